@@ -1,0 +1,42 @@
+# The two commands after a clone are `make run` and `make test`; both set up .venv by themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: run test test-nightly lint format bench docs clean
+
+$(READY): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nozzled needs Python 3.11 or newer, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	touch $@
+
+run: $(READY)  ## print the example on a simulated printer through the HTTP API; ARGS=--exit ends after it
+	@$(BIN)/nozzled demo $(ARGS)
+
+test: $(READY)  ## all tests but the nightly ones
+	$(BIN)/python -m pytest -n auto -m 'not nightly' $(ARGS)
+
+test-nightly: $(READY)  ## the long profile: more examples, peers, fuzzing
+	NOZZLED_PROFILE=nightly $(BIN)/python -m pytest -n auto $(ARGS)
+
+lint: $(READY)  ## every check that CI makes besides the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## the benchmarks, by hand on a quiet machine
+	$(BIN)/python -m bench $(ARGS)
+
+docs: $(READY)  ## the parts of docs/ that are generated from the code
+	$(BIN)/python -m daemon.job.diagram > docs/job-states.md
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,3 @@
+"""The service: configuration, job machine, store, HTTP, command line."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,75 @@
+"""One G-code command, parsed: `G1X10Y-.5` → letter G, number 1, X 10.0, Y -0.5.
+
+Dialect of Marlin and its kin: letters in either case, blanks between words optional, one command a line.
+Commands whose rest is free text (M117, M118, …) keep it as text.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from gcode.errors import CommandError
+
+# Rest of line is text: LCD message, echo, SD file names, custom host commands
+# (https://marlinfw.org/docs/gcode/M117.html and siblings).
+TEXT_COMMANDS = frozenset({"M16", "M23", "M28", "M30", "M32", "M33", "M117", "M118", "M928"})
+
+_CODE = re.compile(r"\s*([GMTD])\s*(\d+)(?:\.(\d+))?", re.IGNORECASE)
+_WORD = re.compile(r"\s*([A-Z])\s*([+-]?(?:\d+\.?\d*|\.\d+))?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A parsed command.
+
+    Attributes:
+        code: letter and number, upper case, with a subcode where there is one: `G1`, `M104`, `T0`, `G92.1`.
+        params: value of each word; None for a flag (`G28 X`). Units are the file's (mm or inch, mm/min, °C, s).
+        text: the rest of a text command, and of a line that is no word command from where it stops being one.
+    """
+
+    code: str
+    params: dict[str, float | None] = field(default_factory=dict)
+    text: str = ""
+
+    def __contains__(self, letter: str) -> bool:
+        return letter in self.params
+
+    def get(self, letter: str, default: float | None = None) -> float | None:
+        """Return the value of a word; `default` where it is absent or a mere flag."""
+        value = self.params.get(letter)
+        return default if value is None else value
+
+    def number(self, letter: str, default: float) -> float:
+        """Return the value of a word as a number, never None."""
+        value = self.params.get(letter)
+        return default if value is None else value
+
+
+def parse(line: str | bytes) -> Command:
+    """Parse one command, without line number, checksum and comment.
+
+    A letter that comes twice keeps its first value, as in Marlin's parser.
+
+    Raises:
+        CommandError: the line does not begin with G, M, T or D and a number, or holds a line break.
+    """
+    text = line.decode("ascii", "replace") if isinstance(line, bytes) else line
+    if "\n" in text or "\r" in text:
+        raise CommandError(f"a command is one line, this one holds a line break: {text!r}")
+    head = _CODE.match(text)
+    if head is None:
+        raise CommandError(f"not a G-code command: {text!r}")
+    letter, number, sub = head.groups()
+    code = f"{letter.upper()}{int(number)}" + (f".{sub}" if sub else "")
+    if code in TEXT_COMMANDS:
+        return Command(code, {}, text[head.end() :].strip())
+    return _parse_words(code, text, head.end())
+
+
+def _parse_words(code: str, text: str, at: int) -> Command:
+    params: dict[str, float | None] = {}
+    while word := _WORD.match(text, at):
+        letter, value = word.groups()
+        params.setdefault(letter.upper(), float(value) if value else None)
+        at = word.end()
+    return Command(code, params, text[at:].strip())

@@ -1,0 +1,48 @@
+"""Line number and checksum around a command: `G1 X1` as line 12 is `N12 G1 X1*94`, and back.
+
+The checksum is the XOR of all bytes before the `*`, written in decimal
+(https://reprap.org/wiki/G-code#.2A:_Checksum).
+"""
+
+import re
+from dataclasses import dataclass
+from functools import reduce
+from operator import xor
+
+_FRAME = re.compile(rb"\s*N\s*(-?\d+)\s*(.*)\Z", re.DOTALL)
+
+
+def checksum(data: bytes) -> int:
+    """Return the XOR of all bytes, 0 to 255."""
+    return reduce(xor, data, 0)
+
+
+def frame(number: int, command: bytes) -> bytes:
+    """Return the line as it goes on the wire, with number, checksum and line feed."""
+    body = b"N%d %s" % (number, command)
+    return b"%s*%d\n" % (body, checksum(body))
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A received line taken apart. `valid` is None where there was no checksum."""
+
+    number: int | None
+    command: bytes
+    valid: bool | None
+
+
+def unframe(line: bytes) -> Frame:
+    """Take a line without its line end apart; never raises.
+
+    A checksum counts with and without a line number, as real firmware reads both.
+    """
+    body, star, digits = line.rpartition(b"*")
+    if not star:
+        body, valid = line, None
+    else:
+        valid = digits.strip().isdigit() and int(digits) == checksum(body)
+    match = _FRAME.match(body)
+    if match is None:
+        return Frame(None, body.strip(), valid)
+    return Frame(int(match[1]), match[2].strip(), valid)

@@ -1,0 +1,105 @@
+"""The bytes of a file → (byte offset, command): what a printer is to be sent, and where it stands.
+
+Comments, blank lines, a byte order mark, control characters and the file's own line numbers are dropped.
+Lines may end in LF, CRLF or CR. No byte and no length makes it raise.
+"""
+
+import re
+from collections.abc import Iterator
+
+MAX_LINE = 4096
+"""Bytes of one line that are kept; a firmware reads 96 (Marlin's MAX_CMD_SIZE)."""
+
+_BOM = b"\xef\xbb\xbf"
+_NUMBERED = re.compile(rb"N\s*\d+\s*", re.IGNORECASE)
+_COMMENT = re.compile(rb"(?<!\\);")
+_NOT_TEXT = bytes([*range(9), *range(11, 32), 127])  # control characters but tab and line feed
+_TO_ASCII = bytes(c if c < 128 else ord("?") for c in range(256))
+
+
+class Reader:
+    """Incremental: `feed` blocks of the file as they come, take commands by iterating, `finish` at the end.
+
+    Iterating yields what is complete so far, and may go on after the next `feed`. Offsets are bytes from the
+    start of the file to the start of the line. Splitting the file elsewhere changes nothing.
+    """
+
+    def __init__(self, offset: int = 0) -> None:
+        """Start at this byte of the file, which must be the start of a line."""
+        self._lines: Iterator[bytes] = iter(())
+        self._rest = b""  # the line that is not complete yet, at most MAX_LINE of it
+        self._dropped = 0  # bytes of it beyond that
+        self._overhang = 0  # of the next line from _lines: what was dropped of it
+        self._offset = offset  # of the next line from _lines, or of _rest
+
+    @property
+    def offset(self) -> int:
+        """Byte offset of the first line not handed out yet."""
+        return self._offset
+
+    def feed(self, block: bytes) -> None:
+        """Take the next block of the file; all commands before it must have been taken."""
+        if self._dropped:
+            block = self._skip_overlong(block)
+            if self._dropped:
+                return
+        elif self._rest:
+            block = self._rest + block
+        self._rest = b""
+        lines = block.splitlines(keepends=True)  # bytes split at LF, CRLF and CR only
+        if lines and not lines[-1].endswith(b"\n"):
+            # a CR at the very end may be half of a CRLF: it is decided with the next block
+            self._rest = lines.pop()
+            if len(self._rest) > MAX_LINE and not self._rest.endswith(b"\r"):
+                self._dropped = len(self._rest) - MAX_LINE
+                self._rest = self._rest[:MAX_LINE]
+        self._lines = iter(lines)
+
+    def _skip_overlong(self, block: bytes) -> bytes:
+        """Drop bytes of an over-long line; it goes on as its kept head plus its line end."""
+        ends = [at for at in (block.find(b"\n"), block.find(b"\r")) if at >= 0]
+        end = min(ends, default=len(block))
+        self._dropped += end
+        if not ends:
+            return b""
+        self._overhang, self._dropped = self._dropped, 0
+        return self._rest + block[end:]
+
+    def finish(self) -> None:
+        """Say that the file ends here, so that a last line without an end counts too."""
+        self._lines = iter([self._rest]) if self._rest else iter(())
+        self._overhang, self._dropped = self._dropped, 0
+        self._rest = b""
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        return self
+
+    def __next__(self) -> tuple[int, bytes]:
+        for line in self._lines:
+            start = self._offset
+            self._offset = start + len(line) + self._overhang
+            self._overhang = 0
+            command = clean(line) if start else clean(line.removeprefix(_BOM))
+            if command:
+                return start, command
+        raise StopIteration
+
+
+def clean(line: bytes) -> bytes:
+    r"""Return the command of one raw line: ASCII, without comment, line number and checksum; maybe empty.
+
+    `\;` is a literal semicolon, as slicers write it into M117 texts.
+    """
+    if len(line) > MAX_LINE:
+        line = line[:MAX_LINE]
+    if b";" in line:
+        line = _strip_comment(line)
+    line = line.translate(_TO_ASCII, _NOT_TEXT).strip()
+    if line[:1] in (b"N", b"n") and (match := _NUMBERED.match(line)):
+        line = line[match.end() :].rpartition(b"*")[0] or line[match.end() :]
+        line = line.strip()
+    return line
+
+
+def _strip_comment(line: bytes) -> bytes:
+    return _COMMENT.split(line, 1)[0].replace(b"\\;", b";")

@@ -1,0 +1,1 @@
+"""Printers: the interface, the driver, and the backends that it drives."""

@@ -1,0 +1,51 @@
+"""What can go wrong with the line to a printer; the tree's root is drawn in `gcode.errors`.
+
+    NozzledError
+    ├── AddressError                 a printer address that means nothing ("seril:/dev/x", "sim?sped=2")
+    ├── NotConnected                 the printer was asked for something while no line is open
+    └── PortError                    the line itself
+        ├── NoSuchPort               /dev/ttyACM0 is not there; `serial:auto` found none
+        ├── PortPermission           the user may not open it; names the group that may
+        ├── PortBusy                 another program holds it; names the holder where it can be seen
+        ├── AmbiguousPort            `serial:auto` found more than one; lists them
+        ├── PortLost                 unplugged, or the other end closed, in the middle
+        └── HandshakeFailed          the port is open, but nothing that speaks G-code answers
+"""
+
+from gcode.errors import NozzledError
+
+
+class AddressError(NozzledError):
+    """A printer address that cannot be understood; says which part."""
+
+
+class NotConnected(NozzledError):
+    """The printer was asked for something while it is not connected."""
+
+
+class PortError(NozzledError):
+    """The line to the printer cannot be opened or is gone."""
+
+
+class NoSuchPort(PortError):
+    """The port does not exist."""
+
+
+class PortPermission(PortError):
+    """The port exists, but this user may not open it."""
+
+
+class PortBusy(PortError):
+    """Another program holds the port."""
+
+
+class AmbiguousPort(PortError):
+    """More than one port could be meant."""
+
+
+class PortLost(PortError):
+    """The port was there and is gone: unplugged, or closed at the other end."""
+
+
+class HandshakeFailed(PortError):
+    """Nothing that speaks G-code answers on the port."""

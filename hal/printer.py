@@ -1,0 +1,187 @@
+"""Printer: what the rest of the program sees of a printer, whatever it is behind.
+
+Two backends implement it, both as the one driver (`hal.driver`) over another transport: a serial port and a
+simulated printer. What runs on one runs on the other.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from gcode.errors import NozzledError
+from gcode.replies import Heaters
+
+
+class ConnectionState(Enum):
+    """The connection, apart from any job: offline → opening → handshaking → ready, or fault from anywhere."""
+
+    OFFLINE = "offline"
+    OPENING = "opening"
+    HANDSHAKING = "handshaking"
+    READY = "ready"
+    FAULT = "fault"
+
+
+class LineSource(Protocol):
+    """Where the lines of a job come from. The link asks for one line when the wire has room for it."""
+
+    def next_line(self) -> tuple[int, bytes] | None:
+        """Return (byte offset in the file, command), or None when nothing is there now.
+
+        None does not mean the end: `Printer.wake` says that there is more.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of what a printer tells its subscribers."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged(Event):
+    """The connection's state changed; `error` says why when the new state is FAULT."""
+
+    old: ConnectionState
+    new: ConnectionState
+    error: NozzledError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TemperaturesRead(Event):
+    """A temperature report arrived, in °C."""
+
+    heaters: Heaters
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRequested(Event):
+    """The firmware asks the host for something: `pause`, `cancel`, `notification`, …"""
+
+    name: str
+    argument: str
+
+
+@dataclass(frozen=True, slots=True)
+class FirmwareSaid(Event):
+    """Text worth telling: an error that is not the connection's end, an unknown command, an echo."""
+
+    text: str
+    severity: str  # "info", "warning" or "error"
+
+
+@dataclass(slots=True)
+class LinkCounters:
+    """What went over the line since it was opened."""
+
+    lines_sent: int = 0
+    lines_acknowledged: int = 0
+    resends: int = 0
+    timeouts: int = 0
+
+
+@dataclass(slots=True)
+class JobPosition:
+    """How far the fed file has got: what the firmware has acknowledged, not what was sent."""
+
+    lines: int = 0
+    offset: int = 0  # byte offset in the file of the last acknowledged line
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who answered at the other end."""
+
+    name: str = "unknown"
+    uuid: str | None = None
+    fields: dict[str, str] = field(default_factory=dict)
+    capabilities: dict[str, bool] = field(default_factory=dict)
+
+
+class Printer(Protocol):
+    """A printer. One object is one connection: open once, close once.
+
+    `feed` takes the lines of a job; `send` goes out between them. Whatever ends the connection ends in one
+    place: the state becomes FAULT with the first cause, pending `send`s raise it, subscribers are told.
+    """
+
+    @property
+    def address(self) -> str:
+        """The printer's address."""
+
+    @property
+    def state(self) -> ConnectionState:
+        """The connection's state."""
+
+    @property
+    def error(self) -> NozzledError | None:
+        """The first cause when the state is FAULT."""
+
+    @property
+    def identity(self) -> Identity:
+        """What M115 said."""
+
+    @property
+    def heaters(self) -> Heaters:
+        """The last temperature report, in °C."""
+
+    @property
+    def counters(self) -> LinkCounters:
+        """What went over the line so far."""
+
+    @property
+    def position(self) -> JobPosition:
+        """How far the job that is fed has got."""
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is sent and unanswered, and nothing waits to be sent but held or not yet given job lines."""
+
+    def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
+        """Call `listener` with each event from now on; returns the function that ends it."""
+
+    async def open(self) -> None:
+        """Open the line, find out who is there, and be READY.
+
+        Raises:
+            PortError: the line cannot be opened, or nobody answers; the state is FAULT then.
+        """
+
+    def feed(self, source: LineSource | None) -> None:
+        """Take the job's lines from here, from a new `position`; None ends it and drops nothing in flight.
+
+        Raises:
+            NotConnected: the state is not READY.
+        """
+
+    def wake(self) -> None:
+        """Say that the source has lines again."""
+
+    def hold(self) -> None:
+        """Close the gate: send no more lines of the job. `send` still works."""
+
+    def release(self) -> None:
+        """Open the gate again."""
+
+    async def drained(self) -> None:
+        """Wait until every line of the job that was sent has been acknowledged.
+
+        Raises:
+            NozzledError: the connection ended before.
+        """
+
+    async def send(self, command: str) -> Sequence[str]:
+        """Send one command between the lines of a job; return what the printer answered, `ok` last.
+
+        Raises:
+            NotConnected: the state is not READY.
+            ForbiddenCommand: the command belongs to the link.
+            CommandError: it is empty or holds a line break.
+            NozzledError: the connection ended before the answer came.
+        """
+
+    def emergency_stop(self) -> None:
+        """Stop everything now; awaits nothing. The connection ends in FAULT."""
+
+    async def close(self) -> None:
+        """Close the line; idempotent. Nothing is sent any more."""
