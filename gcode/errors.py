@@ -1,18 +1,18 @@
 """The error tree. `hal.errors` and `daemon.errors` grow their branches on it.
 
-    NozzledError
-    ├── CommandError                 what a person or a file wrote is no command ("M104 S" CR "G28")
-    ├── LinkError                    the conversation with the printer went wrong
-    │   ├── LocalProtocolError       our fault or the caller's: the link was asked for what it may not do
-    │   │   └── ForbiddenCommand     a command that would take the link's line counter away (M110, M28, …)
-    │   └── RemoteProtocolError      the printer's fault
-    │       ├── ResendLoop           the same line asked for again and again
-    │       ├── ResendOutOfReach     a line asked for that was never sent, or is no longer held
-    │       ├── PrinterSilent        no answer, nor a sign of life, for too long
-    │       ├── PrinterReset         the board said `start` in the middle: it has forgotten everything
-    │       └── FirmwareHalted       the firmware stopped itself (kill, MINTEMP, thermal runaway)
-    ├── hal.errors.PortError         the line to the printer: no such port, no permission, busy, gone
-    └── daemon.errors.ServiceError   configuration, files, store, jobs
+NozzledError
+├── CommandError                 what a person or a file wrote is no command ("M104 S" CR "G28")
+├── LinkError                    the conversation with the printer went wrong
+│   ├── LocalProtocolError       our fault or the caller's: the link was asked for what it may not do
+│   │   └── ForbiddenCommand     a command that would take the link's line counter away (M110, M28, …)
+│   └── RemoteProtocolError      the printer's fault
+│       ├── ResendLoop           the same line asked for again and again
+│       ├── ResendOutOfReach     a line asked for that was never sent, or is no longer held
+│       ├── PrinterSilent        no answer, nor a sign of life, for too long
+│       ├── PrinterReset         the board said `start` in the middle: it has forgotten everything
+│       └── FirmwareHalted       the firmware stopped itself (kill, MINTEMP, thermal runaway)
+├── hal.errors.PortError         the line to the printer: no such port, no permission, busy, gone
+└── daemon.errors.ServiceError   configuration, files, store, jobs
 """
 
 

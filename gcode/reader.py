@@ -14,7 +14,7 @@ _BOM = b"\xef\xbb\xbf"
 _NUMBERED = re.compile(rb"N\s*\d+\s*", re.IGNORECASE)
 _COMMENT = re.compile(rb"(?<!\\);")
 _NOT_TEXT = bytes([*range(9), *range(11, 32), 127])  # control characters but tab and line feed
-_TO_ASCII = bytes(c if c < 128 else ord("?") for c in range(256))
+_TO_ASCII = bytes(range(128)) + b"?" * 128
 
 
 class Reader:

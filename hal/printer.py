@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Protocol
 
 from gcode.errors import NozzledError
+from gcode.link import Counters, Position
 from gcode.replies import Heaters
 
 
@@ -56,7 +57,7 @@ class TemperaturesRead(Event):
 
 @dataclass(frozen=True, slots=True)
 class ActionRequested(Event):
-    """The firmware asks the host for something: `pause`, `cancel`, `notification`, …"""
+    """The firmware asks the host for something: `pause`, `cancel`, `notification` and so on."""
 
     name: str
     argument: str
@@ -68,24 +69,6 @@ class FirmwareSaid(Event):
 
     text: str
     severity: str  # "info", "warning" or "error"
-
-
-@dataclass(slots=True)
-class LinkCounters:
-    """What went over the line since it was opened."""
-
-    lines_sent: int = 0
-    lines_acknowledged: int = 0
-    resends: int = 0
-    timeouts: int = 0
-
-
-@dataclass(slots=True)
-class JobPosition:
-    """How far the fed file has got: what the firmware has acknowledged, not what was sent."""
-
-    lines: int = 0
-    offset: int = 0  # byte offset in the file of the last acknowledged line
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +109,16 @@ class Printer(Protocol):
         """The last temperature report, in °C."""
 
     @property
-    def counters(self) -> LinkCounters:
+    def counters(self) -> Counters:
         """What went over the line so far."""
 
     @property
-    def position(self) -> JobPosition:
+    def position(self) -> Position:
         """How far the job that is fed has got."""
+
+    @property
+    def next_number(self) -> int:
+        """The line number that the next new line will get."""
 
     @property
     def idle(self) -> bool:
@@ -170,8 +157,10 @@ class Printer(Protocol):
             NozzledError: the connection ended before.
         """
 
-    async def send(self, command: str) -> Sequence[str]:
+    async def send(self, command: str, *, urgent: bool = False) -> Sequence[str]:
         """Send one command between the lines of a job; return what the printer answered, `ok` last.
+
+        `urgent` is for making the printer safe: it is on the wire at once, whatever is unanswered.
 
         Raises:
             NotConnected: the state is not READY.
@@ -180,8 +169,14 @@ class Printer(Protocol):
             NozzledError: the connection ended before the answer came.
         """
 
+    def submit(self, command: str) -> None:
+        """Queue one command as `send` does, without waiting for the answer; raises the same."""
+
     def emergency_stop(self) -> None:
         """Stop everything now; awaits nothing. The connection ends in FAULT."""
+
+    def tail(self) -> list[str]:
+        """Return the last lines that went over the line, oldest first, for a person to read."""
 
     async def close(self) -> None:
         """Close the line; idempotent. Nothing is sent any more."""

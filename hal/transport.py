@@ -35,8 +35,11 @@ class Transport(Protocol):
     def write(self, data: bytes) -> None:
         """Queue bytes for the wire, in order; never blocks and never raises. A loss goes to `on_lost`."""
 
+    def discard(self) -> None:
+        """Drop bytes that have not gone out yet, here and in the kernel; awaits nothing."""
+
     def reset(self) -> None:
-        """Discard bytes not yet written and pulse DTR, which resets most boards. Awaits nothing."""
+        """Pulse DTR, which resets most boards (not those with native USB); awaits nothing."""
 
     def close(self) -> None:
         """Close the line; harmless when it is closed already. Bytes already written still go out."""

@@ -1,0 +1,108 @@
+"""Service: the composition root. Everything is made here, in the order in which it is needed, and ended in reverse.
+
+The wire comes before HTTP: after a restart a printer waits for its next line, a browser can wait.
+"""
+
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import structlog
+
+from daemon import notify
+from daemon.config import Config, state_dir
+from daemon.connection import Connection
+from daemon.files import FileStore
+from daemon.job.controller import JobController
+from daemon.keys import Keys
+from daemon.store import Store
+
+UPLOADS = "uploads"
+SWITCH_INTERVAL = 0.0005  # s; a thread that computes delays the loop by 5 ms at Python's default, by 0.1 ms so
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Service:
+    """What the parts of the daemon reach each other by."""
+
+    config: Config
+    connection: Connection
+    jobs: JobController
+    files: FileStore
+    store: Store
+    keys: Keys
+    wall: Callable[[], float]
+
+
+async def serve(
+    config: Config, environ: Mapping[str, str], wall: Callable[[], float], extra_ports: Sequence[str] = ()
+) -> None:
+    """Run the service until SIGTERM or SIGINT.
+
+    Raises:
+        ServiceError: the state directory, the HTTP address or a key cannot be used.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    async with AsyncExitStack() as stack:
+        service = await start(stack, config, environ, wall, extra_ports)
+        await _listen(stack, service)
+        gc.freeze()  # what lives now lives on: later collections need not look at it
+        notify.ready()
+        await stop.wait()
+        log.info("service.stopping")
+        notify.stopping()
+
+
+async def start(
+    stack: AsyncExitStack,
+    config: Config,
+    environ: Mapping[str, str],
+    wall: Callable[[], float],
+    extra_ports: Sequence[str] = (),
+) -> Service:
+    """Make everything but HTTP and begin to connect; `stack` ends it, the running job first.
+
+    Raises:
+        ServiceError: the state directory or a key cannot be used.
+    """
+    folder = state_dir(config, environ)
+    store = Store(wall, _store_trouble)
+    await store.open(folder)
+    stack.push_async_callback(store.close)
+    keys = await asyncio.to_thread(Keys.load, config, folder, environ)
+    uploads = folder / UPLOADS
+    files = FileStore(uploads, wall, hashes=store)
+    await files.open()
+    reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
+    stack.callback(reader.shutdown)
+    connection = Connection(config, extra_ports)
+    stack.push_async_callback(connection.disconnect)
+    jobs = JobController(config, connection, store, uploads, reader)
+    stack.push_async_callback(jobs.abandon, "the service was stopped")
+    files.busy = jobs.uses
+    await jobs.recover()
+    connection.keep_connected()
+    return Service(config, connection, jobs, files, store, keys, wall)
+
+
+async def _listen(stack: AsyncExitStack, service: Service) -> None:
+    from daemon.http import server  # noqa: PLC0415 - the largest import: the wire must not wait for it
+
+    listening = server.listen(service)
+    stack.push_async_callback(listening.close)
+    log.info("http.listening", url=listening.url)
+
+
+def _store_trouble(error: Exception) -> None:
+    log.error("store.trouble", reason=str(error), consequence="the print goes on, its record may be lost")

@@ -1,0 +1,231 @@
+"""`nozzled demo`: the whole house at work, seen from outside.
+
+A daemon of its own, on a simulated printer, is given a sliced file by its HTTP API and prints it; in the end the
+commands that the simulated firmware took in are compared with those of the file.
+"""
+
+import argparse
+import bisect
+import contextlib
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time  # noqa: TID251 - a person watches the progress in real time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from tqdm import tqdm
+
+from daemon.cli.api import Api
+from daemon.errors import ServiceError
+from gcode.reader import Reader
+
+SUMMARY = "Print an example on a simulated printer through the HTTP API, and check what arrived."
+EXAMPLE = "nozzled demo --exit"
+SPEED = 60.0
+PATIENCE = 15.0  # seconds for the daemon to be there
+POLL = 0.25  # seconds between two looks at the job
+ENDED_WELL, ENDED = "Operational", ("Operational", "Offline", "Offline after error")
+
+_LAYER = re.compile(rb"^;\s*(?:LAYER_CHANGE|LAYER:)", re.MULTILINE)
+_HERE = Path(__file__).resolve()
+
+
+class DemoFailed(ServiceError):
+    """The demonstration did not come to its end."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("--exit", action="store_true", help="end after the print instead of staying up")
+    parser.add_argument("--speed", type=float, default=SPEED, metavar="X", help=f"speed-up (default: {SPEED:g})")
+    parser.add_argument("--file", type=Path, metavar="F", help="G-code to print instead of the example")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demonstration; 0 if the file arrived exactly once."""
+    path = args.file or example()
+    if not path.is_file():
+        raise DemoFailed(f"there is no file {path}")
+    with tempfile.TemporaryDirectory(prefix="nozzled-demo-") as folder:
+        oracle = Path(folder, "oracle.jsonl")
+        with _daemon(Path(folder), f"sim?speed={args.speed:g}&oracle={quote(str(oracle))}") as (url, key):
+            _say(f"daemon      {url}   (key {key})")
+            _say(f"printer     simulated Marlin, {args.speed:g} times faster than life")
+            api = Api(url, key)
+            _print(api, path)
+            exact = _summary(api, path, oracle)
+            if not args.exit:
+                _stay_up(url, key)
+    return 0 if exact else 1
+
+
+def example() -> Path:
+    """Return the example file: in the checkout, or as installed."""
+    places = (_HERE.parents[2] / "examples", _HERE.parents[1] / "examples")
+    return next((place for place in places if place.is_dir()), places[0]) / "cube20.gcode"
+
+
+@contextlib.contextmanager
+def _daemon(folder: Path, printer: str) -> Iterator[tuple[str, str]]:
+    """Run a daemon in a process of its own; yields its URL and key, ends it with SIGTERM."""
+    command = [sys.executable, "-m", "daemon", "serve", "--state-dir", str(folder / "state"), "--port", "0"]
+    config = folder / "demo.toml"
+    config.write_text('[log]\nformat = "json"\n')
+    process = subprocess.Popen(  # noqa: S603 - our own command line
+        [*command, "--config", str(config), "--printer", printer], stderr=subprocess.PIPE, text=True
+    )
+    watch = _LogWatch(process)
+    try:
+        yield watch.url(), (folder / "state" / "api-key").read_text().strip()
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+class _LogWatch:
+    """Reads the daemon's log: learns its URL, passes warnings on."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._found = threading.Event()
+        self._url = ""
+        self._process = process
+        self._last: list[str] = []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def url(self) -> str:
+        if not self._found.wait(PATIENCE) or not self._url:
+            raise DemoFailed("the daemon did not start: " + (" ".join(self._last[-3:]) or "it said nothing"))
+        return self._url
+
+    def _read(self) -> None:
+        for line in self._process.stderr or ():
+            self._note(line)
+        self._found.set()
+
+    def _note(self, line: str) -> None:
+        try:
+            event: dict[str, Any] = json.loads(line)
+        except ValueError:
+            event = {"event": line.rstrip(), "level": "warning"}
+        if event.get("event") == "http.listening":
+            self._url = str(event["url"]).rstrip("/")
+            self._found.set()
+        elif event.get("level") in ("warning", "error"):
+            self._last.append(line.rstrip())
+            tqdm.write(f"  {event.get('event')}: {event.get('reason') or event.get('text') or ''}", file=sys.stderr)
+
+
+def _print(api: Api, path: Path) -> None:
+    _wait(api, lambda: api.get("/api/connection")["current"]["state"] == "Operational", "the printer to be connected")
+    uploaded = api.upload(path)
+    api.select(uploaded)
+    _wait(api, lambda: api.get("/api/job")["job"]["file"]["path"] == uploaded, "the file to be selected")
+    _say(f"file        {uploaded}, {path.stat().st_size / 1000:.0f} kB, uploaded over HTTP")
+    _say("pause, resume and cancel it meanwhile by POST /api/job\n")
+    api.post("/api/job", {"command": "start"})
+    _watch(api, path)
+
+
+def _wait(api: Api, condition: Any, what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > end:
+            raise DemoFailed(f"waited in vain for {what}: {api.get('/api/job')['state']}")
+        time.sleep(POLL / 5)
+
+
+def _watch(api: Api, path: Path) -> None:
+    """Show the progress until the job has ended."""
+    layers = [match.start() for match in _LAYER.finditer(path.read_bytes())]
+    plain = not sys.stderr.isatty()
+    form = "{desc} {percentage:3.0f}% |{bar}| {postfix}"
+    with tqdm(total=100.0, bar_format=form, mininterval=2.0 if plain else 0.1, ascii=plain) as bar:
+        while True:
+            time.sleep(POLL)
+            job = api.get("/api/job")
+            done = job["progress"]["completion"] or 0.0
+            bar.set_description_str(f"{job['state']:<10}", refresh=False)
+            bar.set_postfix_str(f"{_layer(job, layers)}  {_temperatures(api)}  {_left(job)}", refresh=False)
+            bar.update(done - bar.n)
+            if job["state"] in ENDED:
+                bar.refresh()
+                break
+    if job["state"] != ENDED_WELL or job["progress"]["completion"] != 100.0:  # noqa: PLR2004 - percent
+        raise DemoFailed(f"the print ended early: {job['state']} {job.get('error', '')}")
+
+
+def _layer(job: dict[str, Any], layers: list[int]) -> str:
+    return f"layer {bisect.bisect_right(layers, job['progress']['filepos'] or 0):>3}/{len(layers)}"
+
+
+def _temperatures(api: Api) -> str:
+    try:
+        found = api.get("/api/printer?exclude=sd,state")["temperature"]
+    except ServiceError:
+        return ""
+    return "  ".join(
+        f"{name} {found[key]['actual']:5.1f}/{found[key]['target'] or 0:.0f}°C"
+        for key, name in (("tool0", "hotend"), ("bed", "bed"))
+        if key in found
+    )
+
+
+def _left(job: dict[str, Any]) -> str:
+    left = job["progress"]["printTimeLeft"]
+    return f"{left:4.0f} s left" if left is not None else "          "
+
+
+def _summary(api: Api, path: Path, oracle: Path) -> bool:
+    """Compare what the firmware took in with the file; say what came of it."""
+    wanted = _commands(path)
+    accepted = [json.loads(line)["command"] for line in oracle.read_text().splitlines()]
+    lost, repeated = compare(wanted, accepted)
+    spent = api.get("/api/job")["progress"]["printTime"]
+    _say(f"\n{len(wanted)} commands in the file, {lost} lost, {repeated} repeated or foreign; {spent:.1f} s")
+    return lost == repeated == 0
+
+
+def _commands(path: Path) -> list[str]:
+    reader = Reader()
+    reader.feed(path.read_bytes())
+    commands = [command.decode() for _, command in reader]
+    reader.finish()
+    return commands + [command.decode() for _, command in reader]
+
+
+# what the daemon itself says besides the file's lines
+_OWN = Counter({"M110 N0": 2, "M115": 1, "M155 S2": 1, "M400": 1})
+
+
+def compare(wanted: list[str], accepted: list[str]) -> tuple[int, int]:
+    """Return how many commands of the file were lost, and how many came that are neither its own nor the host's.
+
+    Commands out of order count as lost and as foreign.
+    """
+    at = foreign = 0
+    own = Counter(_OWN)
+    for command in accepted:
+        if at < len(wanted) and command == wanted[at]:
+            at += 1
+        elif own[command] > 0:
+            own[command] -= 1
+        else:
+            foreign += 1
+    return len(wanted) - at, foreign
+
+
+def _stay_up(url: str, key: str) -> None:
+    _say(f"\nThe daemon stays up at {url}; try\n  curl -H 'X-Api-Key: {key}' {url}/api/job\nCtrl-C ends it.")
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Event().wait()
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

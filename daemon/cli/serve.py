@@ -1,0 +1,43 @@
+"""`nozzled serve`: the daemon."""
+
+import argparse
+import asyncio
+import os
+import time  # noqa: TID251 - the one place where the wall clock comes in; it is injected from here
+
+from daemon import log
+from daemon.app import serve
+from daemon.cli.options import add_config, configured
+
+SUMMARY = "Run the daemon until SIGTERM or Ctrl-C."
+EXAMPLE = "nozzled serve --printer 'serial:/dev/ttyACM0?baudrate=250000' --host 0.0.0.0"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    add_config(parser)
+    parser.add_argument("--host", metavar="H", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, metavar="P", help="TCP port, 0 for any free one (default: 5000)")
+    parser.add_argument(
+        "--printer",
+        metavar="ADDRESS",
+        help="sim, sim?speed=20, serial:/dev/ttyACM0 or serial:auto; it is connected at once",
+    )
+    parser.add_argument(
+        "--extra-port",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="further ports that clients may connect to, like '/tmp/printers/*'; may be repeated",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the daemon."""
+    config = configured(args)
+    writer = log.configure(config.log.level, config.log.format)
+    try:
+        asyncio.run(serve(config, os.environ, time.time, args.extra_port))
+    finally:
+        writer.close()
+    return 0

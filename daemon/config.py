@@ -1,0 +1,309 @@
+"""Configuration: a TOML file → frozen dataclasses, and back with every key explained.
+
+The dataclasses are the only source: a field's type, default and `option` say what `load` accepts and what
+`render` writes. What is not understood is refused, never skipped: a misspelt key must not pass for a setting.
+"""
+
+import difflib
+import math
+import tomllib
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from daemon.errors import ConfigError
+
+SYSTEM_FILE = Path("/etc/nozzled.toml")
+"""Read when neither the command line nor NOZZLED_CONFIG names a file."""
+
+T = TypeVar("T")
+Texts = tuple[str, ...]
+
+_SHOWN = 60  # characters of a refused value in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What a key means and which values it takes, besides its type."""
+
+    doc: str
+    low: float = -math.inf
+    high: float = math.inf
+    choices: tuple[str, ...] = ()
+
+
+def option(default: T, doc: str, *, low: float = -math.inf, high: float = math.inf, choices: tuple[str, ...] = ()) -> T:
+    """Declare a key: its default, its comment and its allowed values."""
+    return field(default=default, metadata={"option": Option(doc, low, high, choices)})
+
+
+@dataclass(frozen=True, slots=True)
+class HttpConfig:
+    """The HTTP server."""
+
+    host: str = option("127.0.0.1", "Address to listen on; 0.0.0.0 means every network of this machine.")
+    port: int = option(5000, "TCP port; 0 takes any free one.", low=0, high=65535)
+    max_upload_mib: int = option(4096, "Largest upload, in MiB.", low=1, high=1_048_576)
+
+
+@dataclass(frozen=True, slots=True)
+class PrinterConfig:
+    """The line to the printer."""
+
+    address: str = option(
+        "", "sim, serial:/dev/ttyACM0 or serial:auto; empty: nothing is connected until it is asked for."
+    )
+    baudrate: int = option(115200, "Bits per second where the address gives none.", low=300, high=10_000_000)
+    extra_ports: tuple[str, ...] = option((), "Globs of further ports that clients may connect to.")
+    connect_timeout_s: float = option(30.0, "Seconds to wait for a printer that does not answer.", low=1, high=600)
+    retry_s: float = option(5.0, "Seconds between attempts to connect.", low=0.1, high=3600)
+    poll_idle_s: float = option(5.0, "Seconds between temperature requests without a job.", low=0.5, high=600)
+    poll_active_s: float = option(2.0, "Seconds between temperature requests in a job.", low=0.5, high=600)
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileConfig:
+    """What the printer is, for clients to show and to check against."""
+
+    name: str = option("Default", "Name of the profile.")
+    model: str = option("Generic RepRap Printer", "Make and model.")
+    width_mm: float = option(200.0, "Build volume along X.", low=1, high=100_000)
+    depth_mm: float = option(200.0, "Build volume along Y.", low=1, high=100_000)
+    height_mm: float = option(200.0, "Build volume along Z.", low=1, high=100_000)
+    heated_bed: bool = option(default=True, doc="The bed can be heated.")
+    heated_chamber: bool = option(default=False, doc="The chamber can be heated.")
+    extruders: int = option(1, "Number of tools, T0 upwards.", low=1, high=16)
+    nozzle_mm: float = option(0.4, "Diameter of the nozzle.", low=0.01, high=10)
+    max_hotend_c: float = option(300.0, "Highest target for a hotend, in °C.", low=1, high=1000)
+    max_bed_c: float = option(120.0, "Highest target for the bed, in °C.", low=1, high=500)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkConfig:
+    """The conversation with the firmware."""
+
+    window_lines: int = option(0, "Lines in flight; 0: what the firmware is known to hold.", low=0, high=64)
+    window_bytes: int = option(0, "Bytes in flight; 0: what the firmware is known to hold.", low=0, high=65536)
+    answer_timeout_s: float = option(
+        30.0, "Seconds of silence after which the printer is asked where it stands.", low=1, high=3600
+    )
+
+
+ALL_OFF = ("M104 S0", "M140 S0", "M107", "M84")
+"""Hotend, bed and fan off, motors released."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptsConfig:
+    """G-code sent around a job, one list entry per line."""
+
+    connected: tuple[str, ...] = option((), "When the printer has answered for the first time.")
+    before_start: tuple[str, ...] = option((), "Before the first line of a file.")
+    after_pause: tuple[str, ...] = option((), "When a job has come to rest.")
+    before_resume: tuple[str, ...] = option((), "Before a paused job goes on.")
+    after_cancel: tuple[str, ...] = option(
+        ALL_OFF,
+        'After a cancelled job. "M104 S0" is the active tool only: with several, name each ("M104 T1 S0").',
+    )
+    after_failure: tuple[str, ...] = option(ALL_OFF, "After a failed job, if the printer still listens.")
+    after_finish: tuple[str, ...] = option((), "After the last line of a file.")
+
+
+@dataclass(frozen=True, slots=True)
+class PathsConfig:
+    """Where things are kept."""
+
+    state_dir: str = option(
+        "",
+        "Uploads and database; empty: $STATE_DIRECTORY, $XDG_STATE_HOME/nozzled or ~/.local/state/nozzled.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    """The log, on standard error."""
+
+    level: str = option("info", "Least severity shown.", choices=("debug", "info", "warning", "error"))
+    format: str = option("auto", "auto: console on a terminal, else JSON lines.", choices=("auto", "console", "json"))
+
+
+@dataclass(frozen=True, slots=True)
+class ApiConfig:
+    """Access to the API."""
+
+    key_file: str = option("", "Where the API key is kept; empty: api-key in the state directory.")
+
+
+@dataclass(frozen=True, slots=True)
+class AppearanceConfig:
+    """How this printer shows itself to people."""
+
+    name: str = option("", "Name shown by clients; empty: they choose.")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration; each field is a section of the file."""
+
+    http: HttpConfig = HttpConfig()
+    printer: PrinterConfig = PrinterConfig()
+    profile: ProfileConfig = ProfileConfig()
+    link: LinkConfig = LinkConfig()
+    scripts: ScriptsConfig = ScriptsConfig()
+    paths: PathsConfig = PathsConfig()
+    log: LogConfig = LogConfig()
+    api: ApiConfig = ApiConfig()
+    appearance: AppearanceConfig = AppearanceConfig()
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+    """Read the configuration file: the one given, else $NOZZLED_CONFIG, else the system's, else defaults.
+
+    Raises:
+        ConfigError: the file cannot be read, is no TOML, or holds something that is not understood.
+    """
+    if path is None and environ.get("NOZZLED_CONFIG"):
+        path = Path(environ["NOZZLED_CONFIG"])
+    if path is None:
+        if not SYSTEM_FILE.exists():
+            return Config()
+        path = SYSTEM_FILE
+    return merge(Config(), _read(path), str(path))
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except ValueError as error:  # TOMLDecodeError, and what int() says of 5,000 digits
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+
+
+def merge(base: Config, tables: Mapping[str, object], source: str) -> Config:
+    """Return `base` with the values of `tables` (section → key → value) in place of its own.
+
+    Args:
+        base: the configuration to start from.
+        tables: as tomllib returns them, or made from the command line.
+        source: file name or the like, for messages.
+
+    Raises:
+        ConfigError: an unknown section or key, or a value of the wrong type or range.
+    """
+    sections: dict[str, Any] = {}
+    for name, table in tables.items():
+        _refuse_unknown(name, table, Config, f"{source}: ")
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"{source}: {name} = {_shown(table)}: must be a section, [{name}]")
+        sections[name] = _merge_section(getattr(base, name), table, f"{source}: {name}.")
+    return replace(base, **sections)
+
+
+def _merge_section(section: Any, table: Mapping[str, object], prefix: str) -> Any:
+    kinds = get_type_hints(type(section))
+    rules = {each.name: each.metadata["option"] for each in fields(section)}
+    values = {}
+    for key, value in table.items():
+        _refuse_unknown(key, value, type(section), prefix)
+        if not _fits(value, kinds[key], rules[key]):
+            wanted = _allowed(kinds[key], rules[key])
+            raise ConfigError(f"{prefix}{key} = {_shown(value)}: must be {wanted}")
+        values[key] = kinds[key](value)
+    return replace(section, **values)
+
+
+def _refuse_unknown(key: str, value: object, section: type, prefix: str) -> None:
+    known = [each.name for each in fields(section)]
+    if key in known:
+        return
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    what = "section" if section is Config else "key"
+    shown = f"{prefix}{key[:_SHOWN]} = {_shown(value)}"
+    raise ConfigError(f"{shown}: unknown {what}; {hint}known are {', '.join(known)}")
+
+
+def _fits(value: object, kind: object, rule: Option) -> bool:
+    if kind is bool:
+        return isinstance(value, bool)
+    if kind is str:
+        return _is_text(value) and (not rule.choices or value in rule.choices)
+    if kind == Texts:
+        return isinstance(value, list | tuple) and all(_is_text(each) and each.strip() for each in value)
+    if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float):
+        return False
+    return rule.low <= value <= rule.high  # false for NaN, too
+
+
+def _is_text(value: object) -> bool:
+    """Text of one line: a line break in a G-code line would smuggle in another one."""
+    if not isinstance(value, str):
+        return False
+    return not any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in value)
+
+
+def _allowed(kind: object, rule: Option) -> str:
+    if rule.choices:
+        return "one of " + ", ".join(map(_shown, rule.choices))
+    if kind is bool:
+        return "true or false"
+    if kind is str:
+        return "text in quotes, on one line"
+    if kind == Texts:
+        return "a list of texts, none of them empty or with a line break"
+    return f"a {'whole ' if kind is int else ''}number from {rule.low} to {rule.high}"
+
+
+def _shown(value: object) -> str:
+    """A refused value for a message: as TOML where it can be, never long."""
+    text = _toml(value) if isinstance(value, bool) or _is_text(value) else repr(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+
+
+def render(config: Config) -> str:
+    """Write the configuration as TOML, every key with its comment; `load` reads it back as it was."""
+    return "\n".join(_render_section(each.name, getattr(config, each.name)) for each in fields(config))
+
+
+def _render_section(name: str, section: Any) -> str:
+    lines = [f"# {type(section).__doc__}", f"[{name}]"]
+    kinds = get_type_hints(type(section))
+    for each in fields(section):
+        rule = each.metadata["option"]
+        limits = "" if kinds[each.name] in (bool, str, Texts) else f" From {rule.low} to {rule.high}."
+        limits = f" One of {', '.join(rule.choices)}." if rule.choices else limits
+        lines.append(f"# {rule.doc}{limits} Default: {_toml(each.default)}")
+        lines.append(f"{each.name} = {_toml(getattr(section, each.name))}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: object) -> str:
+    """Write a value that `load` has accepted; text holds no control characters then."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return repr(value)
+
+
+def state_dir(config: Config, environ: Mapping[str, str]) -> Path:
+    """Return the directory for uploads and database: configured, systemd's, or the user's own."""
+    if config.paths.state_dir:
+        return Path(config.paths.state_dir).expanduser()
+    if given := environ.get("STATE_DIRECTORY"):
+        return Path(given.split(":")[0])  # systemd gives all of them, ours is the first
+    xdg = Path(environ.get("XDG_STATE_HOME", ""))
+    base = xdg if xdg.is_absolute() else Path(environ.get("HOME") or Path.home()) / ".local/state"
+    return base / "nozzled"
+
+
+def key_file(config: Config, state: Path) -> Path:
+    """Return the file that holds the API key."""
+    return Path(config.api.key_file).expanduser() if config.api.key_file else state / "api-key"

@@ -1,0 +1,257 @@
+"""Connection: the one printer of this daemon. It connects, keeps trying where it was told to, and disconnects."""
+
+import asyncio
+import fnmatch
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from daemon.config import Config
+from daemon.errors import PortNotAllowed
+from gcode.errors import FirmwareHalted, NozzledError
+from gcode.link import check_command
+from gcode.replies import Heaters
+from hal import ports
+from hal.driver import LinkSettings
+from hal.errors import NotConnected
+from hal.printer import ConnectionState, Event, FirmwareSaid, Printer, StateChanged
+from hal.registry import Address, create, parse
+
+BAUDRATES = (250000, 230400, 115200, 57600, 38400, 19200, 9600)
+VIRTUAL = "VIRTUAL"  # OctoPrint's name for the simulated printer
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionOptions:
+    """What a client may choose from, and what is chosen."""
+
+    ports: list[str]
+    baudrates: list[int]
+    port: str | None
+    baudrate: int | None
+    port_preference: str | None
+    baudrate_preference: int | None
+
+
+class Connection:
+    """Owns at most one `Printer`; listeners get every printer's events."""
+
+    def __init__(self, config: Config, extra_ports: Sequence[str] = ()) -> None:
+        """Prepare; nothing is opened.
+
+        Args:
+            config: its printer and link sections.
+            extra_ports: globs of ports that clients may connect to besides those that are listed.
+        """
+        self.printer: Printer | None = None
+        self._config = config
+        self._globs = (*config.printer.extra_ports, *extra_ports)
+        self._given = parse(config.printer.address) if config.printer.address else None
+        self._target: Address | None = self._given
+        self._error: NozzledError | None = None
+        self._listeners: list[Callable[[Event], None]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._before_close: Callable[[], Awaitable[None]] | None = None
+
+    # -- what is known -------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> ConnectionState:
+        """The connection's state; OFFLINE without a printer."""
+        return self.printer.state if self.printer else ConnectionState.OFFLINE
+
+    @property
+    def ready(self) -> bool:
+        """A printer is there and listens."""
+        return self.state is ConnectionState.READY
+
+    @property
+    def error(self) -> str | None:
+        """Why the last connection failed, if it did."""
+        return str(self._error) if self._error else None
+
+    @property
+    def address(self) -> str | None:
+        """The address of the open, or last tried, connection."""
+        return str(self._target) if self._target else None
+
+    @property
+    def heaters(self) -> Heaters:
+        """The last temperature report; empty before the first."""
+        return self.printer.heaters if self.printer and self.ready else {}
+
+    def options(self) -> ConnectionOptions:
+        """List what may be connected to; opens nothing."""
+        listed = [port.path for port in ports.list_ports()]
+        if self._given and self._given.scheme == "serial" and self._given.target not in (*listed, "auto"):
+            listed.insert(0, self._given.target)
+        connected = self.printer is not None and self._target is not None
+        given = self._given
+        return ConnectionOptions(
+            ports=[*listed, VIRTUAL],
+            baudrates=list(BAUDRATES),
+            port=_port_name(self._target) if connected and self._target else None,
+            baudrate=self._baudrate(self._target) if connected and self._target else None,
+            port_preference=_port_name(given) if given else None,
+            baudrate_preference=self._baudrate(given) if given else None,
+        )
+
+    def _baudrate(self, address: Address) -> int:
+        return int(address.options.get("baudrate", self._config.printer.baudrate))
+
+    def subscribe(self, listener: Callable[[Event], None]) -> None:
+        """Call `listener` with every event of this and later printers."""
+        self._listeners.append(listener)
+
+    def before_close(self, make_safe: Callable[[], Awaitable[None]]) -> None:
+        """Have `make_safe` awaited before a line that carries a printer is closed on purpose."""
+        self._before_close = make_safe
+
+    # -- connecting ----------------------------------------------------------------------------------------
+
+    def keep_connected(self) -> None:
+        """Connect to the configured printer and go on trying until it is there; does nothing without one."""
+        if self._given is not None:
+            self._begin(self._given, keep=True)
+
+    def connect(self, port: str | None = None, baudrate: int | None = None) -> None:
+        """Connect in the background, once; `state` and `error` tell what became of it.
+
+        Args:
+            port: a listed port, the given one, one that a glob allows, or VIRTUAL; None: the given one.
+            baudrate: bits per second; None: as configured.
+
+        Raises:
+            PortNotAllowed: clients may not connect to that port, or none is named.
+        """
+        self._begin(self._resolve(port, baudrate), keep=False)
+
+    def _resolve(self, port: str | None, baudrate: int | None) -> Address:
+        address = self._named(port)
+        if baudrate is None or address.scheme != "serial":
+            return address
+        return replace(address, options={**address.options, "baudrate": str(baudrate)})
+
+    def _named(self, port: str | None) -> Address:
+        if port in (None, "", "AUTO"):
+            if self._given is None:
+                raise PortNotAllowed("no port was named, and none is configured")
+            return self._given
+        if port == VIRTUAL:
+            return self._given if self._given and self._given.scheme == "sim" else parse("sim")
+        if self._given and port in (self._given.target, str(self._given)):
+            return self._given
+        if port not in self.options().ports and not any(fnmatch.fnmatchcase(port, glob) for glob in self._globs):
+            raise PortNotAllowed(f"{port} is not among the ports that may be connected to")
+        return Address("serial", port, {})
+
+    def _begin(self, address: Address, *, keep: bool) -> None:
+        old, self._task = self._task, asyncio.create_task(self._run(address, self._task, keep=keep))
+        if old is not None:
+            old.cancel()
+
+    async def _run(self, address: Address, before: asyncio.Task[None] | None, *, keep: bool) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        await self._close()
+        self._target = address
+        while True:
+            await self._connect(address)
+            if self.printer is not None and self.ready:
+                await self._lost(self.printer)
+            if not keep or isinstance(self._error, FirmwareHalted):
+                return
+            await asyncio.sleep(self._config.printer.retry_s)
+
+    async def _connect(self, address: Address) -> None:
+        """Try once; a failure is logged when it differs from the one before."""
+        said, self._error = self.error, None
+        try:
+            printer = self.printer = create(self._with_baudrate(address), self._settings())
+            printer.subscribe(self._on_event)
+            await printer.open()
+            for command in self._config.scripts.connected:
+                await printer.send(command)
+        except NozzledError as error:
+            self._error = error
+            if str(error) != said:
+                log.warning("printer.unreachable", printer=str(address), reason=str(error))
+        else:
+            log.info("printer.connected", printer=str(address), firmware=printer.identity.name)
+
+    def _with_baudrate(self, address: Address) -> Address:
+        if address.scheme != "serial" or "baudrate" in address.options:
+            return address
+        return replace(address, options={**address.options, "baudrate": str(self._config.printer.baudrate)})
+
+    def _settings(self) -> LinkSettings:
+        config = self._config
+        return LinkSettings(
+            greeting_timeout=config.printer.connect_timeout_s,
+            answer_timeout=config.link.answer_timeout_s,
+            poll_interval=config.printer.poll_active_s,
+            window_lines=config.link.window_lines,
+            window_bytes=config.link.window_bytes,
+        )
+
+    async def _lost(self, printer: Printer) -> None:
+        """Wait until the printer is not READY any more."""
+        gone = asyncio.Event()
+        unsubscribe = printer.subscribe(lambda event: gone.set() if isinstance(event, StateChanged) else None)
+        try:
+            await gone.wait()
+        finally:
+            unsubscribe()
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, StateChanged) and event.new is ConnectionState.FAULT:
+            self._error = event.error
+            tail = self.printer.tail()[-20:] if self.printer else []
+            if event.old is ConnectionState.READY:
+                log.error("printer.lost", printer=self.address, reason=str(event.error), last_lines=tail)
+        elif isinstance(event, FirmwareSaid):
+            getattr(log, event.severity)("printer.said", text=event.text)
+        for listener in tuple(self._listeners):
+            listener(event)
+
+    # -- ending --------------------------------------------------------------------------------------------
+
+    async def disconnect(self) -> None:
+        """Close the line and stop trying; a running job is ended and its printer made cold before."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+        self._error = None
+        await self._close()
+
+    async def _close(self) -> None:
+        if self.printer is None:
+            return
+        if self.ready and self._before_close is not None:
+            await self._before_close()
+        await self.printer.close()
+        self.printer = None
+
+    # -- commands ------------------------------------------------------------------------------------------
+
+    async def send(self, commands: Sequence[str]) -> None:
+        """Check all commands, then queue them without waiting for the printer.
+
+        Raises:
+            NotConnected: no printer is there.
+            CommandError, ForbiddenCommand: one of them may not be sent; none is.
+        """
+        if self.printer is None or not self.ready:
+            raise NotConnected("the printer is not connected")
+        for command in commands:
+            check_command(command)
+        for command in commands:
+            self.printer.submit(command)
+
+
+def _port_name(address: Address) -> str:
+    return VIRTUAL if address.scheme == "sim" else address.target

@@ -1,0 +1,96 @@
+"""What can go wrong in the service; the tree's root is drawn in `gcode.errors`.
+
+NozzledError
+└── ServiceError                 the daemon's own branch
+    ├── ConfigError              a configuration that means nothing (unknown key, "port = 99999")
+    ├── StateDirTaken            another daemon holds the state directory; names it
+    ├── AddressInUse             another program listens on the HTTP port; names it where it can be seen
+    ├── PortNotAllowed           a client wants to connect to a port that nobody allowed
+    ├── StoreError               a database that cannot be opened, or was made by a newer version
+    ├── JobError                 what was asked of a job
+    │   └── JobConflict          the command does not fit the job's state ("start" while printing)
+    └── FileError                what was asked of the uploads' folder
+        ├── BadFileName          a name that is refused ("../x.gcode", NUL, 300 bytes long)
+        ├── NoSuchFile           there is no such file or folder
+        ├── FileExists           the name is taken, and overwriting was not asked for
+        ├── FileInUse            the file is being printed, or the folder holds such a file
+        ├── IsAFolder            a file was needed and a folder is there
+        ├── NotAFolder           a folder was needed and a file is there
+        ├── NotPrintable         no G-code file by its name ("part.stl")
+        ├── UploadBroken         the upload ended before it was complete
+        └── StorageFull          no room left for the file
+"""
+
+from gcode.errors import NozzledError
+
+
+class ServiceError(NozzledError):
+    """Something in the service itself, not at the printer, went wrong."""
+
+
+class ConfigError(ServiceError):
+    """A configuration that cannot be used; names the file, the key and what is allowed."""
+
+
+class StateDirTaken(ServiceError):
+    """Another daemon holds the state directory."""
+
+
+class AddressInUse(ServiceError):
+    """Another program listens on the HTTP address."""
+
+
+class PortNotAllowed(ServiceError):
+    """A client wants to connect to a port that is neither listed nor allowed."""
+
+
+class StoreError(ServiceError):
+    """The database cannot be opened, or was made by a newer version."""
+
+
+class JobError(ServiceError):
+    """What was asked of a job cannot be done."""
+
+
+class JobConflict(JobError):
+    """The command does not fit the state of the job."""
+
+
+class FileError(ServiceError):
+    """What was asked of the uploads' folder cannot be done."""
+
+
+class BadFileName(FileError):
+    """A name that is refused; says what is wrong with it."""
+
+
+class NoSuchFile(FileError):
+    """There is no file or folder of this name."""
+
+
+class FileExists(FileError):
+    """The name is taken, and overwriting was not asked for."""
+
+
+class FileInUse(FileError):
+    """The file is being printed, or the folder holds such a file."""
+
+
+class IsAFolder(FileError):
+    """A file was needed, and a folder is there."""
+
+
+class NotAFolder(FileError):
+    """A folder was needed, and a file is there."""
+
+
+class NotPrintable(FileError):
+    """No G-code file, judged by its name."""
+
+
+class UploadBroken(FileError):
+    """The upload ended before it was complete."""
+
+
+class StorageFull(FileError):
+    """No room is left for the file."""

@@ -1,0 +1,86 @@
+"""Names of uploaded files: which are refused, which are G-code, and what the system says against them.
+
+A path is relative to the folder of uploads, with `/` between its parts, as in OctoPrint's API.
+"""
+
+import errno
+import unicodedata
+
+from daemon.errors import (
+    BadFileName,
+    FileError,
+    FileExists,
+    IsAFolder,
+    NoSuchFile,
+    NotAFolder,
+    NotPrintable,
+    StorageFull,
+)
+
+EXTENSIONS = (".gcode", ".gco", ".g")
+MAX_PATH = 1024
+MAX_NAME = 255
+MAX_DEPTH = 32
+"""Bytes of a path, bytes of one of its parts, number of parts."""
+
+
+def check_path(path: str) -> tuple[str, ...]:
+    """Return the parts of a path, none for the folder of uploads itself.
+
+    Raises:
+        BadFileName: it is refused; says what is wrong with it.
+    """
+    if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in path):
+        raise BadFileName(f"a name may hold no control characters: {path[:MAX_NAME]!r}")
+    if len(path.encode()) > MAX_PATH:
+        raise BadFileName(f"a path may have {MAX_PATH} bytes, this one has {len(path.encode())}")
+    if "\\" in path:
+        raise BadFileName(f"folders are separated by /, not by a backslash: {path}")
+    if path.startswith("/"):
+        raise BadFileName(f"a path is relative to the folder of uploads, this one begins with /: {path}")
+    parts = tuple(path.removesuffix("/").split("/")) if path else ()
+    if len(parts) > MAX_DEPTH:
+        raise BadFileName(f"a path may be {MAX_DEPTH} folders deep, this one has {len(parts)} parts")
+    for part in parts:
+        _check_name(part, path)
+    return parts
+
+
+def _check_name(name: str, path: str) -> None:
+    if not name.strip():
+        raise BadFileName(f"a part of the path is empty: {path!r}")
+    if name == "..":
+        raise BadFileName(f"a path may not lead upwards with ..: {path}")
+    if name.startswith("."):
+        raise BadFileName(f"a name may not begin with a dot: {path}")
+    if len(name.encode()) > MAX_NAME:
+        raise BadFileName(f"a name may have {MAX_NAME} bytes, this one has {len(name.encode())}: {name[:40]}…")
+
+
+def is_printable(name: str) -> bool:
+    """Tell whether a file is G-code, by its name."""
+    return name.lower().endswith(EXTENSIONS)
+
+
+def check_printable(path: str) -> None:
+    """Raise NotPrintable for a file that is no G-code by its name."""
+    if not is_printable(path):
+        raise NotPrintable(f"{path} is no G-code file: it does not end in {', '.join(EXTENSIONS)}")
+
+
+_ERRORS: dict[int | None, tuple[type[FileError], str]] = {
+    errno.ENOENT: (NoSuchFile, "there is no such file or folder"),
+    errno.EEXIST: (FileExists, "the name is taken"),
+    errno.ENOTEMPTY: (FileExists, "the name is taken"),
+    errno.EISDIR: (IsAFolder, "it is a folder"),
+    errno.ENOTDIR: (NotAFolder, "a part of the path is a file, not a folder"),
+    errno.ENAMETOOLONG: (BadFileName, "the name is too long"),
+    errno.ENOSPC: (StorageFull, "no room is left on the disk"),
+    errno.EDQUOT: (StorageFull, "no room is left within the user's quota"),
+}
+
+
+def translated(error: OSError, path: str) -> FileError:
+    """Return the system's error as one of ours."""
+    kind, text = _ERRORS.get(error.errno, (FileError, error.strerror or str(error)))
+    return kind(f"{path or 'the folder of uploads'}: {text}")

@@ -1,0 +1,254 @@
+"""ApiHandler: what every request has in common. The key comes first, every error is JSON, every body is bounded.
+
+Bodies are taken as they come in (Tornado's streaming mode), so the key is checked before a byte of one is kept.
+"""
+
+import json
+import logging
+from collections.abc import Collection, Mapping
+from http.client import responses
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import tornado.web
+
+from daemon.http.errors import Refused, answer
+from daemon.status import Status, describe
+
+if TYPE_CHECKING:
+    from daemon.app import Service
+
+MAX_JSON = 64 * 1024
+MAX_DRAINED = 64 * 1024 * 1024
+"""Bytes of a JSON body, and of a refused body that are read to no use before the connection is closed."""
+
+TRUE = ("true", "yes", "y", "1")  # OctoPrint's booleans in forms and queries, in any case
+
+log = logging.getLogger("nozzled.http")
+
+
+def is_true(value: object) -> bool:
+    """Read a boolean as OctoPrint does: true, yes, y, 1."""
+    return str(value).lower() in TRUE
+
+
+@tornado.web.stream_request_body
+class ApiHandler(tornado.web.RequestHandler):
+    """Base of all handlers: subclasses write `get`, `post`, … and raise what goes wrong."""
+
+    max_body = MAX_JSON
+
+    def initialize(self, service: "Service") -> None:
+        """Take what the handler works on; the body is collected in `body`."""
+        self.service = service
+        self.body = bytearray()
+        self._received = 0
+        self._refused = False
+
+    def set_default_headers(self) -> None:
+        """Nothing of ours is to be guessed at, framed or kept by a browser."""
+        self.set_header("Server", "nozzled")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+        self.set_header("Referrer-Policy", "no-referrer")
+        self.set_header("Cache-Control", "no-store")
+
+    def compute_etag(self) -> str | None:
+        """Hash no answers: they are small and change all the time."""
+        return None
+
+    # -- before the body -----------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Refuse what can be refused by its headers, in the order: key, size, what the resource says."""
+        try:
+            self._check_key()
+            self._check_size()
+            self.admit()
+        except Exception as error:  # noqa: BLE001 - the one funnel: `_refuse` logs what is a bug
+            self._refuse(error)
+
+    def admit(self) -> None:
+        """Refuse by headers, before the body comes; for subclasses."""
+
+    def _check_key(self) -> None:
+        if not self.service.keys.accepts(self._given_key()):
+            raise Refused(403, "a valid API key is needed: X-Api-Key, Authorization: Bearer, or ?apikey=")
+
+    def _given_key(self) -> str:
+        """Return the key that comes first: query, header, bearer."""
+        if given := self.request.query_arguments.get("apikey"):
+            return given[-1].decode("utf-8", "replace")
+        if "X-Api-Key" in self.request.headers:
+            return self.request.headers["X-Api-Key"]
+        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else ""
+
+    def _check_size(self) -> None:
+        length = self.request.headers.get("Content-Length", "0")
+        if length.isdecimal() and int(length) > self.max_body:
+            raise self._too_large()
+
+    def _check_received(self) -> None:
+        """A body may come in chunks, without its length."""
+        if self._received > self.max_body:
+            raise self._too_large()
+
+    def _too_large(self) -> Refused:
+        return Refused(413, f"the body is too large, at most {self.max_body} bytes are taken")
+
+    # -- the body ------------------------------------------------------------------------------------------
+
+    async def data_received(self, chunk: bytes) -> None:
+        """Take or drop the next bytes of the body; the next ones come when this has returned."""
+        self._received += len(chunk)
+        if self._refused:
+            if self._received > MAX_DRAINED and not self._finished:
+                self.finish()  # closes the connection
+            return
+        try:
+            self._check_received()
+            await self.take(chunk)
+        except Exception as error:  # noqa: BLE001 - as in `prepare`
+            await self.give_up()
+            self._refuse(error)
+
+    async def take(self, chunk: bytes) -> None:
+        """Keep the next bytes of the body; for subclasses that do better."""
+        self.body += chunk
+
+    async def give_up(self) -> None:
+        """Let go of what the body has filled so far; for subclasses."""
+
+    def _refuse(self, error: Exception) -> None:
+        """Answer with this error at once, and drop what is still to come of the body.
+
+        Closing at once would reset the connection while the client still sends: it might never see the answer.
+        """
+        self._refused = True
+        if "Expect" in self.request.headers:  # it waits for our word, and no body is to come
+            self.send_error(500, exc_info=(type(error), error, None))
+            return
+        code, text = self._told(error)
+        self.clear()
+        self.set_status(code)
+        payload = json.dumps({"error": text}).encode()
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Content-Length", str(len(payload)))
+        self.write(payload)
+        self.flush()
+        # when the body has ended, Tornado calls the method, and finishes the answer behind it
+        setattr(self, (self.request.method or "GET").lower(), _nothing_more)
+
+    def json_body(self) -> dict[str, Any]:
+        """Return the body, which must be a JSON object.
+
+        Raises:
+            Refused: 415 for another content type, 400 for what is no JSON or no object.
+        """
+        kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+            raise Refused(415, "the content type must be application/json")
+        try:
+            data = json.loads(self.body, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise Refused(400, "the body is not valid JSON") from error
+        if not isinstance(data, dict):
+            raise Refused(400, "command is invalid")
+        return data
+
+    def command(self, known: Mapping[str, Collection[str]]) -> tuple[str, dict[str, Any]]:
+        """Return the command of a JSON body and the body itself.
+
+        Args:
+            known: the commands that the resource takes, each with its mandatory parameters.
+
+        Raises:
+            Refused: no JSON object, an unknown command, or a parameter missing.
+        """
+        data = self.json_body()
+        command = data.get("command")
+        if not isinstance(command, str) or command not in known:
+            raise Refused(400, "command is invalid")
+        if any(name not in data for name in known[command]):
+            raise Refused(400, "Mandatory parameters missing")
+        return command, data
+
+    # -- what is told --------------------------------------------------------------------------------------
+
+    def status(self) -> Status:
+        """Return what clients see of connection and job."""
+        connection, jobs = self.service.connection, self.service.jobs
+        return describe(connection.state, jobs.state, connection.error or jobs.error)
+
+    def require_operational(self) -> Status:
+        """Return the status; refuse when no printer is there."""
+        seen = self.status()
+        if not seen.flags["operational"]:
+            raise Refused(409, "Printer is not operational")
+        return seen
+
+    def no_content(self) -> None:
+        """Answer 204."""
+        self.set_status(204)
+
+    def query_flag(self, name: str) -> bool:
+        """Return a boolean of the query."""
+        return is_true(self.get_query_argument(name, ""))
+
+    def url(self, path: str) -> str:
+        """Return the absolute URL of a path on this server, as the client would write it."""
+        return f"{self.request.protocol}://{self.request.host}{path}"
+
+    # -- errors --------------------------------------------------------------------------------------------
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Answer with the status that the error stands for."""
+        if "exc_info" in kwargs and kwargs["exc_info"][1] is not None:
+            status_code, kwargs["text"] = self._told(kwargs["exc_info"][1])
+        super().send_error(status_code, **kwargs)
+
+    def _told(self, error: BaseException) -> tuple[int, str]:
+        told = answer(error)
+        if told is None:
+            log.error("%s %s failed", self.request.method, self.request.path, exc_info=error)
+            return 500, "Internal Server Error"
+        return told
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Write any error as JSON; nothing of the program's inside is in it."""
+        if status_code == 405:  # noqa: PLR2004 - the status itself
+            self.set_header("Allow", ", ".join(self._allowed()))
+        self.finish({"error": kwargs.get("text") or responses.get(status_code, "Unknown")})
+
+    def _allowed(self) -> list[str]:
+        unset = tornado.web.RequestHandler
+        return [
+            name
+            for name in self.SUPPORTED_METHODS
+            if getattr(type(self), name.lower()) is not getattr(unset, name.lower())
+        ]
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """Say nothing here: Tornado would log the address with the key in it; `send_error` logs the bugs."""
+
+
+async def _nothing_more(*_: str) -> None:
+    """Stand in for the method of a request that has its answer."""
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")  # Python takes NaN and Infinity, the standard does not
+
+
+class NotFound(ApiHandler):
+    """Every address that leads nowhere."""
+
+    def admit(self) -> None:
+        """Refuse whatever the method."""
+        raise Refused(404, "Not Found")

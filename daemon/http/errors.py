@@ -1,0 +1,49 @@
+"""Which error is which HTTP status: the only place. What is in no row is a fault of ours, and tells nothing."""
+
+from http.client import responses
+
+import tornado.web
+
+from daemon import errors as service
+from gcode import errors as gcode
+from hal import errors as hal
+
+_STATUS: dict[type[BaseException], int] = {
+    service.BadFileName: 400,
+    service.UploadBroken: 400,
+    service.PortNotAllowed: 400,
+    gcode.CommandError: 400,
+    gcode.LocalProtocolError: 400,  # a command that belongs to the link
+    hal.AddressError: 400,
+    service.NoSuchFile: 404,
+    service.NotAFolder: 404,
+    service.JobConflict: 409,
+    service.FileExists: 409,
+    service.FileInUse: 409,
+    service.IsAFolder: 409,
+    hal.NotConnected: 409,
+    service.NotPrintable: 415,
+    service.FileError: 500,  # the disk's own trouble; the text says which
+    service.StoreError: 500,
+    service.StorageFull: 507,
+}
+
+
+class Refused(tornado.web.HTTPError):
+    """A request that is refused by the API itself: status, and a sentence for the client."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(status)
+        self.text = text
+
+
+def answer(error: BaseException) -> tuple[int, str] | None:
+    """Return status and text for the client; None for an error that must not be told."""
+    if isinstance(error, Refused):
+        return error.status_code, error.text
+    if isinstance(error, tornado.web.HTTPError):
+        return error.status_code, responses.get(error.status_code, "Unknown")
+    for kind in type(error).__mro__:
+        if kind in _STATUS:
+            return _STATUS[kind], str(error)
+    return None

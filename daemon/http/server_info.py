@@ -1,0 +1,22 @@
+"""/api/version and /api/server: who answers. Clients look for OctoPrint's name and for the API they know."""
+
+from daemon import __version__
+from daemon.http.base import ApiHandler
+
+EMULATED = "1.11.8"  # the OctoPrint whose API this is; clients compare it with what they need
+
+
+class VersionHandler(ApiHandler):
+    """/api/version."""
+
+    def get(self) -> None:
+        """Tell API level and version; slicers want the text to begin with OctoPrint."""
+        self.write({"api": "0.1", "server": EMULATED, "text": f"OctoPrint {EMULATED} (nozzled {__version__})"})
+
+
+class ServerHandler(ApiHandler):
+    """/api/server."""
+
+    def get(self) -> None:
+        """Tell the version; there is no safe mode."""
+        self.write({"version": EMULATED, "safemode": None})

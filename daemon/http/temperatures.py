@@ -1,0 +1,49 @@
+"""Temperatures as clients read them, and their recent past."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from gcode.replies import Heaters
+from hal.printer import Event, TemperaturesRead
+
+KEPT = 900  # reports: half an hour of one every two seconds, some 300 kB
+
+
+class TemperatureHistory:
+    """The last temperature reports, oldest first."""
+
+    def __init__(self, wall: Callable[[], float]) -> None:
+        self._wall = wall
+        self._reports: deque[tuple[int, Heaters]] = deque(maxlen=KEPT)
+
+    def on_event(self, event: Event) -> None:
+        """Keep a report, at most one a second; to be subscribed to the connection."""
+        if not isinstance(event, TemperaturesRead):
+            return
+        now = int(self._wall())
+        if not self._reports or self._reports[-1][0] != now:
+            self._reports.append((now, event.heaters))
+
+    def last(self, limit: int | None, wanted: Callable[[str], bool]) -> list[dict[str, Any]]:
+        """Return the last `limit` reports of the wanted heaters."""
+        reports = list(self._reports)
+        if limit is not None:
+            reports = reports[-limit:] if limit > 0 else []
+        return [{"time": time, **readings(heaters, wanted, offset=False)} for time, heaters in reports]
+
+
+def is_heater(name: str) -> bool:
+    """Tell whether a reading is one that OctoPrint knows: tool0, tool1, …, bed, chamber."""
+    return name.startswith("tool") or name in ("bed", "chamber")
+
+
+def readings(heaters: Heaters, wanted: Callable[[str], bool], *, offset: bool = True) -> dict[str, Any]:
+    """Return readings by heater, in °C; `offset` is always 0, there are none."""
+    shown: dict[str, Any] = {}
+    for name, reading in heaters.items():
+        if wanted(name):
+            shown[name] = {"actual": reading.actual, "target": reading.target}
+            if offset:
+                shown[name]["offset"] = 0
+    return shown

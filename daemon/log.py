@@ -1,0 +1,90 @@
+"""The log: lines for a person on a terminal, JSON for the journal, written by a thread of its own.
+
+A terminal or a journal that stalls must not stall the wire, so the loop only renders a line and queues it.
+"""
+
+import logging
+import queue
+import sys
+import threading
+from typing import Any, TextIO
+
+import structlog
+
+MAX_QUEUED = 10_000  # lines; beyond that they are dropped and counted
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class LogWriter:
+    """Takes rendered lines from any thread and writes them in its own."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lines: queue.Queue[str | None] = queue.Queue(MAX_QUEUED)
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def msg(self, line: str) -> None:
+        """Queue one line; never blocks."""
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            self._dropped += 1
+
+    debug = info = warning = warn = error = exception = critical = fatal = log = msg
+
+    def __call__(self, *_: Any) -> "LogWriter":
+        """Be a logger factory: there is one writer."""
+        return self
+
+    def close(self) -> None:
+        """Write what is queued and end the thread."""
+        self._lines.put(None)
+        self._thread.join(timeout=2)
+
+    def _run(self) -> None:
+        while (line := self._lines.get()) is not None:
+            dropped, self._dropped = self._dropped, 0
+            lost = f"({dropped} log lines were dropped)\n" if dropped else ""
+            try:
+                self._stream.write(f"{lost}{line}\n")
+                self._stream.flush()
+            except (OSError, ValueError):
+                self._dropped += 1  # nowhere to say it
+
+
+class _Forward(logging.Handler):
+    """Libraries log by `logging`: their warnings go the same way."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger()
+        log.log(record.levelno, "library", logger=record.name, text=record.getMessage(), exc_info=record.exc_info)
+
+
+def configure(level: str, form: str, stream: TextIO = sys.stderr) -> LogWriter:
+    """Set the log up; `form` is auto, console or json. Close the writer at the end."""
+    writer = LogWriter(stream)
+    console = form == "console" or (form == "auto" and stream.isatty())
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=not console),
+            *(_console(colors=stream.isatty()) if console else _json()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=writer,
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[_Forward()], force=True)
+    return writer
+
+
+def _console(*, colors: bool) -> list[structlog.typing.Processor]:
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
+
+
+def _json() -> list[structlog.typing.Processor]:
+    return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]

@@ -1,0 +1,35 @@
+"""Making the printer cold. Heaters off is never behind a lock, a disk or a queue."""
+
+import asyncio
+
+from gcode.errors import NozzledError
+from hal.printer import Printer
+
+PATIENCE = 3.0
+"""Seconds in which a printer has to acknowledge that its heaters are off before it is stopped the hard way."""
+
+
+def heaters_off(extruders: int) -> list[str]:
+    """Return the commands that turn every heater off, hotends first."""
+    tools = ["M104 S0"] if extruders == 1 else [f"M104 T{tool} S0" for tool in range(extruders)]
+    return [*tools, "M140 S0"]
+
+
+async def make_cold(printer: Printer, extruders: int) -> bool:
+    """Turn the heaters off; return False where that took an emergency stop.
+
+    The commands are on the wire when this first awaits. A firmware that sits in M109 or behind slow moves does
+    not read them in time: then it is halted, which turns heaters off too.
+    """
+    printer.hold()
+    printer.feed(None)
+    commands = heaters_off(extruders)
+    if printer.identity.capabilities.get("EMERGENCY_PARSER"):
+        commands.insert(0, "M108")  # ends a wait for temperature; read even while the firmware waits
+    answers = asyncio.gather(*(printer.send(command, urgent=True) for command in commands))
+    try:
+        await asyncio.wait_for(answers, PATIENCE)
+    except (NozzledError, TimeoutError):
+        printer.emergency_stop()
+        return False
+    return True

@@ -1,0 +1,75 @@
+"""Greeting: finding out that something which speaks G-code is at the other end, without the line.
+
+Opening a port resets many boards, which then need a second or two, and whose boot loader swallows what is sent
+meanwhile. So: say hello, say it again after `start`, and again while nobody answers. Never used where a print may
+still be going on: the hello sets the firmware's line counter to zero.
+"""
+
+from gcode.framing import frame
+from gcode.replies import Ok, Reply, Start, Wait, parse
+
+HELLO = b"\n" + frame(0, b"M110 N0")
+"""The line feed ends noise that the firmware may hold; then line 0, so that line 1 comes next."""
+
+REPEAT = 2.0
+"""Seconds after which an unanswered hello is said again."""
+
+BANNER = 0.25
+"""Seconds of quiet that end the banner of a board that has booted (Marlin's takes 35 ms)."""
+
+QUIET = 0.05
+"""Seconds of quiet after the answer, in which the answer to a second hello may still come."""
+
+
+class Greeting:
+    """The first words on a line. Like `HostLink` it is fed bytes and asked for bytes; `done` ends it."""
+
+    def __init__(self, now: float) -> None:
+        self.done = False
+        self.heard = False  # anything at all came
+        self._answered = False
+        self._partial = b""
+        self._due: float = now  # next hello, or the end of the quiet after an answer
+        self._speak = True
+
+    @property
+    def deadline(self) -> float | None:
+        """When `tick` wants to be called."""
+        return None if self.done else self._due
+
+    def tick(self, now: float) -> None:
+        """Act on a deadline that has passed; harmless before."""
+        if self.done or now < self._due:
+            return
+        if self._answered:
+            self.done = True
+        else:
+            self._speak = True
+
+    def data_to_send(self, now: float) -> bytes:
+        """Return what may go on the wire now."""
+        if not self._speak:
+            return b""
+        self._speak = False
+        self._due = now + REPEAT
+        return HELLO
+
+    def receive(self, data: bytes, now: float) -> list[Reply]:
+        """Take bytes from the printer; return what it said."""
+        lines = (self._partial + data).split(b"\n")
+        self._partial = lines.pop()[-4096:]
+        replies = [parse(line[:4096]) for raw in lines if (line := raw.strip(b"\r\0"))]
+        for reply in replies:
+            self._note(reply, now)
+        return replies
+
+    def _note(self, reply: Reply, now: float) -> None:
+        self.heard = True
+        if isinstance(reply, Start):
+            self._answered = False
+            self._due = now + BANNER
+        elif isinstance(reply, Ok | Wait):
+            self._answered = True
+            self._due = now + QUIET
+        else:
+            self._due = max(self._due, now + (QUIET if self._answered else BANNER))

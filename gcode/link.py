@@ -1,0 +1,542 @@
+"""HostLink: the host's end of the line protocol, without the line.
+
+Bytes in by `receive`, bytes out by `data_to_send`, time as an argument, in the manner of h11. The link numbers and
+frames lines, keeps as many on their way as the dialect allows, counts answers, and goes back when the printer
+asks for a line again. Nothing here waits: `deadline` says when `tick` wants to be called.
+
+    source.next_line ─┐
+                      ├─▶ number, frame ─▶ flight (sent, unanswered) ─▶ acknowledged
+    send(command) ────┘         ▲                 │
+                                └── history ◀─────┘ Resend: n
+
+What the rules rest on (recorded from real firmware, see `tests/data/transcripts/`):
+
+* Each accepted line gives one `ok`, in order, when it has been executed.
+* `Resend: n` comes with an `ok` of its own right behind it, and before the `ok`s of lines accepted earlier.
+* A bad line makes Marlin flush its receive buffer. Lines behind it vanish, or each gives another `Resend: n`;
+  so the link stops, waits until all are answered or the line is quiet, and then goes on from n.
+* Asked with an impossible line number, Marlin answers with the number that it expects. That finds out what
+  became of a lost `ok`; repeating a line would not, as Marlin 2.1 drops a repeat without a word.
+"""
+
+import re
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gcode.dialect import UNKNOWN, Dialect
+from gcode.errors import (
+    CommandError,
+    FirmwareHalted,
+    ForbiddenCommand,
+    LinkError,
+    LocalProtocolError,
+    PrinterReset,
+    PrinterSilent,
+    ResendLoop,
+    ResendOutOfReach,
+)
+from gcode.framing import frame
+from gcode.reader import clean
+from gcode.replies import (
+    Busy,
+    FirmwareError,
+    FirmwareInfo,
+    Ok,
+    Reply,
+    Resend,
+    Start,
+    Temperatures,
+    Text,
+    UnknownCommand,
+    Wait,
+    parse,
+)
+
+HISTORY = 128
+"""Frames kept for resends: more than any firmware's receive buffer and command queue hold together."""
+
+MAX_QUEUED = 256
+"""Commands that may wait between the lines of a job."""
+
+MAX_REPLY = 4096
+"""Bytes of one reply line that are kept; real lines stay under 600."""
+
+MAX_REPEATS = 10
+"""Times that the same line may be asked for without any progress."""
+
+MAX_PROBES = 3
+"""Questions without any answer before the printer counts as dead."""
+
+BUSY_TIMEOUT = 10.0
+"""Seconds of silence that mean something where the firmware says `busy` every 2 s."""
+
+LONG_TIMEOUT = 600.0
+"""Seconds that a long command may be silent where the firmware never says `busy`."""
+
+RESEND_OK_TIMEOUT = 0.5
+"""Seconds to wait for the `ok` that belongs to a `Resend`."""
+
+WAIT_AGE = 1.0
+"""Seconds after which a `wait` from the firmware cannot have crossed with the line that was sent last."""
+
+IMPOSSIBLE = 99_999_999
+"""A line number that no print reaches."""
+
+_FORBIDDEN = re.compile(rb"M\s*0*(?:110|28|29|575|999)(?!\d)", re.IGNORECASE)
+_LONG = re.compile(rb"(?:G(?:4|28|29|30|33|34)|M(?:0|1|109|116|190|191|226|303|400|600|701|702))(?!\d)", re.IGNORECASE)
+
+
+def check_command(command: str | bytes) -> bytes:
+    """Return a user's command as it goes on the wire.
+
+    Raises:
+        CommandError: it is empty, or holds a line break, behind which a second command would hide.
+        ForbiddenCommand: it belongs to the link.
+    """
+    raw = command.encode("utf-8", "replace") if isinstance(command, str) else command
+    if b"\n" in raw or b"\r" in raw:
+        raise CommandError(f"a command is one line, this one holds a line break: {command!r}")
+    cleaned = clean(raw)
+    if not cleaned:
+        raise CommandError(f"there is no command in {command!r}")
+    if forbidden(cleaned):
+        raise ForbiddenCommand(f"{cleaned.decode()} would take the line counter away from the link")
+    return cleaned
+
+
+def forbidden(command: bytes) -> bool:
+    """Tell whether the command belongs to the link: M110, M28, M29, M575 and M999."""
+    return _FORBIDDEN.match(command) is not None
+
+
+class Ticket:
+    """A command sent between the lines of a job, and what the printer answered to it."""
+
+    __slots__ = ("command", "done", "replies", "urgent")
+
+    def __init__(self, command: bytes, *, urgent: bool = False) -> None:
+        self.command = command
+        self.urgent = urgent  # out at once, before other commands and beyond the window
+        self.replies: list[str] = []
+        self.done = False
+
+
+# (number, frame, ordinal among the job's lines, byte offset in the file, ticket): a tuple, made once a line
+Sent = tuple[int, bytes, int, int, Ticket | None]
+Pull = Callable[[], tuple[int, bytes] | None]
+
+
+@dataclass(slots=True)
+class Counters:
+    """What went over the line since it was opened."""
+
+    lines_sent: int = 0
+    lines_acknowledged: int = 0
+    resends: int = 0
+    timeouts: int = 0
+    stray_oks: int = 0
+
+
+@dataclass(slots=True)
+class Position:
+    """How far the job has got: its lines acknowledged, and the byte offset in the file of the last of them."""
+
+    lines: int = 0
+    offset: int = 0
+
+
+@dataclass(slots=True)
+class _Resync:
+    """A request to resend is being sorted out; nothing is sent meanwhile."""
+
+    target: int
+    unanswered: int  # lines behind the bad one that may still cause a request of their own
+    until: float  # when they count as vanished
+
+
+class HostLink:
+    """The host's end of the line. After `error` is set it is inert: first cause wins."""
+
+    def __init__(self, dialect: Dialect = UNKNOWN, byte_time: float = 0.0) -> None:
+        """Start with line 1.
+
+        Args:
+            dialect: how the firmware wants to be spoken to; may be replaced while nothing is in flight.
+            byte_time: seconds that one byte takes on the wire, 10 / baudrate; 0 where it takes none.
+        """
+        self.dialect = dialect
+        self.error: LinkError | None = None
+        self.counters = Counters()
+        self.position = Position()
+        self._byte_time = byte_time
+        self._next = 1
+        self._replay = 1  # the next number to be sent; behind _next while going back
+        self._history: list[Sent | None] = [None] * HISTORY
+        self._flight: deque[Sent] = deque()
+        self._flight_bytes = 0
+        self._queue: deque[Ticket] = deque()
+        self._urgent: deque[Ticket] = deque()
+        self._pull: Pull | None = None
+        self._peeked: tuple[int, bytes] | None = None
+        self._fed = 0
+        self._held = False
+        self._resync: _Resync | None = None
+        self._owed_ok = False  # the `ok` that belongs to a Resend has not come yet
+        self._foreign_ok = False  # the next `ok` answers a cut tail that was taken for a command
+        self._repeats = (0, 0)  # line number, times asked for
+        self._raw = b""  # a probe, to go out before anything else
+        self._probes = 0
+        self._syncs = 0
+        self._sync: Ticket | None = None
+        self._probing = False  # a question with an impossible number is out
+        self._busy_seen = False
+        self._alive = 0.0
+        self._wire_free = 0.0
+        self._partial = b""
+
+    # -- what the owner asks for ---------------------------------------------------------------------------
+
+    def feed(self, pull: Pull | None) -> None:
+        """Take the lines of a job from `pull` from now on, counting position from zero; None ends the job."""
+        self._pull = pull
+        self._peeked = None
+        if pull is not None:
+            self._fed = 0
+            self.position = Position()
+
+    def hold(self) -> None:
+        """Send no more lines of the job."""
+        self._held = True
+
+    def release(self) -> None:
+        """Send lines of the job again."""
+        self._held = False
+
+    def send(self, ticket: Ticket) -> None:
+        """Queue a checked command; it goes out before the next line of the job.
+
+        An urgent one goes before the others and beyond the window. That is safe for a few short ones: a window
+        that stays full holds lines which the firmware has long moved from its receive buffer to its queue.
+
+        Raises:
+            LocalProtocolError: too many wait already.
+        """
+        if ticket.urgent:
+            self._urgent.append(ticket)
+        elif len(self._queue) >= MAX_QUEUED:
+            raise LocalProtocolError(f"{MAX_QUEUED} commands are waiting for the printer already")
+        else:
+            self._queue.append(ticket)
+
+    def discard(self) -> list[Ticket]:
+        """Drop whatever has not been sent yet; return the commands among it."""
+        dropped = [*self._urgent, *self._queue]
+        self._urgent.clear()
+        self._queue.clear()
+        self._pull = self._peeked = None
+        return dropped
+
+    @property
+    def idle(self) -> bool:
+        """Every line sent has been answered, and no command waits."""
+        return not (self._flight or self._urgent or self._queue or self._resync or self._replay < self._next or self._raw)
+
+    @property
+    def job_in_flight(self) -> bool:
+        """Some line of the job has been sent and not been answered."""
+        return self._replay < self._next or any(sent[4] is None for sent in self._flight)
+
+    @property
+    def next_number(self) -> int:
+        """The number that the next new line will get."""
+        return self._next
+
+    # -- bytes out -----------------------------------------------------------------------------------------
+
+    def data_to_send(self, now: float) -> bytes:
+        """Return what may go on the wire now; it counts as sent."""
+        if self.error is not None:
+            return b""
+        out, self._raw = self._raw, b""
+        was_idle = not self._flight
+        if self._resync is None:
+            while sent := self._take():
+                self._flight.append(sent)
+                self._flight_bytes += len(sent[1])
+                out += sent[1]
+        if out:
+            if was_idle:
+                self._alive = now
+            self._wire_free = max(now, self._wire_free) + len(out) * self._byte_time
+        return out
+
+    def _take(self) -> Sent | None:
+        """Return the next frame that may go: urgent, repeated, commands, then the job's lines."""
+        if self._urgent and self._replay == self._next:
+            ticket = self._urgent.popleft()
+            return self._frame(ticket.command, -1, -1, ticket)
+        # a sync goes out although oks are missing: the firmware answered, so it has room for one line
+        if len(self._flight) >= self.dialect.window_lines + (self._sync is not None):
+            return None
+        if self._replay < self._next:
+            return self._repeat()
+        if self._queue:
+            ticket = self._queue[0]
+            if self._fits(ticket.command):
+                self._queue.popleft()
+                return self._frame(ticket.command, -1, -1, ticket)
+            return None
+        if self._pull is None or self._held:
+            return None
+        line = self._peeked or self._pull()
+        if line is None:
+            return None
+        if not self._fits(line[1]):
+            self._peeked = line
+            return None
+        self._peeked = None
+        self._fed += 1
+        return self._frame(line[1], self._fed, line[0], None)
+
+    def _fits(self, command: bytes) -> bool:
+        # 14 covers N, number, blank, *, checksum and line feed up to line 999,999
+        return not self._flight or self._flight_bytes + len(command) + 14 <= self.dialect.window_bytes
+
+    def _frame(self, command: bytes, ordinal: int, offset: int, ticket: Ticket | None) -> Sent:
+        number = self._next
+        raw = frame(number, command) if self.dialect.numbered else command + b"\n"
+        sent = (number, raw, ordinal, offset, ticket)
+        self._history[number % HISTORY] = sent
+        self._next = self._replay = number + 1
+        self.counters.lines_sent += 1
+        return sent
+
+    def _repeat(self) -> Sent | None:
+        sent = self._history[self._replay % HISTORY]
+        if sent is None:
+            raise AssertionError("a line within reach is always held")
+        if self._flight and self._flight_bytes + len(sent[1]) > self.dialect.window_bytes:
+            return None
+        self._replay += 1
+        return sent
+
+    # -- bytes in ------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes, now: float) -> list[Reply | Ticket]:
+        """Take bytes from the printer; return what is worth telling: replies but plain oks, tickets done."""
+        if self.error is not None:
+            return []
+        lines = (self._partial + data).split(b"\n")
+        self._partial = lines.pop()[-MAX_REPLY:]
+        told: list[Reply | Ticket] = []
+        for line in lines:
+            if line == b"ok" and not self._owed_ok and not self._foreign_ok:
+                self._acknowledge("ok", now, told)  # the case that counts: one in a hundred is anything else
+            elif line := line.strip(b"\r\0"):
+                self._handle(parse(line[:MAX_REPLY]), now, told)
+                if self.error is not None:
+                    break
+        return told
+
+    def _handle(self, reply: Reply, now: float, told: list[Reply | Ticket]) -> None:
+        told.append(reply)
+        if isinstance(reply, Start | FirmwareError) and self._is_echo(reply):
+            reply = Text(reply.line)
+        match reply:
+            case Ok() | FirmwareInfo(ok=True):
+                self._on_ok(reply, now, told)
+                return
+            case Resend(number=number):
+                self._on_resend(number, now)
+                return
+            case Temperatures(waiting=False):
+                pass  # comes by itself: no sign that a command is alive
+            case Start():
+                self.fail(PrinterReset("the board restarted: position, temperatures and line number are gone"))
+            case FirmwareError(kind="fatal", text=text):
+                self.fail(FirmwareHalted(f"the firmware stopped: {text}"))
+            case Wait():
+                self._on_wait(now, told)
+            case Busy():
+                self._busy_seen = True
+                self._signs_of_life(now)
+            case _:
+                self._signs_of_life(now)
+                self._note_answer(reply, now, told)
+        self._collect(reply)
+
+    def _is_echo(self, reply: Reply) -> bool:
+        """Tell whether the firmware repeats what it was told to say (M118): no reset and no error then."""
+        return bool(self._flight) and reply.line.strip().encode() in self._flight[0][1]
+
+    def _collect(self, reply: Reply) -> None:
+        """Text belongs to the command that is being executed: the oldest one without an answer."""
+        if self._flight and (ticket := self._flight[0][4]) and not isinstance(reply, Busy):
+            ticket.replies.append(reply.line)
+
+    def _signs_of_life(self, now: float) -> None:
+        self._alive = now
+        self._probes = 0
+
+    def _note_answer(self, reply: Reply, now: float, told: list[Reply | Ticket]) -> None:
+        if self._sync is not None and self._sync.command[5:].decode() in reply.line:
+            self._in_sync(now, told)
+        elif isinstance(reply, UnknownCommand):
+            # the tail of a line cut by a flush, taken for a command: its ok is none of ours
+            oldest = self._command_of(self._flight[0]).decode().upper() if self._flight else ""
+            self._foreign_ok = not oldest.startswith(reply.command.upper())
+
+    def _on_ok(self, reply: Reply, now: float, told: list[Reply | Ticket]) -> None:
+        number = reply.number if isinstance(reply, Ok) else None
+        if number is None and self._owed_ok:
+            self._owed_ok = False
+            self._signs_of_life(now)
+            self._maybe_resume()
+        elif number is None and self._foreign_ok:
+            self._foreign_ok = False
+        elif number is not None and self._flight:
+            # ADVANCED_OK says which line it answers: those before it lost theirs, a repeated one is stale
+            while self._flight and self._flight[0][0] <= number:
+                self._acknowledge(reply.line, now, told)
+        else:
+            self._acknowledge(reply.line, now, told)
+
+    def _acknowledge(self, line: str, now: float, told: list[Reply | Ticket]) -> None:
+        self._alive = now
+        self._probes = 0
+        if not self._flight:
+            self.counters.stray_oks += 1
+            return
+        _, raw, ordinal, offset, ticket = self._flight.popleft()
+        self._flight_bytes -= len(raw)
+        self.counters.lines_acknowledged += 1
+        if ticket is None:
+            self.position.lines = ordinal
+            self.position.offset = offset
+        elif not ticket.done:
+            ticket.replies.append(line)
+            ticket.done = True
+            told.append(ticket)
+
+    def _on_wait(self, now: float, told: list[Reply | Ticket]) -> None:
+        """`wait` says that the firmware has nothing to do: what is still unanswered lost its ok."""
+        if now - self._alive > WAIT_AGE:
+            while self._flight:
+                self._acknowledge("ok", now, told)
+
+    # -- going back ----------------------------------------------------------------------------------------
+
+    def _on_resend(self, number: int, now: float) -> None:
+        self.counters.resends += 1
+        self._signs_of_life(now)
+        self._owed_ok = self.dialect.ok_after_resend
+        if not max(1, self._next - HISTORY) <= number <= self._next:
+            self.fail(
+                ResendOutOfReach(
+                    f"the printer asks for line {number}, the lines held are "
+                    f"{max(1, self._next - HISTORY)} to {self._next - 1}"
+                )
+            )
+        elif self._resync is not None and self._resync.target == number:
+            self._resync.unanswered -= 1
+            self._resync.until = max(self._resync.until, self._quiet_at(now))
+        else:
+            self._go_back(number, now)
+
+    def _go_back(self, number: int, now: float) -> None:
+        """Take the lines from `number` on out of the flight; those before it were accepted and stay."""
+        asked, times = self._repeats
+        times = times + 1 if asked == number else 1
+        self._repeats = (number, times)
+        if times > MAX_REPEATS:
+            self.fail(ResendLoop(f"the printer asked for line {number} {times} times in a row"))
+            return
+        lost = 0
+        while self._flight and self._flight[-1][0] >= number:
+            self._flight_bytes -= len(self._flight.pop()[1])
+            lost += 1
+        self._replay = number
+        self._resync = _Resync(number, lost - 1, self._quiet_at(now))
+        if self._sync is None and self._flight and self._probing:
+            self._ask_for_echo()
+        self._probing = False
+        self._maybe_resume()
+
+    def _quiet_at(self, now: float) -> float:
+        return max(now, self._wire_free) + self.dialect.settle
+
+    def _maybe_resume(self) -> None:
+        """Go on when every line behind the bad one has been answered."""
+        if self._resync is not None and self._resync.unanswered <= 0 and not self._owed_ok:
+            self._resync = None
+
+    # -- silence -------------------------------------------------------------------------------------------
+
+    @property
+    def urgent(self) -> bool:
+        """`deadline` is nearer than it was for the last line: a timer may have to be set anew."""
+        return self._resync is not None
+
+    @property
+    def deadline(self) -> float | None:
+        """When `tick` wants to be called, if nothing arrives before; None while nothing is awaited."""
+        if self.error is not None:
+            return None
+        if self._resync is not None:
+            return self._resync.until + (RESEND_OK_TIMEOUT if self._owed_ok else 0.0)
+        if self._flight or self._probing:
+            return self._alive + self._patience()
+        return None
+
+    def _patience(self) -> float:
+        if self._busy_seen:
+            return BUSY_TIMEOUT
+        if self._flight and _LONG.match(self._command_of(self._flight[0])):
+            return LONG_TIMEOUT
+        return self.dialect.answer_timeout
+
+    def _command_of(self, sent: Sent) -> bytes:
+        return sent[1].partition(b" ")[2] if self.dialect.numbered else sent[1]
+
+    def tick(self, now: float) -> None:
+        """Act on a deadline that has passed; harmless before."""
+        deadline = self.deadline
+        if deadline is None or now < deadline:
+            return
+        if self._resync is not None:
+            self._owed_ok = False
+            self._resync = None
+        else:
+            self._on_silence(now)
+
+    def _on_silence(self, now: float) -> None:
+        self.counters.timeouts += 1
+        self._probes += 1
+        self._alive = now
+        if self._probes > MAX_PROBES:
+            oldest = self._command_of(self._flight[0]).decode().strip() if self._flight else "a question"
+            self.fail(PrinterSilent(f"no answer to {oldest!r}, nor to {MAX_PROBES} questions whether anyone is there"))
+        elif self.dialect.probe and self.dialect.numbered:
+            # the line feed ends whatever noise the firmware may hold
+            self._raw = b"\n" + frame(IMPOSSIBLE, b"M105")
+            self._probing = True
+
+    def _ask_for_echo(self) -> None:
+        """Lines are accepted, but their oks are missing: lost, or not executed yet?
+
+        An echo comes behind all answers, so it tells. A firmware that does not know M118 quotes it just as well.
+        """
+        self._syncs += 1
+        self._sync = Ticket(b"M118 nozzled sync %d" % self._syncs)
+        self._queue.appendleft(self._sync)
+
+    def _in_sync(self, now: float, told: list[Reply | Ticket]) -> None:
+        while self._flight and self._flight[0][4] is not self._sync:
+            self._acknowledge("ok", now, told)
+        self._sync = None
+
+    def fail(self, error: LinkError) -> None:
+        """End the conversation; the first cause stays."""
+        if self.error is None:
+            self.error = error

@@ -1,0 +1,466 @@
+"""LinePrinter: the one driver. It pumps bytes between the link protocol and a transport, and nothing else.
+
+One piece of bytes from the printer costs one callback: receive, answer, tell. There is no task, future or timer
+per line; one timer serves all deadlines of the link.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gcode.dialect import UNKNOWN, Dialect, recognise
+from gcode.errors import FirmwareHalted, NozzledError, PrinterReset
+from gcode.framing import frame
+from gcode.greeting import Greeting
+from gcode.link import Counters, HostLink, Position, Ticket, check_command
+from gcode.replies import (
+    Action,
+    Capability,
+    FirmwareError,
+    FirmwareInfo,
+    Heaters,
+    Ok,
+    Reply,
+    Temperatures,
+    UnknownCommand,
+    decode,
+)
+from hal.errors import HandshakeFailed, NotConnected, PortError
+from hal.printer import (
+    ActionRequested,
+    ConnectionState,
+    Event,
+    FirmwareSaid,
+    Identity,
+    LineSource,
+    StateChanged,
+    TemperaturesRead,
+)
+from hal.transport import Transport
+
+HEATERS_OFF = (b"M104 S0", b"M140 S0", b"M107")
+TAIL = 40  # pieces of conversation kept for the user
+CONFIRM_STOP = 3.0  # seconds; a board boots in less
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """What a user may set about the line.
+
+    Attributes:
+        greeting_timeout: seconds in which someone has to answer after the port is open.
+        answer_timeout: seconds of silence before the link asks whether anyone is there.
+        poll_interval: seconds between temperature reports.
+        window_lines: lines in flight; 0: what the firmware's dialect allows.
+        window_bytes: bytes in flight; 0: what the firmware's dialect allows.
+    """
+
+    greeting_timeout: float = 10.0
+    answer_timeout: float = 30.0
+    poll_interval: float = 2.0
+    window_lines: int = 0
+    window_bytes: int = 0
+
+
+class _Command(Ticket):
+    """A command with someone waiting for its answer."""
+
+    __slots__ = ("answered",)
+
+    def __init__(self, command: bytes, answered: asyncio.Future[Sequence[str]], *, urgent: bool) -> None:
+        super().__init__(command, urgent=urgent)
+        self.answered = answered
+
+
+class LinePrinter:
+    """A `hal.printer.Printer` over any transport."""
+
+    def __init__(self, transport: Transport, settings: LinkSettings | None = None) -> None:
+        self._transport = transport
+        self._settings = settings or LinkSettings()
+        self._loop = asyncio.get_running_loop()
+        self._link: HostLink | None = None
+        self._greeting: Greeting | None = None
+        self._greeted: asyncio.Future[None] | None = None
+        self._state = ConnectionState.OFFLINE
+        self._error: NozzledError | None = None
+        self._identity = Identity()
+        self._heaters: Heaters = {}
+        self._listeners: list[Callable[[Event], None]] = []
+        self._waiting: set[_Command] = set()
+        self._drain_waiters: list[asyncio.Future[None]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._poll_timer: asyncio.TimerHandle | None = None
+        self._poll: Ticket | None = None
+        self._stopping: asyncio.TimerHandle | None = None  # an emergency stop waits for its confirmation
+        self._tail: deque[tuple[bool, bytes]] = deque(maxlen=TAIL)  # (from the host?, bytes)
+
+    # -- what is known -------------------------------------------------------------------------------------
+
+    @property
+    def address(self) -> str:
+        """The printer's address."""
+        return self._transport.address
+
+    @property
+    def state(self) -> ConnectionState:
+        """The connection's state."""
+        return self._state
+
+    @property
+    def error(self) -> NozzledError | None:
+        """The first cause when the state is FAULT."""
+        return self._error
+
+    @property
+    def identity(self) -> Identity:
+        """What M115 said."""
+        return self._identity
+
+    @property
+    def heaters(self) -> Heaters:
+        """The last temperature report, in °C."""
+        return self._heaters
+
+    @property
+    def counters(self) -> Counters:
+        """What went over the line so far."""
+        return self._link.counters if self._link else Counters()
+
+    @property
+    def position(self) -> Position:
+        """How far the job that is fed has got."""
+        return self._link.position if self._link else Position()
+
+    @property
+    def next_number(self) -> int:
+        """The line number that the next new line will get."""
+        return self._link.next_number if self._link else 1
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is unanswered and no command waits."""
+        return self._link is None or self._link.idle
+
+    def tail(self) -> list[str]:
+        """Return the last lines that went over the line, oldest first: `>` from the host, `<` from the printer."""
+        return [
+            f"{'>' if from_host else '<'} {decode(line)}"
+            for from_host, piece in self._tail
+            for line in piece.splitlines()
+            if line
+        ]
+
+    def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
+        """Call `listener` with each event from now on; returns the function that ends it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+
+    # -- opening -------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Open the line, find out who is there, and be READY.
+
+        Raises:
+            PortError: the line cannot be opened or nobody answers; the state is FAULT then.
+        """
+        if self._state is not ConnectionState.OFFLINE or self._error:
+            raise NotConnected("a connection is opened once; make a new one")
+        self._enter(ConnectionState.OPENING)
+        try:
+            await self._transport.open(self._on_data, self._fail)
+            self._enter(ConnectionState.HANDSHAKING)
+            await self._greet()
+            await self._introduce()
+        except NozzledError as error:
+            self._fail(error)
+            raise
+        self._require_open()
+        self._enter(ConnectionState.READY)
+        await self._start_reports()
+
+    async def _greet(self) -> None:
+        greeting = self._greeting = Greeting(self._loop.time())
+        greeted = self._greeted = self._loop.create_future()
+        self._pump(self._loop.time())
+        try:
+            await asyncio.wait_for(greeted, self._settings.greeting_timeout)
+        except TimeoutError:
+            heard = "what came is no G-code firmware" if greeting.heard else "nothing came"
+            raise HandshakeFailed(
+                f"no printer answers on {self.address} within {self._settings.greeting_timeout:g} s: {heard}; "
+                "is it switched on, and is the baudrate right?"
+            ) from None
+        self._greeting = None
+        baudrate = self._transport.baudrate
+        self._link = HostLink(self._adapt(UNKNOWN), 10 / baudrate if baudrate else 0.0)
+
+    async def _introduce(self) -> None:
+        await self._send("M115")
+        name = self._identity.fields.get("FIRMWARE_NAME", "unknown")
+        self._identity = replace(self._identity, name=name, uuid=self._identity.fields.get("UUID"))
+        if self._link:
+            self._link.dialect = self._adapt(recognise(name))
+
+    def _adapt(self, dialect: Dialect) -> Dialect:
+        settings = self._settings
+        return replace(
+            dialect,
+            answer_timeout=settings.answer_timeout,
+            window_lines=settings.window_lines or dialect.window_lines,
+            window_bytes=settings.window_bytes or dialect.window_bytes,
+        )
+
+    async def _start_reports(self) -> None:
+        interval = self._settings.poll_interval
+        if self._identity.capabilities.get("AUTOREPORT_TEMP") and self._link and self._link.dialect.numbered:
+            await self._send(f"M155 S{max(1, round(interval))}")
+        else:
+            self._poll_temperatures()
+
+    def _poll_temperatures(self) -> None:
+        """Ask for temperatures, but never while the last question is still unanswered."""
+        if self._link is None:
+            return
+        if self._poll is None or self._poll.done:
+            self._poll = Ticket(b"M105")
+            self._link.send(self._poll)
+            self._pump(self._loop.time())
+        self._poll_timer = self._loop.call_later(self._settings.poll_interval, self._poll_temperatures)
+
+    # -- a job's lines -------------------------------------------------------------------------------------
+
+    def feed(self, source: LineSource | None) -> None:
+        """Take the job's lines from here, from a new `position`; None ends it and drops nothing in flight."""
+        self._require_link().feed(source.next_line if source else None)
+        self._pump(self._loop.time())
+
+    def wake(self) -> None:
+        """Say that the source has lines again."""
+        if self._link is not None:
+            self._pump(self._loop.time())
+
+    def hold(self) -> None:
+        """Close the gate: send no more lines of the job."""
+        if self._link is not None:
+            self._link.hold()
+
+    def release(self) -> None:
+        """Open the gate again."""
+        if self._link is not None:
+            self._link.release()
+            self._pump(self._loop.time())
+
+    async def drained(self) -> None:
+        """Wait until every line of the job that was sent has been acknowledged."""
+        link = self._require_link()
+        if link.job_in_flight:
+            waiter = self._loop.create_future()
+            self._drain_waiters.append(waiter)
+            await waiter
+
+    # -- commands between them -----------------------------------------------------------------------------
+
+    async def send(self, command: str, *, urgent: bool = False) -> Sequence[str]:
+        """Send one command between the lines of a job; return what the printer answered, `ok` last."""
+        if self._state is not ConnectionState.READY:
+            raise NotConnected(f"the printer is not connected ({self._state.value})")
+        return await self._send(command, urgent=urgent)
+
+    async def _send(self, command: str, *, urgent: bool = False) -> Sequence[str]:
+        ticket = _Command(check_command(command), self._loop.create_future(), urgent=urgent)
+        self._require_link().send(ticket)
+        self._waiting.add(ticket)
+        try:
+            self._pump(self._loop.time())
+            return await ticket.answered
+        finally:
+            self._waiting.discard(ticket)
+
+    def submit(self, command: str) -> None:
+        """Queue one command as `send` does, without waiting for the answer."""
+        if self._state is not ConnectionState.READY:
+            raise NotConnected(f"the printer is not connected ({self._state.value})")
+        self._require_link().send(Ticket(check_command(command)))
+        self._pump(self._loop.time())
+
+    # -- stopping ------------------------------------------------------------------------------------------
+
+    def emergency_stop(self) -> None:
+        """Stop everything now; awaits nothing. The connection ends in FAULT.
+
+        Whether it worked is told as `FirmwareSaid` within CONFIRM_STOP seconds.
+        """
+        if self._link is None or self._state is not ConnectionState.READY:
+            return
+        self._transport.discard()
+        self._write(b"\nM112\n" + frame(self._link.next_number, b"M112"))
+        if not self._identity.capabilities.get("EMERGENCY_PARSER"):
+            self._transport.reset()  # M112 would wait behind the moves that are queued; a reset does not
+        self._stopping = self._loop.call_later(CONFIRM_STOP, self._stop_unconfirmed)
+        self._fail(FirmwareHalted("emergency stop"), cool=False)
+
+    def _confirm_stop(self, data: bytes) -> None:
+        """It has worked when the firmware says that it halted, or boots."""
+        if b"halted" in data or b"start" in data:
+            self._end_stop("info", "the printer has stopped")
+
+    def _stop_unconfirmed(self) -> None:
+        self._end_stop("error", "the printer did not confirm the emergency stop: CUT ITS POWER if it moves or heats")
+
+    def _end_stop(self, severity: str, text: str) -> None:
+        if self._stopping is not None:
+            self._stopping.cancel()
+            self._stopping = None
+            self._transport.close()
+            self._publish(FirmwareSaid(text, severity))
+
+    async def close(self) -> None:
+        """Close the line; idempotent."""
+        if self._stopping is not None:
+            self._stop_unconfirmed()
+        self._shut(NotConnected("the connection was closed"))
+        if self._state is not ConnectionState.FAULT:
+            self._enter(ConnectionState.OFFLINE)
+
+    def _fail(self, error: NozzledError, *, cool: bool = True) -> None:
+        """Take the first cause, make the printer cold if the line still carries it, and tell everyone."""
+        if self._state in (ConnectionState.FAULT, ConnectionState.OFFLINE):
+            return
+        dead = isinstance(error, PortError | FirmwareHalted | PrinterReset)
+        if cool and self._link is not None and not dead:
+            self._write(b"\n" + b"".join(command + b"\n" for command in HEATERS_OFF))
+        self._error = error
+        self._shut(error)
+        self._enter(ConnectionState.FAULT, error)
+
+    def _shut(self, error: NozzledError) -> None:
+        for timer in (self._timer, self._poll_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._poll_timer = None
+        if self._stopping is None:
+            self._transport.close()
+        self._greeting = None
+        _refuse([command.answered for command in self._waiting], error)
+        _refuse(self._drain_waiters, error)
+        _refuse([self._greeted] if self._greeted else [], error)
+        self._drain_waiters.clear()
+
+    def _require_open(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _require_link(self) -> HostLink:
+        if self._link is None or self._state in (ConnectionState.FAULT, ConnectionState.OFFLINE):
+            raise self._error or NotConnected("the printer is not connected")
+        return self._link
+
+    # -- the pump ------------------------------------------------------------------------------------------
+
+    def _on_data(self, data: bytes) -> None:
+        self._tail.append((False, data))
+        if self._stopping is not None:
+            self._confirm_stop(data)
+            return
+        now = self._loop.time()
+        link = self._link
+        if link is None:
+            self._pump_greeting(data, now)
+            return
+        told = link.receive(data, now)
+        if out := link.data_to_send(now):
+            self._write(out)
+        if told:
+            for item in told:
+                self._tell(item)
+        if self._drain_waiters and not link.job_in_flight:
+            self._release_drained()
+        if link.error is not None:
+            self._fail(link.error)
+        elif self._timer is None or link.urgent:
+            self._arm(link.deadline)
+
+    def _pump_greeting(self, data: bytes, now: float) -> None:
+        if self._greeting is not None:
+            self._greeting.receive(data, now)
+            self._pump(now)
+
+    def _pump(self, now: float) -> None:
+        protocol = self._link or self._greeting
+        if protocol is None:
+            return
+        if out := protocol.data_to_send(now):
+            self._write(out)
+        self._arm(protocol.deadline)
+
+    def _write(self, data: bytes) -> None:
+        self._tail.append((True, data))
+        self._transport.write(data)
+
+    def _arm(self, deadline: float | None) -> None:
+        """Have one timer that fires no later than the deadline; firing early is harmless."""
+        if deadline is None or (self._timer is not None and self._timer.when() <= deadline):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        protocol = self._link or self._greeting
+        if protocol is None:
+            return
+        protocol.tick(now)
+        if isinstance(protocol, HostLink) and protocol.error is not None:
+            self._fail(protocol.error)
+            return
+        if isinstance(protocol, Greeting) and protocol.done and self._greeted and not self._greeted.done():
+            self._greeted.set_result(None)
+        self._pump(now)
+
+    def _release_drained(self) -> None:
+        for waiter in self._drain_waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._drain_waiters.clear()
+
+    # -- telling -------------------------------------------------------------------------------------------
+
+    def _tell(self, item: Reply | Ticket) -> None:
+        match item:
+            case _Command():
+                if not item.answered.done():
+                    item.answered.set_result(item.replies)
+            case Temperatures() | Ok() if item.heaters:
+                self._heaters = {**self._heaters, **item.heaters}
+                self._publish(TemperaturesRead(self._heaters))
+            case FirmwareInfo():
+                self._identity = replace(self._identity, fields=item.fields)
+            case Capability():
+                self._identity.capabilities[item.name] = item.enabled
+            case Action():
+                self._publish(ActionRequested(item.name, item.argument))
+            case UnknownCommand():
+                self._publish(FirmwareSaid(item.line, "warning"))
+            case FirmwareError():
+                self._publish(FirmwareSaid(item.line, "warning" if item.kind == "communication" else "error"))
+
+    def _enter(self, state: ConnectionState, error: NozzledError | None = None) -> None:
+        if state is not self._state:
+            old, self._state = self._state, state
+            self._publish(StateChanged(old, state, error))
+
+    def _publish(self, event: Event) -> None:
+        for listener in tuple(self._listeners):
+            listener(event)
+
+
+def _refuse(waiters: Sequence[asyncio.Future[Any]], error: NozzledError) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_exception(error)
+            waiter.exception()  # whoever waits still gets it; nobody waiting is no mistake

@@ -1,0 +1,141 @@
+"""Who holds a file or a TCP port, from /proc alone, so that "in use" can say by whom.
+
+Other users' processes show their descriptors to root only; a lock shows its owner to everybody. An empty list
+therefore means "cannot be seen", not "nobody".
+"""
+
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROC = Path("/proc")
+_LISTEN = "0A"  # column `st` of /proc/net/tcp
+_MAX_NAME = 60
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Holder:
+    """A process, and the name that its user knows it by."""
+
+    pid: int
+    program: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """One line of /proc/locks: a lock that is held, and the node that it is on."""
+
+    kind: str  # "FLOCK", "POSIX" or "OFDLCK"
+    pid: int
+    device: int
+    inode: int
+
+
+def of_file(path: str | os.PathLike[str]) -> list[Holder]:
+    """Return the processes that have this file or device open or locked, as far as they can be seen."""
+    try:
+        node = Path(path).stat()
+    except OSError:
+        return []
+    pids = set(_pids_with(lambda descriptor: _is_same(descriptor, node)))
+    pids.update(lock.pid for lock in locks_on(path) or ())
+    return _holders(pids)
+
+
+def of_tcp_port(port: int) -> list[Holder]:
+    """Return the processes that listen on this TCP port, as far as they can be seen."""
+    sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    if not sockets:
+        return []
+    return _holders(set(_pids_with(lambda descriptor: str(descriptor.readlink()) in sockets)))
+
+
+def describe(holders: list[Holder]) -> str:
+    """Return them as part of a sentence: "octoprint (pid 812)"."""
+    if holders:
+        return ", ".join(f"{holder.program} (pid {holder.pid})" for holder in holders)
+    if os.geteuid() == 0:
+        return "another program (not visible from here)"
+    return "another program (run as root to see which)"
+
+
+def locks_on(path: str | os.PathLike[str]) -> list[Lock] | None:
+    """Return the locks held on this file; None where the table is hidden (systemd's ProcSubset=pid)."""
+    try:
+        table = (_PROC / "locks").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    try:
+        node = Path(path).stat()
+    except OSError:
+        return []
+    return [lock for lock in parse_locks(table) if (lock.device, lock.inode) == (node.st_dev, node.st_ino)]
+
+
+def parse_locks(table: str) -> Iterator[Lock]:
+    """Yield the locks of a text like /proc/locks; locks still waited for (`->`) are left out."""
+    for line in table.splitlines():
+        match line.split():
+            case [_, ("FLOCK" | "POSIX" | "OFDLCK") as kind, _, _, pid, node, *_]:
+                major, minor, inode = node.split(":")
+                yield Lock(kind, int(pid), os.makedev(int(major, 16), int(minor, 16)), int(inode))
+
+
+def _holders(pids: set[int]) -> list[Holder]:
+    # a lock's pid is 0 or -1 where its owner lives in another pid namespace or is no single process
+    return sorted(Holder(pid, name) for pid in pids if pid > 0 and (name := _program(pid)) is not None)
+
+
+def _pids_with(matches: Callable[[Path], bool]) -> Iterator[int]:
+    """Yield the processes with a descriptor that matches; what cannot be read is skipped."""
+    for process in _PROC.iterdir():
+        if not process.name.isdecimal():
+            continue
+        try:
+            if any(_quietly(matches, descriptor) for descriptor in (process / "fd").iterdir()):
+                yield int(process.name)
+        except OSError:
+            continue
+
+
+def _quietly(matches: Callable[[Path], bool], descriptor: Path) -> bool:
+    try:
+        return matches(descriptor)
+    except OSError:  # closed meanwhile
+        return False
+
+
+def _is_same(descriptor: Path, node: os.stat_result) -> bool:
+    """Compare by device number where there is one: a device may have more than one node."""
+    other = descriptor.stat()
+    if stat.S_ISCHR(node.st_mode):
+        return stat.S_ISCHR(other.st_mode) and other.st_rdev == node.st_rdev
+    return (other.st_dev, other.st_ino) == (node.st_dev, node.st_ino)
+
+
+def _listening_inodes(port: int) -> Iterator[str]:
+    for table in ("net/tcp", "net/tcp6"):
+        try:
+            lines = (_PROC / table).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:  # no IPv6 here
+            continue
+        for columns in map(str.split, lines):
+            local, state, inode = columns[1], columns[3], columns[9]
+            if state == _LISTEN and int(local.rpartition(":")[2], 16) == port:
+                yield inode
+
+
+def _program(pid: int) -> str | None:
+    """Return the program's name, for an interpreter the script's; None when the process is gone."""
+    try:
+        name = (_PROC / str(pid) / "comm").read_text(errors="replace").rstrip("\n")
+        words = (_PROC / str(pid) / "cmdline").read_text(errors="replace").split("\0")
+    except OSError:
+        return None
+    if re.match(r"python|node|perl|ruby", name):
+        # the first word that is no option: a script, or the module behind -m
+        name = next((Path(word).name for word in words[1:] if word and not word.startswith("-")), name)
+    return "".join(c for c in name if c.isprintable())[:_MAX_NAME] or "unnamed"

@@ -1,0 +1,168 @@
+"""Printer addresses, and the backend that each one names.
+
+    sim                                      the simulated printer
+    sim?speed=20&seed=1
+    serial:/dev/ttyACM0                      a serial port
+    serial:/dev/ttyACM0?baudrate=250000
+    serial:auto                              the one unlocked port that udev has a name by id for
+
+An address is the same text in the configuration, on the command line and in the API. `%`, `?` and spaces in
+a path are written as in URLs: %25, %3F, %20.
+"""
+
+import importlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TypeVar, cast
+from urllib.parse import quote, unquote
+
+from hal.driver import LinePrinter, LinkSettings
+from hal.errors import AddressError
+from hal.printer import Printer
+from hal.transport import Transport
+
+ENTRY_POINTS = "nozzled.printers"
+"""The entry point group in which other distributions offer backends, each under its scheme."""
+
+# Scheme → "module:function", imported when it is first asked for: who simulates needs no pyserial.
+_BUILT_IN = {
+    "sim": "hal.simulated.backend:create_transport",
+    "serial": "hal.serial_port:create_transport",
+}
+_UNQUOTED = "/:@,+\\"
+_MAX_INT = 2**31 - 1  # what the kernel takes as a baud rate
+_MAX_DIGITS = 10
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A printer address taken apart; `str()` gives its canonical text back."""
+
+    scheme: str
+    target: str = ""
+    options: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        target = f":{_quoted(self.target)}" if self.target else ""
+        query = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in self.options.items())
+        return f"{self.scheme}{target}?{query}" if query else f"{self.scheme}{target}"
+
+    def allow(self, *names: str) -> None:
+        """Refuse any option but these.
+
+        Raises:
+            AddressError: there is another one.
+        """
+        for name in self.options:
+            if name not in names:
+                raise AddressError(f"{self}: unknown option {name!r}; allowed: {', '.join(names)}")
+
+    def option(self, name: str, kind: Callable[[str], T], allowed: str) -> T | None:
+        """Return the option as `kind` reads it, None where it is not given.
+
+        Raises:
+            AddressError: `kind` raised ValueError; says what is `allowed`.
+        """
+        text = self.options.get(name)
+        if text is None:
+            return None
+        try:
+            return kind(text)
+        except ValueError:
+            raise AddressError(f"{self}: {name} is {text!r}; allowed: {allowed}") from None
+
+
+Backend = Callable[[Address], Transport]
+"""What a scheme stands for: makes a transport that is not open yet, or raises AddressError."""
+
+
+def parse(address: str) -> Address:
+    """Take an address apart.
+
+    Raises:
+        AddressError: the scheme is unknown or the text is malformed; says which part.
+    """
+    head, _, query = address.partition("?")
+    scheme, _, target = head.partition(":")
+    if scheme not in _BUILT_IN and scheme not in _offered():
+        raise AddressError(f"{address!r}: unknown kind of printer {scheme!r}; allowed: {', '.join(schemes())}")
+    return Address(scheme, _unquoted(address, target), _options(address, query))
+
+
+def schemes() -> list[str]:
+    """Return the kinds of printer that there are: built in first, then installed ones."""
+    return [*_BUILT_IN, *sorted(_offered() - _BUILT_IN.keys())]
+
+
+def create(address: str | Address, settings: LinkSettings | None = None) -> Printer:
+    """Return the printer behind an address; nothing is opened yet. Needs a running loop.
+
+    Raises:
+        AddressError: the address means nothing to its backend; says which part.
+    """
+    if isinstance(address, str):
+        address = parse(address)
+    return LinePrinter(_backend(address.scheme)(address), settings)
+
+
+def positive_int(text: str) -> int:
+    """Return a whole number from 1 to 2³¹ - 1; else ValueError."""
+    number = natural_int(text)
+    if number == 0:
+        raise ValueError("0 is no whole number above 0")
+    return number
+
+
+def natural_int(text: str) -> int:
+    """Return a whole number from 0 to 2³¹ - 1; else ValueError."""
+    if not (text.isascii() and text.isdigit()) or len(text) > _MAX_DIGITS or int(text) > _MAX_INT:
+        raise ValueError(f"{text!r} is no whole number from 0 to {_MAX_INT}")
+    return int(text)
+
+
+def positive_float(text: str) -> float:
+    """Return a finite number above 0; else ValueError."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise ValueError(f"{text!r} is no finite number above 0")
+    return number
+
+
+def _backend(scheme: str) -> Backend:
+    if built_in := _BUILT_IN.get(scheme):
+        module, _, name = built_in.partition(":")
+        return cast("Backend", getattr(importlib.import_module(module), name))
+    for entry in metadata.entry_points(group=ENTRY_POINTS, name=scheme):
+        return cast("Backend", entry.load())
+    raise AddressError(f"unknown kind of printer {scheme!r}; allowed: {', '.join(schemes())}")
+
+
+def _offered() -> set[str]:
+    return {entry.name for entry in metadata.entry_points(group=ENTRY_POINTS)}
+
+
+def _options(address: str, query: str) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for option in query.split("&") if query else ():
+        name, equals, value = (_unquoted(address, part) for part in option.partition("="))
+        if not (name and equals):
+            raise AddressError(f"{address!r}: {option!r} is no option; write name=value")
+        if name in options:
+            raise AddressError(f"{address!r}: {name} is given twice")
+        options[name] = value
+    return options
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe=_UNQUOTED)
+
+
+def _unquoted(address: str, text: str) -> str:
+    text = unquote(text)
+    if not text.isprintable():
+        raise AddressError(f"{address!r}: {text!r} holds a character that cannot be printed")
+    return text

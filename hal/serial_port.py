@@ -1,0 +1,321 @@
+"""SerialTransport: a real serial port, or a pty, on the event loop.
+
+pyserial opens and configures the port, any baud rate included; bytes then go through `os.read` and `os.write`
+on its descriptor. Only `reset` resets a board on purpose; opening does where the driver raises DTR.
+"""
+
+import asyncio
+import errno
+import grp
+import os
+import pwd
+import stat
+import termios
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import serial
+
+from hal import holders, ports
+from hal.errors import AddressError, NoSuchPort, PortBusy, PortError, PortLost, PortPermission
+from hal.registry import Address, positive_int
+
+AUTO = "auto"
+"""The path that stands for the one unlocked port by id; looked up when the port is opened."""
+
+DEFAULT_BAUDRATE = 115200
+
+_READ_SIZE = 64 * 1024
+_PULSE = 0.1  # seconds of DTR down
+_PTY_MAJORS = range(136, 144)  # Linux: Documentation/admin-guide/devices.txt
+_GROUP_MAY = 0o060
+
+_OPEN_ERRORS = (OSError, termios.error, ValueError, OverflowError)
+"""What pyserial lets out of `open`; its SerialException is an OSError."""
+
+
+def create_transport(address: Address) -> "SerialTransport":
+    """Return the transport for `serial:PATH` or `serial:auto`, not open yet.
+
+    Raises:
+        AddressError: the path is missing or relative, or an option is unknown or wrong.
+    """
+    address.allow("baudrate")
+    baudrate = address.option("baudrate", positive_int, "a whole number like 115200 or 250000")
+    if address.target != AUTO and not address.target.startswith("/"):
+        raise AddressError(f"{address}: {address.target!r} is no port; write serial:/dev/… or serial:auto")
+    return SerialTransport(address.target, baudrate or DEFAULT_BAUDRATE, address=str(address))
+
+
+class SerialTransport:
+    """A serial port as `hal.transport.Transport`.
+
+    The port is locked by flock, never TIOCEXCL: a helper that switches the heaters off must still get in.
+    Closing leaves DTR as it is (HUPCL cleared), so that a restart of the service resets no board.
+    """
+
+    def __init__(self, path: str, baudrate: int = DEFAULT_BAUDRATE, *, address: str | None = None) -> None:
+        """Remember where to open; `address` is what the user wrote, made up from the rest by default."""
+        self._path = path
+        self._baudrate = baudrate
+        options = {} if baudrate == DEFAULT_BAUDRATE else {"baudrate": str(baudrate)}
+        self._address = address or str(Address("serial", path, options))
+        self._port: serial.Serial | None = None
+        self._fd = -1  # of _port; -1 before it is open and after it is closed
+        self._closed = False
+        self._queue = bytearray()  # what the port did not take at once; its owner bounds it
+        self._pulse: asyncio.TimerHandle | None = None  # raises DTR again
+
+    @property
+    def address(self) -> str:
+        """The printer address, as the user would write it."""
+        return self._address
+
+    @property
+    def baudrate(self) -> int:
+        """Bits per second on the wire."""
+        return self._baudrate
+
+    async def open(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
+        """Open and lock the port.
+
+        Raises:
+            PortError: one of its subclasses, with a sentence that says what the user can do.
+        """
+        self._loop = asyncio.get_running_loop()
+        # in a thread: a USB driver configures its device by round trips of some ms each
+        opening = self._loop.run_in_executor(None, open_port, self._path, self._baudrate)
+        try:
+            port = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_result)
+            raise
+        if self._closed:
+            port.close()
+            raise PortLost(f"{self._address} was closed while it was being opened.")
+        self._on_data, self._on_lost = on_data, on_lost
+        self._port, self._fd = port, port.fileno()
+        self._loop.add_reader(self._fd, self._readable)
+
+    def write(self, data: bytes) -> None:
+        """Write at once where nothing waits, queue the rest."""
+        if self._fd < 0:
+            return
+        if self._queue:
+            self._queue += data
+            return
+        sent = self._write_some(data)
+        if sent < len(data) and self._fd >= 0:
+            self._queue += memoryview(data)[sent:]
+            self._loop.add_writer(self._fd, self._writable)
+
+    def discard(self) -> None:
+        """Drop what is not on the wire yet, here and in the kernel."""
+        if self._fd < 0:
+            return
+        self._drop_queue()
+        with suppress(OSError, termios.error):
+            termios.tcflush(self._fd, termios.TCOFLUSH)
+
+    def reset(self) -> None:
+        """Pulse DTR; bytes written before still go out."""
+        if self._fd < 0:
+            return
+        self._set_dtr(up=False)
+        if self._pulse is None:
+            self._pulse = self._loop.call_later(_PULSE, self._end_pulse)
+
+    def close(self) -> None:
+        """Close the port; bytes that the kernel has taken still go out, and DTR stays up."""
+        self._closed = True
+        if self._port is None:
+            return
+        # A pulse cut short still resets the board: it is the rising DTR that does.
+        self._end_pulse()
+        if self._queue:
+            with suppress(OSError):
+                os.write(self._fd, self._queue)
+        self._drop_queue()
+        self._loop.remove_reader(self._fd)
+        port, self._port, self._fd = self._port, None, -1
+        self._release(port)
+
+    def _release(self, port: serial.Serial) -> None:
+        """Close; in a thread where bytes wait, as the driver waits up to 30 s for a device that takes none."""
+        try:
+            waiting = port.out_waiting
+        except OSError:  # unplugged, nothing to wait for
+            waiting = 0
+        if waiting:
+            self._loop.run_in_executor(None, port.close)
+        else:
+            port.close()
+
+    def _readable(self) -> None:
+        try:
+            data = os.read(self._fd, _READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        if data:
+            self._on_data(data)
+        else:
+            self._lose(None)
+
+    def _writable(self) -> None:
+        del self._queue[: self._write_some(self._queue)]
+        if not self._queue:
+            self._drop_queue()
+
+    def _write_some(self, data: bytes | bytearray) -> int:
+        """Return how many bytes the port took; a loss is told from the loop, not from within `write`."""
+        try:
+            return os.write(self._fd, data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            self._loop.call_soon(self._lose, error)
+            return len(data)
+
+    def _drop_queue(self) -> None:
+        self._queue.clear()
+        self._loop.remove_writer(self._fd)
+
+    def _lose(self, cause: OSError | None) -> None:
+        """End the connection because the port is gone; the first cause wins."""
+        if self._closed:
+            return
+        self.close()
+        detail = f" ({cause.strerror})" if cause else ""
+        error = PortLost(f"{self._address} is gone: unplugged, switched off or closed at the other end{detail}.")
+        error.__cause__ = cause
+        self._on_lost(error)
+
+    def _end_pulse(self) -> None:
+        if self._pulse is not None:
+            self._pulse.cancel()
+            self._pulse = None
+            self._set_dtr(up=True)
+
+    def _set_dtr(self, *, up: bool) -> None:
+        if self._port is not None:
+            with suppress(OSError):  # a pty has no DTR; a port that is gone tells the reader
+                self._port.dtr = up
+
+
+def open_port(path: str, baudrate: int) -> serial.Serial:
+    """Open and lock a port, which blocks for a moment.
+
+    Raises:
+        PortError: one of its subclasses, with a sentence that says what the user can do.
+    """
+    if path == AUTO:
+        path = ports.auto_port().path
+    try:
+        return _open_locked(path, baudrate)
+    except _OPEN_ERRORS as error:
+        if not _is_rate_refused(error):
+            raise _explained(path, error) from error
+    if not _is_pty(path):
+        raise PortError(f"{path} cannot do {baudrate} baud; try 115200 or 250000, as the printer's manual says.")
+    return _open_locked(path, DEFAULT_BAUDRATE)  # a pty carries bytes at any speed
+
+
+def _open_locked(path: str, baudrate: int) -> serial.Serial:
+    # pyserial opens O_NOCTTY, O_NONBLOCK and, like all of Python, close-on-exec; `exclusive` is a flock
+    port = serial.Serial(path, baudrate, timeout=0, write_timeout=0, exclusive=True)
+    try:
+        _configure(port.fileno())
+    except BaseException:
+        port.close()
+        raise
+    return port
+
+
+def _configure(fd: int) -> None:
+    """Set what pyserial leaves to us."""
+    attributes = termios.tcgetattr(fd)
+    attributes[2] &= ~termios.HUPCL  # keeps DTR up over a close, and with it the board from resetting
+    attributes[6][termios.VMIN] = 1  # a read of nothing means "hung up" only; with 0 it means "no data" too
+    attributes[6][termios.VTIME] = 0
+    termios.tcsetattr(fd, termios.TCSANOW, attributes)
+
+
+def _close_result(opening: "asyncio.Future[serial.Serial]") -> None:
+    """Close a port that opened after nobody waited for it any more."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
+
+
+def _is_rate_refused(error: BaseException) -> bool:
+    return isinstance(error, ValueError | OverflowError)
+
+
+def _is_pty(path: str) -> bool:
+    return os.major(Path(path).stat().st_rdev) in _PTY_MAJORS
+
+
+def _explained(path: str, error: BaseException) -> PortError:
+    """Return the error for the user, from what the system said."""
+    match _errno(error):
+        case errno.ENOENT | errno.ENXIO | errno.ENODEV | errno.ENOTDIR | errno.ELOOP:
+            return NoSuchPort(f"There is no port {path}. {_ports_there()}")
+        case errno.EACCES | errno.EPERM as number:
+            return PortPermission(_who_may(path, number))
+        case errno.EAGAIN | errno.EBUSY:
+            user = holders.describe(holders.of_file(path))
+            return PortBusy(f"{path} is in use by {user}; end it or disconnect the printer there.")
+        case errno.ENOTTY | errno.EISDIR | errno.EINVAL:
+            return PortError(f"{path} is no serial port. {_ports_there()}")
+        case errno.EIO:
+            return NoSuchPort(f"{path} has no hardware behind it, or it has just gone. {_ports_there()}")
+        case number:
+            return PortError(f"{path} cannot be opened: {os.strerror(number) if number else error}.")
+
+
+def _errno(error: BaseException | None) -> int:
+    """Return the first error number in a chain of exceptions: pyserial wraps termios.error without it."""
+    while error is not None:
+        if error.args and isinstance(error.args[0], int):
+            return error.args[0]
+        error = error.__context__
+    return 0
+
+
+def _ports_there() -> str:
+    there = ports.list_ports()
+    if there:
+        return f"There are: {ports.addresses(there)}."
+    return "No serial port is there: is the printer switched on and plugged in?"
+
+
+def _who_may(path: str, number: int) -> str:
+    """Say who may open a port that we may not."""
+    try:
+        node = Path(path).stat()
+    except OSError:  # a directory above is closed to us
+        return f"This user may not open {path}: a directory above it is not accessible."
+    user, group = _user_name(os.geteuid()), _group_name(node.st_gid)
+    if number == errno.EPERM:
+        return f"The system keeps this service from {path}; its unit needs a DeviceAllow= for the device."
+    if node.st_mode & _GROUP_MAY != _GROUP_MAY or node.st_gid == 0:
+        owner = f"{stat.filemode(node.st_mode)} {_user_name(node.st_uid)} {group}"
+        return f"{user} may not open {path}, and no group helps ({owner}); a udev rule has to change its mode."
+    if node.st_gid in (os.getegid(), *os.getgroups()):
+        return f"{user} may not open {path}, though in its group {group}; look for ACLs with: getfacl {path}"
+    return f"{user} may not open {path}; run: sudo usermod -aG {group} {user} and log in again."
+
+
+def _user_name(uid: int) -> str:
+    with suppress(KeyError):
+        return pwd.getpwuid(uid).pw_name
+    return f"user {uid}"
+
+
+def _group_name(gid: int) -> str:
+    with suppress(KeyError):
+        return grp.getgrgid(gid).gr_name
+    return f"group {gid}"

@@ -1,0 +1,135 @@
+"""A clock that jumps: an event loop on which waiting costs nothing.
+
+Where every task waits for a timer, the loop's time moves to the earliest one at once. While something real is
+under way (a thread's job, a process, a socket) the clock runs at real speed instead, so that a timeout around
+it means what it says.
+"""
+
+import asyncio
+import contextlib
+import selectors
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Executor
+from typing import Any, TypeVar, TypeVarTuple
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+_START = 1000.0  # as with a monotonic clock: nobody may count on zero
+
+
+class DeadlockError(RuntimeError):
+    """Nothing on the loop can ever go on: no timer, nothing ready, nothing real under way."""
+
+
+class VirtualClockLoop(asyncio.SelectorEventLoop):
+    """An asyncio loop with virtual time.
+
+    Python code takes no time. Waiting takes none either, but in real time while an executor job, a
+    subprocess, a registered file descriptor or a `real_time()` block is pending.
+
+    Raises:
+        DeadlockError: from whatever runs the loop, where a real loop would hang for ever.
+    """
+
+    def __init__(self) -> None:
+        self._now = _START
+        self._pending = 0
+        self._processes: list[asyncio.SubprocessTransport] = []
+        selector = _JumpingSelector(self)
+        super().__init__(selector)
+        self._own_descriptors = len(selector.get_map())  # the pipe by which threads wake the loop
+
+    def time(self) -> float:
+        """Return the virtual time in seconds."""
+        return self._now
+
+    def real_clock(self) -> float:
+        """Return the real monotonic time in seconds."""
+        return super().time()
+
+    @contextlib.contextmanager
+    def real_time(self) -> Iterator[None]:
+        """Let the clock run at real speed within: for work that the loop cannot see, as in a bare thread."""
+        self._pending += 1
+        try:
+            yield
+        finally:
+            self._pending -= 1
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock on. For the loop's selector."""
+        self._now += seconds
+
+    def is_real(self, descriptors: int) -> bool:
+        """Return whether something real is under way. For the loop's selector."""
+        if self._pending or descriptors > self._own_descriptors:
+            return True
+        self._processes = [each for each in self._processes if each.get_returncode() is None]
+        return bool(self._processes)
+
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+        """Run a function in a thread; the clock runs at real speed until it has ended."""
+        future = super().run_in_executor(executor, func, *args)
+        self._pending += 1
+        future.add_done_callback(self._executor_job_ended)
+        return future
+
+    def _executor_job_ended(self, _future: asyncio.Future[Any]) -> None:
+        self._pending -= 1
+
+    async def shutdown_default_executor(self, *args: Any) -> None:
+        """Wait for the executor's threads, which end in real time."""
+        with self.real_time():
+            await super().shutdown_default_executor(*args)
+
+    async def subprocess_exec(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        """Start a program; the clock runs at real speed until it has ended."""
+        return self._watch(await self._in_real_time(super().subprocess_exec(*args, **kwargs)))
+
+    async def subprocess_shell(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        """Start a shell command; the clock runs at real speed until it has ended."""
+        return self._watch(await self._in_real_time(super().subprocess_shell(*args, **kwargs)))
+
+    async def _in_real_time(self, start: Coroutine[Any, Any, T]) -> T:
+        with self.real_time():
+            return await start
+
+    def _watch(self, started: tuple[Any, Any]) -> tuple[Any, Any]:
+        self._processes.append(started[0])
+        return started
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Waits for the loop: by moving its clock where it can, in real time where it must."""
+
+    def __init__(self, loop: VirtualClockLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is not None and timeout <= 0:
+            return super().select(0)
+        if self._loop.is_real(len(self.get_map())):
+            return self._wait(timeout)
+        if ready := super().select(0):
+            return ready
+        if timeout is None:
+            raise DeadlockError("every task waits for something that can never happen")
+        self._loop.advance(timeout)
+        return []
+
+    def _wait(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        began = self._loop.real_clock()
+        ready = super().select(timeout)
+        if timeout is not None and not ready:
+            self._loop.advance(timeout)  # exactly: the timer that was waited for is due now
+        else:
+            self._loop.advance(self._loop.real_clock() - began)
+        return ready
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on a fresh virtual clock; as `asyncio.run`, but without waiting."""
+    with asyncio.Runner(loop_factory=VirtualClockLoop) as runner:
+        return runner.run(main)

@@ -1,0 +1,116 @@
+"""The simulated printer behind a pseudo-terminal, for the serial backend and any other host."""
+
+import asyncio
+import contextlib
+import errno
+import os
+import select
+import tty
+from pathlib import Path
+
+from hal.errors import PortError
+from hal.simulated.firmware import Firmware
+from hal.simulated.memory import SimulatedTransport
+
+_LOOK_INTERVAL = 0.02  # s between two looks whether a host has opened the port
+_CHUNK = 4096
+
+
+class PtyPrinter:
+    """A firmware on a pty, with a symbolic link to it.
+
+    Opening the port resets the board, as DTR does, unless told otherwise. What a host does not read is lost
+    once the terminal's buffer is full, as with a UART. One host after the other may open it.
+    """
+
+    def __init__(self, firmware: Firmware, link: Path, *, speed: float = 1.0, reset_on_open: bool = True) -> None:
+        self._transport = SimulatedTransport(firmware, f"serial:{link}", speed)
+        self._link = link
+        self._reset_on_open = reset_on_open
+        self._master = -1
+        self._is_open = False
+        self._look: asyncio.TimerHandle | None = None
+
+    async def start(self) -> str:
+        """Create the pty and the link, power the board up, and return the terminal's path.
+
+        Raises:
+            FileExistsError: there is something at the link's path that is no link, or a link that leads
+                somewhere.
+        """
+        self._master, slave = os.openpty()
+        path = os.ttyname(slave)
+        tty.setraw(slave)
+        os.close(slave)  # from here on a hang-up on the master says that no host has the port open
+        try:
+            _replace_link(self._link, path)
+        except OSError:
+            os.close(self._master)
+            raise
+        os.set_blocking(self._master, False)
+        await self._transport.open(self._to_host, _ignore_loss)
+        self._look_for_host()
+        return path
+
+    def stop(self) -> None:
+        """End: remove the link and the pty."""
+        self._transport.close()
+        if self._look is not None:
+            self._look.cancel()
+        if self._is_open:
+            asyncio.get_running_loop().remove_reader(self._master)
+        with contextlib.suppress(FileNotFoundError):
+            self._link.unlink()
+        os.close(self._master)
+
+    def _look_for_host(self) -> None:
+        """Wait for a host, by looking: a closed pty can only be polled."""
+        loop = asyncio.get_running_loop()
+        if _has_host(self._master):
+            self._look, self._is_open = None, True
+            if self._reset_on_open:
+                self._transport.reset()
+            loop.add_reader(self._master, self._from_host)
+        else:
+            self._look = loop.call_later(_LOOK_INTERVAL, self._look_for_host)
+
+    def _from_host(self) -> None:
+        try:
+            data = os.read(self._master, _CHUNK)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            data = b""  # the host has closed the port
+        if data:
+            self._transport.write(data)
+            return
+        asyncio.get_running_loop().remove_reader(self._master)
+        self._is_open = False
+        self._look_for_host()
+
+    def _to_host(self, data: bytes) -> None:
+        if self._is_open:
+            # Nothing is kept that the host does not fetch: a UART would lose it too.
+            with contextlib.suppress(BlockingIOError, OSError):
+                os.write(self._master, data)
+
+
+def _has_host(master: int) -> bool:
+    poll = select.poll()
+    poll.register(master, select.POLLIN)
+    return not any(events & select.POLLHUP for _, events in poll.poll(0))
+
+
+def _replace_link(link: Path, target: str) -> None:
+    if link.is_symlink() and not link.exists():
+        link.unlink()
+    try:
+        link.symlink_to(target)
+    except FileExistsError as error:
+        raise FileExistsError(f"{link} exists; remove it, or choose another path for the port") from error
+
+
+def _ignore_loss(_error: PortError) -> None:
+    """Nothing is lost on a line without a cable."""

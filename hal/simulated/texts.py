@@ -1,0 +1,81 @@
+"""Marlin's longer texts, as recorded from Marlin 2.0.x without an SD card, EEPROM or probe."""
+
+from hal.simulated.config import FirmwareConfig
+from hal.simulated.motion import Limits
+
+VERSION = "Marlin bugfix-2.0.x"
+
+BANNER = (
+    "start",
+    "PowerUp",
+    VERSION,
+    "",
+    "echo: Last Updated: 2021-06-05 | Author: (none, default config)",
+    "echo:Compiled: Jun  5 2021",
+    "echo: Free Memory: 0  PlannerBufferBytes: 1280",
+    "echo:Hardcoded Default Settings Loaded",
+)
+
+_IDENTITY = (
+    f"FIRMWARE_NAME:{VERSION} (Jun  5 2021 12:00:00) SOURCE_CODE_URL:github.com/MarlinFirmware/Marlin "
+    "PROTOCOL_VERSION:1.0 MACHINE_TYPE:3D Printer EXTRUDER_COUNT:1 UUID:cede2a2f-41a2-4748-9b12-c55c62f367ff"
+)
+
+_CAPABILITIES = """
+    SERIAL_XON_XOFF:0 BINARY_FILE_TRANSFER:0 EEPROM:0 VOLUMETRIC:1 AUTOREPORT_POS:1 AUTOREPORT_TEMP:1 PROGRESS:0
+    PRINT_JOB:1 AUTOLEVEL:0 RUNOUT:0 Z_PROBE:0 LEVELING_DATA:0 BUILD_PERCENT:0 SOFTWARE_POWER:0 TOGGLE_LIGHTS:0
+    CASE_LIGHT_BRIGHTNESS:0 EMERGENCY_PARSER:0 HOST_ACTION_COMMANDS:0 PROMPT_SUPPORT:0 SDCARD:0 REPEAT:0
+    SD_WRITE:0 AUTOREPORT_SD_STATUS:0 LONG_FILENAME:0 THERMAL_PROTECTION:1 MOTION_MODES:0 ARCS:1 BABYSTEPPING:0
+    CHAMBER_TEMPERATURE:0 COOLER_TEMPERATURE:0 MEATPACK:0
+"""
+
+_AREA = (
+    "area:{full:{min:{x:0.00,y:0.00,z:0.00},max:{x:200.00,y:200.00,z:200.00}},"
+    "work:{min:{x:0.00,y:0.00,z:0.00},max:{x:200.00,y:200.00,z:200.00}}}"
+)
+
+
+def identity(config: FirmwareConfig) -> list[str]:
+    """Return the answer to M115."""
+    known = dict(each.split(":") for each in _CAPABILITIES.split())
+    chosen = {
+        "AUTOREPORT_TEMP": config.autoreport,
+        "EMERGENCY_PARSER": config.emergency_parser,
+        "HOST_ACTION_COMMANDS": config.host_actions,
+        "PROMPT_SUPPORT": config.host_actions,
+    }
+    known |= {name: str(int(value)) for name, value in chosen.items()}
+    return [
+        _IDENTITY,
+        *(f"Cap:{name}:{value}" for name, value in known.items()),
+        *([_AREA] if config.host_actions else []),
+    ]
+
+
+def axes(values: list[float]) -> str:
+    """Return `X1.00 Y2.00 Z3.00 E4.00`."""
+    return " ".join(f"{axis}{value:.2f}" for axis, value in zip("XYZE", values, strict=True))
+
+
+def settings(limits: Limits, steps: list[float]) -> list[str]:
+    """Return the answer to M503, which is part of the banner too."""
+    return [
+        "echo:  G21    ; Units in mm (mm)",
+        "",
+        "echo:; Filament settings: Disabled",
+        "echo:  M200 S0 D1.75",
+        "echo:; Steps per unit:",
+        f"echo: M92 {axes(steps)}",
+        "echo:; Maximum feedrates (units/s):",
+        f"echo:  M203 {axes(limits.feedrates)}",
+        "echo:; Maximum Acceleration (units/s2):",
+        f"echo:  M201 {axes(limits.accelerations)}",
+        "echo:; Acceleration (units/s2): P<print_accel> R<retract_accel> T<travel_accel>",
+        f"echo:  M204 P{limits.printing:.2f} R{limits.retract:.2f} T{limits.travel:.2f}",
+        "echo:; Advanced: B<min_segment_time_us> S<min_feedrate> T<min_travel_feedrate> J<junc_dev>",
+        f"echo:  M205 B20000.00 S0.00 T0.00 J{limits.junction_deviation:.2f}",
+        "echo:; Home offset:",
+        "echo:  M206 X0.00 Y0.00 Z0.00",
+        "echo:; PID settings:",
+        "echo:  M301 P21.14 I1.76 D55.47",
+    ]

@@ -1,0 +1,51 @@
+"""The wire: bytes on their way, which may take time."""
+
+from collections import deque
+
+_BITS_PER_BYTE = 10  # start bit, eight data bits, stop bit
+
+
+class Wire:
+    """One direction of a serial line. At a baudrate of None bytes arrive when they are sent."""
+
+    def __init__(self, baudrate: int | None = None) -> None:
+        self._byte_time = _BITS_PER_BYTE / baudrate if baudrate else 0.0
+        self._pieces: deque[tuple[float, bytes]] = deque()  # when it begins to arrive, what
+        self._free = 0.0  # when all that was sent has arrived
+
+    def send(self, data: bytes, now: float) -> None:
+        """Put bytes on the wire behind what is there."""
+        begins = max(now, self._free)
+        self._pieces.append((begins, data))
+        self._free = begins + len(data) * self._byte_time
+
+    def next_arrival(self) -> float | None:
+        """Return when the next line end, or the last byte of what was sent at once, arrives."""
+        if not self._pieces:
+            return None
+        begins, data = self._pieces[0]
+        return begins + ((data.find(b"\n") + 1) or len(data)) * self._byte_time
+
+    def arrived(self, now: float, room: int | None = None) -> bytes:
+        """Take the bytes that have arrived, at most `room` of them."""
+        taken = []
+        while self._pieces and self._pieces[0][0] <= now and room != 0:
+            begins, data = self._pieces.popleft()
+            count = min(self._count(now - begins, len(data)), len(data) if room is None else room)
+            taken.append(data[:count])
+            if room is not None:
+                room -= count
+            if count < len(data):
+                self._pieces.appendleft((begins + count * self._byte_time, data[count:]))
+                break
+        return b"".join(taken)
+
+    def _count(self, elapsed: float, length: int) -> int:
+        if not self._byte_time:
+            return length
+        return min(length, int(elapsed / self._byte_time + 1e-6))  # the end of a byte itself counts
+
+    def clear(self) -> None:
+        """Lose what is on its way."""
+        self._pieces.clear()
+        self._free = 0.0

@@ -1,0 +1,37 @@
+"""What all tests share: coroutines run on the virtual clock, and the profiles of hypothesis."""
+
+import asyncio
+import inspect
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from hal.simulated import clock
+
+settings.register_profile("ci", max_examples=60, deadline=None, derandomize=True)
+settings.register_profile("nightly", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("NOZZLED_PROFILE", "ci"))
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "real_time: an `async def` test that runs on a real event loop, not on the virtual clock"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """Run an `async def` test, on the virtual clock unless it is marked `real_time`."""
+    run = asyncio.run if pyfuncitem.get_closest_marker("real_time") else clock.run
+    property_test = getattr(pyfuncitem.obj, "hypothesis", None)
+    if property_test is not None:  # each example is a run of its own
+        inner = property_test.inner_test
+        if inspect.iscoroutinefunction(inner):
+            property_test.inner_test = lambda *args, **kwargs: run(inner(*args, **kwargs))
+        return None
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    run(pyfuncitem.obj(**arguments))
+    return True

@@ -1,0 +1,193 @@
+"""The configuration file: what is taken, what is refused in which words, and the way back to a file."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from daemon import config as module
+from daemon.config import Config, LogConfig, Texts, key_file, load, merge, render, state_dir
+from daemon.errors import ConfigError
+
+TEXT = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=20)
+LINE = TEXT.filter(str.strip)
+
+
+def values_of(kind: object, rule: module.Option) -> st.SearchStrategy[Any]:
+    """Every value that a key of this type and rule takes."""
+    if rule.choices:
+        return st.sampled_from(rule.choices)
+    if kind is int:
+        return st.integers(int(rule.low), int(rule.high))
+    if kind is float:
+        return st.floats(rule.low, rule.high)
+    return {bool: st.booleans(), str: TEXT, Texts: st.lists(LINE, max_size=3).map(tuple)}[kind]
+
+
+def section_of(cls: type) -> st.SearchStrategy[Any]:
+    kinds = get_type_hints(cls)
+    return st.builds(cls, **{each.name: values_of(kinds[each.name], each.metadata["option"]) for each in fields(cls)})
+
+
+CONFIGS = st.builds(
+    Config,
+    **{name: st.deferred(lambda cls=cls: section_of(cls)) for name, cls in get_type_hints(Config).items()},
+)
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "nozzled.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def refusal(folder: Path, text: str) -> str:
+    path = written(folder, text)
+    with pytest.raises(ConfigError) as caught:
+        load(path, {})
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    return message.removeprefix(f"{path}: ")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
+@given(CONFIGS)
+def test_what_is_rendered_is_read_back_as_it_was(tmp_path, config):
+    assert load(written(tmp_path, render(config)), {}) == config
+
+
+def test_every_key_is_written_with_its_comment_and_default():
+    lines = render(merge(Config(), {"http": {"port": 80}}, "test")).splitlines()
+    at = lines.index("port = 80")
+    assert "TCP port" in lines[at - 1]
+    assert lines[at - 1].endswith("From 0 to 65535. Default: 5000")
+    for section in fields(Config):
+        assert f"[{section.name}]" in lines
+        for key in fields(get_type_hints(Config)[section.name]):
+            [line] = [
+                at
+                for at, each in enumerate(lines)
+                if each.startswith(f"{key.name} = ") and section_at(lines, at) == section.name
+            ]
+            assert lines[line - 1].startswith("# ")
+
+
+def section_at(lines: list[str], at: int) -> str:
+    return next(each.strip("[]") for each in reversed(lines[:at]) if each.startswith("["))
+
+
+def test_after_cancel_and_failure_everything_is_off_by_default():
+    for script in (Config().scripts.after_cancel, Config().scripts.after_failure):
+        assert script == ("M104 S0", "M140 S0", "M107", "M84")
+
+
+def test_an_integer_will_do_for_a_number(tmp_path):
+    retry = load(written(tmp_path, "[printer]\nretry_s = 7\n"), {}).printer.retry_s
+    assert retry == 7.0
+    assert type(retry) is float
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[http]\nport = 99999", "http.port = 99999: must be a whole number from 0 to 65535"),
+        ("[http]\nport = '80'", 'http.port = "80": must be a whole number from 0 to 65535'),
+        ("[http]\nport = true", "http.port = true: must be a whole number from 0 to 65535"),
+        ("[http]\nport = 80.0", "http.port = 80.0: must be a whole number from 0 to 65535"),
+        ("[printer]\nretry_s = nan", "printer.retry_s = nan: must be a number from 0.1 to 3600"),
+        ("[printer]\nretry_s = inf", "printer.retry_s = inf: must be a number from 0.1 to 3600"),
+        ("[printer]\nretry_s = true", "printer.retry_s = true: must be a number from 0.1 to 3600"),
+        ("[profile]\nheated_bed = 1", "profile.heated_bed = 1: must be true or false"),
+        ("[http]\nhost = 1", "http.host = 1: must be text in quotes, on one line"),
+        ('[http]\nhost = "a\\u0000b"', r"http.host = 'a\x00b': must be text in quotes, on one line"),
+        ("[log]\nlevel = 'loud'", 'log.level = "loud": must be one of "debug", "info", "warning", "error"'),
+        (
+            '[scripts]\nconnected = ["G28\\nG29"]',
+            "scripts.connected = ['G28\\nG29']: must be a list of texts, none of them empty",
+        ),
+        ("http = 1", "http = 1: must be a section, [http]"),
+        (
+            "[htpp]\nport = 1",
+            "htpp = {'port': 1}: unknown section; did you mean http? known are http, pri",
+        ),
+        (
+            "[http]\nprot = 1",
+            "http.prot = 1: unknown key; did you mean port? known are host, port, max_upload_mib",
+        ),
+        ("[http]\nzzz = 1", "http.zzz = 1: unknown key; known are host, port, max_upload_mib"),
+        ("[[http]]\nport = 1", "http = [{'port': 1}]: must be a section, [http]"),
+        ("[http\n", "not valid TOML: "),
+        ("[http]\nport = " + "9" * 5000, "not valid TOML: "),
+    ],
+)
+def test_what_is_not_understood_is_refused_with_what_is_allowed(tmp_path, text, message):
+    assert refusal(tmp_path, text).startswith(message)
+
+
+@pytest.mark.parametrize("line", ["", "  ", "G28\rG29", "G28\n", "G28\x85", "G28\u2028G29", 28])
+def test_a_script_line_is_one_line_and_not_empty(line):
+    with pytest.raises(ConfigError, match=r"scripts\.after_pause"):
+        merge(Config(), {"scripts": {"after_pause": ["G28", line]}}, "test")
+
+
+@pytest.mark.parametrize("lines", ["G28", None, {"G28": 1}])
+def test_a_script_is_a_list(lines):
+    with pytest.raises(ConfigError, match="must be a list of texts"):
+        merge(Config(), {"scripts": {"after_pause": lines}}, "test")
+
+
+def test_a_long_value_is_cut_in_the_message(tmp_path):
+    assert len(refusal(tmp_path, f"[http]\nport = '{'x' * 10_000}'")) < 200
+    assert len(refusal(tmp_path, f"[http]\n{'x' * 10_000} = 1")) < 200
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"none\.toml: No such file"):
+        load(tmp_path / "none.toml", {})
+    with pytest.raises(ConfigError, match="Is a directory"):
+        load(tmp_path, {})
+    (tmp_path / "latin.toml").write_bytes(b"# caf\xe9")
+    with pytest.raises(ConfigError, match=r"not UTF-8 text \(byte 5\)"):
+        load(tmp_path / "latin.toml", {})
+
+
+def test_the_file_is_the_one_given_else_the_environments_else_the_systems(tmp_path, monkeypatch):
+    def named(name: str) -> Path:
+        path = tmp_path / name
+        path.write_text(f'[appearance]\nname = "{name}"\n')
+        return path
+
+    monkeypatch.setattr(module, "SYSTEM_FILE", tmp_path / "absent")
+    assert load(None, {}) == Config()
+    assert load(None, {"NOZZLED_CONFIG": ""}) == Config()
+    monkeypatch.setattr(module, "SYSTEM_FILE", named("system"))
+    assert load(None, {}).appearance.name == "system"
+    environ = {"NOZZLED_CONFIG": str(named("environment"))}
+    assert load(None, environ).appearance.name == "environment"
+    assert load(named("given"), environ).appearance.name == "given"
+
+
+def test_merging_keeps_what_is_not_named():
+    base = merge(Config(), {"http": {"port": 80}, "log": {"level": "debug"}}, "test")
+    merged = merge(base, {"http": {"host": "0.0.0.0"}}, "command line")
+    assert (merged.http.host, merged.http.port) == ("0.0.0.0", 80)
+    assert merged.log == LogConfig(level="debug")
+
+
+def test_the_state_directory_is_configured_or_systemds_or_the_users():
+    named = merge(Config(), {"paths": {"state_dir": "/srv/printer"}}, "test")
+    home = {"HOME": "/home/ann"}
+    assert state_dir(named, {"STATE_DIRECTORY": "/x"}) == Path("/srv/printer")
+    assert state_dir(Config(), {"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"}) == Path("/var/lib/a")
+    assert state_dir(Config(), home | {"XDG_STATE_HOME": "/xdg"}) == Path("/xdg/nozzled")
+    assert state_dir(Config(), home | {"XDG_STATE_HOME": "relative"}) == Path("/home/ann/.local/state/nozzled")
+    assert state_dir(Config(), home) == Path("/home/ann/.local/state/nozzled")
+
+
+def test_the_key_is_in_the_state_directory_unless_configured():
+    assert key_file(Config(), Path("/state")) == Path("/state/api-key")
+    named = merge(Config(), {"api": {"key_file": "/etc/key"}}, "test")
+    assert key_file(named, Path("/state")) == Path("/etc/key")

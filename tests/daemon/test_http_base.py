@@ -1,0 +1,138 @@
+import logging
+
+import pytest
+from support.http import KEY, api
+
+from daemon.http import errors as table
+from daemon.http.base import MAX_JSON
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/api/version", "/api/job", "/api/files/local", "/api/nothing", "/"])
+@pytest.mark.parametrize("key", [None, "wrong", KEY + "x", KEY[:-1]])
+async def test_without_the_key_everything_is_403(tmp_path, method, path, key):
+    async with api(tmp_path, "") as server:
+        response = await server.request(method, path, b"x" * 1000, key=key)
+        assert response.status == 403
+        assert method == "HEAD" or "key" in response.error
+
+
+async def test_the_key_is_taken_from_query_header_or_bearer_in_this_order(tmp_path):
+    async with api(tmp_path, "") as server:
+        assert (await server.get(f"/api/version?apikey={KEY}", key=None)).status == 200
+        assert (await server.get("/api/version", key=None, headers={"x-api-KEY": KEY})).status == 200
+        assert (await server.get("/api/version", key=None, headers={"Authorization": f"bearer {KEY}"})).status == 200
+        assert (await server.get("/api/version?apikey=wrong", headers={"X-Api-Key": KEY})).status == 403
+        wrong_header = {"X-Api-Key": "wrong", "Authorization": f"Bearer {KEY}"}
+        assert (await server.get("/api/version", key=None, headers=wrong_header)).status == 403
+        assert (await server.get("/api/version", key=None, headers={"Authorization": f"Basic {KEY}"})).status == 403
+        assert (await server.get("/api/version?apikey=%ff%fe", key=None)).status == 403
+
+
+async def test_version_and_server_are_what_clients_look_for(tmp_path):
+    async with api(tmp_path, "") as server:
+        version = (await server.get("/api/version")).json
+        assert version["api"] == "0.1"
+        assert version["text"].startswith(f"OctoPrint {version['server']}")
+        assert (await server.get("/api/server")).json == {"version": version["server"], "safemode": None}
+
+
+async def test_double_slashes_lead_where_single_ones_do_and_a_slash_at_the_end_leads_nowhere(tmp_path):
+    async with api(tmp_path, "") as server:
+        assert (await server.get("//api//version")).status == 200
+        assert (await server.get("/api/version/")).status == 404
+        assert (await server.get("/api/versions")).error == "Not Found"
+        assert (await server.post("/nowhere", {})).error == "Not Found"
+
+
+async def test_a_wrong_method_is_405_and_says_which_are_right(tmp_path):
+    async with api(tmp_path, "") as server:
+        response = await server.delete("/api/job")
+        assert (response.status, response.error) == (405, "Method Not Allowed")
+        assert response.headers["Allow"] == "GET, POST"
+
+
+async def test_every_answer_forbids_guessing_and_framing(tmp_path):
+    async with api(tmp_path, "") as server:
+        for response in (
+            await server.get("/api/version"),
+            await server.get("/nowhere"),
+            await server.get("/api/version", key=None),
+        ):
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+            assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+            assert response.headers["Server"] == "nozzled"
+
+
+async def test_unknown_headers_are_ignored(tmp_path):
+    async with api(tmp_path, "") as server:
+        headers = {"X-OctoPrint-Api-Version": "2.0.0", "X-Forwarded-For": "127.0.0.1"}
+        assert "api" in (await server.get("/api/version", headers=headers)).json
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"{", JSON, 400),
+        (b"", JSON, 400),
+        (b"[]", JSON, 400),
+        (b'"connect"', JSON, 400),
+        (b'{"command": "explode"}', JSON, 400),
+        (b'{"command": ["connect"]}', JSON, 400),
+        (b'{"command": "connect", "baudrate": NaN}', JSON, 400),
+        (b"\xff\xfe", JSON, 400),
+        (b"[" * 60_000, JSON, 400),
+        (b"{}", {}, 415),
+        (b"{}", {"Content-Type": "text/plain"}, 415),
+        (b'{"command": "disconnect"}', {"Content-Type": "application/json; charset=utf-8"}, 204),
+        (b'{"command": "disconnect"}', {"Content-Type": "application/vnd.api+json"}, 204),
+    ],
+)
+async def test_what_is_no_command_is_refused(tmp_path, body, headers, status):
+    async with api(tmp_path, "") as server:
+        response = await server.request("POST", "/api/connection", body, headers=headers)
+        assert response.status == status
+        assert status == 204 or response.error
+
+
+async def test_a_json_body_is_bounded_also_when_it_does_not_say_its_length(tmp_path):
+    async with api(tmp_path, "") as server:
+        said = await server.request("POST", "/api/connection", b"x" * (MAX_JSON + 1), headers=JSON)
+        assert (said.status, "too large" in said.error) == (413, True)
+        pieces = [b"x" * 1000] * 100
+        unsaid = await server.request("POST", "/api/connection", pieces, headers={**JSON, "Content-Length": "0"})
+        assert unsaid.status == 413
+
+
+async def test_a_refused_client_that_waits_for_our_word_gets_its_answer_at_once(tmp_path):
+    async with api(tmp_path, "") as server:
+        response = await server.request("POST", "/api/job", key=None, headers={"Expect": "100-continue"})
+        assert response.status == 403
+        assert response.error
+
+
+async def test_a_fault_of_ours_is_500_and_tells_nothing_but_the_log(tmp_path, monkeypatch, caplog):
+    async with api(tmp_path, "") as server:
+        monkeypatch.setattr(server.service.connection, "options", lambda: {}["secret"])
+        response = await server.get(f"/api/connection?apikey={KEY}")
+        assert (response.status, response.error) == (500, "Internal Server Error")
+        assert "KeyError: 'secret'" in caplog.text
+        assert KEY not in caplog.text
+
+
+async def test_the_key_reaches_no_log(tmp_path, caplog):
+    caplog.set_level(logging.DEBUG)
+    async with api(tmp_path, "") as server:
+        await server.get(f"/api/version?apikey={KEY}")
+        await server.get(f"/nowhere?apikey={KEY}")
+        assert "GET /api/version 200" in caplog.text
+        assert KEY not in caplog.text
+
+
+def test_errors_that_are_in_no_row_are_not_told():
+    assert table.answer(ValueError("secret")) is None
+    assert table.answer(table.service.ConfigError("secret")) is None
+    assert table.answer(table.gcode.ForbiddenCommand("M110 is not for you")) == (400, "M110 is not for you")

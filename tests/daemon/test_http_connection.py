@@ -1,0 +1,70 @@
+import asyncio
+
+import pytest
+from support.http import api
+
+
+async def test_offline_it_is_called_closed_and_says_what_could_be_connected(tmp_path):
+    async with api(tmp_path, "", profile={"name": "My printer"}) as server:
+        seen = (await server.get("/api/connection")).json
+        assert seen["current"] == {"state": "Closed", "port": None, "baudrate": None, "printerProfile": "_default"}
+        assert seen["options"]["printerProfiles"] == [{"id": "_default", "name": "My printer"}]
+        assert "VIRTUAL" in seen["options"]["ports"]
+        assert {250000, 115200} <= set(seen["options"]["baudrates"])
+        assert seen["options"]["printerProfilePreference"] == "_default"
+        assert seen["options"]["portPreference"] is None
+        assert seen["options"]["baudratePreference"] is None
+
+
+async def test_connect_is_taken_at_once_and_disconnect_ends_it(tmp_path):
+    async with api(tmp_path, "") as server:
+        body = {"command": "connect", "port": "VIRTUAL", "baudrate": 115200, "printerprofile": "x", "save": True}
+        assert (await server.post("/api/connection", body)).status == 204
+        await asyncio.sleep(0)
+        assert (await server.get("/api/connection")).json["current"]["state"] != "Operational"
+        await server.settle(10)
+        assert (await server.get("/api/connection")).json["current"]["state"] == "Operational"
+        assert (await server.get("/api/connection")).json["current"]["port"] == "VIRTUAL"
+        assert (await server.post("/api/connection", {"command": "disconnect"})).status == 204
+        assert (await server.get("/api/connection")).json["current"]["state"] == "Closed"
+        assert (await server.post("/api/connection", {"command": "disconnect"})).status == 204
+
+
+@pytest.mark.parametrize("command", ["repair", "fake_ack"])
+async def test_what_the_link_does_by_itself_is_taken(tmp_path, command):
+    async with api(tmp_path, "") as server:
+        assert (await server.post("/api/connection", {"command": command})).status == 204
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"port": "/dev/mem"},
+        {"port": 5},
+        {"port": "VIRTUAL", "baudrate": "fast"},
+        {"port": "VIRTUAL", "baudrate": -1},
+        {"port": "VIRTUAL", "baudrate": True},
+        {"port": "VIRTUAL", "baudrate": 9.5},
+        {"port": "VIRTUAL", "baudrate": 10**30},
+        {"port": "VIRTUAL", "printerProfile": "other"},
+        {},
+    ],
+)
+async def test_what_may_not_be_connected_to_is_refused(tmp_path, wrong):
+    async with api(tmp_path, "") as server:
+        response = await server.post("/api/connection", {"command": "connect", **wrong})
+        assert response.status == 400
+        assert response.error
+        await server.settle(10)
+        assert (await server.get("/api/connection")).json["current"]["state"] == "Closed"
+
+
+async def test_a_second_connect_does_not_end_a_print_but_disconnect_does(tmp_path):
+    async with api(tmp_path) as server:
+        await server.upload(("file", "a.gcode", b"G4 S100\n" * 10), ("print", b"true"))
+        await server.settle(2)
+        assert (await server.post("/api/connection", {"command": "connect"})).status == 409
+        assert (await server.get("/api/job")).json["state"] == "Printing"
+        assert (await server.get("/api/connection")).json["current"]["state"] == "Printing"
+        assert (await server.post("/api/connection", {"command": "disconnect"})).status == 204
+        assert not server.service.jobs.active

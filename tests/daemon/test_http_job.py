@@ -1,0 +1,79 @@
+from support.http import NOW, api
+
+from daemon.errors import StoreError
+
+SQUARE = b"G28\nG1 X10 Y10 F3000\nG1 X20\nG1 Y20\nG1 X10\nG1 Y10\n"
+
+
+async def test_without_a_job_every_key_is_there_also_offline(tmp_path):
+    async with api(tmp_path, "") as server:
+        for path in ("/api/job", "/api/control/job"):
+            response = await server.get(path)
+            assert response.status == 200
+            assert response.json == {
+                "job": {
+                    "file": {"name": None, "display": None, "path": None, "origin": None, "size": None, "date": None},
+                    "estimatedPrintTime": None,
+                    "averagePrintTime": None,
+                    "lastPrintTime": None,
+                    "filament": {"length": None, "volume": None},
+                    "user": None,
+                },
+                "progress": {
+                    "completion": None,
+                    "filepos": None,
+                    "printTime": None,
+                    "printTimeLeft": None,
+                    "printTimeLeftOrigin": None,
+                },
+                "state": "Offline",
+            }
+
+
+async def test_a_file_that_is_uploaded_selected_and_printed_goes_through_all_shapes(tmp_path):
+    async with api(tmp_path) as server:
+        await server.upload(("file", "square.gcode", SQUARE), ("select", b"true"))
+        seen = (await server.get("/api/job")).json
+        assert seen["state"] == "Operational"
+        assert seen["job"]["file"] == {
+            "name": "square.gcode",
+            "display": "square.gcode",
+            "path": "square.gcode",
+            "origin": "local",
+            "size": len(SQUARE),
+            "date": int(NOW),
+        }
+        assert seen["job"]["user"] == "_api"
+        assert seen["progress"]["completion"] is None
+        assert (await server.post("/api/control/job", {"command": "start"})).status == 204
+        assert (await server.get("/api/job")).json["state"] in ("Starting", "Printing")
+        await server.settle(600)
+        done = (await server.get("/api/job")).json
+        assert (done["state"], done["progress"]["completion"], done["progress"]["printTimeLeft"]) == ("Operational", 100.0, 0)
+        assert done["progress"]["filepos"] == len(SQUARE)
+        assert done["job"]["file"]["name"] == "square.gcode"
+        assert done["job"]["lastPrintTime"] == done["job"]["averagePrintTime"] > 0
+        assert "error" not in done
+
+
+async def test_after_a_fatal_error_of_the_firmware_the_state_says_why(tmp_path):
+    async with api(tmp_path) as server:
+        server.service.connection.printer.emergency_stop()
+        seen = (await server.get("/api/job")).json
+        assert seen["state"] == "Offline after error"
+        assert "emergency stop" in seen["error"]
+        assert (await server.get("/api/printer")).error == "Printer is not operational"
+        assert "emergency stop" in (await server.get("/api/printer/error")).json["error"]
+
+
+async def test_a_database_in_trouble_does_not_hide_the_job(tmp_path, monkeypatch):
+    async def broken(path):
+        raise StoreError("disk I/O error")
+
+    async with api(tmp_path) as server:
+        await server.upload(("file", "square.gcode", SQUARE), ("select", b"true"))
+        monkeypatch.setattr(server.service.store, "statistics", broken)
+        seen = (await server.get("/api/job")).json
+        assert seen["job"]["file"]["name"] == "square.gcode"
+        assert seen["job"]["lastPrintTime"] is None
+        assert [each["name"] for each in (await server.get("/api/files")).json["files"]] == ["square.gcode"]

@@ -1,0 +1,165 @@
+"""Every cell of the state x command table, over HTTP, against the real controller on the simulated printer."""
+
+import asyncio
+
+import pytest
+from support.http import api
+
+from daemon.job.states import JobState
+
+J = JobState
+FILE = b"G28\n" + b"".join(b"G1 X%d F6000\n" % (10 + 50 * (n % 2)) for n in range(100))
+SLOW = ("G4 S5",)  # holds the states that would be over at once
+SCRIPTS = {"before_start": SLOW, "after_pause": SLOW, "before_resume": SLOW, "after_cancel": SLOW, "after_finish": SLOW}
+
+COMMANDS = {
+    "start": {"command": "start"},
+    "restart": {"command": "restart"},
+    "pause": {"command": "pause"},
+    "toggle": {"command": "pause", "action": "toggle"},
+    "pause:pause": {"command": "pause", "action": "pause"},
+    "pause:resume": {"command": "pause", "action": "resume"},
+    "pause:bogus": {"command": "pause", "action": "bogus"},
+    "pause:null": {"command": "pause", "action": None},
+    "cancel": {"command": "cancel"},
+    "bad": {"command": "dance"},
+    "none": {},
+    "not an object": ["start"],
+}
+
+ACTIVE = "Printer already has an active print job, did you mean 'restart'?"
+NOT_PAUSED = "Printer does not have an active print job or is not paused"
+NO_JOB = "Printer is neither printing nor paused, '{}' command cannot be performed"
+INVALID = "command is invalid"
+UNKNOWN = "Unknown action"
+
+OFFLINE = dict.fromkeys(COMMANDS, (409, "Printer is not operational"))
+BAD = {"bad": (400, INVALID), "none": (400, INVALID), "not an object": (400, INVALID)}
+IDLE = {
+    "restart": (409, NOT_PAUSED),
+    **dict.fromkeys(
+        ("pause", "toggle", "pause:pause", "pause:resume", "pause:bogus", "pause:null"), (409, NO_JOB.format("pause"))
+    ),
+    "cancel": (409, NO_JOB.format("cancel")),
+    **BAD,
+}
+GOING_ON = {
+    "start": (409, ACTIVE),
+    "restart": (409, NOT_PAUSED),
+    "pause:bogus": (400, UNKNOWN),
+    "pause:null": (400, UNKNOWN),
+    **BAD,
+}
+RUNNING = {
+    **GOING_ON,
+    **dict.fromkeys(("pause", "toggle", "pause:pause"), (204, J.PAUSING)),
+    "pause:resume": (204, None),
+    "cancel": (204, J.CANCELLING),
+}
+ENDING = {**GOING_ON, **dict.fromkeys(("pause", "toggle", "pause:pause", "pause:resume", "cancel"), (204, None))}
+
+# state → command → (204, the state after it; None: unchanged) or (error status, its text)
+TABLE = {
+    "offline": OFFLINE,
+    "connecting": OFFLINE,
+    "fault": OFFLINE,
+    # deviation: OctoPrint answers 204 and does nothing
+    "no file": {**IDLE, "start": (409, "no file is selected, there is nothing to start")},
+    "selected": {**IDLE, "start": (204, J.STARTING)},
+    J.COMPLETED: {**IDLE, "start": (204, J.STARTING)},
+    J.CANCELLED: {**IDLE, "start": (204, J.STARTING)},
+    J.STARTING: RUNNING,
+    J.PRINTING: RUNNING,
+    J.RESUMING: RUNNING,
+    J.PAUSING: {**ENDING, "cancel": (204, J.CANCELLING)},
+    J.PAUSED: {
+        **GOING_ON,
+        "restart": (204, J.STARTING),
+        **dict.fromkeys(("pause", "toggle", "pause:resume"), (204, J.RESUMING)),
+        "pause:pause": (204, None),
+        "cancel": (204, J.CANCELLING),
+    },
+    J.CANCELLING: ENDING,
+    J.FINISHING: {**ENDING, "cancel": (204, J.CANCELLING)},
+}
+CELLS = [(state, command) for state in TABLE for command in COMMANDS]
+
+
+async def reached(server, state):
+    while server.service.jobs.state is not state:
+        assert not server.service.jobs.state.ended
+        await asyncio.sleep(0.01)
+
+
+async def bring_to(server, state):
+    """Steer the printer and the job to a state, by their own methods."""
+    connection, jobs = server.service.connection, server.service.jobs
+    if state == "offline":
+        await connection.disconnect()
+    elif state == "connecting":
+        await connection.disconnect()
+        connection.connect()
+        await asyncio.sleep(0)
+        assert not connection.ready
+    elif state == "fault":
+        connection.printer.emergency_stop()
+    elif state != "no file":
+        await server.upload(("file", "lines.gcode", FILE), ("select", b"true"))
+    if isinstance(state, JobState):
+        await walk(server, jobs, state)
+
+
+async def walk(server, jobs, state):
+    jobs.start()
+    if state is J.STARTING:
+        return
+    await reached(server, J.PRINTING)
+    if state in (J.PAUSING, J.PAUSED, J.RESUMING):
+        await asyncio.sleep(1)
+        jobs.pause()
+    if state in (J.PAUSED, J.RESUMING):
+        await reached(server, J.PAUSED)
+    if state is J.RESUMING:
+        jobs.resume()
+    if state in (J.CANCELLING, J.CANCELLED):
+        jobs.cancel()
+    await reached(server, state)
+
+
+@pytest.mark.parametrize(("state", "command"), CELLS, ids=lambda each: getattr(each, "name", each))
+async def test_each_cell(tmp_path, state, command):
+    expected, detail = TABLE[state][command]
+    async with api(tmp_path, scripts=SCRIPTS) as server:
+        await bring_to(server, state)
+        before = server.service.jobs.state
+        response = await server.post("/api/job", COMMANDS[command])
+        if expected == 204:
+            assert (response.status, response.body) == (204, b"")
+            assert server.service.jobs.state is (detail or before)
+        else:
+            assert (response.status, response.error) == (expected, detail)
+            assert server.service.jobs.state is before
+
+
+def test_the_table_has_every_state_that_a_job_can_be_steered_to():
+    # FAILED and INTERRUPTED are as the others that have ended; a line that is gone is not yet attached again
+    assert {state for state in TABLE if isinstance(state, JobState)} == set(J) - {J.FAILED, J.INTERRUPTED, J.REATTACHING}
+    assert all(set(row) == set(COMMANDS) for row in TABLE.values())
+
+
+@pytest.mark.parametrize("state", ["offline", "connecting", "fault"])
+@pytest.mark.parametrize(("body", "kind"), [(b"{", "application/json"), (b"start", "text/plain"), (b"", "application/json")])
+async def test_an_absent_printer_comes_before_a_bad_body(tmp_path, state, body, kind):
+    async with api(tmp_path) as server:
+        await bring_to(server, state)
+        response = await server.request("POST", "/api/job", body, headers={"Content-Type": kind})
+        assert (response.status, response.error) == (409, "Printer is not operational")
+
+
+async def test_a_bare_pause_resumes_a_paused_print_as_cura_does_it_and_the_print_ends(tmp_path):
+    async with api(tmp_path) as server:
+        await bring_to(server, J.PAUSED)
+        assert (await server.get("/api/job")).json["state"] == "Paused"
+        assert (await server.post("/api/job", {"command": "pause"})).status == 204
+        await reached(server, J.COMPLETED)
+        assert (await server.get("/api/job")).json["progress"]["completion"] == 100.0

@@ -1,0 +1,63 @@
+import os
+import stat
+
+import pytest
+
+from daemon.config import ApiConfig, Config
+from daemon.errors import ConfigError
+from daemon.keys import Keys
+
+
+def test_the_first_start_makes_a_key_that_only_its_owner_can_read_and_later_starts_keep_it(tmp_path):
+    old = os.umask(0)
+    try:
+        first = Keys.load(Config(), tmp_path / "state", {})
+    finally:
+        os.umask(old)
+    file = tmp_path / "state/api-key"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert len(first.key) >= 32
+    assert Keys.load(Config(), tmp_path / "state", {}).key == first.key
+    assert [each.name for each in file.parent.iterdir()] == ["api-key"]
+
+
+def test_two_installations_have_different_keys(tmp_path):
+    assert Keys.load(Config(), tmp_path / "a", {}).key != Keys.load(Config(), tmp_path / "b", {}).key
+
+
+def test_the_environment_comes_before_the_file_and_makes_none(tmp_path):
+    keys = Keys.load(Config(), tmp_path, {"NOZZLED_API_KEY": "sixteen-characte"})
+    assert keys.key == "sixteen-characte"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("key", ["", "short", "fifteen-charact", "with blanks in the middle", "nïcht-in-ascii-text"])
+def test_a_key_that_is_too_short_or_no_plain_text_is_refused(tmp_path, key):
+    with pytest.raises(ConfigError, match="NOZZLED_API_KEY"):
+        Keys.load(Config(), tmp_path, {"NOZZLED_API_KEY": key})
+
+
+@pytest.mark.parametrize("content", [b"", b"short\n", b"\xff" * 40])
+def test_a_bad_key_file_is_an_error_that_names_it(tmp_path, content):
+    (tmp_path / "api-key").write_bytes(content)
+    with pytest.raises(ConfigError, match=str(tmp_path / "api-key")):
+        Keys.load(Config(), tmp_path, {})
+
+
+def test_the_file_can_be_elsewhere(tmp_path):
+    config = Config(api=ApiConfig(key_file=str(tmp_path / "etc/key")))
+    key = Keys.load(config, tmp_path / "state", {}).key
+    assert (tmp_path / "etc/key").read_text().strip() == key
+
+
+def test_a_file_that_cannot_be_made_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=f"the API key in {tmp_path}/file/key"):
+        Keys.load(Config(api=ApiConfig(key_file=str(tmp_path / "file/key"))), tmp_path, {})
+
+
+def test_only_the_key_itself_is_accepted():
+    keys = Keys("0123456789abcdef")
+    assert keys.accepts("0123456789abcdef")
+    for wrong in ("", "0123456789abcde", "0123456789abcdef0", "0123456789ABCDEF", "schlüssel", "\ud800"):
+        assert not keys.accepts(wrong)

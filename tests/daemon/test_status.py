@@ -1,0 +1,51 @@
+import pytest
+
+from daemon.job.states import JobState
+from daemon.status import FLAGS, describe
+from hal.printer import ConnectionState
+
+C, J = ConnectionState, JobState
+ENDED = [None, J.COMPLETED, J.CANCELLED, J.FAILED, J.INTERRUPTED]
+
+# (jobs, connections, text, text for /api/connection, flags): the table of the design, row by row
+ROWS = [
+    (ENDED, [C.OFFLINE], "Offline", "Closed", "closedOrError"),
+    (ENDED, [C.OPENING], "Opening serial connection", "Opening serial connection", ""),
+    (ENDED, [C.HANDSHAKING], "Connecting", "Connecting", ""),
+    (ENDED, [C.READY], "Operational", "Operational", "operational ready"),
+    (ENDED, [C.FAULT], "Offline after error", "Offline after error", "error closedOrError"),
+    ([J.STARTING], [C.READY], "Starting", "Starting", "operational printing"),
+    ([J.PRINTING], [C.READY], "Printing", "Printing", "operational printing"),
+    ([J.PAUSING], [C.READY], "Pausing", "Pausing", "operational pausing printing"),
+    ([J.PAUSED], [C.READY], "Paused", "Paused", "operational paused"),
+    ([J.RESUMING], [C.READY], "Resuming", "Resuming", "operational resuming printing"),
+    ([J.FINISHING], [C.READY], "Finishing", "Finishing", "operational finishing printing"),
+    ([J.CANCELLING], [C.READY], "Cancelling", "Cancelling", "operational cancelling printing"),
+    ([J.REATTACHING], list(C), "Resuming", "Resuming", "operational resuming printing"),
+]
+CELLS = [(job, connection, *rest) for jobs, connections, *rest in ROWS for job in jobs for connection in connections]
+
+
+@pytest.mark.parametrize(("job", "connection", "text", "connection_text", "flags"), CELLS)
+def test_each_cell_of_the_table(job, connection, text, connection_text, flags):
+    seen = describe(connection, job, "reason")
+    assert (seen.text, seen.connection_text) == (text, connection_text)
+    assert [name for name in FLAGS if seen.flags[name]] == [name for name in FLAGS if name in flags.split()]
+    assert len(seen.flags) == 11
+    failed = connection is C.FAULT or (connection is C.READY and job in (J.FAILED, J.INTERRUPTED))
+    assert seen.error == ("reason" if failed and job is not J.REATTACHING else None)
+
+
+@pytest.mark.parametrize("job", [state for state in J if not state.ended and state is not J.REATTACHING])
+@pytest.mark.parametrize("connection", [state for state in C if state is not C.READY])
+def test_a_job_whose_line_has_just_gone_shows_the_connection(job, connection):
+    assert describe(connection, job, "gone").text == describe(connection, None, "gone").text
+
+
+def test_every_pair_of_states_has_a_text_and_all_flags():
+    for connection in C:
+        for job in (None, *J):
+            seen = describe(connection, job, None)
+            assert seen.text
+            assert tuple(seen.flags) == FLAGS
+            assert seen.error is None

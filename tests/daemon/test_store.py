@@ -1,0 +1,373 @@
+"""The database: what is kept over a re-open, who may open it, and what happens when the disk does not play along.
+
+Real SQLite on a real disk and in real time, as its thread is half of the matter.
+"""
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daemon import store as module
+from daemon.errors import StateDirTaken, StoreError
+from daemon.store import FileStatistics, JobRecord, LastPrint, NewJob, Store
+
+CUBE = NewJob("parts/cube.gcode", "cube.gcode", 8005, "ab" * 20, 17, "local", "ann", "sim")
+
+
+class Troubles(list[Exception]):
+    """What a store has reported."""
+
+
+@asynccontextmanager
+async def opened(path: Path, troubles: Troubles | None = None, start: float = 1000.0) -> AsyncIterator[Store]:
+    """A store whose dates are 1000, 1001, … Unless troubles are expected, none may come."""
+    seen = Troubles() if troubles is None else troubles
+    store = Store(map(float, count(start)).__next__, seen.append)
+    await store.open(path)
+    try:
+        yield store
+    finally:
+        await store.close()
+    assert seen is troubles or not seen
+
+
+async def on_its_thread(store: Store, statement: str) -> None:
+    """Do something to the store's own connection, behind its back."""
+    await store._run(lambda: store._connection.execute(statement).fetchall())
+
+
+async def until(fact: Callable[[], bool]) -> None:
+    for _ in range(5000):
+        if fact():
+            return
+        await asyncio.sleep(0.002)
+    pytest.fail("it did not come to pass within 10 s")
+
+
+def test_a_job_is_kept_from_begin_to_end(tmp_path):
+    async def life() -> tuple[int | None, list[JobRecord], list[JobRecord]]:
+        async with opened(tmp_path) as store:
+            job_id = await store.begin_job(CUBE)
+            store.checkpoint(job_id, "PRINTING", 5, 120)
+        async with opened(tmp_path, start=2000.0) as store:
+            unfinished = await store.unfinished_jobs()
+            store.end_job(job_id, "CANCELLED", "by ann", 7, 150, 12.5)
+        async with opened(tmp_path) as store:
+            assert await store.unfinished_jobs() == []
+            return job_id, unfinished, await store.jobs(10)
+
+    job_id, unfinished, jobs = asyncio.run(life())
+    common = (job_id, "parts/cube.gcode", "cube.gcode", 8005, "ab" * 20, 17, "local", "ann", "sim")
+    assert unfinished == [JobRecord(*common, "PRINTING", 1000.0, None, None, None, 5, 120, None)]
+    assert jobs == [JobRecord(*common, "CANCELLED", 1000.0, 2000.0, "CANCELLED", "by ann", 7, 150, 12.5)]
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.just(("begin",)),
+        st.tuples(st.just("checkpoint"), st.integers(0, 3), st.integers(0, 10**12)),
+        st.tuples(st.just("end"), st.integers(0, 3), st.sampled_from(["COMPLETED", "FAILED"])),
+        st.just(("reopen",)),
+        st.just(("wait",)),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(STEPS)
+def test_whatever_is_done_in_whatever_order_the_newest_is_found_after_a_reopen(steps):
+    async def run(path: Path) -> dict[int, tuple[str, int]]:
+        expected: dict[int, tuple[str, int]] = {}
+        open_jobs: list[int] = []
+        todo = iter([*steps, ("reopen",)])
+        more = True
+        while more:
+            more = False
+            async with opened(path) as store:
+                found = {job.id: (job.state, job.offset) for job in await store.jobs(100)}
+                assert found == expected
+                assert [job.id for job in await store.unfinished_jobs()] == sorted(open_jobs)
+                for step in todo:
+                    match step:
+                        case ["begin"]:
+                            job_id = await store.begin_job(CUBE)
+                            assert job_id is not None
+                            expected[job_id] = ("STARTING", 0)
+                            open_jobs.append(job_id)
+                        case ["checkpoint", which, offset] if open_jobs:
+                            job_id = open_jobs[which % len(open_jobs)]
+                            store.checkpoint(job_id, "PRINTING", 1, offset)
+                            expected[job_id] = ("PRINTING", offset)
+                        case ["end", which, outcome] if open_jobs:
+                            job_id = open_jobs.pop(which % len(open_jobs))
+                            store.end_job(job_id, outcome, None, 2, 7, 1.0)
+                            store.checkpoint(job_id, "PRINTING", 9, 9)  # too late: nothing comes after the end
+                            expected[job_id] = (outcome, 7)
+                        case ["wait"]:
+                            await until(lambda store=store: not store._pending)
+                        case ["reopen"]:
+                            more = True
+                            break
+        return expected
+
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(run(Path(folder)))
+
+
+def test_a_begun_job_survives_the_process_being_killed(tmp_path):
+    script = f"""
+import asyncio, os, pathlib
+from daemon.store import NewJob, Store
+async def main():
+    store = Store(lambda: 1.0, print)
+    await store.open(pathlib.Path({str(tmp_path)!r}))
+    assert await store.begin_job(NewJob("a.gcode", "a.gcode", 1, None, 1, "local", None, "sim")) == 1
+    os.kill(os.getpid(), 9)
+asyncio.run(main())
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=60).returncode == -9
+
+    async def reopened() -> list[JobRecord]:
+        async with opened(tmp_path) as store:
+            return await store.unfinished_jobs()
+
+    [job] = asyncio.run(reopened())
+    assert (job.id, job.path, job.state) == (1, "a.gcode", "STARTING")
+
+
+def test_starts_and_ends_are_synced_and_checkpoints_are_not(tmp_path):
+    statements: list[str] = []
+
+    async def traced() -> None:
+        async with opened(tmp_path) as store:
+            await store._run(lambda: store._connection.set_trace_callback(statements.append))
+            job_id = await store.begin_job(CUBE)
+            store.checkpoint(job_id, "PRINTING", 1, 1)
+            await until(lambda: not store._pending)
+            store.end_job(job_id, "COMPLETED", None, 2, 2, 1.0)
+
+    asyncio.run(traced())
+    modes = [each.rpartition(" ")[2] for each in statements if each.startswith("PRAGMA synchronous")]
+    assert modes == ["FULL", "NORMAL", "FULL"]
+
+
+def test_checkpoints_are_coalesced_to_the_newest(tmp_path):
+    written: list[dict[int, object]] = []
+
+    class Counting(Store):
+        def _update_jobs(self, batch):
+            written.append(batch)
+            super()._update_jobs(batch)
+
+    async def burst() -> int:
+        store = Counting(lambda: 1.0, print)
+        await store.open(tmp_path)
+        job_id = await store.begin_job(CUBE)
+        for offset in range(1000):
+            store.checkpoint(job_id, "PRINTING", offset, offset)
+            assert len(store._pending) == 1
+        await until(lambda: not store._pending)
+        [job] = await store.jobs(1)
+        await store.close()
+        return job.offset
+
+    assert asyncio.run(burst()) == 999
+    assert len(written) == 2  # the first, and the last
+
+
+def test_a_full_disk_stops_nothing_is_told_once_and_heals(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_S", 0.01)
+    troubles = Troubles()
+
+    async def spell(store: Store, job_id: int | None, state: str) -> None:
+        await on_its_thread(store, "PRAGMA max_page_count = 1")  # SQLite's own way to a full disk
+        store.end_job(job_id, state, "why? " * 10_000, 3, 3, 3.0)  # needs new pages
+        await until(lambda: bool(troubles))
+        unrecorded = await store.begin_job(NewJob("x" * 50_000, "x", 1, None, 1, "local", None, "sim"))
+        assert unrecorded is None
+        store.checkpoint(unrecorded, "PRINTING", 1, 1)
+        store.end_job(unrecorded, "COMPLETED", None, 1, 1, 1.0)
+        await asyncio.sleep(0.1)  # some ten more tries
+        assert [str(each) for each in troubles] == ["database or disk is full"]
+        await on_its_thread(store, "PRAGMA max_page_count = 1000000")
+        await until(lambda: not store._pending)
+        troubles.clear()
+
+    async def scenario() -> list[JobRecord]:
+        async with opened(tmp_path, troubles) as store:
+            for outcome in ("FAILED", "CANCELLED"):  # a second spell is told again
+                await spell(store, await store.begin_job(CUBE), outcome)
+            return await store.jobs(10)
+
+    jobs = asyncio.run(scenario())
+    assert [(job.outcome, job.offset) for job in jobs] == [("CANCELLED", 3), ("FAILED", 3)]
+
+
+def test_while_writing_fails_only_the_newest_progress_is_kept(tmp_path):
+    troubles = Troubles()
+
+    async def scenario() -> JobRecord:
+        async with opened(tmp_path, troubles) as store:
+            job_id = await store.begin_job(CUBE)
+            await on_its_thread(store, "PRAGMA query_only = ON")
+            for offset in range(100):
+                store.checkpoint(job_id, "PRINTING", offset, offset)
+                await asyncio.sleep(0)
+            await until(lambda: bool(troubles))
+            assert len(store._pending) == 1
+            await on_its_thread(store, "PRAGMA query_only = OFF")
+        async with opened(tmp_path) as store:  # closing has tried again, RETRY_S or not
+            [job] = await store.jobs(1)
+            return job
+
+    assert asyncio.run(scenario()).offset == 99
+    assert len(troubles) == 1
+
+
+def test_closing_on_a_disk_that_stays_broken_ends_and_leaves_no_thread(tmp_path):
+    troubles = Troubles()
+
+    async def scenario() -> None:
+        async with opened(tmp_path, troubles) as store:
+            job_id = await store.begin_job(CUBE)
+            await on_its_thread(store, "PRAGMA query_only = ON")
+            store.end_job(job_id, "COMPLETED", None, 1, 1, 1.0)
+        await store.close()  # once more does no harm
+
+    asyncio.run(scenario())
+    assert len(troubles) == 1
+    assert not [each.name for each in threading.enumerate() if each.name.startswith("store")]
+
+
+def test_statistics_count_what_did_not_complete_as_failure(tmp_path):
+    async def scenario() -> tuple[FileStatistics, FileStatistics]:
+        async with opened(tmp_path) as store:
+            for outcome, print_time in [("COMPLETED", 10.0), ("COMPLETED", 20.0), ("CANCELLED", 1.0)]:
+                store.end_job(await store.begin_job(CUBE), outcome, None, 1, 1, print_time)
+            await store.begin_job(CUBE)  # is under way: neither
+            await until(lambda: not store._pending)
+            return await store.statistics(CUBE.path), await store.statistics("other.gcode")
+
+    cube, other = asyncio.run(scenario())
+    assert cube == FileStatistics(2, 1, LastPrint(date=1005.0, success=False, print_time=1.0), 15.0)
+    assert other == FileStatistics(0, 0, None, None)
+
+
+def test_jobs_come_newest_first_and_no_more_than_asked_for(tmp_path):
+    async def scenario() -> list[int]:
+        async with opened(tmp_path) as store:
+            for _ in range(3):
+                await store.begin_job(CUBE)
+            return [job.id for job in await store.jobs(2)]
+
+    assert asyncio.run(scenario()) == [3, 2]
+
+
+def test_hashes_are_kept_by_path_size_and_time(tmp_path):
+    async def scenario() -> None:
+        async with opened(tmp_path) as store:
+            await store.put_sha1("a.gcode", 1, 10, "old")
+            await store.put_sha1("a.gcode", 2, 20, "aaa")
+            await store.put_sha1("box/b.gcode", 3, 30, "bbb")
+            await store.put_sha1("box2/c.gcode", 4, 40, "ccc")
+        async with opened(tmp_path) as store:
+            assert len(await store.sha1s()) == 3
+            assert await store.sha1s("a.gcode") == {("a.gcode", 2, 20): "aaa"}
+            assert await store.sha1s("box") == {("box/b.gcode", 3, 30): "bbb"}
+            assert await store.sha1s("b%") == {}
+            await store.forget_sha1s("box")
+            assert [key[0] for key in sorted(await store.sha1s())] == ["a.gcode", "box2/c.gcode"]
+
+    asyncio.run(scenario())
+
+
+def test_a_hash_that_cannot_be_written_is_trouble_and_no_error(tmp_path):
+    troubles = Troubles()
+
+    async def scenario() -> None:
+        async with opened(tmp_path, troubles) as store:
+            await on_its_thread(store, "PRAGMA query_only = ON")
+            await store.put_sha1("a.gcode", 1, 10, "aaa")
+            await store.forget_sha1s("a.gcode")
+
+    asyncio.run(scenario())
+    assert len(troubles) == 1
+
+
+def test_a_second_daemon_is_told_who_holds_the_state_directory(tmp_path):
+    async def scenario() -> None:
+        async with opened(tmp_path):
+            with pytest.raises(StateDirTaken) as caught:
+                await Store(lambda: 0.0, print).open(tmp_path)
+            assert str(tmp_path) in str(caught.value)
+            assert f"pid {os.getpid()}" in str(caught.value)
+            assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+        async with opened(tmp_path):
+            pass  # closing has let go of it
+
+    asyncio.run(scenario())
+
+
+def test_the_database_of_a_newer_version_is_refused_and_left_alone(tmp_path):
+    with sqlite3.connect(tmp_path / "nozzled.db") as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(StoreError, match="schema version 99, newer than 1"):
+        asyncio.run(Store(lambda: 0.0, print).open(tmp_path))
+    db = sqlite3.connect(tmp_path / "nozzled.db")
+    assert db.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
+    db.close()
+
+
+def migrate(path: Path) -> int:
+    async def scenario() -> int:
+        async with opened(path) as store:
+            [[version]] = await store._query("PRAGMA user_version")
+            return version
+
+    return asyncio.run(scenario())
+
+
+def test_migrations_run_in_order_and_a_broken_one_changes_nothing(tmp_path, monkeypatch):
+    scripts = tmp_path / "schema"
+    scripts.mkdir()
+    monkeypatch.setattr(module, "SCHEMA", scripts)
+    (scripts / "v1.sql").write_text("CREATE TABLE t (a);")
+    state = tmp_path / "state"
+    assert migrate(state) == 1
+    (scripts / "v2.sql").write_text("ALTER TABLE t ADD b;")
+    for version in range(3, 11):  # v10 comes after v9, not after v1
+        (scripts / f"v{version}.sql").write_text(f"INSERT INTO t VALUES ({version}, 0);")
+    (scripts / "v11.sql").write_text("INSERT INTO nowhere VALUES (1);")
+    with pytest.raises(StoreError, match="no such table: nowhere"):
+        migrate(state)
+    (scripts / "v11.sql").unlink()
+    assert migrate(state) == 10
+    db = sqlite3.connect(state / "nozzled.db")
+    assert [row[0] for row in db.execute("SELECT a FROM t ORDER BY rowid")] == list(range(3, 11))
+    db.close()
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path):
+    (tmp_path / "nozzled.db").write_text("not a database, but long enough to have a header\n" * 10)
+    with pytest.raises(StoreError, match=r"nozzled\.db: file is not a database"):
+        asyncio.run(Store(lambda: 0.0, print).open(tmp_path))
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"state directory .*/file/state: Not a directory"):
+        asyncio.run(Store(lambda: 0.0, print).open(tmp_path / "file" / "state"))

@@ -1,0 +1,224 @@
+"""Listing ports, on a tree like /dev and /sys; locks on real ptys."""
+
+import fcntl
+import os
+import sys
+
+import pytest
+
+from hal import holders
+from hal.errors import AmbiguousPort, NoSuchPort
+from hal.ports import Port, auto_port, list_ports, locked
+
+opened = []
+watching = False
+
+
+@sys.addaudithook  # stays for good, as audit hooks do; it costs one comparison
+def note_open(event, args):
+    if watching and event == "open":
+        opened.append(str(args[0]))
+
+
+class Machine:
+    """A directory with `dev` and `sys`, as a kernel and udev would fill them."""
+
+    def __init__(self, root):
+        self.dev, self.sys = root / "dev", root / "sys"
+        (self.dev / "serial/by-id").mkdir(parents=True)
+        (self.sys / "class/tty").mkdir(parents=True)
+
+    @property
+    def roots(self):
+        return self.dev, self.sys
+
+    def node(self, name):
+        (self.dev / name).touch()
+        (self.sys / "class/tty" / name).mkdir()
+        return str(self.dev / name)
+
+    def usb(self, name, **attributes):
+        interface = self.sys / f"devices/usb1/{name}-device/1-1:1.0"
+        interface.mkdir(parents=True)
+        for attribute, value in attributes.items():
+            (interface.parent / attribute).write_text(f"{value}\n")
+        path = self.node(name)
+        (self.sys / "class/tty" / name / "device").symlink_to(interface)
+        return path
+
+    def uart(self, name, kind, device="platform/3f215040.serial"):
+        """Make a built-in port; `kind` is what its `type` says, None where there is no such file."""
+        path = self.node(name)
+        if kind is not None:
+            (self.sys / "class/tty" / name / "type").write_text(f"{kind}\n")
+        (self.sys / "devices" / device).mkdir(parents=True, exist_ok=True)
+        (self.sys / "class/tty" / name / "device").symlink_to(self.sys / "devices" / device)
+        return path
+
+    def by_id(self, name, target):
+        link = self.dev / "serial/by-id" / name
+        link.symlink_to(target)
+        return str(link)
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+@pytest.fixture
+def pty():
+    """Make ptys, which can be locked like any port."""
+    masters = []
+
+    def make():
+        master, slave = os.openpty()
+        path = os.ttyname(slave)
+        os.close(slave)
+        masters.append(master)
+        return path
+
+    yield make
+    for master in masters:
+        os.close(master)
+
+
+@pytest.fixture
+def lock():
+    files = []
+
+    def hold(path):
+        files.append(os.open(path, os.O_RDWR | os.O_NOCTTY))
+        fcntl.flock(files[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    yield hold
+    for file in files:
+        os.close(file)
+
+
+def test_lists_ports_by_id_first_then_usb_then_built_in(machine):
+    uart = machine.uart("ttyAMA0", "32")
+    acm10, acm2, usb = (machine.node(name) for name in ("ttyACM10", "ttyACM2", "ttyUSB0"))
+    named = machine.usb("ttyUSB7")
+    link = machine.by_id("usb-Prusa_MK3S_CZPX-if00", "../../ttyUSB7")
+    found = list_ports(*machine.roots)
+    assert [port.path for port in found] == [named, usb, acm2, acm10, uart]
+    assert [port.by_id for port in found] == [link, None, None, None, None]
+    assert found[0].address == f"serial:{link}"
+    assert found[1].address == f"serial:{usb}"
+
+
+def test_tells_what_usb_says_of_a_device(machine):
+    about = {"idVendor": "2c99", "idProduct": "0002", "serial": "CZPX0620X004XK72128"}
+    path = machine.usb("ttyACM0", manufacturer="Prusa Research", product="Original Prusa\x1b[2J MK3", **about)
+    assert list_ports(*machine.roots) == [
+        Port(path, None, "Prusa Research Original Prusa[2J MK3", 0x2C99, 0x0002, "CZPX0620X004XK72128")
+    ]
+
+
+def test_takes_nonsense_from_a_device_and_a_device_half_gone(machine):
+    machine.usb("ttyACM0", idVendor="xyz")
+    machine.usb("ttyACM1", idVendor="")
+    found = list_ports(*machine.roots)
+    assert [(port.description, port.vid, port.pid) for port in found] == [
+        ("ttyACM0", None, None),
+        ("ttyACM1", None, None),
+    ]
+
+
+def test_lists_a_node_with_two_names_once_and_a_link_to_nothing_never(machine):
+    machine.node("ttyUSB0")
+    first = machine.by_id("usb-FTDI-if00", "../../ttyUSB0")
+    machine.by_id("usb-FTDI-if00-port0", "../../ttyUSB0")
+    machine.by_id("usb-Unplugged-if00", "../../ttyUSB9")
+    assert [port.by_id for port in list_ports(*machine.roots)] == [first]
+
+
+@pytest.mark.parametrize(
+    ("kind", "device", "real"),
+    [
+        ("4", "pnp0/00:00", True),
+        ("0", "platform/serial8250", False),
+        (None, "platform/serial8250/serial8250:0/serial8250:0.3", False),
+        (None, "platform/3f215040.serial", True),
+    ],
+)
+def test_lists_built_in_ports_that_exist(machine, kind, device, real):
+    machine.uart("ttyS0", kind, device)
+    assert bool(list_ports(*machine.roots)) is real
+
+
+def test_a_machine_without_ports_has_none(tmp_path):
+    assert list_ports(tmp_path / "dev", tmp_path / "sys") == []
+
+
+def test_listing_opens_no_port(machine, pty, monkeypatch):
+    machine.usb("ttyACM0", idVendor="2c99")
+    machine.uart("ttyS0", "4")
+    link = machine.by_id("usb-Pty-if00", pty())
+    monkeypatch.setattr(sys.modules[__name__], "watching", True)
+    list_ports()
+    list_ports(*machine.roots)
+    auto_port(*machine.roots)
+    locked(link)
+    monkeypatch.setattr(sys.modules[__name__], "watching", False)
+    assert opened, "the watch saw nothing at all"
+    assert [path for path in opened if path.startswith(("/dev/", str(machine.dev)))] == []
+
+
+def test_a_port_is_locked_while_somebody_holds_a_flock(pty, lock, tmp_path):
+    path = pty()
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    assert not locked(path)
+    lock(path)
+    assert locked(path)
+    assert locked(str(link))
+
+
+def test_where_locks_are_hidden_an_open_port_counts_as_locked(pty, monkeypatch):
+    path = pty()
+    monkeypatch.setattr(holders, "locks_on", lambda _path: None)
+    assert not locked(path)
+    file = os.open(path, os.O_RDWR | os.O_NOCTTY)
+    assert locked(path)
+    os.close(file)
+
+
+def test_auto_takes_the_one_port_by_id_and_no_other(machine, pty):
+    machine.node("ttyUSB0")
+    link = machine.by_id("usb-Prusa-if00", pty())
+    assert auto_port(*machine.roots).by_id == link
+
+
+def test_auto_takes_the_one_that_is_not_locked(machine, pty, lock):
+    first, second = pty(), pty()
+    machine.by_id("usb-A-if00", first)
+    link = machine.by_id("usb-B-if00", second)
+    lock(first)
+    assert auto_port(*machine.roots).by_id == link
+
+
+def test_auto_does_not_choose_between_two(machine, pty):
+    links = [machine.by_id(f"usb-{name}-if00", pty()) for name in "AB"]
+    with pytest.raises(AmbiguousPort, match=f"serial:{links[0]}, serial:{links[1]}"):
+        auto_port(*machine.roots)
+
+
+def test_auto_says_who_holds_the_only_port(machine, pty, lock):
+    path = pty()
+    link = machine.by_id("usb-A-if00", path)
+    lock(path)
+    with pytest.raises(NoSuchPort, match=rf"serial:{link} is in use by .*\(pid {os.getpid()}\)"):
+        auto_port(*machine.roots)
+
+
+def test_auto_names_the_ports_that_it_does_not_take(machine):
+    path = machine.node("ttyUSB0")
+    with pytest.raises(NoSuchPort, match=f"by-id.*serial:{path}"):
+        auto_port(*machine.roots)
+
+
+def test_auto_asks_for_the_plug_where_there_is_no_port(machine):
+    with pytest.raises(NoSuchPort, match="plugged in"):
+        auto_port(*machine.roots)

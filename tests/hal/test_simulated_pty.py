@@ -1,0 +1,151 @@
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start simulated printers as programs; returns (process, link)."""
+    started = []
+
+    def start(*arguments, link=None):
+        link = link or tmp_path / "printer"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hal.simulated", "--pty", link, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process, link
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+class Host:
+    """A raw host: nothing but a file descriptor."""
+
+    def __init__(self, link):
+        self.fd = os.open(link, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        self.buffer = b""
+
+    def write(self, data):
+        assert os.write(self.fd, data) == len(data)
+
+    def until(self, end, seconds=10.0):
+        """Return the lines up to and with the first one that begins with `end`."""
+        lines, deadline = [], time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            while b"\n" in self.buffer:
+                line, _, self.buffer = self.buffer.partition(b"\n")
+                lines.append(line)
+                if line.startswith(end):
+                    return lines
+            if select.select([self.fd], [], [], 0.1)[0]:
+                self.buffer += os.read(self.fd, 4096)
+        raise AssertionError(f"{end!r} never came, but {lines!r}")
+
+    def silent(self, seconds):
+        return not select.select([self.fd], [], [], seconds)[0]
+
+    def close(self):
+        os.close(self.fd)
+
+
+def test_a_host_prints_on_it_and_sigterm_ends_it(start, tmp_path):
+    process, link = start("--oracle", tmp_path / "oracle.jsonl", "--speed", 20)
+    assert process.stdout.readline().startswith(f"{link} -> /dev/pts/")
+    host = Host(link)
+    assert host.until(b"start") == [b"start"]
+    host.until(b"echo:  M301")
+    host.write(b"M115\n")
+    assert host.until(b"ok")[0].startswith(b"FIRMWARE_NAME:Marlin")
+    for n in range(50):
+        host.write(b"G1 X%d F6000\n" % n)
+        assert host.until(b"ok") == [b"ok"]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(5) == 0
+    assert not os.path.lexists(link)
+    host.close()
+    accepted = [json.loads(line) for line in (tmp_path / "oracle.jsonl").read_text().splitlines()]
+    assert [each["command"] for each in accepted] == ["M115", *(f"G1 X{n} F6000" for n in range(50))]
+    assert {each["n"] for each in accepted} == {None}
+    assert [each["t"] for each in accepted] == sorted(each["t"] for each in accepted)
+
+
+def test_each_opening_resets_the_board(start):
+    process, link = start()
+    process.stdout.readline()
+    for _ in range(2):
+        host = Host(link)
+        host.until(b"echo:  M301")
+        host.write(b"N1 M110 N1*125\nN2 G4 P1*106\n")
+        host.until(b"ok")
+        host.close()
+        time.sleep(0.2)
+
+
+def test_opening_need_not_reset_the_board(start):
+    process, link = start("--no-reset-on-open")
+    process.stdout.readline()
+    time.sleep(0.2)  # it boots when it is switched on
+    host = Host(link)
+    assert host.silent(0.3)
+    host.write(b"M110 N41\n")
+    host.until(b"ok")
+    host.close()
+    time.sleep(0.2)
+    host = Host(link)
+    host.write(b"N99999999 M105*23\n")
+    assert host.until(b"Error")[-1].endswith(b"Last Line: 41")
+    host.close()
+
+
+def test_output_that_nobody_reads_is_dropped(start):
+    process, link = start("--speed", 5000)
+    process.stdout.readline()
+    host = Host(link)
+    host.until(b"echo:  M301")
+    host.write(b"M155 S1\n")
+    before = _resident(process.pid)
+    time.sleep(1.0)  # some 5000 reports, 200 kB
+    assert _resident(process.pid) - before < 1_000_000
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5) == 0
+    host.close()
+
+
+def _resident(pid):
+    pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_dangling_link_is_replaced(start, tmp_path):
+    (tmp_path / "printer").symlink_to(tmp_path / "nowhere")
+    process, link = start()
+    assert process.stdout.readline().startswith(str(link))
+    assert str(link.readlink()).startswith("/dev/pts/")
+
+
+def test_what_is_no_link_is_left_alone(start, tmp_path):
+    (tmp_path / "printer").write_text("precious")
+    process, link = start()
+    assert process.wait(10) == 1
+    assert "exists" in process.stderr.read()
+    assert link.read_text() == "precious"
+
+
+def test_help_has_an_example():
+    done = subprocess.run([sys.executable, "-m", "hal.simulated", "--help"], capture_output=True, text=True, check=True)
+    assert "example:\n  python -m hal.simulated --pty" in done.stdout

@@ -1,0 +1,171 @@
+"""The HTTP API in memory: requests go straight into Tornado's application, no socket, any clock.
+
+The service behind it is the real one, on the simulated printer.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tornado.httputil import HTTPConnection, HTTPHeaders, RequestStartLine, ResponseStartLine
+
+from daemon import app
+from daemon.app import Service
+from daemon.config import Config
+from daemon.http.server import make_app
+
+KEY = "0123456789abcdef-key"
+NOW = 1_700_000_000.0  # what wall() says
+
+
+@dataclass
+class Response:
+    status: int = 0
+    headers: HTTPHeaders = field(default_factory=HTTPHeaders)
+    body: bytes = b""
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> str:
+        assert self.headers["Content-Type"].startswith("application/json")
+        assert list(self.json) == ["error"]
+        return self.json["error"]
+
+
+class Recorder(HTTPConnection):
+    """The server's side of a connection, that keeps what is written."""
+
+    def __init__(self, method):
+        self.method = method
+        self.response = Response()
+        self.finished = asyncio.Event()
+        self.body_timeout = None
+
+    def set_close_callback(self, callback):
+        self.on_close = callback
+
+    def set_body_timeout(self, timeout):
+        self.body_timeout = timeout
+
+    def _done(self):
+        future = asyncio.get_running_loop().create_future()
+        future.set_result(None)
+        return future
+
+    def write_headers(self, start_line: ResponseStartLine, headers, chunk=None):
+        assert not self.response.status, "a request has one answer"
+        self.response.status, self.response.headers = start_line.code, headers.copy()
+        self.response.body = chunk or b""
+        return self._done()
+
+    def write(self, chunk):
+        self.response.body += chunk
+        return self._done()
+
+    def finish(self):
+        length = self.response.headers.get("Content-Length")
+        assert length is None or self.method == "HEAD" or int(length) == len(self.response.body)
+        self.finished.set()
+
+
+@dataclass
+class Api:
+    """A running service and its HTTP application."""
+
+    service: Service
+    application: Any
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | Iterable[bytes] = b"",
+        headers: dict[str, str] | None = None,
+        key: str | None = KEY,
+        hang_up: bool = False,
+    ) -> Response:
+        """Send a request and return its answer; a body in pieces arrives in these pieces.
+
+        With `hang_up` the client vanishes behind the body instead of ending it, and there may be no answer.
+        """
+        pieces = [body] if isinstance(body, bytes) else list(body)
+        given = HTTPHeaders({"Host": "printer.local:5000", **({"X-Api-Key": key} if key else {})})
+        if size := sum(map(len, pieces)):
+            given["Content-Length"] = str(size)
+        for name, value in (headers or {}).items():
+            given[name] = value
+        connection = Recorder(method)
+        delegate = self.application.start_request(None, connection)
+        if (ready := delegate.headers_received(RequestStartLine(method, path, "HTTP/1.1"), given)) is not None:
+            await ready
+        for piece in pieces:
+            if piece and not connection.finished.is_set():
+                if (taken := delegate.data_received(piece)) is not None:
+                    await taken
+        if hang_up:
+            delegate.on_connection_close()
+            return connection.response
+        if not connection.finished.is_set():
+            delegate.finish()
+        await asyncio.wait_for(connection.finished.wait(), 60)
+        return connection.response
+
+    async def get(self, path: str, **more: Any) -> Response:
+        return await self.request("GET", path, **more)
+
+    async def delete(self, path: str, **more: Any) -> Response:
+        return await self.request("DELETE", path, **more)
+
+    async def post(self, path: str, data: Any = None, **more: Any) -> Response:
+        """Send JSON."""
+        headers = {"Content-Type": "application/json", **more.pop("headers", {})}
+        return await self.request("POST", path, json.dumps(data).encode(), headers=headers, **more)
+
+    async def upload(self, *parts: tuple[str, bytes] | tuple[str, str, bytes], **more: Any) -> Response:
+        """Send a form of (field, value) and (field, file name, content)."""
+        body, kind = form(*parts)
+        return await self.request("POST", "/api/files/local", body, headers={"Content-Type": kind}, **more)
+
+    async def settle(self, seconds: float = 1.0) -> None:
+        """Let the printer go on for so long."""
+        await asyncio.sleep(seconds)
+
+    def uploaded(self) -> dict[str, bytes]:
+        """Return every file on disk below the uploads, also those that no client sees."""
+        root = self.service.files.root
+        return {str(each.relative_to(root)): each.read_bytes() for each in root.rglob("*") if each.is_file()}
+
+
+def form(*parts: tuple[str, bytes] | tuple[str, str, bytes], boundary: str = "frontier") -> tuple[bytes, str]:
+    """Return a multipart body and its content type."""
+    body = b""
+    for name, *filename, content in parts:
+        extra = f'; filename="{filename[0]}"' if filename else ""
+        body += f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{extra}\r\n\r\n'.encode()
+        body += content + b"\r\n"
+    return body + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
+
+
+def config(folder: Path, address: str = "sim", **sections: dict[str, Any]) -> Config:
+    """Return a configuration with other values in some sections: `config(tmp_path, profile={"extruders": 2})`."""
+    changes = {"printer": {"address": address}, "paths": {"state_dir": str(folder)}, **sections}
+    base = Config()
+    return replace(base, **{name: replace(getattr(base, name), **values) for name, values in changes.items()})
+
+
+@asynccontextmanager
+async def api(folder: Path, address: str = "sim", **sections: dict[str, Any]) -> AsyncIterator[Api]:
+    """Run the service; connected, unless the address is empty."""
+    settings = config(folder, address, **sections)
+    async with AsyncExitStack() as stack:
+        service = await app.start(stack, settings, {"NOZZLED_API_KEY": KEY}, lambda: NOW)
+        while address and not service.connection.ready:
+            await asyncio.sleep(0.1)
+        yield Api(service, make_app(service))
