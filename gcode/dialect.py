@@ -13,11 +13,11 @@ class Dialect:
 
     Attributes:
         name: for the user.
-        numbered: lines carry a number and a checksum, and the firmware enforces both.
+        numbered: lines carry a number and a checksum, and the firmware enforces both; so asking it with an
+            impossible number tells where it is.
         window_lines: lines that may be on their way without an answer.
         window_bytes: bytes that may be on their way; one line alone may always go.
         ok_after_resend: a request to resend is followed by an `ok` of its own.
-        probe: asking with an impossible line number tells where the firmware is.
         answer_timeout: seconds without any byte before the link asks whether anyone is there.
         settle: seconds of silence after which lines behind a bad one count as vanished.
     """
@@ -27,13 +27,12 @@ class Dialect:
     window_lines: int = 1
     window_bytes: int = 127
     ok_after_resend: bool = True
-    probe: bool = False
     answer_timeout: float = 30.0
     settle: float = 0.01
 
 
 UNKNOWN = Dialect()
-MARLIN = Dialect("Marlin", window_lines=4, probe=True)
+MARLIN = Dialect("Marlin", window_lines=4)
 PRUSA = replace(MARLIN, name="Prusa-Firmware")
 REPETIER = Dialect("Repetier")
 SMOOTHIE = Dialect("Smoothieware")

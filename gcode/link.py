@@ -301,7 +301,8 @@ class HostLink:
 
     def _fits(self, command: bytes) -> bool:
         # 14 covers N, number, blank, *, checksum and line feed up to line 999,999
-        return not self._flight or self._flight_bytes + len(command) + 14 <= self.dialect.window_bytes
+        room = self.dialect.window_bytes - self._flight_bytes
+        return not self._flight or self._sync is not None or len(command) + 14 <= room
 
     def _frame(self, command: bytes, ordinal: int, offset: int, ticket: Ticket | None) -> Sent:
         number = self._next
@@ -313,12 +314,16 @@ class HostLink:
         return sent
 
     def _repeat(self) -> Sent | None:
-        sent = self._history[self._replay % HISTORY]
-        if sent is None:
-            raise AssertionError("a line within reach is always held")
+        sent = self._held_frame(self._replay)
         if self._flight and self._flight_bytes + len(sent[1]) > self.dialect.window_bytes:
             return None
         self._replay += 1
+        return sent
+
+    def _held_frame(self, number: int) -> Sent:
+        sent = self._history[number % HISTORY]
+        if sent is None or sent[0] != number:
+            raise AssertionError(f"line {number} is within reach, so it is held")
         return sent
 
     # -- bytes in ------------------------------------------------------------------------------------------
@@ -452,6 +457,11 @@ class HostLink:
         if times > MAX_REPEATS:
             self.fail(ResendLoop(f"the printer asked for line {number} {times} times in a row"))
             return
+        while self._replay < number:  # taken out of the flight by an earlier request, but accepted after all
+            sent = self._held_frame(self._replay)
+            self._replay += 1
+            self._flight.append(sent)
+            self._flight_bytes += len(sent[1])
         lost = 0
         while self._flight and self._flight[-1][0] >= number:
             self._flight_bytes -= len(self._flight.pop()[1])
@@ -517,7 +527,7 @@ class HostLink:
         if self._probes > MAX_PROBES:
             oldest = self._command_of(self._flight[0]).decode().strip() if self._flight else "a question"
             self.fail(PrinterSilent(f"no answer to {oldest!r}, nor to {MAX_PROBES} questions whether anyone is there"))
-        elif self.dialect.probe and self.dialect.numbered:
+        elif self.dialect.numbered:
             # the line feed ends whatever noise the firmware may hold
             self._raw = b"\n" + frame(IMPOSSIBLE, b"M105")
             self._probing = True

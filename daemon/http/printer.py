@@ -29,7 +29,7 @@ class HeaterHandler(ApiHandler):
 
     def _limit(self) -> int | None:
         text = self.get_query_argument("limit", "")
-        return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None  # noqa: PLR2004
+        return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None  # noqa: PLR2004 - a bound, any will do
 
 
 class PrinterHandler(HeaterHandler):

@@ -3,12 +3,12 @@
 import errno
 import logging
 import re
+import socket
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import tornado.httputil
-import tornado.netutil
 import tornado.web
 from tornado.httpserver import HTTPServer
 
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 IDLE = 75.0
 BODY = 30.0
 """Seconds: for a connection without a request or with half its headers, and for a body (uploads set their own)."""
+
+BACKLOG = 128  # connections that wait to be accepted
 
 log = logging.getLogger("nozzled.http")
 
@@ -112,14 +114,23 @@ def listen(service: "Service") -> Listening:
     """
     http = service.config.http
     try:
-        sockets = tornado.netutil.bind_sockets(http.port, http.host)
+        bound = _bind(http.host, http.port)
     except OSError as error:
         raise AddressInUse(_explain(http.host, http.port, error)) from error
     # sizes are limited where the answer can say so in JSON: in the handlers
     server = HTTPServer(make_app(service), idle_connection_timeout=IDLE, body_timeout=BODY, max_body_size=sys.maxsize)
-    server.add_sockets(sockets)
+    server.add_socket(bound)
     host = f"[{http.host}]" if ":" in http.host else http.host
-    return Listening(server, f"http://{host}:{sockets[0].getsockname()[1]}/")
+    return Listening(server, f"http://{host}:{bound.getsockname()[1]}/")
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    six = ":" in host
+    family = socket.AF_INET6 if six else socket.AF_INET
+    both = host == "::" and socket.has_dualstack_ipv6()  # every network of this machine, of either kind
+    bound = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
+    bound.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+    return bound
 
 
 def _explain(host: str, port: int, error: OSError) -> str:

@@ -93,7 +93,7 @@ class PtyPrinter:
     def _to_host(self, data: bytes) -> None:
         if self._is_open:
             # Nothing is kept that the host does not fetch: a UART would lose it too.
-            with contextlib.suppress(BlockingIOError, OSError):
+            with contextlib.suppress(OSError):
                 os.write(self._master, data)
 
 

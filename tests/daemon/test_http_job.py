@@ -49,7 +49,11 @@ async def test_a_file_that_is_uploaded_selected_and_printed_goes_through_all_sha
         assert (await server.get("/api/job")).json["state"] in ("Starting", "Printing")
         await server.settle(600)
         done = (await server.get("/api/job")).json
-        assert (done["state"], done["progress"]["completion"], done["progress"]["printTimeLeft"]) == ("Operational", 100.0, 0)
+        assert (done["state"], done["progress"]["completion"], done["progress"]["printTimeLeft"]) == (
+            "Operational",
+            100.0,
+            0,
+        )
         assert done["progress"]["filepos"] == len(SQUARE)
         assert done["job"]["file"]["name"] == "square.gcode"
         assert done["job"]["lastPrintTime"] == done["job"]["averagePrintTime"] > 0

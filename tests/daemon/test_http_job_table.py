@@ -143,12 +143,18 @@ async def test_each_cell(tmp_path, state, command):
 
 def test_the_table_has_every_state_that_a_job_can_be_steered_to():
     # FAILED and INTERRUPTED are as the others that have ended; a line that is gone is not yet attached again
-    assert {state for state in TABLE if isinstance(state, JobState)} == set(J) - {J.FAILED, J.INTERRUPTED, J.REATTACHING}
+    assert {state for state in TABLE if isinstance(state, JobState)} == set(J) - {
+        J.FAILED,
+        J.INTERRUPTED,
+        J.REATTACHING,
+    }
     assert all(set(row) == set(COMMANDS) for row in TABLE.values())
 
 
 @pytest.mark.parametrize("state", ["offline", "connecting", "fault"])
-@pytest.mark.parametrize(("body", "kind"), [(b"{", "application/json"), (b"start", "text/plain"), (b"", "application/json")])
+@pytest.mark.parametrize(
+    ("body", "kind"), [(b"{", "application/json"), (b"start", "text/plain"), (b"", "application/json")]
+)
 async def test_an_absent_printer_comes_before_a_bad_body(tmp_path, state, body, kind):
     async with api(tmp_path) as server:
         await bring_to(server, state)

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -11,7 +12,7 @@ HOME = (0.0, 0.0, 0.0, 0.0)
 
 
 def _line(*points):
-    return [motion.line(a, b) for a, b in zip(points, points[1:], strict=False)]
+    return [motion.line(a, b) for a, b in itertools.pairwise(points)]
 
 
 def _total(paths, feedrate, limits=None):
@@ -124,7 +125,7 @@ def test_speeds_are_continuous_and_can_be_reached(points, feedrate):
         planner.add(path, feedrate, 0.0)
         blocks.append(planner._blocks[-1])
     planner.free(1e6)
-    for before, after in zip(blocks, blocks[1:], strict=False):
+    for before, after in itertools.pairwise(blocks):
         assert after.entry == pytest.approx(before.exit)
         assert after.entry <= after.max_entry + 1e-9
     for each in blocks:

@@ -106,9 +106,10 @@ class Api:
         if (ready := delegate.headers_received(RequestStartLine(method, path, "HTTP/1.1"), given)) is not None:
             await ready
         for piece in pieces:
-            if piece and not connection.finished.is_set():
-                if (taken := delegate.data_received(piece)) is not None:
-                    await taken
+            if not piece or connection.finished.is_set():
+                continue
+            if (taken := delegate.data_received(piece)) is not None:
+                await taken
         if hang_up:
             delegate.on_connection_close()
             return connection.response
@@ -166,6 +167,6 @@ async def api(folder: Path, address: str = "sim", **sections: dict[str, Any]) ->
     settings = config(folder, address, **sections)
     async with AsyncExitStack() as stack:
         service = await app.start(stack, settings, {"NOZZLED_API_KEY": KEY}, lambda: NOW)
-        while address and not service.connection.ready:
+        while address and not service.connection.ready:  # noqa: ASYNC110 - any clock, no listener left behind
             await asyncio.sleep(0.1)
         yield Api(service, make_app(service))

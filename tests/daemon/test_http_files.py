@@ -1,0 +1,241 @@
+import hashlib
+
+import pytest
+from support.http import NOW, api
+
+A = b"G28\n" * 10
+LONG = b"G4 S100\n" * 10
+
+
+async def with_files(server):
+    for path, name in ((b"", "a.gcode"), (b"box/inner", "b.gco")):
+        assert (await server.upload(("path", path), ("file", name, A))).status == 201
+
+
+async def test_the_list_has_files_folders_and_the_room_that_is_left(tmp_path):
+    async with api(tmp_path, "") as server:
+        await with_files(server)
+        for path in ("/api/files", "/api/files/local"):
+            seen = (await server.get(path)).json
+            assert 0 < seen["free"] < seen["total"]
+            file, folder = seen["files"]
+            assert file == {
+                "name": "a.gcode",
+                "display": "a.gcode",
+                "path": "a.gcode",
+                "type": "machinecode",
+                "typePath": ["machinecode", "gcode"],
+                "hash": hashlib.sha1(A).hexdigest(),
+                "size": len(A),
+                "date": int(NOW),
+                "origin": "local",
+                "user": "_api",
+                "refs": {
+                    "resource": "http://printer.local:5000/api/files/local/a.gcode",
+                    "download": "http://printer.local:5000/downloads/files/local/a.gcode",
+                },
+            }
+            assert (folder["name"], folder["type"], folder["typePath"]) == ("box", "folder", ["folder"])
+            assert folder["children"] == []
+            assert folder["refs"] == {"resource": "http://printer.local:5000/api/files/local/box"}
+
+
+@pytest.mark.parametrize("value", ["true", "TRUE", "yes", "y", "1"])
+async def test_a_recursive_list_has_the_whole_tree(tmp_path, value):
+    async with api(tmp_path, "") as server:
+        await with_files(server)
+        seen = (await server.get(f"/api/files?recursive={value}")).json
+        [inner] = seen["files"][1]["children"]
+        assert [child["path"] for child in inner["children"]] == ["box/inner/b.gco"]
+
+
+async def test_one_file_or_folder_can_be_asked_for(tmp_path):
+    async with api(tmp_path, "") as server:
+        await with_files(server)
+        assert (await server.get("/api/files/local/box/inner/b.gco")).json["size"] == len(A)
+        assert (await server.get("/api/files/local/box")).json["children"][0]["path"] == "box/inner"
+        assert (await server.get("/api/files/sdcard")).json == {"files": []}
+
+
+async def test_a_name_in_any_script_comes_back_in_every_place(tmp_path):
+    name = "Würfel & 100 % größe?#.gcode"
+    async with api(tmp_path, "") as server:
+        made = await server.upload(("file", name, A))
+        location = made.headers["Location"]
+        assert location.isascii()
+        path = location.removeprefix("http://printer.local:5000")
+        assert (await server.get(path)).json["name"] == name
+        download = await server.get(
+            made.json["files"]["local"]["refs"]["download"].removeprefix("http://printer.local:5000")
+        )
+        assert download.body == A
+        assert "filename*=UTF-8''W%C3%BCrfel" in download.headers["Content-Disposition"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/files/local/missing.gcode", 404),
+        ("/api/files/local/missing/", 404),
+        ("/api/files/local/a.gcode/x.gcode", 404),
+        ("/api/files/elsewhere", 404),
+        ("/api/files/elsewhere/a.gcode", 404),
+        ("/api/files/sdcard/a.gco", 404),
+        ("/api/files/local/..%2f..%2fetc%2fpasswd", 400),
+        ("/api/files/local/../../etc/passwd", 400),
+        ("/api/files/local/%2e%2e/lock", 400),
+        ("/api/files/local/.incoming", 400),
+        ("/api/files/local/%00", 400),
+        ("/api/files/local/%ff", 400),
+        ("/api/files/local/%2fetc%2fpasswd", 400),
+        ("/api/files/local/" + "x" * 2000, 400),
+        ("/downloads/files/local/missing.gcode", 404),
+        ("/downloads/files/local/box", 404),
+        ("/downloads/files/local/..%2fapi-key", 400),
+        ("/downloads/files/local/%2e%2e/nozzled.db", 400),
+    ],
+)
+async def test_what_is_not_there_or_leads_elsewhere_is_refused(tmp_path, path, status):
+    async with api(tmp_path, "") as server:
+        await with_files(server)
+        for method in ("GET", "DELETE") if path.startswith("/api/files/local") else ("GET",):
+            response = await server.request(method, path)
+            assert (response.status, bool(response.error)) == (status, True)
+        assert len(server.uploaded()) == 2
+
+
+async def test_a_symbolic_link_out_of_the_folder_cannot_be_read(tmp_path):
+    (tmp_path / "secret.gcode").write_text("secret")
+    async with api(tmp_path / "state", "") as server:
+        (server.service.files.root / "link.gcode").symlink_to(tmp_path / "secret.gcode")
+        assert (await server.get("/downloads/files/local/link.gcode")).status == 400
+        assert (await server.get("/api/files")).json["files"] == []
+
+
+async def test_a_download_is_the_file_to_be_stored_not_shown(tmp_path):
+    content = bytes(range(256)) * 4096  # more than one block
+    async with api(tmp_path, "") as server:
+        await server.upload(("file", "a.gcode", content))
+        response = await server.get("/downloads/files/local/a.gcode")
+        assert (response.status, response.body) == (200, content)
+        assert response.headers["Content-Type"] == "application/octet-stream"
+        assert response.headers["Content-Disposition"].startswith("attachment")
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_select_and_print_a_file(tmp_path):
+    async with api(tmp_path) as server:
+        await server.upload(("file", "a.gcode", LONG))
+        assert (await server.post("/api/files/local/a.gcode", {"command": "select"})).status == 204
+        assert (await server.get("/api/job")).json["job"]["file"]["path"] == "a.gcode"
+        assert (await server.get("/api/job")).json["state"] == "Operational"
+        assert (await server.post("/api/files/local/a.gcode", {"command": "select", "print": True})).status == 204
+        await server.settle()
+        assert (await server.get("/api/job")).json["state"] == "Printing"
+        for body in ({"command": "select"}, {"command": "select", "print": True}, {"command": "unselect"}):
+            assert (await server.post("/api/files/local/a.gcode", body)).status == 409
+        assert (await server.get("/api/job")).json["state"] == "Printing"
+
+
+@pytest.mark.parametrize(("path", "status"), [("missing.gcode", 404), ("box", 404), ("..%2fa.gcode", 400)])
+async def test_what_is_no_file_cannot_be_selected(tmp_path, path, status):
+    async with api(tmp_path) as server:
+        await with_files(server)
+        response = await server.post(f"/api/files/local/{path}", {"command": "select"})
+        assert (response.status, bool(response.error)) == (status, True)
+        assert server.service.jobs.selected is None
+
+
+async def test_offline_nothing_can_be_selected(tmp_path):
+    async with api(tmp_path, "") as server:
+        await with_files(server)
+        assert (await server.post("/api/files/local/a.gcode", {"command": "select"})).status == 409
+
+
+async def test_unselect(tmp_path):
+    async with api(tmp_path) as server:
+        await with_files(server)
+        command = {"command": "unselect"}
+        assert (await server.post("/api/files/local/current", command)).error == "no file is selected"
+        await server.post("/api/files/local/a.gcode", {"command": "select"})
+        assert (await server.post("/api/files/local/box/inner/b.gco", command)).status == 400
+        assert (await server.post("/api/files/local/a.gcode", command)).status == 204
+        assert (await server.get("/api/job")).json["job"]["file"]["name"] is None
+        await server.post("/api/files/local/a.gcode", {"command": "select"})
+        assert (await server.post("/api/files/local/current", command)).status == 204
+
+
+async def test_copy_and_move(tmp_path):
+    async with api(tmp_path) as server:
+        await with_files(server)
+        await server.post("/api/files/local/a.gcode", {"command": "select"})
+        copied = await server.post("/api/files/local/a.gcode", {"command": "copy", "destination": "box/c.gcode"})
+        assert copied.status == 201
+        assert copied.headers["Location"] == "http://printer.local:5000/api/files/local/box/c.gcode"
+        assert (copied.json["path"], copied.json["origin"], copied.json["name"]) == ("box/c.gcode", "local", "c.gcode")
+        assert server.service.jobs.selected is not None
+        moved = await server.post("/api/files/local/a.gcode", {"command": "move", "destination": "/box"})
+        assert (moved.status, moved.json["path"]) == (201, "box/a.gcode")
+        assert server.service.jobs.selected is None
+        assert sorted(server.uploaded()) == ["box/a.gcode", "box/c.gcode", "box/inner/b.gco"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"command": "copy"}, 400),
+        ({"command": "copy", "destination": 5}, 400),
+        ({"command": "copy", "destination": "../x.gcode"}, 400),
+        ({"command": "copy", "destination": "b.txt"}, 415),
+        ({"command": "move", "destination": "box/inner/b.gco"}, 409),
+        ({"command": "analyse"}, 400),
+    ],
+)
+async def test_what_cannot_be_done_to_a_file(tmp_path, body, status):
+    async with api(tmp_path, "") as server:
+        await with_files(server)
+        assert (await server.post("/api/files/local/a.gcode", body)).status == status
+        assert (
+            await server.post("/api/files/local/missing.gcode", {"command": "copy", "destination": "x.g"})
+        ).status == 404
+        assert sorted(server.uploaded()) == ["a.gcode", "box/inner/b.gco"]
+
+
+async def test_delete_a_file_and_a_folder_with_what_is_in_it(tmp_path):
+    async with api(tmp_path) as server:
+        await with_files(server)
+        await server.post("/api/files/local/box/inner/b.gco", {"command": "select"})
+        assert (await server.delete("/api/files/local/a.gcode")).status == 204
+        assert server.service.jobs.selected is not None
+        assert (await server.delete("/api/files/local/box")).status == 204
+        assert server.service.jobs.selected is None
+        assert server.uploaded() == {}
+        assert (await server.delete("/api/files/local/a.gcode")).status == 404
+
+
+async def test_the_file_that_is_printed_stays(tmp_path):
+    async with api(tmp_path) as server:
+        made = await server.upload(("path", b"box"), ("file", "a.gcode", LONG), ("print", b"true"))
+        assert made.json["effectivePrint"] is True
+        for response in (
+            await server.delete("/api/files/local/box/a.gcode"),
+            await server.delete("/api/files/local/box"),
+            await server.post("/api/files/local/box/a.gcode", {"command": "move", "destination": "x.gcode"}),
+            await server.post("/api/files/local/box", {"command": "move", "destination": "other"}),
+            await server.upload(("path", b"box"), ("file", "a.gcode", A)),
+            await server.upload(("file", "a.gcode", A), ("path", b"box")),
+        ):
+            assert (response.status, "is being printed" in response.error) == (409, True)
+        assert server.uploaded() == {"box/a.gcode": LONG}
+        assert server.service.jobs.active
+
+
+async def test_how_a_file_printed_is_told(tmp_path):
+    async with api(tmp_path) as server:
+        await server.upload(("file", "a.gcode", b"G4 S10\n"), ("print", b"true"))
+        await server.settle(60)
+        seen = (await server.get("/api/files/local/a.gcode")).json
+        assert (seen["prints"]["success"], seen["prints"]["failure"]) == (1, 0)
+        assert seen["prints"]["last"]["success"] is True
+        assert seen["prints"]["last"]["printTime"] >= 10
+        assert seen["statistics"]["lastPrintTime"]["_default"] == seen["prints"]["last"]["printTime"]

@@ -1,0 +1,200 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.http import NOW, api
+
+from daemon.http import gcode
+
+PATHS = ["", "/tool", "/bed", "/chamber"]
+
+
+class Sent(list):
+    """Listens to what goes to the printer."""
+
+    def __init__(self, server, monkeypatch):
+        printer = server.service.connection.printer
+        submit = printer.submit
+
+        def listen(command):
+            self.append(command)
+            return submit(command)
+
+        monkeypatch.setattr(printer, "submit", listen)
+
+
+async def test_state_temperatures_and_flags(tmp_path):
+    async with api(tmp_path) as server:
+        await server.settle(10)
+        seen = (await server.get("/api/printer")).json
+        assert seen["state"]["text"] == "Operational"
+        assert seen["state"]["error"] == ""
+        assert len(seen["state"]["flags"]) == 11
+        assert seen["state"]["flags"]["ready"] is True
+        assert seen["sd"] == {"ready": False}
+        for heater in ("tool0", "bed"):
+            assert seen["temperature"][heater]["actual"] > 0
+            assert seen["temperature"][heater]["target"] == 0
+            assert seen["temperature"][heater]["offset"] == 0
+
+
+async def test_parts_can_be_excluded(tmp_path):
+    async with api(tmp_path) as server:
+        assert list((await server.get("/api/printer?exclude=temperature,sd")).json) == ["state"]
+        assert (await server.get("/api/printer?exclude=temperature,sd,state")).json == {}
+
+
+async def test_the_past_temperatures_are_told_as_far_as_asked(tmp_path):
+    async with api(tmp_path) as server:
+        await server.settle(30)
+        history = (await server.get("/api/printer?history=true&limit=5")).json["temperature"]["history"]
+        assert history[0]["time"] == int(NOW)  # the date stands still in tests: one entry a second
+        assert set(history[0]) >= {"time", "tool0", "bed"}
+        assert set(history[0]["bed"]) == {"actual", "target"}
+        bed = (await server.get("/api/printer/bed?history=true")).json
+        assert set(bed) == {"bed", "history"}
+        assert set(bed["history"][0]) == {"time", "bed"}
+        assert (await server.get("/api/printer/tool?history=true&limit=0")).json["history"] == []
+        assert "history" not in (await server.get("/api/printer/tool")).json
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_an_absent_printer_is_409_for_reading_and_writing(tmp_path, path):
+    async with api(tmp_path, "") as server:
+        assert (await server.get(f"/api/printer{path}")).error == "Printer is not operational"
+        for target in ("tool", "bed", "chamber", "printhead", "command"):
+            response = await server.request("POST", f"/api/printer/{target}", b"{")
+            assert (response.status, response.error) == (409, "Printer is not operational")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "commands"),
+    [
+        ("tool", {"command": "target", "targets": {"tool0": 210}}, ["M104 T0 S210"]),
+        ("tool", {"command": "target", "targets": {"tool0": 0, "tool1": 195.5}}, ["M104 T0 S0", "M104 T1 S195.5"]),
+        ("tool", {"command": "select", "tool": "tool1"}, ["T1"]),
+        ("tool", {"command": "extrude", "amount": 5}, ["M83", "G1 E5 F300", "M82"]),
+        ("tool", {"command": "extrude", "amount": -2.5, "speed": 120}, ["M83", "G1 E-2.5 F120", "M82"]),
+        ("tool", {"command": "flowrate", "factor": 95}, ["M221 S95"]),
+        ("tool", {"command": "flowrate", "factor": 0.95}, ["M221 S95"]),
+        ("tool", {"command": "offset", "offsets": {"tool0": 0}}, []),
+        ("bed", {"command": "target", "target": 60}, ["M140 S60"]),
+        ("bed", {"command": "offset", "offset": 0}, []),
+        ("chamber", {"command": "target", "target": 45}, ["M141 S45"]),
+        ("printhead", {"command": "jog", "x": 10, "y": -0.5}, ["G91", "G0 X10 Y-0.5 F6000", "G90"]),
+        ("printhead", {"command": "jog", "z": 0.02}, ["G91", "G0 Z0.02 F200", "G90"]),
+        ("printhead", {"command": "jog", "x": 5, "absolute": True, "speed": 30}, ["G90", "G0 X5 F30"]),
+        ("printhead", {"command": "home", "axes": ["y", "x"]}, ["G28 X0 Y0"]),
+        ("printhead", {"command": "feedrate", "factor": 105}, ["M220 S105"]),
+        ("command", {"command": "M115"}, ["M115"]),
+        ("command", {"commands": ["G28", " m117 hello ; no"]}, ["G28", "m117 hello ; no"]),
+        ("command", {"command": "M106 S%(speed)s", "parameters": {"speed": 255}}, ["M106 S255"]),
+    ],
+)
+async def test_what_is_asked_for_goes_to_the_printer(tmp_path, monkeypatch, path, body, commands):
+    async with api(tmp_path, profile={"extruders": 2, "heated_chamber": True}) as server:
+        sent = Sent(server, monkeypatch)
+        response = await server.post(f"/api/printer/{path}", body)
+        assert (response.status, response.body) == (204, b"")
+        assert sent == commands
+
+
+async def test_one_hotend_needs_no_number(tmp_path, monkeypatch):
+    async with api(tmp_path) as server:
+        sent = Sent(server, monkeypatch)
+        await server.post("/api/printer/tool", {"command": "target", "targets": {"tool0": 50}})
+        assert sent == ["M104 S50"]
+        await server.settle(60)
+        assert (await server.get("/api/printer/tool")).json["tool0"]["target"] == 50
+
+
+NUMBERS = ["hot", None, True, [], {}, -1, 1e9]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        *(("tool", {"command": "target", "targets": {"tool0": value}}) for value in [*NUMBERS, 301]),
+        *(("tool", {"command": "target", "targets": value}) for value in (None, [], {}, 5, {"tool1": 5}, {"bed": 5})),
+        ("tool", {"command": "target", "targets": {"tool0": 200, "tool9": 200}}),
+        ("tool", {"command": "target"}),
+        *(("tool", {"command": "select", "tool": value}) for value in ("tool1", "tool", "0", 0, None, "tool0\nM112")),
+        *(("tool", {"command": "extrude", "amount": value}) for value in ("5", None, True, 1e9)),
+        ("tool", {"command": "extrude", "amount": 5, "speed": "fast"}),
+        ("tool", {"command": "extrude", "amount": 5, "speed": 0.1}),
+        *(("tool", {"command": "flowrate", "factor": value}) for value in ("95", None, True, 0, -5, 100_000, 0.001)),
+        ("tool", {"command": "offset", "offsets": {"tool0": 51}}),
+        ("tool", {"command": "offset", "offsets": {"tool0": 5}}),
+        ("tool", {"command": "offset", "offsets": 5}),
+        *(("bed", {"command": "target", "target": value}) for value in [*NUMBERS, 121]),
+        ("bed", {"command": "target"}),
+        ("bed", {"command": "melt"}),
+        ("printhead", {"command": "jog"}),
+        ("printhead", {"command": "jog", "x": "5\nM112"}),
+        ("printhead", {"command": "jog", "x": 1e6}),
+        ("printhead", {"command": "home"}),
+        *(("printhead", {"command": "home", "axes": value}) for value in ([], ["e"], "xyz", None, [["x"]], {"x": 1})),
+        ("printhead", {"command": "feedrate", "factor": 0}),
+        ("command", {}),
+        ("command", {"command": "G28", "commands": ["G28"]}),
+        *(("command", {"command": value}) for value in ("", "  ", "G28\nM112", "G28\rM112", None, 5, ["G28"])),
+        *(("command", {"commands": value}) for value in ([], "G28", ["G28", 5], ["G28", ""], ["G28", "M104 S\nM112"])),
+        ("command", {"command": "M110 N0"}),
+        ("command", {"command": "M28 x.gco"}),
+        ("command", {"command": "M106 S%(speed)s"}),
+        ("command", {"command": "M106 S%(speed)s", "parameters": 5}),
+        ("command", {"command": "M106 S%(speed)s", "parameters": {"speed": "1\nM112"}}),
+    ],
+)
+async def test_what_makes_no_sense_is_400_and_nothing_of_it_is_sent(tmp_path, monkeypatch, path, body):
+    async with api(tmp_path) as server:
+        sent = Sent(server, monkeypatch)
+        response = await server.post(f"/api/printer/{path}", body)
+        assert (response.status, bool(response.error)) == (400, True)
+        assert sent == []
+
+
+async def test_a_printer_without_the_heater_says_so(tmp_path):
+    async with api(tmp_path, profile={"heated_bed": False}) as server:
+        for heater in ("bed", "chamber"):
+            assert (await server.get(f"/api/printer/{heater}")).status == 409
+            response = await server.post(f"/api/printer/{heater}", {"command": "target", "target": 5})
+            assert (response.status, "does not have a heated" in response.error) == (409, True)
+
+
+async def test_in_a_print_the_head_is_not_moved_but_rates_and_targets_change(tmp_path):
+    async with api(tmp_path) as server:
+        await server.upload(("file", "a.gcode", b"G4 S5\n" * 100), ("print", b"true"))
+        await server.settle(3)
+        jog, home = {"command": "jog", "x": 1}, {"command": "home", "axes": ["x"]}
+        extrude = {"command": "extrude", "amount": 1}
+        for path, body in (("printhead", jog), ("printhead", home), ("tool", extrude)):
+            assert (await server.post(f"/api/printer/{path}", body)).status == 409
+        for path, body in (
+            ("printhead", {"command": "feedrate", "factor": 110}),
+            ("tool", {"command": "flowrate", "factor": 90}),
+            ("tool", {"command": "select", "tool": "tool0"}),
+            ("tool", {"command": "target", "targets": {"tool0": 40}}),
+            ("command", {"command": "M117 hello"}),
+        ):
+            assert (await server.post(f"/api/printer/{path}", body)).status == 204
+        await server.post("/api/job", {"command": "pause", "action": "pause"})
+        await server.settle(30)
+        assert (await server.get("/api/printer")).json["state"]["flags"]["paused"]
+        for path, body in (("printhead", jog), ("tool", extrude)):
+            assert (await server.post(f"/api/printer/{path}", body)).status == 204
+
+
+async def test_what_there_is_not(tmp_path):
+    async with api(tmp_path) as server:
+        assert (await server.get("/api/printer/sd")).status == 404
+        assert (await server.post("/api/printer/sd", {"command": "init"})).status == 404
+        assert (await server.post("/api/printer/command", {"script": "nightly"})).status == 404
+        assert (await server.get("/api/printer/command/custom")).json == {"controls": []}
+        assert (await server.get("/api/printer/error")).json == {"error": "", "reason": ""}
+
+
+@given(st.floats(-1e7, 1e7))
+def test_a_number_is_written_without_exponent_and_within_a_ten_thousandth(value):
+    written = gcode.word("X", value)
+    assert set(written[1:]) <= set("-.0123456789")
+    assert abs(float(written[1:]) - value) <= 0.00005 + abs(value) * 1e-12
