@@ -2,6 +2,7 @@
 
 import asyncio
 import fnmatch
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ from daemon.config import Config
 from daemon.errors import PortNotAllowed
 from gcode.errors import FirmwareHalted, NozzledError
 from gcode.link import check_command
+from gcode.modes import Modes
 from gcode.replies import Heaters
 from hal import ports
 from hal.driver import LinkSettings
@@ -19,6 +21,7 @@ from hal.printer import ConnectionState, Event, FirmwareSaid, Printer, StateChan
 from hal.registry import Address, create, parse
 
 BAUDRATES = (250000, 230400, 115200, 57600, 38400, 19200, 9600)
+_STOP = re.compile(rb"M0*112(?!\d)", re.IGNORECASE)
 VIRTUAL = "VIRTUAL"  # OctoPrint's name for the simulated printer
 
 log = structlog.get_logger()
@@ -83,9 +86,14 @@ class Connection:
         """The last temperature report; empty before the first."""
         return self.printer.heaters if self.printer and self.ready else {}
 
-    def options(self) -> ConnectionOptions:
+    @property
+    def modes(self) -> Modes:
+        """How the printer will read the next coordinates."""
+        return self.printer.modes if self.printer else Modes()
+
+    async def options(self) -> ConnectionOptions:
         """List what may be connected to; opens nothing."""
-        listed = [port.path for port in ports.list_ports()]
+        listed = [port.path for port in await asyncio.to_thread(ports.list_ports)]
         if self._given and self._given.scheme == "serial" and self._given.target not in (*listed, "auto"):
             listed.insert(0, self._given.target)
         connected = self.printer is not None and self._target is not None
@@ -117,7 +125,7 @@ class Connection:
         if self._given is not None:
             self._begin(self._given, keep=True)
 
-    def connect(self, port: str | None = None, baudrate: int | None = None) -> None:
+    async def connect(self, port: str | None = None, baudrate: int | None = None) -> None:
         """Connect in the background, once; `state` and `error` tell what became of it.
 
         Args:
@@ -127,15 +135,15 @@ class Connection:
         Raises:
             PortNotAllowed: clients may not connect to that port, or none is named.
         """
-        self._begin(self._resolve(port, baudrate), keep=False)
+        self._begin(await self._resolve(port, baudrate), keep=False)
 
-    def _resolve(self, port: str | None, baudrate: int | None) -> Address:
-        address = self._named(port)
+    async def _resolve(self, port: str | None, baudrate: int | None) -> Address:
+        address = await self._named(port)
         if baudrate is None or address.scheme != "serial":
             return address
         return replace(address, options={**address.options, "baudrate": str(baudrate)})
 
-    def _named(self, port: str | None) -> Address:
+    async def _named(self, port: str | None) -> Address:
         if port in (None, "", "AUTO"):
             if self._given is None:
                 raise PortNotAllowed("no port was named, and none is configured")
@@ -144,7 +152,8 @@ class Connection:
             return self._given if self._given and self._given.scheme == "sim" else parse("sim")
         if self._given and port in (self._given.target, str(self._given)):
             return self._given
-        if port not in self.options().ports and not any(fnmatch.fnmatchcase(port, glob) for glob in self._globs):
+        allowed = any(fnmatch.fnmatchcase(port, glob) for glob in self._globs)
+        if not allowed and port not in (await self.options()).ports:
             raise PortNotAllowed(f"{port} is not among the ports that may be connected to")
         return Address("serial", port, {})
 
@@ -239,7 +248,7 @@ class Connection:
     # -- commands ------------------------------------------------------------------------------------------
 
     async def send(self, commands: Sequence[str]) -> None:
-        """Check all commands, then queue them without waiting for the printer.
+        """Check all commands, then queue them without waiting for the printer. M112 among them stops it at once.
 
         Raises:
             NotConnected: no printer is there.
@@ -247,10 +256,13 @@ class Connection:
         """
         if self.printer is None or not self.ready:
             raise NotConnected("the printer is not connected")
-        for command in commands:
-            check_command(command)
-        for command in commands:
-            self.printer.submit(command)
+        checked = [check_command(command) for command in commands]
+        if any(_STOP.match(command) for command in checked):
+            log.warning("printer.emergency_stop", reason="a client sent M112")
+            self.printer.emergency_stop()
+            return
+        for command in checked:
+            self.printer.submit(command.decode())
 
 
 def _port_name(address: Address) -> str:

@@ -37,6 +37,7 @@ from gcode.errors import (
     ResendOutOfReach,
 )
 from gcode.framing import frame
+from gcode.modes import Modes
 from gcode.reader import clean
 from gcode.replies import (
     Busy,
@@ -169,6 +170,7 @@ class HostLink:
         self.error: LinkError | None = None
         self.counters = Counters()
         self.position = Position()
+        self.modes = Modes()
         self._byte_time = byte_time
         self._next = 1
         self._replay = 1  # the next number to be sent; behind _next while going back
@@ -240,7 +242,9 @@ class HostLink:
     @property
     def idle(self) -> bool:
         """Every line sent has been answered, and no command waits."""
-        return not (self._flight or self._urgent or self._queue or self._resync or self._replay < self._next or self._raw)
+        return not (
+            self._flight or self._urgent or self._queue or self._resync or self._replay < self._next or self._raw
+        )
 
     @property
     def job_in_flight(self) -> bool:
@@ -309,6 +313,7 @@ class HostLink:
         raw = frame(number, command) if self.dialect.numbered else command + b"\n"
         sent = (number, raw, ordinal, offset, ticket)
         self._history[number % HISTORY] = sent
+        self.modes.note(command)
         self._next = self._replay = number + 1
         self.counters.lines_sent += 1
         return sent

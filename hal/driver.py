@@ -15,6 +15,7 @@ from gcode.errors import FirmwareHalted, NozzledError, PrinterReset
 from gcode.framing import frame
 from gcode.greeting import Greeting
 from gcode.link import Counters, HostLink, Position, Ticket, check_command
+from gcode.modes import Modes
 from gcode.replies import (
     Action,
     Capability,
@@ -133,6 +134,11 @@ class LinePrinter:
     def position(self) -> Position:
         """How far the job that is fed has got."""
         return self._link.position if self._link else Position()
+
+    @property
+    def modes(self) -> Modes:
+        """How the next coordinates sent will be read."""
+        return self._link.modes if self._link else Modes()
 
     @property
     def next_number(self) -> int:

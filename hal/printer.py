@@ -11,6 +11,7 @@ from typing import Protocol
 
 from gcode.errors import NozzledError
 from gcode.link import Counters, Position
+from gcode.modes import Modes
 from gcode.replies import Heaters
 
 
@@ -115,6 +116,10 @@ class Printer(Protocol):
     @property
     def position(self) -> Position:
         """How far the job that is fed has got."""
+
+    @property
+    def modes(self) -> Modes:
+        """How the next coordinates sent will be read."""
 
     @property
     def next_number(self) -> int:

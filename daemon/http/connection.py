@@ -14,9 +14,9 @@ _COMMANDS: dict[str, tuple[str, ...]] = {"connect": (), "disconnect": (), "repai
 class ConnectionHandler(ApiHandler):
     """/api/connection."""
 
-    def get(self) -> None:
+    async def get(self) -> None:
         """Tell what is connected and what could be; opens no port."""
-        options = self.service.connection.options()
+        options = await self.service.connection.options()
         self.write(
             {
                 "current": {
@@ -40,12 +40,12 @@ class ConnectionHandler(ApiHandler):
         """Connect in the background, or disconnect. `repair` needs nothing: the link heals by itself."""
         command, data = self.command(_COMMANDS)
         if command == "connect":
-            self._connect(data)
+            await self._connect(data)
         elif command == "disconnect":
             await self.service.connection.disconnect()
         self.no_content()
 
-    def _connect(self, data: dict[str, Any]) -> None:
+    async def _connect(self, data: dict[str, Any]) -> None:
         port, baudrate = data.get("port"), data.get("baudrate")
         if port is not None and not isinstance(port, str):
             raise Refused(400, f"Invalid port: {port!r}")
@@ -55,7 +55,7 @@ class ConnectionHandler(ApiHandler):
         if self.service.jobs.active and self.service.connection.ready:
             # deviation: OctoPrint would drop the line, and the print with it
             raise Refused(409, "a print is going on; disconnect first if it is to be given up")
-        self.service.connection.connect(port, rate)
+        await self.service.connection.connect(port, rate)
 
 
 def _baudrate(value: object) -> int:

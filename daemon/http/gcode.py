@@ -10,6 +10,7 @@ from typing import Any
 
 from daemon.config import ProfileConfig
 from daemon.http.errors import Refused
+from gcode.modes import Modes
 
 AXES = ("x", "y", "z")
 JOG_SPEED = {"x": 6000.0, "y": 6000.0, "z": 200.0}  # mm/min; as in OctoPrint's default profile
@@ -21,15 +22,15 @@ _TOOL = re.compile(r"tool(\d{1,2})", re.ASCII)
 _PLACEHOLDER = re.compile(r"%\((\w{1,40})\)[sdfi]", re.ASCII)
 
 
-def jog(data: Mapping[str, Any]) -> list[str]:
-    """Move axes by, or with `absolute` to, so many mm. Absolute positioning is what the printer is left in."""
+def jog(data: Mapping[str, Any], modes: Modes) -> list[str]:
+    """Move axes by, or with `absolute` to, so many mm; then set the modes that the printer was in again."""
     moves = {axis: number(data[axis], axis, -_MAX_MOVE, _MAX_MOVE) for axis in AXES if data.get(axis) is not None}
     if not moves:
         raise Refused(400, "no axis to move: x, y or z")
     speed = _speed(data, min(JOG_SPEED[axis] for axis in moves))
     words = [word(axis.upper(), value) for axis, value in moves.items()]
     move = " ".join(["G0", *words, word("F", speed)])
-    return ["G90", move] if data.get("absolute") is True else ["G91", move, "G90"]
+    return ["G90" if data.get("absolute") is True else "G91", move, *modes.restore()]
 
 
 def home(axes: object) -> list[str]:
@@ -39,10 +40,13 @@ def home(axes: object) -> list[str]:
     return ["G28 " + " ".join(f"{axis.upper()}0" for axis in AXES if axis in axes)]
 
 
-def extrude(data: Mapping[str, Any]) -> list[str]:
-    """Push or pull so many mm of filament."""
+def extrude(data: Mapping[str, Any], modes: Modes) -> list[str]:
+    """Push or pull so many mm of filament; then set the modes that the printer was in again.
+
+    In a paused print a mode left behind would be the next line's: read wrongly it extrudes far too much.
+    """
     amount = number(data["amount"], "amount", -_MAX_MOVE, _MAX_MOVE)
-    return ["M83", f"G1 {word('E', amount)} {word('F', _speed(data, EXTRUDE_SPEED))}", "M82"]
+    return ["M83", f"G1 {word('E', amount)} {word('F', _speed(data, EXTRUDE_SPEED))}", *modes.restore()]
 
 
 def rate(command: str, factor: object) -> list[str]:

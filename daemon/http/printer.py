@@ -79,7 +79,7 @@ class ToolHandler(HeaterHandler):
         if command == "target":
             return gcode.heat_tools(data["targets"], profile)
         if command == "extrude":
-            return gcode.extrude(data)
+            return gcode.extrude(data, self.service.connection.modes)
         if command == "flowrate":
             return gcode.rate("M221", data["factor"])
         offsets = data["offsets"]
@@ -152,7 +152,7 @@ class PrintheadHandler(ApiHandler):
         if command != "feedrate" and seen.flags["printing"]:
             raise Refused(409, "Printer is not operational or currently printing")
         if command == "jog":
-            commands = gcode.jog(data)
+            commands = gcode.jog(data, self.service.connection.modes)
         elif command == "home":
             commands = gcode.home(data["axes"])
         else:

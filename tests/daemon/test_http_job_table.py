@@ -98,7 +98,7 @@ async def bring_to(server, state):
         await connection.disconnect()
     elif state == "connecting":
         await connection.disconnect()
-        connection.connect()
+        await connection.connect()
         await asyncio.sleep(0)
         assert not connection.ready
     elif state == "fault":

@@ -30,7 +30,7 @@ def test_the_checksum_is_the_xor_of_all_bytes(data):
     ("line", "expected"),
     [
         (b"M105", Frame(None, b"M105", None)),
-        (b"M105*36", Frame(None, b"M105", valid=True)),
+        (b"M105*121", Frame(None, b"M105", valid=True)),
         (b"M105*1", Frame(None, b"M105", valid=False)),
         (b"N4 M105", Frame(4, b"M105", None)),
         (b"N4 M105*abc", Frame(4, b"M105", valid=False)),

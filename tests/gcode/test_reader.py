@@ -20,7 +20,7 @@ def read(data: bytes, cuts: list[int] | None = None) -> list[tuple[int, bytes]]:
 
 def test_commands_with_their_offsets():
     data = b"; sliced\nG28\n\nG1 X1 ; to the side\n   \nM84"
-    assert read(data) == [(9, b"G28"), (14, b"G1 X1"), (39, b"M84")]
+    assert read(data) == [(9, b"G28"), (14, b"G1 X1"), (38, b"M84")]
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
