@@ -5,6 +5,7 @@ The wire comes before HTTP: after a restart a printer waits for its next line, a
 
 import asyncio
 import gc
+import importlib
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -97,8 +98,8 @@ async def start(
 
 
 async def _listen(stack: AsyncExitStack, service: Service) -> None:
-    from daemon.http import server  # noqa: PLC0415 - the largest import: the wire must not wait for it
-
+    # the largest import: in a thread, so that the wire need not wait for it
+    server = await asyncio.to_thread(importlib.import_module, "daemon.http.server")
     listening = server.listen(service)
     stack.push_async_callback(listening.close)
     log.info("http.listening", url=listening.url)

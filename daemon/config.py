@@ -96,6 +96,41 @@ ALL_OFF = ("M104 S0", "M140 S0", "M107", "M84")
 
 
 @dataclass(frozen=True, slots=True)
+class JobConfig:
+    """How a job is run."""
+
+    heat_up: str = option(
+        "auto",
+        "Who waits for temperatures of a file (M109, M190, M191): host keeps pause and cancel working meanwhile; "
+        "auto: the firmware if it has EMERGENCY_PARSER, else the host.",
+        choices=("auto", "host", "firmware"),
+    )
+    cancel_deadline_s: float = option(
+        30.0, "Seconds that a cancelled job may take to come to rest before the emergency stop.", low=5, high=3600
+    )
+    heat_report_s: float = option(
+        60.0, "Seconds without a temperature report that end a wait for one, and the job.", low=5, high=3600
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PauseConfig:
+    """What becomes of the head and the heat in a pause. Where the firmware tells no position nothing is moved."""
+
+    park: str = option(
+        "lift",
+        "none: stay; lift: only up; corner: up, then to park_x_mm, park_y_mm.",
+        choices=("none", "lift", "corner"),
+    )
+    lift_mm: float = option(5.0, "How far up.", low=0, high=1000)
+    retract_mm: float = option(1.0, "How much filament is pulled back, where the hotend is hot.", low=0, high=100)
+    park_x_mm: float = option(0.0, "Where to, with park = corner.", low=-1000, high=100_000)
+    park_y_mm: float = option(0.0, "Where to, with park = corner.", low=-1000, high=100_000)
+    standby_after_min: float = option(30.0, "Minutes after which hotends go to standby; 0: never.", low=0, high=10_000)
+    standby_c: float = option(100.0, "Their temperature then, in °C; the bed keeps its own.", low=0, high=300)
+
+
+@dataclass(frozen=True, slots=True)
 class ScriptsConfig:
     """G-code sent around a job, one list entry per line."""
 
@@ -151,6 +186,8 @@ class Config:
     printer: PrinterConfig = PrinterConfig()
     profile: ProfileConfig = ProfileConfig()
     link: LinkConfig = LinkConfig()
+    job: JobConfig = JobConfig()
+    pause: PauseConfig = PauseConfig()
     scripts: ScriptsConfig = ScriptsConfig()
     paths: PathsConfig = PathsConfig()
     log: LogConfig = LogConfig()

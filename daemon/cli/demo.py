@@ -145,14 +145,14 @@ def _watch(api: Api, path: Path) -> None:
     """Show the progress until the job has ended."""
     layers = [match.start() for match in _LAYER.finditer(path.read_bytes())]
     plain = not sys.stderr.isatty()
-    form = "{desc} {percentage:3.0f}% |{bar}| {postfix}"
+    form = "{desc} {percentage:3.0f}% |{bar}| {unit}"  # tqdm puts a comma before a {postfix}
     with tqdm(total=100.0, bar_format=form, mininterval=2.0 if plain else 0.1, ascii=plain) as bar:
         while True:
             time.sleep(POLL)
             job = api.get("/api/job")
             done = job["progress"]["completion"] or 0.0
             bar.set_description_str(f"{job['state']:<10}", refresh=False)
-            bar.set_postfix_str(f"{_layer(job, layers)}  {_temperatures(api)}  {_left(job)}", refresh=False)
+            bar.unit = f"{_layer(job, layers)}  {_temperatures(api)}  {_left(job)}"
             bar.update(done - bar.n)
             if job["state"] in ENDED:
                 bar.refresh()

@@ -30,7 +30,8 @@ def jog(data: Mapping[str, Any], modes: Modes) -> list[str]:
     speed = _speed(data, min(JOG_SPEED[axis] for axis in moves))
     words = [word(axis.upper(), value) for axis, value in moves.items()]
     move = " ".join(["G0", *words, word("F", speed)])
-    return ["G90" if data.get("absolute") is True else "G91", move, *modes.restore()]
+    positioning = "G90" if data.get("absolute") is True else "G91"
+    return _in_millimetres([positioning, move, *modes.restore()], modes)
 
 
 def home(axes: object) -> list[str]:
@@ -46,7 +47,12 @@ def extrude(data: Mapping[str, Any], modes: Modes) -> list[str]:
     In a paused print a mode left behind would be the next line's: read wrongly it extrudes far too much.
     """
     amount = number(data["amount"], "amount", -_MAX_MOVE, _MAX_MOVE)
-    return ["M83", f"G1 {word('E', amount)} {word('F', _speed(data, EXTRUDE_SPEED))}", *modes.restore()]
+    move = f"G1 {word('E', amount)} {word('F', _speed(data, EXTRUDE_SPEED))}"
+    return _in_millimetres(["M83", move, *modes.restore()], modes)
+
+
+def _in_millimetres(commands: list[str], modes: Modes) -> list[str]:
+    return ["G21", *commands, "G20"] if modes.inches else commands
 
 
 def rate(command: str, factor: object) -> list[str]:

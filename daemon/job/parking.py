@@ -1,0 +1,57 @@
+"""Leaving a print for a while and coming back to the very place: lift, perhaps move aside, and the way back.
+
+Pure: positions in, commands out. All positions are mm, as M114 told them.
+"""
+
+from dataclasses import dataclass
+
+from daemon.config import PauseConfig, ProfileConfig
+from gcode.modes import Modes
+
+TRAVEL = "F6000"  # mm/min
+LIFT = "F600"
+EXTRUDE = "F2100"
+SOFT = 160.0  # °C; a hotend colder than that holds filament that cannot be moved
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Where a print was left, and how it is gone back to.
+
+    Attributes:
+        axes: X, Y, Z, E in mm; None where the firmware did not tell, so that nothing is moved.
+        modes: how lines were read.
+        retracted: mm of filament pulled back.
+        targets: °C by heater name, of the heaters that were on.
+    """
+
+    axes: dict[str, float] | None
+    modes: Modes
+    retracted: float
+    targets: dict[str, float]
+
+
+def park(rest: Rest, config: PauseConfig, profile: ProfileConfig) -> list[str]:
+    """Return the commands that leave the part alone: nothing where the place is not known."""
+    if rest.axes is None or config.park == "none":
+        return []
+    lift = max(0.0, min(config.lift_mm, profile.height_mm - rest.axes["Z"]))
+    commands = ["G91", "M83"]
+    if rest.retracted:
+        commands.append(f"G1 E-{rest.retracted:g} {EXTRUDE}")
+    if lift:
+        commands.append(f"G1 Z{lift:g} {LIFT}")
+    if config.park == "corner":
+        commands += ["G90", f"G1 X{config.park_x_mm:g} Y{config.park_y_mm:g} {TRAVEL}"]
+    return commands
+
+
+def unpark(rest: Rest) -> list[str]:
+    """Return the commands that go back and restore every mode: XY first, then down, then the filament."""
+    if rest.axes is None:
+        return rest.modes.restore_all()
+    at = rest.axes
+    commands = ["G90", "M83", f"G1 X{at['X']:g} Y{at['Y']:g} {TRAVEL}", f"G1 Z{at['Z']:g} {LIFT}"]
+    if rest.retracted:
+        commands.append(f"G1 E{rest.retracted:g} {EXTRUDE}")
+    return [*commands, f"G92 E{at['E']:g}", *rest.modes.restore_all()]

@@ -1,0 +1,95 @@
+"""What a line of a file means to the host: most go to the printer, some are for the host, some may not be sent.
+
+* `M109`, `M190`, `M191` block a firmware without EMERGENCY_PARSER for minutes, deaf to pause and cancel. The host
+  sends their non-waiting kin and waits itself.
+* `M0`, `M1`, `M25`, `M226` and `@pause` pause the job; `@resume` is nothing, `@cancel` and `@abort` end it.
+* `M110`, `M28`, `M29`, `M575`, `M999` would take the link's counter away; `M112` is no command for a file.
+"""
+
+import re
+from dataclasses import dataclass
+
+from gcode.command import parse
+from gcode.errors import CommandError
+from gcode.link import forbidden
+
+_WAITS = {"M109": ("M104", "tool"), "M190": ("M140", "bed"), "M191": ("M141", "chamber")}
+_PAUSES = frozenset({b"M0", b"M1", b"M25", b"M226", b"@pause"})
+_CANCELS = frozenset({b"@cancel", b"@abort"})
+_CODE = re.compile(rb"\s*(@\w+|[GMT]\d+)", re.IGNORECASE)
+_HALT = b"M112"
+
+
+@dataclass(frozen=True, slots=True)
+class HeatAndWait:
+    """Send `command`, then wait for `heater` (`bed`, `chamber`, `tool0`; `tool` for the active one)."""
+
+    command: bytes
+    heater: str
+    target: float  # °C
+    cool: bool  # wait for cooling too
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Pause the job here."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Cancel the job here."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Send nothing, and say why."""
+
+    reason: str
+
+
+Meaning = HeatAndWait | Pause | Cancel | Skip
+
+
+def meaning(command: bytes, *, host_waits: bool) -> Meaning | None:
+    """Return what a clean line of a file means to the host; None: it goes to the printer as it is.
+
+    Args:
+        command: one line, as `gcode.reader` gives it.
+        host_waits: waits for temperatures are the host's.
+    """
+    match = _CODE.match(command)
+    if match is None:
+        return None
+    code = match[1]
+    name = code.lower() if code[:1] == b"@" else code.upper()
+    if name in _PAUSES:
+        return Pause(f"the file asks for it: {command.decode()}")
+    if name in _CANCELS:
+        return Cancel(f"the file asks for it: {command.decode()}")
+    if name[:1] == b"@":
+        return Skip("it is meant for a host, and not known here")
+    if forbidden(command) or name == _HALT:
+        return Skip("a file may not send this")
+    if host_waits and name.decode() in _WAITS:
+        return _wait(command)
+    return None
+
+
+def _wait(command: bytes) -> HeatAndWait | None:
+    try:
+        parsed = parse(command)
+    except CommandError:
+        return None
+    target = parsed.get("S", parsed.get("R"))
+    if target is None:
+        return None
+    instead, heater = _WAITS[parsed.code]
+    tool = parsed.get("T")
+    words = f" T{tool:.0f}" if tool is not None else ""
+    name = f"tool{tool:.0f}" if tool is not None else heater
+    raw = f"{instead}{words} S{target:g}".encode()
+    return HeatAndWait(raw, name, target, cool="R" in parsed and "S" not in parsed)

@@ -1,0 +1,186 @@
+"""The command line: what it prints, what it refuses, and with which exit code."""
+
+import argparse
+import importlib
+import stat
+
+import pytest
+
+from daemon import __version__
+from daemon.cli import COMMANDS, main
+from daemon.cli import ports as ports_command
+from daemon.config import Config, merge, render
+from hal.ports import Port
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch, tmp_path):
+    """No setting of whoever runs the tests."""
+    for name in ("NOZZLED_API_KEY", "NOZZLED_CONFIG", "STATE_DIRECTORY", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def empty(tmp_path):
+    """A configuration file that says nothing, so that none of this machine's is read."""
+    path = tmp_path / "empty.toml"
+    path.write_text("")
+    return path
+
+
+def leave(*arguments):
+    """Run a command line that argparse ends; return the exit code."""
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    return left.value.code
+
+
+def test_the_version_is_the_packages(capsys):
+    assert leave("--version") == 0
+    assert capsys.readouterr().out == f"nozzled {__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert leave(command, "--help") == 0
+    shown = capsys.readouterr().out
+    module = importlib.import_module(f"daemon.cli.{command}")
+    assert f"example: {module.EXAMPLE}" in shown
+    assert f"nozzled {command}" in module.EXAMPLE
+    assert module.SUMMARY in shown
+
+
+def test_help_lists_every_command_and_shows_an_example(capsys):
+    assert leave("--help") == 0
+    shown = capsys.readouterr().out
+    assert "example: nozzled" in shown
+    for command in COMMANDS:
+        assert f"\n    {command} " in shown
+
+
+@pytest.mark.parametrize("arguments", [(), ("print",), ("serve", "--port", "x"), ("serve", "--prot", "1")])
+def test_a_wrong_command_line_is_2(arguments, capsys):
+    assert leave(*arguments) == 2
+    assert "usage: nozzled" in capsys.readouterr().err
+
+
+def test_what_config_prints_can_be_given_back_to_it(tmp_path, capsys):
+    wanted = merge(
+        Config(),
+        {
+            "http": {"port": 8080},
+            "printer": {"address": "sim?speed=20", "retry_s": 0.5},
+            "scripts": {"after_finish": ["M117 it's \"done\" \\o/", "M84"]},
+            "appearance": {"name": "Küche №2"},
+        },
+        "test",
+    )
+    given = tmp_path / "given.toml"
+    given.write_text(render(wanted), "utf-8")
+    assert main(["config", "--config", str(given)]) == 0
+    printed = capsys.readouterr().out
+    assert "port = 8080" in printed
+    again = tmp_path / "again.toml"
+    again.write_text(printed, "utf-8")
+    assert main(["config", "--config", str(again)]) == 0
+    assert capsys.readouterr().out == printed == render(wanted)
+
+
+def test_the_command_line_wins_over_the_file_which_is_the_environments_by_default(tmp_path, capsys, monkeypatch):
+    named = tmp_path / "named.toml"
+    named.write_text('[paths]\nstate_dir = "/srv/file"\n[http]\nport = 81\n')
+    monkeypatch.setenv("NOZZLED_CONFIG", str(named))
+    assert main(["config", "--state-dir", "/srv/option"]) == 0
+    printed = capsys.readouterr().out
+    assert 'state_dir = "/srv/option"' in printed
+    assert "port = 81" in printed
+
+
+@pytest.mark.parametrize("command", ["serve", "key", "config"])
+def test_an_unknown_key_is_refused_with_what_is_allowed(command, tmp_path, capsys):
+    path = tmp_path / "wrong.toml"
+    path.write_text("[http]\nprot = 80\n")
+    assert main([command, "--config", str(path), "--state-dir", str(tmp_path / "state")]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"nozzled: {path}: http.prot = 80: unknown key; did you mean port? known are host, port")
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_wrong_value_on_the_command_line_is_refused_like_one_in_a_file(tmp_path, empty, capsys):
+    state = tmp_path / "state"
+    assert main(["serve", "--config", str(empty), "--state-dir", str(state), "--port", "99999"]) == 1
+    assert (
+        capsys.readouterr().err
+        == "nozzled: command line: http.port = 99999: must be a whole number from 0 to 65535\n"
+    )
+    assert not state.exists()
+
+
+def test_a_printer_address_that_means_nothing_is_refused(tmp_path, empty, capsys):
+    arguments = ["serve", "--config", str(empty), "--state-dir", str(tmp_path / "state"), "--port", "0"]
+    assert main([*arguments, "--printer", "parallel:/dev/lp0"]) == 1
+    said = capsys.readouterr().err
+    assert "parallel" in said
+    assert "Traceback" not in said
+
+
+def test_key_makes_a_key_for_its_owners_eyes_once(tmp_path, empty, capsys):
+    state = tmp_path / "state"
+    arguments = ["key", "--config", str(empty), "--state-dir", str(state)]
+    assert main(arguments) == 0
+    key = capsys.readouterr().out
+    assert key == (state / "api-key").read_text()
+    assert len(key.strip()) >= 32
+    assert stat.S_IMODE((state / "api-key").stat().st_mode) == 0o600
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == key
+
+
+def test_key_shows_the_environments_and_makes_no_file_then(tmp_path, empty, capsys, monkeypatch):
+    monkeypatch.setenv("NOZZLED_API_KEY", "from-the-environment")
+    assert main(["key", "--config", str(empty), "--state-dir", str(tmp_path / "state")]) == 0
+    assert capsys.readouterr().out == "from-the-environment\n"
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_short_key_is_refused(tmp_path, empty, capsys, monkeypatch):
+    monkeypatch.setenv("NOZZLED_API_KEY", "short")
+    assert main(["key", "--config", str(empty), "--state-dir", str(tmp_path / "state")]) == 1
+    said = capsys.readouterr()
+    assert "at least 16 characters" in said.err
+    assert "short" not in said.err.removeprefix("nozzled: NOZZLED_API_KEY: ")
+
+
+def test_ports_without_any_says_what_to_try(capsys, monkeypatch):
+    monkeypatch.setattr(ports_command, "list_ports", list)
+    assert main(["ports"]) == 0
+    assert "no serial port found" in capsys.readouterr().out
+
+
+def test_ports_are_shown_as_addresses_with_who_is_taken(capsys, monkeypatch):
+    found = [
+        Port("/dev/ttyUSB0", "/dev/serial/by-id/usb-Prusa", "Prusa MK3"),
+        Port("/dev/ttyACM1"),
+    ]
+    monkeypatch.setattr(ports_command, "list_ports", lambda: found)
+    monkeypatch.setattr(ports_command, "locked", lambda path: path == "/dev/ttyUSB0")
+    assert main(["ports"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "serial:/dev/serial/by-id/usb-Prusa  Prusa MK3  (in use)",
+        "serial:/dev/ttyACM1",
+    ]
+
+
+def test_ports_of_this_machine_can_be_listed():
+    assert main(["ports"]) == 0
+
+
+def test_ctrl_c_is_no_traceback(monkeypatch):
+    def interrupted(_: argparse.Namespace) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ports_command, "run", interrupted)
+    assert main(["ports"]) == 1

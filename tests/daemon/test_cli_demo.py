@@ -1,0 +1,81 @@
+"""The demonstration's verdict: whatever goes wrong on the way to the firmware is found."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.cli import main
+from daemon.cli.demo import compare, example
+
+WANTED = ["G28", "M104 S210", "G1 X1", "G1 X2", "G1 X3", "M84"]
+GREETING = ["M110 N0", "M110 N0", "M115", "M155 S2"]
+ARRIVED = [*GREETING, *WANTED, "M400"]
+
+COMMANDS = st.lists(st.sampled_from([f"G1 X{x}" for x in range(6)]), min_size=1, max_size=20)
+
+
+def test_a_file_that_arrived_is_exact_with_the_hosts_own_commands_around_it():
+    assert compare(WANTED, ARRIVED) == (0, 0)
+    assert compare(WANTED, WANTED) == (0, 0)
+
+
+def test_the_hosts_own_commands_may_come_between_the_lines():
+    assert compare(WANTED, ["M110 N0", "M115", *WANTED[:3], "M155 S2", *WANTED[3:], "M400"]) == (0, 0)
+
+
+def test_a_file_may_say_what_the_host_says():
+    wanted = ["M115", "G28", "M400", "M400", "M84"]
+    assert compare(wanted, [*GREETING, *wanted, "M400"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "lost", "extra"),
+    [
+        ([*GREETING, *WANTED[:-1], "M400"], 1, 0),  # the last line is lost
+        ([*GREETING, *WANTED[:3]], 3, 0),  # it stopped in the middle
+        ([], 6, 0),
+        ([*GREETING, "G28", *WANTED], 0, 1),  # repeated
+        ([*GREETING, *WANTED, *WANTED], 0, 6),
+        ([*GREETING, *WANTED[:2], "M106 S255", *WANTED[2:]], 0, 1),  # foreign
+        ([*GREETING, *WANTED, "M400", "M400"], 0, 1),  # more than the host says
+        ([*GREETING, "M110 N0", *WANTED], 0, 1),
+        ([command.lower() for command in WANTED], 6, 6),  # changed on the way
+    ],
+)
+def test_what_is_lost_and_what_is_extra_is_counted(accepted, lost, extra):
+    assert compare(WANTED, accepted) == (lost, extra)
+
+
+def test_a_line_lost_in_the_middle_and_a_swap_are_both_lost_and_extra():
+    for accepted in (WANTED[:2] + WANTED[3:], [*WANTED[:2], WANTED[3], WANTED[2], *WANTED[4:]]):
+        lost, extra = compare(WANTED, [*GREETING, *accepted])
+        assert lost > 0
+        assert extra > 0
+
+
+@given(COMMANDS, st.data())
+def test_no_single_slip_passes_for_exact(wanted, data):
+    at = data.draw(st.integers(0, len(wanted) - 1))
+    slips = {
+        "lost": wanted[:at] + wanted[at + 1 :],
+        "repeated": wanted[:at] + wanted[at : at + 1] * 2 + wanted[at + 1 :],
+        "foreign": [*wanted[:at], "G1 X99", *wanted[at:]],
+        "changed": [*wanted[:at], wanted[at] + "0", *wanted[at + 1 :]],
+    }
+    assert compare(wanted, [*GREETING, *wanted]) == (0, 0)
+    for name, accepted in slips.items():
+        assert compare(wanted, [*GREETING, *accepted]) != (0, 0), name
+
+
+@given(COMMANDS, COMMANDS)
+def test_only_the_file_itself_is_exact(wanted, accepted):
+    assert (compare(wanted, accepted) == (0, 0)) == (wanted == accepted)
+
+
+def test_a_missing_file_is_said_before_anything_is_started(tmp_path, capsys):
+    assert main(["demo", "--exit", "--file", str(tmp_path / "none.gcode")]) == 1
+    assert capsys.readouterr().err == f"nozzled: there is no file {tmp_path / 'none.gcode'}\n"
+
+
+def test_there_is_an_example():
+    assert example().is_file()

@@ -1,0 +1,12 @@
+"""What the end-to-end tests share: processes that never outlive their test."""
+
+import pytest
+
+from support.processes import House
+
+
+@pytest.fixture
+def house(tmp_path):
+    house = House(tmp_path)
+    yield house
+    house.close()

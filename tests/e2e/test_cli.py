@@ -1,0 +1,48 @@
+"""The commands that only show what they are in processes of their own."""
+
+import sys
+from subprocess import run
+
+from support.processes import PATIENCE, environment, nozzled
+
+
+def test_the_key_that_is_shown_opens_the_api_and_no_other_does(house, tmp_path):
+    shown = nozzled("key", "--state-dir", tmp_path / "state")
+    assert shown.returncode == 0, shown.stderr
+    key = shown.stdout.strip()
+    daemon = house.daemon(key=key)
+    assert daemon.get("/api/version")["api"] == "0.1"
+    for other in (key[:-1], key + "0", "x" * len(key)):
+        status, answer = daemon.request("GET", "/api/version", headers={"X-Api-Key": other})
+        assert status == 403
+        assert answer["error"]
+
+
+def test_the_first_start_makes_the_key_that_the_command_shows(house, tmp_path):
+    daemon = house.daemon(key="not known yet")
+    daemon.event("http.listening")
+    shown = nozzled("key", "--state-dir", tmp_path / "state")
+    status, _ = daemon.request("GET", "/api/version", headers={"X-Api-Key": shown.stdout.strip()})
+    assert status == 200
+
+
+def test_the_module_is_the_command():
+    done = run(
+        [sys.executable, "-m", "daemon", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+        env=environment(),
+    )
+    assert done.stdout == nozzled("--version").stdout
+
+
+def test_a_reason_to_fail_is_one_line(tmp_path):
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("[http]\nprot = 80\n")
+    done = nozzled("serve", "--config", wrong)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert "http.prot = 80" in done.stderr

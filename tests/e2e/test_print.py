@@ -1,0 +1,149 @@
+"""A file goes from HTTP over a pty to the firmware, whole and once, in real processes."""
+
+import signal
+import time
+
+import pytest
+
+from daemon.cli.demo import compare
+from support.processes import LIFETIME, TOKEN, commands_of, head, nozzled, until
+
+
+@pytest.mark.parametrize(
+    ("lines", "speed"), [(1500, 200), pytest.param(None, 60, marks=pytest.mark.nightly)], ids=["head", "whole"]
+)
+def test_a_file_arrives_over_a_real_port_command_for_command(house, tmp_path, lines, speed):
+    printer = house.printer(speed)
+    daemon = house.daemon("--printer", printer.address)
+    part = head(lines, tmp_path)
+    daemon.print_file(part)
+    ended = daemon.event("job.ended", LIFETIME)
+    assert ended["outcome"] == "COMPLETED"
+    wanted = commands_of(part)
+    assert len(wanted) > 1000
+    assert compare(wanted, printer.accepted()) == (0, 0)
+    job = daemon.get("/api/job")
+    assert (job["state"], job["progress"]["completion"]) == ("Operational", 100.0)
+    [row] = until(lambda: [row for row in daemon.jobs() if row["ended_at"]], "the job's end in the database")
+    assert (row["outcome"], row["path"], row["lines"]) == ("COMPLETED", part.name, len(wanted))
+    assert row["printer"] == f"{printer.address}?baudrate=115200"
+    assert row["reason"] is None
+
+
+def begin(house, tmp_path, lines=None, speed=100):
+    """Return printer, daemon and file of a print that is under way."""
+    printer = house.printer(speed)
+    daemon = house.daemon("--printer", printer.address)
+    part = head(lines, tmp_path)
+    daemon.print_file(part)
+    until(lambda: len(printer.accepted()) > 300, "the print to be under way")
+    return printer, daemon, part
+
+
+def terminate(daemon):
+    """End the daemon as systemd does; it has 5 s."""
+    began = time.monotonic()
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait(10) == 0
+    assert time.monotonic() - began < 5
+
+
+def test_sigterm_in_the_middle_of_a_print_makes_the_printer_cold_at_once(house, tmp_path):
+    printer, daemon, part = begin(house, tmp_path)
+    terminate(daemon)
+    accepted = printer.accepted()
+    cold = accepted.index("M104 S0")
+    assert accepted[cold : cold + 2] == ["M104 S0", "M140 S0"]
+    assert accepted[cold + 2 :] == []  # neither a line of the file nor anything else
+    sent = [command for command in accepted[:cold] if command not in ("M110 N0", "M115", "M155 S2")]
+    assert sent == commands_of(part)[: len(sent)]
+    [row] = daemon.jobs()
+    assert (row["outcome"], row["reason"]) == ("INTERRUPTED", "the service was stopped")
+    assert 300 < row["lines"] <= len(sent)
+
+
+def test_sigterm_does_not_wait_for_a_client_in_the_middle_of_an_upload(house, tmp_path):
+    printer, daemon, _ = begin(house, tmp_path)
+
+    def stall():
+        yield b"G28\n" * 1000
+        daemon.signal(signal.SIGTERM)
+        until(lambda: "M140 S0" in printer.accepted(), "heaters off", seconds=1)
+        assert daemon.wait(5) == 0
+        yield b"G28\n" * 1_000_000
+
+    with pytest.raises(OSError, match=r"[Rr]eset|[Pp]ipe|closed"):
+        daemon.upload("late.gcode", 10**9, stall())
+    assert printer.accepted()[-2:] == ["M104 S0", "M140 S0"]
+    assert not list((daemon.folder / "uploads").rglob("late*"))
+
+
+def test_sigterm_ends_in_time_where_the_printer_does_not_answer(house, tmp_path):
+    printer, daemon, _ = begin(house, tmp_path)
+    printer.signal(signal.SIGSTOP)
+    terminate(daemon)
+    assert "M112" not in printer.accepted()
+    printer.signal(signal.SIGCONT)
+    until(lambda: "M112" in printer.accepted(), "the emergency stop that the daemon left on the wire")
+    [row] = daemon.jobs()
+    assert row["outcome"] == "INTERRUPTED"
+    assert daemon.events("job.emergency_stop")
+    assert "CUT ITS POWER" in daemon.events("printer.said")[-1]["text"]
+
+
+def test_sigterm_ends_in_time_where_the_firmware_waits_for_a_temperature(house, tmp_path):
+    printer = house.printer(1)  # as slow as life: the bed takes more than a minute
+    daemon = house.daemon("--printer", printer.address)
+    daemon.print_file(head(None, tmp_path))
+    until(lambda: "M190 S60" in printer.accepted(), "the firmware to wait for the bed")
+    terminate(daemon)
+    assert daemon.events("job.emergency_stop")
+    [row] = daemon.jobs()
+    assert row["outcome"] == "INTERRUPTED"
+
+
+def test_after_kill_the_printer_is_made_cold_and_start_begins_anew(house, tmp_path):
+    printer, first, part = begin(house, tmp_path, lines=1500)
+    first.signal(signal.SIGKILL)
+    first.wait(5)
+    before = len(printer.accepted())
+    second = house.daemon("--printer", printer.address)
+    second.until_state("Operational")
+    until(lambda: "M140 S0" in printer.accepted()[before:], "heaters off")
+    cooled = [command for command in printer.accepted()[before:] if command in ("M104 S0", "M140 S0")]
+    assert cooled == ["M104 S0", "M140 S0"]
+    job = second.get("/api/job")
+    assert job["state"] == "Operational"
+    assert "in the middle of the print" in job["error"]
+    assert job["job"]["file"]["path"] == part.name
+    [row] = second.jobs()
+    assert row["outcome"] == "INTERRUPTED"
+    until(lambda: "M155 S2" in printer.accepted()[before:], "the connection to be settled")
+    anew = len(printer.accepted())
+    second.post("/api/job", {"command": "start"})
+    assert second.event("job.ended")["outcome"] == "COMPLETED"
+    assert compare(commands_of(part), printer.accepted()[anew:]) == (0, 0)
+    until(lambda: [row["outcome"] for row in second.jobs()] == ["INTERRUPTED", "COMPLETED"], "both jobs' ends")
+
+
+def test_the_emergency_stop_of_a_client_halts_the_printer(house, tmp_path):
+    printer, daemon, _ = begin(house, tmp_path)
+    daemon.post("/api/printer/command", {"command": "M112"})
+    daemon.until_state("Offline after error", 2)
+    said = until(lambda: daemon.events("printer.said"), "whether the stop has worked")
+    assert [each["text"] for each in said] == ["the printer has stopped"]
+    accepted = printer.accepted()
+    assert accepted[-1] == "M112"
+    status, _ = daemon.request("POST", "/api/job", b'{"command": "start"}', {"Content-Type": "application/json"})
+    assert status == 409
+    assert daemon.events("job.ended")[0]["outcome"] in ("FAILED", "INTERRUPTED")
+    assert printer.accepted() == accepted
+
+
+@pytest.mark.parametrize("variables", [{}, {"NOZZLED_API_KEY": TOKEN}], ids=["plain", "with a key in the environment"])
+def test_the_demo_prints_through_the_real_thing(tmp_path, variables):
+    part = head(300, tmp_path)
+    done = nozzled("demo", "--exit", "--speed", "400", "--file", part, TMPDIR=str(tmp_path), **variables)
+    assert done.returncode == 0, done.stderr
+    assert f"{len(commands_of(part))} commands in the file, 0 lost, 0 repeated or foreign" in done.stdout
+    assert not list(tmp_path.glob("nozzled-demo-*"))

@@ -1,0 +1,151 @@
+"""What is taken, missing, full or too large: the service says so, and a print goes on."""
+
+import fcntl
+import os
+import shutil
+import socket
+
+import pytest
+
+from daemon.cli.demo import compare
+from support.processes import LIFETIME, commands_of, head, small_disk, until
+
+MIB = 1024 * 1024
+MAX_GROWTH = 20_000_000  # bytes of memory that an upload of any size may take
+
+
+def settings(folder, text):
+    path = folder / "nozzled.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_second_daemon_on_the_same_state_names_the_first(house):
+    first = house.daemon()
+    first.event("http.listening")
+    second = house.daemon()
+    assert second.wait(5) == 1
+    assert f"state directory {first.folder} is in use by nozzled (pid {first.pid})" in second.output()
+    assert "Traceback" not in second.output()
+    assert first.state == "Offline"
+
+
+def test_a_taken_http_port_names_who_has_it(house, tmp_path):
+    first = house.daemon()
+    _, port = first.address
+    second = house.daemon("--port", str(port), state=tmp_path / "other")
+    assert second.wait(5) == 1
+    assert f"the HTTP port 127.0.0.1:{port} is taken by nozzled (pid {first.pid})" in second.output()
+    assert "Traceback" not in second.output()
+
+
+def test_a_taken_http_port_ends_a_daemon_that_is_connecting_too(house, tmp_path):
+    printer = house.printer(100)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        daemon = house.daemon("--port", str(port), "--printer", printer.address)
+        assert daemon.wait(5) == 1
+    assert f"(pid {os.getpid()})" in daemon.output()
+    assert "Traceback" not in daemon.output()
+
+
+def test_a_taken_serial_port_names_its_holder_and_is_used_once_free(house, tmp_path):
+    printer = house.printer(100)
+    holder = os.open(printer.link, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    try:
+        fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        daemon = house.daemon(
+            "--printer", printer.address, "--config", settings(tmp_path, "[printer]\nretry_s = 0.2\n")
+        )
+        unreachable = daemon.event("printer.unreachable")
+        assert "is in use by" in unreachable["reason"]
+        assert f"(pid {os.getpid()})" in unreachable["reason"]
+        assert daemon.state == "Offline after error"
+        assert daemon.running
+    finally:
+        os.close(holder)
+    daemon.until_state("Operational")
+    assert len(daemon.events("printer.unreachable")) == 1  # not once for each try
+
+
+def test_a_port_that_is_not_there_yet_is_used_when_it_appears(house, tmp_path):
+    link = tmp_path / "later"
+    daemon = house.daemon("--printer", f"serial:{link}", "--config", settings(tmp_path, "[printer]\nretry_s = 0.2\n"))
+    assert f"There is no port {link}" in daemon.event("printer.unreachable")["reason"]
+    daemon.event("http.listening")
+    printer = house.printer(100, link)
+    daemon.until_state("Operational")
+    assert daemon.event("printer.connected")["firmware"].startswith("Marlin")
+    assert printer.accepted()[:2] == ["M110 N0", "M115"]
+
+
+def big_file(size, between):
+    """Yield so many bytes of G-code; calls `between` at every 16 MiB."""
+    block = (b"G1 X10.123 Y20.456 E.01234\n" * (MIB // 27 + 1))[:MIB]
+    for at in range(size // MIB):
+        if at % 16 == 0:
+            between()
+        yield block
+
+
+@pytest.mark.parametrize(
+    ("mib", "lines", "speed"),
+    [(96, 2000, 60), pytest.param(300, None, 60, marks=pytest.mark.nightly)],
+    ids=["ci", "whole"],
+)
+def test_a_large_upload_takes_no_memory_and_disturbs_no_print(house, tmp_path, mib, lines, speed):
+    printer = house.printer(speed)
+    daemon = house.daemon("--printer", printer.address)
+    part = head(lines, tmp_path)
+    daemon.print_file(part)
+    until(lambda: len(printer.accepted()) > 300, "the print to be under way")
+    taken = []
+    before = daemon.peak_memory()
+    status, answer = daemon.upload("big.gcode", mib * MIB, big_file(mib * MIB, lambda: taken.append(printer.accepted())))
+    grown = daemon.peak_memory() - before
+    assert status == 201, answer
+    assert daemon.state == "Printing"  # else the upload has met no print
+    counts = [len(each) for each in taken]
+    assert len(counts) >= 6
+    assert all(later > earlier for earlier, later in zip(counts, counts[1:], strict=False)), counts
+    assert grown < MAX_GROWTH
+    assert daemon.get("/api/files/local/big.gcode")["size"] == mib * MIB
+    assert daemon.event("job.ended", LIFETIME)["outcome"] == "COMPLETED"
+    assert compare(commands_of(part), printer.accepted()) == (0, 0)
+
+
+def fill(path):
+    """Write until the disk is full, to the last byte."""
+    with path.open("wb", buffering=0) as file:
+        for size in (64 * 1024, 1):
+            try:
+                while file.write(b"\0" * size):
+                    pass
+            except OSError:
+                continue
+    assert shutil.disk_usage(path.parent).free == 0
+
+
+def test_a_full_disk_stops_no_print(house, tmp_path):
+    with small_disk(tmp_path / "disk", "8m") as disk:
+        printer = house.printer(60)
+        daemon = house.daemon("--printer", printer.address, state=disk / "state")
+        part = head(2500, tmp_path)
+        daemon.print_file(part)
+        until(lambda: len(printer.accepted()) > 300, "the print to be under way")
+        fill(disk / "ballast")
+        status, answer = daemon.upload("more.gcode", MIB, [b"G28\n" * (MIB // 4)])
+        assert status == 507
+        assert answer["error"]
+        assert daemon.state == "Printing"
+        ended = daemon.event("job.ended", LIFETIME)
+        assert ended["outcome"] == "COMPLETED"
+        assert compare(commands_of(part), printer.accepted()) == (0, 0)
+        trouble = daemon.event("store.trouble")
+        assert "full" in trouble["reason"]
+        assert trouble["level"] == "error"
+        assert daemon.get("/api/job")["progress"]["completion"] == 100.0
+        assert not list((daemon.folder / "uploads").rglob("more*"))
+        (disk / "ballast").unlink()
+        until(lambda: daemon.jobs()[0]["outcome"] == "COMPLETED", "the record to be caught up")
+        daemon.end()

@@ -1,0 +1,48 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gcode.host_commands import Cancel, HeatAndWait, Pause, Skip, meaning
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b"M109 S215", HeatAndWait(b"M104 S215", "tool", 215.0, cool=False)),
+        (b"M109 T1 S215.5", HeatAndWait(b"M104 T1 S215.5", "tool1", 215.5, cool=False)),
+        (b"M109 R50", HeatAndWait(b"M104 S50", "tool", 50.0, cool=True)),
+        (b"m190 s60", HeatAndWait(b"M140 S60", "bed", 60.0, cool=False)),
+        (b"M191 S40", HeatAndWait(b"M141 S40", "chamber", 40.0, cool=False)),
+        (b"M109", None),
+    ],
+)
+def test_waits_are_the_hosts(line, expected):
+    assert meaning(line, host_waits=True) == expected
+    assert meaning(line, host_waits=False) is None
+
+
+@pytest.mark.parametrize("line", [b"M0", b"M1 Press", b"m25", b"M226 P1", b"@pause", b"@PAUSE now"])
+def test_the_file_can_pause(line):
+    assert isinstance(meaning(line, host_waits=False), Pause)
+
+
+@pytest.mark.parametrize("line", [b"@cancel", b"@abort"])
+def test_the_file_can_cancel(line):
+    assert isinstance(meaning(line, host_waits=False), Cancel)
+
+
+@pytest.mark.parametrize("line", [b"M112", b"M110 N5", b"M28 x.g", b"M29", b"M575 P0", b"M999", b"@timelapse", b"m112"])
+def test_what_a_file_may_not_send(line):
+    assert isinstance(meaning(line, host_waits=False), Skip)
+
+
+@pytest.mark.parametrize(
+    "line", [b"M104 S0", b"M106", b"M1120", b"M1090 S1", b"M117 M112", b"G28", b"T0", b"M600", b"hello"]
+)
+def test_the_rest_goes_to_the_printer(line):
+    assert meaning(line, host_waits=True) is None
+
+
+@given(st.binary(min_size=1))
+def test_any_line_has_a_meaning(line):
+    meaning(line, host_waits=True)

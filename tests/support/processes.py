@@ -1,0 +1,286 @@
+"""The service and the simulated printer as processes of their own, watched from outside like a user's.
+
+Nothing sleeps blindly: `until` polls for a condition and says what it waited for in vain.
+"""
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from gcode.reader import Reader
+
+LIFETIME = 100.0  # seconds after which a child is killed, whatever it does
+PATIENCE = 15.0  # seconds for anything that takes well below one on an idle machine
+POLL = 0.01
+EXAMPLE = Path(__file__).parents[2] / "examples" / "cube20.gcode"
+NOZZLED = Path(sys.executable).with_name("nozzled")
+TOKEN = "end-to-end-test-key"
+
+T = TypeVar("T")
+
+
+def until(condition: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
+    """Return the condition's first true value."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"waited {seconds:g} s in vain for {what}"
+        time.sleep(POLL)
+    return found
+
+
+def cannot_run(reason: str) -> None:
+    """Skip the test; in CI, where nobody reads skips, fail it."""
+    if os.environ.get("NOZZLED_NO_SKIP") == "1":
+        pytest.fail(f"cannot run here, and NOZZLED_NO_SKIP=1 allows no skips: {reason}")
+    pytest.skip(reason)
+
+
+def environment() -> dict[str, str]:
+    """Return an environment without the settings of whoever runs the tests."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("NOZZLED_")}
+
+
+def nozzled(*arguments: str | Path, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end."""
+    return subprocess.run(
+        [NOZZLED, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=LIFETIME,
+        check=False,
+        env={**environment(), **variables},
+    )
+
+
+def head(lines: int | None, folder: Path) -> Path:
+    """Return a file with the first lines of the example, or with all of them."""
+    path = folder / "part.gcode"
+    path.write_bytes(b"".join(EXAMPLE.read_bytes().splitlines(keepends=True)[:lines]))
+    return path
+
+
+def commands_of(path: Path) -> list[str]:
+    """Return the commands that a print of this file consists of."""
+    reader = Reader()
+    reader.feed(path.read_bytes())
+    commands = [command for _, command in reader]
+    reader.finish()
+    commands += [command for _, command in reader]
+    return [command.decode() for command in commands]
+
+
+class Child:
+    """A process that dies with the test, or after LIFETIME; its output is in a file."""
+
+    def __init__(self, command: list[str | Path], log: Path, **variables: str) -> None:
+        self.log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**environment(), **variables},
+            )
+        self._watchdog = threading.Timer(LIFETIME, self.process.kill)
+        self._watchdog.daemon = True
+        self._watchdog.start()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def output(self) -> str:
+        return self.log.read_text("utf-8", "replace")
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, seconds: float) -> int:
+        """Return the exit status."""
+        return self.process.wait(seconds)
+
+    def end(self) -> None:
+        self._watchdog.cancel()
+        if self.running:
+            self.process.kill()  # ends a stopped one too
+        self.process.wait(PATIENCE)
+
+
+class SimulatedPrinter(Child):
+    """`python -m hal.simulated` behind a pty."""
+
+    def __init__(self, folder: Path, speed: float, link: Path) -> None:
+        self.link = link
+        self.oracle = folder / "oracle.jsonl"
+        options = ["--pty", link, "--oracle", self.oracle, "--speed", f"{speed:g}"]
+        super().__init__([sys.executable, "-m", "hal.simulated", *options], folder / "printer.log")
+        until(lambda: "->" in self.output() or not self.running, "the simulated printer's port")
+        assert self.running, self.output()
+
+    @property
+    def address(self) -> str:
+        return f"serial:{self.link}"
+
+    def accepted(self) -> list[str]:
+        """Return the commands taken in so far."""
+        complete = self.oracle.read_text().rpartition("\n")[0]
+        return [json.loads(line)["command"] for line in complete.splitlines()]
+
+
+class Daemon(Child):
+    """`nozzled serve` on a port of its own choice; its key comes from the environment unless one is named here."""
+
+    def __init__(self, folder: Path, log: Path, *options: str | Path, key: str | None = None) -> None:
+        self.folder = folder
+        self._key = key or TOKEN
+        # a --port among the options comes later and wins
+        command = [NOZZLED, "serve", "--state-dir", folder, "--port", "0", *options]
+        super().__init__(command, log, **({} if key else {"NOZZLED_API_KEY": TOKEN}))
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return what the log has said under this name so far."""
+        lines = self.output().rpartition("\n")[0].splitlines()
+        parsed = [json.loads(line) for line in lines if line.startswith("{")]
+        return [event for event in parsed if event["event"] == name]
+
+    def event(self, name: str, seconds: float = PATIENCE) -> dict[str, Any]:
+        """Return the first event of this name, which may be still to come."""
+        until(lambda: self.events(name) or not self.running, f"the log to say {name}", seconds)
+        found = self.events(name)
+        assert found, f"it ended without saying {name}:\n{self.output()}"
+        return found[0]
+
+    @property
+    def address(self) -> tuple[str, int]:
+        split = urlsplit(self.event("http.listening")["url"])
+        assert split.hostname is not None
+        assert split.port is not None
+        return split.hostname, split.port
+
+    def request(
+        self, method: str, path: str, body: bytes | Iterable[bytes] | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """Return status and parsed answer."""
+        with closing(http.client.HTTPConnection(*self.address, timeout=PATIENCE * 2)) as connection:
+            connection.request(method, path, body, {"X-Api-Key": self._key, **(headers or {})})
+            response = connection.getresponse()
+            data = response.read()
+        return response.status, json.loads(data) if data else None
+
+    def get(self, path: str) -> Any:
+        status, answer = self.request("GET", path)
+        assert status == 200, answer
+        return answer
+
+    def post(self, path: str, data: dict[str, Any]) -> None:
+        """Give a command that is taken."""
+        status, answer = self.request("POST", path, json.dumps(data).encode(), {"Content-Type": "application/json"})
+        assert status == 204, answer
+
+    def upload(self, name: str, size: int, blocks: Iterable[bytes]) -> tuple[int, Any]:
+        """Upload `size` bytes as they come; return status and answer."""
+        begin = f'--frontier\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode()
+        end = b"\r\n--frontier--\r\n"
+
+        def body() -> Iterator[bytes]:
+            yield begin
+            yield from blocks
+            yield end
+
+        headers = {
+            "Content-Type": "multipart/form-data; boundary=frontier",
+            "Content-Length": str(len(begin) + size + len(end)),
+        }
+        return self.request("POST", "/api/files/local", body(), headers)
+
+    @property
+    def state(self) -> str:
+        return str(self.get("/api/job")["state"])
+
+    def until_state(self, state: str, seconds: float = PATIENCE) -> None:
+        until(lambda: self.state == state, f"the state {state}", seconds)
+
+    def print_file(self, path: Path) -> None:
+        """Upload a file, select it and start."""
+        self.until_state("Operational")
+        data = path.read_bytes()
+        status, answer = self.upload(path.name, len(data), [data])
+        assert status == 201, answer
+        self.post(f"/api/files/local/{quote(path.name)}", {"command": "select"})
+        self.post("/api/job", {"command": "start"})
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return the jobs in the database, oldest first."""
+        with closing(sqlite3.connect(f"file:{self.folder / 'nozzled.db'}?mode=ro", uri=True)) as db:
+            db.row_factory = sqlite3.Row
+            return [dict(row) for row in db.execute("SELECT * FROM jobs ORDER BY id")]
+
+    def peak_memory(self) -> int:
+        """Return the largest resident size so far, in bytes."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+        return int(line.split()[1]) * 1024
+
+
+class House:
+    """Starts processes in one folder and ends them all."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._children: list[Child] = []
+
+    def printer(self, speed: float, link: Path | None = None) -> SimulatedPrinter:
+        printer = SimulatedPrinter(self.folder, speed, link or self.folder / "port")
+        self._children.append(printer)
+        return printer
+
+    def daemon(self, *options: str | Path, state: Path | None = None, key: str | None = None) -> Daemon:
+        log = self.folder / f"daemon-{len(self._children)}.log"
+        daemon = Daemon(state or self.folder / "state", log, *options, key=key)
+        self._children.append(daemon)
+        return daemon
+
+    def close(self) -> None:
+        for child in reversed(self._children):
+            child.end()
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """Mount a file system of this size, which only root may."""
+    mount = shutil.which("mount")
+    if mount is None or os.geteuid() != 0:
+        cannot_run("mounting a small file system takes root and mount")
+    folder.mkdir()
+    done = subprocess.run(
+        [str(mount), "-t", "tmpfs", "-o", f"size={size}", "nozzled-test", folder],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    if done.returncode:
+        cannot_run(f"mount: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True, timeout=PATIENCE)
