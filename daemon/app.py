@@ -21,6 +21,7 @@ from daemon.connection import Connection
 from daemon.files import FileStore
 from daemon.job.controller import JobController
 from daemon.keys import Keys
+from daemon.recordings import Recordings
 from daemon.store import Store
 
 UPLOADS = "uploads"
@@ -87,7 +88,7 @@ async def start(
     await files.open()
     reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
     stack.callback(reader.shutdown)
-    connection = Connection(config, extra_ports)
+    connection = Connection(config, extra_ports, Recordings(config.link, wall, folder))
     stack.push_async_callback(connection.disconnect)
     jobs = JobController(config, connection, store, uploads, reader)
     stack.push_async_callback(jobs.abandon, "the service was stopped")

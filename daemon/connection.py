@@ -10,6 +10,7 @@ import structlog
 
 from daemon.config import Config
 from daemon.errors import PortNotAllowed
+from daemon.recordings import Recordings
 from gcode.errors import FirmwareHalted, NozzledError
 from gcode.link import check_command
 from gcode.modes import Modes
@@ -19,6 +20,7 @@ from hal.driver import LinkSettings
 from hal.errors import NotConnected
 from hal.printer import ConnectionState, Event, FirmwareSaid, Printer, StateChanged
 from hal.registry import Address, create, parse
+from hal.transport import Transport
 
 BAUDRATES = (250000, 230400, 115200, 57600, 38400, 19200, 9600)
 _STOP = re.compile(rb"M0*112(?!\d)", re.IGNORECASE)
@@ -42,15 +44,17 @@ class ConnectionOptions:
 class Connection:
     """Owns at most one `Printer`; listeners get every printer's events."""
 
-    def __init__(self, config: Config, extra_ports: Sequence[str] = ()) -> None:
+    def __init__(self, config: Config, extra_ports: Sequence[str] = (), recordings: Recordings | None = None) -> None:
         """Prepare; nothing is opened.
 
         Args:
             config: its printer and link sections.
             extra_ports: globs of ports that clients may connect to besides those that are listed.
+            recordings: keeps the conversations; None: nothing is kept.
         """
         self.printer: Printer | None = None
         self._config = config
+        self._recordings = recordings
         self._globs = (*config.printer.extra_ports, *extra_ports)
         self._given = parse(config.printer.address) if config.printer.address else None
         self._target: Address | None = self._given
@@ -179,7 +183,7 @@ class Connection:
         """Try once; a failure is logged when it differs from the one before."""
         said, self._error = self.error, None
         try:
-            printer = self.printer = create(self._with_baudrate(address), self._settings())
+            printer = self.printer = create(self._with_baudrate(address), self._settings(), self._record)
             printer.subscribe(self._on_event)
             await printer.open()
             for command in self._config.scripts.connected:
@@ -206,6 +210,9 @@ class Connection:
             window_bytes=config.link.window_bytes,
         )
 
+    def _record(self, transport: Transport) -> Transport:
+        return self._recordings.wrap(transport, self._settings()) if self._recordings else transport
+
     async def _lost(self, printer: Printer) -> None:
         """Wait until the printer is not READY any more."""
         gone = asyncio.Event()
@@ -221,6 +228,8 @@ class Connection:
             tail = self.printer.tail()[-20:] if self.printer else []
             if event.old is ConnectionState.READY:
                 log.error("printer.lost", printer=self.address, reason=str(event.error), last_lines=tail)
+                if self._recordings and self.printer:
+                    self._recordings.keep_tail(self.printer)
         elif isinstance(event, FirmwareSaid):
             getattr(log, event.severity)("printer.said", text=event.text)
         for listener in tuple(self._listeners):
@@ -244,6 +253,8 @@ class Connection:
             await self._before_close()
         await self.printer.close()
         self.printer = None
+        if self._recordings is not None:
+            await self._recordings.finish()
 
     # -- commands ------------------------------------------------------------------------------------------
 

@@ -69,7 +69,15 @@ def _make(path: Path) -> None:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32) + "\n")
             file.flush()
+            _leave_to_owner_of(path.parent, file.fileno())
             os.fsync(file.fileno())
         temporary.rename(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _leave_to_owner_of(folder: Path, descriptor: int) -> None:
+    """Let root make the key of a service that runs as another user."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)

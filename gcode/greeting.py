@@ -6,7 +6,7 @@ still be going on: the hello sets the firmware's line counter to zero.
 """
 
 from gcode.framing import frame
-from gcode.replies import Ok, Reply, Start, Wait, parse
+from gcode.replies import Ok, Reply, Start, Temperatures, Wait, parse
 
 HELLO = b"\n" + frame(0, b"M110 N0")
 """The line feed ends noise that the firmware may hold; then line 0, so that line 1 comes next."""
@@ -71,5 +71,5 @@ class Greeting:
         elif isinstance(reply, Ok | Wait):
             self._answered = True
             self._due = now + QUIET
-        else:
+        elif not isinstance(reply, Temperatures):  # reports that an earlier host asked for go on without end
             self._due = max(self._due, now + (QUIET if self._answered else BANNER))

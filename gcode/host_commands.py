@@ -17,7 +17,7 @@ _WAITS = {"M109": ("M104", "tool"), "M190": ("M140", "bed"), "M191": ("M141", "c
 _PAUSES = frozenset({b"M0", b"M1", b"M25", b"M226", b"@pause"})
 _CANCELS = frozenset({b"@cancel", b"@abort"})
 _CODE = re.compile(rb"\s*(@\w+|[GMT]\d+)", re.IGNORECASE)
-_HALT = b"M112"
+_HALT = re.compile(rb"M\s*0*112(?!\d)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,8 @@ def meaning(command: bytes, *, host_waits: bool) -> Meaning | None:
         command: one line, as `gcode.reader` gives it.
         host_waits: waits for temperatures are the host's.
     """
+    if forbidden(command) or _HALT.match(command):
+        return Skip("a file may not send this")
     match = _CODE.match(command)
     if match is None:
         return None
@@ -72,8 +74,6 @@ def meaning(command: bytes, *, host_waits: bool) -> Meaning | None:
         return Cancel(f"the file asks for it: {command.decode()}")
     if name[:1] == b"@":
         return Skip("it is meant for a host, and not known here")
-    if forbidden(command) or name == _HALT:
-        return Skip("a file may not send this")
     if host_waits and name.decode() in _WAITS:
         return _wait(command)
     return None

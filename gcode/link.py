@@ -378,7 +378,10 @@ class HostLink:
 
     def _is_echo(self, reply: Reply) -> bool:
         """Tell whether the firmware repeats what it was told to say (M118): no reset and no error then."""
-        return bool(self._flight) and reply.line.strip().encode() in self._flight[0][1]
+        if not self._flight:
+            return False
+        command = self._command_of(self._flight[0])
+        return command[:4].upper() == b"M118" and reply.line.strip().encode() in command
 
     def _collect(self, reply: Reply) -> None:
         """Text belongs to the command that is being executed: the oldest one without an answer."""

@@ -7,13 +7,15 @@ per line; one timer serves all deadlines of the link.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gcode.dialect import UNKNOWN, Dialect, recognise
-from gcode.errors import FirmwareHalted, NozzledError, PrinterReset
+from gcode.errors import FirmwareHalted, LocalProtocolError, NozzledError, PrinterReset
 from gcode.framing import frame
 from gcode.greeting import Greeting
+from gcode.histogram import Histogram
 from gcode.link import Counters, HostLink, Position, Ticket, check_command
 from gcode.modes import Modes
 from gcode.replies import (
@@ -29,6 +31,7 @@ from gcode.replies import (
     decode,
 )
 from hal.errors import HandshakeFailed, NotConnected, PortError
+from hal.loop import WatchedLoop
 from hal.printer import (
     ActionRequested,
     ConnectionState,
@@ -44,6 +47,7 @@ from hal.transport import Transport
 HEATERS_OFF = (b"M104 S0", b"M140 S0", b"M107")
 TAIL = 40  # pieces of conversation kept for the user
 CONFIRM_STOP = 3.0  # seconds; a board boots in less
+LONGEST_NAP = 10.0  # seconds; a deadline may come nearer (a long command has ended), and no line sets the timer
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ class LinePrinter:
         self._greeting: Greeting | None = None
         self._greeted: asyncio.Future[None] | None = None
         self._state = ConnectionState.OFFLINE
+        self._used = False  # OFFLINE is before opening and after closing
         self._error: NozzledError | None = None
         self._identity = Identity()
         self._heaters: Heaters = {}
@@ -96,7 +101,9 @@ class LinePrinter:
         self._poll_timer: asyncio.TimerHandle | None = None
         self._poll: Ticket | None = None
         self._stopping: asyncio.TimerHandle | None = None  # an emergency stop waits for its confirmation
+        self._stop_heard = b""  # the end of what came since
         self._tail: deque[tuple[bool, bytes]] = deque(maxlen=TAIL)  # (from the host?, bytes)
+        self._turnaround = Histogram()
 
     # -- what is known -------------------------------------------------------------------------------------
 
@@ -150,6 +157,11 @@ class LinePrinter:
         """Nothing is unanswered and no command waits."""
         return self._link is None or self._link.idle
 
+    @property
+    def turnaround(self) -> Histogram:
+        """From bytes of the printer being readable to the lines that answer them being written, in s."""
+        return self._turnaround
+
     def tail(self) -> list[str]:
         """Return the last lines that went over the line, oldest first: `>` from the host, `<` from the printer."""
         return [
@@ -172,11 +184,15 @@ class LinePrinter:
         Raises:
             PortError: the line cannot be opened or nobody answers; the state is FAULT then.
         """
-        if self._state is not ConnectionState.OFFLINE or self._error:
+        if self._used:
             raise NotConnected("a connection is opened once; make a new one")
+        self._used = True
         self._enter(ConnectionState.OPENING)
         try:
             await self._transport.open(self._on_data, self._fail)
+            if self._state is not ConnectionState.OPENING:
+                self._transport.close()  # closed meanwhile, when there was nothing to close yet
+                raise self._error or NotConnected("the connection was closed")
             self._enter(ConnectionState.HANDSHAKING)
             await self._greet()
             await self._introduce()
@@ -231,8 +247,10 @@ class LinePrinter:
         if self._link is None:
             return
         if self._poll is None or self._poll.done:
-            self._poll = Ticket(b"M105")
-            self._link.send(self._poll)
+            poll = Ticket(b"M105")
+            with suppress(LocalProtocolError):  # too many commands wait: ask again when it is time again
+                self._link.send(poll)
+                self._poll = poll
             self._pump(self._loop.time())
         self._poll_timer = self._loop.call_later(self._settings.poll_interval, self._poll_temperatures)
 
@@ -310,7 +328,9 @@ class LinePrinter:
 
     def _confirm_stop(self, data: bytes) -> None:
         """It has worked when the firmware says that it halted, or boots."""
-        if b"halted" in data or b"start" in data:
+        heard = self._stop_heard + data  # a word may arrive in two pieces
+        self._stop_heard = heard[-8:]
+        if b"halted" in heard or b"start" in heard:
             self._end_stop("info", "the printer has stopped")
 
     def _stop_unconfirmed(self) -> None:
@@ -379,6 +399,8 @@ class LinePrinter:
         told = link.receive(data, now)
         if out := link.data_to_send(now):
             self._write(out)
+            woke_at = self._loop.woke_at if isinstance(self._loop, WatchedLoop) else now
+            self._turnaround.add(self._loop.time() - woke_at)
         if told:
             for item in told:
                 self._tell(item)
@@ -396,8 +418,8 @@ class LinePrinter:
 
     def _pump(self, now: float) -> None:
         protocol = self._link or self._greeting
-        if protocol is None:
-            return
+        if protocol is None or self._state in (ConnectionState.FAULT, ConnectionState.OFFLINE):
+            return  # nothing follows the end, least of all an emergency stop
         if out := protocol.data_to_send(now):
             self._write(out)
         self._arm(protocol.deadline)
@@ -408,9 +430,12 @@ class LinePrinter:
 
     def _arm(self, deadline: float | None) -> None:
         """Have one timer that fires no later than the deadline; firing early is harmless."""
-        if deadline is None or (self._timer is not None and self._timer.when() <= deadline):
+        if deadline is None:
             return
+        deadline = min(deadline, self._loop.time() + LONGEST_NAP)
         if self._timer is not None:
+            if self._timer.when() <= deadline:
+                return
             self._timer.cancel()
         self._timer = self._loop.call_at(deadline, self._on_timer)
 

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Protocol
 
 from gcode.errors import NozzledError
+from gcode.histogram import Histogram
 from gcode.link import Counters, Position
 from gcode.modes import Modes
 from gcode.replies import Heaters
@@ -179,6 +180,10 @@ class Printer(Protocol):
 
     def emergency_stop(self) -> None:
         """Stop everything now; awaits nothing. The connection ends in FAULT."""
+
+    @property
+    def turnaround(self) -> Histogram:
+        """From bytes of the printer being readable to the lines that answer them being written, in s."""
 
     def tail(self) -> list[str]:
         """Return the last lines that went over the line, oldest first, for a person to read."""

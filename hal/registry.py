@@ -5,6 +5,7 @@
     serial:/dev/ttyACM0                      a serial port
     serial:/dev/ttyACM0?baudrate=250000
     serial:auto                              the one unlocked port that udev has a name by id for
+    replay:/tmp/session.jsonl.gz             a recorded session in place of a printer
 
 An address is the same text in the configuration, on the command line and in the API. `%`, `?` and spaces in
 a path are written as in URLs: %25, %3F, %20.
@@ -30,6 +31,7 @@ ENTRY_POINTS = "nozzled.printers"
 _BUILT_IN = {
     "sim": "hal.simulated.backend:create_transport",
     "serial": "hal.serial_port:create_transport",
+    "replay": "hal.replay:create_transport",
 }
 _UNQUOTED = "/:@,+\\"
 _MAX_INT = 2**31 - 1  # what the kernel takes as a baud rate
@@ -98,15 +100,23 @@ def schemes() -> list[str]:
     return [*_BUILT_IN, *sorted(_offered() - _BUILT_IN.keys())]
 
 
-def create(address: str | Address, settings: LinkSettings | None = None) -> Printer:
+def create(
+    address: str | Address, settings: LinkSettings | None = None, wrap: Callable[[Transport], Transport] | None = None
+) -> Printer:
     """Return the printer behind an address; nothing is opened yet. Needs a running loop.
+
+    Args:
+        address: of the printer.
+        settings: of the link.
+        wrap: puts something between the driver and the transport, like a recorder.
 
     Raises:
         AddressError: the address means nothing to its backend; says which part.
     """
     if isinstance(address, str):
         address = parse(address)
-    return LinePrinter(_backend(address.scheme)(address), settings)
+    transport = _backend(address.scheme)(address)
+    return LinePrinter(wrap(transport) if wrap else transport, settings)
 
 
 def positive_int(text: str) -> int:

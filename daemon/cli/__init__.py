@@ -1,4 +1,4 @@
-"""The command line: `nozzled serve | demo | ports | key | config`.
+"""The command line: `nozzled serve | demo | ports | key | config | replay`.
 
 Exit codes: 0 done, 1 it failed (the reason is on stderr), 2 the command line was wrong.
 """
@@ -13,13 +13,21 @@ from gcode.errors import NozzledError
 
 FAILED = 1
 
-COMMANDS = ("serve", "demo", "ports", "key", "config")
-"""Each is a module here with SUMMARY, EXAMPLE, `arguments(parser)` and `run(args)`."""
+COMMANDS = {
+    "serve": "Run the daemon until SIGTERM or Ctrl-C.",
+    "demo": "Print an example on a simulated printer through the HTTP API, and check what arrived.",
+    "ports": "List the serial ports of this machine, without opening any.",
+    "key": "Show the API key; it is made if there is none yet.",
+    "config": "Print the effective configuration as TOML, each key with its meaning and default.",
+    "replay": "Run a recorded session again and print where this version of the host differs.",
+}
+"""Each is a module here with EXAMPLE, `arguments(parser)` and `run(args)`, imported only when it is asked for."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
-    args = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    args = _parser(words[0] if words else "").parse_args(words)
     try:
         code: int = args.run(args)
     except NozzledError as error:
@@ -30,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(wanted: str) -> argparse.ArgumentParser:
+    """Return the parser; only the wanted command's own options are known to it: the others cost their imports."""
     parser = argparse.ArgumentParser(
         prog="nozzled",
         description="Streams G-code to a 3D printer and lets people and programs steer it.",
@@ -38,11 +47,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nozzled {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name in COMMANDS:
-        module = importlib.import_module(f"daemon.cli.{name}")
-        command = commands.add_parser(
-            name, help=module.SUMMARY, description=module.SUMMARY, epilog=f"example: {module.EXAMPLE}"
-        )
-        module.arguments(command)
-        command.set_defaults(run=module.run)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        if name == wanted:
+            module = importlib.import_module(f"daemon.cli.{name}")
+            command.epilog = f"example: {module.EXAMPLE}"
+            module.arguments(command)
+            command.set_defaults(run=module.run)
     return parser

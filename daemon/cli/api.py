@@ -47,8 +47,9 @@ class Api:
             OSError: the file cannot be read.
         """
         boundary = secrets.token_hex(16)
+        name = f"filename*=UTF-8''{quote(path.name)}"  # RFC 5987
         head = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{quote(path.name)}"\r\n'
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="file.gcode"; {name}\r\n'
             "Content-Type: application/octet-stream\r\n\r\n"
         )
         body = head.encode() + path.read_bytes() + f"\r\n--{boundary}--\r\n".encode()

@@ -5,8 +5,7 @@ import argparse
 from daemon.cli.options import add_config, configured
 from daemon.config import render
 
-SUMMARY = "Print the effective configuration as TOML, each key with its meaning and default."
-EXAMPLE = "nozzled config > /etc/nozzled.toml"
+EXAMPLE = "nozzled config > nozzled.toml"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

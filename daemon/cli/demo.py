@@ -8,7 +8,9 @@ import argparse
 import bisect
 import contextlib
 import json
+import os
 import re
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -24,11 +26,14 @@ from tqdm import tqdm
 
 from daemon.cli.api import Api
 from daemon.errors import ServiceError
+from daemon.keys import ENVIRONMENT
+from gcode.host_commands import meaning
 from gcode.reader import Reader
 
-SUMMARY = "Print an example on a simulated printer through the HTTP API, and check what arrived."
 EXAMPLE = "nozzled demo --exit"
 SPEED = 60.0
+# the host would wait for heat by its own clock, which is not sped up
+CONFIG = '[log]\nformat = "json"\n[job]\nheat_up = "firmware"\n'
 PATIENCE = 15.0  # seconds for the daemon to be there
 POLL = 0.25  # seconds between two looks at the job
 ENDED_WELL, ENDED = "Operational", ("Operational", "Offline", "Offline after error")
@@ -68,22 +73,27 @@ def run(args: argparse.Namespace) -> int:
 
 def example() -> Path:
     """Return the example file: in the checkout, or as installed."""
-    places = (_HERE.parents[2] / "examples", _HERE.parents[1] / "examples")
-    return next((place for place in places if place.is_dir()), places[0]) / "cube20.gcode"
+    # next to the packages other distributions may have an `examples` too: the file counts, not the folder
+    places = [folder / "examples" / "cube20.gcode" for folder in (_HERE.parents[2], _HERE.parents[1])]
+    return next((place for place in places if place.is_file()), places[0])
 
 
 @contextlib.contextmanager
 def _daemon(folder: Path, printer: str) -> Iterator[tuple[str, str]]:
     """Run a daemon in a process of its own; yields its URL and key, ends it with SIGTERM."""
+    key = secrets.token_hex(32)  # not the user's own, which may be set for another daemon
     command = [sys.executable, "-m", "daemon", "serve", "--state-dir", str(folder / "state"), "--port", "0"]
     config = folder / "demo.toml"
-    config.write_text('[log]\nformat = "json"\n')
+    config.write_text(CONFIG)
     process = subprocess.Popen(  # noqa: S603 - our own command line
-        [*command, "--config", str(config), "--printer", printer], stderr=subprocess.PIPE, text=True
+        [*command, "--config", str(config), "--printer", printer],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, ENVIRONMENT: key},
     )
     watch = _LogWatch(process)
     try:
-        yield watch.url(), (folder / "state" / "api-key").read_text().strip()
+        yield watch.url(), key
     finally:
         process.terminate()
         process.wait(PATIENCE)
@@ -146,7 +156,7 @@ def _watch(api: Api, path: Path) -> None:
     layers = [match.start() for match in _LAYER.finditer(path.read_bytes())]
     plain = not sys.stderr.isatty()
     form = "{desc} {percentage:3.0f}% |{bar}| {unit}"  # tqdm puts a comma before a {postfix}
-    with tqdm(total=100.0, bar_format=form, mininterval=2.0 if plain else 0.1, ascii=plain) as bar:
+    with tqdm(total=100.0, unit="", bar_format=form, mininterval=2.0 if plain else 0.1, ascii=plain) as bar:
         while True:
             time.sleep(POLL)
             job = api.get("/api/job")
@@ -193,11 +203,13 @@ def _summary(api: Api, path: Path, oracle: Path) -> bool:
 
 
 def _commands(path: Path) -> list[str]:
+    """Return the commands of a file that go to the printer: some are for the host, or not for a file to send."""
     reader = Reader()
     reader.feed(path.read_bytes())
-    commands = [command.decode() for _, command in reader]
+    commands = [command for _, command in reader]
     reader.finish()
-    return commands + [command.decode() for _, command in reader]
+    commands += [command for _, command in reader]
+    return [command.decode() for command in commands if meaning(command, host_waits=False) is None]
 
 
 # what the daemon itself says besides the file's lines

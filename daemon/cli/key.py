@@ -7,7 +7,6 @@ from daemon.cli.options import add_config, configured
 from daemon.config import state_dir
 from daemon.keys import Keys
 
-SUMMARY = "Show the API key; it is made if there is none yet."
 EXAMPLE = 'curl -H "X-Api-Key: $(nozzled key)" http://127.0.0.1:5000/api/job'
 
 

@@ -4,7 +4,6 @@ import argparse
 
 from hal.ports import list_ports, locked
 
-SUMMARY = "List the serial ports of this machine, without opening any."
 EXAMPLE = "nozzled ports"
 
 

@@ -8,8 +8,8 @@ import time  # noqa: TID251 - the one place where the wall clock comes in; it is
 from daemon import log
 from daemon.app import serve
 from daemon.cli.options import add_config, configured
+from hal.loop import WatchedLoop
 
-SUMMARY = "Run the daemon until SIGTERM or Ctrl-C."
 EXAMPLE = "nozzled serve --printer 'serial:/dev/ttyACM0?baudrate=250000' --host 0.0.0.0"
 
 
@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
     config = configured(args)
     writer = log.configure(config.log.level, config.log.format)
     try:
-        asyncio.run(serve(config, os.environ, time.time, args.extra_port))
+        with asyncio.Runner(loop_factory=WatchedLoop) as runner:
+            runner.run(serve(config, os.environ, time.time, args.extra_port))
     finally:
         writer.close()
     return 0

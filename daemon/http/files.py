@@ -8,7 +8,7 @@ from daemon.filenames import check_path
 from daemon.files import Entry
 from daemon.http.base import ApiHandler, is_true
 from daemon.http.errors import Refused
-from daemon.job.controller import Selection
+from daemon.job.job import Selection
 from daemon.store import FileStatistics
 
 USER = "_api"  # OctoPrint's name for whoever comes with the global key

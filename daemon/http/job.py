@@ -6,7 +6,7 @@ from typing import Any
 from daemon.errors import StoreError
 from daemon.http.base import ApiHandler
 from daemon.http.errors import Refused
-from daemon.job.controller import Selection
+from daemon.job.job import Selection
 from daemon.store import FileStatistics
 
 PATIENCE = 0.5  # s; clients poll every second or two, and a slow SD card must not make them think we are gone
@@ -70,7 +70,7 @@ class JobHandler(ApiHandler):
 
 
 def _job(selected: Selection | None, times: FileStatistics) -> dict[str, Any]:
-    last = times.last.print_time if times.last else None
+    last = times.last.print_time if times.last and times.last.success else None
     return {
         "file": _file(selected),
         "estimatedPrintTime": None,  # needs the analysis of the file

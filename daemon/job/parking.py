@@ -19,7 +19,7 @@ class Rest:
     """Where a print was left, and how it is gone back to.
 
     Attributes:
-        axes: X, Y, Z, E in mm; None where the firmware did not tell, so that nothing is moved.
+        axes: X, Y, Z, E in mm; None where nothing is to be moved: not wanted, or the firmware does not tell.
         modes: how lines were read.
         retracted: mm of filament pulled back.
         targets: °C by heater name, of the heaters that were on.
@@ -33,7 +33,7 @@ class Rest:
 
 def park(rest: Rest, config: PauseConfig, profile: ProfileConfig) -> list[str]:
     """Return the commands that leave the part alone: nothing where the place is not known."""
-    if rest.axes is None or config.park == "none":
+    if rest.axes is None:
         return []
     lift = max(0.0, min(config.lift_mm, profile.height_mm - rest.axes["Z"]))
     commands = ["G91", "M83"]

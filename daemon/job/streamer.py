@@ -11,19 +11,19 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
 
-from gcode.link import forbidden
+from gcode.host_commands import HeatAndWait, Meaning, Skip, meaning
 from gcode.reader import Reader
 
 BLOCK = 64 * 1024
 AHEAD = 16  # blocks: 1 MiB lasts 40 s at 250,000 baud
 
 _PLAIN = frozenset(b"GgTt")
-_HALT = b"M112"
 
 
 class FileStream:
     """A `hal.printer.LineSource` over one open file.
 
+    A line that means something to the host stops the stream: `barrier` says what, `proceed` goes on behind it.
     The file stays open from `open` to `close`, so replacing or deleting it changes nothing for this print.
     """
 
@@ -33,7 +33,8 @@ class FileStream:
         executor: Executor,
         *,
         on_more: Callable[[], None],
-        on_skipped: Callable[[int, str], None],
+        on_skipped: Callable[[int, str, str], None],
+        host_waits: bool = False,
     ) -> None:
         """Prepare.
 
@@ -41,15 +42,19 @@ class FileStream:
             path: the file.
             executor: whose threads read.
             on_more: called when `next_line` has lines again after it had none.
-            on_skipped: called with (offset, command) for a command that a file must not send.
+            on_skipped: called with (offset, command, reason) for a line that is not sent.
+            host_waits: waits for temperatures are the host's: a barrier instead of M109.
         """
         self.size = self.mtime_ns = 0
-        self.ended = asyncio.Event()  # every line has been handed out, or `error` is set
+        self.attention = asyncio.Event()  # `ended`, or a `barrier` is reached, or `error` is set
+        self.ended = False  # every line has been handed out
+        self.barrier: Meaning | None = None
         self.error: OSError | None = None
         self._path = path
         self._executor = executor
         self._on_more = on_more
         self._on_skipped = on_skipped
+        self._host_waits = host_waits
         self._loop = asyncio.get_running_loop()
         self._reader = Reader()
         self._blocks: deque[bytes] = deque()
@@ -72,6 +77,8 @@ class FileStream:
         self._read_ahead()
         if self._reading is not None:
             await asyncio.wait([self._reading])
+        if self.error is not None:
+            raise self.error
 
     async def close(self) -> None:
         """Close the file, after a read that is going on; idempotent."""
@@ -82,20 +89,36 @@ class FileStream:
             await self._loop.run_in_executor(self._executor, os.close, fd)
 
     def next_line(self) -> tuple[int, bytes] | None:
-        """Return (byte offset, command), or None: nothing now, or, when `ended` is set, nothing more."""
+        """Return (byte offset, command); None: nothing now, or, when `attention` is set, nothing before that."""
+        if self.barrier is not None:
+            return None
         while True:
             for offset, command in self._reader:
-                if command[0] in _PLAIN or self._may_pass(offset, command):
+                if command[0] in _PLAIN:
                     return offset, command
+                if line := self._special(offset, command):
+                    return line
+                if self.barrier is not None:
+                    return None
             if not self._next_block():
                 return None
 
-    def _may_pass(self, offset: int, command: bytes) -> bool:
-        """Stop what belongs to the link, what halts the machine, and what is meant for a host (`@…`)."""
-        if not forbidden(command) and not command.upper().startswith(_HALT) and command[0] != ord("@"):
-            return True
-        self._on_skipped(offset, command.decode())
-        return False
+    def proceed(self) -> None:
+        """Go on behind the barrier."""
+        self.barrier = None
+        self.attention.clear()
+
+    def _special(self, offset: int, command: bytes) -> tuple[int, bytes] | None:
+        """Look at a line that may be the host's; return what of it goes to the printer."""
+        found = meaning(command, host_waits=self._host_waits)
+        if found is None:
+            return offset, command
+        if isinstance(found, Skip):
+            self._on_skipped(offset, command.decode(), found.reason)
+            return None
+        self.barrier = found
+        self.attention.set()
+        return (offset, found.command) if isinstance(found, HeatAndWait) else None
 
     def _next_block(self) -> bool:
         if self._blocks:
@@ -109,7 +132,8 @@ class FileStream:
             self._finished = True
             self._reader.finish()
             return True
-        self.ended.set()
+        self.ended = True
+        self.attention.set()
         return False
 
     def _read_ahead(self) -> None:
@@ -125,7 +149,7 @@ class FileStream:
         error = reading.exception()
         if error is not None:
             self.error = error if isinstance(error, OSError) else OSError(str(error))
-            self.ended.set()
+            self.attention.set()
             return
         block = reading.result()
         self._at += len(block)

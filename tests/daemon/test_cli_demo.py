@@ -1,10 +1,12 @@
 """The demonstration's verdict: whatever goes wrong on the way to the firmware is found."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.cli import main
+from daemon.cli import demo, main
 from daemon.cli.demo import compare, example
 
 WANTED = ["G28", "M104 S210", "G1 X1", "G1 X2", "G1 X3", "M84"]
@@ -77,5 +79,15 @@ def test_a_missing_file_is_said_before_anything_is_started(tmp_path, capsys):
     assert capsys.readouterr().err == f"nozzled: there is no file {tmp_path / 'none.gcode'}\n"
 
 
-def test_there_is_an_example():
+def test_the_example_is_the_checkouts():
+    assert example() == Path(__file__).parents[2] / "examples" / "cube20.gcode"
     assert example().is_file()
+
+
+def test_an_installed_example_is_found_next_to_another_distributions_examples(tmp_path, monkeypatch):
+    (tmp_path / "examples").mkdir()
+    installed = tmp_path / "daemon" / "examples" / "cube20.gcode"
+    installed.parent.mkdir(parents=True)
+    installed.touch()
+    monkeypatch.setattr(demo, "_HERE", tmp_path / "daemon" / "cli" / "demo.py")
+    assert example() == installed

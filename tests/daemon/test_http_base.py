@@ -1,10 +1,10 @@
 import logging
 
 import pytest
-from support.http import KEY, api
 
 from daemon.http import errors as table
 from daemon.http.base import MAX_JSON
+from support.http import KEY, api
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"])

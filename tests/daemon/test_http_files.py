@@ -1,6 +1,7 @@
 import hashlib
 
 import pytest
+
 from support.http import NOW, api
 
 A = b"G28\n" * 10

@@ -1,6 +1,5 @@
-from support.http import NOW, api
-
 from daemon.errors import StoreError
+from support.http import NOW, api
 
 SQUARE = b"G28\nG1 X10 Y10 F3000\nG1 X20\nG1 Y20\nG1 X10\nG1 Y10\n"
 

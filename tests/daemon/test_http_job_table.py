@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from support.http import api
 
 from daemon.job.states import JobState
+from support.http import api
 
 J = JobState
 FILE = b"G28\n" + b"".join(b"G1 X%d F6000\n" % (10 + 50 * (n % 2)) for n in range(100))

@@ -1,9 +1,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.http import NOW, api
 
 from daemon.http import gcode
+from support.http import NOW, api
 
 PATHS = ["", "/tool", "/bed", "/chamber"]
 

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.http import KEY, api, form
 
 from daemon.errors import AddressInUse
 from daemon.http import server as module
+from support.http import KEY, api, form
 
 HEAD = f"Host: localhost\r\nX-Api-Key: {KEY}\r\n"
 

@@ -46,3 +46,10 @@ def test_a_reason_to_fail_is_one_line(tmp_path):
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert "http.prot = 80" in done.stderr
+
+
+def test_a_printer_address_that_means_nothing_is_refused(tmp_path):
+    done = nozzled("serve", "--state-dir", tmp_path, "--port", "0", "--printer", "parallel:/dev/lp0")
+    assert done.returncode == 1
+    assert "parallel" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,8 +1,10 @@
 """What is taken, missing, full or too large: the service says so, and a print goes on."""
 
 import fcntl
+import itertools
 import os
 import shutil
+import signal
 import socket
 
 import pytest
@@ -79,6 +81,23 @@ def test_a_port_that_is_not_there_yet_is_used_when_it_appears(house, tmp_path):
     assert printer.accepted()[:2] == ["M110 N0", "M115"]
 
 
+def test_a_printer_unplugged_in_the_middle_is_made_cold_when_it_is_back(house, tmp_path):
+    printer = house.printer(100)
+    daemon = house.daemon("--printer", printer.address, "--config", settings(tmp_path, "[printer]\nretry_s = 0.2\n"))
+    daemon.print_file(head(None, tmp_path))
+    until(lambda: len(printer.accepted()) > 300, "the print to be under way")
+    printer.signal(signal.SIGTERM)
+    printer.wait(5)
+    ended = daemon.event("job.ended")
+    assert ended["outcome"] == "INTERRUPTED"
+    assert "unplugged" in ended["reason"]
+    again = house.printer(100, printer.link)
+    daemon.until_state("Operational")
+    until(lambda: {"M104 S0", "M140 S0"} <= set(again.accepted()), "heaters off")
+    assert "unplugged" in daemon.get("/api/job")["error"]
+    assert not [command for command in again.accepted() if command.startswith("G")]  # nothing of the file
+
+
 def big_file(size, between):
     """Yield so many bytes of G-code; calls `between` at every 16 MiB."""
     block = (b"G1 X10.123 Y20.456 E.01234\n" * (MIB // 27 + 1))[:MIB]
@@ -101,13 +120,13 @@ def test_a_large_upload_takes_no_memory_and_disturbs_no_print(house, tmp_path, m
     until(lambda: len(printer.accepted()) > 300, "the print to be under way")
     taken = []
     before = daemon.peak_memory()
-    status, answer = daemon.upload("big.gcode", mib * MIB, big_file(mib * MIB, lambda: taken.append(printer.accepted())))
+    blocks = big_file(mib * MIB, lambda: taken.append(len(printer.accepted())))
+    status, answer = daemon.upload("big.gcode", mib * MIB, blocks)
     grown = daemon.peak_memory() - before
     assert status == 201, answer
     assert daemon.state == "Printing"  # else the upload has met no print
-    counts = [len(each) for each in taken]
-    assert len(counts) >= 6
-    assert all(later > earlier for earlier, later in zip(counts, counts[1:], strict=False)), counts
+    assert len(taken) >= 6
+    assert all(earlier < later for earlier, later in itertools.pairwise(taken)), taken
     assert grown < MAX_GROWTH
     assert daemon.get("/api/files/local/big.gcode")["size"] == mib * MIB
     assert daemon.event("job.ended", LIFETIME)["outcome"] == "COMPLETED"

@@ -135,15 +135,15 @@ def installed(monkeypatch):
 
 async def test_an_installed_backend_is_found_by_its_scheme(installed):
     installed("usb", "hal.serial_port:create_transport")
-    assert schemes() == ["sim", "serial", "usb"]
+    assert schemes() == ["sim", "serial", "replay", "usb"]
     assert create("usb:/dev/ttyACM99").address == "usb:/dev/ttyACM99"
-    with pytest.raises(AddressError, match="allowed: sim, serial, usb"):
+    with pytest.raises(AddressError, match="allowed: sim, serial, replay, usb"):
         parse("tcp:x")
 
 
 async def test_an_installed_backend_never_replaces_a_built_in_one(installed):
     installed("serial", "hal.simulated.backend:create_transport")
-    assert schemes() == ["sim", "serial"]
+    assert schemes() == ["sim", "serial", "replay"]
     assert isinstance(create("serial:/dev/ttyACM99")._transport, SerialTransport)
 
 

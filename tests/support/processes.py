@@ -131,7 +131,7 @@ class SimulatedPrinter(Child):
     def __init__(self, folder: Path, speed: float, link: Path) -> None:
         self.link = link
         self.oracle = folder / "oracle.jsonl"
-        options = ["--pty", link, "--oracle", self.oracle, "--speed", f"{speed:g}"]
+        options: list[str | Path] = ["--pty", link, "--oracle", self.oracle, "--speed", f"{speed:g}"]
         super().__init__([sys.executable, "-m", "hal.simulated", *options], folder / "printer.log")
         until(lambda: "->" in self.output() or not self.running, "the simulated printer's port")
         assert self.running, self.output()

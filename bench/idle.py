@@ -1,0 +1,166 @@
+"""What the daemon costs while it does nothing: in an environment with its runtime dependencies only, connected to
+the simulated printer behind a pty, asked 50 times, then left alone.
+
+  HTTP           seconds from the start of the process to the first answer
+  READY          the same to the printer's READY, as the log tells it
+  start-up CPU   until both
+  RSS, PSS       after the questions; PSS is less where other Pythons run, which share pages
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from bench.hosts import KEY, HostFailed, Served, scratch
+from bench.place import ROOT
+from bench.processes import cpu_seconds, environment, memory, niceness, peak_memory, stop, threads
+
+SUMMARY = "start-up, memory, idle CPU and threads of the daemon, connected"
+QUESTIONS = 50
+READY_TIMEOUT = 30.0  # s
+SETTLE = 5.0  # s between the questions and the measurement
+PATHS = ("/api/job", "/api/printer", "/api/connection", "/api/files")
+MIB = 40.0
+CPU_SHARE = 0.002
+START_CPU = 0.5
+
+
+@dataclass(slots=True)
+class Idle:
+    """What was measured; seconds and MiB."""
+
+    http: float = 0.0
+    ready: float = 0.0
+    start_cpu: float = 0.0
+    rss: float = 0.0
+    pss: float = 0.0
+    peak: float = 0.0
+    cpu_share: float = 0.0
+    threads: int = 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and show."""
+    args = _parser().parse_args(arguments)
+    try:
+        with ExitStack() as stack, niceness(args.nice):
+            folder = Path(stack.enter_context(scratch()))
+            python = args.python or _install(folder / "venv")
+            show([measure(python, folder / str(run), args.seconds) for run in range(args.repeat)])
+    except (HostFailed, subprocess.CalledProcessError) as error:
+        sys.stderr.write(f"bench idle: {error}\n")
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench idle", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--seconds", type=float, default=30.0, metavar="S", help="how long to watch it do nothing (30)")
+    add("--repeat", type=int, default=3, metavar="N", help="daemons to start, one after the other (3)")
+    add("--nice", type=int, default=0, metavar="N", help="niceness of the daemon; -15, as root, on a busy machine")
+    add("--python", type=Path, metavar="PYTHON", help="of an environment that nozzled is installed in, not a new one")
+    return parser
+
+
+def _install(venv: Path) -> Path:
+    """Return the interpreter of a new environment, with what `pip install` gives a user."""
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    subprocess.run(
+        [venv / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", ROOT], check=True
+    )
+    return venv / "bin/python"
+
+
+def measure(python: Path, folder: Path, seconds: float) -> Idle:
+    """Start a daemon of its own, ask it, leave it alone; return what it cost."""
+    folder.mkdir()
+    with ExitStack() as stack:
+        link = folder / "printer"
+        stack.callback(stop, _simulated_printer(link))
+        # isolated: what stands in the checkout is not what is installed
+        command: list[str | Path] = [
+            python,
+            "-I",
+            "-m",
+            "daemon",
+            "serve",
+            "--port",
+            "0",
+            "--state-dir",
+            folder / "state",
+        ]
+        host = Served("nozzled", [*command, "--printer", f"serial:{link}"], "", KEY, folder)
+        stack.callback(host.stop)
+        found = Idle(http=host.started - host.began, ready=_until_ready(host), start_cpu=cpu_seconds(host.pid))
+        _ask(host)
+        time.sleep(SETTLE)
+        _leave_alone(host.pid, seconds, found)
+        return found
+
+
+def _simulated_printer(link: Path) -> "subprocess.Popen[bytes]":
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hal.simulated", "--pty", link],
+        stdout=subprocess.DEVNULL,
+        cwd=ROOT,
+        env=environment(),
+    )
+    end = time.monotonic() + 30
+    while not link.exists():
+        if process.poll() is not None or time.monotonic() > end:
+            stop(process)
+            raise HostFailed("the simulated printer did not start")
+        time.sleep(0.01)
+    return process
+
+
+def _until_ready(host: Served) -> float:
+    """Wait for the printer; return the seconds it took. The log is asked, as a request would cost the daemon CPU."""
+    end = time.monotonic() + READY_TIMEOUT
+    while not (connected := host.events("printer.connected")):
+        if time.monotonic() > end:
+            raise HostFailed(f"the printer was not READY within {READY_TIMEOUT:g} s")
+        time.sleep(0.01)
+    return datetime.fromisoformat(connected[0]["timestamp"]).timestamp() - host.born
+
+
+def _ask(host: Served) -> None:
+    for index in range(QUESTIONS):
+        host.client.call("GET", PATHS[index % len(PATHS)])
+
+
+def _leave_alone(pid: int, seconds: float, found: Idle) -> None:
+    cpu, began = cpu_seconds(pid), time.monotonic()
+    time.sleep(seconds)
+    found.cpu_share = (cpu_seconds(pid) - cpu) / (time.monotonic() - began)
+    found.rss, found.pss = memory(pid)
+    found.peak = peak_memory(pid)
+    found.threads = threads(pid)
+
+
+def show(runs: list[Idle]) -> None:
+    """Print each run in a row, and what is wanted."""
+    print("HTTP s  READY s  start-up CPU s  RSS MiB  PSS MiB  peak MiB  idle CPU %  threads")
+    for run in runs:
+        print(
+            f"{run.http:6.2f} {run.ready:8.2f} {run.start_cpu:15.2f} {run.rss:8.1f} {run.pss:8.1f} {run.peak:9.1f}"
+            f" {100 * run.cpu_share:11.3f} {run.threads:8}"
+        )
+    best = sorted(runs, key=lambda run: run.start_cpu)[len(runs) // 2]
+    print("\nwanted (of the run with the median start-up CPU)")
+    for what, value, limit in (
+        ("start-up CPU s", best.start_cpu, START_CPU),
+        ("RSS MiB", best.rss, MIB),
+        ("idle CPU %", 100 * best.cpu_share, 100 * CPU_SHARE),
+        ("seconds that READY comes after HTTP", max(0.0, best.ready - best.http), 0.0),
+    ):
+        print(f"  {'met    ' if value <= limit else 'NOT MET'} {what}: {value:.3g}, wanted <= {limit:g}")

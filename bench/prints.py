@@ -1,0 +1,77 @@
+"""The files that are printed, the same on every run and machine, and the hash that an intact print has.
+
+A vase-like print: a wavy wall, 0.2 mm layers, segments of 0.2 to 0.5 mm at F6000 (100 mm/s), with the comments
+that a slicer leaves between the moves. It wants 256 lines/s from the printer.
+"""
+
+import hashlib
+import math
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+RADIUS, CENTRE = 25.0, 110.0  # mm
+LAYER = 0.2  # mm
+FILAMENT = 0.033  # mm of filament for each mm of wall
+
+
+@dataclass(frozen=True, slots=True)
+class Print:
+    """A file on disk, and what the fake printer reports when it has arrived intact."""
+
+    path: Path
+    job_lines: int  # commands that start with G or T
+    sha256: str
+
+
+def vase(moves: int) -> Iterator[str]:
+    """Yield the lines of a print with this many extruding moves; 39 bytes a line on the wire."""
+    rnd = random.Random(1)
+    yield ";FLAVOR:Marlin"
+    yield ";Generated for the host benchmark"
+    yield from ("M82 ; absolute E", "G21", "G90", "M107", "G92 E0", "G1 F6000")
+    layer, angle, e = 0, 0.0, 0.0
+    x, y = CENTRE + RADIUS, CENTRE
+    yield ";LAYER:0"
+    yield f"G1 X{x:.3f} Y{y:.3f} Z0.200 F6000"
+    for _ in range(moves):
+        angle += rnd.uniform(0.2, 0.5) / RADIUS
+        if angle >= 2 * math.pi:
+            angle -= 2 * math.pi
+            layer += 1
+            yield f";LAYER:{layer}"
+            yield ";TYPE:WALL-OUTER"
+            yield f"G1 Z{LAYER + LAYER * layer:.3f} F6000"
+        radius = RADIUS + 0.8 * math.sin(8 * angle + layer / 10)
+        nx, ny = CENTRE + radius * math.cos(angle), CENTRE + radius * math.sin(angle)
+        e += math.hypot(nx - x, ny - y) * FILAMENT
+        x, y = nx, ny
+        yield f"G1 X{x:.3f} Y{y:.3f} E{e:.5f}"
+    yield "M107"
+    yield ";End of Gcode"
+
+
+def forties(moves: int) -> Iterator[str]:
+    """Yield moves of 40 or 41 bytes on the wire each, from line number 1000 on."""
+    for index in range(moves):
+        yield f"G1 X{100 + index * 0.317 % 97:.3f} Y{100 + index * 0.219 % 89:.3f} E{10 + index * 0.0107:.5f}"
+
+
+def job_hash(lines: Iterable[str]) -> tuple[int, str]:
+    """Return the number of job lines and the hash over them, as the fake printer counts."""
+    sha, count = hashlib.sha256(), 0
+    for raw in lines:
+        command = raw.split(";", 1)[0].strip()
+        if command[:1] in ("G", "T"):
+            sha.update(command.encode() + b"\n")
+            count += 1
+    return count, sha.hexdigest()
+
+
+def write(folder: Path, kind: str, moves: int) -> Print:
+    """Write the print of this kind, `vase` or `forties`, into a folder."""
+    lines = list({"vase": vase, "forties": forties}[kind](moves))
+    path = folder / f"{kind}-{moves}.gcode"
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
+    return Print(path, *job_hash(lines))

@@ -1,0 +1,58 @@
+"""`nozzled replay`: a recorded session, run again against this version of the host or shown."""
+
+import argparse
+from pathlib import Path
+
+from gcode.replies import decode
+from hal.replay import ARROWS
+from hal.rerun import Outcome, rerun
+from hal.session_file import Record, Session, read
+from hal.simulated import clock
+
+EXAMPLE = "nozzled replay /var/lib/nozzled/recordings/session-20261122-101500-0.part001.jsonl.gz"
+
+DIFFERENT = 1
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument(
+        "file", type=Path, nargs="+", metavar="FILE", help="the recording; all its parts in order if it has several"
+    )
+    parser.add_argument("--lenient", action="store_true", help="go on behind a difference")
+    parser.add_argument("--show", action="store_true", help="print the dialogue instead of running it")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Replay or show; 1 when something differs."""
+    session = read(args.file)
+    print(_about(session))
+    if args.show:
+        for record in session.records:
+            _show(record)
+        return 0
+    return _report(clock.run(rerun(session, strict=not args.lenient)))
+
+
+def _about(session: Session) -> str:
+    header = session.header
+    baudrate = f" at {header.baudrate} baud" if header.baudrate else ""
+    cut = f"; {session.cut}" if session.cut else ""
+    return decode(f"{header.address}{baudrate}, {header.date}, nozzled {header.software}{cut}".encode())
+
+
+def _show(record: Record) -> None:
+    """Print one piece as in the recorded dialogues, a line of text on each line."""
+    for line in record.data.split(b"\n"):
+        if line:
+            print(f"{record.time:9.3f} {ARROWS[record.kind]} {decode(line)}")
+
+
+def _report(outcome: Outcome) -> int:
+    gone = f"{outcome.played} of {outcome.records} records, {outcome.lines} lines sent again"
+    if outcome.difference is None:
+        print(f"no difference in {gone}")
+        return 0
+    print(f"first difference at {outcome.difference}")
+    print(f"gone through: {gone}")
+    return DIFFERENT

@@ -1,0 +1,215 @@
+"""Effects: what is done in each state of a job, one coroutine a state.
+
+An effect ends by moving the machine on, or is ended because somebody else moved it. Nothing is cleaned up in its
+cancellation: cancelling a job is a state like the others, with an effect of its own.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from pathlib import Path
+
+import structlog
+
+from daemon.config import Config
+from daemon.job.heat_wait import wait_for_heat
+from daemon.job.job import Job
+from daemon.job.parking import unpark
+from daemon.job.resting import come_to_rest, heat_again, stand_by
+from daemon.job.states import JobState
+from daemon.job.streamer import FileStream
+from daemon.store import NewJob, Store
+from gcode.host_commands import Cancel, HeatAndWait, Meaning, Pause
+from hal.printer import Printer
+
+log = structlog.get_logger()
+
+
+class Effects:
+    """The coroutine of each state, in `of_state`."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        uploads: Path,
+        executor: Executor,
+        *,
+        pause: Callable[[], None],
+        cancel: Callable[[], None],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            config: its scripts, profile, job and pause sections.
+            store: where jobs are recorded.
+            uploads: the folder that selections are relative to.
+            executor: whose threads read files.
+            pause: what to call when a file asks for a pause.
+            cancel: what to call when a file asks for its end.
+        """
+        self._config = config
+        self._store = store
+        self._uploads = uploads
+        self._executor = executor
+        self._pause = pause
+        self._cancel = cancel
+        self.of_state: dict[JobState, Callable[[Job], Awaitable[None]]] = {
+            JobState.STARTING: self._starting,
+            JobState.PRINTING: self._printing,
+            JobState.PAUSING: self._pausing,
+            JobState.PAUSED: self._paused,
+            JobState.RESUMING: self._resuming,
+            JobState.FINISHING: self._finishing,
+            JobState.CANCELLING: self._cancelling,
+        }
+
+    async def _starting(self, job: Job) -> None:
+        await self._finish_script(job)
+        job.machine.fire("started")
+
+    async def open_file(self, job: Job) -> None:
+        """Open the file and record the job, before its first state.
+
+        Raises:
+            OSError: the file cannot be opened or read.
+        """
+        stream = job.stream = FileStream(
+            self._uploads / job.selection.path,
+            self._executor,
+            on_more=job.printer.wake,
+            on_skipped=_skipped,
+            host_waits=self._host_waits(job.printer),
+        )
+        await stream.open()
+        job.number = await self._store.begin_job(
+            NewJob(
+                path=job.selection.path,
+                name=job.selection.name,
+                size=stream.size,
+                sha1=None,  # the file is the same as long as its size and time are
+                mtime_ns=stream.mtime_ns,
+                origin="local",
+                user=job.selection.user,
+                printer=job.printer.address,
+            )
+        )
+
+    def _host_waits(self, printer: Printer) -> bool:
+        choice = self._config.job.heat_up
+        deaf = not printer.identity.capabilities.get("EMERGENCY_PARSER")
+        return choice == "host" or (choice == "auto" and deaf)
+
+    async def _finish_script(self, job: Job) -> None:
+        """Run what is left of the script: a pause may have come in the middle of it."""
+        while job.script:
+            await job.printer.send(job.script.popleft())
+
+    async def _printing(self, job: Job) -> None:
+        stream = _stream_of(job)
+        if not job.feeding:
+            job.feeding = True
+            job.printer.feed(stream)
+        job.printer.release()
+        while not stream.ended:
+            await stream.attention.wait()
+            if stream.error is not None:
+                raise stream.error
+            if stream.barrier is not None:
+                await self._at_barrier(job, stream, stream.barrier)
+        await job.printer.drained()
+        job.note_position()
+        job.machine.fire("file_ended")
+
+    async def _at_barrier(self, job: Job, stream: FileStream, barrier: Meaning) -> None:
+        """Do what the file asks of the host, then let it go on; a pause meanwhile comes back to here."""
+        match barrier:
+            case HeatAndWait():
+                await job.printer.drained()
+                await self._wait_for_heat(job, barrier)
+            case Pause(reason=reason):
+                log.info("job.pause", reason=reason)
+                self._pause()  # first, so that the gate is closed when the file may go on
+            case Cancel(reason=reason):
+                log.info("job.cancel", reason=reason)
+                self._cancel()
+        stream.proceed()
+        job.printer.wake()
+
+    async def _wait_for_heat(self, job: Job, barrier: HeatAndWait) -> None:
+        silence = self._config.job.heat_report_s
+        await wait_for_heat(job.printer, barrier.heater, barrier.target, cool=barrier.cool, silence=silence)
+
+    async def _pausing(self, job: Job) -> None:
+        """Come to rest. What a resume has begun is ended first: half way back is no place to come back to."""
+        if job.rest is not None:
+            job.script.clear()  # it had only begun to heat: the head is still where the last pause left it
+        else:
+            await self._finish_script(job)
+            await job.printer.drained()
+            job.note_position()
+            if not job.printer_paused:
+                job.rest = await come_to_rest(job.printer, self._config)
+                await self.script(job, self._config.scripts.after_pause)
+        job.machine.fire("paused")
+
+    async def _paused(self, job: Job) -> None:
+        """Stay until somebody asks for something; the hotends do not stay hot for all that time."""
+        minutes = self._config.pause.standby_after_min
+        if minutes and job.rest is not None:
+            await asyncio.sleep(minutes * 60)
+            job.standing_by = True
+            log.info("job.standby", after_min=minutes, hotend_c=self._config.pause.standby_c)
+            await stand_by(job.printer, job.rest, self._config)
+        await asyncio.get_running_loop().create_future()
+
+    async def _resuming(self, job: Job) -> None:
+        """Heat first, then the user's script, then go back; the last two are finished even if paused again."""
+        if job.rest is not None:
+            if job.standing_by:
+                await heat_again(job.printer, job.rest, self._config)
+                job.standing_by = False
+            job.script.extend(unpark(job.rest))
+            job.rest = None
+        await self._finish_script(job)
+        job.printer_paused = False
+        job.machine.fire("resumed")
+
+    async def _finishing(self, job: Job) -> None:
+        await job.printer.send("M400")  # 100 % means that the last move is done
+        await self.script(job, self._config.scripts.after_finish)
+        job.machine.fire("finished")
+
+    async def _cancelling(self, job: Job) -> None:
+        """Come to rest and make the printer cold; where it does not in time, stop it the hard way."""
+        job.printer.feed(None)
+        deadline = self._config.job.cancel_deadline_s
+        try:
+            async with asyncio.timeout(deadline):
+                if job.printer.identity.capabilities.get("EMERGENCY_PARSER"):
+                    await job.printer.send("M108", urgent=True)  # ends a wait for temperature
+                await job.printer.drained()
+                job.note_position()
+                await self.script(job, self._config.scripts.after_cancel)
+        except TimeoutError:
+            job.reason = f"the printer did not come to rest within {deadline:g} s and was stopped by M112"
+            log.warning("job.emergency_stop", reason=job.reason)
+            job.machine.fire("cancelled")
+            job.printer.emergency_stop()
+            return
+        job.machine.fire("cancelled")
+
+    async def script(self, job: Job, commands: tuple[str, ...]) -> None:
+        """Send the commands one after the other."""
+        for command in commands:
+            await job.printer.send(command)
+
+
+def _stream_of(job: Job) -> FileStream:
+    if job.stream is None:
+        raise AssertionError("a job opens its file before it prints")
+    return job.stream
+
+
+def _skipped(offset: int, command: str, reason: str) -> None:
+    log.warning("job.skipped", offset=offset, command=command, reason=reason)

@@ -1,0 +1,94 @@
+"""Job: one print, from start to end: what it prints, where it is, and the times and places that it remembers."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+
+from daemon.job.machine import JobMachine
+from daemon.job.parking import Rest
+from daemon.job.states import JobState
+from daemon.job.streamer import FileStream
+from hal.printer import Printer
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The file to print: its path among the uploads, and what is known of it (size in bytes, date in s)."""
+
+    path: str
+    name: str
+    size: int
+    date: int
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the job is; None where there is nothing to tell. Times in s, completion in percent."""
+
+    completion: float | None = None
+    offset: int | None = None
+    print_time: float | None = None
+    print_time_left: float | None = None
+    left_origin: str | None = None
+    lines: int = 0
+
+
+@dataclass(slots=True)
+class Job:
+    """One print. Times are the loop's, in s; offsets are bytes in the file."""
+
+    selection: Selection
+    printer: Printer
+    machine: JobMachine
+    started: float
+    script: deque[str]  # what is left of the script before the next line of the file
+    number: int | None = None  # in the store
+    stream: FileStream | None = None
+    feeding: bool = False
+    effect: asyncio.Task[None] | None = None  # of the state that it is in
+    runner: asyncio.Task[None] | None = None
+    rest: Rest | None = None  # where a pause left it, until it has gone back
+    standing_by: bool = False  # the hotends have been let cool in a pause
+    printer_paused: bool = False  # the firmware has paused by itself: it parks, and it goes back
+    paused_at: float | None = None
+    paused_for: float = 0.0
+    ended_at: float | None = None
+    reason: str | None = None
+    lines: int = 0
+    offset: int = 0
+
+    @property
+    def state(self) -> JobState:
+        """Where the job is."""
+        return self.machine.state
+
+    def note_position(self) -> None:
+        """Take down how far the printer has got, while it is this job that is fed to it."""
+        if self.feeding and not self.state.ended:
+            self.lines, self.offset = self.printer.position.lines, self.printer.position.offset
+
+    def count_pause(self, now: float, *, paused: bool) -> None:
+        """Begin or end to count time as paused."""
+        if paused and self.paused_at is None:
+            self.paused_at = now
+        elif not paused and self.paused_at is not None:
+            self.paused_for += now - self.paused_at
+            self.paused_at = None
+
+    def print_time(self, now: float) -> float:
+        """Return the seconds that the job has been printing: without pauses."""
+        end = self.ended_at if self.ended_at is not None else now
+        pausing = end - self.paused_at if self.paused_at is not None else 0.0
+        return end - self.started - self.paused_for - pausing
+
+    def progress(self, now: float) -> Progress:
+        """Return how far it is, or was at its end; what is left is what the rest takes at the pace so far."""
+        elapsed, size = self.print_time(now), self.selection.size
+        if self.state is JobState.COMPLETED:
+            return Progress(100.0, size, elapsed, 0.0, None, self.lines)
+        self.note_position()
+        share = self.offset / size if size else 0.0
+        left = elapsed / share - elapsed if share > 0 and not self.state.ended else None
+        origin = "linear" if left is not None else None
+        return Progress(100.0 * share, self.offset, elapsed, left, origin, self.lines)

@@ -1,0 +1,57 @@
+"""Coming to rest in a pause and going back: the conversation with the printer around `parking`."""
+
+import copy
+from collections.abc import Sequence
+
+from daemon.config import Config
+from daemon.job.heat_wait import wait_for_heat
+from daemon.job.parking import SOFT, Rest, park
+from gcode.replies import Position, parse
+from hal.printer import Printer
+
+
+async def come_to_rest(printer: Printer, config: Config) -> Rest:
+    """Wait for the last move, note the place and every mode, and park; returns how to go back."""
+    await printer.drained()
+    modes = copy.copy(printer.modes)
+    targets = {name: reading.target for name, reading in printer.heaters.items() if reading.target}
+    await printer.send("M400")
+    moves = config.pause.park != "none" and not modes.inches
+    axes = _axes(await printer.send("M114")) if moves else None
+    hotend = printer.heaters.get(f"tool{modes.tool}")
+    soft = hotend is not None and hotend.actual > SOFT
+    retracted = config.pause.retract_mm if soft and axes else 0.0
+    rest = Rest(axes, modes, retracted, targets)
+    for command in park(rest, config.pause, config.profile):
+        await printer.send(command)
+    return rest
+
+
+def _axes(answer: Sequence[str]) -> dict[str, float] | None:
+    """Return X, Y, Z and E of an answer to M114; None where one is missing."""
+    for line in answer:
+        reply = parse(line.encode())
+        if isinstance(reply, Position) and {"X", "Y", "Z", "E"} <= reply.axes.keys():
+            return reply.axes
+    return None
+
+
+async def stand_by(printer: Printer, rest: Rest, config: Config) -> None:
+    """Let the hotends cool to standby; the bed keeps its heat, or the part would come off."""
+    for name, target in rest.targets.items():
+        if name.startswith("tool") and target > config.pause.standby_c:
+            await printer.send(_set(name, config.pause.standby_c, config.profile.extruders))
+
+
+async def heat_again(printer: Printer, rest: Rest, config: Config) -> None:
+    """Bring the hotends back from standby and wait for them, before anything moves."""
+    tools = {name: target for name, target in rest.targets.items() if name.startswith("tool")}
+    for name, target in tools.items():
+        await printer.send(_set(name, target, config.profile.extruders))
+    for name, target in tools.items():
+        await wait_for_heat(printer, name, target, cool=False, silence=config.job.heat_report_s)
+
+
+def _set(tool: str, target: float, extruders: int) -> str:
+    number = f" T{tool.removeprefix('tool')}" if extruders > 1 else ""
+    return f"M104{number} S{target:g}"

@@ -1,0 +1,81 @@
+"""Recordings: whole conversations with the printer on demand, and the last lines of each that failed."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from daemon import __version__
+from daemon.config import LinkConfig
+from hal.driver import LinkSettings
+from hal.printer import Printer
+from hal.recorder import Place, Recorder, RecordingTransport, describe, dump
+from hal.transport import Transport
+
+FAULTS = "faults"
+"""The folder in the state directory that takes the last lines before each fault."""
+
+FINISH = 2.0
+"""Seconds that the end of a recording may take; a disk that hangs must not keep the service from ending."""
+
+log = structlog.get_logger()
+
+
+class Recordings:
+    """Makes recorders for connections, and dumps of their last lines."""
+
+    def __init__(self, config: LinkConfig, wall: Callable[[], float], state: Path) -> None:
+        """Prepare; nothing is written.
+
+        Args:
+            config: whether and where whole conversations are recorded.
+            wall: seconds since 1970.
+            state: the state directory.
+        """
+        self._place: Place | None = None
+        if config.record:
+            folder = Path(config.record).expanduser()
+            self._place = Place(folder, config.record_max_mib << 20, config.record_keep)
+        self._wall = wall
+        self._faults = state / FAULTS
+        self._recorder: Recorder | None = None
+        self._dumps: set[asyncio.Future[Path]] = set()
+
+    def wrap(self, transport: Transport, settings: LinkSettings) -> Transport:
+        """Return the transport, with a recorder listening in where that is wanted."""
+        if self._place is None:
+            return transport
+        about = describe(transport.address, transport.baudrate, self._wall(), __version__, asdict(settings))
+        self._recorder = Recorder(self._place, about, _trouble)
+        return RecordingTransport(transport, self._recorder, asyncio.get_running_loop().time)
+
+    def keep_tail(self, printer: Printer) -> None:
+        """Write the printer's last lines to a file, in a thread."""
+        about = describe(printer.address, None, self._wall(), __version__, {})
+        loop = asyncio.get_running_loop()
+        job = loop.run_in_executor(None, partial(dump, self._faults, about, printer.tail()))
+        self._dumps.add(job)
+        job.add_done_callback(self._dumped)
+
+    def _dumped(self, job: asyncio.Future[Path]) -> None:
+        self._dumps.discard(job)
+        if job.cancelled():
+            return
+        if error := job.exception():
+            log.warning("printer.fault_not_recorded", reason=str(error))
+        else:
+            log.info("printer.fault_recorded", file=str(job.result()))
+
+    async def finish(self) -> None:
+        """Wait until all is written, but not for ever."""
+        if self._dumps:
+            await asyncio.wait(self._dumps, timeout=FINISH)
+        if self._recorder is not None:
+            await asyncio.to_thread(self._recorder.join, FINISH)
+
+
+def _trouble(error: OSError) -> None:
+    log.warning("printer.not_recorded", reason=str(error), consequence="the print goes on, its recording has gaps")

@@ -1,0 +1,34 @@
+"""Histogram: how long something took, hundreds of times a second, for a list access each."""
+
+from dataclasses import dataclass, field
+
+WIDTH = 50e-6  # s
+BUCKETS = 400  # up to 20 ms; the last one takes what is longer
+
+
+@dataclass(slots=True)
+class Histogram:
+    """Durations in s, counted in buckets of 50 µs."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * BUCKETS)
+    longest: float = 0.0
+
+    def add(self, duration: float) -> None:
+        """Count one duration."""
+        bucket = int(duration / WIDTH)
+        self.counts[bucket if 0 <= bucket < BUCKETS else BUCKETS - 1] += 1
+        self.longest = max(self.longest, duration)
+
+    @property
+    def total(self) -> int:
+        """How many durations were counted."""
+        return sum(self.counts)
+
+    def quantile(self, share: float) -> float:
+        """Return a duration, in s, that this share of all did not exceed; 0 where nothing was counted."""
+        wanted, seen = max(1.0, share * self.total), 0
+        for bucket, count in enumerate(self.counts[:-1]):
+            seen += count
+            if seen >= wanted:
+                return min((bucket + 1) * WIDTH, self.longest)
+        return self.longest

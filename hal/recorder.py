@@ -1,0 +1,278 @@
+"""Recorder: keeps what goes over the line in files, without ever holding the line up.
+
+    RecordingTransport ── append, 1 µs ──▶ Recorder's buffer ── each second, in a thread ──▶ session files
+
+A line on which the printer never says anything leaves no file: trying again and again to reach a printer that is
+switched off would push the recordings out that matter.
+"""
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from io import FileIO
+from pathlib import Path
+
+from hal.errors import PortError
+from hal.session_file import EVENT, HOST, PRINTER, Encoder, Header, Record
+from hal.transport import Transport
+
+FLUSH_INTERVAL = 1.0
+"""Seconds between flushes: as much is lost in a crash."""
+
+MAX_PIECES = 1 << 16
+"""Pieces that wait for the disk, half a minute of the fastest print; beyond that they are dropped and counted."""
+
+MAX_FAULTS = 20
+"""Dumps of the flight recorder that are kept."""
+
+_SUFFIX = ".jsonl.gz"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where recordings are kept, and how many.
+
+    Attributes:
+        folder: made when it is needed.
+        max_bytes: at which a file is ended and another part begun.
+        keep: files that stay, the newest ones.
+    """
+
+    folder: Path
+    max_bytes: int = 64 << 20
+    keep: int = 10
+
+
+@dataclass(slots=True)
+class _File:
+    """The file that is being written."""
+
+    file: FileIO
+    size: int = 0
+    encoder: Encoder = field(default_factory=Encoder)
+
+    def put(self, data: bytes) -> None:
+        self.size += len(data)
+        while data:  # nothing stays in a buffer, where a full disk would be noticed too late
+            data = data[self.file.write(data) :]
+
+    def end(self) -> None:
+        with self.file:
+            self.put(self.encoder.end())
+
+
+class Recorder:
+    """Buffers pieces on the loop and writes them in a thread of its own; never raises and never blocks."""
+
+    def __init__(self, place: Place, header: Header, on_trouble: Callable[[OSError], None] | None = None) -> None:
+        """Prepare; nothing is written.
+
+        Args:
+            place: where to write.
+            header: of the first part.
+            on_trouble: called from the thread when the first write fails.
+        """
+        self.dropped = 0  # pieces that were lost, to a full buffer or a full disk
+        self._place = place
+        self._header = header
+        self._on_trouble = on_trouble
+        self._pieces: deque[Record] = deque()
+        self._heard = False  # the printer has said something
+        self._noted = 0  # of `dropped`, how many a record tells of
+        self._file: _File | None = None
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def note(self, time: float, kind: str, data: bytes) -> None:
+        """Take one piece; on the loop's thread."""
+        if len(self._pieces) < MAX_PIECES:
+            self._pieces.append(Record(time, kind, data))
+        else:
+            self.dropped += 1
+
+    def close(self) -> None:
+        """Have what is buffered written and the file ended; does not wait for it."""
+        self._end.set()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the file is complete, after `close`; not on the loop."""
+        if self._end.is_set() and self._thread.ident is not None:
+            self._thread.join(timeout)
+
+    # -- in the thread -------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._end.wait(FLUSH_INTERVAL):
+            self._flush()
+        self._flush()
+        self._attempt(self._end_file)
+
+    def _flush(self) -> None:
+        records = [self._pieces.popleft() for _ in range(len(self._pieces))]
+        self._heard = self._heard or any(record.kind == PRINTER for record in records)
+        if not self._heard:
+            self._pieces.extendleft(reversed(records))
+        elif records and not self._attempt(lambda: self._write(records)):
+            self.dropped += len(records)
+            self._give_up_file()
+
+    def _attempt(self, work: Callable[[], None]) -> bool:
+        """Tell whether it worked. A full disk concerns the recording only."""
+        try:
+            work()
+        except OSError as error:
+            if self._on_trouble is not None:
+                self._on_trouble(error)
+                self._on_trouble = None
+            return False
+        return True
+
+    def _write(self, records: list[Record]) -> None:
+        if self._file is None:
+            self._file = self._begin()
+        if missing := self.dropped - self._noted:
+            records = [Record(records[0].time, EVENT, b"dropped %d" % missing), *records]
+        self._file.put(self._file.encoder.records(records))
+        self._noted += missing
+        if self._file.size >= self._place.max_bytes:
+            self._end_file()
+
+    def _begin(self) -> _File:
+        file = _File(_create(self._place, "session", self._header))
+        file.put(file.encoder.header(self._header))
+        self._header = replace(self._header, part=self._header.part + 1)
+        return file
+
+    def _give_up_file(self) -> None:
+        """Leave what is on the disk as it is; the next part tells how much is missing."""
+        if self._file is not None:
+            self._file.file.close()
+            self._file = None
+
+    def _end_file(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.end()
+
+
+class RecordingTransport:
+    """Any transport, with a recorder listening in; a `hal.transport.Transport`."""
+
+    def __init__(self, transport: Transport, recorder: Recorder, clock: Callable[[], float]) -> None:
+        """Listen in on a transport that is not open yet.
+
+        Args:
+            transport: the one that does the work.
+            recorder: takes the pieces; closed with the transport.
+            clock: the loop's time.
+        """
+        self._transport = transport
+        self._recorder = recorder
+        self._clock = clock
+        self._began = clock()
+        self._open = False
+        self._on_data: Callable[[bytes], None]
+        self._on_lost: Callable[[PortError], None]
+
+    @property
+    def address(self) -> str:
+        """The printer's address."""
+        return self._transport.address
+
+    @property
+    def baudrate(self) -> int | None:
+        """Bits per second on the wire."""
+        return self._transport.baudrate
+
+    async def open(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
+        """Open the line; where that fails, nothing is recorded."""
+        self._on_data, self._on_lost = on_data, on_lost
+        self._began = self._clock()
+        self._note(EVENT, b"open")
+        await self._transport.open(self._heard, self._lost)
+        self._open = True
+        self._recorder.start()
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes for the wire."""
+        self._note(HOST, data)
+        self._transport.write(data)
+
+    def discard(self) -> None:
+        """Drop bytes that have not gone out yet."""
+        self._note(EVENT, b"discard")
+        self._transport.discard()
+
+    def reset(self) -> None:
+        """Pulse DTR."""
+        self._note(EVENT, b"reset")
+        self._transport.reset()
+
+    def close(self) -> None:
+        """Close the line, and then the recording."""
+        self._transport.close()
+        self._end(b"close")
+
+    def _heard(self, data: bytes) -> None:
+        self._note(PRINTER, data)
+        self._on_data(data)
+
+    def _lost(self, error: PortError) -> None:
+        self._end(b"lost " + str(error).encode())
+        self._on_lost(error)
+
+    def _note(self, kind: str, data: bytes) -> None:
+        self._recorder.note(self._clock() - self._began, kind, data)
+
+    def _end(self, event: bytes) -> None:
+        if self._open:
+            self._open = False
+            self._note(EVENT, event)
+            self._recorder.close()
+
+
+def dump(folder: Path, header: Header, tail: Iterable[str]) -> Path:
+    """Write the last lines of a conversation, as `Printer.tail` gives them, as a recording; return its file.
+
+    They carry no time and no beginning, so they can be shown but not replayed. Not to be called on the loop.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    records = [Record(0.0, HOST if line.startswith(">") else PRINTER, line[2:].encode() + b"\n") for line in tail]
+    encoder = Encoder()
+    with _create(Place(folder, keep=MAX_FAULTS), "fault", header) as file:
+        file.write(encoder.header(header) + encoder.records(records) + encoder.end())
+    return Path(file.name)
+
+
+def describe(address: str, baudrate: int | None, wall: float, software: str, settings: dict[str, float]) -> Header:
+    """Return the header of a conversation that begins now, which is `wall` in seconds since 1970."""
+    return Header(datetime.fromtimestamp(wall, UTC).isoformat(), address, baudrate, software, settings)
+
+
+def _create(place: Place, kind: str, header: Header) -> FileIO:
+    """Create a file that was not there and remove the oldest beyond those to be kept."""
+    place.folder.mkdir(parents=True, exist_ok=True)
+    stamp = datetime.fromisoformat(header.date).strftime("%Y%m%d-%H%M%S")
+    for again in range(place.keep + 1):  # other conversations may have begun in the same second
+        path = place.folder / f"{kind}-{stamp}-{again}.part{header.part:03}{_SUFFIX}"
+        with contextlib.suppress(FileExistsError):
+            file = path.open("xb", buffering=0)
+            _prune(place, kind, path)
+            return file
+    raise FileExistsError(f"{place.folder}: too many recordings of the same second")
+
+
+def _prune(place: Place, kind: str, newest: Path) -> None:
+    with contextlib.suppress(OSError):  # a file that cannot be removed is no reason to write none
+        others = sorted(each for each in place.folder.glob(f"{kind}-*{_SUFFIX}") if each != newest)
+        for each in others[: max(0, len(others) + 1 - place.keep)]:
+            each.unlink()

@@ -1,0 +1,262 @@
+"""Replay: a recorded session stands in for the printer.
+
+It says what the printer said then, when the host has said what came before, and notes where the host says something
+else. Good for tests, and for running a user's trouble again (`hal.rerun`).
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gcode.replies import decode
+from hal.errors import AddressError, PortError, PortLost, RecordingError, ReplayDiffers
+from hal.registry import Address
+from hal.session_file import EVENT, HOST, PRINTER, Record, Session, read
+
+PATIENCE = 1.0
+"""Seconds after which a host that does not say what it said then counts as silent."""
+
+ARROWS = {HOST: "->", PRINTER: "<-", EVENT: "--"}
+
+_OPEN, _CLOSE = b"open", b"close"
+_ENDS = (_CLOSE, b"lost", b"dropped")  # first words of the events behind which nothing can be replayed
+_ACTS = (b"discard", b"reset")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where the host left the recording.
+
+    Attributes:
+        at: index of the record among the session's.
+        time: of that record, in seconds since the line was opened.
+        expected: what comes there in the recording.
+        got: what the host said or did instead; None: nothing, for too long.
+    """
+
+    at: int
+    time: float
+    expected: Record
+    got: Record | None
+
+    def __str__(self) -> str:
+        got = show(self.got) if self.got else f"nothing for {PATIENCE:g} s"
+        return f"record {self.at}, at {self.time:.3f} s: recorded is {show(self.expected)}, now it is {got}"
+
+
+def show(record: Record) -> str:
+    """Return a record for a person, on one line and safe on a terminal."""
+    if record.kind == EVENT:
+        return f"-- {decode(record.data)}"
+    return f"{ARROWS[record.kind]} {repr(record.data)[1:]}"
+
+
+class ReplayTransport:
+    """A recording in place of a printer; a `hal.transport.Transport`.
+
+    The printer's bytes come as long after the host's bytes before them as they did then. In strict mode the line
+    is lost at the first difference; otherwise the recording goes on as if the host had said the right thing.
+    """
+
+    def __init__(self, session: Session, address: str = "replay", *, strict: bool = True) -> None:
+        """Prepare a session.
+
+        Raises:
+            RecordingError: it begins in the middle of a conversation.
+        """
+        self.difference: Difference | None = None
+        self.at = 0  # index of the record that comes next
+        self.records = _replayable(session)
+        self.on_turn: Callable[[int], None] = _ignore  # the host is to say record `at`, now or once more
+        self.on_end: Callable[[], None] = _nothing  # the recording is over, the host has closed, or they differ
+        self._baudrate = session.header.baudrate
+        self._address = address
+        self._strict = strict
+        self._differed = False  # in strict mode: nothing more is compared or played
+        self._said = 0  # bytes of the host's record that it has said already
+        self._loop: asyncio.AbstractEventLoop | None = None  # None: not open
+        self._origin = 0.0  # on the loop's clock, the recording's second 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._on_data: Callable[[bytes], None] = _ignore
+        self._on_lost: Callable[[PortError], None] = _ignore
+
+    @property
+    def address(self) -> str:
+        """The address it was asked for by."""
+        return self._address
+
+    @property
+    def baudrate(self) -> int | None:
+        """The recorded wire's."""
+        return self._baudrate
+
+    async def open(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
+        """Begin to play."""
+        self._loop = asyncio.get_running_loop()
+        self._on_data, self._on_lost = on_data, on_lost
+        self._pass()
+
+    def write(self, data: bytes) -> None:
+        """Compare what the host says with what it said then."""
+        while data and self._comparing():
+            record = self.records[self.at]
+            expected = record.data[self._said : self._said + len(data)]
+            if record.kind != HOST or not data.startswith(expected):
+                self._differ(HOST, data, follow=record.kind == HOST)
+                return
+            data = data[len(expected) :]
+            self._said += len(expected)
+            if self._said == len(record.data):
+                self._pass()
+            else:
+                self._schedule()
+
+    def discard(self) -> None:
+        """Compare: it is an event of the recording."""
+        self._act(b"discard")
+
+    def reset(self) -> None:
+        """Compare: it is an event of the recording."""
+        self._act(b"reset")
+
+    def _act(self, event: bytes) -> None:
+        if not self._comparing():
+            return
+        record = self.records[self.at]
+        if (record.kind, record.data) == (EVENT, event):
+            self._pass()
+        else:
+            self._differ(EVENT, event, follow=False)
+
+    def _comparing(self) -> bool:
+        return self._loop is not None and not self._differed and self.at < len(self.records)
+
+    def close(self) -> None:
+        """Stop playing; a difference where it was not closed then."""
+        if self._comparing() and self.records[self.at].data != _CLOSE:
+            self._note(EVENT, _CLOSE)
+        if self._loop is not None:
+            self._end()
+
+    # -- playing -------------------------------------------------------------------------------------------
+
+    def _pass(self) -> None:
+        """Go on behind a record that the host has just said; what follows is timed from here."""
+        self._origin = self._now() - self.records[self.at].time
+        self.at += 1
+        self._said = 0
+        self._schedule()
+
+    def _now(self) -> float:
+        return self._loop.time() if self._loop is not None else 0.0
+
+    def _schedule(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._loop is None:
+            return
+        due = self._origin + self.records[self.at].time if self.at < len(self.records) else self._now()
+        self._timer = self._loop.call_at(due, self._on_due)
+
+    def _on_due(self) -> None:
+        """Do one record: each gets a turn of the loop of its own, as it had then."""
+        self._timer = None
+        if self._loop is None:
+            return
+        if self.at == len(self.records):
+            self.on_end()
+            return
+        record = self.records[self.at]
+        if _is_hosts(record):
+            self._timer = self._loop.call_later(PATIENCE, self._on_silence)
+            self.on_turn(self.at)
+            return
+        self.at += 1
+        if record.kind == PRINTER:
+            self._on_data(record.data)
+        elif record.data.startswith(b"lost"):
+            self._lose(PortLost(decode(record.data.removeprefix(b"lost "))))
+        self._schedule()
+
+    def _on_silence(self) -> None:
+        self._timer = None
+        self._differ(None, b"", follow=True)
+
+    # -- ending --------------------------------------------------------------------------------------------
+
+    def _differ(self, kind: str | None, data: bytes, *, follow: bool) -> None:
+        """Note a difference, then stop, or `follow` the recording to the next record."""
+        self._note(kind, data)
+        if self._strict and self._loop is not None:
+            self._differed = True
+            self._loop.call_soon(self._lose, ReplayDiffers(str(self.difference)))
+            self._silence()
+        elif follow:
+            self.at += 1
+            self._said = 0
+            self._schedule()
+
+    def _note(self, kind: str | None, data: bytes) -> None:
+        if self.difference is None:
+            record = self.records[self.at]
+            expected = record._replace(data=record.data[self._said :])
+            got = Record(self._now() - self._origin, kind, data) if kind is not None else None
+            self.difference = Difference(self.at, record.time, expected, got)
+
+    def _silence(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _lose(self, error: PortError) -> None:
+        if self._loop is not None:
+            on_lost = self._on_lost
+            self._end()
+            on_lost(error)
+
+    def _end(self) -> None:
+        self._silence()
+        self._loop = None
+        self._on_data = self._on_lost = _ignore
+        self.on_end()
+
+
+def _replayable(session: Session) -> list[Record]:
+    """Return the records from the opening to the first end."""
+    records = session.records
+    if not records or (records[0].kind, records[0].data) != (EVENT, _OPEN):
+        raise RecordingError("the recording begins in the middle of a conversation: it can be shown, not replayed")
+    for at, record in enumerate(records):
+        if record.kind == EVENT and record.data.split(b" ")[0] in _ENDS:
+            return records[: at if record.data.startswith(b"dropped") else at + 1]
+    return records
+
+
+def _is_hosts(record: Record) -> bool:
+    """Tell whether the host has to act; that it closes is its own affair."""
+    return record.kind == HOST or (record.kind == EVENT and record.data in _ACTS)
+
+
+def _ignore(_value: object) -> None:
+    """Take the place of a callback while the line is closed."""
+
+
+def _nothing() -> None:
+    """Take the place of a callback that nobody wants."""
+
+
+def create_transport(address: Address) -> ReplayTransport:
+    """Return the transport for `replay:FILE`, or `replay:FILE?lenient=yes` to go on where the host differs.
+
+    Raises:
+        AddressError: no file is named, or an option is unknown or wrong.
+        RecordingError: the file cannot be read or replayed.
+    """
+    address.allow("lenient")
+    if not address.target:
+        raise AddressError(f"{address}: name the file of the recording, as in replay:/tmp/session.jsonl.gz")
+    if address.options.get("lenient", "no") not in ("yes", "no"):
+        raise AddressError(f"{address}: lenient is yes or no")
+    strict = address.options.get("lenient", "no") == "no"
+    return ReplayTransport(read([Path(address.target)]), str(address), strict=strict)

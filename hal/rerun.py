@@ -1,0 +1,163 @@
+"""Rerun: today's driver on a recorded session, as whoever used it then would.
+
+The lines that a person or a job sent are taken from the recording and offered to the link when their turn has come;
+line numbers, checksums, repeats, questions and the greeting have to come from the driver again.
+
+What that finds: any byte that differs, a line that does not come, a question that was not asked then. What it cannot
+find: a link that would have sent a line earlier, as nobody knows when it was there to be sent. Requests for
+temperatures (M105) count as a person's lines: the timer behind them drifts with the recording machine's load.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from gcode.errors import NozzledError
+from gcode.framing import unframe
+from gcode.link import IMPOSSIBLE
+from hal.driver import LinePrinter, LinkSettings
+from hal.errors import RecordingError
+from hal.printer import ConnectionState, Event, StateChanged
+from hal.replay import Difference, ReplayTransport
+from hal.session_file import EVENT, HOST, Record, Session
+
+NEVER = 1e9
+"""Seconds between requests for temperatures where they come from the recording."""
+
+_SYNC = b"M118 nozzled sync "
+# What makes a printer safe goes out beyond the link's window.
+_URGENT = re.compile(rb"M0*(?:18|84|104|106|107|108|140|141)(?!\d)", re.IGNORECASE)
+
+
+class Line(NamedTuple):
+    """A command that a person or a job sent, and the record that holds it."""
+
+    at: int
+    command: bytes
+
+
+def lines(records: Sequence[Record]) -> Iterator[Line]:
+    """Recover what was sent from the frames: all but what the driver says, asks and repeats by itself."""
+    news = _new_commands(records)
+    first = next(news, None)
+    second = next(news, None) if first else None  # M115 comes first, then how temperatures are to be told
+    if second is not None and not second.command.startswith((b"M155 ", b"M105")):
+        yield second
+    yield from (line for line in news if not line.command.startswith(_SYNC))
+
+
+def _new_commands(records: Sequence[Record]) -> Iterator[Line]:
+    """Yield each command once: a number that was there before is a repeat."""
+    highest = 0
+    for at, record in enumerate(records):
+        if record.kind != HOST:
+            continue
+        by_driver = record.data.startswith(b"\n")  # it ends noise that way before it speaks without a number
+        for raw in filter(None, record.data.split(b"\n")):
+            parsed = unframe(raw)
+            if parsed.number is None and not by_driver:
+                yield Line(at, raw)
+            elif parsed.number is not None and highest < parsed.number < IMPOSSIBLE:
+                highest = parsed.number
+                yield Line(at, parsed.command)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a replay has shown.
+
+    Attributes:
+        played: records that were gone through, of `records`.
+        lines: commands that were recovered and sent again.
+        difference: the first one, if any.
+    """
+
+    records: int
+    played: int
+    lines: int
+    difference: Difference | None
+
+
+async def rerun(session: Session, *, strict: bool = True) -> Outcome:
+    """Run the recording against today's driver, on the loop's clock.
+
+    Raises:
+        RecordingError: it begins in the middle of a conversation, or has settings that the driver does not know.
+    """
+    return await _Player(session, strict=strict).run()
+
+
+class _Player:
+    """Plays the part of whoever used the driver then; a `hal.printer.LineSource`."""
+
+    def __init__(self, session: Session, *, strict: bool) -> None:
+        self._transport = ReplayTransport(session, session.header.address, strict=strict)
+        self._transport.on_turn = self._on_turn
+        self._transport.on_end = self._on_end
+        self._lines = deque(lines(self._transport.records))
+        self._printer = LinePrinter(self._transport, _settings(session, self._transport.records))
+        self._printer.subscribe(self._on_event)
+        self._turn = -1  # index of the record that the host may say
+        self._given = 0
+        self._ended = asyncio.Event()
+        self._urgent: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> Outcome:
+        """Play to the end, or to the first difference in strict mode."""
+        with contextlib.suppress(NozzledError):  # it failed then too, or else the transport has seen a difference
+            await self._printer.open()
+        await self._ended.wait()
+        transport = self._transport
+        outcome = Outcome(len(transport.records), transport.at, self._given, transport.difference)
+        await self._printer.close()
+        await asyncio.gather(*self._urgent)
+        return outcome
+
+    def next_line(self) -> tuple[int, bytes] | None:
+        """Return the next line when its turn has come."""
+        if not self._due() or _URGENT.match(self._lines[0].command):
+            return None
+        self._given += 1
+        return self._lines.popleft()
+
+    def _due(self) -> bool:
+        return bool(self._lines) and self._lines[0].at <= self._turn
+
+    def _on_turn(self, at: int) -> None:
+        self._turn = at
+        if self._transport.records[at].kind == EVENT:
+            self._printer.emergency_stop()  # nothing else discards or resets
+            return
+        self._printer.wake()
+        if self._due() and _URGENT.match(self._lines[0].command):
+            self._given += 1
+            task = asyncio.create_task(self._send_urgently(self._lines.popleft().command))
+            self._urgent.add(task)
+            task.add_done_callback(self._urgent.discard)
+
+    async def _send_urgently(self, command: bytes) -> None:
+        with contextlib.suppress(NozzledError):  # the line may end before the answer
+            await self._printer.send(command.decode("utf-8", "replace"), urgent=True)
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, StateChanged) and event.new is ConnectionState.READY:
+            self._printer.feed(self)
+
+    def _on_end(self) -> None:
+        self._ended.set()
+
+
+def _settings(session: Session, records: Sequence[Record]) -> LinkSettings:
+    if not all(isinstance(value, int | float) for value in session.header.settings.values()):
+        raise RecordingError(f"the recording has settings that are no numbers: {session.header.settings}")
+    try:
+        settings = LinkSettings(**session.header.settings)  # type: ignore[arg-type] # JSON keeps int and float apart
+    except TypeError as error:
+        raise RecordingError(f"the recording has settings that this program does not know: {error}") from error
+    asked = [line.command for line in itertools.islice(_new_commands(records), 2)][1:]
+    return replace(settings, poll_interval=NEVER) if asked == [b"M105"] else settings

@@ -1,0 +1,181 @@
+r"""Session files: what went over the line to a printer, when, in both directions.
+
+A file is gzip over lines of JSON in ASCII, so `zcat` shows it. The first line is the header, an object; each
+further one is a record:
+
+    {"format": "nozzled session", "version": 1, "date": "2026-11-22T10:00:00+00:00", "part": 1, …}
+    [0.000012,"!","open"]                   an event
+    [0.000103,">","\nN0 M110 N0*125\n"]     bytes from the host, each character one byte (Latin-1)
+    [0.031250,"<","start\n"]                bytes from the printer
+
+Times are seconds since the line was opened. Events are `open`, `close`, `reset` (a pulse of DTR), `discard`
+(unsent bytes were dropped), `lost REASON`, `dropped N` (the recorder could not keep up with N pieces).
+
+The writer ends each flush on a byte boundary of the compressed stream (Z_SYNC_FLUSH), so a file that was cut off
+by a crash is readable up to the last flush before it. A session may go on in further files, its parts.
+"""
+
+import json
+import math
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, get_type_hints
+
+from hal.errors import RecordingError
+
+FORMAT = "nozzled session"
+VERSION = 1
+
+HOST, PRINTER, EVENT = ">", "<", "!"
+_KINDS = (HOST, PRINTER, EVENT)
+
+MAX_TEXT = 1 << 30
+"""Bytes of text that are read from one file: more than any recorder puts there, less than a gzip bomb."""
+
+_GZIP = 31  # zlib's window bits for a gzip stream
+_CHUNK = 1 << 16
+
+
+class Record(NamedTuple):
+    """One piece of the conversation."""
+
+    time: float  # seconds since the line was opened
+    kind: str  # HOST, PRINTER or EVENT
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a recording says about itself.
+
+    Attributes:
+        date: when the line was opened, ISO 8601.
+        address: of the printer.
+        baudrate: of the wire; None where bytes take no time.
+        software: version of the program that wrote it.
+        settings: of the link, as `hal.driver.LinkSettings` names them.
+        part: 1, or more where an earlier file had become too large.
+    """
+
+    date: str
+    address: str
+    baudrate: int | None = None
+    software: str = ""
+    settings: dict[str, float] = field(default_factory=dict)
+    part: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A recording read back; `cut` says why it has no proper end, empty where it has one."""
+
+    header: Header
+    records: list[Record]
+    cut: str = ""
+
+
+class Encoder:
+    """Header and records → bytes of one file."""
+
+    def __init__(self) -> None:
+        self._gzip = zlib.compressobj(wbits=_GZIP)
+
+    def header(self, header: Header) -> bytes:
+        """Return the bytes of the first line."""
+        return self._put(json.dumps({"format": FORMAT, "version": VERSION, **asdict(header)}) + "\n")
+
+    def records(self, records: Iterable[Record]) -> bytes:
+        """Return the bytes of these records, readable whatever comes behind them."""
+        return self._put("".join(map(_line, records)))
+
+    def end(self) -> bytes:
+        """Return the end of the file."""
+        return self._gzip.flush()
+
+    def _put(self, text: str) -> bytes:
+        return self._gzip.compress(text.encode("ascii")) + self._gzip.flush(zlib.Z_SYNC_FLUSH)
+
+
+def _line(record: Record) -> str:
+    return f'[{record.time:.6f},"{record.kind}",{json.dumps(record.data.decode("latin-1"))}]\n'
+
+
+def read(paths: Sequence[Path]) -> Session:
+    """Read the parts of one session, in their order.
+
+    Raises:
+        RecordingError: a file cannot be read, is no recording, is of another version, or is not the next part.
+    """
+    parts = [_read_part(path) for path in paths]
+    first = parts[0]
+    for number, part in enumerate(parts, first.header.part):
+        if (part.header.part, part.header.date) != (number, first.header.date):
+            raise RecordingError(f"{paths[number - first.header.part]}: not part {number} of the session before it")
+    records = [record for part in parts for record in part.records]
+    return Session(first.header, records, next((part.cut for part in parts if part.cut), ""))
+
+
+def _read_part(path: Path) -> Session:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise RecordingError(f"{path}: {error.strerror}") from error
+    text, cut = _unzipped(raw)
+    first, found, rest = text.partition(b"\n")
+    if not found:
+        raise RecordingError(f"{path}: no recording, or cut off within its first line")
+    header = _header(first, path)
+    lines = rest.split(b"\n")
+    if lines.pop():
+        cut = cut or "the last record is not whole"
+    return Session(header, [_record(line, path) for line in lines], cut)
+
+
+def _unzipped(raw: bytes) -> tuple[bytes, str]:
+    """Return as much as can be read, and why that is not all."""
+    text = bytearray()
+    gzip = zlib.decompressobj(wbits=_GZIP)
+    try:
+        for chunk in _chunks(raw):
+            text += gzip.decompress(chunk, MAX_TEXT + 1 - len(text))
+            if len(text) > MAX_TEXT:
+                return bytes(text[:MAX_TEXT]), f"only the first {MAX_TEXT} bytes of its text are read"
+    except zlib.error:
+        return bytes(text), "the file is damaged"
+    return bytes(text), "" if gzip.eof else "the file ends too early"
+
+
+def _chunks(raw: bytes) -> Iterator[bytes]:
+    return (raw[start : start + _CHUNK] for start in range(0, len(raw), _CHUNK))
+
+
+def _header(line: bytes, path: Path) -> Header:
+    try:
+        fields: Any = json.loads(line)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT:
+        raise RecordingError(f"{path}: not a recording of a session")
+    version = fields.pop("version", None)
+    if version != VERSION:
+        raise RecordingError(f"{path}: a recording of version {version!r}; this program reads version {VERSION}")
+    kinds = get_type_hints(Header)
+    if not {"date", "address"} <= fields.keys() <= kinds.keys():
+        raise RecordingError(f"{path}: its header lacks something, or has too much: {', '.join(fields)}")
+    for name, value in fields.items():
+        if not isinstance(value, dict if name == "settings" else kinds[name]):
+            raise RecordingError(f"{path}: its header says {name} {value!r}")
+    return Header(**fields)
+
+
+def _record(line: bytes, path: Path) -> Record:
+    try:
+        time, kind, text = json.loads(line)
+        record = Record(float(time), kind, text.encode("latin-1"))
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        raise RecordingError(f"{path}: {line[:60]!r} is no record") from None
+    if record.kind not in _KINDS or not math.isfinite(record.time):
+        raise RecordingError(f"{path}: {line[:60]!r} is no record of this version")
+    return record

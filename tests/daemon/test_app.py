@@ -1,0 +1,77 @@
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from daemon import app
+from daemon.errors import StateDirTaken
+from daemon.job.job import Selection
+from daemon.job.states import JobState
+from support.http import KEY, config
+
+ENVIRON = {"NOZZLED_API_KEY": KEY}
+
+
+async def start(stack, folder, address="sim?speed=20"):
+    return await app.start(stack, config(folder, address), ENVIRON, lambda: 1000.0)
+
+
+async def until(condition):
+    async with asyncio.timeout(600):
+        while not condition():  # noqa: ASYNC110 - any condition, no listener
+            await asyncio.sleep(0.05)
+
+
+def select(service, lines):
+    path = service.files.root / "part.gcode"
+    path.write_text(lines)
+    service.jobs.select(Selection("part.gcode", "part.gcode", path.stat().st_size, 0))
+
+
+async def test_a_service_connects_prints_and_records(tmp_path):
+    async with AsyncExitStack() as stack:
+        service = await start(stack, tmp_path)
+        await until(lambda: service.connection.ready)
+        select(service, "G1 X1\nG1 X2\n")
+        service.jobs.start()
+        assert service.files.busy("part.gcode")
+        await until(lambda: service.jobs.state is JobState.COMPLETED)
+        assert not service.files.busy("part.gcode")
+    async with AsyncExitStack() as stack:
+        service = await start(stack, tmp_path, address="")
+        [job] = await service.store.jobs(5)
+        assert (job.outcome, job.lines, job.path) == ("COMPLETED", 2, "part.gcode")
+
+
+async def test_a_service_that_is_stopped_interrupts_its_job(tmp_path):
+    async with AsyncExitStack() as stack:
+        service = await start(stack, tmp_path)
+        await until(lambda: service.connection.ready)
+        select(service, "G1 X1 F60\nG1 X100\n" * 50)
+        service.jobs.start()
+        await until(lambda: service.jobs.state is JobState.PRINTING)
+    async with AsyncExitStack() as stack:
+        service = await start(stack, tmp_path, address="")
+        [job] = await service.store.jobs(5)
+        assert (job.outcome, job.reason) == ("INTERRUPTED", "the service was stopped")
+        assert service.jobs.state is None, "it was ended properly: there is nothing to recover"
+
+
+async def test_two_services_never_share_a_state_directory(tmp_path):
+    async with AsyncExitStack() as stack:
+        await start(stack, tmp_path, address="")
+        async with AsyncExitStack() as other:
+            with pytest.raises(StateDirTaken):
+                await start(other, tmp_path, address="")
+    async with AsyncExitStack() as stack:
+        await start(stack, tmp_path, address="")
+
+
+async def test_a_start_that_fails_lets_go_of_everything(tmp_path):
+    (tmp_path / "uploads").write_text("in the way")
+    async with AsyncExitStack() as stack:
+        with pytest.raises(Exception, match="uploads"):
+            await start(stack, tmp_path, address="")
+    (tmp_path / "uploads").unlink()
+    async with AsyncExitStack() as stack:
+        assert (await start(stack, tmp_path, address="")).files.root.is_dir()

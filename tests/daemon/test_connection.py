@@ -1,0 +1,241 @@
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from daemon.config import Config
+from daemon.connection import Connection
+from daemon.errors import PortNotAllowed
+from gcode.errors import CommandError, ForbiddenCommand
+from hal import ports
+from hal.driver import LinePrinter
+from hal.errors import NoSuchPort, NotConnected
+from hal.printer import ConnectionState
+from hal.simulated.firmware import Firmware, FirmwareConfig
+from hal.simulated.memory import SimulatedTransport
+from hal.simulated.oracle import Oracle
+
+C = ConnectionState
+
+
+class Missing(SimulatedTransport):
+    async def open(self, on_data, on_lost):  # noqa: ARG002 - the interface
+        raise NoSuchPort("/dev/ttyX is not there")
+
+
+class Ports:
+    """Makes printers by address, and keeps what was asked for."""
+
+    def __init__(self):
+        self.asked, self.transports, self.oracle, self.missing = [], [], Oracle(keep=None), 0
+
+    def create(self, address, settings, _wrap):
+        self.asked.append(str(address))
+        self.missing -= 1
+        kind = Missing if self.missing >= 0 else SimulatedTransport
+        self.transports.append(kind(Firmware(FirmwareConfig(), self.oracle)))
+        return LinePrinter(self.transports[-1], settings)
+
+    @property
+    def accepted(self):
+        return [each.command for each in self.oracle.commands]
+
+
+@pytest.fixture
+def made(monkeypatch):
+    made = Ports()
+    monkeypatch.setattr("daemon.connection.create", made.create)
+    monkeypatch.setattr(ports, "list_ports", list)
+    return made
+
+
+@asynccontextmanager
+async def connection(address="sim", scripts=(), extra=(), **printer):
+    config = Config()
+    config = replace(config, printer=replace(config.printer, address=address, **printer))
+    config = replace(config, scripts=replace(config.scripts, connected=scripts))
+    it = Connection(config, extra)
+    try:
+        yield it
+    finally:
+        await it.disconnect()
+
+
+async def until(condition):
+    async with asyncio.timeout(1000):
+        while not condition():  # noqa: ASYNC110 - any condition, no listener
+            await asyncio.sleep(0.01)
+
+
+async def test_it_connects_and_runs_its_script(made):
+    async with connection(scripts=("M117 hello", "G21")) as it:
+        assert (it.state, it.ready, it.error, it.address) == (C.OFFLINE, False, None, "sim")
+        it.keep_connected()
+        await until(lambda: "G21" in made.accepted)
+        assert it.ready
+        assert made.accepted[-2:] == ["M117 hello", "G21"]
+
+
+async def test_without_an_address_nothing_is_connected(made):
+    async with connection("") as it:
+        it.keep_connected()
+        await asyncio.sleep(100)
+        assert made.asked == []
+        with pytest.raises(PortNotAllowed):
+            await it.connect()
+
+
+async def test_it_keeps_trying_until_the_printer_is_there(made):
+    made.missing = 3
+    async with connection(retry_s=5.0) as it:
+        began = asyncio.get_running_loop().time()
+        it.keep_connected()
+        await asyncio.sleep(1)
+        assert it.state is C.FAULT
+        assert it.error == "/dev/ttyX is not there"
+        await until(lambda: it.ready)
+        assert asyncio.get_running_loop().time() - began == pytest.approx(15, abs=1)
+        assert len(made.asked) == 4
+        assert it.error is None
+
+
+async def test_a_client_tries_once(made):
+    made.missing = 1
+    async with connection("") as it:
+        await it.connect("VIRTUAL")
+        await asyncio.sleep(100)
+        assert made.asked == ["sim"]
+        assert it.state is C.FAULT
+
+
+async def test_a_lost_printer_is_connected_to_again(made):
+    async with connection(retry_s=5.0) as it:
+        it.keep_connected()
+        await until(lambda: it.ready)
+        made.transports[0].unplug()
+        await until(lambda: not it.ready)
+        assert "unplugged" in it.error
+        assert it.heaters == {}
+        await until(lambda: it.ready)
+        assert len(made.asked) == 2
+
+
+async def test_a_firmware_that_halted_is_left_alone(made):
+    async with connection() as it:
+        it.keep_connected()
+        await until(lambda: it.ready)
+        it.printer.emergency_stop()
+        await asyncio.sleep(600)
+        assert it.state is C.FAULT
+        assert made.asked == ["sim"], "somebody has to look first"
+
+
+async def test_disconnecting_ends_the_trying(made):
+    made.missing = 1000
+    async with connection() as it:
+        it.keep_connected()
+        await asyncio.sleep(20)
+        await it.disconnect()
+        tried = len(made.asked)
+        await asyncio.sleep(100)
+        assert len(made.asked) == tried
+        assert (it.state, it.error) == (C.OFFLINE, None)
+        await it.disconnect()
+
+
+async def test_disconnecting_in_the_middle_of_opening(made):
+    async with connection() as it:
+        it.keep_connected()
+        await until(lambda: it.state is C.HANDSHAKING)
+        await it.disconnect()
+        assert it.state is C.OFFLINE
+        await asyncio.sleep(100)
+        assert it.state is C.OFFLINE
+
+
+async def test_connecting_anew_closes_the_old_line_first(made):
+    async with connection() as it:
+        await it.connect()
+        await until(lambda: it.ready)
+        first, order = it.printer, []
+        it.before_close(lambda: asyncio.sleep(0, order.append(it.printer)))
+        await it.connect()
+        await until(lambda: it.ready and it.printer is not first)
+        assert order == [first]
+        assert first.state is C.OFFLINE
+        assert len(made.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("port", "baudrate", "address"),
+    [
+        (None, None, "serial:/dev/ttyA?baudrate=115200"),
+        ("AUTO", 250000, "serial:/dev/ttyA?baudrate=250000"),
+        ("/dev/ttyA", None, "serial:/dev/ttyA?baudrate=115200"),
+        ("/dev/pts/7", 9600, "serial:/dev/pts/7?baudrate=9600"),
+        ("/opt/x1", None, "serial:/opt/x1?baudrate=115200"),
+        ("VIRTUAL", 9600, "sim"),
+    ],
+)
+async def test_ports_that_may_be_connected_to(made, port, baudrate, address):
+    async with connection("serial:/dev/ttyA", extra=("/dev/pts/*",), extra_ports=("/opt/x?",)) as it:
+        await it.connect(port, baudrate)
+        await until(lambda: it.ready)
+        assert made.asked == [address]
+
+
+@pytest.mark.parametrize("port", ["/dev/ttyB", "/etc/passwd", "/opt/x12", "/dev", "serial:/dev/ttyB"])
+async def test_no_other_port_may_be(made, port):
+    async with connection("serial:/dev/ttyA", extra_ports=("/opt/x?",)) as it:
+        with pytest.raises(PortNotAllowed):
+            await it.connect(port)
+        assert made.asked == []
+
+
+async def test_options_open_nothing(made):
+    async with connection("serial:/dev/ttyA") as it:
+        options = await it.options()
+        assert "/dev/ttyA" in options.ports
+        assert options.port is None
+        assert 250000 in options.baudrates
+        assert made.asked == []
+
+
+async def test_commands_are_checked_together(made):
+    async with connection() as it:
+        with pytest.raises(NotConnected):
+            await it.send(["M105"])
+        it.keep_connected()
+        await until(lambda: it.ready)
+        await asyncio.sleep(1)
+        before = len(made.accepted)
+        for wrong, error in (("M110 N0", ForbiddenCommand), ("M117 a\nM112", CommandError)):
+            with pytest.raises(error):
+                await it.send(["G1 X1", wrong])
+        await asyncio.sleep(1)
+        assert len(made.accepted) == before, "none is sent"
+        await it.send(["G1 X1", "G1 X2"])
+        await asyncio.sleep(1)
+        assert made.accepted[before:] == ["G1 X1", "G1 X2"]
+
+
+async def test_m112_stops_at_once(made):
+    async with connection() as it:
+        it.keep_connected()
+        await until(lambda: it.ready)
+        await it.send(["G28", "M112"])
+        assert it.state is C.FAULT
+        assert "G28" not in made.accepted
+
+
+async def test_listeners_hear_every_printer(made):
+    async with connection() as it:
+        events = []
+        it.subscribe(events.append)
+        it.keep_connected()
+        await until(lambda: it.ready)
+        made.transports[0].unplug()
+        await until(lambda: len(made.asked) == 2 and it.ready)
+        news = [event.new for event in events if hasattr(event, "new")]
+        assert news == [C.OPENING, C.HANDSHAKING, C.READY, C.FAULT, C.OPENING, C.HANDSHAKING, C.READY]

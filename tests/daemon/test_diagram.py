@@ -1,0 +1,20 @@
+from pathlib import Path
+
+from daemon.job.diagram import draw
+from daemon.job.states import TRANSITIONS, JobState
+
+PAGE = Path(__file__).parents[2] / "docs" / "job-states.md"
+
+
+def test_the_page_is_what_the_table_draws():
+    assert PAGE.read_text("utf-8") == draw(), "run `make docs`"
+
+
+def test_every_state_and_step_is_drawn():
+    page = draw()
+    for trigger, sources, target in TRANSITIONS:
+        for source in sources:
+            assert f"    {source.name} --> {target.name} : {trigger}\n" in page
+            assert f"| {source.name} | {trigger} | {target.name} |\n" in page
+    for state in JobState:
+        assert (f"    {state.name} --> [*]\n" in page) == state.ended

@@ -1,0 +1,123 @@
+import io
+import json
+import logging
+import threading
+
+import pytest
+import structlog
+
+from daemon import log as service_log
+from daemon.log import LogWriter, configure
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+    structlog.reset_defaults()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class Stalled(io.StringIO):
+    """A stream whose reader has stopped reading."""
+
+    def __init__(self):
+        super().__init__()
+        self.go_on, self.reached = threading.Event(), threading.Event()
+
+    def write(self, text):
+        self.reached.set()
+        self.go_on.wait(10)
+        return super().write(text)
+
+
+def written(stream, level="info", form="json", speak=lambda log: log.info("job.started", file="a.gcode", lines=3)):
+    writer = configure(level, form, stream)
+    speak(structlog.get_logger())
+    writer.close()
+    return stream.getvalue()
+
+
+def test_a_json_line_can_be_read_back():
+    text = written(io.StringIO())
+    line = json.loads(text)
+    assert text.count("\n") == 1
+    assert {key: line[key] for key in ("event", "level", "file", "lines")} == {
+        "event": "job.started", "level": "info", "file": "a.gcode", "lines": 3,
+    }  # fmt: skip
+    assert line["timestamp"].endswith("Z")
+
+
+def test_text_of_a_printer_stays_on_its_line():
+    text = written(io.StringIO(), speak=lambda log: log.warning("printer.said", text='a\nb"\x1b[2J'))
+    assert text.count("\n") == 1
+    assert "\x1b" not in text
+    assert json.loads(text)["text"] == 'a\nb"\x1b[2J'
+
+
+@pytest.mark.parametrize(("stream", "is_json"), [(Terminal(), False), (io.StringIO(), True)])
+def test_auto_is_console_on_a_terminal_only(stream, is_json):
+    assert written(stream, form="auto").startswith("{") == is_json
+
+
+def test_console_without_a_terminal_has_no_colours():
+    text = written(io.StringIO(), form="console")
+    assert "job.started" in text
+    assert "file=a.gcode" in text
+    assert "\x1b" not in text
+
+
+def test_what_is_below_the_level_is_not_written():
+    def speak(log):
+        log.info("quiet")
+        log.error("loud")
+
+    assert "quiet" not in written(io.StringIO(), level="error", speak=speak)
+
+
+def test_a_traceback_is_part_of_the_line():
+    def speak(log):
+        log.error("job.bug", exc_info=RuntimeError("a mistake of ours"))
+
+    line = json.loads(written(io.StringIO(), speak=speak))
+    assert line["exception"][0]["exc_value"] == "a mistake of ours"
+
+
+def test_warnings_of_libraries_come_the_same_way():
+    def speak(_log):
+        logging.getLogger("tornado.general").warning("odd %s", "request")
+        logging.getLogger("tornado.general").info("too much detail")
+
+    line = json.loads(written(io.StringIO(), speak=speak))
+    assert (line["event"], line["logger"], line["text"]) == ("library", "tornado.general", "odd request")
+    assert line["level"] == "warning"
+
+
+def test_a_stalled_stream_blocks_nobody_and_drops_are_counted(monkeypatch):
+    monkeypatch.setattr(service_log, "MAX_QUEUED", 10)
+    stream = Stalled()
+    writer = LogWriter(stream)
+    writer.msg("first")
+    assert stream.reached.wait(5)
+    for number in range(15):  # ten wait, five are dropped
+        writer.msg(f"line {number}")
+    stream.go_on.set()
+    writer.close()
+    lines = stream.getvalue().splitlines()
+    assert lines == ["first", "(5 log lines were dropped)", *(f"line {number}" for number in range(10))]
+
+
+def test_a_stream_that_fails_ends_nothing():
+    stream = io.StringIO()
+    stream.close()
+    writer = LogWriter(stream)
+    writer.msg("nobody hears it")
+    writer.close()
+    assert not writer._thread.is_alive()

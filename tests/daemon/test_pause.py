@@ -1,0 +1,219 @@
+"""Pause, resume and the host's own waits: the head comes back to the very place, and the heat with it."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from daemon.config import JobConfig, PauseConfig, ScriptsConfig
+from hal.simulated.config import FirmwareConfig
+from support.house import SCRIPTS, S, house
+
+PLAIN = ScriptsConfig()
+DEAF = FirmwareConfig(noise=0.0)
+LISTENING = FirmwareConfig(noise=0.0, emergency_parser=True)
+PART = ["G28", "M82", "G92 E0", "M104 S200", "M109 S200", "M106 S77", "G1 X10 Y20 Z5 E1 F3000"]
+PART += [f"G1 X{10 + n % 2 * 30} Y{20 + n} E{1 + n / 10:g}" for n in range(200)]
+
+
+def where(it) -> tuple[float, ...]:
+    """X, Y, Z and logical E that the firmware has."""
+    modal = it.board.modal
+    return tuple(round(at + shift, 3) for at, shift in zip(modal.position, modal.offset, strict=True))
+
+
+async def in_the_middle(it, lines=PART) -> None:
+    it.start(lines)
+    await it.until(S.PRINTING)
+    while it.jobs.progress.lines < 40:  # noqa: ASYNC110 - as a client polls
+        await asyncio.sleep(0.5)
+    it.jobs.pause()
+    await it.until(S.PAUSED)
+
+
+def since(it, command: str) -> list[str]:
+    accepted = [each.command for each in it.oracle.commands]
+    return accepted[len(accepted) - accepted[::-1].index(command) :]
+
+
+async def test_the_head_is_lifted_and_comes_back_to_the_very_place(tmp_path):
+    async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as it:
+        await in_the_middle(it)
+        parked = where(it)
+        assert since(it, "M114") == ["G91", "M83", "G1 E-1 F2100", "G1 Z5 F600"]
+        await it.connection.send(
+            ["G91", "G0 X33 F9000", "G90", "M83", "G1 E20", "T0", "M107"]
+        )  # somebody plays with it
+        await asyncio.sleep(60)
+        it.jobs.resume()
+        await it.until(S.PRINTING)
+        back = since(it, "M107")[:11]
+        x, y, z, e = parked[0], parked[1], parked[2] - 5, parked[3] + 1
+        assert back == [
+            "G90", "M83", f"G1 X{x:g} Y{y:g} F6000", f"G1 Z{z:g} F600", "G1 E1 F2100", f"G92 E{e:g}",
+            "T0", "G21", "G90", "M82", "G1 F3000",
+        ]  # fmt: skip
+        await it.until(S.COMPLETED)
+        assert [each.command for each in it.oracle.commands if each.command in PART[7:]] == PART[7:]
+        assert where(it)[:3] == (40.0, 219.0, 5.0)
+        assert it.board.fan == 77
+
+
+async def test_a_corner_is_moved_to_above_the_part(tmp_path):
+    pause = PauseConfig(park="corner", park_x_mm=5, park_y_mm=150, lift_mm=10, retract_mm=0)
+    async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=pause) as it:
+        await in_the_middle(it)
+        assert since(it, "M114") == ["G91", "M83", "G1 Z10 F600", "G90", "G1 X5 Y150 F6000"]
+        it.jobs.resume()
+        await it.until(S.COMPLETED)
+        assert where(it)[:3] == (40.0, 219.0, 5.0)
+
+
+async def test_the_lift_stays_within_the_printer(tmp_path):
+    async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig(), height_mm=7.0) as it:
+        await in_the_middle(it)
+        assert since(it, "M114")[-1] == "G1 Z2 F600"
+
+
+async def test_cold_filament_is_not_pulled(tmp_path):
+    lines = [line for line in PART if not line.startswith(("M104", "M109"))]
+    async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as it:
+        await in_the_middle(it, lines)
+        assert since(it, "M114") == ["G91", "M83", "G1 Z5 F600"]
+
+
+async def test_relative_modes_are_put_back(tmp_path):
+    lines = ["G28", "G91", "M83", *("G1 X0.5 E0.1" for _ in range(200))]
+    async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as it:
+        await in_the_middle(it, lines)
+        it.jobs.resume()
+        await it.until(S.COMPLETED)
+        assert where(it)[0] == pytest.approx(100.0)
+
+
+async def test_hotends_stand_by_in_a_long_pause_and_are_hot_before_anything_moves(tmp_path):
+    pause = PauseConfig(standby_after_min=30, standby_c=100)
+    async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=pause) as it:
+        await in_the_middle(it, ["M140 S60", *PART])
+        await asyncio.sleep(29 * 60)
+        assert it.board.hotend.target == 200
+        await asyncio.sleep(2 * 60)
+        assert (it.board.hotend.target, it.board.bed.target) == (100, 60)
+        await asyncio.sleep(20 * 60)
+        it.jobs.resume()
+        await asyncio.sleep(10)
+        assert it.jobs.state is S.RESUMING
+        assert since(it, "M104 S100") == ["M104 S200"], "nothing moves before it is hot"
+        await it.until(S.PRINTING)
+        assert it.board.hotend.temperature(it.board.now) == pytest.approx(200, abs=2)
+        await it.until(S.COMPLETED)
+
+
+async def test_a_pause_works_while_a_deaf_firmware_heats(tmp_path):
+    async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as it:
+        it.start(PART)
+        while "M104 S200" not in it.accepted:  # noqa: ASYNC110 - as a client polls
+            await asyncio.sleep(1)
+        await asyncio.sleep(20)  # it homes meanwhile
+        assert "M109 S200" not in it.accepted
+        assert it.board.hotend.temperature(it.board.now) < 150
+        it.jobs.pause()
+        began = asyncio.get_running_loop().time()
+        await it.until(S.PAUSED)
+        assert asyncio.get_running_loop().time() - began < 5
+        assert it.board.hotend.target == 200, "a pause leaves the heat on"
+        it.jobs.resume()
+        await it.until(S.COMPLETED)
+        printed = [each for each in it.oracle.commands if each.command == PART[6]]
+        assert len(printed) == 1
+        assert it.board.hotend.temperature(it.board.now) == pytest.approx(200, abs=2)
+
+
+async def test_no_line_passes_the_hosts_wait_for_heat(tmp_path):
+    async with house(tmp_path, firmware=DEAF, scripts=PLAIN) as it:
+        it.start(["M104 S50", "M109 S200", "G1 X1"])
+        await it.until(S.COMPLETED)
+        at = {each.command: each.time for each in it.oracle.commands}
+        heated = it.board.hotend
+        assert at["G1 X1"] - at["M104 S200"] > 50
+        assert heated.target == 200
+
+
+async def test_a_listening_firmware_waits_by_itself_and_m108_ends_it(tmp_path):
+    async with house(tmp_path, firmware=LISTENING, scripts=replace(PLAIN, after_cancel=("M104 S0",))) as it:
+        it.start(PART)
+        while "M109 S200" not in it.accepted:  # noqa: ASYNC110 - as a client polls
+            await asyncio.sleep(1)
+        await asyncio.sleep(5)
+        began = asyncio.get_running_loop().time()
+        it.jobs.cancel()
+        await it.until(S.CANCELLED)
+        assert asyncio.get_running_loop().time() - began < 2
+        assert it.board.hotend.target == 0
+
+
+async def test_a_firmware_stuck_in_m109_is_stopped_at_the_deadline(tmp_path):
+    job = JobConfig(heat_up="firmware", cancel_deadline_s=20)
+    async with house(tmp_path, firmware=DEAF, scripts=SCRIPTS, job=job) as it:
+        it.start(["M109 S200", "G1 X1"])
+        while "M109 S200" not in it.accepted:  # noqa: ASYNC110 - as a client polls
+            await asyncio.sleep(1)
+        await asyncio.sleep(5)
+        began = asyncio.get_running_loop().time()
+        board = it.board
+        it.jobs.cancel()
+        await it.until(S.CANCELLED)
+        assert asyncio.get_running_loop().time() - began == pytest.approx(20, abs=1)
+        await it.settle()
+        assert "stopped by M112" in it.records.ended[-1][2]
+        assert board.hotend.target == 0
+
+
+@pytest.mark.parametrize("line", ["M0", "M1 Insert nut", "M25", "@pause"])
+async def test_a_file_can_pause_itself(tmp_path, line):
+    async with house(tmp_path, scripts=PLAIN) as it:
+        it.start(["G1 X1", line, "G1 X2"])
+        await it.until(S.PAUSED)
+        assert it.of_file == ["G1 X1"]
+        it.jobs.resume()
+        await it.until(S.COMPLETED)
+        assert it.of_file == ["G1 X1", "G1 X2"]
+
+
+async def test_a_file_can_cancel_itself(tmp_path):
+    async with house(tmp_path) as it:
+        it.start(["G1 X1", "@cancel", "G1 X2"])
+        await it.until(S.CANCELLED)
+        assert it.of_file == ["G1 X1"]
+
+
+async def test_the_printer_can_pause_resume_and_cancel(tmp_path):
+    async with house(tmp_path) as it:
+        it.start()
+        await it.until(S.PRINTING)
+        say(it, "//action:pause")
+        await it.until(S.PAUSED)
+        assert "M117 after pause" in it.accepted
+        say(it, "// action:resume")
+        await it.until(S.PRINTING)
+        say(it, "//action:cancel")
+        await it.until(S.CANCELLED)
+
+
+async def test_a_printer_that_has_paused_by_itself_is_left_alone(tmp_path):
+    async with house(tmp_path, pause=PauseConfig()) as it:
+        it.start()
+        await it.until(S.PRINTING)
+        say(it, "//action:paused")
+        await it.until(S.PAUSED)
+        before = [each.command for each in it.oracle.commands]
+        assert before[-1].startswith("G1 X"), "no G-code: the firmware parks by itself"
+        say(it, "//action:resumed")
+        await it.until(S.COMPLETED)
+        assert it.jobs.error is None
+
+
+def say(it, text: str) -> None:
+    """Have the firmware say something by itself."""
+    it.transport._firmware._say(text)
+    it.transport._run_soon()

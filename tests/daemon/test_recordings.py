@@ -1,0 +1,92 @@
+"""The daemon's recordings: whole conversations where it is configured, the last lines of each that failed."""
+
+import asyncio
+import time
+
+from structlog.testing import capture_logs
+
+from hal.errors import PortLost
+from hal.recorder import Recorder
+from hal.rerun import rerun
+from hal.session_file import HOST, PRINTER, read
+from support.http import api
+
+
+async def until(condition):
+    while not condition():  # noqa: ASYNC110 - whatever clock
+        await asyncio.sleep(0.1)
+
+
+async def test_a_connection_is_recorded_and_can_be_run_again(tmp_path):
+    folder = tmp_path / "recordings"
+    async with api(tmp_path / "state", link={"record": str(folder), "window_lines": 2}) as client:
+        answer = await client.post("/api/printer/command", {"commands": ["G28", "G1 X10 F600", "M118 hello"]})
+        assert answer.status == 204
+        await client.settle(30)
+    (file,) = folder.iterdir()
+    session = read([file])
+    said = b"".join(record.data for record in session.records if record.kind == HOST)
+    assert b"G28*" in said
+    assert b"M118 hello*" in said
+    assert session.cut == ""
+    assert session.header.address == "sim"
+    assert session.header.settings["window_lines"] == 2
+    outcome = await rerun(session)
+    assert outcome.difference is None
+    assert outcome.lines >= 3
+    assert outcome.played == outcome.records
+
+
+async def test_a_disconnection_waits_for_the_end_of_the_recording(tmp_path, monkeypatch):
+    flush = Recorder._flush
+
+    def slowly(recorder):
+        time.sleep(0.3)
+        flush(recorder)
+
+    monkeypatch.setattr(Recorder, "_flush", slowly)
+    async with api(tmp_path / "state", link={"record": str(tmp_path / "recordings")}) as client:
+        await client.service.connection.disconnect()
+        (file,) = (tmp_path / "recordings").iterdir()
+        assert read([file]).records[-1].data == b"close"
+
+
+async def test_nothing_is_recorded_unless_it_is_asked_for(tmp_path):
+    async with api(tmp_path) as client:
+        await client.post("/api/printer/command", {"commands": ["G28"]})
+        await client.settle(5)
+    assert list(tmp_path.rglob("*.jsonl.gz")) == []
+
+
+async def test_the_last_lines_before_a_fault_are_kept(tmp_path):
+    async with api(tmp_path) as client:
+        printer = client.service.connection.printer
+        await client.post("/api/printer/command", {"commands": ["M118 famous last words"]})
+        await client.settle(5)
+        printer._fail(PortLost("unplugged"))
+        faults = tmp_path / "faults"
+        await until(lambda: not client.service.connection._recordings._dumps)
+        (file,) = faults.iterdir()
+        session = read([file])
+        assert [(kind, data.decode().strip()) for _, kind, data in session.records] == [
+            (HOST if line[0] == ">" else PRINTER, line[2:].strip()) for line in printer.tail()
+        ]
+    assert any(b"famous last words" in record.data for record in session.records)
+    assert session.cut == ""
+
+
+async def test_a_disk_that_takes_no_recording_disturbs_nothing_and_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with capture_logs() as said:
+        async with api(tmp_path / "state", link={"record": str(tmp_path / "file" / "folder")}) as client:
+            (tmp_path / "state" / "faults").touch()
+            await client.post("/api/printer/command", {"commands": ["G28"]})
+            await client.settle(5)
+            assert client.service.connection.ready
+            client.service.connection.printer._fail(PortLost("unplugged"))
+            await until(lambda: not client.service.connection._recordings._dumps)
+            client.service.connection._recordings._recorder.join()
+    told = [entry["event"] for entry in said]
+    assert told.count("printer.not_recorded") == 1
+    assert told.count("printer.fault_not_recorded") == 1
+    assert (tmp_path / "state" / "faults").read_bytes() == b""

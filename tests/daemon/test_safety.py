@@ -1,0 +1,115 @@
+import asyncio
+
+import pytest
+
+from daemon.safety import heaters_off, make_cold
+from hal.driver import LinePrinter
+from hal.printer import ConnectionState
+from hal.simulated.firmware import Firmware, FirmwareConfig
+from hal.simulated.memory import SimulatedTransport
+from hal.simulated.oracle import Oracle
+
+
+class Slow(SimulatedTransport):
+    """Its printer answers, once `frozen`, nothing more."""
+
+    frozen = False
+
+    def _run(self, due=0.0):
+        if not self.frozen:
+            super()._run(due)
+
+
+async def connect(**options):
+    oracle = Oracle(keep=None)
+    transport = Slow(Firmware(FirmwareConfig(**options), oracle))
+    printer = LinePrinter(transport)
+    await printer.open()
+    oracle.commands.clear()
+    return printer, transport, oracle
+
+
+def accepted(oracle):
+    return [each.command for each in oracle.commands]
+
+
+@pytest.mark.parametrize(
+    ("extruders", "commands"),
+    [(1, ["M104 S0", "M140 S0"]), (3, ["M104 T0 S0", "M104 T1 S0", "M104 T2 S0", "M140 S0"])],
+)
+def test_every_heater_is_named(extruders, commands):
+    assert heaters_off(extruders) == commands
+
+
+async def test_a_printer_that_listens_is_cold_at_once():
+    printer, transport, oracle = await connect()
+    await printer.send("M104 S200")
+    await printer.send("M140 S60")
+    began = asyncio.get_running_loop().time()
+    assert await make_cold(printer, 1)
+    assert asyncio.get_running_loop().time() - began < 0.1
+    assert accepted(oracle)[-2:] == ["M104 S0", "M140 S0"]
+    board = transport._firmware.board
+    assert (board.hotend.target, board.bed.target) == (0, 0)
+    assert printer.state is ConnectionState.READY
+    await printer.close()
+
+
+async def test_every_extruder_is_turned_off():
+    printer, _, oracle = await connect()
+    await make_cold(printer, 2)
+    assert accepted(oracle) == ["M104 T0 S0", "M104 T1 S0", "M140 S0"]
+    await printer.close()
+
+
+async def test_the_commands_are_on_the_wire_before_anything_is_awaited():
+    printer, transport, _ = await connect()
+    printer.feed(_Endless())
+    written, write = [], transport.write
+    transport.write = lambda data: (written.append(data), write(data))
+    cooling = asyncio.create_task(make_cold(printer, 1))
+    await asyncio.sleep(0)  # the task begins, and its two sends
+    await asyncio.sleep(0)
+    wire = b"".join(written)
+    assert b"M104 S0" in wire
+    assert b"M140 S0" in wire
+    assert b"G1" not in wire[wire.index(b"M104 S0") :], "no move follows"
+    await cooling
+    await printer.close()
+
+
+class _Endless:
+    def next_line(self):
+        return 0, b"G1 X1"
+
+
+async def test_a_wait_for_temperature_is_ended_where_the_firmware_can():
+    printer, transport, oracle = await connect(emergency_parser=True)
+    printer.submit("M109 S250")
+    await asyncio.sleep(5)
+    assert await make_cold(printer, 1)
+    assert accepted(oracle)[1:] == ["M108", "M104 S0", "M140 S0"]
+    assert transport._firmware.board.hotend.target == 0
+    await printer.close()
+
+
+async def test_a_printer_that_does_not_listen_is_stopped_after_three_seconds():
+    printer, transport, _ = await connect()
+    printer.submit("M109 S250")
+    await asyncio.sleep(5)
+    began = asyncio.get_running_loop().time()
+    assert not await make_cold(printer, 1)
+    assert asyncio.get_running_loop().time() - began == pytest.approx(3)
+    assert printer.state is ConnectionState.FAULT
+    await asyncio.sleep(1)
+    assert transport._firmware.board.hotend.target == 0
+    await printer.close()
+
+
+async def test_a_printer_that_is_silent_is_sent_an_emergency_stop():
+    printer, transport, _ = await connect()
+    transport.frozen, written = True, []
+    transport.write = written.append
+    assert not await make_cold(printer, 1)
+    assert b"\nM112\n" in b"".join(written)
+    await printer.close()

@@ -1,0 +1,263 @@
+import asyncio
+import errno
+import os
+import re
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.job import streamer
+from daemon.job.streamer import FileStream
+from gcode.host_commands import Cancel, HeatAndWait, Pause
+from gcode.link import forbidden
+from gcode.reader import Reader
+
+CUBE = Path(__file__).parents[2] / "examples" / "cube20.gcode"
+
+
+class Inline(Executor):
+    """Works at once."""
+
+    def submit(self, work, /, *args, **kwargs):
+        future = Future()
+        try:
+            future.set_result(work(*args, **kwargs))
+        except OSError as error:
+            future.set_exception(error)
+        return future
+
+
+class Stalled(Inline):
+    """A disk that reads nothing until it is told to."""
+
+    def __init__(self):
+        self.waiting = None
+
+    def submit(self, work, /, *args, **kwargs):
+        if work is not os.pread or args[2] == 0:
+            return super().submit(work, *args, **kwargs)
+        future = Future()
+        self.waiting = lambda: future.set_result(work(*args, **kwargs))
+        return future
+
+    def go_on(self):
+        self.waiting()
+
+
+def stream(path, executor=None, woken=None, skipped=None, **options):
+    return FileStream(
+        path,
+        executor or Inline(),
+        on_more=lambda: woken.append(True) if woken is not None else None,
+        on_skipped=lambda *told: skipped.append(told) if skipped is not None else None,
+        **options,
+    )
+
+
+async def drain(source):
+    lines = []
+    while not source.ended:
+        if (line := source.next_line()) is not None:
+            lines.append(line)
+        elif source.barrier is not None:
+            source.proceed()
+        else:
+            await asyncio.sleep(0.001)
+    return lines
+
+
+def read_whole(data):
+    reader = Reader()
+    reader.feed(data)
+    lines = list(reader)
+    reader.finish()
+    return lines + list(reader)
+
+
+async def test_the_example_comes_as_the_reader_has_it():
+    source = stream(CUBE)
+    await source.open()
+    assert await drain(source) == read_whole(CUBE.read_bytes())
+    assert source.size == len(CUBE.read_bytes())
+    assert source.mtime_ns == os.fstat(source._fd).st_mtime_ns
+    assert source.error is None
+    await source.close()
+    await source.close()
+
+
+def _written(folder, data):
+    path = Path(folder, "part.gcode")
+    path.write_bytes(data)
+    return path
+
+
+@given(data=st.text("GMTX10.;\n\r @", max_size=200).map(str.encode), block=st.integers(1, 40), ahead=st.integers(1, 3))
+async def test_any_file_in_any_blocks_comes_as_the_reader_has_it(data, block, ahead):
+    data = re.sub(rb"(?i)m0*[01]\b|m0*25\b", b"G0", data)  # what stops the stream has a test of its own
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streamer, "BLOCK", block)
+        patch.setattr(streamer, "AHEAD", ahead)
+        path, skipped = _written(folder, data), []
+        source = stream(path, skipped=skipped)
+        await source.open()
+        lines = await drain(source)
+        wanted = read_whole(data)
+        refused = [each for each in wanted if forbidden(each[1]) or each[1][:1] == b"@"]
+        assert sorted(lines + refused) == wanted
+        assert [(offset, command.encode()) for offset, command, _ in skipped] == refused
+        await source.close()
+
+
+async def test_what_a_file_may_not_send_is_reported(tmp_path):
+    path, skipped = tmp_path / "part.gcode", []
+    path.write_text("G28\nM110 N1\nm112\nM112\n@other\nm28 x\nG1 X1\nM1120\n")
+    source = stream(path, skipped=skipped)
+    await source.open()
+    assert [command for _, command in await drain(source)] == [b"G28", b"G1 X1", b"M1120"]
+    assert [each[:2] for each in skipped] == [
+        (4, "M110 N1"), (12, "m112"), (17, "M112"), (22, "@other"), (29, "m28 x"),
+    ]  # fmt: skip
+    assert all(reason for _, _, reason in skipped)
+    await source.close()
+
+
+async def test_a_code_that_only_begins_like_m112_is_sent(tmp_path):
+    path = tmp_path / "part.gcode"
+    path.write_text("M1120\nM112\nM0112\nM 112\nG1 X1\n")
+    source = stream(path)
+    await source.open()
+    assert [command for _, command in await drain(source)] == [b"M1120", b"G1 X1"]
+    await source.close()
+
+
+async def test_an_empty_file_ends_at_once(tmp_path):
+    (tmp_path / "empty").touch()
+    source = stream(tmp_path / "empty")
+    await source.open()
+    assert source.next_line() is None
+    assert source.ended
+    await source.close()
+
+
+async def test_a_starved_stream_says_when_there_is_more(tmp_path, monkeypatch):
+    monkeypatch.setattr(streamer, "BLOCK", 7)
+    path, woken, disk = tmp_path / "part.gcode", [], Stalled()
+    path.write_text("G1 X1\nG1 X2\n")
+    source = stream(path, disk, woken)
+    await source.open()
+    assert source.next_line() == (0, b"G1 X1")
+    assert source.next_line() is None
+    assert not source.attention.is_set(), "None is not the end"
+    assert woken == []
+    disk.go_on()
+    await asyncio.sleep(0.01)
+    assert woken == [True]
+    assert source.next_line() == (6, b"G1 X2")
+    assert source.next_line() is None
+    disk.go_on()
+    await asyncio.sleep(0.01)
+    assert source.next_line() is None
+    assert source.ended
+    await source.close()
+
+
+async def test_the_wire_is_not_woken_for_what_it_did_not_miss(tmp_path, monkeypatch):
+    monkeypatch.setattr(streamer, "BLOCK", 7)
+    path, woken = tmp_path / "part.gcode", []
+    path.write_text("G1 X1\n" * 10)
+    source = stream(path, woken=woken)
+    await source.open()
+    await asyncio.sleep(0.1)
+    assert woken == []
+    await source.close()
+
+
+async def test_no_more_is_read_ahead_than_allowed(tmp_path, monkeypatch):
+    monkeypatch.setattr(streamer, "BLOCK", 10)
+    monkeypatch.setattr(streamer, "AHEAD", 3)
+    path = tmp_path / "part.gcode"
+    path.write_text("G1 X1\n" * 1000)
+    source = stream(path)
+    await source.open()
+    await asyncio.sleep(0.1)
+    assert len(source._blocks) == 3
+    assert len(await drain(source)) == 1000
+    await source.close()
+
+
+async def test_a_disk_error_in_the_middle_ends_the_stream(tmp_path, monkeypatch):
+    monkeypatch.setattr(streamer, "BLOCK", 7)
+    path, read = tmp_path / "part.gcode", os.pread
+    path.write_text("G1 X1\n" * 10)
+    source = stream(path)
+
+    def worn_out(fd, size, at):
+        if at > 7:
+            raise OSError(errno.EIO, "worn out")
+        return read(fd, size, at)
+
+    monkeypatch.setattr(os, "pread", worn_out)
+    await source.open()
+    await asyncio.wait_for(source.attention.wait(), 1)
+    assert source.error.errno == errno.EIO
+    await source.close()
+
+
+async def test_a_disk_error_at_the_beginning_is_raised(tmp_path, monkeypatch):
+    def worn_out(*_):
+        raise OSError(errno.EIO, "worn out")
+
+    (tmp_path / "part.gcode").write_text("G1 X1\n")
+    source = stream(tmp_path / "part.gcode")
+    monkeypatch.setattr(os, "pread", worn_out)
+    with pytest.raises(OSError, match="worn out"):
+        await source.open()
+    await source.close()
+
+
+async def test_a_file_that_is_not_there_is_raised(tmp_path):
+    source = stream(tmp_path / "gone.gcode")
+    with pytest.raises(FileNotFoundError):
+        await source.open()
+    await source.close()
+
+
+@pytest.mark.parametrize("change", ["replaced", "deleted"])
+async def test_a_file_that_goes_meanwhile_is_printed_all_the_same(tmp_path, monkeypatch, change):
+    monkeypatch.setattr(streamer, "BLOCK", 7)
+    monkeypatch.setattr(streamer, "AHEAD", 1)
+    path = tmp_path / "part.gcode"
+    path.write_text("G1 X1\n" * 10)
+    source = stream(path)
+    await source.open()
+    if change == "replaced":
+        (tmp_path / "new").write_text("G1 X2\n" * 10)
+        (tmp_path / "new").rename(path)
+    else:
+        path.unlink()
+    assert [command for _, command in await drain(source)] == [b"G1 X1"] * 10
+    await source.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "sent", "kind"),
+    [("M0", [], Pause), ("@pause", [], Pause), ("@cancel", [], Cancel), ("M109 S60", [b"M104 S60"], HeatAndWait)],
+)
+async def test_a_line_for_the_host_stops_the_stream_until_it_goes_on(tmp_path, line, sent, kind):
+    path = tmp_path / "part.gcode"
+    path.write_text(f"G1 X1\n{line}\nG1 X2\n")
+    source = stream(path, host_waits=True)
+    await source.open()
+    before = [source.next_line() for _ in range(3)]
+    assert [each[1] for each in before if each] == [b"G1 X1", *sent]
+    assert isinstance(source.barrier, kind)
+    assert source.attention.is_set()
+    assert not source.ended
+    source.proceed()
+    assert not source.attention.is_set()
+    assert source.next_line()[1] == b"G1 X2"
+    await source.close()

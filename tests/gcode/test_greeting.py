@@ -1,0 +1,98 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gcode.greeting import HELLO, Greeting
+
+
+def test_hello_is_literally_this():
+    assert HELLO == b"\nN0 M110 N0*125\n"
+
+
+def test_hello_is_said_at_once_and_again_every_two_seconds():
+    greeting, said = Greeting(100.0), []
+    for at in (100.0, 101.0, 101.9, 102.0, 104.0, 106.0):
+        greeting.tick(at)
+        said.append((at, greeting.data_to_send(at)))
+    assert [at for at, data in said if data == HELLO] == [100.0, 102.0, 104.0, 106.0]
+    assert not greeting.done
+    assert not greeting.heard
+
+
+@pytest.mark.parametrize("answer", [b"ok\n", b"wait\n", b"ok T:20 /0\r\n", b"ok FIRMWARE\n"])
+def test_an_answer_and_a_little_quiet_end_it(answer):
+    greeting = Greeting(0.0)
+    greeting.data_to_send(0.0)
+    greeting.receive(answer, 0.1)
+    assert not greeting.done
+    assert greeting.deadline == pytest.approx(0.15)
+    greeting.tick(0.14)
+    assert not greeting.done
+    greeting.tick(greeting.deadline)
+    assert greeting.done
+    assert greeting.deadline is None
+    assert greeting.data_to_send(9.0) == b""
+
+
+def test_the_answer_to_a_second_hello_is_waited_for():
+    greeting = Greeting(0.0)
+    greeting.data_to_send(0.0)
+    greeting.receive(b"ok\n", 0.1)
+    greeting.receive(b"ok\n", 0.14)
+    greeting.tick(0.15)
+    assert not greeting.done
+    greeting.tick(0.19)
+    assert greeting.done
+
+
+def test_a_board_that_boots_is_greeted_behind_its_banner():
+    greeting = Greeting(0.0)
+    greeting.data_to_send(0.0)
+    greeting.receive(b"\xf0\x00start\n", 1.0)
+    greeting.receive(b"PowerUp\nMarlin 2.0\necho:M301\n", 1.02)
+    greeting.tick(1.2)
+    assert greeting.data_to_send(1.2) == b""
+    greeting.tick(greeting.deadline)
+    assert greeting.data_to_send(1.3) == HELLO
+
+
+def test_a_start_behind_an_answer_begins_anew():
+    """The ok was for a hello that the reset has wiped out."""
+    greeting = Greeting(0.0)
+    greeting.data_to_send(0.0)
+    greeting.receive(b"ok\nstart\n", 0.1)
+    greeting.tick(1.0)
+    assert not greeting.done
+    assert greeting.data_to_send(1.0) == HELLO
+
+
+def test_teacup_says_ok_behind_its_start():
+    greeting = Greeting(0.0)
+    greeting.receive(b"start\nok\n", 0.1)
+    greeting.tick(0.2)
+    assert greeting.done
+
+
+def test_other_text_is_heard_but_no_answer():
+    greeting = Greeting(0.0)
+    greeting.data_to_send(0.0)
+    greeting.receive(b"echo:hello\n", 0.1)
+    assert greeting.heard
+    greeting.tick(5.0)
+    assert not greeting.done
+
+
+@given(st.lists(st.binary(max_size=50), max_size=10))
+def test_any_bytes_are_taken(pieces):
+    greeting = Greeting(0.0)
+    for at, piece in enumerate(pieces):
+        greeting.receive(piece, float(at))
+        greeting.tick(float(at))
+        greeting.data_to_send(float(at))
+
+
+def test_a_line_without_end_is_bounded():
+    greeting = Greeting(0.0)
+    for _ in range(50):
+        greeting.receive(b"x" * 1000, 0.0)
+    assert len(greeting._partial) <= 4096

@@ -1,0 +1,549 @@
+"""The link rule by rule, with literal bytes. `test_link_faults.py` has the whole of it on a bad line."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gcode.dialect import KLIPPER, MARLIN, TEACUP, UNKNOWN, Dialect
+from gcode.errors import (
+    CommandError,
+    FirmwareHalted,
+    ForbiddenCommand,
+    LocalProtocolError,
+    PrinterReset,
+    PrinterSilent,
+    ResendLoop,
+    ResendOutOfReach,
+)
+from gcode.link import HISTORY, LONG_TIMEOUT, HostLink, Ticket, check_command, forbidden
+from gcode.replies import Temperatures, Text
+
+PROBE = b"\nN99999999 M105*23\n"
+
+
+def fed(*commands, dialect=MARLIN):
+    """Return a link with a job of these commands; the byte offset of each is 10, 20, …"""
+    link = HostLink(dialect)
+    lines = iter([(10 * (at + 1), command) for at, command in enumerate(commands)])
+    link.feed(lambda: next(lines, None))
+    return link
+
+
+def sent(link, now=0.0):
+    """Return the commands that may go out now."""
+    return [line.partition(b" ")[2].rpartition(b"*")[0] for line in link.data_to_send(now).splitlines() if line]
+
+
+def numbers(link, now=0.0):
+    return [int(line[1:].partition(b" ")[0]) for line in link.data_to_send(now).splitlines() if line]
+
+
+def moves(count):
+    return [b"G1 X%d" % at for at in range(1, count + 1)]
+
+
+# -- what may be sent ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "cleaned"),
+    [("M105", b"M105"), ("  g28 ; home", b"g28"), ("N5 M105*23", b"M105"), (b"M117 \xff", b"M117 ?"),
+     ("M1100", b"M1100"),
+     ("M117 M110", b"M117 M110"), ("M280 P0", b"M280 P0"), ("M291", b"M291")],
+)  # fmt: skip
+def test_a_command_is_cleaned(command, cleaned):
+    assert check_command(command) == cleaned
+
+
+@pytest.mark.parametrize(
+    "command", ["M110", "M110 N0", "m110N5", "M 110", "M0110", "M28 a.g", "M29", "M575 B9", "M999", "N4 M110"]
+)
+def test_what_belongs_to_the_link_is_refused(command):
+    with pytest.raises(ForbiddenCommand):
+        check_command(command)
+    assert forbidden(command.encode()) or command.startswith("N")
+
+
+@pytest.mark.parametrize("command", ["", " ", ";", "G28\nM112", "G28\rM112", "G28\n", "N5"])
+def test_what_is_no_command_is_refused(command):
+    with pytest.raises(CommandError):
+        check_command(command)
+
+
+# -- numbers, window, order ----------------------------------------------------------------------------------
+
+
+def test_lines_are_numbered_and_carry_a_checksum():
+    link = fed(b"G1 X1", b"G1 X2")
+    assert link.data_to_send(0.0) == b"N1 G1 X1*96\nN2 G1 X2*96\n"
+    assert link.next_number == 3
+    assert link.counters.lines_sent == 2
+
+
+@pytest.mark.parametrize("lines", [1, 2, 4, 8])
+def test_the_window_counts_lines(lines):
+    link = fed(*moves(20), dialect=Dialect(window_lines=lines, window_bytes=1000))
+    assert numbers(link) == list(range(1, lines + 1))
+    assert link.data_to_send(0.0) == b""
+    link.receive(b"ok\n", 0.1)
+    assert numbers(link) == [lines + 1]
+
+
+def test_the_window_counts_bytes():
+    link = fed(*(b"G1 " + b"X" * 40 for _ in range(9)), dialect=MARLIN)
+    out = link.data_to_send(0.0)
+    assert out.count(b"\n") == 2
+    assert len(out) <= 127
+    link.receive(b"ok\n", 0.1)
+    assert link.data_to_send(0.1).count(b"\n") == 1
+
+
+def test_one_line_may_always_go_however_long():
+    link = fed(b"M117 " + b"x" * 300, b"G1 X1")
+    assert len(sent(link)) == 1
+    link.receive(b"ok\n", 0.1)
+    assert sent(link) == [b"G1 X1"]
+
+
+@given(st.lists(st.integers(1, 90), max_size=60), st.integers(1, 6), st.integers(40, 200))
+def test_never_more_in_flight_than_the_window(sizes, lines, size):
+    link = fed(*(b"M" * each for each in sizes), dialect=Dialect(window_lines=lines, window_bytes=size))
+    flight, seen = [], 0
+    for _ in range(len(sizes) + 1):
+        flight += link.data_to_send(0.0).splitlines(keepends=True)
+        assert len(flight) <= lines
+        assert sum(map(len, flight)) <= size or len(flight) == 1
+        if flight:
+            flight.pop(0)
+            seen += 1
+            link.receive(b"ok\n", 0.0)
+    assert seen == len(sizes) == link.position.lines
+
+
+def test_commands_go_before_lines_of_the_job():
+    link = fed(*moves(3), dialect=UNKNOWN)
+    link.send(Ticket(b"M105"))
+    order = []
+    for _ in range(4):
+        order += sent(link)
+        link.receive(b"ok\n", 0.0)
+    assert order == [b"M105", b"G1 X1", b"G1 X2", b"G1 X3"]
+
+
+def test_an_urgent_command_goes_first_and_beyond_the_window():
+    link = fed(*moves(9))
+    assert len(sent(link)) == 4
+    link.send(Ticket(b"M117 waits"))
+    urgent = Ticket(b"M104 S0", urgent=True)
+    link.send(urgent)
+    assert sent(link) == [b"M104 S0"]
+    assert sent(link) == []
+    told = link.receive(b"ok\n" * 5, 0.1)
+    assert told == [urgent]
+    assert urgent.done
+
+
+def test_too_many_waiting_commands_are_refused_but_urgent_ones_are_not():
+    link = HostLink()
+    for _ in range(256):
+        link.send(Ticket(b"M105"))
+    with pytest.raises(LocalProtocolError):
+        link.send(Ticket(b"M105"))
+    link.send(Ticket(b"M104 S0", urgent=True))
+    assert sent(link) == [b"M104 S0"]
+
+
+def test_hold_and_release():
+    link = fed(*moves(9), dialect=UNKNOWN)
+    link.hold()
+    link.send(Ticket(b"M400"))
+    assert sent(link) == [b"M400"]
+    link.receive(b"ok\n", 0.0)
+    assert sent(link) == []
+    assert link.idle
+    assert not link.job_in_flight
+    link.release()
+    assert sent(link) == [b"G1 X1"]
+    assert link.job_in_flight
+    assert not link.idle
+
+
+def test_a_line_that_did_not_fit_is_not_lost_by_a_hold():
+    link = fed(b"G1 " + b"X" * 80, b"G1 " + b"Y" * 80)
+    assert len(sent(link)) == 1
+    link.hold()
+    link.receive(b"ok\n", 0.0)
+    assert sent(link) == []
+    link.release()
+    assert sent(link) == [b"G1 " + b"Y" * 80]
+
+
+def test_feed_counts_from_zero_and_none_ends():
+    link = fed(*moves(9), dialect=UNKNOWN)
+    sent(link)
+    link.receive(b"ok\n", 0.0)
+    assert (link.position.lines, link.position.offset) == (1, 10)
+    sent(link)
+    link.feed(None)
+    link.receive(b"ok\n", 0.0)
+    assert (link.position.lines, link.position.offset) == (2, 20)
+    assert sent(link) == []
+    link.feed(lambda: None)
+    assert (link.position.lines, link.position.offset) == (0, 0)
+
+
+def test_discard_returns_what_was_not_sent():
+    link = fed(*moves(3), dialect=UNKNOWN)
+    waiting = [Ticket(b"M105"), Ticket(b"M106")]
+    for ticket in waiting:
+        link.send(ticket)
+    assert link.discard() == waiting
+    assert sent(link) == []
+
+
+# -- answers -------------------------------------------------------------------------------------------------
+
+
+def test_what_is_said_belongs_to_the_oldest_command():
+    link = HostLink(MARLIN)
+    first, second = Ticket(b"M119"), Ticket(b"M114")
+    link.send(first)
+    link.send(second)
+    sent(link)
+    told = link.receive(b"x_min: open\necho:busy: processing\nok\nX:1.00 Y:2.00 Z:0.00 E:0.00\r\nok\n", 0.1)
+    assert [each for each in told if isinstance(each, Ticket)] == [first, second]
+    assert first.replies == ["x_min: open", "ok"]
+    assert second.replies == ["X:1.00 Y:2.00 Z:0.00 E:0.00", "ok"]
+
+
+def test_what_is_said_while_a_line_of_the_job_runs_belongs_to_nobody():
+    link = fed(b"G28")
+    sent(link)
+    ticket = Ticket(b"M105")
+    link.send(ticket)
+    sent(link)
+    link.receive(b"echo:of the job\nok\nok T:20\n", 0.0)
+    assert ticket.replies == ["ok T:20"]
+
+
+@given(st.integers(0, 40))
+def test_replies_may_be_cut_anywhere(at):
+    link, whole = HostLink(), b"T:20.0 /0.0\nok T:21.0 /0.0\nok\n"
+    ticket = Ticket(b"M105")
+    link.send(ticket)
+    sent(link)
+    told = link.receive(whole[:at], 0.0) + link.receive(whole[at:], 0.0)
+    assert isinstance(told[0], Temperatures)
+    assert ticket in told
+    assert link.counters.stray_oks == 1
+
+
+def test_a_stray_ok_is_counted_and_harmless():
+    link = HostLink(MARLIN)
+    link.receive(b"ok\nok\n", 0.0)
+    assert link.counters.stray_oks == 2
+    link.feed(iter([(0, b"G1"), None, None]).__next__)
+    assert len(sent(link)) == 1
+
+
+def test_advanced_ok_acknowledges_by_number():
+    link = fed(*moves(9))
+    sent(link)
+    link.receive(b"ok N3 P15 B3\n", 0.0)
+    assert link.position.lines == 3, "the oks of 1 and 2 were lost"
+    link.receive(b"ok N2 P15 B3\n", 0.0)
+    assert link.position.lines == 3, "a stale one acknowledges nothing"
+
+
+def test_a_line_without_end_is_bounded():
+    link = HostLink()
+    for _ in range(100):
+        link.receive(b"x" * 10_000, 0.0)
+    assert len(link._partial) <= 4096
+    [text] = link.receive(b"\n", 0.0)
+    assert isinstance(text, Text)
+    assert len(text.line) <= 4096
+
+
+# -- resend --------------------------------------------------------------------------------------------------
+
+
+def test_a_resend_goes_back_and_lines_come_once():
+    link = fed(*moves(6))
+    assert numbers(link) == [1, 2, 3, 4]
+    link.receive(b"ok\nError:checksum mismatch, Last Line: 1\nResend: 2\nok\n", 0.1)
+    assert link.counters.resends == 1
+    assert link.data_to_send(0.1) == b"", "lines behind the bad one may still be answered"
+    link.tick(link.deadline)
+    assert numbers(link, 0.2) == [2, 3, 4, 5]
+    link.receive(b"ok\n" * 4, 0.3)
+    assert link.position.lines == 5
+
+
+def test_each_line_behind_the_bad_one_may_ask_too():
+    link = fed(*moves(6))
+    sent(link)
+    link.receive(b"Error:checksum mismatch, Last Line: 0\nResend: 1\nok\n", 0.1)
+    link.receive(b"Error:Line Number is not Last Line Number+1, Last Line: 0\nResend: 1\nok\n" * 2, 0.1)
+    assert link.data_to_send(0.1) == b""
+    link.receive(b"Resend: 1\nok\n", 0.1)
+    assert numbers(link, 0.1) == [1, 2, 3, 4], "all four are answered: no need to wait"
+
+
+def test_lines_accepted_before_a_resend_are_still_answered():
+    link = fed(*moves(6))
+    sent(link)
+    link.receive(b"Error:checksum mismatch, Last Line: 2\nResend: 3\nok\nok\nok\n", 0.1)
+    assert link.position.lines == 2
+    link.tick(link.deadline)
+    assert numbers(link, 1.0) == [3, 4, 5, 6]
+
+
+def test_the_oks_of_a_resend_may_be_missing():
+    link = fed(*moves(2), dialect=UNKNOWN)
+    sent(link)
+    link.receive(b"Resend: 1\n", 0.0)
+    assert link.data_to_send(0.0) == b""
+    assert 0.4 < link.deadline < 0.7
+    link.tick(link.deadline)
+    assert numbers(link, 1.0) == [1]
+
+
+def test_a_dialect_without_an_ok_behind_a_resend():
+    link = fed(*moves(2), dialect=Dialect(ok_after_resend=False))
+    sent(link)
+    link.receive(b"Resend: 1\n", 0.0)
+    assert numbers(link) == [1]
+    link.receive(b"ok\n", 0.1)
+    assert link.position.lines == 1
+
+
+def test_commands_wait_until_a_resend_is_answered():
+    link = fed(*moves(4))
+    sent(link)
+    link.receive(b"Resend: 1\nok\n", 0.0)
+    link.send(Ticket(b"M104 S0", urgent=True))
+    assert link.data_to_send(0.0) == b""
+    link.tick(link.deadline)
+    order = []
+    for _ in range(6):
+        order += sent(link, 1.0)
+        link.receive(b"ok\n", 1.0)
+    assert order == [*moves(4), b"M104 S0"], "a new number comes behind the repeated ones"
+
+
+def test_the_tail_of_a_cut_line_taken_for_a_command():
+    link = fed(*moves(4))
+    sent(link)
+    link.receive(b'Resend: 2\nok\necho:Unknown command: "87"\nok\n', 0.1)
+    assert link.position.lines == 0, "the ok was none of ours"
+    link.receive(b"ok\n", 0.1)
+    assert link.position.lines == 1
+
+
+def test_a_command_of_ours_that_is_unknown_is_answered():
+    link = fed(b"M9999", b"G1 X1", dialect=UNKNOWN)
+    sent(link)
+    link.receive(b'echo:Unknown command: "M9999"\nok\n', 0.1)
+    assert link.position.lines == 1
+
+
+def test_the_same_line_again_and_again_is_the_end():
+    link = fed(*moves(2), dialect=UNKNOWN)
+    for times in range(1, 12):
+        assert link.error is None, times
+        sent(link, float(times))
+        link.receive(b"Resend: 1\nok\n", float(times))
+    assert isinstance(link.error, ResendLoop)
+    assert link.data_to_send(99.0) == b""
+    assert link.receive(b"ok\n", 99.0) == []
+    assert link.deadline is None
+
+
+def test_history_reaches_back_so_far_and_no_further():
+    for number, fine in ((HISTORY + 1, False), (HISTORY, True)):
+        link = fed(*moves(2 * HISTORY), dialect=UNKNOWN)
+        for _ in range(2 * HISTORY):
+            sent(link)
+            link.receive(b"ok\n", 0.0)
+        link.receive(b"Resend: %d\nok\n" % (link.next_number - number), 0.0)
+        assert (link.error is None) == fine
+        assert fine or isinstance(link.error, ResendOutOfReach)
+
+
+@pytest.mark.parametrize("number", [0, 3, 999])
+def test_a_line_that_was_never_sent_is_out_of_reach(number):
+    link = fed(*moves(1))
+    sent(link)
+    link.receive(b"Resend: %d\nok\n" % number, 0.0)
+    assert isinstance(link.error, ResendOutOfReach)
+
+
+# -- silence -------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_awaited_while_nothing_is_out():
+    link = HostLink(MARLIN)
+    assert link.deadline is None
+    link.tick(1e9)
+    assert link.idle
+
+
+def test_a_lost_line_is_found_by_asking_with_an_impossible_number():
+    link = fed(*moves(1))
+    link.data_to_send(0.0)
+    assert link.deadline == 30.0
+    link.tick(29.9)
+    assert link.data_to_send(29.9) == b""
+    link.tick(30.0)
+    assert link.data_to_send(30.0) == PROBE
+    link.receive(b"Error:Line Number is not Last Line Number+1, Last Line: 0\nResend: 1\nok\n", 30.1)
+    assert numbers(link, 30.2) == [1]
+    assert link.counters.timeouts == 1
+
+
+def test_a_lost_ok_is_found_by_asking_and_an_echo():
+    link = fed(*moves(3), dialect=UNKNOWN)
+    sent(link)
+    link.tick(30.0)
+    assert link.data_to_send(30.0) == PROBE
+    link.receive(b"Error:Line Number is not Last Line Number+1, Last Line: 1\nResend: 2\nok\n", 30.1)
+    assert sent(link, 30.2) == [b"M118 nozzled sync 1"]
+    link.receive(b"nozzled sync 1\r\nok\n", 30.3)
+    assert link.position.lines == 1
+    assert sent(link, 30.4) == [b"G1 X2"]
+    assert link.counters.lines_acknowledged == 2
+
+
+def test_an_echo_that_the_firmware_does_not_know_tells_as_well():
+    link = fed(*moves(3), dialect=UNKNOWN)
+    sent(link)
+    link.tick(30.0)
+    link.data_to_send(30.0)
+    link.receive(b"Resend: 2\nok\n", 30.1)
+    sent(link, 30.2)
+    link.receive(b'echo:Unknown command: "M118 nozzled sync 1"\nok\n', 30.3)
+    assert link.position.lines == 1
+    assert sent(link, 30.4) == [b"G1 X2"]
+
+
+def test_three_questions_without_an_answer_are_the_end():
+    link = fed(*moves(1))
+    link.data_to_send(0.0)
+    for asked in (30.0, 60.0, 90.0):
+        link.tick(asked)
+        assert link.data_to_send(asked) == PROBE
+    link.tick(120.0)
+    assert isinstance(link.error, PrinterSilent)
+    assert "G1 X1" in str(link.error)
+
+
+def test_wait_means_that_nothing_is_left_to_do():
+    link = fed(*moves(3), dialect=UNKNOWN)
+    sent(link)
+    link.receive(b"wait\n", 0.5)
+    assert link.position.lines == 0, "it may have crossed with the line"
+    link.receive(b"wait\n", 2.0)
+    assert link.position.lines == 1
+
+
+@pytest.mark.parametrize("command", [b"G28", b"M109 S200", b"G4 S300", b"g28 x", b"M600"])
+def test_a_long_command_may_be_silent(command):
+    link = fed(command)
+    link.data_to_send(0.0)
+    assert link.deadline == LONG_TIMEOUT
+
+
+@pytest.mark.parametrize("command", [b"G280", b"M1090", b"G1 X28"])
+def test_a_command_that_looks_long_is_not(command):
+    link = fed(command)
+    link.data_to_send(0.0)
+    assert link.deadline == 30.0
+
+
+def test_busy_is_a_sign_of_life_and_makes_silence_mean_more():
+    link = fed(b"G28")
+    link.data_to_send(0.0)
+    for at in range(2, 100, 2):
+        link.receive(b"echo:busy: processing\n", float(at))
+        assert link.deadline == at + 10.0
+        link.tick(at + 1.9)
+        assert link.data_to_send(at + 1.9) == b""
+
+
+def test_reports_in_a_heat_up_are_signs_of_life_but_those_by_themselves_are_not():
+    link = fed(b"G1 X1")
+    link.data_to_send(0.0)
+    link.receive(b" T:20.0 /200.0 B:20.0 /0.0 @:127 B@:0\n", 20.0)
+    assert link.deadline == 30.0
+    link.receive(b" T:20.0 /200.0 B:20.0 /0.0 @:127 B@:0 W:?\n", 20.0)
+    assert link.deadline == 50.0
+
+
+# -- the end -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [(b"start", PrinterReset), (b"\xffstart\r", PrinterReset),
+     (b"Error:Printer halted. kill() called!", FirmwareHalted),
+     (b"Error:MINTEMP triggered, system stopped! Heater_ID: bed", FirmwareHalted), (b"fatal: no", FirmwareHalted),
+     (b"!! Shutdown due to M112 command", FirmwareHalted)],
+)  # fmt: skip
+def test_what_ends_the_conversation(line, error):
+    link = fed(*moves(3))
+    sent(link)
+    link.receive(line + b"\nok\nok\n", 0.0)
+    assert isinstance(link.error, error)
+    assert link.position.lines == 0, "nothing counts behind the end"
+
+
+def test_the_first_cause_stays():
+    link = HostLink()
+    link.receive(b"start\nError:Printer halted. kill() called!\n", 0.0)
+    link.fail(PrinterSilent("later"))
+    assert isinstance(link.error, PrinterReset)
+
+
+@pytest.mark.parametrize("text", [b"start", b"Error:Printer halted", b"!! shutdown"])
+def test_an_echo_of_m118_is_no_end(text):
+    link = HostLink()
+    ticket = Ticket(b"M118 " + text)
+    link.send(ticket)
+    sent(link)
+    link.receive(text + b"\r\nok\n", 0.0)
+    assert link.error is None
+    assert ticket.replies == [text.decode(), "ok"]
+
+
+@pytest.mark.parametrize("command", [b"M117 start", b"M23 start.g", b"M117 restarting"])
+def test_a_reset_is_seen_while_another_command_holds_its_word(command):
+    """The board has forgotten all: to take that for an echo would repeat the print's first lines."""
+    link = fed(command)
+    sent(link)
+    link.receive(b"start\n", 0.0)
+    assert isinstance(link.error, PrinterReset)
+
+
+# -- dialects without numbers --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", [TEACUP, KLIPPER])
+def test_a_firmware_without_numbers_gets_none(dialect):
+    link = fed(*moves(2), dialect=dialect)
+    assert link.data_to_send(0.0) == b"G1 X1\n"
+    link.receive(b"ok\n", 0.1)
+    assert link.data_to_send(0.1) == b"G1 X2\n"
+    for times in range(1, 5):
+        link.tick(0.1 + 30.0 * times)
+        assert link.data_to_send(0.1 + 30.0 * times) == b"", "there is nothing to ask it with"
+    assert isinstance(link.error, PrinterSilent)
+
+
+def test_klippers_identity_counts_as_an_ok():
+    link = HostLink(UNKNOWN)
+    ticket = Ticket(b"M115")
+    link.send(ticket)
+    sent(link)
+    link.receive(b"ok FIRMWARE_NAME:Klipper FIRMWARE_VERSION:?\n", 0.0)
+    assert ticket.done

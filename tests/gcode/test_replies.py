@@ -1,0 +1,280 @@
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gcode.replies import (
+    Action,
+    Busy,
+    Capability,
+    FirmwareError,
+    FirmwareInfo,
+    Ok,
+    Position,
+    Reading,
+    Reply,
+    Resend,
+    Start,
+    Temperatures,
+    Text,
+    UnknownCommand,
+    Wait,
+    decode,
+    heaters,
+    parse,
+)
+
+TRANSCRIPTS = Path(__file__).parents[1] / "data" / "transcripts"
+RECEIVED = re.compile(r" *\d+\.\d+ <- ?(.*)")
+MATTERS = re.compile(
+    r"\s*(?:ok\b|resend|rs |error|!!|fatal|start\b|wait\b|T\d?:|B:|//\s*action|(?:echo:)?busy|FIRMWARE_NAME|cap:|X:)"
+    r"|.*unknown command",
+    re.IGNORECASE,
+)
+
+# A change here is a change of what the recordings mean; the test behind it counts what can be told by prefix alone.
+RECORDED = {
+    "klipper.txt": {
+        "FirmwareError": 4, "FirmwareInfo": 2, "Ok": 66, "Position": 3, "Temperatures": 138, "Text": 49,
+        "UnknownCommand": 12,
+    },
+    "marlin-advok-basic.txt": {
+        "Action": 2, "Capability": 31, "FirmwareInfo": 1, "Ok": 49, "Position": 2, "Resend": 1, "Start": 1,
+        "Text": 64, "UnknownCommand": 12,
+    },
+    "marlin-advok-heat.txt": {"Action": 5, "Busy": 49, "Ok": 23, "Start": 1, "Temperatures": 111, "Text": 25},
+    "marlin-advok-kill2.txt": {
+        "Action": 2, "Busy": 9, "FirmwareError": 1, "Ok": 17, "Position": 1, "Start": 1, "Text": 26,
+    },
+    "marlin-advok-lines.txt": {
+        "Action": 8, "FirmwareError": 9, "Ok": 44, "Resend": 9, "Start": 1, "Text": 25, "UnknownCommand": 2,
+    },
+    "marlin-advok-m410.txt": {"Action": 1, "Ok": 12, "Position": 1, "Start": 1, "Text": 25},
+    "marlin-advok-motion.txt": {
+        "Action": 12, "Busy": 21, "FirmwareError": 1, "Ok": 28, "Position": 4, "Start": 1, "Text": 33,
+    },
+    "marlin-plain-basic.txt": {
+        "Capability": 31, "FirmwareInfo": 1, "Ok": 50, "Position": 2, "Resend": 1, "Start": 1, "Text": 57,
+        "UnknownCommand": 14,
+    },
+    "marlin-plain-corrupt.txt": {"FirmwareError": 7, "Ok": 408, "Resend": 7},
+    "marlin-plain-kill2.txt": {
+        "Busy": 32, "FirmwareError": 1, "Ok": 28, "Position": 1, "Start": 1, "Text": 26,
+    },
+    "marlin-plain-lines.txt": {
+        "FirmwareError": 9, "Ok": 44, "Resend": 9, "Start": 1, "Text": 25, "UnknownCommand": 2,
+    },
+    "marlin-plain-overflow.txt": {"Ok": 26, "Start": 1, "Text": 25},
+    "teacup-basic.txt": {
+        "Capability": 1, "FirmwareInfo": 1, "Ok": 49, "Position": 2, "Start": 1, "Temperatures": 8, "Text": 4,
+        "UnknownCommand": 15,
+    },
+    "teacup-heat.txt": {"Ok": 11, "Start": 1, "Temperatures": 4, "Text": 6, "UnknownCommand": 2},
+    "teacup-lines.txt": {"Ok": 27, "Resend": 10, "Start": 1, "Temperatures": 8},
+    "teacup-motion.txt": {"Ok": 29, "Position": 3, "Start": 1, "Text": 3},
+}  # fmt: skip
+
+
+def received(name: str) -> list[bytes]:
+    lines = (TRANSCRIPTS / name).read_text("utf-8").splitlines()
+    return [match[1].replace("\\r", "\r").encode() for line in lines if (match := RECEIVED.match(line))]
+
+
+def test_every_recording_is_counted():
+    assert {path.name for path in TRANSCRIPTS.glob("*.txt")} == set(RECORDED)
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_recorded_dialogue_is_understood(name):
+    replies = [parse(line) for line in received(name)]
+    assert Counter(type(reply).__name__ for reply in replies) == RECORDED[name]
+    overlooked = [reply.line for reply in replies if isinstance(reply, Text) and MATTERS.match(reply.line)]
+    assert overlooked == []
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_prefix_tells_the_same(name):
+    lines, counted = received(name), Counter(RECORDED[name])
+    klipper = sum(line.startswith(b"ok FIRMWARE_NAME") for line in lines)
+    assert sum(line.startswith(b"ok") for line in lines) == counted["Ok"] + klipper
+    assert sum(line.startswith((b"Resend:", b"rs ")) for line in lines) == counted["Resend"]
+    assert sum(line.startswith((b"Error:", b"!!")) for line in lines) == counted["FirmwareError"]
+    assert sum(line == b"start" for line in lines) == counted["Start"]
+    assert sum(line.startswith(b"echo:busy:") for line in lines) == counted["Busy"]
+
+
+# -- one line each -------------------------------------------------------------------------------------------
+
+
+def reading(actual, target=None):
+    return Reading(actual, target)
+
+
+LINES = [
+    (b"ok", Ok("ok")),
+    (b"ok ", Ok("ok ")),
+    (b"ok P15 B3", Ok("ok P15 B3", None, 15, 3)),
+    (b"ok N10 P15 B3", Ok("ok N10 P15 B3", 10, 15, 3)),
+    (b"ok C: X:0.00 Y:0.00", Ok("ok C: X:0.00 Y:0.00")),
+    (
+        b"ok T:19.37 /0.00 B:19.37 /0.00 @:0 B@:0",
+        Ok("ok T:19.37 /0.00 B:19.37 /0.00 @:0 B@:0", heaters={"tool0": reading(19.37, 0), "bed": reading(19.37, 0)}),
+    ),
+    (b"okay", Text("okay")),
+    (b"Resend: 5", Resend("Resend: 5", 5)),
+    (b"Resend:5", Resend("Resend:5", 5)),
+    (b"Resend:N5", Resend("Resend:N5", 5)),
+    (b"Resend: N5", Resend("Resend: N5", 5)),
+    (b"resend 5", Resend("resend 5", 5)),
+    (b"rs N5", Resend("rs N5", 5)),
+    (b"rs 5", Resend("rs 5", 5)),
+    (b"rs N3 Expected checksum 36", Resend("rs N3 Expected checksum 36", 3)),
+    (b"start", Start("start")),
+    (b"\xff\xfe\x00start", Start("\ufffd\ufffdstart")),
+    (b"restart", Text("restart")),
+    (b"start now", Text("start now")),
+    (b"wait", Wait("wait")),
+    (b"echo:busy: processing", Busy("echo:busy: processing", "processing")),
+    (b"echo: busy: paused for user", Busy("echo: busy: paused for user", "paused for user")),
+    (b"busy: paused for input", Busy("busy: paused for input", "paused for input")),
+    (b"Cap:EEPROM:1", Capability("Cap:EEPROM:1", "EEPROM", enabled=True)),
+    (b"cap:AUTOREPORT_TEMP:0", Capability("cap:AUTOREPORT_TEMP:0", "AUTOREPORT_TEMP", enabled=False)),
+    (b"//action:pause", Action("//action:pause", "pause")),
+    (b"// action:cancel", Action("// action:cancel", "cancel")),
+    (b"//action:notification Hi there", Action("//action:notification Hi there", "notification", "Hi there")),
+    (b"// a comment", Text("// a comment")),
+    (b'echo:Unknown command: "M9999"', UnknownCommand('echo:Unknown command: "M9999"', "M9999")),
+    (b'echo:Unknown command: ""', UnknownCommand('echo:Unknown command: ""', "")),
+    (b'// Unknown command:"M108"', UnknownCommand('// Unknown command:"M108"', "M108")),
+    (b"Unknown command: G99", UnknownCommand("Unknown command: G99", "G99")),
+    (b"E: Bad M-code 109", UnknownCommand("E: Bad M-code 109", "M109")),
+    (
+        b"X:1.00 Y:-2.50 Z:0.20 E:0.00 Count X:80 Y:-200 Z:80",
+        Position(
+            "X:1.00 Y:-2.50 Z:0.20 E:0.00 Count X:80 Y:-200 Z:80", {"X": 1.0, "Y": -2.5, "Z": 0.2, "E": 0.0}
+        ),
+    ),
+    (
+        b"X:0.000,Y:0.000,Z:0.000,E:0.000,F:50",
+        Position("X:0.000,Y:0.000,Z:0.000,E:0.000,F:50", {"X": 0.0, "Y": 0.0, "Z": 0.0, "E": 0.0}),
+    ),
+    (b"echo: cold extrusion prevented", Text("echo: cold extrusion prevented")),
+    (b"", Text("")),
+    (b"   ", Text("   ")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "reply"), LINES, ids=[repr(line) for line, _ in LINES])
+def test_one_line(line, reply):
+    assert parse(line) == reply
+
+
+ERRORS = [
+    ("Error:checksum mismatch, Last Line: 2", "communication"),
+    ("Error:Line Number is not Last Line Number+1, Last Line: 3", "communication"),
+    ("Error:No Checksum with line number, Last Line: 3", "communication"),
+    ("Error:Format error", "communication"),
+    ("Error:expected line 5 got 7", "communication"),
+    ("Error:volume.init failed", "sd"),
+    ("Error:openRoot failed", "sd"),
+    ("Error:workDir open failed", "sd"),
+    ("Error:No SD card", "sd"),
+    ("Error:cold extrusion prevented", "recoverable"),
+    ("!! Must home axis first: 1.000 0.000 0.000 [0.000]", "recoverable"),
+    ("!! Extrude below minimum temp", "recoverable"),
+    ("Error:Printer halted. kill() called!", "fatal"),
+    ("Error:MINTEMP triggered, system stopped! Heater_ID: 0", "fatal"),
+    ("Error:Thermal Runaway, system stopped! Heater_ID: bed", "fatal"),
+    ("error:lower case too", "fatal"),
+    ("fatal: heater decoupled", "fatal"),
+    ("!! Shutdown due to M112 command", "fatal"),
+    ("!! Lost communication with MCU 'mcu'", "fatal"),
+]
+
+
+@pytest.mark.parametrize(("line", "kind"), ERRORS)
+def test_errors_have_a_kind(line, kind):
+    reply = parse(line.encode())
+    assert isinstance(reply, FirmwareError)
+    assert reply.kind == kind
+    assert line.endswith(reply.text)
+
+
+def test_an_unknown_command_is_no_error_whatever_stands_before_it():
+    assert isinstance(parse(b'echo:Unknown command: "error:"'), UnknownCommand)
+
+
+HEATERS = [
+    ("T:200.0 /210.0 B:60 /60", {"tool0": reading(200, 210), "bed": reading(60, 60)}),
+    ("T:19.0", {"tool0": reading(19)}),
+    (" T:59.18 /200.00 B:19.37 /0.00 @:127 B@:0 W:?", {"tool0": reading(59.18, 200), "bed": reading(19.37, 0)}),
+    ("T:200 E:0 W:9", {"tool0": reading(200)}),
+    ("T:21.50/0.0 B:21.50/0.0", {"tool0": reading(21.5, 0), "bed": reading(21.5, 0)}),
+    (
+        "T:20.0 /0.0 T0:20.0 /0.0 T1:21.0 /5.0 B:22.0 /0.0",
+        {"tool0": reading(20, 0), "tool1": reading(21, 5), "bed": reading(22, 0)},
+    ),
+    ("T:20.0 /0.0 T1:21.0 /0.0", {"tool0": reading(20, 0), "tool1": reading(21, 0)}),
+    ("B:22.0 /0.0 T0:23.0 /1.0", {"bed": reading(22, 0), "tool0": reading(23, 1)}),
+    ("T:20 /0 B:20 /0 C:30 /40", {"tool0": reading(20, 0), "bed": reading(20, 0), "chamber": reading(30, 40)}),
+    ("T:20 /0 R:25 P:33.5 A:40", {"tool0": reading(20, 0), "R": reading(25), "P": reading(33.5), "A": reading(40)}),
+    ("T:-15.0 /0.0", {"tool0": reading(-15, 0)}),
+    ("T : 20.0 / 0.0", {"tool0": reading(20, 0)}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "expected"), HEATERS)
+def test_temperatures_of_every_firmware(line, expected):
+    assert heaters(line) == expected
+    reply = parse(line.encode())
+    assert isinstance(reply, Temperatures)
+    assert reply.heaters == expected
+    assert reply.waiting == ("W:" in line)
+    answered = parse(f"ok {line}".encode())
+    assert isinstance(answered, Ok)
+    assert answered.heaters == expected
+
+
+def test_stepper_counts_are_no_chamber():
+    assert isinstance(parse(b"C: X:1.00 Y:2.00 Z:3.00 E:0.00"), Position)
+    assert parse(b"ok C: X:1.00 Y:2.00 Z:3.00 E:0.00").heaters == {}
+
+
+def test_identities():
+    marlin = parse(b"FIRMWARE_NAME:Marlin 2.0 (Jun 5) SOURCE_CODE_URL:github.com/x EXTRUDER_COUNT:1 UUID:ce-1")
+    assert isinstance(marlin, FirmwareInfo)
+    assert not marlin.ok
+    assert marlin.fields == {
+        "FIRMWARE_NAME": "Marlin 2.0 (Jun 5)", "SOURCE_CODE_URL": "github.com/x", "EXTRUDER_COUNT": "1", "UUID": "ce-1",
+    }  # fmt: skip
+    klipper = parse(b"ok FIRMWARE_NAME:Klipper FIRMWARE_VERSION:?")
+    assert isinstance(klipper, FirmwareInfo)
+    assert klipper.ok
+    assert klipper.fields == {"FIRMWARE_NAME": "Klipper", "FIRMWARE_VERSION": "?"}
+
+
+# -- untrusted text ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [(b"a\x1b[2Jb\x07", "a[2Jb"), (b"\x00ok\r", "ok"), (b"tab\tstays", "tab\tstays"), (b"\x7f\xc2\x9bx", "x"),
+     (b"\xff", "\ufffd"), ("°C".encode(), "°C")],
+)  # fmt: skip
+def test_nothing_of_a_terminal_survives(raw, text):
+    assert decode(raw) == text
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_reply(raw):
+    reply = parse(raw)
+    assert isinstance(reply, Reply)
+    assert not re.search(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]", reply.line)
+
+
+@given(st.text("okResendrs:N0123456789 TB/.-WX", max_size=60))
+def test_anything_that_looks_like_a_reply_is_one_too(text):
+    assert isinstance(parse(text.encode()), Reply)

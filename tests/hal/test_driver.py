@@ -1,0 +1,666 @@
+import asyncio
+import re
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gcode.errors import (
+    CommandError,
+    FirmwareHalted,
+    ForbiddenCommand,
+    PrinterReset,
+    PrinterSilent,
+    ResendLoop,
+)
+from gcode.replies import Reading
+from hal.driver import LinePrinter, LinkSettings
+from hal.errors import HandshakeFailed, NoSuchPort, NotConnected, PortLost
+from hal.printer import ActionRequested, ConnectionState, FirmwareSaid, StateChanged, TemperaturesRead
+from hal.simulated.firmware import Firmware, FirmwareConfig
+from hal.simulated.memory import SimulatedTransport
+from hal.simulated.oracle import Oracle
+
+C = ConnectionState
+
+
+class FakeTransport:
+    """A transport whose other end is the test: it keeps what is written, and answers by a function of it."""
+
+    address = "fake"
+    baudrate = None
+
+    def __init__(self, answer: Callable[[bytes], bytes] = lambda _line: b"ok\n", delay: float = 0.001) -> None:
+        self.answer = answer
+        self.delay = delay
+        self.written = bytearray()
+        self.calls: list[str] = []
+        self.opening: asyncio.Future[None] | None = None  # set it, and `open` waits for it
+        self.on_data = self.on_lost = None
+
+    async def open(self, on_data, on_lost):
+        self.calls.append("open")
+        if self.opening is not None:
+            await self.opening
+        self.on_data, self.on_lost = on_data, on_lost
+
+    def write(self, data):
+        assert "close" not in self.calls, f"written behind the end: {data!r}"
+        self.written += data
+        for line in data.split(b"\n"):
+            if line and (said := self.answer(line)):
+                asyncio.get_running_loop().call_later(self.delay, self.say, said)
+
+    def say(self, data):
+        if "close" not in self.calls:
+            self.on_data(data)
+
+    def discard(self):
+        self.calls.append("discard")
+
+    def reset(self):
+        self.calls.append("reset")
+
+    def close(self):
+        if "close" not in self.calls:
+            self.calls.append("close")
+
+    @property
+    def commands(self) -> list[str]:
+        """What was written, without numbers and checksums."""
+        lines = bytes(self.written).decode().split("\n")
+        return [re.sub(r"^N\d+ |\*\d+$", "", line) for line in lines if line]
+
+
+class Lines:
+    """A source of so many moves."""
+
+    def __init__(self, count):
+        self.left, self.count, self.asked = count, count, 0
+
+    def next_line(self):
+        self.asked += 1
+        if not self.left:
+            return None
+        self.left -= 1
+        return (self.count - self.left) * 10, b"G1 X%d" % (self.count - self.left)
+
+
+class Iterated:
+    """A source of given lines."""
+
+    def __init__(self, lines):
+        self._lines = lines
+
+    def next_line(self):
+        return next(self._lines, None)
+
+
+def answers(name="Marlin", *caps):
+    """Return a firmware that identifies itself, and says ok to everything."""
+
+    def answer(line):
+        if b"M115" in line:
+            return f"FIRMWARE_NAME:{name} UUID:u-1\n".encode() + b"".join(b"Cap:%b\n" % cap for cap in caps) + b"ok\n"
+        return b"ok\n"
+
+    return answer
+
+
+def mute_after_handshake(line):
+    return answers()(line) if b"M110" in line or b"M115" in line else b""
+
+
+@asynccontextmanager
+async def connected(transport, **settings):
+    printer = LinePrinter(transport, LinkSettings(**settings))
+    printer.events = []
+    printer.subscribe(printer.events.append)
+    await printer.open()
+    await asyncio.sleep(0.1)  # the first temperature report
+    try:
+        yield printer
+    finally:
+        await printer.close()
+
+
+def simulated(oracle=None, **options):
+    return SimulatedTransport(Firmware(FirmwareConfig(**options), oracle or Oracle()))
+
+
+def states(printer):
+    return [event.new for event in printer.events if isinstance(event, StateChanged)]
+
+
+def said(printer):
+    return [(event.severity, event.text) for event in printer.events if isinstance(event, FirmwareSaid)]
+
+
+# -- opening -------------------------------------------------------------------------------------------------
+
+
+async def test_a_printer_is_opened_step_by_step():
+    printer = LinePrinter(simulated())
+    printer.events = []
+    unsubscribe = printer.subscribe(printer.events.append)
+    assert printer.state is C.OFFLINE
+    assert printer.idle
+    assert (printer.next_number, printer.position.lines, printer.counters.lines_sent) == (1, 0, 0)
+    await printer.open()
+    assert states(printer) == [C.OPENING, C.HANDSHAKING, C.READY]
+    assert printer.address == "sim"
+    assert printer.identity.name.startswith("Marlin bugfix-2.0.x")
+    assert printer.identity.uuid == "cede2a2f-41a2-4748-9b12-c55c62f367ff"
+    assert printer.identity.capabilities["AUTOREPORT_TEMP"] is True
+    assert printer.identity.capabilities["EMERGENCY_PARSER"] is False
+    unsubscribe()
+    unsubscribe()
+    await printer.close()
+    assert states(printer)[-1] is C.READY, "who has unsubscribed hears nothing"
+
+
+async def test_a_board_that_boots_late_is_greeted_again():
+    async with connected(simulated(boot_time=5.0), greeting_timeout=10.0) as printer:
+        assert printer.state is C.READY
+
+
+async def test_nothing_on_the_line_is_said_so():
+    transport = FakeTransport(lambda _line: b"")
+    printer = LinePrinter(transport, LinkSettings(greeting_timeout=10.0))
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(HandshakeFailed, match="within 10 s: nothing came"):
+        await printer.open()
+    assert asyncio.get_running_loop().time() - began == pytest.approx(10)
+    assert printer.state is C.FAULT
+    assert isinstance(printer.error, HandshakeFailed)
+    assert transport.commands in (["M110 N0"] * 5, ["M110 N0"] * 6), "one each 2 s"
+    assert transport.calls[-1] == "close"
+
+
+async def test_noise_on_the_line_is_said_so():
+    transport = FakeTransport(lambda _line: b"\xf3\x00\x9c~\n\x80\x80\n")
+    with pytest.raises(HandshakeFailed, match="is no G-code firmware"):
+        await LinePrinter(transport, LinkSettings(greeting_timeout=10.0)).open()
+
+
+async def test_a_port_that_cannot_be_opened_is_a_fault():
+    transport = FakeTransport()
+    transport.opening = asyncio.get_running_loop().create_future()
+    transport.opening.set_exception(NoSuchPort("no such port"))
+    printer = LinePrinter(transport)
+    with pytest.raises(NoSuchPort):
+        await printer.open()
+    assert printer.state is C.FAULT
+
+
+async def test_a_port_lost_in_the_handshake_is_a_fault():
+    transport = FakeTransport(lambda _line: b"")
+    printer = LinePrinter(transport)
+    opening = asyncio.create_task(printer.open())
+    await asyncio.sleep(1)
+    transport.on_lost(PortLost("gone"))
+    with pytest.raises(PortLost):
+        await opening
+
+
+async def test_closing_ends_an_opening():
+    transport = FakeTransport()
+    transport.opening = asyncio.get_running_loop().create_future()
+    printer = LinePrinter(transport)
+    opening = asyncio.create_task(printer.open())
+    await asyncio.sleep(1)
+    await printer.close()
+    transport.opening.set_result(None)
+    with pytest.raises(NotConnected):
+        await opening
+    assert printer.state is C.OFFLINE
+
+
+async def test_a_connection_is_opened_once():
+    async with connected(FakeTransport(answers())) as printer:
+        with pytest.raises(NotConnected):
+            await printer.open()
+        assert printer.state is C.READY
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "numbered"),
+    [("Marlin 2.1", 4, True), ("Prusa-Firmware 3.14", 4, True), ("Repetier_1.0", 1, True), ("Klipper", 1, False),
+     ("never heard of", 1, True)],
+)  # fmt: skip
+async def test_the_firmware_chooses_the_dialect(name, lines, numbered):
+    transport = FakeTransport(answers(name))
+    async with connected(transport) as printer:
+        transport.written.clear()
+        transport.answer = lambda _line: b""
+        printer.feed(Lines(9))
+        sent = [line for line in bytes(transport.written).split(b"\n") if b"G1" in line]
+        assert len(sent) == lines
+        assert all(line.startswith(b"N") == numbered for line in sent)
+
+
+async def test_the_window_can_be_set():
+    transport = FakeTransport(answers("Marlin"))
+    async with connected(transport, window_lines=2) as printer:
+        transport.answer = lambda _line: b""
+        printer.feed(Lines(9))
+        assert [command for command in transport.commands if command.startswith("G1")] == ["G1 X1", "G1 X2"]
+
+
+# -- temperatures --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("autoreport", [True, False])
+async def test_temperatures_come_by_themselves_or_by_asking(autoreport):
+    oracle = Oracle()
+    async with connected(simulated(oracle, autoreport=autoreport, noise=0.0), poll_interval=2.0) as printer:
+        printer.events.clear()
+        await asyncio.sleep(20.5)
+        read = [event.heaters for event in printer.events if isinstance(event, TemperaturesRead)]
+        assert len(read) in (9, 10, 11)
+        assert set(read[-1]) == {"tool0", "bed"}
+        assert printer.heaters == read[-1]
+        assert read[-1]["bed"].target == 0
+        asked = [each.command for each in oracle.commands].count("M105")
+        assert asked == 0 if autoreport else asked >= 9
+
+
+async def test_the_printer_is_not_asked_while_it_has_not_answered():
+    transport = FakeTransport(mute_after_handshake)
+    async with connected(transport, poll_interval=1.0):
+        await asyncio.sleep(20)
+        assert transport.commands.count("M105") == 1
+
+
+async def test_asking_goes_on_after_too_many_commands_have_waited():
+    transport = FakeTransport(mute_after_handshake)
+    async with connected(transport, poll_interval=1.0) as printer:
+        transport.say(b"ok T:20 /0\n")
+        for _ in range(256):
+            printer.submit("M117 x")
+        await asyncio.sleep(3)
+        transport.answer = lambda line: b"ok T:21 /0\n" if b"M105" in line else b"ok\n"
+        transport.say(b"ok\n")
+        await asyncio.sleep(3)
+        assert printer.heaters == {"tool0": Reading(21.0, 0.0)}
+
+
+# -- commands ------------------------------------------------------------------------------------------------
+
+
+async def test_send_returns_what_was_answered():
+    async with connected(simulated(noise=0.0)) as printer:
+        place, ok = await printer.send("M114")
+        assert re.fullmatch(r"X:\S+ Y:\S+ Z:\S+ E:\S+ Count .*", place)
+        assert ok == "ok"
+        answers = await printer.send("M119")
+        assert answers[0] == "Reporting endstop status"
+        assert answers[-1] == "ok"
+        assert (await printer.send("M105"))[0].startswith("ok T:")
+
+
+async def test_an_unknown_command_is_told_and_answered():
+    async with connected(simulated()) as printer:
+        assert await printer.send("M9999") == ['echo:Unknown command: "M9999"', "ok"]
+        assert said(printer) == [("warning", 'echo:Unknown command: "M9999"')]
+
+
+async def test_commands_that_may_not_be_sent_are_refused():
+    transport = FakeTransport(answers())
+    async with connected(transport) as printer:
+        before = len(transport.written)
+        for command, error in (
+            ("M110 N5", ForbiddenCommand), ("m28 x", ForbiddenCommand), ("M105\nM112", CommandError),
+            ("M105\rM112", CommandError), ("", CommandError), ("; comment", CommandError),
+        ):  # fmt: skip
+            with pytest.raises(error):
+                await printer.send(command)
+            with pytest.raises(error):
+                printer.submit(command)
+        assert len(transport.written) == before
+
+
+async def test_nothing_can_be_asked_of_a_printer_that_is_not_there():
+    printer = LinePrinter(FakeTransport())
+    with pytest.raises(NotConnected):
+        printer.submit("M105")
+    with pytest.raises(NotConnected):
+        await printer.send("M105")
+    with pytest.raises(NotConnected):
+        printer.feed(Lines(1))
+    with pytest.raises(NotConnected):
+        await printer.drained()
+    printer.hold()
+    printer.release()
+    printer.wake()
+    printer.emergency_stop()
+    await printer.close()
+    assert printer.state is C.OFFLINE
+
+
+async def test_an_urgent_command_goes_out_at_once():
+    transport = FakeTransport(answers())
+    async with connected(transport) as printer:
+        transport.answer = lambda _line: b""
+        printer.feed(Lines(9))
+        printer.submit("M117 later")
+        waiting = asyncio.create_task(printer.send("M104 S0", urgent=True))
+        await asyncio.sleep(0)
+        assert transport.commands[-1] == "M104 S0"
+        waiting.cancel()
+
+
+async def test_a_caller_that_stops_waiting_disturbs_nobody():
+    async with connected(simulated()) as printer:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(printer.send("G4 S10"), 1)
+        assert (await printer.send("M105"))[0].startswith("ok T:")
+        assert printer.counters.stray_oks == 0
+
+
+async def test_actions_and_errors_are_told():
+    transport = FakeTransport(answers())
+    async with connected(transport) as printer:
+        transport.say(b"//action:notification hello\nError:No SD card\nError:checksum mismatch, Last Line: 9\n")
+        assert ActionRequested("notification", "hello") in printer.events
+        assert said(printer) == [
+            ("error", "Error:No SD card"), ("warning", "Error:checksum mismatch, Last Line: 9"),
+        ]  # fmt: skip
+
+
+# -- a job's lines -------------------------------------------------------------------------------------------
+
+
+async def test_a_job_is_fed_to_its_end():
+    oracle = Oracle(keep=None)
+    async with connected(simulated(oracle)) as printer:
+        source, before = Lines(50), printer.counters.lines_acknowledged
+        printer.feed(source)
+        while source.left:  # noqa: ASYNC110 - nothing tells it
+            await asyncio.sleep(0.01)
+        await printer.drained()
+        assert (printer.position.lines, printer.position.offset) == (50, 500)
+        assert printer.counters.lines_acknowledged - before == 50
+        assert printer.idle
+        assert [each.command for each in oracle.commands if "G1" in each.command] == [f"G1 X{n}" for n in range(1, 51)]
+        printer.feed(Lines(1))
+        assert printer.position.lines == 0, "a new job counts from zero"
+
+
+async def test_hold_stops_the_job_and_release_goes_on():
+    oracle = Oracle(keep=None)
+    async with connected(simulated(oracle)) as printer:
+        source = Lines(50)
+        printer.feed(source)
+        printer.hold()
+        await printer.drained()
+        left = source.left
+        assert left > 0
+        assert await printer.send("M400") == ["ok"], "commands still go"
+        assert source.left == left
+        printer.release()
+        await asyncio.sleep(60)
+        assert source.left == 0
+        await printer.drained()
+
+
+async def test_wake_goes_on_where_there_was_nothing():
+    transport = FakeTransport(answers())
+    async with connected(transport) as printer:
+        source = Lines(0)
+        printer.feed(source)
+        await asyncio.sleep(1)
+        source.left, source.count = 3, 3
+        printer.wake()
+        await asyncio.sleep(1)
+        assert [each for each in transport.commands if each[0] == "G"] == ["G1 X1", "G1 X2", "G1 X3"]
+
+
+async def test_the_end_of_a_job_takes_nothing_out_of_the_flight():
+    transport = FakeTransport(answers("Marlin"), delay=1.0)
+    async with connected(transport, poll_interval=1000.0) as printer:
+        await asyncio.sleep(2)
+        printer.feed(Lines(9))
+        printer.feed(None)
+        await printer.drained()
+        assert printer.position.lines == 4
+        assert printer.idle
+
+
+async def test_one_line_costs_no_task_no_future_and_no_timer():
+    transport = FakeTransport(answers("Marlin"))
+    loop, made = asyncio.get_running_loop(), []
+    async with connected(transport, poll_interval=1000.0) as printer:
+        transport.answer = lambda _line: b""
+        originals = {name: getattr(loop, name) for name in ("call_soon", "call_at", "create_task", "create_future")}
+        try:
+            for name, original in originals.items():
+                setattr(loop, name, _counting(name, original, made))
+            printer.feed(Lines(1000))
+            while printer.position.lines < 1000:
+                printer._on_data(b"ok\n")
+        finally:
+            for name, original in originals.items():
+                setattr(loop, name, original)
+        assert len(made) <= 2, made
+
+
+def _counting(name, original, made):
+    def call(*args, **kwargs):
+        made.append(name)
+        return original(*args, **kwargs)
+
+    return call
+
+
+# -- failures ------------------------------------------------------------------------------------------------
+
+
+async def test_the_first_cause_ends_all_that_waits_exactly_once():
+    transport = FakeTransport(mute_after_handshake)
+    async with connected(transport) as printer:
+        printer.feed(Lines(9))
+        pending = (printer.send("M400"), printer.send("M105"), printer.drained())
+        waiting = [asyncio.create_task(work) for work in pending]
+        await asyncio.sleep(0.1)
+        transport.on_lost(PortLost("the first cause"))
+        transport.on_lost(PortLost("the second"))
+        ends = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [str(end) for end in ends] == ["the first cause"] * 3
+        assert str(printer.error) == "the first cause"
+        assert states(printer) == [C.OPENING, C.HANDSHAKING, C.READY, C.FAULT]
+        with pytest.raises(NotConnected):
+            await printer.send("M105")
+        with pytest.raises(PortLost):
+            printer.feed(Lines(1))
+        with pytest.raises(PortLost):
+            await printer.drained()
+    assert printer.state is C.FAULT, "closing does not hide the cause"
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "heaters_off"),
+    [
+        (b"start\n", PrinterReset, False),
+        (b"Error:Printer halted. kill() called!\n", FirmwareHalted, False),
+        (b"Resend: 1\nok\n" * 30, ResendLoop, True),
+    ],
+)
+async def test_what_the_printer_says_may_be_the_end(line, error, heaters_off):
+    transport = FakeTransport(mute_after_handshake)
+    async with connected(transport) as printer:
+        transport.say(b"ok\n")
+        transport.written.clear()
+        for piece in line.splitlines(keepends=True):
+            transport.say(piece)
+        assert isinstance(printer.error, error)
+        assert transport.calls[-1] == "close"
+        assert bytes(transport.written).endswith(b"M104 S0\nM140 S0\nM107\n") == heaters_off
+
+
+async def test_a_silent_printer_is_found_out_and_made_cold():
+    transport = FakeTransport(mute_after_handshake)
+    async with connected(transport, answer_timeout=5.0) as printer:
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(PrinterSilent):
+            await printer.send("G1 X1")
+        assert asyncio.get_running_loop().time() - began == pytest.approx(20, abs=1)
+        assert transport.written.endswith(b"M104 S0\nM140 S0\nM107\n")
+
+
+async def test_a_lost_ok_behind_a_long_command_is_missed_soon():
+    """The long command allows 600 s; what comes behind it does not."""
+    transport = FakeTransport(answers("Marlin", b"AUTOREPORT_TEMP:1"))
+    async with connected(transport, answer_timeout=5.0) as printer:
+        await asyncio.sleep(100)
+        lines = iter([(0, b"M109 S200"), (10, b"G1 X1"), (20, b"G1 X2")])
+        transport.answer = lambda line: b"ok\n" if b"M109" in line else b""
+        printer.feed(Iterated(lines))
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(PrinterSilent):
+            await printer.drained()
+        assert asyncio.get_running_loop().time() - began < 40
+
+
+async def test_a_printer_that_dies_in_a_long_command_is_missed_soon_where_it_says_busy():
+    transport = FakeTransport(answers("Marlin", b"AUTOREPORT_TEMP:1"))
+    async with connected(transport) as printer:
+        await asyncio.sleep(100)
+        transport.answer = lambda _line: b""
+        waiting = asyncio.create_task(printer.send("G28"))
+        await asyncio.sleep(2)
+        transport.say(b"echo:busy: processing\n")
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(PrinterSilent):
+            await waiting
+        assert asyncio.get_running_loop().time() - began < 60
+
+
+@pytest.mark.parametrize("ask", ["wake", "hold", "release"])
+async def test_nothing_is_sent_behind_the_end(ask):
+    transport = FakeTransport(answers())
+    async with connected(transport) as printer:
+        source = Lines(0)
+        if ask == "release":
+            printer.hold()
+        printer.feed(source)
+        transport.on_lost(PortLost("gone"))
+        source.left = source.count = 9
+        asked = source.asked
+        getattr(printer, ask)()
+        await asyncio.sleep(1000)
+        assert source.asked == asked
+
+
+async def test_close_is_idempotent_and_ends_what_waits():
+    transport = FakeTransport(mute_after_handshake)
+    async with connected(transport) as printer:
+        waiting = asyncio.create_task(printer.send("M105"))
+        await asyncio.sleep(0.1)
+        await printer.close()
+        await printer.close()
+        with pytest.raises(NotConnected):
+            await waiting
+        assert states(printer) == [C.OPENING, C.HANDSHAKING, C.READY, C.OFFLINE]
+        printer.events.clear()
+        await asyncio.sleep(1000)
+        assert printer.events == []
+        assert transport.calls == ["open", "close"]
+
+
+# -- emergency stop ------------------------------------------------------------------------------------------
+
+
+async def test_an_emergency_stop_is_on_the_wire_before_it_returns():
+    transport = FakeTransport(answers())
+    async with connected(transport) as printer:
+        number = printer.next_number
+        body = b"N%d M112" % number
+        check = 0
+        for byte in body:
+            check ^= byte
+        transport.written.clear()
+        printer.emergency_stop()
+        assert bytes(transport.written) == b"\nM112\n" + body + b"*%d\n" % check
+        assert transport.calls[-2:] == ["discard", "reset"]
+        assert printer.state is C.FAULT
+        assert isinstance(printer.error, FirmwareHalted)
+
+
+async def test_no_reset_where_the_firmware_reads_m112_at_once():
+    transport = FakeTransport(answers("Marlin", b"EMERGENCY_PARSER:1"))
+    async with connected(transport) as printer:
+        printer.emergency_stop()
+        assert "reset" not in transport.calls
+
+
+@pytest.mark.parametrize("pieces", [[b"start\n"], [b"Error:Printer hal", b"ted. kill() called!\n"], [b"s", b"tart\n"]])
+async def test_a_stop_is_confirmed_by_what_the_firmware_says(pieces):
+    transport = FakeTransport(answers())
+    async with connected(transport) as printer:
+        transport.answer = lambda _line: b""
+        printer.emergency_stop()
+        for piece in pieces:
+            transport.say(piece)
+        assert said(printer) == [("info", "the printer has stopped")]
+        assert transport.calls[-1] == "close"
+        await asyncio.sleep(10)
+        assert len(said(printer)) == 1
+
+
+async def test_a_stop_that_nobody_confirms_is_told():
+    transport = FakeTransport(answers())
+    async with connected(transport) as printer:
+        transport.answer = lambda _line: b""
+        printer.hold()
+        printer.feed(Lines(5))
+        printer.emergency_stop()
+        written = len(transport.written)
+        printer.wake()
+        printer.release()
+        transport.say(b"ok\nok\n")
+        await asyncio.sleep(2.9)
+        assert said(printer) == []
+        await asyncio.sleep(0.2)
+        [(severity, text)] = said(printer)
+        assert severity == "error"
+        assert "CUT ITS POWER" in text
+        assert len(transport.written) == written, "nothing follows a stop"
+
+
+async def test_closing_does_not_hide_that_a_stop_was_not_confirmed():
+    transport = FakeTransport(answers())
+    async with connected(transport) as printer:
+        transport.answer = lambda _line: b""
+        printer.emergency_stop()
+        await printer.close()
+        assert [severity for severity, _ in said(printer)] == ["error"]
+
+
+@pytest.mark.parametrize("emergency_parser", [True, False])
+async def test_the_simulated_printer_stops(emergency_parser):
+    transport = simulated(emergency_parser=emergency_parser)
+    async with connected(transport) as printer:
+        await printer.send("M104 S200")
+        printer.submit("G4 S100")
+        await asyncio.sleep(1)
+        printer.emergency_stop()
+        await asyncio.sleep(1)
+        assert said(printer)[-1] == ("info", "the printer has stopped")
+        assert transport._firmware.board.hotend.target == 0
+
+
+# -- the tail ------------------------------------------------------------------------------------------------
+
+
+async def test_the_tail_is_what_went_over_the_line_last():
+    transport = FakeTransport(answers())
+    async with connected(transport, poll_interval=1000.0) as printer:
+        await printer.send("M117 hello")
+        transport.say(b"echo:\x1b[31mred\n")
+        number = printer.next_number - 1
+        assert printer.tail()[-3].startswith(f"> N{number} M117 hello*")
+        assert printer.tail()[-2:] == ["< ok", "< echo:[31mred"]
+        for _ in range(200):
+            transport.say(b"echo:more\n")
+        assert len(printer.tail()) <= 80

@@ -1,0 +1,256 @@
+"""The recorder: it hears everything, keeps it in files, and never gets in the way."""
+
+import asyncio
+import errno
+import os
+import threading
+from dataclasses import asdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hal import recorder as recorder_module
+from hal.driver import LinkSettings
+from hal.errors import NoSuchPort, PortLost
+from hal.recorder import Place, Recorder, RecordingTransport, describe, dump
+from hal.session_file import EVENT, HOST, PRINTER, Record, read
+from support.recordings import NOON, Recording
+
+ABOUT = describe("sim", None, NOON, "1.2", {})
+
+times = st.integers(0, 10**9).map(lambda micros: micros / 10**6)
+pieces = st.builds(Record, times, st.sampled_from([HOST, PRINTER, EVENT]), st.binary(max_size=40))
+
+
+class FakeTransport:
+    """Remembers what it was asked for; data and loss come by hand."""
+
+    address, baudrate = "fake", 250000
+
+    def __init__(self, error=None):
+        self.error, self.calls = error, []
+
+    async def open(self, on_data, on_lost):
+        if self.error:
+            raise self.error
+        self.on_data, self.on_lost = on_data, on_lost
+
+    def write(self, data):
+        self.calls.append(data)
+
+    def discard(self):
+        self.calls.append("discard")
+
+    def reset(self):
+        self.calls.append("reset")
+
+    def close(self):
+        self.calls.append("close")
+
+
+def recorded(place, *groups, wall=NOON):
+    """Record pieces, flushing after each group."""
+    recorder = Recorder(place, describe("sim", None, wall, "1.2", {}))
+    for group in groups:
+        for piece in group:
+            recorder.note(*piece)
+        recorder._flush()
+    recorder._end_file()
+    return recorder
+
+
+def files(folder, kind="session"):
+    return sorted(folder.glob(f"{kind}-*"))
+
+
+@given(groups=st.lists(st.lists(pieces, max_size=5), max_size=5))
+def test_what_was_noted_is_in_the_file(tmp_path_factory, groups):
+    folder = tmp_path_factory.mktemp("recordings")
+    heard = [[Record(0.0, PRINTER, b"start\n")], *groups]
+    recorded(Place(folder), *heard)
+    assert read(files(folder)).records == [piece for group in heard for piece in group]
+
+
+async def test_all_that_happens_on_the_line_is_recorded_with_its_time(tmp_path):
+    loop, inner, heard, lost = asyncio.get_running_loop(), FakeTransport(), [], []
+    recorder = Recorder(Place(tmp_path), ABOUT)
+    transport = RecordingTransport(inner, recorder, loop.time)
+    assert (transport.address, transport.baudrate) == ("fake", 250000)
+    await transport.open(heard.append, lost.append)
+    await asyncio.sleep(1.5)
+    transport.write(b"M105\n")
+    await asyncio.sleep(0.25)
+    inner.on_data(b"ok\n\xff")
+    transport.discard()
+    transport.reset()
+    inner.on_lost(PortLost("unplugged"))
+    transport.close()
+    recorder.join()
+    assert inner.calls == [b"M105\n", "discard", "reset", "close"]
+    assert heard == [b"ok\n\xff"]
+    assert [str(error) for error in lost] == ["unplugged"]
+    assert read(files(tmp_path)).records == [
+        (0.0, EVENT, b"open"),
+        (1.5, HOST, b"M105\n"),
+        (1.75, PRINTER, b"ok\n\xff"),
+        (1.75, EVENT, b"discard"),
+        (1.75, EVENT, b"reset"),
+        (1.75, EVENT, b"lost unplugged"),
+    ]
+
+
+async def test_the_thread_writes_while_the_line_is_open_and_ends_with_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(recorder_module, "FLUSH_INTERVAL", 0.01)
+    async with Recording(tmp_path) as recording:
+        loop = asyncio.get_running_loop()
+        with loop.real_time():
+            while not recording.recorder._file:  # noqa: ASYNC110 - a thread of its own
+                await asyncio.sleep(0.01)
+        early = read(files(tmp_path))
+        assert early.cut
+        await recording.print([b"G28", b"G1 X10"])
+    session = recording.session()
+    assert not session.cut
+    assert session.records[: len(early.records)] == early.records
+    assert session.records[-1].data == b"close"
+    assert not [thread for thread in threading.enumerate() if thread.name == "recorder"]
+
+
+async def test_the_header_says_what_a_replay_has_to_know(tmp_path):
+    settings = LinkSettings(window_lines=3, poll_interval=7.5)
+    async with Recording(tmp_path, settings=settings) as recording:
+        pass
+    header = recording.session().header
+    assert header.date == "2026-11-22T12:00:00+00:00"
+    assert LinkSettings(**header.settings) == settings
+    assert header.settings == asdict(settings)
+    assert files(tmp_path)[0].name == "session-20261122-120000-0.part001.jsonl.gz"
+
+
+async def test_a_line_that_cannot_be_opened_leaves_nothing(tmp_path):
+    recorder = Recorder(Place(tmp_path / "none"), ABOUT)
+    transport = RecordingTransport(FakeTransport(NoSuchPort("no")), recorder, asyncio.get_running_loop().time)
+    with pytest.raises(NoSuchPort):
+        await transport.open(print, print)
+    transport.close()
+    recorder.join()
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_line_on_which_nobody_speaks_leaves_nothing(tmp_path):
+    recorded(
+        Place(tmp_path), [Record(0.0, EVENT, b"open"), Record(0.1, HOST, b"M110\n")], [Record(1.0, EVENT, b"close")]
+    )
+    assert files(tmp_path) == []
+
+
+def test_what_came_before_the_first_answer_is_kept_until_then(tmp_path):
+    groups = [[Record(0.0, EVENT, b"open")], [Record(2.0, HOST, b"hello\n")], [Record(3.0, PRINTER, b"ok\n")]]
+    recorded(Place(tmp_path), *groups)
+    assert read(files(tmp_path)).records == [piece for group in groups for piece in group]
+
+
+def test_a_large_recording_goes_on_in_parts_and_the_oldest_go(tmp_path):
+    groups = [[Record(float(n), PRINTER, os.urandom(256))] for n in range(20)]
+    recorded(Place(tmp_path, max_bytes=1500, keep=100), *groups)
+    parts = files(tmp_path)
+    assert len(parts) > 3
+    assert all(path.stat().st_size < 3000 for path in parts)
+    assert read(parts).records == [group[0] for group in groups]
+    recorded(Place(tmp_path, max_bytes=1500, keep=3), *groups, wall=NOON + 60)
+    assert [path.name for path in files(tmp_path)] == [
+        path.name.replace("120000", "120100") for path in parts[-3:]
+    ]  # fmt: skip
+
+
+def test_only_recordings_are_removed(tmp_path):
+    for name in ("session.txt", "my-session-1.jsonl.gz", "fault-1.jsonl.gz"):
+        (tmp_path / name).touch()
+    for _ in range(3):
+        recorded(Place(tmp_path, keep=1), [Record(0.0, PRINTER, b"ok\n")])
+    assert len(files(tmp_path)) == 1
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_full_buffer_drops_and_says_how_much(tmp_path, monkeypatch):
+    monkeypatch.setattr(recorder_module, "MAX_PIECES", 10)
+    pieces = [Record(float(n), PRINTER, b"%d\n" % n) for n in range(15)]
+    recorder = recorded(Place(tmp_path), pieces, [Record(20.0, PRINTER, b"ok\n")])
+    assert recorder.dropped == 5
+    records = read(files(tmp_path)).records
+    assert (0.0, EVENT, b"dropped 5") in records
+    assert len(records) == 12
+
+
+class FullDisk:
+    """Takes so many bytes, then none until it is emptied."""
+
+    def __init__(self, file, room):
+        self.file, self.room = file, room
+
+    def write(self, data):
+        if self.room <= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken = min(self.room, len(data))
+        self.room -= taken
+        return self.file.write(data[:taken])
+
+    def close(self):
+        self.file.close()
+
+
+def test_a_full_disk_disturbs_nothing_and_the_gap_is_noted(tmp_path):
+    troubles = []
+    recorder = Recorder(Place(tmp_path), ABOUT, troubles.append)
+    groups = [[Record(float(n), PRINTER, b"%d " % n * 50)] for n in range(4)]
+    for n, group in enumerate(groups):
+        recorder.note(*group[0])
+        if n == 1:
+            recorder._file.file = FullDisk(recorder._file.file, 10)
+        recorder._flush()
+    recorder._end_file()
+    first, second = (read([path]) for path in files(tmp_path))
+    assert [error.errno for error in troubles] == [errno.ENOSPC]
+    assert recorder.dropped == 1
+    assert first.cut
+    assert first.records == groups[0]
+    assert second.records == [Record(2.0, EVENT, b"dropped 1"), *groups[2], *groups[3]]
+
+
+def test_a_folder_that_cannot_be_made_is_told_once(tmp_path):
+    (tmp_path / "file").touch()
+    troubles = []
+    recorder = Recorder(Place(tmp_path / "file" / "folder"), ABOUT, troubles.append)
+    for n in range(3):
+        recorder.note(float(n), PRINTER, b"ok\n")
+        recorder._flush()
+    assert [type(error) for error in troubles] == [NotADirectoryError]
+    assert recorder.dropped == 3
+
+
+async def test_every_line_of_a_print_is_in_its_recording(tmp_path):
+    commands = [b"G28", *(b"G1 X%d F6000" % (n % 90) for n in range(100))]
+    async with Recording(tmp_path) as recording:
+        await recording.print(commands)
+    said = b"".join(record.data for record in recording.session().records if record.kind == HOST)
+    assert recording.printer.counters.lines_acknowledged >= len(commands)
+    assert all(b" %s*" % command in said for command in commands)
+
+
+def test_the_last_lines_before_a_fault_become_a_recording(tmp_path):
+    path = dump(tmp_path / "faults", ABOUT, ["> N1 G28*18", "< ok T:20.1 °", "< Error:Printer halted"])
+    session = read([path])
+    assert [(kind, data.decode()) for _, kind, data in session.records] == [
+        (HOST, "N1 G28*18\n"),
+        (PRINTER, "ok T:20.1 °\n"),
+        (PRINTER, "Error:Printer halted\n"),
+    ]
+    assert session.cut == ""
+
+
+def test_the_last_faults_are_kept(tmp_path):
+    made = [dump(tmp_path, describe("sim", None, NOON + n, "1.2", {}), [f"< {n}"]) for n in range(23)]
+    kept = {read([path]).records[0].data for path in files(tmp_path, "fault")}
+    assert files(tmp_path, "fault") == made[3:]
+    assert kept == {b"%d\n" % n for n in range(3, 23)}

@@ -1,0 +1,251 @@
+"""A recording in place of a printer."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from hal.driver import LinePrinter
+from hal.errors import AddressError, PortLost, RecordingError, ReplayDiffers
+from hal.registry import create
+from hal.replay import ReplayTransport
+from hal.session_file import EVENT, HOST, PRINTER, Encoder, Header, Record, Session
+from support.recordings import TRANSCRIPTS, Lines, Recording, transcript
+
+HEADER = Header("2026-11-22T12:00:00+00:00", "sim", 250000)
+
+
+def session(*records):
+    return Session(HEADER, [Record(0.0, EVENT, b"open"), *(Record(*each) for each in records)])
+
+
+DIALOGUE = session(
+    (1.0, PRINTER, b"start\n"), (2.0, HOST, b"M105\n"), (2.5, PRINTER, b"ok T:2"), (2.6, PRINTER, b"0\n")
+)
+
+
+class Host:
+    """Keeps what it hears, with the seconds since it opened the line."""
+
+    def __init__(self, recording, **options):
+        self.transport = ReplayTransport(recording, **options)
+        self.heard, self.lost = [], []
+
+    async def open(self):
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await self.transport.open(
+            lambda data: self.heard.append((round(loop.time() - began, 3), data)), self.lost.append
+        )
+
+
+async def test_the_printer_speaks_when_it_did():
+    host = Host(DIALOGUE)
+    await host.open()
+    await asyncio.sleep(2)
+    host.transport.write(b"M105\n")
+    await asyncio.sleep(5)
+    assert host.heard == [(1.0, b"start\n"), (2.5, b"ok T:2"), (2.6, b"0\n")]
+    assert host.transport.baudrate == 250000
+    assert host.transport.difference is None
+    host.transport.close()
+    assert host.lost == []
+
+
+@pytest.mark.parametrize("wait", [1.1, 2.8])
+async def test_it_answers_as_long_after_the_host_as_it_did(wait):
+    host = Host(DIALOGUE)
+    await host.open()
+    await asyncio.sleep(wait)
+    host.transport.write(b"M1")
+    host.transport.write(b"05\n")
+    await asyncio.sleep(5)
+    assert host.heard == [(1.0, b"start\n"), (wait + 0.5, b"ok T:2"), (round(wait + 0.6, 3), b"0\n")]
+
+
+async def test_one_piece_of_the_host_may_have_been_several():
+    host = Host(session((1.0, HOST, b"a\n"), (1.1, HOST, b"b\n"), (1.2, PRINTER, b"ok\n")))
+    await host.open()
+    await asyncio.sleep(1)
+    host.transport.write(b"a\nb\n")
+    await asyncio.sleep(1)
+    assert host.heard == [(1.1, b"ok\n")]
+
+
+async def test_data_never_comes_from_within_write():
+    host = Host(session((0.0, HOST, b"a\n"), (0.0, PRINTER, b"ok\n")))
+    await host.open()
+    host.transport.write(b"a\n")
+    assert host.heard == []
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(host.heard) == 1
+
+
+@pytest.mark.parametrize(
+    ("at", "said", "found"),
+    [
+        (2.0, b"M106\n", "record 2, at 2.000 s: recorded is -> 'M105\\n', now it is -> 'M106\\n'"),
+        (2.0, b"M105\nM106\n", "record 3, at 2.500 s: recorded is <- 'ok T:2', now it is -> 'M106\\n'"),
+        (0.5, b"M105\n", "record 1, at 1.000 s: recorded is <- 'start\\n', now it is -> 'M105\\n'"),
+        (None, b"", "record 2, at 2.000 s: recorded is -> 'M105\\n', now it is nothing for 1 s"),
+    ],
+)
+async def test_the_line_is_lost_where_the_host_differs(at, said, found):
+    host = Host(DIALOGUE)
+    await host.open()
+    if at is not None:
+        await asyncio.sleep(at)
+        host.transport.write(said)
+        assert host.lost == [], "a loss is not told from within write"
+        at_once = host.transport.at
+        host.transport.write(b"M105\n")
+        assert host.transport.at == at_once, "nothing counts behind the difference"
+    await asyncio.sleep(5)
+    assert [type(error) for error in host.lost] == [ReplayDiffers]
+    assert str(host.lost[0]) == str(host.transport.difference) == found
+
+
+async def test_a_difference_within_a_piece_shows_what_is_left_of_it():
+    host = Host(DIALOGUE)
+    await host.open()
+    await asyncio.sleep(2)
+    host.transport.write(b"M1")
+    host.transport.write(b"17\n")
+    difference = host.transport.difference
+    assert (difference.expected.data, difference.got.data) == (b"05\n", b"17\n")
+    host.transport.close()
+
+
+async def test_lenient_goes_on_and_keeps_the_first_difference():
+    recording = session((1.0, HOST, b"a\n"), (1.5, PRINTER, b"1\n"), (2.0, HOST, b"b\n"), (2.5, PRINTER, b"2\n"))
+    host = Host(recording, strict=False)
+    await host.open()
+    await asyncio.sleep(1)
+    host.transport.write(b"x\n")
+    await asyncio.sleep(5)
+    assert [data for _, data in host.heard] == [b"1\n", b"2\n"]
+    assert host.lost == []
+    difference = host.transport.difference
+    assert (difference.at, difference.time, difference.expected.data, difference.got.data) == (1, 1.0, b"a\n", b"x\n")
+
+
+@pytest.mark.parametrize("act", ["reset", "discard"])
+async def test_a_reset_and_a_discard_belong_to_the_dialogue(act):
+    host = Host(session((1.0, EVENT, act.encode()), (1.2, PRINTER, b"start\n")))
+    await host.open()
+    await asyncio.sleep(1)
+    getattr(host.transport, act)()
+    await asyncio.sleep(1)
+    assert host.heard == [(1.2, b"start\n")]
+    other = Host(DIALOGUE)
+    await other.open()
+    getattr(other.transport, act)()
+    assert other.transport.difference.got.data == act.encode()
+
+
+async def test_a_line_that_was_lost_is_lost_again():
+    host = Host(session((1.0, PRINTER, b"start\n"), (3.0, EVENT, b"lost the cable\x1b[2J is out")))
+    await host.open()
+    await asyncio.sleep(5)
+    assert [type(error) for error in host.lost] == [PortLost]
+    assert str(host.lost[0]).startswith("the cable")
+    assert "\x1b" not in str(host.lost[0])
+    assert host.transport.difference is None
+
+
+async def test_closing_earlier_than_then_is_noted_and_silent():
+    host = Host(DIALOGUE)
+    await host.open()
+    await asyncio.sleep(1.5)
+    host.transport.close()
+    host.transport.close()
+    await asyncio.sleep(5)
+    assert host.heard == [(1.0, b"start\n")]
+    assert host.lost == []
+    assert host.transport.difference.got.data == b"close"
+
+
+@pytest.mark.parametrize(
+    "records", [[], [Record(1.0, PRINTER, b"ok\n")], [Record(0.0, EVENT, b"dropped 3"), Record(0.0, EVENT, b"open")]]
+)
+def test_the_middle_of_a_conversation_is_refused(records):
+    with pytest.raises(RecordingError, match="can be shown, not replayed"):
+        ReplayTransport(Session(HEADER, records))
+
+
+def test_nothing_is_replayed_behind_a_gap_or_an_end():
+    pieces = [(1.0, PRINTER, b"a"), (2.0, EVENT, b"dropped 4"), (3.0, PRINTER, b"b")]
+    assert [each.data for each in ReplayTransport(session(*pieces)).records] == [b"open", b"a"]
+    pieces[1] = (2.0, EVENT, b"close")
+    assert [each.data for each in ReplayTransport(session(*pieces)).records] == [b"open", b"a", b"close"]
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in TRANSCRIPTS.iterdir()))
+async def test_recorded_dialogues_can_be_played(name):
+    recording = transcript(name)
+    transport, heard = ReplayTransport(recording), []
+    ended = asyncio.Event()
+    transport.on_end = ended.set
+    transport.on_turn = lambda at: transport.write(recording.records[at].data)
+    await transport.open(heard.append, heard.append)
+    await ended.wait()
+    assert heard == [record.data for record in recording.records if record.kind == PRINTER]
+    assert len(heard) > 3
+    assert transport.difference is None
+
+
+# -- as a kind of printer ----------------------------------------------------------------------------------
+
+
+async def recorded_file(folder):
+    async with Recording(folder / "made") as recording:
+        await recording.print([b"G28", b"G1 X10 F600"])
+    return next((folder / "made").iterdir())
+
+
+@pytest.mark.parametrize("lenient", ["", "?lenient=yes", "?lenient=no"])
+async def test_a_recording_is_a_printer_by_its_address(tmp_path, lenient):
+    address = f"replay:{await recorded_file(tmp_path)}{lenient}"
+    printer = create(address)
+    assert isinstance(printer, LinePrinter)
+    await printer.open()
+    printer.feed(Lines([b"G28", b"G1 X10 F600"]))
+    await printer.drained()
+    assert printer.address == address
+    assert printer.identity.name.startswith("Marlin")
+    assert printer.position.lines == 2
+    assert printer.error is None
+    await printer.close()
+
+
+async def test_another_job_than_the_recorded_one_loses_the_line(tmp_path):
+    printer = create(f"replay:{await recorded_file(tmp_path)}")
+    await printer.open()
+    printer.feed(Lines([b"G28", b"G1 X11 F600"]))
+    with pytest.raises(ReplayDiffers, match=r"G1 X10 F600.*G1 X11 F600"):
+        await printer.drained()
+    await printer.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("replay", "name the file of the recording"),
+        ("replay:x?lenient=perhaps", "lenient is yes or no"),
+        ("replay:x?speed=2", "unknown option 'speed'"),
+    ],
+)
+async def test_a_wrong_address_is_refused(address, reason):
+    with pytest.raises(AddressError, match=reason):
+        create(address)
+
+
+async def test_a_file_that_is_no_recording_is_refused(tmp_path):
+    with pytest.raises(RecordingError, match="No such file"):
+        create(f"replay:{tmp_path}/none")
+    path = tmp_path / "tail"
+    encoder = Encoder()
+    path.write_bytes(encoder.header(replace(HEADER, part=2)) + encoder.end())
+    with pytest.raises(RecordingError, match="begins in the middle"):
+        create(f"replay:{path}")

@@ -1,0 +1,151 @@
+"""Single commands: answers, refusals, and what the printer says by itself."""
+
+import asyncio
+
+import pytest
+
+from gcode.errors import CommandError, ForbiddenCommand
+from gcode.replies import Position, parse
+from hal.printer import ConnectionState, FirmwareSaid, TemperaturesRead
+
+FORBIDDEN = ["M110 N0", "m110 n5", "N7 M110 N0*36", "M28 part.g", "M29", "M575 B250000", "M999"]
+MALFORMED = ["", "   ", "; a comment", "M105\nM105", "M105\r", "M118 a\r\nM110 N0"]
+PLAUSIBLE = range(-30, 400)  # °C
+
+
+@pytest.mark.parametrize("command", ["M105", "M114", "M115", "M118 mark-1", "G4 P10", "M400", "G21"])
+async def test_an_answer_ends_with_ok(device, command):
+    async with device.ready() as printer:
+        answer = await printer.send(command)
+        assert answer[-1].startswith("ok")
+        assert not any(line.startswith("ok") for line in answer[:-1])
+
+
+async def test_the_position_is_told_while_nothing_moves(device):
+    async with device.ready() as printer:
+        answer = await printer.send("M114")
+        positions = [reply for line in answer if isinstance(reply := parse(line.encode()), Position)]
+        assert len(positions) == 1
+        assert {"X", "Y", "Z"} <= positions[0].axes.keys()
+
+
+async def test_commands_sent_at_once_are_answered_each_with_its_own_in_order(device):
+    done = []
+
+    async def ask(printer, mark):
+        answer = await printer.send(f"M118 {mark}")
+        done.append(mark)
+        return answer
+
+    marks = [f"mark-{number}" for number in range(8)]
+    async with device.ready() as printer:
+        answers = await asyncio.gather(*(ask(printer, mark) for mark in marks))
+    assert done == marks
+    for mark, answer in zip(marks, answers, strict=True):
+        assert [other for other in marks if any(other in line for line in answer)] == [mark]
+
+
+async def test_an_urgent_command_is_answered_like_any_other(device):
+    async with device.ready() as printer:
+        dwell = asyncio.create_task(printer.send("G4 P500"))
+        await device.until(lambda: not printer.idle)
+        answer = await printer.send("M118 mark-1", urgent=True)
+        assert any("mark-1" in line for line in answer)
+        assert (await dwell)[-1].startswith("ok")
+
+
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [*((each, ForbiddenCommand) for each in FORBIDDEN), *((each, CommandError) for each in MALFORMED)],
+)
+async def test_a_refused_command_raises_and_nothing_goes_out(device, command, error):
+    async with device.ready() as printer:
+        said, number = printer.tail(), printer.next_number
+        with pytest.raises(error):
+            await printer.send(command)
+        with pytest.raises(error):
+            await printer.send(command, urgent=True)
+        with pytest.raises(error):
+            printer.submit(command)
+        assert (printer.tail(), printer.next_number) == (said, number)
+        assert (await printer.send("M118 mark-1"))[-1].startswith("ok")
+        assert printer.counters.resends == 0
+
+
+async def test_a_submitted_command_goes_out_before_a_later_one(device):
+    async with device.ready() as printer:
+        printer.submit("M118 mark-1")
+        await printer.send("M118 mark-2")
+        said = " ".join(printer.tail())
+        assert 0 < said.index("mark-1") < said.index("mark-2")
+        if (taken := device.accepted()) is not None:
+            assert [each for each in taken if "mark" in each] == ["M118 mark-1", "M118 mark-2"]
+
+
+async def test_an_unknown_command_is_told_and_harmless(device):
+    events = []
+    async with device.ready(events.append) as printer:
+        answer = await printer.send("M9999")
+        assert answer[-1].startswith("ok")
+        told = [event.text for event in events if isinstance(event, FirmwareSaid)]
+        assert any("9999" in text for text in told)
+        assert printer.state is ConnectionState.READY
+        assert (await printer.send("M105"))[-1].startswith("ok")
+
+
+async def test_temperatures_come_by_themselves(device):
+    events = []
+    async with device.ready(events.append) as printer:
+        await device.until(lambda: sum(isinstance(event, TemperaturesRead) for event in events) >= 3)
+        last = [event for event in events if isinstance(event, TemperaturesRead)][-1]
+        assert printer.heaters == last.heaters
+        assert last.heaters.keys() & {"tool0", "bed"}
+        for reading in last.heaters.values():
+            assert round(reading.actual) in PLAUSIBLE
+
+
+async def test_modes_follow_what_is_sent(device):
+    async with device.ready() as printer:
+        await printer.send("G90")
+        assert (printer.modes.relative, printer.modes.relative_e) == (False, False)
+        await printer.send("G91")
+        await printer.send("M82")
+        assert (printer.modes.relative, printer.modes.relative_e) == (True, False)
+        await printer.send("G90")
+        assert (printer.modes.relative, printer.modes.relative_e) == (False, False)
+
+
+async def test_it_is_idle_exactly_while_nothing_is_unanswered(device):
+    async with device.ready() as printer:
+        await device.until(lambda: printer.idle)  # where temperatures are polled, a question may be out
+        dwell = asyncio.create_task(printer.send("G4 P500"))
+        await asyncio.sleep(0)
+        assert not printer.idle
+        await dwell
+        await device.until(lambda: printer.idle)
+
+
+async def test_what_goes_over_the_line_is_counted_and_kept_for_the_reader(device):
+    async with device.ready() as printer:
+        before = printer.counters.lines_sent
+        number = printer.next_number
+        for _ in range(3):
+            await printer.send("M118 mark-1")
+        await device.until(lambda: printer.idle)
+        assert printer.counters.lines_sent >= before + 3
+        assert printer.counters.lines_acknowledged == printer.counters.lines_sent
+        assert printer.next_number - number == printer.counters.lines_sent - before
+        tail = printer.tail()
+        assert {line[:2] for line in tail} == {"> ", "< "}
+        assert sum("mark-1" in line for line in tail if line.startswith("> ")) == 3
+
+
+async def test_giving_up_on_an_answer_leaves_the_others_theirs(device):
+    async with device.ready() as printer:
+        given_up = asyncio.create_task(printer.send("G4 P300"))
+        await device.until(lambda: not printer.idle)
+        given_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await given_up
+        for mark in ("mark-1", "mark-2"):
+            assert any(mark in line for line in await printer.send(f"M118 {mark}"))

@@ -1,0 +1,184 @@
+"""The lines of a job: fed, held, released, drained, and commands in between. Nothing here heats or moves."""
+
+import asyncio
+import re
+
+LENGTH = 24  # bytes from one line of the file to the next
+MARK = re.compile(r"(?:line|send)-\d{3}")
+
+
+class Lines:
+    """A job's lines, as they are taken."""
+
+    def __init__(self, commands):
+        self.commands = commands
+        self.given = 0
+        self.empty = asyncio.Event()
+        self._reached = {}
+
+    def reached(self, number):
+        """Return an event for when that many lines have been taken."""
+        return self._reached.setdefault(number, asyncio.Event())
+
+    def next_line(self):
+        if self.given == len(self.commands):
+            self.empty.set()
+            return None
+        self.given += 1
+        self.reached(self.given).set()
+        return self.given * LENGTH, self.commands[self.given - 1].encode()
+
+
+def numbered(count, name="line"):
+    return [f"M118 {name}-{number:03}" for number in range(count)]
+
+
+def harmless(count):
+    """Return lines of which every third takes the printer a moment."""
+    return [line for text in numbered(count) for line in (text, "M105", "G4 P30")]
+
+
+def taken(device):
+    """Return the numbered lines that the device has taken; None where it does not tell."""
+    commands = device.accepted()
+    return None if commands is None else [each for each in commands if MARK.search(each)]
+
+
+def assert_taken(device, commands):
+    seen = taken(device)
+    assert seen is None or seen == [each for each in commands if each.startswith("M118")]
+
+
+async def finish(printer, lines):
+    await lines.empty.wait()
+    await printer.drained()
+
+
+async def test_every_line_arrives_once_in_order_and_the_position_says_so(device):
+    lines = Lines(harmless(20))
+    async with device.ready() as printer:
+        printer.feed(lines)
+        await finish(printer, lines)
+        assert (printer.position.lines, printer.position.offset) == (60, 60 * LENGTH)
+        assert_taken(device, lines.commands)
+
+
+async def test_the_position_only_ever_grows(device):
+    lines, seen = Lines(harmless(10)), []
+    async with device.ready() as printer:
+        printer.feed(lines)
+        while not lines.empty.is_set():
+            seen.append((printer.position.lines, printer.position.offset))
+            assert printer.position.lines <= lines.given
+            await asyncio.sleep(0.01 / device.speed)
+        await printer.drained()
+    assert seen == sorted(seen)
+    assert all(offset == count * LENGTH for count, offset in seen)
+
+
+async def test_behind_a_closed_gate_no_line_goes_but_commands_do(device):
+    lines = Lines(numbered(10))
+    async with device.ready() as printer:
+        printer.hold()
+        printer.feed(lines)
+        assert (await printer.send("M105"))[-1].startswith("ok")
+        await printer.drained()
+        assert (lines.given, printer.position.lines) == (0, 0)
+        printer.release()
+        await finish(printer, lines)
+        assert printer.position.lines == 10
+        assert_taken(device, lines.commands)
+
+
+async def test_a_job_held_in_the_middle_drains_stands_and_goes_on(device):
+    lines = Lines(harmless(15))
+    async with device.ready() as printer:
+        printer.feed(lines)
+        await lines.reached(8).wait()
+        printer.hold()
+        await printer.drained()
+        at = printer.position.lines
+        assert 8 <= at + 1 <= 30  # the last one taken may still wait for room on the wire
+        assert lines.given - at in (0, 1)
+        await printer.send("M118 send-000")
+        await asyncio.sleep(0.3)
+        assert printer.position.lines == at
+        printer.release()
+        await finish(printer, lines)
+        assert printer.position.lines == 45
+        done = len([each for each in lines.commands[:at] if each.startswith("M118")])
+        marks = [each for each in lines.commands if each.startswith("M118")]
+        assert_taken(device, [*marks[:done], "M118 send-000", *marks[done:]])
+
+
+async def test_a_source_that_has_nothing_now_is_asked_again_when_it_wakes(device):
+    lines = Lines([])
+    async with device.ready() as printer:
+        printer.feed(lines)
+        await finish(printer, lines)
+        assert printer.position.lines == 0
+        for count in (5, 10):
+            lines.empty.clear()
+            lines.commands = numbered(count)
+            printer.wake()
+            await finish(printer, lines)
+            assert printer.position.lines == count
+        assert_taken(device, lines.commands)
+
+
+async def test_a_job_that_ends_early_drops_nothing_in_flight(device):
+    lines = Lines(harmless(15))
+    async with device.ready() as printer:
+        printer.feed(lines)
+        await lines.reached(8).wait()
+        printer.feed(None)
+        await printer.drained()
+        at = printer.position.lines
+        assert lines.given - at in (0, 1)
+        await asyncio.sleep(0.3)
+        assert (printer.position.lines, lines.given - at in (0, 1)) == (at, True)
+        assert_taken(device, lines.commands[:at])
+
+
+async def test_the_next_job_counts_from_its_own_beginning(device):
+    async with device.ready() as printer:
+        for count in (7, 4):
+            lines = Lines(numbered(count))
+            printer.hold()
+            printer.feed(lines)
+            assert (printer.position.lines, printer.position.offset) == (0, 0)
+            printer.release()
+            await finish(printer, lines)
+            assert (printer.position.lines, printer.position.offset) == (count, count * LENGTH)
+
+
+async def test_draining_with_nothing_in_flight_returns_at_once(device):
+    async with device.ready() as printer:
+        await printer.drained()
+        lines = Lines(numbered(3))
+        printer.feed(lines)
+        await finish(printer, lines)
+        await asyncio.wait_for(printer.drained(), 1.0)
+
+
+async def test_commands_go_out_between_the_lines_of_a_job_in_order(device):
+    lines, answers = Lines(harmless(6)), []
+    async with device.ready() as printer:
+        printer.feed(lines)
+        for number, reached in enumerate((4, 8, 12)):
+            await lines.reached(reached).wait()
+            answers.append(await printer.send(f"M118 send-{number:03}"))
+        await finish(printer, lines)
+        assert printer.position.lines == 18
+        order, heard = (MARK.findall("".join(said(printer, whose))) for whose in ("> ", "< "))
+    for number, answer in enumerate(answers):
+        assert any(f"send-{number:03}" in line for line in answer)
+    assert heard == order[-len(heard) :]  # the tail is short: what it still holds
+    if (seen := taken(device)) is not None:
+        assert [each for each in seen if "line" in each] == numbered(6)
+        assert [each for each in seen if "send" in each] == numbered(3, "send")
+        assert seen.index("M118 send-000") < seen.index("M118 line-005")
+
+
+def said(printer, whose):
+    return [line.removeprefix(whose) for line in printer.tail() if line.startswith(whose)]

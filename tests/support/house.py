@@ -1,0 +1,168 @@
+"""A controller with a simulated printer on the virtual clock, and what arrived there."""
+
+import asyncio
+from collections.abc import Iterable
+from concurrent.futures import Executor, Future
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from unittest.mock import patch
+
+from daemon.config import Config, JobConfig, PauseConfig, ProfileConfig, ScriptsConfig
+from daemon.connection import Connection
+from daemon.job.controller import JobController
+from daemon.job.job import Selection
+from daemon.job.states import JobState
+from daemon.store import NewJob
+from hal.driver import LinePrinter
+from hal.simulated.firmware import Firmware
+from hal.simulated.memory import SimulatedTransport
+from hal.simulated.oracle import Oracle
+
+S = JobState
+SCRIPTS = ScriptsConfig(
+    before_start=("M117 before start", "M104 S60", "M117 start ends"),
+    after_pause=("M117 after pause",),
+    before_resume=("M117 before resume", "M117 resume ends"),
+    after_cancel=("M104 S0", "M140 S0", "M117 after cancel"),
+    after_failure=("M104 S0", "M140 S0", "M117 after failure"),
+    after_finish=("M117 after finish",),
+)
+MOVES = [f"G1 X{n % 2 * 20} Y{n} F5400" for n in range(100)]  # 20 s of moving
+
+
+def of_file(command: str) -> bool:
+    """Tell a move of a test's file from those by which a pause leaves the part and comes back."""
+    return command.startswith("G1 X") and not command.endswith((" F6000", " F600", " F2100"))
+
+
+# what the host says by itself, and what it sets again behind a pause that moves nothing
+OF_THE_HOST = ("M115", "M155 S2", "M110 N0", "T0", "G21", "G90", "M82", "G1 F5400", "M107")
+
+
+class Inline(Executor):
+    """Reads at once, so that every run of a test is the same."""
+
+    def submit(self, work, /, *args, **kwargs):
+        future = Future()
+        try:
+            future.set_result(work(*args, **kwargs))
+        except OSError as error:
+            future.set_exception(error)
+        return future
+
+
+@dataclass
+class Records:
+    """Stands in for the store: keeps what it is told; storing takes a moment, as a disk does."""
+
+    jobs: list[NewJob] = field(default_factory=list)
+    checkpoints: list[tuple] = field(default_factory=list)
+    ended: list[tuple] = field(default_factory=list)
+
+    async def begin_job(self, job):
+        number = len(self.jobs)
+        self.jobs.append(job)
+        await asyncio.sleep(0.02)
+        return number
+
+    def checkpoint(self, *told):
+        self.checkpoints.append(told)
+
+    def end_job(self, *told):
+        self.ended.append(told)
+
+    async def unfinished_jobs(self):
+        return []
+
+
+@dataclass
+class House:
+    """A controller with a simulated printer, and what arrived there."""
+
+    jobs: JobController
+    connection: Connection
+    records: Records
+    folder: Path
+    oracle: Oracle
+
+    @property
+    def transport(self) -> SimulatedTransport:
+        return self.connection.printer._transport
+
+    @property
+    def board(self):
+        return self.transport._firmware.board
+
+    @property
+    def accepted(self) -> list[str]:
+        """Commands that the printer took in, without those of the connection."""
+        return [each.command for each in self.oracle.commands if each.command not in OF_THE_HOST]
+
+    @property
+    def of_file(self) -> list[str]:
+        return [command for command in self.accepted if of_file(command)]
+
+    def write(self, lines: Iterable[str], name: str = "part.gcode") -> Selection:
+        path = self.folder / name
+        path.write_text("".join(f"{line}\n" for line in lines))
+        return Selection(name, name, path.stat().st_size, 0)
+
+    def start(self, lines: Iterable[str] = MOVES) -> None:
+        self.jobs.select(self.write(lines))
+        self.jobs.start()
+
+    async def until(self, *states: JobState) -> None:
+        async with asyncio.timeout(10_000):
+            while self.jobs.state not in states:  # noqa: ASYNC110 - the state is what clients poll
+                await asyncio.sleep(0.01)
+
+    async def reach(self, state: JobState) -> None:
+        """Bring a new job into a state, ended ones too."""
+        self.start(["G1 X100 F601"] if state in (S.FINISHING, S.COMPLETED) else MOVES)
+        if state is S.INTERRUPTED:
+            self.transport.unplug()
+        elif state is S.FAILED:
+            (self.folder / "part.gcode").unlink()
+        elif state in (S.CANCELLING, S.CANCELLED):
+            await self.until(S.PRINTING)
+            self.jobs.cancel()
+        elif state in (S.PAUSING, S.PAUSED, S.RESUMING):
+            await self.until(S.PRINTING)
+            self.jobs.pause()
+        if state is S.RESUMING:
+            await self.until(S.PAUSED)
+            self.jobs.resume()
+        await self.until(state)
+
+    async def settle(self) -> None:
+        """Wait until the last job has let go of everything."""
+        await asyncio.wait([self.jobs._job.runner])
+
+
+@asynccontextmanager
+async def house(folder, store=None, firmware=None, scripts=SCRIPTS, executor=None, pause=None, job=None, **profile):
+    config = replace(Config(), scripts=scripts, profile=replace(ProfileConfig(), **profile), job=job or JobConfig())
+    config = replace(
+        config, printer=replace(config.printer, address="sim", retry_s=1.0), pause=pause or PauseConfig(park="none")
+    )
+    oracle, records = Oracle(keep=None), store or Records()
+
+    def create(_address, settings, _wrap):
+        return LinePrinter(SimulatedTransport(Firmware(firmware, oracle)), settings)
+
+    with patch("daemon.connection.create", create):
+        connection = Connection(config)
+        jobs = JobController(config, connection, records, folder, executor or Inline())
+        made = House(jobs, connection, records, folder, oracle)
+        await jobs.recover()
+        connection.keep_connected()
+        while not connection.ready:  # noqa: ASYNC110 - before anybody listens
+            await asyncio.sleep(0.1)
+        try:
+            yield made
+        finally:
+            await jobs.abandon("the test is over")
+            await connection.disconnect()
+            if jobs._job is not None:
+                await made.settle()

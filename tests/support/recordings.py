@@ -1,0 +1,72 @@
+"""Conversations between the real driver and a simulated printer, recorded in files."""
+
+import ast
+import asyncio
+import re
+from collections import deque
+from dataclasses import asdict
+from pathlib import Path
+
+from hal.driver import LinePrinter, LinkSettings
+from hal.recorder import Place, Recorder, RecordingTransport, describe
+from hal.session_file import EVENT, HOST, PRINTER, Header, Record, Session, read
+from hal.simulated.firmware import Firmware, FirmwareConfig
+from hal.simulated.memory import SimulatedTransport
+
+NOON = 1_795_348_800.0  # 2026-11-22 12:00 UTC
+
+
+TRANSCRIPTS = Path(__file__).parents[1] / "data" / "transcripts"
+_ENTRY = re.compile(r" *(\d+\.\d+) (->|<-) ?(.*)")
+
+
+def transcript(name) -> Session:
+    """Return a recorded dialogue as a session; its experiments follow each other in one conversation."""
+    records, began = [Record(0.0, EVENT, b"open")], 0.0
+    for line in (TRANSCRIPTS / name).read_text().splitlines():
+        if line.startswith("### "):
+            began = records[-1].time  # some experiments count from zero again
+        elif match := _ENTRY.match(line):
+            text = match[3]
+            data = ast.literal_eval(text) if text.startswith(("b'", 'b"')) else text.encode() + b"\n"
+            records.append(Record(max(began, float(match[1])), HOST if match[2] == "->" else PRINTER, data))
+    return Session(Header("2026-11-22T12:00:00+00:00", "serial:/dev/ttyACM0", 115200, "0.1.0"), records)
+
+
+class Lines:
+    """A job's lines."""
+
+    def __init__(self, commands):
+        self.left = deque(enumerate(commands))
+
+    def next_line(self):
+        return self.left.popleft() if self.left else None
+
+
+class Recording:
+    """A printer that is recorded; `async with` opens and closes it."""
+
+    def __init__(self, folder, firmware=None, settings=None, simulated=SimulatedTransport):
+        settings = settings or LinkSettings()
+        self.folder = folder
+        self.simulated = simulated(Firmware(firmware or FirmwareConfig()))
+        about = describe("sim", self.simulated.baudrate, NOON, "0", asdict(settings))
+        self.recorder = Recorder(Place(folder), about)
+        transport = RecordingTransport(self.simulated, self.recorder, asyncio.get_running_loop().time)
+        self.printer = LinePrinter(transport, settings)
+
+    async def __aenter__(self):
+        await self.printer.open()
+        return self
+
+    async def __aexit__(self, *_):
+        await self.printer.close()
+        self.recorder.join()
+
+    async def print(self, commands):
+        self.printer.feed(Lines(commands))
+        await self.printer.drained()
+
+    def session(self) -> Session:
+        """Read back what was recorded, after the end."""
+        return read(sorted(self.folder.glob("session-*")))

@@ -1,0 +1,251 @@
+"""The benchmarks are run by hand; these tests keep them runnable."""
+
+import argparse
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import __main__ as command
+from bench import hosts, idle, link, micro, place, prints, processes, stall
+from bench.fakeprinter import FakePrinter, NoCompiler, build
+from bench.load import BLOCK, Loaded
+from gcode.framing import frame
+from support.processes import cannot_run, until
+
+SHA256_OF_5000 = "b9d4c7c2da042bf7806a4464e677e69d511ff589fecbe0d58614696cbd040da6"
+
+
+@pytest.fixture(scope="module")
+def fakeprinter(tmp_path_factory):
+    if shutil.which("cc") is None:
+        cannot_run("the fake printer takes a C compiler called cc")
+    return build(tmp_path_factory.mktemp("fakeprinter"))
+
+
+def stream(binary, folder, window, moves, options):
+    """Print with a bare loop; return the printer's statistics and the print."""
+    job = prints.write(folder, "vase", moves)
+    printer = FakePrinter(binary, folder / "ports/raw", options)
+    host = hosts.raw(window)
+    try:
+        host.connect(printer.link, 115200, job)
+        host.print_file(1.0, 60.0)
+        cpu = processes.cpu_seconds(host.pid)
+        host.disconnect()
+    finally:
+        host.stop()
+        stats = printer.stop()
+    assert cpu > 0
+    return stats, job
+
+
+def test_every_benchmark_is_listed_with_what_it_measures_and_has_help(capsys):
+    assert command.main([]) == 0
+    listed = capsys.readouterr().out
+    for name in command.NAMES:
+        module = importlib.import_module(f"bench.{name}")
+        assert f"{name:6} {module.SUMMARY}" in listed
+        with pytest.raises(SystemExit, match="0"):
+            command.main([name, "--help"])
+        assert f"python -m bench {name}" in capsys.readouterr().out
+
+
+def test_an_unknown_benchmark_is_refused(capsys):
+    assert command.main(["lnik"]) == 2
+    assert "link" in capsys.readouterr().out
+
+
+def test_the_prints_are_the_same_on_every_machine(tmp_path):
+    job = prints.write(tmp_path, "vase", 5000)
+    assert (job.job_lines, job.sha256) == (5016, SHA256_OF_5000)
+    assert prints.job_hash(job.path.read_text().splitlines()) == (job.job_lines, job.sha256)
+
+
+def test_lines_of_the_wire_scenarios_take_40_bytes_or_one_more():
+    lengths = {len(frame(number, line.encode())) for number, line in enumerate(prints.forties(5000), 1000)}
+    assert lengths == {40, 41}
+
+
+def test_200_lines_arrive_intact_and_are_counted(fakeprinter, tmp_path):
+    stats, job = stream(fakeprinter, tmp_path, 1, 200, [])
+    assert stats["sha256_job"] == job.sha256
+    assert stats["job_lines"] == job.job_lines > 200
+    assert stats["max_in_flight"] == 1
+    assert stats["resends_requested"] == 0
+    assert stats["answer_us"]["n"] > 200
+    assert 0 < stats["answer_us"]["p50"] <= stats["answer_us"]["p99"] <= stats["answer_us"]["max"]
+
+
+def test_200_lines_arrive_intact_although_every_50th_is_refused(fakeprinter, tmp_path):
+    stats, job = stream(fakeprinter, tmp_path, 2, 200, ["--resend-every", "50"])
+    assert stats["sha256_job"] == job.sha256
+    assert stats["injected_errors"] >= 4
+    assert stats["resends_requested"] >= stats["injected_errors"]
+
+
+def test_the_wire_cannot_carry_more_than_its_limit(fakeprinter, tmp_path):
+    stats, job = stream(fakeprinter, tmp_path, 2, 200, ["--baud", "250000"])
+    result = link._result("raw2", "W2", job, stats, 0.0, "")
+    assert result.intact
+    assert 0.3 < result.share <= 1.001
+
+
+def test_a_print_that_differs_in_one_line_is_not_intact(fakeprinter, tmp_path):
+    stats, _ = stream(fakeprinter, tmp_path, 1, 50, [])
+    other = prints.write(tmp_path, "vase", 51)
+    assert not link._result("raw1", "S1", other, stats, 0.0, "").intact
+
+
+def test_the_fake_printer_is_compiled_once(fakeprinter):
+    built = fakeprinter.stat().st_mtime_ns
+    assert build(fakeprinter.parent).stat().st_mtime_ns == built
+
+
+def test_without_a_compiler_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NoCompiler, match="cc"):
+        build(tmp_path)
+
+
+def test_without_a_compiler_the_benchmark_fails_and_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("NOZZLED_BENCH_DIR", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert link.main(["S1", "--repeat", "1", "--only", "raw1"]) == 2
+    assert "install a compiler" in capsys.readouterr().err
+
+
+def test_a_peer_that_is_not_installed_is_named_with_what_installs_it(fakeprinter, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("NOZZLED_BENCH_DIR", str(fakeprinter.parent))
+    arguments = ["S1", "--repeat", "1", "--only", "raw1", "--peers", "printcore", "--peers-dir", str(tmp_path / "none")]
+    assert link.main(arguments) == 2
+    assert "bench/peers.sh" in capsys.readouterr().err
+
+
+def test_unknown_scenarios_and_peers_are_refused(capsys):
+    for arguments in (["S9"], ["--peers", "klippy"]):
+        with pytest.raises(SystemExit, match="2"):
+            link.main(arguments)
+    assert "S9" in capsys.readouterr().err
+
+
+def test_our_daemon_and_the_bare_loops_print_side_by_side(fakeprinter, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("NOZZLED_BENCH_DIR", str(fakeprinter.parent))
+    out = tmp_path / "out.jsonl"
+    assert link.main(["S1q", "--repeat", "1", "--moves", "200", "--out", str(out)]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("S1q")]
+    assert [row[1] for row in rows] == ["raw1", "raw2", "nozzled"]
+    assert len(out.read_text().splitlines()) == 3
+
+
+def result(host, **values):
+    base = {"scenario": "S2q", "lines_per_s": 257.0, "share": 0.9, "cpu": 0.2, "underruns": 0, "answer_ms": 0.5}
+    return link.Result(host=host, **{**base, "in_flight": 4, "resends": 0, "intact": True, **values})
+
+
+def test_what_is_wanted_is_judged_against_the_floor_of_the_same_run():
+    medians = {("S2q", "nozzled"): result("nozzled", cpu=0.3, underruns=2), ("S2q", "raw2"): result("raw2", cpu=0.1)}
+    judged = list(link._wanted(medians))
+    assert any(line.startswith("NOT MET") and "CPU / raw2: 3," in line for line in judged)
+    assert any(line.startswith("NOT MET") and "underruns: 2" in line for line in judged)
+    medians["S2q", "nozzled"] = result("nozzled", cpu=0.2)
+    assert all(line.startswith("met") for line in link._wanted(medians))
+
+
+def test_medians_are_of_all_prints_and_one_broken_print_shows():
+    runs = [result("nozzled", lines_per_s=rate, intact=rate != 7.0) for rate in (5.0, 7.0, 100.0)]
+    median = link._median(runs, "S2q", "nozzled")
+    assert median.lines_per_s == 7.0
+    assert not median.intact
+
+
+def test_a_run_that_is_stopped_shows_what_it_has(monkeypatch, capsys):
+    def stopped(_):
+        yield result("nozzled")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(link, "measure", stopped)
+    assert link.main(["S2q"]) == 0
+    shown = capsys.readouterr()
+    assert "stopped" in shown.err
+    assert "S2q      nozzled        257" in shown.out
+
+
+def test_sigterm_ends_the_printer_and_the_hosts_too(fakeprinter, tmp_path):
+    environment = {**os.environ, "NOZZLED_BENCH_DIR": str(fakeprinter.parent), "TMPDIR": str(tmp_path)}
+    command_line = [sys.executable, "-m", "bench", "link", "S2q", "--only", "raw1", "--repeat", "1"]
+    with subprocess.Popen(command_line, env=environment, cwd=place.ROOT, stderr=subprocess.PIPE) as process:
+        try:
+            until(lambda: len(processes.tree(process.pid)) == 3, "the printer and the host")
+            children = processes.tree(process.pid)[1:]
+            process.terminate()
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert b"stopped" in said
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_niceness_is_given_back(monkeypatch):
+    before, set_to = os.getpriority(os.PRIO_PROCESS, 0), []
+    monkeypatch.setattr(os, "setpriority", lambda _which, _who, value: set_to.append(value))
+    with processes.niceness(-15):
+        assert set_to == [-15]
+    assert set_to == [-15, before]
+
+
+def test_a_niceness_that_is_not_allowed_is_said_and_no_reason_to_end(monkeypatch, capsys):
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    with processes.niceness(-15):
+        assert "-15 takes root" in capsys.readouterr().err
+
+
+def test_a_job_is_streamed_while_an_upload_and_clients_load_the_daemon(fakeprinter, monkeypatch, capsys):
+    monkeypatch.setenv("NOZZLED_BENCH_DIR", str(fakeprinter.parent))
+    assert stall.main(["--megabytes", "2", "--clients", "3", "--moves", "50"]) == 0
+    alone, loaded = (row.split() for row in capsys.readouterr().out.splitlines()[1:3])
+    assert alone[0] == "alone"
+    assert loaded[:2] == ["under", "load"]
+    assert loaded[-1] == "yes"
+    assert loaded[-2] == "0", "no request failed"
+
+
+def test_the_idle_daemon_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(idle, "SETTLE", 0.0)
+    found = idle.measure(Path(sys.executable), tmp_path / "run", 0.5)
+    assert 0 < found.http < 30
+    assert 0 < found.ready < 30
+    assert 0.05 < found.start_cpu < 30
+    assert 10 < found.rss <= found.peak < 200
+    assert found.threads >= 1
+    assert 0 <= found.cpu_share < 1
+
+
+def test_each_layer_is_measured_as_a_multiple_of_framing(capsys):
+    assert micro.main(["--lines", "200", "--rounds", "1"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [row[0] for row in rows] == ["frame", "unframe", "reader", "link", "driver", "simulator"]
+    assert rows[0][2] == "1.0"
+
+
+def test_the_load_is_one_comment_and_counts_its_requests():
+    assert len(BLOCK) == 131_060
+    assert BLOCK.startswith(b";")
+    assert BLOCK.count(b"\n") == 1
+    assert Loaded(seconds=[0.001, 0.002, 0.1]).requests == 3
+    assert 90 <= Loaded(seconds=[0.001] * 50 + [0.1] * 50).p99_ms <= 101
+
+
+def test_scenarios_tell_the_printer_what_it_is_like():
+    assert link.SCENARIOS["S5"].options == ["--baud", "115200", "--planner", "--resend-every", "50"]
+    assert link.SCENARIOS["S1"].options == []
+    with pytest.raises(argparse.ArgumentTypeError):
+        link._scenario("S3qq")

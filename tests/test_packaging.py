@@ -1,0 +1,108 @@
+"""What is installed is ours and complete: other distributions ship modules called `daemon` and `hal` too."""
+
+import importlib
+import importlib.util
+import json
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import distribution, packages_distributions
+from pathlib import Path
+
+import pytest
+
+from support.processes import EXAMPLE, LIFETIME, cannot_run, environment
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("gcode", "hal", "daemon")
+
+
+def python(*arguments, cwd):
+    """Run this interpreter as in a folder that holds nothing of ours."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=LIFETIME,
+        check=True,
+        cwd=cwd,
+        env=environment(),
+    ).stdout
+
+
+def modules_after(code, folder):
+    """Return the names of what is imported once this code has run, whether or not it exits."""
+    report = "import atexit, json, sys\natexit.register(lambda: print(json.dumps(sorted(sys.modules))))\n"
+    return set(json.loads(python("-c", report + code, cwd=folder).splitlines()[-1]))
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_the_packages_that_are_imported_are_ours(name):
+    assert Path(importlib.import_module(name).__file__) == ROOT / name / "__init__.py"
+    assert packages_distributions().get(name, ["nozzled"]) == ["nozzled"]
+
+
+def test_the_packages_are_ours_from_any_folder(tmp_path):
+    code = "import gcode, hal, daemon; print(gcode.__file__, hal.__file__, daemon.__file__, sep='\\n')"
+    found = python("-c", code, cwd=tmp_path).splitlines()
+    assert found == [str(ROOT / name / "__init__.py") for name in PACKAGES]
+
+
+def test_the_command_and_the_entry_points_lead_somewhere():
+    ours = [each for each in distribution("nozzled").entry_points if each.group == "console_scripts"]
+    assert [(each.name, each.value) for each in ours] == [("nozzled", "daemon.cli:main")]
+    for each in distribution("nozzled").entry_points:
+        assert callable(each.load())
+
+
+def test_the_version_is_said_without_what_only_the_service_needs(tmp_path):
+    loaded = modules_after("from daemon.cli import main; main(['--version'])", tmp_path)
+    assert "daemon.cli" in loaded
+    assert not loaded & {"tornado", "serial", "hal.serial_port", "hal.simulated", "daemon.http"}
+
+
+MAKE_PRINTER = """
+import asyncio, hal.registry
+
+async def make():
+    hal.registry.create({!r})
+
+asyncio.run(make())
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "needed", "needless"),
+    [("serial:/dev/none", "serial", "hal.simulated"), ("sim", "hal.simulated", "serial")],
+)
+def test_a_printer_loads_its_own_backend_only(address, needed, needless, tmp_path):
+    loaded = modules_after(MAKE_PRINTER.format(address), tmp_path)
+    assert needed in loaded
+    assert needless not in loaded
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The names in the wheel, as hatchling builds it."""
+    if importlib.util.find_spec("hatchling") is None:
+        cannot_run("hatchling, which builds the wheel, is not installed")
+    folder = tmp_path_factory.mktemp("wheel")
+    python("-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder), cwd=ROOT)
+    [path] = folder.glob("nozzled-*.whl")
+    with zipfile.ZipFile(path) as archive:
+        yield archive
+
+
+def test_the_wheel_holds_every_module_and_nothing_of_the_tests(wheel):
+    names = {name for name in wheel.namelist() if name.endswith(".py")}
+    there = {str(path.relative_to(ROOT)) for name in PACKAGES for path in (ROOT / name).rglob("*.py")}
+    assert names == there
+
+
+def test_the_wheel_holds_what_is_no_module(wheel):
+    names = set(wheel.namelist())
+    assert {f"{name}/py.typed" for name in PACKAGES} <= names
+    schemas = {str(path.relative_to(ROOT)) for path in (ROOT / "daemon/schema").glob("v*.sql")}
+    assert "daemon/schema/v1.sql" in schemas <= names
+    assert wheel.read("daemon/examples/cube20.gcode") == EXAMPLE.read_bytes()
+    assert any(name.endswith("/licenses/LICENSE") for name in names)
