@@ -105,8 +105,9 @@ class Script:
 
     def _expect(self, word: bytes, patience: float) -> None:
         watchdog = threading.Timer(patience, self._running.kill)
-        watchdog.start()
+        watchdog.daemon = True  # no reason to stay where the run is stopped
         try:
+            watchdog.start()
             said = self._running.stdout.readline().strip() if self._running.stdout else b""
         finally:
             watchdog.cancel()

@@ -10,7 +10,7 @@ import socket
 import pytest
 
 from daemon.cli.demo import compare
-from support.processes import LIFETIME, commands_of, head, small_disk, until
+from support.processes import CONFIG, LIFETIME, commands_of, head, small_disk, until
 
 MIB = 1024 * 1024
 MAX_GROWTH = 20_000_000  # bytes of memory that an upload of any size may take
@@ -18,7 +18,7 @@ MAX_GROWTH = 20_000_000  # bytes of memory that an upload of any size may take
 
 def settings(folder, text):
     path = folder / "nozzled.toml"
-    path.write_text(text)
+    path.write_text(CONFIG + text)
     return path
 
 

@@ -146,6 +146,10 @@ class SimulatedPrinter(Child):
         return [json.loads(line)["command"] for line in complete.splitlines()]
 
 
+# the host would wait for heat by its own clock, and the simulated printers here are many times faster
+CONFIG = '[job]\nheat_up = "firmware"\n'
+
+
 class Daemon(Child):
     """`nozzled serve` on a port of its own choice; its key comes from the environment unless one is named here."""
 
@@ -154,7 +158,9 @@ class Daemon(Child):
         self._key = key or TOKEN
         # a --port among the options comes later and wins
         command = [NOZZLED, "serve", "--state-dir", folder, "--port", "0", *options]
-        super().__init__(command, log, **({} if key else {"NOZZLED_API_KEY": TOKEN}))
+        config = log.with_suffix(".toml")
+        config.write_text(CONFIG)
+        super().__init__(command, log, NOZZLED_CONFIG=str(config), **({} if key else {"NOZZLED_API_KEY": TOKEN}))
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Return what the log has said under this name so far."""
