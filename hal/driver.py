@@ -319,8 +319,10 @@ class LinePrinter:
         """
         if self._link is None or self._state is not ConnectionState.READY:
             return
-        self._transport.discard()
-        self._write(b"\nM112\n" + frame(self._link.next_number, b"M112"))
+        # What is on its way stays: at most a window, 11 ms at 115200 baud, while half a line would make Marlin
+        # flush its receive buffer, and M112 with it.
+        self._link.discard()
+        self._write(b"M112\n" + frame(self._link.next_number, b"M112"))
         if not self._identity.capabilities.get("EMERGENCY_PARSER"):
             self._transport.reset()  # M112 would wait behind the moves that are queued; a reset does not
         self._stopping = self._loop.call_later(CONFIRM_STOP, self._stop_unconfirmed)
