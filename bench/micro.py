@@ -68,9 +68,6 @@ class Obedient:
         if self._on_data is not None:
             self._on_data(data)
 
-    def discard(self) -> None:
-        """Drop nothing: there is no queue."""
-
     def reset(self) -> None:
         """Do nothing: there is no board."""
 

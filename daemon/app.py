@@ -25,6 +25,7 @@ from daemon.recordings import Recordings
 from daemon.store import Store
 
 UPLOADS = "uploads"
+COLLECT = (10_000, 20, 20)  # a line makes a few tuples and no cycles: Python's 700 would look for them every second
 SWITCH_INTERVAL = 0.0005  # s; a thread that computes delays the loop by 5 ms at Python's default, by 0.1 ms so
 
 log = structlog.get_logger()
@@ -60,6 +61,7 @@ async def serve(
         service = await start(stack, config, environ, wall, extra_ports)
         await _listen(stack, service)
         gc.freeze()  # what lives now lives on: later collections need not look at it
+        gc.set_threshold(*COLLECT)
         notify.ready()
         await stop.wait()
         log.info("service.stopping")

@@ -61,6 +61,7 @@ class Connection:
         self._error: NozzledError | None = None
         self._listeners: list[Callable[[Event], None]] = []
         self._task: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._before_close: Callable[[], Awaitable[None]] | None = None
 
     # -- what is known -------------------------------------------------------------------------------------
@@ -247,6 +248,12 @@ class Connection:
         await self._close()
 
     async def _close(self) -> None:
+        """Close the line. Begun, it goes on to its end: a printer half made safe may still be heating."""
+        if self._closing is None or self._closing.done():
+            self._closing = asyncio.create_task(self._make_safe_and_close())
+        await asyncio.shield(self._closing)
+
+    async def _make_safe_and_close(self) -> None:
         if self.printer is None:
             return
         if self.ready and self._before_close is not None:
@@ -264,6 +271,7 @@ class Connection:
         Raises:
             NotConnected: no printer is there.
             CommandError, ForbiddenCommand: one of them may not be sent; none is.
+            QueueFull: too many wait already; none is sent.
         """
         if self.printer is None or not self.ready:
             raise NotConnected("the printer is not connected")
@@ -272,8 +280,7 @@ class Connection:
             log.warning("printer.emergency_stop", reason="a client sent M112")
             self.printer.emergency_stop()
             return
-        for command in checked:
-            self.printer.submit(command.decode())
+        self.printer.submit(*(command.decode() for command in checked))
 
 
 def _port_name(address: Address) -> str:

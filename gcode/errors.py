@@ -4,7 +4,8 @@ NozzledError
 ├── CommandError                 what a person or a file wrote is no command ("M104 S" CR "G28")
 ├── LinkError                    the conversation with the printer went wrong
 │   ├── LocalProtocolError       our fault or the caller's: the link was asked for what it may not do
-│   │   └── ForbiddenCommand     a command that would take the link's line counter away (M110, M28, …)
+│   │   ├── ForbiddenCommand     a command that would take the link's line counter away (M110, M28, …)
+│   │   └── QueueFull            clients send commands faster than the printer takes them
 │   └── RemoteProtocolError      the printer's fault
 │       ├── ResendLoop           the same line asked for again and again
 │       ├── ResendOutOfReach     a line asked for that was never sent, or is no longer held
@@ -34,6 +35,10 @@ class LocalProtocolError(LinkError):
 
 class ForbiddenCommand(LocalProtocolError):
     """A command that belongs to the link: sent by anyone else it would take the line counter away."""
+
+
+class QueueFull(LocalProtocolError):
+    """As many commands of clients wait for the printer as may wait; says how many."""
 
 
 class RemoteProtocolError(LinkError):

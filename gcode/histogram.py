@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 WIDTH = 50e-6  # s
+PER_SECOND = 1 / WIDTH
 BUCKETS = 400  # up to 20 ms; the last one takes what is longer
 
 
@@ -15,9 +16,10 @@ class Histogram:
 
     def add(self, duration: float) -> None:
         """Count one duration."""
-        bucket = int(duration / WIDTH)
-        self.counts[bucket if 0 <= bucket < BUCKETS else BUCKETS - 1] += 1
-        self.longest = max(self.longest, duration)
+        bucket = int(duration * PER_SECOND)
+        self.counts[bucket if 0 <= bucket < BUCKETS else -1] += 1
+        if duration > self.longest:  # noqa: PLR1730 - once a line: a comparison costs half of a call to max
+            self.longest = duration
 
     @property
     def total(self) -> int:

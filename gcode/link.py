@@ -21,7 +21,7 @@ What the rules rest on (recorded from real firmware, see `tests/data/transcripts
 
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gcode.dialect import UNKNOWN, Dialect
@@ -30,9 +30,9 @@ from gcode.errors import (
     FirmwareHalted,
     ForbiddenCommand,
     LinkError,
-    LocalProtocolError,
     PrinterReset,
     PrinterSilent,
+    QueueFull,
     ResendLoop,
     ResendOutOfReach,
 )
@@ -58,7 +58,7 @@ HISTORY = 128
 """Frames kept for resends: more than any firmware's receive buffer and command queue hold together."""
 
 MAX_QUEUED = 256
-"""Commands that may wait between the lines of a job."""
+"""Commands of clients that may wait for the printer; a job waits for the answer to each of its own."""
 
 MAX_REPLY = 4096
 """Bytes of one reply line that are kept; real lines stay under 600."""
@@ -114,11 +114,12 @@ def forbidden(command: bytes) -> bool:
 class Ticket:
     """A command sent between the lines of a job, and what the printer answered to it."""
 
-    __slots__ = ("command", "done", "replies", "urgent")
+    __slots__ = ("command", "done", "foreign", "replies", "urgent")
 
-    def __init__(self, command: bytes, *, urgent: bool = False) -> None:
+    def __init__(self, command: bytes, *, urgent: bool = False, foreign: bool = False) -> None:
         self.command = command
         self.urgent = urgent  # out at once, before other commands and beyond the window
+        self.foreign = foreign  # a client's, who does not wait: bounded by MAX_QUEUED
         self.replies: list[str] = []
         self.done = False
 
@@ -220,16 +221,22 @@ class HostLink:
 
         An urgent one goes before the others and beyond the window. That is safe for a few short ones: a window
         that stays full holds lines which the firmware has long moved from its receive buffer to its queue.
+        """
+        (self._urgent if ticket.urgent else self._queue).append(ticket)
+
+    def submit(self, tickets: Sequence[Ticket]) -> None:
+        """Queue commands of a client, all or none.
 
         Raises:
-            LocalProtocolError: too many wait already.
+            QueueFull: too many of them would wait.
         """
-        if ticket.urgent:
-            self._urgent.append(ticket)
-        elif len(self._queue) >= MAX_QUEUED:
-            raise LocalProtocolError(f"{MAX_QUEUED} commands are waiting for the printer already")
-        else:
-            self._queue.append(ticket)
+        waiting = sum(ticket.foreign for ticket in self._queue)
+        if waiting + len(tickets) > MAX_QUEUED:
+            raise QueueFull(
+                f"{waiting} commands are waiting for the printer already, with {len(tickets)} more "
+                f"they would be over {MAX_QUEUED}: try again later"
+            )
+        self._queue.extend(tickets)
 
     def discard(self) -> list[Ticket]:
         """Drop whatever has not been sent yet; return the commands among it."""
@@ -337,12 +344,14 @@ class HostLink:
         """Take bytes from the printer; return what is worth telling: replies but plain oks, tickets done."""
         if self.error is not None:
             return []
+        if data == b"ok\n" and not (self._partial or self._owed_ok or self._foreign_ok):
+            return self._acknowledge("ok", now, [])  # the case that counts: what else is said is one in a hundred
         lines = (self._partial + data).split(b"\n")
         self._partial = lines.pop()[-MAX_REPLY:]
         told: list[Reply | Ticket] = []
         for line in lines:
             if line == b"ok" and not self._owed_ok and not self._foreign_ok:
-                self._acknowledge("ok", now, told)  # the case that counts: one in a hundred is anything else
+                self._acknowledge("ok", now, told)
             elif line := line.strip(b"\r\0"):
                 self._handle(parse(line[:MAX_REPLY]), now, told)
                 if self.error is not None:
@@ -415,12 +424,13 @@ class HostLink:
         else:
             self._acknowledge(reply.line, now, told)
 
-    def _acknowledge(self, line: str, now: float, told: list[Reply | Ticket]) -> None:
+    def _acknowledge(self, line: str, now: float, told: list[Reply | Ticket]) -> list[Reply | Ticket]:
+        """Take the oldest line out of the flight; returns `told`, with its ticket if it had one."""
         self._alive = now
         self._probes = 0
         if not self._flight:
             self.counters.stray_oks += 1
-            return
+            return told
         _, raw, ordinal, offset, ticket = self._flight.popleft()
         self._flight_bytes -= len(raw)
         self.counters.lines_acknowledged += 1
@@ -431,6 +441,7 @@ class HostLink:
             ticket.replies.append(line)
             ticket.done = True
             told.append(ticket)
+        return told
 
     def _on_wait(self, now: float, told: list[Reply | Ticket]) -> None:
         """`wait` says that the firmware has nothing to do: what is still unanswered lost its ok."""

@@ -104,6 +104,7 @@ class LinePrinter:
         self._stop_heard = b""  # the end of what came since
         self._tail: deque[tuple[bool, bytes]] = deque(maxlen=TAIL)  # (from the host?, bytes)
         self._turnaround = Histogram()
+        self._watch = self._loop.watch if isinstance(self._loop, WatchedLoop) else None
 
     # -- what is known -------------------------------------------------------------------------------------
 
@@ -303,11 +304,11 @@ class LinePrinter:
         finally:
             self._waiting.discard(ticket)
 
-    def submit(self, command: str) -> None:
-        """Queue one command as `send` does, without waiting for the answer."""
+    def submit(self, *commands: str) -> None:
+        """Queue a client's commands, all or none, without waiting for the answers."""
         if self._state is not ConnectionState.READY:
             raise NotConnected(f"the printer is not connected ({self._state.value})")
-        self._require_link().send(Ticket(check_command(command)))
+        self._require_link().submit([Ticket(check_command(command), foreign=True) for command in commands])
         self._pump(self._loop.time())
 
     # -- stopping ------------------------------------------------------------------------------------------
@@ -393,7 +394,8 @@ class LinePrinter:
         if self._stopping is not None:
             self._confirm_stop(data)
             return
-        now = self._loop.time()
+        watch = self._watch
+        now = watch.woke_at if watch is not None else self._loop.time()
         link = self._link
         if link is None:
             self._pump_greeting(data, now)
@@ -401,8 +403,8 @@ class LinePrinter:
         told = link.receive(data, now)
         if out := link.data_to_send(now):
             self._write(out)
-            woke_at = self._loop.woke_at if isinstance(self._loop, WatchedLoop) else now
-            self._turnaround.add(self._loop.time() - woke_at)
+            if watch is not None:
+                self._turnaround.add(self._loop.time() - now)
         if told:
             for item in told:
                 self._tell(item)

@@ -8,36 +8,45 @@ import asyncio
 import selectors
 
 
-class WatchedLoop(asyncio.SelectorEventLoop):
-    """An asyncio loop that measures its own stalls."""
+class Watch:
+    """What the loop knows of itself.
+
+    Attributes:
+        woke_at: when the events that are handled now became known, in loop time; 0 before the first.
+        longest: the longest time, in s, that the loop was busy without looking for events.
+    """
+
+    __slots__ = ("longest", "woke_at")
 
     def __init__(self) -> None:
-        self._watched = _WatchedSelector(self)
-        super().__init__(self._watched)
-
-    @property
-    def woke_at(self) -> float:
-        """When the events that are handled now became known, in loop time."""
-        return self._watched.woke_at
-
-    def longest_stall(self) -> float:
-        """Return the longest time, in s, that the loop was busy without looking at the wire, and begin anew."""
-        longest, self._watched.longest = self._watched.longest, 0.0
-        return longest
-
-
-class _WatchedSelector(selectors.DefaultSelector):
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__()
-        self._loop = loop
         self.woke_at = 0.0
         self.longest = 0.0
 
+    def take_longest(self) -> float:
+        """Return `longest` and begin anew."""
+        longest, self.longest = self.longest, 0.0
+        return longest
+
+
+class WatchedLoop(asyncio.SelectorEventLoop):
+    """An asyncio loop that measures its own stalls; see `watch`."""
+
+    def __init__(self) -> None:
+        self.watch = Watch()
+        super().__init__(_WatchedSelector(self, self.watch))
+
+
+class _WatchedSelector(selectors.DefaultSelector):
+    def __init__(self, loop: asyncio.AbstractEventLoop, watch: Watch) -> None:
+        super().__init__()
+        self._now = loop.time
+        self._watch = watch
+
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait for events; what lies between two waits is a stretch of work."""
-        busy = self._loop.time() - self.woke_at
-        if busy > self.longest and self.woke_at:
-            self.longest = busy
+        watch = self._watch
+        if watch.woke_at and (busy := self._now() - watch.woke_at) > watch.longest:
+            watch.longest = busy
         ready = super().select(timeout)
-        self.woke_at = self._loop.time()
+        watch.woke_at = self._now()
         return ready

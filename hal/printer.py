@@ -175,8 +175,12 @@ class Printer(Protocol):
             NozzledError: the connection ended before the answer came.
         """
 
-    def submit(self, command: str) -> None:
-        """Queue one command as `send` does, without waiting for the answer; raises the same."""
+    def submit(self, *commands: str) -> None:
+        """Queue a client's commands, all or none, without waiting for the answers; raises what `send` does.
+
+        Raises:
+            QueueFull: too many commands of clients wait already.
+        """
 
     def emergency_stop(self) -> None:
         """Stop everything now; awaits nothing. The connection ends in FAULT."""

@@ -205,11 +205,6 @@ class RecordingTransport:
         self._note(HOST, data)
         self._transport.write(data)
 
-    def discard(self) -> None:
-        """Drop bytes that have not gone out yet."""
-        self._note(EVENT, b"discard")
-        self._transport.discard()
-
     def reset(self) -> None:
         """Pulse DTR."""
         self._note(EVENT, b"reset")

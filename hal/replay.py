@@ -19,9 +19,8 @@ PATIENCE = 1.0
 
 ARROWS = {HOST: "->", PRINTER: "<-", EVENT: "--"}
 
-_OPEN, _CLOSE = b"open", b"close"
+_OPEN, _RESET, _CLOSE = b"open", b"reset", b"close"
 _ENDS = (_CLOSE, b"lost", b"dropped")  # first words of the events behind which nothing can be replayed
-_ACTS = (b"discard", b"reset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,22 +111,15 @@ class ReplayTransport:
             else:
                 self._schedule()
 
-    def discard(self) -> None:
-        """Compare: it is an event of the recording."""
-        self._act(b"discard")
-
     def reset(self) -> None:
         """Compare: it is an event of the recording."""
-        self._act(b"reset")
-
-    def _act(self, event: bytes) -> None:
         if not self._comparing():
             return
         record = self.records[self.at]
-        if (record.kind, record.data) == (EVENT, event):
+        if (record.kind, record.data) == (EVENT, _RESET):
             self._pass()
         else:
-            self._differ(EVENT, event, follow=False)
+            self._differ(EVENT, _RESET, follow=False)
 
     def _comparing(self) -> bool:
         return self._loop is not None and not self._differed and self.at < len(self.records)
@@ -235,7 +227,7 @@ def _replayable(session: Session) -> list[Record]:
 
 def _is_hosts(record: Record) -> bool:
     """Tell whether the host has to act; that it closes is its own affair."""
-    return record.kind == HOST or (record.kind == EVENT and record.data in _ACTS)
+    return record.kind == HOST or (record.kind == EVENT and record.data == _RESET)
 
 
 def _ignore(_value: object) -> None:

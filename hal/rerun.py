@@ -24,7 +24,7 @@ from hal.driver import LinePrinter, LinkSettings
 from hal.errors import RecordingError
 from hal.printer import ConnectionState, Event, StateChanged
 from hal.replay import Difference, ReplayTransport
-from hal.session_file import EVENT, HOST, Record, Session
+from hal.session_file import HOST, Record, Session
 
 NEVER = 1e9
 """Seconds between requests for temperatures where they come from the recording."""
@@ -55,7 +55,7 @@ def _new_commands(records: Sequence[Record]) -> Iterator[Line]:
     """Yield each command once: a number that was there before is a repeat."""
     highest = 0
     for at, record in enumerate(records):
-        if record.kind != HOST:
+        if record.kind != HOST or _is_stop(record):
             continue
         by_driver = record.data.startswith(b"\n")  # it ends noise that way before it speaks without a number
         for raw in filter(None, record.data.split(b"\n")):
@@ -65,6 +65,11 @@ def _new_commands(records: Sequence[Record]) -> Iterator[Line]:
             elif parsed.number is not None and highest < parsed.number < IMPOSSIBLE:
                 highest = parsed.number
                 yield Line(at, parsed.command)
+
+
+def _is_stop(record: Record) -> bool:
+    """Tell an emergency stop: M112 first raw, then numbered, in one piece."""
+    return record.kind == HOST and record.data.startswith(b"M112\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +135,8 @@ class _Player:
 
     def _on_turn(self, at: int) -> None:
         self._turn = at
-        if self._transport.records[at].kind == EVENT:
-            self._printer.emergency_stop()  # nothing else discards or resets
+        if _is_stop(self._transport.records[at]):
+            self._printer.emergency_stop()  # which makes the reset behind it, too
             return
         self._printer.wake()
         if self._due() and _URGENT.match(self._lines[0].command):

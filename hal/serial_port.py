@@ -26,7 +26,7 @@ AUTO = "auto"
 
 DEFAULT_BAUDRATE = 115200
 
-_READ_SIZE = 64 * 1024
+_READ_SIZE = 4096  # what the kernel's buffer of a tty holds; more would be allocated for each `ok`
 _PULSE = 0.1  # seconds of DTR down
 _PTY_MAJORS = range(136, 144)  # Linux: Documentation/admin-guide/devices.txt
 _GROUP_MAY = 0o060
@@ -109,14 +109,6 @@ class SerialTransport:
         if sent < len(data) and self._fd >= 0:
             self._queue += memoryview(data)[sent:]
             self._loop.add_writer(self._fd, self._writable)
-
-    def discard(self) -> None:
-        """Drop what is not on the wire yet, here and in the kernel."""
-        if self._fd < 0:
-            return
-        self._drop_queue()
-        with suppress(OSError, termios.error):
-            termios.tcflush(self._fd, termios.TCOFLUSH)
 
     def reset(self) -> None:
         """Pulse DTR; bytes written before still go out."""

@@ -35,9 +35,6 @@ class Transport(Protocol):
     def write(self, data: bytes) -> None:
         """Queue bytes for the wire, in order; never blocks and never raises. A loss goes to `on_lost`."""
 
-    def discard(self) -> None:
-        """Drop bytes that have not gone out yet, here and in the kernel; awaits nothing."""
-
     def reset(self) -> None:
         """Pulse DTR, which resets most boards (not those with native USB); awaits nothing."""
 

@@ -219,18 +219,27 @@ _OWN = Counter({"M110 N0": 2, "M115": 1, "M155 S2": 1, "M400": 1})
 def compare(wanted: list[str], accepted: list[str]) -> tuple[int, int]:
     """Return how many commands of the file were lost, and how many came that are neither its own nor the host's.
 
-    Commands out of order count as lost and as foreign.
+    They are the fewest that explain what came; a command out of order counts as lost and as foreign.
     """
-    at = foreign = 0
-    own = Counter(_OWN)
-    for command in accepted:
-        if at < len(wanted) and command == wanted[at]:
-            at += 1
-        elif own[command] > 0:
-            own[command] -= 1
-        else:
-            foreign += 1
-    return len(wanted) - at, foreign
+    apart = _edits(wanted, accepted)
+    extra = (apart + len(accepted) - len(wanted)) // 2
+    own = (Counter(accepted) - Counter(wanted)) & _OWN
+    return apart - extra, extra - own.total()
+
+
+def _edits(old: list[str], new: list[str]) -> int:
+    """Return how many items have to be taken out of `old` or put in to make `new` of it, at least (Myers 1986)."""
+    reach = {1: 0}  # diagonal (place in old - place in new) → how far in old one gets on it
+    for edits in range(len(old) + len(new) + 1):
+        lowest, highest = -edits + 2 * max(0, edits - len(new)), edits - 2 * max(0, edits - len(old))
+        for diagonal in range(lowest, highest + 1, 2):
+            at = max(reach.get(diagonal + 1, -1), reach.get(diagonal - 1, -2) + 1)
+            while at < len(old) and at - diagonal < len(new) and old[at] == new[at - diagonal]:
+                at += 1
+            reach[diagonal] = at
+        if reach.get(len(old) - len(new), -1) >= len(old):
+            return edits
+    raise AssertionError("taking all of one out and putting all of the other in is always enough")
 
 
 def _stay_up(url: str, key: str) -> None:

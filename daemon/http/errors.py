@@ -25,6 +25,7 @@ _STATUS: dict[type[BaseException], int] = {
     service.NotPrintable: 415,
     service.FileError: 500,  # the disk's own trouble; the text says which
     service.StoreError: 500,
+    gcode.QueueFull: 503,
     service.StorageFull: 507,
 }
 

@@ -132,6 +132,7 @@ class JobController:
             raise JobConflict("no file is selected, there is nothing to start")
         # a job that failed may still be making its printer cold: not in the middle of the new one
         self._begin(self.selected, after=self._job.runner if self._job else None)
+        self._announce(JobState.STARTING)
 
     def restart(self) -> None:
         """Drop the paused job and print its file from the beginning.
@@ -144,6 +145,7 @@ class JobController:
             raise JobConflict("Printer does not have an active print job or is not paused")
         self._begin(job.selection, after=job.runner)  # first, so that nobody sees a moment without a job
         self._request(job, "restart")
+        self._announce(JobState.STARTING)
 
     def pause(self) -> None:
         """Pause; does nothing to a job that is pausing, paused or on its way to its end.
@@ -284,8 +286,11 @@ class JobController:
         if self._job is not None:
             self._job.count_pause(now, paused=new in (JobState.PAUSED, JobState.RESUMING))
         log.info("job.state", trigger=trigger, old=old.name, new=new.name)
+        self._announce(new)
+
+    def _announce(self, state: JobState) -> None:
         for listener in self._listeners:
-            listener(new)
+            listener(state)
 
     async def _after_failure(self, job: Job) -> None:
         """Make the printer cold, then run the script; the job has failed already whatever becomes of it."""
@@ -331,7 +336,12 @@ class JobController:
 
     async def _cool(self, printer: Printer) -> None:
         log.warning("printer.cooling", reason="the print before was interrupted, its heaters may still be on")
-        await make_cold(printer, self._config.profile.extruders)
+        try:
+            cold = await make_cold(printer, self._config.profile.extruders)
+        except NozzledError as error:  # lost again in the turn in which it was READY
+            cold = False
+            log.warning("printer.not_cooled", reason=str(error))
+        self._left_hot = self._left_hot or not cold
 
     async def abandon(self, reason: str = "the printer was disconnected") -> None:
         """End the job because its host goes away: heaters off at once, outcome INTERRUPTED."""

@@ -64,9 +64,6 @@ class SimulatedTransport:
             self._firmware.receive(data, self.now)
             self._run_soon()
 
-    def discard(self) -> None:
-        """Drop what has not gone out: nothing, as bytes reach the firmware when they are written."""
-
     def reset(self) -> None:
         """Reset the board as a pulse of DTR does."""
         if self._loop is not None:

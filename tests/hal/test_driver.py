@@ -55,9 +55,6 @@ class FakeTransport:
         if "close" not in self.calls:
             self.on_data(data)
 
-    def discard(self):
-        self.calls.append("discard")
-
     def reset(self):
         self.calls.append("reset")
 
@@ -574,15 +571,18 @@ async def test_close_is_idempotent_and_ends_what_waits():
 async def test_an_emergency_stop_is_on_the_wire_before_it_returns():
     transport = FakeTransport(answers())
     async with connected(transport) as printer:
+        transport.answer = lambda _line: b""
+        printer.feed(Lines(9))
+        before = bytes(transport.written)
+        assert before.endswith(b"\n")
         number = printer.next_number
         body = b"N%d M112" % number
         check = 0
         for byte in body:
             check ^= byte
-        transport.written.clear()
         printer.emergency_stop()
-        assert bytes(transport.written) == b"\nM112\n" + body + b"*%d\n" % check
-        assert transport.calls[-2:] == ["discard", "reset"]
+        assert bytes(transport.written) == before + b"M112\n" + body + b"*%d\n" % check
+        assert transport.calls == ["open", "reset"]
         assert printer.state is C.FAULT
         assert isinstance(printer.error, FirmwareHalted)
 

@@ -39,9 +39,6 @@ class FakeTransport:
     def write(self, data):
         self.calls.append(data)
 
-    def discard(self):
-        self.calls.append("discard")
-
     def reset(self):
         self.calls.append("reset")
 
@@ -82,19 +79,17 @@ async def test_all_that_happens_on_the_line_is_recorded_with_its_time(tmp_path):
     transport.write(b"M105\n")
     await asyncio.sleep(0.25)
     inner.on_data(b"ok\n\xff")
-    transport.discard()
     transport.reset()
     inner.on_lost(PortLost("unplugged"))
     transport.close()
     recorder.join()
-    assert inner.calls == [b"M105\n", "discard", "reset", "close"]
+    assert inner.calls == [b"M105\n", "reset", "close"]
     assert heard == [b"ok\n\xff"]
     assert [str(error) for error in lost] == ["unplugged"]
     assert read(files(tmp_path)).records == [
         (0.0, EVENT, b"open"),
         (1.5, HOST, b"M105\n"),
         (1.75, PRINTER, b"ok\n\xff"),
-        (1.75, EVENT, b"discard"),
         (1.75, EVENT, b"reset"),
         (1.75, EVENT, b"lost unplugged"),
     ]

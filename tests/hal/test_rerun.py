@@ -151,7 +151,7 @@ async def test_an_emergency_stop_is_made_again(tmp_path, config):
     outcome = await rerun(session)
     assert outcome.difference is None
     assert outcome.played >= outcome.records - 1  # the closing itself need not be waited for
-    at = next(n for n, record in enumerate(session.records) if record.data.startswith(b"\nM112"))
+    at = next(n for n, record in enumerate(session.records) if record.data.startswith(b"M112\n"))
     assert (await rerun(changed(session, at, b"M112", b"M410"))).difference.at == at
 
 

@@ -177,7 +177,6 @@ async def test_unplugging_is_told_once(far):
     far.unplug()
     await until(lambda: host.lost)
     host.transport.write(b"M105\n")
-    host.transport.discard()
     host.transport.reset()
     host.transport.close()
     await asyncio.sleep(0.05)
@@ -247,7 +246,6 @@ async def test_the_port_is_free_after_close(far):
 async def test_a_transport_not_open_takes_calls_in_silence(far):
     transport = SerialTransport(far.path)
     transport.write(b"M105\n")
-    transport.discard()
     transport.reset()
     transport.close()
     with pytest.raises(PortLost, match="closed while"):
@@ -465,27 +463,6 @@ async def test_a_pulse_is_ended_by_close(far, dtr):
     assert [up for up, _ in dtr] == [False, True]
     await asyncio.sleep(0.15)
     assert len(dtr) == 2
-
-
-async def test_discard_drops_what_is_not_out_yet(far):
-    async with Host(far.path) as host:
-        host.transport.write(b"G1 X1\n" * 50_000)
-        await asyncio.sleep(0.01)
-        host.transport.discard()
-        assert not host.transport._queue
-        host.transport.write(b"M105\n")
-        arrived = b""
-        while not arrived.endswith(b"M105\n"):
-            arrived += await far.read(1)
-        assert len(arrived) < 100_000  # what the far end's kernel had taken already
-
-
-async def test_discard_empties_the_kernel_too(far, monkeypatch):
-    async with Host(far.path) as host:
-        flushed = []  # a pty hands bytes over at once and has nothing to flush
-        monkeypatch.setattr(termios, "tcflush", lambda fd, queue: flushed.append((fd, queue)))
-        host.transport.discard()
-        assert flushed == [(host.transport._fd, termios.TCOFLUSH)]
 
 
 async def test_a_device_that_takes_no_bytes_does_not_hold_up_the_loop(far, monkeypatch):
