@@ -30,7 +30,7 @@ SUMMARY = "µs a line of each layer: reader, framing, link, driver, simulator"
 BLOCK = 64 * 1024
 LINES = 20_000
 SLOW = 10  # times fewer lines for the simulator
-SETTINGS = LinkSettings(poll_interval=1e6)  # no temperatures between the lines
+SETTINGS = LinkSettings(poll_interval=1e6, idle_interval=1e6)  # no temperatures between the lines
 INFO = b"FIRMWARE_NAME:Marlin 2.1.2 (bench)\nok\n"
 
 Line = tuple[int, bytes]

@@ -59,8 +59,10 @@ class PrinterConfig:
     extra_ports: tuple[str, ...] = option((), "Globs of further ports that clients may connect to.")
     connect_timeout_s: float = option(30.0, "Seconds to wait for a printer that does not answer.", low=1, high=600)
     retry_s: float = option(5.0, "Seconds between attempts to connect.", low=0.1, high=3600)
-    poll_idle_s: float = option(5.0, "Seconds between temperature requests without a job.", low=0.5, high=600)
-    poll_active_s: float = option(2.0, "Seconds between temperature requests in a job.", low=0.5, high=600)
+    poll_idle_s: float = option(
+        5.0, "Seconds between temperature requests while no heater is on and no job runs.", low=0.5, high=600
+    )
+    poll_active_s: float = option(2.0, "Seconds between temperature requests or reports otherwise.", low=0.5, high=600)
 
 
 @dataclass(frozen=True, slots=True)

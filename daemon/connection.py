@@ -207,6 +207,7 @@ class Connection:
             greeting_timeout=config.printer.connect_timeout_s,
             answer_timeout=config.link.answer_timeout_s,
             poll_interval=config.printer.poll_active_s,
+            idle_interval=config.printer.poll_idle_s,
             window_lines=config.link.window_lines,
             window_bytes=config.link.window_bytes,
         )
@@ -230,7 +231,7 @@ class Connection:
             if event.old is ConnectionState.READY:
                 log.error("printer.lost", printer=self.address, reason=str(event.error), last_lines=tail)
                 if self._recordings and self.printer:
-                    self._recordings.keep_tail(self.printer)
+                    self._recordings.keep_tail(self.printer, self._settings())
         elif isinstance(event, FirmwareSaid):
             getattr(log, event.severity)("printer.said", text=event.text)
         for listener in tuple(self._listeners):

@@ -52,11 +52,13 @@ class Recordings:
         self._recorder = Recorder(self._place, about, _trouble)
         return RecordingTransport(transport, self._recorder, asyncio.get_running_loop().time)
 
-    def keep_tail(self, printer: Printer) -> None:
-        """Write the printer's last lines to a file, in a thread."""
-        about = describe(printer.address, None, self._wall(), __version__, {})
+    def keep_tail(self, printer: Printer, settings: LinkSettings) -> None:
+        """Write what went over the printer's line last to a file, in a thread."""
+        records = printer.recent()
+        began = self._wall() - records[-1].time if records else self._wall()
+        about = describe(printer.address, printer.baudrate, began, __version__, asdict(settings))
         loop = asyncio.get_running_loop()
-        job = loop.run_in_executor(None, partial(dump, self._faults, about, printer.tail()))
+        job = loop.run_in_executor(None, partial(dump, self._faults, about, records))
         self._dumps.add(job)
         job.add_done_callback(self._dumped)
 

@@ -17,6 +17,7 @@ class Dialect:
             impossible number tells where it is.
         window_lines: lines that may be on their way without an answer.
         window_bytes: bytes that may be on their way; one line alone may always go.
+        learns: what ADVANCED_OK tells of the command queue goes before `window_lines`.
         ok_after_resend: a request to resend is followed by an `ok` of its own.
         answer_timeout: seconds without any byte before the link asks whether anyone is there.
         settle: seconds of silence after which lines behind a bad one count as vanished.
@@ -26,6 +27,7 @@ class Dialect:
     numbered: bool = True
     window_lines: int = 1
     window_bytes: int = 127
+    learns: bool = True
     ok_after_resend: bool = True
     answer_timeout: float = 30.0
     settle: float = 0.01

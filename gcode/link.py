@@ -85,6 +85,7 @@ IMPOSSIBLE = 99_999_999
 """A line number that no print reaches."""
 
 _FORBIDDEN = re.compile(rb"M\s*0*(?:110|28|29|575|999)(?!\d)", re.IGNORECASE)
+_ERROR_HEAD = re.compile(rb"\s*Error:\s*\d+\s*")
 _LONG = re.compile(rb"(?:G(?:4|28|29|30|33|34)|M(?:0|1|109|116|190|191|226|303|400|600|701|702))(?!\d)", re.IGNORECASE)
 
 
@@ -194,6 +195,8 @@ class HostLink:
         self._sync: Ticket | None = None
         self._probing = False  # a question with an impossible number is out
         self._busy_seen = False
+        self._error_head = b""  # of an error that goes on in the next line
+        self._slots = 0  # of the firmware's command queue, as ADVANCED_OK has told; 0: not told
         self._alive = 0.0
         self._wire_free = 0.0
         self._partial = b""
@@ -288,7 +291,7 @@ class HostLink:
             ticket = self._urgent.popleft()
             return self._frame(ticket.command, -1, -1, ticket)
         # a sync goes out although oks are missing: the firmware answered, so it has room for one line
-        if len(self._flight) >= self.dialect.window_lines + (self._sync is not None):
+        if len(self._flight) >= (self._slots or self.dialect.window_lines) + (self._sync is not None):
             return None
         if self._replay < self._next:
             return self._repeat()
@@ -353,10 +356,20 @@ class HostLink:
             if line == b"ok" and not self._owed_ok and not self._foreign_ok:
                 self._acknowledge("ok", now, told)
             elif line := line.strip(b"\r\0"):
-                self._handle(parse(line[:MAX_REPLY]), now, told)
+                self._handle(self._parse(line[:MAX_REPLY]), now, told)
                 if self.error is not None:
                     break
         return told
+
+    def _parse(self, line: bytes) -> Reply:
+        """Parse a line; an error that was split (`Error:0`, then `: Extruder switched off. …`) is put together."""
+        head, self._error_head = self._error_head, b""
+        if head and line.lstrip().startswith(b":"):
+            line = head + line.lstrip()
+        elif _ERROR_HEAD.fullmatch(line):
+            self._error_head = line.strip()
+            return Text(line.decode())
+        return parse(line)
 
     def _handle(self, reply: Reply, now: float, told: list[Reply | Ticket]) -> None:
         told.append(reply)
@@ -411,6 +424,8 @@ class HostLink:
 
     def _on_ok(self, reply: Reply, now: float, told: list[Reply | Ticket]) -> None:
         number = reply.number if isinstance(reply, Ok) else None
+        if isinstance(reply, Ok) and reply.buffer is not None and len(self._flight) == 1 and self.dialect.learns:
+            self._slots = reply.buffer + 1  # all are free but the one of the line that is answered
         if number is None and self._owed_ok:
             self._owed_ok = False
             self._signs_of_life(now)

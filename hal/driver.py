@@ -7,12 +7,11 @@ per line; one timer serves all deadlines of the link.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gcode.dialect import UNKNOWN, Dialect, recognise
-from gcode.errors import FirmwareHalted, LocalProtocolError, NozzledError, PrinterReset
+from gcode.errors import FirmwareHalted, NozzledError, PrinterReset
 from gcode.framing import frame
 from gcode.greeting import Greeting
 from gcode.histogram import Histogram
@@ -28,9 +27,9 @@ from gcode.replies import (
     Reply,
     Temperatures,
     UnknownCommand,
-    decode,
 )
-from hal.errors import HandshakeFailed, NotConnected, PortError
+from hal import flight_recorder
+from hal.errors import HandshakeFailed, NotConnected, PortError, PortLost
 from hal.loop import WatchedLoop
 from hal.printer import (
     ActionRequested,
@@ -42,10 +41,10 @@ from hal.printer import (
     StateChanged,
     TemperaturesRead,
 )
+from hal.session_file import EVENT, HOST, PRINTER, Record
 from hal.transport import Transport
 
 HEATERS_OFF = (b"M104 S0", b"M140 S0", b"M107")
-TAIL = 40  # pieces of conversation kept for the user
 CONFIRM_STOP = 3.0  # seconds; a board boots in less
 LONGEST_NAP = 10.0  # seconds; a deadline may come nearer (a long command has ended), and no line sets the timer
 
@@ -58,6 +57,7 @@ class LinkSettings:
         greeting_timeout: seconds in which someone has to answer after the port is open.
         answer_timeout: seconds of silence before the link asks whether anyone is there.
         poll_interval: seconds between temperature reports.
+        idle_interval: the same where they have to be asked for, while no heater is on and no job is fed.
         window_lines: lines in flight; 0: what the firmware's dialect allows.
         window_bytes: bytes in flight; 0: what the firmware's dialect allows.
     """
@@ -65,6 +65,7 @@ class LinkSettings:
     greeting_timeout: float = 10.0
     answer_timeout: float = 30.0
     poll_interval: float = 2.0
+    idle_interval: float = 5.0
     window_lines: int = 0
     window_bytes: int = 0
 
@@ -100,9 +101,10 @@ class LinePrinter:
         self._timer: asyncio.TimerHandle | None = None
         self._poll_timer: asyncio.TimerHandle | None = None
         self._poll: Ticket | None = None
+        self._fed = False  # there is a job
         self._stopping: asyncio.TimerHandle | None = None  # an emergency stop waits for its confirmation
         self._stop_heard = b""  # the end of what came since
-        self._tail: deque[tuple[bool, bytes]] = deque(maxlen=TAIL)  # (from the host?, bytes)
+        self._ring: deque[flight_recorder.Piece] = deque(maxlen=flight_recorder.SIZE)
         self._turnaround = Histogram()
         self._watch = self._loop.watch if isinstance(self._loop, WatchedLoop) else None
 
@@ -112,6 +114,11 @@ class LinePrinter:
     def address(self) -> str:
         """The printer's address."""
         return self._transport.address
+
+    @property
+    def baudrate(self) -> int | None:
+        """Bits per second on the wire; None where bytes take no time."""
+        return self._transport.baudrate
 
     @property
     def state(self) -> ConnectionState:
@@ -165,12 +172,11 @@ class LinePrinter:
 
     def tail(self) -> list[str]:
         """Return the last lines that went over the line, oldest first: `>` from the host, `<` from the printer."""
-        return [
-            f"{'>' if from_host else '<'} {decode(line)}"
-            for from_host, piece in self._tail
-            for line in piece.splitlines()
-            if line
-        ]
+        return flight_recorder.lines(self._ring)
+
+    def recent(self) -> list[Record]:
+        """Return the last pieces that went over the line, oldest first, timed from the first of them."""
+        return flight_recorder.records(self._ring)
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Call `listener` with each event from now on; returns the function that ends it."""
@@ -189,6 +195,7 @@ class LinePrinter:
             raise NotConnected("a connection is opened once; make a new one")
         self._used = True
         self._enter(ConnectionState.OPENING)
+        self._ring.append((self._loop.time(), EVENT, b"open"))
         try:
             await self._transport.open(self._on_data, self._fail)
             if self._state is not ConnectionState.OPENING:
@@ -234,6 +241,7 @@ class LinePrinter:
             answer_timeout=settings.answer_timeout,
             window_lines=settings.window_lines or dialect.window_lines,
             window_bytes=settings.window_bytes or dialect.window_bytes,
+            learns=not settings.window_lines,
         )
 
     async def _start_reports(self) -> None:
@@ -248,18 +256,25 @@ class LinePrinter:
         if self._link is None:
             return
         if self._poll is None or self._poll.done:
-            poll = Ticket(b"M105")
-            with suppress(LocalProtocolError):  # too many commands wait: ask again when it is time again
-                self._link.send(poll)
-                self._poll = poll
+            self._poll = Ticket(b"M105")
+            self._link.send(self._poll)
             self._pump(self._loop.time())
-        self._poll_timer = self._loop.call_later(self._settings.poll_interval, self._poll_temperatures)
+        self._set_poll_timer()
+
+    def _set_poll_timer(self) -> None:
+        busy = self._fed or any(reading.target for reading in self._heaters.values())
+        interval = self._settings.poll_interval if busy else self._settings.idle_interval
+        self._poll_timer = self._loop.call_later(interval, self._poll_temperatures)
 
     # -- a job's lines -------------------------------------------------------------------------------------
 
     def feed(self, source: LineSource | None) -> None:
         """Take the job's lines from here, from a new `position`; None ends it and drops nothing in flight."""
         self._require_link().feed(source.next_line if source else None)
+        self._fed = source is not None
+        if self._fed and self._poll_timer is not None:  # it may have been set for an idle printer
+            self._poll_timer.cancel()
+            self._set_poll_timer()
         self._pump(self._loop.time())
 
     def wake(self) -> None:
@@ -323,8 +338,10 @@ class LinePrinter:
         # What is on its way stays: at most a window, 11 ms at 115200 baud, while half a line would make Marlin
         # flush its receive buffer, and M112 with it.
         self._link.discard()
-        self._write(b"M112\n" + frame(self._link.next_number, b"M112"))
+        now = self._loop.time()
+        self._write(b"M112\n" + frame(self._link.next_number, b"M112"), now)
         if not self._identity.capabilities.get("EMERGENCY_PARSER"):
+            self._ring.append((now, EVENT, b"reset"))
             self._transport.reset()  # M112 would wait behind the moves that are queued; a reset does not
         self._stopping = self._loop.call_later(CONFIRM_STOP, self._stop_unconfirmed)
         self._fail(FirmwareHalted("emergency stop"), cool=False)
@@ -358,9 +375,13 @@ class LinePrinter:
         """Take the first cause, make the printer cold if the line still carries it, and tell everyone."""
         if self._state in (ConnectionState.FAULT, ConnectionState.OFFLINE):
             return
-        dead = isinstance(error, PortError | FirmwareHalted | PrinterReset)
+        # a firmware that says it has stopped may have stopped for a reason that leaves its heaters on
+        dead = isinstance(error, PortError | PrinterReset)
+        now = self._loop.time()
         if cool and self._link is not None and not dead:
-            self._write(b"\n" + b"".join(command + b"\n" for command in HEATERS_OFF))
+            self._write(b"\n" + b"".join(command + b"\n" for command in HEATERS_OFF), now)
+        elif isinstance(error, PortLost):
+            self._ring.append((now, EVENT, b"lost " + str(error).encode()))
         self._error = error
         self._shut(error)
         self._enter(ConnectionState.FAULT, error)
@@ -390,19 +411,19 @@ class LinePrinter:
     # -- the pump ------------------------------------------------------------------------------------------
 
     def _on_data(self, data: bytes) -> None:
-        self._tail.append((False, data))
+        watch = self._watch
+        now = watch.woke_at if watch is not None else self._loop.time()
+        self._ring.append((now, PRINTER, data))
         if self._stopping is not None:
             self._confirm_stop(data)
             return
-        watch = self._watch
-        now = watch.woke_at if watch is not None else self._loop.time()
         link = self._link
         if link is None:
             self._pump_greeting(data, now)
             return
         told = link.receive(data, now)
         if out := link.data_to_send(now):
-            self._write(out)
+            self._write(out, now)
             if watch is not None:
                 self._turnaround.add(self._loop.time() - now)
         if told:
@@ -425,11 +446,11 @@ class LinePrinter:
         if protocol is None or self._state in (ConnectionState.FAULT, ConnectionState.OFFLINE):
             return  # nothing follows the end, least of all an emergency stop
         if out := protocol.data_to_send(now):
-            self._write(out)
+            self._write(out, now)
         self._arm(protocol.deadline)
 
-    def _write(self, data: bytes) -> None:
-        self._tail.append((True, data))
+    def _write(self, data: bytes, now: float) -> None:
+        self._ring.append((now, HOST, data))
         self._transport.write(data)
 
     def _arm(self, deadline: float | None) -> None:

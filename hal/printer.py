@@ -14,6 +14,7 @@ from gcode.histogram import Histogram
 from gcode.link import Counters, Position
 from gcode.modes import Modes
 from gcode.replies import Heaters
+from hal.session_file import Record
 
 
 class ConnectionState(Enum):
@@ -93,6 +94,10 @@ class Printer(Protocol):
     @property
     def address(self) -> str:
         """The printer's address."""
+
+    @property
+    def baudrate(self) -> int | None:
+        """Bits per second on the wire; None where bytes take no time."""
 
     @property
     def state(self) -> ConnectionState:
@@ -191,6 +196,9 @@ class Printer(Protocol):
 
     def tail(self) -> list[str]:
         """Return the last lines that went over the line, oldest first, for a person to read."""
+
+    def recent(self) -> list[Record]:
+        """Return the last pieces that went over the line, oldest first, timed from the first of them."""
 
     async def close(self) -> None:
         """Close the line; idempotent. Nothing is sent any more."""

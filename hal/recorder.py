@@ -233,15 +233,14 @@ class RecordingTransport:
             self._recorder.close()
 
 
-def dump(folder: Path, header: Header, tail: Iterable[str]) -> Path:
-    """Write the last lines of a conversation, as `Printer.tail` gives them, as a recording; return its file.
+def dump(folder: Path, header: Header, records: Iterable[Record]) -> Path:
+    """Write the last pieces of a conversation, as `Printer.recent` gives them, as a recording; return its file.
 
-    They carry no time and no beginning, so they can be shown but not replayed. Not to be called on the loop.
+    It can be replayed where they reach back to the opening, else only shown. Not to be called on the loop.
 
     Raises:
         OSError: it cannot be written.
     """
-    records = [Record(0.0, HOST if line.startswith(">") else PRINTER, line[2:].encode() + b"\n") for line in tail]
     encoder = Encoder()
     with _create(Place(folder, keep=MAX_FAULTS), "fault", header) as file:
         file.write(encoder.header(header) + encoder.records(records) + encoder.end())

@@ -165,4 +165,4 @@ def _settings(session: Session, records: Sequence[Record]) -> LinkSettings:
     except TypeError as error:
         raise RecordingError(f"the recording has settings that this program does not know: {error}") from error
     asked = [line.command for line in itertools.islice(_new_commands(records), 2)][1:]
-    return replace(settings, poll_interval=NEVER) if asked == [b"M105"] else settings
+    return replace(settings, poll_interval=NEVER, idle_interval=NEVER) if asked == [b"M105"] else settings

@@ -51,7 +51,7 @@ class Header:
     """What a recording says about itself.
 
     Attributes:
-        date: when the line was opened, ISO 8601.
+        date: when the line was opened, ISO 8601; of the last lines before a fault, when the first of them went out.
         address: of the printer.
         baudrate: of the wire; None where bytes take no time.
         software: version of the program that wrote it.

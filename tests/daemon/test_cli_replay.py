@@ -100,12 +100,15 @@ def test_show_sends_nothing_to_the_terminal_that_acts_on_it(tmp_path, recorded, 
     assert all(line.isprintable() for line in capsys.readouterr().out.splitlines())
 
 
+FAULT = [Record(0.0, HOST, b"N1 G28*18\n"), Record(1.25, PRINTER, b"Error:Printer halted\n")]
+
+
 def test_a_fault_is_shown(tmp_path, capsys):
-    file = dump(tmp_path, describe("sim", None, NOON, "0", {}), ["> N1 G28*18", "< Error:Printer halted"])
+    file = dump(tmp_path, describe("sim", None, NOON, "0", {}), FAULT)
     assert main(["replay", "--show", str(file)]) == 0
     assert capsys.readouterr().out.splitlines()[1:] == [
         "    0.000 -> N1 G28*18",
-        "    0.000 <- Error:Printer halted",
+        "    1.250 <- Error:Printer halted",
     ]
 
 

@@ -167,6 +167,30 @@ async def test_connecting_anew_closes_the_old_line_first(made):
         assert len(made.asked) == 2
 
 
+async def test_connecting_twice_quickly_does_not_end_what_makes_the_old_printer_safe(made):
+    async with connection() as it:
+        await it.connect()
+        await until(lambda: it.ready)
+        first, safe = it.printer, []
+
+        async def make_safe():
+            safe.append("begun")
+            await asyncio.sleep(3)
+            safe.append(first.state)
+
+        it.before_close(make_safe)
+        await it.connect()
+        await asyncio.sleep(1)
+        await it.connect()
+        await asyncio.sleep(1)
+        await it.connect()
+        await until(lambda: it.ready and it.printer is not first)
+        assert safe == ["begun", C.READY]
+        assert first.state is C.OFFLINE
+        assert len(made.asked) == 2
+        it.before_close(lambda: asyncio.sleep(0))
+
+
 @pytest.mark.parametrize(
     ("port", "baudrate", "address"),
     [

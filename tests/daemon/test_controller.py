@@ -9,13 +9,14 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from daemon.errors import JobConflict
 from daemon.job import streamer
 from daemon.job.job import Progress, Selection
 from daemon.store import NewJob, Store
-from hal.errors import NotConnected
-from hal.printer import ConnectionState
+from hal.errors import NotConnected, PortLost
+from hal.printer import ConnectionState, StateChanged
 from hal.simulated.firmware import FirmwareConfig
 from support.house import MOVES, SCRIPTS, S, house, of_file
 
@@ -31,7 +32,7 @@ async def test_a_print_runs_its_scripts_around_its_file(tmp_path):
         assert it.jobs.active
         await it.until(S.COMPLETED)
         assert it.accepted == [*SCRIPTS.before_start, *MOVES, "M400", "M117 after finish"]
-        assert states == [S.PRINTING, S.FINISHING, S.COMPLETED]
+        assert states == [S.STARTING, S.PRINTING, S.FINISHING, S.COMPLETED]
         assert not it.jobs.active
         assert it.jobs.error is None
 
@@ -265,6 +266,15 @@ async def test_restart_begins_the_file_anew_without_the_cancel_script(tmp_path):
         assert [told[1] for told in it.records.ended] == ["CANCELLED", "COMPLETED"]
 
 
+async def test_a_restart_tells_the_end_of_the_old_job_before_the_new_one(tmp_path):
+    async with house(tmp_path) as it:
+        await it.reach(S.PAUSED)
+        states = []
+        it.jobs.subscribe(states.append)
+        it.jobs.restart()
+        assert states == [S.CANCELLED, S.STARTING]
+
+
 async def test_restart_begins_the_time_anew(tmp_path):
     async with house(tmp_path) as it:
         await it.reach(S.PAUSED)
@@ -347,6 +357,52 @@ async def test_a_printer_that_is_unplugged_interrupts_in_every_state(tmp_path, s
         await it.settle()
         assert "unplugged" in it.jobs.error
         assert it.records.ended[0][1] == "INTERRUPTED"
+
+
+async def test_a_printer_lost_in_the_turn_it_is_ready_is_made_cold_when_it_comes_back(tmp_path):
+    async with house(tmp_path) as it:
+        await it.reach(S.PRINTING)
+        lost = []
+
+        def lose_once(event):
+            if isinstance(event, StateChanged) and event.new is ConnectionState.READY and not lost:
+                lost.append(it.connection.printer)
+                it.connection.printer._fail(PortLost("gone again"))
+
+        it.connection.subscribe(lose_once)
+        it.transport.unplug()
+        await it.until(S.INTERRUPTED)
+        with capture_logs() as said:
+            while not it.connection.ready or it.connection.printer in lost:  # noqa: ASYNC110 - it comes back by itself
+                await asyncio.sleep(0.1)
+            it.oracle.commands.clear()
+            await asyncio.sleep(3)
+        assert len(lost) == 1
+        [told] = [entry for entry in said if entry["event"] == "printer.not_cooled"]
+        assert told["reason"] == "gone again"
+        assert it.board.hotend.target == 0
+        assert [entry["event"] for entry in said].count("printer.cooling") == 2
+
+
+async def test_a_printer_lost_before_it_was_cold_is_made_cold_when_it_comes_back(tmp_path):
+    async with house(tmp_path) as it:
+        await it.reach(S.PRINTING)
+        lost = []
+
+        def lose_once(event):
+            if isinstance(event, StateChanged) and event.new is ConnectionState.READY and not lost:
+                lost.append(it.connection.printer)
+                asyncio.get_running_loop().call_soon(lambda: asyncio.get_running_loop().call_soon(it.transport._lose))
+
+        it.connection.subscribe(lose_once)
+        it.transport.unplug()
+        await it.until(S.INTERRUPTED)
+        with capture_logs() as said:
+            while not it.connection.ready or it.connection.printer in lost:  # noqa: ASYNC110 - it comes back by itself
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(3)
+        assert [entry["event"] for entry in said].count("printer.cooling") == 2
+        assert it.board.hotend.target == 0
 
 
 async def test_a_job_after_the_printer_came_back_prints_the_file_anew(tmp_path):

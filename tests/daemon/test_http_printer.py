@@ -15,9 +15,9 @@ class Sent(list):
         printer = server.service.connection.printer
         submit = printer.submit
 
-        def listen(command):
-            self.append(command)
-            return submit(command)
+        def listen(*commands):
+            self.extend(commands)
+            return submit(*commands)
 
         monkeypatch.setattr(printer, "submit", listen)
 
@@ -198,3 +198,14 @@ def test_a_number_is_written_without_exponent_and_within_a_ten_thousandth(value)
     written = gcode.word("X", value)
     assert set(written[1:]) <= set("-.0123456789")
     assert abs(float(written[1:]) - value) <= 0.00005 + abs(value) * 1e-12
+
+
+async def test_more_commands_than_may_wait_are_refused_as_one(tmp_path, monkeypatch):
+    async with api(tmp_path) as server:
+        printer = server.service.connection.printer
+        before = printer.next_number
+        answer = await server.post("/api/printer/command", {"commands": ["M105"] * 257})
+        assert answer.status == 503
+        assert "256" in answer.json["error"]
+        assert printer.next_number == before, "none is sent"
+        assert (await server.post("/api/printer/command", {"commands": ["M105"] * 256})).status == 204

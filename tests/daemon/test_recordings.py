@@ -8,7 +8,8 @@ from structlog.testing import capture_logs
 from hal.errors import PortLost
 from hal.recorder import Recorder
 from hal.rerun import rerun
-from hal.session_file import HOST, PRINTER, read
+from hal.session_file import HOST, read
+from hal.simulated.memory import SimulatedTransport
 from support.http import api
 
 
@@ -58,21 +59,41 @@ async def test_nothing_is_recorded_unless_it_is_asked_for(tmp_path):
     assert list(tmp_path.rglob("*.jsonl.gz")) == []
 
 
-async def test_the_last_lines_before_a_fault_are_kept(tmp_path):
-    async with api(tmp_path) as client:
+async def test_the_last_lines_before_a_fault_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(SimulatedTransport, "baudrate", 115200)
+    async with api(tmp_path, link={"window_lines": 3}) as client:
         printer = client.service.connection.printer
+        for n in range(99):
+            await printer.send(f"M118 line {n}")
         await client.post("/api/printer/command", {"commands": ["M118 famous last words"]})
         await client.settle(5)
         printer._fail(PortLost("unplugged"))
-        faults = tmp_path / "faults"
-        await until(lambda: not client.service.connection._recordings._dumps)
-        (file,) = faults.iterdir()
-        session = read([file])
-        assert [(kind, data.decode().strip()) for _, kind, data in session.records] == [
-            (HOST if line[0] == ">" else PRINTER, line[2:].strip()) for line in printer.tail()
-        ]
+        session = await the_fault(client, tmp_path)
+        assert [each[1:] for each in session.records] == [each[1:] for each in printer.recent()]
+    assert session.header.baudrate == 115200
+    assert session.header.settings["window_lines"] == 3
     assert any(b"famous last words" in record.data for record in session.records)
+    assert session.records[-1].data == b"lost unplugged"
+    assert 4 < session.records[-1].time < 60
     assert session.cut == ""
+
+
+async def test_a_fault_soon_after_the_opening_can_be_run_again(tmp_path):
+    async with api(tmp_path) as client:
+        await client.post("/api/printer/command", {"commands": ["M118 famous last words"]})
+        await client.settle(5)
+        client.service.connection.printer._fail(PortLost("unplugged"))
+        session = await the_fault(client, tmp_path)
+    outcome = await rerun(session)
+    assert outcome.difference is None
+    assert outcome.played == outcome.records
+    assert outcome.lines >= 1
+
+
+async def the_fault(client, folder):
+    await until(lambda: not client.service.connection._recordings._dumps)
+    (file,) = (folder / "faults").iterdir()
+    return read([file])
 
 
 async def test_a_disk_that_takes_no_recording_disturbs_nothing_and_is_told(tmp_path):

@@ -30,9 +30,9 @@ def test_a_file_arrives_over_a_real_port_command_for_command(house, tmp_path, li
     assert row["reason"] is None
 
 
-def begin(house, tmp_path, lines=None, speed=100):
+def begin(house, tmp_path, lines=None, speed=100, baudrate=None):
     """Return printer, daemon and file of a print that is under way."""
-    printer = house.printer(speed)
+    printer = house.printer(speed, baudrate=baudrate)
     daemon = house.daemon("--printer", printer.address)
     part = head(lines, tmp_path)
     daemon.print_file(part)
@@ -59,7 +59,7 @@ def test_sigterm_in_the_middle_of_a_print_makes_the_printer_cold_at_once(house, 
     assert sent == commands_of(part)[: len(sent)]
     [row] = daemon.jobs()
     assert (row["outcome"], row["reason"]) == ("INTERRUPTED", "the service was stopped")
-    assert 300 < row["lines"] <= len(sent)
+    assert 250 < row["lines"] <= len(sent)  # of the 300 some are the daemon's own, some not answered yet
 
 
 def test_sigterm_does_not_wait_for_a_client_in_the_middle_of_an_upload(house, tmp_path):
@@ -79,7 +79,9 @@ def test_sigterm_does_not_wait_for_a_client_in_the_middle_of_an_upload(house, tm
 
 
 def test_sigterm_ends_in_time_where_the_printer_does_not_answer(house, tmp_path):
-    printer, daemon, _ = begin(house, tmp_path)
+    # On a wire without time all that waited for the stopped process would come at once, a window, heaters off and
+    # the stop: more than the 128 bytes of a receive buffer.
+    printer, daemon, _ = begin(house, tmp_path, baudrate=115200)
     printer.signal(signal.SIGSTOP)
     terminate(daemon)
     assert "M112" not in printer.accepted()

@@ -1,5 +1,7 @@
 """The link rule by rule, with literal bytes. `test_link_faults.py` has the whole of it on a bad line."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,9 +11,9 @@ from gcode.errors import (
     CommandError,
     FirmwareHalted,
     ForbiddenCommand,
-    LocalProtocolError,
     PrinterReset,
     PrinterSilent,
+    QueueFull,
     ResendLoop,
     ResendOutOfReach,
 )
@@ -143,14 +145,29 @@ def test_an_urgent_command_goes_first_and_beyond_the_window():
     assert urgent.done
 
 
-def test_too_many_waiting_commands_are_refused_but_urgent_ones_are_not():
+def of_client(count=1):
+    return [Ticket(b"M105", foreign=True) for _ in range(count)]
+
+
+def test_too_many_waiting_commands_of_clients_are_refused_but_no_others():
     link = HostLink()
-    for _ in range(256):
-        link.send(Ticket(b"M105"))
-    with pytest.raises(LocalProtocolError):
-        link.send(Ticket(b"M105"))
+    link.submit(of_client(255))
+    with pytest.raises(QueueFull, match="255 commands are waiting"):
+        link.submit(of_client(2))  # all or none
+    link.submit(of_client())
+    with pytest.raises(QueueFull):
+        link.submit(of_client())
+    for _ in range(9):
+        link.send(Ticket(b"M400"))
     link.send(Ticket(b"M104 S0", urgent=True))
     assert sent(link) == [b"M104 S0"]
+
+
+def test_commands_of_the_host_leave_clients_their_room():
+    link = HostLink()
+    for _ in range(300):
+        link.send(Ticket(b"M105"))
+    link.submit(of_client(256))
 
 
 def test_hold_and_release():
@@ -547,3 +564,41 @@ def test_klippers_identity_counts_as_an_ok():
     sent(link)
     link.receive(b"ok FIRMWARE_NAME:Klipper FIRMWARE_VERSION:?\n", 0.0)
     assert ticket.done
+
+
+# -- what ADVANCED_OK tells, and errors in two lines -------------------------------------------------------------------
+
+
+def test_advanced_ok_tells_how_many_lines_the_command_queue_holds():
+    link = HostLink(replace(MARLIN, window_bytes=10_000))
+    link.send(Ticket(b"M115"))
+    link.data_to_send(0.0)
+    link.receive(b"ok N1 P15 B7\n", 0.0)  # seven are free, the eighth was M115's own
+    lines = iter((n, b"G1 X%d" % n) for n in range(20))
+    link.feed(lambda: next(lines, None))
+    assert link.data_to_send(0.0).count(b"\n") == 8
+
+
+def test_a_window_that_the_user_has_set_stays():
+    link = HostLink(replace(MARLIN, window_lines=2, learns=False))
+    link.send(Ticket(b"M115"))
+    link.data_to_send(0.0)
+    link.receive(b"ok N1 P15 B7\n", 0.0)
+    lines = iter((n, b"G1 X%d" % n) for n in range(20))
+    link.feed(lambda: next(lines, None))
+    assert link.data_to_send(0.0).count(b"\n") == 2
+
+
+def test_an_error_in_two_lines_is_one():
+    link = HostLink(MARLIN)
+    link.receive(b"Error:0\n", 0.0)
+    assert link.error is None
+    link.receive(b": Extruder switched off. MINTEMP triggered !\n", 0.0)
+    assert isinstance(link.error, FirmwareHalted)
+    assert "MINTEMP triggered" in str(link.error)
+
+
+def test_half_an_error_alone_ends_nothing():
+    link = HostLink(MARLIN)
+    link.receive(b"Error:0\nok\n", 0.0)
+    assert link.error is None

@@ -11,12 +11,14 @@ from gcode.errors import (
     ForbiddenCommand,
     PrinterReset,
     PrinterSilent,
+    QueueFull,
     ResendLoop,
 )
 from gcode.replies import Reading
 from hal.driver import LinePrinter, LinkSettings
 from hal.errors import HandshakeFailed, NoSuchPort, NotConnected, PortLost
 from hal.printer import ActionRequested, ConnectionState, FirmwareSaid, StateChanged, TemperaturesRead
+from hal.session_file import EVENT, HOST, PRINTER
 from hal.simulated.firmware import Firmware, FirmwareConfig
 from hal.simulated.memory import SimulatedTransport
 from hal.simulated.oracle import Oracle
@@ -250,7 +252,8 @@ async def test_the_window_can_be_set():
 @pytest.mark.parametrize("autoreport", [True, False])
 async def test_temperatures_come_by_themselves_or_by_asking(autoreport):
     oracle = Oracle()
-    async with connected(simulated(oracle, autoreport=autoreport, noise=0.0), poll_interval=2.0) as printer:
+    transport = simulated(oracle, autoreport=autoreport, noise=0.0)
+    async with connected(transport, poll_interval=2.0, idle_interval=2.0) as printer:
         printer.events.clear()
         await asyncio.sleep(20.5)
         read = [event.heaters for event in printer.events if isinstance(event, TemperaturesRead)]
@@ -262,11 +265,50 @@ async def test_temperatures_come_by_themselves_or_by_asking(autoreport):
         assert asked == 0 if autoreport else asked >= 9
 
 
+async def asked_in(printer, oracle, seconds):
+    before = len(oracle.commands)
+    await asyncio.sleep(seconds)
+    return [each.command for each in oracle.commands][before:].count("M105")
+
+
+async def test_a_printer_at_rest_is_asked_for_its_temperatures_less_often():
+    oracle = Oracle(keep=None)
+    transport = simulated(oracle, autoreport=False)
+    async with connected(transport, poll_interval=2.0, idle_interval=20.0) as printer:
+        assert await asked_in(printer, oracle, 100) == pytest.approx(5, abs=1)
+        await printer.send("M140 S40")
+        await asyncio.sleep(40)  # by then a report has told of the target, and the poll behind it has come
+        assert await asked_in(printer, oracle, 100) == pytest.approx(50, abs=1)
+        await printer.send("M140 S0")
+        await asyncio.sleep(4)
+        assert await asked_in(printer, oracle, 100) == pytest.approx(5, abs=1)
+        printer.feed(Lines(0))
+        assert await asked_in(printer, oracle, 100) == pytest.approx(50, abs=1)
+        printer.feed(None)
+        await asyncio.sleep(20)
+        assert await asked_in(printer, oracle, 100) == pytest.approx(5, abs=1)
+
+
 async def test_the_printer_is_not_asked_while_it_has_not_answered():
     transport = FakeTransport(mute_after_handshake)
     async with connected(transport, poll_interval=1.0):
         await asyncio.sleep(20)
         assert transport.commands.count("M105") == 1
+
+
+async def test_as_many_commands_of_clients_as_may_wait_do_not_hinder_the_job():
+    transport = FakeTransport(mute_after_handshake)
+    async with connected(transport) as printer:
+        printer.submit(*["M117 x"] * 3)  # with the request for temperatures they are the window
+        printer.submit(*["M117 x"] * 256)
+        with pytest.raises(QueueFull):
+            printer.submit("M117 y")
+        waiting = asyncio.create_task(printer.send("M400"))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        transport.answer = lambda _line: b"ok\n"
+        transport.say(b"ok\n")
+        assert await waiting == ["ok"]
 
 
 async def test_asking_goes_on_after_too_many_commands_have_waited():
@@ -479,7 +521,7 @@ async def test_the_first_cause_ends_all_that_waits_exactly_once():
     ("line", "error", "heaters_off"),
     [
         (b"start\n", PrinterReset, False),
-        (b"Error:Printer halted. kill() called!\n", FirmwareHalted, False),
+        (b"Error:Printer halted. kill() called!\n", FirmwareHalted, True),
         (b"Resend: 1\nok\n" * 30, ResendLoop, True),
     ],
 )
@@ -655,12 +697,40 @@ async def test_the_simulated_printer_stops(emergency_parser):
 
 async def test_the_tail_is_what_went_over_the_line_last():
     transport = FakeTransport(answers())
-    async with connected(transport, poll_interval=1000.0) as printer:
+    async with connected(transport, idle_interval=1000.0) as printer:
         await printer.send("M117 hello")
         transport.say(b"echo:\x1b[31mred\n")
         number = printer.next_number - 1
         assert printer.tail()[-3].startswith(f"> N{number} M117 hello*")
         assert printer.tail()[-2:] == ["< ok", "< echo:[31mred"]
-        for _ in range(200):
+        for _ in range(500):
             transport.say(b"echo:more\n")
-        assert len(printer.tail()) <= 80
+        assert printer.tail() == ["< echo:more"] * 200
+
+
+async def test_the_last_pieces_keep_their_time_and_every_byte():
+    transport = FakeTransport(answers())
+    async with connected(transport, idle_interval=1000.0) as printer:
+        assert printer.recent()[0] == (0.0, EVENT, b"open")
+        await asyncio.sleep(2.4)
+        transport.say(b"echo:\x1b\xff")
+        await asyncio.sleep(0.5)
+        printer.emergency_stop()
+        (at, *cut), stop, reset = printer.recent()[-3:]
+        assert at == pytest.approx(2.5, abs=0.1)
+        assert cut == [PRINTER, b"echo:\x1b\xff"]
+        assert stop.time == reset.time == pytest.approx(at + 0.5)
+        assert stop.kind == HOST
+        assert stop.data.startswith(b"M112\n")
+        assert reset[1:] == (EVENT, b"reset")
+        for n in range(500):
+            transport.say(b"%d\n" % n)
+        assert [data for _, _, data in printer.recent()] == [b"%d\n" % n for n in range(300, 500)]
+        assert printer.recent()[0].time == 0.0
+
+
+async def test_a_lost_line_is_the_last_of_the_pieces():
+    transport = FakeTransport(answers())
+    async with connected(transport) as printer:
+        transport.on_lost(PortLost("unplugged"))
+        assert printer.recent()[-1][1:] == (EVENT, b"lost unplugged")

@@ -234,18 +234,18 @@ async def test_every_line_of_a_print_is_in_its_recording(tmp_path):
 
 
 def test_the_last_lines_before_a_fault_become_a_recording(tmp_path):
-    path = dump(tmp_path / "faults", ABOUT, ["> N1 G28*18", "< ok T:20.1 °", "< Error:Printer halted"])
-    session = read([path])
-    assert [(kind, data.decode()) for _, kind, data in session.records] == [
-        (HOST, "N1 G28*18\n"),
-        (PRINTER, "ok T:20.1 °\n"),
-        (PRINTER, "Error:Printer halted\n"),
-    ]
+    tail = [Record(0.0, HOST, b"N1 G28*18\n"), Record(0.25, PRINTER, b"ok T:2"), Record(1.5, PRINTER, b"0.1 \xff\n")]
+    session = read([dump(tmp_path / "faults", ABOUT, tail)])
+    assert session.records == tail
+    assert session.header == ABOUT
     assert session.cut == ""
 
 
 def test_the_last_faults_are_kept(tmp_path):
-    made = [dump(tmp_path, describe("sim", None, NOON + n, "1.2", {}), [f"< {n}"]) for n in range(23)]
+    made = [
+        dump(tmp_path, describe("sim", None, NOON + n, "1.2", {}), [Record(0.0, PRINTER, b"%d\n" % n)])
+        for n in range(23)
+    ]
     kept = {read([path]).records[0].data for path in files(tmp_path, "fault")}
     assert files(tmp_path, "fault") == made[3:]
     assert kept == {b"%d\n" % n for n in range(3, 23)}

@@ -128,10 +128,12 @@ class Child:
 class SimulatedPrinter(Child):
     """`python -m hal.simulated` behind a pty."""
 
-    def __init__(self, folder: Path, speed: float, link: Path) -> None:
+    def __init__(self, folder: Path, speed: float, link: Path, baudrate: int | None = None) -> None:
         self.link = link
         self.oracle = folder / "oracle.jsonl"
         options: list[str | Path] = ["--pty", link, "--oracle", self.oracle, "--speed", f"{speed:g}"]
+        if baudrate is not None:
+            options += ["--baudrate", str(baudrate)]
         super().__init__([sys.executable, "-m", "hal.simulated", *options], folder / "printer.log")
         until(lambda: "->" in self.output() or not self.running, "the simulated printer's port")
         assert self.running, self.output()
@@ -254,8 +256,8 @@ class House:
         self.folder = folder
         self._children: list[Child] = []
 
-    def printer(self, speed: float, link: Path | None = None) -> SimulatedPrinter:
-        printer = SimulatedPrinter(self.folder, speed, link or self.folder / "port")
+    def printer(self, speed: float, link: Path | None = None, baudrate: int | None = None) -> SimulatedPrinter:
+        printer = SimulatedPrinter(self.folder, speed, link or self.folder / "port", baudrate)
         self._children.append(printer)
         return printer
 
