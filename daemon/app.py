@@ -8,7 +8,7 @@ import gc
 import importlib
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ from daemon.recordings import Recordings
 from daemon.store import Store
 
 UPLOADS = "uploads"
+CLOSING = 0.7  # s; after heaters off, which may take 3 of the 5 s that a stop may take
 COLLECT = (10_000, 20, 20)  # a line makes a few tuples and no cycles: Python's 700 would look for them every second
 SWITCH_INTERVAL = 0.0005  # s; a thread that computes delays the loop by 5 ms at Python's default, by 0.1 ms so
 
@@ -64,6 +65,7 @@ async def serve(
         gc.set_threshold(*COLLECT)
         notify.ready()
         await stop.wait()
+        await service.jobs.abandon("the service was stopped")  # before anything that may wait for a client or a disk
         log.info("service.stopping")
         notify.stopping()
 
@@ -83,13 +85,13 @@ async def start(
     folder = state_dir(config, environ)
     store = Store(wall, _store_trouble)
     await store.open(folder)
-    stack.push_async_callback(store.close)
+    stack.push_async_callback(_in_time, store.close)
     keys = await asyncio.to_thread(Keys.load, config, folder, environ)
     uploads = folder / UPLOADS
     files = FileStore(uploads, wall, hashes=store)
     await files.open()
     reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
-    stack.callback(reader.shutdown)
+    stack.callback(reader.shutdown, wait=False, cancel_futures=True)
     connection = Connection(config, extra_ports, Recordings(config.link, wall, folder))
     stack.push_async_callback(connection.disconnect)
     jobs = JobController(config, connection, store, uploads, reader)
@@ -104,8 +106,16 @@ async def _listen(stack: AsyncExitStack, service: Service) -> None:
     # the largest import: in a thread, so that the wire need not wait for it
     server = await asyncio.to_thread(importlib.import_module, "daemon.http.server")
     listening = server.listen(service)
-    stack.push_async_callback(listening.close)
+    stack.push_async_callback(_in_time, listening.close)
     log.info("http.listening", url=listening.url)
+
+
+async def _in_time(close: Callable[[], Awaitable[None]]) -> None:
+    """End something that may hang on a disk or a client, without hanging with it."""
+    try:
+        await asyncio.wait_for(close(), CLOSING)
+    except TimeoutError:
+        log.warning("service.hangs", part=close.__qualname__, seconds=CLOSING)
 
 
 def _store_trouble(error: Exception) -> None:

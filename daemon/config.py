@@ -8,12 +8,14 @@ import difflib
 import math
 import tomllib
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from daemon.errors import ConfigError
+from gcode.errors import NozzledError
+from gcode.link import check_command
 
 SYSTEM_FILE = Path("/etc/nozzled.toml")
 """Read when neither the command line nor NOZZLED_CONFIG names a file."""
@@ -32,11 +34,20 @@ class Option:
     low: float = -math.inf
     high: float = math.inf
     choices: tuple[str, ...] = ()
+    gcode: bool = False
 
 
-def option(default: T, doc: str, *, low: float = -math.inf, high: float = math.inf, choices: tuple[str, ...] = ()) -> T:
-    """Declare a key: its default, its comment and its allowed values."""
-    return field(default=default, metadata={"option": Option(doc, low, high, choices)})
+def option(
+    default: T,
+    doc: str,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    choices: tuple[str, ...] = (),
+    gcode: bool = False,
+) -> T:
+    """Declare a key: its default, its comment and its allowed values; with `gcode` they are commands."""
+    return field(default=default, metadata={"option": Option(doc, low, high, choices, gcode)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,16 +150,17 @@ class PauseConfig:
 class ScriptsConfig:
     """G-code sent around a job, one list entry per line."""
 
-    connected: tuple[str, ...] = option((), "When the printer has answered for the first time.")
-    before_start: tuple[str, ...] = option((), "Before the first line of a file.")
-    after_pause: tuple[str, ...] = option((), "When a job has come to rest.")
-    before_resume: tuple[str, ...] = option((), "Before a paused job goes on.")
+    connected: tuple[str, ...] = option((), "When the printer has answered for the first time.", gcode=True)
+    before_start: tuple[str, ...] = option((), "Before the first line of a file.", gcode=True)
+    after_pause: tuple[str, ...] = option((), "When a job has come to rest.", gcode=True)
+    before_resume: tuple[str, ...] = option((), "Before a paused job goes on.", gcode=True)
     after_cancel: tuple[str, ...] = option(
         ALL_OFF,
         'After a cancelled job. "M104 S0" is the active tool only: with several, name each ("M104 T1 S0").',
+        gcode=True,
     )
-    after_failure: tuple[str, ...] = option(ALL_OFF, "After a failed job, if the printer still listens.")
-    after_finish: tuple[str, ...] = option((), "After the last line of a file.")
+    after_failure: tuple[str, ...] = option(ALL_OFF, "After a failed job, if the printer still listens.", gcode=True)
+    after_finish: tuple[str, ...] = option((), "After the last line of a file.", gcode=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +258,7 @@ def merge(base: Config, tables: Mapping[str, object], source: str) -> Config:
     return replace(base, **sections)
 
 
-def _merge_section(section: Any, table: Mapping[str, object], prefix: str) -> Any:
+def _merge_section(section: Any, table: Mapping[str, Any], prefix: str) -> Any:
     kinds = get_type_hints(type(section))
     rules = {each.name: each.metadata["option"] for each in fields(section)}
     values = {}
@@ -255,8 +267,19 @@ def _merge_section(section: Any, table: Mapping[str, object], prefix: str) -> An
         if not _fits(value, kinds[key], rules[key]):
             wanted = _allowed(kinds[key], rules[key])
             raise ConfigError(f"{prefix}{key} = {_shown(value)}: must be {wanted}")
+        if rules[key].gcode:
+            _check_script(value, f"{prefix}{key}")
         values[key] = kinds[key](value)
     return replace(section, **values)
+
+
+def _check_script(lines: Iterable[str], key: str) -> None:
+    """Refuse now what the link would refuse in the middle of a print."""
+    for line in lines:
+        try:
+            check_command(line)
+        except NozzledError as error:
+            raise ConfigError(f"{key} = {_shown(line)}: {error}") from error
 
 
 def _refuse_unknown(key: str, value: object, section: type, prefix: str) -> None:

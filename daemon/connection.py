@@ -1,29 +1,40 @@
 """Connection: the one printer of this daemon. It connects, keeps trying where it was told to, and disconnects."""
 
 import asyncio
-import fnmatch
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
+from daemon.allowed_ports import address_of, matches
 from daemon.config import Config
 from daemon.errors import PortNotAllowed
+from daemon.log import Limiter
 from daemon.recordings import Recordings
 from gcode.errors import FirmwareHalted, NozzledError
-from gcode.link import check_command
 from gcode.modes import Modes
 from gcode.replies import Heaters
 from hal import ports
 from hal.driver import LinkSettings
 from hal.errors import NotConnected
-from hal.printer import ConnectionState, Event, FirmwareSaid, Printer, StateChanged
-from hal.registry import Address, create, parse
+from hal.printer import (
+    ActionRequested,
+    ConnectionState,
+    Event,
+    FirmwareSaid,
+    PanelPrint,
+    PanelPrintChanged,
+    Printer,
+    Prompt,
+    StateChanged,
+)
+from hal.registry import Address, check, create, parse
 from hal.transport import Transport
 
 BAUDRATES = (250000, 230400, 115200, 57600, 38400, 19200, 9600)
 _STOP = re.compile(rb"M0*112(?!\d)", re.IGNORECASE)
+MAX_SAID = 500  # characters of one line of the printer in the log
 VIRTUAL = "VIRTUAL"  # OctoPrint's name for the simulated printer
 
 log = structlog.get_logger()
@@ -51,25 +62,32 @@ class Connection:
             config: its printer and link sections.
             extra_ports: globs of ports that clients may connect to besides those that are listed.
             recordings: keeps the conversations; None: nothing is kept.
+
+        Raises:
+            AddressError: the configured address means nothing.
         """
         self.printer: Printer | None = None
         self._config = config
         self._recordings = recordings
         self._globs = (*config.printer.extra_ports, *extra_ports)
-        self._given = parse(config.printer.address) if config.printer.address else None
+        self._given = check(config.printer.address) if config.printer.address else None
         self._target: Address | None = self._given
         self._error: NozzledError | None = None
+        self._saying = Limiter()
         self._listeners: list[Callable[[Event], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None  # the printer asked to be disconnected
         self._before_close: Callable[[], Awaitable[None]] | None = None
 
     # -- what is known -------------------------------------------------------------------------------------
 
     @property
     def state(self) -> ConnectionState:
-        """The connection's state; OFFLINE without a printer."""
-        return self.printer.state if self.printer else ConnectionState.OFFLINE
+        """The connection's state; without a printer OFFLINE, or FAULT where none could even be made."""
+        if self.printer is None:
+            return ConnectionState.FAULT if self._error else ConnectionState.OFFLINE
+        return self.printer.state
 
     @property
     def ready(self) -> bool:
@@ -95,6 +113,21 @@ class Connection:
     def modes(self) -> Modes:
         """How the printer will read the next coordinates."""
         return self.printer.modes if self.printer else Modes()
+
+    @property
+    def panel_print(self) -> PanelPrint | None:
+        """What the printer prints by itself, from its SD card."""
+        return self.printer.panel_print if self.printer and self.ready else None
+
+    @property
+    def message(self) -> str | None:
+        """The last text that the printer had for the user; not to be trusted."""
+        return self.printer.message if self.printer and self.ready else None
+
+    @property
+    def prompt(self) -> Prompt | None:
+        """The question that the printer shows; not to be trusted."""
+        return self.printer.prompt if self.printer and self.ready else None
 
     async def options(self) -> ConnectionOptions:
         """List what may be connected to; opens nothing."""
@@ -134,33 +167,47 @@ class Connection:
         """Connect in the background, once; `state` and `error` tell what became of it.
 
         Args:
-            port: a listed port, the given one, one that a glob allows, or VIRTUAL; None: the given one.
+            port: path or address of a listed port, of the given one or of one that a glob allows, or VIRTUAL;
+                None: the given one.
             baudrate: bits per second; None: as configured.
 
         Raises:
             PortNotAllowed: clients may not connect to that port, or none is named.
+            AddressError: the port's address means nothing.
         """
-        self._begin(await self._resolve(port, baudrate), keep=False)
+        address = await self._resolve(port, baudrate)
+        self._begin(address if address is self._given else check(address), keep=False)
 
     async def _resolve(self, port: str | None, baudrate: int | None) -> Address:
         address = await self._named(port)
         if baudrate is None or address.scheme != "serial":
             return address
-        return replace(address, options={**address.options, "baudrate": str(baudrate)})
+        return replace(address, options={**address.options, "baudrate": str(baudrate)}, written="")
 
     async def _named(self, port: str | None) -> Address:
+        given = self._given
         if port in (None, "", "AUTO"):
-            if self._given is None:
+            if given is None:
                 raise PortNotAllowed("no port was named, and none is configured")
-            return self._given
-        if port == VIRTUAL:
-            return self._given if self._given and self._given.scheme == "sim" else parse("sim")
-        if self._given and port in (self._given.target, str(self._given)):
-            return self._given
-        allowed = any(fnmatch.fnmatchcase(port, glob) for glob in self._globs)
-        if not allowed and port not in (await self.options()).ports:
+            return given
+        if port in (VIRTUAL, "sim"):
+            return given if given and given.scheme == "sim" else parse("sim")
+        if given and port in (given.target, str(given), f"{given.scheme}:{given.target}"):
+            return given
+        address = address_of(port)
+        # no options of `sim` and no `replay`: they would have files written and read at a client's wish
+        if address.scheme != "serial" or not await self._may_be(address.target):
             raise PortNotAllowed(f"{port} is not among the ports that may be connected to")
-        return Address("serial", port, {})
+        return address
+
+    async def _may_be(self, path: str) -> bool:
+        """Tell whether clients may connect to this serial port."""
+        if self._given and (self._given.scheme, self._given.target) == ("serial", path):
+            return True
+        if any(matches(path, glob) for glob in self._globs):
+            return True
+        listed = await asyncio.to_thread(ports.list_ports)
+        return any(path in (port.path, port.by_id) for port in listed)
 
     def _begin(self, address: Address, *, keep: bool) -> None:
         old, self._task = self._task, asyncio.create_task(self._run(address, self._task, keep=keep))
@@ -187,14 +234,21 @@ class Connection:
             printer = self.printer = create(self._with_baudrate(address), self._settings(), self._record)
             printer.subscribe(self._on_event)
             await printer.open()
-            for command in self._config.scripts.connected:
-                await printer.send(command)
         except NozzledError as error:
             self._error = error
             if str(error) != said:
                 log.warning("printer.unreachable", printer=str(address), reason=str(error))
         else:
             log.info("printer.connected", printer=str(address), firmware=printer.identity.name)
+            await self._greet(printer)
+
+    async def _greet(self, printer: Printer) -> None:
+        """Run the script for a printer that has just connected; it is connected also where that fails."""
+        try:
+            for command in self._config.scripts.connected:
+                await printer.send(command)
+        except NozzledError as error:
+            log.warning("printer.script_failed", script="connected", reason=str(error))
 
     def _with_baudrate(self, address: Address) -> Address:
         if address.scheme != "serial" or "baudrate" in address.options:
@@ -210,6 +264,8 @@ class Connection:
             idle_interval=config.printer.poll_idle_s,
             window_lines=config.link.window_lines,
             window_bytes=config.link.window_bytes,
+            extruders=config.profile.extruders,
+            heated_chamber=config.profile.heated_chamber,
         )
 
     def _record(self, transport: Transport) -> Transport:
@@ -233,11 +289,30 @@ class Connection:
                 if self._recordings and self.printer:
                     self._recordings.keep_tail(self.printer, self._settings())
         elif isinstance(event, FirmwareSaid):
-            getattr(log, event.severity)("printer.said", text=event.text)
+            self._pass_on(event)
+        elif isinstance(event, PanelPrintChanged):
+            log.info("printer.panel_print", going_on=event.print is not None, file=event.print and event.print.name)
+        elif isinstance(event, ActionRequested) and event.name == "disconnect" and self._leaving is None:
+            self._leaving = asyncio.create_task(self._leave())
         for listener in tuple(self._listeners):
             listener(event)
 
+    def _pass_on(self, said: FirmwareSaid) -> None:
+        """Log what the printer says, as long as it does not say it all the time."""
+        if self._saying.admits(asyncio.get_running_loop().time()):
+            suppressed = self._saying.take_suppressed()
+            more = {"suppressed_before": suppressed} if suppressed else {}
+            getattr(log, said.severity)("printer.said", text=said.text[:MAX_SAID], **more)
+
     # -- ending --------------------------------------------------------------------------------------------
+
+    async def _leave(self) -> None:
+        """Disconnect because the printer asks for it."""
+        log.warning("printer.disconnecting", reason="the printer asked for it")
+        try:
+            await self.disconnect()
+        finally:
+            self._leaving = None
 
     async def disconnect(self) -> None:
         """Close the line and stop trying; a running job is ended and its printer made cold before."""
@@ -276,7 +351,7 @@ class Connection:
         """
         if self.printer is None or not self.ready:
             raise NotConnected("the printer is not connected")
-        checked = [check_command(command) for command in commands]
+        checked = [self.printer.check(command) for command in commands]
         if any(_STOP.match(command) for command in checked):
             log.warning("printer.emergency_stop", reason="a client sent M112")
             self.printer.emergency_stop()

@@ -134,16 +134,18 @@ class FileStore:
         return usage.free, usage.total
 
     @asynccontextmanager
-    async def upload(self, path: str, *, overwrite: bool = True) -> AsyncIterator["Upload"]:
+    async def upload(self, path: str, *, overwrite: bool = True, name: str = "") -> AsyncIterator["Upload"]:
         """Take a file in; unless it is committed, nothing is left of it. Missing folders are made.
+
+        While the path is only a stand-in, to be set in `Upload.path`, messages call the file by its `name`.
 
         Raises:
             FileError: also when the name is taken (FileExists), or its file is being printed (FileInUse).
         """
-        upload = Upload(self, "/".join(check_path(path)), overwrite=overwrite)
+        upload = Upload(self, "/".join(check_path(path)), overwrite=overwrite, name=name)
         upload.check()
         try:
-            await self._run(path, upload.begin)
+            await self._run(upload.name, upload.begin)
             yield upload
         finally:
             # shielded: a cancelled request must not leave the file behind
@@ -261,8 +263,9 @@ class FileStore:
 class Upload:
     """A file on its way in: `write` its bytes, then `commit`. Made by `FileStore.upload`."""
 
-    def __init__(self, store: FileStore, path: str, *, overwrite: bool) -> None:
+    def __init__(self, store: FileStore, path: str, *, overwrite: bool, name: str = "") -> None:
         self.path = path
+        self.name = name or path
         self._store = store
         self._overwrite = overwrite
         self._waiting: list[bytes] = []  # less than a block of them
@@ -290,7 +293,7 @@ class Upload:
         try:
             await asyncio.to_thread(self._write, block)
         except OSError as error:
-            raise translated(error, self.path) from error
+            raise translated(error, self.name) from error
 
     async def commit(self) -> Entry:
         """Put the file in its place when all of it is safe on disk, and return it with its hash."""

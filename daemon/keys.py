@@ -4,6 +4,7 @@ import hmac
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from daemon.config import Config
@@ -30,7 +31,7 @@ class Keys:
             ConfigError: the key is too short or not plain text, or its file cannot be read or made.
         """
         given = environ.get(ENVIRONMENT)
-        if given is not None:
+        if given:  # set to nothing it is as good as unset, as with NOZZLED_CONFIG
             return cls(_checked(given, ENVIRONMENT))
         path = Path(config.api.key_file).expanduser() if config.api.key_file else state_dir / FILE
         try:
@@ -61,7 +62,7 @@ def _read_or_make(path: Path) -> str:
 
 
 def _make(path: Path) -> None:
-    """Write a new key; the file has its name only once it is complete, and never replaces one."""
+    """Write a new key, unless somebody else has just done so; the file has its name only once it is complete."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -71,7 +72,8 @@ def _make(path: Path) -> None:
             file.flush()
             _leave_to_owner_of(path.parent, file.fileno())
             os.fsync(file.fileno())
-        temporary.rename(path)
+        with suppress(FileExistsError):
+            path.hardlink_to(temporary)  # a rename would replace the other's key, which may be in use already
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -4,6 +4,7 @@ A terminal or a journal that stalls must not stall the wire, so the loop only re
 """
 
 import logging
+import math
 import queue
 import sys
 import threading
@@ -53,6 +54,33 @@ class LogWriter:
                 self._stream.flush()
             except (OSError, ValueError):
                 self._dropped += 1  # nowhere to say it
+
+
+class Limiter:
+    """Admits a few events in a while, and counts the rest: what a printer says must not fill the disk."""
+
+    def __init__(self, most: int = 20, period: float = 10.0) -> None:
+        """Admit at most `most` in `period` seconds."""
+        self._most = most
+        self._period = period
+        self._began = -math.inf
+        self._admitted = 0
+        self.suppressed = 0  # since the last one that was admitted
+
+    def admits(self, now: float) -> bool:
+        """Tell whether an event at this time, in s, is one of the few."""
+        if now - self._began >= self._period:
+            self._began, self._admitted = now, 0
+        if self._admitted >= self._most:
+            self.suppressed += 1
+            return False
+        self._admitted += 1
+        return True
+
+    def take_suppressed(self) -> int:
+        """Return how many were not admitted, and begin anew."""
+        suppressed, self.suppressed = self.suppressed, 0
+        return suppressed
 
 
 class _Forward(logging.Handler):

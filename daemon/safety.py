@@ -2,20 +2,26 @@
 
 import asyncio
 
+from daemon.config import ProfileConfig
 from gcode.errors import NozzledError
+from gcode.heating import heaters_off
 from hal.printer import Printer
 
 PATIENCE = 3.0
 """Seconds in which a printer has to acknowledge that its heaters are off before it is stopped the hard way."""
 
 
-def heaters_off(extruders: int) -> list[str]:
-    """Return the commands that turn every heater off, hotends first."""
-    tools = ["M104 S0"] if extruders == 1 else [f"M104 T{tool} S0" for tool in range(extruders)]
-    return [*tools, "M140 S0"]
+def all_off(profile: ProfileConfig) -> list[str]:
+    """Return the commands that turn every heater of this printer off."""
+    return heaters_off(profile.extruders, chamber=profile.heated_chamber)
 
 
-async def make_cold(printer: Printer, extruders: int) -> bool:
+def is_hot(printer: Printer) -> bool:
+    """Tell whether some heater has a target."""
+    return any(reading.target for reading in printer.heaters.values())
+
+
+async def make_cold(printer: Printer, profile: ProfileConfig) -> bool:
     """Turn the heaters off; return False where that took an emergency stop.
 
     The commands are on the wire when this first awaits. A firmware that sits in M109 or behind slow moves does
@@ -23,7 +29,7 @@ async def make_cold(printer: Printer, extruders: int) -> bool:
     """
     printer.hold()
     printer.feed(None)
-    commands = heaters_off(extruders)
+    commands = all_off(profile)
     if printer.identity.capabilities.get("EMERGENCY_PARSER"):
         commands.insert(0, "M108")  # ends a wait for temperature; read even while the firmware waits
     answers = asyncio.gather(*(printer.send(command, urgent=True) for command in commands))

@@ -26,6 +26,8 @@ _JOBS: dict[JobState, tuple[str, tuple[str, ...]]] = {
     JobState.REATTACHING: ("Resuming", ("resuming", "printing")),
 }
 
+_PANEL_PRINT = ("Printing from SD", ("operational", "printing"))
+
 # Connection without a job that could be seen → (text, flags).
 _CONNECTIONS: dict[ConnectionState, tuple[str, tuple[str, ...]]] = {
     ConnectionState.OFFLINE: ("Offline", ("closedOrError",)),
@@ -53,12 +55,24 @@ class Status:
     error: str | None
 
 
-def describe(connection: ConnectionState, job: JobState | None, error: str | None) -> Status:
-    """Return what clients see; `error` is why the connection is in FAULT or the last job did not end well."""
+def describe(
+    connection: ConnectionState, job: JobState | None, error: str | None, *, panel_print: bool = False
+) -> Status:
+    """Return what clients see.
+
+    Args:
+        connection: its state.
+        job: the state of the last job.
+        error: why the connection is in FAULT, or the last job did not end well.
+        panel_print: the printer prints from its own SD card; a job of ours that goes on comes first.
+    """
     going_on = job is not None and not job.ended
     if job is not None and going_on and (connection is ConnectionState.READY or job is JobState.REATTACHING):
         text, flags = _JOBS[job]
         return Status(text, text, _flags("operational", *flags), None)
+    if panel_print and connection is ConnectionState.READY:
+        text, flags = _PANEL_PRINT
+        return Status(text, text, _flags(*flags), None)
     text, flags = _CONNECTIONS[connection]
     failed = connection is ConnectionState.FAULT or (
         connection is ConnectionState.READY and job in (JobState.FAILED, JobState.INTERRUPTED)

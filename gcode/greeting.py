@@ -6,7 +6,7 @@ still be going on: the hello sets the firmware's line counter to zero.
 """
 
 from gcode.framing import frame
-from gcode.replies import Ok, Reply, Start, Temperatures, Wait, parse
+from gcode.replies import Ok, Reply, Start, Temperatures, Text, Wait, parse
 
 HELLO = b"\n" + frame(0, b"M110 N0")
 """The line feed ends noise that the firmware may hold; then line 0, so that line 1 comes next."""
@@ -20,13 +20,20 @@ BANNER = 0.25
 QUIET = 0.05
 """Seconds of quiet after the answer, in which the answer to a second hello may still come."""
 
+MAX_BANNER = 32
+"""Lines of the banner that are kept: who it is stands in the first ones."""
+
 
 class Greeting:
-    """The first words on a line. Like `HostLink` it is fed bytes and asked for bytes; `done` ends it."""
+    """The first words on a line. Like `HostLink` it is fed bytes and asked for bytes; `done` ends it.
+
+    `banner` is what the board said of itself since it booted, to tell it by where M115 says nothing.
+    """
 
     def __init__(self, now: float) -> None:
         self.done = False
         self.heard = False  # anything at all came
+        self.banner: list[str] = []
         self._answered = False
         self._partial = b""
         self._due: float = now  # next hello, or the end of the quiet after an answer
@@ -68,8 +75,11 @@ class Greeting:
         if isinstance(reply, Start):
             self._answered = False
             self._due = now + BANNER
+            self.banner.clear()
         elif isinstance(reply, Ok | Wait):
             self._answered = True
             self._due = now + QUIET
         elif not isinstance(reply, Temperatures):  # reports that an earlier host asked for go on without end
             self._due = max(self._due, now + (QUIET if self._answered else BANNER))
+        if isinstance(reply, Text) and len(self.banner) < MAX_BANNER:
+            self.banner.append(reply.line[:200])

@@ -1,4 +1,4 @@
-"""Waiting for a temperature as the firmware would: near the target, and for a while.
+"""Heat: turning it off, and waiting for it as the firmware would: near the target, and for a while.
 
 Marlin's rule and constants (Configuration.h: TEMP_RESIDENCY_TIME 10 s, TEMP_WINDOW 1 °C, TEMP_HYSTERESIS 3 °C):
 the time runs from the first reading within the window, and begins anew when one leaves the hysteresis.
@@ -35,3 +35,9 @@ class Residency:
         elif distance > HYSTERESIS:
             self._since = math.inf
         return now - self._since >= RESIDENCY
+
+
+def heaters_off(extruders: int, *, chamber: bool) -> list[str]:
+    """Return the commands that turn every heater off, hotends first."""
+    tools = [f"M104 T{tool} S0" for tool in range(extruders)] if extruders > 1 else ["M104 S0"]
+    return [*tools, "M140 S0", *(["M141 S0"] if chamber else [])]

@@ -46,6 +46,8 @@ from gcode.replies import (
     Ok,
     Reply,
     Resend,
+    SdIdle,
+    SdProgress,
     Start,
     Temperatures,
     Text,
@@ -246,7 +248,7 @@ class HostLink:
         dropped = [*self._urgent, *self._queue]
         self._urgent.clear()
         self._queue.clear()
-        self._pull = self._peeked = None
+        self._pull = self._peeked = self._sync = None
         return dropped
 
     @property
@@ -290,11 +292,16 @@ class HostLink:
         if self._urgent and self._replay == self._next:
             ticket = self._urgent.popleft()
             return self._frame(ticket.command, -1, -1, ticket)
-        # a sync goes out although oks are missing: the firmware answered, so it has room for one line
-        if len(self._flight) >= (self._slots or self.dialect.window_lines) + (self._sync is not None):
+        if self._probing:
+            return None  # the firmware refuses the question and flushes its buffer: what comes behind would be cut
+        if self._replay < self._next and self._sync is not None:
+            return self._repeat()  # oks are missing: the firmware answered, so the lines in flight have left its buffer
+        if len(self._flight) >= (self._slots or self.dialect.window_lines):
             return None
-        if self._replay < self._next:
-            return self._repeat()
+        return self._repeat() if self._replay < self._next else self._take_new()
+
+    def _take_new(self) -> Sent | None:
+        """Return the next line that has no number yet, if it fits."""
         if self._queue:
             ticket = self._queue[0]
             if self._fits(ticket.command):
@@ -316,7 +323,7 @@ class HostLink:
     def _fits(self, command: bytes) -> bool:
         # 14 covers N, number, blank, *, checksum and line feed up to line 999,999
         room = self.dialect.window_bytes - self._flight_bytes
-        return not self._flight or self._sync is not None or len(command) + 14 <= room
+        return not self._flight or len(command) + 14 <= room
 
     def _frame(self, command: bytes, ordinal: int, offset: int, ticket: Ticket | None) -> Sent:
         number = self._next
@@ -330,7 +337,7 @@ class HostLink:
 
     def _repeat(self) -> Sent | None:
         sent = self._held_frame(self._replay)
-        if self._flight and self._flight_bytes + len(sent[1]) > self.dialect.window_bytes:
+        if self._flight and self._sync is None and self._flight_bytes + len(sent[1]) > self.dialect.window_bytes:
             return None
         self._replay += 1
         return sent
@@ -382,7 +389,7 @@ class HostLink:
             case Resend(number=number):
                 self._on_resend(number, now)
                 return
-            case Temperatures(waiting=False):
+            case Temperatures(waiting=False) | SdProgress() | SdIdle():
                 pass  # comes by itself: no sign that a command is alive
             case Start():
                 self.fail(PrinterReset("the board restarted: position, temperatures and line number are gone"))
@@ -452,6 +459,8 @@ class HostLink:
         if ticket is None:
             self.position.lines = ordinal
             self.position.offset = offset
+        elif ticket is self._sync:
+            self._sync = None  # its echo was lost, but nothing before it waits any more
         elif not ticket.done:
             ticket.replies.append(line)
             ticket.done = True
@@ -502,7 +511,7 @@ class HostLink:
             lost += 1
         self._replay = number
         self._resync = _Resync(number, lost - 1, self._quiet_at(now))
-        if self._sync is None and self._flight and self._probing:
+        if self._probing and self._flight and not self._echo_is_due():
             self._ask_for_echo()
         self._probing = False
         self._maybe_resume()
@@ -573,7 +582,11 @@ class HostLink:
         """
         self._syncs += 1
         self._sync = Ticket(b"M118 nozzled sync %d" % self._syncs)
-        self._queue.appendleft(self._sync)
+        self._urgent.appendleft(self._sync)
+
+    def _echo_is_due(self) -> bool:
+        """Tell whether an echo was asked for that is still to be sent; one that was accepted has lost its answer."""
+        return self._sync is not None and all(sent[4] is not self._sync for sent in self._flight)
 
     def _in_sync(self, now: float, told: list[Reply | Ticket]) -> None:
         while self._flight and self._flight[0][4] is not self._sync:

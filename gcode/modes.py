@@ -7,15 +7,18 @@ import re
 from dataclasses import dataclass
 
 _FEEDRATE = re.compile(rb"F\s*(\d+\.?\d*|\.\d+)")
-_FAN = re.compile(rb"M106(?!\d)(?:.*S\s*(\d+))?")
+_FAN = re.compile(rb"M106(?!\d)(?!.*P\s*0*[1-9])(?:.*S\s*(\d+))?")
+_FAN_OFF = re.compile(rb"M107(?!\d)(?!.*P\s*0*[1-9])")
 _TOOL = re.compile(rb"T(\d{1,2})(?!\d)")
-_MOVES = frozenset({b"G0 ", b"G1 ", b"G2 ", b"G3 ", b"G0X", b"G1X", b"G1F", b"G0F"})
+_CODE_G = re.compile(rb"G0*(\d+)(?![\d.])")
+_MOVE_CODES = frozenset({b"0", b"1", b"2", b"3"})
+_MOVES = frozenset({b"G0 ", b"G1 ", b"G2 ", b"G3 "})
 _G, _M, _T = b"GMT"
 
 
 @dataclass(slots=True)
 class Modes:
-    """How the next line will be read.
+    """How the next line will be read; None where no line has said anything yet.
 
     Attributes:
         relative: coordinates of X, Y and Z are relative (G91).
@@ -24,58 +27,70 @@ class Modes:
         feedrate: last F word, in mm/min (or inches/min), as it was written; empty before the first.
         tool: the active extruder.
         fan: speed of the part fan, 0 to 255.
+        homed: the axes have been homed since the motors were last off.
     """
 
     relative: bool = False
     relative_e: bool = False
-    inches: bool = False
+    inches: bool | None = None
     feedrate: bytes = b""
-    tool: int = 0
-    fan: int = 0
+    tool: int | None = None
+    fan: int | None = None
+    homed: bool = False
 
     def note(self, command: bytes) -> None:
         """Follow one command as it is sent. Moves come by the hundred a second: they are looked at first."""
         if command[0] == _G:
             if command[:3] in _MOVES:
-                if b"F" in command and (match := _FEEDRATE.search(command)):
-                    self.feedrate = match[1]
-            else:
-                self._note_g(command)
+                if b"F" in command:
+                    self._note_feedrate(command)
+            elif match := _CODE_G.match(command):
+                self._note_g(match[1], command)
         elif command[0] == _M:
             self._note_m(command)
         elif command[0] == _T and (match := _TOOL.match(command)):
             self.tool = int(match[1])
 
-    def _note_g(self, command: bytes) -> None:
-        if command[3:4].isdigit() or command[3:4] == b".":
-            return
-        match command[:3]:
-            case b"G90":
+    def _note_feedrate(self, command: bytes) -> None:
+        if match := _FEEDRATE.search(command):
+            self.feedrate = match[1]
+
+    def _note_g(self, code: bytes, command: bytes) -> None:
+        if code in _MOVE_CODES:
+            self._note_feedrate(command)
+        match code:
+            case b"90":
                 self.relative = self.relative_e = False
-            case b"G91":
+            case b"91":
                 self.relative = self.relative_e = True
-            case b"G20":
+            case b"20":
                 self.inches = True
-            case b"G21":
+            case b"21":
                 self.inches = False
+            case b"28":
+                self.homed = True
 
     def _note_m(self, command: bytes) -> None:
-        if command[:3] in (b"M82", b"M83") and not command[3:4].isdigit():
-            self.relative_e = command[:3] == b"M83"
-        elif command[:4] == b"M107" and not command[4:5].isdigit():
+        if command[:3] in (b"M82", b"M83", b"M84", b"M18") and not command[3:4].isdigit():
+            if command[:3] in (b"M84", b"M18"):
+                self.homed = False  # what is not held may be moved by hand
+            else:
+                self.relative_e = command[:3] == b"M83"
+        elif _FAN_OFF.match(command):
             self.fan = 0
         elif match := _FAN.match(command):
-            self.fan = int(match[1] or 255)
+            self.fan = min(255, int(match[1] or 255))
 
     def restore(self) -> list[str]:
-        """Return the commands that set positioning again, as after a move of the host's own."""
+        """Return the commands that set positioning and speed again, as after a move of the host's own."""
         axes = "G91" if self.relative else "G90"
         extruder = "M83" if self.relative_e else "M82"
-        return [axes, extruder]  # in this order: the first sets the extruder's too
+        speed = [f"G1 F{self.feedrate.decode()}"] if self.feedrate else []
+        return [axes, extruder, *speed]  # in this order: the first sets the extruder's too
 
     def restore_all(self) -> list[str]:
-        """Return the commands that set everything again, tool first: changing it may move."""
-        units = "G20" if self.inches else "G21"
-        feedrate = [f"G1 F{self.feedrate.decode()}"] if self.feedrate else []
-        fan = f"M106 S{self.fan}" if self.fan else "M107"
-        return [f"T{self.tool}", units, *self.restore(), *feedrate, fan]
+        """Return the commands that set everything again that a line has set, tool first: changing it may move."""
+        tool = [f"T{self.tool}"] if self.tool is not None else []
+        units = [] if self.inches is None else ["G20" if self.inches else "G21"]
+        fan = [] if self.fan is None else [f"M106 S{self.fan}" if self.fan else "M107"]
+        return [*tool, *units, *self.restore(), *fan]

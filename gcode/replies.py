@@ -70,6 +70,13 @@ class Temperatures(Reply):
 
 
 @dataclass(frozen=True, slots=True)
+class Targets(Reply):
+    """Targets in °C without their temperatures, by canonical name (Repetier, once they change)."""
+
+    targets: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Position(Reply):
     """The answer to M114, in mm, by axis letter: X, Y, Z, E."""
 
@@ -98,6 +105,37 @@ class Action(Reply):
 
     name: str
     argument: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SdOpened(Reply):
+    """A file on the printer's SD card was opened; `size` in bytes."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class SdSelected(Reply):
+    """The file that was opened is the one to print."""
+
+
+@dataclass(frozen=True, slots=True)
+class SdProgress(Reply):
+    """The printer prints from its SD card: bytes read, of so many."""
+
+    position: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class SdIdle(Reply):
+    """The printer does not print from its SD card, at this moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class SdDone(Reply):
+    """A print from the SD card has come to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +173,19 @@ _START = re.compile(r"\W*start\s*\Z")  # a boot loader may leave noise before it
 _BUSY = re.compile(r"(?:echo:\s*)?busy:\s*(.*)", re.IGNORECASE)
 _AXIS = re.compile(rf"(?<![A-Za-z])([XYZABCUVW]|E\d?)\s*:\s*({_NUMBER})")
 _POSITION = re.compile(rf"\s*(?:ok\s+)?(?:C:\s*)?X:\s*{_NUMBER},?\s*Y:")
+_TARGET = re.compile(rf"Target(Extr\d+|Bed):\s*({_NUMBER})")  # Repetier
+_SD_OPENED = re.compile(r"File opened:\s*(.*?)\s+Size:\s*(\d+)")
+_SD_PROGRESS = re.compile(r"SD printing byte (\d+)/(\d+)")
+_MALYAN = re.compile(r"NAME[.:]\s*(\S+)\s+(VER:.*)", re.IGNORECASE)
 _FIELD = re.compile(r"([A-Z][A-Z0-9_]*):(.*?)(?=\s+[A-Z][A-Z0-9_]*:|\Z)")
 _CAPABILITY = re.compile(r"cap:\s*([A-Z0-9_]+):([01])", re.IGNORECASE)
 _ACTION = re.compile(r"//\s*action:\s*(\S+)\s*(.*)", re.IGNORECASE)
 _UNKNOWN = re.compile(r"(?:echo:\s*|//\s*)?unknown command:?\s*\"?(.*?)\"?\s*\Z", re.IGNORECASE)
 _BAD_CODE = re.compile(r"E: Bad ([GMT])-code (\d+)")  # Teacup
 _ERROR = re.compile(r"(error:|!!|fatal:)\s*(.*)", re.IGNORECASE | re.DOTALL)
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+_COMMAND_ERROR = re.compile(r"[GMT]\d+(?:\.\d+)?(?:/[GMT]\d+)*:")  # RepRapFirmware: `Error: G0/G1: …`
+# Besides the controls: what ends a line for some readers, and what turns the direction of the text around it.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 _KINDS = (
     ("communication", ("line number", "linenumber", "checksum", "format error", "expected line")),
@@ -185,20 +229,42 @@ def _seldom(line: str, text: str) -> Reply:
     if match := _CAPABILITY.match(text):
         return Capability(line, match[1].upper(), match[2] == "1")
     if text.startswith("FIRMWARE_NAME:"):
-        return FirmwareInfo(line, dict(_FIELD.findall(text)))
+        return FirmwareInfo(line, _fields(text))
+    if match := _MALYAN.match(text):
+        return FirmwareInfo(line, {"FIRMWARE_NAME": match[1], **_fields(match[2])})
     if _POSITION.match(text):
         return Position(line, _axes(text))
     if match := _BAD_CODE.match(text):
         return UnknownCommand(line, f"{match[1]}{match[2]}")
+    if found := _TARGET.findall(text):
+        return Targets(line, {_canonical(name): float(value) for name, value in found})
+    return _of_card(line, text)
+
+
+def _of_card(line: str, text: str) -> Reply:
+    if match := _SD_PROGRESS.match(text):
+        return SdProgress(line, int(match[1]), int(match[2]))
+    if text.startswith("Not SD printing"):
+        return SdIdle(line)
+    if text.startswith("Done printing file"):
+        return SdDone(line)
+    if match := _SD_OPENED.match(text):
+        return SdOpened(line, match[1], int(match[2]))
+    if text == "File selected":
+        return SdSelected(line)
     return Text(line)
 
 
 def _ok(line: str, rest: str) -> Reply:
     if "FIRMWARE_NAME:" in rest:
-        return FirmwareInfo(line, dict(_FIELD.findall(rest)), ok=True)
+        return FirmwareInfo(line, _fields(rest), ok=True)
     advanced = {letter: int(value) for letter, value in _ADVANCED.findall(rest)}
     found = heaters(rest) if _REPORT.match(rest) else {}
     return Ok(line, advanced.get("N"), advanced.get("P"), advanced.get("B"), found)
+
+
+def _fields(text: str) -> dict[str, str]:
+    return {key: value.strip() for key, value in _FIELD.findall(text)}
 
 
 def _kind(prefix: str, text: str) -> str:
@@ -208,6 +274,8 @@ def _kind(prefix: str, text: str) -> str:
             return kind
     if prefix == "!!" and not any(word in lowered for word in _KLIPPER_FATAL):
         return "recoverable"  # Klipper marks every refused command so; it goes on
+    if _COMMAND_ERROR.match(text):
+        return "recoverable"
     return "fatal"
 
 
@@ -233,4 +301,6 @@ def heaters(text: str) -> Heaters:
 def _canonical(name: str) -> str:
     if name[0] == "T":
         return f"tool{name[1:]}"
-    return {"B": "bed", "C": "chamber"}.get(name, name)
+    if name.startswith("Extr"):
+        return f"tool{name[4:]}"
+    return {"B": "bed", "Bed": "bed", "C": "chamber"}.get(name, name)

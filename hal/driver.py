@@ -5,15 +5,17 @@ per line; one timer serves all deadlines of the link.
 """
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gcode.dialect import UNKNOWN, Dialect, recognise
-from gcode.errors import FirmwareHalted, NozzledError, PrinterReset
+from gcode.errors import CommandError, FirmwareHalted, NozzledError, PrinterReset
 from gcode.framing import frame
 from gcode.greeting import Greeting
+from gcode.heating import heaters_off
 from gcode.histogram import Histogram
 from gcode.link import Counters, HostLink, Position, Ticket, check_command
 from gcode.modes import Modes
@@ -24,13 +26,21 @@ from gcode.replies import (
     FirmwareInfo,
     Heaters,
     Ok,
+    Reading,
     Reply,
+    SdDone,
+    SdIdle,
+    SdOpened,
+    SdProgress,
+    SdSelected,
+    Targets,
     Temperatures,
     UnknownCommand,
 )
 from hal import flight_recorder
 from hal.errors import HandshakeFailed, NotConnected, PortError, PortLost
 from hal.loop import WatchedLoop
+from hal.panel import Panel
 from hal.printer import (
     ActionRequested,
     ConnectionState,
@@ -38,15 +48,20 @@ from hal.printer import (
     FirmwareSaid,
     Identity,
     LineSource,
+    PanelPrint,
+    PanelPrintChanged,
+    Prompt,
     StateChanged,
     TemperaturesRead,
 )
 from hal.session_file import EVENT, HOST, PRINTER, Record
 from hal.transport import Transport
 
-HEATERS_OFF = (b"M104 S0", b"M140 S0", b"M107")
+CARD_REPORTS = "M27 S5"  # how far a print from the SD card is, each 5 s
 CONFIRM_STOP = 3.0  # seconds; a board boots in less
 LONGEST_NAP = 10.0  # seconds; a deadline may come nearer (a long command has ended), and no line sets the timer
+
+_SELECTS = re.compile(rb"M0*(?:23|32)(?!\d)", re.IGNORECASE)  # a file on the printer's SD card
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +73,22 @@ class LinkSettings:
         answer_timeout: seconds of silence before the link asks whether anyone is there.
         poll_interval: seconds between temperature reports.
         idle_interval: the same where they have to be asked for, while no heater is on and no job is fed.
+        card_interval: seconds between questions how far a print from the SD card is, where they have to be asked.
         window_lines: lines in flight; 0: what the firmware's dialect allows.
         window_bytes: bytes in flight; 0: what the firmware's dialect allows.
+        extruders: tools to turn off when the conversation fails.
+        heated_chamber: there is a chamber to turn off too.
     """
 
     greeting_timeout: float = 10.0
     answer_timeout: float = 30.0
     poll_interval: float = 2.0
     idle_interval: float = 5.0
+    card_interval: float = 5.0
     window_lines: int = 0
     window_bytes: int = 0
+    extruders: int = 1
+    heated_chamber: bool = False
 
 
 class _Command(Ticket):
@@ -90,17 +111,23 @@ class LinePrinter:
         self._link: HostLink | None = None
         self._greeting: Greeting | None = None
         self._greeted: asyncio.Future[None] | None = None
+        self._banner: list[str] = []
         self._state = ConnectionState.OFFLINE
         self._used = False  # OFFLINE is before opening and after closing
         self._error: NozzledError | None = None
         self._identity = Identity()
         self._heaters: Heaters = {}
+        self._targets: dict[str, float] = {}  # told apart from the temperatures
+        self._panel = Panel()
+        self._selecting: Ticket | None = None  # the host's own command that selects a file on the SD card
         self._listeners: list[Callable[[Event], None]] = []
         self._waiting: set[_Command] = set()
         self._drain_waiters: list[asyncio.Future[None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._poll_timer: asyncio.TimerHandle | None = None
         self._poll: Ticket | None = None
+        self._card_timer: asyncio.TimerHandle | None = None
+        self._card_poll: Ticket | None = None
         self._fed = False  # there is a job
         self._stopping: asyncio.TimerHandle | None = None  # an emergency stop waits for its confirmation
         self._stop_heard = b""  # the end of what came since
@@ -151,6 +178,21 @@ class LinePrinter:
         return self._link.position if self._link else Position()
 
     @property
+    def longest_command(self) -> int:
+        """Bytes of a command that this firmware reads."""
+        return (self._link.dialect if self._link else UNKNOWN).longest_command
+
+    def check(self, command: str) -> bytes:
+        """Return a command as it would go on the wire; raises what is wrong with it."""
+        checked = check_command(command)
+        if len(checked) > self.longest_command:
+            raise CommandError(
+                f"the command has {len(checked)} characters, the firmware reads {self.longest_command}: "
+                f"{checked[:40].decode()}…"
+            )
+        return checked
+
+    @property
     def modes(self) -> Modes:
         """How the next coordinates sent will be read."""
         return self._link.modes if self._link else Modes()
@@ -164,6 +206,21 @@ class LinePrinter:
     def idle(self) -> bool:
         """Nothing is unanswered and no command waits."""
         return self._link is None or self._link.idle
+
+    @property
+    def panel_print(self) -> PanelPrint | None:
+        """What the printer prints from its own SD card."""
+        return self._panel.print
+
+    @property
+    def message(self) -> str | None:
+        """The last text that the printer had for the user."""
+        return self._panel.message
+
+    @property
+    def prompt(self) -> Prompt | None:
+        """The question that the printer shows."""
+        return self._panel.prompt
 
     @property
     def turnaround(self) -> Histogram:
@@ -223,16 +280,18 @@ class LinePrinter:
                 f"no printer answers on {self.address} within {self._settings.greeting_timeout:g} s: {heard}; "
                 "is it switched on, and is the baudrate right?"
             ) from None
+        self._banner = greeting.banner
         self._greeting = None
         baudrate = self._transport.baudrate
         self._link = HostLink(self._adapt(UNKNOWN), 10 / baudrate if baudrate else 0.0)
 
     async def _introduce(self) -> None:
         await self._send("M115")
-        name = self._identity.fields.get("FIRMWARE_NAME", "unknown")
-        self._identity = replace(self._identity, name=name, uuid=self._identity.fields.get("UUID"))
+        said = self._identity.fields.get("FIRMWARE_NAME", "")
+        dialect = recognise(said, self._banner)
+        self._identity = replace(self._identity, name=said or dialect.name, uuid=self._identity.fields.get("UUID"))
         if self._link:
-            self._link.dialect = self._adapt(recognise(name))
+            self._link.dialect = self._adapt(dialect)
 
     def _adapt(self, dialect: Dialect) -> Dialect:
         settings = self._settings
@@ -250,6 +309,8 @@ class LinePrinter:
             await self._send(f"M155 S{max(1, round(interval))}")
         else:
             self._poll_temperatures()
+        if self._identity.capabilities.get("AUTOREPORT_SD_STATUS"):
+            await self._send(CARD_REPORTS)
 
     def _poll_temperatures(self) -> None:
         """Ask for temperatures, but never while the last question is still unanswered."""
@@ -265,6 +326,21 @@ class LinePrinter:
         busy = self._fed or any(reading.target for reading in self._heaters.values())
         interval = self._settings.poll_interval if busy else self._settings.idle_interval
         self._poll_timer = self._loop.call_later(interval, self._poll_temperatures)
+
+    def _ask_card_later(self) -> None:
+        """Ask on, as long as a print from the SD card is known and nothing is told unasked."""
+        if self._card_timer is not None:
+            self._card_timer.cancel()
+            self._card_timer = None
+        if self._panel.print is not None and not self._identity.capabilities.get("AUTOREPORT_SD_STATUS"):
+            self._card_timer = self._loop.call_later(self._settings.card_interval, self._ask_card)
+
+    def _ask_card(self) -> None:
+        if self._link is not None and (self._card_poll is None or self._card_poll.done):
+            self._card_poll = Ticket(b"M27")
+            self._link.send(self._card_poll)
+            self._pump(self._loop.time())
+        self._ask_card_later()
 
     # -- a job's lines -------------------------------------------------------------------------------------
 
@@ -310,8 +386,9 @@ class LinePrinter:
         return await self._send(command, urgent=urgent)
 
     async def _send(self, command: str, *, urgent: bool = False) -> Sequence[str]:
-        ticket = _Command(check_command(command), self._loop.create_future(), urgent=urgent)
+        ticket = _Command(self.check(command), self._loop.create_future(), urgent=urgent)
         self._require_link().send(ticket)
+        self._note_selecting(ticket)
         self._waiting.add(ticket)
         try:
             self._pump(self._loop.time())
@@ -323,8 +400,15 @@ class LinePrinter:
         """Queue a client's commands, all or none, without waiting for the answers."""
         if self._state is not ConnectionState.READY:
             raise NotConnected(f"the printer is not connected ({self._state.value})")
-        self._require_link().submit([Ticket(check_command(command), foreign=True) for command in commands])
+        tickets = [Ticket(self.check(command), foreign=True) for command in commands]
+        self._require_link().submit(tickets)
+        for ticket in tickets:
+            self._note_selecting(ticket)
         self._pump(self._loop.time())
+
+    def _note_selecting(self, ticket: Ticket) -> None:
+        if _SELECTS.match(ticket.command):
+            self._selecting = ticket
 
     # -- stopping ------------------------------------------------------------------------------------------
 
@@ -379,18 +463,23 @@ class LinePrinter:
         dead = isinstance(error, PortError | PrinterReset)
         now = self._loop.time()
         if cool and self._link is not None and not dead:
-            self._write(b"\n" + b"".join(command + b"\n" for command in HEATERS_OFF), now)
+            self._write(b"\n" + self._heaters_off(), now)
         elif isinstance(error, PortLost):
             self._ring.append((now, EVENT, b"lost " + str(error).encode()))
         self._error = error
         self._shut(error)
         self._enter(ConnectionState.FAULT, error)
 
+    def _heaters_off(self) -> bytes:
+        settings = self._settings
+        commands = [*heaters_off(settings.extruders, chamber=settings.heated_chamber), "M107"]
+        return "".join(f"{command}\n" for command in commands).encode()
+
     def _shut(self, error: NozzledError) -> None:
-        for timer in (self._timer, self._poll_timer):
+        for timer in (self._timer, self._poll_timer, self._card_timer):
             if timer is not None:
                 timer.cancel()
-        self._timer = self._poll_timer = None
+        self._timer = self._poll_timer = self._card_timer = None
         if self._stopping is None:
             self._transport.close()
         self._greeting = None
@@ -487,23 +576,56 @@ class LinePrinter:
     # -- telling -------------------------------------------------------------------------------------------
 
     def _tell(self, item: Reply | Ticket) -> None:
+        if item is self._selecting:
+            self._selecting = None  # answered: what is selected from now on, somebody at the panel selects
         match item:
             case _Command():
                 if not item.answered.done():
                     item.answered.set_result(item.replies)
             case Temperatures() | Ok() if item.heaters:
-                self._heaters = {**self._heaters, **item.heaters}
-                self._publish(TemperaturesRead(self._heaters))
+                self._take_temperatures(item.heaters)
+            case Targets():
+                self._take_targets(item.targets)
             case FirmwareInfo():
                 self._identity = replace(self._identity, fields=item.fields)
             case Capability():
                 self._identity.capabilities[item.name] = item.enabled
+            case Reply():
+                self._tell_seldom(item)
+
+    def _tell_seldom(self, reply: Reply) -> None:
+        match reply:
             case Action():
-                self._publish(ActionRequested(item.name, item.argument))
+                self._panel.act(reply)
+                self._publish(ActionRequested(reply.name, reply.argument))
+            case SdOpened() | SdSelected() | SdProgress() | SdIdle() | SdDone():
+                self._note_card(reply)
             case UnknownCommand():
-                self._publish(FirmwareSaid(item.line, "warning"))
+                self._note_card(reply)
+                self._publish(FirmwareSaid(reply.line, "warning"))
             case FirmwareError():
-                self._publish(FirmwareSaid(item.line, "warning" if item.kind == "communication" else "error"))
+                self._publish(FirmwareSaid(reply.line, "warning" if reply.kind == "communication" else "error"))
+
+    def _take_temperatures(self, heaters: Heaters) -> None:
+        if self._targets:
+            heaters = {
+                name: Reading(read.actual, self._targets.get(name)) if read.target is None else read
+                for name, read in heaters.items()
+            }
+        self._heaters = {**self._heaters, **heaters}
+        self._publish(TemperaturesRead(self._heaters))
+
+    def _take_targets(self, targets: dict[str, float]) -> None:
+        """Take targets told by themselves: they hold until others come, also for reports without any."""
+        known = {name: target for name, target in targets.items() if name in self._heaters}
+        self._targets |= known
+        if known:
+            self._take_temperatures({name: Reading(self._heaters[name].actual, known[name]) for name in known})
+
+    def _note_card(self, reply: Reply) -> None:
+        if self._panel.note(reply, asked=self._selecting is not None):
+            self._publish(PanelPrintChanged(self._panel.print))
+            self._ask_card_later()
 
     def _enter(self, state: ConnectionState, error: NozzledError | None = None) -> None:
         if state is not self._state:

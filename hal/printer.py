@@ -75,6 +75,36 @@ class FirmwareSaid(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PanelPrint:
+    """A print that the printer does by itself, from its SD card, started at its panel.
+
+    Attributes:
+        name: of the file, as the printer says it; None where it has not.
+        position: bytes of the file that have been read.
+        total: bytes of the file.
+    """
+
+    name: str | None
+    position: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class PanelPrintChanged(Event):
+    """A print from the printer's SD card began, or ended: `print` is None then."""
+
+    print: PanelPrint | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A question that the printer shows at its panel, with the answers that it offers."""
+
+    text: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Who answered at the other end."""
 
@@ -124,6 +154,18 @@ class Printer(Protocol):
         """How far the job that is fed has got."""
 
     @property
+    def longest_command(self) -> int:
+        """Bytes of a command that this firmware reads."""
+
+    def check(self, command: str) -> bytes:
+        """Return a command as it would go on the wire.
+
+        Raises:
+            CommandError: it is empty, holds a line break, or is longer than the firmware reads.
+            ForbiddenCommand: it belongs to the link.
+        """
+
+    @property
     def modes(self) -> Modes:
         """How the next coordinates sent will be read."""
 
@@ -134,6 +176,18 @@ class Printer(Protocol):
     @property
     def idle(self) -> bool:
         """Nothing is sent and unanswered, and nothing waits to be sent but held or not yet given job lines."""
+
+    @property
+    def panel_print(self) -> PanelPrint | None:
+        """What the printer prints from its own SD card."""
+
+    @property
+    def message(self) -> str | None:
+        """The last text that the printer had for the user."""
+
+    @property
+    def prompt(self) -> Prompt | None:
+        """The question that the printer shows."""
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Call `listener` with each event from now on; returns the function that ends it."""

@@ -42,13 +42,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A printer address taken apart; `str()` gives its canonical text back."""
+    """A printer address taken apart; `str()` gives the text back that was `written`, else the canonical one."""
 
     scheme: str
     target: str = ""
     options: dict[str, str] = field(default_factory=dict)
+    written: str = field(default="", compare=False)  # by the user, who should find it again in messages
 
     def __str__(self) -> str:
+        if self.written:
+            return self.written
         target = f":{_quoted(self.target)}" if self.target else ""
         query = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in self.options.items())
         return f"{self.scheme}{target}?{query}" if query else f"{self.scheme}{target}"
@@ -92,7 +95,20 @@ def parse(address: str) -> Address:
     scheme, _, target = head.partition(":")
     if scheme not in _BUILT_IN and scheme not in _offered():
         raise AddressError(f"{address!r}: unknown kind of printer {scheme!r}; allowed: {', '.join(schemes())}")
-    return Address(scheme, _unquoted(address, target), _options(address, query))
+    return Address(scheme, _unquoted(address, target), _options(address, query), address)
+
+
+def check(address: str | Address) -> Address:
+    """Return the address taken apart, once its backend has understood all of it; opens no line.
+
+    Raises:
+        AddressError: it means nothing; says which part.
+        RecordingError: the recording that it names cannot be replayed.
+    """
+    if isinstance(address, str):
+        address = parse(address)
+    _backend(address.scheme)(address)
+    return address
 
 
 def schemes() -> list[str]:

@@ -5,7 +5,8 @@ line numbers, checksums, repeats, questions and the greeting have to come from t
 
 What that finds: any byte that differs, a line that does not come, a question that was not asked then. What it cannot
 find: a link that would have sent a line earlier, as nobody knows when it was there to be sent. Requests for
-temperatures (M105) count as a person's lines: the timer behind them drifts with the recording machine's load.
+temperatures (M105), and for the progress of a print from the SD card (M27), count as a person's lines: the timer
+behind them drifts with the recording machine's load.
 """
 
 import asyncio
@@ -20,14 +21,14 @@ from typing import NamedTuple
 from gcode.errors import NozzledError
 from gcode.framing import unframe
 from gcode.link import IMPOSSIBLE
-from hal.driver import LinePrinter, LinkSettings
+from hal.driver import CARD_REPORTS, LinePrinter, LinkSettings
 from hal.errors import RecordingError
 from hal.printer import ConnectionState, Event, StateChanged
 from hal.replay import Difference, ReplayTransport
 from hal.session_file import HOST, Record, Session
 
 NEVER = 1e9
-"""Seconds between requests for temperatures where they come from the recording."""
+"""Seconds between the driver's own requests where they come from the recording."""
 
 _SYNC = b"M118 nozzled sync "
 # What makes a printer safe goes out beyond the link's window.
@@ -48,7 +49,7 @@ def lines(records: Sequence[Record]) -> Iterator[Line]:
     second = next(news, None) if first else None  # M115 comes first, then how temperatures are to be told
     if second is not None and not second.command.startswith((b"M155 ", b"M105")):
         yield second
-    yield from (line for line in news if not line.command.startswith(_SYNC))
+    yield from (line for line in news if not line.command.startswith((_SYNC, CARD_REPORTS.encode())))
 
 
 def _new_commands(records: Sequence[Record]) -> Iterator[Line]:
@@ -161,7 +162,7 @@ def _settings(session: Session, records: Sequence[Record]) -> LinkSettings:
     if not all(isinstance(value, int | float) for value in session.header.settings.values()):
         raise RecordingError(f"the recording has settings that are no numbers: {session.header.settings}")
     try:
-        settings = LinkSettings(**session.header.settings)  # type: ignore[arg-type] # JSON keeps int and float apart
+        settings = replace(LinkSettings(**session.header.settings), card_interval=NEVER)  # type: ignore[arg-type] # JSON keeps int and float apart
     except TypeError as error:
         raise RecordingError(f"the recording has settings that this program does not know: {error}") from error
     asked = [line.command for line in itertools.islice(_new_commands(records), 2)][1:]

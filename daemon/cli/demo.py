@@ -8,6 +8,7 @@ import argparse
 import bisect
 import contextlib
 import json
+import math
 import os
 import re
 import secrets
@@ -17,7 +18,7 @@ import tempfile
 import threading
 import time  # noqa: TID251 - a person watches the progress in real time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -29,6 +30,7 @@ from daemon.errors import ServiceError
 from daemon.keys import ENVIRONMENT
 from gcode.host_commands import meaning
 from gcode.reader import Reader
+from hal.registry import positive_float
 
 EXAMPLE = "nozzled demo --exit"
 SPEED = 60.0
@@ -36,7 +38,8 @@ SPEED = 60.0
 CONFIG = '[log]\nformat = "json"\n[job]\nheat_up = "firmware"\n'
 PATIENCE = 15.0  # seconds for the daemon to be there
 POLL = 0.25  # seconds between two looks at the job
-ENDED_WELL, ENDED = "Operational", ("Operational", "Offline", "Offline after error")
+LINE_EVERY = 2.0  # seconds between two lines of progress, where it is no bar
+PAUSED, ENDED_WELL, ENDED = "Paused", "Operational", ("Operational", "Offline", "Offline after error")
 
 _LAYER = re.compile(rb"^;\s*(?:LAYER_CHANGE|LAYER:)", re.MULTILINE)
 _HERE = Path(__file__).resolve()
@@ -49,8 +52,15 @@ class DemoFailed(ServiceError):
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("--exit", action="store_true", help="end after the print instead of staying up")
-    parser.add_argument("--speed", type=float, default=SPEED, metavar="X", help=f"speed-up (default: {SPEED:g})")
+    parser.add_argument("--speed", type=_speed, default=SPEED, metavar="X", help=f"speed-up (default: {SPEED:g})")
     parser.add_argument("--file", type=Path, metavar="F", help="G-code to print instead of the example")
+
+
+def _speed(text: str) -> float:
+    try:
+        return positive_float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, like 20 or 0.5, not {text}") from None
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
             _say(f"daemon      {url}   (key {key})")
             _say(f"printer     simulated Marlin, {args.speed:g} times faster than life")
             api = Api(url, key)
-            _print(api, path)
+            _print(api, path, leave=args.exit)
             exact = _summary(api, path, oracle)
             if not args.exit:
                 _stay_up(url, key)
@@ -132,7 +142,7 @@ class _LogWatch:
             tqdm.write(f"  {event.get('event')}: {event.get('reason') or event.get('text') or ''}", file=sys.stderr)
 
 
-def _print(api: Api, path: Path) -> None:
+def _print(api: Api, path: Path, *, leave: bool) -> None:
     _wait(api, lambda: api.get("/api/connection")["current"]["state"] == "Operational", "the printer to be connected")
     uploaded = api.upload(path)
     api.select(uploaded)
@@ -140,7 +150,7 @@ def _print(api: Api, path: Path) -> None:
     _say(f"file        {uploaded}, {path.stat().st_size / 1000:.0f} kB, uploaded over HTTP")
     _say("pause, resume and cancel it meanwhile by POST /api/job\n")
     api.post("/api/job", {"command": "start"})
-    _watch(api, path)
+    _watch(api, path, leave=leave)
 
 
 def _wait(api: Api, condition: Any, what: str) -> None:
@@ -151,24 +161,70 @@ def _wait(api: Api, condition: Any, what: str) -> None:
         time.sleep(POLL / 5)
 
 
-def _watch(api: Api, path: Path) -> None:
+def _watch(api: Api, path: Path, *, leave: bool) -> None:
     """Show the progress until the job has ended."""
     layers = [match.start() for match in _LAYER.finditer(path.read_bytes())]
-    plain = not sys.stderr.isatty()
-    form = "{desc} {percentage:3.0f}% |{bar}| {unit}"  # tqdm puts a comma before a {postfix}
-    with tqdm(total=100.0, unit="", bar_format=form, mininterval=2.0 if plain else 0.1, ascii=plain) as bar:
-        while True:
+    job: dict[str, Any] = {"state": ""}
+    paused = False
+    with contextlib.closing(_progress()) as progress:
+        while job["state"] not in ENDED:
             time.sleep(POLL)
             job = api.get("/api/job")
             done = job["progress"]["completion"] or 0.0
-            bar.set_description_str(f"{job['state']:<10}", refresh=False)
-            bar.unit = f"{_layer(job, layers)}  {_temperatures(api)}  {_left(job)}"
-            bar.update(done - bar.n)
-            if job["state"] in ENDED:
-                bar.refresh()
-                break
+            progress.show(job["state"], done, f"{_layer(job, layers)}  {_temperatures(api)}  {_left(job)}")
+            if job["state"] == PAUSED and not paused:
+                _say_paused(leave=leave)
+            paused = job["state"] == PAUSED
     if job["state"] != ENDED_WELL or job["progress"]["completion"] != 100.0:  # noqa: PLR2004 - percent
         raise DemoFailed(f"the print ended early: {job['state']} {job.get('error', '')}")
+
+
+def _say_paused(*, leave: bool) -> None:
+    """Say that the print waits for somebody; with --exit nobody is there."""
+    if leave:
+        raise DemoFailed("the print is paused (M0 in the file, or over HTTP); --exit waits for nobody to resume it")
+    tqdm.write('the print is paused; POST /api/job {"command": "pause", "action": "resume"} lets it go on')
+
+
+def _progress() -> "_Bar | _Lines":
+    return _Bar() if sys.stdout.isatty() and sys.stderr.isatty() else _Lines()
+
+
+class _Bar:
+    """Progress on a terminal: a bar that draws itself anew."""
+
+    def __init__(self) -> None:
+        form = "{desc} {percentage:3.0f}% |{bar}| {unit}"  # tqdm puts a comma before a {postfix}
+        self._bar = tqdm(total=100.0, unit="", bar_format=form)
+
+    def show(self, state: str, done: float, rest: str) -> None:
+        self._bar.set_description_str(f"{state:<10}", refresh=False)
+        self._bar.unit = rest
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        self._bar.refresh()
+        self._bar.close()
+
+
+class _Lines:
+    """Progress in a file or a pipe: a line now and then, and the last one."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last = -math.inf  # when a line was written
+        self._held = ""  # the newest one, not written yet
+
+    def show(self, state: str, done: float, rest: str) -> None:
+        self._held = f"{state:<10} {done:3.0f}%  {rest}".rstrip()
+        if self._clock() - self._last >= LINE_EVERY:
+            self._last = self._clock()
+            self.close()
+
+    def close(self) -> None:
+        if self._held:
+            _say(self._held)
+        self._held = ""
 
 
 def _layer(job: dict[str, Any], layers: list[int]) -> str:

@@ -179,7 +179,8 @@ class ApiHandler(tornado.web.RequestHandler):
     def status(self) -> Status:
         """Return what clients see of connection and job."""
         connection, jobs = self.service.connection, self.service.jobs
-        return describe(connection.state, jobs.state, connection.error or jobs.error)
+        panel_print = connection.panel_print is not None
+        return describe(connection.state, jobs.state, connection.error or jobs.error, panel_print=panel_print)
 
     def require_operational(self) -> Status:
         """Return the status; refuse when no printer is there."""

@@ -7,6 +7,7 @@ from daemon.http.errors import Refused
 
 PROFILE = "_default"  # the one printer profile, by OctoPrint's name for it
 _BAUDRATES = (300, 10_000_000)
+_MAX_DIGITS = 8
 
 _COMMANDS: dict[str, tuple[str, ...]] = {"connect": (), "disconnect": (), "repair": (), "fake_ack": ()}
 
@@ -61,6 +62,7 @@ class ConnectionHandler(ApiHandler):
 def _baudrate(value: object) -> int:
     text = str(value)
     low, high = _BAUDRATES
-    if isinstance(value, bool) or not (text.isascii() and text.isdecimal()) or not low <= int(text[:9]) <= high:
+    digits = text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS
+    if isinstance(value, bool) or not digits or not low <= int(text) <= high:
         raise Refused(400, f"Invalid baudrate: {text[:20]}")
     return int(text)

@@ -3,7 +3,6 @@
 Values come from strangers: each is checked, and none reaches the printer in another form than a plain number.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -58,12 +57,12 @@ def _in_millimetres(commands: list[str], modes: Modes) -> list[str]:
 def rate(command: str, factor: object) -> list[str]:
     """Set feed rate (M220) or flow (M221): whole numbers are percent, others a factor, as in OctoPrint."""
     low, high = _RATE
-    if not isinstance(factor, int | float) or isinstance(factor, bool) or not math.isfinite(factor):
+    if not isinstance(factor, int | float) or isinstance(factor, bool):
         raise Refused(400, "factor must be a number")
-    percent = factor if isinstance(factor, int) else round(factor * 100)
-    if not low <= percent <= high:
+    percent = factor if isinstance(factor, int) else factor * 100
+    if not low <= percent <= high:  # before it is rounded: infinity cannot be
         raise Refused(400, f"factor must be from {low} to {high} percent")
-    return [f"{command} S{percent}"]
+    return [f"{command} S{round(percent)}"]
 
 
 def select_tool(name: object, profile: ProfileConfig) -> list[str]:
@@ -117,9 +116,9 @@ def tool_number(name: object, profile: ProfileConfig) -> int:
 
 def number(value: object, name: str, low: float, high: float) -> float:
     """Return a JSON number within limits."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise Refused(400, f"{name} must be a number")
-    if not low <= value <= high:
+    if not low <= value <= high:  # before it is made a float: JSON's whole numbers may be too large for one
         raise Refused(400, f"{name} must be from {word('', low)} to {word('', high)}")
     return float(value)
 

@@ -6,8 +6,9 @@ from typing import Any
 from daemon.errors import StoreError
 from daemon.http.base import ApiHandler
 from daemon.http.errors import Refused
-from daemon.job.job import Selection
+from daemon.job.job import Progress, Selection
 from daemon.store import FileStatistics
+from hal.printer import PanelPrint
 
 PATIENCE = 0.5  # s; clients poll every second or two, and a slow SD card must not make them think we are gone
 
@@ -41,18 +42,15 @@ class JobHandler(ApiHandler):
 
     async def get(self) -> None:
         """Tell file, progress and state; 200 also without a printer, and every key is always there."""
+        if (printed := self.service.connection.panel_print) is not None and not self.service.jobs.active:
+            self.write({**_of_panel(printed), "state": self.status().text})
+            return
         selected, progress = self.service.jobs.selected, self.service.jobs.progress
         seen = self.status()
         times = await self._statistics(selected)
         answer: dict[str, Any] = {
             "job": _job(selected, times),
-            "progress": {
-                "completion": progress.completion,
-                "filepos": progress.offset,
-                "printTime": _seconds(progress.print_time),
-                "printTimeLeft": _seconds(progress.print_time_left),
-                "printTimeLeftOrigin": progress.left_origin,
-            },
+            "progress": _progress(progress),
             "state": seen.text,
         }
         if seen.error:
@@ -92,6 +90,24 @@ def _file(selected: Selection | None) -> dict[str, Any]:
         "size": selected.size,
         "date": selected.date,
     }
+
+
+def _progress(progress: Progress) -> dict[str, Any]:
+    return {
+        "completion": progress.completion,
+        "filepos": progress.offset,
+        "printTime": _seconds(progress.print_time),
+        "printTimeLeft": _seconds(progress.print_time_left),
+        "printTimeLeftOrigin": progress.left_origin,
+    }
+
+
+def _of_panel(printed: PanelPrint) -> dict[str, Any]:
+    """Return file and progress of what the printer prints from its SD card; that is all that it tells."""
+    file = {**_file(None), "name": printed.name, "display": printed.name, "path": printed.name}
+    job = {**_job(None, FileStatistics()), "file": {**file, "origin": "sdcard", "size": printed.total}}
+    completion = 100.0 * printed.position / printed.total if printed.total else None
+    return {"job": job, "progress": _progress(Progress(completion, printed.position))}
 
 
 def _seconds(value: float | None) -> int | None:

@@ -84,7 +84,7 @@ class UploadHandler(FilesHandler):
         self._name = name
         known = self._form.known("path") if self._form is not None else None
         early = f"{secrets.token_hex(16)}.gcode" if known is None else _joined(known, name)
-        self._upload = await self._stack.enter_async_context(self.service.files.upload(early))
+        self._upload = await self._stack.enter_async_context(self.service.files.upload(early, name=name))
 
     def on_connection_close(self) -> None:
         """Drop what came of the file when the client has gone in the middle of it."""

@@ -19,10 +19,11 @@ from daemon.job.effects import Effects
 from daemon.job.job import Job, Progress, Selection
 from daemon.job.machine import JobMachine
 from daemon.job.states import JobState
-from daemon.safety import PATIENCE, make_cold
+from daemon.safety import PATIENCE, is_hot, make_cold
 from daemon.store import JobRecord, Store
 from gcode.errors import NozzledError, PrinterReset
 from hal.errors import NotConnected, PortError
+from hal.loop import WatchedLoop
 from hal.printer import ActionRequested, ConnectionState, Event, Printer, StateChanged
 
 CHECKPOINT = 5.0  # seconds between two notes of the position in the store
@@ -52,6 +53,7 @@ class JobController:
         self._job: Job | None = None
         self._left_over: tuple[JobState, str] | None = None  # how the job of an earlier run ended, and why
         self._left_hot = False
+        self._left_cold: Printer | None = None
         self._cooling: asyncio.Task[None] | None = None
         self._listeners: list[Callable[[JobState], None]] = []
         connection.subscribe(self._on_event)
@@ -124,12 +126,13 @@ class JobController:
         """Print the selected file.
 
         Raises:
-            JobConflict: no printer, no file, or a job is going on.
+            JobConflict: no printer, no file, or a print is going on, be it the printer's own.
         """
         if self.active:
             raise JobConflict("Printer already has an active print job, did you mean 'restart'?")
         if self.selected is None:
             raise JobConflict("no file is selected, there is nothing to start")
+        self._refuse_beside_panel_print()
         # a job that failed may still be making its printer cold: not in the middle of the new one
         self._begin(self.selected, after=self._job.runner if self._job else None)
         self._announce(JobState.STARTING)
@@ -143,6 +146,7 @@ class JobController:
         job = self._job
         if job is None or not job.machine.can("restart"):
             raise JobConflict("Printer does not have an active print job or is not paused")
+        self._refuse_beside_panel_print()
         self._begin(job.selection, after=job.runner)  # first, so that nobody sees a moment without a job
         self._request(job, "restart")
         self._announce(JobState.STARTING)
@@ -166,6 +170,7 @@ class JobController:
         """
         job = self._required("pause")
         if job.machine.can("resume"):
+            self._refuse_beside_panel_print()
             job.script.extend(self._config.scripts.before_resume)
             self._request(job, "resume")
 
@@ -191,6 +196,10 @@ class JobController:
         if job.machine.can("cancel"):
             job.printer.hold()
             self._request(job, "cancel")
+
+    def _refuse_beside_panel_print(self) -> None:
+        if self._connection.panel_print is not None:
+            raise JobConflict("the printer prints from its SD card")
 
     def _required(self, command: str) -> Job:
         if self._job is None or not self.active:
@@ -272,7 +281,28 @@ class JobController:
         self._store.end_job(job.number, outcome, job.reason, job.lines, job.offset, job.print_time(job.ended_at))
         if job.stream is not None:
             await job.stream.close()
-        log.info("job.ended", file=job.selection.path, outcome=outcome, reason=job.reason, lines=job.lines)
+        log.info(
+            "job.ended",
+            file=job.selection.path,
+            outcome=outcome,
+            reason=job.reason,
+            lines=job.lines,
+            skipped=job.stream.skipped if job.stream else 0,
+            **self._wire_delays(job),
+        )
+
+    def _wire_delays(self, job: Job) -> dict[str, float]:
+        """Return how long answers took, and the loop's longest stall since the last job, in ms."""
+        loop = asyncio.get_running_loop()
+        if not isinstance(loop, WatchedLoop):
+            return {}
+        turnaround = job.printer.turnaround
+        return {
+            "turnaround_p50_ms": round(turnaround.quantile(0.5) * 1000, 2),
+            "turnaround_p99_ms": round(turnaround.quantile(0.99) * 1000, 2),
+            "turnaround_p999_ms": round(turnaround.quantile(0.999) * 1000, 2),
+            "longest_stall_ms": round(loop.watch.take_longest() * 1000, 2),
+        }
 
     async def _tick(self, job: Job) -> None:
         """Note the position now and then: what is left of a job when its host dies."""
@@ -295,7 +325,7 @@ class JobController:
     async def _after_failure(self, job: Job) -> None:
         """Make the printer cold, then run the script; the job has failed already whatever becomes of it."""
         try:
-            if await make_cold(job.printer, self._config.profile.extruders):
+            if await make_cold(job.printer, self._config.profile):
                 await self._effects.script(job, self._config.scripts.after_failure)
         except NozzledError as error:
             log.warning("job.after_failure", reason=str(error))
@@ -311,6 +341,12 @@ class JobController:
     def _on_action(self, event: ActionRequested) -> None:
         """Do what the firmware asks for; `paused` and `resumed` tell that it has done so already."""
         log.info("printer.action", action=event.name, argument=event.argument)
+        try:
+            self._act(event)
+        except JobConflict as error:
+            log.warning("printer.action_refused", action=event.name, reason=str(error))
+
+    def _act(self, event: ActionRequested) -> None:
         job = self._job
         if event.name == "start" and not self.active and self.selected is not None:
             self.start()
@@ -337,25 +373,29 @@ class JobController:
     async def _cool(self, printer: Printer) -> None:
         log.warning("printer.cooling", reason="the print before was interrupted, its heaters may still be on")
         try:
-            cold = await make_cold(printer, self._config.profile.extruders)
+            cold = await make_cold(printer, self._config.profile)
         except NozzledError as error:  # lost again in the turn in which it was READY
             cold = False
             log.warning("printer.not_cooled", reason=str(error))
         self._left_hot = self._left_hot or not cold
 
     async def abandon(self, reason: str = "the printer was disconnected") -> None:
-        """End the job because its host goes away: heaters off at once, outcome INTERRUPTED."""
+        """End the job because its host goes away, outcome INTERRUPTED; heaters off at once, also without a job."""
         job = self._job
-        if job is None:
-            return
-        if not job.state.ended:
+        if job is not None and not job.state.ended:
             self._end(job, "interrupt", reason)
-            if job.printer.state is ConnectionState.READY and not await make_cold(
-                job.printer, self._config.profile.extruders
-            ):
-                log.error("job.emergency_stop", reason="the printer did not acknowledge that its heaters are off")
-        if job.runner is not None:  # also of a job that has ended: its record is written there
+            await self._cool_before_leaving(job.printer)
+        elif (printer := self._connection.printer) is not None and is_hot(printer):
+            await self._cool_before_leaving(printer)
+        if job is not None and job.runner is not None:  # also of a job that has ended: its record is written there
             await asyncio.wait([job.runner], timeout=PATIENCE)
+
+    async def _cool_before_leaving(self, printer: Printer) -> None:
+        if printer.state is not ConnectionState.READY or printer is self._left_cold:
+            return
+        self._left_cold = printer  # what it reports may still show the targets of before
+        if not await make_cold(printer, self._config.profile):
+            log.error("job.emergency_stop", reason="the printer did not acknowledge that its heaters are off")
 
     async def recover(self) -> None:
         """Mark the job that another run of the daemon left unfinished, and select its file for a new `start`.

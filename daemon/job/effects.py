@@ -18,6 +18,7 @@ from daemon.job.parking import unpark
 from daemon.job.resting import come_to_rest, heat_again, stand_by
 from daemon.job.states import JobState
 from daemon.job.streamer import FileStream
+from daemon.safety import all_off
 from daemon.store import NewJob, Store
 from gcode.host_commands import Cancel, HeatAndWait, Meaning, Pause
 from hal.printer import Printer
@@ -80,6 +81,7 @@ class Effects:
             on_more=job.printer.wake,
             on_skipped=_skipped,
             host_waits=self._host_waits(job.printer),
+            longest=job.printer.longest_command,
         )
         await stream.open()
         job.number = await self._store.begin_job(
@@ -190,6 +192,8 @@ class Effects:
                     await job.printer.send("M108", urgent=True)  # ends a wait for temperature
                 await job.printer.drained()
                 job.note_position()
+                for command in all_off(self._config.profile):
+                    await job.printer.send(command)
                 await self.script(job, self._config.scripts.after_cancel)
         except TimeoutError:
             job.reason = f"the printer did not come to rest within {deadline:g} s and was stopped by M112"

@@ -23,7 +23,7 @@ async def wait_for_heat(printer: Printer, heater: str, target: float, *, cool: b
     Raises:
         PrinterSilent: no reading came for so long.
     """
-    name = f"tool{printer.modes.tool}" if heater == "tool" else heater
+    name = f"tool{printer.modes.tool or 0}" if heater == "tool" else heater
     wait = _Wait(name, Residency(target, cool))
     unsubscribe = printer.subscribe(wait.on_event)
     try:

@@ -32,7 +32,10 @@ class Rest:
 
 
 def park(rest: Rest, config: PauseConfig, profile: ProfileConfig) -> list[str]:
-    """Return the commands that leave the part alone: nothing where the place is not known."""
+    """Return the commands that leave the part alone, and then read lines as the file did.
+
+    Whatever follows, a script or another job, finds the file's modes, not those of our moves.
+    """
     if rest.axes is None:
         return []
     lift = max(0.0, min(config.lift_mm, profile.height_mm - rest.axes["Z"]))
@@ -43,7 +46,7 @@ def park(rest: Rest, config: PauseConfig, profile: ProfileConfig) -> list[str]:
         commands.append(f"G1 Z{lift:g} {LIFT}")
     if config.park == "corner":
         commands += ["G90", f"G1 X{config.park_x_mm:g} Y{config.park_y_mm:g} {TRAVEL}"]
-    return commands
+    return [*commands, *rest.modes.restore()]
 
 
 def unpark(rest: Rest) -> list[str]:

@@ -16,9 +16,10 @@ async def come_to_rest(printer: Printer, config: Config) -> Rest:
     modes = copy.copy(printer.modes)
     targets = {name: reading.target for name, reading in printer.heaters.items() if reading.target}
     await printer.send("M400")
-    moves = config.pause.park != "none" and not modes.inches
+    # M114 tells nothing useful before homing, and perhaps inches after G20
+    moves = config.pause.park != "none" and modes.homed and not modes.inches
     axes = _axes(await printer.send("M114")) if moves else None
-    hotend = printer.heaters.get(f"tool{modes.tool}")
+    hotend = printer.heaters.get(f"tool{modes.tool or 0}")
     soft = hotend is not None and hotend.actual > SOFT
     retracted = config.pause.retract_mm if soft and axes else 0.0
     rest = Rest(axes, modes, retracted, targets)

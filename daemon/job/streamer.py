@@ -11,12 +11,16 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
 
+from gcode.errors import CommandError
 from gcode.host_commands import HeatAndWait, Meaning, Skip, meaning
-from gcode.reader import Reader
+from gcode.reader import MAX_LINE, Reader
 
-BLOCK = 64 * 1024
-AHEAD = 16  # blocks: 1 MiB lasts 40 s at 250,000 baud
+BLOCK = 16 * 1024  # taking one apart that holds nothing but comments must not keep the loop for long
+AHEAD = 64  # blocks: 1 MiB lasts 40 s at 250,000 baud
+BLOCKS_A_TURN = 2  # that are looked through for a line before the loop may do something else
+TOLD = 10  # skipped lines that are told one by one; the rest is counted
 
+_TEXTS = (b"M117", b"M118")
 _PLAIN = frozenset(b"GgTt")
 
 
@@ -35,6 +39,7 @@ class FileStream:
         on_more: Callable[[], None],
         on_skipped: Callable[[int, str, str], None],
         host_waits: bool = False,
+        longest: int = MAX_LINE,
     ) -> None:
         """Prepare.
 
@@ -44,17 +49,20 @@ class FileStream:
             on_more: called when `next_line` has lines again after it had none.
             on_skipped: called with (offset, command, reason) for a line that is not sent.
             host_waits: waits for temperatures are the host's: a barrier instead of M109.
+            longest: bytes of a command that the firmware reads; texts are cut there, anything else fails the job.
         """
         self.size = self.mtime_ns = 0
         self.attention = asyncio.Event()  # `ended`, or a `barrier` is reached, or `error` is set
         self.ended = False  # every line has been handed out
         self.barrier: Meaning | None = None
-        self.error: OSError | None = None
+        self.error: OSError | CommandError | None = None
+        self.skipped = 0  # lines that were not sent
         self._path = path
         self._executor = executor
         self._on_more = on_more
         self._on_skipped = on_skipped
         self._host_waits = host_waits
+        self._longest = longest
         self._loop = asyncio.get_running_loop()
         self._reader = Reader()
         self._blocks: deque[bytes] = deque()
@@ -90,18 +98,20 @@ class FileStream:
 
     def next_line(self) -> tuple[int, bytes] | None:
         """Return (byte offset, command); None: nothing now, or, when `attention` is set, nothing before that."""
-        if self.barrier is not None:
+        if self.barrier is not None or self.error is not None:
             return None
-        while True:
+        for _ in range(BLOCKS_A_TURN):
             for offset, command in self._reader:
-                if command[0] in _PLAIN:
+                if command[0] in _PLAIN and len(command) <= self._longest:
                     return offset, command
                 if line := self._special(offset, command):
                     return line
-                if self.barrier is not None:
+                if self.barrier is not None or self.error is not None:
                     return None
             if not self._next_block():
                 return None
+        self._loop.call_soon(self._on_more)  # blocks without a line to send: let others have their turn
+        return None
 
     def proceed(self) -> None:
         """Go on behind the barrier."""
@@ -109,18 +119,34 @@ class FileStream:
         self.attention.clear()
 
     def _special(self, offset: int, command: bytes) -> tuple[int, bytes] | None:
-        """Look at a line that may be the host's; return what of it goes to the printer."""
+        """Look at a line that may be the host's, or too long; return what of it goes to the printer."""
         found = meaning(command, host_waits=self._host_waits)
         if found is None:
-            return offset, command
+            return self._fitting(offset, command)
         if isinstance(found, Skip):
-            self._on_skipped(offset, command.decode(), found.reason)
+            self.skipped += 1
+            if self.skipped <= TOLD:
+                self._on_skipped(offset, command.decode(), found.reason)
             return None
         self.barrier = found
         self.attention.set()
         return (offset, found.command) if isinstance(found, HeatAndWait) else None
 
+    def _fitting(self, offset: int, command: bytes) -> tuple[int, bytes] | None:
+        """Return the line as long as the firmware reads it: cut silently there it could never be acknowledged."""
+        if len(command) <= self._longest:
+            return offset, command
+        if command.upper().startswith(_TEXTS):
+            return offset, command[: self._longest].rstrip()
+        self.error = CommandError(
+            f"the line at byte {offset} has {len(command)} characters, the firmware reads {self._longest}: "
+            f"{command[:40].decode()}…"
+        )
+        self.attention.set()
+        return None
+
     def _next_block(self) -> bool:
+        """Give the reader more; False: there is nothing now, or no more."""
         if self._blocks:
             self._reader.feed(self._blocks.popleft())
             self._read_ahead()

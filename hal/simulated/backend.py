@@ -1,5 +1,6 @@
 """What `sim` means as a printer address: `sim?speed=20&seed=1&baudrate=115200`."""
 
+import weakref
 from pathlib import Path
 
 from hal.errors import AddressError
@@ -34,7 +35,9 @@ def _oracle(address: Address) -> Oracle | None:
     if path is None:
         return None
     try:
-        file = Path(path).open("w", encoding="utf-8", buffering=1)  # noqa: SIM115 - lives as long as the printer
+        file = Path(path).open("w", encoding="utf-8", buffering=1)  # noqa: SIM115 - lives as long as the oracle
     except OSError as error:
         raise AddressError(f"{address}: cannot write {path}: {error.strerror}") from error
-    return Oracle(file)
+    oracle = Oracle(file)
+    weakref.finalize(oracle, file.close)
+    return oracle

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.motion import Planner, Vector
 from hal.simulated.oracle import Counters
+from hal.simulated.sd_card import SdCard
 from hal.simulated.thermal import Heater
 
 Wait = Iterator[float]
@@ -57,6 +58,7 @@ class Board:
         self.hotend = Heater(config.hotend)
         self.bed = Heater(config.bed)
         self.fan = 0
+        self.sd = SdCard(say)
         self.waiting = False
         self.busy_reason = "processing"
         self.busy_interval = config.busy_interval if config.busy else 0.0

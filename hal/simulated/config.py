@@ -16,6 +16,7 @@ class FirmwareConfig:
         host_actions: `//action:` lines, prompts and M0.
         busy: `echo:busy: processing` each `busy_interval` seconds of a long command.
         autoreport: M155 is understood.
+        sd_card: M27 is understood; with `autoreport` it reports by itself too.
         marlin21: a repeat of the last line or the one before is dropped without an answer.
         rx_buffer: bytes that wait on the device while the command queue is full.
         queue: commands that wait to be executed, the running one included.
@@ -35,6 +36,7 @@ class FirmwareConfig:
     busy: bool = True
     busy_interval: float = 2.0
     autoreport: bool = True
+    sd_card: bool = False
     marlin21: bool = False
     rx_buffer: int = 128
     queue: int = 4

@@ -19,6 +19,7 @@ from hal.simulated.config import FirmwareConfig
 from hal.simulated.emergency import EmergencyParser
 from hal.simulated.oracle import Oracle
 from hal.simulated.receiver import Line, Receiver, Refusal
+from hal.simulated.sd_card import SdCard
 from hal.simulated.wire import Wire
 
 _COMMANDS = {**motion_commands.TABLE, **heat_commands.TABLE, **system_commands.TABLE}
@@ -40,6 +41,8 @@ class Firmware:
         self._commands = dict(_COMMANDS)
         if self.config.host_actions:
             self._commands |= system_commands.WITH_HOST_ACTIONS
+        if self.config.sd_card:
+            self._commands |= system_commands.WITH_SD_CARD
         self._power_up(boot_at=math.inf)
         self.halted = True
 
@@ -90,6 +93,10 @@ class Firmware:
         self.advance(now)
         self._to_host.clear()
 
+    def start_panel_print(self, name: str, size: int) -> None:
+        """Begin a print from the SD card, as somebody at the panel does."""
+        self.board.sd.start(name, size, self.now)
+
     def kill(self) -> None:
         """Stop everything, as M112 does: heaters off, no more moves, silence until reset."""
         if self.halted:
@@ -100,6 +107,7 @@ class Firmware:
         for heater in (self.board.hotend, self.board.bed):
             heater.set_target(0.0, self.now)
         self.halted = True
+        self.board.sd = SdCard(self._say)
         self._queue.clear()
         self._running = None
         self._resume_at = self._busy_at = self.board.report_at = math.inf
@@ -110,7 +118,8 @@ class Firmware:
         arrival = self._to_device.next_arrival()
         if arrival is None or (self.config.flow_control and not self._receiver.room):
             arrival = math.inf
-        return min(arrival, self._boot_at, self._resume_at, self._busy_at, self.board.report_at)
+        board = self.board
+        return min(arrival, self._boot_at, self._resume_at, self._busy_at, board.report_at, board.sd.due)
 
     def _step(self) -> None:
         """Do what is due now, in the order in which Marlin's main loop does."""
@@ -119,6 +128,8 @@ class Firmware:
         if self.board.report_at <= self.now:
             self._say(self.board.temperatures())
             self.board.report_at += self.board.report_interval
+        if self.board.sd.due <= self.now:
+            self.board.sd.advance(self.now)
         self._work()
         if self._resume_at <= self.now:
             self._resume()

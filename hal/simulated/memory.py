@@ -75,6 +75,12 @@ class SimulatedTransport:
         if self._loop is not None:
             self._loop.call_soon(self._lose)
 
+    def start_panel_print(self, name: str, size: int) -> None:
+        """Start a print from the board's SD card at its panel, for tests."""
+        self._run()  # up to now
+        self._firmware.start_panel_print(name, size)
+        self._run_soon()
+
     def _lose(self) -> None:
         if self._loop is not None:
             on_lost = self._on_lost

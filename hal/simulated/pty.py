@@ -35,8 +35,8 @@ class PtyPrinter:
         """Create the pty and the link, power the board up, and return the terminal's path.
 
         Raises:
-            FileExistsError: there is something at the link's path that is no link, or a link that leads
-                somewhere.
+            OSError: the link cannot be made, for one because there is something at its path that is no link, or a
+                link that leads somewhere; says so in a sentence.
         """
         self._master, slave = os.openpty()
         path = os.ttyname(slave)
@@ -110,6 +110,8 @@ def _replace_link(link: Path, target: str) -> None:
         link.symlink_to(target)
     except FileExistsError as error:
         raise FileExistsError(f"{link} exists; remove it, or choose another path for the port") from error
+    except OSError as error:
+        raise OSError(f"the port cannot be made at {link}: {error.strerror}; choose another path for it") from error
 
 
 def _ignore_loss(_error: PortError) -> None:

@@ -46,6 +46,14 @@ def _kill(board: Board, _command: Command) -> None:
     board.kill()
 
 
+def _card_status(board: Board, command: Command) -> None:
+    """M27: how far the print from the SD card is; S: each so many seconds."""
+    if "S" in command and board.config.autoreport:
+        board.sd.report_each(min(60.0, max(0.0, command.number("S", 0.0))), board.now)
+    else:
+        board.sd.report(board.now)
+
+
 def _keepalive(board: Board, command: Command) -> None:
     """M113."""
     if "S" in command:
@@ -189,3 +197,6 @@ TABLE = {
 
 WITH_HOST_ACTIONS = {"M0": _stop_for_user, "M1": _stop_for_user, "M876": _answer_user}
 """Commands that only a firmware with host prompts has."""
+
+WITH_SD_CARD = {"M27": _card_status}
+"""Commands that only a board with an SD card has."""

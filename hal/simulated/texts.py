@@ -43,6 +43,8 @@ def identity(config: FirmwareConfig) -> list[str]:
         "EMERGENCY_PARSER": config.emergency_parser,
         "HOST_ACTION_COMMANDS": config.host_actions,
         "PROMPT_SUPPORT": config.host_actions,
+        "SDCARD": config.sd_card,
+        "AUTOREPORT_SD_STATUS": config.sd_card and config.autoreport,
     }
     known |= {name: str(int(value)) for name, value in chosen.items()}
     return [

@@ -90,6 +90,32 @@ def test_a_missing_file_is_said_before_anything_is_started(tmp_path, capsys):
     assert capsys.readouterr().err == f"nozzled: there is no file {tmp_path / 'none.gcode'}\n"
 
 
+@pytest.mark.parametrize("speed", ["0", "nan", "-1", "inf", "fast"])
+def test_a_speed_that_is_none_is_a_wrong_command_line(speed, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["demo", "--exit", "--speed", speed])
+    assert left.value.code == 2
+    assert f"argument --speed: must be a number above 0, like 20 or 0.5, not {speed}" in capsys.readouterr().err
+
+
+def test_where_no_terminal_is_progress_is_a_line_now_and_then_and_the_last_one(capsys):
+    now = 100.0
+    progress = demo._progress()
+    assert isinstance(progress, demo._Lines), "pytest captures the output"
+    progress = demo._Lines(clock=lambda: now)
+    for tenth in range(51):  # five seconds
+        now = 100.0 + tenth / 10
+        progress.show("Printing", tenth * 2, f"layer {tenth}  ")
+    assert capsys.readouterr().out.splitlines() == [
+        "Printing     0%  layer 0",
+        "Printing    40%  layer 20",
+        "Printing    80%  layer 40",
+    ]
+    progress.close()
+    progress.close()
+    assert capsys.readouterr().out == "Printing   100%  layer 50\n"
+
+
 def test_the_example_is_the_checkouts():
     assert example() == Path(__file__).parents[2] / "examples" / "cube20.gcode"
     assert example().is_file()

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from daemon import config as module
 from daemon.config import Config, LogConfig, Texts, key_file, load, merge, render, state_dir
 from daemon.errors import ConfigError
+from gcode.errors import NozzledError
+from gcode.link import check_command
 
 TEXT = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=20)
 LINE = TEXT.filter(str.strip)
@@ -24,7 +26,15 @@ def values_of(kind: object, rule: module.Option) -> st.SearchStrategy[Any]:
         return st.integers(int(rule.low), int(rule.high))
     if kind is float:
         return st.floats(rule.low, rule.high)
-    return {bool: st.booleans(), str: TEXT, Texts: st.lists(LINE, max_size=3).map(tuple)}[kind]
+    line = LINE.filter(is_command) if rule.gcode else LINE
+    return {bool: st.booleans(), str: TEXT, Texts: st.lists(line, max_size=3).map(tuple)}[kind]
+
+
+def is_command(line: str) -> bool:
+    try:
+        return bool(check_command(line))
+    except NozzledError:
+        return False
 
 
 def section_of(cls: type) -> st.SearchStrategy[Any]:
@@ -131,6 +141,14 @@ def test_what_is_not_understood_is_refused_with_what_is_allowed(tmp_path, text, 
 def test_a_script_line_is_one_line_and_not_empty(line):
     with pytest.raises(ConfigError, match=r"scripts\.after_pause"):
         merge(Config(), {"scripts": {"after_pause": ["G28", line]}}, "test")
+
+
+@pytest.mark.parametrize("script", [each.name for each in fields(Config().scripts)])
+@pytest.mark.parametrize("line", ["M999", "m110 n0", "M28 x.gco", "N5 M110*2", "; nothing but a comment"])
+def test_a_script_line_is_a_command_that_the_link_takes(tmp_path, script, line):
+    said = refusal(tmp_path, f'[scripts]\n{script} = ["G28", "{line}"]')
+    assert said.startswith(f'scripts.{script} = "{line}": ')
+    assert "line counter" in said or "no command" in said
 
 
 @pytest.mark.parametrize("lines", ["G28", None, {"G28": 1}])

@@ -1,8 +1,10 @@
 import asyncio
+import re
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from daemon.config import Config
 from daemon.connection import Connection
@@ -10,7 +12,7 @@ from daemon.errors import PortNotAllowed
 from gcode.errors import CommandError, ForbiddenCommand
 from hal import ports
 from hal.driver import LinePrinter
-from hal.errors import NoSuchPort, NotConnected
+from hal.errors import AddressError, NoSuchPort, NotConnected, RecordingError
 from hal.printer import ConnectionState
 from hal.simulated.firmware import Firmware, FirmwareConfig
 from hal.simulated.memory import SimulatedTransport
@@ -29,9 +31,11 @@ class Ports:
 
     def __init__(self):
         self.asked, self.transports, self.oracle, self.missing = [], [], Oracle(keep=None), 0
+        self.baudrates = []
 
     def create(self, address, settings, _wrap):
         self.asked.append(str(address))
+        self.baudrates.append(address.options.get("baudrate"))
         self.missing -= 1
         kind = Missing if self.missing >= 0 else SimulatedTransport
         self.transports.append(kind(Firmware(FirmwareConfig(), self.oracle)))
@@ -75,6 +79,31 @@ async def test_it_connects_and_runs_its_script(made):
         await until(lambda: "G21" in made.accepted)
         assert it.ready
         assert made.accepted[-2:] == ["M117 hello", "G21"]
+
+
+async def test_a_script_that_fails_leaves_the_printer_connected_and_is_said_by_name(made):
+    async with connection(scripts=("M110 N0", "G21")) as it:
+        with capture_logs() as logs:
+            it.keep_connected()
+            await asyncio.sleep(100)
+        assert (it.state, it.error, made.asked) == (C.READY, None, ["sim"])
+        said = {each["event"]: each for each in logs}
+        assert "printer.unreachable" not in said
+        assert "printer.connected" in said
+        assert "M110" in said["printer.script_failed"]["reason"]
+
+
+async def test_a_printer_that_cannot_even_be_made_is_a_fault_with_its_reason(made, monkeypatch):
+    def gone(*_):
+        raise RecordingError("the recording is gone")
+
+    async with connection() as it:
+        monkeypatch.setattr("daemon.connection.create", gone)
+        it.keep_connected()
+        await asyncio.sleep(1)
+        assert (it.state, it.error) == (C.FAULT, "the recording is gone")
+        await it.disconnect()
+        assert (it.state, it.error) == (C.OFFLINE, None)
 
 
 async def test_without_an_address_nothing_is_connected(made):
@@ -191,30 +220,100 @@ async def test_connecting_twice_quickly_does_not_end_what_makes_the_old_printer_
         it.before_close(lambda: asyncio.sleep(0))
 
 
+BY_ID = "/dev/serial/by-id/usb-P"
+
+
 @pytest.mark.parametrize(
-    ("port", "baudrate", "address"),
+    ("port", "baudrate", "address", "used"),
     [
-        (None, None, "serial:/dev/ttyA?baudrate=115200"),
-        ("AUTO", 250000, "serial:/dev/ttyA?baudrate=250000"),
-        ("/dev/ttyA", None, "serial:/dev/ttyA?baudrate=115200"),
-        ("/dev/pts/7", 9600, "serial:/dev/pts/7?baudrate=9600"),
-        ("/opt/x1", None, "serial:/opt/x1?baudrate=115200"),
-        ("VIRTUAL", 9600, "sim"),
+        (None, None, "serial:/dev/ttyA", "115200"),
+        ("AUTO", 250000, "serial:/dev/ttyA?baudrate=250000", "250000"),
+        ("/dev/ttyA", None, "serial:/dev/ttyA", "115200"),
+        ("serial:/dev/ttyA", None, "serial:/dev/ttyA", "115200"),
+        ("serial:/dev/ttyA?baudrate=9600", None, "serial:/dev/ttyA?baudrate=9600", "9600"),
+        ("serial:/dev/ttyA?baudrate=9600", 250000, "serial:/dev/ttyA?baudrate=250000", "250000"),
+        ("/dev/pts/7", 9600, "serial:/dev/pts/7?baudrate=9600", "9600"),
+        ("serial:/dev/pts/7", None, "serial:/dev/pts/7", "115200"),
+        ("/opt/x1", None, "serial:/opt/x1", "115200"),
+        ("/opt/x 1", None, "serial:/opt/x%201", "115200"),
+        ("/dev/ttyUSB7", None, "serial:/dev/ttyUSB7", "115200"),
+        ("serial:/dev/ttyUSB7", None, "serial:/dev/ttyUSB7", "115200"),
+        (BY_ID, None, f"serial:{BY_ID}", "115200"),
+        (f"serial:{BY_ID}", 9600, f"serial:{BY_ID}?baudrate=9600", "9600"),
+        ("VIRTUAL", 9600, "sim", None),
+        ("sim", None, "sim", None),
     ],
 )
-async def test_ports_that_may_be_connected_to(made, port, baudrate, address):
-    async with connection("serial:/dev/ttyA", extra=("/dev/pts/*",), extra_ports=("/opt/x?",)) as it:
+async def test_ports_that_may_be_connected_to(made, monkeypatch, port, baudrate, address, used):
+    monkeypatch.setattr(ports, "list_ports", lambda: [ports.Port("/dev/ttyUSB7", BY_ID)])
+    async with connection("serial:/dev/ttyA", extra=("/dev/pts/*",), extra_ports=("/opt/x*",)) as it:
         await it.connect(port, baudrate)
         await until(lambda: it.ready)
-        assert made.asked == [address]
+        assert (made.asked, made.baudrates) == ([address], [used])
 
 
-@pytest.mark.parametrize("port", ["/dev/ttyB", "/etc/passwd", "/opt/x12", "/dev", "serial:/dev/ttyB"])
+async def test_the_given_printer_keeps_its_options_by_whichever_name_it_is_called(made):
+    async with connection("serial:/dev/ttyA?baudrate=250000") as it:
+        for port in ("/dev/ttyA", "serial:/dev/ttyA", "serial:/dev/ttyA?baudrate=250000"):
+            await it.connect(port)
+            await until(lambda: it.ready)
+            await it.disconnect()
+    assert made.baudrates == ["250000"] * 3
+
+
+@pytest.mark.parametrize(
+    "port",
+    [
+        "/dev/ttyB",
+        "/etc/passwd",
+        "/opt/x12",
+        "/dev",
+        "serial:/dev/ttyB",
+        "/opt/in/../../etc/passwd",  # upwards: `..` matches `*`
+        "/opt/in/..",
+        "/opt/in/./a",
+        "/opt/in/a/b",  # `*` is one part of a path
+        "/opt/in//a",
+        "//opt/in/a",
+        "/opt/in/a/",
+        "serial:/opt/in/../secret",
+        "serial:/opt/in/%2E%2E/secret",
+        "serial:auto",
+        "sim?oracle=/tmp/of-the-client",
+        "replay:/etc/passwd",
+    ],
+)
 async def test_no_other_port_may_be(made, port):
-    async with connection("serial:/dev/ttyA", extra_ports=("/opt/x?",)) as it:
+    async with connection("serial:/dev/ttyA", extra_ports=("/opt/x?", "/opt/in/*", "/opt/in/*/secret")) as it:
         with pytest.raises(PortNotAllowed):
             await it.connect(port)
         assert made.asked == []
+
+
+@pytest.mark.parametrize("port", ["COM3", "serial:/dev/ttyA?baudrate=abc", "serial:/opt/a?speed=1", "/opt/a\0"])
+async def test_a_port_that_means_nothing_is_refused_at_once(made, port):
+    async with connection("serial:/dev/ttyA", extra_ports=("/opt/*",)) as it:
+        with pytest.raises(AddressError):
+            await it.connect(port)
+        assert made.asked == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "serial:/dev/ttyS0?baudrate=abc",
+        "sim?speed=-3",
+        "serial:dev/ttyACM0",
+        "serial:/dev/ttyS0?bogus=1",
+        "serial:",
+        "sim:foo",
+        "serial:dev/my printer",
+    ],
+)
+async def test_a_configured_address_that_means_nothing_is_refused_at_once_as_it_was_written(address):
+    with pytest.raises(AddressError, match=f"^{re.escape(address)}: "):
+        async with connection(address):
+            pass
 
 
 async def test_options_open_nothing(made):

@@ -2,6 +2,8 @@ import asyncio
 
 import pytest
 
+from hal import ports
+from hal.ports import Port
 from support.http import api
 
 
@@ -47,6 +49,12 @@ async def test_what_the_link_does_by_itself_is_taken(tmp_path, command):
         {"port": "VIRTUAL", "baudrate": True},
         {"port": "VIRTUAL", "baudrate": 9.5},
         {"port": "VIRTUAL", "baudrate": 10**30},
+        {"port": "VIRTUAL", "baudrate": 10**400},
+        {"port": "VIRTUAL", "baudrate": "000115200999999"},
+        {"port": "VIRTUAL", "baudrate": "9" * 5000},
+        {"port": "COM3"},
+        {"port": "sim?oracle=/dev/null"},
+        {"port": "serial:/dev/null"},
         {"port": "VIRTUAL", "printerProfile": "other"},
         {},
     ],
@@ -58,6 +66,26 @@ async def test_what_may_not_be_connected_to_is_refused(tmp_path, wrong):
         assert response.error
         await server.settle(10)
         assert (await server.get("/api/connection")).json["current"]["state"] == "Closed"
+
+
+async def test_what_the_command_line_lists_can_be_given_as_port(tmp_path, monkeypatch):
+    listed = Port(str(tmp_path / "ttyACM0"), str(tmp_path / "by-id"))
+    monkeypatch.setattr(ports, "list_ports", lambda: [listed])
+    async with api(tmp_path, "") as server:
+        for port in (listed.address, listed.by_id, listed.path):
+            assert (await server.post("/api/connection", {"command": "connect", "port": port})).status == 204
+
+
+async def test_why_a_printer_cannot_be_reached_is_seen_with_its_address_as_it_was_written(tmp_path):
+    allowed = {"address": "", "extra_ports": (f"{tmp_path}/*",)}
+    async with api(tmp_path, "", printer=allowed) as server:
+        body = {"command": "connect", "port": f"{tmp_path}/none"}
+        assert (await server.post("/api/connection", body)).status == 204
+        await server.settle(1)
+        job = (await server.get("/api/job")).json
+        assert job["state"] == "Offline after error"
+        assert job["error"].startswith(f"There is no port {tmp_path}/none.")
+        assert server.service.connection.address == f"serial:{tmp_path}/none"
 
 
 async def test_a_second_connect_does_not_end_a_print_but_disconnect_does(tmp_path):

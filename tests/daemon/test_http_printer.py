@@ -107,7 +107,8 @@ async def test_one_hotend_needs_no_number(tmp_path, monkeypatch):
         assert (await server.get("/api/printer/tool")).json["tool0"]["target"] == 50
 
 
-NUMBERS = ["hot", None, True, [], {}, -1, 1e9]
+HUGE = 10**400  # a whole number of JSON, larger than any float
+NUMBERS = ["hot", None, True, [], {}, -1, 1e9, HUGE, -HUGE]
 
 
 @pytest.mark.parametrize(
@@ -118,9 +119,11 @@ NUMBERS = ["hot", None, True, [], {}, -1, 1e9]
         ("tool", {"command": "target", "targets": {"tool0": 200, "tool9": 200}}),
         ("tool", {"command": "target"}),
         *(("tool", {"command": "select", "tool": value}) for value in ("tool1", "tool", "0", 0, None, "tool0\nM112")),
-        *(("tool", {"command": "extrude", "amount": value}) for value in ("5", None, True, 1e9)),
+        *(("tool", {"command": "extrude", "amount": value}) for value in ("5", None, True, 1e9, HUGE)),
         ("tool", {"command": "extrude", "amount": 5, "speed": "fast"}),
         ("tool", {"command": "extrude", "amount": 5, "speed": 0.1}),
+        ("tool", {"command": "extrude", "amount": 5, "speed": HUGE}),
+        *(("tool", {"command": "flowrate", "factor": value}) for value in (HUGE, -HUGE, 1e308)),
         *(("tool", {"command": "flowrate", "factor": value}) for value in ("95", None, True, 0, -5, 100_000, 0.001)),
         ("tool", {"command": "offset", "offsets": {"tool0": 51}}),
         ("tool", {"command": "offset", "offsets": {"tool0": 5}}),
@@ -131,6 +134,9 @@ NUMBERS = ["hot", None, True, [], {}, -1, 1e9]
         ("printhead", {"command": "jog"}),
         ("printhead", {"command": "jog", "x": "5\nM112"}),
         ("printhead", {"command": "jog", "x": 1e6}),
+        ("printhead", {"command": "jog", "x": HUGE}),
+        ("printhead", {"command": "jog", "x": 1, "speed": HUGE}),
+        ("printhead", {"command": "feedrate", "factor": HUGE}),
         ("printhead", {"command": "home"}),
         *(("printhead", {"command": "home", "axes": value}) for value in ([], ["e"], "xyz", None, [["x"]], {"x": 1})),
         ("printhead", {"command": "feedrate", "factor": 0}),

@@ -31,10 +31,29 @@ def test_the_environment_comes_before_the_file_and_makes_none(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("key", ["", "short", "fifteen-charact", "with blanks in the middle", "nïcht-in-ascii-text"])
+@pytest.mark.parametrize("key", ["short", "fifteen-charact", "with blanks in the middle", "nïcht-in-ascii-text"])
 def test_a_key_that_is_too_short_or_no_plain_text_is_refused(tmp_path, key):
     with pytest.raises(ConfigError, match="NOZZLED_API_KEY"):
         Keys.load(Config(), tmp_path, {"NOZZLED_API_KEY": key})
+
+
+def test_an_empty_variable_counts_as_unset(tmp_path):
+    made = Keys.load(Config(), tmp_path, {"NOZZLED_API_KEY": ""})
+    assert (tmp_path / "api-key").read_text().strip() == made.key
+
+
+def test_two_first_starts_at_once_have_the_same_key(tmp_path, monkeypatch):
+    other = []
+
+    def slow(descriptor):
+        monkeypatch.undo()
+        other.append(Keys.load(Config(), tmp_path, {}))  # begins and ends in the middle of the first
+        os.fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    first = Keys.load(Config(), tmp_path, {})
+    assert first.key == other[0].key == (tmp_path / "api-key").read_text().strip()
+    assert [each.name for each in tmp_path.iterdir()] == ["api-key"]
 
 
 @pytest.mark.parametrize("content", [b"", b"short\n", b"\xff" * 40])

@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 from daemon import log as service_log
-from daemon.log import LogWriter, configure
+from daemon.log import Limiter, LogWriter, configure
 
 
 @pytest.fixture(autouse=True)
@@ -121,3 +121,11 @@ def test_a_stream_that_fails_ends_nothing():
     writer.msg("nobody hears it")
     writer.close()
     assert not writer._thread.is_alive()
+
+
+def test_a_flood_is_thinned_and_what_was_left_out_is_counted():
+    limiter = Limiter(most=3, period=10.0)
+    assert [limiter.admits(now) for now in (0.0, 0.1, 0.2, 0.3, 9.9)] == [True, True, True, False, False]
+    assert limiter.admits(10.0)
+    assert limiter.take_suppressed() == 2
+    assert limiter.take_suppressed() == 0

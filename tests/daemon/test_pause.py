@@ -40,18 +40,18 @@ async def test_the_head_is_lifted_and_comes_back_to_the_very_place(tmp_path):
     async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as it:
         await in_the_middle(it)
         parked = where(it)
-        assert since(it, "M114") == ["G91", "M83", "G1 E-1 F2100", "G1 Z5 F600"]
+        assert since(it, "M114") == ["G91", "M83", "G1 E-1 F2100", "G1 Z5 F600", "G90", "M82", "G1 F3000"]
         await it.connection.send(
             ["G91", "G0 X33 F9000", "G90", "M83", "G1 E20", "T0", "M107"]
         )  # somebody plays with it
         await asyncio.sleep(60)
         it.jobs.resume()
         await it.until(S.PRINTING)
-        back = since(it, "M107")[:11]
+        back = since(it, "M107")[:10]
         x, y, z, e = parked[0], parked[1], parked[2] - 5, parked[3] + 1
         assert back == [
             "G90", "M83", f"G1 X{x:g} Y{y:g} F6000", f"G1 Z{z:g} F600", "G1 E1 F2100", f"G92 E{e:g}",
-            "T0", "G21", "G90", "M82", "G1 F3000",
+            "G90", "M82", "G1 F3000", "M106 S77",
         ]  # fmt: skip
         await it.until(S.COMPLETED)
         assert [each.command for each in it.oracle.commands if each.command in PART[7:]] == PART[7:]
@@ -63,7 +63,7 @@ async def test_a_corner_is_moved_to_above_the_part(tmp_path):
     pause = PauseConfig(park="corner", park_x_mm=5, park_y_mm=150, lift_mm=10, retract_mm=0)
     async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=pause) as it:
         await in_the_middle(it)
-        assert since(it, "M114") == ["G91", "M83", "G1 Z10 F600", "G90", "G1 X5 Y150 F6000"]
+        assert since(it, "M114") == ["G91", "M83", "G1 Z10 F600", "G90", "G1 X5 Y150 F6000", "G90", "M82", "G1 F3000"]
         it.jobs.resume()
         await it.until(S.COMPLETED)
         assert where(it)[:3] == (40.0, 219.0, 5.0)
@@ -72,14 +72,49 @@ async def test_a_corner_is_moved_to_above_the_part(tmp_path):
 async def test_the_lift_stays_within_the_printer(tmp_path):
     async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig(), height_mm=7.0) as it:
         await in_the_middle(it)
-        assert since(it, "M114")[-1] == "G1 Z2 F600"
+        assert "G1 Z2 F600" in since(it, "M114")
 
 
 async def test_cold_filament_is_not_pulled(tmp_path):
     lines = [line for line in PART if not line.startswith(("M104", "M109"))]
     async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as it:
         await in_the_middle(it, lines)
-        assert since(it, "M114") == ["G91", "M83", "G1 Z5 F600"]
+        assert since(it, "M114") == ["G91", "M83", "G1 Z5 F600", "G90", "M82", "G1 F3000"]
+
+
+@pytest.mark.parametrize("asked", ["restart", "cancel"])
+async def test_what_follows_a_pause_finds_the_modes_of_the_file(tmp_path, asked):
+    """A file without a G90 of its own would be printed in relative mode: it would extrude metres."""
+    async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as it:
+        await in_the_middle(it)
+        getattr(it.jobs, asked)()
+        await it.until(S.PRINTING, S.CANCELLED)
+        modal = it.board.modal
+        assert (modal.relative, modal.relative_e) == (False, False)
+
+
+async def test_a_pause_script_runs_in_the_modes_of_the_file(tmp_path):
+    scripts = replace(PLAIN, after_pause=("G1 X0 Y200 F6000",))
+    async with house(tmp_path, firmware=DEAF, scripts=scripts, pause=PauseConfig()) as it:
+        await in_the_middle(it)
+        await asyncio.sleep(5)
+        assert where(it)[:2] == (0.0, 200.0)
+
+
+async def test_a_machine_that_has_not_homed_is_not_moved(tmp_path):
+    async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig(park="corner")) as it:
+        await in_the_middle(it, PART[6:])
+        assert not [each for each in since(it, "M400") if each.startswith(("G0", "G1", "G91"))]
+
+
+async def test_a_cancelled_print_leaves_no_heater_on(tmp_path):
+    lines = ["G28", "M104 T0 S200", "M140 S60", *PART[6:]]
+    scripts = replace(PLAIN, after_cancel=())
+    async with house(tmp_path, firmware=DEAF, scripts=scripts, extruders=2, heated_chamber=True) as it:
+        await in_the_middle(it, lines)
+        it.jobs.cancel()
+        await it.until(S.CANCELLED)
+        assert since(it, "M400") == ["M104 T0 S0", "M104 T1 S0", "M140 S0", "M141 S0"]
 
 
 async def test_relative_modes_are_put_back(tmp_path):
@@ -217,3 +252,23 @@ def say(it, text: str) -> None:
     """Have the firmware say something by itself."""
     it.transport._firmware._say(text)
     it.transport._run_soon()
+
+
+async def test_a_line_longer_than_the_firmware_reads_fails_the_job_by_name(tmp_path):
+    async with house(tmp_path) as it:
+        it.start(["G1 X1", "M117 " + "a long text " * 20, "G1 X2", "EXCLUDE_OBJECT_DEFINE NAME=" + "x" * 100, "G1 X3"])
+        await it.until(S.FAILED)
+        await it.settle()
+        assert "has 127 characters, the firmware reads 83" in it.jobs.error
+        assert it.of_file == ["G1 X1", "G1 X2"]
+        [text] = [each for each in it.accepted if each.startswith("M117 a long")]
+        assert len(text) <= 83
+        assert it.accepted[-3:] == list(SCRIPTS.after_failure)
+
+
+async def test_without_a_job_a_stop_of_the_service_leaves_nothing_hot(tmp_path):
+    async with house(tmp_path) as it:
+        await it.connection.send(["M104 S200"])
+        await asyncio.sleep(10)
+        await it.jobs.abandon("the service was stopped")
+        assert it.accepted[-2:] == ["M104 S0", "M140 S0"]

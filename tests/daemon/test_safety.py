@@ -1,8 +1,10 @@
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from daemon.safety import heaters_off, make_cold
+from daemon.config import ProfileConfig
+from daemon.safety import all_off, make_cold
 from hal.driver import LinePrinter
 from hal.printer import ConnectionState
 from hal.simulated.firmware import Firmware, FirmwareConfig
@@ -34,11 +36,15 @@ def accepted(oracle):
 
 
 @pytest.mark.parametrize(
-    ("extruders", "commands"),
-    [(1, ["M104 S0", "M140 S0"]), (3, ["M104 T0 S0", "M104 T1 S0", "M104 T2 S0", "M140 S0"])],
+    ("profile", "commands"),
+    [
+        ({}, ["M104 S0", "M140 S0"]),
+        ({"extruders": 3}, ["M104 T0 S0", "M104 T1 S0", "M104 T2 S0", "M140 S0"]),
+        ({"heated_chamber": True}, ["M104 S0", "M140 S0", "M141 S0"]),
+    ],
 )
-def test_every_heater_is_named(extruders, commands):
-    assert heaters_off(extruders) == commands
+def test_every_heater_is_named(profile, commands):
+    assert all_off(replace(ProfileConfig(), **profile)) == commands
 
 
 async def test_a_printer_that_listens_is_cold_at_once():
@@ -46,7 +52,7 @@ async def test_a_printer_that_listens_is_cold_at_once():
     await printer.send("M104 S200")
     await printer.send("M140 S60")
     began = asyncio.get_running_loop().time()
-    assert await make_cold(printer, 1)
+    assert await make_cold(printer, replace(ProfileConfig(), extruders=1))
     assert asyncio.get_running_loop().time() - began < 0.1
     assert accepted(oracle)[-2:] == ["M104 S0", "M140 S0"]
     board = transport._firmware.board
@@ -57,7 +63,7 @@ async def test_a_printer_that_listens_is_cold_at_once():
 
 async def test_every_extruder_is_turned_off():
     printer, _, oracle = await connect()
-    await make_cold(printer, 2)
+    await make_cold(printer, replace(ProfileConfig(), extruders=2))
     assert accepted(oracle) == ["M104 T0 S0", "M104 T1 S0", "M140 S0"]
     await printer.close()
 
@@ -67,7 +73,7 @@ async def test_the_commands_are_on_the_wire_before_anything_is_awaited():
     printer.feed(_Endless())
     written, write = [], transport.write
     transport.write = lambda data: (written.append(data), write(data))
-    cooling = asyncio.create_task(make_cold(printer, 1))
+    cooling = asyncio.create_task(make_cold(printer, replace(ProfileConfig(), extruders=1)))
     await asyncio.sleep(0)  # the task begins, and its two sends
     await asyncio.sleep(0)
     wire = b"".join(written)
@@ -87,7 +93,7 @@ async def test_a_wait_for_temperature_is_ended_where_the_firmware_can():
     printer, transport, oracle = await connect(emergency_parser=True)
     printer.submit("M109 S250")
     await asyncio.sleep(5)
-    assert await make_cold(printer, 1)
+    assert await make_cold(printer, replace(ProfileConfig(), extruders=1))
     assert accepted(oracle)[1:] == ["M108", "M104 S0", "M140 S0"]
     assert transport._firmware.board.hotend.target == 0
     await printer.close()
@@ -98,7 +104,7 @@ async def test_a_printer_that_does_not_listen_is_stopped_after_three_seconds():
     printer.submit("M109 S250")
     await asyncio.sleep(5)
     began = asyncio.get_running_loop().time()
-    assert not await make_cold(printer, 1)
+    assert not await make_cold(printer, replace(ProfileConfig(), extruders=1))
     assert asyncio.get_running_loop().time() - began == pytest.approx(3)
     assert printer.state is ConnectionState.FAULT
     await asyncio.sleep(1)
@@ -110,6 +116,6 @@ async def test_a_printer_that_is_silent_is_sent_an_emergency_stop():
     printer, transport, _ = await connect()
     transport.frozen, written = True, []
     transport.write = written.append
-    assert not await make_cold(printer, 1)
+    assert not await make_cold(printer, replace(ProfileConfig(), extruders=1))
     assert b"\nM112\n" in b"".join(written)
     await printer.close()

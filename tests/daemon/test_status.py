@@ -36,6 +36,22 @@ def test_each_cell_of_the_table(job, connection, text, connection_text, flags):
     assert seen.error == ("reason" if failed and job is not J.REATTACHING else None)
 
 
+@pytest.mark.parametrize("job", ENDED)
+@pytest.mark.parametrize("connection", list(C))
+def test_a_print_from_the_printers_own_card_is_shown_while_the_printer_is_there(job, connection):
+    seen = describe(connection, job, "reason", panel_print=True)
+    if connection is not C.READY:
+        assert seen == describe(connection, job, "reason")
+        return
+    assert (seen.text, seen.connection_text, seen.error) == ("Printing from SD", "Printing from SD", None)
+    assert [name for name in FLAGS if seen.flags[name]] == ["operational", "printing"]
+
+
+@pytest.mark.parametrize("job", [state for state in J if not state.ended])
+def test_a_job_of_ours_comes_before_the_printers_own(job):
+    assert describe(C.READY, job, None, panel_print=True) == describe(C.READY, job, None)
+
+
 @pytest.mark.parametrize("job", [state for state in J if not state.ended and state is not J.REATTACHING])
 @pytest.mark.parametrize("connection", [state for state in C if state is not C.READY])
 def test_a_job_whose_line_has_just_gone_shows_the_connection(job, connection):

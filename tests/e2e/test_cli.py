@@ -3,6 +3,8 @@
 import sys
 from subprocess import run
 
+import pytest
+
 from support.processes import PATIENCE, environment, nozzled
 
 
@@ -48,8 +50,19 @@ def test_a_reason_to_fail_is_one_line(tmp_path):
     assert "http.prot = 80" in done.stderr
 
 
-def test_a_printer_address_that_means_nothing_is_refused(tmp_path):
-    done = nozzled("serve", "--state-dir", tmp_path, "--port", "0", "--printer", "parallel:/dev/lp0")
+@pytest.mark.parametrize("address", ["parallel:/dev/lp0", "serial:/dev/ttyS0?baudrate=abc", "sim:foo"])
+def test_a_printer_address_that_means_nothing_is_refused(tmp_path, address):
+    done = nozzled("serve", "--state-dir", tmp_path, "--port", "0", "--printer", address)
     assert done.returncode == 1
-    assert "parallel" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert address in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_demo_that_the_file_pauses_ends_with_a_reason(tmp_path):
+    part = tmp_path / "part.gcode"
+    part.write_text("G28\nG1 X1\nM0 change the filament\nG1 X2\n")
+    done = nozzled("demo", "--exit", "--speed", "400", "--file", part, TMPDIR=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("nozzled: the print is paused")
+    assert "\r" not in done.stdout + done.stderr
+    assert "Paused" in done.stdout

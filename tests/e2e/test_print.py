@@ -1,6 +1,8 @@
 """A file goes from HTTP over a pty to the firmware, whole and once, in real processes."""
 
+import contextlib
 import signal
+import threading
 import time
 
 import pytest
@@ -26,7 +28,7 @@ def test_a_file_arrives_over_a_real_port_command_for_command(house, tmp_path, li
     assert (job["state"], job["progress"]["completion"]) == ("Operational", 100.0)
     [row] = until(lambda: [row for row in daemon.jobs() if row["ended_at"]], "the job's end in the database")
     assert (row["outcome"], row["path"], row["lines"]) == ("COMPLETED", part.name, len(wanted))
-    assert row["printer"] == f"{printer.address}?baudrate=115200"
+    assert row["printer"] == printer.address
     assert row["reason"] is None
 
 
@@ -76,6 +78,45 @@ def test_sigterm_does_not_wait_for_a_client_in_the_middle_of_an_upload(house, tm
         daemon.upload("late.gcode", 10**9, stall())
     assert printer.accepted()[-2:] == ["M104 S0", "M140 S0"]
     assert not list((daemon.folder / "uploads").rglob("late*"))
+
+
+HANGING_DISK = """
+import os, time
+
+def hang(real):
+    def sync(descriptor):
+        if os.path.exists({flag!r}):
+            time.sleep(20)
+        return real(descriptor)
+    return sync
+
+os.fsync, os.fdatasync = hang(os.fsync), hang(os.fdatasync)
+"""
+
+
+def test_sigterm_does_not_wait_for_a_disk_that_hangs(house, tmp_path):
+    flag = tmp_path / "hangs"
+    (tmp_path / "patch").mkdir()
+    (tmp_path / "patch" / "sitecustomize.py").write_text(HANGING_DISK.format(flag=str(flag)))
+    printer = house.printer(100)
+    daemon = house.daemon("--printer", printer.address, python_path=tmp_path / "patch")
+    daemon.print_file(head(None, tmp_path))
+    until(lambda: len(printer.accepted()) > 300, "the print to be under way")
+    flag.touch()
+
+    def upload():
+        with contextlib.suppress(OSError):
+            daemon.upload("late.gcode", 4_000_000, [b"G28\n" * 1_000_000])
+
+    client = threading.Thread(target=upload)
+    client.start()
+    until(lambda: list((daemon.folder / "uploads" / ".incoming").iterdir()), "the upload to reach the disk")
+    began = time.monotonic()
+    daemon.signal(signal.SIGTERM)
+    until(lambda: "M140 S0" in printer.accepted(), "heaters off", seconds=1)
+    assert daemon.wait(10) == 0
+    assert time.monotonic() - began < 5
+    client.join(5)
 
 
 def test_sigterm_ends_in_time_where_the_printer_does_not_answer(house, tmp_path):

@@ -15,12 +15,38 @@ from gcode.dialect import recognise
         ("Teacup", dialect.TEACUP),
         ("Klipper", dialect.KLIPPER),
         ("MARLIN", dialect.MARLIN),
+        ("Malyan", dialect.MALYAN),
         ("something new", dialect.UNKNOWN),
         ("", dialect.UNKNOWN),
     ],
 )
 def test_a_firmware_is_recognised_by_its_name(name, expected):
     assert recognise(name) is expected
+
+
+@pytest.mark.parametrize(
+    ("banner", "expected"),
+    [
+        (["start", "PowerUp", "Marlin bugfix-2.0.x", "", "echo: Last Updated: 2021-06-05"], dialect.MARLIN),
+        (["start", "echo:Marlin 1.1.9", "echo: Last Updated: 2018-07-31"], dialect.MARLIN),
+        (["start", "echo: 3.9.0-3421", "echo: Last Updated: Jun 30 2020 | Author: (none, Marlin)"], dialect.PRUSA),
+        (["echo: 3.13.0-RC1-6800"], dialect.PRUSA),
+        (["start", "Info:External Reset", "Repetier_1.0.4"], dialect.REPETIER),
+        (["Smoothie", "ok"], dialect.SMOOTHIE),
+        (["RepRapFirmware for Duet 2 is up and running."], dialect.REPRAPFIRMWARE),
+        (["// Klipper state: Ready"], dialect.KLIPPER),
+        (["start"], dialect.UNKNOWN),
+        (["echo: fork of Marlin", "echo:M92 X80"], dialect.UNKNOWN),
+        ([], dialect.UNKNOWN),
+    ],
+)
+def test_where_m115_says_nothing_the_banner_tells(banner, expected):
+    assert recognise("", banner) is expected
+    assert recognise("something new", banner) is expected
+
+
+def test_m115_goes_before_the_banner():
+    assert recognise("Klipper", ["Marlin 2.0"]) is dialect.KLIPPER
 
 
 def test_a_stranger_gets_what_is_safe_everywhere():

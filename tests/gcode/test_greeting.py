@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcode.greeting import HELLO, Greeting
+from gcode.greeting import HELLO, MAX_BANNER, Greeting
 
 
 def test_hello_is_literally_this():
@@ -64,6 +64,14 @@ def test_a_start_behind_an_answer_begins_anew():
     greeting.tick(1.0)
     assert not greeting.done
     assert greeting.data_to_send(1.0) == HELLO
+
+
+def test_the_banner_is_kept_since_the_last_start_and_bounded():
+    greeting = Greeting(0.0)
+    greeting.receive(b"left over\nstart\nPowerUp\nT:20 /0\nMarlin 2.0\n" + b"x" * 900 + b"\nok\n", 0.1)
+    assert greeting.banner == ["PowerUp", "Marlin 2.0", "x" * 200]
+    greeting.receive(b"echo:more\n" * 100, 0.2)
+    assert len(greeting.banner) == MAX_BANNER
 
 
 def test_teacup_says_ok_behind_its_start():

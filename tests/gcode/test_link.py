@@ -602,3 +602,13 @@ def test_half_an_error_alone_ends_nothing():
     link = HostLink(MARLIN)
     link.receive(b"Error:0\nok\n", 0.0)
     assert link.error is None
+
+
+@pytest.mark.parametrize("report", [b"Not SD printing\n", b"SD printing byte 1/2\n"])
+def test_reports_of_the_sd_card_are_no_sign_of_life(report):
+    """They come by themselves each few seconds: a lost ok would never be missed."""
+    link = fed(b"G1 X1", dialect=replace(MARLIN, answer_timeout=30.0))
+    assert sent(link, 0.0) == [b"G1 X1"]
+    for at in range(1, 7):
+        link.receive(report, 5.0 * at)
+    assert link.deadline == 30.0

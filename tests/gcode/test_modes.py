@@ -23,11 +23,19 @@ def after(*lines: str) -> Modes:
         (["G91.1", "G900", "M830", "M823"], Modes()),
         (["G20", "G1 X1 F60.5"], Modes(inches=True, feedrate=b"60.5")),
         (["G1 F1800", "G1 X1", "G0X2F9000"], Modes(feedrate=b"9000")),
-        (["M117 F5", "G28 F1", "G92 E0"], Modes()),
+        (["G01 X5 F3000"], Modes(feedrate=b"3000")),
+        (["G1Y5F900"], Modes(feedrate=b"900")),
+        (["M117 F5", "G29 F1", "G92 E0"], Modes()),
         (["T1", "M106 S128"], Modes(tool=1, fan=128)),
-        (["M106", "T0"], Modes(fan=255)),
-        (["M106 S12", "M107"], Modes()),
-        (["M106 S0", "M1060"], Modes()),
+        (["M106", "T0"], Modes(tool=0, fan=255)),
+        (["M106 S12", "M107"], Modes(fan=0)),
+        (["M106 S0", "M1060"], Modes(fan=0)),
+        (["M106 P1 S77", "M107 P2"], Modes()),
+        (["M106 P0 S77"], Modes(fan=77)),
+        (["M106 S900"], Modes(fan=255)),
+        (["G28 X Y"], Modes(homed=True)),
+        (["G28", "M84"], Modes()),
+        (["G28", "M18 E", "G28"], Modes(homed=True)),
     ],
 )
 def test_following(lines, expected):
@@ -41,16 +49,14 @@ commands = st.sampled_from(["G90", "G91", "M82", "M83", "G20", "G21", "G1 X1 F30
 def test_whatever_happens_between_is_undone(before, meanwhile):
     was = after(*before)
     now = after(*before, *meanwhile, *was.restore_all())
-    if not was.feedrate:  # no speed was set, so there is none to go back to
-        now.feedrate = b""
-    assert (now.relative, now.relative_e, now.feedrate, now.tool, now.fan) == (
-        was.relative,
-        was.relative_e,
-        was.feedrate,
-        was.tool,
-        was.fan,
-    )
-    assert now.inches == was.inches
+    assert (now.relative, now.relative_e) == (was.relative, was.relative_e)
+    for mode in ("inches", "feedrate", "tool", "fan"):
+        if getattr(was, mode) not in (None, b""):  # what was never set cannot be set again
+            assert getattr(now, mode) == getattr(was, mode)
+
+
+def test_what_no_line_has_set_is_left_alone():
+    assert Modes().restore_all() == ["G90", "M82"]
 
 
 @given(st.binary(min_size=1))

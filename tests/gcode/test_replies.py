@@ -17,7 +17,13 @@ from gcode.replies import (
     Reading,
     Reply,
     Resend,
+    SdDone,
+    SdIdle,
+    SdOpened,
+    SdProgress,
+    SdSelected,
     Start,
+    Targets,
     Temperatures,
     Text,
     UnknownCommand,
@@ -161,6 +167,19 @@ LINES = [
         b"X:0.000,Y:0.000,Z:0.000,E:0.000,F:50",
         Position("X:0.000,Y:0.000,Z:0.000,E:0.000,F:50", {"X": 0.0, "Y": 0.0, "Z": 0.0, "E": 0.0}),
     ),
+    (b"SD printing byte 123/4567", SdProgress("SD printing byte 123/4567", 123, 4567)),
+    (b"SD printing byte 1/", Text("SD printing byte 1/")),
+    (b"Not SD printing", SdIdle("Not SD printing")),
+    (b"Not SD printing.", SdIdle("Not SD printing.")),
+    (b"SD print paused", Text("SD print paused")),
+    (b"Done printing file", SdDone("Done printing file")),
+    (b"echo:Now fresh file: CUBE.GCO", Text("echo:Now fresh file: CUBE.GCO")),
+    (b"File opened: CUBE.GCO Size: 4567", SdOpened("File opened: CUBE.GCO Size: 4567", "CUBE.GCO", 4567)),
+    (b"File opened:/sd/a b.g Size:12", SdOpened("File opened:/sd/a b.g Size:12", "/sd/a b.g", 12)),
+    (b"File opened: CUBE.GCO", Text("File opened: CUBE.GCO")),
+    (b"File selected", SdSelected("File selected")),
+    (b"TargetExtr0:205", Targets("TargetExtr0:205", {"tool0": 205.0})),
+    (b"TargetExtr1:0 TargetBed:60.5", Targets("TargetExtr1:0 TargetBed:60.5", {"tool1": 0.0, "bed": 60.5})),
     (b"echo: cold extrusion prevented", Text("echo: cold extrusion prevented")),
     (b"", Text("")),
     (b"   ", Text("   ")),
@@ -190,6 +209,9 @@ ERRORS = [
     ("Error:Thermal Runaway, system stopped! Heater_ID: bed", "fatal"),
     ("error:lower case too", "fatal"),
     ("fatal: heater decoupled", "fatal"),
+    ("Error: G0/G1: insufficient axes homed", "recoverable"),
+    ("Error: M23: file a.g not found", "recoverable"),
+    ("Error:G is for gone", "fatal"),
     ("!! Shutdown due to M112 command", "fatal"),
     ("!! Lost communication with MCU 'mcu'", "fatal"),
 ]
@@ -250,6 +272,12 @@ def test_identities():
     assert marlin.fields == {
         "FIRMWARE_NAME": "Marlin 2.0 (Jun 5)", "SOURCE_CODE_URL": "github.com/x", "EXTRUDER_COUNT": "1", "UUID": "ce-1",
     }  # fmt: skip
+    reprap = parse(b"FIRMWARE_NAME: RepRapFirmware for Duet 2 WiFi FIRMWARE_VERSION: 3.4.5 ELECTRONICS: Duet WiFi 1.02")
+    assert reprap.fields == {
+        "FIRMWARE_NAME": "RepRapFirmware for Duet 2 WiFi", "FIRMWARE_VERSION": "3.4.5", "ELECTRONICS": "Duet WiFi 1.02",
+    }  # fmt: skip
+    for line in (b"NAME. Malyan VER: 3.7 MODEL: M200", b"NAME: Malyan\tVER: 3.7\tMODEL:M200"):
+        assert parse(line).fields == {"FIRMWARE_NAME": "Malyan", "VER": "3.7", "MODEL": "M200"}
     klipper = parse(b"ok FIRMWARE_NAME:Klipper FIRMWARE_VERSION:?")
     assert isinstance(klipper, FirmwareInfo)
     assert klipper.ok
@@ -262,7 +290,7 @@ def test_identities():
 @pytest.mark.parametrize(
     ("raw", "text"),
     [(b"a\x1b[2Jb\x07", "a[2Jb"), (b"\x00ok\r", "ok"), (b"tab\tstays", "tab\tstays"), (b"\x7f\xc2\x9bx", "x"),
-     (b"\xff", "\ufffd"), ("°C".encode(), "°C")],
+     (b"\xff", "\ufffd"), ("°C".encode(), "°C"), ("a\u202eb\u2028c\u2066d".encode(), "abcd"), (b"ok\xe9", "ok\ufffd")],
 )  # fmt: skip
 def test_nothing_of_a_terminal_survives(raw, text):
     assert decode(raw) == text

@@ -1,6 +1,11 @@
 """Printer addresses and the backends behind them."""
 
+import gc
+import os
+import re
+from dataclasses import replace
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,7 +15,7 @@ from hal import registry
 from hal.driver import LinePrinter, LinkSettings
 from hal.errors import AddressError
 from hal.printer import ConnectionState
-from hal.registry import Address, create, natural_int, parse, positive_float, positive_int, schemes
+from hal.registry import Address, check, create, natural_int, parse, positive_float, positive_int, schemes
 from hal.serial_port import SerialTransport
 
 printable = st.text().filter(str.isprintable)
@@ -95,6 +100,25 @@ def test_what_is_no_address_names_the_part(text, part):
 async def test_a_backend_refuses_what_it_does_not_know(text, part):
     with pytest.raises(AddressError, match=part):
         create(text)
+
+
+def test_an_address_is_checked_without_opening_anything():
+    assert check("serial:/dev/ttyACM99?baudrate=250000") == parse("serial:/dev/ttyACM99?baudrate=250000")
+    for wrong in ("serial:", "serial:dev/ttyACM0", "sim:foo", "sim?speed=-3", "serial:/dev/x?baudrate=abc"):
+        with pytest.raises(AddressError, match=f"^{re.escape(wrong)}: "):
+            check(wrong)
+
+
+def test_what_is_checked_leaves_no_file_open(tmp_path):
+    check(f"sim?oracle={tmp_path}/accepted")
+    gc.collect()
+    assert not [each for each in Path("/proc/self/fd").iterdir() if os.path.realpath(each).startswith(str(tmp_path))]
+
+
+async def test_a_printer_is_called_as_its_address_was_written_whatever_is_added():
+    address = parse("serial:/dev/a b")
+    assert create(replace(address, options={"baudrate": "9600"})).address == "serial:/dev/a b"
+    assert str(replace(address, options={"baudrate": "9600"}, written="")) == "serial:/dev/a%20b?baudrate=9600"
 
 
 async def test_a_serial_address_becomes_a_printer_that_is_not_open():

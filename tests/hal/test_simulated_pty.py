@@ -35,6 +35,15 @@ def start(tmp_path):
         process.communicate()
 
 
+def test_a_link_that_cannot_be_made_is_one_clear_sentence(start, tmp_path):
+    process, link = start(link=tmp_path / "none" / "x")
+    out, said = process.communicate(timeout=30)
+    assert (process.returncode, out) == (1, "")
+    assert said == (
+        f"hal.simulated: the port cannot be made at {link}: No such file or directory; choose another path for it\n"
+    )
+
+
 class Host:
     """A raw host: nothing but a file descriptor."""
 

@@ -1,10 +1,16 @@
 """MarlinModel: the receiving end of the line protocol as Marlin 2.0 has it, small enough to read in one go.
 
 Independent of the project's own framing, so that a mistake made on both ends cannot hide. A 128-byte receive
-buffer that drops what does not fit, a 4-line command queue, and a flush of the buffer at each error.
+buffer that drops what does not fit, a line buffer of 96 bytes behind it, a 4-line command queue, and a flush of the
+receive buffer at each error: whatever has arrived behind the bad line by then is gone, what arrives later is not.
 """
 
+import re
 from collections import deque
+
+_COMMAND = re.compile(rb"[GMT]\d")
+_LINE_ENDS = b"\r\n"
+_MAX_COMMAND = 95
 
 
 def xor_of(data: bytes) -> int:
@@ -15,80 +21,112 @@ def xor_of(data: bytes) -> int:
 
 
 class MarlinModel:
-    def __init__(self, *, advanced_ok: bool = False, silent_repeats: bool = False, rx_size: int = 128) -> None:
+    def __init__(
+        self, *, advanced_ok: bool = False, silent_repeats: bool = False, rx_size: int = 128, queue: int = 4
+    ) -> None:
         self.accepted: list[bytes] = []  # commands, in the order in which they were taken in
         self.numbers: list[int | None] = []
+        self.lines: list[bytes] = []  # what they were taken from
+        self.executed_tails: list[bytes] = []  # lines without a number that were executed all the same
         self.out = bytearray()
         self.last = 0
         self.lost = 0  # bytes that found the receive buffer full
+        self.flushed = 0  # bytes that an error behind them threw away
         self._advanced = advanced_ok
         self._silent_repeats = silent_repeats
         self._rx_size = rx_size
-        self._rx = bytearray()
+        self._rx: deque[int] = deque()
+        self._line = bytearray()
+        self._size = queue
         self._queue: deque[tuple[int | None, bytes]] = deque()
 
     @property
     def busy(self) -> bool:
         return bool(self._queue)
 
+    @property
+    def waiting(self) -> bool:
+        """Bytes stand in the receive buffer, unread."""
+        return bool(self._rx)
+
     def receive(self, data: bytes) -> None:
+        """Take bytes as they arrive while the firmware is quick enough to read each one at once."""
         for byte in data:
-            if len(self._rx) < self._rx_size:
-                self._rx.append(byte)
-            else:
-                self.lost += 1
-            if byte == 10:
-                self._take_lines()
+            self.arrive(bytes((byte,)))
+            self.read()
+
+    def arrive(self, data: bytes) -> None:
+        """Take bytes into the receive buffer, as the interrupt does while the firmware is elsewhere."""
+        room = self._rx_size - len(self._rx)
+        self._rx += data[:room]
+        self.lost += max(0, len(data) - room)
+
+    def read(self) -> None:
+        """Read what has arrived, as long as the command queue has room."""
+        while self._rx and len(self._queue) < self._size:
+            byte = self._rx.popleft()
+            if byte not in _LINE_ENDS:
+                self._line.append(byte)
+                continue
+            line, self._line = bytes(self._line[:_MAX_COMMAND]).strip(b" "), bytearray()
+            if line and not self._take(line):
+                self.flushed += len(self._rx)
+                self._rx.clear()
 
     def execute_one(self) -> None:
         if self._queue:
-            number, command = self._queue.popleft()
-            self._answer(number, command)
-            self._take_lines()
+            self._answer(*self._queue.popleft())
+            self.read()
+
+    def report(self) -> None:
+        """Say what comes by itself: M155's temperatures."""
+        self.out += b" T:200.00 /200.00 B:60.00 /60.00 @:64 B@:20\n"
+
+    def say_busy(self) -> None:
+        self.out += b"echo:busy: processing\n"
 
     def _answer(self, number: int | None, command: bytes) -> None:
         if command.startswith(b"M118 "):
             self.out += command[5:] + b"\r\n"
-        if command[:1] not in b"GMT":
+        if not _COMMAND.match(command):
             self.out += b'echo:Unknown command: "' + command + b'"\n'
         if self._advanced and number is not None:
-            self.out += b"ok N%d P15 B%d\n" % (number, 4 - len(self._queue))
+            self.out += b"ok N%d P15 B%d\n" % (number, self._size - len(self._queue))
         else:
             self.out += b"ok\n"
 
-    def _take_lines(self) -> None:
-        while b"\n" in self._rx and len(self._queue) < 4:
-            line, _, rest = bytes(self._rx).partition(b"\n")
-            self._rx = bytearray(rest)
-            if not self._take(line.strip(b" \r")):
-                self._rx.clear()  # flush_rx: whatever stands behind the bad line is gone, even half a line
-
     def _take(self, line: bytes) -> bool:
-        if not line:
-            return True
         number = None
         body, star, claimed = line.rpartition(b"*")
         if line[:1] == b"N":
-            digits = bytes(line[1:].split(b" ")[0])
-            number = int(digits) if digits.isdigit() else -1
+            number = _leading_number(line[1:])
             if self._silent_repeats and number in (self.last, self.last - 1) and number > 0:
                 return True
             if number != self.last + 1:
                 return self._refuse(b"Line Number is not Last Line Number+1")
             if not star:
                 return self._refuse(b"No Checksum with line number")
-            if not claimed.isdigit() or int(claimed) != xor_of(body):
+            if _leading_number(claimed) != xor_of(body):
                 return self._refuse(b"checksum mismatch")
             self.last = number
         # The checksum is looked for from the end, the command ends at the first star (Marlin's parser.cpp): two
         # lines that an altered line feed has joined, and whose checksum fits by chance, execute as the first.
         text = line.split(b"*", 1)[0]
-        command = text.split(b" ", 1)[1] if number is not None else text
+        command = text if number is None else text[1:].lstrip(b"-+0123456789").lstrip(b" ")
+        if number is None and _COMMAND.match(command):
+            self.executed_tails.append(line)
         self.accepted.append(command)
         self.numbers.append(number)
+        self.lines.append(line)
         self._queue.append((number, command))
         return True
 
     def _refuse(self, why: bytes) -> bool:
         self.out += b"Error:%s, Last Line: %d\nResend: %d\nok\n" % (why, self.last, self.last + 1)
         return False
+
+
+def _leading_number(digits: bytes) -> int:
+    """Read a number as C's strtol does: blanks and a sign before it, whatever behind it; 0 where there is none."""
+    match = re.match(rb"\s*([+-]?\d+)", digits)
+    return int(match[1]) if match else 0

@@ -155,14 +155,21 @@ CONFIG = '[job]\nheat_up = "firmware"\n'
 class Daemon(Child):
     """`nozzled serve` on a port of its own choice; its key comes from the environment unless one is named here."""
 
-    def __init__(self, folder: Path, log: Path, *options: str | Path, key: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, log: Path, *options: str | Path, key: str | None = None, python_path: Path | None = None
+    ) -> None:
         self.folder = folder
         self._key = key or TOKEN
         # a --port among the options comes later and wins
         command = [NOZZLED, "serve", "--state-dir", folder, "--port", "0", *options]
         config = log.with_suffix(".toml")
         config.write_text(CONFIG)
-        super().__init__(command, log, NOZZLED_CONFIG=str(config), **({} if key else {"NOZZLED_API_KEY": TOKEN}))
+        variables = {"NOZZLED_CONFIG": str(config)}
+        if key is None:
+            variables["NOZZLED_API_KEY"] = TOKEN
+        if python_path is not None:
+            variables["PYTHONPATH"] = str(python_path)
+        super().__init__(command, log, **variables)
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Return what the log has said under this name so far."""
@@ -261,9 +268,15 @@ class House:
         self._children.append(printer)
         return printer
 
-    def daemon(self, *options: str | Path, state: Path | None = None, key: str | None = None) -> Daemon:
+    def daemon(
+        self,
+        *options: str | Path,
+        state: Path | None = None,
+        key: str | None = None,
+        python_path: Path | None = None,
+    ) -> Daemon:
         log = self.folder / f"daemon-{len(self._children)}.log"
-        daemon = Daemon(state or self.folder / "state", log, *options, key=key)
+        daemon = Daemon(state or self.folder / "state", log, *options, key=key, python_path=python_path)
         self._children.append(daemon)
         return daemon
 

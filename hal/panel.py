@@ -1,0 +1,83 @@
+"""Panel: what the printer does and shows without being asked: a print from its own SD card, messages, prompts.
+
+It is told the replies that concern it, and keeps what is known. All of it is the printer's word, and bounded.
+"""
+
+from dataclasses import replace
+
+from gcode.replies import Action, Reply, SdDone, SdIdle, SdOpened, SdProgress, SdSelected, UnknownCommand
+from hal.printer import PanelPrint, Prompt
+
+MAX_TEXT = 250
+MAX_CHOICES = 16
+"""Characters of a name, a message or a choice, and choices of a prompt, that are kept."""
+
+IDLE_REPORTS = 3
+"""Reports of no print in a row that end one: Marlin may give one or two between the file and its first line."""
+
+
+class Panel:
+    """What the printer does by itself.
+
+    Attributes:
+        print: what it prints from its SD card.
+        message: the last one that it had for the user.
+        prompt: the question that it shows.
+    """
+
+    def __init__(self) -> None:
+        self.print: PanelPrint | None = None
+        self.message: str | None = None
+        self.prompt: Prompt | None = None
+        self._draft: Prompt | None = None  # a prompt that is not complete
+        self._opened: PanelPrint | None = None
+        self._idle = 0
+
+    def note(self, reply: Reply, *, asked: bool) -> bool:
+        """Take a reply about the SD card; tell whether a print began or ended by it.
+
+        Args:
+            reply: any reply; most are of no concern.
+            asked: the host itself has selected a file, which begins no print.
+        """
+        before = self.print
+        match reply:
+            case SdOpened(name=name, size=size):
+                self._opened = PanelPrint(name.rpartition("/")[2][:MAX_TEXT], 0, size)
+            case SdSelected() if self._opened is not None and not asked:
+                self._begin(self._opened)
+            case SdProgress(position=position, total=total) if total:
+                self._begin(PanelPrint(self._name_of(total), position, total))
+            case SdIdle():
+                self._count_idle()
+            case SdDone() | UnknownCommand(command="M27"):  # who does not know M27 would never say that it is over
+                self.print = None
+        return (before is None) != (self.print is None)
+
+    def _begin(self, found: PanelPrint) -> None:
+        self.print = found
+        self._idle = 0
+
+    def _name_of(self, total: int) -> str | None:
+        """Return the name of the file that was opened last, if it is this one by its size."""
+        return self._opened.name if self._opened is not None and self._opened.total == total else None
+
+    def _count_idle(self) -> None:
+        self._idle += 1
+        if self._idle >= IDLE_REPORTS:
+            self.print = None
+
+    def act(self, action: Action) -> None:
+        """Take a message, or a piece of a prompt; other actions are of no concern."""
+        text, draft = action.argument[:MAX_TEXT], self._draft
+        match action.name:
+            case "notification":
+                self.message = text
+            case "prompt_begin":
+                self._draft, self.prompt = Prompt(text), None
+            case "prompt_choice" | "prompt_button" if draft is not None and len(draft.choices) < MAX_CHOICES:
+                self._draft = replace(draft, choices=(*draft.choices, text))
+            case "prompt_show":
+                self.prompt = draft
+            case "prompt_end":
+                self._draft = self.prompt = None

@@ -1,0 +1,147 @@
+"""A print that somebody started at the printer's panel: shown, and nothing of ours begins beside it."""
+
+import asyncio
+
+import pytest
+
+from daemon.errors import JobConflict
+from daemon.job.states import JobState
+from hal.driver import LinePrinter
+from hal.printer import ConnectionState, Prompt
+from hal.simulated.firmware import Firmware, FirmwareConfig
+from hal.simulated.memory import SimulatedTransport
+from support.house import house
+from support.http import api
+
+CARD = FirmwareConfig(sd_card=True)
+PART = b"G28\nG1 X10 F3000\n"
+
+
+@pytest.fixture
+def with_card(monkeypatch):
+    """The service's printer has an SD card."""
+
+    def create(_address, settings, _wrap):
+        return LinePrinter(SimulatedTransport(Firmware(CARD)), settings)
+
+    monkeypatch.setattr("daemon.connection.create", create)
+
+
+def transport_of(server):
+    return server.service.connection.printer._transport
+
+
+async def test_it_is_shown_and_a_start_is_409_meanwhile(tmp_path, with_card):
+    async with api(tmp_path) as server:
+        await server.upload(("file", "part.gcode", PART), ("select", b"true"))
+        transport_of(server).start_panel_print("CUBE.GCO", 3000)
+        await server.settle(16)
+        seen = (await server.get("/api/job")).json
+        position = seen["progress"]["filepos"]
+        assert 1000 <= position <= 1600
+        assert seen == {
+            "job": {
+                "file": {
+                    "name": "CUBE.GCO",
+                    "display": "CUBE.GCO",
+                    "path": "CUBE.GCO",
+                    "origin": "sdcard",
+                    "size": 3000,
+                    "date": None,
+                },
+                "estimatedPrintTime": None,
+                "averagePrintTime": None,
+                "lastPrintTime": None,
+                "filament": {"length": None, "volume": None},
+                "user": None,
+            },
+            "progress": {
+                "completion": pytest.approx(position / 30),
+                "filepos": position,
+                "printTime": None,
+                "printTimeLeft": None,
+                "printTimeLeftOrigin": None,
+            },
+            "state": "Printing from SD",
+        }
+        state = (await server.get("/api/printer")).json["state"]
+        assert state["text"] == "Printing from SD"
+        assert [name for name, raised in state["flags"].items() if raised] == ["operational", "printing"]
+        assert (await server.get("/api/connection")).json["current"]["state"] == "Printing from SD"
+        for command in ("start", "restart", "pause", "cancel"):
+            assert (await server.post("/api/job", {"command": command})).status == 409
+        refused = await server.post("/api/job", {"command": "start"})
+        assert refused.error == "the printer prints from its SD card"
+        assert (await server.post("/api/printer/printhead", {"command": "jog", "x": 1})).status == 409
+        await server.settle(30)
+        assert (await server.get("/api/job")).json["job"]["file"]["name"] == "part.gcode"
+        assert (await server.post("/api/job", {"command": "start"})).status == 204
+
+
+async def test_it_is_gone_with_the_connection(tmp_path, with_card):
+    async with api(tmp_path) as server:
+        transport_of(server).start_panel_print("CUBE.GCO", 3000)
+        await server.settle(1)
+        assert server.service.connection.panel_print is not None
+        await server.service.connection.disconnect()
+        assert server.service.connection.panel_print is None
+        assert (await server.get("/api/job")).json["job"]["file"]["origin"] is None
+
+
+async def test_a_paused_job_waits_until_it_is_over(tmp_path):
+    async with house(tmp_path, firmware=CARD) as it:
+        await it.reach(JobState.PAUSED)
+        it.transport.start_panel_print("CUBE.GCO", 3000)
+        await asyncio.sleep(1)
+        for wanted in (it.jobs.resume, it.jobs.toggle, it.jobs.restart):
+            with pytest.raises(JobConflict, match="SD card"):
+                wanted()
+        it.connection.printer._on_data(b"//action:resume\n")
+        assert it.jobs.state is JobState.PAUSED
+        await asyncio.sleep(60)
+        it.jobs.resume()
+        await it.until(JobState.PRINTING)
+
+
+async def test_the_printer_cannot_ask_for_a_start_beside_its_own_print(tmp_path):
+    async with house(tmp_path, firmware=CARD) as it:
+        it.jobs.select(it.write(["G1 X1"]))
+        it.transport.start_panel_print("CUBE.GCO", 3000)
+        await asyncio.sleep(1)
+        it.connection.printer._on_data(b"//action:start\n")
+        await asyncio.sleep(1)
+        assert it.jobs.state is None
+        assert it.connection.ready
+
+
+async def test_the_printers_message_and_prompt_can_be_read(tmp_path):
+    async with house(tmp_path) as it:
+        assert (it.connection.message, it.connection.prompt) == (None, None)
+        it.connection.printer._on_data(
+            b"//action:notification Bed 60C\n//action:prompt_begin Sure?\n//action:prompt_button Yes\n"
+            b"//action:prompt_show\n"
+        )
+        assert it.connection.message == "Bed 60C"
+        assert it.connection.prompt == Prompt("Sure?", ("Yes",))
+        await it.connection.disconnect()
+        assert (it.connection.message, it.connection.prompt) == (None, None)
+
+
+async def test_the_printer_may_ask_to_be_disconnected(tmp_path):
+    async with house(tmp_path) as it:
+        it.start()
+        await it.until(JobState.PRINTING)
+        it.connection.printer._on_data(b"//action:disconnect\n//action:disconnect\n")
+        await it.until(JobState.INTERRUPTED)
+        await asyncio.sleep(30)
+        assert it.connection.state is ConnectionState.OFFLINE
+        assert "M104 S0" in it.accepted, "made cold before"
+
+
+@pytest.mark.parametrize("action", ["poweroff", "shutdown", "never_heard_of it"])
+async def test_other_actions_change_nothing(tmp_path, action):
+    async with house(tmp_path) as it:
+        it.connection.printer._on_data(f"//action:{action}\n".encode())
+        await asyncio.sleep(10)
+        assert it.connection.ready
+        assert it.jobs.state is None

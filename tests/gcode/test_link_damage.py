@@ -1,0 +1,90 @@
+"""Damage over several bytes: what a checksum of one byte lets pass, counted. The figures stand in `docs/link.md`."""
+
+import random
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from gcode.dialect import MARLIN
+from gcode.framing import frame
+from gcode.link import HostLink
+from support.bad_line import BYTE_TIME, BadLine, Damage, altered, moves, shortened
+from support.marlin import MarlinModel, xor_of
+
+LOST_NEXT = "two neighbours lost"
+
+
+def neighbours_lost(line: bytes, chances: random.Random) -> bytes:
+    at = chances.randrange(len(line) - 1)
+    return line[:at] + line[at + 2 :]
+
+
+KINDS: dict[str, tuple[Damage, float, float]] = {
+    # what happens to a line, and the bounds of the share that is accepted as another command
+    "one altered": (partial(altered, count=1), 0.0, 0.0),
+    "two altered": (partial(altered, count=2), 0.001, 0.008),
+    "three altered": (partial(altered, count=3), 0.001, 0.008),
+    "four altered": (partial(altered, count=4), 0.001, 0.008),
+    "one lost": (partial(shortened, count=1), 0.0, 0.0),
+    "two lost": (partial(shortened, count=2), 0.01, 0.06),
+    LOST_NEXT: (neighbours_lost, 0.001, 0.06),
+}
+
+
+def accepted_as_another(damage: Callable[[bytes, random.Random], bytes], lines: int) -> int:
+    """Damage each line once; return how many the firmware took for another command, and assert why."""
+    chances, passed = random.Random(1), 0
+    for number, command in enumerate(moves(lines, chances), 1000):
+        model = MarlinModel()
+        model.last = number - 1
+        model.receive(damage(frame(number, command), chances) + b"\n")  # the next line would end a lost line end
+        for found, taken, line in zip(model.numbers, model.accepted, model.lines, strict=True):
+            if found == number and taken != command:
+                passed += 1
+                assert_valid(line)
+    return passed
+
+
+def assert_valid(line: bytes) -> None:
+    body, star, claimed = line.rpartition(b"*")
+    assert star
+    digits = claimed[: len(claimed) - len(claimed.lstrip(b"0123456789"))]  # strtol stops where the digits do
+    assert int(digits) == xor_of(body)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_passes_has_a_valid_checksum(kind: str):
+    damage, least, most = KINDS[kind]
+    share = accepted_as_another(damage, 4000) / 4000
+    assert least <= share <= most
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_passes_of_very_many(kind: str, record_property):
+    damage, least, most = KINDS[kind]
+    share = accepted_as_another(damage, 100_000) / 100_000
+    record_property("share", share)
+    print(f"{kind}: {share:.3%}")  # noqa: T201 - the nightly summary shows it
+    assert least <= share <= most
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_link_heals_what_does_not_pass(kind: str):
+    """The numbers stay without gap and repeat, and each line is the one sent but for those whose checksum fits."""
+    wrong = bad = 0
+    for seed in range(10):
+        chances = random.Random(seed)
+        file = moves(200, chances)
+        line = BadLine(HostLink(MARLIN, BYTE_TIME), MarlinModel(), {"flip": 0.05}, chances, KINDS[kind][0])
+        line.print(file)
+        assert line.link.error is None
+        job = [line.sent[number] for number, _ in line.accepted if line.sent[number].startswith(b"G1 ")]
+        assert job == file
+        for each in line.wrong:
+            assert_valid(each)
+        wrong += len(line.wrong)
+        bad += line.damaged
+    assert bad > 50
+    assert wrong <= max(0.08 * bad, 3) if KINDS[kind][2] else wrong == 0

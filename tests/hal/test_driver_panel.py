@@ -1,0 +1,242 @@
+"""What the printer does by itself, as the driver sees it: prints from its own SD card, prompts, its name, targets."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from itertools import pairwise
+
+import pytest
+
+from gcode import dialect
+from gcode.replies import Reading
+from hal.driver import LinePrinter, LinkSettings
+from hal.printer import ActionRequested, PanelPrint, PanelPrintChanged, Prompt, TemperaturesRead
+from hal.rerun import rerun
+from hal.simulated.firmware import Firmware, FirmwareConfig
+from hal.simulated.memory import SimulatedTransport
+from hal.simulated.oracle import Oracle
+from support.recordings import Recording
+
+
+class Simulated(SimulatedTransport):
+    """A simulated printer that can be made to say anything, and keeps what it was told."""
+
+    def __init__(self, **config):
+        self.oracle = Oracle(keep=None)
+        super().__init__(Firmware(FirmwareConfig(**config), self.oracle))
+
+    def say(self, *lines):
+        self._on_data("".join(f"{line}\n" for line in lines).encode())
+
+    def times(self, command):
+        return [each.time for each in self.oracle.commands if each.command == command]
+
+
+class Scripted:
+    """A transport whose firmware says a banner as it is opened, and answers by a table; else ok."""
+
+    address, baudrate = "scripted", None
+
+    def __init__(self, banner=b"", **answers):
+        self._banner, self._answers = banner, answers
+        self.written = []
+
+    async def open(self, on_data, on_lost):  # noqa: ARG002 - nothing is lost
+        self.say = on_data
+        asyncio.get_running_loop().call_later(0.001, on_data, self._banner)
+
+    def write(self, data):
+        for line in filter(None, data.split(b"\n")):
+            self.written.append(line)
+            code = next((code for code in self._answers if code.encode() in line), None)
+            answer = (self._answers[code] if code else b"") + b"ok\n"
+            asyncio.get_running_loop().call_later(0.001, self.say, answer)
+
+    def reset(self):
+        pass
+
+    def close(self):
+        self.say = lambda _data: None
+
+
+@asynccontextmanager
+async def connected(transport, **settings):
+    printer = LinePrinter(transport, LinkSettings(**settings))
+    printer.events = []
+    printer.subscribe(printer.events.append)
+    await printer.open()
+    await asyncio.sleep(0.1)
+    try:
+        yield printer
+    finally:
+        await printer.close()
+
+
+def changes(printer):
+    return [event.print for event in printer.events if isinstance(event, PanelPrintChanged)]
+
+
+# -- a print from the SD card --------------------------------------------------------------------------------
+
+
+async def test_a_print_at_the_panel_is_followed_by_its_reports():
+    transport = Simulated(sd_card=True)
+    async with connected(transport) as printer:
+        assert len(transport.times("M27 S5")) == 1
+        assert printer.panel_print is None
+        transport.start_panel_print("CUBE.GCO", 3000)
+        await asyncio.sleep(0.1)
+        assert printer.panel_print == PanelPrint("CUBE.GCO", 0, 3000)
+        await asyncio.sleep(12)
+        assert printer.panel_print.name == "CUBE.GCO"
+        assert 500 <= printer.panel_print.position <= 1200
+        await asyncio.sleep(20)
+        assert printer.panel_print is None
+        assert changes(printer) == [PanelPrint("CUBE.GCO", 0, 3000), None]
+        assert transport.times("M27") == []
+
+
+async def test_where_it_does_not_report_it_is_asked_while_a_print_is_known():
+    transport = Simulated(sd_card=True, autoreport=False)
+    async with connected(transport, card_interval=5.0) as printer:
+        await asyncio.sleep(60)
+        assert transport.times("M27") == transport.times("M27 S5") == []
+        transport.start_panel_print("CUBE.GCO", 3000)
+        await asyncio.sleep(12)
+        assert printer.panel_print.position == pytest.approx(1000, abs=50)
+        await asyncio.sleep(100)
+        asked = transport.times("M27")
+        assert printer.panel_print is None
+        assert [later - sooner for sooner, later in pairwise(asked)] == pytest.approx([5.0] * 4)
+
+
+async def test_two_prints_soon_after_each_other_are_asked_for_by_one_timer():
+    transport = Simulated(sd_card=True, autoreport=False)
+    async with connected(transport, card_interval=5.0) as printer:
+        transport.start_panel_print("ONE.GCO", 100)
+        await asyncio.sleep(2)
+        transport.start_panel_print("TWO.GCO", 1200)
+        await asyncio.sleep(60)
+        assert [each and each.name for each in changes(printer)] == ["ONE.GCO", None, "TWO.GCO", None]
+        assert len(transport.times("M27")) == 2
+
+
+async def test_a_print_stopped_at_the_panel_is_noticed():
+    transport = Simulated(sd_card=True, autoreport=False)
+    async with connected(transport) as printer:
+        transport.start_panel_print("CUBE.GCO", 100_000)
+        await asyncio.sleep(7)
+        transport._firmware.board.sd.stop()
+        await asyncio.sleep(16)
+        assert printer.panel_print is None
+
+
+async def test_a_board_that_knows_no_m27_is_asked_once():
+    transport = Simulated(sd_card=False)
+    async with connected(transport) as printer:
+        transport.start_panel_print("CUBE.GCO", 100_000)
+        await asyncio.sleep(60)
+        assert printer.panel_print is None
+        assert len(transport.times("M27")) == 1
+
+
+@pytest.mark.parametrize("by", ["send", "submit"])
+@pytest.mark.parametrize("command", ["M23 CUBE.GCO", "m32 CUBE.GCO"])
+async def test_a_file_that_a_client_selects_is_no_print(by, command):
+    opened = b"File opened: CUBE.GCO Size: 10\nFile selected\n"
+    transport = Scripted(M115=b"FIRMWARE_NAME:Marlin\n", M23=opened, m32=opened)
+    async with connected(transport) as printer:
+        if by == "send":
+            await printer.send(command)
+        else:
+            printer.submit(command)
+        await asyncio.sleep(1)
+        assert printer.panel_print is None
+        transport.say(b"File selected\n")
+        assert printer.panel_print == PanelPrint("CUBE.GCO", 0, 10), "that was not ours"
+
+
+async def test_reports_do_not_hide_that_an_ok_was_lost():
+    """They come by themselves, also from a firmware that waits for nothing."""
+    transport = Simulated(sd_card=True)
+    async with connected(transport, answer_timeout=30.0) as printer:
+        lose = iter([True])
+        firmware_says = transport._on_data
+
+        def on_data(data):
+            firmware_says(data.replace(b"ok\n", b"", 1) if b"ok\n" in data and next(lose, False) else data)
+
+        transport._on_data = on_data
+        sending = asyncio.create_task(printer.send("G21"))
+        await asyncio.wait([sending], timeout=45)
+        assert sending.done()
+        assert printer.counters.timeouts == 1
+
+
+# -- messages and prompts ------------------------------------------------------------------------------------
+
+
+async def test_messages_and_prompts_are_kept_and_told():
+    transport = Simulated()
+    async with connected(transport) as printer:
+        assert (printer.message, printer.prompt) == (None, None)
+        transport.say("//action:notification Bed heating", "//action:prompt_begin Go on?", "//action:prompt_button Yes")
+        transport.say("//action:prompt_show")
+        assert printer.message == "Bed heating"
+        assert printer.prompt == Prompt("Go on?", ("Yes",))
+        assert [event for event in printer.events if isinstance(event, ActionRequested)] == [
+            ActionRequested("notification", "Bed heating"),
+            ActionRequested("prompt_begin", "Go on?"),
+            ActionRequested("prompt_button", "Yes"),
+            ActionRequested("prompt_show", ""),
+        ]
+
+
+# -- who it is, and what it wants ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("banner", "expected"),
+    [
+        (b"start\necho:Marlin 1.1.9\n", dialect.MARLIN),
+        (b"start\necho: 3.9.0-3421\n", dialect.PRUSA),
+        (b"start\nRepetier_1.0.4\n", dialect.REPETIER),
+        (b"Smoothie\nok\n", dialect.SMOOTHIE),
+        (b"start\n", dialect.UNKNOWN),
+    ],
+)
+async def test_a_firmware_that_m115_does_not_name_is_known_by_its_banner(banner, expected):
+    async with connected(Scripted(banner)) as printer:
+        assert printer.identity.name == expected.name
+        assert printer._link.dialect.window_lines == expected.window_lines
+        assert printer._link.dialect.name == expected.name
+
+
+async def test_malyan_names_itself_in_its_own_way():
+    async with connected(Scripted(M115=b"NAME. Malyan VER: 3.7 MODEL: M200\n")) as printer:
+        assert printer.identity.name == "Malyan"
+        assert printer._link.dialect.name == "Malyan"
+
+
+async def test_targets_told_by_themselves_hold_for_reports_without():
+    transport = Scripted(M115=b"FIRMWARE_NAME:Repetier_1.0.4\n", M105=b"T:20.0 B:21.0\n")
+    async with connected(transport) as printer:
+        assert printer.heaters == {"tool0": Reading(20.0), "bed": Reading(21.0)}
+        transport.say(b"TargetExtr0:205\nTargetExtr7:1\n")
+        assert printer.heaters == {"tool0": Reading(20.0, 205.0), "bed": Reading(21.0)}
+        assert printer.events[-1] == TemperaturesRead(printer.heaters)
+        transport.say(b"T:30.0 B:21.0\n")
+        assert printer.heaters["tool0"] == Reading(30.0, 205.0)
+        transport.say(b"T:30.0 /190 B:21.0\n")
+        assert printer.heaters["tool0"] == Reading(30.0, 190.0), "what a report says goes before"
+
+
+@pytest.mark.parametrize("autoreport", [True, False])
+async def test_what_is_asked_of_the_card_is_the_drivers_own_in_a_replay_too(tmp_path, autoreport):
+    config = FirmwareConfig(sd_card=True, autoreport=autoreport)
+    async with Recording(tmp_path, config) as recording:
+        recording.simulated.start_panel_print("CUBE.GCO", 1700)
+        await asyncio.sleep(30)
+        await recording.printer.send("G21")
+    outcome = await rerun(recording.session())
+    assert outcome.difference is None
+    assert outcome.played == outcome.records

@@ -1,0 +1,137 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gcode.replies import Action, SdProgress, parse
+from hal.panel import IDLE_REPORTS, MAX_CHOICES, MAX_TEXT, Panel
+from hal.printer import PanelPrint, Prompt
+
+BEGUN = ["echo:Now fresh file: CUBE.GCO", "File opened: CUBE.GCO Size: 5000", "File selected"]
+
+
+def told(panel, *lines, asked=False):
+    """Tell the panel lines; return for each whether a print began or ended by it."""
+    return [panel.note(parse(line.encode()), asked=asked) for line in lines]
+
+
+def acted(panel, *actions):
+    for action in actions:
+        panel.act(parse(f"//action:{action}".encode()))
+
+
+# -- a print from the SD card --------------------------------------------------------------------------------
+
+
+def test_a_file_selected_unasked_is_a_print():
+    panel = Panel()
+    assert told(panel, *BEGUN) == [False, False, True]
+    assert panel.print == PanelPrint("CUBE.GCO", 0, 5000)
+    assert told(panel, "SD printing byte 1200/5000") == [False]
+    assert panel.print == PanelPrint("CUBE.GCO", 1200, 5000)
+    assert told(panel, "Done printing file", "Done printing file") == [True, False]
+    assert panel.print is None
+
+
+def test_a_file_that_the_host_selects_is_none_until_it_is_printed():
+    panel = Panel()
+    assert told(panel, *BEGUN, "Not SD printing", asked=True) == [False] * 4
+    assert panel.print is None
+    assert told(panel, "SD printing byte 10/5000", asked=True) == [True]
+    assert panel.print == PanelPrint("CUBE.GCO", 10, 5000)
+
+
+def test_a_print_that_began_before_we_came_has_no_name():
+    panel = Panel()
+    assert told(panel, "SD printing byte 10/777") == [True]
+    assert panel.print == PanelPrint(None, 10, 777)
+
+
+def test_the_name_of_another_file_is_not_taken():
+    panel = Panel()
+    told(panel, *BEGUN[:2], "SD printing byte 10/777")
+    assert panel.print == PanelPrint(None, 10, 777)
+
+
+def test_a_file_in_a_folder_goes_by_its_own_name():
+    panel = Panel()
+    told(panel, "File opened: /PARTS/CUBE.GCO Size: 5000", "File selected")
+    assert panel.print == PanelPrint("CUBE.GCO", 0, 5000)
+
+
+def test_nothing_of_nothing_is_no_print():
+    assert told(Panel(), "SD printing byte 0/0", "File selected", "Not SD printing") == [False] * 3
+
+
+def test_one_report_of_no_print_may_come_between_but_three_in_a_row_end_it():
+    panel = Panel()
+    told(panel, *BEGUN)
+    assert told(panel, *["Not SD printing"] * (IDLE_REPORTS - 1), "SD printing byte 1/5000") == [False] * IDLE_REPORTS
+    assert told(panel, *["Not SD printing"] * IDLE_REPORTS) == [False] * (IDLE_REPORTS - 1) + [True]
+    assert panel.print is None
+
+
+def test_a_firmware_that_cannot_be_asked_does_not_print_for_ever():
+    panel = Panel()
+    told(panel, *BEGUN)
+    assert told(panel, 'echo:Unknown command: "M17"', 'echo:Unknown command: "M27"') == [False, True]
+
+
+@given(st.lists(st.sampled_from([*BEGUN, "SD printing byte 7/5000", "Not SD printing", "Done printing file"])))
+def test_every_beginning_and_every_end_is_told_once(lines):
+    panel, changes = Panel(), []
+    for line in lines:
+        before = panel.print is not None
+        changed = told(panel, line)[0]
+        assert changed == (before != (panel.print is not None))
+        changes += [panel.print is not None] if changed else []
+    assert changes == [at % 2 == 0 for at in range(len(changes))]
+
+
+# -- messages and prompts ------------------------------------------------------------------------------------
+
+
+def test_the_last_message_is_kept():
+    panel = Panel()
+    acted(panel, "notification Heating...", "pause", "notification Bed Level 3/9")
+    assert panel.message == "Bed Level 3/9"
+
+
+def test_a_prompt_is_there_from_show_to_end():
+    panel = Panel()
+    acted(panel, "prompt_begin Filament runout", "prompt_button Continue", "prompt_choice Cancel")
+    assert panel.prompt is None
+    acted(panel, "prompt_show")
+    assert panel.prompt == Prompt("Filament runout", ("Continue", "Cancel"))
+    acted(panel, "prompt_end")
+    assert panel.prompt is None
+
+
+def test_another_prompt_takes_the_place_of_the_one_before():
+    panel = Panel()
+    acted(panel, "prompt_begin One", "prompt_show", "prompt_begin Two")
+    assert panel.prompt is None
+    acted(panel, "prompt_show")
+    assert panel.prompt == Prompt("Two")
+
+
+@pytest.mark.parametrize("action", ["prompt_button Yes", "prompt_choice Yes", "prompt_show"])
+def test_a_piece_without_a_prompt_is_nothing(action):
+    panel = Panel()
+    acted(panel, action, "prompt_show")
+    assert panel.prompt is None
+
+
+def test_all_of_it_is_bounded():
+    panel, long = Panel(), "x" * 5000
+    acted(panel, f"notification {long}", f"prompt_begin {long}", *[f"prompt_button {long}"] * 99, "prompt_show")
+    assert len(panel.message) == len(panel.prompt.text) == MAX_TEXT
+    assert [len(choice) for choice in panel.prompt.choices] == [MAX_TEXT] * MAX_CHOICES
+    told(panel, f"File opened: {long} Size: 5", "File selected")
+    assert len(panel.print.name) == MAX_TEXT
+
+
+@given(st.text(), st.text(), st.integers(), st.integers())
+def test_any_words_are_taken(name, argument, position, total):
+    panel = Panel()
+    panel.act(Action("", name, argument))
+    panel.note(SdProgress("", position, total), asked=False)
