@@ -156,7 +156,7 @@ class ScriptsConfig:
     before_resume: tuple[str, ...] = option((), "Before a paused job goes on.", gcode=True)
     after_cancel: tuple[str, ...] = option(
         ALL_OFF,
-        'After a cancelled job. "M104 S0" is the active tool only: with several, name each ("M104 T1 S0").',
+        "After a cancelled job; every heater has been turned off by then.",
         gcode=True,
     )
     after_failure: tuple[str, ...] = option(ALL_OFF, "After a failed job, if the printer still listens.", gcode=True)

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 it failed (the reason is on stderr), 2 the command line wa
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -34,6 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"nozzled: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
+        return FAILED
+    except BrokenPipeError:  # the reader of our output has seen enough: `nozzled … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     return code
 

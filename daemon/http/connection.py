@@ -53,7 +53,8 @@ class ConnectionHandler(ApiHandler):
         if data.get("printerProfile") not in (None, PROFILE):
             raise Refused(400, "Invalid printer profile")
         rate = None if baudrate in (None, 0, "AUTO") else _baudrate(baudrate)  # 0 and AUTO: as configured
-        if self.service.jobs.active and self.service.connection.ready:
+        going_on = self.service.jobs.active or self.service.connection.panel_print is not None
+        if going_on and self.service.connection.ready:
             # deviation: OctoPrint would drop the line, and the print with it
             raise Refused(409, "a print is going on; disconnect first if it is to be given up")
         await self.service.connection.connect(port, rate)

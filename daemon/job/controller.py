@@ -385,7 +385,7 @@ class JobController:
         if job is not None and not job.state.ended:
             self._end(job, "interrupt", reason)
             await self._cool_before_leaving(job.printer)
-        elif (printer := self._connection.printer) is not None and is_hot(printer):
+        elif (printer := self._connection.printer) is not None and is_hot(printer) and printer.panel_print is None:
             await self._cool_before_leaving(printer)
         if job is not None and job.runner is not None:  # also of a job that has ended: its record is written there
             await asyncio.wait([job.runner], timeout=PATIENCE)

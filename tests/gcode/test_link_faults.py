@@ -14,7 +14,7 @@ from gcode.dialect import MARLIN, UNKNOWN, Dialect
 from gcode.errors import RemoteProtocolError
 from gcode.link import HostLink, Ticket
 from support.bad_line import BYTE_TIME, FAULTS, USES, BadLine, moves
-from support.marlin import MarlinModel, xor_of
+from support.marlin import MarlinModel, valid
 
 # a seed rather than each draw from hypothesis: a print makes thousands of them
 SEEDS = st.integers(0, 2**32).map(random.Random)
@@ -45,11 +45,6 @@ def check(
         assert isinstance(line.link.error, RemoteProtocolError)
         assert job == file[: len(job)], "even a print that fails has no gap and no repeat"
     return line
-
-
-def valid(line: bytes) -> bool:
-    body, _, claimed = line.rpartition(b"*")
-    return int(claimed) == xor_of(body)
 
 
 def mixture(chances: random.Random, lines: int = 60) -> BadLine:
@@ -104,10 +99,10 @@ def test_any_mixture_of_faults_arrives_once_or_fails_by_name(chances: random.Ran
 
 
 def test_thousands_of_lines_through_any_mixture(record_property):
-    counted = many(range(320))
+    counted = many(range(160))
     record_property("counted", dict(counted))
-    assert counted["lines accepted"] > 25_000
-    assert counted["through"] > 305, "failing by name is the exception"
+    assert counted["lines accepted"] > 12_000
+    assert counted["through"] > 150, "failing by name is the exception"
 
 
 @pytest.mark.nightly

@@ -20,6 +20,12 @@ def xor_of(data: bytes) -> int:
     return value
 
 
+def valid(line: bytes) -> bool:
+    """Tell whether the checksum fits, read as the firmware reads it: `*(` claims 0."""
+    body, star, claimed = line.rpartition(b"*")
+    return bool(star) and _leading_number(claimed) == xor_of(body)
+
+
 class MarlinModel:
     def __init__(
         self, *, advanced_ok: bool = False, silent_repeats: bool = False, rx_size: int = 128, queue: int = 4
