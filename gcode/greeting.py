@@ -18,7 +18,10 @@ BANNER = 0.25
 """Seconds of quiet that end the banner of a board that has booted (Marlin's takes 35 ms)."""
 
 QUIET = 0.05
-"""Seconds of quiet after the answer, in which the answer to a second hello may still come."""
+"""Seconds of quiet after the answer to every hello."""
+
+LONG_QUIET = 0.5
+"""The same while an earlier hello has no answer: it may come yet, and would be taken for the next line's."""
 
 MAX_BANNER = 32
 """Lines of the banner that are kept: who it is stands in the first ones."""
@@ -35,6 +38,7 @@ class Greeting:
         self.heard = False  # anything at all came
         self.banner: list[str] = []
         self._answered = False
+        self._unanswered = 0  # hellos
         self._partial = b""
         self._due: float = now  # next hello, or the end of the quiet after an answer
         self._speak = True
@@ -43,6 +47,10 @@ class Greeting:
     def deadline(self) -> float | None:
         """When `tick` wants to be called."""
         return None if self.done else self._due
+
+    @property
+    def _quiet(self) -> float:
+        return LONG_QUIET if self._unanswered > 0 else QUIET
 
     def tick(self, now: float) -> None:
         """Act on a deadline that has passed; harmless before."""
@@ -58,6 +66,7 @@ class Greeting:
         if not self._speak:
             return b""
         self._speak = False
+        self._unanswered += 1
         self._due = now + REPEAT
         return HELLO
 
@@ -78,8 +87,9 @@ class Greeting:
             self.banner.clear()
         elif isinstance(reply, Ok | Wait):
             self._answered = True
-            self._due = now + QUIET
+            self._unanswered -= 1
+            self._due = now + self._quiet
         elif not isinstance(reply, Temperatures):  # reports that an earlier host asked for go on without end
-            self._due = max(self._due, now + (QUIET if self._answered else BANNER))
+            self._due = max(self._due, now + (self._quiet if self._answered else BANNER))
         if isinstance(reply, Text) and len(self.banner) < MAX_BANNER:
             self.banner.append(reply.line[:200])

@@ -58,6 +58,7 @@ from hal.session_file import EVENT, HOST, PRINTER, Record
 from hal.transport import Transport
 
 CARD_REPORTS = "M27 S5"  # how far a print from the SD card is, each 5 s
+STRAGGLERS = 0.2  # seconds for the answer to M115, where its ok was that of a late hello: it is counted as stray then
 CONFIRM_STOP = 3.0  # seconds; a board boots in less
 LONGEST_NAP = 10.0  # seconds; a deadline may come nearer (a long command has ended), and no line sets the timer
 
@@ -287,6 +288,8 @@ class LinePrinter:
 
     async def _introduce(self) -> None:
         await self._send("M115")
+        if not self._identity.fields:
+            await asyncio.sleep(STRAGGLERS)
         said = self._identity.fields.get("FIRMWARE_NAME", "")
         dialect = recognise(said, self._banner)
         self._identity = replace(self._identity, name=said or dialect.name, uuid=self._identity.fields.get("UUID"))

@@ -104,3 +104,18 @@ def test_a_line_without_end_is_bounded():
     for _ in range(50):
         greeting.receive(b"x" * 1000, 0.0)
     assert len(greeting._partial) <= 4096
+
+
+def test_the_late_answer_to_an_earlier_hello_is_waited_for():
+    """Taken for the answer to the next line it would shift every answer of the session by one."""
+    greeting = Greeting(0.0)
+    greeting.data_to_send(0.0)
+    greeting.receive(b"start\n", 0.1)
+    greeting.tick(0.4)
+    assert greeting.data_to_send(0.4)
+    greeting.receive(b"ok\n", 0.41)
+    greeting.tick(0.6)
+    assert not greeting.done
+    greeting.receive(b"ok\n", 0.7)
+    greeting.tick(0.8)
+    assert greeting.done
