@@ -11,6 +11,10 @@ PATIENCE = 3.0
 """Seconds in which a printer has to acknowledge that its heaters are off before it is stopped the hard way."""
 
 
+STOPPING = 0.5
+"""Seconds that an emergency stop is given before the line may be closed: it is said three times."""
+
+
 def all_off(profile: ProfileConfig) -> list[str]:
     """Return the commands that turn every heater of this printer off."""
     return heaters_off(profile.extruders, chamber=profile.heated_chamber)
@@ -37,5 +41,6 @@ async def make_cold(printer: Printer, profile: ProfileConfig) -> bool:
         await asyncio.wait_for(answers, PATIENCE)
     except (NozzledError, TimeoutError):
         printer.emergency_stop()
+        await asyncio.sleep(STOPPING)
         return False
     return True

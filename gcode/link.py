@@ -83,6 +83,9 @@ RESEND_OK_TIMEOUT = 0.5
 WAIT_AGE = 1.0
 """Seconds after which a `wait` from the firmware cannot have crossed with the line that was sent last."""
 
+SETTLED = 0.05
+"""Seconds after which a line that was sent has left the firmware's receive buffer, though it may wait for an answer."""
+
 IMPOSSIBLE = 99_999_999
 """A line number that no print reaches."""
 
@@ -183,6 +186,7 @@ class HostLink:
         self._flight_bytes = 0
         self._queue: deque[Ticket] = deque()
         self._urgent: deque[Ticket] = deque()
+        self._unsettled = 0  # bytes that may still be in the firmware's receive buffer
         self._pull: Pull | None = None
         self._peeked: tuple[int, bytes] | None = None
         self._fed = 0
@@ -224,8 +228,8 @@ class HostLink:
     def send(self, ticket: Ticket) -> None:
         """Queue a checked command; it goes out before the next line of the job.
 
-        An urgent one goes before the others and beyond the window. That is safe for a few short ones: a window
-        that stays full holds lines which the firmware has long moved from its receive buffer to its queue.
+        An urgent one goes before the others and beyond the window, but never beyond the receive buffer: lines
+        that are unanswered for SETTLED seconds have moved from there to the command queue, younger ones may not.
         """
         (self._urgent if ticket.urgent else self._queue).append(ticket)
 
@@ -276,6 +280,8 @@ class HostLink:
             return b""
         out, self._raw = self._raw, b""
         was_idle = not self._flight
+        if self._urgent:
+            self._unsettled = self._flight_bytes if now < self._wire_free + SETTLED else 0
         if self._resync is None:
             while sent := self._take():
                 self._flight.append(sent)
@@ -290,8 +296,7 @@ class HostLink:
     def _take(self) -> Sent | None:
         """Return the next frame that may go: urgent, repeated, commands, then the job's lines."""
         if self._urgent and self._replay == self._next:
-            ticket = self._urgent.popleft()
-            return self._frame(ticket.command, -1, -1, ticket)
+            return self._take_urgent()
         if self._probing:
             return None  # the firmware refuses the question and flushes its buffer: what comes behind would be cut
         if self._replay < self._next and self._sync is not None:
@@ -299,6 +304,15 @@ class HostLink:
         if len(self._flight) >= (self._slots or self.dialect.window_lines):
             return None
         return self._repeat() if self._replay < self._next else self._take_new()
+
+    def _take_urgent(self) -> Sent | None:
+        """Return the next urgent line, whatever is unanswered, if the receive buffer has room for it."""
+        size = len(self._urgent[0].command) + 14
+        if self._flight and self._unsettled and self._unsettled + size > self.dialect.window_bytes:
+            return None
+        self._unsettled += size
+        ticket = self._urgent.popleft()
+        return self._frame(ticket.command, -1, -1, ticket)
 
     def _take_new(self) -> Sent | None:
         """Return the next line that has no number yet, if it fits."""
@@ -529,11 +543,18 @@ class HostLink:
     @property
     def urgent(self) -> bool:
         """`deadline` is nearer than it was for the last line: a timer may have to be set anew."""
-        return self._resync is not None
+        return self._resync is not None or bool(self._urgent)
 
     @property
     def deadline(self) -> float | None:
         """When `tick` wants to be called, if nothing arrives before; None while nothing is awaited."""
+        deadline = self._answer_deadline()
+        if self._urgent and deadline is not None and self._resync is None and self._replay == self._next:
+            return min(deadline, self._wire_free + SETTLED)  # what waits for room goes then
+        return deadline
+
+    def _answer_deadline(self) -> float | None:
+        """When the printer has been silent for too long."""
         if self.error is not None:
             return None
         if self._resync is not None:
@@ -554,7 +575,7 @@ class HostLink:
 
     def tick(self, now: float) -> None:
         """Act on a deadline that has passed; harmless before."""
-        deadline = self.deadline
+        deadline = self._answer_deadline()
         if deadline is None or now < deadline:
             return
         if self._resync is not None:

@@ -59,6 +59,7 @@ from hal.transport import Transport
 
 CARD_REPORTS = "M27 S5"  # how far a print from the SD card is, each 5 s
 STRAGGLERS = 0.2  # seconds for the answer to M115, where its ok was that of a late hello: it is counted as stray then
+REPEAT_STOP = (0.1, 0.3)  # seconds; what was flushed with a torn line before it is gone for good
 CONFIRM_STOP = 3.0  # seconds; a board boots in less
 LONGEST_NAP = 10.0  # seconds; a deadline may come nearer (a long command has ended), and no line sets the timer
 
@@ -431,7 +432,14 @@ class LinePrinter:
             self._ring.append((now, EVENT, b"reset"))
             self._transport.reset()  # M112 would wait behind the moves that are queued; a reset does not
         self._stopping = self._loop.call_later(CONFIRM_STOP, self._stop_unconfirmed)
+        for delay in REPEAT_STOP:
+            self._loop.call_later(delay, self._repeat_stop)
         self._fail(FirmwareHalted("emergency stop"), cool=False)
+
+    def _repeat_stop(self) -> None:
+        """Say it again: after an overrun the first one ends a torn line, at which Marlin flushes its buffer."""
+        if self._stopping is not None:
+            self._write(b"M112\n", self._loop.time())
 
     def _confirm_stop(self, data: bytes) -> None:
         """It has worked when the firmware says that it halted, or boots."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.config import ProfileConfig
-from daemon.safety import all_off, make_cold
+from daemon.safety import PATIENCE, STOPPING, all_off, make_cold
 from hal.driver import LinePrinter
 from hal.printer import ConnectionState
 from hal.simulated.firmware import Firmware, FirmwareConfig
@@ -105,7 +105,7 @@ async def test_a_printer_that_does_not_listen_is_stopped_after_three_seconds():
     await asyncio.sleep(5)
     began = asyncio.get_running_loop().time()
     assert not await make_cold(printer, replace(ProfileConfig(), extruders=1))
-    assert asyncio.get_running_loop().time() - began == pytest.approx(3)
+    assert asyncio.get_running_loop().time() - began == pytest.approx(PATIENCE + STOPPING) == 3.5
     assert printer.state is ConnectionState.FAULT
     await asyncio.sleep(1)
     assert transport._firmware.board.hotend.target == 0

@@ -612,3 +612,28 @@ def test_reports_of_the_sd_card_are_no_sign_of_life(report):
     for at in range(1, 7):
         link.receive(report, 5.0 * at)
     assert link.deadline == 30.0
+
+
+# -- urgent commands and the receive buffer ----------------------------------------------------------------------------
+
+
+def test_an_urgent_command_waits_until_the_receive_buffer_has_room_for_it():
+    """What overruns a firmware's 128 bytes is lost in the middle of a line, and with it what comes behind."""
+    link = fed(*(b"G1 X1 Y2 E%d.000000" % at for at in range(100, 110)))
+    assert len(link.data_to_send(0.0)) > 90
+    link.hold()
+    for command in (b"M104 S0", b"M140 S0"):
+        link.send(Ticket(command, urgent=True))
+    first = sent(link, 0.001)
+    assert len(first) < 2
+    assert link.deadline == pytest.approx(0.05, abs=0.01)
+    assert [*first, *sent(link, 0.06)] == [b"M104 S0", b"M140 S0"]
+
+
+def test_an_urgent_command_goes_at_once_where_the_lines_in_flight_have_waited():
+    link = fed(*(b"G1 X1 Y2 E%d.000000" % at for at in range(100, 110)))
+    link.data_to_send(0.0)
+    link.hold()
+    for command in (b"M104 S0", b"M140 S0"):
+        link.send(Ticket(command, urgent=True))
+    assert sent(link, 1.0) == [b"M104 S0", b"M140 S0"]

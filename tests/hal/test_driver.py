@@ -667,7 +667,7 @@ async def test_a_stop_that_nobody_confirms_is_told():
         [(severity, text)] = said(printer)
         assert severity == "error"
         assert "CUT ITS POWER" in text
-        assert len(transport.written) == written, "nothing follows a stop"
+        assert transport.written[written:] == b"M112\nM112\n", "nothing but itself follows a stop"
 
 
 async def test_closing_does_not_hide_that_a_stop_was_not_confirmed():
