@@ -2,7 +2,7 @@ import asyncio
 import errno
 import os
 import re
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,20 +15,9 @@ from daemon.job.streamer import FileStream
 from gcode.host_commands import Cancel, HeatAndWait, Pause
 from gcode.link import forbidden
 from gcode.reader import Reader
+from support.house import Inline
 
 CUBE = Path(__file__).parents[2] / "examples" / "cube20.gcode"
-
-
-class Inline(Executor):
-    """Works at once."""
-
-    def submit(self, work, /, *args, **kwargs):
-        future = Future()
-        try:
-            future.set_result(work(*args, **kwargs))
-        except OSError as error:
-            future.set_exception(error)
-        return future
 
 
 class Stalled(Inline):
