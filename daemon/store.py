@@ -112,7 +112,7 @@ class Store:
         self._pending: dict[int, _Progress] = {}  # newest progress of each job that is not on disk yet
         self._writing: asyncio.Future[None] | None = None
         self._retry: asyncio.TimerHandle | None = None
-        self._troubled = False
+        self._troubled: str | None = None
         self._closing = False
 
     async def open(self, state_dir: Path) -> None:
@@ -217,13 +217,18 @@ class Store:
             self._retry.cancel()
             self._retry = None
 
+    @property
+    def trouble(self) -> str | None:
+        """Why prints are not recorded just now; None while they are."""
+        return self._troubled
+
     def _trouble(self, error: Exception) -> None:
-        if not self._troubled:
-            self._troubled = True
+        if self._troubled is None:
+            self._troubled = str(error)
             self._on_trouble(error)
 
     def _recovered(self) -> None:
-        self._troubled = False
+        self._troubled = None
         if self._retry:
             self._retry.cancel()
         self._try_again()

@@ -55,6 +55,9 @@ class JobHandler(ApiHandler):
         }
         if seen.error:
             answer["error"] = seen.error
+        if trouble := self.service.store.trouble:
+            # a key of our own: the print goes on, and no client takes it for an error of the printer
+            answer["warning"] = f"the print goes on, but is not recorded: {trouble}"
         self.write(answer)
 
     async def _statistics(self, selected: Selection | None) -> FileStatistics:

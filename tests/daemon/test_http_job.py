@@ -80,3 +80,14 @@ async def test_a_database_in_trouble_does_not_hide_the_job(tmp_path, monkeypatch
         assert seen["job"]["file"]["name"] == "square.gcode"
         assert seen["job"]["lastPrintTime"] is None
         assert [each["name"] for each in (await server.get("/api/files")).json["files"]] == ["square.gcode"]
+
+
+async def test_trouble_with_the_store_is_told_and_is_no_error(tmp_path):
+    async with api(tmp_path) as server:
+        assert "warning" not in (await server.get("/api/job")).json
+        server.service.store._trouble(OSError("database or disk is full"))
+        seen = (await server.get("/api/job")).json
+        assert seen["warning"] == "the print goes on, but is not recorded: database or disk is full"
+        assert "error" not in seen
+        server.service.store._recovered()
+        assert "warning" not in (await server.get("/api/job")).json
