@@ -11,6 +11,7 @@ import pytest
 
 from hal import holders
 from hal.holders import Holder, Lock, describe, of_file, of_tcp_port
+from support.processes import cannot_run
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_finds_the_owner_of_a_lock_where_descriptors_are_hidden(pty, monkeypatch
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_finds_the_process_that_listens_on_a_port(octoprint, tmp_path, host):
     if ":" in host and not Path("/proc/net/if_inet6").exists():
-        pytest.skip("no IPv6 on this machine")
+        cannot_run("no IPv6 on this machine")
     process = octoprint(LISTEN, host, tmp_path / "port")
     port = int((tmp_path / "port").read_text())
     assert of_tcp_port(port) == [Holder(process.pid, "octoprint")]

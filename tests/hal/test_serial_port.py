@@ -20,11 +20,17 @@ from hal import ports, serial_port
 from hal.errors import AddressError, NoSuchPort, PortBusy, PortError, PortLost, PortPermission
 from hal.registry import parse
 from hal.serial_port import SerialTransport, create_transport
+from support.processes import cannot_run
 
 pytestmark = pytest.mark.real_time
 
 TIOCGEXCL = 0x80045440  # asm-generic/ioctls.h; tells what TIOCEXCL has set
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a node away and become another user")
+
+
+@pytest.fixture
+def root():
+    if os.geteuid() != 0:
+        cannot_run("only root can give a node away and become another user")
 
 
 class FarEnd:
@@ -382,7 +388,7 @@ def give(path, group, mode):
     os.chmod(path, mode)  # noqa: PTH101 - a path as text, as everywhere here
 
 
-@as_root
+@pytest.mark.usefixtures("root")
 async def test_no_permission_names_the_command_that_helps(far, request):
     give(far.path, "dialout", 0o660)
     request.getfixturevalue("nobody")
@@ -390,7 +396,7 @@ async def test_no_permission_names_the_command_that_helps(far, request):
         await Host(far.path).open()
 
 
-@as_root
+@pytest.mark.usefixtures("root")
 @pytest.mark.parametrize(("group", "mode"), [("dialout", 0o600), ("dialout", 0o640), ("root", 0o660)])
 async def test_no_permission_names_no_group_where_none_helps(far, request, group, mode):
     give(far.path, group, mode)
