@@ -20,7 +20,7 @@ def checksum(data: bytes) -> int:
 def frame(number: int, command: bytes) -> bytes:
     """Return the line as it goes on the wire, with number, checksum and line feed."""
     body = b"N%d %s" % (number, command)
-    return b"%s*%d\n" % (body, checksum(body))
+    return b"%s*%d\n" % (body, reduce(xor, body))
 
 
 @dataclass(frozen=True, slots=True)

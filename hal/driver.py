@@ -62,6 +62,7 @@ STRAGGLERS = 0.2  # seconds for the answer to M115, where its ok was that of a l
 REPEAT_STOP = (0.1, 0.3)  # seconds; what was flushed with a torn line before it is gone for good
 CONFIRM_STOP = 3.0  # seconds; a board boots in less
 LONGEST_NAP = 10.0  # seconds; a deadline may come nearer (a long command has ended), and no line sets the timer
+OVERSLEPT = 2 * LONGEST_NAP  # seconds behind a deadline after which the driver is taken for dead
 
 _SELECTS = re.compile(rb"M0*(?:23|32)(?!\d)", re.IGNORECASE)  # a file on the printer's SD card
 
@@ -208,6 +209,12 @@ class LinePrinter:
     def idle(self) -> bool:
         """Nothing is unanswered and no command waits."""
         return self._link is None or self._link.idle
+
+    @property
+    def hangs(self) -> bool:
+        """A deadline of the link is long past and nothing was done about it, which only a bug explains."""
+        deadline = self._link.deadline if self._link and self._state is ConnectionState.READY else None
+        return deadline is not None and self._loop.time() > deadline + OVERSLEPT
 
     @property
     def panel_print(self) -> PanelPrint | None:
@@ -523,7 +530,8 @@ class LinePrinter:
             return
         told = link.receive(data, now)
         if out := link.data_to_send(now):
-            self._write(out, now)
+            self._ring.append((now, HOST, out))
+            self._transport.write(out)
             if watch is not None:
                 self._turnaround.add(self._loop.time() - now)
         if told:

@@ -19,6 +19,7 @@ import serial
 
 from hal import holders, ports
 from hal.errors import AddressError, NoSuchPort, PortBusy, PortError, PortLost, PortPermission
+from hal.loop import WatchedLoop
 from hal.registry import Address, positive_int
 
 AUTO = "auto"
@@ -96,7 +97,8 @@ class SerialTransport:
             raise PortLost(f"{self._address} was closed while it was being opened.")
         self._on_data, self._on_lost = on_data, on_lost
         self._port, self._fd = port, port.fileno()
-        self._loop.add_reader(self._fd, self._readable)
+        add = self._loop.add_wire if isinstance(self._loop, WatchedLoop) else self._loop.add_reader
+        add(self._fd, self._readable)
 
     def write(self, data: bytes) -> None:
         """Write at once where nothing waits, queue the rest."""
