@@ -1,98 +1,118 @@
-"""Commands that move, and those that set how."""
+"""Commands that move, and those that set how coordinates are meant."""
 
-import math
+from collections.abc import Iterable
 
+from gcode.arcs import centre_by_radius, chords
 from gcode.command import Command
-from hal.simulated import motion
+from gcode.planner import AXES, Vector
+from hal.simulated import homing, limit_commands, tool_commands
 from hal.simulated.board import Board, Wait
-from hal.simulated.motion import Path, Vector
 
-COLD = 170.0  # °C below which nothing is extruded (EXTRUDE_MINTEMP)
+_TOO_LONG = 200.0  # mm that are not extruded in one move (EXTRUDE_MAXLENGTH)
 _INCH = 25.4
-_HOMING_FEEDRATES = (50.0, 50.0, 4.0)  # mm/s
-_BUMPS = ((5.0, 2.0), (5.0, 2.0), (2.0, 4.0))  # mm back and again, the second time that many times slower
 _QUICK_STOP = 1.0  # s that Marlin stands still for after M410
 
 
 def _move(board: Board, command: Command) -> Wait | None:
-    """G0, G1, G2, G3."""
-    modal = board.modal
-    if feedrate := command.get("F"):
-        modal.feedrate = feedrate * modal.unit / 60
-    if board.planner.free(board.now):
-        _enqueue(board, command)
-        return None
-    return _when_free(board, command)
+    """G0, G1."""
+    _feedrate(board, command)
+    if not board.planner.free(board.now):
+        return _when_free(board, command)
+    _drive(board, _start(board), _end(board, command))
+    return None
+
+
+def _feedrate(board: Board, command: Command) -> None:
+    feedrate = command.params.get("F")
+    if feedrate is not None and feedrate > 0:
+        board.modal.feedrate = feedrate * board.modal.unit / 60
 
 
 def _when_free(board: Board, command: Command) -> Wait:
     """Hold the `ok` back until the planner has a place."""
     while (free := board.planner.next_free(board.now)) > board.now:
         yield free
-    _enqueue(board, command)
+    _drive(board, _start(board), _end(board, command))
 
 
-def _enqueue(board: Board, command: Command) -> None:
-    modal, start = board.modal, board.place()
-    target = _target(board, command)
-    end = (*target[:3], _extruded(board, target[3]))
-    modal.position[:] = target
-    path = _arc(board, command, start, end) if command.code in ("G2", "G3") else motion.line(start, end)
-    if path is not None:
-        board.note_underrun()
-        board.planner.add(path, modal.feedrate * modal.speed_percent / 100, board.now)
+def _arc(board: Board, command: Command) -> Wait:
+    """G2, G3: many moves; the `ok` comes when the last one has its place."""
+    _feedrate(board, command)
+    before = board.modal.position.copy()
+    start, end = _start(board), _end(board, command)
+    points = _chords(board, command, start, end)
+    if points is None:
+        board.modal.position[:] = before
+        board.say("Error:G2/G3 bad parameters")
+        return
+    stops = board.stops
+    for point in points:
+        while (free := board.planner.next_free(board.now)) > board.now:
+            yield free
+        if board.stops != stops:
+            return
+        _drive(board, start, point)
+        start = point
 
 
-def _target(board: Board, command: Command) -> Vector:
-    """Return where the move ends, in mm from the endstops."""
-    modal, target = board.modal, list(board.modal.position)
-    for axis, letter in enumerate(motion.AXES):
-        value = command.get(letter)
-        if value is not None:
-            relative = modal.relative_e if letter == "E" else modal.relative
-            base = target[axis] if relative else -modal.offset[axis]
-            target[axis] = base + value * modal.unit
-    return target[0], target[1], target[2], target[3]
-
-
-def _extruded(board: Board, target: float) -> float:
-    """Return where the extruder's motor will be: not moved when cold, and scaled by the flow."""
-    modal = board.modal
-    start = modal.position[3]
-    if target == start:
-        return start
-    if board.hotend.temperature(board.now) < COLD and not modal.cold_extrusion:
-        board.say("echo: cold extrusion prevented")
-        return start
-    return start + (target - start) * modal.flow_percent / 100
-
-
-def _arc(board: Board, command: Command, start: Vector, end: Vector) -> Path | None:
-    """Return the path of G2 and G3; without I, J or R Marlin refuses it."""
+def _chords(board: Board, command: Command, start: Vector, end: Vector) -> Iterable[Vector] | None:
+    """Return where the moves of an arc end; None without I, J or R, as Marlin refuses it."""
     clockwise, unit = command.code == "G2", board.modal.unit
     if radius := command.get("R"):
-        centre = _centre(start, end, radius * unit, clockwise=clockwise)
-    elif "I" in command or "J" in command:
-        centre = (start[0] + command.number("I", 0) * unit, start[1] + command.number("J", 0) * unit)
+        centre = centre_by_radius(start, end, radius * unit, clockwise=clockwise)
+    elif command.get("I") or command.get("J"):
+        centre = (start[0] + command.number("I", 0.0) * unit, start[1] + command.number("J", 0.0) * unit)
     else:
         centre = None
-    if centre is None:
-        board.say("Error:G2/G3 bad parameters")
-        board.modal.position[:] = start
-        return None
-    return motion.arc(start, end, centre, clockwise=clockwise)
+    return None if centre is None else chords(start, end, centre, clockwise=clockwise)
 
 
-def _centre(start: Vector, end: Vector, radius: float, *, clockwise: bool) -> tuple[float, float] | None:
-    """Return the centre for an R form; a negative radius takes the longer way round."""
-    dx, dy = end[0] - start[0], end[1] - start[1]
-    chord = math.hypot(dx, dy)
-    if chord == 0:
-        return None
-    height = math.sqrt(max(0.0, radius**2 - (chord / 2) ** 2))
-    side = -1.0 if clockwise != (radius < 0) else 1.0
-    middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
-    return middle[0] - side * height * dy / chord, middle[1] + side * height * dx / chord
+def _start(board: Board) -> Vector:
+    x, y, z, e = board.modal.position
+    return x, y, z, e
+
+
+def _end(board: Board, command: Command) -> Vector:
+    """Take the command's target over as the position, and return where the motors will be there."""
+    modal, given = board.modal, command.params
+    position, before = modal.position, modal.position[3]
+    for axis, letter in enumerate(AXES):
+        value = given.get(letter)
+        if value is not None:
+            relative = modal.relative_e if letter == "E" else modal.relative
+            base = position[axis] if relative else -modal.offset[axis]
+            position[axis] = base + value * modal.unit
+    if modal.soft_endstops:
+        _stay_within(board)
+    x, y, z, e = position
+    return x, y, z, (e if e == before else before + _extruded(board, e - before))
+
+
+def _stay_within(board: Board) -> None:
+    """Keep the target on the bed, for axes whose place is known (M211)."""
+    position, volume = board.modal.position, board.config.volume
+    for axis in board.modal.homed:
+        position[axis] = min(max(position[axis], 0.0), volume[axis])
+
+
+def _extruded(board: Board, wanted: float) -> float:
+    """Return how far the extruder's motor turns: not at all when cold, else by the flow."""
+    modal = board.modal
+    if not modal.cold_extrusion and board.active_hotend.temperature(board.now) < modal.coldest:
+        for line in board.config.speech.cold:
+            board.say(line)
+        return 0.0
+    if abs(wanted) > _TOO_LONG:
+        board.say("echo: too long extrusion prevented")
+        return 0.0
+    return wanted * modal.flow_percent / 100
+
+
+def _drive(board: Board, start: Vector, end: Vector) -> None:
+    modal = board.modal
+    move = board.planner.add(start, end, modal.feedrate * modal.speed_percent / 100, board.now)
+    if move is not None and move.delta[3]:
+        board.heat.feed(modal.tool, move.delta[3], board.now, move.length / move.nominal)
 
 
 def _dwell(board: Board, command: Command) -> Wait:
@@ -112,27 +132,6 @@ def _inches(board: Board, _command: Command) -> None:
 def _millimetres(board: Board, _command: Command) -> None:
     """G21."""
     board.modal.unit = 1.0
-
-
-def _home(board: Board, command: Command) -> Wait:
-    """G28: the axes named, or all; one after the other, as Marlin does."""
-    yield from board.synchronise()
-    modal = board.modal
-    for axis in [i for i in range(3) if motion.AXES[i] in command] or range(3):
-        done = board.now + _homing_time(board, axis)
-        while board.now < done:
-            yield done
-        modal.position[axis] = modal.offset[axis] = 0.0
-        modal.homed.add(axis)
-    board.tell_position()
-
-
-def _homing_time(board: Board, axis: int) -> float:
-    distance = abs(board.modal.position[axis])
-    if axis not in board.modal.homed:
-        distance += board.config.park[axis]
-    feedrate, (bump, divisor) = _HOMING_FEEDRATES[axis], _BUMPS[axis]
-    return (distance + bump + bump * divisor) / feedrate
 
 
 def _absolute(board: Board, _command: Command) -> None:
@@ -158,7 +157,7 @@ def _relative_e(board: Board, _command: Command) -> None:
 def _set_position(board: Board, command: Command) -> None:
     """G92: the axes named; with none, Marlin sets nothing."""
     modal = board.modal
-    for axis, letter in enumerate(motion.AXES):
+    for axis, letter in enumerate(AXES):
         value = command.get(letter)
         if value is not None:
             modal.offset[axis] = value * modal.unit - modal.position[axis]
@@ -175,35 +174,28 @@ def _quick_stop(board: Board, _command: Command) -> Wait:
         yield done
 
 
-def _motors_off(board: Board, command: Command) -> Wait:
-    """M18, M84; with S it sets a time only."""
-    if "S" not in command:
-        yield from board.synchronise()
-        board.modal.homed.clear()
-
-
-def _cold_extrusion(board: Board, command: Command) -> None:
-    """M302."""
-    board.modal.cold_extrusion = command.number("P", 0.0) > 0 or command.get("S") == 0
+def _position(board: Board, command: Command) -> None:
+    """M114: where all moves will end; R: where the machine is now."""
+    board.tell_position(real="R" in command)
 
 
 TABLE = {
     "G0": _move,
     "G1": _move,
-    "G2": _move,
-    "G3": _move,
+    "G2": _arc,
+    "G3": _arc,
     "G4": _dwell,
     "G20": _inches,
     "G21": _millimetres,
-    "G28": _home,
     "G90": _absolute,
     "G91": _relative,
     "G92": _set_position,
-    "M18": _motors_off,
     "M82": _absolute_e,
     "M83": _relative_e,
-    "M84": _motors_off,
-    "M302": _cold_extrusion,
+    "M114": _position,
     "M400": _finish_moves,
     "M410": _quick_stop,
+    **homing.TABLE,
+    **limit_commands.TABLE,
+    **tool_commands.TABLE,
 }

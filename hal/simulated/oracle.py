@@ -1,9 +1,17 @@
-"""What the simulated firmware took in: the witness against which a print is compared."""
+"""What the simulated printer took in and did: the witness against which a print is compared."""
 
 import json
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, TextIO
+
+from gcode.planner import Block
+from hal.simulated.file_check import FileCheck, Verdict
+from hal.simulated.layers import Layers
+
+_MOST_UNDERRUNS = 10_000  # that are kept one by one; all are counted
 
 
 class Accepted(NamedTuple):
@@ -12,6 +20,26 @@ class Accepted(NamedTuple):
     number: int | None
     command: str
     time: float
+
+
+class Underrun(NamedTuple):
+    """The planner was empty between two moves: since when, the line that came too late, for how many seconds."""
+
+    time: float
+    line: int | None
+    seconds: float
+
+
+class Step(NamedTuple):
+    """One move that was driven: when, how long, to where in mm from the endstops, how much was extruded, by whom."""
+
+    time: float
+    seconds: float
+    x: float
+    y: float
+    z: float
+    extruded: float
+    tool: int
 
 
 @dataclass(slots=True)
@@ -28,21 +56,95 @@ class Counters:
 
 
 class Oracle:
-    """Records every accepted command.
+    """Records every accepted command, and what the machine did.
 
     Args:
         file: takes each command as a line of JSON as it comes.
         keep: how many of the last commands stay in `commands`; None keeps all.
+        keep_path: whether each move that was driven stays in `path`.
+
+    Attributes:
+        layers: where material was laid, from the first to the last.
+        underruns: the first ones; `counters` counts all.
+        moving_seconds: how long the machine moved, in all.
     """
 
-    def __init__(self, file: TextIO | None = None, keep: int | None = 1000) -> None:
+    def __init__(self, file: TextIO | None = None, keep: int | None = 1000, *, keep_path: bool = False) -> None:
         self.commands: deque[Accepted] = deque(maxlen=keep)
         self.counters = Counters()
+        self.underruns: list[Underrun] = []
+        self.path: list[Step] = []
+        self.layers = Layers()
+        self.moving_seconds = 0.0
+        self._last: Block | None = None
+        self._turned: dict[int, float] = {}  # by tool: mm of filament, less what was drawn back
+        self._extruded: dict[int, float] = {}  # … the most that it has been
+        self._keep_path = keep_path
         self._file = file
+        self._check: FileCheck | None = None
 
     def accept(self, number: int | None, command: str, time: float) -> None:
         """Record one command."""
         self.counters.accepted += 1
         self.commands.append(Accepted(number, command, time))
+        if self._check is not None:
+            self._check.take(number, command)
         if self._file is not None:
             self._file.write(json.dumps({"n": number, "command": command, "t": round(time, 6)}) + "\n")
+
+    def moved(self, move: Block, began: float, tool: int) -> None:
+        """Record a move that was driven."""
+        self._last = move
+        seconds, extruded = move.seconds, move.delta[3]
+        self.moving_seconds += seconds
+        self.layers.add(move, began)
+        if extruded:
+            turned = self._turned[tool] = self._turned.get(tool, 0.0) + extruded
+            if turned > self._extruded.get(tool, 0.0):
+                self._extruded[tool] = turned
+        if self._keep_path:
+            self.path.append(Step(began, seconds, *move.end[:3], extruded, tool))
+
+    def starved(self, underrun: Underrun) -> None:
+        """Record that a move came too late."""
+        self.counters.underruns += 1
+        if len(self.underruns) < _MOST_UNDERRUNS:
+            self.underruns.append(underrun)
+
+    @property
+    def position(self) -> tuple[float, float, float] | None:
+        """X, Y and Z at the end of the last move that was driven, in mm from the endstops."""
+        return None if self._last is None else self._last.end[:3]
+
+    @property
+    def extruded(self) -> dict[int, float]:
+        """Millimetres of filament by tool; what was drawn back and pushed again counts once."""
+        return dict(self._extruded)
+
+    # ── is it the file? ─────────────────────────────────────────────────────────────────────────────────────
+
+    def expect(self, source: Path | bytes, besides: Collection[str] = (), *, host_waits: bool | None = None) -> None:
+        """Compare the commands that come from now on with a file; `verdict` tells. The arguments are FileCheck's."""
+        self._check = FileCheck(source, besides, host_waits=host_waits)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What `expect` has found so far, as if nothing more came."""
+        if self._check is None:
+            raise LookupError("expect() names the file to compare with")
+        return self._check.verdict()
+
+    def same_as_file(
+        self, source: Path | bytes, besides: Collection[str] = (), *, host_waits: bool | None = None
+    ) -> Verdict:
+        """Tell whether what came is this file, exactly once. The arguments are FileCheck's.
+
+        Raises:
+            LookupError: commands were thrown away: `keep` is too small; use `expect`.
+        """
+        if len(self.commands) < self.counters.accepted:
+            raise LookupError(f"only {len(self.commands)} of {self.counters.accepted} commands were kept")
+        check = FileCheck(source, besides, host_waits=host_waits)
+        for each in self.commands:
+            check.take(each.number, each.command)
+        return check.verdict()

@@ -1,0 +1,105 @@
+"""Is what a printer took in a file, exactly once? Line by line, as it comes, in little memory."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gcode import host_commands
+from gcode.reader import Reader
+
+OF_HOSTS = frozenset({"M105", "M110", "M115", "M155", "M27", "M113"})
+"""Codes that hosts send by themselves at any time."""
+
+_BLOCK = 65536  # bytes of the file that are read at once
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether it is the file; how many of its lines came, of how many; the first difference, empty if there is none."""
+
+    exact: bool
+    lines: int
+    of: int
+    difference: str = ""
+
+    def __bool__(self) -> bool:
+        return self.exact
+
+
+class FileCheck:
+    """Compares accepted commands with a file.
+
+    Args:
+        source: the file, or its bytes.
+        besides: what may come besides the file's lines: whole commands, or codes such as `M117`.
+        host_waits: None for a host that sends the file as it is. A bool for ours: lines that are for the host are
+            not expected, and with True waits for heat come as the commands that only set the temperature.
+    """
+
+    def __init__(self, source: Path | bytes, besides: Collection[str] = (), *, host_waits: bool | None = None) -> None:
+        self._source, self._host_waits = source, host_waits
+        self._expected = _expected(source, host_waits)
+        self._next = next(self._expected, None)
+        self._besides = OF_HOSTS | frozenset(besides)
+        self._difference = ""
+        self._lines = 0
+
+    def take(self, number: int | None, command: str) -> None:
+        """Compare one accepted command."""
+        if self._next is not None and command == self._next[1]:
+            self._lines += 1
+            self._next = next(self._expected, None)
+        elif not (self._difference or self._is_besides(command)):
+            self._differ(number, command)
+
+    def _is_besides(self, command: str) -> bool:
+        return command in self._besides or command.partition(" ")[0] in self._besides
+
+    def _differ(self, number: int | None, command: str) -> None:
+        line = "a line without number" if number is None else f"line N{number}"
+        if self._next is None:
+            expected = "after the file's end"
+        else:
+            expected = f"where the file has {self._next[1]!r} at byte {self._next[0]}"
+        self._difference = f"{line} is {command!r}, {expected}"
+
+    def verdict(self) -> Verdict:
+        """Return what is known so far, as if nothing more came."""
+        difference = self._difference
+        if self._next is not None and not difference:
+            difference = f"the file goes on at byte {self._next[0]} with {self._next[1]!r}, which never came"
+        lines = sum(1 for _ in _expected(self._source, self._host_waits))
+        return Verdict(not difference, self._lines, lines, difference)
+
+
+def _expected(source: Path | bytes, host_waits: bool | None) -> Iterator[tuple[int, str]]:
+    for offset, command in _commands(source):
+        arriving = command if host_waits is None else _sent(command, host_waits)
+        if arriving is not None:
+            yield offset, arriving.decode("ascii", "replace")
+
+
+def _sent(command: bytes, host_waits: bool) -> bytes | None:
+    """Return what our host sends for a line of a file."""
+    meaning = host_commands.meaning(command, host_waits=host_waits)
+    if meaning is None:
+        return command
+    return meaning.command if isinstance(meaning, host_commands.HeatAndWait) else None
+
+
+def _commands(source: Path | bytes) -> Iterator[tuple[int, bytes]]:
+    reader = Reader()
+    for block in _blocks(source):
+        reader.feed(block)
+        yield from reader
+    reader.finish()
+    yield from reader
+
+
+def _blocks(source: Path | bytes) -> Iterator[bytes]:
+    if isinstance(source, bytes):
+        yield source
+        return
+    with source.open("rb") as file:
+        while block := file.read(_BLOCK):
+            yield block

@@ -1,0 +1,92 @@
+"""G28, the endstops, and motors that are switched off."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gcode.command import Command
+from gcode.planner import AXES, Block, Limits, Vector, block
+from hal.simulated.board import Board, Wait
+
+FEEDRATES = (50.0, 50.0, 4.0)  # mm/s (HOMING_FEEDRATE_MM_M)
+BUMPS = ((5.0, 2.0), (5.0, 2.0), (2.0, 4.0))  # mm back and again, the second time that many times slower
+_TRAVEL = 1.5  # lengths of an axis that are driven in search of its endstop
+
+
+def _home(board: Board, command: Command) -> Wait:
+    """G28: the axes named, or all; one after the other."""
+    yield from board.synchronise()
+    for axis in [i for i in range(3) if AXES[i] in command] or range(3):
+        yield from _home_axis(board, axis)
+    if board.config.speech.homed:
+        board.tell_position()
+
+
+def _home_axis(board: Board, axis: int) -> Wait:
+    modal, broken = board.modal, axis in board.broken_endstops
+    away = _TRAVEL * board.config.volume[axis] if broken else _distance(board, axis)
+    for way, feedrate in _search(axis, away, broken=broken):
+        yield from _drive(board, axis, way, feedrate)
+    if broken:
+        board.kill("echo:Homing Failed")
+        return
+    modal.position[axis] = modal.offset[axis] = 0.0
+    modal.homed.add(axis)
+
+
+def _distance(board: Board, axis: int) -> float:
+    """Return how far the endstop is; only the machine itself knows, where it was not homed yet."""
+    parked = 0.0 if axis in board.modal.homed else board.config.park[axis]
+    return abs(board.modal.position[axis]) + parked
+
+
+def _search(axis: int, distance: float, *, broken: bool) -> Sequence[tuple[float, float]]:
+    """Return the ways and feedrates: to the endstop, back, and to it again slowly."""
+    feedrate, (bump, divisor) = FEEDRATES[axis], BUMPS[axis]
+    approach = [(-distance, feedrate)]
+    return approach if broken else [*approach, (bump, feedrate), (-bump, feedrate / divisor)]
+
+
+def _drive(board: Board, axis: int, way: float, feedrate: float) -> Wait:
+    """Move one axis, and wait for it; its place on the way is the machine's own affair."""
+    move = _alone(board.place(), axis, way, feedrate, board.limits)
+    if move is None:
+        return
+    began = board.now
+    while board.now < began + move.seconds:
+        yield began + move.seconds
+    board.moved(move, began)
+
+
+def _alone(place: Vector, axis: int, way: float, feedrate: float, limits: Limits) -> Block | None:
+    """Return a move from rest that stops at once at its end, as at an endstop."""
+    end = list(place)
+    end[axis] = 0.0
+    start = end.copy()
+    start[axis] = -way
+    move = block(_vector(start), _vector(end), feedrate, limits)
+    if move is None:
+        return None
+    speeding = min(move.nominal, math.sqrt(move.reach))
+    left = move.length - speeding**2 / (2 * move.acceleration)
+    return replace(move, exit=speeding**2, seconds=speeding / move.acceleration + left / speeding)
+
+
+def _vector(values: Sequence[float]) -> Vector:
+    x, y, z, e = values
+    return x, y, z, e
+
+
+def _motors_off(board: Board, command: Command) -> Wait:
+    """M18, M84: the axes named, or all, which then have lost their place; with S it sets a time only."""
+    if "S" not in command:
+        yield from board.synchronise()
+        named = {axis for axis, letter in enumerate(AXES) if letter in command}
+        board.modal.homed -= named or {0, 1, 2}
+
+
+def _motors_on(_board: Board, _command: Command) -> None:
+    """M17: nothing that shows."""
+
+
+TABLE = {"G28": _home, "M17": _motors_on, "M18": _motors_off, "M84": _motors_off}

@@ -1,0 +1,72 @@
+"""The layers of a print, from its moves alone."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gcode.planner import Block
+
+_USUAL_HEIGHT = 0.2  # mm, until a print shows its own
+_HIGHEST = 1.0  # mm; a step up that is higher is no layer's height
+_SAME = 1e-4  # mm
+_MOST = 100_000  # layers that are told apart
+
+
+@dataclass(slots=True)
+class Layer:
+    """Where material was laid: height in mm, when that began, for how many seconds, mm of filament."""
+
+    z: float
+    began: float
+    seconds: float = 0.0
+    extruded: float = 0.0
+
+
+class Layers:
+    """Takes the moves as they are driven.
+
+    A layer begins where material is laid at another height than before. In a spiral, which climbs while it lays, one
+    begins each time that it is a layer's height further up. A layer lasts until the next one begins.
+    """
+
+    def __init__(self) -> None:
+        self._layers: list[Layer] = []
+        self._height = _USUAL_HEIGHT  # of a layer
+        self._laid_at = math.inf  # where the last material ends
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self._layers)
+
+    def __getitem__(self, index: int) -> Layer:
+        return self._layers[index]
+
+    def add(self, move: Block, began: float) -> None:
+        """Take a move that was driven."""
+        extruded = move.delta[3]
+        if extruded > 0 and (move.delta[0] or move.delta[1]):
+            z = move.end[2]
+            if z != self._laid_at and len(self._layers) < _MOST:
+                self._look_at_height(move, began)
+            self._laid_at = z
+            self._layers[-1].extruded += extruded
+        if self._layers:
+            last = self._layers[-1]
+            last.seconds = began + move.seconds - last.began
+
+    def _look_at_height(self, move: Block, began: float) -> None:
+        z = move.end[2]
+        if abs(z - move.delta[2] - self._laid_at) < _SAME:  # it goes on where the last one ended
+            if z - self._layers[-1].z < self._height - _SAME:
+                return
+            z = self._layers[-1].z + self._height
+        elif self._layers and 0 < z - self._layers[-1].z < _HIGHEST:
+            self._height = z - self._layers[-1].z
+        self._begin(z, began)
+
+    def _begin(self, z: float, began: float) -> None:
+        if self._layers:
+            self._layers[-1].seconds = began - self._layers[-1].began
+        self._layers.append(Layer(z, began))

@@ -1,0 +1,58 @@
+"""Tools: T0, T1, … and the offsets of their nozzles."""
+
+from gcode.command import Command
+from hal.simulated.board import Board, Wait
+
+_MOST_TOOLS = 8  # T0 to T7, as Marlin
+
+
+def _select(board: Board, command: Command) -> Wait:
+    """T0, T1, …: the new nozzle goes where the old one was; with S1 nothing moves."""
+    modal, tool = board.modal, int(command.code[1:])
+    if tool >= board.config.extruders:
+        board.say(f"echo:{command.code} Invalid extruder")
+        return
+    if board.config.extruders == 1:
+        return
+    if tool != modal.tool:
+        yield from _change(board, tool, moves=not command.number("S", 0.0))
+    board.say(f"echo:Active Extruder: {tool}")
+
+
+def _change(board: Board, tool: int, *, moves: bool) -> Wait:
+    yield from board.synchronise()
+    modal, start = board.modal, board.place()
+    old, new = modal.tool_offset(modal.tool), modal.tool_offset(tool)
+    modal.tool = tool
+    shifts = [there - here for here, there in zip(old, new, strict=True)]
+    if not any(shifts):
+        return
+    if not moves:  # the nozzle is elsewhere then
+        for axis, shift in enumerate(shifts):
+            modal.offset[axis] += shift
+        return
+    end = (start[0] - shifts[0], start[1] - shifts[1], start[2] - shifts[2], start[3])
+    for axis, shift in enumerate(shifts):
+        modal.position[axis] -= shift
+        modal.offset[axis] += shift
+    board.planner.add(start, end, board.limits.feedrates[0], board.now)
+    yield from board.synchronise()
+
+
+def _offsets(board: Board, command: Command) -> None:
+    """M218: T the tool (the active one), X Y Z where its nozzle is beside the first one's; alone it tells."""
+    modal = board.modal
+    tool = int(command.number("T", modal.tool))
+    if not 0 <= tool < board.config.extruders:
+        board.say(f"echo:M218 Invalid extruder {tool}")
+        return
+    offset = list(modal.tool_offset(tool))
+    for axis, letter in enumerate("XYZ"):
+        offset[axis] = command.number(letter, offset[axis] / modal.unit) * modal.unit
+    modal.tool_offsets[tool] = (offset[0], offset[1], offset[2])
+    if not any(letter in command for letter in "XYZ"):
+        told = (modal.tool_offset(each) for each in range(board.config.extruders))
+        board.say("echo:Hotend offsets: " + " ".join(f"{x:.2f},{y:.2f},{z:.3f}" for x, y, z in told))
+
+
+TABLE = {"M218": _offsets, **{f"T{number}": _select for number in range(_MOST_TOOLS)}}

@@ -1,0 +1,100 @@
+"""Whole files against the slicer's own estimate, with the limits that it assumed.
+
+The slicer counts moves only: heating is left out here too, and homing (it takes the first G28 for nothing, the last
+one for a move to 0). The link has no limit. The slicer's jerk is the classic one.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gcode.command import parse
+from gcode.planner import Limits, fetched
+from hal.simulated.oracle import Oracle
+from support.printer_bench import PrinterBench, commands, text
+
+_DATA = Path(__file__).parents[1] / "data/gcode"
+_CUBE = Path(__file__).parents[2] / "examples/cube20.gcode"
+_KNOB, _VASE = _DATA / "knob.gcode.gz", _DATA / "vase.gcode.gz"
+_LEFT_OUT = ("M104", "M109", "M140", "M190", "G28")
+
+
+def _setting(comments, name):
+    """Return a setting of the slicer's, for its normal mode."""
+    return float(re.search(rf"^; {name} = ([\d.]+)", comments, re.MULTILINE)[1])
+
+
+def _limits(comments):
+    def axes(name):
+        return [_setting(comments, f"machine_max_{name}_{axis}") for axis in "xyze"]
+
+    return Limits(
+        feedrates=axes("feedrate"),
+        accelerations=axes("acceleration"),
+        jerk=axes("jerk"),
+        printing=_setting(comments, "machine_max_acceleration_extruding"),
+        retract=_setting(comments, "machine_max_acceleration_retracting"),
+        travel=_setting(comments, "machine_max_acceleration_travel"),
+        classic_jerk=True,
+    )
+
+
+def _estimate(comments):
+    """Return the slicer's own estimate in seconds."""
+    told = re.search(r"estimated printing time \(normal mode\) = (?:(\d+)m )?(\d+)s", comments)
+    return int(told[1] or 0) * 60 + int(told[2])
+
+
+def _moves(lines):
+    """Yield start, end and feedrate of each move, for a file in millimetres with absolute coordinates."""
+    place, feedrate, shift = [0.0] * 4, 0.0, 0.0
+    for command in map(parse, lines):
+        if command.code == "G92":
+            shift = place[3] - command.number("E", 0.0)
+        if command.code != "G1":
+            continue
+        start = tuple(place)
+        feedrate = command.number("F", feedrate * 60) / 60
+        for axis, letter in enumerate("XYZE"):
+            if letter in command:
+                place[axis] = command.number(letter, 0.0) + (shift if letter == "E" else 0.0)
+        yield start, tuple(place), feedrate
+
+
+@pytest.mark.parametrize("path", [_CUBE, _KNOB, _VASE], ids=lambda path: path.name)
+def test_the_planner_needs_as_long_as_the_slicer_says(path):
+    lines, comments = commands(path), text(path)
+    seconds = sum(move.seconds for move in fetched(_moves(lines), _limits(comments)))
+    assert seconds == pytest.approx(_estimate(comments), rel=0.01)
+
+
+def _print(path, oracle):
+    printer = PrinterBench(oracle=oracle, limits=_limits(text(path)))
+    began = printer.now
+    for line in commands(path):
+        if not line.startswith(_LEFT_OUT):
+            assert printer.tell(line) == []
+    printer.finish()
+    return printer.now - began
+
+
+@pytest.mark.parametrize(
+    ("path", "layers"),
+    [
+        (_CUBE, 99),
+        pytest.param(_KNOB, 59, marks=pytest.mark.nightly),
+        pytest.param(_VASE, 299, marks=pytest.mark.nightly),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_the_simulated_printer_needs_as_long_as_the_slicer_says(path, layers):
+    oracle, comments = Oracle(keep=0), text(path)
+    seconds = _print(path, oracle)
+    assert seconds == pytest.approx(_estimate(comments), rel=0.01)
+    assert oracle.moving_seconds == pytest.approx(seconds, abs=0.2)
+    assert oracle.extruded[0] == pytest.approx(_setting(comments, r"filament used \[mm\]"), rel=1e-3)
+    assert len(oracle.layers) == pytest.approx(layers, rel=0.01)
+    assert sum(layer.extruded for layer in oracle.layers) == pytest.approx(oracle.extruded[0], rel=1e-3)
+    assert sum(layer.seconds for layer in oracle.layers) == pytest.approx(seconds, rel=0.01)
+    assert oracle.counters.underruns == 0

@@ -1,0 +1,77 @@
+"""A simulated firmware on a clock moved by hand, spoken to line by line, with its oracle."""
+
+import gzip
+from pathlib import Path
+
+from gcode.reader import Reader
+from hal.simulated.firmware import Firmware, FirmwareConfig
+from hal.simulated.oracle import Oracle
+
+
+class PrinterBench:
+    """A printer that is switched on, and extrudes cold."""
+
+    def __init__(self, *, oracle=None, **config):
+        self.oracle = oracle or Oracle(keep=None, keep_path=True)
+        self.firmware = Firmware(FirmwareConfig(noise=0.0, busy=False, autoreport=False, **config), self.oracle)
+        self.firmware.reset(0.0)
+        self.now = 1.0
+        self.firmware.advance(self.now)
+        self.tell("M302 P1")
+
+    @property
+    def board(self):
+        return self.firmware.board
+
+    def tell(self, *lines):
+        """Send each line when the one before is answered; return all that is said but the oks."""
+        said = []
+        for line in lines:
+            said += self._exchange(line.encode() + b"\n")
+        return said
+
+    def _exchange(self, line):
+        self.firmware.receive(line, self.now)
+        answer = self.firmware.advance(self.now)
+        while not any(each.startswith(b"ok") for each in answer.split(b"\n")) and not self.firmware.halted:
+            due = self.firmware.next_event()
+            assert due is not None, f"{line} is never answered"
+            self.now = max(self.now, due)
+            answer += self.firmware.advance(self.now)
+        return [each for each in answer.decode().split("\n") if each and each != "ok"]
+
+    def finish(self):
+        """Wait for the last move; return the seconds that this took."""
+        began = self.now
+        self.tell("M400")
+        return self.now - began
+
+    def seconds(self, *lines):
+        """Return how long these lines take to the end of their last move."""
+        self.finish()
+        began = self.now
+        self.tell(*lines, "M400")
+        return self.now - began
+
+    @property
+    def place(self):
+        return tuple(self.board.modal.position)
+
+
+def contents(path: Path) -> bytes:
+    """Return the bytes of a file, unpacked."""
+    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+
+
+def text(path: Path) -> str:
+    """Return a file with its comments."""
+    return contents(path).decode()
+
+
+def commands(path: Path) -> list[str]:
+    """Return the commands of a G-code file, packed or not."""
+    reader = Reader()
+    reader.feed(contents(path))
+    found = [command for _, command in reader]
+    reader.finish()
+    return [command.decode() for command in (*found, *(each for _, each in reader))]
