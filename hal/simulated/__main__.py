@@ -1,22 +1,35 @@
-"""`python -m hal.simulated --pty PATH`: a simulated printer that any host can open as a serial port."""
+"""`python -m hal.simulated --pty PATH | --tcp HOST:PORT`: a simulated printer that any host can open."""
 
 import argparse
 import asyncio
 import contextlib
 import signal
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
 
+from hal.errors import ScenarioError
+from hal.recorder import RecordingTransport
+from hal.session_file import Header
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.firmware import Firmware
 from hal.simulated.oracle import Oracle
+from hal.simulated.personalities import FIRMWARES
 from hal.simulated.pty import PtyPrinter
+from hal.simulated.recording import SessionWriter
+from hal.simulated.scenario import Scenario, load
+from hal.simulated.tcp import TcpPrinter
+from hal.transport import Transport
 
 _EXAMPLE = """example:
   python -m hal.simulated --pty /tmp/printer --oracle accepted.jsonl --speed 10
   nozzled serve --printer serial:/tmp/printer
+
+  python -m hal.simulated --tcp 127.0.0.1:8080 --firmware prusa --scenario bad-cable.toml --seed 7
+  nozzled serve --printer tcp:127.0.0.1:8080
 """
+_MAX_PORT = 65535
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,29 +37,48 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         with contextlib.ExitStack() as stack:
-            file = None
-            if options.oracle is not None:
-                file = stack.enter_context(options.oracle.open("w", encoding="ascii", buffering=1))
-            return asyncio.run(_serve(options, file))
-    except OSError as error:
+            firmware = Firmware(_config(options), _oracle(options.oracle, stack))
+            return asyncio.run(_serve(options, firmware, stack))
+    except (OSError, ScenarioError) as error:
         sys.stderr.write(f"hal.simulated: {error}\n")
         return 1
 
 
-async def _serve(options: argparse.Namespace, oracle: TextIO | None) -> int:
-    config = FirmwareConfig(seed=options.seed, baudrate=options.baudrate)
-    printer = PtyPrinter(
-        Firmware(config, Oracle(oracle, keep=0)),
-        options.pty,
-        speed=options.speed,
-        reset_on_open=not options.no_reset_on_open,
+def _config(options: argparse.Namespace) -> FirmwareConfig:
+    """Return what the options make of the firmware that they name.
+
+    Raises:
+        ScenarioError: the scenario makes no sense.
+        OSError: the files of the SD card cannot be read.
+    """
+    config = replace(
+        FIRMWARES[options.firmware],
+        seed=options.seed,
+        baudrate=options.baudrate,
+        latency=options.latency / 1000,
+        jitter=options.jitter / 1000,
+        scenario=load(options.scenario) if options.scenario else Scenario(),
     )
+    if options.sd is None:
+        return config
+    files = {path.name: path.read_bytes() for path in sorted(options.sd.iterdir()) if path.is_file()}
+    return replace(config, sd_card=True, sd_files=files)
+
+
+def _oracle(path: Path | None, stack: contextlib.ExitStack) -> Oracle:
+    file = stack.enter_context(path.open("w", encoding="ascii", buffering=1)) if path else None
+    return Oracle(file, keep=0)
+
+
+async def _serve(options: argparse.Namespace, firmware: Firmware, stack: contextlib.ExitStack) -> int:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    terminal = await printer.start()
+    printer = _printer(options, firmware, _writer(options, firmware, stack))
+    where = await printer.start()
     try:
-        sys.stdout.write(f"{options.pty} -> {terminal}\n")
+        told = where if isinstance(where, str) else f"{where[0]}:{where[1]}"
+        sys.stdout.write(f"{options.pty} -> {told}\n" if options.pty else f"tcp -> {told}\n")
         sys.stdout.flush()
         await ended.wait()
     finally:
@@ -54,27 +86,70 @@ async def _serve(options: argparse.Namespace, oracle: TextIO | None) -> int:
     return 0
 
 
+def _printer(options: argparse.Namespace, firmware: Firmware, writer: SessionWriter | None) -> PtyPrinter | TcpPrinter:
+    def wrap(transport: Transport) -> Transport:
+        return RecordingTransport(transport, writer, lambda: firmware.now) if writer else transport
+
+    how = {"speed": options.speed, "reset_on_open": not options.no_reset_on_open, "wrap": wrap}
+    if options.pty is not None:
+        return PtyPrinter(firmware, options.pty, **how)
+    host, port = options.tcp
+    return TcpPrinter(firmware, host, port, **how)
+
+
+def _writer(options: argparse.Namespace, firmware: Firmware, stack: contextlib.ExitStack) -> SessionWriter | None:
+    if options.record is None:
+        return None
+    file = stack.enter_context(options.record.open("wb", buffering=0))
+    header = Header(datetime.now(UTC).isoformat(), f"sim?seed={options.seed}", options.baudrate, "hal.simulated")
+    writer = SessionWriter(file, header, lambda: firmware.now)
+    stack.callback(writer.end)
+    return writer
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m hal.simulated",
-        description="A simulated 3D printer with Marlin firmware behind a serial port. Ends on SIGTERM.",
+        description="A simulated 3D printer behind a serial port or on the network. Ends on SIGTERM.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--pty", type=Path, metavar="PATH", help="where the link to the port shall be")
+    where.add_argument("--tcp", type=_host_and_port, metavar="HOST:PORT", help="where to listen; port 0: any free one")
     add = parser.add_argument
-    add("--pty", type=Path, required=True, metavar="PATH", help="where the link to the port shall be")
-    add("--oracle", type=Path, metavar="FILE", help="write accepted commands as lines of JSON")
-    add("--speed", type=_positive, default=1.0, metavar="X", help="times faster than life (1)")
+    add("--firmware", choices=FIRMWARES, default="marlin", metavar="NAME", help=f"{', '.join(FIRMWARES)} (marlin)")
+    add("--scenario", type=Path, metavar="FILE", help="what goes wrong, and when (docs/simulator.md)")
     add("--seed", type=int, default=0, metavar="N", help="of everything random (0)")
+    add("--speed", type=_positive, default=1.0, metavar="X", help="times faster than life (1)")
+    add("--record", type=Path, metavar="FILE", help="keep the session, for `nozzled replay`")
+    add("--oracle", type=Path, metavar="FILE", help="write accepted commands as lines of JSON")
     add("--baudrate", type=_natural, metavar="B", help="let bytes take their time on the wire")
+    add("--latency", type=_not_negative, default=0.0, metavar="MS", help="of a USB packet, each way (0)")
+    add("--jitter", type=_not_negative, default=0.0, metavar="MS", help="what it may take besides, at random (0)")
+    add("--sd", type=Path, metavar="FOLDER", help="what is on the printer's SD card")
     add("--no-reset-on-open", action="store_true", help="a board that opening the port does not reset")
     return parser
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= _MAX_PORT):
+        raise argparse.ArgumentTypeError(f"must be HOST:PORT, not {text}")
+    return host.strip("[]"), int(port)
 
 
 def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be greater than 0, not {text}")
+    return value
+
+
+def _not_negative(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be 0 or more, not {text}")
     return value
 
 

@@ -1,33 +1,67 @@
-"""What `sim` means as a printer address: `sim?speed=20&seed=1&baudrate=115200`."""
+"""What `sim` means as a printer address: `sim?firmware=prusa&scenario=/tmp/bad-cable.toml&seed=1&speed=20`."""
 
+import asyncio
 import weakref
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from hal.errors import AddressError
+from hal.errors import AddressError, PortError, ScenarioError
 from hal.registry import Address, natural_int, positive_float, positive_int
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.firmware import Firmware
-from hal.simulated.memory import SimulatedTransport
+from hal.simulated.memory import DeviceClock, SimulatedTransport
 from hal.simulated.oracle import Oracle
+from hal.simulated.personalities import FIRMWARES
+from hal.simulated.scenario import Scenario, load
+
+_Powered = tuple[Firmware, DeviceClock]
+_powered: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Powered]]" = weakref.WeakKeyDictionary()
 
 
 def create_transport(address: Address) -> SimulatedTransport:
-    """Return the transport to a simulated printer of its own, not switched on yet.
+    """Return the transport to a simulated printer, not switched on yet.
 
-    Options: `speed`, how many times faster than real; `seed` of its random numbers; `baudrate` of its wire,
-    whose bytes take no time by default; `oracle`, a file that takes each accepted command as a line of JSON.
+    Options: `firmware`, one of `FIRMWARES`; `scenario`, a file that says what goes wrong; `speed`, how many times
+    faster than real; `seed` of its random numbers; `baudrate` of its wire, whose bytes take no time by default;
+    `oracle`, a file that takes each accepted command as a line of JSON.
+
+    Each transport has a printer of its own. With a scenario an address is one printer for as long as the loop runs:
+    what has happened to it does not happen again when the host comes back.
 
     Raises:
         AddressError: there is a target, or an option is unknown or wrong.
     """
-    address.allow("speed", "seed", "baudrate", "oracle")
+    address.allow("firmware", "scenario", "speed", "seed", "baudrate", "oracle")
     if address.target:
         raise AddressError(f"{address}: the simulated printer has no port, so nothing follows {address.scheme!r}")
-    speed = address.option("speed", positive_float, "a number above 0, like 20 or 0.5")
+    config = config_of(address)
+    speed = address.option("speed", positive_float, "a number above 0, like 20 or 0.5") or 1.0
+    if config.scenario:
+        return _LastingTransport(address, Firmware(config), speed)
+    return SimulatedTransport(Firmware(config, _oracle(address)), address=str(address), speed=speed)
+
+
+def config_of(address: Address) -> FirmwareConfig:
+    """Return what the address says about the printer; raises AddressError."""
+    config = address.option("firmware", _firmware, ", ".join(FIRMWARES)) or FirmwareConfig()
     seed = address.option("seed", natural_int, "a whole number, 0 or more")
     baudrate = address.option("baudrate", positive_int, "a whole number like 115200 or 250000")
-    firmware = Firmware(FirmwareConfig(seed=seed or 0, baudrate=baudrate), _oracle(address))
-    return SimulatedTransport(firmware, address=str(address), speed=speed or 1.0)
+    return replace(config, seed=seed or 0, baudrate=baudrate, scenario=_scenario(address))
+
+
+def _firmware(name: str) -> FirmwareConfig:
+    if name not in FIRMWARES:
+        raise ValueError(name)
+    return FIRMWARES[name]
+
+
+def _scenario(address: Address) -> Scenario:
+    path = address.option("scenario", Path, "the name of a file")
+    try:
+        return Scenario() if path is None else load(path)
+    except ScenarioError as error:
+        raise AddressError(f"{address}: {error}") from error
 
 
 def _oracle(address: Address) -> Oracle | None:
@@ -41,3 +75,19 @@ def _oracle(address: Address) -> Oracle | None:
     oracle = Oracle(file)
     weakref.finalize(oracle, file.close)
     return oracle
+
+
+class _LastingTransport(SimulatedTransport):
+    """To the printer that was made for this address first, on this loop."""
+
+    def __init__(self, address: Address, firmware: Firmware, speed: float) -> None:
+        super().__init__(firmware, str(address), speed)
+        self._parsed = address
+
+    def _connect(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
+        powered = _powered.setdefault(asyncio.get_running_loop(), {})
+        if self._address not in powered:
+            self._firmware.oracle = _oracle(self._parsed) or self._firmware.oracle
+            powered[self._address] = self._firmware, self._clock
+        self._firmware, self._clock = powered[self._address]
+        super()._connect(on_data, on_lost)

@@ -2,20 +2,24 @@
 
 import copy
 import math
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from gcode.planner import Block, Vector
 from hal.simulated.config import FirmwareConfig
-from hal.simulated.motion import Planner, Vector
-from hal.simulated.oracle import Counters
+from hal.simulated.heater import Heater
+from hal.simulated.heating import Heating
+from hal.simulated.inactivity import Inactivity
+from hal.simulated.motion import Planner
+from hal.simulated.oracle import Oracle, Underrun
 from hal.simulated.sd_card import SdCard
-from hal.simulated.thermal import Heater
+
+if TYPE_CHECKING:
+    from hal.simulated.eeprom import Eeprom
 
 Wait = Iterator[float]
 """A command that takes time: yields each time until which nothing is to be done. It may be resumed earlier."""
-
-_LONGEST_DRY_SPELL = 1.0  # s; a planner without moves for longer is no underrun but a pause
 
 
 @dataclass(slots=True)
@@ -27,12 +31,21 @@ class Modal:
     unit: float = 1.0  # mm
     feedrate: float = 25.0  # mm/s
     speed_percent: float = 100.0
+    kept_speed_percent: float = 100.0  # by M220 B
     flow_percent: float = 100.0
     cold_extrusion: bool = False
+    coldest: float = 170.0  # °C at which anything is extruded (EXTRUDE_MINTEMP)
+    soft_endstops: bool = True
+    tool: int = 0
+    tool_offsets: dict[int, tuple[float, float, float]] = field(default_factory=dict)  # of M218
     position: list[float] = field(default_factory=lambda: [0.0] * 4)  # X, Y, Z, E where all moves will end
     offset: list[float] = field(default_factory=lambda: [0.0] * 4)  # of G92: logical is position + offset
     homed: set[int] = field(default_factory=set)
     steps: list[float] = field(default_factory=lambda: [80.0, 80.0, 400.0, 93.0])  # per mm
+
+    def tool_offset(self, tool: int) -> tuple[float, float, float]:
+        """Return where a tool's nozzle is beside the first one's, in mm."""
+        return self.tool_offsets.get(tool, (0.0, 0.0, 0.0))
 
 
 class Board:
@@ -42,39 +55,114 @@ class Board:
         now: the device's time in seconds.
         waiting: a command may wait for a temperature or the user; M108 takes it away.
         busy_reason: what the busy lines say.
-        answered: the running command has given its own `ok`.
+        answer_line: what the running command wants said in place of its `ok`.
+        restarts: the firmware starts anew once the running command is answered.
         report_interval: of M155, in s; 0 is none.
         report_at: when the next report is due.
+        position_interval: of M154, in s; 0 is none.
+        position_at: when the next position is due.
+        user_after: seconds until somebody at the printer answers what it asks; infinite where nobody is there.
+        heat_first: the next move waits until all is hot (Teacup).
+        broken_endstops: axes whose endstop does not trigger.
+        line: number of the line whose command is running, None where it has none.
+        command: the text of the last one that was begun.
+        stops: how often all moves were dropped.
+        moved_at: when the last move ended that is over.
+        heat: heaters and fans; they outlive a reset.
+        inactivity: what happens when nothing does.
     """
 
-    def __init__(self, config: FirmwareConfig, say: Callable[[str], None], counters: Counters) -> None:
+    def __init__(self, config: FirmwareConfig, say: Callable[[str], None], oracle: Oracle, heat: Heating) -> None:
         self.config = config
-        self.counters = counters
+        self.oracle = oracle
+        self.line: int | None = None
+        self.command = ""
         self.say = say
         self.now = 0.0
         self.modal = Modal()
         self.limits = copy.deepcopy(config.limits)
-        self.planner = Planner(self.limits)
-        self.hotend = Heater(config.hotend)
-        self.bed = Heater(config.bed)
-        self.fan = 0
+        self.planner = Planner(self.limits, self.moved, self._starved)
+        self.heat = heat
+        self.inactivity = Inactivity()
+        self.moved_at = 0.0
         self.sd = SdCard(say)
         self.waiting = False
         self.busy_reason = "processing"
         self.busy_interval = config.busy_interval if config.busy else 0.0
-        self.answered = False
+        self.answer_line: str | None = None
+        self.restarts = False
         self.stopped_at = -math.inf  # by M410
+        self.stops = 0
         self.report_interval = 0.0
         self.report_at = math.inf
+        self.position_interval = 0.0
+        self.position_at = math.inf
+        self.user_after = math.inf
+        self.broken_endstops: set[int] = set()
+        self.heat_first = False
+        self.eeprom: Eeprom  # outlives a reset
         self.resend: Callable[[], None]  # asks for the next line again, as after an error
         self.set_line_number: Callable[[int], None]
-        self.kill: Callable[[], None]
-        self._random = random.Random(config.seed)  # noqa: S311 (thermistor noise, to be repeated at will)
+        self.kill: Callable[..., None]
+
+    @property
+    def hotend(self) -> Heater:
+        """The first hotend."""
+        return self.heat.hotends[0]
+
+    @property
+    def active_hotend(self) -> Heater:
+        """The hotend of the tool in use."""
+        return self.heat.hotends[self.modal.tool]
+
+    @property
+    def bed(self) -> Heater:
+        """The heated bed."""
+        return self.heat.bed
+
+    @property
+    def fan(self) -> int:
+        """Speed of the part fan, 0 to 255."""
+        return self.heat.fans[0]
+
+    @property
+    def due(self) -> float:
+        """When `advance` has something to do."""
+        return min(self.report_at, self.position_at, self.sd.due, self.heat.due, self.inactivity.due)
+
+    def advance(self) -> None:
+        """Do what is due now, whatever command is running."""
+        if self.heat.due <= self.now and (error := self.heat.check(self.now)):
+            self.kill(error)
+        if self.inactivity.due <= self.now:
+            self._check_inactivity()
+        if self.report_at <= self.now:
+            self.say(self.temperatures())
+            self.report_at += self.report_interval
+        if self.position_at <= self.now:
+            self.tell_position()
+            self.position_at += self.position_interval
+        if self.sd.due <= self.now:
+            self.sd.advance(self.now)
+
+    def _check_inactivity(self) -> None:
+        """M85 and M86: halt, or turn the heaters down, where nothing has happened for too long."""
+        moves_end = self.planner.idle_at(self.now)
+        moved_at = moves_end if moves_end > self.now else self.moved_at
+        if self.inactivity.halts(moved_at, self.now):
+            self.kill(f"Error:KILL caused by too much inactive time - current command: {self.command}")
+        elif self.inactivity.cools(max(moved_at, self.heat.hot_since(self.now)), self.now):
+            self.say("Hotend Idle Timeout")
+            self.heat.cool_to(self.inactivity.hotend_idle.hotend, self.inactivity.hotend_idle.bed, self.now)
 
     def answer(self, text: str) -> None:
-        """Say the command's own `ok` line."""
-        self.say(text)
-        self.answered = True
+        """Have the command answered by this line instead of a mere `ok`."""
+        self.answer_line = text
+
+    def heaters_off(self) -> None:
+        """Turn all heaters off: the firmware has stopped."""
+        self.heat.halt(self.now)
+        self.inactivity = Inactivity()
 
     def act(self, text: str) -> None:
         """Tell the host to do something, where this firmware does."""
@@ -91,14 +179,17 @@ class Board:
         """Drop all moves; the machine stands still at once."""
         stopped = self.planner.stop(self.now)
         self.stopped_at = self.now
+        self.stops += 1
         if stopped is not None:
             self.modal.position[:3] = stopped[:3]
 
-    def note_underrun(self) -> None:
-        """A move came: had the planner run dry while it waited for it?"""
-        dry = self.planner.dry_since
-        if dry is not None and 0 < self.now - dry < _LONGEST_DRY_SPELL:
-            self.counters.underruns += 1
+    def moved(self, move: Block, began: float) -> None:
+        """Tell the oracle of a move that was driven."""
+        self.moved_at = began + move.seconds
+        self.oracle.moved(move, began, self.modal.tool)
+
+    def _starved(self, since: float, seconds: float) -> None:
+        self.oracle.starved(Underrun(since, self.line, seconds))
 
     def place(self) -> Vector:
         """Return where all moves will end, in mm from the endstops."""
@@ -107,19 +198,37 @@ class Board:
 
     def temperatures(self) -> str:
         """Return the part that all temperature reports share."""
-        readings = " ".join(
-            f"{name}:{heater.temperature(self.now) + self._noise():.2f} /{heater.target:.2f}"
-            for name, heater in (("T", self.hotend), ("B", self.bed))
-        )
-        return f" {readings} @:{self.hotend.power(self.now)} B@:{self.bed.power(self.now)}"
+        if self.config.speech.temperatures:
+            return self._other_temperatures(self.config.speech.temperatures)
+        return self.heat.report(self.modal.tool, self.now)
 
-    def _noise(self) -> float:
-        return self._random.gauss(0.0, self.config.noise) if self.config.noise else 0.0
+    def _other_temperatures(self, template: str) -> str:
+        """Return the report of a firmware that is not Marlin: the first hotend and the bed."""
+        return template.format(**self._readings())
 
-    def tell_position(self) -> None:
-        """Say the position as M114 does."""
-        modal = self.modal
-        logical = [at + shift for at, shift in zip(modal.position, modal.offset, strict=True)]
-        axes = " ".join(f"{axis}:{value + 0.0:.2f}" for axis, value in zip("XYZE", logical, strict=True))
-        steps = [round(at * per) for at, per in zip(modal.position[:3], modal.steps[:3], strict=True)]
-        self.say(f"{axes} Count X:{steps[0]} Y:{steps[1]} Z:{steps[2]}")
+    def _readings(self) -> dict[str, float]:
+        values: dict[str, float] = {}
+        for name, heater in (("t", self.hotend), ("b", self.bed)):
+            values[name] = heater.temperature(self.now)
+            values[f"{name}_target"], values[f"{name}_power"] = heater.target, heater.power(self.now)
+        return values
+
+    def answer_temperatures(self) -> None:
+        """Answer M105: in Marlin and others the ok stands on the data line, also with ADVANCED_OK."""
+        if self.config.speech.temperatures_on_ok:
+            self.answer("ok " + self.temperatures().lstrip())
+        else:
+            self.say(self.temperatures())
+
+    def tell_waiting(self, left: int | str) -> None:
+        """Report while a command waits for heat that is to last for `left` seconds more; `?` where nobody knows."""
+        self.say(self.config.speech.waiting.format(report=self.temperatures(), left=left, **self._readings()))
+
+    def tell_position(self, *, real: bool = False) -> None:
+        """Say the position as M114 does: where all moves will end, or where the machine is now."""
+        modal, now = self.modal, self.planner.place(self.now) or self.place()
+        told = now if real else modal.position
+        x, y, z, e = (at + shift + 0.0 for at, shift in zip(told, modal.offset, strict=True))
+        steps = [round(at * per) for at, per in zip(now[:3], modal.steps[:3], strict=True)]
+        counts = {"steps_x": steps[0], "steps_y": steps[1], "steps_z": steps[2]}
+        self.say(self.config.speech.position.format(x=x, y=y, z=z, e=e, f=modal.feedrate * 60, **counts))

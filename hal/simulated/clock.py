@@ -8,6 +8,7 @@ it means what it says.
 import asyncio
 import contextlib
 import selectors
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor
 from typing import Any, TypeVar, TypeVarTuple
@@ -16,6 +17,8 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _START = 1000.0  # as with a monotonic clock: nobody may count on zero
+_LOOKS = 16  # turns between two looks at the system, where nothing real is under way: for signals
+_WORTH_WAITING = 0.005  # s; epoll waits for whole milliseconds
 
 
 class DeadlockError(RuntimeError):
@@ -28,16 +31,24 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
     Python code takes no time. Waiting takes none either, but in real time while an executor job, a
     subprocess, a registered file descriptor or a `real_time()` block is pending.
 
+    Args:
+        pace: virtual seconds in each real one, at most; None: as many as can be.
+
     Raises:
         DeadlockError: from whatever runs the loop, where a real loop would hang for ever.
     """
 
-    def __init__(self) -> None:
+    _ready: deque[asyncio.Handle]  # the base's: what is to be called in this turn …
+    _scheduled: list[asyncio.TimerHandle]  # … and later, a heap
+
+    def __init__(self, pace: float | None = None) -> None:
         self._now = _START
+        self._pace = pace
         self._pending = 0
         self._processes: list[asyncio.SubprocessTransport] = []
-        selector = _JumpingSelector(self)
+        self._jumping = selector = _JumpingSelector(self)
         super().__init__(selector)
+        self._began = self.real_clock()
         self._own_descriptors = len(selector.get_map())  # the pipe by which threads wake the loop
 
     def time(self) -> float:
@@ -61,10 +72,30 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
         """Move the clock on. For the loop's selector."""
         self._now += seconds
 
+    def skip_to(self, when: float) -> bool:
+        """Move the clock on to `when`, if nothing else is to be done until then; tell whether it did.
+
+        For whoever has the next thing to do and would set a timer for it: a turn of the loop costs more than the thing.
+        """
+        if self._ready or self._pace is not None or self.is_real(self._jumping.descriptors):
+            return False
+        if self._scheduled and self._scheduled[0].when() <= when:
+            return False
+        self._now = max(self._now, when)
+        return True
+
+    def lead(self) -> float:
+        """Return how many real seconds the clock is ahead of its pace. For the loop's selector."""
+        if self._pace is None:
+            return 0.0
+        return (self._now - _START) / self._pace - (self.real_clock() - self._began)
+
     def is_real(self, descriptors: int) -> bool:
         """Return whether something real is under way. For the loop's selector."""
         if self._pending or descriptors > self._own_descriptors:
             return True
+        if not self._processes:
+            return False
         self._processes = [each for each in self._processes if each.get_returncode() is None]
         return bool(self._processes)
 
@@ -106,17 +137,31 @@ class _JumpingSelector(selectors.DefaultSelector):
     def __init__(self, loop: VirtualClockLoop) -> None:
         super().__init__()
         self._loop = loop
+        self._turns = 0
+        self.descriptors = 0
+
+    def register(self, *args: Any, **kwargs: Any) -> selectors.SelectorKey:
+        self.descriptors += 1
+        return super().register(*args, **kwargs)
+
+    def unregister(self, *args: Any, **kwargs: Any) -> selectors.SelectorKey:
+        key = super().unregister(*args, **kwargs)
+        self.descriptors -= 1
+        return key
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is not None and timeout <= 0:
-            return super().select(0)
-        if self._loop.is_real(len(self.get_map())):
+        real = self._loop.is_real(self.descriptors)
+        if real and (timeout is None or timeout > 0):
             return self._wait(timeout)
-        if ready := super().select(0):
+        self._turns += 1
+        if (real or timeout is None or not self._turns % _LOOKS) and (ready := super().select(0)):
             return ready
         if timeout is None:
             raise DeadlockError("every task waits for something that can never happen")
-        self._loop.advance(timeout)
+        if timeout > 0:
+            self._loop.advance(timeout)
+            if (lead := self._loop.lead()) > _WORTH_WAITING:
+                return super().select(lead)
         return []
 
     def _wait(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
@@ -129,7 +174,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         return ready
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on a fresh virtual clock; as `asyncio.run`, but without waiting."""
-    with asyncio.Runner(loop_factory=VirtualClockLoop) as runner:
+def run(main: Coroutine[Any, Any, T], pace: float | None = None) -> T:
+    """Run a coroutine on a fresh virtual clock; as `asyncio.run`, but without waiting, or only to keep a pace."""
+    with asyncio.Runner(loop_factory=lambda: VirtualClockLoop(pace)) as runner:
         return runner.run(main)

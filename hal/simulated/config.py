@@ -1,9 +1,12 @@
 """What can be chosen about a simulated printer, as data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hal.simulated.motion import Limits
-from hal.simulated.thermal import BED, HOTEND, HeaterConfig
+from gcode.planner import Limits
+from hal.simulated.heater import BED, HOTEND, HeaterConfig
+from hal.simulated.scenario import Scenario
+from hal.simulated.speech import Speech
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,17 +19,30 @@ class FirmwareConfig:
         host_actions: `//action:` lines, prompts and M0.
         busy: `echo:busy: processing` each `busy_interval` seconds of a long command.
         autoreport: M155 is understood.
-        sd_card: M27 is understood; with `autoreport` it reports by itself too.
+        eeprom: M500 and M501 keep settings over a reset.
+        progress: M73 is understood.
+        sd_card: M20 and its kin are understood; with `autoreport` M27 reports by itself too.
         marlin21: a repeat of the last line or the one before is dropped without an answer.
         rx_buffer: bytes that wait on the device while the command queue is full.
         queue: commands that wait to be executed, the running one included.
         flow_control: bytes beyond the receive buffer wait on the host's side (native USB) instead of
             vanishing (UART).
         baudrate: speed of the wire in both directions; None where bytes take no time.
+        latency: seconds that a packet of up to 64 bytes takes through USB, each way.
+        jitter: seconds that it may take besides, at random.
         execution_time: seconds that each command costs the device's processor.
         boot_time: seconds from a reset to `start`; what arrives meanwhile is lost.
+        restart_time: seconds from a restart by command until it is ready.
         noise: standard deviation of a temperature reading, °C.
         seed: of everything random; the same seed and input give the same bytes.
+        speech: how it speaks where it does otherwise than Marlin.
+        scenario: what goes wrong.
+        sd_files: what is on the SD card: names as M20 lists them, and contents.
+        extruders: how many tools there are, T0 and so on.
+        volume: how far X, Y and Z can go, in mm from their endstops.
+        chamber: the heater of a heated chamber; None: there is none.
+        fans: how many there are; the first one blows on the part.
+        hotend_idle_timeout: M86 and M87 are understood.
         park: where the machine stands at power-on, mm from its endstops; it decides what the first G28 takes.
     """
 
@@ -36,17 +52,30 @@ class FirmwareConfig:
     busy: bool = True
     busy_interval: float = 2.0
     autoreport: bool = True
+    eeprom: bool = False
+    progress: bool = False
     sd_card: bool = False
     marlin21: bool = False
     rx_buffer: int = 128
     queue: int = 4
     flow_control: bool = False
     baudrate: int | None = None
+    latency: float = 0.0
+    jitter: float = 0.0
     execution_time: float = 0.0
     boot_time: float = 0.03
+    restart_time: float = 1.7
     noise: float = 0.05
     seed: int = 0
+    speech: Speech = field(default_factory=Speech)
+    scenario: Scenario = field(default_factory=Scenario)
+    sd_files: Mapping[str, bytes] = field(default_factory=dict)
+    extruders: int = 1
+    volume: tuple[float, float, float] = (200.0, 200.0, 200.0)
     park: tuple[float, float, float] = (60.0, 60.0, 45.0)
     hotend: HeaterConfig = HOTEND
     bed: HeaterConfig = BED
+    chamber: HeaterConfig | None = None
+    fans: int = 1
+    hotend_idle_timeout: bool = False
     limits: Limits = field(default_factory=Limits)

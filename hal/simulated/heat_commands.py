@@ -1,24 +1,26 @@
 """Commands that heat, cool and report temperatures."""
 
 import math
+from dataclasses import replace
 
 from gcode.command import Command
 from hal.simulated.board import Board, Wait
-from hal.simulated.thermal import Heater
+from hal.simulated.heat_control import PidControl
+from hal.simulated.heat_wait import wait_for
+from hal.simulated.heater import Heater
+from hal.simulated.heating import FULL_FAN
+from hal.simulated.inactivity import HotendIdle
 
-WINDOW = 1.0  # °C around the target (TEMP_WINDOW)
-RESIDENCY = 10.0  # s to stay within (TEMP_RESIDENCY_TIME)
-_COOLING_CHECK = 60.0  # s; cooling by less than the following meanwhile ends the wait
-_LEAST_COOLING = 1.5  # °C (MIN_COOLING_SLOPE_DEG)
+_TRIGGER_ABOVE = 3.0  # °C by which M86's trigger has to be above its target (TEMP_HYSTERESIS)
 
 
 def _hotend(board: Board, command: Command) -> Wait | None:
-    """M104, M109."""
-    tool = command.get("T")
-    if tool:
-        board.say(f"echo:{command.code} Invalid extruder {tool:.0f}")
+    """M104, M109; T: another tool than the active one."""
+    tool = int(command.number("T", board.modal.tool))
+    if not 0 <= tool < len(board.heat.hotends):
+        board.say(f"echo:{command.code} Invalid extruder {tool}")
         return None
-    return _heat(board, board.hotend, command, wait=command.code == "M109")
+    return _heat(board, board.heat.hotends[tool], command, wait=command.code == "M109")
 
 
 def _bed(board: Board, command: Command) -> Wait | None:
@@ -29,47 +31,23 @@ def _bed(board: Board, command: Command) -> Wait | None:
     return _heat(board, board.bed, command, wait=command.code == "M190")
 
 
+def _chamber(board: Board, command: Command) -> Wait | None:
+    """M141, M191."""
+    heater = board.heat.chamber
+    return None if heater is None else _heat(board, heater, command, wait=command.code == "M191")
+
+
 def _heat(board: Board, heater: Heater, command: Command, *, wait: bool) -> Wait | None:
     target = command.get("S", command.get("R") if wait else None)
     if target is None:
         return None
-    heater.set_target(max(0.0, target), board.now)
-    if not wait or ("S" in command and target < heater.temperature(board.now)):
-        return None  # S waits for heating only
-    return _wait_for(board, heater)
-
-
-def _wait_for(board: Board, heater: Heater) -> Wait:
-    """Report each second until the temperature has stayed at the target, or M108."""
-    reached = heater.time_within(WINDOW)
-    begins = math.inf if reached is None else reached
-    if begins <= board.now:  # there already: Marlin then waits a third longer
-        begins = board.now + RESIDENCY / 3
-    given_up = _given_up_cooling(board, heater)
-    board.waiting = True
-    report_at = board.now
-    while board.waiting and board.now < min(begins + RESIDENCY, given_up):
-        if board.now >= report_at:
-            left = int(begins + RESIDENCY - board.now) if board.now >= begins else "?"
-            board.say(f"{board.temperatures()} W:{left}")
-            report_at += 1.0
-        yield min(report_at, begins + RESIDENCY, given_up)
-    board.waiting = False
-
-
-def _given_up_cooling(board: Board, heater: Heater) -> float:
-    """Return when cooling will have become too slow to wait for; never while heating."""
-    now, check = board.now, board.now + _COOLING_CHECK
-    if heater.temperature(now) <= heater.target:
-        return math.inf
-    while heater.temperature(check - _COOLING_CHECK) - heater.temperature(check) >= _LEAST_COOLING:
-        check += _COOLING_CHECK
-    return check
+    heater.set_target(target, board.now)
+    return wait_for(board, heater, cooling="S" not in command) if wait else None
 
 
 def _report(board: Board, _command: Command) -> None:
-    """M105: the ok stands on the data line, also with ADVANCED_OK."""
-    board.answer("ok" + board.temperatures())
+    """M105."""
+    board.answer_temperatures()
 
 
 def _auto_report(board: Board, command: Command) -> None:
@@ -80,16 +58,78 @@ def _auto_report(board: Board, command: Command) -> None:
 
 
 def _fan(board: Board, command: Command) -> None:
-    """M106."""
-    board.fan = min(255, max(0, round(command.number("S", 255.0))))
+    """M106: P the fan, S its speed."""
+    board.heat.set_fan(int(command.number("P", 0.0)), round(command.number("S", FULL_FAN)), board.now)
 
 
-def _fan_off(board: Board, _command: Command) -> None:
+def _fan_off(board: Board, command: Command) -> None:
     """M107."""
-    board.fan = 0
+    board.heat.set_fan(int(command.number("P", 0.0)), 0, board.now)
+
+
+def _hotend_pid(board: Board, command: Command) -> None:
+    """M301: P I D of all hotends, or of the one that E names; it tells them."""
+    number = int(command.number("E", 0.0))
+    if not 0 <= number < len(board.heat.hotends):
+        board.say("Error:Invalid extruder")
+        return
+    chosen = [board.heat.hotends[number]] if "E" in command else board.heat.hotends
+    for each in chosen:
+        _tune(each, command)
+    _tell_gains(board, chosen[0])
+
+
+def _bed_pid(board: Board, command: Command) -> None:
+    """M304: unknown to a firmware that switches its bed on and off."""
+    if not isinstance(board.bed.control, PidControl):
+        board.say(f'echo:Unknown command: "{board.command}"')
+        return
+    _tune(board.bed, command)
+    _tell_gains(board, board.bed)
+
+
+def _tune(heater: Heater, command: Command) -> None:
+    control = heater.control
+    if isinstance(control, PidControl):
+        old, number = control.gains, command.number
+        control.gains = replace(old, p=number("P", old.p), i=number("I", old.i), d=number("D", old.d))
+
+
+def _tell_gains(board: Board, heater: Heater) -> None:
+    if isinstance(heater.control, PidControl):
+        gains = heater.control.gains
+        board.say(f"echo: p:{gains.p:.2f} i:{gains.i:.2f} d:{gains.d:.2f}")
+
+
+def _inactivity(board: Board, command: Command) -> None:
+    """M85: halt after S seconds without a move."""
+    if "S" in command:
+        board.inactivity.set_limit(max(0.0, command.number("S", 0.0)), board.now)
+
+
+def _hotend_idle(board: Board, command: Command) -> None:
+    """M86: S seconds without a move, T from which temperature on, E and B the targets then."""
+    old = board.inactivity.hotend_idle
+    if not command.params:
+        board.say("echo:; Hotend Idle Timeout:")
+        board.say(f"echo:  M86 B{old.bed:.0f} E{old.hotend:.0f} S{old.seconds:.0f} T{old.trigger:.0f}")
+        return
+    number = command.number
+    new = HotendIdle(number("S", old.seconds), number("T", old.trigger), number("E", old.hotend), number("B", old.bed))
+    if new.trigger <= new.hotend + _TRIGGER_ABOVE:
+        least = f"{new.hotend + _TRIGGER_ABOVE:.0f}"
+        board.say(f"?Idle Timeout (T) trigger temperature should be over {least}C.")
+    board.heat.watch_hotends(new.trigger, board.now)
+    board.inactivity.set_hotend_idle(new, board.now)
+
+
+def _no_hotend_idle(board: Board, _command: Command) -> None:
+    """M87."""
+    board.inactivity.set_hotend_idle(HotendIdle(), board.now)
 
 
 TABLE = {
+    "M85": _inactivity,
     "M104": _hotend,
     "M105": _report,
     "M106": _fan,
@@ -98,4 +138,12 @@ TABLE = {
     "M140": _bed,
     "M155": _auto_report,
     "M190": _bed,
+    "M301": _hotend_pid,
+    "M304": _bed_pid,
 }
+
+WITH_CHAMBER = {"M141": _chamber, "M191": _chamber}
+"""Commands that only a printer with a heated chamber has."""
+
+WITH_HOTEND_IDLE = {"M86": _hotend_idle, "M87": _no_hotend_idle}
+"""Commands that only a firmware with HOTEND_IDLE_TIMEOUT has."""

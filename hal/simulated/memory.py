@@ -3,34 +3,71 @@
 import asyncio
 from collections.abc import Callable
 
-from hal.errors import PortError, PortLost
+from hal.errors import NoSuchPort, PortError, PortLost
+from hal.simulated.clock import VirtualClockLoop
 from hal.simulated.firmware import Firmware
+
+
+class DeviceClock:
+    """The device's time on a loop's clock. On the same loop it runs on while no host is there; else it stood still."""
+
+    def __init__(self, firmware: Firmware, speed: float = 1.0) -> None:
+        self._firmware = firmware
+        self._speed = speed
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._began = 0.0  # on the loop's clock, when the device's showed _device_began
+        self._device_began = 0.0
+        self.kept = False  # no host reads, but what the device says waits for one
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Go by this loop's clock from now on."""
+        if loop is not self._loop:
+            self._loop = loop
+            self._began, self._device_began = loop.time(), self._firmware.now
+
+    @property
+    def now(self) -> float:
+        """The device's time in seconds."""
+        if self._loop is None:
+            return self._firmware.now
+        return self._device_began + (self._loop.time() - self._began) * self._speed
+
+    def when(self, device_time: float) -> float:
+        """Return the loop's time at which the device's is this."""
+        return self._began + (device_time - self._device_began) / self._speed
 
 
 class SimulatedTransport:
     """Connects a host to a simulated firmware in the same process; a `hal.transport.Transport`.
 
     Args:
-        firmware: may have been connected before; its time stood still since.
+        firmware: may have been connected before; without `clock` its time stood still since.
         address: what `address` returns.
         speed: seconds on the device for each second on the loop's clock.
         reset_on_open: whether opening resets the board, as DTR does on most.
+        clock: the firmware's, where it outlives this connection; made with `speed` by default.
     """
 
     def __init__(
-        self, firmware: Firmware, address: str = "sim", speed: float = 1.0, *, reset_on_open: bool = True
+        self,
+        firmware: Firmware,
+        address: str = "sim",
+        speed: float = 1.0,
+        *,
+        reset_on_open: bool = True,
+        clock: DeviceClock | None = None,
     ) -> None:
         self._firmware = firmware
         self._address = address
-        self._speed = speed
+        self._clock = clock or DeviceClock(firmware, speed)
         self._reset_on_open = reset_on_open
         self._on_data: Callable[[bytes], None] = _ignore
         self._on_lost: Callable[[PortError], None] = _ignore
         self._loop: asyncio.AbstractEventLoop | None = None  # None: not open
-        self._began = 0.0  # on the loop's clock, when the device's showed _device_began
-        self._device_began = 0.0
+        self._skip_to: Callable[[float], bool] = _never
         self._timer: asyncio.TimerHandle | None = None
         self._soon = False  # a run is to come in this turn of the loop
+        self._telling = False  # the host hears something, and may answer at once
 
     @property
     def address(self) -> str:
@@ -45,18 +82,44 @@ class SimulatedTransport:
     @property
     def now(self) -> float:
         """The device's time in seconds."""
-        if self._loop is None:
-            return self._firmware.now
-        return self._device_began + (self._loop.time() - self._began) * self._speed
+        return self._firmware.now if self._loop is None else self._clock.now
 
     async def open(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
-        """Connect; resets the board unless told otherwise."""
-        self._loop = asyncio.get_running_loop()
-        self._on_data, self._on_lost = on_data, on_lost
-        self._began, self._device_began = self._loop.time(), self._firmware.now
+        """Connect; resets the board unless told otherwise.
+
+        Raises:
+            NoSuchPort: its cable is pulled, by its scenario.
+        """
+        self._connect(on_data, on_lost)
         if self._reset_on_open:
-            self._firmware.reset(self.now)
+            self._firmware.pulse_dtr(self.now)
+
+    async def reopen(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
+        """Connect without a reset; what was said since `abandon` is read.
+
+        Raises:
+            NoSuchPort: its cable is pulled, by its scenario.
+        """
+        self._connect(on_data, on_lost)
+
+    def _connect(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self._clock.start(loop)
+        if not self._clock.kept:
+            self._firmware.advance_silently(self._clock.now)
+        if self._firmware.plugged_at > self._clock.now:
+            raise NoSuchPort(f"There is no printer at {self._address}: its cable is pulled.")
+        self._loop = loop
+        self._skip_to = loop.skip_to if isinstance(loop, VirtualClockLoop) else _never
+        self._clock.kept = False
+        self._on_data, self._on_lost = on_data, on_lost
+        self._firmware.on_unplug = self.unplug
         self._run_soon()
+
+    def abandon(self) -> None:
+        """Leave the line open without reading, as a host that is killed while systemd holds its descriptor."""
+        self.close()
+        self._clock.kept = True
 
     def write(self, data: bytes) -> None:
         """Put bytes on the wire; nothing happens when the line is closed."""
@@ -65,13 +128,13 @@ class SimulatedTransport:
             self._run_soon()
 
     def reset(self) -> None:
-        """Reset the board as a pulse of DTR does."""
+        """Reset the board as a pulse of DTR does, where it does."""
         if self._loop is not None:
-            self._firmware.reset(self.now)
+            self._firmware.pulse_dtr(self.now)
             self._run_soon()
 
     def unplug(self) -> None:
-        """Pull the cable, for tests."""
+        """Pull the cable; one pulled by the scenario is plugged in again at the firmware's `plugged_at`."""
         if self._loop is not None:
             self._loop.call_soon(self._lose)
 
@@ -89,6 +152,8 @@ class SimulatedTransport:
 
     def close(self) -> None:
         """Disconnect."""
+        if self._loop is not None:
+            self._firmware.on_unplug = None
         self._loop = None
         self._on_data = self._on_lost = _ignore
         if self._timer is not None:
@@ -98,7 +163,8 @@ class SimulatedTransport:
     def _run_soon(self) -> None:
         if self._loop is not None and not self._soon:
             self._soon = True
-            self._loop.call_soon(self._run)
+            if not self._telling:
+                self._loop.call_soon(self._run)
 
     def _run_timer(self, due: float) -> None:
         self._timer = None
@@ -107,24 +173,41 @@ class SimulatedTransport:
     def _run(self, due: float = 0.0) -> None:
         """Let the firmware do what is due, hand over what it says, and come back when it has more."""
         self._soon = False
-        if self._loop is None:
-            return
+        while self._loop is not None:
+            self._exchange(due)
+            next_due = self._firmware.next_event()
+            if next_due is None or self._loop is None or self._soon:
+                return
+            due, when = next_due, self._clock.when(next_due)
+            if not self._skip_to(when):
+                self._set_timer(when, due)
+                return
+
+    def _exchange(self, due: float) -> None:
         # The loop calls a timer up to a nanosecond early: what it was set for is due all the same.
         data = self._firmware.advance(max(self.now, due))
         if data:
-            self._on_data(data)
-        self._schedule()
+            self._telling = True
+            try:
+                self._on_data(data)
+            finally:
+                self._telling = False
+            if self._soon and self._loop is not None:  # the host has answered: no turn of the loop for each line
+                self._soon = False
+                self._firmware.proceed(self.now)
 
-    def _schedule(self) -> None:
-        due = self._firmware.next_event()
-        if due is None or self._loop is None or self._soon:
-            return
-        when = self._began + (due - self._device_began) / self._speed
+    def _set_timer(self, when: float, due: float) -> None:
         if self._timer is not None:
             if self._timer.when() <= when:
                 return  # it comes early enough, and will be set again then
             self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._run_timer, due)
+        if self._loop is not None:
+            self._timer = self._loop.call_at(when, self._run_timer, due)
+
+
+def _never(_when: float) -> bool:
+    """Take the place of a clock's jump: other clocks than the virtual one have none."""
+    return False
 
 
 def _ignore(_value: object) -> None:

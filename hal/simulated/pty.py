@@ -3,14 +3,17 @@
 import asyncio
 import contextlib
 import errno
+import math
 import os
 import select
 import tty
+from collections.abc import Callable
 from pathlib import Path
 
 from hal.errors import PortError
 from hal.simulated.firmware import Firmware
-from hal.simulated.memory import SimulatedTransport
+from hal.simulated.memory import DeviceClock, SimulatedTransport
+from hal.transport import Transport
 
 _LOOK_INTERVAL = 0.02  # s between two looks whether a host has opened the port
 _CHUNK = 4096
@@ -20,16 +23,30 @@ class PtyPrinter:
     """A firmware on a pty, with a symbolic link to it.
 
     Opening the port resets the board, as DTR does, unless told otherwise. What a host does not read is lost
-    once the terminal's buffer is full, as with a UART. One host after the other may open it.
+    once the terminal's buffer is full, as with a UART. One host after the other may open it. While the cable is
+    pulled by the scenario, link and pty are gone.
     """
 
-    def __init__(self, firmware: Firmware, link: Path, *, speed: float = 1.0, reset_on_open: bool = True) -> None:
-        self._transport = SimulatedTransport(firmware, f"serial:{link}", speed)
+    def __init__(
+        self,
+        firmware: Firmware,
+        link: Path,
+        *,
+        speed: float = 1.0,
+        reset_on_open: bool = True,
+        wrap: Callable[[Transport], Transport] | None = None,
+    ) -> None:
+        """Prepare; `wrap` puts something between firmware and pty, like a recorder."""
+        self._firmware = firmware
+        self._clock = DeviceClock(firmware, speed)
+        self._wrap = wrap
         self._link = link
         self._reset_on_open = reset_on_open
+        self._transport: Transport | None = None
         self._master = -1
         self._is_open = False
         self._look: asyncio.TimerHandle | None = None
+        self._replugging: asyncio.Task[str] | None = None
 
     async def start(self) -> str:
         """Create the pty and the link, power the board up, and return the terminal's path.
@@ -38,37 +55,65 @@ class PtyPrinter:
             OSError: the link cannot be made, for one because there is something at its path that is no link, or a
                 link that leads somewhere; says so in a sentence.
         """
-        self._master, slave = os.openpty()
+        return await self._plug_in(power_up=True)
+
+    async def _plug_in(self, *, power_up: bool) -> str:
+        master, slave = os.openpty()
         path = os.ttyname(slave)
         tty.setraw(slave)
         os.close(slave)  # from here on a hang-up on the master says that no host has the port open
         try:
             _replace_link(self._link, path)
         except OSError:
-            os.close(self._master)
+            os.close(master)
             raise
-        os.set_blocking(self._master, False)
-        await self._transport.open(self._to_host, _ignore_loss)
+        os.set_blocking(master, False)
+        self._master = master
+        transport = SimulatedTransport(
+            self._firmware, f"serial:{self._link}", reset_on_open=power_up, clock=self._clock
+        )
+        self._transport = self._wrap(transport) if self._wrap else transport
+        await self._transport.open(self._to_host, self._unplugged)
         self._look_for_host()
         return path
 
     def stop(self) -> None:
         """End: remove the link and the pty."""
-        self._transport.close()
         if self._look is not None:
             self._look.cancel()
+        self._pull()
+
+    def _pull(self) -> None:
+        if self._transport is None:
+            return
+        self._transport.close()
+        self._transport = None
         if self._is_open:
             asyncio.get_running_loop().remove_reader(self._master)
+            self._is_open = False
         with contextlib.suppress(FileNotFoundError):
             self._link.unlink()
         os.close(self._master)
+
+    def _unplugged(self, _error: PortError) -> None:
+        """Take the port away until the cable is plugged in again."""
+        if self._look is not None:
+            self._look.cancel()
+        self._pull()
+        if self._firmware.plugged_at < math.inf:
+            when = self._clock.when(self._firmware.plugged_at)
+            self._look = asyncio.get_running_loop().call_at(when, self._replug)
+
+    def _replug(self) -> None:
+        self._look = None
+        self._replugging = asyncio.get_running_loop().create_task(self._plug_in(power_up=False))
 
     def _look_for_host(self) -> None:
         """Wait for a host, by looking: a closed pty can only be polled."""
         loop = asyncio.get_running_loop()
         if _has_host(self._master):
             self._look, self._is_open = None, True
-            if self._reset_on_open:
+            if self._reset_on_open and self._transport is not None:
                 self._transport.reset()
             loop.add_reader(self._master, self._from_host)
         else:
@@ -83,7 +128,7 @@ class PtyPrinter:
             if error.errno != errno.EIO:
                 raise
             data = b""  # the host has closed the port
-        if data:
+        if data and self._transport is not None:
             self._transport.write(data)
             return
         asyncio.get_running_loop().remove_reader(self._master)
@@ -112,7 +157,3 @@ def _replace_link(link: Path, target: str) -> None:
         raise FileExistsError(f"{link} exists; remove it, or choose another path for the port") from error
     except OSError as error:
         raise OSError(f"the port cannot be made at {link}: {error.strerror}; choose another path for it") from error
-
-
-def _ignore_loss(_error: PortError) -> None:
-    """Nothing is lost on a line without a cable."""

@@ -1,35 +1,47 @@
 """The receiving side of a firmware: bytes → lines whose number and checksum were verified.
 
 As Marlin does it (queue.cpp, get_serial_commands): a receive buffer that loses what does not fit, lines cut at
-95 characters, the number verified before the checksum.
+95 characters, the number verified before the checksum. What other firmwares do otherwise is in their `Speech`.
 """
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gcode.framing import checksum
 from hal.simulated.config import FirmwareConfig
 
-MAX_LINE = 95  # MAX_CMD_SIZE 96, less the NUL at its end
-
 _NUMBER = re.compile(rb"N\s*([+-]?\d*)\s*")
 _LEADING_INTEGER = re.compile(rb"\s*([+-]?\d+)")
+_PARENTHESES = re.compile(rb"\([^)]*\)")
 _LINE_ENDS = bytes.maketrans(b"\r", b"\n")
+_NO_TEXT = bytes(each for each in range(256) if not 0x20 <= each < 0x7F)  # noqa: PLR2004 - ASCII's printable range
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line to be executed; `number` as it stands in the line, None where there is none."""
+class Line(NamedTuple):
+    """A line to be executed; `number` as it stands in the line, None where there is none.
+
+    A `quiet` one comes from the SD card or the firmware itself, and nobody waits for its `ok`.
+    """
 
     number: int | None
     command: str
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A line to be sent again."""
+    """A line to be sent again; `checksum` is what it should have been."""
 
     reason: str
+    checksum: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A line that was there before, and is answered as such."""
+
+    number: int
 
 
 class Receiver:
@@ -37,6 +49,7 @@ class Receiver:
 
     def __init__(self, config: FirmwareConfig) -> None:
         self._config = config
+        self._speech = config.speech
         self._buffer = bytearray()
         self._begun = b""  # of a line whose end is not there yet
         self.last_number = 0
@@ -53,51 +66,82 @@ class Receiver:
 
     def store(self, data: bytes) -> int:
         """Take bytes from the wire; return how many were lost because the buffer is full."""
-        room = self.room
-        self._buffer += data[:room].translate(_LINE_ENDS)
-        return max(0, len(data) - room)
+        lost = max(0, len(data) - self.room)
+        if lost:
+            data = data[: self.room]
+        if b"\r" in data:
+            data = data.translate(_LINE_ENDS) if self._speech.cr_ends_line else data.replace(b"\r", b"")
+        self._buffer += data
+        return lost
 
     def flush(self) -> None:
         """Lose what is in the buffer."""
         self._buffer.clear()
         self._begun = b""
 
-    def take(self) -> Line | Refusal | None:
+    def take(self) -> Line | Refusal | Skipped | None:
         """Return what the next line in the buffer says, None when none is complete."""
+        longest = self._speech.max_line
         while (end := self._buffer.find(b"\n")) >= 0:
             raw = self._begun + self._buffer[:end]
             del self._buffer[: end + 1]
             self._begun = b""
-            line = bytes(raw[: MAX_LINE + 1].partition(b";")[0][:MAX_LINE])
-            if line and (verdict := self._verify(line.partition(b"\0")[0].lstrip(b" "))):
+            line = bytes(raw[: longest + 1].partition(b";")[0][:longest])
+            if (line or self._speech.answers_blank) and (verdict := self._verify(self._bare(line))):
                 return verdict
-        # The firmware reads byte by byte: the beginning of a line does not stay in the buffer.
-        self._begun = (self._begun + self._buffer)[: MAX_LINE + 1]
-        self._buffer.clear()
+        if self._buffer:
+            # The firmware reads byte by byte: the beginning of a line does not stay in the buffer.
+            self._begun = (self._begun + self._buffer)[: longest + 1]
+            self._buffer.clear()
         return None
 
-    def _verify(self, line: bytes) -> Line | Refusal | None:
-        if not line.startswith(b"N"):
-            return Line(None, _without_checksum(line))
-        number = self._number(line)
-        own = b"M110" in line
-        if number != self.last_number + 1 and not own:
-            if self._config.marlin21 and self.last_number - 1 <= number <= self.last_number:
-                return None
-            return Refusal("Line Number is not Last Line Number+1")
+    def _bare(self, line: bytes) -> bytes:
+        """Return the line as the firmware looks at it."""
+        if self._speech.lenient:
+            line = _PARENTHESES.sub(b"", line).translate(None, _NO_TEXT)
+        return line.partition(b"\0")[0].lstrip(b" ")
+
+    def _verify(self, line: bytes) -> Line | Refusal | Skipped | None:
+        if self._speech.numbers == "enforced":
+            return self._verify_all(line) if line.startswith(b"N") else Line(None, _without_checksum(line))
+        return self._verify_checksum(line) if self._speech.numbers == "checked" else _unverified(line)
+
+    def _verify_all(self, line: bytes) -> Line | Refusal | Skipped | None:
+        number = self._number(line) if b"M110" in line else _integer(line[1:])
+        if number != self.last_number + 1 and b"M110" not in line:
+            return self._wrong_number(number)
         body, star, digits = line.rpartition(b"*")
         if not star:
             return Refusal("No Checksum with line number")
         if _integer(digits) != checksum(body):
-            return Refusal("checksum mismatch")
+            return Refusal("checksum mismatch", checksum(body))
         self.last_number = number
         return _numbered(line)
+
+    def _wrong_number(self, number: int) -> Refusal | Skipped | None:
+        if self._config.marlin21 and self.last_number - 1 <= number <= self.last_number:
+            return None
+        if self._speech.skipped and number <= self.last_number:
+            return Skipped(number)
+        return Refusal("Line Number is not Last Line Number+1")
+
+    def _verify_checksum(self, line: bytes) -> Line | Refusal:
+        body, star, digits = line.rpartition(b"*")
+        if star and _integer(digits) != checksum(body):
+            return Refusal("checksum mismatch", checksum(body))
+        if line.startswith(b"N"):
+            self.last_number = self._number(line)
+        return _unverified(line)
 
     def _number(self, line: bytes) -> int:
         """Return the number that counts: in `N0 M110 N50` it is the second one."""
         command = line.find(b"M110")
         second = line.find(b"N", command) if command >= 0 else -1
         return _integer(line[max(second, 0) + 1 :])
+
+
+def _unverified(line: bytes) -> Line:
+    return _numbered(line) if line.startswith(b"N") else Line(None, _without_checksum(line))
 
 
 def _integer(text: bytes) -> int:

@@ -1,49 +1,124 @@
-"""A print from the board's own SD card, as far as a host sees it: the file is read at a steady rate, nothing moves."""
+"""The SD card of the board: files that the printer lists, and prints by itself.
+
+A file whose content is known is printed line by line, as if a host sent them. For one started at the panel by name
+and size only, the bytes are read at a steady rate and nothing moves.
+"""
 
 import math
 from collections.abc import Callable
 
 RATE = 100.0
-"""Bytes of the file that are read in a second."""
+"""Bytes that are read in a second of a file whose content nobody knows."""
 
 
 class SdCard:
-    """The card, and the print from it that was started at the panel."""
+    """The card, and the print from it.
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    Args:
+        say: says a line to the host.
+        files: content by name; commands change it.
+    """
+
+    def __init__(self, say: Callable[[str], None], files: dict[str, bytes] | None = None) -> None:
+        self.files = {} if files is None else files
+        self.due = math.inf
+        """When `advance` has something to do."""
         self._say = say
-        self._began = 0.0
+        self._name = ""
+        self._content: bytes | None = None  # of the selected file; None: nothing selected, or not known
+        self._printing = False
+        self._position = 0
         self._size = 0
+        self._began = 0.0  # of a print at the steady rate
         self._done_at = math.inf
         self._interval = 0.0
         self._report_at = math.inf
 
     @property
-    def due(self) -> float:
-        """When `advance` has something to do."""
-        return min(self._done_at, self._report_at)
+    def printing(self) -> bool:
+        """A print from the card goes on."""
+        return self._printing or self._done_at < math.inf
+
+    def find(self, name: str) -> str | None:
+        """Return a file's name as it stands on the card; letters of either case find it."""
+        wanted = name.strip().lstrip("/").upper()
+        return next((each for each in self.files if each.upper() == wanted), None)
+
+    def select(self, name: str) -> None:
+        """Open a file to be printed, and say so."""
+        found = self.find(name)
+        self.stop()
+        self._name, self._content = found or name.strip(), self.files.get(found or "")
+        self._position, self._size = 0, len(self._content or b"")
+        if self._content is None:
+            self._say(f"open failed, File: {self._name}.")
+        else:
+            self._tell_opened()
+
+    def _tell_opened(self) -> None:
+        for line in (
+            f"echo:Now fresh file: {self._name}",
+            f"File opened: {self._name} Size: {self._size}",
+            "File selected",
+        ):
+            self._say(line)
+
+    def print(self) -> None:
+        """Begin or go on with the selected file; nothing without one."""
+        self._printing = self._content is not None
+
+    def pause(self) -> None:
+        """Read no further for now."""
+        self._printing = False
+
+    def seek(self, position: int) -> None:
+        """Go on from this byte."""
+        self._position = min(max(0, position), self._size)
 
     def start(self, name: str, size: int, now: float) -> None:
         """Begin a print, as somebody at the panel does."""
-        self._began, self._size, self._done_at = now, size, now + size / RATE
-        for line in (f"echo:Now fresh file: {name}", f"File opened: {name} Size: {size}", "File selected"):
-            self._say(line)
+        if self.find(name) is not None:
+            self.select(name)
+            self.print()
+            return
+        self._name, self._size = name, size
+        self._began, self._done_at = now, now + size / RATE
+        self._set_due()
+        self._tell_opened()
 
     def stop(self) -> None:
         """End it before its end, without a word."""
+        self._printing = False
         self._done_at = math.inf
+        self._set_due()
+
+    def take_line(self) -> str | None:
+        """Return the next command of the file that is being printed."""
+        content = self._content
+        while self._printing and content is not None:
+            if self._position >= self._size:
+                self._printing = False
+                self._say("Done printing file")
+                break
+            end = content.find(b"\n", self._position) + 1 or self._size
+            line, self._position = content[self._position : end], end
+            if command := line.partition(b";")[0].strip():
+                return command.decode("ascii", "replace")
+        return None
 
     def report_each(self, seconds: float, now: float) -> None:
         """Report by itself each so many seconds; 0: never."""
         self._interval = seconds
         self._report_at = now + seconds if seconds else math.inf
+        self._set_due()
 
     def report(self, now: float) -> None:
         """Say how far the print is."""
-        if self._done_at == math.inf:
+        if not self.printing:
             self._say("Not SD printing")
         else:
-            self._say(f"SD printing byte {round((now - self._began) * RATE)}/{self._size}")
+            position = self._position if self._printing else round((now - self._began) * RATE)
+            self._say(f"SD printing byte {position}/{self._size}")
 
     def advance(self, now: float) -> None:
         """Do what is due."""
@@ -53,3 +128,7 @@ class SdCard:
         if self._report_at <= now:
             self.report(now)
             self._report_at += self._interval
+        self._set_due()
+
+    def _set_due(self) -> None:
+        self.due = min(self._done_at, self._report_at)

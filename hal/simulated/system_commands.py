@@ -4,15 +4,15 @@ import math
 import re
 
 from gcode.command import Command
+from gcode.planner import AXES
 from hal.simulated import texts
 from hal.simulated.board import Board, Wait
-from hal.simulated.motion import AXES
 
 _FLAGS = re.compile(r"([AEP])(\d)\s*")  # of M118
 
 
 def _nothing(_board: Board, _command: Command) -> None:
-    """Accept a command that shows no effect here: M17, M85, M86, M108, M117, M154, T0."""
+    """Accept a command that shows no effect here."""
 
 
 def _stop_for_user(board: Board, command: Command) -> Wait:
@@ -22,10 +22,32 @@ def _stop_for_user(board: Board, command: Command) -> Wait:
     board.say(f"echo:{message}\r")
     for action in ("prompt_end", "prompt_begin M0 Stop", "prompt_button Continue", "prompt_show"):
         board.act(action)
+    yield from _until_answered(board)
+
+
+def _until_answered(board: Board) -> Wait:
+    """Wait for the user: M108, M876, or the knob at the printer."""
     board.waiting, board.busy_reason = True, "paused for user"
-    while board.waiting:
-        yield math.inf
-    board.busy_reason = "processing"
+    answered = board.now + board.user_after
+    while board.waiting and board.now < answered:
+        yield answered
+    board.waiting, board.busy_reason = False, "processing"
+
+
+def _change_filament(board: Board, _command: Command) -> Wait:
+    """M600: wait for the user to put filament in. Parking and feeding are left out."""
+    yield from board.synchronise()
+    for action in (
+        "paused",
+        "prompt_end",
+        "prompt_begin Nozzle Parked",
+        "prompt_button Continue",
+        "prompt_show",
+    ):
+        board.act(action)
+    yield from _until_answered(board)
+    for action in ("prompt_end", "resumed"):
+        board.act(action)
 
 
 def _print_time(board: Board, _command: Command) -> None:
@@ -46,14 +68,6 @@ def _kill(board: Board, _command: Command) -> None:
     board.kill()
 
 
-def _card_status(board: Board, command: Command) -> None:
-    """M27: how far the print from the SD card is; S: each so many seconds."""
-    if "S" in command and board.config.autoreport:
-        board.sd.report_each(min(60.0, max(0.0, command.number("S", 0.0))), board.now)
-    else:
-        board.sd.report(board.now)
-
-
 def _keepalive(board: Board, command: Command) -> None:
     """M113."""
     if "S" in command:
@@ -62,14 +76,21 @@ def _keepalive(board: Board, command: Command) -> None:
         board.say(f"echo:M113 S{board.busy_interval:.0f}")
 
 
-def _position(board: Board, _command: Command) -> None:
-    """M114."""
-    board.tell_position()
+def _auto_position(board: Board, command: Command) -> None:
+    """M154."""
+    if "S" in command:
+        board.position_interval = min(60.0, max(0.0, command.number("S", 0.0)))
+        board.position_at = board.now + board.position_interval if board.position_interval else math.inf
 
 
 def _identity(board: Board, _command: Command) -> None:
     """M115."""
-    for line in texts.identity(board.config):
+    speech = board.config.speech
+    lines = texts.identity(board.config) if speech.identity is None else speech.identity
+    if speech.identity_on_ok:
+        board.answer(f"ok {lines[0]}")
+        return
+    for line in lines:
         board.say(line)
 
 
@@ -84,26 +105,21 @@ def _message(board: Board, command: Command) -> None:
 
 def _endstops(board: Board, _command: Command) -> None:
     """M119."""
-    board.say("Reporting endstop status")
-    for axis, name in enumerate("xyz"):
-        triggered = axis in board.modal.homed and board.modal.position[axis] == 0
-        board.say(f"{name}_min: {'TRIGGERED' if triggered else 'open'}")
+    speech, modal = board.config.speech, board.modal
+    states = {
+        name: speech.endstop_words[
+            axis in modal.homed and modal.position[axis] == 0 and axis not in board.broken_endstops
+        ]
+        for axis, name in enumerate("xyz")
+    }
+    for line in speech.endstops:
+        board.say(line.format(**states))
 
 
 def _steps(board: Board, command: Command) -> None:
     """M92."""
     if not _set_axes(board.modal.steps, command):
         board.say(f"echo: M92 {texts.axes(board.modal.steps)}")
-
-
-def _max_accelerations(board: Board, command: Command) -> None:
-    """M201."""
-    _set_axes(board.limits.accelerations, command)
-
-
-def _max_feedrates(board: Board, command: Command) -> None:
-    """M203."""
-    _set_axes(board.limits.feedrates, command)
 
 
 def _set_axes(values: list[float], command: Command) -> bool:
@@ -115,45 +131,29 @@ def _set_axes(values: list[float], command: Command) -> bool:
     return any(value is not None for value in named.values())
 
 
-def _accelerations(board: Board, command: Command) -> None:
-    """M204; S sets printing and travel as older files expect."""
-    limits = board.limits
-    if not command.params:
-        board.say(f"Acceleration: P{limits.printing:.2f} R{limits.retract:.2f} T{limits.travel:.2f}")
-    both = command.get("S")
-    limits.printing = command.get("P") or both or limits.printing
-    limits.travel = command.get("T") or both or limits.travel
-    limits.retract = command.get("R") or limits.retract
-
-
-def _advanced(board: Board, command: Command) -> None:
-    """M205: of its words junction deviation is known here."""
-    board.limits.junction_deviation = command.get("J") or board.limits.junction_deviation
-
-
-def _soft_endstops(board: Board, _command: Command) -> None:
-    """M211."""
-    board.say("echo:Soft endstops: ON  Min:  X0.00 Y0.00 Z0.00   Max:  X200.00 Y200.00 Z200.00")
-
-
-def _speed(board: Board, command: Command) -> None:
-    """M220."""
-    if not command.params:
-        board.say(f"FR:{board.modal.speed_percent:.0f}%")
-    board.modal.speed_percent = max(10.0, command.number("S", board.modal.speed_percent))
-
-
-def _flow(board: Board, command: Command) -> None:
-    """M221."""
-    if "S" not in command:
-        board.say(f"echo:E0 Flow: {board.modal.flow_percent:.0f}%")
-    board.modal.flow_percent = command.number("S", board.modal.flow_percent)
-
-
 def _settings(board: Board, _command: Command) -> None:
     """M503."""
     for line in texts.settings(board.limits, board.modal.steps):
         board.say(line)
+
+
+def _store(board: Board, _command: Command) -> None:
+    """M500."""
+    board.eeprom.store(board)
+    board.say("echo:Settings Stored (648 bytes; crc 21042)")
+
+
+def _load(board: Board, command: Command) -> None:
+    """M501."""
+    board.eeprom.load(board)
+    board.say("echo:V80 stored settings retrieved (648 bytes; crc 21042)")
+    _settings(board, command)
+
+
+def _load_defaults(board: Board, _command: Command) -> None:
+    """M502."""
+    board.eeprom.load_defaults(board)
+    board.say("echo:Hardcoded Default Settings Loaded")
 
 
 def _answer_user(board: Board, _command: Command) -> None:
@@ -168,29 +168,17 @@ def _restart(board: Board, command: Command) -> None:
 
 
 TABLE = {
-    "T0": _nothing,
-    "M17": _nothing,
     "M31": _print_time,
-    "M85": _nothing,
-    "M86": _nothing,
     "M92": _steps,
     "M108": _nothing,
     "M110": _line_number,
     "M112": _kill,
     "M113": _keepalive,
-    "M114": _position,
     "M115": _identity,
     "M117": _nothing,
     "M118": _message,
     "M119": _endstops,
-    "M154": _nothing,
-    "M201": _max_accelerations,
-    "M203": _max_feedrates,
-    "M204": _accelerations,
-    "M205": _advanced,
-    "M211": _soft_endstops,
-    "M220": _speed,
-    "M221": _flow,
+    "M154": _auto_position,
     "M503": _settings,
     "M999": _restart,
 }
@@ -198,5 +186,11 @@ TABLE = {
 WITH_HOST_ACTIONS = {"M0": _stop_for_user, "M1": _stop_for_user, "M876": _answer_user}
 """Commands that only a firmware with host prompts has."""
 
-WITH_SD_CARD = {"M27": _card_status}
-"""Commands that only a board with an SD card has."""
+WITH_EEPROM = {"M500": _store, "M501": _load, "M502": _load_defaults}
+"""Commands that only a firmware with EEPROM_SETTINGS has."""
+
+WITH_PROGRESS = {"M73": _nothing}
+"""Commands that only a firmware that shows the progress has."""
+
+WITH_FILAMENT_CHANGE = {"M600": _change_filament}
+"""Commands that only a firmware with ADVANCED_PAUSE_FEATURE has."""

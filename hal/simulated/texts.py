@@ -1,7 +1,7 @@
 """Marlin's longer texts, as recorded from Marlin 2.0.x without an SD card, EEPROM or probe."""
 
+from gcode.planner import Limits
 from hal.simulated.config import FirmwareConfig
-from hal.simulated.motion import Limits
 
 VERSION = "Marlin bugfix-2.0.x"
 
@@ -39,7 +39,9 @@ def identity(config: FirmwareConfig) -> list[str]:
     """Return the answer to M115."""
     known = dict(each.split(":") for each in _CAPABILITIES.split())
     chosen = {
+        "EEPROM": config.eeprom,
         "AUTOREPORT_TEMP": config.autoreport,
+        "BUILD_PERCENT": config.progress,
         "EMERGENCY_PARSER": config.emergency_parser,
         "HOST_ACTION_COMMANDS": config.host_actions,
         "PROMPT_SUPPORT": config.host_actions,
@@ -74,10 +76,26 @@ def settings(limits: Limits, steps: list[float]) -> list[str]:
         f"echo:  M201 {axes(limits.accelerations)}",
         "echo:; Acceleration (units/s2): P<print_accel> R<retract_accel> T<travel_accel>",
         f"echo:  M204 P{limits.printing:.2f} R{limits.retract:.2f} T{limits.travel:.2f}",
-        "echo:; Advanced: B<min_segment_time_us> S<min_feedrate> T<min_travel_feedrate> J<junc_dev>",
-        f"echo:  M205 B20000.00 S0.00 T0.00 J{limits.junction_deviation:.2f}",
+        *_advanced(limits),
         "echo:; Home offset:",
         "echo:  M206 X0.00 Y0.00 Z0.00",
         "echo:; PID settings:",
         "echo:  M301 P21.14 I1.76 D55.47",
     ]
+
+
+def _advanced(limits: Limits) -> list[str]:
+    """Return the part about M205."""
+    names, values = "J<junc_dev>", f"J{limits.junction_deviation:.2f}"
+    if limits.classic_jerk:
+        names, values = "X<max_x_jerk> Y<max_y_jerk> Z<max_z_jerk> E<max_e_jerk>", axes(limits.jerk)
+    times = f"B{limits.min_segment_time * 1e6:.2f} S{limits.min_feedrate:.2f} T{limits.min_travel_feedrate:.2f}"
+    return [
+        f"echo:; Advanced: B<min_segment_time_us> S<min_feedrate> T<min_travel_feedrate> {names}",
+        f"echo:  M205 {times} {values}",
+    ]
+
+
+def banner(limits: Limits, steps: list[float]) -> list[str]:
+    """Return what is said at boot."""
+    return [*BANNER, *settings(limits, steps)]

@@ -1,78 +1,109 @@
-"""Heaters as functions of the clock: nothing ticks, any moment can be asked for.
+"""The physics of a heater: a heated block, a sensor in it, and the air around.
 
-First order: full power brings a heater toward `maximum`, no power toward `ambient`, both exponentially with
-`time_constant`. At the target it holds. Simplified: the sensor is the block, and a fan takes no heat.
+Two masses. Power heats the block, which loses heat to the air in proportion to its excess temperature; fan and
+filament add to that loss. The sensor takes its heat from the block alone, so it lags:
+
+    d block / dt  = (rise · power - load · (block - ambient)) / time_constant - mass · (block - sensor) / lag
+    d sensor / dt = (block - sensor) / lag
+
+For constant power and load this is solved exactly by a matrix exponential, so steps of any length are right.
 """
 
 import math
 from dataclasses import dataclass
 
-FULL_POWER = 127  # as firmware reports it (Marlin: soft PWM of 7 bits)
+TICK = 0.15625
+"""Seconds between two readings: Marlin takes 0.16; 5/32 is exact in binary, so ticks and times agree."""
+
+_IN_AIR = 10.0  # s in which a sensor that hangs in the air cools by 63 %
 
 
 @dataclass(frozen=True, slots=True)
-class HeaterConfig:
-    """What a heater is made of: °C and seconds."""
+class Body:
+    """What a heater is made of: °C and seconds.
+
+    Attributes:
+        ambient: of the air around.
+        maximum: where full power ends, with no fan and no filament.
+        time_constant: in which an unheated block loses 63 % of its excess.
+        sensor_lag: in which the sensor follows 63 % of a step of the block.
+        sensor_mass: heat capacity of the sensor, as a share of the block's.
+        fan_cooling: loss that the part fan at full speed adds, as a share of the loss to still air.
+        filament_cooling: the same for each mm³/s of filament.
+    """
 
     ambient: float = 21.3
     maximum: float = 350.0
     time_constant: float = 80.0
+    sensor_lag: float = 1.2
+    sensor_mass: float = 0.02
+    fan_cooling: float = 0.25
+    filament_cooling: float = 0.02
 
 
-HOTEND = HeaterConfig()  # 200 °C in 63 s
-BED = HeaterConfig(maximum=140.0, time_constant=200.0)  # 60 °C in 79 s, 100 °C in 218 s
+HOTEND_BODY = Body()  # 40 W on 10 J/K: 200 °C in 63 s; 2.5 mJ for each mm³ and K of filament
+BED_BODY = Body(maximum=140.0, time_constant=200.0, sensor_lag=2.5, fan_cooling=0.05, filament_cooling=0.0)
+CHAMBER_BODY = Body(maximum=90.0, time_constant=600.0, sensor_lag=5.0, fan_cooling=0.0, filament_cooling=0.0)
 
 
-class Heater:
-    """One heater and its sensor. Times must not go back before the last `set_target`."""
+class TwoMasses:
+    """Block and sensor, stepped from tick to tick."""
 
-    def __init__(self, config: HeaterConfig) -> None:
-        self._config = config
-        self.target = 0.0
-        self._since = 0.0  # when the present curve began
-        self._from = config.ambient  # and at which temperature
-        self._settled: float | None = None  # when it meets the target; None: never
+    __slots__ = ("_body", "_factors", "_load", "block", "sensor")
 
-    def set_target(self, target: float, now: float) -> None:
-        """Heat or cool toward `target` from now on; 0 is off."""
-        self._from = self.temperature(now)
-        self._since = now
-        self.target = target
-        self._settled = self._time_of(target)
+    def __init__(self, body: Body, seconds: float = TICK) -> None:
+        self._body = body
+        self.block = self.sensor = body.ambient
+        self.set_load(1.0, seconds)
 
-    def temperature(self, now: float) -> float:
-        """Return the temperature in °C."""
-        if self._settled is not None and now >= self._settled:
-            return self.target
-        limit = self._limit
-        return limit + (self._from - limit) * math.exp((self._since - now) / self._config.time_constant)
+    def set_load(self, load: float, seconds: float = TICK) -> None:
+        """Lose heat `load` times as fast as to still air, and step by `seconds` from now on."""
+        self._load = load
+        self._factors = exponential(self._body, load, seconds)
 
-    def power(self, now: float) -> int:
-        """Return the heater's power, 0 to FULL_POWER."""
-        if self._settled is not None and now >= self._settled:
-            above, range_ = self.target - self._config.ambient, self._config.maximum - self._config.ambient
-            return max(0, round(FULL_POWER * above / range_))
-        return FULL_POWER if self.target > self._from else 0
+    def step(self, power: float) -> None:
+        """Go one tick on with a power from 0 to 1."""
+        body = self._body
+        end = body.ambient + (body.maximum - body.ambient) * power / self._load
+        block, sensor = self.block - end, self.sensor - end
+        keep, back, taken, left = self._factors
+        self.block = end + keep * block + back * sensor
+        self.sensor = end + taken * block + left * sensor
 
-    def time_within(self, window: float) -> float | None:
-        """Return when the temperature is, or first was, less than `window` from the target; None: never."""
-        if abs(self.target - self._from) < window:
-            return self._since
-        edge = self.target - math.copysign(window, self.target - self._from)
-        return self._time_of(edge)
+    def step_apart(self, power: float) -> None:
+        """As `step`, with the sensor out of the block: it hangs in the air."""
+        body = self._body
+        end = body.ambient + (body.maximum - body.ambient) * power / self._load
+        self.block = end + (self.block - end) * math.exp(-TICK * self._load / body.time_constant)
+        self.sensor = body.ambient + (self.sensor - body.ambient) * math.exp(-TICK / _IN_AIR)
 
     @property
-    def _limit(self) -> float:
-        """Where the present curve would end without a controller."""
-        return self._config.maximum if self.target > self._from else self._config.ambient
+    def hottest(self) -> float:
+        """The hotter one of the two."""
+        return max(self.block, self.sensor)
 
-    def _time_of(self, temperature: float) -> float | None:
-        """Return when the present curve goes through a temperature that lies ahead of it; None: never."""
-        if temperature == self._from:
-            return self._since
-        if self._from == self._limit:
-            return None
-        remaining = (temperature - self._limit) / (self._from - self._limit)
-        if not 0.0 < remaining < 1.0:
-            return None
-        return self._since - self._config.time_constant * math.log(remaining)
+    @property
+    def coldest(self) -> float:
+        """What neither of the two can fall below."""
+        return min(self.block, self.sensor, self._body.ambient)
+
+    def soonest_at(self, temperature: float) -> float:
+        """Return the seconds in which full power can bring either one to `temperature` at the earliest."""
+        body = self._body
+        if self.hottest >= temperature:
+            return 0.0
+        if temperature >= body.maximum:
+            return math.inf
+        return body.time_constant * math.log((body.maximum - self.hottest) / (body.maximum - temperature))
+
+
+def exponential(body: Body, load: float, seconds: float) -> tuple[float, float, float, float]:
+    """Return what is left after some seconds of (block, sensor) above their end, as a matrix by rows."""
+    loss, share = -load / body.time_constant, body.sensor_mass / body.sensor_lag
+    rate = 1 / body.sensor_lag
+    mean, half = (loss - share - rate) / 2, (loss - share + rate) / 2
+    root = math.sqrt(half * half + share * rate)  # real: both ways the heat flows downhill
+    slow, fast = math.exp((mean + root) * seconds), math.exp((mean - root) * seconds)
+    even = (slow + fast) / 2
+    odd = (slow - fast) / (2 * root) if root else seconds * slow
+    return even + half * odd, share * odd, rate * odd, even - half * odd

@@ -1,6 +1,10 @@
 """The wire: bytes on their way, which may take time."""
 
+import random
 from collections import deque
+
+USB_PACKET = 64
+"""Bytes of one packet on a full-speed USB line, as serial adapters use it."""
 
 _BITS_PER_BYTE = 10  # start bit, eight data bits, stop bit
 
@@ -12,6 +16,11 @@ class Wire:
         self._byte_time = _BITS_PER_BYTE / baudrate if baudrate else 0.0
         self._pieces: deque[tuple[float, bytes]] = deque()  # when it begins to arrive, what
         self._free = 0.0  # when all that was sent has arrived
+
+    @property
+    def busy(self) -> bool:
+        """Something is on its way."""
+        return bool(self._pieces)
 
     def send(self, data: bytes, now: float) -> None:
         """Put bytes on the wire behind what is there."""
@@ -28,6 +37,8 @@ class Wire:
 
     def arrived(self, now: float, room: int | None = None) -> bytes:
         """Take the bytes that have arrived, at most `room` of them."""
+        if not self._pieces:
+            return b""
         taken = []
         while self._pieces and self._pieces[0][0] <= now and room != 0:
             begins, data = self._pieces.popleft()
@@ -49,3 +60,24 @@ class Wire:
         """Lose what is on its way."""
         self._pieces.clear()
         self._free = 0.0
+
+
+class UsbWire(Wire):
+    """A wire behind a USB adapter: bytes travel in packets, each of which takes its time; none overtakes another."""
+
+    def __init__(self, baudrate: int | None, latency: float, jitter: float, seed: str) -> None:
+        super().__init__(baudrate)
+        self._latency = latency
+        self._jitter = jitter
+        self._random = random.Random(seed)  # noqa: S311 - to be repeated at will
+
+    def send(self, data: bytes, now: float) -> None:
+        """Put bytes into packets behind what is there."""
+        for at in range(0, len(data), USB_PACKET):
+            taken = self._latency + self._random.random() * self._jitter
+            super().send(data[at : at + USB_PACKET], now + taken)
+
+
+def wire(baudrate: int | None, latency: float, jitter: float, seed: str) -> Wire:
+    """Return the plainest wire that does."""
+    return UsbWire(baudrate, latency, jitter, seed) if latency or jitter else Wire(baudrate)

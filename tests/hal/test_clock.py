@@ -138,3 +138,9 @@ async def test_no_timer_fires_early_nor_late(delays):
     assert len(fired) == len(delays)
     for delay, at in fired:
         assert at == pytest.approx(delay, abs=1e-6)
+
+
+def test_a_pace_holds_the_clock_back():
+    began = time.monotonic()
+    clock.run(asyncio.sleep(3.0), pace=100.0)
+    assert time.monotonic() - began >= 0.02  # 30 ms, less what is not worth waiting for

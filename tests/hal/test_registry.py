@@ -86,7 +86,7 @@ def test_what_is_no_address_names_the_part(text, part):
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("sim?sped=2", "sim.sped=2: unknown option 'sped'; allowed: speed, seed, baudrate"),
+        ("sim?sped=2", "sim.sped=2: unknown option 'sped'; allowed: firmware, scenario, speed, seed, baudrate"),
         ("sim?speed=0", "speed is '0'; allowed: a number above 0"),
         ("sim?speed=fast", "speed is 'fast'"),
         ("sim?speed=nan", "speed is 'nan'"),
@@ -159,21 +159,21 @@ def installed(monkeypatch):
 
 async def test_an_installed_backend_is_found_by_its_scheme(installed):
     installed("usb", "hal.serial_port:create_transport")
-    assert schemes() == ["sim", "serial", "replay", "usb"]
+    assert schemes() == ["sim", "serial", "tcp", "replay", "usb"]
     assert create("usb:/dev/ttyACM99").address == "usb:/dev/ttyACM99"
-    with pytest.raises(AddressError, match="allowed: sim, serial, replay, usb"):
-        parse("tcp:x")
+    with pytest.raises(AddressError, match="allowed: sim, serial, tcp, replay, usb"):
+        parse("udp:x")
 
 
 async def test_an_installed_backend_never_replaces_a_built_in_one(installed):
     installed("serial", "hal.simulated.backend:create_transport")
-    assert schemes() == ["sim", "serial", "replay"]
+    assert schemes() == ["sim", "serial", "tcp", "replay"]
     assert isinstance(create("serial:/dev/ttyACM99")._transport, SerialTransport)
 
 
 async def test_an_address_made_by_hand_is_checked_too():
-    with pytest.raises(AddressError, match="'tcp'; allowed: sim, serial"):
-        create(Address("tcp", "localhost:1"))
+    with pytest.raises(AddressError, match="'udp'; allowed: sim, serial"):
+        create(Address("udp", "localhost:1"))
 
 
 @pytest.mark.parametrize(("text", "number"), [("0", 0), ("7", 7), ("2147483647", 2**31 - 1)])

@@ -1,4 +1,5 @@
 import random
+import re
 
 import pytest
 from hypothesis import given
@@ -60,13 +61,13 @@ def test_m109_waits_as_marlin_does():
     said = bench.run(120)
     reports = [(at, line) for at, line in said if line.startswith(" T:")]
     assert [at for at, _ in reports[:3]] == pytest.approx([1.0, 2.0, 3.0])
-    assert reports[0][1] == " T:21.30 /200.00 B:21.30 /0.00 @:127 B@:0 W:?"
+    assert reports[0][1] == " T:21.30 /200.00 B:21.30 /0.00 @:0 B@:0 W:?"  # the next reading switches it on
     assert [line.split("W:")[1] for _, line in reports[-10:]] == [str(n) for n in range(9, -1, -1)]
     busy = [at for at, line in said if line == "echo:busy: processing"]
     assert busy[:2] == pytest.approx([3.0, 5.0])
     assert said[-1][1] == "ok"
     assert [line for _, line in said].count("ok") == 1
-    assert 55 < said[-1][0] < 85
+    assert 70 < said[-1][0] < 100
 
 
 def test_m109_s_does_not_wait_for_cooling_and_m109_r_does():
@@ -171,12 +172,12 @@ def test_marlin_2_1_drops_a_repeat_without_a_word():
     assert bench.send(lines[0]) == ["Error:Line Number is not Last Line Number+1, Last Line: 3", "Resend: 4", "ok"]
 
 
-def test_a_reset_forgets_everything():
+def test_a_reset_forgets_everything_but_the_heat():
     bench = Bench()
     bench.send("M104 S200", "G91", "M110 N50", seconds=10)
     bench.firmware.reset(bench.now)
     assert bench.run(1)[0][1] == "start"
-    assert bench.send(frame(1, b"M105").decode().strip())[0].startswith("ok T:21.30 /0.00")
+    assert re.match(r"ok T:[3-9]\d\.\d\d /0\.00", bench.send(frame(1, b"M105").decode().strip())[0])
 
 
 def test_m0_waits_for_the_user_where_prompts_are_known():

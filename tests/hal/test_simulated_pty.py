@@ -1,7 +1,9 @@
+import errno
 import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from gcode.framing import frame
+from hal.session_file import HOST, PRINTER, read
+from support.processes import until
 
 
 @pytest.fixture
@@ -17,10 +21,10 @@ def start(tmp_path):
     """Start simulated printers as programs; returns (process, link)."""
     started = []
 
-    def start(*arguments, link=None):
+    def start(*arguments, link=None, where=None):
         link = link or tmp_path / "printer"
         process = subprocess.Popen(
-            [sys.executable, "-m", "hal.simulated", "--pty", link, *map(str, arguments)],
+            [sys.executable, "-m", "hal.simulated", *(where or ("--pty", link)), *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -54,7 +58,7 @@ class Host:
     def write(self, data):
         assert os.write(self.fd, data) == len(data)
 
-    def until(self, end, seconds=10.0):
+    def until(self, end, seconds=30.0):
         """Return the lines up to and with the first one that begins with `end`."""
         lines, deadline = [], time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -69,6 +73,14 @@ class Host:
 
     def silent(self, seconds):
         return not select.select([self.fd], [], [], seconds)[0]
+
+    def is_hung_up(self):
+        try:
+            return os.read(self.fd, 4096) == b""
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            return error.errno == errno.EIO
 
     def close(self):
         os.close(self.fd)
@@ -155,6 +167,78 @@ def test_what_is_no_link_is_left_alone(start, tmp_path):
     assert process.wait(10) == 1
     assert "exists" in process.stderr.read()
     assert link.read_text() == "precious"
+
+
+def test_what_a_scenario_says_happens_and_is_recorded(start, tmp_path):
+    (tmp_path / "scenario.toml").write_text('[[fault]]\nwhat = "text"\nline = 2\ntext = "from outer space"\n')
+    process, link = start(
+        *("--scenario", tmp_path / "scenario.toml", "--firmware", "teacup", "--record", tmp_path / "session.jsonl.gz")
+    )
+    process.stdout.readline()
+    host = Host(link)
+    host.until(b"ok")  # of Teacup's banner
+    host.write(b"M105\nM105\n")
+    assert host.until(b"from outer space")[-1] == b"from outer space"
+    host.until(b"ok")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    host.close()
+    session = read([tmp_path / "session.jsonl.gz"])
+    assert not session.cut
+    assert b"from outer space\n" in b"".join(record.data for record in session.records if record.kind == PRINTER)
+    assert b"M105\nM105\n" in b"".join(record.data for record in session.records if record.kind == HOST)
+
+
+def test_a_cable_that_is_pulled_takes_the_port_away_and_brings_it_back(start, tmp_path):
+    (tmp_path / "scenario.toml").write_text('[[fault]]\nwhat = "unplug"\nline = 2\nseconds = 50\n')
+    process, link = start("--scenario", tmp_path / "scenario.toml", "--speed", 100)
+    process.stdout.readline()
+    host = Host(link)
+    host.until(b"echo:  M301")
+    host.write(b"M400\nM400\n")
+    until(host.is_hung_up, "the hang-up")
+    host.close()
+    until(link.exists, "the port to be back")
+    host = Host(link)
+    host.until(b"start")
+    host.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("[[fault", "no TOML"), ('[[fault]]\nwhat = "flop"\ntime = 1', "fault 1: what is 'flop'; allowed: flip, drop,")],
+)
+def test_a_bad_scenario_is_one_clear_sentence(start, tmp_path, text, said):
+    (tmp_path / "scenario.toml").write_text(text)
+    process, _ = start("--scenario", tmp_path / "scenario.toml")
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (1, "")
+    assert err.startswith(f"hal.simulated: scenario {tmp_path}/scenario.toml: {said}")
+    assert err.count("\n") == 1
+
+
+def test_the_sd_card_is_a_folder(start, tmp_path):
+    (tmp_path / "card").mkdir()
+    (tmp_path / "card" / "a long name.gcode").write_text("G4 P1\n")
+    process, link = start("--sd", tmp_path / "card")
+    process.stdout.readline()
+    host = Host(link)
+    host.until(b"echo:  M301")
+    host.write(b"M20 L\n")
+    assert host.until(b"End file list")[-2] == b"A LONG~1.GCO 6 a long name.gcode"
+    host.close()
+
+
+def test_over_tcp(start):
+    process, _ = start(link=None, where=("--tcp", "127.0.0.1:0"))
+    told = process.stdout.readline()
+    host, port = told.removeprefix("tcp -> ").strip().split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as line:
+        said = b""
+        while b"M301" not in said:
+            said += line.recv(4096)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
 
 
 def test_help_has_an_example():

@@ -1,0 +1,123 @@
+"""Commands of the SD card: list, print, delete. Uploading to it is refused, as Marlin does with SDCARD_READONLY."""
+
+from gcode.command import Command
+from hal.simulated.board import Board
+
+
+def _list(board: Board, command: Command) -> None:
+    """M20; L adds the long names."""
+    board.say("Begin file list")
+    for name, content in board.sd.files.items():
+        board.say(f"{_short(name)} {len(content)} {name}" if "L" in command else f"{_short(name)} {len(content)}")
+    board.say("End file list")
+
+
+def _short(name: str) -> str:
+    """Return the name as FAT's directory has it."""
+    stem, dot, suffix = name.upper().rpartition(".")
+    stem, suffix = (stem, suffix[:3]) if dot else (suffix, "")
+    stem = stem if len(stem) <= 8 else f"{stem[:6]}~1"  # noqa: PLR2004 - 8.3
+    return f"{stem}.{suffix}" if suffix else stem
+
+
+def _mount(board: Board, _command: Command) -> None:
+    """M21."""
+    board.say("echo:SD card ok")
+
+
+def _release(board: Board, _command: Command) -> None:
+    """M22."""
+    board.sd.stop()
+
+
+def _select(board: Board, command: Command) -> None:
+    """M23."""
+    board.sd.select(_long(board, command.text))
+
+
+def _long(board: Board, name: str) -> str:
+    """Return the card's own name for one that may be a short one."""
+    wanted = name.strip().lstrip("/").upper()
+    return next((each for each in board.sd.files if _short(each) == wanted), name)
+
+
+def _start(board: Board, command: Command) -> None:
+    """M24; S is where to begin."""
+    if "S" in command:
+        board.sd.seek(int(command.number("S", 0)))
+    board.sd.print()
+
+
+def _pause(board: Board, _command: Command) -> None:
+    """M25."""
+    if board.sd.printing:
+        board.sd.pause()
+        board.act("paused")
+
+
+def _seek(board: Board, command: Command) -> None:
+    """M26."""
+    board.sd.seek(int(command.number("S", 0)))
+
+
+def _status(board: Board, command: Command) -> None:
+    """M27: how far the print from the SD card is; S: each so many seconds."""
+    if "S" in command and board.config.autoreport:
+        board.sd.report_each(min(60.0, max(0.0, command.number("S", 0.0))), board.now)
+    else:
+        board.sd.report(board.now)
+
+
+def _upload(board: Board, command: Command) -> None:
+    """M28: the card cannot be written, so that what follows is executed."""
+    board.say(f"open failed, File: {command.text.strip()}.")
+
+
+def _end_upload(board: Board, _command: Command) -> None:
+    """M29."""
+    board.say("Done saving file.")
+
+
+def _delete(board: Board, command: Command) -> None:
+    """M30."""
+    name = command.text.strip()
+    found = board.sd.find(_long(board, name))
+    if found is None:
+        board.say(f"Deletion failed, File: {name}.")
+    else:
+        del board.sd.files[found]
+        board.say(f"File deleted:{name}")
+
+
+def _select_and_start(board: Board, command: Command) -> None:
+    """M32: `!name#`, as Marlin wants it."""
+    board.sd.select(_long(board, command.text.partition("!")[2].partition("#")[0] or command.text))
+    board.sd.print()
+
+
+def _long_name(board: Board, command: Command) -> None:
+    """M33."""
+    board.say(f"/{_long(board, command.text).strip().lstrip('/')}")
+
+
+def _abort(board: Board, _command: Command) -> None:
+    """M524."""
+    board.sd.stop()
+
+
+TABLE = {
+    "M20": _list,
+    "M21": _mount,
+    "M22": _release,
+    "M23": _select,
+    "M24": _start,
+    "M25": _pause,
+    "M26": _seek,
+    "M27": _status,
+    "M28": _upload,
+    "M29": _end_upload,
+    "M30": _delete,
+    "M32": _select_and_start,
+    "M33": _long_name,
+    "M524": _abort,
+}

@@ -1,0 +1,317 @@
+"""Faults: does to a simulated printer what its scenario says, when it says so.
+
+Everything random has a seed of its own, made of the printer's and the fault's place in the scenario; and it does
+not matter in which pieces bytes come. So the same seed gives the same bytes.
+"""
+
+import math
+import random
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from gcode.planner import AXES
+from hal.simulated.heater import HeaterFault
+from hal.simulated.scenario import Fault, Scenario
+
+if TYPE_CHECKING:
+    from hal.simulated.firmware import Firmware
+
+_LOOK = 0.25  # s between two looks at a temperature that something waits for
+_BYTES = frozenset({"flip", "drop", "duplicate", "delay", "overrun"})
+_ANSWERS = frozenset({"lose_ok", "double_ok", "late_ok"})
+_LINES = frozenset({"resend"})
+
+Piece = tuple[bytes, float]
+"""Bytes, and by how many seconds they are late."""
+
+
+class Happened(NamedTuple):
+    """What has gone wrong: the device's time in seconds, the fault, the line that it hit or that came before it."""
+
+    time: float
+    what: str
+    line: int | None
+
+
+class _Armed:
+    """One fault, with what is left of it."""
+
+    def __init__(self, fault: Fault, seed: str, note: Callable[[Fault, int | None], None]) -> None:
+        self.fault = fault
+        self._note = note
+        self.left = fault.times
+        self.ready = fault.time is None and fault.temperature is None  # what it waits for has come
+        self.random = random.Random(seed)  # noqa: S311 - to be repeated at will
+        self._skip = self._draw()
+
+    def hits(self, line: int | None) -> bool:
+        """Tell whether the next opportunity, in this line, is taken; counts it."""
+        if not self.left or not self.ready or (self.fault.line is not None and self.fault.line != line):
+            return False
+        if self._skip:
+            self._skip -= 1
+            return False
+        self._skip = self._draw()
+        self.left -= 1
+        self._note(self.fault, line)
+        return True
+
+    def next_hit(self, length: int) -> int:
+        """Return which of the next `length` opportunities is taken first, without a look at the line; -1: none."""
+        if not self.left or not self.ready:
+            return -1
+        if self._skip >= length:
+            self._skip -= length
+            return -1
+        at, self._skip = self._skip, self._draw()
+        self.left -= 1
+        self._note(self.fault, None)
+        return at
+
+    def _draw(self) -> int:
+        """Return how many opportunities pass before the next one is taken."""
+        chance = self.fault.probability
+        if chance is None or chance >= 1:
+            return 0
+        return int(math.log(1.0 - self.random.random()) / math.log(1.0 - chance))
+
+
+class _Damage:
+    """One direction of the line: damages bytes that pass."""
+
+    def __init__(self, armed: list[_Armed], count_lost: Callable[[int], None]) -> None:
+        self._armed = armed
+        self._count_lost = count_lost
+        self._rest: dict[_Armed, int] = {}  # bytes still to be damaged by a fault that has begun
+        self._late = 0.0
+
+    def pieces(self, data: bytes, line: int | None) -> Iterator[Piece]:
+        """Yield what becomes of bytes of this line; an empty line number stands for none."""
+        for armed in self._armed:
+            data = self._damage(armed, data, line)
+        late, self._late = self._late, 0.0
+        if data:
+            yield data, late
+
+    def _damage(self, armed: _Armed, data: bytes, line: int | None) -> bytes:
+        out, at = bytearray(), 0
+        while at < len(data):
+            rest = self._rest.pop(armed, 0)
+            if not rest:
+                begin = self._begin(armed, len(data) - at, line)
+                if begin < 0:
+                    break
+                out += data[at : at + begin]
+                at += begin
+                rest = armed.fault.bytes
+            end = min(at + rest, len(data))
+            out += self._spoil(armed, data[at:end])
+            if rest > end - at:
+                self._rest[armed] = rest - (end - at)
+            at = end
+        return bytes(out + data[at:])
+
+    def _begin(self, armed: _Armed, length: int, line: int | None) -> int:
+        """Return where in these bytes the fault begins; -1: not in them."""
+        if armed.fault.probability is not None:
+            return armed.next_hit(length)
+        # somewhere within the line, but not at its end: who waits for a line end shall get it
+        return armed.random.randrange(max(1, length - 1)) if armed.hits(line) else -1
+
+    def _spoil(self, armed: _Armed, data: bytes) -> bytes:
+        what = armed.fault.what
+        if what == "flip":
+            return bytes(each ^ 1 << armed.random.randrange(8) for each in data)
+        if what == "duplicate":
+            return bytes(byte for each in data for byte in (each, each))
+        if what == "delay":
+            self._late += armed.fault.duration
+            return data
+        if what == "overrun":
+            self._count_lost(len(data))
+        return b""
+
+
+class Faults:
+    """The faults of one printer. They outlive its resets.
+
+    Attributes:
+        due: when `advance` has something to do.
+        happened: what has gone wrong, the first of it.
+    """
+
+    def __init__(self, scenario: Scenario, seed: int, firmware: "Firmware") -> None:
+        self.due = 0.0
+        self._firmware = firmware
+        self.happened: list[Happened] = []
+        armed = [_Armed(fault, f"{seed} {number}", self._note) for number, fault in enumerate(scenario.faults)]
+        self._waiting = [each for each in armed if not each.ready]  # for a time or a temperature
+        self._answers = [each for each in armed if each.fault.what in _ANSWERS]
+        self._lines = [each for each in armed if each.fault.what in _LINES]
+        self._events = [each for each in armed if each.fault.what in ACTIONS]
+        self._to_do: list[Fault] = []
+        self._line: int | None = None  # the last that was accepted
+        self._sent = self._accepted = self._answered = 0  # lines, by which those without a number are counted
+        self._held = False  # the answer to come is a late one
+        self._to_printer = _Damage(_of_bytes(armed, "to_printer"), self._count_overrun)
+        self._to_host = _Damage(_of_bytes(armed, "to_host"), self._count_overrun)
+        self._begun = b""  # of a line to the printer whose end is not there yet
+
+    def _note(self, fault: Fault, line: int | None) -> None:
+        if len(self.happened) < _MOST_NOTED:
+            self.happened.append(Happened(self._firmware.now, fault.what, self._line if line is None else line))
+
+    def _count_overrun(self, lost: int) -> None:
+        self._firmware.oracle.counters.overruns += lost
+
+    # ── what the firmware asks ──────────────────────────────────────────────────────────────────────────────
+
+    def damage_to_printer(self, data: bytes) -> Iterator[Piece]:
+        """Yield what becomes of bytes that the host has sent, line by line."""
+        for part in data.splitlines(keepends=True):
+            line, self._begun = self._begun + part, b""
+            yield from self._to_printer.pieces(part, _number(line, self._sent + 1))
+            if part.endswith(b"\n"):
+                self._sent += 1
+            else:
+                self._begun = line[:_LONGEST]
+
+    def damage_to_host(self, data: bytes) -> Iterator[Piece]:
+        """Yield what becomes of a line that the firmware says."""
+        return self._to_host.pieces(data, self._line)
+
+    def refuses(self, number: int | None) -> bool:
+        """Tell whether a good numbered line is to be taken for a bad one."""
+        return number is not None and any(each.hits(number) for each in self._lines)
+
+    def accepted(self, number: int | None) -> None:
+        """Take notice of a line that is in the command queue; what it sets off comes in a moment."""
+        self._accepted += 1
+        self._line = self._accepted if number is None else number
+        for each in self._events:
+            if each.fault.time is None and each.fault.temperature is None and each.hits(self._line):
+                self._to_do.append(each.fault)
+                self.due = self._firmware.now
+
+    def late(self, number: int | None) -> float:
+        """Return by how many seconds the answer that is due now is late; asked again when they are over, 0."""
+        if self._held:
+            self._held = False
+            return 0.0
+        self._answered += 1
+        late = (each for each in self._answers if each.fault.what == "late_ok" and each.hits(self._of(number)))
+        found = next(late, None)
+        self._held = found is not None
+        return found.fault.duration if found else 0.0
+
+    def answers(self, number: int | None) -> int:
+        """Return how often the answer to a line is said: 0, 1 or 2 times."""
+        for each in self._answers:
+            if each.fault.what != "late_ok" and each.hits(self._of(number)):
+                return 0 if each.fault.what == "lose_ok" else 2
+        return 1
+
+    def _of(self, number: int | None) -> int | None:
+        return self._answered if number is None else number
+
+    def forget(self) -> None:
+        """Forget the line under way, as a reset does."""
+        self._begun, self._held = b"", False
+
+    @property
+    def pending(self) -> bool:
+        """Something is to be done at once, before the firmware goes on."""
+        return self.due <= self._firmware.now
+
+    # ── what comes by itself ────────────────────────────────────────────────────────────────────────────────
+
+    def advance(self) -> None:
+        """Do what is due now."""
+        if self.due > self._firmware.now:
+            return
+        self._look()
+        to_do, self._to_do = self._to_do, []
+        self.due = min((self._next_look(each) for each in self._waiting), default=math.inf)
+        for fault in to_do:
+            ACTIONS[fault.what](self._firmware, fault)
+
+    def _next_look(self, armed: _Armed) -> float:
+        return self._firmware.now + _LOOK if armed.fault.time is None else armed.fault.time
+
+    def _look(self) -> None:
+        """Make ready what has waited long enough."""
+        for each in [each for each in self._waiting if self._has_come(each.fault)]:
+            self._waiting.remove(each)
+            each.ready = True
+            if each.fault.what in ACTIONS:
+                self._to_do.extend([each.fault] * int(min(each.left, _MOST_AT_ONCE)))
+                self._note(each.fault, None)
+
+    def _has_come(self, fault: Fault) -> bool:
+        if fault.time is not None:
+            return fault.time <= self._firmware.now
+        heater = self._firmware.heat.named(fault.heater)
+        if heater is None or fault.temperature is None:
+            return False
+        return heater.temperature(self._firmware.now) >= fault.temperature
+
+
+_LONGEST = 32  # bytes of a line to the printer in which its number stands
+_MOST_NOTED = 10_000  # faults that are remembered
+_MOST_AT_ONCE = 100  # of one event that a time sets off, like lines of text
+
+
+def _number(line: bytes, count: int) -> int:
+    """Return the number that stands in a line, and for one without `count`."""
+    digits = line[1:].partition(b" ")[0] if line.startswith(b"N") else b""
+    return int(digits) if digits.isdigit() else count
+
+
+def _of_bytes(armed: list[_Armed], direction: str) -> list[_Armed]:
+    return [each for each in armed if each.fault.what in _BYTES and each.fault.direction == direction]
+
+
+# ── what becomes of the board and the machine ───────────────────────────────────────────────────────────────────
+
+
+def _kill(firmware: "Firmware", fault: Fault) -> None:
+    firmware.kill(*([f"Error:{fault.text}"] if fault.text else []))
+
+
+def _reset(firmware: "Firmware", fault: Fault) -> None:
+    firmware.boot(fault.duration if fault.by == "power" else 0.0)
+
+
+def _break_endstop(firmware: "Firmware", fault: Fault) -> None:
+    firmware.broken_endstops.add(AXES.index(fault.axis))
+
+
+def _run_out(firmware: "Firmware", fault: Fault) -> None:
+    firmware.board.user_after = fault.duration
+    firmware.board.act("prompt_begin FilamentRunout T0")
+    firmware.board.act("prompt_show")
+    firmware.inject("M600")
+
+
+def _break_heater(firmware: "Firmware", fault: Fault) -> None:
+    if (heater := firmware.heat.named(fault.heater)) is not None:
+        heater.fail(HeaterFault(fault.what), firmware.now)
+
+
+ACTIONS: dict[str, Callable[["Firmware", Fault], None]] = {
+    "text": lambda firmware, fault: firmware.say(fault.text),
+    "hang": lambda firmware, fault: firmware.hang(fault.duration),
+    "kill": _kill,
+    "reset": _reset,
+    "unplug": lambda firmware, fault: firmware.unplug(fault.duration),
+    "no_heat": _break_heater,
+    "sensor_open": _break_heater,
+    "sensor_short": _break_heater,
+    "runaway": _break_heater,
+    "endstop": _break_endstop,
+    "runout": _run_out,
+    "panel_pause": lambda firmware, _: firmware.say("//action:pause"),
+    "panel_resume": lambda firmware, _: firmware.say("//action:resume"),
+    "panel_cancel": lambda firmware, _: firmware.say("//action:cancel"),
+}
+"""Faults of the board and the machine; those of bytes, lines and answers happen as they pass."""

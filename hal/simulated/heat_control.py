@@ -1,0 +1,104 @@
+"""How a firmware chooses a heater's power from a reading: PID near the target, or on and off, as Marlin does.
+
+Power is 0 to FULL_POWER, as Marlin reports it: software PWM of 7 bits.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from hal.simulated.thermal import TICK
+
+FULL_POWER = 127
+
+_OUTPUT = 255.0  # what a PID's full output is (PID_MAX); half of it is the PWM's
+_FRESH = 0.05  # share of the newest slope in the smoothed one (1 - PID_K1)
+
+
+class Control(Protocol):
+    """Chooses the power once a tick."""
+
+    def power(self, target: float, reading: float) -> int:
+        """Return the power until the next reading; the target is above 0."""
+        ...
+
+    def restart(self) -> None:
+        """Forget what has been learned: the target is another, or the heater was off."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pid:
+    """Gains as M301 and M304 name them; outside `range` of the target it is full power or none."""
+
+    p: float = 21.14
+    i: float = 1.76
+    d: float = 55.47
+    range: float = 10.0  # °C (PID_FUNCTIONAL_RANGE)
+
+    def start(self) -> "PidControl":
+        """Return a controller with these gains."""
+        return PidControl(self)
+
+
+@dataclass(frozen=True, slots=True)
+class BangBang:
+    """On below the target and off above, looked at each `interval` s; between ± `hysteresis` °C it stays as it is."""
+
+    interval: float = 5.0  # BED_CHECK_INTERVAL
+    hysteresis: float = 0.0  # BED_HYSTERESIS, of BED_LIMIT_SWITCHING
+
+    def start(self) -> "BangBangControl":
+        """Return a controller that does this."""
+        return BangBangControl(self)
+
+
+class PidControl:
+    """A PID controller whose derivative is of the reading, smoothed, and whose integral is bounded."""
+
+    def __init__(self, gains: Pid) -> None:
+        self.gains = gains
+        self._last: float | None = None  # reading
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget integral and slope."""
+        self._integral = self._slope = 0.0
+
+    def power(self, target: float, reading: float) -> int:
+        """Return the power until the next reading."""
+        gains, error = self.gains, target - reading
+        change = 0.0 if self._last is None else reading - self._last
+        self._last = reading
+        if not -gains.range <= error <= gains.range:
+            self.restart()
+            return FULL_POWER if error > 0 else 0
+        self._slope += _FRESH * (change / TICK - self._slope)
+        highest = _OUTPUT / gains.i if gains.i > 0 else 0.0
+        self._integral = min(max(self._integral + error * TICK, 0.0), highest)
+        output = gains.p * error + gains.i * self._integral - gains.d * self._slope
+        return int(min(max(output, 0.0), _OUTPUT)) // 2
+
+
+class BangBangControl:
+    """Full power or none."""
+
+    def __init__(self, rule: BangBang) -> None:
+        self._rule = rule
+        self._ticks = max(1, round(rule.interval / TICK))
+        self._on = False
+        self.restart()
+
+    def restart(self) -> None:
+        """Decide at the next reading."""
+        self._left = 0
+
+    def power(self, target: float, reading: float) -> int:
+        """Return the power until the next reading."""
+        if self._left == 0:
+            self._left = self._ticks
+            if reading >= target + self._rule.hysteresis:
+                self._on = False
+            elif reading < target - self._rule.hysteresis:
+                self._on = True
+        self._left -= 1
+        return FULL_POWER if self._on else 0

@@ -1,0 +1,296 @@
+"""One heater of a simulated printer: body, sensor, control and protections, as a function of the clock.
+
+Nothing ticks. Whoever asks brings the heater up to the present in steps of a tick on a fixed grid, so what it answers
+depends on when things happened and never on when it was asked before. What is done to it counts from the next tick on.
+A tick costs a microsecond or two, a cold heater that is off nothing.
+"""
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+
+from hal.simulated.heat_control import FULL_POWER, BangBang, Pid
+from hal.simulated.heat_protection import BED_LIMITS, CHAMBER_LIMITS, HOTEND_LIMITS, Limits, Protection
+from hal.simulated.thermal import BED_BODY, CHAMBER_BODY, HOTEND_BODY, TICK, Body, TwoMasses
+
+_SETTLED = 1e-6  # °C from ambient at which a heater counts as cold
+_NOISES = 2039  # readings after which the noise comes again: 5 min
+_TICKS_IN_SLICE = 8
+_SLICE = _TICKS_IN_SLICE * TICK  # s over which the flow of filament is averaged: 1.25
+_LONGEST_FLOW = 600  # slices; what a move of more than 12 min extrudes comes sooner
+_DRAUGHT = 3.0  # what it adds to the load
+
+
+class HeaterFault(StrEnum):
+    """What can be broken about a heater."""
+
+    NO_HEAT = "no_heat"  # its wire is cut
+    RUNAWAY = "runaway"  # its switch is stuck on
+    SENSOR_OPEN = "sensor_open"  # reads far too cold
+    SENSOR_SHORT = "sensor_short"  # reads far too hot
+    SENSOR_OUT = "sensor_out"  # has slipped out of the block and reads the air
+    DRAUGHT = "draught"  # something cools it
+
+
+@dataclass(frozen=True, slots=True)
+class HeaterConfig:
+    """A heater as built and as the firmware is configured for it.
+
+    Attributes:
+        body: what heats and cools.
+        control: how the firmware chooses the power.
+        limits: the firmware's protections.
+        reads_open: °C that a sensor shows whose wire is broken.
+        reads_short: °C that a shorted one shows.
+    """
+
+    body: Body = HOTEND_BODY
+    control: Pid | BangBang = field(default_factory=Pid)
+    limits: Limits = HOTEND_LIMITS
+    reads_open: float = -15.0
+    reads_short: float = 500.0
+
+
+HOTEND = HeaterConfig()
+BED = HeaterConfig(BED_BODY, BangBang(), BED_LIMITS)
+CHAMBER = HeaterConfig(CHAMBER_BODY, BangBang(), CHAMBER_LIMITS)
+
+
+class Heater:
+    """One heater and its sensor. Times are the device's, and must not go back.
+
+    Args:
+        config: how it is built.
+        name: Marlin's heater ID in errors: 0, 1, bed, chamber.
+        noise: standard deviation of a reading, °C.
+        seed: of the noise.
+        on_plan: called when `due` may have changed.
+
+    Attributes:
+        target: °C; 0 is off.
+        broken: what is, if something is.
+        tripped: the protection that has tripped.
+        due: the earliest time at which one can trip, if nothing is done to the heater until then; never late.
+    """
+
+    def __init__(
+        self,
+        config: HeaterConfig,
+        name: str = "0",
+        noise: float = 0.0,
+        seed: int = 0,
+        on_plan: Callable[[], None] | None = None,
+    ) -> None:
+        self.config = config
+        self.name = name
+        self.target = 0.0
+        self.broken: HeaterFault | None = None
+        self.tripped: str | None = None
+        self.due = math.inf
+        self._on_plan = on_plan
+        self.control = config.control.start()
+        self._protection = Protection(config.limits)
+        self._masses = TwoMasses(config.body)
+        self._noise = _noises(noise, f"{seed} {name}")
+        self._loudest = max(map(abs, self._noise))
+        self._watched = True  # a firmware runs
+        self._tick = 0  # up to which all is computed
+        self._power = 0
+        self._reading = config.body.ambient
+        self._mark = math.inf
+        self._hot_since = math.inf
+        self._fan = self._flow = 0.0  # 0 to 1; mm³/s
+        self._load = 0.0  # what fan, filament and draught add
+        self._filament: dict[int, float] = {}  # slice → mm³ that come to be melted
+
+    # ── what the firmware sees and does ─────────────────────────────────────────────────────────────────────
+
+    def temperature(self, now: float) -> float:
+        """Return the last reading, in °C."""
+        self._advance(now)
+        return self._reading
+
+    def power(self, now: float) -> int:
+        """Return the power that the firmware has chosen, 0 to FULL_POWER."""
+        self._advance(now)
+        return self._power
+
+    def set_target(self, target: float, now: float) -> None:
+        """Heat or cool toward `target`, as far as it is allowed; 0 is off."""
+        self._advance(now)
+        target = min(max(target, 0.0), self.config.limits.highest_target)
+        self.target = target
+        if target == 0:
+            self._power = 0
+            self.control.restart()
+        self._protection.retarget(target, self._reading, now)
+        self._plan()
+
+    def halt(self, now: float) -> None:
+        """The firmware has stopped: no heat, and nobody looks any more."""
+        self.set_target(0.0, now)
+        self._watched = False
+        self._plan()
+
+    def restart(self, now: float) -> None:
+        """The firmware boots: it knows of no target. The heat stays."""
+        self.set_target(0.0, now)
+        self.control = self.config.control.start()
+        self._watched, self.tripped = True, None
+        self._mark = self._hot_since = math.inf
+        self._plan()
+
+    def check(self, now: float) -> str | None:
+        """Return the protection that has tripped by now; `due` is the next time to ask."""
+        self._advance(now)
+        self._plan()
+        return self.tripped
+
+    def watch_from(self, temperature: float, now: float) -> None:
+        """Note from now on since when a reading has been at least `temperature`."""
+        self._advance(now)
+        self._mark, self._hot_since = temperature, now if self._reading >= temperature else math.inf
+
+    def hot_since(self, now: float) -> float:
+        """Return since when it has; infinite while it is colder."""
+        self._advance(now)
+        return self._hot_since
+
+    # ── what happens to it ──────────────────────────────────────────────────────────────────────────────────
+
+    def block(self, now: float) -> float:
+        """Return the true temperature of the block."""
+        self._advance(now)
+        return self._masses.block
+
+    def fail(self, fault: HeaterFault | None, now: float) -> None:
+        """Break something, or mend what is broken."""
+        self._advance(now)
+        self.broken = fault
+        self._weigh()
+        self._plan()
+
+    def set_fan(self, share: float, now: float) -> None:
+        """Blow on it, from 0 to 1."""
+        self._advance(now)
+        self._fan = share
+        self._weigh()
+
+    def feed(self, volume: float, now: float, seconds: float = 0.0) -> None:
+        """Melt so many mm³ of filament, in so many seconds from the next slice on."""
+        self._advance(now)
+        flow, first = self._filament, int(now / _SLICE) + 1
+        if seconds < _SLICE:  # nearly always
+            flow[first] = flow.get(first, 0.0) + volume
+            return
+        count = min(math.ceil(seconds / _SLICE), _LONGEST_FLOW)
+        for each in range(first, first + count):
+            flow[each] = flow.get(each, 0.0) + volume / count
+
+    # ── from tick to tick ───────────────────────────────────────────────────────────────────────────────────
+
+    def _advance(self, now: float) -> None:
+        last = int(now / TICK)
+        if last <= self._tick:
+            return
+        while self._tick < last and not self._rests():
+            self._tick += 1
+            if not self._tick % _TICKS_IN_SLICE and (self._filament or self._flow):
+                self._flow = self._filament.pop(self._tick // _TICKS_IN_SLICE, 0.0) / _SLICE
+                self._weigh()
+            self._move()
+            self._reading = self._read()
+            self._react()
+        if self._tick < last:
+            self._tick = last
+            self._reading = self._read()
+
+    def _rests(self) -> bool:
+        """Tell whether nothing happens any more but noise; what is left of the heat is forgotten then."""
+        if self.target or self._power or self.broken is HeaterFault.RUNAWAY or self._filament or self._flow:
+            return False
+        masses, ambient = self._masses, self.config.body.ambient
+        if masses.hottest - ambient > _SETTLED or ambient - masses.coldest > _SETTLED:
+            return False
+        masses.block = masses.sensor = ambient
+        return self.due == math.inf
+
+    def _move(self) -> None:
+        """Let a tick pass."""
+        broken, power = self.broken, self._power / FULL_POWER
+        if broken is None:
+            self._masses.step(power)
+        elif broken is HeaterFault.SENSOR_OUT:
+            self._masses.step_apart(power)
+        else:
+            self._masses.step({HeaterFault.NO_HEAT: 0.0, HeaterFault.RUNAWAY: 1.0}.get(broken, power))
+
+    def _react(self) -> None:
+        """Let the firmware look at the new reading."""
+        reading = self._reading
+        if not self._watched:
+            return
+        if reading < self._mark:
+            self._hot_since = math.inf
+        elif self._hot_since == math.inf:
+            self._hot_since = self._tick * TICK
+        if self.tripped is None:
+            self.tripped = self._protection.check(reading, self._tick * TICK)
+        if self.target:
+            self._power = self.control.power(self.target, reading)
+
+    def _read(self) -> float:
+        if self.broken is not None:
+            if self.broken is HeaterFault.SENSOR_OPEN:
+                return self.config.reads_open
+            if self.broken is HeaterFault.SENSOR_SHORT:
+                return self.config.reads_short
+        return self._masses.sensor + self._noise[self._tick % _NOISES]
+
+    def _weigh(self) -> None:
+        """Sum up what cools the block beside still air."""
+        body = self.config.body
+        load = self._fan * body.fan_cooling + self._flow * body.filament_cooling
+        load += _DRAUGHT if self.broken is HeaterFault.DRAUGHT else 0.0
+        if load != self._load:
+            self._load = load
+            self._masses.set_load(1.0 + load)
+
+    def _plan(self) -> None:
+        """Set `due`."""
+        self.due = self._soonest_trip()
+        if self._on_plan is not None:
+            self._on_plan()
+
+    def _soonest_trip(self) -> float:
+        now = self._tick * TICK
+        if not self._watched:
+            return math.inf
+        if self.tripped:
+            return now
+        soonest = min(self._protection.soonest(now), now + self._time_to_extremes())
+        return max(math.ceil(soonest / TICK), self._tick + 1) * TICK if soonest < math.inf else math.inf
+
+    def _time_to_extremes(self) -> float:
+        """Return the seconds until a reading can be out of range: too early rather than too late."""
+        limits, masses = self.config.limits, self._masses
+        if self.broken in (HeaterFault.SENSOR_OPEN, HeaterFault.SENSOR_SHORT):
+            reading = self._read()
+            too_cold = self.target > 0 and reading < limits.minimum
+            return 0.0 if too_cold or reading > limits.maximum else math.inf
+        if self.target > 0 and masses.coldest - self._loudest < limits.minimum:
+            return 0.0
+        heats = self.target > 0 or self.broken is HeaterFault.RUNAWAY
+        if not heats and masses.hottest + self._loudest < limits.maximum:
+            return math.inf
+        return masses.soonest_at(limits.maximum - self._loudest)
+
+
+@lru_cache(maxsize=64)
+def _noises(deviation: float, seed: str) -> tuple[float, ...]:
+    """Return what a sensor's readings are off by, tick by tick; no more than four deviations."""
+    draw = random.Random(seed)  # noqa: S311 - to be repeated at will
+    return tuple(max(-4.0, min(4.0, draw.gauss())) * deviation for _ in range(_NOISES))

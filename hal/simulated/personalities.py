@@ -1,0 +1,231 @@
+"""Firmwares by name, as data.
+
+Marlin, Teacup and Klipper are proven against recorded dialogues (`tests/data/transcripts`). Marlin 1, Prusa,
+Repetier, Smoothieware and RepRapFirmware follow what these print by their published sources and logs; no
+recording proves them.
+"""
+
+from dataclasses import replace
+
+from hal.simulated import other_commands as other
+from hal.simulated.config import FirmwareConfig
+from hal.simulated.motion_commands import TABLE as MOVES
+from hal.simulated.speech import Speech
+
+
+def _codes(*lists: str) -> frozenset[str]:
+    return frozenset(code for each in lists for code in each.split())
+
+
+def _lines(*lines: str) -> tuple[str, ...]:
+    """Return the lines of an answer; a long one is written in several strings with blanks at their ends."""
+    return tuple("".join(lines).split("\n"))
+
+
+_KLIPPER = Speech(
+    banner=("// Klipper state: Ready",),
+    restarted=("// Klipper state: Disconnect",),
+    identity=("FIRMWARE_NAME:Klipper FIRMWARE_VERSION:?",),
+    identity_on_ok=True,
+    temperatures="B:{b:.1f} /{b_target:.1f} T0:{t:.1f} /{t_target:.1f}",
+    waiting="{report}",
+    position="X:{x:.3f} Y:{y:.3f} Z:{z:.3f} E:{e:.3f}",
+    homed=False,
+    endstops=("stepper_x:{x} stepper_y:{y} stepper_z:{z}",),
+    unknown='// Unknown command:"{word}"',
+    numbers="ignored",
+    answers_blank=True,
+    cr_ends_line=False,
+    any_case=True,
+    max_line=4096,
+    lacks=_codes(
+        "T0 T1 T2 T3 T4 T5 T6 T7 M0 M1 M31 M85 M86 M108 M113 M117 M154 M155 M201 M203 M205 M211 M302 M410 M503 M876",
+        "M999",
+    ),
+    commands={
+        "G0": other.guarded(MOVES["G0"]),
+        "G1": other.guarded(MOVES["G1"]),
+        "G2": other.guarded(MOVES["G2"]),
+        "G3": other.guarded(MOVES["G3"]),
+        "M118": other.echo,
+        "M119": other.slow_endstops,
+        "QUERY_ENDSTOPS": other.slow_endstops,
+        "RESPOND": other.respond,
+        "STATUS": other.state,
+        "FIRMWARE_RESTART": other.restart,
+    },
+    cold=(
+        "// Extrude below minimum temp",
+        "// See the 'min_extrude_temp' config option for details",
+        "!! Extrude below minimum temp",
+    ),
+    killed=("// Klipper state: Shutdown",),
+    shut_down=(
+        "// Shutdown due to M112 command",
+        "// Once the underlying issue is corrected, use the",
+        '// "FIRMWARE_RESTART" command to reset the firmware, reload the',
+        "// config, and restart the host software.",
+        "// Printer is shutdown",
+        "!! Shutdown due to M112 command",
+    ),
+    when_shut_down=frozenset({"M105", "M112", "M115", "STATUS", "FIRMWARE_RESTART"}),
+    busy="",
+    dtr_resets=False,
+)
+
+_TEACUP = Speech(
+    banner=("start", "ok"),
+    identity=_lines(
+        "FIRMWARE_NAME:Teacup FIRMWARE_URL:http://github.com/traumflug/Teacup_Firmware/ PROTOCOL_VERSION:1.0 ",
+        "MACHINE_TYPE:Mendel EXTRUDER_COUNT:1 TEMP_SENSOR_COUNT:2 HEATER_COUNT:3\n",
+        "cap:AUTOREPORT_TEMP:1",
+    ),
+    temperatures="T:{t:.2f}/{t_target:.1f} B:{b:.2f}/{b_target:.1f}",
+    temperatures_on_ok=False,
+    position="X:{x:.3f},Y:{y:.3f},Z:{z:.3f},E:{e:.3f},F:{f:.0f}",
+    homed=False,
+    endstops=("x_min:{x} y_min:{y} z_min:{z} ",),
+    endstop_words=("open", "open"),
+    unknown="E: Bad {letter}-code {byte}",
+    known_letters="GM",
+    numbers="checked",
+    refusal=("rs N{next} Expected checksum {checksum}", "ok"),
+    flushes=False,
+    answers_blank=True,
+    lenient=True,
+    any_case=True,
+    max_line=4096,
+    lacks=_codes("M0 M1 M31 M107 M108 M109 M113 M117 M118 M154 M190 M211 M400 M410 M503 M876 M999"),
+    commands={
+        "G0": other.after_heat(MOVES["G0"]),
+        "G1": other.after_heat(MOVES["G1"]),
+        "M84": other.stop_motors,
+        "M116": other.wait_at_next_move,
+        **dict.fromkeys(("T0", "T1"), other.nothing),
+    },
+    cold=(),
+    stopped=(),
+    killed=(),
+)
+
+_PRUSA = Speech(
+    banner=(
+        "start",
+        "echo: 3.9.0-3421",
+        "echo: Last Updated: Apr 16 2020 | Author: (none, default config)",
+        "echo: Free Memory: 2439  PlannerBufferBytes: 1760",
+        "echo:Hardcoded Default Settings Loaded",
+    ),
+    identity=_lines(
+        "FIRMWARE_NAME:Prusa-Firmware 3.9.0 based on Marlin FIRMWARE_URL:https://github.com/prusa3d/Prusa-Firmware ",
+        "PROTOCOL_VERSION:1.0 MACHINE_TYPE:Prusa i3 MK3S EXTRUDER_COUNT:1 UUID:00000000-0000-0000-0000-000000000000",
+    ),
+    temperatures=(
+        "T:{t:.1f} /{t_target:.1f} B:{b:.1f} /{b_target:.1f} T0:{t:.1f} /{t_target:.1f} @:{t_power} B@:{b_power}"
+    ),
+    waiting="T:{t:.1f} E:0 B:{b:.1f}",
+    position="X:{x:.2f} Y:{y:.2f} Z:{z:.2f} E:{e:.2f} Count X: {x:.2f} Y:{y:.2f} Z:{z:.2f} E:{e:.2f}",
+    homed=False,
+    stopped=(),
+)
+
+_REPETIER = Speech(
+    banner=("start", "Info:External Reset"),
+    identity=_lines(
+        "FIRMWARE_NAME:Repetier_1.0.4 COMPILED:Nov  1 2020 FIRMWARE_URL:https://github.com/repetier/Repetier-Firmware/",
+        " PROTOCOL_VERSION:1.0 MACHINE_TYPE:Mendel EXTRUDER_COUNT:1 REPETIER_PROTOCOL:3",
+    ),
+    ok="ok {number}",
+    temperatures="T:{t:.2f} /{t_target:.0f} B:{b:.2f} /{b_target:.0f} B@:{b_power} @:{t_power}",
+    temperatures_on_ok=False,
+    waiting="{report}",
+    position="X:{x:.2f} Y:{y:.2f} Z:{z:.3f} E:{e:.4f}",
+    homed=False,
+    endstops=("endstops hit: x_min:{x} y_min:{y} z_min:{z}",),
+    endstop_words=("L", "H"),
+    unknown="Unknown command:{text}",
+    refusal=("Error:{reason}", "Resend:{next}", "ok"),
+    skipped="skip {number}",
+    stopped=(),
+    killed=("fatal:Printer stopped by M112",),
+    busy="busy:{reason}",
+    idle_wait=1.0,
+)
+
+_SMOOTHIE = Speech(
+    banner=("Smoothie", "ok"),
+    identity=_lines(
+        "FIRMWARE_NAME:Smoothieware, FIRMWARE_URL:http%3A//smoothieware.org, ",
+        "X-SOURCE_CODE_URL:https://github.com/Smoothieware/Smoothieware, FIRMWARE_VERSION:edge-3332442, ",
+        "X-FIRMWARE_BUILD_DATE:Apr 22 2017 15:52:55, X-SYSTEM_CLOCK:120MHz, X-AXES:3, X-CNC:0, X-MSD:1",
+    ),
+    temperatures="T:{t:.1f} /{t_target:.1f} @{t_power} B:{b:.1f} /{b_target:.1f} @{b_power}",
+    waiting="{report}",
+    position="C: X:{x:.4f} Y:{y:.4f} Z:{z:.4f} E:{e:.4f}",
+    homed=False,
+    endstops=("min_x:{x} min_y:{y} min_z:{z}",),
+    endstop_words=("0", "1"),
+    unknown="",
+    refusal=("rs N{next}", "ok"),
+    any_case=True,
+    max_line=132,
+    cold=(),
+    stopped=(),
+    killed=("ok Emergency Stop Requested - reset or M999 required to exit HALT state",),
+    busy="",
+)
+
+_REPRAPFIRMWARE = Speech(
+    banner=("RepRapFirmware for Duet 2 WiFi/Ethernet version 3.4.5 is up and running.",),
+    identity=_lines(
+        "FIRMWARE_NAME: RepRapFirmware for Duet 2 WiFi/Ethernet FIRMWARE_VERSION: 3.4.5 ",
+        "ELECTRONICS: Duet WiFi 1.02 or later FIRMWARE_DATE: 2022-11-30",
+    ),
+    temperatures="T:{t:.1f} /{t_target:.1f} B:{b:.1f} /{b_target:.1f}",
+    waiting="{report}",
+    position="X:{x:.3f} Y:{y:.3f} Z:{z:.3f} E:{e:.3f} Count {steps_x} {steps_y} {steps_z}",
+    homed=False,
+    endstops=("Endstops - X: {x}, Y: {y}, Z: {z}",),
+    endstop_words=("not stopped", "at min stop"),
+    unknown="Error: {word}: Command is not supported",
+    numbers="checked",
+    refusal=("rs N{next}", "ok"),
+    any_case=True,
+    max_line=256,
+    cold=("Error: G0/G1: extrusion is not possible, the tool is not hot enough",),
+    stopped=(),
+    killed=(),
+    busy="",
+)
+
+MARLIN = FirmwareConfig()
+OTHER = FirmwareConfig(busy=False, autoreport=False)
+
+FIRMWARES: dict[str, FirmwareConfig] = {
+    "marlin": MARLIN,
+    "marlin-advok": replace(MARLIN, emergency_parser=True, advanced_ok=True, host_actions=True),
+    "marlin21": replace(MARLIN, marlin21=True, emergency_parser=True, host_actions=True, eeprom=True, sd_card=True),
+    "marlin1": replace(
+        MARLIN,
+        sd_card=True,
+        eeprom=True,
+        speech=Speech(
+            banner=("start", "echo:Marlin 1.1.9", "", "echo:Hardcoded Default Settings Loaded"),
+            identity=_lines(
+                "FIRMWARE_NAME:Marlin 1.1.9 (Github) SOURCE_CODE_URL:https://github.com/MarlinFirmware/Marlin ",
+                "PROTOCOL_VERSION:1.0 MACHINE_TYPE:3D Printer EXTRUDER_COUNT:1 ",
+                "UUID:cede2a2f-41a2-4748-9b12-c55c62f367ff\n",
+                "Cap:AUTOREPORT_TEMP:1\n",
+                "Cap:EMERGENCY_PARSER:0",
+            ),
+            stopped=(),
+        ),
+    ),
+    "prusa": replace(MARLIN, sd_card=True, eeprom=True, progress=True, host_actions=True, speech=_PRUSA),
+    "repetier": replace(OTHER, busy=True, sd_card=True, speech=_REPETIER),
+    "smoothie": replace(OTHER, flow_control=True, speech=_SMOOTHIE),
+    "reprapfirmware": replace(OTHER, flow_control=True, speech=_REPRAPFIRMWARE),
+    "teacup": replace(OTHER, autoreport=True, queue=1, speech=_TEACUP),
+    "klipper": replace(OTHER, flow_control=True, rx_buffer=4096, speech=_KLIPPER),
+}
+"""What `--firmware` and `sim?firmware=` name."""

@@ -1,0 +1,33 @@
+"""The device's own recording of a session: every byte with the device's time, in the format of `hal.session_file`."""
+
+from collections.abc import Callable
+from typing import BinaryIO
+
+from hal.session_file import Encoder, Header, Record
+
+
+class SessionWriter:
+    """Takes the pieces of a conversation for `hal.recorder.RecordingTransport`; a cable pulled and back is one session.
+
+    It writes at once: for a simulator in a process of its own, never for the daemon's loop.
+    """
+
+    def __init__(self, file: BinaryIO, header: Header, now: Callable[[], float]) -> None:
+        self._file = file
+        self._encoder = Encoder()
+        self._now = now
+        file.write(self._encoder.header(header))
+
+    def start(self) -> None:
+        """The line is open: nothing to do."""
+
+    def note(self, _time: float, kind: str, data: bytes) -> None:
+        """Write one piece, at the device's time."""
+        self._file.write(self._encoder.records([Record(self._now(), kind, data)]))
+
+    def close(self) -> None:
+        """The line is closed, and may be opened again."""
+
+    def end(self) -> None:
+        """End the file."""
+        self._file.write(self._encoder.end())

@@ -1,0 +1,125 @@
+"""TcpTransport: a printer behind a TCP port, as ser2net, many WiFi boards and the simulated printer offer it.
+
+Bytes go through as they are. There is no DTR on such a line, so a board cannot be reset from here.
+"""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import cast
+
+from hal.errors import AddressError, NoSuchPort, PortError, PortLost
+from hal.registry import Address
+
+_CONNECT_TIMEOUT = 10.0  # s
+_HIGHEST_PORT = 65535
+_REASONS = {
+    errno.ECONNREFUSED: "Nothing listens there; is it switched on, and the port right?",
+    errno.EHOSTUNREACH: "There is no way to that host.",
+    errno.ENETUNREACH: "There is no way to that host.",
+}
+
+
+def create_transport(address: Address) -> "TcpTransport":
+    """Return the transport for `tcp:HOST:PORT`, not open yet; an IPv6 address stands in brackets.
+
+    Raises:
+        AddressError: host or port is missing or wrong, or there is an option.
+    """
+    address.allow()
+    host, colon, port = address.target.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if bracketed else host
+    if not colon or not host or (":" in host and not bracketed):
+        raise AddressError(f"{address}: {address.target!r} is no host and port; write tcp:HOST:PORT")
+    if not (port.isascii() and port.isdigit()) or not 0 < int(port[:6]) <= _HIGHEST_PORT:
+        raise AddressError(f"{address}: the port is {port!r}; allowed: 1 to {_HIGHEST_PORT}")
+    return TcpTransport(host, int(port), str(address))
+
+
+class TcpTransport(asyncio.Protocol):
+    """A TCP connection as `hal.transport.Transport`."""
+
+    def __init__(self, host: str, port: int, address: str | None = None) -> None:
+        self._host, self._port = host, port
+        self._address = address or f"tcp:{host}:{port}"
+        self._line: asyncio.Transport | None = None
+        self._closed = False
+
+    @property
+    def address(self) -> str:
+        """The printer address, as the user would write it."""
+        return self._address
+
+    @property
+    def baudrate(self) -> None:
+        """Nobody knows what lies behind the network."""
+        return
+
+    async def open(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
+        """Connect.
+
+        Raises:
+            NoSuchPort: nobody answers there; says why.
+        """
+        self._on_data, self._on_lost = on_data, on_lost
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT):
+                await loop.create_connection(lambda: self, self._host, self._port)
+        except TimeoutError:
+            raise NoSuchPort(f"{self._address} does not answer: no connection in {_CONNECT_TIMEOUT:g} s.") from None
+        except OSError as error:
+            raise NoSuchPort(f"{self._address} cannot be reached. {_reason(error)}") from error
+        if self._closed:
+            raise PortLost(f"{self._address} was closed while it was being opened.")
+
+    async def reopen(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
+        """As `open`: connecting resets no board."""
+        await self.open(on_data, on_lost)
+
+    def write(self, data: bytes) -> None:
+        """Send; nothing happens on a closed line."""
+        if self._line is not None:
+            self._line.write(data)
+
+    def reset(self) -> None:
+        """Do nothing: there is no DTR here."""
+
+    def close(self) -> None:
+        """Hang up; bytes already written still go out."""
+        self._closed = True
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    # ── what asyncio calls ──────────────────────────────────────────────────────────────────────────────────
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the line; a peer that is dead is to be noticed, though nothing is said for long."""
+        line = cast("asyncio.Transport", transport)
+        if self._closed:
+            line.abort()
+            return
+        self._line = line
+        with suppress(OSError):
+            line.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand over what has come, unless the line is closed."""
+        if not self._closed:
+            self._on_data(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell that the line is gone, unless it was closed here."""
+        if not self._closed:
+            self.close()
+            self._on_lost(PortLost(f"{self._address} has hung up{f': {exc}' if exc else ''}."))
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return "No host of that name is known."
+    return _REASONS.get(error.errno or 0, f"{error.strerror or error}.")

@@ -1,0 +1,209 @@
+"""Faults at the firmware itself; what a host and its user see of each is in tests/daemon/test_scenarios.py."""
+
+import asyncio
+import gzip
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gcode.framing import frame
+from hal.driver import LinePrinter
+from hal.errors import NoSuchPort
+from hal.recorder import RecordingTransport
+from hal.session_file import Header
+from hal.simulated.config import FirmwareConfig
+from hal.simulated.firmware import Firmware
+from hal.simulated.memory import SimulatedTransport
+from hal.simulated.oracle import Oracle
+from hal.simulated.recording import SessionWriter
+from hal.simulated.scenario import Fault, Scenario
+
+
+class Bench:
+    """A booted board; time goes by hand."""
+
+    def __init__(self, *faults, **config):
+        self.oracle = Oracle(keep=None)
+        self.firmware = Firmware(FirmwareConfig(scenario=Scenario(faults), flow_control=True, **config), self.oracle)
+        self.firmware.reset(0.0)
+        self.firmware.advance(1.0)
+
+    @property
+    def now(self):
+        return self.firmware.now
+
+    def send(self, *lines, seconds=0.0):
+        for line in lines:
+            self.firmware.receive(line if isinstance(line, bytes) else line.encode() + b"\n", self.now)
+        return self.run(seconds)
+
+    def run(self, seconds):
+        return self.firmware.advance(self.now + seconds).decode("latin-1").splitlines()
+
+    @property
+    def accepted(self):
+        return [each.command for each in self.oracle.commands]
+
+
+def lines(count):
+    return [frame(n, b"G4 P%d" % n) for n in range(1, count + 1)]
+
+
+def test_the_line_that_is_named_is_the_one_that_is_damaged():
+    bench = Bench(Fault("flip", line=3))
+    said = bench.send(*lines(4), seconds=1)
+    assert bench.accepted == ["G4 P1", "G4 P2"]
+    assert next(line for line in said if line.startswith("Resend")) == "Resend: 3"
+    assert bench.send(*lines(4)[2:], seconds=1) == ["ok", "ok"]  # once means once
+
+
+def test_a_fault_comes_as_often_as_it_says():
+    bench = Bench(Fault("resend", line=1, count=3))
+    said = [line for _ in range(4) for line in bench.send(lines(1)[0], seconds=0.1)]
+    assert said.count("Resend: 1") == 3
+    assert bench.accepted == ["G4 P1"]
+
+
+def test_lines_without_numbers_are_counted():
+    bench = Bench(Fault("lose_ok", line=2))
+    assert bench.send("M400", "M400", "M400") == ["ok", "ok"]
+
+
+def test_a_time_is_the_printers_own():
+    bench = Bench(Fault("text", time=5.0, text="hello", count=2))
+    assert bench.run(3.9) == []
+    assert bench.run(0.2) == ["hello", "hello"]
+    assert bench.run(100) == []
+
+
+def test_a_temperature_is_waited_for():
+    bench = Bench(Fault("text", temperature=60, heater="bed", text="warm"))
+    bench.send("M140 S70", seconds=20)
+    said = bench.run(200)
+    assert said == ["warm"]
+    assert bench.firmware.board.bed.temperature(bench.now) >= 60
+
+
+def test_a_hung_firmware_says_and_reads_nothing_until_it_goes_on():
+    bench = Bench(Fault("hang", line=1, seconds=10))
+    assert bench.send("M400", "M400", seconds=9.9) == []
+    assert bench.run(0.2) == ["ok", "ok"]
+
+
+def test_a_hung_firmware_is_freed_by_a_reset():
+    bench = Bench(Fault("hang", line=1))
+    bench.send("M400", seconds=100)
+    bench.firmware.reset(bench.now)
+    assert bench.run(1)[0] == "start"
+
+
+def test_a_board_without_power_is_silent_and_cold_when_it_is_back():
+    bench = Bench(Fault("reset", line=2, by="power", seconds=5))
+    bench.send("M104 S200", "M105")
+    assert bench.run(4.9) == []
+    assert bench.run(0.2)[0] == "start"
+    assert bench.firmware.board.hotend.target == 0
+
+
+def test_a_late_ok_comes_without_a_busy_message():
+    bench = Bench(Fault("late_ok", line=1, seconds=30))
+    assert bench.send("M400", "M105", seconds=29.9) == []
+    assert [line[:2] for line in bench.run(0.2)] == ["ok", "ok"]
+
+
+def test_a_delay_holds_up_all_that_comes_behind():
+    bench = Bench(Fault("delay", line=2, seconds=3))
+    assert bench.send("M400", "M400", "M400", seconds=2.9) == ["ok"]
+    assert bench.run(0.2) == ["ok", "ok"]
+
+
+def test_an_overrun_is_counted():
+    bench = Bench(Fault("overrun", line=1, bytes=4))
+    bench.send(lines(1)[0])
+    assert bench.oracle.counters.overruns == 4
+
+
+def test_a_broken_endstop_stays_broken_after_a_reset():
+    bench = Bench(Fault("endstop", time=2, axis="X"))
+    bench.run(2)
+    bench.firmware.reset(bench.now)
+    bench.run(1)
+    assert bench.send("G28 X", seconds=60)[-2:] == ["echo:Homing Failed", "Error:Printer halted. kill() called!"]
+
+
+def test_the_filament_runs_out_until_somebody_answers():
+    bench = Bench(Fault("runout", line=2, seconds=20), host_actions=True)
+    said = bench.send("M400", "M400", "M400", seconds=19)
+    assert "//action:paused" in said
+    assert "echo:busy: paused for user" in said
+    assert said.count("ok") == 1
+    assert bench.run(2) == ["//action:prompt_end", "//action:resumed", "ok", "ok"]
+
+
+NOISY = (
+    Fault("flip", probability=0.01),
+    Fault("drop", probability=0.003),
+    Fault("duplicate", probability=0.005, bytes=3),
+    Fault("lose_ok", probability=0.1),
+)
+
+
+@given(st.lists(st.integers(1, 40), max_size=30), st.integers(0, 3))
+def test_it_does_not_matter_in_which_pieces_the_bytes_come(sizes, seed):
+    data = b"".join(lines(20))
+    whole, pieces = Bench(*NOISY, seed=seed).firmware._faults, Bench(*NOISY, seed=seed).firmware._faults
+    damaged = b"".join(piece for piece, _ in whole.damage_to_printer(data))
+    found = b""
+    for size in [*sizes, len(data)]:
+        found += b"".join(piece for piece, _ in pieces.damage_to_printer(data[:size]))
+        data = data[size:]
+    assert found == damaged
+
+
+def test_a_printer_without_faults_has_none_of_their_machinery():
+    assert Firmware(FirmwareConfig())._faults is None
+
+
+async def session(seed, *faults):
+    """Print over a bad line; return the recording."""
+    config = FirmwareConfig(seed=seed, baudrate=115200, latency=0.001, jitter=0.002, scenario=Scenario(faults))
+    firmware, file = Firmware(config), io.BytesIO()
+    transport = SimulatedTransport(firmware)
+    writer = SessionWriter(file, Header("2026-01-01T00:00:00", "sim"), lambda: transport.now)
+    printer = LinePrinter(RecordingTransport(transport, writer, lambda: 0.0))
+    await printer.open()
+    for n in range(150):
+        await printer.send(f"G1 X{n % 20} F6000")
+    await printer.close()
+    writer.end()
+    return file.getvalue()
+
+
+async def test_the_same_seed_gives_the_same_bytes():
+    first = await session(1, *NOISY)
+    assert await session(1, *NOISY) == first
+    assert await session(2, *NOISY) != first
+    assert gzip.decompress(first).count(b"\n") > 300
+
+
+async def test_the_bytes_of_a_good_line_depend_on_the_seed_too():
+    assert await session(1) == await session(1) != await session(2)
+
+
+async def test_a_pulled_cable_is_missing_until_it_is_plugged_in_again():
+    firmware = Firmware(FirmwareConfig(scenario=Scenario((Fault("unplug", line=1, seconds=10),))))
+    lost = []
+    transport = SimulatedTransport(firmware)
+    await transport.open(lambda _: None, lost.append)
+    await asyncio.sleep(1)
+    transport.write(b"M400\n")
+    await asyncio.sleep(1)
+    assert "was unplugged" in str(lost[0])
+    again = SimulatedTransport(firmware, clock=transport._clock)
+    with pytest.raises(NoSuchPort, match="its cable is pulled"):
+        await again.open(lambda _: None, lost.append)
+    await asyncio.sleep(10)
+    await again.open(lambda _: None, lost.append)
+    again.close()

@@ -1,0 +1,130 @@
+"""Every firmware that was recorded answers a host's lines as it did then, up to numbers.
+
+A line is sent when as many commands have been answered as when it was sent in the recording. Of what repeats while a
+command takes time (busy, temperatures) the first counts: how often it comes depends on how fast the machine is.
+"""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from hal.simulated.firmware import Firmware
+from hal.simulated.personalities import FIRMWARES
+from support.transcripts import experiments, to_bytes
+
+PATIENCE = 400.0  # s, device time: longer than any recorded command
+_REPEATS = re.compile(r"(echo:busy|Waiting for|ok? ?T:|ok? ?B:| T:|T:|B:)")
+
+# Experiments whose answers the model does not give, and why; docs/simulator.md lists them.
+_LEFT_OUT = {
+    ("marlin-plain-basic.txt", "'M114 D'"): "debugging detail of one build",
+    ("marlin-advok-basic.txt", "'M114 D'"): "debugging detail of one build",
+    ("klipper.txt", "'HELP'"): "the list of one installation's commands",
+    ("teacup-basic.txt", "'M155 S1'"): "its seconds are counted from boot",
+    ("teacup-basic.txt", "two commands on one line"): "it executes the last one",
+    ("teacup-motion.txt", "G1 X10 F6000; X200 F600 x2 ; M114 while moving"): "M114 tells of the queue too",
+}
+
+# Experiments that end before all their answers have come.
+_GOES_ON = {"M410 quickstop in the middle of a long move"}
+
+
+class Dialogue:
+    """A host that goes by the number of answers."""
+
+    def __init__(self, firmware):
+        # the recordings' bridge held bytes back
+        self.firmware = Firmware(replace(FIRMWARES[firmware], flow_control=True))
+        self.firmware.reset(0.0)
+        self.now, self.said, self.answered = 0.0, b"", 0
+
+    def until_answered(self, count, at_least):
+        end = self.now + at_least
+        limit = end + PATIENCE
+        while self.now < end or (self._oks() < count and self.now < limit):
+            due = self.firmware.next_event()
+            self.now = min(limit if due is None else max(due, self.now), end if self.now < end else limit)
+            self.said += self.firmware.advance(self.now)
+
+    def _oks(self):
+        return len(re.findall(rb"^ok", self.said, re.MULTILINE))
+
+    def send(self, data):
+        self.firmware.receive(data, self.now)
+
+    def lines(self):
+        said, self.said = self.said, b""
+        return said.decode().split("\n")[:-1]
+
+
+def normal(lines):
+    """Return lines without numbers, dates and repetitions."""
+    result = []
+    for line in lines:
+        bare = re.sub(r"\((?:Nov|Jun) .*?\)|Compiled: .*", "DATE", line.replace("\\r", "\r"))
+        bare = re.sub(r"-?\d+(\.\d+)?", "#", bare).replace("W:?", "W:#")
+        if not (_REPEATS.match(bare) and bare in result):
+            result.append(bare)
+    return result
+
+
+def play(dialogue, entries):
+    """Play one experiment; return what was said and what is recorded."""
+    oks, sent_at = 0, entries[0][2]
+    for sent, text, at in entries:
+        if sent:
+            dialogue.until_answered(oks, min(at - sent_at, 20.0))
+            dialogue.send(to_bytes(text))
+            sent_at = at
+        elif text.startswith("ok"):
+            oks += 1
+    dialogue.until_answered(oks, max(0.14, min(entries[-1][2] - sent_at, 20.0)))
+    return normal(dialogue.lines()), normal(text for sent, text, _ in entries if not sent)
+
+
+def joined(found):
+    """Yield experiments, with those that go on in the next one joined to it."""
+    before = []
+    for title, entries in found:
+        if title in _GOES_ON:
+            before = entries
+        else:
+            yield title, before + entries
+            before = []
+
+
+@pytest.mark.parametrize(
+    ("firmware", "name"),
+    [
+        ("marlin", "marlin-plain-basic.txt"),
+        ("marlin", "marlin-plain-lines.txt"),
+        ("marlin", "marlin-plain-kill2.txt"),
+        ("marlin-advok", "marlin-advok-basic.txt"),
+        ("marlin-advok", "marlin-advok-lines.txt"),
+        ("marlin-advok", "marlin-advok-heat.txt"),
+        ("marlin-advok", "marlin-advok-motion.txt"),
+        ("marlin-advok", "marlin-advok-m410.txt"),
+        ("teacup", "teacup-basic.txt"),
+        ("teacup", "teacup-lines.txt"),
+        ("teacup", "teacup-motion.txt"),
+        ("teacup", "teacup-heat.txt"),
+        ("klipper", "klipper.txt"),
+    ],
+)
+def test_a_recorded_host_hears_what_it_heard_then(firmware, name):
+    dialogue, compared = Dialogue(firmware), 0
+    for title, entries in joined(experiments(name)):
+        if not compared and entries[0][0]:  # the host came to a board that had booted
+            dialogue.until_answered(0, 1.0)
+            dialogue.lines()
+        said, recorded = play(dialogue, entries)
+        if (name, title) not in _LEFT_OUT:
+            assert said == recorded, title
+            compared += 1
+    assert compared
+
+
+def test_what_is_left_out_is_in_the_recordings():
+    for name, title in _LEFT_OUT:
+        assert title in dict(experiments(name))

@@ -1,0 +1,111 @@
+"""Scenario files: what is taken, and what is said of what is not."""
+
+import pytest
+
+from hal.errors import AddressError, ScenarioError
+from hal.registry import check
+from hal.simulated.scenario import KINDS, Fault, Scenario, from_table, load
+
+
+def written(tmp_path, text):
+    path = tmp_path / "bad-cable.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_becomes_faults(tmp_path):
+    path = written(
+        tmp_path,
+        """
+        [[fault]]
+        what = "flip"
+        probability = 0.001
+
+        [[fault]]
+        what = "unplug"
+        time = 300
+        seconds = 8
+        """,
+    )
+    assert load(path) == Scenario((Fault("flip", probability=0.001), Fault("unplug", time=300, seconds=8)))
+
+
+def test_an_empty_file_is_no_fault(tmp_path):
+    assert not load(written(tmp_path, ""))
+
+
+@pytest.mark.parametrize("what", KINDS)
+def test_every_kind_can_be_written(what):
+    settings = {"text": "hello"} if what == "text" else {}
+    [fault] = from_table({"fault": [{"what": what, "line": 7, **settings}]}).faults
+    assert fault.times == 1
+    assert KINDS[what].meaning
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"faults": []}, "unknown 'faults'; allowed: [[fault]] tables"),
+        ({"fault": {"what": "flip"}}, "fault is {'what': 'flip'}; allowed: [[fault]] tables"),
+        ({"fault": [{"line": 3}]}, "fault 1: what is missing; allowed: flip, drop,"),
+        ({"fault": [{"what": "flop", "line": 3}]}, "fault 1: what is 'flop'; allowed: flip, drop,"),
+        (
+            {"fault": [{"what": "hang", "line": 3}, {"what": "flip", "lines": 3}]},
+            "fault 2: unknown setting 'lines'; allowed: what, line,",
+        ),
+        (
+            {"fault": [{"what": "flip"}]},
+            "flip happens at no time; allowed: one of line, time, temperature, probability",
+        ),
+        (
+            {"fault": [{"what": "flip", "line": 1, "time": 2}]},
+            "flip happens at line and time; allowed: one of line, time,",
+        ),
+        ({"fault": [{"what": "flip", "line": -1}]}, "line is -1; allowed: a line number"),
+        ({"fault": [{"what": "flip", "line": True}]}, "line is True; allowed: a line number"),
+        ({"fault": [{"what": "flip", "probability": 2}]}, "probability is 2; allowed: a number above 0, at most 1"),
+        ({"fault": [{"what": "hang", "time": "3"}]}, "time is '3'; allowed: seconds, 0 or more"),
+        ({"fault": [{"what": "hang", "time": float("nan")}]}, "time is nan; allowed: seconds, 0 or more"),
+        ({"fault": [{"what": "flip", "line": 1, "count": 0}]}, "count is 0; allowed: a whole number above 0"),
+        (
+            {"fault": [{"what": "flip", "line": 1, "direction": "up"}]},
+            "direction is 'up'; allowed: to_printer, to_host",
+        ),
+        (
+            {"fault": [{"what": "flip", "line": 1, "seconds": 2}]},
+            "seconds is 2; allowed: nothing, flip takes direction",
+        ),
+        ({"fault": [{"what": "reset", "line": 1, "by": "hand"}]}, "by is 'hand'; allowed: dtr, power"),
+        ({"fault": [{"what": "text", "line": 1}]}, "text is ''; allowed: the line that is to be said"),
+        ({"fault": [{"what": "text", "line": 1, "text": "a\nb"}]}, "text is 'a\\nb'; allowed: one line"),
+    ],
+)
+def test_what_makes_no_sense_is_named_with_what_would(table, said):
+    with pytest.raises(ScenarioError) as caught:
+        from_table(table)
+    assert said in str(caught.value)
+
+
+def test_a_python_value_is_checked_as_a_file_is():
+    with pytest.raises(ScenarioError, match="what is 'flop'; allowed: flip"):
+        Fault("flop", line=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("[[fault", "no TOML: "), ('[[fault]]\nwhat = "flop"\nline = 1', "fault 1: what is 'flop'")]
+)
+def test_the_address_of_a_printer_names_a_bad_file(tmp_path, text, said):
+    path = written(tmp_path, text)
+    with pytest.raises(AddressError) as caught:
+        check(f"sim?scenario={path}")
+    assert f"scenario {path}: {said}" in str(caught.value)
+
+
+def test_the_address_of_a_printer_names_a_missing_file(tmp_path):
+    with pytest.raises(AddressError, match=r"none\.toml: No such file or directory"):
+        check(f"sim?scenario={tmp_path}/none.toml")
+
+
+def test_the_address_of_a_printer_names_the_firmwares_there_are():
+    with pytest.raises(AddressError, match="firmware is 'merlin'; allowed: marlin, marlin-advok"):
+        check("sim?firmware=merlin")

@@ -1,0 +1,157 @@
+"""A printer on the network: `tcp:HOST:PORT`, and the simulated one behind a TCP port."""
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+
+import pytest
+
+from hal.errors import AddressError, NoSuchPort, PortLost
+from hal.registry import check, create
+from hal.simulated.config import FirmwareConfig
+from hal.simulated.firmware import Firmware
+from hal.simulated.oracle import Oracle
+from hal.simulated.scenario import Fault, Scenario
+from hal.simulated.tcp import TcpPrinter, _Line
+from hal.tcp_port import TcpTransport
+
+pytestmark = pytest.mark.real_time
+PATIENCE = 30.0
+
+
+async def until(condition, what):
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - sockets tell nobody else
+            await asyncio.sleep(0.01)
+    assert condition(), what
+
+
+@asynccontextmanager
+async def simulated(*faults, **options):
+    """A simulated printer on a free port of this machine: yields its oracle and its address."""
+    oracle = Oracle(keep=None)
+    printer = TcpPrinter(Firmware(FirmwareConfig(scenario=Scenario(faults)), oracle), "127.0.0.1", 0, **options)
+    host, port = await printer.start()
+    try:
+        yield oracle, f"tcp:{host}:{port}"
+    finally:
+        printer.stop()
+        await asyncio.sleep(0)  # what was aborted is closed in the loop's next turn
+
+
+def port_of(address):
+    return int(address.rpartition(":")[2])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("tcp:printer", "'printer' is no host and port; write tcp:HOST:PORT"),
+        ("tcp:printer:", "the port is ''; allowed: 1 to 65535"),
+        ("tcp:printer:70000", "the port is '70000'; allowed: 1 to 65535"),
+        ("tcp::8080", "':8080' is no host and port"),
+        ("tcp:fe80::1:8080", "is no host and port"),
+        ("tcp:printer:8080?baudrate=9600", "unknown option 'baudrate'"),
+    ],
+)
+def test_an_address_that_means_nothing_is_refused(text, said):
+    with pytest.raises(AddressError) as caught:
+        check(text)
+    assert said in str(caught.value)
+
+
+def test_ipv6_stands_in_brackets():
+    assert check("tcp:[::1]:8080").target == "[::1]:8080"
+
+
+async def test_a_print_arrives_over_the_network():
+    async with simulated(speed=50) as (oracle, address):
+        host = create(address)
+        await host.open()
+        assert host.identity.name.startswith("Marlin")
+        for n in range(50):
+            await host.send(f"G1 X{n} F6000")
+        await host.close()
+    moves = [each.command for each in oracle.commands if each.command.startswith("G1")]
+    assert moves == [f"G1 X{n} F6000" for n in range(50)]
+
+
+async def test_a_connection_need_not_reset_the_board():
+    heard = []
+    async with simulated(reset_on_open=False) as (_, address):
+        await asyncio.sleep(0.2)  # it boots when it is switched on, and nobody hears it
+        transport = TcpTransport("127.0.0.1", port_of(address))
+        await transport.open(heard.append, heard.append)
+        transport.write(b"N7 M105*0\n")
+        await until(lambda: b"Last Line: 0" in b"".join(heard), "an answer")
+        transport.close()
+    assert b"PowerUp" not in b"".join(heard)
+
+
+async def test_there_is_one_host_at_a_time():
+    heard, lost = [], []
+    async with simulated() as (_, address):
+        first, second = (TcpTransport("127.0.0.1", port_of(address)) for _ in range(2))
+        await first.open(heard.append, lost.append)
+        await until(lambda: b"M301" in b"".join(heard), "the end of the banner")
+        await second.open(lambda _: None, lost.append)
+        await until(lambda: lost, "the second host to be hung up on")
+        first.write(b"M105\n")
+        await until(lambda: b"ok T:" in b"".join(heard), "the first host's answer")
+        first.close()
+    assert len(lost) == 1
+
+
+async def test_nobody_there_is_said_so():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    # a port that was free a moment ago: whoever has taken it since speaks no G-code, and the test would say so
+    with pytest.raises(NoSuchPort, match="Nothing listens there; is it switched on"):
+        await create(f"tcp:127.0.0.1:{port}").open()
+
+
+async def test_an_unknown_name_is_said_so():
+    with pytest.raises(NoSuchPort, match=r"printer\.invalid:8080 cannot be reached\."):
+        await TcpTransport("printer.invalid", 8080).open(lambda _: None, lambda _: None)
+
+
+async def test_a_pulled_cable_is_noticed_and_the_port_comes_back():
+    heard, lost = [], []
+    async with simulated(Fault("unplug", line=2, seconds=100), speed=100) as (_, address):
+        transport = TcpTransport("127.0.0.1", port_of(address))
+        await transport.open(heard.append, lost.append)
+        await until(lambda: b"M301" in b"".join(heard), "the end of the banner")
+        transport.write(b"M400\nM400\n")
+        await until(lambda: lost, "the hang-up")
+        assert isinstance(lost[0], PortLost)
+        assert await open_again(address)
+
+
+async def open_again(address):
+    """Connect as soon as somebody listens; return whether a printer answered."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            host = create(address)
+            try:
+                await host.open()
+            except NoSuchPort:
+                await asyncio.sleep(0.05)
+            else:
+                await host.close()
+                return True
+
+
+@pytest.mark.parametrize(("waiting", "sent"), [(0, [b"ok"]), (100_000, [])])
+def test_what_a_host_does_not_read_is_dropped(waiting, sent):
+    class Socket(asyncio.Transport):
+        def get_write_buffer_size(self):
+            return waiting
+
+        def write(self, data):
+            written.append(data)
+
+    written = []
+    line = _Line(TcpPrinter(Firmware(), "127.0.0.1", 0))
+    line._transport = Socket()
+    line.send(b"ok")
+    assert written == sent

@@ -1,0 +1,95 @@
+"""A printer for programs without an event loop."""
+
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from gcode.errors import CommandError, NozzledError
+from hal.errors import AddressError, NoSuchPort
+from hal.testing.blocking import BlockingPrinter
+
+
+@contextmanager
+def opened(address="sim"):
+    printer = BlockingPrinter(address)
+    printer.open()
+    try:
+        yield printer
+    finally:
+        printer.close()
+
+
+@contextmanager
+def pty_printer(folder):
+    """Run a simulated printer in real time behind a pty; yields its address."""
+    program = [sys.executable, "-m", "hal.simulated", "--pty", str(folder / "port"), "--speed", "50"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert "->" in process.stdout.readline()
+            yield f"serial:{folder / 'port'}"
+        finally:
+            process.terminate()
+
+
+def assert_works(printer):
+    assert printer.identity.name == printer.identity.fields["FIRMWARE_NAME"]
+    assert printer.send("M118 hello", timeout=60) == ["hello", "ok"]
+    printer.print_lines([f"M118 line {number}" for number in range(20)], timeout=60)
+    assert any("line 19" in line for line in printer.tail())
+    assert 10 < printer.heaters["tool0"].actual < 40
+
+
+def test_a_simulated_printer_is_used_by_plain_calls():
+    with opened() as printer:
+        assert_works(printer)
+
+
+def test_a_printer_at_a_port_is_served_in_a_thread_and_can_be_opened_again(tmp_path):
+    with pty_printer(tmp_path) as address:
+        for _ in range(2):
+            with opened(address) as printer:
+                assert_works(printer)
+
+
+def test_a_file_is_printed_without_the_lines_that_are_for_the_host(tmp_path):
+    path = tmp_path / "part.gcode"
+    path.write_text("; a comment\nG28\n@pause\nM110 N5\nG1 X20 F6000 ; there\nM118 the end")
+    with opened() as printer:
+        printer.print_file(path)
+        said = "".join(printer.tail())
+        assert "the end" in said
+        assert "X:20.00" in "".join(printer.send("M114"))
+        assert "@pause" not in said
+
+
+def test_time_passes_for_the_simulated_printer_only_while_it_is_used():
+    with opened() as printer:
+        printer.send("M104 S60")
+        printer.sleep(120)
+        assert printer.heaters["tool0"].actual == pytest.approx(60, abs=3)
+
+
+def test_what_goes_wrong_is_raised():
+    with pytest.raises(AddressError):
+        BlockingPrinter("sim?speed=never")
+    with opened() as printer:
+        with pytest.raises(CommandError):
+            printer.send("")
+        with pytest.raises(TimeoutError):
+            printer.send("G4 S10", timeout=1)
+
+
+def test_after_an_emergency_stop_nothing_can_be_sent_and_closing_is_clean():
+    with opened() as printer:
+        printer.emergency_stop()
+        with pytest.raises(NozzledError):
+            printer.send("M105")
+
+
+def test_a_printer_that_is_not_there_leaves_nothing_behind(tmp_path):
+    printer = BlockingPrinter(f"serial:{tmp_path / 'none'}")
+    for _ in range(2):
+        with pytest.raises(NoSuchPort):
+            printer.open()

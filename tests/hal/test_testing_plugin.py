@@ -1,0 +1,196 @@
+"""The pytest plugin, as another project's tests see it: pytest runs on them as a program of its own."""
+
+import json
+import re
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hal.session_file import HOST, PRINTER, read
+from support.processes import LIFETIME, environment
+
+GUIDE = Path(__file__).parents[2] / "docs" / "hil.md"
+# without the other plugins that happen to be installed here, which take seconds to import
+ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
+def run_pytest(folder, *options, **files):
+    """Run pytest on these files, as the project of somebody else."""
+    (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    program = [sys.executable, "-m", "pytest", "-p", "hal.testing.plugin", "-p", "no:cacheprovider"]
+    return subprocess.run(
+        [*program, "-rs", "--strict-markers", *options],
+        capture_output=True,
+        text=True,
+        timeout=LIFETIME,
+        check=False,
+        cwd=folder,
+        env={**environment(), **ALONE},
+    )
+
+
+def code_of_guide(language, first):
+    """Return the block of code in the guide that begins so."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    return next(block for block in blocks if block.startswith(first))
+
+
+@contextmanager
+def pty_printer(folder):
+    """Run a simulated printer behind a pty, which is hardware to the plugin; yields its address."""
+    port = folder / "port"
+    options = ["--pty", str(port), "--oracle", str(folder / "oracle.jsonl"), "--speed", "50"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "hal.simulated", *options], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert "->" in process.stdout.readline()
+            yield f"serial:{port}"
+        finally:
+            process.terminate()
+
+
+def test_the_worked_example_of_the_guide_passes(tmp_path):
+    (tmp_path / "noise.toml").write_text(code_of_guide("toml", "[[fault]]"))
+    done = run_pytest(tmp_path, test_printer=code_of_guide("python", "import pytest"))
+    assert done.returncode == 0, done.stdout
+    assert "5 passed" in done.stdout
+    assert "skipped" not in done.stdout
+
+
+FAILING = """
+async def test_passes(printer):
+    assert printer.heaters["tool0"].actual > 0
+
+async def test_fails(printer):
+    await printer.send("M118 the last words")
+    assert printer.heaters["tool0"].actual > 100
+"""
+
+
+def test_a_failing_test_shows_the_session_and_keeps_it(tmp_path):
+    done = run_pytest(tmp_path, "--sessions", "kept", test_it=FAILING)
+    assert done.returncode == 1
+    assert "session with the printer" in done.stdout
+    assert re.search(r"\d\.\d{3} -> N\d+ M118 the last words\*\d+", done.stdout)
+    [kept] = (tmp_path / "kept").iterdir()  # of the one that fails, not of the one that passes
+    assert f"nozzled replay --show {kept.relative_to(tmp_path)}" in done.stdout
+    session = read([kept])
+    assert b"M118 the last words" in b"".join(each.data for each in session.records if each.kind == HOST)
+    assert b"the last words" in b"".join(each.data for each in session.records if each.kind == PRINTER)
+
+
+FAULTS = """
+import pytest
+from gcode.errors import NozzledError
+from hal.simulated.scenario import Fault
+
+@pytest.mark.scenario(Fault("kill", time=5))
+async def test_killed(printer, clock, scenario):
+    assert scenario.faults[0].what == "kill"
+    with pytest.raises(NozzledError, match="halted"):
+        await printer.send("G4 S60")
+
+async def test_the_next_one_has_a_printer_of_its_own(printer, clock, scenario):
+    assert scenario is None
+    await clock.sleep(10)
+    assert (await printer.send("M105"))[-1].startswith("ok")
+
+@pytest.mark.scenario("missing.toml")
+def test_missing(printer):
+    pass
+"""
+
+
+def test_a_scenario_is_for_one_test(tmp_path):
+    done = run_pytest(tmp_path, test_it=FAULTS)
+    assert "2 passed, 1 error" in done.stdout, done.stdout
+    assert "missing.toml: No such file" in done.stdout
+
+
+ON_HARDWARE = """
+import pytest
+from hal.simulated.scenario import Fault
+
+def test_runs(printer):
+    pass
+
+@pytest.mark.heats
+async def test_heats(printer):
+    await printer.send("M104 S40")
+    assert False, "with the heater on"
+
+@pytest.mark.moves
+def test_moves(printer):
+    raise AssertionError("it must not come here")
+
+@pytest.mark.scenario(Fault("kill", time=5))
+def test_faults(printer):
+    raise AssertionError("it must not come here")
+
+def test_oracle(oracle):
+    raise AssertionError("it must not come here")
+
+@pytest.mark.heats
+def test_without_a_printer():
+    pass
+"""
+
+
+def test_on_hardware_only_what_is_allowed_runs_and_it_is_left_cold(tmp_path):
+    with pty_printer(tmp_path) as address:
+        done = run_pytest(tmp_path, "--printer", address, "--allow-heat", test_it=ON_HARDWARE)
+    assert "1 failed, 2 passed, 3 skipped" in done.stdout, done.stdout
+    assert "with the heater on" in done.stdout
+    assert f"NOT TESTED on {address}: it moves; allow that by --allow-motion" in done.stdout
+    assert done.stdout.count("NOT TESTED") == 3
+    lines = (tmp_path / "oracle.jsonl").read_text().splitlines()
+    heating = [each["command"] for each in map(json.loads, lines) if each["command"].startswith("M104")]
+    assert heating[-2:] == ["M104 S40", "M104 S0"]
+
+
+def test_heat_is_not_allowed_unasked(tmp_path):
+    done = run_pytest(tmp_path, "--printer", "serial:/dev/null", "-k", "heats", test_it=ON_HARDWARE)
+    assert "1 skipped" in done.stdout, done.stdout
+    assert "it heats; allow that by --allow-heat" in done.stdout
+
+
+def test_an_address_that_means_nothing_is_an_error_that_says_so(tmp_path):
+    done = run_pytest(tmp_path, "--printer", "parallel:lpt1", test_it=FAILING)
+    assert "unknown kind of printer 'parallel'" in done.stdout
+
+
+def test_one_printer_is_not_shared_by_processes(tmp_path):
+    done = run_pytest(tmp_path, "-p", "xdist", "--printer", "serial:/dev/null", "-n", "2", test_it=FAILING)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "leave -n away" in done.stderr
+
+
+STRANGER = """
+import sys
+
+def test_nothing_of_ours_is_there():
+    ours = {name for name in sys.modules if name.partition(".")[0] in ("gcode", "hal", "daemon")}
+    assert ours == {"hal", "hal.testing", "hal.testing.plugin"}
+    assert "asyncio" not in sys.modules
+
+def test_a_fixture_of_the_same_name_is_its_own(printer):
+    assert printer == "laser"
+"""
+ITS_FIXTURES = """
+import pytest
+
+@pytest.fixture
+def printer():
+    return "laser"
+"""
+
+
+def test_a_project_without_printers_notices_nothing(tmp_path):
+    done = run_pytest(tmp_path, test_it=STRANGER, conftest=ITS_FIXTURES)
+    assert "2 passed" in done.stdout, done.stdout
