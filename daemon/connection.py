@@ -10,19 +10,24 @@ import structlog
 from daemon.allowed_ports import address_of, matches
 from daemon.config import Config
 from daemon.errors import PortNotAllowed
+from daemon.line_keeper import LineKeeper
 from daemon.log import Limiter
 from daemon.recordings import Recordings
+from daemon.systemd_fds import DescriptorStore
 from gcode.errors import FirmwareHalted, NozzledError
+from gcode.link import Left
 from gcode.modes import Modes
 from gcode.replies import Heaters
 from hal import ports
 from hal.driver import LinkSettings
-from hal.errors import NotConnected
+from hal.errors import NotConnected, PortError
+from hal.logbook import Logbook
 from hal.printer import (
     ActionRequested,
     ConnectionState,
     Event,
     FirmwareSaid,
+    Identity,
     PanelPrint,
     PanelPrintChanged,
     Printer,
@@ -35,7 +40,11 @@ from hal.transport import Transport
 BAUDRATES = (250000, 230400, 115200, 57600, 38400, 19200, 9600)
 _STOP = re.compile(rb"M0*112(?!\d)", re.IGNORECASE)
 MAX_SAID = 500  # characters of one line of the printer in the log
+REOPEN = 0.25  # s between two tries to get a line back
 VIRTUAL = "VIRTUAL"  # OctoPrint's name for the simulated printer
+
+Make = Callable[[Address, LinkSettings, Callable[[Transport], Transport]], Printer]
+"""Makes a printer, not open yet, as `hal.registry.create` does."""
 
 log = structlog.get_logger()
 
@@ -55,20 +64,35 @@ class ConnectionOptions:
 class Connection:
     """Owns at most one `Printer`; listeners get every printer's events."""
 
-    def __init__(self, config: Config, extra_ports: Sequence[str] = (), recordings: Recordings | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        extra_ports: Sequence[str] = (),
+        recordings: Recordings | None = None,
+        make: Make | None = None,
+        logbook: Logbook | None = None,
+        descriptors: DescriptorStore | None = None,
+    ) -> None:
         """Prepare; nothing is opened.
 
         Args:
             config: its printer and link sections.
             extra_ports: globs of ports that clients may connect to besides those that are listed.
             recordings: keeps the conversations; None: nothing is kept.
+            make: makes the printers; None: what their addresses mean.
+            logbook: what the printers write to, for another host to go on from; None: one that dies with this.
+            descriptors: keeps the line open over a restart.
 
         Raises:
             AddressError: the configured address means nothing.
         """
         self.printer: Printer | None = None
+        self.logbook = logbook or Logbook()
+        self._line = LineKeeper(descriptors)
+        self._keeps = False  # it is to be connected whenever it can be
         self._config = config
         self._recordings = recordings
+        self._make = make
         self._globs = (*config.printer.extra_ports, *extra_ports)
         self._given = check(config.printer.address) if config.printer.address else None
         self._target: Address | None = self._given
@@ -209,16 +233,46 @@ class Connection:
         listed = await asyncio.to_thread(ports.list_ports)
         return any(path in (port.path, port.by_id) for port in listed)
 
-    def _begin(self, address: Address, *, keep: bool) -> None:
-        old, self._task = self._task, asyncio.create_task(self._run(address, self._task, keep=keep))
+    def absent(self, address: str) -> Printer:
+        """Return a printer that is not there yet, for `come_back` to replace.
+
+        Raises:
+            AddressError: the address means nothing.
+        """
+        address_there = self._with_baudrate(parse(address))
+        if self._make is not None:
+            return self._make(address_there, self._settings(), lambda transport: transport)
+        return create(address_there, self._settings())
+
+    def come_back(self, address: str, left: Left, identity: Identity) -> "asyncio.Future[Printer]":
+        """Go on, in the background, with the conversation that was left at this address.
+
+        The line is waited for as long as is configured. The future gives the printer, READY behind all that had
+        been sent, or why it cannot be had; the connection begins anew then.
+        """
+        self._keeps = self._keeps or (self._given is not None and str(self._given) == address)
+        back: asyncio.Future[Printer] = asyncio.get_running_loop().create_future()
+        self._begin(parse(address), keep=self._keeps, back=_Back(left, identity, back))
+        return back
+
+    def _begin(self, address: Address, *, keep: bool, back: "_Back | None" = None) -> None:
+        self._keeps = keep
+        old, self._task = self._task, asyncio.create_task(self._run(address, self._task, keep=keep, back=back))
         if old is not None:
             old.cancel()
 
-    async def _run(self, address: Address, before: asyncio.Task[None] | None, *, keep: bool) -> None:
+    async def _run(
+        self, address: Address, before: asyncio.Task[None] | None, *, keep: bool, back: "_Back | None" = None
+    ) -> None:
         if before is not None:
             await asyncio.wait([before])
         await self._close()
         self._target = address
+        if back is not None:
+            await self._go_back(address, back)
+            if self.printer is not None and self.ready:
+                await self._lost(self.printer)
+                await asyncio.sleep(self._config.printer.retry_s)
         while True:
             await self._connect(address)
             if self.printer is not None and self.ready:
@@ -227,11 +281,43 @@ class Connection:
                 return
             await asyncio.sleep(self._config.printer.retry_s)
 
+    async def _go_back(self, address: Address, back: "_Back") -> None:
+        """Take the line over, waiting for it if need be."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._config.printer.reattach_s
+        while True:
+            printer = self.printer = self._made(address)
+            printer.subscribe(self._on_event)
+            try:
+                await printer.come_back(back.left, back.identity)
+            except PortError as error:  # it is not there yet, or somebody still holds it
+                if loop.time() >= end:
+                    self._error = error
+                    _tell(back.printer, error)
+                    return
+            except NozzledError as error:
+                self._error = error
+                _tell(back.printer, error)
+                return
+            else:
+                self._error = None
+                if not back.printer.done():
+                    back.printer.set_result(printer)
+                return
+            await asyncio.sleep(REOPEN)
+
+    def _made(self, address: Address) -> Printer:
+        address = self._with_baudrate(address)
+        if self._make is not None:
+            return self._make(address, self._settings(), self._wrapped)
+        return create(address, self._settings(), self._wrapped, self.logbook)
+
     async def _connect(self, address: Address) -> None:
         """Try once; a failure is logged when it differs from the one before."""
         said, self._error = self.error, None
+        self._line.release()
         try:
-            printer = self.printer = create(self._with_baudrate(address), self._settings(), self._record)
+            printer = self.printer = self._made(address)
             printer.subscribe(self._on_event)
             await printer.open()
         except NozzledError as error:
@@ -268,7 +354,8 @@ class Connection:
             heated_chamber=config.profile.heated_chamber,
         )
 
-    def _record(self, transport: Transport) -> Transport:
+    def _wrapped(self, transport: Transport) -> Transport:
+        self._line.watch(transport)
         return self._recordings.wrap(transport, self._settings()) if self._recordings else transport
 
     async def _lost(self, printer: Printer) -> None:
@@ -281,6 +368,8 @@ class Connection:
             unsubscribe()
 
     def _on_event(self, event: Event) -> None:
+        if isinstance(event, StateChanged):
+            self._line.on_state(event.new)
         if isinstance(event, StateChanged) and event.new is ConnectionState.FAULT:
             self._error = event.error
             tail = self.printer.tail()[-20:] if self.printer else []
@@ -313,6 +402,10 @@ class Connection:
             await self.disconnect()
         finally:
             self._leaving = None
+
+    def hand_over(self) -> None:
+        """Leave the line open to the next host when this one closes it."""
+        self._line.leaves = True
 
     async def disconnect(self) -> None:
         """Close the line and stop trying; a running job is ended and its printer made cold before."""
@@ -357,6 +450,21 @@ class Connection:
             self.printer.emergency_stop()
             return
         self.printer.submit(*(command.decode() for command in checked))
+
+
+@dataclass(frozen=True, slots=True)
+class _Back:
+    """A conversation that is to be gone on with, and who waits for its printer."""
+
+    left: Left
+    identity: Identity
+    printer: "asyncio.Future[Printer]"
+
+
+def _tell(waiter: "asyncio.Future[Printer]", error: NozzledError) -> None:
+    if not waiter.done():
+        waiter.set_exception(error)
+        waiter.exception()  # a job that was ended meanwhile does not ask any more
 
 
 def _port_name(address: Address) -> str:

@@ -7,8 +7,19 @@ NozzledError
     ├── AddressInUse             another program listens on the HTTP port; names it where it can be seen
     ├── PortNotAllowed           a client wants to connect to a port that nobody allowed
     ├── StoreError               a database that cannot be opened, or was made by a newer version
+    ├── AnalysisFailed           a file could not be looked at: the process for it died or took too long
+    ├── AccessError              who may use the API
+    │   ├── KeyRefused           no key, a wrong one, or one that does not allow this
+    │   ├── TooManyAttempts      too many wrong keys from one address
+    │   ├── TooManyRequests      too many apps wait for a decision
+    │   ├── BadKeyName           a name that a key cannot have ("", 65 characters)
+    │   ├── KeyNameTaken         another key has the name
+    │   └── NoSuchKey            there is no key of this name
     ├── JobError                 what was asked of a job
-    │   └── JobConflict          the command does not fit the job's state ("start" while printing)
+    │   ├── JobConflict          the command does not fit the job's state ("start" while printing)
+    │   ├── UnfitFile            what is known of the file speaks against printing it (outside the build volume)
+    │   ├── CannotGoOn           a job cannot go on where another host left it (the machine was restarted)
+    │   └── StepsDiffer          the host before sent other commands at this place: the configuration was changed
     └── FileError                what was asked of the uploads' folder
         ├── BadFileName          a name that is refused ("../x.gcode", NUL, 300 bytes long)
         ├── NoSuchFile           there is no such file or folder
@@ -36,6 +47,10 @@ class StateDirTaken(ServiceError):
     """Another daemon holds the state directory."""
 
 
+class AnalysisFailed(ServiceError):
+    """A file could not be analysed: the process for it died, or took too long."""
+
+
 class AddressInUse(ServiceError):
     """Another program listens on the HTTP address."""
 
@@ -48,12 +63,56 @@ class StoreError(ServiceError):
     """The database cannot be opened, or was made by a newer version."""
 
 
+class AccessError(ServiceError):
+    """What was asked of the API's access cannot be done, or not by this one."""
+
+
+class KeyRefused(AccessError):
+    """No key, a wrong one, or one that does not allow what was asked for."""
+
+
+class TooManyAttempts(AccessError):
+    """Too many wrong keys came from one address; `wait` is how many seconds none is looked at."""
+
+    def __init__(self, text: str, wait: float) -> None:
+        super().__init__(text)
+        self.wait = wait
+
+
+class TooManyRequests(AccessError):
+    """Too many apps wait for a decision."""
+
+
+class BadKeyName(AccessError):
+    """A name that a key cannot have."""
+
+
+class KeyNameTaken(AccessError):
+    """Another key has the name."""
+
+
+class NoSuchKey(AccessError):
+    """There is no key of this name."""
+
+
 class JobError(ServiceError):
     """What was asked of a job cannot be done."""
 
 
 class JobConflict(JobError):
     """The command does not fit the state of the job."""
+
+
+class UnfitFile(JobError):
+    """What is known of the file speaks against printing it; says what, and that it can be forced."""
+
+
+class CannotGoOn(JobError):
+    """A job cannot go on where another host has left it; says why."""
+
+
+class StepsDiffer(JobError):
+    """The host before has sent other commands at this place, as with another configuration."""
 
 
 class FileError(ServiceError):

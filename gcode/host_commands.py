@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gcode.command import parse
 from gcode.errors import CommandError
-from gcode.link import forbidden
+from gcode.outgoing import forbidden
 
 _WAITS = {"M109": ("M104", "tool"), "M190": ("M140", "bed"), "M191": ("M141", "chamber")}
 _PAUSES = frozenset({b"M0", b"M1", b"M25", b"M226", b"@pause"})

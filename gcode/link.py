@@ -22,13 +22,11 @@ What the rules rest on (recorded from real firmware, see `tests/data/transcripts
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gcode.dialect import UNKNOWN, Dialect
 from gcode.errors import (
-    CommandError,
     FirmwareHalted,
-    ForbiddenCommand,
     LinkError,
     PrinterReset,
     PrinterSilent,
@@ -38,7 +36,7 @@ from gcode.errors import (
 )
 from gcode.framing import frame
 from gcode.modes import Modes
-from gcode.reader import clean
+from gcode.outgoing import Counters, Position, Ticket
 from gcode.replies import (
     Busy,
     FirmwareError,
@@ -89,69 +87,35 @@ SETTLED = 0.05
 IMPOSSIBLE = 99_999_999
 """A line number that no print reaches."""
 
-_FORBIDDEN = re.compile(rb"M\s*0*(?:110|28|29|575|999)(?!\d)", re.IGNORECASE)
 _ERROR_HEAD = re.compile(rb"\s*Error:\s*\d+\s*")
 _LONG = re.compile(rb"(?:G(?:4|28|29|30|33|34)|M(?:0|1|109|116|190|191|226|303|400|600|701|702))(?!\d)", re.IGNORECASE)
-
-
-def check_command(command: str | bytes) -> bytes:
-    """Return a user's command as it goes on the wire.
-
-    Raises:
-        CommandError: it is empty, or holds a line break, behind which a second command would hide.
-        ForbiddenCommand: it belongs to the link.
-    """
-    raw = command.encode("utf-8", "replace") if isinstance(command, str) else command
-    if b"\n" in raw or b"\r" in raw:
-        raise CommandError(f"a command is one line, this one holds a line break: {command!r}")
-    cleaned = clean(raw)
-    if not cleaned:
-        raise CommandError(f"there is no command in {command!r}")
-    if forbidden(cleaned):
-        raise ForbiddenCommand(f"{cleaned.decode()} would take the line counter away from the link")
-    return cleaned
-
-
-def forbidden(command: bytes) -> bool:
-    """Tell whether the command belongs to the link: M110, M28, M29, M575 and M999."""
-    return _FORBIDDEN.match(command) is not None
-
-
-class Ticket:
-    """A command sent between the lines of a job, and what the printer answered to it."""
-
-    __slots__ = ("command", "done", "foreign", "replies", "urgent")
-
-    def __init__(self, command: bytes, *, urgent: bool = False, foreign: bool = False) -> None:
-        self.command = command
-        self.urgent = urgent  # out at once, before other commands and beyond the window
-        self.foreign = foreign  # a client's, who does not wait: bounded by MAX_QUEUED
-        self.replies: list[str] = []
-        self.done = False
 
 
 # (number, frame, ordinal among the job's lines, byte offset in the file, ticket): a tuple, made once a line
 Sent = tuple[int, bytes, int, int, Ticket | None]
 Pull = Callable[[], tuple[int, bytes] | None]
 
-
-@dataclass(slots=True)
-class Counters:
-    """What went over the line since it was opened."""
-
-    lines_sent: int = 0
-    lines_acknowledged: int = 0
-    resends: int = 0
-    timeouts: int = 0
-    stray_oks: int = 0
+Journal = Callable[[Sent, int, Modes], None]
+"""Takes down a frame before it is on the wire, the number of the last line answered, and the modes behind it."""
 
 
-@dataclass(slots=True)
-class Position:
-    """How far the job has got: its lines acknowledged, and the byte offset in the file of the last of them."""
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Where a link has left a conversation that another one is to go on with.
 
-    lines: int = 0
-    offset: int = 0
+    Attributes:
+        sent: the last lines, oldest first, without a gap; at least one and at most HISTORY.
+        answered: the number up to which lines were answered for sure; of one of them or the one before.
+        position: of the job, at that line.
+        fed: of the job, at the last line sent.
+        modes: behind the last line sent.
+    """
+
+    sent: Sequence[Sent]
+    answered: int
+    position: Position
+    fed: Position
+    modes: Modes
 
 
 @dataclass(slots=True)
@@ -166,12 +130,13 @@ class _Resync:
 class HostLink:
     """The host's end of the line. After `error` is set it is inert: first cause wins."""
 
-    def __init__(self, dialect: Dialect = UNKNOWN, byte_time: float = 0.0) -> None:
+    def __init__(self, dialect: Dialect = UNKNOWN, byte_time: float = 0.0, journal: Journal | None = None) -> None:
         """Start with line 1.
 
         Args:
             dialect: how the firmware wants to be spoken to; may be replaced while nothing is in flight.
             byte_time: seconds that one byte takes on the wire, 10 / baudrate; 0 where it takes none.
+            journal: what another host could go on from.
         """
         self.dialect = dialect
         self.error: LinkError | None = None
@@ -179,6 +144,8 @@ class HostLink:
         self.position = Position()
         self.modes = Modes()
         self._byte_time = byte_time
+        self._journal = journal
+        self._came_from: int | None = None  # the last line known to be answered, while the printer is being asked
         self._next = 1
         self._replay = 1  # the next number to be sent; behind _next while going back
         self._history: list[Sent | None] = [None] * HISTORY
@@ -209,13 +176,37 @@ class HostLink:
 
     # -- what the owner asks for ---------------------------------------------------------------------------
 
-    def feed(self, pull: Pull | None) -> None:
-        """Take the lines of a job from `pull` from now on, counting position from zero; None ends the job."""
+    def feed(self, pull: Pull | None, *, goes_on: bool = False) -> None:
+        """Take the lines of a job from `pull` from now on; None ends the job.
+
+        Args:
+            pull: returns the next line, or None where there is none now.
+            goes_on: with the lines behind those that were sent last; otherwise position counts from zero.
+        """
         self._pull = pull
         self._peeked = None
-        if pull is not None:
+        if pull is not None and not goes_on:
             self._fed = 0
             self.position = Position()
+
+    def come_back(self, left: Left, now: float) -> None:
+        """Take over a conversation that another link has left; nothing of this one may have been sent.
+
+        The printer is asked for the line that it wants next, and for an echo behind whatever it still has to do.
+        It is back when `idle`; `error` is set where the answer fits none of the lines.
+        """
+        self._next = self._replay = left.sent[-1][0] + 1
+        for sent in left.sent:
+            self._history[sent[0] % HISTORY] = sent
+            if sent[0] > left.answered:
+                self._flight.append(sent)
+                self._flight_bytes += len(sent[1])
+        self._fed = left.fed.lines
+        self.position = replace(left.position)
+        self.modes = replace(left.modes)
+        self._came_from = left.answered
+        self._alive = now
+        self._ask()
 
     def hold(self) -> None:
         """Send no more lines of the job."""
@@ -259,7 +250,13 @@ class HostLink:
     def idle(self) -> bool:
         """Every line sent has been answered, and no command waits."""
         return not (
-            self._flight or self._urgent or self._queue or self._resync or self._replay < self._next or self._raw
+            self._flight
+            or self._urgent
+            or self._queue
+            or self._resync
+            or self._replay < self._next
+            or self._raw
+            or self._came_from is not None
         )
 
     @property
@@ -345,6 +342,8 @@ class HostLink:
         sent = (number, raw, ordinal, offset, ticket)
         self._history[number % HISTORY] = sent
         self.modes.note(command)
+        if self._journal is not None:
+            self._journal(sent, (self._flight[0][0] if self._flight else number) - 1, self.modes)
         self._next = self._replay = number + 1
         self.counters.lines_sent += 1
         return sent
@@ -493,7 +492,13 @@ class HostLink:
         self.counters.resends += 1
         self._signs_of_life(now)
         self._owed_ok = self.dialect.ok_after_resend
-        if not max(1, self._next - HISTORY) <= number <= self._next:
+        if self._came_from is not None and number <= self._came_from:
+            self.fail(
+                PrinterReset(
+                    f"the printer asks for line {number}, but had answered line {self._came_from}: its board was reset"
+                )
+            )
+        elif not max(1, self._next - HISTORY) <= number <= self._next:
             self.fail(
                 ResendOutOfReach(
                     f"the printer asks for line {number}, the lines held are "
@@ -511,6 +516,7 @@ class HostLink:
         asked, times = self._repeats
         times = times + 1 if asked == number else 1
         self._repeats = (number, times)
+        self._came_from = None
         if times > MAX_REPEATS:
             self.fail(ResendLoop(f"the printer asked for line {number} {times} times in a row"))
             return
@@ -592,9 +598,12 @@ class HostLink:
             oldest = self._command_of(self._flight[0]).decode().strip() if self._flight else "a question"
             self.fail(PrinterSilent(f"no answer to {oldest!r}, nor to {MAX_PROBES} questions whether anyone is there"))
         elif self.dialect.numbered:
-            # the line feed ends whatever noise the firmware may hold
-            self._raw = b"\n" + frame(IMPOSSIBLE, b"M105")
-            self._probing = True
+            self._ask()
+
+    def _ask(self) -> None:
+        """Ask for the line that is wanted next; the line feed ends whatever noise the firmware may hold."""
+        self._raw = b"\n" + frame(IMPOSSIBLE, b"M105")
+        self._probing = True
 
     def _ask_for_echo(self) -> None:
         """Lines are accepted, but their oks are missing: lost, or not executed yet?

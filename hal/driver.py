@@ -7,8 +7,9 @@ per line; one timer serves all deadlines of the link.
 import asyncio
 import re
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from gcode.dialect import UNKNOWN, Dialect, recognise
@@ -17,8 +18,9 @@ from gcode.framing import frame
 from gcode.greeting import Greeting
 from gcode.heating import heaters_off
 from gcode.histogram import Histogram
-from gcode.link import Counters, HostLink, Position, Ticket, check_command
+from gcode.link import HostLink, Left
 from gcode.modes import Modes
+from gcode.outgoing import Counters, Position, Ticket, check_command
 from gcode.replies import (
     Action,
     Capability,
@@ -39,6 +41,7 @@ from gcode.replies import (
 )
 from hal import flight_recorder
 from hal.errors import HandshakeFailed, NotConnected, PortError, PortLost
+from hal.logbook import Logbook
 from hal.loop import WatchedLoop
 from hal.panel import Panel
 from hal.printer import (
@@ -54,8 +57,9 @@ from hal.printer import (
     StateChanged,
     TemperaturesRead,
 )
+from hal.question import Question
 from hal.session_file import EVENT, HOST, PRINTER, Record
-from hal.transport import Transport
+from hal.transport import Reopenable, Transport
 
 CARD_REPORTS = "M27 S5"  # how far a print from the SD card is, each 5 s
 STRAGGLERS = 0.2  # seconds for the answer to M115, where its ok was that of a late hello: it is counted as stray then
@@ -99,16 +103,21 @@ class _Command(Ticket):
 
     __slots__ = ("answered",)
 
-    def __init__(self, command: bytes, answered: asyncio.Future[Sequence[str]], *, urgent: bool) -> None:
-        super().__init__(command, urgent=urgent)
+    def __init__(
+        self, command: bytes, answered: asyncio.Future[Sequence[str]], *, urgent: bool = False, step: int = 0
+    ) -> None:
+        super().__init__(command, urgent=urgent, step=step)
         self.answered = answered
 
 
 class LinePrinter:
     """A `hal.printer.Printer` over any transport."""
 
-    def __init__(self, transport: Transport, settings: LinkSettings | None = None) -> None:
+    def __init__(
+        self, transport: Transport, settings: LinkSettings | None = None, logbook: Logbook | None = None
+    ) -> None:
         self._transport = transport
+        self._logbook = logbook
         self._settings = settings or LinkSettings()
         self._loop = asyncio.get_running_loop()
         self._link: HostLink | None = None
@@ -127,10 +136,8 @@ class LinePrinter:
         self._waiting: set[_Command] = set()
         self._drain_waiters: list[asyncio.Future[None]] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._poll_timer: asyncio.TimerHandle | None = None
-        self._poll: Ticket | None = None
-        self._card_timer: asyncio.TimerHandle | None = None
-        self._card_poll: Ticket | None = None
+        self._temperatures = Question(b"M105", self._ask, self._temperature_interval)
+        self._card = Question(b"M27", self._ask, self._card_interval)
         self._fed = False  # there is a job
         self._stopping: asyncio.TimerHandle | None = None  # an emergency stop waits for its confirmation
         self._stop_heard = b""  # the end of what came since
@@ -240,6 +247,10 @@ class LinePrinter:
         """Return the last lines that went over the line, oldest first: `>` from the host, `<` from the printer."""
         return flight_recorder.lines(self._ring)
 
+    def tail_since(self, time: float) -> list[str]:
+        """Return those of them that came after this time of the loop."""
+        return flight_recorder.lines(piece for piece in self._ring if piece[0] > time)
+
     def recent(self) -> list[Record]:
         """Return the last pieces that went over the line, oldest first, timed from the first of them."""
         return flight_recorder.records(self._ring)
@@ -257,25 +268,66 @@ class LinePrinter:
         Raises:
             PortError: the line cannot be opened or nobody answers; the state is FAULT then.
         """
+        await self._be_ready(self._transport.open, self._first_contact)
+
+    async def come_back(self, left: Left, identity: Identity) -> None:
+        """Go on with a conversation that another host has left on this line, and be READY behind what it had sent.
+
+        Args:
+            left: where it was left.
+            identity: who was there.
+
+        Raises:
+            PortError: the line cannot be opened, or not without a reset.
+            RemoteProtocolError: what the printer answers does not fit what was sent; the state is FAULT then.
+        """
+        if not isinstance(self._transport, Reopenable):
+            raise PortError(f"{self.address} cannot be opened without ending what goes on there")
+        link = self._make_link(recognise(identity.name))
+        link.come_back(left, self._loop.time())
+        if self._logbook is not None:
+            self._logbook.go_on(left)
+        await self._be_ready(self._transport.reopen, partial(self._contact_again, identity))
+
+    async def _be_ready(
+        self,
+        open_line: Callable[[Callable[[bytes], None], Callable[[PortError], None]], Awaitable[None]],
+        contact: Callable[[], Awaitable[None]],
+    ) -> None:
         if self._used:
             raise NotConnected("a connection is opened once; make a new one")
         self._used = True
         self._enter(ConnectionState.OPENING)
         self._ring.append((self._loop.time(), EVENT, b"open"))
         try:
-            await self._transport.open(self._on_data, self._fail)
+            await open_line(self._on_data, self._fail)
             if self._state is not ConnectionState.OPENING:
                 self._transport.close()  # closed meanwhile, when there was nothing to close yet
                 raise self._error or NotConnected("the connection was closed")
             self._enter(ConnectionState.HANDSHAKING)
-            await self._greet()
-            await self._introduce()
+            await contact()
         except NozzledError as error:
             self._fail(error)
             raise
         self._require_open()
         self._enter(ConnectionState.READY)
         await self._start_reports()
+
+    async def _first_contact(self) -> None:
+        await self._greet()
+        await self._introduce()
+
+    async def _contact_again(self, identity: Identity) -> None:
+        await self._introduce()  # answered behind everything that was under way
+        if self._identity.uuid != identity.uuid or self._identity.name != identity.name:
+            found, wanted = (f"{each.name} {each.uuid or ''}".strip() for each in (self._identity, identity))
+            raise PrinterReset(f"another printer is on the line: {found}, not {wanted}")
+
+    def _make_link(self, dialect: Dialect) -> HostLink:
+        baudrate = self._transport.baudrate
+        journal = self._logbook.note if self._logbook is not None else None
+        self._link = HostLink(self._adapt(dialect), 10 / baudrate if baudrate else 0.0, journal)
+        return self._link
 
     async def _greet(self) -> None:
         greeting = self._greeting = Greeting(self._loop.time())
@@ -291,8 +343,9 @@ class LinePrinter:
             ) from None
         self._banner = greeting.banner
         self._greeting = None
-        baudrate = self._transport.baudrate
-        self._link = HostLink(self._adapt(UNKNOWN), 10 / baudrate if baudrate else 0.0)
+        if self._logbook is not None:
+            self._logbook.begin()
+        self._make_link(UNKNOWN)
 
     async def _introduce(self) -> None:
         await self._send("M115")
@@ -319,49 +372,32 @@ class LinePrinter:
         if self._identity.capabilities.get("AUTOREPORT_TEMP") and self._link and self._link.dialect.numbered:
             await self._send(f"M155 S{max(1, round(interval))}")
         else:
-            self._poll_temperatures()
+            self._temperatures.ask()
         if self._identity.capabilities.get("AUTOREPORT_SD_STATUS"):
             await self._send(CARD_REPORTS)
 
-    def _poll_temperatures(self) -> None:
-        """Ask for temperatures, but never while the last question is still unanswered."""
-        if self._link is None:
-            return
-        if self._poll is None or self._poll.done:
-            self._poll = Ticket(b"M105")
-            self._link.send(self._poll)
+    def _ask(self, ticket: Ticket) -> None:
+        if self._link is not None:
+            self._link.send(ticket)
             self._pump(self._loop.time())
-        self._set_poll_timer()
 
-    def _set_poll_timer(self) -> None:
+    def _temperature_interval(self) -> float:
         busy = self._fed or any(reading.target for reading in self._heaters.values())
-        interval = self._settings.poll_interval if busy else self._settings.idle_interval
-        self._poll_timer = self._loop.call_later(interval, self._poll_temperatures)
+        return self._settings.poll_interval if busy else self._settings.idle_interval
 
-    def _ask_card_later(self) -> None:
-        """Ask on, as long as a print from the SD card is known and nothing is told unasked."""
-        if self._card_timer is not None:
-            self._card_timer.cancel()
-            self._card_timer = None
-        if self._panel.print is not None and not self._identity.capabilities.get("AUTOREPORT_SD_STATUS"):
-            self._card_timer = self._loop.call_later(self._settings.card_interval, self._ask_card)
-
-    def _ask_card(self) -> None:
-        if self._link is not None and (self._card_poll is None or self._card_poll.done):
-            self._card_poll = Ticket(b"M27")
-            self._link.send(self._card_poll)
-            self._pump(self._loop.time())
-        self._ask_card_later()
+    def _card_interval(self) -> float | None:
+        """Return when to ask about a print from the SD card: as long as one is known, and nothing is told unasked."""
+        told = self._identity.capabilities.get("AUTOREPORT_SD_STATUS")
+        return None if told or self._panel.print is None else self._settings.card_interval
 
     # -- a job's lines -------------------------------------------------------------------------------------
 
-    def feed(self, source: LineSource | None) -> None:
-        """Take the job's lines from here, from a new `position`; None ends it and drops nothing in flight."""
-        self._require_link().feed(source.next_line if source else None)
+    def feed(self, source: LineSource | None, *, goes_on: bool = False) -> None:
+        """Take the job's lines from here; None ends it and drops nothing in flight."""
+        self._require_link().feed(source.next_line if source else None, goes_on=goes_on)
         self._fed = source is not None
-        if self._fed and self._poll_timer is not None:  # it may have been set for an idle printer
-            self._poll_timer.cancel()
-            self._set_poll_timer()
+        if self._fed and self._temperatures.goes_on:  # the timer may have been set for an idle printer
+            self._temperatures.ask_later()
         self._pump(self._loop.time())
 
     def wake(self) -> None:
@@ -390,14 +426,14 @@ class LinePrinter:
 
     # -- commands between them -----------------------------------------------------------------------------
 
-    async def send(self, command: str, *, urgent: bool = False) -> Sequence[str]:
+    async def send(self, command: str, *, urgent: bool = False, step: int = 0) -> Sequence[str]:
         """Send one command between the lines of a job; return what the printer answered, `ok` last."""
         if self._state is not ConnectionState.READY:
             raise NotConnected(f"the printer is not connected ({self._state.value})")
-        return await self._send(command, urgent=urgent)
+        return await self._send(command, urgent=urgent, step=step)
 
-    async def _send(self, command: str, *, urgent: bool = False) -> Sequence[str]:
-        ticket = _Command(self.check(command), self._loop.create_future(), urgent=urgent)
+    async def _send(self, command: str, *, urgent: bool = False, step: int = 0) -> Sequence[str]:
+        ticket = _Command(self.check(command), self._loop.create_future(), urgent=urgent, step=step)
         self._require_link().send(ticket)
         self._note_selecting(ticket)
         self._waiting.add(ticket)
@@ -494,10 +530,11 @@ class LinePrinter:
         return "".join(f"{command}\n" for command in commands).encode()
 
     def _shut(self, error: NozzledError) -> None:
-        for timer in (self._timer, self._poll_timer, self._card_timer):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._poll_timer = self._card_timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._temperatures.stop()
+        self._card.stop()
         if self._stopping is None:
             self._transport.close()
         self._greeting = None
@@ -644,7 +681,7 @@ class LinePrinter:
     def _note_card(self, reply: Reply) -> None:
         if self._panel.note(reply, asked=self._selecting is not None):
             self._publish(PanelPrintChanged(self._panel.print))
-            self._ask_card_later()
+            self._card.ask_later()
 
     def _enter(self, state: ConnectionState, error: NozzledError | None = None) -> None:
         if state is not self._state:

@@ -4,6 +4,7 @@ NozzledError
 ├── AddressError                 a printer address that means nothing ("seril:/dev/x", "sim?sped=2")
 ├── NotConnected                 the printer was asked for something while no line is open
 ├── RecordingError               a recorded session cannot be read: no such file, none of ours, another version
+├── ScenarioError                a scenario of the simulated printer makes no sense: names the setting and its value
 └── PortError                    the line itself
     ├── NoSuchPort               /dev/ttyACM0 is not there; `serial:auto` found none
     ├── PortPermission           the user may not open it; names the group that may
@@ -27,6 +28,10 @@ class NotConnected(NozzledError):
 
 class RecordingError(NozzledError):
     """A recorded session cannot be read or replayed; says why."""
+
+
+class ScenarioError(NozzledError):
+    """A scenario of the simulated printer cannot be read or makes no sense; names what, and what is allowed."""
 
 
 class PortError(NozzledError):

@@ -11,8 +11,9 @@ from typing import Protocol
 
 from gcode.errors import NozzledError
 from gcode.histogram import Histogram
-from gcode.link import Counters, Position
+from gcode.link import Left
 from gcode.modes import Modes
+from gcode.outgoing import Counters, Position
 from gcode.replies import Heaters
 from hal.session_file import Record
 
@@ -154,6 +155,10 @@ class Printer(Protocol):
         """How far the job that is fed has got."""
 
     @property
+    def hangs(self) -> bool:
+        """Nobody looks after the line any more, though the loop turns."""
+
+    @property
     def longest_command(self) -> int:
         """Bytes of a command that this firmware reads."""
 
@@ -199,8 +204,24 @@ class Printer(Protocol):
             PortError: the line cannot be opened, or nobody answers; the state is FAULT then.
         """
 
-    def feed(self, source: LineSource | None) -> None:
-        """Take the job's lines from here, from a new `position`; None ends it and drops nothing in flight.
+    async def come_back(self, left: Left, identity: Identity) -> None:
+        """Go on with a conversation that another host has left on this line, and be READY behind what it had sent.
+
+        Args:
+            left: where it was left.
+            identity: who was there.
+
+        Raises:
+            PortError: the line cannot be opened, or not without a reset.
+            RemoteProtocolError: what the printer answers does not fit what was sent; the state is FAULT then.
+        """
+
+    def feed(self, source: LineSource | None, *, goes_on: bool = False) -> None:
+        """Take the job's lines from here; None ends it and drops nothing in flight.
+
+        Args:
+            source: of the lines.
+            goes_on: they are those behind the ones sent last; otherwise `position` begins anew.
 
         Raises:
             NotConnected: the state is not READY.
@@ -222,10 +243,11 @@ class Printer(Protocol):
             NozzledError: the connection ended before.
         """
 
-    async def send(self, command: str, *, urgent: bool = False) -> Sequence[str]:
+    async def send(self, command: str, *, urgent: bool = False, step: int = 0) -> Sequence[str]:
         """Send one command between the lines of a job; return what the printer answered, `ok` last.
 
-        `urgent` is for making the printer safe: it is on the wire at once, whatever is unanswered.
+        `urgent` is for making the printer safe: it is on the wire at once, whatever is unanswered. `step` counts the
+        commands of a job's own scripts, for whoever goes on with it.
 
         Raises:
             NotConnected: the state is not READY.
@@ -250,6 +272,9 @@ class Printer(Protocol):
 
     def tail(self) -> list[str]:
         """Return the last lines that went over the line, oldest first, for a person to read."""
+
+    def tail_since(self, time: float) -> list[str]:
+        """Return those of them that came after this time of the loop."""
 
     def recent(self) -> list[Record]:
         """Return the last pieces that went over the line, oldest first, timed from the first of them."""

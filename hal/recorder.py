@@ -14,10 +14,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
+from typing import Protocol
 
 from hal.errors import PortError
 from hal.session_file import EVENT, HOST, PRINTER, Encoder, Header, Record
-from hal.transport import Transport
+from hal.transport import Reopenable, Transport
 
 FLUSH_INTERVAL = 1.0
 """Seconds between flushes: as much is lost in a crash."""
@@ -162,10 +163,23 @@ class Recorder:
             file.end()
 
 
+class Listener(Protocol):
+    """What takes the pieces of a conversation."""
+
+    def start(self) -> None:
+        """Begin: the line is open."""
+
+    def note(self, time: float, kind: str, data: bytes) -> None:
+        """Take one piece, `time` seconds after the line was opened; may come before `start`."""
+
+    def close(self) -> None:
+        """End: no more pieces come."""
+
+
 class RecordingTransport:
     """Any transport, with a recorder listening in; a `hal.transport.Transport`."""
 
-    def __init__(self, transport: Transport, recorder: Recorder, clock: Callable[[], float]) -> None:
+    def __init__(self, transport: Transport, recorder: Listener, clock: Callable[[], float]) -> None:
         """Listen in on a transport that is not open yet.
 
         Args:
@@ -197,6 +211,17 @@ class RecordingTransport:
         self._began = self._clock()
         self._note(EVENT, b"open")
         await self._transport.open(self._heard, self._lost)
+        self._open = True
+        self._recorder.start()
+
+    async def reopen(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
+        """As `open`, without ending what goes on there."""
+        if not isinstance(self._transport, Reopenable):
+            raise PortError(f"{self.address} cannot be opened without ending what goes on there")
+        self._on_data, self._on_lost = on_data, on_lost
+        self._began = self._clock()
+        self._note(EVENT, b"reopen")
+        await self._transport.reopen(self._heard, self._lost)
         self._open = True
         self._recorder.start()
 

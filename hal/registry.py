@@ -5,6 +5,7 @@
     serial:/dev/ttyACM0                      a serial port
     serial:/dev/ttyACM0?baudrate=250000
     serial:auto                              the one unlocked port that udev has a name by id for
+    tcp:192.168.1.20:8080                    a serial port on the network, without DTR
     replay:/tmp/session.jsonl.gz             a recorded session in place of a printer
 
 An address is the same text in the configuration, on the command line and in the API. `%`, `?` and spaces in
@@ -21,6 +22,7 @@ from urllib.parse import quote, unquote
 
 from hal.driver import LinePrinter, LinkSettings
 from hal.errors import AddressError
+from hal.logbook import Logbook
 from hal.printer import Printer
 from hal.transport import Transport
 
@@ -31,6 +33,7 @@ ENTRY_POINTS = "nozzled.printers"
 _BUILT_IN = {
     "sim": "hal.simulated.backend:create_transport",
     "serial": "hal.serial_port:create_transport",
+    "tcp": "hal.tcp_port:create_transport",
     "replay": "hal.replay:create_transport",
 }
 _UNQUOTED = "/:@,+\\"
@@ -117,7 +120,10 @@ def schemes() -> list[str]:
 
 
 def create(
-    address: str | Address, settings: LinkSettings | None = None, wrap: Callable[[Transport], Transport] | None = None
+    address: str | Address,
+    settings: LinkSettings | None = None,
+    wrap: Callable[[Transport], Transport] | None = None,
+    logbook: Logbook | None = None,
 ) -> Printer:
     """Return the printer behind an address; nothing is opened yet. Needs a running loop.
 
@@ -125,6 +131,7 @@ def create(
         address: of the printer.
         settings: of the link.
         wrap: puts something between the driver and the transport, like a recorder.
+        logbook: keeps what another host could go on from.
 
     Raises:
         AddressError: the address means nothing to its backend; says which part.
@@ -132,7 +139,7 @@ def create(
     if isinstance(address, str):
         address = parse(address)
     transport = _backend(address.scheme)(address)
-    return LinePrinter(wrap(transport) if wrap else transport, settings)
+    return LinePrinter(wrap(transport) if wrap else transport, settings, logbook)
 
 
 def positive_int(text: str) -> int:

@@ -5,7 +5,7 @@ else. Good for tests, and for running a user's trouble again (`hal.rerun`).
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,14 @@ def show(record: Record) -> str:
     if record.kind == EVENT:
         return f"-- {decode(record.data)}"
     return f"{ARROWS[record.kind]} {repr(record.data)[1:]}"
+
+
+def dialogue(records: Iterable[Record]) -> Iterator[str]:
+    """Yield records as in the recorded dialogues, a line of text on each line: time, direction, text."""
+    for record in records:
+        for line in record.data.split(b"\n"):
+            if line:
+                yield f"{record.time:9.3f} {ARROWS[record.kind]} {decode(line)}"
 
 
 class ReplayTransport:

@@ -6,11 +6,13 @@ on its descriptor. Only `reset` resets a board on purpose; opening does where th
 
 import asyncio
 import errno
+import fcntl
 import grp
 import os
 import pwd
 import stat
 import termios
+import tty
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -63,6 +65,7 @@ class SerialTransport:
         options = {} if baudrate == DEFAULT_BAUDRATE else {"baudrate": str(baudrate)}
         self._address = address or str(Address("serial", path, options))
         self._port: serial.Serial | None = None
+        self._adopted = -1  # a descriptor to begin with
         self._fd = -1  # of _port; -1 before it is open and after it is closed
         self._closed = False
         self._queue = bytearray()  # what the port did not take at once; its owner bounds it
@@ -84,9 +87,38 @@ class SerialTransport:
         Raises:
             PortError: one of its subclasses, with a sentence that says what the user can do.
         """
+        await self._open(open_port, on_data, on_lost)
+
+    async def reopen(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
+        """Open without a reset: the descriptor that was adopted, or the port with its settings as they are.
+
+        Raises:
+            PortError: one of its subclasses, with a sentence that says what the user can do.
+        """
+        await self._open(self._reopened, on_data, on_lost)
+
+    def adopt(self, fd: int) -> None:
+        """Have `reopen` take this open descriptor of the port, with what is unread in it; it is ours from now on."""
+        self._adopted = fd
+
+    @property
+    def descriptor(self) -> int:
+        """The open port's descriptor; -1 where none is open."""
+        return self._fd
+
+    def _reopened(self, path: str, baudrate: int) -> serial.Serial:
+        fd, self._adopted = self._adopted, -1
+        return reopen_port(path, baudrate, fd)
+
+    async def _open(
+        self,
+        open_it: Callable[[str, int], serial.Serial],
+        on_data: Callable[[bytes], None],
+        on_lost: Callable[[PortError], None],
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         # in a thread: a USB driver configures its device by round trips of some ms each
-        opening = self._loop.run_in_executor(None, open_port, self._path, self._baudrate)
+        opening = self._loop.run_in_executor(None, open_it, self._path, self._baudrate)
         try:
             port = await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -216,6 +248,58 @@ def open_port(path: str, baudrate: int) -> serial.Serial:
     if not _is_pty(path):
         raise PortError(f"{path} cannot do {baudrate} baud; try 115200 or 250000, as the printer's manual says.")
     return _open_locked(path, DEFAULT_BAUDRATE)  # a pty carries bytes at any speed
+
+
+def reopen_port(path: str, baudrate: int, fd: int = -1) -> serial.Serial:
+    """Take over a port without a change: no reset, no flush, no settings, but those that a port lost to others.
+
+    Args:
+        path: of the port.
+        baudrate: that it has, or gets where it is opened anew and has another.
+        fd: an open descriptor of it; -1: there is none.
+
+    Raises:
+        PortError: one of its subclasses, with a sentence that says what the user can do.
+    """
+    if path == AUTO:
+        path = ports.auto_port().path
+    try:
+        if fd < 0:
+            fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return _taken_over(path, baudrate, fd)
+    except _OPEN_ERRORS as error:
+        raise _explained(path, error) from error
+
+
+def _taken_over(path: str, baudrate: int, fd: int) -> serial.Serial:
+    """Return the port around an open descriptor; pyserial's own `open` would flush what is unread."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held already where the descriptor was handed over
+        _be_raw(fd, baudrate)
+        os.set_blocking(fd, False)
+    except BaseException:
+        os.close(fd)
+        raise
+    port = serial.Serial()
+    port.port, port.fd, port.is_open = path, fd, True
+    # what its `open` makes and its `close` wants
+    port.pipe_abort_read_r, port.pipe_abort_read_w = os.pipe()
+    port.pipe_abort_write_r, port.pipe_abort_write_w = os.pipe()
+    return port
+
+
+def _be_raw(fd: int, baudrate: int) -> None:
+    """Configure a port that somebody else has used since; one that is as we left it is not touched."""
+    attributes = termios.tcgetattr(fd)
+    if attributes[3] & (termios.ICANON | termios.ECHO):
+        tty.setraw(fd, termios.TCSANOW)
+        _configure(fd)
+    # a rate that termios does not name is kept by the driver over a close, as long as the device stays
+    wanted = getattr(termios, f"B{baudrate}", None)
+    attributes = termios.tcgetattr(fd)
+    if wanted is not None and attributes[5] != wanted:
+        attributes[4] = attributes[5] = wanted
+        termios.tcsetattr(fd, termios.TCSANOW, attributes)
 
 
 def _open_locked(path: str, baudrate: int) -> serial.Serial:

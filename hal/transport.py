@@ -1,7 +1,7 @@
 """Transport: bytes to and from a printer. The driver above it knows the protocol, a transport knows none."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from hal.errors import PortError
 
@@ -40,3 +40,15 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Close the line; harmless when it is closed already. Bytes already written still go out."""
+
+
+@runtime_checkable
+class Reopenable(Protocol):
+    """A transport to a line on which a conversation goes on, such as a print whose host has died."""
+
+    async def reopen(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
+        """As `Transport.open`, but the board is not reset, and what it has said meanwhile is read.
+
+        Raises:
+            PortError: one of its subclasses, with a sentence that says what the user can do.
+        """

@@ -14,17 +14,23 @@ import structlog
 
 from daemon.config import Config
 from daemon.connection import Connection
-from daemon.errors import JobConflict
+from daemon.errors import CannotGoOn, JobConflict, StepsDiffer
 from daemon.job.effects import Effects
 from daemon.job.job import Job, Progress, Selection
+from daemon.job.kept import KeptFile
 from daemon.job.machine import JobMachine
+from daemon.job.page import Page, fill, selection
 from daemon.job.states import JobState
+from daemon.job.steps import Steps
+from daemon.job.survival import Survival
 from daemon.safety import PATIENCE, is_hot, make_cold
 from daemon.store import JobRecord, Store
 from gcode.errors import NozzledError, PrinterReset
-from hal.errors import NotConnected, PortError
+from hal.errors import NotConnected, PortError, PortLost
 from hal.loop import WatchedLoop
 from hal.printer import ActionRequested, ConnectionState, Event, Printer, StateChanged
+
+_PAUSES = (JobState.PAUSING, JobState.PAUSED)
 
 CHECKPOINT = 5.0  # seconds between two notes of the position in the store
 
@@ -34,7 +40,15 @@ log = structlog.get_logger()
 class JobController:
     """The one job of this daemon."""
 
-    def __init__(self, config: Config, connection: Connection, store: Store, uploads: Path, executor: Executor) -> None:
+    def __init__(
+        self,
+        config: Config,
+        connection: Connection,
+        store: Store,
+        uploads: Path,
+        executor: Executor,
+        survival: Survival | None = None,
+    ) -> None:
         """Watch the connection; nothing is printed before `start`.
 
         Args:
@@ -43,13 +57,26 @@ class JobController:
             store: where jobs are recorded.
             uploads: the folder that selections are relative to.
             executor: whose threads read files.
+            survival: what the next host goes on from; None: nobody comes after this process.
         """
         self.selected: Selection | None = None
         self._config = config
         self._connection = connection
         self._store = store
         self._uploads = uploads
-        self._effects = Effects(config, store, uploads, executor, pause=self.pause, cancel=self.cancel)
+        kept = KeptFile(uploads, uploads.parent)
+        self._survival = survival or Survival(connection, connection.logbook, kept)
+        self._effects = Effects(
+            config,
+            store,
+            uploads,
+            executor,
+            pause=self.pause,
+            cancel=self.cancel,
+            resume=self.resume,
+            survival=self._survival,
+        )
+        self._handed_over = False
         self._job: Job | None = None
         self._left_over: tuple[JobState, str] | None = None  # how the job of an earlier run ended, and why
         self._left_hot = False
@@ -72,6 +99,11 @@ class JobController:
     def active(self) -> bool:
         """There is a job that has not ended."""
         return self._job is not None and not self._job.state.ended
+
+    @property
+    def job_id(self) -> int | None:
+        """The number in the store of the job, also after its end; None before the first one."""
+        return self._job.number if self._job is not None else None
 
     @property
     def error(self) -> str | None:
@@ -158,7 +190,9 @@ class JobController:
             JobConflict: there is no job.
         """
         job = self._required("pause")
-        if job.machine.can("pause"):
+        if job.state is JobState.REATTACHING:
+            self._want(job, "pause")
+        elif job.machine.can("pause"):
             job.printer.hold()
             self._request(job, "pause")
 
@@ -169,7 +203,9 @@ class JobController:
             JobConflict: there is no job.
         """
         job = self._required("pause")
-        if job.machine.can("resume"):
+        if job.state is JobState.REATTACHING:
+            self._want(job, "resume")
+        elif job.machine.can("resume"):
             self._refuse_beside_panel_print()
             job.script.extend(self._config.scripts.before_resume)
             self._request(job, "resume")
@@ -181,7 +217,8 @@ class JobController:
             JobConflict: there is no job.
         """
         job = self._required("pause")
-        if job.machine.can("resume"):
+        pauses = job.wanted == "pause" or (job.wanted is None and job.left_in in _PAUSES)
+        if job.machine.can("resume") or (job.state is JobState.REATTACHING and pauses):
             self.resume()
         else:
             self.pause()
@@ -193,9 +230,17 @@ class JobController:
             JobConflict: there is no job.
         """
         job = self._required("cancel")
-        if job.machine.can("cancel"):
+        if job.state is JobState.REATTACHING:
+            self._want(job, "cancel")
+        elif job.machine.can("cancel"):
             job.printer.hold()
             self._request(job, "cancel")
+
+    def _want(self, job: Job, wanted: str) -> None:
+        """Remember what to do as soon as the printer is back; nothing comes after a cancel."""
+        if job.wanted != "cancel":
+            job.wanted = wanted
+            self._survival.keep(job)
 
     def _refuse_beside_panel_print(self) -> None:
         if self._connection.panel_print is not None:
@@ -212,16 +257,22 @@ class JobController:
         printer = self._connection.printer
         if printer is None or not self._connection.ready:
             raise JobConflict("Printer is not operational")
+        job = self._job = self._make(selection, printer, JobState.STARTING)
+        job.script.extend(self._config.scripts.before_start)
+        self._survival.begin(job)
+        log.info("job.starting", file=selection.path, printer=printer.address)
+        job.runner = asyncio.create_task(self._run(job, after))
+
+    def _make(self, selection: Selection, printer: Printer, state: JobState) -> Job:
         job = Job(
             selection=selection,
             printer=printer,
-            machine=JobMachine(self._recorded),
+            machine=JobMachine(self._recorded, state),
             started=asyncio.get_running_loop().time(),
-            script=deque(self._config.scripts.before_start),
+            script=deque(),
+            steps=Steps(lambda: self._survival.keep(job)),
         )
-        self._job = job
-        log.info("job.starting", file=selection.path, printer=printer.address)
-        job.runner = asyncio.create_task(self._run(job, after))
+        return job
 
     async def _run(self, job: Job, after: asyncio.Task[None] | None) -> None:
         """Run the effect of each state in turn until the job has ended; then let go of what it held."""
@@ -229,7 +280,8 @@ class JobController:
             await asyncio.wait([after])
         ticking = asyncio.create_task(self._tick(job))
         try:
-            await self._open_file(job)
+            if job.state is not JobState.REATTACHING:
+                await self._open_file(job)
             while not job.state.ended:
                 await self._run_effect(job)
         finally:
@@ -256,6 +308,13 @@ class JobController:
             return
         if not isinstance(error, NozzledError | OSError):
             log.error("job.bug", exc_info=error)
+        if job.state is JobState.REATTACHING:
+            self._end(job, "interrupt", f"the print could not go on: {error}")
+            self._left_hot = True
+            if self._connection.ready:
+                self._left_hot = False
+                await self._cool(job.printer)
+            return
         self._end(job, _verdict(error), str(error))
         if self._connection.ready:
             await self._after_failure(job)
@@ -272,6 +331,10 @@ class JobController:
         self._request(job, trigger)
 
     async def _close(self, job: Job) -> None:
+        if self._handed_over:
+            if job.stream is not None:
+                await job.stream.close()
+            return
         job.note_position()
         job.ended_at = asyncio.get_running_loop().time()
         if job.printer.state is ConnectionState.READY and self._job is job:
@@ -279,6 +342,8 @@ class JobController:
             job.printer.release()
         outcome = job.state.name
         self._store.end_job(job.number, outcome, job.reason, job.lines, job.offset, job.print_time(job.ended_at))
+        if self._job is job:
+            await self._effects.let_go()
         if job.stream is not None:
             await job.stream.close()
         log.info(
@@ -313,8 +378,12 @@ class JobController:
 
     def _recorded(self, trigger: str, old: JobState, new: JobState) -> None:
         now = asyncio.get_running_loop().time()
-        if self._job is not None:
-            self._job.count_pause(now, paused=new in (JobState.PAUSED, JobState.RESUMING))
+        if (job := self._job) is not None:
+            if new is not JobState.REATTACHING:
+                job.count_pause(now, paused=new in (JobState.PAUSED, JobState.RESUMING))
+                if old is not JobState.REATTACHING:
+                    job.steps.enter()
+            self._survival.keep(job)
         log.info("job.state", trigger=trigger, old=old.name, new=new.name)
         self._announce(new)
 
@@ -363,12 +432,25 @@ class JobController:
 
     def _on_connection(self, event: StateChanged) -> None:
         job = self._job
+        if job is not None and job.state is JobState.REATTACHING:
+            return  # its effect waits for the outcome
         if event.new is ConnectionState.FAULT and event.error is not None and job and not job.state.ended:
+            if isinstance(event.error, PortLost) and self._wait_for_line(job):
+                return
             self._left_hot = True  # a board with a power supply of its own goes on heating without its cable
             self._end(job, _verdict(event.error), str(event.error))
         elif event.new is ConnectionState.READY and self._left_hot and self._connection.printer is not None:
             self._left_hot = False
             self._cooling = asyncio.create_task(self._cool(self._connection.printer))
+
+    def _wait_for_line(self, job: Job) -> bool:
+        """Go on as soon as the line is back, if the job can; tell whether it can."""
+        if not self._config.printer.reattach_s or self._survival.obstacle(job):
+            return False
+        job.left_in = job.state
+        log.warning("job.line_lost", file=job.selection.path, waiting_s=self._config.printer.reattach_s)
+        self._request(job, "lose_line")
+        return True
 
     async def _cool(self, printer: Printer) -> None:
         log.warning("printer.cooling", reason="the print before was interrupted, its heaters may still be on")
@@ -381,6 +463,8 @@ class JobController:
 
     async def abandon(self, reason: str = "the printer was disconnected") -> None:
         """End the job because its host goes away, outcome INTERRUPTED; heaters off at once, also without a job."""
+        if self._handed_over:
+            return
         job = self._job
         if job is not None and not job.state.ended:
             self._end(job, "interrupt", reason)
@@ -397,21 +481,56 @@ class JobController:
         if not await make_cold(printer, self._config.profile):
             log.error("job.emergency_stop", reason="the printer did not acknowledge that its heaters are off")
 
-    async def recover(self) -> None:
-        """Mark the job that another run of the daemon left unfinished, and select its file for a new `start`.
+    async def hand_over(self) -> bool:
+        """Leave the job as it is to the host that comes next; False: there is none that could go on."""
+        job = self._job
+        if job is None or job.state.ended or self._survival.obstacle(job):
+            return False
+        self._handed_over = True
+        job.printer.hold()
+        job.note_position()
+        self._survival.keep(job)
+        self._store.checkpoint(job.number, job.state.name, job.lines, job.offset)
+        if job.runner is not None:
+            job.runner.cancel()
+            await asyncio.wait([job.runner])
+        log.info("job.handed_over", file=job.selection.path, state=job.state.name)
+        return True
 
-        Its heaters may still be on: the printer is made cold as soon as it answers.
-        """
+    async def recover(self) -> None:
+        """Go on with the job that another run of the daemon left, or mark it as interrupted and select its file."""
+        page, obstacle = None, None
+        try:
+            page = self._survival.page()
+        except CannotGoOn as error:
+            obstacle = str(error)
         for record in await self._store.unfinished_jobs():
-            machine = JobMachine(_unheard, JobState.REATTACHING)
-            machine.fire("interrupt")
-            reason = f"the daemon ended in the middle of the print, {record.lines} lines were acknowledged by then"
-            spent = record.print_time or 0.0
-            self._store.end_job(record.id, machine.state.name, reason, record.lines, record.offset, spent)
-            self._left_over = (machine.state, reason)
-            self._left_hot = True
-            self.selected = await asyncio.to_thread(self._select_again, record)
-            log.warning("job.interrupted", file=record.path, reason=reason)
+            if page is None or record.id != page.job:
+                await self._interrupt(record, obstacle)
+        if page is not None:
+            self._go_on(page)
+
+    def _go_on(self, page: Page) -> None:
+        """Take over a job; its printer is got back in the background."""
+        job = self._make(selection(page), self._connection.absent(page.address), JobState.REATTACHING)
+        fill(job, page)
+        self._job, self.selected = job, job.selection
+        log.warning("job.reattaching", file=job.selection.path, state=page.state, printer=page.address)
+        job.runner = asyncio.create_task(self._run(job, None))
+
+    async def _interrupt(self, record: JobRecord, obstacle: str | None) -> None:
+        """Mark a job as interrupted. Its heaters may still be on: the printer is made cold as soon as it answers."""
+        machine = JobMachine(_unheard, JobState.REATTACHING)
+        machine.fire("interrupt")
+        reason = f"the daemon ended in the middle of the print, {record.lines} lines were acknowledged by then"
+        if obstacle:
+            reason += f"; it could not go on: {obstacle}"
+        spent = record.print_time or 0.0
+        self._store.end_job(record.id, machine.state.name, reason, record.lines, record.offset, spent)
+        self._left_over = (machine.state, reason)
+        self._left_hot = True
+        self.selected = await asyncio.to_thread(self._select_again, record)
+        log.warning("job.interrupted", file=record.path, reason=reason)
 
     def _select_again(self, record: JobRecord) -> Selection | None:
         try:
@@ -423,7 +542,8 @@ class JobController:
 
 def _verdict(error: BaseException) -> str:
     """Return the trigger: the line or the board gone interrupts a job, anything else fails it."""
-    return "interrupt" if isinstance(error, PortError | PrinterReset | NotConnected) else "fail"
+    lost = PortError | PrinterReset | NotConnected | StepsDiffer | CannotGoOn
+    return "interrupt" if isinstance(error, lost) else "fail"
 
 
 def _unheard(trigger: str, old: JobState, new: JobState) -> None:

@@ -8,20 +8,25 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
 from daemon.config import Config
+from daemon.errors import CannotGoOn
 from daemon.job.heat_wait import wait_for_heat
-from daemon.job.job import Job
+from daemon.job.job import FileMark, Job
 from daemon.job.parking import unpark
 from daemon.job.resting import come_to_rest, heat_again, stand_by
 from daemon.job.states import JobState
 from daemon.job.streamer import FileStream
+from daemon.job.survival import Survival
 from daemon.safety import all_off
 from daemon.store import NewJob, Store
 from gcode.host_commands import Cancel, HeatAndWait, Meaning, Pause
 from hal.printer import Printer
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -38,6 +43,8 @@ class Effects:
         *,
         pause: Callable[[], None],
         cancel: Callable[[], None],
+        resume: Callable[[], None],
+        survival: Survival,
     ) -> None:
         """Prepare.
 
@@ -48,6 +55,8 @@ class Effects:
             executor: whose threads read files.
             pause: what to call when a file asks for a pause.
             cancel: what to call when a file asks for its end.
+            resume: what to call when a job that comes back paused was asked to go on.
+            survival: what the next host goes on from.
         """
         self._config = config
         self._store = store
@@ -55,6 +64,8 @@ class Effects:
         self._executor = executor
         self._pause = pause
         self._cancel = cancel
+        self._resume = resume
+        self._survival = survival
         self.of_state: dict[JobState, Callable[[Job], Awaitable[None]]] = {
             JobState.STARTING: self._starting,
             JobState.PRINTING: self._printing,
@@ -63,6 +74,7 @@ class Effects:
             JobState.RESUMING: self._resuming,
             JobState.FINISHING: self._finishing,
             JobState.CANCELLING: self._cancelling,
+            JobState.REATTACHING: self._reattaching,
         }
 
     async def _starting(self, job: Job) -> None:
@@ -75,15 +87,9 @@ class Effects:
         Raises:
             OSError: the file cannot be opened or read.
         """
-        stream = job.stream = FileStream(
-            self._uploads / job.selection.path,
-            self._executor,
-            on_more=job.printer.wake,
-            on_skipped=_skipped,
-            host_waits=self._host_waits(job.printer),
-            longest=job.printer.longest_command,
-        )
+        stream = job.stream = self._stream(job, self._uploads / job.selection.path)
         await stream.open()
+        job.file = await self._on_disk(self._survival.kept.keep, job.selection.path, stream)
         job.number = await self._store.begin_job(
             NewJob(
                 path=job.selection.path,
@@ -97,6 +103,44 @@ class Effects:
             )
         )
 
+    async def _on_disk(self, work: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
+
+    async def let_go(self) -> None:
+        """Forget what the next host would go on from: the job has ended."""
+        await self._on_disk(self._survival.end)
+
+    def _stream(self, job: Job, path: Path) -> FileStream:
+        return FileStream(
+            path,
+            self._executor,
+            on_more=lambda: job.printer.wake(),  # noqa: PLW0108 - of the printer that it has then
+            on_skipped=_skipped,
+            host_waits=self._host_waits(job.printer),
+            longest=job.printer.longest_command,
+        )
+
+    async def _reattaching(self, job: Job) -> None:
+        """Get the printer back, find the place in the file, and go on in the state that was left."""
+        left = await self._survival.come_back(job)
+        job.feeding = False
+        if job.stream is not None:
+            await job.stream.close()
+        if job.file is None:
+            raise CannotGoOn("the file had not been opened yet")
+        stream = job.stream = self._stream(job, await self._on_disk(self._survival.kept.find, job.file))
+        await stream.open(left.fed.offset if left.fed.lines else -1, job.passed)
+        if FileMark(job.file.path, stream.size, stream.mtime_ns, stream.inode) != job.file:
+            raise CannotGoOn("the file has been changed")
+        job.steps.come_back({sent[4].step for sent in left.sent if sent[4] is not None and sent[4].step})
+        log.info("job.reattached", line=left.sent[-1][0], lines=left.fed.lines, offset=left.fed.offset)
+        wanted, job.wanted = job.wanted, None
+        job.machine.fire(f"back_to_{_back_to(job, wanted)}")
+        if wanted == "pause":
+            self._pause()
+        elif wanted == "resume":
+            self._resume()
+
     def _host_waits(self, printer: Printer) -> bool:
         choice = self._config.job.heat_up
         deaf = not printer.identity.capabilities.get("EMERGENCY_PARSER")
@@ -104,14 +148,15 @@ class Effects:
 
     async def _finish_script(self, job: Job) -> None:
         """Run what is left of the script: a pause may have come in the middle of it."""
+        await job.steps.finish(job.printer)
         while job.script:
-            await job.printer.send(job.script.popleft())
+            await job.steps.once(job.printer, job.script.popleft())
 
     async def _printing(self, job: Job) -> None:
         stream = _stream_of(job)
         if not job.feeding:
             job.feeding = True
-            job.printer.feed(stream)
+            job.printer.feed(stream, goes_on=job.left_in is not None)
         job.printer.release()
         while not stream.ended:
             await stream.attention.wait()
@@ -135,6 +180,8 @@ class Effects:
             case Cancel(reason=reason):
                 log.info("job.cancel", reason=reason)
                 self._cancel()
+        job.passed = stream.barrier_offset
+        self._survival.keep(job)
         stream.proceed()
         job.printer.wake()
 
@@ -151,7 +198,7 @@ class Effects:
             await job.printer.drained()
             job.note_position()
             if not job.printer_paused:
-                job.rest = await come_to_rest(job.printer, self._config)
+                job.rest = await come_to_rest(job.printer, job.steps, self._config)
                 await self.script(job, self._config.scripts.after_pause)
         job.machine.fire("paused")
 
@@ -161,6 +208,7 @@ class Effects:
         if minutes and job.rest is not None:
             await asyncio.sleep(minutes * 60)
             job.standing_by = True
+            self._survival.keep(job)
             log.info("job.standby", after_min=minutes, hotend_c=self._config.pause.standby_c)
             await stand_by(job.printer, job.rest, self._config)
         await asyncio.get_running_loop().create_future()
@@ -185,6 +233,7 @@ class Effects:
     async def _cancelling(self, job: Job) -> None:
         """Come to rest and make the printer cold; where it does not in time, stop it the hard way."""
         job.printer.feed(None)
+        job.steps.drop()
         deadline = self._config.job.cancel_deadline_s
         try:
             async with asyncio.timeout(deadline):
@@ -206,7 +255,14 @@ class Effects:
     async def script(self, job: Job, commands: tuple[str, ...]) -> None:
         """Send the commands one after the other."""
         for command in commands:
-            await job.printer.send(command)
+            await job.steps.send(job.printer, command)
+
+
+def _back_to(job: Job, wanted: str | None) -> str:
+    """Return the state to go on in."""
+    if job.left_in is None:
+        raise AssertionError("a job was in some state before its line was lost")
+    return "cancelling" if wanted == "cancel" else job.left_in.value
 
 
 def _stream_of(job: Job) -> FileStream:

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from daemon.job.machine import JobMachine
 from daemon.job.parking import Rest
 from daemon.job.states import JobState
+from daemon.job.steps import Steps
 from daemon.job.streamer import FileStream
-from hal.printer import Printer
+from hal.printer import Identity, Printer
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,16 @@ class Selection:
     size: int
     date: int
     user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileMark:
+    """By which a file is known again: nothing was written to it, and it is no other one of the same name."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    inode: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +54,16 @@ class Job:
     machine: JobMachine
     started: float
     script: deque[str]  # what is left of the script before the next line of the file
+    steps: Steps
+    address: str = ""  # of its printer, also where that is gone
+    identity: Identity = field(default_factory=Identity)
     number: int | None = None  # in the store
+    first_line: int = 1  # the first line number that can be of this job
+    file: FileMark | None = None
     stream: FileStream | None = None
+    passed: int = -1  # offset of the last line that was the host's and is done with
+    left_in: JobState | None = None  # the state to go back to from REATTACHING
+    wanted: str | None = None  # what was asked for meanwhile
     feeding: bool = False
     effect: asyncio.Task[None] | None = None  # of the state that it is in
     runner: asyncio.Task[None] | None = None

@@ -3,7 +3,8 @@
 Pure: positions in, commands out. All positions are mm, as M114 told them.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from daemon.config import PauseConfig, ProfileConfig
 from gcode.modes import Modes
@@ -58,3 +59,13 @@ def unpark(rest: Rest) -> list[str]:
     if rest.retracted:
         commands.append(f"G1 E{rest.retracted:g} {EXTRUDE}")
     return [*commands, f"G92 E{at['E']:g}", *rest.modes.restore_all()]
+
+
+def plain_modes(modes: Modes) -> dict[str, Any]:
+    """Return modes as JSON has them."""
+    return asdict(modes) | {"feedrate": modes.feedrate.decode()}
+
+
+def modes_of(plain: dict[str, Any]) -> Modes:
+    """Return the modes that `plain_modes` took apart."""
+    return Modes(**(plain | {"feedrate": plain["feedrate"].encode()}))

@@ -1,31 +1,42 @@
 """Coming to rest in a pause and going back: the conversation with the printer around `parking`."""
 
-import copy
+import json
 from collections.abc import Sequence
+from typing import Any
 
 from daemon.config import Config
 from daemon.job.heat_wait import wait_for_heat
-from daemon.job.parking import SOFT, Rest, park
+from daemon.job.parking import SOFT, Rest, modes_of, park, plain_modes
+from daemon.job.steps import Steps
 from gcode.replies import Position, parse
 from hal.printer import Printer
 
 
-async def come_to_rest(printer: Printer, config: Config) -> Rest:
+async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> Rest:
     """Wait for the last move, note the place and every mode, and park; returns how to go back."""
     await printer.drained()
-    modes = copy.copy(printer.modes)
-    targets = {name: reading.target for name, reading in printer.heaters.items() if reading.target}
-    await printer.send("M400")
+    [noted] = steps.note(lambda: [json.dumps(_noted(printer, config))])
+    known = json.loads(noted)
+    modes = modes_of(known["modes"])
+    await steps.send(printer, "M400")
     # M114 tells nothing useful before homing, and perhaps inches after G20
     moves = config.pause.park != "none" and modes.homed and not modes.inches
-    axes = _axes(await printer.send("M114")) if moves else None
-    hotend = printer.heaters.get(f"tool{modes.tool or 0}")
-    soft = hotend is not None and hotend.actual > SOFT
-    retracted = config.pause.retract_mm if soft and axes else 0.0
-    rest = Rest(axes, modes, retracted, targets)
+    axes = _axes(await steps.send(printer, "M114")) if moves else None
+    rest = Rest(axes, modes, known["retracted"] if axes else 0.0, known["targets"])
     for command in park(rest, config.pause, config.profile):
-        await printer.send(command)
+        await steps.send(printer, command)
     return rest
+
+
+def _noted(printer: Printer, config: Config) -> dict[str, Any]:
+    """Return what parking changes, or takes back, as JSON has it."""
+    hotend = printer.heaters.get(f"tool{printer.modes.tool or 0}")
+    soft = hotend is not None and hotend.actual > SOFT
+    return {
+        "modes": plain_modes(printer.modes),
+        "targets": {name: reading.target for name, reading in printer.heaters.items() if reading.target},
+        "retracted": config.pause.retract_mm if soft else 0.0,
+    }
 
 
 def _axes(answer: Sequence[str]) -> dict[str, float] | None:

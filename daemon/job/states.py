@@ -51,9 +51,11 @@ TRANSITIONS: tuple[tuple[str, tuple[JobState, ...], JobState], ...] = (
     ("interrupt", ACTIVE, _S.INTERRUPTED),
     # the line or the host was gone; once it is back the job goes on where it was
     ("lose_line", (*_RUNNING, _S.PAUSING, _S.PAUSED, _S.FINISHING, _S.CANCELLING), _S.REATTACHING),
+    ("back_to_starting", (_S.REATTACHING,), _S.STARTING),
     ("back_to_printing", (_S.REATTACHING,), _S.PRINTING),
     ("back_to_pausing", (_S.REATTACHING,), _S.PAUSING),
     ("back_to_paused", (_S.REATTACHING,), _S.PAUSED),
     ("back_to_resuming", (_S.REATTACHING,), _S.RESUMING),
+    ("back_to_finishing", (_S.REATTACHING,), _S.FINISHING),
     ("back_to_cancelling", (_S.REATTACHING,), _S.CANCELLING),
 )

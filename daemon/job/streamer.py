@@ -51,10 +51,11 @@ class FileStream:
             host_waits: waits for temperatures are the host's: a barrier instead of M109.
             longest: bytes of a command that the firmware reads; texts are cut there, anything else fails the job.
         """
-        self.size = self.mtime_ns = 0
+        self.size = self.mtime_ns = self.inode = 0
         self.attention = asyncio.Event()  # `ended`, or a `barrier` is reached, or `error` is set
         self.ended = False  # every line has been handed out
         self.barrier: Meaning | None = None
+        self.barrier_offset = -1
         self.error: OSError | CommandError | None = None
         self.skipped = 0  # lines that were not sent
         self._path = path
@@ -73,20 +74,45 @@ class FileStream:
         self._starved = False
         self._reading: asyncio.Future[bytes] | None = None
 
-    async def open(self) -> None:
+    async def open(self, behind: int = -1, passed: int = -1) -> None:
         """Open the file and read the first block.
+
+        Args:
+            behind: offset of a line; begin with the one behind it.
+            passed: offset of the last line that was the host's and is done with.
 
         Raises:
             OSError: it cannot be opened or read.
         """
+        start = max(behind, passed)
+        self._reader = Reader(max(start, 0))
+        self._at = max(start, 0)
         self._fd = await self._loop.run_in_executor(self._executor, os.open, self._path, os.O_RDONLY | os.O_CLOEXEC)
         found = await self._loop.run_in_executor(self._executor, os.fstat, self._fd)
-        self.size, self.mtime_ns = found.st_size, found.st_mtime_ns
+        self.size, self.mtime_ns, self.inode = found.st_size, found.st_mtime_ns, found.st_ino
         self._read_ahead()
         if self._reading is not None:
             await asyncio.wait([self._reading])
         if self.error is not None:
             raise self.error
+        if start >= 0:
+            await self._skip_first(done=passed >= start)
+
+    async def _skip_first(self, *, done: bool) -> None:
+        """Leave out the first line, which was sent; what it asks of the host remains, unless that is done too."""
+        while self._next_block() or await self._more():
+            for offset, command in self._reader:
+                found = meaning(command, host_waits=self._host_waits)
+                if not done and isinstance(found, HeatAndWait):
+                    self._stop_at(offset, found)
+                return
+
+    async def _more(self) -> bool:
+        """Wait for the block that is being read; False: there is none."""
+        if self._reading is None:
+            return False
+        await asyncio.wait([self._reading])
+        return True
 
     async def close(self) -> None:
         """Close the file, after a read that is going on; idempotent."""
@@ -128,9 +154,12 @@ class FileStream:
             if self.skipped <= TOLD:
                 self._on_skipped(offset, command.decode(), found.reason)
             return None
-        self.barrier = found
-        self.attention.set()
+        self._stop_at(offset, found)
         return (offset, found.command) if isinstance(found, HeatAndWait) else None
+
+    def _stop_at(self, offset: int, found: Meaning) -> None:
+        self.barrier, self.barrier_offset = found, offset
+        self.attention.set()
 
     def _fitting(self, offset: int, command: bytes) -> tuple[int, bytes] | None:
         """Return the line as long as the firmware reads it: cut silently there it could never be acknowledged."""

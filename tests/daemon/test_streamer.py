@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from daemon.job import streamer
 from daemon.job.streamer import FileStream
 from gcode.host_commands import Cancel, HeatAndWait, Pause
-from gcode.link import forbidden
+from gcode.outgoing import forbidden
 from gcode.reader import Reader
 from support.house import Inline
 

@@ -17,7 +17,8 @@ from gcode.errors import (
     ResendLoop,
     ResendOutOfReach,
 )
-from gcode.link import HISTORY, LONG_TIMEOUT, HostLink, Ticket, check_command, forbidden
+from gcode.link import HISTORY, LONG_TIMEOUT, HostLink
+from gcode.outgoing import Ticket, check_command, forbidden
 from gcode.replies import Temperatures, Text
 
 PROBE = b"\nN99999999 M105*23\n"

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from gcode.dialect import MARLIN, UNKNOWN, Dialect
 from gcode.errors import RemoteProtocolError
-from gcode.link import HostLink, Ticket
+from gcode.link import HostLink
+from gcode.outgoing import Ticket
 from support.bad_line import BYTE_TIME, FAULTS, USES, BadLine, moves
 from support.marlin import MarlinModel, valid
 

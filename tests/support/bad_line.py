@@ -9,7 +9,8 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from gcode.link import HostLink, Ticket
+from gcode.link import HostLink
+from gcode.outgoing import Ticket
 from support.marlin import MarlinModel
 
 FRAME_FAULTS = ("flip", "drop", "double", "delay")

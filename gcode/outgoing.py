@@ -1,0 +1,65 @@
+"""What goes to a printer between the lines of a job: commands and the tickets that follow them to their answer."""
+
+import re
+from dataclasses import dataclass
+
+from gcode.errors import CommandError, ForbiddenCommand
+from gcode.reader import clean
+
+_FORBIDDEN = re.compile(rb"M\s*0*(?:110|28|29|575|999)(?!\d)", re.IGNORECASE)
+
+
+def check_command(command: str | bytes) -> bytes:
+    """Return a user's command as it goes on the wire.
+
+    Raises:
+        CommandError: it is empty, or holds a line break, behind which a second command would hide.
+        ForbiddenCommand: it belongs to the link.
+    """
+    raw = command.encode("utf-8", "replace") if isinstance(command, str) else command
+    if b"\n" in raw or b"\r" in raw:
+        raise CommandError(f"a command is one line, this one holds a line break: {command!r}")
+    cleaned = clean(raw)
+    if not cleaned:
+        raise CommandError(f"there is no command in {command!r}")
+    if forbidden(cleaned):
+        raise ForbiddenCommand(f"{cleaned.decode()} would take the line counter away from the link")
+    return cleaned
+
+
+def forbidden(command: bytes) -> bool:
+    """Tell whether the command belongs to the link: M110, M28, M29, M575 and M999."""
+    return _FORBIDDEN.match(command) is not None
+
+
+class Ticket:
+    """A command sent between the lines of a job, and what the printer answered to it."""
+
+    __slots__ = ("command", "done", "foreign", "replies", "step", "urgent")
+
+    def __init__(self, command: bytes, *, urgent: bool = False, foreign: bool = False, step: int = 0) -> None:
+        self.command = command
+        self.step = step  # of a job's own script, by which another host finds it again; 0: of none
+        self.urgent = urgent  # out at once, before other commands and beyond the window
+        self.foreign = foreign  # a client's, who does not wait: bounded by MAX_QUEUED
+        self.replies: list[str] = []
+        self.done = False
+
+
+@dataclass(slots=True)
+class Counters:
+    """What went over the line since it was opened."""
+
+    lines_sent: int = 0
+    lines_acknowledged: int = 0
+    resends: int = 0
+    timeouts: int = 0
+    stray_oks: int = 0
+
+
+@dataclass(slots=True)
+class Position:
+    """How far the job has got: its lines acknowledged, and the byte offset in the file of the last of them."""
+
+    lines: int = 0
+    offset: int = 0

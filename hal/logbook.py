@@ -1,0 +1,191 @@
+"""Logbook: what another host needs to go on with this one's print, in memory that outlives the process.
+
+Two parts in one mapped file on a tmpfs (anonymous memory where nobody comes after us):
+
+* a ring of the last frames, each written before it is on the wire. The printer says which line it accepted last;
+  the ring turns that number into a place in the file, and holds what has to be sent again.
+* a page, a small JSON document of what the job was about, written seldom.
+
+Neither costs a system call. A process may be killed between any two bytes: a frame counts once the number behind it
+is written, a page once its checksum is; the page before stays until then.
+"""
+
+import json
+import mmap
+import os
+import struct
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gcode.link import HISTORY, Left, Sent
+from gcode.modes import Modes
+from gcode.outgoing import Position, Ticket
+
+MAX_FRAME = 112
+"""Bytes of a frame that are kept; the firmwares that number lines read 96 or fewer."""
+
+PAGE = 32 * 1024
+"""Bytes of a page."""
+
+_SLOT = struct.Struct(f"<I I Q I I b B b h 12s B {MAX_FRAME}s I")
+_SIZE = 160  # of a slot
+_NUMBER = struct.Struct("<I")
+_HEAD = struct.Struct("<Q I I")  # of a page: its turn, length, checksum
+_FRAMES = 2 * PAGE  # the ring begins behind two pages
+_TOTAL = _FRAMES + HISTORY * _SIZE
+_RELATIVE, _RELATIVE_E, _INCHES, _MILLIMETRES, _HOMED = 1, 2, 4, 8, 16
+
+
+class Logbook:
+    """The ring and the page. One host writes; the next one reads before it writes."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        """Map the file, made if it is not there; None: memory of this process only.
+
+        Raises:
+            OSError: it cannot be made or mapped.
+        """
+        if path is None:
+            self._map = mmap.mmap(-1, _TOTAL)
+        else:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                os.ftruncate(fd, _TOTAL)
+                self._map = mmap.mmap(fd, _TOTAL)
+            finally:
+                os.close(fd)
+        self._turn = max(self._turn_of(0), self._turn_of(1))
+        self._lines = self._offset = 0  # of the job, at the line sent last
+
+    # -- the ring ------------------------------------------------------------------------------------------
+
+    def note(self, sent: Sent, answered: int, modes: Modes) -> None:
+        """Take down a frame that is about to go on the wire; a `gcode.link.Journal`."""
+        number, raw, ordinal, offset, ticket = sent
+        if ticket is None:
+            self._lines, self._offset = ordinal, offset
+        _SLOT.pack_into(
+            self._map,
+            _FRAMES + number % HISTORY * _SIZE,
+            number,
+            answered,
+            self._offset,
+            self._lines,
+            0 if ticket is None else ticket.step,
+            1 if ticket is None else 0,
+            _flags(modes),
+            -1 if modes.tool is None else modes.tool,
+            -1 if modes.fan is None else modes.fan,
+            modes.feedrate,
+            len(raw) if len(raw) <= MAX_FRAME else 0,
+            raw,
+            number,
+        )
+
+    def begin(self) -> None:
+        """Forget the frames: a new conversation counts from 1."""
+        self._map[_FRAMES:_TOTAL] = bytes(_TOTAL - _FRAMES)
+        self._lines = self._offset = 0
+
+    def left(self) -> Left | None:
+        """Return where the conversation stands; None where the frames do not tell."""
+        slots = self._whole_slots()
+        if not slots or slots[-1][1] + 1 < slots[0][0]:
+            return None  # some line that may be asked for is not here
+        last = slots[-1]
+        answered = last[1]
+        at = next((slot for slot in slots if slot[0] == answered), None)
+        return Left(
+            sent=[_sent(slot) for slot in slots],
+            answered=answered,
+            position=Position(at[3], at[2]) if at else Position(),
+            fed=Position(last[3], last[2]),
+            modes=_modes(last),
+        )
+
+    def _whole_slots(self) -> list[tuple[Any, ...]]:
+        """Return the newest slots without a gap, oldest first; a frame that was too long to keep is a gap."""
+        known = {slot[0]: slot for slot in map(self._slot, range(HISTORY)) if slot is not None}
+        number, found = max(known, default=0), []
+        while (slot := known.get(number)) is not None and slot[10]:
+            found.append(slot)
+            number -= 1
+        return found[::-1]
+
+    def begin_job(self) -> None:
+        """Count the lines of a job anew."""
+        self._lines = self._offset = 0
+
+    def go_on(self, left: Left) -> None:
+        """Write on behind what another host has left."""
+        self._lines, self._offset = left.fed.lines, left.fed.offset
+
+    def _slot(self, index: int) -> tuple[Any, ...] | None:
+        slot = _SLOT.unpack_from(self._map, _FRAMES + index * _SIZE)
+        whole = slot[0] and slot[0] == slot[-1] and slot[0] % HISTORY == index
+        return slot if whole else None
+
+    # -- the page ------------------------------------------------------------------------------------------
+
+    def write(self, page: Mapping[str, Any]) -> bool:
+        """Replace the page; False where it is too long, and there is none then."""
+        text = json.dumps(page, separators=(",", ":")).encode()
+        fits = len(text) <= PAGE - _HEAD.size
+        if not fits:
+            text = b""
+        self._turn += 1
+        at = self._turn % 2 * PAGE
+        self._map[at + _HEAD.size : at + _HEAD.size + len(text)] = text
+        _HEAD.pack_into(self._map, at, self._turn, len(text), zlib.crc32(text))
+        return fits
+
+    def read(self) -> dict[str, Any] | None:
+        """Return the page; None where there is none."""
+        for index in sorted((0, 1), key=self._turn_of, reverse=True):
+            if self._turn_of(index):
+                text = self._text_of(index)
+                found = json.loads(text) if text else None
+                return found if isinstance(found, dict) else None
+        return None
+
+    def _text_of(self, index: int) -> bytes:
+        _, length, _ = _HEAD.unpack_from(self._map, index * PAGE)
+        begin = index * PAGE + _HEAD.size
+        return self._map[begin : begin + min(length, PAGE - _HEAD.size)]
+
+    def _turn_of(self, index: int) -> int:
+        """Return which turn this half holds; 0 where it is not whole."""
+        turn, _, checksum = _HEAD.unpack_from(self._map, index * PAGE)
+        return int(turn) if zlib.crc32(self._text_of(index)) == checksum else 0
+
+    def close(self) -> None:
+        """Let go of the memory; what is in the file stays."""
+        self._map.close()
+
+
+def _flags(modes: Modes) -> int:
+    inches = 0 if modes.inches is None else _INCHES if modes.inches else _MILLIMETRES
+    return modes.relative | modes.relative_e << 1 | inches | modes.homed << 4
+
+
+def _modes(slot: tuple[Any, ...]) -> Modes:
+    flags, tool, fan, feedrate = slot[6:10]
+    return Modes(
+        relative=bool(flags & _RELATIVE),
+        relative_e=bool(flags & _RELATIVE_E),
+        inches=True if flags & _INCHES else False if flags & _MILLIMETRES else None,
+        feedrate=feedrate.rstrip(b"\0"),
+        tool=None if tool < 0 else tool,
+        fan=None if fan < 0 else fan,
+        homed=bool(flags & _HOMED),
+    )
+
+
+def _sent(slot: tuple[Any, ...]) -> Sent:
+    number, _, offset, lines, step, of_job = slot[:6]
+    raw = slot[11][: slot[10]]
+    if of_job:
+        return number, raw, lines, offset, None
+    return number, raw, -1, -1, Ticket(raw.partition(b" ")[2].rpartition(b"*")[0], step=step)

@@ -1,0 +1,46 @@
+"""Tape: a recorder that writes by itself, without a thread; for simulated time, where nobody waits for a disk."""
+
+from pathlib import Path
+from typing import BinaryIO
+
+from hal.session_file import Encoder, Header, Record
+
+PIECES = 4096
+"""Pieces that are written at once."""
+
+
+class Tape:
+    """Writes a session file as it goes; a `hal.recorder.Listener`. The same pieces give the same bytes."""
+
+    def __init__(self, path: Path, header: Header) -> None:
+        """Begin the file.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._encoder = Encoder()
+        self._pieces: list[Record] = []
+        self._file: BinaryIO | None = path.open("wb")
+        self._file.write(self._encoder.header(header))
+
+    def start(self) -> None:
+        """Begin; the file is there already."""
+
+    def note(self, time: float, kind: str, data: bytes) -> None:
+        """Take one piece."""
+        self._pieces.append(Record(time, kind, data))
+        if len(self._pieces) >= PIECES:
+            self._flush()
+
+    def close(self) -> None:
+        """Write the rest and end the file; idempotent."""
+        self._flush()
+        file, self._file = self._file, None
+        if file is not None:
+            file.write(self._encoder.end())
+            file.close()
+
+    def _flush(self) -> None:
+        pieces, self._pieces = self._pieces, []
+        if self._file is not None and pieces:
+            self._file.write(self._encoder.records(pieces))

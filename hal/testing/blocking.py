@@ -1,0 +1,151 @@
+"""BlockingPrinter: a printer for programs without an event loop, like labgrid's."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from gcode.host_commands import meaning
+from gcode.reader import Reader
+from gcode.replies import Heaters
+from hal import registry
+from hal.loop import WatchedLoop
+from hal.printer import Identity, Printer
+from hal.testing.clock import Clock
+from hal.testing.device import Device, PortDevice
+from hal.testing.lines import print_lines
+from hal.testing.simulated import simulated_device
+
+T = TypeVar("T")
+
+
+class Runner(Protocol):
+    """Runs coroutines for a caller that waits."""
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end."""
+
+    def close(self) -> None:
+        """End the loop."""
+
+
+class BackgroundLoop:
+    """An event loop in a thread: a real line is served whether or not somebody waits for it."""
+
+    def __init__(self) -> None:
+        self._loop = WatchedLoop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="printer", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def close(self) -> None:
+        """End the loop."""
+        self.run(self._loop.shutdown_default_executor())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class BlockingPrinter:
+    """A printer that is opened, used and closed by plain calls; cold at the end."""
+
+    def __init__(self, address: str) -> None:
+        """Take an address; nothing is opened.
+
+        Raises:
+            AddressError: it means nothing.
+        """
+        self._address = registry.check(address)
+        self._runner: Runner
+        self._device: Device
+        self._printer: Printer
+
+    def open(self) -> None:
+        """Connect.
+
+        Raises:
+            PortError: the line cannot be opened, or nobody answers.
+        """
+        simulated = self._address.scheme == "sim"
+        self._runner = Clock(virtual=True) if simulated else BackgroundLoop()
+        self._device = simulated_device(self._address, None) if simulated else PortDevice(self._address)
+        try:
+            self._printer = self._runner.run(self._device.opened())
+        except BaseException:
+            self._runner.close()
+            raise
+
+    def close(self) -> None:
+        """Switch the heaters off and disconnect.
+
+        Raises:
+            HotPrinterError: the heaters could not be switched off.
+        """
+        try:
+            self._runner.run(self._device.end(self._printer))
+            self._runner.run(self._device.cool())
+        finally:
+            self._runner.close()
+
+    @property
+    def identity(self) -> Identity:
+        """What M115 said."""
+        return self._printer.identity
+
+    @property
+    def heaters(self) -> Heaters:
+        """The last temperature report, in °C."""
+        return self._printer.heaters
+
+    def send(self, command: str, timeout: float | None = None) -> Sequence[str]:
+        """Send one command; return what the printer answered, `ok` last.
+
+        Raises:
+            TimeoutError: there was no answer for `timeout` seconds.
+            NozzledError: the command may not be sent, or the connection ended.
+        """
+        return self._runner.run(asyncio.wait_for(self._printer.send(command), timeout))
+
+    def print_lines(self, commands: Sequence[str], timeout: float | None = None) -> None:
+        """Print commands as a job; return when the last one has been acknowledged; raises as `send`."""
+        self._runner.run(asyncio.wait_for(print_lines(self._printer, commands), timeout))
+
+    def print_file(self, path: Path, timeout: float | None = None) -> None:
+        """Print a file, without the lines that are for the host; return when the last move is done; raises as `send`.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        self.print_lines(list(_commands(path)), timeout)
+        self.send("M400", timeout)
+
+    def sleep(self, seconds: float) -> None:
+        """Let seconds pass for the printer."""
+        self._runner.run(asyncio.sleep(seconds))
+
+    def emergency_stop(self) -> None:
+        """Stop everything now; the connection ends."""
+        self._runner.run(self._stop())
+
+    async def _stop(self) -> None:
+        self._printer.emergency_stop()
+
+    def tail(self) -> list[str]:
+        """Return the last lines that went over the line, oldest first."""
+        return self._printer.tail()
+
+
+def _commands(path: Path) -> Iterator[str]:
+    reader = Reader()
+    reader.feed(path.read_bytes())
+    yield from _for_the_printer(reader)
+    reader.finish()
+    yield from _for_the_printer(reader)
+
+
+def _for_the_printer(reader: Reader) -> Iterator[str]:
+    return (command.decode() for _, command in reader if meaning(command, host_waits=False) is None)

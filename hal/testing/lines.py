@@ -1,0 +1,50 @@
+"""Lines: a job of a few commands, for tests."""
+
+import asyncio
+from collections.abc import Iterable
+
+from hal.printer import ConnectionState, Event, Printer, StateChanged
+
+
+class Lines:
+    """A `hal.printer.LineSource` over commands in memory; a command's offset is its index.
+
+    Attributes:
+        given: how many have been taken.
+        empty: all have been taken.
+    """
+
+    def __init__(self, commands: Iterable[str]) -> None:
+        self.given = 0
+        self.empty = asyncio.Event()
+        self._commands = [command.encode("ascii") for command in commands]
+
+    def next_line(self) -> tuple[int, bytes] | None:
+        """Return the next command; None behind the last one."""
+        if self.given == len(self._commands):
+            self.empty.set()
+            return None
+        self.given += 1
+        return self.given - 1, self._commands[self.given - 1]
+
+
+async def print_lines(printer: Printer, commands: Iterable[str]) -> None:
+    """Print commands as a job, and wait until the last one has been acknowledged.
+
+    Raises:
+        NozzledError: the connection ended before.
+    """
+    lines = Lines(commands)
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, StateChanged) and event.new is not ConnectionState.READY:
+            lines.empty.set()  # nobody will take the rest
+
+    unsubscribe = printer.subscribe(on_event)
+    try:
+        printer.feed(lines)
+        await lines.empty.wait()
+        await printer.drained()
+        printer.feed(None)
+    finally:
+        unsubscribe()

@@ -1,0 +1,183 @@
+"""pytest plugin: fixtures and markers for tests with a printer, simulated or real; see `docs/hil.md`.
+
+Every pytest run of an environment loads it, also of projects that have nothing to do with printers. So it imports
+nothing but pytest until a fixture is asked for, and leaves tests alone that ask for none.
+"""
+
+import inspect
+import re
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:  # what pytest measures and rewrites must not be imported before it begins
+    from hal.printer import Printer
+    from hal.registry import Address
+    from hal.simulated.oracle import Oracle
+    from hal.simulated.scenario import Scenario
+    from hal.testing.clock import Clock
+    from hal.testing.device import Device
+
+SIMULATED = "sim"
+LAST_LINES = 60  # of the conversation, in the report of a failing test
+
+DEVICE = pytest.StashKey["Device"]()
+"""Where a test's device stands, whose session is shown if the test fails."""
+
+_MARKERS = (
+    "heats: the test heats the printer; on hardware with --allow-heat only",
+    "moves: the test moves the printer; on hardware with --allow-motion only",
+    "scenario(what, ...): a file beside the test, or faults, for the simulated printer; not run on hardware",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options."""
+    group = parser.getgroup("nozzled", "3D printers")
+    group.addoption("--printer", metavar="ADDRESS", help="the printer, e.g. serial:/dev/ttyACM0 (default: simulated)")
+    group.addoption("--allow-heat", action="store_true", help="run tests that heat a real printer")
+    group.addoption("--allow-motion", action="store_true", help="run tests that move a real printer")
+    group.addoption("--sessions", type=Path, metavar="DIR", help="keep the recorded sessions of failing tests here")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the markers; refuse one port for several processes.
+
+    Raises:
+        UsageError: a real printer is to be shared.
+    """
+    for line in _MARKERS:
+        config.addinivalue_line("markers", line)
+    if _named(config) != SIMULATED and config.getoption("numprocesses", None):
+        raise pytest.UsageError("--printer: one printer serves one test at a time, leave -n away")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is not allowed on hardware, before anything is connected."""
+    address = _named(item.config)
+    if _uses_printer(item) and not _is_simulated(address):
+        for marker, option in (("heats", "allow_heat"), ("moves", "allow_motion")):
+            if item.get_closest_marker(marker) and not item.config.getoption(option):
+                pytest.skip(f"NOT TESTED on {address}: it {marker}; allow that by --{option.replace('_', '-')}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
+    """Run an `async def` test that asks for our fixtures on their loop."""
+    if not (_uses_printer(pyfuncitem) and inspect.iscoroutinefunction(pyfuncitem.obj)):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    given = {name: value for name, value in pyfuncitem.funcargs.items() if name in names}
+    clock: Any = pyfuncitem.funcargs["clock"]
+    clock.run(pyfuncitem.obj(**given))
+    return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the end of the conversation with the printer where a test failed."""
+    report = yield
+    device = item.stash.get(DEVICE, None)
+    if report.failed and device is not None:
+        report.sections.append(("session with the printer", device.session.show(LAST_LINES)))
+        if folder := item.config.getoption("sessions"):
+            kept = _keep(item, device, folder / f"{_file_name(item.nodeid)}.jsonl.gz")
+            report.sections.append(("whole session", kept))
+    return report
+
+
+@pytest.fixture(scope="session")
+def printer_address(request: pytest.FixtureRequest) -> "Address":
+    """The printer's address, by `--printer`."""
+    from hal import registry  # noqa: PLC0415 - see the module's docstring
+
+    return registry.check(_named(request.config))
+
+
+@pytest.fixture
+def clock(printer_address: "Address") -> "Iterator[Clock]":
+    """The printer's time and loop: virtual with a simulated printer, real with any other."""
+    from hal.testing.clock import Clock  # noqa: PLC0415 - see the module's docstring
+
+    clock = Clock(virtual=printer_address.scheme == SIMULATED)
+    yield clock
+    clock.close()
+
+
+@pytest.fixture
+def scenario(request: pytest.FixtureRequest, printer_address: "Address") -> "Scenario | None":
+    """What is to go wrong with the simulated printer, by the marker `scenario`; None: what the address says."""
+    from hal.testing.simulated import scenario_of  # noqa: PLC0415 - see the module's docstring
+
+    mark = request.node.get_closest_marker("scenario")
+    if mark is None:
+        return None
+    if printer_address.scheme != SIMULATED:
+        pytest.skip(f"NOT TESTED on {printer_address}: faults are the simulated printer's")
+    return scenario_of(mark.args, request.path.parent)
+
+
+@pytest.fixture
+def printer_device(request: pytest.FixtureRequest, printer_address: "Address", scenario: "Scenario | None") -> "Device":
+    """The device behind the address, for tests that connect by themselves."""
+    from hal.testing.device import PortDevice  # noqa: PLC0415 - see the module's docstring
+    from hal.testing.simulated import simulated_device  # noqa: PLC0415 - as above
+
+    device: Device
+    if printer_address.scheme == SIMULATED:
+        device = simulated_device(printer_address, scenario)
+    else:
+        device = PortDevice(printer_address)
+    request.node.stash[DEVICE] = device
+    return device
+
+
+@pytest.fixture
+def printer(printer_device: "Device", clock: "Clock") -> "Iterator[Printer]":
+    """An open printer; it is cold and closed at the end, or the test has an error."""
+    printer = clock.run(printer_device.opened())
+    try:
+        yield printer
+    finally:
+        clock.run(printer_device.end(printer))
+        if not clock.virtual:
+            clock.run(printer_device.cool())
+
+
+@pytest.fixture
+def oracle(printer_device: "Device", printer_address: "Address") -> "Oracle":
+    """What the simulated printer has taken in and done."""
+    from hal.testing.device import SimulatedDevice  # noqa: PLC0415 - see the module's docstring
+
+    if not isinstance(printer_device, SimulatedDevice):
+        pytest.skip(f"NOT TESTED on {printer_address}: only a simulated printer tells what it has taken in")
+    return printer_device.firmware.oracle
+
+
+def _named(config: pytest.Config) -> str:
+    return str(config.getoption("printer") or SIMULATED)
+
+
+def _is_simulated(address: str) -> bool:
+    return re.match(rf"{SIMULATED}(\?|$)", address) is not None
+
+
+def _uses_printer(item: pytest.Item) -> bool:
+    return bool({"clock", "printer_device"} & set(getattr(item, "fixturenames", ())))
+
+
+def _file_name(nodeid: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", nodeid)[-120:]
+
+
+def _keep(item: pytest.Item, device: "Device", path: Path) -> str:
+    """Write the whole session to a file; return what to say about it."""
+    from hal.testing.session import header_of  # noqa: PLC0415 - see the module's docstring
+
+    try:
+        device.session.save(path, header_of(_named(item.config)))
+    except OSError as error:
+        return f"not kept: {error}"
+    return f"nozzled replay --show {path}"

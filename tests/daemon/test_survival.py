@@ -1,0 +1,215 @@
+"""A print goes on when its host is killed, each line exactly once; or it ends, with a reason, and nothing is repeated."""
+
+import asyncio
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from daemon.config import PauseConfig
+from daemon.job.states import JobState
+from hal.simulated.clock import run
+from support.mortal import SCRIPTS, Life, World
+
+MOVES = [f"G1 X{n % 2 * 10} Y{n} E{n / 10:g} F6000" for n in range(60)]
+SLOW = 600  # simulated seconds
+
+
+def moves_of(world) -> list[str]:
+    return [each.command for each in world.oracle.commands if each.command in MOVES]
+
+
+def said_by(world, name) -> list[str]:
+    return [each.command for each in world.oracle.commands if each.command.startswith(f"M117 {name}")]
+
+
+async def until(host, *states) -> None:
+    async with asyncio.timeout(SLOW):
+        while host.jobs.state not in states and not host.life.over:  # noqa: ASYNC110 - as clients poll
+            await asyncio.sleep(0.01)
+
+
+async def print_on(world, *lives: Life, pause_at: int | None = None) -> JobState:
+    """Print with one host after the other; the last one lives. Returns how the job ended."""
+    paused = False
+    for number, life in enumerate([*lives, Life()]):
+        async with world.host(life) as host:
+            if number == 0 and not life.over:
+                host.jobs.select(world.write(MOVES))
+                host.jobs.start()
+            async with asyncio.timeout(SLOW):
+                while not life.over and host.jobs.active:
+                    if not paused and pause_at is not None and len(moves_of(world)) >= pause_at:
+                        if host.jobs.state is JobState.PRINTING:
+                            host.jobs.pause()
+                        paused = host.jobs.state in (JobState.PAUSING, JobState.PAUSED)
+                    if host.jobs.state is JobState.PAUSED and paused:
+                        host.jobs.resume()
+                    await asyncio.sleep(0.05)
+            if not life.over:
+                return host.jobs.state
+    raise AssertionError("the last host lives for ever")
+
+
+def check(world, state: JobState) -> None:
+    printed = moves_of(world)
+    assert printed == MOVES[: len(printed)], "never twice, never a gap"
+    if state is JobState.COMPLETED:
+        assert printed == MOVES
+        assert said_by(world, "start") == list(SCRIPTS.before_start)
+        assert said_by(world, "finish") == list(SCRIPTS.after_finish)
+    else:
+        assert state is JobState.INTERRUPTED
+
+
+async def test_a_print_goes_on_where_the_killed_host_left_it(tmp_path):
+    world = World(tmp_path)
+    state = await print_on(world, Life(bytes_left=900), Life(bytes_left=500), Life(bytes_left=7))
+    assert state is JobState.COMPLETED
+    check(world, state)
+    assert world.outcomes[-1][1] == "COMPLETED"
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kills=st.lists(st.integers(0, 2500), min_size=1, max_size=4),
+    pages=st.integers(0, 60),
+    pause_at=st.sampled_from([None, 0, 10, 40]),
+    park=st.sampled_from(["none", "corner"]),
+)
+def test_killed_at_any_byte_of_any_phase(tmp_path_factory, kills, pages, pause_at, park):
+    async def main() -> None:
+        world = World(tmp_path_factory.mktemp("world"), pause=PauseConfig(park=park))
+        lives = [Life(bytes_left=left) for left in kills]
+        lives.append(Life(pages_left=pages))
+        state = await print_on(world, *lives, pause_at=pause_at)
+        if state is not None:
+            check(world, state)
+
+    run(main())
+
+
+async def test_a_job_that_was_paused_comes_back_paused(tmp_path):
+    world = World(tmp_path, pause=PauseConfig(park="corner"))
+    async with world.host() as host:
+        host.jobs.select(world.write(["G28", *MOVES]))
+        host.jobs.start()
+        await until(host, JobState.PRINTING)
+        await asyncio.sleep(3)
+        host.jobs.pause()
+        await until(host, JobState.PAUSED)
+    async with world.host() as host:
+        assert host.jobs.state is JobState.REATTACHING
+        assert host.jobs.selected.name == "part.gcode"
+        await until(host, JobState.PAUSED)
+        await asyncio.sleep(60)
+        assert host.jobs.state is JobState.PAUSED
+        host.jobs.resume()
+        await until(host, JobState.COMPLETED)
+    assert moves_of(world) == MOVES
+    assert said_by(world, "pause") == list(SCRIPTS.after_pause)
+    assert said_by(world, "resume") == list(SCRIPTS.before_resume)
+
+
+@pytest.mark.parametrize("wanted", ["pause", "cancel"])
+async def test_what_is_asked_for_meanwhile_is_done_on_return(tmp_path, wanted):
+    world = World(tmp_path)
+    async with world.host() as host:
+        host.jobs.select(world.write(["M104 S200", *MOVES]))
+        host.jobs.start()
+        await asyncio.sleep(4)
+    async with world.host() as host:
+        getattr(host.jobs, wanted)()
+        await until(host, JobState.PAUSED if wanted == "pause" else JobState.CANCELLED)
+        hot = world.firmware.board.hotend.target
+        assert hot == (200 if wanted == "pause" else 0)
+    printed = moves_of(world)
+    assert 0 < len(printed) < len(MOVES)
+    assert printed == MOVES[: len(printed)]
+
+
+async def interrupted(world, meanwhile) -> str:
+    """Kill a host in the middle, let something happen, and return why the next one does not go on."""
+    async with world.host() as host:
+        host.jobs.select(world.write(["M104 S200", *MOVES]))
+        host.jobs.start()
+        await asyncio.sleep(4)
+        assert host.jobs.state is JobState.PRINTING
+    meanwhile()
+    async with world.host() as host:
+        await until(host, JobState.INTERRUPTED)
+        printed = len(moves_of(world))
+        await asyncio.sleep(60)
+        assert host.connection.ready
+        assert world.firmware.board.hotend.target == 0
+        assert len(moves_of(world)) == printed
+        return host.jobs.error
+
+
+async def test_a_board_that_was_reset_is_not_gone_on_with(tmp_path):
+    world = World(tmp_path)
+    reason = await interrupted(world, lambda: world.firmware.reset(world.clock.now))
+    assert "restarted" in reason or "was reset" in reason
+
+
+async def test_another_boot_of_the_machine_ends_the_print(tmp_path):
+    world = World(tmp_path)
+    async with world.host() as host:
+        host.jobs.select(world.write(MOVES))
+        host.jobs.start()
+        await asyncio.sleep(4)
+    world.boot = "another"
+    async with world.host() as host:
+        assert not host.jobs.active
+
+
+async def test_a_file_that_was_written_to_is_not_gone_on_with(tmp_path):
+    world = World(tmp_path)
+
+    def append() -> None:
+        with (tmp_path / "uploads" / "part.gcode").open("a") as file:
+            file.write("M112")
+
+    reason = await interrupted(world, append)
+    assert "the file has been changed" in reason
+
+
+async def test_a_file_that_was_replaced_is_printed_as_it_was(tmp_path):
+    world = World(tmp_path)
+    async with world.host() as host:
+        host.jobs.select(world.write(MOVES))
+        host.jobs.start()
+        await asyncio.sleep(4)
+    (tmp_path / "uploads" / "part.gcode").unlink()
+    world.write(["M117 another file"])
+    async with world.host() as host:
+        await until(host, JobState.COMPLETED)
+    assert moves_of(world) == MOVES
+
+
+async def test_a_cable_that_comes_back_is_gone_on_with(tmp_path):
+    world = World(tmp_path)
+    async with world.host() as host:
+        host.jobs.select(world.write(MOVES))
+        host.jobs.start()
+        await asyncio.sleep(4)
+        host.connection.printer._transport.unplug()
+        await until(host, JobState.REATTACHING)
+        await until(host, JobState.COMPLETED)
+    assert moves_of(world) == MOVES
+    assert said_by(world, "start") == list(SCRIPTS.before_start)
+
+
+async def test_a_cable_that_stays_away_ends_the_print(tmp_path):
+    world = World(tmp_path)
+    async with world.host() as host:
+        host.jobs.select(world.write(["M104 S200", *MOVES]))
+        host.jobs.start()
+        await asyncio.sleep(4)
+        world.firmware.plugged_at = world.clock.now + 100
+        host.connection.printer._transport.unplug()
+        await until(host, JobState.REATTACHING)
+        await until(host, JobState.INTERRUPTED)
+        assert "cable is pulled" in host.jobs.error
+        await asyncio.sleep(120)
+        assert world.firmware.board.hotend.target == 0

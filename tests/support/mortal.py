@@ -1,0 +1,174 @@
+"""Hosts that are killed at any byte, one after the other, beside one printer that lives on; on the virtual clock.
+
+What a killed host would still have done, its tasks' clean-up, must not reach the world: its line, its logbook and its
+store are dead at the same instant.
+"""
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from daemon.config import Config, PauseConfig, ScriptsConfig
+from daemon.connection import Connection
+from daemon.job.controller import JobController
+from daemon.job.job import Selection
+from daemon.job.kept import KeptFile
+from daemon.job.survival import Survival
+from hal.driver import LinePrinter
+from hal.logbook import Logbook
+from hal.simulated.config import FirmwareConfig
+from hal.simulated.firmware import Firmware
+from hal.simulated.memory import DeviceClock, SimulatedTransport
+from hal.simulated.oracle import Oracle
+from support.house import Inline, Records
+
+SCRIPTS = ScriptsConfig(
+    before_start=("M117 start 1", "M117 start 2"),
+    after_pause=("M117 pause 1", "M117 pause 2"),
+    before_resume=("M117 resume 1",),
+    after_cancel=("M117 cancel 1",),
+    after_finish=("M117 finish 1", "M117 finish 2"),
+)
+
+
+@dataclass
+class Life:
+    """How many bytes a host may still write, and how many pages."""
+
+    bytes_left: float = float("inf")
+    pages_left: float = float("inf")
+    dead: asyncio.Event = field(default_factory=asyncio.Event)
+    lines: list = field(default_factory=list)
+
+    @property
+    def over(self) -> bool:
+        return self.dead.is_set()
+
+    def end(self) -> None:
+        self.dead.set()
+        for line in self.lines:
+            line.abandon()
+
+
+class MortalLine(SimulatedTransport):
+    def __init__(self, life: Life, firmware: Firmware, clock: DeviceClock, *, reset_on_open: bool) -> None:
+        super().__init__(firmware, "sim", clock=clock, reset_on_open=reset_on_open)
+        self._life = life
+        life.lines.append(self)
+
+    def write(self, data):
+        life = self._life
+        if life.over:
+            return
+        cut = data[: max(0, int(min(life.bytes_left, len(data))))]
+        life.bytes_left -= len(data)
+        if cut:
+            super().write(cut)
+        if life.bytes_left < 0:
+            life.end()
+
+    def reset(self):
+        if not self._life.over:
+            super().reset()
+
+
+class MortalLogbook(Logbook):
+    def __init__(self, life: Life, path: Path) -> None:
+        super().__init__(path)
+        self._life = life
+
+    def note(self, sent, answered, modes):
+        if not self._life.over:
+            super().note(sent, answered, modes)
+
+    def begin(self):
+        if not self._life.over:
+            super().begin()
+
+    def begin_job(self):
+        if not self._life.over:
+            super().begin_job()
+
+    def write(self, page):
+        if not self._life.over:
+            self._life.pages_left -= 1
+            if self._life.pages_left < 0:
+                self._life.end()
+                return True
+            return super().write(page)
+        return True
+
+
+class MortalKept(KeptFile):
+    def __init__(self, life: Life, uploads: Path, folder: Path) -> None:
+        super().__init__(uploads, folder)
+        self._life = life
+
+    def drop(self):
+        if not self._life.over:
+            super().drop()
+
+
+@dataclass
+class Host:
+    jobs: JobController
+    connection: Connection
+    life: Life
+    records: Records
+
+
+class World:
+    """One printer, one folder, and host after host."""
+
+    def __init__(self, folder: Path, firmware: FirmwareConfig | None = None, pause: PauseConfig | None = None) -> None:
+        self.folder = folder
+        self.oracle = Oracle(keep=None)
+        self.firmware = Firmware(firmware, self.oracle)
+        self.clock = DeviceClock(self.firmware)
+        self.boot = "boot"
+        self.config = replace(
+            Config(),
+            scripts=SCRIPTS,
+            pause=pause or PauseConfig(park="none"),
+            printer=replace(Config().printer, address="sim", retry_s=1.0, reattach_s=10.0),
+        )
+        (folder / "uploads").mkdir(exist_ok=True)
+        self.reset_on_open = True
+        self.outcomes: list[tuple] = []
+
+    def write(self, lines) -> Selection:
+        path = self.folder / "uploads" / "part.gcode"
+        path.write_text("".join(f"{line}\n" for line in lines))
+        return Selection("part.gcode", "part.gcode", path.stat().st_size, 0)
+
+    @asynccontextmanager
+    async def host(self, life: Life | None = None):
+        """A host that goes on with what the one before has left; dead at the end."""
+        life = life or Life()
+        uploads = self.folder / "uploads"
+        logbook = MortalLogbook(life, self.folder / "logbook")
+
+        def make(_address, settings, _wrap):
+            line = MortalLine(life, self.firmware, self.clock, reset_on_open=self.reset_on_open)
+            return LinePrinter(line, settings, logbook)
+
+        records = Records()
+        connection = Connection(self.config, make=make, logbook=logbook)
+        survival = Survival(connection, logbook, MortalKept(life, uploads, self.folder), self.boot)
+        jobs = JobController(self.config, connection, records, uploads, Inline(), survival)
+        await jobs.recover()
+        if not jobs.active:
+            connection.keep_connected()
+            while not connection.ready and not life.over:  # noqa: ASYNC110 - before anybody listens
+                await asyncio.sleep(0.05)
+        try:
+            yield Host(jobs, connection, life, records)
+        finally:
+            self.outcomes += [] if life.over else records.ended
+            life.end()
+            await jobs.abandon("killed")
+            await connection.disconnect()
+            if jobs._job is not None and jobs._job.runner is not None:
+                await asyncio.wait([jobs._job.runner])
+            logbook.close()
