@@ -1,0 +1,95 @@
+"""JournalWriter: log entries with fields for systemd's journal, by its native protocol (one datagram each).
+
+`journalctl -u nozzled` shows sentences in place of JSON, and `journalctl JOB_ID=12` or `PRINTER=…` finds the entries
+of one print or printer.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+import structlog
+
+from daemon.log import LogWriter
+
+SOCKET = Path("/run/systemd/journal/socket")
+IDENTIFIER = "nozzled"
+LONGEST = 40_000  # characters of one entry; journald takes more, a datagram hardly
+
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+_LEFT_OUT = ("level", "timestamp", "event", "exception")  # they have fields of their own
+
+context: Callable[[], Mapping[str, object]] = dict
+"""Returns the fields that each entry has besides its own, like JOB_ID; set once there is something to tell."""
+
+
+def is_journal(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether the journal takes what is written to this stream: $JOURNAL_STREAM, systemd.exec(5)."""
+    named = environ.get("JOURNAL_STREAM")
+    if not named:
+        return False
+    try:
+        there = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # a stream without a file
+        return False
+    return named == f"{there.st_dev}:{there.st_ino}" and SOCKET.exists()
+
+
+def entry(_logger: object, _method: str, event: MutableMapping[str, Any]) -> bytes:
+    """Render an event for the journal; a structlog processor."""
+    fields = {
+        "MESSAGE": _message(event)[:LONGEST],
+        "PRIORITY": str(_PRIORITIES.get(event.get("level", ""), 6)),
+        "SYSLOG_IDENTIFIER": IDENTIFIER,
+        "NOZZLED_EVENT": str(event["event"]),
+        **{name: str(value) for name, value in context().items() if value is not None},
+    }
+    return b"".join(_field(name, value) for name, value in fields.items())
+
+
+def _message(event: Mapping[str, Any]) -> str:
+    said = [f"{name}={value!r}" for name, value in event.items() if name not in _LEFT_OUT]
+    traceback = [f"\n{event['exception']}"] if "exception" in event else []
+    return " ".join([str(event["event"]), *said, *traceback])
+
+
+def _field(name: str, value: str) -> bytes:
+    """Return one field; a value with line breaks says how long it is."""
+    data = value.encode("utf-8", "replace")
+    if b"\n" not in data:
+        return b"%s=%s\n" % (name.encode(), data)
+    return b"%s\n%s%s\n" % (name.encode(), len(data).to_bytes(8, "little"), data)
+
+
+PROCESSORS: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, entry]
+
+
+class JournalWriter(LogWriter):
+    """Sends entries to the journal from a thread of its own: one that hangs must not stall the wire."""
+
+    def __init__(self, stream: TextIO, path: Path = SOCKET) -> None:
+        """Send to the socket `path`; to `stream` what cannot be sent."""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._path = str(path)
+        super().__init__(stream)
+
+    def _put(self, line: str | bytes, dropped: int) -> None:
+        if dropped:
+            self._send(_field("MESSAGE", f"{dropped} log entries were dropped") + _field("PRIORITY", "4"))
+        self._send(line if isinstance(line, bytes) else _field("MESSAGE", line))
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._socket.sendto(data, self._path)
+        except OSError:  # journald is being restarted, or takes no such size
+            self._stream.write(data.decode("utf-8", "replace"))
+            self._stream.flush()
+
+    def close(self) -> None:
+        """Send what is queued and end the thread."""
+        super().close()
+        with suppress(OSError):
+            self._socket.close()

@@ -1,0 +1,206 @@
+#!/usr/bin/python3 -I
+"""Makes a printer cold whose daemon cannot come back: `safe-off nozzled` or `safe-off nozzled@PRINTER`.
+
+systemd starts it when it gives up. What is broken then may be the daemon's environment, so this takes the system's
+Python and its standard library, no lock, and no more of the disk than two small files.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import select
+import struct
+import sys
+import termios
+import time  # noqa: TID251 - there is no loop here
+import tomllib
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+STATE, CONFIG, BY_ID = Path("/var/lib"), Path("/etc"), Path("/dev/serial/by-id")
+DEFAULT_BAUDRATE = 115200
+TELL = (0.0, 0.1, 0.3)  # s; what comes behind a torn line may be flushed with it, so it is said three times
+PULSE = 0.1  # s of DTR down
+CONFIRM = 5.0  # s; a board boots in less
+FULL = 1.0  # s in which a port has to take what is written
+
+TCGETS2, TCSETS2, BOTHER, CBAUD = 0x802C542A, 0x402C542B, 0o10000, 0o10017  # any rate; not all of them have a name
+
+
+@dataclass
+class Line:
+    """Where the printer is, and what it has to turn off."""
+
+    port: str
+    baudrate: int = DEFAULT_BAUDRATE
+    extruders: int = 1
+    chamber: bool = False
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Return 0 when the printer has confirmed that it stopped."""
+    args = _parser().parse_args(arguments)
+    line = find(args.unit, args.state, args.config)
+    if not line.port:
+        return _say(3, f"{args.unit}: there is no line to a printer that could be made safe")
+    try:
+        stopped = make_safe(line)
+    except OSError as error:
+        return _say(2, f"{line.port}: {error.strerror}; CUT THE PRINTER'S POWER if it moves or heats")
+    if stopped:
+        _say(4, f"{line.port}: the printer has stopped, its heaters are off")
+        return 0
+    return _say(2, f"{line.port}: the printer did not confirm the stop; CUT ITS POWER if it moves or heats")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="safe-off", description=__doc__)
+    parser.add_argument("unit", help="nozzled, or nozzled@PRINTER")
+    parser.add_argument("--state", type=Path, default=STATE, help=f"where state directories are ({STATE})")
+    parser.add_argument("--config", type=Path, default=CONFIG, help=f"where configurations are ({CONFIG})")
+    return parser
+
+
+def _say(severity: int, text: str) -> int:
+    """Log a line; the number is syslog's, as sd-daemon(3) has it. Return the exit status of a failure."""
+    sys.stderr.write(f"<{severity}>{text}\n")
+    return 1
+
+
+def find(unit: str, state: Path, config: Path) -> Line:
+    """Return where the printer of this unit is: as the daemon noted it, else as it is configured."""
+    _, at, printer = unit.partition("@")
+    line = Line(f"/dev/printer/{printer}" if at else "")
+    _take_config(line, config / "nozzled" / f"{printer}.toml" if at else config / "nozzled.toml")
+    _take_note(line, state / (f"nozzled-{printer}" if at else "nozzled") / "line.json")
+    if line.port == "auto":
+        line.port = _only_free_port()
+    return line
+
+
+def _take_config(line: Line, path: Path) -> None:
+    try:
+        tables: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+        printer, profile = tables.get("printer", {}), tables.get("profile", {})
+        line.baudrate = int(printer.get("baudrate", line.baudrate))
+        line.extruders = int(profile.get("extruders", line.extruders))
+        line.chamber = bool(profile.get("heated_chamber", line.chamber))
+        scheme, _, rest = str(printer.get("address", "")).partition(":")
+        if scheme == "serial":
+            line.port, _, options = rest.partition("?")
+            line.baudrate = int(_option(options, "baudrate") or line.baudrate)
+    except (OSError, ValueError, TypeError, AttributeError):
+        return  # what is configured wrongly may be why the daemon does not start
+
+
+def _option(options: str, wanted: str) -> str:
+    return next(
+        (value for name, _, value in (each.partition("=") for each in options.split("&")) if name == wanted), ""
+    )
+
+
+def _take_note(line: Line, path: Path) -> None:
+    try:
+        note = json.loads(path.read_text("ascii"))
+        line.port, line.baudrate = str(note["port"]), int(note["baudrate"])
+        line.extruders, line.chamber = int(note["extruders"]), bool(note["chamber"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return  # the daemon has never been connected
+
+
+def _only_free_port() -> str:
+    """Return the one port that nobody holds; "" where there are none or several: another's print must not be ended."""
+    free = []
+    for path in sorted(BY_ID.glob("*")):
+        with suppress(OSError):
+            fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                free.append(str(path))
+            finally:
+                os.close(fd)
+    return free[0] if len(free) == 1 else ""
+
+
+def make_safe(line: Line) -> bool:
+    """Stop the printer by all that it may understand; tell whether it confirmed.
+
+    Raises:
+        OSError: the port is not there, or cannot be opened or written to.
+    """
+    # no lock: whoever has it is dead, or does nothing
+    fd = os.open(line.port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    with closing(os.fdopen(fd, "r+b", buffering=0)):
+        _configure(fd, line.baudrate)
+        heard = b""
+        for wait in TELL:
+            heard += _listen(fd, wait)
+            _write(fd, commands(line.extruders, chamber=line.chamber))
+        if _stopped(heard := heard + _listen(fd, 0.2)):
+            return True
+        _reset(fd)  # a firmware in M109, or behind a long move, reads nothing
+        return _stopped(heard + _listen(fd, CONFIRM, until=_stopped))
+
+
+def commands(extruders: int, *, chamber: bool) -> bytes:
+    """Return what is said: the emergency stop, and heaters off for a firmware that does not know it."""
+    tools = ["M104 S0", *(f"M104 T{tool} S0" for tool in range(1, extruders))]
+    return "\n".join(["", "M112", *tools, "M140 S0", *(["M141 S0"] if chamber else []), "M107", ""]).encode()
+
+
+def _stopped(heard: bytes) -> bool:
+    return b"halted" in heard or b"start" in heard
+
+
+def _configure(fd: int, baudrate: int) -> None:
+    """Set raw bytes at this rate, as far as the device lets us: the port may be as the daemon has left it."""
+    with suppress(OSError, termios.error):
+        flags = termios.tcgetattr(fd)
+        flags[0] = flags[1] = flags[3] = 0
+        flags[2] = termios.CS8 | termios.CREAD | termios.CLOCAL
+        flags[6][termios.VMIN], flags[6][termios.VTIME] = 0, 0
+        termios.tcsetattr(fd, termios.TCSANOW, flags)
+        settings = bytearray(struct.calcsize("4I20B2I"))  # struct termios2
+        fcntl.ioctl(fd, TCGETS2, settings)
+        *fields, _, _ = struct.unpack("4I20B2I", settings)
+        fields[2] = fields[2] & ~CBAUD | BOTHER
+        fcntl.ioctl(fd, TCSETS2, struct.pack("4I20B2I", *fields, baudrate, baudrate))
+
+
+def _write(fd: int, data: bytes) -> None:
+    end = time.monotonic() + FULL
+    while data and time.monotonic() < end:
+        with suppress(BlockingIOError):
+            data = data[os.write(fd, data) :]
+            continue
+        select.select([], [fd], [], max(0.0, end - time.monotonic()))
+
+
+def _listen(fd: int, seconds: float, until: Callable[[bytes], bool] | None = None) -> bytes:
+    """Return what comes in this time, or until that says what was waited for."""
+    heard, end = b"", time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0 and not (until and until(heard)):
+        if not select.select([fd], [], [], left)[0]:
+            break
+        with suppress(BlockingIOError):
+            data = os.read(fd, 4096)
+            if not data:  # hung up
+                break
+            heard += data
+    return heard
+
+
+def _reset(fd: int) -> None:
+    """Pulse DTR, which resets most boards."""
+    with suppress(OSError):  # a port without control lines
+        fcntl.ioctl(fd, termios.TIOCMBIC, struct.pack("I", termios.TIOCM_DTR))
+        time.sleep(PULSE)
+        fcntl.ioctl(fd, termios.TIOCMBIS, struct.pack("I", termios.TIOCM_DTR))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+import json
+
+from daemon.line_note import LineNote
+from hal.printer import ConnectionState, StateChanged
+from support.http import config
+
+READY = StateChanged(ConnectionState.HANDSHAKING, ConnectionState.READY, None)
+
+
+class FakeConnection:
+    def __init__(self, address, baudrate):
+        self.printer = self
+        self.address, self.baudrate = address, baudrate
+
+    def subscribe(self, listener):
+        self.listener = listener
+
+
+async def noted(folder, address, event=READY, **sections):
+    """Return what is noted when this printer is connected."""
+    connection = FakeConnection(address, 250000)
+    note = LineNote(connection, config(folder, **sections), folder)
+    connection.listener(event)
+    if note._writing is not None:
+        await note._writing
+    path = folder / "line.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+async def test_what_the_helper_needs_is_noted_once_a_printer_is_connected(tmp_path):
+    found = await noted(tmp_path, "serial:/dev/ttyUSB0?baudrate=250000", profile={"extruders": 2})
+    assert found == {"port": "/dev/ttyUSB0", "baudrate": 250000, "extruders": 2, "chamber": False}
+    assert [each.name for each in tmp_path.iterdir()] == ["line.json"]
+
+
+async def test_a_simulated_printer_is_no_line(tmp_path):
+    assert await noted(tmp_path, "sim") is None
+
+
+async def test_a_printer_that_does_not_answer_is_not_noted(tmp_path):
+    lost = StateChanged(ConnectionState.HANDSHAKING, ConnectionState.FAULT, None)
+    assert await noted(tmp_path, "serial:/dev/ttyUSB0", event=lost) is None
+
+
+async def test_a_disk_that_is_full_ends_nothing(tmp_path):
+    assert await noted(tmp_path / "gone", "serial:/dev/ttyUSB0") is None

@@ -1,0 +1,175 @@
+import asyncio
+from dataclasses import replace
+
+import pytest
+import structlog
+
+from daemon import journal
+from daemon.errors import ConfigError
+from daemon.job.job import Selection
+from daemon.job.states import JobState
+from daemon.reloading import Reloader
+from daemon.systemd import STATUS_EVERY, Supervision, forget_job_type, job_type
+from support.http import api
+from support.service_manager import ServiceManager
+
+PID = 4711
+
+
+@pytest.fixture
+def manager(tmp_path, monkeypatch):
+    manager = ServiceManager(tmp_path)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(manager.path))
+    yield manager
+    manager.close()
+
+
+@pytest.fixture
+def as_before():
+    yield
+    structlog.reset_defaults()
+
+
+def print_lines(service, lines):
+    path = service.files.root / "part.gcode"
+    path.write_text(lines)
+    service.jobs.select(Selection("part.gcode", "part.gcode", path.stat().st_size, 0))
+    service.jobs.start()
+
+
+def watched(manager, seconds="20", whose=str(PID)):
+    return {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": f"{seconds}000000", "WATCHDOG_PID": whose}
+
+
+async def beats(manager, service, environ, seconds):
+    """Return what is said in this time."""
+    supervision = Supervision(service, environ, PID)
+    supervision.start()
+    await asyncio.sleep(seconds)
+    supervision.stop()
+    await asyncio.sleep(100)
+    manager.hear()
+    return manager.said
+
+
+async def test_the_watchdog_is_fed_four_times_in_its_period(manager, tmp_path):
+    async with api(tmp_path / "state", "") as server:
+        said = await beats(manager, server.service, watched(manager, "8"), 7.9)
+    assert said.count("WATCHDOG=1") == 4
+    assert said.count("STATUS=Offline") == 1, "what has not changed is not repeated"
+
+
+@pytest.mark.parametrize("variables", [{}, {"WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "no"}, {"WATCHDOG_USEC": "0"}])
+async def test_no_watchdog_is_fed_where_none_watches_us(manager, tmp_path, variables):
+    environ = {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "8000000", **variables}
+    if not variables:
+        del environ["WATCHDOG_USEC"]
+    async with api(tmp_path / "state", "") as server:
+        assert Supervision(server.service, environ, PID).interval == STATUS_EVERY
+        assert "WATCHDOG=1" not in await beats(manager, server.service, environ, 60)
+
+
+async def test_a_driver_that_hangs_feeds_no_watchdog(manager, tmp_path):
+    async with api(tmp_path / "state", "sim?speed=20") as server:
+        printer = server.service.connection.printer
+        assert "WATCHDOG=1" in await beats(manager, server.service, watched(manager), 60)
+        assert not printer.hangs
+        printer._transport.close()
+        printer.submit("M105")
+        for timer in (printer._timer, printer._poll_timer):  # the bug that this is about
+            if timer is not None:
+                timer.cancel()
+        await asyncio.sleep(100)
+        assert printer.hangs
+        manager.said.clear()
+        assert "WATCHDOG=1" not in await beats(manager, server.service, watched(manager), 60)
+
+
+async def test_nothing_is_told_where_nobody_wants_to_know(tmp_path, monkeypatch):
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    async with api(tmp_path / "state", "") as server:
+        supervision = Supervision(server.service, {}, PID)
+        supervision.start()
+        assert supervision._timer is None
+        supervision.stop()
+
+
+async def test_the_status_shows_the_print(manager, tmp_path):
+    async with api(tmp_path / "state", "sim?speed=20") as server:
+        supervision = Supervision(server.service, {"NOTIFY_SOCKET": str(manager.path)}, PID)
+        supervision.start()
+        print_lines(server.service, "G1 X1 F600\nG1 X100\n" * 50)
+        await asyncio.sleep(30)
+        server.service.jobs.cancel()
+        await asyncio.sleep(60)
+        supervision.stop()
+    manager.hear()
+    shown = [line for line in manager.said if line.startswith("STATUS=")]
+    assert shown[0] == "STATUS=Operational"
+    assert any(line.startswith("STATUS=Printing part.gcode, ") and line.endswith(" %") for line in shown)
+    assert shown[-1] == "STATUS=Operational"
+
+
+async def test_entries_of_the_journal_name_printer_and_job(tmp_path):
+    async with api(tmp_path / "state", "sim?speed=20") as server:
+        supervision = Supervision(server.service, {}, PID)
+        supervision.start()
+        assert journal.context() == {"JOB_ID": None, "PRINTER": "sim?speed=20"}
+        print_lines(server.service, "G1 X1\n")
+        await asyncio.sleep(10)
+        assert server.service.jobs.state is JobState.COMPLETED
+        assert journal.context()["JOB_ID"] == 1
+        supervision.stop()
+        assert journal.context() == {}
+
+
+@pytest.mark.parametrize(
+    ("left", "type_"),
+    [("stop\n", "stop"), ("restart\n", "restart"), ("", None), ("reload\n", None), ("x" * 10_000, None), (None, None)],
+)
+def test_why_it_is_stopped_is_what_the_unit_has_left(tmp_path, left, type_):
+    if left is not None:
+        (tmp_path / "job-type").write_text(left)
+    environ = {"RUNTIME_DIRECTORY": f"{tmp_path}:/run/other"}
+    assert job_type(environ) == type_
+    forget_job_type(environ)
+    assert job_type(environ) is None
+
+
+def test_without_systemd_nobody_knows_why_it_is_stopped():
+    assert job_type({}) is None
+    forget_job_type({})
+
+
+async def test_a_reload_takes_over_what_it_can(manager, tmp_path, as_before):
+    async with api(tmp_path / "state", "") as server:
+        service = server.service
+        now = service.config
+        new = replace(
+            now,
+            appearance=replace(now.appearance, name="Kitchen"),
+            http=replace(now.http, port=1),
+            log=replace(now.log, level="error"),
+        )
+        reloader = Reloader(service, lambda: new)
+        reloader.begin()
+        reloader.begin()
+        await reloader._task
+        assert service.config == replace(new, http=now.http)
+    manager.hear()
+    assert [line.partition("=")[0] for line in manager.said] == ["RELOADING", "MONOTONIC_USEC", "READY"]
+
+
+async def test_a_configuration_that_cannot_be_read_changes_nothing(manager, tmp_path, as_before):
+    def reread():
+        raise ConfigError("nozzled.toml: not valid TOML")
+
+    async with api(tmp_path / "state", "") as server:
+        before = server.service.config
+        reloader = Reloader(server.service, reread)
+        with structlog.testing.capture_logs() as logged:
+            reloader.begin()
+            await reloader._task
+        assert server.service.config is before
+    assert logged[0]["reason"] == "nozzled.toml: not valid TOML"
+    assert manager.heard("READY=1"), "else systemd waits, and ends the service"

@@ -1,0 +1,165 @@
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from daemon import notify
+from daemon.systemd_fds import DescriptorStore
+from support.processes import LIFETIME, environment
+from support.service_manager import ServiceManager
+
+PID = 4711
+
+
+@pytest.fixture
+def manager(tmp_path, monkeypatch):
+    manager = ServiceManager(tmp_path)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(manager.path))
+    yield manager
+    manager.close()
+
+
+def handed_in(monkeypatch, **listen):
+    """Return a store for descriptors that are not there: only their numbers are looked at."""
+    monkeypatch.setattr(os, "set_inheritable", lambda *_: None)
+    environ = {f"LISTEN_{name}": value for name, value in listen.items()}
+    store = DescriptorStore(environ, PID)
+    assert environ == {}, "a child must not take them for its own"
+    return store
+
+
+def test_descriptors_are_found_by_their_names(monkeypatch):
+    store = handed_in(monkeypatch, FDS="3", FDNAMES="serial:stored:other", PID=str(PID))
+    assert store.taken() == {"serial": 3, "stored": 4, "other": 5}
+
+
+def test_of_two_with_one_name_the_newest_counts(monkeypatch):
+    store = handed_in(monkeypatch, FDS="3", FDNAMES="serial:other:serial", PID=str(PID))
+    assert store.taken() == {"other": 4, "serial": 3}, "systemd hands the newest in first"
+
+
+@pytest.mark.parametrize(
+    "listen",
+    [
+        {},
+        {"FDS": "2", "FDNAMES": "a:b", "PID": str(PID + 1)},
+        {"FDS": "2", "FDNAMES": "a:b"},
+        {"FDS": "x", "FDNAMES": "a", "PID": str(PID)},
+        {"FDS": "-1", "FDNAMES": "a", "PID": str(PID)},
+        {"FDS": "1", "PID": str(PID)},
+    ],
+    ids=["nothing", "for another process", "for nobody", "no number", "less than none", "without names"],
+)
+def test_what_is_not_for_us_is_not_touched(monkeypatch, listen):
+    store = handed_in(monkeypatch, **listen)
+    assert store.taken() == {}
+    assert store.listening() == []
+
+
+CHILD = """
+import os, socket, subprocess, sys
+from daemon.systemd_fds import DescriptorStore
+store = DescriptorStore(os.environ)
+[(name, fd)] = store.taken().items()
+[listening] = store.listening()
+inherited = subprocess.run([sys.executable, "-c", "import os; print(os.path.exists('/proc/self/fd/%d'))" % fd],
+    capture_output=True, text=True, close_fds=False)
+print(name, os.read(fd, 5).decode(), listening.getsockname()[1], listening.getblocking(), inherited.stdout.strip(),
+    [name for name in os.environ if name.startswith("LISTEN_")])
+"""
+
+
+def test_a_process_finds_what_it_was_started_with_and_its_children_do_not(manager, tmp_path):
+    read, write = os.pipe()
+    os.write(write, b"hello")
+    os.close(write)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        manager.kept.append(("serial", read))
+        process = manager.start([sys.executable, "-c", CHILD], [("http", listening.fileno())])
+        assert process.wait(LIFETIME) == 0, manager.output()
+        assert manager.output().strip() == f"serial hello {listening.getsockname()[1]} False False []"
+
+
+def test_a_descriptor_is_kept_and_dropped_by_name(manager):
+    store = DescriptorStore({"NOTIFY_SOCKET": str(manager.path)})
+    assert store.available
+    read, write = os.pipe()
+    try:
+        store.keep("serial", write)
+        manager.hear()
+        [(name, kept)] = manager.kept
+        os.write(kept, b"x")
+        assert (name, os.read(read, 1)) == ("serial", b"x")
+        store.drop("serial")
+        manager.hear()
+        assert manager.kept == []
+        store.drop("serial")
+        manager.hear()
+        assert manager.said.count("FDSTOREREMOVE=1") == 1, "what is not kept need not be dropped"
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+def test_a_new_line_takes_the_place_of_the_old_one(manager, monkeypatch):
+    store = handed_in(monkeypatch, FDS="1", FDNAMES="serial", PID=str(PID))
+    read, write = os.pipe()
+    try:
+        manager.kept.append(("serial", os.dup(read)))  # what systemd has kept from before
+        store.keep("serial", write)
+        manager.hear()
+        [(_, kept)] = manager.kept
+        assert os.path.sameopenfile(kept, write)
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+def test_without_systemd_nothing_happens(monkeypatch):
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    store = DescriptorStore({})
+    assert not store.available
+    store.keep("serial", 0)
+    store.drop("serial")
+
+
+def test_where_nobody_listens_nothing_is_raised(tmp_path, monkeypatch):
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "none"))
+    notify.ready()
+    notify.alive()
+    DescriptorStore({}).keep("serial", 0)
+
+
+def test_a_status_is_one_line_whatever_a_file_is_called(manager):
+    notify.status("Printing a\nMAINPID=1\r\x1b.gcode" + "x" * 1000)
+    manager.hear()
+    [line] = manager.said
+    assert line.startswith("STATUS=Printing a?MAINPID=1??.gcodexxx")
+    assert len(line) == len("STATUS=") + notify.LONGEST_STATUS
+
+
+def test_a_manager_that_hangs_costs_no_time(tmp_path, monkeypatch):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        for _ in range(2000):  # more than any queue of datagrams takes
+            notify.alive()
+            notify.status("Printing")
+
+
+def test_an_abstract_socket_is_told_too(monkeypatch):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
+        name = f"nozzled-test-{os.getpid()}"
+        there.bind(f"\0{name}")
+        there.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
+        notify.reloading(12.5)
+        assert there.recv(100) == b"RELOADING=1\nMONOTONIC_USEC=12500000"
+
+
+def test_the_module_is_small_to_start(tmp_path):
+    code = "import daemon.systemd_fds, sys; print({'asyncio', 'tornado', 'structlog', 'serial'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)
+    assert done.stdout.strip() == "set()"

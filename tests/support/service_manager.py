@@ -1,0 +1,103 @@
+"""A service manager in miniature: hears what a service says by sd_notify, keeps its descriptors, starts it with them.
+
+What systemd does beyond that is shown on a real one, in tests/systemd.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from support.processes import LIFETIME, environment, until
+
+MAX_DESCRIPTORS = 16
+FIRST = 3
+
+# systemd's part between fork and exec: descriptors from 3 on, and whom they are for
+LAUNCH = f"""
+import os, sys
+given = [int(fd) for fd in sys.argv[1].split(",") if fd]
+for target, fd in enumerate(given, 64):  # out of the way first
+    os.dup2(fd, target)
+for number in range(len(given)):
+    os.dup2(64 + number, {FIRST} + number)
+    os.close(64 + number)
+if given:
+    os.environ["LISTEN_PID"] = str(os.getpid())
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
+class ServiceManager:
+    """Where $NOTIFY_SOCKET leads, and what is kept for the next start."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "notify"
+        self.said: list[str] = []
+        self.kept: list[tuple[str, int]] = []  # newest first, as systemd hands them in
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(self.path))
+        self._socket.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+        self._log = folder / "service.log"
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def hear(self) -> None:
+        """Take in what was said meanwhile."""
+        while True:
+            try:
+                data, descriptors, _, _ = socket.recv_fds(self._socket, 4096, MAX_DESCRIPTORS)
+            except BlockingIOError:
+                return
+            lines = data.decode().splitlines()
+            self.said += lines
+            name = next((line.removeprefix("FDNAME=") for line in lines if line.startswith("FDNAME=")), "stored")
+            if "FDSTORE=1" in lines:
+                self.kept[:0] = [(name, fd) for fd in descriptors]
+            elif "FDSTOREREMOVE=1" in lines:
+                self._remove(name)
+
+    def _remove(self, name: str) -> None:
+        for each in [each for each in self.kept if each[0] == name]:
+            self.kept.remove(each)
+            os.close(each[1])
+
+    def heard(self, line: str) -> bool:
+        """Tell whether this was said so far."""
+        self.hear()
+        return line in self.said
+
+    def until_said(self, line: str) -> None:
+        until(lambda: self.heard(line), f"the service to say {line}")
+
+    def start(
+        self, command: Sequence[str | Path], sockets: Sequence[tuple[str, int]] = (), **variables: str
+    ) -> "subprocess.Popen[bytes]":
+        """Start the service with these sockets and all that is kept."""
+        self.hear()
+        self.said.clear()
+        given = [*sockets, *self.kept]
+        listen = {"LISTEN_FDS": str(len(given)), "LISTEN_FDNAMES": ":".join(name for name, _ in given)} if given else {}
+        descriptors = [fd for _, fd in given]
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-c", LAUNCH, ",".join(map(str, descriptors)), *command],
+                env={**environment(), "NOTIFY_SOCKET": str(self.path), **listen, **variables},
+                pass_fds=descriptors, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        self._processes.append(process)
+        return process
+
+    def output(self) -> str:
+        return self._log.read_text("utf-8", "replace")
+
+    def close(self) -> None:
+        """End all that was started, and let go of what is kept."""
+        for process in self._processes:
+            process.kill()
+            process.wait(LIFETIME)
+        self.hear()
+        for _, fd in self.kept:
+            os.close(fd)
+        self._socket.close()

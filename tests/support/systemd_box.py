@@ -1,0 +1,276 @@
+"""A box with a real systemd, and what an installed nozzled is asked and done there. The standard library only."""
+
+import base64
+import csv
+import hashlib
+import json
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import Distribution, distribution, requires
+from io import StringIO
+from pathlib import Path
+from typing import Any, TypeVar
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "tests/systemd/box"
+SHARED = Path("/run/shared")  # what the box's folder is inside
+CANNOT = 77
+PATIENCE = 60.0  # s for what takes a second or two on an idle machine
+POLL = 0.05
+
+T = TypeVar("T")
+
+# what is asked over HTTP is asked inside: the box has a network of its own
+CLIENT = """
+import json, sys, urllib.request
+url, key, method, body, kind = sys.argv[1:]
+data = open(body[1:], "rb").read() if body.startswith("@") else body.encode() or None
+request = urllib.request.Request(url, data, {"X-Api-Key": key, "Content-Type": kind}, method=method)
+try:
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        print(json.dumps([answer.status, answer.read().decode()]))
+except urllib.error.HTTPError as error:
+    print(json.dumps([error.code, error.read().decode()]))
+"""
+
+
+class CannotRun(Exception):
+    """There can be no such box on this machine; says why."""
+
+
+class Failed(AssertionError):
+    """A command in the box failed; says what it said."""
+
+
+class Box:
+    """A booted systemd; `folder` is SHARED inside."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *command: str | Path, seconds: float = PATIENCE, check: bool = True) -> str:
+        """Run a command to its end; return its output."""
+        done = subprocess.run(
+            [SCRIPT, "run", self.folder, *command],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False,
+        )  # fmt: skip
+        if check and done.returncode:
+            raise Failed(
+                f"{' '.join(map(str, command))}: {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+            )
+        return done.stdout.strip()
+
+    def shell(self, script: str) -> str:
+        return self.run("sh", "-ec", script)
+
+    def until(self, condition: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
+        """Return the condition's first true value."""
+        end = time.monotonic() + seconds
+        while not (found := condition()):
+            assert time.monotonic() < end, f"waited {seconds:g} s in vain for {what}\n{self.journal()[-4000:]}"
+            time.sleep(POLL)
+        return found
+
+    def show(self, unit: str, name: str) -> str:
+        """Return a property of a unit."""
+        return self.run("systemctl", "show", "--value", "--property", name, unit)
+
+    def journal(self, *arguments: str) -> str:
+        return self.run("journalctl", "--no-pager", "--quiet", *arguments)
+
+    def main_pid(self, unit: str) -> int:
+        return int(self.show(unit, "MainPID"))
+
+    def outer_pid(self, pid: int) -> int:
+        """Return what a process of the box is called outside."""
+        inside = (Path("/proc") / (self.folder / "pid").read_text().strip() / "ns/pid").readlink()
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended meanwhile
+                if (process / "ns/pid").readlink() == inside:
+                    line = next(line for line in (process / "status").open() if line.startswith("NSpid:"))
+                    if int(line.split()[-1]) == pid:
+                        return int(process.name)
+        raise Failed(f"no process {pid} in the box")
+
+
+@contextmanager
+def booted(folder: Path) -> Iterator[Box]:
+    """Boot a box; end it with all that runs in it.
+
+    Raises:
+        CannotRun: this machine or user cannot.
+    """
+    done = subprocess.run([SCRIPT, "up", folder], capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode == CANNOT:
+        raise CannotRun(done.stderr.strip())
+    assert done.returncode == 0, done.stderr
+    try:
+        yield Box(folder)
+    finally:
+        subprocess.run([SCRIPT, "down", folder], timeout=60, check=True)
+
+
+class Daemon:
+    """nozzled as it is installed in a box, asked over HTTP."""
+
+    def __init__(self, box: Box, url: str = "http://127.0.0.1:5000", key: str = "") -> None:
+        self.box = box
+        self._url = url
+        self._key = key
+
+    @property
+    def key(self) -> str:
+        if not self._key:
+            self._key = self.box.run("cat", "/var/lib/nozzled/api-key")
+        return self._key
+
+    def request(self, method: str, path: str, body: str = "", kind: str = "application/json") -> tuple[int, str]:
+        """Return status and answer; a body that begins with @ is a file of the box."""
+        said = self.box.run("/usr/bin/python3", "-I", "-c", CLIENT, self._url + path, self.key, method, body, kind)
+        status, text = json.loads(said)
+        return status, text
+
+    def get(self, path: str) -> Any:
+        status, text = self.request("GET", path)
+        assert status == 200, text
+        return json.loads(text)
+
+    def post(self, path: str, data: dict[str, Any]) -> None:
+        status, text = self.request("POST", path, json.dumps(data))
+        assert status == 204, text
+
+    @property
+    def state(self) -> str:
+        return str(self.get("/api/job")["state"])
+
+    def upload(self, name: str, content: bytes) -> None:
+        form = f'--frontier\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode()
+        (self.box.folder / "upload").write_bytes(form + content + b"\r\n--frontier--\r\n")
+        status, text = self.request(
+            "POST", "/api/files/local", f"@{SHARED / 'upload'}", "multipart/form-data; boundary=frontier"
+        )
+        assert status == 201, text
+
+    def print_file(self, name: str, content: bytes) -> None:
+        """Upload, select, start."""
+        self.box.until(lambda: self.state == "Operational", "the printer")
+        self.upload(name, content)
+        self.post(f"/api/files/local/{name}", {"command": "select"})
+        self.post("/api/job", {"command": "start", "force": True})  # a part of a file is cut off, which is noticed
+
+
+PORT = Path("/run/printer/port")
+
+DROP_IN = """\
+# a pty in place of a serial port
+[Service]
+DeviceAllow=char-136 rw
+"""
+
+
+OF_THE_HOST = ("M110", "M115", "M118", "M155", "M220", "M400", "M503")
+"""What hosts say on their own, or are asked for by a test, and no file here says."""
+
+
+class Printer:
+    """The simulated firmware behind a pty in the box, in a process of its own."""
+
+    def __init__(self, box: Box, speed: float, *, resets: bool = False) -> None:
+        """Start it; a board that `resets` does so when the port is opened that nobody had open."""
+        self.box = box
+        self.oracle = box.folder / "oracle.jsonl"
+        box.run("mkdir", "-p", PORT.parent)
+        box.run(
+            "systemd-run", "--quiet", "--unit=printer", "/opt/nozzled/current/bin/python", "-m", "hal.simulated",
+            "--pty", PORT, "--oracle", SHARED / "oracle.jsonl", "--speed", f"{speed:g}",
+            *([] if resets else ["--no-reset-on-open"]),
+        )  # fmt: skip
+        box.until(lambda: self.oracle.exists() and box.run("ls", PORT.parent), "the simulated printer")
+        box.shell(f"chmod 666 $(readlink {PORT})")
+
+    def accepted(self) -> list[str]:
+        """Return the commands taken in so far."""
+        complete = self.oracle.read_text().rpartition("\n")[0]
+        return [json.loads(line)["command"] for line in complete.splitlines()]
+
+    def printed(self) -> list[str]:
+        """Return the commands of files taken in so far."""
+        return [command for command in self.accepted() if command.split()[0] not in OF_THE_HOST]
+
+
+def configure(box: Box, more: str = "") -> None:
+    """Have the service use the simulated printer, whose time is faster than the host's."""
+    text = f'[printer]\naddress = "serial:{PORT}"\nretry_s = 0.5\n[job]\nheat_up = "firmware"\n{more}'
+    (box.folder / "nozzled.toml").write_text(text)
+    (box.folder / "test.conf").write_text(DROP_IN)
+    box.shell(
+        f"cp {SHARED}/nozzled.toml /etc/nozzled.toml;"
+        "for unit in nozzled.service nozzled-safe-off@.service; do"
+        f" mkdir -p /etc/systemd/system/$unit.d; cp {SHARED}/test.conf /etc/systemd/system/$unit.d/; done;"
+        "systemctl daemon-reload"
+    )
+
+
+def bring_checkout(box: Box) -> Path:
+    """Copy what installs the service into the box, and a folder of wheels; return the checkout's place inside."""
+    checkout = box.folder / "checkout"
+    (checkout / "docs").mkdir(parents=True)
+    for folder in ("systemd",):
+        subprocess.run(["cp", "-r", ROOT / folder, checkout], check=True)
+    (checkout / "docs/systemd.md").write_bytes((ROOT / "docs/systemd.md").read_bytes())
+    make_wheels(box.folder / "wheels")
+    return SHARED / "checkout"
+
+
+def install(box: Box, *options: str) -> str:
+    """Run the installer, without the network."""
+    return box.run(SHARED / "checkout/systemd/install", "--wheels", SHARED / "wheels", *options, seconds=300)
+
+
+def make_wheels(folder: Path) -> None:
+    """Put nozzled, as the checkout is, and all that it depends on into a folder, without the network."""
+    folder.mkdir()
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder],
+        check=True, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120,
+    )  # fmt: skip
+    wanted, done = [_name(each) for each in requires("nozzled") or [] if "extra ==" not in each], set()
+    while wanted:
+        name = wanted.pop()
+        if name not in done:
+            done.add(name)
+            found = distribution(name)
+            _repack(found, folder)
+            wanted += [_name(each) for each in found.requires or [] if ";" not in each]
+
+
+def _name(requirement: str) -> str:
+    for index, char in enumerate(requirement):
+        if not (char.isalnum() or char in "-_."):
+            return requirement[:index]
+    return requirement
+
+
+def _repack(found: Distribution, folder: Path) -> None:
+    """Make a wheel of a distribution that is installed."""
+    tags = [line[5:].split("-", 1) for line in (found.read_text("WHEEL") or "").splitlines() if line[:5] == "Tag: "]
+    tag = ".".join(python for python, _ in tags) + f"-{tags[0][1]}"  # py2.py3-none-any
+    stem = f"{found.name.replace('-', '_')}-{found.version}"
+    files = [each for each in found.files or [] if ".." not in each.parts and "__pycache__" not in each.parts]
+    record = StringIO()
+    rows = csv.writer(record, lineterminator="\n")
+    with zipfile.ZipFile(folder / f"{stem}-{tag}.whl", "w") as wheel:
+        for each in files:
+            if each.name in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json"):
+                continue
+            data = each.read_binary()
+            wheel.writestr(str(each), data)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+            rows.writerow([str(each), f"sha256={digest}", len(data)])
+        info = next(str(each.parent) for each in files if each.name == "RECORD")
+        rows.writerow([f"{info}/RECORD", "", ""])
+        wheel.writestr(f"{info}/RECORD", record.getvalue())

@@ -1,0 +1,166 @@
+"""The helper that systemd starts when the daemon does not come back: it makes the printer cold, by itself."""
+
+import fcntl
+import os
+import pty
+import subprocess
+import sys
+import threading
+import time
+import tty
+from pathlib import Path
+
+import pytest
+
+from support.processes import House, until
+
+SCRIPT = Path(__file__).parents[2] / "systemd/safe_off.py"
+OFF = b"\nM112\nM104 S0\nM140 S0\nM107\n"
+
+
+def safe_off(folder, unit="nozzled"):
+    """Run it as the unit does, with the standard library alone; return its exit status and what it said."""
+    command = [sys.executable, "-I", "-S", SCRIPT, unit, "--state", folder / "state", "--config", folder / "etc"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env={})
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr.strip()
+
+
+def note(folder, text, unit="nozzled"):
+    (folder / "state" / unit).mkdir(parents=True)
+    (folder / "state" / unit / "line.json").write_text(text)
+
+
+def configured(folder, text, name="nozzled.toml"):
+    path = folder / "etc" / name
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+
+
+@pytest.fixture
+def port():
+    """A port, and what was written to it; `answer` is what the printer says to the first bytes."""
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    heard = bytearray()
+    end = threading.Event()
+
+    class Port:
+        path = os.ttyname(slave)
+        answer = b""
+
+    def listen():
+        while not end.is_set():
+            try:
+                data = os.read(master, 4096)
+            except BlockingIOError:
+                time.sleep(0.005)
+                continue
+            except OSError:
+                return
+            if not heard and Port.answer:
+                os.write(master, Port.answer)
+            heard.extend(data)
+
+    os.set_blocking(master, False)
+    Port.heard = heard
+    thread = threading.Thread(target=listen)
+    thread.start()
+    yield Port
+    end.set()
+    thread.join()
+    os.close(slave)
+    os.close(master)
+
+
+def test_a_simulated_printer_in_the_middle_of_heating_is_stopped(tmp_path):
+    house = House(tmp_path)
+    try:
+        printer = house.printer(20)
+        fd = os.open(printer.link, os.O_RDWR | os.O_NOCTTY)
+        tty.setraw(fd)
+
+        def heats():  # said again and again: it boots when it is opened, and hears nothing meanwhile
+            os.write(fd, b"M104 S210\nM140 S60\n")
+            time.sleep(0.1)
+            return "M140 S60" in printer.accepted()
+
+        until(heats, "the heaters to be on")
+        fcntl.flock(fd, fcntl.LOCK_EX)  # whoever has the lock does nothing with it
+        note(tmp_path, f'{{"port": "{printer.link}", "baudrate": 115200, "extruders": 1, "chamber": false}}')
+        status, said = safe_off(tmp_path)
+        os.close(fd)
+        assert (status, said) == (0, f"<4>{printer.link}: the printer has stopped, its heaters are off")
+        assert "M112" in printer.accepted()
+    finally:
+        house.close()
+
+
+def test_it_is_said_three_times_behind_a_line_break(tmp_path, port):
+    port.answer = b"Error:Printer halted. kill() called!\n"
+    note(tmp_path, f'{{"port": "{port.path}", "baudrate": 250000, "extruders": 1, "chamber": false}}')
+    assert safe_off(tmp_path)[0] == 0
+    until(lambda: bytes(port.heard) == OFF * 3, "all that is said")
+
+
+def test_every_heater_is_named(tmp_path, port):
+    port.answer = b"start\n"
+    note(tmp_path, f'{{"port": "{port.path}", "baudrate": 115200, "extruders": 3, "chamber": true}}')
+    assert safe_off(tmp_path)[0] == 0
+    wanted = b"\nM112\nM104 S0\nM104 T1 S0\nM104 T2 S0\nM140 S0\nM141 S0\nM107\n"
+    until(lambda: bytes(port.heard) == wanted * 3, "all that is said")
+
+
+def test_a_printer_that_confirms_nothing_is_to_be_cut_off(tmp_path, port):
+    configured(tmp_path, f'[printer]\naddress = "serial:{port.path}?baudrate=57600"\n')
+    status, said = safe_off(tmp_path)
+    assert status == 1
+    assert said.startswith("<2>")
+    assert "CUT ITS POWER" in said
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"port": 1}', '{"port": "/dev/x", "baudrate": null}'])
+def test_a_note_that_is_broken_gives_way_to_the_configuration(tmp_path, port, text):
+    port.answer = b"start\n"
+    note(tmp_path, text)
+    configured(tmp_path, f'[printer]\naddress = "serial:{port.path}"\n')
+    assert safe_off(tmp_path)[0] == 0
+
+
+def test_a_printer_of_many_is_found_by_its_unit(tmp_path, port):
+    port.answer = b"start\n"
+    note(tmp_path, f'{{"port": "{port.path}", "baudrate": 115200, "extruders": 1, "chamber": false}}', "nozzled-AB-12")
+    assert safe_off(tmp_path, "nozzled@AB-12")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "no line to a printer"),
+        ("not TOML", "no line to a printer"),
+        ('[printer]\naddress = "sim"\n', "no line to a printer"),
+        ("printer = 1\n", "no line to a printer"),
+        ('[printer]\naddress = "serial:/dev/none"\n', "No such file or directory; CUT THE PRINTER'S POWER"),
+    ],
+)
+def test_what_cannot_be_done_is_said(tmp_path, text, said):
+    if text is not None:
+        configured(tmp_path, text)
+    status, line = safe_off(tmp_path)
+    assert status == 1
+    assert said in line
+
+
+def test_an_instance_without_anything_else_goes_by_its_name(tmp_path):
+    status, line = safe_off(tmp_path, "nozzled@AB12")
+    assert status == 1
+    assert line.startswith("<2>/dev/printer/AB12: No such file or directory")
+
+
+def test_it_takes_nothing_but_the_standard_library():
+    names = {
+        line.split()[1].partition(".")[0] for line in SCRIPT.read_text().splitlines() if line[:5] in ("impor", "from ")
+    }
+    assert names <= set(sys.stdlib_module_names)
+    assert SCRIPT.read_text().startswith("#!/usr/bin/python3 -I\n")
+    assert os.access(SCRIPT, os.X_OK)
