@@ -84,6 +84,9 @@ WAIT_AGE = 1.0
 SETTLED = 0.05
 """Seconds after which a line that was sent has left the firmware's receive buffer, though it may wait for an answer."""
 
+SAID_BEFORE = 2.0
+"""Seconds for which what the firmware has said may be the reason for its stopping."""
+
 IMPOSSIBLE = 99_999_999
 """A line number that no print reaches."""
 
@@ -168,6 +171,7 @@ class HostLink:
         self._sync: Ticket | None = None
         self._probing = False  # a question with an impossible number is out
         self._busy_seen = False
+        self._said = ""  # the last text of the firmware's own
         self._error_head = b""  # of an error that goes on in the next line
         self._slots = 0  # of the firmware's command queue, as ADVANCED_OK has told; 0: not told
         self._alive = 0.0
@@ -407,13 +411,15 @@ class HostLink:
             case Start():
                 self.fail(PrinterReset("the board restarted: position, temperatures and line number are gone"))
             case FirmwareError(kind="fatal", text=text):
-                self.fail(FirmwareHalted(f"the firmware stopped: {text}"))
+                before = f" (before that: {self._said})" if self._said and now - self._alive < SAID_BEFORE else ""
+                self.fail(FirmwareHalted(f"the firmware stopped: {text}{before}"))
             case Wait():
                 self._on_wait(now, told)
             case Busy():
                 self._busy_seen = True
                 self._signs_of_life(now)
             case _:
+                self._said = reply.line.strip() if isinstance(reply, Text) else self._said
                 self._signs_of_life(now)
                 self._note_answer(reply, now, told)
         self._collect(reply)

@@ -188,7 +188,7 @@ _COMMAND_ERROR = re.compile(r"[GMT]\d+(?:\.\d+)?(?:/[GMT]\d+)*:")  # RepRapFirmw
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 _KINDS = (
-    ("communication", ("line number", "linenumber", "checksum", "format error", "expected line")),
+    ("communication", ("line number", "last line", "linenumber", "checksum", "format error", "expected line")),
     ("sd", ("volume.init", "openroot", "workdir", "open failed", "cannot open", "sd card", "no media")),
     ("recoverable", ("cold extrusion", "unknown command", "must home", "out of range", "extrude below minimum")),
 )  # fmt: skip

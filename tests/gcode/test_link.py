@@ -590,6 +590,20 @@ def test_a_window_that_the_user_has_set_stays():
     assert link.data_to_send(0.0).count(b"\n") == 2
 
 
+def test_what_the_firmware_said_before_it_stopped_is_told():
+    link = HostLink(MARLIN)
+    link.receive(b"echo:Homing Failed\n", 1.0)
+    link.receive(b"Error:Printer halted. kill() called!\n", 1.1)
+    assert "Homing Failed" in str(link.error)
+
+
+def test_what_it_said_long_before_is_not():
+    link = HostLink(MARLIN)
+    link.receive(b"echo:SD card ok\n", 1.0)
+    link.receive(b"Error:Printer halted. kill() called!\n", 9.0)
+    assert str(link.error) == "the firmware stopped: Printer halted. kill() called!"
+
+
 def test_an_error_in_two_lines_is_one():
     link = HostLink(MARLIN)
     link.receive(b"Error:0\n", 0.0)

@@ -225,6 +225,21 @@ def test_errors_have_a_kind(line, kind):
     assert line.endswith(reply.text)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Error:checksum mismatch, Last Line: 12",
+        b"Error:Line Number is not Last Line Number+1, Last Line: 12",
+        b"Error:No Checksum with line number, Last Line: 12",
+    ],
+)
+@given(data=st.data())
+def test_one_byte_of_damage_makes_a_request_to_repeat_no_fatal_error(line, data):
+    at, byte = data.draw(st.integers(0, len(line) - 1)), data.draw(st.integers(32, 126))
+    reply = parse(line[:at] + bytes((byte,)) + line[at + 1 :])
+    assert not isinstance(reply, FirmwareError) or reply.kind == "communication"
+
+
 def test_an_unknown_command_is_no_error_whatever_stands_before_it():
     assert isinstance(parse(b'echo:Unknown command: "error:"'), UnknownCommand)
 

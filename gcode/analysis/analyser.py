@@ -1,0 +1,236 @@
+"""One pass over a file: bytes in, what is known of it out. Memory does not depend on the file's size."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gcode.analysis import settings
+from gcode.analysis.arrays import Bools, Floats, Ints
+from gcode.analysis.blocks import Block, Blocks
+from gcode.analysis.checks import Checks, Level
+from gcode.analysis.comments import Comments
+from gcode.analysis.heat import Heaters
+from gcode.analysis.layers import Layers
+from gcode.analysis.machine import Machine
+from gcode.analysis.orders import Orders, Pause
+from gcode.analysis.path import Path, Straights
+from gcode.analysis.result import Analysis
+from gcode.analysis.speeds import Corners, LimitRows, Moves, Profile, limit_rows
+from gcode.analysis.timeline import Timeline, Wait
+from gcode.analysis.totals import Totals, is_printing
+from gcode.analysis.words import read
+from gcode.errors import CommandError
+
+_BINARY = b"GCDE"  # what binary G-code begins with
+
+
+class BinaryGcodeError(CommandError):
+    """The file is binary G-code (.bgcode), which is not read yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Driven:
+    """Moves as they are driven, for whoever wants to draw them. Axes are rows: X, Y, Z, E.
+
+    Attributes:
+        begins: the time at which each begins.
+        seconds: how long each takes.
+        layer: number of each; 0 comes before the first.
+        start: where each starts.
+        delta: mm that each axis goes.
+    """
+
+    begins: Floats
+    seconds: Floats
+    layer: Floats
+    start: Floats
+    delta: Floats
+
+
+class Analyser:
+    """Give the file piece by piece to `feed`, then `finish`. How it is cut into pieces changes nothing."""
+
+    def __init__(
+        self, machine: Machine, *, limits_from: str = "profile", watch: Callable[[Driven], None] | None = None
+    ) -> None:
+        """Prepare.
+
+        Args:
+            machine: the printer that the file is for.
+            limits_from: what to say about where its limits come from.
+            watch: called with all moves, some thousand at a time.
+        """
+        self._machine = machine
+        self._limits_from = limits_from
+        self._watch = watch
+        self._blocks = Blocks()
+        self._comments = Comments()
+        self._layers = Layers()
+        self._checks = Checks(machine)
+        self._orders = Orders(machine, self._comments, self._layers, self._checks)
+        self._path = Path()
+        self._corners = Corners()
+        self._profile = Profile()
+        self._heaters = Heaters(machine)
+        self._timeline = Timeline(self._heaters, self._layers)
+        self._totals = Totals()
+        self._moves = self._size = 0
+        self._lines = 1
+        self._rests = True  # before the next move
+        self._first = self._last = b""
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next bytes.
+
+        Raises:
+            BinaryGcodeError: it is no text.
+        """
+        if not piece:
+            return
+        if self._size < len(_BINARY):
+            self._first = (self._first + piece)[: len(_BINARY)]
+            if self._first == _BINARY:
+                raise BinaryGcodeError("binary G-code (.bgcode) is not supported yet: export the file as .gcode")
+        self._size += len(piece)
+        self._last = piece[-1:]
+        for block in self._blocks.feed(piece):
+            self._take(block)
+
+    def finish(self) -> Analysis:
+        """The file ends here: return what is known of it."""
+        for block in self._blocks.finish():
+            self._take(block)
+        self._drive(*self._profile.finish())
+        self._timeline.finish()
+        return self._result()
+
+    # -- one block -----------------------------------------------------------------------------------------
+
+    def _take(self, block: Block) -> None:
+        words, orders = read(block), self._orders
+        orders.read(block, words, self._lines)
+        rows = orders.modal.rows(words)
+        offset = words.starts[rows.line] + block.offset + np.where(rows.line > 0, block.dropped, 0)
+        columns = np.vstack((offset, rows.line + self._lines, orders.layer.column(len(rows.kind))))
+        pieces = self._path.follow(rows, orders.modal)
+        pauses = self._with_homings(orders.pauses)
+        for piece in pieces:
+            pauses = self._move(piece, columns.take(piece.row, 1), pauses, len(rows.kind))
+        self._wait(pauses, np.full(len(pauses), self._moves, np.intp))
+        self._rests |= any(each.rests for each in pauses)
+        self._lines += len(words.starts) - 1
+        orders.next_block()
+
+    def _with_homings(self, pauses: list[Pause]) -> list[Pause]:
+        """Return the pauses, with the time that each G28 takes from where the machine is."""
+        homes = {home.row: home for home in self._path.homes}
+        found = []
+        for pause in pauses:
+            if pause.kind == "homing" and (home := homes.get(pause.row)):
+                ways = zip(self._machine.homing, home.distance, strict=True)
+                seconds = sum(axis.seconds(way) for axis, way in ways if way is not None)
+                pause = replace(pause, seconds=seconds)  # noqa: PLW2901 - the same pause, with its time
+            found.append(pause)
+        return found
+
+    def _move(self, piece: Straights, columns: Floats, pauses: list[Pause], rows: int) -> list[Pause]:
+        """Take some moves; return the pauses that come after them."""
+        count = len(piece.row)
+        if not count:
+            return pauses
+        offset, line, layer = columns
+        due = [each for each in pauses if each.row <= piece.row[-1]]
+        at = np.searchsorted(piece.row, [each.row for each in due])
+        self._wait(due, at + self._moves)
+        rests = np.zeros(count, np.bool_)
+        rests[[index for index, each in zip(at.tolist(), due, strict=True) if each.rests]] = True
+        rests[0] |= self._rests
+        printing = is_printing(piece.delta)
+        self._look_at(piece, printing, line, rows)
+        layer = self._layers.laid(piece.start[2] + piece.delta[2], printing, offset, layer.astype(np.intp))
+        limits = self._limit_rows(piece, rows)
+        moves = self._corners.moves(piece.delta, piece.feedrate, rests, limits)
+        self._speeds(piece, moves, printing)
+        more = (piece.start, piece.delta) if self._watch else ()
+        self._drive(*self._profile.add(moves, np.vstack((offset, layer, *more))))
+        self._moves += count
+        self._rests = False
+        return pauses[len(due) :]
+
+    def _wait(self, pauses: list[Pause], before_move: Ints) -> None:
+        for pause, move in zip(pauses, before_move.tolist(), strict=True):
+            layer = pause.layer if self._layers.marked else None
+            self._timeline.wait(Wait(move, layer, pause.offset, pause.kind, pause.seconds, pause.heat))
+
+    def _limit_rows(self, piece: Straights, rows: int) -> LimitRows:
+        limits = self._orders.modal.limits
+        if limits.constant:
+            return limit_rows(limits.values, [rows])
+        which = np.repeat(np.arange(len(limits.values)), limits.counts(rows))[piece.row]
+        return limit_rows(limits.values, np.bincount(which, minlength=len(limits.values)).tolist())
+
+    def _look_at(self, piece: Straights, printing: Bools, line: Floats, rows: int) -> None:
+        """Sum up, and check, what does not depend on how fast it goes."""
+        printed = np.flatnonzero(printing)
+        tool = self._orders.modal.tool
+        self._totals.add(
+            piece.start, piece.delta, printed, tool.last if tool.constant else tool.column(rows)[piece.row]
+        )
+        self._checks.moves(piece.delta, printing, line)
+        if len(printed):
+            self._checks.printed(int(line[printed[0]]), int(line[printed[-1]]))
+            self._check_heat(piece, printing, line, rows)
+
+    def _check_heat(self, piece: Straights, printing: Bools, line: Floats, rows: int) -> None:
+        warm = self._orders.warm
+        if warm.constant and warm.last:
+            return
+        values = np.repeat([{True: 1, False: 0, None: -1}[each] for each in warm.values], warm.counts(rows))[piece.row]
+        for value, known in ((0, True), (-1, False)):
+            cold = np.flatnonzero(printing & (values == value))
+            if len(cold):
+                self._checks.cold(known=known, line=int(line[cold[0]]))
+
+    def _speeds(self, piece: Straights, moves: Moves, printing: Bools) -> None:
+        self._totals.speeds(moves.length[printing], moves.nominal[printing], piece.delta[3, printing])
+
+    # -- in time -------------------------------------------------------------------------------------------
+
+    def _drive(self, seconds: Floats, columns: Floats) -> None:
+        """Take moves whose speeds are settled."""
+        if not len(seconds):
+            return
+        begins = self._timeline.moves(seconds, columns[1], columns[0])
+        if self._watch:
+            self._watch(Driven(begins, seconds, columns[1], columns[2:6], columns[6:10]))
+
+    def _result(self) -> Analysis:
+        comments, timeline, totals, checks = self._comments, self._timeline, self._totals, self._checks
+        checks.finish(totals.bounds, comments.slicer, comments.settings, complete=self._last in (b"\n", b"\r", b""))
+        tools = totals.tools(settings.filament_diameters(comments.settings), self._machine.filament)
+        area = self._machine.filament_area
+        return Analysis(
+            size=self._size,
+            commands=self._orders.count,
+            duration_s=timeline.now,
+            **{f"{kind}_s": seconds for kind, seconds in timeline.seconds.items()},
+            before_first_layer_s=self._layers.seconds_before_first,
+            layers=self._layers.result(),
+            filament_mm=sum(tool.length_mm for tool in tools),
+            tools=tools,
+            bounds=totals.bounds,
+            max_speed=totals.max_speed,
+            max_flow=totals.max_flow * area,
+            temperatures=self._heaters.targets,
+            objects=tuple(comments.objects),
+            slicer=comments.slicer,
+            slicer_estimate_s=comments.estimate_s,
+            settings=comments.settings,
+            limits_from=self._limits_from,
+            thumbnails=tuple(comments.thumbnails),
+            timeline=timeline.points,
+            m73=tuple(self._orders.m73),
+            warnings=checks.sentences(Level.WARNING),
+            errors=checks.sentences(Level.ERROR),
+        )

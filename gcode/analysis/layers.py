@@ -1,0 +1,125 @@
+"""Layers: by the slicer's marks where there are any, else by the height at which material is laid."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gcode.analysis.arrays import Bools, Floats, Ints
+from gcode.analysis.result import Layer
+
+_STEP = 0.05  # mm of height that make a layer where nothing is marked: a spiral rises by a thousandth each move
+_MOST = 20_000  # layers that are kept; further ones count as part of the last
+
+
+@dataclass(slots=True)
+class _Open:
+    """A layer while the file is read; its number is its place in the list, and 0 comes before the first."""
+
+    offset: int
+    z: float | None = None
+    height: float | None = None
+
+
+class Layers:
+    """Collects layers: first where they begin, then, as the planner gets there, how long they take."""
+
+    def __init__(self) -> None:
+        self._layers = [_Open(0)]
+        self._seconds = np.zeros(1)
+        self.marked = False
+
+    @property
+    def number(self) -> int:
+        """The layer that the file is in now; 0 before the first."""
+        return len(self._layers) - 1
+
+    def mark(self, offset: int) -> int:
+        """The slicer says that a layer begins here; return its number."""
+        if not self.marked:
+            self._forget_guesses()
+            self.marked = True
+        return self._begin(offset)
+
+    def note_z(self, z: float) -> None:
+        """The slicer says how high the layer is."""
+        if self.marked:
+            self._layers[-1].z = z
+
+    def note_height(self, height: float) -> None:
+        """The slicer says how thick the layer is."""
+        if self.marked:
+            self._layers[-1].height = height
+
+    def laid(self, z: Floats, printing: Bools, offset: Floats, number: Ints) -> Ints:
+        """Take the moves of a block; return the layer of each.
+
+        Args:
+            z: height at which each ends.
+            printing: whether it lays material.
+            offset: its line's place in the file.
+            number: the layer of each, by marks.
+        """
+        rows = np.flatnonzero(printing)
+        if self.marked:
+            self._heights_of_marked(z, rows, number)
+            return number
+        return self._by_height(z, rows, offset)
+
+    def _heights_of_marked(self, z: Floats, rows: Ints, number: Ints) -> None:
+        """Marks without a height get that of the first material laid in them."""
+        layers, first = np.unique(number[rows], return_index=True)
+        for layer, row in zip(layers.tolist(), rows[first].tolist(), strict=True):
+            if self._layers[layer].z is None:
+                self._layers[layer].z = float(z[row])
+
+    def _by_height(self, z: Floats, rows: Ints, offset: Floats) -> Ints:
+        begins, numbers = [0], [self.number]
+        heights = z[rows]
+        changed = np.flatnonzero(np.diff(heights, prepend=np.nan) != 0)  # the first one always: compared to nothing
+        for row, height in zip(rows[changed].tolist(), heights[changed].tolist(), strict=True):
+            last = self._layers[-1].z
+            if last is None or abs(height - last) >= _STEP - 1e-9:
+                self._begin(int(offset[row]))
+                self._layers[-1].z = height
+                begins.append(row)
+                numbers.append(self.number)
+        return np.repeat(np.array(numbers), np.diff([*begins, len(z)]))
+
+    def add_seconds(self, number: Floats | Ints, seconds: Floats) -> None:
+        """Count the time that moves take to their layers."""
+        if len(self._seconds) < len(self._layers):
+            self._seconds = np.append(self._seconds, np.zeros(2 * len(self._layers) - len(self._seconds)))
+        last = len(self._layers) - 1
+        per_layer = np.bincount(np.minimum(number.astype(np.intp), last), weights=seconds)
+        self._seconds[: len(per_layer)] += per_layer
+
+    def result(self) -> tuple[Layer, ...]:
+        """Return the layers, without what comes before the first."""
+        found, start, below = [], float(self._seconds[0]), 0.0
+        for layer, seconds in zip(self._layers[1:], self._seconds[1:].tolist(), strict=False):
+            z, height = layer.z, layer.height
+            if height is None and z is not None and z > below:
+                height = z - below
+            below = z if z is not None else below
+            found.append(Layer(_rounded(z), _rounded(height), layer.offset, start, seconds))
+            start += seconds
+        return tuple(found)
+
+    @property
+    def seconds_before_first(self) -> float:
+        """The time before the first layer."""
+        return float(self._seconds[0]) if len(self._layers) > 1 else 0.0
+
+    def _begin(self, offset: int) -> int:
+        if len(self._layers) <= _MOST:
+            self._layers.append(_Open(offset))
+        return self.number
+
+    def _forget_guesses(self) -> None:
+        """What was laid before the first mark was no layer, but a line to prime the nozzle."""
+        del self._layers[1:]
+        self._seconds = np.array([self._seconds.sum()])
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

@@ -1,0 +1,173 @@
+"""What commands set for the moves behind them: positioning, units, tool, factors, limits.
+
+Rows are the moves of a block, and what stands between them and has a place in their order: G92, G28, a stop.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gcode.analysis.arrays import Bytes, Floats, Ints
+from gcode.analysis.stepwise import Stepwise
+from gcode.analysis.words import COLUMNS, Words
+from gcode.command import Command
+from gcode.planner import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_INCH = 25.4  # mm
+_MAX_TOOL = 99
+_NOTHING = (math.nan,) * len(COLUMNS)
+_FAR = 1e15  # as far as a plain move's 15 digits go
+
+
+class Kind(IntEnum):
+    """Of a row: the number of a move's G, or one of the others."""
+
+    TRAVEL = 0
+    LINE = 1
+    CLOCKWISE = 2
+    COUNTERCLOCKWISE = 3
+    SET = 4  # G92: the place gets another name
+    HOME = 5
+    STOP = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a block: what each is, its words by row of COLUMNS, and its line."""
+
+    kind: Bytes
+    words: Floats
+    line: Ints
+
+
+class Modal:
+    """Follows the commands of a block in their order; then gives its rows, with columns of what held at each."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.relative = Stepwise(False)  # noqa: FBT003 - the value itself
+        self.relative_e = Stepwise(False)  # noqa: FBT003 - as above
+        self.unit = Stepwise(1.0)
+        self.tool = Stepwise(0)
+        self.speed = Stepwise(1.0)  # M220
+        self.flow = Stepwise(1.0)  # M221, and mm of filament for each mm³ after M200
+        self.limits = Stepwise(_copy(limits))
+        self._flow_share = self._flow_area = 1.0
+        self._before: list[int] = []  # of each inserted row: moves before it
+        self._inserted: list[tuple[Kind, int, tuple[float, ...]]] = []
+        self._row = 0
+        self._line = 0
+        self._table: dict[str, Callable[[Command], None]] = {
+            "G0": self._move, "G1": self._move, "G2": self._move, "G3": self._move,
+            "G20": self._inches, "G21": self._millimetres,
+            "G28": self._home, "G90": self._absolute, "G91": self._relatively, "G92": self._set,
+            "M82": self._absolute_e, "M83": self._relatively_e,
+            "M200": self._volumetric, "M220": self._speed_factor, "M221": self._flow_factor,
+            "M201": self._limits, "M203": self._limits, "M204": self._limits, "M205": self._limits,
+        }  # fmt: skip
+
+    def at(self, line: int, moves_before: int) -> int:
+        """Go to a line of the block, with so many plain moves before it; return the next row there."""
+        self._line = line
+        self._row = moves_before + len(self._inserted)
+        return self._row
+
+    def note(self, command: Command) -> None:
+        """Follow one command that is no plain move."""
+        if act := self._table.get(command.code):
+            act(command)
+        elif command.code[0] == "T":
+            self.tool.set(self._row, min(int(command.code[1:].partition(".")[0]), _MAX_TOOL))
+
+    def stop(self) -> None:
+        """The machine comes to rest here."""
+        self._insert(Kind.STOP, _NOTHING)
+
+    def rows(self, words: Words) -> Rows:
+        """Return the rows of the block whose lines have all been noted."""
+        kind, columns, line = words.code, words.columns, words.moves
+        if self._inserted:
+            kinds, lines, values = zip(*self._inserted, strict=True)
+            kind = np.insert(kind, self._before, kinds)
+            line = np.insert(line, self._before, lines)
+            columns = np.insert(columns, self._before, np.array(values).T, axis=1)
+        return Rows(kind, columns, line)
+
+    def next_block(self) -> None:
+        """Forget this block's rows."""
+        self._before, self._inserted = [], []
+        for each in (self.relative, self.relative_e, self.unit, self.tool, self.speed, self.flow, self.limits):
+            each.next_block()
+
+    def _insert(self, kind: Kind, words: tuple[float, ...]) -> None:
+        self._before.append(self._row - len(self._inserted))
+        self._inserted.append((kind, self._line, words))
+        self._row += 1
+
+    def _move(self, command: Command) -> None:
+        self._insert(Kind(int(command.code[1:])), _words(command))
+
+    def _set(self, command: Command) -> None:
+        self._insert(Kind.SET, _words(command))
+
+    def _home(self, command: Command) -> None:
+        named = [letter in command for letter in "XYZ"]
+        homed = [0.0 if each or not any(named) else np.nan for each in named]
+        self._insert(Kind.HOME, (*homed, *_NOTHING[3:]))
+
+    def _inches(self, _command: Command) -> None:
+        self.unit.set(self._row, _INCH)
+
+    def _millimetres(self, _command: Command) -> None:
+        self.unit.set(self._row, 1.0)
+
+    def _absolute(self, _command: Command) -> None:
+        self._set_positioning(relative=False)
+
+    def _relatively(self, _command: Command) -> None:
+        self._set_positioning(relative=True)
+
+    def _set_positioning(self, *, relative: bool) -> None:
+        self.relative.set(self._row, relative)
+        self.relative_e.set(self._row, relative)
+
+    def _absolute_e(self, _command: Command) -> None:
+        self.relative_e.set(self._row, False)  # noqa: FBT003 - the value itself
+
+    def _relatively_e(self, _command: Command) -> None:
+        self.relative_e.set(self._row, True)  # noqa: FBT003 - as above
+
+    def _volumetric(self, command: Command) -> None:
+        diameter = command.number("D", 0.0) * self.unit.last
+        on = diameter > 0 and command.number("S", 1.0) > 0
+        self._flow_area = 4.0 / (np.pi * diameter**2) if on else 1.0
+        self.flow.set(self._row, self._flow_share * self._flow_area)
+
+    def _speed_factor(self, command: Command) -> None:
+        if (percent := command.number("S", 0.0)) > 0:
+            self.speed.set(self._row, percent / 100)
+
+    def _flow_factor(self, command: Command) -> None:
+        if (percent := command.number("S", -1.0)) >= 0:
+            self._flow_share = percent / 100
+            self.flow.set(self._row, self._flow_share * self._flow_area)
+
+    def _limits(self, command: Command) -> None:
+        limits = _copy(self.limits.last)
+        limits.note(command, self.unit.last)
+        self.limits.set(self._row, limits)
+
+
+def _words(command: Command) -> tuple[float, ...]:
+    """Return a value for each of COLUMNS; a letter without a number counts as absent, as in Marlin."""
+    given = (command.get(letter) for letter in COLUMNS)
+    return tuple(math.nan if each is None else max(-_FAR, min(each, _FAR)) for each in given)
+
+
+def _copy(limits: Limits) -> Limits:
+    return replace(limits, feedrates=[*limits.feedrates], accelerations=[*limits.accelerations], jerk=[*limits.jerk])

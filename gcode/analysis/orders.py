@@ -1,0 +1,177 @@
+"""The lines between the moves: comments, and commands that set, heat, wait, mark or should not be there."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gcode.analysis.blocks import Block
+from gcode.analysis.checks import Checks
+from gcode.analysis.comments import Comments
+from gcode.analysis.heat import HeatOrder, order
+from gcode.analysis.layers import Layers
+from gcode.analysis.machine import Machine
+from gcode.analysis.modal import Modal
+from gcode.analysis.stepwise import Stepwise
+from gcode.analysis.words import Words
+from gcode.command import Command, parse
+from gcode.errors import CommandError
+from gcode.reader import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_M73 = 1000  # of the file's own reports of progress that are kept
+
+_LONGEST_DWELL = 24 * 3600.0  # s; longer ones are slips
+
+_OFTEN = (b";TYPE:", b";WIDTH:")  # comments that come by the thousand and say nothing that is asked for
+
+_parse = lru_cache(4096)(parse)  # slicers repeat themselves
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Something that takes time before a row of the block, or sets a heater: see `timeline.Wait`."""
+
+    row: int
+    layer: int
+    offset: int
+    kind: str
+    seconds: float = 0.0
+    heat: HeatOrder | None = None
+    rests: bool = True
+
+
+class Orders:
+    """Follows the lines of one block after the other, but for the plain moves.
+
+    Attributes:
+        modal: what holds for the moves.
+        layer: number of the layer, by the slicer's marks.
+        warm: whether the active hotend may extrude; None where the file says nothing.
+        pauses: of the last block, in their order.
+        count: commands so far.
+        m73: the file's own reports of progress.
+    """
+
+    def __init__(self, machine: Machine, comments: Comments, layers: Layers, checks: Checks) -> None:
+        self.modal = Modal(machine.limits)
+        self.layer = Stepwise(0)
+        self.warm: Stepwise[bool | None] = Stepwise(None)
+        self.pauses: list[Pause] = []
+        self.count = 0
+        self.m73: list[tuple[int, float | None, float | None]] = []
+        self._comments = comments
+        self._layers = layers
+        self._checks = checks
+        self._row = self._offset = self._line = 0
+        self._command = b""
+        self._table: dict[str, Callable[[Command], None]] = {
+            "G4": self._dwell, "M400": self._rest, "M0": self._rest, "M1": self._rest, "G28": self._home,
+            "M73": self._progress, "M486": self._object,
+        }  # fmt: skip
+
+    def read(self, block: Block, words: Words, line: int) -> None:
+        """Follow the lines of a block; `line` is the number of its first one."""
+        self.pauses = []
+        others = np.array(words.others, np.intp)
+        starts, ends = words.starts[others].tolist(), (words.starts[others + 1] - 1).tolist()
+        before = np.searchsorted(words.moves, others).tolist()
+        for index, start, end, moves in zip(words.others, starts, ends, before, strict=True):
+            self._row = self.modal.at(index, moves)
+            self._offset = block.offset + start + (block.dropped if index else 0)
+            self._line = line + index
+            self._read_line(block.text[start:end])
+        self.count += len(words.moves)
+        self._check_lengths(block, words, line)
+
+    def next_block(self) -> None:
+        """Forget this block's rows."""
+        for each in (self.modal, self.layer, self.warm):
+            each.next_block()
+
+    def _read_line(self, raw: bytes) -> None:
+        if raw.startswith(_OFTEN):
+            return
+        if raw[:1] == b";":
+            self._comments.note(raw)
+            self._follow_comment()
+        elif command := clean(raw):
+            self.count += 1
+            self._command = command
+            self._checks.length(command, self._line)
+            try:
+                self._note(_parse(command))
+            except CommandError:
+                self._note_macro(command.decode())
+
+    def _follow_comment(self) -> None:
+        comments = self._comments
+        if comments.layer_begun:
+            comments.layer_begun = False
+            self.layer.set(self._row, self._layers.mark(self._offset))
+        if comments.z is not None:
+            self._layers.note_z(comments.z)
+            comments.z = None
+        if comments.height is not None:
+            self._layers.note_height(comments.height)
+            comments.height = None
+
+    def _note(self, command: Command) -> None:
+        self._checks.command(command, self._line)
+        tool = self.modal.tool.last
+        if heat := order(command, tool):
+            self._heat(heat)
+        elif act := self._table.get(command.code):
+            act(command)
+        self.modal.note(command)
+        if heat or self.modal.tool.last != tool or command.code == "M302":
+            self.warm.set(self._row, self._checks.may_extrude(self.modal.tool.last))
+
+    def _note_macro(self, text: str) -> None:
+        """Klipper's commands are words."""
+        self._checks.macro(text, self._line)
+        name, _, rest = text.partition(" ")
+        if name.upper() in ("EXCLUDE_OBJECT_DEFINE", "EXCLUDE_OBJECT_START"):
+            values = dict(part.split("=", 1) for part in rest.split() if "=" in part)
+            self._comments.add_object(values.get("NAME", "?"))
+        self.warm.set(self._row, self._checks.may_extrude(self.modal.tool.last))
+
+    def _heat(self, heat: HeatOrder) -> None:
+        self._checks.target(heat.heater, heat.target, self._line)
+        self._pause("heating", heat=heat, rests=heat.wait)
+
+    def _pause(self, kind: str, seconds: float = 0.0, heat: HeatOrder | None = None, *, rests: bool = True) -> None:
+        self.pauses.append(Pause(self._row, self.layer.last, self._offset, kind, seconds, heat, rests))
+
+    def _dwell(self, command: Command) -> None:
+        seconds = command.number("S", 0.0) or command.number("P", 0.0) / 1000
+        self._pause("dwell", min(max(seconds, 0.0), _LONGEST_DWELL))
+
+    def _rest(self, _command: Command) -> None:
+        self._pause("dwell")
+
+    def _home(self, _command: Command) -> None:
+        self._pause("homing")  # how long it takes is known when the way there is
+
+    def _progress(self, command: Command) -> None:
+        percent, minutes = command.get("P"), command.get("R")
+        if len(self.m73) < MAX_M73 and (percent is not None or minutes is not None):
+            self.m73.append((self._offset, percent, None if minutes is None else minutes * 60))
+
+    def _object(self, command: Command) -> None:
+        number = command.get("S")
+        if "A" in command:  # the rest of the line is the object's name
+            self._comments.add_object(self._command.decode().partition("A")[2].strip() or "?")
+        elif number is not None and number >= 0:
+            self._comments.add_object(f"object {number:.0f}")
+
+    def _check_lengths(self, block: Block, words: Words, line: int) -> None:
+        """Look at the plain moves that may be too long; with a comment behind, most are not."""
+        most = self._checks.machine.longest_command
+        lengths = words.starts[words.moves + 1] - words.starts[words.moves] - 1
+        for index in words.moves[lengths > most].tolist():
+            command = clean(block.text[words.starts[index] : words.starts[index + 1] - 1])
+            self._checks.length(command, line + index)

@@ -1,0 +1,55 @@
+"""Limits of motion and filament as a slicer writes them into its settings (PrusaSlicer and its kin)."""
+
+import re
+from collections.abc import Mapping
+
+from gcode.analysis.comments import number
+from gcode.planner import AXES, Limits
+
+TAIL = 128 * 1024  # bytes at a file's end that hold the settings
+
+_LIMIT = re.compile(rb"^; (machine_(?:max|min)_\w+) = (.*?)\r?$", re.MULTILINE)
+
+
+def limits_from_tail(tail: bytes, base: Limits) -> Limits | None:
+    """Return the limits that the slicer assumed, as the end of its file tells them; None where it does not.
+
+    Args:
+        tail: the last TAIL bytes of the file.
+        base: for what is not told.
+    """
+    found = {name.decode(): value.decode("ascii", "replace") for name, value in _LIMIT.findall(tail)}
+    if not any(name.startswith("machine_max_acceleration") for name in found):
+        return None
+    return limits_from(found, base)
+
+
+def limits_from(settings: Mapping[str, str], base: Limits) -> Limits:
+    """Return the limits among the settings; the first of several values is that of the normal mode."""
+
+    def given(name: str, default: float, *, zero: bool = False) -> float:
+        value = number(settings.get(f"machine_{name}", "").split(",")[0])
+        return value if value is not None and (value > 0 or (zero and value == 0)) else default
+
+    def axes(name: str, default: list[float]) -> list[float]:
+        return [given(f"{name}_{axis.lower()}", most) for axis, most in zip(AXES, default, strict=True)]
+
+    printing = given("max_acceleration_extruding", base.printing)
+    return Limits(
+        feedrates=axes("max_feedrate", base.feedrates),
+        accelerations=axes("max_acceleration", base.accelerations),
+        printing=printing,
+        retract=given("max_acceleration_retracting", base.retract),
+        travel=given("max_acceleration_travel", printing),
+        jerk=axes("max_jerk", base.jerk),
+        junction_deviation=given("max_junction_deviation", base.junction_deviation),
+        classic_jerk=given("max_junction_deviation", 0.0) == 0.0,
+        min_feedrate=given("min_extruding_rate", base.min_feedrate, zero=True),
+        min_travel_feedrate=given("min_travel_rate", base.min_travel_feedrate, zero=True),
+    )
+
+
+def filament_diameters(settings: Mapping[str, str]) -> list[float]:
+    """Return the diameter of each tool's filament, in mm, as far as it is told."""
+    values = [number(each) for each in settings.get("filament_diameter", "").split(",")]
+    return [each for each in values if each is not None and 0.1 < each < 10.0]  # noqa: PLR2004 - mm, what there is

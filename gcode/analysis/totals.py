@@ -1,0 +1,100 @@
+"""What moves add up to: filament of each tool, the box they stay in, the highest speed and flow."""
+
+import math
+
+import numpy as np
+
+from gcode.analysis.arrays import Bools, Floats, Ints
+from gcode.analysis.result import Bounds, Box, Point, ToolUse
+
+_DEPOSITED = 1e-6  # mm of filament
+_PATH = 1.0  # mm of path below which a flow is no more than a quotient of roundings
+
+
+def is_printing(delta: Floats) -> Bools:
+    """Tell which moves lay material: they extrude and go along the bed."""
+    return (delta[3] > _DEPOSITED) & ((delta[0] != 0) | (delta[1] != 0))
+
+
+class Extent:
+    """A growing box."""
+
+    def __init__(self) -> None:
+        self._low = np.full(3, math.inf)
+        self._high = np.full(3, -math.inf)
+
+    def add(self, places: Floats) -> None:
+        """Take places: X, Y, Z are rows."""
+        if places.shape[1]:
+            self._low = np.minimum(self._low, places.min(axis=1))
+            self._high = np.maximum(self._high, places.max(axis=1))
+
+    @property
+    def box(self) -> Box | None:
+        """The box; None without any place."""
+        return None if self._low[0] > self._high[0] else Box(_point(self._low), _point(self._high))
+
+
+def _point(values: Floats) -> Point:
+    x, y, z = (round(value, 4) + 0.0 for value in values.tolist())
+    return x, y, z
+
+
+class Totals:
+    """Adds up all moves of a file."""
+
+    def __init__(self) -> None:
+        self._printing = Extent()
+        self._travel = Extent()
+        self._turned: dict[int, float] = {}  # of each tool: mm by now, and at most
+        self._used: dict[int, float] = {}
+        self.max_speed = 0.0
+        self.max_flow = 0.0  # mm of filament in a second
+
+    def add(self, start: Floats, delta: Floats, printing: Ints, tool: Ints | int) -> None:
+        """Take moves.
+
+        Args:
+            start: X, Y, Z and E at the start of each.
+            delta: mm that each axis goes.
+            printing: those that lay material.
+            tool: of each, or of all.
+        """
+        begins = start[:3].take(printing, 1)
+        self._printing.add(begins)
+        self._printing.add(begins + delta[:3].take(printing, 1))
+        self._travel.add(start[:3] + delta[:3])
+        if isinstance(tool, int):
+            self._extrude(tool, delta[3])
+        else:
+            for each in np.unique(tool).tolist():
+                self._extrude(each, delta[3, tool == each])
+
+    def _extrude(self, tool: int, lengths: Floats) -> None:
+        """Retractions count back, so the most that was out at any time is what is used."""
+        if not len(lengths):
+            return
+        turned = np.cumsum(lengths) + self._turned.get(tool, 0.0)
+        self._turned[tool] = float(turned[-1])
+        self._used[tool] = max(self._used.get(tool, 0.0), float(turned.max()))
+
+    def speeds(self, length: Floats, nominal: Floats, extruded: Floats) -> None:
+        """Take printing moves: path, speed aimed at, filament."""
+        if len(length):
+            self.max_speed = max(self.max_speed, float(nominal.max()))
+            flow = np.where(length >= _PATH, extruded * nominal / length, 0.0)
+            self.max_flow = max(self.max_flow, float(flow.max()))
+
+    @property
+    def bounds(self) -> Bounds:
+        """The boxes of printing and of all moves."""
+        return Bounds(self._printing.box, self._travel.box)
+
+    def tools(self, diameters: list[float], otherwise: float) -> tuple[ToolUse, ...]:
+        """Return what each tool uses; the diameter of its filament, in mm, if known."""
+        found = []
+        for tool, length in sorted(self._used.items()):
+            if length > 0:
+                diameter = diameters[tool] if tool < len(diameters) else otherwise
+                found.append(ToolUse(tool, length, length * math.pi * diameter**2 / 4))
+        return tuple(found)

@@ -1,0 +1,304 @@
+import gzip
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gcode.analysis.analyser import Analyser, BinaryGcodeError
+from gcode.analysis.blocks import BLOCK
+from gcode.analysis.machine import Machine
+from gcode.errors import CommandError
+from gcode.planner import Limits
+from gcode.reader import Reader
+from support.analysed import SLICED, analyse, limits_of, sliced
+
+CUBE = sliced("cube20")
+WHOLE = analyse(CUBE)
+HEAD = "G28\nM104 S200\nG90\nM82\nG92 E0\n"
+
+
+@pytest.mark.parametrize("name", SLICED)
+def test_time_is_that_of_the_slicer_for_the_same_limits(name):
+    data = sliced(name)
+    found = analyse(data, Machine(limits=limits_of(data)))
+    assert found.motion_s == pytest.approx(SLICED[name], rel=0.01)
+    assert found.slicer_estimate_s == SLICED[name]
+    assert found.slicer == "PrusaSlicer 2.5.0"
+    assert (found.errors, found.warnings) == ((), ())
+
+
+@pytest.mark.parametrize("name", SLICED)
+def test_filament_is_that_of_the_slicer(name):
+    found = analyse(sliced(name))
+    assert found.filament_mm == pytest.approx(float(found.settings["filament used [mm]"]), abs=0.01)
+    volume = found.tools[0].volume_mm3 / 1000
+    assert volume == pytest.approx(float(found.settings["filament used [cm3]"]), abs=0.01)
+
+
+def test_layers_of_the_cube():
+    found = analyse(sliced("cube20"))
+    assert len(found.layers) == 99
+    assert (found.layers[0].z, found.layers[0].height, found.layers[-1].z) == (0.35, 0.35, 19.95)
+    data = sliced("cube20")
+    assert all(data[layer.offset :].startswith(b";LAYER_CHANGE") for layer in found.layers)
+    whole = found.before_first_layer_s + sum(layer.duration_s for layer in found.layers)
+    assert whole == pytest.approx(found.duration_s)
+    ends = [layer.start_s + layer.duration_s for layer in found.layers]
+    assert [layer.start_s for layer in found.layers[1:]] == pytest.approx(ends[:-1])
+
+
+def test_layers_without_marks_are_found_by_height():
+    data = sliced("cube20").replace(b";LAYER_CHANGE", b";")
+    marked, guessed = analyse(sliced("cube20")), analyse(data)
+    assert [layer.z for layer in guessed.layers] == [layer.z for layer in marked.layers]
+    for a, b in zip(marked.layers, guessed.layers, strict=True):
+        assert b.duration_s == pytest.approx(a.duration_s, abs=2.0)  # the way to it counts to the layer below
+
+
+def test_timeline_leads_from_start_to_end():
+    found = analyse(sliced("knob"))
+    offsets, times = zip(*found.timeline, strict=True)
+    assert list(offsets) == sorted(offsets)
+    assert list(times) == sorted(times)
+    assert 500 < len(offsets) <= 2048
+    assert found.duration_s * 0.98 < times[-1] < found.duration_s  # some moves are queued at the end
+
+
+@settings(max_examples=20)
+@given(st.lists(st.integers(0, 170_000), max_size=4))
+def test_how_a_file_is_split_changes_nothing(cuts):
+    assert analyse(CUBE, cuts=tuple(sorted(cuts))) == WHOLE
+
+
+def test_more_than_a_block_is_the_same_at_once_and_in_small_pieces():
+    data = sliced("knob")
+    assert len(data) > 3 * BLOCK
+    assert analyse(data, cuts=tuple(range(4096, len(data), 4096))) == analyse(data)
+
+
+_LINES = st.sampled_from(
+    [
+        b"G1 X10 Y10 E1 F3000",
+        b"G1 X20 E2",
+        b"G91",
+        b"G90",
+        b"M83",
+        b"M82",
+        b"G92 E0",
+        b"G92 X1",
+        b"G28",
+        b"G28 X",
+        b"G20",
+        b"G21",
+        b"G2 X20 Y10 I5",
+        b"G3 X0 Y0 R9 E.1",
+        b"G2",
+        b"G3 I9",
+        b"M204 S500",
+        b"M204 P9 T9",
+        b"M203 X1",
+        b"M201 Z0",
+        b"M205 X0",
+        b"T1",
+        b"T99999999999",
+        b"M109 S200",
+        b"M190 S60",
+        b"M109 R50",
+        b"M104 T7 S0",
+        b"G4 P500",
+        b"G4 S9e9",
+        b"M220 S50",
+        b"M221 S90",
+        b"M200 D1.75",
+        b"M400",
+        b";LAYER_CHANGE",
+        b";LAYER:1",
+        b";Z:1e400",
+        b";HEIGHT:nan",
+        b"M73 P5 R10",
+        b"M486 S1",
+        b"M486 Afoo",
+        b"EXCLUDE_OBJECT_START NAME=a",
+        b"START_PRINT",
+        b"; thumbnail begin 16x16 4",
+        b"; QUJD",
+        b"; thumbnail end",
+        b"; a = b",
+        b"G1 X999999999999999 Y-999999999999999 E999999999999999 F999999999999999",
+        b"G1 X1" + b"0" * 400,
+        b"G1 F0",
+        b"G1 F-5 X1",
+        b"M117",
+    ]
+)
+
+
+@given(st.one_of(st.binary(max_size=300), st.lists(_LINES, max_size=30).map(b"\n".join)))
+def test_any_bytes_give_a_result_or_a_clear_error(data):
+    if data.startswith(b"GCDE"):
+        with pytest.raises(CommandError, match="bgcode"):
+            analyse(data)
+        return
+    found = analyse(data)
+    assert 0 <= found.duration_s < math.inf
+    assert found.size == len(data)
+    reader = Reader()
+    reader.feed(data)
+    commands = list(reader)
+    reader.finish()
+    assert found.commands == len(commands) + len(list(reader))
+    parts = found.motion_s + found.heating_s + found.homing_s + found.dwell_s
+    assert found.duration_s == pytest.approx(parts, rel=1e-6, abs=1e-6)
+    assert (
+        found.before_first_layer_s + sum(layer.duration_s for layer in found.layers)
+        <= found.duration_s * 1.000001 + 1e-6
+    )
+
+
+def test_binary_gcode_is_told_whatever_its_pieces():
+    for cuts in ((), (1,), (1, 2, 3)):
+        with pytest.raises(BinaryGcodeError, match="not supported yet"):
+            analyse(b"GCDE\x01\x00\x00\x00", cuts=cuts)
+    assert analyse(b"GCD").size == 3
+
+
+def test_relative_and_absolute_coordinates():
+    found = analyse(
+        "G28\nM104 S200\nG1 X10 Y10 Z.2\nG91\nG1 X5 E1\nG90\nG1 X30 E2\nM83\nG1 X40 E1\nG92 X0\nG1 X10 E1\n"
+    )
+    assert found.bounds.printing.min[0] == 10
+    assert found.bounds.printing.max[0] == 50
+    assert found.filament_mm == pytest.approx(1 + 1 + 1 + 1)
+
+
+def test_inches():
+    found = analyse("G20\nG1 X1 Y1 F10 E.1\nG21\nG1 X30\n")
+    assert found.bounds.printing.max == (25.4, 25.4, 0.0)
+    assert found.filament_mm == pytest.approx(2.54)
+
+
+def test_retractions_count_once():
+    found = analyse(HEAD + "G1 X10 E5 F3000\nG1 E3\nG1 X20\nG1 E5\nG1 X30 E6\nG1 E4\n")
+    assert found.filament_mm == pytest.approx(6.0)
+
+
+def test_each_tool_has_its_filament():
+    found = analyse(HEAD + "G1 X10 E5\nT1\nG92 E0\nG1 X20 E2\nT0\nG92 E0\nG1 X30 E1\n", Machine(tools=2))
+    assert [(use.tool, use.length_mm) for use in found.tools] == [(0, pytest.approx(6.0)), (1, pytest.approx(2.0))]
+
+
+def test_speed_and_flow_factors():
+    slow = analyse("G1 X100 E10 F600\n")
+    fast = analyse("M220 S200\nM221 S50\nG1 X100 E10 F600\n")
+    assert slow.motion_s == pytest.approx(10, rel=0.01)
+    assert fast.motion_s == pytest.approx(5, rel=0.01)
+    assert fast.filament_mm == pytest.approx(5)
+
+
+def test_limits_change_within_the_file():
+    line = "G91\n" + "G1 X100 F6000\nG1 X-100\n" * 50
+    quick = analyse(line).motion_s
+    late = analyse(line + "M204 T100\n" + line).motion_s
+    assert late == pytest.approx(quick + 100 * 2.0, rel=0.02)  # at 100 mm/s² 100 mm take 1 s up and 1 s down
+
+
+def test_a_full_circle():
+    radius, speed = 20.0, 30.0
+    found = analyse(f"G1 X100 Y100 F9000\nG2 X100 Y100 I{radius} F{speed * 60}\n")
+    before = analyse("G1 X100 Y100 F9000\n").motion_s
+    assert found.motion_s - before == pytest.approx(math.tau * radius / speed, rel=0.005)
+    assert found.bounds.travel.max == pytest.approx((140, 120, 0), abs=0.1)
+
+
+def test_an_arc_without_a_centre_goes_nowhere():
+    assert analyse("G2 X100 Y0 F600\n").motion_s == 0.0
+
+
+def test_dwelling_and_waiting_for_motion_count_and_stop():
+    through = analyse("G1 X50 F3000\nG1 X100\n").motion_s
+    found = analyse("G1 X50 F3000\nG4 P1500\nG1 X100\nG4 S2\n")
+    assert found.dwell_s == 3.5
+    assert found.motion_s > through + 0.01
+
+
+def test_homing_takes_time():
+    assert analyse("G28\n").homing_s == pytest.approx(15 / 50 * 2 + 10 / 4)
+    assert analyse("G1 X100 F6000\nG28 X\n").homing_s == pytest.approx(115 / 50)
+
+
+def test_heating():
+    found = analyse("M140 S60\nM109 S200\nG1 X10 F600\nM190 S60\nM104 S0\nM109 R50\n")
+    hotend, bed = found.temperatures["tool0"], found.temperatures["bed"]
+    assert (hotend, bed) == ([200, 50], [60])
+    up = 80 * math.log((350 - 21) / (350 - 200)) + 10
+    assert analyse("M109 S200\n").heating_s == pytest.approx(up)
+    assert found.heating_s > up + 60  # the bed is not hot yet, and cooling takes its time
+
+
+def test_a_heater_that_is_hot_already_takes_no_time():
+    assert analyse("M109 S200\nM109 S180\n").heating_s == analyse("M109 S200\n").heating_s
+
+
+def test_objects_progress_and_thumbnails():
+    png = "; thumbnail begin 16x16 8\n; iVBORw0K\n; thumbnail end\n"
+    qoi = "; thumbnail_QOI begin 9x8 4\n; cW9p\n; thumbnail_QOI end\n"
+    found = analyse(png + qoi + "M486 S0\nM486 S-1\nM486 Alid\nEXCLUDE_OBJECT_DEFINE NAME=cup\nM73 P3 R12\nM73 Q5\n")
+    assert found.objects == ("object 0", "lid", "cup")
+    assert [(each[1], each[2]) for each in found.m73] == [(3.0, 720.0)]
+    assert [(each.format, each.width, each.height) for each in found.thumbnails] == [("png", 16, 16), ("qoi", 9, 8)]
+    assert found.thumbnails[1].data == b"qoi"
+
+
+@pytest.mark.parametrize(
+    ("line", "slicer"),
+    [
+        ("; generated by PrusaSlicer 2.5.0 on 2026-11-22 at 06:04:00 UTC", "PrusaSlicer 2.5.0"),
+        (";Generated with Cura_SteamEngine 5.2.1", "Cura_SteamEngine 5.2.1"),
+        ("; generated by OrcaSlicer 2.1.1 on 2026-05-05 at 10:00:00", "OrcaSlicer 2.1.1"),
+        ("; G-Code generated by Simplify3D(R) Version 4.1.2", "Simplify3D(R) Version 4.1.2"),
+        (";Sliced by ideaMaker 4.2.3", "ideaMaker 4.2.3"),
+    ],
+)
+def test_slicers(line, slicer):
+    assert analyse(line + "\n").slicer == slicer
+
+
+@pytest.mark.parametrize(
+    ("line", "seconds"),
+    [
+        ("; estimated printing time (normal mode) = 1d 2h 3m 4s", 93784),
+        (";TIME:6666", 6666),
+        (";   Build time: 1 hours 2 minutes", 3720),
+        ("; model printing time: 1h; total estimated time: 1h 1m 1s", None),
+        ("; total estimated time: 1h 1m 1s", 3661),
+        ("; total estimated time = nonsense", None),
+    ],
+)
+def test_estimates_of_slicers(line, seconds):
+    assert analyse(line + "\n").slicer_estimate_s == seconds
+
+
+def test_memory_does_not_grow_with_layers_or_objects():
+    found = analyse("".join(f";LAYER:{n}\nM486 A{n}\nG1 X{n % 50} F6000\n" for n in range(30_000)))
+    assert len(found.layers) <= 20_000
+    assert len(found.objects) <= 1000
+
+
+def test_watching_gives_each_move():
+    seen = []
+    analyser = Analyser(Machine(limits=Limits()), watch=seen.append)
+    analyser.feed(sliced("knob"))
+    found = analyser.finish()
+    assert sum(each.seconds.sum() for each in seen) == pytest.approx(found.motion_s)
+    assert seen[0].start.shape[0] == seen[0].delta.shape[0] == 4
+
+
+def test_result_can_be_written_as_json():
+    import json  # noqa: PLC0415 - only here
+
+    found = analyse(sliced("cube20"))
+    assert json.loads(json.dumps(found.as_json()))["duration_s"] == found.duration_s
+    assert replace(found, thumbnails=()).as_json()["thumbnails"] == []
+    assert gzip.compress(json.dumps(found.as_json()).encode())
