@@ -12,19 +12,37 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
 from daemon import notify
-from daemon.config import Config, state_dir
+from daemon.access.access import Access
+from daemon.analysis.printer_settings import PrinterSettings
+from daemon.analysis.service import Analyses
+from daemon.analysis.shelf import Shelf
+from daemon.analysis.watch import Watch
+from daemon.config import Config, runtime_file, state_dir
 from daemon.connection import Connection
+from daemon.discovery import Discovery
+from daemon.events import Events
 from daemon.files import FileStore
+from daemon.guard import Guard
 from daemon.job.controller import JobController
-from daemon.keys import Keys
+from daemon.job.kept import KeptFile
+from daemon.job.survival import Survival
+from daemon.keys import Keys, own_uuid
+from daemon.line_note import LineNote
 from daemon.recordings import Recordings
+from daemon.reloading import Reloader
 from daemon.store import Store
+from daemon.systemd import Supervision, forget_job_type, job_type
+from daemon.systemd_fds import DescriptorStore
+from hal.logbook import Logbook
 
 UPLOADS = "uploads"
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+WIRE_FIRST = 1.0  # s that HTTP waits for the wire; a printer that is off, or boots for long, holds nobody up
 CLOSING = 0.7  # s; after heaters off, which may take 3 of the 5 s that a stop may take
 COLLECT = (10_000, 20, 20)  # a line makes a few tuples and no cycles: Python's 700 would look for them every second
 SWITCH_INTERVAL = 0.0005  # s; a thread that computes delays the loop by 5 ms at Python's default, by 0.1 ms so
@@ -41,14 +59,33 @@ class Service:
     jobs: JobController
     files: FileStore
     store: Store
-    keys: Keys
+    access: Access
+    events: Events
+    uuid: str
     wall: Callable[[], float]
+    descriptors: DescriptorStore
+    analyses: Analyses
+    watch: Watch
+    guard: Guard
 
 
 async def serve(
-    config: Config, environ: Mapping[str, str], wall: Callable[[], float], extra_ports: Sequence[str] = ()
+    config: Config,
+    environ: Mapping[str, str],
+    wall: Callable[[], float],
+    extra_ports: Sequence[str] = (),
+    descriptors: DescriptorStore | None = None,
+    reread: Callable[[], Config] | None = None,
 ) -> None:
     """Run the service until SIGTERM or SIGINT.
+
+    Args:
+        config: what is configured.
+        environ: of this process.
+        wall: the date, in s.
+        extra_ports: globs of ports that clients may connect to besides those that are listed.
+        descriptors: what systemd has handed in.
+        reread: reads the configuration again, at SIGHUP; blocks.
 
     Raises:
         ServiceError: the state directory, the HTTP address or a key cannot be used.
@@ -57,17 +94,34 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    forget_job_type(environ)
     sys.setswitchinterval(SWITCH_INTERVAL)
     async with AsyncExitStack() as stack:
-        service = await start(stack, config, environ, wall, extra_ports)
+        service = await start(stack, config, environ, wall, extra_ports, descriptors)
+        supervision = Supervision(service, environ)
+        stack.callback(supervision.stop)
+        supervision.start()
         await _listen(stack, service)
+        if reread is not None:
+            loop.add_signal_handler(signal.SIGHUP, Reloader(service, reread).begin)
         gc.freeze()  # what lives now lives on: later collections need not look at it
         gc.set_threshold(*COLLECT)
         notify.ready()
         await stop.wait()
-        await service.jobs.abandon("the service was stopped")  # before anything that may wait for a client or a disk
-        log.info("service.stopping")
+        if not await _hand_over(service, environ):
+            # before anything that may wait for a client or a disk
+            await service.jobs.abandon("the service was stopped")
+        log.info("service.stopping", systemd_job=job_type(environ))
         notify.stopping()
+
+
+async def _hand_over(service: Service, environ: Mapping[str, str]) -> bool:
+    """Leave a print to the process that systemd starts next; False: it is to end with this one."""
+    wanted = service.config.job.on_stop == "hand-over" and service.descriptors.available
+    if not wanted or await asyncio.to_thread(job_type, environ) != "restart" or not await service.jobs.hand_over():
+        return False
+    service.connection.hand_over()
+    return True
 
 
 async def start(
@@ -76,6 +130,7 @@ async def start(
     environ: Mapping[str, str],
     wall: Callable[[], float],
     extra_ports: Sequence[str] = (),
+    descriptors: DescriptorStore | None = None,
 ) -> Service:
     """Make everything but HTTP and begin to connect; `stack` ends it, the running job first.
 
@@ -86,28 +141,67 @@ async def start(
     store = Store(wall, _store_trouble)
     await store.open(folder)
     stack.push_async_callback(_in_time, store.close)
-    keys = await asyncio.to_thread(Keys.load, config, folder, environ)
+    uuid = await asyncio.to_thread(own_uuid, folder)
+    access = await asyncio.to_thread(_access, config, folder, environ, wall)
+    stack.push_async_callback(_in_time, access.close)
     uploads = folder / UPLOADS
     files = FileStore(uploads, wall, hashes=store)
     await files.open()
     reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
     stack.callback(reader.shutdown, wait=False, cancel_futures=True)
-    connection = Connection(config, extra_ports, Recordings(config.link, wall, folder))
+    descriptors = descriptors or DescriptorStore({})
+    logbook, boot = await asyncio.to_thread(_logbook, environ)
+    stack.callback(logbook.close)
+    recordings = Recordings(config.link, wall, folder)
+    connection = Connection(config, extra_ports, recordings, logbook=logbook, descriptors=descriptors)
     stack.push_async_callback(connection.disconnect)
-    jobs = JobController(config, connection, store, uploads, reader)
+    LineNote(connection, config, folder)
+    survival = Survival(connection, logbook, KeptFile(uploads, folder), boot)
+    jobs = JobController(config, connection, store, uploads, reader, survival)
     stack.push_async_callback(jobs.abandon, "the service was stopped")
+    guard = Guard(config, connection, jobs)
     files.busy = jobs.uses
+    shelf = Shelf(store)
+    analyses = Analyses(config, uploads, shelf, PrinterSettings(connection, lambda: jobs.active))
+    watch = Watch(jobs, analyses, shelf, lambda: connection.printer.address if connection.printer else "")
+    stack.push_async_callback(_in_time, analyses.close)
+    stack.push_async_callback(_in_time, watch.close)
+    analyses.open()
     await jobs.recover()
-    connection.keep_connected()
-    return Service(config, connection, jobs, files, store, keys, wall)
+    if not jobs.active:  # else it takes its own line over
+        connection.keep_connected()
+    return Service(
+        config, connection, jobs, files, store, access, Events(), uuid, wall, descriptors, analyses, watch, guard
+    )
+
+
+def _logbook(environ: Mapping[str, str]) -> tuple[Logbook, str]:
+    """Return what a print is taken over from, and what tells this boot from another."""
+    try:
+        # the unit says it, as it does not see the file (ProcSubset=pid)
+        boot = environ.get("NOZZLED_BOOT_ID") or BOOT_ID.read_text().strip()
+        return Logbook(runtime_file(environ)), boot
+    except OSError as error:
+        log.warning("logbook.missing", reason=str(error), consequence="a print does not survive this process")
+        return Logbook(), ""
+
+
+def _access(config: Config, folder: Path, environ: Mapping[str, str], wall: Callable[[], float]) -> Access:
+    access = Access(Keys.load(config, folder, environ), folder, wall)
+    access.load()
+    return access
 
 
 async def _listen(stack: AsyncExitStack, service: Service) -> None:
     # the largest import: in a thread, so that the wire need not wait for it
-    server = await asyncio.to_thread(importlib.import_module, "daemon.http.server")
-    listening = server.listen(service)
+    importing = asyncio.to_thread(importlib.import_module, "daemon.http.server")
+    server, _ = await asyncio.gather(importing, service.connection.first_attempt(WIRE_FIRST))
+    listening = server.listen(service, service.descriptors.listening())
     stack.push_async_callback(_in_time, listening.close)
     log.info("http.listening", url=listening.url)
+    discovery = Discovery(service.config, service.uuid, listening.port)
+    stack.push_async_callback(_in_time, discovery.stop)
+    discovery.start()
 
 
 async def _in_time(close: Callable[[], Awaitable[None]]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import structlog
@@ -14,7 +15,8 @@ from daemon.line_keeper import LineKeeper
 from daemon.log import Limiter
 from daemon.recordings import Recordings
 from daemon.systemd_fds import DescriptorStore
-from gcode.errors import FirmwareHalted, NozzledError
+from gcode.errors import CommandError, FirmwareHalted, NozzledError
+from gcode.heating import excess
 from gcode.link import Left
 from gcode.modes import Modes
 from gcode.replies import Heaters
@@ -87,8 +89,10 @@ class Connection:
             AddressError: the configured address means nothing.
         """
         self.printer: Printer | None = None
+        self.commanded_at = 0.0  # the loop's time of a client's last command
         self.logbook = logbook or Logbook()
         self._line = LineKeeper(descriptors)
+        self._tried = asyncio.Event()  # the first attempt has ended, well or not
         self._keeps = False  # it is to be connected whenever it can be
         self._config = config
         self._recordings = recordings
@@ -187,6 +191,12 @@ class Connection:
         if self._given is not None:
             self._begin(self._given, keep=True)
 
+    async def first_attempt(self, limit: float) -> None:
+        """Wait until the first attempt to connect has ended, for `limit` seconds at most; not where none goes on."""
+        if self._task is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._tried.wait(), limit)
+
     async def connect(self, port: str | None = None, baudrate: int | None = None) -> None:
         """Connect in the background, once; `state` and `error` tell what became of it.
 
@@ -270,11 +280,13 @@ class Connection:
         self._target = address
         if back is not None:
             await self._go_back(address, back)
+            self._tried.set()
             if self.printer is not None and self.ready:
                 await self._lost(self.printer)
                 await asyncio.sleep(self._config.printer.retry_s)
         while True:
             await self._connect(address)
+            self._tried.set()
             if self.printer is not None and self.ready:
                 await self._lost(self.printer)
             if not keep or isinstance(self._error, FirmwareHalted):
@@ -439,7 +451,7 @@ class Connection:
 
         Raises:
             NotConnected: no printer is there.
-            CommandError, ForbiddenCommand: one of them may not be sent; none is.
+            CommandError, ForbiddenCommand: one of them may not be sent, or heats too much; none is.
             QueueFull: too many wait already; none is sent.
         """
         if self.printer is None or not self.ready:
@@ -449,7 +461,15 @@ class Connection:
             log.warning("printer.emergency_stop", reason="a client sent M112")
             self.printer.emergency_stop()
             return
+        self._refuse_too_hot(checked)
+        self.commanded_at = asyncio.get_running_loop().time()
         self.printer.submit(*(command.decode() for command in checked))
+
+    def _refuse_too_hot(self, commands: Sequence[bytes]) -> None:
+        profile = self._config.profile
+        for command in commands:
+            if problem := excess(command, profile.max_hotend_c, profile.max_bed_c):
+                raise CommandError(problem)
 
 
 @dataclass(frozen=True, slots=True)

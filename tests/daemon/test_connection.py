@@ -33,7 +33,7 @@ class Ports:
         self.asked, self.transports, self.oracle, self.missing = [], [], Oracle(keep=None), 0
         self.baudrates = []
 
-    def create(self, address, settings, _wrap):
+    def create(self, address, settings, _wrap, _logbook):
         self.asked.append(str(address))
         self.baudrates.append(address.options.get("baudrate"))
         self.missing -= 1

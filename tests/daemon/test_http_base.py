@@ -49,7 +49,7 @@ async def test_a_wrong_method_is_405_and_says_which_are_right(tmp_path):
     async with api(tmp_path, "") as server:
         response = await server.delete("/api/job")
         assert (response.status, response.error) == (405, "Method Not Allowed")
-        assert response.headers["Allow"] == "GET, POST"
+        assert response.headers["Allow"] == "GET, HEAD, POST"
 
 
 async def test_every_answer_forbids_guessing_and_framing(tmp_path):

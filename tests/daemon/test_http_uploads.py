@@ -11,7 +11,7 @@ from daemon.files import Upload
 from support.http import api, form
 
 CONTENT = b"G28\r\n--frontie\r\nG1 X5\n--frontier\n\r\n--fronti" * 5  # near misses of the boundary inside
-LARGE = bytes(range(251)) * 4000  # some 16 blocks
+LARGE = bytes(range(1, 252)) * 4000  # some 16 blocks
 
 
 @given(st.data())

@@ -21,7 +21,7 @@ PART = b"G28\nG1 X10 F3000\n"
 def with_card(monkeypatch):
     """The service's printer has an SD card."""
 
-    def create(_address, settings, _wrap):
+    def create(_address, settings, _wrap, _logbook):
         return LinePrinter(SimulatedTransport(Firmware(CARD)), settings)
 
     monkeypatch.setattr("daemon.connection.create", create)

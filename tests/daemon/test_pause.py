@@ -55,7 +55,7 @@ async def test_the_head_is_lifted_and_comes_back_to_the_very_place(tmp_path):
         ]  # fmt: skip
         await it.until(S.COMPLETED)
         assert [each.command for each in it.oracle.commands if each.command in PART[7:]] == PART[7:]
-        assert where(it)[:3] == (40.0, 219.0, 5.0)
+        assert where(it)[:3] == (40.0, 200.0, 5.0)
         assert it.board.fan == 77
 
 
@@ -66,7 +66,7 @@ async def test_a_corner_is_moved_to_above_the_part(tmp_path):
         assert since(it, "M114") == ["G91", "M83", "G1 Z10 F600", "G90", "G1 X5 Y150 F6000", "G90", "M82", "G1 F3000"]
         it.jobs.resume()
         await it.until(S.COMPLETED)
-        assert where(it)[:3] == (40.0, 219.0, 5.0)
+        assert where(it)[:3] == (40.0, 200.0, 5.0)
 
 
 async def test_the_lift_stays_within_the_printer(tmp_path):
@@ -250,7 +250,7 @@ async def test_a_printer_that_has_paused_by_itself_is_left_alone(tmp_path):
 
 def say(it, text: str) -> None:
     """Have the firmware say something by itself."""
-    it.transport._firmware._say(text)
+    it.transport._firmware.say(text)
     it.transport._run_soon()
 
 

@@ -325,7 +325,7 @@ def test_the_database_of_a_newer_version_is_refused_and_left_alone(tmp_path):
     with sqlite3.connect(tmp_path / "nozzled.db") as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(StoreError, match="schema version 99, newer than 1"):
+    with pytest.raises(StoreError, match=r"schema version 99, newer than \d+ of"):
         asyncio.run(Store(lambda: 0.0, print).open(tmp_path))
     db = sqlite3.connect(tmp_path / "nozzled.db")
     assert db.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)

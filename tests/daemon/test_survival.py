@@ -1,6 +1,7 @@
-"""A print goes on when its host is killed, each line exactly once; or it ends, with a reason, and nothing is repeated."""
+"""A print goes on when its host is killed, each line exactly once; or it ends, and nothing is repeated."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from daemon.config import PauseConfig
 from daemon.job.states import JobState
+from gcode.errors import QueueFull
 from hal.simulated.clock import run
 from support.mortal import SCRIPTS, Life, World
 
@@ -29,10 +31,10 @@ async def until(host, *states) -> None:
             await asyncio.sleep(0.01)
 
 
-async def print_on(world, *lives: Life, pause_at: int | None = None) -> JobState:
+async def print_on(world, *lives: Life, pause_at: int | None = None, chatty: bool = False) -> JobState:
     """Print with one host after the other; the last one lives. Returns how the job ended."""
-    paused = False
-    for number, life in enumerate([*lives, Life()]):
+    paused, chat, quiet_until = False, 0, 0.0
+    for number, life in enumerate([*lives, Life(damage=lives[-1].damage)]):
         async with world.host(life) as host:
             if number == 0 and not life.over:
                 host.jobs.select(world.write(MOVES))
@@ -45,6 +47,11 @@ async def print_on(world, *lives: Life, pause_at: int | None = None) -> JobState
                         paused = host.jobs.state in (JobState.PAUSING, JobState.PAUSED)
                     if host.jobs.state is JobState.PAUSED and paused:
                         host.jobs.resume()
+                    if chatty and host.connection.ready and asyncio.get_running_loop().time() > quiet_until:
+                        quiet_until = asyncio.get_running_loop().time() + 0.7
+                        chat += 1
+                        with suppress(QueueFull):
+                            await host.connection.send([f"M117 chat {chat}", "M105"])
                     await asyncio.sleep(0.05)
             if not life.over:
                 return host.jobs.state
@@ -54,6 +61,8 @@ async def print_on(world, *lives: Life, pause_at: int | None = None) -> JobState
 def check(world, state: JobState) -> None:
     printed = moves_of(world)
     assert printed == MOVES[: len(printed)], "never twice, never a gap"
+    chat = said_by(world, "chat")
+    assert len(chat) == len(set(chat))
     if state is JobState.COMPLETED:
         assert printed == MOVES
         assert said_by(world, "start") == list(SCRIPTS.before_start)
@@ -83,6 +92,23 @@ def test_killed_at_any_byte_of_any_phase(tmp_path_factory, kills, pages, pause_a
         lives = [Life(bytes_left=left) for left in kills]
         lives.append(Life(pages_left=pages))
         state = await print_on(world, *lives, pause_at=pause_at)
+        if state is not None:
+            check(world, state)
+
+    run(main())
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kills=st.lists(st.integers(0, 4000), min_size=1, max_size=4),
+    damage=st.sampled_from([0, 97, 211, 499]),
+    window=st.sampled_from([1, 4]),
+)
+def test_killed_in_the_middle_of_resends_and_of_what_others_send(tmp_path_factory, kills, damage, window):
+    async def main() -> None:
+        # more than one line in flight would leave cut tails behind a bad one, see docs/link.md
+        world = World(tmp_path_factory.mktemp("world"), window=1 if damage else window)
+        state = await print_on(world, *(Life(bytes_left=left, damage=damage) for left in kills), chatty=True)
         if state is not None:
             check(world, state)
 

@@ -519,3 +519,68 @@ def test_an_address_becomes_a_transport():
 def test_a_bad_address_names_the_part(address, part):
     with pytest.raises(AddressError, match=part):
         create_transport(parse(address))
+
+
+# -- going on where another host was ---------------------------------------------------------------------------
+
+
+async def reopened(transport, host):
+    await transport.reopen(host.on_data, host.lost.append)
+
+
+async def test_an_adopted_descriptor_keeps_what_is_unread(far):
+    before = serial_port.open_port(far.path, 115200)
+    kept = os.dup(before.fileno())  # as systemd holds it
+    before.close()
+    await far.write(b"ok\nResend: 12\n")
+    host = Host(far.path)
+    host.transport.adopt(kept)
+    await reopened(host.transport, host)
+    try:
+        await until(lambda: host.data == b"ok\nResend: 12\n")
+        host.transport.write(b"M105\n")
+        assert await far.read(5) == b"M105\n"
+    finally:
+        host.transport.close()
+    with pytest.raises(OSError):  # noqa: PT011 - whichever it is: nobody has it open any more
+        os.fstat(kept)
+
+
+async def test_a_port_opened_again_keeps_its_settings(far):
+    async with Host(far.path, 57600):
+        pass
+    holder = os.open(far.path, os.O_RDWR | os.O_NOCTTY)
+    try:
+        as_left = termios.tcgetattr(holder)
+        host = Host(far.path, 57600)
+        await reopened(host.transport, host)
+        assert termios.tcgetattr(holder) == as_left
+        host.transport.close()
+    finally:
+        os.close(holder)
+
+
+async def test_a_port_that_somebody_else_used_meanwhile_is_made_raw_again(far):
+    holder = os.open(far.path, os.O_RDWR | os.O_NOCTTY)  # a fresh pty: line by line, with echo
+    try:
+        host = Host(far.path, 57600)
+        await reopened(host.transport, host)
+        await far.write(b"o")
+        await until(lambda: host.data == b"o")
+        assert termios.tcgetattr(holder)[5] == termios.B57600
+        host.transport.close()
+    finally:
+        os.close(holder)
+
+
+async def test_a_port_that_another_program_holds_is_not_taken_over(far):
+    async with Host(far.path):
+        second = Host(far.path)
+        with pytest.raises(PortBusy):
+            await reopened(second.transport, second)
+
+
+async def test_a_port_that_is_away_is_no_such_port():
+    host = Host("/dev/ttyNOWHERE0")
+    with pytest.raises(NoSuchPort):
+        await reopened(host.transport, host)

@@ -36,8 +36,10 @@ def of_file(command: str) -> bool:
     return command.startswith("G1 X") and not command.endswith((" F6000", " F600", " F2100"))
 
 
+DEAD_MAN = ("M85 S600", "M85 S1800", "M85 S0")  # in a print, in a pause, and without heat
+
 # what the host says by itself, and what it sets again behind a pause that moves nothing
-OF_THE_HOST = ("M115", "M155 S2", "M110 N0", "T0", "G21", "G90", "M82", "G1 F5400", "M107")
+OF_THE_HOST = ("M115", "M155 S2", "M110 N0", "T0", "G21", "G90", "M82", "G1 F5400", "M107", *DEAD_MAN)
 
 
 class Inline(Executor):

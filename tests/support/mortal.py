@@ -38,6 +38,8 @@ class Life:
 
     bytes_left: float = float("inf")
     pages_left: float = float("inf")
+    damage: int = 0  # one byte of so many is altered on its way; 0: none
+    sent: int = 0
     dead: asyncio.Event = field(default_factory=asyncio.Event)
     lines: list = field(default_factory=list)
 
@@ -61,12 +63,21 @@ class MortalLine(SimulatedTransport):
         life = self._life
         if life.over:
             return
-        cut = data[: max(0, int(min(life.bytes_left, len(data))))]
+        cut = self._damaged(data[: max(0, int(min(life.bytes_left, len(data))))])
         life.bytes_left -= len(data)
         if cut:
             super().write(cut)
         if life.bytes_left < 0:
             life.end()
+
+    def _damaged(self, data: bytes) -> bytes:
+        """Alter one byte of each so many, line feeds excepted: that would join two lines, which an XOR may not see."""
+        bad = bytearray(data)
+        for at, byte in enumerate(data):
+            self._life.sent += 1
+            if self._life.damage and self._life.sent % self._life.damage == 0 and byte != ord("\n"):
+                bad[at] ^= 1
+        return bytes(bad)
 
     def reset(self):
         if not self._life.over:
@@ -121,7 +132,9 @@ class Host:
 class World:
     """One printer, one folder, and host after host."""
 
-    def __init__(self, folder: Path, firmware: FirmwareConfig | None = None, pause: PauseConfig | None = None) -> None:
+    def __init__(
+        self, folder: Path, firmware: FirmwareConfig | None = None, pause: PauseConfig | None = None, window: int = 0
+    ) -> None:
         self.folder = folder
         self.oracle = Oracle(keep=None)
         self.firmware = Firmware(firmware, self.oracle)
@@ -131,6 +144,7 @@ class World:
             Config(),
             scripts=SCRIPTS,
             pause=pause or PauseConfig(park="none"),
+            link=replace(Config().link, window_lines=window),
             printer=replace(Config().printer, address="sim", retry_s=1.0, reattach_s=10.0),
         )
         (folder / "uploads").mkdir(exist_ok=True)

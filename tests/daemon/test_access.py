@@ -1,0 +1,180 @@
+"""Access without HTTP: limits on guessing, sessions, apps that ask, what may be believed of an origin."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.access import hosts
+from daemon.access.app_keys import COLLECT, MAX_PENDING, MAX_PER_ADDRESS, POLL, WINDOW, AppKeys
+from daemon.access.attempts import FREE, MAX_ADDRESSES, MAX_TRUSTED, REFILL, Attempts, network_of
+from daemon.access.scopes import Identity, Scope
+from daemon.access.sessions import LIFETIME, MAX_SESSIONS, Sessions
+from daemon.errors import TooManyRequests
+
+WHO = Identity("phone", Scope.CONTROL, "digest")
+
+
+def fail(attempts, address, times, now=0.0):
+    for _ in range(times):
+        attempts.failed(address, now)
+
+
+def test_so_many_wrong_keys_are_free_then_one_each_few_seconds():
+    attempts = Attempts()
+    fail(attempts, "192.0.2.1", FREE - 1)
+    assert attempts.wait("192.0.2.1", "x", 0.0) == 0.0
+    attempts.failed("192.0.2.1", 0.0)
+    assert attempts.wait("192.0.2.1", "x", 0.0) == pytest.approx(REFILL)
+    assert attempts.wait("192.0.2.1", "x", REFILL + 0.01) == 0.0
+    assert attempts.wait("192.0.2.2", "x", 0.0) == 0.0
+
+
+@given(st.lists(st.floats(0.0, 60.0), min_size=1, max_size=200))
+def test_no_rhythm_of_guessing_gets_more_than_the_bucket_holds(pauses):
+    attempts, now, tried = Attempts(), 0.0, 0
+    for pause in pauses:
+        now += pause
+        if not attempts.wait("192.0.2.1", "guess", now):
+            attempts.failed("192.0.2.1", now)
+            tried += 1
+    assert tried <= FREE + now / REFILL
+
+
+def test_who_has_shown_a_key_that_is_valid_is_not_locked_out_by_others_at_the_same_address():
+    attempts = Attempts()
+    attempts.worked("192.0.2.1", "mine")
+    fail(attempts, "192.0.2.1", 100)
+    assert attempts.wait("192.0.2.1", "mine", 0.0) == 0.0
+    assert attempts.wait("192.0.2.1", "another", 0.0) > 0.0
+    assert attempts.wait("192.0.2.2", "mine", 0.0) == 0.0
+
+
+def test_what_is_remembered_of_addresses_is_bounded():
+    attempts = Attempts()
+    for number in range(MAX_ADDRESSES * 2):
+        attempts.failed(f"10.0.{number // 256}.{number % 256}", 0.0)
+        attempts.worked("192.0.2.1", str(number))
+    assert len(attempts._failed) == MAX_ADDRESSES
+    assert len(attempts._trusted) == MAX_TRUSTED
+
+
+def test_a_household_has_one_bucket_in_ipv6():
+    assert network_of("2001:db8:1:2::1") == network_of("2001:db8:1:2:ffff::9")
+    assert network_of("2001:db8:1:2::1") != network_of("2001:db8:1:3::1")
+    assert network_of("::ffff:192.0.2.1") == network_of("192.0.2.1")
+    assert network_of("fe80::1%eth0") == network_of("fe80::2")
+    assert network_of("local") == "local"
+
+
+def test_a_session_belongs_to_its_user_and_ends_when_unused():
+    sessions = Sessions()
+    session = sessions.begin(WHO, 0.0)
+    assert sessions.find(session.id, "phone", LIFETIME - 1) is session
+    assert sessions.find(session.id, "phone", 2 * LIFETIME - 2) is session  # the use before counts
+    assert sessions.find(session.id, "other", 2 * LIFETIME) is None
+    assert sessions.find("", "phone", 2 * LIFETIME) is None
+    assert sessions.find(session.id, "phone", 4 * LIFETIME) is None
+    assert not sessions.is_open(session)
+
+
+def test_sessions_are_bounded_and_ended_by_key_or_one_by_one():
+    sessions = Sessions()
+    first = sessions.begin(WHO, 0.0)
+    for _ in range(MAX_SESSIONS):
+        last = sessions.begin(WHO, 0.0)
+    other = sessions.begin(Identity("b", Scope.READ, "b"), 0.0)
+    assert not sessions.is_open(first)
+    before = sessions.begin(WHO, 0.0)
+    sessions.end("digest", before.id)
+    assert (sessions.is_open(before), sessions.is_open(last)) == (False, True)
+    sessions.end("digest")
+    assert (sessions.is_open(last), sessions.is_open(other)) == (False, True)
+
+
+def test_an_app_waits_for_its_key_and_the_decision_has_another_token():
+    apps = AppKeys()
+    request = apps.ask("app", "192.0.2.1", 0.0)
+    assert request.app_token != request.user_token
+    assert apps.poll(request.app_token, 5.0) is request
+    assert apps.poll(request.user_token, 5.0) is None
+    assert apps.find(5.0, user_token=request.user_token) is request
+    apps.grant(request, "the key", 6.0)
+    assert apps.poll(request.app_token, 6.0) == "the key"
+    assert apps.poll(request.app_token, 6.0 + COLLECT) == "the key"  # again: the answer may have been lost
+    assert apps.poll(request.app_token, 6.0 + COLLECT + 1) is None
+
+
+def test_an_app_that_was_refused_or_has_gone_waits_no_more():
+    apps = AppKeys()
+    refused, gone = apps.ask("a", "192.0.2.1", 0.0), apps.ask("b", "192.0.2.1", 0.0)
+    apps.deny(refused)
+    apps.deny(refused)
+    assert apps.poll(refused.app_token, 1.0) is None
+    assert apps.poll(gone.app_token, POLL + 1) is None
+    patient = apps.ask("c", "192.0.2.1", 0.0)
+    for second in range(0, int(WINDOW), 5):
+        assert apps.poll(patient.app_token, second) is patient
+    assert apps.poll(patient.app_token, WINDOW + 1) is None
+
+
+def test_requests_of_apps_are_bounded_in_all_and_from_each_address():
+    apps = AppKeys()
+    for _ in range(MAX_PER_ADDRESS):
+        apps.ask("a", "192.0.2.1", 0.0)
+    with pytest.raises(TooManyRequests):
+        apps.ask("a", "192.0.2.1", 0.0)
+    for number in range(MAX_PENDING - MAX_PER_ADDRESS):
+        apps.ask("a", f"192.0.2.{10 + number}", 0.0)
+    with pytest.raises(TooManyRequests):
+        apps.ask("a", "192.0.2.100", 0.0)
+    apps.ask("a", "192.0.2.100", POLL + 1)  # the others have gone
+
+
+@pytest.mark.parametrize(
+    ("header", "ours"),
+    [
+        ("localhost", True),
+        ("localhost:5000", True),
+        ("LOCALHOST.", True),
+        ("192.0.2.7:5000", True),
+        ("[2001:db8::1]:5000", True),
+        ("printer.lan", True),
+        ("printer.lan.evil.example", False),
+        ("evil.example:5000", False),
+        ("192.0.2.7.evil.example", False),
+        ("", False),
+        ("[", False),
+        ("user@evil.example", False),
+    ],
+)
+def test_a_name_that_is_not_ours_is_told_from_one_that_is(header, ours):
+    assert hosts.is_ours(header, hosts.own_names(["Printer.lan"])) is ours
+
+
+PROXY = ("10.0.0.0/8",)
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "proxies", "client"),
+    [
+        ("192.0.2.1", "127.0.0.1", (), "192.0.2.1"),
+        ("192.0.2.1", "127.0.0.1", PROXY, "192.0.2.1"),
+        ("10.0.0.1", "192.0.2.1", PROXY, "192.0.2.1"),
+        ("10.0.0.1", "127.0.0.1, 192.0.2.1", PROXY, "192.0.2.1"),  # what the client itself has written comes first
+        ("10.0.0.1", "192.0.2.1, 10.0.0.2", PROXY, "192.0.2.1"),
+        ("10.0.0.1", "nonsense", PROXY, "10.0.0.1"),
+        ("10.0.0.1", "", PROXY, "10.0.0.1"),
+        ("0.0.0.0", "192.0.2.1", ("no address",), "0.0.0.0"),
+    ],
+)
+def test_only_a_trusted_proxy_says_who_the_client_is(peer, forwarded, proxies, client):
+    assert hosts.client_address(peer, forwarded, proxies) == client
+
+
+def test_loopback_and_same_origin():
+    assert [hosts.is_loopback(each) for each in ("127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1")] == [True] * 4
+    assert [hosts.is_loopback(each) for each in ("10.0.0.1", "::2", "", "localhost")] == [False] * 4
+    assert hosts.same_origin("http://Printer.lan:5000", "printer.LAN:5000")
+    assert not hosts.same_origin("http://printer.lan", "printer.lan:5000")
+    assert not hosts.same_origin("null", "printer.lan")
+    assert not hosts.same_origin("ftp://printer.lan", "printer.lan")

@@ -1,0 +1,239 @@
+"""The API with analyses, made at once instead of by a process."""
+
+import asyncio
+import base64
+import io
+from contextlib import asynccontextmanager
+
+import pytest
+from PIL import Image
+
+from daemon.analysis.service import ATTEMPTS
+from support.analysed import sliced
+from support.analyses import AtOnce
+from support.http import api
+
+GOOD = b"M104 S200\nG28\nG1 X50 Y50 Z.3 F6000\n;LAYER:0\n" + b"G1 X100 E1 F600\nG1 X50 E2\n" * 30 + b"M104 S0\nM84\n"
+OUTSIDE = GOOD.replace(b"X100", b"X900")
+
+
+@asynccontextmanager
+async def analysing(folder, address="sim", worker=None):
+    async with api(folder, address, analysis={"enabled": True}) as client:
+        worker = worker or AtOnce()
+        client.service.analyses._run = worker.run
+        yield client
+
+
+async def upload(client, content=GOOD, name="a.gcode", **fields):
+    parts = [(field, value.encode()) for field, value in fields.items()]
+    return await client.upload(*parts, ("file", name, content))
+
+
+async def known(client, path="a.gcode"):
+    """What is told of a file once it has been analysed."""
+    for _ in range(50):
+        answer = (await client.get(f"/api/files/local/{path}?layers=1")).json
+        if "gcodeAnalysis" in answer:
+            return answer
+        await client.settle(0.1)
+    raise AssertionError("it was never analysed")
+
+
+async def test_an_upload_is_analysed_and_told_about(tmp_path):
+    async with analysing(tmp_path) as client:
+        assert (await upload(client)).status == 201
+        answer = await known(client)
+        told = answer["gcodeAnalysis"]
+        assert 250 < told["estimatedPrintTime"] < 500
+        assert told["filament"]["tool0"]["length"] == pytest.approx(2.0)
+        assert told["filament"]["tool0"]["volume"] == pytest.approx(2.0 * 2.405 / 1000, rel=0.01)
+        assert told["printingArea"]["maxX"] == 100
+        assert told["dimensions"]["width"] == 50
+        assert (told["layers"], told["errors"], told["warnings"]) == (1, [], [])
+        assert [layer["z"] for layer in answer["layers"]] == [0.3]
+        assert "layers" not in (await client.get("/api/files/local/a.gcode")).json
+
+
+async def test_a_selected_file_tells_how_long_it_takes(tmp_path):
+    async with analysing(tmp_path) as client:
+        await upload(client, select="true")
+        planned = (await known(client))["gcodeAnalysis"]["estimatedPrintTime"]
+        job = (await client.get("/api/job")).json["job"]
+        assert job["estimatedPrintTime"] == planned
+        assert job["estimate"] == {"planned": planned, "factor": 1.0, "learntFrom": 0}
+        assert job["filament"]["tool0"]["length"] == pytest.approx(2.0)
+
+
+async def test_a_file_that_should_not_be_printed_is_not(tmp_path):
+    async with analysing(tmp_path) as client:
+        answer = await upload(client, OUTSIDE, print="true")
+        assert (answer.status, answer.json["effectivePrint"], answer.json["effectiveSelect"]) == (201, False, True)
+        assert "outside the build volume: X from 50 to 900" in answer.json["notPrinted"]
+        assert not client.service.jobs.active
+        for path, command in (("/api/job", "start"), ("/api/files/local/a.gcode", "select")):
+            refused = await client.post(path, {"command": command, "print": True})
+            assert refused.status == 409
+            assert "outside the build volume" in refused.error
+            assert "force" in refused.error
+        assert not client.service.jobs.active
+
+
+async def test_a_file_that_should_not_be_printed_can_be_forced(tmp_path):
+    async with analysing(tmp_path) as client:
+        await upload(client, OUTSIDE, select="true")
+        assert (await client.post("/api/job", {"command": "start", "force": True})).status == 204
+        assert client.service.jobs.active
+        await client.post("/api/job", {"command": "cancel"})
+        await client.settle(60)
+        assert (await upload(client, OUTSIDE, print="true", force="true")).json["effectivePrint"] is True
+
+
+async def test_select_without_print_is_never_refused(tmp_path):
+    async with analysing(tmp_path) as client:
+        await upload(client, OUTSIDE)
+        assert (await client.post("/api/files/local/a.gcode", {"command": "select"})).status == 204
+
+
+async def test_a_replaced_file_is_analysed_anew(tmp_path):
+    async with analysing(tmp_path) as client:
+        await upload(client, OUTSIDE)
+        assert (await known(client))["gcodeAnalysis"]["errors"]
+        await upload(client, GOOD)
+        assert (await known(client))["gcodeAnalysis"]["errors"] == []
+        await upload(client, GOOD.replace(b"S200", b"S999"))  # of the same size, in the same second
+        assert (await known(client))["gcodeAnalysis"]["errors"] == [
+            "tool0 is to be heated to 999 °C, the profile allows 300 °C (line 1)"
+        ]
+
+
+async def test_what_was_found_outlives_the_daemon(tmp_path):
+    async with analysing(tmp_path) as client:
+        await upload(client)
+        first = await known(client)
+    worker = AtOnce()
+    async with analysing(tmp_path, worker=worker) as client:
+        assert await known(client) == first
+        assert worker.paths == []
+
+
+async def test_a_deleted_file_is_forgotten(tmp_path):
+    async with analysing(tmp_path) as client:
+        await upload(client)
+        await known(client)
+        await client.delete("/api/files/local/a.gcode")
+        assert await client.service.store.query("SELECT * FROM analyses") == []
+
+
+async def test_a_process_that_dies_is_started_again_and_a_file_that_kills_it_is_left_alone(tmp_path):
+    worker = AtOnce(failures=1)
+    async with analysing(tmp_path, worker=worker) as client:
+        await upload(client)
+        assert (await known(client))["gcodeAnalysis"]["estimatedPrintTime"]
+        assert len(worker.paths) == 2
+        worker.failures = 10
+        answer = await upload(client, name="b.gcode", print="true")
+        assert answer.json["effectivePrint"] is True  # nothing is known against it
+        told = (await known(client, "b.gcode"))["gcodeAnalysis"]
+        assert told == {"errors": [], "warnings": ["the file could not be analysed: killed"]}
+        assert len(worker.paths) == 2 + ATTEMPTS
+
+
+async def test_an_analysis_that_takes_too_long_does_not_hold_a_print_up(tmp_path):
+    async with analysing(tmp_path) as client:
+        stuck = asyncio.Event()
+        client.service.analyses._run = lambda _order: stuck.wait()
+        answer = await upload(client, OUTSIDE, print="true")
+        assert answer.json["effectivePrint"] is True
+
+
+async def test_binary_gcode_is_told(tmp_path):
+    async with analysing(tmp_path) as client:
+        root = client.service.files.root
+        (root / "a.gcode").write_bytes(b"GCDE" + bytes(100))  # put there by hand: uploads are looked at before
+        assert "binary G-code" in (await known(client))["gcodeAnalysis"]["errors"][0]
+
+
+async def test_thumbnails_are_served(tmp_path):
+    out = io.BytesIO()
+    Image.new("RGB", (32, 16), "red").save(out, "JPEG")
+    data = base64.b64encode(out.getvalue()).decode()
+    lines = [f"; {data[at : at + 78]}" for at in range(0, len(data), 78)]
+    picture = f"; thumbnail_JPG begin 32x16 {len(data)}\n" + "\n".join(lines) + "\n; thumbnail_JPG end\n"
+    async with analysing(tmp_path) as client:
+        await upload(client, picture.encode() + GOOD)
+        path = (await known(client))["thumbnail"]
+        answer = await client.get(f"/{path}")
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "image/png")
+        shown = Image.open(io.BytesIO(answer.body))
+        assert (shown.format, shown.size) == ("PNG", (32, 16))
+        await upload(client, GOOD, name="b.gcode")
+        await known(client, "b.gcode")
+        assert (await client.get("/downloads/thumbnails/local/b.gcode")).status == 404
+        assert (await client.get("/downloads/thumbnails/local/none.gcode")).status == 404
+
+
+@pytest.mark.parametrize(
+    "name", ["cube20", pytest.param("knob", marks=pytest.mark.nightly), pytest.param("vase", marks=pytest.mark.nightly)]
+)
+async def test_time_left_is_right_over_a_whole_print_and_the_printer_is_learnt(tmp_path, name):
+    async with analysing(tmp_path) as client:
+        await upload(client, sliced(name).replace(b"\n;LAYER_CHANGE", b"\nM73 P0 R7\n;LAYER_CHANGE", 1), print="true")
+        loop = asyncio.get_running_loop()
+        began, seen = loop.time(), []
+        while client.service.jobs.active:
+            seen.append((loop.time() - began, (await client.get("/api/job")).json["progress"]))
+            await client.settle(15)
+        total = seen[-1][0] + 15
+        for at, told in seen:
+            if 0.05 * total < at < total - 30:
+                assert abs(told["printTimeLeft"] - (total - at)) < 0.02 * total
+                assert told["printTimeLeftOrigin"] == ("mixed-analysis" if told["layer"] else "analysis")
+                assert told["m73"] == ({"completion": 0, "printTimeLeft": 420} if told["layer"] else None)
+        layers = [told["layer"] for _, told in seen[:-1]]
+        assert layers == sorted(layers)
+        assert seen[0][1]["layers"] >= layers[-1] > seen[0][1]["layers"] - 5
+        assert 90 < seen[-2][1]["timeCompletion"] <= 100
+        await client.settle(5)
+        learnt = (await client.get("/api/job")).json["job"]["estimate"]
+        assert learnt["learntFrom"] == 1
+        assert learnt["factor"] == pytest.approx(1.0, abs=0.01)  # the simulated printer's own clock
+
+
+async def test_the_printer_tells_its_own_limits(tmp_path):
+    worker = AtOnce()
+    async with analysing(tmp_path, worker=worker) as client:
+        await upload(client)
+        assert (await known(client))["gcodeAnalysis"]["limitsFrom"] == "printer"
+        assert [line.split()[0] for line in worker.settings] == ["M203", "M201", "M204", "M205"]
+
+
+async def test_an_analysis_for_another_printer_is_made_again(tmp_path):
+    async with analysing(tmp_path, address="") as client:
+        await upload(client)
+        assert (await known(client))["gcodeAnalysis"]["limitsFrom"] == "profile"
+    worker = AtOnce()
+    async with analysing(tmp_path, worker=worker) as client:
+        await upload(client, name="b.gcode")
+        await known(client, "b.gcode")  # the printer has been asked by now
+        await client.get("/api/files/local/a.gcode")
+        await client.settle(1)
+        assert (await known(client))["gcodeAnalysis"]["limitsFrom"] == "printer"
+
+
+async def test_a_file_somebody_waits_for_is_not_left_to_an_idle_process(tmp_path):
+    urgent, gone = [], asyncio.Event()
+
+    async def run(order):
+        urgent.append(order.urgent)
+        if not order.urgent:
+            await gone.wait()
+        return await AtOnce().run(order)
+
+    async with analysing(tmp_path) as client:
+        client.service.analyses._run = run
+        await upload(client, OUTSIDE, select="true")
+        await client.settle(1)
+        assert urgent == [False]
+        assert (await client.post("/api/job", {"command": "start"})).status == 409
+        assert urgent == [False, True]

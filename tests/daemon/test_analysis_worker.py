@@ -1,0 +1,92 @@
+"""The process that analyses: a real one."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from daemon.analysis.service import Order, Worker
+from daemon.config import Config
+from daemon.errors import AnalysisFailed
+from support.analysed import sliced
+
+
+def order(path: Path, *, urgent: bool = False) -> Order:
+    return Order(path, ("M204 P1000 T1000",), urgent)
+
+
+@pytest.mark.real_time
+async def test_the_process_tells_what_it_found(tmp_path):
+    path = tmp_path / "cube.gcode"
+    path.write_bytes(sliced("cube20"))
+    answer = await Worker(Config()).run(order(path, urgent=True))
+    assert answer["analysis"]["limits_from"] == "printer"
+    assert len(answer["analysis"]["layers"]) == 99
+    assert answer["thumbnail"] is None
+
+
+@pytest.mark.real_time
+async def test_a_file_that_is_gone_is_told(tmp_path):
+    answer = await Worker(Config()).run(order(tmp_path / "none.gcode", urgent=True))
+    assert "No such file" in answer["error"]
+
+
+@pytest.mark.parametrize(("urgent", "expected"), [(False, f"{os.SCHED_IDLE} 19"), (True, f"{os.SCHED_OTHER} 5")])
+def test_the_process_steps_back(urgent, expected):
+    code = (
+        "import os; from daemon.analysis.worker import _step_back;"
+        f"_step_back(urgent={urgent}); print(os.sched_getscheduler(0), os.nice(0))"
+    )
+    # as nice as this test is, which may be run by somebody who steps back too
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    policy, nice = expected.split()
+    assert done.stdout.split() == [policy, str(min(19, int(nice) + os.nice(0)))]
+
+
+@pytest.mark.real_time
+async def test_a_process_that_is_killed_is_a_failure(monkeypatch, tmp_path):
+    path = tmp_path / "cube.gcode"
+    path.write_bytes(sliced("cube20"))
+    begin = asyncio.create_subprocess_exec
+
+    async def killed(*command, **options):
+        process = await begin(*command, **options)
+        process.send_signal(signal.SIGKILL)
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", killed)
+    with pytest.raises(AnalysisFailed, match="ended with code -9"):
+        await Worker(Config()).run(order(path))
+
+
+@pytest.mark.real_time
+async def test_no_process_is_left_behind(monkeypatch, tmp_path):
+    path = tmp_path / "cube.gcode"
+    path.write_bytes(sliced("cube20"))
+    begin, begun = asyncio.create_subprocess_exec, []
+
+    async def watched(*command, **options):
+        begun.append(await begin(*command, **options))
+        return begun[0]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", watched)
+    running = asyncio.create_task(Worker(Config()).run(order(path)))
+    while not begun:  # noqa: ASYNC110 - what is waited for is within the code under test
+        await asyncio.sleep(0.01)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert begun[0].returncode is not None
+
+
+def test_the_service_does_not_load_numpy():
+    code = (
+        "import sys, daemon.app, daemon.http.server, daemon.cli;"
+        "print([name for name in ('numpy', 'PIL', 'matplotlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

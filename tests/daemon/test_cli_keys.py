@@ -1,0 +1,100 @@
+import asyncio
+import json
+
+import pytest
+
+from daemon.access.keyring import Keyring, digest
+from daemon.access.scopes import Scope
+from daemon.cli import main
+from daemon.http.server import listen
+from support.http import KEY, api
+
+
+def run(capsys, folder, *words):
+    code = main([*words, "--state-dir", str(folder)])
+    said = capsys.readouterr()
+    return code, said.out.strip(), said.err.strip()
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_ours(monkeypatch):
+    for name in ("NOZZLED_API_KEY", "NOZZLED_URL", "NOZZLED_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_key_is_made_listed_and_revoked(capsys, tmp_path):
+    code, key, note = run(capsys, tmp_path, "keys", "add", "phone", "--scope", "read")
+    assert (code, "only time" in note) == (0, True)
+    ring = Keyring(tmp_path, lambda: 0.0)
+    ring.load()
+    assert ring.identify(digest(key)).scope is Scope.READ
+    code, listed, _ = run(capsys, tmp_path, "keys", "list")
+    assert listed.splitlines()[1].split()[:2] == ["phone", "read"]
+    assert key not in listed
+    assert json.loads(run(capsys, tmp_path, "keys", "list", "--json")[1])[0]["name"] == "phone"
+    assert run(capsys, tmp_path, "keys", "revoke", "phone")[0] == 0
+    assert json.loads(run(capsys, tmp_path, "keys", "list", "--json")[1]) == []
+
+
+def test_what_cannot_be_is_said_and_exits_1(capsys, tmp_path):
+    assert run(capsys, tmp_path, "keys", "add", "phone")[0] == 0
+    code, out, error = run(capsys, tmp_path, "keys", "add", "phone")
+    assert (code, out, "there is a key phone already" in error) == (1, "", True)
+    code, out, error = run(capsys, tmp_path, "keys", "revoke", "tablet")
+    assert (code, "no key tablet" in error) == (1, True)
+
+
+def test_the_first_key_is_rotated(capsys, tmp_path):
+    before = run(capsys, tmp_path, "key")[1]
+    after = run(capsys, tmp_path, "key", "--rotate")[1]
+    assert before != after
+    assert run(capsys, tmp_path, "key")[1] == after
+    assert (tmp_path / "api-key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_of_the_environment_is_not_ours_to_rotate(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("NOZZLED_API_KEY", KEY)
+    code, _, error = run(capsys, tmp_path, "key", "--rotate")
+    assert (code, "NOZZLED_API_KEY" in error) == (1, True)
+
+
+@pytest.mark.real_time
+async def test_an_app_is_allowed_and_another_refused_from_the_command_line(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("NOZZLED_API_KEY", KEY)
+    async with api(tmp_path, "", http={"port": 0}) as server:
+        listening = listen(server.service)
+        url = ["--url", listening.url]
+
+        async def keys(*words):
+            return await asyncio.to_thread(run, capsys, tmp_path, "keys", *words, *url)
+
+        polls = []
+        for app in ("OctoApp", "Stranger"):
+            asked = await server.post("/plugin/appkeys/request", {"app": app}, key=None, headers={"Host": "localhost"})
+            polls.append(f"/plugin/appkeys/request/{asked.json['app_token']}")
+        code, listed, _ = await keys("requests")
+        lines = [line.split() for line in listed.splitlines()]
+        assert (code, [line[1] for line in lines]) == (0, ["OctoApp", "Stranger"])
+        assert (await keys("allow", lines[0][0], "--scope", "read"))[0] == 0
+        assert (await keys("deny", lines[1][0]))[0] == 0
+        granted = await server.get(polls[0], key=None, headers={"Host": "localhost"})
+        assert (await server.get("/api/version", key=granted.json["api_key"])).status == 200
+        assert (await server.get(polls[1], key=None, headers={"Host": "localhost"})).status == 404
+        assert (await keys("requests"))[1] == "no app is waiting"
+        assert (await keys("allow", lines[0][0]))[0] == 5
+        await listening.close()
+
+
+@pytest.mark.real_time
+async def test_a_key_that_is_rotated_or_revoked_ends_within_a_second_in_the_running_daemon(capsys, tmp_path):
+    async with api(tmp_path, "") as server:
+        phone = (await asyncio.to_thread(run, capsys, tmp_path, "keys", "add", "phone"))[1]
+
+        async def until(key, status):
+            async with asyncio.timeout(30):
+                while (await server.get("/api/version", key=key)).status != status:  # noqa: ASYNC110 - as a client would
+                    await asyncio.sleep(0.2)
+
+        await until(phone, 200)
+        await asyncio.to_thread(run, capsys, tmp_path, "keys", "revoke", "phone")
+        await until(phone, 403)

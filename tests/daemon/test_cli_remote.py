@@ -1,0 +1,314 @@
+"""`nozzled job | files | printer` against a daemon on a socket: what is printed, exit codes, which daemon and key."""
+
+import argparse
+import asyncio
+import json
+from contextlib import contextmanager
+
+import pytest
+from structlog.testing import capture_logs
+
+from daemon.cli import main
+from daemon.cli.files import _Bar, _listed
+from daemon.cli.remote import duration, find_server, printable
+from daemon.client import ClientError
+from daemon.errors import ConfigError
+from support.client import listening, uploaded
+from support.http import KEY
+
+SHORT = b"G28\n" + b"".join(b"G1 X%d F6000\n" % (n % 2 * 20) for n in range(200))
+LONG = b"".join(b"G1 X%d F6000\n" % (n % 2 * 100) for n in range(2000))  # half an hour
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch, tmp_path):
+    """No setting of whoever runs the tests, but the daemon's key."""
+    for name in ("NOZZLED_URL", "NOZZLED_CONFIG", "STATE_DIRECTORY", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NOZZLED_API_KEY", KEY)
+    with capture_logs():  # the daemon's own log goes where the commands print
+        yield
+
+
+@pytest.fixture
+def part(tmp_path):
+    path = tmp_path / "part.gcode"
+    path.write_bytes(SHORT)
+    return str(path)
+
+
+class Commands:
+    """The command line, run in a thread: it has a loop of its own."""
+
+    def __init__(self, url, capsys):
+        self._url = url
+        self._capsys = capsys
+
+    async def __call__(self, *words, code=0):
+        """Run a command and return what it prints; its error where the exit code is another one."""
+        assert await asyncio.to_thread(main, [*words, "--url", self._url]) == code, words
+        said = self._capsys.readouterr()
+        assert (said.err == "") == (code == 0), said.err
+        return said.out if code == 0 else said.err
+
+    async def json(self, *words, code=0):
+        assert await asyncio.to_thread(main, [*words, "--url", self._url, "--json"]) == code, words
+        return json.loads(self._capsys.readouterr().out)
+
+    async def until_state(self, state):
+        async with asyncio.timeout(60):
+            while (await self.json("job", "status"))["state"] != state:  # noqa: ASYNC110 - a client only sees what it asks for
+                await asyncio.sleep(0.02)
+
+
+@pytest.mark.real_time
+async def test_a_print_from_upload_to_cancel(tmp_path, capsys):
+    part = tmp_path / "part.gcode"
+    part.write_bytes(LONG)
+    async with listening(tmp_path / "state", "sim?speed=20") as (service, url):
+        nozzled = Commands(url, capsys)
+        await nozzled.until_state("Operational")
+        assert await nozzled("job", "status") == "state       Operational\nfile        none selected\n"
+        assert (
+            await nozzled("files", "upload", str(part), "--folder", "parts", "--print")
+            == "parts/part.gcode  (printing)\n"
+        )
+        assert uploaded(service) == {"parts/part.gcode": LONG}
+        await nozzled.until_state("Printing")
+        assert await nozzled("job", "pause") == ""
+        await nozzled.until_state("Paused")
+        shown = await nozzled("job", "status")
+        assert shown.startswith("state       Paused\nfile        parts/part.gcode\ndone        ")
+        assert " spent, about " in shown
+        await nozzled("job", "resume")
+        await nozzled.until_state("Printing")
+        await nozzled("job", "toggle")
+        await nozzled.until_state("Paused")
+        assert await nozzled.json("job", "restart") is None
+        await nozzled.until_state("Printing")
+        refused = await nozzled.json("job", "start", code=6)
+        assert refused["status"] == 409
+        assert "active print job" in refused["error"]
+        await nozzled("job", "cancel")
+        await nozzled.until_state("Operational")
+
+
+@pytest.mark.real_time
+async def test_files_are_listed_selected_printed_and_deleted(tmp_path, part, capsys):
+    async with listening(tmp_path / "state", "sim?speed=50") as (service, url):
+        nozzled = Commands(url, capsys)
+        await nozzled.until_state("Operational")
+        assert await nozzled("files", "upload", part) == "part.gcode\n"
+        refused = await nozzled("files", "upload", part, "--keep", code=6)
+        assert refused == "nozzled: part.gcode exists\n"
+        row, free = (await nozzled("files", "list")).splitlines()
+        assert row.split()[:2] == ["3", "kB"]
+        assert row.endswith("  part.gcode")
+        assert free.endswith(" GB free")
+        assert [entry["path"] for entry in (await nozzled.json("files", "list"))["files"]] == ["part.gcode"]
+        await nozzled("files", "select", "part.gcode")
+        assert (await nozzled.json("job", "status"))["job"]["file"]["path"] == "part.gcode"
+        await nozzled("files", "print", "part.gcode")
+        await nozzled.until_state("Operational")
+        await nozzled("files", "delete", "part.gcode")
+        assert uploaded(service) == {}
+        assert "no G-code file" in await nozzled("files", "print", "part.gcode", code=5)
+        assert await nozzled("files", "upload", "/no/such.gcode", code=1) == (
+            "nozzled: /no/such.gcode: No such file or directory\n"
+        )
+
+
+@pytest.mark.real_time
+async def test_the_printer_is_shown_heated_moved_and_told(tmp_path, capsys):
+    async with listening(tmp_path / "state", "sim?speed=50") as (_, url):
+        nozzled = Commands(url, capsys)
+        await nozzled.until_state("Operational")
+        await nozzled("printer", "temp", "tool0=50", "bed=40")
+        async with asyncio.timeout(60):
+            while (await nozzled.json("printer", "temp"))["bed"]["target"] != 40:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.02)
+        shown = (await nozzled("printer", "status")).splitlines()
+        assert shown[:2] == ["state       Operational", "port        VIRTUAL at 115200 baud"]
+        assert shown[2].endswith(" °C, wanted 50 °C")
+        await nozzled("printer", "home", "X", "y")
+        await nozzled("printer", "jog", "--x", "3", "--z", "-0.5", "--speed", "3000")
+        await nozzled("printer", "send", "M117 one", "M117 two")
+        assert "from 0 to" in await nozzled("printer", "temp", "bed=9999", code=1)
+        await nozzled("printer", "disconnect")
+        assert await nozzled.json("printer", "status") == {
+            "connection": {"state": "Closed", "port": None, "baudrate": None, "printerProfile": "_default"},
+            "printer": None,
+        }
+        assert "not operational" in await nozzled("printer", "home", code=6)
+        await nozzled("printer", "connect", "--port", "VIRTUAL")
+        await nozzled.until_state("Operational")
+
+
+@pytest.mark.real_time
+async def test_a_file_that_cannot_be_printed_now_is_uploaded_and_said_to_be_so(tmp_path, part, capsys):
+    async with listening(tmp_path / "state", "") as (service, url):
+        said = await Commands(url, capsys)("files", "upload", part, "--print", code=1)
+        assert "uploaded, but not printed" in said
+        assert uploaded(service) == {"part.gcode": SHORT}
+
+
+@pytest.mark.real_time
+async def test_no_key_is_4_and_says_how_to_give_one(tmp_path, capsys, monkeypatch):
+    async with listening(tmp_path / "state", "") as (_, url):
+        nozzled = Commands(url, capsys)
+        monkeypatch.setenv("NOZZLED_API_KEY", "wrong-but-long-enough")
+        assert "--key-file" not in await nozzled("job", "status", code=4)
+        monkeypatch.delenv("NOZZLED_API_KEY")
+        assert "set NOZZLED_API_KEY or use --key-file" in await nozzled("job", "status", code=4)
+        (tmp_path / "key").write_text(KEY + "\n")
+        assert "Offline" in await nozzled("job", "status", "--key-file", str(tmp_path / "key"))
+
+
+def test_nobody_there_is_3(capsys, monkeypatch):
+    monkeypatch.setattr("daemon.client.caller.PAUSES", ())
+    assert main(["job", "status", "--url", "127.0.0.1:1", "--json"]) == 3
+    said = capsys.readouterr()
+    assert said.err.startswith("nozzled: no answer to GET http://127.0.0.1:1/api/job: ")
+    assert json.loads(said.out)["status"] is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("job",),
+        ("job", "stop"),
+        ("files", "upload"),
+        ("printer", "temp", "tool0"),
+        ("printer", "temp", "bed=hot"),
+        ("printer", "temp", "bed=nan"),
+        ("printer", "jog", "--x", "inf"),
+        ("printer", "send"),
+    ],
+)
+def test_a_wrong_command_line_is_2(words, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == 2
+    assert f"usage: nozzled {words[0]}" in capsys.readouterr().err
+
+
+def test_an_address_that_is_none_is_1(capsys):
+    assert main(["job", "status", "--url", "ftp://printer"]) == 1
+    assert "is no address of a server" in capsys.readouterr().err
+
+
+# -- which daemon, which key ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """A configuration whose daemon keeps its key in a folder of the test."""
+    state = tmp_path / "state"
+    state.mkdir()
+    path = tmp_path / "nozzled.toml"
+    path.write_text(f'[http]\nhost = "0.0.0.0"\nport = 8080\n[paths]\nstate_dir = "{state}"\n')
+    return path
+
+
+def asked(config=None, url=None, key_file=None):
+    return argparse.Namespace(config=config, url=url, key_file=key_file, state_dir=None)
+
+
+@contextmanager
+def api_key(settings, text):
+    (settings.parent / "state" / "api-key").write_text(text)
+    yield
+
+
+def test_the_daemon_and_the_key_of_this_machine_come_from_its_configuration(settings):
+    with api_key(settings, "the-daemons-own-key\n"):
+        server = find_server(asked(settings), {})
+    assert (server.url, server.key) == ("http://127.0.0.1:8080", "the-daemons-own-key")
+
+
+def test_the_environment_names_another_daemon_and_key_and_the_command_line_wins(settings, tmp_path):
+    environ = {"NOZZLED_URL": "http://printer:1", "NOZZLED_API_KEY": "from-the-environment"}
+    server = find_server(asked(settings), environ)
+    assert (server.url, server.key) == ("http://printer:1", "from-the-environment")
+    (tmp_path / "key").write_text("from-a-file\n")
+    server = find_server(asked(settings, "http://printer:2", tmp_path / "key"), environ)
+    assert (server.url, server.key) == ("http://printer:2", "from-a-file")
+
+
+@pytest.mark.parametrize("named", [{"url": "http://127.0.0.1:8080"}, {}])
+def test_the_key_of_this_machine_goes_to_no_address_that_somebody_has_named(settings, named):
+    environ = {} if named else {"NOZZLED_URL": "http://elsewhere"}
+    with api_key(settings, "the-daemons-own-key\n"):
+        assert find_server(asked(settings, **named), environ).key == ""
+
+
+def test_a_key_that_cannot_be_read_is_told_with_its_place(settings, tmp_path):
+    server = find_server(asked(settings), {})
+    assert server.key == ""
+    assert str(tmp_path / "state" / "api-key") in server.without_key
+    with pytest.raises(ClientError, match="No such file"):
+        find_server(asked(settings, key_file=tmp_path / "none"), {})
+    (tmp_path / "bytes").write_bytes(b"\xff")
+    with pytest.raises(ClientError, match="not plain text"):
+        find_server(asked(settings, key_file=tmp_path / "bytes"), {})
+
+
+def test_a_configuration_without_a_port_or_with_a_mistake_is_said(tmp_path):
+    path = tmp_path / "nozzled.toml"
+    path.write_text("[http]\nport = 0\n")
+    with pytest.raises(ClientError, match="--url"):
+        find_server(asked(path), {"NOZZLED_API_KEY": "key"})
+    path.write_text("[http]\nprot = 0\n")
+    with pytest.raises(ConfigError):
+        find_server(asked(path), {})
+
+
+@pytest.mark.parametrize(
+    ("host", "url"), [("::", "http://[::1]:5000"), ("::1", "http://[::1]:5000"), ("10.0.0.5", "http://10.0.0.5:5000")]
+)
+def test_the_address_is_one_that_can_be_connected_to(tmp_path, host, url):
+    path = tmp_path / "nozzled.toml"
+    path.write_text(f'[http]\nhost = "{host}"\n')
+    assert find_server(asked(path), {"NOZZLED_API_KEY": "key"}).url == url
+
+
+# -- what people read ----------------------------------------------------------------------------------------------
+
+
+def test_what_a_server_says_cannot_act_on_the_terminal():
+    assert printable("a\x1b]0;title\x07\u202eb\nüñ") == "a\\x1b]0;title\\x07\\x202eb\\x0aüñ"
+    evil = {"name": "x", "path": "\x1b[2J.gcode", "origin": "local", "type": "machinecode", "refs": {"resource": ""}}
+    assert _listed({"files": [evil]}).endswith("\\x1b[2J.gcode")
+
+
+def test_what_is_in_folders_is_listed_below_them():
+    child = {"name": "b.g", "path": "a/b.g", "origin": "local", "size": 12_345_678, "refs": {"resource": ""}}
+    folder = {
+        "name": "a",
+        "path": "a",
+        "origin": "local",
+        "type": "folder",
+        "children": [child],
+        "refs": {"resource": ""},
+    }
+    card = {"name": "C.GCO", "path": "C.GCO", "origin": "sdcard", "refs": {"resource": ""}}
+    rows = _listed({"files": [folder, card]}).splitlines()
+    assert [row.split()[-1] for row in rows] == ["a/", "a/b.g", "sdcard:C.GCO"]
+    assert "12,346 kB" in rows[1]
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(None, ""), (0, "0:00:00"), (59.6, "0:01:00"), (93784, "26:03:04")])
+def test_times_are_shown_with_hours(seconds, shown):
+    assert duration(seconds) == shown
+
+
+def test_an_upload_shows_a_bar_on_a_terminal_and_nothing_elsewhere(capsys):
+    for shown in (True, False):
+        bar = _Bar("part\x1b.gcode", shown=shown)
+        bar.show(500_000, 2_000_000)
+        bar.show(2_000_000, 2_000_000)
+        bar.close()
+        said = capsys.readouterr().err
+        assert ("100%" in said and "2.00MB" in said and "part\\x1b.gcode" in said) == shown
+        assert shown or said == ""

@@ -1,0 +1,178 @@
+"""`nozzled simulate`, as somebody types it."""
+
+import json
+import re
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from daemon.cli import main
+from support.processes import EXAMPLE, environment, nozzled
+
+SQUARE = """\
+; a square of one layer
+M104 S200
+M109 S200
+G28
+G92 E0
+G1 Z0.2 F600
+G1 X50 Y50 F6000
+G1 X70 Y50 E1 F1200
+G1 X70 Y70 E2
+G1 X50 Y70 E3
+G1 X50 Y50 E4
+M104 S0
+"""
+
+
+@pytest.fixture
+def square(tmp_path):
+    path = tmp_path / "square.gcode"
+    path.write_text(SQUARE)
+    return path
+
+
+def simulate(capsys, *arguments):
+    """Run the command here; return its exit code and what it printed."""
+    code = main(["simulate", *map(str, arguments)])
+    return code, capsys.readouterr()
+
+
+def refusal(capsys, *arguments):
+    """Return the message of a command line that is refused."""
+    with pytest.raises(SystemExit) as refused:
+        simulate(capsys, *arguments)
+    assert refused.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_the_result_is_told_in_words(capsys, square):
+    code, printed = simulate(capsys, square, "--link", "115200")
+    assert code == 0
+    assert printed.out.startswith("square.gcode: printed, every line exactly once\n")
+    assert re.search(r"lines +11 of 11, 0 asked for again", printed.out)
+    assert re.search(r"material +0\.004 m of filament", printed.out)
+    assert re.search(r"tool0 +up to 2\d\d\.\d °C, target 200 °C, reached after 0:0\d:\d\d", printed.out)
+    assert printed.err == ""
+    assert list(square.parent.iterdir()) == [square]  # and nothing is left beside it
+
+
+def test_the_result_is_one_object_of_json(capsys, square):
+    code, printed = simulate(capsys, square, "--json")
+    told = json.loads(printed.out)
+    assert code == 0
+    assert told["exact"] is True
+    assert (told["lines"], told["layers"], told["filament_mm"]) == (11, 1, 4.0)
+    assert (told["underruns"], told["faults"]) == (0, [])
+    assert told["duration_s"] > told["moving_s"] > 4
+
+
+def test_what_was_not_printed_as_it_is_fails_and_says_why(capsys, square, tmp_path):
+    scenario = tmp_path / "kill.toml"
+    scenario.write_text('[[fault]]\nwhat = "kill"\nline = 9\n')
+    code, printed = simulate(capsys, square, "--scenario", scenario, "--json")
+    told = json.loads(printed.out)
+    assert code == 1
+    assert (told["exact"], [each["what"] for each in told["faults"]]) == (False, ["kill"])
+    code, printed = simulate(capsys, square, "--scenario", scenario)
+    assert code == 1
+    assert printed.out.startswith("square.gcode: NOT printed as it is: ")
+    assert "the host\n" in printed.out
+    assert "connection lost" in printed.out
+
+
+@pytest.mark.parametrize("firmware", ["marlin", "prusa", "repetier", "smoothie", "klipper"])
+def test_another_firmware_is_simulated(capsys, square, firmware):
+    code, printed = simulate(capsys, square, "--firmware", firmware)
+    assert code == 0, printed.out
+
+
+def test_a_session_can_be_recorded_and_replayed(capsys, square, tmp_path):
+    record = tmp_path / "session.jsonl.gz"
+    assert simulate(capsys, square, "--record", record)[0] == 0
+    assert main(["replay", "--show", str(record)]) == 0
+    shown = capsys.readouterr().out
+    assert "1970-01-01" in shown
+    assert re.search(r"-> N\d+ G1 X70 Y50 E1 F1200\*\d+\n", shown)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--link", "fast", "a whole number like 115200"),
+        ("--link", "0", "a whole number like 115200"),
+        ("--speed", "0", "max, or a number above 0"),
+        ("--speed", "nan", "max, or a number above 0"),
+        ("--seed", "-1", "a whole number, 0 or more"),
+    ],
+)
+def test_a_wrong_option_is_refused_with_what_is_allowed(capsys, square, option, value, message):
+    assert message in refusal(capsys, square, f"{option}={value}")
+
+
+def test_what_cannot_be_simulated_is_said_before_it_begins(capsys, square, tmp_path):
+    bad = tmp_path / "bad.toml"
+    bad.write_text('[[fault]]\nwhat = "fire"\n')
+    for arguments, message in (
+        ([tmp_path / "none.gcode"], "there is no file"),
+        ([tmp_path], "there is no file"),
+        ([square, "--firmware", "hal9000"], "'hal9000'; allowed: "),
+        ([square, "--scenario", bad], "what is 'fire'; allowed: "),
+        ([square, "--scenario", tmp_path / "none.toml"], "No such file"),
+        ([square, "--report", tmp_path / "none" / "r.html"], "there is no folder"),
+        ([square, "--record", tmp_path], "it is a folder"),
+        ([square, "--record", "/proc/session"], "/proc/session cannot be written"),
+    ):
+        code, printed = simulate(capsys, *arguments)
+        assert code == 1, arguments
+        assert message in printed.err
+        assert printed.out == ""
+
+
+def test_without_the_library_for_plots_a_report_is_refused_at_once(capsys, square, tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib" or "daemon.report" in name]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, printed = simulate(capsys, square, "--report", tmp_path / "r.html")
+    assert code == 1
+    assert "nozzled[report]" in printed.err
+    assert printed.out == ""
+
+
+def test_an_empty_file_is_printed_exactly(capsys, tmp_path):
+    path = tmp_path / "empty.gcode"
+    path.write_text("; nothing\n")
+    code, printed = simulate(capsys, path, "--json")
+    told = json.loads(printed.out)
+    assert (code, told["lines"], told["layers"]) == (0, 0, 0)
+
+
+def test_the_example_as_a_program_of_its_own():
+    done = nozzled("simulate", str(EXAMPLE), "--link", "250000", "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert told["exact"]
+    assert told["layers"] == 99
+    assert told["underruns"] == 0
+
+
+HOURS_10 = 32  # times the example; one takes 21 minutes, heating included
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_ten_hours_fit_in_200_mb_and_are_the_same_each_time(tmp_path):
+    path, recorded, told = tmp_path / "long.gcode", [], {}
+    path.write_bytes(EXAMPLE.read_bytes() * HOURS_10)
+    for name in ("one", "two"):
+        record = tmp_path / f"{name}.jsonl.gz"
+        command = [sys.executable, "-m", "daemon", "simulate", path, "--link", "250000", "--record", record, "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=400, env=environment())
+        told = json.loads(done.stdout)
+        recorded.append(record.read_bytes())
+    assert told["exact"]
+    assert told["duration_s"] > 10 * 3600
+    assert recorded[0] == recorded[1]
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 200_000  # KB, of the largest child

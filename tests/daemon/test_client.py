@@ -1,0 +1,308 @@
+"""OctoPrintClient against the service in memory: what it sends, what it returns, what it raises, what it repeats."""
+
+import asyncio
+import json
+
+import pytest
+
+from daemon.client import (
+    AccessDenied,
+    BadAnswer,
+    ClientError,
+    Conflict,
+    NotFound,
+    OctoPrintClient,
+    RequestRefused,
+    Unreachable,
+)
+from daemon.client.errors import NotConnected
+from daemon.client.exchange import Answer
+from support.client import URL, in_memory
+from support.http import api
+
+SQUARE = b"G28\nG1 X10 Y10 F3000\nG1 X20\nG1 Y20\nG1 X10\nG1 Y10\n"
+
+
+class Scripted:
+    """A server that answers as told, or not at all."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.sent = []
+
+    async def send(self, request):
+        self.sent.append(request)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def close(self):
+        pass
+
+
+def client_of(*answers):
+    exchange = Scripted(*answers)
+    return OctoPrintClient(URL, "key", exchange=exchange), exchange
+
+
+def answer(status, body=b"", **headers):
+    return Answer(status, headers, body)
+
+
+async def until_state(client, state):
+    async with asyncio.timeout(600):
+        while (await client.job.get())["state"] != state:  # noqa: ASYNC110 - a client only sees what it asks for
+            await asyncio.sleep(0.1)
+
+
+async def test_a_whole_print_from_upload_to_end(tmp_path):
+    async with api(tmp_path) as server, in_memory(server) as client:
+        answer = await client.files.upload(SQUARE, name="square.gcode", select=True)
+        assert answer["effectiveSelect"]
+        await client.job.start()
+        assert (await client.job.get())["state"] in ("Starting", "Printing")
+        await until_state(client, "Operational")
+        done = await client.job.get()
+        assert done["progress"]["completion"] == 100.0
+        assert done["job"]["file"]["path"] == "square.gcode"
+
+
+async def test_a_print_is_paused_resumed_toggled_restarted_and_cancelled(tmp_path):
+    async with api(tmp_path) as server, in_memory(server) as client:
+        moves = b"".join(b"G1 X%d F6000\n" % (n % 2 * 100) for n in range(60))
+        await client.files.upload(moves, name="long.gcode", start=True)
+        await client.job.pause()
+        await until_state(client, "Paused")
+        await client.job.pause()  # nothing
+        assert (await client.job.get())["state"] == "Paused"
+        await client.job.resume()
+        await until_state(client, "Printing")
+        await client.job.resume()  # nothing
+        await client.job.toggle_pause()
+        await until_state(client, "Paused")
+        await client.job.toggle_pause()
+        await until_state(client, "Printing")
+        await client.job.pause()
+        await until_state(client, "Paused")
+        await client.job.restart()
+        await until_state(client, "Printing")
+        assert (await client.job.get())["progress"]["completion"] < 50
+        await client.job.cancel()
+        await until_state(client, "Operational")
+
+
+@pytest.mark.parametrize(
+    ("method", "body"),
+    [
+        ("start", {"command": "start"}),
+        ("cancel", {"command": "cancel"}),
+        ("restart", {"command": "restart"}),
+        ("pause", {"command": "pause", "action": "pause"}),
+        ("resume", {"command": "pause", "action": "resume"}),
+        ("toggle_pause", {"command": "pause", "action": "toggle"}),
+    ],
+)
+async def test_each_method_of_the_job_is_one_command(method, body):
+    client, exchange = client_of(answer(204))
+    assert await getattr(client.job, method)() is None
+    [request] = exchange.sent
+    assert (request.method, request.url) == ("POST", f"{URL}/api/job")
+    assert json.loads(request.body) == body
+    assert request.headers == {"X-Api-Key": "key", "Content-Type": "application/json"}
+
+
+async def test_without_a_key_none_is_sent():
+    exchange = Scripted(answer(200, b"{}"))
+    await OctoPrintClient(URL, exchange=exchange).job.get()
+    assert exchange.sent[0].headers == {}
+
+
+NAMES = ["square.gcode", "a b.gcode", "Würfel №2.gcode", 'say "hi".gcode', "100%41;x=1.gcode", "a+b&c#d?e.gcode"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_files_of_any_name_are_uploaded_found_moved_and_deleted(tmp_path, name):
+    async with api(tmp_path) as server, in_memory(server) as client:
+        uploaded = await client.files.upload(SQUARE, name=name, folder="parts")
+        path = uploaded["files"]["local"]["path"]
+        assert path == f"parts/{name}"
+        assert (await client.files.get(path))["size"] == len(SQUARE)
+        await client.files.select(path)
+        assert (await client.job.get())["job"]["file"]["name"] == name
+        await client.files.unselect()
+        assert (await client.files.copy(path, "copy.gcode"))["path"] == "copy.gcode"
+        assert (await client.files.move(path, "moved.gcode"))["path"] == "moved.gcode"
+        await client.files.delete("copy.gcode")
+        listed = await client.files.list(recursive=True)
+        assert [entry["path"] for entry in listed["files"] if entry["type"] != "folder"] == ["moved.gcode"]
+        await client.files.delete("parts")
+        assert [entry["path"] for entry in (await client.files.list("local"))["files"]] == ["moved.gcode"]
+
+
+async def test_a_file_is_uploaded_with_progress_and_may_be_printed_at_once(tmp_path):
+    (tmp_path / "square.gcode").write_bytes(SQUARE * 4000)
+    seen = []
+    async with api(tmp_path / "state") as server, in_memory(server) as client:
+        uploaded = await client.files.upload(
+            tmp_path / "square.gcode", start=True, progress=lambda *told: seen.append(told)
+        )
+        assert uploaded["effectivePrint"]
+        assert server.uploaded() == {"square.gcode": SQUARE * 4000}
+    assert [total for _, total in seen] == [len(SQUARE) * 4000] * len(seen)
+    assert len(seen) > 1
+    assert [sent for sent, _ in seen] == sorted({sent for sent, _ in seen})
+    assert seen[-1][0] == len(SQUARE) * 4000
+
+
+async def test_a_name_that_is_taken_is_a_conflict_where_nothing_is_to_be_overwritten(tmp_path):
+    async with api(tmp_path, "") as server, in_memory(server) as client:
+        await client.files.upload(SQUARE, name="a.gcode")
+        with pytest.raises(Conflict, match="exists"):
+            await client.files.upload(b"G28\n", name="a.gcode", overwrite=False)
+        await client.files.upload(b"G28\n", name="a.gcode")
+        assert server.uploaded() == {"a.gcode": b"G28\n"}
+
+
+async def test_bytes_without_a_name_are_not_uploaded():
+    with pytest.raises(ValueError, match="need a name"):
+        await OctoPrintClient(URL).files.upload(b"G28\n")
+
+
+async def test_the_printer_is_heated_moved_and_told(tmp_path):
+    async with api(tmp_path) as server, in_memory(server) as client:
+        assert (await client.printer.get(exclude=["sd", "temperature"])).keys() == {"state"}
+        await client.printer.heat({"tool0": 205, "bed": 60})
+        await asyncio.sleep(300)
+        seen = await client.printer.get(history=1)
+        assert seen["temperature"]["tool0"]["target"] == 205
+        assert seen["temperature"]["bed"]["actual"] == pytest.approx(60, abs=3)
+        assert len(seen["temperature"]["history"]) == 1
+        await client.printer.home(["x"])
+        await client.printer.jog(x=10, z=-0.5, speed=3000)
+        await client.printer.extrude(5)
+        await client.printer.select_tool("tool0")
+        await client.printer.feed_rate(90)
+        await client.printer.flow_rate(110)
+        await client.printer.send("M117 one", "M117 two")
+
+
+async def test_what_is_not_given_is_not_sent():
+    client, exchange = client_of(answer(204), answer(204))
+    await client.printer.jog(z=1)
+    await client.connection.connect()
+    assert json.loads(exchange.sent[0].body) == {"command": "jog", "z": 1, "absolute": False}
+    assert json.loads(exchange.sent[1].body) == {"command": "connect"}
+
+
+async def test_the_connection_is_closed_and_opened(tmp_path):
+    async with api(tmp_path) as server, in_memory(server) as client:
+        assert (await client.connection.get())["current"]["state"] == "Operational"
+        await client.connection.disconnect()
+        with pytest.raises(Conflict, match="Printer is not operational"):
+            await client.printer.get()
+        await client.connection.connect("VIRTUAL", 115200)
+        await until_state(client, "Operational")
+
+
+async def test_the_version_tells_the_server(tmp_path):
+    async with api(tmp_path, "") as server, in_memory(server) as client:
+        assert (await client.version())["text"].startswith("OctoPrint 1.11")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_no_access_is_an_error_of_its_own(status):
+    client, exchange = client_of(answer(status, b'{"error": "a key is needed"}'))
+    with pytest.raises(AccessDenied) as raised:
+        await client.job.get()
+    assert (raised.value.status, raised.value.text) == (status, "a key is needed")
+    assert str(raised.value) == f"GET {URL}/api/job: {status} a key is needed"
+    assert len(exchange.sent) == 1
+
+
+async def test_a_file_that_is_not_there_is_not_found(tmp_path):
+    async with api(tmp_path) as server, in_memory(server) as client:
+        for refused in (client.files.select("none.gcode"), client.files.delete("none.gcode"), client.files.get("no")):
+            with pytest.raises(NotFound, match="404"):
+                await refused
+
+
+@pytest.mark.parametrize(
+    ("refusal", "text"),
+    [
+        (answer(400, b"<html>\xff</html>", **{"content-type": "text/html"}), "Bad Request"),
+        (answer(409, b"nothing selected"), "nothing selected"),
+        (answer(301, b"", location="https://elsewhere/"), "it has moved to https://elsewhere/"),
+        (answer(500, b'["error"]'), '["error"]'),
+        (answer(418, b"x" * 1000), "x" * 300),
+        (answer(799), ""),
+    ],
+)
+async def test_a_refusal_of_any_form_is_told_in_few_words(refusal, text):
+    client, _ = client_of(refusal)
+    with pytest.raises(RequestRefused) as raised:
+        await client.job.start()
+    assert (raised.value.status, raised.value.text) == (refusal.status, text)
+
+
+async def test_an_answer_that_is_not_json_is_no_octoprint():
+    client, _ = client_of(answer(200, b"<html>hello"))
+    with pytest.raises(BadAnswer, match=r"GET http://printer\.local:5000/api/job is not JSON"):
+        await client.job.get()
+
+
+async def test_what_only_asks_is_asked_three_times():
+    client, exchange = client_of(Unreachable("lost"), answer(503), answer(200, b"{}"))
+    before = asyncio.get_running_loop().time()
+    assert await client.job.get() == {}
+    assert len(exchange.sent) == 3
+    assert asyncio.get_running_loop().time() - before == pytest.approx(1.5)
+
+
+async def test_after_three_times_it_is_an_error():
+    client, exchange = client_of(*[Unreachable(f"lost {n}") for n in range(4)])
+    with pytest.raises(Unreachable, match="lost 2"):
+        await client.job.get()
+    assert len(exchange.sent) == 3
+
+
+@pytest.mark.parametrize("trouble", [Unreachable("lost"), answer(502), answer(503), answer(504)])
+@pytest.mark.parametrize("change", ["command", "upload", "delete"])
+async def test_what_may_have_been_done_is_never_done_twice(trouble, change):
+    client, exchange = client_of(trouble, answer(204))
+    changes = {
+        "command": client.job.toggle_pause,
+        "upload": lambda: client.files.upload(SQUARE, name="a.gcode"),
+        "delete": lambda: client.files.delete("a.gcode"),
+    }
+    with pytest.raises(ClientError):
+        await changes[change]()
+    assert len(exchange.sent) == 1
+
+
+async def test_what_was_never_sent_is_sent_again():
+    client, exchange = client_of(NotConnected("refused"), NotConnected("refused"), answer(204))
+    await client.job.start()
+    assert len(exchange.sent) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("printer.local", "http://printer.local"),
+        ("printer.local:5000/", "http://printer.local:5000"),
+        ("https://home.example/octoprint/", "https://home.example/octoprint"),
+        ("http://[::1]:5000", "http://[::1]:5000"),
+    ],
+)
+def test_addresses_as_people_write_them(given, used):
+    assert OctoPrintClient(given).url == used
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", "http://", "ftp://printer", "http://printer:port", "http://printer:99999", "http://p/?a=1", "http://[::1"],
+)
+def test_what_is_no_address_is_said_at_once(given):
+    with pytest.raises(ClientError, match="is no address of a server"):
+        OctoPrintClient(given)

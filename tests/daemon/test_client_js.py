@@ -1,0 +1,202 @@
+"""octoprint.mjs in Node and in a browser, against the service on a socket; it is the server's own copy that runs."""
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.async_api import async_playwright
+
+from support.client import listening
+from support.http import KEY, api
+from support.processes import LIFETIME, cannot_run
+
+MODULE = Path(__file__).parents[2] / "daemon" / "client" / "octoprint.mjs"
+SCENARIO = Path(__file__).parents[1] / "support" / "client_scenario.mjs"
+
+RUN = f"""
+import {{ OctoPrintClient }} from {json.dumps(MODULE.as_uri())};
+import {{ scenario }} from {json.dumps(SCENARIO.as_uri())};
+const [url, key, transport] = process.argv.slice(1);
+console.log(JSON.stringify(await scenario({{ OctoPrintClient, url, key, transport }})));
+"""
+
+
+def node():
+    found = shutil.which("node")
+    if found is None:
+        cannot_run("there is no Node")
+    return found
+
+
+async def run_in_node(script, *arguments):
+    """Return what a script prints; its own process ends with it."""
+    process = await asyncio.create_subprocess_exec(
+        node(), "--input-type=module", "--eval", script, *arguments, stdout=-1, stderr=-1
+    )
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), LIFETIME)
+    except TimeoutError:
+        process.kill()
+        await process.communicate()
+        raise
+    assert process.returncode == 0, err.decode()
+    return out.decode()
+
+
+def check(seen):
+    """Judge what the scenario has seen."""
+    assert seen["version"].startswith("OctoPrint 1.11")
+    assert seen["path"] == "parts/Würfel №2.gcode"
+    assert seen["entry"] is seen["downloaded"] is seen["quiet"] is True
+    assert seen["start"] is None
+    assert seen["full"] == [["state", "temperature"], 1]
+    assert seen["files"] == ["copy.gcode", "empty", "parts"]
+    refused = [["OctoPrintError", status, True] for status in (409, 404, 403, None)]
+    assert seen["errors"] == refused
+    assert seen["heard"][:2] == ["connected", "history"]
+    events = iter(seen["heard"])
+    for event in ("PrintStarted", "PrintPaused", "PrintResumed", "PrintPaused", "PrintStarted", "PrintCancelled"):
+        assert event in events, f"no {event} in its turn: {seen['heard']}"
+    assert "current" in seen["heard"]
+    assert "reauthRequired" not in seen["heard"]
+
+
+@pytest.mark.real_time
+async def test_a_print_from_node_without_a_web_socket(tmp_path):
+    async with listening(tmp_path, "sim?speed=20") as (_, url):
+        check(json.loads(await run_in_node(RUN, url, KEY, "xhr_streaming")))
+
+
+PATIENCE = 90_000  # ms for a browser to be there
+IN_PAGE = """async ([scenario, key, transport]) => {
+    const { OctoPrintClient } = await import("/client/octoprint.mjs");
+    const source = URL.createObjectURL(new Blob([scenario], { type: "text/javascript" }));
+    return (await import(source)).scenario({ OctoPrintClient, url: location.origin, key, transport });
+}"""
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize("transport", ["websocket", "xhr_streaming"])
+async def test_a_print_from_a_browser(tmp_path, transport):
+    found = shutil.which("chromium")
+    if found is None:
+        cannot_run("there is no Chromium")
+    async with listening(tmp_path, "sim?speed=20") as (_, url), async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=found, args=["--no-sandbox"], timeout=PATIENCE)
+        try:
+            page = await browser.new_page(bypass_csp=True)  # any page of this origin will do, this one lets nothing run
+            await page.goto(f"{url}/client/octoprint.mjs", timeout=PATIENCE)
+            seen = await page.evaluate(IN_PAGE, [SCENARIO.read_text(), KEY, transport])
+        finally:
+            await browser.close()
+    check(seen)
+    assert seen["progress"]["loaded"] == seen["progress"]["total"] > 0
+
+
+COMMANDS = """
+import { OctoPrintClient } from MODULE;
+const sent = [];
+globalThis.fetch = async (url, { method, body, headers }) => {
+  sent.push([method, url, body ? JSON.parse(body) : null, headers["X-Api-Key"]]);
+  return new Response(null, { status: 204 });
+};
+const job = new OctoPrintClient("http://p", "key").job;
+for (const each of ["get", "start", "cancel", "restart", "pause", "resume", "togglePause"]) await job[each]();
+console.log(JSON.stringify(sent));
+""".replace("MODULE", json.dumps(MODULE.as_uri()))
+
+
+@pytest.mark.real_time
+async def test_each_method_of_the_job_is_one_request():
+    url = "http://p/api/job"
+    bodies = [
+        *({"command": command} for command in ("start", "cancel", "restart")),
+        *({"command": "pause", "action": action} for action in ("pause", "resume", "toggle")),
+    ]
+    sent = json.loads(await run_in_node(COMMANDS))
+    assert sent == [["GET", url, None, "key"], *(["POST", url, body, "key"] for body in bodies)]
+
+
+RETRIES = """
+import { OctoPrintClient } from MODULE;
+globalThis.setTimeout = ((set) => (call, _, ...rest) => set(call, 0, ...rest))(globalThis.setTimeout);
+const counts = [];
+for (const answer of [() => { throw new TypeError("lost"); }, () => new Response("", { status: 503 })]) {
+  let count = 0;
+  globalThis.fetch = async () => (count++, answer());
+  const { job, files } = new OctoPrintClient("http://p", "key");
+  for (const call of [() => job.get(), () => job.togglePause(), () => files.delete("local", "a")]) {
+    count = 0;
+    await call().catch((error) => counts.push([count, error.status]));
+  }
+}
+console.log(JSON.stringify(counts));
+""".replace("MODULE", json.dumps(MODULE.as_uri()))
+
+
+@pytest.mark.real_time
+async def test_only_what_only_asks_is_tried_again():
+    assert json.loads(await run_in_node(RETRIES)) == [[3, None], [1, None], [1, None], [3, 503], [1, 503], [1, 503]]
+
+
+RECONNECTS = """
+import { OctoPrintClient } from MODULE;
+globalThis.setTimeout = ((set) => (call, _, ...rest) => set(call, 0, ...rest))(globalThis.setTimeout);
+const last = new TextEncoder().encode('o\\na[{"end": 1}]\\n');
+const open = new ReadableStream({ start: (control) => control.enqueue(last) });
+const streams = STREAMS;
+const sessions = new Set();
+let logins = 0;
+globalThis.fetch = async (url, { body }) => {
+  if (url.endsWith("/api/login")) return Response.json({ name: "_api", session: `s${++logins}` });
+  if (url.endsWith("/xhr_send")) {
+    told.push(JSON.parse(JSON.parse(body)[0]));
+    return new Response(null, { status: 204 });
+  }
+  sessions.add(url);
+  return new Response(streams.length ? streams.shift() : open);
+};
+const told = [];
+const client = new OctoPrintClient("http://p", "key");
+const heard = [];
+client.socket.onMessage("*", ({ event }) => heard.push(event));
+const end = new Promise((resolve) => client.socket.onMessage("end", resolve));
+await client.socket.connect({ throttle: 2, transport: "xhr_streaming" });
+await end;
+while (told.length < 4) await new Promise(setImmediate);
+client.socket.disconnect();
+console.log(JSON.stringify({ heard, told, sessions: sessions.size }));
+""".replace("MODULE", json.dumps(MODULE.as_uri()))
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize(
+    "streams",
+    [
+        ['o\na[{"current": 1}]\nc[3000,"Go away!"]\n'],  # the server ends the session
+        ['o\na[{"current": 1}]\n', 'o\na[{"current": 2}]\n'],  # it has forgotten it
+        ['o\na[{"current": 1}]\n', ""],  # it says nothing
+        ['o\na["{\\"current\\": 1}"]\nh\n', 'a[{"current": 2}]\n', "c[]\n"],  # long answers end now and then
+        ['o\na[{"current": 1}]\nnonsense\na[not json\n'],
+    ],
+)
+async def test_a_stream_that_ends_is_opened_again_with_a_new_session(streams):
+    seen = json.loads(await run_in_node(RECONNECTS.replace("STREAMS", json.dumps(streams))))
+    assert seen["sessions"] == 2
+    assert seen["told"] == [{"auth": "_api:s1"}, {"throttle": 2}, {"auth": "_api:s2"}, {"throttle": 2}]
+    assert [event for event in seen["heard"] if event != "current"] == ["close", "reconnecting", "end"]
+
+
+async def test_the_server_gives_the_module_to_anybody_once(tmp_path):
+    async with api(tmp_path, "") as server:
+        for method in ("GET", "HEAD"):
+            response = await server.request(method, "/client/octoprint.mjs", key=None, headers={"Host": "127.0.0.1"})
+            assert response.status == 200
+            assert response.headers["Content-Type"] == "text/javascript; charset=utf-8"
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+        response = await server.get("/client/octoprint.mjs", key=None, headers={"Host": "127.0.0.1"})
+        assert response.body == MODULE.read_bytes()
+        again = await server.get("/client/octoprint.mjs", headers={"If-None-Match": response.headers["Etag"]})
+        assert (again.status, again.body) == (304, b"")

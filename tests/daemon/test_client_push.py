@@ -1,0 +1,185 @@
+"""Push as an iterator, against a server made after OctoPrint's contract: greeting, loss, log-in, nonsense."""
+
+import asyncio
+import json
+from contextlib import aclosing, asynccontextmanager
+
+import pytest
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+from tornado.web import Application, RequestHandler
+from tornado.websocket import WebSocketHandler
+
+from daemon.client import AccessDenied, BadAnswer, Message, NotFound, OctoPrintClient, Unreachable
+from daemon.client import caller as caller_module
+from daemon.client import push as push_module
+from support import http
+from support.client import listening
+
+pytestmark = pytest.mark.real_time
+
+KEY = "a-key"
+
+
+class Server:
+    """OctoPrint's log-in and raw WebSocket; `visits` say what happens on each connection."""
+
+    def __init__(self, *visits):
+        self.visits = list(visits)
+        self.heard = []
+        self.logins = 0
+        self.status = 200
+
+
+class Login(RequestHandler):
+    def initialize(self, server):
+        self.server = server
+
+    def post(self):
+        assert json.loads(self.request.body) == {"passive": True}
+        if self.request.headers["X-Api-Key"] != KEY:
+            self.set_status(403)
+            self.finish({"error": "no"})
+            return
+        self.server.logins += 1
+        self.set_status(self.server.status)
+        self.finish({"name": "_api", "session": f"session{self.server.logins}"})
+
+
+class Socket(WebSocketHandler):
+    def initialize(self, server):
+        self.server = server
+        self.heard = []
+        server.heard.append(self.heard)
+
+    def open(self):
+        self.visit = asyncio.ensure_future(self._play())  # Tornado listens to nothing before `open` has returned
+
+    async def _play(self):
+        for step in self.server.visits.pop(0):
+            if isinstance(step, int):
+                while len(self.heard) < step:  # noqa: ASYNC110 - what comes tells nobody
+                    await asyncio.sleep(0.005)
+            elif step is None:
+                self.close()
+            else:
+                await self.write_message(step)
+
+    def on_close(self):
+        self.visit.cancel()
+
+    def on_message(self, message):
+        self.heard.append(json.loads(message))
+
+
+@asynccontextmanager
+async def serving(*visits):
+    server = Server(*visits)
+    given = {"server": server}
+    http = HTTPServer(Application([("/api/login", Login, given), ("/sockjs/websocket", Socket, given)]))
+    bound, port = bind_unused_port()
+    http.add_socket(bound)
+    try:
+        yield server, f"http://127.0.0.1:{port}"
+    finally:
+        http.stop()
+        await http.close_all_connections()
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    monkeypatch.setattr(push_module, "PAUSES", (0.0,))
+    monkeypatch.setattr(caller_module, "PAUSES", (0.0, 0.0))
+
+
+async def first(count, url, key=KEY, **options):
+    """Return so many messages."""
+    found = []
+    async with OctoPrintClient(url, key) as client, asyncio.timeout(30), aclosing(client.push(**options)) as messages:
+        async for message in messages:
+            found.append(message)
+            if len(found) == count:
+                return found
+    raise AssertionError("it ended")
+
+
+async def test_it_says_who_it_is_and_what_it_wants_and_yields_what_comes():
+    async with serving(['{"connected": {"version": "1"}}', 3, '{"current": {"state": 1}, "event": {"type": "X"}}']) as (
+        server,
+        url,
+    ):
+        found = await first(3, url, throttle=2, subscription={"events": True})
+    assert found == [
+        Message("connected", {"version": "1"}),
+        Message("current", {"state": 1}),
+        Message("event", {"type": "X"}),
+    ]
+    assert server.heard == [[{"auth": "_api:session1"}, {"throttle": 2}, {"subscribe": {"events": True}}]]
+
+
+async def test_the_daemon_itself_is_understood(tmp_path):
+    async with listening(tmp_path, "sim?speed=20") as (_, url):
+        greeting = await first(2, url, key=http.KEY)
+        assert [message.kind for message in greeting] == ["connected", "history"]
+        assert greeting[1].payload["state"]["text"]
+        assert not any(message.kind == "reauthRequired" for message in await first(4, url, key=http.KEY, throttle=1))
+
+
+async def test_a_lost_line_is_opened_again_with_a_new_session():
+    async with serving(['{"current": 1}', None], [None], [1, '{"current": 2}']) as (server, url):
+        assert await first(2, url) == [Message("current", 1), Message("current", 2)]
+    assert server.heard[-1] == [{"auth": "_api:session3"}]
+
+
+async def test_a_server_that_is_away_for_a_while_is_found_again():
+    async with serving(['{"current": 1}', None], ['{"current": 2}']) as (server, url):
+        async with OctoPrintClient(url, KEY) as client, asyncio.timeout(30), aclosing(client.push()) as messages:
+            assert await anext(messages) == Message("current", 1)
+            server.status = 503  # a proxy whose server restarts
+            asyncio.get_running_loop().call_later(0.1, setattr, server, "status", 200)
+            assert await anext(messages) == Message("current", 2)
+        assert server.logins > 2
+
+
+async def test_a_session_that_has_ended_is_renewed_but_a_refused_one_is_not():
+    told = '{"reauthRequired": {"reason": "%s"}}'
+    async with serving([1, told % "logout", 2, told % "stale", '{"current": 1}']) as (server, url):
+        assert [message.kind for message in await first(3, url)] == ["reauthRequired", "reauthRequired", "current"]
+        assert server.heard == [[{"auth": "_api:session1"}, {"auth": "_api:session2"}]]
+
+
+async def test_a_wrong_key_is_said_at_once():
+    async with serving() as (_, url):
+        with pytest.raises(AccessDenied):
+            await first(1, url, key="wrong")
+
+
+async def test_nobody_there_is_said_at_once():
+    async with serving() as (_, url):
+        pass
+    with pytest.raises(Unreachable):
+        await first(1, url)
+
+
+@pytest.mark.parametrize("nonsense", ["<html>", "[1, 2]", "3", "null"])
+async def test_nonsense_is_an_error(nonsense):
+    async with serving([nonsense]) as (_, url):
+        with pytest.raises(BadAnswer, match="the socket's message"):
+            await first(1, url)
+
+
+async def test_a_server_without_a_socket_is_said_to_be_one():
+    http = HTTPServer(Application([("/api/login", Login, {"server": Server()})]))
+    bound, port = bind_unused_port()
+    http.add_socket(bound)
+    with pytest.raises(NotFound, match="/sockjs/websocket: 404"):
+        await first(1, f"http://127.0.0.1:{port}")
+    http.stop()
+    await http.close_all_connections()
+
+
+async def test_a_log_in_without_a_session_is_no_octoprint(monkeypatch):
+    async with serving() as (_, url):
+        monkeypatch.setattr(Login, "post", lambda handler: handler.finish({"needs": {}}))
+        with pytest.raises(BadAnswer, match="names no session"):
+            await first(1, url)

@@ -1,0 +1,146 @@
+import asyncio
+import importlib
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from daemon import discovery
+from daemon.discovery import AvahiFile, Discovery, announced, is_loopback, lan_address, service_file
+from support.http import config
+from support.processes import cannot_run
+
+UUID = "4ff9fe5f-3257-41fc-8e83-fcba84824b20"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.1.2.3"])
+def test_what_nobody_else_can_reach_is_loopback(host):
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("192.168.1.5", "192.168.1.5"),
+        ("10.0.0.5", "10.0.0.5"),
+        ("fd00::5", "fd00::5"),
+        ("8.8.8.8", None),
+        ("127.0.0.1", None),
+        ("printer.example", None),
+        ("", None),
+    ],
+)
+def test_only_addresses_of_a_local_network_are_announced(host, address):
+    assert lan_address(host) == address
+
+
+@pytest.mark.parametrize(("host", "routes"), [("0.0.0.0", {2: "192.168.7.7"}), ("::", {2: "192.168.7.7"})])
+def test_who_listens_everywhere_is_announced_by_the_address_of_the_default_route(monkeypatch, host, routes):
+    monkeypatch.setattr(discovery, "_outgoing", lambda family: routes.get(int(family)))
+    assert lan_address(host) == "192.168.7.7"
+    monkeypatch.setattr(discovery, "_outgoing", lambda _: None)
+    assert lan_address(host) is None
+
+
+def test_the_service_file_has_what_clients_look_for_and_hostile_names_stay_text(tmp_path):
+    given = config(tmp_path, appearance={"name": '<b>&"ü'}, profile={"model": "</txt-record>"})
+    root = ET.fromstring(service_file(announced(given, UUID, 5000)))
+    assert root.find("name").text.startswith('<b>&"ü on ')
+    services = {each.find("type").text: each for each in root.findall("service")}
+    assert set(services) == {"_octoprint._tcp", "_http._tcp"}
+    records = [record.text for record in services["_octoprint._tcp"].findall("txt-record")]
+    assert records == ["path=/", "version=1.11.8", "api=0.1", f"uuid={UUID}", "model=</txt-record>"]
+    assert {each.find("port").text for each in services.values()} == {"5000"}
+
+
+@pytest.mark.parametrize("name", ["x" * 100, "ü" * 60, "日" * 40])
+def test_a_name_fits_into_a_label_of_dns(tmp_path, name):
+    made = announced(config(tmp_path, appearance={"name": name}), UUID, 5000).name
+    assert len(made.encode()) <= 63
+    assert made.startswith(name[:10])
+
+
+async def started(settings, monkeypatch, **found):
+    """Start; return what is announced, and the responder."""
+    monkeypatch.setattr(discovery, "lan_address", lambda _: found.get("address", "192.168.1.5"))
+    made = Discovery(settings, UUID, 5000)
+    made.start()
+    if made._task is not None:
+        await made._task
+    return made
+
+
+async def test_where_avahi_runs_it_is_told_by_a_file_that_goes_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(discovery, "AVAHI", tmp_path)
+    folder = tmp_path / "services"
+    folder.mkdir()
+    settings = config(tmp_path, http={"host": "0.0.0.0"}, discovery={"avahi_services": str(folder)})
+    made = await started(settings, monkeypatch)
+    assert isinstance(made._responder, AvahiFile)
+    assert [each.name for each in folder.iterdir()] == ["nozzled-5000.service"]
+    await made.stop()
+    assert list(folder.iterdir()) == []
+    await made.stop()
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"http": {"host": "127.0.0.1"}},
+        {"http": {"host": "0.0.0.0"}, "discovery": {"mdns": False}},
+    ],
+)
+async def test_on_this_machine_alone_or_turned_off_nothing_is_begun(tmp_path, monkeypatch, sections):
+    made = await started(config(tmp_path, **sections), monkeypatch)
+    assert made._task is None
+    await made.stop()
+
+
+async def test_without_avahi_zeroconf_or_a_network_nothing_is_announced_and_nothing_fails(tmp_path, monkeypatch):
+    monkeypatch.setattr(discovery, "AVAHI", tmp_path / "not there")
+    settings = config(tmp_path, http={"host": "0.0.0.0"})
+    made = await started(settings, monkeypatch, address=None)
+    assert made._responder is None
+    monkeypatch.setitem(__import__("sys").modules, "zeroconf.asyncio", None)
+    made = await started(settings, monkeypatch)
+    assert made._responder is None
+    await made.stop()
+
+
+async def test_a_fault_of_the_responder_is_told_and_ends_nothing(tmp_path, monkeypatch, capsys):
+    class Broken:
+        async def start(self):
+            raise OSError("no multicast here")
+
+        async def stop(self):
+            pass
+
+    monkeypatch.setattr(Discovery, "_choose", lambda *_: Broken())
+    made = await started(config(tmp_path, http={"host": "0.0.0.0"}), monkeypatch)
+    await made.stop()
+    assert "no multicast here" in capsys.readouterr().out
+
+
+@pytest.mark.nightly  # multicast is the network's, not ours
+@pytest.mark.real_time
+async def test_zeroconf_finds_what_was_announced(tmp_path, monkeypatch):
+    try:
+        library = importlib.import_module("zeroconf.asyncio")
+    except ImportError:
+        cannot_run("zeroconf is not installed")
+    monkeypatch.setattr(discovery, "AVAHI", tmp_path / "not there")
+    monkeypatch.setattr(discovery, "is_loopback", lambda _: False)
+    made = await started(config(tmp_path, appearance={"name": "Anna"}), monkeypatch, address="127.0.0.1")
+    seeker = library.AsyncZeroconf(interfaces=["127.0.0.1"])
+    try:
+        kind = "_octoprint._tcp.local."
+        name = f"{made._announced.name}.{kind}"
+        async with asyncio.timeout(60):
+            while (found := await seeker.async_get_service_info(kind, name, 3000)) is None:
+                pass
+        assert found.port == 5000
+        assert found.decoded_properties["uuid"] == UUID
+        assert found.decoded_properties["path"] == "/"
+        assert found.parsed_addresses() == ["127.0.0.1"]
+    finally:
+        await seeker.async_close()
+        await made.stop()

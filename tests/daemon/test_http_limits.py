@@ -1,0 +1,121 @@
+"""Limits that only real connections meet: how many there may be, how large their headers, how slow their ends."""
+
+import asyncio
+import hashlib
+
+import pytest
+
+from daemon.http import downloads
+from daemon.http.server import MAX_HEADERS, listen
+from support.http import KEY, api
+
+PATIENCE = 30.0
+
+
+def request(path="/api/version", headers=""):
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\nX-Api-Key: {KEY}\r\n{headers}\r\n".encode()
+
+
+async def connect(listening):
+    return await asyncio.open_connection("127.0.0.1", listening.port)
+
+
+async def status(reader):
+    """Return the status of the next answer; None where the connection was closed instead."""
+    try:
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
+    length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+    await reader.readexactly(int(length or 0))
+    return int(head.split()[1])
+
+
+@pytest.mark.real_time
+async def test_one_client_has_no_more_connections_than_it_may_and_those_go_on(tmp_path):
+    async with api(tmp_path, "", http={"port": 0, "max_connections_per_client": 4}) as server:
+        listening = listen(server.service)
+        kept = [await connect(listening) for _ in range(4)]
+        for reader, writer in kept:
+            writer.write(request())
+            assert await status(reader) == 200
+        reader, writer = await connect(listening)
+        writer.write(request())
+        assert await status(reader) is None
+        writer.close()
+        kept[0][1].write(request())
+        assert await status(kept[0][0]) == 200
+        kept.pop()[1].close()
+        async with asyncio.timeout(PATIENCE):
+            while listening.server._clients.total() > 3:  # noqa: ASYNC110 - the server sees it when it sees it
+                await asyncio.sleep(0.01)
+        reader, writer = await connect(listening)
+        writer.write(request())
+        assert await status(reader) == 200
+        writer.close()
+        for _, each in kept:
+            each.close()
+        await listening.close()
+
+
+@pytest.mark.real_time
+async def test_headers_are_bounded(tmp_path):
+    async with api(tmp_path, "", http={"port": 0}) as server:
+        listening = listen(server.service)
+        reader, writer = await connect(listening)
+        writer.write(request(headers=f"X-Large: {'x' * (MAX_HEADERS + 1)}\r\n"))
+        assert await status(reader) in (None, 400, 431)
+        writer.close()
+        reader, writer = await connect(listening)
+        writer.write(request(headers=f"X-Large: {'x' * (MAX_HEADERS // 2)}\r\n"))
+        assert await status(reader) == 200
+        writer.close()
+        await listening.close()
+
+
+@pytest.mark.real_time
+async def test_who_does_not_read_a_download_is_dropped(tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "STALLED", 0.2)
+    async with api(tmp_path, "", http={"port": 0}) as server:
+        listening = listen(server.service)
+        await server.upload(("file", "a.gcode", b"G1 X10 Y10\n" * 2_000_000))  # more than all buffers on the way
+        _, writer = await connect(listening)
+        writer.transport.pause_reading()
+        writer.write(request("/downloads/files/local/a.gcode"))
+        async with asyncio.timeout(PATIENCE):
+            while not listening.server._clients:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+            while listening.server._clients:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+        writer.close()
+        await listening.close()
+
+
+async def test_a_quota_is_for_all_uploads_together(tmp_path):
+    half = b"G1 X1 Y1\n" * 70_000
+    async with api(tmp_path, "", http={"quota_mib": 1}) as server:
+        assert (await server.upload(("file", "a.gcode", half))).status == 201
+        refused = await server.upload(("file", "b.gcode", half))
+        assert (refused.status, "1 MiB together" in refused.error) == (507, True)
+        assert set(server.uploaded()) == {"a.gcode"}
+        assert (await server.delete("/api/files/local/a.gcode")).status == 204
+        assert (await server.upload(("file", "b.gcode", half))).status == 201
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "status"),
+    [
+        ("size", b"4", 201),
+        ("size", b"5", 400),
+        ("size", b"x", 400),
+        ("sha1", hashlib.sha1(b"G28\n").hexdigest().upper().encode(), 201),
+        ("sha1", hashlib.sha1(b"G29\n").hexdigest().encode(), 400),
+    ],
+)
+async def test_length_and_hash_are_verified_before_a_file_can_be_printed(tmp_path, field, value, status):
+    async with api(tmp_path) as server:
+        response = await server.upload(("file", "a.gcode", b"G28\n"), (field, value), ("select", b"true"))
+        assert response.status == status
+        taken = status == 201
+        assert set(server.uploaded()) == ({"a.gcode"} if taken else set())
+        assert (await server.get("/api/job")).json["job"]["file"]["name"] == ("a.gcode" if taken else None)

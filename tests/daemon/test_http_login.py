@@ -1,0 +1,80 @@
+import pytest
+
+from daemon.access.keyring import Keyring
+from daemon.access.scopes import Scope
+from support.http import KEY, NOW, api
+
+
+def key_of(folder, scope, name="other"):
+    return Keyring(folder, lambda: NOW).add(name, scope)
+
+
+async def test_a_passive_login_tells_who_the_key_belongs_to_and_gives_a_session(tmp_path):
+    async with api(tmp_path, "") as server:
+        user = (await server.post("/api/login", {"passive": True})).json
+        assert user["name"] == "_api"
+        assert user["admin"] is True
+        assert user["apikey"] is None
+        assert KEY not in str(user)
+        assert {"PRINT", "STATUS", "ADMIN"} <= set(user["permissions"])
+        assert server.service.access.find_session(user["session"], "_api") is not None
+        again = (await server.post("/api/login", {"passive": True})).json
+        assert again["session"] != user["session"]
+
+
+async def test_a_passive_login_without_a_key_is_nobody_and_gives_no_session(tmp_path):
+    async with api(tmp_path, "") as server:
+        nobody = await server.post("/api/login", {"passive": True}, key=None, headers={"Host": "localhost"})
+        assert nobody.status == 200
+        assert "session" not in nobody.json
+        assert "name" not in nobody.json
+        assert nobody.json["permissions"] == []
+
+
+@pytest.mark.parametrize(
+    ("data", "status"), [({"user": "a", "pass": KEY}, 403), ({}, 400), ({"user": "a"}, 400), ({"passive": False}, 400)]
+)
+async def test_there_are_no_passwords(tmp_path, data, status):
+    async with api(tmp_path, "") as server:
+        response = await server.post("/api/login", data)
+        assert response.status == status
+        assert response.error
+
+
+async def test_who_am_i_is_answered_to_everybody_but_a_wrong_key(tmp_path):
+    read = key_of(tmp_path, Scope.READ, "viewer")
+    async with api(tmp_path, "") as server:
+        assert (await server.get("/api/currentuser")).json["name"] == "_api"
+        viewer = (await server.get("/api/currentuser", key=read)).json
+        assert (viewer["name"], "PRINT" in viewer["permissions"]) == ("viewer", False)
+        guest = await server.get("/api/currentuser", key=None, headers={"Host": "localhost"})
+        assert (guest.status, guest.json) == (200, {"name": None, "permissions": [], "groups": ["guests"]})
+        assert (await server.get("/api/currentuser", key="wrong")).status == 403
+
+
+async def test_logout_ends_the_sessions_of_the_key_or_the_one_that_is_named(tmp_path):
+    other = key_of(tmp_path, Scope.READ)
+    async with api(tmp_path, "") as server:
+
+        async def login(key=KEY):
+            return (await server.post("/api/login", {"passive": True}, key=key)).json
+
+        first, second, theirs = await login(), await login(), await login(other)
+        find = server.service.access.find_session
+        assert (await server.post("/api/logout", {"session": first["session"]})).status == 204
+        assert find(first["session"], "_api") is None
+        assert find(second["session"], "_api") is not None
+        assert (await server.request("POST", "/api/logout")).status == 204
+        assert find(second["session"], "_api") is None
+        assert find(theirs["session"], "other") is not None
+
+
+async def test_a_session_ends_with_its_key(tmp_path):
+    key = key_of(tmp_path, Scope.READ)
+    async with api(tmp_path, "") as server:
+        session = (await server.post("/api/login", {"passive": True}, key=key)).json["session"]
+        assert server.service.access.find_session(session, "other") is not None
+        Keyring(tmp_path, lambda: NOW).revoke("other")
+        await server.settle(2)
+        assert (await server.get("/api/version", key=key)).status == 403
+        assert server.service.access.find_session(session, "other") is None

@@ -1,0 +1,213 @@
+"""The ways to the push messages, over real sockets: raw, SockJS's frames, SockJS over streamed HTTP."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+from tornado.websocket import websocket_connect
+
+from daemon.http import push
+from daemon.http.server import listen
+from support.http import KEY, api
+
+pytestmark = pytest.mark.real_time
+PATIENCE = 30.0
+
+
+@asynccontextmanager
+async def served(folder, **sections):
+    """The service on a port, with its address."""
+    http = {"port": 0, **sections.pop("http", {})}
+    async with api(folder, "", http=http, **sections) as server:
+        listening = listen(server.service)
+        try:
+            yield server, f"127.0.0.1:{listening.url.rpartition(':')[2].strip('/')}"
+        finally:
+            await listening.close()
+
+
+async def read(socket):
+    return await asyncio.wait_for(socket.read_message(), PATIENCE)
+
+
+async def leave(socket):
+    """Wait for what is left to be read, then close."""
+    socket.close()
+    while await read(socket) is not None:
+        pass
+
+
+async def upgraded(address, headers):
+    """Ask for a WebSocket by hand; return the status."""
+    given = {
+        "Host": address,
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version": "13",
+        **headers,
+    }
+    reader, writer = await asyncio.open_connection(*address.split(":"))
+    lines = ["GET /sockjs/websocket HTTP/1.1", *(f"{name}: {value}" for name, value in given.items()), "", ""]
+    writer.write("\r\n".join(lines).encode())
+    status = int((await until(reader, b"\r\n")).split()[1])
+    writer.close()
+    return status
+
+
+async def login(server):
+    user = (await server.post("/api/login", {"passive": True})).json
+    return json.dumps({"auth": f"{user['name']}:{user['session']}"})
+
+
+async def test_the_raw_socket_has_one_message_a_frame(tmp_path):
+    async with served(tmp_path) as (server, address):
+        socket = await websocket_connect(f"ws://{address}/sockjs/websocket")
+        assert "connected" in json.loads(await read(socket))
+        socket.write_message(await login(server))
+        assert "history" in json.loads(await read(socket))
+        assert json.loads(await read(socket)) == {"timelapse": None}
+        await leave(socket)
+
+
+async def test_sockjs_frames_its_messages(tmp_path):
+    async with served(tmp_path) as (server, address):
+        socket = await websocket_connect(f"ws://{address}/sockjs/123/abcdefgh/websocket")
+        assert await read(socket) == "o"
+        assert _unpacked(await read(socket), "connected")
+        for nonsense in ("", "{", "5", "[5]", "[" * 10_000):
+            socket.write_message(nonsense)
+        socket.write_message(json.dumps([await login(server)]))
+        assert _unpacked(await read(socket), "history")
+        await leave(socket)
+
+
+def _unpacked(frame, kind):
+    assert frame[0] == "a"
+    return next(each[kind] for each in json.loads(frame[1:]) if kind in each)
+
+
+async def test_a_client_that_goes_away_is_forgotten(tmp_path):
+    async with served(tmp_path) as (_, address):
+        clients = []
+        for path in ("websocket", "000/x/websocket"):
+            socket = await websocket_connect(f"ws://{address}/sockjs/{path}")
+            await read(socket)
+            clients.append(socket)
+        for socket in clients:
+            await leave(socket)
+        async with asyncio.timeout(PATIENCE):
+            while any(task.get_coro().__name__ in ("_run", "_beat") for task in asyncio.all_tasks()):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Host": "evil.example"}, 403),
+        ({"X-Api-Key": "wrong"}, 403),
+        ({"Host": "evil.example", "X-Api-Key": KEY}, 101),
+        ({"Origin": "https://good.example"}, 101),
+        ({}, 101),
+    ],
+)
+async def test_foreign_pages_and_names_get_no_socket(tmp_path, headers, status):
+    async with served(tmp_path, http={"allow_origins": ("https://good.example",)}) as (_, address):
+        assert await upgraded(address, headers) == status
+
+
+async def test_there_are_no_more_sockets_than_are_allowed(tmp_path, monkeypatch):
+    monkeypatch.setattr("daemon.push.hub.MAX_SUBSCRIBERS", 2)
+    async with served(tmp_path) as (_, address):
+        sockets = [await websocket_connect(f"ws://{address}/sockjs/websocket") for _ in range(2)]
+        for socket in sockets:
+            await read(socket)
+        assert await upgraded(address, {}) == 503
+        for socket in sockets:
+            await leave(socket)
+
+
+async def test_a_message_that_is_too_large_ends_the_socket(tmp_path):
+    async with served(tmp_path) as (_, address):
+        socket = await websocket_connect(f"ws://{address}/sockjs/websocket")
+        await read(socket)
+        socket.write_message("x" * (push.MAX_MESSAGE + 1))
+        await leave(socket)
+
+
+# -- streamed HTTP -----------------------------------------------------------------------------------------
+
+
+async def send(address, path, body=b"", method="POST"):
+    """Send a request; return reader and writer."""
+    reader, writer = await asyncio.open_connection(*address.split(":"))
+    head = f"{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {len(body)}\r\n\r\n"
+    writer.write(head.encode() + body)
+    return reader, writer
+
+
+async def until(reader, wanted):
+    return await asyncio.wait_for(reader.readuntil(wanted), PATIENCE)
+
+
+async def status_of(address, path, body=b"", method="POST"):
+    reader, writer = await send(address, path, body, method)
+    head = await until(reader, b"\r\n\r\n")
+    writer.close()
+    return int(head.split()[1])
+
+
+async def test_without_websocket_messages_come_in_a_streamed_answer(tmp_path):
+    async with served(tmp_path) as (server, address):
+        reader, writer = await send(address, "/sockjs/123/session/xhr_streaming")
+        head = await until(reader, b"\r\n\r\n")
+        assert b"200 OK" in head
+        assert b"application/javascript" in head
+        await until(reader, push.PRELUDE)
+        await until(reader, b"o\n")
+        assert b"connected" in await until(reader, b"\n\r\n")
+        assert (
+            await status_of(address, "/sockjs/123/session/xhr_send", json.dumps([await login(server)]).encode()) == 204
+        )
+        assert b"history" in await until(reader, b"timelapse")
+        second, other = await send(address, "/sockjs/123/session/xhr_streaming")
+        assert b"c[2010" in await until(second, b"]\n")
+        other.close()
+        assert await status_of(address, "/sockjs/123/nobody/xhr_send", b"[]") == 404
+        writer.close()
+
+
+async def test_a_streamed_answer_ends_when_it_is_long_and_the_next_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(push.StreamHandler, "size", 2100)
+    async with served(tmp_path) as (server, address):
+        reader, writer = await send(address, "/sockjs/123/session/xhr_streaming")
+        await until(reader, b"\r\n0\r\n\r\n")  # the end of a chunked answer
+        writer.close()
+        await status_of(address, "/sockjs/123/session/xhr_send", json.dumps([await login(server)]).encode())
+        reader, writer = await send(address, "/sockjs/123/session/xhr_streaming")
+        answer = await until(reader, b"timelapse")
+        assert b"o\n" not in answer.split(b"\r\n\r\n")[1].replace(push.PRELUDE, b"")[:20]  # no new session
+        writer.close()
+
+
+async def test_polling_answers_one_frame_at_a_time(tmp_path):
+    async with served(tmp_path) as (_, address):
+        reader, writer = await send(address, "/sockjs/123/polled/xhr")
+        answer = await until(reader, b"0\r\n\r\n")
+        assert b"o\n" in answer
+        writer.close()
+
+
+async def test_info_and_welcome(tmp_path):
+    async with served(tmp_path) as (_, address):
+        reader, writer = await send(address, "/sockjs/info", method="GET")
+        info = json.loads((await until(reader, b"}")).partition(b"\r\n\r\n")[2])
+        assert (info["websocket"], info["cookie_needed"], info["origins"]) == (True, False, ["*:*"])
+        assert isinstance(info["entropy"], int)
+        writer.close()
+        reader, writer = await send(address, "/sockjs", method="GET")
+        assert (await until(reader, b"SockJS!\n")).endswith(b"Welcome to SockJS!\n")
+        writer.close()

@@ -1,0 +1,136 @@
+import uuid
+
+import pytest
+
+from daemon.access.keyring import Keyring
+from daemon.access.scopes import Scope
+from support.house import MOVES
+from support.http import NOW, api
+
+LONG = "\n".join(MOVES * 20).encode()
+
+
+async def test_settings_have_all_sections_of_octoprint_and_what_clients_read(tmp_path):
+    camera = {"stream_url": "/webcam/?action=stream", "flip_vertically": True}
+    async with api(tmp_path, "", webcam=camera, appearance={"name": "Anna"}) as server:
+        settings = (await server.get("/api/settings")).json
+        assert set(settings) == {
+            "accessControl", "api", "appearance", "controls", "devel", "feature", "folder", "gcodeAnalysis", "plugins",
+            "scripts", "serial", "server", "slicing", "system", "temperature", "terminalFilters", "webcam",
+        }  # fmt: skip
+        assert settings["feature"]["sdSupport"] is False
+        assert settings["gcodeAnalysis"]["runAt"]
+        assert settings["appearance"]["name"] == "Anna"
+        assert settings["webcam"] == settings["webcam"] | {
+            "webcamEnabled": True,
+            "streamUrl": "/webcam/?action=stream",
+            "snapshotUrl": "",
+            "flipH": False,
+            "flipV": True,
+            "rotate90": False,
+            "bitrate": "10000k",
+            "snapshotSslValidation": True,
+        }
+        assert settings["api"]["key"] is None
+        assert (await server.post("/api/settings", {"appearance": {}})).status == 405
+
+
+async def test_the_uuid_stays_the_same_over_restarts(tmp_path):
+    seen = []
+    for _ in range(2):
+        async with api(tmp_path, "") as server:
+            seen.append((await server.get("/api/settings")).json["plugins"]["discovery"]["upnpUuid"])
+    assert seen[0] == seen[1] == str(uuid.UUID(seen[0]))
+    assert (tmp_path / "uuid").read_text().strip() == seen[0]
+
+
+async def test_the_profile_is_that_of_the_configuration(tmp_path):
+    async with api(tmp_path, "", profile={"extruders": 2, "width_mm": 250.0}) as server:
+        listed = (await server.get("/api/printerprofiles")).json["profiles"]
+        assert list(listed) == ["_default"]
+        profile = listed["_default"]
+        assert (profile["current"], profile["default"], profile["id"]) == (True, True, "_default")
+        assert profile["extruder"]["count"] == len(profile["extruder"]["offsets"]) == 2
+        assert profile["volume"]["width"] == 250.0
+        assert set(profile["axes"]) == {"x", "y", "z", "e"}
+        assert (await server.get("/api/printerprofiles/_default")).json == profile
+        assert profile["resource"] == "http://printer.local:5000/api/printerprofiles/_default"
+        assert (await server.get("/api/printerprofiles/other")).status == 404
+
+
+@pytest.mark.parametrize("path", ["/api/settings", "/api/printerprofiles", "/api/files", "/api/files/local/a.gcode"])
+async def test_what_has_not_changed_need_not_be_fetched_again(tmp_path, path):
+    async with api(tmp_path, "") as server:
+        await server.upload(("file", "a.gcode", b"G28\n"))
+        first = await server.get(path)
+        assert first.headers["Cache-Control"] == "no-cache"
+        again = await server.get(path, headers={"If-None-Match": first.headers["Etag"]})
+        assert (again.status, again.body) == (304, b"")
+        other = await server.get(path, headers={"If-None-Match": '"another"'})
+        assert (other.status, other.headers["Etag"], bool(other.body)) == (200, first.headers["Etag"], True)
+
+
+async def test_the_tag_of_a_listing_changes_with_the_files_alone(tmp_path, monkeypatch):
+    async with api(tmp_path, "") as server:
+        before = (await server.get("/api/files")).headers["Etag"]
+
+        async def less_room():
+            return 1, 2
+
+        monkeypatch.setattr(server.service.files, "free_space", less_room)
+        listing = await server.get("/api/files")
+        assert (listing.headers["Etag"], listing.json["free"]) == (before, 1)
+        await server.upload(("file", "a.gcode", b"G28\n"))
+        assert (await server.get("/api/files")).headers["Etag"] != before
+
+
+@pytest.mark.parametrize("path", ["/api/version", "/api/job", "/api/files", "/downloads/files/local/a.gcode"])
+async def test_head_is_get_without_the_body(tmp_path, path):
+    async with api(tmp_path, "") as server:
+        await server.upload(("file", "a.gcode", b"G28\n"))
+        got, head = await server.get(path), await server.request("HEAD", path)
+        assert (head.status, head.body) == (200, b"")
+        assert head.headers["Content-Length"] == str(len(got.body))
+        assert head.headers["Content-Type"] == got.headers["Content-Type"]
+
+
+async def test_timelapse_and_slicing_are_honestly_empty(tmp_path):
+    async with api(tmp_path, "") as server:
+        assert (await server.get("/api/timelapse")).json["files"] == []
+        assert (await server.get("/api/slicing")).json == {}
+
+
+# -- system commands ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.real_time
+async def test_a_system_command_runs_as_it_stands_and_no_shell_sees_it(tmp_path):
+    marker = tmp_path / "a b; touch c"
+    async with api(tmp_path / "state", "", system={"reboot": ("touch", str(marker)), "shutdown": ("false",)}) as server:
+        listed = (await server.get("/api/system/commands")).json
+        assert [each["action"] for each in listed["core"]] == ["shutdown", "reboot"]
+        assert (await server.get("/api/system/commands/core")).json == listed["core"]
+        assert (await server.get("/api/system/commands/custom")).json == []
+        assert (await server.get("/api/system/commands/nonsense")).status == 404
+        assert (await server.request("POST", "//api/system/commands/core/reboot")).status == 204
+        assert marker.exists()
+        failed = await server.post("/api/system/commands/core/shutdown", {})
+        assert (failed.status, "exit status 1" in failed.error) == (500, True)
+        assert (await server.post("/api/system/commands/core/restart", {})).status == 404
+        assert (await server.post("/api/system/commands/custom/reboot", {})).status == 404
+
+
+@pytest.mark.real_time
+async def test_a_system_command_that_is_not_there_is_an_error_that_says_so(tmp_path):
+    async with api(tmp_path, "", system={"reboot": ("/no/such/program",)}) as server:
+        response = await server.post("/api/system/commands/core/reboot", {})
+        assert (response.status, "/no/such/program" in response.error) == (500, True)
+
+
+async def test_system_commands_take_an_admins_key_and_end_no_print(tmp_path):
+    key = Keyring(tmp_path, lambda: NOW).add("phone", Scope.CONTROL)
+    async with api(tmp_path, system={"reboot": ("false",)}) as server:
+        assert (await server.post("/api/system/commands/core/reboot", {}, key=key)).status == 403
+        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
+        refused = await server.post("/api/system/commands/core/reboot", {})
+        assert (refused.status, "a print is going on" in refused.error) == (409, True)

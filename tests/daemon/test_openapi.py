@@ -1,0 +1,100 @@
+"""The description of the API is true: held against the routes, and by schemathesis against a running daemon."""
+
+import json
+import os
+import re
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis import checks
+from schemathesis.specs.openapi import checks as openapi
+
+from daemon.http.openapi import describe
+from support.http import api
+from support.processes import TOKEN, House
+
+NIGHTLY = os.environ.get("NOZZLED_PROFILE") == "nightly"
+LOOPBACK = {"Host": "127.0.0.1:5000"}
+
+# what is no part of the JSON API: sockets, and pages for people
+APART = re.compile(r"/sockjs|/client/|/api/docs$|/plugin/appkeys/auth/")
+
+
+def template(pattern):
+    """Return a route's pattern as OpenAPI writes it, without the names."""
+    return re.sub(r"\([^)]*\)", "{}", pattern.rstrip("$").replace("\\", ""))
+
+
+async def test_every_address_is_described_with_every_method(tmp_path):
+    described = {re.sub(r"\{\w+\}", "{}", path): item for path, item in describe()["paths"].items()}
+    del described["/api/control/job"]  # the same route as /api/job
+    async with api(tmp_path, "") as server:
+        routes = {rule.matcher.regex.pattern: rule.target for rule in server.application.wildcard_router.rules}
+    found = {template(pattern.replace("(?:control/)?", "")): handler for pattern, handler in routes.items()}
+    there = {path: handler for path, handler in found.items() if not APART.match(path)}
+    assert set(described) == set(there)
+    for path, handler in there.items():
+        methods = {each.lower() for each in handler._allowed(handler.__new__(handler))}
+        assert set(described[path]) == methods, path
+
+
+async def test_description_and_page_are_served_without_a_key_and_load_nothing(tmp_path):
+    async with api(tmp_path, "") as server:
+        found = await server.get("/api/openapi.json", key=None, headers=LOOPBACK)
+        assert found.json == json.loads(json.dumps(describe()))
+        again = await server.get("/api/openapi.json", headers={"If-None-Match": found.headers["Etag"]})
+        assert again.status == 304
+        page = await server.get("/api/docs", key=None, headers=LOOPBACK)
+        text = page.body.decode()
+        assert page.headers["Content-Type"] == "text/html; charset=UTF-8"
+        assert all(f'id="{path}"' in text for path in describe()["paths"])
+        assert not re.search(r"<script|<img|<link|src=|https?://", text)
+        assert "default-src 'none'; style-src 'sha256-" in page.headers["Content-Security-Policy"]
+
+
+# -- against the running daemon ----------------------------------------------------------------------------
+
+schema = schemathesis.openapi.from_dict(describe())
+CHECKS = (
+    checks.not_a_server_error,
+    openapi.status_code_conformance,
+    openapi.content_type_conformance,
+    openapi.response_schema_conformance,
+    openapi.unsupported_method,
+)
+"""Not among them: that odd data is refused. Unknown keys are ignored, since clients of OctoPrint send such."""
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    """A daemon with the simulated printer."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("support.processes.LIFETIME", 3600.0)
+        house = House(tmp_path_factory.mktemp("openapi"))
+        daemon = house.daemon("--printer", "sim?speed=1000")
+    try:
+        daemon.until_state("Operational", seconds=60)
+        host, port = daemon.address
+        yield f"http://{host}:{port}"
+        assert daemon.running
+        assert daemon.get("/api/version")["api"] == "0.1"
+    finally:
+        house.close()
+
+
+if not NIGHTLY:  # thousands of requests, where a few for each address tell most
+    schema = schema.exclude(method="HEAD")
+    schema.config.phases.coverage.enabled = False
+
+
+@schema.parametrize()
+@settings(
+    max_examples=400 if NIGHTLY else 3,
+    deadline=None,
+    derandomize=not NIGHTLY,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+def test_the_daemon_answers_as_described(case, url):
+    case.call_and_validate(base_url=url, headers={"X-Api-Key": TOKEN}, checks=CHECKS, timeout=60)

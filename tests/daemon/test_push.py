@@ -1,0 +1,353 @@
+"""What subscribers are told, and what they cost; the ways to them are in test_http_push."""
+
+import asyncio
+import json
+
+import pytest
+
+from daemon.access.keyring import Keyring
+from daemon.access.scopes import Scope
+from daemon.push.subscriber import MAX_EVENTS, MAX_LOG, STALLED
+from hal.printer import ActionRequested, TemperaturesRead
+from support.house import MOVES
+from support.http import NOW, api
+from support.push import Listener
+
+FILE = "\n".join(MOVES).encode()
+LONG = "\n".join(MOVES * 20).encode()
+
+
+async def test_a_subscriber_is_greeted_and_told_nothing_more_without_a_session(tmp_path):
+    async with api(tmp_path) as server:
+        listener = Listener(server)
+        await server.upload(("file", "a.gcode", FILE), ("print", b"true"))
+        await server.settle(5)
+        assert listener.kinds() == ["connected"]
+        assert listener.of("connected")[0]["version"] == "1.11.8"
+        listener.say(auth="_api:guess")
+        await server.settle(1)
+        assert listener.messages[1:] == [{"reauthRequired": {"reason": "stale"}}]
+
+
+async def test_a_session_opens_history_and_then_the_state_as_it_changes(tmp_path):
+    async with api(tmp_path) as server:
+        await server.settle(10)
+        listener = Listener(server)
+        await listener.login()
+        assert listener.kinds() == ["connected", "history", "timelapse"]
+        history = listener.of("history")[0]
+        assert set(history) == {
+            "state", "job", "progress", "currentZ", "offsets", "resends", "markings", "busyFiles", "serverTime",
+            "temps", "logs", "messages",
+        }  # fmt: skip
+        assert history["state"]["text"] == "Operational"
+        assert history["state"]["flags"]["operational"] is True
+        assert history["temps"][0]["tool0"]["target"] == 0
+        assert history["job"]["file"]["name"] is None
+        await server.settle(10)
+        current = listener.of("current")
+        assert current, "temperatures change the state"
+        assert [report["time"] for each in current for report in each["temps"]]
+        assert any("Recv:" in line for each in current for line in each["logs"])
+
+
+async def test_a_whole_print_is_told_by_octoprints_events(tmp_path):
+    async with api(tmp_path) as server:
+        listener = Listener(server)
+        await listener.login()
+        await server.upload(("file", "a.gcode", FILE), ("print", b"true"))
+        await server.settle(5)
+        await server.post("/api/job", {"command": "pause", "action": "pause"})
+        await server.settle(10)
+        await server.post("/api/job", {"command": "pause", "action": "resume"})
+        await server.settle(100)
+        told = [name for name in listener.events() if name != "PrinterStateChanged"]
+        assert told == [
+            "FileAdded", "UpdatedFiles", "FileSelected", "PrintStarted", "Upload", "PrintPaused", "PrintResumed",
+            "PrintDone",
+        ]  # fmt: skip
+        states = [each["state_id"] for each in listener.events("PrinterStateChanged")]
+        assert states == [
+            "STARTING", "PRINTING", "PAUSING", "PAUSED", "RESUMING", "PRINTING", "FINISHING", "OPERATIONAL",
+        ]  # fmt: skip
+        [done] = listener.events("PrintDone")
+        assert (done["name"], done["path"], done["origin"], done["size"]) == ("a.gcode", "a.gcode", "local", len(FILE))
+        assert done["time"] > 10
+        current = listener.of("current")
+        assert current[-1]["progress"]["completion"] == 100.0
+        assert [each["progress"]["completion"] for each in current] == sorted(
+            each["progress"]["completion"] for each in current
+        )
+
+
+async def test_a_cancelled_print_counts_as_failed_too(tmp_path):
+    async with api(tmp_path) as server:
+        listener = Listener(server)
+        await listener.login()
+        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
+        await server.settle(5)
+        await server.post("/api/job", {"command": "cancel"})
+        await server.settle(30)
+        assert listener.events("PrintCancelled")[0]["time"] > 0
+        assert listener.events("PrintFailed")[0]["reason"] == "cancelled"
+        assert [name for name in listener.events() if name.startswith("Print") and name != "PrinterStateChanged"] == [
+            "PrintStarted", "PrintCancelling", "PrintCancelled", "PrintFailed",
+        ]  # fmt: skip
+
+
+async def test_a_print_that_fails_says_why(tmp_path):
+    async with api(tmp_path) as server:
+        listener = Listener(server)
+        await listener.login()
+        await server.upload(("file", "a.gcode", LONG), ("select", b"true"))
+        (server.service.files.root / "a.gcode").unlink()
+        await server.post("/api/job", {"command": "start"})
+        await server.settle(30)
+        [failed] = listener.events("PrintFailed")
+        assert (failed["reason"], bool(failed["error"])) == ("error", True)
+
+
+async def test_a_lost_printer_is_an_error_and_comes_back(tmp_path):
+    async with api(tmp_path) as server:
+        listener = Listener(server)
+        await listener.login()
+        server.service.connection.printer._transport.unplug()
+        await server.settle(2)
+        assert listener.events("Error")[0]["error"]
+        assert listener.events("Disconnected") == [{}]
+        await server.settle(20)
+        assert listener.events("Connecting")
+        [again] = listener.events("Connected")
+        assert again["port"] == "sim"
+        assert "Marlin" in listener.events("FirmwareData")[0]["name"]
+
+
+async def test_files_that_come_and_go_are_told(tmp_path):
+    async with api(tmp_path, "") as server:
+        listener = Listener(server)
+        await listener.login()
+        await server.upload(("file", "a.gcode", FILE))
+        await server.upload(("foldername", b"box"))
+        await server.post("/api/files/local/a.gcode", {"command": "copy", "destination": "box"})
+        await server.post("/api/files/local/a.gcode", {"command": "move", "destination": "b.gcode"})
+        await server.delete("/api/files/local/b.gcode")
+        await server.delete("/api/files/local/box")
+        await server.settle(1)
+        told = [name for name in listener.events() if name != "UpdatedFiles"]
+        assert told == ["FileAdded", "Upload", "FolderAdded", "FileAdded", "FileMoved", "FileRemoved", "FolderRemoved"]
+        assert len(listener.events("UpdatedFiles")) == 6
+
+
+async def test_the_state_comes_at_most_twice_a_second_and_less_where_the_client_wants_it(tmp_path):
+    async with api(tmp_path) as server:
+        listener, slow = Listener(server), Listener(server)
+        await listener.login()
+        slow.say(throttle=20)
+        await slow.login()
+        for _ in range(100):
+            server.service.events.publish("Nothing", {})
+            await asyncio.sleep(0.1)
+        assert 15 <= len(listener.of("current")) <= 21
+        assert len(slow.of("current")) <= 2
+        for nonsense in (0, -1, "2", True, 10**9, None, [1]):
+            slow.say(throttle=nonsense)
+        assert slow.subscriber._interval == 10.0
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "5", '"auth"', '{"auth": 5}', '{"subscribe": 1}', "[" * 50_000, "{}"])
+async def test_what_makes_no_sense_is_ignored(tmp_path, text):
+    async with api(tmp_path, "") as server:
+        listener = Listener(server)
+        listener.subscriber.receive(text)
+        await listener.login()
+        assert listener.kinds() == ["connected", "history", "timelapse"]
+
+
+async def test_a_client_hears_what_it_has_subscribed_to(tmp_path):
+    async with api(tmp_path) as server:
+        events, quiet, logs = Listener(server), Listener(server), Listener(server)
+        for each, wanted in (
+            (events, {"state": False, "events": ["Wanted"], "plugins": False}),
+            (quiet, {"state": {"logs": False, "messages": False}, "events": False, "plugins": ["wanted"]}),
+            (logs, {"state": {"logs": "^Recv: (a+)+$"}, "events": True, "plugins": True}),
+        ):
+            each.say(subscribe=wanted)
+            await each.login()
+            each.clear()
+        server.service.events.publish("Wanted", {"a": 1})
+        server.service.events.publish("Unwanted", {})
+        server.service.events.plugin("wanted", {"b": 2})
+        server.service.events.plugin("unwanted", {})
+        await server.settle(10)
+        assert events.messages == [{"event": {"type": "Wanted", "payload": {"a": 1}}}]
+        assert quiet.of("event") == []
+        assert quiet.of("plugin") == [{"plugin": "wanted", "data": {"b": 2}}]
+        assert quiet.of("current")
+        assert all(each["logs"] == [] for each in quiet.of("current"))
+        assert logs.events() == ["Wanted", "Unwanted"]
+        assert any(each["logs"] for each in logs.of("current"))
+
+
+async def test_a_reader_that_sleeps_gets_the_newest_state_and_no_more_than_its_queue(tmp_path):
+    async with api(tmp_path) as server:
+        listener, awake = Listener(server), Listener(server)
+        await listener.login()
+        await awake.login()
+        listener.gate.clear()
+        await server.upload(("file", "a.gcode", FILE), ("print", b"true"))
+        for number in range(MAX_EVENTS * 2):
+            server.service.events.publish("Many", {"number": number})
+        await server.settle(STALLED - 10)
+        assert len(listener.subscriber._waiting) == MAX_EVENTS
+        listener.clear()
+        listener.gate.set()
+        await server.settle(1)
+        current = listener.of("current")
+        assert len(current) <= 3
+        assert current[-1]["state"]["text"] == "Operational"
+        assert current[-1]["progress"]["completion"] == 100.0
+        assert listener.events("Many")[-1] == {"number": MAX_EVENTS * 2 - 1}
+        assert len(listener.messages) <= MAX_EVENTS + 10
+        assert len(awake.events("Many")) >= MAX_EVENTS  # nobody else was held up
+        assert awake.events("PrintDone")
+
+
+async def test_a_reader_that_never_wakes_is_dropped(tmp_path):
+    async with api(tmp_path) as server:
+        listener = Listener(server)
+        await listener.login()
+        listener.gate.clear()
+        await server.settle(STALLED * 2)
+        assert listener.closed
+        assert server.application.settings["hub"]._subscribers == set()
+
+
+async def test_the_log_in_one_message_is_bounded(tmp_path):
+    async with api(tmp_path, "sim") as server:
+        listener = Listener(server)
+        listener.say(throttle=3600)
+        await listener.login()
+        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
+        await server.settle(100)
+        listener.subscriber._due = 0.0
+        listener.subscriber._wake_up()
+        await server.settle(1)
+        assert all(len(each["logs"]) <= MAX_LOG for each in listener.of("current"))
+        assert any(len(each["logs"]) > 50 for each in listener.of("current"))
+
+
+async def test_who_loses_the_key_or_logs_out_hears_no_more(tmp_path):
+    ring = Keyring(tmp_path, lambda: NOW)
+    key = ring.add("phone", Scope.READ)
+    async with api(tmp_path) as server:
+        phone, first = Listener(server), Listener(server)
+        await phone.login(key=key)
+        await first.login()
+        ring.revoke("phone")
+        await server.settle(10)
+        assert phone.messages[-1] == {"reauthRequired": {"reason": "removed"}}
+        await server.post("/api/logout", {})
+        await server.settle(10)
+        assert first.messages[-1] == {"reauthRequired": {"reason": "logout"}}
+        for each in (phone, first):
+            each.clear()
+        server.service.events.publish("Secret", {})
+        await server.settle(10)
+        assert (phone.messages, first.messages) == ([], [])
+        await first.login()
+        assert first.kinds() == ["history", "timelapse"]
+
+
+async def test_an_app_that_asks_for_a_key_is_shown_wherever_people_look(tmp_path):
+    async with api(tmp_path, "") as server:
+        listener = Listener(server)
+        await listener.login()
+        await server.post("/plugin/appkeys/request", {"app": "<b>x</b>"}, key=None, headers={"Host": "localhost"})
+        await server.settle(0.1)
+        [told] = listener.of("plugin")
+        assert (told["plugin"], told["data"]["type"], told["data"]["app_name"]) == (
+            "appkeys", "request_access", "<b>x</b>",
+        )  # fmt: skip
+        await server.post(f"/plugin/appkeys/decision/{told['data']['user_token']}", {"decision": False})
+        await server.settle(0.1)
+        assert listener.of("plugin")[1]["data"]["type"] == "end_request"
+
+
+# -- the printer's panel -----------------------------------------------------------------------------------
+
+
+def panel_says(server, *lines):
+    """Have the firmware say something unasked."""
+    server.service.connection.printer._on_data(b"".join(line.encode() + b"\n" for line in lines))
+
+
+QUESTION = ("//action:prompt_begin Filament runout", "//action:prompt_button Continue", "//action:prompt_choice Purge")
+
+
+async def test_what_the_panel_says_is_where_octoprints_clients_look_for_it(tmp_path):
+    async with api(tmp_path) as server:
+        listener = Listener(server)
+        await listener.login()
+        assert "panel" not in (await server.get("/api/printer")).json
+        assert (await server.get("/api/plugin/action_command_notification")).json == {"notifications": []}
+        panel_says(server, "//action:notification <img src=x onerror=alert(1)>")
+        await server.settle(0.1)
+        message = "<img src=x onerror=alert(1)>"
+        assert listener.of("plugin") == [{"plugin": "action_command_notification", "data": {"message": message}}]
+        assert (await server.get("/api/printer")).json["panel"] == {"message": message}
+        notifications = (await server.get("/api/plugin/action_command_notification")).json["notifications"]
+        assert [each["message"] for each in notifications] == [message]
+
+
+async def test_a_question_is_asked_and_the_answer_reaches_the_firmware(tmp_path):
+    async with api(tmp_path) as server:
+        listener = Listener(server)
+        await listener.login()
+        assert (
+            await server.post("/api/plugin/action_command_prompt", {"command": "select", "choice": 0})
+        ).status == 409
+        panel_says(server, *QUESTION)
+        assert (await server.get("/api/plugin/action_command_prompt")).json == {}
+        panel_says(server, "//action:prompt_show")
+        asked = {"text": "Filament runout", "choices": ["Continue", "Purge"]}
+        assert (await server.get("/api/plugin/action_command_prompt")).json == asked
+        assert (await server.get("/api/printer")).json["panel"]["prompt"] == asked
+        for choice in (2, -1, "0", True, None, 0.0):
+            answer = await server.post("/api/plugin/action_command_prompt", {"command": "select", "choice": choice})
+            assert answer.status == 400
+        answer = await server.post("/api/plugin/action_command_prompt", {"command": "select", "choice": 1})
+        assert answer.status == 204
+        await server.settle(1)
+        assert any("M876 S1" in line for line in server.service.connection.printer.tail())
+        assert (await server.get("/api/plugin/action_command_prompt")).json == {}
+        shown = [each["data"] for each in listener.of("plugin") if each["plugin"] == "action_command_prompt"]
+        assert shown == [{"action": "show", **asked}, {"action": "close"}]
+
+
+async def test_a_printer_that_stands_still_for_its_user_goes_on_with_the_answer(tmp_path):
+    async with api(tmp_path, "sim?firmware=marlin-advok") as server:
+        await server.post("/api/printer/command", {"commands": ["M0 Change filament", "M117 later"]})
+        await server.settle(20)
+        asked = (await server.get("/api/plugin/action_command_prompt")).json
+        assert asked == {"text": "M0 Stop", "choices": ["Continue"]}
+        assert not server.service.connection.printer.idle
+        await server.post("/api/plugin/action_command_prompt", {"command": "select", "choice": 0})
+        await server.settle(5)
+        assert server.service.connection.printer.idle
+        assert (await server.get("/api/plugin/action_command_prompt")).json == {}
+
+
+async def test_without_subscribers_nothing_is_kept_and_nothing_ticks(tmp_path):
+    async with api(tmp_path) as server:
+        hub = server.application.settings["hub"]
+        listener = Listener(server)
+        await listener.login()
+        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
+        await server.settle(5)
+        assert hub._ticking is not None
+        listener.subscriber.end()
+        await server.settle(5)
+        assert hub._ticking is None
+        hub._on_printer(TemperaturesRead({}))
+        hub._on_printer(ActionRequested("pause", ""))
+        assert json.loads(json.dumps(await hub.current()))["state"]["text"] == "Printing"

@@ -1,0 +1,170 @@
+"""Whole prints on the virtual clock: what is told of them."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from daemon.simulation.outcome import bottlenecks
+from daemon.simulation.run import Plan, Simulation, SimulationError
+from daemon.simulation.series import MOST, Sample, Series
+from hal.session_file import HOST, read
+from hal.simulated import clock
+from hal.simulated.config import FirmwareConfig
+from hal.simulated.scenario import Fault, Scenario
+
+HEAT = ["M104 S200", "M109 S200"]
+START = ["G21", "G90", "M82", "G28", "G92 E0"]
+
+
+def layer(z, e, sides=4):
+    """Return a square of 20 mm with 1 mm of filament a side, at 20 mm/s."""
+    corners = [(70, 50), (70, 70), (50, 70), (50, 50)] * (sides // 4)
+    return [f"G1 Z{z:.2f} F600", "G1 X50 Y50 F6000"] + [
+        f"G1 X{x} Y{y} E{e + index + 1:.5f} F1200" for index, (x, y) in enumerate(corners)
+    ]
+
+
+PRINT = [*HEAT, *START, *layer(0.2, 0), *layer(0.4, 4), "M117 half way", *layer(0.6, 8), "M104 S0"]
+
+
+def simulate(folder, lines, *faults, told=lambda _: None, **plan):
+    """Print these lines; return the simulation and its outcome."""
+    path = folder / "part.gcode"
+    path.write_text("".join(f"{line}\n" for line in lines))
+    config = replace(plan.pop("firmware", FirmwareConfig()), scenario=Scenario(faults))
+
+    async def run():
+        simulation = Simulation(Plan(path, config, **plan), told)
+        return simulation, await simulation.run()
+
+    return clock.run(run())
+
+
+def events(outcome):
+    return [f"{each.who} {each.what}" for each in outcome.events]
+
+
+def test_a_print_that_nothing_disturbs(tmp_path):
+    told = []
+    _, outcome = simulate(tmp_path, PRINT, told=told.append)
+    assert outcome.exact
+    assert (outcome.state, outcome.reason, outcome.difference) == ("COMPLETED", None, "")
+    assert outcome.lines == outcome.file_lines == len(PRINT)
+    assert [(each.z, each.filament_mm) for each in outcome.layer_times] == [(0.2, 4), (0.4, 4), (0.6, 4)]
+    assert outcome.filament_mm == 12
+    assert outcome.layers == 3
+    assert 4.0 < outcome.layer_times[1].duration_s < 6  # 80 mm at 20 mm/s, and the way up
+    assert outcome.temperatures["tool0"].target == 200
+    assert outcome.temperatures["tool0"].highest == pytest.approx(200, abs=8)
+    assert outcome.layer_times[0].began_s > outcome.temperatures["tool0"].reached_s > 10
+    assert outcome.duration_s >= outcome.layer_times[-1].began_s + outcome.layer_times[-1].duration_s - 0.001
+    assert (outcome.underruns, outcome.resends, outcome.faults, outcome.events) == (0, 0, [], [])
+    assert (outcome.bottlenecks, outcome.peak_wire_share) == ([], None)
+    assert told[-1].offset == (tmp_path / "part.gcode").stat().st_size
+    assert [each.time for each in told] == sorted(each.time for each in told)
+
+
+def test_an_outcome_is_json(tmp_path):
+    _, outcome = simulate(tmp_path, PRINT)
+    told = json.loads(json.dumps(outcome.as_json()))
+    needed = {"exact", "lines", "duration_s", "layers", "filament_mm", "underruns", "faults"}
+    assert needed <= told.keys()
+    assert told["layer_times"][0]["z"] == 0.2
+
+
+def test_a_disturbed_line_is_exact_all_the_same_and_says_what_happened(tmp_path):
+    flips = Fault("flip", probability=0.003), Fault("lose_ok", line=12)
+    _, outcome = simulate(tmp_path, [*PRINT, *layer(0.8, 12, sides=80)], *flips)
+    assert outcome.exact
+    assert outcome.resends > 0
+    assert {each.what for each in outcome.faults} == {"flip", "lose_ok"}
+    lost = next(each for each in outcome.faults if each.what == "lose_ok")
+    assert lost.line == 12
+    assert 0 < lost.time_s < outcome.duration_s
+    assert any("checksum mismatch" in each or "Line Number" in each for each in events(outcome))
+
+
+def test_a_firmware_that_halts_fails_the_print(tmp_path):
+    _, outcome = simulate(tmp_path, PRINT, Fault("kill", line=20))
+    assert not outcome.exact
+    assert outcome.state in ("FAILED", "INTERRUPTED")
+    assert outcome.lines < outcome.file_lines == len(PRINT)
+    assert "never came" in outcome.difference
+    assert "halted" in outcome.reason
+    assert [each.what for each in outcome.faults] == ["kill"]
+    assert any(each.startswith("connection lost: ") for each in events(outcome))
+    assert any(each.startswith(f"job {outcome.state}") for each in events(outcome))
+
+
+def test_a_pause_is_resumed_after_a_minute_and_what_the_host_sends_for_it_is_no_difference(tmp_path):
+    _, outcome = simulate(tmp_path, [*PRINT[:-1], "M0", *layer(0.8, 12)])
+    assert outcome.exact, outcome.difference
+    assert 55 < outcome.paused_s < 90
+    assert events(outcome) == ["job PAUSING", "job PAUSED", "job RESUMING", "job PRINTING"]
+    assert outcome.duration_s > outcome.moving_s + outcome.paused_s
+
+
+def test_a_print_cancelled_at_the_panel_is_not_exact(tmp_path):
+    panel = FirmwareConfig(host_actions=True)
+    _, outcome = simulate(tmp_path, PRINT, Fault("panel_cancel", line=20), firmware=panel)
+    assert (outcome.exact, outcome.state) == (False, "CANCELLED")
+    assert "printer asks for cancel" in events(outcome)
+
+
+def test_a_slow_wire_is_named_as_what_holds_the_print_up(tmp_path):
+    moves = [f"G1 X{50 + index % 2 * 0.2:.3f} Y{50 + index * 0.1:.3f} F6000" for index in range(600)]
+    _, slow = simulate(tmp_path, ["G28", "G1 X50 Y50 F6000", *moves], firmware=FirmwareConfig(baudrate=9600))
+    assert slow.exact
+    assert {each.cause for each in slow.bottlenecks} == {"wire"}
+    assert slow.peak_wire_share > 0.9
+    _, fast = simulate(tmp_path, ["G28", "G1 X50 Y50 F6000", *moves], firmware=FirmwareConfig(baudrate=1_000_000))
+    assert fast.bottlenecks == []
+    assert fast.duration_s < slow.duration_s
+    assert fast.peak_lines_per_s > slow.peak_lines_per_s
+
+
+def test_the_same_seed_records_the_same_bytes(tmp_path):
+    recorded = []
+    for number, seed in enumerate((7, 7, 8)):
+        path = tmp_path / f"{number}.jsonl.gz"
+        firmware = FirmwareConfig(seed=seed, baudrate=115200, latency=0.001, jitter=0.002)
+        simulate(tmp_path, PRINT, Fault("flip", probability=0.002), firmware=firmware, record=path)
+        recorded.append(path.read_bytes())
+    assert recorded[0] == recorded[1] != recorded[2]
+    session = read([tmp_path / "0.jsonl.gz"])
+    assert not session.cut
+    said = b"".join(each.data for each in session.records if each.kind == HOST)
+    assert b"M117 half way" in said
+
+
+def test_a_printer_that_never_answers_cannot_print(tmp_path):
+    with pytest.raises(SimulationError, match="not ready after 120 s"):
+        simulate(tmp_path, PRINT, Fault("drop", direction="to_host", probability=1.0))
+
+
+def test_a_long_print_has_no_more_samples_than_fit():
+    series = Series()
+    time, taken = 0.0, 0
+    while time < 4 * MOST - 8:
+        time += series.interval
+        taken += 1
+        series.add(Sample(time, lines=taken, bytes=40, fill=15 if taken % 2 else 7))
+    assert MOST / 2 <= len(series.samples) < MOST
+    assert series.interval == 4
+    assert sum(each.lines for each in series.samples) >= sum(range(taken))
+    assert {each.fill for each in series.samples[: MOST // 4]} == {7}
+    assert [each.time for each in series.samples] == sorted(each.time for each in series.samples)
+
+
+@pytest.mark.parametrize(
+    ("sent", "cause"), [(115200 // 10, "wire"), (115200 // 20, "answers")], ids=["full", "half full"]
+)
+def test_what_holds_a_print_up_is_found_in_the_samples(sent, cause):
+    quiet = [Sample(time, 5, 100, 15) for time in range(1, 11)]
+    dry = [Sample(time, 300, sent, 1) for time in range(11, 16)]
+    resting = [Sample(time, 0, 0, 0) for time in range(16, 20)]
+    moment = [Sample(20, 3, 60, 2)]  # the beginning of something is no bottleneck
+    looks = [(each, 1.0) for each in (*quiet, *dry, *resting, *moment)]
+    [found] = bottlenecks(looks, 115200)
+    assert (found.from_s, found.to_s, found.lines_per_s, found.cause) == (10, 15, 300, cause)

@@ -1,0 +1,106 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gcode.framing import frame
+from gcode.link import HISTORY, Sent
+from gcode.modes import Modes
+from gcode.outgoing import Position, Ticket
+from hal.logbook import MAX_FRAME, PAGE, Logbook
+
+FEEDRATES = st.sampled_from([b"", b"1500", b"7200.5"])
+
+
+def line(number: int, command: bytes = b"G1 X1") -> Sent:
+    return number, frame(number, command), number, number * 10, None
+
+
+def test_what_was_sent_last_is_found_by_the_next_host(tmp_path):
+    first = Logbook(tmp_path / "logbook")
+    modes = Modes(relative_e=True, inches=False, feedrate=b"1200", tool=1, fan=77, homed=True)
+    for number in range(1, 300):
+        first.note(line(number), max(0, number - 4), modes)
+    first.note((300, frame(300, b"M105"), -1, -1, Ticket(b"M105", step=5)), 296, modes)
+    left = Logbook(tmp_path / "logbook").left()
+    assert [sent[0] for sent in left.sent] == list(range(300 - HISTORY + 1, 301))
+    assert left.sent[:-1] == [line(number) for number in range(300 - HISTORY + 1, 300)]
+    assert (left.answered, left.position, left.fed) == (296, Position(296, 2960), Position(299, 2990))
+    assert left.modes == modes
+    assert (left.sent[-1][1], left.sent[-1][4].command, left.sent[-1][4].step) == (frame(300, b"M105"), b"M105", 5)
+
+
+@given(
+    modes=st.builds(
+        Modes,
+        relative=st.booleans(),
+        relative_e=st.booleans(),
+        inches=st.sampled_from([None, False, True]),
+        feedrate=FEEDRATES,
+        tool=st.sampled_from([None, 0, 99]),
+        fan=st.sampled_from([None, 0, 255]),
+        homed=st.booleans(),
+    )
+)
+def test_modes_come_back_as_they_were(modes):
+    logbook = Logbook()
+    logbook.note(line(1), 0, modes)
+    assert logbook.left().modes == modes
+
+
+def test_without_frames_there_is_nothing_to_go_on_from():
+    logbook = Logbook()
+    assert logbook.left() is None
+    logbook.note(line(1), 0, Modes())
+    logbook.begin()
+    assert logbook.left() is None
+
+
+def test_a_frame_too_long_to_be_kept_ends_what_can_be_gone_on_from():
+    logbook = Logbook()
+    logbook.note(line(1, b"M117 " + b"x" * MAX_FRAME), 0, Modes())
+    logbook.note(line(2), 0, Modes())
+    assert logbook.left() is None  # line 1 may be asked for
+    logbook.note(line(3), 1, Modes())
+    assert [sent[0] for sent in logbook.left().sent] == [2, 3]
+
+
+@settings(max_examples=50)
+@given(cut=st.integers(0, 159), byte=st.integers(0, 255))
+def test_a_frame_that_was_being_written_does_not_count(cut, byte):
+    logbook = Logbook()
+    for number in range(1, 10):
+        logbook.note(line(number), number - 1, Modes())
+    at = 2 * PAGE + 10 * 160
+    logbook.note(line(10), 9, Modes())
+    logbook._map[at + cut : at + 160] = bytes(160 - cut)  # as if killed there, in memory that was empty
+    left = logbook.left()
+    assert left.sent[-1][0] in (9, 10)
+    assert left.sent[-1] == line(left.sent[-1][0])
+
+
+@given(pages=st.lists(st.dictionaries(st.text(max_size=5), st.integers(), max_size=4), min_size=1), cut=st.integers(0))
+def test_a_page_half_written_leaves_the_one_before(tmp_path_factory, pages, cut):
+    path = tmp_path_factory.mktemp("page") / "logbook"
+    logbook = Logbook(path)
+    for page in pages:
+        assert logbook.write(page)
+    before = bytes(logbook._map)
+    logbook.write({"the": "last"})
+    after = bytes(logbook._map)
+    differ = [at for at, (old, new) in enumerate(zip(before, after, strict=True)) if old != new]
+    for at in differ[cut % (len(differ) + 1) :]:
+        logbook._map[at] = before[at]
+    assert Logbook(path).read() in (pages[-1], {"the": "last"})
+
+
+def test_a_page_too_long_leaves_none():
+    logbook = Logbook()
+    assert logbook.write({"a": 1})
+    assert not logbook.write({"a": "x" * PAGE})
+    assert logbook.read() is None
+
+
+def test_a_symbolic_link_is_not_followed(tmp_path):
+    (tmp_path / "logbook").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic"):
+        Logbook(tmp_path / "logbook")

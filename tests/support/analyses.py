@@ -1,0 +1,37 @@
+"""Analyses without a process: the same work, done at once in the test."""
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+from daemon.analysis.reading import analyse, machine
+from daemon.analysis.service import Order
+from daemon.analysis.thumbnails import as_png, largest
+from daemon.config import ProfileConfig
+from daemon.errors import AnalysisFailed
+from gcode.errors import NozzledError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class AtOnce:
+    """Stands in for the worker process; counts, and fails as often as it is told to."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.failures = failures
+        self.paths: list[Path] = []
+        self.settings: tuple[str, ...] = ()
+
+    async def run(self, order: Order) -> dict[str, Any]:
+        self.paths.append(order.path)
+        self.settings = order.settings
+        if self.failures:
+            self.failures -= 1
+            raise AnalysisFailed("killed")
+        try:
+            found = analyse(order.path, machine(ProfileConfig(), order.settings), limits_known=bool(order.settings))
+        except NozzledError as error:
+            return {"error": str(error)}
+        picture = largest(found.thumbnails)
+        png = base64.b64encode(as_png(picture)).decode() if picture else None
+        return {"analysis": found.as_json(), "thumbnail": png}

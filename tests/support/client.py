@@ -1,0 +1,60 @@
+"""The shipped Python client against the service in memory: its requests go straight into the application."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from daemon import app
+from daemon.app import Service
+from daemon.client import OctoPrintClient
+from daemon.client.body import FormBody
+from daemon.client.exchange import Answer, Request
+from daemon.http.server import listen
+from support.http import KEY, NOW, Api, config
+
+URL = "http://printer.local:5000"
+
+
+class InMemory:
+    """An exchange without a socket, that remembers what was sent."""
+
+    def __init__(self, server: Api):
+        self.sent: list[Request] = []
+        self._server = server
+
+    async def send(self, request: Request) -> Answer:
+        self.sent.append(request)
+        body = request.body or b""
+        if isinstance(body, FormBody):
+            body = [piece async for piece in body.pieces()]
+        path = request.url.removeprefix(URL)
+        response = await self._server.request(request.method, path, body, headers=dict(request.headers), key=None)
+        return Answer(response.status, {k.lower(): v for k, v in response.headers.get_all()}, response.body)
+
+    def close(self) -> None:
+        pass
+
+
+def in_memory(server: Api, key: str = KEY) -> OctoPrintClient:
+    """Return a client of this service."""
+    return OctoPrintClient(URL, key, exchange=InMemory(server))
+
+
+@asynccontextmanager
+async def listening(
+    folder: Path, address: str = "sim", **sections: dict[str, Any]
+) -> AsyncIterator[tuple[Service, str]]:
+    """Run the service on a free port of this machine; yields it and its URL."""
+    settings = config(folder, address, **{"http": {"port": 0}, **sections})
+    async with AsyncExitStack() as stack:
+        service = await app.start(stack, settings, {"NOZZLED_API_KEY": KEY}, lambda: NOW)
+        listener = listen(service)
+        stack.push_async_callback(listener.close)
+        yield service, listener.url.rstrip("/")
+
+
+def uploaded(service: Service) -> dict[str, bytes]:
+    """Return every file on disk below the uploads, also those that no client sees."""
+    root = service.files.root
+    return {str(each.relative_to(root)): each.read_bytes() for each in root.rglob("*") if each.is_file()}

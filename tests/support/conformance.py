@@ -1,0 +1,106 @@
+"""A server with OctoPrint's API, seen by its clients alone, and brought into the states that a test is about."""
+
+import http.client
+import json
+from urllib.parse import urlsplit
+
+from support.http import form
+from support.processes import until
+
+PATIENCE = 90.0  # s; a virtual printer needs some to connect
+FILE = "conformance.gcode"
+LONG = b"G4 P100\n" * 2000  # 200 s of nothing
+
+
+class Answer:
+    def __init__(self, response):
+        self.status = response.status
+        self.headers = response.headers
+        self.body = response.read()
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+class Server:
+    """One server; `octoprint` tells whether it is the real one."""
+
+    def __init__(self, url, key):
+        self._netloc = urlsplit(url).netloc
+        self._key = key
+        self.octoprint = "nozzled" not in self.get("/api/version").json["text"]
+
+    def request(self, method, path, body=None, headers=None, key=True):
+        given = {"X-Api-Key": self._key} if key else {}
+        connection = http.client.HTTPConnection(self._netloc, timeout=PATIENCE)
+        try:
+            connection.request(method, path, body, {**given, **(headers or {})})
+            return Answer(connection.getresponse())
+        finally:
+            connection.close()
+
+    def get(self, path, **more):
+        return self.request("GET", path, **more)
+
+    def delete(self, path, **more):
+        return self.request("DELETE", path, **more)
+
+    def post(self, path, data=None, **more):
+        headers = {"Content-Type": "application/json", **more.pop("headers", {})}
+        body = data if isinstance(data, bytes) else json.dumps(data).encode()
+        return self.request("POST", path, body, headers, **more)
+
+    def upload(self, *parts, **more):
+        body, kind = form(*parts)
+        return self.request("POST", "/api/files/local", body, {"Content-Type": kind}, **more)
+
+    @property
+    def state(self):
+        return self.get("/api/connection").json["current"]["state"]
+
+    def until(self, *states):
+        until(lambda: self.state in states, f"one of {states}, not {self.state}", PATIENCE)
+
+    # -- states --------------------------------------------------------------------------------------------
+
+    def go_offline(self):
+        if self.get("/api/job").json["state"] in ("Printing", "Paused", "Pausing", "Resuming", "Starting"):
+            self.cancel()
+        self.post("/api/connection", {"command": "disconnect"})
+        self.until("Closed", "Offline")
+
+    def go_online(self):
+        if self.state == "Operational":
+            return
+        if self.get("/api/job").json["state"] in ("Printing", "Paused", "Pausing", "Resuming", "Starting"):
+            self.cancel()
+            return
+        self.post("/api/connection", {"command": "connect", "port": "VIRTUAL"})
+        self.until("Operational")
+
+    def cancel(self):
+        self.post("/api/job", {"command": "cancel"})
+        self.until("Operational")
+
+    def choose(self):
+        self.go_online()
+        assert self.upload(("file", FILE, LONG)).status == 201
+        assert self.post(f"/api/files/local/{FILE}", {"command": "select"}).status == 204
+        until(lambda: self.get("/api/job").json["job"]["file"]["name"] == FILE, "the file to be selected", PATIENCE)
+
+    def choose_nothing(self):
+        self.go_online()
+        if self.get("/api/job").json["job"]["file"]["name"] is not None:
+            self.post("/api/files/local/current", {"command": "unselect"})
+            until(lambda: self.get("/api/job").json["job"]["file"]["name"] is None, "no file to be selected", PATIENCE)
+
+    def print(self):
+        self.choose()
+        assert self.post("/api/job", {"command": "start"}).status == 204
+        self.until("Printing")
+
+    def pause(self):
+        self.print()
+        self.post("/api/job", {"command": "pause", "action": "pause"})
+        self.until("Paused")

@@ -1,0 +1,36 @@
+"""Other people's programs, each in an environment of its own, made with pip where the registry can be reached."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from support.processes import LIFETIME, cannot_run, environment
+
+INSTALLING = 300.0  # seconds
+SCRIPTS = Path(__file__).with_name("foreign_clients")
+
+
+def installed(folder: Path, *requirements: str) -> Path:
+    """Return the `bin` of an environment that has these."""
+    python = folder / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=INSTALLING, env=environment())
+    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALLING, check=False, env=environment())
+    if done.returncode:
+        cannot_run(f"{', '.join(requirements)} cannot be installed: {done.stderr.strip().splitlines()[-1]}")
+    return python.parent
+
+
+def run(*command: str | Path) -> str:
+    """Return what a program prints; it has to succeed."""
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=LIFETIME,
+        check=False,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
+    return done.stdout
