@@ -1,0 +1,176 @@
+"""What the commands that talk to a daemon share: where it is, its key, what they print, and how they end.
+
+Exit codes besides those of all commands: 3 nobody answers, 4 no access, 5 there is no such file or address,
+6 it does not fit the printer's state.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from daemon.cli.options import add_config, configured
+from daemon.client import AccessDenied, ClientError, Conflict, NotFound, OctoPrintClient, RequestRefused, Unreachable
+from daemon.config import Config, key_file, state_dir
+from daemon.keys import ENVIRONMENT
+
+URL_ENVIRONMENT = "NOZZLED_URL"
+
+_CODES: dict[type[ClientError], int] = {Unreachable: 3, AccessDenied: 4, NotFound: 5, Conflict: 6}
+_FAILED = 1
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - compared with, not listened on
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A command's command, like `status` of `nozzled job`.
+
+    Attributes:
+        help: one line.
+        run: does it; returns what --json prints.
+        show: what people are told of that; nothing by default.
+        arguments: declares its own command line.
+    """
+
+    help: str
+    run: Callable[[OctoPrintClient, argparse.Namespace], Awaitable[Any]]
+    show: Callable[[Any], str] = lambda _: ""
+    arguments: Callable[[argparse.ArgumentParser], None] = lambda _: None
+
+
+def add_actions(parser: argparse.ArgumentParser, actions: Mapping[str, Action]) -> None:
+    """Declare the actions of a command, each with the options that say which daemon."""
+    add_to(parser.add_subparsers(required=True, metavar="ACTION"), actions)
+
+
+def add_to(chosen: "argparse._SubParsersAction[argparse.ArgumentParser]", actions: Mapping[str, Action]) -> None:
+    """Declare the actions among others of the same command."""
+    for name, action in actions.items():
+        command = chosen.add_parser(name, help=action.help, description=action.help)
+        action.arguments(command)
+        add_server(command)
+        command.set_defaults(action=action)
+
+
+def add_server(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that say which daemon."""
+    server = parser.add_argument_group("which daemon")
+    server.add_argument("--url", metavar="U", help=f"its address (default: ${URL_ENVIRONMENT}, else as configured)")
+    server.add_argument(
+        "--key-file",
+        type=Path,
+        metavar="F",
+        help=f"file with its API key (default: ${ENVIRONMENT}, else as configured)",
+    )
+    add_config(parser)
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON, for scripts")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what was asked; print the answer, or the reason on stderr, and return the exit code."""
+    logging.getLogger("tornado").setLevel(logging.CRITICAL)  # what it has to say comes as an exception too
+    server = find_server(args)
+    action: Action = args.action
+    try:
+        answer = asyncio.run(_act(server, action, args))
+    except ClientError as error:
+        return _failed(error, server, as_json=args.json)
+    if text := json.dumps(answer) if args.json else action.show(answer):
+        print(text)
+    return 0
+
+
+async def _act(server: "Server", action: Action, args: argparse.Namespace) -> Any:
+    async with OctoPrintClient(server.url, server.key) as client:
+        return await action.run(client, args)
+
+
+def _failed(error: ClientError, server: "Server", *, as_json: bool) -> int:
+    status = error.status if isinstance(error, RequestRefused) else None
+    text = error.text if isinstance(error, RequestRefused) and error.text else str(error)
+    hint = f"; {server.without_key}" if isinstance(error, AccessDenied) and not server.key else ""
+    print(f"nozzled: {printable(text)}{hint}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"error": text, "status": status}))
+    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), _FAILED)
+
+
+# -- which daemon ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A daemon's address, its key, and where there is none: why."""
+
+    url: str
+    key: str
+    without_key: str
+
+
+def find_server(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Server:
+    """Return which daemon is meant. The key of this machine's own goes to no address that somebody has named.
+
+    Raises:
+        ConfigError: the configuration that would tell it cannot be used.
+        ClientError: it names no port, or the key file cannot be read.
+    """
+    url = args.url or environ.get(URL_ENVIRONMENT, "")
+    missing = f"no key was given: set {ENVIRONMENT} or use --key-file"
+    if given := _given_key(args, environ):
+        return Server(url or _own_url(configured(args)), given, missing)
+    if url:
+        return Server(url, "", missing)
+    config = configured(args)
+    path = key_file(config, state_dir(config, environ))
+    try:
+        return Server(_own_url(config), path.read_text("utf-8").strip(), missing)
+    except (OSError, UnicodeDecodeError) as error:
+        return Server(_own_url(config), "", f"{missing} ({path}: {_why(error)})")
+
+
+def _given_key(args: argparse.Namespace, environ: Mapping[str, str]) -> str:
+    if args.key_file is None:
+        return environ.get(ENVIRONMENT, "")
+    try:
+        return str(args.key_file.read_text("utf-8").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ClientError(f"{args.key_file}: {_why(error)}") from error
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return "it is not plain text" if isinstance(error, UnicodeDecodeError) else error.strerror or str(error)
+
+
+def _own_url(config: Config) -> str:
+    """Return where the daemon of this configuration listens, seen from this machine."""
+    if not config.http.port:
+        raise ClientError("http.port = 0 lets the daemon take any free port: say which with --url")
+    host = _EVERYWHERE.get(config.http.host, config.http.host)
+    return f"http://[{host}]:{config.http.port}" if ":" in host else f"http://{host}:{config.http.port}"
+
+
+# -- what people read ------------------------------------------------------------------------------------------
+
+
+def printable(text: str) -> str:
+    """Return a server's text with nothing in it that a terminal acts upon."""
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
+
+
+def table(rows: Mapping[str, str]) -> str:
+    """Return names and values in two columns; empty values are left out."""
+    return "\n".join(f"{name:<12}{printable(value)}" for name, value in rows.items() if value)
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time as people read it: 1:02:03."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

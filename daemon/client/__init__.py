@@ -1,0 +1,20 @@
+"""Clients of the HTTP API: `OctoPrintClient` for Python, `octoprint.mjs` for browsers and Node.
+
+They know no more of the daemon than its API, so they serve OctoPrint just as well. docs/clients.md shows both.
+"""
+
+from daemon.client.client import OctoPrintClient
+from daemon.client.errors import AccessDenied, BadAnswer, ClientError, Conflict, NotFound, RequestRefused, Unreachable
+from daemon.client.push import Message
+
+__all__ = [
+    "AccessDenied",
+    "BadAnswer",
+    "ClientError",
+    "Conflict",
+    "Message",
+    "NotFound",
+    "OctoPrintClient",
+    "RequestRefused",
+    "Unreachable",
+]

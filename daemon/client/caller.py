@@ -1,0 +1,121 @@
+"""Requests that speak JSON: the key, the errors, and what is tried again."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from daemon.client.body import FormBody
+from daemon.client.errors import BadAnswer, ClientError, NotConnected, RequestRefused, Unreachable, refusal
+from daemon.client.exchange import Answer, Exchange, Request
+
+PAUSES = (0.5, 1.0)
+"""Seconds before a request is tried again; a restart of the daemon takes about one."""
+
+_TEMPORARY = (502, 503, 504)  # a proxy whose server restarts
+_MAX_TEXT = 300
+
+
+class Caller:
+    """The server's address, the key, and the way there."""
+
+    def __init__(self, url: str, key: str, exchange: Exchange) -> None:
+        self.url = base_url(url)
+        self.exchange = exchange
+        self._headers = {"X-Api-Key": key} if key else {}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What shows the server who asks."""
+        return dict(self._headers)
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+        """Return what the server tells; asked again where it does not answer."""
+        return await self._call("GET", f"{path}?{urlencode(query, safe=',')}" if query else path)
+
+    async def command(self, path: str, command: str, **parameters: Any) -> Any:
+        """Give a command; parameters that are None are left out."""
+        given = {name: value for name, value in parameters.items() if value is not None}
+        return await self.post(path, {"command": command, **given})
+
+    async def post(self, path: str, data: Mapping[str, Any]) -> Any:
+        """Send JSON; return the answer, None where it is empty."""
+        return await self._call("POST", path, json.dumps(data).encode(), "application/json")
+
+    async def send_form(self, path: str, form: FormBody, seconds: float) -> Any:
+        """Send a form with a file; return the answer."""
+        return await self._call("POST", path, form, form.content_type, seconds)
+
+    async def delete(self, path: str) -> None:
+        """Delete what is at the address."""
+        await self._call("DELETE", path)
+
+    async def _call(
+        self, method: str, path: str, body: bytes | FormBody | None = None, kind: str = "", seconds: float = 30.0
+    ) -> Any:
+        headers = {**self._headers, **({"Content-Type": kind} if kind else {})}
+        return await self._persist(Request(method, self.url + path, headers, body, seconds))
+
+    async def _persist(self, request: Request) -> Any:
+        """Try what may be tried again: whatever was never sent, and what only asks."""
+        for pause in PAUSES:
+            try:
+                return await self._once(request)
+            except ClientError as error:
+                if not _again(request, error):
+                    raise
+            await asyncio.sleep(pause)
+        return await self._once(request)
+
+    async def _once(self, request: Request) -> Any:
+        answer = await self.exchange.send(request)
+        if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
+            raise refusal(str(request), answer.status, _reason(answer))
+        if not answer.body:
+            return None
+        try:
+            return json.loads(answer.body)
+        except ValueError as error:
+            raise BadAnswer(f"the answer to {request} is not JSON: is this OctoPrint's API?") from error
+
+
+def base_url(text: str) -> str:
+    """Return an address as `scheme://host:port/path`, without a slash at its end.
+
+    Raises:
+        ClientError: it is none.
+    """
+    url = (text if "://" in text else f"http://{text}").rstrip("/")
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment:
+        raise ClientError(f"{text!r} is no address of a server, which looks like http://printer.local:5000")
+    return url
+
+
+def _again(request: Request, error: ClientError) -> bool:
+    if isinstance(error, NotConnected):
+        return True
+    temporary = isinstance(error, RequestRefused) and error.status in _TEMPORARY
+    return request.method == "GET" and (isinstance(error, Unreachable) or temporary)
+
+
+def _reason(answer: Answer) -> str:
+    """Return the server's words: OctoPrint's JSON, plain text, or where it sends us."""
+    try:
+        return str(json.loads(answer.body)["error"])
+    except (ValueError, KeyError, TypeError):
+        pass
+    if target := answer.headers.get("location"):
+        return f"it has moved to {target}"
+    html = "html" in answer.headers.get("content-type", "")
+    text = "" if html else answer.body.decode("utf-8", "replace").strip()[:_MAX_TEXT]
+    return text or HTTPStatus(answer.status).phrase if answer.status in _PHRASES else text
+
+
+_PHRASES = frozenset(HTTPStatus)

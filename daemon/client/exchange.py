@@ -1,0 +1,116 @@
+"""One request and its answer, over Tornado's own HTTP client: the daemon has it anyway, so it weighs nothing."""
+
+import errno
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
+
+from daemon.client.body import FormBody
+from daemon.client.errors import NotConnected, Unreachable
+
+CONNECT = 10.0  # seconds until there is a connection
+MAX_ANSWER = 32 * 1024 * 1024  # bytes; a list of 10,000 files has some 7 million
+
+_NEVER_SENT = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is sent; the body is bytes, or a form that is read while it goes out."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | FormBody | None = None
+    seconds: float = 30.0
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.url}"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What comes back, whatever its status; the names of the headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Exchange(Protocol):
+    """How requests get to the server; tests put one without a socket in its place."""
+
+    async def send(self, request: Request) -> Answer:
+        """Return the answer.
+
+        Raises:
+            Unreachable: there is none.
+        """
+
+    def close(self) -> None:
+        """Let go of what is held."""
+
+
+class TornadoExchange:
+    """Requests over the network, each on a connection of its own."""
+
+    def __init__(self) -> None:
+        self._client: AsyncHTTPClient | None = None  # can only be made where a loop runs
+
+    async def send(self, request: Request) -> Answer:
+        """Return the answer.
+
+        Raises:
+            Unreachable: there is none.
+        """
+        if self._client is None:
+            self._client = SimpleAsyncHTTPClient(force_instance=True, max_buffer_size=MAX_ANSWER)
+        form = request.body if isinstance(request.body, FormBody) else None
+        try:
+            return _answer(await self._client.fetch(_of_tornado(request, form), raise_error=False))
+        except Exception as error:
+            if form is not None and form.failure is not None:  # Tornado would tell some error of its own
+                raise form.failure from None
+            if not isinstance(error, HTTPClientError | OSError):
+                raise
+            kind = NotConnected if _never_sent(error) else Unreachable
+            raise kind(f"no answer to {request}: {error}") from error
+
+    def close(self) -> None:
+        """Let go of what is held."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+
+def _of_tornado(request: Request, form: FormBody | None) -> HTTPRequest:
+    headers = dict(request.headers)
+    if form is not None:
+        headers["Content-Length"] = str(form.length)  # chunked otherwise, and nobody knows how much is to come
+    return HTTPRequest(
+        request.url,
+        request.method,
+        headers,
+        request.body if isinstance(request.body, bytes) else None,
+        connect_timeout=min(CONNECT, request.seconds),
+        request_timeout=request.seconds,
+        follow_redirects=False,  # the key is not for whoever we are sent to
+        expect_100_continue=form is not None,  # a refusal comes before the bytes
+        body_producer=form.write_to if form else None,  # type: ignore[arg-type]  # any coroutine will do, say its docs
+        allow_nonstandard_methods=True,  # a POST may have no body
+    )
+
+
+def _answer(response: HTTPResponse) -> Answer:
+    headers = {name.lower(): value for name, value in response.headers.get_all()}
+    return Answer(response.code, headers, response.body or b"")
+
+
+def _never_sent(error: Exception) -> bool:
+    if isinstance(error, socket.gaierror):
+        return True
+    return isinstance(error, OSError) and error.errno in _NEVER_SENT

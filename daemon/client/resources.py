@@ -1,0 +1,214 @@
+"""What can be asked and told: the job, the files, the printer, the connection; one class for each."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+from urllib.parse import quote
+
+from daemon.client.body import FormBody, Progress
+from daemon.client.caller import Caller
+from daemon.client.shapes import (
+    ConnectionInformation,
+    FileEntry,
+    FileList,
+    JobInformation,
+    Origin,
+    PrinterInformation,
+    Uploaded,
+)
+
+_MIN_RATE = 32 * 1024  # bytes/s; an upload slower than that has stopped
+_GRACE = 60.0  # s on top of it
+
+
+class _Resource:
+    """What all have: a way to the server."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+
+class JobClient(_Resource):
+    """The print job. A command that is taken may take the printer a while: look at the state.
+
+    Every command raises Conflict where it does not fit the state.
+    """
+
+    async def get(self) -> JobInformation:
+        """Return what is printed, and how far it is."""
+        return cast("JobInformation", await self._caller.get("/api/job"))
+
+    async def start(self) -> None:
+        """Print the selected file."""
+        await self._command("start")
+
+    async def cancel(self) -> None:
+        """End the print."""
+        await self._command("cancel")
+
+    async def restart(self) -> None:
+        """Print a paused file again from its beginning."""
+        await self._command("restart")
+
+    async def pause(self) -> None:
+        """Pause the print; nothing happens if it is paused."""
+        await self._command("pause", "pause")
+
+    async def resume(self) -> None:
+        """Go on with a paused print; nothing happens if it runs."""
+        await self._command("pause", "resume")
+
+    async def toggle_pause(self) -> None:
+        """Pause a running print, go on with a paused one."""
+        await self._command("pause", "toggle")
+
+    async def _command(self, command: str, action: str | None = None) -> None:
+        await self._caller.command("/api/job", command, action=action)
+
+
+class FilesClient(_Resource):
+    """The uploads; paths are those of the list, like `parts/cube.gcode`."""
+
+    async def list(self, origin: Origin | None = None, *, recursive: bool = False) -> FileList:
+        """Return files and folders, of one place or of all; with `recursive` also what is in the folders."""
+        path = f"/api/files/{origin}" if origin else "/api/files"
+        return cast("FileList", await self._caller.get(path, {"recursive": "true"} if recursive else None))
+
+    async def get(self, path: str, origin: Origin = "local") -> FileEntry:
+        """Return one file or folder."""
+        return cast("FileEntry", await self._caller.get(_entry(path, origin)))
+
+    async def upload(
+        self,
+        source: Path | bytes,
+        *,
+        name: str = "",
+        folder: str = "",
+        select: bool = False,
+        start: bool = False,
+        overwrite: bool = True,
+        progress: Progress | None = None,
+    ) -> Uploaded:
+        """Upload a file; never tried again once bytes may have arrived.
+
+        Args:
+            source: the file, or its bytes.
+            name: what it is called there; needed for bytes.
+            folder: where it is put; made if need be.
+            select: make it the selected file, if the printer is free.
+            start: print it, if the printer is free; the answer tells.
+            overwrite: take the place of a file of this name; Conflict otherwise.
+            progress: called with bytes sent and bytes in all.
+
+        Raises:
+            OSError: the file cannot be read.
+            ClientError: it has not arrived, or was refused.
+        """
+        if not name and isinstance(source, bytes):
+            raise ValueError("bytes need a name")
+        wanted = {"select": select, "print": start, "noOverwrite": not overwrite}
+        fields = {"path": folder} if folder else {}
+        fields |= {field: "true" for field, value in wanted.items() if value}
+        form = FormBody(fields, source, name or cast("Path", source).name, progress)
+        answer = await self._caller.send_form("/api/files/local", form, _GRACE + form.length / _MIN_RATE)
+        return cast("Uploaded", answer)
+
+    async def select(self, path: str, origin: Origin = "local", *, start: bool = False) -> None:
+        """Make it the file that `job.start` prints; with `start` print it at once."""
+        await self._caller.command(_entry(path, origin), "select", print=start)
+
+    async def unselect(self) -> None:
+        """Select no file."""
+        await self._caller.command("/api/files/local/current", "unselect")
+
+    async def copy(self, path: str, destination: str) -> FileEntry:
+        """Copy a file or folder into a folder, or to a new path; return what is there."""
+        return cast("FileEntry", await self._caller.command(_entry(path), "copy", destination=destination))
+
+    async def move(self, path: str, destination: str) -> FileEntry:
+        """Move a file or folder into a folder, or to a new path; return what is there."""
+        return cast("FileEntry", await self._caller.command(_entry(path), "move", destination=destination))
+
+    async def delete(self, path: str, origin: Origin = "local") -> None:
+        """Delete a file, or a folder with all that is in it."""
+        await self._caller.delete(_entry(path, origin))
+
+
+class PrinterClient(_Resource):
+    """Heaters, axes and commands. All raise Conflict without a printer."""
+
+    async def get(self, *, exclude: Sequence[str] = (), history: int | None = None) -> PrinterInformation:
+        """Return temperatures, SD card and state.
+
+        Args:
+            exclude: some of temperature, sd, state.
+            history: so many of the last temperature reports are added.
+        """
+        query = {"exclude": ",".join(exclude)} if exclude else {}
+        if history is not None:
+            query |= {"history": "true", "limit": str(history)}
+        return cast("PrinterInformation", await self._caller.get("/api/printer", query))
+
+    async def heat(self, targets: Mapping[str, float]) -> None:
+        """Set targets in °C by heater: tool0, tool1, …, bed, chamber; 0 is off. One that is refused ends it."""
+        tools = {name: target for name, target in targets.items() if name.startswith("tool")}
+        if tools:
+            await self._caller.command("/api/printer/tool", "target", targets=tools)
+        for name in targets.keys() - tools.keys():
+            await self._caller.command(f"/api/printer/{quote(name, safe='')}", "target", target=targets[name])
+
+    async def home(self, axes: Sequence[str] = ("x", "y", "z")) -> None:
+        """Move these axes to their origin."""
+        await self._caller.command("/api/printer/printhead", "home", axes=list(axes))
+
+    async def jog(
+        self,
+        *,
+        x: float | None = None,
+        y: float | None = None,
+        z: float | None = None,
+        absolute: bool = False,
+        speed: float | None = None,
+    ) -> None:
+        """Move the head by so many mm, or to there; `speed` in mm/min."""
+        await self._caller.command("/api/printer/printhead", "jog", x=x, y=y, z=z, absolute=absolute, speed=speed)
+
+    async def extrude(self, amount: float, speed: float | None = None) -> None:
+        """Push so many mm of filament, or pull it back."""
+        await self._caller.command("/api/printer/tool", "extrude", amount=amount, speed=speed)
+
+    async def select_tool(self, tool: str) -> None:
+        """Change to a tool, like tool1."""
+        await self._caller.command("/api/printer/tool", "select", tool=tool)
+
+    async def feed_rate(self, percent: float) -> None:
+        """Set the speed of all moves."""
+        await self._caller.command("/api/printer/printhead", "feedrate", factor=percent)
+
+    async def flow_rate(self, percent: float) -> None:
+        """Set the flow of filament."""
+        await self._caller.command("/api/printer/tool", "flowrate", factor=percent)
+
+    async def send(self, *commands: str) -> None:
+        """Send G-code, one command each; all are sent or none."""
+        await self._caller.post("/api/printer/command", {"commands": list(commands)})
+
+
+class ConnectionClient(_Resource):
+    """The line to the printer."""
+
+    async def get(self) -> ConnectionInformation:
+        """Return what is connected and what could be."""
+        return cast("ConnectionInformation", await self._caller.get("/api/connection"))
+
+    async def connect(self, port: str | None = None, baudrate: int | None = None) -> None:
+        """Begin to connect, to the preferred printer if none is named; it takes some seconds."""
+        await self._caller.command("/api/connection", "connect", port=port, baudrate=baudrate)
+
+    async def disconnect(self) -> None:
+        """Close the line; ends a print."""
+        await self._caller.command("/api/connection", "disconnect")
+
+
+def _entry(path: str, origin: Origin = "local") -> str:
+    return f"/api/files/{origin}/{quote(path.strip('/'))}"

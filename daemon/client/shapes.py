@@ -1,0 +1,158 @@
+"""The answers of the API, as types. Only what OctoPrint 1.11 and this daemon both tell is listed; there may be more."""
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+Origin = Literal["local", "sdcard"]
+
+
+class JobFile(TypedDict):
+    """The selected file; every value is None where none is selected."""
+
+    name: str | None
+    path: str | None
+    origin: Origin | None
+    size: int | None
+    date: int | None
+
+
+class Job(TypedDict):
+    """What is, was or will be printed; times in seconds."""
+
+    file: JobFile
+    estimatedPrintTime: float | None
+    lastPrintTime: float | None
+    filament: dict[str, Any] | None
+    user: str | None
+
+
+class Progress(TypedDict):
+    """How far the print is: percent, bytes, seconds."""
+
+    completion: float | None
+    filepos: int | None
+    printTime: float | None
+    printTimeLeft: float | None
+    printTimeLeftOrigin: str | None
+
+
+class JobInformation(TypedDict):
+    """GET /api/job."""
+
+    job: Job
+    progress: Progress
+    state: str
+    error: NotRequired[str]
+
+
+class References(TypedDict):
+    """Absolute URLs; a folder has nothing to download."""
+
+    resource: str
+    download: NotRequired[str]
+
+
+class FileEntry(TypedDict):
+    """A file or a folder."""
+
+    name: str
+    path: str
+    origin: Origin
+    refs: References
+    display: NotRequired[str]
+    type: NotRequired[Literal["machinecode", "model", "folder"]]
+    size: NotRequired[int | None]
+    date: NotRequired[int | None]
+    hash: NotRequired[str]
+    children: NotRequired[list["FileEntry"]]
+
+
+class FileList(TypedDict):
+    """GET /api/files; free and total are bytes."""
+
+    files: list[FileEntry]
+    free: NotRequired[int]
+    total: NotRequired[int]
+
+
+class Uploaded(TypedDict):
+    """The answer to an upload: where the file is, and what of select and print was done."""
+
+    files: dict[str, FileEntry]
+    done: bool
+    effectiveSelect: bool
+    effectivePrint: bool
+
+
+class Temperature(TypedDict):
+    """One heater, in °C; `target` is None where the firmware has not told it."""
+
+    actual: float | None
+    target: float | None
+    offset: NotRequired[float]
+
+
+class PrinterFlags(TypedDict):
+    """The printer's state, for programs."""
+
+    operational: bool
+    printing: bool
+    cancelling: bool
+    pausing: bool
+    resuming: bool
+    finishing: bool
+    closedOrError: bool
+    error: bool
+    paused: bool
+    ready: bool
+    sdReady: bool
+
+
+class PrinterState(TypedDict):
+    """The printer's state, for people and for programs."""
+
+    text: str
+    error: str
+    flags: PrinterFlags
+
+
+class PrinterInformation(TypedDict):
+    """GET /api/printer; without what was excluded. `temperature` may have a list `history` besides the heaters."""
+
+    temperature: NotRequired[dict[str, Any]]
+    sd: NotRequired[dict[str, bool]]
+    state: NotRequired[PrinterState]
+
+
+class CurrentConnection(TypedDict):
+    """The connection to the printer as it is."""
+
+    state: str
+    port: str | None
+    baudrate: int | None
+    printerProfile: str
+
+
+class ConnectionOptions(TypedDict):
+    """What could be connected to."""
+
+    ports: list[str]
+    baudrates: list[int]
+    printerProfiles: list[dict[str, str]]
+    portPreference: str | None
+    baudratePreference: int | None
+    printerProfilePreference: str | None
+
+
+class ConnectionInformation(TypedDict):
+    """GET /api/connection."""
+
+    current: CurrentConnection
+    options: ConnectionOptions
+
+
+class Version(TypedDict):
+    """GET /api/version."""
+
+    api: str
+    server: str
+    text: str
