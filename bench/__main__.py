@@ -5,7 +5,7 @@ import signal
 import sys
 
 STOPPED = 130  # as a shell says that a program ended by Ctrl-C
-NAMES = ("link", "idle", "stall", "micro")
+NAMES = ("link", "idle", "stall", "micro", "api", "restart", "simulate", "analysis")
 USAGE = """usage: python -m bench NAME [OPTION ...]      (make bench ARGS="NAME …")
 
 {}
@@ -17,7 +17,7 @@ python -m bench NAME --help explains each. Ratios carry over to other machines, 
 def main(arguments: list[str]) -> int:
     """Run the benchmark that is named, or list them."""
     if not arguments or arguments[0] not in NAMES:
-        lines = [f"  {name:6} {importlib.import_module(f'bench.{name}').SUMMARY}" for name in NAMES]
+        lines = [f"  {name:8} {importlib.import_module(f'bench.{name}').SUMMARY}" for name in NAMES]
         sys.stdout.write(USAGE.format("\n".join(lines)))
         return 0 if arguments in ([], ["-h"], ["--help"]) else 2
     try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 BLOCK = b";" + b"filament " * 14_562 + b"\n"  # 128 KiB of a comment
 MEGABYTE = 1_000_000
-PERIOD = 0.5  # s between two questions of a client
+PERIOD = 0.5  # s between two questions of a client, where nobody says otherwise
 PATH = "/api/job"
 
 
@@ -34,12 +34,15 @@ class Loaded:
 class Load:
     """Polling from `start` to `stop`, and one upload, which is broken off where it has not ended by then."""
 
-    def __init__(self, netloc: str, headers: dict[str, str], megabytes: int, clients: int) -> None:
+    def __init__(
+        self, netloc: str, headers: dict[str, str], megabytes: int, clients: int, period: float = PERIOD
+    ) -> None:
         self._host, _, port = netloc.rpartition(":")
         self._port = int(port)
         self._head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self._size = megabytes * MEGABYTE
         self._clients = clients
+        self._period = period
         self._loaded = Loaded()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load")
@@ -55,7 +58,7 @@ class Load:
         return self._loaded
 
     async def _run(self) -> None:
-        tasks = [asyncio.create_task(self._poll(PERIOD * each / self._clients)) for each in range(self._clients)]
+        tasks = [asyncio.create_task(self._poll(self._period * each / self._clients)) for each in range(self._clients)]
         tasks.append(asyncio.create_task(self._upload()))
         await asyncio.to_thread(self._stopped.wait)
         for task in tasks:
@@ -72,7 +75,7 @@ class Load:
                 writer.write(f"GET {PATH} HTTP/1.1\r\nHost: bench\r\n{self._head}\r\n".encode())
                 await self._answer(reader)
                 self._loaded.seconds.append(time.monotonic() - began)
-                await asyncio.sleep(max(0.0, began + PERIOD - time.monotonic()))
+                await asyncio.sleep(max(0.0, began + self._period - time.monotonic()))
         finally:
             writer.close()
 

@@ -80,6 +80,8 @@ class LinkSettings:
         answer_timeout: seconds of silence before the link asks whether anyone is there.
         poll_interval: seconds between temperature reports.
         idle_interval: the same where they have to be asked for, while no heater is on and no job is fed.
+        report_patience: seconds without one after which a printer that reports by itself is asked all the same: a
+            file or a user may have turned that off.
         card_interval: seconds between questions how far a print from the SD card is, where they have to be asked.
         window_lines: lines in flight; 0: what the firmware's dialect allows.
         window_bytes: bytes in flight; 0: what the firmware's dialect allows.
@@ -91,6 +93,7 @@ class LinkSettings:
     answer_timeout: float = 30.0
     poll_interval: float = 2.0
     idle_interval: float = 5.0
+    report_patience: float = 10.0
     card_interval: float = 5.0
     window_lines: int = 0
     window_bytes: int = 0
@@ -368,9 +371,9 @@ class LinePrinter:
         )
 
     async def _start_reports(self) -> None:
-        interval = self._settings.poll_interval
-        if self._identity.capabilities.get("AUTOREPORT_TEMP") and self._link and self._link.dialect.numbered:
-            await self._send(f"M155 S{max(1, round(interval))}")
+        if self._reports_itself:
+            await self._send(f"M155 S{max(1, round(self._settings.poll_interval))}")
+            self._temperatures.ask_later()
         else:
             self._temperatures.ask()
         if self._identity.capabilities.get("AUTOREPORT_SD_STATUS"):
@@ -381,7 +384,14 @@ class LinePrinter:
             self._link.send(ticket)
             self._pump(self._loop.time())
 
+    @property
+    def _reports_itself(self) -> bool:
+        """The firmware tells its temperatures unasked, once it has been told to."""
+        return bool(self._identity.capabilities.get("AUTOREPORT_TEMP") and self._link and self._link.dialect.numbered)
+
     def _temperature_interval(self) -> float:
+        if self._reports_itself:
+            return max(self._settings.report_patience, 2 * self._settings.poll_interval)
         busy = self._fed or any(reading.target for reading in self._heaters.values())
         return self._settings.poll_interval if busy else self._settings.idle_interval
 
@@ -443,6 +453,11 @@ class LinePrinter:
         finally:
             self._waiting.discard(ticket)
 
+    async def answer_prompt(self, choice: int) -> None:
+        """Answer the question that the printer shows; it is shown no more."""
+        self._panel.answered()
+        await self.send(f"M876 S{choice}", urgent=True)
+
     def submit(self, *commands: str) -> None:
         """Queue a client's commands, all or none, without waiting for the answers."""
         if self._state is not ConnectionState.READY:
@@ -464,13 +479,14 @@ class LinePrinter:
 
         Whether it worked is told as `FirmwareSaid` within CONFIRM_STOP seconds.
         """
-        if self._link is None or self._state is not ConnectionState.READY:
-            return
+        if self._state not in (ConnectionState.HANDSHAKING, ConnectionState.READY):
+            return  # there is no line
         # What is on its way stays: at most a window, 11 ms at 115200 baud, while half a line would make Marlin
         # flush its receive buffer, and M112 with it.
-        self._link.discard()
+        if self._link is not None:
+            self._link.discard()
         now = self._loop.time()
-        self._write(b"M112\n" + frame(self._link.next_number, b"M112"), now)
+        self._write(b"M112\n" + frame(self.next_number, b"M112"), now)
         if not self._identity.capabilities.get("EMERGENCY_PARSER"):
             self._ring.append((now, EVENT, b"reset"))
             self._transport.reset()  # M112 would wait behind the moves that are queued; a reset does not
@@ -669,6 +685,8 @@ class LinePrinter:
                 for name, read in heaters.items()
             }
         self._heaters = {**self._heaters, **heaters}
+        if self._reports_itself and self._temperatures.goes_on:
+            self._temperatures.ask_later()  # that one was heard: none is missed yet
         self._publish(TemperaturesRead(self._heaters))
 
     def _take_targets(self, targets: dict[str, float]) -> None:

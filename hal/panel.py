@@ -81,3 +81,7 @@ class Panel:
                 self.prompt = draft
             case "prompt_end":
                 self._draft = self.prompt = None
+
+    def answered(self) -> None:
+        """Take note that the user has answered: Marlin goes on, and does not say that the question is over."""
+        self._draft = self.prompt = None

@@ -256,6 +256,12 @@ class Printer(Protocol):
             NozzledError: the connection ended before the answer came.
         """
 
+    async def answer_prompt(self, choice: int) -> None:
+        """Answer the question that the printer shows, by number from 0, past everything that waits.
+
+        The firmware stands still until it comes. Raises what `send` does.
+        """
+
     def submit(self, *commands: str) -> None:
         """Queue a client's commands, all or none, without waiting for the answers; raises what `send` does.
 

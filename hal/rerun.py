@@ -162,8 +162,9 @@ def _settings(session: Session, records: Sequence[Record]) -> LinkSettings:
     if not all(isinstance(value, int | float) for value in session.header.settings.values()):
         raise RecordingError(f"the recording has settings that are no numbers: {session.header.settings}")
     try:
-        settings = replace(LinkSettings(**session.header.settings), card_interval=NEVER)  # type: ignore[arg-type] # JSON keeps int and float apart
+        settings = LinkSettings(**session.header.settings)  # type: ignore[arg-type] # JSON keeps int and float apart
     except TypeError as error:
         raise RecordingError(f"the recording has settings that this program does not know: {error}") from error
+    settings = replace(settings, card_interval=NEVER, report_patience=NEVER)
     asked = [line.command for line in itertools.islice(_new_commands(records), 2)][1:]
     return replace(settings, poll_interval=NEVER, idle_interval=NEVER) if asked == [b"M105"] else settings

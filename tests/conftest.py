@@ -14,14 +14,6 @@ settings.register_profile("nightly", max_examples=2000, deadline=None, suppress_
 settings.load_profile(os.environ.get("NOZZLED_PROFILE", "ci"))
 
 
-def pytest_addoption(parser):
-    """Options of `tests/hil`; here, because pytest takes options only from where it starts to look for tests."""
-    group = parser.getgroup("hil", "a real printer for tests/hil (see docs/hil.md)")
-    group.addoption("--printer", metavar="ADDRESS", help="test this printer, e.g. serial:/dev/ttyACM0")
-    group.addoption("--allow-heat", action="store_true", help="let the tests heat it, to 40 °C")
-    group.addoption("--allow-motion", action="store_true", help="let the tests move it")
-
-
 def pytest_configure(config):
     config.addinivalue_line(
         "markers", "real_time: an `async def` test that runs on a real event loop, not on the virtual clock"

@@ -7,7 +7,7 @@ from pathlib import Path
 from gcode import host_commands
 from gcode.reader import Reader
 
-OF_HOSTS = frozenset({"M105", "M110", "M115", "M155", "M27", "M113"})
+OF_HOSTS = frozenset({"M105", "M110", "M115", "M155", "M27", "M113", "M85"})
 """Codes that hosts send by themselves at any time."""
 
 _BLOCK = 65536  # bytes of the file that are read at once

@@ -1,130 +1,22 @@
 """What the suite runs on: a simulated printer in memory, one behind a pty, or with `--printer` a real one."""
 
-import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from gcode.errors import NozzledError
 from hal import registry
-from hal.driver import LinePrinter
-from hal.printer import Event, Printer
-from hal.simulated import clock
 from hal.simulated.firmware import Firmware
-from hal.simulated.memory import SimulatedTransport
 from hal.simulated.oracle import Oracle
+from hal.testing.device import Device, PortDevice, SimulatedDevice
+from hal.testing.plugin import DEVICE
 
-HEATERS_OFF = ("M104 S0", "M140 S0")
-PATIENCE = 30.0  # s on the loop's clock
 PTY_SPEED = 50.0
 SIMULATED = ("memory", "pty")
-
-
-class Device:
-    """A printer that can be connected to again and again.
-
-    Attributes:
-        speed: its seconds in each second on the loop's clock.
-        cold: its heaters have been switched off since the last connection.
-        restarts: why each connection may meet a board that has just booted; empty where none should.
-    """
-
-    speed = 1.0
-    restarts = ""
-
-    def __init__(self) -> None:
-        self.cold = True
-
-    def make(self) -> Printer:
-        """Return a new object for the one device behind it."""
-        raise NotImplementedError
-
-    def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine on the kind of loop that the tests have."""
-        asyncio.run(work)
-
-    def accepted(self) -> list[str] | None:
-        """Return the commands that the device has taken so far; None where it does not tell."""
-        return None
-
-    def printer(self) -> Printer:
-        """Return a printer that is not open yet; the device is not known to be cold from here on."""
-        self.cold = False
-        return self.make()
-
-    @asynccontextmanager
-    async def ready(self, listener: Callable[[Event], None] | None = None) -> AsyncIterator[Printer]:
-        """Have an open printer, which is switched off at the end whatever happens."""
-        printer = self.printer()
-        if listener is not None:
-            printer.subscribe(listener)
-        try:
-            await printer.open()
-            yield printer
-        finally:
-            await self._end(printer)
-
-    async def _end(self, printer: Printer) -> None:
-        with suppress(NozzledError, TimeoutError):  # what went wrong is the test's to tell, the fixture cools then
-            async with asyncio.timeout(PATIENCE):
-                printer.feed(None)
-                for command in HEATERS_OFF:
-                    await printer.send(command, urgent=True)
-                self.cold = True
-        await printer.close()
-
-    async def cool(self) -> None:
-        """Switch the heaters off over a connection of its own."""
-        with suppress(NozzledError):
-            async with self.ready():
-                pass
-        if not self.cold:
-            pytest.fail("the heaters could not be switched off: CUT THE PRINTER'S POWER if it is hot")
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        """Wait for a condition."""
-        async with asyncio.timeout(PATIENCE):
-            while not condition():  # noqa: ASYNC110 - what is waited for knows no events
-                await asyncio.sleep(0.005)
-
-
-class MemoryDevice(Device):
-    """The simulated printer in this process, on the virtual clock."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._firmware = Firmware(oracle=Oracle(keep=None))
-        self._firmware.reset(0.0)  # power on; opening does not reset it, as with a port whose DTR stays up
-
-    def make(self) -> Printer:
-        return LinePrinter(SimulatedTransport(self._firmware, reset_on_open=False))
-
-    def run(self, work: Coroutine[Any, Any, None]) -> None:
-        clock.run(work)
-
-    def accepted(self) -> list[str]:
-        return [each.command for each in self._firmware.oracle.commands]
-
-
-class PortDevice(Device):
-    """Whatever is at an address, in real time."""
-
-    def __init__(self, address: str) -> None:
-        super().__init__()
-        self._address = registry.parse(address)
-        if self._address.scheme != "serial":
-            self.restarts = f"each connection to {address} may be to a board that has just booted"
-        elif str(Path(self._address.target).resolve()).startswith("/dev/pts/"):
-            self.restarts = f"{address} is a pty: it has no DTR, so what opening does is its device's own choice"
-
-    def make(self) -> Printer:
-        return registry.create(self._address)
 
 
 class PtyDevice(PortDevice):
@@ -133,7 +25,7 @@ class PtyDevice(PortDevice):
     speed = PTY_SPEED
 
     def __init__(self, port: Path, oracle: Path) -> None:
-        super().__init__(f"serial:{port}")
+        super().__init__(registry.parse(f"serial:{port}"))
         self.restarts = ""
         self._oracle = oracle
 
@@ -159,12 +51,12 @@ def _pty_device(folder: Path) -> Iterator[PtyDevice]:
 @contextmanager
 def _device(name: str, folder: Path) -> Iterator[Device]:
     if name == "memory":
-        yield MemoryDevice()
+        yield SimulatedDevice(Firmware(oracle=Oracle(keep=None)))
     elif name == "pty":
         with _pty_device(folder) as device:
             yield device
     else:
-        yield PortDevice(name)
+        yield PortDevice(registry.parse(name))
 
 
 @pytest.fixture
@@ -173,9 +65,9 @@ def device(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Device]:
     if request.param not in SIMULATED:
         _skip_what_is_not_allowed(request)
     with _device(request.param, tmp_path) as device:
+        request.node.stash[DEVICE] = device
         yield device
-        if not device.cold:
-            device.run(device.cool())
+        device.run(device.cool())
 
 
 def _skip_what_is_not_allowed(request: pytest.FixtureRequest) -> None:
@@ -189,12 +81,7 @@ def _skip_what_is_not_allowed(request: pytest.FixtureRequest) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for line in (
-        "heats: heats the printer, to 40 °C; on a real one with --allow-heat only",
-        "moves: moves the printer; on a real one with --allow-motion only",
-        "port: about serial ports, so not for the simulated printer in memory",
-    ):
-        config.addinivalue_line("markers", line)
+    config.addinivalue_line("markers", "port: about serial ports, so not for the simulated printer in memory")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,0 +1,140 @@
+"""How fast files are analysed, beside `octoprint analysis gcode`, each in a process of its own, in one run.
+
+  lines        of the file
+  s            from the start of the process to its end; the best of --repeat
+  CPU s        of it on the processor: what a machine with other work measures best
+  klines/s     thousand lines for a second of CPU, the start of the process included
+  peak         MiB that the process had at most
+  OctoPrint    the same of `octoprint analysis gcode`; without its start, which takes longest (a file of one line)
+  ratio        of our lines/s, the start included, and OctoPrint's
+
+A file of --size MB is made of the spiral vase, as often as it takes. OctoPrint gets the first --octoprint-size MB of
+it: it would take minutes.
+"""
+
+import argparse
+import gzip
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.hosts import scratch
+from bench.place import ROOT, cache
+from bench.processes import MIB, environment
+
+SUMMARY = "lines/s and memory of a file's analysis, beside OctoPrint's"
+RATIO = 10.0
+PEAK = 150.0  # MiB
+MEGABYTE = 1_000_000
+FILES = ("examples/cube20.gcode", "tests/data/gcode/knob.gcode.gz", "tests/data/gcode/vase.gcode.gz")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a process took: seconds on the wall and of CPU, MiB at most."""
+
+    wall: float
+    cpu: float
+    peak: float
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and show."""
+    args = _parser().parse_args(arguments)
+    octoprint = None if args.no_octoprint else args.peers_dir / "octoprint/bin/octoprint"
+    if octoprint is not None and not octoprint.exists():
+        sys.stderr.write(f"bench analysis: no OctoPrint in {args.peers_dir}; bench/peers.sh installs it\n")
+        return 2
+    with scratch() as folder:
+        files = _unpacked(Path(folder), args.size)
+        show([_compare(each, octoprint, args) for each in files])
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench analysis", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--size", type=float, default=100.0, metavar="MB", help="of the large file (100)")
+    add("--octoprint-size", type=float, default=8.0, metavar="MB", help="how much of it OctoPrint gets (8)")
+    add("--repeat", type=int, default=3, metavar="N", help="runs of each, of which the best counts (3)")
+    add("--peers-dir", type=Path, default=cache() / "peers", metavar="D", help="where bench/peers.sh has put OctoPrint")
+    add("--no-octoprint", action="store_true", help="measure ours alone")
+    return parser
+
+
+def _unpacked(folder: Path, size: float) -> list[Path]:
+    """Write the files to measure; the last is the large one."""
+    found = []
+    for name in FILES:
+        data = (ROOT / name).read_bytes()
+        path = folder / Path(name).name.removesuffix(".gz")
+        path.write_bytes(gzip.decompress(data) if name.endswith(".gz") else data)
+        found.append(path)
+    large, whole = folder / "large.gcode", found[-1].read_bytes()
+    with large.open("wb") as file:
+        while file.tell() < size * MEGABYTE:
+            file.write(whole)
+    return [*found, large]
+
+
+def _compare(path: Path, octoprint: Path | None, args: argparse.Namespace) -> tuple[str, int, Cost, float | None]:
+    """Return name, lines, our cost, and OctoPrint's lines a second."""
+    ours = [sys.executable, "-m", "daemon", "inspect", "--json", str(path)]
+    costs, theirs = [], []
+    for _ in range(args.repeat):  # in turn, so that what else happens hits both
+        costs.append(measure(ours))
+        if octoprint is not None:
+            theirs.append(_octoprint_rate(octoprint, path, args.octoprint_size))
+    best = min(costs, key=lambda cost: cost.cpu)
+    return path.name, _lines(path), best, max(theirs, default=None)
+
+
+def _octoprint_rate(octoprint: Path, path: Path, size: float) -> float:
+    """Return OctoPrint's lines a second, without its start."""
+    part, nothing = path.with_name("part.gcode"), path.with_name("nothing.gcode")
+    with path.open("rb") as file:
+        head = file.read(int(size * MEGABYTE))
+    part.write_bytes(head[: head.rfind(b"\n") + 1])
+    nothing.write_bytes(b"G28\n")
+    begin = [str(octoprint), "analysis", "gcode"]
+    seconds = measure([*begin, str(part)]).cpu - measure([*begin, str(nothing)]).cpu
+    return _lines(part) / max(seconds, 1e-3)
+
+
+def _lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(MEGABYTE), b""))
+
+
+def measure(command: list[str]) -> Cost:
+    """Run a program to its end; its output is dropped."""
+    began = time.monotonic()
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT, env=environment()
+    )
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return Cost(time.monotonic() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / MIB)
+
+
+def show(rows: list[tuple[str, int, Cost, float | None]]) -> None:
+    """Print a row for each file, and what is wanted of the large one."""
+    print("file              lines        s    CPU s  klines/s  peak MiB   OctoPrint klines/s   ratio")
+    for name, lines, cost, theirs in rows:
+        rate = lines / cost.cpu
+        other = f"{theirs / 1000:18.1f} {rate / theirs:7.1f}" if theirs else ""
+        print(f"{name:14} {lines:8} {cost.wall:8.2f} {cost.cpu:8.2f} {rate / 1000:9.1f} {cost.peak:9.1f}   {other}")
+    _, lines, cost, theirs = rows[-1]
+    print("\nwanted of the large file")
+    if theirs:
+        ratio = lines / cost.cpu / theirs
+        print(f"  {'met    ' if ratio >= RATIO else 'NOT MET'} times OctoPrint: {ratio:.1f}, wanted >= {RATIO:g}")
+    print(f"  {'met    ' if cost.peak <= PEAK else 'NOT MET'} peak MiB: {cost.peak:.0f}, wanted <= {PEAK:g}")

@@ -1,0 +1,148 @@
+"""`nozzled simulate`: a whole print in seconds, on a simulated printer and a clock that jumps."""
+
+import argparse
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+import structlog
+from tqdm import tqdm
+
+from daemon.simulation.outcome import Outcome
+from daemon.simulation.run import Plan, Progress, Simulation, SimulationError
+from daemon.simulation.summary import clock_time, summary
+from hal.registry import Address, natural_int, positive_float, positive_int
+from hal.simulated import clock
+from hal.simulated.backend import config_of
+
+EXAMPLE = "nozzled simulate part.gcode --link 115200 --report part.html"
+FAILED = 1
+
+N = TypeVar("N")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    add = parser.add_argument
+    add("file", type=Path, metavar="FILE", help="the G-code")
+    add("--scenario", type=Path, metavar="F", help="what goes wrong: a TOML file (docs/simulator.md)")
+    add("--firmware", default="marlin", metavar="NAME", help="the printer's firmware (default: marlin)")
+    add("--link", type=_baudrate, metavar="BAUD", help="bits per second on the wire (default: bytes take no time)")
+    add("--speed", type=_speed, default=None, metavar="X", help="times faster than life, or max (default: max)")
+    add("--seed", type=_seed, default=0, metavar="N", help="of everything random (default: 0)")
+    add("--json", action="store_true", help="print one object of JSON instead of text")
+    add("--report", type=Path, metavar="F", help="write an HTML page with plots; needs nozzled[report]")
+    add("--record", type=Path, metavar="F", help="record the session with the printer, for `nozzled replay`")
+
+
+def _baudrate(text: str) -> int:
+    return _number(positive_int, text, "a whole number like 115200 or 250000")
+
+
+def _seed(text: str) -> int:
+    return _number(natural_int, text, "a whole number, 0 or more")
+
+
+def _speed(text: str) -> float | None:
+    return None if text == "max" else _number(positive_float, text, "max, or a number above 0 like 20 or 0.5")
+
+
+def _number(kind: Callable[[str], N], text: str, allowed: str) -> N:
+    try:
+        return kind(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be {allowed}, not {text}") from None
+
+
+def run(args: argparse.Namespace) -> int:
+    """Simulate; 0 if the print was completed and every line of the file arrived exactly once."""
+    plan = _plan(args)
+    write_report = _reporter() if args.report is not None else None
+    with _silent(), _bar(plan.file) as on_progress:
+        simulation, outcome = clock.run(_simulate(plan, on_progress), pace=args.speed)
+    if write_report is not None:
+        write_report(args.report, plan, simulation, outcome)
+    _tell(outcome, plan, as_json=args.json)
+    return 0 if outcome.exact else FAILED
+
+
+async def _simulate(plan: Plan, on_progress: Callable[[Progress], None]) -> tuple[Simulation, Outcome]:
+    simulation = Simulation(plan, on_progress)
+    return simulation, await simulation.run()
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    """Return what is to be simulated.
+
+    Raises:
+        SimulationError: there is no such file, or one to be written cannot be.
+        AddressError: no such firmware, or a scenario that makes no sense.
+    """
+    if not args.file.is_file():
+        raise SimulationError(f"there is no file {args.file}")
+    for path in (args.report, args.record):
+        if path is not None and path.is_dir():
+            raise SimulationError(f"{path} cannot be written: it is a folder")
+        if path is not None and not path.absolute().parent.is_dir():
+            raise SimulationError(f"{path} cannot be written: there is no folder {path.absolute().parent}")
+    options = {"firmware": args.firmware, "seed": str(args.seed)}
+    if args.link is not None:
+        options["baudrate"] = str(args.link)
+    if args.scenario is not None:
+        options["scenario"] = str(args.scenario)
+    address = Address("sim", "", options)
+    return Plan(args.file, config_of(address), str(address), args.record, keep_path=args.report is not None)
+
+
+def _reporter() -> Callable[[Path, Plan, Simulation, Outcome], None]:
+    """Return what writes the report, before the print: what is missing is to be known before, not behind it.
+
+    Raises:
+        SimulationError: the library for plots is missing.
+    """
+    try:
+        from daemon.report import write  # noqa: PLC0415 - an extra, whose import takes a second
+    except ModuleNotFoundError as error:
+        raise SimulationError(
+            f"a report needs {error.name}, which is not installed: pip install 'nozzled[report]'"
+        ) from None
+    return write
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Have no log: what the host says about the print stands in the outcome."""
+    before = structlog.get_config()
+    structlog.configure(processors=[_drop])
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+def _drop(*_: object) -> NoReturn:
+    raise structlog.DropEvent
+
+
+@contextlib.contextmanager
+def _bar(path: Path) -> Iterator[Callable[[Progress], None]]:
+    """Have a progress bar on a terminal."""
+    tqdm.monitor_interval = 0  # it would be a thread
+    form = "{percentage:3.0f}% |{bar}| {unit}"  # tqdm puts a comma before a {postfix}
+    with tqdm(total=path.stat().st_size, bar_format=form, disable=None, leave=False) as bar:
+
+        def on_progress(progress: Progress) -> None:
+            bar.unit = f"{clock_time(progress.time)}  layer {progress.layers}"
+            bar.update(progress.offset - bar.n)
+
+        yield on_progress
+
+
+def _tell(outcome: Outcome, plan: Plan, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(outcome.as_json()))
+        return
+    for line in summary(outcome, plan.file.name):
+        print(line)

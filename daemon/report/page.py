@@ -1,0 +1,76 @@
+"""The page around the plots. Nothing in it is fetched from anywhere."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+
+from daemon import __version__
+from daemon.simulation.outcome import Outcome
+from daemon.simulation.run import Plan
+from daemon.simulation.summary import clock_time, summary
+
+MOST_ROWS = 200
+"""Rows of a table; the JSON has them all."""
+
+_PAGE = Template(Path(__file__).with_name("page.html").read_text("utf-8"))
+_SECTIONS = {
+    "temperatures": "Temperatures",
+    "rate": "Line rate and planner",
+    "layers": "Time of each layer",
+    "paths": "Path by layer",
+}
+
+
+def render(plan: Plan, outcome: Outcome, figures: Mapping[str, str]) -> str:
+    """Return the page.
+
+    Args:
+        plan: what was simulated.
+        outcome: what became of it.
+        figures: SVG by section; an empty one has nothing to show.
+    """
+    head, *rest = summary(outcome, plan.file.name)
+    sections = [
+        f'<section id="{name}"><h2>{title}</h2>{figures[name]}</section>'
+        for name, title in _SECTIONS.items()
+        if figures.get(name)
+    ]
+    return _PAGE.substitute(
+        title=escape(plan.file.name),
+        head=escape(head),
+        verdict="good" if outcome.exact else "bad",
+        summary=escape("\n".join(line.removeprefix("  ") for line in rest)),
+        sections="\n".join(sections),
+        tables=_tables(outcome),
+        printer=escape(plan.address),
+        version=escape(__version__),
+    )
+
+
+def _tables(outcome: Outcome) -> str:
+    events = [(clock_time(each.time), each.who, each.what) for each in outcome.events]
+    faults = [(clock_time(each.time_s), each.what, each.line) for each in outcome.faults]
+    underruns = [(clock_time(each.time_s), each.line, f"{each.duration_s:.3f}") for each in outcome.underrun_places]
+    return "\n".join(
+        [
+            _table("Faults", ("time", "what", "line"), faults),
+            _table("How the host took them", ("time", "who", "what"), events),
+            _table("Underruns", ("time", "line", "seconds"), underruns),
+        ]
+    )
+
+
+def _table(title: str, names: Iterable[str], rows: Sequence[tuple[object, ...]]) -> str:
+    """Return a table; nothing where there are no rows."""
+    if not rows:
+        return ""
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    body = "\n".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows[:MOST_ROWS])
+    more = f"<p>… and {len(rows) - MOST_ROWS} more</p>" if len(rows) > MOST_ROWS else ""
+    table = f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
+    return f"<section><h2>{escape(title)}</h2>{table}{more}</section>"
+
+
+def _cell(value: object) -> str:
+    return f"<td>{'' if value is None else escape(str(value))}</td>"

@@ -1,0 +1,150 @@
+"""The plots, as SVG. Figures are made without pyplot: there is no window, and nothing global."""
+
+import io
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from daemon.simulation.outcome import Outcome
+from daemon.simulation.series import Sample
+from daemon.simulation.witness import MovedPath, Witness
+from gcode.planner import PLACES
+
+WIDTH = 10.0  # inches
+SHOWN_LAYERS = 12
+COLUMNS = 4
+MOST_MARKS = 500  # underruns that are drawn
+
+# the same print gives the same page; text stays text
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "nozzled",
+    "font.size": 9,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "path.simplify": True,
+    "agg.path.chunksize": 10_000,
+}
+_BAD = "#c0392b"
+_GOOD = "#1f77b4"
+_PALE = "#b0b8c0"
+
+
+def temperatures(samples: Sequence[Sample]) -> str:
+    """Draw what the heaters did, their targets dashed."""
+    figure, (axes,) = _figure(1, height=3.0)
+    names = sorted({name for sample in samples for name in sample.temperatures})
+    for name in names:
+        read = [(each.time / 60, each.temperatures[name]) for each in samples if name in each.temperatures]
+        [line] = axes.plot(*zip(*read, strict=True), label=name, linewidth=1.2)
+        wanted = [(each.time / 60, each.targets.get(name, 0.0)) for each in samples if name in each.temperatures]
+        axes.step(*zip(*wanted, strict=True), where="pre", color=line.get_color(), linewidth=0.8, linestyle="--")
+    axes.set(xlabel="minutes", ylabel="°C", xlim=(0, None), ylim=(0, None))
+    if names:
+        axes.legend(frameon=False, ncols=len(names), loc="lower right")
+    return _svg(figure)
+
+
+def rate_and_fill(samples: Sequence[Sample], interval: float, outcome: Outcome) -> str:
+    """Draw the lines that came and the moves that waited, with the underruns in red."""
+    figure, (rate, fill) = _figure(2, height=4.5)
+    times = [each.time / 60 for each in samples]
+    rate.step(times, [each.lines / interval for each in samples], where="pre", color=_GOOD, linewidth=0.8)
+    rate.set(ylabel="lines/s", ylim=(0, None))
+    fill.fill_between(times, [each.fill for each in samples], step="pre", color=_GOOD, alpha=0.35, linewidth=0)
+    fill.set(ylabel=f"moves in the planner\n(of {PLACES})", xlabel="minutes", xlim=(0, None), ylim=(0, PLACES))
+    for each in outcome.bottlenecks:
+        for axes in (rate, fill):
+            axes.axvspan(each.from_s / 60, each.to_s / 60, color=_BAD, alpha=0.15, linewidth=0)
+    marks = [each.time_s / 60 for each in outcome.underrun_places[:MOST_MARKS]]
+    fill.vlines(marks, 0, PLACES, color=_BAD, linewidth=0.6)
+    return _svg(figure)
+
+
+def layer_times(outcome: Outcome) -> str:
+    """Draw how long each layer took."""
+    figure, (axes,) = _figure(1, height=2.5)
+    times = [each.duration_s for each in outcome.layer_times]
+    axes.bar(range(1, len(times) + 1), times, width=1.0, color=_GOOD, linewidth=0)
+    axes.set(xlabel="layer", ylabel="seconds", xlim=(0.5, max(1.5, len(times) + 0.5)))
+    return _svg(figure)
+
+
+def paths(witness: Witness) -> str:
+    """Draw the path in some layers from the first to the last: material dark, travel pale."""
+    moves, layers = witness.moves, list(witness.layers)
+    if moves is None or not layers:
+        return ""
+    chosen = _spread(len(layers))
+    rows = -(-len(chosen) // COLUMNS)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(WIDTH, 2.6 * rows), layout="constrained")
+        grid = figure.subplots(rows, COLUMNS, squeeze=False, sharex=True, sharey=True)
+        for place, axes in enumerate(grid.flat):
+            if place >= len(chosen):
+                axes.set_axis_off()
+                continue
+            index = chosen[place]
+            until = layers[index + 1].began if index + 1 < len(layers) else float("inf")
+            _draw_layer(axes, moves, layers[index].began, until)
+            axes.set_title(f"layer {index + 1}, Z {layers[index].z:.2f}", fontsize=8)
+        _look_at_part(grid[0, 0], moves)
+    return _svg(figure)
+
+
+def _look_at_part(axes: Axes, moves: MovedPath) -> None:
+    """Show where material is laid in all drawings, not the way to it and back."""
+    laid = [index for index, extruded in enumerate(moves.extruded) if extruded > 0]
+    for limit, places in ((axes.set_xlim, moves.x), (axes.set_ylim, moves.y)):
+        lowest, highest = min(places[index] for index in laid), max(places[index] for index in laid)
+        margin = max(1.0, 0.05 * (highest - lowest))
+        limit(lowest - margin, highest + margin)
+
+
+def _spread(count: int) -> list[int]:
+    """Return the indices of the layers that are shown, the first and the last among them."""
+    if count <= SHOWN_LAYERS:
+        return list(range(count))
+    return [round(each * (count - 1) / (SHOWN_LAYERS - 1)) for each in range(SHOWN_LAYERS)]
+
+
+def _draw_layer(axes: Axes, moves: MovedPath, began: float, until: float) -> None:
+    first, last = bisect_left(moves.began, began - _ROUNDING), bisect_left(moves.began, until - _ROUNDING)
+    travel: tuple[list[float], list[float]] = ([], [])
+    laid: tuple[list[float], list[float]] = ([], [])
+    for index in range(max(first, 1), last):
+        xs, ys = laid if moves.extruded[index] > 0 else travel
+        if not xs or (xs[-1], ys[-1]) != (moves.x[index - 1], moves.y[index - 1]):
+            xs += [_BREAK, moves.x[index - 1]]
+            ys += [_BREAK, moves.y[index - 1]]
+        xs.append(moves.x[index])
+        ys.append(moves.y[index])
+    axes.plot(*travel, color=_PALE, linewidth=0.4)
+    axes.plot(*laid, color=_GOOD, linewidth=0.6)
+    axes.set_aspect("equal")
+    axes.tick_params(labelsize=6)
+
+
+_BREAK = float("nan")  # the pen is lifted
+_ROUNDING = 0.01  # s; times of moves are kept in single precision
+
+
+def _figure(rows: int, height: float) -> tuple[Figure, list[Axes]]:
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        return figure, list(figure.subplots(rows, 1, squeeze=False, sharex=True).flat)
+
+
+def _svg(figure: Figure) -> str:
+    """Return the figure as an element of a page."""
+    text = io.StringIO()
+    with mpl.rc_context(_STYLE):
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :]

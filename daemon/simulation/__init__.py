@@ -1,0 +1,1 @@
+"""A whole print on a simulated printer and a clock that jumps: `nozzled simulate`."""

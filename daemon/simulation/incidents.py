@@ -1,0 +1,61 @@
+"""Incidents: what went wrong in a simulated print, and how the host took it, in order."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from daemon.connection import Connection
+from daemon.job.controller import JobController
+from daemon.job.states import JobState
+from hal.printer import ActionRequested, ConnectionState, Event, FirmwareSaid, StateChanged
+
+MOST = 1000
+"""Incidents that are kept, the first ones; the rest is counted."""
+
+_USUAL = {JobState.STARTING, JobState.PRINTING, JobState.FINISHING, JobState.COMPLETED}
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """What happened `time` seconds after the print began, to whom: "printer", "connection" or "job"."""
+
+    time: float
+    who: str
+    what: str
+
+
+class Incidents:
+    """Listens to the printer's events and the job's states."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """Prepare; `now` is the time of the print."""
+        self.kept: list[Incident] = []
+        self.more = 0
+        self._now = now
+        self._unusual = False  # the job is where an undisturbed one never is
+
+    def listen(self, connection: Connection, jobs: JobController) -> None:
+        """Note what happens from now on."""
+        connection.subscribe(self._on_event)
+        jobs.subscribe(lambda state: self._on_job(state, jobs))
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, FirmwareSaid) and event.severity != "info":
+            self._note("printer", f"says {event.text}")
+        elif isinstance(event, ActionRequested):
+            self._note("printer", f"asks for {event.name} {event.argument}".rstrip())
+        elif isinstance(event, StateChanged) and event.new is ConnectionState.FAULT:
+            self._note("connection", f"lost: {event.error}")
+        elif isinstance(event, StateChanged) and event.new is ConnectionState.READY:
+            self._note("connection", "ready again")
+
+    def _on_job(self, state: JobState, jobs: JobController) -> None:
+        if state not in _USUAL or self._unusual:
+            because = f": {jobs.error}" if jobs.error else ""
+            self._note("job", f"{state.name}{because}")
+        self._unusual = state not in _USUAL
+
+    def _note(self, who: str, what: str) -> None:
+        if len(self.kept) < MOST:
+            self.kept.append(Incident(round(self._now(), 3), who, what))
+        else:
+            self.more += 1

@@ -1,0 +1,163 @@
+"""Outcome: what became of a simulated print, as plain data."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from daemon.simulation.incidents import Incident
+from daemon.simulation.series import Sample
+
+BITS_A_BYTE = 10  # start bit, eight data bits, stop bit
+STARVING = 4  # moves in the planner; with fewer, each line that is late slows the machine down
+_SAME = 1e-6  # s
+WIRE_FULL = 0.8  # of what the wire carries
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTime:
+    """A layer: height in mm, seconds of the print when it began, how long it took, mm of filament."""
+
+    z: float
+    began_s: float
+    duration_s: float
+    filament_mm: float
+
+
+@dataclass(frozen=True, slots=True)
+class UnderrunPlace:
+    """The machine stood still for want of a move: seconds of the print, the line that was late, for how long."""
+
+    time_s: float
+    line: int | None
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FaultHappened:
+    """What the scenario has let go wrong: seconds of the print, what, the line that it hit or that came before."""
+
+    time_s: float
+    what: str
+    line: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bottleneck:
+    """A stretch in which the planner had next to nothing to plan with; seconds of the print.
+
+    `cause` is "wire" where it was full, else "answers": the host had to wait for them.
+    """
+
+    from_s: float
+    to_s: float
+    lines_per_s: float
+    cause: str
+
+
+@dataclass(slots=True)
+class HeaterSpan:
+    """What a heater did, in °C; `reached_s` is when it came within 3 °C of its highest target."""
+
+    highest: float
+    target: float = 0.0
+    reached_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A simulated print. Seconds count from its start; `lines` are those of the file that were accepted."""
+
+    exact: bool
+    difference: str
+    state: str
+    reason: str | None
+    lines: int
+    file_lines: int
+    duration_s: float
+    moving_s: float
+    paused_s: float
+    layers: int
+    layer_times: list[LayerTime]
+    filament_mm: float
+    filament_by_tool: dict[int, float]
+    peak_lines_per_s: int
+    peak_bytes_per_s: float
+    peak_wire_share: float | None
+    underruns: int
+    underruns_s: float
+    underrun_places: list[UnderrunPlace]
+    bottlenecks: list[Bottleneck]
+    temperatures: dict[str, HeaterSpan]
+    resends: int
+    faults: list[FaultHappened]
+    events: list[Incident]
+    more_events: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as one object for JSON."""
+        return asdict(self)
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """Samples in a row in which the planner starved."""
+
+    began: float
+    ended: float
+    looks: int = 0
+    lines: int = 0
+    sent: int = 0
+
+
+def starves(sample: Sample) -> bool:
+    """Tell whether lines came, and the planner had next to nothing all the same."""
+    return sample.fill < STARVING and sample.lines > 0
+
+
+def bottlenecks(looks: Iterable[tuple[Sample, float]], baudrate: int | None) -> list[Bottleneck]:
+    """Return the stretches, longer than one look, in which the planner starved.
+
+    Args:
+        looks: samples, as they were taken and not joined, each with the seconds since the one before.
+        baudrate: of the wire; None where bytes take no time.
+    """
+    stretches: list[_Stretch] = []
+    for sample, interval in looks:
+        if not starves(sample):
+            continue
+        began = sample.time - interval
+        if not stretches or stretches[-1].ended < began - _SAME:
+            stretches.append(_Stretch(began, began))
+        last = stretches[-1]
+        last.ended = sample.time
+        last.looks += 1
+        last.lines += sample.lines
+        last.sent += sample.bytes
+    return [_named(each, baudrate) for each in stretches if each.looks > 1]
+
+
+def _named(stretch: _Stretch, baudrate: int | None) -> Bottleneck:
+    seconds = stretch.ended - stretch.began
+    full = baudrate is not None and stretch.sent * BITS_A_BYTE >= WIRE_FULL * baudrate * seconds
+    rate = round(stretch.lines / seconds, 1)
+    return Bottleneck(round(stretch.began, 3), round(stretch.ended, 3), rate, "wire" if full else "answers")
+
+
+@dataclass(slots=True)
+class Thermometer:
+    """Follows what the heaters do."""
+
+    spans: dict[str, HeaterSpan] = field(default_factory=dict)
+
+    def read(self, time: float, name: str, actual: float, target: float) -> None:
+        """Take one reading."""
+        span = self.spans.setdefault(name, HeaterSpan(actual))
+        span.highest = max(span.highest, actual)
+        if target > span.target:
+            span.target, span.reached_s = target, None
+        if span.target and span.reached_s is None and abs(actual - span.target) <= CLOSE:
+            span.reached_s = round(time, 1)
+
+
+CLOSE = 3.0
+"""°C within which a target counts as reached."""

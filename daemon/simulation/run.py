@@ -1,0 +1,294 @@
+"""A print from its file to the machine, all of it on one clock that jumps: streamer, job, link, firmware, motion."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from daemon import __version__
+from daemon.config import Config
+from daemon.connection import Connection
+from daemon.errors import JobConflict, ServiceError
+from daemon.job.controller import JobController
+from daemon.job.job import Selection
+from daemon.job.states import JobState
+from daemon.simulation import outcome
+from daemon.simulation.incidents import Incidents
+from daemon.simulation.outcome import FaultHappened, LayerTime, Outcome, Thermometer, UnderrunPlace
+from daemon.simulation.series import Sample, Series
+from daemon.simulation.stand_ins import InlineExecutor, NoStore, TellingPrinter
+from daemon.simulation.witness import PrintCheck, Witness
+from gcode.planner import PLACES
+from hal.driver import LinkSettings
+from hal.printer import Printer
+from hal.recorder import RecordingTransport, describe
+from hal.registry import Address
+from hal.simulated.config import FirmwareConfig
+from hal.simulated.firmware import Firmware
+from hal.simulated.memory import DeviceClock, SimulatedTransport
+from hal.tape import Tape
+
+CONNECTING = 120.0
+"""Seconds in which the printer has to be ready."""
+
+ATTENDED = 60.0
+"""Seconds after which somebody comes and resumes a print that is paused."""
+
+AFTERWARDS = 30.0
+"""Seconds that the printer is watched after a print that did not end well."""
+
+LONGEST = 60 * 86400.0
+"""Seconds that a print may take."""
+
+
+class SimulationError(ServiceError):
+    """The print could not be simulated, or it never ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be simulated.
+
+    Attributes:
+        file: the G-code.
+        firmware: the printer.
+        address: what the printer is called.
+        record: where the session is to be recorded.
+        keep_path: the tool's path is wanted.
+        config: of the host.
+    """
+
+    file: Path
+    firmware: FirmwareConfig = field(default_factory=FirmwareConfig)
+    address: str = "sim"
+    record: Path | None = None
+    keep_path: bool = False
+    config: Config = field(default_factory=Config)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the print is: seconds of it, bytes of the file, layers begun."""
+
+    time: float
+    offset: int
+    layers: int
+
+
+class MeteredTransport(SimulatedTransport):
+    """The transport, with the bytes to the printer counted."""
+
+    sent = 0
+
+    def write(self, data: bytes) -> None:
+        """Put bytes on the wire."""
+        self.sent += len(data)
+        super().write(data)
+
+
+def _tape(plan: Plan) -> Tape | None:
+    """Return where the first connection is recorded; nothing in the file depends on when or where it was made.
+
+    Raises:
+        SimulationError: the file cannot be written.
+    """
+    if plan.record is None:
+        return None
+    try:
+        return Tape(plan.record, describe(plan.address, plan.firmware.baudrate, 0.0, __version__, {}))
+    except OSError as error:
+        raise SimulationError(f"{plan.record} cannot be written: {error.strerror}") from error
+
+
+class Simulation:
+    """One print, from the connection to the cold printer."""
+
+    def __init__(self, plan: Plan, on_progress: Callable[[Progress], None]) -> None:
+        """Make everything; needs a running loop.
+
+        Args:
+            plan: what to simulate.
+            on_progress: called about once for each second of the print.
+        """
+        self._plan = plan
+        self._on_progress = on_progress
+        self._loop = asyncio.get_running_loop()
+        inline = InlineExecutor()
+        self._loop.set_default_executor(inline)
+        self.witness = Witness(keep_path=plan.keep_path)
+        self.firmware = Firmware(plan.firmware, self.witness)
+        self.series = Series()
+        self._clock = DeviceClock(self.firmware)
+        self._tape = _tape(plan)
+        self._taped = False
+        self._transport: MeteredTransport | None = None
+        config = replace(plan.config, printer=replace(plan.config.printer, address="sim"))
+        self._connection = Connection(config, make=self._make)
+        self._jobs = JobController(config, self._connection, NoStore(), plan.file.parent, inline)
+        self._incidents = Incidents(lambda: self._time)
+        self._heat = Thermometer()
+        self._config = config
+        self._began = self._loop.time()
+        self._device_began = 0.0
+        self._paused_at: float | None = None
+        self._paused_s = 0.0
+        self._starved: list[tuple[Sample, float]] = []
+        self._seen = (0, 0)  # lines and bytes until the last sample
+        self._peak_bytes = 0.0
+
+    @property
+    def _time(self) -> float:
+        """Seconds of the print."""
+        return self._loop.time() - self._began
+
+    def _make(self, _address: Address, settings: LinkSettings, _wrap: object) -> Printer:
+        """Connect to the one printer, on which a new transport finds what the last one left."""
+        made = self._transport = MeteredTransport(self.firmware, self._plan.address, clock=self._clock)
+        transport: MeteredTransport | RecordingTransport = made
+        if self._tape is not None and not self._taped:
+            transport = RecordingTransport(made, self._tape, self._loop.time)
+            self._taped = True
+        return TellingPrinter(transport, settings, self.witness.sent_besides)
+
+    async def run(self) -> Outcome:
+        """Print; return what became of it.
+
+        Raises:
+            SimulationError: the printer is never ready, or the print never ends.
+        """
+        try:
+            await self._connect()
+            self._start()
+            async with asyncio.timeout(LONGEST):
+                duration = await self._print()
+        except TimeoutError:
+            raise SimulationError(f"the print has not ended after {LONGEST / 86400:g} days") from None
+        finally:
+            await self._connection.disconnect()
+            if self._tape is not None:
+                self._tape.close()
+        return self._outcome(duration)
+
+    async def _connect(self) -> None:
+        self._connection.keep_connected()
+        try:
+            async with asyncio.timeout(CONNECTING):
+                while not self._connection.ready:  # noqa: ASYNC110 - the state is what clients poll
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            reason = self._connection.error or "it says nothing"
+            raise SimulationError(f"the simulated printer was not ready after {CONNECTING:g} s: {reason}") from None
+
+    def _start(self) -> None:
+        printer = self._connection.printer
+        if printer is None:
+            raise AssertionError("a connection that is ready has a printer")
+        deaf = not printer.identity.capabilities.get("EMERGENCY_PARSER")
+        choice = self._config.job.heat_up
+        file, size = self._plan.file, self._plan.file.stat().st_size
+        self.witness.check = PrintCheck(file, host_waits=choice == "host" or (choice == "auto" and deaf))
+        self._began, self._device_began = self._loop.time(), self._clock.now
+        self._incidents.listen(self._connection, self._jobs)
+        self._jobs.select(Selection(file.name, file.name, size, 0))
+        self._jobs.start()
+
+    async def _print(self) -> float:
+        """Watch until the print has ended; return how many seconds it took."""
+        while self._jobs.active:
+            await asyncio.sleep(self.series.interval)
+            self._look()
+            self._attend()
+        ended = self._ended_at()
+        if self._jobs.state is not JobState.COMPLETED:
+            await asyncio.sleep(AFTERWARDS)
+        return ended
+
+    def _ended_at(self) -> float:
+        """Return the seconds that the job counted, pauses included: the last look was some time after its end."""
+        printed = self._jobs.progress.print_time
+        return self._time if printed is None else printed + self._paused_s
+
+    def _look(self) -> None:
+        """Take a sample."""
+        lines, sent = self.witness.counters.accepted, self._transport.sent if self._transport else 0
+        known = self._connection.heaters.items()
+        sample = Sample(
+            self._time,
+            lines - self._seen[0],
+            sent - self._seen[1] if sent >= self._seen[1] else sent,
+            PLACES - self.firmware.board.planner.free(self.firmware.now),
+            {name: reading.actual for name, reading in known},
+            {name: reading.target or 0.0 for name, reading in known},
+        )
+        self._seen = (lines, sent)
+        if outcome.starves(sample):
+            self._starved.append((sample, self.series.interval))
+        self._peak_bytes = max(self._peak_bytes, sample.bytes / self.series.interval)
+        for name, reading in known:
+            self._heat.read(sample.time, name, reading.actual, reading.target or 0.0)
+        self.series.add(sample)
+        self._on_progress(Progress(sample.time, self._jobs.progress.offset or 0, len(self.witness.layers)))
+
+    def _attend(self) -> None:
+        """Resume a print that has been paused for long enough, as somebody would."""
+        now = self._loop.time()
+        if self._jobs.state not in (JobState.PAUSED, JobState.RESUMING):
+            self._paused_s += now - self._paused_at if self._paused_at is not None else 0.0
+            self._paused_at = None
+        elif self._paused_at is None:
+            self._paused_at = now
+        elif now - self._paused_at >= ATTENDED and self._jobs.state is JobState.PAUSED:
+            with suppress(JobConflict):
+                self._jobs.resume()
+
+    # -- what became of it ---------------------------------------------------------------------------------
+
+    def _outcome(self, duration: float) -> Outcome:
+        witness, baudrate = self.witness, self._plan.firmware.baudrate
+        verdict = witness.print_verdict()
+        state = self._jobs.state
+        carried = self._peak_bytes * outcome.BITS_A_BYTE / baudrate if baudrate else None
+        return Outcome(
+            exact=verdict.exact and state is JobState.COMPLETED,
+            difference=verdict.difference,
+            state=state.name if state else "",
+            reason=self._jobs.error,
+            lines=verdict.lines,
+            file_lines=verdict.of,
+            duration_s=round(duration, 3),
+            moving_s=round(witness.moving_seconds, 3),
+            paused_s=round(self._paused_s, 3),
+            layers=len(witness.layers),
+            layer_times=self._layer_times(),
+            filament_mm=round(sum(witness.extruded.values()), 3),
+            filament_by_tool={tool: round(length, 3) for tool, length in witness.extruded.items()},
+            peak_lines_per_s=witness.peak_lines,
+            peak_bytes_per_s=round(self._peak_bytes, 1),
+            peak_wire_share=None if carried is None else round(min(1.0, carried), 3),
+            underruns=witness.counters.underruns,
+            underruns_s=round(sum(each.seconds for each in witness.underruns), 3),
+            underrun_places=self._underruns(),
+            bottlenecks=outcome.bottlenecks(self._starved, baudrate),
+            temperatures=self._heat.spans,
+            resends=witness.counters.resends,
+            faults=[FaultHappened(self._of_print(each.time), each.what, each.line) for each in self.firmware.happened],
+            events=self._incidents.kept,
+            more_events=self._incidents.more,
+        )
+
+    def _layer_times(self) -> list[LayerTime]:
+        return [
+            LayerTime(round(each.z, 3), self._of_print(each.began), round(each.seconds, 3), round(each.extruded, 3))
+            for each in self.witness.layers
+        ]
+
+    def _underruns(self) -> list[UnderrunPlace]:
+        return [
+            UnderrunPlace(self._of_print(each.time), each.line, round(each.seconds, 4))
+            for each in self.witness.underruns
+        ]
+
+    def _of_print(self, device_time: float) -> float:
+        """Return a time of the device's as seconds of the print."""
+        return round(device_time - self._device_began, 3)

@@ -1,0 +1,62 @@
+"""Series: what is looked at each second of a print, in a bounded number of samples."""
+
+from dataclasses import dataclass, field
+
+MOST = 4096
+"""Samples at which two become one; an even number."""
+
+
+@dataclass(slots=True)
+class Sample:
+    """One look at the print.
+
+    Attributes:
+        time: seconds since the print began.
+        lines: the firmware has accepted since the last sample.
+        bytes: on the wire to the printer since the last sample.
+        fill: moves in the planner.
+        temperatures: °C by heater.
+        targets: °C by heater, where one is set.
+    """
+
+    time: float
+    lines: int
+    bytes: int
+    fill: int
+    temperatures: dict[str, float] = field(default_factory=dict)
+    targets: dict[str, float] = field(default_factory=dict)
+
+
+class Series:
+    """Samples at a regular interval, which doubles as the print grows long.
+
+    Attributes:
+        interval: seconds between two samples.
+    """
+
+    def __init__(self, interval: float = 1.0) -> None:
+        self.interval = interval
+        self.samples: list[Sample] = []
+
+    def add(self, sample: Sample) -> None:
+        """Take the newest sample."""
+        self.samples.append(sample)
+        if len(self.samples) == MOST:
+            self._thin_out()
+
+    def _thin_out(self) -> None:
+        """Join two samples into one each: sums stay sums, of two fills the lower one counts."""
+        pairs = zip(self.samples[::2], self.samples[1::2], strict=True)
+        self.samples = [_joined(first, second) for first, second in pairs]
+        self.interval *= 2
+
+
+def _joined(first: Sample, second: Sample) -> Sample:
+    return Sample(
+        second.time,
+        first.lines + second.lines,
+        first.bytes + second.bytes,
+        min(first.fill, second.fill),
+        second.temperatures,
+        second.targets,
+    )

@@ -1,0 +1,62 @@
+"""What takes the place of threads, disk and line: on a clock that jumps nobody may wait for real things."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from daemon.store import JobRecord, NewJob, Store
+from hal.driver import LinePrinter, LinkSettings
+from hal.transport import Transport
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class InlineExecutor(ThreadPoolExecutor):
+    """Does the work at once, on the caller's thread: reading a file takes no virtual time.
+
+    It is a pool, but one that never starts a thread, because a loop's own executor has to be one.
+    """
+
+    def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Do it, and return a future that is done."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(work(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - whoever asks for the result gets it
+            future.set_exception(error)
+        return future
+
+
+class NoStore(Store):
+    """A store that keeps nothing; a job without a number in it is not recorded."""
+
+    def __init__(self) -> None:
+        super().__init__(wall=lambda: 0.0, on_trouble=lambda _: None)
+
+    async def begin_job(self, job: NewJob) -> int | None:  # noqa: ARG002 - nothing is stored
+        """Record nothing."""
+        return None
+
+    async def unfinished_jobs(self) -> list[JobRecord]:
+        """Know of no job."""
+        return []
+
+
+class TellingPrinter(LinePrinter):
+    """The driver, which also tells what is sent besides a file's lines."""
+
+    def __init__(self, transport: Transport, settings: LinkSettings | None, told: Callable[[str], None]) -> None:
+        super().__init__(transport, settings)
+        self._told = told
+
+    async def send(self, command: str, *, urgent: bool = False, step: int = 0) -> Sequence[str]:
+        """Send one command between the lines of a job."""
+        self._told(self.check(command).decode())
+        return await super().send(command, urgent=urgent, step=step)
+
+    def submit(self, *commands: str) -> None:
+        """Queue a client's commands."""
+        for command in commands:
+            self._told(self.check(command).decode())
+        super().submit(*commands)

@@ -1,0 +1,105 @@
+"""The outcome of a simulated print, for a person to read."""
+
+from collections.abc import Iterator
+
+from daemon.simulation.outcome import Bottleneck, Outcome
+
+SHOWN = 10  # of each kind; the JSON has them all
+
+
+def summary(outcome: Outcome, name: str) -> Iterator[str]:
+    """Yield the lines of a summary."""
+    yield f"{name}: {_verdict(outcome)}"
+    yield f"  time       {clock_time(outcome.duration_s)}, of it {clock_time(outcome.moving_s)} moving" + _paused(
+        outcome
+    )
+    yield f"  lines      {outcome.lines} of {outcome.file_lines}, {outcome.resends} asked for again"
+    yield f"  material   {outcome.filament_mm / 1000:.3f} m of filament" + _by_tool(outcome)
+    yield f"  layers     {outcome.layers}{_longest_layers(outcome)}"
+    yield f"  peak       {outcome.peak_lines_per_s} lines/s, {outcome.peak_bytes_per_s:.0f} bytes/s{_wire(outcome)}"
+    yield from _heat(outcome)
+    yield f"  underruns  {outcome.underruns}, {outcome.underruns_s:.2f} s in all"
+    yield from _shown(
+        [f"{clock_time(each.time_s)} line {each.line}, {each.duration_s:.3f} s" for each in outcome.underrun_places]
+    )
+    yield from _bottlenecks(outcome)
+    yield from _events(outcome)
+
+
+def clock_time(seconds: float) -> str:
+    """Return a duration as h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def _verdict(outcome: Outcome) -> str:
+    if outcome.exact:
+        return "printed, every line exactly once"
+    because = [outcome.state.lower(), outcome.reason or "", outcome.difference]
+    return "NOT printed as it is: " + "; ".join(each for each in because if each)
+
+
+def _paused(outcome: Outcome) -> str:
+    return f", {clock_time(outcome.paused_s)} paused" if outcome.paused_s else ""
+
+
+def _by_tool(outcome: Outcome) -> str:
+    if len(outcome.filament_by_tool) < 2:  # noqa: PLR2004 - with one tool there is nothing to tell apart
+        return ""
+    each = (f"T{tool} {length / 1000:.3f} m" for tool, length in sorted(outcome.filament_by_tool.items()))
+    return f" ({', '.join(each)})"
+
+
+def _longest_layers(outcome: Outcome) -> str:
+    if not outcome.layer_times:
+        return ""
+    times = sorted(each.duration_s for each in outcome.layer_times)
+    return f", {times[0]:.1f} to {times[-1]:.1f} s each, half of them below {times[len(times) // 2]:.1f} s"
+
+
+def _wire(outcome: Outcome) -> str:
+    return "" if outcome.peak_wire_share is None else f", {100 * outcome.peak_wire_share:.0f} % of the wire"
+
+
+def _heat(outcome: Outcome) -> Iterator[str]:
+    for name, span in outcome.temperatures.items():
+        reached = f", reached after {clock_time(span.reached_s)}" if span.reached_s is not None else ""
+        target = f", target {span.target:.0f} °C{reached}" if span.target else ""
+        yield f"  {name:9}  up to {span.highest:.1f} °C{target}"
+
+
+def _bottlenecks(outcome: Outcome) -> Iterator[str]:
+    if not outcome.bottlenecks:
+        yield "  limit      the machine: the planner always had moves to plan with"
+        return
+    seconds = sum(each.to_s - each.from_s for each in outcome.bottlenecks)
+    wire = sum(each.to_s - each.from_s for each in outcome.bottlenecks if each.cause == "wire")
+    yield f"  limit      for {seconds:.0f} s the planner was nearly empty; for {wire:.0f} s of them the wire was full"
+    yield from _shown([_stretch(each) for each in outcome.bottlenecks])
+
+
+def _stretch(found: Bottleneck) -> str:
+    span = f"{clock_time(found.from_s)} to {clock_time(found.to_s)}"
+    return f"{span}, {found.lines_per_s:g} lines/s, limited by {_cause(found.cause)}"
+
+
+def _cause(cause: str) -> str:
+    return "the wire" if cause == "wire" else "the way of lines and answers"
+
+
+def _events(outcome: Outcome) -> Iterator[str]:
+    if outcome.faults:
+        yield f"  faults     {len(outcome.faults)}"
+        yield from _shown([f"{clock_time(each.time_s)} {each.what}" for each in outcome.faults])
+    if outcome.events:
+        yield "  the host"
+        more = outcome.more_events
+        yield from _shown([f"{clock_time(each.time)} {each.who} {each.what}" for each in outcome.events], more)
+
+
+def _shown(lines: list[str], more: int = 0) -> Iterator[str]:
+    for line in lines[:SHOWN]:
+        yield f"             {line}"
+    if rest := max(0, len(lines) - SHOWN) + more:
+        yield f"             … and {rest} more"

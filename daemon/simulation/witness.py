@@ -1,0 +1,108 @@
+"""Witness: the simulated printer's end of the print, watched in little memory."""
+
+import math
+from array import array
+from collections import Counter
+from pathlib import Path
+
+from gcode.planner import Block
+from hal.simulated.file_check import FileCheck, Verdict
+from hal.simulated.oracle import Oracle
+
+STOPS = ("M112",)  # written raw by an emergency stop
+SYNC = "M118 nozzled sync "  # by which the link finds its place among the answers again
+_COMMANDS = frozenset("GMT")  # what a command begins with
+
+
+class PrintCheck(FileCheck):
+    """Compares with a file, and knows what the host has sent besides it."""
+
+    def __init__(self, path: Path, *, host_waits: bool) -> None:
+        super().__init__(path, STOPS, host_waits=host_waits)
+        self._own: Counter[str] = Counter()
+
+    def take(self, number: int | None, command: str) -> None:
+        """Compare one accepted command.
+
+        A line whose N was damaged arrives as one without a number, and is no command to anybody: the firmware says so
+        and asks for the line again.
+        """
+        if number is not None or command[:1] in _COMMANDS:
+            super().take(number, command)
+
+    def allow(self, command: str) -> None:
+        """Expect this command once besides the file's lines."""
+        self._own[command] += 1
+
+    def _is_besides(self, command: str) -> bool:
+        if self._own[command] > 0:
+            self._own[command] -= 1
+            return True
+        return command.startswith(SYNC) or super()._is_besides(command)
+
+
+class MovedPath:
+    """Where the tool went: one entry a move, 20 bytes."""
+
+    def __init__(self) -> None:
+        self.x, self.y, self.z = array("f"), array("f"), array("f")
+        self.extruded = array("f")
+        self.began = array("f")
+
+    def add(self, move: Block, began: float) -> None:
+        """Take a move that was driven."""
+        x, y, z = move.end[:3]
+        self.x.append(x)
+        self.y.append(y)
+        self.z.append(z)
+        self.extruded.append(move.delta[3])
+        self.began.append(began)
+
+
+class Witness(Oracle):
+    """The oracle of one print.
+
+    Args:
+        keep_path: the path is wanted, for a plot.
+
+    Attributes:
+        check: compares the commands that come with the file; None before the print.
+        peak_lines: the most lines that were accepted within one second.
+        moves: the path, where it is wanted.
+    """
+
+    def __init__(self, *, keep_path: bool = False) -> None:
+        super().__init__(keep=0)
+        self.check: PrintCheck | None = None
+        self.peak_lines = 0
+        self.moves = MovedPath() if keep_path else None
+        self._second = -math.inf
+        self._lines = 0
+
+    def accept(self, number: int | None, command: str, time: float) -> None:
+        """Record one command."""
+        self.counters.accepted += 1
+        if self.check is not None:
+            self.check.take(number, command)
+        if time < self._second + 1:
+            self._lines += 1
+        else:
+            self.peak_lines = max(self.peak_lines, self._lines)
+            self._second, self._lines = math.floor(time), 1
+
+    def moved(self, move: Block, began: float, tool: int) -> None:
+        """Record a move that was driven."""
+        super().moved(move, began, tool)
+        if self.moves is not None:
+            self.moves.add(move, began)
+
+    def sent_besides(self, command: str) -> None:
+        """Know that the host has sent a command that is none of the file's."""
+        if self.check is not None:
+            self.check.allow(command)
+
+    def print_verdict(self) -> Verdict:
+        """Return whether the file came exactly once, as far as it has come."""
+        if self.check is None:
+            return Verdict(exact=False, lines=0, of=0, difference="the print never began")
+        return self.check.verdict()
