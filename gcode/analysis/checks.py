@@ -193,6 +193,6 @@ class Checks:
         name = (slicer or "").split()[0].lower() if slicer else ""
         footer = f"{name}_config" in _FOOTERS and not any(each in settings for each in _FOOTERS)
         if footer or not complete:
-            self.add(Level.ERROR, "truncated", "the file is cut off: its end is missing")
+            self.add(Level.WARNING, "truncated", "the file is cut off: its end is missing")
         else:
             self.add(Level.WARNING, "no end", "nothing turns heaters or motors off at the end; is the file complete?")

@@ -1,0 +1,107 @@
+"""What the daemon keeps of an analysis: a summary for lists, and details for one file. No NumPy here."""
+
+import json
+import zlib
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+VERSION = 1
+"""Of what an analysis finds; one that was made by another version is made again."""
+
+_SAME = 1.0  # s; points closer than that are one place
+
+_DETAILS = ("layers", "timeline", "m73")
+_LEFT_OUT = ("settings",)  # hundreds of lines that no client asks for
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What is known of a file.
+
+    Attributes:
+        summary: see `gcode.analysis.result.Analysis`, without its long lists.
+        details: the long lists, compressed: `layers`, `timeline`, `m73`.
+        thumbnail: a picture, as PNG.
+    """
+
+    summary: dict[str, Any]
+    details: bytes = field(default=b"", repr=False)
+    thumbnail: bytes | None = field(default=None, repr=False)
+
+    @property
+    def errors(self) -> list[str]:
+        """What keeps the file from being printed."""
+        return list(self.summary.get("errors", ()))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What may go wrong."""
+        return list(self.summary.get("warnings", ()))
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds of the whole print; None where that is not known."""
+        return self.summary.get("duration_s") or None
+
+    def plan(self) -> "Plan":
+        """Return what a running print is measured against."""
+        return Plan(json.loads(zlib.decompress(self.details)) if self.details else {}, self.duration or 0.0)
+
+
+def from_analysis(analysis: Mapping[str, Any], thumbnail: bytes | None) -> Findings:
+    """Return what is kept of what the worker found."""
+    details = {name: analysis.get(name, []) for name in _DETAILS}
+    summary = {name: value for name, value in analysis.items() if name not in (*_DETAILS, *_LEFT_OUT)}
+    summary["layer_count"] = len(details["layers"])
+    return Findings(summary, zlib.compress(json.dumps(details).encode(), 6), thumbnail)
+
+
+def unreadable(reason: str) -> Findings:
+    """Return what is kept of a file that cannot be analysed."""
+    return Findings({"errors": [reason], "warnings": []})
+
+
+class Plan:
+    """A print as it was planned: where it should be when."""
+
+    def __init__(self, details: Mapping[str, Any], duration: float) -> None:
+        self.duration = duration
+        self.layers: list[dict[str, Any]] = list(details.get("layers", ()))
+        self._offsets = [int(offset) for offset, _ in details.get("timeline", ())]
+        self._times = [float(seconds) for _, seconds in details.get("timeline", ())]
+        self._m73 = list(details.get("m73", ()))
+        self._layer_offsets = [int(layer["offset"]) for layer in self.layers]
+
+    def seconds_at(self, offset: int) -> float:
+        """Return the planned time at which the printer is at this place of the file."""
+        after = bisect_right(self._offsets, offset)
+        if after == 0:
+            return 0.0
+        begin, start = self._offsets[after - 1], self._times[after - 1]
+        if after == len(self._offsets):
+            return start
+        share = (offset - begin) / max(1, self._offsets[after] - begin)
+        return start + share * (self._times[after] - start)
+
+    def seconds_after(self, offset: int) -> float:
+        """Return the planned time at which it is behind this place for certain, a wait that comes next included."""
+        now = self.seconds_at(offset)
+        later = self._times[bisect_right(self._offsets, offset) :]
+        return next((seconds for seconds in later if seconds > now + _SAME), self.duration)
+
+    def layer_at(self, offset: int) -> int:
+        """Return the number of the layer at this place: 1 is the first, 0 comes before."""
+        return bisect_right(self._layer_offsets, offset)
+
+    @property
+    def first_layer(self) -> int:
+        """Where the first layer begins; until there a print is busy with heating and homing."""
+        return self._layer_offsets[0] if self._layer_offsets else 0
+
+    def m73_at(self, offset: int) -> tuple[float | None, float | None]:
+        """Return percent and seconds left that the file itself told the printer last."""
+        told = [(percent, left) for at, percent, left in self._m73 if at <= offset]
+        percent = next((each for each, _ in reversed(told) if each is not None), None)
+        return percent, next((each for _, each in reversed(told) if each is not None), None)

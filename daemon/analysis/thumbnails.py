@@ -1,0 +1,54 @@
+"""Pictures from files: decoded by a library in the worker process, never larger than they may be."""
+
+import io
+import warnings
+from collections.abc import Iterable
+
+from PIL import Image
+
+from gcode.analysis.result import Thumbnail
+
+MAX_PIXELS = 1024 * 1024
+_FORMATS = ("PNG", "JPEG", "QOI")
+
+
+def decode(thumbnail: Thumbnail) -> Image.Image | None:
+    """Return the picture; None if it is none, or has more than MAX_PIXELS."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # the library warns of some damage where it might refuse
+            picture = Image.open(io.BytesIO(thumbnail.data), formats=_FORMATS)
+            if picture.width * picture.height > MAX_PIXELS:
+                return None
+            return picture.convert("RGBA")
+    except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError):
+        return None
+
+
+def largest(thumbnails: Iterable[Thumbnail]) -> Image.Image | None:
+    """Return the largest of the pictures that can be read."""
+    pictures = [picture for each in thumbnails if (picture := decode(each))]
+    return max(pictures, key=lambda picture: picture.width * picture.height, default=None)
+
+
+def as_png(picture: Image.Image) -> bytes:
+    """Return a picture as PNG."""
+    out = io.BytesIO()
+    picture.save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def as_text(picture: Image.Image, columns: int = 48) -> str:
+    """Return a picture for a terminal of 24-bit colours: each character is two pixels, one above the other."""
+    size = (columns, max(2, round(columns * picture.height / picture.width / 2) * 2))
+    pixels = Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture).resize(size).convert("RGB").load()
+    if pixels is None:
+        return ""
+    lines = []
+    for y in range(0, size[1], 2):
+        line = ""
+        for x in range(size[0]):
+            (a, b, c), (d, e, f) = pixels[x, y], pixels[x, y + 1]  # type: ignore[misc]  # an RGB pixel is three numbers
+            line += f"\x1b[38;2;{a};{b};{c};48;2;{d};{e};{f}m▀"
+        lines.append(line + "\x1b[0m")
+    return "\n".join(lines)

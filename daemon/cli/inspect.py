@@ -1,0 +1,124 @@
+"""`nozzled inspect`: what is known of a file before it is printed."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from daemon.cli.options import add_config, configured
+from gcode.analysis.result import Analysis, Box
+
+EXAMPLE = "nozzled inspect cube.gcode --plot cube.png"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="the G-code file")
+    parser.add_argument("--json", action="store_true", help="everything, for programs")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw speed, flow and layer times to this file")
+    parser.add_argument("--layer", type=int, metavar="N", default=1, help="the layer whose path is drawn (1)")
+    add_config(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Analyse and show. What is wrong with the file is told, and no failure of this command."""
+    # NumPy, Pillow and matplotlib are loaded by those who need them
+    from daemon.analysis.plot import Samples, draw  # noqa: PLC0415 - as said
+    from daemon.analysis.reading import analyse, machine  # noqa: PLC0415 - as said
+
+    printer = machine(configured(args).profile)
+    samples = Samples(args.layer) if args.plot else None
+    found = analyse(args.file, printer, watch=samples.take if samples else None)
+    if samples is not None:
+        draw(found, samples, args.file.name, args.plot, printer.filament)
+    if args.json:
+        print(json.dumps(found.as_json(), indent=2))
+    else:
+        _show(args.file, found)
+    return 0
+
+
+def _show(file: Path, found: Analysis) -> None:
+    if picture := _picture(found):
+        print(picture)
+    rows = [(name, value) for name, value in _rows(file, found) if value]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"{name:{width}}  {value}")
+    for level, texts in (("warning", found.warnings), ("error", found.errors)):
+        for text in texts:
+            print(f"{level}: {_plain(text)}")
+
+
+def _picture(found: Analysis) -> str:
+    """Return the largest thumbnail for a terminal of 24-bit colours, nothing for any other."""
+    if not sys.stdout.isatty() or os.environ.get("COLORTERM") not in ("truecolor", "24bit"):
+        return ""
+    from daemon.analysis.thumbnails import as_text, largest  # noqa: PLC0415 - Pillow
+
+    picture = largest(found.thumbnails)
+    return as_text(picture) if picture else ""
+
+
+def _rows(file: Path, found: Analysis) -> Iterator[tuple[str, str]]:
+    yield "file", f"{_plain(file.name)}, {found.size / 1e6:.1f} MB, {found.commands} commands"
+    yield "slicer", _plain(found.slicer or "")
+    yield "time", _times(found)
+    yield "slicer's estimate", _span(found.slicer_estimate_s) if found.slicer_estimate_s is not None else ""
+    yield (
+        "limits of motion",
+        {"printer": "the printer's", "file": "the file's", "profile": "defaults"}[found.limits_from],
+    )
+    yield "layers", _layers(found)
+    for tool in found.tools:
+        yield f"filament T{tool.tool}", f"{tool.length_mm / 1000:.2f} m, {tool.volume_mm3 / 1000:.1f} cm³"
+    yield "prints within", _box(found.bounds.printing)
+    yield "moves within", _box(found.bounds.travel)
+    yield "highest speed, flow", f"{found.max_speed:.0f} mm/s, {found.max_flow:.1f} mm³/s"
+    for heater, targets in found.temperatures.items():
+        yield heater, ", ".join(f"{target:g}" for target in targets) + (" °C" if targets else "")
+    yield "objects", _plain(", ".join(found.objects[:10])) + (" …" if len(found.objects) > 10 else "")  # noqa: PLR2004
+    yield "thumbnails", ", ".join(f"{each.width}x{each.height} {each.format}" for each in found.thumbnails)
+
+
+def _times(found: Analysis) -> str:
+    parts = [
+        f"{_span(seconds)} {name}"
+        for name, seconds in (
+            ("motion", found.motion_s),
+            ("heating", found.heating_s),
+            ("homing", found.homing_s),
+            ("dwelling", found.dwell_s),
+        )
+        if seconds >= 1
+    ]
+    return f"{_span(found.duration_s)} ({', '.join(parts)})" if parts else _span(found.duration_s)
+
+
+def _layers(found: Analysis) -> str:
+    if not found.layers:
+        return ""
+    slowest = max(found.layers, key=lambda layer: layer.duration_s)
+    number = found.layers.index(slowest) + 1
+    top = found.layers[-1].z
+    height = f", up to {top:g} mm" if top is not None else ""
+    return f"{len(found.layers)}{height}; the longest is {number} with {_span(slowest.duration_s)}"
+
+
+def _box(box: Box | None) -> str:
+    if box is None:
+        return ""
+    return ", ".join(f"{axis} {low:g} to {high:g}" for axis, low, high in zip("XYZ", box.min, box.max, strict=True))
+
+
+def _span(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
+
+
+def _plain(text: str) -> str:
+    """Return text of a stranger without what would steer the terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
