@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test test-nightly lint format bench docs clean
+.PHONY: run test test-nightly lint format bench docs clean install uninstall
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nozzled needs Python 3.11 or newer, this is " + sys.version.split()[0])'
@@ -20,7 +20,7 @@ test: $(READY)  ## all tests but the nightly ones
 	$(BIN)/python -m pytest -n auto -m 'not nightly' $(ARGS)
 
 test-nightly: $(READY)  ## the long profile: more examples, peers, fuzzing
-	NOZZLED_PROFILE=nightly $(BIN)/python -m pytest -n auto $(ARGS)
+	NOZZLED_PROFILE=nightly $(BIN)/python -m pytest -n auto --timeout 1800 $(ARGS)
 
 lint: $(READY)  ## every check that CI makes besides the tests
 	$(BIN)/ruff check .
@@ -37,6 +37,12 @@ bench: $(READY)  ## the benchmarks, by hand on a quiet machine
 
 docs: $(READY)  ## the parts of docs/ that are generated from the code
 	$(BIN)/python -m daemon.job.diagram > docs/job-states.md
+
+install:  ## as a service, with sudo; ARGS='--wheels FOLDER' does without the network, ARGS=--no-start waits
+	@systemd/install $(ARGS)
+
+uninstall:  ## removes the service and keeps configuration and state
+	@systemd/uninstall
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -17,6 +17,7 @@ from pathlib import Path
 import structlog
 
 from daemon import notify
+from daemon.access import hosts
 from daemon.access.access import Access
 from daemon.analysis.printer_settings import PrinterSettings
 from daemon.analysis.service import Analyses
@@ -187,6 +188,7 @@ def _logbook(environ: Mapping[str, str]) -> tuple[Logbook, str]:
 
 
 def _access(config: Config, folder: Path, environ: Mapping[str, str], wall: Callable[[], float]) -> Access:
+    hosts.check_proxies(config.http.trusted_proxies)
     access = Access(Keys.load(config, folder, environ), folder, wall)
     access.load()
     return access
@@ -207,7 +209,8 @@ async def _listen(stack: AsyncExitStack, service: Service) -> None:
 async def _in_time(close: Callable[[], Awaitable[None]]) -> None:
     """End something that may hang on a disk or a client, without hanging with it."""
     try:
-        await asyncio.wait_for(close(), CLOSING)
+        async with asyncio.timeout(CLOSING):
+            await close()
     except TimeoutError:
         log.warning("service.hangs", part=close.__qualname__, seconds=CLOSING)
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from daemon.errors import ConfigError
 from gcode.errors import NozzledError
-from gcode.link import check_command
+from gcode.outgoing import check_command
 
 SYSTEM_FILE = Path("/etc/nozzled.toml")
 """Read when neither the command line nor NOZZLED_CONFIG names a file."""
@@ -57,6 +57,18 @@ class HttpConfig:
     host: str = option("127.0.0.1", "Address to listen on; 0.0.0.0 means every network of this machine.")
     port: int = option(5000, "TCP port; 0 takes any free one.", low=0, high=65535)
     max_upload_mib: int = option(4096, "Largest upload, in MiB.", low=1, high=1_048_576)
+    quota_mib: int = option(0, "Room for all uploads together, in MiB; 0: as much as the disk has.", low=0, high=10**9)
+    hostnames: tuple[str, ...] = option(
+        (), "Names of this machine besides its own, for requests without a key; a key works under any name."
+    )
+    trusted_proxies: tuple[str, ...] = option(
+        (), "Addresses or networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."
+    )
+    allow_origins: tuple[str, ...] = option(
+        (), "Other origins whose pages may use the API, like https://example.org; a key is needed all the same."
+    )
+    max_connections: int = option(1024, "Connections at once.", low=8, high=65536)
+    max_connections_per_client: int = option(256, "Of these, from one address.", low=4, high=65536)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +82,9 @@ class PrinterConfig:
     extra_ports: tuple[str, ...] = option((), "Globs of further ports that clients may connect to.")
     connect_timeout_s: float = option(30.0, "Seconds to wait for a printer that does not answer.", low=1, high=600)
     retry_s: float = option(5.0, "Seconds between attempts to connect.", low=0.1, high=3600)
+    reattach_s: float = option(
+        60.0, "Seconds that a print waits for a line that was lost; 0: it ends at once.", low=0, high=3600
+    )
     poll_idle_s: float = option(
         5.0, "Seconds between temperature requests while no heater is on and no job runs.", low=0.5, high=600
     )
@@ -121,6 +136,12 @@ class JobConfig:
         "auto: the firmware if it has EMERGENCY_PARSER, else the host.",
         choices=("auto", "host", "firmware"),
     )
+    on_stop: str = option(
+        "hand-over",
+        "What a print does when the service is restarted by systemd: hand-over leaves it to the service that comes "
+        "next, safe ends it and makes the printer cold, as a stop always does.",
+        choices=("hand-over", "safe"),
+    )
     cancel_deadline_s: float = option(
         30.0, "Seconds that a cancelled job may take to come to rest before the emergency stop.", low=5, high=3600
     )
@@ -144,6 +165,26 @@ class PauseConfig:
     park_y_mm: float = option(0.0, "Where to, with park = corner.", low=-1000, high=100_000)
     standby_after_min: float = option(30.0, "Minutes after which hotends go to standby; 0: never.", low=0, high=10_000)
     standby_c: float = option(100.0, "Their temperature then, in °C; the bed keeps its own.", low=0, high=300)
+
+
+@dataclass(frozen=True, slots=True)
+class SafetyConfig:
+    """When heaters are turned off unasked; docs/safety.md has the rules that are always on."""
+
+    idle_heat_min: float = option(
+        30.0,
+        "Minutes with a heater on, but no print and no command, until all are turned off; 0: never.",
+        low=0,
+        high=1440,
+    )
+    dead_man_min: float = option(
+        10.0,
+        "Minutes without a move after which the firmware stops by itself, as this computer is dead then (M85). More "
+        "than the longest dwell (G4) of any file; 0: it is left alone.",
+        low=0,
+        high=1440,
+    )
+    dead_man_paused_min: float = option(30.0, "The same while a print is paused.", low=1, high=1440)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +219,11 @@ class LogConfig:
     """The log, on standard error."""
 
     level: str = option("info", "Least severity shown.", choices=("debug", "info", "warning", "error"))
-    format: str = option("auto", "auto: console on a terminal, else JSON lines.", choices=("auto", "console", "json"))
+    format: str = option(
+        "auto",
+        "auto: console on a terminal, fields in the journal, else JSON lines.",
+        choices=("auto", "console", "json"),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +231,9 @@ class ApiConfig:
     """Access to the API."""
 
     key_file: str = option("", "Where the API key is kept; empty: api-key in the state directory.")
+    loopback_without_key: bool = option(
+        default=False, doc="Programs on this machine need no key to read and to control; whoever can run one is in."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +241,44 @@ class AppearanceConfig:
     """How this printer shows itself to people."""
 
     name: str = option("", "Name shown by clients; empty: they choose.")
+
+
+@dataclass(frozen=True, slots=True)
+class WebcamConfig:
+    """A camera that looks at the printer; clients show it, the daemon only tells them where it is."""
+
+    stream_url: str = option("", "Address of the live picture; empty: there is no camera.")
+    snapshot_url: str = option("", "Address of a single picture.")
+    flip_horizontally: bool = option(default=False, doc="The picture is mirrored left to right.")
+    flip_vertically: bool = option(default=False, doc="The picture is mirrored top to bottom.")
+    rotate_90: bool = option(default=False, doc="The picture is to be turned a quarter to the left.")
+
+
+@dataclass(frozen=True, slots=True)
+class SystemConfig:
+    """Programs that keys of scope admin may run, as lists of arguments; no shell sees them. Empty: not offered."""
+
+    shutdown: tuple[str, ...] = option((), 'Turns the machine off, like ["systemctl", "poweroff"].')
+    reboot: tuple[str, ...] = option((), 'Starts the machine anew, like ["systemctl", "reboot"].')
+    restart: tuple[str, ...] = option((), 'Starts the daemon anew, like ["systemctl", "restart", "nozzled"].')
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveryConfig:
+    """How clients find the daemon in the local network."""
+
+    mdns: bool = option(default=True, doc="Announce it by mDNS, where it listens on an address of the network.")
+    avahi_services: str = option("/etc/avahi/services", "Where Avahi looks for services to announce.")
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisConfig:
+    """What is found out about files before they are printed: time, layers, and what is wrong with them."""
+
+    enabled: bool = option(default=True, doc="Uploads are analysed, by a process that runs when nobody else wants to.")
+    patience_s: float = option(
+        20.0, "Seconds that a print which is asked for waits for the analysis of its file.", low=0, high=600
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,11 +291,16 @@ class Config:
     link: LinkConfig = LinkConfig()
     job: JobConfig = JobConfig()
     pause: PauseConfig = PauseConfig()
+    safety: SafetyConfig = SafetyConfig()
     scripts: ScriptsConfig = ScriptsConfig()
     paths: PathsConfig = PathsConfig()
     log: LogConfig = LogConfig()
     api: ApiConfig = ApiConfig()
     appearance: AppearanceConfig = AppearanceConfig()
+    webcam: WebcamConfig = WebcamConfig()
+    system: SystemConfig = SystemConfig()
+    discovery: DiscoveryConfig = DiscoveryConfig()
+    analysis: AnalysisConfig = AnalysisConfig()
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Config:
@@ -367,6 +458,14 @@ def state_dir(config: Config, environ: Mapping[str, str]) -> Path:
     xdg = Path(environ.get("XDG_STATE_HOME", ""))
     base = xdg if xdg.is_absolute() else Path(environ.get("HOME") or Path.home()) / ".local/state"
     return base / "nozzled"
+
+
+def runtime_file(environ: Mapping[str, str]) -> Path | None:
+    """Return where the next host finds what this one was about, in memory that a power cut clears; None: nowhere."""
+    if given := environ.get("RUNTIME_DIRECTORY"):
+        return Path(given.split(":")[0]) / "logbook"
+    xdg = Path(environ.get("XDG_RUNTIME_DIR", ""))
+    return xdg / "nozzled-logbook" if xdg.is_absolute() and xdg.is_dir() else None
 
 
 def key_file(config: Config, state: Path) -> Path:

@@ -40,7 +40,7 @@ from hal.registry import Address, check, create, parse
 from hal.transport import Transport
 
 BAUDRATES = (250000, 230400, 115200, 57600, 38400, 19200, 9600)
-_STOP = re.compile(rb"M0*112(?!\d)", re.IGNORECASE)
+_STOP = re.compile(rb"M\s*0*112(?!\d)", re.IGNORECASE)
 MAX_SAID = 500  # characters of one line of the printer in the log
 REOPEN = 0.25  # s between two tries to get a line back
 VIRTUAL = "VIRTUAL"  # OctoPrint's name for the simulated printer
@@ -195,7 +195,8 @@ class Connection:
         """Wait until the first attempt to connect has ended, for `limit` seconds at most; not where none goes on."""
         if self._task is not None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._tried.wait(), limit)
+                async with asyncio.timeout(limit):
+                    await self._tried.wait()
 
     async def connect(self, port: str | None = None, baudrate: int | None = None) -> None:
         """Connect in the background, once; `state` and `error` tell what became of it.
@@ -281,6 +282,8 @@ class Connection:
         if back is not None:
             await self._go_back(address, back)
             self._tried.set()
+            if isinstance(self._error, FirmwareHalted):
+                return
             if self.printer is not None and self.ready:
                 await self._lost(self.printer)
                 await asyncio.sleep(self._config.printer.retry_s)
@@ -454,7 +457,7 @@ class Connection:
             CommandError, ForbiddenCommand: one of them may not be sent, or heats too much; none is.
             QueueFull: too many wait already; none is sent.
         """
-        if self.printer is None or not self.ready:
+        if self.printer is None or not (self.ready or self.state is ConnectionState.HANDSHAKING):
             raise NotConnected("the printer is not connected")
         checked = [self.printer.check(command) for command in commands]
         if any(_STOP.match(command) for command in checked):

@@ -18,6 +18,7 @@ NozzledError
     ├── JobError                 what was asked of a job
     │   ├── JobConflict          the command does not fit the job's state ("start" while printing)
     │   ├── UnfitFile            what is known of the file speaks against printing it (outside the build volume)
+    │   ├── Unsafe               a rule of `daemon.safety` is broken (a heater does not get warmer)
     │   ├── CannotGoOn           a job cannot go on where another host left it (the machine was restarted)
     │   └── StepsDiffer          the host before sent other commands at this place: the configuration was changed
     └── FileError                what was asked of the uploads' folder
@@ -105,6 +106,10 @@ class JobConflict(JobError):
 
 class UnfitFile(JobError):
     """What is known of the file speaks against printing it; says what, and that it can be forced."""
+
+
+class Unsafe(JobError):
+    """A rule of safety is broken; says which, and what was measured."""
 
 
 class CannotGoOn(JobError):

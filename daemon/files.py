@@ -128,6 +128,10 @@ class FileStore:
                 elif inside.is_file() and is_printable(child):
                     yield _file(inside.stat(), child, known)
 
+    async def used_space(self) -> int:
+        """Return the bytes of all uploads."""
+        return (await self.info("", recursive=True)).size
+
     async def free_space(self) -> tuple[int, int]:
         """Return (free, total) bytes of the disk."""
         usage = await self._run("", shutil.disk_usage, self._root)
@@ -270,6 +274,7 @@ class Upload:
         self._overwrite = overwrite
         self._waiting: list[bytes] = []  # less than a block of them
         self._size = 0
+        self._written = 0
         self._unsynced = 0
         self._sha1 = hashlib.sha1(usedforsecurity=False)
         self._lock = threading.Lock()  # a cancelled request discards while its last write is under way
@@ -294,6 +299,18 @@ class Upload:
             await asyncio.to_thread(self._write, block)
         except OSError as error:
             raise translated(error, self.name) from error
+
+    @property
+    def received(self) -> int:
+        """Bytes taken so far."""
+        return self._written + self._size
+
+    @property
+    def sha1(self) -> str:
+        """Hash of the bytes taken so far."""
+        sha1 = self._sha1.copy()
+        sha1.update(b"".join(self._waiting))
+        return sha1.hexdigest()
 
     async def commit(self) -> Entry:
         """Put the file in its place when all of it is safe on disk, and return it with its hash."""
@@ -330,6 +347,7 @@ class Upload:
             rest = memoryview(block)
             while rest:
                 rest = rest[os.write(self._file, rest) :]
+            self._written += len(block)
             self._unsynced += len(block)
             if self._unsynced >= _SYNC_EVERY:
                 os.fdatasync(self._file)

@@ -3,6 +3,7 @@
 import hmac
 import os
 import secrets
+import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,17 +16,22 @@ MIN_LENGTH = 16
 """Characters; what is shorter can be guessed."""
 
 FILE = "api-key"
+UUID_FILE = "uuid"
+CREDENTIAL = "nozzled.api-key"
+"""Name by which systemd may hand the key in (`LoadCredential=`)."""
 
 
 class Keys:
-    """Who may use the API: whoever shows the key."""
+    """The first key, which may do everything; those with names are in `access.keyring`."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, path: Path | None = None) -> None:
+        """Take the key, and the file that it came from; None: from somewhere that does not change."""
         self.key = key
+        self._path = path
 
     @classmethod
     def load(cls, config: Config, state_dir: Path, environ: Mapping[str, str]) -> "Keys":
-        """Take the key from the environment, else from its file, which is made if need be. Blocks.
+        """Take the key from the environment, else from systemd, else from its file, which is made if need be. Blocks.
 
         Raises:
             ConfigError: the key is too short or not plain text, or its file cannot be read or made.
@@ -33,13 +39,42 @@ class Keys:
         given = environ.get(ENVIRONMENT)
         if given:  # set to nothing it is as good as unset, as with NOZZLED_CONFIG
             return cls(_checked(given, ENVIRONMENT))
+        if credential := _credential(environ):
+            return cls(_checked(credential, f"the credential {CREDENTIAL}"))
         path = Path(config.api.key_file).expanduser() if config.api.key_file else state_dir / FILE
         try:
-            return cls(_checked(_read_or_make(path), str(path)))
+            return cls(_checked(_read_or_make(path), str(path)), path)
         except OSError as error:
             raise ConfigError(f"the API key in {path}: {error.strerror or error}") from error
         except UnicodeDecodeError as error:
             raise ConfigError(f"the API key in {path}: it is not plain text") from error
+
+    def reload(self) -> None:
+        """Read the key's file again: somebody may have made another one. Blocks.
+
+        Raises:
+            ConfigError: it cannot be read, or holds no key.
+        """
+        if self._path is None:
+            return
+        try:
+            self.key = _checked(self._path.read_text("ascii"), str(self._path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"the API key in {self._path}: {error}") from error
+
+    def rotate(self) -> None:
+        """Put a new key in the place of this one; who uses the old one is refused from now on. Blocks.
+
+        Raises:
+            ConfigError: the key is not in a file, or that cannot be written.
+        """
+        if self._path is None:
+            raise ConfigError(f"the API key comes from {ENVIRONMENT} or from systemd: change it there")
+        try:
+            _make(self._path, replace=True)
+        except OSError as error:
+            raise ConfigError(f"the API key in {self._path}: {error.strerror or error}") from error
+        self.reload()
 
     def accepts(self, given: str) -> bool:
         """Tell whether this is the key, in a time that does not depend on where it differs."""
@@ -55,31 +90,74 @@ def _checked(key: str, source: str) -> str:
     return key
 
 
+def _credential(environ: Mapping[str, str]) -> str:
+    """Return what systemd hands in, "" if it is nothing: the credential may be named in the unit and not exist."""
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        return ""
+    path = Path(folder, CREDENTIAL)
+    try:
+        return path.read_text("ascii")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the API key in {path}: {error}") from error
+
+
 def _read_or_make(path: Path) -> str:
     if not path.exists():
         _make(path)
     return path.read_text("ascii")
 
 
-def _make(path: Path) -> None:
-    """Write a new key, unless somebody else has just done so; the file has its name only once it is complete."""
+def _make(path: Path, *, replace: bool = False) -> None:
+    """Write a new key, unless somebody else has just done so."""
+    write_private(path, secrets.token_hex(32) + "\n", replace=replace)
+
+
+def own_uuid(state_dir: Path) -> str:
+    """Return what tells this daemon from all others, for clients that find it in the network. Blocks.
+
+    Raises:
+        ConfigError: its file cannot be read or made.
+    """
+    path = state_dir / UUID_FILE
+    try:
+        if not path.exists():
+            write_private(path, f"{uuid.uuid4()}\n", replace=False)
+        return str(uuid.UUID(path.read_text("ascii").strip()))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the daemon's UUID in {path}: {error}; delete the file to have a new one") from error
+
+
+def write_private(path: Path, text: str, *, replace: bool) -> None:
+    """Write a file for its owner's eyes only, which has its name only once it is complete; raises OSError.
+
+    Args:
+        path: its name; folders above it are made.
+        text: what is in it.
+        replace: take the place of a file that is there; without it, that one stays as it is.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32) + "\n")
+            file.write(text)
             file.flush()
             _leave_to_owner_of(path.parent, file.fileno())
             os.fsync(file.fileno())
+        if replace:
+            temporary.rename(path)
+            return
         with suppress(FileExistsError):
-            path.hardlink_to(temporary)  # a rename would replace the other's key, which may be in use already
+            path.hardlink_to(temporary)  # a rename would replace the other's file, which may be in use already
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def _leave_to_owner_of(folder: Path, descriptor: int) -> None:
-    """Let root make the key of a service that runs as another user."""
+    """Let root make a file of a service that runs as another user."""
     if os.geteuid() == 0:
         owner = folder.stat()
         os.fchown(descriptor, owner.st_uid, owner.st_gid)

@@ -1,10 +1,11 @@
-"""The log: lines for a person on a terminal, JSON for the journal, written by a thread of its own.
+"""The log: lines for a person on a terminal, fields for the journal, else JSON, written by a thread of its own.
 
 A terminal or a journal that stalls must not stall the wire, so the loop only renders a line and queues it.
 """
 
 import logging
 import math
+import os
 import queue
 import sys
 import threading
@@ -22,12 +23,12 @@ class LogWriter:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._lines: queue.Queue[str | None] = queue.Queue(MAX_QUEUED)
+        self._lines: queue.Queue[str | bytes | None] = queue.Queue(MAX_QUEUED)
         self._dropped = 0
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
-    def msg(self, line: str) -> None:
+    def msg(self, line: str | bytes) -> None:
         """Queue one line; never blocks."""
         try:
             self._lines.put_nowait(line)
@@ -48,12 +49,15 @@ class LogWriter:
     def _run(self) -> None:
         while (line := self._lines.get()) is not None:
             dropped, self._dropped = self._dropped, 0
-            lost = f"({dropped} log lines were dropped)\n" if dropped else ""
             try:
-                self._stream.write(f"{lost}{line}\n")
-                self._stream.flush()
+                self._put(line, dropped)
             except (OSError, ValueError):
                 self._dropped += 1  # nowhere to say it
+
+    def _put(self, line: str | bytes, dropped: int) -> None:
+        lost = f"({dropped} log lines were dropped)\n" if dropped else ""
+        self._stream.write(f"{lost}{line if isinstance(line, str) else line.decode()}\n")
+        self._stream.flush()
 
 
 class Limiter:
@@ -93,20 +97,37 @@ class _Forward(logging.Handler):
 
 def configure(level: str, form: str, stream: TextIO = sys.stderr) -> LogWriter:
     """Set the log up; `form` is auto, console or json. Close the writer at the end."""
-    writer = LogWriter(stream)
     console = form == "console" or (form == "auto" and stream.isatty())
+    writer, processors = _outlet(form, stream, console=console)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=not console),
-            *(_console(colors=stream.isatty()) if console else _json()),
+            *processors,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=writer,
         cache_logger_on_first_use=False,
     )
+    set_level(level)
     logging.basicConfig(level=logging.WARNING, handlers=[_Forward()], force=True)
     return writer
+
+
+def set_level(level: str) -> None:
+    """Show from now on what is at least this severe."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]))
+
+
+def _outlet(form: str, stream: TextIO, *, console: bool) -> tuple[LogWriter, list[structlog.typing.Processor]]:
+    """Return what writes entries, and what renders them."""
+    if console:
+        return LogWriter(stream), _console(colors=stream.isatty())
+    if form == "auto" and "JOURNAL_STREAM" in os.environ:
+        from daemon import journal  # noqa: PLC0415 - only below systemd
+
+        if journal.is_journal(stream):
+            return journal.JournalWriter(stream), journal.PROCESSORS
+    return LogWriter(stream), _json()
 
 
 def _console(*, colors: bool) -> list[structlog.typing.Processor]:

@@ -272,6 +272,14 @@ class Store:
         """Drop the hash of this file, or of all in this folder."""
         await self._change(_FORGET, under)
 
+    async def query(self, query: str, *values: object) -> list[sqlite3.Row]:
+        """Return what a query of another module's tables finds."""
+        return await self._query(query, *values)
+
+    async def change(self, statement: str, *values: object) -> None:
+        """Change another module's tables; trouble is told to the user, and not raised."""
+        await self._change(statement, *values)
+
     async def _query(self, query: str, *values: object) -> list[sqlite3.Row]:
         try:
             return await self._run(lambda: self._connection.execute(query, values).fetchall())

@@ -6,12 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from bench import __main__ as command
-from bench import hosts, idle, link, micro, place, prints, processes, stall
+from bench import analysis, hosts, idle, link, micro, place, prints, processes, restart, simulate, stall
 from bench.fakeprinter import FakePrinter, NoCompiler, build
 from bench.load import BLOCK, Loaded
 from gcode.framing import frame
@@ -49,7 +51,7 @@ def test_every_benchmark_is_listed_with_what_it_measures_and_has_help(capsys):
     listed = capsys.readouterr().out
     for name in command.NAMES:
         module = importlib.import_module(f"bench.{name}")
-        assert f"{name:6} {module.SUMMARY}" in listed
+        assert f"{name:8} {module.SUMMARY}" in listed
         with pytest.raises(SystemExit, match="0"):
             command.main([name, "--help"])
         assert f"python -m bench {name}" in capsys.readouterr().out
@@ -257,3 +259,51 @@ def test_scenarios_tell_the_printer_what_it_is_like():
     assert link.SCENARIOS["S1"].options == []
     with pytest.raises(argparse.ArgumentTypeError):
         link._scenario("S3qq")
+
+
+def test_the_longest_silence_after_a_kill_ends_with_the_line_that_is_waited_for(tmp_path):
+    oracle = tmp_path / "oracle"
+    oracle.write_text("")
+
+    def print_on():
+        for wait in (0.0, 0.05, 0.6, 0.05, 0.05):  # what the board has in its buffers, then the next daemon's lines
+            time.sleep(wait)
+            with oracle.open("a") as file:
+                file.write("line\n")
+
+    printer = threading.Thread(target=print_on)
+    killed = time.monotonic()
+    printer.start()
+    silence = restart._longest_silence(oracle, killed, 0)
+    printer.join()
+    assert silence > 600
+
+
+def test_a_print_that_does_not_go_on_is_no_result(tmp_path, monkeypatch):
+    monkeypatch.setattr(restart, "HEARD_WITHIN", 0.2)
+    (tmp_path / "oracle").write_text("")
+    with pytest.raises(restart.DoesNotGoOn):
+        restart._longest_silence(tmp_path / "oracle", time.monotonic(), 0)
+
+
+def test_a_simulated_print_is_measured(tmp_path):
+    path = tmp_path / "part.gcode"
+    path.write_text("G28\n" + "G1 X10 F6000\nG1 X20\n" * 20)
+    cost = simulate.measure(path, tmp_path)
+    assert (cost.exact, cost.lines) == (True, 41)
+    assert cost.duration > 2
+    assert cost.cpu > 0
+    assert 10 < cost.memory < 200
+    assert cost.row("part").split()[:2] == ["part", "41"]
+
+
+def test_an_analysis_is_measured_and_what_is_wanted_is_shown(capsys):
+    assert analysis.main(["--size", "0.1", "--repeat", "1", "--no-octoprint"]) == 0
+    shown = capsys.readouterr().out
+    assert "large.gcode" in shown
+    assert "peak MiB:" in shown
+
+
+def test_an_octoprint_that_is_not_installed_is_named_with_what_installs_it(tmp_path, capsys):
+    assert analysis.main(["--peers-dir", str(tmp_path)]) == 2
+    assert "bench/peers.sh" in capsys.readouterr().err

@@ -52,7 +52,10 @@ def test_the_command_and_the_entry_points_lead_somewhere():
     ours = [each for each in distribution("nozzled").entry_points if each.group == "console_scripts"]
     assert [(each.name, each.value) for each in ours] == [("nozzled", "daemon.cli:main")]
     for each in distribution("nozzled").entry_points:
-        assert callable(each.load())
+        assert each.group == "pytest11" or callable(each.load())
+    [plugin] = [each for each in distribution("nozzled").entry_points if each.group == "pytest11"]
+    assert plugin.name == "nozzled"
+    assert callable(plugin.load().pytest_addoption)
 
 
 def test_the_version_is_said_without_what_only_the_service_needs(tmp_path):

@@ -1,6 +1,7 @@
-"""The command line: `nozzled serve | demo | ports | key | config | replay`.
+"""The command line: `nozzled serve | demo | job | files | printer | ports | …`.
 
-Exit codes: 0 done, 1 it failed (the reason is on stderr), 2 the command line was wrong.
+Exit codes: 0 done, 1 it failed (the reason is on stderr), 2 the command line was wrong. Those that talk to a running
+daemon (job, files, printer) have more: see `daemon.cli.remote`.
 """
 
 import argparse
@@ -17,8 +18,15 @@ FAILED = 1
 COMMANDS = {
     "serve": "Run the daemon until SIGTERM or Ctrl-C.",
     "demo": "Print an example on a simulated printer through the HTTP API, and check what arrived.",
+    "job": "Look at the print of a running daemon; start, pause and end it.",
+    "files": "List, upload, select, print and delete files of a running daemon.",
+    "printer": "Look at the printer of a running daemon; heat, move and command it.",
+    "simulate": "Print a file on a simulated printer and a clock that jumps; tell how it went.",
+    "inspect": "Tell what is known of a G-code file: time, layers, filament, and what is wrong with it.",
+    "resume-at": "Write a G-code file that goes on where a lost print ended: at a layer, a height or a line.",
     "ports": "List the serial ports of this machine, without opening any.",
     "key": "Show the API key; it is made if there is none yet.",
+    "keys": "Make, list and revoke named keys; give keys to apps that ask for one.",
     "config": "Print the effective configuration as TOML, each key with its meaning and default.",
     "replay": "Run a recorded session again and print where this version of the host differs.",
 }
@@ -54,7 +62,7 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)
         if name == wanted:
-            module = importlib.import_module(f"daemon.cli.{name}")
+            module = importlib.import_module(f"daemon.cli.{name.replace('-', '_')}")
             command.epilog = f"example: {module.EXAMPLE}"
             module.arguments(command)
             command.set_defaults(run=module.run)

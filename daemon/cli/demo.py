@@ -5,6 +5,7 @@ commands that the simulated firmware took in are compared with those of the file
 """
 
 import argparse
+import asyncio
 import bisect
 import contextlib
 import json
@@ -25,7 +26,8 @@ from urllib.parse import quote
 
 from tqdm import tqdm
 
-from daemon.cli.api import Api
+from daemon.client import Conflict, OctoPrintClient
+from daemon.client.shapes import JobInformation
 from daemon.errors import ServiceError
 from daemon.keys import ENVIRONMENT
 from gcode.host_commands import meaning
@@ -34,8 +36,8 @@ from hal.registry import positive_float
 
 EXAMPLE = "nozzled demo --exit"
 SPEED = 60.0
-# the host would wait for heat by its own clock, which is not sped up
-CONFIG = '[log]\nformat = "json"\n[job]\nheat_up = "firmware"\n'
+# the host would wait for heat by its own clock, which is not sped up; nor is that by which it shows to be alive
+CONFIG = '[log]\nformat = "json"\n[job]\nheat_up = "firmware"\n[safety]\ndead_man_min = 0\n'
 PATIENCE = 15.0  # seconds for the daemon to be there
 POLL = 0.25  # seconds between two looks at the job
 LINE_EVERY = 2.0  # seconds between two lines of progress, where it is no bar
@@ -68,14 +70,14 @@ def run(args: argparse.Namespace) -> int:
     path = args.file or example()
     if not path.is_file():
         raise DemoFailed(f"there is no file {path}")
+    content = path.read_bytes()
     with tempfile.TemporaryDirectory(prefix="nozzled-demo-") as folder:
         oracle = Path(folder, "oracle.jsonl")
         with _daemon(Path(folder), f"sim?speed={args.speed:g}&oracle={quote(str(oracle))}") as (url, key):
             _say(f"daemon      {url}   (key {key})")
             _say(f"printer     simulated Marlin, {args.speed:g} times faster than life")
-            api = Api(url, key)
-            _print(api, path, leave=args.exit)
-            exact = _summary(api, path, oracle)
+            spent = asyncio.run(_print(OctoPrintClient(url, key), path.name, content, leave=args.exit))
+            exact = _summary(content, oracle, spent)
             if not args.exit:
                 _stay_up(url, key)
     return 0 if exact else 1
@@ -142,41 +144,45 @@ class _LogWatch:
             tqdm.write(f"  {event.get('event')}: {event.get('reason') or event.get('text') or ''}", file=sys.stderr)
 
 
-def _print(api: Api, path: Path, *, leave: bool) -> None:
-    _wait(api, lambda: api.get("/api/connection")["current"]["state"] == "Operational", "the printer to be connected")
-    uploaded = api.upload(path)
-    api.select(uploaded)
-    _wait(api, lambda: api.get("/api/job")["job"]["file"]["path"] == uploaded, "the file to be selected")
-    _say(f"file        {uploaded}, {path.stat().st_size / 1000:.0f} kB, uploaded over HTTP")
+async def _print(client: OctoPrintClient, name: str, content: bytes, *, leave: bool) -> float:
+    """Print the file by the API; return the seconds that it took."""
+    await _until(client, lambda job: job["state"] == "Operational", "the printer to be connected")
+    uploaded = (await client.files.upload(content, name=name))["files"]["local"]["path"]
+    await client.files.select(uploaded)
+    await _until(client, lambda job: job["job"]["file"]["path"] == uploaded, "the file to be selected")
+    _say(f"file        {uploaded}, {len(content) / 1000:.0f} kB, uploaded over HTTP")
     _say("pause, resume and cancel it meanwhile by POST /api/job\n")
-    api.post("/api/job", {"command": "start"})
-    _watch(api, path, leave=leave)
+    await client.job.start()
+    return await _watch(client, content, leave=leave)
 
 
-def _wait(api: Api, condition: Any, what: str) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > end:
-            raise DemoFailed(f"waited in vain for {what}: {api.get('/api/job')['state']}")
-        time.sleep(POLL / 5)
+async def _until(client: OctoPrintClient, condition: Callable[[JobInformation], bool], what: str) -> None:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not condition(await client.job.get()):  # noqa: ASYNC110 - a client only sees what it asks for
+                await asyncio.sleep(POLL / 5)
+    except TimeoutError:
+        raise DemoFailed(f"waited in vain for {what}") from None
 
 
-def _watch(api: Api, path: Path, *, leave: bool) -> None:
-    """Show the progress until the job has ended."""
-    layers = [match.start() for match in _LAYER.finditer(path.read_bytes())]
-    job: dict[str, Any] = {"state": ""}
+async def _watch(client: OctoPrintClient, content: bytes, *, leave: bool) -> float:
+    """Show the progress until the job has ended; return how long it took."""
+    layers = [match.start() for match in _LAYER.finditer(content)]
+    job = await client.job.get()
     paused = False
     with contextlib.closing(_progress()) as progress:
         while job["state"] not in ENDED:
-            time.sleep(POLL)
-            job = api.get("/api/job")
+            await asyncio.sleep(POLL)
+            job = await client.job.get()
             done = job["progress"]["completion"] or 0.0
-            progress.show(job["state"], done, f"{_layer(job, layers)}  {_temperatures(api)}  {_left(job)}")
+            shown = f"{_layer(job, layers)}  {await _temperatures(client)}  {_left(job)}"
+            progress.show(job["state"], done, shown)
             if job["state"] == PAUSED and not paused:
                 _say_paused(leave=leave)
             paused = job["state"] == PAUSED
     if job["state"] != ENDED_WELL or job["progress"]["completion"] != 100.0:  # noqa: PLR2004 - percent
         raise DemoFailed(f"the print ended early: {job['state']} {job.get('error', '')}")
+    return job["progress"]["printTime"] or 0.0
 
 
 def _say_paused(*, leave: bool) -> None:
@@ -227,14 +233,14 @@ class _Lines:
         self._held = ""
 
 
-def _layer(job: dict[str, Any], layers: list[int]) -> str:
+def _layer(job: JobInformation, layers: list[int]) -> str:
     return f"layer {bisect.bisect_right(layers, job['progress']['filepos'] or 0):>3}/{len(layers)}"
 
 
-def _temperatures(api: Api) -> str:
+async def _temperatures(client: OctoPrintClient) -> str:
     try:
-        found = api.get("/api/printer?exclude=sd,state")["temperature"]
-    except ServiceError:
+        found = (await client.printer.get(exclude=["sd", "state"])).get("temperature", {})
+    except Conflict:
         return ""
     return "  ".join(
         f"{name} {found[key]['actual']:5.1f}/{found[key]['target'] or 0:.0f}°C"
@@ -243,25 +249,24 @@ def _temperatures(api: Api) -> str:
     )
 
 
-def _left(job: dict[str, Any]) -> str:
+def _left(job: JobInformation) -> str:
     left = job["progress"]["printTimeLeft"]
     return f"{left:4.0f} s left" if left is not None else "          "
 
 
-def _summary(api: Api, path: Path, oracle: Path) -> bool:
+def _summary(content: bytes, oracle: Path, spent: float) -> bool:
     """Compare what the firmware took in with the file; say what came of it."""
-    wanted = _commands(path)
+    wanted = _commands(content)
     accepted = [json.loads(line)["command"] for line in oracle.read_text().splitlines()]
     lost, repeated = compare(wanted, accepted)
-    spent = api.get("/api/job")["progress"]["printTime"]
     _say(f"\n{len(wanted)} commands in the file, {lost} lost, {repeated} repeated or foreign; {spent:.1f} s")
     return lost == repeated == 0
 
 
-def _commands(path: Path) -> list[str]:
+def _commands(content: bytes) -> list[str]:
     """Return the commands of a file that go to the printer: some are for the host, or not for a file to send."""
     reader = Reader()
-    reader.feed(path.read_bytes())
+    reader.feed(content)
     commands = [command for _, command in reader]
     reader.finish()
     commands += [command for _, command in reader]
@@ -269,7 +274,7 @@ def _commands(path: Path) -> list[str]:
 
 
 # what the daemon itself says besides the file's lines
-_OWN = Counter({"M110 N0": 2, "M115": 1, "M155 S2": 1, "M400": 1})
+_OWN = Counter({"M110 N0": 2, "M115": 1, "M503": 1, "M155 S2": 1, "M400": 1})
 
 
 def compare(wanted: list[str], accepted: list[str]) -> tuple[int, int]:

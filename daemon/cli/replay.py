@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from gcode.replies import decode
-from hal.replay import ARROWS
+from hal.replay import dialogue
 from hal.rerun import Outcome, rerun
-from hal.session_file import Record, Session, read
+from hal.session_file import Session, read
 from hal.simulated import clock
 
 EXAMPLE = "nozzled replay /var/lib/nozzled/recordings/session-20261122-101500-0.part001.jsonl.gz"
@@ -28,8 +28,8 @@ def run(args: argparse.Namespace) -> int:
     session = read(args.file)
     print(_about(session))
     if args.show:
-        for record in session.records:
-            _show(record)
+        for line in dialogue(session.records):
+            print(line)
         return 0
     return _report(clock.run(rerun(session, strict=not args.lenient)))
 
@@ -39,13 +39,6 @@ def _about(session: Session) -> str:
     baudrate = f" at {header.baudrate} baud" if header.baudrate else ""
     cut = f"; {session.cut}" if session.cut else ""
     return decode(f"{header.address}{baudrate}, {header.date}, nozzled {header.software}{cut}".encode())
-
-
-def _show(record: Record) -> None:
-    """Print one piece as in the recorded dialogues, a line of text on each line."""
-    for line in record.data.split(b"\n"):
-        if line:
-            print(f"{record.time:9.3f} {ARROWS[record.kind]} {decode(line)}")
 
 
 def _report(outcome: Outcome) -> int:

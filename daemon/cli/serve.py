@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import faulthandler
 import os
 import threading
 import time  # noqa: TID251 - the one place where the wall clock comes in; it is injected from here
@@ -9,8 +10,10 @@ import time  # noqa: TID251 - the one place where the wall clock comes in; it is
 from daemon import log
 from daemon.app import serve
 from daemon.cli.options import add_config, configured
+from daemon.systemd_fds import DescriptorStore
 from hal.loop import WatchedLoop
 
+STDERR = 2  # the descriptor itself: `sys.stderr` may be replaced
 EXAMPLE = "nozzled serve --printer 'serial:/dev/ttyACM0?baudrate=250000' --host 0.0.0.0"
 
 
@@ -35,12 +38,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the daemon."""
+    faulthandler.enable(STDERR)  # a watchdog's SIGABRT leaves in the journal what each thread was about
+    descriptors = DescriptorStore(os.environ)
     config = configured(args)
     writer = log.configure(config.log.level, config.log.format)
     loop = WatchedLoop()
     try:
         asyncio.set_event_loop(loop)
-        loop.run_until_complete(serve(config, os.environ, time.time, args.extra_port))
+        service = serve(config, os.environ, time.time, args.extra_port, descriptors, lambda: configured(args))
+        loop.run_until_complete(service)
     finally:
         asyncio.set_event_loop(None)
         loop.close()  # does not wait for threads

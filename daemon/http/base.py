@@ -3,16 +3,22 @@
 Bodies are taken as they come in (Tornado's streaming mode), so the key is checked before a byte of one is kept.
 """
 
+import hashlib
 import json
 import logging
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Awaitable, Collection, Mapping
 from http.client import responses
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import tornado.web
 
+from daemon.access import hosts
+from daemon.access.scopes import Identity, Scope
+from daemon.errors import KeyRefused, TooManyAttempts
 from daemon.http.errors import Refused, answer
+from daemon.http.identity import client_of, identify
 from daemon.status import Status, describe
 
 if TYPE_CHECKING:
@@ -37,6 +43,13 @@ class ApiHandler(tornado.web.RequestHandler):
     """Base of all handlers: subclasses write `get`, `post`, … and raise what goes wrong."""
 
     max_body = MAX_JSON
+    reads = Scope.READ
+    writes = Scope.CONTROL
+    """What a key must allow for GET and HEAD, and for all other methods."""
+
+    for_everybody = False  # answers without a key too; `identity` is None then
+
+    identity: Identity | None = None
 
     def initialize(self, service: "Service") -> None:
         """Take what the handler works on; the body is collected in `body`."""
@@ -52,17 +65,38 @@ class ApiHandler(tornado.web.RequestHandler):
         self.set_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
         self.set_header("Referrer-Policy", "no-referrer")
         self.set_header("Cache-Control", "no-store")
+        if self._is_allowed_origin():
+            self.set_header("Access-Control-Allow-Origin", self.request.headers["Origin"])
+            self.set_header("Vary", "Origin")
 
     def compute_etag(self) -> str | None:
-        """Hash no answers: they are small and change all the time."""
+        """Hash no answers: they are small and change all the time. `Cached` does."""
         return None
+
+    def options(self, *_: str) -> None:
+        """Tell a browser that a page of another origin may ask, where it may."""
+        if not self._is_allowed_origin():
+            raise Refused(405, "Method Not Allowed")
+        self.set_header("Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE")
+        self.set_header("Access-Control-Allow-Headers", "Authorization, Content-Type, If-None-Match, X-Api-Key")
+        self.set_header("Access-Control-Max-Age", "600")
+        self.no_content()
+
+    async def head(self, *path: str) -> None:
+        """Answer as GET does; Tornado leaves the body away."""
+        result: Awaitable[None] | None = self.get(*path)
+        if result is not None:
+            await result
 
     # -- before the body -----------------------------------------------------------------------------------
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         """Refuse what can be refused by its headers, in the order: key, size, what the resource says."""
         try:
-            self._check_key()
+            await self.service.access.refresh()
+            if not self._is_preflight():
+                self.identity = identify(self.service, self.request, for_everybody=self.for_everybody)
+            self._check_scope()
             self._check_size()
             self.admit()
         except Exception as error:  # noqa: BLE001 - the one funnel: `_refuse` logs what is a bug
@@ -71,18 +105,24 @@ class ApiHandler(tornado.web.RequestHandler):
     def admit(self) -> None:
         """Refuse by headers, before the body comes; for subclasses."""
 
-    def _check_key(self) -> None:
-        if not self.service.keys.accepts(self._given_key()):
-            raise Refused(403, "a valid API key is needed: X-Api-Key, Authorization: Bearer, or ?apikey=")
+    @property
+    def client(self) -> str:
+        """The client's address; a proxy's word counts only where it is configured."""
+        return client_of(self.service, self.request)
 
-    def _given_key(self) -> str:
-        """Return the key that comes first: query, header, bearer."""
-        if given := self.request.query_arguments.get("apikey"):
-            return given[-1].decode("utf-8", "replace")
-        if "X-Api-Key" in self.request.headers:
-            return self.request.headers["X-Api-Key"]
-        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
-        return token.strip() if scheme.lower() == "bearer" else ""
+    def _is_allowed_origin(self) -> bool:
+        """Tell whether this comes from a page of another origin that the configuration names."""
+        # a setting of the application: Tornado asks for the headers before `initialize`
+        return self.request.headers.get("Origin", "") in self.settings["allow_origins"]
+
+    def _is_preflight(self) -> bool:
+        """Tell whether a browser asks whether it may send the key; it asks without it."""
+        return self.request.method == "OPTIONS" and self._is_allowed_origin()
+
+    def _check_scope(self) -> None:
+        needed = self.reads if self.request.method in ("GET", "HEAD") else self.writes
+        if self.identity is not None and self.identity.scope < needed and not self.for_everybody:
+            raise KeyRefused(f"the key {self.identity.name!r} does not allow this, it takes one for {needed.label}")
 
     def _check_size(self) -> None:
         length = self.request.headers.get("Content-Length", "0")
@@ -129,8 +169,8 @@ class ApiHandler(tornado.web.RequestHandler):
         if "Expect" in self.request.headers:  # it waits for our word, and no body is to come
             self.send_error(500, exc_info=(type(error), error, None))
             return
-        code, text = self._told(error)
         self.clear()
+        code, text = self._told(error)
         self.set_status(code)
         payload = json.dumps({"error": text}).encode()
         self.set_header("Content-Type", "application/json")
@@ -178,9 +218,7 @@ class ApiHandler(tornado.web.RequestHandler):
 
     def status(self) -> Status:
         """Return what clients see of connection and job."""
-        connection, jobs = self.service.connection, self.service.jobs
-        panel_print = connection.panel_print is not None
-        return describe(connection.state, jobs.state, connection.error or jobs.error, panel_print=panel_print)
+        return seen_of(self.service)
 
     def require_operational(self) -> Status:
         """Return the status; refuse when no printer is there."""
@@ -188,6 +226,11 @@ class ApiHandler(tornado.web.RequestHandler):
         if not seen.flags["operational"]:
             raise Refused(409, "Printer is not operational")
         return seen
+
+    def write_json(self, data: object) -> None:
+        """Answer with any JSON; `write` takes objects alone."""
+        self.set_header("Content-Type", "application/json; charset=UTF-8")
+        self.write(json.dumps(data))
 
     def no_content(self) -> None:
         """Answer 204."""
@@ -199,7 +242,11 @@ class ApiHandler(tornado.web.RequestHandler):
 
     def url(self, path: str) -> str:
         """Return the absolute URL of a path on this server, as the client would write it."""
-        return f"{self.request.protocol}://{self.request.host}{path}"
+        protocol = self.request.protocol
+        if hosts.is_proxy(self.request.remote_ip or "", self.service.config.http.trusted_proxies):
+            given = self.request.headers.get("X-Forwarded-Proto", protocol)
+            protocol = given if given in ("http", "https") else protocol
+        return f"{protocol}://{self.request.host}{path}"
 
     # -- errors --------------------------------------------------------------------------------------------
 
@@ -211,6 +258,8 @@ class ApiHandler(tornado.web.RequestHandler):
 
     def _told(self, error: BaseException) -> tuple[int, str]:
         told = answer(error)
+        if isinstance(error, TooManyAttempts):
+            self.set_header("Retry-After", str(math.ceil(error.wait)))
         if told is None:
             log.error("%s %s failed", self.request.method, self.request.path, exc_info=error)
             return 500, "Internal Server Error"
@@ -224,11 +273,9 @@ class ApiHandler(tornado.web.RequestHandler):
 
     def _allowed(self) -> list[str]:
         unset = tornado.web.RequestHandler
-        return [
-            name
-            for name in self.SUPPORTED_METHODS
-            if getattr(type(self), name.lower()) is not getattr(unset, name.lower())
-        ]
+        own = {name for name in unset.SUPPORTED_METHODS if _method(type(self), name) is not _method(unset, name)}
+        own -= {"HEAD", "OPTIONS"}
+        return [name for name in unset.SUPPORTED_METHODS if name in own or (name == "HEAD" and "GET" in own)]
 
     def log_exception(
         self,
@@ -243,8 +290,38 @@ async def _nothing_more(*_: str) -> None:
     """Stand in for the method of a request that has its answer."""
 
 
+def seen_of(service: "Service") -> Status:
+    """Return what clients see of connection and job."""
+    connection, jobs = service.connection, service.jobs
+    panel_print = connection.panel_print is not None
+    return describe(connection.state, jobs.state, connection.error or jobs.error, panel_print=panel_print)
+
+
+def _method(handler: type[tornado.web.RequestHandler], name: str) -> object:
+    return getattr(handler, name.lower())
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")  # Python takes NaN and Infinity, the standard does not
+
+
+class Cached(ApiHandler):
+    """Base of answers that change seldom: with an ETag, so that clients need not fetch them twice."""
+
+    tag: str | None = None  # what the ETag is made of; None: the whole answer
+
+    def set_default_headers(self) -> None:
+        """Let it be kept, but asked for again each time."""
+        super().set_default_headers()
+        self.set_header("Cache-Control", "no-cache")
+
+    def compute_etag(self) -> str | None:
+        """Return the hash that the client compares; Tornado answers 304 where it is the same."""
+        if self.request.method not in ("GET", "HEAD"):
+            return None
+        if self.tag is None:
+            return tornado.web.RequestHandler.compute_etag(self)
+        return f'"{hashlib.sha1(self.tag.encode(), usedforsecurity=False).hexdigest()}"'
 
 
 class NotFound(ApiHandler):

@@ -11,6 +11,7 @@ from daemon.http.base import ApiHandler
 from daemon.http.errors import Refused
 
 BLOCK = 256 * 1024  # bytes per hop to a thread
+STALLED = 60.0  # s; who has not read a block by then has gone away
 
 
 class DownloadHandler(ApiHandler):
@@ -28,6 +29,8 @@ class DownloadHandler(ApiHandler):
             await self._send(file, os.fstat(file.fileno()).st_size)
         except StreamClosedError:
             return  # the client has gone
+        except TimeoutError:
+            self.detach().close()
         finally:
             await asyncio.to_thread(file.close)
 
@@ -40,6 +43,8 @@ class DownloadHandler(ApiHandler):
     async def _send(self, file: BinaryIO, size: int) -> None:
         """Send as many bytes as were promised; it may be appended to meanwhile."""
         self.set_header("Content-Length", str(size))
+        if self.request.method == "HEAD":
+            return
         while size > 0:
             block = await asyncio.to_thread(file.read, min(BLOCK, size))
             if not block:
@@ -47,4 +52,5 @@ class DownloadHandler(ApiHandler):
                 return
             size -= len(block)
             self.write(block)
-            await self.flush()
+            async with asyncio.timeout(STALLED):
+                await self.flush()

@@ -1,17 +1,18 @@
 """/api/files: list, tell about, select, copy, move and delete what was uploaded."""
 
+import json
 from typing import Any
 from urllib.parse import quote
 
+from daemon.access.access import FIRST
 from daemon.errors import StoreError
 from daemon.filenames import check_path
 from daemon.files import Entry
-from daemon.http.base import ApiHandler, is_true
+from daemon.http import analysis
+from daemon.http.base import ApiHandler, Cached, is_true
 from daemon.http.errors import Refused
 from daemon.job.job import Selection
 from daemon.store import FileStatistics
-
-USER = "_api"  # OctoPrint's name for whoever comes with the global key
 
 _COMMANDS: dict[str, tuple[str, ...]] = {
     "select": (),
@@ -21,7 +22,7 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
 }
 
 
-class FilesHandler(ApiHandler):
+class FilesHandler(Cached):
     """Base of what shows files."""
 
     def resource(self, path: str) -> str:
@@ -39,8 +40,8 @@ class FilesHandler(ApiHandler):
         """Describe what was just made."""
         return {"name": entry.name, "origin": "local", "path": entry.path, "refs": self.refs(entry)}
 
-    async def described(self, entry: Entry) -> dict[str, Any]:
-        """Describe a file or folder, with what is in it."""
+    async def described(self, entry: Entry, *, layers: bool = False) -> dict[str, Any]:
+        """Describe a file or folder, with what is in it; a file's layers one by one if that is asked for."""
         shown: dict[str, Any] = {
             "name": entry.name,
             "display": entry.name,
@@ -50,12 +51,13 @@ class FilesHandler(ApiHandler):
             "size": entry.size,
             "date": entry.date,
             "origin": "local",
-            "user": USER,
+            "user": FIRST,
             "refs": self.refs(entry),
         }
         if entry.type == "folder":
             return {**shown, "children": [await self.described(child) for child in entry.children]}
-        return {**shown, "hash": entry.sha1, **await self._prints(entry.path)}
+        known = await analysis.of_entry(self.service, entry, details=layers)
+        return {**shown, "hash": entry.sha1, **known, **await self._prints(entry.path)}
 
     async def _prints(self, path: str) -> dict[str, Any]:
         """Return how the file printed so far; nothing when it never did, or the database has trouble."""
@@ -65,12 +67,22 @@ class FilesHandler(ApiHandler):
             return {}
         return _history(found)
 
-    async def listing(self) -> dict[str, Any]:
-        """List the uploads, and how much room is left."""
+    async def list_files(self) -> None:
+        """List the uploads, and how much room is left; that changes all the time, and is not in the ETag."""
         files = self.service.files
         entries = await files.list(recursive=self.query_flag("recursive"))
         free, total = await files.free_space()
-        return {"files": [await self.described(entry) for entry in entries], "free": free, "total": total}
+        self.tag = json.dumps([await self.described(entry) for entry in entries])
+        self.set_header("Content-Type", "application/json; charset=UTF-8")
+        self.write(f'{{"files": {self.tag}, "free": {free}, "total": {total}}}')
+
+    async def check(self, entry: Entry) -> None:
+        """Wait for what is known of a file that is to be printed.
+
+        Raises:
+            UnfitFile: it should not be.
+        """
+        await self.service.watch.check(_selection(entry, None), self.service.config.analysis.patience_s)
 
     def select(self, entry: Entry) -> None:
         """Make a file the selected one.
@@ -78,13 +90,32 @@ class FilesHandler(ApiHandler):
         Raises:
             JobConflict: a job is going on.
         """
-        selection = Selection(path=entry.path, name=entry.name, size=entry.size, date=entry.date, user=USER)
+        user = self.identity.name if self.identity is not None else FIRST
+        selection = _selection(entry, user)
         self.service.jobs.select(selection)
+        self.service.events.publish("FileSelected", of_selection(selection))
+
+    def files_changed(self, event: str, entry: Entry) -> None:
+        """Tell that a file or folder came, went or moved."""
+        kind = ["folder"] if entry.type == "folder" else ["machinecode", "gcode"]
+        about = {"storage": "local", "name": entry.name, "path": entry.path, "type": kind}
+        self.service.events.publish(event, about)
+        self.service.events.publish("UpdatedFiles", {"type": "printables"})
 
     def is_selected(self, path: str) -> bool:
         """Tell whether the selected file is this one, or in this folder."""
         selected = self.service.jobs.selected
         return selected is not None and (selected.path == path or selected.path.startswith(f"{path}/"))
+
+
+def _selection(entry: Entry, user: str | None) -> Selection:
+    return Selection(path=entry.path, name=entry.name, size=entry.size, date=entry.date, user=user)
+
+
+def of_selection(selected: Selection) -> dict[str, Any]:
+    """Return what events tell of the selected file."""
+    file = {"name": selected.name, "path": selected.path, "origin": "local", "size": selected.size}
+    return {**file, "owner": selected.user, "user": selected.user}
 
 
 def _history(found: FileStatistics) -> dict[str, Any]:
@@ -103,7 +134,7 @@ class AllFilesHandler(FilesHandler):
 
     async def get(self) -> None:
         """List the files of all storages; the printer's SD card has none."""
-        self.write(await self.listing())
+        await self.list_files()
 
 
 class SdCardHandler(ApiHandler):
@@ -123,23 +154,26 @@ class FileHandler(FilesHandler):
 
     async def get(self, path: str) -> None:
         """Tell about a file, or a folder and what is in it."""
-        self.write(await self.described(await self.service.files.info(path, recursive=self.query_flag("recursive"))))
+        entry = await self.service.files.info(path, recursive=self.query_flag("recursive"))
+        self.write(await self.described(entry, layers=self.query_flag("layers")))
 
     async def post(self, path: str) -> None:
         """Take a command about the file."""
         command, data = self.command(_COMMANDS)
         if command == "select":
-            await self._select(path, start=is_true(data.get("print", False)))
+            await self._select(path, start=is_true(data.get("print", False)), force=is_true(data.get("force", False)))
         elif command == "unselect":
             self._unselect(path)
         else:
             await self._put(path, data["destination"], copy=command == "copy")
 
-    async def _select(self, path: str, *, start: bool) -> None:
+    async def _select(self, path: str, *, start: bool, force: bool) -> None:
         entry = await self.service.files.info(path)
         if entry.type == "folder":
             raise Refused(404, f"{path} is a folder")
         self.require_operational()
+        if start and not force:
+            await self.check(entry)
         self.select(entry)
         if start:
             self.service.jobs.start()
@@ -151,6 +185,7 @@ class FileHandler(FilesHandler):
         if jobs.selected is not None and path not in ("current", jobs.selected.path):
             raise Refused(400, "Only the currently selected file can be unselected")
         jobs.unselect()
+        self.service.events.publish("FileDeselected", {})
         self.no_content()
 
     async def _put(self, path: str, destination: object, *, copy: bool) -> None:
@@ -161,18 +196,25 @@ class FileHandler(FilesHandler):
         target = destination.strip("/")
         entry = await (files.copy(path, target) if copy else files.move(path, target))
         if not copy:
-            self._forget(path)
+            await self._forget(path)
+            self.files_changed("FolderMoved" if entry.type == "folder" else "FileMoved", entry)
+        else:
+            self.files_changed("FolderAdded" if entry.type == "folder" else "FileAdded", entry)
         self.set_status(201)
         self.set_header("Location", self.resource(entry.path))
         self.write(self.brief(entry))
 
     async def delete(self, path: str) -> None:
         """Delete a file, or a folder with all that is in it."""
+        entry = await self.service.files.info(path)
         await self.service.files.delete(path)
-        self._forget(path)
+        await self._forget(path)
+        self.files_changed("FolderRemoved" if entry.type == "folder" else "FileRemoved", entry)
         self.no_content()
 
-    def _forget(self, path: str) -> None:
+    async def _forget(self, path: str) -> None:
         plain = "/".join(check_path(path))
+        await self.service.analyses.forget(plain)
         if self.is_selected(plain) and not self.service.jobs.active:
             self.service.jobs.unselect()
+            self.service.events.publish("FileDeselected", {})

@@ -20,7 +20,7 @@ MAX_FIELDS = 64 * 1024
 MAX_PARTS = 64
 """Bytes of all fields that are kept, number of parts."""
 
-KEPT = ("path", "select", "print", "userdata", "foldername", "noOverwrite")
+KEPT = ("path", "select", "print", "userdata", "foldername", "noOverwrite", "size", "sha1", "force")
 
 _QUOTED = re.compile(r'"(?:\\.|[^"\\])*"')
 _EXTENDED = re.compile(r";\s*filename\*\s*=\s*([\w-]+)'[^']*'([^;\s]*)", re.IGNORECASE | re.ASCII)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from daemon.http import gcode
 from daemon.http.base import ApiHandler
 from daemon.http.errors import Refused
+from daemon.http.panel import shown
 from daemon.http.temperatures import TemperatureHistory, is_heater, readings
 
 if TYPE_CHECKING:
@@ -43,8 +44,17 @@ class PrinterHandler(HeaterHandler):
             "temperature": lambda: self.temperatures(is_heater),
             "sd": lambda: {"ready": False},
             "state": lambda: {"text": seen.text, "error": seen.error or "", "flags": seen.flags},
+            "safety": self._safety,  # ours: see docs/safety.md
         }
-        self.write({name: make() for name, make in parts.items() if name not in excluded})
+        answer = {name: make() for name, make in parts.items() if name not in excluded}
+        if panel := shown(self.service.connection):
+            answer["panel"] = panel  # ours: what the printer shows and asks
+        self.write(answer)
+
+    def _safety(self) -> dict[str, Any]:
+        found = self.service.jobs.dead_man.protection
+        dead_man = found and {"afterSeconds": found.after_s, "reason": found.reason}
+        return {"trouble": self.service.guard.trouble, "deadMan": dead_man}
 
 
 class ToolHandler(HeaterHandler):
@@ -179,7 +189,8 @@ class PrinterErrorHandler(ApiHandler):
     def get(self) -> None:
         """Tell what ended the connection or the last print, if anything did."""
         seen = self.status()
-        self.write({"error": seen.error or "", "reason": "error" if seen.flags["error"] else ""})
+        error = seen.error or self.service.guard.trouble or ""
+        self.write({"error": error, "reason": "error" if seen.flags["error"] else ""})
 
 
 class CommandHandler(ApiHandler):

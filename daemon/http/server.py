@@ -5,6 +5,7 @@ import logging
 import re
 import socket
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,21 @@ import tornado.httputil
 import tornado.web
 from tornado.httpserver import HTTPServer
 
+from daemon.config import HttpConfig
 from daemon.errors import AddressInUse
-from daemon.http.base import ApiHandler, NotFound
+from daemon.http import app_keys, push
+from daemon.http.analysis import ThumbnailHandler
+from daemon.http.base import NotFound
+from daemon.http.bounded_server import BoundedServer, Limits
+from daemon.http.client_library import ClientLibraryHandler
 from daemon.http.connection import ConnectionHandler
+from daemon.http.description import DocsHandler, OpenApiHandler
 from daemon.http.downloads import DownloadHandler
+from daemon.http.empty import SlicingHandler, TimelapseHandler
 from daemon.http.files import AllFilesHandler, FileHandler, SdCardHandler
-from daemon.http.job import JobHandler
+from daemon.http.job import JobHandler, JobView
+from daemon.http.login import CurrentUserHandler, LoginHandler, LogoutHandler
+from daemon.http.panel import NotificationHandler, PromptHandler
 from daemon.http.printer import (
     BedHandler,
     ChamberHandler,
@@ -30,8 +40,11 @@ from daemon.http.printer import (
     ToolHandler,
 )
 from daemon.http.server_info import ServerHandler, VersionHandler
+from daemon.http.settings import ProfileHandler, ProfilesHandler, SettingsHandler
+from daemon.http.system import AllSystemCommandsHandler, SourceHandler, SystemCommandHandler
 from daemon.http.temperatures import TemperatureHistory
 from daemon.http.uploads import UploadHandler
+from daemon.push.hub import Hub
 
 if TYPE_CHECKING:
     from daemon.app import Service
@@ -39,6 +52,8 @@ if TYPE_CHECKING:
 IDLE = 75.0
 BODY = 30.0
 """Seconds: for a connection without a request or with half its headers, and for a body (uploads set their own)."""
+
+MAX_HEADERS = 32 * 1024  # bytes
 
 BACKLOG = 128  # connections that wait to be accepted
 
@@ -59,14 +74,22 @@ def make_app(service: "Service") -> Application:
     given: dict[str, Any] = {"service": service}
     history = TemperatureHistory(service.wall)
     service.connection.subscribe(history.on_event)
+    view = JobView(service)
     heated = {**given, "history": history}
-    routes: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [
-        (r"/api/(?:control/)?job", JobHandler, given),  # /api/control/job is in the docs of OctoPrint 1.1 and 1.2
+    hub = Hub(service, view, history)
+    routes: list[tuple[str, type[tornado.web.RequestHandler], dict[str, Any]]] = [
+        *push.routes(service, hub),
+        (
+            r"/api/(?:control/)?job",
+            JobHandler,
+            {**given, "view": view},
+        ),  # /api/control/job is in the docs of OctoPrint 1.1 and 1.2
         (r"/api/files", AllFilesHandler, given),
         (r"/api/files/local", UploadHandler, given),
         (r"/api/files/local/(.+)", FileHandler, given),
         (r"/api/files/sdcard", SdCardHandler, given),
         (r"/downloads/files/local/(.+)", DownloadHandler, given),
+        (r"/downloads/thumbnails/local/(.+)", ThumbnailHandler, given),
         (r"/api/connection", ConnectionHandler, given),
         (r"/api/printer", PrinterHandler, heated),
         (r"/api/printer/tool", ToolHandler, heated),
@@ -79,8 +102,39 @@ def make_app(service: "Service") -> Application:
         (r"/api/printer/command/custom", CustomControlsHandler, given),
         (r"/api/version", VersionHandler, given),
         (r"/api/server", ServerHandler, given),
+        (r"/api/login", LoginHandler, given),
+        (r"/api/logout", LogoutHandler, given),
+        (r"/api/currentuser", CurrentUserHandler, given),
+        (r"/api/settings", SettingsHandler, given),
+        (r"/api/printerprofiles", ProfilesHandler, given),
+        (r"/api/printerprofiles/([^/]+)", ProfileHandler, given),
+        (r"/api/system/commands", AllSystemCommandsHandler, given),
+        (r"/api/system/commands/([^/]+)", SourceHandler, given),
+        (r"/api/system/commands/core/([^/]+)", SystemCommandHandler, given),
+        (r"/api/openapi\.json", OpenApiHandler, given),
+        (r"/api/docs", DocsHandler, given),
+        (r"/api/timelapse", TimelapseHandler, given),
+        (r"/api/slicing", SlicingHandler, given),
+        (r"/api/plugin/appkeys", app_keys.ManageHandler, given),
+        (r"/api/plugin/action_command_notification", NotificationHandler, given),
+        (r"/api/plugin/action_command_prompt", PromptHandler, given),
+        (r"/client/octoprint\.mjs", ClientLibraryHandler, given),
+        (r"/plugin/appkeys/probe", app_keys.ProbeHandler, given),
+        (r"/plugin/appkeys/request", app_keys.RequestHandler, given),
+        (r"/plugin/appkeys/request/([^/]+)", app_keys.PollHandler, given),
+        (r"/plugin/appkeys/decision/([^/]+)", app_keys.DecisionHandler, given),
+        (r"/plugin/appkeys/auth/([^/]+)", app_keys.DialogHandler, given),
     ]
-    return Application(routes, default_handler_class=NotFound, default_handler_args=given, log_function=log_request)
+    return Application(
+        routes,
+        default_handler_class=NotFound,
+        default_handler_args=given,
+        log_function=log_request,
+        allow_origins=service.config.http.allow_origins,
+        hub=hub,
+        websocket_ping_interval=push.HEARTBEAT,
+        websocket_max_message_size=push.MAX_MESSAGE,
+    )
 
 
 def log_request(handler: tornado.web.RequestHandler) -> None:
@@ -95,6 +149,12 @@ class Listening:
 
     server: HTTPServer
     url: str
+    hub: Hub
+
+    @property
+    def port(self) -> int:
+        """The TCP port."""
+        return int(self.url.rstrip("/").rpartition(":")[2])
 
     def stop(self) -> None:
         """Take no more connections."""
@@ -103,25 +163,50 @@ class Listening:
     async def close(self) -> None:
         """Take no more connections, and end those that are open; uploads under way leave nothing behind."""
         self.server.stop()
+        self.hub.close()
         await self.server.close_all_connections()
 
 
-def listen(service: "Service") -> Listening:
-    """Listen on the configured address.
+def listen(service: "Service", handed_in: Sequence[socket.socket] = ()) -> Listening:
+    """Listen on the configured address, or go on where systemd has listened meanwhile.
+
+    Args:
+        service: what answers.
+        handed_in: sockets that listen already; the configured address counts only where there are none.
 
     Raises:
         AddressInUse: somebody else does, or the address is not this machine's; says who.
     """
-    http = service.config.http
+    sockets = [*handed_in] or [_bound(service.config.http)]
+    # sizes are limited where the answer can say so in JSON: in the handlers
+    # at info it quotes what is malformed: a header or an address, where a key may be
+    logging.getLogger("tornado.general").setLevel(logging.WARNING)
+    application = make_app(service)
+    server = BoundedServer(
+        application,
+        limits=Limits(service.config.http.max_connections, service.config.http.max_connections_per_client),
+        idle_connection_timeout=IDLE,
+        body_timeout=BODY,
+        max_body_size=sys.maxsize,
+        max_header_size=MAX_HEADERS,
+    )
+    server.add_sockets(sockets)
+    url = _url(service.config.http, sockets[0], handed_in=bool(handed_in))
+    return Listening(server, url, application.settings["hub"])
+
+
+def _url(http: HttpConfig, bound: socket.socket, *, handed_in: bool) -> str:
+    """Return where to go; a host is shown as it is configured, where that counts."""
+    host, port = bound.getsockname()[:2]
+    host = host if handed_in else http.host
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def _bound(http: HttpConfig) -> socket.socket:
     try:
-        bound = _bind(http.host, http.port)
+        return _bind(http.host, http.port)
     except OSError as error:
         raise AddressInUse(_explain(http.host, http.port, error)) from error
-    # sizes are limited where the answer can say so in JSON: in the handlers
-    server = HTTPServer(make_app(service), idle_connection_timeout=IDLE, body_timeout=BODY, max_body_size=sys.maxsize)
-    server.add_socket(bound)
-    host = f"[{http.host}]" if ":" in http.host else http.host
-    return Listening(server, f"http://{host}:{bound.getsockname()[1]}/")
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -1,9 +1,7 @@
 """/api/version and /api/server: who answers. Clients look for OctoPrint's name and for the API they know."""
 
-from daemon import __version__
+from daemon import OCTOPRINT, __version__
 from daemon.http.base import ApiHandler
-
-EMULATED = "1.11.8"  # the OctoPrint whose API this is; clients compare it with what they need
 
 
 class VersionHandler(ApiHandler):
@@ -11,7 +9,7 @@ class VersionHandler(ApiHandler):
 
     def get(self) -> None:
         """Tell API level and version; slicers want the text to begin with OctoPrint."""
-        self.write({"api": "0.1", "server": EMULATED, "text": f"OctoPrint {EMULATED} (nozzled {__version__})"})
+        self.write({"api": "0.1", "server": OCTOPRINT, "text": f"OctoPrint {OCTOPRINT} (nozzled {__version__})"})
 
 
 class ServerHandler(ApiHandler):
@@ -19,4 +17,4 @@ class ServerHandler(ApiHandler):
 
     def get(self) -> None:
         """Tell the version; there is no safe mode."""
-        self.write({"version": EMULATED, "safemode": None})
+        self.write({"version": OCTOPRINT, "safemode": None})

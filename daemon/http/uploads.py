@@ -7,9 +7,10 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from daemon.errors import FileExists, JobConflict, NoSuchFile, UploadBroken
-from daemon.filenames import check_path, check_printable
+from daemon.errors import FileExists, JobConflict, NoSuchFile, StorageFull, UnfitFile, UploadBroken
+from daemon.filenames import check_content, check_path, check_printable
 from daemon.files import Entry, Upload
+from daemon.http.analysis import key_of
 from daemon.http.base import ApiHandler, is_true
 from daemon.http.errors import Refused
 from daemon.http.files import FilesHandler
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 MIN_RATE = 32 * 1024  # bytes/s; whoever is slower than that for a whole file has gone away
 GRACE = 60.0  # s on top of it
+LOOKED_AT = 1024  # bytes at the beginning of a file that tell whether it is a text
 
 _closing: set[asyncio.Future[None]] = set()  # the loop alone does not keep them from being collected
 
@@ -37,13 +39,17 @@ class UploadHandler(FilesHandler):
         self._form: UploadForm | None = None
         self._upload: Upload | None = None
         self._name = ""
+        self._beginning = bytearray()
+        self._size = 0
+        self._quota = service.config.http.quota_mib
+        self._room: int | None = None  # bytes that the quota leaves
         self._complete = False
         if self.request.method == "POST":
             self.max_body = service.config.http.max_upload_mib * 1024 * 1024
 
     async def get(self) -> None:
         """List the files, and how much room is left."""
-        self.write(await self.listing())
+        await self.list_files()
 
     def admit(self) -> None:
         """Refuse what is no form; give its body the time that its size needs."""
@@ -71,11 +77,27 @@ class UploadHandler(FilesHandler):
             if isinstance(event, FileBegins):
                 await self._begin(event)
             elif self._upload is not None:
+                self._gate(event)
                 await self._upload.write(event)
 
     async def give_up(self) -> None:
         """Drop what came of the file."""
         await self._stack.aclose()
+
+    def _gate(self, content: bytes) -> None:
+        """Look at the first bytes of the file, and see that it stays within the quota.
+
+        Raises:
+            NotPrintable: it is no text.
+            StorageFull: all uploads together would be too large.
+        """
+        if len(self._beginning) < LOOKED_AT:
+            self._beginning += content[:LOOKED_AT]
+            if len(self._beginning) >= LOOKED_AT:
+                check_content(self._name, bytes(self._beginning))
+        self._size += len(content)
+        if self._room is not None and self._size > self._room:
+            raise StorageFull(f"{self._name} does not fit: the uploads may have {self._quota} MiB together")
 
     async def _begin(self, name: str) -> None:
         """Open the file. Where the path has come already, what is wrong with it is said before all bytes are sent."""
@@ -83,6 +105,8 @@ class UploadHandler(FilesHandler):
         check_path(name)
         self._name = name
         known = self._form.known("path") if self._form is not None else None
+        if self._quota:
+            self._room = self._quota * 1024 * 1024 - await self.service.files.used_space()
         early = f"{secrets.token_hex(16)}.gcode" if known is None else _joined(known, name)
         self._upload = await self._stack.enter_async_context(self.service.files.upload(early, name=name))
 
@@ -119,6 +143,8 @@ class UploadHandler(FilesHandler):
         return {name: value for name, value in given if name in KEPT}
 
     async def _commit(self, upload: Upload, fields: dict[str, str]) -> Entry:
+        check_content(self._name, bytes(self._beginning))  # where there was less than is looked at
+        _check_whole(upload, fields)
         upload.path = _joined(fields.get("path", ""), self._name)
         if is_true(fields.get("noOverwrite", "")):
             await self._require_free(upload.path)
@@ -132,28 +158,50 @@ class UploadHandler(FilesHandler):
         raise FileExists(f"{path} exists")
 
     async def _answer_file(self, entry: Entry, fields: dict[str, str]) -> None:
-        selected, printing = self._select(entry, fields)
+        await self._renew_analysis(entry)
+        self.files_changed("FileAdded", entry)
+        unfit = await self._unfit(entry, fields)
+        selected, printing = self._select(entry, fields, fit=not unfit)
+        self._tell(entry, fields, selected=selected, printing=printing)
         self.set_status(201)
         self.set_header("Location", self.resource(entry.path))
-        self.write(
-            {
-                "files": {"local": self.brief(entry)},
-                "done": True,
-                "effectiveSelect": selected,
-                "effectivePrint": printing,
-            }
-        )
+        answer = {"done": True, "effectiveSelect": selected, "effectivePrint": printing}
+        self.write({"files": {"local": self.brief(entry)}, **answer, **({"notPrinted": unfit} if unfit else {})})
 
-    def _select(self, entry: Entry, fields: dict[str, str]) -> tuple[bool, bool]:
+    async def _renew_analysis(self, entry: Entry) -> None:
+        """Have the file analysed, whatever is known of one that was there before."""
+        await self.service.analyses.forget(entry.path)
+        self.service.analyses.want(key_of(entry))
+
+    async def _unfit(self, entry: Entry, fields: dict[str, str]) -> str:
+        """Return why the file should not be printed, where that is asked for; empty if nothing speaks against it."""
+        if not is_true(fields.get("print", "")) or is_true(fields.get("force", "")):
+            return ""
+        if not self.status().flags["operational"] or self.service.jobs.active:
+            return ""  # it will not be printed anyway
+        try:
+            await self.check(entry)
+        except UnfitFile as error:
+            return str(error)
+        return ""
+
+    def _tell(self, entry: Entry, fields: dict[str, str], *, selected: bool, printing: bool) -> None:
+        """Publish the upload, and what became of its wishes."""
+        about = {"name": entry.name, "path": entry.path, "target": "local"}
+        wanted = {name: is_true(fields.get(name, "")) for name in ("select", "print")}
+        done = {"effective_select": selected, "effective_print": printing}
+        self.service.events.publish("Upload", {**about, **wanted, **done})
+
+    def _select(self, entry: Entry, fields: dict[str, str], *, fit: bool) -> tuple[bool, bool]:
         """Select and print as asked for, if that can be; return what was done. The upload stands in any case."""
         start = is_true(fields.get("print", ""))
         wanted = start or is_true(fields.get("select", ""))
         try:
             if wanted and self.status().flags["operational"]:
                 self.select(entry)
-                if start:
+                if start and fit:
                     self.service.jobs.start()
-                return True, start
+                return True, start and fit
             if self.is_selected(entry.path):
                 self.select(entry)  # its size and date are new
         except JobConflict:
@@ -161,6 +209,7 @@ class UploadHandler(FilesHandler):
         return False, False
 
     def _answer_folder(self, entry: Entry) -> None:
+        self.files_changed("FolderAdded", entry)
         self.set_status(201)
         self.set_header("Location", self.resource(entry.path))
         self.write({"folder": self.brief(entry), "done": True})
@@ -170,6 +219,15 @@ def _joined(folder: str, name: str) -> str:
     """Return the path of a name in a folder; clients write the uploads' own folder as "", "/" or not at all."""
     folder = folder.strip("/")
     return "/".join(check_path(f"{folder}/{name}" if folder else name))
+
+
+def _check_whole(upload: Upload, fields: dict[str, str]) -> None:
+    """Refuse a file that is not as long, or does not have the hash, that the client says (ours: `size`, `sha1`)."""
+    size, sha1 = fields.get("size", ""), fields.get("sha1", "").strip().lower()
+    if size and size != str(upload.received):
+        raise UploadBroken(f"the file has {upload.received} bytes, the client counted {size[:20]}")
+    if sha1 and sha1 != upload.sha1:
+        raise UploadBroken("the file's SHA-1 is not what the client says: it was damaged on its way")
 
 
 def _check_userdata(text: str) -> None:

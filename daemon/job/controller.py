@@ -14,7 +14,8 @@ import structlog
 
 from daemon.config import Config
 from daemon.connection import Connection
-from daemon.errors import CannotGoOn, JobConflict, StepsDiffer
+from daemon.errors import CannotGoOn, JobConflict, StepsDiffer, Unsafe
+from daemon.job.dead_man import DeadMan
 from daemon.job.effects import Effects
 from daemon.job.job import Job, Progress, Selection
 from daemon.job.kept import KeptFile
@@ -31,6 +32,8 @@ from hal.loop import WatchedLoop
 from hal.printer import ActionRequested, ConnectionState, Event, Printer, StateChanged
 
 _PAUSES = (JobState.PAUSING, JobState.PAUSED)
+
+_LEFT_HOT = "the print before was interrupted, its heaters may still be on"
 
 CHECKPOINT = 5.0  # seconds between two notes of the position in the store
 
@@ -82,7 +85,8 @@ class JobController:
         self._left_hot = False
         self._left_cold: Printer | None = None
         self._cooling: asyncio.Task[None] | None = None
-        self._listeners: list[Callable[[JobState], None]] = []
+        self.dead_man = DeadMan(config.safety, connection, lambda: self.state)
+        self._listeners: list[Callable[[JobState], None]] = [self.dead_man.on_job]
         connection.subscribe(self._on_event)
         connection.before_close(self.abandon)
 
@@ -296,6 +300,9 @@ class JobController:
             await self._take_error(job, error)
 
     async def _run_effect(self, job: Job) -> None:
+        if job.trouble is not None:
+            await self._take_error(job, job.trouble)
+            return
         effect = job.effect = asyncio.ensure_future(self._effects.of_state[job.state](job))
         await asyncio.wait([effect])
         if effect.cancelled():
@@ -313,7 +320,7 @@ class JobController:
             self._left_hot = True
             if self._connection.ready:
                 self._left_hot = False
-                await self._cool(job.printer)
+                await self._cool(job.printer, _LEFT_HOT)
             return
         self._end(job, _verdict(error), str(error))
         if self._connection.ready:
@@ -441,7 +448,7 @@ class JobController:
             self._end(job, _verdict(event.error), str(event.error))
         elif event.new is ConnectionState.READY and self._left_hot and self._connection.printer is not None:
             self._left_hot = False
-            self._cooling = asyncio.create_task(self._cool(self._connection.printer))
+            self._cooling = asyncio.create_task(self._cool(self._connection.printer, _LEFT_HOT))
 
     def _wait_for_line(self, job: Job) -> bool:
         """Go on as soon as the line is back, if the job can; tell whether it can."""
@@ -452,8 +459,19 @@ class JobController:
         self._request(job, "lose_line")
         return True
 
-    async def _cool(self, printer: Printer) -> None:
-        log.warning("printer.cooling", reason="the print before was interrupted, its heaters may still be on")
+    def trip(self, trouble: Unsafe) -> None:
+        """Turn the heaters off at once, whatever the job is doing, and fail it."""
+        if (printer := self._connection.printer) is not None and self._connection.ready:
+            self._cooling = asyncio.create_task(self._cool(printer, str(trouble)))
+        job = self._job
+        if job is None or job.state.ended:
+            return
+        job.trouble = trouble
+        if job.effect is not None:
+            job.effect.cancel()
+
+    async def _cool(self, printer: Printer, reason: str) -> None:
+        log.warning("printer.cooling", reason=reason)
         try:
             cold = await make_cold(printer, self._config.profile)
         except NozzledError as error:  # lost again in the turn in which it was READY
@@ -471,6 +489,7 @@ class JobController:
             await self._cool_before_leaving(job.printer)
         elif (printer := self._connection.printer) is not None and is_hot(printer) and printer.panel_print is None:
             await self._cool_before_leaving(printer)
+        await self.dead_man.leave()
         if job is not None and job.runner is not None:  # also of a job that has ended: its record is written there
             await asyncio.wait([job.runner], timeout=PATIENCE)
 

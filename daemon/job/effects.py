@@ -23,6 +23,7 @@ from daemon.job.streamer import FileStream
 from daemon.job.survival import Survival
 from daemon.safety import all_off
 from daemon.store import NewJob, Store
+from gcode.heating import excess
 from gcode.host_commands import Cancel, HeatAndWait, Meaning, Pause
 from hal.printer import Printer
 
@@ -118,7 +119,12 @@ class Effects:
             on_skipped=_skipped,
             host_waits=self._host_waits(job.printer),
             longest=job.printer.longest_command,
+            check=self._too_hot,
         )
+
+    def _too_hot(self, command: bytes) -> str | None:
+        profile = self._config.profile
+        return excess(command, profile.max_hotend_c, profile.max_bed_c)
 
     async def _reattaching(self, job: Job) -> None:
         """Get the printer back, find the place in the file, and go on in the state that was left."""

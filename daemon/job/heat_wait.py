@@ -30,7 +30,8 @@ async def wait_for_heat(printer: Printer, heater: str, target: float, *, cool: b
         while not wait.over.is_set():
             wait.heard = False
             try:
-                await asyncio.wait_for(wait.over.wait(), silence)
+                async with asyncio.timeout(silence):
+                    await wait.over.wait()
             except TimeoutError:
                 if not wait.heard:
                     raise PrinterSilent(

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
+from daemon.errors import Unsafe
 from daemon.job.machine import JobMachine
 from daemon.job.parking import Rest
 from daemon.job.states import JobState
@@ -74,6 +75,7 @@ class Job:
     paused_for: float = 0.0
     ended_at: float | None = None
     reason: str | None = None
+    trouble: Unsafe | None = None  # a rule of safety that was broken: the job is to fail
     lines: int = 0
     offset: int = 0
 

@@ -11,6 +11,9 @@ from daemon.job.steps import Steps
 from gcode.replies import Position, parse
 from hal.printer import Printer
 
+ASKED = 3
+"""Times that the place is asked for: an ok too many answers the first question before the printer does."""
+
 
 async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> Rest:
     """Wait for the last move, note the place and every mode, and park; returns how to go back."""
@@ -21,7 +24,7 @@ async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> Rest:
     await steps.send(printer, "M400")
     # M114 tells nothing useful before homing, and perhaps inches after G20
     moves = config.pause.park != "none" and modes.homed and not modes.inches
-    axes = _axes(await steps.send(printer, "M114")) if moves else None
+    axes = await _place(printer, steps) if moves else None
     rest = Rest(axes, modes, known["retracted"] if axes else 0.0, known["targets"])
     for command in park(rest, config.pause, config.profile):
         await steps.send(printer, command)
@@ -37,6 +40,14 @@ def _noted(printer: Printer, config: Config) -> dict[str, Any]:
         "targets": {name: reading.target for name, reading in printer.heaters.items() if reading.target},
         "retracted": config.pause.retract_mm if soft else 0.0,
     }
+
+
+async def _place(printer: Printer, steps: Steps) -> dict[str, float] | None:
+    """Ask where the head is; None where the firmware does not tell."""
+    for _ in range(ASKED):
+        if axes := _axes(await steps.send(printer, "M114")):
+            return axes
+    return None
 
 
 def _axes(answer: Sequence[str]) -> dict[str, float] | None:

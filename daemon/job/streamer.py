@@ -40,6 +40,7 @@ class FileStream:
         on_skipped: Callable[[int, str, str], None],
         host_waits: bool = False,
         longest: int = MAX_LINE,
+        check: Callable[[bytes], str | None] = lambda _: None,
     ) -> None:
         """Prepare.
 
@@ -50,6 +51,7 @@ class FileStream:
             on_skipped: called with (offset, command, reason) for a line that is not sent.
             host_waits: waits for temperatures are the host's: a barrier instead of M109.
             longest: bytes of a command that the firmware reads; texts are cut there, anything else fails the job.
+            check: tells what speaks against sending a command other than a move, which fails the job.
         """
         self.size = self.mtime_ns = self.inode = 0
         self.attention = asyncio.Event()  # `ended`, or a `barrier` is reached, or `error` is set
@@ -64,6 +66,7 @@ class FileStream:
         self._on_skipped = on_skipped
         self._host_waits = host_waits
         self._longest = longest
+        self._check = check
         self._loop = asyncio.get_running_loop()
         self._reader = Reader()
         self._blocks: deque[bytes] = deque()
@@ -146,6 +149,9 @@ class FileStream:
 
     def _special(self, offset: int, command: bytes) -> tuple[int, bytes] | None:
         """Look at a line that may be the host's, or too long; return what of it goes to the printer."""
+        if problem := self._check(command):
+            self._fail(f"the line at byte {offset}: {problem}")
+            return None
         found = meaning(command, host_waits=self._host_waits)
         if found is None:
             return self._fitting(offset, command)
@@ -167,12 +173,15 @@ class FileStream:
             return offset, command
         if command.upper().startswith(_TEXTS):
             return offset, command[: self._longest].rstrip()
-        self.error = CommandError(
+        self._fail(
             f"the line at byte {offset} has {len(command)} characters, the firmware reads {self._longest}: "
             f"{command[:40].decode()}…"
         )
-        self.attention.set()
         return None
+
+    def _fail(self, reason: str) -> None:
+        self.error = CommandError(reason)
+        self.attention.set()
 
     def _next_block(self) -> bool:
         """Give the reader more; False: there is nothing now, or no more."""

@@ -9,7 +9,7 @@ from daemon.access.app_keys import COLLECT, MAX_PENDING, MAX_PER_ADDRESS, POLL, 
 from daemon.access.attempts import FREE, MAX_ADDRESSES, MAX_TRUSTED, REFILL, Attempts, network_of
 from daemon.access.scopes import Identity, Scope
 from daemon.access.sessions import LIFETIME, MAX_SESSIONS, Sessions
-from daemon.errors import TooManyRequests
+from daemon.errors import ConfigError, TooManyRequests
 
 WHO = Identity("phone", Scope.CONTROL, "digest")
 
@@ -164,11 +164,16 @@ PROXY = ("10.0.0.0/8",)
         ("10.0.0.1", "192.0.2.1, 10.0.0.2", PROXY, "192.0.2.1"),
         ("10.0.0.1", "nonsense", PROXY, "10.0.0.1"),
         ("10.0.0.1", "", PROXY, "10.0.0.1"),
-        ("0.0.0.0", "192.0.2.1", ("no address",), "0.0.0.0"),
     ],
 )
 def test_only_a_trusted_proxy_says_who_the_client_is(peer, forwarded, proxies, client):
     assert hosts.client_address(peer, forwarded, proxies) == client
+
+
+def test_a_proxy_that_is_no_address_is_refused_at_the_start():
+    hosts.check_proxies(("127.0.0.1", "10.0.0.0/8", "fd00::/8"))
+    with pytest.raises(ConfigError, match=r"trusted_proxies: proxy\.lan"):
+        hosts.check_proxies(("127.0.0.1", "proxy.lan"))
 
 
 def test_loopback_and_same_origin():

@@ -343,13 +343,26 @@ async def test_commands_are_checked_together(made):
         assert made.accepted[before:] == ["G1 X1", "G1 X2"]
 
 
-async def test_m112_stops_at_once(made):
+@pytest.mark.parametrize("stop", ["M112", "m 0112"])
+async def test_m112_stops_at_once(made, stop):
     async with connection() as it:
         it.keep_connected()
         await until(lambda: it.ready)
-        await it.send(["G28", "M112"])
+        await it.send(["G28", stop])
         assert it.state is C.FAULT
         assert "G28" not in made.accepted
+
+
+async def test_m112_stops_a_printer_that_is_being_greeted_and_nothing_else_is_taken(made):
+    async with connection() as it:
+        it.keep_connected()
+        await until(lambda: it.state is C.HANDSHAKING)
+        with pytest.raises(NotConnected):
+            await it.send(["G28"])
+        await it.send(["M112"])
+        assert it.state is C.FAULT
+        await asyncio.sleep(60)
+        assert it.state is C.FAULT, "who has stopped it connects again"
 
 
 async def test_listeners_hear_every_printer(made):

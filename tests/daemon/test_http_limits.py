@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 
 import pytest
 
@@ -71,6 +72,31 @@ async def test_headers_are_bounded(tmp_path):
         assert await status(reader) == 200
         writer.close()
         await listening.close()
+
+
+@pytest.mark.parametrize(
+    "malformed",
+    [
+        f"GET /api/job HTTP/1.1\r\nHost: x\r\nX-Api-Key: {KEY}\x01\r\n\r\n",
+        f"GET /api/job HTTP/1.1\r\nHost: x\r\nX-Api-Key {KEY}\r\n\r\n",
+        f"GET /api/job?apikey={KEY} HTTP/9\r\nHost: x\r\n\r\n",
+        f"GET /api/job?apikey={KEY} nonsense\r\n\r\n",
+        f"GET /sockjs/websocket?apikey={KEY} HTTP/1.1\r\nHost: {KEY}@x\r\nUpgrade: x\r\n\r\n",
+        f"GET /nowhere?apikey={KEY} HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+)
+@pytest.mark.real_time
+async def test_no_key_reaches_a_log_whatever_is_wrong_with_the_request(tmp_path, caplog, capsys, malformed):
+    caplog.set_level(logging.DEBUG)
+    async with api(tmp_path, "", http={"port": 0}) as server:
+        listening = listen(server.service)
+        reader, writer = await connect(listening)
+        writer.write(malformed.encode())
+        assert await status(reader) != 200
+        writer.close()
+        await listening.close()
+    said = capsys.readouterr()
+    assert KEY not in caplog.text + said.out + said.err
 
 
 @pytest.mark.real_time

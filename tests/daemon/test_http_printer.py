@@ -39,8 +39,8 @@ async def test_state_temperatures_and_flags(tmp_path):
 
 async def test_parts_can_be_excluded(tmp_path):
     async with api(tmp_path) as server:
-        assert list((await server.get("/api/printer?exclude=temperature,sd")).json) == ["state"]
-        assert (await server.get("/api/printer?exclude=temperature,sd,state")).json == {}
+        assert list((await server.get("/api/printer?exclude=temperature,sd,safety")).json) == ["state"]
+        assert (await server.get("/api/printer?exclude=temperature,sd,state,safety")).json == {}
 
 
 async def test_the_past_temperatures_are_told_as_far_as_asked(tmp_path):

@@ -126,6 +126,7 @@ async def test_there_are_no_more_sockets_than_are_allowed(tmp_path, monkeypatch)
         for socket in sockets:
             await read(socket)
         assert await upgraded(address, {}) == 503
+        assert await status_of(address, "/sockjs/123/session/xhr_streaming") == 503
         for socket in sockets:
             await leave(socket)
 

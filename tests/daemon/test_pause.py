@@ -7,7 +7,8 @@ import pytest
 
 from daemon.config import JobConfig, PauseConfig, ScriptsConfig
 from hal.simulated.config import FirmwareConfig
-from support.house import SCRIPTS, S, house
+from hal.simulated.scenario import Fault, Scenario
+from support.house import DEAD_MAN, SCRIPTS, S, house
 
 PLAIN = ScriptsConfig()
 DEAF = FirmwareConfig(noise=0.0)
@@ -32,7 +33,7 @@ async def in_the_middle(it, lines=PART) -> None:
 
 
 def since(it, command: str) -> list[str]:
-    accepted = [each.command for each in it.oracle.commands]
+    accepted = [each.command for each in it.oracle.commands if each.command not in DEAD_MAN]
     return accepted[len(accepted) - accepted[::-1].index(command) :]
 
 
@@ -57,6 +58,22 @@ async def test_the_head_is_lifted_and_comes_back_to_the_very_place(tmp_path):
         assert [each.command for each in it.oracle.commands if each.command in PART[7:]] == PART[7:]
         assert where(it)[:3] == (40.0, 200.0, 5.0)
         assert it.board.fan == 77
+
+
+@pytest.mark.parametrize("doubled", [1, 2])
+async def test_an_ok_too_many_does_not_leave_the_hot_nozzle_on_the_part(tmp_path, doubled):
+    faults = tuple(Fault("double_ok", line=40 + number) for number in range(doubled))
+    async with house(
+        tmp_path, firmware=replace(DEAF, scenario=Scenario(faults)), scripts=PLAIN, pause=PauseConfig()
+    ) as it:
+        await in_the_middle(it)
+        assert it.connection.printer.counters.stray_oks > 0
+        await asyncio.sleep(60)
+        assert where(it)[2] == 10.0
+        it.jobs.resume()
+        await it.until(S.COMPLETED)
+        assert [each.command for each in it.oracle.commands if each.command in PART[7:]] == PART[7:]
+        assert where(it)[:3] == (40.0, 200.0, 5.0)
 
 
 async def test_a_corner_is_moved_to_above_the_part(tmp_path):
@@ -241,7 +258,7 @@ async def test_a_printer_that_has_paused_by_itself_is_left_alone(tmp_path):
         await it.until(S.PRINTING)
         say(it, "//action:paused")
         await it.until(S.PAUSED)
-        before = [each.command for each in it.oracle.commands]
+        before = [each.command for each in it.oracle.commands if each.command not in DEAD_MAN]
         assert before[-1].startswith("G1 X"), "no G-code: the firmware parks by itself"
         say(it, "//action:resumed")
         await it.until(S.COMPLETED)

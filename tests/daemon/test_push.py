@@ -7,7 +7,7 @@ import pytest
 
 from daemon.access.keyring import Keyring
 from daemon.access.scopes import Scope
-from daemon.push.subscriber import MAX_EVENTS, MAX_LOG, STALLED
+from daemon.push.subscriber import MAX_EVENTS, MAX_LOG, STALLED, STRANGER
 from hal.printer import ActionRequested, TemperaturesRead
 from support.house import MOVES
 from support.http import NOW, api
@@ -220,6 +220,14 @@ async def test_a_reader_that_never_wakes_is_dropped(tmp_path):
         await server.settle(STALLED * 2)
         assert listener.closed
         assert server.application.settings["hub"]._subscribers == set()
+
+
+async def test_who_shows_no_session_does_not_keep_a_place_for_ever(tmp_path):
+    async with api(tmp_path) as server:
+        stranger, known = Listener(server), Listener(server)
+        await known.login()
+        await server.settle(STRANGER + 1)
+        assert (stranger.closed, known.closed) == (True, False)
 
 
 async def test_the_log_in_one_message_is_bounded(tmp_path):

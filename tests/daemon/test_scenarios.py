@@ -31,7 +31,7 @@ CASES = [
     ({"what": "double_ok"}, PART, PRINTED, None),
     ({"what": "late_ok", "seconds": 20}, PART, PRINTED, None),
     ({"what": "resend", "count": 3}, PART, PRINTED, None),
-    ({"what": "resend", "count": 100}, PART, PRINTED, f"the printer asked for line {LINE} 11 times in a row"),
+    ({"what": "resend", "count": 100}, PART, PRINTED, f"the printer asked for line {LINE} 10 times in a row"),
     ({"what": "hang", "seconds": 10}, PART, PRINTED, None),
     ({"what": "hang"}, PART, PRINTED, "nor to 3 questions whether anyone is there"),
     ({"what": "kill", "text": "Something broke"}, PART, BROKEN, "the firmware stopped: Something broke"),

@@ -76,9 +76,9 @@ async def test_a_driver_that_hangs_feeds_no_watchdog(manager, tmp_path):
         assert not printer.hangs
         printer._transport.close()
         printer.submit("M105")
-        for timer in (printer._timer, printer._poll_timer):  # the bug that this is about
-            if timer is not None:
-                timer.cancel()
+        printer._temperatures.stop()
+        if printer._timer is not None:  # the bug that this is about
+            printer._timer.cancel()
         await asyncio.sleep(100)
         assert printer.hangs
         manager.said.clear()

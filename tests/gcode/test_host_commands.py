@@ -13,6 +13,8 @@ from gcode.host_commands import Cancel, HeatAndWait, Pause, Skip, meaning
         (b"M109 R50", HeatAndWait(b"M104 S50", "tool", 50.0, cool=True)),
         (b"m190 s60", HeatAndWait(b"M140 S60", "bed", 60.0, cool=False)),
         (b"M191 S40", HeatAndWait(b"M141 S40", "chamber", 40.0, cool=False)),
+        (b"M 0109 S215", HeatAndWait(b"M104 S215", "tool", 215.0, cool=False)),
+        (b"M190.1 S60", HeatAndWait(b"M140 S60", "bed", 60.0, cool=False)),
         (b"M109", None),
     ],
 )
@@ -21,7 +23,7 @@ def test_waits_are_the_hosts(line, expected):
     assert meaning(line, host_waits=False) is None
 
 
-@pytest.mark.parametrize("line", [b"M0", b"M1 Press", b"m25", b"M226 P1", b"@pause", b"@PAUSE now"])
+@pytest.mark.parametrize("line", [b"M0", b"M1 Press", b"m25", b"M226 P1", b"M00", b"M 01", b"@pause", b"@PAUSE now"])
 def test_the_file_can_pause(line):
     assert isinstance(meaning(line, host_waits=False), Pause)
 
@@ -37,12 +39,12 @@ def test_what_a_file_may_not_send(line):
 
 
 @pytest.mark.parametrize(
-    "line", [b"M104 S0", b"M106", b"M1120", b"M1090 S1", b"M117 M112", b"G28", b"T0", b"M600", b"hello"]
+    "line", [b"M104 S0", b"M106", b"M1120", b"M1090 S1", b"M10", b"M117 M112", b"G28", b"T0", b"M600", b"hello"]
 )
 def test_the_rest_goes_to_the_printer(line):
     assert meaning(line, host_waits=True) is None
 
 
-@given(st.binary(min_size=1))
+@given(st.binary(min_size=1) | st.from_regex(rb"[GMTgmt@] ?0?(?:109|190|191|0|25)[ -~]*", fullmatch=True))
 def test_any_line_has_a_meaning(line):
     meaning(line, host_waits=True)

@@ -368,7 +368,7 @@ def test_a_command_of_ours_that_is_unknown_is_answered():
 
 def test_the_same_line_again_and_again_is_the_end():
     link = fed(*moves(2), dialect=UNKNOWN)
-    for times in range(1, 12):
+    for times in range(1, 11):
         assert link.error is None, times
         sent(link, float(times))
         link.receive(b"Resend: 1\nok\n", float(times))
@@ -376,6 +376,64 @@ def test_the_same_line_again_and_again_is_the_end():
     assert link.data_to_send(99.0) == b""
     assert link.receive(b"ok\n", 99.0) == []
     assert link.deadline is None
+
+
+@pytest.mark.parametrize("gap", [0.001, 0.1, 0.6])
+def test_a_storm_of_requests_without_their_oks_is_the_end(gap):
+    link = fed(*moves(9))
+    sent(link)
+    for times in range(20):
+        link.receive(b"Resend: 1\n", gap * times)
+        link.tick(gap * times)
+        link.data_to_send(gap * times)
+    assert isinstance(link.error, ResendLoop)
+
+
+def test_asking_now_for_one_line_and_now_for_another_is_no_progress():
+    link = fed(*moves(9))
+    sent(link)
+    for times in range(20):
+        link.receive(b"Resend: %d\nok\n" % (1 + times % 2), float(times))
+        link.tick(times + 0.5)
+        link.data_to_send(times + 0.5)
+    assert isinstance(link.error, ResendLoop)
+
+
+def test_asking_for_one_line_after_the_other_is_progress():
+    link = fed(*moves(50))
+    for number in range(1, 40):
+        sent(link, float(number))
+        link.receive(b"Resend: %d\nok\n" % number, number + 0.1)
+        link.tick(number + 0.5)
+        sent(link, number + 0.5)
+        link.receive(b"ok\n", number + 0.6)
+    assert link.error is None
+
+
+@pytest.mark.parametrize("lines", [17, HISTORY + 20])
+def test_a_reset_is_told_by_a_request_for_the_first_line_where_its_start_was_not_heard(lines):
+    link = fed(*moves(2 * lines), dialect=UNKNOWN)
+    for _ in range(lines):
+        sent(link)
+        link.receive(b"ok\n", 0.0)
+    refusal = b"Error:Line Number is not Last Line Number+1, Last Line: 0\nResend: 1\nok\n"
+    link.receive(b"st\xffrt\n" + refusal, 0.1)
+    assert link.data_to_send(0.1) == PROBE, "the beginning of the print is not made again"
+    link.receive(refusal, 0.2)
+    assert isinstance(link.error, PrinterReset)
+
+
+def test_a_request_that_was_cut_to_one_for_the_first_line_is_asked_about():
+    link = fed(*moves(300), dialect=UNKNOWN)
+    for _ in range(122):
+        sent(link)
+        link.receive(b"ok\n", 0.0)
+    assert numbers(link) == [123]
+    link.receive(b"Resend: 1\nok\n", 0.1)
+    assert link.data_to_send(0.1) == PROBE
+    link.receive(b"Resend: 123\nok\n", 0.2)
+    link.tick(link.deadline)
+    assert numbers(link, 1.0) == [123]
 
 
 def test_history_reaches_back_so_far_and_no_further():
@@ -454,6 +512,30 @@ def test_three_questions_without_an_answer_are_the_end():
     link.tick(120.0)
     assert isinstance(link.error, PrinterSilent)
     assert "G1 X1" in str(link.error)
+
+
+def test_a_firmware_that_executes_the_question_cannot_tell_what_became_of_a_line():
+    """To take its answer for that of the line would lose a line without a word."""
+    link = fed(*moves(3), dialect=UNKNOWN)
+    sent(link)
+    link.tick(30.0)
+    assert link.data_to_send(30.0) == PROBE
+    link.receive(b"ok T:20.0 /0.0\n", 30.1)
+    assert isinstance(link.error, PrinterSilent)
+    assert "G1 X1" in str(link.error)
+    assert link.position.lines == 0
+
+
+def test_a_request_for_temperatures_that_was_lost_is_no_loss_there():
+    link = HostLink(UNKNOWN)
+    link.send(Ticket(b"M105"))
+    sent(link)
+    for asked in (30.0, 61.0):
+        link.tick(asked)
+        assert link.data_to_send(asked) == PROBE
+        link.receive(b"ok T:20.0 /0.0\n", asked + 0.1)
+    link.send(Ticket(b"M114"))
+    assert sent(link, 62.0) == [b"M114"]
 
 
 def test_wait_means_that_nothing_is_left_to_do():

@@ -265,6 +265,19 @@ async def test_temperatures_come_by_themselves_or_by_asking(autoreport):
         assert asked == 0 if autoreport else asked >= 9
 
 
+async def test_a_printer_whose_reports_were_turned_off_is_asked():
+    oracle = Oracle(keep=None)
+    async with connected(simulated(oracle), poll_interval=2.0) as printer:
+        printer.submit("M155 S0")
+        await asyncio.sleep(0.1)
+        printer.events.clear()
+        assert await asked_in(printer, oracle, 100) == 10
+        assert sum(isinstance(event, TemperaturesRead) for event in printer.events) == 10
+        printer.submit("M155 S2")
+        await asyncio.sleep(10)
+        assert await asked_in(printer, oracle, 100) == 0
+
+
 async def asked_in(printer, oracle, seconds):
     before = len(oracle.commands)
     await asyncio.sleep(seconds)
@@ -608,6 +621,25 @@ async def test_close_is_idempotent_and_ends_what_waits():
 
 
 # -- emergency stop ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("deaf_to", [b"M110", b"M115"])
+async def test_an_emergency_stop_waits_for_no_handshake(deaf_to):
+    """Where a host comes back to a print the printer may well be moving meanwhile."""
+    transport = FakeTransport(lambda line: b"" if deaf_to in line else b"ok\n")
+    printer = LinePrinter(transport, LinkSettings())
+    opening = asyncio.create_task(printer.open())
+    await asyncio.sleep(1)
+    assert printer.state is C.HANDSHAKING
+    printer.emergency_stop()
+    assert b"\nM112\n" in transport.written
+    assert transport.calls == ["open", "reset"]
+    with pytest.raises(FirmwareHalted):
+        await opening
+    assert printer.state is C.FAULT
+    await asyncio.sleep(5)
+    assert transport.calls[-1] == "close"
+    await printer.close()
 
 
 async def test_an_emergency_stop_is_on_the_wire_before_it_returns():

@@ -116,6 +116,18 @@ async def test_what_makes_a_printer_safe_goes_beyond_a_full_window_again(tmp_pat
     assert outcome.played == outcome.records
 
 
+async def test_a_printer_whose_reports_were_turned_off_is_asked_again_as_it_was(tmp_path):
+    async with Recording(tmp_path) as recording:
+        await recording.printer.send("M155 S0")
+        await asyncio.sleep(35)
+        await recording.printer.send("G21")
+    session = recording.session()
+    assert sum(b"M105" in record.data for record in session.records) == 3
+    outcome = await rerun(session)
+    assert outcome.difference is None
+    assert outcome.played == outcome.records
+
+
 async def test_it_heals_a_bad_line_as_it_did(tmp_path):
     async with Recording(tmp_path, FirmwareConfig(busy=False), simulated=BadLine) as recording:
         await recording.print(MOVES)

@@ -204,7 +204,9 @@ class Printer:
 
 def configure(box: Box, more: str = "") -> None:
     """Have the service use the simulated printer, whose time is faster than the host's."""
-    text = f'[printer]\naddress = "serial:{PORT}"\nretry_s = 0.5\n[job]\nheat_up = "firmware"\n{more}'
+    # so would be its time for a dead host
+    text = f'[printer]\naddress = "serial:{PORT}"\nretry_s = 0.5\n[safety]\ndead_man_min = 0\n'
+    text += f'[job]\nheat_up = "firmware"\n{more}'
     (box.folder / "nozzled.toml").write_text(text)
     (box.folder / "test.conf").write_text(DROP_IN)
     box.shell(

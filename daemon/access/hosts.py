@@ -1,0 +1,102 @@
+"""What may be believed of a request's origin: its Host header, and who a proxy says that the client is. Pure."""
+
+import socket
+from collections.abc import Collection, Iterable
+from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
+
+from daemon.errors import ConfigError
+
+
+def host_of(header: str) -> str:
+    """Return the name in a Host header, without port, brackets and the root's dot."""
+    try:
+        return (urlsplit(f"//{header}").hostname or "").rstrip(".").lower()
+    except ValueError:
+        return ""
+
+
+def own_names(configured: Iterable[str]) -> frozenset[str]:
+    """Return the names by which this machine is called."""
+    name = socket.gethostname().lower()
+    short = name.partition(".")[0]
+    return frozenset({"localhost", name, short, f"{short}.local", *(each.lower() for each in configured)})
+
+
+def is_ours(header: str, names: Collection[str]) -> bool:
+    """Tell whether a Host header names this machine: an address does, a name that is not ours does not.
+
+    A page whose own name has been pointed at this machine (DNS rebinding) comes with that name.
+    """
+    host = host_of(header)
+    return host in names or is_address(host)
+
+
+def is_address(host: str) -> bool:
+    """Tell whether this is an IP address."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether a connection comes from this machine."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return (mapped or parsed).is_loopback
+
+
+def client_address(peer: str, forwarded: str, proxies: Collection[str]) -> str:
+    """Return the client's address: the peer's own, unless that is a proxy that was named as trusted.
+
+    Args:
+        peer: the other end of the connection.
+        forwarded: what X-Forwarded-For says; anybody can write anything there.
+        proxies: addresses or networks whose word counts.
+    """
+    address = peer
+    if not proxies:  # as with most
+        return address
+    for each in reversed([part.strip() for part in forwarded.split(",")]):
+        if not is_proxy(address, proxies) or not is_address(each):
+            break
+        address = each
+    return address
+
+
+def check_proxies(proxies: Iterable[str]) -> None:
+    """Refuse a list of proxies that would silently mean nothing.
+
+    Raises:
+        ConfigError: one of them is no address and no network.
+    """
+    for each in proxies:
+        try:
+            ip_network(each, strict=False)
+        except ValueError as error:
+            raise ConfigError(f"http.trusted_proxies: {each} is no IP address and no network") from error
+
+
+def is_proxy(address: str, proxies: Collection[str]) -> bool:
+    """Tell whether an address is that of a trusted proxy."""
+    if not proxies:
+        return False
+    try:
+        parsed = ip_address(address)
+        return any(parsed in ip_network(each, strict=False) for each in proxies)
+    except ValueError:  # a Unix socket
+        return False
+
+
+def same_origin(origin: str, host: str) -> bool:
+    """Tell whether an Origin header is that of our own pages."""
+    try:
+        split = urlsplit(origin)
+    except ValueError:
+        return False
+    return split.scheme in ("http", "https") and split.netloc.lower() == host.lower()

@@ -1,0 +1,209 @@
+"""How clients find the daemon in the local network: mDNS, as OctoPrint announces itself.
+
+Where Avahi runs and its folder may be written to it is told by a service file, since there should be one responder on
+a machine; else the library zeroconf answers, where it is installed (the extra `mdns`, some 5 MB). Neither is an error.
+"""
+
+import asyncio
+import html
+import importlib
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from daemon import OCTOPRINT
+from daemon.config import Config
+
+AVAHI = Path("/run/avahi-daemon")  # there while it runs
+PATIENCE = 10.0  # s for a goodbye
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What is announced: a name for people, the port, and the TXT records of each kind of service."""
+
+    name: str
+    port: int
+    services: Mapping[str, Mapping[str, str]]
+
+
+class Responder(Protocol):
+    """Announces until it is stopped."""
+
+    async def start(self) -> None:
+        """Begin."""
+
+    async def stop(self) -> None:
+        """End, and say so where that can be done."""
+
+
+class Discovery:
+    """Announces the daemon, if it can be reached from the network and somebody can announce it."""
+
+    def __init__(self, config: Config, uuid: str, port: int) -> None:
+        """Take what is to be announced; nothing is done yet."""
+        self._config = config
+        self._announced = announced(config, uuid, port)
+        self._responder: Responder | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin in the background: nobody waits for it."""
+        if self._config.discovery.mdns and not is_loopback(self._config.http.host):
+            self._task = asyncio.create_task(self._start())
+
+    async def _start(self) -> None:
+        """Take the first responder that there is; a fault of one is told, and ends nothing."""
+        try:
+            address = await asyncio.to_thread(lan_address, self._config.http.host)
+            if address is None:
+                log.info("discovery.off", reason="no address of a local network")
+                return
+            self._responder = await asyncio.to_thread(self._choose, address)
+            if self._responder is not None:
+                await self._responder.start()
+                log.info("discovery.announced", name=self._announced.name, by=type(self._responder).__name__)
+        except Exception as error:  # noqa: BLE001 - whatever the library raises: the printer does not depend on it
+            log.warning("discovery.failed", reason=str(error) or type(error).__name__)
+
+    def _choose(self, address: str) -> Responder | None:
+        """Return who announces. Blocks."""
+        folder = Path(self._config.discovery.avahi_services)
+        if AVAHI.exists() and os.access(folder, os.W_OK):
+            return AvahiFile(folder, self._announced)
+        try:
+            importlib.import_module("zeroconf.asyncio")
+        except ImportError:
+            log.info("discovery.off", reason=f"no Avahi whose {folder} can be written to, and no zeroconf installed")
+            return None
+        return Zeroconf(self._announced, address)
+
+    async def stop(self) -> None:
+        """End the announcement."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        if self._responder is not None:
+            await self._responder.stop()
+
+
+def announced(config: Config, uuid: str, port: int) -> Announced:
+    """Return what is announced, with the TXT records that clients of OctoPrint look at."""
+    host = socket.gethostname().partition(".")[0]
+    name = f"{config.appearance.name or 'nozzled'} on {host}"[:63]  # bytes of a name in DNS, see `_fitting`
+    octoprint = {"path": "/", "version": OCTOPRINT, "api": "0.1", "uuid": uuid, "model": config.profile.model}
+    return Announced(_fitting(name), port, {"_octoprint._tcp": octoprint, "_http._tcp": {"path": "/"}})
+
+
+def _fitting(name: str) -> str:
+    """Cut a name to the 63 bytes that a label of DNS holds, at the end of a character."""
+    return name.encode()[:63].decode(errors="ignore")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether nobody else can reach this address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def lan_address(host: str) -> str | None:
+    """Return the address in the local network by which clients reach `host`; None where there is none. Blocks.
+
+    What can be reached from everywhere is not announced by itself.
+    """
+    address = _outgoing(socket.AF_INET6 if ":" in host else socket.AF_INET) if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared with
+    if address is None and host == "::":
+        address = _outgoing(socket.AF_INET)
+    try:
+        parsed = ip_address(address or "")
+    except ValueError:
+        return None
+    return str(parsed) if parsed.is_private and not parsed.is_loopback and not parsed.is_unspecified else None
+
+
+def _outgoing(family: socket.AddressFamily) -> str | None:
+    """Return the address of this machine that the default route takes; no packet is sent."""
+    somewhere = "2001:db8::1" if family == socket.AF_INET6 else "192.0.2.1"
+    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((somewhere, 9))
+        return str(probe.getsockname()[0])
+    return None
+
+
+class AvahiFile:
+    """A service file for Avahi, which reads it at once, and forgets the service when it is gone."""
+
+    def __init__(self, folder: Path, what: Announced) -> None:
+        self._path = folder / f"nozzled-{what.port}.service"
+        self._what = what
+
+    async def start(self) -> None:
+        """Write the file."""
+        await asyncio.to_thread(self._write)
+
+    def _write(self) -> None:
+        temporary = self._path.with_suffix(".new")
+        temporary.write_text(service_file(self._what))
+        temporary.rename(self._path)
+
+    async def stop(self) -> None:
+        """Remove it."""
+        await asyncio.to_thread(self._path.unlink, missing_ok=True)
+
+
+def service_file(what: Announced) -> str:
+    """Return Avahi's service file (avahi.service(5))."""
+    services = "".join(
+        f" <service>\n  <type>{kind}</type>\n  <port>{what.port}</port>\n"
+        + "".join(f"  <txt-record>{html.escape(f'{name}={value}')}</txt-record>\n" for name, value in records.items())
+        + " </service>\n"
+        for kind, records in what.services.items()
+    )
+    return (
+        '<?xml version="1.0" standalone="no"?>\n<!DOCTYPE service-group SYSTEM "avahi-service.dtd">\n'
+        f"<service-group>\n <name>{html.escape(what.name)}</name>\n{services}</service-group>\n"
+    )
+
+
+class Zeroconf:
+    """The library zeroconf, on the daemon's own loop."""
+
+    def __init__(self, what: Announced, address: str) -> None:
+        self._what = what
+        self._address = address
+        self._zeroconf: Any = None
+
+    async def start(self) -> None:
+        """Announce on the interface of this address."""
+        library = importlib.import_module("zeroconf")
+        asynchronous = importlib.import_module("zeroconf.asyncio")
+        self._zeroconf = asynchronous.AsyncZeroconf(interfaces=[self._address])
+        for kind, records in self._what.services.items():
+            info = library.ServiceInfo(
+                f"{kind}.local.",
+                f"{self._what.name.replace('.', ' ')}.{kind}.local.",
+                port=self._what.port,
+                properties=dict(records),
+                parsed_addresses=[self._address],
+                server=f"{socket.gethostname().partition('.')[0]}.local.",
+            )
+            await self._zeroconf.async_register_service(info, allow_name_change=True)
+
+    async def stop(self) -> None:
+        """Say goodbye."""
+        if self._zeroconf is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await self._zeroconf.async_close()

@@ -1,0 +1,44 @@
+"""Events: what happens in the service, by OctoPrint's names for it, told to whoever listens. Nothing is kept here.
+
+Listeners are called at once, in the order in which they came; each bounds for itself what it keeps.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that happened; with `plugin` it is a message of the plug-in of that name, as OctoPrint has it."""
+
+    name: str
+    payload: Mapping[str, Any]
+    plugin: bool = False
+
+
+Listener = Callable[[Notice], None]
+
+
+class Events:
+    """Where events are published and listened to."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Listener] = []
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with each notice; returns the function that ends it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def publish(self, event: str, payload: Mapping[str, Any]) -> None:
+        """Tell everybody of an event."""
+        self._tell(Notice(event, payload))
+
+    def plugin(self, plugin: str, data: Mapping[str, Any]) -> None:
+        """Tell everybody what OctoPrint's plug-in of this name would say."""
+        self._tell(Notice(plugin, data, plugin=True))
+
+    def _tell(self, notice: Notice) -> None:
+        for listener in tuple(self._listeners):
+            listener(notice)

@@ -1,0 +1,109 @@
+"""/api/settings and /api/printerprofiles: what clients read of the configuration. It is changed in its file alone."""
+
+from typing import Any
+
+from daemon.config import Config, ProfileConfig
+from daemon.filenames import EXTENSIONS
+from daemon.http.base import Cached
+from daemon.http.connection import PROFILE
+from daemon.http.errors import Refused
+from daemon.http.gcode import EXTRUDE_SPEED, JOG_SPEED
+
+
+class SettingsHandler(Cached):
+    """/api/settings."""
+
+    def get(self) -> None:
+        """Tell what clients look for; all of OctoPrint's sections are there."""
+        self.write(_settings(self.service.config, self.service.uuid))
+
+
+def _settings(config: Config, uuid: str) -> dict[str, Any]:
+    return {
+        "accessControl": {},
+        "api": {"key": None, "allowCrossOrigin": bool(config.http.allow_origins)},
+        "appearance": {"name": config.appearance.name, "color": "default", "colorTransparent": False},
+        "controls": [],
+        "devel": {},
+        "feature": {"sdSupport": False, "temperatureGraph": True, "modelSizeDetection": False},
+        "folder": {},
+        "gcodeAnalysis": {"runAt": "always"},
+        "plugins": {"discovery": {"upnpUuid": uuid}, "action_command_notification": {}, "action_command_prompt": {}},
+        "scripts": {},
+        "serial": {"baudrate": config.printer.baudrate, "autoconnect": bool(config.printer.address)},
+        "server": {"allowedExtensions": list(EXTENSIONS)},
+        "slicing": {"defaultSlicer": None},
+        "system": {},
+        "temperature": {"profiles": [], "cutoff": 30, "sendAutomatically": False},
+        "terminalFilters": [],
+        "webcam": _webcam(config),
+    }  # fmt: skip
+
+
+def _webcam(config: Config) -> dict[str, Any]:
+    webcam = config.webcam
+    return {
+        "webcamEnabled": bool(webcam.stream_url or webcam.snapshot_url),
+        "timelapseEnabled": False,
+        "streamUrl": webcam.stream_url,
+        "snapshotUrl": webcam.snapshot_url,
+        "snapshotSslValidation": True,
+        "streamRatio": "16:9",
+        "streamTimeout": 5,
+        "flipH": webcam.flip_horizontally,
+        "flipV": webcam.flip_vertically,
+        "rotate90": webcam.rotate_90,
+        "bitrate": "10000k",
+    }
+
+
+class ProfilesHandler(Cached):
+    """/api/printerprofiles."""
+
+    def get(self) -> None:
+        """List the one profile, which is that of the configuration."""
+        self.write({"profiles": {PROFILE: _profile(self.service.config.profile, self.url(_RESOURCE))}})
+
+
+class ProfileHandler(Cached):
+    """/api/printerprofiles/<id>."""
+
+    def get(self, name: str) -> None:
+        """Tell about the profile."""
+        if name != PROFILE:
+            raise Refused(404, "there is no such printer profile")
+        self.write(_profile(self.service.config.profile, self.url(_RESOURCE)))
+
+
+_RESOURCE = f"/api/printerprofiles/{PROFILE}"
+
+
+def _profile(profile: ProfileConfig, resource: str) -> dict[str, Any]:
+    speeds = {**JOG_SPEED, "e": EXTRUDE_SPEED}
+    return {
+        "id": PROFILE,
+        "name": profile.name,
+        "model": profile.model,
+        "color": "default",
+        "default": True,
+        "current": True,
+        "resource": resource,
+        "axes": {axis: {"speed": round(speed), "inverted": False} for axis, speed in speeds.items()},
+        "extruder": {
+            "count": profile.extruders,
+            "offsets": [[0.0, 0.0]] * profile.extruders,
+            "nozzleDiameter": profile.nozzle_mm,
+            "sharedNozzle": False,
+            "defaultExtrusionLength": 5,
+        },
+        "heatedBed": profile.heated_bed,
+        "heatedChamber": profile.heated_chamber,
+        "volume": {
+            "width": profile.width_mm,
+            "depth": profile.depth_mm,
+            "height": profile.height_mm,
+            "origin": "lowerleft",
+            "formFactor": "rectangular",
+            "custom_box": False,
+        },
+    }

@@ -1,0 +1,27 @@
+"""The server that is looked at: our own daemon, or the one that NOZZLED_CONFORMANCE_URL and _KEY name: an OctoPrint.
+
+That one needs a virtual printer (VIRTUAL), a key of an admin, and files that nobody minds losing.
+"""
+
+import os
+
+import pytest
+
+from support.conformance import Server
+from support.processes import TOKEN, House
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    if url := os.environ.get("NOZZLED_CONFORMANCE_URL"):
+        yield Server(url, os.environ["NOZZLED_CONFORMANCE_KEY"])
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("support.processes.LIFETIME", 900.0)
+        house = House(tmp_path_factory.mktemp("conformance"))
+        daemon = house.daemon("--printer", "sim?speed=20")
+    try:
+        host, port = daemon.address
+        yield Server(f"http://{host}:{port}", TOKEN)
+    finally:
+        house.close()

@@ -1,0 +1,139 @@
+"""The firmware turns everything off when its host is dead, and at no other time."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from daemon.config import Config, SafetyConfig
+from daemon.job.dead_man import OFTEN
+from daemon.job.states import JobState as S
+from hal.simulated.personalities import FIRMWARES
+from support.house import DEAD_MAN, house
+from support.mortal import Life, World
+
+LIMIT, PAUSED = 600, 1800  # s
+HEATED = ["M140 S60", "M104 S200", *(f"G1 X{n % 2 * 20} Y{n} F5400" for n in range(200))]
+
+
+def said(it) -> list[str]:
+    return [each.command for each in it.oracle.commands if each.command in DEAD_MAN]
+
+
+async def hot_print(world, host, *, pause: bool = False) -> None:
+    host.jobs.select(world.write(HEATED))
+    host.jobs.start()
+    async with asyncio.timeout(600):
+        while world.firmware.board.hotend.target < 200:  # noqa: ASYNC110 - as one who feels the printer
+            await asyncio.sleep(0.5)
+        if pause:
+            host.jobs.pause()
+            while host.jobs.state is not S.PAUSED:  # noqa: ASYNC110 - as a client polls
+                await asyncio.sleep(0.5)
+            await asyncio.sleep(5)
+
+
+def is_off(world) -> bool:
+    board = world.firmware.board
+    return board.hotend.target == board.bed.target == 0
+
+
+@pytest.mark.parametrize(("pause", "bound"), [(False, LIMIT), (True, PAUSED)])
+async def test_the_heaters_are_off_in_time_when_the_host_vanishes(tmp_path, pause, bound):
+    world = World(tmp_path)
+    async with world.host(life := Life()) as host:
+        await hot_print(world, host, pause=pause)
+        life.end()
+    assert not is_off(world)
+    await asyncio.sleep(bound / 2)
+    world.firmware.advance(world.clock.now)
+    assert not is_off(world), "a host that comes back in time finds a hot printer"
+    await asyncio.sleep(bound / 2 + 30)  # what it had sent moves on for a while
+    world.firmware.advance(world.clock.now)
+    assert is_off(world)
+
+
+async def test_a_pause_of_hours_is_not_ended(tmp_path):
+    async with house(tmp_path) as it:
+        it.start(HEATED)
+        await it.until(S.PRINTING)
+        it.jobs.pause()
+        await it.until(S.PAUSED)
+        await asyncio.sleep(2 * 3600)
+        assert it.connection.ready
+        assert it.jobs.state is S.PAUSED
+        assert said(it).count(f"M85 S{PAUSED}") == pytest.approx(2 * 3600 / (PAUSED / OFTEN), abs=2)
+        it.jobs.resume()
+        await it.until(S.COMPLETED)
+
+
+async def test_heat_without_a_job_is_guarded_and_let_go_of_when_it_is_off(tmp_path):
+    async with house(tmp_path) as it:
+        await asyncio.sleep(10)
+        assert said(it) == ["M85 S0"], "what a host before may have said is taken back"
+        await it.connection.send(["M140 S60"])
+        await asyncio.sleep(3 * LIMIT)
+        assert set(said(it)[1:]) == {f"M85 S{LIMIT}"}
+        assert it.board.bed.target == 60, "it is kept alive"
+        await it.connection.send(["M140 S0"])
+        await asyncio.sleep(10)
+        assert said(it)[-1] == "M85 S0"
+        await asyncio.sleep(5 * LIMIT)
+        assert said(it)[-1] == "M85 S0"
+        assert it.connection.ready
+
+
+async def test_a_print_ends_with_it_taken_back(tmp_path):
+    async with house(tmp_path) as it:
+        it.start([*HEATED[2:20], "M104 S0", "M140 S0"])
+        await it.until(S.COMPLETED)
+        await asyncio.sleep(5)
+        assert said(it) == ["M85 S0", f"M85 S{LIMIT}", "M85 S0"]
+
+
+async def test_a_host_that_leaves_takes_it_back(tmp_path):
+    async with house(tmp_path) as it:
+        await it.connection.send(["M104 S200"])
+        await asyncio.sleep(10)
+        await it.connection.disconnect()
+        assert said(it)[-1] == "M85 S0"
+
+
+async def test_it_is_set_again_behind_a_host_that_died(tmp_path):
+    world = World(tmp_path)
+    async with world.host(life := Life()) as host:
+        await hot_print(world, host)
+        life.end()
+    before = len(said(world))
+    async with world.host() as host:
+        async with asyncio.timeout(600):
+            while host.jobs.active:  # noqa: ASYNC110 - as a client polls
+                await asyncio.sleep(0.5)
+        assert host.jobs.state is S.COMPLETED
+        assert said(world)[before] == f"M85 S{LIMIT}"
+
+
+@pytest.mark.parametrize("name", sorted(FIRMWARES))
+async def test_only_a_firmware_that_is_known_to_stop_is_called_protected(tmp_path, name):
+    async with house(tmp_path, firmware=FIRMWARES[name]) as it:
+        await it.connection.send(["M104 S60"])
+        await asyncio.sleep(10)
+        found = it.jobs.dead_man.protection
+        if name in ("marlin", "marlin-advok", "marlin21"):
+            assert said(it)[-1] == f"M85 S{LIMIT}"
+            assert (found.after_s, found.reason) == (LIMIT, None)
+        else:
+            assert not said(it)
+            assert found.after_s is None
+            assert it.connection.printer.identity.name in found.reason
+
+
+async def test_it_can_be_left_out(tmp_path):
+    off = replace(Config(), safety=SafetyConfig(dead_man_min=0))
+    async with house(tmp_path) as it:
+        it.jobs.dead_man._config = off.safety
+        it.oracle.commands.clear()
+        await it.connection.send(["M104 S60"])
+        await asyncio.sleep(30)
+        assert not said(it)
+        assert "dead_man_min" in it.jobs.dead_man.protection.reason

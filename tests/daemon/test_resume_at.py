@@ -1,0 +1,217 @@
+"""A file that goes on in the middle of another: the printer lays the same material at the same places."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from daemon.analysis.reading import analyse, machine
+from daemon.cli import main
+from daemon.config import ProfileConfig
+from daemon.errors import FileError
+from daemon.job.resume_at import Place, place_behind, start_sequence
+from daemon.job.states import JobState as S
+from gcode.reader import Reader
+from hal.simulated.config import FirmwareConfig
+from support.house import SCRIPTS, house
+
+CUBE = Path(__file__).parents[2] / "examples" / "cube20.gcode"
+SMALL = """\
+;a slicer's header
+M201 X500
+G21
+G90
+M82
+M140 S60
+M104 S210
+G28
+M190 S60
+M109 S210
+G92 E0
+;LAYER_CHANGE
+;Z:0.2
+G1 Z0.2 F600
+G1 X20 Y20 F6000
+G1 X40 Y20 E1 F1200
+M106 S128
+G1 X40 Y40 E2
+G1 E1.2 F1800
+;LAYER_CHANGE
+;Z:0.4
+G1 Z0.4 F600
+G1 X20 Y20 F6000
+G1 E2 F1800
+G1 X40 Y20 E3 F1200
+G1 X40 Y40 E4
+M104 S0
+M140 S0
+M84
+"""
+SEQUENCE = """\
+G21
+G90
+M201 X500
+M190 S60
+M104 S210
+M109 S210
+G92 Z0.2
+G91
+G1 Z5 F600
+G90
+G28 X Y
+M83
+G1 E5 F150
+G1 E-0.8 F1800
+G1 X40 Y40 F6000
+G1 Z0.2 F600
+G92 E1.2
+G21
+G90
+M82
+G1 F1800
+M106 S128
+"""
+
+
+@pytest.fixture
+def small(tmp_path) -> Path:
+    path = tmp_path / "part.gcode"
+    path.write_text(SMALL)
+    return path
+
+
+def commands_of(text: str) -> list[tuple[int, bytes]]:
+    reader = Reader()
+    reader.feed(text.encode())
+    found = list(reader)
+    reader.finish()
+    return found + list(reader)
+
+
+def sequence(text: str) -> list[str]:
+    """Return the start sequence for what stands behind a text."""
+    return list(start_sequence(place_behind(commands_of(text), len(text))))
+
+
+@pytest.mark.parametrize("place", [["--layer", "2"], ["--height", "0.25"], ["--height", "0.18"], ["--line", "20"]])
+def test_a_layer_a_height_and_a_line_name_the_same_place(small, tmp_path, place):
+    output = tmp_path / "rest.gcode"
+    assert main(["resume-at", str(small), *place, "--yes", "--output", str(output)]) == 0
+    first, rest = output.read_text().split("\n", 1)
+    assert first.startswith("; part.gcode")
+    assert rest == SEQUENCE + SMALL[SMALL.index(";LAYER_CHANGE\n;Z:0.4") :]
+
+
+async def laid(tmp_path, lines: list[str]) -> list[tuple]:
+    """Print on a printer that is cold; return what was laid where."""
+    async with house(tmp_path, firmware=FirmwareConfig(), scripts=replace(SCRIPTS, before_start=())) as it:
+        path, moved = [], it.oracle.moved
+
+        def note(move, began, tool):
+            if move.delta[3] > 0 and (move.delta[0] or move.delta[1]):
+                path.append(tuple(round(value, 3) for value in (*move.end[:3], move.delta[3])))
+            moved(move, began, tool)
+
+        it.oracle.moved = note
+        it.start(lines)
+        await it.until(S.COMPLETED)
+        await it.settle()
+        assert it.connection.heaters["tool0"].target == 0
+        return path
+
+
+async def test_the_rest_is_laid_where_the_whole_print_would_have_laid_it(tmp_path):
+    offset = SMALL.index(";LAYER_CHANGE\n;Z:0.4")
+    jogged = ["G1 Z0.2 F600"]  # by hand, to where the nozzle touches the part
+    rest = [*jogged, *sequence(SMALL[:offset]), *SMALL[offset:].splitlines()]
+    whole = await laid(tmp_path, SMALL.splitlines())
+    assert len(whole) == 4
+    assert await laid(tmp_path, rest) == whole[2:]
+
+
+@pytest.mark.parametrize("layer", [2, 40, 98])
+def test_a_sliced_file_is_accepted_by_the_check_of_files(tmp_path, layer):
+    output = tmp_path / "rest.gcode"
+    assert main(["resume-at", str(CUBE), "--layer", str(layer), "--yes", "--output", str(output)]) == 0
+    profile = machine(ProfileConfig())
+    whole, rest = analyse(CUBE, profile), analyse(output, profile)
+    assert rest.errors == ()
+    assert set(rest.warnings) <= set(whole.warnings)
+    pushed = sum(tool.length_mm for tool in rest.tools)
+    assert pushed < sum(tool.length_mm for tool in whole.tools) + 10
+    assert [each.z for each in rest.layers] == [each.z for each in whole.layers[layer - 1 :]]
+
+
+def test_z_is_never_homed_nor_moved_down_before_the_lift():
+    commands = sequence(SMALL[: SMALL.index(";LAYER_CHANGE\n;Z:0.4")])
+    assert "G28 X Y" in commands
+    assert not [each for each in commands if each.startswith("G28") and each != "G28 X Y"]
+    moves = [each for each in commands if each.startswith("G1") and " Z" in each]
+    assert moves[0] == "G1 Z5 F600"
+    assert commands[commands.index(moves[0]) - 1] == "G91"
+    assert commands.index("M190 S60") < commands.index("M109 S210") < commands.index(moves[0])
+
+
+def test_modes_tools_and_units_are_as_at_that_place():
+    text = "M104 T0 S200\nM104 T1 S220\nT1\nG28\nG20\nG91\nM83\nG1 X1 Y1 Z0.01 E1 F60\nG1 Y1 E1\n"
+    commands = sequence(text)
+    assert commands[2:6] == ["M104 T0 S200", "M104 T1 S220", "M109 T0 S200", "M109 T1 S220"]
+    assert commands[-8:] == [
+        "G1 X25.4 Y50.8 F6000", "G1 Z0.254 F600", "G92 E50.8", "T1", "G20", "G91", "M83", "G1 F60",
+    ]  # fmt: skip
+
+
+def test_a_heater_that_is_off_is_left_off():
+    commands = sequence(SMALL[: SMALL.index("M84")])
+    assert not [each for each in commands if each.startswith(("M104", "M109", "M140", "M190"))]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("G28\nG1 X1 F600\n", "nothing is printed before"),
+        ("G28\nG1 X10 E1 F600\nG92 X0\nG1 X10 E2\n", "moves the origin"),
+    ],
+)
+def test_a_place_from_which_nobody_could_go_on_is_refused(text, problem):
+    with pytest.raises(FileError, match=problem):
+        sequence(text)
+
+
+def test_a_filament_change_is_no_retraction():
+    assert sequence("G28\nM83\nG1 X10 E5 F600\nG1 E-80 F600\n").count("G1 E-80 F1800") == 0
+    assert Place().drawn == 0
+
+
+def test_nothing_is_written_unless_it_is_agreed_to(small, tmp_path, monkeypatch, capsys):
+    output = tmp_path / "rest.gcode"
+    words = ["resume-at", str(small), "--layer", "2", "--output", str(output)]
+    for said in ("", "\n", "n\n"):
+        monkeypatch.setattr("sys.stdin", io.StringIO(said))
+        assert main(words) == 1
+        assert not output.exists()
+    told = capsys.readouterr().err
+    assert "just touches its top, 0.20 mm above the bed" in told
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert main(words) == 0
+    assert output.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--layer", "0"], "has layers 1 to 2, not 0"),
+        (["--layer", "3"], "has layers 1 to 2, not 3"),
+        (["--height", "9"], "no layer above 9 mm"),
+        (["--line", "999"], "has no line 999"),
+        (["--line", "12"], "nothing is printed before"),
+        (["--layer", "2", "--output", "part.gcode"], "is the file itself"),
+        (["--layer", "2", "--output", "none/x.gcode"], "No such file or directory"),
+    ],
+)
+def test_what_cannot_be_is_said(small, words, problem, monkeypatch, capsys):
+    monkeypatch.chdir(small.parent)
+    assert main(["resume-at", "part.gcode", *words, "--yes"]) == 1
+    assert problem in capsys.readouterr().err
+    assert small.read_text() == SMALL

@@ -1,0 +1,166 @@
+"""What becomes of a broken rule: the job fails, heaters off, the user is told. And of nothing else."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from daemon.config import Config, JobConfig, SafetyConfig
+from daemon.guard import Guard
+from daemon.job.states import JobState as S
+from daemon.safety import HOTEND, NO_REPORT
+from hal.printer import ConnectionState
+from hal.simulated.heat_protection import Limits
+from hal.simulated.heater import HeaterFault
+from hal.simulated.personalities import FIRMWARES, MARLIN
+from support.house import SCRIPTS, house
+from support.http import api
+from support.push import Listener
+
+# a firmware without protections of its own: the rules are for such
+BARE = Limits(minimum=-100, maximum=1000, watch_near=1000, runaway_below=1000)
+UNPROTECTED = replace(MARLIN, hotend=replace(MARLIN.hotend, limits=BARE), bed=replace(MARLIN.bed, limits=BARE))
+MOVES = [f"G1 X{n % 2 * 20} Y{n / 10:g} F600" for n in range(100)]
+HEAT = ["G28", "M140 S60", "M104 S200", "M190 S60", "M109 S200", *MOVES]
+QUIET = replace(SCRIPTS, before_start=(), after_failure=())
+
+
+def guarded(it, **safety) -> Guard:
+    config = replace(Config(), safety=SafetyConfig(**safety))
+    guard = Guard(config, it.connection, it.jobs)
+    guard._begin(ready=True)
+    return guard
+
+
+def targets(it) -> tuple[float, float]:
+    return it.board.hotend.target, it.board.bed.target
+
+
+@pytest.mark.parametrize("heat_up", ["host", "firmware"])
+async def test_a_hotend_that_does_not_heat_fails_the_job(tmp_path, heat_up):
+    async with house(tmp_path, firmware=UNPROTECTED, scripts=QUIET, job=JobConfig(heat_up=heat_up)) as it:
+        guard, told = guarded(it), []
+        guard.subscribe(told.append)
+        it.board.hotend.fail(HeaterFault.NO_HEAT, it.board.now)
+        it.start(["G28", "M109 S200", *MOVES])
+        began = asyncio.get_running_loop().time()
+        await it.until(S.FAILED)
+        assert asyncio.get_running_loop().time() - began < HOTEND.rise_within + 30
+        await it.settle()
+        assert "tool0 does not get warmer" in it.jobs.error
+        assert told == [it.jobs.error] == [guard.trouble]
+        board = it.board
+        assert board.hotend.target == board.bed.target == 0
+        it.board.hotend.fail(None, it.board.now)
+        await asyncio.sleep(600)
+        assert len(told) == 1, "once it is off nothing is told again"
+
+
+async def test_a_whole_print_with_a_pause_breaks_no_rule(tmp_path):
+    async with house(tmp_path, scripts=QUIET) as it:
+        guard = guarded(it)
+        it.start([*HEAT, "M106 S255", *MOVES])
+        await it.until(S.PRINTING)
+        await asyncio.sleep(300)
+        it.jobs.pause()
+        await it.until(S.PAUSED)
+        await asyncio.sleep(45 * 60)  # the hotend stands by meanwhile
+        it.jobs.resume()
+        await it.until(S.COMPLETED)
+        assert guard.trouble is None
+
+
+@pytest.mark.parametrize("name", sorted(FIRMWARES))
+async def test_no_firmware_breaks_a_rule_by_the_way_it_speaks(tmp_path, name):
+    async with house(tmp_path, firmware=FIRMWARES[name], scripts=QUIET) as it:
+        guard = guarded(it)
+        await it.connection.send(["M104 S200", "M140 S60"])
+        await asyncio.sleep(600)
+        assert guard.trouble is None
+
+
+async def test_a_heater_that_runs_away_is_answered_by_an_emergency_stop_when_off_is_not_enough(tmp_path):
+    async with house(tmp_path, firmware=UNPROTECTED, scripts=QUIET) as it:
+        guard = guarded(it)
+        printer = it.connection.printer
+        await it.connection.send(["M104 S200"])
+        await asyncio.sleep(200)
+        it.board.hotend.fail(HeaterFault.RUNAWAY, it.board.now)
+        await asyncio.sleep(60)
+        assert "drifted" in guard.trouble
+        assert targets(it) == (0, 0)
+        await asyncio.sleep(400)
+        assert "above its maximum" in guard.trouble or printer.state is not ConnectionState.READY
+        assert printer.state is not ConnectionState.READY, "M112"
+
+
+async def test_heaters_that_nobody_reports_of_are_turned_off(tmp_path):
+    async with house(tmp_path, scripts=QUIET) as it:
+        guard = guarded(it)
+        await it.connection.send(["M104 S200"])
+        await asyncio.sleep(10)
+        it.connection.printer._take_temperatures = lambda _heaters: None  # whatever it says, it says no heat
+        await asyncio.sleep(NO_REPORT / 2)
+        assert guard.trouble is None
+        await asyncio.sleep(NO_REPORT)
+        assert "no temperature was reported for 60 s" in guard.trouble
+        assert targets(it) == (0, 0)
+
+
+async def test_heat_that_was_left_on_is_turned_off(tmp_path):
+    async with house(tmp_path, scripts=QUIET) as it:
+        guard = guarded(it)
+        await it.connection.send(["M104 S200"])
+        await asyncio.sleep(29 * 60)
+        await it.connection.send(["M117 still here"])
+        await asyncio.sleep(29 * 60)
+        assert targets(it) == (200, 0)
+        it.transport._firmware.inject("M140 S50")  # at the panel
+        await asyncio.sleep(29 * 60)
+        assert (targets(it), guard.trouble) == ((200, 50), None)
+        await asyncio.sleep(2 * 60)
+        assert "left on for 30 min" in guard.trouble
+        assert targets(it) == (0, 0)
+        await it.connection.send(["M104 S100"])
+        await asyncio.sleep(10)
+        assert guard.trouble is None, "somebody heats again"
+
+
+@pytest.mark.parametrize("minutes", [0, 45])
+async def test_how_long_it_may_be_left_on_is_a_setting(tmp_path, minutes):
+    async with house(tmp_path, scripts=QUIET) as it:
+        guarded(it, idle_heat_min=minutes)
+        await it.connection.send(["M104 S200"])
+        await asyncio.sleep(44 * 60)
+        assert targets(it) == (200, 0)
+        await asyncio.sleep(600)
+        assert targets(it) == ((200, 0) if not minutes else (0, 0))
+
+
+@pytest.mark.parametrize("line", ["M104 S301", "M109 S999", "M140 S130", "M190 R500"])
+async def test_a_file_that_asks_for_too_much_fails_by_that_line(tmp_path, line):
+    async with house(tmp_path, scripts=QUIET) as it:
+        it.start(["G1 X1", line, "G1 X2"])
+        await it.until(S.FAILED)
+        assert it.jobs.error.startswith(f"the line at byte 6: {line} asks for")
+        assert line not in it.accepted
+        assert "G1 X2" not in it.accepted
+
+
+async def test_clients_are_refused_and_told(tmp_path):
+    async with api(tmp_path) as server:
+        answer = await server.post("/api/printer/command", {"commands": ["G28", "M104 S999"]})
+        assert answer.status == 400
+        assert "asks for 999 °C, the profile allows 300 °C" in answer.json["error"]
+        client = Listener(server)
+        await client.login()
+        await server.post("/api/printer/command", {"command": "M104 S200"})
+        await asyncio.sleep(31 * 60)
+        [event] = client.events("Error")
+        assert event["reason"] == "safety"
+        assert "left on" in event["error"]
+        shown = (await server.get("/api/printer")).json
+        assert "left on" in shown["safety"]["trouble"]
+        assert shown["safety"]["deadMan"] == {"afterSeconds": 600, "reason": None}
+        assert "left on" in (await server.get("/api/printer/error")).json["error"]
+        assert server.service.connection.heaters["tool0"].target == 0
