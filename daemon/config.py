@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+from daemon import named_values
 from daemon.errors import ConfigError
 from gcode.errors import NozzledError
 from gcode.outgoing import check_command
@@ -189,7 +190,7 @@ class SafetyConfig:
 
 @dataclass(frozen=True, slots=True)
 class ScriptsConfig:
-    """G-code sent around a job, one list entry per line."""
+    """G-code sent around a job, one list entry per line; {z}, {bed_target} and a few others are filled in."""
 
     connected: tuple[str, ...] = option((), "When the printer has answered for the first time.", gcode=True)
     before_start: tuple[str, ...] = option((), "Before the first line of a file.", gcode=True)
@@ -367,8 +368,13 @@ def _merge_section(section: Any, table: Mapping[str, Any], prefix: str) -> Any:
 def _check_script(lines: Iterable[str], key: str) -> None:
     """Refuse now what the link would refuse in the middle of a print."""
     for line in lines:
+        # before a job there is nothing to be named
+        unknown = named_values.names(line) if key.endswith("connected") else named_values.unknown_names(line)
+        if unknown:
+            allowed = "none here" if key.endswith("connected") else ", ".join(named_values.NAMES)
+            raise ConfigError(f"{key} = {_shown(line)}: unknown value {{{unknown[0]}}}; allowed: {allowed}")
         try:
-            check_command(line)
+            check_command(named_values.example(line))
         except NozzledError as error:
             raise ConfigError(f"{key} = {_shown(line)}: {error}") from error
 

@@ -140,6 +140,6 @@ class Guard:
         log.error("safety.heaters_off", reason=trouble, emergency_stop=in_vain)
         self._jobs.trip(Unsafe(trouble))
         if in_vain and printer is not None:
-            printer.emergency_stop()
+            printer.emergency_stop(f"emergency stop: {trouble}")
         for listener in self._listeners:
             listener(trouble)

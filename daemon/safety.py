@@ -160,7 +160,7 @@ def is_hot(printer: Printer) -> bool:
     return any(reading.target for reading in printer.heaters.values())
 
 
-async def make_cold(printer: Printer, profile: ProfileConfig) -> bool:
+async def make_cold(printer: Printer, profile: ProfileConfig, why: str = "heaters off was not acknowledged") -> bool:
     """Turn the heaters off; return False where that took an emergency stop.
 
     The commands are on the wire when this first awaits. A firmware that sits in M109 or behind slow moves does
@@ -176,7 +176,7 @@ async def make_cold(printer: Printer, profile: ProfileConfig) -> bool:
         async with asyncio.timeout(PATIENCE):
             await answers
     except (NozzledError, TimeoutError):
-        printer.emergency_stop()
+        printer.emergency_stop(f"emergency stop: {why}")
         await asyncio.sleep(STOPPING)
         return False
     return True

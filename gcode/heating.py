@@ -5,11 +5,16 @@ the time runs from the first reading within the window, and begins anew when one
 """
 
 import math
+import re
 from dataclasses import dataclass
+
+from gcode.command import parse
 
 RESIDENCY = 10.0  # s
 WINDOW = 1.0  # °C
 HYSTERESIS = 3.0  # °C
+
+_HEATS = re.compile(rb"M\s*0*(?:104|109|140|141|190|191|303)(?!\d)", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -41,3 +46,23 @@ def heaters_off(extruders: int, *, chamber: bool) -> list[str]:
     """Return the commands that turn every heater off, hotends first."""
     tools = [f"M104 T{tool} S0" for tool in range(extruders)] if extruders > 1 else ["M104 S0"]
     return [*tools, "M140 S0", *(["M141 S0"] if chamber else [])]
+
+
+def excess(command: bytes, hotend: float, bed: float) -> str | None:
+    """Return what is wrong with a command that asks for more heat than there may be; None: nothing.
+
+    Args:
+        command: one clean line.
+        hotend: the highest target of a hotend, in °C.
+        bed: that of the bed, and of the chamber.
+    """
+    if command[:1] not in b"Mm" or not _HEATS.match(command):
+        return None
+    asked = parse(command)
+    autotune = asked.code == "M303"  # E-1 is the bed, E-2 the chamber
+    of_hotend = asked.number("E", 0.0) >= 0 if autotune else asked.code in ("M104", "M109")
+    limit = hotend if of_hotend else bed
+    wanted = max(asked.number(letter, 0.0) for letter in "SRB")  # B: the highest target of AUTOTEMP
+    if wanted <= limit:
+        return None
+    return f"{command.decode()} asks for {wanted:g} °C, the profile allows {limit:g} °C"

@@ -16,7 +16,7 @@ from gcode.outgoing import forbidden
 _WAITS = {"M109": ("M104", "tool"), "M190": ("M140", "bed"), "M191": ("M141", "chamber")}
 _PAUSES = frozenset({b"M0", b"M1", b"M25", b"M226", b"@pause"})
 _CANCELS = frozenset({b"@cancel", b"@abort"})
-_CODE = re.compile(rb"\s*(@\w+|[GMT]\d+)", re.IGNORECASE)
+_CODE = re.compile(rb"\s*(?:(@\w+)|([GMT])\s*0*(\d+))", re.IGNORECASE)
 _HALT = re.compile(rb"M\s*0*112(?!\d)", re.IGNORECASE)
 
 
@@ -66,8 +66,8 @@ def meaning(command: bytes, *, host_waits: bool) -> Meaning | None:
     match = _CODE.match(command)
     if match is None:
         return None
-    code = match[1]
-    name = code.lower() if code[:1] == b"@" else code.upper()
+    at, letter, number = match.groups()
+    name = at.lower() if at else letter.upper() + number
     if name in _PAUSES:
         return Pause(f"the file asks for it: {command.decode()}")
     if name in _CANCELS:
@@ -87,7 +87,7 @@ def _wait(command: bytes) -> HeatAndWait | None:
     target = parsed.get("S", parsed.get("R"))
     if target is None:
         return None
-    instead, heater = _WAITS[parsed.code]
+    instead, heater = _WAITS[parsed.code.partition(".")[0]]
     tool = parsed.get("T")
     words = f" T{tool:.0f}" if tool is not None else ""
     name = f"tool{tool:.0f}" if tool is not None else heater

@@ -64,7 +64,11 @@ MAX_REPLY = 4096
 """Bytes of one reply line that are kept; real lines stay under 600."""
 
 MAX_REPEATS = 10
-"""Times that the same line may be asked for without any progress."""
+"""Times that the same line is asked for without any progress before this counts as a storm."""
+
+ANSWERED = 16
+"""Lines answered behind which a request for line 1 can only come from a board that has forgotten the rest: oks that
+were doubled do not make that many."""
 
 MAX_PROBES = 3
 """Questions without any answer before the printer counts as dead."""
@@ -91,7 +95,9 @@ IMPOSSIBLE = 99_999_999
 """A line number that no print reaches."""
 
 _ERROR_HEAD = re.compile(rb"\s*Error:\s*\d+\s*")
-_LONG = re.compile(rb"(?:G(?:4|28|29|30|33|34)|M(?:0|1|109|116|190|191|226|303|400|600|701|702))(?!\d)", re.IGNORECASE)
+_LONG = re.compile(
+    rb"(?:G(?:4|12|28|29|30|32|33|34|35)|M(?:0|1|48|109|116|190|191|226|303|400|600|701|702))(?!\d)", re.IGNORECASE
+)
 
 
 # (number, frame, ordinal among the job's lines, byte offset in the file, ticket): a tuple, made once a line
@@ -164,14 +170,15 @@ class HostLink:
         self._resync: _Resync | None = None
         self._owed_ok = False  # the `ok` that belongs to a Resend has not come yet
         self._foreign_ok = False  # the next `ok` answers a cut tail that was taken for a command
-        self._repeats = (0, 0)  # line number, times asked for
+        self._repeats = (0, 0)  # the furthest line asked for, times since that it or one before was
         self._raw = b""  # a probe, to go out before anything else
         self._probes = 0
         self._syncs = 0
         self._sync: Ticket | None = None
         self._probing = False  # a question with an impossible number is out
+        self._doubted = False  # the printer has asked for the first line, and was asked whether it means that
         self._busy_seen = False
-        self._said = ""  # the last text of the firmware's own
+        self._said, self._said_at = "", 0.0  # the last text of the firmware's own, and when it came
         self._error_head = b""  # of an error that goes on in the next line
         self._slots = 0  # of the firmware's command queue, as ADVANCED_OK has told; 0: not told
         self._alive = 0.0
@@ -411,7 +418,7 @@ class HostLink:
             case Start():
                 self.fail(PrinterReset("the board restarted: position, temperatures and line number are gone"))
             case FirmwareError(kind="fatal", text=text):
-                before = f" (before that: {self._said})" if self._said and now - self._alive < SAID_BEFORE else ""
+                before = f" (before that: {self._said})" if self._said and now - self._said_at < SAID_BEFORE else ""
                 self.fail(FirmwareHalted(f"the firmware stopped: {text}{before}"))
             case Wait():
                 self._on_wait(now, told)
@@ -419,7 +426,8 @@ class HostLink:
                 self._busy_seen = True
                 self._signs_of_life(now)
             case _:
-                self._said = reply.line.strip() if isinstance(reply, Text) else self._said
+                if isinstance(reply, Text):
+                    self._said, self._said_at = reply.line.strip(), now
                 self._signs_of_life(now)
                 self._note_answer(reply, now, told)
         self._collect(reply)
@@ -446,13 +454,16 @@ class HostLink:
         elif isinstance(reply, UnknownCommand):
             # the tail of a line cut by a flush, taken for a command: its ok is none of ours
             oldest = self._command_of(self._flight[0]).decode().upper() if self._flight else ""
-            self._foreign_ok = not oldest.startswith(reply.command.upper())
+            # (without numbers nothing is flushed, and Teacup quotes M400 as M144)
+            self._foreign_ok = self.dialect.numbered and not oldest.startswith(reply.command.upper())
 
     def _on_ok(self, reply: Reply, now: float, told: list[Reply | Ticket]) -> None:
         number = reply.number if isinstance(reply, Ok) else None
         if isinstance(reply, Ok) and reply.buffer is not None and len(self._flight) == 1 and self.dialect.learns:
             self._slots = reply.buffer + 1  # all are free but the one of the line that is answered
-        if number is None and self._owed_ok:
+        if self._probing and isinstance(reply, Ok) and reply.heaters and not self._asks_temperatures():
+            self._on_question_executed(now)
+        elif number is None and self._owed_ok:
             self._owed_ok = False
             self._signs_of_life(now)
             self._maybe_resume()
@@ -464,6 +475,17 @@ class HostLink:
                 self._acknowledge(reply.line, now, told)
         else:
             self._acknowledge(reply.line, now, told)
+
+    def _asks_temperatures(self) -> bool:
+        return any(self._command_of(sent)[:4] == b"M105" for sent in self._flight)
+
+    def _on_question_executed(self, now: float) -> None:
+        """A firmware that does not count lines (RepRapFirmware) takes the question for a command and answers that."""
+        self._probing = False
+        self._signs_of_life(now)
+        if self._flight:
+            lost = self._command_of(self._flight[0]).decode().strip()
+            self.fail(PrinterSilent(f"no answer to {lost!r}, and this firmware cannot tell whether it has arrived"))
 
     def _acknowledge(self, line: str, now: float, told: list[Reply | Ticket]) -> list[Reply | Ticket]:
         """Take the oldest line out of the flight; returns `told`, with its ticket if it had one."""
@@ -504,6 +526,8 @@ class HostLink:
                     f"the printer asks for line {number}, but had answered line {self._came_from}: its board was reset"
                 )
             )
+        elif number == 1 and self._unanswered() > ANSWERED:
+            self._on_first_line_wanted()
         elif not max(1, self._next - HISTORY) <= number <= self._next:
             self.fail(
                 ResendOutOfReach(
@@ -514,17 +538,36 @@ class HostLink:
         elif self._resync is not None and self._resync.target == number:
             self._resync.unanswered -= 1
             self._resync.until = max(self._resync.until, self._quiet_at(now))
+            if self._resync.unanswered <= -MAX_REPEATS:
+                self._fail_by_storm(number)
         else:
             self._go_back(number, now)
+
+    def _on_first_line_wanted(self) -> None:
+        """Ask again before a print is given up: `Resend: 1` may be what is left of `Resend: 123`."""
+        if self._doubted:
+            self.fail(
+                PrinterReset(f"the printer asks for line 1 behind line {self._next - 1}: its board was reset, unheard")
+            )
+        else:
+            self._doubted = True
+            self._ask()
+
+    def _unanswered(self) -> int:
+        """Return the number of the first line that has no answer."""
+        return self._flight[0][0] if self._flight else self._replay
+
+    def _fail_by_storm(self, number: int) -> None:
+        self.fail(ResendLoop(f"the printer asked for line {number} {MAX_REPEATS} times in a row"))
 
     def _go_back(self, number: int, now: float) -> None:
         """Take the lines from `number` on out of the flight; those before it were accepted and stay."""
         asked, times = self._repeats
-        times = times + 1 if asked == number else 1
-        self._repeats = (number, times)
+        self._repeats = (max(asked, number), times + 1 if number <= asked else 1)
         self._came_from = None
-        if times > MAX_REPEATS:
-            self.fail(ResendLoop(f"the printer asked for line {number} {times} times in a row"))
+        self._doubted = False
+        if self._repeats[1] >= MAX_REPEATS:
+            self._fail_by_storm(number)
             return
         while self._replay < number:  # taken out of the flight by an earlier request, but accepted after all
             sent = self._held_frame(self._replay)

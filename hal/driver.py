@@ -337,7 +337,8 @@ class LinePrinter:
         greeted = self._greeted = self._loop.create_future()
         self._pump(self._loop.time())
         try:
-            await asyncio.wait_for(greeted, self._settings.greeting_timeout)
+            async with asyncio.timeout(self._settings.greeting_timeout):
+                await greeted
         except TimeoutError:
             heard = "what came is no G-code firmware" if greeting.heard else "nothing came"
             raise HandshakeFailed(
@@ -474,7 +475,7 @@ class LinePrinter:
 
     # -- stopping ------------------------------------------------------------------------------------------
 
-    def emergency_stop(self) -> None:
+    def emergency_stop(self, reason: str = "emergency stop") -> None:
         """Stop everything now; awaits nothing. The connection ends in FAULT.
 
         Whether it worked is told as `FirmwareSaid` within CONFIRM_STOP seconds.
@@ -493,7 +494,7 @@ class LinePrinter:
         self._stopping = self._loop.call_later(CONFIRM_STOP, self._stop_unconfirmed)
         for delay in REPEAT_STOP:
             self._loop.call_later(delay, self._repeat_stop)
-        self._fail(FirmwareHalted("emergency stop"), cool=False)
+        self._fail(FirmwareHalted(reason), cool=False)
 
     def _repeat_stop(self) -> None:
         """Say it again: after an overrun the first one ends a torn line, at which Marlin flushes its buffer."""

@@ -269,7 +269,7 @@ class Printer(Protocol):
             QueueFull: too many commands of clients wait already.
         """
 
-    def emergency_stop(self) -> None:
+    def emergency_stop(self, reason: str = "emergency stop") -> None:
         """Stop everything now; awaits nothing. The connection ends in FAULT."""
 
     @property

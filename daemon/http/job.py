@@ -96,6 +96,8 @@ class JobView:
         if trouble := service.store.trouble:
             # a key of our own: the print goes on, and no client takes it for an error of the printer
             answer["warning"] = f"the print goes on, but is not recorded: {trouble}"
+        elif warning := service.jobs.warning:
+            answer["warning"] = warning
         return answer
 
     async def _statistics(self, selected: Selection | None) -> FileStatistics:

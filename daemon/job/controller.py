@@ -15,26 +15,31 @@ import structlog
 from daemon.config import Config
 from daemon.connection import Connection
 from daemon.errors import CannotGoOn, JobConflict, StepsDiffer, Unsafe
+from daemon.job.cooling import Cooling
 from daemon.job.dead_man import DeadMan
 from daemon.job.effects import Effects
 from daemon.job.job import Job, Progress, Selection
 from daemon.job.kept import KeptFile
 from daemon.job.machine import JobMachine
+from daemon.job.named_values import values
 from daemon.job.page import Page, fill, selection
 from daemon.job.states import JobState
 from daemon.job.steps import Steps
 from daemon.job.survival import Survival
+from daemon.named_values import filled
 from daemon.safety import PATIENCE, is_hot, make_cold
 from daemon.store import JobRecord, Store
 from gcode.errors import NozzledError, PrinterReset
+from gcode.outgoing import Counters
 from hal.errors import NotConnected, PortError, PortLost
 from hal.loop import WatchedLoop
 from hal.printer import ActionRequested, ConnectionState, Event, Printer, StateChanged
 
 _PAUSES = (JobState.PAUSING, JobState.PAUSED)
 
-_LEFT_HOT = "the print before was interrupted, its heaters may still be on"
 
+BAD_SHARE = 0.1  # of the lines that the printer asks for again: the line needs a look
+MANY_LINES = 100  # fewer say nothing about a line
 CHECKPOINT = 5.0  # seconds between two notes of the position in the store
 
 log = structlog.get_logger()
@@ -82,9 +87,7 @@ class JobController:
         self._handed_over = False
         self._job: Job | None = None
         self._left_over: tuple[JobState, str] | None = None  # how the job of an earlier run ended, and why
-        self._left_hot = False
-        self._left_cold: Printer | None = None
-        self._cooling: asyncio.Task[None] | None = None
+        self._cooling = Cooling(config.profile)
         self.dead_man = DeadMan(config.safety, connection, lambda: self.state)
         self._listeners: list[Callable[[JobState], None]] = [self.dead_man.on_job]
         connection.subscribe(self._on_event)
@@ -211,7 +214,7 @@ class JobController:
             self._want(job, "resume")
         elif job.machine.can("resume"):
             self._refuse_beside_panel_print()
-            job.script.extend(self._config.scripts.before_resume)
+            job.script.extend(filled(self._config.scripts.before_resume, values(job)))
             self._request(job, "resume")
 
     def toggle(self) -> None:
@@ -262,7 +265,7 @@ class JobController:
         if printer is None or not self._connection.ready:
             raise JobConflict("Printer is not operational")
         job = self._job = self._make(selection, printer, JobState.STARTING)
-        job.script.extend(self._config.scripts.before_start)
+        job.script.extend(filled(self._config.scripts.before_start, values(job)))
         self._survival.begin(job)
         log.info("job.starting", file=selection.path, printer=printer.address)
         job.runner = asyncio.create_task(self._run(job, after))
@@ -317,10 +320,9 @@ class JobController:
             log.error("job.bug", exc_info=error)
         if job.state is JobState.REATTACHING:
             self._end(job, "interrupt", f"the print could not go on: {error}")
-            self._left_hot = True
+            self._cooling.due = True
             if self._connection.ready:
-                self._left_hot = False
-                await self._cool(job.printer, _LEFT_HOT)
+                await self._cooling.now(job.printer)
             return
         self._end(job, _verdict(error), str(error))
         if self._connection.ready:
@@ -359,6 +361,7 @@ class JobController:
             outcome=outcome,
             reason=job.reason,
             lines=job.lines,
+            resends=job.printer.counters.resends,
             skipped=job.stream.skipped if job.stream else 0,
             **self._wire_delays(job),
         )
@@ -382,6 +385,14 @@ class JobController:
             await asyncio.sleep(CHECKPOINT)
             job.note_position()
             self._store.checkpoint(job.number, job.state.name, job.lines, job.offset)
+            if job.bad_line is None and (bad := _bad_line(job.printer.counters)):
+                job.bad_line = bad
+                log.warning("printer.bad_line", reason=bad)
+
+    @property
+    def warning(self) -> str | None:
+        """What is wrong with a print that goes on all the same."""
+        return self._job.bad_line if self._job is not None and self.active else None
 
     def _recorded(self, trigger: str, old: JobState, new: JobState) -> None:
         now = asyncio.get_running_loop().time()
@@ -401,7 +412,7 @@ class JobController:
     async def _after_failure(self, job: Job) -> None:
         """Make the printer cold, then run the script; the job has failed already whatever becomes of it."""
         try:
-            if await make_cold(job.printer, self._config.profile):
+            if await make_cold(job.printer, self._config.profile, job.reason or "the print failed"):
                 await self._effects.script(job, self._config.scripts.after_failure)
         except NozzledError as error:
             log.warning("job.after_failure", reason=str(error))
@@ -434,6 +445,9 @@ class JobController:
                 self.pause()
             case "resume" | "resumed" if job.machine.can("resume"):
                 self.resume()
+            case "pause" | "paused" | "resume" | "resumed" if job.state is JobState.PAUSING:
+                # M600 is answered when the filament is in, and until then the job is on its way to a rest
+                job.wanted = "resume" if event.name.startswith("resume") else None
             case "cancel" if job.machine.can("cancel"):
                 self.cancel()
 
@@ -444,11 +458,10 @@ class JobController:
         if event.new is ConnectionState.FAULT and event.error is not None and job and not job.state.ended:
             if isinstance(event.error, PortLost) and self._wait_for_line(job):
                 return
-            self._left_hot = True  # a board with a power supply of its own goes on heating without its cable
+            self._cooling.due = True  # a board with a power supply of its own goes on heating without its cable
             self._end(job, _verdict(event.error), str(event.error))
-        elif event.new is ConnectionState.READY and self._left_hot and self._connection.printer is not None:
-            self._left_hot = False
-            self._cooling = asyncio.create_task(self._cool(self._connection.printer, _LEFT_HOT))
+        elif event.new is ConnectionState.READY and self._cooling.due and self._connection.printer is not None:
+            self._cooling.begin(self._connection.printer)
 
     def _wait_for_line(self, job: Job) -> bool:
         """Go on as soon as the line is back, if the job can; tell whether it can."""
@@ -462,22 +475,13 @@ class JobController:
     def trip(self, trouble: Unsafe) -> None:
         """Turn the heaters off at once, whatever the job is doing, and fail it."""
         if (printer := self._connection.printer) is not None and self._connection.ready:
-            self._cooling = asyncio.create_task(self._cool(printer, str(trouble)))
+            self._cooling.begin(printer, str(trouble))
         job = self._job
         if job is None or job.state.ended:
             return
         job.trouble = trouble
         if job.effect is not None:
             job.effect.cancel()
-
-    async def _cool(self, printer: Printer, reason: str) -> None:
-        log.warning("printer.cooling", reason=reason)
-        try:
-            cold = await make_cold(printer, self._config.profile)
-        except NozzledError as error:  # lost again in the turn in which it was READY
-            cold = False
-            log.warning("printer.not_cooled", reason=str(error))
-        self._left_hot = self._left_hot or not cold
 
     async def abandon(self, reason: str = "the printer was disconnected") -> None:
         """End the job because its host goes away, outcome INTERRUPTED; heaters off at once, also without a job."""
@@ -486,19 +490,12 @@ class JobController:
         job = self._job
         if job is not None and not job.state.ended:
             self._end(job, "interrupt", reason)
-            await self._cool_before_leaving(job.printer)
+            await self._cooling.before_leaving(job.printer)
         elif (printer := self._connection.printer) is not None and is_hot(printer) and printer.panel_print is None:
-            await self._cool_before_leaving(printer)
+            await self._cooling.before_leaving(printer)
         await self.dead_man.leave()
         if job is not None and job.runner is not None:  # also of a job that has ended: its record is written there
             await asyncio.wait([job.runner], timeout=PATIENCE)
-
-    async def _cool_before_leaving(self, printer: Printer) -> None:
-        if printer.state is not ConnectionState.READY or printer is self._left_cold:
-            return
-        self._left_cold = printer  # what it reports may still show the targets of before
-        if not await make_cold(printer, self._config.profile):
-            log.error("job.emergency_stop", reason="the printer did not acknowledge that its heaters are off")
 
     async def hand_over(self) -> bool:
         """Leave the job as it is to the host that comes next; False: there is none that could go on."""
@@ -547,7 +544,7 @@ class JobController:
         spent = record.print_time or 0.0
         self._store.end_job(record.id, machine.state.name, reason, record.lines, record.offset, spent)
         self._left_over = (machine.state, reason)
-        self._left_hot = True
+        self._cooling.due = True
         self.selected = await asyncio.to_thread(self._select_again, record)
         log.warning("job.interrupted", file=record.path, reason=reason)
 
@@ -563,6 +560,16 @@ def _verdict(error: BaseException) -> str:
     """Return the trigger: the line or the board gone interrupts a job, anything else fails it."""
     lost = PortError | PrinterReset | NotConnected | StepsDiffer | CannotGoOn
     return "interrupt" if isinstance(error, lost) else "fail"
+
+
+def _bad_line(counters: Counters) -> str | None:
+    """Return what to tell where the printer asks for many lines again; None where it does not."""
+    if counters.lines_sent < MANY_LINES or counters.resends < BAD_SHARE * counters.lines_sent:
+        return None
+    return (
+        f"the printer asked again for {counters.resends} of {counters.lines_sent} lines: "
+        "look at the cable, and for interference"
+    )
 
 
 def _unheard(trigger: str, old: JobState, new: JobState) -> None:

@@ -5,6 +5,7 @@ cancellation: cancelling a job is a state like the others, with an effect of its
 """
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from pathlib import Path
@@ -16,11 +17,13 @@ from daemon.config import Config
 from daemon.errors import CannotGoOn
 from daemon.job.heat_wait import wait_for_heat
 from daemon.job.job import FileMark, Job
+from daemon.job.named_values import values
 from daemon.job.parking import unpark
 from daemon.job.resting import come_to_rest, heat_again, stand_by
 from daemon.job.states import JobState
 from daemon.job.streamer import FileStream
 from daemon.job.survival import Survival
+from daemon.named_values import filled
 from daemon.safety import all_off
 from daemon.store import NewJob, Store
 from gcode.heating import excess
@@ -206,7 +209,10 @@ class Effects:
             if not job.printer_paused:
                 job.rest = await come_to_rest(job.printer, job.steps, self._config)
                 await self.script(job, self._config.scripts.after_pause)
+        wanted, job.wanted = job.wanted, None
         job.machine.fire("paused")
+        if wanted == "resume":
+            self._resume()
 
     async def _paused(self, job: Job) -> None:
         """Stay until somebody asks for something; the hotends do not stay hot for all that time."""
@@ -254,13 +260,14 @@ class Effects:
             job.reason = f"the printer did not come to rest within {deadline:g} s and was stopped by M112"
             log.warning("job.emergency_stop", reason=job.reason)
             job.machine.fire("cancelled")
-            job.printer.emergency_stop()
+            job.printer.emergency_stop(job.reason)
             return
         job.machine.fire("cancelled")
 
     async def script(self, job: Job, commands: tuple[str, ...]) -> None:
         """Send the commands one after the other."""
-        for command in commands:
+        known = json.loads(job.steps.note(lambda: [json.dumps(values(job))])[0])
+        for command in filled(commands, known):
             await job.steps.send(job.printer, command)
 
 

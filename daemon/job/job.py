@@ -75,6 +75,7 @@ class Job:
     paused_for: float = 0.0
     ended_at: float | None = None
     reason: str | None = None
+    bad_line: str | None = None  # what to tell of a line that damages much
     trouble: Unsafe | None = None  # a rule of safety that was broken: the job is to fail
     lines: int = 0
     offset: int = 0

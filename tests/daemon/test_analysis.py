@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+import json
 from contextlib import asynccontextmanager
 
 import pytest
@@ -53,6 +54,19 @@ async def test_an_upload_is_analysed_and_told_about(tmp_path):
         assert (told["layers"], told["errors"], told["warnings"]) == (1, [], [])
         assert [layer["z"] for layer in answer["layers"]] == [0.3]
         assert "layers" not in (await client.get("/api/files/local/a.gcode")).json
+
+
+async def test_the_end_of_an_analysis_is_an_event(tmp_path):
+    async with analysing(tmp_path) as client:
+        told = []
+        client.service.events.subscribe(told.append)
+        await upload(client, name="a b.gcode")
+        await known(client, "a%20b.gcode")
+        [event] = [each for each in told if each.name == "MetadataAnalysisFinished"]
+        about = {name: event.payload[name] for name in ("name", "path", "origin")}
+        assert about == {"name": "a b.gcode", "path": "a b.gcode", "origin": "local"}
+        shown = (await client.get("/api/files/local/a%20b.gcode")).json
+        assert json.loads(json.dumps(event.payload["result"])) == shown["gcodeAnalysis"]
 
 
 async def test_a_selected_file_tells_how_long_it_takes(tmp_path):

@@ -1,10 +1,16 @@
 import json
+import math
+from importlib.util import find_spec
 
 import pytest
 from PIL import Image
 
+from daemon.analysis.plot import Samples
 from daemon.cli import inspect, main
-from support.analysed import ROOT
+from gcode.analysis.analyser import Analyser
+from gcode.analysis.machine import Machine
+from support.analysed import ROOT, sliced
+from support.processes import cannot_run
 
 CUBE = ROOT / "examples/cube20.gcode"
 ASKED_FOR = {"duration_s", "layers", "filament_mm", "bounds", "slicer", "warnings", "errors"}
@@ -79,12 +85,29 @@ def test_names_from_the_file_do_not_steer_the_terminal(capsys, tmp_path):
 
 
 def test_a_plot(capsys, tmp_path):
-    pytest.importorskip("matplotlib")
+    if find_spec("matplotlib") is None:
+        cannot_run("matplotlib is not installed")
     out = tmp_path / "cube.png"
     assert inspected(capsys, CUBE, "--plot", out, "--layer", 3)[0] == 0
     picture = Image.open(out)
     assert picture.size == (1100, 900)
     assert len(picture.convert("RGB").getcolors(1_000_000)) > 50  # something is drawn
+
+
+def test_filament_that_is_pushed_back_is_no_flow_in_a_plot():
+    samples = Samples(layer=1)
+    analyser = Analyser(Machine(), watch=samples.take)
+    analyser.feed(sliced("knob"))
+    found = analyser.finish()
+    _, _, flow = samples.curves(math.pi * 1.75**2 / 4)
+    assert 0.9 * found.max_flow < flow.max() < 1.01 * found.max_flow
+
+
+@pytest.mark.parametrize("layer", [0, 100])
+def test_a_layer_that_is_not_there_is_told(capsys, tmp_path, layer):
+    code, _, err = inspected(capsys, CUBE, "--plot", tmp_path / "out.png", "--layer", layer)
+    assert (code, err) == (1, f"nozzled: there is no layer {layer}, the file has 1 to 99\n")
+    assert list(tmp_path.glob("*.png")) == []
 
 
 def test_a_file_without_moves_cannot_be_plotted(capsys, tmp_path):

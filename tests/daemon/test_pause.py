@@ -265,6 +265,19 @@ async def test_a_printer_that_has_paused_by_itself_is_left_alone(tmp_path):
         assert it.jobs.error is None
 
 
+@pytest.mark.parametrize(("then", "state"), [("resumed", S.COMPLETED), ("resume", S.COMPLETED), ("paused", S.PAUSED)])
+async def test_a_printer_that_goes_on_before_the_host_was_at_rest_is_followed(tmp_path, then, state):
+    async with house(tmp_path, firmware=LISTENING, pause=PauseConfig()) as it:
+        it.start(["G28", "G4 S5", *PART])
+        await it.until(S.PRINTING)
+        say(it, "//action:paused")
+        await it.until(S.PAUSING)
+        say(it, "//action:resumed")
+        say(it, f"//action:{then}")
+        await it.until(state)
+        assert it.jobs.error is None
+
+
 def say(it, text: str) -> None:
     """Have the firmware say something by itself."""
     it.transport._firmware.say(text)

@@ -9,6 +9,7 @@ from daemon.access.keyring import Keyring
 from daemon.access.scopes import Scope
 from daemon.push.subscriber import MAX_EVENTS, MAX_LOG, STALLED, STRANGER
 from hal.printer import ActionRequested, TemperaturesRead
+from support.analyses import AtOnce
 from support.house import MOVES
 from support.http import NOW, api
 from support.push import Listener
@@ -93,6 +94,99 @@ async def test_a_cancelled_print_counts_as_failed_too(tmp_path):
         assert [name for name in listener.events() if name.startswith("Print") and name != "PrinterStateChanged"] == [
             "PrintStarted", "PrintCancelling", "PrintCancelled", "PrintFailed",
         ]  # fmt: skip
+
+
+async def test_of_a_restart_only_the_new_print_is_told(tmp_path):
+    async with api(tmp_path) as server:
+        listener = Listener(server)
+        await listener.login()
+        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
+        await server.settle(5)
+        await server.post("/api/job", {"command": "pause", "action": "pause"})
+        await server.settle(10)
+        assert (await server.post("/api/job", {"command": "restart"})).status == 204
+        await server.settle(5)
+        assert [name for name in listener.events() if name.startswith("Print") and name != "PrinterStateChanged"] == [
+            "PrintStarted", "PrintPaused", "PrintStarted",
+        ]  # fmt: skip
+
+
+CLIMBING = b"""G28
+G90
+M83
+""" + b"".join(
+    f"G1 Z{height} F6000\n".encode() + b"G1 X100 E1 F1200\nG1 X50 E1\n" * 12
+    for height in (1, 2, 3)
+)  # fmt: skip
+
+
+async def test_height_and_homing_are_told_while_a_file_is_printed_whose_layers_are_known(tmp_path):
+    async with api(tmp_path, "sim", analysis={"enabled": True}) as server:
+        server.service.analyses._run = AtOnce().run
+        await server.settle(5)
+        listener = Listener(server)
+        await listener.login()
+        assert listener.of("history")[0]["currentZ"] is None
+        await server.upload(("file", "a.gcode", CLIMBING), ("print", b"true"))
+        await server.settle(300)
+        assert listener.events().count("PrintDone") == 1
+        assert listener.events("Home") == [{}]
+        changes = [(each["old"], each["new"]) for each in listener.events("ZChange")]
+        assert changes == [(None, 1.0), (1.0, 2.0), (2.0, 3.0)]
+        heights = list(dict.fromkeys(each["currentZ"] for each in listener.of("current")))
+        assert heights == [None, 1.0, 2.0, 3.0]
+
+
+async def test_who_comes_in_the_middle_is_told_of_nothing_that_was_before(tmp_path):
+    async with api(tmp_path) as server:
+        await server.upload(("file", "a.gcode", b"G28\n" + LONG), ("print", b"true"))
+        await server.settle(30)
+        assert server.service.connection.modes.homed
+        listener = Listener(server)
+        await listener.login()
+        await server.settle(5)
+        assert not {"Home", "ZChange", "ToolChange"} & {*listener.events()}
+
+
+async def test_another_tool_is_told(tmp_path):
+    async with api(tmp_path) as server:
+        listener = Listener(server)
+        await listener.login()
+        motion = server.application.settings["hub"]._motion
+        server.service.connection.modes.tool = 1
+        motion.look()
+        motion.look()
+        await server.settle(1)
+        assert listener.events("ToolChange") == [{"old": 0, "new": 1}]
+
+
+async def test_homing_by_a_client_is_told(tmp_path):
+    async with api(tmp_path) as server:
+        await server.settle(5)
+        listener = Listener(server)
+        await listener.login()
+        assert (await server.post("/api/printer/printhead", {"command": "home", "axes": ["x"]})).status == 204
+        assert (await server.post("/api/printer/command", {"commands": ["M117 hi", "g28 Z"]})).status == 204
+        assert (await server.post("/api/printer/command", {"command": "G280"})).status == 204
+        await server.settle(1)
+        assert listener.events("Home") == [{}, {}]
+
+
+async def test_homing_by_a_client_in_a_pause_is_told_once(tmp_path):
+    async with api(tmp_path) as server:
+        listener = Listener(server)
+        await listener.login()
+        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
+        await server.settle(5)
+        await server.post("/api/job", {"command": "pause", "action": "pause"})
+        await server.settle(10)
+        server.service.connection.modes.homed = False
+        await server.settle(2)
+        listener.clear()
+        assert (await server.post("/api/printer/printhead", {"command": "home", "axes": ["x"]})).status == 204
+        await server.settle(10)
+        assert server.service.connection.modes.homed
+        assert listener.events("Home") == [{}]
 
 
 async def test_a_print_that_fails_says_why(tmp_path):
@@ -304,7 +398,7 @@ async def test_what_the_panel_says_is_where_octoprints_clients_look_for_it(tmp_p
         assert listener.of("plugin") == [{"plugin": "action_command_notification", "data": {"message": message}}]
         assert (await server.get("/api/printer")).json["panel"] == {"message": message}
         notifications = (await server.get("/api/plugin/action_command_notification")).json["notifications"]
-        assert [each["message"] for each in notifications] == [message]
+        assert notifications == [{"timestamp": NOW, "message": message}]
 
 
 async def test_a_question_is_asked_and_the_answer_reaches_the_firmware(tmp_path):

@@ -8,9 +8,10 @@ import pytest
 from daemon.simulation.outcome import bottlenecks
 from daemon.simulation.run import Plan, Simulation, SimulationError
 from daemon.simulation.series import MOST, Sample, Series
-from hal.session_file import HOST, read
+from hal.session_file import EVENT, HOST, read
 from hal.simulated import clock
 from hal.simulated.config import FirmwareConfig
+from hal.simulated.personalities import FIRMWARES
 from hal.simulated.scenario import Fault, Scenario
 
 HEAT = ["M104 S200", "M109 S200"]
@@ -136,6 +137,38 @@ def test_the_same_seed_records_the_same_bytes(tmp_path):
     assert not session.cut
     said = b"".join(each.data for each in session.records if each.kind == HOST)
     assert b"M117 half way" in said
+
+
+def test_a_line_that_comes_back_is_one_session(tmp_path):
+    path = tmp_path / "session.jsonl.gz"
+    _, outcome = simulate(tmp_path, PRINT, Fault("unplug", line=12, seconds=8), record=path)
+    assert outcome.exact, outcome.difference
+    session = read([path])
+    told = [each.data.split(b" ")[0] for each in session.records if each.kind == EVENT]
+    assert told.count(b"lost") == 1
+    assert told[-1] == b"close"
+    times = [each.time for each in session.records]
+    assert times == sorted(times)
+    assert times[-1] > outcome.duration_s
+    assert b"M117 half way" in b"".join(each.data for each in session.records if each.kind == HOST)
+
+
+def test_nothing_is_written_and_nothing_removed_beside_the_file(tmp_path):
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    (tmp_path / "printing").write_text("mine")
+    _, outcome = simulate(folder, PRINT)
+    assert outcome.exact
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["parts", "printing"]
+    assert (tmp_path / "printing").read_text() == "mine"
+    assert [each.name for each in folder.iterdir()] == ["part.gcode"]
+
+
+def test_words_that_are_commands_to_klipper_count(tmp_path):
+    lines = [*START, "EXCLUDE_OBJECT_DEFINE NAME=part", *layer(0.2, 0)]
+    _, outcome = simulate(tmp_path, lines, firmware=FIRMWARES["klipper"])
+    assert outcome.exact, outcome.difference
+    assert outcome.lines == len(lines)
 
 
 def test_a_printer_that_never_answers_cannot_print(tmp_path):

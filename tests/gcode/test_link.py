@@ -640,6 +640,14 @@ def test_a_firmware_without_numbers_gets_none(dialect):
     assert isinstance(link.error, PrinterSilent)
 
 
+def test_an_unknown_command_is_answered_whatever_number_the_firmware_quotes():
+    """Teacup has eight bits for it. Every print ends with M400."""
+    link = fed(b"M400", dialect=TEACUP)
+    assert link.data_to_send(0.0) == b"M400\n"
+    link.receive(b"E: Bad M-code 144\nok\n", 0.1)
+    assert link.position.lines == 1
+
+
 def test_klippers_identity_counts_as_an_ok():
     link = HostLink(UNKNOWN)
     ticket = Ticket(b"M115")

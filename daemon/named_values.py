@@ -1,0 +1,44 @@
+"""Named values in scripts: `{bed_target}` and a few others, filled in when the script is sent.
+
+No template engine: a line that names a value which is not known then is left out, so that nothing half-filled moves.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+_NAME = re.compile(r"\{([^{}]*)\}")
+
+NAMES = {
+    "x": "mm; where the print was left by a pause",
+    "y": "as x",
+    "z": "as x",
+    "e": "as x; of the filament",
+    "feedrate": "mm/min; the last F of the file",
+    "tool": "number of the active tool",
+    "fan": "speed of the part fan, 0 to 255",
+    "hotend_target": "°C; of the active tool, before a pause where there is one",
+    "bed_target": "°C; as hotend_target",
+    "lines": "lines of the file that the printer has acknowledged",
+}
+"""What may be named, with unit and meaning."""
+
+
+def names(line: str) -> list[str]:
+    """Return the names in a line of a script."""
+    return _NAME.findall(line)
+
+
+def unknown_names(line: str) -> list[str]:
+    """Return those of them that mean nothing."""
+    return [name for name in names(line) if name not in NAMES]
+
+
+def example(line: str) -> str:
+    """Return the line with a number for each value, to be checked as the command that it will be."""
+    return _NAME.sub("0", line)
+
+
+def filled(commands: Iterable[str], known: Mapping[str, str]) -> list[str]:
+    """Return the commands with their values, without those that name one which is not known."""
+    kept = (line for line in commands if all(name in known for name in names(line)))
+    return [_NAME.sub(lambda found: known[found[1]], line) for line in kept]

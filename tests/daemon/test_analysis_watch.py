@@ -1,0 +1,84 @@
+"""The plan of a job, beside hosts that die; with the whole service it is in test_analysis."""
+
+import asyncio
+import json
+import zlib
+from dataclasses import replace
+
+import pytest
+
+from daemon.analysis.findings import from_analysis
+from daemon.analysis.shelf import Learnt
+from daemon.analysis.watch import Watch
+from daemon.job.states import JobState
+from support.analysed import analyse
+from support.mortal import Life, World
+
+MOVES = ["G90", "M83", "G1 Z.3 F6000"] + ["G1 X100 E1 F1200", "G1 X0 E1"] * 30
+
+
+class Known:
+    """What is known of every file, and of every printer."""
+
+    def __init__(self, found):
+        self.found = found
+
+    async def wait(self, _key, _seconds):
+        return self.found
+
+    async def learnt(self, _printer):
+        return Learnt()
+
+
+def watching(host, found) -> Watch:
+    known = Known(found)
+    return Watch(host.jobs, known, known, lambda: "sim")
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(600):  # simulated
+        while not condition():  # noqa: ASYNC110 - as clients poll
+            await asyncio.sleep(0.1)
+
+
+async def test_a_layer_that_is_marked_and_lays_nothing_has_no_height(tmp_path):
+    world = World(tmp_path)
+    lines = [";LAYER:0", *MOVES]
+    found = from_analysis(analyse("\n".join(lines)).as_json(), None)
+    found = replace(found, details=zlib.compress(json.dumps({"layers": [{"offset": 0, "z": None}]}).encode()))
+    async with world.host() as host:
+        watch = watching(host, found)
+        host.jobs.select(world.write(lines))
+        host.jobs.start()
+        await until(lambda: watch.outlook() is not None and watch.outlook().layer == 1)
+        assert watch.height() is None
+        await watch.close()
+
+
+@pytest.mark.parametrize("pauses", [False, True])
+async def test_a_job_that_another_host_left_has_its_plan(tmp_path, pauses):
+    world = World(tmp_path)
+    found = from_analysis(analyse("\n".join(MOVES)).as_json(), None)
+    assert found.duration > 250
+    async with world.host(Life()) as host:
+        host.jobs.select(world.write(MOVES))
+        host.jobs.start()
+        await asyncio.sleep(100)
+        if pauses:
+            host.jobs.pause()
+            await until(lambda: host.jobs.state is JobState.PAUSED)
+        host.life.end()
+    async with world.host() as host:
+        watch = watching(host, found)
+        await until(lambda: watch.outlook() is not None)
+        assert host.jobs.state is (JobState.PAUSED if pauses else JobState.PRINTING)
+        outlook = watch.outlook()
+        assert outlook.origin == "mixed-analysis"
+        assert (outlook.layer, outlook.layers) == (1, 1)
+        assert outlook.left == pytest.approx(found.duration - 100, abs=40)  # what is in the printer's queue, and more
+        if pauses:
+            host.jobs.resume()
+        await until(lambda: not host.jobs.active)
+        assert host.jobs.state is JobState.COMPLETED
+        assert watch.outlook() is None
+        await watch.close()

@@ -1,0 +1,29 @@
+"""A whole print on each firmware that can be simulated: whatever its dialect, the file arrives once and ends well."""
+
+from dataclasses import replace
+
+import pytest
+
+from hal.simulated.personalities import FIRMWARES
+from hal.simulated.scenario import Fault, Scenario
+from support.house import MOVES, S, house
+
+
+@pytest.mark.parametrize("firmware", FIRMWARES)
+async def test_a_file_is_printed_to_its_end(tmp_path, firmware):
+    async with house(tmp_path, firmware=FIRMWARES[firmware]) as it:
+        it.start(["G28", *MOVES])
+        await it.until(S.COMPLETED, S.FAILED, S.INTERRUPTED)
+        assert (it.jobs.state, it.jobs.error) == (S.COMPLETED, None)
+        assert it.of_file == MOVES
+
+
+@pytest.mark.parametrize("firmware", FIRMWARES)
+async def test_a_reset_board_gets_no_line_twice(tmp_path, firmware):
+    """Some say nothing as they boot, and then ask for line 1."""
+    reset = Scenario((Fault("reset", line=60),))
+    async with house(tmp_path, firmware=replace(FIRMWARES[firmware], scenario=reset)) as it:
+        it.start(["G28", *MOVES])
+        await it.until(S.COMPLETED, S.FAILED, S.INTERRUPTED)
+        assert it.jobs.state is not S.COMPLETED
+        assert it.of_file == MOVES[: len(it.of_file)]

@@ -1,0 +1,56 @@
+import asyncio
+
+import pytest
+
+from daemon.config import PauseConfig, load
+from daemon.errors import ConfigError
+from daemon.named_values import example, filled, unknown_names
+from support.house import MOVES, SCRIPTS, S, house
+
+
+def test_values_are_filled_in_and_lines_that_name_an_unknown_one_are_left_out():
+    known = {"z": "5.2", "bed_target": "60"}
+    assert filled(["M140 S{bed_target}", "G1 Z{z} ; {z}", "G1 X{x}", "M117 hello"], known) == [
+        "M140 S60", "G1 Z5.2 ; 5.2", "M117 hello",
+    ]  # fmt: skip
+
+
+def test_what_is_no_name_is_told():
+    assert unknown_names("M140 S{bed} X{x} {}") == ["bed", ""]
+    assert example("M140 S{bed_target}") == "M140 S0"
+
+
+@pytest.mark.parametrize(
+    ("key", "line", "said"), [("after_pause", "M140 S{bed}", "unknown value {bed}; allowed: x, y"),
+                              ("connected", "M140 S{bed_target}", "allowed: none here"),
+                              ("after_pause", "M28 {lines}", "link")],
+)  # fmt: skip
+def test_a_script_that_names_nothing_is_refused_when_it_is_read(tmp_path, key, line, said):
+    file = tmp_path / "nozzled.toml"
+    file.write_text(f'[scripts]\n{key} = ["{line}"]\n')
+    with pytest.raises(ConfigError, match="scripts") as refused:
+        load(file, {})
+    assert said in str(refused.value)
+
+
+async def test_a_script_is_sent_with_the_values_of_its_moment(tmp_path):
+    scripts = type(SCRIPTS)(
+        before_start=("M117 start {tool} {lines} {x}", "M117 tool {tool}"),
+        after_pause=("M117 bed {bed_target} hotend {hotend_target} z {z}",),
+        before_resume=("M117 back to {x}",),
+    )
+    pause = PauseConfig(park="lift")
+    async with house(tmp_path, scripts=scripts, pause=pause) as it:
+        it.start(["M140 S45", "M104 S50", "G28", *MOVES])
+        await it.until(S.PRINTING)
+        while it.jobs.progress.lines < 10:  # noqa: ASYNC110 - as clients poll
+            await asyncio.sleep(0.1)
+        it.jobs.pause()
+        await it.until(S.PAUSED)
+        it.jobs.resume()
+        await it.until(S.COMPLETED)
+        said = [each for each in it.accepted if each.startswith("M117")]
+    assert said[0] == "M117 tool 0"
+    assert said[1] == "M117 bed 45 hotend 50 z 0"
+    assert said[2] in ("M117 back to 0", "M117 back to 20")
+    assert len(said) == 3
