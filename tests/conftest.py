@@ -5,6 +5,11 @@ import inspect
 import os
 
 import pytest
+
+# Its plugin imports these when the session ends. pytest parses them then, and if what the tests have left is collected
+# in the middle of that, Python 3.11 may say "SystemError: AST constructor recursion depth mismatch", with exit code 1.
+import schemathesis.reporting.html.writer
+import schemathesis.reporting.junitxml  # noqa: F401 - as said
 from hypothesis import HealthCheck, settings
 
 from hal.simulated import clock

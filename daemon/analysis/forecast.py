@@ -108,6 +108,7 @@ def with_outlook(progress: Progress, outlook: Outlook | None) -> Progress:
 async def learnt(shelf: Shelf, printer: str, patience: float) -> Learnt:
     """Return what is known of a printer's pace; nothing when that is not known in time."""
     try:
-        return await asyncio.wait_for(shelf.learnt(printer), patience)
+        async with asyncio.timeout(patience):
+            return await shelf.learnt(printer)
     except (StoreError, TimeoutError):
         return Learnt()

@@ -26,7 +26,8 @@ class Samples:
     def take(self, moves: Driven) -> None:
         """Take some moves."""
         length = np.sqrt((moves.delta[:3] ** 2).sum(axis=0))
-        self._begins.append(np.array((moves.begins, moves.seconds, length, moves.delta[3]), np.float32))
+        laid = np.where(length > 0, moves.delta[3], 0.0)  # what is pushed back after a retraction lies nowhere
+        self._begins.append(np.array((moves.begins, moves.seconds, length, laid), np.float32))
         mine = np.flatnonzero(moves.layer == self.layer)
         if len(mine):
             x, y = ((moves.start[axis, mine], moves.delta[axis, mine]) for axis in (0, 1))
@@ -53,7 +54,7 @@ def draw(found: Analysis, samples: Samples, title: str, out: Path, diameter: flo
     """Write the picture.
 
     Raises:
-        ServiceError: matplotlib is missing, or the picture cannot be written.
+        ServiceError: matplotlib is missing, the layer is not in the file, or the picture cannot be written.
     """
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 - an extra, and slow to import
@@ -61,6 +62,8 @@ def draw(found: Analysis, samples: Samples, title: str, out: Path, diameter: flo
         raise ServiceError("plots need matplotlib: pip install 'nozzled[plot]'") from None
     if samples.empty:
         raise ServiceError("the file moves nothing, there is nothing to plot")
+    if found.layers and not 1 <= samples.layer <= len(found.layers):
+        raise ServiceError(f"there is no layer {samples.layer}, the file has 1 to {len(found.layers)}")
     figure = Figure(figsize=(11, 9), layout="constrained")
     grid = figure.add_gridspec(3, 2, width_ratios=(3, 2))
     seconds, speed, flow = samples.curves(math.pi * diameter**2 / 4)

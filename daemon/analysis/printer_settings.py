@@ -42,7 +42,8 @@ class PrinterSettings:
             self.known = ()  # it has none that are told this way
             return self.known
         try:
-            self.known = limits_in(await asyncio.wait_for(printer.send("M503"), PATIENCE))
+            async with asyncio.timeout(PATIENCE):
+                self.known = limits_in(await printer.send("M503"))
         except (NozzledError, TimeoutError):
             self._asked = None
         return self.known

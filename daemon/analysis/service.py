@@ -46,6 +46,8 @@ class Order:
 Run = Callable[[Order], Awaitable[dict[str, Any]]]
 """Analyses one file; returns the worker's answer, or raises AnalysisFailed."""
 
+Listener = Callable[[FileKey, Findings], None]
+
 
 @dataclass(slots=True)
 class Task:
@@ -83,6 +85,11 @@ class Analyses:
         self._queue: OrderedDict[FileKey, Task] = OrderedDict()
         self._wanted = asyncio.Event()
         self._working: asyncio.Task[None] | None = None
+        self._listeners: list[Listener] = []
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call `listener` with each file that has been analysed, and what was found."""
+        self._listeners.append(listener)
 
     def open(self) -> None:
         """Begin to take files out of the queue."""
@@ -114,7 +121,8 @@ class Analyses:
         self._queue.move_to_end(key, last=False)
         self._hurry(task)
         with suppress(TimeoutError):
-            await asyncio.wait_for(task.done.wait(), seconds)
+            async with asyncio.timeout(seconds):  # Python 3.11's wait_for swallows a cancellation now and then
+                await task.done.wait()
         return self._known.get(key)
 
     def _is_current(self, known: Findings) -> bool:
@@ -213,6 +221,8 @@ class Analyses:
         if wanted:
             del self._queue[task.key]
             self._keep(task.key, found)
+            for listener in self._listeners:
+                listener(task.key, found)
         task.done.set()
         return wanted
 
@@ -255,7 +265,8 @@ class Worker:
         except OSError as error:
             raise AnalysisFailed(f"the process cannot be started: {error.strerror}") from error
         try:
-            return await asyncio.wait_for(_talk(process, task), TIMEOUT)
+            async with asyncio.timeout(TIMEOUT):
+                return await _talk(process, task)
         except TimeoutError:
             raise AnalysisFailed(f"it took more than {TIMEOUT:g} s") from None
         finally:

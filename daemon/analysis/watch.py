@@ -60,10 +60,21 @@ class Watch:
             return None
         return self._pace.outlook(progress.offset, progress.print_time)
 
+    def height(self) -> float | None:
+        """Return the Z of the layer that the job is in, in mm; None before the first, or where none are known."""
+        offset = self._jobs.progress.offset
+        if self._pace is None or not self._jobs.active or offset is None:
+            return None
+        plan = self._pace.plan
+        layer = plan.layer_at(offset)
+        z = plan.layers[layer - 1]["z"] if layer else None
+        return None if z is None else float(z)  # a layer that is marked and lays nothing has none
+
     async def known(self, selected: Selection) -> Findings | None:
         """Return what is known of the selected file now."""
         with suppress(TimeoutError):
-            return await asyncio.wait_for(self._analyses.get(key_of(selected)), PATIENCE)
+            async with asyncio.timeout(PATIENCE):
+                return await self._analyses.get(key_of(selected))
         return None
 
     async def learnt(self) -> Learnt:

@@ -27,7 +27,7 @@ async def of_entry(service: "Service", entry: Entry, *, details: bool = False) -
     found = await service.analyses.get(key_of(entry))
     if found is None:
         return {}
-    shown: dict[str, Any] = {"gcodeAnalysis": _analysis(found)}
+    shown: dict[str, Any] = {"gcodeAnalysis": of_findings(found)}
     if found.thumbnail is not None:
         shown["thumbnail"] = thumbnail_path(entry.path)
     if details:
@@ -40,7 +40,7 @@ def thumbnail_path(path: str) -> str:
     return f"downloads/thumbnails/local/{quote(path)}"
 
 
-def _analysis(found: Findings) -> dict[str, Any]:
+def of_findings(found: Findings) -> dict[str, Any]:
     """Return OctoPrint's `gcodeAnalysis`, and behind it what OctoPrint does not know."""
     summary = found.summary
     shown: dict[str, Any] = {"errors": found.errors, "warnings": found.warnings}

@@ -15,6 +15,8 @@ AXES = ("x", "y", "z")
 JOG_SPEED = {"x": 6000.0, "y": 6000.0, "z": 200.0}  # mm/min; as in OctoPrint's default profile
 EXTRUDE_SPEED = 300.0  # mm/min
 
+HOMING = re.compile(r"[Gg]0*28(?![\d.])", re.ASCII)
+
 _MAX_MOVE = 10_000.0  # mm; further is a slip of the finger
 _RATE = (1, 999)  # percent that Marlin takes with M220 and M221
 _TOOL = re.compile(r"tool(\d{1,2})", re.ASCII)

@@ -200,6 +200,12 @@ def _fetching(summary: str, kind: str, path: dict[str, Any]) -> Operation:
     return operation
 
 
+def _library() -> Operation:
+    operation = _operation("Fetch the client library, an ES module for browsers and Node 20.", done={})
+    operation["responses"]["200"] = {"description": "The module.", "content": {"text/javascript": {"schema": TEXT}}}
+    return operation
+
+
 def _upload() -> Operation:
     binary = {"type": "string", "contentMediaType": "application/octet-stream"}
     form = obj(
@@ -305,6 +311,7 @@ def _server() -> dict[str, dict[str, Operation]]:
             "post": _operation("Refuse.", 409, body=obj({})),
         },
         "/api/slicing": {"get": _operation("List none.", done=free)},
+        "/client/octoprint.mjs": {"get": _open(_cached(_library()))},
         "/api/openapi.json": {"get": _open(_operation("This description.", done=free))},
     }
 

@@ -4,7 +4,7 @@ All of it is the printer's word: JSON, and never markup.
 """
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -12,7 +12,10 @@ from daemon.connection import Connection
 from daemon.http.base import ApiHandler
 from daemon.http.errors import Refused
 from gcode.errors import NozzledError
-from hal.printer import Printer
+from hal.printer import ActionRequested, Event, Printer
+
+if TYPE_CHECKING:
+    from daemon.app import Service
 
 NOTIFICATION = "action_command_notification"
 PROMPT = "action_command_prompt"
@@ -22,13 +25,31 @@ _answering: set[asyncio.Task[None]] = set()  # the loop alone does not keep them
 log = structlog.get_logger()
 
 
+class Clock:
+    """Remembers when the printer had its last message for the user."""
+
+    def __init__(self, service: "Service") -> None:
+        self._wall = service.wall
+        self.told: int | None = None  # date, in s; None before the first
+        service.connection.subscribe(self._on_printer)
+
+    def _on_printer(self, event: Event) -> None:
+        if isinstance(event, ActionRequested) and event.name == "notification":
+            self.told = int(self._wall())
+
+
 class NotificationHandler(ApiHandler):
     """/api/plugin/action_command_notification."""
 
+    def initialize(self, service: "Service", clock: Clock) -> None:  # type: ignore[override]  # Tornado passes what the route says
+        """Take what knows the time besides."""
+        super().initialize(service)
+        self.clock = clock
+
     def get(self) -> None:
-        """Tell the last message; the time of it is not known any more."""
+        """Tell the last message, and when it came."""
         message = self.service.connection.message
-        self.write({"notifications": [] if message is None else [{"timestamp": None, "message": message}]})
+        self.write({"notifications": [] if message is None else [{"timestamp": self.clock.told, "message": message}]})
 
 
 class PromptHandler(ApiHandler):

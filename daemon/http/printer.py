@@ -1,6 +1,6 @@
 """/api/printer: state and temperatures, heaters, axes, commands. An absent printer is 409 before anything else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from daemon.http import gcode
@@ -168,6 +168,7 @@ class PrintheadHandler(ApiHandler):
         else:
             commands = gcode.rate("M220", data["factor"])
         await self.service.connection.send(commands)
+        tell_homing(self.service, commands)
         self.no_content()
 
 
@@ -202,8 +203,16 @@ class CommandHandler(ApiHandler):
         data = self.json_body()
         if "script" in data:
             raise Refused(404, "no such script")  # scripts run with the job, by the configuration
-        await self.service.connection.send(gcode.commands(data))
+        commands = gcode.commands(data)
+        await self.service.connection.send(commands)
+        tell_homing(self.service, commands)
         self.no_content()
+
+
+def tell_homing(service: "Service", commands: Sequence[str]) -> None:
+    """Publish that the head homes, if that is among what a client has sent; files are `push.motion`'s."""
+    if any(gcode.HOMING.match(command) for command in commands):
+        service.events.publish("Home", {})
 
 
 class CustomControlsHandler(ApiHandler):

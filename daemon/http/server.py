@@ -27,7 +27,7 @@ from daemon.http.empty import SlicingHandler, TimelapseHandler
 from daemon.http.files import AllFilesHandler, FileHandler, SdCardHandler
 from daemon.http.job import JobHandler, JobView
 from daemon.http.login import CurrentUserHandler, LoginHandler, LogoutHandler
-from daemon.http.panel import NotificationHandler, PromptHandler
+from daemon.http.panel import Clock, NotificationHandler, PromptHandler
 from daemon.http.printer import (
     BedHandler,
     ChamberHandler,
@@ -116,7 +116,7 @@ def make_app(service: "Service") -> Application:
         (r"/api/timelapse", TimelapseHandler, given),
         (r"/api/slicing", SlicingHandler, given),
         (r"/api/plugin/appkeys", app_keys.ManageHandler, given),
-        (r"/api/plugin/action_command_notification", NotificationHandler, given),
+        (r"/api/plugin/action_command_notification", NotificationHandler, {**given, "clock": Clock(service)}),
         (r"/api/plugin/action_command_prompt", PromptHandler, given),
         (r"/client/octoprint\.mjs", ClientLibraryHandler, given),
         (r"/plugin/appkeys/probe", app_keys.ProbeHandler, given),

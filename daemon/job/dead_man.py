@@ -157,7 +157,8 @@ class DeadMan:
         if printer is None or not self._set or printer.state is not ConnectionState.READY:
             return
         try:
-            await asyncio.wait_for(self._tell(printer, 0), LEAVING)
+            async with asyncio.timeout(LEAVING):
+                await self._tell(printer, 0)
         except TimeoutError:
             log.warning("printer.dead_man_left", consequence=f"the printer stops {self._set} s after its last move")
 

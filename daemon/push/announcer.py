@@ -2,6 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
+from daemon.analysis.findings import Findings
+from daemon.analysis.shelf import FileKey
+from daemon.http.analysis import of_findings
 from daemon.http.base import seen_of
 from daemon.http.files import of_selection
 from daemon.http.panel import NOTIFICATION, PROMPT
@@ -47,6 +50,7 @@ class Announcer:
         self._before: JobState | None = None
         service.connection.subscribe(self._on_printer)
         service.jobs.subscribe(self._on_job)
+        service.analyses.subscribe(self._on_analysis)
         service.guard.subscribe(lambda trouble: self._publish("Error", error=trouble, reason="safety"))
 
     def _publish(self, event: str, **payload: Any) -> None:
@@ -95,9 +99,15 @@ class Announcer:
         before, self._before = self._before, state
         if before is JobState.RESUMING and state is JobState.PRINTING:
             self._publish("PrintResumed", **self._job())
+        if state is JobState.CANCELLED and self._service.jobs.active:
+            return  # by a restart: the print that takes its place has begun, and OctoPrint tells of that one alone
         for event in _JOB_EVENTS.get(state, ()):
             self._publish(event, **self._job(), **self._end(state))
         self._on_any()
+
+    def _on_analysis(self, key: FileKey, found: Findings) -> None:
+        name = key.path.rpartition("/")[2]
+        self._publish("MetadataAnalysisFinished", name=name, path=key.path, origin="local", result=of_findings(found))
 
     def _job(self) -> dict[str, Any]:
         selected = self._service.jobs.selected

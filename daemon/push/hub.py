@@ -11,6 +11,7 @@ from daemon.http.base import seen_of
 from daemon.http.job import JobView
 from daemon.http.temperatures import TemperatureHistory, is_heater, readings
 from daemon.push.announcer import Announcer
+from daemon.push.motion import Motion
 from daemon.push.subscriber import Send, Subscriber
 from hal.printer import ActionRequested, Event, TemperaturesRead
 
@@ -34,6 +35,7 @@ class Hub:
         self._subscribers: set[Subscriber] = set()
         self._ticking: asyncio.TimerHandle | None = None
         Announcer(service)
+        self._motion = Motion(service)
         service.connection.subscribe(self._on_printer)
         service.events.subscribe(self._on_notice)
 
@@ -49,6 +51,8 @@ class Hub:
             send: writes messages to it, and returns when they are on their way.
             close: ends its connection.
         """
+        if not self._subscribers:
+            self._motion.begin()  # nobody has looked meanwhile
         subscriber = Subscriber(self, self._service.access, send, close)
         self._subscribers.add(subscriber)
         subscriber.offer({"connected": self._greeting()})
@@ -87,6 +91,7 @@ class Hub:
 
     def _tick(self) -> None:
         self._ticking = None
+        self._motion.look()
         self._changed()
 
     def close(self) -> None:
@@ -121,7 +126,7 @@ class Hub:
             "state": {"text": seen.text, "flags": seen.flags, "error": seen.error or ""},
             "job": job["job"],
             "progress": job["progress"],
-            "currentZ": None,  # no line of a print is looked at for it
+            "currentZ": self._motion.height,
             "offsets": {},
             "resends": self._resends(),
             "markings": [],

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -108,11 +108,11 @@ class BlockingPrinter:
             TimeoutError: there was no answer for `timeout` seconds.
             NozzledError: the command may not be sent, or the connection ended.
         """
-        return self._runner.run(asyncio.wait_for(self._printer.send(command), timeout))
+        return self._runner.run(_within(timeout, self._printer.send(command)))
 
     def print_lines(self, commands: Sequence[str], timeout: float | None = None) -> None:
         """Print commands as a job; return when the last one has been acknowledged; raises as `send`."""
-        self._runner.run(asyncio.wait_for(print_lines(self._printer, commands), timeout))
+        self._runner.run(_within(timeout, print_lines(self._printer, commands)))
 
     def print_file(self, path: Path, timeout: float | None = None) -> None:
         """Print a file, without the lines that are for the host; return when the last move is done; raises as `send`.
@@ -149,3 +149,8 @@ def _commands(path: Path) -> Iterator[str]:
 
 def _for_the_printer(reader: Reader) -> Iterator[str]:
     return (command.decode() for _, command in reader if meaning(command, host_waits=False) is None)
+
+
+async def _within(seconds: float | None, work: Awaitable[T]) -> T:
+    async with asyncio.timeout(seconds):
+        return await work

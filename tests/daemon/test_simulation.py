@@ -153,6 +153,12 @@ def test_a_line_that_comes_back_is_one_session(tmp_path):
     assert b"M117 half way" in b"".join(each.data for each in session.records if each.kind == HOST)
 
 
+def test_somebody_comes_when_the_filament_has_run_out(tmp_path):
+    _, outcome = simulate(tmp_path, PRINT, Fault("runout", line=12), firmware=FIRMWARES["marlin-advok"])
+    assert outcome.exact, outcome.difference
+    assert "printer asks for resumed" in events(outcome)
+
+
 def test_nothing_is_written_and_nothing_removed_beside_the_file(tmp_path):
     folder = tmp_path / "parts"
     folder.mkdir()

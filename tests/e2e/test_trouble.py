@@ -83,7 +83,8 @@ def test_a_port_that_is_not_there_yet_is_used_when_it_appears(house, tmp_path):
 
 def test_a_printer_unplugged_in_the_middle_is_made_cold_when_it_is_back(house, tmp_path):
     printer = house.printer(100)
-    daemon = house.daemon("--printer", printer.address, "--config", settings(tmp_path, "[printer]\nretry_s = 0.2\n"))
+    impatient = settings(tmp_path, "[printer]\nretry_s = 0.2\nreattach_s = 1.0\n")
+    daemon = house.daemon("--printer", printer.address, "--config", impatient)
     daemon.print_file(head(None, tmp_path))
     until(lambda: len(printer.accepted()) > 300, "the print to be under way")
     printer.signal(signal.SIGTERM)

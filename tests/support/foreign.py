@@ -4,9 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support.processes import LIFETIME, cannot_run, environment
+from support.processes import cannot_run, environment
 
 INSTALLING = 300.0  # seconds
+RUNNING = 300.0  # seconds of a program; they take ten or twenty
 SCRIPTS = Path(__file__).with_name("foreign_clients")
 
 
@@ -27,7 +28,7 @@ def run(*command: str | Path) -> str:
         command,
         capture_output=True,
         text=True,
-        timeout=LIFETIME,
+        timeout=RUNNING,
         check=False,
         env=environment(),
         stdin=subprocess.DEVNULL,

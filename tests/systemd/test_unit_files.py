@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from daemon.cli import serve
-from daemon.config import HttpConfig
+from daemon.config import DiscoveryConfig, HttpConfig
 from daemon.safety import PATIENCE
 from daemon.systemd import JOB_TYPE
 from daemon.systemd_fds import HTTP
@@ -93,6 +93,11 @@ def test_the_unit_keeps_what_the_service_depends_on():
     assert settings("StateDirectory") == ["nozzled"]
     assert settings("Group") == ["dialout"]
     assert settings("RuntimeDirectoryPreserve") == ["restart"]
+
+
+def test_the_folder_where_avahi_is_told_of_the_service_may_be_written_to_and_missing():
+    for unit in (UNIT, INSTANCE):
+        assert settings("ReadWritePaths", unit) == [f"-{DiscoveryConfig().avahi_services}"]
 
 
 def test_a_restart_comes_at_once_and_has_a_brake_that_ends_in_safe_off():

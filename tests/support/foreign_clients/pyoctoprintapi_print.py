@@ -10,7 +10,7 @@ url, key, name = sys.argv[1:]
 
 
 async def until(client: OctoprintClient, state: str) -> None:
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(200):
         while (await client.get_job_info()).state != state:  # noqa: ASYNC110 - a client only sees what it asks for
             await asyncio.sleep(0.02)
 
