@@ -1,5 +1,6 @@
 """Tape: a recorder that writes by itself, without a thread; for simulated time, where nobody waits for a disk."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,15 +11,25 @@ PIECES = 4096
 
 
 class Tape:
-    """Writes a session file as it goes; a `hal.recorder.Listener`. The same pieces give the same bytes."""
+    """Writes a session file as it goes; a `hal.recorder.Listener`. The same pieces give the same bytes.
 
-    def __init__(self, path: Path, header: Header) -> None:
+    It takes one connection after the other: a line that is lost and found again is one session.
+    """
+
+    def __init__(self, path: Path, header: Header, clock: Callable[[], float]) -> None:
         """Begin the file.
+
+        Args:
+            path: the file.
+            header: its first line.
+            clock: the loop's time; the first piece is at 0.
 
         Raises:
             OSError: it cannot be written.
         """
         self._encoder = Encoder()
+        self._clock = clock
+        self._began: float | None = None
         self._pieces: list[Record] = []
         self._file: BinaryIO | None = path.open("wb")
         self._file.write(self._encoder.header(header))
@@ -26,13 +37,19 @@ class Tape:
     def start(self) -> None:
         """Begin; the file is there already."""
 
-    def note(self, time: float, kind: str, data: bytes) -> None:
-        """Take one piece."""
-        self._pieces.append(Record(time, kind, data))
+    def note(self, _time: float, kind: str, data: bytes) -> None:
+        """Take one piece; its time is that of the session, not of the connection."""
+        now = self._clock()
+        if self._began is None:
+            self._began = now
+        self._pieces.append(Record(now - self._began, kind, data))
         if len(self._pieces) >= PIECES:
             self._flush()
 
     def close(self) -> None:
+        """A connection has ended; another one may follow."""
+
+    def end(self) -> None:
         """Write the rest and end the file; idempotent."""
         self._flush()
         file, self._file = self._file, None

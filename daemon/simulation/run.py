@@ -13,11 +13,12 @@ from daemon.errors import JobConflict, ServiceError
 from daemon.job.controller import JobController
 from daemon.job.job import Selection
 from daemon.job.states import JobState
+from daemon.job.survival import Survival
 from daemon.simulation import outcome
 from daemon.simulation.incidents import Incidents
 from daemon.simulation.outcome import FaultHappened, LayerTime, Outcome, Thermometer, UnderrunPlace
 from daemon.simulation.series import Sample, Series
-from daemon.simulation.stand_ins import InlineExecutor, NoStore, TellingPrinter
+from daemon.simulation.stand_ins import InlineExecutor, NoStore, TellingPrinter, UnkeptFile
 from daemon.simulation.witness import PrintCheck, Witness
 from gcode.planner import PLACES
 from hal.driver import LinkSettings
@@ -33,7 +34,7 @@ CONNECTING = 120.0
 """Seconds in which the printer has to be ready."""
 
 ATTENDED = 60.0
-"""Seconds after which somebody comes and resumes a print that is paused."""
+"""Seconds after which somebody comes to a print that is paused, or to a printer that asks for them."""
 
 AFTERWARDS = 30.0
 """Seconds that the printer is watched after a print that did not end well."""
@@ -87,8 +88,8 @@ class MeteredTransport(SimulatedTransport):
         super().write(data)
 
 
-def _tape(plan: Plan) -> Tape | None:
-    """Return where the first connection is recorded; nothing in the file depends on when or where it was made.
+def _tape(plan: Plan, clock: Callable[[], float]) -> Tape | None:
+    """Return where the session is recorded; nothing in the file depends on when or where it was made.
 
     Raises:
         SimulationError: the file cannot be written.
@@ -96,7 +97,7 @@ def _tape(plan: Plan) -> Tape | None:
     if plan.record is None:
         return None
     try:
-        return Tape(plan.record, describe(plan.address, plan.firmware.baudrate, 0.0, __version__, {}))
+        return Tape(plan.record, describe(plan.address, plan.firmware.baudrate, 0.0, __version__, {}), clock)
     except OSError as error:
         raise SimulationError(f"{plan.record} cannot be written: {error.strerror}") from error
 
@@ -120,17 +121,19 @@ class Simulation:
         self.firmware = Firmware(plan.firmware, self.witness)
         self.series = Series()
         self._clock = DeviceClock(self.firmware)
-        self._tape = _tape(plan)
-        self._taped = False
+        self._tape = _tape(plan, self._loop.time)
         self._transport: MeteredTransport | None = None
         config = replace(plan.config, printer=replace(plan.config.printer, address="sim"))
         self._connection = Connection(config, make=self._make)
-        self._jobs = JobController(config, self._connection, NoStore(), plan.file.parent, inline)
+        folder, logbook = plan.file.parent, self._connection.logbook
+        survival = Survival(self._connection, logbook, UnkeptFile(folder))
+        self._jobs = JobController(config, self._connection, NoStore(), folder, inline, survival)
         self._incidents = Incidents(lambda: self._time)
         self._heat = Thermometer()
         self._config = config
         self._began = self._loop.time()
         self._device_began = 0.0
+        self._asked_at: float | None = None  # the printer waits for somebody since then
         self._paused_at: float | None = None
         self._paused_s = 0.0
         self._starved: list[tuple[Sample, float]] = []
@@ -146,10 +149,9 @@ class Simulation:
         """Connect to the one printer, on which a new transport finds what the last one left."""
         made = self._transport = MeteredTransport(self.firmware, self._plan.address, clock=self._clock)
         transport: MeteredTransport | RecordingTransport = made
-        if self._tape is not None and not self._taped:
+        if self._tape is not None:
             transport = RecordingTransport(made, self._tape, self._loop.time)
-            self._taped = True
-        return TellingPrinter(transport, settings, self.witness.sent_besides)
+        return TellingPrinter(transport, settings, self._connection.logbook, self.witness.sent_besides)
 
     async def run(self) -> Outcome:
         """Print; return what became of it.
@@ -167,7 +169,7 @@ class Simulation:
         finally:
             await self._connection.disconnect()
             if self._tape is not None:
-                self._tape.close()
+                self._tape.end()
         return self._outcome(duration)
 
     async def _connect(self) -> None:
@@ -231,8 +233,11 @@ class Simulation:
         self._on_progress(Progress(sample.time, self._jobs.progress.offset or 0, len(self.witness.layers)))
 
     def _attend(self) -> None:
-        """Resume a print that has been paused for long enough, as somebody would."""
+        """Do what somebody would do after a while: answer what the printer asks, resume a print that is paused."""
         now = self._loop.time()
+        self._asked_at = (self._asked_at or now) if self.firmware.asks_user else None
+        if self._asked_at is not None and now - self._asked_at >= ATTENDED and self._transport is not None:
+            self._transport.press_knob()
         if self._jobs.state not in (JobState.PAUSED, JobState.RESUMING):
             self._paused_s += now - self._paused_at if self._paused_at is not None else 0.0
             self._paused_at = None

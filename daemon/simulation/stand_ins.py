@@ -2,10 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from daemon.job.job import FileMark
+from daemon.job.kept import KeptFile
+from daemon.job.streamer import FileStream
 from daemon.store import JobRecord, NewJob, Store
 from hal.driver import LinePrinter, LinkSettings
+from hal.logbook import Logbook
 from hal.transport import Transport
 
 P = ParamSpec("P")
@@ -43,11 +48,31 @@ class NoStore(Store):
         return []
 
 
+class UnkeptFile(KeptFile):
+    """The file of the job without a name of its own: no other host comes, and nothing is to be left on the disk."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, folder)
+
+    def keep(self, path: str, stream: FileStream) -> FileMark:
+        """Return by what the file is known again."""
+        return FileMark(path, stream.size, stream.mtime_ns, stream.inode)
+
+    def find(self, mark: FileMark) -> Path:
+        """Return where the file is."""
+        return self._uploads / mark.path
+
+    def drop(self) -> None:
+        """There is nothing to be removed."""
+
+
 class TellingPrinter(LinePrinter):
     """The driver, which also tells what is sent besides a file's lines."""
 
-    def __init__(self, transport: Transport, settings: LinkSettings | None, told: Callable[[str], None]) -> None:
-        super().__init__(transport, settings)
+    def __init__(
+        self, transport: Transport, settings: LinkSettings, logbook: Logbook, told: Callable[[str], None]
+    ) -> None:
+        super().__init__(transport, settings, logbook)
         self._told = told
 
     async def send(self, command: str, *, urgent: bool = False, step: int = 0) -> Sequence[str]:

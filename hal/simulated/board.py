@@ -53,6 +53,7 @@ class Board:
 
     Attributes:
         now: the device's time in seconds.
+        kept_awake: a command goes on that counts as a move for M85, though nothing moves.
         waiting: a command may wait for a temperature or the user; M108 takes it away.
         busy_reason: what the busy lines say.
         answer_line: what the running command wants said in place of its `ok`.
@@ -86,6 +87,7 @@ class Board:
         self.inactivity = Inactivity()
         self.moved_at = 0.0
         self.sd = SdCard(say)
+        self.kept_awake = False
         self.waiting = False
         self.busy_reason = "processing"
         self.busy_interval = config.busy_interval if config.busy else 0.0
@@ -147,6 +149,8 @@ class Board:
 
     def _check_inactivity(self) -> None:
         """M85 and M86: halt, or turn the heaters down, where nothing has happened for too long."""
+        if self.kept_awake:
+            self.inactivity.note(self.now)
         moves_end = self.planner.idle_at(self.now)
         moved_at = moves_end if moves_end > self.now else self.moved_at
         if self.inactivity.halts(moved_at, self.now):

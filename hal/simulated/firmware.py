@@ -27,6 +27,7 @@ from hal.simulated.heating import Heating
 from hal.simulated.oracle import Oracle
 from hal.simulated.receiver import Line, Receiver, Refusal, Skipped
 from hal.simulated.sd_card import SdCard
+from hal.simulated.texts import PAUSED_FOR_USER
 from hal.simulated.wire import wire
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Firmware:
         config = self.config
         self._to_device = wire(config.baudrate, config.latency, config.jitter, f"{config.seed} to device")
         self._to_host = wire(config.baudrate, config.latency, config.jitter, f"{config.seed} to host")
+        self._flow_control, self._places = config.flow_control, config.queue
         self._commands = Commands(config)
         self.heat = Heating(config)
         self.broken_endstops: set[int] = set()
@@ -103,22 +105,31 @@ class Firmware:
     def advance(self, now: float) -> bytes:
         """Do everything that is due up to `now`; return the bytes that have reached the host by then."""
         self.proceed(now)
-        return self._to_host.arrived(self.now)
+        return self.heard()
 
-    def proceed(self, now: float) -> None:
-        """Do everything that is due up to `now`; what is said waits for `advance`."""
+    def proceed(self, now: float) -> float:
+        """Do everything that is due up to `now`; return when there is more to do. What is said waits for `heard`."""
         while (due := self._next()) <= now:
-            self.now = self.board.now = max(due, self.now)
+            if due > self.now:
+                self.now = self.board.now = due
             self._step()
-        self.now = self.board.now = max(now, self.now)
+        if now > self.now:
+            self.now = self.board.now = now
         self.board.planner.catch_up(self.now)
+        return due
+
+    def heard(self) -> bytes:
+        """Return the bytes that have reached the host, line by line."""
+        return self._to_host.arrived(self.now) if self._to_host.due <= self.now else b""
+
+    @property
+    def heard_at(self) -> float:
+        """When the host hears the next line; infinite where nothing was said."""
+        return self._to_host.due
 
     def next_event(self) -> float | None:
         """Return when `advance` has something to do again; None: when bytes come."""
-        arrival = self._to_host.next_arrival()
-        due = self._next()
-        if arrival is not None and arrival < due:
-            due = arrival
+        due = min(self._next(), self.heard_at)
         return None if due == math.inf else due
 
     def reset(self, now: float) -> None:
@@ -141,6 +152,16 @@ class Firmware:
     def start_panel_print(self, name: str, size: int) -> None:
         """Begin a print from the SD card, as somebody at the panel does."""
         self.board.sd.start(name, size, self.now)
+
+    @property
+    def asks_user(self) -> bool:
+        """It waits for somebody at the printer (M0, M600)."""
+        return self.board.waiting and self.board.busy_reason == PAUSED_FOR_USER
+
+    def press_knob(self) -> None:
+        """Answer what it asks, as somebody at the printer does."""
+        if self.asks_user:
+            self._at_once("M108")
 
     @property
     def happened(self) -> Sequence[Happened]:
@@ -193,11 +214,10 @@ class Firmware:
     # ── the clockwork ───────────────────────────────────────────────────────────────────────────────────────
 
     def _next(self) -> float:
-        arrival = self._to_device.next_arrival()
-        if arrival is None or (self.config.flow_control and not self._receiver.room):
+        arrival = self._to_device.due
+        if self._flow_control and not self._receiver.room:
             arrival = math.inf
-        board = self.board
-        due = min(arrival, self._boot_at, self._resume_at, self._busy_at, self._idle_at, board.due)
+        due = min(arrival, self._boot_at, self._resume_at, self._busy_at, self._idle_at, self.board.due)
         if self._faults is None:
             return due
         return min(due if self._hung_until is None else self._hung_until, self._faults.due)
@@ -235,17 +255,22 @@ class Firmware:
 
     def _work(self) -> None:
         """Read and execute until there is nothing to read or a command takes time."""
-        wire, queue = self._to_device, self._queue
+        wire, now = self._to_device, self.now
         while (
-            (wire.busy and self._hear())
-            | (len(queue) < self.config.queue and self._read())
-            | (self._running is None and bool(queue) and self._begin())
+            (wire.begins <= now and self._hear())
+            | (len(self._queue) < self._places and self._has_more and self._read())
+            | (self._running is None and bool(self._queue) and self._begin())
         ):
-            queue = self._queue  # a restart makes a new one
+            pass
+
+    @property
+    def _has_more(self) -> bool:
+        """There may be a line to be read."""
+        return self._receiver.holds or self.board.sd.printing
 
     def _hear(self) -> bool:
         """Move bytes from the wire into the receive buffer."""
-        data = self._to_device.arrived(self.now, self._receiver.room if self.config.flow_control else None)
+        data = self._to_device.arrived(self.now, self._receiver.room if self._flow_control else None)
         if not data or self.halted or self._boot_at < math.inf:
             return False
         self.oracle.counters.overruns += self._receiver.store(data)
@@ -256,12 +281,12 @@ class Firmware:
     def _read(self) -> bool:
         """Fill the command queue from the receive buffer; stop at a line that must come again."""
         read = False
-        while len(self._queue) < self.config.queue and not self.halted:
+        while len(self._queue) < self._places and not self.halted:
             if self._faults is not None and self._faults.pending:
                 break
             line = self._receiver.take()
             if line is None:
-                return self._read_card() or read
+                return (self.board.sd.printing and self._read_card()) or read
             read = True
             if self._faults is not None and isinstance(line, Line) and self._faults.refuses(line.number):
                 self._receiver.last_number -= 1
@@ -396,7 +421,7 @@ class Firmware:
         if not self.config.advanced_ok:
             ok = self.config.speech.ok
             return ok if ok == "ok" else ok.format(number="" if number is None else number).rstrip()
-        free = f"P{self.board.planner.free(self.now)} B{self.config.queue - len(self._queue)}"
+        free = f"P{self.board.planner.free(self.now)} B{self._places - len(self._queue)}"
         return f"ok {free}" if number is None else f"ok N{number} {free}"
 
     def _restart(self) -> None:

@@ -1,6 +1,7 @@
 """The simulated printer as a transport: no wire, no process, on whatever clock the loop has."""
 
 import asyncio
+import math
 from collections.abc import Callable
 
 from hal.errors import NoSuchPort, PortError, PortLost
@@ -144,6 +145,12 @@ class SimulatedTransport:
         self._firmware.start_panel_print(name, size)
         self._run_soon()
 
+    def press_knob(self) -> None:
+        """Answer at the printer what the firmware asks."""
+        self._run()
+        self._firmware.press_knob()
+        self._run_soon()
+
     def _lose(self) -> None:
         if self._loop is not None:
             on_lost = self._on_lost
@@ -173,28 +180,34 @@ class SimulatedTransport:
     def _run(self, due: float = 0.0) -> None:
         """Let the firmware do what is due, hand over what it says, and come back when it has more."""
         self._soon = False
+        # The loop calls a timer up to a nanosecond early: what it was set for is due all the same.
+        now = max(self.now, due)
         while self._loop is not None:
-            self._exchange(due)
-            next_due = self._firmware.next_event()
-            if next_due is None or self._loop is None or self._soon:
+            now = self._exchange(now)
+            if now == math.inf or self._loop is None or self._soon:
                 return
-            due, when = next_due, self._clock.when(next_due)
+            when = self._clock.when(now)
             if not self._skip_to(when):
-                self._set_timer(when, due)
+                self._set_timer(when, now)
                 return
 
-    def _exchange(self, due: float) -> None:
-        # The loop calls a timer up to a nanosecond early: what it was set for is due all the same.
-        data = self._firmware.advance(max(self.now, due))
-        if data:
-            self._telling = True
-            try:
-                self._on_data(data)
-            finally:
-                self._telling = False
+    def _exchange(self, now: float) -> float:
+        """Do what is due now; return when there is more."""
+        firmware = self._firmware
+        due = firmware.proceed(now)
+        if data := firmware.heard():
+            self._tell(data)
             if self._soon and self._loop is not None:  # the host has answered: no turn of the loop for each line
                 self._soon = False
-                self._firmware.proceed(self.now)
+                due = firmware.proceed(now)
+        return min(due, firmware.heard_at)
+
+    def _tell(self, data: bytes) -> None:
+        self._telling = True
+        try:
+            self._on_data(data)
+        finally:
+            self._telling = False
 
     def _set_timer(self, when: float, due: float) -> None:
         if self._timer is not None:

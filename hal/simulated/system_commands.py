@@ -27,7 +27,7 @@ def _stop_for_user(board: Board, command: Command) -> Wait:
 
 def _until_answered(board: Board) -> Wait:
     """Wait for the user: M108, M876, or the knob at the printer."""
-    board.waiting, board.busy_reason = True, "paused for user"
+    board.waiting, board.busy_reason = True, texts.PAUSED_FOR_USER
     answered = board.now + board.user_after
     while board.waiting and board.now < answered:
         yield answered
@@ -37,6 +37,7 @@ def _until_answered(board: Board) -> Wait:
 def _change_filament(board: Board, _command: Command) -> Wait:
     """M600: wait for the user to put filament in. Parking and feeding are left out."""
     yield from board.synchronise()
+    board.kept_awake = True
     for action in (
         "paused",
         "prompt_end",
@@ -46,6 +47,8 @@ def _change_filament(board: Board, _command: Command) -> Wait:
     ):
         board.act(action)
     yield from _until_answered(board)
+    board.kept_awake = False
+    board.inactivity.note(board.now)
     for action in ("prompt_end", "resumed"):
         board.act(action)
 

@@ -4,6 +4,7 @@ from gcode.planner import Limits
 from hal.simulated.config import FirmwareConfig
 
 VERSION = "Marlin bugfix-2.0.x"
+PAUSED_FOR_USER = "paused for user"  # why it is busy
 
 BANNER = (
     "start",

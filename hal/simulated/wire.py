@@ -1,5 +1,6 @@
 """The wire: bytes on their way, which may take time."""
 
+import math
 import random
 from collections import deque
 
@@ -10,35 +11,42 @@ _BITS_PER_BYTE = 10  # start bit, eight data bits, stop bit
 
 
 class Wire:
-    """One direction of a serial line. At a baudrate of None bytes arrive when they are sent."""
+    """One direction of a serial line. At a baudrate of None bytes arrive when they are sent.
+
+    Attributes:
+        begins: when the next byte is on its way; infinite where none is.
+        due: when the next line end, or the last byte of what was sent at once, arrives.
+    """
 
     def __init__(self, baudrate: int | None = None) -> None:
+        self.begins = self.due = math.inf
         self._byte_time = _BITS_PER_BYTE / baudrate if baudrate else 0.0
         self._pieces: deque[tuple[float, bytes]] = deque()  # when it begins to arrive, what
         self._free = 0.0  # when all that was sent has arrived
-
-    @property
-    def busy(self) -> bool:
-        """Something is on its way."""
-        return bool(self._pieces)
 
     def send(self, data: bytes, now: float) -> None:
         """Put bytes on the wire behind what is there."""
         begins = max(now, self._free)
         self._pieces.append((begins, data))
         self._free = begins + len(data) * self._byte_time
+        if len(self._pieces) == 1:
+            self._look()
 
-    def next_arrival(self) -> float | None:
-        """Return when the next line end, or the last byte of what was sent at once, arrives."""
+    def _look(self) -> None:
+        """Set when the first piece comes."""
         if not self._pieces:
-            return None
-        begins, data = self._pieces[0]
-        return begins + ((data.find(b"\n") + 1) or len(data)) * self._byte_time
+            self.begins = self.due = math.inf
+            return
+        self.begins, data = self._pieces[0]
+        self.due = self.begins + ((data.find(b"\n") + 1) or len(data)) * self._byte_time
 
     def arrived(self, now: float, room: int | None = None) -> bytes:
         """Take the bytes that have arrived, at most `room` of them."""
-        if not self._pieces:
+        if self.begins > now:
             return b""
+        if room is None and self._free <= now and len(self._pieces) == 1:  # nearly always
+            self.begins = self.due = math.inf
+            return self._pieces.pop()[1]
         taken = []
         while self._pieces and self._pieces[0][0] <= now and room != 0:
             begins, data = self._pieces.popleft()
@@ -49,6 +57,7 @@ class Wire:
             if count < len(data):
                 self._pieces.appendleft((begins + count * self._byte_time, data[count:]))
                 break
+        self._look()
         return b"".join(taken)
 
     def _count(self, elapsed: float, length: int) -> int:
@@ -60,6 +69,7 @@ class Wire:
         """Lose what is on its way."""
         self._pieces.clear()
         self._free = 0.0
+        self._look()
 
 
 class UsbWire(Wire):

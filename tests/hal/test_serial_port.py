@@ -1,6 +1,7 @@
 """The serial backend on real ptys."""
 
 import asyncio
+import concurrent.futures.thread  # noqa: F401 - asyncio takes it in late, when a test may be a user that cannot
 import errno
 import fcntl
 import grp

@@ -329,6 +329,16 @@ def test_a_dwell_does_not_count():
     assert printer.send("G4 S100", seconds=100) == [TIMED_OUT + "G4 S100", HALTED]
 
 
+def test_waiting_for_filament_counts():
+    printer = LonePrinter(host_actions=True, emergency_parser=True)
+    printer.send("M85 S30")
+    printer.send("M600", seconds=200)
+    assert not printer.firmware.halted
+    printer.send("M108", seconds=29)
+    assert not printer.firmware.halted
+    assert TIMED_OUT + "M108" in printer.send("", seconds=2)
+
+
 @pytest.mark.parametrize("off", ["M85 S0", "reset"])
 def test_m85_can_be_disarmed(off):
     printer = LonePrinter()

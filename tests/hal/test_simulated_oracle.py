@@ -159,6 +159,13 @@ def test_a_comparison_along_the_way_needs_nothing_kept(tmp_path):
     assert oracle.verdict.difference == "a line without number is 'G1 X10', after the file's end"
 
 
+def test_a_line_whose_n_was_damaged_is_no_command():
+    oracle = told(LINES[:2])
+    for number, line in [(None, "^3 G1 X10"), *enumerate(LINES[2:], 3)]:
+        oracle.accept(number, line, 0.0)
+    assert oracle.same_as_file(FILE)
+
+
 def test_what_was_thrown_away_cannot_be_compared():
     oracle = Oracle(keep=2)
     for line in LINES:

@@ -146,7 +146,9 @@ class House:
 async def house(folder, store=None, firmware=None, scripts=SCRIPTS, executor=None, pause=None, job=None, **profile):
     config = replace(Config(), scripts=scripts, profile=replace(ProfileConfig(), **profile), job=job or JobConfig())
     config = replace(
-        config, printer=replace(config.printer, address="sim", retry_s=1.0, reattach_s=0.0), pause=pause or PauseConfig(park="none")
+        config,
+        printer=replace(config.printer, address="sim", retry_s=1.0, reattach_s=0.0),
+        pause=pause or PauseConfig(park="none"),
     )
     oracle, records = Oracle(keep=None), store or Records()
 
