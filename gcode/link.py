@@ -60,6 +60,9 @@ HISTORY = 128
 MAX_QUEUED = 256
 """Commands of clients that may wait for the printer; a job waits for the answer to each of its own."""
 
+FRAMING = 14
+"""Bytes of N, number, blank, *, checksum and line feed, up to line 999,999."""
+
 MAX_REPLY = 4096
 """Bytes of one reply line that are kept; real lines stay under 600."""
 
@@ -291,10 +294,13 @@ class HostLink:
         if self._urgent:
             self._unsettled = self._flight_bytes if now < self._wire_free + SETTLED else 0
         if self._resync is None:
-            while sent := self._take():
-                self._flight.append(sent)
-                self._flight_bytes += len(sent[1])
-                out += sent[1]
+            if self._urgent or self._queue or self._probing or self._replay < self._next:
+                while sent := self._take():
+                    self._flight.append(sent)
+                    self._flight_bytes += len(sent[1])
+                    out += sent[1]
+            if self._pull is not None and not self._held:
+                out += self._take_lines(self._pull)
         if out:
             if was_idle:
                 self._alive = now
@@ -311,41 +317,47 @@ class HostLink:
             return self._repeat()  # oks are missing: the firmware answered, so the lines in flight have left its buffer
         if len(self._flight) >= (self._slots or self.dialect.window_lines):
             return None
-        return self._repeat() if self._replay < self._next else self._take_new()
+        return self._repeat() if self._replay < self._next else self._take_queued()
 
     def _take_urgent(self) -> Sent | None:
         """Return the next urgent line, whatever is unanswered, if the receive buffer has room for it."""
-        size = len(self._urgent[0].command) + 14
+        size = len(self._urgent[0].command) + FRAMING
         if self._flight and self._unsettled and self._unsettled + size > self.dialect.window_bytes:
             return None
         self._unsettled += size
         ticket = self._urgent.popleft()
         return self._frame(ticket.command, -1, -1, ticket)
 
-    def _take_new(self) -> Sent | None:
-        """Return the next line that has no number yet, if it fits."""
-        if self._queue:
-            ticket = self._queue[0]
-            if self._fits(ticket.command):
-                self._queue.popleft()
-                return self._frame(ticket.command, -1, -1, ticket)
+    def _take_queued(self) -> Sent | None:
+        """Return the next command that waits, if it fits."""
+        if not self._queue or not self._fits(self._queue[0].command):
             return None
-        if self._pull is None or self._held:
-            return None
-        line = self._peeked or self._pull()
-        if line is None:
-            return None
-        if not self._fits(line[1]):
-            self._peeked = line
-            return None
-        self._peeked = None
-        self._fed += 1
-        return self._frame(line[1], self._fed, line[0], None)
+        ticket = self._queue.popleft()
+        return self._frame(ticket.command, -1, -1, ticket)
+
+    def _take_lines(self, pull: Pull) -> bytes:
+        """Return as many lines of the job as fit. Once for each `ok` of a print: in one piece, without calls."""
+        if self._urgent or self._queue or self._probing or self._replay < self._next:
+            return b""  # these go first, and wait for room themselves
+        flight, dialect, out = self._flight, self.dialect, b""
+        while len(flight) < (self._slots or dialect.window_lines):
+            line = self._peeked or pull()
+            if line is None:
+                break
+            if flight and self._flight_bytes + len(line[1]) + FRAMING > dialect.window_bytes:
+                self._peeked = line
+                break
+            self._peeked = None
+            self._fed += 1
+            sent = self._frame(line[1], self._fed, line[0], None)
+            flight.append(sent)
+            self._flight_bytes += len(sent[1])
+            out += sent[1]
+        return out
 
     def _fits(self, command: bytes) -> bool:
-        # 14 covers N, number, blank, *, checksum and line feed up to line 999,999
         room = self.dialect.window_bytes - self._flight_bytes
-        return not self._flight or len(command) + 14 <= room
+        return not self._flight or len(command) + FRAMING <= room
 
     def _frame(self, command: bytes, ordinal: int, offset: int, ticket: Ticket | None) -> Sent:
         number = self._next

@@ -595,7 +595,7 @@ class LinePrinter:
             self._release_drained()
         if link.error is not None:
             self._fail(link.error)
-        elif self._timer is None or link.urgent:
+        elif self._timer is None or (told and link.urgent):
             self._arm(link.deadline)
 
     def _pump_greeting(self, data: bytes, now: float) -> None:

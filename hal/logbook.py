@@ -75,7 +75,10 @@ class Logbook:
             self._lines,
             0 if ticket is None else ticket.step,
             1 if ticket is None else 0,
-            _flags(modes),
+            modes.relative
+            | modes.relative_e << 1
+            | (0 if modes.inches is None else _INCHES if modes.inches else _MILLIMETRES)
+            | modes.homed << 4,
             -1 if modes.tool is None else modes.tool,
             -1 if modes.fan is None else modes.fan,
             modes.feedrate,
@@ -163,11 +166,6 @@ class Logbook:
     def close(self) -> None:
         """Let go of the memory; what is in the file stays."""
         self._map.close()
-
-
-def _flags(modes: Modes) -> int:
-    inches = 0 if modes.inches is None else _INCHES if modes.inches else _MILLIMETRES
-    return modes.relative | modes.relative_e << 1 | inches | modes.homed << 4
 
 
 def _modes(slot: tuple[Any, ...]) -> Modes:

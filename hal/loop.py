@@ -16,6 +16,7 @@ import selectors
 from asyncio import Handle, TimerHandle
 from collections.abc import Callable
 from contextvars import Context
+from time import monotonic  # noqa: TID251 - the loop's own clock, without the two calls around it
 from typing import Any, TypeVarTuple
 
 _Ts = TypeVarTuple("_Ts")
@@ -80,7 +81,7 @@ class _WatchedSelector(selectors.EpollSelector):
         self.wires: dict[int, Callable[[], None]] = {}
         self.asked = False  # something was put on the loop's list since this was last cleared
         self._loop = loop
-        self._now = loop.time
+        self._now = monotonic
         self._watch = watch
         self._epoll = select.epoll.fromfd(os.dup(self.fileno()))  # the same set of descriptors, without the wrapping
 

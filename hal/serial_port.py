@@ -139,7 +139,10 @@ class SerialTransport:
         if self._queue:
             self._queue += data
             return
-        sent = self._write_some(data)
+        try:
+            sent = os.write(self._fd, data)
+        except OSError:
+            sent = self._write_some(data)  # which says what is wrong
         if sent < len(data) and self._fd >= 0:
             self._queue += memoryview(data)[sent:]
             self._loop.add_writer(self._fd, self._writable)
