@@ -308,7 +308,7 @@ class HostLink:
         return out
 
     def _take(self) -> Sent | None:
-        """Return the next frame that may go: urgent, repeated, commands, then the job's lines."""
+        """Return the next frame that goes before the job's lines: urgent, repeated, then commands."""
         if self._urgent and self._replay == self._next:
             return self._take_urgent()
         if self._probing:
