@@ -17,6 +17,7 @@ from bench.prints import vase
 from gcode.dialect import MARLIN
 from gcode.framing import frame, unframe
 from gcode.link import HostLink
+from gcode.outgoing import Line, job_line
 from gcode.reader import Reader
 from hal.driver import LinePrinter, LinkSettings
 from hal.errors import PortError
@@ -32,8 +33,6 @@ LINES = 20_000
 SLOW = 10  # times fewer lines for the simulator
 SETTINGS = LinkSettings(poll_interval=1e6, idle_interval=1e6)  # no temperatures between the lines
 INFO = b"FIRMWARE_NAME:Marlin 2.1.2 (bench)\nok\n"
-
-Line = tuple[int, bytes]
 
 
 class Source:
@@ -95,7 +94,7 @@ def benchmarks(lines: int) -> dict[str, Run]:
     data = "".join(f"{line}\n" for line in vase(lines)).encode()
     commands = read(data)
     few = commands[: max(1, len(commands) // SLOW)]
-    frames = [frame(number, command)[:-1] for number, (_, command) in enumerate(commands)]
+    frames = [frame(number, command)[:-1] for number, (_, command, *_) in enumerate(commands)]
     return {
         "frame": lambda: timed(lambda: _frame_all(commands), len(commands)),
         "unframe": lambda: timed(lambda: _unframe_all(frames), len(commands)),
@@ -125,7 +124,7 @@ def read(data: bytes) -> list[Line]:
         reader.feed(data[at : at + BLOCK])
         found += list(reader)
     reader.finish()
-    return found + list(reader)
+    return [job_line(*each) for each in found + list(reader)]
 
 
 def stream_link(commands: list[Line]) -> None:
@@ -163,7 +162,7 @@ def show(found: dict[str, float]) -> None:
 
 
 def _frame_all(commands: list[Line]) -> None:
-    for number, (_, command) in enumerate(commands):
+    for number, (_, command, *_) in enumerate(commands):
         frame(number, command)
 
 

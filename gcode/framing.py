@@ -17,10 +17,16 @@ def checksum(data: bytes) -> int:
     return reduce(xor, data, 0)
 
 
-def frame(number: int, command: bytes) -> bytes:
-    """Return the line as it goes on the wire, with number, checksum and line feed."""
-    body = b"N%d %s" % (number, command)
-    return b"%s*%d\n" % (body, reduce(xor, body))
+def frame(number: int, command: bytes, of_command: int | None = None) -> bytes:
+    """Return the line as it goes on the wire, with number, checksum and line feed.
+
+    Args:
+        number: of the line.
+        command: without a line end.
+        of_command: its checksum, where that is known already.
+    """
+    head = b"N%d " % number
+    return b"%s%s*%d\n" % (head, command, reduce(xor, head, checksum(command) if of_command is None else of_command))
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from gcode.errors import (
 )
 from gcode.framing import frame
 from gcode.modes import Modes
-from gcode.outgoing import Counters, Position, Ticket
+from gcode.outgoing import Counters, Line, Position, Ticket
 from gcode.replies import (
     Busy,
     FirmwareError,
@@ -105,10 +105,11 @@ _LONG = re.compile(
 
 # (number, frame, ordinal among the job's lines, byte offset in the file, ticket): a tuple, made once a line
 Sent = tuple[int, bytes, int, int, Ticket | None]
-Pull = Callable[[], tuple[int, bytes] | None]
+Pull = Callable[[], Line | None]
 
-Journal = Callable[[Sent, int, Modes], None]
-"""Takes down a frame before it is on the wire, the number of the last line answered, and the modes behind it."""
+Journal = Callable[[Sent, int, Modes | None], None]
+"""Takes down a frame before it is on the wire, the number of the last line answered, and the modes behind it; None:
+they are what they were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,7 @@ class HostLink:
         self._urgent: deque[Ticket] = deque()
         self._unsettled = 0  # bytes that may still be in the firmware's receive buffer
         self._pull: Pull | None = None
-        self._peeked: tuple[int, bytes] | None = None
+        self._peeked: Line | None = None
         self._fed = 0
         self._held = False
         self._resync: _Resync | None = None
@@ -326,14 +327,14 @@ class HostLink:
             return None
         self._unsettled += size
         ticket = self._urgent.popleft()
-        return self._frame(ticket.command, -1, -1, ticket)
+        return self._frame((-1, ticket.command, None, True), -1, ticket)
 
     def _take_queued(self) -> Sent | None:
         """Return the next command that waits, if it fits."""
         if not self._queue or not self._fits(self._queue[0].command):
             return None
         ticket = self._queue.popleft()
-        return self._frame(ticket.command, -1, -1, ticket)
+        return self._frame((-1, ticket.command, None, True), -1, ticket)
 
     def _take_lines(self, pull: Pull) -> bytes:
         """Return as many lines of the job as fit. Once for each `ok` of a print: in one piece, without calls."""
@@ -349,7 +350,7 @@ class HostLink:
                 break
             self._peeked = None
             self._fed += 1
-            sent = self._frame(line[1], self._fed, line[0], None)
+            sent = self._frame(line, self._fed, None)
             flight.append(sent)
             self._flight_bytes += len(sent[1])
             out += sent[1]
@@ -359,14 +360,17 @@ class HostLink:
         room = self.dialect.window_bytes - self._flight_bytes
         return not self._flight or len(command) + FRAMING <= room
 
-    def _frame(self, command: bytes, ordinal: int, offset: int, ticket: Ticket | None) -> Sent:
+    def _frame(self, line: tuple[int, bytes, int | None, bool], ordinal: int, ticket: Ticket | None) -> Sent:
+        offset, command, of_command, changes_modes = line
         number = self._next
-        raw = frame(number, command) if self.dialect.numbered else command + b"\n"
+        raw = frame(number, command, of_command) if self.dialect.numbered else command + b"\n"
         sent = (number, raw, ordinal, offset, ticket)
         self._history[number % HISTORY] = sent
-        self.modes.note(command)
+        if changes_modes:
+            self.modes.note(command)
         if self._journal is not None:
-            self._journal(sent, (self._flight[0][0] if self._flight else number) - 1, self.modes)
+            answered = (self._flight[0][0] if self._flight else number) - 1
+            self._journal(sent, answered, self.modes if changes_modes else None)
         self._next = self._replay = number + 1
         self.counters.lines_sent += 1
         return sent

@@ -16,6 +16,11 @@ _MOVES = frozenset({b"G0 ", b"G1 ", b"G2 ", b"G3 "})
 _G, _M, _T = b"GMT"
 
 
+def may_change_modes(command: bytes) -> bool:
+    """Tell whether `Modes.note` has to see this command; nearly all lines of a print are moves that it need not see."""
+    return command[:3] not in _MOVES or b"F" in command
+
+
 @dataclass(slots=True)
 class Modes:
     """How the next line will be read; None where no line has said anything yet.
@@ -39,12 +44,9 @@ class Modes:
     homed: bool = False
 
     def note(self, command: bytes) -> None:
-        """Follow one command as it is sent. Moves come by the hundred a second: they are looked at first."""
+        """Follow one command as it is sent."""
         if command[0] == _G:
-            if command[:3] in _MOVES:
-                if b"F" in command:
-                    self._note_feedrate(command)
-            elif match := _CODE_G.match(command):
+            if match := _CODE_G.match(command):
                 self._note_g(match[1], command)
         elif command[0] == _M:
             self._note_m(command)

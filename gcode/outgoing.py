@@ -1,12 +1,22 @@
-"""What goes to a printer between the lines of a job: commands and the tickets that follow them to their answer."""
+"""What goes to a printer: the lines of a job, and commands between them, each with a ticket that follows it."""
 
 import re
 from dataclasses import dataclass
 
 from gcode.errors import CommandError, ForbiddenCommand
+from gcode.framing import checksum
+from gcode.modes import may_change_modes
 from gcode.reader import clean
 
+Line = tuple[int, bytes, int, bool]
+"""A line of a job: byte offset in the file, command, the command's checksum, whether modes may be others behind it."""
+
 _FORBIDDEN = re.compile(rb"M\s*0*(?:110|28|29|575|999)(?!\d)", re.IGNORECASE)
+
+
+def job_line(offset: int, command: bytes) -> Line:
+    """Return a job's line with all that can be known of it before it has a number."""
+    return offset, command, checksum(command), may_change_modes(command)
 
 
 def check_command(command: str | bytes) -> bytes:

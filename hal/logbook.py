@@ -29,7 +29,8 @@ MAX_FRAME = 112
 PAGE = 32 * 1024
 """Bytes of a page."""
 
-_SLOT = struct.Struct(f"<I I Q I I b B b h 12s B {MAX_FRAME}s I")
+_SLOT = struct.Struct(f"<I I Q I I b 16s B {MAX_FRAME}s I")
+_MODES = struct.Struct("<B b h 12s")  # of a slot
 _SIZE = 160  # of a slot
 _NUMBER = struct.Struct("<I")
 _HEAD = struct.Struct("<Q I I")  # of a page: its turn, length, checksum
@@ -58,14 +59,17 @@ class Logbook:
                 os.close(fd)
         self._turn = max(self._turn_of(0), self._turn_of(1))
         self._lines = self._offset = 0  # of the job, at the line sent last
+        self._modes = _packed(Modes())  # behind it
 
     # -- the ring ------------------------------------------------------------------------------------------
 
-    def note(self, sent: Sent, answered: int, modes: Modes) -> None:
+    def note(self, sent: Sent, answered: int, modes: Modes | None) -> None:
         """Take down a frame that is about to go on the wire; a `gcode.link.Journal`."""
         number, raw, ordinal, offset, ticket = sent
         if ticket is None:
             self._lines, self._offset = ordinal, offset
+        if modes is not None:
+            self._modes = _packed(modes)
         _SLOT.pack_into(
             self._map,
             _FRAMES + number % HISTORY * _SIZE,
@@ -75,13 +79,7 @@ class Logbook:
             self._lines,
             0 if ticket is None else ticket.step,
             1 if ticket is None else 0,
-            modes.relative
-            | modes.relative_e << 1
-            | (0 if modes.inches is None else _INCHES if modes.inches else _MILLIMETRES)
-            | modes.homed << 4,
-            -1 if modes.tool is None else modes.tool,
-            -1 if modes.fan is None else modes.fan,
-            modes.feedrate,
+            self._modes,
             len(raw) if len(raw) <= MAX_FRAME else 0,
             raw,
             number,
@@ -91,6 +89,7 @@ class Logbook:
         """Forget the frames: a new conversation counts from 1."""
         self._map[_FRAMES:_TOTAL] = bytes(_TOTAL - _FRAMES)
         self._lines = self._offset = 0
+        self._modes = _packed(Modes())
 
     def left(self) -> Left | None:
         """Return where the conversation stands; None where the frames do not tell."""
@@ -105,14 +104,14 @@ class Logbook:
             answered=answered,
             position=Position(at[3], at[2]) if at else Position(),
             fed=Position(last[3], last[2]),
-            modes=_modes(last),
+            modes=_modes(last[6]),
         )
 
     def _whole_slots(self) -> list[tuple[Any, ...]]:
         """Return the newest slots without a gap, oldest first; a frame that was too long to keep is a gap."""
         known = {slot[0]: slot for slot in map(self._slot, range(HISTORY)) if slot is not None}
         number, found = max(known, default=0), []
-        while (slot := known.get(number)) is not None and slot[10]:
+        while (slot := known.get(number)) is not None and slot[7]:
             found.append(slot)
             number -= 1
         return found[::-1]
@@ -124,6 +123,7 @@ class Logbook:
     def go_on(self, left: Left) -> None:
         """Write on behind what another host has left."""
         self._lines, self._offset = left.fed.lines, left.fed.offset
+        self._modes = _packed(left.modes)
 
     def _slot(self, index: int) -> tuple[Any, ...] | None:
         slot = _SLOT.unpack_from(self._map, _FRAMES + index * _SIZE)
@@ -168,8 +168,18 @@ class Logbook:
         self._map.close()
 
 
-def _modes(slot: tuple[Any, ...]) -> Modes:
-    flags, tool, fan, feedrate = slot[6:10]
+def _packed(modes: Modes) -> bytes:
+    units = 0 if modes.inches is None else _INCHES if modes.inches else _MILLIMETRES
+    return _MODES.pack(
+        modes.relative | modes.relative_e << 1 | units | modes.homed << 4,
+        -1 if modes.tool is None else modes.tool,
+        -1 if modes.fan is None else modes.fan,
+        modes.feedrate,
+    )
+
+
+def _modes(packed: bytes) -> Modes:
+    flags, tool, fan, feedrate = _MODES.unpack(packed)
     return Modes(
         relative=bool(flags & _RELATIVE),
         relative_e=bool(flags & _RELATIVE_E),
@@ -183,7 +193,7 @@ def _modes(slot: tuple[Any, ...]) -> Modes:
 
 def _sent(slot: tuple[Any, ...]) -> Sent:
     number, _, offset, lines, step, of_job = slot[:6]
-    raw = slot[11][: slot[10]]
+    raw = slot[8][: slot[7]]
     if of_job:
         return number, raw, lines, offset, None
     return number, raw, -1, -1, Ticket(raw.partition(b" ")[2].rpartition(b"*")[0], step=step)

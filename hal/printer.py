@@ -13,7 +13,7 @@ from gcode.errors import NozzledError
 from gcode.histogram import Histogram
 from gcode.link import Left
 from gcode.modes import Modes
-from gcode.outgoing import Counters, Position
+from gcode.outgoing import Counters, Line, Position
 from gcode.replies import Heaters
 from hal.session_file import Record
 
@@ -31,8 +31,8 @@ class ConnectionState(Enum):
 class LineSource(Protocol):
     """Where the lines of a job come from. The link asks for one line when the wire has room for it."""
 
-    def next_line(self) -> tuple[int, bytes] | None:
-        """Return (byte offset in the file, command), or None when nothing is there now.
+    def next_line(self) -> Line | None:
+        """Return the next line, made by `gcode.outgoing.job_line`, or None when nothing is there now.
 
         None does not mean the end: `Printer.wake` says that there is more.
         """

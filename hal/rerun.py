@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from gcode import outgoing
 from gcode.errors import NozzledError
 from gcode.framing import unframe
 from gcode.link import IMPOSSIBLE
@@ -35,14 +36,14 @@ _SYNC = b"M118 nozzled sync "
 _URGENT = re.compile(rb"M0*(?:18|84|104|106|107|108|140|141)(?!\d)", re.IGNORECASE)
 
 
-class Line(NamedTuple):
+class Said(NamedTuple):
     """A command that a person or a job sent, and the record that holds it."""
 
     at: int
     command: bytes
 
 
-def lines(records: Sequence[Record]) -> Iterator[Line]:
+def lines(records: Sequence[Record]) -> Iterator[Said]:
     """Recover what was sent from the frames: all but what the driver says, asks and repeats by itself."""
     news = _new_commands(records)
     first = next(news, None)
@@ -52,7 +53,7 @@ def lines(records: Sequence[Record]) -> Iterator[Line]:
     yield from (line for line in news if not line.command.startswith((_SYNC, CARD_REPORTS.encode())))
 
 
-def _new_commands(records: Sequence[Record]) -> Iterator[Line]:
+def _new_commands(records: Sequence[Record]) -> Iterator[Said]:
     """Yield each command once: a number that was there before is a repeat."""
     highest = 0
     for at, record in enumerate(records):
@@ -62,10 +63,10 @@ def _new_commands(records: Sequence[Record]) -> Iterator[Line]:
         for raw in filter(None, record.data.split(b"\n")):
             parsed = unframe(raw)
             if parsed.number is None and not by_driver:
-                yield Line(at, raw)
+                yield Said(at, raw)
             elif parsed.number is not None and highest < parsed.number < IMPOSSIBLE:
                 highest = parsed.number
-                yield Line(at, parsed.command)
+                yield Said(at, parsed.command)
 
 
 def _is_stop(record: Record) -> bool:
@@ -124,12 +125,12 @@ class _Player:
         await asyncio.gather(*self._urgent)
         return outcome
 
-    def next_line(self) -> tuple[int, bytes] | None:
+    def next_line(self) -> outgoing.Line | None:
         """Return the next line when its turn has come."""
         if not self._due() or _URGENT.match(self._lines[0].command):
             return None
         self._given += 1
-        return self._lines.popleft()
+        return outgoing.job_line(*self._lines.popleft())
 
     def _due(self) -> bool:
         return bool(self._lines) and self._lines[0].at <= self._turn

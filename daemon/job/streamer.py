@@ -1,7 +1,8 @@
 """FileStream: a file's commands for the link, read ahead by a thread.
 
 The loop never touches the disk: a thread reads blocks of bytes well ahead of the wire (SD cards stall for seconds
-during uploads), and the loop takes them apart line by line when the link asks, which costs a microsecond or two.
+during uploads), and the loop takes them apart some lines at a time when the link asks: code that goes round costs a
+third of what it costs when it is waked for each `ok`.
 """
 
 import asyncio
@@ -13,10 +14,12 @@ from pathlib import Path
 
 from gcode.errors import CommandError
 from gcode.host_commands import HeatAndWait, Meaning, Skip, meaning
+from gcode.outgoing import Line, job_line
 from gcode.reader import MAX_LINE, Reader
 
 BLOCK = 16 * 1024  # taking one apart that holds nothing but comments must not keep the loop for long
 AHEAD = 64  # blocks: 1 MiB lasts 40 s at 250,000 baud
+LINES_A_TURN = 32  # that are taken apart at once
 BLOCKS_A_TURN = 2  # that are looked through for a line before the loop may do something else
 TOLD = 10  # skipped lines that are told one by one; the rest is counted
 
@@ -70,6 +73,8 @@ class FileStream:
         self._loop = asyncio.get_running_loop()
         self._reader = Reader()
         self._blocks: deque[bytes] = deque()
+        self._ready: deque[Line] = deque()
+        self._behind_ready: tuple[int, bytes] | None = None  # a line that is looked at when its turn has come
         self._fd = -1
         self._at = 0
         self._read_all = False
@@ -125,22 +130,48 @@ class FileStream:
         if fd >= 0:
             await self._loop.run_in_executor(self._executor, os.close, fd)
 
-    def next_line(self) -> tuple[int, bytes] | None:
-        """Return (byte offset, command); None: nothing now, or, when `attention` is set, nothing before that."""
-        if self.barrier is not None or self.error is not None:
-            return None
-        for _ in range(BLOCKS_A_TURN):
-            for offset, command in self._reader:
-                if command[0] in _PLAIN and len(command) <= self._longest:
-                    return offset, command
-                if line := self._special(offset, command):
-                    return line
-                if self.barrier is not None or self.error is not None:
-                    return None
-            if not self._next_block():
-                return None
-        self._loop.call_soon(self._on_more)  # blocks without a line to send: let others have their turn
+    def next_line(self) -> Line | None:
+        """Return the next line; None: nothing now, or, when `attention` is set, nothing before that."""
+        if self._ready or self._prepare():
+            return self._ready.popleft()
         return None
+
+    def _prepare(self) -> bool:
+        """Take the next lines apart; False: there is none now."""
+        for _ in range(BLOCKS_A_TURN):
+            if self._stopped or self._take_lines():
+                return bool(self._ready)
+            if not self._next_block():
+                return False
+        self._loop.call_soon(self._on_more)  # blocks without a line to send: let others have their turn
+        return False
+
+    @property
+    def _stopped(self) -> bool:
+        return self.barrier is not None or self.error is not None
+
+    def _take_lines(self) -> bool:
+        """Make lines ready as far as a line that wants a closer look; False: the block holds none any more."""
+        if self._behind_ready is not None and self._look_closer(*self._behind_ready):
+            return True
+        for offset, command in self._reader:
+            if command[0] in _PLAIN and len(command) <= self._longest:
+                self._ready.append(job_line(offset, command))
+                if len(self._ready) >= LINES_A_TURN:
+                    return True
+            elif self._ready:
+                self._behind_ready = offset, command
+                return True
+            elif self._look_closer(offset, command):
+                return True
+        return bool(self._ready)
+
+    def _look_closer(self, offset: int, command: bytes) -> bool:
+        """Deal with a line whose turn has come; False: there is nothing of it to send, and nothing to stop for."""
+        self._behind_ready = None
+        if found := self._special(offset, command):
+            self._ready.append(job_line(*found))
+        return bool(self._ready) or self._stopped
 
     def proceed(self) -> None:
         """Go on behind the barrier."""
@@ -213,6 +244,7 @@ class FileStream:
         error = reading.exception()
         if error is not None:
             self.error = error if isinstance(error, OSError) else OSError(str(error))
+            self._ready.clear()
             self.attention.set()
             return
         block = reading.result()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 
+from gcode.outgoing import Line, job_line
 from hal.printer import ConnectionState, Event, Printer, StateChanged
 
 
@@ -19,13 +20,13 @@ class Lines:
         self.empty = asyncio.Event()
         self._commands = [command.encode("ascii") for command in commands]
 
-    def next_line(self) -> tuple[int, bytes] | None:
+    def next_line(self) -> Line | None:
         """Return the next command; None behind the last one."""
         if self.given == len(self._commands):
             self.empty.set()
             return None
         self.given += 1
-        return self.given - 1, self._commands[self.given - 1]
+        return job_line(self.given - 1, self._commands[self.given - 1])
 
 
 async def print_lines(printer: Printer, commands: Iterable[str]) -> None:

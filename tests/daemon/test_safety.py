@@ -5,6 +5,7 @@ import pytest
 
 from daemon.config import ProfileConfig
 from daemon.safety import PATIENCE, STOPPING, all_off, make_cold
+from gcode.outgoing import job_line
 from hal.driver import LinePrinter
 from hal.printer import ConnectionState
 from hal.simulated.firmware import Firmware, FirmwareConfig
@@ -86,7 +87,7 @@ async def test_the_commands_are_on_the_wire_before_anything_is_awaited():
 
 class _Endless:
     def next_line(self):
-        return 0, b"G1 X1"
+        return job_line(0, b"G1 X1")
 
 
 async def test_a_wait_for_temperature_is_ended_where_the_firmware_can():

@@ -18,7 +18,7 @@ from gcode.errors import (
     ResendOutOfReach,
 )
 from gcode.link import HISTORY, LONG_TIMEOUT, HostLink
-from gcode.outgoing import Ticket, check_command, forbidden
+from gcode.outgoing import Ticket, check_command, forbidden, job_line
 from gcode.replies import Temperatures, Text
 
 PROBE = b"\nN99999999 M105*23\n"
@@ -27,7 +27,7 @@ PROBE = b"\nN99999999 M105*23\n"
 def fed(*commands, dialect=MARLIN):
     """Return a link with a job of these commands; the byte offset of each is 10, 20, …"""
     link = HostLink(dialect)
-    lines = iter([(10 * (at + 1), command) for at, command in enumerate(commands)])
+    lines = iter([job_line(10 * (at + 1), command) for at, command in enumerate(commands)])
     link.feed(lambda: next(lines, None))
     return link
 
@@ -260,7 +260,7 @@ def test_a_stray_ok_is_counted_and_harmless():
     link = HostLink(MARLIN)
     link.receive(b"ok\nok\n", 0.0)
     assert link.counters.stray_oks == 2
-    link.feed(iter([(0, b"G1"), None, None]).__next__)
+    link.feed(iter([job_line(0, b"G1"), None, None]).__next__)
     assert len(sent(link)) == 1
 
 
@@ -665,7 +665,7 @@ def test_advanced_ok_tells_how_many_lines_the_command_queue_holds():
     link.send(Ticket(b"M115"))
     link.data_to_send(0.0)
     link.receive(b"ok N1 P15 B7\n", 0.0)  # seven are free, the eighth was M115's own
-    lines = iter((n, b"G1 X%d" % n) for n in range(20))
+    lines = iter(job_line(n, b"G1 X%d" % n) for n in range(20))
     link.feed(lambda: next(lines, None))
     assert link.data_to_send(0.0).count(b"\n") == 8
 
@@ -675,7 +675,7 @@ def test_a_window_that_the_user_has_set_stays():
     link.send(Ticket(b"M115"))
     link.data_to_send(0.0)
     link.receive(b"ok N1 P15 B7\n", 0.0)
-    lines = iter((n, b"G1 X%d" % n) for n in range(20))
+    lines = iter(job_line(n, b"G1 X%d" % n) for n in range(20))
     link.feed(lambda: next(lines, None))
     assert link.data_to_send(0.0).count(b"\n") == 2
 

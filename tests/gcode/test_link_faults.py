@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gcode.dialect import MARLIN, UNKNOWN, Dialect
 from gcode.errors import PrinterSilent, RemoteProtocolError
 from gcode.link import HostLink
-from gcode.outgoing import Ticket
+from gcode.outgoing import Ticket, job_line
 from support.bad_line import BYTE_TIME, FAULTS, USES, BadLine, moves
 from support.marlin import MarlinModel, valid
 
@@ -152,7 +152,7 @@ def test_fewer_lines_in_flight_make_fewer_tails():
 
 def test_a_lost_echo_is_asked_for_again():
     link = HostLink(UNKNOWN)
-    lines = iter([(0, b"G1 X1"), (6, b"G1 X2")])
+    lines = iter([job_line(0, b"G1 X1"), job_line(6, b"G1 X2")])
     link.feed(lambda: next(lines, None))
     link.data_to_send(0.0)
     for at in (30.0, 60.0):  # neither the ok of line 1 nor the answer to the first echo arrives
@@ -167,7 +167,7 @@ def test_a_lost_echo_is_asked_for_again():
 
 def test_an_echo_that_was_lost_leaves_the_window_as_it_was():
     link = HostLink(UNKNOWN)
-    lines = iter([(at, b"G1 X%d" % at) for at in range(9)])
+    lines = iter([job_line(at, b"G1 X%d" % at) for at in range(9)])
     link.feed(lambda: next(lines, None))
     link.data_to_send(0.0)
     link.tick(30.0)
@@ -195,7 +195,7 @@ def test_commands_of_users_come_between_the_lines_at_once():
 
 def test_nothing_but_urgent_commands_goes_behind_a_question():
     link = HostLink(MARLIN)
-    lines = iter([(0, b"G1 X1")])
+    lines = iter([job_line(0, b"G1 X1")])
     link.feed(lambda: next(lines, None))
     link.data_to_send(0.0)
     link.tick(30.0)

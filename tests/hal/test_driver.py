@@ -14,6 +14,7 @@ from gcode.errors import (
     QueueFull,
     ResendLoop,
 )
+from gcode.outgoing import job_line
 from gcode.replies import Reading
 from hal.driver import LinePrinter, LinkSettings
 from hal.errors import HandshakeFailed, NoSuchPort, NotConnected, PortLost
@@ -82,7 +83,7 @@ class Lines:
         if not self.left:
             return None
         self.left -= 1
-        return (self.count - self.left) * 10, b"G1 X%d" % (self.count - self.left)
+        return job_line((self.count - self.left) * 10, b"G1 X%d" % (self.count - self.left))
 
 
 class Iterated:
@@ -565,8 +566,8 @@ async def test_a_lost_ok_behind_a_long_command_is_missed_soon():
     transport = FakeTransport(answers("Marlin", b"AUTOREPORT_TEMP:1"))
     async with connected(transport, answer_timeout=5.0) as printer:
         await asyncio.sleep(100)
-        lines = iter([(0, b"M109 S200"), (10, b"G1 X1"), (20, b"G1 X2")])
-        transport.answer = lambda line: b"ok\n" if b"M109" in line else b""
+        lines = iter([job_line(0, b"M109 S200"), job_line(10, b"G1 X1"), job_line(20, b"G1 X2")])
+        transport.answer = lambda sent: b"ok\n" if b"M109" in sent else b""
         printer.feed(Iterated(lines))
         began = asyncio.get_running_loop().time()
         with pytest.raises(PrinterSilent):

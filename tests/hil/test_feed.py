@@ -3,6 +3,8 @@
 import asyncio
 import re
 
+from gcode.outgoing import job_line
+
 LENGTH = 24  # bytes from one line of the file to the next
 MARK = re.compile(r"(?:line|send)-\d{3}")
 
@@ -26,7 +28,7 @@ class Lines:
             return None
         self.given += 1
         self.reached(self.given).set()
-        return self.given * LENGTH, self.commands[self.given - 1].encode()
+        return job_line(self.given * LENGTH, self.commands[self.given - 1].encode())
 
 
 def numbered(count, name="line"):

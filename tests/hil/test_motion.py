@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from gcode.outgoing import job_line
 from gcode.replies import Position, parse
 
 pytestmark = [pytest.mark.moves, pytest.mark.timeout(300)]
@@ -24,7 +25,7 @@ class Moves:
             self.empty.set()
             return None
         self._given += 1
-        return self._given, self._lines[self._given - 1]
+        return job_line(self._given, self._lines[self._given - 1])
 
 
 async def place(printer):

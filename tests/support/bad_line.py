@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from gcode.link import HostLink
-from gcode.outgoing import Ticket
+from gcode.outgoing import Ticket, job_line
 from support.marlin import MarlinModel
 
 FRAME_FAULTS = ("flip", "drop", "double", "delay")
@@ -74,7 +74,10 @@ class BadLine:
         As after every real file, M400 comes last, and then whatever a host says by itself (scripts, polls): an ok
         too many may have hidden the loss of the last lines, and only a line behind them brings it to light.
         """
-        source, closing = iter(enumerate(lines)), deque((Ticket(b"M400"), Ticket(b"M84"), Ticket(b"M105")))
+        source, closing = (
+            iter(map(job_line, range(len(lines)), lines)),
+            deque((Ticket(b"M400"), Ticket(b"M84"), Ticket(b"M105"))),
+        )
         self._most_commands = len(lines)  # more would be a crowd that keeps the job from its turn
         self.link.feed(lambda: next(source, None))
         for _ in range(_STEPS_PER_LINE * len(lines) + 10_000):

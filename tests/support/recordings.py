@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import asdict
 from pathlib import Path
 
+from gcode.outgoing import job_line
 from hal.driver import LinePrinter, LinkSettings
 from hal.recorder import Place, Recorder, RecordingTransport, describe
 from hal.session_file import EVENT, HOST, PRINTER, Header, Record, Session, read
@@ -37,7 +38,7 @@ class Lines:
     """A job's lines."""
 
     def __init__(self, commands):
-        self.left = deque(enumerate(commands))
+        self.left = deque(map(job_line, range(len(commands)), commands))
 
     def next_line(self):
         return self.left.popleft() if self.left else None
