@@ -151,6 +151,17 @@ class Served:
         lines = self._log.read_text("utf-8", "replace").rpartition("\n")[0].splitlines()
         return [event for event in map(json.loads, filter(_is_json, lines)) if event.get("event") == name]
 
+    def last_job(self) -> dict[str, Any]:
+        """Return what the log of nozzled has said of the job that ended last.
+
+        Raises:
+            HostFailed: nothing.
+        """
+        time.sleep(0.2)  # its last line may be still on the way to the file
+        if not (ended := self.events("job.ended")):
+            raise HostFailed(f"the log of {self.name} does not say that a job has ended")
+        return ended[-1]
+
     def _until_listening(self) -> str:
         while not (found := self.events("http.listening")):
             self._check_start()

@@ -6,7 +6,9 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-BLOCK = b";" + b"filament " * 14_562 + b"\n"  # 128 KiB of a comment
+BLOCK = b"".join(b"G1 X%d.%03d Y%d.5 E%d.%05d\n" % (n % 97, n % 1000, n % 89, n // 50, n % 9973) for n in range(5_000))
+"""Moves, so that the analysis of the file behind the upload is a load too; some 120 KiB."""
+
 MEGABYTE = 1_000_000
 PERIOD = 0.5  # s between two questions of a client, where nobody says otherwise
 PATH = "/api/job"

@@ -92,7 +92,7 @@ def test_200_lines_arrive_intact_although_every_50th_is_refused(fakeprinter, tmp
 
 def test_the_wire_cannot_carry_more_than_its_limit(fakeprinter, tmp_path):
     stats, job = stream(fakeprinter, tmp_path, 2, 200, ["--baud", "250000"])
-    result = link._result("raw2", "W2", job, stats, 0.0, "")
+    result = link._result("raw2", "W2", job, stats, 0.0, None, "")
     assert result.intact
     assert 0.3 < result.share <= 1.001
 
@@ -100,7 +100,7 @@ def test_the_wire_cannot_carry_more_than_its_limit(fakeprinter, tmp_path):
 def test_a_print_that_differs_in_one_line_is_not_intact(fakeprinter, tmp_path):
     stats, _ = stream(fakeprinter, tmp_path, 1, 50, [])
     other = prints.write(tmp_path, "vase", 51)
-    assert not link._result("raw1", "S1", other, stats, 0.0, "").intact
+    assert not link._result("raw1", "S1", other, stats, 0.0, None, "").intact
 
 
 def test_the_fake_printer_is_compiled_once(fakeprinter):
@@ -146,7 +146,9 @@ def test_our_daemon_and_the_bare_loops_print_side_by_side(fakeprinter, tmp_path,
 
 def result(host, **values):
     base = {"scenario": "S2q", "lines_per_s": 257.0, "share": 0.9, "cpu": 0.2, "underruns": 0, "answer_ms": 0.5}
-    return link.Result(host=host, **{**base, "in_flight": 4, "resends": 0, "intact": True, **values})
+    return link.Result(
+        host=host, **base | {"in_flight": 4, "resends": 0, "turnaround_ms": 0.1, "intact": True} | values
+    )
 
 
 def test_what_is_wanted_is_judged_against_the_floor_of_the_same_run():
@@ -246,10 +248,9 @@ def test_each_layer_is_measured_as_a_multiple_of_framing(capsys):
     assert rows[0][2] == "1.0"
 
 
-def test_the_load_is_one_comment_and_counts_its_requests():
-    assert len(BLOCK) == 131_060
-    assert BLOCK.startswith(b";")
-    assert BLOCK.count(b"\n") == 1
+def test_the_load_is_moves_and_counts_its_requests():
+    assert BLOCK.count(b"\nG1 X") == 4_999
+    assert BLOCK.endswith(b"\n")
     assert Loaded(seconds=[0.001, 0.002, 0.1]).requests == 3
     assert 90 <= Loaded(seconds=[0.001] * 50 + [0.1] * 50).p99_ms <= 101
 
