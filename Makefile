@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test test-clients test-nightly lint format bench docs clean install uninstall
+.PHONY: run test test-nightly lint format bench docs clean install uninstall
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nozzled needs Python 3.11 or newer, this is " + sys.version.split()[0])'
@@ -17,13 +17,10 @@ run: $(READY)  ## print the example on a simulated printer through the HTTP API;
 	@$(BIN)/nozzled demo $(ARGS)
 
 test: $(READY)  ## all tests but the nightly ones
-	$(BIN)/python -m pytest -n auto -m 'not nightly' $(ARGS)
-
-test-clients: $(READY)  ## other people's clients drive whole prints; needs the package index and Chromium
-	$(BIN)/python -m pytest -n auto -k 'not own_client_for_python' tests/e2e/test_foreign_clients.py $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not nightly' $(ARGS)
 
 test-nightly: $(READY)  ## the long profile: more examples, peers, fuzzing
-	NOZZLED_PROFILE=nightly $(BIN)/python -m pytest -n auto --timeout 1800 $(ARGS)
+	NOZZLED_PROFILE=nightly $(BIN)/python -m pytest -n auto --dist worksteal --timeout 1800 $(ARGS)
 
 lint: $(READY)  ## every check that CI makes besides the tests
 	$(BIN)/ruff check .

@@ -28,7 +28,7 @@ _FARTHEST = 1e6  # mm that a move may go; beyond it is a mistake
 _LEAST_LIMIT, _HIGHEST_LIMIT = 1e-3, 1e9  # beyond them a limit is a mistake, and is passed over
 _STRAIGHT = 0.999999  # cosine of an angle that counts as none
 _SHORT = 1.0  # mm; below it a slight corner is taken for a piece of a circle
-_SLIGHT = math.sqrt(0.5)  # cosine of the largest turn that is one: 45°
+_SLIGHT = math.sqrt(0.5) + 1e-9  # cosine of the largest turn that is one: just under 45°, where no rounding decides
 _ALIKE = 0.99  # of both safe speeds: a corner that is slower is taken at these
 _FEW = range(2, BLOCKS // 2)  # moves in the queue with which short ones are slowed down
 

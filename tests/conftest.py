@@ -25,6 +25,16 @@ def pytest_configure(config):
     )
 
 
+def pytest_collection_modifyitems(items):
+    """What may take minutes comes first: nothing else is left to be done while everybody waits for it."""
+    items.sort(key=_patience, reverse=True)
+
+
+def _patience(item):
+    mark = item.get_closest_marker("timeout")
+    return mark.args[0] if mark is not None else 0.0
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem):
     """Run an `async def` test, on the virtual clock unless it is marked `real_time`."""

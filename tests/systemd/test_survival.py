@@ -27,7 +27,6 @@ def box(tmp_path):
         cannot_run(str(error))
 
 
-@pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_one_print_over_20_kills_a_hang_a_restart_and_an_upgrade(box):
     systemd_box.configure(box)
