@@ -29,7 +29,7 @@ _LEAST_LIMIT, _HIGHEST_LIMIT = 1e-3, 1e9  # beyond them a limit is a mistake, an
 _STRAIGHT = 0.999999  # cosine of an angle that counts as none
 _SHORT = 1.0  # mm; below it a slight corner is taken for a piece of a circle
 _SLIGHT = math.sqrt(0.5) + 1e-9  # cosine of the largest turn that is one: just under 45°, where no rounding decides
-_ALIKE = 0.99  # of both safe speeds: a corner that is slower is taken at these
+_ALIKE = 0.99 + 1e-9  # of both safe speeds: a corner that is slower is taken at these; no rounding decides
 _FEW = range(2, BLOCKS // 2)  # moves in the queue with which short ones are slowed down
 
 Vector = tuple[float, float, float, float]
@@ -250,9 +250,9 @@ def _corner_by_deviation(before: Block, after: Block, limits: Limits) -> float:
 def _unit(direction: Vector) -> Vector:
     """Return a direction with the extruder counted in, as Marlin does where there is an angle to it."""
     x, y, z, e = direction
-    if not e or abs(e) == 1.0:
+    if not e:
         return direction
-    size = math.sqrt(1.0 + e * e)
+    size = math.sqrt(x * x + y * y + z * z + e * e)
     return (x / size, y / size, z / size, e / size)
 
 

@@ -22,7 +22,7 @@ _TINY = 1e-6  # mm, far below a motor step
 _STRAIGHT = 0.999999  # cosine of an angle that counts as none
 _SHORT = 1.0  # mm; below it a slight corner is taken for a piece of a circle
 _SLIGHT = math.sqrt(0.5) + 1e-9  # cosine of the largest turn that is one: as in gcode.planner
-_ALIKE = 0.99  # share of both safe speeds below which a corner is no better than a stop to jerk speed
+_ALIKE = 0.99 + 1e-9  # share of both safe speeds below which a corner is no better than a stop to jerk speed
 
 
 @dataclass(frozen=True, slots=True)

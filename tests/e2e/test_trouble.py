@@ -1,7 +1,6 @@
 """What is taken, missing, full or too large: the service says so, and a print goes on."""
 
 import fcntl
-import itertools
 import os
 import shutil
 import signal
@@ -119,17 +118,19 @@ def test_a_large_upload_takes_no_memory_and_disturbs_no_print(house, tmp_path, m
     part = head(lines, tmp_path)
     daemon.print_file(part)
     until(lambda: len(printer.accepted()) > 300, "the print to be under way")
-    taken = []
+    taken = [0]
+
+    def go_on():
+        until(lambda: len(printer.accepted()) > taken[-1], "lines in the middle of the upload")
+        taken.append(len(printer.accepted()))
+
     before = daemon.peak_memory()
-    blocks = big_file(mib * MIB, lambda: taken.append(len(printer.accepted())))
+    blocks = big_file(mib * MIB, go_on)
     status, answer = daemon.upload("big.gcode", mib * MIB, blocks)
     grown = daemon.peak_memory() - before
     assert status == 201, answer
     assert daemon.state == "Printing"  # else the upload has met no print
     assert len(taken) >= 6
-    # a machine with other work may not look often enough to see it in each part of the upload
-    going_on = sum(earlier < later for earlier, later in itertools.pairwise(taken))
-    assert going_on >= len(taken) // 2, taken
     assert grown < MAX_GROWTH
     assert daemon.get("/api/files/local/big.gcode")["size"] == mib * MIB
     assert daemon.event("job.ended", LIFETIME)["outcome"] == "COMPLETED"

@@ -125,6 +125,18 @@ def test_a_corner_keeps_within_the_acceleration_of_each_axis():
     assert corner(before, after, slow) == pytest.approx(250 / share * 0.013 * half / (1 - half))
 
 
+def test_an_extruder_as_fast_as_the_head_counts_in_the_angle_as_at_any_other_speed():
+    def turn(extruded):
+        before, after = (
+            block(HOME, (0, 0, 0, -1), 20, limits()),
+            block((0, 0, 0, -1), (1, 0, 0, extruded - 1), 20, limits()),
+        )
+        return corner(before, after, limits())
+
+    assert turn(1.0) == pytest.approx(turn(1.000_001), rel=1e-4)
+    assert turn(1.0) > 0
+
+
 def test_turning_back_stops_by_junction_deviation():
     there = trapezoid(30, 80, 1000)
     assert total([(0,), (30,), (0,), (30,)], 80, limits()) == pytest.approx(3 * there, **EXACT)
