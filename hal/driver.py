@@ -61,6 +61,7 @@ from hal.question import Question
 from hal.session_file import EVENT, HOST, PRINTER, Record
 from hal.transport import Reopenable, Transport
 
+KEEPALIVE = "M113 S2"  # a busy message each 2 s: somebody may have turned them off, and silence means something then
 CARD_REPORTS = "M27 S5"  # how far a print from the SD card is, each 5 s
 STRAGGLERS = 0.2  # seconds for the answer to M115, where its ok was that of a late hello: it is counted as stray then
 REPEAT_STOP = (0.1, 0.3)  # seconds; what was flushed with a torn line before it is gone for good
@@ -379,6 +380,8 @@ class LinePrinter:
             self._temperatures.ask()
         if self._identity.capabilities.get("AUTOREPORT_SD_STATUS"):
             await self._send(CARD_REPORTS)
+        if self._identity.capabilities.get("BUSY_PROTOCOL") and self._numbered:
+            await self._send(KEEPALIVE)
 
     def _ask(self, ticket: Ticket) -> None:
         if self._link is not None:
@@ -388,7 +391,11 @@ class LinePrinter:
     @property
     def _reports_itself(self) -> bool:
         """The firmware tells its temperatures unasked, once it has been told to."""
-        return bool(self._identity.capabilities.get("AUTOREPORT_TEMP") and self._link and self._link.dialect.numbered)
+        return bool(self._identity.capabilities.get("AUTOREPORT_TEMP") and self._numbered)
+
+    @property
+    def _numbered(self) -> bool:
+        return self._link is not None and self._link.dialect.numbered
 
     def _temperature_interval(self) -> float:
         if self._reports_itself:

@@ -22,7 +22,7 @@ from gcode import outgoing
 from gcode.errors import NozzledError
 from gcode.framing import unframe
 from gcode.link import IMPOSSIBLE
-from hal.driver import CARD_REPORTS, LinePrinter, LinkSettings
+from hal.driver import CARD_REPORTS, KEEPALIVE, LinePrinter, LinkSettings
 from hal.errors import RecordingError
 from hal.printer import ConnectionState, Event, StateChanged
 from hal.replay import Difference, ReplayTransport
@@ -50,7 +50,8 @@ def lines(records: Sequence[Record]) -> Iterator[Said]:
     second = next(news, None) if first else None  # M115 comes first, then how temperatures are to be told
     if second is not None and not second.command.startswith((b"M155 ", b"M105")):
         yield second
-    yield from (line for line in news if not line.command.startswith((_SYNC, CARD_REPORTS.encode())))
+    own = (_SYNC, CARD_REPORTS.encode(), KEEPALIVE.encode())
+    yield from (line for line in news if not line.command.startswith(own))
 
 
 def _new_commands(records: Sequence[Record]) -> Iterator[Said]:

@@ -10,7 +10,7 @@ from daemon.cli import demo, main
 from daemon.cli.demo import compare, example
 
 WANTED = ["G28", "M104 S210", "G1 X1", "G1 X2", "G1 X3", "M84"]
-GREETING = ["M110 N0", "M110 N0", "M115", "M155 S2"]
+GREETING = ["M110 N0", "M110 N0", "M115", "M155 S2", "M113 S2"]
 ARRIVED = [*GREETING, *WANTED, "M400"]
 
 COMMANDS = st.lists(st.sampled_from([f"G1 X{x}" for x in range(6)]), min_size=1, max_size=20)

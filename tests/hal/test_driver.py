@@ -266,6 +266,13 @@ async def test_temperatures_come_by_themselves_or_by_asking(autoreport):
         assert asked == 0 if autoreport else asked >= 9
 
 
+@pytest.mark.parametrize(("capabilities", "asked"), [((b"BUSY_PROTOCOL:1",), 1), ((b"BUSY_PROTOCOL:0",), 0), ((), 0)])
+async def test_a_firmware_that_can_is_told_to_say_every_two_seconds_that_it_is_busy(capabilities, asked):
+    transport = FakeTransport(answers("Marlin", *capabilities))
+    async with connected(transport):
+        assert [each for each in transport.commands if each.startswith("M113")] == ["M113 S2"] * asked
+
+
 async def test_a_printer_whose_reports_were_turned_off_is_asked():
     oracle = Oracle(keep=None)
     async with connected(simulated(oracle), poll_interval=2.0) as printer:
