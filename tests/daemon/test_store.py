@@ -4,6 +4,7 @@ Real SQLite on a real disk and in real time, as its thread is half of the matter
 """
 
 import asyncio
+import itertools
 import os
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -146,6 +148,47 @@ asyncio.run(main())
 
     [job] = asyncio.run(reopened())
     assert (job.id, job.path, job.state) == (1, "a.gcode", "STARTING")
+
+
+def test_cut_off_at_any_byte_of_any_write_it_opens_again_with_all_that_was_committed(tmp_path):
+    """What a kill or a power cut leaves: the log of SQLite as far as it had been written, its last page torn."""
+    kept: list[tuple[bytes, bytes, list[JobRecord]]] = []  # database, log, and what had been committed by then
+
+    async def fill() -> None:
+        async with opened(tmp_path / "whole") as store:
+
+            async def keep() -> None:
+                await until(lambda: not store._pending)
+                files = [(tmp_path / "whole" / name).read_bytes() for name in ("nozzled.db", "nozzled.db-wal")]
+                kept.append((*files, await store.jobs(9)))
+
+            for path in ("a.gcode", "b.gcode"):
+                job_id = await store.begin_job(replace(CUBE, path=path))
+                await keep()
+                store.checkpoint(job_id, "PRINTING", 5, 50)
+                await keep()
+                store.end_job(job_id, "COMPLETED", None, 9, 90, 1.5)
+                await keep()
+
+    async def jobs_of(folder: Path) -> list[JobRecord]:
+        async with opened(folder) as store:
+            return await store.jobs(9)
+
+    asyncio.run(fill())
+    seen = set()
+    for number, ((database, before, committed), (same, behind, next_)) in enumerate(itertools.pairwise(kept)):
+        assert database == same, "all of it is in the log as yet"
+        assert len(before) < len(behind)
+        for cut in {*range(len(before), len(behind), 997), len(behind) - 1, len(behind)}:
+            folder = tmp_path / f"{number}-{cut}"
+            folder.mkdir()
+            (folder / "nozzled.db").write_bytes(database)
+            (folder / "nozzled.db-wal").write_bytes(behind[:cut])
+            found = asyncio.run(jobs_of(folder))
+            assert found in (committed, next_)
+            assert cut < len(behind) or found == next_
+            seen.add(found == next_)
+    assert seen == {True, False}
 
 
 def test_starts_and_ends_are_synced_and_checkpoints_are_not(tmp_path):
