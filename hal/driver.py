@@ -39,6 +39,7 @@ from gcode.replies import (
     Temperatures,
     UnknownCommand,
 )
+from gcode.replies import Position as PositionReport
 from hal import flight_recorder
 from hal.errors import HandshakeFailed, NotConnected, PortError, PortLost
 from hal.logbook import Logbook
@@ -53,6 +54,7 @@ from hal.printer import (
     LineSource,
     PanelPrint,
     PanelPrintChanged,
+    PositionRead,
     Prompt,
     StateChanged,
     TemperaturesRead,
@@ -680,6 +682,8 @@ class LinePrinter:
                 self._publish(ActionRequested(reply.name, reply.argument))
             case SdOpened() | SdSelected() | SdProgress() | SdIdle() | SdDone():
                 self._note_card(reply)
+            case PositionReport():
+                self._publish(PositionRead(reply.axes))
             case UnknownCommand():
                 self._note_card(reply)
                 self._publish(FirmwareSaid(reply.line, "warning"))

@@ -60,6 +60,13 @@ class TemperaturesRead(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PositionRead(Event):
+    """The firmware has told where the head is (M114): mm by axis letter."""
+
+    axes: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class ActionRequested(Event):
     """The firmware asks the host for something: `pause`, `cancel`, `notification` and so on."""
 

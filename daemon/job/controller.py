@@ -126,6 +126,11 @@ class JobController:
             return Progress()
         return self._job.progress(asyncio.get_running_loop().time())
 
+    @property
+    def place(self) -> dict[str, float] | None:
+        """Where a pause has left the print: mm by axis letter; None where nobody knows, or it has gone on."""
+        return self._job.rest.axes if self._job is not None and self._job.rest is not None else None
+
     def subscribe(self, listener: Callable[[JobState], None]) -> None:
         """Call `listener` with each new state of each job."""
         self._listeners.append(listener)

@@ -9,7 +9,7 @@ from daemon.http.base import seen_of
 from daemon.http.files import of_selection
 from daemon.http.panel import NOTIFICATION, PROMPT
 from daemon.job.states import JobState
-from hal.printer import ActionRequested, ConnectionState, Event, StateChanged
+from hal.printer import ActionRequested, ConnectionState, Event, PositionRead, StateChanged
 
 if TYPE_CHECKING:
     from daemon.app import Service
@@ -61,6 +61,8 @@ class Announcer:
             self._on_connection(event)
         elif isinstance(event, ActionRequested):
             self._on_action(event)
+        elif isinstance(event, PositionRead):
+            self._publish("PositionUpdate", **_position(event.axes), reason=None)
         self._on_any()
 
     def _on_any(self) -> None:
@@ -102,7 +104,7 @@ class Announcer:
         if state is JobState.CANCELLED and self._service.jobs.active:
             return  # by a restart: the print that takes its place has begun, and OctoPrint tells of that one alone
         for event in _JOB_EVENTS.get(state, ()):
-            self._publish(event, **self._job(), **self._end(state))
+            self._publish(event, **self._job(), **self._end(state), **self._place(state))
         self._on_any()
 
     def _on_analysis(self, key: FileKey, found: Findings) -> None:
@@ -113,6 +115,10 @@ class Announcer:
         selected = self._service.jobs.selected
         return of_selection(selected) if selected is not None else {}
 
+    def _place(self, state: JobState) -> dict[str, Any]:
+        place = self._service.jobs.place
+        return {"position": _position(place)} if state is JobState.PAUSED and place is not None else {}
+
     def _end(self, state: JobState) -> dict[str, Any]:
         if not state.ended:
             return {}
@@ -122,3 +128,7 @@ class Announcer:
         if state in (JobState.FAILED, JobState.INTERRUPTED):
             end["error"] = self._service.jobs.error
         return end
+
+
+def _position(axes: dict[str, float]) -> dict[str, float]:
+    return {axis.lower(): value for axis, value in axes.items()}

@@ -81,6 +81,27 @@ async def test_a_whole_print_is_told_by_octoprints_events(tmp_path):
         )
 
 
+async def test_where_the_head_is_is_told_whoever_has_asked(tmp_path):
+    async with api(tmp_path) as server:
+        listener = Listener(server)
+        await listener.login()
+        await server.post("/api/printer/command", {"commands": ["G28", "G1 X12.5 Y7 Z3 F6000", "M400", "M114"]})
+        await server.settle(60)
+        *_, told = listener.events("PositionUpdate")  # G28 tells one too
+        assert (told["x"], told["y"], told["z"], told["reason"]) == (12.5, 7.0, 3.0, None)
+
+
+async def test_a_pause_tells_where_it_has_left_the_print(tmp_path):
+    async with api(tmp_path) as server:
+        listener = Listener(server)
+        await listener.login()
+        await server.upload(("file", "a.gcode", b"G28\nG90\nG1 X20 Y30 Z5 F6000\nM0\nG1 X0\n"), ("print", b"true"))
+        await server.settle(60)
+        [paused] = listener.events("PrintPaused")
+        assert {axis: paused["position"][axis] for axis in "xyz"} == {"x": 20.0, "y": 30.0, "z": 5.0}
+        assert paused["name"] == "a.gcode"
+
+
 async def test_a_cancelled_print_counts_as_failed_too(tmp_path):
     async with api(tmp_path) as server:
         listener = Listener(server)
