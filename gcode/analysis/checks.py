@@ -33,6 +33,7 @@ _DOUBTFUL = {
 }
 _ENDS = frozenset({"M84", "M18", "M2", "M30", "M107"})  # that stand behind the last layer of a whole file
 _FOOTERS = ("prusaslicer_config", "superslicer_config", "orcaslicer_config", "bambuslicer_config")
+_OF_FOOTERS = (*_FOOTERS, "layer_height")  # versions before 2.3 write no mark, but the settings
 
 
 class Level(Enum):
@@ -190,9 +191,12 @@ class Checks:
     def _truncated(self, slicer: str | None, settings: dict[str, str], *, complete: bool) -> None:
         if self._printed and self._ended > self._printed[1]:
             return
-        name = (slicer or "").split()[0].lower() if slicer else ""
-        footer = f"{name}_config" in _FOOTERS and not any(each in settings for each in _FOOTERS)
-        if footer or not complete:
-            self.add(Level.WARNING, "truncated", "the file is cut off: its end is missing")
-        else:
+        name = slicer.split()[0] if slicer else ""
+        if f"{name.lower()}_config" in _FOOTERS and not any(each in settings for each in _OF_FOOTERS):
+            # it would stop in the middle of the part, with the nozzle in it and the heaters on
+            self.add(Level.ERROR, "truncated", f"the file is cut off: the settings that {name} writes last are missing")
+        elif complete:
             self.add(Level.WARNING, "no end", "nothing turns heaters or motors off at the end; is the file complete?")
+        else:  # programs that join their lines write none behind the last one
+            text = "nothing turns heaters or motors off at the end, and the last line has no end; is the file complete?"
+            self.add(Level.WARNING, "no end", text)

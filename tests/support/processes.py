@@ -67,9 +67,10 @@ def nozzled(*arguments: str | Path, **variables: str) -> "subprocess.CompletedPr
 
 
 def head(lines: int | None, folder: Path) -> Path:
-    """Return a file with the first lines of the example, or with all of them."""
+    """Return a file with the first lines of the example, or with all of them; none counts as cut off."""
     path = folder / "part.gcode"
-    path.write_bytes(b"".join(EXAMPLE.read_bytes().splitlines(keepends=True)[:lines]))
+    kept = EXAMPLE.read_bytes().splitlines(keepends=True)[:lines]
+    path.write_bytes(b"".join([*kept, b"; prusaslicer_config = begin\n"]))
     return path
 
 

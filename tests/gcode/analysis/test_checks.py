@@ -48,7 +48,10 @@ def test_errors(text, error):
         ("G28\n" + BODY + TAIL, "extrudes before the file sets a hotend temperature (line 3)"),
         ("M104 S200\n" + BODY + TAIL, "prints before the axes are homed (line 3)"),
         (HEAD + BODY, "nothing turns heaters or motors off at the end; is the file complete?"),
-        (HEAD + BODY + "G1 X5", "the file is cut off: its end is missing"),
+        (
+            HEAD + BODY + "G1 X5",
+            "nothing turns heaters or motors off at the end, and the last line has no end; is the file complete?",
+        ),
         (HEAD + BODY + "M500\nM500\n" + TAIL, "M500 saves settings in the printer (line 5 and 1 more)"),
         (HEAD + BODY + "M110 N5\n" + TAIL, "M110 belongs to the link; it is left out (line 5)"),
         (
@@ -90,9 +93,13 @@ def test_a_macro_homes_and_heats():
 
 def test_cut_off_in_the_middle():
     data = sliced("cube20")
-    assert analyse(data[: len(data) // 2]).warnings == ("the file is cut off: its end is missing",)
+    error = "the file is cut off: the settings that PrusaSlicer writes last are missing"
+    assert analyse(data[: len(data) // 2]).errors == (error,)
     at_a_line = data[: data.rindex(b"\n", 0, len(data) // 2) + 1]
-    assert analyse(at_a_line).warnings == ("the file is cut off: its end is missing",)
+    assert analyse(at_a_line).errors == (error,)
+    assert analyse(data[: data.index(b"; prusaslicer_config")]).errors == (), "all of the print is there"
+    old = at_a_line + b"; layer_height = 0.2\n"  # as versions before 2.3 end, without a mark
+    assert analyse(old).errors == ()
 
 
 def test_line_numbers_are_those_of_an_editor():
