@@ -84,7 +84,7 @@ class Greeting:
         if isinstance(reply, Start):
             self._answered = False
             self._due = now + BANNER
-            self.banner.clear()
+            self.banner = [reply.line[:200]]  # RepRapFirmware has its name in it
         elif isinstance(reply, Ok | Wait):
             self._answered = True
             self._unanswered -= 1

@@ -169,7 +169,8 @@ _REPORT = re.compile(rf"\s*(?:T\d*|B)\s*:\s*{_NUMBER}")
 _OK = re.compile(r"ok(?![A-Za-z])\s*(.*)", re.DOTALL)
 _ADVANCED = re.compile(r"([NPB])(\d+)(?!\S)")
 _RESEND = re.compile(r"(?:resend|rs)\b:?\s*N?:?\s*(\d+)", re.IGNORECASE)
-_START = re.compile(r"\W*start\s*\Z")  # a boot loader may leave noise before it
+# A boot loader may leave noise before it. RepRapFirmware says what it is instead (RepRap::Init, all versions).
+_START = re.compile(r"\W*start\s*\Z|RepRapFirmware\b.* is up and running\.\s*\Z")
 _BUSY = re.compile(r"(?:echo:\s*)?busy:\s*(.*)", re.IGNORECASE)
 _AXIS = re.compile(rf"(?<![A-Za-z])([XYZABCUVW]|E\d?)\s*:\s*({_NUMBER})")
 _POSITION = re.compile(rf"\s*(?:ok\s+)?(?:C:\s*)?X:\s*{_NUMBER},?\s*Y:")

@@ -27,3 +27,12 @@ async def test_a_reset_board_gets_no_line_twice(tmp_path, firmware):
         await it.until(S.COMPLETED, S.FAILED, S.INTERRUPTED)
         assert it.jobs.state is not S.COMPLETED
         assert it.of_file == MOVES[: len(it.of_file)]
+
+
+async def test_reprapfirmware_says_in_words_of_its_own_that_it_was_reset(tmp_path):
+    reset = Scenario((Fault("reset", line=20),))
+    async with house(tmp_path, firmware=replace(FIRMWARES["reprapfirmware"], scenario=reset)) as it:
+        it.start(["G28", *MOVES])
+        await it.until(S.COMPLETED, S.FAILED, S.INTERRUPTED)
+        assert it.jobs.state is S.INTERRUPTED
+        assert "the board restarted" in it.jobs.error

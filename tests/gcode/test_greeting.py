@@ -69,7 +69,7 @@ def test_a_start_behind_an_answer_begins_anew():
 def test_the_banner_is_kept_since_the_last_start_and_bounded():
     greeting = Greeting(0.0)
     greeting.receive(b"left over\nstart\nPowerUp\nT:20 /0\nMarlin 2.0\n" + b"x" * 900 + b"\nok\n", 0.1)
-    assert greeting.banner == ["PowerUp", "Marlin 2.0", "x" * 200]
+    assert greeting.banner == ["start", "PowerUp", "Marlin 2.0", "x" * 200]
     greeting.receive(b"echo:more\n" * 100, 0.2)
     assert len(greeting.banner) == MAX_BANNER
 
