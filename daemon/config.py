@@ -79,7 +79,9 @@ class PrinterConfig:
     address: str = option(
         "", "sim, serial:/dev/ttyACM0 or serial:auto; empty: nothing is connected until it is asked for."
     )
-    baudrate: int = option(115200, "Bits per second where the address gives none.", low=300, high=10_000_000)
+    baudrate: int = option(
+        115200, "Bits per second where the address gives none; 0: the usual ones are tried.", low=0, high=10_000_000
+    )
     extra_ports: tuple[str, ...] = option((), "Globs of further ports that clients may connect to.")
     connect_timeout_s: float = option(30.0, "Seconds to wait for a printer that does not answer.", low=1, high=600)
     retry_s: float = option(5.0, "Seconds between attempts to connect.", low=0.1, high=3600)

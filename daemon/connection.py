@@ -22,7 +22,7 @@ from gcode.modes import Modes
 from gcode.replies import Heaters
 from hal import ports
 from hal.driver import LinkSettings
-from hal.errors import NotConnected, PortError
+from hal.errors import HandshakeFailed, NotConnected, PortError
 from hal.logbook import Logbook
 from hal.printer import (
     ActionRequested,
@@ -38,6 +38,12 @@ from hal.printer import (
 )
 from hal.registry import Address, check, create, parse
 from hal.transport import Transport
+
+LIKELY = (115200, 250000, 230400, 57600, 38400, 19200, 9600)
+"""Baudrates in the order in which they are tried where none is configured: the first two are nearly all printers'."""
+
+HEARD = 6.0
+"""Seconds for an answer at each of them: a board that opening has reset boots and misses two hellos."""
 
 BAUDRATES = (250000, 230400, 115200, 57600, 38400, 19200, 9600)
 _STOP = re.compile(rb"M\s*0*112(?!\d)", re.IGNORECASE)
@@ -101,6 +107,7 @@ class Connection:
         self._given = check(config.printer.address) if config.printer.address else None
         self._target: Address | None = self._given
         self._error: NozzledError | None = None
+        self._found: dict[str, int] = {}  # baudrate by port, where that had to be found out
         self._saying = Limiter()
         self._listeners: list[Callable[[Event], None]] = []
         self._task: asyncio.Task[None] | None = None
@@ -173,8 +180,15 @@ class Connection:
             baudrate_preference=self._baudrate(given) if given else None,
         )
 
-    def _baudrate(self, address: Address) -> int:
-        return int(address.options.get("baudrate", self._config.printer.baudrate))
+    def _baudrate(self, address: Address) -> int | None:
+        return self._rates(address)[0] if len(self._rates(address)) == 1 else None
+
+    def _rates(self, address: Address) -> tuple[int, ...]:
+        """Return the baudrates at which somebody may answer there, the likeliest first."""
+        if rate := int(address.options.get("baudrate", self._config.printer.baudrate)):
+            return (rate,)
+        found = self._found.get(address.target) or (None if address.scheme == "serial" else LIKELY[0])
+        return (found,) if found else LIKELY
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         """Call `listener` with every event of this and later printers."""
@@ -250,7 +264,8 @@ class Connection:
         Raises:
             AddressError: the address means nothing.
         """
-        address_there = self._with_baudrate(parse(address))
+        address_there = parse(address)
+        address_there = self._with_baudrate(address_there, self._rates(address_there)[0])
         if self._make is not None:
             return self._make(address_there, self._settings(), lambda transport: transport)
         return create(address_there, self._settings())
@@ -321,27 +336,44 @@ class Connection:
                 return
             await asyncio.sleep(REOPEN)
 
-    def _made(self, address: Address) -> Printer:
-        address = self._with_baudrate(address)
+    def _made(self, address: Address, rate: int | None = None) -> Printer:
+        """Make the printer; at one baudrate of several it is given less time to answer."""
+        rates, settings = self._rates(address), self._settings()
+        address = self._with_baudrate(address, rate or rates[0])
+        if len(rates) > 1:
+            settings = replace(settings, greeting_timeout=HEARD)
         if self._make is not None:
-            return self._make(address, self._settings(), self._wrapped)
-        return create(address, self._settings(), self._wrapped, self.logbook)
+            return self._make(address, settings, self._wrapped)
+        return create(address, settings, self._wrapped, self.logbook)
 
     async def _connect(self, address: Address) -> None:
         """Try once; a failure is logged when it differs from the one before."""
         said, self._error = self.error, None
         self._line.release()
-        try:
-            printer = self.printer = self._made(address)
-            printer.subscribe(self._on_event)
-            await printer.open()
-        except NozzledError as error:
-            self._error = error
-            if str(error) != said:
-                log.warning("printer.unreachable", printer=str(address), reason=str(error))
-        else:
-            log.info("printer.connected", printer=str(address), firmware=printer.identity.name)
-            await self._greet(printer)
+        for rate in self._rates(address):
+            try:
+                printer = self.printer = self._made(address, rate)
+                printer.subscribe(self._on_event)
+                await printer.open()
+            except HandshakeFailed as error:
+                self._error = error  # the next baudrate may be the right one
+                self._found.pop(address.target, None)
+            except NozzledError as error:
+                self._error = error
+                break
+            else:
+                await self._connected(printer, address, rate)
+                return
+        if str(self._error) != said:
+            log.warning("printer.unreachable", printer=str(address), reason=str(self._error))
+
+    async def _connected(self, printer: Printer, address: Address, rate: int) -> None:
+        self._error = None
+        if len(self._rates(address)) > 1:
+            self._found[address.target] = rate
+            log.warning("printer.baudrate_found", baudrate=rate, hint="write it into the configuration, that is faster")
+        log.info("printer.connected", printer=str(address), firmware=printer.identity.name)
+        await self._greet(printer)
 
     async def _greet(self, printer: Printer) -> None:
         """Run the script for a printer that has just connected; it is connected also where that fails."""
@@ -351,10 +383,12 @@ class Connection:
         except NozzledError as error:
             log.warning("printer.script_failed", script="connected", reason=str(error))
 
-    def _with_baudrate(self, address: Address) -> Address:
+    def _with_baudrate(self, address: Address, rate: int) -> Address:
         if address.scheme != "serial" or "baudrate" in address.options:
             return address
-        return replace(address, options={**address.options, "baudrate": str(self._config.printer.baudrate)})
+        options = {**address.options, "baudrate": str(rate)}
+        # one that was found out is a part of the address: the next host has to know it
+        return replace(address, options=options, written=address.written if self._config.printer.baudrate else "")
 
     def _settings(self) -> LinkSettings:
         config = self._config

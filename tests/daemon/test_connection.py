@@ -81,6 +81,63 @@ async def test_it_connects_and_runs_its_script(made):
         assert made.accepted[-2:] == ["M117 hello", "G21"]
 
 
+class Deaf(SimulatedTransport):
+    """A printer at another baudrate: what is said arrives as noise, and so does what it says."""
+
+    async def open(self, on_data, on_lost):
+        self.on_data = on_data
+        await super().open(lambda _: None, on_lost)
+
+    def write(self, data):  # noqa: ARG002 - whatever it is
+        self.on_data(b"\xff\x00\xf3")
+
+
+@pytest.fixture
+def speaks_250000(made, monkeypatch):
+    def create(address, settings, _wrap, _logbook):
+        made.asked.append(str(address))
+        kind = SimulatedTransport if address.options["baudrate"] == "250000" else Deaf
+        made.transports.append(kind(Firmware(FirmwareConfig(), made.oracle), str(address)))
+        return LinePrinter(made.transports[-1], settings)
+
+    monkeypatch.setattr("daemon.connection.create", create)
+    return made
+
+
+async def test_a_baudrate_that_nobody_knows_is_found_out_and_kept(speaks_250000):
+    async with connection("serial:/dev/ttyX", baudrate=0, retry_s=1.0) as it:
+        began = asyncio.get_running_loop().time()
+        assert (await it.options()).baudrate_preference is None
+        it.keep_connected()
+        await until(lambda: it.ready)
+        assert asyncio.get_running_loop().time() < began + 20
+        assert speaks_250000.asked == ["serial:/dev/ttyX?baudrate=115200", "serial:/dev/ttyX?baudrate=250000"]
+        assert it.printer.address == "serial:/dev/ttyX?baudrate=250000", "by which the next host finds it"
+        assert ((await it.options()).baudrate, it.error) == (250000, None)
+        it.printer._transport.unplug()
+        await until(lambda: not it.ready)
+        await until(lambda: it.ready)
+        assert speaks_250000.asked[2:] == ["serial:/dev/ttyX?baudrate=250000"]
+
+
+async def test_one_baudrate_that_is_given_is_the_only_one_tried(speaks_250000):
+    for address, rate in (("serial:/dev/ttyX", 115200), ("serial:/dev/ttyX?baudrate=9600", 0)):
+        async with connection(address, baudrate=rate, connect_timeout_s=20.0) as it:
+            await it.connect()
+            await until(lambda it=it: it.error is not None)
+            assert "no printer answers" in it.error
+    assert len(speaks_250000.asked) == 2
+
+
+async def test_a_port_that_is_not_there_is_tried_at_one_baudrate(made):
+    made.missing = 100
+    async with connection("serial:/dev/ttyX", baudrate=0) as it:
+        await it.connect()
+        await until(lambda: it.error is not None)
+        await asyncio.sleep(100)
+    assert made.baudrates == ["115200"]
+
+
 async def test_a_script_that_fails_leaves_the_printer_connected_and_is_said_by_name(made):
     async with connection(scripts=("M110 N0", "G21")) as it:
         with capture_logs() as logs:
