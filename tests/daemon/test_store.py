@@ -4,16 +4,15 @@ Real SQLite on a real disk and in real time, as its thread is half of the matter
 """
 
 import asyncio
-import itertools
 import os
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -148,47 +147,6 @@ asyncio.run(main())
 
     [job] = asyncio.run(reopened())
     assert (job.id, job.path, job.state) == (1, "a.gcode", "STARTING")
-
-
-def test_cut_off_at_any_byte_of_any_write_it_opens_again_with_all_that_was_committed(tmp_path):
-    """What a kill or a power cut leaves: the log of SQLite as far as it had been written, its last page torn."""
-    kept: list[tuple[bytes, bytes, list[JobRecord]]] = []  # database, log, and what had been committed by then
-
-    async def fill() -> None:
-        async with opened(tmp_path / "whole") as store:
-
-            async def keep() -> None:
-                await until(lambda: not store._pending)
-                files = [(tmp_path / "whole" / name).read_bytes() for name in ("nozzled.db", "nozzled.db-wal")]
-                kept.append((*files, await store.jobs(9)))
-
-            for path in ("a.gcode", "b.gcode"):
-                job_id = await store.begin_job(replace(CUBE, path=path))
-                await keep()
-                store.checkpoint(job_id, "PRINTING", 5, 50)
-                await keep()
-                store.end_job(job_id, "COMPLETED", None, 9, 90, 1.5)
-                await keep()
-
-    async def jobs_of(folder: Path) -> list[JobRecord]:
-        async with opened(folder) as store:
-            return await store.jobs(9)
-
-    asyncio.run(fill())
-    seen = set()
-    for number, ((database, before, committed), (same, behind, next_)) in enumerate(itertools.pairwise(kept)):
-        assert database == same, "all of it is in the log as yet"
-        assert len(before) < len(behind)
-        for cut in {*range(len(before), len(behind), 997), len(behind) - 1, len(behind)}:
-            folder = tmp_path / f"{number}-{cut}"
-            folder.mkdir()
-            (folder / "nozzled.db").write_bytes(database)
-            (folder / "nozzled.db-wal").write_bytes(behind[:cut])
-            found = asyncio.run(jobs_of(folder))
-            assert found in (committed, next_)
-            assert cut < len(behind) or found == next_
-            seen.add(found == next_)
-    assert seen == {True, False}
 
 
 def test_starts_and_ends_are_synced_and_checkpoints_are_not(tmp_path):
@@ -414,3 +372,104 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=r"state directory .*/file/state: Not a directory"):
         asyncio.run(Store(lambda: 0.0, print).open(tmp_path / "file" / "state"))
+
+
+FRAME = 24 + 4096  # bytes of a page in SQLite's write-ahead log, and of the header in front of it
+HEADER = 32  # bytes in front of the first
+
+
+async def every_kind_of_write(store: Store, committed: Callable[[], Awaitable[None]]) -> None:
+    """Write as a daemon does, and call `committed` behind each commit."""
+    for outcome in ("COMPLETED", "FAILED"):
+        job_id = await store.begin_job(CUBE)
+        await committed()
+        store.checkpoint(job_id, "PRINTING", 5, 120)
+        await until(lambda: not store._pending)
+        await committed()
+        await store.put_sha1(f"{outcome}.gcode", 1, 10, "aaa")
+        await committed()
+        store.end_job(job_id, outcome, "why? " * 2000, 7, 150, 12.5)  # of more than one page
+        await until(lambda: not store._pending)
+        await committed()
+    await store.forget_sha1s("FAILED.gcode")
+    await committed()
+
+
+async def content(store: Store) -> tuple[list[JobRecord], dict[tuple[str, int, int], str]]:
+    return await store.jobs(100), await store.sha1s()
+
+
+@asynccontextmanager
+async def database_of(folder: Path, database: bytes, log: bytes) -> AsyncIterator[Store]:
+    """The store that finds these files."""
+    await asyncio.to_thread(leave, folder, database, log)
+    async with opened(folder) as store:
+        yield store
+
+
+def leave(folder: Path, database: bytes, log: bytes) -> None:
+    folder.mkdir()
+    (folder / "nozzled.db").write_bytes(database)
+    (folder / "nozzled.db-wal").write_bytes(log)
+
+
+def test_killed_during_every_write_it_opens_again_and_nothing_committed_is_lost(tmp_path):
+    """A process that dies leaves what it has written so far: the log, cut anywhere."""
+
+    async def scenario() -> None:
+        state = tmp_path / "state"
+        database, log = state / "nozzled.db", state / "nozzled.db-wal"
+        async with opened(state) as store:
+            commits: list[tuple[int, object]] = []
+
+            async def committed() -> None:
+                commits.append((log.stat().st_size, await content(store)))
+
+            await committed()
+            await every_kind_of_write(store, committed)
+            whole, written = database.read_bytes(), log.read_bytes()
+        for frame in range(commits[0][0], len(written), FRAME):
+            for cut in (frame, frame + 1, frame + 24, frame + FRAME // 2, frame + FRAME - 1):
+                expected = [found for size, found in commits if size <= cut][-1]
+                async with database_of(tmp_path / f"cut{cut}", whole, written[:cut]) as store:
+                    assert await content(store) == expected, f"cut at {cut} of {len(written)}"
+                    assert await store.begin_job(CUBE) is not None, "it can be written to"
+
+    asyncio.run(scenario())
+
+
+def test_killed_while_it_is_made_it_is_made_again(tmp_path):
+    async def scenario() -> None:
+        state = tmp_path / "state"
+        async with opened(state) as store:
+            whole, written = (state / "nozzled.db").read_bytes(), (state / "nozzled.db-wal").read_bytes()
+            empty = await content(store)
+        assert len(written) > HEADER + FRAME
+        for frame in range(HEADER, len(written), FRAME):
+            for cut in (frame, frame + 25, frame + FRAME - 1):
+                async with database_of(tmp_path / f"cut{cut}", whole, written[:cut]) as store:
+                    assert await content(store) == empty
+                    assert await store.begin_job(CUBE) is not None
+
+    asyncio.run(scenario())
+
+
+def test_killed_while_the_log_is_carried_over_nothing_is_lost(tmp_path):
+    """Any of the pages may be in the database already, or half so, while the log is still whole."""
+
+    async def scenario() -> None:
+        state = tmp_path / "state"
+        database, log = state / "nozzled.db", state / "nozzled.db-wal"
+        async with opened(state) as store:
+            await every_kind_of_write(store, partial(asyncio.sleep, 0))
+            before, written = database.read_bytes(), log.read_bytes()
+            expected = await content(store)
+        after = database.read_bytes()  # closing has carried it over
+        assert len(after) > len(before) > 0
+        assert not log.exists()
+        for cut in range(0, len(after) + 1, 1024):
+            torn = after[:cut] + before[cut:]
+            async with database_of(tmp_path / f"cut{cut}", torn, written) as store:
+                assert await content(store) == expected
+
+    asyncio.run(scenario())
