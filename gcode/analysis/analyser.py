@@ -78,6 +78,7 @@ class Analyser:
         self._moves = self._size = 0
         self._lines = 1
         self._rests = True  # before the next move
+        self._homed: set[int] = set()  # axes, 0 to 2
         self._first = self._last = b""
 
     def feed(self, piece: bytes) -> None:
@@ -128,11 +129,15 @@ class Analyser:
         found = []
         for pause in pauses:
             if pause.kind == "homing" and (home := homes.get(pause.row)):
-                ways = zip(self._machine.homing, home.distance, strict=True)
-                seconds = sum(axis.seconds(way) for axis, way in ways if way is not None)
+                seconds = sum(self._to_endstop(axis, way) for axis, way in enumerate(home.distance) if way is not None)
                 pause = replace(pause, seconds=seconds)  # noqa: PLW2901 - the same pause, with its time
             found.append(pause)
         return found
+
+    def _to_endstop(self, axis: int, way: float) -> float:
+        parked = 0.0 if axis in self._homed else self._machine.parked[axis]
+        self._homed.add(axis)
+        return self._machine.homing[axis].seconds(abs(way) + parked)
 
     def _move(self, piece: Straights, columns: Floats, pauses: list[Pause], rows: int) -> list[Pause]:
         """Take some moves; return the pauses that come after them."""

@@ -49,6 +49,8 @@ class Machine:
         filament: its diameter in mm, where the file does not give it.
         longest_command: bytes of a command that the firmware reads, number and checksum aside.
         homing: of X, Y and Z.
+        parked: mm from its endstops where it stands before it is homed, of X, Y and Z. Nobody knows; it is between the
+            corner where it was homed last and the top of the last part.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -61,6 +63,7 @@ class Machine:
     filament: float = 1.75
     longest_command: int = MARLIN.longest_command
     homing: tuple[Homing, Homing, Homing] = (Homing(50.0, 5.0, 2.0), Homing(50.0, 5.0, 2.0), Homing(4.0, 2.0, 4.0))
+    parked: tuple[float, float, float] = (60.0, 60.0, 45.0)
     hotend: HeatModel = HOTEND
     bed: HeatModel = BED
     chamber: HeatModel = CHAMBER

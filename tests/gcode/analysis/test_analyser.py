@@ -224,8 +224,10 @@ def test_dwelling_and_waiting_for_motion_count_and_stop():
 
 
 def test_homing_takes_time():
-    assert analyse("G28\n").homing_s == pytest.approx(15 / 50 * 2 + 10 / 4)
-    assert analyse("G1 X100 F6000\nG28 X\n").homing_s == pytest.approx(115 / 50)
+    parked = 60 / 50 * 2 + 45 / 4  # how far away the machine stands at first
+    assert analyse("G28\n").homing_s == pytest.approx(parked + 15 / 50 * 2 + 10 / 4)
+    assert analyse("G28\nG28\n").homing_s == pytest.approx(parked + 2 * (15 / 50 * 2 + 10 / 4))
+    assert analyse("G28 X\nG1 X100 F6000\nG28 X\n").homing_s == pytest.approx((60 + 15 + 115) / 50)
 
 
 def test_heating():
