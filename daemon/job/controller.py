@@ -14,7 +14,7 @@ import structlog
 
 from daemon.config import Config
 from daemon.connection import Connection
-from daemon.errors import CannotGoOn, JobConflict, StepsDiffer
+from daemon.errors import CannotGoOn, JobConflict, StepsDiffer, Unsafe
 from daemon.job.cooling import Cooling
 from daemon.job.dead_man import DeadMan
 from daemon.job.effects import Effects
@@ -290,25 +290,15 @@ class JobController:
         """Run the effect of each state in turn until the job has ended; then let go of what it held."""
         if after is not None:
             await asyncio.wait([after])
-        beside = [asyncio.create_task(self._tick(job))]
+        ticking = asyncio.create_task(self._tick(job))
         try:
-            if job.state is JobState.REATTACHING:
-                beside.append(asyncio.create_task(self._verify(job)))
-            else:
+            if job.state is not JobState.REATTACHING:
                 await self._open_file(job)
             while not job.state.ended:
                 await self._run_effect(job)
         finally:
-            for task in beside:
-                task.cancel()
+            ticking.cancel()
             await self._close(job)
-
-    async def _verify(self, job: Job) -> None:
-        """End a print that goes on with something else than was uploaded."""
-        try:
-            await self._effects.verify(job)
-        except CannotGoOn as error:
-            self.trip(error)
 
     async def _open_file(self, job: Job) -> None:
         """Open the file, whatever is asked meanwhile: no request leaves it, or its record, half begun."""
@@ -487,7 +477,7 @@ class JobController:
         self._request(job, "lose_line")
         return True
 
-    def trip(self, trouble: NozzledError) -> None:
+    def trip(self, trouble: Unsafe) -> None:
         """Turn the heaters off at once, whatever the job is doing, and fail it."""
         if (printer := self._connection.printer) is not None and self._connection.ready:
             self._cooling.begin(printer, str(trouble))

@@ -23,7 +23,6 @@ from daemon.job.resting import come_to_rest, heat_again, stand_by
 from daemon.job.states import JobState
 from daemon.job.streamer import FileStream
 from daemon.job.survival import Survival
-from daemon.job.verify import has_hash
 from daemon.named_values import filled
 from daemon.safety import all_off
 from daemon.store import NewJob, Store
@@ -107,27 +106,6 @@ class Effects:
                 printer=job.printer.address,
             )
         )
-
-    async def verify(self, job: Job) -> None:
-        """Compare the file of a job that goes on with its upload.
-
-        Raises:
-            CannotGoOn: it has another content.
-        """
-        if (mark := job.file) is None:
-            return
-        sha1 = (await self._store.sha1s(mark.path)).get((mark.path, mark.size, mark.mtime_ns))
-        if sha1 is None:
-            return  # it was not uploaded, but put there by somebody
-        path = await self._on_disk(self._survival.kept.find, mark)
-        try:
-            same = await has_hash(path, sha1, self._executor)
-        except OSError as error:
-            log.warning("job.not_verified", file=mark.path, reason=str(error))
-            return
-        if not same:
-            raise CannotGoOn(f"{mark.path} is not what was uploaded any more: the disk has lost a part of it")
-        log.info("job.verified", file=mark.path)
 
     async def _on_disk(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)

@@ -4,12 +4,12 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
+from daemon.errors import Unsafe
 from daemon.job.machine import JobMachine
 from daemon.job.parking import Rest
 from daemon.job.states import JobState
 from daemon.job.steps import Steps
 from daemon.job.streamer import FileStream
-from gcode.errors import NozzledError
 from hal.printer import Identity, Printer
 
 
@@ -76,7 +76,7 @@ class Job:
     ended_at: float | None = None
     reason: str | None = None
     bad_line: str | None = None  # what to tell of a line that damages much
-    trouble: NozzledError | None = None  # for which the job has to end: a rule of safety that was broken, a wrong file
+    trouble: Unsafe | None = None  # a rule of safety that was broken: the job is to fail
     lines: int = 0
     offset: int = 0
 

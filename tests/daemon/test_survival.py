@@ -1,21 +1,17 @@
 """A print goes on when its host is killed, each line exactly once; or it ends, and nothing is repeated."""
 
 import asyncio
-import hashlib
-import os
 from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from daemon.config import PauseConfig
 from daemon.job.states import JobState
-from daemon.store import JobRecord
 from gcode.errors import QueueFull
 from hal.simulated.clock import run
-from support.mortal import SCRIPTS, Disk, Life, World
+from support.mortal import SCRIPTS, Life, World
 
 MOVES = [f"G1 X{n % 2 * 10} Y{n} E{n / 10:g} F6000" for n in range(60)]
 SLOW = 600  # simulated seconds
@@ -215,97 +211,6 @@ async def test_a_file_that_was_replaced_is_printed_as_it_was(tmp_path):
     async with world.host() as host:
         await until(host, JobState.COMPLETED)
     assert moves_of(world) == MOVES
-
-
-def uploaded(world, lines):
-    """Write the file; the store knows its hash."""
-    chosen = world.write(lines)
-    path = world.folder / "uploads" / chosen.path
-    found = path.stat()
-    sha1 = hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
-    world.disk = Disk(hashes={(chosen.path, found.st_size, found.st_mtime_ns): sha1})
-    return chosen
-
-
-async def test_the_hash_of_a_file_that_is_gone_on_with_is_looked_at(tmp_path):
-    world = World(tmp_path)
-    async with world.host() as host:
-        host.jobs.select(uploaded(world, MOVES))
-        host.jobs.start()
-        await asyncio.sleep(4)
-    with capture_logs() as logs:
-        async with world.host() as host:
-            await until(host, JobState.COMPLETED)
-    assert "job.verified" in [each["event"] for each in logs]
-    assert moves_of(world) == MOVES
-
-
-async def test_a_file_of_which_the_disk_has_lost_a_part_ends_the_print(tmp_path):
-    world = World(tmp_path)
-    lines = ["M104 S200", *MOVES, *["G4 P1000"] * 100]
-    async with world.host() as host:
-        host.jobs.select(uploaded(world, lines))
-        host.jobs.start()
-        await asyncio.sleep(4)
-    path = tmp_path / "uploads" / "part.gcode"
-    before = path.stat()
-    with path.open("r+b") as file:
-        file.seek(-20, os.SEEK_END)
-        file.write(bytes(20))  # as a file system leaves what had not reached the disk
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    async with world.host() as host:
-        await until(host, JobState.INTERRUPTED)
-        assert "part.gcode is not what was uploaded" in host.jobs.error
-        await asyncio.sleep(60)
-        assert world.firmware.board.hotend.target == 0
-        assert host.connection.ready
-    assert moves_of(world) == MOVES[: len(moves_of(world))]
-
-
-async def killed_in_print(world) -> list[dict[int, JobRecord]]:
-    """Begin to print and kill the host; return what the disk held behind each write."""
-    world.disk = Disk()
-    async with world.host() as host:
-        host.jobs.select(world.write(["M104 S200", *MOVES, *["G4 P1000"] * 100]))
-        host.jobs.start()
-        await asyncio.sleep(22)
-        assert host.jobs.state is JobState.PRINTING
-        states = list(world.disk.states)
-    assert len(states) >= 4
-    return states
-
-
-async def test_a_power_cut_is_never_gone_on_from_whatever_the_disk_has_kept(tmp_path):
-    states = await killed_in_print(World(tmp_path))
-    for number, rows in enumerate(states):  # the first one is synced before a line is sent
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        world = World(folder)
-        await killed_in_print(world)
-        (folder / "logbook").unlink()  # it was memory
-        world.boot, world.disk = "another", Disk(rows)
-        printed = len(moves_of(world))
-        async with world.host() as host:
-            assert host.jobs.state is JobState.INTERRUPTED
-            await asyncio.sleep(120)
-            assert world.firmware.board.hotend.target == 0, "the printer was not cut off, and has gone on heating"
-            assert not host.jobs.active
-        assert len(moves_of(world)) == printed
-        assert [row.outcome for row in world.disk.rows.values()] == ["INTERRUPTED"]
-
-
-async def test_a_store_that_has_lost_its_last_writes_changes_nothing_for_a_print_that_goes_on(tmp_path):
-    states = await killed_in_print(World(tmp_path))
-    for number, rows in enumerate(states):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        world = World(folder)
-        await killed_in_print(world)
-        world.disk = Disk(rows)
-        async with world.host() as host:
-            await until(host, JobState.COMPLETED)
-        assert moves_of(world) == MOVES
-        assert [row.outcome for row in world.disk.rows.values()] == ["COMPLETED"]
 
 
 async def test_a_cable_that_comes_back_is_gone_on_with(tmp_path):

@@ -6,7 +6,7 @@ store are dead at the same instant.
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from daemon.config import Config, PauseConfig, ScriptsConfig
@@ -15,7 +15,6 @@ from daemon.job.controller import JobController
 from daemon.job.job import Selection
 from daemon.job.kept import KeptFile
 from daemon.job.survival import Survival
-from daemon.store import JobRecord
 from hal.driver import LinePrinter
 from hal.logbook import Logbook
 from hal.simulated.config import FirmwareConfig
@@ -122,43 +121,6 @@ class MortalKept(KeptFile):
             super().drop()
 
 
-class Disk(Records):
-    """A store whose content outlives its hosts; `states` is what it held behind each write."""
-
-    def __init__(self, rows: dict[int, JobRecord] | None = None, hashes: dict | None = None) -> None:
-        super().__init__()
-        self.rows = dict(rows or {})
-        self.hashes = hashes or {}
-        self.states: list[dict[int, JobRecord]] = []
-
-    async def begin_job(self, job):
-        number = len(self.rows) + 1
-        await asyncio.sleep(0.02)
-        self._put(JobRecord(number, **asdict(job), started_at=0.0, **dict.fromkeys(_LATER), lines=0, offset=0))
-        return number
-
-    def checkpoint(self, number, state, lines, offset):
-        self._put(replace(self.rows[number], state=state, lines=lines, offset=offset))
-
-    def end_job(self, number, outcome, reason, lines, offset, print_time):
-        super().end_job(number, outcome, reason, lines, offset, print_time)
-        ended = {"state": outcome, "outcome": outcome, "reason": reason, "ended_at": 1.0, "print_time": print_time}
-        self._put(replace(self.rows[number], lines=lines, offset=offset, **ended))
-
-    async def unfinished_jobs(self):
-        return [row for row in self.rows.values() if row.outcome is None]
-
-    async def sha1s(self, under=""):  # noqa: ARG002 - there is one file
-        return self.hashes
-
-    def _put(self, row):
-        self.rows[row.id] = row
-        self.states.append(dict(self.rows))
-
-
-_LATER = ("ended_at", "outcome", "reason", "print_time")
-
-
 @dataclass
 class Host:
     jobs: JobController
@@ -187,7 +149,6 @@ class World:
         )
         (folder / "uploads").mkdir(exist_ok=True)
         self.reset_on_open = True
-        self.disk: Disk | None = None  # of all hosts; None: each has a store of its own
         self.outcomes: list[tuple] = []
 
     def write(self, lines) -> Selection:
@@ -206,7 +167,7 @@ class World:
             line = MortalLine(life, self.firmware, self.clock, reset_on_open=self.reset_on_open)
             return LinePrinter(line, settings, logbook)
 
-        records = self.disk or Records()
+        records = Records()
         connection = Connection(self.config, make=make, logbook=logbook)
         survival = Survival(connection, logbook, MortalKept(life, uploads, self.folder), self.boot)
         jobs = JobController(self.config, connection, records, uploads, Inline(), survival)
