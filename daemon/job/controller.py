@@ -536,6 +536,7 @@ class JobController:
         job = self._make(selection(page), self._connection.absent(page.address), JobState.REATTACHING)
         fill(job, page)
         self._job, self.selected = job, job.selection
+        self._cooling.due = False  # the heat is this job's, whatever else the store takes for unfinished
         log.warning("job.reattaching", file=job.selection.path, state=page.state, printer=page.address)
         job.runner = asyncio.create_task(self._run(job, None))
 

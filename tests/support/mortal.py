@@ -15,6 +15,7 @@ from daemon.job.controller import JobController
 from daemon.job.job import Selection
 from daemon.job.kept import KeptFile
 from daemon.job.survival import Survival
+from daemon.store import Store
 from hal.driver import LinePrinter
 from hal.logbook import Logbook
 from hal.simulated.config import FirmwareConfig
@@ -121,12 +122,71 @@ class MortalKept(KeptFile):
             super().drop()
 
 
+class MortalStore(Store):
+    """The real one, on a disk of which is known what would survive a power cut."""
+
+    def __init__(self, life: Life, disk: "Disk") -> None:
+        super().__init__(lambda: 0.0, _fail)
+        self._life = life
+        self._disk = disk
+
+    def _open(self, state_dir):
+        db = super()._open(state_dir)
+        self._disk.sync()
+        return db
+
+    def _insert_job(self, job, started_at):
+        if self._life.over:
+            return None
+        number = super()._insert_job(job, started_at)
+        self._disk.sync()
+        return number
+
+    def _update_jobs(self, batch):
+        if not self._life.over:
+            super()._update_jobs(batch)
+            if any(progress.outcome for progress in batch.values()):
+                self._disk.sync()
+
+
+class Disk:
+    """The store's files: as they are, and as they were at each fsync; `fell` is when the power did."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.synced: list[tuple[bytes, bytes]] = []
+        self.fell: tuple[bytes, bytes] = b"", b""
+
+    def _now(self) -> tuple[bytes, bytes]:
+        log = self.folder / "nozzled.db-wal"
+        return (self.folder / "nozzled.db").read_bytes(), log.read_bytes() if log.exists() else b""
+
+    def sync(self) -> None:
+        self.synced.append(self._now())
+
+    def fall(self) -> None:
+        self.fell = self._now()
+
+    def roll_back(self, to: int = -1, torn: int = 0) -> None:
+        """Go back to one of the times of an fsync; `torn` bytes of what was written afterwards are there too."""
+        database, log = self.synced[to]
+        if self.fell[1].startswith(log):
+            log = self.fell[1][: len(log) + torn]
+        (self.folder / "nozzled.db").write_bytes(database)
+        (self.folder / "nozzled.db-wal").write_bytes(log)
+        self.synced.clear()
+
+
+def _fail(error: Exception) -> None:
+    raise error
+
+
 @dataclass
 class Host:
     jobs: JobController
     connection: Connection
     life: Life
-    records: Records
+    records: Records | Store
 
 
 class World:
@@ -149,6 +209,7 @@ class World:
         )
         (folder / "uploads").mkdir(exist_ok=True)
         self.reset_on_open = True
+        self.disk: Disk | None = None  # None: records are kept in memory
         self.outcomes: list[tuple] = []
 
     def write(self, lines) -> Selection:
@@ -167,7 +228,7 @@ class World:
             line = MortalLine(life, self.firmware, self.clock, reset_on_open=self.reset_on_open)
             return LinePrinter(line, settings, logbook)
 
-        records = Records()
+        records = await self._records(life)
         connection = Connection(self.config, make=make, logbook=logbook)
         survival = Survival(connection, logbook, MortalKept(life, uploads, self.folder), self.boot)
         jobs = JobController(self.config, connection, records, uploads, Inline(), survival)
@@ -179,10 +240,21 @@ class World:
         try:
             yield Host(jobs, connection, life, records)
         finally:
-            self.outcomes += [] if life.over else records.ended
+            self.outcomes += records.ended if isinstance(records, Records) and not life.over else []
             life.end()
+            if self.disk is not None:
+                self.disk.fall()
             await jobs.abandon("killed")
             await connection.disconnect()
             if jobs._job is not None and jobs._job.runner is not None:
                 await asyncio.wait([jobs._job.runner])
             logbook.close()
+            if isinstance(records, Store):
+                await records.close()
+
+    async def _records(self, life: Life) -> Records | Store:
+        if self.disk is None:
+            return Records()
+        store = MortalStore(life, self.disk)
+        await store.open(self.disk.folder)
+        return store

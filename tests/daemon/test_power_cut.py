@@ -1,0 +1,138 @@
+"""The power of the host fails: what was not synced is lost, and a print is never gone on with at a wrong place."""
+
+import asyncio
+
+import pytest
+
+from daemon.job.states import JobState
+from support.mortal import Disk, Life, World
+
+MOVES = [f"G1 X{n % 2 * 10} Y{n} E{n / 10:g} F6000" for n in range(30)]
+PART = ["M104 S200", *MOVES]
+STEP = 131  # bytes between two cuts: every phase, and no two in the same place of a line
+SLOW = 600  # simulated seconds
+
+
+def world_in(folder) -> World:
+    folder.mkdir()
+    world = World(folder)
+    world.disk = Disk(folder / "state")
+    return world
+
+
+def moves_of(world) -> list[str]:
+    return [each.command for each in world.oracle.commands if each.command in MOVES]
+
+
+async def ended(host) -> None:
+    async with asyncio.timeout(SLOW):
+        while host.jobs.active and not host.life.over:  # noqa: ASYNC110 - as clients poll
+            await asyncio.sleep(0.05)
+
+
+async def begun(world, cut: float) -> bool:
+    """Print until so many bytes are sent; False: the print was over before."""
+    async with world.host(life := Life(bytes_left=cut)) as host:
+        if not life.over:
+            host.jobs.select(world.write(PART))
+            host.jobs.start()
+            await ended(host)
+        return life.over
+
+
+async def cuts(tmp_path, prepare=None):
+    """One world after the other, in which the host has died a bit later each time."""
+    for cut in range(0, 100_000, STEP):
+        world = world_in(tmp_path / f"{cut}")
+        if prepare is not None:
+            await prepare(world)
+        if not await begun(world, cut):
+            assert cut > 5 * STEP
+            return
+        yield world
+
+
+@pytest.mark.parametrize("logbook", ["gone", "left"])
+@pytest.mark.parametrize("board", ["without power too", "with power of its own"])
+@pytest.mark.parametrize("torn", [0, 3000])
+async def test_a_print_does_not_go_on_behind_a_power_cut(tmp_path, logbook, board, torn):
+    recorded = 0
+    async for world in cuts(tmp_path):
+        world.boot = "another"
+        if logbook == "gone":
+            (world.folder / "logbook").unlink()
+        if board == "without power too":
+            world.firmware.reset(world.clock.now)
+        if torn:
+            (world.folder / "printing").unlink(missing_ok=True)  # the name was not synced either
+        world.disk.roll_back(torn=torn)
+        await asyncio.sleep(30)  # a board that lives on does what it had got
+        world.firmware.advance(world.clock.now)
+        printed = len(moves_of(world))
+        async with world.host() as host:
+            assert not host.jobs.active
+            await asyncio.sleep(60)
+            assert not host.jobs.active
+            assert host.connection.ready
+            assert world.firmware.board.hotend.target == 0
+            assert await host.records.unfinished_jobs() == []
+            for job in await host.records.jobs(10):
+                recorded += 1
+                assert job.outcome == "INTERRUPTED"
+                assert host.jobs.state is JobState.INTERRUPTED
+        assert len(moves_of(world)) == printed
+    assert recorded > 5
+
+
+async def test_after_a_power_cut_the_file_can_be_printed_anew(tmp_path):
+    world = world_in(tmp_path / "world")
+    assert await begun(world, 1000)
+    world.boot = "another"
+    world.firmware.reset(world.clock.now)
+    world.disk.roll_back()
+    printed = len(moves_of(world))
+    async with world.host() as host:
+        assert host.jobs.selected.path == "part.gcode"
+        host.jobs.start()
+        await ended(host)
+        assert host.jobs.state is JobState.COMPLETED
+    assert moves_of(world)[printed:] == MOVES
+
+
+@pytest.mark.parametrize("back", [1, 2, 3])
+async def test_an_older_store_leads_no_print_to_a_wrong_place(tmp_path, back):
+    """The machine was not started anew, and its printer knows the place; the store knows less than either."""
+
+    async def another_print(world) -> None:
+        assert not await begun(world, float("inf"))
+
+    gone_on = 0
+    async for world in cuts(tmp_path, another_print):
+        before = len(MOVES)
+        world.disk.roll_back(max(-back, -len(world.disk.synced)))
+        async with world.host() as host:
+            await ended(host)
+            state = host.jobs.state
+        printed = moves_of(world)[before:]
+        assert printed == MOVES[: len(printed)], "never twice, never a gap"
+        assert state in (JobState.COMPLETED, JobState.INTERRUPTED, None)
+        gone_on += state is JobState.COMPLETED
+        assert state is not JobState.COMPLETED or printed == MOVES
+    assert gone_on > 5
+
+
+async def test_a_print_that_goes_on_is_not_cooled_for_one_that_an_older_store_knows(tmp_path):
+    world = world_in(tmp_path / "world")
+    assert not await begun(world, float("inf"))
+    assert await begun(world, 1000)
+    world.disk.roll_back(1)  # the first print had begun
+    world.reset_on_open = False  # which would turn off the heat as well
+    async with world.host() as host:
+        assert host.jobs.state is JobState.REATTACHING
+        await ended(host)
+        assert host.jobs.state is JobState.COMPLETED
+        assert world.firmware.board.hotend.target == 200
+        host.connection.printer._transport.unplug()
+        await asyncio.sleep(30)
+        assert host.connection.ready
+        assert world.firmware.board.hotend.target == 200, "nobody has asked for it to be cold"
