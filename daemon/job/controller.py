@@ -298,6 +298,7 @@ class JobController:
                 await self._run_effect(job)
         finally:
             ticking.cancel()
+            self._effects.end_check(job)
             await self._close(job)
 
     async def _open_file(self, job: Job) -> None:
@@ -482,11 +483,8 @@ class JobController:
         if (printer := self._connection.printer) is not None and self._connection.ready:
             self._cooling.begin(printer, str(trouble))
         job = self._job
-        if job is None or job.state.ended:
-            return
-        job.trouble = trouble
-        if job.effect is not None:
-            job.effect.cancel()
+        if job is not None:
+            job.stop(trouble)
 
     async def abandon(self, reason: str = "the printer was disconnected") -> None:
         """End the job because its host goes away, outcome INTERRUPTED; heaters off at once, also without a job."""

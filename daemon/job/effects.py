@@ -6,8 +6,10 @@ cancellation: cancelling a job is a state like the others, with an effect of its
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +17,7 @@ import structlog
 
 from daemon.config import Config
 from daemon.errors import CannotGoOn
+from daemon.job.file_check import sha1_of
 from daemon.job.heat_wait import wait_for_heat
 from daemon.job.job import FileMark, Job
 from daemon.job.named_values import values
@@ -93,13 +96,15 @@ class Effects:
         """
         stream = job.stream = self._stream(job, self._uploads / job.selection.path)
         await stream.open()
-        job.file = await self._on_disk(self._survival.kept.keep, job.selection.path, stream)
+        mark = await self._on_disk(self._survival.kept.keep, job.selection.path, stream)
+        known = await self._store.sha1s(mark.path)
+        job.file = replace(mark, sha1=known.get((mark.path, mark.size, mark.mtime_ns)))
         job.number = await self._store.begin_job(
             NewJob(
                 path=job.selection.path,
                 name=job.selection.name,
                 size=stream.size,
-                sha1=None,  # the file is the same as long as its size and time are
+                sha1=job.file.sha1,
                 mtime_ns=stream.mtime_ns,
                 origin="local",
                 user=job.selection.user,
@@ -141,6 +146,7 @@ class Effects:
         await stream.open(left.fed.offset if left.fed.lines else -1, job.passed)
         if FileMark(job.file.path, stream.size, stream.mtime_ns, stream.inode) != job.file:
             raise CannotGoOn("the file has been changed")
+        self._begin_check(job, stream, job.file.sha1)
         job.steps.come_back({sent[4].step for sent in left.sent if sent[4] is not None and sent[4].step})
         log.info("job.reattached", line=left.sent[-1][0], lines=left.fed.lines, offset=left.fed.offset)
         wanted, job.wanted = job.wanted, None
@@ -149,6 +155,32 @@ class Effects:
             self._pause()
         elif wanted == "resume":
             self._resume()
+
+    def _begin_check(self, job: Job, stream: FileStream, sha1: str | None) -> None:
+        """Have the file read in the background, and the job end if it is not what was uploaded."""
+        self.end_check(job)
+        if sha1 is not None:
+            fd = stream.duplicate()
+            job.checking = asyncio.create_task(self._check(job, sha1, fd))
+            job.checking.add_done_callback(lambda _: self._executor.submit(os.close, fd))
+
+    @staticmethod
+    def end_check(job: Job) -> None:
+        """Read the file no further."""
+        if job.checking is not None:
+            job.checking.cancel()
+
+    async def _check(self, job: Job, sha1: str, fd: int) -> None:
+        try:
+            found = await sha1_of(fd, self._executor)
+        except OSError as error:
+            # where the print itself needs these bytes it ends for the same reason
+            log.warning("job.file_unchecked", file=job.selection.path, reason=str(error))
+            return
+        if found == sha1:
+            log.info("job.file_checked", file=job.selection.path, sha1=sha1)
+        else:
+            job.stop(CannotGoOn(f"{job.selection.path} has other content than was uploaded: check the disk"))
 
     def _host_waits(self, printer: Printer) -> bool:
         choice = self._config.job.heat_up

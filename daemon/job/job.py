@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
-from daemon.errors import Unsafe
+from daemon.errors import ServiceError
 from daemon.job.machine import JobMachine
 from daemon.job.parking import Rest
 from daemon.job.states import JobState
@@ -26,12 +26,17 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class FileMark:
-    """By which a file is known again: nothing was written to it, and it is no other one of the same name."""
+    """By which a file is known again: nothing was written to it, and it is no other one of the same name.
+
+    Attributes:
+        sha1: of the upload; None: it did not come as one. Too slow to compare by, `daemon.job.file_check` does so.
+    """
 
     path: str
     size: int
     mtime_ns: int
     inode: int
+    sha1: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,7 @@ class Job:
     feeding: bool = False
     effect: asyncio.Task[None] | None = None  # of the state that it is in
     runner: asyncio.Task[None] | None = None
+    checking: asyncio.Task[None] | None = None  # that its file is still what was uploaded
     rest: Rest | None = None  # where a pause left it, until it has gone back
     standing_by: bool = False  # the hotends have been let cool in a pause
     printer_paused: bool = False  # the firmware has paused by itself: it parks, and it goes back
@@ -76,7 +82,7 @@ class Job:
     ended_at: float | None = None
     reason: str | None = None
     bad_line: str | None = None  # what to tell of a line that damages much
-    trouble: Unsafe | None = None  # a rule of safety that was broken: the job is to fail
+    trouble: ServiceError | None = None  # what it is to end for, whatever it is doing
     lines: int = 0
     offset: int = 0
 
@@ -84,6 +90,13 @@ class Job:
     def state(self) -> JobState:
         """Where the job is."""
         return self.machine.state
+
+    def stop(self, trouble: ServiceError) -> None:
+        """End for this, whatever it is doing."""
+        if not self.state.ended:
+            self.trouble = trouble
+            if self.effect is not None:
+                self.effect.cancel()
 
     def note_position(self) -> None:
         """Take down how far the printer has got, while it is this job that is fed to it."""

@@ -122,6 +122,10 @@ class FileStream:
         await asyncio.wait([self._reading])
         return True
 
+    def duplicate(self) -> int:
+        """Return another descriptor of the file, for `os.pread`; whoever asks closes it."""
+        return os.dup(self._fd)
+
     async def close(self) -> None:
         """Close the file, after a read that is going on; idempotent."""
         fd, self._fd = self._fd, -1

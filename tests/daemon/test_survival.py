@@ -1,6 +1,9 @@
 """A print goes on when its host is killed, each line exactly once; or it ends, and nothing is repeated."""
 
 import asyncio
+import errno
+import hashlib
+import os
 from contextlib import suppress
 
 import pytest
@@ -8,13 +11,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daemon.config import PauseConfig
+from daemon.job import file_check
+from daemon.job.file_check import PAUSE, sha1_of
 from daemon.job.states import JobState
 from gcode.errors import QueueFull
 from hal.simulated.clock import run
+from support.house import Inline
 from support.mortal import SCRIPTS, Life, World
 
 MOVES = [f"G1 X{n % 2 * 10} Y{n} E{n / 10:g} F6000" for n in range(60)]
 SLOW = 600  # simulated seconds
+WAITS = ["G4 S1"] * 20
 
 
 def moves_of(world) -> list[str]:
@@ -239,3 +246,87 @@ async def test_a_cable_that_stays_away_ends_the_print(tmp_path):
         assert "cable is pulled" in host.jobs.error
         await asyncio.sleep(120)
         assert world.firmware.board.hotend.target == 0
+
+
+def altered(path) -> None:
+    """Change one character, and nothing by which a file is known again."""
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.seek(-3, os.SEEK_END)
+        file.write(b"1")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+
+
+async def killed_in_an_upload(world) -> None:
+    """Have a host die in the middle of a file whose hash is known."""
+    async with world.host() as host:
+        selection = world.write(["M104 S200", *MOVES, *WAITS])
+        path = world.folder / "uploads" / "part.gcode"
+        sha1 = hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
+        world.hashes["part.gcode", path.stat().st_size, path.stat().st_mtime_ns] = sha1
+        host.jobs.select(selection)
+        host.jobs.start()
+        await asyncio.sleep(4)
+        assert host.jobs.state is JobState.PRINTING
+        assert host.records.jobs[0].sha1 == sha1
+
+
+async def test_a_file_whose_bytes_have_changed_ends_the_print_as_soon_as_that_is_known(tmp_path):
+    world = World(tmp_path)
+    await killed_in_an_upload(world)
+    altered(tmp_path / "uploads" / "part.gcode")
+    async with world.host() as host:
+        await until(host, JobState.PRINTING, JobState.INTERRUPTED)
+        assert host.jobs.state is JobState.PRINTING, "reading it takes its time, and the printer need not wait"
+        await until(host, JobState.INTERRUPTED, JobState.COMPLETED)
+        assert host.jobs.error == "part.gcode has other content than was uploaded: check the disk"
+        await asyncio.sleep(10)
+        assert world.firmware.board.hotend.target == 0
+        assert host.connection.ready
+    printed = moves_of(world)
+    assert printed == MOVES[: len(printed)]
+    assert world.outcomes[-1][1] == "INTERRUPTED"
+
+
+async def test_a_file_that_is_as_it_was_uploaded_is_printed_to_its_end(tmp_path, capsys):
+    world = World(tmp_path)
+    await killed_in_an_upload(world)
+    async with world.host() as host:
+        await until(host, JobState.COMPLETED, JobState.INTERRUPTED)
+        assert host.jobs.state is JobState.COMPLETED
+    assert moves_of(world) == MOVES
+    assert "job.file_checked" in capsys.readouterr().out
+
+
+async def test_the_hash_is_found_slowly_and_in_the_thread_that_reads(tmp_path):
+    content = bytes(range(256)) * 4096  # 1 MiB
+    (tmp_path / "file").write_bytes(content)
+    fd = os.open(tmp_path / "file", os.O_RDONLY)
+    loop, threads = asyncio.get_running_loop(), []
+
+    class Noting(Inline):
+        def submit(self, work, /, *args):
+            threads.append(loop.time())
+            return super().submit(work, *args)
+
+    try:
+        assert await sha1_of(fd, Noting()) == hashlib.sha1(content, usedforsecurity=False).hexdigest()
+    finally:
+        os.close(fd)
+    assert len(threads) == 9
+    assert threads[-1] - threads[0] == pytest.approx(8 * PAUSE)
+
+
+async def test_a_file_that_cannot_be_read_for_its_hash_ends_nothing(tmp_path, capsys, monkeypatch):
+    world = World(tmp_path)
+    await killed_in_an_upload(world)
+
+    def broken(*_args):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(file_check, "_add", broken)
+    async with world.host() as host:
+        await until(host, JobState.COMPLETED, JobState.INTERRUPTED)
+        assert host.jobs.state is JobState.COMPLETED
+    assert "job.file_unchecked" in capsys.readouterr().out

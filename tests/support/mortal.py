@@ -209,6 +209,7 @@ class World:
         )
         (folder / "uploads").mkdir(exist_ok=True)
         self.reset_on_open = True
+        self.hashes: dict[tuple[str, int, int], str] = {}  # of uploads
         self.disk: Disk | None = None  # None: records are kept in memory
         self.outcomes: list[tuple] = []
 
@@ -254,7 +255,7 @@ class World:
 
     async def _records(self, life: Life) -> Records | Store:
         if self.disk is None:
-            return Records()
+            return Records(hashes=self.hashes)
         store = MortalStore(life, self.disk)
         await store.open(self.disk.folder)
         return store
