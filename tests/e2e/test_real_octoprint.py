@@ -78,8 +78,9 @@ async def test_the_python_client(url):
         await client.files.delete("parts")
         with pytest.raises(NotFound):
             await client.files.select(path)
-        with pytest.raises(AccessDenied):
-            await OctoPrintClient(url, "wrong").files.upload(MOVES * 500, name="a.gcode")
+        async with OctoPrintClient(url, "wrong") as stranger:
+            with pytest.raises(AccessDenied):
+                await stranger.files.upload(MOVES * 500, name="a.gcode")
         await client.connection.disconnect()
         listening.cancel()
     assert heard[:2] == ["connected", "history"]

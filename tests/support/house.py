@@ -81,9 +81,6 @@ class Records:
     async def unfinished_jobs(self):
         return []
 
-    async def sha1s(self, under=""):  # noqa: ARG002 - as the store's
-        return {}
-
 
 @dataclass
 class House:
