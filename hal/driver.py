@@ -14,7 +14,6 @@ from typing import Any
 
 from gcode.dialect import UNKNOWN, Dialect, recognise
 from gcode.errors import CommandError, FirmwareHalted, NozzledError, PrinterReset
-from gcode.framing import frame
 from gcode.greeting import Greeting
 from gcode.heating import heaters_off
 from gcode.histogram import Histogram
@@ -41,6 +40,7 @@ from gcode.replies import (
 )
 from gcode.replies import Position as PositionReport
 from hal import flight_recorder
+from hal.emergency_stop import EmergencyStop
 from hal.errors import HandshakeFailed, NotConnected, PortError, PortLost
 from hal.logbook import Logbook
 from hal.loop import WatchedLoop
@@ -66,8 +66,6 @@ from hal.transport import Reopenable, Transport
 KEEPALIVE = "M113 S2"  # a busy message each 2 s: somebody may have turned them off, and silence means something then
 CARD_REPORTS = "M27 S5"  # how far a print from the SD card is, each 5 s
 STRAGGLERS = 0.2  # seconds for the answer to M115, where its ok was that of a late hello: it is counted as stray then
-REPEAT_STOP = (0.1, 0.3)  # seconds; what was flushed with a torn line before it is gone for good
-CONFIRM_STOP = 3.0  # seconds; a board boots in less
 LONGEST_NAP = 10.0  # seconds; a deadline may come nearer (a long command has ended), and no line sets the timer
 OVERSLEPT = 2 * LONGEST_NAP  # seconds behind a deadline after which the driver is taken for dead
 
@@ -145,8 +143,7 @@ class LinePrinter:
         self._temperatures = Question(b"M105", self._ask, self._temperature_interval)
         self._card = Question(b"M27", self._ask, self._card_interval)
         self._fed = False  # there is a job
-        self._stopping: asyncio.TimerHandle | None = None  # an emergency stop waits for its confirmation
-        self._stop_heard = b""  # the end of what came since
+        self._stopping: EmergencyStop | None = None  # one that waits for its confirmation
         self._ring: deque[flight_recorder.Piece] = deque(maxlen=flight_recorder.SIZE)
         self._turnaround = Histogram()
         self._watch = self._loop.watch if isinstance(self._loop, WatchedLoop) else None
@@ -487,7 +484,7 @@ class LinePrinter:
     def emergency_stop(self, reason: str = "emergency stop") -> None:
         """Stop everything now; awaits nothing. The connection ends in FAULT.
 
-        Whether it worked is told as `FirmwareSaid` within CONFIRM_STOP seconds.
+        Whether it worked is told as `FirmwareSaid` within `emergency_stop.CONFIRM` seconds.
         """
         if self._state not in (ConnectionState.HANDSHAKING, ConnectionState.READY):
             return  # there is no line
@@ -495,42 +492,22 @@ class LinePrinter:
         # flush its receive buffer, and M112 with it.
         if self._link is not None:
             self._link.discard()
-        now = self._loop.time()
-        self._write(b"M112\n" + frame(self.next_number, b"M112"), now)
+        self._stopping = EmergencyStop(self._loop, lambda data: self._write(data, self._loop.time()), self._stopped)
+        self._stopping.begin(self.next_number)
         if not self._identity.capabilities.get("EMERGENCY_PARSER"):
-            self._ring.append((now, EVENT, b"reset"))
+            self._ring.append((self._loop.time(), EVENT, b"reset"))
             self._transport.reset()  # M112 would wait behind the moves that are queued; a reset does not
-        self._stopping = self._loop.call_later(CONFIRM_STOP, self._stop_unconfirmed)
-        for delay in REPEAT_STOP:
-            self._loop.call_later(delay, self._repeat_stop)
         self._fail(FirmwareHalted(reason), cool=False)
 
-    def _repeat_stop(self) -> None:
-        """Say it again: after an overrun the first one ends a torn line, at which Marlin flushes its buffer."""
-        if self._stopping is not None:
-            self._write(b"M112\n", self._loop.time())
-
-    def _confirm_stop(self, data: bytes) -> None:
-        """It has worked when the firmware says that it halted, or boots."""
-        heard = self._stop_heard + data  # a word may arrive in two pieces
-        self._stop_heard = heard[-8:]
-        if b"halted" in heard or b"start" in heard:
-            self._end_stop("info", "the printer has stopped")
-
-    def _stop_unconfirmed(self) -> None:
-        self._end_stop("error", "the printer did not confirm the emergency stop: CUT ITS POWER if it moves or heats")
-
-    def _end_stop(self, severity: str, text: str) -> None:
-        if self._stopping is not None:
-            self._stopping.cancel()
-            self._stopping = None
-            self._transport.close()
-            self._publish(FirmwareSaid(text, severity))
+    def _stopped(self, severity: str, text: str) -> None:
+        self._stopping = None
+        self._transport.close()
+        self._publish(FirmwareSaid(text, severity))
 
     async def close(self) -> None:
         """Close the line; idempotent."""
         if self._stopping is not None:
-            self._stop_unconfirmed()
+            self._stopping.give_up()
         self._shut(NotConnected("the connection was closed"))
         if self._state is not ConnectionState.FAULT:
             self._enter(ConnectionState.OFFLINE)
@@ -585,7 +562,7 @@ class LinePrinter:
         now = watch.woke_at if watch is not None else self._loop.time()
         self._ring.append((now, PRINTER, data))
         if self._stopping is not None:
-            self._confirm_stop(data)
+            self._stopping.receive(data)
             return
         link = self._link
         if link is None:

@@ -676,7 +676,15 @@ async def test_no_reset_where_the_firmware_reads_m112_at_once():
         assert "reset" not in transport.calls
 
 
-@pytest.mark.parametrize("pieces", [[b"start\n"], [b"Error:Printer hal", b"ted. kill() called!\n"], [b"s", b"tart\n"]])
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"start\n"],
+        [b"Error:Printer hal", b"ted. kill() called!\n"],
+        [b"s", b"tart\n"],
+        [b"RepRapFirmware for Duet 2 is up an", b"d running.\n"],
+    ],
+)
 async def test_a_stop_is_confirmed_by_what_the_firmware_says(pieces):
     transport = FakeTransport(answers())
     async with connected(transport) as printer:
