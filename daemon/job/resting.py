@@ -11,6 +11,8 @@ from daemon.job.steps import Steps
 from gcode.replies import Position, parse
 from hal.printer import Printer
 
+_OTHERS = {"bed": "M140", "chamber": "M141"}  # than hotends
+
 ASKED = 3
 """Times that the place is asked for: an ok too many answers the first question before the printer does."""
 
@@ -66,15 +68,24 @@ async def stand_by(printer: Printer, rest: Rest, config: Config) -> None:
             await printer.send(_set(name, config.pause.standby_c, config.profile.extruders))
 
 
+def gone_cold(printer: Printer, rest: Rest) -> list[str]:
+    """Return the heaters that were on and are off: a firmware may turn them off in a pause (Marlin's M86)."""
+    known = {name: reading.target for name, reading in printer.heaters.items()}
+    return [name for name in rest.targets if known.get(name) == 0]
+
+
 async def heat_again(printer: Printer, rest: Rest, config: Config) -> None:
-    """Bring the hotends back from standby and wait for them, before anything moves."""
-    tools = {name: target for name, target in rest.targets.items() if name.startswith("tool")}
-    for name, target in tools.items():
+    """Bring back the hotends from standby, and whatever is off, and wait for them before anything moves."""
+    cold = gone_cold(printer, rest)
+    wanted = {name: target for name, target in rest.targets.items() if name.startswith("tool") or name in cold}
+    for name, target in wanted.items():
         await printer.send(_set(name, target, config.profile.extruders))
-    for name, target in tools.items():
+    for name, target in wanted.items():
         await wait_for_heat(printer, name, target, cool=False, silence=config.job.heat_report_s)
 
 
-def _set(tool: str, target: float, extruders: int) -> str:
-    number = f" T{tool.removeprefix('tool')}" if extruders > 1 else ""
+def _set(heater: str, target: float, extruders: int) -> str:
+    if heater in _OTHERS:
+        return f"{_OTHERS[heater]} S{target:g}"
+    number = f" T{heater.removeprefix('tool')}" if extruders > 1 else ""
     return f"M104{number} S{target:g}"

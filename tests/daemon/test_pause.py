@@ -161,6 +161,34 @@ async def test_hotends_stand_by_in_a_long_pause_and_are_hot_before_anything_move
         await it.until(S.COMPLETED)
 
 
+async def test_heaters_that_the_firmware_turned_off_in_a_pause_are_hot_before_anything_moves(tmp_path):
+    idle = replace(DEAF, hotend_idle_timeout=True)
+    async with house(tmp_path, firmware=idle, scripts=PLAIN, pause=PauseConfig()) as it:
+        await it.connection.send(["M86 S300 T180 E0 B0"])
+        await in_the_middle(it, ["M140 S60", *PART])
+        await asyncio.sleep(20 * 60)
+        assert (it.board.hotend.target, it.board.bed.target) == (0, 0)
+        assert it.board.hotend.temperature(it.board.now) < 100
+        it.jobs.resume()
+        await asyncio.sleep(5)
+        assert it.jobs.state is S.RESUMING
+        assert set(it.accepted[-2:]) == {"M104 S200", "M140 S60"}, "nothing moves before it is hot"
+        await it.until(S.PRINTING)
+        assert it.board.hotend.temperature(it.board.now) == pytest.approx(200, abs=2)
+        assert it.board.bed.temperature(it.board.now) == pytest.approx(60, abs=2)
+        await it.until(S.COMPLETED)
+
+
+async def test_what_somebody_has_set_in_a_pause_is_left_as_it_is(tmp_path):
+    async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as it:
+        await in_the_middle(it)
+        await it.connection.send(["M104 S215"])
+        await asyncio.sleep(60)
+        it.jobs.resume()
+        await it.until(S.COMPLETED)
+        assert it.board.hotend.target == 215
+
+
 async def test_a_pause_works_while_a_deaf_firmware_heats(tmp_path):
     async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as it:
         it.start(PART)

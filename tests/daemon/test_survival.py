@@ -16,6 +16,7 @@ from daemon.job.file_check import PAUSE, sha1_of
 from daemon.job.states import JobState
 from gcode.errors import QueueFull
 from hal.simulated.clock import run
+from hal.simulated.config import FirmwareConfig
 from support.house import Inline
 from support.mortal import SCRIPTS, Life, World
 
@@ -330,3 +331,30 @@ async def test_a_file_that_cannot_be_read_for_its_hash_ends_nothing(tmp_path, ca
         await until(host, JobState.COMPLETED, JobState.INTERRUPTED)
         assert host.jobs.state is JobState.COMPLETED
     assert "job.file_unchecked" in capsys.readouterr().out
+
+
+async def test_heat_that_the_firmware_turned_off_in_a_pause_is_waited_for_by_the_next_host_too(tmp_path):
+    idle = FirmwareConfig(noise=0.0, hotend_idle_timeout=True)
+    world = World(tmp_path, idle, pause=PauseConfig(park="corner"))
+    heater = world.firmware.board.hotend
+    async with world.host() as host:
+        await host.connection.send(["M86 S300 T180 E0 B0"])
+        host.jobs.select(world.write(["G28", "M109 S200", *MOVES]))
+        host.jobs.start()
+        async with asyncio.timeout(SLOW):
+            while not moves_of(world):  # noqa: ASYNC110 - as one who looks at the printer
+                await asyncio.sleep(0.1)
+        host.jobs.pause()
+        await until(host, JobState.PAUSED)
+        await asyncio.sleep(20 * 60)
+        assert heater.target == 0
+        host.jobs.resume()
+        await asyncio.sleep(5)
+        assert host.jobs.state is JobState.RESUMING
+        assert heater.target == 200
+    async with world.host() as host:
+        await until(host, JobState.RESUMING)
+        await until(host, JobState.PRINTING, JobState.COMPLETED)
+        assert heater.temperature(world.clock.now) == pytest.approx(200, abs=3)
+        await until(host, JobState.COMPLETED)
+    assert moves_of(world) == MOVES
