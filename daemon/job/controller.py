@@ -31,7 +31,7 @@ from daemon.safety import PATIENCE, is_hot, make_cold
 from daemon.store import JobRecord, Store
 from gcode.errors import NozzledError, PrinterReset
 from gcode.outgoing import Counters
-from hal.errors import NotConnected, PortError, PortLost
+from hal.errors import AddressError, NotConnected, PortError, PortLost
 from hal.loop import WatchedLoop
 from hal.printer import ActionRequested, ConnectionState, Event, Printer, StateChanged
 
@@ -518,24 +518,37 @@ class JobController:
 
     async def recover(self) -> None:
         """Go on with the job that another run of the daemon left, or mark it as interrupted and select its file."""
-        page, obstacle = None, None
+        job, obstacle = None, None
         try:
-            page = self._survival.page()
+            if (page := self._survival.page()) is not None:
+                job = self._from(page)
         except CannotGoOn as error:
             obstacle = str(error)
+            self._cooling.due = True  # also where the store knows nothing of it
         for record in await self._store.unfinished_jobs():
-            if page is None or record.id != page.job:
+            if job is None or record.id != job.number:
                 await self._interrupt(record, obstacle)
-        if page is not None:
-            self._go_on(page)
+        if job is not None:
+            self._go_on(job)
 
-    def _go_on(self, page: Page) -> None:
+    def _from(self, page: Page) -> Job:
+        """Return the job that another host has left.
+
+        Raises:
+            CannotGoOn: its page says something that this version does not know.
+        """
+        try:
+            job = self._make(selection(page), self._connection.absent(page.address), JobState.REATTACHING)
+            fill(job, page)
+        except (AddressError, KeyError, TypeError, ValueError) as error:
+            raise CannotGoOn("another version of the service had begun the print") from error
+        return job
+
+    def _go_on(self, job: Job) -> None:
         """Take over a job; its printer is got back in the background."""
-        job = self._make(selection(page), self._connection.absent(page.address), JobState.REATTACHING)
-        fill(job, page)
         self._job, self.selected = job, job.selection
         self._cooling.due = False  # the heat is this job's, whatever else the store takes for unfinished
-        log.warning("job.reattaching", file=job.selection.path, state=page.state, printer=page.address)
+        log.warning("job.reattaching", file=job.selection.path, state=_left_in(job), printer=job.address)
         job.runner = asyncio.create_task(self._run(job, None))
 
     async def _interrupt(self, record: JobRecord, obstacle: str | None) -> None:
@@ -558,6 +571,10 @@ class JobController:
         except OSError:
             return None
         return Selection(record.path, record.name, found.st_size, int(found.st_mtime), record.user)
+
+
+def _left_in(job: Job) -> str:
+    return job.left_in.name if job.left_in else ""
 
 
 def _verdict(error: BaseException) -> str:

@@ -15,10 +15,11 @@ from daemon.job import file_check
 from daemon.job.file_check import PAUSE, sha1_of
 from daemon.job.states import JobState
 from gcode.errors import QueueFull
+from hal.logbook import Logbook
 from hal.simulated.clock import run
 from hal.simulated.config import FirmwareConfig
 from support.house import Inline
-from support.mortal import SCRIPTS, Life, World
+from support.mortal import SCRIPTS, Disk, Life, World
 
 MOVES = [f"G1 X{n % 2 * 10} Y{n} E{n / 10:g} F6000" for n in range(60)]
 SLOW = 600  # simulated seconds
@@ -358,3 +359,41 @@ async def test_heat_that_the_firmware_turned_off_in_a_pause_is_waited_for_by_the
         assert heater.temperature(world.clock.now) == pytest.approx(200, abs=3)
         await until(host, JobState.COMPLETED)
     assert moves_of(world) == MOVES
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        lambda page: page | {"colour": "red"},
+        lambda page: page | {"file": page["file"] | {"colour": "red"}},
+        lambda page: page | {"selection": {}},
+        lambda page: page | {"state": "DANCING"},
+        lambda page: page | {"begun": ["M400"]},
+        lambda page: page | {"address": "nowhere:"},
+    ],
+)
+@pytest.mark.parametrize("recorded", [True, False])
+async def test_a_page_of_another_version_ends_the_print_and_not_the_service(tmp_path, alter, recorded):
+    world = World(tmp_path)
+    world.disk = Disk(tmp_path / "state") if recorded else None
+    async with world.host() as host:
+        host.jobs.select(world.write(["M104 S200", *MOVES]))
+        host.jobs.start()
+        await asyncio.sleep(4)
+        assert host.jobs.state is JobState.PRINTING
+    logbook = Logbook(tmp_path / "logbook")
+    logbook.write(alter(logbook.read()))
+    logbook.close()
+    await asyncio.sleep(10)
+    world.firmware.advance(world.clock.now)
+    printed = len(moves_of(world))
+    world.reset_on_open = False
+    async with world.host() as host:
+        async with asyncio.timeout(SLOW):
+            while not host.connection.ready or host.jobs.active:  # noqa: ASYNC110 - as a client polls
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(30)
+        assert world.firmware.board.hotend.target == 0
+        if recorded:
+            assert host.jobs.state is JobState.INTERRUPTED
+    assert len(moves_of(world)) == printed
