@@ -25,14 +25,14 @@ def pytest_configure(config):
     )
 
 
+def pytest_xdist_auto_num_workers():
+    """One more than there are processors: one of them waits for a service manager most of the time."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items):
-    """What may take minutes comes first: nothing else is left to be done while everybody waits for it."""
-    items.sort(key=_patience, reverse=True)
-
-
-def _patience(item):
-    mark = item.get_closest_marker("timeout")
-    return mark.args[0] if mark is not None else 0.0
+    """Begin with what takes longest: `--dist worksteal` gives the tests behind it to whoever has none left."""
+    items.sort(key=lambda item: item.get_closest_marker("slowest") is None)
 
 
 @pytest.hookimpl(tryfirst=True)

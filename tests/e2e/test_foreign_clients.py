@@ -12,7 +12,7 @@ from playwright.sync_api import sync_playwright
 from support.foreign import INSTALLING, RUNNING, SCRIPTS, installed, run
 from support.processes import TOKEN, cannot_run, until
 
-pytestmark = pytest.mark.timeout(INSTALLING + 2 * RUNNING)
+pytestmark = [pytest.mark.slowest, pytest.mark.timeout(INSTALLING + 2 * RUNNING)]
 
 OCTOPRINT = "OctoPrint==1.11.8"
 LIBRARIES = ("lib/jquery/jquery.min.js", "lib/lodash.min.js", "lib/sockjs.min.js")
