@@ -397,3 +397,42 @@ async def test_a_page_of_another_version_ends_the_print_and_not_the_service(tmp_
         if recorded:
             assert host.jobs.state is JobState.INTERRUPTED
     assert len(moves_of(world)) == printed
+
+
+async def cancel_and_die(world, at: int, left: int) -> None:
+    """Begin to print, cancel after so many lines, and die so many bytes later."""
+    async with world.host(life := Life()) as host:
+        host.jobs.select(world.write(["M140 S60", "M104 S200", *MOVES]))
+        host.jobs.start()
+        async with asyncio.timeout(SLOW):
+            while len(moves_of(world)) < at:  # noqa: ASYNC110 - as one who looks at the printer
+                await asyncio.sleep(0.02)
+        life.bytes_left = left
+        host.jobs.cancel()
+        await until(host, JobState.CANCELLED)
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    at=st.integers(0, 50),
+    left=st.integers(0, 250),
+    kills=st.lists(st.integers(0, 300), max_size=3),
+)
+def test_a_cancel_is_carried_out_whoever_is_killed_in_it_and_leaves_a_cold_printer(tmp_path_factory, at, left, kills):
+    async def main() -> None:
+        world = World(tmp_path_factory.mktemp("world"))
+        await cancel_and_die(world, at, left)
+        for life in (*(Life(bytes_left=kill) for kill in kills), Life()):
+            async with world.host(life) as host:
+                await until(host, JobState.CANCELLED, JobState.INTERRUPTED, None)
+                if not life.over:
+                    await asyncio.sleep(30)
+        world.firmware.advance(world.clock.now)
+        board = world.firmware.board
+        assert board.hotend.target == board.bed.target == 0
+        printed = moves_of(world)
+        assert printed == MOVES[: len(printed)]
+        assert len(printed) < len(MOVES)
+        assert len(said_by(world, "cancel")) <= 1
+
+    run(main())
