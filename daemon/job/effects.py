@@ -22,7 +22,7 @@ from daemon.job.heat_wait import wait_for_heat
 from daemon.job.job import FileMark, Job
 from daemon.job.named_values import values
 from daemon.job.parking import unpark
-from daemon.job.resting import come_to_rest, gone_cold, heat_again, stand_by
+from daemon.job.resting import come_to_rest, has_gone_cold, heat_again, stand_by
 from daemon.job.states import JobState
 from daemon.job.streamer import FileStream
 from daemon.job.survival import Survival
@@ -260,7 +260,7 @@ class Effects:
     async def _resuming(self, job: Job) -> None:
         """Heat first, then the user's script, then go back; the last two are finished even if paused again."""
         if job.rest is not None:
-            if job.standing_by or gone_cold(job.printer, job.rest):
+            if job.standing_by or await has_gone_cold(job.printer, job.rest):
                 job.standing_by = True  # also for the host that comes next, before it is hot
                 self._survival.keep(job)
                 await heat_again(job.printer, job.rest, self._config)

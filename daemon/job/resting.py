@@ -68,15 +68,21 @@ async def stand_by(printer: Printer, rest: Rest, config: Config) -> None:
             await printer.send(_set(name, config.pause.standby_c, config.profile.extruders))
 
 
-def gone_cold(printer: Printer, rest: Rest) -> list[str]:
-    """Return the heaters that were on and are off: a firmware may turn them off in a pause (Marlin's M86)."""
+async def has_gone_cold(printer: Printer, rest: Rest) -> bool:
+    """Tell whether heaters that were on are off: a firmware may turn them off in a pause (Marlin's M86)."""
+    if not rest.targets.keys() <= printer.heaters.keys():  # a host that has just come has heard nothing yet
+        await printer.send("M105")
+    return bool(_cold(printer, rest))
+
+
+def _cold(printer: Printer, rest: Rest) -> list[str]:
     known = {name: reading.target for name, reading in printer.heaters.items()}
     return [name for name in rest.targets if known.get(name) == 0]
 
 
 async def heat_again(printer: Printer, rest: Rest, config: Config) -> None:
     """Bring back the hotends from standby, and whatever is off, and wait for them before anything moves."""
-    cold = gone_cold(printer, rest)
+    cold = _cold(printer, rest)
     wanted = {name: target for name, target in rest.targets.items() if name.startswith("tool") or name in cold}
     for name, target in wanted.items():
         await printer.send(_set(name, target, config.profile.extruders))

@@ -2,10 +2,15 @@
 
 import asyncio
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 
 from daemon.config import JobConfig, PauseConfig, ScriptsConfig
+from daemon.job.parking import Rest
+from daemon.job.resting import has_gone_cold
+from gcode.modes import Modes
+from gcode.replies import Reading
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.scenario import Fault, Scenario
 from support.house import DEAD_MAN, SCRIPTS, S, house
@@ -330,3 +335,16 @@ async def test_without_a_job_a_stop_of_the_service_leaves_nothing_hot(tmp_path):
         await asyncio.sleep(10)
         await it.jobs.abandon("the service was stopped")
         assert it.accepted[-2:] == ["M104 S0", "M140 S0"]
+
+
+@pytest.mark.parametrize(("target", "cold"), [(0.0, True), (195.0, False)])
+async def test_a_host_that_has_heard_of_no_heater_yet_asks_before_it_goes_back(target, cold):
+    class Printer:
+        heaters: ClassVar = {}
+
+        async def send(self, command):
+            assert command == "M105"
+            self.heaters = {"tool0": Reading(80.0, target)}
+            return ["ok"]
+
+    assert await has_gone_cold(Printer(), Rest(None, Modes(), 0.0, {"tool0": 200.0})) is cold

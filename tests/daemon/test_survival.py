@@ -334,8 +334,9 @@ async def test_a_file_that_cannot_be_read_for_its_hash_ends_nothing(tmp_path, ca
     assert "job.file_unchecked" in capsys.readouterr().out
 
 
-async def test_heat_that_the_firmware_turned_off_in_a_pause_is_waited_for_by_the_next_host_too(tmp_path):
-    idle = FirmwareConfig(noise=0.0, hotend_idle_timeout=True)
+@pytest.mark.parametrize("resumed", ["before", "meanwhile"])
+async def test_heat_that_the_firmware_turned_off_in_a_pause_is_waited_for_by_the_next_host_too(tmp_path, resumed):
+    idle = FirmwareConfig(noise=0.0, hotend_idle_timeout=True, autoreport=resumed == "before")
     world = World(tmp_path, idle, pause=PauseConfig(park="corner"))
     heater = world.firmware.board.hotend
     async with world.host() as host:
@@ -349,11 +350,15 @@ async def test_heat_that_the_firmware_turned_off_in_a_pause_is_waited_for_by_the
         await until(host, JobState.PAUSED)
         await asyncio.sleep(20 * 60)
         assert heater.target == 0
-        host.jobs.resume()
-        await asyncio.sleep(5)
-        assert host.jobs.state is JobState.RESUMING
-        assert heater.target == 200
+        if resumed == "before":
+            host.jobs.resume()
+            await asyncio.sleep(5)
+            assert host.jobs.state is JobState.RESUMING
+            assert heater.target == 200
     async with world.host() as host:
+        if resumed == "meanwhile":
+            assert host.jobs.state is JobState.REATTACHING
+            host.jobs.resume()
         await until(host, JobState.RESUMING)
         await until(host, JobState.PRINTING, JobState.COMPLETED)
         assert heater.temperature(world.clock.now) == pytest.approx(200, abs=3)
