@@ -14,6 +14,7 @@ from pathlib import Path
 _PROC = Path("/proc")
 _LISTEN = "0A"  # column `st` of /proc/net/tcp
 _MAX_NAME = 60
+_PTYS = range(136, 144)  # majors; each container counts its own from 0, in a file system of its own
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -111,7 +112,7 @@ def _quietly(matches: Callable[[Path], bool], descriptor: Path) -> bool:
 def _is_same(descriptor: Path, node: os.stat_result) -> bool:
     """Compare by device number where there is one: a device may have more than one node."""
     other = descriptor.stat()
-    if stat.S_ISCHR(node.st_mode):
+    if stat.S_ISCHR(node.st_mode) and os.major(node.st_rdev) not in _PTYS:
         return stat.S_ISCHR(other.st_mode) and other.st_rdev == node.st_rdev
     return (other.st_dev, other.st_ino) == (node.st_dev, node.st_ino)
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,12 +20,14 @@ def octoprint(tmp_path):
     """Run a script called `octoprint` in another process, until the test ends."""
     running = []
 
-    def start(text, *args):
+    def start(text, *args, through=()):
         script = tmp_path / "octoprint"
         script.write_text(f"{text}\nprint(flush=True)\ninput()\n")
-        process = subprocess.Popen([sys.executable, script, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        process = subprocess.Popen(
+            [*through, sys.executable, script, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         running.append(process)
-        process.stdout.readline()
+        assert process.stdout.readline() == b"\n"
         return process
 
     yield start
@@ -61,6 +64,26 @@ def test_finds_the_process_behind_a_port_and_a_link_to_it(octoprint, pty, tmp_pa
     link = tmp_path / "usb-Prusa-if00"
     link.symlink_to(pty)
     assert of_file(pty) == of_file(link) == [Holder(process.pid, "octoprint")]
+
+
+CONTAINER = """
+import fcntl, os, subprocess, sys
+subprocess.run(["mount", "-t", "devpts", "-o", "newinstance,ptmxmode=0666", "devpts", "/dev/pts"], check=True)
+held = []
+while not held or os.ttyname(held[-1]) != sys.argv[1]:
+    master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
+    fcntl.ioctl(master, 0x40045431, b"\\0" * 4)  # TIOCSPTLCK: unlocked
+    held.append(os.open(f"/dev/pts/{len(held)}", os.O_RDWR | os.O_NOCTTY))
+"""
+
+
+def test_a_pty_of_the_same_number_in_a_container_is_another(octoprint, pty):
+    unshare = shutil.which("unshare")
+    if os.geteuid() != 0 or unshare is None:
+        cannot_run("a file system of ptys can be mounted by root only, with unshare of util-linux")
+    process = octoprint(CONTAINER, pty, through=(unshare, "--mount"))
+    assert process.poll() is None
+    assert of_file(pty) == []
 
 
 def test_nobody_holds_a_file_that_is_not_open_or_not_there(tmp_path):
