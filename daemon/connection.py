@@ -22,7 +22,7 @@ from gcode.modes import Modes
 from gcode.replies import Heaters
 from hal import ports
 from hal.driver import LinkSettings
-from hal.errors import HandshakeFailed, NotConnected, PortError
+from hal.errors import AddressError, HandshakeFailed, NotConnected, PortError
 from hal.logbook import Logbook
 from hal.printer import (
     ActionRequested,
@@ -114,6 +114,7 @@ class Connection:
         self._closing: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None  # the printer asked to be disconnected
         self._before_close: Callable[[], Awaitable[None]] | None = None
+        self._left_hot: Callable[[], bool] = bool
 
     # -- what is known -------------------------------------------------------------------------------------
 
@@ -198,12 +199,25 @@ class Connection:
         """Have `make_safe` awaited before a line that carries a printer is closed on purpose."""
         self._before_close = make_safe
 
+    def persist_while(self, left_hot: Callable[[], bool]) -> None:
+        """Have a printer that is lost, or does not answer, tried again as long as `left_hot` says so."""
+        self._left_hot = left_hot
+
     # -- connecting ----------------------------------------------------------------------------------------
 
     def keep_connected(self) -> None:
         """Connect to the configured printer and go on trying until it is there; does nothing without one."""
         if self._given is not None:
             self._begin(self._given, keep=True)
+
+    def return_to(self, address: str) -> None:
+        """Connect to a printer that a print has left hot, as often as it takes; not where another one is configured."""
+        if self._given is not None:
+            return  # `keep_connected` has it, or one that the user has chosen since
+        try:
+            self._begin(parse(address), keep=False)
+        except AddressError as error:
+            log.warning("printer.not_cooled", printer=address, reason=str(error))
 
     async def first_attempt(self, limit: float) -> None:
         """Wait until the first attempt to connect has ended, for `limit` seconds at most; not where none goes on."""
@@ -306,8 +320,11 @@ class Connection:
             await self._connect(address)
             self._tried.set()
             if self.printer is not None and self.ready:
+                back = None
                 await self._lost(self.printer)
-            if not keep or isinstance(self._error, FirmwareHalted):
+            # of a conversation that could not be gone on with nobody may have said yet that its heaters are on
+            goes_on = keep or back is not None or self._left_hot()
+            if isinstance(self._error, FirmwareHalted) or not goes_on:
                 return
             await asyncio.sleep(self._config.printer.retry_s)
 

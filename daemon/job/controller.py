@@ -92,6 +92,7 @@ class JobController:
         self._listeners: list[Callable[[JobState], None]] = [self.dead_man.on_job]
         connection.subscribe(self._on_event)
         connection.before_close(self.abandon)
+        connection.persist_while(lambda: self._cooling.due)
 
     # -- what is known -------------------------------------------------------------------------------------
 
@@ -525,11 +526,13 @@ class JobController:
         except CannotGoOn as error:
             obstacle = str(error)
             self._cooling.due = True  # also where the store knows nothing of it
-        for record in await self._store.unfinished_jobs():
-            if job is None or record.id != job.number:
-                await self._interrupt(record, obstacle)
+        left = [each for each in await self._store.unfinished_jobs() if job is None or each.id != job.number]
+        for record in left:
+            await self._interrupt(record, obstacle)
         if job is not None:
             self._go_on(job)
+        elif left:
+            self._connection.return_to(left[-1].printer)
 
     def _from(self, page: Page) -> Job:
         """Return the job that another host has left.

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -235,8 +236,16 @@ async def test_a_cable_that_comes_back_is_gone_on_with(tmp_path):
     assert said_by(world, "start") == list(SCRIPTS.before_start)
 
 
-async def test_a_cable_that_stays_away_ends_the_print(tmp_path):
+def chosen_by_a_client(world: World) -> None:
+    """Let no printer be configured, so that nobody keeps this one connected."""
+    world.config = replace(world.config, printer=replace(world.config.printer, address=""))
+
+
+@pytest.mark.parametrize("configured", [True, False])
+async def test_a_cable_that_stays_away_ends_the_print(tmp_path, configured):
     world = World(tmp_path)
+    if not configured:
+        chosen_by_a_client(world)
     async with world.host() as host:
         host.jobs.select(world.write(["M104 S200", *MOVES]))
         host.jobs.start()
@@ -246,6 +255,24 @@ async def test_a_cable_that_stays_away_ends_the_print(tmp_path):
         await until(host, JobState.REATTACHING)
         await until(host, JobState.INTERRUPTED)
         assert "cable is pulled" in host.jobs.error
+        assert world.firmware.board.hotend.target == 200
+        await asyncio.sleep(120)
+        assert world.firmware.board.hotend.target == 0
+
+
+async def test_a_printer_of_a_client_that_another_boot_finds_hot_is_made_cold(tmp_path):
+    world = World(tmp_path)
+    chosen_by_a_client(world)
+    world.disk = Disk(tmp_path)
+    async with world.host() as host:
+        host.jobs.select(world.write(["M104 S200", *MOVES]))
+        host.jobs.start()
+        await asyncio.sleep(4)
+    assert world.firmware.board.hotend.target == 200
+    world.boot, world.client_connects, world.reset_on_open = "another", False, False
+    world.firmware.plugged_at = world.clock.now + 100
+    async with world.host() as host:
+        assert not host.jobs.active
         await asyncio.sleep(120)
         assert world.firmware.board.hotend.target == 0
 

@@ -209,6 +209,7 @@ class World:
         )
         (folder / "uploads").mkdir(exist_ok=True)
         self.reset_on_open = True
+        self.client_connects = True  # where no printer is configured: to this one
         self.hashes: dict[tuple[str, int, int], str] = {}  # of uploads
         self.disk: Disk | None = None  # None: records are kept in memory
         self.outcomes: list[tuple] = []
@@ -235,8 +236,11 @@ class World:
         jobs = JobController(self.config, connection, records, uploads, Inline(), survival)
         await jobs.recover()
         if not jobs.active:
-            connection.keep_connected()
-            while not connection.ready and not life.over:  # noqa: ASYNC110 - before anybody listens
+            if self.config.printer.address:
+                connection.keep_connected()
+            elif self.client_connects:
+                await connection.connect("VIRTUAL")
+            while self.client_connects and not connection.ready and not life.over:  # noqa: ASYNC110 - before anybody listens
                 await asyncio.sleep(0.05)
         try:
             yield Host(jobs, connection, life, records)
