@@ -103,7 +103,7 @@ class Analyser:
         for block in self._blocks.finish():
             self._take(block)
         self._drive(*self._profile.finish())
-        self._timeline.finish()
+        self._timeline.take_waits()
         return self._result()
 
     # -- one block -----------------------------------------------------------------------------------------
@@ -122,6 +122,15 @@ class Analyser:
         self._rests |= any(each.rests for each in pauses)
         self._lines += len(words.starts) - 1
         orders.next_block()
+        if self._timeline.crowded:
+            self._clear()
+
+    def _clear(self) -> None:
+        """Keep memory bounded where nothing but waits follows for a long time."""
+        self._timeline.forget_superseded()
+        if self._rests and self._timeline.crowded:
+            self._drive(*self._profile.finish())
+            self._timeline.take_waits()
 
     def _with_homings(self, pauses: list[Pause]) -> list[Pause]:
         """Return the pauses, with the time that each G28 takes from where the machine is."""

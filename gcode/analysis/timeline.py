@@ -11,6 +11,7 @@ from gcode.analysis.layers import Layers
 from gcode.planner import PLACES
 
 POINTS = 2048  # that are kept of the timeline
+MANY_WAITS = 4096  # that are kept for the moves behind them
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Timeline:
         self._tick = 0.25  # s from one point to the next
         self._begun = np.zeros(PLACES)  # when the last moves began
         self._rested = 0.0  # when the last wait ended
+        self._has_rested = False  # since the last move that is behind
         self._around_waits: list[tuple[int, float]] = []  # points that are not in their place yet
 
     def wait(self, wait: Wait) -> None:
@@ -61,6 +63,9 @@ class Timeline:
         waited = self._waited(due, run, layer)
         begins = self.now + run[:-1] + waited
         rested = np.diff(waited, prepend=0.0) > 0
+        if count:
+            rested[0] |= self._has_rested
+            self._has_rested = False
         self._layers.add_seconds(layer, seconds)
         self._keep_points(self._taken(begins, rested), offset)
         self._moves += count
@@ -96,11 +101,33 @@ class Timeline:
         self._layers.add_seconds(np.array([layer if wait.layer is None else wait.layer]), np.array([seconds]))
         return seconds
 
-    def finish(self) -> None:
-        """There are no more moves: take the waits behind the last one."""
+    @property
+    def crowded(self) -> bool:
+        """There are more waits than a file has that is meant to be printed."""
+        return len(self._waits) > MANY_WAITS
+
+    def forget_superseded(self) -> None:
+        """Drop the targets that another one follows before the heater had any time."""
+        kept: list[Wait] = []
+        followed: set[str] = set()
+        place = -1
+        for each in reversed(self._waits):
+            if each.before_move != place or each.heat is None or each.heat.wait:
+                place, followed = each.before_move, set()
+            if each.heat is None or each.heat.heater not in followed:
+                kept.append(each)
+            if each.heat is not None:
+                followed.add(each.heat.heater)
+        self._waits = kept[::-1]
+
+    def take_waits(self) -> None:
+        """Take the waits behind the last move: the file ends there, or the machine rests."""
+        before = self.now
         for each in self._waits:
             self.now += self._take(each, self.now, self._layers.number)
         self._waits = []
+        self._has_rested |= self.now > before
+        self._keep_points(np.zeros(0), np.zeros(0))
 
     def _keep_points(self, taken: Floats, offset: Floats) -> None:
         """Keep a point for each tick; when there are too many, the ticks get longer."""

@@ -1,11 +1,13 @@
 import gzip
 import math
+import tracemalloc
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gcode.analysis import blocks, timeline
 from gcode.analysis.analyser import Analyser, BinaryGcodeError
 from gcode.analysis.blocks import BLOCK
 from gcode.analysis.machine import Machine
@@ -63,7 +65,7 @@ def test_timeline_leads_from_start_to_end():
     assert list(offsets) == sorted(offsets)
     assert list(times) == sorted(times)
     assert 500 < len(offsets) <= 2048
-    assert found.duration_s * 0.98 < times[-1] < found.duration_s  # some moves are queued at the end
+    assert found.duration_s * 0.98 < times[-1] <= found.duration_s  # it ends homing: nothing is queued
 
 
 @settings(max_examples=20)
@@ -286,6 +288,36 @@ def test_memory_does_not_grow_with_layers_or_objects():
     found = analyse("".join(f";LAYER:{n}\nM486 A{n}\nG1 X{n % 50} F6000\n" for n in range(30_000)))
     assert len(found.layers) <= 20_000
     assert len(found.objects) <= 1000
+
+
+def test_memory_does_not_grow_with_waits():
+    hostile = "".join(f"M104 T{n % 99} S{n % 250}\nG4 P1\nM140 S{n % 60}\n" for n in range(40_000))
+    analyser = Analyser(Machine())
+    tracemalloc.start()
+    try:
+        analyser.feed(b"G28\n" + hostile.encode())
+        found = analyser.finish()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.dwell_s == pytest.approx(40.0)
+    assert peak < 16e6
+
+
+_WAITS = st.sampled_from(["M104 S200", "M104 S0", "M104 T1 S99", "M109 S210", "M109 R50", "M140 S60", "M190 S50"])
+_BESIDE_WAITS = st.sampled_from(["G4 P500", "M400", "G28 X", "T1", "T0", "G1 X10 F3000", "G1 X20 E1", "G1 X-5 Y3"])
+
+
+@given(st.lists(_WAITS | _BESIDE_WAITS, max_size=60).map("\n".join))
+def test_waits_that_are_taken_before_the_next_move_change_no_time(text):
+    usual = analyse(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "BLOCK", 64)
+        patch.setattr(timeline, "MANY_WAITS", 1)
+        early = analyse(text)
+    for kind in ("duration_s", "motion_s", "dwell_s", "homing_s", "heating_s"):
+        assert getattr(early, kind) == pytest.approx(getattr(usual, kind))
+    assert [offset for offset, _ in early.timeline] == sorted(offset for offset, _ in early.timeline)
 
 
 def test_watching_gives_each_move():
