@@ -20,6 +20,7 @@ from daemon.job.dead_man import DeadMan
 from daemon.job.effects import Effects
 from daemon.job.job import Job, Progress, Selection
 from daemon.job.kept import KeptFile
+from daemon.job.leftovers import Leftovers
 from daemon.job.machine import JobMachine
 from daemon.job.named_values import values
 from daemon.job.page import Page, fill, selection
@@ -27,8 +28,8 @@ from daemon.job.states import JobState
 from daemon.job.steps import Steps
 from daemon.job.survival import Survival
 from daemon.named_values import filled
-from daemon.safety import PATIENCE, is_hot, make_cold
-from daemon.store import JobRecord, Store
+from daemon.safety import PATIENCE, is_hot
+from daemon.store import Store
 from gcode.errors import NozzledError, PrinterReset
 from gcode.outgoing import Counters
 from hal.errors import AddressError, NotConnected, PortError, PortLost
@@ -71,7 +72,6 @@ class JobController:
         self._config = config
         self._connection = connection
         self._store = store
-        self._uploads = uploads
         kept = KeptFile(uploads, uploads.parent)
         self._survival = survival or Survival(connection, connection.logbook, kept)
         self._effects = Effects(
@@ -84,10 +84,11 @@ class JobController:
             resume=self.resume,
             survival=self._survival,
         )
+        self._leftovers = Leftovers(self._survival, store, uploads)
         self._handed_over = False
         self._job: Job | None = None
-        self._left_over: tuple[JobState, str] | None = None  # how the job of an earlier run ended, and why
-        self._cooling = Cooling(config.profile)
+        self._left_over: tuple[JobState, str | None] | None = None  # how the job of an earlier run ended, and why
+        self._cooling = Cooling(config.profile, self._on_cold)
         self.dead_man = DeadMan(config.safety, connection, lambda: self.state)
         self._listeners: list[Callable[[JobState], None]] = [self.dead_man.on_job]
         connection.subscribe(self._on_event)
@@ -418,11 +419,17 @@ class JobController:
 
     async def _after_failure(self, job: Job) -> None:
         """Make the printer cold, then run the script; the job has failed already whatever becomes of it."""
+        await self._cooling.now(job.printer, job.reason or "the print failed")
+        if self._cooling.due:
+            return
         try:
-            if await make_cold(job.printer, self._config.profile, job.reason or "the print failed"):
-                await self._effects.script(job, self._config.scripts.after_failure)
+            await self._effects.script(job, self._config.scripts.after_failure)
         except NozzledError as error:
             log.warning("job.after_failure", reason=str(error))
+
+    def _on_cold(self) -> None:
+        if not self.active:
+            self._survival.made_cold()
 
     # -- what happens to it --------------------------------------------------------------------------------
 
@@ -518,21 +525,14 @@ class JobController:
         return True
 
     async def recover(self) -> None:
-        """Go on with the job that another run of the daemon left, or mark it as interrupted and select its file."""
-        job, obstacle = None, None
-        try:
-            if (page := self._survival.page()) is not None:
-                job = self._from(page)
-        except CannotGoOn as error:
-            obstacle = str(error)
-            self._cooling.due = True  # also where the store knows nothing of it
-        left = [each for each in await self._store.unfinished_jobs() if job is None or each.id != job.number]
-        for record in left:
-            await self._interrupt(record, obstacle)
-        if job is not None:
-            self._go_on(job)
-        elif left:
-            self._connection.return_to(left[-1].printer)
+        """Go on with the job that another run of the daemon left, or record how it ended and select its file."""
+        found = await self._leftovers.settle(self._from)
+        self._left_over, self.selected = found.outcome, found.selection
+        self._cooling.due = found.hot
+        if found.job is not None:
+            self._go_on(found.job)
+        elif found.printer is not None:
+            self._connection.return_to(found.printer)
 
     def _from(self, page: Page) -> Job:
         """Return the job that another host has left.
@@ -554,27 +554,6 @@ class JobController:
         log.warning("job.reattaching", file=job.selection.path, state=_left_in(job), printer=job.address)
         job.runner = asyncio.create_task(self._run(job, None))
 
-    async def _interrupt(self, record: JobRecord, obstacle: str | None) -> None:
-        """Mark a job as interrupted. Its heaters may still be on: the printer is made cold as soon as it answers."""
-        machine = JobMachine(_unheard, JobState.REATTACHING)
-        machine.fire("interrupt")
-        reason = f"the daemon ended in the middle of the print, {record.lines} lines were acknowledged by then"
-        if obstacle:
-            reason += f"; it could not go on: {obstacle}"
-        spent = record.print_time or 0.0
-        self._store.end_job(record.id, machine.state.name, reason, record.lines, record.offset, spent)
-        self._left_over = (machine.state, reason)
-        self._cooling.due = True
-        self.selected = await asyncio.to_thread(self._select_again, record)
-        log.warning("job.interrupted", file=record.path, reason=reason)
-
-    def _select_again(self, record: JobRecord) -> Selection | None:
-        try:
-            found = (self._uploads / record.path).stat()
-        except OSError:
-            return None
-        return Selection(record.path, record.name, found.st_size, int(found.st_mtime), record.user)
-
 
 def _left_in(job: Job) -> str:
     return job.left_in.name if job.left_in else ""
@@ -594,7 +573,3 @@ def _bad_line(counters: Counters) -> str | None:
         f"the printer asked again for {counters.resends} of {counters.lines_sent} lines: "
         "look at the cable, and for interference"
     )
-
-
-def _unheard(trigger: str, old: JobState, new: JobState) -> None:
-    """Take a step of a job that nobody watches any more."""

@@ -1,6 +1,7 @@
 """Cooling: a printer that a job left hot is made cold, at once or as soon as it is there again."""
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -17,10 +18,16 @@ log = structlog.get_logger()
 class Cooling:
     """What is known of heaters that may be on without a job."""
 
-    def __init__(self, profile: ProfileConfig) -> None:
-        """Prepare; `profile` says which heaters there are."""
+    def __init__(self, profile: ProfileConfig, on_cold: Callable[[], None]) -> None:
+        """Prepare.
+
+        Args:
+            profile: says which heaters there are.
+            on_cold: called when a printer has been made cold.
+        """
         self.due = False  # some printer was left hot, and is to be made cold when it is READY
         self._profile = profile
+        self._on_cold = on_cold
         self._left: Printer | None = None  # the last one that was made cold before it was left
         self._task: asyncio.Task[None] | None = None
 
@@ -38,11 +45,15 @@ class Cooling:
             cold = False
             log.warning("printer.not_cooled", reason=str(error))
         self.due = self.due or not cold
+        if cold:
+            self._on_cold()
 
     async def before_leaving(self, printer: Printer) -> None:
         """Make the printer cold before its line is closed, once."""
         if printer.state is not ConnectionState.READY or printer is self._left:
             return
         self._left = printer  # what it reports may still show the targets of before
-        if not await make_cold(printer, self._profile):
+        if await make_cold(printer, self._profile):
+            self._on_cold()
+        else:
             log.error("job.emergency_stop", reason="the printer did not acknowledge that its heaters are off")

@@ -116,8 +116,8 @@ class Effects:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
 
     async def let_go(self) -> None:
-        """Forget what the next host would go on from: the job has ended."""
-        await self._on_disk(self._survival.end)
+        """Let go of what the next host would go on from: the job has ended."""
+        await self._on_disk(self._survival.kept.drop)
 
     def _stream(self, job: Job, path: Path) -> FileStream:
         return FileStream(

@@ -1,7 +1,8 @@
 """Page: the job as it is written into the logbook, and read from there by the host that goes on with it.
 
 It is written at each change of state and each step of a script, which costs a copy in memory. It counts on the same
-boot of the same machine only: times are the monotonic clock's, and another boot has lost the line.
+boot of the same machine only: times are the monotonic clock's, and another boot has lost the line. The page of a job
+that has ended says how: the store may not have been told in time.
 """
 
 from collections import deque
@@ -13,6 +14,23 @@ from daemon.job.parking import Rest, modes_of, plain_modes
 from daemon.job.states import JobState
 from daemon.job.steps import Begun
 from hal.printer import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a job ended.
+
+    Attributes:
+        lines: acknowledged, as is `offset` in bytes.
+        print_time: s.
+        hot: its heaters may still be on.
+    """
+
+    reason: str | None
+    lines: int
+    offset: int
+    print_time: float
+    hot: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +58,7 @@ class Page:
     printer_paused: bool
     passed: int
     wanted: str | None
+    ending: Ending | None  # None: it goes on
 
     @property
     def identity(self) -> Identity:
@@ -47,8 +66,8 @@ class Page:
         return Identity(name=self.name, uuid=self.uuid)
 
 
-def written(job: Job, boot: str) -> dict[str, Any]:
-    """Return the page of a job."""
+def written(job: Job, boot: str, now: float) -> dict[str, Any]:
+    """Return the page of a job; `now` is the loop's time."""
     identity, steps = job.identity, job.steps
     state = job.left_in if job.state is JobState.REATTACHING and job.left_in else job.state
     return asdict(
@@ -74,15 +93,30 @@ def written(job: Job, boot: str) -> dict[str, Any]:
             printer_paused=job.printer_paused,
             passed=job.passed,
             wanted=job.wanted,
+            ending=_ending(job, now) if job.state.ended else None,
         )
     )
 
 
+def _ending(job: Job, now: float) -> Ending:
+    left_hot = job.state in (JobState.FAILED, JobState.INTERRUPTED)  # the other ends come when the printer is cold
+    return Ending(job.reason, job.lines, job.offset, job.print_time(now), left_hot)
+
+
+def made_cold(page: dict[str, Any]) -> dict[str, Any]:
+    """Return the page of a job whose printer is cold; none of one that had not ended and cannot go on."""
+    return page | {"ending": page["ending"] | {"hot": False}} if page.get("ending") else {}
+
+
 def read(page: dict[str, Any]) -> Page | None:
     """Return the page that was written; None where it is of another version."""
-    if page.keys() != {each.name for each in fields(Page)}:
+    if not (_fits(page, Page) and (page["ending"] is None or _fits(page["ending"], Ending))):
         return None
-    return Page(**page)
+    return Page(**(page | {"ending": Ending(**page["ending"]) if page["ending"] else None}))
+
+
+def _fits(page: dict[str, Any], what: type[Page | Ending]) -> bool:
+    return page.keys() == {each.name for each in fields(what)}
 
 
 def fill(job: Job, page: Page) -> None:

@@ -12,7 +12,7 @@ from daemon.connection import Connection
 from daemon.errors import CannotGoOn
 from daemon.job.job import Job
 from daemon.job.kept import KeptFile
-from daemon.job.page import Page, read, written
+from daemon.job.page import Page, made_cold, read, written
 from daemon.job.states import JobState
 from gcode.dialect import recognise
 from gcode.link import Left
@@ -38,25 +38,26 @@ class Survival:
         self._boot = boot
 
     def begin(self, job: Job) -> None:
-        """Count the job's lines from here."""
+        """Count the job's lines from here; the one before is history."""
+        self._logbook.write({})
         job.first_line = job.printer.next_number
         job.address, job.identity = job.printer.address, job.printer.identity
         self._logbook.begin_job()
 
     def keep(self, job: Job) -> None:
-        """Write the job's page; one that is too long, or that has ended, leaves none."""
-        self._logbook.write({} if job.state.ended else written(job, self._boot))
+        """Write the job's page; one that is too long leaves none."""
+        self._logbook.write(written(job, self._boot, asyncio.get_running_loop().time()))
 
-    def end(self) -> None:
-        """Forget the job; waits for the disk."""
-        self._logbook.write({})
-        self.kept.drop()
+    def made_cold(self) -> None:
+        """Note that the printer of the last job, which does not go on, is cold."""
+        if page := self._logbook.read():
+            self._logbook.write(made_cold(page))
 
     def page(self) -> Page | None:
         """Return the page that another host has left; None: there was no job.
 
         Raises:
-            CannotGoOn: there was one, and it cannot go on.
+            CannotGoOn: there was one that had not ended, and it cannot go on.
         """
         content = self._logbook.read()
         if not content:
@@ -64,7 +65,7 @@ class Survival:
         page = read(content)
         if page is None:
             raise CannotGoOn("another version of the service had begun the print")
-        if page.boot != self._boot:
+        if page.ending is None and page.boot != self._boot:
             raise CannotGoOn("the machine was started anew in the middle of the print")
         return page
 

@@ -431,6 +431,62 @@ async def test_a_page_of_another_version_ends_the_print_and_not_the_service(tmp_
     assert len(moves_of(world)) == printed
 
 
+async def die_at_the_end_of(world, lines) -> JobState:
+    """Print, and die when the job has ended, before the store hears of it."""
+    async with world.host(life := Life()) as host:
+        host.jobs.subscribe(lambda state: life.end() if state.ended else None)
+        host.jobs.select(world.write(lines))
+        host.jobs.start()
+        async with asyncio.timeout(SLOW):
+            await life.dead.wait()
+        return host.jobs.state
+
+
+@pytest.mark.parametrize("boot", ["boot", "another"])
+async def test_a_job_has_ended_as_it_did_also_if_its_host_died_before_that_was_recorded(tmp_path, boot):
+    world = World(tmp_path)
+    world.disk = Disk(tmp_path / "state")
+    assert await die_at_the_end_of(world, MOVES) is JobState.COMPLETED
+    world.boot, world.reset_on_open = boot, False
+    for state in (JobState.COMPLETED, None):  # it is told once
+        async with world.host() as host:
+            assert host.jobs.state is state
+            assert host.jobs.error is None
+            (record,) = await host.records.jobs(2)
+            assert (record.outcome, record.reason, record.lines) == ("COMPLETED", None, len(MOVES))
+            assert record.print_time > 1
+            assert not any(said.command.startswith("M104 S0") for said in world.oracle.commands)
+    assert moves_of(world) == MOVES
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+async def test_a_printer_that_a_failed_job_has_left_hot_is_made_cold_by_whoever_comes_next(tmp_path, recorded):
+    world = World(tmp_path)
+    world.disk = Disk(tmp_path / "state")
+    chosen_by_a_client(world)
+    async with world.host(life := Life()) as host:
+        host.jobs.subscribe(lambda state: life.end() if state.ended and not recorded else None)
+        host.jobs.select(world.write(["M104 S200", *MOVES]))
+        host.jobs.start()
+        await asyncio.sleep(4)
+        world.firmware.plugged_at = world.clock.now + 100
+        host.connection.printer._transport.unplug()
+        await until(host, JobState.INTERRUPTED)
+        await asyncio.sleep(1)
+        assert world.firmware.board.hotend.target == 200
+    world.client_connects, world.reset_on_open = False, False
+    async with world.host() as host:
+        assert "cable is pulled" in (await host.records.jobs(1))[0].reason
+        assert world.firmware.board.hotend.target == 200
+        await asyncio.sleep(120)
+        assert world.firmware.board.hotend.target == 0
+        await host.connection.send(["M104 S50"])
+        await asyncio.sleep(5)
+    async with world.host() as host:
+        assert not host.connection.ready, "nothing is due any more"
+        assert world.firmware.board.hotend.target == 50
+
+
 async def cancel_and_die(world, at: int, left: int) -> None:
     """Begin to print, cancel after so many lines, and die so many bytes later."""
     async with world.host(life := Life()) as host:
