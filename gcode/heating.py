@@ -6,6 +6,7 @@ the time runs from the first reading within the window, and begins anew when one
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gcode.command import parse
@@ -14,6 +15,10 @@ RESIDENCY = 10.0  # s
 WINDOW = 1.0  # °C
 HYSTERESIS = 3.0  # °C
 
+# The commands that set a target, by what is heated: `tool` is the one of the T word, else the active one.
+SETS_TARGET = {"M104": "tool", "M109": "tool", "M140": "bed", "M190": "bed", "M141": "chamber", "M191": "chamber"}
+
+_TARGET = {letter: re.compile(rb"%c\s*\+?\d+\.?\d*" % letter, re.IGNORECASE) for letter in b"SR"}
 _HEATS = re.compile(rb"M\s*0*(?:104|109|140|141|190|191|303)(?!\d)", re.IGNORECASE)
 
 
@@ -66,3 +71,30 @@ def excess(command: bytes, hotend: float, bed: float) -> str | None:
     if wanted <= limit:
         return None
     return f"{command.decode()} asks for {wanted:g} °C, the profile allows {limit:g} °C"
+
+
+def shifted(command: bytes, offsets: Mapping[str, float], tool: int, hotend: float, bed: float) -> bytes:
+    """Return a command with the offset of its heater added to the target; other commands, and 0, stay as they are.
+
+    A target is not brought above the highest one, nor below 0.
+
+    Args:
+        command: one clean line.
+        offsets: °C by heater: `tool0`, `bed`, `chamber`.
+        tool: the active one.
+        hotend: the highest target of a hotend, in °C.
+        bed: that of the bed, and of the chamber.
+    """
+    if command[:1] not in b"Mm" or not _HEATS.match(command):
+        return command
+    asked = parse(command)
+    heater = SETS_TARGET.get(asked.code.partition(".")[0])
+    letter = "S" if asked.get("S") is not None else "R"
+    target = asked.number(letter, 0.0)
+    if heater is None or target <= 0:
+        return command
+    limit = hotend if heater == "tool" else bed
+    name = f"tool{asked.number('T', tool):.0f}" if heater == "tool" else heater
+    offset = offsets.get(name, 0.0)
+    wanted = max(0.0, min(target + offset, max(limit, target)))
+    return command if not offset else _TARGET[ord(letter)].sub(f"{letter}{wanted:g}".encode(), command, count=1)

@@ -24,6 +24,8 @@ class HeaterHandler(ApiHandler):
     def temperatures(self, wanted: Callable[[str], bool]) -> dict[str, Any]:
         """Return the last reading of the wanted heaters, with their past if the query asks for it."""
         shown = readings(self.service.connection.heaters, wanted)
+        for name, reading in shown.items():
+            reading["offset"] = self.service.jobs.offsets.get(name, 0)
         if self.query_flag("history"):
             shown["history"] = self.history.last(self._limit(), wanted)
         return shown
@@ -95,16 +97,15 @@ class ToolHandler(HeaterHandler):
         offsets = data["offsets"]
         if not isinstance(offsets, dict):
             raise Refused(400, 'offsets must be an object like {"tool0": 0}')
-        for name, value in offsets.items():
-            gcode.tool_number(name, profile)
-            _check_offset(value)
+        wanted = {f"tool{gcode.tool_number(name, profile)}": _offset(value) for name, value in offsets.items()}
+        for name, offset in wanted.items():
+            self.service.jobs.set_offset(name, offset)
         return []
 
 
-def _check_offset(value: object) -> None:
-    """Take an offset of 0, which is what there always is. Deviation: OctoPrint adds it to the file's targets."""
-    if gcode.number(value, "offset", -50, 50) != 0:
-        raise Refused(400, "temperature offsets are not supported")
+def _offset(value: object) -> float:
+    """Return what to add to the targets of files, in °C."""
+    return gcode.number(value, "offset", -50, 50)
 
 
 class BedHandler(HeaterHandler):
@@ -128,7 +129,7 @@ class BedHandler(HeaterHandler):
         self._require_heater()
         command, data = self.command({"target": ["target"], "offset": ["offset"]})
         if command == "offset":
-            _check_offset(data["offset"])
+            self.service.jobs.set_offset(self.heater, _offset(data["offset"]))
         else:
             limit = self.service.config.profile.max_bed_c  # of a chamber too: none gets as hot as a bed
             await self.service.connection.send(gcode.heat(self.set_target, data["target"], limit))

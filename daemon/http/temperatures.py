@@ -30,7 +30,7 @@ class TemperatureHistory:
         reports = list(self._reports)
         if limit is not None:
             reports = reports[-limit:] if limit > 0 else []
-        return [{"time": time, **readings(heaters, wanted, offset=False)} for time, heaters in reports]
+        return [{"time": time, **readings(heaters, wanted)} for time, heaters in reports]
 
 
 def is_heater(name: str) -> bool:
@@ -38,12 +38,8 @@ def is_heater(name: str) -> bool:
     return name.startswith("tool") or name in ("bed", "chamber")
 
 
-def readings(heaters: Heaters, wanted: Callable[[str], bool], *, offset: bool = True) -> dict[str, Any]:
-    """Return readings by heater, in °C; `offset` is always 0, there are none."""
-    shown: dict[str, Any] = {}
-    for name, reading in heaters.items():
-        if wanted(name):
-            shown[name] = {"actual": reading.actual, "target": reading.target}
-            if offset:
-                shown[name]["offset"] = 0
-    return shown
+def readings(heaters: Heaters, wanted: Callable[[str], bool]) -> dict[str, Any]:
+    """Return readings by heater, in °C."""
+    return {
+        name: {"actual": reading.actual, "target": reading.target} for name, reading in heaters.items() if wanted(name)
+    }

@@ -69,6 +69,7 @@ class JobController:
             survival: what the next host goes on from; None: nobody comes after this process.
         """
         self.selected: Selection | None = None
+        self.offsets: dict[str, float] = {}  # °C that are added to the targets of files, by heater
         self._config = config
         self._connection = connection
         self._store = store
@@ -265,6 +266,12 @@ class JobController:
             raise JobConflict(f"Printer is neither printing nor paused, '{command}' command cannot be performed")
         return self._job
 
+    def set_offset(self, heater: str, offset: float) -> None:
+        """Have `offset` °C added to the targets that files set for `heater` from now on, as long as it is connected."""
+        self.offsets[heater] = offset
+        if self._job is not None and self.active:
+            self._survival.keep(self._job)
+
     # -- the life of a job ---------------------------------------------------------------------------------
 
     def _begin(self, selection: Selection, after: asyncio.Task[None] | None) -> None:
@@ -285,6 +292,7 @@ class JobController:
             started=asyncio.get_running_loop().time(),
             script=deque(),
             steps=Steps(lambda: self._survival.keep(job)),
+            offsets=self.offsets,
         )
         return job
 
@@ -504,6 +512,7 @@ class JobController:
             await self._cooling.before_leaving(job.printer)
         elif (printer := self._connection.printer) is not None and is_hot(printer) and printer.panel_print is None:
             await self._cooling.before_leaving(printer)
+        self.offsets.clear()
         await self.dead_man.leave()
         if job is not None and job.runner is not None:  # also of a job that has ended: its record is written there
             await asyncio.wait([job.runner], timeout=PATIENCE)

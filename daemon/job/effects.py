@@ -29,7 +29,7 @@ from daemon.job.survival import Survival
 from daemon.named_values import filled
 from daemon.safety import all_off
 from daemon.store import NewJob, Store
-from gcode.heating import excess
+from gcode.heating import excess, shifted
 from gcode.host_commands import Cancel, HeatAndWait, Meaning, Pause
 from hal.printer import Printer
 
@@ -128,7 +128,13 @@ class Effects:
             host_waits=self._host_waits(job.printer),
             longest=job.printer.longest_command,
             check=self._too_hot,
+            alter=lambda command: self._with_offset(job, command),
         )
+
+    def _with_offset(self, job: Job, command: bytes) -> bytes:
+        profile = self._config.profile
+        tool = job.printer.modes.tool or 0
+        return shifted(command, job.offsets, tool, profile.max_hotend_c, profile.max_bed_c)
 
     def _too_hot(self, command: bytes) -> str | None:
         profile = self._config.profile

@@ -61,6 +61,7 @@ class Job:
     started: float
     script: deque[str]  # what is left of the script before the next line of the file
     steps: Steps
+    offsets: dict[str, float]  # °C that are added to the file's targets, by heater
     address: str = ""  # of its printer, also where that is gone
     identity: Identity = field(default_factory=Identity)
     number: int | None = None  # in the store

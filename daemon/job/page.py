@@ -58,6 +58,7 @@ class Page:
     printer_paused: bool
     passed: int
     wanted: str | None
+    offsets: dict[str, float]
     ending: Ending | None  # None: it goes on
 
     @property
@@ -93,6 +94,7 @@ def written(job: Job, boot: str, now: float) -> dict[str, Any]:
             printer_paused=job.printer_paused,
             passed=job.passed,
             wanted=job.wanted,
+            offsets=job.offsets,
             ending=_ending(job, now) if job.state.ended else None,
         )
     )
@@ -132,6 +134,7 @@ def fill(job: Job, page: Page) -> None:
     job.rest = _rest(page.rest) if page.rest else None
     job.standing_by, job.printer_paused = page.standing_by, page.printer_paused
     job.passed, job.wanted = page.passed, page.wanted
+    job.offsets.update(page.offsets)
     job.file = FileMark(**page.file) if page.file else None
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from daemon.errors import FileError
 from gcode.command import Command, parse
 from gcode.errors import CommandError
+from gcode.heating import SETS_TARGET
 from gcode.modes import Modes
 
 LIFT = 5.0  # mm above the part, before anything moves sideways
@@ -22,7 +23,6 @@ RETRACT = "F1800"
 _INCH = 25.4  # mm
 _MOST_DRAWN = 20.0  # mm pulled back; more is the change of a filament
 _MOVES = frozenset({"G0", "G1", "G2", "G3"})
-_HEATERS = {"M104": "tool", "M109": "tool", "M140": "bed", "M190": "bed", "M141": "chamber", "M191": "chamber"}
 _SETTINGS = frozenset(
     {"M201", "M203", "M204", "M205", "M207", "M208", "M220", "M221", "M572", "M593", "M900"}  # they hold until changed
 )
@@ -70,8 +70,8 @@ class Place:
             self._rename(asked)
         elif code == "G28":
             self._home(asked)
-        elif code in _HEATERS:
-            self._heat(_HEATERS[code], asked)
+        elif code in SETS_TARGET:
+            self._heat(SETS_TARGET[code], asked)
         elif code in _SETTINGS:
             self.settings[code] = command.decode()
 

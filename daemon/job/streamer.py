@@ -44,6 +44,7 @@ class FileStream:
         host_waits: bool = False,
         longest: int = MAX_LINE,
         check: Callable[[bytes], str | None] = lambda _: None,
+        alter: Callable[[bytes], bytes] = lambda command: command,
     ) -> None:
         """Prepare.
 
@@ -55,6 +56,7 @@ class FileStream:
             host_waits: waits for temperatures are the host's: a barrier instead of M109.
             longest: bytes of a command that the firmware reads; texts are cut there, anything else fails the job.
             check: tells what speaks against sending a command other than a move, which fails the job.
+            alter: makes of such a command what is sent instead.
         """
         self.size = self.mtime_ns = self.inode = 0
         self.attention = asyncio.Event()  # `ended`, or a `barrier` is reached, or `error` is set
@@ -70,6 +72,7 @@ class FileStream:
         self._host_waits = host_waits
         self._longest = longest
         self._check = check
+        self._alter = alter
         self._loop = asyncio.get_running_loop()
         self._reader = Reader()
         self._blocks: deque[bytes] = deque()
@@ -110,7 +113,7 @@ class FileStream:
         """Leave out the first line, which was sent; what it asks of the host remains, unless that is done too."""
         while self._next_block() or await self._more():
             for offset, command in self._reader:
-                found = meaning(command, host_waits=self._host_waits)
+                found = meaning(self._alter(command), host_waits=self._host_waits)
                 if not done and isinstance(found, HeatAndWait):
                     self._stop_at(offset, found)
                 return
@@ -187,6 +190,7 @@ class FileStream:
         if problem := self._check(command):
             self._fail(f"the line at byte {offset}: {problem}")
             return None
+        command = self._alter(command)
         found = meaning(command, host_waits=self._host_waits)
         if found is None:
             return self._fitting(offset, command)

@@ -69,7 +69,7 @@ class Hub:
         if isinstance(event, ActionRequested) or not self._subscribers:
             return
         if isinstance(event, TemperaturesRead):
-            report = {"time": int(self._service.wall()), **readings(event.heaters, is_heater, offset=False)}
+            report = {"time": int(self._service.wall()), **readings(event.heaters, is_heater)}
             for each in self._subscribers:
                 each.add_temperatures(report)
         self._changed()
@@ -127,7 +127,7 @@ class Hub:
             "job": job["job"],
             "progress": job["progress"],
             "currentZ": self._motion.height,
-            "offsets": {},
+            "offsets": self._service.jobs.offsets,
             "resends": self._resends(),
             "markings": [],
             "busyFiles": [{"origin": "local", "path": busy.path}] if busy else [],

@@ -107,6 +107,26 @@ async def test_one_hotend_needs_no_number(tmp_path, monkeypatch):
         assert (await server.get("/api/printer/tool")).json["tool0"]["target"] == 50
 
 
+async def test_offsets_are_added_to_the_targets_of_files_and_to_no_others(tmp_path):
+    async with api(tmp_path) as server:
+        await server.settle(10)
+        assert (await server.post("/api/printer/tool", {"command": "offset", "offsets": {"tool0": 5}})).status == 204
+        assert (await server.post("/api/printer/bed", {"command": "offset", "offset": -2.5})).status == 204
+        seen = (await server.get("/api/printer")).json["temperature"]
+        assert (seen["tool0"]["offset"], seen["bed"]["offset"]) == (5, -2.5)
+        refused = {"command": "offset", "offsets": {"tool0": 9, "tool1": 9}}
+        assert (await server.post("/api/printer/tool", refused)).status == 400
+        await server.post("/api/printer/bed", {"command": "target", "target": 50})
+        (tmp_path / "uploads").mkdir(exist_ok=True)
+        (tmp_path / "uploads" / "hot.gcode").write_text("G28\nM104 S200\nM109 S210\nG4 S30\n")
+        await server.post("/api/files/local/hot.gcode", {"command": "select", "print": True})
+        await server.settle(200)
+        seen = (await server.get("/api/printer")).json["temperature"]
+        assert (seen["tool0"]["target"], seen["bed"]["target"]) == (215, 50)
+        assert (await server.post("/api/connection", {"command": "disconnect"})).status == 204
+        assert server.service.jobs.offsets == {}
+
+
 HUGE = 10**400  # a whole number of JSON, larger than any float
 NUMBERS = ["hot", None, True, [], {}, -1, 1e9, HUGE, -HUGE]
 
@@ -126,7 +146,8 @@ NUMBERS = ["hot", None, True, [], {}, -1, 1e9, HUGE, -HUGE]
         *(("tool", {"command": "flowrate", "factor": value}) for value in (HUGE, -HUGE, 1e308)),
         *(("tool", {"command": "flowrate", "factor": value}) for value in ("95", None, True, 0, -5, 100_000, 0.001)),
         ("tool", {"command": "offset", "offsets": {"tool0": 51}}),
-        ("tool", {"command": "offset", "offsets": {"tool0": 5}}),
+        ("tool", {"command": "offset", "offsets": {"tool0": 5, "tool1": 5}}),
+        *(("bed", {"command": "offset", "offset": value}) for value in [None, "5", True, -51, HUGE]),
         ("tool", {"command": "offset", "offsets": 5}),
         *(("bed", {"command": "target", "target": value}) for value in [*NUMBERS, 121]),
         ("bed", {"command": "target"}),

@@ -431,6 +431,30 @@ async def test_a_page_of_another_version_ends_the_print_and_not_the_service(tmp_
     assert len(moves_of(world)) == printed
 
 
+async def test_offsets_of_temperatures_are_kept_also_where_the_host_dies_in_the_wait(tmp_path):
+    world = World(tmp_path)
+    world.config = replace(world.config, job=replace(world.config.job, heat_up="host"))
+    heat = ["M109 S180", *MOVES, "M104 S190", *WAITS]
+    async with world.host() as host:
+        host.jobs.set_offset("tool0", 5)
+        host.jobs.select(world.write(heat))
+        host.jobs.start()
+        await asyncio.sleep(20)
+        assert world.firmware.board.hotend.target == 185
+        assert not moves_of(world)
+    async with world.host() as host:
+        assert host.jobs.offsets == {"tool0": 5}
+        async with asyncio.timeout(SLOW):
+            while not moves_of(world):  # noqa: ASYNC110 - as one who looks at the printer
+                await asyncio.sleep(0.1)
+        assert world.firmware.board.hotend.temperature(world.clock.now) == pytest.approx(185, abs=2)
+        async with asyncio.timeout(SLOW):
+            while len(moves_of(world)) < len(MOVES):  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(5)
+        assert world.firmware.board.hotend.target == 195
+
+
 async def die_at_the_end_of(world, lines) -> JobState:
     """Print, and die when the job has ended, before the store hears of it."""
     async with world.host(life := Life()) as host:

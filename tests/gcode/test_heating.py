@@ -1,7 +1,9 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcode.heating import RESIDENCY, Residency
+from gcode.command import parse
+from gcode.heating import RESIDENCY, SETS_TARGET, Residency, shifted
 
 
 def readings(wait: Residency, *pairs: tuple[float, float]) -> list[bool]:
@@ -31,3 +33,48 @@ def test_no_sequence_of_readings_ends_a_wait_early(target, actuals):
         if wait.reached(actual, second):
             assert all(near[-int(RESIDENCY) - 1 :])
             assert len(near) > RESIDENCY
+
+
+OFFSETS = {"tool0": 5.0, "tool1": -7.5, "bed": 3.0, "chamber": 50.0}
+
+
+@pytest.mark.parametrize(
+    ("command", "altered"),
+    [
+        (b"M104 S200", b"M104 S205"),
+        (b"M109 R200", b"M109 R205"),
+        (b"M109 S200 R190", b"M109 S205 R190"),
+        (b"m109 t1 s200", b"m109 t1 S192.5"),
+        (b"M104 T9 S200", b"M104 T9 S200"),
+        (b"M104 S0", b"M104 S0"),
+        (b"M104 T1 S4", b"M104 T1 S0"),
+        (b"M104 S249", b"M104 S250"),
+        (b"M190 S60", b"M190 S63"),
+        (b"M140 S119", b"M140 S120"),
+        (b"M141 S40.5", b"M141 S90.5"),
+        (b"M109.1 S200", b"M109.1 S205"),
+        (b"M303 S200", b"M303 S200"),
+        (b"M106 S200", b"M106 S200"),
+        (b"M104", b"M104"),
+        (b"G1 X5", b"G1 X5"),
+    ],
+)
+def test_an_offset_is_added_to_the_target(command, altered):
+    assert shifted(command, OFFSETS, 0, 250, 120) == altered
+    assert shifted(command, {}, 0, 250, 120) == command
+
+
+@given(
+    code=st.sampled_from(sorted(SETS_TARGET)),
+    words=st.permutations(["S{target:g}", "T{tool}", "F1", "B2"]),
+    target=st.integers(0, 2500).map(lambda tenths: tenths / 10),
+    tool=st.integers(0, 3),
+    offset=st.integers(-50, 50),
+)
+def test_an_offset_changes_nothing_but_the_target_and_stays_within_the_limits(code, words, target, tool, offset):
+    command = " ".join([code, *words]).format(target=target, tool=tool).encode()
+    heater = SETS_TARGET[code]
+    asked = parse(shifted(command, {f"tool{tool}" if heater == "tool" else heater: offset}, 0, 250, 250))
+    wanted = max(0, min(target + offset, 250)) if target else 0
+    assert asked.get("S") == pytest.approx(wanted)
+    assert (asked.code, {**asked.params, "S": 0}) == (code, {"S": 0, "T": tool, "F": 1, "B": 2})
