@@ -15,6 +15,7 @@ import termios
 import tty
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import serial
@@ -44,11 +45,19 @@ def create_transport(address: Address) -> "SerialTransport":
     Raises:
         AddressError: the path is missing or relative, or an option is unknown or wrong.
     """
-    address.allow("baudrate")
+    address.allow("baudrate", "parity")
     baudrate = address.option("baudrate", positive_int, "a whole number like 115200 or 250000")
+    toggle = address.option("parity", _is_toggle, "toggle, or nothing at all: printers use no parity")
     if address.target != AUTO and not address.target.startswith("/"):
         raise AddressError(f"{address}: {address.target!r} is no port; write serial:/dev/… or serial:auto")
-    return SerialTransport(address.target, baudrate or DEFAULT_BAUDRATE, address=str(address))
+    rate = baudrate or DEFAULT_BAUDRATE
+    return SerialTransport(address.target, rate, address=str(address), toggle_parity=bool(toggle))
+
+
+def _is_toggle(text: str) -> bool:
+    if text != "toggle":
+        raise ValueError
+    return True
 
 
 class SerialTransport:
@@ -58,9 +67,24 @@ class SerialTransport:
     Closing leaves DTR as it is (HUPCL cleared), so that a restart of the service resets no board.
     """
 
-    def __init__(self, path: str, baudrate: int = DEFAULT_BAUDRATE, *, address: str | None = None) -> None:
-        """Remember where to open; `address` is what the user wrote, made up from the rest by default."""
+    def __init__(
+        self,
+        path: str,
+        baudrate: int = DEFAULT_BAUDRATE,
+        *,
+        address: str | None = None,
+        toggle_parity: bool = False,
+    ) -> None:
+        """Remember where to open.
+
+        Args:
+            path: of the port, or AUTO.
+            baudrate: bits per second.
+            address: what the user wrote, made up from the rest by default.
+            toggle_parity: see `open_port`.
+        """
         self._path = path
+        self._toggle_parity = toggle_parity
         self._baudrate = baudrate
         options = {} if baudrate == DEFAULT_BAUDRATE else {"baudrate": str(baudrate)}
         self._address = address or str(Address("serial", path, options))
@@ -87,7 +111,7 @@ class SerialTransport:
         Raises:
             PortError: one of its subclasses, with a sentence that says what the user can do.
         """
-        await self._open(open_port, on_data, on_lost)
+        await self._open(partial(open_port, toggle_parity=self._toggle_parity), on_data, on_lost)
 
     async def reopen(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
         """Open without a reset: the descriptor that was adopted, or the port with its settings as they are.
@@ -235,8 +259,14 @@ class SerialTransport:
                 self._port.dtr = up
 
 
-def open_port(path: str, baudrate: int) -> serial.Serial:
+def open_port(path: str, baudrate: int, *, toggle_parity: bool = False) -> serial.Serial:
     """Open and lock a port, which blocks for a moment.
+
+    Args:
+        path: of the port, or AUTO.
+        baudrate: bits per second.
+        toggle_parity: open it with odd parity first; on some old Debian kernels nothing gets through otherwise
+            (https://github.com/OctoPrint/OctoPrint/issues/673).
 
     Raises:
         PortError: one of its subclasses, with a sentence that says what the user can do.
@@ -244,6 +274,8 @@ def open_port(path: str, baudrate: int) -> serial.Serial:
     if path == AUTO:
         path = ports.auto_port().path
     try:
+        if toggle_parity:
+            serial.Serial(path, baudrate, parity=serial.PARITY_ODD, exclusive=True).close()
         return _open_locked(path, baudrate)
     except _OPEN_ERRORS as error:
         if not _is_rate_refused(error):

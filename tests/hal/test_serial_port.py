@@ -264,9 +264,9 @@ async def test_a_cancelled_open_leaves_nothing_locked(far, monkeypatch):
     go_on = threading.Event()
     opened = []
 
-    def slow(*args):
+    def slow(*args, **options):
         go_on.wait(10)
-        opened.append(open_port(*args))
+        opened.append(open_port(*args, **options))
         return opened[0]
 
     open_port = serial_port.open_port
@@ -436,8 +436,8 @@ def dtr(monkeypatch):
 
     real = serial_port.open_port
 
-    def then_note(*args):
-        port = real(*args)
+    def then_note(*args, **options):
+        port = real(*args, **options)
         monkeypatch.setattr(serial.Serial, "_update_dtr_state", note)
         return port
 
@@ -499,6 +499,23 @@ async def test_auto_opens_the_one_free_port(far, monkeypatch):
     transport.close()
 
 
+async def test_parity_is_toggled_where_the_address_says_so(far, monkeypatch):
+    settings = []
+
+    class Noting(serial.Serial):
+        def _reconfigure_port(self, *args, **options):
+            settings.append((self._parity, self.exclusive))
+            super()._reconfigure_port(*args, **options)
+
+    monkeypatch.setattr(serial_port.serial, "Serial", Noting)
+    for query, wanted in (("", ["N"]), ("?parity=toggle", ["O", "N"])):
+        transport = create_transport(parse(f"serial:{far.path}{query}"))
+        await transport.open(lambda _: None, lambda _: None)
+        transport.close()
+        assert settings == [(parity, True) for parity in wanted]
+        settings.clear()
+
+
 def test_an_address_becomes_a_transport():
     transport = create_transport(parse("serial:/dev/ttyACM0?baudrate=250000"))
     assert (transport.address, transport.baudrate) == ("serial:/dev/ttyACM0?baudrate=250000", 250000)
@@ -510,7 +527,8 @@ def test_an_address_becomes_a_transport():
     [
         ("serial", "''"),
         ("serial:ttyACM0", "'ttyACM0'"),
-        ("serial:/dev/ttyACM0?baud=9600", "'baud'; allowed: baudrate"),
+        ("serial:/dev/ttyACM0?baud=9600", "'baud'; allowed: baudrate, parity"),
+        ("serial:/dev/ttyACM0?parity=even", "parity is 'even'; allowed: toggle"),
         ("serial:/dev/ttyACM0?baudrate=fast", "baudrate is 'fast'; allowed: a whole number"),
         ("serial:/dev/ttyACM0?baudrate=0", "baudrate is '0'"),
         ("serial:/dev/ttyACM0?baudrate=-9600", "baudrate is '-9600'"),
