@@ -265,7 +265,7 @@ def open_port(path: str, baudrate: int, *, toggle_parity: bool = False) -> seria
     Args:
         path: of the port, or AUTO.
         baudrate: bits per second.
-        toggle_parity: open it with odd parity first; on some old Debian kernels nothing gets through otherwise
+        toggle_parity: open it with odd parity first; on some systems a connection hangs otherwise
             (https://github.com/OctoPrint/OctoPrint/issues/673).
 
     Raises:
