@@ -191,6 +191,10 @@ class Connection:
         found = self._found.get(address.target) or (None if address.scheme == "serial" else LIKELY[0])
         return (found,) if found else LIKELY
 
+    def remember(self, port: str, baudrate: int) -> None:
+        """Try this baudrate first where none is given for a port: somebody answered there once."""
+        self._found[port] = baudrate
+
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         """Call `listener` with every event of this and later printers."""
         self._listeners.append(listener)

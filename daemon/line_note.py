@@ -1,6 +1,7 @@
 """LineNote: which line the printer is on, for the helper that turns heaters off where the daemon cannot come back.
 
-The helper (`systemd/safe_off.py`) runs without this environment, which may be what is broken.
+The helper (`systemd/safe_off.py`) runs without this environment, which may be what is broken. The next daemon finds
+here the baudrate that this one had to find out.
 """
 
 import asyncio
@@ -20,12 +21,15 @@ class LineNote:
     """Writes the note each time a serial printer is connected, in a thread."""
 
     def __init__(self, connection: Connection, config: Config, folder: Path) -> None:
-        """Watch the connection; the note is in `folder`, the state directory."""
+        """Watch the connection, and tell it what was noted before; the note is in `folder`, the state directory."""
         self._connection = connection
         self._profile = config.profile
         self._path = folder / FILE
         self._writing: asyncio.Task[None] | None = None
         connection.subscribe(self._on_event)
+        with suppress(OSError, ValueError, KeyError, TypeError):  # there is none, or not of this version
+            found = json.loads(self._path.read_text())
+            connection.remember(str(found["port"]), int(found["baudrate"]))
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, StateChanged) and event.new is ConnectionState.READY:

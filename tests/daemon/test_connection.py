@@ -120,6 +120,16 @@ async def test_a_baudrate_that_nobody_knows_is_found_out_and_kept(speaks_250000)
         assert speaks_250000.asked[2:] == ["serial:/dev/ttyX?baudrate=250000"]
 
 
+async def test_a_baudrate_that_is_remembered_is_tried_first_and_not_for_ever(speaks_250000):
+    for remembered, tried in ((250000, ["250000"]), (9600, ["9600", "115200", "250000"])):
+        speaks_250000.asked.clear()
+        async with connection("serial:/dev/ttyX", baudrate=0, retry_s=1.0) as it:
+            it.remember("/dev/ttyX", remembered)
+            it.keep_connected()
+            await until(lambda it=it: it.ready)
+        assert speaks_250000.asked == [f"serial:/dev/ttyX?baudrate={rate}" for rate in tried]
+
+
 async def test_one_baudrate_that_is_given_is_the_only_one_tried(speaks_250000):
     for address, rate in (("serial:/dev/ttyX", 115200), ("serial:/dev/ttyX?baudrate=9600", 0)):
         async with connection(address, baudrate=rate, connect_timeout_s=20.0) as it:

@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from daemon.line_note import LineNote
 from hal.printer import ConnectionState, StateChanged
 from support.http import config
@@ -11,6 +13,10 @@ class FakeConnection:
     def __init__(self, address, baudrate):
         self.printer = self
         self.address, self.baudrate = address, baudrate
+        self.remembered = {}
+
+    def remember(self, port, baudrate):
+        self.remembered[port] = baudrate
 
     def subscribe(self, listener):
         self.listener = listener
@@ -44,3 +50,18 @@ async def test_a_printer_that_does_not_answer_is_not_noted(tmp_path):
 
 async def test_a_disk_that_is_full_ends_nothing(tmp_path):
     assert await noted(tmp_path / "gone", "serial:/dev/ttyUSB0") is None
+
+
+async def test_the_next_daemon_knows_the_baudrate_that_was_found_out(tmp_path):
+    await noted(tmp_path, "serial:/dev/ttyUSB0?baudrate=250000")
+    connection = FakeConnection("serial:/dev/ttyUSB0", 115200)
+    LineNote(connection, config(tmp_path), tmp_path)
+    assert connection.remembered == {"/dev/ttyUSB0": 250000}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"port": "/dev/ttyUSB0", "baudrate": null}', "\xff"])
+async def test_a_note_that_says_nothing_is_as_good_as_none(tmp_path, text):
+    (tmp_path / "line.json").write_bytes(text.encode("latin-1"))
+    connection = FakeConnection("serial:/dev/ttyUSB0", 115200)
+    LineNote(connection, config(tmp_path), tmp_path)
+    assert connection.remembered == {}
