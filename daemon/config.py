@@ -120,6 +120,11 @@ class LinkConfig:
     answer_timeout_s: float = option(
         30.0, "Seconds of silence after which the printer is asked where it stands.", low=1, high=3600
     )
+    long_commands: tuple[str, ...] = option(
+        (),
+        "Further commands that may take minutes without a word, like G425 or PRINT_START; the usual ones are known.",
+        gcode=True,
+    )
     record: str = option("", "Directory that takes a recording of every connection; empty: none is made.")
     record_max_mib: int = option(64, "Size at which a recording goes on in another file, in MiB.", low=1, high=4096)
     record_keep: int = option(10, "Recordings kept, the newest ones.", low=1, high=10_000)

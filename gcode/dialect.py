@@ -23,6 +23,7 @@ class Dialect:
         learns: what ADVANCED_OK tells of the command queue goes before `window_lines`.
         ok_after_resend: a request to resend is followed by an `ok` of its own.
         answer_timeout: seconds without any byte before the link asks whether anyone is there.
+        long_commands: first words, in upper case, of commands that may take minutes besides those that are known to.
         settle: seconds of silence after which lines behind a bad one count as vanished.
     """
 
@@ -34,6 +35,7 @@ class Dialect:
     learns: bool = True
     ok_after_resend: bool = True
     answer_timeout: float = 30.0
+    long_commands: frozenset[bytes] = frozenset()
     settle: float = 0.01
 
     @property

@@ -37,6 +37,7 @@ from gcode.errors import (
 from gcode.framing import frame
 from gcode.modes import Modes
 from gcode.outgoing import Counters, Line, Position, Ticket
+from gcode.patience import patience
 from gcode.replies import (
     Busy,
     FirmwareError,
@@ -79,9 +80,6 @@ MAX_PROBES = 3
 BUSY_TIMEOUT = 10.0
 """Seconds of silence that mean something where the firmware says `busy` every 2 s."""
 
-LONG_TIMEOUT = 600.0
-"""Seconds that a long command may be silent where the firmware never says `busy`."""
-
 RESEND_OK_TIMEOUT = 0.5
 """Seconds to wait for the `ok` that belongs to a `Resend`."""
 
@@ -98,9 +96,6 @@ IMPOSSIBLE = 99_999_999
 """A line number that no print reaches."""
 
 _ERROR_HEAD = re.compile(rb"\s*Error:\s*\d+\s*")
-_LONG = re.compile(
-    rb"(?:G(?:4|12|28|29|30|32|33|34|35)|M(?:0|1|48|109|116|190|191|226|303|400|600|701|702))(?!\d)", re.IGNORECASE
-)
 
 
 # (number, frame, ordinal among the job's lines, byte offset in the file, ticket): a tuple, made once a line
@@ -637,9 +632,10 @@ class HostLink:
     def _patience(self) -> float:
         if self._busy_seen:
             return BUSY_TIMEOUT
-        if self._flight and _LONG.match(self._command_of(self._flight[0])):
-            return LONG_TIMEOUT
-        return self.dialect.answer_timeout
+        usual = self.dialect.answer_timeout
+        if not self._flight:
+            return usual
+        return patience(self._command_of(self._flight[0]), usual, self.dialect.long_commands)
 
     def _command_of(self, sent: Sent) -> bytes:
         return sent[1].partition(b" ")[2] if self.dialect.numbered else sent[1]

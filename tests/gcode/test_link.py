@@ -17,7 +17,7 @@ from gcode.errors import (
     ResendLoop,
     ResendOutOfReach,
 )
-from gcode.link import HISTORY, LONG_TIMEOUT, HostLink
+from gcode.link import HISTORY, HostLink
 from gcode.outgoing import Ticket, check_command, forbidden, job_line
 from gcode.replies import Temperatures, Text
 
@@ -547,11 +547,24 @@ def test_wait_means_that_nothing_is_left_to_do():
     assert link.position.lines == 1
 
 
-@pytest.mark.parametrize("command", [b"G28", b"M109 S200", b"G4 S300", b"g28 x", b"M600"])
-def test_a_long_command_may_be_silent(command):
-    link = fed(command)
+@pytest.mark.parametrize(
+    ("command", "silence"),
+    [
+        (b"G28", 600),
+        (b"M109 S200", 600),
+        (b"g28 x", 600),
+        (b"M600", 600),
+        (b"G4 S7200", 7800),
+        (b"G4 P5000", 605),
+        (b"G4 S9999999", 600 + 86400),
+        (b"G425", 600),
+        (b"print_start BED=60", 600),
+    ],
+)
+def test_a_long_command_may_be_silent(command, silence):
+    link = fed(command, dialect=replace(MARLIN, long_commands=frozenset({b"G425", b"PRINT_START"})))
     link.data_to_send(0.0)
-    assert link.deadline == LONG_TIMEOUT
+    assert link.deadline == silence
 
 
 @pytest.mark.parametrize("command", [b"G280", b"M1090", b"G1 X28"])
