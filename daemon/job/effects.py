@@ -28,7 +28,7 @@ from daemon.job.streamer import FileStream
 from daemon.job.survival import Survival
 from daemon.named_values import filled
 from daemon.safety import all_off
-from daemon.store import NewJob, Store
+from daemon.store import Store
 from gcode.heating import excess, shifted
 from gcode.host_commands import Cancel, HeatAndWait, Meaning, Pause
 from hal.printer import Printer
@@ -99,18 +99,7 @@ class Effects:
         mark = await self._on_disk(self._survival.kept.keep, job.selection.path, stream)
         known = await self._store.sha1s(mark.path)
         job.file = replace(mark, sha1=known.get((mark.path, mark.size, mark.mtime_ns)))
-        job.number = await self._store.begin_job(
-            NewJob(
-                path=job.selection.path,
-                name=job.selection.name,
-                size=stream.size,
-                sha1=job.file.sha1,
-                mtime_ns=stream.mtime_ns,
-                origin="local",
-                user=job.selection.user,
-                printer=job.printer.address,
-            )
-        )
+        job.number = await self._store.begin_job(job.record(job.file))
 
     async def _on_disk(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)

@@ -10,6 +10,7 @@ from daemon.job.parking import Rest
 from daemon.job.states import JobState
 from daemon.job.steps import Steps
 from daemon.job.streamer import FileStream
+from daemon.store import NewJob
 from hal.printer import Identity, Printer
 
 
@@ -91,6 +92,13 @@ class Job:
     def state(self) -> JobState:
         """Where the job is."""
         return self.machine.state
+
+    def record(self, file: FileMark) -> NewJob:
+        """Return what the store gets to know of it; `file` is what it prints."""
+        chosen = self.selection
+        return NewJob(
+            chosen.path, chosen.name, file.size, file.sha1, file.mtime_ns, "local", chosen.user, printer=self.address
+        )
 
     def stop(self, trouble: ServiceError) -> None:
         """End for this, whatever it is doing."""

@@ -58,7 +58,10 @@ class Leftovers:
         except CannotGoOn as error:
             obstacle = str(error)
         found = Found(job, hot=obstacle is not None)  # also where the store knows nothing of it
-        for record in await self._store.unfinished_jobs():
+        unfinished = await self._store.unfinished_jobs()
+        if job is not None and job.file is not None and all(record.id != job.number for record in unfinished):
+            job.number = await self._store.begin_job(job.record(job.file))  # the disk was full, or has forgotten it
+        for record in unfinished:
             if job is None or record.id != job.number:
                 state, ending = _end(record, page, obstacle)
                 found = await self._record(record, state, ending, job)

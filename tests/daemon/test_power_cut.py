@@ -99,6 +99,12 @@ async def test_after_a_power_cut_the_file_can_be_printed_anew(tmp_path):
     assert moves_of(world)[printed:] == MOVES
 
 
+async def last_outcome(world) -> tuple[str | None, int]:
+    async with world.host() as host:
+        last = (await host.records.jobs(1))[0]
+        return last.outcome, last.lines
+
+
 @pytest.mark.parametrize("back", [1, 2, 3])
 async def test_an_older_store_leads_no_print_to_a_wrong_place(tmp_path, back):
     """The machine was not started anew, and its printer knows the place; the store knows less than either."""
@@ -120,6 +126,7 @@ async def test_an_older_store_leads_no_print_to_a_wrong_place(tmp_path, back):
         if state is JobState.COMPLETED:  # if it did not go on, it is the print before, which the store had forgotten
             assert printed == (MOVES if back_again else [])
             gone_on += back_again
+            assert (await last_outcome(world)) == ("COMPLETED", len(PART))
     assert gone_on > 5
 
 
