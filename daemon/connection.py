@@ -420,7 +420,7 @@ class Connection:
             idle_interval=config.printer.poll_idle_s,
             window_lines=config.link.window_lines,
             window_bytes=config.link.window_bytes,
-            long_commands=frozenset(each.split()[0].upper().encode() for each in config.link.long_commands),
+            long_commands=" ".join(each.split()[0] for each in config.link.long_commands),
             extruders=config.profile.extruders,
             heated_chamber=config.profile.heated_chamber,
         )

@@ -86,7 +86,7 @@ class LinkSettings:
         card_interval: seconds between questions how far a print from the SD card is, where they have to be asked.
         window_lines: lines in flight; 0: what the firmware's dialect allows.
         window_bytes: bytes in flight; 0: what the firmware's dialect allows.
-        long_commands: first words, in upper case, of commands that may take minutes besides those that are known to.
+        long_commands: first words, blanks between them, of commands that may take minutes besides those known to.
         extruders: tools to turn off when the conversation fails.
         heated_chamber: there is a chamber to turn off too.
     """
@@ -99,7 +99,7 @@ class LinkSettings:
     card_interval: float = 5.0
     window_lines: int = 0
     window_bytes: int = 0
-    long_commands: frozenset[bytes] = frozenset()
+    long_commands: str = ""
     extruders: int = 1
     heated_chamber: bool = False
 
@@ -368,7 +368,7 @@ class LinePrinter:
         return replace(
             dialect,
             answer_timeout=settings.answer_timeout,
-            long_commands=settings.long_commands,
+            long_commands=frozenset(settings.long_commands.upper().encode().split()),
             window_lines=settings.window_lines or dialect.window_lines,
             window_bytes=settings.window_bytes or dialect.window_bytes,
             learns=not settings.window_lines,

@@ -272,7 +272,9 @@ def dump(folder: Path, header: Header, records: Iterable[Record]) -> Path:
     return Path(file.name)
 
 
-def describe(address: str, baudrate: int | None, wall: float, software: str, settings: dict[str, float]) -> Header:
+def describe(
+    address: str, baudrate: int | None, wall: float, software: str, settings: dict[str, float | str]
+) -> Header:
     """Return the header of a conversation that begins now, which is `wall` in seconds since 1970."""
     return Header(datetime.fromtimestamp(wall, UTC).isoformat(), address, baudrate, software, settings)
 

@@ -161,8 +161,9 @@ class _Player:
 
 
 def _settings(session: Session, records: Sequence[Record]) -> LinkSettings:
-    if not all(isinstance(value, int | float) for value in session.header.settings.values()):
-        raise RecordingError(f"the recording has settings that are no numbers: {session.header.settings}")
+    for name, value in session.header.settings.items():
+        if not isinstance(value, str if name == "long_commands" else int | float):
+            raise RecordingError(f"the recording has settings that are none: {session.header.settings}")
     try:
         settings = LinkSettings(**session.header.settings)  # type: ignore[arg-type] # JSON keeps int and float apart
     except TypeError as error:

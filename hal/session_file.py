@@ -63,7 +63,7 @@ class Header:
     address: str
     baudrate: int | None = None
     software: str = ""
-    settings: dict[str, float] = field(default_factory=dict)
+    settings: dict[str, float | str] = field(default_factory=dict)
     part: int = 1
 
 
