@@ -34,6 +34,7 @@ _MODES = struct.Struct("<B b h 12s")  # of a slot
 _SIZE = 160  # of a slot
 _NUMBER = struct.Struct("<I")
 _HEAD = struct.Struct("<Q I I")  # of a page: its turn, length, checksum
+_TURN = struct.Struct("<Q")
 _FRAMES = 2 * PAGE  # the ring begins behind two pages
 _TOTAL = _FRAMES + HISTORY * _SIZE
 _RELATIVE, _RELATIVE_E, _INCHES, _MILLIMETRES, _HOMED = 1, 2, 4, 8, 16
@@ -141,7 +142,7 @@ class Logbook:
         self._turn += 1
         at = self._turn % 2 * PAGE
         self._map[at + _HEAD.size : at + _HEAD.size + len(text)] = text
-        _HEAD.pack_into(self._map, at, self._turn, len(text), zlib.crc32(text))
+        _HEAD.pack_into(self._map, at, self._turn, len(text), _checksum(self._turn, text))
         return fits
 
     def read(self) -> dict[str, Any] | None:
@@ -161,11 +162,16 @@ class Logbook:
     def _turn_of(self, index: int) -> int:
         """Return which turn this half holds; 0 where it is not whole."""
         turn, _, checksum = _HEAD.unpack_from(self._map, index * PAGE)
-        return int(turn) if zlib.crc32(self._text_of(index)) == checksum else 0
+        return int(turn) if turn and _checksum(turn, self._text_of(index)) == checksum else 0
 
     def close(self) -> None:
         """Let go of the memory; what is in the file stays."""
         self._map.close()
+
+
+def _checksum(turn: int, text: bytes) -> int:
+    """Return the checksum of a page; with its turn in it, a page whose head alone was begun does not count."""
+    return zlib.crc32(text, zlib.crc32(_TURN.pack(turn)))
 
 
 def _packed(modes: Modes) -> bytes:

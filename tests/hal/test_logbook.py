@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gcode.framing import frame
@@ -78,6 +78,7 @@ def test_a_frame_that_was_being_written_does_not_count(cut, byte):
     assert left.sent[-1] == line(left.sent[-1][0])
 
 
+@example(pages=[{}], cut=1)
 @given(pages=st.lists(st.dictionaries(st.text(max_size=5), st.integers(), max_size=4), min_size=1), cut=st.integers(0))
 def test_a_page_half_written_leaves_the_one_before(tmp_path_factory, pages, cut):
     path = tmp_path_factory.mktemp("page") / "logbook"
