@@ -16,7 +16,7 @@ from gcode.outgoing import forbidden
 _WAITS = {"M109": ("M104", "tool"), "M190": ("M140", "bed"), "M191": ("M141", "chamber")}
 _PAUSES = frozenset({b"M0", b"M1", b"M25", b"M226", b"@pause"})
 _CANCELS = frozenset({b"@cancel", b"@abort"})
-_CODE = re.compile(rb"\s*(?:(@\w+)|([GMT])\s*0*(\d+))", re.IGNORECASE)
+_CODE = re.compile(rb"\s*(?:(@\w*)|([GMT])\s*0*(\d+))", re.IGNORECASE)
 _HALT = re.compile(rb"M\s*0*112(?!\d)", re.IGNORECASE)
 
 

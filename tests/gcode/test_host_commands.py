@@ -33,7 +33,9 @@ def test_the_file_can_cancel(line):
     assert isinstance(meaning(line, host_waits=False), Cancel)
 
 
-@pytest.mark.parametrize("line", [b"M112", b"M110 N5", b"M28 x.g", b"M29", b"M575 P0", b"M999", b"@timelapse", b"m112"])
+@pytest.mark.parametrize(
+    "line", [b"M112", b"M110 N5", b"M28 x.g", b"M29", b"M575 P0", b"M999", b"@timelapse", b"@", b"@@pause", b"m112"]
+)
 def test_what_a_file_may_not_send(line):
     assert isinstance(meaning(line, host_waits=False), Skip)
 
