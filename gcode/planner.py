@@ -24,7 +24,7 @@ PLACES = BLOCKS - 1  # one block stays empty, to tell full from empty
 SLOWEST = 0.05  # mm/s that a move aims at, so that every move ends
 
 _TINY = 1e-6  # mm, far below a motor step
-_FARTHEST = 1e6  # mm that a move may go; beyond it is a mistake
+FARTHEST = 1e6  # mm that a move may go; beyond it is a mistake
 _LEAST_LIMIT, _HIGHEST_LIMIT = 1e-3, 1e9  # beyond them a limit is a mistake, and is passed over
 _STRAIGHT = 0.999999  # cosine of an angle that counts as none
 _SHORT = 1.0  # mm; below it a slight corner is taken for a piece of a circle
@@ -168,7 +168,7 @@ def block(start: Vector, end: Vector, feedrate: float, limits: Limits, queued: i
         acceleration, lowest = limits.travel, limits.min_travel_feedrate
     else:
         acceleration, lowest = limits.printing, limits.min_feedrate
-    if not (_TINY <= length <= _FARTHEST and extruded <= _FARTHEST):
+    if not (_TINY <= length <= FARTHEST and extruded <= FARTHEST):
         return None
     direction = (dx / length, dy / length, dz / length, de / length)
     nominal = _slowed(length, max(feedrate, lowest, SLOWEST), queued, limits.min_segment_time)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from gcode.arcs import centre_by_radius, chords
 from gcode.command import Command
-from gcode.planner import AXES, Vector
+from gcode.planner import AXES, FARTHEST, Vector
 from hal.simulated import homing, limit_commands, tool_commands
 from hal.simulated.board import Board, Wait
 
@@ -81,7 +81,9 @@ def _end(board: Board, command: Command) -> Vector:
         if value is not None:
             relative = modal.relative_e if letter == "E" else modal.relative
             base = position[axis] if relative else -modal.offset[axis]
-            position[axis] = base + value * modal.unit
+            target = base + value * modal.unit
+            if abs(target - position[axis]) <= FARTHEST:  # else a slip, which the planner does not take
+                position[axis] = target
     if modal.soft_endstops:
         _stay_within(board)
     x, y, z, e = position

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gcode.planner import Limits
@@ -277,6 +277,7 @@ _LINES = st.sampled_from(
 )
 
 
+@example(["G1 X100 Y50 F6000", "G20", "G1 X99999"])
 @given(st.lists(_LINES, max_size=25))
 def test_any_sequence_is_answered_and_the_machine_ends_where_it_says(lines):
     printer = PrinterBench(extruders=2)
