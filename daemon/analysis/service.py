@@ -132,9 +132,10 @@ class Analyses:
         return mine and (not settings or known.summary.get("for_settings") == _checksum(settings))
 
     def _hurry(self, task: Task) -> None:
-        """Somebody waits: a process that lets everybody else go first is begun anew as one that does not."""
-        if not task.urgent and task.running is not None:
-            task.running.cancel()
+        """Somebody waits: a process that lets everybody else go first, at this file or another, makes room."""
+        for each in self._queue.values():
+            if each.running is not None and not each.urgent:
+                each.running.cancel()
         task.urgent = True
 
     def want(self, key: FileKey) -> Task:

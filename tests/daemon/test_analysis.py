@@ -253,3 +253,25 @@ async def test_a_file_somebody_waits_for_is_not_left_to_an_idle_process(tmp_path
         assert urgent == [False]
         assert (await client.post("/api/job", {"command": "start"})).status == 409
         assert urgent == [False, True]
+
+
+async def test_a_file_somebody_waits_for_does_not_wait_for_the_idle_process_of_another(tmp_path):
+    orders, gone = [], asyncio.Event()
+
+    async def run(order):
+        orders.append((order.path.name, order.urgent))
+        if not order.urgent and not gone.is_set():
+            await gone.wait()
+        return await AtOnce().run(order)
+
+    async with analysing(tmp_path) as client:
+        client.service.analyses._run = run
+        await upload(client, name="large.gcode")
+        await client.settle(1)
+        await upload(client, OUTSIDE, name="b.gcode", select="true")
+        assert (await client.post("/api/job", {"command": "start"})).status == 409
+        assert orders[:2] == [("large.gcode", False), ("b.gcode", True)]
+        gone.set()
+        await client.settle(1)
+        assert orders[2:] == [("large.gcode", False)], "it was put aside, not forgotten"
+        assert "gcodeAnalysis" in (await client.get("/api/files/local/large.gcode")).json
