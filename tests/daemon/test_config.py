@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daemon import config as module
+from daemon import named_values
 from daemon.config import Config, LogConfig, Texts, key_file, load, merge, render, state_dir
 from daemon.errors import ConfigError
 from gcode.errors import NozzledError
@@ -32,7 +33,7 @@ def values_of(kind: object, rule: module.Option) -> st.SearchStrategy[Any]:
 
 def is_command(line: str) -> bool:
     try:
-        return bool(check_command(line))
+        return bool(check_command(line)) and not named_values.names(line)
     except NozzledError:
         return False
 
