@@ -64,6 +64,8 @@ def is_printable(name: str) -> bool:
 
 def check_printable(path: str) -> None:
     """Raise NotPrintable for a file that is no G-code by its name."""
+    if path.lower().endswith((".bgcode", ".bgc")):
+        raise NotPrintable(f"{path} is binary G-code, which is not supported yet: export the file as .gcode")
     if not is_printable(path):
         raise NotPrintable(f"{path} is no G-code file: it does not end in {', '.join(EXTENSIONS)}")
 
