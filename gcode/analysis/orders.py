@@ -13,6 +13,7 @@ from gcode.analysis.heat import HeatOrder, order
 from gcode.analysis.layers import Layers
 from gcode.analysis.machine import Machine
 from gcode.analysis.modal import Modal
+from gcode.analysis.retraction import Retraction
 from gcode.analysis.stepwise import Stepwise
 from gcode.analysis.words import Words
 from gcode.command import Command, parse
@@ -66,11 +67,13 @@ class Orders:
         self._comments = comments
         self._layers = layers
         self._checks = checks
+        self._retraction = Retraction()
         self._row = self._offset = self._line = 0
         self._command = b""
         self._table: dict[str, Callable[[Command], None]] = {
             "G4": self._dwell, "M400": self._rest, "M0": self._rest, "M1": self._rest, "G28": self._home,
             "M73": self._progress, "M486": self._object,
+            "G10": self._retract, "G11": self._retract, "M207": self._set_retraction, "M208": self._set_retraction,
         }  # fmt: skip
 
     def read(self, block: Block, words: Words, line: int) -> None:
@@ -149,6 +152,13 @@ class Orders:
     def _dwell(self, command: Command) -> None:
         seconds = command.number("S", 0.0) or command.number("P", 0.0) / 1000
         self._pause("dwell", min(max(seconds, 0.0), _LONGEST_DWELL))
+
+    def _retract(self, command: Command) -> None:
+        if seconds := self._retraction.seconds(command, self.modal.limits.last):
+            self._pause("motion", seconds)
+
+    def _set_retraction(self, command: Command) -> None:
+        self._retraction.note(command, self.modal.unit.last)
 
     def _rest(self, _command: Command) -> None:
         self._pause("dwell")

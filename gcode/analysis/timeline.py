@@ -21,7 +21,7 @@ class Wait:
     Attributes:
         layer: that it counts to; None: that of the move.
         offset: of its line in the file.
-        kind: what the time counts as: `dwell`, `homing` or `heating`.
+        kind: what the time counts as: `dwell`, `homing`, `heating`, or `motion` where the firmware moves by itself.
         seconds: known beforehand; `heat` may add to it.
     """
 

@@ -133,6 +133,11 @@ _LINES = st.sampled_from(
         b"G1 F0",
         b"G1 F-5 X1",
         b"M117",
+        b"G10",
+        b"G11",
+        b"G10 P0 S200",
+        b"M207 S9 F1" + b"0" * 400 + b" Z1",
+        b"M208 S-9 F60",
     ]
 )
 
@@ -223,6 +228,25 @@ def test_dwelling_and_waiting_for_motion_count_and_stop():
     found = analyse("G1 X50 F3000\nG4 P1500\nG1 X100\nG4 S2\n")
     assert found.dwell_s == 3.5
     assert found.motion_s > through + 0.01
+
+
+@pytest.mark.parametrize(
+    ("settings", "seconds"),
+    [
+        # trapezoids with 3000 mm/s², capped by the extruder's 25 mm/s
+        ("", 3 / 25 + 25 / 3000 + 3 / 8 + 8 / 3000),
+        ("M207 S1 F1200", 1 / 20 + 20 / 3000 + 1 / 8 + 8 / 3000),
+        ("M207 S1 F1200\nM208 S0.5 F600", 1 / 20 + 20 / 3000 + 1.5 / 10 + 10 / 3000),
+        ("M203 E10\nM204 R100", 3 / 10 + 10 / 100 + 3 / 8 + 8 / 100),
+        ("M207 Z0.2", 3 / 25 + 25 / 3000 + 3 / 8 + 8 / 3000 + 2 * 2 * math.sqrt(0.2 / 100)),
+        ("G20\nM207 S0.1 F60", 2.54 / 25 + 25 / 3000 + 2.54 / 8 + 8 / 3000),
+        ("M207 S0", 0.0),
+    ],
+)
+def test_retraction_by_the_firmware(settings, seconds):
+    found = analyse(f"{settings}\nG11\nG10\nG10\nG11\nG10 P0 S200\nG11\n")
+    assert found.motion_s == pytest.approx(seconds)
+    assert found.filament_mm == 0
 
 
 def test_homing_takes_time():

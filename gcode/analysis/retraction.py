@@ -1,0 +1,68 @@
+"""Retraction by the firmware: G10 and G11, set by M207 and M208.
+
+Marlin's FWRETRACT and its defaults (Configuration_adv.h); https://marlinfw.org/docs/gcode/M207.html. Nothing but the
+extruder turns, so a retraction is taken for a move from rest to rest.
+"""
+
+import math
+
+from gcode.command import Command
+from gcode.planner import Limits
+
+_E, _Z = 3, 2
+_MOST = 1000.0  # mm, and mm/s; more is a slip
+_OTHER = frozenset("PLRXYZ")  # with these words G10 sets offsets and temperatures of tools (RepRapFirmware, NIST)
+
+
+class Retraction:
+    """What is set, and whether the filament is drawn back. mm, mm/s."""
+
+    def __init__(self) -> None:
+        self.length = 3.0
+        self.feedrate = 45.0
+        self.lift = 0.0
+        self.extra = 0.0  # that is pushed out more than was drawn back
+        self.recover_feedrate = 8.0
+        self._drawn_back = False
+
+    def note(self, command: Command, unit: float) -> None:
+        """Follow M207 or M208; `unit` is mm of one of the file's."""
+        of_recovery = command.code == "M208"
+        length = _bounded(command.get("S"), unit)
+        feedrate = _bounded(command.get("F"), unit / 60) or 0.0
+        if length is not None and of_recovery:
+            self.extra = length
+        elif length is not None:
+            self.length = abs(length)
+        if feedrate > 0 and of_recovery:
+            self.recover_feedrate = feedrate
+        elif feedrate > 0:
+            self.feedrate = feedrate
+        lift = _bounded(command.get("Z"), unit)
+        if lift is not None and not of_recovery:
+            self.lift = abs(lift)
+
+    def seconds(self, command: Command, limits: Limits) -> float:
+        """Return how long a G10 or G11 takes; one that changes nothing takes no time."""
+        back = command.code == "G10"
+        if back is self._drawn_back or (back and not _OTHER.isdisjoint(command.params)):
+            return 0.0
+        self._drawn_back = back
+        length = self.length if back else abs(self.length + self.extra)
+        feedrate = min(self.feedrate if back else self.recover_feedrate, limits.feedrates[_E])
+        extruder = _from_rest_to_rest(length, feedrate, min(limits.retract, limits.accelerations[_E]))
+        head = _from_rest_to_rest(self.lift, limits.feedrates[_Z], min(limits.travel, limits.accelerations[_Z]))
+        return extruder + head
+
+
+def _bounded(value: float | None, unit: float) -> float | None:
+    return None if value is None else max(-_MOST, min(value * unit, _MOST))
+
+
+def _from_rest_to_rest(way: float, speed: float, acceleration: float) -> float:
+    """Return the seconds of a way in mm; none where the axis may not move."""
+    if min(way, speed, acceleration) <= 0:
+        return 0.0
+    if way * acceleration < speed * speed:
+        return 2 * math.sqrt(way / acceleration)
+    return way / speed + speed / acceleration
