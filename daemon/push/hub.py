@@ -127,7 +127,7 @@ class Hub:
             "job": job["job"],
             "progress": job["progress"],
             "currentZ": self._motion.height,
-            "offsets": self._service.jobs.offsets,
+            "offsets": dict(self._service.jobs.offsets),
             "resends": self._resends(),
             "markings": [],
             "busyFiles": [{"origin": "local", "path": busy.path}] if busy else [],
