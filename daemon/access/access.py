@@ -5,6 +5,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import structlog
+
 from daemon.access.app_keys import AppKeys
 from daemon.access.attempts import Attempts
 from daemon.access.keyring import Keyring, digest
@@ -21,6 +23,8 @@ LOOK = 1.0
 
 NOTE = 600.0
 """Seconds between two notes of when keys were last used."""
+
+log = structlog.get_logger()
 
 
 class Access:
@@ -68,19 +72,23 @@ class Access:
 
         Raises:
             KeyRefused: nobody.
-            TooManyAttempts: this address has shown too many wrong ones; this one was not looked at.
+            TooManyAttempts: nobody, and this address has shown too many wrong ones.
         """
-        now, sha256 = _now(), digest(key)
-        if wait := self._attempts.wait(address, sha256, now):
-            raise TooManyAttempts("too many wrong API keys from this address, try again later", wait)
+        sha256 = digest(key)
         identity = self.keyring.identify(sha256)
         if self.keys.accepts(key):
             identity = Identity(FIRST, Scope.ADMIN, self._first)
         if identity is None:
-            self._attempts.failed(address, now)
-            raise KeyRefused("this API key is not valid")
-        self._attempts.worked(address, sha256)
+            raise self._refusal(address)
         return identity
+
+    def _refusal(self, address: str) -> KeyRefused | TooManyAttempts:
+        """Count a wrong key and return how it is refused; what the bucket lets through is a line of the log."""
+        now = _now()
+        if wait := self._attempts.wait(address, now):
+            return TooManyAttempts("too many wrong API keys from this address, try again later", wait)
+        log.warning("access.key_refused", address=address, wrong_keys=self._attempts.failed(address, now))
+        return KeyRefused("this API key is not valid")
 
     def begin_session(self, identity: Identity) -> Session:
         """Open a session for the socket."""

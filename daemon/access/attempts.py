@@ -1,7 +1,7 @@
 """Attempts: how often an address may show a wrong key. Pure: the time is passed in.
 
-An address that has shown a key that is valid keeps it: a stranger behind the same router, or a page in the user's own
-browser, cannot lock anybody out by guessing badly.
+Only wrong keys are asked about: a key of 256 random bits cannot be guessed, so one that is valid is taken whatever else
+comes from its address. The bucket is there to make guessing dull, and the log short.
 """
 
 import functools
@@ -15,38 +15,32 @@ REFILL = 6.0
 """Seconds after which it may show one more."""
 
 MAX_ADDRESSES = 1024
-MAX_TRUSTED = 512
 
 
 class Attempts:
     """A bucket of attempts for each address, refilled slowly; the addresses seen last are remembered."""
 
     def __init__(self) -> None:
-        self._failed: OrderedDict[str, tuple[float, float]] = OrderedDict()  # network → (attempts used, when)
-        self._trusted: OrderedDict[tuple[str, str], None] = OrderedDict()  # (network, hash of a key)
+        self._failed: OrderedDict[str, tuple[float, float, int]] = OrderedDict()  # network → (used, when, refused)
 
-    def wait(self, address: str, sha256: str, now: float) -> float:
-        """Return how many seconds this key may not be tried from there; 0: it may."""
-        network = network_of(address)
-        if (network, sha256) in self._trusted:
-            return 0.0
-        used, when = self._failed.get(network, (0.0, now))
+    def wait(self, address: str, now: float) -> float:
+        """Return for how many seconds one more wrong key from there is one too many; 0: it is not."""
+        used, when, _ = self._of(address, now)
         over = used - (now - when) / REFILL - (FREE - 1)
         return max(0.0, over * REFILL)
 
-    def failed(self, address: str, now: float) -> None:
-        """Count a wrong key."""
+    def failed(self, address: str, now: float) -> int:
+        """Count a wrong key; return how many this address has shown since it is remembered."""
+        used, when, refused = self._of(address, now)
         network = network_of(address)
-        used, when = self._failed.pop(network, (0.0, now))
-        self._failed[network] = (max(0.0, used - (now - when) / REFILL) + 1.0, now)
-        _shorten(self._failed, MAX_ADDRESSES)
+        self._failed[network] = (max(0.0, used - (now - when) / REFILL) + 1.0, now, refused + 1)
+        self._failed.move_to_end(network)
+        while len(self._failed) > MAX_ADDRESSES:
+            self._failed.popitem(last=False)
+        return refused + 1
 
-    def worked(self, address: str, sha256: str) -> None:
-        """Remember that a key is known there."""
-        trusted = (network_of(address), sha256)
-        self._trusted[trusted] = None
-        self._trusted.move_to_end(trusted)
-        _shorten(self._trusted, MAX_TRUSTED)
+    def _of(self, address: str, now: float) -> tuple[float, float, int]:
+        return self._failed.get(network_of(address), (0.0, now, 0))
 
 
 @functools.lru_cache(MAX_ADDRESSES)  # it is asked for with every request
@@ -61,8 +55,3 @@ def network_of(address: str) -> str:
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return parsed.exploded[:19]
-
-
-def _shorten(kept: "OrderedDict[str, tuple[float, float]] | OrderedDict[tuple[str, str], None]", most: int) -> None:
-    while len(kept) > most:
-        kept.popitem(last=False)

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Collection, Iterable
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from daemon.errors import ConfigError
@@ -44,11 +44,19 @@ def is_address(host: str) -> bool:
 def is_loopback(address: str) -> bool:
     """Tell whether a connection comes from this machine."""
     try:
-        parsed = ip_address(address)
+        return _plain(address).is_loopback
     except ValueError:
         return False
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return (mapped or parsed).is_loopback
+
+
+def _plain(address: str) -> IPv4Address | IPv6Address:
+    """Return the address; an IPv4 one as that, also where a socket for both kinds writes it as IPv6.
+
+    Raises:
+        ValueError: it is none.
+    """
+    parsed = ip_address(address)
+    return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
 def client_address(peer: str, forwarded: str, proxies: Collection[str]) -> str:
@@ -87,7 +95,7 @@ def is_proxy(address: str, proxies: Collection[str]) -> bool:
     if not proxies:
         return False
     try:
-        parsed = ip_address(address)
+        parsed = _plain(address)
         return any(parsed in ip_network(each, strict=False) for each in proxies)
     except ValueError:  # a Unix socket
         return False
