@@ -22,7 +22,8 @@ MAX_PARTS = 64
 
 KEPT = ("path", "select", "print", "userdata", "foldername", "noOverwrite", "size", "sha1", "force")
 
-_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"')
+# the closing quote may be missing: without it the text is not searched again from each of its quotes
+_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"?')
 _EXTENDED = re.compile(r";\s*filename\*\s*=\s*([\w-]+)'[^']*'([^;\s]*)", re.IGNORECASE | re.ASCII)
 
 

@@ -1,0 +1,44 @@
+"""Forms from strangers are read in a time that grows with their length, whatever stands in them."""
+
+import pytest
+
+from daemon.errors import UploadBroken
+from daemon.http.multipart_form import MAX_PARTS, UploadForm
+from support.growth import grows_linearly
+
+DISPOSITIONS = {
+    "quotes that are escaped and never opened": lambda n: 'form-data; name="x"; y' + '\\"' * n,
+    "a quote that is never closed": lambda n: 'form-data; name="x"; y="' + '\\"' * n,
+    "backslashes": lambda n: 'form-data; name="' + "\\\\" * n + '"',
+    "quotes": lambda n: 'form-data; name="x"; y' + '"' * n,
+    "names in another character set": lambda n: 'form-data; name="x"' + "; filename*=x'" * (n // 14),
+    "semicolons": lambda n: 'form-data; name="x"' + ";" * n,
+    "blanks": lambda n: 'form-data; name="x";' + " " * n + "=",
+    "equals signs": lambda n: 'form-data; name="x"; a' + " =" * n,
+}
+
+
+def read(disposition):
+    part = f"--B\r\nContent-Disposition: {disposition}\r\n\r\n\r\n".encode()
+    form = UploadForm("multipart/form-data; boundary=B")
+    try:
+        list(form.feed(part * (MAX_PARTS - 1) + b"--B--\r\n"))
+        form.end()
+    except UploadBroken:
+        return
+
+
+@pytest.mark.parametrize("kind", DISPOSITIONS)
+def test_no_header_of_a_part_takes_longer_than_its_length(kind):
+    assert grows_linearly(lambda n: read(DISPOSITIONS[kind](n)), 125)
+
+
+@pytest.mark.parametrize("unit", ["\\\\", '\\"', "a=", ";", ' ="', "'"])
+def test_no_content_type_takes_longer_than_its_length(unit):
+    def announce(n):
+        try:
+            UploadForm('multipart/form-data; boundary=B; a="' + unit * n)
+        except UploadBroken:
+            return
+
+    assert grows_linearly(announce, 500)
