@@ -167,11 +167,13 @@ def config(folder: Path, address: str = "sim", **sections: dict[str, Any]) -> Co
 
 
 @asynccontextmanager
-async def api(folder: Path, address: str = "sim", **sections: dict[str, Any]) -> AsyncIterator[Api]:
-    """Run the service; connected, unless the address is empty."""
+async def api(
+    folder: Path, address: str = "sim", *, wait: bool = True, **sections: dict[str, Any]
+) -> AsyncIterator[Api]:
+    """Run the service; connected, unless the address is empty or nobody is to `wait` for that."""
     settings = config(folder, address, **sections)
     async with AsyncExitStack() as stack:
         service = await app.start(stack, settings, {"NOZZLED_API_KEY": KEY}, lambda: NOW)
-        while address and not service.connection.ready:  # noqa: ASYNC110 - any clock, no listener left behind
+        while address and wait and not service.connection.ready:  # noqa: ASYNC110 - any clock, no listener left behind
             await asyncio.sleep(0.1)
         yield Api(service, make_app(service))

@@ -1,0 +1,262 @@
+"""Success and failure are states, not words: what ends a print, what does not, and what comes back afterwards."""
+
+import pytest
+
+from daemon.job.states import JobState as S
+from support.fake_firmware import KILLED, FakeFirmware, rig
+from support.fake_printers import Klipper, Smoothie
+
+SQUARE = "G28\nG1 X10 Y10 F3000\nG1 X20\nG1 Y20\nG1 X10\n"
+MOVES = "".join(f"G1 X{n % 100} Y{n % 50} E{n}\n" for n in range(60))
+
+
+class Says(FakeFirmware):
+    """Says something about one command of the file, the second time and later as well."""
+
+    at = "G1 X5 "
+    told: tuple[str | float, ...] = ()
+
+    def on(self, number, command, raw):
+        return self.told if command.startswith(self.at) and self.told else None
+
+
+def says(*told, at="G1 X5 ", base=Says):
+    return type("Told", (base,), {"told": told, "at": at})
+
+
+def is_cold(firmware):
+    return firmware.read("T")[1] == firmware.read("B")[1] == 0
+
+
+# -- what halts ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        "Heater extruder not heating at expected rate",
+        "MCU 'mcu' shutdown: Timer too close",
+        "Lost communication with MCU 'mcu'",
+        'Internal error on command:"G1"',
+    ],
+)
+async def test_a_klipper_that_shuts_down_fails_the_print_with_its_reason(tmp_path, why):
+    class Shuts(Klipper):
+        def on(self, number, command, raw):
+            if command.startswith("G1 X20 ") and not self.shut:
+                self.shut_down(why)
+                return "ok", "// Klipper state: Shutdown"
+            return super().on(number, command, raw)
+
+    async with rig(tmp_path, Shuts) as it:
+        await it.print("M104 S200\n" + MOVES)
+        await it.ended(S.FAILED)
+        assert why in await it.error()
+        assert len(it.firmware.arrived("G1")) < 40
+
+
+async def test_after_a_shutdown_klipper_is_there_again_once_it_has_been_restarted(tmp_path):
+    class Shuts(Klipper):
+        def on(self, number, command, raw):
+            if command.startswith("G1 X20 ") and not self.shut and not self.arrived("FIRMWARE_RESTART"):
+                self.shut_down("Timer too close")
+            return super().on(number, command, raw)
+
+    async with rig(tmp_path, Shuts) as it:
+        await it.print(MOVES)
+        await it.ended(S.FAILED)
+        await it.sleep(30)
+        it.firmware.shut = None  # somebody has seen to it
+        await it.until(lambda: it.ready, 60)
+        await it.print(SQUARE)
+        await it.ended(S.COMPLETED)
+
+
+async def test_a_smoothieware_that_halts_fails_the_print(tmp_path):
+    class Halts(Smoothie):
+        def on(self, number, command, raw):
+            if command.startswith("G1 X12 ") and not self.halted:
+                self.stop("Limit switch +X was hit - reset or M999 required")
+                return ("ok",)
+            return super().on(number, command, raw)
+
+    async with rig(tmp_path, Halts) as it:
+        await it.print("M104 S200\n" + MOVES)
+        await it.ended(S.FAILED)
+        assert "Limit switch +X was hit" in await it.error()
+        await it.sleep(20)
+        it.firmware.halted = False  # M999 at its panel
+        await it.until(lambda: it.ready, 60)
+        await it.print(SQUARE)
+        await it.ended(S.COMPLETED)
+
+
+async def test_a_marlin_that_has_stopped_moves_nothing_any_more_and_fails_the_print(tmp_path):
+    """Marlin 1.1's STOPPED: each move is refused by an error and acknowledged all the same."""
+
+    class Stops(FakeFirmware):
+        stopped = False
+
+        def on(self, number, command, raw):
+            self.stopped = self.stopped or command.startswith("G1 X20 ")
+            if self.stopped and command.startswith("G1"):
+                return (
+                    (
+                        "Error:Printer stopped due to errors. Fix the error and use M999 to restart. "
+                        "(Temperature is reset. Set it after restarting)"
+                    ),
+                    "ok",
+                )
+            return None
+
+    async with rig(tmp_path, Stops) as it:
+        await it.print("M104 S200\n" + MOVES)
+        await it.ended(S.FAILED)
+        assert "Printer stopped due to errors" in await it.error()
+        assert is_cold(it.firmware)
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        "Error:Heating failed, system stopped! Heater_ID: 0",
+        "Error:Thermal Runaway, system stopped! Heater_ID: bed",
+        "Error:MAXTEMP triggered, system stopped! Heater_ID: 0",
+        "Error:0\n: Extruder switched off. MINTEMP triggered !",
+        "echo:Homing Failed",
+    ],
+)
+async def test_a_marlin_that_kills_itself_fails_the_print_with_its_reason_and_comes_back_by_a_reset(tmp_path, why):
+    class Kills(FakeFirmware):
+        def on(self, number, command, raw):
+            if command.startswith("G1 X20 "):
+                self.halt(*why.split("\n"), KILLED)
+                return ()
+            return None
+
+    async with rig(tmp_path, Kills) as it:
+        await it.print("M104 S200\n" + MOVES)
+        await it.ended(S.FAILED)
+        assert why.split(":", 1)[1].split(",")[0].split("\n")[-1].strip(": ") in await it.error()
+        await it.until(lambda: it.ready, 60)
+        await it.print(SQUARE)
+        await it.ended(S.COMPLETED)
+        assert not await it.error()
+
+
+async def test_a_halt_between_prints_is_told_and_gone_when_the_board_is_back(tmp_path):
+    async with rig(tmp_path, FakeFirmware) as it:
+        await it.sleep(5)
+        it.firmware.halt("Error:MINTEMP triggered, system stopped! Heater_ID: bed", KILLED)
+        await it.until(lambda: not it.ready)
+        assert "MINTEMP" in await it.error()
+        await it.until(lambda: it.ready, 60)
+        told = await it.told()
+        assert (told["state"], told.get("error")) == ("Operational", None)
+
+
+# -- what answers a line of the job and does not halt ------------------------------------------------------------------
+
+REFUSALS = [
+    ("!! Move out of range: 310.000 20.000 0.200 [0.000]", Klipper),
+    ("!! Must home axis first: 10.000 10.000 0.000 [0.000]", Klipper),
+    ("!! Extrude below minimum temp", Klipper),
+    ("!! Move exceeds maximum extrusion (3.000mm^2 vs 0.640mm^2)", Klipper),
+    ("Error:Homing failed", FakeFirmware),
+    ("Error:Nozzle offset out of range", FakeFirmware),
+]
+
+
+@pytest.mark.parametrize(("text", "board"), REFUSALS)
+async def test_an_error_that_answers_a_line_of_the_job_fails_it_and_keeps_the_connection(tmp_path, text, board):
+    class Refuses(board):
+        def on(self, number, command, raw):
+            return (text, "ok") if command.startswith("G1 X5 ") else super().on(number, command, raw)
+
+    async with rig(tmp_path, Refuses) as it:
+        await it.print("M104 S200\n" + MOVES)
+        await it.ended(S.FAILED)
+        assert text.split(":", 1)[-1].strip("! ") in await it.error()
+        assert it.ready
+        assert it.firmware.opened == 1
+        await it.sleep(5)
+        assert is_cold(it.firmware)
+        assert not it.firmware.arrived("M112")
+
+
+@pytest.mark.parametrize(("choice", "how"), [("ignore", S.COMPLETED), ("pause", S.PAUSED)])
+async def test_what_such_an_error_does_can_be_chosen(tmp_path, choice, how):
+    firmware = says("!! Move out of range: 310.000 20.000 0.200 [0.000]", "ok", base=Says)
+    async with rig(tmp_path, firmware, printer={"on_error": choice}) as it:
+        await it.print(MOVES)
+        await it.reach(how)
+        assert it.said("Move out of range")
+
+
+async def test_an_error_while_nothing_is_printed_is_a_warning(tmp_path):
+    async with rig(tmp_path, FakeFirmware) as it:
+        await it.sleep(2)
+        it.firmware.say("echo:Invalid mesh.", "Error:Failed to enable Bed Leveling")
+        await it.sleep(10)
+        told = await it.told()
+        assert (told["state"], told.get("error")) == ("Operational", None)
+        assert it.said("Failed to enable Bed Leveling")
+        assert it.firmware.opened == 1
+
+
+async def test_an_error_that_answers_a_command_of_a_client_does_not_end_the_print(tmp_path):
+    class Refuses(FakeFirmware):
+        def on(self, number, command, raw):
+            if command.startswith("M851"):
+                return "Error:Z out of range", "ok"
+            return (0.1, "ok") if command.startswith("G1") else None
+
+    async with rig(tmp_path, Refuses) as it:
+        await it.print(MOVES)
+        await it.until(lambda: it.firmware.arrived("G1 X5 "))
+        await it.gcode("M851 Z-99")
+        await it.ended(S.COMPLETED)
+        assert it.said("Z out of range")
+
+
+# -- what is harmless, though it says Error -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("G29", ("Error:Probing Failed", 3.0, "echo:busy: processing", 2.0, "Bilinear Leveling Grid:", "ok")),
+        ("M420 S1", ("echo:Invalid mesh.", "Error:Failed to enable Bed Leveling", "echo:Bed Leveling OFF", "ok")),
+        ("M501", ("Error:EEPROM datasize error.", "echo:Hardcoded Default Settings Loaded", "ok")),
+        ("M501", ("echo:EEPROM version mismatch (EEPROM=? Marlin=V83)", "ok")),
+        ("M501", ("Error:EEPROM CRC mismatch - (stored) 0 != 1 (calculated)!", "ok")),
+        ("M302 S0", ("echo: cold extrusion prevented", "ok")),
+        ("M21", ("echo:SD init fail", "ok")),
+        ("M21", ("Error:volume.init failed", "ok")),
+        ("M118 Error: this is only text", ("Error: this is only text", "ok")),
+        ("M117 fatal: no", ("echo:fatal: no", "ok")),
+    ],
+)
+async def test_what_the_firmware_gets_over_by_itself_costs_a_warning_at_most(tmp_path, command, told):
+    async with rig(tmp_path, says(*told, at=command)) as it:
+        await it.print(f"{command}\n{SQUARE}")
+        await it.ended(S.COMPLETED)
+        assert it.firmware.opened == 1
+        assert not await it.error()
+
+
+async def test_a_probing_that_fails_for_good_fails_the_print(tmp_path):
+    """G29_RETRY_AND_RECOVER gives up: it halts."""
+
+    class Probes(FakeFirmware):
+        def on(self, number, command, raw):
+            if command.startswith("G29"):
+                self.say("Error:Probing Failed")
+                self.later(3.0, lambda: self.halt("Error:Probing Failed", KILLED))
+                return 60.0, "ok"
+            return None
+
+    async with rig(tmp_path, Probes) as it:
+        await it.print("M104 S200\nG29\n" + SQUARE)
+        await it.ended(S.FAILED)
+        assert "Probing Failed" in await it.error()

@@ -1,0 +1,234 @@
+"""Heat is waited for as the firmware has it: what it says it aims at is the aim, and no wait goes on for ever."""
+
+import pytest
+
+from daemon.job.states import JobState as S
+from support.fake_firmware import MARLIN, FakeFirmware, cap, rig
+from support.fake_printers import Klipper, Malyan, Prusa
+
+SQUARE = "G28\nG1 X10 Y10 F3000\nG1 X20\nG1 Y20\nG1 X10\n"
+SOON = {"heat_report_s": 8.0}
+
+
+def target_words(firmware, code):
+    """Return what the commands of the file with this code have as S."""
+    return [each.command for each in firmware.heard if each.command.startswith(code)]
+
+
+class Clamps(FakeFirmware):
+    most = 100.0
+    heater = "B"
+    form = "T:{:.2f} /{:.2f} B:{:.2f} /{:.2f} @:0 B@:0"
+
+    def set_target(self, heater, target):
+        super().set_target(heater, min(target, self.most) if heater == self.heater else target)
+
+    def report(self):
+        return self.form.format(*self.read("T"), *self.read("B"))
+
+
+@pytest.mark.parametrize(
+    ("line", "heater", "most"),
+    [("M190 S110", "B", 100.0), ("M109 S295", "T", 260.0), ("M104 S300\nM109 S300", "T", 275.0)],
+)
+async def test_a_target_that_the_firmware_lowers_is_waited_for_as_lowered_and_told(tmp_path, line, heater, most):
+    firmware = type("Clamped", (Clamps,), {"most": most, "heater": heater})
+    async with rig(tmp_path, firmware, job=SOON) as it:
+        await it.print(f"{line}\n{SQUARE}")
+        await it.ended(S.COMPLETED, within=90)
+        assert it.said(f"{most:g}")
+        assert str(int(most)) in await it.warning() or it.said("lowered") or it.said("limit")
+
+
+@pytest.mark.parametrize(
+    ("line", "form"),
+    [
+        ("M109 S202.5", "T:{:.0f} /{:.0f} B:{:.0f} /{:.0f}"),
+        ("M109 S199.6", "T:{:.0f} /{:.0f} B:{:.0f} /{:.0f}"),
+        ("M190 S60.4", "T:{:.1f} /{:.0f} B:{:.1f} /{:.0f} @:0 B@:0"),
+    ],
+)
+async def test_a_target_that_is_told_in_whole_degrees_is_the_one_that_was_asked_for(tmp_path, line, form):
+    firmware = type("Whole", (Clamps,), {"most": 999.0, "form": form})
+
+    async with rig(tmp_path, firmware, job=SOON) as it:
+        await it.print(f"{line}\n{SQUARE}")
+        await it.ended(S.COMPLETED, within=90)
+
+
+async def test_a_target_that_the_firmware_refuses_altogether_does_not_keep_a_print_waiting_for_ever(tmp_path):
+    """It aims at nothing: there is no heat, and no print without it."""
+    firmware = type("Refuses", (Clamps,), {"most": 0.0, "heater": "T"})
+    async with rig(tmp_path, firmware, job=SOON) as it:
+        await it.print(f"M109 S200\n{SQUARE}")
+        assert await it.end(within=1800) is S.FAILED
+        assert "hotend" in (await it.error()).lower() or "200" in await it.error()
+
+
+# -- heaters that no report shows ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line", ["M140 S60\nM190 S60", "M190 S60", "M141 S50\nM191 S50", "M191 S50", "M190 R40"])
+async def test_a_heater_that_is_not_there_is_left_to_the_firmware(tmp_path, line):
+    class Bare(FakeFirmware):
+        bed = False
+
+        def on(self, number, command, raw):
+            if command.startswith(("M140", "M190", "M141", "M191")):
+                return f'echo:Unknown command: "{command}"', "ok"
+            return None
+
+    async with rig(tmp_path, Bare, job=SOON) as it:
+        await it.print(f"{line}\n{SQUARE}")
+        await it.ended(S.COMPLETED)
+        assert it.firmware.arrived(line.split("\n")[-1]), "the file's own command goes to the firmware"
+
+
+@pytest.mark.parametrize("line", ["M190 S60", "M191 S40"])
+async def test_a_heater_that_is_there_but_never_reported_is_waited_for_by_the_firmware(tmp_path, line):
+    class Quiet(FakeFirmware):
+        bed = False
+        heat_rate = 2.0
+
+        def on(self, number, command, raw):
+            if command.startswith("M191"):
+                return 20.0, "ok"
+            return None
+
+    async with rig(tmp_path, Quiet, job=SOON) as it:
+        await it.print(f"{line}\n{SQUARE}")
+        took = await it.until(lambda: it.firmware.arrived("G28"), 120)
+        assert took > 15
+        await it.ended(S.COMPLETED)
+
+
+MMU = (
+    "T1\nM104 S210\nM109 S210\n",
+    "T1\nM109 T1 S210\n",
+    "M104 T0 S200\nT2\nM109 S210\n",
+    "M109 T3 S210\nT3\n",
+    "T4\nM109 R190\n",
+)
+
+
+@pytest.mark.parametrize("start", MMU)
+async def test_a_nozzle_that_all_tools_share_is_waited_for_whatever_tool_is_named(tmp_path, start):
+    class Mmu(Prusa):
+        m115 = (Prusa.m115[0].replace("EXTRUDER_COUNT:1", "EXTRUDER_COUNT:5"), *Prusa.m115[1:])
+
+        def on(self, number, command, raw):
+            return ("ok",) if command.startswith("T") else super().on(number, command, raw)
+
+    async with rig(tmp_path, Mmu, profile={"extruders": 5}, job=SOON) as it:
+        await it.print(start + SQUARE)
+        await it.until(lambda: it.firmware.arrived("G28"), 90)
+        assert it.firmware.read("T")[0] > 185
+        await it.ended(S.COMPLETED)
+
+
+async def test_a_firmware_that_only_tells_of_the_tool_in_use_is_waited_for(tmp_path):
+    """SINGLENOZZLE and old dual-extruder boards say T: alone, of whichever tool is in use."""
+
+    class Dual(FakeFirmware):
+        m115 = (MARLIN.replace("EXTRUDER_COUNT:1", "EXTRUDER_COUNT:2"), *cap(AUTOREPORT_TEMP=0))
+
+    async with rig(tmp_path, Dual, profile={"extruders": 2}, job=SOON) as it:
+        await it.print(f"T1\nM109 S210\n{SQUARE}T0\nM109 S200\n{SQUARE}")
+        await it.ended(S.COMPLETED, within=120)
+
+
+async def test_a_klipper_tells_of_each_extruder_by_its_own_name(tmp_path):
+    class Two(Klipper):
+        def on(self, number, command, raw):
+            if command.startswith("M105"):
+                hot = self.read("T")
+                return ("ok B:{:.1f} /{:.1f} T0:22.0 /0.0 T1:{:.1f} /{:.1f}".format(*self.read("B"), *hot),)
+            return super().on(number, command, raw)
+
+    async with rig(tmp_path, Two, profile={"extruders": 2}, job=SOON) as it:
+        await it.print(f"M104 T1 S210\nM109 T1 S210\n{SQUARE}")
+        await it.ended(S.COMPLETED)
+
+
+# -- waits have an end ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line", ["M190 R5", "M109 R10"])
+async def test_cooling_below_the_room_is_not_waited_for_without_an_end(tmp_path, line):
+    async with rig(tmp_path, FakeFirmware, job=SOON) as it:
+        await it.print(f"{line}\n{SQUARE}")
+        await it.ended(S.COMPLETED, within=1800)
+
+
+async def test_a_heater_that_never_gets_there_ends_the_print_in_bounded_time(tmp_path):
+    """A fan blows at the block: 150 degrees is all that it reaches, and the firmware's own watch is off."""
+
+    class Weak(FakeFirmware):
+        def read(self, heater):
+            actual, target = super().read(heater)
+            if heater == "T":
+                self.heat["T"][0] = actual = min(actual, 150.0)
+            return actual, target
+
+    async with rig(tmp_path, Weak, job=SOON) as it:
+        await it.print(f"M109 S200\n{SQUARE}")
+        assert await it.end(within=4 * 3600) is S.FAILED
+        assert it.firmware.read("T")[1] == 0
+
+
+async def test_a_target_that_somebody_changes_at_the_panel_meanwhile_is_followed(tmp_path):
+    class Slow(FakeFirmware):
+        heat_rate = 2.0
+
+    async with rig(tmp_path, Slow, job=SOON) as it:
+        await it.print(f"M109 S230\n{SQUARE}")
+        await it.sleep(20)
+        it.firmware.set_target("T", 190.0)  # turned down by the knob
+        await it.ended(S.COMPLETED, within=300)
+
+
+# -- reports of many kinds --------------------------------------------------------------------------------------------
+
+FORMS = {
+    "a blank": " T:{0:.2f} /{1:.2f} B:{2:.2f} /{3:.2f} @:0 B@:0",
+    "equals": "==T:{0:.2f} /{1:.2f} ==B:{2:.2f} /{3:.2f} @:0 B@:0",
+    "not a number beside it": "T:nan /{1:.2f} B:{2:.2f} /{3:.2f} @:0",
+    "infinite beside it": "T:-inf /{1:.2f} B:{2:.2f} /{3:.2f} @:0",
+    "no target blank": "T:{0:.2f}/{1:.2f} B:{2:.2f}/{3:.2f}",
+    "raw values": "T:{0:.2f} /{1:.2f} (327.6800) B:{2:.2f} /{3:.2f} (1234.0) @:0 B@:0",
+    "bed first": "B:{2:.1f} /{3:.1f} T0:{0:.1f} /{1:.1f}",
+    "tools and sensors": "T:{0:.2f} /{1:.2f} B:{2:.2f} /{3:.2f} T0:{0:.2f} /{1:.2f} T1:22.0 /0.0 @:0 P:33.1 A:30.2",
+    "chamber and probe": "T:{0:.2f} /{1:.2f} B:{2:.2f} /{3:.2f} C:31.50 /0.00 P:29.1 /0.00 @:0 B@:0 C@:0",
+    "redundant": "T:{0:.2f} /{1:.2f} R:{0:.2f} /0.00 B:{2:.2f} /{3:.2f} @:0 B@:0",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("apart", [False, True])
+async def test_the_bed_is_found_in_reports_of_every_form(tmp_path, form, apart):
+    class Odd(FakeFirmware):
+        def on(self, number, command, raw):
+            if command == "M105":
+                told = FORMS[form].format(*self.read("T"), *self.read("B"))
+                return (told, "ok") if apart else (f"ok {told.strip()}",)
+            return None
+
+    async with rig(tmp_path, Odd, job=SOON) as it:
+        await it.sleep(3)
+        bed = (await it.api.get("/api/printer")).json["temperature"]["bed"]
+        assert bed["actual"] == 22.0
+        await it.print(f"M140 S50\nM190 S50\n{SQUARE}")
+        await it.until(lambda: it.firmware.arrived("G28"))
+        assert it.firmware.read("B")[0] > 48
+        await it.ended(S.COMPLETED)
+
+
+async def test_a_malyan_is_recognised_and_waited_for(tmp_path):
+    for counts in (True, False):
+        async with rig(tmp_path / str(counts), type("One", (Malyan,), {"counts": counts}), job=SOON) as it:
+            await it.sleep(3)
+            hot = (await it.api.get("/api/printer")).json["temperature"]["tool0"]
+            assert hot["actual"] == 22.0
+            await it.print(f"M104 S200\nM109 S200\n{SQUARE}")
+            await it.ended(S.COMPLETED)
+            assert it.firmware.job[-6:-1] == SQUARE.splitlines()

@@ -1,0 +1,563 @@
+"""A firmware that says what a test tells it to, on the loop's clock, and the whole service in memory on top of it.
+
+It shares nothing with the simulated printer but bytes, and knows none of the host's tables of firmwares: a mistake in
+the host's picture of a printer cannot hide in it. Behind the line there is a receive buffer, then a queue of commands
+that are numbered and checked as Marlin does it, then one command at a time that is carried out in steps.
+
+    class Slow(FakeFirmware):
+        def on(self, number, command, raw):
+            if command.startswith("G1"):
+                return 0.05, "ok"  # a number is a time in which it does that and nothing else
+            return None  # as ever
+"""
+
+import asyncio
+import functools
+import re
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import structlog.testing
+
+from daemon.job.states import JobState
+from hal import registry
+from hal.errors import NoSuchPort, PortLost
+from support.http import Api, Response, api
+
+Step = str | bytes | float
+Steps = Iterable[Step]
+
+MARLIN = "FIRMWARE_NAME:Marlin 2.0.9 SOURCE_CODE_URL:x PROTOCOL_VERSION:1.0 MACHINE_TYPE:X EXTRUDER_COUNT:1 UUID:1"
+KILLED = "Error:Printer halted. kill() called!"
+HOST = ("M110", "M115", "M155", "M113", "M105", "M85", "M27")
+"""What the connection says by itself; a test that counts commands leaves it out."""
+
+
+def cap(**values: int) -> list[str]:
+    """Return M115's lines of capabilities."""
+    return [f"Cap:{name}:{value}" for name, value in values.items()]
+
+
+def xor_of(text: str) -> int:
+    return functools.reduce(lambda a, b: a ^ b, text.encode("latin-1", "replace"), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A line that arrived."""
+
+    at: float
+    raw: str
+    command: str
+
+
+class FakeFirmware:
+    """Marlin 2.0 without a screen, as far as its line protocol goes; a subclass says what is different."""
+
+    banner: tuple[str, ...] = ("start", "echo:Marlin 2.0.9", "echo: Last Updated: 2021")
+    m115: Iterable[str] = (MARLIN, *cap(AUTOREPORT_TEMP=0, EMERGENCY_PARSER=0))
+    numbered = True  # numbers and checksums are enforced
+    resets = True  # opening the port, and DTR, reset the board
+    queue_size = 4  # commands that are read ahead of the one that is carried out
+    ok_at_receipt = False  # ok comes when a command is queued
+    rx_size: int | None = None  # bytes of the receive buffer; what does not fit is lost
+    max_line: int | None = 95  # the rest of a line is cut without a word
+    emergency_parser = False  # M108, M112 and M410 are heard at receipt
+    latency = 0.0  # s that bytes take, each way
+    eol = "\n"
+    ambient = 22.0
+    heat_rate = 400.0  # °C per s
+    bed = True
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.wire: list[tuple[float, str, str]] = []
+        self.heard: list[Heard] = []
+        self.done: list[str] = []  # commands that were carried out, in order
+        self.done_at: list[float] = []
+        self.heat: dict[str, list[float]] = {"T": [self.ambient, 0.0], "B": [self.ambient, 0.0]}  # actual, target
+        self.plugged = True
+        self.opened = 0
+        self.dtr_pulses = 0
+        self.dead = False  # hears nothing any more
+        self.last = 0
+        self._heat_at = self.loop.time()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._on_data: Callable[[bytes], None] | None = None
+        self._on_lost: Callable[[Exception], None] | None = None
+        self._kept = bytearray()  # said while nobody listens
+        self._rx = bytearray()
+        self._queue: deque[tuple[int | None, str, str]] = deque()
+        self._steps: Iterator[Step] | None = None
+        self._broken = False  # what it waits for is ended by M108
+        if not self.resets:
+            self.boot()
+
+    # -- for tests to override ---------------------------------------------------------------------------------
+
+    def on(self, number: int | None, command: str, raw: str) -> Steps | None:
+        """Return what it does about a command: texts that it says, seconds that it takes; None: as ever."""
+        return None
+
+    def arriving(self, raw: str) -> str | None:
+        """Return a line as it gets through to the board; None: not at all."""
+        return raw
+
+    def boot(self) -> None:
+        """Begin anew, as after a reset."""
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        self._rx.clear()
+        self._queue.clear()
+        self._steps, self.dead, self.last = None, False, 0
+        for heater in self.heat.values():
+            heater[1] = 0.0
+        self.say(*self.banner)
+
+    def report(self) -> str:
+        """Return the temperatures as M105 tells them, without the ok."""
+        told = "T:{:.2f} /{:.2f}".format(*self.read("T"))
+        return told + (" B:{:.2f} /{:.2f}".format(*self.read("B")) if self.bed else "") + " @:0 B@:0"
+
+    def refuse(self, why: str) -> None:
+        """Ask for a line again."""
+        self.say(f"Error:{why}, Last Line: {self.last}", f"Resend: {self.last + 1}", "ok")
+
+    def blank(self) -> None:
+        """Take an empty line."""
+
+    def set_target(self, heater: str, target: float) -> None:
+        self.read(heater)
+        self.heat[heater][1] = target
+
+    def emergency(self, code: str) -> None:
+        """Act on what an emergency parser has found."""
+        if code == "M112":
+            self.halt(KILLED)
+        elif code == "M108":
+            self._broken = True
+        else:  # M410
+            self._queue.clear()
+
+    # -- what a test may do with it ----------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        return self.loop.time()
+
+    def say(self, *lines: str | bytes) -> None:
+        """Say lines now; bytes go as they are."""
+        for line in lines:
+            data = line if isinstance(line, bytes) else (line + self.eol).encode("latin-1", "replace")
+            self.wire.append((self.now, "<", data.decode("latin-1").rstrip("\r\n")))
+            if self.latency:
+                self.loop.call_later(self.latency, self._deliver, data)
+            else:
+                self.loop.call_soon(self._deliver, data)
+
+    def later(self, seconds: float, *what: str | Callable[[], None]) -> None:
+        """Say something, or do it, after a time; a reset forgets it."""
+        for each in what:
+            act = functools.partial(self.say, each) if isinstance(each, str) else each
+            self._timers.append(self.loop.call_later(seconds, act))
+
+    def every(self, seconds: float, act: Callable[[], None]) -> None:
+        """Do something again and again, until a reset."""
+
+        def again() -> None:
+            act()
+            self.every(seconds, act)
+
+        self.later(seconds, again)
+
+    def halt(self, *lines: str) -> None:
+        """Stop for good: nothing is heard or said any more until a reset."""
+        self.say(*lines)
+        self.dead = True
+        self._queue.clear()
+        self._steps = None
+        for heater in self.heat.values():
+            heater[1] = 0.0
+
+    def unplug(self) -> None:
+        """Pull the cable; `plug` puts it back."""
+        self.plugged = False
+        on_lost, self._on_data, self._on_lost = self._on_lost, None, None
+        if on_lost is not None:
+            self.loop.call_soon(on_lost, PortLost("the port is gone"))
+
+    def plug(self) -> None:
+        self.plugged = True
+
+    def read(self, heater: str) -> tuple[float, float]:
+        """Return actual and target temperature."""
+        now, passed = self.now, self.now - self._heat_at
+        self._heat_at = now
+        for each in self.heat.values():
+            goal = each[1] or self.ambient
+            most = self.heat_rate * passed
+            each[0] = max(min(goal, each[0] + most), each[0] - most)
+        actual, target = self.heat[heater]
+        return actual, target
+
+    def arrived(self, start: str, after: float = 0.0) -> list[float]:
+        """Return when commands that begin so came over the wire."""
+        return [each.at for each in self.heard if each.at >= after and each.command.startswith(start)]
+
+    @property
+    def job(self) -> list[str]:
+        """What was carried out, without the connection's own."""
+        return [command for command in self.done if not command.startswith(HOST)]
+
+    def dialogue(self, last: int = 40) -> str:
+        """Return the end of what went over the wire, for a failed assertion."""
+        return "\n".join(f"{at:9.3f} {who} {text}" for at, who, text in self.wire[-last:])
+
+    # -- the line ----------------------------------------------------------------------------------------------
+
+    def connect(self, on_data: Callable[[bytes], None], on_lost: Callable[[Exception], None], *, reset: bool) -> None:
+        if not self.plugged:
+            raise NoSuchPort("there is no such port")
+        self.opened += 1
+        self._on_data, self._on_lost = on_data, on_lost
+        if reset:
+            self._kept.clear()
+            self.boot()
+        elif self._kept:
+            self._deliver(b"")
+
+    def disconnect(self) -> None:
+        self._on_data = self._on_lost = None
+
+    def pulse_dtr(self) -> None:
+        self.dtr_pulses += 1
+        if self.resets:
+            self.boot()
+
+    def receive(self, data: bytes) -> None:
+        if self.latency:
+            self.loop.call_later(self.latency, self._take, data)
+        else:
+            self.loop.call_soon(self._take, data)
+
+    def _deliver(self, data: bytes) -> None:
+        if self._on_data is None:
+            self._kept += data
+            return
+        data, self._kept = bytes(self._kept) + data, bytearray()
+        self._on_data(data)
+
+    def _take(self, data: bytes) -> None:
+        if not self.plugged:
+            return
+        if self.emergency_parser and not self.dead:
+            for line in data.decode("latin-1").split("\n"):
+                if found := re.search(r"\b(M112|M108|M410)\b", line):
+                    self.emergency(found[1])
+        if self.dead:
+            self._note(data.decode("latin-1"))
+            return
+        room = len(data) if self.rx_size is None else max(0, self.rx_size - len(self._rx))
+        self._rx += data[:room]
+        self._read()
+
+    def _note(self, text: str) -> None:
+        for raw in text.split("\n"):
+            if raw:
+                self.wire.append((self.now, ">", raw))
+                self.heard.append(Heard(self.now, raw, bare(raw)))
+
+    def _read(self) -> None:
+        """Read lines as long as the queue has room for them."""
+        while b"\n" in self._rx and len(self._queue) < self.queue_size and not self.dead:
+            data, _, rest = self._rx.partition(b"\n")
+            self._rx = bytearray(rest)
+            raw = data.decode("latin-1").rstrip("\r")
+            self._note(raw)
+            through = self.arriving(raw)
+            if through is not None:
+                self.line(through if self.max_line is None else through[: self.max_line])
+        if self._steps is None:
+            self._carry_on()
+
+    def line(self, raw: str) -> None:
+        """Take a line as it was read."""
+        if not raw.strip():
+            self.blank()
+            return
+        number, command = None, raw.strip()
+        if match := re.match(r"\s*N(-?\d+)\s*", raw):
+            number = int(match[1])
+            body, star, claimed = raw.rpartition("*")
+            if self.numbered:
+                if not star:
+                    self._bad("No Checksum with line number")
+                    return
+                if not claimed.isdigit() or int(claimed) != xor_of(body):
+                    self._bad("checksum mismatch")
+                    return
+            command = (body if star else raw)[match.end() :].strip()
+            if self.numbered and not re.match(r"M110\b", command):
+                if number != self.last + 1:
+                    self._bad("Line Number is not Last Line Number+1")
+                    return
+                self.last = number
+        if re.match(r"M110\b", command):
+            told = re.search(r"N(-?\d+)", command[4:])
+            self.last = int(told[1]) if told else number or 0
+        if self.ok_at_receipt:
+            self.say(self.receipt(number))
+        self._queue.append((number, command, raw))
+
+    def receipt(self, number: int | None) -> str:
+        """Return what is said of a line that was queued, with `ok_at_receipt`."""
+        return "ok"
+
+    def _bad(self, why: str) -> None:
+        self._rx.clear()  # Marlin flushes what stands behind a bad line
+        self.refuse(why)
+
+    # -- carrying out ------------------------------------------------------------------------------------------
+
+    def _carry_on(self) -> None:
+        while not self.dead:
+            if self._steps is None:
+                if not self._queue:
+                    return
+                number, command, raw = self._queue.popleft()
+                self.done.append(command)
+                self.done_at.append(self.now)
+                steps = self.on(number, command, raw)
+                if self.dead:
+                    return
+                self._steps = iter(self.default(command) if steps is None else steps)
+                self._broken = False
+                self._read()  # a place of the queue is free
+            for step in self._steps:
+                if isinstance(step, str | bytes):
+                    self.say(step)
+                elif step > 0:
+                    self.later(step, self._resume)
+                    return
+                if self.dead or self._steps is None:
+                    return
+            self._steps = None
+
+    def _resume(self) -> None:
+        if self._steps is not None and not self.dead:
+            self._carry_on()
+
+    def default(self, command: str) -> Steps:
+        """Do what Marlin does about a command."""
+        code = (re.match(r"[GMT]\d+", command) or [command])[0]
+        ok = () if self.ok_at_receipt else ("ok",)
+        if code == "M115":
+            return (*self.m115, *ok)
+        if code == "M105":
+            return (self.report(),) if self.ok_at_receipt else (f"ok {self.report()}",)
+        if code in ("M104", "M109", "M140", "M190"):
+            return self._heat(code, command, ok)
+        if code == "M114":
+            return ("X:10.00 Y:20.00 Z:0.30 E:5.00 Count X:800 Y:1600 Z:120", *ok)
+        if code == "M118":
+            return (command[5:].strip(), *ok)
+        if code == "M112":
+            self.halt(KILLED)
+            return ()
+        if code == "M155" and "Cap:AUTOREPORT_TEMP:1" in self.m115:
+            self._report_each(float((re.search(r"S(\d+)", command) or ["", "0"])[1]))
+        return ok
+
+    def _heat(self, code: str, command: str, ok: Steps) -> Iterator[Step]:
+        heater = "T" if code in ("M104", "M109") else "B"
+        if told := re.search(r"([SR])(-?[\d.]+)", command):
+            self.set_target(heater, float(told[2]))
+        if code in ("M109", "M190"):
+            while self.heat[heater][1] and abs(self.read(heater)[0] - self.heat[heater][1]) > 1 and not self._broken:
+                yield 1.0
+                yield f" {self.report()} W:?"
+        yield from ok
+
+    def _report_each(self, seconds: float) -> None:
+        self._reporting = seconds
+        if seconds:
+
+            def again() -> None:
+                if self._reporting == seconds:
+                    self.say(f" {self.report()}")
+                    self.later(seconds, again)
+
+            self.later(seconds, again)
+
+
+def bare(raw: str) -> str:
+    """Return a line's command, without number and checksum."""
+    command = re.sub(r"^\s*N-?\d+\s*", "", raw)
+    return command.rpartition("*")[0].strip() if command != raw and "*" in command else command.strip()
+
+
+class FakeTransport:
+    """The line to a fake firmware, a `hal.transport.Transport`."""
+
+    baudrate = None
+
+    def __init__(self, firmware: FakeFirmware, address: str) -> None:
+        self._firmware, self.address = firmware, address
+        self._open = False
+
+    async def open(self, on_data, on_lost) -> None:
+        self._firmware.connect(on_data, on_lost, reset=self._firmware.resets)
+        self._open = True
+
+    async def reopen(self, on_data, on_lost) -> None:
+        self._firmware.connect(on_data, on_lost, reset=False)
+        self._open = True
+
+    def write(self, data: bytes) -> None:
+        if self._open:
+            self._firmware.receive(data)
+
+    def reset(self) -> None:
+        if self._open:
+            self._firmware.pulse_dtr()
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            self._firmware.disconnect()
+
+
+_plugged: dict[str, FakeFirmware] = {}
+
+
+def create_transport(address: Any) -> FakeTransport:
+    """Return the line to the firmware that runs now; what `fake` means as an address in these tests."""
+    return FakeTransport(_plugged["fake"], str(address))
+
+
+class _Inline(Executor):
+    """Reads files where it is asked: a thread would let the clock run at real speed."""
+
+    def __init__(self, *_args: object, **_more: object) -> None:
+        pass
+
+    def submit(self, work, /, *args, **kwargs):
+        future: Future[Any] = Future()
+        try:
+            future.set_result(work(*args, **kwargs))
+        except OSError as error:
+            future.set_exception(error)
+        return future
+
+    def shutdown(self, **_how: object) -> None:
+        pass
+
+
+@dataclass
+class Rig:
+    """The whole service with a fake firmware behind it, spoken to by HTTP."""
+
+    api: Api
+    firmware: Any
+    logs: list[Any] = field(default_factory=list)
+
+    @property
+    def state(self) -> JobState | None:
+        """The state of the last job."""
+        return self.api.service.jobs.state
+
+    @property
+    def ready(self) -> bool:
+        return self.api.service.connection.ready
+
+    @property
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def told(self) -> dict[str, Any]:
+        """Return what clients see of the job."""
+        return (await self.api.get("/api/job")).json
+
+    async def error(self) -> str:
+        return (await self.told()).get("error") or ""
+
+    async def warning(self) -> str:
+        return (await self.told()).get("warning") or ""
+
+    def said(self, words: str) -> list[Any]:
+        """Return what the log has of the printer, or of anything, with these words."""
+        return [entry for entry in self.logs if words.lower() in str(entry).lower()]
+
+    async def job(self, command: str, action: str | None = None) -> Response:
+        """Give the job a command."""
+        return await self.api.post("/api/job", {"command": command, **({"action": action} if action else {})})
+
+    async def gcode(self, *commands: str) -> Response:
+        """Send a client's commands."""
+        return await self.api.post("/api/printer/command", {"commands": list(commands)})
+
+    async def print(self, text: str, name: str = "part.gcode", *, force: bool = True) -> None:
+        """Upload a file and print it."""
+        assert (await self.api.upload(("file", name, text.encode()))).status == 201
+        assert (await self.api.post(f"/api/files/local/{name}", {"command": "select"})).status == 204
+        answer = await self.api.post("/api/job", {"command": "start", "force": force})
+        assert answer.status == 204, answer.body
+
+    async def until(self, met: Callable[[], Any], within: float = 60.0) -> float:
+        """Wait until something holds; return the printer's seconds that this took."""
+        began = self.now
+        while not met():
+            assert self.now < began + within, f"{self.state} after {within} s\n{self.firmware.dialogue()}"
+            await asyncio.sleep(0.02)
+        return self.now - began
+
+    async def reach(self, *states: JobState, within: float = 60.0) -> float:
+        """Wait for a state of the job."""
+        return await self.until(lambda: self.state in states, within)
+
+    async def end(self, within: float = 60.0) -> JobState:
+        """Wait until the job has ended; return how."""
+        await self.until(lambda: self.state is not None and self.state.ended, within)
+        assert self.state is not None
+        return self.state
+
+    async def ended(self, how: JobState, within: float = 60.0) -> None:
+        """Wait until the job has ended, and so."""
+        found = await self.end(within)
+        assert found is how, f"{found}: {await self.error()}\n{self.firmware.dialogue()}"
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+@asynccontextmanager
+async def rig(
+    folder: Path, firmware: FakeFirmware | type[FakeFirmware], **sections: dict[str, Any]
+) -> AsyncIterator[Rig]:
+    """Run the service on a fake firmware; connected, unless `printer={"connect": False}`.
+
+    Args:
+        folder: that takes its files.
+        firmware: made here, if it is a class.
+        sections: values of the configuration.
+    """
+    board = firmware() if isinstance(firmware, type) else firmware
+    printer = dict(sections.pop("printer", {}))
+    connect = printer.pop("connect", True)
+    schemes = {**registry._BUILT_IN, "fake": "support.fake_firmware:create_transport"}
+    with (
+        patch.dict(_plugged, fake=board),
+        patch.object(registry, "_BUILT_IN", schemes),
+        patch("daemon.app.ThreadPoolExecutor", _Inline),
+        structlog.testing.capture_logs() as logs,
+    ):
+        settings = {"printer": {"address": "fake", **printer}, **sections}
+        async with api(folder, "fake", wait=connect, **settings) as made:
+            yield Rig(made, board, logs)
