@@ -6,7 +6,7 @@ still be going on: the hello sets the firmware's line counter to zero.
 """
 
 from gcode.framing import frame
-from gcode.replies import Ok, Reply, Start, Temperatures, Text, Wait, parse
+from gcode.replies import Reply, Start, Temperatures, Text, UnknownCommand, Wait, acknowledges, parse
 
 HELLO = b"\n" + frame(0, b"M110 N0")
 """The line feed ends noise that the firmware may hold; then line 0, so that line 1 comes next."""
@@ -39,6 +39,8 @@ class Greeting:
         self.banner: list[str] = []
         self._answered = False
         self._unanswered = 0  # hellos
+        self._foreign_ok = False  # the next `ok` answers what was left of a hello, taken for a command
+        self._boots = False  # the last word was that of a board that begins
         self._partial = b""
         self._due: float = now  # next hello, or the end of the quiet after an answer
         self._speak = True
@@ -82,14 +84,27 @@ class Greeting:
     def _note(self, reply: Reply, now: float) -> None:
         self.heard = True
         if isinstance(reply, Start):
-            self._answered = False
-            self._due = now + BANNER
-            self.banner = [reply.line[:200]]  # RepRapFirmware has its name in it
-        elif isinstance(reply, Ok | Wait):
-            self._answered = True
-            self._unanswered -= 1
-            self._due = now + self._quiet
+            self._on_start(reply, now)
+        elif acknowledges(reply) or isinstance(reply, Wait):
+            self._on_ok(now)
         elif not isinstance(reply, Temperatures):  # reports that an earlier host asked for go on without end
             self._due = max(self._due, now + (self._quiet if self._answered else BANNER))
-        if isinstance(reply, Text) and len(self.banner) < MAX_BANNER:
+        self._boots = isinstance(reply, Start)
+        if isinstance(reply, UnknownCommand):
+            self._foreign_ok = reply.word != "M110"
+        elif isinstance(reply, Text) and len(self.banner) < MAX_BANNER:
             self.banner.append(reply.line[:200])
+
+    def _on_start(self, start: Start, now: float) -> None:
+        """Begin the banner anew; the reason of a reset, told behind `start`, is a part of it."""
+        self._answered = self._foreign_ok = False
+        self._due = now + BANNER
+        self.banner = [*(self.banner if self._boots else ()), start.line[:200]]  # RepRapFirmware has its name in it
+
+    def _on_ok(self, now: float) -> None:
+        if self._foreign_ok:  # a board that boots cuts a hello, and takes the tail of it for a command
+            self._foreign_ok = False
+            return
+        self._answered = True
+        self._unanswered -= 1
+        self._due = now + self._quiet

@@ -41,7 +41,6 @@ from gcode.patience import patience
 from gcode.replies import (
     Busy,
     FirmwareError,
-    FirmwareInfo,
     Ok,
     Reply,
     Resend,
@@ -52,6 +51,7 @@ from gcode.replies import (
     Text,
     UnknownCommand,
     Wait,
+    acknowledges,
     parse,
 )
 
@@ -415,10 +415,12 @@ class HostLink:
 
     def _handle(self, reply: Reply, now: float, told: list[Reply | Ticket]) -> None:
         told.append(reply)
-        if isinstance(reply, Start | FirmwareError) and self._is_echo(reply):
+        if (isinstance(reply, Start | FirmwareError) or (isinstance(reply, Ok) and reply.glued)) and self._is_echo(
+            reply
+        ):
             reply = Text(reply.line)
         match reply:
-            case Ok() | FirmwareInfo(ok=True):
+            case _ if acknowledges(reply):
                 self._on_ok(reply, now, told)
                 return
             case Resend(number=number):
@@ -444,7 +446,7 @@ class HostLink:
         self._collect(reply)
 
     def _is_echo(self, reply: Reply) -> bool:
-        """Tell whether the firmware repeats what it was told to say (M118): no reset and no error then."""
+        """Tell whether the firmware repeats what it was told to say (M118): no reset, error or `ok` then."""
         if not self._flight:
             return False
         command = self._command_of(self._flight[0])

@@ -7,17 +7,24 @@ in the dialogues of `tests/data/transcripts/`. A line that fits nothing is `Text
 import re
 from dataclasses import dataclass, field
 
+from gcode.reply_fields import (
+    Heaters,
+    Reading,
+    axes,
+    canonical,
+    decode,
+    has_temperatures,
+    heaters,
+    info,
+    is_position,
+    is_report,
+    is_waiting,
+)
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One sensor in °C; `target` is None for a sensor that heats nothing."""
+__all__ = ["Heaters", "Reading", "decode", "heaters"]  # besides what is defined here
 
-    actual: float
-    target: float | None = None
-
-
-Heaters = dict[str, Reading]
-"""By canonical name: `tool0`, `tool1`, …, `bed`, `chamber`, and a sensor's own letter for others."""
+MAX_LINE = 8192
+"""Bytes of one line that are read, so that no line costs more than these; real ones stay under 600."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +36,24 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Ok(Reply):
-    """A command was taken in. ADVANCED_OK adds line number, free planner blocks and free command slots."""
+    """A command was taken in. ADVANCED_OK adds line number, free planner blocks and free command slots.
+
+    Attributes:
+        number: of the line that is answered, as `N12`.
+        planner: free blocks, as `P15`.
+        buffer: free command slots, as `B3`.
+        heaters: a temperature report on the same line.
+        last: the bare number of Repetier's `ok 12`: the last line that it took in, which need not be the one that
+            is answered (lines without a number are answered with it too).
+        glued: it ends a line that is something else, as no line end came before it.
+    """
 
     number: int | None = None
     planner: int | None = None
     buffer: int | None = None
     heaters: Heaters = field(default_factory=dict)
+    last: int | None = None
+    glued: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +97,10 @@ class Targets(Reply):
 
 @dataclass(frozen=True, slots=True)
 class Position(Reply):
-    """The answer to M114, in mm, by axis letter: X, Y, Z, E."""
+    """The answer to M114, in mm, by axis letter: X, Y, Z, E. With Smoothieware the `ok` is on the same line."""
 
     axes: dict[str, float]
+    ok: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +160,15 @@ class SdDone(Reply):
 
 @dataclass(frozen=True, slots=True)
 class UnknownCommand(Reply):
-    """The firmware did not know `command`; its `ok` follows all the same."""
+    """The firmware did not know `command`, which is told without number and checksum; its `ok` follows all the same."""
 
     command: str
+
+    @property
+    def word(self) -> str:
+        """The code word alone, in upper case: `M73` of `M73 P10`; empty where there is none."""
+        match = _WORD.match(self.command)
+        return match[0].upper() if match else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,30 +189,35 @@ class Text(Reply):
     """Anything else: echo, banner, comment, noise."""
 
 
-_NUMBER = r"[+-]?\d+(?:\.\d*)?"
-_HEATER = re.compile(rf"(?<![A-Za-z@])([A-Z]\d*)\s*:\s*({_NUMBER})(?:\s*/\s*({_NUMBER}))?")
-_REPORT = re.compile(rf"\s*(?:T\d*|B)\s*:\s*{_NUMBER}")
-_OK = re.compile(r"ok(?![A-Za-z])\s*(.*)", re.DOTALL)
-_ADVANCED = re.compile(r"([NPB])(\d+)(?!\S)")
-_RESEND = re.compile(r"(?:resend|rs)\b:?\s*N?:?\s*(\d+)", re.IGNORECASE)
-# A boot loader may leave noise before it. RepRapFirmware says what it is instead (RepRap::Init, all versions).
-_START = re.compile(r"\W*start\s*\Z|RepRapFirmware\b.* is up and running\.\s*\Z")
-_BUSY = re.compile(r"(?:echo:\s*)?busy:\s*(.*)", re.IGNORECASE)
-_AXIS = re.compile(rf"(?<![A-Za-z])([XYZABCUVW]|E\d?)\s*:\s*({_NUMBER})")
-_POSITION = re.compile(rf"\s*(?:ok\s+)?(?:C:\s*)?X:\s*{_NUMBER},?\s*Y:")
-_TARGET = re.compile(rf"Target(Extr\d+|Bed):\s*({_NUMBER})")  # Repetier
-_SD_OPENED = re.compile(r"File opened:\s*(.*?)\s+Size:\s*(\d+)")
-_SD_PROGRESS = re.compile(r"SD printing byte (\d+)/(\d+)")
-_MALYAN = re.compile(r"NAME[.:]\s*(\S+)\s+(VER:.*)", re.IGNORECASE)
-_FIELD = re.compile(r"([A-Z][A-Z0-9_]*):(.*?)(?=\s+[A-Z][A-Z0-9_]*:|\Z)")
-_CAPABILITY = re.compile(r"cap:\s*([A-Z0-9_]+):([01])", re.IGNORECASE)
-_ACTION = re.compile(r"//\s*action:\s*(\S+)\s*(.*)", re.IGNORECASE)
-_UNKNOWN = re.compile(r"(?:echo:\s*|//\s*)?unknown command:?\s*\"?(.*?)\"?\s*\Z", re.IGNORECASE)
-_BAD_CODE = re.compile(r"E: Bad ([GMT])-code (\d+)")  # Teacup
-_ERROR = re.compile(r"(error:|!!|fatal:)\s*(.*)", re.IGNORECASE | re.DOTALL)
-_COMMAND_ERROR = re.compile(r"[GMT]\d+(?:\.\d+)?(?:/[GMT]\d+)*:")  # RepRapFirmware: `Error: G0/G1: …`
-# Besides the controls: what ends a line for some readers, and what turns the direction of the text around it.
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_OK = re.compile(r"ok(?:(?![A-Za-z])|(?=[A-Z]\d{0,2}:|[NPB]\d|ok\b))")
+_ADVANCED = re.compile(r"(?<!\S)([NPB])(\d{1,10}+)(?!\S)")
+_LAST = re.compile(r"\d{1,10}+\Z")
+# An `ok` without a line end before it (Prusa's `echo:Active Extruder: 0ok`): behind a label and a short number. Words
+# that end so (`book`) and names of files are none.
+_GLUED = re.compile(r"(?:echo:\s*+)?(?!.*file)[A-Z][A-Za-z]*+(?: [A-Za-z]++){0,3}+:\s*+-?\d{1,3}+ok\Z")
+_RESEND = re.compile(r"(?:resend|rs)(?![A-Za-z]):?\s*+(?:N\s*+:?\s*+)?+(\d{1,10}+)(?!\d)", re.IGNORECASE)
+_LATE_RESEND = re.compile(r"Resend:\s*+N?(\d{1,10}+)(?!\d)")  # glued to the error that it belongs to
+# A boot loader may leave noise before it. The cause of the reset (Marlin and Repetier, right behind it) tells it as
+# well, where `start` was damaged. RepRapFirmware says what it is instead (RepRap::Init, all versions).
+_START = re.compile(
+    r"\W*+start\Z|(?:Info:)?\s*+(?:PowerUp|(?:External|Brown out|Watchdog|Software) Reset)\Z"
+    r"|RepRapFirmware\b.* is up and running\.\Z"
+)
+_BUSY = re.compile(r"(?:echo:\s*+)?busy:\s*+(.*)", re.IGNORECASE)
+_TARGET = re.compile(r"Target(Extr\d{1,2}+|Bed):\s*+([+-]?\d{1,7}+(?:\.\d{0,9}+)?+)")  # Repetier
+_SIZE = re.compile(r"\s*+(\d{1,15}+)")
+_SD_PROGRESS = re.compile(r"SD printing byte (\d{1,15}+)/(\d{1,15}+)")
+_MALYAN = re.compile(r"NAME[.:]\s*+(\S++)\s++(VER:.*)", re.IGNORECASE)
+_CAPABILITY = re.compile(r"cap:\s*+([A-Z0-9_]++):([01])", re.IGNORECASE)
+_ACTION = re.compile(r"//\s*+action:\s*+(\S++)\s*+(.*)", re.IGNORECASE)
+_UNKNOWN = re.compile(
+    r"(?:(?:echo|error):\s*+|//\s*+|!!\s*+)?+unknown (?:command|[GMTD] code):?\s*+(.*)", re.IGNORECASE
+)
+_NUMBERED = re.compile(r"N\s*+-?\d++\s*+")  # before a command that is quoted as it came
+_WORD = re.compile(r"[A-Za-z]\d{1,5}+(?:\.\d{1,3}+)?+")
+_BAD_CODE = re.compile(r"E: Bad ([GMT])-code (\d{1,5}+)")  # Teacup
+_ERROR = re.compile(r"(error:|!!|fatal:)\s*+(.*)", re.IGNORECASE | re.DOTALL)
+_COMMAND_ERROR = re.compile(r"[GMT]\d++(?:\.\d++)?+(?:/[GMT]\d++)*+:")  # RepRapFirmware: `Error: G0/G1: …`
 
 _KINDS = (
     ("communication", ("line number", "last line", "linenumber", "checksum", "format error", "expected line")),
@@ -196,76 +227,70 @@ _KINDS = (
 _KLIPPER_FATAL = ("shutdown", "halt", "lost communication", "firmware has")
 
 
-def decode(raw: bytes) -> str:
-    """Return untrusted bytes as printable text: no control characters, no terminal escapes."""
-    return _UNPRINTABLE.sub("", raw.decode("utf-8", "replace"))
+def acknowledges(reply: Reply) -> bool:
+    """Tell whether the reply ends a command, alone or together with what it tells."""
+    return isinstance(reply, Ok) or (isinstance(reply, FirmwareInfo | Position) and reply.ok)
 
 
 def parse(raw: bytes) -> Reply:
     """Return the typed reply for one line without its line end; never raises."""
-    line = decode(raw)
-    text = line.strip()
+    line = decode(raw[:MAX_LINE])
+    text = line.strip().lstrip("\ufffd")
     if match := _OK.match(text):
-        return _ok(line, match[1])
+        return _ok(line, text[match.end() :].strip())
     if match := _RESEND.match(text):
         return Resend(line, int(match[1]))
-    if _REPORT.match(text):
-        return Temperatures(line, heaters(text), waiting="W:" in text)
+    if is_report(text):
+        return _report(line, text)
     if match := _BUSY.match(text):
         return Busy(line, match[1])
     if match := _UNKNOWN.match(text):  # before errors: some firmwares give it that prefix
-        return UnknownCommand(line, match[1])
+        return UnknownCommand(line, _quoted(match[1]))
     if match := _ERROR.match(text):
-        return FirmwareError(line, match[2], _kind(match[1], match[2]))
+        return _error(line, match[1], match[2])
     if match := _ACTION.match(text):
         return Action(line, match[1].lower(), match[2])
     return _seldom(line, text)
 
 
-def _seldom(line: str, text: str) -> Reply:
-    if _START.match(text):
-        return Start(line)
-    if text == "wait":
-        return Wait(line)
-    if match := _CAPABILITY.match(text):
-        return Capability(line, match[1].upper(), match[2] == "1")
-    if text.startswith("FIRMWARE_NAME:"):
-        return FirmwareInfo(line, _fields(text))
-    if match := _MALYAN.match(text):
-        return FirmwareInfo(line, {"FIRMWARE_NAME": match[1], **_fields(match[2])})
-    if _POSITION.match(text):
-        return Position(line, _axes(text))
-    if match := _BAD_CODE.match(text):
-        return UnknownCommand(line, f"{match[1]}{match[2]}")
-    if found := _TARGET.findall(text):
-        return Targets(line, {_canonical(name): float(value) for name, value in found})
-    return _of_card(line, text)
-
-
-def _of_card(line: str, text: str) -> Reply:
-    if match := _SD_PROGRESS.match(text):
-        return SdProgress(line, int(match[1]), int(match[2]))
-    if text.startswith("Not SD printing"):
-        return SdIdle(line)
-    if text.startswith("Done printing file"):
-        return SdDone(line)
-    if match := _SD_OPENED.match(text):
-        return SdOpened(line, match[1], int(match[2]))
-    if text == "File selected":
-        return SdSelected(line)
-    return Text(line)
-
-
 def _ok(line: str, rest: str) -> Reply:
+    if not rest:
+        return Ok(line)
+    if ":" not in rest:
+        last = int(rest) if _LAST.match(rest) else None
+        advanced = {letter: int(value) for letter, value in _ADVANCED.findall(rest)}
+        return Ok(line, advanced.get("N"), advanced.get("P"), advanced.get("B"), last=last)
     if "FIRMWARE_NAME:" in rest:
-        return FirmwareInfo(line, _fields(rest), ok=True)
+        return FirmwareInfo(line, info(rest), ok=True)
+    if is_position(rest):
+        return Position(line, axes(rest), ok=True)
     advanced = {letter: int(value) for letter, value in _ADVANCED.findall(rest)}
-    found = heaters(rest) if _REPORT.match(rest) else {}
+    found = heaters(rest) if has_temperatures(rest) else {}
     return Ok(line, advanced.get("N"), advanced.get("P"), advanced.get("B"), found)
 
 
-def _fields(text: str) -> dict[str, str]:
-    return {key: value.strip() for key, value in _FIELD.findall(text)}
+def _report(line: str, text: str) -> Reply:
+    if text.endswith("ok"):  # without a line end between them
+        return Ok(line, heaters=heaters(text), glued=True)
+    return Temperatures(line, heaters(text), waiting=is_waiting(text))
+
+
+def _quoted(command: str) -> str:
+    """Return a command as it was meant: without quotes, line number, checksum and what stands behind them."""
+    if command.startswith('"'):
+        inner, quote, _ = command[1:].rpartition('"')
+        command = inner if quote else command[1:]
+    match = _NUMBERED.match(command)
+    if match is None:
+        return command.strip()
+    return command[match.end() :].partition("*")[0].strip()
+
+
+def _error(line: str, prefix: str, text: str) -> Reply:
+    kind = _kind(prefix, text)
+    if kind == "communication" and (match := _LATE_RESEND.search(text)):
+        return Resend(line, int(match[1]))
+    return FirmwareError(line, text, kind)
 
 
 def _kind(prefix: str, text: str) -> str:
@@ -280,28 +305,39 @@ def _kind(prefix: str, text: str) -> str:
     return "fatal"
 
 
-def _axes(text: str) -> dict[str, float]:
-    logical = text.partition("Count")[0]  # behind it come stepper counts
-    return {axis: float(value) for axis, value in _AXIS.findall(logical)}
+def _seldom(line: str, text: str) -> Reply:
+    if _START.match(text):
+        return Start(line)
+    if text == "wait":
+        return Wait(line)
+    if match := _CAPABILITY.match(text):
+        return Capability(line, match[1].upper(), match[2] == "1")
+    if text.startswith(("FIRMWARE_NAME:", "FIRMWARE_VERSION:", "PROTOCOL_VERSION:")) and "FIRMWARE_NAME:" in text:
+        return FirmwareInfo(line, info(text))
+    if match := _MALYAN.match(text):
+        return FirmwareInfo(line, {"FIRMWARE_NAME": match[1], **info(match[2])})
+    if is_position(text):
+        return Position(line, axes(text), ok=text.endswith("ok"))
+    if match := _BAD_CODE.match(text):
+        return UnknownCommand(line, f"{match[1]}{match[2]}")
+    if found := _TARGET.findall(text):
+        return Targets(line, {canonical(name): float(value) for name, value in found})
+    if text.endswith("ok") and _GLUED.match(text):
+        return Ok(line, glued=True)
+    return _of_card(line, text)
 
 
-def heaters(text: str) -> Heaters:
-    """Return the readings of a temperature report by canonical name.
-
-    `T` is the active tool: it is left out where the numbered tools are there too, and is tool 0 elsewhere
-    (Marlin, Repetier: `T T0 T1`; Smoothieware: `T T1`). `W` and `E` of M109 are no sensors.
-    """
-    found = {name: Reading(float(actual), float(target) if target else None)
-             for name, actual, target in _HEATER.findall(text) if name not in ("W", "E")}  # fmt: skip
-    active = found.pop("T", None)
-    if active is not None and "T0" not in found:
-        found = {"T0": active, **found}
-    return {_canonical(name): reading for name, reading in found.items()}
-
-
-def _canonical(name: str) -> str:
-    if name[0] == "T":
-        return f"tool{name[1:]}"
-    if name.startswith("Extr"):
-        return f"tool{name[4:]}"
-    return {"B": "bed", "Bed": "bed", "C": "chamber"}.get(name, name)
+def _of_card(line: str, text: str) -> Reply:
+    if match := _SD_PROGRESS.match(text):
+        return SdProgress(line, int(match[1]), int(match[2]))
+    if text.startswith("Not SD printing"):
+        return SdIdle(line)
+    if text.startswith("Done printing file"):
+        return SdDone(line)
+    if text.startswith("File opened:"):
+        name, _, size = text.removeprefix("File opened:").rpartition("Size:")
+        if match := _SIZE.match(size):
+            return SdOpened(line, name.strip(), int(match[1]))
+    if text == "File selected":
+        return SdSelected(line)
+    return Text(line)

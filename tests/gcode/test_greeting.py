@@ -74,6 +74,26 @@ def test_the_banner_is_kept_since_the_last_start_and_bounded():
     assert len(greeting.banner) == MAX_BANNER
 
 
+def test_the_ok_of_what_a_booting_board_has_left_of_a_hello_is_no_answer():
+    greeting = Greeting(0.0)
+    greeting.data_to_send(0.0)
+    greeting.receive(b'start\necho:Marlin\necho:Unknown command: "125"\nok\n', 0.1)
+    greeting.tick(0.5)
+    assert not greeting.done
+    assert greeting.data_to_send(0.5) == HELLO
+    greeting.receive(b"ok\n", 0.6)
+    greeting.tick(greeting.deadline)
+    assert greeting.done
+
+
+def test_a_firmware_that_does_not_know_the_hello_answers_it_all_the_same():
+    greeting = Greeting(0.0)
+    greeting.data_to_send(0.0)
+    greeting.receive(b'echo:Unknown command: "N0 M110 N0*125"\nok\n', 0.1)
+    greeting.tick(0.2)
+    assert greeting.done
+
+
 def test_teacup_says_ok_behind_its_start():
     greeting = Greeting(0.0)
     greeting.receive(b"start\nok\n", 0.1)

@@ -1,4 +1,5 @@
 import re
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gcode import replies
 from gcode.replies import (
     Action,
     Busy,
@@ -28,6 +30,7 @@ from gcode.replies import (
     Text,
     UnknownCommand,
     Wait,
+    acknowledges,
     decode,
     heaters,
     parse,
@@ -48,32 +51,32 @@ RECORDED = {
         "UnknownCommand": 12,
     },
     "marlin-advok-basic.txt": {
-        "Action": 2, "Capability": 31, "FirmwareInfo": 1, "Ok": 49, "Position": 2, "Resend": 1, "Start": 1,
-        "Text": 64, "UnknownCommand": 12,
+        "Action": 2, "Capability": 31, "FirmwareInfo": 1, "Ok": 49, "Position": 2, "Resend": 1, "Start": 2,
+        "Text": 63, "UnknownCommand": 12,
     },
-    "marlin-advok-heat.txt": {"Action": 5, "Busy": 49, "Ok": 23, "Start": 1, "Temperatures": 111, "Text": 25},
+    "marlin-advok-heat.txt": {"Action": 5, "Busy": 49, "Ok": 23, "Start": 2, "Temperatures": 111, "Text": 24},
     "marlin-advok-kill2.txt": {
-        "Action": 2, "Busy": 9, "FirmwareError": 1, "Ok": 17, "Position": 1, "Start": 1, "Text": 26,
+        "Action": 2, "Busy": 9, "FirmwareError": 1, "Ok": 17, "Position": 1, "Start": 2, "Text": 25,
     },
     "marlin-advok-lines.txt": {
-        "Action": 8, "FirmwareError": 9, "Ok": 44, "Resend": 9, "Start": 1, "Text": 25, "UnknownCommand": 2,
+        "Action": 8, "FirmwareError": 9, "Ok": 44, "Resend": 9, "Start": 2, "Text": 24, "UnknownCommand": 2,
     },
-    "marlin-advok-m410.txt": {"Action": 1, "Ok": 12, "Position": 1, "Start": 1, "Text": 25},
+    "marlin-advok-m410.txt": {"Action": 1, "Ok": 12, "Position": 1, "Start": 2, "Text": 24},
     "marlin-advok-motion.txt": {
-        "Action": 12, "Busy": 21, "FirmwareError": 1, "Ok": 28, "Position": 4, "Start": 1, "Text": 33,
+        "Action": 12, "Busy": 21, "FirmwareError": 1, "Ok": 28, "Position": 4, "Start": 2, "Text": 32,
     },
     "marlin-plain-basic.txt": {
-        "Capability": 31, "FirmwareInfo": 1, "Ok": 50, "Position": 2, "Resend": 1, "Start": 1, "Text": 57,
+        "Capability": 31, "FirmwareInfo": 1, "Ok": 50, "Position": 2, "Resend": 1, "Start": 2, "Text": 56,
         "UnknownCommand": 14,
     },
     "marlin-plain-corrupt.txt": {"FirmwareError": 7, "Ok": 408, "Resend": 7},
     "marlin-plain-kill2.txt": {
-        "Busy": 32, "FirmwareError": 1, "Ok": 28, "Position": 1, "Start": 1, "Text": 26,
+        "Busy": 32, "FirmwareError": 1, "Ok": 28, "Position": 1, "Start": 2, "Text": 25,
     },
     "marlin-plain-lines.txt": {
-        "FirmwareError": 9, "Ok": 44, "Resend": 9, "Start": 1, "Text": 25, "UnknownCommand": 2,
+        "FirmwareError": 9, "Ok": 44, "Resend": 9, "Start": 2, "Text": 24, "UnknownCommand": 2,
     },
-    "marlin-plain-overflow.txt": {"Ok": 26, "Start": 1, "Text": 25},
+    "marlin-plain-overflow.txt": {"Ok": 26, "Start": 2, "Text": 24},
     "teacup-basic.txt": {
         "Capability": 1, "FirmwareInfo": 1, "Ok": 49, "Position": 2, "Start": 1, "Temperatures": 8, "Text": 4,
         "UnknownCommand": 15,
@@ -108,7 +111,7 @@ def test_a_prefix_tells_the_same(name):
     assert sum(line.startswith(b"ok") for line in lines) == counted["Ok"] + klipper
     assert sum(line.startswith((b"Resend:", b"rs ")) for line in lines) == counted["Resend"]
     assert sum(line.startswith((b"Error:", b"!!")) for line in lines) == counted["FirmwareError"]
-    assert sum(line == b"start" for line in lines) == counted["Start"]
+    assert sum(line in (b"start", b"PowerUp") for line in lines) == counted["Start"]
     assert sum(line.startswith(b"echo:busy:") for line in lines) == counted["Busy"]
 
 
@@ -124,7 +127,22 @@ LINES = [
     (b"ok ", Ok("ok ")),
     (b"ok P15 B3", Ok("ok P15 B3", None, 15, 3)),
     (b"ok N10 P15 B3", Ok("ok N10 P15 B3", 10, 15, 3)),
-    (b"ok C: X:0.00 Y:0.00", Ok("ok C: X:0.00 Y:0.00")),
+    (b"ok C: X:0.00 Y:0.00", Position("ok C: X:0.00 Y:0.00", {"X": 0.0, "Y": 0.0}, ok=True)),
+    (b"ok WCS: X:1.0 Y:nan Z:3.0", Position("ok WCS: X:1.0 Y:nan Z:3.0", {"X": 1.0, "Z": 3.0}, ok=True)),
+    (b"ok 0", Ok("ok 0", last=0)),
+    (b"ok 65538", Ok("ok 65538", last=65538)),
+    (b"okok", Ok("okok")),
+    (b"ok - ignored", Ok("ok - ignored")),
+    (b"\xffok", Ok("\ufffdok")),
+    (b"echo:Active Extruder: 0ok", Ok("echo:Active Extruder: 0ok", glued=True)),
+    (b"T:20.0 /0.0ok", Ok("T:20.0 /0.0ok", heaters={"tool0": Reading(20.0, 0.0)}, glued=True)),
+    (b"okT:20.0 /0.0", Ok("okT:20.0 /0.0", heaters={"tool0": Reading(20.0, 0.0)})),
+    (b"echo:book", Text("echo:book")),
+    (b"echo:Page 3 of the book", Text("echo:Page 3 of the book")),
+    (b"echo:all is ok", Text("echo:all is ok")),
+    (b'echo:enqueueing "M117 ok"', Text('echo:enqueueing "M117 ok"')),
+    (b"echo:Now fresh file: 10ok", Text("echo:Now fresh file: 10ok")),
+    (b"part10ok", Text("part10ok")),
     (
         b"ok T:19.37 /0.00 B:19.37 /0.00 @:0 B@:0",
         Ok("ok T:19.37 /0.00 B:19.37 /0.00 @:0 B@:0", heaters={"tool0": reading(19.37, 0), "bed": reading(19.37, 0)}),
@@ -134,13 +152,20 @@ LINES = [
     (b"Resend:5", Resend("Resend:5", 5)),
     (b"Resend:N5", Resend("Resend:N5", 5)),
     (b"Resend: N5", Resend("Resend: N5", 5)),
+    (b"Resend: N: 5", Resend("Resend: N: 5", 5)),
+    (b"Resend: 5ok", Resend("Resend: 5ok", 5)),
+    (b"Error:checksum mismatch, Last Line: 4Resend: 5", Resend("Error:checksum mismatch, Last Line: 4Resend: 5", 5)),
     (b"resend 5", Resend("resend 5", 5)),
     (b"rs N5", Resend("rs N5", 5)),
     (b"rs 5", Resend("rs 5", 5)),
     (b"rs N3 Expected checksum 36", Resend("rs N3 Expected checksum 36", 3)),
     (b"start", Start("start")),
     (b"\xff\xfe\x00start", Start("\ufffd\ufffdstart")),
+    (b"PowerUp", Start("PowerUp")),
+    (b" External Reset", Start(" External Reset")),
+    (b"Info:Watchdog Reset", Start("Info:Watchdog Reset")),
     (b"restart", Text("restart")),
+    (b"Flostart", Text("Flostart")),
     (b"start now", Text("start now")),
     (b"wait", Wait("wait")),
     (b"echo:busy: processing", Busy("echo:busy: processing", "processing")),
@@ -151,11 +176,17 @@ LINES = [
     (b"//action:pause", Action("//action:pause", "pause")),
     (b"// action:cancel", Action("// action:cancel", "cancel")),
     (b"//action:notification Hi there", Action("//action:notification Hi there", "notification", "Hi there")),
+    (b"//  action:  paused", Action("//  action:  paused", "paused")),
     (b"// a comment", Text("// a comment")),
     (b'echo:Unknown command: "M9999"', UnknownCommand('echo:Unknown command: "M9999"', "M9999")),
     (b'echo:Unknown command: ""', UnknownCommand('echo:Unknown command: ""', "")),
     (b'// Unknown command:"M108"', UnknownCommand('// Unknown command:"M108"', "M108")),
     (b"Unknown command: G99", UnknownCommand("Unknown command: G99", "G99")),
+    (b"Unknown M code: M9999", UnknownCommand("Unknown M code: M9999", "M9999")),
+    (b"Unknown command:N30 M73 P1.00 ", UnknownCommand("Unknown command:N30 M73 P1.00 ", "M73 P1.00")),
+    (b'echo:Unknown command: "N30 M73 P10*45"', UnknownCommand('echo:Unknown command: "N30 M73 P10*45"', "M73 P10")),
+    (b'echo:Unknown command: "X1"(2)', UnknownCommand('echo:Unknown command: "X1"(2)', "X1")),
+    (b'echo:Unknown command: "M118 say "x""', UnknownCommand('echo:Unknown command: "M118 say "x""', 'M118 say "x"')),
     (b"E: Bad M-code 109", UnknownCommand("E: Bad M-code 109", "M109")),
     (
         b"X:1.00 Y:-2.50 Z:0.20 E:0.00 Count X:80 Y:-200 Z:80",
@@ -163,6 +194,11 @@ LINES = [
             "X:1.00 Y:-2.50 Z:0.20 E:0.00 Count X:80 Y:-200 Z:80", {"X": 1.0, "Y": -2.5, "Z": 0.2, "E": 0.0}
         ),
     ),
+    (b"X:1.00Y:2.00Z:3.00E:4.00 Count X: 1.00Y:2.00Z:3.00",
+        Position("X:1.00Y:2.00Z:3.00E:4.00 Count X: 1.00Y:2.00Z:3.00", {"X": 1.0, "Y": 2.0, "Z": 3.0, "E": 4.0})),
+    (b"X:1.0 Y:2.0 Z:3.0 B:4.0 E:0.0", Position("X:1.0 Y:2.0 Z:3.0 B:4.0 E:0.0",
+        {"X": 1.0, "Y": 2.0, "Z": 3.0, "B": 4.0, "E": 0.0})),
+    (b"Raw:     X: 0.000 Y: 0.000 Z: 0.000", Text("Raw:     X: 0.000 Y: 0.000 Z: 0.000")),
     (
         b"X:0.000,Y:0.000,Z:0.000,E:0.000,F:50",
         Position("X:0.000,Y:0.000,Z:0.000,E:0.000,F:50", {"X": 0.0, "Y": 0.0, "Z": 0.0, "E": 0.0}),
@@ -254,6 +290,16 @@ HEATERS = [
         "T:20.0 /0.0 T0:20.0 /0.0 T1:21.0 /5.0 B:22.0 /0.0",
         {"tool0": reading(20, 0), "tool1": reading(21, 5), "bed": reading(22, 0)},
     ),
+    ("==T:32.3 /0.0 ==B:60.1 /60.0 @:0 B@:0", {"tool0": reading(32.3, 0), "bed": reading(60.1, 60)}),
+    ("T:nan /210.0 B:60.1 /60.0", {"bed": reading(60.1, 60)}),
+    ("T:-nan /210.0 B:60.1 /inf", {"bed": reading(60.1)}),
+    ("T:2.1.0 /0 B:60.1 /60.0", {"bed": reading(60.1, 60)}),
+    ("T:123456789012 /0 B:60.1 /60.0", {"bed": reading(60.1, 60)}),
+    ("N8 P15 B15 T:20.0 /0.0 B:21.0 /0.0 T0:20.0 /0.0 @:0", {"tool0": reading(20, 0), "bed": reading(21, 0)}),
+    ("k T:20.0 /0.0 B:21.0 /0.0", {"tool0": reading(20, 0), "bed": reading(21, 0)}),
+    ("T:170.0/170.0 B:85.0/85.0 X:40.2/36.0 A:49.3/0.0 @:89 B@:97 C@:39.7 HBR@:0",
+        {"tool0": reading(170, 170), "bed": reading(85, 85), "X": reading(40.2, 36), "A": reading(49.3, 0)}),
+    ("T:22.22 /0 B:60.70 /0 B@:0 @:0", {"tool0": reading(22.22, 0), "bed": reading(60.7, 0)}),
     ("T:20.0 /0.0 T1:21.0 /0.0", {"tool0": reading(20, 0), "tool1": reading(21, 0)}),
     ("B:22.0 /0.0 T0:23.0 /1.0", {"bed": reading(22, 0), "tool0": reading(23, 1)}),
     ("T:20 /0 B:20 /0 C:30 /40", {"tool0": reading(20, 0), "bed": reading(20, 0), "chamber": reading(30, 40)}),
@@ -269,7 +315,7 @@ def test_temperatures_of_every_firmware(line, expected):
     reply = parse(line.encode())
     assert isinstance(reply, Temperatures)
     assert reply.heaters == expected
-    assert reply.waiting == ("W:" in line)
+    assert reply.waiting == ("W:" in line or "E:" in line)
     answered = parse(f"ok {line}".encode())
     assert isinstance(answered, Ok)
     assert answered.heaters == expected
@@ -277,7 +323,7 @@ def test_temperatures_of_every_firmware(line, expected):
 
 def test_stepper_counts_are_no_chamber():
     assert isinstance(parse(b"C: X:1.00 Y:2.00 Z:3.00 E:0.00"), Position)
-    assert parse(b"ok C: X:1.00 Y:2.00 Z:3.00 E:0.00").heaters == {}
+    assert heaters("X:1.00 Y:2.00 Count X:3 Y:4").keys().isdisjoint(("tool0", "bed", "chamber"))
 
 
 def test_identities():
@@ -316,6 +362,55 @@ def test_any_bytes_are_a_reply(raw):
     reply = parse(raw)
     assert isinstance(reply, Reply)
     assert not re.search(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]", reply.line)
+
+
+HEADS = ["", "ok ", "// action:", "File opened:", "FIRMWARE_NAME:", "Unknown command:", 'echo:Unknown command: "',
+         "NAME.", "echo:Active Extruder:", "Error:", "!! ", "RepRapFirmware ", "T:1 ", "X:1 ", "X:1 Y", "Resend",
+         "echo:", "busy:", "Target", "Error: G0/"]  # fmt: skip
+PIECES = [" ", "A", "AB ", "T", "T:", "0", "T0", "T0 ", "N", "N5", ":", " :", "/", "/ ", '"', "M1/", "X:1 ", "a:", "ok",
+          "ok ", "=", "K:", "K: ", "1.", "Size:", "Resend:", "start", "*", "Count", "\ufffd", "T :", "T: 1 /",
+          "-"]  # fmt: skip
+
+
+def cpu(work, text):
+    best = float("inf")
+    for _ in range(2):
+        began = time.process_time()
+        work(text)
+        best = min(best, time.process_time() - began)
+    return best
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_line_four_times_as_long_takes_no_longer_than_that(head, monkeypatch):
+    monkeypatch.setattr(replies, "MAX_LINE", 1 << 20)
+    for piece in PIECES:
+        text = (head + piece * (6000 // len(piece))).encode(), (head + piece * (24_000 // len(piece)) + "!").encode()
+        if (long := cpu(parse, text[1])) > 0.02:
+            assert long < 8 * cpu(parse, text[0]), f"{head!r} and then {piece!r}"
+
+
+def test_no_more_of_a_line_is_read_than_real_ones_have():
+    assert len(parse(b"x" * 100_000).line) == replies.MAX_LINE
+
+
+@pytest.mark.parametrize(
+    ("line", "ends"),
+    [("ok", True), ("ok T:20 /0", True), ("ok FIRMWARE_NAME:Klipper", True), ("ok C: X:1 Y:2", True),
+     ("echo:Active Extruder: 0ok", True), ("X:1 Y:2 Z:3ok", True),
+     ("X:1 Y:2", False), ("FIRMWARE_NAME:Marlin", False), ("T:20 /0", False), ("wait", False)],
+)  # fmt: skip
+def test_what_ends_a_command(line, ends):
+    assert acknowledges(parse(line.encode())) is ends
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [('echo:Unknown command: "m9999 S1"', "M9999"), ("Unknown command:N30 M73 P1.00", "M73"),
+     ("Unknown command: G29.1", "G29.1"), ('echo:Unknown command: ""', ""), ("Unknown command: 125", "")],
+)  # fmt: skip
+def test_the_word_of_an_unknown_command(line, word):
+    assert parse(line.encode()).word == word
 
 
 @given(st.text("okResendrs:N0123456789 TB/.-WX", max_size=60))

@@ -1,0 +1,102 @@
+"""Fields of a reply line: temperatures, axes, `KEY:value`; each read by itself, and skipped where it is unreadable.
+
+A field may stand anywhere in its line. No pattern here goes over the same characters more than a few times, whatever
+the line: blanks and digits are taken possessively, and a field begins only where no other one goes on.
+"""
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One sensor in °C; `target` is None for a sensor that heats nothing."""
+
+    actual: float
+    target: float | None = None
+
+
+Heaters = dict[str, Reading]
+"""By canonical name: `tool0`, `tool1`, …, `bed`, `chamber`, and a sensor's own letter for others."""
+
+_NUMBER = r"[+-]?\d{1,7}+(?:\.\d{0,9}+)?+(?![\d.])"
+_NAME = r"(?<![A-Za-z0-9@_])"  # what may not stand before a field's name
+_HEATER = re.compile(rf"{_NAME}([A-Z]\d{{0,2}}+)\s*+:\s*+({_NUMBER})(?:\s*+/\s*+({_NUMBER}))?+")
+_AXIS = re.compile(rf"(?<![A-Za-z])([XYZABCUVW]|E\d?+)\s*+:\s*+({_NUMBER})")
+_ANY_VALUE = r"(?:[+-]?\d|[+-]?(?i:nan|inf)\b)"
+_REPORT = re.compile(rf"[\W_]*+[A-Z]\d{{0,2}}+\s*+:\s*+{_ANY_VALUE}")
+_TOOL_OR_BED = re.compile(rf"{_NAME}(?:T\d{{0,2}}+|B)\s*+:\s*+{_ANY_VALUE}")
+_WITH_TARGET = re.compile(rf"{_NAME}T\d{{0,2}}+\s*+:\s*+{_NUMBER}\s*+/\s*+\d")
+_NO_REPORT = ("echo:", "//", "Error", "!!")
+_WAITING = re.compile(rf"{_NAME}[WE]\s*+:")
+_POSITION = re.compile(rf"(?:(?:C|WCS):\s*+)?+X\s*+:\s*+{_ANY_VALUE}")
+_Y = re.compile(r"(?<![A-Za-z])Y\s*+:")
+_KEY = re.compile(r"(?:\A|(?<=\s))([A-Z][A-Z0-9_-]*+):")
+# Besides the controls: what ends a line for some readers, and what turns the direction of the text around it.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def decode(raw: bytes) -> str:
+    """Return untrusted bytes as printable text: no control characters, no terminal escapes."""
+    return _UNPRINTABLE.sub("", raw.decode("utf-8", "replace"))
+
+
+def has_temperatures(text: str) -> bool:
+    """Tell whether a tool or the bed is told somewhere in the line, be it unreadable."""
+    return _TOOL_OR_BED.search(text) is not None
+
+
+def is_report(text: str) -> bool:
+    """Tell whether a line without an `ok` is a temperature report.
+
+    It begins with a field, perhaps behind signs (`==T:32.3 /0.0`), or has a tool with its target further behind. What
+    is echoed, commented or an error is none.
+    """
+    if _REPORT.match(text):
+        return has_temperatures(text) and not is_position(text)  # a machine may have an axis B
+    return "/" in text and _WITH_TARGET.search(text) is not None and not text.startswith(_NO_REPORT)
+
+
+def is_waiting(text: str) -> bool:
+    """Tell whether a report comes from a wait for heat: `W:` counts down; older firmwares tell the tool by `E:`."""
+    return _WAITING.search(text) is not None
+
+
+def is_position(text: str) -> bool:
+    """Tell whether a line is an answer to M114; Smoothieware has `C:` or `WCS:` before X."""
+    return _POSITION.match(text) is not None and _Y.search(text) is not None
+
+
+def axes(text: str) -> dict[str, float]:
+    """Return the axes of an answer to M114 that can be read; behind `Count` come stepper counts."""
+    return {axis: float(value) for axis, value in _AXIS.findall(text.partition("Count")[0])}
+
+
+def heaters(text: str) -> Heaters:
+    """Return the readings of a temperature report by canonical name.
+
+    `T` is the active tool: it is left out where the numbered tools are there too, and is tool 0 elsewhere
+    (Marlin, Repetier: `T T0 T1`; Smoothieware: `T T1`). `W` and `E` of M109 are no sensors.
+    """
+    found = {name: Reading(float(actual), float(target) if target else None)
+             for name, actual, target in _HEATER.findall(text) if name not in ("W", "E")}  # fmt: skip
+    active = found.pop("T", None)
+    if active is not None and "T0" not in found:
+        found = {"T0": active, **found}
+    return {canonical(name): reading for name, reading in found.items()}
+
+
+def canonical(name: str) -> str:
+    """Return what a sensor is called here, for the name by which a firmware tells it."""
+    if name[0] == "T":
+        return f"tool{name[1:]}"
+    if name.startswith("Extr"):
+        return f"tool{name[4:]}"
+    return {"B": "bed", "Bed": "bed", "C": "chamber"}.get(name, name)
+
+
+def info(text: str) -> dict[str, str]:
+    """Return the values of `KEY:value KEY:value …` by key; a value may have blanks in it."""
+    keys = list(_KEY.finditer(text))
+    ends = [match.start() for match in keys[1:]] + [len(text)]
+    return {match[1]: text[match.end() : end].strip(" \t,") for match, end in zip(keys, ends, strict=True)}
