@@ -42,7 +42,7 @@ async def test_each_firmware_makes_each_move_once_and_in_order(tmp_path, board):
         assert it.firmware.done_at[-1] - it.firmware.done_at[0] < 15
 
 
-# -- unknown commands ---------------------------------------------------------------------------------------------
+# -- unknown commands --
 
 UNKNOWN = {
     "as Marlin 1.0 echoes it, number and all": lambda raw, command: f'echo:Unknown command: "{raw}"',
@@ -112,7 +112,7 @@ async def test_an_older_repetier_says_wait_and_its_ok_after_the_echo(tmp_path):
         assert moves_of(it.firmware) == MOVES
 
 
-# -- glued, doubled, missing ----------------------------------------------------------------------------------------
+# -- glued, doubled, missing --
 
 
 @pytest.mark.parametrize("tool", ["T0", "M83\nT0"])
@@ -195,7 +195,7 @@ async def test_a_line_that_is_lost_on_the_way_is_sent_again(tmp_path):
         assert moves_of(it.firmware) == MOVES
 
 
-# -- ok at receipt ---------------------------------------------------------------------------------------------------
+# -- ok at receipt --
 
 
 async def test_a_print_ends_when_the_head_rests_also_where_ok_only_means_received(tmp_path):

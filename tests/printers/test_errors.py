@@ -28,7 +28,7 @@ def is_cold(firmware):
     return firmware.read("T")[1] == firmware.read("B")[1] == 0
 
 
-# -- what halts ---------------------------------------------------------------------------------------------------
+# -- what halts --
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ async def test_a_halt_between_prints_is_told_and_gone_when_the_board_is_back(tmp
         assert (told["state"], told.get("error")) == ("Operational", None)
 
 
-# -- what answers a line of the job and does not halt ------------------------------------------------------------------
+# -- what answers a line of the job and does not halt --
 
 REFUSALS = [
     ("!! Move out of range: 310.000 20.000 0.200 [0.000]", Klipper),
@@ -219,7 +219,7 @@ async def test_an_error_that_answers_a_command_of_a_client_does_not_end_the_prin
         assert it.said("Z out of range")
 
 
-# -- what is harmless, though it says Error -------------------------------------------------------------------------
+# -- what is harmless, though it says Error --
 
 
 @pytest.mark.parametrize(

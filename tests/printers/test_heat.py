@@ -65,7 +65,7 @@ async def test_a_target_that_the_firmware_refuses_altogether_does_not_keep_a_pri
         assert "hotend" in (await it.error()).lower() or "200" in await it.error()
 
 
-# -- heaters that no report shows ---------------------------------------------------------------------------------
+# -- heaters that no report shows --
 
 
 @pytest.mark.parametrize("line", ["M140 S60\nM190 S60", "M190 S60", "M141 S50\nM191 S50", "M191 S50", "M190 R40"])
@@ -150,7 +150,7 @@ async def test_a_klipper_tells_of_each_extruder_by_its_own_name(tmp_path):
         await it.ended(S.COMPLETED)
 
 
-# -- waits have an end ------------------------------------------------------------------------------------------------
+# -- waits have an end --
 
 
 @pytest.mark.parametrize("line", ["M190 R5", "M109 R10"])
@@ -187,7 +187,7 @@ async def test_a_target_that_somebody_changes_at_the_panel_meanwhile_is_followed
         await it.ended(S.COMPLETED, within=300)
 
 
-# -- reports of many kinds --------------------------------------------------------------------------------------------
+# -- reports of many kinds --
 
 FORMS = {
     "a blank": " T:{0:.2f} /{1:.2f} B:{2:.2f} /{3:.2f} @:0 B@:0",

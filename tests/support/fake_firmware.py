@@ -50,7 +50,7 @@ def xor_of(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A line that arrived."""
+    """A line that arrived at the board, whether or not it is read yet."""
 
     at: float
     raw: str
@@ -92,6 +92,7 @@ class FakeFirmware:
         self._on_data: Callable[[bytes], None] | None = None
         self._on_lost: Callable[[Exception], None] | None = None
         self._kept = bytearray()  # said while nobody listens
+        self._arriving = bytearray()  # the last line on the wire, not complete yet
         self._rx = bytearray()
         self._queue: deque[tuple[int | None, str, str]] = deque()
         self._steps: Iterator[Step] | None = None
@@ -99,7 +100,7 @@ class FakeFirmware:
         if not self.resets:
             self.boot()
 
-    # -- for tests to override ---------------------------------------------------------------------------------
+    # -- for tests to override --
 
     def on(self, number: int | None, command: str, raw: str) -> Steps | None:
         """Return what it does about a command: texts that it says, seconds that it takes; None: as ever."""
@@ -146,7 +147,7 @@ class FakeFirmware:
         else:  # M410
             self._queue.clear()
 
-    # -- what a test may do with it ----------------------------------------------------------------------------
+    # -- what a test may do with it --
 
     @property
     def now(self) -> float:
@@ -220,7 +221,7 @@ class FakeFirmware:
         """Return the end of what went over the wire, for a failed assertion."""
         return "\n".join(f"{at:9.3f} {who} {text}" for at, who, text in self.wire[-last:])
 
-    # -- the line ----------------------------------------------------------------------------------------------
+    # -- the line --
 
     def connect(self, on_data: Callable[[bytes], None], on_lost: Callable[[Exception], None], *, reset: bool) -> None:
         if not self.plugged:
@@ -257,20 +258,22 @@ class FakeFirmware:
     def _take(self, data: bytes) -> None:
         if not self.plugged:
             return
+        self._note(data)
         if self.emergency_parser and not self.dead:
             for line in data.decode("latin-1").split("\n"):
                 if found := re.search(r"\b(M112|M108|M410)\b", line):
                     self.emergency(found[1])
         if self.dead:
-            self._note(data.decode("latin-1"))
             return
         room = len(data) if self.rx_size is None else max(0, self.rx_size - len(self._rx))
         self._rx += data[:room]
         self._read()
 
-    def _note(self, text: str) -> None:
-        for raw in text.split("\n"):
-            if raw:
+    def _note(self, data: bytes) -> None:
+        *complete, rest = bytes(self._arriving + data).split(b"\n")
+        self._arriving = bytearray(rest)
+        for line in complete:
+            if raw := line.decode("latin-1").rstrip("\r"):
                 self.wire.append((self.now, ">", raw))
                 self.heard.append(Heard(self.now, raw, bare(raw)))
 
@@ -280,7 +283,6 @@ class FakeFirmware:
             data, _, rest = self._rx.partition(b"\n")
             self._rx = bytearray(rest)
             raw = data.decode("latin-1").rstrip("\r")
-            self._note(raw)
             through = self.arriving(raw)
             if through is not None:
                 self.line(through if self.max_line is None else through[: self.max_line])
@@ -324,7 +326,7 @@ class FakeFirmware:
         self._rx.clear()  # Marlin flushes what stands behind a bad line
         self.refuse(why)
 
-    # -- carrying out ------------------------------------------------------------------------------------------
+    # -- carrying out --
 
     def _carry_on(self) -> None:
         while not self.dead:

@@ -1,0 +1,96 @@
+"""Commands that end a wait never wait themselves: not behind a full window, not behind a queue."""
+
+import pytest
+
+from daemon.job.states import JobState as S
+from support.fake_firmware import MARLIN, FakeFirmware, cap, rig
+from support.fake_printers import Repetier
+
+URGENT = ["M108", "M410", "M876 S1", "M112"]
+
+
+class Parser(FakeFirmware):
+    m115 = (MARLIN, *cap(EMERGENCY_PARSER=1, AUTOREPORT_TEMP=0))
+    heat_rate = 0.5
+
+    def on(self, number, command, raw):
+        if command.startswith(("G1", "G29", "M0")):
+            return self._busy(30.0)
+        return None
+
+    def _busy(self, seconds):
+        for _ in range(int(seconds / 2)):
+            yield 2.0
+            yield "echo:busy: processing"
+        yield "ok"
+
+
+@pytest.mark.parametrize("command", URGENT)
+@pytest.mark.parametrize("waiting", [0, 20])
+@pytest.mark.parametrize("printing", [False, True])
+async def test_what_ends_a_wait_goes_out_at_once(tmp_path, command, waiting, printing):
+    async with rig(tmp_path, Parser) as it:
+        if printing:
+            await it.print("G1 X1\n" * 100)
+            await it.until(lambda: it.firmware.arrived("G1"))
+            await it.sleep(1)
+        await it.gcode(*(["G1 X9"] * (waiting + 8)))
+        await it.sleep(1)
+        began = it.now
+        assert (await it.gcode(command)).status == 204
+        await it.sleep(0.2)
+        assert min(it.firmware.arrived(command, began)) - began < 0.1
+
+
+async def test_a_wait_for_heat_of_a_client_is_ended_by_m108(tmp_path):
+    class Heats(Parser):
+        emergency_parser = True
+
+    async with rig(tmp_path, Heats) as it:
+        await it.gcode("M109 S200")
+        await it.gcode(*["M117 waiting"] * 10)
+        await it.sleep(5)
+        await it.gcode("M108")
+        await it.until(lambda: it.firmware.done.count("M117 waiting") == 10, 5)
+
+
+async def test_a_question_at_the_panel_is_answered_past_everything(tmp_path):
+    class Prompts(FakeFirmware):
+        m115 = (MARLIN, *cap(HOST_ACTION_COMMANDS=1, PROMPT_SUPPORT=1, EMERGENCY_PARSER=1))
+
+        def arriving(self, raw):
+            return None if raw.startswith("M876") else raw
+
+        def on(self, number, command, raw):
+            return self._ask() if command.startswith("M600") else None
+
+        def _ask(self):
+            yield "//action:prompt_begin Nozzle parked"
+            yield "//action:prompt_button Continue"
+            yield "//action:prompt_show"
+            while not self.arrived("M876"):
+                yield 0.5
+                yield "echo:busy: paused for user"
+            yield "ok"
+
+    async with rig(tmp_path, Prompts) as it:
+        await it.print("G28\nM600\nG28\n")
+        await it.until(lambda: it.firmware.arrived("M600"))
+        await it.sleep(3)
+        answer = await it.api.post("/api/plugin/action_command_prompt", {"command": "select", "choice": 0})
+        assert answer.status == 204
+        await it.until(lambda: it.firmware.arrived("M876"), 2)
+        await it.until(lambda: it.state in (S.COMPLETED, S.PAUSED), 20)
+
+
+async def test_a_stop_of_the_moves_at_receipt_is_heard(tmp_path):
+    class Slow(Repetier):
+        def on(self, number, command, raw):
+            return (10.0,) if command.startswith("G1") else super().on(number, command, raw)
+
+    async with rig(tmp_path, Slow) as it:
+        await it.print("G1 X1\n" * 100)
+        await it.sleep(3)
+        began = it.now
+        await it.gcode("M112")
+        await it.until(lambda: it.firmware.arrived("M112", began), 0.1)

@@ -1,0 +1,326 @@
+"""Lines that are slow, damaged, cut or gone; printers that are silent, and those that never stop talking."""
+
+import pytest
+
+from daemon.job.states import JobState as S
+from support.fake_firmware import MARLIN, FakeFirmware, cap, rig
+from support.fake_printers import Teacup
+
+MOVES = [f"G1 X{n}" for n in range(400)]
+
+
+def lines(commands):
+    return "".join(f"{command}\n" for command in commands)
+
+
+def moves_of(firmware):
+    return [command for command in firmware.done if command.startswith("G1 X")]
+
+
+# -- latency --
+
+
+@pytest.mark.parametrize("round_trip", [0.0, 0.005, 0.02, 0.1, 0.5])
+@pytest.mark.parametrize("takes", [0.0, 0.005, 0.03])
+async def test_a_damaged_line_costs_one_repeat_whatever_the_latency(tmp_path, round_trip, takes):
+    class Far(FakeFirmware):
+        latency = round_trip / 2
+        damaged = 0
+
+        def on(self, number, command, raw):
+            return (takes, "ok") if command.startswith("G1") else None
+
+        def arriving(self, raw):
+            if "G1 X20*" in raw and not self.damaged:
+                self.damaged += 1
+                return raw.replace("X20", "X21")
+            return raw
+
+    async with rig(tmp_path, Far) as it:
+        await it.print(lines(MOVES[:200]))
+        began = it.now
+        await it.ended(S.COMPLETED, within=300)
+        assert moves_of(it.firmware) == MOVES[:200]
+        sent = [each for each in it.firmware.heard if each.command.startswith("G1 X")]
+        assert len(sent) <= 200 + 12, "the lines on their way are sent again, not all that follow"
+        assert it.now - began < 3 + 200 * max(round_trip, takes) * 1.2
+
+
+@pytest.mark.parametrize("round_trip", [0.0, 0.02, 0.1])
+async def test_damage_all_the_time_costs_in_proportion(tmp_path, round_trip):
+    class Noisy(FakeFirmware):
+        latency = round_trip / 2
+        rx_size = 128
+        seen = 0
+
+        def arriving(self, raw):
+            self.seen += 1
+            return raw.replace("G1", "G9", 1) if self.seen % 37 == 0 else raw
+
+    async with rig(tmp_path, Noisy) as it:
+        await it.print(lines(MOVES))
+        await it.ended(S.COMPLETED, within=300)
+        assert moves_of(it.firmware) == MOVES
+        assert len([each for each in it.firmware.heard if "X" in each.command]) < 400 * 1.35
+
+
+@pytest.mark.parametrize("seconds", [5, 20, 50])
+async def test_a_line_that_stalls_goes_on_afterwards(tmp_path, seconds):
+    """A Wi-Fi board out of reach: nothing is lost, everything comes late."""
+
+    class Stalls(FakeFirmware):
+        resets = False
+        stalled = False
+
+        def on(self, number, command, raw):
+            if command == "G1 X50" and not self.stalled:
+                self.stalled = True
+                return float(seconds), "ok"
+            return (0.01, "ok") if command.startswith("G1") else None
+
+    async with rig(tmp_path, Stalls) as it:
+        await it.print(lines(MOVES[:100]))
+        await it.ended(S.COMPLETED, within=seconds + 200)
+        assert moves_of(it.firmware) == MOVES[:100]
+
+
+@pytest.mark.parametrize("lost", ["to the board", "from the board", "both"])
+@pytest.mark.parametrize("seconds", [10, 50])
+async def test_a_line_that_drops_everything_for_a_while_goes_on_afterwards(tmp_path, lost, seconds):
+    class Drops(FakeFirmware):
+        resets = False
+        until = 0.0
+        hit = False
+
+        def receive(self, data):
+            if not (self.now < self.until and lost != "from the board"):
+                super().receive(data)
+
+        def _deliver(self, data):
+            if not (self.now < self.until and lost != "to the board"):
+                super()._deliver(data)
+
+        def on(self, number, command, raw):
+            if command == "G1 X50" and not self.hit:
+                self.hit = True
+                self.until = self.now + seconds
+            return (0.01, "ok") if command.startswith("G1") else None
+
+    async with rig(tmp_path, Drops) as it:
+        await it.print(lines(MOVES[:100]))
+        await it.ended(S.COMPLETED, within=seconds + 300)
+        assert moves_of(it.firmware) == MOVES[:100]
+
+
+# -- gone and back --
+
+
+async def test_a_board_that_kept_its_place_is_gone_on_with_when_its_cable_is_back(tmp_path):
+    class Keeps(FakeFirmware):
+        resets = False
+
+        def on(self, number, command, raw):
+            return (0.1, "ok") if command.startswith("G1") else None
+
+    async with rig(tmp_path, Keeps, printer={"reattach_s": 120.0}) as it:
+        await it.print(lines(MOVES[:100]))
+        await it.sleep(3)
+        it.firmware.unplug()
+        await it.sleep(20)
+        it.firmware.plug()
+        await it.ended(S.COMPLETED, within=120)
+        assert moves_of(it.firmware) == MOVES[:100]
+
+
+async def test_a_board_that_was_switched_off_meanwhile_is_not_gone_on_with(tmp_path):
+    class Restarts(FakeFirmware):
+        resets = False
+
+        def on(self, number, command, raw):
+            return (0.1, "ok") if command.startswith("G1") else None
+
+    async with rig(tmp_path, Restarts, printer={"reattach_s": 120.0}) as it:
+        await it.print(lines(MOVES[:100]))
+        await it.sleep(3)
+        it.firmware.unplug()
+        await it.sleep(5)
+        it.firmware.boot()
+        it.firmware.plug()
+        assert await it.end(within=120) in (S.INTERRUPTED, S.FAILED)
+        made = len(moves_of(it.firmware))
+        await it.until(lambda: it.ready, 60)
+        await it.sleep(30)
+        assert len(moves_of(it.firmware)) == made
+
+
+async def test_a_board_that_restarts_by_itself_ends_the_print_and_is_there_again(tmp_path):
+    class Browns(FakeFirmware):
+        def on(self, number, command, raw):
+            if command == "G1 X50":
+                self.boot()
+                return ()
+            return (0.05, "ok") if command.startswith("G1") else None
+
+    async with rig(tmp_path, Browns) as it:
+        await it.print(lines(MOVES[:100]))
+        assert await it.end(within=30) in (S.INTERRUPTED, S.FAILED)
+        assert "restart" in await it.error() or "reset" in await it.error()
+        await it.until(lambda: it.ready, 60)
+
+
+# -- connecting --
+
+
+async def test_a_printer_that_heats_for_somebody_else_is_connected_to_when_it_has_time(tmp_path):
+    class Heats(FakeFirmware):
+        banner = ()
+        resets = False
+        free_at = 0.0
+
+        def boot(self):
+            super().boot()
+            self.free_at = self.now + 45
+            self._steps = iter(())
+            self._tell()
+
+        def _tell(self):
+            if self.now < self.free_at:
+                self.say(" T:59.1 /200.0 B:60.0 /60.0 @:127 B@:0 W:?", "echo:busy: processing")
+                self.later(1.0, self._tell)
+            else:
+                self._steps = None
+                self._read()
+
+    async with rig(tmp_path, Heats, printer={"connect": False}) as it:
+        await it.until(lambda: it.ready, 75)
+        await it.print(lines(MOVES[:20]))
+        await it.ended(S.COMPLETED)
+
+
+@pytest.mark.parametrize("noise", [b"\x00\xff\xfe\x80garbage\xf0", b"\n\n\n", b"?" * 300, b"\x1b[2J\x07"])
+async def test_rubbish_before_the_banner_does_no_harm(tmp_path, noise):
+    class Noisy(FakeFirmware):
+        def boot(self):
+            super().boot()
+
+        @property
+        def banner(self):
+            return (noise, "", "start", "echo:Marlin 2.0.9")
+
+    async with rig(tmp_path, Noisy) as it:
+        await it.print(lines(MOVES[:20]))
+        await it.ended(S.COMPLETED)
+        assert moves_of(it.firmware) == MOVES[:20]
+
+
+@pytest.mark.parametrize("delay", [0.0, 1.5, 4.0, 9.0])
+async def test_a_board_that_boots_for_long_is_waited_for(tmp_path, delay):
+    class Boots(FakeFirmware):
+        def boot(self):
+            super().boot()
+            self._steps = iter(())
+            self._rx.clear()
+            self.later(delay, self._up)
+
+        def _up(self):
+            self._steps = None
+            self._rx.clear()
+            self.say("start", "echo:SD init fail")
+
+        banner = ()
+
+    async with rig(tmp_path, Boots) as it:
+        await it.print(lines(MOVES[:20]))
+        await it.ended(S.COMPLETED)
+        assert moves_of(it.firmware) == MOVES[:20]
+
+
+# -- alarms --
+
+
+async def test_a_teacup_that_heats_in_silence_is_no_alarm(tmp_path):
+    class Heats(Teacup):
+        def on(self, number, command, raw):
+            if command == "G1 X1":
+                return 90.0, "ok"
+            return super().on(number, command, raw)
+
+    async with rig(tmp_path, Heats) as it:
+        await it.print("M104 S200\n" + lines(MOVES[:50]))
+        await it.ended(S.COMPLETED, within=600)
+        assert not it.said("no temperature")
+
+
+@pytest.mark.parametrize("first", ["M155 S0", "M105"])
+async def test_a_long_command_that_is_busy_is_no_alarm(tmp_path, first):
+    class Long(FakeFirmware):
+        m115 = (MARLIN, *cap(AUTOREPORT_TEMP=1, EMERGENCY_PARSER=0))
+
+        def on(self, number, command, raw):
+            return self._level() if command.startswith("G29") else None
+
+        def _level(self):
+            for _ in range(100):
+                yield 2.0
+                yield "echo:busy: processing"
+            yield "ok"
+
+    async with rig(tmp_path, Long) as it:
+        await it.print(f"{first}\nM140 S60\nG29\n" + lines(MOVES[:50]))
+        await it.ended(S.COMPLETED, within=400)
+        assert not it.said("no temperature")
+        assert it.firmware.opened == 1
+
+
+async def test_a_print_that_makes_no_progress_is_told(tmp_path):
+    """Reports come, the line is alive; but nothing is acknowledged, and nothing explains it."""
+
+    class Stuck(FakeFirmware):
+        m115 = (MARLIN, *cap(AUTOREPORT_TEMP=1, EMERGENCY_PARSER=0))
+
+        def on(self, number, command, raw):
+            return (1e6,) if command == "G1 X40" else None
+
+    async with rig(tmp_path, Stuck) as it:
+        await it.print("M140 S60\n" + lines(MOVES[:100]))
+        await it.until(lambda: it.firmware.arrived("G1 X40"))
+        await it.sleep(1800)
+        assert it.state.ended or await it.warning() or it.said("progress")
+        assert it.said("progress") or it.state is not S.PRINTING
+
+
+# -- bounds --
+
+
+async def test_an_answer_without_an_end_is_not_kept_whole(tmp_path):
+    class Talks(FakeFirmware):
+        def on(self, number, command, raw):
+            return (*["echo:something about it"] * 20_000, "ok") if command.startswith("M503") else None
+
+    async with rig(tmp_path, Talks) as it:
+        answer = await it.api.service.connection.printer.send("M503")
+        assert len(answer) < 5000
+        assert answer[-1] == "ok"
+
+
+async def test_text_without_a_line_end_is_not_kept_whole(tmp_path):
+    class Talks(FakeFirmware):
+        def on(self, number, command, raw):
+            return (*[b"x" * 4000] * 200, b"\n", "ok") if command == "G1 X5" else None
+
+    async with rig(tmp_path, Talks) as it:
+        await it.print(lines(MOVES[:50]))
+        await it.ended(S.COMPLETED, within=120)
+        assert moves_of(it.firmware) == MOVES[:50]
+
+
+async def test_a_line_with_a_thousand_blanks_takes_no_time(tmp_path):
+    class Blanks(FakeFirmware):
+        def on(self, number, command, raw):
+            if command == "G1 X5":
+                return "ok T:" + " " * 1000, "T:2 /" + " " * 1000 + "B", " " * 3000, "echo:" + "Resend: " * 300, "ok"
+            return None
+
+    async with rig(tmp_path, Blanks) as it:
+        await it.print(lines(MOVES[:50]))
+        await it.until(lambda: it.state.ended, within=120)

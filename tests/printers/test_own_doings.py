@@ -1,0 +1,341 @@
+"""What the printer does by itself: pauses, changes of filament, prints of others, questions at its panel."""
+
+import pytest
+
+from daemon.job.states import JobState as S
+from support.fake_firmware import MARLIN, FakeFirmware, cap, rig
+from support.fake_printers import Marlin1, Prusa, Repetier
+
+SQUARE = "G28\nG1 X10 Y10 F3000\nG1 X20\nG1 Y20\nG1 X10\n"
+HOST_ACTIONS = (MARLIN, *cap(EMERGENCY_PARSER=0, HOST_ACTION_COMMANDS=1))
+
+
+class Minded(FakeFirmware):
+    """Takes down how hot it was for each move that extrudes."""
+
+    def __init__(self):
+        self.extruded_at: list[float] = []
+        super().__init__()
+
+    def on(self, number, command, raw):
+        if command.startswith("G1") and "E" in command:
+            self.extruded_at.append(self.read("T")[0])
+        return super().on(number, command, raw)
+
+
+HOT = "M104 S210\nM109 S210\nG28\nG1 X1 Y1 E1\nG1 X2 E2\n"
+REST = "".join(f"G1 X{n} E{n}\n" for n in range(3, 23))
+
+
+class Mk3(Minded, Prusa):
+    pass
+
+
+@pytest.mark.parametrize("wait", [1, 6, 600])
+async def test_a_print_goes_on_hot_after_a_pause_in_which_the_printer_has_cooled(tmp_path, wait):
+    async with rig(tmp_path, Mk3) as it:
+        await it.print(f"{HOT}M117 Insert\nM601\n{REST}")
+        await it.reach(S.PAUSED)
+        await it.sleep(wait)
+        assert (await it.job("pause", "resume")).status == 204
+        await it.ended(S.COMPLETED, within=200)
+        assert len(it.firmware.extruded_at) >= 22
+        assert min(it.firmware.extruded_at) > 195
+
+
+async def test_a_pause_at_the_panel_is_one_and_the_resume_at_the_panel_too(tmp_path):
+    class Panel(Mk3):
+        def on(self, number, command, raw):
+            if command.startswith("G1 X8 "):
+                self.kept_target = self.read("T")[1]
+                self.set_target("T", 0.0)
+                self.say("// action:paused")
+            return (0.05, "ok") if command.startswith("G1") and super().on(number, command, raw) is None else None
+
+    async with rig(tmp_path, Panel) as it:
+        await it.print(HOT + REST)
+        await it.reach(S.PAUSED)
+        await it.sleep(20)
+        it.firmware.set_target("T", 210.0)
+        await it.sleep(10)
+        it.firmware.say("// action:resumed")
+        await it.ended(S.COMPLETED)
+        assert not it.firmware.arrived("M602"), "the firmware has gone on already"
+
+
+@pytest.mark.parametrize(
+    "form", ["//action:pause", "// action:pause", "//action: pause", "// action: pause ", "//action:pause\r"]
+)
+async def test_a_pause_is_asked_for_with_and_without_blanks(tmp_path, form):
+    class Asks(FakeFirmware):
+        def on(self, number, command, raw):
+            if command == "G1 X20":
+                self.say(form)
+            return (0.2, "ok") if command.startswith("G1") else None
+
+    async with rig(tmp_path, Asks) as it:
+        await it.print(SQUARE * 5)
+        await it.reach(S.PAUSED)
+
+
+@pytest.mark.parametrize(
+    "reason", ["Hotend fan speed is lower than expected", "Filament runout detected!", "echo:Print paused by LCD"]
+)
+async def test_the_reason_of_a_pause_is_told(tmp_path, reason):
+    class Fan(Mk3):
+        def on(self, number, command, raw):
+            if command.startswith("G1 X8 "):
+                self.say(reason, "// action:pause")
+            return super().on(number, command, raw)
+
+    async with rig(tmp_path, Fan) as it:
+        await it.print(HOT + REST)
+        await it.reach(S.PAUSED)
+        assert it.said(reason.removeprefix("echo:"))
+
+
+# -- filament --
+
+
+class Changes(FakeFirmware):
+    """Marlin's M600: it asks the host to pause, is busy for the user, and goes on by its knob."""
+
+    m115 = HOST_ACTIONS
+    begins = "//action:pause"
+    seconds = 8
+
+    def on(self, number, command, raw):
+        if command.startswith("M600"):
+            return self._change()
+        return (0.03, "ok") if command.startswith("G1") else None
+
+    def _change(self):
+        yield self.begins
+        for _ in range(self.seconds):
+            yield "echo:busy: paused for user"
+            yield 1.0
+        yield "ok"
+
+
+@pytest.mark.parametrize("begins", ["//action:pause", "// action:pause", "//action:paused"])
+@pytest.mark.parametrize("after", [1, 4])
+async def test_a_resume_while_the_filament_is_changed_is_remembered(tmp_path, begins, after):
+    async with rig(tmp_path, type("Begins", (Changes,), {"begins": begins})) as it:
+        await it.print(f"{SQUARE}M600\n{SQUARE}")
+        await it.reach(S.PAUSING, S.PAUSED)
+        await it.sleep(after)
+        assert (await it.job("pause", "resume")).status == 204
+        await it.ended(S.COMPLETED, within=30)
+        assert [c for c in it.firmware.job if c.startswith(("G28", "G1 X10 Y10", "M600"))][:5] == [
+            "G28",
+            "G1 X10 Y10 F3000",
+            "M600",
+            "G28",
+            "G1 X10 Y10 F3000",
+        ]
+
+
+async def test_a_resume_while_a_pause_comes_to_rest_is_remembered(tmp_path):
+    class Slow(FakeFirmware):
+        def on(self, number, command, raw):
+            return (5.0, "ok") if command.startswith("M400") else (0.1, "ok") if command.startswith("G1") else None
+
+    async with rig(tmp_path, Slow) as it:
+        await it.print(SQUARE * 8)
+        await it.sleep(1)
+        await it.job("pause", "pause")
+        assert it.state is S.PAUSING
+        assert (await it.job("pause", "resume")).status == 204
+        await it.ended(S.COMPLETED)
+
+
+async def test_a_change_that_takes_an_hour_is_waited_for(tmp_path):
+    async with rig(tmp_path, type("Long", (Changes,), {"seconds": 3600, "begins": "echo:busy: paused for user"})) as it:
+        await it.print(f"{SQUARE}M600\n{SQUARE}")
+        await it.until(lambda: it.firmware.arrived("M600"))
+        await it.sleep(3605)
+        assert it.firmware.opened == 1
+        if not it.state.ended:
+            await it.job("pause", "resume")
+        await it.ended(S.COMPLETED)
+
+
+@pytest.mark.parametrize("board", [Marlin1, Repetier])
+async def test_a_change_that_the_firmware_does_not_know_pauses_at_the_host(tmp_path, board):
+    """Else the print goes on in the old colour."""
+
+    class Unknowing(board):
+        def on(self, number, command, raw):
+            if command.startswith("M600") and board is Marlin1:
+                return f'echo:Unknown command: "{raw}"', "ok"
+            return super().on(number, command, raw)
+
+    async with rig(tmp_path, Unknowing) as it:
+        await it.print(f"{SQUARE}M600\n{SQUARE}")
+        await it.reach(S.PAUSED, within=60)
+        await it.job("pause", "resume")
+        await it.ended(S.COMPLETED)
+
+
+@pytest.mark.parametrize(
+    ("command", "least", "most"), [("M0 S2", 1.5, 15), ("M1 S3", 2.5, 15), ("M0 P1500", 1.0, 15), ("G4 S5", 4.5, 15)]
+)
+async def test_a_wait_with_a_time_ends_by_itself(tmp_path, command, least, most):
+    class Waits(FakeFirmware):
+        def on(self, number, told, raw):
+            return (5.0, "ok") if told.startswith("G4 S5") else (2.0, "ok") if told.startswith(("M0", "M1 ")) else None
+
+    async with rig(tmp_path, Waits) as it:
+        await it.print(f"{SQUARE}{command}\n{SQUARE}")
+        began = it.now
+        await it.ended(S.COMPLETED, within=most)
+        assert it.now - began > least
+
+
+async def test_a_stop_without_a_time_waits_for_the_user(tmp_path):
+    async with rig(tmp_path, FakeFirmware) as it:
+        await it.print(f"{SQUARE}M0\n{SQUARE}")
+        await it.reach(S.PAUSED)
+        await it.sleep(300)
+        assert it.state is S.PAUSED
+        await it.job("pause", "resume")
+        await it.ended(S.COMPLETED)
+
+
+# -- a pause of the host --
+
+
+PLACES = {
+    "Marlin": "X:10.00 Y:20.00 Z:0.30 E:5.00 Count X:800 Y:1600 Z:120",
+    "Smoothieware": "ok C: X:10.0000 Y:20.0000 Z:0.3000 E:5.0000",
+    "Klipper": "X:10.000 Y:20.000 Z:0.300 E:5.000",
+    "RepRapFirmware": "X:10.000 Y:20.000 Z:0.300 E:5.000 E0:5.0 Count 800 1600 120 Machine 10.000 20.000 0.300",
+    "with more behind it": "X:10.00 Y:20.00 Z:0.30 E:5.00 Count X: 800 Y:1600 Z:120 some more",
+    "without E": "X:10.00 Y:20.00 Z:0.30 Count X:800 Y:1600 Z:120",
+}
+
+
+@pytest.mark.parametrize("form", PLACES)
+async def test_a_pause_lifts_the_head_and_goes_back_wherever_the_place_is_told(tmp_path, form):
+    class Tells(FakeFirmware):
+        def on(self, number, command, raw):
+            if command.startswith("M114"):
+                return (PLACES[form],) if PLACES[form].startswith("ok") else (PLACES[form], "ok")
+            return (0.05, "ok") if command.startswith("G1 Y") else None
+
+    async with rig(tmp_path, Tells) as it:
+        await it.print("G28\n" + "".join(f"G1 Y{n}\n" for n in range(200)))
+        await it.sleep(1.5)
+        await it.job("pause", "pause")
+        await it.reach(S.PAUSED, within=20)
+        paused = it.now
+        assert it.firmware.arrived("G1 Z5 "), "lifted by 5 mm"
+        await it.job("pause", "resume")
+        await it.ended(S.COMPLETED)
+        assert it.firmware.arrived("G1 Z0.3 ", paused)
+
+
+async def test_a_firmware_that_tells_no_place_is_paused_where_it_stands(tmp_path):
+    class Silent(FakeFirmware):
+        def on(self, number, command, raw):
+            return ("ok",) if command.startswith("M114") else (0.05, "ok") if command.startswith("G1 Y") else None
+
+    async with rig(tmp_path, Silent) as it:
+        await it.print("G28\n" + "".join(f"G1 Y{n}\n" for n in range(200)))
+        await it.sleep(1.5)
+        await it.job("pause", "pause")
+        await it.reach(S.PAUSED, within=30)
+        await it.job("pause", "resume")
+        await it.ended(S.COMPLETED)
+
+
+@pytest.mark.parametrize("limit", [170, 175])
+@pytest.mark.parametrize("hot", [160, 172, 200])
+async def test_a_pause_retracts_and_gives_back_the_same_also_near_the_limit_of_the_firmware(tmp_path, limit, hot):
+    """`G1 E-1` below the limit is not made; `G1 E1` would be, if it is hotter by then."""
+
+    class Limits(Prusa if limit == 175 else FakeFirmware):
+        made = 0.0
+        relative = False
+
+        def on(self, number, command, raw):
+            if command in ("M82", "M83"):
+                self.relative = command == "M83"
+            if command.startswith("G1 E") and self.relative:
+                if self.read("T")[0] < limit:
+                    return "echo: cold extrusion prevented", "ok"
+                self.made += float(command[4:].split()[0])
+            return (0.05, "ok") if command.startswith("G1 Y") else super().on(number, command, raw)
+
+    async with rig(tmp_path, Limits) as it:
+        await it.print(f"M104 S{hot}\nM109 S{hot}\nG28\n" + "".join(f"G1 Y{n}\n" for n in range(200)))
+        await it.until(lambda: it.firmware.arrived("G1 Y20"), 60)
+        await it.job("pause", "pause")
+        await it.reach(S.PAUSED, within=20)
+        it.firmware.set_target("T", 210.0)  # somebody heats it to see to the nozzle
+        await it.sleep(5)
+        await it.job("pause", "resume")
+        await it.ended(S.COMPLETED)
+        assert it.firmware.made == 0
+
+
+# -- heat that belongs to somebody else --
+
+
+class Touch(FakeFirmware):
+    """A touch screen prints over the board's other port: here only temperatures are seen."""
+
+    m115 = (MARLIN, *cap(AUTOREPORT_TEMP=1, EMERGENCY_PARSER=1, AUTOREPORT_SD_STATUS=1))
+    moves = True
+    resets = False
+    pos = 0
+
+    def boot(self):
+        super().boot()
+        self.heat = {"T": [210.0, 210.0], "B": [60.0, 60.0]}
+        self.every(1.0, self._tell)
+
+    def _tell(self):
+        self.pos += self.moves
+        self.say(f" {self.report()}", "Not SD printing")
+
+    def on(self, number, command, raw):
+        if command.startswith("M114"):
+            return f"X:{self.pos}.00 Y:20.00 Z:4.30 E:{self.pos}.00 Count X:{self.pos * 80} Y:1600 Z:120", "ok"
+        return None
+
+
+@pytest.mark.parametrize("minutes", [0.2, 5.0])
+async def test_heat_under_a_print_of_a_touch_screen_is_kept(tmp_path, minutes):
+    async with rig(tmp_path, Touch, safety={"idle_heat_min": minutes}) as it:
+        await it.sleep(minutes * 60 * 6)
+        assert (it.firmware.heat["T"][1], it.firmware.heat["B"][1]) == (210, 60)
+
+
+@pytest.mark.parametrize("minutes", [0.2, 5.0])
+async def test_heat_that_somebody_has_left_on_is_turned_off_when_nothing_moves(tmp_path, minutes):
+    async with rig(tmp_path, type("Left", (Touch,), {"moves": False}), safety={"idle_heat_min": minutes}) as it:
+        await it.sleep(minutes * 60 * 3 + 60)
+        assert (it.firmware.heat["T"][1], it.firmware.heat["B"][1]) == (0, 0)
+
+
+async def test_heat_is_turned_off_after_the_touch_screen_s_print_has_ended(tmp_path):
+    async with rig(tmp_path, Touch, safety={"idle_heat_min": 1.0}) as it:
+        await it.sleep(600)
+        it.firmware.moves = False
+        await it.sleep(300)
+        assert (it.firmware.heat["T"][1], it.firmware.heat["B"][1]) == (0, 0)
+
+
+async def test_heat_under_a_print_from_the_card_is_kept(tmp_path):
+    class Card(Touch):
+        moves = False
+        done_bytes = 0
+
+        def _tell(self):
+            self.done_bytes += 10
+            self.say(f" {self.report()}", f"SD printing byte {self.done_bytes}/100000")
+
+    async with rig(tmp_path, Card, safety={"idle_heat_min": 0.2}) as it:
+        await it.sleep(120)
+        assert (it.firmware.heat["T"][1], it.firmware.heat["B"][1]) == (210, 60)
