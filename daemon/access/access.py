@@ -12,6 +12,7 @@ from daemon.access.attempts import Attempts
 from daemon.access.keyring import Keyring, digest
 from daemon.access.scopes import Identity, Scope
 from daemon.access.sessions import Session, Sessions
+from daemon.access.strangers import Strangers
 from daemon.errors import ConfigError, KeyRefused, TooManyAttempts
 from daemon.keys import Keys
 
@@ -36,6 +37,7 @@ class Access:
         self.sessions = Sessions()
         self.app_keys = AppKeys()
         self._attempts = Attempts()
+        self._strangers = Strangers()
         self._first = digest(keys.key)
         self._looked = self._noted = 0.0
 
@@ -89,6 +91,10 @@ class Access:
             return TooManyAttempts("too many wrong API keys from this address, try again later", wait)
         log.warning("access.key_refused", address=address, wrong_keys=self._attempts.failed(address, now))
         return KeyRefused("this API key is not valid")
+
+    def bears(self, address: str, units: float) -> bool:
+        """Count what somebody without a key has cost (`daemon.access.strangers`); tell whether that is not too much."""
+        return self._strangers.spend(address, units, _now())
 
     def begin_session(self, identity: Identity) -> Session:
         """Open a session for the socket."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import tornado.web
 
-from daemon.access import hosts
+from daemon.access import hosts, strangers
 from daemon.access.scopes import Identity, Scope
 from daemon.errors import KeyRefused, TooManyAttempts
 from daemon.http.errors import Refused, answer
@@ -92,6 +92,7 @@ class ApiHandler(tornado.web.RequestHandler):
 
     async def prepare(self) -> None:
         """Refuse what can be refused by its headers, in the order: key, size, what the resource says."""
+        refusal: Exception | None = None
         try:
             await self.service.access.refresh()
             if not self._is_preflight():
@@ -100,7 +101,25 @@ class ApiHandler(tornado.web.RequestHandler):
             self._check_size()
             self.admit()
         except Exception as error:  # noqa: BLE001 - the one funnel: `_refuse` logs what is a bug
-            self._refuse(error)
+            refusal = error
+        if self.identity is None and not self.service.access.bears(self.client, strangers.REQUEST):
+            self._hang_up()
+        elif self.identity is None and "Transfer-Encoding" in self.request.headers:
+            # a chunk of one byte costs as much as a long one, and only Tornado sees the chunks
+            self._refuse(refusal or Refused(411, "without an API key a body needs its length"))
+            self._hang_up()
+        elif refusal is not None:
+            self._refuse(refusal)
+
+    def _hang_up(self) -> None:
+        """End the connection at once, also in the middle of a body; what was not written yet is lost."""
+        self._refused = True
+        self._answer_with_nothing()
+        self.request.connection.close()  # type: ignore[union-attr]  # Tornado's type leaves it to HTTP1Connection
+
+    def _answer_with_nothing(self) -> None:
+        """Have the method do nothing that Tornado calls when the body has ended."""
+        setattr(self, (self.request.method or "GET").lower(), _nothing_more)
 
     def admit(self) -> None:
         """Refuse by headers, before the body comes; for subclasses."""
@@ -142,9 +161,14 @@ class ApiHandler(tornado.web.RequestHandler):
     async def data_received(self, chunk: bytes) -> None:
         """Take or drop the next bytes of the body; the next ones come when this has returned."""
         self._received += len(chunk)
+        if self.identity is None:
+            cost = strangers.PIECE + len(chunk) / strangers.BYTES
+            if not self.service.access.bears(self.client, cost):
+                self._hang_up()
+                return
         if self._refused:
-            if self._received > MAX_DRAINED and not self._finished:
-                self.finish()  # closes the connection
+            if self._received > MAX_DRAINED:
+                self._hang_up()
             return
         try:
             self._check_received()
@@ -177,8 +201,7 @@ class ApiHandler(tornado.web.RequestHandler):
         self.set_header("Content-Length", str(len(payload)))
         self.write(payload)
         self.flush()
-        # when the body has ended, Tornado calls the method, and finishes the answer behind it
-        setattr(self, (self.request.method or "GET").lower(), _nothing_more)
+        self._answer_with_nothing()  # Tornado finishes the answer behind it
 
     def json_body(self) -> dict[str, Any]:
         """Return the body, which must be a JSON object.

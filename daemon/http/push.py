@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import tornado.web
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from daemon.access import hosts
+from daemon.access import hosts, strangers
 from daemon.errors import KeyRefused, TooManyAttempts
 from daemon.http.base import ApiHandler
 from daemon.http.errors import Refused
-from daemon.http.identity import identify
+from daemon.http.identity import client_of, identify
 from daemon.push.hub import Hub
 
 if TYPE_CHECKING:
@@ -56,11 +56,14 @@ class SocketHandler(WebSocketHandler):
     async def prepare(self) -> None:
         """Refuse names that are not this machine's, wrong keys, and one client too many."""
         await self.service.access.refresh()
+        self.client = client_of(self.service, self.request)
+        if not self.service.access.bears(self.client, strangers.REQUEST):
+            raise tornado.web.HTTPError(429)
         try:
             identify(self.service, self.request, for_everybody=True)
         except (KeyRefused, TooManyAttempts) as error:
             raise tornado.web.HTTPError(403) from error
-        if self.hub.full:
+        if self.hub.is_full_for(self.client):
             raise tornado.web.HTTPError(503)
 
     def check_origin(self, origin: str) -> bool:
@@ -69,7 +72,14 @@ class SocketHandler(WebSocketHandler):
 
     def open(self, *_: str, **__: str) -> None:
         """Join."""
-        self.subscriber = self.hub.join(self.send, self.close)
+        self.subscriber = self.hub.join(self.send, self.hang_up, self.client)
+
+    def hang_up(self) -> None:
+        """End the connection: in good manners with who is known, at once with who is not."""
+        stream = self.ws_connection.stream if self.ws_connection is not None else None
+        if self.subscriber is not None and self.subscriber.is_stranger and stream is not None:
+            stream.close()
+        self.close()
 
     async def send(self, texts: Sequence[str]) -> None:
         """Write each message in a frame of its own; return when the last is on its way."""
@@ -89,8 +99,15 @@ class SocketHandler(WebSocketHandler):
 
     def on_message(self, message: str | bytes) -> None:
         """Take a message of the client."""
-        if self.subscriber is not None:
+        if self.subscriber is not None and self.subscriber.may_speak(len(message)):
             self.subscriber.receive(message)
+
+    def on_ping(self, data: bytes) -> None:
+        """Count a sign of life of who has shown nothing else; Tornado answers it."""
+        if self.subscriber is not None:
+            self.subscriber.may_speak(len(data))
+
+    on_pong = on_ping
 
     def on_close(self) -> None:
         """Leave."""
@@ -125,8 +142,9 @@ class FramedSocketHandler(SocketHandler):
 
     def on_message(self, message: str | bytes) -> None:
         """Take the messages of a frame."""
-        for each in _unframed(message):
-            super().on_message(each)
+        if self.subscriber is not None and self.subscriber.may_speak(len(message)):
+            for each in _unframed(message):
+                self.subscriber.receive(each)
 
     def on_close(self) -> None:
         """Leave."""
@@ -155,13 +173,13 @@ def _unframed(frame: str | bytes) -> list[str]:
 class StreamSession:
     """A SockJS session over streamed HTTP: it outlives each of its requests, for a while."""
 
-    def __init__(self, streams: "Streams", name: str, hub: Hub) -> None:
+    def __init__(self, streams: "Streams", name: str, hub: Hub, client: str) -> None:
         self._streams = streams
         self._name = name
         self._receiver: StreamHandler | None = None
         self._attached = asyncio.Event()
         self._expiry: asyncio.TimerHandle | None = None
-        self.subscriber = hub.join(self._send, self.close)
+        self.subscriber = hub.join(self._send, self.close, client)
 
     @property
     def taken(self) -> bool:
@@ -205,15 +223,15 @@ class Streams:
         self.hub = hub
         self.open: dict[str, StreamSession] = {}
 
-    def begin(self, name: str) -> StreamSession:
-        """Open a session.
+    def begin(self, name: str, client: str) -> StreamSession:
+        """Open a session for a client, by its address.
 
         Raises:
             Refused: there are too many.
         """
-        if self.hub.full or len(self.open) >= MAX_SESSIONS:
+        if self.hub.is_full_for(client) or len(self.open) >= MAX_SESSIONS:
             raise Refused(503, FULL)
-        session = self.open[name] = StreamSession(self, name, self.hub)
+        session = self.open[name] = StreamSession(self, name, self.hub, client)
         return session
 
 
@@ -226,6 +244,12 @@ class StreamsHandler(ApiHandler):
         """Take the sessions besides."""
         super().initialize(service)
         self.streams = streams
+
+    def admit(self) -> None:
+        """Refuse pages of other origins, as WebSockets do: a browser lets them send, though not read."""
+        origin = self.request.headers.get("Origin")
+        if origin and not hosts.same_origin(origin, self.request.host) and not self._is_allowed_origin():
+            raise Refused(403, "pages of this origin may not listen, http.allow_origins names those that may")
 
 
 class StreamHandler(StreamsHandler):
@@ -248,7 +272,7 @@ class StreamHandler(StreamsHandler):
             self.write('c[2010,"Another connection still open"]\n')
             return
         opening = b"" if session is not None else b"o\n"
-        session = session or self.streams.begin(name)
+        session = session or self.streams.begin(name, self.client)
         if self.prelude + opening:
             await self._flush(self.prelude + opening)
         await self._stream(session)
@@ -297,8 +321,9 @@ class SendHandler(StreamsHandler):
         session = self.streams.open.get(name)
         if session is None:
             raise Refused(404, "there is no such session")
-        for each in _unframed(bytes(self.body)):
-            session.subscriber.receive(each)
+        if session.subscriber.may_speak(len(self.body)):
+            for each in _unframed(bytes(self.body)):
+                session.subscriber.receive(each)
         self.no_content()
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from daemon import OCTOPRINT, __version__
+from daemon.access.attempts import network_of
 from daemon.events import Notice
 from daemon.http.base import seen_of
 from daemon.http.job import JobView
@@ -22,6 +23,10 @@ TICK = 1.0
 """Seconds between two looks at a print that goes on; a line of it says nothing to anybody by itself."""
 
 MAX_SUBSCRIBERS = 128
+MAX_STRANGERS = 32
+MAX_STRANGERS_EACH = 8
+"""Clients in all; of them such as have shown no session, from everywhere and from one address."""
+
 HISTORY = 300  # temperature reports that a client is given at first: five minutes of them
 
 
@@ -32,36 +37,44 @@ class Hub:
         self._service = service
         self._view = view
         self._history = history
-        self._subscribers: set[Subscriber] = set()
+        self._subscribers: dict[Subscriber, str] = {}  # → the network that it comes from
         self._ticking: asyncio.TimerHandle | None = None
         Announcer(service)
         self._motion = Motion(service)
         service.connection.subscribe(self._on_printer)
         service.events.subscribe(self._on_notice)
 
-    @property
-    def full(self) -> bool:
-        """No more may come."""
-        return len(self._subscribers) >= MAX_SUBSCRIBERS
+    def is_full_for(self, client: str) -> bool:
+        """Tell whether nobody more may come from this address; who comes is a stranger at first."""
+        network = network_of(client)
+        strangers = [from_ for each, from_ in self._subscribers.items() if each.is_stranger]
+        of_client = sum(from_ == network for from_ in self._subscribers.values())
+        return (
+            len(self._subscribers) >= MAX_SUBSCRIBERS
+            or len(strangers) >= MAX_STRANGERS
+            or strangers.count(network) >= MAX_STRANGERS_EACH
+            or of_client >= self._service.config.http.max_connections_per_client
+        )
 
-    def join(self, send: Send, close: Callable[[], None]) -> Subscriber:
+    def join(self, send: Send, close: Callable[[], None], client: str = "local") -> Subscriber:
         """Take a new subscriber, and greet it.
 
         Args:
             send: writes messages to it, and returns when they are on their way.
             close: ends its connection.
+            client: its address.
         """
         if not self._subscribers:
             self._motion.begin()  # nobody has looked meanwhile
         subscriber = Subscriber(self, self._service.access, send, close)
-        self._subscribers.add(subscriber)
+        self._subscribers[subscriber] = network_of(client)
         subscriber.offer({"connected": self._greeting()})
         self._keep_ticking()
         return subscriber
 
     def leave(self, subscriber: Subscriber) -> None:
         """Forget a subscriber."""
-        self._subscribers.discard(subscriber)
+        self._subscribers.pop(subscriber, None)
 
     # -- what happens --------------------------------------------------------------------------------------
 
@@ -70,17 +83,17 @@ class Hub:
             return
         if isinstance(event, TemperaturesRead):
             report = {"time": int(self._service.wall()), **readings(event.heaters, is_heater)}
-            for each in self._subscribers:
+            for each in [*self._subscribers]:
                 each.add_temperatures(report)
         self._changed()
 
     def _on_notice(self, notice: Notice) -> None:
-        for each in self._subscribers:
+        for each in [*self._subscribers]:
             each.note(notice)
         self._changed()
 
     def _changed(self) -> None:
-        for each in self._subscribers:
+        for each in [*self._subscribers]:
             each.changed()
         self._keep_ticking()
 

@@ -28,8 +28,12 @@ MAX_LOG = 300
 """Events and temperature reports that wait for a slow reader, and lines of the log in one message."""
 
 STALLED = 60.0
-STRANGER = 300.0
+STRANGER = 30.0
 """Seconds after which a client is dropped that reads nothing, or that has shown no session."""
+
+MAX_WORDS = 8
+MAX_LETTERS = 4096
+"""Frames, and bytes in all, that a client may send before it has shown a session: `auth` a few times."""
 
 Send = Callable[[Sequence[str]], Awaitable[None]]
 Message = dict[str, Any]
@@ -55,6 +59,7 @@ class Subscriber:
         self._close = close
         self._loop = asyncio.get_running_loop()
         self._session: Session | None = None
+        self._words = self._letters = 0  # said without a session
         self._wishes = Wishes()
         self._interval = RATE
         self._waiting: deque[Message] = deque(maxlen=MAX_EVENTS)
@@ -118,6 +123,23 @@ class Subscriber:
 
     # -- what the client says ------------------------------------------------------------------------------
 
+    @property
+    def is_stranger(self) -> bool:
+        """It has shown no session."""
+        return self._session is None
+
+    def may_speak(self, size: int) -> bool:
+        """Count a frame of so many bytes; who is a stranger and says too much is dropped."""
+        if self._session is not None:
+            return True
+        self._words += 1
+        self._letters += size
+        if self._words <= MAX_WORDS and self._letters <= MAX_LETTERS:
+            return True
+        self._close()
+        self.end()
+        return False
+
     def receive(self, text: str | bytes) -> None:
         """Take a message of the client; what makes no sense is ignored, as OctoPrint does."""
         try:
@@ -140,6 +162,7 @@ class Subscriber:
         if self._session is None:
             self.offer({"reauthRequired": {"reason": "stale"}})
             return
+        self._words = self._letters = 0
         self._new = True
         self._wake.set()
 
@@ -195,6 +218,8 @@ class Subscriber:
             return
         reason = "removed" if self._access.sessions.is_open(session) else "logout"
         self._session = None
+        self._grace.cancel()
+        self._grace = self._loop.call_later(STRANGER, self._drop_stranger)
         self._dirty = self._new = False
         self._waiting.clear()
         self._temperatures.clear()

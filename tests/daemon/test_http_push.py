@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from tornado.websocket import websocket_connect
@@ -76,7 +76,7 @@ async def test_sockjs_frames_its_messages(tmp_path):
         socket = await websocket_connect(f"ws://{address}/sockjs/123/abcdefgh/websocket")
         assert await read(socket) == "o"
         assert _unpacked(await read(socket), "connected")
-        for nonsense in ("", "{", "5", "[5]", "[" * 10_000):
+        for nonsense in ("", "{", "5", "[5]", "[" * 1_000):
             socket.write_message(nonsense)
         socket.write_message(json.dumps([await login(server)]))
         assert _unpacked(await read(socket), "history")
@@ -212,3 +212,42 @@ async def test_info_and_welcome(tmp_path):
         reader, writer = await send(address, "/sockjs", method="GET")
         assert (await until(reader, b"SockJS!\n")).endswith(b"Welcome to SockJS!\n")
         writer.close()
+
+
+async def flooded(address, opening, payload, most):
+    """Send an opening, then the payload until the server hangs up; return how many times it took, at most `most`."""
+    reader, writer = await asyncio.open_connection(*address.split(":"))
+    reading = asyncio.create_task(reader.read())
+    writer.write(opening)
+    sent = 0
+    with suppress(ConnectionError):
+        while sent < most and not reading.done():
+            writer.write(payload)
+            await writer.drain()
+            sent += 1
+            await asyncio.sleep(0)
+    writer.close()
+    with suppress(ConnectionError):
+        await reading
+    return sent
+
+
+PING = b"\x89\x80\x00\x00\x00\x00"
+UPGRADE = (
+    b"GET /sockjs/websocket HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+CHUNKED = b"POST /api/job HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+GET = b"GET /api/job HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+BIG = b"POST /api/job HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 600000000\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("opening", "payload"),
+    [(UPGRADE, PING * 100), (CHUNKED, b"1\r\nx\r\n" * 100), (b"", GET * 10), (BIG, b"x" * 65536)],
+    ids=["pings on a socket", "a body in chunks of a byte", "requests one behind the other", "an endless body"],
+)
+async def test_who_has_no_key_and_floods_is_hung_up_on_and_the_owner_is_not(tmp_path, opening, payload):
+    async with served(tmp_path) as (server, address):
+        assert await flooded(address, opening, payload, 5000) < 5000
+        assert (await server.get("/api/job", peer="127.0.0.1")).status == 200

@@ -7,7 +7,8 @@ import pytest
 
 from daemon.access.keyring import Keyring
 from daemon.access.scopes import Scope
-from daemon.push.subscriber import MAX_EVENTS, MAX_LOG, STALLED, STRANGER
+from daemon.push.hub import MAX_STRANGERS, MAX_STRANGERS_EACH
+from daemon.push.subscriber import MAX_EVENTS, MAX_LETTERS, MAX_LOG, MAX_WORDS, STALLED, STRANGER
 from hal.printer import ActionRequested, TemperaturesRead
 from support.analyses import AtOnce
 from support.house import MOVES
@@ -334,7 +335,7 @@ async def test_a_reader_that_never_wakes_is_dropped(tmp_path):
         listener.gate.clear()
         await server.settle(STALLED * 2)
         assert listener.closed
-        assert server.application.settings["hub"]._subscribers == set()
+        assert server.application.settings["hub"]._subscribers == {}
 
 
 async def test_who_shows_no_session_does_not_keep_a_place_for_ever(tmp_path):
@@ -343,6 +344,36 @@ async def test_who_shows_no_session_does_not_keep_a_place_for_ever(tmp_path):
         await known.login()
         await server.settle(STRANGER + 1)
         assert (stranger.closed, known.closed) == (True, False)
+
+
+async def test_a_stranger_may_authenticate_a_few_times_and_say_little_else(tmp_path):
+    async with api(tmp_path) as server:
+        talker, patient = Listener(server), Listener(server)
+        for _ in range(MAX_WORDS):
+            assert talker.subscriber.may_speak(10)
+            talker.say(auth="a:b")
+        assert not talker.closed
+        assert not talker.subscriber.may_speak(10)
+        assert talker.closed
+        assert not patient.subscriber.may_speak(MAX_LETTERS + 1)
+        known = Listener(server)
+        await known.login()
+        assert all(known.subscriber.may_speak(MAX_LETTERS) for _ in range(10 * MAX_WORDS))
+
+
+async def test_strangers_have_a_share_of_the_places_and_an_address_has_a_share_of_that(tmp_path):
+    async with api(tmp_path) as server:
+        hub = server.application.settings["hub"]
+        for _ in range(MAX_STRANGERS_EACH):
+            assert not hub.is_full_for("2001:db8::1")
+            Listener(server, client="2001:db8::1")
+        assert hub.is_full_for("2001:db8::2")  # a household has one share
+        assert not hub.is_full_for("192.0.2.1")
+        for number in range(MAX_STRANGERS - MAX_STRANGERS_EACH):
+            Listener(server, client=f"192.0.2.{number}")
+        assert hub.is_full_for("192.0.2.200")
+        await server.settle(STRANGER + 1)
+        assert not hub.is_full_for("192.0.2.200")
 
 
 async def test_the_log_in_one_message_is_bounded(tmp_path):

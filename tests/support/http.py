@@ -56,6 +56,9 @@ class Recorder(HTTPConnection):
     def set_body_timeout(self, timeout):
         self.body_timeout = timeout
 
+    def close(self):
+        self.finished.set()
+
     def _done(self):
         future = asyncio.get_running_loop().create_future()
         future.set_result(None)

@@ -7,13 +7,13 @@ import json
 class Listener:
     """What one subscriber was sent."""
 
-    def __init__(self, server):
+    def __init__(self, server, client="192.0.2.9"):
         self.server = server
         self.messages = []
         self.closed = False
         self.gate = asyncio.Event()  # shut: it reads nothing
         self.gate.set()
-        self.subscriber = server.application.settings["hub"].join(self._send, self._close)
+        self.subscriber = server.application.settings["hub"].join(self._send, self._close, client)
 
     async def _send(self, texts):
         await self.gate.wait()
