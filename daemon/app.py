@@ -190,7 +190,7 @@ def _logbook(environ: Mapping[str, str]) -> tuple[Logbook, str]:
 def _access(config: Config, folder: Path, environ: Mapping[str, str], wall: Callable[[], float]) -> Access:
     hosts.check_proxies(config.http.trusted_proxies)
     access = Access(Keys.load(config, folder, environ), folder, wall)
-    access.load()
+    access.begin()
     return access
 
 

@@ -3,6 +3,7 @@
 NozzledError
 └── ServiceError                 the daemon's own branch
     ├── ConfigError              a configuration that means nothing (unknown key, "port = 99999")
+    │   └── DamagedFile          a file of the service's own that it cannot have written so (keys.json holds "[]")
     ├── StateDirTaken            another daemon holds the state directory; names it
     ├── AddressInUse             another program listens on the HTTP port; names it where it can be seen
     ├── PortNotAllowed           a client wants to connect to a port that nobody allowed
@@ -42,6 +43,10 @@ class ServiceError(NozzledError):
 
 class ConfigError(ServiceError):
     """A configuration that cannot be used; names the file, the key and what is allowed."""
+
+
+class DamagedFile(ConfigError):
+    """A file of the service's own holds what the service does not write."""
 
 
 class StateDirTaken(ServiceError):

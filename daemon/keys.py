@@ -10,6 +10,7 @@ from pathlib import Path
 
 from daemon.config import Config
 from daemon.errors import ConfigError
+from daemon.set_aside import set_aside
 
 ENVIRONMENT = "NOZZLED_API_KEY"
 MIN_LENGTH = 16
@@ -41,7 +42,9 @@ class Keys:
             return cls(_checked(given, ENVIRONMENT))
         if credential := _credential(environ):
             return cls(_checked(credential, f"the credential {CREDENTIAL}"))
-        path = Path(config.api.key_file).expanduser() if config.api.key_file else state_dir / FILE
+        if not config.api.key_file:
+            return cls(_own(state_dir / FILE), state_dir / FILE)
+        path = Path(config.api.key_file).expanduser()
         try:
             return cls(_checked(_read_or_make(path), str(path)), path)
         except OSError as error:
@@ -104,6 +107,23 @@ def _credential(environ: Mapping[str, str]) -> str:
         raise ConfigError(f"the API key in {path}: {error}") from error
 
 
+def _own(path: Path) -> str:
+    """Return the key that the service keeps for itself; one that is damaged is set aside and made anew.
+
+    Raises:
+        ConfigError: the file cannot be read or made.
+    """
+    try:
+        try:
+            return _checked(_read_or_make(path), str(path))
+        except (ConfigError, UnicodeDecodeError) as error:
+            reason = str(error) if isinstance(error, ConfigError) else "it is not plain text"
+            set_aside(path, reason, "there is a new API key, `nozzled key` shows it")
+            return _checked(_read_or_make(path), str(path))
+    except OSError as error:
+        raise ConfigError(f"the API key in {path}: {error.strerror or error}") from error
+
+
 def _read_or_make(path: Path) -> str:
     if not path.exists():
         _make(path)
@@ -119,15 +139,23 @@ def own_uuid(state_dir: Path) -> str:
     """Return what tells this daemon from all others, for clients that find it in the network. Blocks.
 
     Raises:
-        ConfigError: its file cannot be read or made.
+        ConfigError: its file cannot be read or made; one that is damaged is set aside.
     """
     path = state_dir / UUID_FILE
     try:
-        if not path.exists():
-            write_private(path, f"{uuid.uuid4()}\n", replace=False)
-        return str(uuid.UUID(path.read_text("ascii").strip()))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"the daemon's UUID in {path}: {error}; delete the file to have a new one") from error
+        try:
+            return _uuid(path)
+        except ValueError as error:  # also what is not plain text
+            set_aside(path, str(error), "clients find the service under a new UUID")
+            return _uuid(path)
+    except OSError as error:
+        raise ConfigError(f"the daemon's UUID in {path}: {error.strerror or error}") from error
+
+
+def _uuid(path: Path) -> str:
+    if not path.exists():
+        write_private(path, f"{uuid.uuid4()}\n", replace=False)
+    return str(uuid.UUID(path.read_text("ascii").strip()))
 
 
 def write_private(path: Path, text: str, *, replace: bool) -> None:

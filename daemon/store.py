@@ -2,6 +2,7 @@
 
 A disk that fails or is full must not stop a print: writing about a job never raises. What could not be
 written is kept, newest state first, and tried again; the user is told once each time that trouble begins.
+A database that is damaged is set aside, also in the middle of a print, and another one begun.
 """
 
 import asyncio
@@ -10,13 +11,17 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from daemon.errors import StateDirTaken, StoreError
+from daemon.set_aside import set_aside
+
+DATABASE = "nozzled.db"
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 RETRY_S = 5.0
 """Seconds until a failed write is tried again."""
@@ -107,7 +112,8 @@ class Store:
         self._wall = wall
         self._on_trouble = on_trouble
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-        self._resources = ExitStack()  # the lock and the connection; touched by the thread only
+        self._resources = ExitStack()  # the lock; it and the connection are touched by the thread only
+        self._folder = Path()
         self._db: sqlite3.Connection | None = None
         self._pending: dict[int, _Progress] = {}  # newest progress of each job that is not on disk yet
         self._writing: asyncio.Future[None] | None = None
@@ -133,13 +139,12 @@ class Store:
             try:
                 state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
                 stack.callback(os.close, _lock(state_dir / "lock"))
-                db = _connect(state_dir / "nozzled.db")
-                stack.callback(db.close)
-                _migrate(db)
+                db = _usable(state_dir / DATABASE)
             except OSError as error:
                 raise StoreError(f"state directory {state_dir}: {error.strerror}") from error
             except sqlite3.Error as error:
-                raise StoreError(f"database {state_dir / 'nozzled.db'}: {error}") from error
+                raise StoreError(f"database {state_dir / DATABASE}: {error}") from error
+            self._folder = state_dir
             self._resources = stack.pop_all()
         return db
 
@@ -151,7 +156,7 @@ class Store:
         await self._settled()
         self._write_pending()
         await self._settled()
-        await self._run(self._resources.close)
+        await self._run(self._close)
         self._thread.shutdown()
 
     async def begin_job(self, job: NewJob) -> int | None:
@@ -188,7 +193,7 @@ class Store:
             return
         batch = dict(self._pending)
         loop = asyncio.get_running_loop()
-        self._writing = loop.run_in_executor(self._thread, self._update_jobs, batch)
+        self._writing = loop.run_in_executor(self._thread, self._work, self._update_jobs, batch)
         self._writing.add_done_callback(partial(self._written, batch))
 
     def _written(self, batch: dict[int, _Progress], done: asyncio.Future[None]) -> None:
@@ -295,9 +300,25 @@ class Store:
             self._recovered()
 
     async def _run(self, work: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._work, work, *args)
 
     # From here on: on the store's thread.
+
+    def _work(self, work: Callable[..., T], *args: object) -> T:
+        """Do it; where the database turns out to be damaged, the next one finds another."""
+        try:
+            return work(*args)
+        except sqlite3.DatabaseError as error:
+            if _is_damage(error) and self._db is not None:
+                self._db.close()
+                with suppress(OSError, sqlite3.Error):  # a disk that takes nothing: what is raised tells of it
+                    self._db = _begun_anew(self._folder / DATABASE, error)
+            raise
+
+    def _close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+        self._resources.close()
 
     @property
     def _connection(self) -> sqlite3.Connection:
@@ -378,6 +399,30 @@ def _holder(path: Path) -> str:
 
     found = holders.of_file(path)
     return holders.describe(found) if found else f"another daemon (pid {path.read_text()[:20].strip()})"
+
+
+def _usable(path: Path) -> sqlite3.Connection:
+    """Return the database, brought up to date; another one where it is damaged."""
+    db = _connect(path)
+    try:
+        _migrate(db)
+    except BaseException as error:
+        db.close()
+        if isinstance(error, sqlite3.DatabaseError) and _is_damage(error):
+            return _begun_anew(path, error)
+        raise
+    return db
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED  # the rest of the code says where
+
+
+def _begun_anew(path: Path, error: sqlite3.DatabaseError) -> sqlite3.Connection:
+    set_aside(path, str(error), "the record of prints and files begins anew", also=("-wal", "-shm"))
+    db = _connect(path)
+    _migrate(db)
+    return db
 
 
 def _connect(path: Path) -> sqlite3.Connection:

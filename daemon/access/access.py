@@ -41,6 +41,10 @@ class Access:
         self._first = digest(keys.key)
         self._looked = self._noted = 0.0
 
+    def begin(self) -> None:
+        """Read what is kept of keys for the first time. Blocks; raises ConfigError: a file cannot be read."""
+        self.keyring.begin()
+
     def load(self) -> None:
         """Read what is kept of keys. Blocks.
 

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from daemon.access.scopes import Identity, Scope
-from daemon.errors import BadKeyName, ConfigError, KeyNameTaken, NoSuchKey
+from daemon.errors import BadKeyName, ConfigError, DamagedFile, KeyNameTaken, NoSuchKey
 from daemon.keys import write_private
+from daemon.set_aside import set_aside
 
 FILE = "keys.json"
 MAX_KEYS = 256
@@ -83,6 +84,18 @@ class Keyring:
         return any(key.sha256 == sha256 for key in self._keys)
 
     # -- the file: blocking from here on -------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Read the file for the first time; one that is damaged is set aside.
+
+        Raises:
+            ConfigError: it cannot be read.
+        """
+        try:
+            self.load()
+        except DamagedFile as error:
+            set_aside(self._path, str(error), "the named keys work no more: make new ones by `nozzled keys add`")
+            self.load()
 
     def load(self) -> None:
         """Read the file if it has changed.
@@ -174,7 +187,7 @@ class Keyring:
         except OSError as error:
             raise ConfigError(f"{self._path}: {error.strerror}") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{self._path}: this is no list of keys: {error}") from error
+            raise DamagedFile(f"{self._path}: this is no list of keys: {error}") from error
 
     def _write(self, keys: list[NamedKey]) -> None:
         text = json.dumps({"version": VERSION, "keys": [asdict(key) for key in keys]}, indent=1)

@@ -7,7 +7,7 @@ import pytest
 from daemon.access import keyring as module
 from daemon.access.keyring import FILE, MAX_KEYS, Keyring, digest
 from daemon.access.scopes import Scope, groups, permissions
-from daemon.errors import BadKeyName, ConfigError, KeyNameTaken, NoSuchKey
+from daemon.errors import BadKeyName, ConfigError, DamagedFile, KeyNameTaken, NoSuchKey
 
 
 def keyring(folder, now=1000.0):
@@ -124,3 +124,15 @@ def test_each_scope_includes_the_ones_before_it():
     assert "SYSTEM" not in permissions(Scope.CONTROL)
     assert "admins" in groups(Scope.ADMIN)
     assert "admins" not in groups(Scope.CONTROL)
+
+
+def test_at_the_start_a_damaged_file_is_set_aside_and_later_the_keys_that_were_read_stay(tmp_path):
+    (tmp_path / FILE).write_text("[]")
+    ring = keyring(tmp_path)
+    ring.begin()
+    assert (tmp_path / (FILE + ".damaged")).read_text() == "[]"
+    key = ring.add("phone", Scope.READ)
+    (tmp_path / FILE).write_text("half a fi")
+    with pytest.raises(DamagedFile, match=FILE):
+        ring.load()
+    assert ring.identify(digest(key)) is not None

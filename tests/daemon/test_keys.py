@@ -5,7 +5,7 @@ import pytest
 
 from daemon.config import ApiConfig, Config
 from daemon.errors import ConfigError
-from daemon.keys import Keys
+from daemon.keys import Keys, own_uuid
 
 
 def test_the_first_start_makes_a_key_that_only_its_owner_can_read_and_later_starts_keep_it(tmp_path):
@@ -57,10 +57,20 @@ def test_two_first_starts_at_once_have_the_same_key(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [b"", b"short\n", b"\xff" * 40])
-def test_a_bad_key_file_is_an_error_that_names_it(tmp_path, content):
+def test_a_damaged_key_is_set_aside_and_made_anew_but_not_where_the_configuration_names_its_file(tmp_path, content):
     (tmp_path / "api-key").write_bytes(content)
+    configured = Config(api=ApiConfig(key_file=str(tmp_path / "api-key")))
     with pytest.raises(ConfigError, match=str(tmp_path / "api-key")):
-        Keys.load(Config(), tmp_path, {})
+        Keys.load(configured, tmp_path, {})
+    assert len(Keys.load(Config(), tmp_path, {}).key) >= 43
+    assert (tmp_path / "api-key.damaged").read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"\xff" * 36])
+def test_a_damaged_uuid_is_set_aside_and_made_anew(tmp_path, content):
+    (tmp_path / "uuid").write_bytes(content)
+    assert own_uuid(tmp_path) == own_uuid(tmp_path) != ""
+    assert (tmp_path / "uuid.damaged").read_bytes() == content
 
 
 def test_the_file_can_be_elsewhere(tmp_path):

@@ -362,10 +362,32 @@ def test_migrations_run_in_order_and_a_broken_one_changes_nothing(tmp_path, monk
     db.close()
 
 
-def test_a_file_that_is_no_database_is_named(tmp_path):
-    (tmp_path / "nozzled.db").write_text("not a database, but long enough to have a header\n" * 10)
-    with pytest.raises(StoreError, match=r"nozzled\.db: file is not a database"):
-        asyncio.run(Store(lambda: 0.0, print).open(tmp_path))
+NONSENSE = b"not a database, but long enough to have a header\n" * 10
+
+
+async def test_a_file_that_is_no_database_is_set_aside_and_another_one_begun(tmp_path):
+    (tmp_path / "nozzled.db").write_bytes(NONSENSE)
+    async with opened(tmp_path) as store:
+        assert await store.begin_job(CUBE) == 1
+    assert (tmp_path / "nozzled.db.damaged").read_bytes() == NONSENSE
+    async with opened(tmp_path) as store:
+        assert len(await store.jobs(5)) == 1
+
+
+async def test_a_database_that_is_damaged_in_a_print_is_set_aside_and_the_next_print_is_recorded(tmp_path):
+    troubles = Troubles()
+    async with opened(tmp_path, troubles) as store:
+        for _ in range(500):
+            await store.begin_job(CUBE)
+    with (tmp_path / "nozzled.db").open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(8 * 4096))
+    async with opened(tmp_path, troubles) as store:
+        with pytest.raises(StoreError, match="malformed"):
+            await store.jobs(500)
+        assert await store.jobs(500) == []
+        assert await store.begin_job(CUBE) == 1
+    assert (tmp_path / "nozzled.db.damaged").exists()
 
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path):
