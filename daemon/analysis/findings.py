@@ -1,18 +1,20 @@
 """What the daemon keeps of an analysis: a summary for lists, and details for one file. No NumPy here."""
 
+import base64
 import json
 import zlib
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-VERSION = 3
+VERSION = 4
 """Of what an analysis finds; one that was made by another version is made again."""
 
 _SAME = 1.0  # s; points closer than that are one place
 
 _DETAILS = ("layers", "timeline", "m73")
+_PICTURES = "pictures"
 _LEFT_OUT = ("settings",)  # hundreds of lines that no client asks for
 
 
@@ -22,8 +24,8 @@ class Findings:
 
     Attributes:
         summary: see `gcode.analysis.result.Analysis`, without its long lists.
-        details: the long lists, compressed: `layers`, `timeline`, `m73`.
-        thumbnail: a picture, as PNG.
+        details: the long lists, compressed: `layers`, `timeline`, `m73`, and `pictures` but for the largest.
+        thumbnail: the largest picture, as PNG.
     """
 
     summary: dict[str, Any]
@@ -47,15 +49,39 @@ class Findings:
 
     def plan(self) -> "Plan":
         """Return what a running print is measured against."""
-        return Plan(json.loads(zlib.decompress(self.details)) if self.details else {}, self.duration or 0.0)
+        return Plan(self._details(), self.duration or 0.0)
+
+    def picture(self, width: int, height: int) -> bytes | None:
+        """Return the picture of this size, as PNG; None if there is none."""
+        known = self.summary.get("thumbnails", ())
+        if known and (known[0]["width"], known[0]["height"]) == (width, height):
+            return self.thumbnail
+        for each in self._details().get(_PICTURES, ()):
+            if (each["width"], each["height"]) == (width, height):
+                return base64.b64decode(each["png"])
+        return None
+
+    def _details(self) -> dict[str, Any]:
+        details: dict[str, Any] = json.loads(zlib.decompress(self.details)) if self.details else {}
+        return details
 
 
-def from_analysis(analysis: Mapping[str, Any], thumbnail: bytes | None) -> Findings:
-    """Return what is kept of what the worker found."""
-    details = {name: analysis.get(name, []) for name in _DETAILS}
+def from_analysis(analysis: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]] = ()) -> Findings:
+    """Return what is kept of what the worker found.
+
+    Args:
+        analysis: see `gcode.analysis.result.Analysis`.
+        pictures: `width`, `height` and `png` (base64) of each, the largest first.
+    """
+    details = {name: analysis.get(name, []) for name in _DETAILS} | {_PICTURES: list(pictures[1:])}
     summary = {name: value for name, value in analysis.items() if name not in (*_DETAILS, *_LEFT_OUT)}
     summary["layer_count"] = len(details["layers"])
-    return Findings(summary, zlib.compress(json.dumps(details).encode(), 6), thumbnail)
+    data = [base64.b64decode(each["png"]) for each in pictures]
+    summary["thumbnails"] = [
+        {"width": each["width"], "height": each["height"], "size": len(png)}
+        for each, png in zip(pictures, data, strict=True)
+    ]
+    return Findings(summary, zlib.compress(json.dumps(details).encode(), 6), data[0] if data else None)
 
 
 def unreadable(reason: str) -> Findings:

@@ -5,7 +5,6 @@ process may be killed, by the system or by us, without harm: the file counts as 
 """
 
 import asyncio
-import base64
 import json
 import os
 import sys
@@ -235,8 +234,7 @@ def _checksum(value: object) -> int:
 def _findings(answer: dict[str, Any]) -> Findings:
     if "error" in answer:
         return unreadable(str(answer["error"]))
-    picture = answer.get("thumbnail")
-    return from_analysis(answer["analysis"], base64.b64decode(picture) if picture else None)
+    return from_analysis(answer["analysis"], answer.get("pictures", []))
 
 
 class Worker:

@@ -1,8 +1,10 @@
 """Pictures from files: decoded by a library in the worker process, never larger than they may be."""
 
+import base64
 import io
 import warnings
 from collections.abc import Iterable
+from typing import Any
 
 from PIL import Image
 
@@ -29,6 +31,19 @@ def largest(thumbnails: Iterable[Thumbnail]) -> Image.Image | None:
     """Return the largest of the pictures that can be read."""
     pictures = [picture for each in thumbnails if (picture := decode(each))]
     return max(pictures, key=lambda picture: picture.width * picture.height, default=None)
+
+
+def in_all_sizes(thumbnails: Iterable[Thumbnail]) -> list[dict[str, Any]]:
+    """Return the pictures that can be read, one of each size, the largest first: width, height, and PNG in base64."""
+    found: dict[tuple[int, int], Image.Image] = {}
+    for each in thumbnails:
+        if (each.width, each.height) not in found and (picture := decode(each)):
+            found[each.width, each.height] = picture
+    pictures = sorted(found.items(), key=lambda each: each[1].width * each[1].height, reverse=True)
+    return [
+        {"width": width, "height": height, "png": base64.b64encode(as_png(picture)).decode()}
+        for (width, height), picture in pictures
+    ]
 
 
 def as_png(picture: Image.Image) -> bytes:

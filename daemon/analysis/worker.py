@@ -4,7 +4,6 @@ It runs only when nobody else wants the processor or the disk, and the service m
 nothing else.
 """
 
-import base64
 import json
 import os
 import resource
@@ -44,12 +43,10 @@ def _step_back(*, urgent: bool) -> None:
 def _analysed(path: Path, profile: ProfileConfig, settings: list[str]) -> dict[str, Any]:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here; each thread would take its memory
     from daemon.analysis.reading import analyse, machine  # noqa: PLC0415 - after the priority is low
-    from daemon.analysis.thumbnails import as_png, largest  # noqa: PLC0415 - as above
+    from daemon.analysis.thumbnails import in_all_sizes  # noqa: PLC0415 - as above
 
     found = analyse(path, machine(profile, settings), limits_known=bool(settings))
-    picture = largest(found.thumbnails)
-    png = base64.b64encode(as_png(picture)).decode() if picture else None
-    return {"analysis": found.as_json(), "thumbnail": png}
+    return {"analysis": found.as_json(), "pictures": in_all_sizes(found.thumbnails)}
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from daemon.cli.options import add_config, configured
+from gcode.analysis.about import About
 from gcode.analysis.result import Analysis, Box
 
 EXAMPLE = "nozzled inspect cube.gcode --plot cube.png"
@@ -79,8 +80,24 @@ def _rows(file: Path, found: Analysis) -> Iterator[tuple[str, str]]:
     yield "highest speed, flow", f"{found.max_speed:.0f} mm/s, {found.max_flow:.1f} mm³/s"
     for heater, targets in found.temperatures.items():
         yield heater, ", ".join(f"{target:g}" for target in targets) + (" °C" if targets else "")
+    yield from _said(found.about)
     yield "objects", _plain(", ".join(found.objects[:10])) + (" …" if len(found.objects) > 10 else "")  # noqa: PLR2004
     yield "thumbnails", ", ".join(f"{each.width}x{each.height} {each.format}" for each in found.thumbnails)
+
+
+def _said(about: About) -> Iterator[tuple[str, str]]:
+    """Yield what the file says about itself."""
+    yield "printer", _plain(about.printer or "")
+    heights = [("", about.layer_height), ("first ", about.first_layer_height)]
+    yield "layer height", ", ".join(f"{name}{height:g} mm" for name, height in heights if height is not None)
+    yield "nozzle", f"{about.nozzle:g} mm" if about.nozzle else ""
+    heat = [("hotend", about.first_layer_hotend), ("bed", about.first_layer_bed), ("chamber", about.chamber)]
+    yield "first layer", ", ".join(f"{name} {target:g} °C" for name, target in heat if target)
+    for tool, each in enumerate(about.filaments):
+        weight = f"{each.weight:.2f} g" if each.weight else ""
+        cost = f"costs {each.cost:.2f}" if each.cost else ""
+        parts = (each.type, each.name, each.colour, weight, cost)
+        yield f"material T{tool}", _plain(", ".join(part for part in parts if part))
 
 
 def _times(found: Analysis) -> str:

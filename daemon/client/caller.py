@@ -33,7 +33,13 @@ class Caller:
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         """Return what the server tells; asked again where it does not answer."""
-        return await self._call("GET", f"{path}?{urlencode(query, safe=',')}" if query else path)
+        return await self._call("GET", _with_query(path, query))
+
+    async def fetch(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
+        """Return the bytes of something that is no JSON."""
+        return (
+            await self._answer(Request("GET", self.url + _with_query(path, query), dict(self._headers), None, 30.0))
+        ).body
 
     async def command(self, path: str, command: str, **parameters: Any) -> Any:
         """Give a command; parameters that are None are left out."""
@@ -56,9 +62,16 @@ class Caller:
         self, method: str, path: str, body: bytes | FormBody | None = None, kind: str = "", seconds: float = 30.0
     ) -> Any:
         headers = {**self._headers, **({"Content-Type": kind} if kind else {})}
-        return await self._persist(Request(method, self.url + path, headers, body, seconds))
+        request = Request(method, self.url + path, headers, body, seconds)
+        answer = await self._answer(request)
+        if not answer.body:
+            return None
+        try:
+            return json.loads(answer.body)
+        except ValueError as error:
+            raise BadAnswer(f"the answer to {request} is not JSON: is this OctoPrint's API?") from error
 
-    async def _persist(self, request: Request) -> Any:
+    async def _answer(self, request: Request) -> Answer:
         """Try what may be tried again: whatever was never sent, and what only asks."""
         for pause in PAUSES:
             try:
@@ -69,16 +82,15 @@ class Caller:
             await asyncio.sleep(pause)
         return await self._once(request)
 
-    async def _once(self, request: Request) -> Any:
+    async def _once(self, request: Request) -> Answer:
         answer = await self.exchange.send(request)
         if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
             raise refusal(str(request), answer.status, _reason(answer))
-        if not answer.body:
-            return None
-        try:
-            return json.loads(answer.body)
-        except ValueError as error:
-            raise BadAnswer(f"the answer to {request} is not JSON: is this OctoPrint's API?") from error
+        return answer
+
+
+def _with_query(path: str, query: Mapping[str, str] | None) -> str:
+    return f"{path}?{urlencode(query, safe=',')}" if query else path
 
 
 def base_url(text: str) -> str:

@@ -236,6 +236,13 @@ class FilesClient extends Part {
     return response.ok ? response : parsed(`GET ${address}`, response);
   }
 
+  /** Fetch the picture in a file, of a size like "32x32" or the largest; resolves to the Response. */
+  async thumbnail(path, size = "", opts = {}) {
+    const address = `downloads/thumbnails/local/${escapePath(path)}${size ? `?size=${size}` : ""}`;
+    const response = await this.base.fetch("GET", address, undefined, opts);
+    return response.ok ? response : parsed(`GET ${address}`, response);
+  }
+
   #command(location, path, command, payload, opts) {
     return this.base.issueCommand(entry(location, path), command, payload, opts);
   }

@@ -113,6 +113,11 @@ class FilesClient(_Resource):
         answer = await self._caller.send_form("/api/files/local", form, _GRACE + form.length / _MIN_RATE)
         return cast("Uploaded", answer)
 
+    async def thumbnail(self, path: str, size: tuple[int, int] | None = None) -> bytes:
+        """Return the picture in a file as PNG: of this width and height, else the largest. NotFound: there is none."""
+        query = {"size": f"{size[0]}x{size[1]}"} if size else None
+        return await self._caller.fetch(f"/downloads/thumbnails/local/{quote(path)}", query)
+
     async def select(self, path: str, origin: Origin = "local", *, start: bool = False) -> None:
         """Make it the file that `job.start` prints; with `start` print it at once."""
         await self._caller.command(_entry(path, origin), "select", print=start)

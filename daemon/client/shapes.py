@@ -51,6 +51,43 @@ class References(TypedDict):
     download: NotRequired[str]
 
 
+class Picture(TypedDict):
+    """A picture in a file: pixels, bytes as PNG, and where it is below the server's root."""
+
+    width: int
+    height: int
+    size: int
+    relative_path: str
+
+
+class FileAnalysis(TypedDict, total=False):
+    """What is known of a file: seconds, mm, °C, g. OctoPrint tells the first two, the others are this daemon's."""
+
+    estimatedPrintTime: float
+    filament: dict[str, dict[str, Any]]
+    slicer: str | None
+    slicer_version: str | None
+    estimated_time: float | None
+    layer_height: float | None
+    first_layer_height: float | None
+    first_layer_extr_temp: float | None
+    first_layer_bed_temp: float | None
+    chamber_temp: float | None
+    nozzle_diameter: float | None
+    printer_model: str | None
+    filament_type: str | None
+    filament_name: str | None
+    filament_colors: list[str]
+    filament_weights: list[float]
+    filament_weight_total: float | None
+    filament_cost_total: float | None
+    layers: int
+    objects: list[str]
+    thumbnails: list[Picture]
+    errors: list[str]
+    warnings: list[str]
+
+
 class FileEntry(TypedDict):
     """A file or a folder."""
 
@@ -63,6 +100,7 @@ class FileEntry(TypedDict):
     size: NotRequired[int | None]
     date: NotRequired[int | None]
     hash: NotRequired[str]
+    gcodeAnalysis: NotRequired[FileAnalysis]
     children: NotRequired[list["FileEntry"]]
 
 

@@ -181,7 +181,8 @@ def _files() -> dict[str, dict[str, Operation]]:
     )
     delete = _operation("Delete a file, or a folder and all in it.", 400, 404, 409, 500, parameters=[path])
     download = _fetching("Fetch a file.", "application/octet-stream", path)
-    picture = _fetching("Fetch the picture that a slicer has put into a file.", "image/png", path)
+    picture = _fetching("Fetch a picture that a slicer has put into a file.", "image/png", path)
+    picture["parameters"] = [path, _query("size", TEXT, "Width and height, as 32x32; else the largest.")]
     nowhere = _operation("Refuse: the printer's card is not used.", 404, body=obj({}))
     return {
         "/api/files": {"get": listing},

@@ -109,7 +109,8 @@ class Announcer:
 
     def _on_analysis(self, key: FileKey, found: Findings) -> None:
         name = key.path.rpartition("/")[2]
-        self._publish("MetadataAnalysisFinished", name=name, path=key.path, origin="local", result=of_findings(found))
+        result = of_findings(found, key.path)
+        self._publish("MetadataAnalysisFinished", name=name, path=key.path, origin="local", result=result)
 
     def _job(self) -> dict[str, Any]:
         selected = self._service.jobs.selected

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gcode.analysis import settings
+from gcode.analysis.about import completed
 from gcode.analysis.arrays import Bools, Floats, Ints
 from gcode.analysis.blocks import Block, Blocks
 from gcode.analysis.checks import Checks, Level
@@ -80,6 +81,7 @@ class Analyser:
         self._rests = True  # before the next move
         self._homed: set[int] = set()  # axes, 0 to 2
         self._first = self._last = b""
+        self._targets: dict[str, float] | None = None  # where the first material is laid
 
     def feed(self, piece: bytes) -> None:
         """Take the next bytes.
@@ -193,6 +195,8 @@ class Analyser:
         )
         self._checks.moves(piece.delta, printing, line)
         if len(printed):
+            if self._targets is None:
+                self._targets = self._orders.targets_at(int(piece.row[printed[0]]))
             self._checks.printed(int(line[printed[0]]), int(line[printed[-1]]))
             self._check_heat(piece, printing, line, rows)
 
@@ -221,7 +225,9 @@ class Analyser:
 
     def _result(self) -> Analysis:
         comments, timeline, totals, checks = self._comments, self._timeline, self._totals, self._checks
-        checks.finish(totals.bounds, comments.slicer, comments.settings, complete=self._last in (b"\n", b"\r", b""))
+        comments.pictures.finish()
+        about, layers = comments.about(), self._layers.result()
+        checks.finish(totals.bounds, about.slicer, comments.settings, complete=self._last in (b"\n", b"\r", b""))
         tools = totals.tools(settings.filament_diameters(comments.settings), self._machine.filament)
         area = self._machine.filament_area
         return Analysis(
@@ -230,19 +236,20 @@ class Analyser:
             duration_s=timeline.now,
             **{f"{kind}_s": seconds for kind, seconds in timeline.seconds.items()},
             before_first_layer_s=self._layers.seconds_before_first,
-            layers=self._layers.result(),
+            layers=layers,
             filament_mm=sum(tool.length_mm for tool in tools),
             tools=tools,
             bounds=totals.bounds,
             max_speed=totals.max_speed,
             max_flow=totals.max_flow * area,
             temperatures=self._heaters.targets,
-            objects=tuple(comments.objects),
-            slicer=comments.slicer,
-            slicer_estimate_s=comments.estimate_s,
+            objects=comments.objects.names,
+            slicer=f"{about.slicer} {about.version or ''}".strip() if about.slicer else None,
+            slicer_estimate_s=about.estimate,
+            about=completed(about, layers, tools, self._targets or {}),
             settings=comments.settings,
             limits_from=self._limits_from,
-            thumbnails=tuple(comments.thumbnails),
+            thumbnails=tuple(comments.pictures.found),
             timeline=timeline.points,
             m73=tuple(self._orders.m73),
             warnings=checks.sentences(Level.WARNING),

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from gcode.reader import MAX_LINE
 
 BLOCK = 256 * 1024
+LONGEST_COMMENT = 1024 * 1024
+"""Bytes of a comment that are kept where a block ends in it: Snapmaker writes a whole picture into one."""
 
 _BOM = b"\xef\xbb\xbf"
 _CR_TO_LF = bytes.maketrans(b"\r", b"\n")
@@ -32,7 +34,7 @@ class Blocks:
     def __init__(self) -> None:
         self._waiting: list[bytes] = []  # less than a block of them
         self._size = 0
-        self._rest = b""  # the line that is not complete yet, at most MAX_LINE of it
+        self._rest = b""  # the line that is not complete yet, at most MAX_LINE of it, more of a comment
         self._dropped = 0  # bytes of it beyond that
         self._offset = 0  # of that line
 
@@ -62,8 +64,9 @@ class Blocks:
             self._offset += len(head) + self._dropped
             self._rest, self._dropped = b"", 0
         self._rest += piece[end:]
-        self._dropped += max(0, len(self._rest) - MAX_LINE)
-        self._rest = self._rest[:MAX_LINE]
+        most = LONGEST_COMMENT if self._rest[:1] == b";" else MAX_LINE
+        self._dropped += max(0, len(self._rest) - most)
+        self._rest = self._rest[:most]
 
     def _without_bom(self, text: bytes) -> bytes:
         """Blank a byte order mark: the places of all that follows stay as they are."""

@@ -1,34 +1,32 @@
 """What slicers say in comments: who they are, layers, objects, settings, their own estimate, pictures."""
 
-import base64
-import binascii
 import re
 from dataclasses import dataclass, field
 
-from gcode.analysis.result import Thumbnail
+from gcode.analysis.about import About, about
+from gcode.analysis.objects import Objects
+from gcode.analysis.pictures import Pictures
+from gcode.analysis.slicers import Slicer, recognise
+from gcode.texts import number
 
-MAX_SETTINGS = 1000
-MAX_OBJECTS = 1000
-MAX_THUMBNAILS = 16
-MAX_PICTURE = 4 * 1024 * 1024  # characters of base64
-_MAX_TEXT = 200  # characters of a value or name
+MAX_COMMENT = 4096
+"""Characters of a comment that are looked at; whole pictures in one line are looked at by `pictures`."""
 
-_SLICER = re.compile(r"(?:g-code )?(?:generated|sliced) (?:by|with)\s*:?\s*(.+?)(?:\s+on\s+\d{4}-.*)?$", re.IGNORECASE)
-_SETTING = re.compile(r"([\w \[\]%(),.-]+?)\s*=\s*(.*)$")
-_THUMBNAIL = re.compile(r"thumbnail(?:_(JPG|QOI))? begin\s+(\d{1,5})\s*[x ]\s*(\d{1,5})\s+(\d{1,9})$")
-_THUMBNAIL_END = re.compile(r"thumbnail(?:_\w+)? end")
-_OBJECT = re.compile(r"(?:printing object |MESH:)(.+?)(?: id:\d+)?(?: copy \d+)?$")
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|m|s)[a-z]*", re.IGNORECASE)
-_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
-_LAYER = re.compile(r"(?:LAYER_CHANGE|CHANGE_LAYER|LAYER:\s*-?\d+|layer \d+(?:,.*)?)$")
+MAX_SETTINGS = 2000
+_MAX_TEXT = 200  # characters of a key or a value
 
-# What a line begins with that holds the slicer's own estimate of the whole print.
-_ESTIMATES = (
-    "estimated printing time (normal mode)",
-    "total estimated time",
-    "Build time",
-    "TIME:",
-    "PRINT.TIME:",
+# How a layer begins, the surer one first: where a file has several, the first of these that it has counts.
+_LAYER = re.compile(
+    r"(?P<a>LAYER_CHANGE$|CHANGE_LAYER$)|(?P<b>LAYER: ?-?\d+$)|(?P<c>layer \d+(?:[, :].*)?$|<layer \d+>"
+    r"|--- layer \d+ \(|BEGIN_LAYER_OBJECT\b|layer:\d)"
+)
+_RANKS = {"a": 3, "b": 2, "c": 1}
+_LAYER_BEGINS = ("L", "C", "l", "<", "-", "B")
+_Z = ("Z:", "Z_HEIGHT:", "BEGIN_LAYER_OBJECT z=")
+_HEIGHT = ("HEIGHT:", "LAYER_HEIGHT:")
+_SEPARATOR = re.compile(r"[=:]")
+_DULL = frozenset(
+    {"type", "time_elapsed", "printing_time", "remaining_time", "printing_id", "width", "gimage", "simage"}
 )
 
 
@@ -37,107 +35,105 @@ class Comments:
     """Takes a file's comments one by one.
 
     Attributes:
+        settings: what is written as `key = value`, the last one of each key.
         layer_begun: the last comment marks a layer; whoever asks sets it back.
         z: height that the last comment gave for its layer, or None; as `layer_begun`.
         height: thickness, likewise.
     """
 
-    slicer: str | None = None
-    estimate_s: float | None = None
     settings: dict[str, str] = field(default_factory=dict)
-    objects: dict[str, None] = field(default_factory=dict)
-    thumbnails: list[Thumbnail] = field(default_factory=list)
+    objects: Objects = field(default_factory=Objects)
+    pictures: Pictures = field(default_factory=Pictures)
     layer_begun: bool = False
     z: float | None = None
     height: float | None = None
-    _picture: "_Picture | None" = None
+    _slicer: Slicer | None = None
+    _version: str = ""
+    _facts: dict[str, str] = field(default_factory=dict)
+    _layer_rank: int = 0
+    _group: str = ""  # Simplify3D 5: what the temperatures that follow are of
 
-    def note(self, raw: bytes) -> None:
-        """Take one line that begins with a semicolon."""
-        text = raw[1:].decode("utf-8", "replace").strip()
-        if self._picture is not None:
-            self._take_picture(text)
-        elif _LAYER.match(text):
-            self.layer_begun = True
-        elif text.startswith("Z:"):
-            self.z = number(text[2:])
-        elif text.startswith("HEIGHT:"):
-            self.height = number(text[7:])
-        else:
+    @property
+    def slicer(self) -> Slicer | None:
+        """What made the file."""
+        return self._slicer
+
+    def about(self) -> About:
+        """Return what the file said about itself so far."""
+        return about(self._slicer, self._version, _with_temperatures(self._facts))
+
+    def note(self, raw: bytes, line: int) -> None:
+        """Take a line that begins with a semicolon; `line` is its number."""
+        if b"image" in raw[:28] and self.pictures.is_long(raw):
+            self.pictures.take_long(raw, line)
+            return
+        text = raw[1:MAX_COMMENT].decode("utf-8", "replace").strip("; \t")
+        if self.pictures.take(text, line):
+            return
+        if text[:1] in _LAYER_BEGINS and (match := _LAYER.match(text)):
+            self._note_layer(_RANKS[match.lastgroup or "c"])
+        if text.startswith(_Z):
+            self.z = number(_SEPARATOR.split(text, 1)[1])
+        elif text.startswith(_HEIGHT):
+            self.height = number(_SEPARATOR.split(text, 1)[1])
+        elif text and not self.objects.comment(text):
             self._note_rare(text)
 
+    def _note_layer(self, rank: int) -> None:
+        if rank >= self._layer_rank:
+            self._layer_rank = rank
+            self.layer_begun = True
+
     def _note_rare(self, text: str) -> None:
-        if match := _THUMBNAIL.match(text):
-            kind, width, height, _ = match.groups()
-            self._picture = _Picture((kind or "png").lower(), int(width), int(height))
-        elif text.startswith(_ESTIMATES):
-            self._note_estimate(text)
-        elif self.slicer is None and (match := _SLICER.match(text)):
-            self.slicer = match[1][:_MAX_TEXT]
-        elif match := _OBJECT.match(text):
-            self.add_object(match[1])
-        elif (match := _SETTING.match(text)) and len(self.settings) < MAX_SETTINGS:
-            self.settings[match[1][:_MAX_TEXT]] = match[2][:_MAX_TEXT]
+        if (self._slicer is None or self._slicer.engine) and (found := recognise(text)):
+            row, version = found
+            if self._slicer is None or (row.name and not row.engine):
+                self._slicer, self._version = row, version
+        elif text.startswith("model printing time"):  # `model printing time: 1h; total estimated time: 2h`
+            for part in text.split("; "):
+                self._note_pair(part)
+        else:
+            self._note_pair(text)
 
-    def add_object(self, name: str) -> None:
-        """Remember an object that is marked."""
-        if len(self.objects) < MAX_OBJECTS:
-            self.objects[name[:_MAX_TEXT]] = None
-
-    def _note_estimate(self, text: str) -> None:
-        name, _, value = text.replace("=", ":", 1).partition(":")
-        if "total estimated time" in value:  # `model printing time: 1h; total estimated time: 2h`
-            value = value.rpartition(":")[2]
-        seconds = number(value) if name in ("TIME", "PRINT.TIME") else span(value)
-        self.estimate_s = seconds if self.estimate_s is None else self.estimate_s
-
-    def _take_picture(self, text: str) -> None:
-        picture = self._picture
-        if picture is None:
+    def _note_pair(self, text: str) -> None:
+        match = _SEPARATOR.search(text)
+        if match is None or match.start() > _MAX_TEXT:
+            self._note_bare(text)
             return
-        if not _THUMBNAIL_END.match(text):
-            picture.add(text)
-            return
-        self._picture = None
-        if len(self.thumbnails) < MAX_THUMBNAILS and (data := picture.data()):
-            self.thumbnails.append(Thumbnail(picture.format, picture.width, picture.height, data))
+        key, value = text[: match.start()].strip("- \t"), text[match.end() :].strip()[:_MAX_TEXT].rstrip("- \t")
+        if match[0] == "=":
+            if len(self.settings) < MAX_SETTINGS or key in self.settings:
+                self.settings[key] = value
+            self._note_fact(key, value)
+        elif key.lower() not in _DULL:
+            self._note_fact(key, value)
+
+    def _note_bare(self, text: str) -> None:
+        if self._slicer is not None and self._slicer.commas:
+            key, comma, value = text.partition(",")
+            if comma:
+                self._note_fact(key, value[:_MAX_TEXT])
+        elif text.startswith("version "):  # KISSlicer
+            self._note_fact("version", text[8 : 8 + _MAX_TEXT])
+
+    def _note_fact(self, key: str, value: str) -> None:
+        key = key[:_MAX_TEXT].strip().lower()
+        if key == "temperaturetype":
+            self._group = value.strip()[:20]
+        elif key == "temperaturesetpoints" and "|" in value:
+            key, value = f"temperature {self._group}", value.partition("|")[2].partition(",")[0]
+        elif key == "dimension":  # ideaMaker: width, depth, height, nozzles
+            self._note_fact("dimension nozzle", " ".join(value.split()[3:4]))
+        if len(self._facts) < MAX_SETTINGS:
+            self._facts.setdefault(key, value.strip())
 
 
-@dataclass(slots=True)
-class _Picture:
-    """A picture of which not all lines are there yet."""
-
-    format: str
-    width: int
-    height: int
-    _lines: list[str] = field(default_factory=list)
-    _size: int = 0
-
-    def add(self, line: str) -> None:
-        self._size += len(line)
-        if self._size <= MAX_PICTURE:
-            self._lines.append(line)
-
-    def data(self) -> bytes:
-        """Return the picture; nothing if it is too large, or no base64."""
-        if self._size > MAX_PICTURE:
-            return b""
-        try:
-            return base64.b64decode("".join(self._lines), validate=True)
-        except (binascii.Error, ValueError):
-            return b""
-
-
-def number(text: str) -> float | None:
-    """Return a number, None if it is none."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if abs(value) < 1e9 else None  # noqa: PLR2004 - and is no NaN
-
-
-def span(text: str) -> float | None:
-    """Return the seconds of `1d 2h 3m 4s` or `1 hour 2 minutes`; None if it says no time."""
-    parts = _SPAN.findall(text)
-    return sum(float(value) * _SECONDS[unit.lower()] for value, unit in parts) if parts else None
+def _with_temperatures(facts: dict[str, str]) -> dict[str, str]:
+    """Return the pairs, with the two lists of Simplify3D 4 joined: names of heaters, and their temperatures."""
+    heaters = facts.get("temperaturename", "").split(",")
+    targets = facts.get("temperaturesetpointtemperatures", "").split(",")
+    found = dict(facts)
+    for heater, target in zip(heaters, targets, strict=False):
+        kind = "platform" if "bed" in heater.lower() else "extruder"
+        found.setdefault(f"temperature {kind}", target)
+    return found

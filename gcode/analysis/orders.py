@@ -69,6 +69,8 @@ class Orders:
         self._checks = checks
         self._retraction = Retraction()
         self._row = self._offset = self._line = 0
+        self._targets: dict[str, float] = {}  # before the block
+        self._targeted: list[tuple[int, str, float]] = []  # in it: row, heater, °C
         self._command = b""
         self._table: dict[str, Callable[[Command], None]] = {
             "G4": self._dwell, "M400": self._rest, "M0": self._rest, "M1": self._rest, "G28": self._home,
@@ -94,13 +96,21 @@ class Orders:
         """Forget this block's rows."""
         for each in (self.modal, self.layer, self.warm):
             each.next_block()
+        self._targets.update((heater, target) for _, heater, target in self._targeted)
+        self._targeted.clear()
+
+    def targets_at(self, row: int) -> dict[str, float]:
+        """Return what the heaters are to have at a row of the block, °C."""
+        return self._targets | {heater: target for at, heater, target in self._targeted if at <= row}
 
     def _read_line(self, raw: bytes) -> None:
         if raw.startswith(_OFTEN):
             return
         if raw[:1] == b";":
-            self._comments.note(raw)
+            self._comments.note(raw, self._line)
             self._follow_comment()
+        elif raw[:6] == b"M10086" and self._comments.pictures.take_row(raw, self._line):
+            self.count += 1
         elif command := clean(raw):
             self.count += 1
             self._command = command
@@ -139,11 +149,12 @@ class Orders:
         name, _, rest = text.partition(" ")
         if name.upper() in ("EXCLUDE_OBJECT_DEFINE", "EXCLUDE_OBJECT_START"):
             values = dict(part.split("=", 1) for part in rest.split() if "=" in part)
-            self._comments.add_object(values.get("NAME", "?"))
+            self._comments.objects.excludable(values.get("NAME", ""))
         self.warm.set(self._row, self._checks.may_extrude(self.modal.tool.last))
 
     def _heat(self, heat: HeatOrder) -> None:
         self._checks.target(heat.heater, heat.target, self._line)
+        self._targeted.append((self._row, heat.heater, heat.target))
         self._pause("heating", heat=heat, rests=heat.wait)
 
     def _pause(self, kind: str, seconds: float = 0.0, heat: HeatOrder | None = None, *, rests: bool = True) -> None:
@@ -172,11 +183,12 @@ class Orders:
             self.m73.append((self._offset, percent, None if minutes is None else minutes * 60))
 
     def _object(self, command: Command) -> None:
-        number = command.get("S")
-        if "A" in command:  # the rest of the line is the object's name
-            self._comments.add_object(self._command.decode().partition("A")[2].strip() or "?")
-        elif number is not None and number >= 0:
-            self._comments.add_object(f"object {number:.0f}")
+        """`M486 Aname`: the rest of the line is the name; RepRapFirmware writes `M486 S1 A"name"`."""
+        text = self._command.decode()
+        at = text.upper().find("A", 4)
+        named = "A" in command and at >= 0
+        number = command.get("S") if not named or "S" in text[:at].upper() else None
+        self._comments.objects.m486(number, text[at + 1 :] if named else None)
 
     def _check_lengths(self, block: Block, words: Words, line: int) -> None:
         """Look at the plain moves that may be too long; with a comment behind, most are not."""

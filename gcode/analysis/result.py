@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from gcode.analysis.about import About
+
 Point = tuple[float, float, float]
 
 
@@ -66,9 +68,10 @@ class Analysis:
         max_speed: of a printing move.
         max_flow: mm³/s, of a printing move of a millimetre or more.
         temperatures: targets that are asked for, by heater (`tool0`, `bed`, `chamber`).
-        objects: names of those that are marked.
+        objects: names of those that are marked, each once.
         slicer: its name and version, None if it does not say.
         slicer_estimate_s: its own estimate.
+        about: what else the file says about itself.
         settings: of the slicer, as it writes them.
         limits_from: where the limits of motion come from: `printer`, `file` or `profile`.
         timeline: (offset, seconds): when the firmware takes the command that stands there; some moves are queued then.
@@ -95,6 +98,7 @@ class Analysis:
     objects: tuple[str, ...] = ()
     slicer: str | None = None
     slicer_estimate_s: float | None = None
+    about: About = field(default_factory=About)
     settings: dict[str, str] = field(default_factory=dict)
     limits_from: str = "profile"
     thumbnails: tuple[Thumbnail, ...] = ()

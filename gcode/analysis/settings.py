@@ -3,8 +3,8 @@
 import re
 from collections.abc import Mapping
 
-from gcode.analysis.comments import number
 from gcode.planner import AXES, Limits
+from gcode.texts import number
 
 TAIL = 128 * 1024  # bytes at a file's end that hold the settings
 

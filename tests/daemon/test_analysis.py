@@ -10,9 +10,11 @@ import pytest
 from PIL import Image
 
 from daemon.analysis.service import ATTEMPTS
+from support import slicers
 from support.analysed import sliced
 from support.analyses import AtOnce
 from support.http import api
+from support.pictures import picture, with_thumbnail
 
 GOOD = b"M104 S200\nG28\nG1 X50 Y50 Z.3 F6000\n;LAYER:0\n" + b"G1 X100 E1 F600\nG1 X50 E2\n" * 30 + b"M104 S0\nM84\n"
 OUTSIDE = GOOD.replace(b"X100", b"X900")
@@ -185,6 +187,42 @@ async def test_thumbnails_are_served(tmp_path):
         await known(client, "b.gcode")
         assert (await client.get("/downloads/thumbnails/local/b.gcode")).status == 404
         assert (await client.get("/downloads/thumbnails/local/none.gcode")).status == 404
+
+
+async def test_pictures_are_served_in_all_sizes(tmp_path):
+    async with analysing(tmp_path) as client:
+        small, large = (with_thumbnail("PNG", b"", picture("PNG", *size)) for size in ((16, 16), (64, 48)))
+        large = large.replace(b"begin 32x16", b"begin 64x48")
+        await upload(client, small.replace(b"begin 32x16", b"begin 16x16") + large + GOOD)
+        told = (await known(client))["gcodeAnalysis"]["thumbnails"]
+        assert [(each["width"], each["height"]) for each in told] == [(64, 48), (16, 16)]
+        for each in told:
+            answer = await client.get(f"/{each['relative_path']}")
+            assert len(answer.body) == each["size"]
+            assert Image.open(io.BytesIO(answer.body)).size == (each["width"], each["height"])
+        assert (await client.get("/downloads/thumbnails/local/a.gcode")).body == (
+            await client.get("/downloads/thumbnails/local/a.gcode?size=64x48")
+        ).body
+        for size in ("1x1", "x", "64", "64x48x1", "-1x2", "9" * 99):
+            assert (await client.get(f"/downloads/thumbnails/local/a.gcode?size={size}")).status == 404
+
+
+async def test_what_the_file_says_about_itself_is_told_by_moonrakers_names(tmp_path):
+    async with analysing(tmp_path) as client:
+        await upload(client, (slicers.FOLDER / "prusaslicer.gcode").read_bytes())
+        found = (await known(client))["gcodeAnalysis"]
+    expected = {
+        "slicer": "PrusaSlicer", "slicer_version": "2.8.1+linux-x64", "estimated_time": 3723, "layer_height": 0.2,
+        "first_layer_height": 0.3, "first_layer_extr_temp": 215, "first_layer_bed_temp": 60, "chamber_temp": None,
+        "nozzle_diameter": 0.4, "printer_model": "MK9", "filament_type": "PLA", "filament_name": "Made PLA",
+        "filament_colors": ["#FF8000"], "filament_weights": [4.5], "filament_weight_total": 4.5,
+        "filament_cost_total": 0.12, "slicerEstimate": 3723, "objects": ["part.stl"], "layers": 3,
+    }  # fmt: skip
+    assert {name: found[name] for name in expected} == expected
+    tool = found["filament"]["tool0"]
+    assert tool.pop("length") == pytest.approx(7.92)
+    assert tool.pop("volume") == pytest.approx(0.01905, rel=1e-3)
+    assert tool == {"type": "PLA", "name": "Made PLA", "color": "#FF8000", "weight": 4.5, "cost": 0.12}
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ async def until(condition) -> None:
 async def test_a_layer_that_is_marked_and_lays_nothing_has_no_height(tmp_path):
     world = World(tmp_path)
     lines = [";LAYER:0", *MOVES]
-    found = from_analysis(analyse("\n".join(lines)).as_json(), None)
+    found = from_analysis(analyse("\n".join(lines)).as_json())
     found = replace(found, details=zlib.compress(json.dumps({"layers": [{"offset": 0, "z": None}]}).encode()))
     async with world.host() as host:
         watch = watching(host, found)
@@ -58,7 +58,7 @@ async def test_a_layer_that_is_marked_and_lays_nothing_has_no_height(tmp_path):
 @pytest.mark.parametrize("pauses", [False, True])
 async def test_a_job_that_another_host_left_has_its_plan(tmp_path, pauses):
     world = World(tmp_path)
-    found = from_analysis(analyse("\n".join(MOVES)).as_json(), None)
+    found = from_analysis(analyse("\n".join(MOVES)).as_json())
     assert found.duration > 250
     async with world.host(Life()) as host:
         host.jobs.select(world.write(MOVES))

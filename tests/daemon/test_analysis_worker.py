@@ -26,7 +26,7 @@ async def test_the_process_tells_what_it_found(tmp_path):
     answer = await Worker(Config()).run(order(path, urgent=True))
     assert answer["analysis"]["limits_from"] == "printer"
     assert len(answer["analysis"]["layers"]) == 99
-    assert answer["thumbnail"] is None
+    assert answer["pictures"] == []
 
 
 @pytest.mark.real_time

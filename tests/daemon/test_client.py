@@ -306,3 +306,16 @@ def test_addresses_as_people_write_them(given, used):
 def test_what_is_no_address_is_said_at_once(given):
     with pytest.raises(ClientError, match="is no address of a server"):
         OctoPrintClient(given)
+
+
+async def test_a_picture_is_fetched_in_the_size_asked_for():
+    client, exchange = client_of(answer(200, b"\x89PNG"), answer(200, b"\x89PNG2"), answer(404))
+    assert await client.files.thumbnail("parts/a b.gcode") == b"\x89PNG"
+    assert await client.files.thumbnail("a.gcode", (32, 16)) == b"\x89PNG2"
+    with pytest.raises(NotFound):
+        await client.files.thumbnail("b.gcode")
+    assert [request.url.removeprefix(URL) for request in exchange.sent] == [
+        "/downloads/thumbnails/local/parts/a%20b.gcode",
+        "/downloads/thumbnails/local/a.gcode?size=32x16",
+        "/downloads/thumbnails/local/b.gcode",
+    ]

@@ -50,6 +50,7 @@ def check(seen):
     assert seen["version"].startswith("OctoPrint 1.11")
     assert seen["path"] == "parts/Würfel №2.gcode"
     assert seen["entry"] is seen["downloaded"] is seen["quiet"] is True
+    assert seen["picture"] == 404  # it has none
     assert seen["start"] is None
     shown, reports = seen["full"]
     assert reports == 1

@@ -1,11 +1,10 @@
 """Analyses without a process: the same work, done at once in the test."""
 
-import base64
 from typing import TYPE_CHECKING, Any
 
 from daemon.analysis.reading import analyse, machine
 from daemon.analysis.service import Order
-from daemon.analysis.thumbnails import as_png, largest
+from daemon.analysis.thumbnails import in_all_sizes
 from daemon.config import ProfileConfig
 from daemon.errors import AnalysisFailed
 from gcode.errors import NozzledError
@@ -32,6 +31,4 @@ class AtOnce:
             found = analyse(order.path, machine(ProfileConfig(), order.settings), limits_known=bool(order.settings))
         except NozzledError as error:
             return {"error": str(error)}
-        picture = largest(found.thumbnails)
-        png = base64.b64encode(as_png(picture)).decode() if picture else None
-        return {"analysis": found.as_json(), "thumbnail": png}
+        return {"analysis": found.as_json(), "pictures": in_all_sizes(found.thumbnails)}

@@ -30,6 +30,7 @@ export async function scenario({ OctoPrintClient, url, key, transport }) {
   seen.path = path;
   seen.entry = (await client.files.get("local", path)).size === moves.length;
   seen.downloaded = (await (await client.files.download("local", path)).text()) === moves;
+  seen.picture = await client.files.thumbnail(path, "32x32").catch((error) => error.status);
   seen.start = await client.job.start();
   await state("Printing");
   await client.job.pause();

@@ -1,0 +1,225 @@
+"""What a file says about itself, out of the pairs of key and value in its comments."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import TYPE_CHECKING, TypeVar
+
+from gcode.analysis.slicers import OTHER, Slicer
+from gcode.texts import number, span
+
+if TYPE_CHECKING:
+    from gcode.analysis.result import Layer, ToolUse
+
+T = TypeVar("T")
+
+MAX_TOOLS = 64
+_DENSE = 100.0  # g/cm³
+
+_QUANTITY = re.compile(r"([-+]?(?:\d+(?:\.\d*)?|\.\d+))\s?([a-zA-Z%]*)")
+_LENGTH = {"": 1.0, "mm": 1.0, "cm": 10.0, "m": 1000.0}
+_WEIGHT = {"": 1.0, "g": 1.0, "kg": 1000.0}
+_ANY = {"": 1.0, "c": 1.0, "mm": 1.0}
+_TEXT = re.compile(r'"((?:\\.|[^"\\])*)"|([^";]+)')
+_LIST = re.compile(r"[,;|]")
+_COLOUR = re.compile(r"#[0-9A-Fa-f]{6}(?:[0-9A-Fa-f]{2})?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Filament:
+    """What is told of the filament of one tool; None where nothing is.
+
+    Attributes:
+        colour: `#RRGGBB`.
+        weight: g.
+        cost: in whatever money the slicer counts.
+    """
+
+    type: str | None = None
+    name: str | None = None
+    colour: str | None = None
+    weight: float | None = None
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a file says about itself: mm, s, °C; None where it says nothing.
+
+    Attributes:
+        slicer: what made it; `version` is its version.
+        estimate: of the slicer, for the whole print.
+        filaments: by tool.
+        densities: of them, g/cm³.
+    """
+
+    slicer: str | None = None
+    version: str | None = None
+    estimate: float | None = None
+    layer_height: float | None = None
+    first_layer_height: float | None = None
+    first_layer_hotend: float | None = None
+    first_layer_bed: float | None = None
+    chamber: float | None = None
+    nozzle: float | None = None
+    printer: str | None = None
+    filaments: tuple[Filament, ...] = ()
+    densities: tuple[float | None, ...] = ()
+
+
+def about(row: Slicer | None, version: str, facts: Mapping[str, str]) -> About:
+    """Return what the pairs of a file mean in the words of its slicer."""
+    look = _Look(row or OTHER, facts)
+    layer = look.number("layer height", _LENGTH)
+    return About(
+        slicer=row.name if row else None,
+        version=version or (look.text("version") if row else None),
+        estimate=look.estimate(),
+        layer_height=layer,
+        first_layer_height=look.share("first layer height", layer),
+        first_layer_hotend=look.number("first layer hotend", _ANY),
+        first_layer_bed=look.number("first layer bed", _ANY),
+        chamber=look.number("chamber", _ANY) or None,
+        nozzle=look.number("nozzle", _LENGTH),
+        printer=look.text("printer"),
+        filaments=look.filaments(),
+        densities=tuple(look.densities()),
+    )
+
+
+class _Look:
+    """Looks things up where a row says they are."""
+
+    def __init__(self, row: Slicer, facts: Mapping[str, str]) -> None:
+        self._row = row
+        self._facts = facts
+
+    def _values(self, name: str) -> list[str]:
+        """Return the values under the first key that there is: one as it stands, or one for each tool."""
+        for key in self._row.fields.get(name, ()):
+            keys = key.split("|") if "|" in key else [key.format(tool) for tool in range(MAX_TOOLS)]
+            found = [self._facts[each] for each in dict.fromkeys(keys) if self._facts.get(each)]
+            if found:
+                return found
+        return []
+
+    def _texts(self, name: str) -> list[str]:
+        values = self._values(name)
+        if len(values) == 1:
+            values = [(match[1] or match[2] or "").strip() for match in _TEXT.finditer(values[0])]
+        return [value for value in values if value][:MAX_TOOLS]
+
+    def _numbers(self, name: str, units: Mapping[str, float]) -> list[float | None]:
+        values = self._values(name)
+        if len(values) == 1:
+            values = _LIST.split(values[0].strip("[] "))
+        return [_quantity(value, units) for value in values[:MAX_TOOLS]]
+
+    def text(self, name: str) -> str | None:
+        texts = self._texts(name)
+        return texts[0] if texts else None
+
+    def number(self, name: str, units: Mapping[str, float]) -> float | None:
+        return next((each for each in self._numbers(name, units) if each is not None and each >= 0), None)
+
+    def share(self, name: str, whole: float | None) -> float | None:
+        """Return a number that may be a percentage of another one."""
+        key = next((key for key in self._row.fields.get(name, ()) if self._facts.get(key)), "")
+        value = self._facts.get(key, "")
+        if not value.rstrip().endswith("%") and "percentage" not in key:
+            return self.number(name, _LENGTH)
+        percent = _quantity(value, {"": 1.0, "%": 1.0})
+        return round(whole * percent / 100, 6) if whole is not None and percent is not None else None
+
+    def estimate(self) -> float | None:
+        for key in self._row.fields.get("estimate", ()):
+            value = self._facts.get(key, "")
+            seconds = number(value) if (plain := number(value)) is not None else span(value)
+            if seconds is not None and (seconds > 0 or plain is None):
+                return seconds
+        return None
+
+    def filaments(self) -> tuple[Filament, ...]:
+        types, names = self._texts("filament type"), self._texts("filament name")
+        colours = [text if _COLOUR.match(text) else None for text in self._texts("filament colour")]
+        weights = self._weights()
+        costs = self._costs(weights)
+        count = max(len(types), len(names), len(colours), len(weights), len(costs))
+
+        def at(values: Sequence[T], tool: int) -> T | None:
+            return values[tool] if tool < len(values) else None
+
+        return tuple(
+            Filament(at(types, tool), at(names, tool), at(colours, tool), at(weights, tool), at(costs, tool))
+            for tool in range(count)
+        )
+
+    def densities(self) -> list[float | None]:
+        """Return g/cm³; who writes kg/m³ means more than any filament has."""
+        told = self._numbers("filament density", {"": 1.0})
+        return [each / 1000 if each is not None and each > _DENSE else each for each in told]
+
+    def _weights(self) -> list[float | None]:
+        told = self._numbers("filament weight", _WEIGHT)
+        return told if any(each is not None for each in told) else []
+
+    def _costs(self, weights: list[float | None]) -> list[float | None]:
+        told = self._numbers("filament cost", {"": 1.0})
+        if any(each is not None for each in told):
+            return told
+        prices = self._numbers("filament price", {"": 1.0})
+        return [
+            round(weight * price / 1000, 4) if weight is not None and price else None
+            for weight, price in zip(weights, prices, strict=False)
+        ]
+
+
+def completed(
+    found: About, layers: "Sequence[Layer]", tools: "Sequence[ToolUse]", targets: Mapping[str, float]
+) -> About:
+    """Return it with what the file does, where it says nothing.
+
+    Args:
+        found: what it says.
+        layers: of the file.
+        tools: what they use.
+        targets: of the heaters where the first material is laid, °C.
+    """
+    heights = [layer.height for layer in layers[1:] if layer.height is not None]
+    first = layers[0].height if layers else None
+    hotends = [targets[name] for name in sorted(targets) if name.startswith("tool") and targets[name] > 0]
+
+    def otherwise(told: float | None, done: float | None) -> float | None:
+        return told if told is not None else done
+
+    return replace(
+        found,
+        layer_height=otherwise(found.layer_height, round(median(heights), 3) if heights else first),
+        first_layer_height=otherwise(found.first_layer_height, first),
+        first_layer_hotend=otherwise(found.first_layer_hotend, hotends[0] if hotends else None),
+        first_layer_bed=otherwise(found.first_layer_bed, targets.get("bed")),
+        chamber=otherwise(found.chamber, targets.get("chamber")),
+        filaments=_weighed(found, tools),
+    )
+
+
+def _weighed(found: About, tools: "Sequence[ToolUse]") -> tuple[Filament, ...]:
+    """Return the filaments with weights by volume and density, where no weight is told."""
+    if any(each.weight is not None for each in found.filaments):
+        return found.filaments
+    filaments = [*found.filaments]
+    for use in tools:
+        density = found.densities[use.tool] if use.tool < len(found.densities) else None
+        if density is not None:
+            filaments += [Filament()] * (use.tool + 1 - len(filaments))
+            filaments[use.tool] = replace(filaments[use.tool], weight=round(use.volume_mm3 * density / 1000, 4))
+    return tuple(filaments)
+
+
+def _quantity(text: str, units: Mapping[str, float]) -> float | None:
+    """Return the first number in a text whose unit is one of these."""
+    for match in _QUANTITY.finditer(text):
+        if (factor := units.get(match[2].lower())) is not None:
+            return number(match[1], factor)
+    return None

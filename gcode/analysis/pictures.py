@@ -1,0 +1,202 @@
+"""Pictures in comments: base64 between a `begin` and an `end`, in one line, or rows of pixels in hexadecimal."""
+
+import base64
+import binascii
+import re
+import zlib
+from dataclasses import dataclass, field
+
+from gcode.analysis.result import Thumbnail
+
+MAX_THUMBNAILS = 16
+MAX_PICTURE = 1024 * 1024  # characters, base64 or hexadecimal
+MAX_PIXELS = 1024 * 1024
+
+# PrusaSlicer and its kin: `thumbnail_QOI begin 32x32 60`; Creality: `png begin 300*300 30380 7 253 1000`
+_BEGIN = re.compile(
+    r"(?:thumbnail(?:_(\w{1,20}))?|(png|jpg|jpeg)) begin\s+(\d{1,5})\s?[x* ]\s?(\d{1,5})\b", re.IGNORECASE
+)
+_END = re.compile(r"(?:thumbnail(?:_\w{1,20})?|png|jpg|jpeg) end\b", re.IGNORECASE)
+_BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}$")
+_FORMATS = {"jpeg": "jpg"}
+_KNOWN = ("png", "jpg", "qoi")
+_URI = "data:image/"  # Snapmaker: `thumbnail: data:image/png;base64,…`
+_MKS = (b"simage:", b"gimage:")  # MKS: the first row behind it, the others behind `M10086 ;`
+_MKS_ROW = re.compile(rb"M10086 ?;", re.IGNORECASE)
+_BEGINS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"qoif")
+
+
+@dataclass(slots=True)
+class Pictures:
+    """Takes comments line by line; knows the pictures that were complete.
+
+    A picture without an end ends with the first line that cannot be a part of it.
+    """
+
+    found: list[Thumbnail] = field(default_factory=list)
+    _open: "_Picture | None" = None
+    _rows: "_Rows | None" = None
+
+    @staticmethod
+    def is_long(raw: bytes) -> bool:
+        """Tell whether a comment holds a whole picture, or a row of one, and must not be cut."""
+        head = raw[:40].lstrip(b"; \t").lower()
+        return head.startswith((*_MKS, b"thumbnail: data:image/", b"thumbnail:data:image/"))
+
+    def take(self, text: str, line: int) -> bool:
+        """Take a comment that may belong to a picture; tell whether it does."""
+        if self._open is not None and self._take_next(self._open, text, line):
+            return True
+        if match := _BEGIN.match(text):
+            kind = (match[1] or match[2] or "png").lower()
+            self._open = _Picture(_FORMATS.get(kind, kind), int(match[3]), int(match[4]), line)
+            return True
+        return False
+
+    def take_long(self, raw: bytes, line: int) -> None:
+        """Take a comment of which `is_long` is true."""
+        text = raw.lstrip(b"; \t")
+        if text[:7].lower() in _MKS:
+            self._close_rows()
+            self._rows = _Rows(line)
+            self._rows.add(text[7:], line)
+            return
+        _, _, uri = text.decode("ascii", "replace").partition(":")
+        if len(uri) > MAX_PICTURE:
+            return
+        kind, _, data = uri.strip().removeprefix(_URI).partition(";base64,")
+        self._keep(_FORMATS.get(kind.lower(), kind.lower()), 0, 0, _decoded(data))
+
+    def take_row(self, raw: bytes, line: int) -> bool:
+        """Take a command that may be a row of pixels (`M10086 ;…`); tell whether it is."""
+        match = _MKS_ROW.match(raw)
+        if not match or self._rows is None:
+            return False
+        if not self._rows.add(raw[match.end() :], line):
+            self._close_rows()
+        return True
+
+    def finish(self) -> None:
+        """The file ends here."""
+        self._close()
+        self._close_rows()
+
+    def _take_next(self, picture: "_Picture", text: str, line: int) -> bool:
+        if _END.match(text):
+            self._close()
+            return True
+        if line == picture.line + 1 and _BASE64.match(text):
+            picture.add(text, line)
+            return True
+        self._close()
+        return False
+
+    def _close(self) -> None:
+        picture, self._open = self._open, None
+        if picture is not None:
+            self._keep(picture.format, picture.width, picture.height, picture.data())
+
+    def _close_rows(self) -> None:
+        rows, self._rows = self._rows, None
+        if rows is not None and (image := rows.image()):
+            width, height, pixels = image
+            self._keep("png", width, height, png(width, height, pixels))
+
+    def _keep(self, kind: str, width: int, height: int, data: bytes) -> None:
+        if kind not in _KNOWN or not data or len(self.found) >= MAX_THUMBNAILS:
+            return
+        if not width:
+            width, height = size(data)
+        self.found.append(Thumbnail(kind, width, height, data))
+
+
+@dataclass(slots=True)
+class _Picture:
+    """A picture of which not all lines are there yet; `line` is the number of the last one."""
+
+    format: str
+    width: int
+    height: int
+    line: int
+    _lines: list[str] = field(default_factory=list)
+    _size: int = 0
+
+    def add(self, text: str, line: int) -> None:
+        self.line = line
+        self._size += len(text)
+        if self._size <= MAX_PICTURE:
+            self._lines.append(text)
+
+    def data(self) -> bytes:
+        """Return the picture; nothing if it is too large, or no base64."""
+        return _decoded("".join(self._lines)) if self._size <= MAX_PICTURE else b""
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Rows of pixels: red, green and blue in 5, 6 and 5 bits, the low byte first, in hexadecimal."""
+
+    line: int
+    _pixels: bytearray = field(default_factory=bytearray)
+    _width: int = 0
+    _height: int = 0
+    _sound: bool = True
+
+    def add(self, text: bytes, line: int) -> bool:
+        """Take a row; False: it is empty, which ends the picture."""
+        text = text.strip()
+        if not text or not self._sound or line > self.line + 1:
+            self._sound &= not text
+            return False
+        self.line = line
+        try:
+            row = bytes.fromhex(text.decode("ascii"))
+        except ValueError:
+            row = b""
+        self._width = self._width or len(row) // 2
+        self._height += 1
+        self._sound = 0 < len(row) == 2 * self._width and self._width * self._height <= MAX_PIXELS
+        if self._sound:
+            self._pixels += row
+        return True
+
+    def image(self) -> tuple[int, int, bytes] | None:
+        """Return width, height and pixels of three bytes; None where rows are missing or no rows."""
+        if not self._sound or not self._height:
+            return None
+        out = bytearray(3 * self._width * self._height)
+        low, high = self._pixels[::2], self._pixels[1::2]
+        out[0::3] = high.translate(_RED)
+        out[1::3] = bytes((upper & 7) << 5 | (lower & 0xE0) >> 3 for lower, upper in zip(low, high, strict=True))
+        out[2::3] = low.translate(_BLUE)
+        return self._width, self._height, bytes(out)
+
+
+_RED = bytes(byte & 0xF8 for byte in range(256))
+_BLUE = bytes((byte & 0x1F) << 3 for byte in range(256))
+
+
+def png(width: int, height: int, pixels: bytes) -> bytes:
+    """Return a PNG of `pixels`, three bytes each, row by row (https://www.w3.org/TR/png)."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+
+    row = 3 * width
+    rows = b"".join(b"\0" + pixels[at : at + row] for at in range(0, row * height, row))
+    head = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 2, 0, 0, 0])
+    return _BEGINS[0] + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def size(data: bytes) -> tuple[int, int]:
+    """Return width and height that a PNG tells of itself; zeros for anything else."""
+    if not data.startswith(_BEGINS[0]) or data[12:16] != b"IHDR":
+        return 0, 0
+    return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return b""

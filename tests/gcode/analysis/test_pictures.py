@@ -1,0 +1,190 @@
+"""Pictures in every form that slicers write."""
+
+import base64
+import io
+import time
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from PIL import Image
+
+from daemon.analysis.thumbnails import decode, in_all_sizes
+from gcode.analysis.pictures import MAX_THUMBNAILS, Pictures, png
+from support.analysed import analyse
+from support.pictures import picture
+
+BODY = "".join(f";LAYER_CHANGE\n;Z:0.{n}\nG1 Z.{n}\nG1 X50 E{n}\n; perimeter\nG1 X10 E{n}.5\n" for n in range(1, 6))
+
+
+def lines(data: bytes, width: int = 78) -> str:
+    text = base64.b64encode(data).decode()
+    return "".join(f"; {text[at : at + width]}\n" for at in range(0, len(text), width))
+
+
+def only(text: str):
+    """Return the one picture of a file, of which all else is found too."""
+    found = analyse(text + BODY + "; layer_height = 0.1\n")
+    assert len(found.layers) == 5
+    assert found.about.layer_height == 0.1
+    [thumbnail] = found.thumbnails
+    return thumbnail
+
+
+def is_red(thumbnail) -> bool:
+    image = decode(thumbnail).convert("RGB")
+    red, green, blue = image.getpixel((image.width // 2, image.height // 2))
+    return red > 240 and green < 10 and blue < 10
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "kind"),
+    [
+        ("thumbnail begin 32x16 99", "thumbnail end", "PNG"),
+        ("thumbnail_PNG begin 32x16 99", "thumbnail_PNG end", "PNG"),
+        ("thumbnail_JPG begin 32x16 99", "thumbnail_JPG end", "JPEG"),
+        ("thumbnail_jpg begin 32x16 99", "thumbnail_jpg end", "JPEG"),
+        ("thumbnail_QOI begin 32x16 99", "thumbnail_QOI end", "QOI"),
+        ("Thumbnail_qoi begin 32 16 99", "Thumbnail_qoi end", "QOI"),
+        ("png begin 32*16 99 1 197 500", "png end", "PNG"),
+        ("jpg begin 32*16 99 1 197 500", " jpg end", "JPEG"),
+    ],
+)
+def test_forms_with_begin_and_end(begin, end, kind):
+    for width in (78, 10_000):
+        for space in ("", " "):
+            found = only(f";{space}{begin}\n{lines(picture(kind), width)};{space}{end}\n;\n")
+            assert (found.width, found.height, found.data) == (32, 16, picture(kind))
+            assert is_red(found)
+
+
+@pytest.mark.parametrize("name", ["thumbnail: ", "Thumbnail:", "thumbnail:"])
+def test_snapmakers_form_is_one_line_of_any_length(name):
+    text = base64.b64encode(picture("PNG", 320, 240) + bytes(40_000)).decode()
+    found = only(f";FLAVOR:Marlin\n;{name}data:image/png;base64,{text}\n")
+    assert (found.width, found.height) == (320, 240)
+    assert is_red(found)
+
+
+@pytest.mark.parametrize("name", [";simage:", ";;gimage:", ";gimage:"])
+@pytest.mark.parametrize("end", ["M10086 ;\n", ""])
+def test_the_form_of_mks_becomes_a_png(name, end):
+    row = "00f8" * 20  # RGB565, the low byte first: red
+    found = only(f"{name}{row}\n" + f"M10086 ;{row}\n" * 9 + end)
+    assert (found.format, found.width, found.height) == ("png", 20, 10)
+    assert decode(found).size == (20, 10)
+    red, green, blue, _ = decode(found).getpixel((3, 3))
+    assert red > 240
+    assert green == blue == 0
+
+
+def test_pixels_of_mks():
+    found = only(";simage:1ff8e007\nM10086 ;ffff0000\nM10086 ;\n;;gimage:zz\nM10086 ;00\n")
+    image = decode(found).convert("RGB")
+    assert [image.getpixel(at) for at in ((0, 0), (1, 0), (0, 1), (1, 1))] == [
+        (0xF8, 0, 0xF8), (0, 0xFC, 0), (0xF8, 0xFC, 0xF8), (0, 0, 0),
+    ]  # fmt: skip
+
+
+def test_a_small_and_a_large_one_of_mks():
+    small, large = "00f8" * 10, "1f00" * 20
+    text = f";simage:{small}\n" + f"M10086 ;{small}\n" * 9 + f"M10086 ;\n;;gimage:{large}\n" + f"M10086 ;{large}\n" * 19
+    found = analyse(text + "M10086 ;\n" + BODY)
+    assert [(each.width, each.height) for each in found.thumbnails] == [(10, 10), (20, 20)]
+    assert [each["width"] for each in in_all_sizes(found.thumbnails)] == [20, 10]
+
+
+@pytest.mark.parametrize("behind", ["", ";\n", "M104 S200\n", "G1 X5\n", "; printing\n"])
+def test_a_picture_without_an_end_swallows_nothing(behind):
+    found = only(f"; thumbnail begin 32x16 4000\n{lines(picture('PNG'))}{behind}")
+    assert is_red(found)
+
+
+def test_a_picture_that_is_cut_off_is_none():
+    found = analyse(
+        f"; thumbnail begin 32x16 4000\n{lines(picture('PNG')[:40])}; printing object a id:0 copy 0\n{BODY}"
+    )
+    assert found.objects == ("a",)
+    assert [decode(each) for each in found.thumbnails] == [None]
+    assert in_all_sizes(found.thumbnails) == []
+
+
+def test_one_that_begins_within_another():
+    inner = (
+        f"; thumbnail begin 16x16 99\n; iVBORw0K\n; thumbnail begin 32x16 99\n{lines(picture('PNG'))}; thumbnail end\n"
+    )
+    found = analyse(inner + BODY).thumbnails
+    assert [(each.width, each.height) for each in found] == [(16, 16), (32, 16)]
+
+
+def test_forms_that_are_not_known_are_left_out():
+    found = analyse(
+        f"; thumbnail_COLPIC begin 32x16 9\n; QUJD\n; thumbnail_COLPIC end\n;gimage:not hexadecimal\n{BODY}"
+    )
+    assert found.thumbnails == ()
+    assert len(found.layers) == 5
+
+
+def test_there_is_a_bound_on_pictures():
+    text = f"; thumbnail begin 32x16 9\n{lines(picture('PNG'))}; thumbnail end\n"
+    assert len(analyse(text * 100 + BODY).thumbnails) == MAX_THUMBNAILS
+    assert analyse(";thumbnail: data:image/png;base64," + "A" * 3_000_000 + "\n" + BODY).thumbnails == ()
+    row = "00f8" * 1000
+    assert analyse(f";simage:{row}\n" + f"M10086 ;{row}\n" * 2000 + BODY).thumbnails == ()
+
+
+def test_all_sizes_are_told_the_largest_first():
+    text = "".join(
+        f"; thumbnail begin {size}x{size} 9\n{lines(picture('PNG', size, size))}; thumbnail end\n"
+        for size in (16, 220, 32, 32)
+    )
+    told = in_all_sizes(analyse(text).thumbnails)
+    assert [(each["width"], each["height"]) for each in told] == [(220, 220), (32, 32), (16, 16)]
+    image = Image.open(io.BytesIO(base64.b64decode(told[0]["png"])))
+    assert (image.format, image.size) == ("PNG", (220, 220))
+
+
+def test_our_png_is_read_by_others():
+    image = Image.open(io.BytesIO(png(2, 2, bytes([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]))))
+    assert [image.getpixel(at) for at in ((0, 0), (1, 1))] == [(1, 2, 3), (10, 11, 12)]
+
+
+_PARTS = st.sampled_from(
+    [b";simage:00f8", b"M10086 ;00f8", b"M10086 ;", b"; thumbnail begin 1x1 4", b"; AAAA", b"; thumbnail end", b";=",
+     b";thumbnail: data:image/png;base64,AA==", b"; png begin 1*1", b"G1 X1 E1", b"M10086", b";gimage:" + b"0" * 90]
+)  # fmt: skip
+
+
+@given(st.lists(st.one_of(_PARTS, st.binary(max_size=20)), max_size=30))
+@example([b";" + b"thumbnail: data:" * 100])
+def test_anything_may_stand_there(parts):
+    found = analyse(b"\n".join(parts))
+    for each in found.thumbnails:
+        decode(each)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "; thumbnail begin " + "1" * 100_000, "; " + "a " * 50_000, ";" + " " * 100_000 + "=", "; a" + "=b" * 50_000,
+        "; generated by " + "x on " * 20_000, "; printing object " + " id:1 copy 1" * 9000, ";LAYER:" + "0" * 100_000,
+        "; layer 1" + "," * 100_000, "; estimated printing time (normal mode) = " + "1" * 100_000,
+        "; filament_settings_id = " + '"' * 100_000, "; filament used [g] = " + "1." * 50_000,
+    ],
+)  # fmt: skip
+def test_no_comment_takes_longer_than_its_length(text):
+    """Three such comments held the analysis for 40 s."""
+    began = time.process_time()
+    analyse(f"; generated by PrusaSlicer 2.8.1 on x\n{text}\n{text}\n{text}\n{BODY}")
+    assert time.process_time() - began < 0.5
+
+
+def test_a_long_line_is_known_whatever_the_pieces():
+    pictures = Pictures()
+    assert pictures.is_long(b";thumbnail: data:image/png;base64,AAAA")
+    assert not pictures.is_long(b"; thumbnail begin 32x32 99")
+    text = base64.b64encode(picture("PNG", 32, 16) + bytes(300_000)).decode()
+    data = (f";x\n;thumbnail: data:image/png;base64,{text}\n" + BODY).encode()
+    assert analyse(data) == analyse(data, cuts=tuple(range(1000, len(data), 7777)))
+    [found] = analyse(data).thumbnails
+    assert (found.width, found.height) == (32, 16)
