@@ -21,8 +21,8 @@ from gcode.link import Left
 from gcode.modes import Modes
 from gcode.replies import Heaters
 from hal import ports
-from hal.driver import LinkSettings
 from hal.errors import AddressError, HandshakeFailed, NotConnected, PortError
+from hal.link_settings import LinkSettings
 from hal.logbook import Logbook
 from hal.printer import (
     ActionRequested,

@@ -10,7 +10,7 @@ import structlog
 
 from daemon import __version__
 from daemon.config import LinkConfig
-from hal.driver import LinkSettings
+from hal.link_settings import LinkSettings
 from hal.printer import Printer
 from hal.recorder import Place, Recorder, RecordingTransport, describe, dump
 from hal.transport import Transport

@@ -1,119 +1,43 @@
-"""LinePrinter: the one driver. It pumps bytes between the link protocol and a transport, and nothing else.
+"""LinePrinter: the one driver, made of its parts.
 
-One piece of bytes from the printer costs one callback: receive, answer, tell. There is no task, future or timer
-per line; one timer serves all deadlines of the link.
+The pump carries the bytes between the link protocol and a transport; the handshake finds out who is there; commands
+go out between the lines of a job; the reports keep what is told. Whatever ends the connection ends here.
 """
 
 import asyncio
-import re
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
-from gcode.dialect import UNKNOWN, Dialect, recognise
-from gcode.errors import CommandError, FirmwareHalted, NozzledError, PrinterReset
-from gcode.greeting import Greeting
-from gcode.heating import heaters_off
+from gcode.dialect import recognise
+from gcode.errors import FirmwareHalted, NozzledError, PrinterReset
 from gcode.histogram import Histogram
 from gcode.link import HostLink, Left
 from gcode.modes import Modes
-from gcode.outgoing import Counters, Position, Ticket, check_command
-from gcode.replies import (
-    Action,
-    Capability,
-    FirmwareError,
-    FirmwareInfo,
-    Heaters,
-    Ok,
-    Reading,
-    Reply,
-    SdDone,
-    SdIdle,
-    SdOpened,
-    SdProgress,
-    SdSelected,
-    Targets,
-    Temperatures,
-    UnknownCommand,
-)
-from gcode.replies import Position as PositionReport
+from gcode.outgoing import Counters, Position, Ticket
+from gcode.replies import Capability, FirmwareError, FirmwareInfo, Heaters, Reply, UnknownCommand
 from hal import flight_recorder
+from hal.commands import Commands
 from hal.emergency_stop import EmergencyStop
-from hal.errors import HandshakeFailed, NotConnected, PortError, PortLost
+from hal.errors import NotConnected, PortError, PortLost
+from hal.handshake import Handshake
+from hal.link_settings import LinkSettings
 from hal.logbook import Logbook
-from hal.loop import WatchedLoop
-from hal.panel import Panel
 from hal.printer import (
-    ActionRequested,
     ConnectionState,
     Event,
     FirmwareSaid,
     Identity,
     LineSource,
     PanelPrint,
-    PanelPrintChanged,
-    PositionRead,
     Prompt,
     StateChanged,
-    TemperaturesRead,
 )
-from hal.question import Question
-from hal.session_file import EVENT, HOST, PRINTER, Record
+from hal.pump import Pump
+from hal.reports import Reports
+from hal.session_file import Record
 from hal.transport import Reopenable, Transport
 
-KEEPALIVE = "M113 S2"  # a busy message each 2 s: somebody may have turned them off, and silence means something then
-CARD_REPORTS = "M27 S5"  # how far a print from the SD card is, each 5 s
-STRAGGLERS = 0.2  # seconds for the answer to M115, where its ok was that of a late hello: it is counted as stray then
-LONGEST_NAP = 10.0  # seconds; a deadline may come nearer (a long command has ended), and no line sets the timer
-OVERSLEPT = 2 * LONGEST_NAP  # seconds behind a deadline after which the driver is taken for dead
-
-_SELECTS = re.compile(rb"M0*(?:23|32)(?!\d)", re.IGNORECASE)  # a file on the printer's SD card
-
-
-@dataclass(frozen=True, slots=True)
-class LinkSettings:
-    """What a user may set about the line.
-
-    Attributes:
-        greeting_timeout: seconds in which someone has to answer after the port is open.
-        answer_timeout: seconds of silence before the link asks whether anyone is there.
-        poll_interval: seconds between temperature reports.
-        idle_interval: the same where they have to be asked for, while no heater is on and no job is fed.
-        report_patience: seconds without one after which a printer that reports by itself is asked all the same: a
-            file or a user may have turned that off.
-        card_interval: seconds between questions how far a print from the SD card is, where they have to be asked.
-        window_lines: lines in flight; 0: what the firmware's dialect allows.
-        window_bytes: bytes in flight; 0: what the firmware's dialect allows.
-        long_commands: first words, blanks between them, of commands that may take minutes besides those known to.
-        extruders: tools to turn off when the conversation fails.
-        heated_chamber: there is a chamber to turn off too.
-    """
-
-    greeting_timeout: float = 10.0
-    answer_timeout: float = 30.0
-    poll_interval: float = 2.0
-    idle_interval: float = 5.0
-    report_patience: float = 10.0
-    card_interval: float = 5.0
-    window_lines: int = 0
-    window_bytes: int = 0
-    long_commands: str = ""
-    extruders: int = 1
-    heated_chamber: bool = False
-
-
-class _Command(Ticket):
-    """A command with someone waiting for its answer."""
-
-    __slots__ = ("answered",)
-
-    def __init__(
-        self, command: bytes, answered: asyncio.Future[Sequence[str]], *, urgent: bool = False, step: int = 0
-    ) -> None:
-        super().__init__(command, urgent=urgent, step=step)
-        self.answered = answered
+__all__ = ["LinePrinter", "LinkSettings"]
 
 
 class LinePrinter:
@@ -126,29 +50,15 @@ class LinePrinter:
         self._logbook = logbook
         self._settings = settings or LinkSettings()
         self._loop = asyncio.get_running_loop()
-        self._link: HostLink | None = None
-        self._greeting: Greeting | None = None
-        self._greeted: asyncio.Future[None] | None = None
-        self._banner: list[str] = []
         self._state = ConnectionState.OFFLINE
         self._used = False  # OFFLINE is before opening and after closing
         self._error: NozzledError | None = None
-        self._identity = Identity()
-        self._heaters: Heaters = {}
-        self._targets: dict[str, float] = {}  # told apart from the temperatures
-        self._panel = Panel()
-        self._selecting: Ticket | None = None  # the host's own command that selects a file on the SD card
         self._listeners: list[Callable[[Event], None]] = []
-        self._waiting: set[_Command] = set()
-        self._drain_waiters: list[asyncio.Future[None]] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._temperatures = Question(b"M105", self._ask, self._temperature_interval)
-        self._card = Question(b"M27", self._ask, self._card_interval)
-        self._fed = False  # there is a job
+        self._pump = Pump(transport, self._tell, self._fail)
+        self._commands = Commands(self._pump)
+        self._handshake = Handshake(self._pump, self._commands, self._settings, logbook)
         self._stopping: EmergencyStop | None = None  # one that waits for its confirmation
-        self._ring: deque[flight_recorder.Piece] = deque(maxlen=flight_recorder.SIZE)
-        self._turnaround = Histogram()
-        self._watch = self._loop.watch if isinstance(self._loop, WatchedLoop) else None
+        self._reports = Reports(self._pump, self._commands, self._handshake, self._settings, self._publish)
 
     # -- what is known -------------------------------------------------------------------------------------
 
@@ -175,12 +85,12 @@ class LinePrinter:
     @property
     def identity(self) -> Identity:
         """What M115 said."""
-        return self._identity
+        return self._handshake.identity
 
     @property
     def heaters(self) -> Heaters:
         """The last temperature report, in °C."""
-        return self._heaters
+        return self._reports.heaters
 
     @property
     def counters(self) -> Counters:
@@ -195,17 +105,11 @@ class LinePrinter:
     @property
     def longest_command(self) -> int:
         """Bytes of a command that this firmware reads."""
-        return (self._link.dialect if self._link else UNKNOWN).longest_command
+        return self._commands.longest
 
     def check(self, command: str) -> bytes:
         """Return a command as it would go on the wire; raises what is wrong with it."""
-        checked = check_command(command)
-        if len(checked) > self.longest_command:
-            raise CommandError(
-                f"the command has {len(checked)} characters, the firmware reads {self.longest_command}: "
-                f"{checked[:40].decode()}…"
-            )
-        return checked
+        return self._commands.check(command)
 
     @property
     def modes(self) -> Modes:
@@ -225,40 +129,39 @@ class LinePrinter:
     @property
     def hangs(self) -> bool:
         """A deadline of the link is long past and nothing was done about it, which only a bug explains."""
-        deadline = self._link.deadline if self._link and self._state is ConnectionState.READY else None
-        return deadline is not None and self._loop.time() > deadline + OVERSLEPT
+        return self._state is ConnectionState.READY and self._pump.overslept
 
     @property
     def panel_print(self) -> PanelPrint | None:
         """What the printer prints from its own SD card."""
-        return self._panel.print
+        return self._reports.panel.print
 
     @property
     def message(self) -> str | None:
         """The last text that the printer had for the user."""
-        return self._panel.message
+        return self._reports.panel.message
 
     @property
     def prompt(self) -> Prompt | None:
         """The question that the printer shows."""
-        return self._panel.prompt
+        return self._reports.panel.prompt
 
     @property
     def turnaround(self) -> Histogram:
         """From bytes of the printer being readable to the lines that answer them being written, in s."""
-        return self._turnaround
+        return self._pump.turnaround
 
     def tail(self) -> list[str]:
         """Return the last lines that went over the line, oldest first: `>` from the host, `<` from the printer."""
-        return flight_recorder.lines(self._ring)
+        return flight_recorder.lines(self._pump.ring)
 
     def tail_since(self, time: float) -> list[str]:
         """Return those of them that came after this time of the loop."""
-        return flight_recorder.lines(piece for piece in self._ring if piece[0] > time)
+        return flight_recorder.lines(piece for piece in self._pump.ring if piece[0] > time)
 
     def recent(self) -> list[Record]:
         """Return the last pieces that went over the line, oldest first, timed from the first of them."""
-        return flight_recorder.records(self._ring)
+        return flight_recorder.records(self._pump.ring)
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Call `listener` with each event from now on; returns the function that ends it."""
@@ -273,7 +176,7 @@ class LinePrinter:
         Raises:
             PortError: the line cannot be opened or nobody answers; the state is FAULT then.
         """
-        await self._be_ready(self._transport.open, self._first_contact)
+        await self._be_ready(self._transport.open, self._handshake.first_contact)
 
     async def come_back(self, left: Left, identity: Identity) -> None:
         """Go on with a conversation that another host has left on this line, and be READY behind what it had sent.
@@ -288,11 +191,11 @@ class LinePrinter:
         """
         if not isinstance(self._transport, Reopenable):
             raise PortError(f"{self.address} cannot be opened without ending what goes on there")
-        link = self._make_link(recognise(identity.name))
+        link = self._handshake.make_link(recognise(identity.name))
         link.come_back(left, self._loop.time())
         if self._logbook is not None:
             self._logbook.go_on(left)
-        await self._be_ready(self._transport.reopen, partial(self._contact_again, identity))
+        await self._be_ready(self._transport.reopen, partial(self._handshake.contact_again, identity))
 
     async def _be_ready(
         self,
@@ -303,9 +206,9 @@ class LinePrinter:
             raise NotConnected("a connection is opened once; make a new one")
         self._used = True
         self._enter(ConnectionState.OPENING)
-        self._ring.append((self._loop.time(), EVENT, b"open"))
+        self._pump.mark(b"open")
         try:
-            await open_line(self._on_data, self._fail)
+            await open_line(self._pump.on_data, self._fail)
             if self._state is not ConnectionState.OPENING:
                 self._transport.close()  # closed meanwhile, when there was nothing to close yet
                 raise self._error or NotConnected("the connection was closed")
@@ -316,114 +219,20 @@ class LinePrinter:
             raise
         self._require_open()
         self._enter(ConnectionState.READY)
-        await self._start_reports()
-
-    async def _first_contact(self) -> None:
-        await self._greet()
-        await self._introduce()
-
-    async def _contact_again(self, identity: Identity) -> None:
-        await self._introduce()  # answered behind everything that was under way
-        if self._identity.uuid != identity.uuid or self._identity.name != identity.name:
-            found, wanted = (f"{each.name} {each.uuid or ''}".strip() for each in (self._identity, identity))
-            raise PrinterReset(f"another printer is on the line: {found}, not {wanted}")
-
-    def _make_link(self, dialect: Dialect) -> HostLink:
-        baudrate = self._transport.baudrate
-        journal = self._logbook.note if self._logbook is not None else None
-        self._link = HostLink(self._adapt(dialect), 10 / baudrate if baudrate else 0.0, journal)
-        return self._link
-
-    async def _greet(self) -> None:
-        greeting = self._greeting = Greeting(self._loop.time())
-        greeted = self._greeted = self._loop.create_future()
-        self._pump(self._loop.time())
-        try:
-            async with asyncio.timeout(self._settings.greeting_timeout):
-                await greeted
-        except TimeoutError:
-            heard = "what came is no G-code firmware" if greeting.heard else "nothing came"
-            raise HandshakeFailed(
-                f"no printer answers on {self.address} within {self._settings.greeting_timeout:g} s: {heard}; "
-                "is it switched on, and is the baudrate right?"
-            ) from None
-        self._banner = greeting.banner
-        self._greeting = None
-        if self._logbook is not None:
-            self._logbook.begin()
-        self._make_link(UNKNOWN)
-
-    async def _introduce(self) -> None:
-        await self._send("M115")
-        if not self._identity.fields:
-            await asyncio.sleep(STRAGGLERS)
-        said = self._identity.fields.get("FIRMWARE_NAME", "")
-        dialect = recognise(said, self._banner)
-        self._identity = replace(self._identity, name=said or dialect.name, uuid=self._identity.fields.get("UUID"))
-        if self._link:
-            self._link.dialect = self._adapt(dialect)
-
-    def _adapt(self, dialect: Dialect) -> Dialect:
-        settings = self._settings
-        return replace(
-            dialect,
-            answer_timeout=settings.answer_timeout,
-            long_commands=frozenset(settings.long_commands.upper().encode().split()),
-            window_lines=settings.window_lines or dialect.window_lines,
-            window_bytes=settings.window_bytes or dialect.window_bytes,
-            learns=not settings.window_lines,
-        )
-
-    async def _start_reports(self) -> None:
-        if self._reports_itself:
-            await self._send(f"M155 S{max(1, round(self._settings.poll_interval))}")
-            self._temperatures.ask_later()
-        else:
-            self._temperatures.ask()
-        if self._identity.capabilities.get("AUTOREPORT_SD_STATUS"):
-            await self._send(CARD_REPORTS)
-        if self._identity.capabilities.get("BUSY_PROTOCOL") and self._numbered:
-            await self._send(KEEPALIVE)
-
-    def _ask(self, ticket: Ticket) -> None:
-        if self._link is not None:
-            self._link.send(ticket)
-            self._pump(self._loop.time())
-
-    @property
-    def _reports_itself(self) -> bool:
-        """The firmware tells its temperatures unasked, once it has been told to."""
-        return bool(self._identity.capabilities.get("AUTOREPORT_TEMP") and self._numbered)
-
-    @property
-    def _numbered(self) -> bool:
-        return self._link is not None and self._link.dialect.numbered
-
-    def _temperature_interval(self) -> float:
-        if self._reports_itself:
-            return max(self._settings.report_patience, 2 * self._settings.poll_interval)
-        busy = self._fed or any(reading.target for reading in self._heaters.values())
-        return self._settings.poll_interval if busy else self._settings.idle_interval
-
-    def _card_interval(self) -> float | None:
-        """Return when to ask about a print from the SD card: as long as one is known, and nothing is told unasked."""
-        told = self._identity.capabilities.get("AUTOREPORT_SD_STATUS")
-        return None if told or self._panel.print is None else self._settings.card_interval
+        await self._reports.begin()
 
     # -- a job's lines -------------------------------------------------------------------------------------
 
     def feed(self, source: LineSource | None, *, goes_on: bool = False) -> None:
         """Take the job's lines from here; None ends it and drops nothing in flight."""
         self._require_link().feed(source.next_line if source else None, goes_on=goes_on)
-        self._fed = source is not None
-        if self._fed and self._temperatures.goes_on:  # the timer may have been set for an idle printer
-            self._temperatures.ask_later()
-        self._pump(self._loop.time())
+        self._reports.fed(by_job=source is not None)
+        self._pump.turn()
 
     def wake(self) -> None:
         """Say that the source has lines again."""
         if self._link is not None:
-            self._pump(self._loop.time())
+            self._pump.turn()
 
     def hold(self) -> None:
         """Close the gate: send no more lines of the job."""
@@ -434,15 +243,12 @@ class LinePrinter:
         """Open the gate again."""
         if self._link is not None:
             self._link.release()
-            self._pump(self._loop.time())
+            self._pump.turn()
 
     async def drained(self) -> None:
         """Wait until every line of the job that was sent has been acknowledged."""
-        link = self._require_link()
-        if link.job_in_flight:
-            waiter = self._loop.create_future()
-            self._drain_waiters.append(waiter)
-            await waiter
+        self._require_link()
+        await self._pump.drained()
 
     # -- commands between them -----------------------------------------------------------------------------
 
@@ -450,37 +256,18 @@ class LinePrinter:
         """Send one command between the lines of a job; return what the printer answered, `ok` last."""
         if self._state is not ConnectionState.READY:
             raise NotConnected(f"the printer is not connected ({self._state.value})")
-        return await self._send(command, urgent=urgent, step=step)
-
-    async def _send(self, command: str, *, urgent: bool = False, step: int = 0) -> Sequence[str]:
-        ticket = _Command(self.check(command), self._loop.create_future(), urgent=urgent, step=step)
-        self._require_link().send(ticket)
-        self._note_selecting(ticket)
-        self._waiting.add(ticket)
-        try:
-            self._pump(self._loop.time())
-            return await ticket.answered
-        finally:
-            self._waiting.discard(ticket)
+        return await self._commands.send(command, urgent=urgent, step=step)
 
     async def answer_prompt(self, choice: int) -> None:
         """Answer the question that the printer shows; it is shown no more."""
-        self._panel.answered()
+        self._reports.panel.answered()
         await self.send(f"M876 S{choice}", urgent=True)
 
     def submit(self, *commands: str) -> None:
         """Queue a client's commands, all or none, without waiting for the answers."""
         if self._state is not ConnectionState.READY:
             raise NotConnected(f"the printer is not connected ({self._state.value})")
-        tickets = [Ticket(self.check(command), foreign=True) for command in commands]
-        self._require_link().submit(tickets)
-        for ticket in tickets:
-            self._note_selecting(ticket)
-        self._pump(self._loop.time())
-
-    def _note_selecting(self, ticket: Ticket) -> None:
-        if _SELECTS.match(ticket.command):
-            self._selecting = ticket
+        self._commands.submit(commands)
 
     # -- stopping ------------------------------------------------------------------------------------------
 
@@ -495,15 +282,16 @@ class LinePrinter:
         # flush its receive buffer, and M112 with it.
         if self._link is not None:
             self._link.discard()
-        self._stopping = EmergencyStop(self._loop, lambda data: self._write(data, self._loop.time()), self._stopped)
-        self._stopping.begin(self.next_number)
-        if not self._identity.capabilities.get("EMERGENCY_PARSER"):
-            self._ring.append((self._loop.time(), EVENT, b"reset"))
+        self._stopping = stop = EmergencyStop(self._loop, self._pump.write, self._stopped)
+        self._pump.divert = stop.receive
+        stop.begin(self.next_number)
+        if not self.identity.capabilities.get("EMERGENCY_PARSER"):
+            self._pump.mark(b"reset")
             self._transport.reset()  # M112 would wait behind the moves that are queued; a reset does not
         self._fail(FirmwareHalted(reason), cool=False)
 
     def _stopped(self, severity: str, text: str) -> None:
-        self._stopping = None
+        self._stopping = self._pump.divert = None
         self._transport.close()
         self._publish(FirmwareSaid(text, severity))
 
@@ -521,33 +309,18 @@ class LinePrinter:
             return
         # a firmware that says it has stopped may have stopped for a reason that leaves its heaters on
         dead = isinstance(error, PortError | PrinterReset)
-        now = self._loop.time()
         if cool and self._link is not None and not dead:
-            self._write(b"\n" + self._heaters_off(), now)
+            self._pump.write(b"\n" + self._settings.heaters_off())
         elif isinstance(error, PortLost):
-            self._ring.append((now, EVENT, b"lost " + str(error).encode()))
+            self._pump.mark(b"lost " + str(error).encode())
         self._error = error
         self._shut(error)
         self._enter(ConnectionState.FAULT, error)
 
-    def _heaters_off(self) -> bytes:
-        settings = self._settings
-        commands = [*heaters_off(settings.extruders, chamber=settings.heated_chamber), "M107"]
-        return "".join(f"{command}\n" for command in commands).encode()
-
     def _shut(self, error: NozzledError) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._temperatures.stop()
-        self._card.stop()
-        if self._stopping is None:
-            self._transport.close()
-        self._greeting = None
-        _refuse([command.answered for command in self._waiting], error)
-        _refuse(self._drain_waiters, error)
-        _refuse([self._greeted] if self._greeted else [], error)
-        self._drain_waiters.clear()
+        self._reports.stop()
+        self._pump.end(error)
+        self._commands.end(error)
 
     def _require_open(self) -> None:
         if self._error is not None:
@@ -558,140 +331,29 @@ class LinePrinter:
             raise self._error or NotConnected("the printer is not connected")
         return self._link
 
-    # -- the pump ------------------------------------------------------------------------------------------
-
-    def _on_data(self, data: bytes) -> None:
-        watch = self._watch
-        now = watch.woke_at if watch is not None else self._loop.time()
-        self._ring.append((now, PRINTER, data))
-        if self._stopping is not None:
-            self._stopping.receive(data)
-            return
-        link = self._link
-        if link is None:
-            self._pump_greeting(data, now)
-            return
-        told = link.receive(data, now)
-        if out := link.data_to_send(now):
-            self._ring.append((now, HOST, out))
-            self._transport.write(out)
-            if watch is not None:
-                self._turnaround.add(self._loop.time() - now)
-        if told:
-            for item in told:
-                self._tell(item)
-        if self._drain_waiters and not link.job_in_flight:
-            self._release_drained()
-        if link.error is not None:
-            self._fail(link.error)
-        elif self._timer is None or (told and link.urgent):
-            self._arm(link.deadline)
-
-    def _pump_greeting(self, data: bytes, now: float) -> None:
-        if self._greeting is not None:
-            self._greeting.receive(data, now)
-            self._pump(now)
-
-    def _pump(self, now: float) -> None:
-        protocol = self._link or self._greeting
-        if protocol is None or self._state in (ConnectionState.FAULT, ConnectionState.OFFLINE):
-            return  # nothing follows the end, least of all an emergency stop
-        if out := protocol.data_to_send(now):
-            self._write(out, now)
-        self._arm(protocol.deadline)
-
-    def _write(self, data: bytes, now: float) -> None:
-        self._ring.append((now, HOST, data))
-        self._transport.write(data)
-
-    def _arm(self, deadline: float | None) -> None:
-        """Have one timer that fires no later than the deadline; firing early is harmless."""
-        if deadline is None:
-            return
-        deadline = min(deadline, self._loop.time() + LONGEST_NAP)
-        if self._timer is not None:
-            if self._timer.when() <= deadline:
-                return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(deadline, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        now = self._loop.time()
-        protocol = self._link or self._greeting
-        if protocol is None:
-            return
-        protocol.tick(now)
-        if isinstance(protocol, HostLink) and protocol.error is not None:
-            self._fail(protocol.error)
-            return
-        if isinstance(protocol, Greeting) and protocol.done and self._greeted and not self._greeted.done():
-            self._greeted.set_result(None)
-        self._pump(now)
-
-    def _release_drained(self) -> None:
-        for waiter in self._drain_waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._drain_waiters.clear()
+    @property
+    def _link(self) -> HostLink | None:
+        return self._pump.link
 
     # -- telling -------------------------------------------------------------------------------------------
 
     def _tell(self, item: Reply | Ticket) -> None:
-        if item is self._selecting:
-            self._selecting = None  # answered: what is selected from now on, somebody at the panel selects
         match item:
-            case _Command():
-                if not item.answered.done():
-                    item.answered.set_result(item.replies)
-            case Temperatures() | Ok() if item.heaters:
-                self._take_temperatures(item.heaters)
-            case Targets():
-                self._take_targets(item.targets)
-            case FirmwareInfo():
-                self._identity = replace(self._identity, fields=item.fields)
-            case Capability():
-                self._identity.capabilities[item.name] = item.enabled
+            case Ticket():
+                self._commands.answered(item)
+            case FirmwareInfo() | Capability():
+                self._handshake.note(item)
             case Reply():
-                self._tell_seldom(item)
+                self._reports.note(item)
+                self._pass_on(item)
 
-    def _tell_seldom(self, reply: Reply) -> None:
+    def _pass_on(self, reply: Reply) -> None:
+        """Tell what is worth a user's knowing."""
         match reply:
-            case Action():
-                self._panel.act(reply)
-                self._publish(ActionRequested(reply.name, reply.argument))
-            case SdOpened() | SdSelected() | SdProgress() | SdIdle() | SdDone():
-                self._note_card(reply)
-            case PositionReport():
-                self._publish(PositionRead(reply.axes))
             case UnknownCommand():
-                self._note_card(reply)
                 self._publish(FirmwareSaid(reply.line, "warning"))
             case FirmwareError():
                 self._publish(FirmwareSaid(reply.line, "warning" if reply.kind == "communication" else "error"))
-
-    def _take_temperatures(self, heaters: Heaters) -> None:
-        if self._targets:
-            heaters = {
-                name: Reading(read.actual, self._targets.get(name)) if read.target is None else read
-                for name, read in heaters.items()
-            }
-        self._heaters = {**self._heaters, **heaters}
-        if self._reports_itself and self._temperatures.goes_on:
-            self._temperatures.ask_later()  # that one was heard: none is missed yet
-        self._publish(TemperaturesRead(self._heaters))
-
-    def _take_targets(self, targets: dict[str, float]) -> None:
-        """Take targets told by themselves: they hold until others come, also for reports without any."""
-        known = {name: target for name, target in targets.items() if name in self._heaters}
-        self._targets |= known
-        if known:
-            self._take_temperatures({name: Reading(self._heaters[name].actual, known[name]) for name in known})
-
-    def _note_card(self, reply: Reply) -> None:
-        if self._panel.note(reply, asked=self._selecting is not None):
-            self._publish(PanelPrintChanged(self._panel.print))
-            self._card.ask_later()
 
     def _enter(self, state: ConnectionState, error: NozzledError | None = None) -> None:
         if state is not self._state:
@@ -701,10 +363,3 @@ class LinePrinter:
     def _publish(self, event: Event) -> None:
         for listener in tuple(self._listeners):
             listener(event)
-
-
-def _refuse(waiters: Sequence[asyncio.Future[Any]], error: NozzledError) -> None:
-    for waiter in waiters:
-        if not waiter.done():
-            waiter.set_exception(error)
-            waiter.exception()  # whoever waits still gets it; nobody waiting is no mistake

@@ -22,10 +22,11 @@ from gcode import outgoing
 from gcode.errors import NozzledError
 from gcode.framing import unframe
 from gcode.link import IMPOSSIBLE
-from hal.driver import CARD_REPORTS, KEEPALIVE, LinePrinter, LinkSettings
+from hal.driver import LinePrinter, LinkSettings
 from hal.errors import RecordingError
 from hal.printer import ConnectionState, Event, StateChanged
 from hal.replay import Difference, ReplayTransport
+from hal.reports import CARD_REPORTS, KEEPALIVE
 from hal.session_file import HOST, Record, Session
 
 NEVER = 1e9

@@ -55,7 +55,7 @@ class Header:
         address: of the printer.
         baudrate: of the wire; None where bytes take no time.
         software: version of the program that wrote it.
-        settings: of the link, as `hal.driver.LinkSettings` names them.
+        settings: of the link, as `hal.link_settings.LinkSettings` names them.
         part: 1, or more where an earlier file had become too large.
     """
 

@@ -21,7 +21,7 @@ from daemon.simulation.series import Sample, Series
 from daemon.simulation.stand_ins import InlineExecutor, NoStore, TellingPrinter, UnkeptFile
 from daemon.simulation.witness import PrintCheck, Witness
 from gcode.planner import PLACES
-from hal.driver import LinkSettings
+from hal.link_settings import LinkSettings
 from hal.printer import Printer
 from hal.recorder import RecordingTransport, describe
 from hal.registry import Address

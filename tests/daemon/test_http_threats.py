@@ -303,7 +303,7 @@ async def test_cve_2025_64187_what_the_printer_says_is_data_in_every_answer(tmp_
         await listener.login()
         actions = ("notification", "prompt_begin", "prompt_choice")
         says = "".join(f"//action:{action} {XSS}\n" for action in actions) + "//action:prompt_show\n"
-        server.service.connection.printer._on_data(says.encode())
+        server.service.connection.printer._pump.on_data(says.encode())
         await server.settle(1)
         for path in ("/api/printer", "/api/plugin/action_command_prompt", "/api/plugin/action_command_notification"):
             response = await server.get(path)

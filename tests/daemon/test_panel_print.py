@@ -96,7 +96,7 @@ async def test_a_paused_job_waits_until_it_is_over(tmp_path):
         for wanted in (it.jobs.resume, it.jobs.toggle, it.jobs.restart):
             with pytest.raises(JobConflict, match="SD card"):
                 wanted()
-        it.connection.printer._on_data(b"//action:resume\n")
+        it.connection.printer._pump.on_data(b"//action:resume\n")
         assert it.jobs.state is JobState.PAUSED
         await asyncio.sleep(60)
         it.jobs.resume()
@@ -108,7 +108,7 @@ async def test_the_printer_cannot_ask_for_a_start_beside_its_own_print(tmp_path)
         it.jobs.select(it.write(["G1 X1"]))
         it.transport.start_panel_print("CUBE.GCO", 3000)
         await asyncio.sleep(1)
-        it.connection.printer._on_data(b"//action:start\n")
+        it.connection.printer._pump.on_data(b"//action:start\n")
         await asyncio.sleep(1)
         assert it.jobs.state is None
         assert it.connection.ready
@@ -117,7 +117,7 @@ async def test_the_printer_cannot_ask_for_a_start_beside_its_own_print(tmp_path)
 async def test_the_printers_message_and_prompt_can_be_read(tmp_path):
     async with house(tmp_path) as it:
         assert (it.connection.message, it.connection.prompt) == (None, None)
-        it.connection.printer._on_data(
+        it.connection.printer._pump.on_data(
             b"//action:notification Bed 60C\n//action:prompt_begin Sure?\n//action:prompt_button Yes\n"
             b"//action:prompt_show\n"
         )
@@ -131,7 +131,7 @@ async def test_the_printer_may_ask_to_be_disconnected(tmp_path):
     async with house(tmp_path) as it:
         it.start()
         await it.until(JobState.PRINTING)
-        it.connection.printer._on_data(b"//action:disconnect\n//action:disconnect\n")
+        it.connection.printer._pump.on_data(b"//action:disconnect\n//action:disconnect\n")
         await it.until(JobState.INTERRUPTED)
         await asyncio.sleep(30)
         assert it.connection.state is ConnectionState.OFFLINE
@@ -141,7 +141,7 @@ async def test_the_printer_may_ask_to_be_disconnected(tmp_path):
 @pytest.mark.parametrize("action", ["poweroff", "shutdown", "never_heard_of it"])
 async def test_other_actions_change_nothing(tmp_path, action):
     async with house(tmp_path) as it:
-        it.connection.printer._on_data(f"//action:{action}\n".encode())
+        it.connection.printer._pump.on_data(f"//action:{action}\n".encode())
         await asyncio.sleep(10)
         assert it.connection.ready
         assert it.jobs.state is None

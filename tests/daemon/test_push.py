@@ -432,7 +432,7 @@ async def test_an_app_that_asks_for_a_key_is_shown_wherever_people_look(tmp_path
 
 def panel_says(server, *lines):
     """Have the firmware say something unasked."""
-    server.service.connection.printer._on_data(b"".join(line.encode() + b"\n" for line in lines))
+    server.service.connection.printer._pump.on_data(b"".join(line.encode() + b"\n" for line in lines))
 
 
 QUESTION = ("//action:prompt_begin Filament runout", "//action:prompt_button Continue", "//action:prompt_choice Purge")

@@ -99,7 +99,7 @@ async def test_heaters_that_nobody_reports_of_are_turned_off(tmp_path):
         guard = guarded(it)
         await it.connection.send(["M104 S200"])
         await asyncio.sleep(10)
-        it.connection.printer._take_temperatures = lambda _heaters: None  # whatever it says, it says no heat
+        it.connection.printer._reports._take_temperatures = lambda _heaters: None  # whatever it says, it says no heat
         await asyncio.sleep(NO_REPORT / 2)
         assert guard.trouble is None
         await asyncio.sleep(NO_REPORT)

@@ -76,9 +76,9 @@ async def test_a_driver_that_hangs_feeds_no_watchdog(manager, tmp_path):
         assert not printer.hangs
         printer._transport.close()
         printer.submit("M105")
-        printer._temperatures.stop()
-        if printer._timer is not None:  # the bug that this is about
-            printer._timer.cancel()
+        printer._reports.stop()
+        if printer._pump._timer is not None:  # the bug that this is about
+            printer._pump._timer.cancel()
         await asyncio.sleep(100)
         assert printer.hangs
         manager.said.clear()

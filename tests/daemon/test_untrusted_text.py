@@ -55,7 +55,7 @@ def test_in_the_log_it_stays_on_its_line(log_as_before, raw, form):
 @pytest.mark.parametrize(("raw", "shown"), NASTY.values(), ids=list(NASTY))
 async def test_in_the_api_it_is_text_of_a_json_answer(tmp_path, raw, shown):
     async with api(tmp_path) as server:
-        server.service.connection.printer._on_data(b"Error:" + raw + b"\n")
+        server.service.connection.printer._pump.on_data(b"Error:" + raw + b"\n")
         for path, member in (("/api/printer/error", "error"), ("/api/job", "error")):
             response = await server.get(path)
             assert response.status == 200
@@ -68,8 +68,8 @@ async def test_in_the_api_it_is_text_of_a_json_answer(tmp_path, raw, shown):
 async def test_names_of_files_and_messages_are_no_better(tmp_path):
     async with api(tmp_path) as server:
         connection = server.service.connection
-        connection.printer._on_data(b"File opened: " + HTML.encode() + b"\x1b[2J\0 Size: 9\nFile selected\n")
-        connection.printer._on_data(b"//action:notification \x1b[2J" + b"y" * 1_000_000 + b"\n")
+        connection.printer._pump.on_data(b"File opened: " + HTML.encode() + b"\x1b[2J\0 Size: 9\nFile selected\n")
+        connection.printer._pump.on_data(b"//action:notification \x1b[2J" + b"y" * 1_000_000 + b"\n")
         assert connection.panel_print is not None
         name = (await server.get("/api/job")).json["job"]["file"]["name"]
         assert name.isprintable()
@@ -81,9 +81,9 @@ async def test_a_million_bytes_without_an_end_are_not_kept(tmp_path):
     async with api(tmp_path) as server:
         printer = server.service.connection.printer
         for _ in range(100):
-            printer._on_data(b"z" * 10_000)
+            printer._pump.on_data(b"z" * 10_000)
         assert len(printer._link._partial) <= MAX_REPLY
-        printer._on_data(b"\n")
+        printer._pump.on_data(b"\n")
         assert server.service.connection.ready
         await server.service.connection.send(["M105"])
         await server.settle(5)

@@ -498,7 +498,7 @@ async def test_one_line_costs_no_task_no_future_and_no_timer():
                 setattr(loop, name, _counting(name, original, made))
             printer.feed(Lines(1000))
             while printer.position.lines < 1000:
-                printer._on_data(b"ok\n")
+                printer._pump.on_data(b"ok\n")
         finally:
             for name, original in originals.items():
                 setattr(loop, name, original)

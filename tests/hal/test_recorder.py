@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hal import recorder as recorder_module
-from hal.driver import LinkSettings
 from hal.errors import NoSuchPort, PortLost
+from hal.link_settings import LinkSettings
 from hal.recorder import Place, Recorder, RecordingTransport, describe, dump
 from hal.session_file import EVENT, HOST, PRINTER, Record, read
 from support.recordings import NOON, Recording

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from gcode.errors import NozzledError
 from gcode.framing import frame
-from hal.driver import LinkSettings
 from hal.errors import RecordingError
+from hal.link_settings import LinkSettings
 from hal.rerun import lines, rerun
 from hal.session_file import HOST, Record
 from hal.simulated import clock

@@ -1,0 +1,95 @@
+"""Commands: those that go out between the lines of a job, and who waits for their answers."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+
+from gcode.dialect import UNKNOWN
+from gcode.errors import CommandError, NozzledError
+from gcode.outgoing import Ticket, check_command
+from hal.pump import Pump, refuse
+
+_SELECTS = re.compile(rb"M0*(?:23|32)(?!\d)", re.IGNORECASE)  # a file on the printer's SD card
+
+
+class Command(Ticket):
+    """A command with someone waiting for its answer."""
+
+    __slots__ = ("answered",)
+
+    def __init__(
+        self, command: bytes, answered: asyncio.Future[Sequence[str]], *, urgent: bool = False, step: int = 0
+    ) -> None:
+        super().__init__(command, urgent=urgent, step=step)
+        self.answered = answered
+
+
+class Commands:
+    """What is asked of one printer; the link has to be there."""
+
+    def __init__(self, pump: Pump) -> None:
+        self._pump = pump
+        self._loop = asyncio.get_running_loop()
+        self._waiting: set[Command] = set()
+        self._selecting: Ticket | None = None  # the host's own command that selects a file on the SD card
+
+    @property
+    def longest(self) -> int:
+        """Bytes of a command that this firmware reads."""
+        return (self._pump.link.dialect if self._pump.link else UNKNOWN).longest_command
+
+    @property
+    def selects(self) -> bool:
+        """A command of the host's that selects a file on the SD card has no answer yet."""
+        return self._selecting is not None
+
+    def check(self, command: str) -> bytes:
+        """Return a command as it would go on the wire; raises what is wrong with it."""
+        checked = check_command(command)
+        if len(checked) > self.longest:
+            raise CommandError(
+                f"the command has {len(checked)} characters, the firmware reads {self.longest}: "
+                f"{checked[:40].decode()}…"
+            )
+        return checked
+
+    async def send(self, command: str, *, urgent: bool = False, step: int = 0) -> Sequence[str]:
+        """Send one command; return what the printer answered, `ok` last."""
+        ticket = Command(self.check(command), self._loop.create_future(), urgent=urgent, step=step)
+        self._waiting.add(ticket)
+        try:
+            self.ask(ticket)
+            return await ticket.answered
+        finally:
+            self._waiting.discard(ticket)
+
+    def ask(self, ticket: Ticket) -> None:
+        """Send a command whose answer is for the listeners."""
+        if self._pump.link is not None:
+            self._pump.link.send(ticket)
+            self._note_selecting(ticket)
+            self._pump.turn()
+
+    def submit(self, commands: Sequence[str]) -> None:
+        """Queue a client's commands, all or none."""
+        tickets = [Ticket(self.check(command), foreign=True) for command in commands]
+        if self._pump.link is not None:
+            self._pump.link.submit(tickets)
+            for ticket in tickets:
+                self._note_selecting(ticket)
+            self._pump.turn()
+
+    def _note_selecting(self, ticket: Ticket) -> None:
+        if _SELECTS.match(ticket.command):
+            self._selecting = ticket
+
+    def answered(self, ticket: Ticket) -> None:
+        """Take note of a command that was answered."""
+        if ticket is self._selecting:
+            self._selecting = None  # what is selected from now on, somebody at the panel selects
+        if isinstance(ticket, Command) and not ticket.answered.done():
+            ticket.answered.set_result(ticket.replies)
+
+    def end(self, error: NozzledError) -> None:
+        """Give the cause to whoever waits for an answer."""
+        refuse([command.answered for command in self._waiting], error)

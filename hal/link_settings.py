@@ -1,0 +1,54 @@
+"""LinkSettings: what a user may set about the line, and what that makes of a dialect."""
+
+from dataclasses import dataclass, replace
+
+from gcode.dialect import Dialect
+from gcode.heating import heaters_off
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """What a user may set about the line.
+
+    Attributes:
+        greeting_timeout: seconds in which someone has to answer after the port is open.
+        answer_timeout: seconds of silence before the link asks whether anyone is there.
+        poll_interval: seconds between temperature reports.
+        idle_interval: the same where they have to be asked for, while no heater is on and no job is fed.
+        report_patience: seconds without one after which a printer that reports by itself is asked all the same: a
+            file or a user may have turned that off.
+        card_interval: seconds between questions how far a print from the SD card is, where they have to be asked.
+        window_lines: lines in flight; 0: what the firmware's dialect allows.
+        window_bytes: bytes in flight; 0: what the firmware's dialect allows.
+        long_commands: first words, blanks between them, of commands that may take minutes besides those known to.
+        extruders: tools to turn off when the conversation fails.
+        heated_chamber: there is a chamber to turn off too.
+    """
+
+    greeting_timeout: float = 10.0
+    answer_timeout: float = 30.0
+    poll_interval: float = 2.0
+    idle_interval: float = 5.0
+    report_patience: float = 10.0
+    card_interval: float = 5.0
+    window_lines: int = 0
+    window_bytes: int = 0
+    long_commands: str = ""
+    extruders: int = 1
+    heated_chamber: bool = False
+
+    def adapted(self, dialect: Dialect) -> Dialect:
+        """Return the dialect with what the user has set."""
+        return replace(
+            dialect,
+            answer_timeout=self.answer_timeout,
+            long_commands=frozenset(self.long_commands.upper().encode().split()),
+            window_lines=self.window_lines or dialect.window_lines,
+            window_bytes=self.window_bytes or dialect.window_bytes,
+            learns=not self.window_lines,
+        )
+
+    def heaters_off(self) -> bytes:
+        """Return the lines that turn everything off, without numbers."""
+        commands = [*heaters_off(self.extruders, chamber=self.heated_chamber), "M107"]
+        return "".join(f"{command}\n" for command in commands).encode()

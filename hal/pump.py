@@ -1,0 +1,194 @@
+"""Pump: bytes between a transport and whatever speaks on it: a greeting, then the link.
+
+One piece of bytes from the printer costs one callback: receive, answer, tell. There is no task, future or timer
+per line; one timer serves all deadlines of the link.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gcode.errors import NozzledError
+from gcode.greeting import Greeting
+from gcode.histogram import Histogram
+from gcode.link import HostLink
+from gcode.outgoing import Ticket
+from gcode.replies import Reply
+from hal import flight_recorder
+from hal.loop import WatchedLoop
+from hal.session_file import EVENT, HOST, PRINTER
+from hal.transport import Transport
+
+LONGEST_NAP = 10.0  # seconds; a deadline may come nearer (a long command has ended), and no line sets the timer
+OVERSLEPT = 2 * LONGEST_NAP  # seconds behind a deadline after which the driver is taken for dead
+
+
+class Pump:
+    """What goes over one line.
+
+    Attributes:
+        transport: the line.
+        link: the conversation, once the printer has been greeted.
+        greeting: the first words, until they have been answered.
+        divert: takes all that comes in the link's place: an emergency stop that waits for its confirmation.
+        ring: the last pieces that went over the line.
+        turnaround: from bytes of the printer being readable to the lines that answer them being written, in s.
+    """
+
+    def __init__(
+        self, transport: Transport, tell: Callable[[Reply | Ticket], None], fail: Callable[[NozzledError], None]
+    ) -> None:
+        """Prepare.
+
+        Args:
+            transport: the line, not open.
+            tell: called with each reply that is worth telling, and each command that was answered.
+            fail: called with what ends the conversation.
+        """
+        self.transport = transport
+        self.link: HostLink | None = None
+        self.greeting: Greeting | None = None
+        self.divert: Callable[[bytes], None] | None = None
+        self.ring: deque[flight_recorder.Piece] = deque(maxlen=flight_recorder.SIZE)
+        self.turnaround = Histogram()
+        self._tell = tell
+        self._fail = fail
+        self._loop = asyncio.get_running_loop()
+        self._watch = self._loop.watch if isinstance(self._loop, WatchedLoop) else None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ended = False
+        self._greeted: asyncio.Future[None] | None = None
+        self._drain_waiters: list[asyncio.Future[None]] = []
+
+    # -- what comes ----------------------------------------------------------------------------------------
+
+    def on_data(self, data: bytes) -> None:
+        """Take bytes from the printer, and put what they allow on the wire."""
+        watch = self._watch
+        now = watch.woke_at if watch is not None else self._loop.time()
+        self.ring.append((now, PRINTER, data))
+        if self.divert is not None:
+            self.divert(data)
+            return
+        link = self.link
+        if link is None:
+            self._greeting_heard(data, now)
+            return
+        told = link.receive(data, now)
+        if out := link.data_to_send(now):
+            self.ring.append((now, HOST, out))
+            self.transport.write(out)
+            if watch is not None:
+                self.turnaround.add(self._loop.time() - now)
+        if told:
+            for item in told:
+                self._tell(item)
+        if self._drain_waiters and not link.job_in_flight:
+            self._release_drained()
+        if link.error is not None:
+            self._fail(link.error)
+        elif self._timer is None or (told and link.urgent):
+            self._arm(link.deadline)
+
+    def _greeting_heard(self, data: bytes, now: float) -> None:
+        if self.greeting is not None:
+            self.greeting.receive(data, now)
+            self.turn()
+
+    # -- what goes -----------------------------------------------------------------------------------------
+
+    def turn(self) -> None:
+        """Put on the wire what may go now, and see to it that the next deadline is met."""
+        protocol = self.link or self.greeting
+        if protocol is None or self._ended:
+            return  # nothing follows the end, least of all an emergency stop
+        now = self._loop.time()
+        if out := protocol.data_to_send(now):
+            self.write(out)
+        self._arm(protocol.deadline)
+
+    def write(self, data: bytes) -> None:
+        """Put bytes on the wire as they are."""
+        self.ring.append((self._loop.time(), HOST, data))
+        self.transport.write(data)
+
+    def mark(self, event: bytes) -> None:
+        """Take down what happened to the line itself."""
+        self.ring.append((self._loop.time(), EVENT, event))
+
+    async def greet(self) -> Greeting:
+        """Return the greeting when it has been answered."""
+        self.greeting = Greeting(self._loop.time())
+        self._greeted = self._loop.create_future()
+        self.turn()
+        await self._greeted
+        return self.greeting
+
+    async def drained(self) -> None:
+        """Wait until every line of the job that was sent has been acknowledged."""
+        if self.link is not None and self.link.job_in_flight:
+            waiter = self._loop.create_future()
+            self._drain_waiters.append(waiter)
+            await waiter
+
+    def _release_drained(self) -> None:
+        for waiter in self._drain_waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._drain_waiters.clear()
+
+    # -- time ----------------------------------------------------------------------------------------------
+
+    @property
+    def overslept(self) -> bool:
+        """A deadline of the link is long past and nothing was done about it, which only a bug explains."""
+        deadline = self.link.deadline if self.link is not None else None
+        return deadline is not None and self._loop.time() > deadline + OVERSLEPT
+
+    def _arm(self, deadline: float | None) -> None:
+        """Have one timer that fires no later than the deadline; firing early is harmless."""
+        if deadline is None:
+            return
+        deadline = min(deadline, self._loop.time() + LONGEST_NAP)
+        if self._timer is not None:
+            if self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        protocol = self.link or self.greeting
+        if protocol is None:
+            return
+        protocol.tick(self._loop.time())
+        if isinstance(protocol, HostLink) and protocol.error is not None:
+            self._fail(protocol.error)
+            return
+        if isinstance(protocol, Greeting) and protocol.done and self._greeted and not self._greeted.done():
+            self._greeted.set_result(None)
+        self.turn()
+
+    # -- the end -------------------------------------------------------------------------------------------
+
+    def end(self, error: NozzledError) -> None:
+        """Send nothing any more, and give the cause to whoever waits; an emergency stop keeps the line open."""
+        self._ended = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.divert is None:
+            self.transport.close()
+        self.greeting = None
+        refuse(self._drain_waiters, error)
+        refuse([self._greeted] if self._greeted else [], error)
+        self._drain_waiters.clear()
+
+
+def refuse(waiters: Sequence[asyncio.Future[Any]], error: NozzledError) -> None:
+    """Give an error to whoever waits."""
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_exception(error)
+            waiter.exception()  # whoever waits still gets it; nobody waiting is no mistake

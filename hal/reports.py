@@ -1,0 +1,150 @@
+"""Reports: what the printer tells of its heaters, its SD card and its panel; asked where it does not tell by itself."""
+
+from collections.abc import Callable
+
+from gcode.outgoing import Ticket
+from gcode.replies import (
+    Action,
+    Heaters,
+    Ok,
+    Reading,
+    Reply,
+    SdDone,
+    SdIdle,
+    SdOpened,
+    SdProgress,
+    SdSelected,
+    Targets,
+    Temperatures,
+    UnknownCommand,
+)
+from gcode.replies import Position as PositionReport
+from hal.commands import Commands
+from hal.handshake import Handshake
+from hal.link_settings import LinkSettings
+from hal.panel import Panel
+from hal.printer import ActionRequested, Event, PanelPrintChanged, PositionRead, TemperaturesRead
+from hal.pump import Pump
+from hal.question import Question
+
+KEEPALIVE = "M113 S2"  # a busy message each 2 s: somebody may have turned them off, and silence means something then
+CARD_REPORTS = "M27 S5"  # how far a print from the SD card is, each 5 s
+
+
+class Reports:
+    """Keeps what was told last, and asks for more.
+
+    Attributes:
+        heaters: the last temperature report, in °C.
+        panel: what the printer does by itself.
+    """
+
+    def __init__(
+        self,
+        pump: Pump,
+        commands: Commands,
+        handshake: Handshake,
+        settings: LinkSettings,
+        publish: Callable[[Event], None],
+    ) -> None:
+        """Prepare; nothing is asked. `publish` tells the listeners."""
+        self.heaters: Heaters = {}
+        self.panel = Panel()
+        self._targets: dict[str, float] = {}  # told apart from the temperatures
+        self._pump = pump
+        self._commands = commands
+        self._handshake = handshake
+        self._settings = settings
+        self._publish = publish
+        self._fed = False
+        self._temperatures = Question(b"M105", self._ask, self._temperature_interval)
+        self._card = Question(b"M27", self._ask, self._card_interval)
+
+    async def begin(self) -> None:
+        """Have the printer report, or begin to ask."""
+        send, capabilities = self._commands.send, self._handshake.identity.capabilities
+        if self._reports_itself:
+            await send(f"M155 S{max(1, round(self._settings.poll_interval))}")
+            self._temperatures.ask_later()
+        else:
+            self._temperatures.ask()
+        if capabilities.get("AUTOREPORT_SD_STATUS"):
+            await send(CARD_REPORTS)
+        if capabilities.get("BUSY_PROTOCOL") and self._numbered:
+            await send(KEEPALIVE)
+
+    def fed(self, *, by_job: bool) -> None:
+        """Take note that there is a job now, or none: heaters are asked for more often while there is."""
+        self._fed = by_job
+        if by_job and self._temperatures.goes_on:  # the timer may have been set for an idle printer
+            self._temperatures.ask_later()
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self._temperatures.stop()
+        self._card.stop()
+
+    def note(self, reply: Reply) -> None:
+        """Take what the printer says; much of it is of no concern."""
+        match reply:
+            case Temperatures() | Ok() if reply.heaters:
+                self._take_temperatures(reply.heaters)
+            case Targets():
+                self._take_targets(reply.targets)
+            case Action():
+                self.panel.act(reply)
+                self._publish(ActionRequested(reply.name, reply.argument))
+            case SdOpened() | SdSelected() | SdProgress() | SdIdle() | SdDone() | UnknownCommand():
+                self._note_card(reply)
+            case PositionReport():
+                self._publish(PositionRead(reply.axes))
+
+    # -- asking --------------------------------------------------------------------------------------------
+
+    def _ask(self, ticket: Ticket) -> None:
+        self._commands.ask(ticket)
+
+    @property
+    def _reports_itself(self) -> bool:
+        """The firmware tells its temperatures unasked, once it has been told to."""
+        return bool(self._handshake.identity.capabilities.get("AUTOREPORT_TEMP") and self._numbered)
+
+    @property
+    def _numbered(self) -> bool:
+        return self._pump.link is not None and self._pump.link.dialect.numbered
+
+    def _temperature_interval(self) -> float:
+        if self._reports_itself:
+            return max(self._settings.report_patience, 2 * self._settings.poll_interval)
+        busy = self._fed or any(reading.target for reading in self.heaters.values())
+        return self._settings.poll_interval if busy else self._settings.idle_interval
+
+    def _card_interval(self) -> float | None:
+        """Return when to ask about a print from the SD card: as long as one is known, and nothing is told unasked."""
+        told = self._handshake.identity.capabilities.get("AUTOREPORT_SD_STATUS")
+        return None if told or self.panel.print is None else self._settings.card_interval
+
+    # -- taking --------------------------------------------------------------------------------------------
+
+    def _take_temperatures(self, heaters: Heaters) -> None:
+        if self._targets:
+            heaters = {
+                name: Reading(read.actual, self._targets.get(name)) if read.target is None else read
+                for name, read in heaters.items()
+            }
+        self.heaters = {**self.heaters, **heaters}
+        if self._reports_itself and self._temperatures.goes_on:
+            self._temperatures.ask_later()  # that one was heard: none is missed yet
+        self._publish(TemperaturesRead(self.heaters))
+
+    def _take_targets(self, targets: dict[str, float]) -> None:
+        """Take targets told by themselves: they hold until others come, also for reports without any."""
+        known = {name: target for name, target in targets.items() if name in self.heaters}
+        self._targets |= known
+        if known:
+            self._take_temperatures({name: Reading(self.heaters[name].actual, known[name]) for name in known})
+
+    def _note_card(self, reply: Reply) -> None:
+        if self.panel.note(reply, asked=self._commands.selects):
+            self._publish(PanelPrintChanged(self.panel.print))
+            self._card.ask_later()
