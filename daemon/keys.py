@@ -84,6 +84,11 @@ class Keys:
         return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self.key.encode())
 
 
+def environment_of_children(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return what programs that the service starts inherit: all but the key."""
+    return {name: value for name, value in environ.items() if name != ENVIRONMENT}
+
+
 def _checked(key: str, source: str) -> str:
     key = key.strip()
     if len(key) < MIN_LENGTH:

@@ -136,4 +136,6 @@ def _console(*, colors: bool) -> list[structlog.typing.Processor]:
 
 
 def _json() -> list[structlog.typing.Processor]:
-    return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    # without local variables: a key may be among them
+    tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return [structlog.processors.ExceptionRenderer(tracebacks), structlog.processors.JSONRenderer()]

@@ -23,6 +23,7 @@ from daemon.analysis.printer_settings import PrinterSettings
 from daemon.analysis.shelf import FileKey, Shelf
 from daemon.config import Config
 from daemon.errors import AnalysisFailed, StoreError
+from daemon.keys import environment_of_children
 
 MAX_QUEUE = 1000  # files that wait
 KEPT = 32  # results in memory
@@ -260,6 +261,7 @@ class Worker:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
+                env=environment_of_children(),
             )
         except OSError as error:
             raise AnalysisFailed(f"the process cannot be started: {error.strerror}") from error

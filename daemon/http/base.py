@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import math
+import sys
 from collections.abc import Awaitable, Collection, Mapping
 from http.client import responses
 from types import TracebackType
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 MAX_JSON = 64 * 1024
 MAX_DRAINED = 64 * 1024 * 1024
 """Bytes of a JSON body, and of a refused body that are read to no use before the connection is closed."""
+
+LONGEST_LENGTH = 19  # digits of a Content-Length that is looked at
 
 TRUE = ("true", "yes", "y", "1")  # OctoPrint's booleans in forms and queries, in any case
 
@@ -144,9 +147,16 @@ class ApiHandler(tornado.web.RequestHandler):
             raise KeyRefused(f"the key {self.identity.name!r} does not allow this, it takes one for {needed.label}")
 
     def _check_size(self) -> None:
-        length = self.request.headers.get("Content-Length", "0")
-        if length.isdecimal() and int(length) > self.max_body:
+        if (self.announced or 0) > self.max_body:
             raise self._too_large()
+
+    @property
+    def announced(self) -> int | None:
+        """The bytes that the body will have by its headers; None where they do not say, or nothing that is a number."""
+        length = self.request.headers.get("Content-Length", "")
+        if not (length.isascii() and length.isdecimal()):
+            return None
+        return int(length) if len(length) < LONGEST_LENGTH else sys.maxsize  # Python reads 4300 digits at most
 
     def _check_received(self) -> None:
         """A body may come in chunks, without its length."""

@@ -9,6 +9,7 @@ from daemon.access.scopes import Scope
 from daemon.errors import JobConflict
 from daemon.http.base import ApiHandler
 from daemon.http.errors import Refused
+from daemon.keys import environment_of_children
 
 NAMES = {"shutdown": "Shut down system", "reboot": "Reboot system", "restart": "Restart nozzled"}
 AT_ONCE = 1.0  # s; what fails so early is told to the client, what takes longer is on its way
@@ -84,7 +85,9 @@ async def run(command: tuple[str, ...]) -> None:
         Refused: it cannot be run, or has failed already.
     """
     try:
-        process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.DEVNULL, env=environment_of_children()
+        )
     except OSError as error:
         raise Refused(500, f"{command[0]} cannot be run: {error.strerror}") from error
     ending = asyncio.create_task(_watch(process, command))

@@ -59,8 +59,7 @@ class UploadHandler(FilesHandler):
         kind = content_type.partition(";")[0].strip().lower()
         if kind == _MULTIPART:
             self._form = UploadForm(content_type)
-            length = self.request.headers.get("Content-Length", "")
-            size = int(length) if length.isdecimal() else self.max_body
+            size = self.max_body if self.announced is None else self.announced
             self.request.connection.set_body_timeout(GRACE + size / MIN_RATE)  # type: ignore[union-attr]  # HTTP1Connection has it
         elif kind == _URLENCODED:
             self.max_body = ApiHandler.max_body

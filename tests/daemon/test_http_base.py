@@ -107,6 +107,14 @@ async def test_a_json_body_is_bounded_also_when_it_does_not_say_its_length(tmp_p
         assert unsaid.status == 413
 
 
+@pytest.mark.parametrize("length", ["9" * 30, "9" * 5000])
+@pytest.mark.parametrize("path", ["/api/job", "/api/files/local"])
+async def test_a_length_that_nobody_can_mean_is_too_large(tmp_path, path, length):
+    async with api(tmp_path, "") as server:
+        kind = {"Content-Type": "multipart/form-data; boundary=b", "Content-Length": length}
+        assert (await server.request("POST", path, b"x", headers=kind)).status == 413
+
+
 async def test_a_refused_client_that_waits_for_our_word_gets_its_answer_at_once(tmp_path):
     async with api(tmp_path, "") as server:
         response = await server.request("POST", "/api/job", key=None, headers={"Expect": "100-continue"})

@@ -5,7 +5,7 @@ import pytest
 from daemon.access.keyring import Keyring
 from daemon.access.scopes import Scope
 from support.house import MOVES
-from support.http import NOW, api
+from support.http import KEY, NOW, api
 
 LONG = "\n".join(MOVES * 20).encode()
 
@@ -101,6 +101,16 @@ async def test_timelapse_and_slicing_are_honestly_empty(tmp_path):
 
 
 # -- system commands ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.real_time
+async def test_a_system_command_does_not_inherit_the_key(tmp_path, monkeypatch):
+    monkeypatch.setenv("NOZZLED_API_KEY", KEY)
+    kept = tmp_path / "environment"
+    async with api(tmp_path / "state", "", system={"reboot": ("sh", "-c", f"env > {kept}")}) as server:
+        assert (await server.post("/api/system/commands/core/reboot", {})).status == 204
+    assert "PATH=" in kept.read_text()
+    assert KEY not in kept.read_text()
 
 
 @pytest.mark.real_time

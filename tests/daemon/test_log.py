@@ -129,3 +129,18 @@ def test_a_flood_is_thinned_and_what_was_left_out_is_counted():
     assert limiter.admits(10.0)
     assert limiter.take_suppressed() == 2
     assert limiter.take_suppressed() == 0
+
+
+@pytest.mark.parametrize("form", ["console", "json", "auto"])
+def test_no_local_variable_of_what_failed_is_in_the_log(form):
+    def speak(log):
+        key = "a-key-that-nobody-may-see"
+        try:
+            int(f"no number, {len(key)} characters")
+        except ValueError:
+            log.exception("it failed")
+            logging.getLogger("tornado.application").exception("so did this")
+
+    text = written(io.StringIO(), "info", form, speak)
+    assert text.count("25 characters") >= 2
+    assert "a-key-that" not in text
