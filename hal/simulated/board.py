@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gcode.planner import Block, Vector
+from gcode.planner import PLACES, Block, Vector
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.heater import Heater
 from hal.simulated.heating import Heating
@@ -41,6 +41,12 @@ class Modal:
     position: list[float] = field(default_factory=lambda: [0.0] * 4)  # X, Y, Z, E where all moves will end
     offset: list[float] = field(default_factory=lambda: [0.0] * 4)  # of G92: logical is position + offset
     homed: set[int] = field(default_factory=set)
+    retracted: bool = False  # by G10
+    retraction: float = 3.0  # mm of G10 (RETRACT_LENGTH)
+    retract_feedrate: float = 45.0  # mm/s
+    retract_lift: float = 0.0  # mm
+    recover_extra: float = 0.0  # mm of G11 besides
+    recover_feedrate: float = 8.0  # mm/s
     steps: list[float] = field(default_factory=lambda: [80.0, 80.0, 400.0, 93.0])  # per mm
 
     def tool_offset(self, tool: int) -> tuple[float, float, float]:
@@ -64,6 +70,11 @@ class Board:
         position_at: when the next position is due.
         user_after: seconds until somebody at the printer answers what it asks; infinite where nobody is there.
         heat_first: the next move waits until all is hot (Teacup).
+        runout_sensor: looks whether there is filament.
+        shown: the text on the display, as far as somebody has set it.
+        message: the one of M117.
+        progress: of M73, by the letter of the parameter.
+        saved: place and target of a print that the firmware has paused itself (Prusa).
         broken_endstops: axes whose endstop does not trigger.
         line: number of the line whose command is running, None where it has none.
         command: the text of the last one that was begun.
@@ -102,10 +113,19 @@ class Board:
         self.user_after = math.inf
         self.broken_endstops: set[int] = set()
         self.heat_first = False
+        self.runout_sensor = True
+        self.shown = self.message = ""
+        self.progress: dict[str, int] = {}
+        self.saved: tuple[float, float, float, float, float] | None = None
         self.eeprom: Eeprom  # outlives a reset
         self.resend: Callable[[], None]  # asks for the next line again, as after an error
         self.set_line_number: Callable[[int], None]
         self.kill: Callable[..., None]
+        self.halt: Callable[[str], None]  # stops the machine, but not the firmware
+        self.go_on: Callable[[], None]  # ends that
+        self.acknowledge: Callable[[], None]  # the running command, which goes on
+        self.forget_lines: Callable[[], None]  # those behind it, and moves
+        self.resend_forgotten: Callable[[], None]
 
     @property
     def hotend(self) -> Heater:
@@ -115,7 +135,7 @@ class Board:
     @property
     def active_hotend(self) -> Heater:
         """The hotend of the tool in use."""
-        return self.heat.hotends[self.modal.tool]
+        return self.heat.hotend(self.modal.tool)
 
     @property
     def bed(self) -> Heater:
@@ -170,8 +190,15 @@ class Board:
 
     def act(self, text: str) -> None:
         """Tell the host to do something, where this firmware does."""
-        if self.config.host_actions:
-            self.say(f"//action:{text}")
+        speech = self.config.speech
+        if self.config.host_actions and (not speech.actions or text.partition(" ")[0] in speech.actions):
+            self.say(speech.action.format(text=text))
+
+    def show(self, text: str) -> None:
+        """Show a text on the display, of which some firmwares tell the host."""
+        self.shown = text
+        if self.config.speech.status:
+            self.say(self.config.speech.status)
 
     def synchronise(self) -> Wait:
         """Wait until all moves are done."""
@@ -187,6 +214,15 @@ class Board:
         if stopped is not None:
             self.modal.position[:3] = stopped[:3]
 
+    def forget_moves(self) -> int:
+        """Drop all moves, those of the extruder too; return how many they were."""
+        count = PLACES - self.planner.free(self.now)
+        stopped = self.planner.stop(self.now)
+        self.stops += 1
+        if stopped is not None:
+            self.modal.position[:] = stopped
+        return count
+
     def moved(self, move: Block, began: float) -> None:
         """Tell the oracle of a move that was driven."""
         self.moved_at = began + move.seconds
@@ -194,6 +230,11 @@ class Board:
 
     def _starved(self, since: float, seconds: float) -> None:
         self.oracle.starved(Underrun(since, self.line, seconds))
+
+    def at_endstop(self, axis: int) -> bool:
+        """Tell whether an axis' endstop is triggered."""
+        modal = self.modal
+        return axis in modal.homed and modal.position[axis] == 0 and axis not in self.broken_endstops
 
     def place(self) -> Vector:
         """Return where all moves will end, in mm from the endstops."""
@@ -207,12 +248,12 @@ class Board:
         return self.heat.report(self.modal.tool, self.now)
 
     def _other_temperatures(self, template: str) -> str:
-        """Return the report of a firmware that is not Marlin: the first hotend and the bed."""
+        """Return the report of a firmware that is not Marlin: the active hotend and the bed."""
         return template.format(**self._readings())
 
     def _readings(self) -> dict[str, float]:
         values: dict[str, float] = {}
-        for name, heater in (("t", self.hotend), ("b", self.bed)):
+        for name, heater in (("t", self.active_hotend), ("b", self.bed)):
             values[name] = heater.temperature(self.now)
             values[f"{name}_target"], values[f"{name}_power"] = heater.target, heater.power(self.now)
         return values
@@ -220,7 +261,8 @@ class Board:
     def answer_temperatures(self) -> None:
         """Answer M105: in Marlin and others the ok stands on the data line, also with ADVANCED_OK."""
         if self.config.speech.temperatures_on_ok:
-            self.answer("ok " + self.temperatures().lstrip())
+            ok = self.config.speech.ok_with_data.format(number_or_0=self.line or 0)
+            self.answer(f"{ok} {self.temperatures().lstrip()}")
         else:
             self.say(self.temperatures())
 

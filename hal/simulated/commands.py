@@ -5,9 +5,10 @@ from dataclasses import replace
 
 from gcode.command import Command, parse
 from gcode.errors import CommandError
-from hal.simulated import card_commands, heat_commands, motion_commands, system_commands
+from hal.simulated import card_commands, heat_commands, motion_commands, retraction, system_commands
 from hal.simulated.board import Board, Wait
 from hal.simulated.config import FirmwareConfig
+from hal.simulated.repetier_commands import plain
 
 Handler = Callable[[Board, Command], Wait | None]
 """Does a command at once, or returns what takes its time."""
@@ -58,11 +59,21 @@ class Commands:
         code = command.code if command else ""
         if code.startswith("T") and code not in speech.lacks:
             board.say(f"echo:{code} Invalid extruder")
-        elif speech.unknown and (not speech.known_letters or code[:1] in tuple(speech.known_letters)):
+            return
+        template = speech.unknown_codes.get(text[:1], speech.unknown)
+        if template and (not speech.known_letters or code[:1] in tuple(speech.known_letters)):
             digits = code[1:].partition(".")[0]
             number = int(digits) if digits.isdecimal() else 0
-            word = text.partition(" ")[0].upper()
-            board.say(speech.unknown.format(text=text, word=word, letter=code[:1], code=number, byte=number % 256))
+            known = {"text": text, "word": text.partition(" ")[0].upper(), "plain": plain(command or _words(text))}
+            board.say(template.format(letter=code[:1], code=number, byte=number % 256, **known))
+
+
+def _words(text: str) -> Command | None:
+    """Return what a line without a command has: parameters."""
+    try:
+        return replace(parse(f"G0 {text}"), code="")
+    except CommandError:
+        return None
 
 
 def _known(config: FirmwareConfig) -> dict[str, Handler]:
@@ -73,7 +84,9 @@ def _known(config: FirmwareConfig) -> dict[str, Handler]:
         (config.host_actions or runs_out, system_commands.WITH_FILAMENT_CHANGE),
         (config.eeprom, system_commands.WITH_EEPROM),
         (config.progress, system_commands.WITH_PROGRESS),
+        (config.runout_sensor, system_commands.WITH_RUNOUT_SENSOR),
         (config.sd_card, card_commands.TABLE),
+        (config.fw_retract, retraction.TABLE),
         (config.chamber is not None, heat_commands.WITH_CHAMBER),
         (config.hotend_idle_timeout, heat_commands.WITH_HOTEND_IDLE),
     )

@@ -28,7 +28,7 @@ class FirmwareConfig:
         flow_control: bytes beyond the receive buffer wait on the host's side (native USB) instead of
             vanishing (UART).
         baudrate: speed of the wire in both directions; None where bytes take no time.
-        latency: seconds that a packet of up to 64 bytes takes through USB, each way.
+        latency: seconds that a packet of up to 64 bytes takes through USB or a network, each way.
         jitter: seconds that it may take besides, at random.
         execution_time: seconds that each command costs the device's processor.
         boot_time: seconds from a reset to `start`; what arrives meanwhile is lost.
@@ -39,6 +39,10 @@ class FirmwareConfig:
         scenario: what goes wrong.
         sd_files: what is on the SD card: names as M20 lists them, and contents.
         extruders: how many tools there are, T0 and so on.
+        shared_nozzle: they share one hotend, which is the only one in reports.
+        whole_degrees: targets are whole degrees, and so are Marlin's reports.
+        fw_retract: G10 and G11 retract (FWRETRACT).
+        runout_sensor: M412 is understood.
         volume: how far X, Y and Z can go, in mm from their endstops.
         chamber: the heater of a heated chamber; None: there is none.
         fans: how many there are; the first one blows on the part.
@@ -71,6 +75,10 @@ class FirmwareConfig:
     scenario: Scenario = field(default_factory=Scenario)
     sd_files: Mapping[str, bytes] = field(default_factory=dict)
     extruders: int = 1
+    shared_nozzle: bool = False
+    whole_degrees: bool = False
+    fw_retract: bool = False
+    runout_sensor: bool = False
     volume: tuple[float, float, float] = (200.0, 200.0, 200.0)
     park: tuple[float, float, float] = (60.0, 60.0, 45.0)
     hotend: HeaterConfig = HOTEND

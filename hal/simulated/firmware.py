@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from hal.simulated import texts
+from hal.simulated import answers, texts
 from hal.simulated.board import Board, Wait
 from hal.simulated.commands import Commands
 from hal.simulated.config import FirmwareConfig
@@ -26,6 +26,7 @@ from hal.simulated.faults import Faults, Happened
 from hal.simulated.heating import Heating
 from hal.simulated.oracle import Oracle
 from hal.simulated.receiver import Line, Receiver, Refusal, Skipped
+from hal.simulated.repetier_receiver import RepetierReceiver
 from hal.simulated.sd_card import SdCard
 from hal.simulated.texts import PAUSED_FOR_USER
 from hal.simulated.wire import wire
@@ -57,6 +58,11 @@ class Firmware:
         self._to_device = wire(config.baudrate, config.latency, config.jitter, f"{config.seed} to device")
         self._to_host = wire(config.baudrate, config.latency, config.jitter, f"{config.seed} to host")
         self._flow_control, self._places = config.flow_control, config.queue
+        speech = config.speech
+        self._line_end, self._ok_again = speech.line_end.encode(), speech.ok_again
+        self._at_receipt = speech.ok_when == "received"
+        self._at_once_codes = _AT_ONCE - speech.lacks
+        self._watches_silence = min(speech.asks_after, speech.drops_after) < math.inf
         self._commands = Commands(config)
         self.heat = Heating(config)
         self.broken_endstops: set[int] = set()
@@ -80,7 +86,12 @@ class Firmware:
         self.board.resend = self._ask_again
         self.board.set_line_number = self._set_line_number
         self.board.kill = self.kill
-        self._receiver = Receiver(config)
+        self.board.halt = self.halt
+        self.board.go_on = self.go_on
+        self.board.acknowledge = self._acknowledge
+        self.board.forget_lines = self._forget_lines
+        self.board.resend_forgotten = self._resend_forgotten
+        self._receiver = RepetierReceiver(config) if config.speech.numbers == "modulo" else Receiver(config)
         self._emergency = EmergencyParser() if config.emergency_parser else None
         self._queue: deque[Line] = deque()  # the first one is running
         self._running: Wait | None = None
@@ -88,7 +99,10 @@ class Firmware:
         self._idle_at = math.inf  # when the next `wait` is due
         self._hung_until: float | None = None
         self._boot_at = boot_at
-        self._shut_down = False
+        self._shut_down = ""  # why it answers but does nothing any more
+        self._late_banner: deque[tuple[float, str]] = deque()
+        self._forgotten = 0  # number of the last line before those that a pause of its own has dropped
+        self._silent_since = 0.0  # on the wire from the host
         if self._faults is not None:
             self._faults.forget()
 
@@ -171,26 +185,60 @@ class Firmware:
     # ── what goes wrong ─────────────────────────────────────────────────────────────────────────────────────
 
     def kill(self, *reasons: str) -> None:
-        """Stop everything, as M112 does: heaters off, no more moves, silence until reset."""
+        """Stop everything for an error of the firmware's own: heaters off, no more moves, often silence until reset."""
+        if self.config.speech.halt.by_error:
+            self.halt(" ".join(reasons).removeprefix("Error:"))
+        else:
+            self._stop((*reasons, *self.config.speech.killed))
+
+    def _stop(self, said: Sequence[str]) -> None:
         if self.halted:
             return
-        for line in (*reasons, *self.config.speech.killed):
+        for line in said:
             self.say(line)
         self.board.act("poweroff")
+        self._cool_and_stand()
+        self.halted = True
+        self._queue.clear()
+        self._running = None
+        if self.config.speech.reboots_after < math.inf:
+            self.boot(self.config.speech.reboots_after, heard=True)
+
+    def halt(self, text: str) -> None:
+        """Stop everything as this firmware does where it goes on to answer."""
+        if self.halted or self._shut_down:
+            return
+        for line in self.config.speech.halt.said:
+            self.say(line.format(text=text))
+        self._cool_and_stand()
+        self._shut_down = text
+
+    def _cool_and_stand(self) -> None:
         self.board.quick_stop()
         self.board.heaters_off()
-        self._shut_down = bool(self.config.speech.shut_down)
-        self.halted = not self._shut_down
         self.board.sd = SdCard(self.say, self._card)
         self._resume_at = self._busy_at = self.board.report_at = math.inf
-        if self.halted:
-            self._queue.clear()
-            self._running = None
 
-    def boot(self, after: float) -> None:
-        """Boot by itself, after so many seconds without power."""
+    def go_on(self) -> None:
+        """End a halt, as M999 does."""
+        self._shut_down = ""
+        self.heat.restart(self.now)
+
+    def stop_print(self) -> None:
+        """Stop the print at the panel: what is queued is forgotten, and nobody hears an ok for it."""
+        self._queue.clear()
+        self._running = None
+        self._resume_at = self._busy_at = math.inf
+        self.board.waiting = False
+        self.board.quick_stop()
+        self.heat.off(self.now)
+        self._note_idle()
+
+    def boot(self, after: float, *, heard: bool = False) -> None:
+        """Boot by itself after so many seconds; what was said before is lost unless it is `heard`."""
         self._to_device.clear()
-        self._to_host.clear()
+        if not heard:
+            self._to_host.clear()
         self.board.quick_stop()
         self._power_up(self.now + after + self.config.boot_time)
 
@@ -206,6 +254,20 @@ class Firmware:
         if self.on_unplug is not None:
             self.on_unplug()
 
+    def pause(self) -> None:
+        """Pause the print as the firmware does it by itself: nobody hears an ok for what is queued."""
+        how = self.config.speech.pause
+        if how is None:
+            self.board.act("pause")
+        elif self.board.saved is None:
+            numbered = sum(line.number is not None for line in self._queue)
+            self._queue.clear()
+            self._queue.append(Line(None, "", quiet=True))
+            self._receiver.last_number -= numbered  # counted as those behind the running one
+            self._running = how(self.board)
+            self._resume()
+            self._receiver.last_number += numbered
+
     def inject(self, command: str) -> None:
         """Run a command of the firmware's own next."""
         self._queue.insert(min(1, len(self._queue)), Line(None, command, quiet=True))
@@ -218,9 +280,30 @@ class Firmware:
         if self._flow_control and not self._receiver.room:
             arrival = math.inf
         due = min(arrival, self._boot_at, self._resume_at, self._busy_at, self._idle_at, self.board.due)
+        if self._watches_silence:
+            due = min(due, self._silence_ends())
+        if self._late_banner:
+            due = min(due, self._late_banner[0][0])
         if self._faults is None:
             return due
         return min(due if self._hung_until is None else self._hung_until, self._faults.due)
+
+    def _silence_ends(self) -> float:
+        """Return when the host has been silent for too long with a line that is not there yet."""
+        if len(self._queue) >= self._places or not self._receiver.incomplete:
+            return math.inf
+        speech = self.config.speech
+        return max(self.now, self._silent_since + min(speech.asks_after, speech.drops_after))
+
+    def _end_silence(self) -> None:
+        if self._silence_ends() > self.now:
+            return
+        self._silent_since = self.now
+        if self.config.speech.asks_after < math.inf:
+            self._ask_again()
+        else:
+            self._receiver.forget_begun()
+            self.say("RX timeout")
 
     def _step(self) -> None:
         """Do what is due now, in the order in which Marlin's main loop does."""
@@ -230,8 +313,7 @@ class Firmware:
             if self._hung_until is not None and self._hung_until > now:
                 return
             self._hung_until = None
-        if self._boot_at <= now:
-            self._boot()
+        self._go_on_booting()
         if self.board.due <= now:
             self.board.advance()
         self._work()
@@ -241,15 +323,25 @@ class Firmware:
         if self._busy_at <= now:
             self.say(self.config.speech.busy.format(reason=self.board.busy_reason))
             self._busy_at += self.board.busy_interval
+        if self._watches_silence:
+            self._end_silence()
         if self._idle_at <= now:
-            self.say("wait")
+            if not self._receiver.incomplete:
+                self.say("wait")
             self._idle_at = now + self.config.speech.idle_wait
+
+    def _go_on_booting(self) -> None:
+        if self._boot_at <= self.now:
+            self._boot()
+        while self._late_banner and self._late_banner[0][0] <= self.now:
+            self.say(self._late_banner.popleft()[1])
 
     def _boot(self) -> None:
         self._boot_at = math.inf
         speech = self.config.speech
         for line in texts.banner(self.board.limits, self.board.modal.steps) if speech.banner is None else speech.banner:
             self.say(line)
+        self._late_banner.extend((self.now + after, line) for after, line in speech.late_banner)
         self.board.act("prompt_end")
         self._note_idle()
 
@@ -266,13 +358,14 @@ class Firmware:
     @property
     def _has_more(self) -> bool:
         """There may be a line to be read."""
-        return self._receiver.holds or self.board.sd.printing
+        return (self._receiver.holds or self.board.sd.printing) and not self._late_banner
 
     def _hear(self) -> bool:
         """Move bytes from the wire into the receive buffer."""
         data = self._to_device.arrived(self.now, self._receiver.room if self._flow_control else None)
         if not data or self.halted or self._boot_at < math.inf:
             return False
+        self._silent_since = self.now
         self.oracle.counters.overruns += self._receiver.store(data)
         for code in self._emergency.feed(data) if self._emergency else ():
             self._at_once(code)
@@ -288,6 +381,9 @@ class Firmware:
             if line is None:
                 return (self.board.sd.printing and self._read_card()) or read
             read = True
+            if self._shut_down and not self.config.speech.halt.reads and isinstance(line, Line):
+                self._receiver.last_number -= line.number is not None
+                continue
             if self._faults is not None and isinstance(line, Line) and self._faults.refuses(line.number):
                 self._receiver.last_number -= 1
                 line = Refusal("checksum mismatch")
@@ -295,8 +391,7 @@ class Firmware:
                 self._refuse(line)
                 break
             if isinstance(line, Skipped):
-                self.say(self.config.speech.skipped.format(number=line.number))
-                self.say("ok")
+                self._answer_at_once(self.config.speech.skipped.format(number=line.number), "ok")
             else:
                 self._accept(line)
         return read
@@ -313,7 +408,9 @@ class Firmware:
         self.oracle.accept(line.number, line.command, self.now)
         self._queue.append(line)
         counters.max_in_flight = max(counters.max_in_flight, len(self._queue) + self._receiver.waiting)
-        if self._emergency is None and line.command[:4] in _AT_ONCE:
+        if self._at_receipt and not line.quiet:
+            self._answer(line.number, "ok" if line.command.startswith("M110") else self._ok(line.number))
+        if self._emergency is None and line.command[:4] in self._at_once_codes:
             self._at_once(line.command[:4])
         if self._faults is not None:
             self._faults.accepted(line.number)
@@ -321,14 +418,24 @@ class Firmware:
     def _at_once(self, code: str) -> None:
         """Do what does not wait for its turn."""
         if code == "M112":
-            if not self.config.speech.shut_down:  # else it is a command like others
-                self.kill(*self.config.speech.stopped)
+            self._emergency_stop()
         elif code == "M410":
             self.board.quick_stop()
         else:
             self.board.waiting = False
         if self._running is not None:
             self._resume_at = self.now  # let it see that
+
+    def _emergency_stop(self) -> None:
+        speech = self.config.speech
+        if speech.m112_reboots:
+            self.boot(0.0, heard=True)
+        elif not speech.halt.by_m112:  # else it is a command like others
+            self._stop(speech.stopped)
+
+    def _answer_at_once(self, *lines: str) -> None:
+        for line in lines:
+            self.say(line)
 
     def _refuse(self, refusal: Refusal) -> None:
         counters = self.oracle.counters
@@ -341,12 +448,26 @@ class Firmware:
     def _ask_again(self, refusal: Refusal | None = None) -> None:
         """Refuse a line; without one ask all the same, as M999 does."""
         self.oracle.counters.resends += 1
-        speech, last = self.config.speech, self._receiver.last_number
-        if speech.flushes:
+        if self.config.speech.flushes:
             self._receiver.flush()
-        reason, checksum = (refusal.reason, refusal.checksum) if refusal else ("", 0)
-        for line in speech.refusal if refusal else speech.refusal[-2:]:
-            self.say(line.format(reason=reason, last=last, next=last + 1, checksum=checksum))
+        self._answer_at_once(*answers.refusal(self.config.speech, refusal, self._receiver))
+        self._receiver.requested()
+
+    def _acknowledge(self) -> None:
+        """Answer the running command, which goes on."""
+        if self._queue and not self._queue[0].quiet:
+            self._answer(self._queue[0].number, self._ok(self._queue[0].number))
+        self.board.answer_line = ""
+
+    def _forget_lines(self) -> None:
+        """Drop the moves and the lines behind the running command, and remember where they began."""
+        self._forgotten = self._receiver.last_number - self.board.forget_moves()
+        while len(self._queue) > 1:
+            self._forgotten -= self._queue.pop().number is not None
+
+    def _resend_forgotten(self) -> None:
+        self._receiver.last_number = self._forgotten
+        self._ask_again()
 
     def _set_line_number(self, number: int) -> None:
         self._receiver.last_number = number
@@ -369,9 +490,10 @@ class Firmware:
         return True
 
     def _execute(self, text: str) -> Wait | None:
-        if self._shut_down and self._commands.word(text) not in self.config.speech.when_shut_down:
-            for line in self.config.speech.shut_down:
-                self.say(line)
+        halt = self.config.speech.halt
+        if self._shut_down and halt.stops(self._commands.word(text)):
+            self._answer_at_once(*(line.format(text=self._shut_down) for line in halt.answer))
+            self.board.answer_line = None if halt.ok else ""
             return None
         if self.config.execution_time:
             return self._execute_slowly(text)
@@ -401,28 +523,26 @@ class Firmware:
         if self.halted:
             return
         line, board = self._queue[0], self.board
-        if not line.quiet:
+        if not (line.quiet or self._at_receipt):
             self._answer(line.number, self._ok(line.number) if board.answer_line is None else board.answer_line)
         board.answer_line = None
         self._queue.popleft()
+        if self._ok_again and line.command[:4] in self._ok_again and self._queue and not self._queue[0].quiet:
+            self.say("ok")
         if board.restarts:
             self._restart()
         elif not self._queue:
             self._note_idle()
 
     def _answer(self, number: int | None, text: str) -> None:
-        if self._faults is None:
+        if not text:
+            return
+        for _ in range(1 if self._faults is None else self._faults.answers(number)):
             self.say(text)
-        else:
-            for _ in range(self._faults.answers(number)):
-                self.say(text)
 
     def _ok(self, number: int | None) -> str:
-        if not self.config.advanced_ok:
-            ok = self.config.speech.ok
-            return ok if ok == "ok" else ok.format(number="" if number is None else number).rstrip()
-        free = f"P{self.board.planner.free(self.now)} B{self._places - len(self._queue)}"
-        return f"ok {free}" if number is None else f"ok N{number} {free}"
+        free = self.board.planner.free(self.now) if self.config.advanced_ok else 0
+        return answers.ok(self.config, number, self._receiver.seen, free, self._places - len(self._queue))
 
     def _restart(self) -> None:
         """Come back from a shut-down by the firmware's own command."""
@@ -438,8 +558,9 @@ class Firmware:
         """Say a line."""
         if self.halted:
             return
+        data = text.encode() + self._line_end
         if self._faults is None:
-            self._to_host.send(text.encode() + b"\n", self.now)
+            self._to_host.send(data, self.now)
         else:
-            for piece, late in self._faults.damage_to_host(text.encode() + b"\n"):
+            for piece, late in self._faults.damage_to_host(data):
                 self._to_host.send(piece, self.now + late)

@@ -17,10 +17,10 @@ _TRIGGER_ABOVE = 3.0  # °C by which M86's trigger has to be above its target (T
 def _hotend(board: Board, command: Command) -> Wait | None:
     """M104, M109; T: another tool than the active one."""
     tool = int(command.number("T", board.modal.tool))
-    if not 0 <= tool < len(board.heat.hotends):
+    if not 0 <= tool < board.config.extruders:
         board.say(f"echo:{command.code} Invalid extruder {tool}")
         return None
-    return _heat(board, board.heat.hotends[tool], command, wait=command.code == "M109")
+    return _heat(board, board.heat.hotend(tool), command, wait=command.code == "M109")
 
 
 def _bed(board: Board, command: Command) -> Wait | None:

@@ -68,6 +68,7 @@ class Heater:
         noise: standard deviation of a reading, °C.
         seed: of the noise.
         on_plan: called when `due` may have changed.
+        whole: targets are whole degrees; what is asked for is cut to them.
 
     Attributes:
         target: °C; 0 is off.
@@ -83,6 +84,8 @@ class Heater:
         noise: float = 0.0,
         seed: int = 0,
         on_plan: Callable[[], None] | None = None,
+        *,
+        whole: bool = False,
     ) -> None:
         self.config = config
         self.name = name
@@ -91,6 +94,7 @@ class Heater:
         self.tripped: str | None = None
         self.due = math.inf
         self._on_plan = on_plan
+        self._whole = whole
         self.control = config.control.start()
         self._protection = Protection(config.limits)
         self._masses = TwoMasses(config.body)
@@ -122,6 +126,7 @@ class Heater:
         """Heat or cool toward `target`, as far as it is allowed; 0 is off."""
         self._advance(now)
         target = min(max(target, 0.0), self.config.limits.highest_target)
+        target = float(int(target)) if self._whole else target
         self.target = target
         if target == 0:
             self._power = 0

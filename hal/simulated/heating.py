@@ -23,17 +23,23 @@ class Heating:
 
     def __init__(self, config: FirmwareConfig) -> None:
         def made(heater: HeaterConfig, name: str) -> Heater:
-            return Heater(heater, name, config.noise, config.seed, self._plan)
+            return Heater(heater, name, config.noise, config.seed, self._plan, whole=config.whole_degrees)
 
-        self.hotends = [made(config.hotend, str(number)) for number in range(config.extruders)]
+        count = 1 if config.shared_nozzle else config.extruders
+        self.hotends = [made(config.hotend, str(number)) for number in range(count)]
         self.bed = made(config.bed, "bed")
         self.chamber = None if config.chamber is None else made(config.chamber, "chamber")
         self.all = [*self.hotends, self.bed, *([] if self.chamber is None else [self.chamber])]
         self.fans = [0] * config.fans
         self.due = math.inf
+        self._whole = config.whole_degrees
 
     def _plan(self) -> None:
         self.due = min(each.due for each in self.all)
+
+    def hotend(self, tool: int) -> Heater:
+        """Return the hotend of a tool, which may be another one's too."""
+        return self.hotends[min(tool, len(self.hotends) - 1)]
 
     def check(self, now: float) -> str | None:
         """Return the error of a protection that has tripped by now."""
@@ -90,7 +96,7 @@ class Heating:
     def feed(self, tool: int, length: float, now: float, seconds: float = 0.0) -> None:
         """Push so many mm of filament through a hotend, in so many seconds; what is pulled back takes no heat."""
         if length > 0:
-            self.hotends[tool].feed(length * _FILAMENT_AREA, now, seconds)
+            self.hotend(tool).feed(length * _FILAMENT_AREA, now, seconds)
 
     def named(self, name: str) -> Heater | None:
         """Return the heater of that name: hotend or hotend0, hotend1, bed, chamber."""
@@ -100,11 +106,12 @@ class Heating:
 
     def report(self, tool: int, now: float) -> str:
         """Return what all of Marlin's temperature reports share; the first one is the active tool's."""
-        shown = [("T", "", self.hotends[tool]), ("B", "B", self.bed)]
+        shown = [("T", "", self.hotend(tool)), ("B", "B", self.bed)]
         shown += [("C", "C", self.chamber)] if self.chamber is not None else []
         if len(self.hotends) > 1:
             shown += [(f"T{number}", str(number), each) for number, each in enumerate(self.hotends)]
-        readings = [f" {label}:{each.temperature(now):.2f} /{each.target:.2f}" for label, _, each in shown]
+        places = 0 if self._whole else 2
+        readings = [f" {name}:{each.temperature(now):.{places}f} /{each.target:.{places}f}" for name, _, each in shown]
         # Marlin writes B@ and C@, but @0 and @1
         powers = [f" {f'{mark}@' if mark in 'BC' else f'@{mark}'}:{each.power(now)}" for _, mark, each in shown]
         return "".join(readings + powers)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from gcode.command import Command
 from hal.simulated.board import Board, Wait
+from hal.simulated.motion_commands import TABLE as MOVES
 
 _RESIDUE = 3.0  # °C from the target at which Teacup takes it for reached
 _TEACUP_REPORTS = 2.0  # s between two lines of its wait
@@ -94,6 +95,30 @@ def after_heat(move: Handler) -> Handler:
 def _hot(board: Board) -> bool:
     heaters = (board.hotend, board.bed)
     return all(not each.target or abs(each.target - each.temperature(board.now)) < _RESIDUE for each in heaters)
+
+
+def quietly(board: Board, command: Command) -> None:
+    """Take a setting without a word (Prusa)."""
+    board.limits.note(command, board.modal.unit)
+
+
+def acknowledged(board: Board, command: Command) -> Wait | None:
+    """G0, G1 of Smoothieware: acknowledged before they have a place in the planner."""
+    if command.code == "G1":
+        board.acknowledge()
+    return MOVES[command.code](board, command)
+
+
+def halt_smoothie(board: Board, _command: Command) -> None:
+    """M112 of Smoothieware: its ok is said with the halt."""
+    board.halt(board.config.speech.halt.by_m112)
+    board.answer("")
+
+
+def clear_halt(board: Board, _command: Command) -> None:
+    """M999 of Smoothieware."""
+    board.go_on()
+    board.say("WARNING: After HALT you should HOME as position is currently unknown")
 
 
 def stop_motors(board: Board, _command: Command) -> Wait:

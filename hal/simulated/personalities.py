@@ -8,9 +8,11 @@ recording proves them.
 from dataclasses import replace
 
 from hal.simulated import other_commands as other
+from hal.simulated import prusa_commands, repetier_commands
 from hal.simulated.config import FirmwareConfig
+from hal.simulated.marlin_speeches import MALYAN, MALYAN_0, MARLIN_10, MARLIN_119, marlin21
 from hal.simulated.motion_commands import TABLE as MOVES
-from hal.simulated.speech import Speech
+from hal.simulated.speech import Halt, Speech
 
 
 def _codes(*lists: str) -> frozenset[str]:
@@ -21,6 +23,11 @@ def _lines(*lines: str) -> tuple[str, ...]:
     """Return the lines of an answer; a long one is written in several strings with blanks at their ends."""
     return tuple("".join(lines).split("\n"))
 
+
+PRUSA = prusa_commands.TABLE
+REPETIER = repetier_commands.TABLE
+_SUPERVISION = "Printer stopped due to errors. Supervision required."
+_FATAL = " - Printer stopped and heaters disabled due to this error. Fix error and restart with M999."
 
 _KLIPPER = Speech(
     banner=("// Klipper state: Ready",),
@@ -59,16 +66,20 @@ _KLIPPER = Speech(
         "// See the 'min_extrude_temp' config option for details",
         "!! Extrude below minimum temp",
     ),
-    killed=("// Klipper state: Shutdown",),
-    shut_down=(
-        "// Shutdown due to M112 command",
-        "// Once the underlying issue is corrected, use the",
-        '// "FIRMWARE_RESTART" command to reset the firmware, reload the',
-        "// config, and restart the host software.",
-        "// Printer is shutdown",
-        "!! Shutdown due to M112 command",
+    halt=Halt(
+        ("// Klipper state: Shutdown",),
+        (
+            "// {text}",
+            "// Once the underlying issue is corrected, use the",
+            '// "FIRMWARE_RESTART" command to reset the firmware, reload the',
+            "// config, and restart the host software.",
+            "// Printer is shutdown",
+            "!! {text}",
+        ),
+        works=_codes("M105 M110 M112 M115 STATUS FIRMWARE_RESTART"),
+        by_m112="Shutdown due to M112 command",
+        by_error=True,
     ),
-    when_shut_down=frozenset({"M105", "M112", "M115", "STATUS", "FIRMWARE_RESTART"}),
     busy="",
     dtr_resets=False,
 )
@@ -108,7 +119,7 @@ _TEACUP = Speech(
     killed=(),
 )
 
-_PRUSA = Speech(
+_PRUSA_39 = Speech(
     banner=(
         "start",
         "echo: 3.9.0-3421",
@@ -126,28 +137,91 @@ _PRUSA = Speech(
     waiting="T:{t:.1f} E:0 B:{b:.1f}",
     position="X:{x:.2f} Y:{y:.2f} Z:{z:.2f} E:{e:.2f} Count X: {x:.2f} Y:{y:.2f} Z:{z:.2f} E:{e:.2f}",
     homed=False,
-    stopped=(),
+    unknown_codes={letter: f"Unknown {letter} code: {{text}}" for letter in "GM"},
+    unknown='echo:Unknown command: "{text}"(2)',
+    bare_checksum=True,
+    first_star=True,
+    splits_long=True,
+    drops_after=2.0,
+    ok_again=_codes("M105"),
+    action="// action:{text}",
+    actions=_codes("pause paused resume resumed cancel"),
+    status="LCD status changed",
+    lacks=_codes("M86 M87 M108 M154 M211 M410 M412 M876 M999"),
+    commands={**PRUSA, **dict.fromkeys(("M201", "M203", "M204", "M205", "M42", "M900"), other.quietly)},
+    stopped=("Error:Printer halted. kill() called!", "M112 called. Emergency Stop."),
+    reboots_after=5.1,
+    halt=Halt(("// action:cancel", "{text}", "Error:" + _SUPERVISION), (), by_error=True, reads=False),
+    pause=prusa_commands.pause_now,
 )
 
-_REPETIER = Speech(
-    banner=("start", "Info:External Reset"),
-    identity=_lines(
-        "FIRMWARE_NAME:Repetier_1.0.4 COMPILED:Nov  1 2020 FIRMWARE_URL:https://github.com/repetier/Repetier-Firmware/",
-        " PROTOCOL_VERSION:1.0 MACHINE_TYPE:Mendel EXTRUDER_COUNT:1 REPETIER_PROTOCOL:3",
+_PRUSA_313 = replace(
+    _PRUSA_39,
+    banner=(
+        "start",
+        "echo: 3.13.3-7094",
+        "SpoolJoin is Off",
+        "echo: Last Updated: Nov 28 2026 04:14:33 | Author: (none, default config)",
+        "echo: Free Memory: 2746  PlannerBufferBytes: 1760",
+        "echo:Hardcoded Default Settings Loaded",
     ),
-    ok="ok {number}",
+    late_banner=((0.2, "adc_init"),),
+    identity=_lines(
+        "FIRMWARE_NAME:Prusa-Firmware 3.13.3 based on Marlin FIRMWARE_URL:https://github.com/prusa3d/Prusa-Firmware ",
+        "PROTOCOL_VERSION:1.0 MACHINE_TYPE:Prusa i3 MK2.5S EXTRUDER_COUNT:1 ",
+        "UUID:00000000-0000-0000-0000-000000000000\n",
+        "Cap:AUTOREPORT_TEMP:1\nCap:AUTOREPORT_FANS:1\nCap:AUTOREPORT_POSITION:1\n",
+        "Cap:EXTENDED_M20:1\nCap:PRUSA_MMU2:1",
+    ),
+    temperatures=(
+        "T:{t:.1f} /{t_target:.1f} B:{b:.1f} /{b_target:.1f} T0:{t:.1f} /{t_target:.1f} @:{t_power} B@:{b_power} P:21.9"
+    ),
+    endstops=("Reporting endstop status", "x_min: {x}", "y_min: {y}", "z_min: {z}", "z_max: open"),
+    commands={**_PRUSA_39.commands, "M503": prusa_commands.settings},
+)
+_NO_CARD = (*_PRUSA_313.late_banner, (2.15, "echo:SD init fail"), (4.2, "echo:SD init fail"))
+_ASKED = ("", "Resend:{next}", "ok")
+
+_REPETIER = Speech(
+    banner=("start", "Info:External Reset", "Free RAM:3382", "SelectExtruder:0", "FlowMultiply:100"),
+    identity=_lines(
+        "FIRMWARE_NAME:Repetier_1.0.4 COMPILED:Nov 28 2026 FIRMWARE_URL:https://github.com/repetier/Repetier-Firmware/",
+        " PROTOCOL_VERSION:1.0 MACHINE_TYPE:STACKER EXTRUDER_COUNT:1 REPETIER_PROTOCOL:3\n",
+        "Cap:PROGRESS:0\nCap:AUTOREPORT_TEMP:1\nCap:HOST_RESCUE:0\nCap:EEPROM:0\nCap:AUTOLEVEL:0\nCap:Z_PROBE:0\n",
+        "Cap:SOFTWARE_POWER:0\nCap:TOGGLE_LIGHTS:0\nCap:PAUSESTOP:1\nCap:PREHEAT:1\nCap:EMERGENCY_PARSER:1\n",
+        "PrinterMode:FFF",
+    ),
+    ok="ok {last}",
+    ok_when="received",
+    line_end="\r\n",
     temperatures="T:{t:.2f} /{t_target:.0f} B:{b:.2f} /{b_target:.0f} B@:{b_power} @:{t_power}",
     temperatures_on_ok=False,
     waiting="{report}",
     position="X:{x:.2f} Y:{y:.2f} Z:{z:.3f} E:{e:.4f}",
-    homed=False,
-    endstops=("endstops hit: x_min:{x} y_min:{y} z_min:{z}",),
-    endstop_words=("L", "H"),
-    unknown="Unknown command:{text}",
-    refusal=("Error:{reason}", "Resend:{next}", "ok"),
+    unknown="Unknown command:{plain}",
+    numbers="modulo",
+    refusal=("{reason}", *_ASKED),
+    reasons={
+        "checksum mismatch": "Error:Wrong checksum\nError:Wrong checksum",
+        "Line Number is not Last Line Number+1": "Error:expected line {next} got {number}",
+        "too long": "",
+    },
+    request=_ASKED,
+    asks_after=0.2,
+    flushes=False,
     skipped="skip {number}",
-    stopped=(),
-    killed=("fatal:Printer stopped by M112",),
+    any_case=True,
+    max_line=96,
+    lacks=_codes("M0 M1 M17 M20 M27 M31 M86 M87 M113 M154 M211 M301 M304 M410 M503 M600 M876"),
+    commands=REPETIER,
+    cold=(),
+    m112_reboots=True,
+    halt=Halt(
+        (f"fatal:{{text}}{_FATAL}",),
+        (f"fatal:{{text}}{_FATAL}",),
+        works=_codes("M999"),
+        by_error=True,
+    ),
     busy="busy:{reason}",
     idle_wait=1.0,
 )
@@ -166,12 +240,22 @@ _SMOOTHIE = Speech(
     endstops=("min_x:{x} min_y:{y} min_z:{z}",),
     endstop_words=("0", "1"),
     unknown="",
-    refusal=("rs N{next}", "ok"),
-    any_case=True,
+    refusal=("rs N{next}",),
+    flushes=False,
+    answers_blank=True,
+    any_case=False,
     max_line=132,
+    first_star=True,
+    commands={**dict.fromkeys(("G0", "G1"), other.acknowledged), "M112": other.halt_smoothie, "M999": other.clear_halt},
     cold=(),
-    stopped=(),
-    killed=("ok Emergency Stop Requested - reset or M999 required to exit HALT state",),
+    halt=Halt(
+        ("{text}",),
+        ("!!",),
+        ok=False,
+        works=_codes("M2 M5 M9 M30 M80 M81 M105 M106 M107 M114 M115 M119 M503 M911 M999"),
+        by_m112="ok Emergency Stop Requested - reset or M999 required to exit HALT state",
+        by_error=True,
+    ),
     busy="",
 )
 
@@ -201,28 +285,41 @@ _REPRAPFIRMWARE = Speech(
 MARLIN = FirmwareConfig()
 OTHER = FirmwareConfig(busy=False, autoreport=False)
 
+
+def _prusa(speech: Speech) -> FirmwareConfig:
+    return replace(
+        MARLIN,
+        host_actions=True,
+        sd_card=True,
+        eeprom=True,
+        progress=True,
+        fw_retract=True,
+        whole_degrees=True,
+        speech=speech,
+    )
+
+
 FIRMWARES: dict[str, FirmwareConfig] = {
     "marlin": MARLIN,
     "marlin-advok": replace(MARLIN, emergency_parser=True, advanced_ok=True, host_actions=True),
-    "marlin21": replace(MARLIN, marlin21=True, emergency_parser=True, host_actions=True, eeprom=True, sd_card=True),
-    "marlin1": replace(
+    "marlin2.1": replace(MARLIN, marlin21=True, eeprom=True, speech=marlin21()),
+    "marlin21": replace(
         MARLIN,
-        sd_card=True,
+        marlin21=True,
+        emergency_parser=True,
+        host_actions=True,
         eeprom=True,
-        speech=Speech(
-            banner=("start", "echo:Marlin 1.1.9", "", "echo:Hardcoded Default Settings Loaded"),
-            identity=_lines(
-                "FIRMWARE_NAME:Marlin 1.1.9 (Github) SOURCE_CODE_URL:https://github.com/MarlinFirmware/Marlin ",
-                "PROTOCOL_VERSION:1.0 MACHINE_TYPE:3D Printer EXTRUDER_COUNT:1 ",
-                "UUID:cede2a2f-41a2-4748-9b12-c55c62f367ff\n",
-                "Cap:AUTOREPORT_TEMP:1\n",
-                "Cap:EMERGENCY_PARSER:0",
-            ),
-            stopped=(),
-        ),
+        sd_card=True,
+        speech=marlin21(parser=1, host=1, card=1),
     ),
-    "prusa": replace(MARLIN, sd_card=True, eeprom=True, progress=True, host_actions=True, speech=_PRUSA),
-    "repetier": replace(OTHER, busy=True, sd_card=True, speech=_REPETIER),
+    "marlin1": replace(MARLIN, sd_card=True, eeprom=True, speech=MARLIN_119),
+    "marlin1.0": replace(OTHER, sd_card=True, eeprom=True, speech=MARLIN_10),
+    "malyan": replace(OTHER, flow_control=True, speech=MALYAN),
+    "malyan-0": replace(OTHER, flow_control=True, speech=MALYAN_0),
+    "prusa": _prusa(_PRUSA_313),
+    "prusa-no-card": _prusa(replace(_PRUSA_313, late_banner=_NO_CARD)),
+    "prusa-3.9": _prusa(_PRUSA_39),
+    "repetier": replace(MARLIN, emergency_parser=True, queue=1, fw_retract=True, whole_degrees=True, speech=_REPETIER),
     "smoothie": replace(OTHER, flow_control=True, speech=_SMOOTHIE),
     "reprapfirmware": replace(OTHER, flow_control=True, speech=_REPRAPFIRMWARE),
     "teacup": replace(OTHER, autoreport=True, queue=1, speech=_TEACUP),

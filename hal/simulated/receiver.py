@@ -32,10 +32,11 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A line to be sent again; `checksum` is what it should have been."""
+    """A line to be sent again; `checksum` is what it should have been, `number` what stood in it."""
 
     reason: str
     checksum: int = 0
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,9 @@ class Receiver:
         self._speech = config.speech
         self._buffer = bytearray()
         self._begun = b""  # of a line whose end is not there yet
-        self.last_number = 0
+        self._ends = bytes.maketrans(config.speech.ends_line, b"\n" * len(config.speech.ends_line))
+        self.last_number = 0  # of a line that was accepted
+        self.seen = 0  # in any line
 
     @property
     def room(self) -> int:
@@ -70,6 +73,18 @@ class Receiver:
         """Return how many complete lines wait in the buffer."""
         return self._buffer.count(b"\n")
 
+    @property
+    def incomplete(self) -> bool:
+        """A line was begun whose end has not come."""
+        return bool(self._begun)
+
+    def requested(self) -> None:
+        """A line was asked for again."""
+
+    def forget_begun(self) -> None:
+        """Lose the line whose end has not come."""
+        self._begun = b""
+
     def store(self, data: bytes) -> int:
         """Take bytes from the wire; return how many were lost because the buffer is full."""
         lost = max(0, len(data) - self.room)
@@ -77,6 +92,8 @@ class Receiver:
             data = data[: self.room]
         if b"\r" in data:
             data = data.translate(_LINE_ENDS) if self._speech.cr_ends_line else data.replace(b"\r", b"")
+        if self._speech.ends_line:
+            data = data.translate(self._ends)
         self._buffer += data
         return lost
 
@@ -88,7 +105,7 @@ class Receiver:
     def take(self) -> Line | Refusal | Skipped | None:
         """Return what the next line in the buffer says, None when none is complete."""
         longest = self._speech.max_line
-        while (end := self._buffer.find(b"\n")) >= 0:
+        while (end := self._end()) >= 0:
             raw = self._begun + self._buffer[:end]
             del self._buffer[: end + 1]
             self._begun = b""
@@ -102,6 +119,17 @@ class Receiver:
             self._begun = (self._begun + self._buffer)[: longest + 1]
             self._buffer.clear()
         return None
+
+    def _end(self) -> int:
+        """Return where the next line in the buffer ends; -1: nowhere yet."""
+        end = self._buffer.find(b"\n")
+        if not self._speech.splits_long:
+            return end
+        room = self._speech.max_line - len(self._begun)
+        if b";" in self._begun or 0 <= end <= room or len(self._buffer) <= room or b";" in self._buffer[:room]:
+            return end
+        self._buffer.insert(room, 10)  # the line ends here, whatever comes
+        return room
 
     def _usual(self, raw: bytes) -> Line | None:
         """Return the line where it is plainly the next one, as all but one in a thousand are; None: look closer."""
@@ -124,14 +152,20 @@ class Receiver:
 
     def _verify(self, line: bytes) -> Line | Refusal | Skipped | None:
         if self._speech.numbers == "enforced":
-            return self._verify_all(line) if line.startswith(b"N") else Line(None, _without_checksum(line))
+            numbered = b"N" in line if self._speech.number_anywhere else line.startswith(b"N")
+            return self._verify_all(line) if numbered else self._verify_bare(line)
         return self._verify_checksum(line) if self._speech.numbers == "checked" else _unverified(line)
 
+    def _verify_bare(self, line: bytes) -> Line | Refusal:
+        if self._speech.bare_checksum and b"*" in line:
+            return Refusal("No Line Number with checksum")
+        return Line(None, _without_checksum(line))
+
     def _verify_all(self, line: bytes) -> Line | Refusal | Skipped | None:
-        number = self._number(line) if b"M110" in line else _integer(line[1:])
+        number = self._number(line) if b"M110" in line else _integer(line[line.find(b"N") + 1 :])
         if number != self.last_number + 1 and b"M110" not in line:
             return self._wrong_number(number)
-        body, star, digits = line.rpartition(b"*")
+        body, star, digits = line.partition(b"*") if self._speech.first_star else line.rpartition(b"*")
         if not star:
             return Refusal("No Checksum with line number")
         if _integer(digits) != checksum(body):
@@ -144,7 +178,7 @@ class Receiver:
             return None
         if self._speech.skipped and number <= self.last_number:
             return Skipped(number)
-        return Refusal("Line Number is not Last Line Number+1")
+        return Refusal("Line Number is not Last Line Number+1", number=number)
 
     def _verify_checksum(self, line: bytes) -> Line | Refusal:
         body, star, digits = line.rpartition(b"*")
@@ -156,6 +190,8 @@ class Receiver:
 
     def _number(self, line: bytes) -> int:
         """Return the number that counts: in `N0 M110 N50` it is the second one."""
+        if self._speech.number_anywhere:
+            return _integer(line[line.find(b"N") + 1 :])
         command = line.find(b"M110")
         second = line.find(b"N", command) if command >= 0 else -1
         return _integer(line[max(second, 0) + 1 :])

@@ -16,19 +16,19 @@ def _nothing(_board: Board, _command: Command) -> None:
 
 
 def _stop_for_user(board: Board, command: Command) -> Wait:
-    """M0, M1: wait for the user, who answers with M108 or M876."""
+    """M0, M1: wait for the user, who answers with M108 or M876; S seconds or P milliseconds at most."""
     message = command.text.strip() or command.code
     yield from board.synchronise()
     board.say(f"echo:{message}\r")
     for action in ("prompt_end", "prompt_begin M0 Stop", "prompt_button Continue", "prompt_show"):
         board.act(action)
-    yield from _until_answered(board)
+    yield from until_answered(board, command.number("S", 0.0) or command.number("P", 0.0) / 1000 or math.inf)
 
 
-def _until_answered(board: Board) -> Wait:
-    """Wait for the user: M108, M876, or the knob at the printer."""
+def until_answered(board: Board, seconds: float = math.inf) -> Wait:
+    """Wait for the user: M108, M876, or the knob at the printer; no longer than so many seconds."""
     board.waiting, board.busy_reason = True, texts.PAUSED_FOR_USER
-    answered = board.now + board.user_after
+    answered = board.now + min(board.user_after, seconds)
     while board.waiting and board.now < answered:
         yield answered
     board.waiting, board.busy_reason = False, "processing"
@@ -46,7 +46,7 @@ def _change_filament(board: Board, _command: Command) -> Wait:
         "prompt_show",
     ):
         board.act(action)
-    yield from _until_answered(board)
+    yield from until_answered(board)
     board.kept_awake = False
     board.inactivity.note(board.now)
     for action in ("prompt_end", "resumed"):
@@ -67,8 +67,11 @@ def _line_number(board: Board, command: Command) -> None:
 
 
 def _kill(board: Board, _command: Command) -> None:
-    """M112."""
-    board.kill()
+    """M112, where it is a command like others."""
+    if why := board.config.speech.halt.by_m112:
+        board.halt(why)
+    else:
+        board.kill()
 
 
 def _keepalive(board: Board, command: Command) -> None:
@@ -108,13 +111,8 @@ def _message(board: Board, command: Command) -> None:
 
 def _endstops(board: Board, _command: Command) -> None:
     """M119."""
-    speech, modal = board.config.speech, board.modal
-    states = {
-        name: speech.endstop_words[
-            axis in modal.homed and modal.position[axis] == 0 and axis not in board.broken_endstops
-        ]
-        for axis, name in enumerate("xyz")
-    }
+    speech = board.config.speech
+    states = {name: speech.endstop_words[board.at_endstop(axis)] for axis, name in enumerate("xyz")}
     for line in speech.endstops:
         board.say(line.format(**states))
 
@@ -166,6 +164,7 @@ def _answer_user(board: Board, _command: Command) -> None:
 
 def _restart(board: Board, command: Command) -> None:
     """M999: answers twice."""
+    board.go_on()
     if not command.get("S"):
         board.resend()
 
@@ -188,6 +187,18 @@ TABLE = {
 
 WITH_HOST_ACTIONS = {"M0": _stop_for_user, "M1": _stop_for_user, "M876": _answer_user}
 """Commands that only a firmware with host prompts has."""
+
+
+def _runout_sensor(board: Board, command: Command) -> None:
+    """M412: S switches the sensor on and off; alone it tells."""
+    if "S" in command:
+        board.runout_sensor = bool(command.number("S", 0.0))
+    else:
+        board.say(f"echo:Filament runout {'ON' if board.runout_sensor else 'OFF'}")
+
+
+WITH_RUNOUT_SENSOR = {"M412": _runout_sensor}
+"""Commands that only a firmware with FILAMENT_RUNOUT_SENSOR has."""
 
 WITH_EEPROM = {"M500": _store, "M501": _load, "M502": _load_defaults}
 """Commands that only a firmware with EEPROM_SETTINGS has."""

@@ -14,6 +14,7 @@ from hal.simulated.personalities import FIRMWARES
 from support.transcripts import experiments, to_bytes
 
 PATIENCE = 400.0  # s, device time: longer than any recorded command
+_ASKED = ["\r", "Resend:#\r", "ok\r"]
 _REPEATS = re.compile(r"(echo:busy|Waiting for|ok? ?T:|ok? ?B:| T:|T:|B:)")
 
 # Experiments whose answers the model does not give, and why; docs/simulator.md lists them.
@@ -24,10 +25,18 @@ _LEFT_OUT = {
     ("teacup-basic.txt", "'M155 S1'"): "its seconds are counted from boot",
     ("teacup-basic.txt", "two commands on one line"): "it executes the last one",
     ("teacup-motion.txt", "G1 X10 F6000; X200 F600 x2 ; M114 while moving"): "M114 tells of the queue too",
+    ("repetier-1.0.4-odd.txt", ""): "begins in the middle of a line",
+    ("marlin-2.1-plain-motion.txt", "overflow: 30 lines at once"): "what is lost hangs on the adapter's buffers",
 }
 
+# Experiments whose recording ends while the board was still to answer: it ran slower than the clock beside it.
+_ENDS_EARLY = {("prusa-3.13.3-lines.txt", "M112")}
+
+# Lines of one build's configuration, and of the way in which it was reset.
+_OF_THE_BUILD = re.compile(r"Z jerk was too low|Info:External Reset")
+
 # Experiments that end before all their answers have come.
-_GOES_ON = {"M410 quickstop in the middle of a long move"}
+_GOES_ON = {"", "M410 quickstop in the middle of a long move"}
 
 
 class Dialogue:
@@ -59,13 +68,16 @@ class Dialogue:
 
 
 def normal(lines):
-    """Return lines without numbers, dates and repetitions."""
+    """Return lines without numbers, dates and repetitions; Repetier's requests without a reason are some."""
     result = []
     for line in lines:
         bare = re.sub(r"\((?:Nov|Jun) .*?\)|Compiled: .*", "DATE", line.replace("\\r", "\r"))
         bare = re.sub(r"-?\d+(\.\d+)?", "#", bare).replace("W:?", "W:#")
-        if not (_REPEATS.match(bare) and bare in result):
-            result.append(bare)
+        if bare == "wait\r" or _OF_THE_BUILD.match(bare) or (_REPEATS.match(bare) and bare in result):
+            continue
+        result.append(bare)
+        if result[-3:] == _ASKED and not (len(result) > 3 and result[-4].startswith("Error:")):
+            del result[-3:]
     return result
 
 
@@ -85,13 +97,14 @@ def play(dialogue, entries):
 
 def joined(found):
     """Yield experiments, with those that go on in the next one joined to it."""
-    before = []
+    name, before = None, []
     for title, entries in found:
-        if title in _GOES_ON:
-            before = entries
-        else:
-            yield title, before + entries
+        if before and not (title.startswith("…") or (name in _GOES_ON and (name or title == "boot"))):
+            yield name, before
             before = []
+        name = name if title.startswith("…") else title
+        before = before + entries
+    yield name, before
 
 
 @pytest.mark.parametrize(
@@ -110,6 +123,15 @@ def joined(found):
         ("teacup", "teacup-motion.txt"),
         ("teacup", "teacup-heat.txt"),
         ("klipper", "klipper.txt"),
+        ("marlin2.1", "marlin-2.1-plain-basic.txt"),
+        ("marlin2.1", "marlin-2.1-plain-lines.txt"),
+        ("marlin2.1", "marlin-2.1-plain-motion.txt"),
+        ("prusa-no-card", "prusa-3.13.3-basic.txt"),
+        ("prusa-no-card", "prusa-3.13.3-lines.txt"),
+        ("prusa-no-card", "prusa-3.13.3-motion.txt"),
+        ("repetier", "repetier-1.0.4-basic.txt"),
+        ("repetier", "repetier-1.0.4-lines.txt"),
+        ("repetier", "repetier-1.0.4-odd.txt"),
     ],
 )
 def test_a_recorded_host_hears_what_it_heard_then(firmware, name):
@@ -119,6 +141,8 @@ def test_a_recorded_host_hears_what_it_heard_then(firmware, name):
             dialogue.until_answered(0, 1.0)
             dialogue.lines()
         said, recorded = play(dialogue, entries)
+        if (name, title) in _ENDS_EARLY:
+            del said[len(recorded) :]
         if (name, title) not in _LEFT_OUT:
             assert said == recorded, title
             compared += 1
@@ -126,5 +150,5 @@ def test_a_recorded_host_hears_what_it_heard_then(firmware, name):
 
 
 def test_what_is_left_out_is_in_the_recordings():
-    for name, title in _LEFT_OUT:
+    for name, title in {*_LEFT_OUT, *_ENDS_EARLY}:
         assert title in dict(experiments(name))

@@ -1,0 +1,29 @@
+"""What a firmware says about the lines that it gets, made of its `Speech`: acknowledgements and refusals."""
+
+from collections.abc import Iterator
+
+from hal.simulated.config import FirmwareConfig
+from hal.simulated.receiver import Receiver, Refusal
+from hal.simulated.speech import Speech
+
+
+def refusal(speech: Speech, refused: Refusal | None, receiver: Receiver) -> Iterator[str]:
+    """Yield what asks for the next line again; `refused` is the line that was wrong, None where none was."""
+    last = receiver.last_number
+    values = {"last": last, "next": last + 1, "checksum": refused.checksum if refused else 0}
+    reason = speech.reasons.get(refused.reason, refused.reason) if refused else ""
+    templates = speech.refusal if reason else speech.request or speech.refusal[-2:]
+    if refused:
+        reason = reason.format(number=refused.number, **values)
+    for template in templates:
+        yield from template.format(reason=reason, **values).split("\n")
+
+
+def ok(config: FirmwareConfig, number: int | None, seen: int, free: int, places: int) -> str:
+    """Return the acknowledgement of a line: `free` moves fit the planner, `places` lines the queue."""
+    if not config.advanced_ok:
+        template = config.speech.ok
+        known = {"number": "" if number is None else number, "last": seen, "number_or_0": number or 0}
+        return template if template == "ok" else template.format(**known).rstrip()
+    told = f"P{free} B{places}"
+    return f"ok {told}" if number is None else f"ok N{number} {told}"

@@ -1,0 +1,201 @@
+"""Commands that Prusa-Firmware does otherwise than Marlin, as recorded from 3.13.3 and by its source."""
+
+import math
+
+from gcode.command import Command
+from hal.simulated import homing, motion_commands, texts
+from hal.simulated.board import Board, Wait
+from hal.simulated.heat_wait import wait_for
+from hal.simulated.system_commands import until_answered
+
+_PARKED_AT = (50.0, 190.0)  # X and Y of a pause, mm (X_PAUSE_POS, Y_PAUSE_POS)
+_LIFT = 20.0  # mm (Z_PAUSE_LIFT)
+_RETRACTION = 1.0  # mm (default_retraction)
+_PAUSE_FEEDRATE = 50.0  # mm/s
+
+_ADVANCED = (
+    "Advanced variables: S=Min feedrate (mm/s), T=Min travel feedrate (mm/s), B=minimum segment time (us), "
+    "X=maximum XY jerk (mm/s),  Z=maximum Z jerk (mm/s),  E=maximum E jerk (mm/s)"
+)
+
+
+def message(board: Board, command: Command) -> None:
+    """M117: keeps its text until the next one."""
+    board.message = command.text
+    board.show(command.text)
+
+
+def echo(board: Board, command: Command) -> None:
+    """M118."""
+    board.say(command.text)
+
+
+def cold_extrusion(board: Board, command: Command) -> None:
+    """M302: S is the least temperature, which is 0 without it."""
+    board.modal.coldest = command.number("S", 0.0)
+
+
+def print_time(board: Board, _command: Command) -> None:
+    """M31."""
+    minutes, seconds = divmod(int(board.now), 60)
+    board.say(f"echo:{minutes} min, {seconds} sec")
+    board.show("time")
+
+
+def progress(board: Board, command: Command) -> None:
+    """M73: told for both modes; -1 is what nobody has set."""
+    told = board.progress
+    for letter in "PRCQSD":
+        if (value := command.get(letter)) is not None:
+            told[letter] = int(value)
+    for mode, letters in (("NORMAL", "PRC"), ("SILENT", "QSD")):
+        percent, left, change = (told.get(letter, -1) for letter in letters)
+        board.say(
+            f"{mode} MODE: Percent done: {percent}; print time remaining in mins: {left}; Change in mins: {change}"
+        )
+
+
+def dwell(board: Board, command: Command) -> Wait:
+    """G4: shown, unless a text of M117 is."""
+    if not board.message and (command.get("S") or command.get("P")):
+        board.show("Sleep...")
+    yield from motion_commands.TABLE["G4"](board, command) or ()
+
+
+def home(board: Board, command: Command) -> Wait:
+    """G28."""
+    yield from homing.TABLE["G28"](board, command) or ()
+    board.show("Homing done")
+
+
+def stop_for_user(board: Board, command: Command) -> Wait:
+    """M0, M1: until the knob is pressed, or for S seconds or P milliseconds."""
+    board.show(command.text or "Wait for user...")
+    yield from board.synchronise()
+    seconds = command.number("S", 0.0) or command.number("P", 0.0) / 1000
+    yield from until_answered(board, seconds or math.inf)
+
+
+def change_filament(board: Board, _command: Command) -> Wait:
+    """M600: nothing gets through until the knob is pressed."""
+    yield from board.synchronise()
+    board.kept_awake = True
+    board.show("Change filament")
+    yield from until_answered(board)
+    board.kept_awake = False
+
+
+def select(board: Board, command: Command) -> None:
+    """T0 to T4 without a multi-material unit: the ok is glued to the answer of the only one there is."""
+    tool = int(command.code[1:])
+    if tool < board.config.extruders and not board.config.shared_nozzle:
+        board.answer(f"echo:Active Extruder: {tool}ok")
+    elif tool < board.config.extruders:
+        board.modal.tool = tool
+    else:
+        board.say(f"echo:T{tool + ord('0')}")
+        board.say("Invalid extruder")
+
+
+def pause(board: Board, command: Command) -> Wait:
+    """M601, M25, M125: acknowledged, then what is queued is forgotten, the hotend cools and the head is parked."""
+    if "S" in command or board.saved is not None:
+        return
+    yield from board.synchronise()
+    board.acknowledge()
+    yield from pause_now(board)
+
+
+def pause_now(board: Board) -> Wait:
+    """Pause as somebody at the panel does: lines that were not executed are asked for at the end of it."""
+    board.forget_lines()
+    board.saved = (*board.place(), board.active_hotend.target)
+    board.act("paused")
+    yield from _drive(board, e=-_RETRACTION)
+    board.active_hotend.set_target(0.0, board.now)
+    yield from _drive(board, z=min(_LIFT, board.config.volume[2] - board.modal.position[2]))
+    if {0, 1} <= board.modal.homed:
+        x, y = (there - here for there, here in zip(_PARKED_AT, board.modal.position, strict=False))
+        yield from _drive(board, x=x, y=y)
+    board.heat.set_fan(0, 0, board.now)
+
+
+def resume(board: Board, _command: Command) -> Wait:
+    """M602: heats, goes back, and asks for the lines that were forgotten."""
+    if board.saved is None:
+        return
+    x, y, z, e, target = board.saved
+    board.active_hotend.set_target(target, board.now)
+    if target:
+        yield from wait_for(board, board.active_hotend, cooling=False)
+    here = board.modal.position
+    yield from _drive(board, x=x - here[0], y=y - here[1])
+    yield from _drive(board, z=z - board.modal.position[2])
+    yield from _drive(board, e=e - board.modal.position[3])
+    board.saved = None
+    board.resend_forgotten()
+    board.act("resumed")
+
+
+def settings(board: Board, _command: Command) -> None:
+    """M503."""
+    limits = board.limits
+    jerk = " ".join(f"{axis}{value:.2f}" for axis, value in zip("XYZE", limits.jerk, strict=True))
+    least = f"S{limits.min_feedrate:.2f} T{limits.min_travel_feedrate:.2f}"
+    most = " ".join(f"{axis}{value:.0f}" for axis, value in zip("XYZE", limits.accelerations, strict=True))
+    for line in (
+        "Steps per unit:",
+        f"  M92 {texts.axes(board.modal.steps)}",
+        "Maximum feedrates (mm/s):",
+        f"  M203 {texts.axes(limits.feedrates)}",
+        "Maximum acceleration (mm/s2):",
+        f"  M201 {most}",
+        "Acceleration: P=print, R=retract, T=travel",
+        f"  M204 P{limits.printing:.2f} R{limits.retract:.2f} T{limits.travel:.2f}",
+        _ADVANCED,
+        f"  M205 {least} B{limits.min_segment_time * 1e6:.0f} {jerk}",
+        "Home offset (mm):",
+        "  M206 X0.00 Y0.00 Z0.00",
+        "PID settings:",
+        "   M301 P16.13 I1.16 D56.23",
+        "PID heatbed settings:",
+        "   M304 P126.13 I4.30 D924.76",
+        "Retract: S=Length (mm) F:Speed (mm/m) Z: ZLift (mm)",
+        "   M207 S3.00 F2700.00 Z0.00",
+        "Recover: S=Extra length (mm) F:Speed (mm/m)",
+        "   M208 S0.00 F480.00",
+        "Auto-Retract: S=0 to disable, 1 to interpret extrude-only moves as retracts or recoveries",
+        "   M209 S0",
+        "Filament settings: Disabled",
+        "Arc Settings: P:Max length(mm) S:Min length (mm) N:Corrections R:Min segments F:Segments/sec.",
+        "  M214 P1.00 S0.50 N25 R20 F0",
+    ):
+        board.say(f"echo:{line}")
+
+
+def _drive(board: Board, x: float = 0.0, y: float = 0.0, z: float = 0.0, e: float = 0.0) -> Wait:
+    """Move by so much, and wait for it."""
+    start, modal = board.place(), board.modal
+    for axis, way in enumerate((x, y, z, e)):
+        modal.position[axis] += way
+    board.planner.add(start, board.place(), _PAUSE_FEEDRATE, board.now)
+    yield from board.synchronise()
+
+
+TABLE = {
+    "G4": dwell,
+    "G28": home,
+    "M0": stop_for_user,
+    "M1": stop_for_user,
+    "M25": pause,
+    "M31": print_time,
+    "M73": progress,
+    "M117": message,
+    "M118": echo,
+    "M125": pause,
+    "M302": cold_extrusion,
+    "M600": change_filament,
+    "M601": pause,
+    "M602": resume,
+    **{f"T{tool}": select for tool in range(5)},
+}

@@ -1,0 +1,100 @@
+"""Repetier's receiving side: line numbers modulo 65536, no checksum demanded, lines behind a bad one skipped.
+
+By its source (gcode.cpp of 1.0.4: readFromSerial, parseAscii, checkAndPushCommand) and recorded dialogues. Damage
+that leaves no `*` to be seen is not noticed: `(` and `%` begin a comment as `;` does.
+"""
+
+import re
+
+from gcode.framing import checksum
+from hal.simulated.config import FirmwareConfig
+from hal.simulated.receiver import Line, Receiver, Refusal, Skipped
+
+_COUNTS = 1 << 16
+_REPEATS = 40  # numbers so far behind are taken for repeats
+_PATIENCE = 14  # wrong lines that are skipped after a request, before there is another
+
+_COMMENT = re.compile(rb"[(%\0]")
+_TEXT = re.compile(rb"[Mm](?:20|23|28|29|30|32|36|117|118|531)(?!\d)")  # their text ends at a *, which is no checksum
+_ONE_WORD = re.compile(r"(M(?:23|28|29|30|32|36|118)\s*\S*)")  # of their text the firmware takes one word
+_NUMBER = re.compile(rb"[Nn]\s*(-?\d+)")
+_LEADING_NUMBERS = re.compile(r"(?:\s*[Nn]\s*-?\d*)+\s*")
+
+
+class RepetierReceiver(Receiver):
+    """The receive buffer and what takes lines out of it, as Repetier does."""
+
+    def __init__(self, config: FirmwareConfig) -> None:
+        super().__init__(config)
+        self._in_comment = False
+        self._patience = -1  # 0 and more: a line was asked for and has not come
+
+    @property
+    def incomplete(self) -> bool:
+        """A line was begun, or asked for, and has not come."""
+        return bool(self._begun) or self._patience >= 0
+
+    def requested(self) -> None:
+        """A line was asked for again."""
+        self._begun = b""
+        self._patience = _PATIENCE
+
+    def take(self) -> Line | Refusal | Skipped | None:
+        """Return what the next line in the buffer says, None when none is complete."""
+        while self._buffer:
+            if self._append(end := self._buffer.find(b"\n")):
+                return Refusal("too long")
+            if end < 0:
+                return None
+            line, self._begun, self._in_comment = self._begun, b"", False
+            if line and (verdict := self._look(line)):
+                return verdict
+        return None
+
+    def _append(self, end: int) -> bool:
+        """Move bytes up to the line's end from the buffer; tell whether the line is too long, and ends there."""
+        piece = bytes(self._buffer if end < 0 else self._buffer[:end])
+        shown, comment, _ = piece.partition(b";")
+        room = self._speech.max_line - len(self._begun)
+        if not self._in_comment and len(shown) >= room:
+            del self._buffer[:room]
+            self._begun = b""
+            return True
+        del self._buffer[: len(self._buffer) if end < 0 else end + 1]
+        if not self._in_comment:
+            self._begun += shown
+            self._in_comment = bool(comment) and end < 0
+        return False
+
+    def _look(self, line: bytes) -> Line | Refusal | Skipped | None:
+        shown = _COMMENT.split(line, maxsplit=1)[0]
+        text = _TEXT.search(shown)
+        head = shown[: text.end()] if text else shown
+        body, star, digits = head.partition(b"*")
+        numbers = _NUMBER.findall(body)
+        if numbers:
+            self.seen = int(numbers[-1])
+        if star and int(match[0] if (match := re.match(rb"\s*\d+", digits)) else 0) % 256 != checksum(body):
+            return Refusal("checksum mismatch", checksum(body))
+        command = (body if text is None else shown.partition(b"*")[0]).decode("ascii", "replace")
+        return self._number_line(bool(numbers), _LEADING_NUMBERS.sub("", command, count=1).strip())
+
+    def _number_line(self, numbered: bool, command: str) -> Line | Refusal | Skipped:
+        number = self.seen if numbered else None
+        if command.upper().startswith("M110"):
+            self.last_number, self._patience = self.seen, -1
+            return Line(number, command)
+        if number is not None and (number - self.last_number - 1) % _COUNTS:
+            return self._wrong_number(number)
+        if number is not None:
+            self.last_number = number
+        self._patience = -1
+        return Line(number, one_word[1] if (one_word := _ONE_WORD.match(command)) else command)
+
+    def _wrong_number(self, number: int) -> Refusal | Skipped:
+        if (self.last_number - number) % _COUNTS < _REPEATS:
+            return Skipped(number)
+        if self._patience < 0:
+            return Refusal("Line Number is not Last Line Number+1", number=number)
+        self._patience -= 1
+        return Skipped(number)
