@@ -1,62 +1,203 @@
-"""What differs from firmware to firmware, as data: the link has no branch that names one.
+"""What differs from firmware to firmware, as data: nothing here or elsewhere branches by a firmware's name.
 
-Sources: the recorded dialogues in `tests/data/transcripts/`; Marlin's Configuration_adv.h for buffer sizes
-(RX_BUFFER_SIZE 128, BUFSIZE 4, MAX_CMD_SIZE 96).
+Sources: the recorded dialogues in `tests/data/transcripts/`, and the firmwares' own source files; docs/firmware.md
+names them fact by fact. What the fields mean is in `gcode/firmware_traits.py`.
 """
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from gcode.firmware_traits import Counting, Dialect, Errors, Texts
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """How one firmware wants to be spoken to.
+__all__ = ["Dialect"]  # besides what is defined here
 
-    Attributes:
-        name: for the user.
-        numbered: lines carry a number and a checksum, and the firmware enforces both; so asking it with an
-            impossible number tells where it is.
-        window_lines: lines that may be on their way without an answer.
-        window_bytes: bytes that may be on their way; one line alone may always go.
-        max_line: bytes of a line that the firmware reads, with number and checksum; the rest is cut silently.
-        learns: what ADVANCED_OK tells of the command queue goes before `window_lines`.
-        ok_after_resend: a request to resend is followed by an `ok` of its own.
-        answer_timeout: seconds without any byte before the link asks whether anyone is there.
-        long_commands: first words, in upper case, of commands that may take minutes besides those that are known to.
-        settle: seconds of silence after which lines behind a bad one count as vanished.
-    """
+_KILLED = ("printer halted", "kill() called", "system stopped", "thermal runaway", "heating failed", "mintemp",
+           "maxtemp", "switched off", "no thermistors")  # fmt: skip
+_STOPPED = ("printer stopped due to errors",)
+_MARLIN_HARMLESS = (
+    "probing failed", "z-probe failed", "failed to enable bed leveling", "eeprom", "volume.init", "openroot", "workdir",
+    "open failed", "cannot open", "sd card", "sd read error", "error writing to file", "no media", "rx buf overflow",
+    "serial status mismatch", "fan speed", "fan failure", "pid autotune failed", "failed to reach target",
+)  # fmt: skip
 
-    name: str = "unknown"
-    numbered: bool = True
-    window_lines: int = 1
-    window_bytes: int = 127
-    max_line: int = 95
-    learns: bool = True
-    ok_after_resend: bool = True
-    answer_timeout: float = 30.0
-    long_commands: frozenset[bytes] = frozenset()
-    settle: float = 0.01
+# What slicers write besides what every firmware knows: progress, pressure advance, filament change, checks of the
+# printer, object names, chamber, pauses, arcs and further limits.
+_SLICERS = frozenset({
+    "G2", "G3", "G10", "G11", "G29", "M73", "M141", "M191", "M200", "M201", "M203", "M204", "M205", "M207", "M221",
+    "M300", "M400", "M412", "M420", "M486", "M500", "M566", "M572", "M593", "M600", "M601", "M602", "M701", "M702",
+    "M862", "M862.1", "M862.2", "M862.3", "M862.4", "M862.5", "M862.6", "M900",
+})  # fmt: skip
 
-    @property
-    def longest_command(self) -> int:
-        """Bytes of a command that fit a line: number and checksum take 12, up to line 999,999."""
-        return self.max_line - 12 if self.numbered else self.max_line
+MARLIN = Dialect(
+    "Marlin",
+    window_lines=4,
+    texts=Texts(breaks=";"),
+    errors=Errors(
+        halts=_KILLED + _STOPPED, halts_said=_STOPPED, harmless=_MARLIN_HARMLESS, revived_by=b"M999", says_ok=True
+    ),
+    stopped_by=(
+        "halted",
+        "m112 shutdown",
+    ),
+    urgent_if_parser=frozenset({"M108", "M112", "M410", "M524", "M876"}),
+    continues_by=(b"M108", b"M876 S0"),
+    unknown=frozenset({"M566", "M572", "M601", "M602", "M862", *(f"M862.{n}" for n in range(1, 7))}),
+)
+MARLIN_1_0 = Dialect(
+    "Marlin 1.0",
+    moves_ok_at="receipt",
+    texts=Texts(breaks=":*;", commands="GMTN"),
+    errors=replace(MARLIN.errors, says_ok=True),
+    stopped_by=("halted",),
+    heat_by_r=True,
+    continues_by=(),
+    unknown=_SLICERS & {"M73", "M141", "M191", "M412", "M420", "M486", "M566", "M572", "M593", "M602", "M701", "M702",
+                        "M862", "M862.1", "M862.2", "M862.3", "M862.4", "M862.5", "M862.6", "M900", "G29"},
+)  # fmt: skip
+PRUSA = Dialect(
+    "Prusa-Firmware",
+    window_lines=4,
+    texts=Texts(breaks="*;", ascii_only=True),
+    errors=Errors(
+        halts=("printer halted", "kill() called", "thermal runaway", "heaters switched off", *_STOPPED),
+        harmless=_MARLIN_HARMLESS,
+        halts_said=(),
+    ),
+    stopped_by=(
+        "halted",
+        "emergency stop",
+    ),
+    min_extrude=175.0,
+    safety_timer=1800.0,
+    resumes_by=b"M602",
+    continues_by=(),
+    unknown=frozenset({"M108", "M141", "M191", "M412", "M486", "M566", "M572", "M593", "M876"}),
+)
+PRUSA_BUDDY = replace(
+    PRUSA,
+    name="Prusa-Firmware-Buddy",
+    errors=replace(PRUSA.errors, halts=_KILLED + _STOPPED),
+    min_extrude=170.0,
+    resumes_by=b"M602",
+    unknown=frozenset({"M566"}),
+)
+REPETIER = Dialect(
+    "Repetier",
+    max_line=95,
+    ok_at="receipt",
+    moves_ok_at="receipt",
+    repeats_request=0.2,
+    at_rest=(b"M400", b"M114"),
+    at_rest_by="position",
+    counting=Counting(modulo=65536, repeats=40),
+    texts=Texts(breaks="*;(%"),
+    errors=Errors(
+        halts=("printer stopped and heaters disabled", "fail mode active", "dry run mode", "restart with m999"),
+        harmless=("no eeprom support", "sd ", "illegal s value", "marked decoupled", "autotune failed"),
+        revived_by=b"M999",
+        says_ok=True,
+    ),
+        urgent_if_parser=frozenset({"M108", "M112"}),
+    min_extrude=150.0,
+    heat_by_r=False,
+    heat_gives_up=120.0,
+    unknown=frozenset({"M141", "M191", "M412", "M420", "M486", "M566", "M572", "M593", "M701", "M702", "M862", "M862.1",
+                       "M862.2", "M862.3", "M862.4", "M862.5", "M862.6", "M876", "M900"}),
+)  # fmt: skip
+SMOOTHIE = Dialect(
+    "Smoothieware",
+    ok_after_resend=False,
+    max_line=None,
+    texts=Texts(breaks="*;(", ascii_only=True),
+    errors=Errors(
+        halts=("m999", "halt", "turn power off"),
+        bare=True,
+        halts_said=("m999 required", "entering alarm/halt state", "halt asserted", "halted, m999", "to clear halt"),
+        revived_by=b"M999",
+    ),
+    stopped_by=("emergency stop requested", "halted", "halt state"),
+    min_extrude=None,
+    inactivity=None,
+    heat_by_r=False,
+    continues_by=(),
+    unknown=frozenset({"M73", "M141", "M191", "M201", "M205", "M300", "M412", "M420", "M486", "M566", "M572", "M593",
+                       "M602", "M701", "M702", "M862", "M862.1", "M862.2", "M862.3", "M862.4", "M862.5", "M862.6",
+                       "M900"}),
+)  # fmt: skip
+REPRAPFIRMWARE = Dialect(
+    "RepRapFirmware",
+    enforces_order=False,
+    max_line=255,
+    texts=Texts(breaks="*;"),
+    errors=Errors(halts=("machine is halted",), halts_said=(), harmless=(), revived_by=b"M999", says_ok=True),
+    stopped_by=("halted",),
+    urgent=frozenset({"M112"}),
+    min_extrude=160.0,
+    heat_by_r=True,
+    continues_by=(b"M292 P0",),
+    unknown=frozenset(
+        {"M412", "M420", "M602", "M862", "M862.1", "M862.2", "M862.3", "M862.4", "M862.5", "M862.6", "M900"}
+    ),
+)
+TEACUP = Dialect(
+    "Teacup",
+    numbered=False,
+    at_rest=(b"G4 P0",),
+    texts=Texts(dropped=True),
+    silent_stop=True,
+    min_extrude=None,
+    inactivity=None,
+    heat_by_r=False,
+    continues_by=(),
+    unknown=(_SLICERS | {"M109", "M190", "M107", "M117", "M108"}) - {"G29", "M221"},
+)
+MALYAN = Dialect("Malyan", texts=Texts(breaks="*:;", ascii_only=True))
+KLIPPER = Dialect(
+    "Klipper",
+    numbered=False,
+    max_line=None,
+    texts=Texts(breaks=";"),
+    errors=Errors(
+        halts=("shutdown", "lost communication"),
+        halts_said=("klipper state: shutdown", "klipper state: disconnect", "printer is shutdown", "printer is halted"),
+        revived_by=b"FIRMWARE_RESTART",
+        says_ok=True,
+    ),
+    stopped_by=("state: shutdown", "shutdown due to m112", "is shutdown"),
+    urgent=frozenset({"M112"}),
+    safety_timer=600.0,
+    inactivity=None,
+    heat_by_r=False,
+    continues_by=(),
+    unknown=frozenset({"M201", "M203", "M205", "M207", "M300", "M412", "M420", "M486", "M500", "M566", "M572", "M593",
+                       "M600", "M601", "M602", "M701", "M702", "M862", "M862.1", "M862.2", "M862.3", "M862.4", "M862.5",
+                       "M862.6", "M900", "M141", "M191", "G29", "M200"}),
+)  # fmt: skip
 
+KNOWN = (MARLIN, MARLIN_1_0, PRUSA, PRUSA_BUDDY, REPETIER, SMOOTHIE, REPRAPFIRMWARE, TEACUP, MALYAN, KLIPPER)
 
-UNKNOWN = Dialect()
-MARLIN = Dialect("Marlin", window_lines=4)
-PRUSA = replace(MARLIN, name="Prusa-Firmware")
-REPETIER = Dialect("Repetier")
-SMOOTHIE = Dialect("Smoothieware")
-REPRAPFIRMWARE = Dialect("RepRapFirmware")
-TEACUP = Dialect("Teacup", numbered=False)
-MALYAN = Dialect("Malyan")
-KLIPPER = Dialect("Klipper", numbered=False)
+UNKNOWN = Dialect(
+    at_rest=(b"M400", b"M114"),
+    at_rest_by="same position",
+    texts=Texts(breaks="*:;(%", commands="GMTN", ascii_only=True),
+    errors=Errors(
+        halts=_KILLED + _STOPPED + REPETIER.errors.halts + SMOOTHIE.errors.halts_said + REPRAPFIRMWARE.errors.halts,
+        halts_said=_STOPPED + SMOOTHIE.errors.halts_said + KLIPPER.errors.halts_said,
+        harmless=_MARLIN_HARMLESS,
+        bare=True,
+    ),
+    stopped_by=tuple(dict.fromkeys(piece for dialect in KNOWN for piece in dialect.stopped_by)),
+    min_extrude=175.0,
+    continues_by=(),
+)
 
 # Part of FIRMWARE_NAME in lower case → dialect; the first that fits wins.
 _NAMES = (
+    ("prusa-firmware-buddy", PRUSA_BUDDY),
     ("prusa-firmware", PRUSA),
+    ("sprinter/grbl mashup", MARLIN_1_0),  # Marlin 1.0 and those derived from it: `Marlin V1; Sprinter/grbl mashup …`
+    ("sprinter", MARLIN_1_0),
     ("marlin", MARLIN),
     ("repetier", REPETIER),
     ("smoothie", SMOOTHIE),
@@ -69,6 +210,7 @@ _NAMES = (
 # What a line of the banner begins with → dialect. Teacup's banner says nothing of it.
 _BANNERS = (
     (re.compile(r"echo:\s*\d+\.\d+\.\d+\S*-\d+\s*\Z"), PRUSA),  # its version alone: `echo: 3.9.0-3421`
+    (re.compile(r"(?:echo:\s*)?Marlin 1\.0"), MARLIN_1_0),
     (re.compile(r"(?:echo:\s*)?Marlin\b"), MARLIN),
     (re.compile(r"Repetier"), REPETIER),
     (re.compile(r"Smoothie"), SMOOTHIE),

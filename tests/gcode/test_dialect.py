@@ -8,6 +8,11 @@ from gcode.dialect import recognise
     ("name", "expected"),
     [
         ("Marlin bugfix-2.0.x (Jun  5 2021 12:00:00)", dialect.MARLIN),
+        ("Marlin V1; Sprinter/grbl mashup for gen6", dialect.MARLIN_1_0),
+        ("Marlin Ultimaker2; Sprinter/grbl mashup for gen6", dialect.MARLIN_1_0),
+        ("Sprinter", dialect.MARLIN_1_0),
+        ("Marlin 1.1.9 (Github)", dialect.MARLIN),
+        ("Prusa-Firmware-Buddy 6.2.0+8875 (Github)", dialect.PRUSA_BUDDY),
         ("Prusa-Firmware 3.14.0 based on Marlin", dialect.PRUSA),
         ("Repetier_1.0.4", dialect.REPETIER),
         ("Smoothieware", dialect.SMOOTHIE),
@@ -29,6 +34,7 @@ def test_a_firmware_is_recognised_by_its_name(name, expected):
     [
         (["start", "PowerUp", "Marlin bugfix-2.0.x", "", "echo: Last Updated: 2021-06-05"], dialect.MARLIN),
         (["start", "echo:Marlin 1.1.9", "echo: Last Updated: 2018-07-31"], dialect.MARLIN),
+        (["start", "echo:Marlin 1.0.2"], dialect.MARLIN_1_0),
         (["start", "echo: 3.9.0-3421", "echo: Last Updated: Jun 30 2020 | Author: (none, Marlin)"], dialect.PRUSA),
         (["echo: 3.13.0-RC1-6800"], dialect.PRUSA),
         (["start", "Info:External Reset", "Repetier_1.0.4"], dialect.REPETIER),
@@ -56,3 +62,24 @@ def test_a_stranger_gets_what_is_safe_everywhere():
 
 def test_marlins_window_is_its_buffers():
     assert (dialect.MARLIN.window_lines, dialect.MARLIN.window_bytes) == (4, 127)
+
+
+def test_where_oks_of_moves_overtake_others_one_line_is_on_its_way():
+    for each in dialect.KNOWN:
+        assert each.ok_at == each.moves_ok_at == "execution" or each.window_lines == 1
+
+
+@pytest.mark.parametrize("each", [*dialect.KNOWN, dialect.UNKNOWN], ids=lambda each: each.name)
+@pytest.mark.parametrize("last", [0, 1, 57598, 65535, 65536, 999_999])
+def test_the_impossible_number_is_no_next_line_and_no_repeat(each, last):
+    modulo, number = each.counting.modulo or 10**9, each.impossible_number(last)
+    assert number % modulo != (last + 1) % modulo
+    assert (last - number) % modulo >= each.counting.repeats
+    assert number <= each.counting.highest
+
+
+def test_the_room_for_a_command_shrinks_with_the_digits_of_its_number():
+    assert dialect.MARLIN.longest_command == dialect.MARLIN.room(999_999) == 83
+    assert dialect.MARLIN.room(1_000_000) == 82
+    assert dialect.TEACUP.room(5) == 95
+    assert dialect.KLIPPER.room(5) > 4000

@@ -1,0 +1,44 @@
+"""Consequence: what a reply means for the conversation, by the dialect's data: success is a state, not a word."""
+
+from typing import Literal
+
+from gcode.dialect import Dialect
+from gcode.replies import FirmwareError, Ok, Reply, Start, Text
+
+Consequence = Literal["none", "communication", "harmless", "refusal", "halt"]
+"""`none`: no error. `communication`: a line is asked for again. `harmless`: the firmware goes on. `refusal`: what it
+was told was not done, and it goes on. `halt`: it does nothing more until it is reset or revived."""
+
+
+def consequence(dialect: Dialect, reply: Reply) -> Consequence:
+    """Return what follows from a reply; errors that the dialect does not know are refusals."""
+    if isinstance(reply, FirmwareError):
+        return _of_error(dialect, reply)
+    if (
+        isinstance(reply, Text | Ok)
+        and len(reply.line) > len("ok 99999999")
+        and _has(reply.line, dialect.errors.halts_said)
+    ):
+        return "halt"
+    return "none"
+
+
+def _of_error(dialect: Dialect, error: FirmwareError) -> Consequence:
+    errors = dialect.errors
+    if error.kind == "communication":
+        return "communication"
+    if (errors.bare and not error.text) or _has(error.line, errors.halts_said) or _has(error.text, errors.halts):
+        return "halt"
+    if error.kind == "sd" or _has(error.text, errors.harmless):
+        return "harmless"
+    return "refusal"
+
+
+def stopped(dialect: Dialect, reply: Reply) -> bool:
+    """Tell whether a reply confirms that an emergency stop has worked: the board says so, or has booted."""
+    return isinstance(reply, Start) or _has(reply.line, dialect.stopped_by)
+
+
+def _has(line: str, pieces: tuple[str, ...]) -> bool:
+    lowered = line.lower()
+    return any(piece in lowered for piece in pieces)

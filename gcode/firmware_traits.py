@@ -1,0 +1,160 @@
+"""What may differ from firmware to firmware: the fields of a dialect, each a fact that link, driver or job act upon."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+FIXED_FRAME = 6
+"""Bytes of a numbered line besides its command and the digits of its number: `N`, a blank, `*` and three digits."""
+
+NO_LIMIT = 4096
+"""Bytes of a command where the firmware has no limit that matters: longer ones are no G-code."""
+
+IMPOSSIBLE = 99_999_999
+"""A line number that no print reaches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """How a firmware counts lines.
+
+    Attributes:
+        highest: the last number whose follower it still tells from it.
+        modulo: it compares what is left of the numbers by this; None: all of them.
+        repeats: numbers behind the last one that count as lines it has already; they are acknowledged, not executed.
+    """
+
+    highest: int = 2**31 - 2
+    modulo: int | None = None
+    repeats: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """What a firmware says when something is wrong, as pieces of lines in lower case.
+
+    Attributes:
+        halts: in an error: it carries out no further command.
+        halts_said: the same, in any line at all.
+        bare: an error without a text means the same.
+        harmless: in an error after which it goes on by itself.
+        revived_by: the command after which it obeys again; None: only a reset helps.
+        says_ok: while halted it still says `ok` to what it is sent, and does nothing.
+    """
+
+    halts: tuple[str, ...] = ()
+    halts_said: tuple[str, ...] = ()
+    bare: bool = False
+    harmless: tuple[str, ...] = ()
+    revived_by: bytes | None = None
+    says_ok: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What a text for the display or the host (M117, M118) must not hold, or its line is not read as it is meant.
+
+    Attributes:
+        breaks: characters that end a line or its text, wherever they stand.
+        commands: letters that begin a command wherever they stand, also in a text; small ones do not.
+        ascii_only: bytes above 126 are lost.
+        dropped: texts are read for commands whatever the case of their letters: none may be sent.
+    """
+
+    breaks: str = ""
+    commands: str = ""
+    ascii_only: bool = False
+    dropped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one firmware wants to be spoken to.
+
+    Attributes:
+        name: for the user.
+        numbered: lines carry a number and a checksum, and the firmware enforces both; so asking it with an
+            impossible number tells where it is.
+        enforces_order: numbered lines are carried out in the order of their numbers only; where they are not, a
+            question with an impossible number is carried out like any other line.
+        window_lines: lines that may be on their way without an answer.
+        window_bytes: bytes that may be on their way; one line alone may always go.
+        max_line: bytes of a line that the firmware reads, with number and checksum; the rest is cut silently. None:
+            it has no limit that matters.
+        learns: what ADVANCED_OK tells of the command queue goes before `window_lines`.
+        ok_after_resend: a request to resend is followed by an `ok` of its own.
+        answer_timeout: seconds without any byte before the link asks whether anyone is there.
+        long_commands: first words, in upper case, of commands that may take minutes besides those that are known to.
+        settle: seconds of silence after which lines behind a bad one count as vanished.
+        ok_at: when a line gets its `ok`: when it has been carried out (a move: when it is in the planner), or at its
+            receipt, so that what it has to say comes behind its `ok`.
+        moves_ok_at: the same for moves (G0 to G3), where they differ: their oks overtake those of other lines.
+        repeats_request: seconds after which it asks for the same line again by itself; 0: it does not.
+        at_rest: commands; when the last of them is answered, every move has been made.
+        at_rest_by: what that answer is: an `ok`; the position, as an `ok` says nothing; or the same position twice,
+            some time apart, as nothing is known.
+        counting: how it counts lines.
+        texts: what a text must not hold.
+        errors: what it says when something is wrong.
+        stopped_by: pieces of lines, in lower case, that confirm an emergency stop; so does a board that boots.
+        silent_stop: an emergency stop is not answered at all.
+        urgent: code words that are acted upon as they arrive, whatever goes on.
+        urgent_if_parser: further ones if M115 tells EMERGENCY_PARSER.
+        min_extrude: °C below which nothing is extruded, by default; None: there is no limit.
+        safety_timer: seconds without a move after which heaters go off, by default; None: they do not.
+        inactivity: the command that sets such a timer, in seconds as S; None: there is none.
+        heat_by_r: M109 and M190 know R, and wait for cooling then.
+        heat_gives_up: seconds after which a wait for heat ends although it is not reached; None: never, or halted.
+        residency: seconds near the target that end a wait for heat, by default.
+        resumes_by: the command that ends a pause which the firmware began itself, and restores heat and place.
+        continues_by: commands that end a wait for the user, the best first.
+        unknown: code words of slicers that it does not know.
+    """
+
+    name: str = "unknown"
+    numbered: bool = True
+    enforces_order: bool = True
+    window_lines: int = 1
+    window_bytes: int = 127
+    max_line: int | None = 95
+    learns: bool = True
+    ok_after_resend: bool = True
+    answer_timeout: float = 30.0
+    long_commands: frozenset[bytes] = frozenset()
+    settle: float = 0.01
+    ok_at: Literal["execution", "receipt"] = "execution"
+    moves_ok_at: Literal["execution", "receipt"] = "execution"
+    repeats_request: float = 0.0
+    at_rest: tuple[bytes, ...] = (b"M400",)
+    at_rest_by: Literal["ok", "position", "same position"] = "ok"
+    counting: Counting = field(default_factory=Counting)
+    texts: Texts = field(default_factory=Texts)
+    errors: Errors = field(default_factory=Errors)
+    stopped_by: tuple[str, ...] = ()
+    silent_stop: bool = False
+    urgent: frozenset[str] = frozenset()
+    urgent_if_parser: frozenset[str] = frozenset()
+    min_extrude: float | None = 170.0
+    safety_timer: float | None = None
+    inactivity: bytes | None = b"M85"
+    heat_by_r: bool = True
+    heat_gives_up: float | None = None
+    residency: float = 10.0
+    resumes_by: bytes | None = None
+    continues_by: tuple[bytes, ...] = (b"M108",)
+    unknown: frozenset[str] = frozenset()
+
+    @property
+    def longest_command(self) -> int:
+        """Bytes of a command that fit a line, up to line 999,999."""
+        return self.room(999_999)
+
+    def room(self, number: int) -> int:
+        """Return the bytes of a command that fit the line with this number."""
+        if self.max_line is None:
+            return NO_LIMIT
+        return self.max_line - (FIXED_FRAME + len(str(number)) if self.numbered else 0)
+
+    def impossible_number(self, last: int) -> int:
+        """Return a number that cannot be the line behind the last one, nor a repeat of one before it."""
+        modulo = self.counting.modulo
+        return IMPOSSIBLE if modulo is None else last + modulo // 2

@@ -1,0 +1,111 @@
+import pytest
+
+from gcode import dialect
+from gcode.consequence import consequence, stopped
+from gcode.replies import parse
+
+MARLIN, MARLIN_1_0, PRUSA, REPETIER = dialect.MARLIN, dialect.MARLIN_1_0, dialect.PRUSA, dialect.REPETIER
+SMOOTHIE, KLIPPER, REPRAPFIRMWARE = dialect.SMOOTHIE, dialect.KLIPPER, dialect.REPRAPFIRMWARE
+UNKNOWN = dialect.UNKNOWN
+
+HALTS = [
+    (MARLIN, "Error:Printer halted. kill() called!"),
+    (MARLIN, "Error:Thermal Runaway, system stopped! Heater_ID: bed"),
+    (MARLIN, "Error:MINTEMP triggered, system stopped! Heater_ID: 0"),
+    (MARLIN, "Error:Heating failed, system stopped! Heater_ID: 0"),
+    (MARLIN, "Error:Printer stopped due to errors. Fix the error and use M999 to restart."),
+    (MARLIN, "Printer stopped due to errors. Fix the error and use M999 to restart."),  # to each move from then on
+    (MARLIN_1_0, "Error:0: Extruder switched off. MAXTEMP triggered !"),
+    (PRUSA, "Error: THERMAL RUNAWAY (PREHEAT HOTEND)"),
+    (PRUSA, "Error:0: Heaters switched off. MINTEMP triggered!"),
+    (PRUSA, "Error:Printer stopped due to errors. Supervision required."),
+    (REPETIER, "fatal:Heater/sensor error - Printer stopped and heaters disabled due to this error. Fix error and"),
+    (REPETIER, "Error:Printer set into dry run mode until restart!"),
+    (REPETIER, "Error:Fail mode active. Send M999 to disable failed mode!"),
+    (SMOOTHIE, "!!"),
+    (SMOOTHIE, "Limit switch +X was hit - reset or M999 required"),
+    (SMOOTHIE, "ok Emergency Stop Requested - reset or M999 required to exit HALT state"),
+    (SMOOTHIE, "Entering Alarm/Halt state"),
+    (SMOOTHIE, "ERROR: Temperature runaway on T (delta temp 12.0), HALT asserted, TURN POWER OFF IMMEDIATELY"),
+    (SMOOTHIE, "HALTED, M999 or $X to exit HALT state"),
+    (KLIPPER, "// Klipper state: Shutdown"),
+    (KLIPPER, "// Printer is shutdown"),
+    (KLIPPER, "!! Shutdown due to M112 command"),
+    (KLIPPER, "!! Lost communication with MCU 'mcu'"),
+    (REPRAPFIRMWARE, "Error: M104: Machine is halted"),
+    (UNKNOWN, "!!"),
+    (UNKNOWN, "Error:Printer halted. kill() called!"),
+    (UNKNOWN, "// Klipper state: Shutdown"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spoken", "line"), HALTS)
+def test_what_halts(spoken, line):
+    assert consequence(spoken, parse(line.encode())) == "halt"
+
+
+GOES_ON = [
+    (MARLIN, "Error:Probing Failed", "harmless"),
+    (MARLIN, "Error:Failed to enable Bed Leveling", "harmless"),
+    (MARLIN, "Error:EEPROM datasize error.", "harmless"),
+    (MARLIN, "Error:EEPROM CRC mismatch - (stored) 1 != 2 (calculated)!", "harmless"),
+    (MARLIN, "Error:volume.init failed", "harmless"),
+    (MARLIN, "Error:SD read error", "harmless"),
+    (MARLIN, "Error:RX BUF overflow, increase RX_BUFFER_SIZE: 127", "harmless"),
+    (MARLIN, "Error:Protected Pin", "refusal"),
+    (MARLIN, "Error:G2/G3 bad parameters", "refusal"),
+    (MARLIN, "Error:checksum mismatch, Last Line: 2", "communication"),
+    (PRUSA, "Error:openRoot failed", "harmless"),
+    (REPETIER, "Error:No EEPROM support compiled.", "harmless"),
+    (REPETIER, "Error:Wrong checksum", "communication"),
+    (REPETIER, "Error:expected line 5 got 9", "communication"),
+    (REPETIER, "Error:z-probe triggered before starting probing.", "refusal"),
+    (SMOOTHIE, "Error:invalid tool: 3", "refusal"),  # the halt is told behind it
+    (KLIPPER, "!! Must home axis first: 10.000 0.000 0.000 [0.000]", "refusal"),
+    (KLIPPER, "!! Move out of range: 310.000 20.000 0.200 [0.000]", "refusal"),
+    (KLIPPER, "// Klipper state: Ready", "none"),
+    (REPRAPFIRMWARE, "Error: G0/G1: insufficient axes homed", "refusal"),
+    (MARLIN, "echo:busy: processing", "none"),
+    (MARLIN, "ok", "none"),
+    (MARLIN, 'echo:Unknown command: "M999"', "none"),
+    (UNKNOWN, "!! Must home axis first", "refusal"),
+    (UNKNOWN, "Error:Probing Failed", "harmless"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spoken", "line", "expected"), GOES_ON)
+def test_what_does_not_halt(spoken, line, expected):
+    assert consequence(spoken, parse(line.encode())) == expected
+
+
+@pytest.mark.parametrize(
+    ("spoken", "line"),
+    [
+        (MARLIN, "Error:Printer halted. kill() called!"),
+        (MARLIN, "start"),
+        (PRUSA, "M112 called. Emergency Stop."),
+        (KLIPPER, "// Klipper state: Shutdown"),
+        (KLIPPER, "!! Shutdown due to M112 command"),
+        (SMOOTHIE, "ok Emergency Stop Requested - reset or M999 required to exit HALT state"),
+        (SMOOTHIE, "HALTED, M999 or $X to exit HALT state"),
+        (REPRAPFIRMWARE, "RepRapFirmware for Duet 2 is up and running."),
+        (REPETIER, "start"),
+    ],
+)
+def test_what_confirms_an_emergency_stop(spoken, line):
+    assert stopped(spoken, parse(line.encode()))
+    assert stopped(UNKNOWN, parse(line.encode()))
+
+
+@pytest.mark.parametrize("spoken", dialect.KNOWN)
+def test_no_usual_answer_confirms_an_emergency_stop(spoken):
+    for line in (
+        "ok",
+        "ok T:20.0 /0.0",
+        "T:20 /0",
+        "echo:busy: processing",
+        "wait",
+        "Resend: 5",
+        "// Klipper state: Ready",
+    ):
+        assert not stopped(spoken, parse(line.encode()))
