@@ -1,6 +1,7 @@
 """BoundedServer: Tornado's HTTP server with a bound on connections, all together and from one client."""
 
 import logging
+import resource
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,22 @@ from tornado.iostream import IOStream
 
 from daemon.access.attempts import network_of
 
+OTHERS = 64
+"""File descriptors that are kept for all but connections: the port, files, the database, programs that are started."""
+
+MOST = 65536  # file descriptors that are asked for
+
 log = logging.getLogger("nozzled.http")
+
+
+def room_for_connections() -> int:
+    """Have as many file descriptors allowed as can be; return how many connections that leaves room for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return MOST if soft == resource.RLIM_INFINITY else max(1, soft - OTHERS)
 
 
 @dataclass(frozen=True, slots=True)

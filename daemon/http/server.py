@@ -18,7 +18,7 @@ from daemon.errors import AddressInUse
 from daemon.http import app_keys, push
 from daemon.http.analysis import ThumbnailHandler
 from daemon.http.base import NotFound
-from daemon.http.bounded_server import BoundedServer, Limits
+from daemon.http.bounded_server import BoundedServer, Limits, room_for_connections
 from daemon.http.client_library import ClientLibraryHandler
 from daemon.http.connection import ConnectionHandler
 from daemon.http.description import DocsHandler, OpenApiHandler
@@ -184,7 +184,7 @@ def listen(service: "Service", handed_in: Sequence[socket.socket] = ()) -> Liste
     application = make_app(service)
     server = BoundedServer(
         application,
-        limits=Limits(service.config.http.max_connections, service.config.http.max_connections_per_client),
+        limits=_limits(service.config.http),
         idle_connection_timeout=IDLE,
         body_timeout=BODY,
         max_body_size=sys.maxsize,
@@ -193,6 +193,17 @@ def listen(service: "Service", handed_in: Sequence[socket.socket] = ()) -> Liste
     server.add_sockets(sockets)
     url = _url(service.config.http, sockets[0], handed_in=bool(handed_in))
     return Listening(server, url, application.settings["hub"])
+
+
+def _limits(http: HttpConfig) -> Limits:
+    """Return the limits on connections, within what the system allows; an `accept` that fails is tried for ever."""
+    room = room_for_connections()
+    if http.max_connections > room:
+        log.warning(
+            "http.max_connections is %d, the limit on open files leaves room for %d", http.max_connections, room
+        )
+    most = min(http.max_connections, room)
+    return Limits(most, min(http.max_connections_per_client, max(1, most // 2)))
 
 
 def _url(http: HttpConfig, bound: socket.socket, *, handed_in: bool) -> str:

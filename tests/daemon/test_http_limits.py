@@ -3,10 +3,12 @@
 import asyncio
 import hashlib
 import logging
+import resource
 
 import pytest
 
 from daemon.http import downloads
+from daemon.http.bounded_server import MOST, OTHERS, room_for_connections
 from daemon.http.server import MAX_HEADERS, listen
 from support.http import KEY, api
 
@@ -145,3 +147,15 @@ async def test_length_and_hash_are_verified_before_a_file_can_be_printed(tmp_pat
         taken = status == 201
         assert set(server.uploaded()) == ({"a.gcode"} if taken else set())
         assert (await server.get("/api/job")).json["job"]["file"]["name"] == ("a.gcode" if taken else None)
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "raised_to", "room"),
+    [(1024, 4096, 4096, 4096 - OTHERS), (256, 256, None, 256 - OTHERS), (64, 64, None, 1), (-1, -1, None, MOST)],
+)
+def test_the_limit_on_open_files_is_raised_and_connections_fit_below_it(monkeypatch, soft, hard, raised_to, room):
+    limits = [(soft, hard)]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, new: limits.append(new))
+    assert room_for_connections() == room
+    assert [new for new, _ in limits[1:]] == ([raised_to] if raised_to else [])
