@@ -40,7 +40,7 @@ async def test_m109_is_answered_when_the_hotend_is_warm(device):
         answer = await printer.send("M109 S40")
         assert answer[-1].startswith("ok")
         assert printer.heaters["tool0"].actual >= WARM - 3
-        assert target(printer, "tool0") == WARM
+        await device.until(lambda: target(printer, "tool0") == WARM)  # some report none while they wait
 
 
 async def test_a_test_that_fails_leaves_a_cold_printer(device):
