@@ -56,6 +56,21 @@ class Ticket:
         self.done = False
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A line of the job that the firmware has answered with an error, and will not carry out.
+
+    Attributes:
+        text: what the firmware said.
+        command: the line, without number and checksum.
+        offset: of the line in the file, in bytes.
+    """
+
+    text: str
+    command: bytes
+    offset: int
+
+
 @dataclass(slots=True)
 class Counters:
     """What went over the line since it was opened."""

@@ -10,6 +10,7 @@ from gcode.outgoing import Ticket, check_command
 from hal.pump import Pump, refuse
 
 _SELECTS = re.compile(rb"M0*(?:23|32)(?!\d)", re.IGNORECASE)  # a file on the printer's SD card
+_ASKS_POSITION = re.compile(rb"M0*114(?!\d)", re.IGNORECASE)
 
 
 class Command(Ticket):
@@ -30,8 +31,10 @@ class Commands:
     def __init__(self, pump: Pump) -> None:
         self._pump = pump
         self._loop = asyncio.get_running_loop()
+        self._error: NozzledError | None = None
         self._waiting: set[Command] = set()
         self._selecting: Ticket | None = None  # the host's own command that selects a file on the SD card
+        self.positions_due = 0  # times that the place was asked for and not told
 
     @property
     def longest(self) -> int:
@@ -55,6 +58,8 @@ class Commands:
 
     async def send(self, command: str, *, urgent: bool = False, step: int = 0) -> Sequence[str]:
         """Send one command; return what the printer answered, `ok` last."""
+        if self._error is not None:
+            raise self._error
         ticket = Command(self.check(command), self._loop.create_future(), urgent=urgent, step=step)
         self._waiting.add(ticket)
         try:
@@ -67,7 +72,7 @@ class Commands:
         """Send a command whose answer is for the listeners."""
         if self._pump.link is not None:
             self._pump.link.send(ticket)
-            self._note_selecting(ticket)
+            self._note(ticket)
             self._pump.turn()
 
     def submit(self, commands: Sequence[str]) -> None:
@@ -76,12 +81,14 @@ class Commands:
         if self._pump.link is not None:
             self._pump.link.submit(tickets)
             for ticket in tickets:
-                self._note_selecting(ticket)
+                self._note(ticket)
             self._pump.turn()
 
-    def _note_selecting(self, ticket: Ticket) -> None:
+    def _note(self, ticket: Ticket) -> None:
         if _SELECTS.match(ticket.command):
             self._selecting = ticket
+        elif _ASKS_POSITION.match(ticket.command):
+            self.positions_due += 1
 
     def answered(self, ticket: Ticket) -> None:
         """Take note of a command that was answered."""
@@ -92,4 +99,5 @@ class Commands:
 
     def end(self, error: NozzledError) -> None:
         """Give the cause to whoever waits for an answer."""
+        self._error = self._error or error
         refuse([command.answered for command in self._waiting], error)

@@ -13,8 +13,9 @@ from gcode.errors import FirmwareHalted, NozzledError, PrinterReset
 from gcode.histogram import Histogram
 from gcode.link import HostLink, Left
 from gcode.modes import Modes
-from gcode.outgoing import Counters, Position, Ticket
+from gcode.outgoing import Counters, Position, Refusal, Ticket
 from gcode.replies import Capability, FirmwareError, FirmwareInfo, Heaters, Reply, UnknownCommand
+from gcode.replies import Position as PositionReport
 from hal import flight_recorder
 from hal.commands import Commands
 from hal.emergency_stop import EmergencyStop
@@ -27,6 +28,7 @@ from hal.printer import (
     Event,
     FirmwareSaid,
     Identity,
+    LineRefused,
     LineSource,
     PanelPrint,
     Prompt,
@@ -34,6 +36,7 @@ from hal.printer import (
 )
 from hal.pump import Pump
 from hal.reports import Reports
+from hal.rest import Rest
 from hal.session_file import Record
 from hal.transport import Reopenable, Transport
 
@@ -56,6 +59,7 @@ class LinePrinter:
         self._listeners: list[Callable[[Event], None]] = []
         self._pump = Pump(transport, self._tell, self._fail)
         self._commands = Commands(self._pump)
+        self._rest = Rest(self._pump, self._commands, self._publish)
         self._handshake = Handshake(self._pump, self._commands, self._settings, logbook)
         self._stopping: EmergencyStop | None = None  # one that waits for its confirmation
         self._reports = Reports(self._pump, self._commands, self._handshake, self._settings, self._publish)
@@ -250,6 +254,11 @@ class LinePrinter:
         self._require_link()
         await self._pump.drained()
 
+    async def finished(self) -> None:
+        """Wait until every move that was sent has been made."""
+        self._require_link()
+        await self._rest.finished()
+
     # -- commands between them -----------------------------------------------------------------------------
 
     async def send(self, command: str, *, urgent: bool = False, step: int = 0) -> Sequence[str]:
@@ -321,6 +330,7 @@ class LinePrinter:
         self._reports.stop()
         self._pump.end(error)
         self._commands.end(error)
+        self._rest.end(error)
 
     def _require_open(self) -> None:
         if self._error is not None:
@@ -337,10 +347,12 @@ class LinePrinter:
 
     # -- telling -------------------------------------------------------------------------------------------
 
-    def _tell(self, item: Reply | Ticket) -> None:
+    def _tell(self, item: Reply | Ticket | Refusal) -> None:
         match item:
             case Ticket():
                 self._commands.answered(item)
+            case Refusal():
+                self._publish(LineRefused(item.text, item.command.decode("utf-8", "replace"), item.offset))
             case FirmwareInfo() | Capability():
                 self._handshake.note(item)
             case Reply():
@@ -348,8 +360,10 @@ class LinePrinter:
                 self._pass_on(item)
 
     def _pass_on(self, reply: Reply) -> None:
-        """Tell what is worth a user's knowing."""
+        """Tell what is worth a user's knowing, and whoever waits for it."""
         match reply:
+            case PositionReport():
+                self._rest.note(reply.axes)
             case UnknownCommand():
                 self._publish(FirmwareSaid(reply.line, "warning"))
             case FirmwareError():

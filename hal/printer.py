@@ -83,6 +83,21 @@ class FirmwareSaid(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class LineRefused(Event):
+    """The firmware has answered a line of the job with an error; it lives, and what comes of the print is the job's.
+
+    Attributes:
+        text: what the firmware said.
+        command: the line that it refused.
+        offset: of that line in the file, in bytes.
+    """
+
+    text: str
+    command: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
 class PanelPrint:
     """A print that the printer does by itself, from its SD card, started at its panel.
 
@@ -247,6 +262,16 @@ class Printer(Protocol):
         """Wait until every line of the job that was sent has been acknowledged.
 
         Raises:
+            NozzledError: the connection ended before.
+        """
+
+    async def finished(self) -> None:
+        """Wait until every move that was sent has been made.
+
+        How that is found out depends on the firmware: the `ok` of M400 says nothing where it means "received".
+
+        Raises:
+            NotConnected: the state is not READY.
             NozzledError: the connection ended before.
         """
 

@@ -13,7 +13,7 @@ from gcode.errors import NozzledError
 from gcode.greeting import Greeting
 from gcode.histogram import Histogram
 from gcode.link import HostLink
-from gcode.outgoing import Ticket
+from gcode.outgoing import Refusal, Ticket
 from gcode.replies import Reply
 from hal import flight_recorder
 from hal.loop import WatchedLoop
@@ -37,13 +37,16 @@ class Pump:
     """
 
     def __init__(
-        self, transport: Transport, tell: Callable[[Reply | Ticket], None], fail: Callable[[NozzledError], None]
+        self,
+        transport: Transport,
+        tell: Callable[[Reply | Ticket | Refusal], None],
+        fail: Callable[[NozzledError], None],
     ) -> None:
         """Prepare.
 
         Args:
             transport: the line, not open.
-            tell: called with each reply that is worth telling, and each command that was answered.
+            tell: called with each reply that is worth telling, each command answered, and each of the job's refused.
             fail: called with what ends the conversation.
         """
         self.transport = transport
