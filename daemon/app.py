@@ -36,6 +36,7 @@ from daemon.keys import Keys, own_uuid
 from daemon.line_note import LineNote
 from daemon.recordings import Recordings
 from daemon.reloading import Reloader
+from daemon.slow_crashes import SlowCrashes
 from daemon.store import Store
 from daemon.systemd import Supervision, forget_job_type, job_type
 from daemon.systemd_fds import DescriptorStore
@@ -90,15 +91,21 @@ async def serve(
 
     Raises:
         ServiceError: the state directory, the HTTP address or a key cannot be used.
+        KeepsCrashing: those before this one have ended too often.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     forget_job_type(environ)
+    crashes = _slow_crashes(environ, wall)
+    crashes.begin()
     sys.setswitchinterval(SWITCH_INTERVAL)
     async with AsyncExitStack() as stack:
         service = await start(stack, config, environ, wall, extra_ports, descriptors)
+        service.connection.subscribe(crashes.on_event)
+        if service.connection.ready:
+            crashes.end()
         supervision = Supervision(service, environ)
         stack.callback(supervision.stop)
         supervision.start()
@@ -109,11 +116,18 @@ async def serve(
         gc.set_threshold(*COLLECT)
         notify.ready()
         await stop.wait()
+        crashes.end()
         if not await _hand_over(service, environ):
             # before anything that may wait for a client or a disk
             await service.jobs.abandon("the service was stopped")
         log.info("service.stopping", systemd_job=job_type(environ))
         notify.stopping()
+
+
+def _slow_crashes(environ: Mapping[str, str], wall: Callable[[], float]) -> SlowCrashes:
+    """Count only where somebody makes the printer cold when the service gives up: below systemd."""
+    folder = environ.get("RUNTIME_DIRECTORY", "") if notify.is_there(environ) else ""
+    return SlowCrashes(Path(folder) if folder else None, wall)
 
 
 async def _hand_over(service: Service, environ: Mapping[str, str]) -> bool:

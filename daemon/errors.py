@@ -4,6 +4,7 @@ NozzledError
 └── ServiceError                 the daemon's own branch
     ├── ConfigError              a configuration that means nothing (unknown key, "port = 99999")
     │   └── DamagedFile          a file of the service's own that it cannot have written so (keys.json holds "[]")
+    ├── KeepsCrashing            the process has ended too often before its printer answered; systemd makes it cold
     ├── StateDirTaken            another daemon holds the state directory; names it
     ├── AddressInUse             another program listens on the HTTP port; names it where it can be seen
     ├── PortNotAllowed           a client wants to connect to a port that nobody allowed
@@ -47,6 +48,10 @@ class ConfigError(ServiceError):
 
 class DamagedFile(ConfigError):
     """A file of the service's own holds what the service does not write."""
+
+
+class KeepsCrashing(ServiceError):
+    """The service has ended again and again before its printer answered."""
 
 
 class StateDirTaken(ServiceError):

@@ -1,6 +1,7 @@
 """The command line: `nozzled serve | demo | job | files | printer | ports | …`.
 
-Exit codes: 0 done, 1 it failed (the reason is on stderr), 2 the command line was wrong. Those that talk to a running
+Exit codes: 0 done, 1 it failed (the reason is on stderr), 2 the command line was wrong, 70 the service has ended too
+often and gives up. Those that talk to a running
 daemon (job, files, printer) have more: see `daemon.cli.remote`.
 """
 
@@ -11,9 +12,11 @@ import sys
 from collections.abc import Sequence
 
 from daemon import __version__
+from daemon.errors import KeepsCrashing
 from gcode.errors import NozzledError
 
 FAILED = 1
+GAVE_UP = 70  # the unit's RestartPreventExitStatus=: what comes then is safe-off
 
 COMMANDS = {
     "serve": "Run the daemon until SIGTERM or Ctrl-C.",
@@ -39,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser(words[0] if words else "").parse_args(words)
     try:
         code: int = args.run(args)
+    except KeepsCrashing as error:
+        print(f"nozzled: {error}", file=sys.stderr)
+        return GAVE_UP
     except NozzledError as error:
         print(f"nozzled: {error}", file=sys.stderr)
         return FAILED

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli import serve
+from daemon.cli import GAVE_UP, serve
 from daemon.config import DiscoveryConfig, HttpConfig
 from daemon.safety import PATIENCE
 from daemon.systemd import JOB_TYPE
@@ -104,6 +104,7 @@ def test_a_restart_comes_at_once_and_has_a_brake_that_ends_in_safe_off():
     assert (settings("Restart"), settings("RestartSec")) == (["always"], ["0"])
     assert (settings("StartLimitIntervalSec"), settings("StartLimitBurst")) == (["30"], ["10"])
     assert settings("OnFailure") == ["nozzled-safe-off@%N.service"]
+    assert settings("RestartPreventExitStatus") == [str(GAVE_UP)]
 
 
 def test_nothing_runs_after_a_crash_that_would_end_the_print():

@@ -1,0 +1,65 @@
+"""A daemon that dies slowly, again and again, meets a brake of its own."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from daemon.cli import GAVE_UP
+from daemon.errors import KeepsCrashing
+from daemon.slow_crashes import FILE, MOST, WITHIN, SlowCrashes
+from hal.printer import ConnectionState, StateChanged
+
+READY = StateChanged(ConnectionState.HANDSHAKING, ConnectionState.READY)
+
+
+def crash(folder, times, every=11.0, since=1000.0):
+    """Start so often, each time the same while behind the one before; return the time of the next start."""
+    for number in range(times):
+        SlowCrashes(folder, lambda at=since + number * every: at).begin()
+    return since + times * every
+
+
+def test_so_many_ends_without_an_answer_are_the_last(tmp_path):
+    now = crash(tmp_path, MOST)
+    with pytest.raises(KeepsCrashing, match="5 times within 10 min"):
+        SlowCrashes(tmp_path, lambda: now).begin()
+
+
+def test_a_printer_that_answers_takes_the_marks_away(tmp_path):
+    crash(tmp_path, MOST)
+    SlowCrashes(tmp_path, lambda: 0.0).on_event(READY)
+    crash(tmp_path, MOST)
+
+
+def test_an_orderly_end_is_no_crash(tmp_path):
+    for _ in range(3 * MOST):
+        crashes = SlowCrashes(tmp_path, lambda: 1000.0)
+        crashes.begin()
+        crashes.end()
+
+
+def test_crashes_that_are_far_apart_are_not_counted_together(tmp_path):
+    crash(tmp_path, 3 * MOST, every=WITHIN / (MOST - 1))
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", '["a"]', "[1e99]"])
+def test_marks_that_cannot_be_read_count_for_nothing(tmp_path, content):
+    (tmp_path / FILE).write_text(content)
+    crash(tmp_path, MOST)
+
+
+def test_where_there_is_no_folder_nothing_is_counted_and_a_folder_that_is_gone_is_no_error(tmp_path):
+    crash(None, 3 * MOST)
+    crash(tmp_path / "gone", 3 * MOST)
+
+
+def test_the_service_gives_up_by_its_own_exit_status(tmp_path):
+    crash(tmp_path, MOST, every=0.0, since=time.time())
+    told = {"RUNTIME_DIRECTORY": str(tmp_path), "NOTIFY_SOCKET": str(tmp_path / "nobody")}
+    command = [sys.executable, "-m", "daemon", "serve", "--state-dir", tmp_path / "state", "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **told})
+    assert (done.returncode, "made cold" in done.stderr) == (GAVE_UP, True)
+    assert not (tmp_path / "state").exists()
