@@ -26,6 +26,7 @@ from hal.link_settings import LinkSettings
 from hal.logbook import Logbook
 from hal.printer import (
     ActionRequested,
+    Commanded,
     ConnectionState,
     Event,
     FirmwareSaid,
@@ -35,6 +36,7 @@ from hal.printer import (
     Printer,
     Prompt,
     StateChanged,
+    Status,
 )
 from hal.registry import Address, check, create, parse
 from hal.transport import Transport
@@ -396,7 +398,7 @@ class Connection:
         log.info("printer.connected", printer=str(address), firmware=printer.identity.name)
         await self._greet(printer)
 
-    async def _greet(self, printer: Printer) -> None:
+    async def _greet(self, printer: Commanded) -> None:
         """Run the script for a printer that has just connected; it is connected also where that fails."""
         try:
             for command in self._config.scripts.connected:
@@ -429,7 +431,7 @@ class Connection:
         self._line.watch(transport)
         return self._recordings.wrap(transport, self._settings()) if self._recordings else transport
 
-    async def _lost(self, printer: Printer) -> None:
+    async def _lost(self, printer: Status) -> None:
         """Wait until the printer is not READY any more."""
         gone = asyncio.Event()
         unsubscribe = printer.subscribe(lambda event: gone.set() if isinstance(event, StateChanged) else None)

@@ -11,7 +11,7 @@ import structlog
 from daemon import __version__
 from daemon.config import LinkConfig
 from hal.link_settings import LinkSettings
-from hal.printer import Printer
+from hal.printer import Conversation
 from hal.recorder import Place, Recorder, RecordingTransport, describe, dump
 from hal.transport import Transport
 
@@ -52,7 +52,7 @@ class Recordings:
         self._recorder = Recorder(self._place, about, _trouble)
         return RecordingTransport(transport, self._recorder, asyncio.get_running_loop().time)
 
-    def keep_tail(self, printer: Printer, settings: LinkSettings) -> None:
+    def keep_tail(self, printer: Conversation, settings: LinkSettings) -> None:
         """Write what went over the printer's line last to a file, in a thread."""
         records = printer.recent()
         began = self._wall() - records[-1].time if records else self._wall()

@@ -24,7 +24,7 @@ from daemon.config import ProfileConfig
 from gcode.errors import NozzledError
 from gcode.heating import HYSTERESIS, heaters_off
 from gcode.replies import Reading
-from hal.printer import Identity, Printer
+from hal.printer import Identity, Printer, Status
 
 PATIENCE = 3.0
 """Seconds in which a printer has to acknowledge that its heaters are off before it is stopped the hard way."""
@@ -155,7 +155,7 @@ def all_off(profile: ProfileConfig) -> list[str]:
     return heaters_off(profile.extruders, chamber=profile.heated_chamber)
 
 
-def is_hot(printer: Printer) -> bool:
+def is_hot(printer: Status) -> bool:
     """Tell whether some heater has a target."""
     return any(reading.target for reading in printer.heaters.values())
 

@@ -137,20 +137,8 @@ class Identity:
     capabilities: dict[str, bool] = field(default_factory=dict)
 
 
-class Printer(Protocol):
-    """A printer. One object is one connection: open once, close once.
-
-    `feed` takes the lines of a job; `send` goes out between them. Whatever ends the connection ends in one
-    place: the state becomes FAULT with the first cause, pending `send`s raise it, subscribers are told.
-    """
-
-    @property
-    def address(self) -> str:
-        """The printer's address."""
-
-    @property
-    def baudrate(self) -> int | None:
-        """Bits per second on the wire; None where bytes take no time."""
+class Status(Protocol):
+    """What is known of the printer, and who wants to know of changes."""
 
     @property
     def state(self) -> ConnectionState:
@@ -169,40 +157,8 @@ class Printer(Protocol):
         """The last temperature report, in °C."""
 
     @property
-    def counters(self) -> Counters:
-        """What went over the line so far."""
-
-    @property
-    def position(self) -> Position:
-        """How far the job that is fed has got."""
-
-    @property
-    def hangs(self) -> bool:
-        """Nobody looks after the line any more, though the loop turns."""
-
-    @property
-    def longest_command(self) -> int:
-        """Bytes of a command that this firmware reads."""
-
-    def check(self, command: str) -> bytes:
-        """Return a command as it would go on the wire.
-
-        Raises:
-            CommandError: it is empty, holds a line break, or is longer than the firmware reads.
-            ForbiddenCommand: it belongs to the link.
-        """
-
-    @property
     def modes(self) -> Modes:
         """How the next coordinates sent will be read."""
-
-    @property
-    def next_number(self) -> int:
-        """The line number that the next new line will get."""
-
-    @property
-    def idle(self) -> bool:
-        """Nothing is sent and unanswered, and nothing waits to be sent but held or not yet given job lines."""
 
     @property
     def panel_print(self) -> PanelPrint | None:
@@ -219,24 +175,51 @@ class Printer(Protocol):
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Call `listener` with each event from now on; returns the function that ends it."""
 
-    async def open(self) -> None:
-        """Open the line, find out who is there, and be READY.
+
+class Commanded(Protocol):
+    """Takes commands between the lines of a job."""
+
+    @property
+    def longest_command(self) -> int:
+        """Bytes of a command that this firmware reads."""
+
+    def check(self, command: str) -> bytes:
+        """Return a command as it would go on the wire.
 
         Raises:
-            PortError: the line cannot be opened, or nobody answers; the state is FAULT then.
+            CommandError: it is empty, holds a line break, or is longer than the firmware reads.
+            ForbiddenCommand: it belongs to the link.
         """
 
-    async def come_back(self, left: Left, identity: Identity) -> None:
-        """Go on with a conversation that another host has left on this line, and be READY behind what it had sent.
+    async def send(self, command: str, *, urgent: bool = False, step: int = 0) -> Sequence[str]:
+        """Send one command between the lines of a job; return what the printer answered, `ok` last.
 
-        Args:
-            left: where it was left.
-            identity: who was there.
+        `urgent` is for making the printer safe: it is on the wire at once, whatever is unanswered. `step` counts the
+        commands of a job's own scripts, for whoever goes on with it.
 
         Raises:
-            PortError: the line cannot be opened, or not without a reset.
-            RemoteProtocolError: what the printer answers does not fit what was sent; the state is FAULT then.
+            NotConnected: the state is not READY.
+            ForbiddenCommand: the command belongs to the link.
+            CommandError: it is empty or holds a line break.
+            NozzledError: the connection ended before the answer came.
         """
+
+    async def answer_prompt(self, choice: int) -> None:
+        """Answer the question that the printer shows, by number from 0, past everything that waits.
+
+        The firmware stands still until it comes. Raises what `send` does.
+        """
+
+    def submit(self, *commands: str) -> None:
+        """Queue a client's commands, all or none, without waiting for the answers; raises what `send` does.
+
+        Raises:
+            QueueFull: too many commands of clients wait already.
+        """
+
+
+class Fed(Protocol):
+    """Takes the lines of a job."""
 
     def feed(self, source: LineSource | None, *, goes_on: bool = False) -> None:
         """Take the job's lines from here; None ends it and drops nothing in flight.
@@ -275,34 +258,40 @@ class Printer(Protocol):
             NozzledError: the connection ended before.
         """
 
-    async def send(self, command: str, *, urgent: bool = False, step: int = 0) -> Sequence[str]:
-        """Send one command between the lines of a job; return what the printer answered, `ok` last.
+    @property
+    def position(self) -> Position:
+        """How far the job that is fed has got."""
 
-        `urgent` is for making the printer safe: it is on the wire at once, whatever is unanswered. `step` counts the
-        commands of a job's own scripts, for whoever goes on with it.
+    @property
+    def next_number(self) -> int:
+        """The line number that the next new line will get."""
 
-        Raises:
-            NotConnected: the state is not READY.
-            ForbiddenCommand: the command belongs to the link.
-            CommandError: it is empty or holds a line break.
-            NozzledError: the connection ended before the answer came.
-        """
+    @property
+    def idle(self) -> bool:
+        """Nothing is sent and unanswered, and nothing waits to be sent but held or not yet given job lines."""
 
-    async def answer_prompt(self, choice: int) -> None:
-        """Answer the question that the printer shows, by number from 0, past everything that waits.
 
-        The firmware stands still until it comes. Raises what `send` does.
-        """
-
-    def submit(self, *commands: str) -> None:
-        """Queue a client's commands, all or none, without waiting for the answers; raises what `send` does.
-
-        Raises:
-            QueueFull: too many commands of clients wait already.
-        """
+class Stoppable(Protocol):
+    """Can be stopped, whatever goes on."""
 
     def emergency_stop(self, reason: str = "emergency stop") -> None:
         """Stop everything now; awaits nothing. The connection ends in FAULT."""
+
+
+class Conversation(Protocol):
+    """What went over the line, and which line that is."""
+
+    @property
+    def address(self) -> str:
+        """The printer's address."""
+
+    @property
+    def baudrate(self) -> int | None:
+        """Bits per second on the wire; None where bytes take no time."""
+
+    @property
+    def counters(self) -> Counters:
+        """What went over the line so far."""
 
     @property
     def turnaround(self) -> Histogram:
@@ -317,5 +306,41 @@ class Printer(Protocol):
     def recent(self) -> list[Record]:
         """Return the last pieces that went over the line, oldest first, timed from the first of them."""
 
+
+class Lifetime(Protocol):
+    """One connection: opened once, closed once."""
+
+    async def open(self) -> None:
+        """Open the line, find out who is there, and be READY.
+
+        Raises:
+            PortError: the line cannot be opened, or nobody answers; the state is FAULT then.
+        """
+
+    async def come_back(self, left: Left, identity: Identity) -> None:
+        """Go on with a conversation that another host has left on this line, and be READY behind what it had sent.
+
+        Args:
+            left: where it was left.
+            identity: who was there.
+
+        Raises:
+            PortError: the line cannot be opened, or not without a reset.
+            RemoteProtocolError: what the printer answers does not fit what was sent; the state is FAULT then.
+        """
+
     async def close(self) -> None:
         """Close the line; idempotent. Nothing is sent any more."""
+
+    @property
+    def hangs(self) -> bool:
+        """Nobody looks after the line any more, though the loop turns."""
+
+
+class Printer(Status, Commanded, Fed, Stoppable, Conversation, Lifetime, Protocol):
+    """A printer. One object is one connection: open once, close once.
+
+    `feed` takes the lines of a job; `send` goes out between them. Whatever ends the connection ends in one
+    place: the state becomes FAULT with the first cause, pending `send`s raise it, subscribers are told. Who needs one
+    of its roles only, names that one.
+    """

@@ -12,7 +12,7 @@ from daemon.connection import Connection
 from daemon.http.base import ApiHandler
 from daemon.http.errors import Refused
 from gcode.errors import NozzledError
-from hal.printer import ActionRequested, Event, Printer
+from hal.printer import ActionRequested, Commanded, Event
 
 if TYPE_CHECKING:
     from daemon.app import Service
@@ -75,14 +75,14 @@ class PromptHandler(ApiHandler):
         self.no_content()
 
 
-def _answer(printer: Printer, choice: int) -> None:
+def _answer(printer: Commanded, choice: int) -> None:
     """Begin to answer; the request does not wait for the printer."""
     task = asyncio.create_task(_send(printer, choice))
     _answering.add(task)
     task.add_done_callback(_answering.discard)
 
 
-async def _send(printer: Printer, choice: int) -> None:
+async def _send(printer: Commanded, choice: int) -> None:
     try:
         await printer.answer_prompt(choice)
     except NozzledError as error:
