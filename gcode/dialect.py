@@ -1,7 +1,8 @@
 """What differs from firmware to firmware, as data: nothing here or elsewhere branches by a firmware's name.
 
 Sources: the recorded dialogues in `tests/data/transcripts/`, and the firmwares' own source files; docs/firmware.md
-names them fact by fact. What the fields mean is in `gcode/firmware_traits.py`.
+names them fact by fact. What the fields mean is in `gcode/firmware_traits.py`; what follows from them for an
+error, a text or a file is told by `gcode/consequence.py`, `gcode/fitting.py` and `gcode/unknown.py`.
 """
 
 import re
@@ -13,78 +14,70 @@ from gcode.firmware_traits import Counting, Dialect, Errors, Texts
 __all__ = ["Dialect"]  # besides what is defined here
 
 _KILLED = ("printer halted", "kill() called", "system stopped", "thermal runaway", "heating failed", "mintemp",
-           "maxtemp", "switched off", "no thermistors")  # fmt: skip
+           "maxtemp", "switched off", "no thermistors", "kill caused by", "stop called because")  # fmt: skip
 _STOPPED = ("printer stopped due to errors",)
 _MARLIN_HARMLESS = (
-    "probing failed", "z-probe failed", "failed to enable bed leveling", "eeprom", "volume.init", "openroot", "workdir",
+    "probing failed", "failed to enable bed leveling", "eeprom", "volume.init", "openroot", "workdir",
     "open failed", "cannot open", "sd card", "sd read error", "error writing to file", "no media", "rx buf overflow",
-    "serial status mismatch", "fan speed", "fan failure", "pid autotune failed", "failed to reach target",
+    "serial status mismatch", "pid autotune failed",
 )  # fmt: skip
 
-# What slicers write besides what every firmware knows: progress, pressure advance, filament change, checks of the
-# printer, object names, chamber, pauses, arcs and further limits.
-_SLICERS = frozenset({
-    "G2", "G3", "G10", "G11", "G29", "M73", "M141", "M191", "M200", "M201", "M203", "M204", "M205", "M207", "M221",
-    "M300", "M400", "M412", "M420", "M486", "M500", "M566", "M572", "M593", "M600", "M601", "M602", "M701", "M702",
-    "M862", "M862.1", "M862.2", "M862.3", "M862.4", "M862.5", "M862.6", "M900",
-})  # fmt: skip
+_CHECKS = frozenset({"M862", *(f"M862.{number}" for number in range(1, 7))})  # of nozzle and model, Prusa's
 
 MARLIN = Dialect(
     "Marlin",
     window_lines=4,
-    texts=Texts(breaks=";"),
+    texts=Texts(breaks=";\\("),
     errors=Errors(
         halts=_KILLED + _STOPPED, halts_said=_STOPPED, harmless=_MARLIN_HARMLESS, revived_by=b"M999", says_ok=True
     ),
-    stopped_by=(
-        "halted",
-        "m112 shutdown",
-    ),
+    stopped_by=("halted", "m112 shutdown"),
     urgent_if_parser=frozenset({"M108", "M112", "M410", "M524", "M876"}),
+    cooling_gives_up=(1.5, 60.0),
     continues_by=(b"M108", b"M876 S0"),
-    unknown=frozenset({"M566", "M572", "M601", "M602", "M862", *(f"M862.{n}" for n in range(1, 7))}),
+    unknown=_CHECKS | {"M566", "M572", "M601", "M602", "M703"},
 )
 MARLIN_1_0 = Dialect(
     "Marlin 1.0",
     moves_ok_at="receipt",
-    texts=Texts(breaks=":*;", commands="GMTN"),
-    errors=replace(MARLIN.errors, says_ok=True),
+    texts=Texts(breaks=":*;", commands="G"),
+    errors=MARLIN.errors,
     stopped_by=("halted",),
-    heat_by_r=True,
     continues_by=(),
-    unknown=_SLICERS & {"M73", "M141", "M191", "M412", "M420", "M486", "M566", "M572", "M593", "M602", "M701", "M702",
-                        "M862", "M862.1", "M862.2", "M862.3", "M862.4", "M862.5", "M862.6", "M900", "G29"},
+    unknown=_CHECKS | {"M73", "M108", "M141", "M155", "M191", "M211", "M410", "M412", "M420", "M486", "M566", "M572",
+                       "M593", "M601", "M602", "M701", "M702", "M703", "M876", "M900"},
 )  # fmt: skip
+SPRINTER = replace(
+    MARLIN_1_0,
+    name="Sprinter",
+    unknown=MARLIN_1_0.unknown | {"G10", "G11", "G29", "M0", "M1", "M117", "M118", "M200", "M207", "M300", "M600"},
+)
 PRUSA = Dialect(
     "Prusa-Firmware",
     window_lines=4,
-    texts=Texts(breaks="*;", ascii_only=True),
+    texts=Texts(breaks="*;"),
     errors=Errors(
         halts=("printer halted", "kill() called", "thermal runaway", "heaters switched off", *_STOPPED),
         harmless=_MARLIN_HARMLESS,
-        halts_said=(),
     ),
-    stopped_by=(
-        "halted",
-        "emergency stop",
-    ),
+    stopped_by=("halted", "emergency stop"),
     min_extrude=175.0,
     safety_timer=1800.0,
+    heat_by_s_cools=True,
     resumes_by=b"M602",
     continues_by=(),
-    unknown=frozenset({"M108", "M141", "M191", "M412", "M486", "M566", "M572", "M593", "M876"}),
+    unknown=frozenset({"M108", "M141", "M191", "M211", "M410", "M412", "M486", "M566", "M572", "M593", "M703", "M876"}),
 )
 PRUSA_BUDDY = replace(
     PRUSA,
     name="Prusa-Firmware-Buddy",
+    texts=MARLIN.texts,
     errors=replace(PRUSA.errors, halts=_KILLED + _STOPPED),
     min_extrude=170.0,
-    resumes_by=b"M602",
-    unknown=frozenset({"M566"}),
+    unknown=frozenset({"M566", "M703"}),
 )
 REPETIER = Dialect(
     "Repetier",
-    max_line=95,
     ok_at="receipt",
     moves_ok_at="receipt",
     repeats_request=0.2,
@@ -98,18 +91,20 @@ REPETIER = Dialect(
         revived_by=b"M999",
         says_ok=True,
     ),
-        urgent_if_parser=frozenset({"M108", "M112"}),
+    urgent_if_parser=frozenset({"M108", "M112"}),
     min_extrude=150.0,
     heat_by_r=False,
+    heat_by_s_cools=True,
     heat_gives_up=120.0,
-    unknown=frozenset({"M141", "M191", "M412", "M420", "M486", "M566", "M572", "M593", "M701", "M702", "M862", "M862.1",
-                       "M862.2", "M862.3", "M862.4", "M862.5", "M862.6", "M876", "M900"}),
+    residency=0.0,
+    unknown=_CHECKS | {"M141", "M191", "M410", "M412", "M420", "M486", "M566", "M572", "M593", "M701", "M702", "M703",
+                       "M876", "M900"},
 )  # fmt: skip
 SMOOTHIE = Dialect(
     "Smoothieware",
     ok_after_resend=False,
     max_line=None,
-    texts=Texts(breaks="*;(", ascii_only=True),
+    texts=Texts(breaks="*;("),
     errors=Errors(
         halts=("m999", "halt", "turn power off"),
         bare=True,
@@ -120,25 +115,23 @@ SMOOTHIE = Dialect(
     min_extrude=None,
     inactivity=None,
     heat_by_r=False,
+    residency=0.0,
     continues_by=(),
-    unknown=frozenset({"M73", "M141", "M191", "M201", "M205", "M300", "M412", "M420", "M486", "M566", "M572", "M593",
-                       "M602", "M701", "M702", "M862", "M862.1", "M862.2", "M862.3", "M862.4", "M862.5", "M862.6",
-                       "M900"}),
+    unknown=_CHECKS | {"M0", "M1", "M73", "M201", "M300", "M412", "M420", "M486", "M566", "M572", "M593", "M602",
+                       "M701", "M702", "M703", "M900"},
 )  # fmt: skip
 REPRAPFIRMWARE = Dialect(
     "RepRapFirmware",
     enforces_order=False,
     max_line=255,
     texts=Texts(breaks="*;"),
-    errors=Errors(halts=("machine is halted",), halts_said=(), harmless=(), revived_by=b"M999", says_ok=True),
+    errors=Errors(halts=("machine is halted",), revived_by=b"M999", says_ok=True),
     stopped_by=("halted",),
     urgent=frozenset({"M112"}),
     min_extrude=160.0,
-    heat_by_r=True,
+    inactivity=None,
     continues_by=(b"M292 P0",),
-    unknown=frozenset(
-        {"M412", "M420", "M602", "M862", "M862.1", "M862.2", "M862.3", "M862.4", "M862.5", "M862.6", "M900"}
-    ),
+    unknown=_CHECKS | {"M412", "M420", "M602", "M900"},
 )
 TEACUP = Dialect(
     "Teacup",
@@ -150,9 +143,11 @@ TEACUP = Dialect(
     inactivity=None,
     heat_by_r=False,
     continues_by=(),
-    unknown=(_SLICERS | {"M109", "M190", "M107", "M117", "M108"}) - {"G29", "M221"},
-)
-MALYAN = Dialect("Malyan", texts=Texts(breaks="*:;", ascii_only=True))
+    unknown=_CHECKS | {"G2", "G3", "G10", "G11", "M1", "M73", "M107", "M108", "M109", "M117", "M118", "M141", "M190",
+                       "M191", "M200", "M201", "M203", "M204", "M205", "M207", "M300", "M400", "M412", "M420", "M486",
+                       "M500", "M566", "M572", "M593", "M600", "M601", "M602", "M701", "M702", "M703", "M900"},
+)  # fmt: skip
+MALYAN = Dialect("Malyan", texts=Texts(breaks="*:;", commands="G"))
 KLIPPER = Dialect(
     "Klipper",
     numbered=False,
@@ -170,17 +165,17 @@ KLIPPER = Dialect(
     inactivity=None,
     heat_by_r=False,
     continues_by=(),
-    unknown=frozenset({"M201", "M203", "M205", "M207", "M300", "M412", "M420", "M486", "M500", "M566", "M572", "M593",
-                       "M600", "M601", "M602", "M701", "M702", "M862", "M862.1", "M862.2", "M862.3", "M862.4", "M862.5",
-                       "M862.6", "M900", "M141", "M191", "G29", "M200"}),
+    unknown=_CHECKS | {"G29", "M0", "M1", "M141", "M191", "M200", "M201", "M203", "M205", "M207", "M300", "M412",
+                       "M420", "M486", "M500", "M566", "M572", "M593", "M600", "M601", "M602", "M701", "M702",
+                       "M703", "M900"},
 )  # fmt: skip
 
-KNOWN = (MARLIN, MARLIN_1_0, PRUSA, PRUSA_BUDDY, REPETIER, SMOOTHIE, REPRAPFIRMWARE, TEACUP, MALYAN, KLIPPER)
+KNOWN = (MARLIN, MARLIN_1_0, SPRINTER, PRUSA, PRUSA_BUDDY, REPETIER, SMOOTHIE, REPRAPFIRMWARE, TEACUP, MALYAN, KLIPPER)
 
 UNKNOWN = Dialect(
     at_rest=(b"M400", b"M114"),
     at_rest_by="same position",
-    texts=Texts(breaks="*:;(%", commands="GMTN", ascii_only=True),
+    texts=Texts(breaks="*:;(%\\", commands="G"),
     errors=Errors(
         halts=_KILLED + _STOPPED + REPETIER.errors.halts + SMOOTHIE.errors.halts_said + REPRAPFIRMWARE.errors.halts,
         halts_said=_STOPPED + SMOOTHIE.errors.halts_said + KLIPPER.errors.halts_said,
@@ -197,7 +192,7 @@ _NAMES = (
     ("prusa-firmware-buddy", PRUSA_BUDDY),
     ("prusa-firmware", PRUSA),
     ("sprinter/grbl mashup", MARLIN_1_0),  # Marlin 1.0 and those derived from it: `Marlin V1; Sprinter/grbl mashup …`
-    ("sprinter", MARLIN_1_0),
+    ("sprinter", SPRINTER),
     ("marlin", MARLIN),
     ("repetier", REPETIER),
     ("smoothie", SMOOTHIE),

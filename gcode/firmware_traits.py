@@ -56,13 +56,11 @@ class Texts:
     Attributes:
         breaks: characters that end a line or its text, wherever they stand.
         commands: letters that begin a command wherever they stand, also in a text; small ones do not.
-        ascii_only: bytes above 126 are lost.
         dropped: texts are read for commands whatever the case of their letters: none may be sent.
     """
 
     breaks: str = ""
     commands: str = ""
-    ascii_only: bool = False
     dropped: bool = False
 
 
@@ -103,11 +101,13 @@ class Dialect:
         safety_timer: seconds without a move after which heaters go off, by default; None: they do not.
         inactivity: the command that sets such a timer, in seconds as S; None: there is none.
         heat_by_r: M109 and M190 know R, and wait for cooling then.
+        heat_by_s_cools: S waits for cooling as R does.
+        cooling_gives_up: a wait for cooling ends when it falls by less than so many °C in so many seconds; None: never.
         heat_gives_up: seconds after which a wait for heat ends although it is not reached; None: never, or halted.
         residency: seconds near the target that end a wait for heat, by default.
         resumes_by: the command that ends a pause which the firmware began itself, and restores heat and place.
         continues_by: commands that end a wait for the user, the best first.
-        unknown: code words of slicers that it does not know.
+        unknown: code words of slicers that it does not know, or not without a macro of that name.
     """
 
     name: str = "unknown"
@@ -137,6 +137,8 @@ class Dialect:
     safety_timer: float | None = None
     inactivity: bytes | None = b"M85"
     heat_by_r: bool = True
+    heat_by_s_cools: bool = False
+    cooling_gives_up: tuple[float, float] | None = None
     heat_gives_up: float | None = None
     residency: float = 10.0
     resumes_by: bytes | None = None

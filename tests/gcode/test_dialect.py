@@ -10,7 +10,7 @@ from gcode.dialect import recognise
         ("Marlin bugfix-2.0.x (Jun  5 2021 12:00:00)", dialect.MARLIN),
         ("Marlin V1; Sprinter/grbl mashup for gen6", dialect.MARLIN_1_0),
         ("Marlin Ultimaker2; Sprinter/grbl mashup for gen6", dialect.MARLIN_1_0),
-        ("Sprinter", dialect.MARLIN_1_0),
+        ("Sprinter", dialect.SPRINTER),
         ("Marlin 1.1.9 (Github)", dialect.MARLIN),
         ("Prusa-Firmware-Buddy 6.2.0+8875 (Github)", dialect.PRUSA_BUDDY),
         ("Prusa-Firmware 3.14.0 based on Marlin", dialect.PRUSA),

@@ -1,0 +1,48 @@
+"""Commands of files that a firmware does not know, and what then goes wrong, so that it can be said before a print."""
+
+from collections.abc import Iterable, Mapping
+
+from gcode.dialect import Dialect
+
+_BY_CAPABILITY = {  # a `Cap:` of M115 → commands that the firmware knows only with it
+    "ARCS": frozenset({"G2", "G3"}),
+    "CHAMBER_TEMPERATURE": frozenset({"M141", "M191"}),
+    "LEVELING_DATA": frozenset({"M420"}),
+    "PROMPT_SUPPORT": frozenset({"M876"}),
+    "RUNOUT": frozenset({"M412"}),
+}
+
+_ARCS = "arcs are left out: the part will have gaps"
+_RETRACTION = "nothing is retracted: the part will string"
+_CHANGE = "the print goes on in the old filament"
+_PAUSE = "the print goes on without a pause"
+_CHAMBER = "the chamber stays as it is"
+LOSSES: Mapping[str, str] = {
+    "G2": _ARCS, "G3": _ARCS, "G5": "splines are left out: the part will have gaps",
+    "G10": _RETRACTION, "G11": _RETRACTION,
+    "G29": "the bed is not probed",
+    "M0": _PAUSE, "M1": _PAUSE, "M25": _PAUSE, "M226": _PAUSE, "M601": _PAUSE,
+    "M109": "the print does not wait for the hotend", "M190": "the print does not wait for the bed",
+    "M116": "the print does not wait for heat",
+    "M106": "the fan stays off", "M107": "the fan stays on",
+    "M141": _CHAMBER, "M191": _CHAMBER,
+    "M400": "the print does not wait for moves to end",
+    "M420": "the measured bed is not taken into account",
+    "M600": _CHANGE, "M701": _CHANGE, "M702": _CHANGE,
+}  # fmt: skip
+"""What a print loses by a command that the firmware does not know. Others lose a display, a limit or a setting."""
+
+
+def unknown_to(dialect: Dialect, capabilities: Mapping[str, bool]) -> frozenset[str]:
+    """Return code words that a firmware does not know; what it tells by M115 goes before what its kind is known for."""
+    unknown = dialect.unknown
+    for name, words in _BY_CAPABILITY.items():
+        if name in capabilities:
+            unknown = unknown - words if capabilities[name] else unknown | words
+    return unknown
+
+
+def losses(words: Iterable[str], dialect: Dialect, capabilities: Mapping[str, bool]) -> dict[str, str]:
+    """Return the code words, of those in a file, whose loss shows in the print, with what is lost."""
+    unknown = unknown_to(dialect, capabilities)
+    return {word: LOSSES[word] for word in sorted(set(words)) if word in unknown and word in LOSSES}

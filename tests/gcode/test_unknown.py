@@ -1,0 +1,25 @@
+import pytest
+
+from gcode import dialect
+from gcode.unknown import LOSSES, losses, unknown_to
+
+
+def test_a_capability_goes_before_what_the_kind_is_known_for():
+    assert "M141" in unknown_to(dialect.PRUSA, {})
+    assert "M141" not in unknown_to(dialect.PRUSA, {"CHAMBER_TEMPERATURE": True})
+    assert "M141" not in unknown_to(dialect.MARLIN, {})
+    assert {"M141", "M191", "G2", "G3"} <= unknown_to(dialect.MARLIN, {"CHAMBER_TEMPERATURE": False, "ARCS": False})
+    assert unknown_to(dialect.UNKNOWN, {}) == frozenset()
+
+
+def test_what_a_print_loses_is_told_and_the_rest_is_not():
+    words = ["M73", "M600", "G1", "M900", "M104", "M600"]
+    assert list(losses(words, dialect.KLIPPER, {})) == ["M600"]
+    assert losses(words, dialect.MARLIN, {}) == {}
+    assert list(losses(["G2", "M109", "M117"], dialect.TEACUP, {})) == ["G2", "M109"]
+
+
+@pytest.mark.parametrize("each", [*dialect.KNOWN, dialect.UNKNOWN], ids=lambda each: each.name)
+def test_what_every_print_needs_is_known_to_all(each):
+    assert not each.unknown & {"G0", "G1", "G4", "G28", "G90", "G91", "G92", "M82", "M83", "M104", "M105", "M140"}
+    assert all(word[0] in "GM" for word in [*each.unknown, *LOSSES])
