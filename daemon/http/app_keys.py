@@ -60,6 +60,7 @@ class ProbeHandler(ApiHandler):
     """/plugin/appkeys/probe."""
 
     for_everybody = True
+    judges_keys = False
 
     def get(self) -> None:
         """Tell that apps may ask."""
@@ -70,6 +71,7 @@ class RequestHandler(AppKeysHandler):
     """/plugin/appkeys/request."""
 
     for_everybody = True
+    judges_keys = False
 
     def post(self) -> None:
         """Take a request; people see it at once, wherever they are connected."""
@@ -89,6 +91,7 @@ class PollHandler(AppKeysHandler):
     """/plugin/appkeys/request/<token>."""
 
     for_everybody = True
+    judges_keys = False
 
     def get(self, token: str) -> None:
         """Tell whether it has been decided: 202 not yet, 200 with the key, 404 no."""
@@ -156,6 +159,7 @@ class DialogHandler(AppKeysHandler):
     """/plugin/appkeys/auth/<token>: the page on which a person decides, by a key of scope admin. No script in it."""
 
     for_everybody = True
+    judges_keys = False
     max_body = MAX_FORM
 
     def set_default_headers(self) -> None:

@@ -19,7 +19,7 @@ from daemon.access import hosts, strangers
 from daemon.access.scopes import Identity, Scope
 from daemon.errors import KeyRefused, TooManyAttempts
 from daemon.http.errors import Refused, answer
-from daemon.http.identity import client_of, identify
+from daemon.http.identity import client_of, given_key, identify
 from daemon.status import Status, describe
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class ApiHandler(tornado.web.RequestHandler):
     """What a key must allow for GET and HEAD, and for all other methods."""
 
     for_everybody = False  # answers without a key too; `identity` is None then
+    judges_keys = True  # False, for what needs none: a wrong one is no different from none
+    any_name = False  # answers also under a name that is not this machine's: nothing of the printer is told
 
     identity: Identity | None = None
 
@@ -99,7 +101,7 @@ class ApiHandler(tornado.web.RequestHandler):
         try:
             await self.service.access.refresh()
             if not self._is_preflight():
-                self.identity = identify(self.service, self.request, for_everybody=self.for_everybody)
+                self.identity = self._identify()
             self._check_scope()
             self._check_size()
             self.admit()
@@ -113,6 +115,12 @@ class ApiHandler(tornado.web.RequestHandler):
             self._hang_up()
         elif refusal is not None:
             self._refuse(refusal)
+
+    def _identify(self) -> Identity | None:
+        if self.any_name:
+            key = given_key(self.request)
+            return self.service.access.known(key) if key else None
+        return identify(self.service, self.request, for_everybody=self.for_everybody, judges_keys=self.judges_keys)
 
     def _hang_up(self) -> None:
         """End the connection at once, also in the middle of a body; what was not written yet is lost."""

@@ -13,6 +13,7 @@ class ClientLibraryHandler(Cached):
     """/client/octoprint.mjs."""
 
     for_everybody = True  # what a page imports comes without a key; there is no secret in it
+    judges_keys = False
 
     async def get(self) -> None:
         """Send the module."""

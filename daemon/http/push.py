@@ -15,7 +15,7 @@ import tornado.web
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from daemon.access import hosts, strangers
-from daemon.errors import KeyRefused, TooManyAttempts
+from daemon.errors import KeyRefused
 from daemon.http.base import ApiHandler
 from daemon.http.errors import Refused
 from daemon.http.identity import client_of, identify
@@ -54,14 +54,14 @@ class SocketHandler(WebSocketHandler):
         self.set_header("Server", "nozzled")
 
     async def prepare(self) -> None:
-        """Refuse names that are not this machine's, wrong keys, and one client too many."""
+        """Refuse names that are not this machine's, and one client too many."""
         await self.service.access.refresh()
         self.client = client_of(self.service, self.request)
         if not self.service.access.bears(self.client, strangers.REQUEST):
             raise tornado.web.HTTPError(429)
         try:
-            identify(self.service, self.request, for_everybody=True)
-        except (KeyRefused, TooManyAttempts) as error:
+            identify(self.service, self.request, for_everybody=True, judges_keys=False)
+        except KeyRefused as error:
             raise tornado.web.HTTPError(403) from error
         if self.hub.is_full_for(self.client):
             raise tornado.web.HTTPError(503)
@@ -239,6 +239,7 @@ class StreamsHandler(ApiHandler):
     """Base of what belongs to a session."""
 
     for_everybody = True
+    judges_keys = False
 
     def initialize(self, service: "Service", streams: Streams) -> None:  # type: ignore[override]  # Tornado passes what the route says
         """Take the sessions besides."""
@@ -331,6 +332,7 @@ class InfoHandler(ApiHandler):
     """/sockjs/info."""
 
     for_everybody = True
+    judges_keys = False
 
     def get(self) -> None:
         """Tell which ways there are; the random number is for clients that have no good one."""
@@ -342,6 +344,7 @@ class WelcomeHandler(ApiHandler):
     """/sockjs."""
 
     for_everybody = True
+    judges_keys = False
 
     def get(self) -> None:
         """Greet, as SockJS wants it."""

@@ -15,7 +15,7 @@ from tornado.httpserver import HTTPServer
 
 from daemon.config import HttpConfig
 from daemon.errors import AddressInUse
-from daemon.http import app_keys, push
+from daemon.http import app_keys, public, push
 from daemon.http.analysis import ThumbnailHandler
 from daemon.http.base import NotFound
 from daemon.http.bounded_server import BoundedServer, Limits, room_for_connections
@@ -78,6 +78,10 @@ def make_app(service: "Service") -> Application:
     heated = {**given, "history": history}
     hub = Hub(service, view, history)
     routes: list[tuple[str, type[tornado.web.RequestHandler], dict[str, Any]]] = [
+        (r"/", public.FrontPageHandler, given),
+        (r"/online\.txt", public.OnlineHandler, given),
+        (r"/robots\.txt", public.RobotsHandler, given),
+        (r"/favicon\.ico", public.IconHandler, given),
         *push.routes(service, hub),
         (
             r"/api/(?:control/)?job",

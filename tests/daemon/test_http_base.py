@@ -2,19 +2,39 @@ import logging
 
 import pytest
 
+from daemon.access.attempts import FREE
 from daemon.http import errors as table
 from daemon.http.base import MAX_JSON
 from support.http import KEY, api
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"])
-@pytest.mark.parametrize("path", ["/api/version", "/api/job", "/api/files/local", "/api/nothing", "/"])
+@pytest.mark.parametrize("path", ["/api/version", "/api/job", "/api/files/local", "/api/nothing", "/nothing"])
 @pytest.mark.parametrize("key", [None, "wrong", KEY + "x", KEY[:-1]])
 async def test_without_the_key_everything_is_403(tmp_path, method, path, key):
     async with api(tmp_path, "") as server:
         response = await server.request(method, path, b"x" * 1000, key=key)
         assert response.status == 403
         assert method == "HEAD" or "key" in response.error
+
+
+@pytest.mark.parametrize("key", [None, "notanapikey", KEY])
+@pytest.mark.parametrize("path", ["/", "/online.txt", "/robots.txt", "/favicon.ico"])
+async def test_whoever_looks_whether_anybody_is_here_finds_somebody(tmp_path, path, key):
+    async with api(tmp_path, "") as server:
+        for _ in range(2 * FREE):  # apps probe with a made-up key, again and again
+            found = await server.get(path, key=key, headers={"Host": "127.0.0.1:5000"})
+            assert found.status == (204 if path == "/favicon.ico" else 200)
+        assert (await server.get("/api/job", key="wrong")).status == 403  # none of it was an attempt
+
+
+async def test_the_front_page_says_how_to_go_on_under_any_name_and_tells_nothing_of_the_printer(tmp_path):
+    async with api(tmp_path) as server:
+        page = await server.get("/", key=None, headers={"Host": "some.other.name"})
+        assert page.headers["Content-Type"].startswith("text/html")
+        assert "nozzled key" in page.body.decode()
+        for private in (KEY, "Operational", "Marlin", server.service.uuid):
+            assert private not in page.body.decode()
 
 
 async def test_the_key_is_taken_from_query_header_or_bearer_in_this_order(tmp_path):

@@ -25,6 +25,10 @@ LOOPBACK = {"Host": "127.0.0.1:5000"}
 
 # what answers without a key, and why: nothing of it tells or changes anything of the printer
 OPEN = {
+    r"/$": "that somebody is here, and how to go on",
+    r"/online\.txt$": "the word online",
+    r"/robots\.txt$": "that nothing is to be indexed",
+    r"/favicon\.ico$": "nothing",
     r"/sockjs$": "a greeting",
     r"/sockjs/info$": "which ways there are",
     r"/sockjs/[^/.]+/([^/.]+)/xhr_streaming$": "says its version until it is shown a session",
