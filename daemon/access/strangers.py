@@ -15,8 +15,7 @@ REFILL = 10.0
 REQUEST = 1.0
 FRAME = 1.0
 PIECE = 0.2
-BYTES = 64 * 1024
-"""Units for a request, a frame on a socket, a piece of a body; and bytes of a body that are one unit."""
+"""Units for a request, a frame on a socket, and a piece of a body (64 KiB where it comes fast)."""
 
 MAX_ADDRESSES = 1024
 

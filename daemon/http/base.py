@@ -179,11 +179,9 @@ class ApiHandler(tornado.web.RequestHandler):
     async def data_received(self, chunk: bytes) -> None:
         """Take or drop the next bytes of the body; the next ones come when this has returned."""
         self._received += len(chunk)
-        if self.identity is None:
-            cost = strangers.PIECE + len(chunk) / strangers.BYTES
-            if not self.service.access.bears(self.client, cost):
-                self._hang_up()
-                return
+        if self.identity is None and not self.service.access.bears(self.client, strangers.PIECE):
+            self._hang_up()
+            return
         if self._refused:
             if self._received > MAX_DRAINED:
                 self._hang_up()

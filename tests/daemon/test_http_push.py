@@ -108,7 +108,8 @@ async def test_a_client_that_goes_away_is_forgotten(tmp_path):
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
         ({"Host": "evil.example"}, 403),
-        ({"X-Api-Key": "wrong"}, 403),
+        ({"Host": "evil.example", "X-Api-Key": "wrong"}, 403),
+        ({"X-Api-Key": "wrong"}, 101),  # as good as none: what a socket says it says to a session
         ({"Host": "evil.example", "X-Api-Key": KEY}, 101),
         ({"Origin": "https://good.example"}, 101),
         ({}, 101),
