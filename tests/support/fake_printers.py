@@ -219,6 +219,8 @@ class Malyan(FakeFirmware):
     counts = True
 
     def on(self, number: int | None, command: str, raw: str) -> Steps | None:
+        if command.startswith("M110"):
+            return None
         ok = f"ok N{number or 0 if self.counts else 0} P15 B15"
         if command.startswith("M105"):
             nozzle, bed = self.read("T"), self.read("B")
