@@ -561,5 +561,8 @@ async def rig(
         structlog.testing.capture_logs() as logs,
     ):
         settings = {"printer": {"address": "fake", **printer}, **sections}
-        async with api(folder, "fake", wait=connect, **settings) as made:
-            yield Rig(made, board, logs)
+        async with api(folder, "fake", wait=False, **settings) as made:
+            running = Rig(made, board, logs)
+            if connect:
+                await running.until(lambda: running.ready, 120)
+            yield running
