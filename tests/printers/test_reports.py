@@ -379,9 +379,7 @@ async def test_a_garbled_report_now_and_then_is_no_temperature(tmp_path):
         def report(self):
             self.n += 1
             good = super().report()
-            return ["T:213.9 /:./T4./5.0 @: B@:53", "T:5. /5.0 B:", good, good[:7], f"T:2{good}", good][
-                self.n % 6
-            ]
+            return ["T:213.9 /:./T4./5.0 @: B@:53", "T:5. /5.0 B:", good, good[:7], f"T:2{good}", good][self.n % 6]
 
     it, _ = await prints(tmp_path, Garbles, before=["M104 S200", "M109 S200", "M190 S50"], within=200)
     assert it.firmware.read("T")[0] > 190
