@@ -8,7 +8,9 @@ PENDING = Path(__file__).with_name("pending.txt")
 
 
 def pytest_collection_modifyitems(items):
+    """A line there is the end of a test's id; one that begins with a question mark fails now and then."""
     pending = set(PENDING.read_text().splitlines()) if PENDING.exists() else set()
     for item in items:
-        if item.nodeid.removeprefix("tests/printers/") in pending:
-            item.add_marker(pytest.mark.xfail(strict=True, reason="the host does not do this right yet"))
+        name = item.nodeid.removeprefix("tests/printers/")
+        if name in pending or f"? {name}" in pending:
+            item.add_marker(pytest.mark.xfail(strict=name in pending, reason="the host does not do this right yet"))
