@@ -16,7 +16,7 @@ _PATIENCE = 14  # wrong lines that are skipped after a request, before there is 
 
 _COMMENT = re.compile(rb"[(%\0]")
 _TEXT = re.compile(rb"[Mm](?:20|23|28|29|30|32|36|117|118|531)(?!\d)")  # their text ends at a *, which is no checksum
-_ONE_WORD = re.compile(r"(M(?:23|28|29|30|32|36|118)\s*\S*)")  # of their text the firmware takes one word
+_ONE_WORD = re.compile(r"([Mm](?:23|28|29|30|32|36|118)(?!\d)\s*\S*)")  # of their text the firmware takes one word
 _NUMBER = re.compile(rb"[Nn]\s*(-?\d+)")
 _LEADING_NUMBERS = re.compile(r"(?:\s*[Nn]\s*-?\d*)+\s*")
 
