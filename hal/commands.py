@@ -4,10 +4,14 @@ import asyncio
 import re
 from collections.abc import Sequence
 
-from gcode.dialect import UNKNOWN
+from gcode.dialect import UNKNOWN, Dialect
 from gcode.errors import CommandError, NozzledError
+from gcode.fitting import fitting
 from gcode.outgoing import Ticket, check_command
 from hal.pump import Pump, refuse
+
+MADE_READY = 1_000
+"""Lines that may get their number later than their length is looked at."""
 
 _SELECTS = re.compile(rb"M0*(?:23|32)(?!\d)", re.IGNORECASE)  # a file on the printer's SD card
 _ASKS_POSITION = re.compile(rb"M0*114(?!\d)", re.IGNORECASE)
@@ -37,9 +41,22 @@ class Commands:
         self.positions_due = 0  # times that the place was asked for and not told
 
     @property
+    def _dialect(self) -> Dialect:
+        return self._pump.link.dialect if self._pump.link else UNKNOWN
+
+    @property
+    def _number(self) -> int:
+        """The highest number that a line which is looked at now may get."""
+        return max(999_999, (self._pump.link.next_number if self._pump.link else 1) + MADE_READY)
+
+    @property
     def longest(self) -> int:
-        """Bytes of a command that this firmware reads."""
-        return (self._pump.link.dialect if self._pump.link else UNKNOWN).longest_command
+        """Bytes of a command that this firmware reads now: a number of seven digits leaves one less."""
+        return self._dialect.room(self._number)
+
+    def fitting(self, command: bytes) -> bytes | None:
+        """Return a clean command as this firmware can read it; None: it is a text that had better not be sent."""
+        return fitting(command, self._dialect, self._number)
 
     @property
     def selects(self) -> bool:
@@ -48,7 +65,11 @@ class Commands:
 
     def check(self, command: str) -> bytes:
         """Return a command as it would go on the wire; raises what is wrong with it."""
-        checked = check_command(command)
+        checked = self.fitting(whole := check_command(command))
+        if checked is None:
+            raise CommandError(
+                f"{self._dialect.name} shows no texts, and might take this one for a command: {whole.decode()}"
+            )
         if len(checked) > self.longest:
             raise CommandError(
                 f"the command has {len(checked)} characters, the firmware reads {self.longest}: "

@@ -111,6 +111,10 @@ class LinePrinter:
         """Bytes of a command that this firmware reads."""
         return self._commands.longest
 
+    def fitting(self, command: bytes) -> bytes | None:
+        """Return a clean command as this firmware can read it; None: it is a text that had better not be sent."""
+        return self._commands.fitting(command)
+
     def check(self, command: str) -> bytes:
         """Return a command as it would go on the wire; raises what is wrong with it."""
         return self._commands.check(command)

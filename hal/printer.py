@@ -181,7 +181,13 @@ class Commanded(Protocol):
 
     @property
     def longest_command(self) -> int:
-        """Bytes of a command that this firmware reads."""
+        """Bytes of a command that this firmware reads now: they get fewer as line numbers get longer."""
+
+    def fitting(self, command: bytes) -> bytes | None:
+        """Return a clean command as this firmware can read it: texts are cut, and cleared of what would end the line.
+
+        None: it is a text that had better not be sent, as this firmware would look for commands in it.
+        """
 
     def check(self, command: str) -> bytes:
         """Return a command as it would go on the wire.

@@ -115,7 +115,7 @@ class Effects:
             on_more=lambda: job.printer.wake(),  # noqa: PLW0108 - of the printer that it has then
             on_skipped=_skipped,
             host_waits=self._host_waits(job.printer),
-            longest=job.printer.longest_command,
+            receiver=lambda: job.printer,
             check=self._too_hot,
             alter=lambda command: self._with_offset(job, command),
         )

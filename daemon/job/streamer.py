@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
+from typing import Protocol
 
 from gcode.errors import CommandError
 from gcode.host_commands import HeatAndWait, Meaning, Skip, meaning
@@ -23,8 +24,28 @@ LINES_A_TURN = 32  # that are taken apart at once
 BLOCKS_A_TURN = 2  # that are looked through for a line before the loop may do something else
 TOLD = 10  # skipped lines that are told one by one; the rest is counted
 
-_TEXTS = (b"M117", b"M118")
 _PLAIN = frozenset(b"GgTt")
+
+
+class Receiver(Protocol):
+    """What a line has to fit: a printer."""
+
+    @property
+    def longest_command(self) -> int:
+        """Bytes of a command that it reads now."""
+
+    def fitting(self, command: bytes) -> bytes | None:
+        """Return a command as it can read it; None: it had better not be sent."""
+
+
+class Anyone:
+    """A receiver that takes whatever there is in files."""
+
+    longest_command = MAX_LINE
+
+    def fitting(self, command: bytes) -> bytes | None:
+        """Return the command."""
+        return command
 
 
 class FileStream:
@@ -42,7 +63,7 @@ class FileStream:
         on_more: Callable[[], None],
         on_skipped: Callable[[int, str, str], None],
         host_waits: bool = False,
-        longest: int = MAX_LINE,
+        receiver: Callable[[], Receiver] | None = None,
         check: Callable[[bytes], str | None] = lambda _: None,
         alter: Callable[[bytes], bytes] = lambda command: command,
     ) -> None:
@@ -54,7 +75,7 @@ class FileStream:
             on_more: called when `next_line` has lines again after it had none.
             on_skipped: called with (offset, command, reason) for a line that is not sent.
             host_waits: waits for temperatures are the host's: a barrier instead of M109.
-            longest: bytes of a command that the firmware reads; texts are cut there, anything else fails the job.
+            receiver: tells who gets the lines; a command that is too long for it fails the job.
             check: tells what speaks against sending a command other than a move, which fails the job.
             alter: makes of such a command what is sent instead.
         """
@@ -70,7 +91,8 @@ class FileStream:
         self._on_more = on_more
         self._on_skipped = on_skipped
         self._host_waits = host_waits
-        self._longest = longest
+        self._receiver = receiver or Anyone
+        self._longest = self._receiver().longest_command
         self._check = check
         self._alter = alter
         self._loop = asyncio.get_running_loop()
@@ -159,6 +181,7 @@ class FileStream:
 
     def _take_lines(self) -> bool:
         """Make lines ready as far as a line that wants a closer look; False: the block holds none any more."""
+        self._longest = self._receiver().longest_command
         if self._behind_ready is not None and self._look_closer(*self._behind_ready):
             return True
         for offset, command in self._reader:
@@ -195,9 +218,7 @@ class FileStream:
         if found is None:
             return self._fitting(offset, command)
         if isinstance(found, Skip):
-            self.skipped += 1
-            if self.skipped <= TOLD:
-                self._on_skipped(offset, command.decode(), found.reason)
+            self._skip(offset, command, found.reason)
             return None
         self._stop_at(offset, found)
         return (offset, found.command) if isinstance(found, HeatAndWait) else None
@@ -207,16 +228,23 @@ class FileStream:
         self.attention.set()
 
     def _fitting(self, offset: int, command: bytes) -> tuple[int, bytes] | None:
-        """Return the line as long as the firmware reads it: cut silently there it could never be acknowledged."""
-        if len(command) <= self._longest:
-            return offset, command
-        if command.upper().startswith(_TEXTS):
-            return offset, command[: self._longest].rstrip()
-        self._fail(
-            f"the line at byte {offset} has {len(command)} characters, the firmware reads {self._longest}: "
-            f"{command[:40].decode()}…"
-        )
+        """Return the line as the firmware can read it: cut or ended by it, it could never be acknowledged."""
+        fitted = self._receiver().fitting(command)
+        if fitted is None:
+            self._skip(offset, command, "this firmware would take the text for a command")
+        elif len(fitted) > self._longest:
+            self._fail(
+                f"the line at byte {offset} has {len(fitted)} characters, the firmware reads {self._longest}: "
+                f"{fitted[:40].decode()}…"
+            )
+        else:
+            return offset, fitted
         return None
+
+    def _skip(self, offset: int, command: bytes, reason: str) -> None:
+        self.skipped += 1
+        if self.skipped <= TOLD:
+            self._on_skipped(offset, command.decode(), reason)
 
     def _fail(self, reason: str) -> None:
         self.error = CommandError(reason)

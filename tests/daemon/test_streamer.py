@@ -250,3 +250,40 @@ async def test_a_line_for_the_host_stops_the_stream_until_it_goes_on(tmp_path, l
     assert not source.attention.is_set()
     assert source.next_line()[1] == b"G1 X2"
     await source.close()
+
+
+class Narrow:
+    """A receiver whose room shrinks, and that shows no texts of a kind."""
+
+    longest_command = 12
+
+    def fitting(self, command):
+        return None if command.startswith(b"M486") else command[: self.longest_command].rstrip()
+
+
+async def test_texts_are_fitted_and_those_that_had_better_not_be_sent_are_told(tmp_path):
+    path = tmp_path / "texts.gcode"
+    path.write_bytes(b"G1 X1\nM117 a long text\nM486 Abox\nG1 X2\n")
+    skipped = []
+    source = stream(path, skipped=skipped, receiver=Narrow)
+    await source.open()
+    assert await drain(source) == [(0, b"G1 X1"), (6, b"M117 a long"), (33, b"G1 X2")]
+    assert source.skipped == 1
+    assert skipped == [(23, "M486 Abox", "this firmware would take the text for a command")]
+    await source.close()
+
+
+async def test_the_room_for_a_line_is_asked_for_again_and_again(tmp_path):
+    path = tmp_path / "long.gcode"
+    path.write_bytes(b"G1 X1 Y1 Z1\n" * 100)
+    narrow = Narrow()
+    source = stream(path, receiver=lambda: narrow)
+    await source.open()
+    assert source.next_line()
+    narrow.longest_command = 5
+    narrow.fitting = lambda command: command
+    while source.error is None:
+        source.next_line()
+        await asyncio.sleep(0.001)
+    assert "has 11 characters, the firmware reads 5" in str(source.error)
+    await source.close()
