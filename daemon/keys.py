@@ -137,7 +137,7 @@ def _read_or_make(path: Path) -> str:
 
 def _make(path: Path, *, replace: bool = False) -> None:
     """Write a new key, unless somebody else has just done so."""
-    write_private(path, secrets.token_hex(32) + "\n", replace=replace)
+    write_private(path, secrets.token_urlsafe(32) + "\n", replace=replace)  # as long as a user's key of OctoPrint
 
 
 def own_uuid(state_dir: Path) -> str:

@@ -10,14 +10,13 @@ import structlog
 from daemon.access.app_keys import AppKeys
 from daemon.access.attempts import Attempts
 from daemon.access.keyring import Keyring, digest
-from daemon.access.scopes import Identity, Scope
+from daemon.access.scopes import FIRST, LOCAL, Identity, Scope
 from daemon.access.sessions import Session, Sessions
 from daemon.access.strangers import Strangers
 from daemon.errors import ConfigError, KeyRefused, TooManyAttempts
 from daemon.keys import Keys
 
-FIRST = "_api"  # OctoPrint's name for whoever comes with the global key
-LOCAL = "_local"  # and ours for who needs none
+__all__ = ["FIRST", "LOCAL", "Access"]
 
 LOOK = 1.0
 """Seconds between two looks at the files of keys: the command line changes them while the daemon runs."""

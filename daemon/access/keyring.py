@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from daemon.access.scopes import Identity, Scope
+from daemon.access.scopes import FIRST, Identity, Scope
 from daemon.errors import BadKeyName, ConfigError, DamagedFile, KeyNameTaken, NoSuchKey
 from daemon.keys import write_private
 from daemon.set_aside import set_aside
@@ -128,7 +128,7 @@ class Keyring:
             raise BadKeyName("a key's name has 1 to 64 characters, on one line")
         key = new_key()
         with self._changing() as keys:
-            if any(each.name == name for each in keys):
+            if name == FIRST or any(each.name == name for each in keys):
                 raise KeyNameTaken(f"there is a key {name} already")
             if len(keys) >= MAX_KEYS:
                 raise ConfigError(f"{self._path} holds {MAX_KEYS} keys, revoke some first")

@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
+FIRST = "owner"
+LOCAL = "_local"
+"""Names of who comes with the first key, and of who needs none. Not `_api` for the first: clients know that as
+OctoPrint's deprecated global key, and some refuse it."""
+
 
 class Scope(IntEnum):
     """What a key allows; each scope includes the ones before it."""
@@ -34,7 +39,7 @@ class Identity:
     """Who makes a request.
 
     Attributes:
-        name: of the key; `_api` for the first one, as OctoPrint calls its global key.
+        name: of the key; `owner` for the first one.
         scope: what it allows.
         digest: of the key; empty where none was needed.
     """

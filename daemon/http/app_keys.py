@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from daemon.access.app_keys import MAX_NAME, Request, scope_of
-from daemon.access.scopes import Scope
+from daemon.access.scopes import FIRST, Scope
 from daemon.errors import BadKeyName, KeyNameTaken, KeyRefused
 from daemon.http.base import ApiHandler, is_true
 from daemon.http.errors import Refused
@@ -137,7 +137,7 @@ class ManageHandler(AppKeysHandler):
 
     def get(self) -> None:
         """List keys by name, and who asks for one."""
-        keys = [{"app_id": key.name, "user_id": "_api"} for key in self.service.access.keyring.keys]
+        keys = [{"app_id": key.name, "user_id": FIRST} for key in self.service.access.keyring.keys]
         pending = self.service.access.app_keys.pending(self.now())
         self.write({"keys": keys, "pending": {each.user_token: self.external(each) for each in pending}})
 
@@ -152,7 +152,7 @@ class ManageHandler(AppKeysHandler):
             self.no_content()
             return
         key = await asyncio.to_thread(keyring.add, app, _scope(data.get("scope")))
-        self.write({"app_id": app, "user_id": "_api", "api_key": key})
+        self.write({"app_id": app, "user_id": FIRST, "api_key": key})
 
 
 class DialogHandler(AppKeysHandler):

@@ -47,6 +47,8 @@ def test_names_are_unique_and_of_one_line(tmp_path):
     ring.add(" phone ", Scope.READ)
     with pytest.raises(KeyNameTaken, match="phone"):
         ring.add("phone", Scope.READ)
+    with pytest.raises(KeyNameTaken, match="owner"):
+        ring.add("owner", Scope.READ)  # who comes with the first key is called so
     for name in ("", " ", "a\nb", "\x1b[31m", "x" * 65):
         with pytest.raises(BadKeyName):
             ring.add(name, Scope.READ)

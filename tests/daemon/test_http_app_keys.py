@@ -37,7 +37,7 @@ async def test_an_app_asks_somebody_allows_it_and_the_key_works(tmp_path):
         granted = (await server.get(poll, key=None, headers=HOST)).json["api_key"]
         assert (await server.get("/api/job", key=granted)).status == 200
         assert (await server.get("/api/plugin/appkeys", key=granted)).status == 403  # it cannot allow others
-        assert (await server.get("/api/plugin/appkeys")).json["keys"] == [{"app_id": "OctoApp", "user_id": "_api"}]
+        assert (await server.get("/api/plugin/appkeys")).json["keys"] == [{"app_id": "OctoApp", "user_id": "owner"}]
         await server.settle(100)
         assert (await server.get(poll, key=None, headers=HOST)).status == 404
         assert granted not in (tmp_path / "keys.json").read_text()
@@ -128,7 +128,7 @@ async def test_the_page_takes_an_admins_key_and_nothing_else(tmp_path):
         for key in ("", "wrong", control):
             form = urlencode({"key": key, "decision": "allow"}).encode()
             assert (await server.request("POST", page, form, key=None, headers=FORM)).status == 403
-        assert (await server.get("/api/plugin/appkeys")).json["keys"] == [{"app_id": "phone", "user_id": "_api"}]
+        assert (await server.get("/api/plugin/appkeys")).json["keys"] == [{"app_id": "phone", "user_id": "owner"}]
         form = urlencode({"key": KEY, "decision": "allow", "scope": "read"}).encode()
         done = await server.request("POST", page, form, key=None, headers=FORM)
         assert (done.status, b"now has a key" in done.body) == (200, True)

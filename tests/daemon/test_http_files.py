@@ -30,7 +30,7 @@ async def test_the_list_has_files_folders_and_the_room_that_is_left(tmp_path):
                 "size": len(A),
                 "date": int(NOW),
                 "origin": "local",
-                "user": "_api",
+                "user": "owner",
                 "refs": {
                     "resource": "http://printer.local:5000/api/files/local/a.gcode",
                     "download": "http://printer.local:5000/downloads/files/local/a.gcode",

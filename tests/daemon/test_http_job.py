@@ -42,7 +42,7 @@ async def test_a_file_that_is_uploaded_selected_and_printed_goes_through_all_sha
             "size": len(SQUARE),
             "date": int(NOW),
         }
-        assert seen["job"]["user"] == "_api"
+        assert seen["job"]["user"] == "owner"
         assert seen["progress"]["completion"] is None
         assert (await server.post("/api/control/job", {"command": "start"})).status == 204
         assert (await server.get("/api/job")).json["state"] in ("Starting", "Printing")

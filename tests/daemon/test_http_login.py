@@ -12,12 +12,12 @@ def key_of(folder, scope, name="other"):
 async def test_a_passive_login_tells_who_the_key_belongs_to_and_gives_a_session(tmp_path):
     async with api(tmp_path, "") as server:
         user = (await server.post("/api/login", {"passive": True})).json
-        assert user["name"] == "_api"
+        assert user["name"] == "owner"
         assert user["admin"] is True
         assert user["apikey"] is None
         assert KEY not in str(user)
         assert {"PRINT", "STATUS", "ADMIN"} <= set(user["permissions"])
-        assert server.service.access.find_session(user["session"], "_api") is not None
+        assert server.service.access.find_session(user["session"], "owner") is not None
         again = (await server.post("/api/login", {"passive": True})).json
         assert again["session"] != user["session"]
 
@@ -44,7 +44,7 @@ async def test_there_are_no_passwords(tmp_path, data, status):
 async def test_who_am_i_is_answered_to_everybody_but_a_wrong_key(tmp_path):
     read = key_of(tmp_path, Scope.READ, "viewer")
     async with api(tmp_path, "") as server:
-        assert (await server.get("/api/currentuser")).json["name"] == "_api"
+        assert (await server.get("/api/currentuser")).json["name"] == "owner"
         viewer = (await server.get("/api/currentuser", key=read)).json
         assert (viewer["name"], "PRINT" in viewer["permissions"]) == ("viewer", False)
         guest = await server.get("/api/currentuser", key=None, headers={"Host": "localhost"})
@@ -62,10 +62,10 @@ async def test_logout_ends_the_sessions_of_the_key_or_the_one_that_is_named(tmp_
         first, second, theirs = await login(), await login(), await login(other)
         find = server.service.access.find_session
         assert (await server.post("/api/logout", {"session": first["session"]})).status == 204
-        assert find(first["session"], "_api") is None
-        assert find(second["session"], "_api") is not None
+        assert find(first["session"], "owner") is None
+        assert find(second["session"], "owner") is not None
         assert (await server.request("POST", "/api/logout")).status == 204
-        assert find(second["session"], "_api") is None
+        assert find(second["session"], "owner") is None
         assert find(theirs["session"], "other") is not None
 
 

@@ -26,7 +26,7 @@ async def test_a_subscriber_is_greeted_and_told_nothing_more_without_a_session(t
         await server.settle(5)
         assert listener.kinds() == ["connected"]
         assert listener.of("connected")[0]["version"] == "1.11.8"
-        listener.say(auth="_api:guess")
+        listener.say(auth="owner:guess")
         await server.settle(1)
         assert listener.messages[1:] == [{"reauthRequired": {"reason": "stale"}}]
 
