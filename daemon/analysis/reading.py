@@ -14,7 +14,7 @@ from gcode.analysis.result import Analysis
 from gcode.command import parse
 from gcode.planner import Limits
 
-_PIECE = 1024 * 1024  # bytes
+_PIECE = 256 * 1024  # bytes
 
 
 def machine(profile: ProfileConfig, settings_: Sequence[str] = ()) -> Machine:

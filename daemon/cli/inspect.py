@@ -35,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
     if samples is not None:
         draw(found, samples, args.file.name, args.plot, printer.filament)
     if args.json:
-        print(json.dumps(found.as_json(), indent=2))
+        json.dump(found.as_json(), sys.stdout, indent=2)
+        print()
     else:
         _show(args.file, found)
     return 0

@@ -25,6 +25,8 @@ _LAYER_BEGINS = ("L", "C", "l", "<", "-", "B")
 _Z = ("Z:", "Z_HEIGHT:", "BEGIN_LAYER_OBJECT z=")
 _HEIGHT = ("HEIGHT:", "LAYER_HEIGHT:")
 _SEPARATOR = re.compile(r"[=:]")
+_MEANS = re.compile(rb"[=:,]|^; ?version ")  # what may mean something the next time too
+_SHORT, _MOST_DULL = 60, 1000  # bytes of a comment that is remembered, number of those
 _DULL = frozenset(
     {"type", "time_elapsed", "printing_time", "remaining_time", "printing_id", "width", "gimage", "simage"}
 )
@@ -50,6 +52,7 @@ class Comments:
     _slicer: Slicer | None = None
     _version: str = ""
     _facts: dict[str, str] = field(default_factory=dict)
+    _dull: set[bytes] = field(default_factory=set)
     _layer_rank: int = 0
     _group: str = ""  # Simplify3D 5: what the temperatures that follow are of
 
@@ -64,6 +67,8 @@ class Comments:
 
     def note(self, raw: bytes, line: int) -> None:
         """Take a line that begins with a semicolon; `line` is its number."""
+        if not self.pictures.is_open and self._is_frequent(raw):
+            return
         if b"image" in raw[:28] and self.pictures.is_long(raw):
             self.pictures.take_long(raw, line)
             return
@@ -72,12 +77,34 @@ class Comments:
             return
         if text[:1] in _LAYER_BEGINS and (match := _LAYER.match(text)):
             self._note_layer(_RANKS[match.lastgroup or "c"])
+            if not text.startswith(_Z):
+                return
         if text.startswith(_Z):
             self.z = number(_SEPARATOR.split(text, 1)[1])
         elif text.startswith(_HEIGHT):
             self.height = number(_SEPARATOR.split(text, 1)[1])
         elif text and not self.objects.comment(text):
             self._note_rare(text)
+            self._remember(raw)
+
+    def _is_frequent(self, raw: bytes) -> bool:
+        """Take one of those comments that come with each layer, or say nothing; tell whether it is one."""
+        if raw in self._dull:
+            return True
+        if raw == b";LAYER_CHANGE":
+            self._note_layer(_RANKS["a"])
+        elif raw.startswith(b";Z:"):
+            self.z = number(raw[3:40].decode("ascii", "replace"))
+        elif raw.startswith(b";HEIGHT:"):
+            self.height = number(raw[8:40].decode("ascii", "replace"))
+        else:
+            return False
+        return True
+
+    def _remember(self, raw: bytes) -> None:
+        """Remember a comment that says nothing: slicers repeat themselves."""
+        if len(raw) <= _SHORT and len(self._dull) < _MOST_DULL and not _MEANS.search(raw):
+            self._dull.add(raw)
 
     def _note_layer(self, rank: int) -> None:
         if rank >= self._layer_rank:

@@ -37,6 +37,11 @@ class Pictures:
     _open: "_Picture | None" = None
     _rows: "_Rows | None" = None
 
+    @property
+    def is_open(self) -> bool:
+        """A picture has begun, and not ended."""
+        return self._open is not None
+
     @staticmethod
     def is_long(raw: bytes) -> bool:
         """Tell whether a comment holds a whole picture, or a row of one, and must not be cut."""

@@ -1,8 +1,8 @@
 """The words of a block's moves, as columns of numbers: `G1 X10 E.5` in 200,000 lines at once.
 
 Nearly all lines of a sliced file are plain moves: G0 to G3, capital letters, a number behind each. They are read
-here by arithmetic on all bytes of a block together. A line that looks in any way different is left to
-`gcode.command`, so both give the same.
+here by arithmetic on all bytes of a block together. Where many look different, `canonical` makes plain ones of them
+first. A line that still does is left to `gcode.command`, so both give the same.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ import numpy as np
 
 from gcode.analysis.arrays import Bools, Bytes, Floats, Ints
 from gcode.analysis.blocks import Block
+from gcode.analysis.canonical import canonical
 from gcode.analysis.decimals import WORD, decimals
 from gcode.reader import MAX_LINE
 
@@ -19,6 +20,9 @@ COLUMNS = "XYZEFIJR"
 _LF, _TAB, _SPACE, _SEMICOLON, _G, _A, _Z = b"\n\t ;GAZ"
 _ZERO = ord("0")
 _LAST_MOVE = 3  # G3
+_UNUSUAL = (b"(", b"\nN", b"\nn", b"\ng", b"\nG00", b"\nG01", b"\nG02", b"\nG03", b"\nG1  ", b"\nG1\t\t")
+_SAMPLE = 4096  # bytes of a block that tell whether it is of an unusual form; if they do not, a try does
+_FEW = 50  # lines that are looked at one by one, and the share of a block's lines (one in so many)
 _PADDING = np.zeros(WORD, np.uint8)
 
 # What a byte is to a reader of words: part of a number or blank (0), a letter, `;` or line feed (itself), odd (1).
@@ -61,9 +65,32 @@ class _Tokens:
 
 def read(block: Block) -> Words:
     """Return the words of a block's moves."""
-    padded = np.concatenate((_PADDING, np.frombuffer(block.text, np.uint8), _PADDING))
+    lines = block.text.count(b"\n")
+    if sum(map(block.text[:_SAMPLE].count, _UNUSUAL)) > _SAMPLE // 100:  # it is worth no try
+        return _canonically(block.text)
+    found = _read(block.text)
+    first = np.frombuffer(block.text, np.uint8)[found.starts[np.array(found.others, np.intp)]]
+    if np.count_nonzero(first != _SEMICOLON) <= max(_FEW, lines // _FEW):
+        return found
+    return _canonically(block.text)
+
+
+def _canonically(text: bytes) -> Words:
+    """Return what is found in the plain form, with the places of the lines as they stand in the file."""
+    plain = _read(canonical(text))
+    starts = np.concatenate(([0], np.flatnonzero(np.frombuffer(text, np.uint8) == _LF) + 1))
+    long_ = np.diff(starts) > MAX_LINE
+    kept = ~long_[plain.moves]
+    moves = plain.moves[kept]
+    other = np.diff(starts) > 1
+    other[moves] = False
+    return Words(starts, moves, plain.code[kept], plain.columns[:, kept], np.flatnonzero(other).tolist())
+
+
+def _read(lines: bytes) -> Words:
+    padded = np.concatenate((_PADDING, np.frombuffer(lines, np.uint8), _PADDING))
     text = padded[WORD:]
-    tokens = _tokens(block.text)
+    tokens = _tokens(lines)
     line_feeds = np.flatnonzero(tokens.kind == _LF)
     starts = np.concatenate(([0], tokens.at[line_feeds] + 1))
     heads = np.concatenate(([0], line_feeds[:-1] + 1))  # the first token of each line
@@ -81,10 +108,10 @@ def read(block: Block) -> Words:
 
 def _tokens(text: bytes) -> _Tokens:
     kinds = np.frombuffer(text.translate(_KINDS), np.uint8)
-    at = np.flatnonzero(kinds)
+    at = np.flatnonzero(kinds != 0)  # of a bool: much quicker
     kind = kinds[at]
     line_feeds = kind == _LF
-    return _Tokens(at, kind, np.cumsum(line_feeds) - line_feeds)
+    return _Tokens(at, kind, np.cumsum(line_feeds, dtype=np.int32) - line_feeds)
 
 
 def _begins_as_move(text: Bytes, starts: Ints, after: Ints) -> Bools:
