@@ -1,15 +1,24 @@
 """Greeting: finding out that something which speaks G-code is at the other end, without the line.
 
 Opening a port resets many boards, which then need a second or two, and whose boot loader swallows what is sent
-meanwhile. So: say hello, say it again after `start`, and again while nobody answers. Never used where a print may
-still be going on: the hello sets the firmware's line counter to zero.
+meanwhile. So: say hello, say it again after `start`, and again while nobody answers. A printer that heats for somebody
+else, or waits for its knob, says so and answers later: it has heard, and no more is said until it is free. Never used
+where a print may still be going on: the hello sets the firmware's line counter to zero.
 """
 
+import math
+
 from gcode.framing import frame
-from gcode.replies import Reply, Start, Temperatures, Text, UnknownCommand, Wait, acknowledges, parse
+from gcode.replies import Busy, Reply, Start, Temperatures, Text, UnknownCommand, Wait, acknowledges, parse
 
 HELLO = b"\n" + frame(0, b"M110 N0")
 """The line feed ends noise that the firmware may hold; then line 0, so that line 1 comes next."""
+
+ASK = b"M105\n"
+"""Said behind the hello in the end: some firmwares set their counter without a word (Blocks Zero)."""
+
+HELLOS_BEFORE_ASKING = 2
+"""Most printers answer the first of them; who asks gets one more answer, which has to be waited for."""
 
 REPEAT = 2.0
 """Seconds after which an unanswered hello is said again."""
@@ -30,15 +39,21 @@ MAX_BANNER = 32
 class Greeting:
     """The first words on a line. Like `HostLink` it is fed bytes and asked for bytes; `done` ends it.
 
-    `banner` is what the board said of itself since it booted, to tell it by where M115 says nothing.
+    Attributes:
+        done: somebody is there, and has said all.
+        heard: anything at all came.
+        banner: what the board said of itself since it booted, to tell it by where M115 says nothing.
+        busy_at: when the printer said last that it works for somebody else.
     """
 
     def __init__(self, now: float) -> None:
         self.done = False
-        self.heard = False  # anything at all came
+        self.heard = False
         self.banner: list[str] = []
+        self.busy_at = -math.inf
+        self._said = 0  # hellos
         self._answered = False
-        self._unanswered = 0  # hellos
+        self._unanswered = 0  # of what was said
         self._foreign_ok = False  # the next `ok` answers what was left of a hello, taken for a command
         self._boots = False  # the last word was that of a board that begins
         self._partial = b""
@@ -68,9 +83,13 @@ class Greeting:
         if not self._speak:
             return b""
         self._speak = False
-        self._unanswered += 1
+        self._said += 1
         self._due = now + REPEAT
-        return HELLO
+        if self._said <= HELLOS_BEFORE_ASKING:
+            self._unanswered += 1
+            return HELLO
+        self._unanswered += 2
+        return HELLO + ASK
 
     def receive(self, data: bytes, now: float) -> list[Reply]:
         """Take bytes from the printer; return what it said."""
@@ -87,6 +106,8 @@ class Greeting:
             self._on_start(reply, now)
         elif acknowledges(reply) or isinstance(reply, Wait):
             self._on_ok(now)
+        elif isinstance(reply, Busy) or (isinstance(reply, Temperatures) and reply.waiting):
+            self._on_busy(now)
         elif not isinstance(reply, Temperatures):  # reports that an earlier host asked for go on without end
             self._due = max(self._due, now + (self._quiet if self._answered else BANNER))
         self._boots = isinstance(reply, Start)
@@ -98,8 +119,15 @@ class Greeting:
     def _on_start(self, start: Start, now: float) -> None:
         """Begin the banner anew; the reason of a reset, told behind `start`, is a part of it."""
         self._answered = self._foreign_ok = False
+        self._said = 0
         self._due = now + BANNER
         self.banner = [*(self.banner if self._boots else ()), start.line[:200]]  # RepRapFirmware has its name in it
+
+    def _on_busy(self, now: float) -> None:
+        """Leave it alone: what was said stands in its buffer, and more would fill that."""
+        self.busy_at = now
+        self._speak = False
+        self._due = max(self._due, now + (self._quiet if self._answered else REPEAT))
 
     def _on_ok(self, now: float) -> None:
         if self._foreign_ok:  # a board that boots cuts a hello, and takes the tail of it for a command

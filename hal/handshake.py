@@ -62,8 +62,7 @@ class Handshake:
     async def _greet(self) -> None:
         timeout = self._settings.greeting_timeout
         try:
-            async with asyncio.timeout(timeout):
-                greeting = await self._pump.greet()
+            greeting = await self._pump.greet(timeout)
         except TimeoutError:
             heard = self._pump.greeting is not None and self._pump.greeting.heard
             raise HandshakeFailed(

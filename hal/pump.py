@@ -120,13 +120,21 @@ class Pump:
         """Take down what happened to the line itself."""
         self.ring.append((self._loop.time(), EVENT, event))
 
-    async def greet(self) -> Greeting:
-        """Return the greeting when it has been answered."""
-        self.greeting = Greeting(self._loop.time())
-        self._greeted = self._loop.create_future()
+    async def greet(self, patience: float) -> Greeting:
+        """Return the greeting when it has been answered.
+
+        Raises:
+            TimeoutError: it was not for so many seconds, in which the printer was not busy for somebody else either.
+        """
+        greeting = self.greeting = Greeting(self._loop.time())
+        greeted = self._greeted = self._loop.create_future()
         self.turn()
-        await self._greeted
-        return self.greeting
+        while not greeted.done():
+            await asyncio.wait([greeted], timeout=patience)
+            if not greeted.done() and self._loop.time() - greeting.busy_at > patience:
+                raise TimeoutError
+        greeted.result()
+        return greeting
 
     async def drained(self) -> None:
         """Wait until every line of the job that was sent has been acknowledged."""

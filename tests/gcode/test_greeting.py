@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcode.greeting import HELLO, MAX_BANNER, Greeting
+from gcode.greeting import ASK, HELLO, MAX_BANNER, Greeting
 
 
 def test_hello_is_literally_this():
@@ -14,7 +14,7 @@ def test_hello_is_said_at_once_and_again_every_two_seconds():
     for at in (100.0, 101.0, 101.9, 102.0, 104.0, 106.0):
         greeting.tick(at)
         said.append((at, greeting.data_to_send(at)))
-    assert [at for at, data in said if data == HELLO] == [100.0, 102.0, 104.0, 106.0]
+    assert [at for at, data in said if data.startswith(HELLO)] == [100.0, 102.0, 104.0, 106.0]
     assert not greeting.done
     assert not greeting.heard
 
@@ -139,3 +139,36 @@ def test_the_late_answer_to_an_earlier_hello_is_waited_for():
     greeting.receive(b"ok\n", 0.7)
     greeting.tick(0.8)
     assert greeting.done
+
+
+def test_who_says_nothing_to_two_hellos_is_asked_for_its_temperature_too():
+    greeting = Greeting(0.0)
+    said = [greeting.data_to_send(at) for at in (0.0, 2.0, 4.0, 6.0) if not greeting.tick(at)]
+    assert said == [HELLO, HELLO, HELLO + ASK, HELLO + ASK]
+    greeting.receive(b"ok T:21.0 /0.0\n", 6.1)
+    greeting.tick(6.6)
+    assert greeting.done
+
+
+def test_a_board_that_boots_is_greeted_from_the_beginning():
+    greeting = Greeting(0.0)
+    for at in (0.0, 2.0, 4.0):
+        greeting.tick(at)
+        greeting.data_to_send(at)
+    greeting.receive(b"start\n", 5.0)
+    greeting.tick(5.25)
+    assert greeting.data_to_send(5.25) == HELLO
+
+
+@pytest.mark.parametrize("word", [b"echo:busy: processing\n", b"T:59.1 /200.0 B:60.0 /60.0 @:127 B@:0 W:?\n"])
+def test_a_printer_that_is_busy_for_somebody_else_is_left_alone(word):
+    greeting = Greeting(0.0)
+    said = [greeting.data_to_send(0.0)]
+    for at in range(1, 60):
+        greeting.receive(word, float(at))
+        greeting.tick(float(at))
+        said.append(greeting.data_to_send(float(at)))
+    assert [data for data in said if data] == [HELLO]
+    assert greeting.busy_at == 59.0
+    greeting.tick(61.0)
+    assert greeting.data_to_send(61.0) == HELLO, "it is free, and has not answered"
