@@ -25,6 +25,7 @@ from daemon.analysis.shelf import Shelf
 from daemon.analysis.watch import Watch
 from daemon.config import Config, runtime_file, state_dir
 from daemon.connection import Connection
+from daemon.directories import of_systemd
 from daemon.discovery import Discovery
 from daemon.events import Events
 from daemon.files import FileStore
@@ -126,8 +127,7 @@ async def serve(
 
 def _slow_crashes(environ: Mapping[str, str], wall: Callable[[], float]) -> SlowCrashes:
     """Count only where somebody makes the printer cold when the service gives up: below systemd."""
-    folder = environ.get("RUNTIME_DIRECTORY", "") if notify.is_there(environ) else ""
-    return SlowCrashes(Path(folder) if folder else None, wall)
+    return SlowCrashes(of_systemd(environ, "RUNTIME_DIRECTORY") if notify.is_there(environ) else None, wall)
 
 
 async def _hand_over(service: Service, environ: Mapping[str, str]) -> bool:

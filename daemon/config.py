@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from daemon import named_values
+from daemon.directories import of_systemd
 from daemon.errors import ConfigError
 from gcode.errors import NozzledError
 from gcode.outgoing import check_command
@@ -466,8 +467,8 @@ def state_dir(config: Config, environ: Mapping[str, str]) -> Path:
     """Return the directory for uploads and database: configured, systemd's, or the user's own."""
     if config.paths.state_dir:
         return Path(config.paths.state_dir).expanduser()
-    if given := environ.get("STATE_DIRECTORY"):
-        return Path(given.split(":")[0])  # systemd gives all of them, ours is the first
+    if given := of_systemd(environ, "STATE_DIRECTORY"):
+        return given
     xdg = Path(environ.get("XDG_STATE_HOME", ""))
     base = xdg if xdg.is_absolute() else Path(environ.get("HOME") or Path.home()) / ".local/state"
     return base / "nozzled"
@@ -475,8 +476,8 @@ def state_dir(config: Config, environ: Mapping[str, str]) -> Path:
 
 def runtime_file(environ: Mapping[str, str]) -> Path | None:
     """Return where the next host finds what this one was about, in memory that a power cut clears; None: nowhere."""
-    if given := environ.get("RUNTIME_DIRECTORY"):
-        return Path(given.split(":")[0]) / "logbook"
+    if given := of_systemd(environ, "RUNTIME_DIRECTORY"):
+        return given / "logbook"
     xdg = Path(environ.get("XDG_RUNTIME_DIR", ""))
     return xdg / "nozzled-logbook" if xdg.is_absolute() and xdg.is_dir() else None
 

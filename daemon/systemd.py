@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daemon import journal, notify
+from daemon.directories import of_systemd
 from daemon.job.states import JobState
 from daemon.status import describe
 from hal.printer import ConnectionState
@@ -107,8 +108,8 @@ def forget_job_type(environ: Mapping[str, str]) -> None:
 
 
 def _job_type_file(environ: Mapping[str, str]) -> Path | None:
-    folder = environ.get("RUNTIME_DIRECTORY", "").split(":")[0]  # systemd gives all of them, ours is the first
-    return Path(folder, JOB_TYPE) if folder else None
+    folder = of_systemd(environ, "RUNTIME_DIRECTORY")
+    return folder / JOB_TYPE if folder else None
 
 
 def _watchdog_period(environ: Mapping[str, str], pid: int) -> float | None:

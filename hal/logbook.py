@@ -55,6 +55,7 @@ class Logbook:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 os.ftruncate(fd, _TOTAL)
+                os.posix_fallocate(fd, 0, _TOTAL)  # else a full file system ends the process by SIGBUS, in a print
                 self._map = mmap.mmap(fd, _TOTAL)
             finally:
                 os.close(fd)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from daemon import config as module
 from daemon import named_values
-from daemon.config import Config, LogConfig, Texts, key_file, load, merge, render, state_dir
+from daemon.config import Config, LogConfig, Texts, key_file, load, merge, render, runtime_file, state_dir
 from daemon.errors import ConfigError
 from gcode.errors import NozzledError
 from gcode.outgoing import check_command
@@ -201,6 +201,10 @@ def test_the_state_directory_is_configured_or_systemds_or_the_users():
     home = {"HOME": "/home/ann"}
     assert state_dir(named, {"STATE_DIRECTORY": "/x"}) == Path("/srv/printer")
     assert state_dir(Config(), {"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"}) == Path("/var/lib/a")
+    by_path = "/var/lib/nozzled/pci-0000:01:00.0-usb-0:1.2:1.0"
+    assert state_dir(Config(), {"STATE_DIRECTORY": by_path}) == Path(by_path)
+    assert state_dir(Config(), {"STATE_DIRECTORY": f"{by_path}:/var/lib/b"}) == Path(by_path)
+    assert runtime_file({"RUNTIME_DIRECTORY": f"{by_path}:/var/lib/b"}) == Path(by_path) / "logbook"
     assert state_dir(Config(), home | {"XDG_STATE_HOME": "/xdg"}) == Path("/xdg/nozzled")
     assert state_dir(Config(), home | {"XDG_STATE_HOME": "relative"}) == Path("/home/ann/.local/state/nozzled")
     assert state_dir(Config(), home) == Path("/home/ann/.local/state/nozzled")

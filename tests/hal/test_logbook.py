@@ -1,3 +1,6 @@
+import errno
+import os
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -105,3 +108,21 @@ def test_a_symbolic_link_is_not_followed(tmp_path):
     (tmp_path / "logbook").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic"):
         Logbook(tmp_path / "logbook")
+
+
+def test_its_memory_is_there_before_it_is_used(tmp_path):
+    """Where the file system is full, the first frame would end the process by SIGBUS."""
+    logbook = Logbook(tmp_path / "logbook")
+    found = (tmp_path / "logbook").stat()
+    assert found.st_blocks * 512 >= found.st_size
+    logbook.close()
+
+
+def test_a_full_file_system_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        Logbook(tmp_path / "logbook")
+
+
+def full(_fd, _offset, _length):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
