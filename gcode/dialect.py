@@ -64,6 +64,7 @@ PRUSA = Dialect(
     min_extrude=175.0,
     safety_timer=1800.0,
     heat_by_s_cools=True,
+    residency=3.0,
     resumes_by=b"M602",
     continues_by=(),
     unknown=frozenset({"M108", "M141", "M191", "M211", "M410", "M412", "M486", "M566", "M572", "M593", "M703", "M876"}),
@@ -73,7 +74,12 @@ PRUSA_BUDDY = replace(
     name="Prusa-Firmware-Buddy",
     texts=MARLIN.texts,
     errors=replace(PRUSA.errors, halts=_KILLED + _STOPPED),
+    silent_stop=True,
     min_extrude=170.0,
+    heat_by_s_cools=False,
+    residency=5.0,
+    cooling_gives_up=MARLIN.cooling_gives_up,
+    continues_by=MARLIN.continues_by,
     unknown=frozenset({"M566", "M703"}),
 )
 REPETIER = Dialect(
@@ -130,6 +136,7 @@ REPRAPFIRMWARE = Dialect(
     urgent=frozenset({"M112"}),
     min_extrude=160.0,
     inactivity=None,
+    residency=0.0,
     continues_by=(b"M292 P0",),
     unknown=_CHECKS | {"M412", "M420", "M602", "M900"},
 )
@@ -164,6 +171,7 @@ KLIPPER = Dialect(
     safety_timer=600.0,
     inactivity=None,
     heat_by_r=False,
+    residency=0.0,
     continues_by=(),
     unknown=_CHECKS | {"G29", "M0", "M1", "M141", "M191", "M200", "M201", "M203", "M205", "M207", "M300", "M412",
                        "M420", "M486", "M500", "M566", "M572", "M593", "M600", "M601", "M602", "M701", "M702",

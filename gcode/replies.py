@@ -190,7 +190,7 @@ class Text(Reply):
 
 
 _OK = re.compile(r"ok(?:(?![A-Za-z])|(?=[A-Z]\d{0,2}:|[NPB]\d|ok\b))")
-_ADVANCED = re.compile(r"(?<!\S)([NPB])(\d{1,10}+)(?!\S)")
+_ADVANCED = re.compile(r"(?<!\S)([NPB])(?:(?<=N):)?(\d{1,10}+)(?!\S)")  # Anycubic has `ok N:12`
 _LAST = re.compile(r"\d{1,10}+\Z")
 # An `ok` without a line end before it (Prusa's `echo:Active Extruder: 0ok`): behind a label and a short number. Words
 # that end so (`book`) and names of files are none.
@@ -216,7 +216,7 @@ _UNKNOWN = re.compile(
 _NUMBERED = re.compile(r"N\s*+-?\d++\s*+")  # before a command that is quoted as it came
 _WORD = re.compile(r"[A-Za-z]\d{1,5}+(?:\.\d{1,3}+)?+")
 _BAD_CODE = re.compile(r"E: Bad ([GMT])-code (\d{1,5}+)")  # Teacup
-_ERROR = re.compile(r"(error:|!!|fatal:)\s*+(.*)", re.IGNORECASE | re.DOTALL)
+_ERROR = re.compile(r"((?:serial )?error:|!!|fatal:)\s*+(.*)", re.IGNORECASE | re.DOTALL)
 _COMMAND_ERROR = re.compile(r"[GMT]\d++(?:\.\d++)?+(?:/[GMT]\d++)*+:")  # RepRapFirmware: `Error: G0/G1: …`
 
 _KINDS = (

@@ -89,7 +89,7 @@ async def test_a_text_longer_than_the_firmware_reads_is_cut(tmp_path, board, sta
     "line",
     [
         f"{OBJECT}\nEXCLUDE_OBJECT_START NAME=cube",
-        "SET_HEATER_TEMPERATURE HEATER=extruder TARGET=200 " + "X=1 " * 60,
+        "SET_HEATER_TEMPERATURE HEATER=extruder TARGET=200" + " X=1" * 60,
         "PRINT_START " + " ".join(f"SOME_LONG_PARAMETER_{n}=value_{n}" for n in range(12)),
     ],
 )
