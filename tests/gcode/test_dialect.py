@@ -1,7 +1,12 @@
+from pathlib import Path
+
 import pytest
 
 from gcode import dialect
 from gcode.dialect import recognise
+from support.firmware_table import HEAT, LINES, STOPS, table
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -83,3 +88,8 @@ def test_the_room_for_a_command_shrinks_with_the_digits_of_its_number():
     assert dialect.MARLIN.room(1_000_000) == 82
     assert dialect.TEACUP.room(5) == 95
     assert dialect.KLIPPER.room(5) > 4000
+
+
+@pytest.mark.parametrize("columns", [LINES, HEAT, STOPS], ids=["lines", "heat", "stops"])
+def test_the_page_about_firmwares_shows_the_data(columns):
+    assert table(columns) in (ROOT / "docs/firmware.md").read_text("utf-8")

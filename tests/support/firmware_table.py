@@ -1,0 +1,82 @@
+"""The tables of docs/firmware.md that follow from the dialects' data."""
+
+from collections.abc import Callable
+
+from gcode.dialect import KNOWN, UNKNOWN
+from gcode.firmware_traits import Dialect
+
+
+def _line(each: Dialect) -> str:
+    return "no limit" if each.max_line is None else str(each.max_line)
+
+
+def _numbers(each: Dialect) -> str:
+    if not each.numbered:
+        return "none"
+    if not each.enforces_order:
+        return "checksum only"
+    return f"modulo {each.counting.modulo}" if each.counting.modulo else "enforced"
+
+
+def _ok(each: Dialect) -> str:
+    moves = f", moves at {each.moves_ok_at}" if each.moves_ok_at != each.ok_at else ""
+    return each.ok_at + moves
+
+
+def _rest(each: Dialect) -> str:
+    return f"`{' '.join(command.decode() for command in each.at_rest)}`: {each.at_rest_by}"
+
+
+def _texts(each: Dialect) -> str:
+    if each.texts.dropped:
+        return "not sent"
+    shown = " ".join(f"`{sign}`" for sign in each.texts.breaks + each.texts.commands)
+    return shown or "-"
+
+
+def _degrees(value: float | None) -> str:
+    return "-" if value is None else f"{value:g}"
+
+
+def _command(value: bytes | None) -> str:
+    return "-" if value is None else f"`{value.decode()}`"
+
+
+def _words(words: frozenset[str]) -> str:
+    return " ".join(sorted(words, key=lambda word: float(word[1:]))) or "-"
+
+
+LINES: dict[str, Callable[[Dialect], str]] = {
+    "firmware": lambda each: each.name,
+    "lines on their way": lambda each: str(each.window_lines),
+    "longest line": _line,
+    "line numbers": _numbers,
+    "`ok` at": _ok,
+    "every move is made": _rest,
+    "in texts replaced": _texts,
+}
+HEAT: dict[str, Callable[[Dialect], str]] = {
+    "firmware": lambda each: each.name,
+    "extrudes from, °C": lambda each: _degrees(each.min_extrude),
+    "own safety timer, s": lambda each: _degrees(each.safety_timer),
+    "timer set by": lambda each: _command(each.inactivity),
+    "R waits for cooling": lambda each: "yes" if each.heat_by_r else "no",
+    "S waits for cooling": lambda each: "yes" if each.heat_by_s_cools else "no",
+    "residency, s": lambda each: f"{each.residency:g}",
+    "after its own pause": lambda each: _command(each.resumes_by),
+}
+STOPS: dict[str, Callable[[Dialect], str]] = {
+    "firmware": lambda each: each.name,
+    "halted, it answers": lambda each: "`ok`" if each.errors.says_ok else "nothing, or an error",
+    "obeys again after": lambda each: _command(each.errors.revived_by) if each.errors.revived_by else "a reset",
+    "acts at once on": lambda each: _words(each.urgent),
+    "and with EMERGENCY_PARSER on": lambda each: _words(each.urgent_if_parser),
+    "answers M112": lambda each: "no" if each.silent_stop else "yes",
+}
+
+
+def table(columns: dict[str, Callable[[Dialect], str]]) -> str:
+    """Return a table with a row for each dialect."""
+    rows = [list(columns), ["---"] * len(columns)]
+    rows += [[tell(each) for tell in columns.values()] for each in (*KNOWN, UNKNOWN)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
