@@ -4,7 +4,7 @@ import pytest
 
 from daemon.job.states import JobState as S
 from support.fake_firmware import MARLIN, FakeFirmware, cap, rig
-from support.fake_printers import Teacup
+from support.fake_printers import Prusa, Repetier, Teacup
 
 MOVES = [f"G1 X{n}" for n in range(400)]
 
@@ -288,6 +288,14 @@ async def test_a_print_that_makes_no_progress_is_told(tmp_path):
         await it.sleep(1800)
         assert it.state.ended or await it.warning() or it.said("progress")
         assert it.said("progress") or it.state is not S.PRINTING
+
+
+@pytest.mark.parametrize("board", [Prusa, Repetier])
+async def test_a_firmware_that_turns_its_heaters_off_by_itself_is_no_alarm(tmp_path, board):
+    async with rig(tmp_path, board) as it:
+        await it.print("M104 S200\n" + lines(MOVES[:50]))
+        await it.ended(S.COMPLETED)
+        assert not it.said("not_protected")
 
 
 # -- bounds --

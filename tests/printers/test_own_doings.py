@@ -192,6 +192,18 @@ async def test_a_wait_with_a_time_ends_by_itself(tmp_path, command, least, most)
         assert it.now - began > least
 
 
+@pytest.mark.parametrize("command", ["M226 P30 S1", "M226 P30"])
+async def test_a_wait_for_a_pin_is_the_firmware_s(tmp_path, command):
+    class Pin(FakeFirmware):
+        def on(self, number, told, raw):
+            return (7.0, "ok") if told.startswith("M226") else None
+
+    async with rig(tmp_path, Pin) as it:
+        await it.print(f"{SQUARE}{command}\n{SQUARE}")
+        await it.ended(S.COMPLETED, within=60)
+        assert it.firmware.job[5] == command
+
+
 async def test_a_stop_without_a_time_waits_for_the_user(tmp_path):
     async with rig(tmp_path, FakeFirmware) as it:
         await it.print(f"{SQUARE}M0\n{SQUARE}")
