@@ -5,29 +5,32 @@ from typing import Literal
 from gcode.dialect import Dialect
 from gcode.replies import FirmwareError, Ok, Reply, Start, Text
 
-Consequence = Literal["none", "communication", "harmless", "refusal", "halt"]
-"""`none`: no error. `communication`: a line is asked for again. `harmless`: the firmware goes on. `refusal`: what it
-was told was not done, and it goes on. `halt`: it does nothing more until it is reset or revived."""
+Consequence = Literal["none", "warning", "communication", "harmless", "refusal", "halt"]
+"""`none`: no error. `warning`: a text that the user should see. `communication`: a line is asked for again.
+`harmless`: an error, and the firmware goes on. `refusal`: what it was told was not done, and it goes on. `halt`: it
+does nothing more until it is reset or revived."""
 
 
 def consequence(dialect: Dialect, reply: Reply) -> Consequence:
     """Return what follows from a reply; errors that the dialect does not know are refusals."""
     if isinstance(reply, FirmwareError):
         return _of_error(dialect, reply)
-    if (
-        isinstance(reply, Text | Ok)
-        and len(reply.line) > len("ok 99999999")
-        and _has(reply.line, dialect.errors.halts_said)
-    ):
+    if not isinstance(reply, Text | Ok):
+        return "none"
+    if _has(reply.line, dialect.errors.halts_said):
         return "halt"
-    return "none"
+    return "warning" if _has(reply.line, dialect.errors.warns) else "none"
 
 
 def _of_error(dialect: Dialect, error: FirmwareError) -> Consequence:
     errors = dialect.errors
     if error.kind == "communication":
         return "communication"
-    if (errors.bare and not error.text) or _has(error.line, errors.halts_said) or _has(error.text, errors.halts):
+    if (
+        (errors.bare and error.line.strip() == "!!")
+        or _has(error.line, errors.halts_said)
+        or _has(error.text, errors.halts)
+    ):
         return "halt"
     if error.kind == "sd" or _has(error.text, errors.harmless):
         return "harmless"

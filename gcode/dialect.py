@@ -92,6 +92,7 @@ REPETIER = Dialect(
     counting=Counting(modulo=65536, repeats=40),
     texts=Texts(breaks="*;(%"),
     errors=Errors(
+        halts_said=("fatal:",),
         halts=("printer stopped and heaters disabled", "fail mode active", "dry run mode", "restart with m999"),
         harmless=("no eeprom support", "sd ", "illegal s value", "marked decoupled", "autotune failed"),
         revived_by=b"M999",
@@ -185,8 +186,8 @@ UNKNOWN = Dialect(
     at_rest_by="same position",
     texts=Texts(breaks="*:;(%\\", commands="G"),
     errors=Errors(
-        halts=_KILLED + _STOPPED + REPETIER.errors.halts + SMOOTHIE.errors.halts_said + REPRAPFIRMWARE.errors.halts,
-        halts_said=_STOPPED + SMOOTHIE.errors.halts_said + KLIPPER.errors.halts_said,
+        halts=_KILLED + REPETIER.errors.halts + REPRAPFIRMWARE.errors.halts + KLIPPER.errors.halts,
+        halts_said=(_STOPPED + REPETIER.errors.halts_said + SMOOTHIE.errors.halts_said + KLIPPER.errors.halts_said),
         harmless=_MARLIN_HARMLESS,
         bare=True,
     ),

@@ -12,6 +12,12 @@ NO_LIMIT = 4096
 IMPOSSIBLE = 99_999_999
 """A line number that no print reaches."""
 
+WARNINGS = (
+    "extrusion prevented", "invalid extruder", "hotend too cold", "lower than expected", "filament slipping",
+    "filament detector has detected", "warning:",
+)  # fmt: skip
+"""Marlin's and Prusa's, Prusa's fans, Repetier, Smoothieware; the last is RepRapFirmware's and Repetier's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Counting:
@@ -35,8 +41,9 @@ class Errors:
     Attributes:
         halts: in an error: it carries out no further command.
         halts_said: the same, in any line at all.
-        bare: an error without a text means the same.
+        bare: `!!` alone means the same.
         harmless: in an error after which it goes on by itself.
+        warns: in any line: something that the user should know, though nothing is refused by it.
         revived_by: the command after which it obeys again; None: only a reset helps.
         says_ok: while halted it still says `ok` to what it is sent, and does nothing.
     """
@@ -45,6 +52,7 @@ class Errors:
     halts_said: tuple[str, ...] = ()
     bare: bool = False
     harmless: tuple[str, ...] = ()
+    warns: tuple[str, ...] = WARNINGS
     revived_by: bytes | None = None
     says_ok: bool = False
 

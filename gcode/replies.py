@@ -64,6 +64,13 @@ class Resend(Reply):
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped(Reply):
+    """The firmware has this line already; its `ok` follows all the same (Repetier)."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Start(Reply):
     """The board has just booted."""
 
@@ -196,6 +203,7 @@ _LAST = re.compile(r"\d{1,10}+\Z")
 # that end so (`book`) and names of files are none.
 _GLUED = re.compile(r"(?:echo:\s*+)?(?!.*file)[A-Z][A-Za-z]*+(?: [A-Za-z]++){0,3}+:\s*+-?\d{1,3}+ok\Z")
 _RESEND = re.compile(r"(?:resend|rs)(?![A-Za-z]):?\s*+(?:N\s*+:?\s*+)?+(\d{1,10}+)(?!\d)", re.IGNORECASE)
+_SKIP = re.compile(r"skip (\d{1,10}+)\Z")
 _LATE_RESEND = re.compile(r"Resend:\s*+N?(\d{1,10}+)(?!\d)")  # glued to the error that it belongs to
 # A boot loader may leave noise before it. The cause of the reset (Marlin and Repetier, right behind it) tells it as
 # well, where `start` was damaged. RepRapFirmware says what it is instead (RepRap::Init, all versions).
@@ -312,10 +320,8 @@ def _seldom(line: str, text: str) -> Reply:
         return Wait(line)
     if match := _CAPABILITY.match(text):
         return Capability(line, match[1].upper(), match[2] == "1")
-    if text.startswith(("FIRMWARE_NAME:", "FIRMWARE_VERSION:", "PROTOCOL_VERSION:")) and "FIRMWARE_NAME:" in text:
-        return FirmwareInfo(line, info(text))
-    if match := _MALYAN.match(text):
-        return FirmwareInfo(line, {"FIRMWARE_NAME": match[1], **info(match[2])})
+    if fields := _identity(text):
+        return FirmwareInfo(line, fields)
     if is_position(text):
         return Position(line, axes(text), ok=text.endswith("ok"))
     if match := _BAD_CODE.match(text):
@@ -324,7 +330,17 @@ def _seldom(line: str, text: str) -> Reply:
         return Targets(line, {canonical(name): float(value) for name, value in found})
     if text.endswith("ok") and _GLUED.match(text):
         return Ok(line, glued=True)
+    if match := _SKIP.match(text):
+        return Skipped(line, int(match[1]))
     return _of_card(line, text)
+
+
+def _identity(text: str) -> dict[str, str] | None:
+    """Return the fields of an answer to M115; None: it is none."""
+    if text.startswith(("FIRMWARE_NAME:", "FIRMWARE_VERSION:", "PROTOCOL_VERSION:")) and "FIRMWARE_NAME:" in text:
+        return info(text)
+    match = _MALYAN.match(text)
+    return {"FIRMWARE_NAME": match[1], **info(match[2])} if match else None
 
 
 def _of_card(line: str, text: str) -> Reply:

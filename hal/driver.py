@@ -8,13 +8,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from gcode.dialect import recognise
+from gcode.consequence import consequence
+from gcode.dialect import UNKNOWN, recognise
 from gcode.errors import FirmwareHalted, NozzledError, PrinterReset
 from gcode.histogram import Histogram
 from gcode.link import HostLink, Left
 from gcode.modes import Modes
 from gcode.outgoing import Counters, Position, Refusal, Ticket
-from gcode.replies import Capability, FirmwareError, FirmwareInfo, Heaters, Reply, UnknownCommand
+from gcode.replies import Capability, FirmwareError, FirmwareInfo, Heaters, Reply, Text, UnknownCommand
 from gcode.replies import Position as PositionReport
 from hal import flight_recorder
 from hal.commands import Commands
@@ -370,8 +371,14 @@ class LinePrinter:
                 self._rest.note(reply.axes)
             case UnknownCommand():
                 self._publish(FirmwareSaid(reply.line, "warning"))
-            case FirmwareError():
-                self._publish(FirmwareSaid(reply.line, "warning" if reply.kind == "communication" else "error"))
+            case FirmwareError() | Text():
+                self._pass_on_text(reply)
+
+    def _pass_on_text(self, reply: FirmwareError | Text) -> None:
+        dialect = self._link.dialect if self._link else UNKNOWN
+        found = consequence(dialect, reply)
+        if found != "none":
+            self._publish(FirmwareSaid(reply.line, "error" if found == "halt" else "warning"))
 
     def _enter(self, state: ConnectionState, error: NozzledError | None = None) -> None:
         if state is not self._state:

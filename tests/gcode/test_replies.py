@@ -24,6 +24,7 @@ from gcode.replies import (
     SdOpened,
     SdProgress,
     SdSelected,
+    Skipped,
     Start,
     Targets,
     Temperatures,
@@ -103,10 +104,11 @@ RECORDED = {
         "Targets": 2, "Temperatures": 4, "Text": 18, "UnknownCommand": 12, "Wait": 12,
     },
     "repetier-1.0.4-lines.txt": {
-        "FirmwareError": 12, "Ok": 52, "Resend": 18, "Start": 2, "Temperatures": 15, "Text": 37, "Wait": 13,
+        "FirmwareError": 12, "Ok": 52, "Resend": 18, "Start": 2, "Skipped": 8, "Temperatures": 15, "Text": 29,
+        "Wait": 13,
     },
     "repetier-1.0.4-odd.txt": {
-        "Ok": 18, "Position": 6, "Temperatures": 2, "Text": 9, "Wait": 1,
+        "Ok": 18, "Position": 6, "Temperatures": 2, "Skipped": 2, "Text": 7, "Wait": 1,
     },
     "teacup-basic.txt": {
         "Capability": 1, "FirmwareInfo": 1, "Ok": 49, "Position": 2, "Start": 1, "Temperatures": 8, "Text": 4,
@@ -203,6 +205,8 @@ LINES = [
     (b"Flostart", Text("Flostart")),
     (b"start now", Text("start now")),
     (b"wait", Wait("wait")),
+    (b"skip 57599", Skipped("skip 57599", 57599)),
+    (b"skip it", Text("skip it")),
     (b"echo:busy: processing", Busy("echo:busy: processing", "processing")),
     (b"echo: busy: paused for user", Busy("echo: busy: paused for user", "paused for user")),
     (b"busy: paused for input", Busy("busy: paused for input", "paused for input")),

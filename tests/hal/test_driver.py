@@ -378,11 +378,10 @@ async def test_a_caller_that_stops_waiting_disturbs_nobody():
 async def test_actions_and_errors_are_told():
     transport = FakeTransport(answers())
     async with connected(transport) as printer:
-        transport.say(b"//action:notification hello\nError:No SD card\nError:checksum mismatch, Last Line: 9\n")
+        lines = ["Error:No SD card", "Error:checksum mismatch, Last Line: 9", "echo: cold extrusion prevented"]
+        transport.say("\n".join(["//action:notification hello", "echo:of no concern", *lines, ""]).encode())
         assert ActionRequested("notification", "hello") in printer.events
-        assert said(printer) == [
-            ("error", "Error:No SD card"), ("warning", "Error:checksum mismatch, Last Line: 9"),
-        ]  # fmt: skip
+        assert said(printer) == [("warning", line) for line in lines]
 
 
 # -- a job's lines -------------------------------------------------------------------------------------------
