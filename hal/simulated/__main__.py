@@ -14,6 +14,7 @@ from hal.recorder import RecordingTransport
 from hal.session_file import Header
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.firmware import Firmware
+from hal.simulated.options import OPTIONS, configured
 from hal.simulated.oracle import Oracle
 from hal.simulated.personalities import FIRMWARES
 from hal.simulated.pty import PtyPrinter
@@ -55,10 +56,11 @@ def _config(options: argparse.Namespace) -> FirmwareConfig:
         FIRMWARES[options.firmware],
         seed=options.seed,
         baudrate=options.baudrate,
-        latency=options.latency / 1000,
         jitter=options.jitter / 1000,
         scenario=load(options.scenario) if options.scenario else Scenario(),
     )
+    chosen = {name: getattr(options, name) for name in OPTIONS}
+    config = configured(config, {name: value for name, value in chosen.items() if value is not None})
     if options.sd is None:
         return config
     files = {path.name: path.read_bytes() for path in sorted(options.sd.iterdir()) if path.is_file()}
@@ -125,8 +127,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--record", type=Path, metavar="FILE", help="keep the session, for `nozzled replay`")
     add("--oracle", type=Path, metavar="FILE", help="write accepted commands as lines of JSON")
     add("--baudrate", type=_natural, metavar="B", help="let bytes take their time on the wire")
-    add("--latency", type=_not_negative, default=0.0, metavar="MS", help="of a USB packet, each way (0)")
-    add("--jitter", type=_not_negative, default=0.0, metavar="MS", help="what it may take besides, at random (0)")
+    for name, each in OPTIONS.items():
+        add(f"--{name.replace('_', '-')}", type=each.read, metavar="X", help=f"{each.meaning}; {each.allowed}")
+    add("--jitter", type=_not_negative, default=0.0, metavar="MS", help="what each way may take besides, at random (0)")
     add("--sd", type=Path, metavar="FOLDER", help="what is on the printer's SD card")
     add("--no-reset-on-open", action="store_true", help="a board that opening the port does not reset")
     return parser

@@ -11,6 +11,7 @@ from hal.registry import Address, natural_int, positive_float, positive_int
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.firmware import Firmware
 from hal.simulated.memory import DeviceClock, SimulatedTransport
+from hal.simulated.options import OPTIONS, configured
 from hal.simulated.oracle import Oracle
 from hal.simulated.personalities import FIRMWARES
 from hal.simulated.scenario import Scenario, load
@@ -24,7 +25,7 @@ def create_transport(address: Address) -> SimulatedTransport:
 
     Options: `firmware`, one of `FIRMWARES`; `scenario`, a file that says what goes wrong; `speed`, how many times
     faster than real; `seed` of its random numbers; `baudrate` of its wire, whose bytes take no time by default;
-    `oracle`, a file that takes each accepted command as a line of JSON.
+    `oracle`, a file that takes each accepted command as a line of JSON; and those of `hal.simulated.options`.
 
     Each transport has a printer of its own. With a scenario an address is one printer for as long as the loop runs:
     what has happened to it does not happen again when the host comes back.
@@ -32,7 +33,7 @@ def create_transport(address: Address) -> SimulatedTransport:
     Raises:
         AddressError: there is a target, or an option is unknown or wrong.
     """
-    address.allow("firmware", "scenario", "speed", "seed", "baudrate", "oracle")
+    address.allow("firmware", "scenario", "speed", "seed", "baudrate", "oracle", *OPTIONS)
     if address.target:
         raise AddressError(f"{address}: the simulated printer has no port, so nothing follows {address.scheme!r}")
     config = config_of(address)
@@ -47,7 +48,9 @@ def config_of(address: Address) -> FirmwareConfig:
     config = address.option("firmware", _firmware, ", ".join(FIRMWARES)) or FirmwareConfig()
     seed = address.option("seed", natural_int, "a whole number, 0 or more")
     baudrate = address.option("baudrate", positive_int, "a whole number like 115200 or 250000")
-    return replace(config, seed=seed or 0, baudrate=baudrate, scenario=_scenario(address))
+    config = replace(config, seed=seed or 0, baudrate=baudrate, scenario=_scenario(address))
+    chosen = {name: address.option(name, each.read, each.allowed) for name, each in OPTIONS.items()}
+    return configured(config, {name: value for name, value in chosen.items() if value is not None})
 
 
 def _firmware(name: str) -> FirmwareConfig:

@@ -69,6 +69,7 @@ class Board:
         position_interval: of M154, in s; 0 is none.
         position_at: when the next position is due.
         user_after: seconds until somebody at the printer answers what it asks; infinite where nobody is there.
+        resume_at: when somebody at the printer chooses Resume.
         heat_first: the next move waits until all is hot (Teacup).
         runout_sensor: looks whether there is filament.
         shown: the text on the display, as far as somebody has set it.
@@ -110,7 +111,7 @@ class Board:
         self.report_at = math.inf
         self.position_interval = 0.0
         self.position_at = math.inf
-        self.user_after = math.inf
+        self.user_after = self.resume_at = math.inf
         self.broken_endstops: set[int] = set()
         self.heat_first = False
         self.runout_sensor = True
@@ -150,7 +151,7 @@ class Board:
     @property
     def due(self) -> float:
         """When `advance` has something to do."""
-        return min(self.report_at, self.position_at, self.sd.due, self.heat.due, self.inactivity.due)
+        return min(self.report_at, self.position_at, self.sd.due, self.heat.due, self.inactivity.due, self.resume_at)
 
     def advance(self) -> None:
         """Do what is due now, whatever command is running."""
@@ -166,6 +167,9 @@ class Board:
             self.position_at += self.position_interval
         if self.sd.due <= self.now:
             self.sd.advance(self.now)
+        if self.resume_at <= self.now:
+            self.resume_at = math.inf
+            self.act("resume")
 
     def _check_inactivity(self) -> None:
         """M85 and M86: halt, or turn the heaters down, where nothing has happened for too long."""

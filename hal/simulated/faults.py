@@ -278,6 +278,21 @@ def _kill(firmware: "Firmware", fault: Fault) -> None:
     firmware.kill(*([f"Error:{fault.text}"] if fault.text else []))
 
 
+def _halt(firmware: "Firmware", fault: Fault) -> None:
+    firmware.halt(fault.text or "Something went wrong")
+
+
+def _stop_at_panel(firmware: "Firmware", _fault: Fault) -> None:
+    firmware.stop_print()
+    firmware.board.act("cancel")
+    firmware.board.act("notification Print Aborted")
+
+
+def _ask(action: str) -> Callable[["Firmware", Fault], None]:
+    """Return what asks the host for something, whether this firmware has such lines or not."""
+    return lambda firmware, _: firmware.say(firmware.config.speech.action.format(text=action))
+
+
 def _reset(firmware: "Firmware", fault: Fault) -> None:
     firmware.boot(fault.duration if fault.by == "power" else 0.0)
 
@@ -302,6 +317,7 @@ ACTIONS: dict[str, Callable[["Firmware", Fault], None]] = {
     "text": lambda firmware, fault: firmware.say(fault.text),
     "hang": lambda firmware, fault: firmware.hang(fault.duration),
     "kill": _kill,
+    "halt": _halt,
     "reset": _reset,
     "unplug": lambda firmware, fault: firmware.unplug(fault.duration),
     "no_heat": _break_heater,
@@ -310,8 +326,11 @@ ACTIONS: dict[str, Callable[["Firmware", Fault], None]] = {
     "runaway": _break_heater,
     "endstop": _break_endstop,
     "runout": _run_out,
-    "panel_pause": lambda firmware, _: firmware.say("//action:pause"),
-    "panel_resume": lambda firmware, _: firmware.say("//action:resume"),
-    "panel_cancel": lambda firmware, _: firmware.say("//action:cancel"),
+    "panel_pause": _ask("pause"),
+    "panel_resume": _ask("resume"),
+    "panel_cancel": _ask("cancel"),
+    "panel_stop": _stop_at_panel,
+    "self_pause": lambda firmware, fault: firmware.pause(fault.duration),
+    "touch_print": lambda firmware, fault: firmware.visit(fault.duration),
 }
 """Faults of the board and the machine; those of bytes, lines and answers happen as they pass."""

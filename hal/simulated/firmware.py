@@ -29,6 +29,7 @@ from hal.simulated.receiver import Line, Receiver, Refusal, Skipped
 from hal.simulated.repetier_receiver import RepetierReceiver
 from hal.simulated.sd_card import SdCard
 from hal.simulated.texts import PAUSED_FOR_USER
+from hal.simulated.visitor import Visitor
 from hal.simulated.wire import wire
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class Firmware:
         self._boot_at = boot_at
         self._shut_down = ""  # why it answers but does nothing any more
         self._late_banner: deque[tuple[float, str]] = deque()
+        self._visitor: Visitor | None = None
         self._forgotten = 0  # number of the last line before those that a pause of its own has dropped
         self._silent_since = 0.0  # on the wire from the host
         if self._faults is not None:
@@ -254,9 +256,18 @@ class Firmware:
         if self.on_unplug is not None:
             self.on_unplug()
 
-    def pause(self) -> None:
-        """Pause the print as the firmware does it by itself: nobody hears an ok for what is queued."""
+    def visit(self, seconds: float) -> None:
+        """Have another host print for so long, by a port of its own."""
+        self._visitor = Visitor(self.now + seconds)
+        self._work()
+
+    def pause(self, seconds: float) -> None:
+        """Pause the print as the firmware does it by itself: nobody hears an ok for what is queued.
+
+        After so many seconds somebody chooses Resume, which asks the host.
+        """
         how = self.config.speech.pause
+        self.board.resume_at = self.now + seconds
         if how is None:
             self.board.act("pause")
         elif self.board.saved is None:
@@ -358,7 +369,9 @@ class Firmware:
     @property
     def _has_more(self) -> bool:
         """There may be a line to be read."""
-        return (self._receiver.holds or self.board.sd.printing) and not self._late_banner
+        if self._late_banner:
+            return False
+        return self._receiver.holds or self.board.sd.printing or self._visitor is not None
 
     def _hear(self) -> bool:
         """Move bytes from the wire into the receive buffer."""
@@ -379,7 +392,7 @@ class Firmware:
                 break
             line = self._receiver.take()
             if line is None:
-                return (self.board.sd.printing and self._read_card()) or read
+                return self._read_elsewhere() or read
             read = True
             if self._shut_down and not self.config.speech.halt.reads and isinstance(line, Line):
                 self._receiver.last_number -= line.number is not None
@@ -396,8 +409,12 @@ class Firmware:
                 self._accept(line)
         return read
 
-    def _read_card(self) -> bool:
-        command = self.board.sd.take_line()
+    def _read_elsewhere(self) -> bool:
+        """Take a line of the SD card or of another host."""
+        command = self.board.sd.take_line() if self.board.sd.printing else None
+        if command is None and self._visitor is not None:
+            command = self._visitor.next_line(self.now)
+            self._visitor = None if command is None else self._visitor
         if command is None:
             return False
         self._accept(Line(None, command, quiet=True))

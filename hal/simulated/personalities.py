@@ -58,6 +58,10 @@ _KLIPPER = Speech(
         "M119": other.slow_endstops,
         "QUERY_ENDSTOPS": other.slow_endstops,
         "RESPOND": other.respond,
+        **dict.fromkeys(
+            ("EXCLUDE_OBJECT_DEFINE", "EXCLUDE_OBJECT_START", "EXCLUDE_OBJECT_END", "SET_VELOCITY_LIMIT"),
+            other.nothing,
+        ),
         "STATUS": other.state,
         "FIRMWARE_RESTART": other.restart,
     },
@@ -321,8 +325,8 @@ FIRMWARES: dict[str, FirmwareConfig] = {
     "prusa-no-card": _prusa(replace(_PRUSA_313, late_banner=_NO_CARD)),
     "prusa-3.9": _prusa(_PRUSA_39),
     "repetier": replace(MARLIN, emergency_parser=True, queue=1, fw_retract=True, whole_degrees=True, speech=_REPETIER),
-    "smoothie": replace(OTHER, flow_control=True, speech=_SMOOTHIE),
-    "reprapfirmware": replace(OTHER, flow_control=True, speech=_REPRAPFIRMWARE),
+    "smoothie": replace(OTHER, flow_control=True, queue=1, speech=_SMOOTHIE),
+    "reprapfirmware": replace(OTHER, flow_control=True, queue=1, speech=_REPRAPFIRMWARE),
     "teacup": replace(OTHER, autoreport=True, queue=1, speech=_TEACUP),
     "klipper": replace(OTHER, flow_control=True, rx_buffer=4096, speech=_KLIPPER),
 }

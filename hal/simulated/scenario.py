@@ -53,7 +53,8 @@ KINDS = {
     "resend": Kind("a good line is taken for a bad one"),
     # the board
     "hang": Kind("the firmware does nothing, says nothing and reads nothing", ("seconds",)),
-    "kill": Kind("the firmware halts itself", ("text",)),
+    "kill": Kind("the firmware halts itself, and says nothing more", ("text",)),
+    "halt": Kind("the firmware stops the machine, and goes on to answer", ("text",)),
     "reset": Kind("the board boots; by power it is off for some seconds before", ("by", "seconds"), 2.0),
     "unplug": Kind("the cable is pulled, and plugged in again", ("seconds",)),
     # the machine
@@ -66,7 +67,10 @@ KINDS = {
     # the panel
     "panel_pause": Kind("somebody chooses Pause"),
     "panel_resume": Kind("somebody chooses Resume"),
-    "panel_cancel": Kind("somebody chooses Stop"),
+    "panel_cancel": Kind("somebody chooses Stop, and the host is asked for it"),
+    "panel_stop": Kind("somebody chooses Stop; the firmware forgets what is queued, and no ok comes for it"),
+    "self_pause": Kind("the firmware pauses the print itself, until somebody chooses Resume", ("seconds",)),
+    "touch_print": Kind("a touch screen prints by a port of its own", ("seconds",)),
 }  # fmt: skip
 
 _ALLOWED: dict[str, tuple[str, ...]] = {

@@ -50,8 +50,12 @@ CASES = [
     ({"what": "panel_pause"}, PART, "Paused", None),
     ({"what": "panel_resume"}, PART, PRINTED, None),
     ({"what": "panel_cancel"}, PART, PRINTED, None),
+    ({"what": "panel_stop"}, PART, PRINTED, None),
+    ({"what": "self_pause", "seconds": 30}, PART, PRINTED, None),
+    ({"what": "halt"}, PART, BROKEN, "Printer stopped due to errors"),
+    ({"what": "touch_print", "time": 20, "seconds": 60}, MOVES, PRINTED, None),
 ]  # fmt: skip
-FIRMWARE = {"runout": "marlin-advok", "panel_pause": "marlin-advok", "panel_resume": "marlin-advok"}
+FIRMWARE = dict.fromkeys(("runout", "panel_pause", "panel_resume", "panel_stop", "self_pause"), "marlin-advok")
 
 
 def scenario(folder, fault):
@@ -89,7 +93,7 @@ async def test_a_fault_is_survived_or_told(tmp_path, fault, part, state, error):
         assert "error" not in seen
     else:
         assert error in seen["error"]
-    if state == PRINTED and error is None and fault["what"] != "panel_cancel":
+    if state == PRINTED and error is None and fault["what"] not in ("panel_cancel", "panel_stop"):
         assert seen["progress"]["completion"] == 100.0
         assert [each for each in accepted if each in part] == part  # besides the host's own questions
     else:

@@ -1,7 +1,10 @@
 """A simulated firmware on a clock moved by hand, left alone: nothing asks it for temperatures."""
 
+from dataclasses import replace
+
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.firmware import Firmware
+from hal.simulated.oracle import Oracle
 
 HALTED = "Error:Printer halted. kill() called!"
 
@@ -9,8 +12,8 @@ HALTED = "Error:Printer halted. kill() called!"
 class LonePrinter:
     """A firmware that has booted a second ago; readings are without noise."""
 
-    def __init__(self, **config):
-        self.firmware = Firmware(FirmwareConfig(**{"noise": 0.0, **config}))
+    def __init__(self, firmware=None, **config):
+        self.firmware = Firmware(replace(firmware or FirmwareConfig(), **{"noise": 0.0, **config}), Oracle(keep=None))
         self.firmware.reset(0.0)
         self.now = 0.0
         self.run(1.0)

@@ -1,0 +1,29 @@
+"""Another host of the printer, at a port of its own: a touch screen that prints. This port sees its heat only."""
+
+from collections.abc import Iterator
+from itertools import count
+
+_HOTEND, _BED = 210, 60  # °C
+_SIDE, _FEEDRATE = 60, 1800  # mm, mm/min: two seconds for a side of the square
+_TOP = 150.0  # mm
+_AFTERWARDS = ("M104 S0", "M140 S0", "G28 X", "M84")
+
+
+def _print() -> Iterator[str]:
+    yield from (f"M140 S{_BED}", f"M104 S{_HOTEND}", "G28", "G90", "M83", f"M109 S{_HOTEND}")
+    for layer in count(1):
+        yield f"G1 Z{min(layer * 0.2, _TOP):.2f} F600"
+        for x, y in ((_SIDE, 0), (_SIDE, _SIDE), (0, _SIDE), (0, 0)):
+            yield f"G1 X{x + 50} Y{y + 50} E2 F{_FEEDRATE}"
+
+
+class Visitor:
+    """A print that goes on until its time, and ends as prints do."""
+
+    def __init__(self, ends_at: float) -> None:
+        self._ends_at = ends_at
+        self._print, self._afterwards = _print(), iter(_AFTERWARDS)
+
+    def next_line(self, now: float) -> str | None:
+        """Return the next command; None when its print is over."""
+        return next(self._print if now < self._ends_at else self._afterwards, None)

@@ -1,0 +1,55 @@
+"""What an address chooses about the simulated printer."""
+
+import pytest
+
+from hal import registry
+from hal.errors import AddressError
+from hal.simulated.backend import config_of
+from hal.simulated.options import OPTIONS
+from support.lone_printer import LonePrinter
+
+
+def printer(options):
+    made = LonePrinter(config_of(registry.parse(f"sim?{options}")))
+    made.run(1.0)
+    return made
+
+
+def test_the_latency_is_there_and_back():
+    made = printer("latency=100")
+    made.firmware.receive(b"M105\n", made.now)
+    [(at, answer)] = made.run(1.0)
+    assert answer.startswith("ok T:")
+    assert at - 2.0 == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "asked", "told"),
+    [
+        ("bed_max=100", "M140 S110", "B:25.00 /100.00"),
+        ("hotend_max=260", "M104 S295", "T:25.00 /260.00"),
+        ("whole_degrees=yes", "M104 S202.5", "T:25 /202"),
+        ("whole_degrees=no", "M104 S202.5", "T:25.00 /202.50"),
+        ("extruders=2&shared_nozzle=yes", "M104 T1 S200", "T:25.00 /200.00 B:25.00 /0.00 @"),
+        ("extruders=2", "M104 T1 S200", "T:25.00 /0.00 B:25.00 /0.00 T0:25.00 /0.00 T1:25.00 /200.00"),
+    ],
+)
+def test_a_report_tells_what_the_firmware_makes_of_a_target(options, asked, told):
+    made = printer(options)
+    ambient = made.heat.bed.config.body.ambient
+    made.send(asked)
+    assert told.replace("25.00", f"{ambient:.2f}").replace(":25 ", f":{ambient:.0f} ") in made.send("M105")[0]
+
+
+def test_a_touch_screen_prints_for_as_long_as_it_says():
+    made = printer("touch_screen=200")
+    made.run(20)
+    assert made.heat.hotends[0].target == 210
+    made.run(400)
+    assert made.heat.hotends[0].target == 0
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_nonsense_is_refused_with_what_is_allowed(name):
+    with pytest.raises(AddressError, match=f"{name} is 'often'; allowed: {OPTIONS[name].allowed}"):
+        registry.check(f"sim?{name}=often")
