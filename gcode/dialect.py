@@ -155,7 +155,9 @@ TEACUP = Dialect(
                        "M191", "M200", "M201", "M203", "M204", "M205", "M207", "M300", "M400", "M412", "M420", "M486",
                        "M500", "M566", "M572", "M593", "M600", "M601", "M602", "M701", "M702", "M703", "M900"},
 )  # fmt: skip
-MALYAN = Dialect("Malyan", texts=Texts(breaks="*:;", commands="G"), errors=MARLIN.errors, stopped_by=("halted",))
+MALYAN = Dialect(
+    "Malyan", learns=False, texts=Texts(breaks="*:;", commands="G"), errors=MARLIN.errors, stopped_by=("halted",)
+)
 KLIPPER = Dialect(
     "Klipper",
     numbered=False,
@@ -182,6 +184,7 @@ KLIPPER = Dialect(
 KNOWN = (MARLIN, MARLIN_1_0, SPRINTER, PRUSA, PRUSA_BUDDY, REPETIER, SMOOTHIE, REPRAPFIRMWARE, TEACUP, MALYAN, KLIPPER)
 
 UNKNOWN = Dialect(
+    learns=False,
     at_rest=(b"M400", b"M114"),
     at_rest_by="same position",
     texts=Texts(breaks="*:;(%\\", commands="G"),

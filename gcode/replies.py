@@ -39,7 +39,7 @@ class Ok(Reply):
     """A command was taken in. ADVANCED_OK adds line number, free planner blocks and free command slots.
 
     Attributes:
-        number: of the line that is answered, as `N12`.
+        number: of the line that is answered, as `N12`; None for `N0`, which a Malyan says to all.
         planner: free blocks, as `P15`.
         buffer: free command slots, as `B3`.
         heaters: a temperature report on the same line.
@@ -267,14 +267,14 @@ def _ok(line: str, rest: str) -> Reply:
     if ":" not in rest:
         last = int(rest) if _LAST.match(rest) else None
         advanced = {letter: int(value) for letter, value in _ADVANCED.findall(rest)}
-        return Ok(line, advanced.get("N"), advanced.get("P"), advanced.get("B"), last=last)
+        return Ok(line, advanced.get("N") or None, advanced.get("P"), advanced.get("B"), last=last)
     if "FIRMWARE_NAME:" in rest:
         return FirmwareInfo(line, info(rest), ok=True)
     if is_position(rest):
         return Position(line, axes(rest), ok=True)
     advanced = {letter: int(value) for letter, value in _ADVANCED.findall(rest)}
     found = heaters(rest) if has_temperatures(rest) else {}
-    return Ok(line, advanced.get("N"), advanced.get("P"), advanced.get("B"), found)
+    return Ok(line, advanced.get("N") or None, advanced.get("P"), advanced.get("B"), found)
 
 
 def _report(line: str, text: str) -> Reply:
