@@ -2,25 +2,24 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import structlog
 
-from daemon.allowed_ports import address_of, matches
+from daemon.addresses import Addresses, ConnectionOptions
 from daemon.config import Config
-from daemon.errors import PortNotAllowed
 from daemon.line_keeper import LineKeeper
 from daemon.log import Limiter
 from daemon.recordings import Recordings
 from daemon.systemd_fds import DescriptorStore
-from gcode.errors import CommandError, FirmwareHalted, NozzledError
+from gcode.errors import CommandError, FirmwareHalted, NozzledError, PrinterSilent
 from gcode.heating import excess
 from gcode.link import Left
 from gcode.modes import Modes
+from gcode.outgoing import check_command
 from gcode.replies import Heaters
-from hal import ports
 from hal.errors import AddressError, HandshakeFailed, NotConnected, PortError
 from hal.link_settings import LinkSettings
 from hal.logbook import Logbook
@@ -38,37 +37,22 @@ from hal.printer import (
     StateChanged,
     Status,
 )
-from hal.registry import Address, check, create, parse
+from hal.registry import Address, create, parse
 from hal.transport import Transport
-
-LIKELY = (115200, 250000, 230400, 57600, 38400, 19200, 9600)
-"""Baudrates in the order in which they are tried where none is configured: the first two are nearly all printers'."""
 
 HEARD = 6.0
 """Seconds for an answer at each of them: a board that opening has reset boots and misses two hellos."""
 
-BAUDRATES = (250000, 230400, 115200, 57600, 38400, 19200, 9600)
-_STOP = re.compile(rb"M\s*0*112(?!\d)", re.IGNORECASE)
+_STOP = re.compile(r"M\s*0*112(?!\d)", re.IGNORECASE)
 MAX_SAID = 500  # characters of one line of the printer in the log
 REOPEN = 0.25  # s between two tries to get a line back
-VIRTUAL = "VIRTUAL"  # OctoPrint's name for the simulated printer
+STOP_WITHIN = 10.0  # s in which a line that is closed has to be open for an emergency stop
+LONGEST_RETRY = 30.0  # s between attempts to reach a board that has halted: each may reset it
 
 Make = Callable[[Address, LinkSettings, Callable[[Transport], Transport]], Printer]
 """Makes a printer, not open yet, as `hal.registry.create` does."""
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionOptions:
-    """What a client may choose from, and what is chosen."""
-
-    ports: list[str]
-    baudrates: list[int]
-    port: str | None
-    baudrate: int | None
-    port_preference: str | None
-    baudrate_preference: int | None
 
 
 class Connection:
@@ -102,17 +86,17 @@ class Connection:
         self._line = LineKeeper(descriptors)
         self._tried = asyncio.Event()  # the first attempt has ended, well or not
         self._keeps = False  # it is to be connected whenever it can be
+        self._left_alone = False  # a user has stopped the printer, and has to look before it is connected to again
         self._config = config
         self._recordings = recordings
         self._make = make
-        self._globs = (*config.printer.extra_ports, *extra_ports)
-        self._given = check(config.printer.address) if config.printer.address else None
-        self._target: Address | None = self._given
+        self._addresses = Addresses(config.printer, extra_ports)
+        self._target: Address | None = self._addresses.given
         self._error: NozzledError | None = None
-        self._found: dict[str, int] = {}  # baudrate by port, where that had to be found out
         self._saying = Limiter()
         self._listeners: list[Callable[[Event], None]] = []
         self._task: asyncio.Task[None] | None = None
+        self._back: _Back | None = None
         self._closing: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None  # the printer asked to be disconnected
         self._before_close: Callable[[], Awaitable[None]] | None = None
@@ -169,33 +153,11 @@ class Connection:
 
     async def options(self) -> ConnectionOptions:
         """List what may be connected to; opens nothing."""
-        listed = [port.path for port in await asyncio.to_thread(ports.list_ports)]
-        if self._given and self._given.scheme == "serial" and self._given.target not in (*listed, "auto"):
-            listed.insert(0, self._given.target)
-        connected = self.printer is not None and self._target is not None
-        given = self._given
-        return ConnectionOptions(
-            ports=[*listed, VIRTUAL],
-            baudrates=list(BAUDRATES),
-            port=_port_name(self._target) if connected and self._target else None,
-            baudrate=self._baudrate(self._target) if connected and self._target else None,
-            port_preference=_port_name(given) if given else None,
-            baudrate_preference=self._baudrate(given) if given else None,
-        )
-
-    def _baudrate(self, address: Address) -> int | None:
-        return self._rates(address)[0] if len(self._rates(address)) == 1 else None
-
-    def _rates(self, address: Address) -> tuple[int, ...]:
-        """Return the baudrates at which somebody may answer there, the likeliest first."""
-        if rate := int(address.options.get("baudrate", self._config.printer.baudrate)):
-            return (rate,)
-        found = self._found.get(address.target) or (None if address.scheme == "serial" else LIKELY[0])
-        return (found,) if found else LIKELY
+        return await self._addresses.options(self._target if self.printer is not None else None)
 
     def remember(self, port: str, baudrate: int) -> None:
         """Try this baudrate first where none is given for a port: somebody answered there once."""
-        self._found[port] = baudrate
+        self._addresses.remember(port, baudrate)
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         """Call `listener` with every event of this and later printers."""
@@ -213,12 +175,12 @@ class Connection:
 
     def keep_connected(self) -> None:
         """Connect to the configured printer and go on trying until it is there; does nothing without one."""
-        if self._given is not None:
-            self._begin(self._given, keep=True)
+        if self._addresses.given is not None:
+            self._begin(self._addresses.given, keep=True)
 
     def return_to(self, address: str) -> None:
         """Connect to a printer that a print has left hot, as often as it takes; not where another one is configured."""
-        if self._given is not None:
+        if self._addresses.given is not None:
             return  # `keep_connected` has it, or one that the user has chosen since
         try:
             self._begin(parse(address), keep=False)
@@ -244,39 +206,7 @@ class Connection:
             PortNotAllowed: clients may not connect to that port, or none is named.
             AddressError: the port's address means nothing.
         """
-        address = await self._resolve(port, baudrate)
-        self._begin(address if address is self._given else check(address), keep=False)
-
-    async def _resolve(self, port: str | None, baudrate: int | None) -> Address:
-        address = await self._named(port)
-        if baudrate is None or address.scheme != "serial":
-            return address
-        return replace(address, options={**address.options, "baudrate": str(baudrate)}, written="")
-
-    async def _named(self, port: str | None) -> Address:
-        given = self._given
-        if port in (None, "", "AUTO"):
-            if given is None:
-                raise PortNotAllowed("no port was named, and none is configured")
-            return given
-        if port in (VIRTUAL, "sim"):
-            return given if given and given.scheme == "sim" else parse("sim")
-        if given and port in (given.target, str(given), f"{given.scheme}:{given.target}"):
-            return given
-        address = address_of(port)
-        # no options of `sim` and no `replay`: they would have files written and read at a client's wish
-        if address.scheme != "serial" or not await self._may_be(address.target):
-            raise PortNotAllowed(f"{port} is not among the ports that may be connected to")
-        return address
-
-    async def _may_be(self, path: str) -> bool:
-        """Tell whether clients may connect to this serial port."""
-        if self._given and (self._given.scheme, self._given.target) == ("serial", path):
-            return True
-        if any(matches(path, glob) for glob in self._globs):
-            return True
-        listed = await asyncio.to_thread(ports.list_ports)
-        return any(path in (port.path, port.by_id) for port in listed)
+        self._begin(await self._addresses.resolve(port, baudrate), keep=False)
 
     def absent(self, address: str) -> Printer:
         """Return a printer that is not there yet, for `come_back` to replace.
@@ -285,7 +215,7 @@ class Connection:
             AddressError: the address means nothing.
         """
         address_there = parse(address)
-        address_there = self._with_baudrate(address_there, self._rates(address_there)[0])
+        address_there = self._addresses.at(address_there, self._addresses.rates(address_there)[0])
         if self._make is not None:
             return self._make(address_there, self._settings(), lambda transport: transport)
         return create(address_there, self._settings())
@@ -296,14 +226,18 @@ class Connection:
         The line is waited for as long as is configured. The future gives the printer, READY behind all that had
         been sent, or why it cannot be had; the connection begins anew then.
         """
-        self._keeps = self._keeps or (self._given is not None and str(self._given) == address)
+        self._keeps = self._keeps or (self._addresses.given is not None and str(self._addresses.given) == address)
         back: asyncio.Future[Printer] = asyncio.get_running_loop().create_future()
         self._begin(parse(address), keep=self._keeps, back=_Back(left, identity, back))
         return back
 
     def _begin(self, address: Address, *, keep: bool, back: "_Back | None" = None) -> None:
-        self._keeps = keep
-        old, self._task = self._task, asyncio.create_task(self._run(address, self._task, keep=keep, back=back))
+        self._keeps, self._back, self._left_alone = keep, back, False
+        self._replace_task(lambda before: self._run(address, before, keep=keep, back=back))
+
+    def _replace_task(self, work: Callable[[asyncio.Task[None] | None], Coroutine[None, None, None]]) -> None:
+        """Have something else done about the line; what is under way ends first."""
+        old, self._task = self._task, asyncio.create_task(work(self._task))
         if old is not None:
             old.cancel()
 
@@ -316,23 +250,25 @@ class Connection:
         self._target = address
         if back is not None:
             await self._go_back(address, back)
-            self._tried.set()
-            if isinstance(self._error, FirmwareHalted):
-                return
-            if self.printer is not None and self.ready:
-                await self._lost(self.printer)
-                await asyncio.sleep(self._config.printer.retry_s)
-        while True:
+        else:
             await self._connect(address)
-            self._tried.set()
+        self._tried.set()
+        delay = self._config.printer.retry_s
+        began_anew = back is not None and not self.ready  # that is tried at once
+        while True:
             if self.printer is not None and self.ready:
-                back = None
+                back, delay = None, self._config.printer.retry_s
                 await self._lost(self.printer)
             # of a conversation that could not be gone on with nobody may have said yet that its heaters are on
-            goes_on = keep or back is not None or self._left_hot()
-            if isinstance(self._error, FirmwareHalted) or not goes_on:
+            goes_on = keep or back is not None or self._left_hot() or isinstance(self._error, FirmwareHalted)
+            if self._left_alone or not goes_on:
                 return
-            await asyncio.sleep(self._config.printer.retry_s)
+            if not began_anew:
+                await asyncio.sleep(delay)
+            if isinstance(self._error, FirmwareHalted):
+                delay = min(2 * delay, max(LONGEST_RETRY, self._config.printer.retry_s))
+            began_anew = False
+            await self._connect(address)
 
     async def _go_back(self, address: Address, back: "_Back") -> None:
         """Take the line over, waiting for it if need be."""
@@ -343,15 +279,12 @@ class Connection:
             printer.subscribe(self._on_event)
             try:
                 await printer.come_back(back.left, back.identity)
-            except PortError as error:  # it is not there yet, or somebody still holds it
-                if loop.time() >= end:
+            except NozzledError as error:
+                # it is not there yet, or somebody still holds it, or the line still stalls
+                if not isinstance(error, PortError | PrinterSilent) or loop.time() >= end:
                     self._error = error
                     _tell(back.printer, error)
                     return
-            except NozzledError as error:
-                self._error = error
-                _tell(back.printer, error)
-                return
             else:
                 self._error = None
                 if not back.printer.done():
@@ -361,8 +294,8 @@ class Connection:
 
     def _made(self, address: Address, rate: int | None = None) -> Printer:
         """Make the printer; at one baudrate of several it is given less time to answer."""
-        rates, settings = self._rates(address), self._settings()
-        address = self._with_baudrate(address, rate or rates[0])
+        rates, settings = self._addresses.rates(address), self._settings()
+        address = self._addresses.at(address, rate or rates[0])
         if len(rates) > 1:
             settings = replace(settings, greeting_timeout=HEARD)
         if self._make is not None:
@@ -371,18 +304,20 @@ class Connection:
 
     async def _connect(self, address: Address) -> None:
         """Try once; a failure is logged when it differs from the one before."""
-        said, self._error = self.error, None
+        said = self.error
+        if not isinstance(self._error, FirmwareHalted):
+            self._error = None
         self._line.release()
-        for rate in self._rates(address):
+        for rate in self._addresses.rates(address):
             try:
                 printer = self.printer = self._made(address, rate)
                 printer.subscribe(self._on_event)
                 await printer.open()
             except HandshakeFailed as error:
-                self._error = error  # the next baudrate may be the right one
-                self._found.pop(address.target, None)
+                self._note(error)  # the next baudrate may be the right one
+                self._addresses.forget(address.target)
             except NozzledError as error:
-                self._error = error
+                self._note(error)
                 break
             else:
                 await self._connected(printer, address, rate)
@@ -390,10 +325,15 @@ class Connection:
         if str(self._error) != said:
             log.warning("printer.unreachable", printer=str(address), reason=str(self._error))
 
+    def _note(self, error: NozzledError | None) -> None:
+        """Take why there is no printer; that it has halted goes before its not being back yet."""
+        if not (isinstance(self._error, FirmwareHalted) and isinstance(error, PortError)):
+            self._error = error
+
     async def _connected(self, printer: Printer, address: Address, rate: int) -> None:
         self._error = None
-        if len(self._rates(address)) > 1:
-            self._found[address.target] = rate
+        if len(self._addresses.rates(address)) > 1:
+            self._addresses.remember(address.target, rate)
             log.warning("printer.baudrate_found", baudrate=rate, hint="write it into the configuration, that is faster")
         log.info("printer.connected", printer=str(address), firmware=printer.identity.name)
         await self._greet(printer)
@@ -405,13 +345,6 @@ class Connection:
                 await printer.send(command)
         except NozzledError as error:
             log.warning("printer.script_failed", script="connected", reason=str(error))
-
-    def _with_baudrate(self, address: Address, rate: int) -> Address:
-        if address.scheme != "serial" or "baudrate" in address.options:
-            return address
-        options = {**address.options, "baudrate": str(rate)}
-        # one that was found out is a part of the address: the next host has to know it
-        return replace(address, options=options, written=address.written if self._config.printer.baudrate else "")
 
     def _settings(self) -> LinkSettings:
         config = self._config
@@ -444,7 +377,7 @@ class Connection:
         if isinstance(event, StateChanged):
             self._line.on_state(event.new)
         if isinstance(event, StateChanged) and event.new is ConnectionState.FAULT:
-            self._error = event.error
+            self._note(event.error)
             tail = self.printer.tail()[-20:] if self.printer else []
             if event.old is ConnectionState.READY:
                 log.error("printer.lost", printer=self.address, reason=str(event.error), last_lines=tail)
@@ -511,26 +444,76 @@ class Connection:
         """Check all commands, then queue them without waiting for the printer. M112 among them stops it at once.
 
         Raises:
-            NotConnected: no printer is there.
+            NotConnected: no printer is there, or it does not listen yet; that is no matter to M112.
             CommandError, ForbiddenCommand: one of them may not be sent, or heats too much; none is.
             QueueFull: too many wait already; none is sent.
         """
-        if self.printer is None or not (self.ready or self.state is ConnectionState.HANDSHAKING):
+        if any(is_stop(command) for command in commands):
+            for command in commands:
+                check_command(command)
+            log.warning("printer.emergency_stop", reason="a client sent M112")
+            self.emergency_stop()
+            return
+        if self.printer is None or not self.ready:
             raise NotConnected("the printer is not connected")
         checked = [self.printer.check(command) for command in commands]
-        if any(_STOP.match(command) for command in checked):
-            log.warning("printer.emergency_stop", reason="a client sent M112")
-            self.printer.emergency_stop()
-            return
         self._refuse_too_hot(checked)
         self.commanded_at = asyncio.get_running_loop().time()
         self.printer.submit(*(command.decode() for command in checked))
+
+    def emergency_stop(self, reason: str = "emergency stop") -> None:
+        """Stop the printer, whatever has become of its connection; awaits nothing.
+
+        A line that is closed is opened for it as soon as that can be done. `FirmwareSaid` tells whether it worked.
+
+        Raises:
+            NotConnected: there is no printer that was to be connected to.
+        """
+        printer, address = self.printer, self._target
+        if printer is None or address is None or printer.state is ConnectionState.OFFLINE:
+            raise NotConnected("the printer is not connected")
+        self._left_alone = True
+        if printer.stopping or printer.state in (ConnectionState.HANDSHAKING, ConnectionState.READY):
+            printer.emergency_stop(reason)
+            return
+        self._replace_task(lambda before: self._open_to_stop(address, before, reason))
+
+    async def _open_to_stop(self, address: Address, before: asyncio.Task[None] | None, reason: str) -> None:
+        """Open the line for an emergency stop, as often as it takes."""
+        if before is not None:
+            await asyncio.wait([before])
+        if self._back is not None:
+            _tell(self._back.printer, FirmwareHalted(reason))
+        if self.printer is not None:
+            await self.printer.close()
+        self._line.release()
+        self._error = FirmwareHalted(reason)
+        loop = asyncio.get_running_loop()
+        began, said = loop.time(), False
+        while True:
+            printer = self.printer = self._made(address)
+            printer.subscribe(self._on_event)
+            try:
+                await printer.open_to_stop(reason)
+            except NozzledError as error:
+                if not said and loop.time() - began >= STOP_WITHIN:
+                    said = True
+                    text = f"nobody could be told to stop: {error} CUT THE PRINTER'S POWER if it moves or heats"
+                    self._on_event(FirmwareSaid(text, "error"))
+            else:
+                return
+            await asyncio.sleep(self._config.printer.retry_s if said else REOPEN)
 
     def _refuse_too_hot(self, commands: Sequence[bytes]) -> None:
         profile = self._config.profile
         for command in commands:
             if problem := excess(command, profile.max_hotend_c, profile.max_bed_c):
                 raise CommandError(problem)
+
+
+def is_stop(command: str) -> bool:
+    """Tell whether a command is an emergency stop."""
+    return _STOP.match(command.strip()) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -546,7 +529,3 @@ def _tell(waiter: "asyncio.Future[Printer]", error: NozzledError) -> None:
     if not waiter.done():
         waiter.set_exception(error)
         waiter.exception()  # a job that was ended meanwhile does not ask any more
-
-
-def _port_name(address: Address) -> str:
-    return VIRTUAL if address.scheme == "sim" else address.target

@@ -11,7 +11,7 @@ NozzledError
 │       ├── ResendOutOfReach     a line asked for that was never sent, or is no longer held
 │       ├── PrinterSilent        no answer, nor a sign of life, for too long
 │       ├── PrinterReset         the board said `start` in the middle: it has forgotten everything
-│       └── FirmwareHalted       the firmware stopped itself (kill, MINTEMP, thermal runaway)
+│       └── FirmwareHalted       the firmware has stopped (kill, MINTEMP, thermal runaway), or was stopped by M112
 ├── hal.errors.PortError         the line to the printer: no such port, no permission, busy, gone
 └── daemon.errors.ServiceError   configuration, files, store, jobs
 """

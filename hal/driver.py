@@ -10,7 +10,7 @@ from functools import partial
 
 from gcode.consequence import consequence
 from gcode.dialect import UNKNOWN, recognise
-from gcode.errors import FirmwareHalted, NozzledError, PrinterReset
+from gcode.errors import FirmwareHalted, NozzledError, PrinterReset, PrinterSilent
 from gcode.histogram import Histogram
 from gcode.link import HostLink, Left
 from gcode.modes import Modes
@@ -63,6 +63,7 @@ class LinePrinter:
         self._rest = Rest(self._pump, self._commands, self._publish)
         self._handshake = Handshake(self._pump, self._commands, self._settings, logbook)
         self._stopping: EmergencyStop | None = None  # one that waits for its confirmation
+        self._to_be_stopped: str | None = None  # why, as soon as the line is open
         self._reports = Reports(self._pump, self._commands, self._handshake, self._settings, self._publish)
 
     # -- what is known -------------------------------------------------------------------------------------
@@ -206,6 +207,21 @@ class LinePrinter:
             self._logbook.go_on(left)
         await self._be_ready(self._transport.reopen, partial(self._handshake.contact_again, identity))
 
+    async def open_to_stop(self, reason: str) -> None:
+        """Open the line for an emergency stop and nothing else; without a reset, where that can be had.
+
+        Raises:
+            PortError: the line cannot be opened; nothing was stopped.
+        """
+        self._to_be_stopped = reason
+        transport = self._transport
+        try:
+            await self._be_ready(
+                transport.reopen if isinstance(transport, Reopenable) else transport.open, self._handshake.first_contact
+            )
+        except FirmwareHalted:
+            return
+
     async def _be_ready(
         self,
         open_line: Callable[[Callable[[bytes], None], Callable[[PortError], None]], Awaitable[None]],
@@ -221,6 +237,9 @@ class LinePrinter:
             if self._state is not ConnectionState.OPENING:
                 self._transport.close()  # closed meanwhile, when there was nothing to close yet
                 raise self._error or NotConnected("the connection was closed")
+            if self._to_be_stopped is not None:
+                self._stop(self._to_be_stopped)
+                self._require_open()
             self._enter(ConnectionState.HANDSHAKING)
             await contact()
         except NozzledError as error:
@@ -286,23 +305,39 @@ class LinePrinter:
     # -- stopping ------------------------------------------------------------------------------------------
 
     def emergency_stop(self, reason: str = "emergency stop") -> None:
-        """Stop everything now; awaits nothing. The connection ends in FAULT.
+        """Stop everything now; awaits nothing. The connection ends in FAULT; one that opens, once it is open.
 
         Whether it worked is told as `FirmwareSaid` within `emergency_stop.CONFIRM` seconds.
         """
-        if self._state not in (ConnectionState.HANDSHAKING, ConnectionState.READY):
-            return  # there is no line
+        if self._stopping is not None:
+            self._stopping.begin(self.next_number)  # nothing has come of the first one yet
+            self._reset()
+        elif self._state is ConnectionState.OPENING:
+            self._to_be_stopped = reason
+        elif self._state in (ConnectionState.HANDSHAKING, ConnectionState.READY):
+            self._stop(reason)
+
+    @property
+    def stopping(self) -> bool:
+        """An emergency stop was said and is not confirmed yet."""
+        return self._stopping is not None
+
+    def _stop(self, reason: str) -> None:
         # What is on its way stays: at most a window, 11 ms at 115200 baud, while half a line would make Marlin
         # flush its receive buffer, and M112 with it.
         if self._link is not None:
             self._link.discard()
-        self._stopping = stop = EmergencyStop(self._loop, self._pump.write, self._stopped)
+        dialect = self._link.dialect if self._link is not None else UNKNOWN
+        self._stopping = stop = EmergencyStop(self._loop, self._pump.write, self._stopped, dialect.stopped_by)
         self._pump.divert = stop.receive
         stop.begin(self.next_number)
         if not self.identity.capabilities.get("EMERGENCY_PARSER"):
-            self._pump.mark(b"reset")
-            self._transport.reset()  # M112 would wait behind the moves that are queued; a reset does not
+            self._reset()  # M112 would wait behind the moves that are queued; a reset does not
         self._fail(FirmwareHalted(reason), cool=False)
+
+    def _reset(self) -> None:
+        self._pump.mark(b"reset")
+        self._transport.reset()
 
     def _stopped(self, severity: str, text: str) -> None:
         self._stopping = self._pump.divert = None
@@ -323,7 +358,9 @@ class LinePrinter:
             return
         # a firmware that says it has stopped may have stopped for a reason that leaves its heaters on
         dead = isinstance(error, PortError | PrinterReset)
-        if cool and self._link is not None and not dead:
+        # A line that stalls would carry it to a printer whose print goes on by then; who feeds the job has to decide.
+        stalled = isinstance(error, PrinterSilent) and self._reports.job_is_fed
+        if cool and self._link is not None and not (dead or stalled):
             self._pump.write(b"\n" + self._settings.heaters_off())
         elif isinstance(error, PortLost):
             self._pump.mark(b"lost " + str(error).encode())

@@ -281,7 +281,10 @@ class Stoppable(Protocol):
     """Can be stopped, whatever goes on."""
 
     def emergency_stop(self, reason: str = "emergency stop") -> None:
-        """Stop everything now; awaits nothing. The connection ends in FAULT."""
+        """Stop everything now; awaits nothing. The connection ends in FAULT; one that opens, once it is open.
+
+        Whether it worked is told as `FirmwareSaid`. Where there is no line any more, `open_to_stop` opens one.
+        """
 
 
 class Conversation(Protocol):
@@ -333,6 +336,17 @@ class Lifetime(Protocol):
         Raises:
             PortError: the line cannot be opened, or not without a reset.
             RemoteProtocolError: what the printer answers does not fit what was sent; the state is FAULT then.
+        """
+
+    @property
+    def stopping(self) -> bool:
+        """An emergency stop was said and is not confirmed yet: it can be said again."""
+
+    async def open_to_stop(self, reason: str) -> None:
+        """Open the line for an emergency stop and nothing else; the state is FAULT then.
+
+        Raises:
+            PortError: the line cannot be opened; nothing was stopped.
         """
 
     async def close(self) -> None:

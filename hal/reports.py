@@ -79,6 +79,11 @@ class Reports:
         if by_job and self._temperatures.goes_on:  # the timer may have been set for an idle printer
             self._temperatures.ask_later()
 
+    @property
+    def job_is_fed(self) -> bool:
+        """There is a job."""
+        return self._fed
+
     def stop(self) -> None:
         """Ask no more."""
         self._temperatures.stop()

@@ -1,8 +1,10 @@
 """/api/printer: state and temperatures, heaters, axes, commands. An absent printer is 409 before anything else."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from daemon.connection import is_stop
 from daemon.http import gcode
 from daemon.http.base import ApiHandler
 from daemon.http.errors import Refused
@@ -200,7 +202,8 @@ class CommandHandler(ApiHandler):
 
     async def post(self) -> None:
         """Send G-code as it is; all of it, or nothing when one command is refused."""
-        self.require_operational()
+        if not self._stops():
+            self.require_operational()
         data = self.json_body()
         if "script" in data:
             raise Refused(404, "no such script")  # scripts run with the job, by the configuration
@@ -208,6 +211,12 @@ class CommandHandler(ApiHandler):
         await self.service.connection.send(commands)
         tell_homing(self.service, commands)
         self.no_content()
+
+    def _stops(self) -> bool:
+        """Tell whether M112 is among the commands, which is taken as long as there is a line to try."""
+        with suppress(Refused):
+            return any(is_stop(command) for command in gcode.commands(self.json_body()))
+        return False
 
 
 def tell_homing(service: "Service", commands: Sequence[str]) -> None:

@@ -217,14 +217,30 @@ async def test_a_lost_printer_is_connected_to_again(made):
         assert len(made.asked) == 2
 
 
-async def test_a_firmware_that_halted_is_left_alone(made):
+async def test_a_firmware_that_a_user_has_stopped_is_left_alone(made):
     async with connection() as it:
         it.keep_connected()
         await until(lambda: it.ready)
-        it.printer.emergency_stop()
+        it.emergency_stop()
         await asyncio.sleep(600)
         assert it.state is C.FAULT
         assert made.asked == ["sim"], "somebody has to look first"
+        it.keep_connected()
+        await until(lambda: it.ready)
+        made.transports[-1].unplug()
+        await until(lambda: not it.ready)
+        await until(lambda: it.ready)
+
+
+async def test_one_that_this_host_had_to_stop_is_connected_to_again(made):
+    async with connection() as it:
+        it.keep_connected()
+        await until(lambda: it.ready)
+        it.printer.emergency_stop("emergency stop: heaters off was not acknowledged")
+        assert it.error == "emergency stop: heaters off was not acknowledged"
+        await until(lambda: it.ready)
+        assert it.error is None
+        assert len(made.asked) == 2
 
 
 async def test_disconnecting_ends_the_trying(made):

@@ -341,7 +341,7 @@ async def test_a_kill_in_the_firmware_fails_the_job(tmp_path):
 async def test_an_emergency_stop_fails_the_job_and_sends_nothing_more(tmp_path):
     async with house(tmp_path) as it:
         await it.reach(S.PRINTING)
-        it.connection.printer.emergency_stop()
+        it.connection.emergency_stop()
         assert it.jobs.state is S.FAILED
         accepted = it.accepted
         await asyncio.sleep(2)

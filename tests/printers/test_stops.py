@@ -1,0 +1,104 @@
+"""An emergency stop reaches the printer from wherever its connection is, and a halt is over when the board is back."""
+
+import pytest
+
+from daemon.job.states import JobState as S
+from hal.printer import ConnectionState as C
+from support.fake_firmware import KILLED, FakeFirmware, rig
+
+LONG = "".join(f"G1 X{n % 100} Y{n % 50} E{n}\n" for n in range(400))
+
+
+class Slow(FakeFirmware):
+    resets = False
+
+    def on(self, number, command, raw):
+        return (0.1, "ok") if command.startswith("G1") else None
+
+
+async def test_while_a_print_waits_for_its_line_the_stop_waits_for_it_too(tmp_path):
+    async with rig(tmp_path, Slow) as it:
+        await it.print("M104 S200\n" + LONG)
+        await it.sleep(3)
+        it.firmware.unplug()
+        await it.reach(S.REATTACHING)
+        answer = await it.gcode("M112")
+        assert answer.status == 204, answer.body
+        await it.until(lambda: it.state.ended, 5)
+        assert "emergency stop" in await it.error()
+        await it.sleep(4)
+        began = it.now
+        it.firmware.plug()
+        await it.until(lambda: it.firmware.arrived("M112", began), 2)
+        await it.sleep(5)
+        assert it.said("the printer has stopped")
+        assert not it.firmware.arrived("G1", began)
+
+
+async def test_a_line_that_does_not_come_back_is_told_and_tried_on(tmp_path):
+    async with rig(tmp_path, Slow) as it:
+        await it.sleep(1)
+        it.firmware.unplug()
+        await it.until(lambda: not it.ready)
+        assert (await it.gcode("M112")).status == 204
+        await it.sleep(15)
+        assert it.said("CUT THE PRINTER'S POWER")
+        began = it.now
+        it.firmware.plug()
+        await it.until(lambda: it.firmware.arrived("M112", began), 10)
+        await it.sleep(60)
+        assert not it.ready, "who has stopped it connects again"
+
+
+async def test_a_stop_that_was_not_confirmed_can_be_said_again(tmp_path):
+    class Deaf(Slow):
+        banner = ()
+
+        def on(self, number, command, raw):
+            return (1e6,) if command == "G4 S1" else None
+
+    async with rig(tmp_path, Deaf) as it:
+        await it.gcode("G4 S1")
+        await it.gcode("M112")
+        await it.sleep(1)
+        before = len(it.firmware.arrived("M112"))
+        pulses = it.firmware.dtr_pulses
+        assert (await it.gcode("M112")).status == 204
+        await it.sleep(0.05)
+        assert len(it.firmware.arrived("M112")) == before + 2
+        assert it.firmware.dtr_pulses > pulses
+        await it.sleep(20)
+        began = it.now
+        assert (await it.gcode("M112")).status == 204
+        await it.until(lambda: it.firmware.arrived("M112", began), 2)
+
+
+async def test_there_is_nothing_to_stop_where_nobody_is_connected(tmp_path):
+    async with rig(tmp_path, Slow) as it:
+        await it.sleep(1)
+        await it.api.service.connection.disconnect()
+        assert (await it.gcode("M112")).status == 409
+        assert not it.firmware.arrived("M112")
+
+
+@pytest.mark.parametrize("resets", [True, False])
+async def test_a_board_that_has_halted_is_there_again_when_it_answers(tmp_path, resets):
+    class Board(FakeFirmware):
+        def on(self, number, command, raw):
+            return None
+
+    Board.resets = resets
+    async with rig(tmp_path, Board) as it:
+        await it.sleep(2)
+        it.firmware.halt("Error:Thermal Runaway, system stopped! Heater_ID: 0", KILLED)
+        await it.until(lambda: not it.ready)
+        assert "Thermal Runaway" in await it.error()
+        if not resets:
+            await it.sleep(90)
+            assert it.api.service.connection.state is not C.READY
+            assert "Thermal Runaway" in await it.error(), "that it has halted goes before its not answering"
+            it.firmware.boot()  # somebody presses its button
+        await it.until(lambda: it.ready, 70)
+        told = await it.told()
+        assert (told["state"], told.get("error")) == ("Operational", None)
+        assert (await it.api.get("/api/printer/error")).json["error"] == ""
