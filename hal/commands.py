@@ -67,9 +67,7 @@ class Commands:
         """Return a command as it would go on the wire; raises what is wrong with it."""
         checked = self.fitting(whole := check_command(command))
         if checked is None:
-            raise CommandError(
-                f"{self._dialect.name} shows no texts, and might take this one for a command: {whole.decode()}"
-            )
+            return whole  # it will be left out
         if len(checked) > self.longest:
             raise CommandError(
                 f"the command has {len(checked)} characters, the firmware reads {self.longest}: "
@@ -77,11 +75,18 @@ class Commands:
             )
         return checked
 
+    def _left_out(self, checked: bytes) -> bool:
+        """Tell whether a checked command is a text that this firmware would look for commands in."""
+        return self.fitting(checked) is None
+
     async def send(self, command: str, *, urgent: bool = False, step: int = 0) -> Sequence[str]:
-        """Send one command; return what the printer answered, `ok` last."""
+        """Send one command; return what the printer answered, `ok` last: nothing to a text that it cannot show."""
+        checked = self.check(command)
+        if self._left_out(checked):
+            return []
         if self._error is not None:
             raise self._error
-        ticket = Command(self.check(command), self._loop.create_future(), urgent=urgent, step=step)
+        ticket = Command(checked, self._loop.create_future(), urgent=urgent, step=step)
         self._waiting.add(ticket)
         try:
             self.ask(ticket)
@@ -97,8 +102,9 @@ class Commands:
             self._pump.turn()
 
     def submit(self, commands: Sequence[str]) -> None:
-        """Queue a client's commands, all or none."""
-        tickets = [Ticket(self.check(command), foreign=True) for command in commands]
+        """Queue a client's commands, all or none; texts that the firmware cannot show are left out."""
+        checked = [self.check(command) for command in commands]
+        tickets = [Ticket(command, foreign=True) for command in checked if not self._left_out(command)]
         if self._pump.link is not None:
             self._pump.link.submit(tickets)
             for ticket in tickets:

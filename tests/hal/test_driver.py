@@ -375,6 +375,15 @@ async def test_a_caller_that_stops_waiting_disturbs_nobody():
         assert printer.counters.stray_oks == 0
 
 
+async def test_a_text_that_the_firmware_would_look_for_commands_in_is_left_out():
+    transport = FakeTransport(answers("Teacup"))
+    async with connected(transport) as printer:
+        assert await printer.send("M117 on to G28") == []
+        printer.submit("M118 G28", "G1 X1")
+        assert await printer.send("M114") == ["ok"]
+        assert [command for command in transport.commands if "G" in command] == ["G1 X1"]
+
+
 async def test_actions_and_errors_are_told():
     transport = FakeTransport(answers())
     async with connected(transport) as printer:
