@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from daemon.analysis.findings import Plan
 from daemon.analysis.shelf import Learnt, Shelf
 from daemon.errors import StoreError
-from daemon.job.job import Progress
+from daemon.job.selection import Progress
 
 TRUST = 0.1  # share of the plan, and no less than so many seconds, after which the measured pace weighs as much
 TRUST_S = 120.0  # as the learnt one

@@ -12,7 +12,7 @@ from daemon.analysis.service import Analyses
 from daemon.analysis.shelf import FileKey, Learnt, Shelf
 from daemon.errors import UnfitFile
 from daemon.job.controller import JobController
-from daemon.job.job import Selection
+from daemon.job.selection import Selection
 from daemon.job.states import JobState
 
 TICK = 5.0  # s between two looks at how far the job is, whether a client asks or not

@@ -11,7 +11,7 @@ from daemon.files import Entry
 from daemon.http import analysis
 from daemon.http.base import ApiHandler, Cached, is_true
 from daemon.http.errors import Refused
-from daemon.job.job import Selection
+from daemon.job.selection import Selection
 from daemon.store import FileStatistics
 
 _COMMANDS: dict[str, tuple[str, ...]] = {

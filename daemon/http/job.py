@@ -10,7 +10,7 @@ from daemon.errors import StoreError
 from daemon.http import analysis
 from daemon.http.base import ApiHandler, is_true, seen_of
 from daemon.http.errors import Refused
-from daemon.job.job import Progress, Selection
+from daemon.job.selection import Progress, Selection
 from daemon.store import FileStatistics
 from hal.printer import PanelPrint
 

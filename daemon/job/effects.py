@@ -19,10 +19,11 @@ from daemon.config import Config
 from daemon.errors import CannotGoOn
 from daemon.job.file_check import sha1_of
 from daemon.job.heat_wait import wait_for_heat
-from daemon.job.job import FileMark, Job
+from daemon.job.job import Job
 from daemon.job.named_values import values
 from daemon.job.parking import unpark
 from daemon.job.resting import come_to_rest, has_gone_cold, heat_again, stand_by
+from daemon.job.selection import FileMark
 from daemon.job.states import JobState
 from daemon.job.streamer import FileStream
 from daemon.job.survival import Survival
@@ -94,12 +95,12 @@ class Effects:
         Raises:
             OSError: the file cannot be opened or read.
         """
-        stream = job.stream = self._stream(job, self._uploads / job.selection.path)
+        stream = job.stream = self._stream(job, self._uploads / job.page.selection.path)
         await stream.open()
-        mark = await self._on_disk(self._survival.kept.keep, job.selection.path, stream)
+        mark = await self._on_disk(self._survival.kept.keep, job.page.selection.path, stream)
         known = await self._store.sha1s(mark.path)
-        job.file = replace(mark, sha1=known.get((mark.path, mark.size, mark.mtime_ns)))
-        job.number = await self._store.begin_job(job.record(job.file))
+        file = job.page.file = replace(mark, sha1=known.get((mark.path, mark.size, mark.mtime_ns)))
+        job.page.job = await self._store.begin_job(job.page.record(file))
 
     async def _on_disk(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
@@ -123,7 +124,7 @@ class Effects:
     def _with_offset(self, job: Job, command: bytes) -> bytes:
         profile = self._config.profile
         tool = job.printer.modes.tool or 0
-        return shifted(command, job.offsets, tool, profile.max_hotend_c, profile.max_bed_c)
+        return shifted(command, job.page.offsets, tool, profile.max_hotend_c, profile.max_bed_c)
 
     def _too_hot(self, command: bytes) -> str | None:
         profile = self._config.profile
@@ -132,19 +133,20 @@ class Effects:
     async def _reattaching(self, job: Job) -> None:
         """Get the printer back, find the place in the file, and go on in the state that was left."""
         left = await self._survival.come_back(job)
-        job.feeding = False
+        job.feeding, job.came_back = False, True
+        file = job.page.file
         if job.stream is not None:
             await job.stream.close()
-        if job.file is None:
+        if file is None:
             raise CannotGoOn("the file had not been opened yet")
-        stream = job.stream = self._stream(job, await self._on_disk(self._survival.kept.find, job.file))
-        await stream.open(left.fed.offset if left.fed.lines else -1, job.passed)
-        if FileMark(job.file.path, stream.size, stream.mtime_ns, stream.inode) != job.file:
+        stream = job.stream = self._stream(job, await self._on_disk(self._survival.kept.find, file))
+        await stream.open(left.fed.offset if left.fed.lines else -1, job.page.passed)
+        if FileMark(file.path, stream.size, stream.mtime_ns, stream.inode) != file:
             raise CannotGoOn("the file has been changed")
-        self._begin_check(job, stream, job.file.sha1)
+        self._begin_check(job, stream, file.sha1)
         job.steps.come_back({sent[4].step for sent in left.sent if sent[4] is not None and sent[4].step})
         log.info("job.reattached", line=left.sent[-1][0], lines=left.fed.lines, offset=left.fed.offset)
-        wanted, job.wanted = job.wanted, None
+        wanted, job.page.wanted = job.page.wanted, None
         job.machine.fire(f"back_to_{_back_to(job, wanted)}")
         if wanted == "pause":
             self._pause()
@@ -170,12 +172,12 @@ class Effects:
             found = await sha1_of(fd, self._executor)
         except OSError as error:
             # where the print itself needs these bytes it ends for the same reason
-            log.warning("job.file_unchecked", file=job.selection.path, reason=str(error))
+            log.warning("job.file_unchecked", file=job.page.selection.path, reason=str(error))
             return
         if found == sha1:
-            log.info("job.file_checked", file=job.selection.path, sha1=sha1)
+            log.info("job.file_checked", file=job.page.selection.path, sha1=sha1)
         else:
-            job.stop(CannotGoOn(f"{job.selection.path} has other content than was uploaded: check the disk"))
+            job.stop(CannotGoOn(f"{job.page.selection.path} has other content than was uploaded: check the disk"))
 
     def _host_waits(self, printer: Printer) -> bool:
         choice = self._config.job.heat_up
@@ -185,14 +187,14 @@ class Effects:
     async def _finish_script(self, job: Job) -> None:
         """Run what is left of the script: a pause may have come in the middle of it."""
         await job.steps.finish(job.printer)
-        while job.script:
-            await job.steps.once(job.printer, job.script.popleft())
+        while job.page.script:
+            await job.steps.once(job.printer, job.page.script.pop(0))
 
     async def _printing(self, job: Job) -> None:
         stream = _stream_of(job)
         if not job.feeding:
             job.feeding = True
-            job.printer.feed(stream, goes_on=job.left_in is not None)
+            job.printer.feed(stream, goes_on=job.came_back)
         job.printer.release()
         while not stream.ended:
             await stream.attention.wait()
@@ -216,7 +218,7 @@ class Effects:
             case Cancel(reason=reason):
                 log.info("job.cancel", reason=reason)
                 self._cancel()
-        job.passed = stream.barrier_offset
+        job.page.passed = stream.barrier_offset
         self._survival.keep(job)
         stream.proceed()
         job.printer.wake()
@@ -227,16 +229,16 @@ class Effects:
 
     async def _pausing(self, job: Job) -> None:
         """Come to rest. What a resume has begun is ended first: half way back is no place to come back to."""
-        if job.rest is not None:
-            job.script.clear()  # it had only begun to heat: the head is still where the last pause left it
+        if job.page.rest is not None:
+            job.page.script.clear()  # it had only begun to heat: the head is still where the last pause left it
         else:
             await self._finish_script(job)
             await job.printer.drained()
             job.note_position()
-            if not job.printer_paused:
-                job.rest = await come_to_rest(job.printer, job.steps, self._config)
+            if not job.page.printer_paused:
+                job.page.rest = await come_to_rest(job.printer, job.steps, self._config)
                 await self.script(job, self._config.scripts.after_pause)
-        wanted, job.wanted = job.wanted, None
+        wanted, job.page.wanted = job.page.wanted, None
         job.machine.fire("paused")
         if wanted == "resume":
             self._resume()
@@ -244,26 +246,26 @@ class Effects:
     async def _paused(self, job: Job) -> None:
         """Stay until somebody asks for something; the hotends do not stay hot for all that time."""
         minutes = self._config.pause.standby_after_min
-        if minutes and job.rest is not None:
+        if minutes and job.page.rest is not None:
             await asyncio.sleep(minutes * 60)
-            job.standing_by = True
+            job.page.standing_by = True
             self._survival.keep(job)
             log.info("job.standby", after_min=minutes, hotend_c=self._config.pause.standby_c)
-            await stand_by(job.printer, job.rest, self._config)
+            await stand_by(job.printer, job.page.rest, self._config)
         await asyncio.get_running_loop().create_future()
 
     async def _resuming(self, job: Job) -> None:
         """Heat first, then the user's script, then go back; the last two are finished even if paused again."""
-        if job.rest is not None:
-            if job.standing_by or await has_gone_cold(job.printer, job.rest):
-                job.standing_by = True  # also for the host that comes next, before it is hot
+        if job.page.rest is not None:
+            if job.page.standing_by or await has_gone_cold(job.printer, job.page.rest):
+                job.page.standing_by = True  # also for the host that comes next, before it is hot
                 self._survival.keep(job)
-                await heat_again(job.printer, job.rest, self._config)
-                job.standing_by = False
-            job.script.extend(unpark(job.rest))
-            job.rest = None
+                await heat_again(job.printer, job.page.rest, self._config)
+                job.page.standing_by = False
+            job.page.script.extend(unpark(job.page.rest))
+            job.page.rest = None
         await self._finish_script(job)
-        job.printer_paused = False
+        job.page.printer_paused = False
         job.machine.fire("resumed")
 
     async def _finishing(self, job: Job) -> None:
@@ -302,9 +304,7 @@ class Effects:
 
 def _back_to(job: Job, wanted: str | None) -> str:
     """Return the state to go on in."""
-    if job.left_in is None:
-        raise AssertionError("a job was in some state before its line was lost")
-    return "cancelling" if wanted == "cancel" else job.left_in.value
+    return "cancelling" if wanted == "cancel" else job.page.state.value
 
 
 def _stream_of(job: Job) -> FileStream:

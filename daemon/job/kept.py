@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from daemon.job.job import FileMark
+from daemon.job.selection import FileMark
 from daemon.job.streamer import FileStream
 
 NAME = "printing"

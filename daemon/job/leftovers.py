@@ -8,9 +8,10 @@ from pathlib import Path
 import structlog
 
 from daemon.errors import CannotGoOn
-from daemon.job.job import Job, Selection
 from daemon.job.machine import JobMachine
 from daemon.job.page import Ending, Page
+from daemon.job.runner import Runner
+from daemon.job.selection import Selection
 from daemon.job.states import JobState
 from daemon.job.survival import Survival
 from daemon.store import JobRecord, Store
@@ -23,12 +24,12 @@ class Found:
     """What there was.
 
     Attributes:
-        job: to go on with.
+        runner: of a job to go on with.
         outcome: how a job ended that nobody had recorded, and why; with it goes `selection`, if its file is there.
         hot: the heaters of `printer`, an address, may still be on.
     """
 
-    job: Job | None = None
+    runner: Runner | None = None
     outcome: tuple[JobState, str | None] | None = None
     selection: Selection | None = None
     hot: bool = False
@@ -44,36 +45,37 @@ class Leftovers:
         self._store = store
         self._uploads = uploads
 
-    async def settle(self, revive: Callable[[Page], Job]) -> Found:
+    async def settle(self, revive: Callable[[Page], Runner]) -> Found:
         """Record how the jobs ended that nobody goes on with; return what there was.
 
         Args:
-            revive: makes the job of a page; CannotGoOn where it cannot.
+            revive: returns what goes on with the job of a page; CannotGoOn where it cannot.
         """
-        page, job, obstacle = None, None, None
+        page, runner, obstacle = None, None, None
         try:
             page = self._survival.page()
             if page is not None and page.ending is None:
-                job = revive(page)
+                runner = revive(page)
         except CannotGoOn as error:
             obstacle = str(error)
-        found = Found(job, hot=obstacle is not None)  # also where the store knows nothing of it
+        found = Found(runner, hot=obstacle is not None)  # also where the store knows nothing of it
         unfinished = await self._store.unfinished_jobs()
-        if job is not None and job.file is not None and all(record.id != job.number for record in unfinished):
-            job.number = await self._store.begin_job(job.record(job.file))  # the disk was full, or has forgotten it
+        going_on = page if runner is not None else None
+        if going_on is not None and going_on.file and all(record.id != going_on.job for record in unfinished):
+            going_on.job = await self._store.begin_job(going_on.record(going_on.file))  # the disk was full, or forgets
         for record in unfinished:
-            if job is None or record.id != job.number:
+            if going_on is None or record.id != going_on.job:
                 state, ending = _end(record, page, obstacle)
-                found = await self._record(record, state, ending, job)
+                found = await self._record(record, state, ending, runner)
         if page is not None and page.ending is not None and page.ending.hot:
             found = replace(found, hot=True, printer=page.address)
         return found
 
-    async def _record(self, record: JobRecord, state: JobState, ending: Ending, job: Job | None) -> Found:
+    async def _record(self, record: JobRecord, state: JobState, ending: Ending, runner: Runner | None) -> Found:
         self._store.end_job(record.id, state.name, ending.reason, ending.lines, ending.offset, ending.print_time)
         log.warning("job.left", file=record.path, outcome=state.name, reason=ending.reason)
         selection = await asyncio.to_thread(self._select_again, record)
-        return Found(job, (state, ending.reason), selection, hot=ending.hot, printer=record.printer)
+        return Found(runner, (state, ending.reason), selection, hot=ending.hot, printer=record.printer)
 
     def _select_again(self, record: JobRecord) -> Selection | None:
         try:
@@ -86,7 +88,7 @@ class Leftovers:
 def _end(record: JobRecord, page: Page | None, obstacle: str | None) -> tuple[JobState, Ending]:
     """Return how a job ended: as its page says, else its host died with it, and its heaters may still be on."""
     if page is not None and page.ending is not None and page.job == record.id:
-        return JobState[page.state], page.ending
+        return page.state, page.ending
     machine = JobMachine(_unheard, JobState.REATTACHING)
     machine.fire("interrupt")
     reason = f"the daemon ended in the middle of the print, {record.lines} lines were acknowledged by then"

@@ -5,7 +5,8 @@ from daemon.job.job import Job
 
 def values(job: Job) -> dict[str, str]:
     """Return what is known now, as it is written in a command."""
-    rest, modes = job.rest, job.rest.modes if job.rest else job.printer.modes
+    rest = job.page.rest
+    modes = rest.modes if rest else job.printer.modes
     known: dict[str, float | str | None] = {"tool": modes.tool or 0, "fan": modes.fan, "lines": job.lines}
     known |= {"feedrate": modes.feedrate.decode() or None}
     known |= {axis.lower(): at for axis, at in (rest.axes or {}).items()} if rest else {}

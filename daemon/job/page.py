@@ -1,19 +1,23 @@
-"""Page: the job as it is written into the logbook, and read from there by the host that goes on with it.
+"""Page: what a job remembers. It *is* what is written into the logbook, and what the next host goes on from.
 
 It is written at each change of state and each step of a script, which costs a copy in memory. It counts on the same
 boot of the same machine only: times are the monotonic clock's, and another boot has lost the line. The page of a job
 that has ended says how: the store may not have been told in time.
+
+A print of the version before is taken over: a new field has a default and LATER in its metadata, none is renamed.
 """
 
-from collections import deque
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from daemon.job.job import FileMark, Job, Selection
 from daemon.job.parking import Rest, modes_of, plain_modes
+from daemon.job.selection import FileMark, Selection
 from daemon.job.states import JobState
-from daemon.job.steps import Begun
+from daemon.store import NewJob
 from hal.printer import Identity
+
+LATER = "later"
+"""In the metadata of a field that pages of the version before do not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,119 +37,116 @@ class Ending:
     hot: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Page:
-    """What the next host has to know; see `daemon.job.job.Job` for what the fields mean."""
+    """What the next host has to know.
 
-    boot: str
-    address: str
-    name: str
-    uuid: str | None
-    job: int | None
-    state: str
-    selection: dict[str, Any]
-    first_line: int
-    file: dict[str, Any]
+    Attributes:
+        boot: of the machine that prints.
+        address: of the printer, also where that is gone; `name` and `uuid` are what it is known by.
+        job: its number in the store.
+        state: the one to be in, also while the printer is got back.
+        first_line: the first line number that can be of this job.
+        script: what is left of the script before the next line of the file.
+        step: number of the step begun last; `begun` is it, with its place, as long as it is not answered.
+        said: commands sent in this state, and their answers.
+        rest: where a pause left it, until it has gone back.
+        standing_by: the hotends have been let cool in a pause.
+        printer_paused: the firmware has paused by itself: it parks, and it goes back.
+        passed: offset of the last line that was the host's and is done with.
+        wanted: what was asked for and could not be done at once.
+        offsets: °C that are added to the file's targets, by heater.
+        ending: None: it goes on.
+    """
+
+    selection: Selection
     started: float
-    paused_at: float | None
-    paused_for: float
-    script: list[str]
-    step: int
-    begun: tuple[str, int] | None
-    said: list[tuple[str, list[str]]]
-    rest: dict[str, Any] | None
-    standing_by: bool
-    printer_paused: bool
-    passed: int
-    wanted: str | None
-    offsets: dict[str, float]
-    ending: Ending | None  # None: it goes on
+    boot: str = field(kw_only=True)
+    address: str = field(kw_only=True)
+    name: str = field(kw_only=True)
+    uuid: str | None = field(kw_only=True)
+    offsets: dict[str, float] = field(kw_only=True)
+    state: JobState = JobState.STARTING
+    job: int | None = None
+    first_line: int = 1
+    file: FileMark | None = None
+    paused_at: float | None = None
+    paused_for: float = 0.0
+    script: list[str] = field(default_factory=list)
+    step: int = 0
+    begun: tuple[str, int] | None = None
+    said: list[tuple[str, list[str]]] = field(default_factory=list)
+    rest: Rest | None = None
+    standing_by: bool = False
+    printer_paused: bool = False
+    passed: int = -1
+    wanted: str | None = None
+    ending: Ending | None = None
 
     @property
     def identity(self) -> Identity:
         """Who was printing."""
         return Identity(name=self.name, uuid=self.uuid)
 
-
-def written(job: Job, boot: str, now: float) -> dict[str, Any]:
-    """Return the page of a job; `now` is the loop's time."""
-    identity, steps = job.identity, job.steps
-    state = job.left_in if job.state is JobState.REATTACHING and job.left_in else job.state
-    return asdict(
-        Page(
-            boot=boot,
-            address=job.address,
-            name=identity.name,
-            uuid=identity.uuid,
-            job=job.number,
-            state=state.name,
-            selection=asdict(job.selection),
-            first_line=job.first_line,
-            file=asdict(job.file) if job.file else {},
-            started=job.started,
-            paused_at=job.paused_at,
-            paused_for=job.paused_for,
-            script=list(job.script),
-            step=steps.number,
-            begun=(steps.begun.command, steps.begun.place) if steps.begun else None,
-            said=steps.said,
-            rest=_plain(job.rest) if job.rest else None,
-            standing_by=job.standing_by,
-            printer_paused=job.printer_paused,
-            passed=job.passed,
-            wanted=job.wanted,
-            offsets=job.offsets,
-            ending=_ending(job, now) if job.state.ended else None,
+    def record(self, file: FileMark) -> NewJob:
+        """Return what the store gets to know of it; `file` is what it prints."""
+        chosen = self.selection
+        return NewJob(
+            chosen.path, chosen.name, file.size, file.sha1, file.mtime_ns, "local", chosen.user, printer=self.address
         )
-    )
+
+    def count_pause(self, now: float, *, paused: bool) -> None:
+        """Begin or end to count time as paused."""
+        if paused and self.paused_at is None:
+            self.paused_at = now
+        elif not paused and self.paused_at is not None:
+            self.paused_for += now - self.paused_at
+            self.paused_at = None
+
+    def print_time(self, end: float) -> float:
+        """Return the seconds that the job has been printing until then: without pauses."""
+        pausing = end - self.paused_at if self.paused_at is not None else 0.0
+        return end - self.started - self.paused_for - pausing
 
 
-def _ending(job: Job, now: float) -> Ending:
-    left_hot = job.state in (JobState.FAILED, JobState.INTERRUPTED)  # the other ends come when the printer is cold
-    return Ending(job.reason, job.lines, job.offset, job.print_time(now), left_hot)
+def written(page: Page) -> dict[str, Any]:
+    """Return the page as JSON has it."""
+    plain = asdict(page)
+    plain["state"], plain["file"] = page.state.name, plain["file"] or {}
+    if page.rest is not None:
+        plain["rest"]["modes"] = plain_modes(page.rest.modes)
+    return plain
 
 
-def made_cold(page: dict[str, Any]) -> dict[str, Any]:
-    """Return the page of a job whose printer is cold; none of one that had not ended and cannot go on."""
-    return page | {"ending": page["ending"] | {"hot": False}} if page.get("ending") else {}
-
-
-def read(page: dict[str, Any]) -> Page | None:
-    """Return the page that was written; None where it is of another version."""
-    if not (_fits(page, Page) and (page["ending"] is None or _fits(page["ending"], Ending))):
+def read(plain: dict[str, Any]) -> Page | None:
+    """Return the page that was written, also by the version before; None where it is of another one."""
+    try:
+        return _read(plain)
+    except (AttributeError, LookupError, TypeError, ValueError):
         return None
-    return Page(**(page | {"ending": Ending(**page["ending"]) if page["ending"] else None}))
 
 
-def _fits(page: dict[str, Any], what: type[Page | Ending]) -> bool:
-    return page.keys() == {each.name for each in fields(what)}
+def _read(plain: dict[str, Any]) -> Page | None:
+    if not _complete(plain):
+        return None
+    page = Page(**plain)
+    page.state = JobState[plain["state"]]
+    page.selection = Selection(**plain["selection"])
+    page.file = FileMark(**plain["file"]) if plain["file"] else None
+    page.begun = (plain["begun"][0], plain["begun"][1]) if plain["begun"] else None
+    page.said = [(command, answer) for command, answer in plain["said"]]
+    if rest := plain["rest"]:
+        page.rest = Rest(**(rest | {"modes": modes_of(rest["modes"])}))
+    page.ending = Ending(**plain["ending"]) if plain["ending"] else None
+    return page
 
 
-def fill(job: Job, page: Page) -> None:
-    """Bring a job to where the page has it."""
-    job.address, job.identity = page.address, page.identity
-    job.number, job.first_line = page.job, page.first_line
-    job.left_in = JobState[page.state]
-    job.started, job.paused_at, job.paused_for = page.started, page.paused_at, page.paused_for
-    job.script = deque(page.script)
-    job.steps.number = page.step
-    job.steps.begun = Begun(*page.begun) if page.begun else None
-    job.steps.said = [(command, answer) for command, answer in page.said]
-    job.rest = _rest(page.rest) if page.rest else None
-    job.standing_by, job.printer_paused = page.standing_by, page.printer_paused
-    job.passed, job.wanted = page.passed, page.wanted
-    job.offsets.update(page.offsets)
-    job.file = FileMark(**page.file) if page.file else None
+def _complete(plain: dict[str, Any]) -> bool:
+    """Tell whether nothing is there that this version does not know, and nothing is missing that each one had."""
+    needed = {each.name for each in fields(Page) if not each.metadata.get(LATER)}
+    return needed <= plain.keys() <= {each.name for each in fields(Page)}
 
 
-def selection(page: Page) -> Selection:
-    """Return what was being printed."""
-    return Selection(**page.selection)
-
-
-def _plain(rest: Rest) -> dict[str, Any]:
-    return asdict(rest) | {"modes": plain_modes(rest.modes)}
-
-
-def _rest(plain: dict[str, Any]) -> Rest:
-    return Rest(**(plain | {"modes": modes_of(plain["modes"])}))
+def made_cold(plain: dict[str, Any]) -> dict[str, Any]:
+    """Return the written page of a job whose printer is cold; none of one that had not ended and cannot go on."""
+    return plain | {"ending": plain["ending"] | {"hot": False}} if plain.get("ending") else {}

@@ -7,55 +7,39 @@ whether the one that was begun had gone on the wire, and the printer whether it 
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 
 from daemon.errors import StepsDiffer
+from daemon.job.page import Page
 from hal.printer import Printer
 
 QUERIES = ("M114",)  # asked again where the answer was lost
-OF_SCRIPT = -1
-
-
-@dataclass(slots=True)
-class Begun:
-    """A command that was handed to the printer's link and not answered.
-
-    Attributes:
-        command: as it was sent.
-        place: among the commands of this state; OF_SCRIPT: of the job's script, which goes on from state to state.
-        answer: what this host waits for; None: another host has begun it.
-    """
-
-    command: str
-    place: int
-    answer: "asyncio.Task[Sequence[str]] | None" = None
+OF_SCRIPT = -1  # place of a command of the job's script, which goes on from state to state
 
 
 class Steps:
-    """What was done in the job's present state, and what is under way."""
+    """What was done in the job's present state, and what is under way: `step`, `begun` and `said` of its page."""
 
-    def __init__(self, keep: Callable[[], None]) -> None:
-        """Begin; `keep` writes the job's page."""
-        self.number = 0  # of the step begun last, counted over the whole job
-        self.begun: Begun | None = None
-        self.said: list[tuple[str, list[str]]] = []  # commands sent in this state, and their answers
-        self._at = 0  # how many of them the effect has gone through
+    def __init__(self, page: Page, keep: Callable[[], None]) -> None:
+        """Begin, or go on from a page; `keep` writes it."""
+        self._page = page
         self._keep = keep
+        self._at = 0  # how many of the commands of this state the effect has gone through
+        self._answer: asyncio.Task[Sequence[str]] | None = None  # to what was begun; None: another host has begun it
         self._framed: Collection[int] = ()  # steps that another host has put on the wire
 
     def enter(self) -> None:
         """Begin another state."""
-        self.said.clear()
+        page = self._page
+        page.said.clear()
         self._at = 0
-        if self.begun is not None:
-            self.begun.place = OF_SCRIPT
+        if page.begun is not None:
+            page.begun = (page.begun[0], OF_SCRIPT)
 
     def come_back(self, framed: Collection[int]) -> None:
         """Go through the state again, without sending what was sent: steps that are `framed` have arrived by now."""
         self._at = 0
         self._framed = framed
-        if self.begun is not None:
-            self.begun.answer = None
+        self._answer = None
 
     async def once(self, printer: Printer, command: str) -> None:
         """Send a command of the script, behind the one that is under way."""
@@ -64,20 +48,20 @@ class Steps:
 
     async def finish(self, printer: Printer) -> None:
         """End the step that is under way, which an effect that was ended or another host has begun."""
-        begun = self.begun
-        if begun is None:
+        page = self._page
+        if page.begun is None:
             return
-        if begun.answer is not None:
-            await asyncio.shield(begun.answer)
-        elif self.number not in self._framed:
-            self.number -= 1
-            await self._send(printer, begun.command, begun.place)
-        self.begun = None
+        if self._answer is not None:
+            await asyncio.shield(self._answer)
+        elif page.step not in self._framed:
+            page.step -= 1
+            await self._send(printer, *page.begun)
+        page.begun = None
 
     def drop(self) -> None:
         """Do not finish what is under way, of an earlier state."""
-        if self.begun is not None and self.begun.place == OF_SCRIPT:
-            self.begun = None
+        if self._page.begun is not None and self._page.begun[1] == OF_SCRIPT:
+            self._page.begun = None
 
     async def send(self, printer: Printer, command: str) -> Sequence[str]:
         """Send a command of this state, or return what was answered to it when the state was gone through before.
@@ -86,43 +70,44 @@ class Steps:
             StepsDiffer: another one was sent at this place.
         """
         place, self._at = self._at, self._at + 1
-        if place < len(self.said):
-            known, answer = self.said[place]
+        if place < len(self._page.said):
+            known, answer = self._page.said[place]
             _compare(known, command)
             return answer
         answer = list(await self._new(printer, command, place))
-        self.said.append((command, answer))
+        self._page.said.append((command, answer))
         return answer
 
     async def _new(self, printer: Printer, command: str, place: int) -> Sequence[str]:
-        begun = self.begun
-        if begun is None or begun.place != place:
+        page = self._page
+        if page.begun is None or page.begun[1] != place:
             await self.finish(printer)
             return await self._send(printer, command, place)
-        _compare(begun.command, command)
-        self.begun = None
-        if self.number in self._framed and command not in QUERIES:
+        _compare(page.begun[0], command)
+        page.begun = None
+        if page.step in self._framed and command not in QUERIES:
             return ["ok"]
-        self.number -= 1
+        page.step -= 1
         return await self._send(printer, command, place)
 
     async def _send(self, printer: Printer, command: str, place: int) -> Sequence[str]:
-        self.number += 1
-        self.begun = Begun(command, place)
+        page = self._page
+        page.step += 1
+        page.begun = (command, place)
         self._keep()
-        answer = self.begun.answer = asyncio.ensure_future(printer.send(command, step=self.number))
+        answer = self._answer = asyncio.ensure_future(printer.send(command, step=page.step))
         answer.add_done_callback(_seen)
         answered = await asyncio.shield(answer)  # what an ended effect has begun goes on all the same
-        self.begun = None
+        page.begun = None
         return answered
 
     def note(self, make: Callable[[], list[str]]) -> list[str]:
         """Return what `make` told when the state was first gone through: what the way on depends on."""
         place, self._at = self._at, self._at + 1
-        if place < len(self.said):
-            return self.said[place][1]
+        if place < len(self._page.said):
+            return self._page.said[place][1]
         known = make()
-        self.said.append(("", known))
+        self._page.said.append(("", known))
         self._keep()
         return known
 

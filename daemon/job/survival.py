@@ -40,13 +40,14 @@ class Survival:
     def begin(self, job: Job) -> None:
         """Count the job's lines from here; the one before is history."""
         self._logbook.write({})
-        job.first_line = job.printer.next_number
-        job.address, job.identity = job.printer.address, job.printer.identity
+        job.page.first_line = job.printer.next_number
         self._logbook.begin_job()
 
     def keep(self, job: Job) -> None:
         """Write the job's page; one that is too long leaves none."""
-        self._logbook.write(written(job, self._boot, asyncio.get_running_loop().time()))
+        job.page.boot = self._boot
+        job.page.ending = job.ending(asyncio.get_running_loop().time())
+        self._logbook.write(written(job.page))
 
     def made_cold(self) -> None:
         """Note that the printer of the last job, which does not go on, is cold."""
@@ -71,9 +72,9 @@ class Survival:
 
     def obstacle(self, job: Job) -> str | None:
         """Return why the job could not go on without its line; None: it can."""
-        if not recognise(job.identity.name).numbered:
-            return f"{job.identity.name} counts no lines, so nobody can tell which was the last one"
-        if job.file is None or job.state not in _SURVIVE:
+        if not recognise(job.page.name).numbered:
+            return f"{job.page.name} counts no lines, so nobody can tell which was the last one"
+        if job.page.file is None or job.state not in _SURVIVE:
             return "the print had not begun"
         if self._logbook.left() is None:
             return "what was sent last is not known"
@@ -89,10 +90,11 @@ class Survival:
         left = self._logbook.left()
         if left is None:
             raise CannotGoOn("what was sent last is not known")
-        if left.sent[-1][0] < job.first_line:  # nothing of this job has been sent yet
+        if left.sent[-1][0] < job.page.first_line:  # nothing of this job has been sent yet
             left = replace(left, fed=Position(), position=Position())
         job.lines, job.offset = left.position.lines, left.position.offset
-        job.printer = await asyncio.shield(self._connection.come_back(job.address, left, job.identity))
+        page = job.page
+        job.printer = await asyncio.shield(self._connection.come_back(page.address, left, page.identity))
         return left
 
 

@@ -11,7 +11,7 @@ from daemon.config import Config
 from daemon.connection import Connection
 from daemon.errors import JobConflict, ServiceError
 from daemon.job.controller import JobController
-from daemon.job.job import Selection
+from daemon.job.selection import Selection
 from daemon.job.states import JobState
 from daemon.job.survival import Survival
 from daemon.simulation import outcome

@@ -5,8 +5,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from daemon.job.job import FileMark
 from daemon.job.kept import KeptFile
+from daemon.job.selection import FileMark
 from daemon.job.streamer import FileStream
 from daemon.store import JobRecord, NewJob, Store
 from hal.driver import LinePrinter, LinkSettings

@@ -5,7 +5,7 @@ import pytest
 
 from daemon import app
 from daemon.errors import StateDirTaken
-from daemon.job.job import Selection
+from daemon.job.selection import Selection
 from daemon.job.states import JobState
 from support.http import KEY, config
 

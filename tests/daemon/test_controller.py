@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from daemon.errors import JobConflict
 from daemon.job import streamer
-from daemon.job.job import Progress, Selection
+from daemon.job.selection import Progress, Selection
 from daemon.store import NewJob, Store
 from hal.errors import NotConnected, PortLost
 from hal.printer import ConnectionState, StateChanged

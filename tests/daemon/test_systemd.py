@@ -6,7 +6,7 @@ import structlog
 
 from daemon import journal
 from daemon.errors import ConfigError
-from daemon.job.job import Selection
+from daemon.job.selection import Selection
 from daemon.job.states import JobState
 from daemon.reloading import Reloader
 from daemon.systemd import STATUS_EVERY, Supervision, forget_job_type, job_type

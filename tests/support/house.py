@@ -11,7 +11,7 @@ from unittest.mock import patch
 from daemon.config import Config, JobConfig, PauseConfig, ProfileConfig, ScriptsConfig
 from daemon.connection import Connection
 from daemon.job.controller import JobController
-from daemon.job.job import Selection
+from daemon.job.selection import Selection
 from daemon.job.states import JobState
 from daemon.store import NewJob
 from hal.driver import LinePrinter
@@ -143,7 +143,7 @@ class House:
 
     async def settle(self) -> None:
         """Wait until the last job has let go of everything."""
-        await asyncio.wait([self.jobs._job.runner])
+        await self.jobs.runner.over()
 
 
 @asynccontextmanager
@@ -172,5 +172,5 @@ async def house(folder, store=None, firmware=None, scripts=SCRIPTS, executor=Non
         finally:
             await jobs.abandon("the test is over")
             await connection.disconnect()
-            if jobs._job is not None:
+            if jobs.runner is not None:
                 await made.settle()

@@ -12,8 +12,8 @@ from pathlib import Path
 from daemon.config import Config, PauseConfig, ScriptsConfig
 from daemon.connection import Connection
 from daemon.job.controller import JobController
-from daemon.job.job import Selection
 from daemon.job.kept import KeptFile
+from daemon.job.selection import Selection
 from daemon.job.survival import Survival
 from daemon.store import Store
 from hal.driver import LinePrinter
@@ -251,8 +251,8 @@ class World:
                 self.disk.fall()
             await jobs.abandon("killed")
             await connection.disconnect()
-            if jobs._job is not None and jobs._job.runner is not None:
-                await asyncio.wait([jobs._job.runner])
+            if jobs.runner is not None:
+                await jobs.runner.over()
             logbook.close()
             if isinstance(records, Store):
                 await records.close()

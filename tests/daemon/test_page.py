@@ -1,0 +1,98 @@
+"""The page of a job: what is written is read again, also what the version before has written."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from daemon.job.page import Ending, Page, made_cold, read, written
+from daemon.job.parking import Rest
+from daemon.job.selection import FileMark, Selection
+from daemon.job.states import JobState
+from gcode.modes import Modes
+
+OF_0_1_0 = {
+    "boot": "b1",
+    "address": "serial:/dev/ttyACM0",
+    "name": "Marlin 2.1",
+    "uuid": "u1",
+    "job": 7,
+    "state": "PAUSING",
+    "selection": {"path": "a/part.gcode", "name": "part.gcode", "size": 1000, "date": 5, "user": None},
+    "first_line": 12,
+    "file": {"path": "a/part.gcode", "size": 1000, "mtime_ns": 5, "inode": 9, "sha1": None},
+    "started": 100.5,
+    "paused_at": None,
+    "paused_for": 3.0,
+    "script": ["M117 a"],
+    "step": 4,
+    "begun": ["G91", 2],
+    "said": [["M400", ["ok"]], ["M114", ["X:1 Y:2 Z:3 E:4", "ok"]]],
+    "rest": {
+        "axes": {"X": 1.0, "Y": 2.0, "Z": 3.0, "E": 4.0},
+        "modes": {
+            "relative": False,
+            "relative_e": True,
+            "inches": False,
+            "feedrate": "F3000",
+            "tool": 1,
+            "fan": 255,
+            "homed": True,
+        },
+        "retracted": 1.0,
+        "targets": {"tool0": 200.0},
+    },
+    "standing_by": False,
+    "printer_paused": False,
+    "passed": 77,
+    "wanted": "resume",
+    "offsets": {"bed": 5.0},
+    "ending": None,
+}
+PAGE = Page(
+    Selection("a/part.gcode", "part.gcode", 1000, 5),
+    100.5,
+    boot="b1",
+    address="serial:/dev/ttyACM0",
+    name="Marlin 2.1",
+    uuid="u1",
+    offsets={"bed": 5.0},
+    state=JobState.PAUSING,
+    job=7,
+    file=FileMark("a/part.gcode", 1000, 5, 9),
+    said=[("M114", ["X:1", "ok"])],
+    begun=("G91", 2),
+    rest=Rest({"X": 1.0}, Modes(feedrate=b"F3000"), 1.0, {"tool0": 200.0}),
+)
+
+
+def test_what_is_written_is_read_again():
+    ended = replace(PAGE, ending=Ending("over", 10, 20, 3.5, hot=True))
+    for page in (PAGE, ended, replace(PAGE, rest=None, file=None, begun=None)):
+        assert read(json.loads(json.dumps(written(page)))) == page
+
+
+def test_a_page_of_0_1_0_is_read():
+    page = read(OF_0_1_0)
+    assert page is not None
+    assert (page.state, page.job, page.begun, page.wanted) == (JobState.PAUSING, 7, ("G91", 2), "resume")
+    assert page.selection == PAGE.selection
+    assert page.file == PAGE.file
+    assert page.said[1] == ("M114", ["X:1 Y:2 Z:3 E:4", "ok"])
+    assert page.rest is not None
+    assert page.rest.axes == {"X": 1.0, "Y": 2.0, "Z": 3.0, "E": 4.0}
+
+
+@pytest.mark.parametrize("field", sorted(OF_0_1_0))
+def test_a_page_without_something_that_each_has_is_none(field):
+    assert read({name: value for name, value in written(PAGE).items() if name != field}) is None
+
+
+def test_a_page_of_a_later_version_is_none():
+    assert read({**written(PAGE), "mood": 1}) is None
+
+
+def test_who_is_made_cold_is_not_hot():
+    ended = written(replace(PAGE, ending=Ending("over", 10, 20, 3.5, hot=True)))
+    assert read(made_cold(ended)).ending.hot is False
+    assert made_cold(written(PAGE)) == {}
