@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 
 from gcode.dialect import UNKNOWN, Dialect
-from gcode.errors import CommandError, NozzledError
+from gcode.errors import CommandError, NozzledError, QueueFull
 from gcode.fitting import fitting
 from gcode.outgoing import Ticket, check_command
 from hal.pump import Pump, refuse
@@ -14,7 +14,11 @@ MADE_READY = 1_000
 """Lines that may get their number later than their length is looked at."""
 
 _SELECTS = re.compile(rb"M0*(?:23|32)(?!\d)", re.IGNORECASE)  # a file on the printer's SD card
+_ENDS_A_WAIT = re.compile(rb"M\s*0*(?:108|410|876)(?!\d)", re.IGNORECASE)  # what it ends would keep it waiting
 _ASKS_POSITION = re.compile(rb"M0*114(?!\d)", re.IGNORECASE)
+
+MAX_URGENT = 16
+"""Commands of clients that end a wait, and have no answer yet."""
 
 
 class Command(Ticket):
@@ -38,6 +42,7 @@ class Commands:
         self._error: NozzledError | None = None
         self._waiting: set[Command] = set()
         self._selecting: Ticket | None = None  # the host's own command that selects a file on the SD card
+        self._urgent: list[Ticket] = []  # those of clients that may be unanswered
         self.positions_due = 0  # times that the place was asked for and not told
 
     @property
@@ -102,14 +107,30 @@ class Commands:
             self._pump.turn()
 
     def submit(self, commands: Sequence[str]) -> None:
-        """Queue a client's commands, all or none; texts that the firmware cannot show are left out."""
+        """Queue a client's commands, all or none.
+
+        Those that end a wait go out past everything; texts that the firmware cannot show are left out.
+        """
         checked = [self.check(command) for command in commands]
-        tickets = [Ticket(command, foreign=True) for command in checked if not self._left_out(command)]
-        if self._pump.link is not None:
-            self._pump.link.submit(tickets)
-            for ticket in tickets:
-                self._note(ticket)
-            self._pump.turn()
+        tickets = [
+            Ticket(command, foreign=True, urgent=_ENDS_A_WAIT.match(command) is not None)
+            for command in checked
+            if not self._left_out(command)
+        ]
+        urgent = [ticket for ticket in tickets if ticket.urgent]
+        link = self._pump.link
+        if link is None:
+            return
+        self._urgent = [ticket for ticket in self._urgent if not ticket.done]
+        if len(self._urgent) + len(urgent) > MAX_URGENT:
+            raise QueueFull(f"{len(self._urgent)} commands that end a wait are unanswered already: try again later")
+        link.submit([ticket for ticket in tickets if not ticket.urgent])
+        for ticket in urgent:
+            link.send(ticket)
+        self._urgent += urgent
+        for ticket in tickets:
+            self._note(ticket)
+        self._pump.turn()
 
     def _note(self, ticket: Ticket) -> None:
         if _SELECTS.match(ticket.command):
