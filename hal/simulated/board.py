@@ -34,7 +34,7 @@ class Modal:
     kept_speed_percent: float = 100.0  # by M220 B
     flow_percent: float = 100.0
     cold_extrusion: bool = False
-    coldest: float = 170.0  # °C at which anything is extruded (EXTRUDE_MINTEMP)
+    coldest: float = 170.0  # °C at which anything is extruded
     soft_endstops: bool = True
     tool: int = 0
     tool_offsets: dict[int, tuple[float, float, float]] = field(default_factory=dict)  # of M218
@@ -92,7 +92,7 @@ class Board:
         self.command = ""
         self.say = say
         self.now = 0.0
-        self.modal = Modal()
+        self.modal = Modal(coldest=config.speech.coldest)
         self.limits = copy.deepcopy(config.limits)
         self.planner = Planner(self.limits, self.moved, self._starved)
         self.heat = heat

@@ -1,5 +1,6 @@
 """From the text of a line to what it does: the table of commands that this firmware has."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from hal.simulated.repetier_commands import plain
 Handler = Callable[[Board, Command], Wait | None]
 """Does a command at once, or returns what takes its time."""
 
+_DIGITS = re.compile(r"\d*")
 _LETTERS = frozenset("GMT")
 _WITH_MESSAGE = frozenset({"M0", "M1"})  # whose rest is for the user
 
@@ -27,6 +29,8 @@ class Commands:
 
     def run(self, board: Board, text: str) -> Wait | None:
         """Do what the line says; return what is left to be done in time."""
+        if self._speech.early_moves and "G" in text:
+            text = _from_its_g(text)
         command = self._parse(text)
         handler = self._table.get(command.code) if command else None
         if command is not None and handler is not None:
@@ -66,6 +70,18 @@ class Commands:
             number = int(digits) if digits.isdecimal() else 0
             known = {"text": text, "word": text.partition(" ")[0].upper(), "plain": plain(command or _words(text))}
             board.say(template.format(letter=code[:1], code=number, byte=number % 256, **known))
+
+
+def is_early(text: str) -> bool:
+    """Tell whether an old Marlin takes a line for a move: by its first G, wherever it stands, and 0 for no number."""
+    return "G" in text and _from_its_g(text).partition(" ")[0] in ("G0", "G1", "G2", "G3")
+
+
+def _from_its_g(text: str) -> str:
+    """Return what an old Marlin takes a line with a G for."""
+    rest = text.partition("G")[2]
+    number = _DIGITS.match(rest)
+    return f"G{int(number[0] or 0) if number else 0} {rest[number.end() if number else 0 :].strip()}"
 
 
 def _words(text: str) -> Command | None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from hal.simulated import answers, texts
 from hal.simulated.board import Board, Wait
-from hal.simulated.commands import Commands
+from hal.simulated.commands import Commands, is_early
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.eeprom import Eeprom
 from hal.simulated.emergency import EmergencyParser
@@ -61,7 +61,7 @@ class Firmware:
         self._flow_control, self._places = config.flow_control, config.queue
         speech = config.speech
         self._line_end, self._ok_again = speech.line_end.encode(), speech.ok_again
-        self._at_receipt = speech.ok_when == "received"
+        self._at_receipt, self._early_moves = speech.ok_when == "received", speech.early_moves
         self._at_once_codes = _AT_ONCE - speech.lacks
         self._watches_silence = min(speech.asks_after, speech.drops_after) < math.inf
         self._commands = Commands(config)
@@ -427,6 +427,8 @@ class Firmware:
         counters.max_in_flight = max(counters.max_in_flight, len(self._queue) + self._receiver.waiting)
         if self._at_receipt and not line.quiet:
             self._answer(line.number, "ok" if line.command.startswith("M110") else self._ok(line.number))
+        elif self._early_moves and not line.quiet and is_early(line.command):
+            self._answer(line.number, self._ok(line.number))
         if self._emergency is None and line.command[:4] in self._at_once_codes:
             self._at_once(line.command[:4])
         if self._faults is not None:
@@ -540,7 +542,7 @@ class Firmware:
         if self.halted:
             return
         line, board = self._queue[0], self.board
-        if not (line.quiet or self._at_receipt):
+        if not (line.quiet or self._at_receipt or (self._early_moves and is_early(line.command))):
             self._answer(line.number, self._ok(line.number) if board.answer_line is None else board.answer_line)
         board.answer_line = None
         self._queue.popleft()

@@ -12,7 +12,6 @@ from hal.simulated.thermal import TICK
 
 WINDOW = 1.0  # °C around the target (TEMP_WINDOW)
 HYSTERESIS = 3.0  # °C (TEMP_HYSTERESIS)
-RESIDENCY = 10.0  # s to stay (TEMP_RESIDENCY_TIME)
 _COOLING_CHECK = 60.0  # s (MIN_COOLING_SLOPE_TIME); cooling by less than the following meanwhile ends the wait
 _LEAST_COOLING = 1.5  # °C (MIN_COOLING_SLOPE_DEG)
 
@@ -25,8 +24,8 @@ def wait_for(board: Board, heater: Heater, *, cooling: bool) -> Wait:
         heater: whose target was set.
         cooling: wait for cooling too.
     """
-    wait = _Residency(heater, board.now)
-    if wait.cools and not cooling:
+    wait = _Residency(heater, board.now, board.config.speech.residency)
+    if wait.cools and not (cooling or board.config.speech.waits_for_cooling):
         return
     board.waiting = True
     report_at = board.now
@@ -44,8 +43,9 @@ def wait_for(board: Board, heater: Heater, *, cooling: bool) -> Wait:
 class _Residency:
     """What a wait remembers."""
 
-    def __init__(self, heater: Heater, now: float) -> None:
+    def __init__(self, heater: Heater, now: float, seconds: float) -> None:
         self._heater = heater
+        self._seconds = seconds  # to stay
         self._first = True
         self._ends = math.inf  # when it has stayed long enough; inf: it was not there yet
         self._check_at, self._before = now, math.inf  # of cooling
@@ -72,9 +72,9 @@ class _Residency:
         distance = abs(self._target - reading)
         if self._ends == math.inf:
             if distance < WINDOW:
-                self._ends = now + RESIDENCY + (RESIDENCY / 3 if self._first else 0.0)
+                self._ends = now + self._seconds * (4 / 3 if self._first else 1.0)
         elif distance > HYSTERESIS:
-            self._ends = now + RESIDENCY
+            self._ends = now + self._seconds
         self._first = False
         return now >= self._ends or (self.cools and self._cools_too_slowly(reading, now))
 

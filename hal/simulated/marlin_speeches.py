@@ -80,12 +80,15 @@ MARLIN_10 = Speech(
     ends_line=b":",
     cold=("echo: cold extrusion prevented",),
     number_anywhere=True,
+    early_moves=True,
+    escapes=False,
     lacks=frozenset({"M0", "M1", "M108", "M110", "M113", "M118", "M154", "M155", "M211", "M410", "M876"}),
     stopped=("Error:Printer halted. kill() called!",),
 )
 """By its source (Marlin_main.cpp of 1.0.2, get_command): a `:` ends a line, the first `*` begins the checksum."""
 
 MALYAN = Speech(
+    escapes=False,
     banner=("start",),
     identity=("NAME. Malyan\tVER: 3.5\tMODEL: M200\tHW: HH02", "BUILD: May 18 2017 20:24:25"),
     ok="ok N{number_or_0} P15 B15",

@@ -30,12 +30,14 @@ _SUPERVISION = "Printer stopped due to errors. Supervision required."
 _FATAL = " - Printer stopped and heaters disabled due to this error. Fix error and restart with M999."
 
 _KLIPPER = Speech(
+    escapes=False,
     banner=("// Klipper state: Ready",),
     restarted=("// Klipper state: Disconnect",),
     identity=("FIRMWARE_NAME:Klipper FIRMWARE_VERSION:?",),
     identity_on_ok=True,
     temperatures="B:{b:.1f} /{b_target:.1f} T0:{t:.1f} /{t_target:.1f}",
     waiting="{report}",
+    residency=0.0,
     position="X:{x:.3f} Y:{y:.3f} Z:{z:.3f} E:{e:.3f}",
     homed=False,
     endstops=("stepper_x:{x} stepper_y:{y} stepper_z:{z}",),
@@ -89,6 +91,7 @@ _KLIPPER = Speech(
 )
 
 _TEACUP = Speech(
+    escapes=False,
     banner=("start", "ok"),
     identity=_lines(
         "FIRMWARE_NAME:Teacup FIRMWARE_URL:http://github.com/traumflug/Teacup_Firmware/ PROTOCOL_VERSION:1.0 ",
@@ -124,6 +127,7 @@ _TEACUP = Speech(
 )
 
 _PRUSA_39 = Speech(
+    escapes=False,
     banner=(
         "start",
         "echo: 3.9.0-3421",
@@ -139,6 +143,9 @@ _PRUSA_39 = Speech(
         "T:{t:.1f} /{t_target:.1f} B:{b:.1f} /{b_target:.1f} T0:{t:.1f} /{t_target:.1f} @:{t_power} B@:{b_power}"
     ),
     waiting="T:{t:.1f} E:0 B:{b:.1f}",
+    residency=3.0,
+    waits_for_cooling=True,
+    coldest=175.0,
     position="X:{x:.2f} Y:{y:.2f} Z:{z:.2f} E:{e:.2f} Count X: {x:.2f} Y:{y:.2f} Z:{z:.2f} E:{e:.2f}",
     homed=False,
     unknown_codes={letter: f"Unknown {letter} code: {{text}}" for letter in "GM"},
@@ -187,6 +194,7 @@ _NO_CARD = (*_PRUSA_313.late_banner, (2.15, "echo:SD init fail"), (4.2, "echo:SD
 _ASKED = ("", "Resend:{next}", "ok")
 
 _REPETIER = Speech(
+    escapes=False,
     banner=("start", "Info:External Reset", "Free RAM:3382", "SelectExtruder:0", "FlowMultiply:100"),
     identity=_lines(
         "FIRMWARE_NAME:Repetier_1.0.4 COMPILED:Nov 28 2026 FIRMWARE_URL:https://github.com/repetier/Repetier-Firmware/",
@@ -201,6 +209,7 @@ _REPETIER = Speech(
     temperatures="T:{t:.2f} /{t_target:.0f} B:{b:.2f} /{b_target:.0f} B@:{b_power} @:{t_power}",
     temperatures_on_ok=False,
     waiting="{report}",
+    coldest=150.0,
     position="X:{x:.2f} Y:{y:.2f} Z:{z:.3f} E:{e:.4f}",
     unknown="Unknown command:{plain}",
     numbers="modulo",
@@ -231,6 +240,7 @@ _REPETIER = Speech(
 )
 
 _SMOOTHIE = Speech(
+    escapes=False,
     banner=("Smoothie", "ok"),
     identity=_lines(
         "FIRMWARE_NAME:Smoothieware, FIRMWARE_URL:http%3A//smoothieware.org, ",
@@ -239,6 +249,7 @@ _SMOOTHIE = Speech(
     ),
     temperatures="T:{t:.1f} /{t_target:.1f} @{t_power} B:{b:.1f} /{b_target:.1f} @{b_power}",
     waiting="{report}",
+    residency=0.0,
     position="C: X:{x:.4f} Y:{y:.4f} Z:{z:.4f} E:{e:.4f}",
     homed=False,
     endstops=("min_x:{x} min_y:{y} min_z:{z}",),
@@ -264,6 +275,7 @@ _SMOOTHIE = Speech(
 )
 
 _REPRAPFIRMWARE = Speech(
+    escapes=False,
     banner=("RepRapFirmware for Duet 2 WiFi/Ethernet version 3.4.5 is up and running.",),
     identity=_lines(
         "FIRMWARE_NAME: RepRapFirmware for Duet 2 WiFi/Ethernet FIRMWARE_VERSION: 3.4.5 ",
@@ -271,6 +283,7 @@ _REPRAPFIRMWARE = Speech(
     ),
     temperatures="T:{t:.1f} /{t_target:.1f} B:{b:.1f} /{b_target:.1f}",
     waiting="{report}",
+    residency=0.0,
     position="X:{x:.3f} Y:{y:.3f} Z:{z:.3f} E:{e:.3f} Count {steps_x} {steps_y} {steps_z}",
     homed=False,
     endstops=("Endstops - X: {x}, Y: {y}, Z: {z}",),

@@ -14,6 +14,7 @@ from hal.simulated.config import FirmwareConfig
 _USUAL = re.compile(rb"N(\d+) ([^ *;\0][^*;\0]*)\*(\d+)")  # how hosts write a line with number and checksum
 _NUMBER = re.compile(rb"N\s*([+-]?\d*)\s*")
 _LEADING_INTEGER = re.compile(rb"\s*([+-]?\d+)")
+_ESCAPE = re.compile(rb"\\(.?)")
 _PARENTHESES = re.compile(rb"\([^)]*\)")
 _LINE_ENDS = bytes.maketrans(b"\r", b"\n")
 _NO_TEXT = bytes(each for each in range(256) if not 0x20 <= each < 0x7F)  # noqa: PLR2004 - ASCII's printable range
@@ -111,6 +112,7 @@ class Receiver:
             self._begun = b""
             if usual := self._usual(raw):
                 return usual
+            raw = _ESCAPE.sub(rb"\1", raw) if self._speech.escapes and b"\\" in raw else raw
             line = bytes(raw[: longest + 1].partition(b";")[0][:longest])
             if (line or self._speech.answers_blank) and (verdict := self._verify(self._bare(line))):
                 return verdict
@@ -133,7 +135,7 @@ class Receiver:
 
     def _usual(self, raw: bytes) -> Line | None:
         """Return the line where it is plainly the next one, as all but one in a thousand are; None: look closer."""
-        if len(raw) > self._speech.max_line or self._speech.numbers != "enforced":
+        if len(raw) > self._speech.max_line or self._speech.numbers != "enforced" or b"\\" in raw:
             return None
         match = _USUAL.fullmatch(raw)
         if match is None or b"M110" in raw:

@@ -42,10 +42,10 @@ class Halt:
 
 
 _STOPPED = (
-    "Error:Printer stopped due to errors. Fix the error and use M999 to restart. "
+    "Printer stopped due to errors. Fix the error and use M999 to restart. "
     "(Temperature is reset. Set it after restarting)"
 )
-MARLIN_STOPPED = Halt(("{text}", _STOPPED), (_STOPPED,), hits=frozenset({"G0", "G1", "G2", "G3", "G5"}))
+MARLIN_STOPPED = Halt(("{text}", f"Error:{_STOPPED}"), (_STOPPED,), hits=frozenset({"G0", "G1", "G2", "G3", "G5"}))
 """Marlin's stop(): only moves are refused, and all lines get their ok; M999 clears it."""
 
 
@@ -61,12 +61,15 @@ class Speech:
         identity_on_ok: that answer stands on the line of the `ok`.
         ok: takes `number`, which is empty for a line without one, `number_or_0`, and `last`, the one seen last.
         ok_with_data: what `temperatures` are behind where they stand on the line of the `ok`; takes `number_or_0`.
-        ok_with_data: str = "ok"
-    ok_when: when it is said.
+        ok_when: when it is said.
+        early_moves: G0 to G3 get theirs when they are in the queue, and any G in a line makes it one of them.
         ok_again: commands that get an `ok` more where another line waits behind them.
         line_end: of what it says.
         temperatures: a report; takes `t`, `t_target`, `t_power` and the same of `b`. Empty: Marlin's.
         temperatures_on_ok: M105 is answered on the line of the `ok`.
+        residency: s for which a reading has to stay near the target until a wait for it ends.
+        waits_for_cooling: so does a wait by S.
+        coldest: °C below which nothing is extruded.
         waiting: a line of a wait for heat; takes `report`, `left`, the seconds, and what `temperatures` takes.
         position: the answer to M114; takes `x` `y` `z` `e`, `steps_x` `steps_y` `steps_z`, and `f` in mm/min.
         homed: a G28 tells the position.
@@ -88,6 +91,7 @@ class Speech:
         flushes: what waits in the receive buffer is lost when a line is refused.
         answers_blank: an empty line, and one of nothing but a comment, gets its `ok`.
         cr_ends_line: so that CR LF ends two lines.
+        escapes: a backslash is taken out of a line before its checksum is looked at.
         lenient: text in parentheses is a comment, bytes that are no text are passed over.
         any_case: `m105` is M105.
         max_line: bytes of a line that are read; the rest is cut silently.
@@ -120,10 +124,14 @@ class Speech:
     ok: str = "ok"
     ok_with_data: str = "ok"
     ok_when: Acknowledged = "executed"
+    early_moves: bool = False
     ok_again: frozenset[str] = frozenset()
     line_end: str = "\n"
     temperatures: str = ""
     temperatures_on_ok: bool = True
+    residency: float = 10.0  # TEMP_RESIDENCY_TIME
+    waits_for_cooling: bool = False
+    coldest: float = 170.0  # EXTRUDE_MINTEMP
     waiting: str = "{report} W:{left}"
     position: str = "X:{x:.2f} Y:{y:.2f} Z:{z:.2f} E:{e:.2f} Count X:{steps_x} Y:{steps_y} Z:{steps_z}"
     homed: bool = True
@@ -143,6 +151,7 @@ class Speech:
     flushes: bool = True
     answers_blank: bool = False
     cr_ends_line: bool = True
+    escapes: bool = True
     lenient: bool = False
     any_case: bool = False
     max_line: int = 95  # MAX_CMD_SIZE 96, less the NUL at its end

@@ -186,6 +186,22 @@ def test_marlin_1_0_ends_a_line_at_a_colon_and_finds_its_number_anywhere():
     assert made.send("M999 M105 *1")[0] == "Error:No Line Number with checksum, Last Line: 0"
 
 
+def test_marlin_1_0_acknowledges_moves_when_they_are_queued_and_takes_any_g_for_one():
+    made = printer("marlin1.0", rx_buffer=1000)
+    made.send("G28", seconds=60)
+    answer = made.send(*["G1 X100 F60", "G1 X0"] * 9, "M105")
+    assert answer == ["ok"] * 18  # the planner holds 15; M105 waits behind them
+    made = printer("marlin1.0")
+    assert made.send("M117 Going X20", seconds=5) == ["ok"]
+    assert made.firmware.board.place()[0] == 20
+
+
+def test_marlin_takes_a_backslash_out_before_it_looks_at_the_checksum():
+    made = printer("marlin")
+    assert made.send(numbered(1, "M117 a\\b"))[0].startswith("Error:checksum mismatch")
+    assert printer("prusa").send(numbered(1, "M117 a\\b"))[-1] == "ok"
+
+
 def test_smoothieware_takes_g1_before_it_has_a_place_and_asks_again_without_an_ok():
     made = printer("smoothie")
     made.send("G28", seconds=60)
@@ -223,7 +239,7 @@ def test_marlin_that_has_stopped_refuses_moves_and_goes_on_to_say_ok():
     made = printer("marlin", Fault("halt", time=8, text="Error:Probing Failed"))
     made.run(5)
     answer = made.send("G1 X1", "M105")
-    assert answer[0].startswith("Error:Printer stopped due to errors.")
+    assert answer[0].startswith("Printer stopped due to errors.")  # without Error:
     assert (answer[1], answer[2][:4]) == ("ok", "ok T")
     made.send("M999")
     assert made.send("G1 X1") == ["ok"]
