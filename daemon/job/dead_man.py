@@ -3,6 +3,9 @@
 A host that is dead turns no heater off, so the firmware has to be told before. Marlin's M85 stops it when nothing has
 moved for so long. Homing and the firmware's own waits for heat count as moves; nothing moves while the host waits for
 heat, nor in a pause, so M85 is said again and again: that begins the time anew, too. A host that ends takes it back.
+
+Repetier's begins anew with any G command and with no M command, so one that changes nothing goes before each M85.
+Some turn their heaters off by themselves (Prusa, Klipper) and are told nothing.
 """
 
 import asyncio
@@ -16,6 +19,7 @@ from daemon.config import SafetyConfig
 from daemon.connection import Connection
 from daemon.job.states import JobState
 from daemon.safety import is_hot
+from gcode.dialect import recognise
 from gcode.errors import NozzledError
 from hal.printer import ConnectionState, Event, Identity, Printer, StateChanged, TemperaturesRead
 
@@ -27,6 +31,8 @@ LEAVING = 1.0
 
 # Marlin 1 begins the time at the last move and not at M85: set after a long rest, it would stop the printer at once.
 _KNOWS_M85 = re.compile(r"Marlin (?:bugfix-)?[2-9]\.")
+
+_KNOWS_G = re.compile(r"Repetier")  # its Commands.cpp: processGCode notes the time, processMCode does not
 
 log = structlog.get_logger()
 
@@ -70,6 +76,8 @@ class DeadMan:
         printer = self._connection.printer
         if printer is None or not self._connection.ready:
             return None
+        if (by_itself := recognise(printer.identity.name).safety_timer) is not None and not _knows(printer.identity):
+            return Protection(by_itself)
         if not self._config.dead_man_min:
             return Protection(None, "it is turned off by safety.dead_man_min = 0")
         if not _knows(printer.identity):
@@ -127,6 +135,8 @@ class DeadMan:
 
     async def _tell(self, printer: Printer, seconds: int) -> None:
         try:
+            if _KNOWS_G.match(printer.identity.name):
+                await printer.send("G20" if printer.modes.inches else "G21")  # as it is
             await printer.send(f"M85 S{seconds}")
         except NozzledError as error:
             log.debug("printer.dead_man_not_set", reason=str(error))  # the line is gone: the next one is told anew
@@ -164,4 +174,4 @@ class DeadMan:
 
 
 def _knows(identity: Identity) -> bool:
-    return _KNOWS_M85.match(identity.name) is not None
+    return any(known.match(identity.name) for known in (_KNOWS_M85, _KNOWS_G))

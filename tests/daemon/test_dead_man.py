@@ -119,13 +119,24 @@ async def test_only_a_firmware_that_is_known_to_stop_is_called_protected(tmp_pat
         await it.connection.send(["M104 S60"])
         await asyncio.sleep(10)
         found = it.jobs.dead_man.protection
-        if name in ("marlin", "marlin-advok", "marlin2.1", "marlin21"):
+        if name in ("marlin", "marlin-advok", "marlin2.1", "marlin21", "repetier"):
             assert said(it)[-1] == f"M85 S{LIMIT}"
             assert (found.after_s, found.reason) == (LIMIT, None)
+        elif name.startswith(("prusa", "klipper")):
+            assert not said(it), "it turns them off by itself"
+            assert found.after_s in (600, 1800)
         else:
             assert not said(it)
             assert found.after_s is None
             assert it.connection.printer.identity.name in found.reason
+
+
+async def test_repetier_s_time_begins_anew_with_a_g_command_only(tmp_path):
+    async with house(tmp_path, firmware=FIRMWARES["repetier"]) as it:
+        await it.connection.send(["M104 S60"])
+        await asyncio.sleep(LIMIT)
+        told = [each.command for each in it.oracle.commands if each.command.startswith(("G2", "M85"))]
+        assert told[-4:] == ["G21", f"M85 S{LIMIT}"] * 2
 
 
 async def test_it_can_be_left_out(tmp_path):
