@@ -13,7 +13,7 @@ MALFORMED = ["", "   ", "; a comment", "M105\nM105", "M105\r", "M118 a\r\nM110 N
 PLAUSIBLE = range(-30, 400)  # °C
 
 
-@pytest.mark.parametrize("command", ["M105", "M114", "M115", "M118 mark-1", "G4 P10", "M400", "G21"])
+@pytest.mark.parametrize("command", ["M105", "M114", "M115", "G4 P10", "M400", "G21"])
 async def test_an_answer_ends_with_ok(device, command):
     async with device.ready() as printer:
         answer = await printer.send(command)
@@ -68,7 +68,7 @@ async def test_a_refused_command_raises_and_nothing_goes_out(device, command, er
         with pytest.raises(error):
             printer.submit(command)
         assert (printer.tail(), printer.next_number) == (said, number)
-        assert (await printer.send("M118 mark-1"))[-1].startswith("ok")
+        assert (await printer.send("M105"))[-1].startswith("ok")
         assert printer.counters.resends == 0
 
 
