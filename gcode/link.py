@@ -2,7 +2,8 @@
 
 Bytes in by `receive`, bytes out by `data_to_send`, time as an argument, in the manner of h11. The link numbers and
 frames lines, keeps as many on their way as the dialect allows, counts answers, and goes back when the printer
-asks for a line again. Nothing here waits: `deadline` says when `tick` wants to be called.
+asks for a line again. Nothing here waits: `deadline` says when `tick` wants to be called. `gcode/flight.py` has the
+lines on their way, `gcode/recovery.py` what is done about requests and silence.
 
     source.next_line ─┐
                       ├─▶ number, frame ─▶ flight (sent, unanswered) ─▶ acknowledged
@@ -22,22 +23,16 @@ What the rules rest on (recorded from real firmware, see `tests/data/transcripts
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gcode.dialect import UNKNOWN, Dialect
-from gcode.errors import (
-    FirmwareHalted,
-    LinkError,
-    PrinterReset,
-    PrinterSilent,
-    QueueFull,
-    ResendLoop,
-    ResendOutOfReach,
-)
+from gcode.errors import FirmwareHalted, LinkError, PrinterReset, PrinterSilent, QueueFull
+from gcode.flight import HISTORY, Flight, Left, Sent
 from gcode.framing import frame
 from gcode.modes import Modes
 from gcode.outgoing import Counters, Line, Position, Ticket
 from gcode.patience import patience
+from gcode.recovery import Recovery
 from gcode.replies import (
     Busy,
     FirmwareError,
@@ -55,8 +50,7 @@ from gcode.replies import (
     parse,
 )
 
-HISTORY = 128
-"""Frames kept for resends: more than any firmware's receive buffer and command queue hold together."""
+__all__ = ["HISTORY", "Left", "Sent"]  # besides what is defined here
 
 MAX_QUEUED = 256
 """Commands of clients that may wait for the printer; a job waits for the answer to each of its own."""
@@ -67,21 +61,8 @@ FRAMING = 14
 MAX_REPLY = 4096
 """Bytes of one reply line that are kept; real lines stay under 600."""
 
-MAX_REPEATS = 10
-"""Times that the same line is asked for without any progress before this counts as a storm."""
-
-ANSWERED = 16
-"""Lines answered behind which a request for line 1 can only come from a board that has forgotten the rest: oks that
-were doubled do not make that many."""
-
-MAX_PROBES = 3
-"""Questions without any answer before the printer counts as dead."""
-
 BUSY_TIMEOUT = 10.0
 """Seconds of silence that mean something where the firmware says `busy` every 2 s."""
-
-RESEND_OK_TIMEOUT = 0.5
-"""Seconds to wait for the `ok` that belongs to a `Resend`."""
 
 WAIT_AGE = 1.0
 """Seconds after which a `wait` from the firmware cannot have crossed with the line that was sent last."""
@@ -92,47 +73,13 @@ SETTLED = 0.05
 SAID_BEFORE = 2.0
 """Seconds for which what the firmware has said may be the reason for its stopping."""
 
-IMPOSSIBLE = 99_999_999
-"""A line number that no print reaches."""
-
 _ERROR_HEAD = re.compile(rb"\s*Error:\s*\d+\s*")
 
-
-# (number, frame, ordinal among the job's lines, byte offset in the file, ticket): a tuple, made once a line
-Sent = tuple[int, bytes, int, int, Ticket | None]
 Pull = Callable[[], Line | None]
 
 Journal = Callable[[Sent, int, Modes | None], None]
 """Takes down a frame before it is on the wire, the number of the last line answered, and the modes behind it; None:
 they are what they were."""
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """Where a link has left a conversation that another one is to go on with.
-
-    Attributes:
-        sent: the last lines, oldest first, without a gap; at least one and at most HISTORY.
-        answered: the number up to which lines were answered for sure; of one of them or the one before.
-        position: of the job, at that line.
-        fed: of the job, at the last line sent.
-        modes: behind the last line sent.
-    """
-
-    sent: Sequence[Sent]
-    answered: int
-    position: Position
-    fed: Position
-    modes: Modes
-
-
-@dataclass(slots=True)
-class _Resync:
-    """A request to resend is being sorted out; nothing is sent meanwhile."""
-
-    target: int
-    unanswered: int  # lines behind the bad one that may still cause a request of their own
-    until: float  # when they count as vanished
 
 
 class HostLink:
@@ -153,12 +100,8 @@ class HostLink:
         self.modes = Modes()
         self._byte_time = byte_time
         self._journal = journal
-        self._came_from: int | None = None  # the last line known to be answered, while the printer is being asked
-        self._next = 1
-        self._replay = 1  # the next number to be sent; behind _next while going back
-        self._history: list[Sent | None] = [None] * HISTORY
-        self._flight: deque[Sent] = deque()
-        self._flight_bytes = 0
+        self._flight = Flight()
+        self._recovery = Recovery()
         self._queue: deque[Ticket] = deque()
         self._urgent: deque[Ticket] = deque()
         self._unsettled = 0  # bytes that may still be in the firmware's receive buffer
@@ -166,16 +109,6 @@ class HostLink:
         self._peeked: Line | None = None
         self._fed = 0
         self._held = False
-        self._resync: _Resync | None = None
-        self._owed_ok = False  # the `ok` that belongs to a Resend has not come yet
-        self._foreign_ok = False  # the next `ok` answers a cut tail that was taken for a command
-        self._repeats = (0, 0)  # the furthest line asked for, times since that it or one before was
-        self._raw = b""  # a probe, to go out before anything else
-        self._probes = 0
-        self._syncs = 0
-        self._sync: Ticket | None = None
-        self._probing = False  # a question with an impossible number is out
-        self._doubted = False  # the printer has asked for the first line, and was asked whether it means that
         self._busy_seen = False
         self._said, self._said_at = "", 0.0  # the last text of the firmware's own, and when it came
         self._error_head = b""  # of an error that goes on in the next line
@@ -205,18 +138,12 @@ class HostLink:
         The printer is asked for the line that it wants next, and for an echo behind whatever it still has to do.
         It is back when `idle`; `error` is set where the answer fits none of the lines.
         """
-        self._next = self._replay = left.sent[-1][0] + 1
-        for sent in left.sent:
-            self._history[sent[0] % HISTORY] = sent
-            if sent[0] > left.answered:
-                self._flight.append(sent)
-                self._flight_bytes += len(sent[1])
+        self._flight.go_on(left)
         self._fed = left.fed.lines
         self.position = replace(left.position)
         self.modes = replace(left.modes)
-        self._came_from = left.answered
         self._alive = now
-        self._ask()
+        self._recovery.take_over(left.answered)
 
     def hold(self) -> None:
         """Send no more lines of the job."""
@@ -253,31 +180,25 @@ class HostLink:
         dropped = [*self._urgent, *self._queue]
         self._urgent.clear()
         self._queue.clear()
-        self._pull = self._peeked = self._sync = None
+        self._pull = self._peeked = None
+        self._recovery.echoed()
         return dropped
 
     @property
     def idle(self) -> bool:
         """Every line sent has been answered, and no command waits."""
-        return not (
-            self._flight
-            or self._urgent
-            or self._queue
-            or self._resync
-            or self._replay < self._next
-            or self._raw
-            or self._came_from is not None
-        )
+        flight = self._flight
+        return not (flight.lines or self._urgent or self._queue or flight.goes_back) and self._recovery.settled
 
     @property
     def job_in_flight(self) -> bool:
         """Some line of the job has been sent and not been answered."""
-        return self._replay < self._next or any(sent[4] is None for sent in self._flight)
+        return self._flight.goes_back or any(sent[4] is None for sent in self._flight.lines)
 
     @property
     def next_number(self) -> int:
         """The number that the next new line will get."""
-        return self._next
+        return self._flight.next
 
     # -- bytes out -----------------------------------------------------------------------------------------
 
@@ -285,15 +206,15 @@ class HostLink:
         """Return what may go on the wire now; it counts as sent."""
         if self.error is not None:
             return b""
-        out, self._raw = self._raw, b""
-        was_idle = not self._flight
+        flight, recovery = self._flight, self._recovery
+        out, recovery.raw = recovery.raw, b""
+        was_idle = not flight.lines
         if self._urgent:
-            self._unsettled = self._flight_bytes if now < self._wire_free + SETTLED else 0
-        if self._resync is None:
-            if self._urgent or self._queue or self._probing or self._replay < self._next:
+            self._unsettled = flight.bytes if now < self._wire_free + SETTLED else 0
+        if not recovery.going_back:
+            if self._urgent or self._queue or recovery.asking or flight.replay < flight.next:
                 while sent := self._take():
-                    self._flight.append(sent)
-                    self._flight_bytes += len(sent[1])
+                    flight.add(sent)
                     out += sent[1]
             if self._pull is not None and not self._held:
                 out += self._take_lines(self._pull)
@@ -305,20 +226,21 @@ class HostLink:
 
     def _take(self) -> Sent | None:
         """Return the next frame that goes before the job's lines: urgent, repeated, then commands."""
-        if self._urgent and self._replay == self._next:
+        flight, recovery = self._flight, self._recovery
+        if self._urgent and not flight.goes_back:
             return self._take_urgent()
-        if self._probing:
+        if recovery.asking:
             return None  # the firmware refuses the question and flushes its buffer: what comes behind would be cut
-        if self._replay < self._next and self._sync is not None:
+        if flight.goes_back and recovery.echo is not None:
             return self._repeat()  # oks are missing: the firmware answered, so the lines in flight have left its buffer
-        if len(self._flight) >= (self._slots or self.dialect.window_lines):
+        if len(flight.lines) >= (self._slots or self.dialect.window_lines):
             return None
-        return self._repeat() if self._replay < self._next else self._take_queued()
+        return self._repeat() if flight.goes_back else self._take_queued()
 
     def _take_urgent(self) -> Sent | None:
         """Return the next urgent line, whatever is unanswered, if the receive buffer has room for it."""
         size = len(self._urgent[0].command) + FRAMING
-        if self._flight and self._unsettled and self._unsettled + size > self.dialect.window_bytes:
+        if self._flight.lines and self._unsettled and self._unsettled + size > self.dialect.window_bytes:
             return None
         self._unsettled += size
         ticket = self._urgent.popleft()
@@ -326,61 +248,57 @@ class HostLink:
 
     def _take_queued(self) -> Sent | None:
         """Return the next command that waits, if it fits."""
-        if not self._queue or not self._fits(self._queue[0].command):
+        if not self._queue or not self._fits(len(self._queue[0].command) + FRAMING):
             return None
         ticket = self._queue.popleft()
         return self._frame((-1, ticket.command, None, True), -1, ticket)
 
     def _take_lines(self, pull: Pull) -> bytes:
         """Return as many lines of the job as fit. Once for each `ok` of a print: in one piece, without calls."""
-        if self._urgent or self._queue or self._probing or self._replay < self._next:
-            return b""  # these go first, and wait for room themselves
         flight, dialect, out = self._flight, self.dialect, b""
-        while len(flight) < (self._slots or dialect.window_lines):
+        if self._urgent or self._queue or flight.replay < flight.next or self._recovery.asking:
+            return b""  # these go first, and wait for room themselves
+        lines = flight.lines
+        while len(lines) < (self._slots or dialect.window_lines):
             line = self._peeked or pull()
             if line is None:
                 break
-            if flight and self._flight_bytes + len(line[1]) + FRAMING > dialect.window_bytes:
+            if lines and flight.bytes + len(line[1]) + FRAMING > dialect.window_bytes:
                 self._peeked = line
                 break
             self._peeked = None
             self._fed += 1
             sent = self._frame(line, self._fed, None)
-            flight.append(sent)
-            self._flight_bytes += len(sent[1])
+            lines.append(sent)
+            flight.bytes += len(sent[1])
             out += sent[1]
         return out
 
-    def _fits(self, command: bytes) -> bool:
-        room = self.dialect.window_bytes - self._flight_bytes
-        return not self._flight or len(command) + FRAMING <= room
+    def _fits(self, size: int) -> bool:
+        flight = self._flight
+        return not flight.lines or flight.bytes + size <= self.dialect.window_bytes
 
     def _frame(self, line: tuple[int, bytes, int | None, bool], ordinal: int, ticket: Ticket | None) -> Sent:
         offset, command, of_command, changes_modes = line
-        number = self._next
+        flight = self._flight
+        number = flight.next
         raw = frame(number, command, of_command) if self.dialect.numbered else command + b"\n"
         sent = (number, raw, ordinal, offset, ticket)
-        self._history[number % HISTORY] = sent
+        flight.history[number % HISTORY] = sent
         if changes_modes:
             self.modes.note(command)
         if self._journal is not None:
-            answered = (self._flight[0][0] if self._flight else number) - 1
+            answered = (flight.lines[0][0] if flight.lines else number) - 1
             self._journal(sent, answered, self.modes if changes_modes else None)
-        self._next = self._replay = number + 1
+        flight.next = flight.replay = number + 1
         self.counters.lines_sent += 1
         return sent
 
     def _repeat(self) -> Sent | None:
-        sent = self._held_frame(self._replay)
-        if self._flight and self._sync is None and self._flight_bytes + len(sent[1]) > self.dialect.window_bytes:
+        sent = self._flight.held(self._flight.replay)
+        if self._recovery.echo is None and not self._fits(len(sent[1])):
             return None
-        self._replay += 1
-        return sent
-
-    def _held_frame(self, number: int) -> Sent:
-        sent = self._history[number % HISTORY]
-        if sent is None or sent[0] != number:
-            raise AssertionError(f"line {number} is within reach, so it is held")
+        self._flight.replay += 1
         return sent
 
     # -- bytes in ------------------------------------------------------------------------------------------
@@ -389,18 +307,20 @@ class HostLink:
         """Take bytes from the printer; return what is worth telling: replies but plain oks, tickets done."""
         if self.error is not None:
             return []
-        if data == b"ok\n" and not (self._partial or self._owed_ok or self._foreign_ok):
+        recovery = self._recovery
+        if data == b"ok\n" and not (self._partial or recovery.owed_ok or recovery.foreign_ok):
             return self._acknowledge("ok", now, [])  # the case that counts: what else is said is one in a hundred
         lines = (self._partial + data).split(b"\n")
         self._partial = lines.pop()[-MAX_REPLY:]
         told: list[Reply | Ticket] = []
-        for line in lines:
-            if line == b"ok" and not self._owed_ok and not self._foreign_ok:
-                self._acknowledge("ok", now, told)
-            elif line := line.strip(b"\r\0"):
-                self._handle(self._parse(line[:MAX_REPLY]), now, told)
-                if self.error is not None:
-                    break
+        try:
+            for line in lines:
+                if line == b"ok" and not recovery.owed_ok and not recovery.foreign_ok:
+                    self._acknowledge("ok", now, told)
+                elif line := line.strip(b"\r\0"):
+                    self._handle(self._parse(line[:MAX_REPLY]), now, told)
+        except LinkError as error:
+            self.fail(error)
         return told
 
     def _parse(self, line: bytes) -> Reply:
@@ -429,10 +349,10 @@ class HostLink:
             case Temperatures(waiting=False) | SdProgress() | SdIdle():
                 pass  # comes by itself: no sign that a command is alive
             case Start():
-                self.fail(PrinterReset("the board restarted: position, temperatures and line number are gone"))
+                raise PrinterReset("the board restarted: position, temperatures and line number are gone")
             case FirmwareError(kind="fatal", text=text):
                 before = f" (before that: {self._said})" if self._said and now - self._said_at < SAID_BEFORE else ""
-                self.fail(FirmwareHalted(f"the firmware stopped: {text}{before}"))
+                raise FirmwareHalted(f"the firmware stopped: {text}{before}")
             case Wait():
                 self._on_wait(now, told)
             case Busy():
@@ -447,74 +367,76 @@ class HostLink:
 
     def _is_echo(self, reply: Reply) -> bool:
         """Tell whether the firmware repeats what it was told to say (M118): no reset, error or `ok` then."""
-        if not self._flight:
+        if not self._flight.lines:
             return False
-        command = self._command_of(self._flight[0])
+        command = self._command_of(self._flight.lines[0])
         return command[:4].upper() == b"M118" and reply.line.strip().encode() in command
 
     def _collect(self, reply: Reply) -> None:
         """Text belongs to the command that is being executed: the oldest one without an answer."""
-        if self._flight and (ticket := self._flight[0][4]) and not isinstance(reply, Busy):
+        if self._flight.lines and (ticket := self._flight.lines[0][4]) and not isinstance(reply, Busy):
             ticket.replies.append(reply.line)
 
     def _signs_of_life(self, now: float) -> None:
         self._alive = now
-        self._probes = 0
+        self._recovery.lives()
 
     def _note_answer(self, reply: Reply, now: float, told: list[Reply | Ticket]) -> None:
-        if self._sync is not None and self._sync.command[5:].decode() in reply.line:
-            self._in_sync(now, told)
+        if self._recovery.is_echo(reply.line):
+            for _ in range(self._recovery.unanswered(self._flight.lines)):
+                self._acknowledge("ok", now, told)
+            self._recovery.echoed()
         elif isinstance(reply, UnknownCommand):
             # the tail of a line cut by a flush, taken for a command: its ok is none of ours
-            oldest = self._command_of(self._flight[0]).decode().upper() if self._flight else ""
+            oldest = self._oldest.upper()
             # (without numbers nothing is flushed, and Teacup quotes M400 as M144)
-            self._foreign_ok = self.dialect.numbered and not oldest.startswith(reply.command.upper())
+            self._recovery.foreign_ok = self.dialect.numbered and not oldest.startswith(reply.command.upper())
 
     def _on_ok(self, reply: Reply, now: float, told: list[Reply | Ticket]) -> None:
+        recovery, lines = self._recovery, self._flight.lines
         number = reply.number if isinstance(reply, Ok) else None
-        if isinstance(reply, Ok) and reply.buffer is not None and len(self._flight) == 1 and self.dialect.learns:
+        if isinstance(reply, Ok) and reply.buffer is not None and len(lines) == 1 and self.dialect.learns:
             self._slots = reply.buffer + 1  # all are free but the one of the line that is answered
-        if self._probing and isinstance(reply, Ok) and reply.heaters and not self._asks_temperatures():
+        if recovery.asking and isinstance(reply, Ok) and reply.heaters and not self._asks_temperatures():
             self._on_question_executed(now)
-        elif number is None and self._owed_ok:
-            self._owed_ok = False
+        elif number is None and recovery.owed_ok:
+            recovery.owed_ok = False
             self._signs_of_life(now)
-            self._maybe_resume()
-        elif number is None and self._foreign_ok:
-            self._foreign_ok = False
-        elif number is not None and self._flight:
+            recovery.resume_if_answered()
+        elif number is None and recovery.foreign_ok:
+            recovery.foreign_ok = False
+        elif number is not None and lines:
             # ADVANCED_OK says which line it answers: those before it lost theirs, a repeated one is stale
-            while self._flight and self._flight[0][0] <= number:
+            while lines and lines[0][0] <= number:
                 self._acknowledge(reply.line, now, told)
         else:
             self._acknowledge(reply.line, now, told)
 
     def _asks_temperatures(self) -> bool:
-        return any(self._command_of(sent)[:4] == b"M105" for sent in self._flight)
+        return any(self._command_of(sent)[:4] == b"M105" for sent in self._flight.lines)
 
     def _on_question_executed(self, now: float) -> None:
         """A firmware that does not count lines (RepRapFirmware) takes the question for a command and answers that."""
-        self._probing = False
+        self._recovery.executed()
         self._signs_of_life(now)
-        if self._flight:
-            lost = self._command_of(self._flight[0]).decode().strip()
-            self.fail(PrinterSilent(f"no answer to {lost!r}, and this firmware cannot tell whether it has arrived"))
+        if self._flight.lines:
+            raise PrinterSilent(f"no answer to {self._oldest!r}, and this firmware cannot tell whether it has arrived")
 
     def _acknowledge(self, line: str, now: float, told: list[Reply | Ticket]) -> list[Reply | Ticket]:
         """Take the oldest line out of the flight; returns `told`, with its ticket if it had one."""
+        flight = self._flight
         self._alive = now
-        self._probes = 0
-        if not self._flight:
+        if not flight.lines:
             self.counters.stray_oks += 1
             return told
-        _, raw, ordinal, offset, ticket = self._flight.popleft()
-        self._flight_bytes -= len(raw)
+        _, raw, ordinal, offset, ticket = flight.lines.popleft()
+        flight.bytes -= len(raw)
         self.counters.lines_acknowledged += 1
         if ticket is None:
             self.position.lines = ordinal
             self.position.offset = offset
-        elif ticket is self._sync:
-            self._sync = None  # its echo was lost, but nothing before it waits any more
+        elif ticket is self._recovery.echo:
+            self._recovery.echoed()  # its echo was lost, but nothing before it waits any more
         elif not ticket.done:
             ticket.replies.append(line)
             ticket.done = True
@@ -524,100 +446,32 @@ class HostLink:
     def _on_wait(self, now: float, told: list[Reply | Ticket]) -> None:
         """`wait` says that the firmware has nothing to do: what is still unanswered lost its ok."""
         if now - self._alive > WAIT_AGE:
-            while self._flight:
+            while self._flight.lines:
                 self._acknowledge("ok", now, told)
-
-    # -- going back ----------------------------------------------------------------------------------------
 
     def _on_resend(self, number: int, now: float) -> None:
         self.counters.resends += 1
         self._signs_of_life(now)
-        self._owed_ok = self.dialect.ok_after_resend
-        if self._came_from is not None and number <= self._came_from:
-            self.fail(
-                PrinterReset(
-                    f"the printer asks for line {number}, but had answered line {self._came_from}: its board was reset"
-                )
-            )
-        elif number == 1 and self._unanswered() > ANSWERED:
-            self._on_first_line_wanted()
-        elif not max(1, self._next - HISTORY) <= number <= self._next:
-            self.fail(
-                ResendOutOfReach(
-                    f"the printer asks for line {number}, the lines held are "
-                    f"{max(1, self._next - HISTORY)} to {self._next - 1}"
-                )
-            )
-        elif self._resync is not None and self._resync.target == number:
-            self._resync.unanswered -= 1
-            self._resync.until = max(self._resync.until, self._quiet_at(now))
-            if self._resync.unanswered <= -MAX_REPEATS:
-                self._fail_by_storm(number)
-        else:
-            self._go_back(number, now)
+        self._recovery.requested(number, self._flight, self.dialect, now, self._wire_free)
+        self._send_echo()
 
-    def _on_first_line_wanted(self) -> None:
-        """Ask again before a print is given up: `Resend: 1` may be what is left of `Resend: 123`."""
-        if self._doubted:
-            self.fail(
-                PrinterReset(f"the printer asks for line 1 behind line {self._next - 1}: its board was reset, unheard")
-            )
-        else:
-            self._doubted = True
-            self._ask()
-
-    def _unanswered(self) -> int:
-        """Return the number of the first line that has no answer."""
-        return self._flight[0][0] if self._flight else self._replay
-
-    def _fail_by_storm(self, number: int) -> None:
-        self.fail(ResendLoop(f"the printer asked for line {number} {MAX_REPEATS} times in a row"))
-
-    def _go_back(self, number: int, now: float) -> None:
-        """Take the lines from `number` on out of the flight; those before it were accepted and stay."""
-        asked, times = self._repeats
-        self._repeats = (max(asked, number), times + 1 if number <= asked else 1)
-        self._came_from = None
-        self._doubted = False
-        if self._repeats[1] >= MAX_REPEATS:
-            self._fail_by_storm(number)
-            return
-        while self._replay < number:  # taken out of the flight by an earlier request, but accepted after all
-            sent = self._held_frame(self._replay)
-            self._replay += 1
-            self._flight.append(sent)
-            self._flight_bytes += len(sent[1])
-        lost = 0
-        while self._flight and self._flight[-1][0] >= number:
-            self._flight_bytes -= len(self._flight.pop()[1])
-            lost += 1
-        self._replay = number
-        self._resync = _Resync(number, lost - 1, self._quiet_at(now))
-        if self._probing and self._flight and not self._echo_is_due():
-            self._ask_for_echo()
-        self._probing = False
-        self._maybe_resume()
-
-    def _quiet_at(self, now: float) -> float:
-        return max(now, self._wire_free) + self.dialect.settle
-
-    def _maybe_resume(self) -> None:
-        """Go on when every line behind the bad one has been answered."""
-        if self._resync is not None and self._resync.unanswered <= 0 and not self._owed_ok:
-            self._resync = None
+    def _send_echo(self) -> None:
+        if self._recovery.echo_due and self._recovery.echo is not None:
+            self._recovery.echo_due = False
+            self._urgent.appendleft(self._recovery.echo)
 
     # -- silence -------------------------------------------------------------------------------------------
 
     @property
     def urgent(self) -> bool:
         """`deadline` is nearer than it was for the last line: a timer may have to be set anew."""
-        return self._resync is not None or bool(self._urgent)
+        return self._recovery.going_back or bool(self._urgent)
 
     @property
     def deadline(self) -> float | None:
         """When `tick` wants to be called, if nothing arrives before; None while nothing is awaited."""
         deadline = self._answer_deadline()
-        if self._urgent and deadline is not None and self._resync is None and self._replay == self._next:
+        if self._urgent and deadline is not None and not (self._recovery.going_back or self._flight.goes_back):
             return min(deadline, self._wire_free + SETTLED)  # what waits for room goes then
         return deadline
 
@@ -625,9 +479,9 @@ class HostLink:
         """When the printer has been silent for too long."""
         if self.error is not None:
             return None
-        if self._resync is not None:
-            return self._resync.until + (RESEND_OK_TIMEOUT if self._owed_ok else 0.0)
-        if self._flight or self._probing:
+        if self._recovery.going_back:
+            return self._recovery.quiet_at
+        if self._flight.lines or self._recovery.asking:
             return self._alive + self._patience()
         return None
 
@@ -635,56 +489,35 @@ class HostLink:
         if self._busy_seen:
             return BUSY_TIMEOUT
         usual = self.dialect.answer_timeout
-        if not self._flight:
+        if not self._flight.lines:
             return usual
-        return patience(self._command_of(self._flight[0]), usual, self.dialect.long_commands)
+        return patience(self._command_of(self._flight.lines[0]), usual, self.dialect.long_commands)
 
     def _command_of(self, sent: Sent) -> bytes:
         return sent[1].partition(b" ")[2] if self.dialect.numbered else sent[1]
+
+    @property
+    def _oldest(self) -> str:
+        """The command that waits for an answer; empty where none does."""
+        return self._command_of(self._flight.lines[0]).decode().strip() if self._flight.lines else ""
 
     def tick(self, now: float) -> None:
         """Act on a deadline that has passed; harmless before."""
         deadline = self._answer_deadline()
         if deadline is None or now < deadline:
             return
-        if self._resync is not None:
-            self._owed_ok = False
-            self._resync = None
+        if self._recovery.going_back:
+            self._recovery.quiet()
         else:
             self._on_silence(now)
 
     def _on_silence(self, now: float) -> None:
         self.counters.timeouts += 1
-        self._probes += 1
+        try:
+            self._recovery.silence(self._oldest or "a question", self._alive, now, can_ask=self.dialect.numbered)
+        except LinkError as error:
+            self.fail(error)
         self._alive = now
-        if self._probes > MAX_PROBES:
-            oldest = self._command_of(self._flight[0]).decode().strip() if self._flight else "a question"
-            self.fail(PrinterSilent(f"no answer to {oldest!r}, nor to {MAX_PROBES} questions whether anyone is there"))
-        elif self.dialect.numbered:
-            self._ask()
-
-    def _ask(self) -> None:
-        """Ask for the line that is wanted next; the line feed ends whatever noise the firmware may hold."""
-        self._raw = b"\n" + frame(IMPOSSIBLE, b"M105")
-        self._probing = True
-
-    def _ask_for_echo(self) -> None:
-        """Lines are accepted, but their oks are missing: lost, or not executed yet?
-
-        An echo comes behind all answers, so it tells. A firmware that does not know M118 quotes it just as well.
-        """
-        self._syncs += 1
-        self._sync = Ticket(b"M118 nozzled sync %d" % self._syncs)
-        self._urgent.appendleft(self._sync)
-
-    def _echo_is_due(self) -> bool:
-        """Tell whether an echo was asked for that is still to be sent; one that was accepted has lost its answer."""
-        return self._sync is not None and all(sent[4] is not self._sync for sent in self._flight)
-
-    def _in_sync(self, now: float, told: list[Reply | Ticket]) -> None:
-        while self._flight and self._flight[0][4] is not self._sync:
-            self._acknowledge("ok", now, told)
-        self._sync = None
 
     def fail(self, error: LinkError) -> None:
         """End the conversation; the first cause stays."""

@@ -1,0 +1,262 @@
+"""Recovery: what the host does when the printer asks for a line again, or says nothing at all.
+
+Nothing here sends: `raw` and `echo_due` are for the link to put on the wire. An error that ends the conversation is
+raised.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum
+
+from gcode.dialect import Dialect
+from gcode.errors import PrinterReset, PrinterSilent, ResendLoop, ResendOutOfReach
+from gcode.firmware_traits import IMPOSSIBLE
+from gcode.flight import Flight
+from gcode.framing import frame
+from gcode.outgoing import Ticket
+
+MAX_REPEATS = 10
+"""Times that the same line is asked for without any progress before this counts as a storm."""
+
+ANSWERED = 16
+"""Lines answered behind which a request for line 1 can only come from a board that has forgotten the rest: oks that
+were doubled do not make that many."""
+
+MAX_PROBES = 3
+"""Questions without any answer before the printer counts as dead."""
+
+RESEND_OK_TIMEOUT = 0.5
+"""Seconds to wait for the `ok` that belongs to a `Resend`."""
+
+
+class Phase(Enum):
+    """What a conversation is about besides its lines."""
+
+    CLEAR = "all is well"
+    COMING_BACK = "another host has left the conversation, the printer is asked which line it wants"
+    ASKING = "the printer was silent and is asked which line it wants"
+    DOUBTING = "the printer wants a line that makes no sense, and is asked again"
+    GOING_BACK = "a line is asked for again, what was on its way behind it is waited for"
+    ECHOING = "lines are accepted and not answered, an echo shows whether they still will be"
+
+
+P = Phase
+
+# (what happens, in which phases, the phase behind it); whatever has no row here changes nothing.
+TRANSITIONS: tuple[tuple[str, tuple[Phase, ...], Phase], ...] = (
+    ("taken over", (P.CLEAR,), P.COMING_BACK),
+    ("silence", (P.CLEAR, P.ASKING, P.ECHOING), P.ASKING),
+    ("request", (P.CLEAR, P.COMING_BACK, P.ASKING, P.DOUBTING, P.GOING_BACK, P.ECHOING), P.GOING_BACK),
+    ("odd request", (P.CLEAR, P.ASKING, P.GOING_BACK, P.ECHOING), P.DOUBTING),
+    ("question executed", (P.COMING_BACK, P.ASKING, P.DOUBTING), P.CLEAR),
+    ("quiet", (P.GOING_BACK,), P.CLEAR),
+    ("quiet, answers missing", (P.GOING_BACK,), P.ECHOING),
+    ("echo", (P.ECHOING,), P.CLEAR),
+)
+_NEXT = {(phase, trigger): target for trigger, phases, target in TRANSITIONS for phase in phases}
+
+
+@dataclass(slots=True)
+class _Request:
+    """A line that is asked for again."""
+
+    target: int = 0
+    unanswered: int = 0  # lines behind it that may still cause a request of their own
+    until: float = 0.0  # when they count as vanished
+
+
+@dataclass(slots=True)
+class Recovery:
+    """How the conversation is mended.
+
+    Attributes:
+        phase: where it stands.
+        raw: a question, to go out before anything else.
+        echo: the command whose echo is waited for.
+        echo_due: it is to be sent, before everything but `raw`.
+        owed_ok: the `ok` that belongs to a request has not come yet.
+        foreign_ok: the next `ok` answers a cut tail that was taken for a command.
+    """
+
+    phase: Phase = Phase.CLEAR
+    raw: bytes = b""
+    echo: Ticket | None = None
+    echo_due: bool = False
+    owed_ok: bool = False
+    foreign_ok: bool = False
+    _came_from: int | None = None  # the last line known to be answered, while the printer is being asked
+    _request: _Request = field(default_factory=_Request)
+    _repeats: tuple[int, int] = (0, 0)  # the furthest line asked for, times since that it or one before was
+    _probes: int = 0
+    _asked_at: float = -1.0  # when the last question was asked
+    _echoes: int = 0
+
+    def _enter(self, trigger: str) -> None:
+        self.phase = _NEXT.get((self.phase, trigger), self.phase)
+
+    @property
+    def asking(self) -> bool:
+        """A question with an impossible number is out."""
+        return self.phase in _ASKING
+
+    @property
+    def going_back(self) -> bool:
+        """A request is being sorted out; nothing is sent meanwhile."""
+        return self.phase is Phase.GOING_BACK
+
+    @property
+    def settled(self) -> bool:
+        """Nobody asks for anything that another host has left."""
+        return not (self.phase is Phase.GOING_BACK or self.raw or self._came_from is not None)
+
+    # -- requests ------------------------------------------------------------------------------------------
+
+    def take_over(self, answered: int) -> None:
+        """Ask what became of the lines behind the one that was answered last."""
+        self._came_from = answered
+        self._enter("taken over")
+        self._ask()
+
+    def requested(self, number: int, flight: Flight, dialect: Dialect, now: float, wire_free: float) -> None:
+        """Act on a request for a line.
+
+        Args:
+            number: that the printer wants.
+            flight: what is on its way.
+            dialect: of the firmware.
+            now: the time.
+            wire_free: when the last byte sent has left.
+
+        Raises:
+            RemoteProtocolError: the conversation cannot go on from there.
+        """
+        self.owed_ok = dialect.ok_after_resend
+        quiet_at = max(now, wire_free) + dialect.settle
+        if self._came_from is not None and number <= self._came_from:
+            raise PrinterReset(
+                f"the printer asks for line {number}, but had answered line {self._came_from}: its board was reset"
+            )
+        if number == 1 and flight.first_unanswered > ANSWERED:
+            self._doubt(flight)
+        elif not flight.first_held <= number <= flight.next:
+            raise ResendOutOfReach(
+                f"the printer asks for line {number}, the lines held are {flight.first_held} to {flight.next - 1}"
+            )
+        elif self.going_back and self._request.target == number:
+            self._request.unanswered -= 1
+            self._request.until = max(self._request.until, quiet_at)
+            if self._request.unanswered <= -MAX_REPEATS:
+                raise self._storm(number)
+        else:
+            self._go_back(number, flight, quiet_at)
+
+    def _doubt(self, flight: Flight) -> None:
+        """Ask again before a print is given up: `Resend: 1` may be what is left of `Resend: 123`."""
+        if self.phase is Phase.DOUBTING:
+            raise PrinterReset(
+                f"the printer asks for line 1 behind line {flight.next - 1}: its board was reset, unheard"
+            )
+        self._enter("odd request")
+        self._ask()
+
+    def _storm(self, number: int) -> ResendLoop:
+        return ResendLoop(f"the printer asked for line {number} {MAX_REPEATS} times in a row")
+
+    def _go_back(self, number: int, flight: Flight, quiet_at: float) -> None:
+        """Take the lines from `number` on out of the flight; those before it were accepted and stay."""
+        asked, times = self._repeats
+        self._repeats = (max(asked, number), times + 1 if number <= asked else 1)
+        self._came_from = None
+        if self._repeats[1] >= MAX_REPEATS:
+            raise self._storm(number)
+        lost = flight.rewind(number)
+        self._request = _Request(number, lost - 1, quiet_at)
+        if self.asking and flight.lines and not self._echo_is_to_come(flight):
+            self._ask_for_echo()
+        self._enter("request")
+        self.resume_if_answered()
+
+    def resume_if_answered(self) -> None:
+        """Go on when every line behind the bad one has been answered."""
+        if self.going_back and self._request.unanswered <= 0 and not self.owed_ok:
+            self._resume()
+
+    def _resume(self) -> None:
+        self._enter("quiet" if self.echo is None else "quiet, answers missing")
+
+    # -- silence -------------------------------------------------------------------------------------------
+
+    @property
+    def quiet_at(self) -> float:
+        """When what was on its way behind a bad line counts as vanished."""
+        return self._request.until + (RESEND_OK_TIMEOUT if self.owed_ok else 0.0)
+
+    def quiet(self) -> None:
+        """Go on after a request, as nothing has come for a while."""
+        self.owed_ok = False
+        self._resume()
+
+    def lives(self) -> None:
+        """Take note of a sign of life."""
+        self._probes = 0
+        self._asked_at = -1.0
+
+    def silence(self, oldest: str, alive: float, now: float, *, can_ask: bool) -> None:
+        """Ask whether anyone is there.
+
+        Args:
+            oldest: the command that has no answer.
+            alive: when there was a sign of life, or the last question was asked.
+            now: the time.
+            can_ask: the firmware counts lines.
+
+        Raises:
+            PrinterSilent: that was asked too often.
+        """
+        self._probes = self._probes + 1 if alive == self._asked_at else 1
+        self._asked_at = now
+        if self._probes > MAX_PROBES:
+            raise PrinterSilent(f"no answer to {oldest!r}, nor to {MAX_PROBES} questions whether anyone is there")
+        if can_ask:
+            self._enter("silence")
+            self._ask()
+
+    def _ask(self) -> None:
+        """Ask for the line that is wanted next; the line feed ends whatever noise the firmware may hold."""
+        self.raw = b"\n" + frame(IMPOSSIBLE, b"M105")
+
+    def executed(self) -> None:
+        """Take note that the question was taken for a command, by a firmware that does not count lines."""
+        self._enter("question executed")
+
+    # -- echoes --------------------------------------------------------------------------------------------
+
+    def _ask_for_echo(self) -> None:
+        """Lines are accepted, but their oks are missing: lost, or not executed yet?
+
+        An echo comes behind all answers, so it tells. A firmware that does not know M118 quotes it just as well.
+        """
+        self._echoes += 1
+        self.echo = Ticket(b"M118 nozzled sync %d" % self._echoes)
+        self.echo_due = True
+
+    def _echo_is_to_come(self, flight: Flight) -> bool:
+        """Tell whether an echo was asked for that is still to be sent; one that was accepted has lost its answer."""
+        return self.echo is not None and all(sent[4] is not self.echo for sent in flight.lines)
+
+    def is_echo(self, line: str) -> bool:
+        """Tell whether this is the echo that is waited for."""
+        return self.echo is not None and self.echo.command[5:].decode() in line
+
+    def unanswered(self, lines: deque[tuple[int, bytes, int, int, Ticket | None]]) -> int:
+        """Return how many lines before the echo have lost their answers."""
+        return next((at for at, sent in enumerate(lines) if sent[4] is self.echo), len(lines))
+
+    def echoed(self) -> None:
+        """Take note that nothing before the echo waits for an answer any more."""
+        self.echo = None
+        self.echo_due = False
+        self._enter("echo")
+
+
+_ASKING = frozenset({Phase.COMING_BACK, Phase.ASKING, Phase.DOUBTING})
