@@ -192,7 +192,8 @@ async def test_cve_2023_41047_no_template_is_evaluated(tmp_path, script):
         await server.settle(1)
         said = "".join(server.service.connection.printer.tail())
         assert "49" not in said.split("M117")[1].split("*")[0]
-        assert script.replace("%(a)s", "{{ 7*7 }}") in said
+        brackets = str.maketrans("()", "[]")  # round ones are comments to Marlin, so texts have none
+        assert script.replace("%(a)s", "{{ 7*7 }}").translate(brackets) in said.translate(brackets)
         attribute = {"command": "M117 %(a.__class__)s", "parameters": {"a": "x"}}
         await server.post("/api/printer/command", attribute)
         await server.settle(1)
