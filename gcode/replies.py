@@ -196,7 +196,7 @@ class Text(Reply):
     """Anything else: echo, banner, comment, noise."""
 
 
-_OK = re.compile(r"ok(?:(?![A-Za-z])|(?=[A-Z]\d{0,2}:|[NPB]\d|ok\b))")
+_OK = re.compile(r"ok(?=\s|\Z|[A-Z]\d{0,2}:|[NPB]\d|ok\b|\ufffd)")  # `ok.gcode` is a file
 _ADVANCED = re.compile(r"(?<!\S)([NPB])(?:(?<=N):)?(\d{1,10}+)(?!\S)")  # Anycubic has `ok N:12`
 _LAST = re.compile(r"\d{1,10}+\Z")
 # An `ok` without a line end before it (Prusa's `echo:Active Extruder: 0ok`): behind a label and a short number. Words
@@ -219,8 +219,9 @@ _MALYAN = re.compile(r"NAME[.:]\s*+(\S++)\s++(VER:.*)", re.IGNORECASE)
 _CAPABILITY = re.compile(r"cap:\s*+([A-Z0-9_]++):([01])", re.IGNORECASE)
 _ACTION = re.compile(r"//\s*+action:\s*+(\S++)\s*+(.*)", re.IGNORECASE)
 _UNKNOWN = re.compile(
-    r"(?:(?:echo|error):\s*+|//\s*+|!!\s*+)?+unknown (?:command|[GMTD] code):?\s*+(.*)", re.IGNORECASE
+    r"(?:(?:echo|error):\s*+|//\s*+|!!\s*+)?+(?:unknown (?:command|[GMTD] code):?|bad command:)\s*+(.*)", re.IGNORECASE
 )
+_NOT_SUPPORTED = re.compile(r"(?:Error: )?+([GMT]\d{1,5}+(?:\.\d++)?+): Command is not supported\Z")  # RepRapFirmware
 _NUMBERED = re.compile(r"N\s*+-?\d++\s*+")  # before a command that is quoted as it came
 _WORD = re.compile(r"[A-Za-z]\d{1,5}+(?:\.\d{1,3}+)?+")
 _BAD_CODE = re.compile(r"E: Bad ([GMT])-code (\d{1,5}+)")  # Teacup
@@ -252,7 +253,7 @@ def parse(raw: bytes) -> Reply:
         return _report(line, text)
     if match := _BUSY.match(text):
         return Busy(line, match[1])
-    if match := _UNKNOWN.match(text):  # before errors: some firmwares give it that prefix
+    if match := _UNKNOWN.match(text) or _NOT_SUPPORTED.match(text):  # before errors: some give it that prefix
         return UnknownCommand(line, _quoted(match[1]))
     if match := _ERROR.match(text):
         return _error(line, match[1], match[2])

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from gcode import dialect
@@ -7,6 +9,24 @@ from gcode.replies import parse
 MARLIN, MARLIN_1_0, PRUSA, REPETIER = dialect.MARLIN, dialect.MARLIN_1_0, dialect.PRUSA, dialect.REPETIER
 SMOOTHIE, KLIPPER, REPRAPFIRMWARE = dialect.SMOOTHIE, dialect.KLIPPER, dialect.REPRAPFIRMWARE
 UNKNOWN = dialect.UNKNOWN
+
+LINES = Path(__file__).parents[1] / "data/replies/lines.txt"
+
+
+def known_lines():
+    spoken = None
+    for row in LINES.read_text("utf-8").splitlines():
+        if row.endswith(":") and "  " not in row:
+            spoken = {each.name: each for each in (*dialect.KNOWN, UNKNOWN)}[row[:-1]]
+        elif row and not row.startswith("#"):
+            yield spoken, row[:16].strip(), row[16:31].strip(), row[31:]
+
+
+@pytest.mark.parametrize(("spoken", "reply", "follows", "line"), list(known_lines()))
+def test_a_line_by_its_source(spoken, reply, follows, line):
+    found = parse(line.encode())
+    assert (type(found).__name__, consequence(spoken, found)) == (reply, follows)
+
 
 HALTS = [
     (MARLIN, "Error:Printer halted. kill() called!"),
