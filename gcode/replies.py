@@ -197,6 +197,7 @@ class Text(Reply):
 
 
 _OK = re.compile(r"ok(?=\s|\Z|[A-Z]\d{0,2}:|[NPB]\d|ok\b|\ufffd)")  # `ok.gcode` is a file
+_PLAIN_OK = re.compile(r"ok(?: N(\d{1,10}+))?+(?: P(\d{1,10}+))?+(?: B(\d{1,10}+))?+\Z")
 _ADVANCED = re.compile(r"(?<!\S)([NPB])(?:(?<=N):)?(\d{1,10}+)(?!\S)")  # Anycubic has `ok N:12`
 _LAST = re.compile(r"\d{1,10}+\Z")
 # An `ok` without a line end before it (Prusa's `echo:Active Extruder: 0ok`): behind a label and a short number. Words
@@ -245,6 +246,8 @@ def parse(raw: bytes) -> Reply:
     """Return the typed reply for one line without its line end; never raises."""
     line = decode(raw[:MAX_LINE])
     text = line.strip().lstrip("\ufffd")
+    if match := _PLAIN_OK.match(text):  # the case that counts
+        return _plain_ok(line, *match.groups())
     if match := _OK.match(text):
         return _ok(line, text[match.end() :].strip())
     if match := _RESEND.match(text):
@@ -262,9 +265,13 @@ def parse(raw: bytes) -> Reply:
     return _seldom(line, text)
 
 
-def _ok(line: str, rest: str) -> Reply:
-    if not rest:
+def _plain_ok(line: str, number: str | None, planner: str | None, buffer: str | None) -> Reply:
+    if number is planner is buffer is None:
         return Ok(line)
+    return Ok(line, int(number or 0) or None, int(planner) if planner else None, int(buffer) if buffer else None)
+
+
+def _ok(line: str, rest: str) -> Reply:
     if ":" not in rest:
         last = int(rest) if _LAST.match(rest) else None
         advanced = {letter: int(value) for letter, value in _ADVANCED.findall(rest)}

@@ -38,7 +38,8 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028
 
 def decode(raw: bytes) -> str:
     """Return untrusted bytes as printable text: no control characters, no terminal escapes."""
-    return _UNPRINTABLE.sub("", raw.decode("utf-8", "replace"))
+    text = raw.decode("utf-8", "replace")
+    return text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub("", text)
 
 
 def has_temperatures(text: str) -> bool:

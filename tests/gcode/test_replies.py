@@ -164,6 +164,8 @@ LINES = [
     (b"ok C: X:0.00 Y:0.00", Position("ok C: X:0.00 Y:0.00", {"X": 0.0, "Y": 0.0}, ok=True)),
     (b"ok WCS: X:1.0 Y:nan Z:3.0", Position("ok WCS: X:1.0 Y:nan Z:3.0", {"X": 1.0, "Z": 3.0}, ok=True)),
     (b"ok N:7395", Ok("ok N:7395", 7395)),
+    (b"ok B3", Ok("ok B3", buffer=3)),
+    (b"ok N5", Ok("ok N5", 5)),
     (b"ok N0 P15 B15", Ok("ok N0 P15 B15", None, 15, 15)),
     (b"ok B:60.0 /60.0 P5", Ok("ok B:60.0 /60.0 P5", planner=5, heaters={"bed": Reading(60.0, 60.0)})),
     (b"ok 0", Ok("ok 0", last=0)),
