@@ -293,8 +293,9 @@ class LinePrinter:
 
     async def answer_prompt(self, choice: int) -> None:
         """Answer the question that the printer shows; it is shown no more."""
+        prompt = self._reports.panel.prompt
         self._reports.panel.answered()
-        await self.send(f"M876 S{choice}", urgent=True)
+        await self.send(prompt.command(choice) if prompt else f"M876 S{choice}", urgent=True)
 
     def submit(self, *commands: str) -> None:
         """Queue a client's commands, all or none, without waiting for the answers."""

@@ -75,8 +75,10 @@ class Panel:
                 self.message = text
             case "prompt_begin":
                 self._draft, self.prompt = Prompt(text), None
-            case "prompt_choice" | "prompt_button" if draft is not None and len(draft.choices) < MAX_CHOICES:
-                self._draft = replace(draft, choices=(*draft.choices, text))
+            case "prompt_text" if draft is not None:
+                self._draft = replace(draft, text=f"{draft.text}: {text}"[:MAX_TEXT])
+            case "prompt_choice" | "prompt_button" | "prompt_footer_button" if draft is not None:
+                self._draft = _with_choice(draft, text)
             case "prompt_show":
                 self.prompt = draft
             case "prompt_end":
@@ -85,3 +87,12 @@ class Panel:
     def answered(self) -> None:
         """Take note that the user has answered: Marlin goes on, and does not say that the question is over."""
         self._draft = self.prompt = None
+
+
+def _with_choice(prompt: Prompt, text: str) -> Prompt:
+    """Return the prompt with one answer more; Klipper's is `label|command|colour`, the command may be missing."""
+    if len(prompt.choices) >= MAX_CHOICES:
+        return prompt
+    label, *rest = text.split("|")
+    command = (rest[0] or label) if rest else ""
+    return replace(prompt, choices=(*prompt.choices, label), commands=(*prompt.commands, command))

@@ -121,10 +121,22 @@ class PanelPrintChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A question that the printer shows at its panel, with the answers that it offers."""
+    """A question that the printer shows at its panel, with the answers that it offers.
+
+    Attributes:
+        text: the question.
+        choices: the answers, as they are shown.
+        commands: what is sent for each; empty: the number of the answer (M876).
+    """
 
     text: str
     choices: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+
+    def command(self, choice: int) -> str:
+        """Return what is sent for an answer."""
+        given = self.commands[choice] if choice < len(self.commands) else ""
+        return given or f"M876 S{choice}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,7 +182,7 @@ async def test_messages_and_prompts_are_kept_and_told():
         transport.say("//action:notification Bed heating", "//action:prompt_begin Go on?", "//action:prompt_button Yes")
         transport.say("//action:prompt_show")
         assert printer.message == "Bed heating"
-        assert printer.prompt == Prompt("Go on?", ("Yes",))
+        assert printer.prompt == Prompt("Go on?", ("Yes",), ("",))
         assert [event for event in printer.events if isinstance(event, ActionRequested)] == [
             ActionRequested("notification", "Bed heating"),
             ActionRequested("prompt_begin", "Go on?"),

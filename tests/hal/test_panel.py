@@ -101,9 +101,19 @@ def test_a_prompt_is_there_from_show_to_end():
     acted(panel, "prompt_begin Filament runout", "prompt_button Continue", "prompt_choice Cancel")
     assert panel.prompt is None
     acted(panel, "prompt_show")
-    assert panel.prompt == Prompt("Filament runout", ("Continue", "Cancel"))
+    assert panel.prompt == Prompt("Filament runout", ("Continue", "Cancel"), ("", ""))
+    assert panel.prompt.command(1) == "M876 S1"
     acted(panel, "prompt_end")
     assert panel.prompt is None
+
+
+def test_klippers_prompt_says_what_each_answer_sends():
+    panel = Panel()
+    acted(panel, "prompt_begin Runout", "prompt_text Load filament", "prompt_button Load|LOAD_FILAMENT|info",
+          "prompt_button RESUME||primary", "prompt_footer_button Cancel|CANCEL_PRINT", "prompt_show")  # fmt: skip
+    prompt = panel.prompt
+    assert (prompt.text, prompt.choices) == ("Runout: Load filament", ("Load", "RESUME", "Cancel"))
+    assert [prompt.command(n) for n in range(4)] == ["LOAD_FILAMENT", "RESUME", "CANCEL_PRINT", "M876 S3"]
 
 
 def test_another_prompt_takes_the_place_of_the_one_before():
