@@ -64,8 +64,8 @@ def is_printable(name: str) -> bool:
 
 def check_printable(path: str) -> None:
     """Raise NotPrintable for a file that is no G-code by its name."""
-    if path.lower().endswith((".bgcode", ".bgc")):
-        raise NotPrintable(f"{path} is binary G-code, which is not supported yet: export the file as .gcode")
+    if path.lower().endswith((".bgcode", ".bgc", ".gz", ".3mf")):
+        raise NotPrintable(f"{path} is packed: it is unpacked as it is uploaded, under a name like cube.gcode")
     if not is_printable(path):
         raise NotPrintable(f"{path} is no G-code file: it does not end in {', '.join(EXTENSIONS)}")
 
@@ -94,8 +94,6 @@ def check_content(name: str, beginning: bytes) -> None:
     Raises:
         NotPrintable: it is no text, or a text of another kind.
     """
-    if beginning.startswith(b"GCDE"):
-        raise NotPrintable(f"{name} is binary G-code, which is not supported: let the slicer write plain G-code")
     if b"\0" in beginning or beginning.startswith((b"PK\x03\x04", b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"\x1f\x8b")):
         raise NotPrintable(f"{name} is no G-code: it is not a text")
     if beginning.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"<", b"{") or beginning.startswith(b"#!"):

@@ -20,6 +20,7 @@ from typing import Literal, TypeVar
 from daemon.errors import BadFileName, FileError, FileExists, FileInUse, IsAFolder, NoSuchFile, NotAFolder
 from daemon.filenames import MAX_DEPTH, check_path, check_printable, is_printable, translated
 from daemon.hashes import HashBook, Hashes, NoHashes
+from daemon.unpacker import Unpack, in_process
 
 _INCOMING = ".incoming"
 _BLOCK = 64 * 1024  # bytes written per hop to a thread; a hop costs some 60 µs
@@ -55,10 +56,12 @@ class FileStore:
 
     Attributes:
         busy: tells whether this file is being printed, or this folder holds such a file; called on the loop.
+        unpack: makes the text of a packed upload.
     """
 
     def __init__(self, root: Path, wall: Callable[[], float], hashes: HashBook | None = None) -> None:
         self.busy: Callable[[str], bool] = lambda _path: False
+        self.unpack: Unpack = in_process
         self._root = root
         self._wall = wall
         self._hashes = hashes or NoHashes()
@@ -312,6 +315,31 @@ class Upload:
         sha1.update(b"".join(self._waiting))
         return sha1.hexdigest()
 
+    async def unpack(self, limit: int, plate: int | None = None) -> None:
+        """Put what the complete file holds in its place: binary G-code, gzip, 3MF or UTF-16 becomes a text.
+
+        Args:
+            limit: bytes that it may have.
+            plate: of a 3MF.
+
+        Raises:
+            FileError: it is damaged, holds no G-code, or too much.
+        """
+        await self._flush()
+        packed = self._temporary
+        if packed is None:
+            raise FileError(f"the upload of {self.name} is over")
+        text = packed.with_name(f"{packed.name}.text")
+        try:
+            await self._store.unpack(packed, text, limit, plate)
+            await asyncio.to_thread(self._replace, text)
+        except FileError as error:
+            raise type(error)(f"{self.name}: {error}") from error
+        except OSError as error:
+            raise translated(error, self.name) from error
+        finally:
+            await asyncio.shield(asyncio.to_thread(text.unlink, missing_ok=True))
+
     async def commit(self) -> Entry:
         """Put the file in its place when all of it is safe on disk, and return it with its hash."""
         await self._flush()
@@ -352,6 +380,20 @@ class Upload:
             if self._unsynced >= _SYNC_EVERY:
                 os.fdatasync(self._file)
                 self._unsynced = 0
+
+    def _replace(self, text: Path) -> None:
+        """Take another file for the one that has come."""
+        descriptor = os.open(text, os.O_RDWR | os.O_CLOEXEC)
+        with self._lock:
+            if self._over or self._temporary is None:
+                os.close(descriptor)
+                return
+            os.close(self._file)
+            self._file = descriptor
+            text.rename(self._temporary)
+            self._sha1 = hashlib.sha1(usedforsecurity=False)
+            while block := os.read(descriptor, _BLOCK):
+                self._sha1.update(block)
 
     def finish(self, date: float) -> Entry:
         """Make the file safe on disk, with this date, and put it in its place."""

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from daemon.config import ProfileConfig
-from daemon.errors import FileError
+from daemon.errors import FileError, NotPrintable
+from daemon.packed import SNIFF, kind
 from gcode.analysis import settings
 from gcode.analysis.analyser import Analyser, Driven
 from gcode.analysis.machine import Machine
@@ -52,11 +53,13 @@ def analyse(
 
     Raises:
         FileError: it cannot be read.
-        CommandError: it is binary G-code.
+        NotPrintable: it is packed; see `daemon.unpacking`.
     """
     try:
         with path.open("rb", buffering=0) as file:
             source = "printer" if limits_known else "profile"
+            if packed := kind(file.read(SNIFF)):
+                raise NotPrintable(f"{path.name} is {packed}, and not a text: upload it, then it is unpacked")
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - settings.TAIL))
             found = None if limits_known else settings.limits_from_tail(file.read(settings.TAIL), printer.limits)

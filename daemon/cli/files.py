@@ -54,6 +54,7 @@ def _for_upload(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", default="", metavar="D", help="folder to put them in; made if need be")
     parser.add_argument("--select", action="store_true", help="select the file, the last one of several")
     parser.add_argument("--print", action="store_true", help="select the file and print it")
+    parser.add_argument("--plate", type=int, metavar="N", default=None, help="which plate of a .gcode.3mf")
     parser.add_argument("--keep", action="store_true", help="fail where there is a file of this name")
 
 
@@ -68,6 +69,7 @@ async def _upload(client: OctoPrintClient, args: argparse.Namespace) -> list[Upl
                     await client.files.upload(
                         path,
                         folder=args.folder,
+                        plate=args.plate,
                         select=args.select and last,
                         start=args.print and last,
                         overwrite=not args.keep,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from daemon.cli.options import add_config, configured
+from daemon.unpacker import unpacked
 from gcode.analysis.about import About
 from gcode.analysis.result import Analysis, Box
 
@@ -16,10 +17,11 @@ EXAMPLE = "nozzled inspect cube.gcode --plot cube.png"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="the G-code file")
+    parser.add_argument("file", type=Path, metavar="FILE", help="the G-code: a text, .bgcode, .gcode.gz or .gcode.3mf")
     parser.add_argument("--json", action="store_true", help="everything, for programs")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw speed, flow and layer times to this file")
     parser.add_argument("--layer", type=int, metavar="N", default=1, help="the layer whose path is drawn (1)")
+    parser.add_argument("--plate", type=int, metavar="N", default=None, help="which plate of a .gcode.3mf")
     add_config(parser)
 
 
@@ -31,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
 
     printer = machine(configured(args).profile)
     samples = Samples(args.layer) if args.plot else None
-    found = analyse(args.file, printer, watch=samples.take if samples else None)
+    with unpacked(args.file, args.plate) as path:
+        found = analyse(path, printer, watch=samples.take if samples else None)
     if samples is not None:
         draw(found, samples, args.file.name, args.plot, printer.filament)
     if args.json:

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from daemon.simulation.outcome import Outcome
 from daemon.simulation.run import Plan, Progress, Simulation, SimulationError
 from daemon.simulation.summary import clock_time, summary
+from daemon.unpacker import unpacked
 from hal.registry import Address, natural_int, positive_float, positive_int
 from hal.simulated import clock
 from hal.simulated.backend import config_of
@@ -26,7 +28,8 @@ N = TypeVar("N")
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     add = parser.add_argument
-    add("file", type=Path, metavar="FILE", help="the G-code")
+    add("file", type=Path, metavar="FILE", help="the G-code: a text, .bgcode, .gcode.gz or .gcode.3mf")
+    add("--plate", type=int, metavar="N", default=None, help="which plate of a .gcode.3mf")
     add("--scenario", type=Path, metavar="F", help="what goes wrong: a TOML file (docs/simulator.md)")
     add("--firmware", default="marlin", metavar="NAME", help="the printer's firmware (default: marlin)")
     add("--link", type=_baudrate, metavar="BAUD", help="bits per second on the wire (default: bytes take no time)")
@@ -60,10 +63,12 @@ def run(args: argparse.Namespace) -> int:
     """Simulate; 0 if the print was completed and every line of the file arrived exactly once."""
     plan = _plan(args)
     write_report = _reporter() if args.report is not None else None
-    with _silent(), _bar(plan.file) as on_progress:
-        simulation, outcome = clock.run(_simulate(plan, on_progress), pace=args.speed)
-    if write_report is not None:
-        write_report(args.report, plan, simulation, outcome)
+    with unpacked(plan.file, args.plate) as file:
+        plan = replace(plan, file=file)
+        with _silent(), _bar(plan.file) as on_progress:
+            simulation, outcome = clock.run(_simulate(plan, on_progress), pace=args.speed)
+        if write_report is not None:
+            write_report(args.report, plan, simulation, outcome)
     _tell(outcome, plan, as_json=args.json)
     return 0 if outcome.exact else FAILED
 

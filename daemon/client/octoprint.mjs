@@ -216,7 +216,7 @@ class FilesClient extends Part {
    *
    * @param {string} location
    * @param {Blob} file a File has its name with it
-   * @param {object} [data] `filename`, `path`, `select`, `print`, `noOverwrite`, `userdata`
+   * @param {object} [data] `filename`, `path`, `select`, `print`, `noOverwrite`, `plate`, `userdata`
    * @param {object} [opts] also `onProgress({loaded, total})`, in browsers
    */
   upload(location, file, { filename = file.name, ...data } = {}, opts = {}) {

@@ -87,6 +87,7 @@ class FilesClient(_Resource):
         select: bool = False,
         start: bool = False,
         overwrite: bool = True,
+        plate: int | None = None,
         progress: Progress | None = None,
     ) -> Uploaded:
         """Upload a file; never tried again once bytes may have arrived.
@@ -98,6 +99,7 @@ class FilesClient(_Resource):
             select: make it the selected file, if the printer is free.
             start: print it, if the printer is free; the answer tells.
             overwrite: take the place of a file of this name; Conflict otherwise.
+            plate: which one of a .gcode.3mf.
             progress: called with bytes sent and bytes in all.
 
         Raises:
@@ -109,6 +111,8 @@ class FilesClient(_Resource):
         wanted = {"select": select, "print": start, "noOverwrite": not overwrite}
         fields = {"path": folder} if folder else {}
         fields |= {field: "true" for field, value in wanted.items() if value}
+        if plate is not None:
+            fields["plate"] = str(plate)
         form = FormBody(fields, source, name or cast("Path", source).name, progress)
         answer = await self._caller.send_form("/api/files/local", form, _GRACE + form.length / _MIN_RATE)
         return cast("Uploaded", answer)

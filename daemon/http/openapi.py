@@ -217,6 +217,7 @@ def _upload() -> Operation:
             "select": FORM_BOOLEAN,
             "print": FORM_BOOLEAN,
             "noOverwrite": FORM_BOOLEAN,
+            "plate": {"type": "string", "pattern": "^[0-9]{1,4}$"},
             "force": FORM_BOOLEAN,
             "userdata": TEXT,
             "size": TEXT,

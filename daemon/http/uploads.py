@@ -15,16 +15,18 @@ from daemon.http.base import ApiHandler, is_true
 from daemon.http.errors import Refused
 from daemon.http.files import FilesHandler
 from daemon.http.multipart_form import KEPT, FileBegins, UploadForm
+from daemon.packed import SNIFF, kind, plain_name
 
 if TYPE_CHECKING:
     from daemon.app import Service
 
 MIN_RATE = 32 * 1024  # bytes/s; whoever is slower than that for a whole file has gone away
 GRACE = 60.0  # s on top of it
-LOOKED_AT = 1024  # bytes at the beginning of a file that tell whether it is a text
+LOOKED_AT = SNIFF  # bytes at the beginning of a file that tell whether it is a text
 
 _closing: set[asyncio.Future[None]] = set()  # the loop alone does not keep them from being collected
 
+_LONGEST_PLATE = 4  # digits
 _MULTIPART = "multipart/form-data"
 _URLENCODED = "application/x-www-form-urlencoded"
 
@@ -92,7 +94,7 @@ class UploadHandler(FilesHandler):
         """
         if len(self._beginning) < LOOKED_AT:
             self._beginning += content[:LOOKED_AT]
-            if len(self._beginning) >= LOOKED_AT:
+            if len(self._beginning) >= LOOKED_AT and kind(bytes(self._beginning)) is None:
                 check_content(self._name, bytes(self._beginning))
         self._size += len(content)
         if self._room is not None and self._size > self._room:
@@ -100,6 +102,7 @@ class UploadHandler(FilesHandler):
 
     async def _begin(self, name: str) -> None:
         """Open the file. Where the path has come already, what is wrong with it is said before all bytes are sent."""
+        name = FileBegins(plain_name(name))  # what it holds is kept, and not the file
         check_printable(name)
         check_path(name)
         self._name = name
@@ -142,8 +145,13 @@ class UploadHandler(FilesHandler):
         return {name: value for name, value in given if name in KEPT}
 
     async def _commit(self, upload: Upload, fields: dict[str, str]) -> Entry:
-        check_content(self._name, bytes(self._beginning))  # where there was less than is looked at
         _check_whole(upload, fields)
+        plate = _plate(fields.get("plate", ""))
+        if kind(bytes(self._beginning)) is not None or plate is not None:
+            limit = self.max_body if self._room is None else min(self.max_body, max(0, self._room))
+            await upload.unpack(limit, plate)
+        else:
+            check_content(self._name, bytes(self._beginning))  # where there was less than is looked at
         upload.path = _joined(fields.get("path", ""), self._name)
         if is_true(fields.get("noOverwrite", "")):
             await self._require_free(upload.path)
@@ -227,6 +235,14 @@ def _check_whole(upload: Upload, fields: dict[str, str]) -> None:
         raise UploadBroken(f"the file has {upload.received} bytes, the client counted {size[:20]}")
     if sha1 and sha1 != upload.sha1:
         raise UploadBroken("the file's SHA-1 is not what the client says: it was damaged on its way")
+
+
+def _plate(text: str) -> int | None:
+    if not text.strip():
+        return None
+    if not text.strip().isdecimal() or len(text) > _LONGEST_PLATE:
+        raise Refused(400, "plate must be a number, as in the name of a plate of a 3MF")
+    return int(text)
 
 
 def _check_userdata(text: str) -> None:

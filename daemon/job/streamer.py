@@ -13,6 +13,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Protocol
 
+from daemon.packed import kind
 from gcode.errors import CommandError
 from gcode.host_commands import HeatAndWait, Meaning, Skip, meaning
 from gcode.outgoing import Line, job_line
@@ -116,6 +117,7 @@ class FileStream:
 
         Raises:
             OSError: it cannot be opened or read.
+            CommandError: it is no text.
         """
         start = max(behind, passed)
         self._reader = Reader(max(start, 0))
@@ -128,6 +130,8 @@ class FileStream:
             await asyncio.wait([self._reading])
         if self.error is not None:
             raise self.error
+        if start < 0 and self._blocks and (packed := kind(self._blocks[0])):
+            raise CommandError(f"the file is {packed}, and not a text: upload it, then it is unpacked")
         if start >= 0:
             await self._skip_first(done=passed >= start)
 

@@ -27,7 +27,7 @@ _BINARY = b"GCDE"  # what binary G-code begins with
 
 
 class BinaryGcodeError(CommandError):
-    """The file is binary G-code (.bgcode), which is not read yet."""
+    """The file is binary G-code (.bgcode), not a text: see `gcode.bgcode`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Analyser:
         if self._size < len(_BINARY):
             self._first = (self._first + piece)[: len(_BINARY)]
             if self._first == _BINARY:
-                raise BinaryGcodeError("binary G-code (.bgcode) is not supported yet: export the file as .gcode")
+                raise BinaryGcodeError("this is binary G-code (.bgcode), which has to be unpacked first")
         self._size += len(piece)
         self._last = piece[-1:]
         for block in self._blocks.feed(piece):

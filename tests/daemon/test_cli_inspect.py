@@ -1,3 +1,4 @@
+import gzip
 import json
 import math
 from importlib.util import find_spec
@@ -9,6 +10,7 @@ from daemon.analysis.plot import Samples
 from daemon.cli import inspect, main
 from gcode.analysis.analyser import Analyser
 from gcode.analysis.machine import Machine
+from support import bgcode, slicers
 from support.analysed import ROOT, sliced
 from support.processes import cannot_run
 
@@ -73,7 +75,39 @@ def test_what_is_no_file_or_no_text_is_told(capsys, tmp_path):
     binary.write_bytes(b"GCDE" + bytes(50))
     code, _, err = inspected(capsys, binary)
     assert code == 1
-    assert "binary G-code (.bgcode) is not supported yet" in err
+    assert "a.bgcode: binary G-code of version 0 is not known, only 1" in err
+
+
+def test_packed_files_are_unpacked(capsys, tmp_path):
+    text = (slicers.FOLDER / "prusaslicer.gcode").read_bytes()
+    plain = json.loads(inspected(capsys, slicers.FOLDER / "prusaslicer.gcode", "--json")[1])
+    for name, data in (
+        ("a.bgcode", bgcode.head() + bgcode.gcode(text, bgcode.HEATSHRINK_12)),
+        ("a.gcode.gz", gzip.compress(text)),
+        ("a.gcode", text.decode().encode("utf-16")),
+    ):
+        path = tmp_path / name
+        path.write_bytes(data)
+        code, out, _ = inspected(capsys, path, "--json")
+        found = json.loads(out)
+        assert code == 0
+        assert (found["about"], found["objects"]) == (plain["about"], plain["objects"])
+        assert found["duration_s"] == plain["duration_s"]
+    code, _, err = inspected(capsys, path, "--plate", "1")
+    assert (code, "only a 3MF has plates" in err) == (1, True)
+
+
+def test_what_the_file_says_about_itself_is_shown(capsys):
+    _, out, _ = inspected(capsys, slicers.FOLDER / "prusaslicer.gcode")
+    rows = dict(line.split("  ", 1) for line in out.splitlines() if "  " in line)
+    shown = {name: value.strip() for name, value in rows.items()}
+    assert shown["slicer"] == "PrusaSlicer 2.8.1+linux-x64"
+    assert shown["printer"] == "MK9"
+    assert shown["layer height"] == "0.2 mm, first 0.3 mm"
+    assert shown["nozzle"] == "0.4 mm"
+    assert shown["first layer"] == "hotend 215 °C, bed 60 °C"
+    assert shown["material T0"] == "PLA, Made PLA, #FF8000, 4.50 g, costs 0.12"
+    assert (shown["objects"], shown["thumbnails"]) == ("part.stl", "2x2 png")
 
 
 def test_names_from_the_file_do_not_steer_the_terminal(capsys, tmp_path):

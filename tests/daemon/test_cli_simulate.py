@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from daemon.cli import main
+from support import bgcode
 from support.processes import EXAMPLE, environment, nozzled
 
 SQUARE = """\
@@ -56,6 +57,18 @@ def test_the_result_is_told_in_words(capsys, square):
     assert re.search(r"tool0 +up to 2\d\d\.\d °C, target 200 °C, reached after 0:0\d:\d\d", printed.out)
     assert printed.err == ""
     assert list(square.parent.iterdir()) == [square]  # and nothing is left beside it
+
+
+def test_packed_files_are_unpacked(capsys, tmp_path):
+    binary, broken = tmp_path / "square.bgcode", tmp_path / "broken.bgcode"
+    binary.write_bytes(bgcode.whole(SQUARE.encode(), compression=bgcode.HEATSHRINK_12))
+    code, printed = simulate(capsys, binary, "--json")
+    told = json.loads(printed.out)
+    assert (code, told["exact"], told["filament_mm"]) == (0, True, 4.0)
+    broken.write_bytes(binary.read_bytes()[:-1])
+    code, printed = simulate(capsys, broken)
+    assert code == 1
+    assert "broken.bgcode: binary G-code: the file is cut off in block 5 (G-code)" in printed.err
 
 
 def test_the_result_is_one_object_of_json(capsys, square):

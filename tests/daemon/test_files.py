@@ -218,7 +218,7 @@ async def test_of_two_uploads_without_overwriting_one_wins(tmp_path):
         ("ü" * 125 + ".gcode", BadFileName, "255 bytes, this one has 256"),
         ("x/" * 31 + "y" * 255 + "/" + "a.gcode", BadFileName, "32 folders deep"),
         ("/".join(["x" * 204] * 5) + ".gcode", BadFileName, "1024 bytes, this one has 1030"),
-        ("a.BGCODE", NotPrintable, "binary G-code, which is not supported yet"),
+        ("a.BGCODE", NotPrintable, "is packed: it is unpacked as it is uploaded"),
         ("a.stl", NotPrintable, "no G-code file"),
         ("gcode", NotPrintable, "no G-code file"),
         ("folder.gcode", IsAFolder, "is a folder"),

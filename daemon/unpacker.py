@@ -1,0 +1,126 @@
+"""The process that unpacks an upload: it computes much, which no thread of the service may do.
+
+Reads what to do from stdin, writes `{}` or `{"error": …, "kind": …}` to stdout, both JSON. The service may kill it at
+any time.
+"""
+
+import asyncio
+import json
+import os
+import resource
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from daemon.errors import FileError, NotPrintable, StorageFull
+from daemon.packed import SNIFF, kind, plain_name
+from gcode.errors import NozzledError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_MEMORY = 1024 * 1024 * 1024  # bytes of address space
+TIMEOUT = 1800.0  # s; a small board writes some MB/s
+MAX_UNPACKED = 4 * 1024 * 1024 * 1024  # bytes, on the command line
+MAX_ANSWER = 64 * 1024
+
+Unpack = Callable[[Path, Path, int, int | None], Awaitable[None]]
+"""Unpacks a file into another: source, target, bytes that it may have, plate. Raises FileError."""
+
+_ERRORS = {each.__name__: each for each in (NotPrintable, StorageFull, FileError)}
+
+
+async def in_process(source: Path, target: Path, limit: int, plate: int | None) -> None:
+    """Unpack in a process of its own; see `Unpack`."""
+    task = {"source": os.fspath(source), "target": os.fspath(target), "limit": limit, "plate": plate}
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",  # not from the directory that the service happens to be started in
+            "-m",
+            "daemon.unpacker",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+    except OSError as error:
+        raise FileError(f"the file cannot be unpacked: {error.strerror}") from error
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            answer, _ = await process.communicate(json.dumps(task).encode())
+    except TimeoutError:
+        raise FileError(f"the file could not be unpacked in {TIMEOUT:g} s") from None
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    _judge(answer[:MAX_ANSWER], process.returncode)
+
+
+def _judge(answer: bytes, code: int | None) -> None:
+    try:
+        found = json.loads(answer)
+    except ValueError:
+        raise FileError(f"the file could not be unpacked: the process for it ended with code {code}") from None
+    if error := found.get("error"):
+        raise _ERRORS.get(found.get("kind"), FileError)(error)
+
+
+async def at_once(source: Path, target: Path, limit: int, plate: int | None) -> None:
+    """Unpack here and now; see `Unpack`. For tests, and programs that do nothing else."""
+    from daemon.unpacking import unpack  # noqa: PLC0415 - the service has no use for it
+
+    unpack(source, target, limit, plate)
+
+
+@contextmanager
+def unpacked(path: Path, plate: int | None = None) -> "Iterator[Path]":
+    """Have a file as a text: the file itself, or what it holds, until the end of the block.
+
+    Raises:
+        FileError: it cannot be read or unpacked, or holds no G-code.
+    """
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(SNIFF)
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}") from error
+    if kind(beginning) is None and plate is None:
+        yield path
+        return
+    from daemon.unpacking import unpack  # noqa: PLC0415 - as above
+
+    with TemporaryDirectory(prefix="nozzled-") as folder:
+        text = Path(folder) / (Path(plain_name(path.name)).name or "unpacked.gcode")
+        try:
+            unpack(path, text, MAX_UNPACKED, plate)
+        except FileError as error:
+            raise type(error)(f"{path}: {error}") from error
+        yield text
+
+
+def main() -> int:
+    """Do what stdin says; 0 with an answer."""
+    task = json.load(sys.stdin)
+    os.nice(5)  # somebody waits, but a print goes first
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    from daemon.unpacking import unpack  # noqa: PLC0415 - as above
+
+    answer = {}
+    try:
+        unpack(Path(task["source"]), Path(task["target"]), task["limit"], task["plate"])
+    except MemoryError:
+        answer = {"error": "the file cannot be unpacked: it takes too much memory", "kind": FileError.__name__}
+    except NozzledError as error:
+        answer = {"error": str(error), "kind": type(error).__name__}
+    json.dump(answer, sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,258 @@
+"""Binary G-code (.bgcode) → the text that it was made of. Incremental, one block in memory; sans-IO.
+
+Blocks have a header, parameters, data and a CRC-32 over all of these
+(https://github.com/prusa3d/libbgcode/blob/main/doc/specifications.md). What slicers write into the comments of plain
+G-code is in blocks of its own, and becomes comments again: who made it and pictures at the beginning, what a print
+takes and the settings at the end, where PrusaSlicer writes them.
+"""
+
+import base64
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+from gcode import meatpack
+from gcode.errors import CommandError
+from gcode.heatshrink import decompress
+
+MAGIC = b"GCDE"
+MAX_BLOCK = 16 * 1024 * 1024  # bytes, packed and unpacked; PrusaSlicer makes blocks of 64 KiB
+MAX_METADATA = 4 * 1024 * 1024  # bytes of all tables together
+
+_VERSION = 1
+_FILE_HEADER, _BLOCK_HEADER = struct.Struct("<4sIH"), struct.Struct("<HHI")
+_SIZE, _CRC = struct.Struct("<I"), struct.Struct("<I")
+_HEATSHRINK = {2: (11, 4), 3: (12, 4)}  # compression: bits of window and lookahead
+_PICTURES = {0: "thumbnail", 1: "thumbnail_JPG", 2: "thumbnail_QOI"}
+_ROW = 78  # characters of base64 in a line
+_RUN_TOGETHER = re.compile(rb"^G\d[^ \n;]*$", re.MULTILINE)  # a command without blanks
+_WORD_BEGINS = re.compile(rb"(?<=[\d.])(?=[A-Za-z])")
+
+
+class Kind(IntEnum):
+    """Of a block."""
+
+    FILE = 0
+    GCODE = 1
+    SLICER = 2
+    PRINTER = 3
+    PRINT = 4
+    PICTURE = 5
+
+
+_NAMES = {
+    Kind.FILE: "file metadata",
+    Kind.GCODE: "G-code",
+    Kind.SLICER: "slicer metadata",
+    Kind.PRINTER: "printer metadata",
+    Kind.PRINT: "print metadata",
+    Kind.PICTURE: "thumbnail",
+}
+
+
+class BgcodeError(CommandError):
+    """A file of binary G-code is not what it should be; the text says which block."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A block whose header is read; `size` is of its parameters and data as they stand in the file."""
+
+    kind: Kind
+    compression: int
+    unpacked: int
+    header: bytes
+    size: int
+
+
+class BgcodeDecoder:
+    """Give the file piece by piece to `feed`, then call `finish`; both yield the text."""
+
+    def __init__(self) -> None:
+        self._waiting = bytearray()
+        self._checked: bool | None = None  # blocks have a checksum; None: the file's header has not come yet
+        self._block: _Block | None = None
+        self._number = 0
+        self._producer = ""
+        self._tables: dict[Kind, list[bytes]] = {Kind.PRINT: [], Kind.SLICER: []}
+        self._kept = 0
+        self._has_gcode = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take the next bytes.
+
+        Raises:
+            BgcodeError: it is damaged, or of a kind that is not known.
+        """
+        self._waiting += data
+        while self._advance():
+            if self._block is not None and (body := self._body(self._block)) is not None:
+                block, self._block = self._block, None
+                yield from self._text(block, body)
+
+    def finish(self) -> Iterator[bytes]:
+        """The file ends here.
+
+        Raises:
+            BgcodeError: it should not.
+        """
+        if self._checked is None or self._block is not None or self._waiting:
+            raise BgcodeError(f"binary G-code: the file is cut off in {self._place()}")
+        if not self._has_gcode:
+            raise BgcodeError("binary G-code: the file holds no G-code, it is cut off")
+        yield b"\n" + b"".join(self._tables[Kind.PRINT])
+        if self._tables[Kind.SLICER]:
+            name = (self._producer.split() or ["slicer"])[0].lower().encode()
+            yield b"\n; " + name + b"_config = begin\n"
+            yield b"".join(self._tables[Kind.SLICER])
+            yield b"; " + name + b"_config = end\n"
+
+    # -- blocks --------------------------------------------------------------------------------------------
+
+    def _advance(self) -> bool:
+        """Read the next header, if it is there; tell whether there may be more to do."""
+        if self._checked is None:
+            if len(self._waiting) < _FILE_HEADER.size:
+                return False
+            self._checked = self._file_header(self._take(_FILE_HEADER.size))
+        if self._block is None:
+            self._block = self._block_header()
+            return self._block is not None and self._complete(self._block)
+        return self._complete(self._block)
+
+    def _complete(self, block: _Block) -> bool:
+        return len(self._waiting) >= block.size + (_CRC.size if self._checked else 0)
+
+    @staticmethod
+    def _file_header(data: bytes) -> bool:
+        magic, version, checksum = _FILE_HEADER.unpack(data)
+        if magic != MAGIC:
+            raise BgcodeError("this is no binary G-code: it does not begin with GCDE")
+        if version != _VERSION:
+            raise BgcodeError(f"binary G-code of version {version} is not known, only {_VERSION}")
+        if checksum > 1:
+            raise BgcodeError(f"binary G-code with checksums of kind {checksum} is not known")
+        return bool(checksum)
+
+    def _block_header(self) -> _Block | None:
+        waiting = self._waiting
+        if len(waiting) < _BLOCK_HEADER.size:
+            return None
+        kind, compression, unpacked = _BLOCK_HEADER.unpack_from(waiting)
+        length = _BLOCK_HEADER.size + (_SIZE.size if compression else 0)
+        if len(waiting) < length:
+            return None
+        self._number += 1
+        if kind not in Kind.__members__.values():
+            raise BgcodeError(f"binary G-code: block {self._number} is of an unknown type, {kind}")
+        packed = _SIZE.unpack_from(waiting, _BLOCK_HEADER.size)[0] if compression else unpacked
+        if max(packed, unpacked) > MAX_BLOCK:
+            raise BgcodeError(
+                f"binary G-code: block {self._number} is too large: {max(packed, unpacked)} bytes, at most {MAX_BLOCK}"
+            )
+        parameters = 6 if kind == Kind.PICTURE else 2
+        return _Block(Kind(kind), compression, unpacked, self._take(length), parameters + packed)
+
+    def _body(self, block: _Block) -> bytes | None:
+        """Return parameters and data, checked; None if they are not there yet."""
+        if not self._complete(block):
+            return None
+        body = self._take(block.size)
+        if self._checked:
+            [told] = _CRC.unpack(self._take(_CRC.size))
+            if zlib.crc32(body, zlib.crc32(block.header)) != told:
+                raise BgcodeError(f"binary G-code: {self._place(block)} is damaged: its checksum is wrong")
+        return body
+
+    def _take(self, size: int) -> bytes:
+        taken = bytes(self._waiting[:size])
+        del self._waiting[:size]
+        return taken
+
+    def _place(self, block: _Block | None = None) -> str:
+        if self._checked is None:
+            return "its header"
+        block = block or self._block
+        name = f" ({_NAMES[block.kind]})" if block else ""
+        return f"block {self._number if block else self._number + 1}{name}"
+
+    # -- their text ----------------------------------------------------------------------------------------
+
+    def _text(self, block: _Block, body: bytes) -> Iterator[bytes]:
+        try:
+            if block.kind is Kind.PICTURE:
+                kind, width, height = struct.unpack_from("<HHH", body)
+                yield _picture(kind, width, height, _unpacked(block, body[6:]))
+            elif block.kind is Kind.GCODE:
+                self._has_gcode = True
+                yield _gcode(int.from_bytes(body[:2], "little"), _unpacked(block, body[2:]))
+            else:
+                yield from self._table(block.kind, int.from_bytes(body[:2], "little"), _unpacked(block, body[2:]))
+        except BgcodeError:
+            raise
+        except (CommandError, zlib.error) as error:
+            raise BgcodeError(f"binary G-code: {self._place(block)} is damaged: {error}") from error
+
+    def _table(self, kind: Kind, encoding: int, data: bytes) -> Iterator[bytes]:
+        if encoding != 0:  # JSON, in newer files beside the table: nothing that comments could say
+            return
+        self._kept += len(data)
+        if self._kept > MAX_METADATA:
+            raise CommandError(f"the tables have more than {MAX_METADATA} bytes")
+        pairs = [(key.strip(), value.strip()) for key, _, value in (line.partition(b"=") for line in data.splitlines())]
+        comments = b"".join(b"; " + key + b" = " + value + b"\n" for key, value in pairs if key)
+        if kind is Kind.FILE:
+            yield self._made_by(dict(pairs))
+        elif kind in self._tables:
+            self._tables[kind].append(comments)
+        else:
+            yield comments
+
+    def _made_by(self, pairs: dict[bytes, bytes]) -> bytes:
+        producer = pairs.get(b"Producer", b"")
+        self._producer = producer.decode("utf-8", "replace")
+        on = pairs.get(b"Produced on", b"")
+        return b"; generated by " + producer + (b" on " + on if on else b"") + b"\n\n" if producer else b""
+
+
+def _unpacked(block: _Block, data: bytes) -> bytes:
+    """Return the data of a block.
+
+    Raises:
+        CommandError: they are not as long as they are told to be.
+    """
+    if block.compression == 0:
+        return data
+    if block.compression == 1:
+        inflate = zlib.decompressobj()
+        found = inflate.decompress(data, block.unpacked + 1)
+        if len(found) != block.unpacked or not inflate.eof:
+            raise CommandError(f"it has {len(found)} bytes unpacked, or more, and not {block.unpacked}")
+        return found
+    if block.compression in _HEATSHRINK:
+        return decompress(data, *_HEATSHRINK[block.compression], block.unpacked)
+    raise CommandError(f"its compression is not known: {block.compression}")
+
+
+def _gcode(encoding: int, data: bytes) -> bytes:
+    if encoding == 0:
+        return data
+    if encoding > 2:  # noqa: PLR2004 - MeatPack with and without comments
+        raise CommandError(f"its encoding is not known: {encoding}")
+    decoder = meatpack.Decoder()
+    text = decoder.feed(data)
+    decoder.finish()
+    return _RUN_TOGETHER.sub(lambda command: _WORD_BEGINS.sub(b" ", command[0]), text)
+
+
+def _picture(kind: int, width: int, height: int, data: bytes) -> bytes:
+    if kind not in _PICTURES:
+        raise CommandError(f"its format is not known: {kind}")
+    text = base64.b64encode(data)
+    rows = [b"; " + text[at : at + _ROW] + b"\n" for at in range(0, len(text), _ROW)]
+    name = _PICTURES[kind].encode()
+    begin = b"\n;\n; %s begin %dx%d %d\n" % (name, width, height, len(text))
+    return begin + b"".join(rows) + b"; " + name + b" end\n;\n"

@@ -1,0 +1,189 @@
+"""MeatPack: two characters in a byte, where both are among the fifteen that G-code is mostly made of. Sans-IO.
+
+A byte holds its first character in the low half, the second in the high one; 15 says that the character follows as a
+byte of its own. Two bytes 0xFF and a third are a command. Without blanks, the place of the blank in the table is that
+of E. A line of odd length ends in two line feeds, of which the second is dropped.
+
+Sources: Marlin's `feature/meatpack.h` for what a firmware does, `doc/specifications.md` of libbgcode for files.
+"""
+
+import re
+from enum import IntEnum
+
+from gcode.errors import CommandError
+
+CHARACTERS = b"0123456789. \nGX"
+"""By their codes, 0 to 14."""
+
+_FULL = 15  # the code of a character that follows as it is
+_BLANK = 11  # the code that is E where blanks are left out
+_LINE_FEED = 12
+_SIGNAL = 0xFF
+
+
+class Order(IntEnum):
+    """What stands behind two signal bytes."""
+
+    PACK = 251
+    UNPACK = 250
+    RESET = 249
+    QUERY = 248
+    NO_BLANKS = 247
+    BLANKS = 246
+
+
+def order(what: Order) -> bytes:
+    """Return the bytes of a command."""
+    return bytes([_SIGNAL, _SIGNAL, what])
+
+
+def _characters(*, blanks: bool) -> bytes:
+    return CHARACTERS if blanks else CHARACTERS.replace(b" ", b"E")
+
+
+def _pairs(*, blanks: bool) -> list[bytes]:
+    """Return what each byte stands for, where both of its characters are in it."""
+    characters = _characters(blanks=blanks)
+    found = []
+    for byte in range(256):
+        low, high = byte & 15, byte >> 4
+        if _FULL in (low, high):
+            found.append(b"")
+        else:
+            found.append(b"\n" if low == _LINE_FEED else bytes([characters[low], characters[high]]))
+    return found
+
+
+_PAIRS = {blanks: _pairs(blanks=blanks) for blanks in (True, False)}
+_CODES = {
+    blanks: {character: code for code, character in enumerate(_characters(blanks=blanks))} for blanks in (True, False)
+}
+_PACKED = bytes(byte for byte in range(256) if byte & 15 != _FULL and byte >> 4 != _FULL)
+_RUN = re.compile(b"[" + re.escape(_PACKED) + b"]+")
+
+
+class Decoder:
+    """Give the bytes to `feed` as they come; how they are cut changes nothing.
+
+    Attributes:
+        packing: what comes is packed; before the first command it is not.
+        blanks: a blank is a blank, and not E.
+    """
+
+    def __init__(self) -> None:
+        self.packing = False
+        self.blanks = True
+        self._signals = 0  # signal bytes seen in a row, two at most
+        self._owed: list[bytes] = []  # of a pair: b"" for a character that comes as it is, others as they are
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the text in the next bytes."""
+        out = bytearray()
+        at = 0
+        while at < len(data):
+            if self._signals or self._owed:
+                self._step(data[at], out)
+                at += 1
+            elif self.packing:
+                run = _RUN.match(data, at)
+                if run is not None:
+                    out += b"".join(map(_PAIRS[self.blanks].__getitem__, run[0]))
+                    at = run.end()
+                else:
+                    self._step(data[at], out)
+                    at += 1
+            else:
+                end = data.find(_SIGNAL, at)
+                end = len(data) if end < 0 else end
+                out += data[at:end]
+                at = end
+                if at < len(data):
+                    self._signals = 1
+                    at += 1
+        return bytes(out)
+
+    def finish(self) -> None:
+        """Say that nothing more comes.
+
+        Raises:
+            CommandError: it ends in the middle of a pair or command.
+        """
+        if self._signals or self._owed:
+            raise CommandError("packed G-code (MeatPack) ends in the middle of a character")
+
+    def _step(self, byte: int, out: bytearray) -> None:
+        if self._signals == 2:  # noqa: PLR2004 - both of them
+            self._signals = 0
+            self._obey(byte)
+        elif byte == _SIGNAL:
+            self._signals += 1
+        elif self._signals:
+            self._signals = 0
+            self._take(_SIGNAL, out)
+            self._take(byte, out)
+        else:
+            self._take(byte, out)
+
+    def _obey(self, byte: int) -> None:
+        if byte in (Order.PACK, Order.UNPACK, Order.RESET):
+            self.packing = byte == Order.PACK
+        elif byte in (Order.NO_BLANKS, Order.BLANKS):
+            self.blanks = byte == Order.BLANKS
+
+    def _take(self, byte: int, out: bytearray) -> None:
+        if self._owed:
+            out.append(byte)
+            self._owed.pop(0)
+            if self._owed and self._owed[0]:
+                out += self._owed.pop()
+        elif not self.packing:
+            out.append(byte)
+        elif pair := _PAIRS[self.blanks][byte]:
+            out += pair
+        else:
+            self._take_half(byte & 15, byte >> 4, out)
+
+    def _take_half(self, low: int, high: int, out: bytearray) -> None:
+        """Take a byte with a character that comes behind it."""
+        characters = _characters(blanks=self.blanks)
+        if low == _FULL:
+            self._owed = [b"", b"" if high == _FULL else characters[high : high + 1]]
+        else:
+            out += characters[low : low + 1]
+            self._owed = [b""] if low != _LINE_FEED else []
+
+
+class Encoder:
+    """Packs lines; `begin` first."""
+
+    def __init__(self, *, blanks: bool = True) -> None:
+        """Prepare.
+
+        Args:
+            blanks: keep them; else they are left out of G commands, and E takes their place in the table.
+        """
+        self._blanks = blanks
+
+    def begin(self) -> bytes:
+        """Return the commands that tell the other end what comes."""
+        return order(Order.PACK) + order(Order.BLANKS if self._blanks else Order.NO_BLANKS)
+
+    def line(self, text: bytes) -> bytes:
+        """Return one line packed, its line feed with it.
+
+        Raises:
+            CommandError: it holds a line feed, or is no ASCII.
+        """
+        if not text.isascii() or b"\n" in text:
+            raise CommandError(f"only one line of ASCII can be packed: {text!r}")
+        if not self._blanks and text[:1] == b"G":  # any other may be a text
+            text = text.replace(b" ", b"")
+        text += b"\n"
+        text += b"\n" * (len(text) % 2)
+        codes = _CODES[self._blanks]
+        out = bytearray()
+        for at in range(0, len(text), 2):
+            low, high = codes.get(text[at], _FULL), codes.get(text[at + 1], _FULL)
+            out.append(low | high << 4)
+            out += bytes(text[place] for place, code in ((at, low), (at + 1, high)) if code == _FULL)
+        return bytes(out)

@@ -1,0 +1,281 @@
+"""Packed files, and what they hold; then the same over the API, where a process of its own unpacks them."""
+
+import asyncio
+import contextlib
+import gzip
+import hashlib
+import io
+import zipfile
+import zlib
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from daemon.errors import FileError, NotPrintable, StorageFull
+from daemon.packed import kind, plain_name
+from daemon.unpacker import at_once, unpacked
+from daemon.unpacking import unpack
+from support import bgcode
+from support.analysed import analyse
+from support.http import api
+from support.pictures import picture
+
+TEXT = b"; Gr\xc3\xbc\xc3\x9fe\nG28\nM104 S200\nG1 X50 Y50 Z.3 F6000\nG1 X60 E1\nM104 S0\nM84\n" * 30
+LIMIT = 10_000_000
+
+
+def three_mf(plates: dict[int, bytes], method: int = zipfile.ZIP_DEFLATED, **more: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        archive.writestr("3D/3dmodel.model", "<model/>")
+        for number, text in plates.items():
+            archive.writestr(f"Metadata/plate_{number}.gcode", text)
+        for name, data in more.items():
+            archive.writestr(f"Metadata/{name}.png", data)
+    return out.getvalue()
+
+
+PACKED = {
+    "cube.bgcode": bgcode.whole(TEXT, encoding=0),
+    "cube.gcode.gz": gzip.compress(TEXT),
+    "cube.bgcode.gz": gzip.compress(bgcode.whole(TEXT, encoding=0)),
+    "cube.gcode.3mf": three_mf({1: TEXT}),
+    "stored.3mf": three_mf({7: TEXT}, zipfile.ZIP_STORED),
+    "cube.gcode": TEXT.decode().encode("utf-16"),
+    "be.gcode": TEXT.decode().encode("utf-16-be"),
+    "le.gcode": TEXT.decode().encode("utf-16-le"),
+    "two members.gcode.gz": gzip.compress(TEXT[:500]) + gzip.compress(TEXT[500:]) + bytes(512),
+}
+
+
+def unpacked_text(tmp_path, data, plate=None, limit=LIMIT) -> bytes:
+    source, target = tmp_path / "packed", tmp_path / "text"
+    source.write_bytes(data)
+    unpack(source, target, limit, plate)
+    return target.read_bytes()
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_what_a_file_holds(tmp_path, name):
+    data = PACKED[name]
+    assert kind(data[:1024])
+    text = unpacked_text(tmp_path, data)
+    assert TEXT in text if "bgcode" in name else text == TEXT
+
+
+def test_a_plate_of_several(tmp_path):
+    other = TEXT.replace(b"X60", b"X70")
+    data = three_mf({1: TEXT, 2: other}, plate_2=picture("PNG", 24, 24))
+    with pytest.raises(NotPrintable, match=r"plates 1, 2: say which one \(--plate N"):
+        unpacked_text(tmp_path, data)
+    with pytest.raises(NotPrintable, match="no plate 3, it has 1, 2"):
+        unpacked_text(tmp_path, data, plate=3)
+    assert unpacked_text(tmp_path, data, plate=1) == TEXT
+    second = unpacked_text(tmp_path, data, plate=2)
+    assert second.endswith(other)
+    [thumbnail] = analyse(second).thumbnails
+    assert (thumbnail.width, thumbnail.height, thumbnail.data) == (24, 24, picture("PNG", 24, 24))
+
+
+def test_a_plate_that_another_kind_of_file_does_not_have(tmp_path):
+    with pytest.raises(NotPrintable, match="only a 3MF has plates"):
+        unpacked_text(tmp_path, TEXT, plate=1)
+
+
+def encrypted() -> bytes:
+    data = bytearray(three_mf({1: TEXT}))
+    for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        where = -1
+        while (where := data.find(mark, where + 1)) >= 0:
+            data[where + at] |= 1
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (three_mf({}), "holds no G-code: it is a project"),
+        (three_mf({1: TEXT})[:300], "damaged"),
+        (three_mf({1: TEXT}, zipfile.ZIP_STORED).replace(b"X60", b"X61"), "damaged"),
+        (encrypted(), "plate 1 of the 3MF cannot be unpacked"),
+        (three_mf({1: b"\x89PNG\0\0"}), "no text"),
+        (three_mf({1: b"<html>"}), "begins like a page"),
+        (three_mf({1: three_mf({1: TEXT})}), "within a packed file"),
+        (gzip.compress(TEXT)[:-9], "cut off"),
+        (gzip.compress(TEXT)[:40], "cut off"),
+        (gzip.compress(TEXT)[:-8] + bytes(8), "damaged"),
+        (gzip.compress(TEXT) + b"more", "damaged"),
+        (gzip.compress(gzip.compress(gzip.compress(TEXT))), "too many layers"),
+        (gzip.compress(bytes(5000)), "no text"),
+        (b"\xff\xfe" + TEXT[:11], "UTF-16, and damaged"),
+        (b"\xff\xfe\x00\xd8G\0", "UTF-16, and damaged"),
+        (PACKED["cube.bgcode"][:-7], r"cut off in block \d+ \(G-code\)"),
+        (bgcode.head(), "holds no G-code"),
+    ],
+)
+def test_what_is_broken_is_refused(tmp_path, data, reason):
+    with pytest.raises(NotPrintable, match=reason):
+        unpacked_text(tmp_path, data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        gzip.compress(b"G28\n" * 5_000_000, 9),
+        three_mf({1: b"G28\n" * 5_000_000}),
+        bgcode.head() + bgcode.gcode(b"G28\n" * 1_000_000, bgcode.DEFLATE) * 20,
+    ],
+)
+def test_a_bomb_stops_at_the_limit(tmp_path, data):
+    with pytest.raises(StorageFull, match="more than 1000000 bytes"):
+        unpacked_text(tmp_path, data, limit=1_000_000)
+    assert (tmp_path / "text").stat().st_size <= 1_000_000
+
+
+@given(st.sampled_from(sorted(PACKED)), st.integers(0, 10_000), st.integers(0, 255), st.integers(0, 10_000))
+@example("cube.gcode.3mf", 0, 0, 10)
+def test_any_damage_gives_a_text_or_a_clear_error(tmp_path_factory, name, at, byte, size):
+    data = bytearray(PACKED[name][: max(4, size)])
+    data[at % len(data)] = byte
+    with contextlib.suppress(FileError):
+        unpacked_text(tmp_path_factory.mktemp("damaged"), bytes(data))
+
+
+def test_disk_trouble_is_told(tmp_path):
+    with pytest.raises(FileError, match="No such file"):
+        unpack(tmp_path / "none", tmp_path / "text", LIMIT)
+    (tmp_path / "packed").write_bytes(PACKED["cube.bgcode"])
+    with pytest.raises(FileError, match="cannot be unpacked"):
+        unpack(tmp_path / "packed", tmp_path / "no" / "text", LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("cube.bgcode", "cube.gcode"), ("CUBE.BGC", "CUBE.gcode"), ("a.gcode.gz", "a.gcode"), ("a.g.gz", "a.g"),
+        ("a.gz", "a.gcode"), ("a.gcode.3mf", "a.gcode"), ("a.3mf", "a.gcode"), ("a.bgcode.gz", "a.gcode"),
+        ("a.gcode", "a.gcode"), ("a.stl", "a.stl"), (".gz", ".gz"), ("parts/b c.bgcode", "parts/b c.gcode"),
+    ],
+)  # fmt: skip
+def test_names(name, plain):
+    assert plain_name(name) == plain
+
+
+@pytest.mark.parametrize("data", [b"", b"G28\n", TEXT, b"\xef\xbb\xbfG28\n", b"G\0", b"\xff\xfe\0\0G\0\0\0", bytes(99)])
+def test_what_is_not_packed(data):
+    assert kind(data) is None
+
+
+def test_a_text_is_taken_as_it_is(tmp_path):
+    path = tmp_path / "a.gcode"
+    path.write_bytes(TEXT)
+    with unpacked(path) as found:
+        assert found == path
+    with pytest.raises(FileError, match=r"none\.gcode cannot be read"), unpacked(tmp_path / "none.gcode"):
+        pass
+
+
+def test_the_text_is_gone_afterwards(tmp_path):
+    path = tmp_path / "a.bgcode"
+    path.write_bytes(PACKED["cube.bgcode"])
+    with unpacked(path) as found:
+        assert found.name == "a.gcode"
+        assert TEXT in found.read_bytes()
+    assert not found.exists()
+    path.write_bytes(PACKED["cube.bgcode"][:-1])
+    with pytest.raises(NotPrintable, match=r"a.bgcode: binary G-code: the file is cut off"), unpacked(path):
+        pass
+
+
+# -- the API ---------------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def serving(folder, *address, **settings):
+    async with api(folder, *address, **settings) as client:
+        client.service.files.unpack = at_once
+        yield client
+
+
+@pytest.mark.parametrize("name", PACKED)
+async def test_an_upload_is_kept_as_the_text(tmp_path, name):
+    async with serving(tmp_path) as client:
+        answer = await client.upload(("file", name, PACKED[name]))
+        assert answer.status == 201
+        path = answer.json["files"]["local"]["path"]
+        assert path == plain_name(name)
+        text = (await client.get(f"/downloads/files/local/{path.replace(' ', '%20')}")).body
+        assert TEXT in text
+        about = (await client.get(f"/api/files/local/{path.replace(' ', '%20')}")).json
+        assert about["size"] == len(text)
+        assert about["hash"] == hashlib.sha1(text).hexdigest()
+        assert [entry["name"] for entry in (await client.get("/api/files")).json["files"]] == [path]
+
+
+async def test_a_plate_is_chosen_in_the_form(tmp_path):
+    data = three_mf({1: TEXT, 2: TEXT.replace(b"X60", b"X70")})
+    async with serving(tmp_path) as client:
+        refused = await client.upload(("file", "two.gcode.3mf", data))
+        assert refused.status == 415
+        assert "the plates 1, 2" in refused.json["error"]
+        assert (await client.get("/api/files")).json["files"] == []
+        assert (await client.upload(("plate", b"two"), ("file", "two.gcode.3mf", data))).status == 400
+        assert (await client.upload(("plate", b"2"), ("file", "two.gcode.3mf", data))).status == 201
+        assert b"X70" in (await client.get("/downloads/files/local/two.gcode")).body
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "status", "reason"),
+    [
+        ("a.bgcode", PACKED["cube.bgcode"][:-7], 415, "a.gcode: binary G-code: the file is cut off in block"),
+        ("a.gcode", b"GCDE\1\0\0\0\1\0" + b"\7" * 99, 415, "block 1 is of an unknown type"),
+        ("a.3mf", three_mf({}), 415, "it is a project"),
+        ("a.gz", gzip.compress(b"\x7fELF" + bytes(999)), 415, "no text"),
+        ("a.gz", zlib.compress(TEXT), 415, "no G-code"),
+        ("a.stl.gz", gzip.compress(TEXT), 201, ""),
+        ("a.gcode.zip", three_mf({1: TEXT}), 415, "does not end in"),
+    ],
+)
+async def test_an_upload_that_is_broken_leaves_nothing(tmp_path, name, data, status, reason):
+    async with serving(tmp_path) as client:
+        answer = await client.upload(("file", name, data))
+        assert answer.status == status
+        assert reason in answer.json.get("error", "")
+        if status != 201:
+            assert [path.name for path in tmp_path.rglob("*.gcode*")] == []
+            assert not list((tmp_path / "uploads" / ".incoming").glob("*"))
+
+
+async def test_the_quota_is_for_the_text(tmp_path):
+    async with serving(tmp_path, http={"quota_mib": 1}) as client:
+        answer = await client.upload(("file", "a.gz", gzip.compress(TEXT * 2000)))
+        assert answer.status == 507
+        assert "more than 1048576 bytes" in answer.json["error"]
+
+
+async def test_it_prints(tmp_path):
+    async with serving(tmp_path, "sim") as client:
+        answer = await client.upload(("print", b"true"), ("file", "cube.bgcode", PACKED["cube.bgcode"]))
+        assert answer.json["effectivePrint"] is True
+        assert (await client.get("/api/job")).json["job"]["file"]["name"] == "cube.gcode"
+
+
+async def test_a_packed_file_that_was_put_there_by_hand_is_not_sent(tmp_path):
+    async with serving(tmp_path, "sim") as client:
+        (client.service.files.root / "by hand.gcode").write_bytes(PACKED["cube.bgcode"])
+        path = "/api/files/local/by%20hand.gcode"
+        assert (await client.post(path, {"command": "select", "print": True, "force": True})).status == 204
+        while (job := (await client.get("/api/job")).json)["state"] not in ("Operational", "Error"):  # noqa: ASYNC110 - as a client
+            await asyncio.sleep(0.1)
+        assert "binary G-code, and not a text" in job["error"]
+
+
+@pytest.mark.real_time
+async def test_the_process_unpacks_and_tells_what_is_wrong(tmp_path):
+    async with api(tmp_path) as client:
+        answer = await client.upload(("file", "cube.bgcode", PACKED["cube.bgcode"]))
+        assert answer.status == 201
+        assert TEXT in (await client.get("/downloads/files/local/cube.gcode")).body
+        refused = await client.upload(("file", "b.bgcode", PACKED["cube.bgcode"][:-1]))
+        assert (refused.status, "cut off" in refused.json["error"]) == (415, True)
