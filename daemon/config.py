@@ -22,6 +22,12 @@ from gcode.outgoing import check_command
 SYSTEM_FILE = Path("/etc/nozzled.toml")
 """Read when neither the command line nor NOZZLED_CONFIG names a file."""
 
+FIRMWARES = (
+    "marlin", "marlin-1.0", "prusa", "prusa-buddy", "repetier", "smoothie", "reprapfirmware", "teacup", "malyan",
+    "klipper",
+)  # fmt: skip
+"""What a printer may run, as `[profile] firmware` names it."""
+
 T = TypeVar("T")
 Texts = tuple[str, ...]
 
@@ -97,19 +103,49 @@ class PrinterConfig:
 
 @dataclass(frozen=True, slots=True)
 class ProfileConfig:
-    """What the printer is, for clients to show and to check against."""
+    """What the printer is, for clients to show and to check against; `nozzled config --preset list` has known ones."""
 
+    preset: str = option(
+        "", "A printer that is known, like ender-3; what it is like holds for every key that is not given here."
+    )
     name: str = option("Default", "Name of the profile.")
     model: str = option("Generic RepRap Printer", "Make and model.")
-    width_mm: float = option(200.0, "Build volume along X.", low=1, high=100_000)
-    depth_mm: float = option(200.0, "Build volume along Y.", low=1, high=100_000)
-    height_mm: float = option(200.0, "Build volume along Z.", low=1, high=100_000)
+    width_mm: float = option(0.0, "Bed along X; 0: not known, and nothing is checked against it.", low=0, high=100_000)
+    depth_mm: float = option(0.0, "Bed along Y; 0: not known.", low=0, high=100_000)
+    height_mm: float = option(0.0, "How high it prints; 0: not known.", low=0, high=100_000)
+    origin: str = option("lowerleft", "Where X and Y are 0 on the bed.", choices=("lowerleft", "center"))
+    shape: str = option("rectangular", "Shape of the bed.", choices=("rectangular", "circular"))
+    x_min_mm: float = option(0.0, "Lowest X that the nozzle can reach; 0: the edge of the bed.", low=-10_000, high=0)
+    x_max_mm: float = option(0.0, "Highest X; 0: the edge of the bed.", low=0, high=100_000)
+    y_min_mm: float = option(0.0, "Lowest Y, -4 on a Prusa MK3; 0: the edge of the bed.", low=-10_000, high=0)
+    y_max_mm: float = option(0.0, "Highest Y; 0: the edge of the bed.", low=0, high=100_000)
+    z_min_mm: float = option(0.0, "Lowest Z.", low=-10_000, high=0)
+    z_max_mm: float = option(0.0, "Highest Z; 0: height_mm.", low=0, high=100_000)
     heated_bed: bool = option(default=True, doc="The bed can be heated.")
     heated_chamber: bool = option(default=False, doc="The chamber can be heated.")
     extruders: int = option(1, "Number of tools, T0 upwards.", low=1, high=16)
+    shared_nozzle: bool = option(default=False, doc="All tools share one hotend, as with Prusa's MMU.")
     nozzle_mm: float = option(0.4, "Diameter of the nozzle.", low=0.01, high=10)
     max_hotend_c: float = option(300.0, "Highest target for a hotend, in °C.", low=1, high=1000)
     max_bed_c: float = option(120.0, "Highest target for the bed, in °C.", low=1, high=500)
+    max_chamber_c: float = option(120.0, "Highest target for the chamber, in °C.", low=1, high=500)
+    min_extrusion_c: float = option(
+        -1.0, "Below it nothing is extruded, in °C; 0: there is no limit; -1: as the firmware has it.", low=-1, high=500
+    )
+    firmware: str = option("", "What it runs; empty: it is asked, and Marlin until then.", choices=("", *FIRMWARES))
+    motion: tuple[str, ...] = option(
+        (), 'Limits of motion, by the commands that set them, like "M201 X1000 Y1000"; empty: not known.', gcode=True
+    )
+    tool_change_s: float = option(0.0, "Seconds that a change of the tool takes.", low=0, high=3600)
+    filament_change_s: float = option(
+        60.0, "Seconds that a change of filament (M600) is taken to take.", low=0, high=86400
+    )
+    probing_s: float = option(60.0, "Seconds that probing the bed (G29, G80) takes.", low=0, high=3600)
+
+    @property
+    def sized(self) -> bool:
+        """It is known how large the printer is."""
+        return self.width_mm > 0 or self.depth_mm > 0 or self.height_mm > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,8 +390,24 @@ def merge(base: Config, tables: Mapping[str, object], source: str) -> Config:
         _refuse_unknown(name, table, Config, f"{source}: ")
         if not isinstance(table, Mapping):
             raise ConfigError(f"{source}: {name} = {_shown(table)}: must be a section, [{name}]")
-        sections[name] = _merge_section(getattr(base, name), table, f"{source}: {name}.")
+        section = getattr(base, name)
+        if name == "profile":
+            section = _of_preset(section, table, source)
+        sections[name] = _merge_section(section, table, f"{source}: {name}.")
     return replace(base, **sections)
+
+
+def _of_preset(profile: "ProfileConfig", table: Mapping[str, Any], source: str) -> "ProfileConfig":
+    """Return what the other keys are laid over: the preset that the table names, else what there is."""
+    from daemon.presets import find  # noqa: PLC0415 - it needs the section
+
+    name = table.get("preset", "")
+    if not isinstance(name, str) or not name:
+        return profile
+    try:
+        return find(name).profile
+    except ConfigError as error:
+        raise ConfigError(f"{source}: profile.preset: {error}") from error
 
 
 def _merge_section(section: Any, table: Mapping[str, Any], prefix: str) -> Any:
@@ -370,6 +422,8 @@ def _merge_section(section: Any, table: Mapping[str, Any], prefix: str) -> Any:
         if rules[key].gcode:
             _check_script(value, f"{prefix}{key}")
         values[key] = kinds[key](value)
+    if getattr(section, "preset", "") and "preset" in values:
+        values["preset"] = section.preset  # its own name, however it was written
     return replace(section, **values)
 
 
@@ -443,13 +497,23 @@ def render(config: Config) -> str:
 def _render_section(name: str, section: Any) -> str:
     lines = [f"# {type(section).__doc__}", f"[{name}]"]
     kinds = get_type_hints(type(section))
+    usual = _usual(section)
     for each in fields(section):
         rule = each.metadata["option"]
         limits = "" if kinds[each.name] in (bool, str, Texts) else f" From {rule.low} to {rule.high}."
         limits = f" One of {', '.join(rule.choices)}." if rule.choices else limits
         lines.append(f"# {rule.doc}{limits} Default: {_toml(each.default)}")
-        lines.append(f"{each.name} = {_toml(getattr(section, each.name))}")
+        value = getattr(section, each.name)
+        of_preset = usual is not None and each.name != "preset" and value == getattr(usual, each.name)
+        lines.append(f"{'# ' if of_preset else ''}{each.name} = {_toml(value)}")
     return "\n".join(lines) + "\n"
+
+
+def _usual(section: Any) -> "ProfileConfig | None":
+    """Return what a preset says of every key, where one is chosen; what is the same is shown as a comment."""
+    from daemon.presets import find  # noqa: PLC0415 - as above
+
+    return find(section.preset).profile if isinstance(section, ProfileConfig) and section.preset else None
 
 
 def _toml(value: object) -> str:

@@ -507,7 +507,7 @@ class Connection:
     def _refuse_too_hot(self, commands: Sequence[bytes]) -> None:
         profile = self._config.profile
         for command in commands:
-            if problem := excess(command, profile.max_hotend_c, profile.max_bed_c):
+            if problem := excess(command, profile.max_hotend_c, profile.max_bed_c, profile.max_chamber_c):
                 raise CommandError(problem)
 
 

@@ -15,6 +15,7 @@ _CODE = re.compile(rb"M\s*+(\d{1,9}+)(?!\.)", re.IGNORECASE)
 _TEXTS = frozenset({0, 1, 16, 117, 118, 486})
 _OBJECTS = 486
 _NAME = re.compile(rb"\s*+A", re.IGNORECASE)  # M486 A<name>; its other words are numbers
+_PARENTHESES = re.compile(rb"\([^()]*\)")
 _INSTEAD = {":": ".", "*": "+", ";": ",", "(": "[", ")": "]", "%": " ", "\\": "/"}
 
 
@@ -26,11 +27,12 @@ def is_text(command: bytes) -> bool:
 def fitting(command: bytes, dialect: Dialect, number: int = 999_999) -> bytes | None:
     """Return a command as the firmware reads it as line `number`; None: it is better not sent.
 
-    Only texts are changed; any other command is returned as it is, be it too long.
+    Only texts are changed, and `(comments)` left out of what is too long; any other command is returned as it is.
     """
     found = _split(command)
     if found is None:
-        return command
+        too_long = b"(" in command and len(command) > dialect.room(number)
+        return _PARENTHESES.sub(b"", command).strip() if too_long else command
     word, at = found
     if dialect.texts.dropped or word in dialect.unknown:
         return None

@@ -10,34 +10,112 @@ from daemon.errors import FileError, NotPrintable
 from daemon.packed import SNIFF, kind
 from gcode.analysis import settings
 from gcode.analysis.analyser import Analyser, Driven
-from gcode.analysis.machine import Machine
+from gcode.analysis.machine import ANYWHERE, Machine, Range
 from gcode.analysis.result import Analysis
 from gcode.command import parse
+from gcode.dialect import (
+    KLIPPER,
+    MALYAN,
+    MARLIN,
+    MARLIN_1_0,
+    PRUSA,
+    PRUSA_BUDDY,
+    REPETIER,
+    REPRAPFIRMWARE,
+    SMOOTHIE,
+    TEACUP,
+    UNKNOWN,
+    recognise,
+)
+from gcode.firmware_traits import Dialect
 from gcode.planner import Limits
 
 _PIECE = 256 * 1024  # bytes
 
 
-def machine(profile: ProfileConfig, settings_: Sequence[str] = ()) -> Machine:
+def machine(profile: ProfileConfig, settings_: Sequence[str] = (), firmware: str = "") -> Machine:
     """Return the printer that a profile describes.
 
     Args:
         profile: what is configured.
         settings_: M201, M203, M204 and M205, as the printer itself tells them.
+        firmware: as the printer that is connected calls it; empty: none is.
     """
     limits = Limits()
     for each in map(parse, settings_):
         limits.note(each)
         if each.code == "M205":
             limits.classic_jerk = "J" not in each
+    dialect = _DIALECTS.get(profile.firmware) if not firmware else recognise(firmware)
+    known = dialect is not None and dialect is not UNKNOWN
+    dialect = dialect if dialect is not None and known else MARLIN
     return Machine(
         limits=limits,
-        volume=((0.0, profile.width_mm), (0.0, profile.depth_mm), (0.0, profile.height_mm)),
+        volume=_volume(profile),
+        radius=_radius(profile),
+        centre=(0.0, 0.0) if profile.origin == "center" else (profile.width_mm / 2, profile.depth_mm / 2),
         max_hotend=profile.max_hotend_c,
         max_bed=profile.max_bed_c,
+        max_chamber=profile.max_chamber_c,
+        min_extrusion=_min_extrusion(profile, dialect),
         heated_bed=profile.heated_bed,
         tools=profile.extruders,
+        shared_nozzle=profile.shared_nozzle,
+        dialect=dialect,
+        dialect_known=known,
+        tool_change=profile.tool_change_s,
+        filament_change=profile.filament_change_s,
+        probing=profile.probing_s,
     )
+
+
+def _volume(profile: ProfileConfig) -> tuple[Range, Range, Range]:
+    """Return how far the nozzle gets: the bed, or beyond it where limits say so."""
+    middle = profile.origin == "center"
+    x, y = (_reach(size, middle=middle) for size in (profile.width_mm, profile.depth_mm))
+    z = _reach(profile.height_mm, middle=False)
+    return (
+        _wider(x, profile.x_min_mm, profile.x_max_mm),
+        _wider(y, profile.y_min_mm, profile.y_max_mm),
+        _wider(z, profile.z_min_mm, profile.z_max_mm),
+    )
+
+
+def _reach(size: float, *, middle: bool) -> Range:
+    if not size:
+        return ANYWHERE
+    return (-size / 2, size / 2) if middle else (0.0, size)
+
+
+def _wider(edge: Range, least: float, most: float) -> Range:
+    low, high = edge
+    return (least or low, most or high)
+
+
+def _radius(profile: ProfileConfig) -> float | None:
+    """Return that of a round bed; its nozzle gets no further, as far as is known."""
+    round_ = profile.shape == "circular" and profile.width_mm > 0
+    return max(profile.width_mm / 2, profile.x_max_mm, profile.y_max_mm) if round_ else None
+
+
+def _min_extrusion(profile: ProfileConfig, dialect: Dialect) -> float | None:
+    if profile.min_extrusion_c < 0:
+        return dialect.min_extrude
+    return profile.min_extrusion_c or None
+
+
+_DIALECTS = {
+    "marlin": MARLIN,
+    "marlin-1.0": MARLIN_1_0,
+    "prusa": PRUSA,
+    "prusa-buddy": PRUSA_BUDDY,
+    "repetier": REPETIER,
+    "smoothie": SMOOTHIE,
+    "reprapfirmware": REPRAPFIRMWARE,
+    "teacup": TEACUP,
+    "malyan": MALYAN,
+    "klipper": KLIPPER,
+}
 
 
 def analyse(

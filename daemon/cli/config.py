@@ -1,19 +1,36 @@
-"""`nozzled config`: what is configured, with every key explained."""
+"""`nozzled config`: what is configured, with every key explained; and the printers that are known."""
 
 import argparse
+from collections.abc import Iterator
 
-from daemon.cli.options import add_config, configured
+from daemon.cli.options import add_config, add_preset, configured
 from daemon.config import render
+from daemon.presets import presets
 
-EXAMPLE = "nozzled config > nozzled.toml"
+EXAMPLE = "nozzled config --preset mk3s > nozzled.toml"
+
+LIST = "list"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     add_config(parser)
+    add_preset(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the configuration."""
-    print(render(configured(args)), end="")
+    """Print the configuration, or the printers that are known."""
+    if args.preset == LIST:
+        print("\n".join(_listed()))
+    else:
+        print(render(configured(args)), end="")
     return 0
+
+
+def _listed() -> Iterator[str]:
+    width = max(map(len, presets()))
+    for name, each in sorted(presets().items()):
+        profile = each.profile
+        size = f"{profile.width_mm:g} x {profile.depth_mm:g} x {profile.height_mm:g} mm"
+        tools = f", {profile.extruders} tools" if profile.extruders > 1 else ""
+        yield f"{name:{width}}  {each.name}, {size}{tools}, {profile.firmware}"

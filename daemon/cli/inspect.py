@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from daemon.cli.options import add_config, configured
+from daemon.cli.options import add_config, add_preset, configured
 from daemon.unpacker import unpacked
 from gcode.analysis.about import About
 from gcode.analysis.result import Analysis, Box
@@ -23,6 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layer", type=int, metavar="N", default=1, help="the layer whose path is drawn (1)")
     parser.add_argument("--plate", type=int, metavar="N", default=None, help="which plate of a .gcode.3mf")
     add_config(parser)
+    add_preset(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ _KEYS = {
     "port": ("http", "port"),
     "state_dir": ("paths", "state_dir"),
     "printer": ("printer", "address"),
+    "preset": ("profile", "preset"),
 }
 
 
@@ -21,6 +22,11 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     """Add --config and --state-dir."""
     parser.add_argument("--config", type=Path, metavar="F", help="TOML file (default: $NOZZLED_CONFIG)")
     parser.add_argument("--state-dir", metavar="D", help="directory for uploads, database and key")
+
+
+def add_preset(parser: argparse.ArgumentParser) -> None:
+    """Add --preset."""
+    parser.add_argument("--preset", metavar="NAME", help="the printer, one of those that are known; list shows them")
 
 
 def configured(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Config:

@@ -133,7 +133,8 @@ class BedHandler(HeaterHandler):
         if command == "offset":
             self.service.jobs.set_offset(self.heater, _offset(data["offset"]))
         else:
-            limit = self.service.config.profile.max_bed_c  # of a chamber too: none gets as hot as a bed
+            profile = self.service.config.profile
+            limit = profile.max_chamber_c if self.heater == "chamber" else profile.max_bed_c
             await self.service.connection.send(gcode.heat(self.set_target, data["target"], limit))
         self.no_content()
 

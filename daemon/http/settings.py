@@ -75,6 +75,9 @@ class ProfileHandler(Cached):
         self.write(_profile(self.service.config.profile, self.url(_RESOURCE)))
 
 
+USUAL = 200.0
+"""mm that OctoPrint's profile says of a printer that nobody has described."""
+
 _RESOURCE = f"/api/printerprofiles/{PROFILE}"
 
 
@@ -93,17 +96,39 @@ def _profile(profile: ProfileConfig, resource: str) -> dict[str, Any]:
             "count": profile.extruders,
             "offsets": [[0.0, 0.0]] * profile.extruders,
             "nozzleDiameter": profile.nozzle_mm,
-            "sharedNozzle": False,
+            "sharedNozzle": profile.shared_nozzle,
             "defaultExtrusionLength": 5,
         },
         "heatedBed": profile.heated_bed,
         "heatedChamber": profile.heated_chamber,
         "volume": {
-            "width": profile.width_mm,
-            "depth": profile.depth_mm,
-            "height": profile.height_mm,
-            "origin": "lowerleft",
-            "formFactor": "rectangular",
-            "custom_box": False,
+            "width": profile.width_mm or USUAL,
+            "depth": profile.depth_mm or USUAL,
+            "height": profile.height_mm or USUAL,
+            "origin": profile.origin,
+            "formFactor": profile.shape,
+            "custom_box": _reach(profile),
+        },
+        "preset": profile.preset or None,
+        "sized": profile.sized,
+        "firmware": profile.firmware or None,
+        "maxTemperatures": {
+            "hotend": profile.max_hotend_c,
+            "bed": profile.max_bed_c,
+            "chamber": profile.max_chamber_c,
         },
     }
+
+
+def _reach(profile: ProfileConfig) -> dict[str, float] | bool:
+    """Return how far the nozzle gets, in OctoPrint's words, where that is not the bed alone."""
+    if not profile.sized or not any((profile.x_min_mm, profile.x_max_mm, profile.y_min_mm, profile.y_max_mm,
+                                     profile.z_min_mm, profile.z_max_mm)):  # fmt: skip
+        return False
+    middle = profile.origin == "center"
+    box = {}
+    for axis, size in (("x", profile.width_mm), ("y", profile.depth_mm), ("z", profile.height_mm)):
+        low = -size / 2 if middle and axis != "z" else 0.0
+        box[f"{axis}_min"] = getattr(profile, f"{axis}_min_mm") or low
+        box[f"{axis}_max"] = getattr(profile, f"{axis}_max_mm") or low + size
+    return box

@@ -128,7 +128,7 @@ class Effects:
 
     def _too_hot(self, command: bytes) -> str | None:
         profile = self._config.profile
-        return excess(command, profile.max_hotend_c, profile.max_bed_c)
+        return excess(command, profile.max_hotend_c, profile.max_bed_c, profile.max_chamber_c)
 
     async def _reattaching(self, job: Job) -> None:
         """Get the printer back, find the place in the file, and go on in the state that was left."""

@@ -25,7 +25,7 @@ LINES_A_TURN = 32  # that are taken apart at once
 BLOCKS_A_TURN = 2  # that are looked through for a line before the loop may do something else
 TOLD = 10  # skipped lines that are told one by one; the rest is counted
 
-_PLAIN = frozenset(b"GgTt")
+_PLAIN = frozenset(b"GT")
 
 
 class Receiver(Protocol):
@@ -189,7 +189,8 @@ class FileStream:
         if self._behind_ready is not None and self._look_closer(*self._behind_ready):
             return True
         for offset, command in self._reader:
-            if command[0] in _PLAIN and len(command) <= self._longest:
+            # an S may be a temperature: `G10 P0 S200` and `T0 M104 S200` heat in RepRapFirmware
+            if command[0] in _PLAIN and b"S" not in command and len(command) <= self._longest:
                 self._ready.append(job_line(offset, command))
                 if len(self._ready) >= LINES_A_TURN:
                     return True

@@ -9,20 +9,22 @@ from gcode.analysis import settings
 from gcode.analysis.about import completed
 from gcode.analysis.arrays import Bools, Floats, Ints
 from gcode.analysis.blocks import Block, Blocks
-from gcode.analysis.checks import Checks, Level
+from gcode.analysis.checks import Checks, Level, Warmth
 from gcode.analysis.comments import Comments
 from gcode.analysis.heat import Heaters
 from gcode.analysis.layers import Layers
 from gcode.analysis.machine import Machine
+from gcode.analysis.modal import Kind, Rows
 from gcode.analysis.orders import Orders, Pause
 from gcode.analysis.path import Path, Straights
 from gcode.analysis.result import Analysis
 from gcode.analysis.speeds import Corners, LimitRows, Moves, Profile, limit_rows
 from gcode.analysis.timeline import Timeline, Wait
 from gcode.analysis.totals import Totals, is_printing
-from gcode.analysis.words import read
+from gcode.analysis.words import COLUMNS, read
 from gcode.errors import CommandError
 
+_E = COLUMNS.index("E")
 _BINARY = b"GCDE"  # what binary G-code begins with
 
 
@@ -117,6 +119,8 @@ class Analyser:
         offset = words.starts[rows.line] + block.offset + np.where(rows.line > 0, block.dropped, 0)
         columns = np.vstack((offset, rows.line + self._lines, orders.layer.column(len(rows.kind))))
         pieces = self._path.follow(rows, orders.modal)
+        if not (orders.modal.relative_e.constant and orders.modal.relative_e.last):
+            self._look_for_idle(rows)
         pauses = self._with_homings(orders.pauses)
         for piece in pieces:
             pauses = self._move(piece, columns.take(piece.row, 1), pauses, len(rows.kind))
@@ -126,6 +130,12 @@ class Analyser:
         orders.next_block()
         if self._timeline.crowded:
             self._clear()
+
+    def _look_for_idle(self, rows: Rows) -> None:
+        """Count the moves that name an E, and leave the extruder where it is: it is where they say already."""
+        named = (rows.kind == Kind.LINE) & ~np.isnan(rows.words[_E]) & ~np.isnan(rows.words[:2]).all(axis=0)
+        if named.any():
+            self._checks.idle(int((named & (self._path.extruded == 0.0)).sum()))
 
     def _clear(self) -> None:
         """Keep memory bounded where nothing but waits follows for a long time."""
@@ -163,7 +173,7 @@ class Analyser:
         rests[[index for index, each in zip(at.tolist(), due, strict=True) if each.rests]] = True
         rests[0] |= self._rests
         printing = is_printing(piece.delta)
-        self._look_at(piece, printing, line, rows)
+        self._look_at(piece, printing, line, rows, layer)
         layer = self._layers.laid(piece.start[2] + piece.delta[2], printing, offset, layer.astype(np.intp))
         limits = self._limit_rows(piece, rows)
         moves = self._corners.moves(piece.delta, piece.feedrate, rests, limits)
@@ -186,7 +196,7 @@ class Analyser:
         which = np.repeat(np.arange(len(limits.values)), limits.counts(rows))[piece.row]
         return limit_rows(limits.values, np.bincount(which, minlength=len(limits.values)).tolist())
 
-    def _look_at(self, piece: Straights, printing: Bools, line: Floats, rows: int) -> None:
+    def _look_at(self, piece: Straights, printing: Bools, line: Floats, rows: int, layer: Floats) -> None:
         """Sum up, and check, what does not depend on how fast it goes."""
         printed = np.flatnonzero(printing)
         tool = self._orders.modal.tool
@@ -197,18 +207,20 @@ class Analyser:
         if len(printed):
             if self._targets is None:
                 self._targets = self._orders.targets_at(int(piece.row[printed[0]]))
-            self._checks.printed(int(line[printed[0]]), int(line[printed[-1]]))
+            begins = piece.start[:3].take(printed, 1)
+            ends = begins + piece.delta[:3].take(printed, 1)
+            self._checks.printed(begins, ends, line[printed], layer[printed].astype(np.intp))
             self._check_heat(piece, printing, line, rows)
 
     def _check_heat(self, piece: Straights, printing: Bools, line: Floats, rows: int) -> None:
         warm = self._orders.warm
-        if warm.constant and warm.last:
+        if warm.constant and warm.last is Warmth.WARM:
             return
-        values = np.repeat([{True: 1, False: 0, None: -1}[each] for each in warm.values], warm.counts(rows))[piece.row]
-        for value, known in ((0, True), (-1, False)):
-            cold = np.flatnonzero(printing & (values == value))
+        values = warm.column(rows)[piece.row]
+        for warmth in (Warmth.COLD, Warmth.UNKNOWN, Warmth.OFF):
+            cold = np.flatnonzero(printing & (values == warmth))
             if len(cold):
-                self._checks.cold(known=known, line=int(line[cold[0]]))
+                self._checks.cold(warmth, int(line[cold[0]]), len(cold))
 
     def _speeds(self, piece: Straights, moves: Moves, printing: Bools) -> None:
         self._totals.speeds(moves.length[printing], moves.nominal[printing], piece.delta[3, printing])
@@ -227,8 +239,9 @@ class Analyser:
         comments, timeline, totals, checks = self._comments, self._timeline, self._totals, self._checks
         comments.pictures.finish()
         about, layers = comments.about(), self._layers.result()
-        checks.finish(totals.bounds, about.slicer, comments.settings, complete=self._last in (b"\n", b"\r", b""))
         tools = totals.tools(settings.filament_diameters(comments.settings), self._machine.filament)
+        filament = sum(tool.length_mm for tool in tools)
+        checks.finish(totals.bounds, comments, filament, complete=self._last in (b"\n", b"\r", b""))
         area = self._machine.filament_area
         return Analysis(
             size=self._size,
@@ -237,7 +250,7 @@ class Analyser:
             **{f"{kind}_s": seconds for kind, seconds in timeline.seconds.items()},
             before_first_layer_s=self._layers.seconds_before_first,
             layers=layers,
-            filament_mm=sum(tool.length_mm for tool in tools),
+            filament_mm=filament,
             tools=tools,
             bounds=totals.bounds,
             max_speed=totals.max_speed,

@@ -3,24 +3,31 @@
 import math
 import re
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 
 import numpy as np
 
-from gcode.analysis.arrays import Bools, Floats
-from gcode.analysis.machine import Machine
-from gcode.analysis.result import Bounds, Box
-from gcode.command import TEXT_COMMANDS, Command
+from gcode.analysis.arrays import Bools, Floats, Ints
+from gcode.analysis.comments import Comments
+from gcode.analysis.machine import Machine, Range
+from gcode.analysis.result import Bounds
+from gcode.analysis.whereabouts import PURGE, ROUNDING, Whereabouts
+from gcode.command import Command
+from gcode.fitting import fitting
+from gcode.heating import excess
 
 LONGEST_EXTRUSION = 200.0  # mm in one move; Marlin's EXTRUDE_MAXLENGTH
 _MOST_FILAMENT = 2.0  # mm of filament for a mm of path; a thick line of a 1 mm nozzle takes 0.5
+_LITTLE = 0.5  # of what is pushed out; a file of relative E that is read as absolute goes to and fro
 _MUDDLED = 10  # such moves that are no accident
-_OUTSIDE = 0.01  # mm beyond the volume that is rounding
 _TOUCHING = 0.2  # mm below the bed to which a first layer may be pressed
 
-# Macros with which a printer homes and heats by itself.
-_START_MACRO = re.compile(r"(?:START_PRINT|PRINT_START|_?START_GCODE)\b", re.IGNORECASE)
-_END_MACRO = re.compile(r"(?:END_PRINT|PRINT_END|_?END_GCODE)\b", re.IGNORECASE)
+# Macros with which a printer homes and heats by itself, or comes to its end: by the words of their names.
+_NAME = re.compile(r"[A-Z_][A-Z0-9_]*", re.IGNORECASE)
+_STARTS = frozenset({"START", "BEGIN", "STARTUP", "STARTGCODE", "PRINTSTART", "STARTPRINT"})
+_ENDS_PRINT = frozenset({"END", "FINISH", "FINISHED", "ENDGCODE", "PRINTEND", "ENDPRINT"})
+_OF_PARTS = frozenset({"EXCLUDE", "OBJECT", "LAYER", "TIMELAPSE", "TOOL", "PAUSE", "RESUME", "MESH"})
+_START_CODE = frozenset({"G28", "G29", "G80", "G32", "G34", "M109", "M190", "M191", "M116"})
 
 _REFUSED = {
     "M112": "M112 would stop the printer at once; it is left out",
@@ -34,6 +41,15 @@ _DOUBTFUL = {
 _ENDS = frozenset({"M84", "M18", "M2", "M30", "M107"})  # that stand behind the last layer of a whole file
 _FOOTERS = ("prusaslicer_config", "superslicer_config", "orcaslicer_config", "bambuslicer_config")
 _OF_FOOTERS = (*_FOOTERS, "layer_height")  # versions before 2.3 write no mark, but the settings
+
+
+class Warmth(IntEnum):
+    """What the file says of the hotend's heat."""
+
+    WARM = 1
+    COLD = 0
+    UNKNOWN = -1
+    OFF = 2
 
 
 class Level(Enum):
@@ -66,7 +82,13 @@ class Checks:
         self._ended = 0  # the last line that does what stands behind the last layer of a whole file
         self._printed: tuple[int, int] | None = None  # the first and the last line that lay material
         self._cold_allowed = False
+        self._where = Whereabouts(machine)
+        self._cold_moves = 0  # that lay material after the hotend was turned off
+        self._forth = 0.0  # mm of filament that moves along the bed push out
+        self._laid = self._idle = 0  # moves that lay material, and such whose E is where the extruder is already
+        self.klipper = machine.dialect_known and machine.dialect.name == "Klipper"
         self._targets: dict[int, float] = {}
+        self._hot = 0  # the last line that asks for too much heat
         self._found: dict[str, _Finding] = {}
 
     def add(self, level: Level, key: str, text: str, line: int = 0, count: int = 1) -> None:
@@ -93,55 +115,91 @@ class Checks:
             self._cold_allowed = command.number("P", 0.0) > 0 or command.get("S") == 0
         elif code in _ENDS:
             self._ended = line
+        if code in _START_CODE or (code == "G92" and command.get("E") == 0):
+            self._where.start_code(line, sure=code != "G92")
 
     def macro(self, text: str, line: int) -> None:
         """Look at a line that is no command of letter and number."""
-        if _START_MACRO.match(text):
+        name = _NAME.match(text)
+        words = set(name[0].upper().split("_")) if name else set()
+        if not words or words & _OF_PARTS:
+            return
+        self.klipper |= len(words - {""}) > 0 and not self.machine.dialect_known
+        if words & _STARTS and self._printed is None:
             self._homed = min(self._homed, line)
             self._heated_by_macro = True
-        elif _END_MACRO.match(text):
+            self._where.start_code(line, sure=True)
+        elif words & _ENDS_PRINT:
             self._ended = line
 
     def length(self, command: bytes, line: int) -> None:
-        """Look at how long a command is."""
-        most = self.machine.longest_command
-        if len(command) <= most:
+        """Look at how long a command is, for the firmware that it goes to; of one that is not known, nobody knows."""
+        dialect = self.machine.dialect
+        most = dialect.longest_command
+        if len(command) <= most or self.klipper:
             return
-        if command.upper().startswith(tuple(code.encode() for code in TEXT_COMMANDS)):
+        fitted = fitting(command, dialect)
+        if fitted is None or len(fitted) <= most:
             self.add(Level.WARNING, "long text", f"a text is cut, as the firmware reads {most} characters", line)
-        else:
+        elif self.machine.dialect_known:
             text = f"a command has {len(command)} characters, the firmware reads {most}"
             self.add(Level.ERROR, "long command", text, line)
+        else:
+            text = f"a command has {len(command)} characters, many firmwares read {most} of them"
+            self.add(Level.WARNING, "long command", text, line)
+
+    def heat(self, command: bytes, line: int) -> None:
+        """Look at the most that a command may heat to, whatever a firmware makes of it."""
+        machine = self.machine
+        if line != self._hot and (problem := excess(command, machine.max_hotend, machine.max_bed, machine.max_chamber)):
+            self.add(Level.ERROR, "hot", problem, line)
 
     def target(self, heater: str, target: float, line: int) -> None:
         """Look at a temperature asked for."""
-        most = {"bed": self.machine.max_bed}.get(heater, self.machine.max_hotend)
+        machine = self.machine
+        most = {"bed": machine.max_bed, "chamber": machine.max_chamber}.get(heater, machine.max_hotend)
         if heater.startswith("tool"):
             self._targets[int(heater[4:])] = target
-            if int(heater[4:]) >= self.machine.tools:
+            if int(heater[4:]) >= machine.tools:
                 self.add(Level.WARNING, heater, f"the file heats {heater}, which the profile does not have", line)
         if target > most:
+            self._hot = line
             text = f"{heater} is to be heated to {target:g} °C, the profile allows {most:g} °C"
             self.add(Level.ERROR, f"hot {heater}", text, line)
-        elif heater == "bed" and target > 0 and not self.machine.heated_bed:
+        elif heater == "bed" and target > 0 and not machine.heated_bed:
             self.add(Level.WARNING, "no bed", "the file heats the bed, which the profile says cannot be heated", line)
         if target == 0:
             self._ended = line
 
-    def may_extrude(self, tool: int) -> bool | None:
-        """Tell whether the hotend is warm enough by what the file said; None: it said nothing."""
-        if self._cold_allowed or self._heated_by_macro:
-            return True
-        target = self._targets.get(tool)
-        return None if target is None else target >= self.machine.min_extrusion
+    def tool(self, number: int, line: int) -> None:
+        """Look at a change of the tool."""
+        if number >= self.machine.tools:
+            text = f"the file uses T{number}, which the profile does not have: it has {self.machine.tools} (extruders)"
+            self.add(Level.WARNING, "tool", text, line)
 
-    def cold(self, *, known: bool, line: int) -> None:
-        """It extrudes with a cold hotend, or one of which the file says nothing."""
-        if known:
-            least = self.machine.min_extrusion
-            self.add(Level.ERROR, "cold", f"extrudes while the hotend's target is below {least:g} °C", line)
-        else:
+    def may_extrude(self, tool: int) -> Warmth:
+        """Tell whether the hotend is warm enough by what the file said."""
+        least = self.machine.min_extrusion
+        if self._cold_allowed or self._heated_by_macro or least is None:
+            return Warmth.WARM
+        target = self._targets.get(self.machine.heater(tool))
+        if target is None:
+            return Warmth.UNKNOWN
+        return Warmth.WARM if target >= least else Warmth.COLD if target > 0 else Warmth.OFF
+
+    def cold(self, warmth: Warmth, line: int, count: int) -> None:
+        """So many moves extrude with a cold hotend, or one of which the file says nothing."""
+        machine = self.machine
+        if warmth is Warmth.UNKNOWN:
             self.add(Level.WARNING, "unheated", "extrudes before the file sets a hotend temperature", line)
+        elif warmth is Warmth.OFF:  # it is still warm for a while: end code may push out what is left
+            self._cold_moves += count
+            level = Level.ERROR if self._cold_moves > PURGE else Level.WARNING
+            self.add(level, f"off {level}", "extrudes after the hotend was turned off", line)
+        else:
+            level = Level.ERROR if machine.dialect_known else Level.WARNING
+            text = f"extrudes while the hotend's target is below {machine.min_extrusion:g} °C"
+            self.add(level, "cold", text, line)
 
     def moves(self, delta: Floats, printing: Bools, line: Floats) -> None:
         """Look at how much moves extrude."""
@@ -151,22 +209,29 @@ class Checks:
         if len(long_):
             text = f"moves {extruded[long_[0]]:.0f} mm of filament at once; are absolute and relative E mixed up?"
             self.add(Level.WARNING, "long extrusion", text, int(line[long_[0]]), len(long_))
+        self._forth += float(extruded[printing].sum())
+        self._laid += int(printing.sum())
         much = np.flatnonzero(printing & (extruded > _MOST_FILAMENT * way))
         if len(much) > _MUDDLED:
             text = "extrudes more than any nozzle can; are absolute and relative E mixed up?"
             self.add(Level.WARNING, "much extrusion", text, int(line[much[0]]), len(much))
 
-    def printed(self, first: int, last: int) -> None:
-        """Material is laid in these lines."""
-        self._printed = (self._printed[0] if self._printed else first, last)
+    def printed(self, begins: Floats, ends: Floats, line: Floats, layer: Ints) -> None:
+        """Material is laid: see `Whereabouts.laid`."""
+        self._printed = (self._printed[0] if self._printed else int(line[0]), int(line[-1]))
+        self._where.laid(begins, ends, line, layer)
 
-    def finish(self, bounds: Bounds, slicer: str | None, settings: dict[str, str], *, complete: bool) -> None:
+    def idle(self, count: int) -> None:
+        """So many moves name an absolute E that is where the extruder is already."""
+        self._idle += count
+
+    def finish(self, bounds: Bounds, comments: Comments, filament: float, *, complete: bool) -> None:
         """Look at the file as a whole.
 
         Args:
             bounds: where the nozzle goes.
-            slicer: what made it.
-            settings: of the slicer, which some write at a file's end.
+            comments: what the slicer says, and how it ends its files.
+            filament: mm that are used in the end.
             complete: its last line has an end.
         """
         if bounds.printing is None or self._printed is None:
@@ -174,27 +239,45 @@ class Checks:
         else:
             if self._printed[0] < self._homed:
                 self.add(Level.WARNING, "unhomed", "prints before the axes are homed", self._printed[0])
-            self._inside(bounds.printing, Level.ERROR, "prints")
-            self._truncated(slicer, settings, complete=complete)
+            self._inside()
+            self._truncated(comments, complete=complete)
+        self._muddled(filament)
         if bounds.travel is not None:
-            self._inside(bounds.travel, Level.WARNING, "moves")
+            for axis, low, high, (least, most) in zip(
+                "XYZ", bounds.travel.min, bounds.travel.max, self.machine.volume, strict=True
+            ):
+                if low < least - (_TOUCHING if axis == "Z" else ROUNDING) or high > most + ROUNDING:
+                    self._outside(Level.WARNING, "moves", axis, (low, high), (least, most))
 
-    def _inside(self, box: Box, level: Level, what: str) -> None:
-        for axis, low, high, (least, most) in zip("XYZ", box.min, box.max, self.machine.volume, strict=True):
-            slack = _TOUCHING if axis == "Z" else _OUTSIDE
-            if low < least - slack or high > most + _OUTSIDE:
-                text = (
-                    f"{what} outside the build volume: {axis} from {low:g} to {high:g}, allowed {least:g} to {most:g}"
-                )
-                self.add(level, f"{what} {axis}", text)
+    def _inside(self) -> None:
+        for each in self._where.outside(_TOUCHING):
+            self._outside(Level.ERROR, "prints", each.axis, (each.low, each.high), (each.least, each.most))
 
-    def _truncated(self, slicer: str | None, settings: dict[str, str], *, complete: bool) -> None:
+    def _outside(self, level: Level, what: str, axis: str, reach: Range, allowed: Range) -> None:
+        text = (
+            f"{what} outside the build volume: {axis} from {reach[0]:g} to {reach[1]:g}, "
+            f"allowed {allowed[0]:g} to {allowed[1]:g}"
+        )
+        self.add(level, f"{what} {axis}", text)
+
+    def _muddled(self, filament: float) -> None:
+        """Find relative E that is read as absolute: it goes back as often as forth, or stays where it is."""
+        back_and_forth = filament < _LITTLE * self._forth and self._laid > _MUDDLED
+        if back_and_forth or self._idle > max(_MUDDLED, 4 * self._laid):
+            text = "hardly any filament is laid although the moves name E: are absolute and relative E mixed up?"
+            self.add(Level.WARNING, "little extrusion", text)
+
+    def _truncated(self, comments: Comments, *, complete: bool) -> None:
         if self._printed and self._ended > self._printed[1]:
             return
-        name = slicer.split()[0] if slicer else ""
-        if f"{name.lower()}_config" in _FOOTERS and not any(each in settings for each in _OF_FOOTERS):
+        about = comments.about()
+        name = (about.slicer or "").split()[0] if about.slicer else ""
+        if f"{name.lower()}_config" in _FOOTERS and not any(each in comments.settings for each in _OF_FOOTERS):
             # it would stop in the middle of the part, with the nozzle in it and the heaters on
             self.add(Level.ERROR, "truncated", f"the file is cut off: the settings that {name} writes last are missing")
+        elif comments.missing_layers:
+            told, seen = comments.missing_layers
+            self.add(Level.ERROR, "truncated", f"the file is cut off: it has {seen} of its {told} layers")
         elif complete:
             self.add(Level.WARNING, "no end", "nothing turns heaters or motors off at the end; is the file complete?")
         else:  # programs that join their lines write none behind the last one

@@ -54,6 +54,7 @@ class Comments:
     _facts: dict[str, str] = field(default_factory=dict)
     _dull: set[bytes] = field(default_factory=set)
     _layer_rank: int = 0
+    _last_layer: int = -1  # by its number, in Cura's marks
     _group: str = ""  # Simplify3D 5: what the temperatures that follow are of
 
     @property
@@ -64,6 +65,13 @@ class Comments:
     def about(self) -> About:
         """Return what the file said about itself so far."""
         return about(self._slicer, self._version, _with_temperatures(self._facts))
+
+    @property
+    def missing_layers(self) -> tuple[int, int] | None:
+        """How many layers Cura tells at the beginning, and how many there are; None where none is missing."""
+        told = number(self._facts.get("layer_count", ""))
+        seen = self._last_layer + 1
+        return (int(told), seen) if told is not None and 0 < seen < told else None
 
     def note(self, raw: bytes, line: int) -> None:
         """Take a line that begins with a semicolon; `line` is its number."""
@@ -77,6 +85,8 @@ class Comments:
             return
         if text[:1] in _LAYER_BEGINS and (match := _LAYER.match(text)):
             self._note_layer(_RANKS[match.lastgroup or "c"])
+            if match.lastgroup == "b":
+                self._last_layer = max(self._last_layer, int(number(text.partition(":")[2]) or 0))
             if not text.startswith(_Z):
                 return
         if text.startswith(_Z):

@@ -27,7 +27,12 @@ class HeatOrder:
 
 
 def order(command: Command, tool: int) -> HeatOrder | None:
-    """Return what a command asks of a heater; `tool` is the active one."""
+    """Return what a command asks of a heater; `tool` is the active one's."""
+    if command.code in ("G10", "M568"):  # RepRapFirmware: P is the tool, S its temperature
+        number, target = command.get("P"), command.get("S")
+        if number is None or target is None or not math.isfinite(target) or "L" in command:
+            return None
+        return HeatOrder(f"tool{min(max(number, 0), 99):.0f}", target, wait=False)
     heater, wait = _HEATERS.get(command.code, ("", False))
     target = command.get("S", command.get("R"))
     if not heater or target is None or not math.isfinite(target):

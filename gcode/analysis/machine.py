@@ -4,9 +4,11 @@ import math
 from dataclasses import dataclass, field
 
 from gcode.dialect import MARLIN
+from gcode.firmware_traits import Dialect
 from gcode.planner import Limits
 
 Range = tuple[float, float]
+ANYWHERE: Range = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,18 @@ class Machine:
 
     Attributes:
         limits: of its motion.
-        volume: from and to of X, Y and Z, in mm.
-        max_hotend: highest target, °C, as are `max_bed` and `min_extrusion`, below which nothing is extruded.
+        volume: from and to of X, Y and Z, in mm, that the nozzle can reach; ANYWHERE: that is not known.
+        radius: of a round bed, in mm; None: it has corners.
+        centre: of a round bed.
+        max_hotend: highest target, °C, as are `max_bed` and `max_chamber`.
+        min_extrusion: °C below which nothing is extruded; None: there is no such limit.
         heated_bed: it has one.
         tools: how many.
+        shared_nozzle: they have one hotend, which is that of tool 0.
         filament: its diameter in mm, where the file does not give it.
-        longest_command: bytes of a command that the firmware reads, number and checksum aside.
+        dialect: of its firmware.
+        dialect_known: it is known for certain, and not taken for granted.
+        tool_change: s that it takes, as do `filament_change` (M600) and `probing` (G29).
         homing: of X, Y and Z.
         parked: mm from its endstops where it stands before it is homed, of X, Y and Z. Nobody knows; it is between the
             corner where it was homed last and the top of the last part.
@@ -55,18 +63,30 @@ class Machine:
 
     limits: Limits = field(default_factory=Limits)
     volume: tuple[Range, Range, Range] = ((0.0, 200.0), (0.0, 200.0), (0.0, 200.0))
+    radius: float | None = None
+    centre: tuple[float, float] = (0.0, 0.0)
     max_hotend: float = 300.0
     max_bed: float = 120.0
-    min_extrusion: float = 170.0
+    max_chamber: float = 120.0
+    min_extrusion: float | None = 170.0
     heated_bed: bool = True
     tools: int = 1
+    shared_nozzle: bool = False
     filament: float = 1.75
-    longest_command: int = MARLIN.longest_command
+    dialect: Dialect = MARLIN
+    dialect_known: bool = True
+    tool_change: float = 0.0
+    filament_change: float = 60.0
+    probing: float = 60.0
     homing: tuple[Homing, Homing, Homing] = (Homing(50.0, 5.0, 2.0), Homing(50.0, 5.0, 2.0), Homing(4.0, 2.0, 4.0))
     parked: tuple[float, float, float] = (60.0, 60.0, 45.0)
     hotend: HeatModel = HOTEND
     bed: HeatModel = BED
     chamber: HeatModel = CHAMBER
+
+    def heater(self, tool: int) -> int:
+        """Return the number of the hotend that a tool is heated by; one that it does not have is as good as tool 0."""
+        return 0 if self.shared_nozzle or tool >= self.tools else tool
 
     @property
     def filament_area(self) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gcode.analysis.blocks import Block
-from gcode.analysis.checks import Checks
+from gcode.analysis.checks import Checks, Warmth
 from gcode.analysis.comments import Comments
 from gcode.analysis.heat import HeatOrder, order
 from gcode.analysis.layers import Layers
@@ -51,7 +51,7 @@ class Orders:
     Attributes:
         modal: what holds for the moves.
         layer: number of the layer, by the slicer's marks.
-        warm: whether the active hotend may extrude; None where the file says nothing.
+        warm: whether the active hotend may extrude.
         pauses: of the last block, in their order.
         count: commands so far.
         m73: the file's own reports of progress.
@@ -60,13 +60,14 @@ class Orders:
     def __init__(self, machine: Machine, comments: Comments, layers: Layers, checks: Checks) -> None:
         self.modal = Modal(machine.limits)
         self.layer = Stepwise(0)
-        self.warm: Stepwise[bool | None] = Stepwise(None)
+        self.warm: Stepwise[Warmth] = Stepwise(checks.may_extrude(0))
         self.pauses: list[Pause] = []
         self.count = 0
         self.m73: list[tuple[int, float | None, float | None]] = []
         self._comments = comments
         self._layers = layers
         self._checks = checks
+        self._machine = machine
         self._retraction = Retraction()
         self._row = self._offset = self._line = 0
         self._targets: dict[str, float] = {}  # before the block
@@ -74,6 +75,7 @@ class Orders:
         self._command = b""
         self._table: dict[str, Callable[[Command], None]] = {
             "G4": self._dwell, "M400": self._rest, "M0": self._rest, "M1": self._rest, "G28": self._home,
+            "G29": self._probe, "G80": self._probe, "M600": self._change_filament,
             "M73": self._progress, "M486": self._object,
             "G10": self._retract, "G11": self._retract, "M207": self._set_retraction, "M208": self._set_retraction,
         }  # fmt: skip
@@ -114,11 +116,11 @@ class Orders:
         elif command := clean(raw):
             self.count += 1
             self._command = command
-            self._checks.length(command, self._line)
             try:
                 self._note(_parse(command))
             except CommandError:
                 self._note_macro(command.decode())
+            self._checks.length(command, self._line)
 
     def _follow_comment(self) -> None:
         comments = self._comments
@@ -135,11 +137,15 @@ class Orders:
     def _note(self, command: Command) -> None:
         self._checks.command(command, self._line)
         tool = self.modal.tool.last
-        if heat := order(command, tool):
+        if heat := order(command, self._machine.heater(tool)):
             self._heat(heat)
         elif act := self._table.get(command.code):
             act(command)
         self.modal.note(command)
+        self._checks.heat(self._command, self._line)
+        if self.modal.tool.last != tool:
+            self._checks.tool(self.modal.tool.last, self._line)
+            self._pause("changes", self._machine.tool_change)
         if heat or self.modal.tool.last != tool or command.code == "M302":
             self.warm.set(self._row, self._checks.may_extrude(self.modal.tool.last))
 
@@ -177,6 +183,12 @@ class Orders:
     def _home(self, _command: Command) -> None:
         self._pause("homing")  # how long it takes is known when the way there is
 
+    def _probe(self, _command: Command) -> None:
+        self._pause("probing", self._machine.probing)
+
+    def _change_filament(self, _command: Command) -> None:
+        self._pause("changes", self._machine.filament_change)
+
     def _progress(self, command: Command) -> None:
         percent, minutes = command.get("P"), command.get("R")
         if len(self.m73) < MAX_M73 and (percent is not None or minutes is not None):
@@ -192,7 +204,7 @@ class Orders:
 
     def _check_lengths(self, block: Block, words: Words, line: int) -> None:
         """Look at the plain moves that may be too long; with a comment behind, most are not."""
-        most = self._checks.machine.longest_command
+        most = self._machine.dialect.longest_command
         lengths = words.starts[words.moves + 1] - words.starts[words.moves] - 1
         for index in words.moves[lengths > most].tolist():
             command = clean(block.text[words.starts[index] : words.starts[index + 1] - 1])

@@ -52,6 +52,7 @@ class Path:
         self._shift = np.zeros(3)
         self._feedrate = FEEDRATE
         self.homes: list[Home] = []  # of the last block
+        self.extruded = np.zeros(0)  # mm that E goes in each row of the last block
 
     def follow(self, rows: Rows, modal: Modal) -> Iterator[Straights]:
         """Return the moves of a block, some thousand at a time; `homes` are known then."""
@@ -84,6 +85,7 @@ class Path:
         delta = np.where(moves, after - before, 0.0)
         if not (modal.flow.constant and modal.flow.last == 1.0):
             delta[3] *= modal.flow.column(count)
+        self.extruded = delta[3]
         before[:3] += self._shifts(rows, before, after)
         return before, delta
 

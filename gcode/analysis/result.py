@@ -61,7 +61,7 @@ class Analysis:
     Attributes:
         size: bytes.
         commands: how many.
-        duration_s: of the whole print: motion, heating, homing and dwelling together.
+        duration_s: of the whole print: motion, heating, homing, dwelling, probing and changes together.
         before_first_layer_s: of it, what comes before the first layer; 0 where no layers are known.
         layers: in their order.
         filament_mm: of all tools.
@@ -87,6 +87,8 @@ class Analysis:
     heating_s: float = 0.0
     homing_s: float = 0.0
     dwell_s: float = 0.0
+    probing_s: float = 0.0
+    changes_s: float = 0.0
     before_first_layer_s: float = 0.0
     layers: tuple[Layer, ...] = ()
     filament_mm: float = 0.0

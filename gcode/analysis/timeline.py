@@ -21,7 +21,8 @@ class Wait:
     Attributes:
         layer: that it counts to; None: that of the move.
         offset: of its line in the file.
-        kind: what the time counts as: `dwell`, `homing`, `heating`, or `motion` where the firmware moves by itself.
+        kind: what the time counts as: `dwell`, `homing`, `heating`, `probing`, `changes` (of tool or filament), or
+            `motion` where the firmware moves by itself.
         seconds: known beforehand; `heat` may add to it.
     """
 
@@ -38,7 +39,7 @@ class Timeline:
 
     def __init__(self, heaters: Heaters, layers: Layers) -> None:
         self.now = 0.0
-        self.seconds = {"motion": 0.0, "dwell": 0.0, "homing": 0.0, "heating": 0.0}
+        self.seconds = {"motion": 0.0, "dwell": 0.0, "homing": 0.0, "heating": 0.0, "probing": 0.0, "changes": 0.0}
         self._heaters = heaters
         self._layers = layers
         self._moves = 0  # that are behind

@@ -10,20 +10,27 @@ import pytest
 from PIL import Image
 
 from daemon.analysis.service import ATTEMPTS
+from daemon.config import ProfileConfig
 from support import slicers
 from support.analysed import sliced
 from support.analyses import AtOnce
 from support.http import api
 from support.pictures import picture, with_thumbnail
 
-GOOD = b"M104 S200\nG28\nG1 X50 Y50 Z.3 F6000\n;LAYER:0\n" + b"G1 X100 E1 F600\nG1 X50 E2\n" * 30 + b"M104 S0\nM84\n"
+GOOD = (
+    b"M104 S200\nG28\nM83\nG1 X50 Y50 Z.3 F6000\n;LAYER:0\n"
+    + b"G1 X100 E.04 F600\nG1 X50 E.03\n" * 30
+    + b"M104 S0\nM84\n"
+)
+SIZED = {"width_mm": 200.0, "depth_mm": 200.0, "height_mm": 200.0}
 OUTSIDE = GOOD.replace(b"X100", b"X900")
 
 
 @asynccontextmanager
-async def analysing(folder, address="sim", worker=None):
-    async with api(folder, address, analysis={"enabled": True}) as client:
+async def analysing(folder, address="sim", worker=None, profile=None):
+    async with api(folder, address, analysis={"enabled": True}, profile=profile or SIZED) as client:
         worker = worker or AtOnce()
+        worker.profile = client.service.config.profile
         client.service.analyses._run = worker.run
         yield client
 
@@ -49,8 +56,8 @@ async def test_an_upload_is_analysed_and_told_about(tmp_path):
         answer = await known(client)
         told = answer["gcodeAnalysis"]
         assert 250 < told["estimatedPrintTime"] < 500
-        assert told["filament"]["tool0"]["length"] == pytest.approx(2.0)
-        assert told["filament"]["tool0"]["volume"] == pytest.approx(2.0 * 2.405 / 1000, rel=0.01)
+        assert told["filament"]["tool0"]["length"] == pytest.approx(2.1)
+        assert told["filament"]["tool0"]["volume"] == pytest.approx(2.1 * 2.405 / 1000, rel=0.01)
         assert told["printingArea"]["maxX"] == 100
         assert told["dimensions"]["width"] == 50
         assert (told["layers"], told["errors"], told["warnings"]) == (1, [], [])
@@ -78,7 +85,7 @@ async def test_a_selected_file_tells_how_long_it_takes(tmp_path):
         job = (await client.get("/api/job")).json["job"]
         assert job["estimatedPrintTime"] == planned
         assert job["estimate"] == {"planned": planned, "factor": 1.0, "learntFrom": 0}
-        assert job["filament"]["tool0"]["length"] == pytest.approx(2.0)
+        assert job["filament"]["tool0"]["length"] == pytest.approx(2.1)
 
 
 async def test_a_file_that_should_not_be_printed_is_not(tmp_path):
@@ -282,7 +289,7 @@ async def test_a_file_somebody_waits_for_is_not_left_to_an_idle_process(tmp_path
         urgent.append(order.urgent)
         if not order.urgent:
             await gone.wait()
-        return await AtOnce().run(order)
+        return await AtOnce(profile=ProfileConfig(**SIZED)).run(order)
 
     async with analysing(tmp_path) as client:
         client.service.analyses._run = run
@@ -300,7 +307,7 @@ async def test_a_file_somebody_waits_for_does_not_wait_for_the_idle_process_of_a
         orders.append((order.path.name, order.urgent))
         if not order.urgent and not gone.is_set():
             await gone.wait()
-        return await AtOnce().run(order)
+        return await AtOnce(profile=ProfileConfig(**SIZED)).run(order)
 
     async with analysing(tmp_path) as client:
         client.service.analyses._run = run

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class AtOnce:
     """Stands in for the worker process; counts, and fails as often as it is told to."""
 
-    def __init__(self, failures: int = 0) -> None:
+    def __init__(self, failures: int = 0, profile: ProfileConfig | None = None) -> None:
         self.failures = failures
+        self.profile = profile or ProfileConfig()
         self.paths: list[Path] = []
         self.settings: tuple[str, ...] = ()
 
@@ -28,7 +29,7 @@ class AtOnce:
             self.failures -= 1
             raise AnalysisFailed("killed")
         try:
-            found = analyse(order.path, machine(ProfileConfig(), order.settings), limits_known=bool(order.settings))
+            found = analyse(order.path, machine(self.profile, order.settings), limits_known=bool(order.settings))
         except NozzledError as error:
             return {"error": str(error)}
         return {"analysis": found.as_json(), "pictures": in_all_sizes(found.thumbnails)}

@@ -1,6 +1,7 @@
 import pytest
 
-from gcode.analysis.machine import Machine
+from gcode.analysis.machine import ANYWHERE, Machine
+from gcode.dialect import KLIPPER, REPRAPFIRMWARE
 from support.analysed import analyse, sliced
 
 HEAD = "M104 S200\nG28\n"
@@ -28,7 +29,10 @@ def test_a_sound_file_has_none():
         ("M104 S350\n" + HEAD + BODY + TAIL, "tool0 is to be heated to 350 °C, the profile allows 300 °C (line 1)"),
         ("M190 S150\n" + HEAD + BODY + TAIL, "bed is to be heated to 150 °C, the profile allows 120 °C (line 1)"),
         ("G28\nM104 S100\n" + BODY + TAIL, "extrudes while the hotend's target is below 170 °C (line 4)"),
-        (HEAD + BODY + "M104 S0\nG1 X50 E2\n" + TAIL, "extrudes while the hotend's target is below 170 °C (line 6)"),
+        (
+            HEAD + BODY + "M104 S0\n" + "".join(f"G1 X{50 + n} E{n}\n" for n in range(2, 40)) + TAIL,
+            "extrudes after the hotend was turned off (line 6)",
+        ),
         (HEAD + BODY + "M112\n" + TAIL, "M112 would stop the printer at once; it is left out (line 5)"),
         (HEAD + BODY + "M502\n" + TAIL, "M502 drops the printer's settings (line 5)"),
         (HEAD + BODY + "M997\n" + TAIL, "M997 starts a firmware update (line 5)"),
@@ -110,3 +114,112 @@ def test_line_numbers_are_those_of_an_editor():
 def test_a_delta_printer_has_its_origin_in_the_middle():
     volume = ((-100.0, 100.0), (-100.0, 100.0), (0.0, 200.0))
     assert findings(HEAD + "G1 X-50 Y-50 Z.3 F6000\nG1 X-60 E1\n" + TAIL, volume=volume) == ([], [])
+
+
+SQUARE = "".join(f"G1 X{x} Y{y} E1\n" for x, y in ((70, 50), (70, 70), (50, 70), (50, 50)))
+PART = "M83\n" + "".join(f"G1 Z{z / 5 + 0.2:g}\nG1 X50 Y50 F6000\n{SQUARE}" for z in range(5))
+PURGE = "G1 X-3 Y-4 Z.3\nG1 X100 E9\nG92 E0\n"
+
+
+def test_a_purge_line_beside_the_bed_is_no_part():
+    errors, warnings = findings(HEAD + PURGE + PART + TAIL)
+    assert errors == []
+    assert "moves outside the build volume: X from -3 to 100, allowed 0 to 200" in warnings
+
+
+def test_a_part_beside_the_bed_is_found_behind_a_purge_line_with_marks_and_without():
+    outside = PART.replace("X70", "X270")
+    for mark in ("", ";LAYER_CHANGE\n"):
+        errors, _ = findings(HEAD + PURGE + mark + outside + TAIL)
+        assert errors == ["prints outside the build volume: X from 50 to 270, allowed 0 to 200"]
+
+
+def test_a_printer_of_unknown_size_refuses_nothing_for_its_size():
+    found = findings(HEAD + BODY.replace("X60", "X-600") + TAIL, volume=(ANYWHERE, ANYWHERE, ANYWHERE))
+    assert found == ([], [])
+
+
+def test_a_round_bed_has_no_corners():
+    round_ = {"radius": 100.0, "volume": ((-100.0, 100.0), (-100.0, 100.0), (0.0, 200.0))}
+    corner = HEAD + "G1 X50 Y50 Z.3\nG1 X90 Y90 E1\n" + TAIL
+    [error] = findings(corner, **round_)[0]
+    assert error == "prints outside the build volume: distance from the middle from 0 to 127.28, allowed 0 to 100"
+    assert findings(corner.replace("Y90", "Y40"), **round_) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["_PRINT_START", "START_PRINT BED=60", "PRINT_START_V2", "START T=200", "BEGIN_PRINT"])
+def test_a_start_macro_homes_and_heats(name):
+    assert findings(f"{name}\n{BODY}END_PRINT\n") == ([], [])
+
+
+@pytest.mark.parametrize("name", ["EXCLUDE_OBJECT_START NAME=a", "TIMELAPSE_START", "SET_PRESSURE_ADVANCE ADVANCE=.1"])
+def test_other_macros_do_not(name):
+    warnings = findings(f"{name}\n{BODY}END_PRINT\n")[1]
+    assert {each.partition(" (")[0] for each in warnings} == {
+        "extrudes before the file sets a hotend temperature",
+        "prints before the axes are homed",
+    }
+
+
+def test_a_long_line_counts_by_what_the_firmware_reads():
+    long_ = HEAD + BODY + "G1 X55." + "0" * 120 + "\n" + TAIL
+    assert findings(long_, dialect=KLIPPER) == ([], [])
+    assert findings(long_, dialect=REPRAPFIRMWARE) == ([], [])
+    errors, warnings = findings(long_, dialect_known=False)
+    assert (errors, warnings) == ([], ["a command has 127 characters, many firmwares read 83 of them (line 5)"])
+    assert findings("START_PRINT A=" + "1" * 99 + "\n" + BODY + TAIL, dialect_known=False) == ([], [])
+
+
+@pytest.mark.parametrize("command", ["M486 A" + "x" * 90, "G1 X55 (" + "x" * 90 + ")", "M117 " + "x" * 90])
+def test_a_name_or_a_comment_that_is_long_is_cut(command):
+    assert findings(HEAD + BODY + command + "\n" + TAIL)[0] == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["M104 S99 S999", "M104 S999 S99", "G10 P0 S999", "M568 P0 S999 R100", "T0 M104 S999", "M104 R999", "m104s999"],
+)
+def test_whatever_a_firmware_makes_of_it_is_too_hot(command):
+    [error] = findings(HEAD + BODY + command + "\n" + TAIL)[0]
+    assert "999 °C" in error
+
+
+@pytest.mark.parametrize("command", ["M106 S255", "G10 S1", "M117 M104 S999", "M486 AM104 S999", "G4 S999", "T0 S999"])
+def test_other_numbers_are_no_temperatures(command):
+    assert findings(HEAD + BODY + command + "\n" + TAIL)[0] == []
+
+
+def test_a_chamber_has_a_limit_of_its_own():
+    assert findings(HEAD + BODY + "M141 S70\n" + TAIL, max_chamber=60.0)[0] == [
+        "chamber is to be heated to 70 °C, the profile allows 60 °C (line 5)"
+    ]
+
+
+def test_what_is_too_cold_is_the_printers_own_limit():
+    cold = "G28\nM104 S150\n" + BODY + TAIL
+    assert findings(cold, min_extrusion=140.0) == findings(cold, min_extrusion=None) == ([], [])
+    assert findings(cold, dialect_known=False)[0] == []
+
+
+def test_one_hotend_for_all_tools():
+    file = HEAD + "T0\n" + BODY + "T1\nM109 S205\nG1 X70 E1\n" + TAIL
+    assert findings(file, tools=5, shared_nozzle=True) == ([], [])
+    assert list(analyse(file, Machine(tools=5, shared_nozzle=True)).temperatures) == ["tool0"]
+    [warning] = findings(file)[1]
+    assert warning == "the file uses T1, which the profile does not have: it has 1 (extruders) (line 6)"
+
+
+def test_relative_lengths_that_are_read_as_absolute_are_found():
+    moves = [f"G1 X{50 + n % 9} Y{50 + n % 7} E.{10 + n * 7 % 23}\n" for n in range(60)]
+    mixed = "hardly any filament is laid although the moves name E: are absolute and relative E mixed up?"
+    assert findings(HEAD + "".join(moves) + TAIL)[1] == [mixed]
+    assert findings(HEAD + "".join(f"G1 X{50 + n % 9} E.05\n" for n in range(60)) + TAIL)[1] == [mixed]
+    assert findings(HEAD + "M83\n" + "".join(moves) + TAIL) == ([], [])
+
+
+def test_a_file_of_cura_that_is_cut_off():
+    layers = "".join(f";LAYER:{n}\nG1 X{50 + n} Z{n / 5 + 0.2:g} E{n + 1}\n" for n in range(5))
+    head = ";Generated with Cura_SteamEngine 5.6.0\n;LAYER_COUNT:5\n" + HEAD
+    assert findings(head + layers + TAIL) == ([], [])
+    [error] = findings(head + layers[: layers.index(";LAYER:3")])[0]
+    assert error == "the file is cut off: it has 3 of its 5 layers"

@@ -1,0 +1,113 @@
+"""Printers that are known, as data (`presets.toml`): what a profile is like that is chosen by a name."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from daemon.config import ProfileConfig
+from daemon.errors import ConfigError
+
+_FILE = Path(__file__).with_name("presets.toml")
+_FILLERS = frozenset({"original", "prusa", "i3", "creality", "bambu", "lab", "3d", "printer"})
+_SHORTEST = 3  # characters of a name that is looked for within what a printer or a file calls itself
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A printer that is known: by which names, and its profile."""
+
+    id: str
+    name: str
+    also: tuple[str, ...]
+    profile: ProfileConfig
+
+
+@cache
+def presets() -> Mapping[str, Preset]:
+    """Return all, by id."""
+    tables = tomllib.loads(_FILE.read_text("utf-8"))
+    return {name: Preset(name, table["name"], tuple(table.get("also", ())), _profile(name, table))
+            for name, table in tables.items()}  # fmt: skip
+
+
+def _profile(preset: str, table: Mapping[str, Any]) -> ProfileConfig:
+    width, depth, height = (float(each) for each in table["bed"])
+    (x_min, x_max), (y_min, y_max), (z_min, z_max) = (table.get(axis, (0.0, 0.0)) for axis in "xyz")
+    return ProfileConfig(
+        preset=preset,
+        name=table["name"],
+        model=table["name"],
+        width_mm=width,
+        depth_mm=depth,
+        height_mm=height,
+        origin=table.get("origin", "lowerleft"),
+        shape=table.get("shape", "rectangular"),
+        x_min_mm=float(x_min),
+        x_max_mm=float(x_max),
+        y_min_mm=float(y_min),
+        y_max_mm=float(y_max),
+        z_min_mm=float(z_min),
+        z_max_mm=float(z_max),
+        heated_chamber="max_chamber" in table,
+        extruders=table.get("extruders", 1),
+        shared_nozzle=table.get("shared_nozzle", False),
+        max_hotend_c=float(table["max_hotend"]),
+        max_bed_c=float(table["max_bed"]),
+        max_chamber_c=float(table.get("max_chamber", ProfileConfig().max_chamber_c)),
+        firmware=table["firmware"],
+        motion=tuple(table.get("motion", ())),
+    )
+
+
+def find(name: str) -> Preset:
+    """Return the preset of this id or name, however it is written.
+
+    Raises:
+        ConfigError: none is called so; says which are called nearly so.
+    """
+    wanted, words = _plain(name), _words(name)
+    for each in presets().values():
+        if wanted in (_plain(each.id), *map(_plain, _names(each))):
+            return each
+    for each in presets().values():
+        if words and words in map(_words, _names(each)):
+            return each
+    ids = list(presets())
+    within = [each for each in ids if wanted and wanted in _plain(each)]
+    close = within or difflib.get_close_matches(name.lower(), ids, n=3)
+    hint = f"; did you mean {', '.join(close[:3])}?" if close else ""
+    raise ConfigError(f"there is no preset {name[:60]}{hint} `nozzled config --preset list` shows all")
+
+
+def suggested(called: str) -> Preset | None:
+    """Return the preset of a printer that calls itself so (MACHINE_TYPE in M115, the model in a file); None: unknown.
+
+    The longest name that stands in it counts, so that an Ender-3 V2 is no Ender-3.
+    """
+    said = _plain(called)
+    found = [
+        (len(plain), each)
+        for each in presets().values()
+        for plain in map(_plain, (each.id, *_names(each)))
+        if plain == said or (len(plain) > _SHORTEST and said.startswith(plain))
+    ]
+    return max(found, key=lambda pair: pair[0])[1] if found else None
+
+
+def _names(preset: Preset) -> tuple[str, ...]:
+    return (preset.name, *preset.also)
+
+
+def _words(name: str) -> frozenset[str]:
+    """Return the words of a name, but for those that people leave out."""
+    return frozenset(re.findall(r"[a-z0-9.+]+", name.lower())) - _FILLERS
+
+
+def _plain(name: str) -> str:
+    """Return letters, digits and plus signs alone: what is left of a name where people write it as they like."""
+    return re.sub(r"[^a-z0-9+]", "", name.lower())
