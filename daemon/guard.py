@@ -7,6 +7,7 @@ import structlog
 
 from daemon.config import Config
 from daemon.connection import Connection
+from daemon.elsewhere import Elsewhere
 from daemon.errors import Unsafe
 from daemon.job.controller import JobController
 from daemon.job.states import JobState
@@ -40,6 +41,7 @@ class Guard:
         self._read_at = 0.0
         self._acted_at: float | None = None  # heaters were turned off, and are given time to show it
         self._timer: asyncio.TimerHandle | None = None
+        self._asking: asyncio.Task[None] | None = None  # whether it works for somebody else
         self._listeners: list[Callable[[str], None]] = []
         connection.subscribe(self._on_event)
         jobs.subscribe(self._on_job)
@@ -62,6 +64,8 @@ class Guard:
         self._watches.clear()
         self._targets.clear()
         self._acted_at = None
+        if self._asking is not None:
+            self._asking.cancel()
         if ready:
             self._used_at = self._read_at = self._loop.time()
             self._look_later()
@@ -100,8 +104,24 @@ class Guard:
         if self._jobs.active or self._connection.panel_print is not None:
             self._used_at = now
         used_at = max(self._used_at, self._connection.commanded_at)
-        if minutes and any(self._targets.values()) and now - used_at >= minutes * 60:
+        if minutes and any(self._targets.values()) and now - used_at >= minutes * 60 and self._asking is None:
+            self._asking = asyncio.create_task(self._ask_first(used_at))
+            self._asking.add_done_callback(self._asked)
+
+    async def _ask_first(self, used_at: float) -> None:
+        """Turn off what was left on, unless the printer works for somebody that is not seen from here."""
+        at_work = await Elsewhere(self._connection).at_work()
+        if at_work:
+            self._used_at = self._loop.time()
+            log.info("safety.works_elsewhere", consequence="heaters stay on: it moves, or prints, for somebody else")
+        elif max(self._used_at, self._connection.commanded_at) == used_at and self._connection.ready:
+            minutes = self._config.safety.idle_heat_min
             self._act(f"a heater was left on for {minutes:g} min without a print or a command")
+
+    def _asked(self, task: "asyncio.Task[None]") -> None:
+        self._asking = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("safety.bug", exc_info=error)
 
     # -- the report that does not come ---------------------------------------------------------------------
 

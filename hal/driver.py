@@ -142,6 +142,11 @@ class LinePrinter:
         return self._state is ConnectionState.READY and self._pump.overslept
 
     @property
+    def busy(self) -> bool:
+        """The firmware says that it carries out a command that takes long, and reads no other meanwhile."""
+        return self._reports.busy
+
+    @property
     def panel_print(self) -> PanelPrint | None:
         """What the printer prints from its own SD card."""
         return self._reports.panel.print

@@ -173,6 +173,10 @@ class Status(Protocol):
         """How the next coordinates sent will be read."""
 
     @property
+    def busy(self) -> bool:
+        """The firmware says that it carries out a command that takes long, and reads no other meanwhile."""
+
+    @property
     def panel_print(self) -> PanelPrint | None:
         """What the printer prints from its own SD card."""
 

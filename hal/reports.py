@@ -1,10 +1,13 @@
 """Reports: what the printer tells of its heaters, its SD card and its panel; asked where it does not tell by itself."""
 
+import asyncio
+import math
 from collections.abc import Callable
 
 from gcode.outgoing import Ticket
 from gcode.replies import (
     Action,
+    Busy,
     Heaters,
     Ok,
     Reading,
@@ -28,6 +31,7 @@ from hal.pump import Pump
 from hal.question import Question
 
 KEEPALIVE = "M113 S2"  # a busy message each 2 s: somebody may have turned them off, and silence means something then
+BUSY = 10.0  # seconds for which a busy message holds: Marlin says one every 2 s, others every 10 s at most
 CARD_REPORTS = "M27 S5"  # how far a print from the SD card is, each 5 s
 
 
@@ -57,6 +61,8 @@ class Reports:
         self._settings = settings
         self._publish = publish
         self._fed = False
+        self._loop = asyncio.get_running_loop()
+        self._busy_at = -math.inf
         self._temperatures = Question(b"M105", self._ask, self._temperature_interval)
         self._card = Question(b"M27", self._ask, self._card_interval)
 
@@ -72,6 +78,11 @@ class Reports:
             await send(CARD_REPORTS)
         if capabilities.get("BUSY_PROTOCOL") and self._numbered:
             await send(KEEPALIVE)
+
+    @property
+    def busy(self) -> bool:
+        """The firmware has said so in the last BUSY seconds."""
+        return self._loop.time() - self._busy_at < BUSY
 
     def fed(self, *, by_job: bool) -> None:
         """Take note that there is a job now, or none: heaters are asked for more often while there is."""
@@ -92,6 +103,8 @@ class Reports:
     def note(self, reply: Reply) -> None:
         """Take what the printer says; much of it is of no concern."""
         match reply:
+            case Busy():
+                self._busy_at = self._loop.time()
             case Temperatures() | Ok() if reply.heaters:
                 self._take_temperatures(reply.heaters)
             case Targets():
