@@ -230,6 +230,13 @@ class SafetyConfig:
         high=1440,
     )
     dead_man_paused_min: float = option(30.0, "The same while a print is paused.", low=1, high=1440)
+    no_progress_min: float = option(
+        15.0,
+        "Minutes in which the printer acknowledges no line of a print, and neither is busy nor heats, until that is "
+        "told; 0: never.",
+        low=0,
+        high=1440,
+    )
 
 
 @dataclass(frozen=True, slots=True)

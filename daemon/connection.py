@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import structlog
 
@@ -335,7 +335,7 @@ class Connection:
         if len(self._addresses.rates(address)) > 1:
             self._addresses.remember(address.target, rate)
             log.warning("printer.baudrate_found", baudrate=rate, hint="write it into the configuration, that is faster")
-        log.info("printer.connected", printer=str(address), firmware=printer.identity.name)
+        log.info("printer.connected", printer=str(address), firmware=printer.identity.name, **asdict(printer.manner))
         await self._greet(printer)
 
     async def _greet(self, printer: Commanded) -> None:

@@ -18,6 +18,9 @@ from hal.printer import ConnectionState, Event, StateChanged, TemperaturesRead
 AGAIN = 60.0
 """Seconds in which heaters that were turned off have to show it; a rule broken later stops the printer the hard way."""
 
+LOOK_AT_LEAST, LOOK_AT_MOST = 5.0, 30.0
+"""Seconds between two looks for a report that does not come."""
+
 log = structlog.get_logger()
 
 
@@ -126,7 +129,9 @@ class Guard:
     # -- the report that does not come ---------------------------------------------------------------------
 
     def _look_later(self) -> None:
-        self._timer = self._loop.call_at(self._read_at + self._silence(), self._look)
+        now = self._loop.time()
+        due = min(self._read_at + self._silence(), now + LOOK_AT_MOST)  # it may be shorter by then
+        self._timer = self._loop.call_at(max(due, now + LOOK_AT_LEAST), self._look)
 
     def _look(self) -> None:
         """Act if no report has come since the timer was set: it is set once for many reports."""
@@ -141,7 +146,9 @@ class Guard:
     def _silence(self) -> float:
         printer = self._connection.printer
         # twice the time between two reports, where that is configured to be long
-        return max(longest_silence(printer.identity), 2 * self._config.printer.poll_active_s) if printer else AGAIN
+        if printer is None:
+            return AGAIN
+        return max(longest_silence(printer), 2 * self._config.printer.poll_active_s)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -24,7 +24,7 @@ from daemon.config import ProfileConfig
 from gcode.errors import NozzledError
 from gcode.heating import HYSTERESIS, heaters_off
 from gcode.replies import Reading
-from hal.printer import Identity, Printer, Status
+from hal.printer import Printer, Status
 
 PATIENCE = 3.0
 """Seconds in which a printer has to acknowledge that its heaters are off before it is stopped the hard way."""
@@ -42,7 +42,7 @@ NO_REPORT = 60.0
 """Seconds without a report that are too many where the firmware reports by itself, in the middle of anything."""
 
 NO_REPORT_ASKED = 900.0
-"""The same where it has to be asked: it answers nothing while it homes, levels the bed or dwells."""
+"""The same where it has to be asked, or is busy: it answers nothing while it homes, levels the bed or dwells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +145,13 @@ class HeaterWatch:
         )
 
 
-def longest_silence(identity: Identity) -> float:
-    """Return the seconds without a temperature report that are too many while a heater is on."""
-    return NO_REPORT if identity.capabilities.get("AUTOREPORT_TEMP") else NO_REPORT_ASKED
+def longest_silence(printer: Status) -> float:
+    """Return the seconds without a temperature report that are too many while a heater is on.
+
+    A firmware that is busy may have been told not to report by itself (M155 S0), and answers nothing meanwhile.
+    """
+    reports = printer.identity.capabilities.get("AUTOREPORT_TEMP")
+    return NO_REPORT if reports and not printer.busy else NO_REPORT_ASKED
 
 
 def all_off(profile: ProfileConfig) -> list[str]:

@@ -31,6 +31,7 @@ from hal.printer import (
     Identity,
     LineRefused,
     LineSource,
+    Manner,
     PanelPrint,
     Prompt,
     StateChanged,
@@ -120,6 +121,12 @@ class LinePrinter:
     def check(self, command: str) -> bytes:
         """Return a command as it would go on the wire; raises what is wrong with it."""
         return self._commands.check(command)
+
+    @property
+    def manner(self) -> Manner:
+        """How the printer is spoken to."""
+        dialect = self._link.dialect if self._link else UNKNOWN
+        return Manner(dialect.name, dialect.window_lines, dialect.window_bytes)
 
     @property
     def modes(self) -> Modes:

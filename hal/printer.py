@@ -149,6 +149,21 @@ class Identity:
     capabilities: dict[str, bool] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a printer is spoken to, for the log.
+
+    Attributes:
+        dialect: what its firmware counts as.
+        window_lines: lines that may be unanswered.
+        window_bytes: bytes that may be.
+    """
+
+    dialect: str
+    window_lines: int
+    window_bytes: int
+
+
 class Status(Protocol):
     """What is known of the printer, and who wants to know of changes."""
 
@@ -305,6 +320,10 @@ class Stoppable(Protocol):
 
 class Conversation(Protocol):
     """What went over the line, and which line that is."""
+
+    @property
+    def manner(self) -> Manner:
+        """How the printer is spoken to."""
 
     @property
     def address(self) -> str:

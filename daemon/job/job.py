@@ -31,6 +31,7 @@ class Job:
     reason: str | None = None
     ended_at: float | None = None
     bad_line: str | None = None  # what to tell of a line that damages much
+    stalled: str | None = None  # what to tell of a print that makes no progress
     trouble: ServiceError | None = None  # what it is to end for, whatever it is doing
 
     @property

@@ -14,6 +14,7 @@ from daemon.job.effects import Effects
 from daemon.job.job import Job
 from daemon.job.machine import JobMachine
 from daemon.job.named_values import values
+from daemon.job.no_progress import NoProgress
 from daemon.job.page import Page
 from daemon.job.states import JobState
 from daemon.job.steps import Steps
@@ -127,9 +128,13 @@ class Runner:
     async def _tick(self) -> None:
         """Note the position now and then: what is left of a job when its host dies."""
         job = self.job
+        progress = NoProgress(60 * self._kit.config.safety.no_progress_min)
         while True:
             await asyncio.sleep(CHECKPOINT)
             self._checkpoint()
+            if progress.look(job.state, job.printer, asyncio.get_running_loop().time()):
+                job.stalled = progress.trouble
+                log.warning("job.progress", reason=progress.trouble or "it goes on", lines=job.lines)
             if job.bad_line is None and (bad := _bad_line(job.printer.counters)):
                 job.bad_line = bad
                 log.warning("printer.bad_line", reason=bad)

@@ -1,0 +1,62 @@
+"""A print that makes no progress is told, and one that has a reason to wait is not."""
+
+import pytest
+
+from daemon.job.no_progress import NoProgress
+from daemon.job.states import JobState as S
+from gcode.outgoing import Position
+from gcode.replies import Reading
+from hal.printer import ConnectionState, Prompt
+
+
+class Printer:
+    """One whose lines are not acknowledged."""
+
+    def __init__(self):
+        self.state, self.busy, self.prompt = ConnectionState.READY, False, None
+        self.heaters, self.position = {"tool0": Reading(210.0, 210.0)}, Position(7, 70)
+
+
+def looked_at(printer, state=S.PRINTING, *, patience=900.0, until=3600):
+    watch = NoProgress(patience)
+    return [(now, watch.trouble) for now in range(0, until, 5) if watch.look(state, printer, float(now))]
+
+
+def test_it_is_told_once_and_in_time():
+    [(at, trouble)] = looked_at(Printer())
+    assert 900 <= at <= 905
+    assert "no progress for 15 min" in trouble
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        {"busy": True},
+        {"heaters": {"bed": Reading(40.0, 60.0)}},
+        {"prompt": Prompt("Nozzle parked", ("Continue",))},
+        {"state": ConnectionState.FAULT},
+    ],
+)
+def test_what_explains_it_is_no_trouble(reason):
+    printer = Printer()
+    for name, value in reason.items():
+        setattr(printer, name, value)
+    assert not looked_at(printer)
+
+
+@pytest.mark.parametrize("state", [S.PAUSED, S.PAUSING, S.CANCELLING, S.REATTACHING])
+def test_a_job_that_does_not_print_makes_none(state):
+    assert not looked_at(Printer(), state)
+
+
+def test_it_can_be_left_out():
+    assert not looked_at(Printer(), patience=0.0)
+
+
+def test_a_line_that_is_acknowledged_ends_it():
+    printer, watch = Printer(), NoProgress(60.0)
+    assert not watch.look(S.PRINTING, printer, 0.0)
+    assert watch.look(S.PRINTING, printer, 100.0)
+    printer.position = Position(8, 80)
+    assert watch.look(S.PRINTING, printer, 105.0)
+    assert watch.trouble is None
