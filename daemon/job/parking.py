@@ -20,7 +20,8 @@ class Rest:
     """Where a print was left, and how it is gone back to.
 
     Attributes:
-        axes: X, Y, Z, E in mm; None where nothing is to be moved: not wanted, or the firmware does not tell.
+        axes: X, Y, Z in mm, and E where it is told; None where nothing is to be moved: not wanted, or the firmware
+            does not tell.
         modes: how lines were read.
         retracted: mm of filament pulled back.
         targets: °C by heater name, of the heaters that were on.
@@ -58,7 +59,9 @@ def unpark(rest: Rest) -> list[str]:
     commands = ["G90", "M83", f"G1 X{at['X']:g} Y{at['Y']:g} {TRAVEL}", f"G1 Z{at['Z']:g} {LIFT}"]
     if rest.retracted:
         commands.append(f"G1 E{rest.retracted:g} {EXTRUDE}")
-    return [*commands, f"G92 E{at['E']:g}", *rest.modes.restore_all()]
+    if "E" in at:  # it has come back by as much as it went, but for rounding
+        commands.append(f"G92 E{at['E']:g}")
+    return [*commands, *rest.modes.restore_all()]
 
 
 def plain_modes(modes: Modes) -> dict[str, Any]:

@@ -53,10 +53,10 @@ async def _place(printer: Printer, steps: Steps) -> dict[str, float] | None:
 
 
 def _axes(answer: Sequence[str]) -> dict[str, float] | None:
-    """Return X, Y, Z and E of an answer to M114; None where one is missing."""
+    """Return X, Y, Z, and E where it is told, of an answer to M114; None where one of the first is missing."""
     for line in answer:
         reply = parse(line.encode())
-        if isinstance(reply, Position) and {"X", "Y", "Z", "E"} <= reply.axes.keys():
+        if isinstance(reply, Position) and {"X", "Y", "Z"} <= reply.axes.keys():
             return reply.axes
     return None
 
