@@ -143,6 +143,11 @@ class ProfileConfig:
     probing_s: float = option(60.0, "Seconds that probing the bed (G29, G80) takes.", low=0, high=3600)
 
     @property
+    def hotends(self) -> int:
+        """How many hotends there are to be heated."""
+        return 1 if self.shared_nozzle else self.extruders
+
+    @property
     def sized(self) -> bool:
         """It is known how large the printer is."""
         return self.width_mm > 0 or self.depth_mm > 0 or self.height_mm > 0

@@ -356,7 +356,8 @@ class Connection:
             window_lines=config.link.window_lines,
             window_bytes=config.link.window_bytes,
             long_commands=" ".join(each.split()[0] for each in config.link.long_commands),
-            extruders=config.profile.extruders,
+            extruders=config.profile.hotends,
+            shared_nozzle=config.profile.shared_nozzle,
             heated_chamber=config.profile.heated_chamber,
         )
 

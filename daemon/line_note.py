@@ -42,7 +42,7 @@ class LineNote:
         content = {
             "port": parse(printer.address).target,
             "baudrate": printer.baudrate,
-            "extruders": self._profile.extruders,
+            "extruders": self._profile.hotends,
             "chamber": self._profile.heated_chamber,
         }
         with suppress(OSError):  # a full disk: the helper goes by the configuration then

@@ -156,7 +156,7 @@ def longest_silence(printer: Status) -> float:
 
 def all_off(profile: ProfileConfig) -> list[str]:
     """Return the commands that turn every heater of this printer off."""
-    return heaters_off(profile.extruders, chamber=profile.heated_chamber)
+    return heaters_off(profile.hotends, chamber=profile.heated_chamber)
 
 
 def is_hot(printer: Status) -> bool:

@@ -99,6 +99,10 @@ class LinePrinter:
         """The last temperature report, in °C."""
         return self._reports.heaters
 
+    def hotend(self, tool: int) -> str:
+        """Return the name by which `heaters` has the hotend of a tool, which is there only if it is reported."""
+        return self._reports.hotend(tool, in_use=self.modes.tool or 0)
+
     @property
     def counters(self) -> Counters:
         """What went over the line so far."""

@@ -21,7 +21,8 @@ class LinkSettings:
         window_lines: lines in flight; 0: what the firmware's dialect allows.
         window_bytes: bytes in flight; 0: what the firmware's dialect allows.
         long_commands: first words, blanks between them, of commands that may take minutes besides those known to.
-        extruders: tools to turn off when the conversation fails.
+        extruders: hotends to turn off when the conversation fails.
+        shared_nozzle: all tools have the hotend of tool 0.
         heated_chamber: there is a chamber to turn off too.
     """
 
@@ -36,6 +37,7 @@ class LinkSettings:
     long_commands: str = ""
     extruders: int = 1
     heated_chamber: bool = False
+    shared_nozzle: bool = False
 
     def adapted(self, dialect: Dialect) -> Dialect:
         """Return the dialect with what the user has set."""

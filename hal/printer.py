@@ -183,6 +183,12 @@ class Status(Protocol):
     def heaters(self) -> Heaters:
         """The last temperature report, in °C."""
 
+    def hotend(self, tool: int) -> str:
+        """Return the name by which `heaters` has the hotend of a tool, which is there only if it is reported.
+
+        Tools may share one; and some firmwares tell of the tool in use alone, whichever that is.
+        """
+
     @property
     def modes(self) -> Modes:
         """How the next coordinates sent will be read."""

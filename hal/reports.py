@@ -79,6 +79,19 @@ class Reports:
         if capabilities.get("BUSY_PROTOCOL") and self._numbered:
             await send(KEEPALIVE)
 
+    def hotend(self, tool: int, in_use: int) -> str:
+        """Return the name by which `heaters` has the hotend of a tool."""
+        told = [name for name in self.heaters if name.startswith("tool")]
+        alone = told == ["tool0"]
+        if self._settings.shared_nozzle or (alone and (tool == in_use or self._shares_nozzle(tool))):
+            return "tool0"
+        return f"tool{tool}"
+
+    def _shares_nozzle(self, tool: int) -> bool:
+        """Tell whether the firmware has this tool, without a hotend of its own: one with an MMU, or SINGLENOZZLE."""
+        count = self._handshake.identity.fields.get("EXTRUDER_COUNT", "")
+        return count.isascii() and count.isdigit() and tool < int(count[:3])
+
     @property
     def busy(self) -> bool:
         """The firmware has said so in the last BUSY seconds."""

@@ -79,7 +79,7 @@ def heat_tools(targets: object, profile: ProfileConfig) -> list[str]:
     checked = {
         tool_number(name, profile): number(value, name, 0, profile.max_hotend_c) for name, value in targets.items()
     }
-    if profile.extruders == 1:
+    if profile.hotends == 1:
         return [f"M104 {word('S', value)}" for value in checked.values()]
     return [f"M104 T{tool} {word('S', value)}" for tool, value in checked.items()]
 

@@ -14,6 +14,7 @@ from hal.rerun import rerun
 from hal.simulated.firmware import Firmware, FirmwareConfig
 from hal.simulated.memory import SimulatedTransport
 from hal.simulated.oracle import Oracle
+from support.fake_transport import FakeTransport
 from support.recordings import Recording
 
 
@@ -240,3 +241,31 @@ async def test_what_is_asked_of_the_card_is_the_drivers_own_in_a_replay_too(tmp_
     outcome = await rerun(recording.session())
     assert outcome.difference is None
     assert outcome.played == outcome.records
+
+
+# -- whose hotend ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("count", "report", "in_use", "shared", "expected"),
+    [
+        (1, "T:20.0 /0.0 B:20.0 /0.0", "T0", False, ["tool0", "tool1", "tool2"]),
+        (5, "T:20.0 /0.0 B:20.0 /0.0 T0:20.0 /0.0", "T3", False, ["tool0", "tool0", "tool0"]),  # Prusa's MMU
+        (2, "T:20.0 /0.0 B:20.0 /0.0", "T1", False, ["tool0", "tool0", "tool2"]),  # SINGLENOZZLE
+        (1, "T:20.0 /0.0 B:20.0 /0.0", "T1", False, ["tool0", "tool0", "tool2"]),  # tells of the tool in use alone
+        (2, "T:20.0 /0.0 B:20.0 /0.0 T0:20.0 /0.0 T1:20.0 /0.0", "T1", False, ["tool0", "tool1", "tool2"]),
+        (1, "T:20.0 /0.0", "T0", True, ["tool0", "tool0", "tool0"]),
+    ],
+)
+async def test_which_hotend_a_tool_has(count, report, in_use, shared, expected):
+    def answer(line):
+        if b"M115" in line:
+            return f"FIRMWARE_NAME:Marlin 2.1 EXTRUDER_COUNT:{count}\nok\n".encode()
+        return f"ok {report}\n".encode() if b"M105" in line else b"ok\n"
+
+    printer = LinePrinter(FakeTransport(answer), LinkSettings(shared_nozzle=shared))
+    await printer.open()
+    await printer.send(in_use)
+    await printer.send("M105")
+    assert [printer.hotend(tool) for tool in range(3)] == expected
+    await printer.close()
