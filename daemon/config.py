@@ -193,7 +193,11 @@ class JobConfig:
         choices=("hand-over", "safe"),
     )
     cancel_deadline_s: float = option(
-        30.0, "Seconds that a cancelled job may take to come to rest before the emergency stop.", low=5, high=3600
+        30.0,
+        "Seconds of silence after which the printer of a cancelled job is stopped by M112. Moves that it still makes "
+        "are no silence.",
+        low=5,
+        high=3600,
     )
     heat_report_s: float = option(
         60.0, "Seconds without a temperature report that end a wait for one, and the job.", low=5, high=3600

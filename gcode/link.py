@@ -64,6 +64,9 @@ MAX_REPLY = 4096
 BUSY_TIMEOUT = 10.0
 """Seconds of silence that mean something where the firmware says `busy` every 2 s."""
 
+HURRY = 2.0
+"""Seconds of silence that are enough for the next question, where somebody waits for the line to be clear."""
+
 WAIT_AGE = 1.0
 """Seconds after which a `wait` from the firmware cannot have crossed with the line that was sent last."""
 
@@ -113,6 +116,7 @@ class HostLink:
         self._said, self._said_at = "", 0.0  # the last text of the firmware's own, and when it came
         self._error_head = b""  # of an error that goes on in the next line
         self._slots = 0  # of the firmware's command queue, as ADVANCED_OK has told; 0: not told
+        self._hurried = False  # the next question comes after HURRY
         self._alive = 0.0
         self._wire_free = 0.0
         self._partial = b""
@@ -152,6 +156,10 @@ class HostLink:
     def release(self) -> None:
         """Send lines of the job again."""
         self._held = False
+
+    def hurry(self) -> None:
+        """Ask sooner than usual whether anyone is there, once: oks that are missing now would keep somebody waiting."""
+        self._hurried = True
 
     def send(self, ticket: Ticket) -> None:
         """Queue a checked command; it goes out before the next line of the job.
@@ -486,6 +494,8 @@ class HostLink:
         return None
 
     def _patience(self) -> float:
+        if self._hurried:
+            return HURRY
         if self._busy_seen:
             return BUSY_TIMEOUT
         usual = self.dialect.answer_timeout
@@ -513,6 +523,7 @@ class HostLink:
 
     def _on_silence(self, now: float) -> None:
         self.counters.timeouts += 1
+        self._hurried = False
         try:
             self._recovery.silence(self._oldest or "a question", self._alive, now, can_ask=self.dialect.numbered)
         except LinkError as error:

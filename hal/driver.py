@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from gcode.consequence import consequence
-from gcode.dialect import UNKNOWN, recognise
+from gcode.dialect import UNKNOWN, Dialect, recognise
 from gcode.errors import FirmwareHalted, NozzledError, PrinterReset, PrinterSilent
 from gcode.histogram import Histogram
 from gcode.link import HostLink, Left
@@ -93,6 +93,16 @@ class LinePrinter:
     def identity(self) -> Identity:
         """What M115 said."""
         return self._handshake.identity
+
+    @property
+    def dialect(self) -> Dialect:
+        """What is known of firmwares of its kind."""
+        return self._link.dialect if self._link else UNKNOWN
+
+    @property
+    def heard_at(self) -> float:
+        """When the last bytes came from it, in s of the loop."""
+        return self._pump.heard_at
 
     @property
     def heaters(self) -> Heaters:
@@ -287,6 +297,12 @@ class LinePrinter:
         """Open the gate again."""
         if self._link is not None:
             self._link.release()
+            self._pump.turn()
+
+    def hurry(self) -> None:
+        """Say that somebody waits: where oks are missing, the printer is asked after 2 s of silence, once."""
+        if self._link is not None:
+            self._link.hurry()
             self._pump.turn()
 
     async def drained(self) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from gcode.dialect import Dialect
 from gcode.errors import NozzledError
 from gcode.histogram import Histogram
 from gcode.link import Left
@@ -180,6 +181,14 @@ class Status(Protocol):
         """What M115 said."""
 
     @property
+    def dialect(self) -> Dialect:
+        """What is known of firmwares of its kind."""
+
+    @property
+    def heard_at(self) -> float:
+        """When the last bytes came from it, in s of the loop."""
+
+    @property
     def heaters(self) -> Heaters:
         """The last temperature report, in °C."""
 
@@ -283,6 +292,9 @@ class Fed(Protocol):
 
     def release(self) -> None:
         """Open the gate again."""
+
+    def hurry(self) -> None:
+        """Say that somebody waits: where oks are missing, the printer is asked after 2 s of silence, once."""
 
     async def drained(self) -> None:
         """Wait until every line of the job that was sent has been acknowledged.

@@ -33,6 +33,7 @@ class Pump:
         greeting: the first words, until they have been answered.
         divert: takes all that comes in the link's place: an emergency stop that waits for its confirmation.
         ring: the last pieces that went over the line.
+        heard_at: when the last bytes came.
         turnaround: from bytes of the printer being readable to the lines that answer them being written, in s.
     """
 
@@ -55,6 +56,7 @@ class Pump:
         self.divert: Callable[[bytes], None] | None = None
         self.ring: deque[flight_recorder.Piece] = deque(maxlen=flight_recorder.SIZE)
         self.turnaround = Histogram()
+        self.heard_at = 0.0
         self._tell = tell
         self._fail = fail
         self._loop = asyncio.get_running_loop()
@@ -70,6 +72,7 @@ class Pump:
         """Take bytes from the printer, and put what they allow on the wire."""
         watch = self._watch
         now = watch.woke_at if watch is not None else self._loop.time()
+        self.heard_at = now
         self.ring.append((now, PRINTER, data))
         if self.divert is not None:
             self.divert(data)

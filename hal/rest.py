@@ -4,7 +4,7 @@ Nothing here is given up because a printer is slow, or waits for its user: one t
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from gcode.errors import NozzledError
 from hal.commands import Commands
@@ -27,6 +27,7 @@ MOVING = 3600.0
 """Seconds after which a printer that has said `ok` to everything, and still moves, does so for somebody else."""
 
 Axes = dict[str, float]
+Send = Callable[[str], Awaitable[object]]
 
 
 class Rest:
@@ -36,6 +37,7 @@ class Rest:
         """Prepare; `publish` tells the listeners."""
         self._pump = pump
         self._commands = commands
+        self.send: Send = commands.send  # how it asks
         self._publish = publish
         self._loop = asyncio.get_running_loop()
         self._place: Axes | None = None
@@ -61,19 +63,19 @@ class Rest:
             by = getattr(self._pump.link.dialect, "at_rest_by", by)
         *before, last = (command.decode() for command in at_rest)
         for command in before:
-            await self._commands.send(command)
+            await self.send(command)
         if by == "position":
             await self._told_the_place(last)
         elif by == "same position":
             await self._stands_still(last)
         else:
-            await self._commands.send(last)
+            await self.send(last)
 
     async def _told_the_place(self, question: str) -> None:
         """Ask until the place is told: that the question was received is no answer."""
         for _ in range(MOST_QUEUED):
             waiter = self._waiter = self._loop.create_future()
-            await self._commands.send(question)
+            await self.send(question)
             try:
                 async with asyncio.timeout(AGAIN):
                     await waiter
@@ -89,7 +91,7 @@ class Rest:
         unanswered = 0
         while unanswered < NO_ANSWER:
             self._place = None
-            await self._commands.send(question)
+            await self.send(question)
             await asyncio.sleep(APART)
             place = self._place
             if place is not None and place == before:

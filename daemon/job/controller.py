@@ -262,6 +262,8 @@ class JobController:
         if job.page.wanted != "cancel":
             job.page.wanted = wanted
             self._survival.keep(job)
+        if wanted == "cancel" and self.runner is not None:
+            self.runner.give_up_soon()
 
     def _refuse_beside_panel_print(self) -> None:
         if self._connection.panel_print is not None:

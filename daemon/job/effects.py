@@ -17,6 +17,7 @@ import structlog
 
 from daemon.config import Config
 from daemon.errors import CannotGoOn
+from daemon.job.calling_off import make_cold_and_rest, while_it_lives
 from daemon.job.file_check import sha1_of
 from daemon.job.heat_wait import wait_for_heat
 from daemon.job.job import Job
@@ -28,7 +29,6 @@ from daemon.job.states import JobState
 from daemon.job.streamer import FileStream
 from daemon.job.survival import Survival
 from daemon.named_values import filled
-from daemon.safety import all_off
 from daemon.store import Store
 from gcode.heating import excess, shifted
 from gcode.host_commands import Cancel, HeatAndWait, Meaning, Pause
@@ -269,31 +269,28 @@ class Effects:
         job.machine.fire("resumed")
 
     async def _finishing(self, job: Job) -> None:
-        await job.printer.send("M400")  # 100 % means that the last move is done
+        await job.printer.finished()  # 100 % means that the last move is done
         await self.script(job, self._config.scripts.after_finish)
         job.machine.fire("finished")
 
     async def _cancelling(self, job: Job) -> None:
-        """Come to rest and make the printer cold; where it does not in time, stop it the hard way."""
-        job.printer.feed(None)
+        """Make the printer cold and come to rest; where it is deaf, stop it the hard way."""
         job.steps.drop()
-        deadline = self._config.job.cancel_deadline_s
+        silence = self._config.job.cancel_deadline_s
         try:
-            async with asyncio.timeout(deadline):
-                if job.printer.identity.capabilities.get("EMERGENCY_PARSER"):
-                    await job.printer.send("M108", urgent=True)  # ends a wait for temperature
-                await job.printer.drained()
-                job.note_position()
-                for command in all_off(self._config.profile):
-                    await job.printer.send(command)
-                await self.script(job, self._config.scripts.after_cancel)
+            await while_it_lives(job.printer, self._call_off(job), silence)
         except TimeoutError:
-            job.reason = f"the printer did not come to rest within {deadline:g} s and was stopped by M112"
+            job.reason = f"the printer did not listen for {silence:g} s and was stopped by M112"
             log.warning("job.emergency_stop", reason=job.reason)
             job.machine.fire("cancelled")
             job.printer.emergency_stop(job.reason)
             return
         job.machine.fire("cancelled")
+
+    async def _call_off(self, job: Job) -> None:
+        await make_cold_and_rest(job.printer, self._config.profile)
+        job.note_position()
+        await self.script(job, self._config.scripts.after_cancel)
 
     async def script(self, job: Job, commands: tuple[str, ...]) -> None:
         """Send the commands one after the other."""

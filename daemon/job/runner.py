@@ -77,6 +77,18 @@ class Runner:
     def start(self, after: "Runner | None" = None) -> None:
         """Begin with its first state, as soon as the job before has let go of the printer."""
         self._task = asyncio.create_task(self._run(after))
+        if self.job.page.wanted == "cancel":
+            self.give_up_soon()
+
+    def give_up_soon(self) -> None:
+        """Wait for a printer that is away no longer than for one that is deaf: the job is to be cancelled."""
+        deadline = self._kit.config.job.cancel_deadline_s
+        reason = f"it was cancelled, and the printer has not come back within {deadline:g} s: it may still be hot"
+        asyncio.get_running_loop().call_later(deadline, self._give_up, CannotGoOn(reason))
+
+    def _give_up(self, reason: CannotGoOn) -> None:
+        if self.job.state is JobState.REATTACHING:
+            self.job.stop(reason)
 
     def begin(self, after: "Runner | None" = None) -> None:
         """Begin a new print."""

@@ -78,6 +78,7 @@ class TellingPrinter(LinePrinter):
     ) -> None:
         super().__init__(transport, settings, logbook)
         self._told = told
+        self._rest.send = self.send
 
     async def send(self, command: str, *, urgent: bool = False, step: int = 0) -> Sequence[str]:
         """Send one command between the lines of a job."""
