@@ -44,8 +44,8 @@ MARLIN_1_0 = Dialect(
     errors=MARLIN.errors,
     stopped_by=("halted",),
     continues_by=(),
-    unknown=_CHECKS | {"M73", "M108", "M141", "M155", "M191", "M211", "M410", "M412", "M420", "M486", "M566", "M572",
-                       "M593", "M601", "M602", "M701", "M702", "M703", "M876", "M900"},
+    unknown=_CHECKS | {"M73", "M108", "M118", "M141", "M155", "M191", "M211", "M410", "M412", "M420", "M486", "M566",
+                       "M572", "M593", "M601", "M602", "M701", "M702", "M703", "M876", "M900"},
 )  # fmt: skip
 SPRINTER = replace(
     MARLIN_1_0,

@@ -7,9 +7,12 @@ from gcode.command import parse
 LONG = 600.0
 """Seconds that a long command may be silent where the firmware never says `busy`."""
 
-# Those that heat, home, probe, wait or ask somebody: what other hosts wait for too, and Marlin's own.
+# Those that heat, home, probe, wait or ask somebody: what other hosts wait for too, Marlin's own, and
+# Prusa's G76 and G80.
 _LONG = re.compile(
-    rb"(?:G(?:4|12|28|29|30|32|33|34|35)|M(?:0|1|48|109|116|190|191|226|303|400|600|701|702))(?!\d)", re.IGNORECASE
+    rb"(?:G(?:4|12|26|28|29|30|32|33|34|35|76|80|425)"
+    rb"|M(?:0|1|48|109|116|190|191|192|193|226|303|306|400|600|601|602|701|702))(?!\d)",
+    re.IGNORECASE,
 )
 _DWELL = re.compile(rb"G4(?!\d)", re.IGNORECASE)
 _LONGEST_DWELL = 24 * 3600.0  # s; longer ones are slips

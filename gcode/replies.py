@@ -128,7 +128,7 @@ class Capability(Reply):
 
 @dataclass(frozen=True, slots=True)
 class Action(Reply):
-    """`//action:<name> <argument>`: the firmware asks the host to do something."""
+    """`//action:<name> <argument>`, `RequestPause:<argument>`: the firmware asks the host to do something."""
 
     name: str
     argument: str = ""
@@ -219,6 +219,8 @@ _SD_PROGRESS = re.compile(r"SD printing byte (\d{1,15}+)/(\d{1,15}+)")
 _MALYAN = re.compile(r"NAME[.:]\s*+(\S++)\s++(VER:.*)", re.IGNORECASE)
 _CAPABILITY = re.compile(r"cap:\s*+([A-Z0-9_]++):([01])", re.IGNORECASE)
 _ACTION = re.compile(r"//\s*+action:\s*+(\S++)\s*+(.*)", re.IGNORECASE)
+_REQUEST = re.compile(r"Request(Pause|Continue|Stop|Disconnect):\s*+(.*)")  # Repetier up to 0.92
+_REQUESTS = {"Pause": "pause", "Continue": "resume", "Stop": "cancel", "Disconnect": "disconnect"}
 _UNKNOWN = re.compile(
     r"(?:(?:echo|error):\s*+|//\s*+|!!\s*+)?+(?:unknown (?:command|[GMTD] code):?|bad command:)\s*+(.*)", re.IGNORECASE
 )
@@ -260,9 +262,7 @@ def parse(raw: bytes) -> Reply:
         return UnknownCommand(line, _quoted(match[1]))
     if match := _ERROR.match(text):
         return _error(line, match[1], match[2])
-    if match := _ACTION.match(text):
-        return Action(line, match[1].lower(), match[2])
-    return _seldom(line, text)
+    return _asks(line, text) or _seldom(line, text)
 
 
 def _plain_ok(line: str, number: str | None, planner: str | None, buffer: str | None) -> Reply:
@@ -319,6 +319,14 @@ def _kind(prefix: str, text: str) -> str:
     if _COMMAND_ERROR.match(text):
         return "recoverable"
     return "fatal"
+
+
+def _asks(line: str, text: str) -> Action | None:
+    if match := _ACTION.match(text):
+        return Action(line, match[1].lower(), match[2])
+    if match := _REQUEST.match(text):
+        return Action(line, _REQUESTS[match[1]], match[2])
+    return None
 
 
 def _seldom(line: str, text: str) -> Reply:

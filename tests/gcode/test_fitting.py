@@ -17,7 +17,7 @@ from gcode.framing import frame
         (dialect.MARLIN_1_0, b"M117 ** go **", b"M117 ++ go ++"),
         (dialect.MARLIN_1_0, b"M117 Going to G28", b"M117 going to g28"),
         (dialect.MARLIN_1_0, b"m117Getting warm", b"m117getting warm"),
-        (dialect.MARLIN_1_0, b"M118 Go", b"M118 go"),
+        (dialect.MARLIN_1_0, b"M118 Go", None),
         (dialect.MARLIN_1_0, b"M486 Abracket_G28", None),
         (dialect.MARLIN_1_0, b"G1 X10:20", b"G1 X10:20"),
         (dialect.PRUSA, b"M117 5*5", b"M117 5+5"),
