@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 import structlog
 
@@ -20,6 +21,18 @@ PATIENCE = 0.5  # s that an answer waits for the database
 FOLLOW_PATIENCE = 3600.0  # s; a print goes on meanwhile with a plainer estimate
 
 log = structlog.get_logger()
+
+
+REMEDY = "If the printer is another one than [profile] says, set it there, or a preset (nozzled config --preset list)"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A file that somebody wanted to be printed, and is not: what speaks against it."""
+
+    name: str
+    path: str
+    reasons: list[str]
 
 
 class Watch:
@@ -41,6 +54,8 @@ class Watch:
         self._pace: Pace | None = None
         self._learnt: tuple[str, Learnt] | None = None  # printer, and what is known of it
         self._following: asyncio.Task[None] | None = None
+        self.refused: Refusal | None = None  # the last print that was asked for; None once one is begun
+        self._on_refused: list[Callable[[Refusal], None]] = []
         self._lessons: set[asyncio.Task[None]] = set()
         jobs.subscribe(self._on_state)
 
@@ -88,16 +103,30 @@ class Watch:
         """Wait for what is known of a file, and let it pass; one of which nothing is known in time passes too.
 
         Raises:
-            UnfitFile: it should not be printed.
+            UnfitFile: it should not be printed; that is told to everybody, as whoever asked may be a program.
         """
         found = await self._analyses.wait(key_of(selected), patience)
-        if found is not None and found.errors:
-            reasons = "; ".join(found.errors)
-            raise UnfitFile(f'{selected.name} should not be printed: {reasons}. Send "force": true to print it anyway')
+        self.refused = None
+        if found is None or not found.errors:
+            return
+        self.refused = Refusal(selected.name, selected.path, found.errors)
+        log.warning("print.refused", file=selected.path, reasons=found.errors, remedy=REMEDY)
+        for listener in self._on_refused:
+            listener(self.refused)
+        reasons = "; ".join(found.errors)
+        raise UnfitFile(
+            f'{selected.name} should not be printed: {reasons}. {REMEDY}. Send "force": true to print it anyway'
+        )
+
+    def on_refused(self, listener: Callable[[Refusal], None]) -> None:
+        """Call `listener` with each file that is not printed, and why."""
+        self._on_refused.append(listener)
 
     # -- the job -------------------------------------------------------------------------------------------
 
     def _on_state(self, state: JobState) -> None:
+        if state is JobState.STARTING:
+            self.refused = None
         if state.ended:
             if state is JobState.COMPLETED:
                 self._learn()

@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from daemon.cli.remote import Action, add_actions, printable, run
+from daemon.cli.remote import Action, add_actions, printable, run, told
 from daemon.client import ClientError, OctoPrintClient
 from daemon.client.shapes import FileEntry, FileList, Uploaded
 
@@ -54,6 +54,7 @@ def _for_upload(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", default="", metavar="D", help="folder to put them in; made if need be")
     parser.add_argument("--select", action="store_true", help="select the file, the last one of several")
     parser.add_argument("--print", action="store_true", help="select the file and print it")
+    parser.add_argument("--force", action="store_true", help="print it whatever speaks against it")
     parser.add_argument("--plate", type=int, metavar="N", default=None, help="which plate of a .gcode.3mf")
     parser.add_argument("--keep", action="store_true", help="fail where there is a file of this name")
 
@@ -72,6 +73,7 @@ async def _upload(client: OctoPrintClient, args: argparse.Namespace) -> list[Upl
                         plate=args.plate,
                         select=args.select and last,
                         start=args.print and last,
+                        force=args.force and args.print and last,
                         overwrite=not args.keep,
                         progress=bar.show,
                     )
@@ -79,7 +81,8 @@ async def _upload(client: OctoPrintClient, args: argparse.Namespace) -> list[Upl
             except OSError as error:
                 raise ClientError(f"{path}: {error.strerror or error}") from error
     if args.print and not answers[-1]["effectivePrint"]:
-        raise ClientError("the file is uploaded, but not printed: the printer is not ready for it")
+        reason = answers[-1].get("notPrinted", "the printer is not ready for it")
+        raise ClientError(f"the file is uploaded, but not printed: {told(reason)}")
     return answers
 
 
@@ -121,14 +124,19 @@ async def _select(client: OctoPrintClient, args: argparse.Namespace) -> Any:
     await client.files.select(args.path)
 
 
+def _for_print(parser: argparse.ArgumentParser) -> None:
+    _for_one(parser)
+    parser.add_argument("--force", action="store_true", help="print it whatever speaks against it")
+
+
 async def _print(client: OctoPrintClient, args: argparse.Namespace) -> Any:
-    await client.files.select(args.path, start=True)
+    await client.files.select(args.path, start=True, force=args.force)
 
 
 _ACTIONS = {
     "list": Action("List the files.", _list, _listed, _for_list),
     "upload": Action("Upload files.", _upload, _uploaded, _for_upload),
     "select": Action("Make a file the one that `nozzled job start` prints.", _select, arguments=_for_one),
-    "print": Action("Select a file and print it.", _print, arguments=_for_one),
+    "print": Action("Select a file and print it.", _print, arguments=_for_print),
     "delete": Action("Delete files or folders.", _delete, arguments=_for_some),
 }

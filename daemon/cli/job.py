@@ -2,7 +2,7 @@
 
 import argparse
 
-from daemon.cli.remote import Action, add_actions, duration, run, table
+from daemon.cli.remote import Action, add_actions, duration, printable, run, table
 from daemon.client import OctoPrintClient
 from daemon.client.shapes import JobInformation
 
@@ -28,6 +28,7 @@ def _shown(job: JobInformation) -> str:
         {
             "state": job["state"],
             "error": job.get("error", ""),
+            "refused": _refused(job),
             "file": job["job"]["file"]["path"] or job["job"]["file"]["name"] or "none selected",
             "done": "" if done is None else f"{done:.1f} %",
             "time": spent and f"{spent} spent" + ("" if left is None else f", about {duration(left)} left"),
@@ -35,9 +36,22 @@ def _shown(job: JobInformation) -> str:
     )
 
 
+def _refused(job: JobInformation) -> str:
+    refused = job.get("refused")
+    return printable(f"{refused['path']}: {'; '.join(refused['reasons'])}") if refused else ""
+
+
+def _for_start(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--force", action="store_true", help="print it whatever speaks against it")
+
+
+async def _start(client: OctoPrintClient, args: argparse.Namespace) -> None:
+    await client.job.start(force=args.force)
+
+
 _ACTIONS = {
     "status": Action("Tell what is printed, and how far it is.", _status, _shown),
-    "start": Action("Print the selected file.", lambda client, _: client.job.start()),
+    "start": Action("Print the selected file.", _start, arguments=_for_start),
     "pause": Action("Pause the print; nothing happens if it is paused.", lambda client, _: client.job.pause()),
     "resume": Action("Go on with a paused print; nothing happens if it runs.", lambda client, _: client.job.resume()),
     "toggle": Action("Pause a running print, go on with a paused one.", lambda client, _: client.job.toggle_pause()),

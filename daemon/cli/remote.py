@@ -91,11 +91,16 @@ async def _act(server: "Server", action: Action, args: argparse.Namespace) -> An
         return await action.run(client, args)
 
 
+def told(reason: str) -> str:
+    """Return the server's reason in the words of a command line."""
+    return reason.replace('Send "force": true to print it anyway', "Use --force to print it anyway")
+
+
 def _failed(error: ClientError, server: "Server", *, as_json: bool) -> int:
     status = error.status if isinstance(error, RequestRefused) else None
     text = error.text if isinstance(error, RequestRefused) and error.text else str(error)
     hint = f"; {server.without_key}" if isinstance(error, AccessDenied) and not server.key else ""
-    print(f"nozzled: {printable(text)}{hint}", file=sys.stderr)
+    print(f"nozzled: {printable(told(text))}{hint}", file=sys.stderr)
     if as_json:
         print(json.dumps({"error": text, "status": status}))
     return next((code for kind, code in _CODES.items() if isinstance(error, kind)), _FAILED)

@@ -134,9 +134,9 @@ class JobClient extends Part {
     return this.base.get("api/job", opts);
   }
 
-  /** Print the selected file. */
-  start(opts) {
-    return this.#command("start", {}, opts);
+  /** Print the selected file; `opts.force` prints it whatever speaks against it. */
+  start({ force = false, ...opts } = {}) {
+    return this.#command("start", force ? { force } : {}, opts);
   }
 
   /** End the print. */
@@ -186,9 +186,9 @@ class FilesClient extends Part {
     return this.base.get(entry(location, path), opts);
   }
 
-  /** Make it the selected file; with `print` print it at once. */
-  select(location, path, print = false, opts = undefined) {
-    return this.#command(location, path, "select", { print }, opts);
+  /** Make it the selected file; with `print` print it at once, with `opts.force` whatever speaks against it. */
+  select(location, path, print = false, { force = false, ...opts } = {}) {
+    return this.#command(location, path, "select", force ? { print, force } : { print }, opts);
   }
 
   /** Copy it into a folder, or to a new path. */

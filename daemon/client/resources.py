@@ -38,9 +38,9 @@ class JobClient(_Resource):
         """Return what is printed, and how far it is."""
         return cast("JobInformation", await self._caller.get("/api/job"))
 
-    async def start(self) -> None:
-        """Print the selected file."""
-        await self._command("start")
+    async def start(self, *, force: bool = False) -> None:
+        """Print the selected file; with `force` whatever speaks against it."""
+        await self._caller.command("/api/job", "start", force=force or None)
 
     async def cancel(self) -> None:
         """End the print."""
@@ -78,7 +78,7 @@ class FilesClient(_Resource):
         """Return one file or folder."""
         return cast("FileEntry", await self._caller.get(_entry(path, origin)))
 
-    async def upload(
+    async def upload(  # noqa: PLR0913 - all but the file have defaults, and are given by name
         self,
         source: Path | bytes,
         *,
@@ -86,6 +86,7 @@ class FilesClient(_Resource):
         folder: str = "",
         select: bool = False,
         start: bool = False,
+        force: bool = False,
         overwrite: bool = True,
         plate: int | None = None,
         progress: Progress | None = None,
@@ -97,7 +98,8 @@ class FilesClient(_Resource):
             name: what it is called there; needed for bytes.
             folder: where it is put; made if need be.
             select: make it the selected file, if the printer is free.
-            start: print it, if the printer is free; the answer tells.
+            start: print it, if the printer is free; the answer tells, and why not (`notPrinted`).
+            force: print it whatever speaks against it.
             overwrite: take the place of a file of this name; Conflict otherwise.
             plate: which one of a .gcode.3mf.
             progress: called with bytes sent and bytes in all.
@@ -108,7 +110,7 @@ class FilesClient(_Resource):
         """
         if not name and isinstance(source, bytes):
             raise ValueError("bytes need a name")
-        wanted = {"select": select, "print": start, "noOverwrite": not overwrite}
+        wanted = {"select": select, "print": start, "force": force, "noOverwrite": not overwrite}
         fields = {"path": folder} if folder else {}
         fields |= {field: "true" for field, value in wanted.items() if value}
         if plate is not None:
@@ -122,9 +124,9 @@ class FilesClient(_Resource):
         query = {"size": f"{size[0]}x{size[1]}"} if size else None
         return await self._caller.fetch(f"/downloads/thumbnails/local/{quote(path)}", query)
 
-    async def select(self, path: str, origin: Origin = "local", *, start: bool = False) -> None:
-        """Make it the file that `job.start` prints; with `start` print it at once."""
-        await self._caller.command(_entry(path, origin), "select", print=start)
+    async def select(self, path: str, origin: Origin = "local", *, start: bool = False, force: bool = False) -> None:
+        """Make it the file that `job.start` prints; with `start` print it at once, with `force` in any case."""
+        await self._caller.command(_entry(path, origin), "select", print=start, force=force or None)
 
     async def unselect(self) -> None:
         """Select no file."""

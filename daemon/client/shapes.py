@@ -35,6 +35,14 @@ class Progress(TypedDict):
     printTimeLeftOrigin: str | None
 
 
+class Refused(TypedDict):
+    """A file that was not printed as it was asked for, and what speaks against it."""
+
+    name: str
+    path: str
+    reasons: list[str]
+
+
 class JobInformation(TypedDict):
     """GET /api/job."""
 
@@ -42,6 +50,7 @@ class JobInformation(TypedDict):
     progress: Progress
     state: str
     error: NotRequired[str]
+    refused: NotRequired[Refused]
 
 
 class References(TypedDict):
@@ -119,6 +128,7 @@ class Uploaded(TypedDict):
     done: bool
     effectiveSelect: bool
     effectivePrint: bool
+    notPrinted: NotRequired[str]
 
 
 class Temperature(TypedDict):

@@ -93,6 +93,8 @@ class JobView:
             answer["progress"] |= analysis.of_outlook(outlook)
         if seen.error:
             answer["error"] = seen.error
+        if (refused := service.watch.refused) is not None:
+            answer["refused"] = {"name": refused.name, "path": refused.path, "reasons": refused.reasons}
         if trouble := service.store.trouble:
             # a key of our own: the print goes on, and no client takes it for an error of the printer
             answer["warning"] = f"the print goes on, but is not recorded: {trouble}"

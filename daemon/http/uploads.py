@@ -182,10 +182,14 @@ class UploadHandler(FilesHandler):
 
     async def _unfit(self, entry: Entry, fields: dict[str, str]) -> str:
         """Return why the file should not be printed, where that is asked for; empty if nothing speaks against it."""
-        if not is_true(fields.get("print", "")) or is_true(fields.get("force", "")):
+        if not is_true(fields.get("print", "")):
             return ""
-        if not self.status().flags["operational"] or self.service.jobs.active:
-            return ""  # it will not be printed anyway
+        if not self.status().flags["operational"]:
+            return "no printer is connected"
+        if self.service.jobs.active:
+            return "another print is going on"
+        if is_true(fields.get("force", "")):
+            return ""
         try:
             await self.check(entry)
         except UnfitFile as error:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from daemon.analysis.findings import Findings
 from daemon.analysis.shelf import FileKey
+from daemon.analysis.watch import Refusal
 from daemon.http.analysis import of_findings
 from daemon.http.base import seen_of
 from daemon.http.files import of_selection
@@ -51,6 +52,7 @@ class Announcer:
         service.connection.subscribe(self._on_printer)
         service.jobs.subscribe(self._on_job)
         service.analyses.subscribe(self._on_analysis)
+        service.watch.on_refused(self._on_refused)
         service.guard.subscribe(lambda trouble: self._publish("Error", error=trouble, reason="safety"))
 
     def _publish(self, event: str, **payload: Any) -> None:
@@ -106,6 +108,9 @@ class Announcer:
         for event in _JOB_EVENTS.get(state, ()):
             self._publish(event, **self._job(), **self._end(state), **self._place(state))
         self._on_any()
+
+    def _on_refused(self, refusal: Refusal) -> None:
+        self._publish("PrintRefused", name=refusal.name, path=refusal.path, origin="local", reasons=refusal.reasons)
 
     def _on_analysis(self, key: FileKey, found: Findings) -> None:
         name = key.path.rpartition("/")[2]

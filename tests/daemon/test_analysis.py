@@ -320,3 +320,29 @@ async def test_a_file_somebody_waits_for_does_not_wait_for_the_idle_process_of_a
         await client.settle(1)
         assert orders[2:] == [("large.gcode", False)], "it was put aside, not forgotten"
         assert "gcodeAnalysis" in (await client.get("/api/files/local/large.gcode")).json
+
+
+async def test_a_refusal_is_loud(tmp_path, capsys):
+    async with analysing(tmp_path) as client:
+        told = []
+        client.service.events.subscribe(told.append)
+        await upload(client, OUTSIDE, print="true")
+        reasons = ["prints outside the build volume: X from 50 to 900, allowed 0 to 200"]
+        expected = {"name": "a.gcode", "path": "a.gcode", "reasons": reasons}
+        assert (await client.get("/api/job")).json["refused"] == expected
+        [event] = [each for each in told if each.name == "PrintRefused"]
+        assert dict(event.payload) == {**expected, "origin": "local"}
+        assert "print.refused" in capsys.readouterr().out
+        assert (await client.post("/api/job", {"command": "start", "force": True})).status == 204
+        assert "refused" not in (await client.get("/api/job")).json
+
+
+async def test_an_upload_that_cannot_be_printed_now_says_why(tmp_path):
+    async with analysing(tmp_path, address="") as client:
+        answer = await upload(client, print="true")
+        assert (answer.status, answer.json["notPrinted"]) == (201, "no printer is connected")
+
+
+async def test_a_printer_of_unknown_size_prints_a_file_of_any_size(tmp_path):
+    async with analysing(tmp_path, profile={"name": "new"}) as client:
+        assert (await upload(client, OUTSIDE, print="true")).json["effectivePrint"] is True

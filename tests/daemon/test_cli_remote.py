@@ -13,6 +13,7 @@ from daemon.cli.files import _Bar, _listed
 from daemon.cli.remote import duration, find_server, printable
 from daemon.client import ClientError
 from daemon.errors import ConfigError
+from support.analyses import AtOnce
 from support.client import listening, uploaded
 from support.http import KEY
 
@@ -312,3 +313,30 @@ def test_an_upload_shows_a_bar_on_a_terminal_and_nothing_elsewhere(capsys):
         said = capsys.readouterr().err
         assert ("100%" in said and "2.00MB" in said and "part\\x1b.gcode" in said) == shown
         assert shown or said == ""
+
+
+@pytest.mark.real_time
+async def test_what_speaks_against_a_print_is_said_and_can_be_overruled(tmp_path, part, capsys):
+    async with listening(tmp_path / "state") as (service, url):
+        nozzled = Commands(url, capsys)
+        await nozzled.until_state("Operational")
+        path = tmp_path / "bad.gcode"
+        path.write_bytes(SHORT + b"M112\n")
+        service.analyses._enabled = True
+        service.analyses._run = AtOnce().run
+        service.analyses.open()
+        for words, code in (
+            (("files", "upload", str(path), "--print"), 1),
+            (("files", "print", "bad.gcode"), 6),
+            (("job", "start"), 6),
+        ):
+            said = await nozzled(*words, code=code)
+            assert "M112 would stop the printer at once" in said
+            assert "Use --force to print it anyway" in said
+        assert (await nozzled.json("job", "status"))["refused"]["path"] == "bad.gcode"
+        assert "refused" in await nozzled("job", "status")
+        await nozzled("job", "start", "--force")
+        await nozzled("job", "cancel")
+        await nozzled.until_state("Operational")
+        await nozzled("files", "print", "bad.gcode", "--force")
+        await service.analyses.close()
