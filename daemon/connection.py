@@ -358,6 +358,7 @@ class Connection:
             long_commands=" ".join(each.split()[0] for each in config.link.long_commands),
             extruders=config.profile.hotends,
             shared_nozzle=config.profile.shared_nozzle,
+            outlasts_silence=config.printer.reattach_s > 0,
             heated_chamber=config.profile.heated_chamber,
         )
 

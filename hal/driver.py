@@ -391,8 +391,8 @@ class LinePrinter:
             return
         # a firmware that says it has stopped may have stopped for a reason that leaves its heaters on
         dead = isinstance(error, PortError | PrinterReset)
-        # A line that stalls would carry it to a printer whose print goes on by then; who feeds the job has to decide.
-        stalled = isinstance(error, PrinterSilent) and self._reports.job_is_fed
+        # a line that stalls would carry it to a printer whose print goes on by then; who feeds the job makes it cold
+        stalled = isinstance(error, PrinterSilent) and self._reports.job_is_fed and self._settings.outlasts_silence
         if cool and self._link is not None and not (dead or stalled):
             self._pump.write(b"\n" + self._settings.heaters_off())
         elif isinstance(error, PortLost):

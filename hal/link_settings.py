@@ -22,6 +22,7 @@ class LinkSettings:
         window_bytes: bytes in flight; 0: what the firmware's dialect allows.
         long_commands: first words, blanks between them, of commands that may take minutes besides those known to.
         extruders: hotends to turn off when the conversation fails.
+        outlasts_silence: a job may go on behind a silence: the printer is not made cold when a job's line fails by one.
         shared_nozzle: all tools have the hotend of tool 0.
         heated_chamber: there is a chamber to turn off too.
     """
@@ -38,6 +39,7 @@ class LinkSettings:
     extruders: int = 1
     heated_chamber: bool = False
     shared_nozzle: bool = False
+    outlasts_silence: bool = False
 
     def adapted(self, dialect: Dialect) -> Dialect:
         """Return the dialect with what the user has set."""

@@ -7,6 +7,7 @@ import structlog
 from daemon.errors import JobConflict
 from daemon.job.runner import Kit, verdict
 from daemon.job.states import JobState
+from gcode.errors import PrinterSilent
 from hal.errors import PortLost
 from hal.printer import ActionRequested, ConnectionState, Event, StateChanged
 
@@ -69,7 +70,7 @@ class PrinterEvents:
         if job is not None and job.state is JobState.REATTACHING:
             return  # its effect waits for the outcome
         if event.new is ConnectionState.FAULT and event.error is not None and job is not None:
-            if isinstance(event.error, PortLost) and self._wait_for_line(job):
+            if isinstance(event.error, PortLost | PrinterSilent) and self._wait_for_line(job):
                 return
             cooling.due = True  # a board with a power supply of its own goes on heating without its cable
             job.end(verdict(event.error), str(event.error))
