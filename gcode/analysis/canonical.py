@@ -11,6 +11,7 @@ from gcode.analysis.arrays import Bools, Bytes, Ints
 
 _LF, _SPACE, _SEMICOLON, _PARENTHESIS, _STAR = b"\n ;(*"
 _ZERO, _NINE, _A, _Z, _G, _N = b"09AZGN"
+_FEW = 1000  # comments that are taken one by one: quicker than to go over all bytes
 _LONGEST_NUMBER = 10  # digits of a line number, and bytes of a checksum with its star
 _UPPER = bytes(range(256)).upper().replace(b"\t", b" ")
 
@@ -18,13 +19,17 @@ _UPPER = bytes(range(256)).upper().replace(b"\t", b" ")
 def canonical(text: bytes) -> bytes:
     """Return the lines of a block, as many as there are, with moves in the plain form; other lines may be changed."""
     line = np.frombuffer(text.translate(_UPPER), np.uint8)
-    line = line[~_comments(line)]
-    line = line[~_blanks(line)]
+    line = _without(line, _comments(line))
+    line = _without(line, _blanks(line))
     starts = _starts(line)
     if (line[starts] == _N).any():
-        line = line[~_numbers(line, starts)]
+        line = _without(line, _numbers(line, starts))
         starts = _starts(line)
-    return line[~_zeros(line, starts)].tobytes()
+    return _without(line, _zeros(line, starts)).tobytes()
+
+
+def _without(line: Bytes, needless: Bools) -> Bytes:
+    return line[~needless] if needless.any() else line
 
 
 def _starts(line: Bytes) -> Ints:
@@ -40,6 +45,11 @@ def _comments(line: Bytes) -> Bools:
     ends = np.flatnonzero(line == _LF)
     number = np.searchsorted(ends, begins)
     first = np.diff(number, prepend=-1) > 0
+    if len(begins) < _FEW:
+        found = np.zeros(len(line), np.bool_)
+        for begin_at, end_at in zip(begins[first].tolist(), ends[number[first]].tolist(), strict=True):
+            found[begin_at:end_at] = True
+        return found
     steps = np.zeros(len(line) + 1, np.int8)
     steps[begins[first]] = 1
     steps[ends[number[first]]] = -1

@@ -86,11 +86,15 @@ class Orders:
         others = np.array(words.others, np.intp)
         starts, ends = words.starts[others].tolist(), (words.starts[others + 1] - 1).tolist()
         before = np.searchsorted(words.moves, others).tolist()
+        text = block.text
         for index, start, end, moves in zip(words.others, starts, ends, before, strict=True):
+            raw = text[start:end]
+            if raw.startswith(_OFTEN):
+                continue
             self._row = self.modal.at(index, moves)
             self._offset = block.offset + start + (block.dropped if index else 0)
             self._line = line + index
-            self._read_line(block.text[start:end])
+            self._read_line(raw)
         self.count += len(words.moves)
         self._check_lengths(block, words, line)
 
@@ -106,8 +110,6 @@ class Orders:
         return self._targets | {heater: target for at, heater, target in self._targeted if at <= row}
 
     def _read_line(self, raw: bytes) -> None:
-        if raw.startswith(_OFTEN):
-            return
         if raw[:1] == b";":
             self._comments.note(raw, self._line)
             self._follow_comment()
