@@ -115,7 +115,8 @@ class Dialect:
         residency: seconds near the target that end a wait for heat, by default.
         resumes_by: the command that ends a pause which the firmware began itself, and restores heat and place.
         continues_by: commands that end a wait for the user, the best first.
-        unknown: code words of slicers that it does not know, or not without a macro of that name.
+        unknown: code words of slicers that it does not know.
+        macros: they may be there all the same, as macros of its configuration.
     """
 
     name: str = "unknown"
@@ -152,6 +153,7 @@ class Dialect:
     resumes_by: bytes | None = None
     continues_by: tuple[bytes, ...] = (b"M108",)
     unknown: frozenset[str] = frozenset()
+    macros: bool = False
 
     @property
     def longest_command(self) -> int:

@@ -14,23 +14,23 @@ _BY_CAPABILITY = {  # a `Cap:` of M115 → commands that the firmware knows only
 
 _ARCS = "arcs are left out: the part will have gaps"
 _RETRACTION = "nothing is retracted: the part will string"
-_CHANGE = "the print goes on in the old filament"
-_PAUSE = "the print goes on without a pause"
+_CHANGE = "the filament is not changed"
 _CHAMBER = "the chamber stays as it is"
 LOSSES: Mapping[str, str] = {
     "G2": _ARCS, "G3": _ARCS, "G5": "splines are left out: the part will have gaps",
     "G10": _RETRACTION, "G11": _RETRACTION,
     "G29": "the bed is not probed",
-    "M0": _PAUSE, "M1": _PAUSE, "M25": _PAUSE, "M226": _PAUSE, "M601": _PAUSE,
-    "M109": "the print does not wait for the hotend", "M190": "the print does not wait for the bed",
-    "M116": "the print does not wait for heat",
     "M106": "the fan stays off", "M107": "the fan stays on",
+    "M116": "nothing waits for heat",
     "M141": _CHAMBER, "M191": _CHAMBER,
-    "M400": "the print does not wait for moves to end",
     "M420": "the measured bed is not taken into account",
-    "M600": _CHANGE, "M701": _CHANGE, "M702": _CHANGE,
+    "M600": _CHANGE, "M601": "the printer does not pause", "M701": _CHANGE, "M702": _CHANGE,
 }  # fmt: skip
-"""What a print loses by a command that the firmware does not know. Others lose a display, a limit or a setting."""
+"""What a print loses by a command that the firmware does not know. By others it loses a display, a limit or a setting,
+and some are the host's own (M0, M109, M190)."""
+
+PAUSE_INSTEAD = frozenset({"M600", "M601"})
+"""Those in whose place the host can pause."""
 
 
 def unknown_to(dialect: Dialect, capabilities: Mapping[str, bool]) -> frozenset[str]:
@@ -43,6 +43,9 @@ def unknown_to(dialect: Dialect, capabilities: Mapping[str, bool]) -> frozenset[
 
 
 def losses(words: Iterable[str], dialect: Dialect, capabilities: Mapping[str, bool]) -> dict[str, str]:
-    """Return the code words, of those in a file, whose loss shows in the print, with what is lost."""
-    unknown = unknown_to(dialect, capabilities)
+    """Return the code words, of those in a file, whose loss shows in the print, with what is lost.
+
+    None where a macro may have been made for them: only the firmware can tell then, and does when it gets them.
+    """
+    unknown = frozenset() if dialect.macros else unknown_to(dialect, capabilities)
     return {word: LOSSES[word] for word in sorted(set(words)) if word in unknown and word in LOSSES}

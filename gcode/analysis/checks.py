@@ -15,6 +15,7 @@ from gcode.analysis.whereabouts import PURGE, ROUNDING, Whereabouts
 from gcode.command import Command
 from gcode.fitting import fitting
 from gcode.heating import excess
+from gcode.unknown import LOSSES, losses
 
 LONGEST_EXTRUSION = 200.0  # mm in one move; Marlin's EXTRUDE_MAXLENGTH
 _MOST_FILAMENT = 2.0  # mm of filament for a mm of path; a thick line of a 1 mm nozzle takes 0.5
@@ -87,6 +88,7 @@ class Checks:
         self._forth = 0.0  # mm of filament that moves along the bed push out
         self._laid = self._idle = 0  # moves that lay material, and such whose E is where the extruder is already
         self.klipper = machine.dialect_known and machine.dialect.name == "Klipper"
+        self._lost = losses(LOSSES, machine.dialect, {}) if machine.dialect_known else {}
         self._targets: dict[int, float] = {}
         self._hot = 0  # the last line that asks for too much heat
         self._found: dict[str, _Finding] = {}
@@ -105,6 +107,8 @@ class Checks:
     def command(self, command: Command, line: int) -> None:
         """Look at a command that is no plain move."""
         code = command.code
+        if code in self._lost:
+            self.add(Level.WARNING, code, f"{self.machine.dialect.name} does not know {code}: {self._lost[code]}", line)
         if code in _REFUSED:
             self.add(Level.ERROR, code, _REFUSED[code], line)
         elif code in _DOUBTFUL:

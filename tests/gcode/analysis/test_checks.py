@@ -1,7 +1,7 @@
 import pytest
 
 from gcode.analysis.machine import ANYWHERE, Machine
-from gcode.dialect import KLIPPER, REPRAPFIRMWARE
+from gcode.dialect import KLIPPER, REPRAPFIRMWARE, SPRINTER, TEACUP
 from support.analysed import analyse, sliced
 
 HEAD = "M104 S200\nG28\n"
@@ -223,3 +223,16 @@ def test_a_file_of_cura_that_is_cut_off():
     assert findings(head + layers + TAIL) == ([], [])
     [error] = findings(head + layers[: layers.index(";LAYER:3")])[0]
     assert error == "the file is cut off: it has 3 of its 5 layers"
+
+
+def test_what_the_firmware_does_not_know_and_the_print_needs_is_a_warning():
+    text = HEAD + BODY + "M600\nM73 P5\nM600\n" + TAIL
+    assert findings(text, dialect=SPRINTER) == (
+        [], ["Sprinter does not know M600: the filament is not changed (line 5 and 1 more)"],
+    )  # fmt: skip
+    assert findings(text, dialect=SPRINTER, dialect_known=False) == ([], [])
+    assert findings(text) == findings(text, dialect=KLIPPER) == ([], [])  # it depends on the build, and on macros
+    assert (
+        "Teacup does not know M107: the fan stays on (line 5)"
+        in findings(HEAD + BODY + "M107\n" + TAIL, dialect=TEACUP)[1]
+    )
