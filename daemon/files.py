@@ -24,6 +24,7 @@ from daemon.unpacker import Unpack, in_process
 
 _INCOMING = ".incoming"
 _BLOCK = 64 * 1024  # bytes written per hop to a thread; a hop costs some 60 µs
+_UNPACKED_AT_ONCE = 1  # a process each, which takes a processor
 _SYNC_EVERY = 16 * 1024 * 1024  # bytes: an SD card stalls everybody for long when it has more to catch up with
 
 T = TypeVar("T")
@@ -57,11 +58,13 @@ class FileStore:
     Attributes:
         busy: tells whether this file is being printed, or this folder holds such a file; called on the loop.
         unpack: makes the text of a packed upload.
+        unpacking: so many at once.
     """
 
     def __init__(self, root: Path, wall: Callable[[], float], hashes: HashBook | None = None) -> None:
         self.busy: Callable[[str], bool] = lambda _path: False
         self.unpack: Unpack = in_process
+        self.unpacking = asyncio.Semaphore(_UNPACKED_AT_ONCE)
         self._root = root
         self._wall = wall
         self._hashes = hashes or NoHashes()
@@ -331,7 +334,8 @@ class Upload:
             raise FileError(f"the upload of {self.name} is over")
         text = packed.with_name(f"{packed.name}.text")
         try:
-            await self._store.unpack(packed, text, limit, plate)
+            async with self._store.unpacking:
+                await self._store.unpack(packed, text, limit, plate)
             await asyncio.to_thread(self._replace, text)
         except FileError as error:
             raise type(error)(f"{self.name}: {error}") from error

@@ -100,9 +100,9 @@ class UploadHandler(FilesHandler):
         if self._room is not None and self._size > self._room:
             raise StorageFull(f"{self._name} does not fit: the uploads may have {self._quota} MiB together")
 
-    async def _begin(self, name: str) -> None:
+    async def _begin(self, given: str) -> None:
         """Open the file. Where the path has come already, what is wrong with it is said before all bytes are sent."""
-        name = FileBegins(plain_name(name))  # what it holds is kept, and not the file
+        name = plain_name(given)  # what it holds is kept, and not the file
         check_printable(name)
         check_path(name)
         self._name = name
@@ -110,7 +110,7 @@ class UploadHandler(FilesHandler):
         if self._quota:
             self._room = self._quota * 1024 * 1024 - await self.service.files.used_space()
         early = f"{secrets.token_hex(16)}.gcode" if known is None else _joined(known, name)
-        self._upload = await self._stack.enter_async_context(self.service.files.upload(early, name=name))
+        self._upload = await self._stack.enter_async_context(self.service.files.upload(early, name=given))
 
     def on_connection_close(self) -> None:
         """Drop what came of the file when the client has gone in the middle of it."""

@@ -10,8 +10,8 @@ MAX_OBJECTS = 1000
 _MAX_NAME = 200  # characters
 
 _COMMENT = re.compile(r"(?:printing object|MESH:|PRINTING:) ?(.*)", re.IGNORECASE)
-_COPY = re.compile(r"(?: id:\d+)?(?: copy \d+)?$")
-_KLIPPER_COPY = re.compile(r"(?:_id_\d+)?(?:_copy_\d+)?$")
+_COPY = re.compile(r"(?: id:\d+)?(?: copy \d+| \(Instance \d+\))?$")
+_KLIPPER_COPY = re.compile(r"(?:_id_\d+)?(?:_copy_\d+|__Instance_\d+_)?$")
 _NO_WORD = re.compile(r"[\W_]")
 _NONE = frozenset({"", "nonmesh", "non-object"})
 
@@ -43,7 +43,7 @@ class Objects:
             if self._number is not None:
                 self._numbered.setdefault(self._number, "")
         if name:
-            name = name.strip().strip('"')[:_MAX_NAME]
+            name = _COPY.sub("", name.strip().strip('"'))[:_MAX_NAME]
             if self._number is not None:
                 self._numbered[self._number] = name
             elif len(self._unnumbered) < MAX_OBJECTS:

@@ -228,7 +228,7 @@ async def test_a_plate_is_chosen_in_the_form(tmp_path):
 @pytest.mark.parametrize(
     ("name", "data", "status", "reason"),
     [
-        ("a.bgcode", PACKED["cube.bgcode"][:-7], 415, "a.gcode: binary G-code: the file is cut off in block"),
+        ("a.bgcode", PACKED["cube.bgcode"][:-7], 415, "a.bgcode: binary G-code: the file is cut off in block"),
         ("a.gcode", b"GCDE\1\0\0\0\1\0" + b"\7" * 99, 415, "block 1 is of an unknown type"),
         ("a.3mf", three_mf({}), 415, "it is a project"),
         ("a.gz", gzip.compress(b"\x7fELF" + bytes(999)), 415, "no text"),

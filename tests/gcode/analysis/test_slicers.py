@@ -152,6 +152,8 @@ def test_what_the_file_does_stands_in_for_what_it_does_not_say():
         ("; printing object Part 1.stl id:0 copy 0\nM486 S0\nM486 APart 1.stl\n"  # noqa: ISC004 - one file
          "EXCLUDE_OBJECT_START NAME=Part_1_stl_id_0_copy_0\nEXCLUDE_OBJECT_END\nEXCLUDE_OBJECT_START NAME=other\n",
          ("Part 1.stl", "other")),
+        ("M486 S0\nM486 Apart.stl\nM486 S1\nM486 Apart.stl (Instance 2)\nM486 S-1\n", ("part.stl",)),
+        ("; printing object part.stl id:0 copy 1\nEXCLUDE_OBJECT_START NAME=part_stl__Instance_2_\n", ("part.stl",)),
         ("; stop printing object a id:0 copy 0\n", ()),
         ("EXCLUDE_OBJECT_START\nEXCLUDE_OBJECT_START NAME=\n; printing object \nM486\nM486 A\n", ()),
     ],
