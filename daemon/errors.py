@@ -21,6 +21,7 @@ NozzledError
     │   ├── JobConflict          the command does not fit the job's state ("start" while printing)
     │   ├── UnfitFile            what is known of the file speaks against printing it (outside the build volume)
     │   ├── Unsafe               a rule of `daemon.safety` is broken (a heater does not get warmer)
+    │   ├── NoHeat               a heater that the file waits for stays cold (the firmware keeps it off)
     │   ├── CannotGoOn           a job cannot go on where another host left it (the machine was restarted)
     │   └── StepsDiffer          the host before sent other commands at this place: the configuration was changed
     └── FileError                what was asked of the uploads' folder
@@ -120,6 +121,10 @@ class UnfitFile(JobError):
 
 class Unsafe(JobError):
     """A rule of safety is broken; says which, and what was measured."""
+
+
+class NoHeat(JobError):
+    """A heater that the file waits for stays cold; says which, and what is known."""
 
 
 class CannotGoOn(JobError):

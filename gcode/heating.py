@@ -6,7 +6,7 @@ the time runs from the first reading within the window, and begins anew when one
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from gcode.command import parse
@@ -34,10 +34,12 @@ class Residency:
     Attributes:
         target: °C.
         cool: wait for cooling too (the R word); with S a heater that is too hot is hot enough.
+        seconds: that it has to stay near the target.
     """
 
     target: float
     cool: bool = False
+    seconds: float = RESIDENCY
     _since: float = math.inf
 
     def reached(self, actual: float, now: float) -> bool:
@@ -49,7 +51,32 @@ class Residency:
             self._since = now
         elif distance > HYSTERESIS:
             self._since = math.inf
-        return now - self._since >= RESIDENCY
+        return now - self._since >= self.seconds
+
+
+@dataclass(slots=True)
+class Nearing:
+    """Whether something comes nearer: by so many °C in so many seconds."""
+
+    step: float
+    within: float
+    _nearest: float = math.inf
+    _since: float = 0.0
+
+    def stalled(self, distance: float, now: float) -> bool:
+        """Take how far it is, in °C; tell whether it has come no nearer for too long."""
+        if distance <= self._nearest - self.step:
+            self._nearest, self._since = distance, now
+        return now - self._since >= self.within
+
+
+def reading_of(tool: int, heaters: Container[str]) -> str:
+    """Return the name under which a tool's temperature is reported.
+
+    Where only one hotend is, it is that of the tool in use, or the nozzle that all tools share.
+    """
+    name = f"tool{tool}"
+    return "tool0" if name not in heaters and "tool0" in heaters and "tool1" not in heaters else name
 
 
 def heaters_off(extruders: int, *, chamber: bool) -> list[str]:

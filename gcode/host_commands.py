@@ -22,12 +22,21 @@ _HALT = re.compile(rb"M\s*0*112(?!\d)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class HeatAndWait:
-    """Send `command`, then wait for `heater` (`bed`, `chamber`, `tool0`; `tool` for the active one)."""
+    """Send `command`, then wait for `heater` (`bed`, `chamber`, `tool0`; `tool` for the active one).
+
+    Attributes:
+        command: sets the target, and has every other word of the file's.
+        heater: that is waited for.
+        target: °C.
+        cool: wait for cooling too.
+        whole: the file's own command, for a firmware that alone sees this heater.
+    """
 
     command: bytes
     heater: str
-    target: float  # °C
-    cool: bool  # wait for cooling too
+    target: float
+    cool: bool
+    whole: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +63,13 @@ class Skip:
 Meaning = HeatAndWait | Pause | Cancel | Skip
 
 
-def meaning(command: bytes, *, host_waits: bool) -> Meaning | None:
+def meaning(command: bytes, *, host_waits: bool, reads_r: bool = True) -> Meaning | None:
     """Return what a clean line of a file means to the host; None: it goes to the printer as it is.
 
     Args:
         command: one line, as `gcode.reader` gives it.
         host_waits: waits for temperatures are the host's.
+        reads_r: the firmware knows `M109 R200`; else it would heat nothing, or turn the heater off.
     """
     if forbidden(command) or _HALT.match(command):
         return Skip("a file may not send this")
@@ -74,9 +84,9 @@ def meaning(command: bytes, *, host_waits: bool) -> Meaning | None:
         return Cancel(f"the file asks for it: {command.decode()}")
     if name[:1] == b"@":
         return Skip("it is meant for a host, and not known here")
-    if host_waits and name.decode() in _WAITS:
-        return _wait(command)
-    return None
+    if name.decode() not in _WAITS or (wait := _wait(command)) is None:
+        return None
+    return wait if host_waits or (wait.cool and not reads_r) else None
 
 
 def _wait(command: bytes) -> HeatAndWait | None:
@@ -89,7 +99,8 @@ def _wait(command: bytes) -> HeatAndWait | None:
         return None
     instead, heater = _WAITS[parsed.code.partition(".")[0]]
     tool = parsed.get("T")
-    words = f" T{tool:.0f}" if tool is not None else ""
-    name = f"tool{tool:.0f}" if tool is not None else heater
-    raw = f"{instead}{words} S{target:g}".encode()
-    return HeatAndWait(raw, name, target, cool="R" in parsed and "S" not in parsed)
+    name = f"tool{tool:.0f}" if tool is not None and heater == "tool" else heater
+    cool = "R" in parsed and "S" not in parsed
+    words = [(("S" if cool and letter == "R" else letter), value) for letter, value in parsed.params.items()]
+    raw = " ".join([instead, *(letter if value is None else f"{letter}{value:g}" for letter, value in words)])
+    return HeatAndWait(raw.encode(), name, target, cool, command)

@@ -119,7 +119,8 @@ class JobController:
     @property
     def warning(self) -> str | None:
         """What is wrong with a print that goes on all the same."""
-        return (self._job.stalled or self._job.bad_line) if self._job is not None and self.active else None
+        job = self._job if self.active else None
+        return (job.stalled or job.bad_line or job.notice) if job is not None else None
 
     @property
     def progress(self) -> Progress:

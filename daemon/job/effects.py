@@ -10,6 +10,7 @@ import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +20,7 @@ from daemon.config import Config
 from daemon.errors import CannotGoOn
 from daemon.job.calling_off import make_cold_and_rest, while_it_lives
 from daemon.job.file_check import sha1_of
-from daemon.job.heat_wait import wait_for_heat
+from daemon.job.heat_wait import Goal, wait_for_heat
 from daemon.job.job import Job
 from daemon.job.named_values import values
 from daemon.job.parking import unpark
@@ -30,8 +31,9 @@ from daemon.job.streamer import FileStream
 from daemon.job.survival import Survival
 from daemon.named_values import filled
 from daemon.store import Store
+from gcode.dialect import recognise
 from gcode.heating import excess, shifted
-from gcode.host_commands import Cancel, HeatAndWait, Meaning, Pause
+from gcode.host_commands import Cancel, HeatAndWait, Meaning, Pause, meaning
 from hal.printer import Printer
 
 T = TypeVar("T")
@@ -115,7 +117,11 @@ class Effects:
             self._executor,
             on_more=lambda: job.printer.wake(),  # noqa: PLW0108 - of the printer that it has then
             on_skipped=_skipped,
-            host_waits=self._host_waits(job.printer),
+            understand=partial(
+                meaning,
+                host_waits=self._host_waits(job.printer),
+                reads_r=recognise(job.printer.identity.name).heat_by_r,
+            ),
             receiver=lambda: job.printer,
             check=self._too_hot,
             alter=lambda command: self._with_offset(job, command),
@@ -123,7 +129,7 @@ class Effects:
 
     def _with_offset(self, job: Job, command: bytes) -> bytes:
         profile = self._config.profile
-        tool = job.printer.modes.tool or 0
+        tool = 0 if profile.shared_nozzle else job.printer.modes.tool or 0
         return shifted(command, job.page.offsets, tool, profile.max_hotend_c, profile.max_bed_c)
 
     def _too_hot(self, command: bytes) -> str | None:
@@ -224,8 +230,10 @@ class Effects:
         job.printer.wake()
 
     async def _wait_for_heat(self, job: Job, barrier: HeatAndWait) -> None:
-        silence = self._config.job.heat_report_s
-        await wait_for_heat(job.printer, barrier.heater, barrier.target, cool=barrier.cool, silence=silence)
+        goal = Goal(barrier.heater, barrier.target, barrier.cool)
+        if not await wait_for_heat(job.printer, goal, self._config.job.heat_report_s, job.warn):
+            log.info("job.heat_unseen", heater=barrier.heater, command=barrier.whole.decode())
+            await job.printer.send(barrier.whole.decode())  # nobody but the firmware sees it
 
     async def _pausing(self, job: Job) -> None:
         """Come to rest. What a resume has begun is ended first: half way back is no place to come back to."""

@@ -1,30 +1,71 @@
-"""The host's own wait for a temperature, in place of the firmware's M109: pause and cancel work meanwhile."""
+"""The host's own wait for a temperature, in place of the firmware's M109: pause and cancel work meanwhile.
+
+What the firmware says that it aims at is the aim: it lowers targets to its own maximum, and some tell whole degrees. A
+heater that it does not tell of is waited for by the firmware itself. Each wait has an end, and one that ended for
+another reason than the temperature is told.
+"""
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from gcode.errors import PrinterSilent
-from gcode.heating import Residency
+from daemon.errors import NoHeat
+from gcode.dialect import recognise
+from gcode.errors import NozzledError, PrinterSilent
+from gcode.heating import Nearing, Residency, reading_of
 from gcode.replies import Reading
 from hal.printer import Event, Printer, TemperaturesRead
 
+UNSEEN = 2
+"""Reports without a heater that show that this firmware does not tell of it."""
 
-async def wait_for_heat(printer: Printer, heater: str, target: float, *, cool: bool, silence: float) -> None:
-    """Wait until the heater has settled at its target, which must have been sent and acknowledged.
+SETTLED = 10.0
+"""Seconds in which a report may still show the target of before: a command that was acknowledged is carried out."""
+
+ROUNDED = 1.0
+"""°C between what was asked and what is told that are only another way to write it."""
+
+COOLS = (1.5, 60.0)
+"""°C in seconds that a heater cools by at least, else it is at the temperature of the room: Marlin's."""
+
+WARMS = (1.0, 900.0)
+"""The same for warming: a chamber that its bed heats makes 1 °C in some minutes."""
+
+NEAR = 10.0
+"""°C that a heater may lack when it gets no warmer, and the print goes on all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What is waited for.
+
+    Attributes:
+        heater: `bed`, `chamber`, `tool0`, …, or `tool` for the active one.
+        target: °C, sent and acknowledged.
+        cool: wait for cooling too.
+    """
+
+    heater: str
+    target: float
+    cool: bool = False
+
+
+async def wait_for_heat(printer: Printer, goal: Goal, silence: float, tell: Callable[[str], None]) -> bool:
+    """Wait until the heater has settled at its target; False: this firmware does not tell of it.
 
     A target that somebody changes meanwhile is the new goal, and one turned off ends the wait: as in Marlin.
 
     Args:
         printer: where the heater is.
-        heater: `bed`, `chamber`, `tool0`, …, or `tool` for the active one.
-        target: °C.
-        cool: wait for cooling too.
+        goal: of the wait.
         silence: seconds without a reading of this heater that are too many.
+        tell: takes what the user should know, in a sentence.
 
     Raises:
         PrinterSilent: no reading came for so long.
+        NoHeat: there is no heat, and will be none.
     """
-    name = f"tool{printer.modes.tool or 0}" if heater == "tool" else heater
-    wait = _Wait(name, Residency(target, cool))
+    wait = _Wait(printer, goal, tell)
     unsubscribe = printer.subscribe(wait.on_event)
     try:
         while not wait.over.is_set():
@@ -33,38 +74,112 @@ async def wait_for_heat(printer: Printer, heater: str, target: float, *, cool: b
                 async with asyncio.timeout(silence):
                     await wait.over.wait()
             except TimeoutError:
-                if not wait.heard:
-                    raise PrinterSilent(
-                        f"no temperature of {name} was reported for {silence:g} s, so a wait for it cannot end"
-                    ) from None
+                if wait.heard:
+                    continue
+                if wait.name not in printer.heaters:
+                    return False
+                raise PrinterSilent(
+                    f"no temperature of {wait.name} was reported for {silence:g} s, so a wait for it cannot end"
+                ) from None
     finally:
         unsubscribe()
+    if wait.trouble is not None:
+        raise wait.trouble
+    return not wait.unseen
 
 
 class _Wait:
     """Follows the reports of one heater."""
 
-    def __init__(self, name: str, residency: Residency) -> None:
+    def __init__(self, printer: Printer, goal: Goal, tell: Callable[[str], None]) -> None:
         self.over = asyncio.Event()
         self.heard = False
-        self._name = name
-        self._residency = residency
+        self.unseen = False
+        self.trouble: NozzledError | None = None
+        self._printer = printer
+        self._goal = goal
+        self._tell = tell
+        self._dialect = recognise(printer.identity.name)
+        self._without = 0  # reports without this heater
         self._confirmed = False  # a report has shown our target: one that was under way before may not have
         self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._aim_at(goal.target)
+
+    @property
+    def _tool(self) -> int | None:
+        """The tool that is waited for, if it is one."""
+        heater = self._goal.heater
+        if heater == "tool":
+            return self._printer.modes.tool or 0
+        return int(heater.removeprefix("tool")) if heater.startswith("tool") else None
+
+    @property
+    def name(self) -> str:
+        """The heater, as reports name it."""
+        tool = self._tool
+        return self._goal.heater if tool is None else reading_of(tool, self._printer.heaters)
+
+    def _aim_at(self, target: float) -> None:
+        cool = self._goal.cool or self._dialect.heat_by_s_cools
+        self._residency = Residency(target, cool, self._dialect.residency)
+        self._cooling = Nearing(*(self._dialect.cooling_gives_up or COOLS))
+        self._warming = Nearing(*WARMS)
 
     def on_event(self, event: Event) -> None:
-        if isinstance(event, TemperaturesRead) and (reading := event.heaters.get(self._name)):
-            self.heard = True
-            if self._over(reading):
+        if not isinstance(event, TemperaturesRead) or self.over.is_set():
+            return
+        if (reading := event.heaters.get(self.name)) is None:
+            self._without += 1
+            self.unseen = self._without >= UNSEEN
+            if self.unseen:
                 self.over.set()
+            return
+        self.heard = True
+        if self._over(reading):
+            self.over.set()
 
     def _over(self, reading: Reading) -> bool:
-        target = reading.target
+        now, target = self._loop.time(), reading.target
         if target is not None and target != self._residency.target:
-            if not self._confirmed:
+            if not self._confirmed and abs(target - self._goal.target) > ROUNDED and not self._refused(target, now):
                 return False
-            if target == 0:
+            if self.unseen or self.trouble is not None or (self._confirmed and target == 0):
                 return True
-            self._residency = Residency(target, self._residency.cool)
+            self._aim_at(target)
         self._confirmed = True
-        return self._residency.reached(reading.actual, self._loop.time())
+        return self._residency.reached(reading.actual, now) or self._given_up(reading.actual, now)
+
+    def _refused(self, target: float, now: float) -> bool:
+        """Tell whether the firmware aims at something else for good, and what that means."""
+        if now - self._began < SETTLED:
+            return False
+        asked = f"{self._goal.target:g} °C were asked for"
+        if (
+            self._tool is not None
+            and f"tool{self._tool}" != self.name
+            and self._tool != (self._printer.modes.tool or 0)
+        ):
+            self.unseen = True  # what is told is of the tool in use, and this is another one
+        elif target == 0:
+            self.trouble = NoHeat(f"the firmware keeps {self.name} off, though {asked}: that may be above its limit")
+        else:
+            self._tell(f"the firmware aims at {target:g} °C for {self.name}, though {asked}: its limit is lower")
+        return True
+
+    def _given_up(self, actual: float, now: float) -> bool:
+        """Tell whether it is no use to wait any longer."""
+        target = self._residency.target
+        if actual > target:
+            if not self._residency.cool or not self._cooling.stalled(actual - target, now):
+                return False
+            self._tell(f"{self.name} does not get colder than {actual:.1f} °C: the wait for {target:g} °C is given up")
+            return True
+        missing = target - actual
+        if not self._warming.stalled(missing, now):
+            return False
+        if missing > NEAR:
+            self.trouble = NoHeat(f"{self.name} does not get warmer than {actual:.1f} °C; {target:g} °C are wanted")
+        else:
+            self._tell(f"{self.name} does not get warmer than {actual:.1f} °C: the wait for {target:g} °C is given up")
+        return True

@@ -3,6 +3,8 @@
 import asyncio
 from dataclasses import dataclass
 
+import structlog
+
 from daemon.errors import ServiceError
 from daemon.job.machine import JobMachine
 from daemon.job.page import Ending, Page
@@ -11,6 +13,8 @@ from daemon.job.states import JobState
 from daemon.job.steps import Steps
 from daemon.job.streamer import FileStream
 from hal.printer import Printer
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -32,7 +36,13 @@ class Job:
     ended_at: float | None = None
     bad_line: str | None = None  # what to tell of a line that damages much
     stalled: str | None = None  # what to tell of a print that makes no progress
+    notice: str | None = None  # what else to tell of a print that goes on
     trouble: ServiceError | None = None  # what it is to end for, whatever it is doing
+
+    def warn(self, reason: str) -> None:
+        """Tell what is wrong with it, though it goes on."""
+        self.notice = reason
+        log.warning("job.warning", reason=reason)
 
     @property
     def state(self) -> JobState:

@@ -4,12 +4,17 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import structlog
+
 from daemon.config import Config
-from daemon.job.heat_wait import wait_for_heat
+from daemon.job.heat_wait import Goal, wait_for_heat
 from daemon.job.parking import SOFT, Rest, modes_of, park, plain_modes
 from daemon.job.steps import Steps
+from gcode.heating import reading_of
 from gcode.replies import Position, parse
 from hal.printer import Printer
+
+log = structlog.get_logger()
 
 _OTHERS = {"bed": "M140", "chamber": "M141"}  # than hotends
 
@@ -35,7 +40,7 @@ async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> Rest:
 
 def _noted(printer: Printer, config: Config) -> dict[str, Any]:
     """Return what parking changes, or takes back, as JSON has it."""
-    hotend = printer.heaters.get(f"tool{printer.modes.tool or 0}")
+    hotend = printer.heaters.get(reading_of(printer.modes.tool or 0, printer.heaters))
     soft = hotend is not None and hotend.actual > SOFT
     return {
         "modes": plain_modes(printer.modes),
@@ -87,7 +92,11 @@ async def heat_again(printer: Printer, rest: Rest, config: Config) -> None:
     for name, target in wanted.items():
         await printer.send(_set(name, target, config.profile.extruders))
     for name, target in wanted.items():
-        await wait_for_heat(printer, name, target, cool=False, silence=config.job.heat_report_s)
+        await wait_for_heat(printer, Goal(name, target), config.job.heat_report_s, _warn)
+
+
+def _warn(reason: str) -> None:
+    log.warning("job.warning", reason=reason)
 
 
 def _set(heater: str, target: float, extruders: int) -> str:

@@ -10,6 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -63,7 +64,7 @@ class FileStream:
         *,
         on_more: Callable[[], None],
         on_skipped: Callable[[int, str, str], None],
-        host_waits: bool = False,
+        understand: Callable[[bytes], Meaning | None] = partial(meaning, host_waits=False),
         receiver: Callable[[], Receiver] | None = None,
         check: Callable[[bytes], str | None] = lambda _: None,
         alter: Callable[[bytes], bytes] = lambda command: command,
@@ -75,7 +76,7 @@ class FileStream:
             executor: whose threads read.
             on_more: called when `next_line` has lines again after it had none.
             on_skipped: called with (offset, command, reason) for a line that is not sent.
-            host_waits: waits for temperatures are the host's: a barrier instead of M109.
+            understand: tells what a line means to the host, such as a barrier instead of M109.
             receiver: tells who gets the lines; a command that is too long for it fails the job.
             check: tells what speaks against sending a command other than a move, which fails the job.
             alter: makes of such a command what is sent instead.
@@ -91,7 +92,7 @@ class FileStream:
         self._executor = executor
         self._on_more = on_more
         self._on_skipped = on_skipped
-        self._host_waits = host_waits
+        self._understand = understand
         self._receiver = receiver or Anyone
         self._longest = self._receiver().longest_command
         self._check = check
@@ -139,7 +140,7 @@ class FileStream:
         """Leave out the first line, which was sent; what it asks of the host remains, unless that is done too."""
         while self._next_block() or await self._more():
             for offset, command in self._reader:
-                found = meaning(self._alter(command), host_waits=self._host_waits)
+                found = self._understand(self._alter(command))
                 if not done and isinstance(found, HeatAndWait):
                     self._stop_at(offset, found)
                 return
@@ -219,7 +220,7 @@ class FileStream:
             self._fail(f"the line at byte {offset}: {problem}")
             return None
         command = self._alter(command)
-        found = meaning(command, host_waits=self._host_waits)
+        found = self._understand(command)
         if found is None:
             return self._fitting(offset, command)
         if isinstance(found, Skip):

@@ -3,6 +3,7 @@ import errno
 import os
 import re
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from daemon.job import streamer
 from daemon.job.streamer import FileStream
-from gcode.host_commands import Cancel, HeatAndWait, Pause
+from gcode.host_commands import Cancel, HeatAndWait, Pause, meaning
 from gcode.outgoing import forbidden, job_line
 from gcode.reader import Reader
 from support.house import Inline
@@ -239,7 +240,7 @@ async def test_a_file_that_goes_meanwhile_is_printed_all_the_same(tmp_path, monk
 async def test_a_line_for_the_host_stops_the_stream_until_it_goes_on(tmp_path, line, sent, kind):
     path = tmp_path / "part.gcode"
     path.write_text(f"G1 X1\n{line}\nG1 X2\n")
-    source = stream(path, host_waits=True)
+    source = stream(path, understand=partial(meaning, host_waits=True))
     await source.open()
     before = [source.next_line() for _ in range(3)]
     assert [each[1] for each in before if each] == [b"G1 X1", *sent]

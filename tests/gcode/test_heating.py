@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gcode.command import parse
-from gcode.heating import RESIDENCY, SETS_TARGET, Residency, shifted
+from gcode.heating import RESIDENCY, SETS_TARGET, Nearing, Residency, reading_of, shifted
 
 
 def readings(wait: Residency, *pairs: tuple[float, float]) -> list[bool]:
@@ -33,6 +33,36 @@ def test_no_sequence_of_readings_ends_a_wait_early(target, actuals):
         if wait.reached(actual, second):
             assert all(near[-int(RESIDENCY) - 1 :])
             assert len(near) > RESIDENCY
+
+
+def test_a_firmware_s_own_time_near_the_target_counts():
+    assert readings(Residency(200, seconds=3), (0, 200), (2, 200), (3, 200)) == [False, False, True]
+    assert readings(Residency(200, seconds=0), (0, 190), (1, 199.5)) == [False, True]
+
+
+def test_what_comes_nearer_is_not_stalled():
+    watch = Nearing(1.5, 60.0)
+    assert not any(watch.stalled(180 - 2 * second / 60, second) for second in range(3600))
+
+
+def test_what_comes_no_nearer_is_stalled_after_its_time():
+    watch = Nearing(1.5, 60.0)
+    assert not any(watch.stalled(20 - second / 60, second) for second in range(60)), "1 °C in a minute"
+    assert watch.stalled(19.0, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("tool", "heaters", "name"),
+    [
+        (0, {"tool0", "bed"}, "tool0"),
+        (3, {"tool0", "bed"}, "tool0"),
+        (1, {"tool0", "tool1"}, "tool1"),
+        (2, {"tool0", "tool1"}, "tool2"),
+        (0, {"bed"}, "tool0"),
+    ],
+)
+def test_a_tool_without_a_reading_of_its_own_is_the_only_hotend(tool, heaters, name):
+    assert reading_of(tool, heaters) == name
 
 
 OFFSETS = {"tool0": 5.0, "tool1": -7.5, "bed": 3.0, "chamber": 50.0}

@@ -8,19 +8,26 @@ from gcode.host_commands import Cancel, HeatAndWait, Pause, Skip, meaning
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        (b"M109 S215", HeatAndWait(b"M104 S215", "tool", 215.0, cool=False)),
-        (b"M109 T1 S215.5", HeatAndWait(b"M104 T1 S215.5", "tool1", 215.5, cool=False)),
-        (b"M109 R50", HeatAndWait(b"M104 S50", "tool", 50.0, cool=True)),
-        (b"m190 s60", HeatAndWait(b"M140 S60", "bed", 60.0, cool=False)),
-        (b"M191 S40", HeatAndWait(b"M141 S40", "chamber", 40.0, cool=False)),
-        (b"M 0109 S215", HeatAndWait(b"M104 S215", "tool", 215.0, cool=False)),
-        (b"M190.1 S60", HeatAndWait(b"M140 S60", "bed", 60.0, cool=False)),
+        (b"M109 S215", HeatAndWait(b"M104 S215", "tool", 215.0, cool=False, whole=b"M109 S215")),
+        (b"M109 T1 S215.5", HeatAndWait(b"M104 T1 S215.5", "tool1", 215.5, cool=False, whole=b"M109 T1 S215.5")),
+        (b"M109 R50", HeatAndWait(b"M104 S50", "tool", 50.0, cool=True, whole=b"M109 R50")),
+        (b"m190 s60", HeatAndWait(b"M140 S60", "bed", 60.0, cool=False, whole=b"m190 s60")),
+        (b"M109 S215 T1 P0", HeatAndWait(b"M104 S215 T1 P0", "tool1", 215.0, cool=False, whole=b"M109 S215 T1 P0")),
+        (b"M109 R180 I", HeatAndWait(b"M104 S180 I", "tool", 180.0, cool=True, whole=b"M109 R180 I")),
+        (b"M191 S40", HeatAndWait(b"M141 S40", "chamber", 40.0, cool=False, whole=b"M191 S40")),
+        (b"M 0109 S215", HeatAndWait(b"M104 S215", "tool", 215.0, cool=False, whole=b"M 0109 S215")),
+        (b"M190.1 S60", HeatAndWait(b"M140 S60", "bed", 60.0, cool=False, whole=b"M190.1 S60")),
         (b"M109", None),
     ],
 )
 def test_waits_are_the_hosts(line, expected):
     assert meaning(line, host_waits=True) == expected
     assert meaning(line, host_waits=False) is None
+
+
+@pytest.mark.parametrize(("line", "host"), [(b"M109 R200", True), (b"M190 R60", True), (b"M109 S200", False)])
+def test_a_wait_by_r_is_the_host_s_where_the_firmware_does_not_know_it(line, host):
+    assert (meaning(line, host_waits=False, reads_r=False) is not None) == host
 
 
 @pytest.mark.parametrize("line", [b"M0", b"M1 Press", b"m25", b"M226 P1", b"M00", b"M 01", b"@pause", b"@PAUSE now"])

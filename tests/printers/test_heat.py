@@ -4,7 +4,7 @@ import pytest
 
 from daemon.job.states import JobState as S
 from support.fake_firmware import MARLIN, FakeFirmware, cap, rig
-from support.fake_printers import Klipper, Malyan, Prusa
+from support.fake_printers import Klipper, Malyan, Prusa, Repetier
 
 SQUARE = "G28\nG1 X10 Y10 F3000\nG1 X20\nG1 Y20\nG1 X10\n"
 SOON = {"heat_report_s": 8.0}
@@ -158,6 +158,19 @@ async def test_cooling_below_the_room_is_not_waited_for_without_an_end(tmp_path,
     async with rig(tmp_path, FakeFirmware, job=SOON) as it:
         await it.print(f"{line}\n{SQUARE}")
         await it.ended(S.COMPLETED, within=1800)
+
+
+async def test_a_wait_for_cooling_is_the_host_s_where_the_firmware_does_not_know_it(tmp_path):
+    """Repetier does not read R, and waits for nothing."""
+
+    class Hot(Repetier):
+        heat_rate = 2.0
+
+    async with rig(tmp_path, Hot, job=SOON) as it:
+        await it.print(f"M104 S150\nM109 R100\n{SQUARE}")
+        await it.until(lambda: it.firmware.arrived("G28"), 300)
+        assert it.firmware.read("T") == (pytest.approx(100, abs=2), 100)
+        assert not it.firmware.arrived("M109")
 
 
 async def test_a_heater_that_never_gets_there_ends_the_print_in_bounded_time(tmp_path):

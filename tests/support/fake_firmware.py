@@ -202,7 +202,7 @@ class FakeFirmware:
         now, passed = self.now, self.now - self._heat_at
         self._heat_at = now
         for each in self.heat.values():
-            goal = each[1] or self.ambient
+            goal = max(each[1], self.ambient)
             most = self.heat_rate * passed
             each[0] = max(min(goal, each[0] + most), each[0] - most)
         actual, target = self.heat[heater]
