@@ -29,6 +29,10 @@ TOLD = 10  # skipped lines that are told one by one; the rest is counted
 _PLAIN = frozenset(b"GT")
 
 
+WAITS_ITSELF = partial(meaning, host_waits=False)
+"""What a line means where the firmware waits for temperatures."""
+
+
 class Receiver(Protocol):
     """What a line has to fit: a printer."""
 
@@ -64,7 +68,7 @@ class FileStream:
         *,
         on_more: Callable[[], None],
         on_skipped: Callable[[int, str, str], None],
-        understand: Callable[[bytes], Meaning | None] = partial(meaning, host_waits=False),
+        understand: Callable[[bytes], Meaning | None] = WAITS_ITSELF,
         receiver: Callable[[], Receiver] | None = None,
         check: Callable[[bytes], str | None] = lambda _: None,
         alter: Callable[[bytes], bytes] = lambda command: command,
