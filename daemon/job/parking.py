@@ -3,6 +3,7 @@
 Pure: positions in, commands out. All positions are mm, as M114 told them.
 """
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -40,7 +41,8 @@ def park(rest: Rest, config: PauseConfig, profile: ProfileConfig) -> list[str]:
     """
     if rest.axes is None:
         return []
-    lift = max(0.0, min(config.lift_mm, profile.height_mm - rest.axes["Z"]))
+    top = profile.z_max_mm or profile.height_mm or math.inf  # 0: nobody knows
+    lift = max(0.0, min(config.lift_mm, top - rest.axes["Z"]))
     commands = ["G91", "M83"]
     if rest.retracted:
         commands.append(f"G1 E-{rest.retracted:g} {EXTRUDE}")
