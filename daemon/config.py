@@ -95,6 +95,12 @@ class PrinterConfig:
     reattach_s: float = option(
         60.0, "Seconds that a print waits for a line that was lost; 0: it ends at once.", low=0, high=3600
     )
+    on_error: str = option(
+        "fail",
+        "What an error does that answers a line of a print and does not halt the firmware: fail ends the print and "
+        "makes the printer cold, pause pauses it, ignore tells it and goes on.",
+        choices=("fail", "pause", "ignore"),
+    )
     poll_idle_s: float = option(
         5.0, "Seconds between temperature requests while no heater is on and no job runs.", low=0.5, high=600
     )

@@ -22,6 +22,7 @@ NozzledError
     │   ├── UnfitFile            what is known of the file speaks against printing it (outside the build volume)
     │   ├── Unsafe               a rule of `daemon.safety` is broken (a heater does not get warmer)
     │   ├── NoHeat               a heater that the file waits for stays cold (the firmware keeps it off)
+    │   ├── PrinterRefused       the printer answered a line of the print with an error ("!! Must home axis first")
     │   ├── CannotGoOn           a job cannot go on where another host left it (the machine was restarted)
     │   └── StepsDiffer          the host before sent other commands at this place: the configuration was changed
     └── FileError                what was asked of the uploads' folder
@@ -125,6 +126,10 @@ class Unsafe(JobError):
 
 class NoHeat(JobError):
     """A heater that the file waits for stays cold; says which, and what is known."""
+
+
+class PrinterRefused(JobError):
+    """The printer has answered a line of the print with an error; says which, and what it said."""
 
 
 class CannotGoOn(JobError):

@@ -77,6 +77,7 @@ class JobController:
             survival=self._survival,
         )
         self._leftovers = Leftovers(self._survival, store, uploads)
+        self._looked_at = False  # what became of the last job is known, and a file was chosen since
         self._left_over: tuple[JobState, str | None] | None = None  # how the job of an earlier run ended, and why
         self._cooling = Cooling(config.profile, self._on_cold)
         self.dead_man = DeadMan(config.safety, connection, lambda: self.state)
@@ -111,7 +112,9 @@ class JobController:
 
     @property
     def error(self) -> str | None:
-        """Why the last job failed or was interrupted, if it was."""
+        """Why the last job failed or was interrupted, if it was, until another file is chosen."""
+        if self._looked_at:
+            return None
         if self._job and self._job.state in (JobState.FAILED, JobState.INTERRUPTED):
             return self._job.reason
         return self._left_over[1] if self._left_over and self._job is None else None
@@ -157,6 +160,7 @@ class JobController:
         if self.active:
             raise JobConflict("a print job is going on, another file cannot be selected")
         self.selected = selection
+        self._looked_at = True
 
     def unselect(self) -> None:
         """Choose no file.
@@ -169,6 +173,7 @@ class JobController:
         if self.selected is None:
             raise JobConflict("no file is selected")
         self.selected = None
+        self._looked_at = True
 
     def start(self) -> None:
         """Print the selected file.
@@ -292,6 +297,7 @@ class JobController:
             offsets=self.offsets,
         )
         before, self.runner = self.runner, Runner(self._kit, page, printer)
+        self._looked_at = False
         if before is not None:
             before.replaced = True
         # a job that failed may still be making its printer cold: not in the middle of the new one

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import structlog
 
 from daemon.config import ProfileConfig
+from daemon.job.calling_off import make_cold_and_rest, while_it_lives
 from daemon.safety import make_cold
 from gcode.errors import NozzledError
 from hal.printer import ConnectionState, Printer
@@ -43,6 +44,22 @@ class Cooling:
             cold = await make_cold(printer, self._profile, reason)
         except NozzledError as error:  # lost again in the turn in which it was READY
             cold = False
+            log.warning("printer.not_cooled", reason=str(error))
+        self.due = self.due or not cold
+        if cold:
+            self._on_cold()
+
+    async def at_rest(self, printer: Printer, reason: str, silence: float) -> None:
+        """Make the printer cold, and wait for its last move; one that does not listen for `silence` s is stopped."""
+        self.due = False
+        log.warning("printer.cooling", reason=reason)
+        cold = False
+        try:
+            await while_it_lives(printer, make_cold_and_rest(printer, self._profile), silence)
+            cold = True
+        except TimeoutError:
+            printer.emergency_stop(f"emergency stop: {reason}")
+        except NozzledError as error:
             log.warning("printer.not_cooled", reason=str(error))
         self.due = self.due or not cold
         if cold:

@@ -8,12 +8,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from daemon.config import PauseConfig, ProfileConfig
+from gcode.dialect import Dialect
 from gcode.modes import Modes
+from gcode.replies import Reading
 
 TRAVEL = "F6000"  # mm/min
 LIFT = "F600"
 EXTRUDE = "F2100"
 SOFT = 160.0  # °C; a hotend colder than that holds filament that cannot be moved
+NEAR = 3.0  # °C above the firmware's own limit: one retraction that is made and one that is refused are a blob or a gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,12 @@ def unpark(rest: Rest) -> list[str]:
     if "E" in at:  # it has come back by as much as it went, but for rounding
         commands.append(f"G92 E{at['E']:g}")
     return [*commands, *rest.modes.restore_all()]
+
+
+def is_soft(hotend: Reading, dialect: Dialect) -> bool:
+    """Tell whether the firmware extrudes with this hotend, now and when it has come back to its target."""
+    least = max(SOFT, (dialect.min_extrude or 0.0) + NEAR)
+    return min(hotend.actual, hotend.target or hotend.actual) > least
 
 
 def plain_modes(modes: Modes) -> dict[str, Any]:

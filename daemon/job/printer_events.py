@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from daemon.errors import JobConflict
+from daemon.errors import JobConflict, PrinterRefused
 from daemon.job.runner import Kit, verdict
 from daemon.job.states import JobState
 from gcode.errors import PrinterSilent
 from hal.errors import PortLost
-from hal.printer import ActionRequested, ConnectionState, Event, StateChanged
+from hal.printer import ActionRequested, ConnectionState, Event, LineRefused, StateChanged
 
 if TYPE_CHECKING:
     from daemon.job.controller import JobController
@@ -32,6 +32,24 @@ class PrinterEvents:
             self._on_action(event)
         elif isinstance(event, StateChanged):
             self._on_connection(event)
+        elif isinstance(event, LineRefused):
+            self._on_refusal(event)
+
+    def _on_refusal(self, event: LineRefused) -> None:
+        """Do what is configured for an error that answers a line of the job; the firmware itself goes on."""
+        job = self._job
+        if job is None or not job.feeding or job.state in (JobState.CANCELLING, JobState.REATTACHING):
+            return
+        text = f"the printer refused {event.command!r} (byte {event.offset} of the file): {event.text}"
+        match self._kit.config.printer.on_error:
+            case "ignore":
+                job.warn(text)
+            case "pause":
+                job.warn(text)
+                self._jobs.pause()
+            case _:
+                job.printer.hold()
+                job.stop(PrinterRefused(text))
 
     def _on_action(self, event: ActionRequested) -> None:
         """Do what the firmware asks for; `paused` and `resumed` tell that it has done so already."""

@@ -8,9 +8,8 @@ import structlog
 
 from daemon.config import Config
 from daemon.job.heat_wait import Goal, wait_for_heat
-from daemon.job.parking import SOFT, Rest, modes_of, park, plain_modes
+from daemon.job.parking import Rest, is_soft, modes_of, park, plain_modes
 from daemon.job.steps import Steps
-from gcode.heating import reading_of
 from gcode.replies import Position, parse
 from hal.printer import Printer
 
@@ -40,8 +39,8 @@ async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> Rest:
 
 def _noted(printer: Printer, config: Config) -> dict[str, Any]:
     """Return what parking changes, or takes back, as JSON has it."""
-    hotend = printer.heaters.get(reading_of(printer.modes.tool or 0, printer.heaters))
-    soft = hotend is not None and hotend.actual > SOFT
+    hotend = printer.heaters.get(printer.hotend(printer.modes.tool or 0))
+    soft = hotend is not None and is_soft(hotend, printer.dialect)
     return {
         "modes": plain_modes(printer.modes),
         "targets": {name: reading.target for name, reading in printer.heaters.items() if reading.target},

@@ -8,7 +8,8 @@ import structlog
 
 from daemon.config import Config
 from daemon.connection import Connection
-from daemon.errors import CannotGoOn, StepsDiffer
+from daemon.errors import CannotGoOn, StepsDiffer, Unsafe
+from daemon.job.calling_off import while_it_lives
 from daemon.job.cooling import Cooling
 from daemon.job.effects import Effects
 from daemon.job.job import Job
@@ -184,16 +185,23 @@ class Runner:
             return
         job.end(verdict(error), str(error))
         if kit.connection.ready:
-            await self._after_failure()
+            await self._after_failure(in_danger=isinstance(error, Unsafe))
 
-    async def _after_failure(self) -> None:
+    async def _after_failure(self, *, in_danger: bool) -> None:
         """Make the printer cold, then run the script; the job has failed already whatever becomes of it."""
         job, kit = self.job, self._kit
-        await kit.cooling.now(job.printer, job.reason or "the print failed")
+        reason, silence = job.reason or "the print failed", kit.config.job.cancel_deadline_s
+        if in_danger:
+            await kit.cooling.now(job.printer, reason)
+        else:
+            await kit.cooling.at_rest(job.printer, reason, silence)
         if kit.cooling.due:
             return
         try:
-            await kit.effects.script(job, kit.config.scripts.after_failure)
+            script = kit.effects.script(job, kit.config.scripts.after_failure)
+            await while_it_lives(job.printer, script, silence)
+        except TimeoutError:
+            log.warning("job.after_failure", reason=f"the printer did not listen for {silence:g} s")
         except NozzledError as error:
             log.warning("job.after_failure", reason=str(error))
 

@@ -147,11 +147,13 @@ class House:
 
 
 @asynccontextmanager
-async def house(folder, store=None, firmware=None, scripts=SCRIPTS, executor=None, pause=None, job=None, **profile):
+async def house(
+    folder, store=None, firmware=None, scripts=SCRIPTS, executor=None, pause=None, job=None, printer=None, **profile
+):
     config = replace(Config(), scripts=scripts, profile=replace(ProfileConfig(), **profile), job=job or JobConfig())
     config = replace(
         config,
-        printer=replace(config.printer, address="sim", retry_s=1.0, reattach_s=0.0),
+        printer=replace(config.printer, address="sim", retry_s=1.0, reattach_s=0.0, **(printer or {})),
         pause=pause or PauseConfig(park="none"),
     )
     oracle, records = Oracle(keep=None), store or Records()
