@@ -169,6 +169,7 @@ KLIPPER = Dialect(
         halts_said=("klipper state: shutdown", "klipper state: disconnect", "printer is shutdown", "printer is halted"),
         revived_by=b"FIRMWARE_RESTART",
         says_ok=True,
+        asked_by=b"STATUS",  # klippy/gcode.py, cmd_STATUS: an error with the reason
     ),
     stopped_by=("state: shutdown", "shutdown due to m112", "is shutdown"),
     urgent=frozenset({"M112"}),

@@ -46,6 +46,7 @@ class Errors:
         warns: in any line: something that the user should know, though nothing is refused by it.
         revived_by: the command after which it obeys again; None: only a reset helps.
         says_ok: while halted it still says `ok` to what it is sent, and does nothing.
+        asked_by: the command that it answers with the reason, where it halts without one.
     """
 
     halts: tuple[str, ...] = ()
@@ -55,6 +56,7 @@ class Errors:
     warns: tuple[str, ...] = WARNINGS
     revived_by: bytes | None = None
     says_ok: bool = False
+    asked_by: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,10 @@ class Flight:
         """The number of the first line that has no answer."""
         return self.lines[0][0] if self.lines else self.replay
 
+    def near(self, number: int, modulo: int | None) -> int:
+        """Return the line that a firmware means, of which it tells what is left of its number by `modulo`."""
+        return number if modulo is None else number + round((self.next - number) / modulo) * modulo
+
     def rewind(self, number: int) -> int:
         """Go back to a line; those before it were accepted and stay. Returns how many behind it were on their way."""
         while self.replay < number:  # taken out of the flight by an earlier request, but accepted after all

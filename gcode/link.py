@@ -25,12 +25,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from gcode.chatter import Chatter
+from gcode.consequence import consequence
 from gcode.dialect import UNKNOWN, Dialect
 from gcode.errors import FirmwareHalted, LinkError, PrinterReset, PrinterSilent, QueueFull
 from gcode.flight import HISTORY, Flight, Left, Sent
 from gcode.framing import frame
 from gcode.modes import Modes
-from gcode.outgoing import Counters, Line, Position, Ticket
+from gcode.outgoing import Counters, Line, Notice, Position, Refusal, Ticket
 from gcode.patience import patience
 from gcode.recovery import Recovery
 from gcode.replies import (
@@ -73,12 +75,17 @@ WAIT_AGE = 1.0
 SETTLED = 0.05
 """Seconds after which a line that was sent has left the firmware's receive buffer, though it may wait for an answer."""
 
+REASON_TIMEOUT = 1.0
+"""Seconds to wait for the reason for which a firmware has halted."""
+
 SAID_BEFORE = 2.0
 """Seconds for which what the firmware has said may be the reason for its stopping."""
 
+_SKIPPED = re.compile(r"skip (\d{1,10}+)\s*+\Z")
 _ERROR_HEAD = re.compile(rb"\s*Error:\s*\d+\s*")
 
 Pull = Callable[[], Line | None]
+Told = Reply | Ticket | Refusal | Notice
 
 Journal = Callable[[Sent, int, Modes | None], None]
 """Takes down a frame before it is on the wire, the number of the last line answered, and the modes behind it; None:
@@ -105,6 +112,7 @@ class HostLink:
         self._journal = journal
         self._flight = Flight()
         self._recovery = Recovery()
+        self._chatter = Chatter()
         self._queue: deque[Ticket] = deque()
         self._urgent: deque[Ticket] = deque()
         self._unsettled = 0  # bytes that may still be in the firmware's receive buffer
@@ -114,10 +122,12 @@ class HostLink:
         self._held = False
         self._busy_seen = False
         self._said, self._said_at = "", 0.0  # the last text of the firmware's own, and when it came
+        self._halt: tuple[str, float] | None = None  # what it said as it halted, and how long the reason is waited for
         self._error_head = b""  # of an error that goes on in the next line
         self._slots = 0  # of the firmware's command queue, as ADVANCED_OK has told; 0: not told
         self._hurried = False  # the next question comes after HURRY
         self._alive = 0.0
+        self._idle_until = 0.0  # when the first line since then was sent
         self._wire_free = 0.0
         self._partial = b""
 
@@ -147,7 +157,7 @@ class HostLink:
         self.position = replace(left.position)
         self.modes = replace(left.modes)
         self._alive = now
-        self._recovery.take_over(left.answered)
+        self._recovery.take_over(left.answered, self._flight, self.dialect)
 
     def hold(self) -> None:
         """Send no more lines of the job."""
@@ -228,7 +238,7 @@ class HostLink:
                 out += self._take_lines(self._pull)
         if out:
             if was_idle:
-                self._alive = now
+                self._alive = self._idle_until = now
             self._wire_free = max(now, self._wire_free) + len(out) * self._byte_time
         return out
 
@@ -311,7 +321,7 @@ class HostLink:
 
     # -- bytes in ------------------------------------------------------------------------------------------
 
-    def receive(self, data: bytes, now: float) -> list[Reply | Ticket]:
+    def receive(self, data: bytes, now: float) -> list[Told]:
         """Take bytes from the printer; return what is worth telling: replies but plain oks, tickets done."""
         if self.error is not None:
             return []
@@ -320,7 +330,7 @@ class HostLink:
             return self._acknowledge("ok", now, [])  # the case that counts: what else is said is one in a hundred
         lines = (self._partial + data).split(b"\n")
         self._partial = lines.pop()[-MAX_REPLY:]
-        told: list[Reply | Ticket] = []
+        told: list[Told] = []
         try:
             for line in lines:
                 if line == b"ok" and not recovery.owed_ok and not recovery.foreign_ok:
@@ -341,12 +351,12 @@ class HostLink:
             return Text(line.decode())
         return parse(line)
 
-    def _handle(self, reply: Reply, now: float, told: list[Reply | Ticket]) -> None:
+    def _handle(self, reply: Reply, now: float, told: list[Told]) -> None:
         told.append(reply)
-        if (isinstance(reply, Start | FirmwareError) or (isinstance(reply, Ok) and reply.glued)) and self._is_echo(
-            reply
-        ):
+        if self._may_be_echo(reply) and self._is_echo(reply):
             reply = Text(reply.line)
+        else:
+            self._note_error(reply, now, told)
         match reply:
             case _ if acknowledges(reply):
                 self._on_ok(reply, now, told)
@@ -358,20 +368,45 @@ class HostLink:
                 pass  # comes by itself: no sign that a command is alive
             case Start():
                 raise PrinterReset("the board restarted: position, temperatures and line number are gone")
-            case FirmwareError(kind="fatal", text=text):
-                before = f" (before that: {self._said})" if self._said and now - self._said_at < SAID_BEFORE else ""
-                raise FirmwareHalted(f"the firmware stopped: {text}{before}")
             case Wait():
                 self._on_wait(now, told)
-            case Busy():
-                self._busy_seen = True
+            case Busy() | Temperatures():
+                self._busy_seen = self._busy_seen or isinstance(reply, Busy)
                 self._signs_of_life(now)
             case _:
-                if isinstance(reply, Text):
-                    self._said, self._said_at = reply.line.strip(), now
-                self._signs_of_life(now)
+                if self._is_long or not self._chatter.is_chatter(reply.line, self.counters.lines_acknowledged):
+                    self._signs_of_life(now)
                 self._note_answer(reply, now, told)
         self._collect(reply)
+
+    def _note_error(self, reply: Reply, now: float, told: list[Told]) -> None:
+        """Tell a line of the job that was refused; end the conversation where the firmware has halted."""
+        if self._halt is not None and isinstance(reply, FirmwareError):
+            raise FirmwareHalted(f"the firmware stopped: {reply.text or self._halt[0]}")
+        match consequence(self.dialect, reply):
+            case "halt":
+                self._on_halt(reply, now)
+            case "refusal" if self._flight.lines and self._flight.lines[0][4] is None:
+                sent = self._flight.lines[0]
+                told.append(Refusal(reply.line.strip(), self._bare(sent), sent[3]))
+        if isinstance(reply, FirmwareError | Text):
+            self._said, self._said_at = reply.line.strip(), now
+
+    def _on_halt(self, reply: Reply, now: float) -> None:
+        """End the conversation; first ask for the reason, where the firmware has not told it."""
+        asked_by = self.dialect.errors.asked_by
+        if isinstance(reply, FirmwareError) or asked_by is None:
+            before = f" (before that: {self._said})" if self._said and now - self._said_at < SAID_BEFORE else ""
+            text = reply.text if isinstance(reply, FirmwareError) else reply.line.strip()
+            raise FirmwareHalted(f"the firmware stopped: {text}{before}")
+        if self._halt is None:
+            self._halt = (reply.line.strip(), now + REASON_TIMEOUT)
+            self._pull = self._peeked = None
+            self._queue.clear()
+            self._urgent.appendleft(Ticket(asked_by, urgent=True))
+
+    def _may_be_echo(self, reply: Reply) -> bool:
+        return isinstance(reply, Start | FirmwareError | Text) or (isinstance(reply, Ok) and reply.glued)
 
     def _is_echo(self, reply: Reply) -> bool:
         """Tell whether the firmware repeats what it was told to say (M118): no reset, error or `ok` then."""
@@ -383,26 +418,36 @@ class HostLink:
     def _collect(self, reply: Reply) -> None:
         """Text belongs to the command that is being executed: the oldest one without an answer."""
         if self._flight.lines and (ticket := self._flight.lines[0][4]) and not isinstance(reply, Busy):
-            ticket.replies.append(reply.line)
+            ticket.answer(reply.line)
 
     def _signs_of_life(self, now: float) -> None:
         self._alive = now
         self._recovery.lives()
 
-    def _note_answer(self, reply: Reply, now: float, told: list[Reply | Ticket]) -> None:
+    def _note_answer(self, reply: Reply, now: float, told: list[Told]) -> None:
         if self._recovery.is_echo(reply.line):
             for _ in range(self._recovery.unanswered(self._flight.lines)):
                 self._acknowledge("ok", now, told)
             self._recovery.echoed()
         elif isinstance(reply, UnknownCommand):
             # the tail of a line cut by a flush, taken for a command: its ok is none of ours
-            oldest = self._oldest.upper()
-            # (without numbers nothing is flushed, and Teacup quotes M400 as M144)
-            self._recovery.foreign_ok = self.dialect.numbered and not oldest.startswith(reply.command.upper())
+            # (without numbers nothing is flushed, and Teacup quotes M400 as M144; at receipt, its ok has come before)
+            flushes = self.dialect.numbered and self.dialect.ok_at == "execution"
+            self._recovery.foreign_ok = flushes and not self._in_flight(reply.word)
+        elif match := _SKIPPED.match(reply.line):
+            # Repetier: it has this line, or waits for an earlier one
+            number = self._flight.near(int(match[1]), self.dialect.counting.modulo)
+            self._recovery.foreign_ok = not self._flight.lines or self._flight.lines[0][0] != number
 
-    def _on_ok(self, reply: Reply, now: float, told: list[Reply | Ticket]) -> None:
+    def _in_flight(self, word: str) -> bool:
+        """Tell whether a command with this code word waits for its answer."""
+        size = len(word)
+        commands = (self._command_of(sent).decode().upper() for sent in self._flight.lines)
+        return bool(word) and any(each.startswith(word) and not each[size : size + 1].isdigit() for each in commands)
+
+    def _on_ok(self, reply: Reply, now: float, told: list[Told]) -> None:
         recovery, lines = self._recovery, self._flight.lines
-        number = reply.number if isinstance(reply, Ok) else None
+        number = self._answered(reply) if isinstance(reply, Ok) else None
         if isinstance(reply, Ok) and reply.buffer is not None and len(lines) == 1 and self.dialect.learns:
             self._slots = reply.buffer + 1  # all are free but the one of the line that is answered
         if recovery.asking and isinstance(reply, Ok) and reply.heaters and not self._asks_temperatures():
@@ -420,6 +465,14 @@ class HostLink:
         else:
             self._acknowledge(reply.line, now, told)
 
+    def _answered(self, ok: Ok) -> int | None:
+        """Return the line that an ok says it answers; None where it does not, or that was never sent (Malyan: N0)."""
+        told = ok.number if ok.number is not None else ok.last
+        if not told:
+            return None
+        number = self._flight.near(told, self.dialect.counting.modulo)
+        return number if number < self._flight.next else None
+
     def _asks_temperatures(self) -> bool:
         return any(self._command_of(sent)[:4] == b"M105" for sent in self._flight.lines)
 
@@ -430,7 +483,7 @@ class HostLink:
         if self._flight.lines:
             raise PrinterSilent(f"no answer to {self._oldest!r}, and this firmware cannot tell whether it has arrived")
 
-    def _acknowledge(self, line: str, now: float, told: list[Reply | Ticket]) -> list[Reply | Ticket]:
+    def _acknowledge(self, line: str, now: float, told: list[Told]) -> list[Told]:
         """Take the oldest line out of the flight; returns `told`, with its ticket if it had one."""
         flight = self._flight
         self._alive = now
@@ -439,6 +492,8 @@ class HostLink:
             return told
         _, raw, ordinal, offset, ticket = flight.lines.popleft()
         flight.bytes -= len(raw)
+        if not flight.lines and now - self._idle_until < self._recovery.turnaround:
+            self._recovery.turnaround = now - self._idle_until
         self.counters.lines_acknowledged += 1
         if ticket is None:
             self.position.lines = ordinal
@@ -451,7 +506,7 @@ class HostLink:
             told.append(ticket)
         return told
 
-    def _on_wait(self, now: float, told: list[Reply | Ticket]) -> None:
+    def _on_wait(self, now: float, told: list[Told]) -> None:
         """`wait` says that the firmware has nothing to do: what is still unanswered lost its ok."""
         if now - self._alive > WAIT_AGE:
             while self._flight.lines:
@@ -460,7 +515,8 @@ class HostLink:
     def _on_resend(self, number: int, now: float) -> None:
         self.counters.resends += 1
         self._signs_of_life(now)
-        self._recovery.requested(number, self._flight, self.dialect, now, self._wire_free)
+        line = self._flight.near(number, self.dialect.counting.modulo)
+        self._recovery.requested(line, self._flight, self.dialect, now, self._wire_free)
         self._send_echo()
 
     def _send_echo(self) -> None:
@@ -473,7 +529,7 @@ class HostLink:
     @property
     def urgent(self) -> bool:
         """`deadline` is nearer than it was for the last line: a timer may have to be set anew."""
-        return self._recovery.going_back or bool(self._urgent)
+        return self._recovery.going_back or bool(self._urgent) or self._halt is not None
 
     @property
     def deadline(self) -> float | None:
@@ -487,6 +543,8 @@ class HostLink:
         """When the printer has been silent for too long."""
         if self.error is not None:
             return None
+        if self._halt is not None:
+            return self._halt[1]
         if self._recovery.going_back:
             return self._recovery.quiet_at
         if self._flight.lines or self._recovery.asking:
@@ -503,29 +561,42 @@ class HostLink:
             return usual
         return patience(self._command_of(self._flight.lines[0]), usual, self.dialect.long_commands)
 
+    @property
+    def _is_long(self) -> bool:
+        """The command that waits for its answer may take minutes."""
+        lines, dialect = self._flight.lines, self.dialect
+        return bool(lines) and patience(self._command_of(lines[0]), 0.0, dialect.long_commands) > 0.0
+
+    def _bare(self, sent: Sent) -> bytes:
+        """Return a command as the file has it."""
+        return self._command_of(sent).rpartition(b"*")[0] if self.dialect.numbered else sent[1].strip()
+
     def _command_of(self, sent: Sent) -> bytes:
         return sent[1].partition(b" ")[2] if self.dialect.numbered else sent[1]
 
     @property
     def _oldest(self) -> str:
         """The command that waits for an answer; empty where none does."""
-        return self._command_of(self._flight.lines[0]).decode().strip() if self._flight.lines else ""
+        return self._bare(self._flight.lines[0]).decode() if self._flight.lines else ""
 
-    def tick(self, now: float) -> None:
-        """Act on a deadline that has passed; harmless before."""
+    def tick(self, now: float) -> list[Told]:
+        """Act on a deadline that has passed, and return what is worth telling; harmless before."""
         deadline = self._answer_deadline()
         if deadline is None or now < deadline:
-            return
-        if self._recovery.going_back:
+            return []
+        if self._halt is not None:
+            self.fail(FirmwareHalted(f"the firmware stopped: {self._halt[0]}"))
+        elif self._recovery.going_back:
             self._recovery.quiet()
         else:
             self._on_silence(now)
+        return []
 
     def _on_silence(self, now: float) -> None:
         self.counters.timeouts += 1
         self._hurried = False
         try:
-            self._recovery.silence(self._oldest or "a question", self._alive, now, can_ask=self.dialect.numbered)
+            self._recovery.silence(self._oldest or "a question", self._alive, now, self._flight, self.dialect)
         except LinkError as error:
             self.fail(error)
         self._alive = now

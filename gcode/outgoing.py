@@ -47,6 +47,9 @@ class Ticket:
 
     __slots__ = ("command", "done", "foreign", "replies", "step", "urgent")
 
+    MOST = 1000
+    """Lines of an answer that are kept: a firmware that never stops talking fills no memory."""
+
     def __init__(self, command: bytes, *, urgent: bool = False, foreign: bool = False, step: int = 0) -> None:
         self.command = command
         self.step = step  # of a job's own script, by which another host finds it again; 0: of none
@@ -54,6 +57,18 @@ class Ticket:
         self.foreign = foreign  # a client's, who does not wait: bounded by MAX_QUEUED
         self.replies: list[str] = []
         self.done = False
+
+    def answer(self, line: str) -> None:
+        """Take a line of the answer; of a very long one the beginning is kept."""
+        if len(self.replies) < self.MOST:
+            self.replies.append(line)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something about the conversation that its user should know; a sentence."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

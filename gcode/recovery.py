@@ -10,7 +10,6 @@ from enum import Enum
 
 from gcode.dialect import Dialect
 from gcode.errors import PrinterReset, PrinterSilent, ResendLoop, ResendOutOfReach
-from gcode.firmware_traits import IMPOSSIBLE
 from gcode.flight import Flight
 from gcode.framing import frame
 from gcode.outgoing import Ticket
@@ -25,8 +24,23 @@ were doubled do not make that many."""
 MAX_PROBES = 3
 """Questions without any answer before the printer counts as dead."""
 
+MAX_DOUBTS = 3
+"""Requests for lines that make no sense, each another, before the printer counts as mad."""
+
+MAX_STALE = 200
+"""Requests that came too soon to answer what was sent, one after the other, before they count as a storm after all."""
+
 RESEND_OK_TIMEOUT = 0.5
 """Seconds to wait for the `ok` that belongs to a `Resend`."""
+
+LONGEST_WAIT = 2.0
+"""Seconds after which a request is acted upon although it is still repeated."""
+
+LONGEST_TURNAROUND = 1.0
+"""Seconds from a line to its answer that may be the way there and back; longer ones are the printer's work."""
+
+MARGIN = 1.25
+"""Times the shortest turnaround in which all answers to what was sent have come."""
 
 
 class Phase(Enum):
@@ -47,7 +61,7 @@ TRANSITIONS: tuple[tuple[str, tuple[Phase, ...], Phase], ...] = (
     ("taken over", (P.CLEAR,), P.COMING_BACK),
     ("silence", (P.CLEAR, P.ASKING, P.ECHOING), P.ASKING),
     ("request", (P.CLEAR, P.COMING_BACK, P.ASKING, P.DOUBTING, P.GOING_BACK, P.ECHOING), P.GOING_BACK),
-    ("odd request", (P.CLEAR, P.ASKING, P.GOING_BACK, P.ECHOING), P.DOUBTING),
+    ("odd request", (P.CLEAR, P.COMING_BACK, P.ASKING, P.GOING_BACK, P.ECHOING), P.DOUBTING),
     ("question executed", (P.COMING_BACK, P.ASKING, P.DOUBTING), P.CLEAR),
     ("quiet", (P.GOING_BACK,), P.CLEAR),
     ("quiet, answers missing", (P.GOING_BACK,), P.ECHOING),
@@ -63,6 +77,7 @@ class _Request:
     target: int = 0
     unanswered: int = 0  # lines behind it that may still cause a request of their own
     until: float = 0.0  # when they count as vanished
+    begun: float = 0.0
 
 
 @dataclass(slots=True)
@@ -76,6 +91,7 @@ class Recovery:
         echo_due: it is to be sent, before everything but `raw`.
         owed_ok: the `ok` that belongs to a request has not come yet.
         foreign_ok: the next `ok` answers a cut tail that was taken for a command.
+        turnaround: the shortest time from a line to its answer so far, in s.
     """
 
     phase: Phase = Phase.CLEAR
@@ -84,9 +100,14 @@ class Recovery:
     echo_due: bool = False
     owed_ok: bool = False
     foreign_ok: bool = False
+    turnaround: float = LONGEST_TURNAROUND
     _came_from: int | None = None  # the last line known to be answered, while the printer is being asked
     _request: _Request = field(default_factory=_Request)
     _repeats: tuple[int, int] = (0, 0)  # the furthest line asked for, times since that it or one before was
+    _stale: int = 0  # requests in a row that came too soon
+    _wait: float = 0.0  # s that answers have taken longer than the turnaround
+    _doubted: int | None = None  # the request that made no sense
+    _doubts: int = 0
     _probes: int = 0
     _asked_at: float = -1.0  # when the last question was asked
     _echoes: int = 0
@@ -111,11 +132,11 @@ class Recovery:
 
     # -- requests ------------------------------------------------------------------------------------------
 
-    def take_over(self, answered: int) -> None:
+    def take_over(self, answered: int, flight: Flight, dialect: Dialect) -> None:
         """Ask what became of the lines behind the one that was answered last."""
         self._came_from = answered
         self._enter("taken over")
-        self._ask()
+        self._ask(flight, dialect)
 
     def requested(self, number: int, flight: Flight, dialect: Dialect, now: float, wire_free: float) -> None:
         """Act on a request for a line.
@@ -131,50 +152,73 @@ class Recovery:
             RemoteProtocolError: the conversation cannot go on from there.
         """
         self.owed_ok = dialect.ok_after_resend
-        quiet_at = max(now, wire_free) + dialect.settle
         if self._came_from is not None and number <= self._came_from:
             raise PrinterReset(
                 f"the printer asks for line {number}, but had answered line {self._came_from}: its board was reset"
             )
-        if number == 1 and flight.first_unanswered > ANSWERED:
-            self._doubt(flight)
-        elif not flight.first_held <= number <= flight.next:
+        first_again = number == 1 and flight.first_unanswered > ANSWERED
+        if first_again or not flight.first_held <= number <= flight.next:
+            self._doubt(number, flight, dialect)
+            return
+        quiet_at = self._quiet_at(dialect, now, wire_free)
+        if self.going_back and self._request.target == number:
+            self._request.unanswered -= 1
+            self._request.until = min(max(self._request.until, quiet_at), self._request.begun + LONGEST_WAIT)
+        else:
+            self._count(number, flight, now, wire_free)
+            self._go_back(number, flight, now, max(quiet_at, now + self._wait))
+        self.resume_if_answered()
+
+    def _quiet_at(self, dialect: Dialect, now: float, wire_free: float) -> float:
+        """Return when everything that was sent has been answered, or has vanished."""
+        way = self.turnaround if self.turnaround < LONGEST_TURNAROUND else 0.0
+        return max(now, wire_free + MARGIN * way) + dialect.settle
+
+    def _doubt(self, number: int, flight: Flight, dialect: Dialect) -> None:
+        """Ask again before a print is given up: `Resend: 1` may be what is left of `Resend: 123`."""
+        asked = self.phase is Phase.DOUBTING and not self.raw
+        if asked and (number == self._doubted or self._doubts >= MAX_DOUBTS):
+            if number == 1:
+                raise PrinterReset(
+                    f"the printer asks for line 1 behind line {flight.next - 1}: its board was reset, unheard"
+                )
             raise ResendOutOfReach(
                 f"the printer asks for line {number}, the lines held are {flight.first_held} to {flight.next - 1}"
             )
-        elif self.going_back and self._request.target == number:
-            self._request.unanswered -= 1
-            self._request.until = max(self._request.until, quiet_at)
-            if self._request.unanswered <= -MAX_REPEATS:
-                raise self._storm(number)
-        else:
-            self._go_back(number, flight, quiet_at)
-
-    def _doubt(self, flight: Flight) -> None:
-        """Ask again before a print is given up: `Resend: 1` may be what is left of `Resend: 123`."""
-        if self.phase is Phase.DOUBTING:
-            raise PrinterReset(
-                f"the printer asks for line 1 behind line {flight.next - 1}: its board was reset, unheard"
-            )
+        self._doubts += asked or self._doubted is None
+        self._doubted = number
         self._enter("odd request")
-        self._ask()
+        self._ask(flight, dialect)
 
-    def _storm(self, number: int) -> ResendLoop:
-        return ResendLoop(f"the printer asked for line {number} {MAX_REPEATS} times in a row")
+    def _count(self, number: int, flight: Flight, now: float, wire_free: float) -> None:
+        """Tell a request that is repeated from one that is made again, after the line was sent again.
 
-    def _go_back(self, number: int, flight: Flight, quiet_at: float) -> None:
-        """Take the lines from `number` on out of the flight; those before it were accepted and stay."""
+        Raises:
+            ResendLoop: the line never gets through.
+        """
         asked, times = self._repeats
-        self._repeats = (max(asked, number), times + 1 if number <= asked else 1)
-        self._came_from = None
-        if self._repeats[1] >= MAX_REPEATS:
-            raise self._storm(number)
+        if number > asked:
+            self._repeats = (number, 1)
+            self._stale, self._wait = 0, 0.0
+        elif flight.replay == number:
+            return  # nothing was sent in between, so it is the same request (Repetier repeats it each 200 ms)
+        elif now < wire_free + self.turnaround and self.turnaround < LONGEST_TURNAROUND and number == asked:
+            self._stale += 1  # it crossed with the line, or answers take longer than they did
+            self._wait = min(max(2 * self._wait, self.turnaround, 0.01), LONGEST_TURNAROUND)
+        else:
+            self._repeats = (asked, times + 1)
+        if self._repeats[1] >= MAX_REPEATS or self._stale >= MAX_STALE:
+            raise ResendLoop(f"the printer asked for line {number} {MAX_REPEATS} times in a row")
+
+    def _go_back(self, number: int, flight: Flight, now: float, until: float) -> None:
+        """Take the lines from `number` on out of the flight; those before it were accepted and stay."""
+        self._came_from = self._doubted = None
+        self._doubts = 0
         lost = flight.rewind(number)
-        self._request = _Request(number, lost - 1, quiet_at)
+        self._request = _Request(number, lost - 1, until, now)
         if self.asking and flight.lines and not self._echo_is_to_come(flight):
             self._ask_for_echo()
         self._enter("request")
-        self.resume_if_answered()
 
     def resume_if_answered(self) -> None:
         """Go on when every line behind the bad one has been answered."""
@@ -201,14 +245,15 @@ class Recovery:
         self._probes = 0
         self._asked_at = -1.0
 
-    def silence(self, oldest: str, alive: float, now: float, *, can_ask: bool) -> None:
+    def silence(self, oldest: str, alive: float, now: float, flight: Flight, dialect: Dialect) -> None:
         """Ask whether anyone is there.
 
         Args:
             oldest: the command that has no answer.
             alive: when there was a sign of life, or the last question was asked.
             now: the time.
-            can_ask: the firmware counts lines.
+            flight: what is on its way.
+            dialect: of the firmware; one that does not count lines cannot be asked.
 
         Raises:
             PrinterSilent: that was asked too often.
@@ -217,13 +262,13 @@ class Recovery:
         self._asked_at = now
         if self._probes > MAX_PROBES:
             raise PrinterSilent(f"no answer to {oldest!r}, nor to {MAX_PROBES} questions whether anyone is there")
-        if can_ask:
+        if dialect.numbered:
             self._enter("silence")
-            self._ask()
+            self._ask(flight, dialect)
 
-    def _ask(self) -> None:
+    def _ask(self, flight: Flight, dialect: Dialect) -> None:
         """Ask for the line that is wanted next; the line feed ends whatever noise the firmware may hold."""
-        self.raw = b"\n" + frame(IMPOSSIBLE, b"M105")
+        self.raw = b"\n" + frame(dialect.impossible_number(flight.next - 1), b"M105")
 
     def executed(self) -> None:
         """Take note that the question was taken for a command, by a firmware that does not count lines."""

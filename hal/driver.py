@@ -12,9 +12,9 @@ from gcode.consequence import consequence
 from gcode.dialect import UNKNOWN, Dialect, recognise
 from gcode.errors import FirmwareHalted, NozzledError, PrinterReset, PrinterSilent
 from gcode.histogram import Histogram
-from gcode.link import HostLink, Left
+from gcode.link import HostLink, Left, Told
 from gcode.modes import Modes
-from gcode.outgoing import Counters, Position, Refusal, Ticket
+from gcode.outgoing import Counters, Notice, Position, Refusal, Ticket
 from gcode.replies import Capability, FirmwareError, FirmwareInfo, Heaters, Reply, Text, UnknownCommand
 from gcode.replies import Position as PositionReport
 from hal import flight_recorder
@@ -422,12 +422,14 @@ class LinePrinter:
 
     # -- telling -------------------------------------------------------------------------------------------
 
-    def _tell(self, item: Reply | Ticket | Refusal) -> None:
+    def _tell(self, item: Told) -> None:
         match item:
             case Ticket():
                 self._commands.answered(item)
             case Refusal():
                 self._publish(LineRefused(item.text, item.command.decode("utf-8", "replace"), item.offset))
+            case Notice():
+                self._publish(FirmwareSaid(item.text, "warning"))
             case FirmwareInfo() | Capability():
                 self._handshake.note(item)
             case Reply():

@@ -12,9 +12,7 @@ from typing import Any
 from gcode.errors import NozzledError
 from gcode.greeting import Greeting
 from gcode.histogram import Histogram
-from gcode.link import HostLink
-from gcode.outgoing import Refusal, Ticket
-from gcode.replies import Reply
+from gcode.link import HostLink, Told
 from hal import flight_recorder
 from hal.loop import WatchedLoop
 from hal.session_file import EVENT, HOST, PRINTER
@@ -40,7 +38,7 @@ class Pump:
     def __init__(
         self,
         transport: Transport,
-        tell: Callable[[Reply | Ticket | Refusal], None],
+        tell: Callable[[Told], None],
         fail: Callable[[NozzledError], None],
     ) -> None:
         """Prepare.
@@ -176,7 +174,8 @@ class Pump:
         protocol = self.link or self.greeting
         if protocol is None:
             return
-        protocol.tick(self._loop.time())
+        for item in protocol.tick(self._loop.time()) or ():
+            self._tell(item)
         if isinstance(protocol, HostLink) and protocol.error is not None:
             self._fail(protocol.error)
             return

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcode.dialect import KLIPPER, MARLIN, TEACUP, UNKNOWN, Dialect
+from gcode.dialect import KLIPPER, MARLIN, REPETIER, SMOOTHIE, TEACUP, UNKNOWN, Dialect
 from gcode.errors import (
     CommandError,
     FirmwareHalted,
@@ -18,7 +18,7 @@ from gcode.errors import (
     ResendOutOfReach,
 )
 from gcode.link import HISTORY, HostLink
-from gcode.outgoing import Ticket, check_command, forbidden, job_line
+from gcode.outgoing import Refusal, Ticket, check_command, forbidden, job_line
 from gcode.replies import Temperatures, Text
 
 PROBE = b"\nN99999999 M105*23\n"
@@ -382,7 +382,7 @@ def test_the_same_line_again_and_again_is_the_end():
 def test_a_storm_of_requests_without_their_oks_is_the_end(gap):
     link = fed(*moves(9))
     sent(link)
-    for times in range(20):
+    for times in range(round(25 / gap)):
         link.receive(b"Resend: 1\n", gap * times)
         link.tick(gap * times)
         link.data_to_send(gap * times)
@@ -442,7 +442,10 @@ def test_history_reaches_back_so_far_and_no_further():
         for _ in range(2 * HISTORY):
             sent(link)
             link.receive(b"ok\n", 0.0)
-        link.receive(b"Resend: %d\nok\n" % (link.next_number - number), 0.0)
+        request = b"Resend: %d\nok\n" % (link.next_number - number)
+        link.receive(request, 0.0)
+        assert (link.data_to_send(0.0) == PROBE) != fine, "it may be damaged"
+        link.receive(request, 0.0)
         assert (link.error is None) == fine
         assert fine or isinstance(link.error, ResendOutOfReach)
 
@@ -452,6 +455,28 @@ def test_a_line_that_was_never_sent_is_out_of_reach(number):
     link = fed(*moves(1))
     sent(link)
     link.receive(b"Resend: %d\nok\n" % number, 0.0)
+    assert link.data_to_send(0.0) == PROBE
+    link.receive(b"Resend: %d\nok\n" % number, 0.0)
+    assert isinstance(link.error, ResendOutOfReach)
+
+
+def test_a_damaged_request_is_asked_about():
+    link = fed(*moves(9))
+    sent(link)
+    link.receive(b"ok\nResend: 99\x1a4\nok\n", 0.0)
+    assert link.data_to_send(0.0) == PROBE
+    assert link.data_to_send(0.1) == b"", "nothing goes behind the question"
+    link.receive(b"Resend: 2\nok\n", 0.2)
+    link.tick(link.deadline)
+    assert numbers(link, 1.0) == [2, 3, 4, 5]
+
+
+def test_a_printer_that_asks_for_ever_new_nonsense_is_given_up():
+    link = fed(*moves(9))
+    sent(link)
+    for number in range(100, 110):
+        link.receive(b"Resend: %d\nok\n" % number, 0.0)
+        link.data_to_send(0.0)
     assert isinstance(link.error, ResendOutOfReach)
 
 
@@ -600,8 +625,7 @@ def test_reports_in_a_heat_up_are_signs_of_life_but_those_by_themselves_are_not(
     ("line", "error"),
     [(b"start", PrinterReset), (b"\xffstart\r", PrinterReset),
      (b"Error:Printer halted. kill() called!", FirmwareHalted),
-     (b"Error:MINTEMP triggered, system stopped! Heater_ID: bed", FirmwareHalted), (b"fatal: no", FirmwareHalted),
-     (b"!! Shutdown due to M112 command", FirmwareHalted)],
+     (b"Error:MINTEMP triggered, system stopped! Heater_ID: bed", FirmwareHalted)],
 )  # fmt: skip
 def test_what_ends_the_conversation(line, error):
     link = fed(*moves(3))
@@ -609,6 +633,71 @@ def test_what_ends_the_conversation(line, error):
     link.receive(line + b"\nok\nok\n", 0.0)
     assert isinstance(link.error, error)
     assert link.position.lines == 0, "nothing counts behind the end"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "line"),
+    [(KLIPPER, b"!! Shutdown due to M112 command"), (SMOOTHIE, b"!!"),
+     (SMOOTHIE, b"Limit switch +X was hit - reset or M999 required"),
+     (REPETIER, b"fatal:Heater decoupled - Printer stopped and heaters disabled due to this error."),
+     (MARLIN, b"Error:Printer stopped due to errors. Fix the error and use M999 to restart.")],
+)  # fmt: skip
+def test_a_dialect_knows_what_halts(dialect, line):
+    link = fed(*moves(3), dialect=dialect)
+    sent(link)
+    link.receive(line + b"\nok\n", 0.0)
+    assert isinstance(link.error, FirmwareHalted)
+    assert line.decode().strip("!").removeprefix("Error:").removeprefix("fatal:")[:20] in str(link.error)
+
+
+def test_klipper_is_asked_why_it_has_shut_down():
+    link = fed(*moves(9), dialect=KLIPPER)
+    assert link.data_to_send(0.0) == b"G1 X1\n"
+    link.receive(b"ok\n", 0.1)
+    assert link.data_to_send(0.1) == b"G1 X2\n"
+    link.receive(b"// Klipper state: Shutdown\n", 0.2)
+    assert link.error is None
+    assert link.data_to_send(0.2) == b"STATUS\n"
+    link.receive(b"// Once the underlying issue is corrected, use the\n!! Timer too close\nok\n", 0.3)
+    assert str(link.error) == "the firmware stopped: Timer too close"
+
+
+def test_a_klipper_that_does_not_say_why_has_shut_down_all_the_same():
+    link = fed(*moves(9), dialect=KLIPPER)
+    link.data_to_send(0.0)
+    link.receive(b"// Klipper state: Shutdown\nok\n", 0.2)
+    assert link.data_to_send(0.2) == b"STATUS\n"
+    link.tick(link.deadline)
+    assert str(link.error) == "the firmware stopped: // Klipper state: Shutdown"
+
+
+def test_an_error_that_answers_a_line_of_the_job_is_told_with_the_line():
+    link = fed(b"G1 X1", b"M218 T1 X99", b"G1 X2")
+    sent(link)
+    told = link.receive(b"ok\nError:Nozzle offset out of range\nok\nok\n", 0.0)
+    assert [item for item in told if isinstance(item, Refusal)] == [
+        Refusal("Error:Nozzle offset out of range", b"M218 T1 X99", 20)
+    ]
+    assert link.error is None
+    assert link.position.lines == 3
+
+
+@pytest.mark.parametrize("line", [b"Error:Probing Failed", b"Error:EEPROM datasize error.", b"Error:checksum mismatch"])
+def test_what_the_firmware_gets_over_by_itself_is_no_refusal(line):
+    link = fed(b"G29")
+    sent(link)
+    told = link.receive(line + b"\n", 0.0)
+    assert not [item for item in told if isinstance(item, Refusal)]
+    assert link.error is None
+
+
+def test_an_error_that_answers_somebody_s_command_is_none_of_the_job():
+    link = HostLink(KLIPPER)
+    link.send(Ticket(b"G1 X999"))
+    sent(link)
+    told = link.receive(b"!! Move out of range: 999.000 0.000 0.000 [0.000]\nok\n", 0.0)
+    assert not [item for item in told if isinstance(item, Refusal)]
+    assert link.error is None
 
 
 def test_the_first_cause_stays():
@@ -755,3 +844,162 @@ def test_an_urgent_command_goes_at_once_where_the_lines_in_flight_have_waited():
     for command in (b"M104 S0", b"M140 S0"):
         link.send(Ticket(command, urgent=True))
     assert sent(link, 1.0) == [b"M104 S0", b"M140 S0"]
+
+
+# -- numbers that the firmware tells, and those that it cannot tell ----------------------------------------------------
+
+
+def numbered(link, count):
+    """Send so many lines through a link with a window of one, each answered as Repetier does."""
+    for _ in range(count):
+        [number] = numbers(link)
+        link.receive(b"ok %d\r\n" % (number % 65536), 0.0)
+
+
+def test_repetier_tells_what_is_left_of_a_number():
+    link = fed(*moves(400), dialect=REPETIER)
+    link._flight.next = link._flight.replay = 65400  # ten seconds of lines would get there too
+    numbered(link, 200)
+    assert link.position.lines == 200
+    [number] = numbers(link)
+    link.receive(b"Resend:%d\r\nok\r\n" % (number % 65536), 0.1)
+    assert numbers(link, 0.2) == [number]
+
+
+@pytest.mark.parametrize("last", [1, 40, 32768, 57598, 57620, 65535, 65600, 10**6])
+def test_the_impossible_number_is_none_that_repetier_would_take(last):
+    link = fed(*moves(9), dialect=REPETIER)
+    link._flight.next = link._flight.replay = last + 1
+    [number] = numbers(link)
+    link.tick(link.deadline)
+    [asked] = numbers(link)
+    behind = (asked - number) % 65536
+    assert 1 < behind < 65536 - 40, "neither the next line nor one of the last forty"
+
+
+def test_an_ok_for_a_line_long_answered_answers_none():
+    link = fed(*moves(9), dialect=REPETIER)
+    numbered(link, 5)
+    sent(link)
+    link.receive(b"ok 5\r\n", 0.1)
+    assert link.position.lines == 5, "it answers a tail that was taken for a command"
+    link.receive(b"ok 6\r\n", 0.1)
+    assert link.position.lines == 6
+
+
+def test_an_ok_with_a_number_that_says_nothing_is_an_ok():
+    """Malyan: `ok N0` for each line."""
+    link = fed(*moves(3), dialect=UNKNOWN)
+    for _ in range(3):
+        sent(link)
+        link.receive(b"ok N0 P15 B15\n", 0.0)
+    assert link.position.lines == 3
+
+
+@pytest.mark.parametrize(
+    ("echo", "dialect"),
+    [(b'echo:Unknown command: "N1 M900 K0.05*33"', MARLIN), (b"Unknown command:N1 M900 K0.05 ", UNKNOWN),
+     (b"Unknown M code: M900 K0.05", MARLIN), (b'echo:Unknown command: "M900 K0.05"', MARLIN)],
+)  # fmt: skip
+def test_an_unknown_line_is_answered_however_it_is_quoted(echo, dialect):
+    link = fed(b"M900 K0.05", b"G1 X1", dialect=dialect)
+    sent(link)
+    link.receive(echo + b"\nok\n", 0.1)
+    assert link.position.lines == 1
+
+
+def test_a_line_that_repetier_has_already_is_answered_by_that():
+    link = fed(*moves(9), dialect=REPETIER)
+    numbered(link, 5)
+    [number] = numbers(link)
+    link.receive(b"skip %d\r\nok\r\n" % number, 0.1)
+    assert link.position.lines == 6
+
+
+def test_what_repetier_skips_behind_a_request_answers_no_line():
+    link = fed(*moves(9), dialect=REPETIER)
+    numbered(link, 5)
+    sent(link)
+    link.receive(b"Error:Wrong checksum\r\n\r\nResend:6\r\nok\r\nskip 7\r\nok\r\n", 0.1)
+    assert numbers(link, 0.2) == [6]
+    assert link.position.lines == 5
+
+
+# -- the same request, and the same again ------------------------------------------------------------------------------
+
+
+def test_a_request_that_is_repeated_while_the_host_was_away_is_one():
+    link = fed(*moves(99), dialect=REPETIER)
+    numbered(link, 32)
+    sent(link)
+    link.receive(b"Resend:33\r\nok\r\n" * 40, 5.0)
+    assert link.error is None
+    link.tick(link.deadline or 5.0)
+    assert numbers(link, 5.1) == [33]
+
+
+def test_requests_that_crossed_with_the_line_are_no_storm():
+    link = fed(*moves(99), dialect=REPETIER)
+    for at in range(20):  # 100 ms there and back
+        link.data_to_send(0.1 * at)
+        link.receive(b"ok\n", 0.1 * at + 0.1)
+    now = 2.1
+    link.data_to_send(now)
+    for _ in range(30):
+        link.receive(b"Resend:21\r\nok\r\n", now)
+        link.data_to_send(now)
+        link.tick(now)
+        now += 0.02
+    assert link.error is None
+
+
+@pytest.mark.parametrize("way", [0.0, 0.005, 0.02, 0.1, 0.5])
+def test_what_is_still_on_its_way_behind_a_bad_line_is_waited_for(way):
+    """Or each later line is refused in turn, for ever."""
+    link = fed(*moves(99))
+    now = 0.0
+    for _ in range(10):
+        count = len(numbers(link, now))
+        now += way
+        link.receive(b"ok\n" * count, now)
+    [first, *_] = numbers(link, now)
+    refusal = b"Resend: %d\nok\n" % first
+    link.receive(refusal, now + way / 2)
+    assert link.deadline >= now + way
+    assert link.data_to_send(now + way / 2) == b""
+    link.receive(refusal * 3, now + way)
+    assert numbers(link, now + way) == [first, first + 1, first + 2, first + 3], "all four are answered"
+
+
+# -- what comes by itself ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"X:%d.00 Y:2.00 Z:0.30 E:0.00 Count X:80 Y:160 Z:40", b"E0:%d RPM PRN1:0 RPM E0@:128 PRN1@:0", b"echo:tick %d"],
+)
+def test_what_comes_by_itself_is_no_sign_of_life(line):
+    link = fed(b"G1 X1")
+    link.data_to_send(0.0)
+    for at in range(1, 25):
+        link.receive(line % at + b"\n", float(at))
+    assert link.deadline == 33.0
+
+
+def test_what_a_long_command_says_is_one():
+    link = fed(b"G29")
+    link.data_to_send(0.0)
+    for at in range(1, 25):
+        link.receive(b"Bed X: %d.000 Y: 5.000 Z: 0.100\n" % at, float(at))
+    assert link.deadline == 624.0
+
+
+def test_an_answer_without_an_end_is_not_kept_whole():
+    link = HostLink(MARLIN)
+    ticket = Ticket(b"M503")
+    link.send(ticket)
+    sent(link)
+    link.receive(b"echo:more\n" * 5000 + b"ok\n", 0.0)
+    assert ticket.done
+    assert len(ticket.replies) <= 1001
+    assert ticket.replies[-1] == "ok"

@@ -518,6 +518,7 @@ async def test_what_the_printer_says_may_be_the_end(line, error, heaters_off):
         transport.written.clear()
         for piece in line.splitlines(keepends=True):
             transport.say(piece)
+            await asyncio.sleep(0.5)  # the line was sent again meanwhile
         assert isinstance(printer.error, error)
         assert transport.calls[-1] == "close"
         assert bytes(transport.written).endswith(b"M104 S0\nM140 S0\nM107\n") == heaters_off

@@ -94,6 +94,8 @@ class FakeFirmware:
         self._kept = bytearray()  # said while nobody listens
         self._arriving = bytearray()  # the last line on the wire, not complete yet
         self._rx = bytearray()
+        self._to_host: deque[bytes] = deque()
+        self._to_board: deque[bytes] = deque()
         self._queue: deque[tuple[int | None, str, str]] = deque()
         self._steps: Iterator[Step] | None = None
         self._broken = False  # what it waits for is ended by M108
@@ -158,10 +160,7 @@ class FakeFirmware:
         for line in lines:
             data = line if isinstance(line, bytes) else (line + self.eol).encode("latin-1", "replace")
             self.wire.append((self.now, "<", data.decode("latin-1").rstrip("\r\n")))
-            if self.latency:
-                self.loop.call_later(self.latency, self._deliver, data)
-            else:
-                self.loop.call_soon(self._deliver, data)
+            self._delayed(self._to_host, self._deliver, data)
 
     def later(self, seconds: float, *what: str | Callable[[], None]) -> None:
         """Say something, or do it, after a time; a reset forgets it."""
@@ -243,10 +242,15 @@ class FakeFirmware:
             self.boot()
 
     def receive(self, data: bytes) -> None:
+        self._delayed(self._to_board, self._take, data)
+
+    def _delayed(self, way: deque[bytes], arrive: Callable[[bytes], None], data: bytes) -> None:
+        """Carry bytes; timers for the same moment fire in any order, bytes do not overtake each other."""
         if self.latency:
-            self.loop.call_later(self.latency, self._take, data)
+            way.append(data)
+            self.loop.call_later(self.latency, lambda: arrive(way.popleft()))
         else:
-            self.loop.call_soon(self._take, data)
+            self.loop.call_soon(arrive, data)
 
     def _deliver(self, data: bytes) -> None:
         if self._on_data is None:
