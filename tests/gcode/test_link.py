@@ -382,7 +382,7 @@ def test_the_same_line_again_and_again_is_the_end():
 def test_a_storm_of_requests_without_their_oks_is_the_end(gap):
     link = fed(*moves(9))
     sent(link)
-    for times in range(round(25 / gap)):
+    for times in range(round(40 / gap)):
         link.receive(b"Resend: 1\n", gap * times)
         link.tick(gap * times)
         link.data_to_send(gap * times)
