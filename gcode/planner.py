@@ -13,7 +13,7 @@ mm, mm/s, mm/s², s. Speeds at a block's ends are kept as squares, in which all 
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gcode.command import Command
@@ -22,6 +22,9 @@ AXES = "XYZE"
 BLOCKS = 16  # Marlin's BLOCK_BUFFER_SIZE
 PLACES = BLOCKS - 1  # one block stays empty, to tell full from empty
 SLOWEST = 0.05  # mm/s that a move aims at, so that every move ends
+
+EXTRUDE_SHARE = 0.64 / (math.pi * 1.75**2 / 4)
+"""Of the highest speed and acceleration, what Klipper allows the extruder alone, by default, with a 0.4 mm nozzle."""
 
 _TINY = 1e-6  # mm, far below a motor step
 FARTHEST = 1e6  # mm that a move may go; beyond it is a mistake
@@ -52,6 +55,10 @@ class Limits:
         min_feedrate: of moves that extrude (M205 S).
         min_travel_feedrate: of moves that do not (M205 T).
         min_segment_time: to which a short move is slowed down where few are queued (M205 B); 0: never.
+        square_corner: Klipper's square_corner_velocity; 0: the planner is not Klipper's.
+        cruise_ratio: Klipper's minimum_cruise_ratio.
+        to_decel: its max_accel_to_decel, as older versions have it; 0: by the ratio.
+        loose: nobody has told them: what a file asks for is not limited by them.
     """
 
     feedrates: list[float] = field(default_factory=lambda: [300.0, 300.0, 5.0, 25.0])
@@ -65,6 +72,10 @@ class Limits:
     min_feedrate: float = 0.0
     min_travel_feedrate: float = 0.0
     min_segment_time: float = 0.02
+    square_corner: float = 0.0
+    cruise_ratio: float = 0.5
+    to_decel: float = 0.0
+    loose: bool = False
 
     def note(self, command: Command, unit: float = 1.0) -> bool:
         """Take over what M201, M203, M204 or M205 sets; return whether it is one of them.
@@ -73,6 +84,8 @@ class Limits:
             command: any command.
             unit: mm in the command's unit of length (25.4 after G20).
         """
+        if self.square_corner and command.code in ("M201", "M203", "M205"):
+            return True  # Klipper does not know them
         if command.code == "M201":
             _set_axes(self.accelerations, command, unit)
         elif command.code == "M203":
@@ -85,12 +98,39 @@ class Limits:
             return False
         return True
 
+    def note_words(self, words: Mapping[str, float]) -> None:
+        """Take over what SET_VELOCITY_LIMIT sets: its words, in upper case, with their values."""
+        if not self.square_corner:
+            return
+        if velocity := words.get("VELOCITY"):
+            self.feedrates[:2] = [velocity, velocity]
+            self.feedrates[3] = EXTRUDE_SHARE * velocity
+        if acceleration := words.get("ACCEL"):
+            self.accelerate(acceleration)
+        self.square_corner = words.get("SQUARE_CORNER_VELOCITY") or self.square_corner
+        if "MINIMUM_CRUISE_RATIO" in words:
+            self.cruise_ratio, self.to_decel = min(words["MINIMUM_CRUISE_RATIO"], 0.99), 0.0
+        self.to_decel = words.get("ACCEL_TO_DECEL") or self.to_decel
+
+    def accelerate(self, most: float) -> None:
+        """Set the one acceleration that Klipper has for all moves."""
+        self.printing = self.travel = most
+        self.retract = EXTRUDE_SHARE * most
+
     def _note_accelerations(self, command: Command, unit: float) -> None:
         """M204; S is printing and travel, as in older files."""
         both = _given(command, "S", unit)
+        if self.square_corner:
+            parts = [each for each in (_given(command, "P", unit), _given(command, "T", unit)) if each]
+            if both or len(parts) > 1:
+                self.accelerate(both or min(parts))
+            return
         self.printing = _given(command, "P", unit) or both or self.printing
         self.travel = _given(command, "T", unit) or both or self.travel
         self.retract = _given(command, "R", unit) or self.retract
+        if self.loose:
+            asked = max(self.printing, self.travel)
+            self.accelerations[:2] = [max(each, asked) for each in self.accelerations[:2]]
 
     def _note_advanced(self, command: Command, unit: float) -> None:
         _set_axes(self.jerk, command, unit)
@@ -98,6 +138,24 @@ class Limits:
         self.min_feedrate = _not_negative(command, "S", self.min_feedrate, unit)
         self.min_travel_feedrate = _not_negative(command, "T", self.min_travel_feedrate, unit)
         self.min_segment_time = _not_negative(command, "B", self.min_segment_time, 1e-6)
+
+
+def loose(limits: Limits) -> Limits:
+    """Return limits of which nobody knows whether they are the printer's: they do not limit what a file asks for."""
+    return replace(limits, feedrates=[_HIGHEST_LIMIT] * 4, accelerations=[*limits.accelerations], loose=True)
+
+
+def klipper(limits: Limits) -> Limits:
+    """Return limits as Klipper has them: one speed and one acceleration along the path, Z apart, and no jerk."""
+    found = replace(
+        limits,
+        feedrates=[*limits.feedrates],
+        accelerations=[_HIGHEST_LIMIT, _HIGHEST_LIMIT, limits.accelerations[2], _HIGHEST_LIMIT],
+        square_corner=5.0,
+    )
+    found.feedrates[3] = EXTRUDE_SHARE * found.feedrates[0]
+    found.accelerate(limits.printing)
+    return found
 
 
 def _set_axes(values: list[float], command: Command, unit: float) -> None:

@@ -27,3 +27,10 @@ def span(text: str) -> float | None:
         return 3600.0 * hours + 60.0 * minutes + seconds
     parts = _SPAN.findall(text)
     return sum(float(value) * _SECONDS[unit.lower()] for value, unit in parts) if parts else None
+
+
+def words_of(text: str) -> dict[str, float]:
+    """Return the words of a macro, `ACCEL=3000 NAME=x`, that are numbers; their names in upper case."""
+    pairs = (part.partition("=") for part in text.split())
+    values = ((name.upper(), number(value)) for name, _, value in pairs)
+    return {name: value for name, value in values if value is not None}

@@ -31,6 +31,7 @@ class PrinterSettings:
         self._busy = busy
         self._asked: Printer | None = None
         self.known: tuple[str, ...] = ()  # of the last printer that answered
+        self.firmware = ""  # its name, as M115 tells it
 
     async def ask(self) -> tuple[str, ...]:
         """Return the printer's commands; those known so far where it cannot be asked now."""
@@ -38,6 +39,7 @@ class PrinterSettings:
         if printer is None or not self._connection.ready or printer is self._asked or self._busy():
             return self.known
         self._asked = printer
+        self.firmware = printer.identity.name
         if recognise(printer.identity.name) not in (MARLIN, PRUSA):
             self.known = ()  # it has none that are told this way
             return self.known

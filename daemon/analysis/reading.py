@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from io import RawIOBase
 from pathlib import Path
 
 from daemon.config import ProfileConfig
@@ -29,8 +30,10 @@ from gcode.dialect import (
     UNKNOWN,
     recognise,
 )
+from gcode.errors import CommandError
 from gcode.firmware_traits import Dialect
-from gcode.planner import Limits
+from gcode.planner import Limits, klipper, loose
+from gcode.texts import words_of
 
 _PIECE = 256 * 1024  # bytes
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
@@ -45,16 +48,18 @@ def machine(profile: ProfileConfig, settings_: Sequence[str] = (), firmware: str
         settings_: M201, M203, M204 and M205, as the printer itself tells them.
         firmware: as the printer that is connected calls it; empty: none is.
     """
-    limits = Limits()
-    for each in map(parse, settings_):
-        limits.note(each)
-        if each.code == "M205":
-            limits.classic_jerk = "J" not in each
     dialect = _DIALECTS.get(profile.firmware) if not firmware else recognise(firmware)
     known = dialect is not None and dialect is not UNKNOWN
     dialect = dialect if dialect is not None and known else MARLIN
+    told = settings_ or profile.motion
+    limits = Limits() if told and dialect is not KLIPPER else loose(Limits())
+    if dialect is KLIPPER:
+        limits = klipper(limits)
+    _note(limits, told)
+    source = "printer" if settings_ else "profile" if told else "defaults"
     return Machine(
         limits=limits,
+        limits_from=source,
         volume=_volume(profile),
         radius=_radius(profile),
         centre=(0.0, 0.0) if profile.origin == "center" else (profile.width_mm / 2, profile.depth_mm / 2),
@@ -122,15 +127,28 @@ _DIALECTS = {
 }
 
 
-def analyse(
-    path: Path, printer: Machine, *, limits_known: bool = False, watch: Callable[[Driven], None] | None = None
-) -> Analysis:
+def _note(limits: Limits, commands: Sequence[str]) -> None:
+    """Take over what commands set."""
+    for each in commands:
+        name, _, rest = each.partition(" ")
+        if name.upper() == "SET_VELOCITY_LIMIT":
+            limits.note_words(words_of(rest))
+            continue
+        with suppress(CommandError):
+            command = parse(each)
+            limits.note(command)
+            if command.code == "M205":
+                limits.classic_jerk = "J" not in command
+
+
+def analyse(path: Path, printer: Machine, *, watch: Callable[[Driven], None] | None = None) -> Analysis:
     """Return what is known of a file.
+
+    Limits of motion are those that the printer has told, else the file's, else the profile's.
 
     Args:
         path: the file.
         printer: it is for.
-        limits_known: the printer's limits are its own answers, and not a profile's; else the file's come first.
         watch: see `Analyser`.
 
     Raises:
@@ -140,15 +158,9 @@ def analyse(
     _keep_freed_memory()
     try:
         with path.open("rb", buffering=0) as file:
-            source = "printer" if limits_known else "profile"
             if packed := kind(file.read(SNIFF)):
                 raise NotPrintable(f"{path.name} is {packed}, and not a text: upload it, then it is unpacked")
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - settings.TAIL))
-            found = None if limits_known else settings.limits_from_tail(file.read(settings.TAIL), printer.limits)
-            if found is not None:
-                printer, source = replace(printer, limits=found), "file"
-            analyser = Analyser(printer, limits_from=source, watch=watch)
+            analyser = Analyser(_as_the_file_says(file, printer), watch=watch)
             file.seek(0)
             while piece := file.read(_PIECE):
                 analyser.feed(piece)
@@ -163,3 +175,24 @@ def _keep_freed_memory() -> None:
         library = ctypes.CDLL(None)
         library.mallopt(_M_MMAP_THRESHOLD, _KEPT)
         library.mallopt(_M_TRIM_THRESHOLD, _KEPT)
+
+
+def _as_the_file_says(file: RawIOBase, printer: Machine) -> Machine:
+    """Return the printer with the limits that the file tells, at its end or its beginning, unless it told its own."""
+    if printer.limits_from == "printer":
+        return printer
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - settings.TAIL))
+    tail = file.read(settings.TAIL) or b""
+    file.seek(0)
+    head = file.read(settings.TAIL) or b""
+    by_klipper = printer.dialect is KLIPPER
+    if not printer.dialect_known:
+        by_klipper = settings.is_for_klipper(head) or settings.is_for_klipper(tail)
+    base = loose(Limits())  # what the file does not tell limits nothing
+    found = settings.limits_from_tail(tail, base) or settings.limits_from_tail(head, base)
+    if found is not None:
+        return replace(printer, limits=klipper(found) if by_klipper else found, limits_from="file")
+    if by_klipper and not printer.limits.square_corner:
+        return replace(printer, limits=klipper(printer.limits))
+    return printer

@@ -41,6 +41,7 @@ class Order:
     path: Path
     settings: tuple[str, ...]
     urgent: bool
+    firmware: str = ""  # as the printer calls it; empty: none has been asked
 
 
 Run = Callable[[Order], Awaitable[dict[str, Any]]]
@@ -128,8 +129,8 @@ class Analyses:
     def _is_current(self, known: Findings) -> bool:
         """Tell whether it was found for the printer as it is known now."""
         mine = known.summary.get("for_profile") == self._profile
-        settings = self._settings.known
-        return mine and (not settings or known.summary.get("for_settings") == _checksum(settings))
+        told = (self._settings.known, self._settings.firmware)
+        return mine and (not any(told) or known.summary.get("for_settings") == _checksum(told))
 
     def _hurry(self, task: Task) -> None:
         """Somebody waits: a process that lets everybody else go first, at this file or another, makes room."""
@@ -185,7 +186,8 @@ class Analyses:
         """Analyse one file; it leaves the queue unless it is to be tried again."""
         task.attempts += 1
         settings = await self._settings.ask()
-        order = Order(self._uploads / task.key.path, settings, task.urgent)
+        told = (settings, self._settings.firmware)
+        order = Order(self._uploads / task.key.path, settings, task.urgent, self._settings.firmware)
         task.running = asyncio.ensure_future(self._run(order))
         try:
             await asyncio.wait([task.running])
@@ -197,11 +199,11 @@ class Analyses:
             log.warning("analysis.failed", file=task.key.path, reason=str(error), attempt=task.attempts)
             if task.attempts >= ATTEMPTS:
                 warning = f"the file could not be analysed: {error}"
-                self._end(task, self._marked(Findings({"errors": [], "warnings": [warning]}), settings))
+                self._end(task, self._marked(Findings({"errors": [], "warnings": [warning]}), told))
             return
         finally:
             await self._stop(task)
-        found = self._marked(_findings(answer), settings)
+        found = self._marked(_findings(answer), told)
         if self._end(task, found):
             await self._shelf.put(task.key, found)
 
@@ -211,9 +213,9 @@ class Analyses:
             await asyncio.wait([task.running])
         task.running = None
 
-    def _marked(self, found: Findings, settings: tuple[str, ...]) -> Findings:
+    def _marked(self, found: Findings, told: tuple[tuple[str, ...], str]) -> Findings:
         """Return it with what it was found for."""
-        found.summary.update(for_profile=self._profile, for_settings=_checksum(settings))
+        found.summary.update(for_profile=self._profile, for_settings=_checksum(told))
         return found
 
     def _end(self, task: Task, found: Findings) -> bool:
@@ -250,7 +252,12 @@ class Worker:
         Raises:
             AnalysisFailed: it died, took too long, or said nothing that makes sense.
         """
-        about = {"path": os.fspath(order.path), "settings": order.settings, "urgent": order.urgent}
+        about = {
+            "path": os.fspath(order.path),
+            "settings": order.settings,
+            "urgent": order.urgent,
+            "firmware": order.firmware,
+        }
         task = json.dumps({**about, "profile": self._profile}).encode()
         try:
             process = await asyncio.create_subprocess_exec(

@@ -23,7 +23,7 @@ def main() -> int:
     task = json.load(sys.stdin)
     _step_back(urgent=task["urgent"])
     try:
-        answer = _analysed(Path(task["path"]), ProfileConfig(**task["profile"]), task["settings"])
+        answer = _analysed(Path(task["path"]), ProfileConfig(**task["profile"]), task["settings"], task["firmware"])
     except NozzledError as error:
         answer = {"error": str(error)}
     json.dump(answer, sys.stdout)
@@ -40,12 +40,12 @@ def _step_back(*, urgent: bool) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
 
 
-def _analysed(path: Path, profile: ProfileConfig, settings: list[str]) -> dict[str, Any]:
+def _analysed(path: Path, profile: ProfileConfig, settings: list[str], firmware: str) -> dict[str, Any]:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here; each thread would take its memory
     from daemon.analysis.reading import analyse, machine  # noqa: PLC0415 - after the priority is low
     from daemon.analysis.thumbnails import in_all_sizes  # noqa: PLC0415 - as above
 
-    found = analyse(path, machine(profile, settings), limits_known=bool(settings))
+    found = analyse(path, machine(profile, settings, firmware))
     return {"analysis": found.as_json(), "pictures": in_all_sizes(found.thumbnails)}
 
 

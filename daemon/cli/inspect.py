@@ -46,6 +46,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+_LIMITS = {
+    "printer": "the printer's own",
+    "file": "the file's",
+    "profile": "the profile's",
+    "defaults": "not known: the file's moves as fast as it asks, 3000 mm/s²",
+}
+
+
 def _show(file: Path, found: Analysis) -> None:
     if picture := _picture(found):
         print(picture)
@@ -72,10 +80,12 @@ def _rows(file: Path, found: Analysis) -> Iterator[tuple[str, str]]:
     yield "file", f"{_plain(file.name)}, {found.size / 1e6:.1f} MB, {found.commands} commands"
     yield "slicer", _plain(found.slicer or "")
     yield "time", _times(found)
-    yield "slicer's estimate", _span(found.slicer_estimate_s) if found.slicer_estimate_s is not None else ""
+    estimate = found.slicer_estimate_s
+    beside = f", beside {_span(found.motion_s)} of motion; it leaves heating out"
+    yield "slicer's estimate", _span(estimate) + beside if estimate is not None else ""
     yield (
         "limits of motion",
-        {"printer": "the printer's", "file": "the file's", "profile": "defaults"}[found.limits_from],
+        _LIMITS[found.limits_from] + (", driven as Klipper does" if found.planner == "Klipper" else ""),
     )
     yield "layers", _layers(found)
     for tool in found.tools:
@@ -113,6 +123,8 @@ def _times(found: Analysis) -> str:
             ("heating", found.heating_s),
             ("homing", found.homing_s),
             ("dwelling", found.dwell_s),
+            ("probing", found.probing_s),
+            ("changes of tool or filament", found.changes_s),
         )
         if seconds >= 1
     ]

@@ -15,6 +15,9 @@ from daemon.http.base import ApiHandler
 if TYPE_CHECKING:
     from daemon.app import Service
 
+TIMES = ("motion", "heating", "homing", "dwell", "probing", "changes")
+"""What the time of a print is made of; the slicer's own estimate is one of motion."""
+
 _LONGEST_SIZE = 11  # characters of 99999x99999
 _EDGES = (("width", 0), ("depth", 1), ("height", 2))
 
@@ -64,6 +67,8 @@ def of_findings(found: Findings, path: str = "") -> dict[str, Any]:
         "temperatures": summary["temperatures"],
         "objects": summary["objects"],
         "limitsFrom": summary["limits_from"],
+        "planner": summary.get("planner", "Marlin"),
+        "times": {name: summary.get(f"{name}_s", 0.0) for name in TIMES},
     }
 
 

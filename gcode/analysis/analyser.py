@@ -12,6 +12,7 @@ from gcode.analysis.blocks import Block, Blocks
 from gcode.analysis.checks import Checks, Level, Warmth
 from gcode.analysis.comments import Comments
 from gcode.analysis.heat import Heaters
+from gcode.analysis.klipper import KlipperCorners, KlipperProfile
 from gcode.analysis.layers import Layers
 from gcode.analysis.machine import Machine
 from gcode.analysis.modal import Kind, Rows
@@ -54,18 +55,14 @@ class Driven:
 class Analyser:
     """Give the file piece by piece to `feed`, then `finish`. How it is cut into pieces changes nothing."""
 
-    def __init__(
-        self, machine: Machine, *, limits_from: str = "profile", watch: Callable[[Driven], None] | None = None
-    ) -> None:
+    def __init__(self, machine: Machine, *, watch: Callable[[Driven], None] | None = None) -> None:
         """Prepare.
 
         Args:
-            machine: the printer that the file is for.
-            limits_from: what to say about where its limits come from.
+            machine: the printer that the file is for; with Klipper's limits its moves are planned as Klipper does.
             watch: called with all moves, some thousand at a time.
         """
         self._machine = machine
-        self._limits_from = limits_from
         self._watch = watch
         self._blocks = Blocks()
         self._comments = Comments()
@@ -73,8 +70,9 @@ class Analyser:
         self._checks = Checks(machine)
         self._orders = Orders(machine, self._comments, self._layers, self._checks)
         self._path = Path()
-        self._corners = Corners()
-        self._profile = Profile()
+        klipper = machine.limits.square_corner > 0
+        self._corners = KlipperCorners() if klipper else Corners()
+        self._profile = KlipperProfile() if klipper else Profile()
         self._heaters = Heaters(machine)
         self._timeline = Timeline(self._heaters, self._layers)
         self._totals = Totals()
@@ -261,7 +259,8 @@ class Analyser:
             slicer_estimate_s=about.estimate,
             about=completed(about, layers, tools, self._targets or {}),
             settings=comments.settings,
-            limits_from=self._limits_from,
+            planner="Klipper" if self._machine.limits.square_corner else "Marlin",
+            limits_from=self._machine.limits_from,
             thumbnails=tuple(comments.pictures.found),
             timeline=timeline.points,
             m73=tuple(self._orders.m73),

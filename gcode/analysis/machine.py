@@ -44,6 +44,7 @@ class Machine:
 
     Attributes:
         limits: of its motion.
+        limits_from: who says so: `printer`, `file`, `profile`; `defaults` are taken where nobody does.
         volume: from and to of X, Y and Z, in mm, that the nozzle can reach; ANYWHERE: that is not known.
         radius: of a round bed, in mm; None: it has corners.
         centre: of a round bed.
@@ -62,6 +63,7 @@ class Machine:
     """
 
     limits: Limits = field(default_factory=Limits)
+    limits_from: str = "profile"
     volume: tuple[Range, Range, Range] = ((0.0, 200.0), (0.0, 200.0), (0.0, 200.0))
     radius: float | None = None
     centre: tuple[float, float] = (0.0, 0.0)

@@ -4,6 +4,7 @@ Rows are the moves of a block, and what stands between them and has a place in t
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -156,6 +157,12 @@ class Modal:
         if (percent := command.number("S", -1.0)) >= 0:
             self._flow_share = percent / 100
             self.flow.set(self._row, self._flow_share * self._flow_area)
+
+    def velocity_limit(self, words: Mapping[str, float]) -> None:
+        """SET_VELOCITY_LIMIT."""
+        limits = _copy(self.limits.last)
+        limits.note_words(words)
+        self.limits.set(self._row, limits)
 
     def _limits(self, command: Command) -> None:
         limits = _copy(self.limits.last)

@@ -19,6 +19,7 @@ from gcode.analysis.words import Words
 from gcode.command import Command, parse
 from gcode.errors import CommandError
 from gcode.reader import clean
+from gcode.texts import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,6 +156,8 @@ class Orders:
         """Klipper's commands are words."""
         self._checks.macro(text, self._line)
         name, _, rest = text.partition(" ")
+        if name.upper() == "SET_VELOCITY_LIMIT":
+            self.modal.velocity_limit(words_of(rest))
         if name.upper() in ("EXCLUDE_OBJECT_DEFINE", "EXCLUDE_OBJECT_START"):
             values = dict(part.split("=", 1) for part in rest.split() if "=" in part)
             self._comments.objects.excludable(values.get("NAME", ""))

@@ -73,7 +73,8 @@ class Analysis:
         slicer_estimate_s: its own estimate.
         about: what else the file says about itself.
         settings: of the slicer, as it writes them.
-        limits_from: where the limits of motion come from: `printer`, `file` or `profile`.
+        limits_from: where the limits of motion come from: `printer`, `file`, `profile` or `defaults`.
+        planner: whose rules they are driven by: Marlin's or Klipper's.
         timeline: (offset, seconds): when the firmware takes the command that stands there; some moves are queued then.
         m73: (offset, percent, seconds left) as the file itself tells the printer; None where it says nothing.
         warnings: what may go wrong, in sentences.
@@ -103,6 +104,7 @@ class Analysis:
     about: About = field(default_factory=About)
     settings: dict[str, str] = field(default_factory=dict)
     limits_from: str = "profile"
+    planner: str = "Marlin"
     thumbnails: tuple[Thumbnail, ...] = ()
     timeline: tuple[tuple[int, float], ...] = ()
     m73: tuple[tuple[int, float | None, float | None], ...] = ()

@@ -6,16 +6,26 @@ from collections.abc import Mapping
 from gcode.planner import AXES, Limits
 from gcode.texts import number
 
-TAIL = 128 * 1024  # bytes at a file's end that hold the settings
+TAIL = 128 * 1024  # bytes at a file's end, or its beginning, that hold the settings
 
+_KLIPPER = re.compile(
+    rb"^(?:; gcode_flavor = klipper\b|_?(?:PRINT_START|START_PRINT)\b|SET_VELOCITY_LIMIT\b|SET_PRESSURE_ADVANCE\b"
+    rb"|EXCLUDE_OBJECT_DEFINE\b|BED_MESH_|TIMELAPSE_TAKE_FRAME\b)",
+    re.MULTILINE,
+)
 _LIMIT = re.compile(rb"^; (machine_(?:max|min)_\w+) = (.*?)\r?$", re.MULTILINE)
 
 
+def is_for_klipper(text: bytes) -> bool:
+    """Tell whether a piece of a file is meant for Klipper: it says so, or has commands that nobody else has."""
+    return _KLIPPER.search(text) is not None
+
+
 def limits_from_tail(tail: bytes, base: Limits) -> Limits | None:
-    """Return the limits that the slicer assumed, as the end of its file tells them; None where it does not.
+    """Return the limits that the slicer assumed, as a piece of its file tells them; None where it does not.
 
     Args:
-        tail: the last TAIL bytes of the file.
+        tail: the last TAIL bytes of the file, or the first ones.
         base: for what is not told.
     """
     found = {name.decode(): value.decode("ascii", "replace") for name, value in _LIMIT.findall(tail)}
@@ -28,7 +38,9 @@ def limits_from(settings: Mapping[str, str], base: Limits) -> Limits:
     """Return the limits among the settings; the first of several values is that of the normal mode."""
 
     def given(name: str, default: float, *, zero: bool = False) -> float:
-        value = number(settings.get(f"machine_{name}", "").split(",")[0])
+        # Orca and its kin call a feedrate a speed
+        told = settings.get(f"machine_{name}") or settings.get(f"machine_{name}".replace("_feedrate_", "_speed_"), "")
+        value = number(told.split(",")[0])
         return value if value is not None and (value > 0 or (zero and value == 0)) else default
 
     def axes(name: str, default: list[float]) -> list[float]:

@@ -43,11 +43,17 @@ class LimitRows:
     junction_deviation: Floats
     min_feedrate: Floats
     min_travel_feedrate: Floats
+    square_corner: Floats
+    cruise_ratio: Floats
+    to_decel: Floats
 
 
 def limit_rows(settings: Sequence[Limits], counts: Sequence[int]) -> LimitRows:
     """Return the limits of each move, of which the first `counts[0]` have `settings[0]`, and so on."""
-    singles = ("printing", "retract", "travel", "junction_deviation", "min_feedrate", "min_travel_feedrate")
+    singles = (
+        "printing", "retract", "travel", "junction_deviation", "min_feedrate", "min_travel_feedrate",
+        "square_corner", "cruise_ratio", "to_decel",
+    )  # fmt: skip
     table = np.array(
         [
             [*each.feedrates, *each.accelerations, *each.jerk, *(getattr(each, name) for name in singles)]
@@ -75,6 +81,7 @@ class Moves:
         nominal: speed aimed at.
         acceleration: along the path.
         max_entry: square of the highest speed of the corner before the move.
+        smooth: Klipper's acceleration to decelerate; None with another planner.
     """
 
     length: Floats
@@ -82,6 +89,7 @@ class Moves:
     nominal: Floats
     acceleration: Floats
     max_entry: Floats
+    smooth: Floats | None = None
 
 
 class Corners:
@@ -208,20 +216,21 @@ class Profile:
         return seconds, columns
 
 
-def corner_speeds(reach: Floats, max_entry: Floats, entry: float) -> Floats:
+def corner_speeds(reach: Floats, max_entry: Floats, entry: float, horizon: int = HORIZON) -> Floats:
     """Return the squares of the speeds before each move, and after the last one, at which the machine stops.
 
     Args:
         reach: by how much the square of the speed can change on each move.
         max_entry: square of each corner's highest speed.
         entry: square of the speed at which the first move begins.
+        horizon: moves that the planner sees ahead.
     """
     count = len(reach)
     run = np.concatenate(([0.0], np.cumsum(reach)))
     wanted = np.append(max_entry, 0.0)
     wanted[0] = entry
     # it can stop at the end of the moves that the planner knows
-    known = run[np.minimum(np.arange(count + 1) + HORIZON, count)]
+    known = run[np.minimum(np.arange(count + 1) + horizon, count)]
     brakes = np.minimum.accumulate((wanted + run)[::-1])[::-1]
     brakes = np.minimum(brakes, known)
     brakes[0] = entry

@@ -272,7 +272,7 @@ async def test_the_printer_tells_its_own_limits(tmp_path):
 async def test_an_analysis_for_another_printer_is_made_again(tmp_path):
     async with analysing(tmp_path, address="") as client:
         await upload(client)
-        assert (await known(client))["gcodeAnalysis"]["limitsFrom"] == "profile"
+        assert (await known(client))["gcodeAnalysis"]["limitsFrom"] == "defaults"
     worker = AtOnce()
     async with analysing(tmp_path, worker=worker) as client:
         await upload(client, name="b.gcode")

@@ -29,7 +29,7 @@ class AtOnce:
             self.failures -= 1
             raise AnalysisFailed("killed")
         try:
-            found = analyse(order.path, machine(self.profile, order.settings), limits_known=bool(order.settings))
+            found = analyse(order.path, machine(self.profile, order.settings, order.firmware))
         except NozzledError as error:
             return {"error": str(error)}
         return {"analysis": found.as_json(), "pictures": in_all_sizes(found.thumbnails)}

@@ -1,0 +1,133 @@
+"""Klipper's planner for many moves at once: corners by square_corner_velocity, and speeds that are smoothed.
+
+How it differs from Marlin's (docs: Kinematics.md, "Look-ahead" and "Smoothed look-ahead"): a limit of the tool's speed
+and acceleration along the path instead of each axis', a stop before and after a move of the extruder alone, and short
+moves to and fro that never get faster than with a lower acceleration, max_accel_to_decel. What is planned twice here
+is planned twice there: the smoothed speeds say how fast each move may cruise, the real ones how it gets there.
+
+mm, mm/s, mm/s², s; axes are rows: X, Y, Z, E.
+"""
+
+import math
+
+import numpy as np
+
+from gcode.analysis.arrays import Bools, Floats, Ints
+from gcode.analysis.speeds import LimitRows, Moves, corner_speeds, durations
+from gcode.planner import SLOWEST
+
+HORIZON = 256
+"""Moves that are looked ahead; Klipper looks as far as it takes."""
+
+_TINY = 1e-6
+_INSTANT_CORNER = 1.0  # mm/s by which the extruder may change its speed at once, by default
+
+
+class KlipperCorners:
+    """Finds what each move aims at and what its corner allows: as `speeds.Corners`."""
+
+    def __init__(self) -> None:
+        self._direction = np.zeros((4, 1))
+        self._last = np.zeros((4, 1))  # of the move before: nominal², acceleration, reach, corner deviation
+
+    def moves(self, delta: Floats, feedrate: Floats, rests: Bools, limits: LimitRows) -> Moves:
+        """Return the moves; see `speeds.Corners.moves`."""
+        path = np.sqrt((delta[:3] ** 2).sum(axis=0))
+        alone = path < _TINY
+        length = np.where(alone, np.abs(delta[3]), path)
+        direction = delta / length
+        nominal = np.minimum(np.maximum(feedrate, SLOWEST), np.where(alone, limits.feedrates[3], limits.feedrates[0]))
+        acceleration = np.where(alone, limits.retract, limits.printing)
+        with np.errstate(divide="ignore"):
+            up = 1.0 / np.abs(direction[2])
+        nominal = np.minimum(nominal, limits.feedrates[2] * up)
+        acceleration = np.minimum(acceleration, limits.accelerations[2] * up)
+        decel = np.where(limits.to_decel > 0, limits.to_decel, limits.printing * (1 - limits.cruise_ratio))
+        deviation = limits.square_corner**2 * (math.sqrt(2.0) - 1.0) / limits.printing
+        mine = np.array((nominal**2, acceleration, 2 * acceleration * length, deviation + np.zeros(len(length))))
+        before = np.concatenate((self._direction, direction[:, :-1]), axis=1)
+        theirs = np.concatenate((self._last, mine[:, :-1]), axis=1)
+        corner = np.minimum(_corners(before, direction, theirs, mine), np.minimum(theirs[0], mine[0]))
+        still = rests | alone | (np.abs(before[:3]).max(axis=0) < _TINY)
+        self._direction, self._last = direction[:, -1:], mine[:, -1:]
+        entry = np.where(still, 0.0, corner)
+        return Moves(length, direction, nominal, acceleration, entry, np.minimum(decel, acceleration))
+
+
+def _corners(before: Floats, after: Floats, theirs: Floats, mine: Floats) -> Floats:
+    """Return the squares of the speeds that the corners allow; rows of `theirs` and `mine` as in `_last`."""
+    cosine = -(before[:3] * after[:3]).sum(axis=0)  # of the angle between the two lines; -1 is straight on
+    half_sine = np.sqrt(np.maximum(0.5 * (1.0 - cosine), 0.0))
+    half_cosine = np.sqrt(np.maximum(0.5 * (1.0 + cosine), 0.0))
+    bend = np.abs(after[3] - before[3])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        radius = half_sine / (1.0 - half_sine)
+        tangent = 0.25 * half_sine / half_cosine
+        by_radius = radius * np.minimum(mine[3] * mine[1], theirs[3] * theirs[1])
+        by_length = tangent * np.minimum(mine[2], theirs[2])
+        bent = np.where(1.0 - half_sine > 0, np.minimum(by_radius, by_length), np.inf)
+        extruder = np.where(bend > _TINY, (_INSTANT_CORNER / bend) ** 2, np.inf)
+    return np.minimum(np.where(half_cosine > 0, bent, np.inf), extruder)
+
+
+class KlipperProfile:
+    """Fixes the speeds of moves: as `speeds.Profile`."""
+
+    _OWN = 5
+
+    def __init__(self) -> None:
+        self._waiting: Floats | None = None
+        self._entry = self._smooth_entry = 0.0
+        self._peak = math.inf  # square of the speed of the last move that sped up and slowed down
+
+    def add(self, moves: Moves, columns: Floats) -> tuple[Floats, Floats]:
+        """Return the seconds, and the caller's columns, of the moves that are ready now."""
+        smooth = moves.acceleration if moves.smooth is None else moves.smooth
+        new = np.vstack((moves.length, moves.nominal, moves.acceleration, moves.max_entry, smooth, columns))
+        self._waiting = new if self._waiting is None else np.hstack((self._waiting, new))
+        return self._take(self._waiting.shape[1] - HORIZON - 1)
+
+    def finish(self) -> tuple[Floats, Floats]:
+        """Return the rest: the machine stops at the end of the last move."""
+        return self._take(0 if self._waiting is None else self._waiting.shape[1])
+
+    def _take(self, count: int) -> tuple[Floats, Floats]:
+        if self._waiting is None or count <= 0:
+            rows = 0 if self._waiting is None else self._waiting.shape[0] - self._OWN
+            return np.zeros(0), np.zeros((rows, 0))
+        length, nominal, acceleration, max_entry, smooth = self._waiting[: self._OWN]
+        reach = 2 * smooth * length
+        slow = corner_speeds(reach, max_entry, self._smooth_entry, HORIZON)
+        cap, peaks = self._cruise(slow, reach, nominal**2)
+        speeds = corner_speeds(2 * acceleration * length, max_entry, self._entry, HORIZON)
+        speeds[1:-1] = np.minimum(speeds[1:-1], np.minimum(cap[:-1], cap[1:]))
+        cap = np.maximum(cap, np.maximum(speeds[:-1], speeds[1:]))
+        seconds = durations(length, np.sqrt(cap), acceleration, speeds)[:count]
+        columns = self._waiting[self._OWN :, :count]
+        self._entry, self._smooth_entry = float(speeds[count]), float(slow[count])
+        last = peaks[peaks < count]
+        self._peak = float(cap[last[-1]]) if len(last) else self._peak
+        self._waiting = self._waiting[:, count:]
+        return seconds, columns
+
+    def _cruise(self, slow: Floats, reach: Floats, most: Floats) -> tuple[Floats, Ints]:
+        """Return the square of the highest speed of each move, and which moves speed up and slow down.
+
+        Moves that do one of both are held to the peak that they belong to.
+        """
+        count = len(reach)
+        eps = 1e-9 + 1e-9 * reach
+        speeds_up = slow[:-1] < slow[1:] + reach - eps
+        all_the_way = slow[:-1] + reach <= slow[1:] + eps
+        then_down = np.append(~speeds_up[1:], False)
+        peak = speeds_up & (~all_the_way | then_down)
+        own = np.minimum(most, (slow[:-1] + slow[1:] + reach) / 2)
+        peaks = np.flatnonzero(peak)
+        if not len(peaks):
+            return np.minimum(most, np.where(speeds_up, np.inf, self._peak)), peaks
+        at = np.arange(count)
+        behind = np.searchsorted(peaks, at, "right") - 1
+        ahead = np.searchsorted(peaks, at, "left")
+        last = np.where(behind >= 0, own[peaks[np.maximum(behind, 0)]], self._peak)
+        coming = np.where(ahead < len(peaks), own[peaks[np.minimum(ahead, len(peaks) - 1)]], np.inf)
+        return np.minimum(most, np.where(peak, own, np.where(speeds_up, coming, last))), peaks
