@@ -5,7 +5,7 @@ in the dialogues of `tests/data/transcripts/`. A line that fits nothing is `Text
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gcode.reply_fields import (
     Heaters,
@@ -19,6 +19,7 @@ from gcode.reply_fields import (
     is_position,
     is_report,
     is_waiting,
+    mended,
 )
 
 __all__ = ["Heaters", "Reading", "decode", "heaters"]  # besides what is defined here
@@ -199,6 +200,9 @@ class Text(Reply):
 _OK = re.compile(r"ok(?=\s|\Z|[A-Z]\d{0,2}:|[NPB]\d|ok\b|\ufffd)")  # `ok.gcode` is a file
 _PLAIN_OK = re.compile(r"ok(?: N(\d{1,10}+))?+(?: P(\d{1,10}+))?+(?: B(\d{1,10}+))?+\Z")
 _ADVANCED = re.compile(r"(?<!\S)([NPB])(?:(?<=N):)?(\d{1,10}+)(?!\S)")  # Anycubic has `ok N:12`
+_OK_BEHIND = re.compile(
+    r"(?<![A-Za-z])ok(?: N(\d{1,10}+))?+(?: P(\d{1,10}+))?+(?: B(\d{1,10}+))?+\Z"
+)  # a line whose end was lost
 _LAST = re.compile(r"\d{1,10}+\Z")
 # An `ok` without a line end before it (Prusa's `echo:Active Extruder: 0ok`): behind a label and a short number. Words
 # that end so (`book`) and names of files are none.
@@ -247,7 +251,7 @@ def acknowledges(reply: Reply) -> bool:
 def parse(raw: bytes) -> Reply:
     """Return the typed reply for one line without its line end; never raises."""
     line = decode(raw[:MAX_LINE])
-    text = line.strip().lstrip("\ufffd")
+    text = mended(line.strip().lstrip("\ufffd"))
     if match := _PLAIN_OK.match(text):  # the case that counts
         return _plain_ok(line, *match.groups())
     if match := _OK.match(text):
@@ -265,7 +269,7 @@ def parse(raw: bytes) -> Reply:
     return _asks(line, text) or _seldom(line, text)
 
 
-def _plain_ok(line: str, number: str | None, planner: str | None, buffer: str | None) -> Reply:
+def _plain_ok(line: str, number: str | None, planner: str | None, buffer: str | None) -> Ok:
     if number is planner is buffer is None:
         return Ok(line)
     return Ok(line, int(number or 0) or None, int(planner) if planner else None, int(buffer) if buffer else None)
@@ -286,8 +290,9 @@ def _ok(line: str, rest: str) -> Reply:
 
 
 def _report(line: str, text: str) -> Reply:
-    if text.endswith("ok"):  # without a line end between them
-        return Ok(line, heaters=heaters(text), glued=True)
+    if match := _OK_BEHIND.search(text):
+        ok = _plain_ok(line, *match.groups())
+        return replace(ok, heaters=heaters(text[: match.start()]), glued=True)
     return Temperatures(line, heaters(text), waiting=is_waiting(text))
 
 

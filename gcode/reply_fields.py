@@ -27,6 +27,8 @@ _ANY_VALUE = r"(?:[+-]?\d|[+-]?(?i:nan|inf)\b)"
 _REPORT = re.compile(rf"[^\w/!:<({{\[\"']*+[A-Z]\d{{0,2}}+\s*+:\s*+{_ANY_VALUE}")
 _TOOL_OR_BED = re.compile(rf"{_NAME}(?:T\d{{0,2}}+|B)\s*+:\s*+{_ANY_VALUE}")
 _WITH_TARGET = re.compile(rf"{_NAME}T\d{{0,2}}+\s*+:\s*+{_NUMBER}\s*+/\s*+\d")
+_ODD = ("TT::", "BB::", "OO", "OT")
+_DOUBLED = re.compile(r"([^\d.-])\1|(-?\d{1,4}(?:\.\d{1,2})?)\2(?![\d.])")
 _NO_REPORT = ("echo:", "//", "Error", "!!")
 _WAITING = re.compile(rf"{_NAME}[WE]\s*+:")
 _POSITION = re.compile(rf"(?:(?:C|WCS):\s*+)?+X\s*+:\s*+{_ANY_VALUE}")
@@ -40,6 +42,15 @@ def decode(raw: bytes) -> str:
     """Return untrusted bytes as printable text: no control characters, no terminal escapes."""
     text = raw.decode("utf-8", "replace")
     return text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub("", text)
+
+
+def mended(text: str) -> str:
+    """Return a report as it was meant where a firmware is known to spoil its beginning or all of it."""
+    if not text.startswith(_ODD):
+        return text
+    if text[0] == "O":  # Prusa's MMU, now and then: `OOOOT:199.8 /200.0`
+        return text.lstrip("O")
+    return _DOUBLED.sub(lambda match: match[1] or match[2], text)  # Creality's M155: `TT::22.1922.19  //0.000.00`
 
 
 def has_temperatures(text: str) -> bool:

@@ -363,6 +363,28 @@ def test_temperatures_of_every_firmware(line, expected):
     assert answered.heaters == expected
 
 
+@pytest.mark.parametrize(("line", "expected"), [
+    ("TT::124.72124.72  //0.000.00  BB::46.2846.28  //50.0050.00  @@::00  BB@@::127127",
+        {"tool0": reading(124.72, 0), "bed": reading(46.28, 50)}),
+    ("TT::22.1122.11  //200.00200.00  BB::5.005.00  //0.000.00  @@::9393  BB@@::2222",
+        {"tool0": reading(22.11, 200), "bed": reading(5, 0)}),
+    ("OOOOOOOOOOOOOOT:199.8 /200.0 B:60.0 /60.0 T0:199.8 /200.0 @:64 B@:38 P:0.0",
+        {"tool0": reading(199.8, 200), "bed": reading(60, 60), "P": reading(0)}),
+    ("TT::-5.00-5.00  //0.000.00", {"tool0": reading(-5, 0)}),
+])  # fmt: skip
+def test_reports_that_some_firmwares_spoil(line, expected):
+    """Creality prints each character and each number twice; Prusa says O instead of the answer of an MMU."""
+    found = parse(line.encode())
+    assert isinstance(found, Temperatures)
+    assert found.heaters == expected
+
+
+def test_an_ok_behind_a_report_whose_end_was_lost_is_one():
+    line = "T:190.2 /190.0 B:59.9 /60.0 @:64 @N7531ok N7531 P0 B3"
+    found = {"tool0": reading(190.2, 190), "bed": reading(59.9, 60)}
+    assert parse(line.encode()) == Ok(line, 7531, 0, 3, found, glued=True)
+
+
 def test_stepper_counts_are_no_chamber():
     assert isinstance(parse(b"C: X:1.00 Y:2.00 Z:3.00 E:0.00"), Position)
     assert heaters("X:1.00 Y:2.00 Count X:3 Y:4").keys().isdisjoint(("tool0", "bed", "chamber"))
@@ -408,7 +430,7 @@ def test_any_bytes_are_a_reply(raw):
 
 HEADS = ["", "ok ", "// action:", "File opened:", "FIRMWARE_NAME:", "Unknown command:", 'echo:Unknown command: "',
          "NAME.", "echo:Active Extruder:", "Error:", "!! ", "RepRapFirmware ", "T:1 ", "X:1 ", "X:1 Y", "Resend",
-         "echo:", "busy:", "Target", "Error: G0/"]  # fmt: skip
+         "echo:", "busy:", "Target", "Error: G0/", "TT::", "OO", "Request"]  # fmt: skip
 PIECES = [" ", "A", "AB ", "T", "T:", "0", "T0", "T0 ", "N", "N5", ":", " :", "/", "/ ", '"', "M1/", "X:1 ", "a:", "ok",
           "ok ", "=", "K:", "K: ", "1.", "Size:", "Resend:", "start", "*", "Count", "\ufffd", "T :", "T: 1 /",
           "-"]  # fmt: skip
