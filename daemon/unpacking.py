@@ -23,6 +23,8 @@ from gcode.errors import CommandError
 MAX_PLATES = 1000  # members of a 3MF that are looked at by name
 
 _PIECE = 256 * 1024
+# What the library for 3MF raises besides: a version or method it does not know, a password, sizes that make no sense.
+_ZIPFILE_TROUBLE = (NotImplementedError, RuntimeError, EOFError, ValueError, OverflowError, struct.error)
 _PLATE = re.compile(r"Metadata/plate_(\d{1,4})\.gcode", re.IGNORECASE)
 _MOST_NESTED = 2  # a .bgcode.gz
 _MAX_PICTURE = 1024 * 1024  # bytes of a plate's picture
@@ -57,7 +59,7 @@ def unpack(source: Path, target: Path, limit: int, plate: int | None = None) -> 
         raise FileError(f"the file cannot be unpacked: {error.strerror or error}") from error
     except CommandError as error:
         raise NotPrintable(str(error)) from error
-    except (zlib.error, zipfile.BadZipFile) as error:
+    except (zlib.error, zipfile.BadZipFile, *_ZIPFILE_TROUBLE) as error:
         raise NotPrintable(f"the file is damaged, it cannot be unpacked: {error}") from error
 
 
@@ -199,10 +201,7 @@ def _plate(packed: BinaryIO, wanted: int | None) -> Iterator[bytes]:
         number = next(iter(plates)) if wanted is None else wanted
         if number not in plates:
             raise NotPrintable(f"the 3MF holds no plate {number}, it has {listed}")
-        try:
-            yield from _member(archive, plates[number], number)
-        except (NotImplementedError, RuntimeError, EOFError) as error:  # a method that is not known, or a password
-            raise NotPrintable(f"plate {number} of the 3MF cannot be unpacked: {error}") from error
+        yield from _member(archive, plates[number], number)
 
 
 def _member(archive: zipfile.ZipFile, name: str, number: int) -> Iterator[bytes]:
@@ -219,7 +218,7 @@ def _picture(archive: zipfile.ZipFile, name: str) -> bytes:
     try:
         about = archive.getinfo(name)
         data = archive.read(about) if about.file_size <= _MAX_PICTURE else b""
-    except (KeyError, RuntimeError, NotImplementedError, EOFError, zipfile.BadZipFile, zlib.error):
+    except (KeyError, OSError, zipfile.BadZipFile, zlib.error, *_ZIPFILE_TROUBLE):
         return b""
     if not data.startswith(b"\x89PNG\r\n\x1a\n") or len(data) < 24:  # noqa: PLR2004 - up to its height
         return b""

@@ -159,7 +159,7 @@ _PARTS = st.sampled_from(
 @given(st.lists(st.one_of(_PARTS, st.binary(max_size=20)), max_size=30))
 @example([b";" + b"thumbnail: data:" * 100])
 def test_anything_may_stand_there(parts):
-    found = analyse(b"\n".join(parts))
+    found = analyse(b"\n" + b"\n".join(parts))
     for each in found.thumbnails:
         decode(each)
 
