@@ -12,6 +12,7 @@ from daemon.addresses import Addresses, ConnectionOptions
 from daemon.config import Config
 from daemon.line_keeper import LineKeeper
 from daemon.log import Limiter
+from daemon.port_memory import PortMemory, at_path
 from daemon.recordings import Recordings
 from daemon.systemd_fds import DescriptorStore
 from gcode.errors import CommandError, FirmwareHalted, NozzledError, PrinterSilent
@@ -23,6 +24,7 @@ from gcode.replies import Heaters
 from hal.errors import AddressError, HandshakeFailed, NotConnected, PortError
 from hal.link_settings import LinkSettings
 from hal.logbook import Logbook
+from hal.ports import Device
 from hal.printer import (
     ActionRequested,
     Commanded,
@@ -92,6 +94,7 @@ class Connection:
         self._make = make
         self._addresses = Addresses(config.printer, extra_ports)
         self._target: Address | None = self._addresses.given
+        self._ports = PortMemory()
         self._error: NozzledError | None = None
         self._saying = Limiter()
         self._listeners: list[Callable[[Event], None]] = []
@@ -155,9 +158,21 @@ class Connection:
         """List what may be connected to; opens nothing."""
         return await self._addresses.options(self._target if self.printer is not None else None)
 
-    def remember(self, port: str, baudrate: int) -> None:
-        """Try this baudrate first where none is given for a port: somebody answered there once."""
+    def remember(self, port: str, baudrate: int, device: Device | None = None) -> None:
+        """Take what an earlier process knew of a port: who answered there, and at which baudrate."""
         self._addresses.remember(port, baudrate)
+        if device is not None:
+            self._ports.remember(port, device)
+
+    @property
+    def device(self) -> Device | None:
+        """What is known of the board that was connected to last."""
+        return self._ports.device(self._target.target) if self._target is not None else None
+
+    @property
+    def stable_port(self) -> str | None:
+        """The name of its port that lasts longest."""
+        return self._ports.stable_name(self._target.target) if self._target is not None else None
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         """Call `listener` with every event of this and later printers."""
@@ -253,11 +268,12 @@ class Connection:
         else:
             await self._connect(address)
         self._tried.set()
+        lost = False  # the printer that was there is looked for, whatever its port is called now
         delay = self._config.printer.retry_s
         began_anew = back is not None and not self.ready  # that is tried at once
         while True:
             if self.printer is not None and self.ready:
-                back, delay = None, self._config.printer.retry_s
+                back, delay, lost = None, self._config.printer.retry_s, True
                 await self._lost(self.printer)
             # of a conversation that could not be gone on with nobody may have said yet that its heaters are on
             goes_on = keep or back is not None or self._left_hot() or isinstance(self._error, FirmwareHalted)
@@ -268,16 +284,15 @@ class Connection:
             if isinstance(self._error, FirmwareHalted):
                 delay = min(2 * delay, max(LONGEST_RETRY, self._config.printer.retry_s))
             began_anew = False
-            await self._connect(address)
+            await self._connect(address, lost=lost)
 
     async def _go_back(self, address: Address, back: "_Back") -> None:
         """Take the line over, waiting for it if need be."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._config.printer.reattach_s
         while True:
-            printer = self.printer = self._made(address)
-            printer.subscribe(self._on_event)
             try:
+                printer = self._made(address, path=await self._ports.path_again(address))
                 await printer.come_back(back.left, back.identity)
             except NozzledError as error:
                 # it is not there yet, or somebody still holds it, or the line still stalls
@@ -292,17 +307,28 @@ class Connection:
                 return
             await asyncio.sleep(REOPEN)
 
-    def _made(self, address: Address, rate: int | None = None) -> Printer:
-        """Make the printer; at one baudrate of several it is given less time to answer."""
+    def _made(self, address: Address, rate: int | None = None, path: str | None = None) -> Printer:
+        """Make the printer, and have it; at one baudrate of several it is given less time to answer.
+
+        Args:
+            address: of the printer.
+            rate: to try; None: the likeliest one.
+            path: at which its port is now; None: as in the address.
+        """
         rates, settings = self._addresses.rates(address), self._settings()
         address = self._addresses.at(address, rate or rates[0])
         if len(rates) > 1:
             settings = replace(settings, greeting_timeout=HEARD)
+        address = at_path(address, path or address.target)
         if self._make is not None:
-            return self._make(address, settings, self._wrapped)
-        return create(address, settings, self._wrapped, self.logbook)
+            printer = self._make(address, settings, self._wrapped)
+        else:
+            printer = create(address, settings, self._wrapped, self.logbook)
+        self.printer = printer
+        printer.subscribe(self._on_event)
+        return printer
 
-    async def _connect(self, address: Address) -> None:
+    async def _connect(self, address: Address, *, lost: bool = False) -> None:
         """Try once; a failure is logged when it differs from the one before."""
         said = self.error
         if not isinstance(self._error, FirmwareHalted):
@@ -310,8 +336,9 @@ class Connection:
         self._line.release()
         for rate in self._addresses.rates(address):
             try:
-                printer = self.printer = self._made(address, rate)
-                printer.subscribe(self._on_event)
+                path = await self._ports.path(address, lost=lost)
+                await self._ports.look(address, path)
+                printer = self._made(address, rate, path)
                 await printer.open()
             except HandshakeFailed as error:
                 self._note(error)  # the next baudrate may be the right one
@@ -378,6 +405,8 @@ class Connection:
     def _on_event(self, event: Event) -> None:
         if isinstance(event, StateChanged):
             self._line.on_state(event.new)
+            if event.new is ConnectionState.READY:
+                self._ports.connected()
         if isinstance(event, StateChanged) and event.new is ConnectionState.FAULT:
             self._note(event.error)
             tail = self.printer.tail()[-20:] if self.printer else []
@@ -493,9 +522,8 @@ class Connection:
         loop = asyncio.get_running_loop()
         began, said = loop.time(), False
         while True:
-            printer = self.printer = self._made(address)
-            printer.subscribe(self._on_event)
             try:
+                printer = self._made(address, path=await self._ports.path(address, lost=True))
                 await printer.open_to_stop(reason)
             except NozzledError as error:
                 if not said and loop.time() - began >= STOP_WITHIN:

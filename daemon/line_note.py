@@ -1,16 +1,18 @@
 """LineNote: which line the printer is on, for the helper that turns heaters off where the daemon cannot come back.
 
 The helper (`systemd/safe_off.py`) runs without this environment, which may be what is broken. The next daemon finds
-here the baudrate that this one had to find out.
+here the baudrate that this one had to find out, and which board it was.
 """
 
 import asyncio
 import json
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 from daemon.config import Config
 from daemon.connection import Connection
+from hal.ports import Device
 from hal.printer import ConnectionState, Event, StateChanged
 from hal.registry import parse
 
@@ -29,7 +31,8 @@ class LineNote:
         connection.subscribe(self._on_event)
         with suppress(OSError, ValueError, KeyError, TypeError):  # there is none, or not of this version
             found = json.loads(self._path.read_text())
-            connection.remember(str(found["port"]), int(found["baudrate"]))
+            device = Device(**found["device"]) if found.get("device") else None
+            connection.remember(str(found["means"]), int(found["baudrate"]), device)
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, StateChanged) and event.new is ConnectionState.READY:
@@ -37,10 +40,14 @@ class LineNote:
 
     async def _note(self) -> None:
         printer = self._connection.printer
-        if printer is None or not printer.address.startswith("serial:"):
+        address = parse(printer.address) if printer is not None else None
+        if printer is None or address is None or address.scheme != "serial":
             return
+        device = self._connection.device
         content = {
-            "port": parse(printer.address).target,
+            "port": self._connection.stable_port or address.target,
+            "means": address.target,
+            "device": asdict(device) if device is not None else None,
             "baudrate": printer.baudrate,
             "extruders": self._profile.hotends,
             "chamber": self._profile.heated_chamber,

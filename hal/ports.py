@@ -5,8 +5,9 @@ from sysfs, and from the table of locks.
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hal import holders
@@ -15,12 +16,28 @@ from hal.errors import AmbiguousPort, NoSuchPort
 DEV = Path("/dev")
 SYS = Path("/sys")
 
+AUTO = "auto"
+"""The path that stands for the one unlocked port by id; looked up when the port is opened."""
+
 _PATTERNS = ("ttyUSB*", "ttyACM*", "ttyS*", "ttyAMA*")
 
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A serial port. `by_id` is the name that stays the same over replugging, where udev gave one."""
+    """A serial port.
+
+    Attributes:
+        path: of its node, which another device may have after the next replugging.
+        by_id: the name that stays the same over replugging, where udev gave one.
+        description: maker and product.
+        vid: of the USB device; None: it is none.
+        pid: of the USB device.
+        serial_number: of the USB device; many have none, and some makers give all boards the same one.
+        place: the USB socket, hubs included, as the kernel names it (`1-1.4`).
+        interface: which of the device's interfaces it is (`1.0`).
+        by_path: the name that stays the same as long as the socket does, where udev gave one.
+        is_twin: another port is told from it by the socket alone.
+    """
 
     path: str
     by_id: str | None = None
@@ -28,16 +45,50 @@ class Port:
     vid: int | None = None
     pid: int | None = None
     serial_number: str | None = None
+    place: str | None = field(default=None, compare=False)
+    interface: str | None = field(default=None, compare=False)
+    by_path: str | None = field(default=None, compare=False)
+    is_twin: bool = field(default=False, compare=False)
 
     @property
     def address(self) -> str:
-        """The printer address of this port."""
-        return f"serial:{self.by_id or self.path}"
+        """The printer address of this port, by the name that stays the same for longest."""
+        stable = self.by_path if self.is_twin else self.by_id
+        return f"serial:{stable or self.path}"
+
+    @property
+    def device(self) -> "Device | None":
+        """What stays the same of it over replugging; None where nothing is known to."""
+        if self.vid is None or self.pid is None:
+            return None
+        return Device(self.vid, self.pid, self.serial_number, self.interface, self.place, self.is_twin)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What is behind a port; the fields are those of `Port`. Plain values, to be kept as JSON."""
+
+    vid: int
+    pid: int
+    serial_number: str | None
+    interface: str | None
+    place: str | None
+    is_twin: bool
+
+    def is_like(self, other: "Device | None") -> bool:
+        """Tell whether they may be the same one, by all but the socket."""
+        return other is not None and self.kind == other.kind
+
+    @property
+    def kind(self) -> tuple[int, int, str | None, str | None]:
+        """What it is, in whatever socket."""
+        return self.vid, self.pid, self.serial_number, self.interface
 
 
 def list_ports(dev: Path = DEV, sys: Path = SYS) -> list[Port]:
     """Return the ports that are there: those with a name by id first, then USB, then built-in ones."""
     ports: dict[Path, Port] = {}  # by node, as udev may give one node two names
+    by_path = {link.resolve(): str(link) for link in reversed(_sorted(dev, "serial/by-path/*"))}
     for link in _sorted(dev, "serial/by-id/*"):
         node = link.resolve()
         if node.exists():
@@ -46,7 +97,36 @@ def list_ports(dev: Path = DEV, sys: Path = SYS) -> list[Port]:
         for node in _sorted(dev, pattern):
             if _is_real(node, sys):
                 ports.setdefault(node.resolve(), _port(node, None, sys))
-    return list(ports.values())
+    kinds = Counter(port.device.kind for port in ports.values() if port.device is not None)
+    return [
+        replace(
+            port,
+            by_path=by_path.get(node),
+            is_twin=port.device is not None and kinds[port.device.kind] > 1,
+        )
+        for node, port in ports.items()
+    ]
+
+
+def port_at(path: str, there: Sequence[Port] | None = None) -> Port | None:
+    """Return what is known of the port with this name; None where it is none of those that are there."""
+    node = Path(path).resolve()
+    there = list_ports() if there is None else there
+    return next((port for port in there if Path(port.path).resolve() == node), None)
+
+
+def find(device: Device, there: Sequence[Port] | None = None) -> str | None:
+    """Return the path at which a device is now; None where it is not there.
+
+    One with a serial number is known in any socket; others, and those whose number another board has as well, in
+    their own only.
+    """
+    there = list_ports() if there is None else there
+    like = [port for port in there if device.is_like(port.device)]
+    here = next((port.path for port in like if port.place == device.place), None)
+    if here is None and len(like) == 1 and device.serial_number and not device.is_twin:
+        return like[0].path
+    return here
 
 
 def locked(path: str) -> bool:
@@ -68,7 +148,7 @@ def auto_port(dev: Path = DEV, sys: Path = SYS) -> Port:
         AmbiguousPort: there are several; lists their addresses.
     """
     ports = list_ports(dev, sys)
-    free = [port for port in ports if port.by_id and not locked(port.by_id)]
+    free = [port for port in ports if (port.by_id or port.is_twin) and not locked(port.path)]
     if len(free) == 1:
         return free[0]
     if free:
@@ -108,7 +188,15 @@ def _port(node: Path, by_id: str | None, sys: Path) -> Port:
         vid=_hex(_read(usb / "idVendor")),
         pid=_hex(_read(usb / "idProduct")),
         serial_number=_read(usb / "serial"),
+        place=usb.name,
+        interface=_interface(usb, sys / "class/tty" / node.name / "device"),
     )
+
+
+def _interface(usb: Path, device: Path) -> str | None:
+    """Return which interface of the USB device this is, by the name of its folder: `1-1.4:1.0`."""
+    parts = device.resolve().parts[len(usb.parts) :]
+    return parts[0].rpartition(":")[2] if parts else None
 
 
 def _usb_parents(device: Path) -> Iterator[Path]:

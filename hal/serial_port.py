@@ -23,10 +23,8 @@ import serial
 from hal import holders, ports
 from hal.errors import AddressError, NoSuchPort, PortBusy, PortError, PortLost, PortPermission
 from hal.loop import WatchedLoop
+from hal.ports import AUTO
 from hal.registry import Address, positive_int
-
-AUTO = "auto"
-"""The path that stands for the one unlocked port by id; looked up when the port is opened."""
 
 DEFAULT_BAUDRATE = 115200
 

@@ -50,7 +50,7 @@ class Ports:
 def made(monkeypatch):
     made = Ports()
     monkeypatch.setattr("daemon.connection.create", made.create)
-    monkeypatch.setattr(ports, "list_ports", list)
+    monkeypatch.setattr(ports, "list_ports", lambda *_roots: [])
     return made
 
 

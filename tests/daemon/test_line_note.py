@@ -3,6 +3,7 @@ import json
 import pytest
 
 from daemon.line_note import LineNote
+from hal.ports import Device
 from hal.printer import ConnectionState, StateChanged
 from support.http import config
 
@@ -10,13 +11,15 @@ READY = StateChanged(ConnectionState.HANDSHAKING, ConnectionState.READY, None)
 
 
 class FakeConnection:
-    def __init__(self, address, baudrate):
+    def __init__(self, address, baudrate, device=None, stable=None):
         self.printer = self
         self.address, self.baudrate = address, baudrate
         self.remembered = {}
+        self.device = device
+        self.stable_port = stable
 
-    def remember(self, port, baudrate):
-        self.remembered[port] = baudrate
+    def remember(self, port, baudrate, device=None):
+        self.remembered[port] = (baudrate, device)
 
     def subscribe(self, listener):
         self.listener = listener
@@ -35,7 +38,10 @@ async def noted(folder, address, event=READY, **sections):
 
 async def test_what_the_helper_needs_is_noted_once_a_printer_is_connected(tmp_path):
     found = await noted(tmp_path, "serial:/dev/ttyUSB0?baudrate=250000", profile={"extruders": 2})
-    assert found == {"port": "/dev/ttyUSB0", "baudrate": 250000, "extruders": 2, "chamber": False}
+    assert found == {
+        "port": "/dev/ttyUSB0", "means": "/dev/ttyUSB0", "device": None,
+        "baudrate": 250000, "extruders": 2, "chamber": False,
+    }  # fmt: skip
     assert [each.name for each in tmp_path.iterdir()] == ["line.json"]
 
 
@@ -56,7 +62,19 @@ async def test_the_next_daemon_knows_the_baudrate_that_was_found_out(tmp_path):
     await noted(tmp_path, "serial:/dev/ttyUSB0?baudrate=250000")
     connection = FakeConnection("serial:/dev/ttyUSB0", 115200)
     LineNote(connection, config(tmp_path), tmp_path)
-    assert connection.remembered == {"/dev/ttyUSB0": 250000}
+    assert connection.remembered == {"/dev/ttyUSB0": (250000, None)}
+
+
+async def test_the_board_is_known_to_the_next_daemon_and_its_lasting_name_to_the_helper(tmp_path):
+    board = Device(0x2C99, 2, "CZPX", "1.0", "1-1", is_twin=False)
+    connection = FakeConnection("serial:auto?baudrate=115200", 115200, board, "/dev/serial/by-id/usb-Prusa-if00")
+    note = LineNote(connection, config(tmp_path), tmp_path)
+    connection.listener(READY)
+    await note._writing
+    assert json.loads((tmp_path / "line.json").read_text())["port"] == "/dev/serial/by-id/usb-Prusa-if00"
+    later = FakeConnection("serial:auto", 115200)
+    LineNote(later, config(tmp_path), tmp_path)
+    assert later.remembered == {"auto": (115200, board)}
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"port": "/dev/ttyUSB0", "baudrate": null}', "\xff"])

@@ -8,7 +8,7 @@ import pytest
 
 from hal import holders
 from hal.errors import AmbiguousPort, NoSuchPort
-from hal.ports import Port, auto_port, list_ports, locked
+from hal.ports import Port, auto_port, find, list_ports, locked, port_at
 
 opened = []
 watching = False
@@ -222,3 +222,48 @@ def test_auto_names_the_ports_that_it_does_not_take(machine):
 def test_auto_asks_for_the_plug_where_there_is_no_port(machine):
     with pytest.raises(NoSuchPort, match="plugged in"):
         auto_port(*machine.roots)
+
+
+# -- which board it is -----------------------------------------------------------------------------------------
+
+PRUSA = {"idVendor": "2c99", "idProduct": "0002", "serial": "CZPX1"}
+CH340 = {"idVendor": "1a86", "idProduct": "7523"}
+
+
+def test_a_board_is_known_by_its_number_and_its_socket(machine):
+    path = machine.usb("ttyACM0", **PRUSA)
+    link = machine.by_id("usb-Prusa-if00", "../../ttyACM0")
+    there = list_ports(*machine.roots)
+    found = port_at(link, there)
+    assert found == port_at(path, there)
+    assert (found.place, found.interface, found.is_twin) == ("ttyACM0-device", "1.0", False)
+    assert find(found.device, there) == path
+    assert port_at("/dev/null", there) is None
+
+
+def test_two_boards_with_one_number_are_told_apart_by_their_sockets(machine):
+    first, second = machine.usb("ttyUSB0", **CH340), machine.usb("ttyUSB1", **CH340)
+    machine.by_id("usb-1a86-if00", "../../ttyUSB1")
+    (machine.dev / "serial/by-path").mkdir()
+    for name, node in (("pci-usb-0:1", "ttyUSB0"), ("pci-usb-0:2", "ttyUSB1")):
+        (machine.dev / "serial/by-path" / name).symlink_to(f"../../{node}")
+    there = list_ports(*machine.roots)
+    assert all(port.is_twin for port in there)
+    assert {port.address for port in there} == {
+        f"serial:{machine.dev}/serial/by-path/pci-usb-0:{number}" for number in (1, 2)
+    }
+    for path in (first, second):
+        assert find(port_at(path, there).device, there) == path
+    with pytest.raises(AmbiguousPort):
+        auto_port(*machine.roots)
+
+
+def test_the_interfaces_of_one_board_are_no_twins(machine):
+    machine.usb("ttyACM0", **PRUSA)
+    device = (machine.sys / "class/tty/ttyACM0/device").resolve().parent
+    (device / "1-1:1.2").mkdir()
+    machine.node("ttyACM1")
+    (machine.sys / "class/tty/ttyACM1/device").symlink_to(device / "1-1:1.2")
+    there = list_ports(*machine.roots)
+    assert [(port.interface, port.is_twin) for port in there] == [("1.0", False), ("1.2", False)]
+    assert [find(port.device, there) for port in there] == [port.path for port in there]

@@ -1,0 +1,96 @@
+"""PortMemory: which board is behind a port, so that it is found again whatever its port is called then.
+
+A board that was unplugged comes back as /dev/ttyACM1 as long as somebody still has /dev/ttyACM0 open; `serial:auto`
+would take any other board meanwhile. So what is stable of a board is kept from the moment at which it is connected to.
+"""
+
+import asyncio
+from dataclasses import replace
+
+from hal import ports
+from hal.errors import NoSuchPort
+from hal.ports import AUTO, Device, Port
+from hal.registry import Address
+
+
+class PortMemory:
+    """Knows boards by the port that the user means, as it is written in the address."""
+
+    def __init__(self) -> None:
+        self._devices: dict[str, Device] = {}
+        self._stable: dict[str, str] = {}  # the name of its port that lasts longest
+        self._trying: tuple[str, Port | None] | None = None
+
+    def remember(self, target: str, device: Device) -> None:
+        """Take what an earlier process has kept."""
+        self._devices[target] = device
+
+    def device(self, target: str) -> Device | None:
+        """Return the board that was connected to last behind this port."""
+        return self._devices.get(target)
+
+    def stable_name(self, target: str) -> str:
+        """Return the name of its port that lasts longest."""
+        return self._stable.get(target, target)
+
+    async def look(self, address: Address, path: str) -> None:
+        """Look which board is at `path`, which is about to be opened."""
+        if address.scheme == "serial":
+            self._trying = address.target, await asyncio.to_thread(ports.port_at, path)
+
+    def connected(self) -> None:
+        """Keep the board that was looked at: somebody answers there."""
+        if self._trying is None:
+            return
+        target, port = self._trying
+        self._devices.pop(target, None)
+        self._stable.pop(target, None)
+        if port is not None:
+            self._stable[target] = port.address.removeprefix("serial:")
+        if port is not None and port.device is not None:
+            self._devices[target] = port.device
+
+    async def path(self, address: Address, *, lost: bool) -> str:
+        """Return the path for a new connection.
+
+        Args:
+            address: of the port.
+            lost: the printer that was there is looked for; where it is not found, the port counts.
+
+        Raises:
+            PortError: `serial:auto` means no port, or several.
+        """
+        if address.scheme != "serial":
+            return address.target
+        device = self._devices.get(address.target) if lost else None
+        if device is not None and (path := await asyncio.to_thread(ports.find, device)) is not None:
+            return path
+        return (await asyncio.to_thread(ports.auto_port)).path if address.target == AUTO else address.target
+
+    async def path_again(self, address: Address) -> str:
+        """Return where the board is now that was connected to before, and no other one.
+
+        Raises:
+            NoSuchPort: it is not there, or which one it was is not known.
+        """
+        if address.scheme != "serial":
+            return address.target
+        device = self._devices.get(address.target)
+        if device is None:
+            if address.target == AUTO:
+                raise NoSuchPort(f"{address}: which port that was is not known any more")
+            return address.target
+        path = await asyncio.to_thread(ports.find, device)
+        if path is None:
+            raise NoSuchPort(f"{address}: the board that was there is not; {_described(device)}")
+        return path
+
+
+def at_path(address: Address, path: str) -> Address:
+    """Return the address with its port spelled out; it is still called what the user has called it."""
+    return address if path == address.target else replace(address, target=path, written=str(address))
+
+
+def _described(device: Device) -> str:
+    number = f" with serial number {device.serial_number}" if device.serial_number else ""
+    return f"it was USB {device.vid:04x}:{device.pid:04x}{number} in {device.place}"

@@ -1,0 +1,100 @@
+"""A board is found again by what is stable of it, and no other one is taken for it."""
+
+from dataclasses import replace
+
+import pytest
+
+from daemon.port_memory import PortMemory, at_path
+from hal import ports
+from hal.errors import AmbiguousPort, NoSuchPort
+from hal.ports import Port
+from hal.registry import parse
+
+PRUSA = Port("/dev/ttyACM0", "/dev/serial/by-id/usb-Prusa-if00", "Prusa", 0x2C99, 2, "CZPX1", "1-1.2", "1.0")
+OTHER = Port("/dev/ttyUSB0", None, "CH340", 0x1A86, 0x7523, None, "1-1.3", "1.0")
+
+
+@pytest.fixture
+def plugged(monkeypatch):
+    """The ports that are there; a test changes the list."""
+    there = []
+    monkeypatch.setattr(ports, "list_ports", lambda *_: there)
+    monkeypatch.setattr(ports, "locked", lambda _path: False)
+    return there
+
+
+async def known(target, port):
+    memory = PortMemory()
+    await memory.look(parse(f"serial:{target}"), port.path)
+    memory.connected()
+    return memory
+
+
+def moved(port, path, **changes):
+    return replace(port, path=path, by_id=None, **changes)
+
+
+@pytest.mark.parametrize("target", ["/dev/ttyACM0", "auto", "/dev/serial/by-id/usb-Prusa-if00"])
+async def test_a_board_that_comes_back_as_another_port_is_the_same(plugged, target):
+    plugged.append(PRUSA)
+    memory, address = await known(target, PRUSA), parse(f"serial:{target}")
+    plugged[:] = [moved(PRUSA, "/dev/ttyACM1", place="1-1.4")]
+    assert await memory.path_again(address) == "/dev/ttyACM1"
+    assert await memory.path(address, lost=True) == "/dev/ttyACM1"
+
+
+async def test_auto_is_the_same_board_or_nothing(plugged):
+    plugged.append(PRUSA)
+    memory = await known("auto", PRUSA)
+    plugged[:] = [replace(OTHER, by_id="/dev/serial/by-id/usb-1a86-if00")]
+    with pytest.raises(NoSuchPort, match=r"2c99:0002 with serial number CZPX1 in 1-1\.2"):
+        await memory.path_again(parse("serial:auto"))
+    assert await memory.path(parse("serial:auto"), lost=True) == OTHER.path, "a new connection is no print that goes on"
+    with pytest.raises(NoSuchPort, match="not known"):
+        await PortMemory().path_again(parse("serial:auto"))
+
+
+async def test_a_board_without_a_number_is_known_by_its_socket(plugged):
+    plugged.append(OTHER)
+    memory, address = await known("/dev/ttyUSB0", OTHER), parse("serial:/dev/ttyUSB0")
+    plugged[:] = [moved(OTHER, "/dev/ttyUSB1")]
+    assert await memory.path_again(address) == "/dev/ttyUSB1"
+    plugged[:] = [moved(OTHER, "/dev/ttyUSB0", place="1-1.1")]
+    with pytest.raises(NoSuchPort):
+        await memory.path_again(address)
+
+
+async def test_of_two_with_one_number_the_socket_tells(plugged):
+    twin = replace(PRUSA, path="/dev/ttyACM1", by_id=None, place="1-1.3", is_twin=True, by_path="/dev/serial/by-path/3")
+    first = replace(PRUSA, is_twin=True, by_path="/dev/serial/by-path/2")
+    plugged[:] = [first, twin]
+    memory, address = await known("/dev/ttyACM0", first), parse("serial:/dev/ttyACM0")
+    assert memory.stable_name("/dev/ttyACM0") == "/dev/serial/by-path/2"
+    plugged[:] = [replace(twin, path="/dev/ttyACM0", is_twin=False)]
+    with pytest.raises(NoSuchPort):
+        await memory.path_again(address)
+    plugged[:] = [replace(twin, path="/dev/ttyACM0"), replace(first, path="/dev/ttyACM2")]
+    assert await memory.path_again(address) == "/dev/ttyACM2"
+    with pytest.raises(AmbiguousPort, match="by-path/2"):
+        await PortMemory().path(parse("serial:auto"), lost=False)
+
+
+async def test_who_fails_to_answer_is_not_kept(plugged):
+    plugged[:] = [PRUSA, OTHER]
+    memory, address = await known("/dev/ttyACM0", PRUSA), parse("serial:/dev/ttyACM0")
+    await memory.look(address, OTHER.path)
+    assert memory.device("/dev/ttyACM0") == PRUSA.device
+
+
+async def test_a_port_of_which_nothing_is_known_is_itself(plugged):
+    plugged.append(Port("/dev/ttyAMA0"))
+    memory = await known("/dev/ttyAMA0", plugged[0])
+    assert await memory.path_again(parse("serial:/dev/ttyAMA0")) == "/dev/ttyAMA0"
+    assert await memory.path_again(parse("sim?speed=2")) == ""
+
+
+def test_an_address_is_called_what_the_user_has_called_it():
+    found = at_path(parse("serial:auto?baudrate=250000"), "/dev/ttyACM3")
+    assert (found.target, found.options, str(found)) == (
+        "/dev/ttyACM3", {"baudrate": "250000"}, "serial:auto?baudrate=250000",
+    )  # fmt: skip
