@@ -46,7 +46,7 @@ class Addresses:
         Raises:
             AddressError: the configured address means nothing.
         """
-        self.given = check(address_of(config.address)) if config.address else None
+        self.given = check(config.address) if config.address else None
         self._config = config
         self._globs = (*config.extra_ports, *extra_ports)
         self._found: dict[str, int] = {}  # baudrate by port, where that had to be found out

@@ -4,6 +4,7 @@
     sim?speed=20&seed=1
     serial:/dev/ttyACM0                      a serial port
     serial:/dev/ttyACM0?baudrate=250000
+    /dev/ttyACM0                             the same, as people write it
     serial:auto                              the one unlocked port that udev has a name by id for
     tcp:192.168.1.20:8080                    a serial port on the network, without DTR
     replay:/tmp/session.jsonl.gz             a recorded session in place of a printer
@@ -94,7 +95,7 @@ def parse(address: str) -> Address:
     Raises:
         AddressError: the scheme is unknown or the text is malformed; says which part.
     """
-    head, _, query = address.partition("?")
+    head, _, query = (f"serial:{address}" if address.startswith("/") else address).partition("?")
     scheme, _, target = head.partition(":")
     if scheme not in _BUILT_IN and scheme not in _offered():
         raise AddressError(f"{address!r}: unknown kind of printer {scheme!r}; allowed: {', '.join(schemes())}")

@@ -11,6 +11,7 @@ import grp
 import os
 import pwd
 import stat
+import struct
 import termios
 import tty
 from collections.abc import Callable
@@ -32,6 +33,9 @@ _READ_SIZE = 4096  # what the kernel's buffer of a tty holds; more would be allo
 _PULSE = 0.1  # seconds of DTR down
 _PTY_MAJORS = range(136, 144)  # Linux: Documentation/admin-guide/devices.txt
 _GROUP_MAY = 0o060
+
+_TCGETS2, _TCSETS2, _BOTHER, _CBAUD = 0x802C542A, 0x402C542B, 0o10000, 0o10017  # asm-generic/termbits.h
+_TERMIOS2 = struct.Struct("4I20B2I")
 
 _OPEN_ERRORS = (OSError, termios.error, ValueError, OverflowError)
 """What pyserial lets out of `open`; its SerialException is an OSError."""
@@ -327,12 +331,23 @@ def _be_raw(fd: int, baudrate: int) -> None:
     if attributes[3] & (termios.ICANON | termios.ECHO):
         tty.setraw(fd, termios.TCSANOW)
         _configure(fd)
-    # a rate that termios does not name is kept by the driver over a close, as long as the device stays
     wanted = getattr(termios, f"B{baudrate}", None)
     attributes = termios.tcgetattr(fd)
-    if wanted is not None and attributes[5] != wanted:
+    if wanted is None:
+        _set_unnamed_rate(fd, baudrate)
+    elif attributes[5] != wanted:
         attributes[4] = attributes[5] = wanted
         termios.tcsetattr(fd, termios.TCSANOW, attributes)
+
+
+def _set_unnamed_rate(fd: int, baudrate: int) -> None:
+    """Set a rate that termios does not name, like 250000: a device that was away has forgotten it."""
+    settings = bytearray(_TERMIOS2.size)
+    fcntl.ioctl(fd, _TCGETS2, settings)
+    *fields, rate_in, rate_out = _TERMIOS2.unpack(settings)
+    if (fields[2] & _CBAUD, rate_in, rate_out) != (_BOTHER, baudrate, baudrate):
+        fields[2] = fields[2] & ~_CBAUD | _BOTHER
+        fcntl.ioctl(fd, _TCSETS2, _TERMIOS2.pack(*fields, baudrate, baudrate))
 
 
 def _open_locked(path: str, baudrate: int) -> serial.Serial:

@@ -24,6 +24,7 @@ from typing import Any
 STATE, CONFIG, BY_ID = Path("/var/lib"), Path("/etc"), Path("/dev/serial/by-id")
 DEFAULT_BAUDRATE = 115200
 TELL = (0.0, 0.1, 0.3)  # s; what comes behind a torn line may be flushed with it, so it is said three times
+STOPPED = (b"halted", b"start", b"emergency stop", b"state: shutdown", b"up and running")  # it has stopped, or boots
 PULSE = 0.1  # s of DTR down
 CONFIRM = 5.0  # s; a board boots in less
 FULL = 1.0  # s in which a port has to take what is written
@@ -89,7 +90,8 @@ def _take_config(line: Line, path: Path) -> None:
         line.baudrate = int(printer.get("baudrate", line.baudrate))
         line.extruders = int(profile.get("extruders", line.extruders))
         line.chamber = bool(profile.get("heated_chamber", line.chamber))
-        scheme, _, rest = str(printer.get("address", "")).partition(":")
+        address = str(printer.get("address", ""))
+        scheme, _, rest = (f"serial:{address}" if address.startswith("/") else address).partition(":")
         if scheme == "serial":
             line.port, _, options = rest.partition("?")
             line.baudrate = int(_option(options, "baudrate") or line.baudrate)
@@ -153,7 +155,8 @@ def commands(extruders: int, *, chamber: bool) -> bytes:
 
 
 def _stopped(heard: bytes) -> bool:
-    return b"halted" in heard or b"start" in heard
+    said = heard.lower()
+    return any(piece in said for piece in STOPPED)
 
 
 def _configure(fd: int, baudrate: int) -> None:

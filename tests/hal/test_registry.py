@@ -68,7 +68,7 @@ def test_text_close_to_an_address_is_one_or_an_address_error(text):
     [
         ("seril:/dev/ttyACM0", "'seril'; allowed: sim, serial"),
         ("", "''; allowed: sim, serial"),
-        ("/dev/ttyACM0", "'/dev/ttyACM0'; allowed"),
+        ("dev/ttyACM0", "'dev/ttyACM0'; allowed"),
         ("SIM", "'SIM'; allowed"),
         ("sim?speed", "'speed' is no option; write name=value"),
         ("sim?=3", "'=3' is no option"),
@@ -191,3 +191,12 @@ def test_refuses_what_is_no_whole_number(kind, text):
 @given(st.floats(min_value=1e-300, allow_infinity=False))
 def test_reads_positive_numbers(number):
     assert positive_float(repr(number)) == number
+
+
+@pytest.mark.parametrize("path", ["/dev/ttyUSB0", "/dev/serial/by-id/usb-Prusa_MK3-if00", "/dev/my%20port"])
+@pytest.mark.parametrize("options", ["", "?baudrate=250000", "?baudrate=9600&parity=toggle"])
+async def test_a_path_is_a_serial_port(path, options):
+    written, meant = check(path + options), check(f"serial:{path}{options}")
+    assert written == meant
+    assert str(written) == path + options, "as the user has written it"
+    assert parse(str(written)) == meant

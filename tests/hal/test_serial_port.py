@@ -7,6 +7,7 @@ import fcntl
 import grp
 import os
 import pwd
+import struct
 import subprocess
 import sys
 import termios
@@ -603,3 +604,22 @@ async def test_a_port_that_is_away_is_no_such_port():
     host = Host("/dev/ttyNOWHERE0")
     with pytest.raises(NoSuchPort):
         await reopened(host.transport, host)
+
+
+@pytest.mark.parametrize("baudrate", [250000, 115200])
+async def test_a_port_that_was_away_gets_its_rate_again_whether_or_not_it_has_a_name(far, baudrate):
+    holder = os.open(far.path, os.O_RDWR | os.O_NOCTTY)  # as a driver makes it when a board is plugged in: 38400
+    try:
+        host = Host(far.path, baudrate)
+        await reopened(host.transport, host)
+        assert rates(holder) == (baudrate, baudrate)
+        host.transport.close()
+    finally:
+        os.close(holder)
+
+
+def rates(fd: int) -> tuple[int, int]:
+    """Return what `struct termios2` says, which has numbers for all rates."""
+    settings = bytearray(44)
+    fcntl.ioctl(fd, 0x802C542A, settings)  # TCGETS2
+    return struct.unpack("4I20B2I", settings)[-2:]
