@@ -108,7 +108,7 @@ async def test_an_older_repetier_says_wait_and_its_ok_after_the_echo(tmp_path):
         await it.print(text)
         began = it.now
         await it.ended(S.COMPLETED)
-        assert it.now - began < 3
+        assert it.now - began < 6
         assert moves_of(it.firmware) == MOVES
 
 
@@ -244,7 +244,7 @@ async def test_a_host_that_is_slow_to_answer_gets_many_requests_for_one_line_and
             if "G1 X30*" in raw and not self.piled:
                 self.piled = True
                 number = self.last + 1
-                self.say(*("", f"Resend:{number}", "ok") * 12)
+                self.say(f"\r\nResend:{number}\r\nok\r\n".encode() * 12)
                 return None
             return raw
 

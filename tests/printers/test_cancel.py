@@ -246,19 +246,15 @@ async def test_smoothieware_confirms_an_emergency_stop_in_its_own_words(tmp_path
         assert it.said("has stopped")
 
 
-@pytest.mark.parametrize(
-    "told",
-    [("Error:Printer halted. kill() called!", "M112 called. Emergency Stop."), ("fatal:Printer stopped by M112",)],
-)
-async def test_other_firmwares_confirm_it_too(tmp_path, told):
-    class Other(FakeFirmware):
+async def test_prusa_confirms_it_too(tmp_path):
+    class Other(Prusa):
         resets = False
 
         def on(self, number, command, raw):
             if "M112" in command:
-                self.halt(*told)
+                self.halt("Error:Printer halted. kill() called!", "M112 called. Emergency Stop.")
                 return ()
-            return None
+            return super().on(number, command, raw)
 
     async with rig(tmp_path, Other) as it:
         await it.gcode("M112")
