@@ -199,14 +199,15 @@ class Text(Reply):
 
 _OK = re.compile(r"ok(?=\s|\Z|[A-Z]\d{0,2}:|[NPB]\d|ok\b|\ufffd)")  # `ok.gcode` is a file
 _PLAIN_OK = re.compile(r"ok(?: N(\d{1,10}+))?+(?: P(\d{1,10}+))?+(?: B(\d{1,10}+))?+\Z")
+_SPOILT_OK = re.compile(r"\S{1,2}+ N(\d{1,10}+) P(\d{1,5}+) B(\d{1,5}+)\Z")  # `o3 N5 P63 B7`: the rest leaves no doubt
 _ADVANCED = re.compile(r"(?<!\S)([NPB])(?:(?<=N):)?(\d{1,10}+)(?!\S)")  # Anycubic has `ok N:12`
 _OK_BEHIND = re.compile(
     r"(?<![A-Za-z])ok(?: N(\d{1,10}+))?+(?: P(\d{1,10}+))?+(?: B(\d{1,10}+))?+\Z"
 )  # a line whose end was lost
 _LAST = re.compile(r"\d{1,10}+\Z")
-# An `ok` without a line end before it (Prusa's `echo:Active Extruder: 0ok`): behind a label and a short number. Words
-# that end so (`book`) and names of files are none.
-_GLUED = re.compile(r"(?:echo:\s*+)?(?!.*file)[A-Z][A-Za-z]*+(?: [A-Za-z]++){0,3}+:\s*+-?\d{1,3}+ok\Z")
+# An `ok` without a line end before it, behind a number at the end of a line with a label: Prusa's `echo:Active
+# Extruder: 0ok`, a Marlin's `bedtemp: 28.53 : 0.014ok`. Words that end so (`book`) and names of files are none.
+_GLUED = re.compile(r"(?!//)(?!.*file)[A-Za-z].*[:\s]-?\d{1,9}+(?:\.\d{1,9}+)?+ok\Z", re.IGNORECASE)
 _RESEND = re.compile(r"(?:resend|rs)(?![A-Za-z]):?\s*+(?:N\s*+:?\s*+)?+(\d{1,10}+)(?!\d)", re.IGNORECASE)
 _SKIP = re.compile(r"skip (\d{1,10}+)\Z")
 _LATE_RESEND = re.compile(r"Resend:\s*+N?(\d{1,10}+)(?!\d)")  # glued to the error that it belongs to
@@ -326,6 +327,15 @@ def _kind(prefix: str, text: str) -> str:
     return "fatal"
 
 
+def _odd_ok(line: str, text: str) -> Ok | None:
+    """Return an `ok` that is none by its first letters: glued to the end of a line, or spoilt."""
+    if text.endswith("ok") and ":" in text and _GLUED.match(text):
+        return Ok(line, glued=True)
+    if match := _SPOILT_OK.match(text):
+        return _plain_ok(line, *match.groups())
+    return None
+
+
 def _asks(line: str, text: str) -> Action | None:
     if match := _ACTION.match(text):
         return Action(line, match[1].lower(), match[2])
@@ -349,8 +359,8 @@ def _seldom(line: str, text: str) -> Reply:
         return UnknownCommand(line, f"{match[1]}{match[2]}")
     if found := _TARGET.findall(text):
         return Targets(line, {canonical(name): float(value) for name, value in found})
-    if text.endswith("ok") and _GLUED.match(text):
-        return Ok(line, glued=True)
+    if ok := _odd_ok(line, text):
+        return ok
     if match := _SKIP.match(text):
         return Skipped(line, int(match[1]))
     return _of_card(line, text)

@@ -16,6 +16,9 @@ class Reading:
     target: float | None = None
 
 
+COLDEST, HOTTEST = -300.0, 1500.0
+"""°C that a sensor may tell; a loose one tells some -15 or -50, a spoilt digit more than a printer can be."""
+
 Heaters = dict[str, Reading]
 """By canonical name: `tool0`, `tool1`, …, `bed`, `chamber`, and a sensor's own letter for others."""
 
@@ -27,6 +30,10 @@ _ANY_VALUE = r"(?:[+-]?\d|[+-]?(?i:nan|inf)\b)"
 _REPORT = re.compile(rf"[^\w/!:<({{\[\"']*+[A-Z]\d{{0,2}}+\s*+:\s*+{_ANY_VALUE}")
 _TOOL_OR_BED = re.compile(rf"{_NAME}(?:T\d{{0,2}}+|B)\s*+:\s*+{_ANY_VALUE}")
 _WITH_TARGET = re.compile(rf"{_NAME}T\d{{0,2}}+\s*+:\s*+{_NUMBER}\s*+/\s*+\d")
+_PAIR = re.compile(rf"({_NUMBER})\s*+/\s*+({_NUMBER})")
+_UNNAMED = re.compile(  # RepRapFirmware 1: `T:195.0 /195.0 188.6 /190.0 B:60.0 /60.0`
+    rf"{_NAME}T\s*+:\s*+{_NUMBER}\s*+/\s*+{_NUMBER}((?:\s++{_NUMBER}\s*+/\s*+{_NUMBER}){{1,8}}+)"
+)
 _ODD = ("TT::", "BB::", "OO", "OT")
 _DOUBLED = re.compile(r"([^\d.-])\1|(-?\d{1,4}(?:\.\d{1,2})?)\2(?![\d.])")
 _NO_REPORT = ("echo:", "//", "Error", "!!")
@@ -88,14 +95,24 @@ def heaters(text: str) -> Heaters:
     """Return the readings of a temperature report by canonical name.
 
     `T` is the active tool: it is left out where the numbered tools are there too, and is tool 0 elsewhere
-    (Marlin, Repetier: `T T0 T1`; Smoothieware: `T T1`). `W` and `E` of M109 are no sensors.
+    (Marlin, Repetier: `T T0 T1`; Smoothieware: `T T1`; RepRapFirmware 1 gives the others no name). `W` and `E` of M109
+    are no sensors.
     """
-    found = {name: Reading(float(actual), float(target) if target else None)
-             for name, actual, target in _HEATER.findall(text) if name not in ("W", "E")}  # fmt: skip
+    found = {name: reading for name, actual, target in _HEATER.findall(text)
+             if name not in ("W", "E") and (reading := _reading(actual, target))}  # fmt: skip
+    if "T" in found and (match := _UNNAMED.search(text)):
+        found |= {f"T{number}": reading for number, (actual, target) in enumerate(_PAIR.findall(match[1]), 1)
+                  if (reading := _reading(actual, target))}  # fmt: skip
     active = found.pop("T", None)
     if active is not None and "T0" not in found:
         found = {"T0": active, **found}
     return {canonical(name): reading for name, reading in found.items()}
+
+
+def _reading(actual: str, target: str) -> Reading | None:
+    """Return what was read; None, also for the target alone, where no printer can be that hot or cold."""
+    now, aim = float(actual), float(target or -1)
+    return Reading(now, aim if 0 <= aim <= HOTTEST else None) if COLDEST <= now <= HOTTEST else None
 
 
 def canonical(name: str) -> str:
