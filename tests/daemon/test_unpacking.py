@@ -12,12 +12,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from daemon.client import ClientError
 from daemon.errors import FileError, NotPrintable, StorageFull
 from daemon.packed import kind, plain_name
 from daemon.unpacker import at_once, unpacked
 from daemon.unpacking import unpack
 from support import bgcode
 from support.analysed import analyse
+from support.client import in_memory
 from support.http import api
 from support.pictures import picture
 
@@ -253,6 +255,16 @@ async def test_the_quota_is_for_the_text(tmp_path):
         answer = await client.upload(("file", "a.gz", gzip.compress(TEXT * 2000)))
         assert answer.status == 507
         assert "more than 1048576 bytes" in answer.json["error"]
+
+
+async def test_the_client_names_the_plate(tmp_path):
+    data = three_mf({1: TEXT, 2: TEXT.replace(b"X60", b"X70")})
+    async with serving(tmp_path) as server, in_memory(server) as client:
+        with pytest.raises(ClientError, match="the plates 1, 2"):
+            await client.files.upload(data, name="two.gcode.3mf")
+        done = await client.files.upload(data, name="two.gcode.3mf", plate=2)
+        assert done["files"]["local"]["path"] == "two.gcode"
+        assert b"X70" in (await server.get("/downloads/files/local/two.gcode")).body
 
 
 async def test_it_prints(tmp_path):
