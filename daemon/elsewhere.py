@@ -22,8 +22,10 @@ APART = 15.0
 class Elsewhere:
     """Asks the printer of one connection."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, apart: float = APART) -> None:
+        """Prepare; `apart` is the seconds between two questions, where fewer than APART are wanted."""
         self._connection = connection
+        self._apart = min(apart, APART)
         self._places: list[dict[str, float]] = []
 
     async def at_work(self) -> bool:
@@ -58,7 +60,7 @@ class Elsewhere:
                 return True
             before = progress
             if turn < ASKED - 1:
-                await asyncio.sleep(APART)
+                await asyncio.sleep(self._apart)
         return self._moved()
 
     def _moved(self) -> bool:

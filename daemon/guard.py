@@ -7,7 +7,7 @@ import structlog
 
 from daemon.config import Config
 from daemon.connection import Connection
-from daemon.elsewhere import Elsewhere
+from daemon.elsewhere import ASKED, Elsewhere
 from daemon.errors import Unsafe
 from daemon.job.controller import JobController
 from daemon.job.states import JobState
@@ -113,7 +113,8 @@ class Guard:
 
     async def _ask_first(self, used_at: float) -> None:
         """Turn off what was left on, unless the printer works for somebody that is not seen from here."""
-        at_work = await Elsewhere(self._connection).at_work()
+        # about as long again as was waited for, where that is short
+        at_work = await Elsewhere(self._connection, self._config.safety.idle_heat_min * 60 / ASKED).at_work()
         if at_work:
             self._used_at = self._loop.time()
             log.info("safety.works_elsewhere", consequence="heaters stay on: it moves, or prints, for somebody else")

@@ -327,7 +327,7 @@ async def test_heat_under_a_print_of_a_touch_screen_is_kept(tmp_path, minutes):
 @pytest.mark.parametrize("minutes", [0.2, 5.0])
 async def test_heat_that_somebody_has_left_on_is_turned_off_when_nothing_moves(tmp_path, minutes):
     async with rig(tmp_path, type("Left", (Touch,), {"moves": False}), safety={"idle_heat_min": minutes}) as it:
-        await it.sleep(minutes * 60 * 3 + 60)
+        await it.sleep(minutes * 60 * 2.5)
         assert (it.firmware.heat["T"][1], it.firmware.heat["B"][1]) == (0, 0)
 
 
