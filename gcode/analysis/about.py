@@ -108,7 +108,7 @@ class _Look:
         values = self._values(name)
         if len(values) == 1:
             values = [(match[1] or match[2] or "").strip() for match in _TEXT.finditer(values[0])]
-        return [value for value in values if value][:MAX_TOOLS]
+        return [value for value in values if value.strip("- ")][:MAX_TOOLS]
 
     def _numbers(self, name: str, units: Mapping[str, float]) -> list[float | None]:
         values = self._values(name)

@@ -26,6 +26,7 @@ _Z = ("Z:", "Z_HEIGHT:", "BEGIN_LAYER_OBJECT z=")
 _HEIGHT = ("HEIGHT:", "LAYER_HEIGHT:")
 _SEPARATOR = re.compile(r"[=:]")
 _MEANS = re.compile(rb"[=:,]|^; ?version ")  # what may mean something the next time too
+_MOST_MARKS = 5000  # comments in which a slicer may say who it is
 _SHORT, _MOST_DULL = 60, 1000  # bytes of a comment that is remembered, number of those
 _DULL = frozenset(
     {"type", "time_elapsed", "printing_time", "remaining_time", "printing_id", "width", "gimage", "simage"}
@@ -53,6 +54,7 @@ class Comments:
     _version: str = ""
     _facts: dict[str, str] = field(default_factory=dict)
     _dull: set[bytes] = field(default_factory=set)
+    _marks_looked_at: int = 0
     _layer_rank: int = 0
     _last_layer: int = -1  # by its number, in Cura's marks
     _group: str = ""  # Simplify3D 5: what the temperatures that follow are of
@@ -122,22 +124,31 @@ class Comments:
             self.layer_begun = True
 
     def _note_rare(self, text: str) -> None:
-        if (self._slicer is None or self._slicer.engine) and (found := recognise(text)):
-            row, version = found
-            if self._slicer is None or (row.name and not row.engine):
-                self._slicer, self._version = row, version
+        if text.startswith("---"):  # Kiri:Moto: `--- print time: 60s ---`
+            text = text.strip("- ")
+        if self._marks_looked_at < _MOST_MARKS and (found := self._recognised(text)):
+            self._slicer, self._version = found
         elif text.startswith("model printing time"):  # `model printing time: 1h; total estimated time: 2h`
             for part in text.split("; "):
                 self._note_pair(part)
         else:
             self._note_pair(text)
 
+    def _recognised(self, text: str) -> tuple[Slicer, str] | None:
+        """Return the slicer and its version, if this comment tells; an engine gives way to who uses it."""
+        if self._slicer is not None and not self._slicer.engine:
+            return None
+        self._marks_looked_at += 1
+        found = recognise(text)
+        known_better = self._slicer is not None and found is not None and found[0].engine
+        return None if known_better else found
+
     def _note_pair(self, text: str) -> None:
         match = _SEPARATOR.search(text)
         if match is None or match.start() > _MAX_TEXT:
             self._note_bare(text)
             return
-        key, value = text[: match.start()].strip("- \t"), text[match.end() :].strip()[:_MAX_TEXT].rstrip("- \t")
+        key, value = text[: match.start()].strip(), text[match.end() :].strip()[:_MAX_TEXT]
         if match[0] == "=":
             if len(self.settings) < MAX_SETTINGS or key in self.settings:
                 self.settings[key] = value
