@@ -15,7 +15,7 @@ from gcode.histogram import Histogram
 from gcode.link import HostLink, Left, Told
 from gcode.modes import Modes
 from gcode.outgoing import Counters, Notice, Position, Refusal, Ticket
-from gcode.replies import Capability, FirmwareError, FirmwareInfo, Heaters, Reply, Text, UnknownCommand
+from gcode.replies import Action, Capability, FirmwareError, FirmwareInfo, Heaters, Reply, Text, UnknownCommand
 from gcode.replies import Position as PositionReport
 from hal import flight_recorder
 from hal.commands import Commands
@@ -44,6 +44,9 @@ from hal.transport import Reopenable, Transport
 
 __all__ = ["LinePrinter", "LinkSettings"]
 
+REASON_AGE = 2.0
+"""Seconds within which a text counts as the reason for what the printer does next."""
+
 
 class LinePrinter:
     """A `hal.printer.Printer` over any transport."""
@@ -63,6 +66,7 @@ class LinePrinter:
         self._commands = Commands(self._pump)
         self._rest = Rest(self._pump, self._commands, self._publish)
         self._handshake = Handshake(self._pump, self._commands, self._settings, logbook)
+        self._last_text = ("", 0.0)  # that the firmware said by itself, and when
         self._stopping: EmergencyStop | None = None  # one that waits for its confirmation
         self._to_be_stopped: str | None = None  # why, as soon as the line is open
         self._reports = Reports(self._pump, self._commands, self._handshake, self._settings, self._publish)
@@ -445,12 +449,23 @@ class LinePrinter:
                 self._publish(FirmwareSaid(reply.line, "warning"))
             case FirmwareError() | Text():
                 self._pass_on_text(reply)
+            case Action(name="pause" | "paused"):
+                self._tell_reason()
 
     def _pass_on_text(self, reply: FirmwareError | Text) -> None:
         dialect = self._link.dialect if self._link else UNKNOWN
         found = consequence(dialect, reply)
         if found != "none":
             self._publish(FirmwareSaid(reply.line, "error" if found == "halt" else "warning"))
+            self._last_text = ("", 0.0)
+        elif reply.line.strip():
+            self._last_text = (reply.line, self._loop.time())
+
+    def _tell_reason(self) -> None:
+        """Tell what the printer said right before it paused, or asked for that: mostly why."""
+        (text, at), self._last_text = self._last_text, ("", 0.0)
+        if text and self._loop.time() - at < REASON_AGE:
+            self._publish(FirmwareSaid(text, "warning"))
 
     def _enter(self, state: ConnectionState, error: NozzledError | None = None) -> None:
         if state is not self._state:

@@ -393,6 +393,17 @@ async def test_actions_and_errors_are_told():
         assert said(printer) == [("warning", line) for line in lines]
 
 
+async def test_what_is_said_right_before_a_pause_is_its_reason():
+    transport = FakeTransport(answers())
+    async with connected(transport) as printer:
+        transport.say(b"echo:of no concern\n")
+        await asyncio.sleep(3)
+        transport.say(b"//action:pause\n")
+        assert said(printer) == []
+        transport.say(b"Filament runout detected!\n// action:paused\n//action:paused\n")
+        assert said(printer) == [("warning", "Filament runout detected!")]
+
+
 # -- a job's lines -------------------------------------------------------------------------------------------
 
 
