@@ -157,13 +157,7 @@ TEACUP = Dialect(
                        "M500", "M566", "M572", "M593", "M600", "M601", "M602", "M701", "M702", "M703", "M900"},
 )  # fmt: skip
 MALYAN = Dialect(
-    "Malyan",
-    learns=False,
-    at_rest=(b"M400", b"M114"),
-    at_rest_by="same position",
-    texts=Texts(breaks="*:;", commands="G"),
-    errors=MARLIN.errors,
-    stopped_by=("halted",),
+    "Malyan", learns=False, texts=Texts(breaks="*:;", commands="G"), errors=MARLIN.errors, stopped_by=("halted",)
 )
 KLIPPER = Dialect(
     "Klipper",
