@@ -11,6 +11,9 @@ from typing import NoReturn, TypeVar
 import structlog
 from tqdm import tqdm
 
+from daemon.cli.options import add_config, add_preset, configured
+from daemon.config import FIRMWARES as PROFILES
+from daemon.simulation.machine import described, firmware_name, sized
 from daemon.simulation.outcome import Outcome
 from daemon.simulation.run import Plan, Progress, Simulation, SimulationError
 from daemon.simulation.summary import clock_time, summary
@@ -31,7 +34,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("file", type=Path, metavar="FILE", help="the G-code: a text, .bgcode, .gcode.gz or .gcode.3mf")
     add("--plate", type=int, metavar="N", default=None, help="which plate of a .gcode.3mf")
     add("--scenario", type=Path, metavar="F", help="what goes wrong: a TOML file (docs/simulator.md)")
-    add("--firmware", default="marlin", metavar="NAME", help="the printer's firmware (default: marlin)")
+    add("--firmware", metavar="NAME", help="the printer's firmware (default: the profile's, else marlin)")
+    add_config(parser)
+    add_preset(parser)
     add("--link", type=_baudrate, metavar="BAUD", help="bits per second on the wire (default: bytes take no time)")
     add("--speed", type=_speed, default=None, metavar="X", help="times faster than life, or max (default: max)")
     add("--seed", type=_seed, default=0, metavar="N", help="of everything random (default: 0)")
@@ -60,17 +65,26 @@ def _number(kind: Callable[[str], N], text: str, allowed: str) -> N:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Simulate; 0 if the print was completed and every line of the file arrived exactly once."""
+    """Simulate; 0 if every line of the file arrived exactly once, and the part came out."""
     plan = _plan(args)
     write_report = _reporter() if args.report is not None else None
     with unpacked(plan.file, args.plate) as file:
         plan = replace(plan, file=file)
         with _silent(), _bar(plan.file) as on_progress:
             simulation, outcome = clock.run(_simulate(plan, on_progress), pace=args.speed)
+        outcome = _with_analysis(outcome, plan)
         if write_report is not None:
             write_report(args.report, plan, simulation, outcome)
     _tell(outcome, plan, as_json=args.json)
-    return 0 if outcome.exact else FAILED
+    return 0 if outcome.good else FAILED
+
+
+def _with_analysis(outcome: Outcome, plan: Plan) -> Outcome:
+    """Return the outcome with what the analysis says of the file for this printer."""
+    from daemon.analysis.reading import analyse, machine  # noqa: PLC0415 - NumPy
+
+    found = analyse(plan.file, machine(sized(plan.config.profile, plan.firmware)))
+    return replace(outcome, errors=list(found.errors), warnings=list(found.warnings))
 
 
 async def _simulate(plan: Plan, on_progress: Callable[[Progress], None]) -> tuple[Simulation, Outcome]:
@@ -92,13 +106,18 @@ def _plan(args: argparse.Namespace) -> Plan:
             raise SimulationError(f"{path} cannot be written: it is a folder")
         if path is not None and not path.absolute().parent.is_dir():
             raise SimulationError(f"{path} cannot be written: there is no folder {path.absolute().parent}")
-    options = {"firmware": args.firmware, "seed": str(args.seed)}
+    config = configured(args)
+    name = args.firmware or firmware_name(config.profile)
+    if name in PROFILES and name != config.profile.firmware:
+        config = replace(config, profile=replace(config.profile, firmware=name))
+    options = {"firmware": name, "seed": str(args.seed)}
     if args.link is not None:
         options["baudrate"] = str(args.link)
     if args.scenario is not None:
         options["scenario"] = str(args.scenario)
     address = Address("sim", "", options)
-    return Plan(args.file, config_of(address), str(address), args.record, keep_path=args.report is not None)
+    firmware = described(config.profile, config_of(address))
+    return Plan(args.file, firmware, str(address), args.record, keep_path=args.report is not None, config=config)
 
 
 def _reporter() -> Callable[[Path, Plan, Simulation, Outcome], None]:

@@ -1,5 +1,6 @@
 """The page around the plots. Nothing in it is fetched from anywhere."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -39,7 +40,7 @@ def render(plan: Plan, outcome: Outcome, figures: Mapping[str, str]) -> str:
     return _PAGE.substitute(
         title=escape(plan.file.name),
         head=escape(head),
-        verdict="good" if outcome.exact else "bad",
+        verdict="good" if outcome.good else "bad",
         summary=escape("\n".join(line.removeprefix("  ") for line in rest)),
         sections="\n".join(sections),
         tables=_tables(outcome),
@@ -51,10 +52,14 @@ def render(plan: Plan, outcome: Outcome, figures: Mapping[str, str]) -> str:
 def _tables(outcome: Outcome) -> str:
     events = [(clock_time(each.time), each.who, each.what) for each in outcome.events]
     faults = [(clock_time(each.time_s), each.what, each.line) for each in outcome.faults]
+    kinds = Counter(each.what for each in outcome.faults).most_common()
+    pauses = [(clock_time(each.from_s), clock_time(each.to_s), each.kind) for each in outcome.pauses]
     underruns = [(clock_time(each.time_s), each.line, f"{each.duration_s:.3f}") for each in outcome.underrun_places]
     return "\n".join(
         [
+            _table("Kinds of faults", ("what", "how often"), kinds),
             _table("Faults", ("time", "what", "line"), faults),
+            _table("Pauses", ("from", "to", "what"), pauses),
             _table("How the host took them", ("time", "who", "what"), events),
             _table("Underruns", ("time", "line", "seconds"), underruns),
         ]

@@ -17,7 +17,7 @@ from gcode.planner import PLACES
 WIDTH = 10.0  # inches
 SHOWN_LAYERS = 12
 COLUMNS = 4
-MOST_MARKS = 500  # underruns that are drawn
+MOST_MARKS = 500  # underruns that are drawn as lines; more of them are a picture
 
 # the same print gives the same page; text stays text
 _STYLE: dict[Any, Any] = {
@@ -52,7 +52,7 @@ def temperatures(samples: Sequence[Sample]) -> str:
 
 
 def rate_and_fill(samples: Sequence[Sample], interval: float, outcome: Outcome) -> str:
-    """Draw the lines that came and the moves that waited, with the underruns in red."""
+    """Draw the lines that came and the moves that waited, with underruns and faults in red, pauses grey."""
     figure, (rate, fill) = _figure(2, height=4.5)
     times = [each.time / 60 for each in samples]
     rate.step(times, [each.lines / interval for each in samples], where="pre", color=_GOOD, linewidth=0.8)
@@ -62,8 +62,18 @@ def rate_and_fill(samples: Sequence[Sample], interval: float, outcome: Outcome) 
     for each in outcome.bottlenecks:
         for axes in (rate, fill):
             axes.axvspan(each.from_s / 60, each.to_s / 60, color=_BAD, alpha=0.15, linewidth=0)
-    marks = [each.time_s / 60 for each in outcome.underrun_places[:MOST_MARKS]]
-    fill.vlines(marks, 0, PLACES, color=_BAD, linewidth=0.6)
+    marks = [each.time_s / 60 for each in outcome.underrun_places]
+    fill.vlines(marks, 0, PLACES, color=_BAD, linewidth=0.6, rasterized=len(marks) > MOST_MARKS)
+    for pause in outcome.pauses:
+        for axes in (rate, fill):
+            axes.axvspan(pause.from_s / 60, pause.to_s / 60, color=_PALE, alpha=0.4, linewidth=0)
+        fill.annotate(pause.kind, (pause.from_s / 60, PLACES * 0.9), fontsize=7, rotation=90, va="top")
+    if outcome.faults:
+        at = [each.time_s / 60 for each in outcome.faults]
+        rate.plot(at, [0.0] * len(at), "v", color=_BAD, markersize=5, clip_on=False, label="faults")
+        rate.legend(frameon=False, loc="upper right")
+    if (left_out := outcome.underruns - len(outcome.underrun_places)) > 0:
+        fill.set_title(f"the last {left_out} underruns are left out", fontsize=8, loc="right")
     return _svg(figure)
 
 

@@ -64,8 +64,25 @@ class HeaterSpan:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of the print, in seconds of it: a pause, of whatever `kind`."""
+
+    from_s: float
+    to_s: float
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """A simulated print. Seconds count from its start; `lines` are those of the file that were accepted."""
+    """A simulated print. Seconds count from its start; `lines` are those of the file that were accepted.
+
+    Attributes:
+        exact: the file's lines arrived exactly once, in their order: the verdict as a stream.
+        clipped: moves that the firmware has cut short at the end of an axis; `clipped_laying` of them lay material.
+        prevented: moves along the bed for which it has pushed out no filament; `prevented_mm` of it in all.
+        errors: what the analysis says of the file for this printer, as do `warnings`.
+        pauses: of the job, and of the firmware that waits for somebody (M0, M600).
+    """
 
     exact: bool
     difference: str
@@ -92,10 +109,37 @@ class Outcome:
     faults: list[FaultHappened]
     events: list[Incident]
     more_events: int = 0
+    clipped: int = 0
+    clipped_laying: int = 0
+    prevented: int = 0
+    prevented_mm: float = 0.0
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    pauses: list[Span] = field(default_factory=list)
+
+    @property
+    def against(self) -> list[str]:
+        """What says that the part is not what the file describes; empty: it came out."""
+        # a command that is left out, or that saves something, does not harm the part
+        found = [each for each in self.errors if not each.startswith("M")]
+        if self.state != "COMPLETED":
+            found.insert(0, f"the print ended {self.state.lower()}")
+        if self.clipped_laying and any("outside" in each for each in found):
+            found.append(f"{self.clipped_laying} moves that lay material were cut short at the end of an axis")
+        if self.prevented:
+            found.append(
+                f"{self.prevented} moves laid nothing: {self.prevented_mm:.1f} mm of filament were not extruded"
+            )
+        return found
+
+    @property
+    def good(self) -> bool:
+        """Every line arrived exactly once, and the part came out."""
+        return self.exact and not self.against
 
     def as_json(self) -> dict[str, Any]:
         """Return it as one object for JSON."""
-        return asdict(self)
+        return {**asdict(self), "good": self.good, "against": self.against}
 
 
 @dataclass(slots=True)

@@ -15,8 +15,8 @@ from daemon.job.selection import Selection
 from daemon.job.states import JobState
 from daemon.job.survival import Survival
 from daemon.simulation import outcome
-from daemon.simulation.incidents import Incidents
-from daemon.simulation.outcome import FaultHappened, LayerTime, Outcome, Thermometer, UnderrunPlace
+from daemon.simulation.incidents import MOST, Incidents
+from daemon.simulation.outcome import FaultHappened, LayerTime, Outcome, Span, Thermometer, UnderrunPlace
 from daemon.simulation.series import Sample, Series
 from daemon.simulation.stand_ins import InlineExecutor, NoStore, TellingPrinter, UnkeptFile
 from daemon.simulation.witness import PrintCheck, Witness
@@ -136,6 +136,7 @@ class Simulation:
         self._asked_at: float | None = None  # the printer waits for somebody since then
         self._paused_at: float | None = None
         self._paused_s = 0.0
+        self._pauses: list[Span] = []
         self._starved: list[tuple[Sample, float]] = []
         self._seen = (0, 0)  # lines and bytes until the last sample
         self._peak_bytes = 0.0
@@ -235,17 +236,25 @@ class Simulation:
     def _attend(self) -> None:
         """Do what somebody would do after a while: answer what the printer asks, resume a print that is paused."""
         now = self._loop.time()
+        if self._asked_at is not None and not self.firmware.asks_user:
+            self._note_pause(self._asked_at, now, "waits for somebody")
         self._asked_at = (self._asked_at or now) if self.firmware.asks_user else None
         if self._asked_at is not None and now - self._asked_at >= ATTENDED and self._transport is not None:
             self._transport.press_knob()
         if self._jobs.state not in (JobState.PAUSED, JobState.RESUMING):
-            self._paused_s += now - self._paused_at if self._paused_at is not None else 0.0
+            if self._paused_at is not None:
+                self._paused_s += now - self._paused_at
+                self._note_pause(self._paused_at, now, "paused")
             self._paused_at = None
         elif self._paused_at is None:
             self._paused_at = now
         elif now - self._paused_at >= ATTENDED and self._jobs.state is JobState.PAUSED:
             with suppress(JobConflict):
                 self._jobs.resume()
+
+    def _note_pause(self, began: float, ended: float, kind: str) -> None:
+        if len(self._pauses) < MOST:
+            self._pauses.append(Span(round(began - self._began, 3), round(ended - self._began, 3), kind))
 
     # -- what became of it ---------------------------------------------------------------------------------
 
@@ -280,6 +289,11 @@ class Simulation:
             faults=[FaultHappened(self._of_print(each.time), each.what, each.line) for each in self.firmware.happened],
             events=self._incidents.kept,
             more_events=self._incidents.more,
+            clipped=witness.counters.clipped,
+            clipped_laying=witness.counters.clipped_laying,
+            prevented=witness.counters.prevented,
+            prevented_mm=round(witness.counters.prevented_mm, 1),
+            pauses=self._pauses,
         )
 
     def _layer_times(self) -> list[LayerTime]:

@@ -1,5 +1,6 @@
 """The outcome of a simulated print, for a person to read."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from daemon.simulation.outcome import Bottleneck, Outcome
@@ -10,6 +11,8 @@ SHOWN = 10  # of each kind; the JSON has them all
 def summary(outcome: Outcome, name: str) -> Iterator[str]:
     """Yield the lines of a summary."""
     yield f"{name}: {_verdict(outcome)}"
+    yield f"  as a print {_as_print(outcome)}"
+    yield from _shown([f"{level}: {text}" for level, text in _analysis(outcome)])
     yield f"  time       {clock_time(outcome.duration_s)}, of it {clock_time(outcome.moving_s)} moving" + _paused(
         outcome
     )
@@ -34,10 +37,26 @@ def clock_time(seconds: float) -> str:
 
 
 def _verdict(outcome: Outcome) -> str:
-    if outcome.exact:
+    if outcome.good:
         return "printed, every line exactly once"
+    if outcome.exact:
+        return "every line arrived exactly once, but the part did NOT come out"
     because = [outcome.state.lower(), outcome.reason or "", outcome.difference]
     return "NOT printed as it is: " + "; ".join(each for each in because if each)
+
+
+def _as_print(outcome: Outcome) -> str:
+    if not outcome.against:
+        return "the part came out"
+    return "the part did NOT come out: " + "; ".join(outcome.against)
+
+
+def _analysis(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    """Yield what the analysis says, and what the firmware did about it."""
+    yield from (("warning", text) for text in outcome.warnings)
+    yield from (("error", text) for text in outcome.errors if text not in outcome.against)
+    if outcome.clipped:
+        yield "clipped", f"{outcome.clipped} moves at the end of an axis, {outcome.clipped_laying} of them lay material"
 
 
 def _paused(outcome: Outcome) -> str:
@@ -91,7 +110,11 @@ def _cause(cause: str) -> str:
 def _events(outcome: Outcome) -> Iterator[str]:
     if outcome.faults:
         yield f"  faults     {len(outcome.faults)}"
-        yield from _shown([f"{clock_time(each.time_s)} {each.what}" for each in outcome.faults])
+        kinds = Counter(each.what for each in outcome.faults)
+        first = {each.what: each for each in reversed(outcome.faults)}
+        yield from _shown(
+            [f"{count} times {what}, first at {clock_time(first[what].time_s)}" for what, count in kinds.most_common()]
+        )
     if outcome.events:
         yield "  the host"
         more = outcome.more_events

@@ -43,7 +43,8 @@ class FirmwareConfig:
         whole_degrees: targets are whole degrees, and so are Marlin's reports.
         fw_retract: G10 and G11 retract (FWRETRACT).
         runout_sensor: M412 is understood.
-        volume: how far X, Y and Z can go, in mm from their endstops.
+        volume: how far X, Y and Z can go, in mm from where they are 0.
+        lowest: how far down, which is below 0 where that is the middle of the bed, or the nozzle gets beyond it.
         chamber: the heater of a heated chamber; None: there is none.
         fans: how many there are; the first one blows on the part.
         hotend_idle_timeout: M86 and M87 are understood.
@@ -80,6 +81,7 @@ class FirmwareConfig:
     fw_retract: bool = False
     runout_sensor: bool = False
     volume: tuple[float, float, float] = (200.0, 200.0, 200.0)
+    lowest: tuple[float, float, float] = (0.0, 0.0, 0.0)
     park: tuple[float, float, float] = (60.0, 60.0, 45.0)
     hotend: HeaterConfig = HOTEND
     bed: HeaterConfig = BED

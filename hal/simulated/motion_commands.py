@@ -10,6 +10,7 @@ from hal.simulated.board import Board, Wait
 
 _TOO_LONG = 200.0  # mm that are not extruded in one move (EXTRUDE_MAXLENGTH)
 _INCH = 25.4
+_ROUNDING = 0.001  # mm that are no cut
 _QUICK_STOP = 1.0  # s that Marlin stands still for after M410
 
 
@@ -76,6 +77,7 @@ def _end(board: Board, command: Command) -> Vector:
     """Take the command's target over as the position, and return where the motors will be there."""
     modal, given = board.modal, command.params
     position, before = modal.position, modal.position[3]
+    place = position[:2]
     for axis, letter in enumerate(AXES):
         value = given.get(letter)
         if value is not None:
@@ -84,29 +86,43 @@ def _end(board: Board, command: Command) -> Vector:
             target = base + value * modal.unit
             if abs(target - position[axis]) <= FARTHEST:  # else a slip, which the planner does not take
                 position[axis] = target
+    lays = before < position[3] and position[:2] != place
     if modal.soft_endstops:
-        _stay_within(board)
+        _stay_within(board, lays=lays)
     x, y, z, e = position
-    return x, y, z, (e if e == before else before + _extruded(board, e - before))
+    return x, y, z, (e if e == before else before + _extruded(board, e - before, lays=lays))
 
 
-def _stay_within(board: Board) -> None:
+def _stay_within(board: Board, *, lays: bool) -> None:
     """Keep the target on the bed, for axes whose place is known (M211)."""
-    position, volume = board.modal.position, board.config.volume
+    position, volume, lowest = board.modal.position, board.config.volume, board.config.lowest
+    clipped = False
     for axis in board.modal.homed:
-        position[axis] = min(max(position[axis], 0.0), volume[axis])
+        wanted = position[axis]
+        position[axis] = min(max(wanted, lowest[axis]), volume[axis])
+        clipped |= abs(position[axis] - wanted) > _ROUNDING
+    if clipped:
+        board.oracle.counters.clipped += 1
+        board.oracle.counters.clipped_laying += lays
 
 
-def _extruded(board: Board, wanted: float) -> float:
+def _not_extruded(board: Board, wanted: float, *, lays: bool) -> float:
+    """Count filament that stays where it is."""
+    board.oracle.counters.prevented += lays
+    board.oracle.counters.prevented_mm += max(0.0, wanted)
+    return 0.0
+
+
+def _extruded(board: Board, wanted: float, *, lays: bool) -> float:
     """Return how far the extruder's motor turns: not at all when cold, else by the flow."""
     modal = board.modal
     if not modal.cold_extrusion and board.active_hotend.temperature(board.now) < modal.coldest:
         for line in board.config.speech.cold:
             board.say(line)
-        return 0.0
+        return _not_extruded(board, wanted, lays=lays)
     if abs(wanted) > _TOO_LONG:
         board.say("echo: too long extrusion prevented")
-        return 0.0
+        return _not_extruded(board, wanted, lays=lays)
     return wanted * modal.flow_percent / 100
 
 

@@ -53,6 +53,10 @@ class Counters:
     overruns: int = 0  # bytes that found the receive buffer full
     underruns: int = 0  # times that the planner ran dry between two moves
     max_in_flight: int = 0  # lines taken in and not yet answered
+    clipped: int = 0  # moves that the soft endstops have cut short
+    clipped_laying: int = 0  # … that lay material
+    prevented: int = 0  # moves along the bed whose filament stayed where it was: too cold, or too much of it
+    prevented_mm: float = 0.0  # of filament, in all
 
 
 class Oracle:

@@ -200,3 +200,48 @@ def test_ten_hours_fit_in_200_mb_and_are_the_same_each_time(tmp_path):
     assert told["exact"]
     assert told["duration_s"] > 10 * 3600
     assert recorded[0] == recorded[1]
+
+
+CENTRED = "M104 S200\nG28\nM109 S200\nG90\nM83\nG1 X-40 Y-40 Z.2 F6000\n" + (
+    "G1 X40 E2\nG1 Y40 E2\nG1 X-40 E2\nG1 Y-40 E2\n" * 3 + "M104 S0\nM84\n"
+)
+
+
+def test_the_printer_is_the_one_of_the_profile(capsys, tmp_path):
+    path = tmp_path / "delta.gcode"
+    path.write_text(CENTRED)
+    assert main(["simulate", str(path), "--preset", "flsun-qqs-pro", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["good"], found["clipped"], found["against"]) == (True, 0, [])
+    assert main(["simulate", str(path), "--preset", "ender-3", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["exact"], found["good"], found["clipped_laying"]) == (True, False, 12)
+    assert any("prints outside the build volume: X" in each for each in found["against"])
+    assert main(["simulate", str(path), "--preset", "ender-3"]) == 1
+    said = capsys.readouterr().out
+    assert "every line arrived exactly once, but the part did NOT come out" in said
+    config = tmp_path / "nozzled.toml"
+    config.write_text('[profile]\nwidth_mm = 100\ndepth_mm = 100\norigin = "center"\n')
+    assert main(["simulate", str(path), "--config", str(config)]) == 0
+
+
+def test_a_print_that_extrudes_nothing_is_none(capsys, tmp_path):
+    path = tmp_path / "cold.gcode"
+    path.write_text(
+        CENTRED.replace("-40", "40").replace("M109 S200\n", "").replace("M104 S200", "M302 S170\nM104 S100")
+    )
+    assert main(["simulate", str(path), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["exact"]
+    assert found["prevented"] > 0
+    assert found["prevented_mm"] > 0
+    assert any("mm were not extruded" in each for each in found["against"])
+
+
+def test_faults_are_grouped_by_kind(capsys, square, tmp_path):
+    scenario = tmp_path / "s.toml"
+    scenario.write_text('seed = 1\n[[fault]]\nkind = "drop_byte"\nevery = 40\n')
+    code = main(["simulate", str(square), "--scenario", str(scenario)])
+    said = capsys.readouterr().out
+    assert code in (0, 1)
+    assert "times" in said or "scenario" in said

@@ -1,0 +1,66 @@
+"""The simulated printer that a profile describes."""
+
+from dataclasses import replace
+
+from daemon.analysis.reading import machine
+from daemon.config import ProfileConfig
+from gcode.analysis.machine import ANYWHERE, Range
+from gcode.planner import Limits
+from hal.simulated.config import FirmwareConfig
+from hal.simulated.heater import CHAMBER
+
+FIRMWARES = {
+    "marlin-1.0": "marlin1.0",
+    "prusa-buddy": "marlin2.1",  # whose kin it is
+}
+"""What the simulated printer calls a profile's firmware, where that is not its own name."""
+
+
+def firmware_name(profile: ProfileConfig) -> str:
+    """Return the name of the simulated firmware that is nearest to the profile's."""
+    return FIRMWARES.get(profile.firmware, profile.firmware) or "marlin"
+
+
+def described(profile: ProfileConfig, built: FirmwareConfig) -> FirmwareConfig:
+    """Return the simulated printer with what the profile says of it; what it does not say stays as it is built."""
+    known = machine(profile)
+    reach = [_known(axis, low, high) for axis, low, high in zip(known.volume, built.lowest, built.volume, strict=True)]
+    (x_low, x), (y_low, y), (z_low, z) = reach
+    least = known.min_extrusion if profile.min_extrusion_c >= 0 else built.speech.coldest
+    return replace(
+        built,
+        lowest=(x_low, y_low, z_low),
+        volume=(x, y, z),
+        extruders=profile.extruders,
+        shared_nozzle=profile.shared_nozzle,
+        chamber=CHAMBER if profile.heated_chamber else built.chamber,
+        speech=replace(built.speech, coldest=least or 0.0),
+        limits=_limits(known.limits, built.limits) if profile.motion else built.limits,
+    )
+
+
+def sized(profile: ProfileConfig, built: FirmwareConfig) -> ProfileConfig:
+    """Return a profile that says how far the simulated printer goes, where nobody has said it of the real one."""
+    if profile.sized:
+        return profile
+    x, y, z = built.volume
+    return replace(profile, width_mm=x, depth_mm=y, height_mm=z)
+
+
+def _known(axis: Range, low: float, high: float) -> Range:
+    return (low, high) if axis == ANYWHERE else axis
+
+
+def _limits(known: Limits, built: Limits) -> Limits:
+    """Return the limits for the simulated planner, which is Marlin's: of Klipper's, speed and acceleration."""
+    if not known.square_corner:
+        return known
+    top, rate = known.feedrates[0], known.printing
+    return replace(
+        built,
+        feedrates=[top, top, *built.feedrates[2:]],
+        accelerations=[rate, rate, *built.accelerations[2:]],
+        printing=rate,
+        travel=rate,
+        retract=rate,
+    )
