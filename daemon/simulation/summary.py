@@ -31,7 +31,7 @@ def summary(outcome: Outcome, name: str) -> Iterator[str]:
 
 def clock_time(seconds: float) -> str:
     """Return a duration as h:mm:ss."""
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, rest = divmod(max(0, round(seconds)), 60)  # a fault may come while it connects
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"
 

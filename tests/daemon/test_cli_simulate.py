@@ -215,7 +215,7 @@ def test_the_printer_is_the_one_of_the_profile(capsys, tmp_path):
     assert (found["good"], found["clipped"], found["against"]) == (True, 0, [])
     assert main(["simulate", str(path), "--preset", "ender-3", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
-    assert (found["exact"], found["good"], found["clipped_laying"]) == (True, False, 12)
+    assert (found["exact"], found["good"], found["clipped_laying"]) == (True, False, 6)
     assert any("prints outside the build volume: X" in each for each in found["against"])
     assert main(["simulate", str(path), "--preset", "ender-3"]) == 1
     said = capsys.readouterr().out
@@ -227,21 +227,17 @@ def test_the_printer_is_the_one_of_the_profile(capsys, tmp_path):
 
 def test_a_print_that_extrudes_nothing_is_none(capsys, tmp_path):
     path = tmp_path / "cold.gcode"
-    path.write_text(
-        CENTRED.replace("-40", "40").replace("M109 S200\n", "").replace("M104 S200", "M302 S170\nM104 S100")
-    )
+    path.write_text(CENTRED.replace("-40", "20").replace("M109 S200\n", "").replace("M104 S200", "M104 S100"))
     assert main(["simulate", str(path), "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["exact"]
     assert found["prevented"] > 0
     assert found["prevented_mm"] > 0
-    assert any("mm were not extruded" in each for each in found["against"])
+    assert any("were not extruded" in each for each in found["against"])
 
 
 def test_faults_are_grouped_by_kind(capsys, square, tmp_path):
     scenario = tmp_path / "s.toml"
-    scenario.write_text('seed = 1\n[[fault]]\nkind = "drop_byte"\nevery = 40\n')
-    code = main(["simulate", str(square), "--scenario", str(scenario)])
-    said = capsys.readouterr().out
-    assert code in (0, 1)
-    assert "times" in said or "scenario" in said
+    scenario.write_text('[[fault]]\nwhat = "flip"\nprobability = 0.02\n')
+    _, printed = simulate(capsys, square, "--scenario", scenario)
+    assert re.search(r"\d+ times flip, first at 0:", printed.out)

@@ -171,7 +171,7 @@ def test_nothing_is_written_and_nothing_removed_beside_the_file(tmp_path):
 
 
 def test_words_that_are_commands_to_klipper_count(tmp_path):
-    lines = [*START, "EXCLUDE_OBJECT_DEFINE NAME=part", *layer(0.2, 0)]
+    lines = [*HEAT, *START, "EXCLUDE_OBJECT_DEFINE NAME=part", *layer(0.2, 0)]
     _, outcome = simulate(tmp_path, lines, firmware=FIRMWARES["klipper"])
     assert outcome.exact, outcome.difference
     assert outcome.lines == len(lines)
