@@ -98,6 +98,7 @@ REPETIER = Dialect(
         revived_by=b"M999",
         says_ok=True,
     ),
+    stopped_by=("stopped by m112",),
     urgent_if_parser=frozenset({"M108", "M112"}),
     min_extrude=150.0,
     heat_by_r=False,

@@ -365,7 +365,7 @@ class LinePrinter:
         if self._link is not None:
             self._link.discard()
         dialect = self._link.dialect if self._link is not None else UNKNOWN
-        self._stopping = stop = EmergencyStop(self._loop, self._pump.write, self._stopped, dialect.stopped_by)
+        self._stopping = stop = EmergencyStop(self._loop, self._pump.write, self._stopped, dialect)
         self._pump.divert = stop.receive
         stop.begin(self.next_number)
         if not self.identity.capabilities.get("EMERGENCY_PARSER"):

@@ -5,16 +5,17 @@ the conversation on it.
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
+from gcode.consequence import stopped
+from gcode.dialect import UNKNOWN, Dialect
 from gcode.framing import frame
-from gcode.replies import Start, parse
+from gcode.replies import parse
 
 REPEAT = (0.1, 0.3)  # seconds; what was flushed with a torn line before it is gone for good
 CONFIRM = 3.0  # seconds; a board boots in less
 
 _LONGEST = 500  # bytes of a line that are looked at
-_HALTED = "halted"  # what it says in so many firmwares that it is believed of any
 
 
 class EmergencyStop:
@@ -25,7 +26,7 @@ class EmergencyStop:
         loop: asyncio.AbstractEventLoop,
         write: Callable[[bytes], None],
         ended: Callable[[str, str], None],
-        confirmed_by: Collection[str] = (),
+        dialect: Dialect = UNKNOWN,
     ) -> None:
         """Prepare.
 
@@ -33,12 +34,12 @@ class EmergencyStop:
             loop: whose timers say it again.
             write: puts bytes on the line at once.
             ended: called once, with severity and text for the user.
-            confirmed_by: pieces of lines, in lower case, by which this firmware says that it has stopped.
+            dialect: of the firmware; what any firmware says is believed, as who it is may not be known yet.
         """
         self._loop = loop
         self._write = write
         self._ended = ended
-        self._confirmed_by = (*confirmed_by, _HALTED)
+        self._silent = dialect.silent_stop
         self._heard = b""  # the line that is not complete
         self._timers: list[asyncio.TimerHandle] = []
 
@@ -58,12 +59,14 @@ class EmergencyStop:
             self._end("info", "the printer has stopped")
 
     def _confirms(self, line: bytes) -> bool:
-        text = line.decode("utf-8", "replace").lower()
-        return any(piece in text for piece in self._confirmed_by) or isinstance(parse(line.strip(b"\r\0")), Start)
+        return stopped(UNKNOWN, parse(line.strip(b"\r\0")))
 
     def give_up(self) -> None:
         """Wait no longer for the answer."""
-        self._end("error", "the printer did not confirm the emergency stop: CUT ITS POWER if it moves or heats")
+        why = (
+            "this firmware never confirms an emergency stop" if self._silent else "the printer did not confirm the stop"
+        )
+        self._end("error", f"{why}: CUT ITS POWER if it moves or heats")
 
     def _end(self, severity: str, text: str) -> None:
         self._stop_timers()

@@ -23,6 +23,7 @@ import serial
 
 from hal import holders, ports
 from hal.errors import AddressError, NoSuchPort, PortBusy, PortError, PortLost, PortPermission
+from hal.flood import LARGE, Flood
 from hal.loop import WatchedLoop
 from hal.ports import AUTO
 from hal.registry import Address, positive_int
@@ -155,8 +156,16 @@ class SerialTransport:
             raise PortLost(f"{self._address} was closed while it was being opened.")
         self._on_data, self._on_lost = on_data, on_lost
         self._port, self._fd = port, port.fileno()
-        add = self._loop.add_wire if isinstance(self._loop, WatchedLoop) else self._loop.add_reader
-        add(self._fd, self._readable)
+        self._flood = Flood(self._deafen, self._listen)
+        self._listen()
+
+    def _listen(self) -> None:
+        if self._fd >= 0:
+            add = self._loop.add_wire if isinstance(self._loop, WatchedLoop) else self._loop.add_reader
+            add(self._fd, self._readable)
+
+    def _deafen(self) -> None:
+        self._loop.remove_reader(self._fd)
 
     def write(self, data: bytes) -> None:
         """Write at once where nothing waits, queue the rest."""
@@ -192,6 +201,7 @@ class SerialTransport:
             with suppress(OSError):
                 os.write(self._fd, self._queue)
         self._drop_queue()
+        self._flood.stop()
         self._loop.remove_reader(self._fd)
         port, self._port, self._fd = self._port, None, -1
         self._release(port)
@@ -215,10 +225,12 @@ class SerialTransport:
         except OSError as error:
             self._lose(error)
             return
-        if data:
-            self._on_data(data)
-        else:
+        if not data:
             self._lose(None)
+            return
+        self._on_data(data)
+        if len(data) >= LARGE and self._fd >= 0:
+            self._flood.note(data)
 
     def _writable(self) -> None:
         del self._queue[: self._write_some(self._queue)]

@@ -11,8 +11,10 @@ from contextlib import suppress
 from typing import cast
 
 from hal.errors import AddressError, NoSuchPort, PortError, PortLost
+from hal.flood import LARGE, Flood
 from hal.registry import Address
 
+_READ_SIZE = 4096
 _CONNECT_TIMEOUT = 10.0  # s
 _HIGHEST_PORT = 65535
 _REASONS = {
@@ -39,14 +41,15 @@ def create_transport(address: Address) -> "TcpTransport":
     return TcpTransport(host, int(port), str(address))
 
 
-class TcpTransport(asyncio.Protocol):
-    """A TCP connection as `hal.transport.Transport`."""
+class TcpTransport(asyncio.BufferedProtocol):
+    """A TCP connection as `hal.transport.Transport`; read in pieces no larger than those of a serial port."""
 
     def __init__(self, host: str, port: int, address: str | None = None) -> None:
         self._host, self._port = host, port
         self._address = address or f"tcp:{host}:{port}"
         self._line: asyncio.Transport | None = None
         self._closed = False
+        self._buffer = memoryview(bytearray(_READ_SIZE))
 
     @property
     def address(self) -> str:
@@ -92,6 +95,7 @@ class TcpTransport(asyncio.Protocol):
         """Hang up; bytes already written still go out."""
         self._closed = True
         if self._line is not None:
+            self._flood.stop()
             self._line.close()
             self._line = None
 
@@ -104,13 +108,22 @@ class TcpTransport(asyncio.Protocol):
             line.abort()
             return
         self._line = line
+        self._flood = Flood(line.pause_reading, line.resume_reading)
         with suppress(OSError):
             line.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, _hint: int) -> memoryview:
+        """Return where to put what comes."""
+        return self._buffer
+
+    def buffer_updated(self, size: int) -> None:
         """Hand over what has come, unless the line is closed."""
-        if not self._closed:
-            self._on_data(data)
+        if self._closed:
+            return
+        data = bytes(self._buffer[:size])
+        self._on_data(data)
+        if size >= LARGE and self._line is not None:
+            self._flood.note(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell that the line is gone, unless it was closed here."""
