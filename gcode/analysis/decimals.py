@@ -26,9 +26,11 @@ def _all(byte: int) -> np.uint64:
 
 _ONES, _DOTS, _LOWS = _all(0x01), _all(ord(".")), _all(0x7F)
 _1, _3, _4, _7, _15 = (np.uint64(number) for number in (1, 3, 4, 7, 15))
-# Neighbours are joined: (what the first is worth, how many bits the second is away, where the sums are)
+# By length: the bytes of a load that are of the number, which ends with it.
+_OF_NUMBER = np.array([(1 << 64) - (1 << 8 * (WORD - length)) for length in range(WORD + 1)], np.uint64)
+# Neighbours are joined: the first, times what it is worth, is added to the second, and the sum takes its place.
 _JOINS = tuple(
-    (np.uint64(factor), np.uint64(bits), np.uint64(mask))
+    (np.uint64((factor << bits) + 1), np.uint64(bits), np.uint64(mask))
     for factor, bits, mask in ((10, 8, 0x00FF00FF00FF00FF), (100, 16, 0x0000FFFF0000FFFF), (10000, 32, 0xFFFFFFFF))
 )
 
@@ -51,9 +53,9 @@ def decimals(text: Bytes, start: Ints, length: Ints) -> tuple[Floats, Bools]:
         behind[long_] += (head_behind + digits[long_]) * head_dots
         digits[long_] += more
         dots[long_] += head_dots
-    first = text[start]
+    first = text.take(start)
     minus = first == _MINUS
-    values = value / _POWERS[behind]
+    values = value / _POWERS.take(behind)
     np.negative(values, out=values, where=minus)
     good = (digits + dots + (minus | (first == _PLUS)) == places) & (digits > 0) & (dots <= 1)
     return values, good
@@ -63,9 +65,7 @@ def _joined(text: Bytes, end: Ints, length: Bytes) -> tuple[Floats, Bytes, Bytes
     """Return the value of the digits in up to eight bytes before `end`; how many, how many behind a dot; the dots."""
     loads = np.ndarray(len(text) - WORD + 1, np.dtype("<u8"), text, strides=(1,))
     word = loads[end - WORD]
-    others = (WORD - length).astype(np.uint64) << _3  # bits that are not of the number
-    word >>= others
-    word <<= others
+    word &= _OF_NUMBER.take(length)
     dot = _dot_bits(word)
     dots = np.bitwise_count(dot)
     before = (dot >> _7) - _1  # the bytes before the dot; all where there is none
@@ -79,9 +79,8 @@ def _joined(text: Bytes, end: Ints, length: Bytes) -> tuple[Floats, Bytes, Bytes
     digits = np.bitwise_count(is_digit)
     word &= is_digit * _15
     for factor, bits, mask in _JOINS:
-        higher = word >> bits
         word *= factor
-        word += higher
+        word >>= bits
         word &= mask
     return word.astype(np.float64), digits, behind, dots
 
