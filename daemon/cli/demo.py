@@ -30,6 +30,8 @@ from daemon.client import Conflict, OctoPrintClient
 from daemon.client.shapes import JobInformation
 from daemon.errors import ServiceError
 from daemon.keys import ENVIRONMENT
+from daemon.packed import plain_name
+from daemon.unpacker import unpacked
 from gcode.host_commands import meaning
 from gcode.reader import Reader
 from hal.registry import positive_float
@@ -70,13 +72,14 @@ def run(args: argparse.Namespace) -> int:
     path = args.file or example()
     if not path.is_file():
         raise DemoFailed(f"there is no file {path}")
-    content = path.read_bytes()
+    with unpacked(path) as text:
+        content = text.read_bytes()
     with tempfile.TemporaryDirectory(prefix="nozzled-demo-") as folder:
         oracle = Path(folder, "oracle.jsonl")
         with _daemon(Path(folder), f"sim?speed={args.speed:g}&oracle={quote(str(oracle))}") as (url, key):
             _say(f"daemon      {url}   (key {key})")
             _say(f"printer     simulated Marlin, {args.speed:g} times faster than life")
-            spent = asyncio.run(_print(OctoPrintClient(url, key), path.name, content, leave=args.exit))
+            spent = asyncio.run(_print(OctoPrintClient(url, key), plain_name(path.name), content, leave=args.exit))
             exact = _summary(content, oracle, spent)
             if not args.exit:
                 _stay_up(url, key)

@@ -11,6 +11,8 @@ from daemon.cli.options import configured
 from daemon.client import ClientError, OctoPrintClient
 from daemon.errors import FileError
 from daemon.job.resume_at import LIFT, PRIME, Place, place_behind, start_sequence
+from daemon.packed import plain_name
+from daemon.unpacker import unpacked
 from gcode.reader import Reader
 
 EXAMPLE = "nozzled resume-at part.gcode --height 23.4"
@@ -33,6 +35,7 @@ Before it is printed:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("file", type=Path, metavar="FILE", help="the G-code file that was being printed")
+    parser.add_argument("--plate", type=int, metavar="N", default=None, help="which plate of a .gcode.3mf")
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--layer", type=int, metavar="N", help="the first layer to print; `nozzled inspect` counts them")
     place.add_argument(
@@ -51,25 +54,34 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         FileError: there is no such place, or a file cannot be read or written.
     """
-    output = args.output or args.file.with_name(f"{args.file.stem}-resumed{args.file.suffix}")
+    plain = args.file.with_name(plain_name(args.file.name))
+    output = args.output or plain.with_name(f"{plain.stem}-resumed{plain.suffix}")
     if output.absolute() == args.file.absolute():
         raise FileError(f"{output} is the file itself: give another name with --output")
-    try:
-        offset = _offset(args)
-        place = place_behind(_commands(args.file), offset)
-        print(_told(args.file, offset, place), file=sys.stderr)
-        if not args.yes and not _agreed(output, printed=args.print):
-            print("nozzled: nothing was written", file=sys.stderr)
+    with unpacked(args.file, args.plate) as args.file:
+        if not _written(args, output):
             return _REFUSED
-        _write(args.file, offset, place, output)
-    except OSError as error:
-        raise FileError(f"{error.filename}: {error.strerror}") from error
     if not args.print:
         print(output)
         return 0
     args.action = remote.Action("", _print, lambda _: f"{output.name}  (printing)")
     args.output = output
     return remote.run(args)
+
+
+def _written(args: argparse.Namespace, output: Path) -> bool:
+    """Write the file, if that is what is wanted; tell whether it was."""
+    try:
+        offset = _offset(args)
+        place = place_behind(_commands(args.file), offset)
+        print(_told(args.file, offset, place), file=sys.stderr)
+        if not args.yes and not _agreed(output, printed=args.print):
+            print("nozzled: nothing was written", file=sys.stderr)
+            return False
+        _write(args.file, offset, place, output)
+    except OSError as error:
+        raise FileError(f"{error.filename}: {error.strerror}") from error
+    return True
 
 
 def _offset(args: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from daemon.job.resume_at import Place, place_behind, start_sequence
 from daemon.job.states import JobState as S
 from gcode.reader import Reader
 from hal.simulated.config import FirmwareConfig
+from support import bgcode
 from support.house import SCRIPTS, house
 
 CUBE = Path(__file__).parents[2] / "examples" / "cube20.gcode"
@@ -101,6 +102,16 @@ def test_a_layer_a_height_and_a_line_name_the_same_place(small, tmp_path, place)
     first, rest = output.read_text().split("\n", 1)
     assert first.startswith("; part.gcode")
     assert rest == SEQUENCE + SMALL[SMALL.index(";LAYER_CHANGE\n;Z:0.4") :]
+
+
+def test_a_packed_file_goes_on_as_a_text(small, tmp_path):
+    (tmp_path / "packed.bgcode").write_bytes(bgcode.head() + bgcode.gcode(SMALL.encode(), bgcode.DEFLATE))
+    assert main(["resume-at", str(small), "--layer", "2", "--yes"]) == 0
+    assert main(["resume-at", str(tmp_path / "packed.bgcode"), "--layer", "2", "--yes"]) == 0
+    plain, packed = (path.with_name(f"{path.stem}-resumed.gcode") for path in (small, tmp_path / "packed.bgcode"))
+    rests = [path.read_text().partition("\n")[2].strip() for path in (plain, packed)]
+    assert rests[0] == rests[1]
+    assert rests[0].endswith("M84")
 
 
 async def laid(tmp_path, lines: list[str]) -> list[tuple]:
