@@ -65,6 +65,8 @@ async def wait_for_heat(printer: Printer, goal: Goal, silence: float, tell: Call
         PrinterSilent: no reading came for so long.
         NoHeat: there is no heat, and will be none.
     """
+    if not goal.target and not goal.cool:
+        return True  # it is turned off, and nobody waits for the room
     wait = _Wait(printer, goal, tell)
     unsubscribe = printer.subscribe(wait.on_event)
     try:
