@@ -172,6 +172,11 @@ class LinePrinter:
         return self._reports.busy
 
     @property
+    def waits_for_user(self) -> bool:
+        """The firmware says that it does nothing until somebody at the printer does something."""
+        return self._reports.waits_for_user
+
+    @property
     def panel_print(self) -> PanelPrint | None:
         """What the printer prints from its own SD card."""
         return self._reports.panel.print

@@ -207,6 +207,10 @@ class Status(Protocol):
         """The firmware says that it carries out a command that takes long, and reads no other meanwhile."""
 
     @property
+    def waits_for_user(self) -> bool:
+        """The firmware says that it does nothing until somebody at the printer does something."""
+
+    @property
     def panel_print(self) -> PanelPrint | None:
         """What the printer prints from its own SD card."""
 

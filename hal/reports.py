@@ -63,6 +63,7 @@ class Reports:
         self._fed = False
         self._loop = asyncio.get_running_loop()
         self._busy_at = -math.inf
+        self._busy_with = ""
         self._temperatures = Question(b"M105", self._ask, self._temperature_interval)
         self._card = Question(b"M27", self._ask, self._card_interval)
 
@@ -93,6 +94,11 @@ class Reports:
         return count.isascii() and count.isdigit() and tool < int(count[:3])
 
     @property
+    def waits_for_user(self) -> bool:
+        """The firmware says that it does nothing until somebody at the printer does something."""
+        return self.busy and self._busy_with.startswith("paused")
+
+    @property
     def busy(self) -> bool:
         """The firmware has said so in the last BUSY seconds."""
         return self._loop.time() - self._busy_at < BUSY
@@ -117,7 +123,7 @@ class Reports:
         """Take what the printer says; much of it is of no concern."""
         match reply:
             case Busy():
-                self._busy_at = self._loop.time()
+                self._busy_at, self._busy_with = self._loop.time(), reply.reason
             case Temperatures() | Ok() if reply.heaters:
                 self._take_temperatures(reply.heaters)
             case Targets():

@@ -15,6 +15,9 @@ from gcode.heating import HYSTERESIS
 from gcode.replies import Reading
 from hal.printer import Event, Printer, TemperaturesRead
 
+KNOB = 300.0
+"""Seconds that a printer may wait for somebody to press its knob: it does not read that it is to be cold."""
+
 LOOK = 0.5  # s between two looks at what has come
 
 _SEARCHES = re.compile(r"^> (?:N\d+ )?G(?:28|29|3[0-4]|38|76|425)(?!\d)")
@@ -52,6 +55,7 @@ class _Life:
     def __init__(self, printer: Printer) -> None:
         self.at = asyncio.get_running_loop().time()
         self._printer = printer
+        self._began = self.at
         self._hotter_at = 0.0  # when a report came that it still heats: a firmware in M109 hears nothing of the end
 
     def on_event(self, event: Event) -> None:
@@ -59,6 +63,8 @@ class _Life:
             self._hotter_at = self._printer.heard_at
 
     def look(self) -> None:
+        if self._printer.waits_for_user and asyncio.get_running_loop().time() - self._began > KNOB:
+            return
         if self._printer.heard_at > max(self.at, self._hotter_at):
             self.at = self._printer.heard_at
 
@@ -71,7 +77,8 @@ async def while_it_lives(printer: Printer, work: Coroutine[Any, Any, None], sile
     """Do the work, however long it takes; half-way through a silence the printer is asked whether it is there.
 
     Raises:
-        TimeoutError: the printer has said nothing for `silence` seconds, or nothing but that it goes on heating.
+        TimeoutError: the printer has said nothing for `silence` seconds, or nothing but that it goes on heating, or
+            waits for its user.
     """
     life, asked_at = _Life(printer), 0.0
     unsubscribe = printer.subscribe(life.on_event)
