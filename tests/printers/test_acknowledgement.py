@@ -56,7 +56,7 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize("form", UNKNOWN)
-@pytest.mark.parametrize("command", ["M73 P10 R5", "M900 K0.05", "M486 S1", "M862.3 P MK3S"])
+@pytest.mark.parametrize("command", ["M73 P10 R5", "M862.3 P MK3S"])
 async def test_an_unknown_command_costs_nothing(tmp_path, form, command):
     class Unknowing(FakeFirmware):
         def on(self, number, told, raw):

@@ -386,7 +386,7 @@ async def test_a_garbled_report_now_and_then_is_no_temperature(tmp_path):
     assert it.firmware.read("B")[0] > 40
 
 
-@pytest.mark.parametrize("seconds", [45, 300, 900])
+@pytest.mark.parametrize("seconds", [500])
 @pytest.mark.parametrize(
     "command", ["G28", "G29", "G80", "G34", "M48", "G30", "M190 S60", "M303 E0 S200", "G4 S900", "M400"]
 )
