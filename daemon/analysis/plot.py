@@ -1,6 +1,7 @@
 """Speed, flow and layer time over a print, and the path of a layer, as a picture. Needs matplotlib."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,27 @@ from gcode.analysis.result import Analysis
 
 _BINS = 1000  # columns of the curves over time
 _TINY = 1e-6  # mm of filament that lay material
+_WAIT = 2.0  # s without a move that are shown
+_MARKS = 25  # layers that are marked
+_PALE, _HEAT, _TRAVEL = "#c6dbef", "#e6550d", "#f4a261"
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A quantity over time: its mean and its peak in each of the stretches, None where nothing moves."""
+
+    mean: Floats
+    peak: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Speed in mm/s and flow in mm³/s over stretches of time: where each begins, in s, and how long they are."""
+
+    begins: Floats
+    width: float
+    speed: Curve
+    flow: Curve
 
 
 class Samples:
@@ -21,28 +43,47 @@ class Samples:
     def __init__(self, layer: int) -> None:
         self.layer = layer
         self.path: list[tuple[Floats, Floats, Any]] = []  # X and Y of both ends; whether material is laid
+        self.waits: list[tuple[float, float]] = []  # from when to when the machine stands, s
         self._begins: list[Any] = []
+        self._ended = 0.0
 
     def take(self, moves: Driven) -> None:
         """Take some moves."""
         length = np.sqrt((moves.delta[:3] ** 2).sum(axis=0))
         laid = np.where(length > 0, moves.delta[3], 0.0)  # what is pushed back after a retraction lies nowhere
         self._begins.append(np.array((moves.begins, moves.seconds, length, laid), np.float32))
+        self._note_waits(moves)
         mine = np.flatnonzero(moves.layer == self.layer)
         if len(mine):
             x, y = ((moves.start[axis, mine], moves.delta[axis, mine]) for axis in (0, 1))
             ends = [np.array((start, start + delta)) for start, delta in (x, y)]
             self.path.append((ends[0], ends[1], moves.delta[3, mine] > _TINY))
 
-    def curves(self, area: float) -> tuple[Floats, Floats, Floats]:
-        """Return time in s, speed in mm/s and flow in mm³/s; the filament has this cross-section in mm²."""
+    def _note_waits(self, moves: Driven) -> None:
+        ended = np.concatenate(([self._ended], moves.begins + moves.seconds))
+        rows = np.flatnonzero(moves.begins - ended[:-1] > _WAIT)
+        self.waits += [(float(ended[row]), float(moves.begins[row])) for row in rows.tolist()]
+        self._ended = float(ended[-1])
+
+    def curves(self, area: float) -> Curves:
+        """Return speed and flow over time; the filament has this cross-section in mm²."""
         begins, seconds, length, extruded = np.concatenate(self._begins, axis=1).astype(float)
         edges = np.linspace(0.0, float((begins + seconds).max()) + _TINY, _BINS + 1)
         which = np.clip(np.searchsorted(edges, begins, "right") - 1, 0, _BINS - 1)
-        driven = np.maximum(np.bincount(which, seconds, _BINS), _TINY)
-        speed = np.bincount(which, length, _BINS) / driven
-        flow = np.bincount(which, np.maximum(extruded, 0.0), _BINS) * area / driven
-        return edges[:-1], speed, flow
+        driven = np.bincount(which, seconds, _BINS)
+        filament = np.maximum(extruded, 0.0) * area
+        long = np.where(
+            length >= 1.0, seconds, np.inf
+        )  # of a tenth of a millimetre the flow is a quotient of roundings
+
+        def curve(amount: Floats, each: Floats) -> Curve:
+            peak = np.zeros(_BINS)
+            np.maximum.at(peak, which, amount / np.maximum(each, _TINY))
+            mean = np.bincount(which, amount, _BINS) / np.maximum(driven, _TINY)
+            still = driven < _TINY
+            return Curve(np.where(still, np.nan, mean), np.where(still, np.nan, np.maximum(peak, mean)))
+
+        return Curves(edges[:-1], float(edges[1]), curve(length, seconds), curve(filament, long))
 
     @property
     def empty(self) -> bool:
@@ -64,13 +105,13 @@ def draw(found: Analysis, samples: Samples, title: str, out: Path, diameter: flo
         raise ServiceError("the file moves nothing, there is nothing to plot")
     if found.layers and not 1 <= samples.layer <= len(found.layers):
         raise ServiceError(f"there is no layer {samples.layer}, the file has 1 to {len(found.layers)}")
-    figure = Figure(figsize=(11, 9), layout="constrained")
-    grid = figure.add_gridspec(3, 2, width_ratios=(3, 2))
-    seconds, speed, flow = samples.curves(math.pi * diameter**2 / 4)
-    _curve(figure.add_subplot(grid[0, 0]), seconds / 60, speed, "speed (mm/s)")
-    _curve(figure.add_subplot(grid[1, 0]), seconds / 60, flow, "flow (mm³/s)")
-    _layers(figure.add_subplot(grid[2, 0]), found)
-    _path(figure.add_subplot(grid[:, 1]), samples)
+    figure = Figure(figsize=(13, 8), layout="constrained")
+    grid = figure.add_gridspec(3, 2, width_ratios=(5, 4), height_ratios=(3, 3, 2))
+    curves = samples.curves(math.pi * diameter**2 / 4)
+    _curve(figure.add_subplot(grid[0, 0]), curves, curves.speed, "speed (mm/s)", found, samples)
+    _curve(figure.add_subplot(grid[1, 0]), curves, curves.flow, "flow (mm³/s)", found, samples)
+    _layers(figure.add_subplot(grid[2, :]), found)
+    _path(figure.add_subplot(grid[:2, 1]), samples)
     figure.suptitle(title)
     try:
         figure.savefig(out, dpi=100)
@@ -78,20 +119,59 @@ def draw(found: Analysis, samples: Samples, title: str, out: Path, diameter: flo
         raise ServiceError(f"{out} cannot be written: {error}") from error
 
 
-def _curve(axes: Any, minutes: Floats, values: Floats, label: str) -> None:
-    axes.plot(minutes, values, linewidth=0.7)
-    axes.set(xlabel="time (min)", ylabel=label, ylim=(0, None))
+def _curve(axes: Any, curves: Curves, curve: Curve, label: str, found: Analysis, samples: Samples) -> None:
+    minutes, end = curves.begins / 60, found.duration_s / 60
+    axes.fill_between(minutes, curve.peak, color=_PALE, linewidth=0, label="peaks")
+    axes.plot(minutes, curve.mean, linewidth=0.8, label=f"mean of {curves.width:.2g} s")
+    for number, (begin, until) in enumerate(samples.waits):
+        name = "stands: heating, homing, waiting" if number == 0 else None
+        axes.axvspan(begin / 60, until / 60, color=_HEAT, alpha=0.25, linewidth=0, label=name)
+    step = max(1, math.ceil(len(found.layers) / _MARKS))
+    for number in range(0, len(found.layers), step):
+        begin = found.layers[number].start_s / 60
+        axes.axvline(begin, color="0.6", linewidth=0.5, linestyle=":")
+        axes.annotate(
+            f"{number + 1}", (begin, 1), xycoords=("data", "axes fraction"), fontsize=6, color="0.4",
+            xytext=(1, -7), textcoords="offset points",
+        )  # fmt: skip
+    axes.set(xlabel="time (min); dotted: layers by their numbers", ylabel=label, xlim=(0, end), ylim=(0, None))
     axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, fontsize=7)
 
 
 def _layers(axes: Any, found: Analysis) -> None:
-    axes.bar(range(1, len(found.layers) + 1), [layer.duration_s for layer in found.layers], width=1.0)
-    axes.set(xlabel="layer", ylabel="time (s)")
+    count = len(found.layers)
+    axes.bar(range(1, count + 1), [layer.duration_s for layer in found.layers], width=1.0)
+    axes.set(xlabel="layer", ylabel="time (s)", xlim=(0.5, max(1.5, count + 0.5)))
 
 
 def _path(axes: Any, samples: Samples) -> None:
-    for x, y, laid in samples.path:
-        axes.plot(x[:, ~laid], y[:, ~laid], color="0.8", linewidth=0.4)
-        axes.plot(x[:, laid], y[:, laid], color="tab:blue", linewidth=0.7)
-    axes.set(title=f"layer {samples.layer}", xlabel="X (mm)", ylabel="Y (mm)")
+    for number, (x, y, laid) in enumerate(samples.path):
+        names = ("travel", "material") if number == 0 else (None, None)
+        for chosen, colour, width, name in ((~laid, _TRAVEL, 0.5, names[0]), (laid, "tab:blue", 0.8, names[1])):
+            # one line with gaps: a thousand lines take a thousand times as long, and have a thousand names
+            axes.plot(*(_with_gaps(each[:, chosen]) for each in (x, y)), color=colour, linewidth=width, label=name)
+    _look_at_part(axes, samples)
+    axes.set_title(f"layer {samples.layer}", loc="left")
+    axes.set(xlabel="X (mm)", ylabel="Y (mm)")
     axes.set_aspect("equal")
+    axes.tick_params(labelsize=8)
+    if samples.path:
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=7)
+
+
+def _with_gaps(ends: Floats) -> Floats:
+    """Return both ends of each move one after the other, and nothing between two moves."""
+    return np.vstack((ends, np.full(ends.shape[1], np.nan))).T.ravel()
+
+
+def _look_at_part(axes: Any, samples: Samples) -> None:
+    """Show where material is laid, not the way to it and back: a square around it, which fills the panel."""
+    laid = [(x[:, chosen], y[:, chosen]) for x, y, chosen in samples.path if chosen.any()]
+    if not laid:
+        return
+    boxes = [(min(float(each[axis].min()) for each in laid), max(float(each[axis].max()) for each in laid))
+             for axis in (0, 1)]  # fmt: skip
+    half = max(1.0, 0.53 * max(high - low for low, high in boxes))
+    for set_limits, (low, high) in zip((axes.set_xlim, axes.set_ylim), boxes, strict=True):
+        set_limits((low + high) / 2 - half, (low + high) / 2 + half)
