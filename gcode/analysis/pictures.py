@@ -3,14 +3,13 @@
 import base64
 import binascii
 import re
-import zlib
 from dataclasses import dataclass, field
 
+from gcode.analysis.pixels import Image, read
 from gcode.analysis.result import Thumbnail
 
 MAX_THUMBNAILS = 16
 MAX_PICTURE = 1024 * 1024  # characters, base64 or hexadecimal
-MAX_PIXELS = 1024 * 1024
 
 # PrusaSlicer and its kin: `thumbnail_QOI begin 32x32 60`; Creality: `png begin 300*300 30380 7 253 1000`
 _BEGIN = re.compile(
@@ -21,7 +20,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}$")
 _FORMATS = {"jpeg": "jpg"}
 _KNOWN = ("png", "jpg", "qoi")
 _URI = "data:image/"  # Snapmaker: `thumbnail: data:image/png;base64,…`
-_MKS = (b"simage:", b"gimage:")  # MKS: the first row behind it, the others behind `M10086 ;`
+_MKS = (b"simage:", b"gimage:")  # the first line behind it, the others behind `M10086 ;`
 _MKS_ROW = re.compile(rb"M10086 ?;", re.IGNORECASE)
 _BEGINS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"qoif")
 
@@ -104,8 +103,7 @@ class Pictures:
     def _close_rows(self) -> None:
         rows, self._rows = self._rows, None
         if rows is not None and (image := rows.image()):
-            width, height, pixels = image
-            self._keep("png", width, height, png(width, height, pixels))
+            self._keep("png", image.width, image.height, image.png())
 
     def _keep(self, kind: str, width: int, height: int, data: bytes) -> None:
         if kind not in _KNOWN or not data or len(self.found) >= MAX_THUMBNAILS:
@@ -139,58 +137,26 @@ class _Picture:
 
 @dataclass(slots=True)
 class _Rows:
-    """Rows of pixels: red, green and blue in 5, 6 and 5 bits, the low byte first, in hexadecimal."""
+    """Lines of pixels as printers with an MKS or a Nextion display want them; see `pixels`."""
 
     line: int
-    _pixels: bytearray = field(default_factory=bytearray)
-    _width: int = 0
-    _height: int = 0
-    _sound: bool = True
+    _lines: list[bytes] = field(default_factory=list)
+    _size: int = 0
 
     def add(self, text: bytes, line: int) -> bool:
-        """Take a row; False: it is empty, which ends the picture."""
+        """Take a line; False: it is empty or does not follow, which ends the picture."""
         text = text.strip()
-        if not text or not self._sound or line > self.line + 1:
-            self._sound &= not text
+        if not text or line > self.line + 1:
             return False
         self.line = line
-        try:
-            row = bytes.fromhex(text.decode("ascii"))
-        except ValueError:
-            row = b""
-        self._width = self._width or len(row) // 2
-        self._height += 1
-        self._sound = 0 < len(row) == 2 * self._width and self._width * self._height <= MAX_PIXELS
-        if self._sound:
-            self._pixels += row
+        self._size += len(text)
+        if self._size <= MAX_PICTURE:
+            self._lines.append(text)
         return True
 
-    def image(self) -> tuple[int, int, bytes] | None:
-        """Return width, height and pixels of three bytes; None where rows are missing or no rows."""
-        if not self._sound or not self._height:
-            return None
-        out = bytearray(3 * self._width * self._height)
-        low, high = self._pixels[::2], self._pixels[1::2]
-        out[0::3] = high.translate(_RED)
-        out[1::3] = bytes((upper & 7) << 5 | (lower & 0xE0) >> 3 for lower, upper in zip(low, high, strict=True))
-        out[2::3] = low.translate(_BLUE)
-        return self._width, self._height, bytes(out)
-
-
-_RED = bytes(byte & 0xF8 for byte in range(256))
-_BLUE = bytes((byte & 0x1F) << 3 for byte in range(256))
-
-
-def png(width: int, height: int, pixels: bytes) -> bytes:
-    """Return a PNG of `pixels`, three bytes each, row by row (https://www.w3.org/TR/png)."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
-
-    row = 3 * width
-    rows = b"".join(b"\0" + pixels[at : at + row] for at in range(0, row * height, row))
-    head = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 2, 0, 0, 0])
-    return _BEGINS[0] + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    def image(self) -> Image | None:
+        """Return the picture; None where it is too large, or damaged."""
+        return read(self._lines) if self._size <= MAX_PICTURE else None
 
 
 def size(data: bytes) -> tuple[int, int]:

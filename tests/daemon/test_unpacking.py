@@ -250,6 +250,14 @@ async def test_an_upload_that_is_broken_leaves_nothing(tmp_path, name, data, sta
             assert not list((tmp_path / "uploads" / ".incoming").glob("*"))
 
 
+async def test_what_the_client_counted_is_the_packed_file(tmp_path):
+    data = PACKED["cube.gcode.gz"]
+    good = (("size", b"%d" % len(data)), ("sha1", hashlib.sha1(data).hexdigest().encode()))
+    async with serving(tmp_path) as client:
+        assert (await client.upload(*good, ("file", "a.gcode.gz", data))).status == 201
+        assert (await client.upload(*good, ("file", "a.gcode.gz", data[:-1] + b"\1"))).status == 400
+
+
 async def test_the_quota_is_for_the_text(tmp_path):
     async with serving(tmp_path, http={"quota_mib": 1}) as client:
         answer = await client.upload(("file", "a.gz", gzip.compress(TEXT * 2000)))

@@ -3,6 +3,7 @@
 import base64
 import io
 import math
+import struct
 import time
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from daemon.analysis.thumbnails import decode, in_all_sizes
-from gcode.analysis.pictures import MAX_THUMBNAILS, Pictures, png
+from gcode.analysis.pictures import MAX_THUMBNAILS, Pictures
+from gcode.analysis.pixels import Image as Pixels
+from gcode.analysis.pixels import read
 from support.analysed import analyse
 from support.pictures import picture
 
@@ -134,6 +137,47 @@ def test_there_is_a_bound_on_pictures():
     assert analyse(f";simage:{row}\n" + f"M10086 ;{row}\n" * 2000 + BODY).thumbnails == ()
 
 
+def colpic(width: int, height: int, colours: list[int], pixels: list[int]) -> str:
+    """Return a picture in the form of ColPic: indexes of colours of 16 bits, as runs."""
+    runs, group, at = bytearray(), 0, 0
+    while at < len(pixels):
+        length = 1
+        while at + length < len(pixels) and pixels[at + length] == pixels[at] and length < 255:
+            length += 1
+        if pixels[at] // 32 != group:
+            group = pixels[at] // 32
+            runs.append(7 << 5 | group)
+        runs += bytes([length << 5 | pixels[at] % 32] if length <= 6 else [pixels[at] % 32, length])
+        at += length
+    palette = struct.pack(f"<{len(colours)}H", *colours)
+    data = struct.pack("<8I", 3, width, height, 0x05DDC33C, len(palette), len(runs), 0, 0) + palette + runs
+    data += bytes(-len(data) % 3)
+    bits = int.from_bytes(data, "big")
+    characters = [bits >> 6 * (len(data) * 8 // 6 - 1 - n) & 63 for n in range(len(data) * 8 // 6)]
+    return "".join(chr(48 + each) for each in characters).replace("\\", "~")
+
+
+@pytest.mark.parametrize("width", [40, 1024, 100_000])
+def test_the_form_of_colpic_becomes_a_png(width):
+    """Elegoo and QIDI write it under the names of MKS, in lines of 1024 characters, or in one."""
+    colours = [0xF800, *range(1, 70)]
+    text = colpic(30, 20, colours, [0] * 500 + [n % 70 for n in range(100)])
+    rows = [text[at : at + width] for at in range(0, len(text), width)]
+    found = only(f";gimage:{rows[0]}\n" + "".join(f"M10086 ;{row}\n" for row in rows[1:]) + "M10086 ;\n")
+    assert (found.format, found.width, found.height) == ("png", 30, 20)
+    image = decode(found).convert("RGB")
+    assert image.getpixel((0, 0)) == (0xF8, 0, 0)
+    assert image.getpixel((29, 19)) == (0, 29 >> 3 & 0xFC, (29 & 31) << 3)
+
+
+@given(st.binary(max_size=200), st.integers(0, 250))
+def test_any_damage_to_pixels_gives_a_picture_or_none(data, at):
+    good = colpic(8, 4, [0xF800, 7], [0, 1] * 16).encode()
+    for text in (data, good[:at], good[: at % len(good)] + data[:1] + good[at % len(good) + 1 :]):
+        found = read([text])
+        assert found is None or len(found.pixels) == 3 * found.width * found.height
+
+
 def test_all_sizes_are_told_the_largest_first():
     text = "".join(
         f"; thumbnail begin {size}x{size} 9\n{lines(picture('PNG', size, size))}; thumbnail end\n"
@@ -146,7 +190,7 @@ def test_all_sizes_are_told_the_largest_first():
 
 
 def test_our_png_is_read_by_others():
-    image = Image.open(io.BytesIO(png(2, 2, bytes([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]))))
+    image = Image.open(io.BytesIO(Pixels(2, 2, bytes([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])).png()))
     assert [image.getpixel(at) for at in ((0, 0), (1, 1))] == [(1, 2, 3), (10, 11, 12)]
 
 
