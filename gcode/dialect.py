@@ -211,10 +211,12 @@ _NAMES = (
     ("sprinter", SPRINTER),
     ("marlin", MARLIN),
     ("repetier", REPETIER),
+    ("anet_a8", REPETIER),  # derived from it
     ("smoothie", SMOOTHIE),
     ("reprapfirmware", REPRAPFIRMWARE),
     ("teacup", TEACUP),
     ("klipper", KLIPPER),
+    ("kalico", KLIPPER),  # derived from it
     ("malyan", MALYAN),
 )
 
