@@ -22,9 +22,10 @@ COLDEST, HOTTEST = -300.0, 1500.0
 Heaters = dict[str, Reading]
 """By canonical name: `tool0`, `tool1`, …, `bed`, `chamber`, and a sensor's own letter for others."""
 
-_NUMBER = r"[+-]?\d{1,7}+(?:\.\d{0,9}+)?+(?![\d.])"
+_NUMBER = r"[+-]?\d{1,7}+(?:\.\d{1,9}+)?+(?![\d.])"  # what ends in a point has lost the rest
 _NAME = r"(?<![A-Za-z0-9@_])"  # what may not stand before a field's name
-_HEATER = re.compile(rf"{_NAME}([A-Z]\d{{0,2}}+)\s*+:\s*+({_NUMBER})(?:\s*+/\s*+({_NUMBER}))?+")
+_WHOLE = r"(?![A-Z]|\s*+/(?!\s*+[+-]?(?i:nan|inf)))"  # nothing of it was lost, or what is left may be spoilt
+_HEATER = re.compile(rf"{_NAME}([A-Z]\d{{0,2}}+)\s*+:\s*+({_NUMBER})(?:\s*+/\s*+({_NUMBER}))?+{_WHOLE}")
 _AXIS = re.compile(rf"(?<![A-Za-z])([XYZABCUVW]|E\d?+)\s*+:\s*+({_NUMBER})")
 _ANY_VALUE = r"(?:[+-]?\d|[+-]?(?i:nan|inf)\b)"
 _REPORT = re.compile(rf"[^\w/!:<({{\[\"']*+[A-Z]\d{{0,2}}+\s*+:\s*+{_ANY_VALUE}")

@@ -393,6 +393,21 @@ def test_reports_that_some_firmwares_spoil(line, expected):
     assert found.heaters == expected
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("ok T:213.9 /:./T4./5.0 @: B@:53", {}),
+        ("ok T:5. /5.0 B:", {}),
+        ("ok T:199.", {}),
+        ("ok T:230.B@:47", {}),
+        ("ok T:230.4 /230.0 B:60.1 /60.0 T0:230.4 /", {"tool0": reading(230.4, 230), "bed": reading(60.1, 60)}),
+        ("ok T:2T:199.9 /200.0 B:60.0 /60.0", {"bed": reading(60, 60)}),
+    ],
+)
+def test_what_is_left_of_a_report_is_no_temperature(line, expected):
+    assert parse(line.encode()).heaters == expected
+
+
 def test_an_ok_behind_a_report_whose_end_was_lost_is_one():
     line = "T:190.2 /190.0 B:59.9 /60.0 @:64 @N7531ok N7531 P0 B3"
     found = {"tool0": reading(190.2, 190), "bed": reading(59.9, 60)}
