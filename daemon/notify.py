@@ -1,6 +1,7 @@
 """Telling systemd how the service is: sd_notify(3), which is one datagram.
 
-Does nothing where $NOTIFY_SOCKET is not set, and never raises: a print goes on also where nobody listens.
+Does nothing where $NOTIFY_SOCKET is not set, never raises, and never waits for long: a print goes on also where nobody
+listens.
 """
 
 import array
@@ -10,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 LONGEST_STATUS = 200  # characters
+PATIENCE = 0.2  # s for a manager that reads nothing, on a loop that has a printer to serve
 
 
 def is_there(environ: Mapping[str, str] = os.environ) -> bool:
@@ -65,4 +67,5 @@ def _notify(message: str, descriptors: Sequence[int] = (), *, wait: bool = True)
     address = "\0" + path[1:] if path.startswith("@") else path
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock, suppress(OSError):
-        sock.sendmsg([message.encode()], rights, 0 if wait else socket.MSG_DONTWAIT, address)
+        sock.settimeout(PATIENCE if wait else 0.0)
+        sock.sendmsg([message.encode()], rights, 0, address)

@@ -3,20 +3,25 @@
 import asyncio
 import inspect
 import os
+from contextlib import suppress
 
 import pytest
 
-# Its plugin imports these when the session ends. pytest parses them then, and if what the tests have left is collected
-# in the middle of that, Python 3.11 may say "SystemError: AST constructor recursion depth mismatch", with exit code 1.
-import schemathesis.reporting.html.writer
-import schemathesis.reporting.junitxml  # noqa: F401 - as said
-from hypothesis import HealthCheck, settings
-
 from hal.simulated import clock
 
-settings.register_profile("ci", max_examples=60, deadline=None, derandomize=True)
-settings.register_profile("nightly", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile(os.environ.get("NOZZLED_PROFILE", "ci"))
+# tests/hil runs on a computer beside a printer, where there need be no more than pytest and pytest-timeout
+with suppress(ImportError):
+    # Its plugin imports these when the session ends. pytest parses them then, and if what the tests have left is
+    # collected in the middle of that, Python 3.11 may say "SystemError: AST constructor recursion depth mismatch", with
+    # exit code 1.
+    import schemathesis.reporting.html.writer
+    import schemathesis.reporting.junitxml  # noqa: F401 - as said
+with suppress(ImportError):
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile("ci", max_examples=60, deadline=None, derandomize=True)
+    settings.register_profile("nightly", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile(os.environ.get("NOZZLED_PROFILE", "ci"))
 
 
 def pytest_configure(config):
@@ -25,6 +30,7 @@ def pytest_configure(config):
     )
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
     """One more than there are processors: one of them waits for a service manager most of the time."""
     return (os.cpu_count() or 1) + 1

@@ -36,6 +36,16 @@ def modules_after(code, folder):
     return set(json.loads(python("-c", report + code, cwd=folder).splitlines()[-1]))
 
 
+def test_the_suite_for_printers_needs_pytest_and_no_more_of_our_tools():
+    absent = ("hypothesis", "schemathesis", "xdist", "_hypothesis_pytestplugin")
+    plugins = [f"-pno:{name}" for name in ("hypothesispytest", "schemathesis", "xdist", "xdist.looponfail")]
+    code = (
+        f"import sys, pytest; sys.modules.update(dict.fromkeys({absent})); "
+        f"sys.exit(pytest.main(['-q', '--collect-only', 'tests/hil/test_stop.py', *{plugins}]))"
+    )
+    assert "test_stop" in python("-c", code, cwd=ROOT)
+
+
 @pytest.mark.parametrize("name", PACKAGES)
 def test_the_packages_that_are_imported_are_ours(name):
     assert Path(importlib.import_module(name).__file__) == ROOT / name / "__init__.py"

@@ -2,6 +2,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -147,6 +148,10 @@ def test_a_manager_that_hangs_costs_no_time(tmp_path, monkeypatch):
         for _ in range(2000):  # more than any queue of datagrams takes
             notify.alive()
             notify.status("Printing")
+        began = time.monotonic()
+        notify.keep("serial", 0)
+        notify.drop("serial")
+        assert time.monotonic() - began < 10 * notify.PATIENCE
 
 
 def test_an_abstract_socket_is_told_too(monkeypatch):
