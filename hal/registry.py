@@ -102,6 +102,14 @@ def parse(address: str) -> Address:
     return Address(scheme, _unquoted(address, target), _options(address, query), address)
 
 
+def pace(address: str) -> float:
+    """Return how many seconds of the printer's pass in one of ours: more than one where it is simulated faster."""
+    try:
+        return float(parse(address).options.get("speed", 1.0))
+    except (AddressError, ValueError):
+        return 1.0
+
+
 def check(address: str | Address) -> Address:
     """Return the address taken apart, once its backend has understood all of it; opens no line.
 

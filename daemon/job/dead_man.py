@@ -22,6 +22,7 @@ from daemon.safety import is_hot
 from gcode.dialect import recognise
 from gcode.errors import NozzledError
 from hal.printer import ConnectionState, Event, Identity, Printer, StateChanged, TemperaturesRead
+from hal.registry import pace
 
 OFTEN = 4
 """Times that M85 is said within the time that it sets: three may be late behind a slow command."""
@@ -137,7 +138,7 @@ class DeadMan:
         try:
             if _KNOWS_G.match(printer.identity.name):
                 await printer.send("G20" if printer.modes.inches else "G21")  # as it is
-            await printer.send(f"M85 S{seconds}")
+            await printer.send(f"M85 S{round(seconds * pace(printer.address))}")
         except NozzledError as error:
             log.debug("printer.dead_man_not_set", reason=str(error))  # the line is gone: the next one is told anew
 

@@ -10,6 +10,7 @@ from daemon.job.dead_man import OFTEN
 from daemon.job.states import JobState as S
 from hal.simulated.personalities import FIRMWARES
 from support.house import DEAD_MAN, house
+from support.http import api
 from support.mortal import Life, World
 
 LIMIT, PAUSED = 600, 1800  # s
@@ -148,3 +149,19 @@ async def test_it_can_be_left_out(tmp_path):
         await asyncio.sleep(30)
         assert not said(it)
         assert "dead_man_min" in it.jobs.dead_man.protection.reason
+
+
+async def test_a_printer_that_is_simulated_faster_survives_a_print_and_its_pause(tmp_path):
+    """README's walkthrough: there, ten minutes of ours are hours of the printer's."""
+    body = "\n".join([*HEATED, *HEATED[2:] * 30, "M104 S0", "M140 S0", ""]).encode()
+    async with api(tmp_path, "sim?speed=20") as client:
+        await client.settle(5)
+        assert (await client.upload(("print", b"true"), ("file", "a.gcode", body))).json["effectivePrint"]
+        await client.settle(5)
+        assert (await client.post("/api/job", {"command": "pause", "action": "pause"})).status == 204
+        await client.settle(900)
+        assert (await client.get("/api/job")).json["state"] == "Paused"
+        assert (await client.post("/api/job", {"command": "pause", "action": "resume"})).status == 204
+        await client.settle(120)
+        job = (await client.get("/api/job")).json
+        assert (job["state"], job["progress"]["completion"]) == ("Operational", 100.0)
