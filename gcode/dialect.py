@@ -55,6 +55,7 @@ SPRINTER = replace(
 PRUSA = Dialect(
     "Prusa-Firmware",
     window_lines=4,
+    alone=frozenset({"M105"}),  # Marlin_main.cpp, M105: it leaves the queue, then ClearToSend looks at the next line
     texts=Texts(breaks="*;"),
     errors=Errors(
         halts=("printer halted", "kill() called", "thermal runaway", "heaters switched off", *_STOPPED),
@@ -72,6 +73,7 @@ PRUSA = Dialect(
 PRUSA_BUDDY = replace(
     PRUSA,
     name="Prusa-Firmware-Buddy",
+    alone=frozenset(),
     texts=MARLIN.texts,
     errors=replace(PRUSA.errors, halts=_KILLED + _STOPPED),
     silent_stop=True,

@@ -96,6 +96,8 @@ class Dialect:
         ok_at: when a line gets its `ok`: when it has been carried out (a move: when it is in the planner), or at its
             receipt, so that what it has to say comes behind its `ok`.
         moves_ok_at: the same for moves (G0 to G3), where they differ: their oks overtake those of other lines.
+        alone: code words of commands that are answered twice where another line stands behind them: nothing is sent
+            behind them until they are answered.
         repeats_request: seconds after which it asks for the same line again by itself; 0: it does not.
         at_rest: commands; when the last of them is answered, every move has been made.
         at_rest_by: what that answer is: an `ok`; the position, as an `ok` says nothing; or the same position twice,
@@ -134,6 +136,7 @@ class Dialect:
     settle: float = 0.01
     ok_at: Literal["execution", "receipt"] = "execution"
     moves_ok_at: Literal["execution", "receipt"] = "execution"
+    alone: frozenset[str] = frozenset()
     repeats_request: float = 0.0
     at_rest: tuple[bytes, ...] = (b"M400",)
     at_rest_by: Literal["ok", "position", "same position"] = "ok"

@@ -79,10 +79,15 @@ class Flight:
         self.history[sent[0] % HISTORY] = sent
         self.next = self.replay = sent[0] + 1
 
+    def kept(self, number: int) -> Sent | None:
+        """Return a line, if it is one of the last."""
+        sent = self.history[number % HISTORY]
+        return sent if sent is not None and sent[0] == number else None
+
     def held(self, number: int) -> Sent:
         """Return a line that may be asked for."""
-        sent = self.history[number % HISTORY]
-        if sent is None or sent[0] != number:
+        sent = self.kept(number)
+        if sent is None:
             raise AssertionError(f"line {number} is within reach, so it is held")
         return sent
 

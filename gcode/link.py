@@ -25,16 +25,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from gcode.answers import Answers, code_word, fits
 from gcode.chatter import Chatter
-from gcode.consequence import consequence
+from gcode.complaints import Complaints
 from gcode.dialect import UNKNOWN, Dialect
-from gcode.errors import FirmwareHalted, LinkError, PrinterReset, PrinterSilent, QueueFull
+from gcode.errors import LinkError, PrinterReset, PrinterSilent, QueueFull
 from gcode.flight import HISTORY, Flight, Left, Sent
 from gcode.framing import frame
 from gcode.modes import Modes
 from gcode.outgoing import Counters, Line, Notice, Position, Refusal, Ticket
 from gcode.patience import patience
-from gcode.recovery import Recovery
+from gcode.recovery import Phase, Recovery
 from gcode.replies import (
     Busy,
     FirmwareError,
@@ -49,7 +50,6 @@ from gcode.replies import (
     UnknownCommand,
     Wait,
     acknowledges,
-    parse,
 )
 
 __all__ = ["HISTORY", "Left", "Sent"]  # besides what is defined here
@@ -75,14 +75,16 @@ WAIT_AGE = 1.0
 SETTLED = 0.05
 """Seconds after which a line that was sent has left the firmware's receive buffer, though it may wait for an answer."""
 
-REASON_TIMEOUT = 1.0
-"""Seconds to wait for the reason for which a firmware has halted."""
+MAX_REFUSALS = 3
+"""Times that a line with a text is asked for in vain before it is left out."""
 
-SAID_BEFORE = 2.0
-"""Seconds for which what the firmware has said may be the reason for its stopping."""
+TEXTS = frozenset({"M73", "M117", "M118", "M486"})
+"""Code words of lines that a print can do without."""
+
+HARMLESS = b"M105"
+"""What is sent in place of such a line."""
 
 _SKIPPED = re.compile(r"skip (\d{1,10}+)\s*+\Z")
-_ERROR_HEAD = re.compile(rb"\s*Error:\s*\d+\s*")
 
 Pull = Callable[[], Line | None]
 Told = Reply | Ticket | Refusal | Notice
@@ -113,6 +115,7 @@ class HostLink:
         self._flight = Flight()
         self._recovery = Recovery()
         self._chatter = Chatter()
+        self._answers = Answers()
         self._queue: deque[Ticket] = deque()
         self._urgent: deque[Ticket] = deque()
         self._unsettled = 0  # bytes that may still be in the firmware's receive buffer
@@ -121,15 +124,15 @@ class HostLink:
         self._fed = 0
         self._held = False
         self._busy_seen = False
-        self._said, self._said_at = "", 0.0  # the last text of the firmware's own, and when it came
-        self._halt: tuple[str, float] | None = None  # what it said as it halted, and how long the reason is waited for
-        self._error_head = b""  # of an error that goes on in the next line
+        self._complaints = Complaints()
+        self._alone = 0  # the number of a line behind which nothing goes until it is answered
         self._slots = 0  # of the firmware's command queue, as ADVANCED_OK has told; 0: not told
         self._hurried = False  # the next question comes after HURRY
         self._alive = 0.0
         self._idle_until = 0.0  # when the first line since then was sent
         self._wire_free = 0.0
         self._partial = b""
+        self._plain = True  # an `ok` that comes alone is one like nearly all of them
 
     # -- what the owner asks for ---------------------------------------------------------------------------
 
@@ -206,7 +209,8 @@ class HostLink:
     def idle(self) -> bool:
         """Every line sent has been answered, and no command waits."""
         flight = self._flight
-        return not (flight.lines or self._urgent or self._queue or flight.goes_back) and self._recovery.settled
+        waits = flight.lines or self._urgent or self._queue or self._answers or flight.goes_back
+        return not waits and self._recovery.settled
 
     @property
     def job_in_flight(self) -> bool:
@@ -247,6 +251,8 @@ class HostLink:
         flight, recovery = self._flight, self._recovery
         if self._urgent and not flight.goes_back:
             return self._take_urgent()
+        if self._alone and self._goes_alone():
+            return None
         if recovery.asking:
             return None  # the firmware refuses the question and flushes its buffer: what comes behind would be cut
         if flight.goes_back and recovery.echo is not None:
@@ -276,6 +282,8 @@ class HostLink:
         flight, dialect, out = self._flight, self.dialect, b""
         if self._urgent or self._queue or flight.replay < flight.next or self._recovery.asking:
             return b""  # these go first, and wait for room themselves
+        if self._alone and self._goes_alone():
+            return b""
         lines = flight.lines
         while len(lines) < (self._slots or dialect.window_lines):
             line = self._peeked or pull()
@@ -290,7 +298,16 @@ class HostLink:
             lines.append(sent)
             flight.bytes += len(sent[1])
             out += sent[1]
+            if self._alone:
+                break
         return out
+
+    def _goes_alone(self) -> bool:
+        """Tell whether a line that goes alone is not answered yet."""
+        lines = self._flight.lines
+        if not lines or lines[0][0] > self._alone:
+            self._alone = 0
+        return self._alone != 0
 
     def _fits(self, size: int) -> bool:
         flight = self._flight
@@ -305,6 +322,8 @@ class HostLink:
         flight.history[number % HISTORY] = sent
         if changes_modes:
             self.modes.note(command)
+            if self.dialect.alone and code_word(command) in self.dialect.alone:
+                self._alone = number
         if self._journal is not None:
             answered = (flight.lines[0][0] if flight.lines else number) - 1
             self._journal(sent, answered, self.modes if changes_modes else None)
@@ -317,6 +336,8 @@ class HostLink:
         if self._recovery.echo is None and not self._fits(len(sent[1])):
             return None
         self._flight.replay += 1
+        if self.dialect.alone and code_word(self._command_of(sent)) in self.dialect.alone:
+            self._alone = sent[0]
         return sent
 
     # -- bytes in ------------------------------------------------------------------------------------------
@@ -325,44 +346,43 @@ class HostLink:
         """Take bytes from the printer; return what is worth telling: replies but plain oks, tickets done."""
         if self.error is not None:
             return []
-        recovery = self._recovery
-        if data == b"ok\n" and not (self._partial or recovery.owed_ok or recovery.foreign_ok):
+        if data == b"ok\n" and self._plain:
             return self._acknowledge("ok", now, [])  # the case that counts: what else is said is one in a hundred
         lines = (self._partial + data).split(b"\n")
         self._partial = lines.pop()[-MAX_REPLY:]
         told: list[Told] = []
         try:
             for line in lines:
-                if line == b"ok" and not recovery.owed_ok and not recovery.foreign_ok:
+                if line == b"ok" and self._ok_is_plain:
                     self._acknowledge("ok", now, told)
                 elif line := line.strip(b"\r\0"):
-                    self._handle(self._parse(line[:MAX_REPLY]), now, told)
+                    self._handle(self._complaints.parse(line[:MAX_REPLY]), now, told)
         except LinkError as error:
             self.fail(error)
+        self._plain = self._ok_is_plain and not self._partial
         return told
 
-    def _parse(self, line: bytes) -> Reply:
-        """Parse a line; an error that was split (`Error:0`, then `: Extruder switched off. …`) is put together."""
-        head, self._error_head = self._error_head, b""
-        if head and line.lstrip().startswith(b":"):
-            line = head + line.lstrip()
-        elif _ERROR_HEAD.fullmatch(line):
-            self._error_head = line.strip()
-            return Text(line.decode())
-        return parse(line)
+    @property
+    def _ok_is_plain(self) -> bool:
+        """The next `ok` answers the oldest line, and nothing else depends on it."""
+        return not (self._recovery.owed_ok or self._recovery.foreign_ok or self._complaints.refusal)
 
     def _handle(self, reply: Reply, now: float, told: list[Told]) -> None:
+        if (refusal := self._complaints.settle(reply)) is not None:
+            told.append(refusal)
         told.append(reply)
         if self._may_be_echo(reply) and self._is_echo(reply):
             reply = Text(reply.line)
-        else:
-            self._note_error(reply, now, told)
+        elif asked_by := self._complaints.note(reply, self.dialect, self._answered_line(reply), now):
+            self._pull = self._peeked = None
+            self._queue.clear()
+            self._urgent.appendleft(Ticket(asked_by, urgent=True))
         match reply:
             case _ if acknowledges(reply):
                 self._on_ok(reply, now, told)
                 return
             case Resend(number=number):
-                self._on_resend(number, now)
+                self._on_resend(number, now, told)
                 return
             case Temperatures(waiting=False) | SdProgress() | SdIdle():
                 pass  # comes by itself: no sign that a command is alive
@@ -374,50 +394,45 @@ class HostLink:
                 self._busy_seen = self._busy_seen or isinstance(reply, Busy)
                 self._signs_of_life(now)
             case _:
-                if self._is_long or not self._chatter.is_chatter(reply.line, self.counters.lines_acknowledged):
-                    self._signs_of_life(now)
-                self._note_answer(reply, now, told)
-        self._collect(reply)
+                self._on_text(reply, now, told)
+        self._collect(reply, now, told)
 
-    def _note_error(self, reply: Reply, now: float, told: list[Told]) -> None:
-        """Tell a line of the job that was refused; end the conversation where the firmware has halted."""
-        if self._halt is not None and isinstance(reply, FirmwareError):
-            raise FirmwareHalted(f"the firmware stopped: {reply.text or self._halt[0]}")
-        match consequence(self.dialect, reply):
-            case "halt":
-                self._on_halt(reply, now)
-            case "refusal" if self._flight.lines and self._flight.lines[0][4] is None:
-                sent = self._flight.lines[0]
-                told.append(Refusal(reply.line.strip(), self._bare(sent), sent[3]))
-        if isinstance(reply, FirmwareError | Text):
-            self._said, self._said_at = reply.line.strip(), now
+    def _on_text(self, reply: Reply, now: float, told: list[Told]) -> None:
+        if self._is_long or not self._chatter.is_chatter(reply.line, self.counters.lines_acknowledged):
+            self._signs_of_life(now)
+        self._note_answer(reply, now, told)
 
-    def _on_halt(self, reply: Reply, now: float) -> None:
-        """End the conversation; first ask for the reason, where the firmware has not told it."""
-        asked_by = self.dialect.errors.asked_by
-        if isinstance(reply, FirmwareError) or asked_by is None:
-            before = f" (before that: {self._said})" if self._said and now - self._said_at < SAID_BEFORE else ""
-            text = reply.text if isinstance(reply, FirmwareError) else reply.line.strip()
-            raise FirmwareHalted(f"the firmware stopped: {text}{before}")
-        if self._halt is None:
-            self._halt = (reply.line.strip(), now + REASON_TIMEOUT)
-            self._pull = self._peeked = None
-            self._queue.clear()
-            self._urgent.appendleft(Ticket(asked_by, urgent=True))
+    def _answered_line(self, reply: Reply) -> tuple[bytes, int] | None:
+        """Return the line of the job that an error answers, and its place in the file; None where it answers none."""
+        if not isinstance(reply, FirmwareError):
+            return None
+        flight = self._flight
+        sent = flight.lines[0] if flight.lines else None
+        if self.dialect.ok_at == "receipt":
+            sent = flight.kept(flight.first_unanswered - 1)
+        return None if sent is None or sent[4] is not None else (self._bare(sent), sent[3])
 
     def _may_be_echo(self, reply: Reply) -> bool:
         return isinstance(reply, Start | FirmwareError | Text) or (isinstance(reply, Ok) and reply.glued)
 
     def _is_echo(self, reply: Reply) -> bool:
         """Tell whether the firmware repeats what it was told to say (M118): no reset, error or `ok` then."""
+        if self._answers.repeats(reply.line):
+            return True
         if not self._flight.lines:
             return False
         command = self._command_of(self._flight.lines[0])
         return command[:4].upper() == b"M118" and reply.line.strip().encode() in command
 
-    def _collect(self, reply: Reply) -> None:
+    def _collect(self, reply: Reply, now: float, told: list[Told]) -> None:
         """Text belongs to the command that is being executed: the oldest one without an answer."""
-        if self._flight.lines and (ticket := self._flight.lines[0][4]) and not isinstance(reply, Busy):
+        if isinstance(reply, Busy | Wait):
+            return
+        if self._answers and (over := self._answers.said(reply, now)) is not None:
+            told += over
+            return
+        ticket = self._flight.lines[0][4] if self._flight.lines else None
+        if ticket is not None and (self.dialect.ok_at == "execution" or fits(reply, ticket)):
             ticket.answer(reply.line)
 
     def _signs_of_life(self, now: float) -> None:
@@ -501,23 +516,60 @@ class HostLink:
         elif ticket is self._recovery.echo:
             self._recovery.echoed()  # its echo was lost, but nothing before it waits any more
         elif not ticket.done:
-            ticket.replies.append(line)
-            ticket.done = True
-            told.append(ticket)
+            if self.dialect.ok_at == "receipt":
+                self._on_receipt(ticket, line, now, told)
+            else:
+                ticket.replies.append(line)
+                ticket.done = True
+                told.append(ticket)
         return told
 
+    def _on_receipt(self, ticket: Ticket, ok: str, now: float, told: list[Told]) -> None:
+        """Wait for the answer of a command; behind a long one, which may have none, for an echo."""
+        usual = self.dialect.answer_timeout
+        lasts = patience(ticket.command, 0.0, self.dialect.long_commands)
+        told += self._answers.received(ticket, ok, now, lasts or usual, lasts=lasts > 0.0)
+        if lasts:
+            self._queue.append(self._recovery.echo_in_a_word())
+
     def _on_wait(self, now: float, told: list[Told]) -> None:
-        """`wait` says that the firmware has nothing to do: what is still unanswered lost its ok."""
-        if now - self._alive > WAIT_AGE:
+        """`wait` says that the firmware has nothing to do: what is still unanswered lost its ok.
+
+        Or that it heats (Anycubic's Marlin): so it is asked which line it wants, where it can be asked.
+        """
+        if now - self._alive <= WAIT_AGE:
+            return
+        told += self._answers.all_over()
+        if not self.dialect.numbered:
             while self._flight.lines:
                 self._acknowledge("ok", now, told)
+        elif self._flight.lines and self._recovery.phase is Phase.CLEAR:
+            self._recovery.ask_what_is_wanted(self._flight, self.dialect)
+            self._alive = now
 
-    def _on_resend(self, number: int, now: float) -> None:
+    def _on_resend(self, number: int, now: float, told: list[Told]) -> None:
         self.counters.resends += 1
         self._signs_of_life(now)
         line = self._flight.near(number, self.dialect.counting.modulo)
         self._recovery.requested(line, self._flight, self.dialect, now, self._wire_free)
+        if self.dialect.ok_at == "receipt":  # what was received needs no other answer
+            while self._flight.lines and self._flight.lines[0][0] < line and line <= self._flight.next:
+                self._acknowledge("ok", now, told)
+        if self._recovery.refusals >= MAX_REFUSALS:
+            self._give_up(line, told)
         self._send_echo()
+
+    def _give_up(self, number: int, told: list[Told]) -> None:
+        """Send a harmless line under the number of a text that the firmware cannot read: better than no print."""
+        _, _, ordinal, offset, ticket = sent = self._flight.held(number)
+        if code_word(self._command_of(sent)) not in TEXTS:
+            return
+        told.append(
+            Notice(f"the firmware refuses this line again and again, it is left out: {self._bare(sent).decode()}")
+        )
+        self._flight.history[number % HISTORY] = sent = (number, frame(number, HARMLESS), ordinal, offset, ticket)
+        if self._journal is not None:
+            self._journal(sent, self._flight.first_unanswered - 1, None)
 
     def _send_echo(self) -> None:
         if self._recovery.echo_due and self._recovery.echo is not None:
@@ -529,22 +581,28 @@ class HostLink:
     @property
     def urgent(self) -> bool:
         """`deadline` is nearer than it was for the last line: a timer may have to be set anew."""
-        return self._recovery.going_back or bool(self._urgent) or self._halt is not None
+        return (
+            self._recovery.going_back
+            or bool(self._urgent or self._answers)
+            or self._complaints.halted_until is not None
+        )
 
     @property
     def deadline(self) -> float | None:
         """When `tick` wants to be called, if nothing arrives before; None while nothing is awaited."""
         deadline = self._answer_deadline()
         if self._urgent and deadline is not None and not (self._recovery.going_back or self._flight.goes_back):
-            return min(deadline, self._wire_free + SETTLED)  # what waits for room goes then
+            deadline = min(deadline, self._wire_free + SETTLED)  # what waits for room goes then
+        if self._answers and self.error is None:
+            return self._answers.due if deadline is None else min(deadline, self._answers.due)
         return deadline
 
     def _answer_deadline(self) -> float | None:
         """When the printer has been silent for too long."""
         if self.error is not None:
             return None
-        if self._halt is not None:
-            return self._halt[1]
+        if self._complaints.halted_until is not None:
+            return self._complaints.halted_until
         if self._recovery.going_back:
             return self._recovery.quiet_at
         if self._flight.lines or self._recovery.asking:
@@ -556,16 +614,26 @@ class HostLink:
             return HURRY
         if self._busy_seen:
             return BUSY_TIMEOUT
-        usual = self.dialect.answer_timeout
-        if not self._flight.lines:
-            return usual
-        return patience(self._command_of(self._flight.lines[0]), usual, self.dialect.long_commands)
+        return self._longest_patience(self.dialect.answer_timeout)
 
     @property
     def _is_long(self) -> bool:
-        """The command that waits for its answer may take minutes."""
-        lines, dialect = self._flight.lines, self.dialect
-        return bool(lines) and patience(self._command_of(lines[0]), 0.0, dialect.long_commands) > 0.0
+        """What the printer does may take minutes."""
+        return self._longest_patience(0.0) > 0.0
+
+    def _longest_patience(self, usual: float) -> float:
+        """Return the seconds of silence that mean nothing while the oldest line waits for its answer.
+
+        Where that comes at the receipt, the line before may be what keeps it waiting.
+        """
+        flight, dialect = self._flight, self.dialect
+        if not flight.lines:
+            return usual
+        found = patience(self._command_of(flight.lines[0]), usual, dialect.long_commands)
+        before = flight.kept(flight.first_unanswered - 1) if dialect.ok_at == "receipt" else None
+        if before is not None:
+            found = max(found, patience(self._command_of(before), usual, dialect.long_commands))
+        return found
 
     def _bare(self, sent: Sent) -> bytes:
         """Return a command as the file has it."""
@@ -581,16 +649,20 @@ class HostLink:
 
     def tick(self, now: float) -> list[Told]:
         """Act on a deadline that has passed, and return what is worth telling; harmless before."""
+        told: list[Told] = []
+        if self._answers and self.error is None:
+            told += self._answers.tick(now)
         deadline = self._answer_deadline()
         if deadline is None or now < deadline:
-            return []
-        if self._halt is not None:
-            self.fail(FirmwareHalted(f"the firmware stopped: {self._halt[0]}"))
+            return told
+        if self._complaints.halted_until is not None:
+            self.fail(self._complaints.no_reason())
         elif self._recovery.going_back:
             self._recovery.quiet()
+            self._plain = self._ok_is_plain and not self._partial
         else:
             self._on_silence(now)
-        return []
+        return told
 
     def _on_silence(self, now: float) -> None:
         self.counters.timeouts += 1

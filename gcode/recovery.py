@@ -60,6 +60,7 @@ P = Phase
 TRANSITIONS: tuple[tuple[str, tuple[Phase, ...], Phase], ...] = (
     ("taken over", (P.CLEAR,), P.COMING_BACK),
     ("silence", (P.CLEAR, P.ASKING, P.ECHOING), P.ASKING),
+    ("nothing to do", (P.CLEAR,), P.ASKING),
     ("request", (P.CLEAR, P.COMING_BACK, P.ASKING, P.DOUBTING, P.GOING_BACK, P.ECHOING), P.GOING_BACK),
     ("odd request", (P.CLEAR, P.COMING_BACK, P.ASKING, P.GOING_BACK, P.ECHOING), P.DOUBTING),
     ("question executed", (P.COMING_BACK, P.ASKING, P.DOUBTING), P.CLEAR),
@@ -166,7 +167,7 @@ class Recovery:
             self._request.until = min(max(self._request.until, quiet_at), self._request.begun + LONGEST_WAIT)
         else:
             self._count(number, flight, now, wire_free)
-            self._go_back(number, flight, now, max(quiet_at, now + self._wait))
+            self._go_back(number, flight, now, max(quiet_at, now + self._wait), executes=dialect.ok_at == "execution")
         self.resume_if_answered()
 
     def _quiet_at(self, dialect: Dialect, now: float, wire_free: float) -> float:
@@ -210,15 +211,29 @@ class Recovery:
         if self._repeats[1] >= MAX_REPEATS or self._stale >= MAX_STALE:
             raise ResendLoop(f"the printer asked for line {number} {MAX_REPEATS} times in a row")
 
-    def _go_back(self, number: int, flight: Flight, now: float, until: float) -> None:
-        """Take the lines from `number` on out of the flight; those before it were accepted and stay."""
+    def _go_back(self, number: int, flight: Flight, now: float, until: float, *, executes: bool) -> None:
+        """Take the lines from `number` on out of the flight; those before it were accepted and stay.
+
+        Args:
+            number: of the line.
+            flight: what is on its way.
+            now: the time.
+            until: when what is on its way behind it has vanished.
+            executes: a line is answered when it is executed: those that were accepted may still be.
+        """
         self._came_from = self._doubted = None
         self._doubts = 0
         lost = flight.rewind(number)
         self._request = _Request(number, lost - 1, until, now)
-        if self.asking and flight.lines and not self._echo_is_to_come(flight):
+        if self.asking and flight.lines and executes and not self._echo_is_to_come(flight):
             self._ask_for_echo()
         self._enter("request")
+
+    @property
+    def refusals(self) -> int:
+        """Times that the line which is asked for was sent in vain."""
+        asked, times = self._repeats
+        return times if self._request.target == asked and self._doubted is None else 0
 
     def resume_if_answered(self) -> None:
         """Go on when every line behind the bad one has been answered."""
@@ -239,6 +254,11 @@ class Recovery:
         """Go on after a request, as nothing has come for a while."""
         self.owed_ok = False
         self._resume()
+
+    def ask_what_is_wanted(self, flight: Flight, dialect: Dialect) -> None:
+        """Ask, as the firmware says itself that it has nothing to do."""
+        self._enter("nothing to do")
+        self._ask(flight, dialect)
 
     def lives(self) -> None:
         """Take note of a sign of life."""
@@ -284,6 +304,11 @@ class Recovery:
         self._echoes += 1
         self.echo = Ticket(b"M118 nozzled sync %d" % self._echoes)
         self.echo_due = True
+
+    def echo_in_a_word(self) -> Ticket:
+        """Return a command that says one word: more are not said where an `ok` tells nothing (Repetier)."""
+        self._echoes += 1
+        return Ticket(b"M118 nozzled-%d" % self._echoes)
 
     def _echo_is_to_come(self, flight: Flight) -> bool:
         """Tell whether an echo was asked for that is still to be sent; one that was accepted has lost its answer."""

@@ -32,7 +32,7 @@ from hal.session_file import HOST, Record, Session
 NEVER = 1e9
 """Seconds between the driver's own requests where they come from the recording."""
 
-_SYNC = b"M118 nozzled sync "
+_SYNC = b"M118 nozzled"
 # What makes a printer safe goes out beyond the link's window.
 _URGENT = re.compile(rb"M0*(?:18|84|104|106|107|108|140|141)(?!\d)", re.IGNORECASE)
 

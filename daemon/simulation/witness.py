@@ -10,7 +10,7 @@ from hal.simulated.file_check import FileCheck, Verdict
 from hal.simulated.oracle import Oracle
 
 STOPS = ("M112",)  # written raw by an emergency stop
-SYNC = "M118 nozzled sync "  # by which the link finds its place among the answers again
+SYNC = "M118 nozzled"  # by which the link finds its place among the answers again
 
 
 class PrintCheck(FileCheck):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcode.dialect import KLIPPER, MARLIN, REPETIER, SMOOTHIE, TEACUP, UNKNOWN, Dialect
+from gcode.dialect import KLIPPER, MARLIN, PRUSA, REPETIER, SMOOTHIE, TEACUP, UNKNOWN, Dialect
 from gcode.errors import (
     CommandError,
     FirmwareHalted,
@@ -18,7 +18,7 @@ from gcode.errors import (
     ResendOutOfReach,
 )
 from gcode.link import HISTORY, HostLink
-from gcode.outgoing import Refusal, Ticket, check_command, forbidden, job_line
+from gcode.outgoing import Notice, Refusal, Ticket, check_command, forbidden, job_line
 from gcode.replies import Temperatures, Text
 
 PROBE = b"\nN99999999 M105*23\n"
@@ -564,12 +564,27 @@ def test_a_request_for_temperatures_that_was_lost_is_no_loss_there():
 
 
 def test_wait_means_that_nothing_is_left_to_do():
-    link = fed(*moves(3), dialect=UNKNOWN)
-    sent(link)
+    link = fed(*moves(3), dialect=TEACUP)
+    link.data_to_send(0.0)
     link.receive(b"wait\n", 0.5)
     assert link.position.lines == 0, "it may have crossed with the line"
     link.receive(b"wait\n", 2.0)
     assert link.position.lines == 1
+
+
+def test_a_firmware_that_waits_is_asked_where_it_can_be_asked():
+    """Some say so while they heat."""
+    link = fed(*moves(3), dialect=REPETIER)
+    sent(link)
+    link.receive(b"wait\n", 0.5)
+    assert link.data_to_send(0.5) == b""
+    link.receive(b"wait\n", 2.0)
+    assert b"M105" in link.data_to_send(2.0)
+    link.receive(b"wait\n", 9.0)
+    assert link.data_to_send(9.0) == b"", "once is enough"
+    link.receive(b"Resend:2\r\nok\r\n", 9.1)
+    assert link.position.lines == 1, "what was received is answered, there"
+    assert sent(link, 9.2) == [b"G1 X2"]
 
 
 @pytest.mark.parametrize(
@@ -680,6 +695,14 @@ def test_an_error_that_answers_a_line_of_the_job_is_told_with_the_line():
     ]
     assert link.error is None
     assert link.position.lines == 3
+
+
+def test_an_error_in_words_that_nobody_knows_is_no_refusal_if_the_line_is_asked_for():
+    link = fed(*moves(3))
+    sent(link)
+    told = link.receive(b"Error:Bad line\n", 0.0)
+    told += link.receive(b"Resend: 1\nok\n", 0.1)
+    assert not [item for item in told if isinstance(item, Refusal)]
 
 
 @pytest.mark.parametrize("line", [b"Error:Probing Failed", b"Error:EEPROM datasize error.", b"Error:checksum mismatch"])
@@ -1003,3 +1026,185 @@ def test_an_answer_without_an_end_is_not_kept_whole():
     assert ticket.done
     assert len(ticket.replies) <= 1001
     assert ticket.replies[-1] == "ok"
+
+
+# -- where the ok comes at the receipt ---------------------------------------------------------------------------------
+
+
+def asked(*commands):
+    """Return a link to a Repetier that was asked these, and has received them all."""
+    link = HostLink(REPETIER)
+    tickets = [Ticket(command) for command in commands]
+    for number, ticket in enumerate(tickets, 1):
+        link.send(ticket)
+        sent(link)
+        told = link.receive(b"ok %d\r\n" % number, 0.0)
+        assert ticket not in told
+    return link, tickets
+
+
+def test_answers_are_told_by_what_they_say():
+    link, (where, how_hot, echo, who) = asked(b"M114", b"M105", b"M118 hello there", b"M115")
+    told = link.receive(b"T:21.00 /0 B:22.00 /0 B@:0 @:0\r\n", 0.1)
+    assert how_hot in told
+    assert not where.done, "a report may have come by itself"
+    told = link.receive(b"X:1.00 Y:2.00 Z:0.000 E:0.0000\r\n", 0.1)
+    assert where in told
+    told = link.receive(b"hello\r\n", 0.1)
+    assert echo in told
+    link.receive(b"FIRMWARE_NAME:Repetier_1.0.4 PROTOCOL_VERSION:1.0\r\nCap:PROGRESS:0\r\n", 0.1)
+    assert not who.done
+    assert who in link.tick(link.deadline)
+    assert where.replies == ["X:1.00 Y:2.00 Z:0.000 E:0.0000", "ok 1"]
+    assert how_hot.replies == ["T:21.00 /0 B:22.00 /0 B@:0 @:0", "ok 2"]
+    assert echo.replies == ["hello", "ok 3"]
+    assert who.replies[1:] == ["Cap:PROGRESS:0", "ok 4"]
+    assert link.idle
+
+
+def test_what_may_say_anything_is_over_when_nothing_comes():
+    link, (fan, target) = asked(b"M503", b"M104 S200")
+    link.receive(b"EPR:3 11 0.0000 something\r\n", 0.1)
+    link.receive(b"EPR:3 15 0.0000 else\r\n", 0.25)
+    assert link.tick(0.26) == [target]
+    assert link.deadline == pytest.approx(0.45)
+    assert link.tick(0.45) == [fan]
+    assert fan.replies == ["EPR:3 11 0.0000 something", "EPR:3 15 0.0000 else", "ok 1"]
+
+
+def test_an_answer_in_order_ends_what_was_asked_before():
+    link, (lost, where) = asked(b"M115", b"M114")
+    assert link.receive(b"X:1.00 Y:2.00 Z:0.000 E:0.0000\r\n", 0.1)[1:] == [lost, where]
+
+
+def test_an_unknown_command_is_answered_by_that():
+    link, (unknown,) = asked(b"M600")
+    assert unknown in link.receive(b"Unknown command:N1 M600\r\n", 0.1)
+
+
+def test_an_answer_that_never_comes_is_not_waited_for_for_ever():
+    link, (where,) = asked(b"M114")
+    assert link.deadline == 30.0
+    assert link.tick(30.0) == [where]
+    assert where.replies == ["ok 1"]
+
+
+def test_a_long_command_is_over_when_an_echo_comes_behind_it():
+    link, (heat,) = asked(b"M109 S200")
+    assert sent(link, 0.1) == [b"M118 nozzled-1"]
+    assert link.deadline > 300, "the next line is not read before it is done"
+    link.receive(b"T:21.00 /200 B:22.00 /0\r\n" * 9, 20.0)
+    assert not heat.done
+    told = link.receive(b"ok 2\r\n", 90.0)
+    told += link.receive(b"nozzled-1\r\n", 90.1)
+    assert heat in told
+    assert heat.replies == ["ok 1"]
+
+
+def test_a_long_command_is_over_also_where_there_is_no_echo():
+    link, (heat,) = asked(b"M109 S200")
+    sent(link, 0.1)
+    assert heat in link.receive(b"ok 2\r\nUnknown command:N2 M118\r\n", 90.0)
+
+
+def test_moves_are_over_when_they_are_received():
+    link = HostLink(REPETIER)
+    move = Ticket(b"G1 X1")
+    link.send(move)
+    sent(link)
+    assert move in link.receive(b"ok 1\r\n", 0.0)
+
+
+def test_an_older_version_that_answers_before_its_ok():
+    link = HostLink(REPETIER)
+    how_hot = Ticket(b"M105")
+    link.send(how_hot)
+    sent(link)
+    told = link.receive(b"T:21.00 /0\nok 1\n", 0.0)
+    assert told[-1] is how_hot
+    assert how_hot.replies == ["T:21.00 /0", "ok 1"]
+
+
+@given(st.lists(st.sampled_from([b"M105", b"M114", b"M115", b"M118 x", b"M104 S1", b"G1 X1", b"M503"]), max_size=12),
+       st.lists(st.sampled_from([b"T:1 /0", b"X:1 Y:1 Z:1 E:1", b"x", b"FIRMWARE_NAME:R", b"text", b"wait", b""]),
+                max_size=30))  # fmt: skip
+def test_each_command_is_answered_once_whatever_is_said(commands, replies):
+    link = HostLink(REPETIER)
+    tickets = [Ticket(command) for command in commands]
+    told, now = [], 0.0
+    for number, ticket in enumerate(tickets, 1):
+        link.send(ticket)
+        link.data_to_send(now)
+        told += link.receive(b"ok %d\r\n" % number, now)
+        now += 0.01
+    for line in replies:
+        told += link.receive(line + b"\r\n", now)
+        now += 0.01
+    while (deadline := link.deadline) is not None:
+        told += link.tick(deadline)
+        now = deadline
+    done = [item for item in told if isinstance(item, Ticket)]
+    assert len(done) == len(tickets)
+    assert set(done) == set(tickets)
+    assert all(ticket.done and ticket.replies[-1].startswith("ok") for ticket in tickets)
+    assert now < 61
+
+
+# -- what goes alone, and what is left out -----------------------------------------------------------------------------
+
+
+def test_nothing_goes_behind_what_would_be_answered_twice():
+    link = fed(b"G1 X1", b"M105", b"G1 X2", b"G1 X3", dialect=PRUSA)
+    assert sent(link) == [b"G1 X1", b"M105"]
+    link.receive(b"ok\n", 0.1)
+    assert sent(link, 0.1) == []
+    link.send(Ticket(b"M114"))
+    assert sent(link, 0.1) == []
+    link.send(Ticket(b"M108", urgent=True))
+    assert sent(link, 0.1) == [b"M108"], "that never waits"
+    link.receive(b"ok T:20.0 /0.0\nok\n", 0.2)
+    assert sent(link, 0.2) == [b"M114", b"G1 X2", b"G1 X3"]
+
+
+def test_it_goes_alone_also_when_it_is_sent_again():
+    link = fed(b"M105", b"G1 X2", b"G1 X3", dialect=PRUSA)
+    assert sent(link) == [b"M105"]
+    link.receive(b"Resend: 1\nok\n", 0.1)
+    link.tick(link.deadline or 0.2)
+    assert sent(link, 0.2) == [b"M105"]
+    link.receive(b"ok T:20.0 /0.0\n", 0.3)
+    assert sent(link, 0.3) == [b"G1 X2", b"G1 X3"]
+
+
+def refuse(link, number, now):
+    link.tick(link.deadline or now)
+    out = link.data_to_send(now)
+    return out, link.receive(b"Resend: %d\nok\n" % number, now + 0.5)
+
+
+@pytest.mark.parametrize("text", [b"M117 strange", b"M118 strange", b"M486 Astrange", b"M73 P1"])
+def test_a_text_that_is_refused_again_and_again_is_left_out(text):
+    journal = []
+    link = HostLink(UNKNOWN, journal=lambda frame, *_: journal.append(frame[1]))
+    lines = iter([job_line(10, text), job_line(20, b"G1 X1")])
+    link.feed(lambda: next(lines, None))
+    for times in range(3):
+        out, told = refuse(link, 1, float(times))
+        assert text in out
+    assert [item.text for item in told if isinstance(item, Notice)] == [
+        f"the firmware refuses this line again and again, it is left out: {text.decode()}"
+    ]
+    assert link.data_to_send(9.0) == b"N1 M105*38\n"
+    assert journal[-1] == b"N1 M105*38\n", "and by another host too"
+    link.receive(b"ok T:20.0 /0.0\n", 9.1)
+    assert (link.position.lines, link.position.offset) == (1, 10)
+    assert sent(link, 9.2) == [b"G1 X1"]
+
+
+def test_a_move_is_never_left_out():
+    link = fed(b"G1 X1", dialect=UNKNOWN)
+    for times in range(12):
+        out, told = refuse(link, 1, float(times))
+        assert not [item for item in told if isinstance(item, Notice)]
+        assert b"G1 X1" in out or link.error
+    assert isinstance(link.error, ResendLoop)

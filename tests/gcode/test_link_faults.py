@@ -40,6 +40,7 @@ def check(
         assert job == file
         assert line.link.position.lines == lines
         users = [line.sent[number] for number, _ in line.accepted if line.sent[number].startswith(b"M117 user")]
+        users += [text for text in line.left_out if text.startswith(b"M117 user")]
         assert sorted(users) == sorted(ticket.command for ticket in line.commands), "commands of users came once too"
         assert all(ticket.done for ticket in line.commands)
     else:

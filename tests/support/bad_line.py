@@ -55,6 +55,7 @@ class BadLine:
         self.model = model
         self.commands: list[Ticket] = []  # of users, in the order in which they were given
         self.sent: dict[int, bytes] = {}  # number → command, as the link first framed it
+        self.left_out: list[bytes] = []  # texts that were refused again and again
         self.damaged = 0
         self.now = 0.0
         self._rates = rates
@@ -153,6 +154,9 @@ class BadLine:
     def _note(self, line: bytes) -> None:
         if line.startswith(b"N") and not line.startswith(b"N99999999 "):
             number, _, command = line[1:].rpartition(b"*")[0].partition(b" ")
+            before = self.sent.get(int(number), b"")
+            if command == b"M105" and before.startswith((b"M117 ", b"M118 ")):
+                self.left_out.append(self.sent.pop(int(number)))  # a text that chance has damaged thrice
             assert self.sent.setdefault(int(number), command) == command, "a number means one command, always"
 
     def _damage(self, line: bytes) -> Iterable[bytes]:
