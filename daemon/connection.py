@@ -49,6 +49,7 @@ _STOP = re.compile(r"M\s*0*112(?!\d)", re.IGNORECASE)
 MAX_SAID = 500  # characters of one line of the printer in the log
 REOPEN = 0.25  # s between two tries to get a line back
 STOP_WITHIN = 10.0  # s in which a line that is closed has to be open for an emergency stop
+STEADY = 10.0  # s for which a board that had halted obeys before it counts as one that is back
 LONGEST_RETRY = 30.0  # s between attempts to reach a board that has halted: each may reset it
 
 Make = Callable[[Address, LinkSettings, Callable[[Transport], Transport]], Printer]
@@ -273,8 +274,9 @@ class Connection:
         began_anew = back is not None and not self.ready  # that is tried at once
         while True:
             if self.printer is not None and self.ready:
-                back, delay, lost = None, self._config.printer.retry_s, True
-                await self._lost(self.printer)
+                back, lost = None, True
+                if await self._lost_after(self.printer) > STEADY:
+                    delay = self._config.printer.retry_s
             # of a conversation that could not be gone on with nobody may have said yet that its heaters are on
             goes_on = keep or back is not None or self._left_hot() or isinstance(self._error, FirmwareHalted)
             if self._left_alone or not goes_on:
@@ -392,6 +394,12 @@ class Connection:
     def _wrapped(self, transport: Transport) -> Transport:
         self._line.watch(transport)
         return self._recordings.wrap(transport, self._settings()) if self._recordings else transport
+
+    async def _lost_after(self, printer: Status) -> float:
+        """Wait until the printer is lost; return how long it was there."""
+        began = asyncio.get_running_loop().time()
+        await self._lost(printer)
+        return asyncio.get_running_loop().time() - began
 
     async def _lost(self, printer: Status) -> None:
         """Wait until the printer is not READY any more."""

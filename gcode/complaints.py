@@ -78,6 +78,7 @@ class Complaints:
         if isinstance(reply, FirmwareError) or asked_by is None:
             before = f" (before that: {self._said})" if self._said and now - self._said_at < SAID_BEFORE else ""
             text = reply.text if isinstance(reply, FirmwareError) else reply.line.strip()
+            text = text or f"it says {reply.line.strip()!r} and does nothing until it is reset"
             raise FirmwareHalted(f"the firmware stopped: {text}{before}")
         if self.halted_until is not None:
             return None
