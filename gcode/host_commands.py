@@ -2,11 +2,14 @@
 
 * `M109`, `M190`, `M191` block a firmware without EMERGENCY_PARSER for minutes, deaf to pause and cancel. The host
   sends their non-waiting kin and waits itself.
-* `M0`, `M1`, `M25`, `M226` and `@pause` pause the job; `@resume` is nothing, `@cancel` and `@abort` end it.
+* `M0`, `M1`, `M25`, `M226` and `@pause` pause the job; `@resume` is nothing, `@cancel` and `@abort` end it. With a time
+  (`M0 S2`) or a pin (`M226 P30`) they are waits of the firmware's, which end by themselves.
+* `M600` and `M601` are the firmware's pauses; the host's, where the firmware does not know them.
 * `M110`, `M28`, `M29`, `M575`, `M999` would take the link's counter away; `M112` is no command for a file.
 """
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 
 from gcode.command import parse
@@ -15,6 +18,8 @@ from gcode.outgoing import forbidden
 
 _WAITS = {"M109": ("M104", "tool"), "M190": ("M140", "bed"), "M191": ("M141", "chamber")}
 _PAUSES = frozenset({b"M0", b"M1", b"M25", b"M226", b"@pause"})
+_TIMED = re.compile(rb"M\s*0*[01]\s+([SP])\s*(\d+\.?\d*|\.\d+)", re.IGNORECASE)
+_PIN = re.compile(rb"M\s*0*226\s+P\s*\d", re.IGNORECASE)
 _CANCELS = frozenset({b"@cancel", b"@abort"})
 _CODE = re.compile(rb"\s*(?:(@\w*)|([GMT])\s*0*(\d+))", re.IGNORECASE)
 _HALT = re.compile(rb"M\s*0*112(?!\d)", re.IGNORECASE)
@@ -60,16 +65,53 @@ class Skip:
     reason: str
 
 
-Meaning = HeatAndWait | Pause | Cancel | Skip
+@dataclass(frozen=True, slots=True)
+class PrinterPauses:
+    """Send `command`; the printer parks, lets its hotend cool and waits for the command that resumes it."""
+
+    command: bytes
 
 
-def meaning(command: bytes, *, host_waits: bool, reads_r: bool = True) -> Meaning | None:
+@dataclass(frozen=True, slots=True)
+class PauseUnlessKnown:
+    """Send `command`, and pause the job where the firmware says that it does not know it."""
+
+    command: bytes
+
+    @property
+    def word(self) -> str:
+        """The code word."""
+        return parse(self.command).code
+
+
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """Send `command`, which does the same."""
+
+    command: bytes
+
+
+Meaning = HeatAndWait | Pause | Cancel | Skip | PrinterPauses | PauseUnlessKnown | Instead
+Sent = HeatAndWait | PrinterPauses | PauseUnlessKnown
+"""Of these the printer gets a command, before the host does its part."""
+
+
+def meaning(
+    command: bytes,
+    *,
+    host_waits: bool,
+    reads_r: bool = True,
+    unknown: Container[str] = (),
+    resumes: bool = False,
+) -> Meaning | None:
     """Return what a clean line of a file means to the host; None: it goes to the printer as it is.
 
     Args:
         command: one line, as `gcode.reader` gives it.
         host_waits: waits for temperatures are the host's.
         reads_r: the firmware knows `M109 R200`; else it would heat nothing, or turn the heater off.
+        unknown: code words that the firmware does not know.
+        resumes: it has a command that ends its own pause (Prusa's M602).
     """
     if forbidden(command) or _HALT.match(command):
         return Skip("a file may not send this")
@@ -79,7 +121,9 @@ def meaning(command: bytes, *, host_waits: bool, reads_r: bool = True) -> Meanin
     at, letter, number = match.groups()
     name = at.lower() if at else letter.upper() + number
     if name in _PAUSES:
-        return Pause(f"the file asks for it: {command.decode()}")
+        return _pause(command, name.decode(), unknown)
+    if name in (b"M600", b"M601"):
+        return _firmware_s_pause(command, name.decode(), unknown, resumes=resumes)
     if name in _CANCELS:
         return Cancel(f"the file asks for it: {command.decode()}")
     if name[:1] == b"@":
@@ -87,6 +131,23 @@ def meaning(command: bytes, *, host_waits: bool, reads_r: bool = True) -> Meanin
     if name.decode() not in _WAITS or (wait := _wait(command)) is None:
         return None
     return wait if host_waits or (wait.cool and not reads_r) else None
+
+
+def _pause(command: bytes, word: str, unknown: Container[str]) -> Pause | Instead | None:
+    """Return what a stop of a file is: the user's, or a wait that ends by itself."""
+    if (timed := _TIMED.match(command)) and float(timed[2]):
+        return Instead(b"G4 " + timed[1].upper() + timed[2]) if word in unknown else None
+    if _PIN.match(command) and word not in unknown:
+        return None
+    return Pause(f"the file asks for it: {command.decode()}")
+
+
+def _firmware_s_pause(
+    command: bytes, word: str, unknown: Container[str], *, resumes: bool
+) -> Pause | PrinterPauses | PauseUnlessKnown:
+    if word in unknown:
+        return Pause(f"the file asks for it, and the firmware does not know it: {command.decode()}")
+    return PrinterPauses(command) if word == "M601" and resumes else PauseUnlessKnown(command)
 
 
 def _wait(command: bytes) -> HeatAndWait | None:

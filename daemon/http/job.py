@@ -95,6 +95,8 @@ class JobView:
             answer["error"] = seen.error
         if (refused := service.watch.refused) is not None:
             answer["refused"] = {"name": refused.name, "path": refused.path, "reasons": refused.reasons}
+        if reason := service.jobs.pause_reason:
+            answer["pauseReason"] = reason
         if trouble := service.store.trouble:
             # a key of our own: the print goes on, and no client takes it for an error of the printer
             answer["warning"] = f"the print goes on, but is not recorded: {trouble}"

@@ -90,6 +90,7 @@ SCHEMAS: dict[str, Schema] = {
             "state": _TEXT,
             "error": _TEXT,
             "warning": _TEXT,
+            "pauseReason": _TEXT,
             "refused": obj({"name": _TEXT, "path": _TEXT, "reasons": _TEXTS}),
         },
         required=["job", "progress", "state"],

@@ -126,6 +126,12 @@ class JobController:
         return (job.stalled or job.bad_line or job.notice) if job is not None else None
 
     @property
+    def pause_reason(self) -> str | None:
+        """Why the job pauses, or is paused, as far as that is known: the file, the printer, an error."""
+        job = self._job if self.active else None
+        return job.page.why if job is not None and job.page.state in _PAUSES else None
+
+    @property
     def progress(self) -> Progress:
         """How far the job is, or was at its end; of the file that is selected now."""
         if self._job is None or self._job.page.selection != self.selected:
@@ -204,7 +210,7 @@ class JobController:
         self._announce(JobState.STARTING)
 
     def pause(self) -> None:
-        """Pause; does nothing to a job that is pausing, paused or on its way to its end.
+        """Pause; does nothing to a job that is pausing, paused or on its way to its end, but forget a resume.
 
         Raises:
             JobConflict: there is no job.
@@ -212,18 +218,20 @@ class JobController:
         job = self._required("pause")
         if job.state is JobState.REATTACHING:
             self._want(job, "pause")
+        elif job.state is JobState.PAUSING:
+            job.page.wanted = None
         elif job.machine.can("pause"):
             job.printer.hold()
             job.move("pause")
 
     def resume(self) -> None:
-        """Go on with a paused job; does nothing to any other.
+        """Go on with a paused job, or as soon as it is paused; does nothing to any other.
 
         Raises:
             JobConflict: there is no job.
         """
         job = self._required("pause")
-        if job.state is JobState.REATTACHING:
+        if job.state in (JobState.REATTACHING, JobState.PAUSING):
             self._want(job, "resume")
         elif job.machine.can("resume"):
             self._refuse_beside_panel_print()

@@ -17,23 +17,23 @@ from typing import TypeVar
 import structlog
 
 from daemon.config import Config
-from daemon.errors import CannotGoOn
+from daemon.errors import CannotGoOn, JobConflict
 from daemon.job.calling_off import make_cold_and_rest, while_it_lives
 from daemon.job.file_check import sha1_of
 from daemon.job.heat_wait import Goal, wait_for_heat
 from daemon.job.job import Job
 from daemon.job.named_values import values
-from daemon.job.parking import unpark
-from daemon.job.resting import come_to_rest, has_gone_cold, heat_again, stand_by
+from daemon.job.parking import Rest, unpark
+from daemon.job.resting import come_to_rest, has_gone_cold, heat_again, left_by_itself, stand_by
 from daemon.job.selection import FileMark
 from daemon.job.states import JobState
 from daemon.job.streamer import FileStream
 from daemon.job.survival import Survival
 from daemon.named_values import filled
 from daemon.store import Store
-from gcode.dialect import recognise
 from gcode.heating import excess, shifted
-from gcode.host_commands import Cancel, HeatAndWait, Meaning, Pause, meaning
+from gcode.host_commands import Cancel, HeatAndWait, Meaning, Pause, PauseUnlessKnown, PrinterPauses, meaning
+from gcode.unknown import unknown_to
 from hal.printer import Printer
 
 T = TypeVar("T")
@@ -120,7 +120,9 @@ class Effects:
             understand=partial(
                 meaning,
                 host_waits=self._host_waits(job.printer),
-                reads_r=recognise(job.printer.identity.name).heat_by_r,
+                reads_r=job.printer.dialect.heat_by_r,
+                unknown=unknown_to(job.printer.dialect, job.printer.identity.capabilities),
+                resumes=job.printer.dialect.resumes_by is not None,
             ),
             receiver=lambda: job.printer,
             check=self._too_hot,
@@ -157,7 +159,7 @@ class Effects:
         if wanted == "pause":
             self._pause()
         elif wanted == "resume":
-            self._resume()
+            self._resume_after_all()
 
     def _begin_check(self, job: Job, stream: FileStream, sha1: str | None) -> None:
         """Have the file read in the background, and the job end if it is not what was uploaded."""
@@ -219,8 +221,14 @@ class Effects:
                 await job.printer.drained()
                 await self._wait_for_heat(job, barrier)
             case Pause(reason=reason):
-                log.info("job.pause", reason=reason)
-                self._pause()  # first, so that the gate is closed when the file may go on
+                self._pause_for(job, reason)  # first, so that the gate is closed when the file may go on
+            case PrinterPauses():
+                job.page.printer_paused = True
+                self._pause_for(job, f"the file asks for it: {barrier.command.decode()}")
+            case PauseUnlessKnown():
+                await job.printer.finished()
+                if barrier.word in job.unknown:
+                    self._pause_for(job, f"the firmware does not know it: {barrier.command.decode()}")
             case Cancel(reason=reason):
                 log.info("job.cancel", reason=reason)
                 self._cancel()
@@ -228,6 +236,11 @@ class Effects:
         self._survival.keep(job)
         stream.proceed()
         job.printer.wake()
+
+    def _pause_for(self, job: Job, reason: str) -> None:
+        log.info("job.pause", reason=reason)
+        job.page.why = reason
+        self._pause()
 
     async def _wait_for_heat(self, job: Job, barrier: HeatAndWait) -> None:
         goal = Goal(barrier.heater, barrier.target, barrier.cool)
@@ -243,13 +256,23 @@ class Effects:
             await self._finish_script(job)
             await job.printer.drained()
             job.note_position()
-            if not job.page.printer_paused:
+            if job.page.printer_paused:
+                targets = job.targets(asyncio.get_running_loop().time())
+                job.page.rest = left_by_itself(job.printer, targets)
+            else:
                 job.page.rest = await come_to_rest(job.printer, job.steps, self._config)
                 await self.script(job, self._config.scripts.after_pause)
         wanted, job.page.wanted = job.page.wanted, None
         job.machine.fire("paused")
         if wanted == "resume":
+            self._resume_after_all()
+
+    def _resume_after_all(self) -> None:
+        """Do what was asked for while that was not possible yet."""
+        try:
             self._resume()
+        except JobConflict as error:
+            log.warning("job.stays_paused", reason=str(error))
 
     async def _paused(self, job: Job) -> None:
         """Stay until somebody asks for something; the hotends do not stay hot for all that time."""
@@ -264,17 +287,27 @@ class Effects:
 
     async def _resuming(self, job: Job) -> None:
         """Heat first, then the user's script, then go back; the last two are finished even if paused again."""
-        if job.page.rest is not None:
-            if job.page.standing_by or await has_gone_cold(job.printer, job.page.rest):
-                job.page.standing_by = True  # also for the host that comes next, before it is hot
+        page = job.page
+        if page.rest is not None:
+            if page.standing_by or await has_gone_cold(job.printer, page.rest):
+                page.standing_by = True  # also for the host that comes next, before it is hot
                 self._survival.keep(job)
-                await heat_again(job.printer, job.page.rest, self._config)
-                job.page.standing_by = False
-            job.page.script.extend(unpark(job.page.rest))
-            job.page.rest = None
+                await heat_again(job.printer, page.rest, self._config)
+                page.standing_by = False
+            page.script.extend(self._way_back(job, page.rest))
+            page.rest = None
+        page.printer_paused = page.gone_on = False
         await self._finish_script(job)
-        job.page.printer_paused = False
+        page.why = None
         job.machine.fire("resumed")
+
+    @staticmethod
+    def _way_back(job: Job, rest: Rest) -> list[str]:
+        """Return the commands that end the pause; where the printer has begun it, it has one of its own, or none."""
+        page, command = job.page, job.printer.dialect.resumes_by
+        if not page.printer_paused:
+            return unpark(rest)
+        return [command.decode()] if command is not None and not page.gone_on else []
 
     async def _finishing(self, job: Job) -> None:
         await job.printer.finished()  # 100 % means that the last move is done

@@ -1,7 +1,7 @@
 """Job: one print that runs. What it remembers is its `daemon.job.page`; here is what ends with this process."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -12,7 +12,11 @@ from daemon.job.selection import Progress
 from daemon.job.states import JobState
 from daemon.job.steps import Steps
 from daemon.job.streamer import FileStream
+from gcode.replies import Heaters
 from hal.printer import Printer
+
+JUST_NOW = 60.0
+"""Seconds before a printer's own pause in which it may have turned heaters off for it: it parks before it says so."""
 
 log = structlog.get_logger()
 
@@ -37,6 +41,8 @@ class Job:
     bad_line: str | None = None  # what to tell of a line that damages much
     stalled: str | None = None  # what to tell of a print that makes no progress
     notice: str | None = None  # what else to tell of a print that goes on
+    unknown: set[str] = field(default_factory=set)  # code words that the firmware has said it does not know
+    warm: dict[str, tuple[float, float]] = field(default_factory=dict)  # by heater: last target in °C, and when seen
     trouble: ServiceError | None = None  # what it is to end for, whatever it is doing
 
     def warn(self, reason: str) -> None:
@@ -67,6 +73,15 @@ class Job:
             self.trouble = trouble
             if self.effect is not None:
                 self.effect.cancel()
+
+    def note_heat(self, heaters: Heaters, now: float) -> None:
+        """Take down what is hot while it prints: a printer that pauses by itself turns its heaters off first."""
+        if self.state not in (JobState.PAUSING, JobState.PAUSED):
+            self.warm |= {name: (reading.target, now) for name, reading in heaters.items() if reading.target}
+
+    def targets(self, now: float) -> dict[str, float]:
+        """Return the °C that the heaters had just now, also where they have none any more."""
+        return {name: target for name, (target, seen) in self.warm.items() if now - seen <= JUST_NOW}
 
     def note_position(self) -> None:
         """Take down how far the printer has got, while it is this job that is fed to it."""

@@ -57,6 +57,8 @@ class Page:
         wanted: what was asked for and could not be done at once.
         offsets: °C that are added to the file's targets, by heater.
         ending: None: it goes on.
+        why: it pauses, or is paused, as far as that is known.
+        gone_on: the firmware has ended a pause that it had begun.
     """
 
     selection: Selection
@@ -82,6 +84,8 @@ class Page:
     passed: int = -1
     wanted: str | None = None
     ending: Ending | None = None
+    why: str | None = field(default=None, metadata={LATER: True})
+    gone_on: bool = field(default=False, metadata={LATER: True})
 
     @property
     def identity(self) -> Identity:

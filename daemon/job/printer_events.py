@@ -1,15 +1,26 @@
 """PrinterEvents: what the printer's events mean for the job."""
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
 
 from daemon.errors import JobConflict, PrinterRefused
+from daemon.job.pause_reason import said_before
 from daemon.job.runner import Kit, verdict
 from daemon.job.states import JobState
 from gcode.errors import PrinterSilent
+from gcode.replies import UnknownCommand, parse
 from hal.errors import PortLost
-from hal.printer import ActionRequested, ConnectionState, Event, LineRefused, StateChanged
+from hal.printer import (
+    ActionRequested,
+    ConnectionState,
+    Event,
+    FirmwareSaid,
+    LineRefused,
+    StateChanged,
+    TemperaturesRead,
+)
 
 if TYPE_CHECKING:
     from daemon.job.controller import JobController
@@ -34,6 +45,12 @@ class PrinterEvents:
             self._on_connection(event)
         elif isinstance(event, LineRefused):
             self._on_refusal(event)
+        elif (job := self._job) is None:
+            return
+        elif isinstance(event, TemperaturesRead):
+            job.note_heat(event.heaters, asyncio.get_running_loop().time())
+        elif isinstance(event, FirmwareSaid) and isinstance(told := parse(event.text.encode()), UnknownCommand):
+            job.unknown.add(told.word)
 
     def _on_refusal(self, event: LineRefused) -> None:
         """Do what is configured for an error that answers a line of the job; the firmware itself goes on."""
@@ -46,6 +63,7 @@ class PrinterEvents:
                 job.warn(text)
             case "pause":
                 job.warn(text)
+                job.page.why = text
                 self._jobs.pause()
             case _:
                 job.printer.hold()
@@ -68,12 +86,16 @@ class PrinterEvents:
         match event.name:
             case "pause" | "paused" if job.machine.can("pause"):
                 job.page.printer_paused = event.name == "paused"
+                job.page.why = said_before(job.printer)
+                log.info("job.pause", reason=job.page.why or "the printer asks for it")
                 jobs.pause()
             case "resume" | "resumed" if job.machine.can("resume"):
+                job.page.gone_on = event.name == "resumed"
                 jobs.resume()
             case "pause" | "paused" | "resume" | "resumed" if job.state is JobState.PAUSING:
                 # M600 is answered when the filament is in, and until then the job is on its way to a rest
                 job.page.wanted = "resume" if event.name.startswith("resume") else None
+                job.page.gone_on = event.name == "resumed"
             case "cancel" if job.machine.can("cancel"):
                 jobs.cancel()
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -48,6 +49,11 @@ def _noted(printer: Printer, config: Config) -> dict[str, Any]:
     }
 
 
+def left_by_itself(printer: Printer, targets: dict[str, float]) -> Rest:
+    """Return how to go back where the printer has paused by itself: it parks and goes back, the heat may be ours."""
+    return Rest(None, replace(printer.modes), 0.0, targets)
+
+
 async def _place(printer: Printer, steps: Steps) -> dict[str, float] | None:
     """Ask where the head is; None where the firmware does not tell."""
     for _ in range(ASKED):
@@ -67,21 +73,27 @@ def _axes(answer: Sequence[str]) -> dict[str, float] | None:
 
 async def stand_by(printer: Printer, rest: Rest, config: Config) -> None:
     """Let the hotends cool to standby; the bed keeps its heat, or the part would come off."""
-    for name, target in rest.targets.items():
-        if name.startswith("tool") and target > config.pause.standby_c:
-            await printer.send(_set(name, config.pause.standby_c, config.profile.extruders))
+    for name in rest.targets:
+        reading = printer.heaters.get(name)
+        if name.startswith("tool") and reading is not None and (reading.target or 0.0) > config.pause.standby_c:
+            await printer.send(_set(name, config.pause.standby_c, config.profile.hotends))
 
 
 async def has_gone_cold(printer: Printer, rest: Rest) -> bool:
-    """Tell whether heaters that were on are off: a firmware may turn them off in a pause (Marlin's M86)."""
-    if not rest.targets.keys() <= printer.heaters.keys():  # a host that has just come has heard nothing yet
-        await printer.send("M105")
+    """Tell whether heaters that were on are off, or too cold to print with: a firmware turns them off in a pause."""
+    if rest.axes is None or not rest.targets.keys() <= printer.heaters.keys():
+        await printer.send("M105")  # the last report may be from before that, or from before this host came
     return bool(_cold(printer, rest))
 
 
 def _cold(printer: Printer, rest: Rest) -> list[str]:
-    known = {name: reading.target for name, reading in printer.heaters.items()}
-    return [name for name in rest.targets if known.get(name) == 0]
+    least = printer.dialect.min_extrude or 0.0
+    cold = []
+    for name, target in rest.targets.items():
+        now = printer.heaters[name].target if name in printer.heaters else None
+        if now == 0 or (now is not None and name.startswith("tool") and now < least <= target):
+            cold.append(name)
+    return cold
 
 
 async def heat_again(printer: Printer, rest: Rest, config: Config) -> None:
@@ -89,7 +101,7 @@ async def heat_again(printer: Printer, rest: Rest, config: Config) -> None:
     cold = _cold(printer, rest)
     wanted = {name: target for name, target in rest.targets.items() if name.startswith("tool") or name in cold}
     for name, target in wanted.items():
-        await printer.send(_set(name, target, config.profile.extruders))
+        await printer.send(_set(name, target, config.profile.hotends))
     for name, target in wanted.items():
         await wait_for_heat(printer, Goal(name, target), config.job.heat_report_s, _warn)
 
@@ -98,8 +110,8 @@ def _warn(reason: str) -> None:
     log.warning("job.warning", reason=reason)
 
 
-def _set(heater: str, target: float, extruders: int) -> str:
+def _set(heater: str, target: float, hotends: int) -> str:
     if heater in _OTHERS:
         return f"{_OTHERS[heater]} S{target:g}"
-    number = f" T{heater.removeprefix('tool')}" if extruders > 1 else ""
+    number = f" T{heater.removeprefix('tool')}" if hotends > 1 else ""
     return f"M104{number} S{target:g}"

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from daemon.packed import kind
 from gcode.errors import CommandError
-from gcode.host_commands import HeatAndWait, Meaning, Skip, meaning
+from gcode.host_commands import Instead, Meaning, Sent, Skip, meaning
 from gcode.outgoing import Line, job_line
 from gcode.reader import MAX_LINE, Reader
 
@@ -145,7 +145,7 @@ class FileStream:
         while self._next_block() or await self._more():
             for offset, command in self._reader:
                 found = self._understand(self._alter(command))
-                if not done and isinstance(found, HeatAndWait):
+                if not done and isinstance(found, Sent):
                     self._stop_at(offset, found)
                 return
 
@@ -230,8 +230,10 @@ class FileStream:
         if isinstance(found, Skip):
             self._skip(offset, command, found.reason)
             return None
+        if isinstance(found, Instead):
+            return self._fitting(offset, found.command)
         self._stop_at(offset, found)
-        return (offset, found.command) if isinstance(found, HeatAndWait) else None
+        return (offset, found.command) if isinstance(found, Sent) else None
 
     def _stop_at(self, offset: int, found: Meaning) -> None:
         self.barrier, self.barrier_offset = found, offset

@@ -9,6 +9,7 @@ import pytest
 from daemon.config import JobConfig, PauseConfig, ScriptsConfig
 from daemon.job.parking import Rest
 from daemon.job.resting import has_gone_cold
+from gcode.dialect import MARLIN
 from gcode.modes import Modes
 from gcode.replies import Reading
 from hal.simulated.config import FirmwareConfig
@@ -347,6 +348,7 @@ async def test_without_a_job_a_stop_of_the_service_leaves_nothing_hot(tmp_path):
 async def test_a_host_that_has_heard_of_no_heater_yet_asks_before_it_goes_back(target, cold):
     class Printer:
         heaters: ClassVar = {}
+        dialect = MARLIN
 
         async def send(self, command):
             assert command == "M105"

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcode.host_commands import Cancel, HeatAndWait, Pause, Skip, meaning
+from gcode.host_commands import Cancel, HeatAndWait, Instead, Pause, PauseUnlessKnown, PrinterPauses, Skip, meaning
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,22 @@ def test_a_wait_by_r_is_the_host_s_where_the_firmware_does_not_know_it(line, hos
     assert (meaning(line, host_waits=False, reads_r=False) is not None) == host
 
 
-@pytest.mark.parametrize("line", [b"M0", b"M1 Press", b"m25", b"M226 P1", b"M00", b"M 01", b"@pause", b"@PAUSE now"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"M0",
+        b"M1 Press",
+        b"m25",
+        b"M226",
+        b"M00",
+        b"M0 S0",
+        b"M0 Step 2",
+        b"M1 Part 3",
+        b"M 01",
+        b"@pause",
+        b"@PAUSE now",
+    ],
+)
 def test_the_file_can_pause(line):
     assert isinstance(meaning(line, host_waits=False), Pause)
 
@@ -48,7 +63,21 @@ def test_what_a_file_may_not_send(line):
 
 
 @pytest.mark.parametrize(
-    "line", [b"M104 S0", b"M106", b"M1120", b"M1090 S1", b"M10", b"M117 M112", b"G28", b"T0", b"M600", b"hello"]
+    "line",
+    [
+        b"M104 S0",
+        b"M106",
+        b"M1120",
+        b"M1090 S1",
+        b"M10",
+        b"M117 M112",
+        b"G28",
+        b"T0",
+        b"M226 P1",
+        b"M0 S2",
+        b"M01 P1500 Look",
+        b"hello",
+    ],
 )
 def test_the_rest_goes_to_the_printer(line):
     assert meaning(line, host_waits=True) is None
@@ -57,3 +86,23 @@ def test_the_rest_goes_to_the_printer(line):
 @given(st.binary(min_size=1) | st.from_regex(rb"[GMTgmt@] ?0?(?:109|190|191|0|25)[ -~]*", fullmatch=True))
 def test_any_line_has_a_meaning(line):
     meaning(line, host_waits=True)
+
+
+def test_a_wait_with_a_time_is_a_dwell_where_the_firmware_does_not_know_it():
+    unknown = {"M0", "M1", "M226"}
+    assert meaning(b"M0 S2 Look", host_waits=False, unknown=unknown) == Instead(b"G4 S2")
+    assert meaning(b"M1 p1500", host_waits=False, unknown=unknown) == Instead(b"G4 P1500")
+    assert isinstance(meaning(b"M226 P3", host_waits=False, unknown=unknown), Pause)
+
+
+@pytest.mark.parametrize("word", ["M600", "M601"])
+def test_a_pause_of_the_firmware_is_the_host_s_where_it_does_not_know_it(word):
+    line = word.encode()
+    assert isinstance(meaning(line, host_waits=False, unknown={word}), Pause)
+    assert meaning(line, host_waits=False) == PauseUnlessKnown(line)
+    assert PauseUnlessKnown(line + b" B2").word == word
+
+
+def test_a_firmware_that_can_resume_is_left_to_pause():
+    assert meaning(b"M601", host_waits=False, resumes=True) == PrinterPauses(b"M601")
+    assert meaning(b"M600", host_waits=False, resumes=True) == PauseUnlessKnown(b"M600")

@@ -178,7 +178,7 @@ async def test_a_change_that_the_firmware_does_not_know_pauses_at_the_host(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("command", "least", "most"), [("M0 S2", 1.5, 15), ("M1 S3", 2.5, 15), ("M0 P1500", 1.0, 15), ("G4 S5", 4.5, 15)]
+    ("command", "least", "most"), [("M0 S2", 1.5, 15), ("M1 S3", 1.5, 15), ("M0 P1500", 1.0, 15), ("G4 S5", 4.5, 15)]
 )
 async def test_a_wait_with_a_time_ends_by_itself(tmp_path, command, least, most):
     class Waits(FakeFirmware):
