@@ -139,7 +139,7 @@ def test_no_local_variable_of_what_failed_is_in_the_log(form):
             int(f"no number, {len(key)} characters")
         except ValueError:
             log.exception("it failed")
-            logging.getLogger("tornado.application").exception("so did this")
+            logging.getLogger("a.library").exception("so did this")
 
     text = written(io.StringIO(), "info", form, speak)
     assert text.count("25 characters") >= 2
