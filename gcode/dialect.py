@@ -24,6 +24,8 @@ _MARLIN_HARMLESS = (
 
 _CHECKS = frozenset({"M862", *(f"M862.{number}" for number in range(1, 7))})  # of nozzle and model, Prusa's
 
+_KEEP_MOTORS = b"M84 S43200"  # without S it would turn them off
+
 MARLIN = Dialect(
     "Marlin",
     window_lines=4,
@@ -33,6 +35,7 @@ MARLIN = Dialect(
     ),
     stopped_by=("halted", "m112 shutdown"),
     urgent_if_parser=frozenset({"M108", "M112", "M410", "M524", "M876"}),
+    keeps_motors=_KEEP_MOTORS,
     cooling_gives_up=(1.5, 60.0),
     continues_by=(b"M108", b"M876 S0"),
     unknown=_CHECKS | {"M566", "M572", "M601", "M602", "M703"},
@@ -42,6 +45,7 @@ MARLIN_1_0 = Dialect(
     moves_ok_at="receipt",
     texts=Texts(breaks=":*;", commands="G"),
     errors=MARLIN.errors,
+    keeps_motors=_KEEP_MOTORS,
     stopped_by=("halted",),
     continues_by=(),
     unknown=_CHECKS | {"M73", "M108", "M118", "M141", "M155", "M191", "M211", "M410", "M412", "M420", "M486", "M566",
@@ -64,6 +68,7 @@ PRUSA = Dialect(
     stopped_by=("halted", "emergency stop"),
     min_extrude=175.0,
     safety_timer=1800.0,
+    keeps_motors=_KEEP_MOTORS,
     heat_by_s_cools=True,
     residency=3.0,
     resumes_by=b"M602",
@@ -103,6 +108,7 @@ REPETIER = Dialect(
     stopped_by=("stopped by m112",),
     urgent_if_parser=frozenset({"M108", "M112"}),
     min_extrude=150.0,
+    keeps_motors=_KEEP_MOTORS,
     heat_by_r=False,
     heat_by_s_cools=True,
     heat_gives_up=120.0,

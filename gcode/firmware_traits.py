@@ -112,6 +112,8 @@ class Dialect:
         min_extrude: °C below which nothing is extruded, by default; None: there is no limit.
         safety_timer: seconds without a move after which heaters go off, by default; None: they do not.
         inactivity: the command that sets such a timer, in seconds as S; None: there is none.
+        keeps_motors: the command by which motors stay on for half a day without a move, so that a pause keeps its
+            place; None: there is none, or none is needed.
         heat_by_r: M109 and M190 know R, and wait for cooling then.
         heat_by_s_cools: S waits for cooling as R does.
         cooling_gives_up: a wait for cooling ends when it falls by less than so many °C in so many seconds; None: never.
@@ -150,6 +152,7 @@ class Dialect:
     min_extrude: float | None = 170.0
     safety_timer: float | None = None
     inactivity: bytes | None = b"M85"
+    keeps_motors: bytes | None = None
     heat_by_r: bool = True
     heat_by_s_cools: bool = False
     cooling_gives_up: tuple[float, float] | None = None

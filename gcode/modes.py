@@ -75,7 +75,8 @@ class Modes:
     def _note_m(self, command: bytes) -> None:
         if command[:3] in (b"M82", b"M83", b"M84", b"M18") and not command[3:4].isdigit():
             if command[:3] in (b"M84", b"M18"):
-                self.homed = False  # what is not held may be moved by hand
+                if b"S" not in command:  # which is a time after which they go off
+                    self.homed = False  # what is not held may be moved by hand
             else:
                 self.relative_e = command[:3] == b"M83"
         elif _FAN_OFF.match(command):

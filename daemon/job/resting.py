@@ -35,6 +35,8 @@ async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> Rest:
     rest = Rest(axes, modes, known["retracted"] if axes else 0.0, known["targets"])
     for command in park(rest, config.pause, config.profile):
         await steps.send(printer, command)
+    if axes and (keep := printer.dialect.keeps_motors):  # Marlin releases them after 2 min, Prusa after one
+        await steps.send(printer, keep.decode())
     return rest
 
 

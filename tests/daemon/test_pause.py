@@ -18,6 +18,7 @@ from support.house import DEAD_MAN, SCRIPTS, S, house
 
 PLAIN = ScriptsConfig()
 DEAF = FirmwareConfig(noise=0.0)
+KEEP = "M84 S43200"  # motors stay on
 LISTENING = FirmwareConfig(noise=0.0, emergency_parser=True)
 PART = ["G28", "M82", "G92 E0", "M104 S200", "M109 S200", "M106 S77", "G1 X10 Y20 Z5 E1 F3000"]
 PART += [f"G1 X{10 + n % 2 * 30} Y{20 + n} E{1 + n / 10:g}" for n in range(200)]
@@ -47,7 +48,7 @@ async def test_the_head_is_lifted_and_comes_back_to_the_very_place(tmp_path):
     async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as it:
         await in_the_middle(it)
         parked = where(it)
-        assert since(it, "M114") == ["G91", "M83", "G1 E-1 F2100", "G1 Z5 F600", "G90", "M82", "G1 F3000"]
+        assert since(it, "M114") == ["G91", "M83", "G1 E-1 F2100", "G1 Z5 F600", "G90", "M82", "G1 F3000", KEEP]
         await it.connection.send(
             ["G91", "G0 X33 F9000", "G90", "M83", "G1 E20", "T0", "M107"]
         )  # somebody plays with it
@@ -86,7 +87,17 @@ async def test_a_corner_is_moved_to_above_the_part(tmp_path):
     pause = PauseConfig(park="corner", park_x_mm=5, park_y_mm=150, lift_mm=10, retract_mm=0)
     async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=pause) as it:
         await in_the_middle(it)
-        assert since(it, "M114") == ["G91", "M83", "G1 Z10 F600", "G90", "G1 X5 Y150 F6000", "G90", "M82", "G1 F3000"]
+        assert since(it, "M114") == [
+            "G91",
+            "M83",
+            "G1 Z10 F600",
+            "G90",
+            "G1 X5 Y150 F6000",
+            "G90",
+            "M82",
+            "G1 F3000",
+            KEEP,
+        ]
         it.jobs.resume()
         await it.until(S.COMPLETED)
         assert where(it)[:3] == (40.0, 200.0, 5.0)
@@ -102,7 +113,7 @@ async def test_cold_filament_is_not_pulled(tmp_path):
     lines = [line for line in PART if not line.startswith(("M104", "M109"))]
     async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as it:
         await in_the_middle(it, lines)
-        assert since(it, "M114") == ["G91", "M83", "G1 Z5 F600", "G90", "M82", "G1 F3000"]
+        assert since(it, "M114") == ["G91", "M83", "G1 Z5 F600", "G90", "M82", "G1 F3000", KEEP]
 
 
 @pytest.mark.parametrize("asked", ["restart", "cancel"])

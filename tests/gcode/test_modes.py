@@ -35,6 +35,8 @@ def after(*lines: str) -> Modes:
         (["M106 S900"], Modes(fan=255)),
         (["G28 X Y"], Modes(homed=True)),
         (["G28", "M84"], Modes()),
+        (["G28", "M84 S600"], Modes(homed=True)),
+        (["G28", "M18 S0"], Modes(homed=True)),
         (["G28", "M18 E", "G28"], Modes(homed=True)),
     ],
 )
