@@ -126,6 +126,7 @@ SMOOTHIE = Dialect(
         bare=True,
         halts_said=("m999 required", "entering alarm/halt state", "halt asserted", "halted, m999", "to clear halt"),
         revived_by=b"M999",
+        refuses=b"M113",  # GcodeDispatch.cpp: all but a few codes are answered `!!`
     ),
     stopped_by=("emergency stop requested", "halted", "halt state"),
     min_extrude=None,
@@ -177,6 +178,7 @@ KLIPPER = Dialect(
         halts=("shutdown", "lost communication"),
         halts_said=("klipper state: shutdown", "klipper state: disconnect", "printer is shutdown", "printer is halted"),
         revived_by=b"FIRMWARE_RESTART",
+        refuses=b"STATUS",
         says_ok=True,
         asked_by=b"STATUS",  # klippy/gcode.py, cmd_STATUS: an error with the reason
     ),

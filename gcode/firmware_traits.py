@@ -47,6 +47,8 @@ class Errors:
         revived_by: the command after which it obeys again; None: only a reset helps.
         says_ok: while halted it still says `ok` to what it is sent, and does nothing.
         asked_by: the command that it answers with the reason, where it halts without one.
+        refuses: a command without effect that it answers with an error while it is halted, though it tells who it is;
+            None: there is no need to try.
     """
 
     halts: tuple[str, ...] = ()
@@ -57,6 +59,7 @@ class Errors:
     revived_by: bytes | None = None
     says_ok: bool = False
     asked_by: bytes | None = None
+    refuses: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

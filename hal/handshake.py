@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import replace
 
 from gcode.dialect import UNKNOWN, Dialect, recognise
-from gcode.errors import PrinterReset
+from gcode.errors import FirmwareHalted, PrinterReset
 from gcode.link import HostLink
-from gcode.replies import Capability, FirmwareInfo
+from gcode.replies import Capability, FirmwareError, FirmwareInfo, parse
 from hal.commands import Commands
 from hal.errors import HandshakeFailed
 from hal.link_settings import LinkSettings
@@ -85,6 +85,15 @@ class Handshake:
         self.identity = replace(self.identity, name=said or dialect.name, uuid=self.identity.fields.get("UUID"))
         if self._pump.link:
             self._pump.link.dialect = self._settings.adapted(dialect)
+        if dialect.errors.refuses is not None:
+            await self._ask_whether_halted(dialect.errors.refuses.decode())
+
+    async def _ask_whether_halted(self, question: str) -> None:
+        """Some firmwares that have halted go on talking, and tell who they are."""
+        for line in await self._commands.send(question):
+            reply = parse(line.encode())
+            if isinstance(reply, FirmwareError):
+                raise FirmwareHalted(f"the firmware has halted: {reply.text or reply.line}")
 
     def note(self, reply: FirmwareInfo | Capability) -> None:
         """Take what the printer says about itself."""

@@ -5,6 +5,7 @@ import pytest
 from daemon.job.states import JobState as S
 from hal.printer import ConnectionState as C
 from support.fake_firmware import KILLED, FakeFirmware, rig
+from support.fake_printers import Klipper, Smoothie
 
 LONG = "".join(f"G1 X{n % 100} Y{n % 50} E{n}\n" for n in range(400))
 
@@ -102,3 +103,28 @@ async def test_a_board_that_has_halted_is_there_again_when_it_answers(tmp_path, 
         told = await it.told()
         assert (told["state"], told.get("error")) == ("Operational", None)
         assert (await it.api.get("/api/printer/error")).json["error"] == ""
+
+
+@pytest.mark.parametrize("board", [Klipper, Smoothie])
+async def test_a_firmware_that_has_halted_before_is_not_taken_for_ready(tmp_path, board):
+    """Both go on talking: they greet, and tell who they are."""
+
+    class Halted(board):
+        def __init__(self):
+            super().__init__()
+            if board is Klipper:
+                self.shut_down("MCU 'mcu' shutdown: Timer too close")
+            else:
+                self.stop()
+
+    async with rig(tmp_path, Halted, printer={"connect": False}) as it:
+        seen = set()
+        for _ in range(600):
+            await it.sleep(0.1)
+            seen.add(it.api.service.connection.state)
+        assert C.READY not in seen
+        assert await it.error()
+        it.firmware.shut = None
+        it.firmware.halted = False
+        await it.until(lambda: it.ready, 40)
+        assert not await it.error()
