@@ -478,7 +478,10 @@ class HostLink:
             while lines and lines[0][0] <= number:
                 self._acknowledge(reply.line, now, told)
         else:
+            twice = bool(self._alone and lines and lines[0][0] == self._alone)
             self._acknowledge(reply.line, now, told)
+            if twice and lines:
+                recovery.foreign_ok = True  # an urgent line has gone behind it all the same
 
     def _answered(self, ok: Ok) -> int | None:
         """Return the line that an ok says it answers; None where it does not, or that was never sent (Malyan: N0)."""

@@ -1,7 +1,6 @@
 """A print on each simulated firmware, near and far, on a clean line and a damaged one: every line arrives once."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -23,8 +22,6 @@ HALF_BLIND = ("repetier",)
 
 # RepRapFirmware drops a damaged line without a word: a print there ends, by name, where the host cannot know.
 SILENT = ("reprapfirmware",)
-
-PENDING = Path(__file__).with_name("every_firmware_pending.txt")
 
 
 def square(z, e):
@@ -48,16 +45,14 @@ def lines_of(name):
 
 
 def cases():
-    pending = set(PENDING.read_text().split()) if PENDING.exists() else set()
     for name in FIRMWARES:
         for latency in (NEAR, FAR):
             for damage in ("clean", "damaged"):
                 if damage == "damaged" and name in BLIND:
                     continue
                 case = f"{name}-{'far' if latency else 'near'}-{damage}"
-                marks = [pytest.mark.xfail(reason="the host does not do this right yet")] if case in pending else []
                 faults = CLEAN if damage == "clean" else SEEN if name in HALF_BLIND else DAMAGED
-                yield pytest.param(name, latency, faults, id=case, marks=marks)
+                yield pytest.param(name, latency, faults, id=case)
 
 
 @pytest.mark.parametrize(("name", "latency", "faults"), list(cases()))

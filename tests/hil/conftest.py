@@ -16,7 +16,6 @@ from hal.simulated.personalities import FIRMWARES
 from hal.testing.device import Device, PortDevice, SimulatedDevice
 from hal.testing.plugin import DEVICE
 
-PENDING = Path(__file__).with_name("pending.txt")
 _BY_M118 = (  # texts are left out for a firmware without M118, so no line and no answer can be marked
     "test_commands_sent_at_once_are_answered_each_with_its_own_in_order",
     "test_an_urgent_command_is_answered_like_any_other",
@@ -105,16 +104,6 @@ def _skip_what_is_not_allowed(request: pytest.FixtureRequest) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "port: about serial ports, so not for the simulated printer in memory")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what the host does not do right yet; whoever mends it takes the line out of `pending.txt`."""
-    pending = set(PENDING.read_text().splitlines()) if PENDING.exists() else set()
-    for item in items:
-        callspec = getattr(item, "callspec", None)
-        names = {item.nodeid.removeprefix("tests/hil/"), callspec.params.get("device") if callspec else None}
-        if names & pending:
-            item.add_marker(pytest.mark.xfail(reason="the host does not do this right yet"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,0 +1,39 @@
+"""A command that gets an ok more where another line waits behind it (Prusa's M105)."""
+
+from gcode.dialect import PRUSA
+from gcode.link import HostLink
+from gcode.outgoing import Ticket, job_line
+
+REPORT = "ok T:20.0 /0.0 B:20.0 /0.0 T0:20.0 /0.0 @:0 B@:0"
+
+
+def sent(link, now=0.0):
+    return [line.partition(b"*")[0].decode() for line in link.data_to_send(now).splitlines()]
+
+
+def done(told):
+    return [each for each in told if isinstance(each, Ticket)]
+
+
+def test_nothing_goes_behind_it_before_its_answer_but_what_is_urgent():
+    given = iter([job_line(10 * n, f"G1 X{n}".encode()) for n in range(9)])
+    link, ask, stop = HostLink(PRUSA), Ticket(b"M105"), Ticket(b"M104 S0", urgent=True)
+    link.send(ask)
+    link.feed(lambda: next(given, None))
+    assert sent(link) == ["N1 M105"]
+    link.send(stop)
+    assert sent(link) == ["N2 M104 S0"]
+    assert done(link.receive(f"{REPORT}\n".encode(), 0.0)) == [ask]
+    assert done(link.receive(b"ok\n", 0.0)) == []  # the one more
+    assert done(link.receive(b"ok\n", 0.0)) == [stop]
+    assert sent(link) == ["N3 G1 X0", "N4 G1 X1", "N5 G1 X2", "N6 G1 X3"]
+
+
+def test_with_nothing_behind_it_there_is_one_ok():
+    link, ask, say = HostLink(PRUSA), Ticket(b"M105"), Ticket(b"M118 here")
+    link.send(ask)
+    link.send(say)
+    assert sent(link) == ["N1 M105"]
+    link.receive(f"{REPORT}\n".encode(), 0.0)
+    assert sent(link) == ["N2 M118 here"]
+    assert done(link.receive(b"here\nok\n", 0.0)) == [say]
