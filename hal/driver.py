@@ -65,7 +65,7 @@ class LinePrinter:
         self._pump = Pump(transport, self._tell, self._fail)
         self._commands = Commands(self._pump)
         self._rest = Rest(self._pump, self._commands, self._publish)
-        self._handshake = Handshake(self._pump, self._commands, self._settings, logbook)
+        self._handshake = Handshake(self._pump, self._commands, self._settings, logbook, self._publish)
         self._last_text = ("", 0.0)  # that the firmware said by itself, and when
         self._stopping: EmergencyStop | None = None  # one that waits for its confirmation
         self._to_be_stopped: str | None = None  # why, as soon as the line is open

@@ -1,6 +1,7 @@
 """Handshake: finding out who is at the other end, for the first time or again."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 from gcode.dialect import UNKNOWN, Dialect, recognise
@@ -11,7 +12,7 @@ from hal.commands import Commands
 from hal.errors import HandshakeFailed
 from hal.link_settings import LinkSettings
 from hal.logbook import Logbook
-from hal.printer import Identity
+from hal.printer import Event, FirmwareSaid, Identity
 from hal.pump import Pump
 
 STRAGGLERS = 0.2  # seconds for the answer to M115, where its ok was that of a late hello: it is counted as stray then
@@ -24,8 +25,17 @@ class Handshake:
         identity: what M115 said.
     """
 
-    def __init__(self, pump: Pump, commands: Commands, settings: LinkSettings, logbook: Logbook | None) -> None:
+    def __init__(
+        self,
+        pump: Pump,
+        commands: Commands,
+        settings: LinkSettings,
+        logbook: Logbook | None,
+        publish: Callable[[Event], None],
+    ) -> None:
+        """Prepare; nothing is said. `publish` tells the listeners."""
         self.identity = Identity()
+        self._publish = publish
         self._pump = pump
         self._commands = commands
         self._settings = settings
@@ -62,7 +72,7 @@ class Handshake:
     async def _greet(self) -> None:
         timeout = self._settings.greeting_timeout
         try:
-            greeting = await self._pump.greet(timeout)
+            greeting = await self._pump.greet(timeout, self._tell_busy)
         except TimeoutError:
             heard = self._pump.greeting is not None and self._pump.greeting.heard
             raise HandshakeFailed(
@@ -75,6 +85,10 @@ class Handshake:
         if self._logbook is not None:
             self._logbook.begin()
         self.make_link(UNKNOWN)
+
+    def _tell_busy(self) -> None:
+        text = "the printer is busy for somebody else: it heats, or waits for its user, and answers when that is over"
+        self._publish(FirmwareSaid(text, "warning"))
 
     async def _introduce(self) -> None:
         await self._commands.send("M115")

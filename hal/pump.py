@@ -18,6 +18,7 @@ from hal.loop import WatchedLoop
 from hal.session_file import EVENT, HOST, PRINTER
 from hal.transport import Transport
 
+LOOK = 5.0  # seconds between two looks whether a printer that does not answer is busy
 LONGEST_NAP = 10.0  # seconds; a deadline may come nearer (a long command has ended), and no line sets the timer
 OVERSLEPT = 2 * LONGEST_NAP  # seconds behind a deadline after which the driver is taken for dead
 
@@ -121,8 +122,12 @@ class Pump:
         """Take down what happened to the line itself."""
         self.ring.append((self._loop.time(), EVENT, event))
 
-    async def greet(self, patience: float) -> Greeting:
+    async def greet(self, patience: float, on_busy: Callable[[], None]) -> Greeting:
         """Return the greeting when it has been answered.
+
+        Args:
+            patience: seconds for the answer.
+            on_busy: called once, where the printer is busy for somebody else and answers later.
 
         Raises:
             TimeoutError: it was not for so many seconds, in which the printer was not busy for somebody else either.
@@ -130,10 +135,15 @@ class Pump:
         greeting = self.greeting = Greeting(self._loop.time())
         greeted = self._greeted = self._loop.create_future()
         self.turn()
+        began, told = self._loop.time(), False
         while not greeted.done():
-            await asyncio.wait([greeted], timeout=patience)
-            if not greeted.done() and self._loop.time() - greeting.busy_at > patience:
+            left = max(began, greeting.busy_at) + patience - self._loop.time()
+            if left <= 0:
                 raise TimeoutError
+            await asyncio.wait([greeted], timeout=min(left, LOOK))
+            if greeting.busy_at > began and not (told or greeted.done()):
+                told = True
+                on_busy()
         greeted.result()
         return greeting
 

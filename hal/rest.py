@@ -6,6 +6,7 @@ Nothing here is given up because a printer is slow, or waits for its user: one t
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from gcode.dialect import UNKNOWN
 from gcode.errors import NozzledError
 from hal.commands import Commands
 from hal.printer import Event, FirmwareSaid
@@ -56,12 +57,9 @@ class Rest:
 
     async def finished(self) -> None:
         """Wait until every move sent has been made."""
-        at_rest: tuple[bytes, ...] = (b"M400",)
-        by = "ok"
-        if self._pump.link is not None:
-            at_rest = getattr(self._pump.link.dialect, "at_rest", at_rest)
-            by = getattr(self._pump.link.dialect, "at_rest_by", by)
-        *before, last = (command.decode() for command in at_rest)
+        dialect = self._pump.link.dialect if self._pump.link is not None else UNKNOWN
+        by = dialect.at_rest_by
+        *before, last = (command.decode() for command in dialect.at_rest)
         for command in before:
             await self.send(command)
         if by == "position":
