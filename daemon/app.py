@@ -23,7 +23,8 @@ from daemon.analysis.printer_settings import PrinterSettings
 from daemon.analysis.service import Analyses
 from daemon.analysis.shelf import Shelf
 from daemon.analysis.watch import Watch
-from daemon.config import Config, runtime_file, state_dir
+from daemon.chosen_preset import with_chosen
+from daemon.config import Config, ProfileConfig, runtime_file, state_dir
 from daemon.connection import Connection
 from daemon.directories import of_systemd
 from daemon.discovery import Discovery
@@ -70,6 +71,8 @@ class Service:
     analyses: Analyses
     watch: Watch
     guard: Guard
+    folder: Path
+    profile_is_configured: bool
 
 
 async def serve(
@@ -155,6 +158,14 @@ async def start(
     folder = state_dir(config, environ)
     store = Store(wall, _store_trouble)
     await store.open(folder)
+    configured = config.profile != ProfileConfig()
+    config = await asyncio.to_thread(with_chosen, config, folder)
+    if not config.profile.sized:
+        log.warning(
+            "profile.unknown",
+            consequence="no file is refused for its size",
+            remedy="nozzled config --preset list shows printers that are known; [profile] preset chooses one",
+        )
     stack.push_async_callback(_in_time, store.close)
     uuid = await asyncio.to_thread(own_uuid, folder)
     access = await asyncio.to_thread(_access, config, folder, environ, wall)
@@ -186,7 +197,21 @@ async def start(
     if not jobs.active:  # else it takes its own line over
         connection.keep_connected()
     return Service(
-        config, connection, jobs, files, store, access, Events(), uuid, wall, descriptors, analyses, watch, guard
+        config,
+        connection,
+        jobs,
+        files,
+        store,
+        access,
+        Events(),
+        uuid,
+        wall,
+        descriptors,
+        analyses,
+        watch,
+        guard,
+        folder,
+        configured,
     )
 
 

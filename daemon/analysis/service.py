@@ -21,7 +21,7 @@ import structlog
 from daemon.analysis.findings import Findings, from_analysis, unreadable
 from daemon.analysis.printer_settings import PrinterSettings
 from daemon.analysis.shelf import FileKey, Shelf
-from daemon.config import Config
+from daemon.config import Config, ProfileConfig
 from daemon.errors import AnalysisFailed, StoreError
 from daemon.keys import environment_of_children
 
@@ -81,12 +81,23 @@ class Analyses:
         self._shelf = shelf
         self._settings = settings
         self._profile = _checksum(asdict(config.profile))
-        self._run = run or Worker(config).run
+        self._worker = Worker(config)
+        self._run = run or self._worker.run
         self._known: OrderedDict[FileKey, Findings] = OrderedDict()
         self._queue: OrderedDict[FileKey, Task] = OrderedDict()
         self._wanted = asyncio.Event()
         self._working: asyncio.Task[None] | None = None
         self._listeners: list[Listener] = []
+
+    def use(self, profile: ProfileConfig) -> None:
+        """Analyse for this printer from now on; what was found for another one is found anew."""
+        self._profile = _checksum(asdict(profile))
+        self._worker.use(profile)
+
+    async def area(self) -> dict[str, list[float]] | None:
+        """Return how far the printer says that it goes; None: it does not."""
+        await self._settings.ask()
+        return self._settings.area
 
     def subscribe(self, listener: Listener) -> None:
         """Call `listener` with each file that has been analysed, and what was found."""
@@ -245,6 +256,10 @@ class Worker:
 
     def __init__(self, config: Config) -> None:
         self._profile = asdict(config.profile)
+
+    def use(self, profile: ProfileConfig) -> None:
+        """Analyse for this printer."""
+        self._profile = asdict(profile)
 
     async def run(self, order: Order) -> dict[str, Any]:
         """Return the process's answer.

@@ -297,6 +297,14 @@ def _server() -> dict[str, dict[str, Operation]]:
         "/api/printerprofiles/{id}": {
             "get": _cached(_operation("Tell the profile.", 404, done=ref("Profile"), parameters=[profile]))
         },
+        "/api/printerpresets": {
+            "get": _operation("List printers that are known, and the one that it seems to be.", done=ref("Presets")),
+            "post": _operation(
+                "Choose one, or none; where the configuration describes the printer that is 409.",
+                409,
+                body=_command("use", preset=nullable("string")),
+            ),
+        },
         "/api/system/commands": {
             "get": _operation(
                 "List what is configured.", done=obj({"core": commands, "plugin": commands, "custom": commands})

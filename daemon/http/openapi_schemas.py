@@ -176,6 +176,32 @@ SCHEMAS: dict[str, Schema] = {
             ),
         }
     ),
+    "Presets": obj(
+        {
+            "presets": array(
+                obj(
+                    {
+                        "id": _TEXT,
+                        "name": _TEXT,
+                        "also": _TEXTS,
+                        "width": _NUMBER,
+                        "depth": _NUMBER,
+                        "height": _NUMBER,
+                        "origin": _TEXT,
+                        "formFactor": _TEXT,
+                        "extruders": _WHOLE,
+                        "sharedNozzle": _YES_NO,
+                        "heatedChamber": _YES_NO,
+                        "firmware": _TEXT,
+                    }
+                )
+            ),
+            "current": nullable("string"),
+            "suggested": nullable("string"),
+            "machineType": nullable("string"),
+            "area": nullable("object"),
+        }
+    ),
     "Profiles": obj({"profiles": {"type": "object", "additionalProperties": ref("Profile")}}),
     "SystemCommand": obj({"action": _TEXT, "name": _TEXT, "confirm": _TEXT, "source": _TEXT, "resource": _TEXT}),
     "CurrentUser": obj({"name": nullable("string"), "permissions": _TEXTS, "groups": _TEXTS}),

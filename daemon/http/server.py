@@ -28,6 +28,7 @@ from daemon.http.files import AllFilesHandler, FileHandler, SdCardHandler
 from daemon.http.job import JobHandler, JobView
 from daemon.http.login import CurrentUserHandler, LoginHandler, LogoutHandler
 from daemon.http.panel import Clock, NotificationHandler, PromptHandler
+from daemon.http.presets import PresetsHandler
 from daemon.http.printer import (
     BedHandler,
     ChamberHandler,
@@ -112,6 +113,7 @@ def make_app(service: "Service") -> Application:
         (r"/api/settings", SettingsHandler, given),
         (r"/api/printerprofiles", ProfilesHandler, given),
         (r"/api/printerprofiles/([^/]+)", ProfileHandler, given),
+        (r"/api/printerpresets", PresetsHandler, given),
         (r"/api/system/commands", AllSystemCommandsHandler, given),
         (r"/api/system/commands/([^/]+)", SourceHandler, given),
         (r"/api/system/commands/core/([^/]+)", SystemCommandHandler, given),

@@ -144,3 +144,26 @@ async def test_system_commands_take_an_admins_key_and_end_no_print(tmp_path):
         await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
         refused = await server.post("/api/system/commands/core/reboot", {})
         assert (refused.status, "a print is going on" in refused.error) == (409, True)
+
+
+async def test_a_preset_is_chosen_and_kept_where_the_configuration_says_nothing(tmp_path):
+    async with api(tmp_path, "sim?firmware=marlin2.1") as server:
+        known = (await server.get("/api/printerpresets")).json
+        assert {"ender-3", "mk3s", "bambu-x1c"} <= {each["id"] for each in known["presets"]}
+        assert known["current"] is None
+        assert known["machineType"]
+        await server.settle(2)
+        assert (await server.get("/api/printerpresets")).json["area"] == {"min": [0, 0, 0], "max": [200, 200, 200]}
+        refused = await server.post("/api/printerpresets", {"command": "use", "preset": "enderx"})
+        assert refused.status == 400
+        assert "there is no preset enderx" in refused.error
+        assert (await server.post("/api/printerpresets", {"command": "use", "preset": "Prusa MK3S"})).status == 204
+        profile = (await server.get("/api/printerprofiles/_default")).json
+        assert (profile["preset"], profile["volume"]["custom_box"]["y_min"]) == ("mk3s", -4.0)
+    async with api(tmp_path, "") as server:
+        assert (await server.get("/api/printerprofiles/_default")).json["preset"] == "mk3s"
+        assert (await server.post("/api/printerpresets", {"command": "use", "preset": None})).status == 204
+        assert (await server.get("/api/printerprofiles/_default")).json["sized"] is False
+    async with api(tmp_path, "", profile={"width_mm": 250.0}) as server:
+        refused = await server.post("/api/printerpresets", {"command": "use", "preset": "mk3s"})
+        assert (refused.status, "configuration file" in refused.error) == (409, True)
