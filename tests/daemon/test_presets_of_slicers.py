@@ -1,4 +1,4 @@
-"""A file that is sliced for a printer's own preset is never refused on that printer: PrusaSlicer slices, as Debian has it."""
+"""A file that is sliced for a printer's own preset is never refused on it: by PrusaSlicer, as Debian has it."""
 
 import os
 import shutil
@@ -48,7 +48,8 @@ def printers() -> dict[str, tuple[str, dict[str, str]]]:
                 continue
             printer = resolved(known, "printer", section[8:])
             model = printer.get("printer_model")
-            if not model or printer.get("printer_technology") == "SLA" or (path.stem, model) in found:
+            usual = printer.get("nozzle_diameter", "0.4").startswith("0.4")
+            if not model or printer.get("printer_technology") == "SLA" or ((path.stem, model) in found and not usual):
                 continue
             everything = {}
             for kind, name in (
@@ -80,8 +81,12 @@ def sliced(folder: Path, settings: dict[str, str]) -> Path | None:
     bed = [tuple(map(float, each.split("x"))) for each in settings.get("bed_shape", "0x0,200x200").split(",")]
     x, y = ((min(values) + max(values)) / 2 for values in zip(*bed, strict=True))
     command = ["prusa-slicer", "--export-gcode", "--load", config, "--center", f"{x:g},{y:g}", "-o", out]
-    subprocess.run([*command, folder / "cube.stl"], capture_output=True, check=False)
-    return out if out.exists() else None
+    lower = ["--first-layer-height", "0.2"]  # some presets do not go with their own defaults
+    for more in ([], lower, [*lower, "--layer-gcode", "G92 E0"]):
+        subprocess.run([*command, *more, folder / "cube.stl"], capture_output=True, check=False)
+        if out.exists():
+            return out
+    return None
 
 
 @pytest.mark.nightly
@@ -105,5 +110,5 @@ def test_no_file_is_refused_on_the_printer_that_it_was_sliced_for(tmp_path):
             if errors := analyse(file, machine(each)).errors:
                 refused[name, each.preset] = errors
         checked += 1
-    assert checked > 80
+    assert checked > 100
     assert refused == {}
