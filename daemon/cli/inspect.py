@@ -1,16 +1,22 @@
 """`nozzled inspect`: what is known of a file before it is printed."""
 
 import argparse
+import asyncio
 import json
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from daemon.analysis.printer_settings import limits_in
 from daemon.cli.options import add_config, add_preset, configured
+from daemon.config import ProfileConfig
 from daemon.unpacker import unpacked
 from gcode.analysis.about import About
 from gcode.analysis.result import Analysis, Box
+from gcode.dialect import MARLIN, PRUSA, recognise
+from hal.driver import LinkSettings
+from hal.registry import create
 
 EXAMPLE = "nozzled inspect cube.gcode --plot cube.png"
 
@@ -24,6 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plate", type=int, metavar="N", default=None, help="which plate of a .gcode.3mf")
     add_config(parser)
     add_preset(parser)
+    parser.add_argument("--printer", metavar="A", help="ask this printer, by its address, for its limits (M503)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,7 +39,9 @@ def run(args: argparse.Namespace) -> int:
     from daemon.analysis.plot import Samples, draw  # noqa: PLC0415 - as said
     from daemon.analysis.reading import analyse, machine  # noqa: PLC0415 - as said
 
-    printer = machine(configured(args).profile)
+    settings, firmware = asyncio.run(_told(args.printer)) if args.printer else ((), "")
+    profile = configured(args).profile
+    printer = machine(profile, settings, firmware)
     samples = Samples(args.layer) if args.plot else None
     with unpacked(args.file, args.plate) as path:
         found = analyse(path, printer, watch=samples.take if samples else None)
@@ -42,8 +51,24 @@ def run(args: argparse.Namespace) -> int:
         json.dump(found.as_json(), sys.stdout, indent=2)
         print()
     else:
-        _show(args.file, found)
+        _show(args.file, found, profile)
     return 0
+
+
+async def _told(address: str) -> tuple[tuple[str, ...], str]:
+    """Return what a printer says of its limits, as the daemon asks for them too, and how its firmware is called.
+
+    Raises:
+        AddressError: the address means nothing.
+        PortError: the line cannot be opened, or nobody answers.
+    """
+    printer = create(address, LinkSettings())
+    await printer.open()
+    try:
+        knows = recognise(printer.identity.name) in (MARLIN, PRUSA)
+        return limits_in(await printer.send("M503")) if knows else (), printer.identity.name
+    finally:
+        await printer.close()
 
 
 _LIMITS = {
@@ -54,16 +79,22 @@ _LIMITS = {
 }
 
 
-def _show(file: Path, found: Analysis) -> None:
+def _show(file: Path, found: Analysis, profile: ProfileConfig) -> None:
     if picture := _picture(found):
         print(picture)
-    rows = [(name, value) for name, value in _rows(file, found) if value]
+    rows = [(name, value) for name, value in (*_rows(file, found), ("checked for", _checked(profile))) if value]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"{name:{width}}  {value}")
     for level, texts in (("warning", found.warnings), ("error", found.errors)):
         for text in texts:
             print(f"{level}: {_plain(text)}")
+
+
+def _checked(profile: ProfileConfig) -> str:
+    if profile.sized:
+        return profile.name
+    return "a printer of unknown size: choose one (--preset list has names), or set [profile]"
 
 
 def _picture(found: Analysis) -> str:

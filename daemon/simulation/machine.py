@@ -7,7 +7,7 @@ from daemon.config import ProfileConfig
 from gcode.analysis.machine import ANYWHERE, Range
 from gcode.planner import Limits
 from hal.simulated.config import FirmwareConfig
-from hal.simulated.heater import CHAMBER
+from hal.simulated.heater import CHAMBER, HeaterConfig
 
 FIRMWARES = {
     "marlin-1.0": "marlin1.0",
@@ -33,10 +33,18 @@ def described(profile: ProfileConfig, built: FirmwareConfig) -> FirmwareConfig:
         volume=(x, y, z),
         extruders=profile.extruders,
         shared_nozzle=profile.shared_nozzle,
+        hotend=_hotter(built.hotend, profile.max_hotend_c),
+        bed=_hotter(built.bed, profile.max_bed_c),
         chamber=CHAMBER if profile.heated_chamber else built.chamber,
         speech=replace(built.speech, coldest=least or 0.0),
         limits=_limits(known.limits, built.limits) if profile.motion else built.limits,
     )
+
+
+def _hotter(built: HeaterConfig, target: float) -> HeaterConfig:
+    """Return the heater with protections that let it have this target."""
+    limits = built.limits
+    return replace(built, limits=replace(limits, maximum=max(limits.maximum, target + limits.overshoot)))
 
 
 def sized(profile: ProfileConfig, built: FirmwareConfig) -> ProfileConfig:

@@ -1,6 +1,7 @@
 import gzip
 import json
 import math
+import re
 from importlib.util import find_spec
 
 import numpy as np
@@ -162,3 +163,13 @@ def test_a_thumbnail_is_drawn_where_the_terminal_can(monkeypatch, capsys, tmp_pa
     monkeypatch.setattr(inspect.sys.stdout, "isatty", lambda: True)
     _, out, _ = inspected(capsys, path)
     assert "\x1b[38;2;255;0;0;48;2;255;0;0m▀" in out
+
+
+@pytest.mark.real_time
+def test_a_printer_is_asked_for_its_limits(capsys):
+    code, out, err = inspected(capsys, CUBE, "--printer", "sim?speed=50")
+    assert (code, err) == (0, "")
+    assert re.search(r"limits of motion +the printer's own", out)
+    code, _, err = inspected(capsys, CUBE, "--printer", "nothing:like-it")
+    assert code == 1
+    assert "unknown kind of printer" in err
