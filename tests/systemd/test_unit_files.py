@@ -148,6 +148,8 @@ def test_the_rule_for_udev_wants_the_instance_and_names_the_port_that_it_opens()
     assert 'SYMLINK+="printer/$env{NOZZLED_PRINTER}"' in rule
     assert 'TAG+="systemd", ENV{SYSTEMD_WANTS}+="nozzled@$env{NOZZLED_PRINTER}.service"' in rule
     assert "--printer serial:/dev/printer/%i" in INSTANCE.read_text()
+    shared = re.search(r'ENV\{ID_SERIAL_SHORT\}!="([^"]+)"', rule)[1].split("|")
+    assert "0001" in shared, "what all boards with a CP2102 have names none of them"
     gotos = set(re.findall(r'GOTO="(\w+)"', rule))
     assert gotos == set(re.findall(r'LABEL="(\w+)"', rule))
 
