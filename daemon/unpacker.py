@@ -10,21 +10,14 @@ import os
 import resource
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from daemon.errors import FileError, NotPrintable, StorageFull
-from daemon.packed import SNIFF, kind, plain_name
 from gcode.errors import NozzledError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MAX_MEMORY = 1024 * 1024 * 1024  # bytes of address space
 TIMEOUT = 1800.0  # s; a small board writes some MB/s
-MAX_UNPACKED = 4 * 1024 * 1024 * 1024  # bytes, on the command line
 MAX_ANSWER = 64 * 1024
 
 Unpack = Callable[[Path, Path, int, int | None], Awaitable[None]]
@@ -75,32 +68,6 @@ async def at_once(source: Path, target: Path, limit: int, plate: int | None) -> 
     from daemon.unpacking import unpack  # noqa: PLC0415 - the service has no use for it
 
     unpack(source, target, limit, plate)
-
-
-@contextmanager
-def unpacked(path: Path, plate: int | None = None) -> "Iterator[Path]":
-    """Have a file as a text: the file itself, or what it holds, until the end of the block.
-
-    Raises:
-        FileError: it cannot be read or unpacked, or holds no G-code.
-    """
-    try:
-        with path.open("rb") as file:
-            beginning = file.read(SNIFF)
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}") from error
-    if kind(beginning) is None and plate is None:
-        yield path
-        return
-    from daemon.unpacking import unpack  # noqa: PLC0415 - as above
-
-    with TemporaryDirectory(prefix="nozzled-") as folder:
-        text = Path(folder) / (Path(plain_name(path.name)).name or "unpacked.gcode")
-        try:
-            unpack(path, text, MAX_UNPACKED, plate)
-        except FileError as error:
-            raise type(error)(f"{path}: {error}") from error
-        yield text
 
 
 def main() -> int:

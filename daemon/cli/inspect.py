@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from daemon.analysis.printer_settings import limits_in
+from daemon.as_text import unpacked
 from daemon.cli.options import add_config, add_preset, configured
 from daemon.config import ProfileConfig
-from daemon.unpacker import unpacked
 from gcode.analysis.about import About
 from gcode.analysis.result import Analysis, Box
 from gcode.dialect import MARLIN, PRUSA, recognise

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from daemon.as_text import unpacked
 from daemon.cli import remote
 from daemon.cli.options import configured
 from daemon.client import ClientError, OctoPrintClient
 from daemon.errors import FileError
 from daemon.job.resume_at import LIFT, PRIME, Place, place_behind, start_sequence
 from daemon.packed import plain_name
-from daemon.unpacker import unpacked
 from gcode.reader import Reader
 
 EXAMPLE = "nozzled resume-at part.gcode --height 23.4"

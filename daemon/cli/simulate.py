@@ -11,13 +11,13 @@ from typing import NoReturn, TypeVar
 import structlog
 from tqdm import tqdm
 
+from daemon.as_text import unpacked
 from daemon.cli.options import add_config, add_preset, configured
 from daemon.config import FIRMWARES as PROFILES
 from daemon.simulation.machine import described, firmware_name, sized
 from daemon.simulation.outcome import Outcome
 from daemon.simulation.run import Plan, Progress, Simulation, SimulationError
 from daemon.simulation.summary import clock_time, summary
-from daemon.unpacker import unpacked
 from hal.registry import Address, natural_int, positive_float, positive_int
 from hal.simulated import clock
 from hal.simulated.backend import config_of

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from daemon.as_text import unpacked
 from daemon.client import ClientError
 from daemon.errors import FileError, NotPrintable, StorageFull
 from daemon.packed import kind, plain_name
-from daemon.unpacker import at_once, unpacked
+from daemon.unpacker import at_once
 from daemon.unpacking import unpack
 from support import bgcode
 from support.analysed import analyse
