@@ -509,10 +509,13 @@ class Connection:
             NotConnected: there is no printer that was to be connected to.
         """
         printer, address = self.printer, self._target
-        if printer is None or address is None or printer.state is ConnectionState.OFFLINE:
+        goes_on = self._task is not None and not self._task.done()  # it is looked for, as for a print that waits for it
+        if address is None or not (goes_on or (printer is not None and printer.state is not ConnectionState.OFFLINE)):
             raise NotConnected("the printer is not connected")
         self._left_alone = True
-        if printer.stopping or printer.state in (ConnectionState.HANDSHAKING, ConnectionState.READY):
+        if printer is not None and (
+            printer.stopping or printer.state in (ConnectionState.HANDSHAKING, ConnectionState.READY)
+        ):
             printer.emergency_stop(reason)
             return
         self._replace_task(lambda before: self._open_to_stop(address, before, reason))

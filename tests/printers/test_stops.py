@@ -128,3 +128,18 @@ async def test_a_firmware_that_has_halted_before_is_not_taken_for_ready(tmp_path
         it.firmware.halted = False
         await it.until(lambda: it.ready, 40)
         assert not await it.error()
+
+
+async def test_a_printer_that_was_never_there_is_stopped_when_it_comes(tmp_path):
+    class Away(Slow):
+        def __init__(self):
+            super().__init__()
+            self.plugged = False
+
+    async with rig(tmp_path, Away, printer={"connect": False}) as it:
+        await it.sleep(3)
+        assert (await it.gcode("M112")).status == 204
+        await it.sleep(3)
+        began = it.now
+        it.firmware.plug()
+        await it.until(lambda: it.firmware.arrived("M112", began), 2)
