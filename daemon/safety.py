@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from daemon.config import ProfileConfig
 from gcode.errors import NozzledError
 from gcode.heating import HYSTERESIS, heaters_off
-from gcode.replies import Reading
+from gcode.replies import Heaters, Reading
 from hal.printer import Printer, Status
 
 PATIENCE = 3.0
@@ -154,9 +154,9 @@ def longest_silence(printer: Status) -> float:
     return NO_REPORT if reports and not printer.busy else NO_REPORT_ASKED
 
 
-def all_off(profile: ProfileConfig) -> list[str]:
+def all_off(profile: ProfileConfig, told: Heaters | None = None) -> list[str]:
     """Return the commands that turn every heater of this printer off."""
-    return heaters_off(profile.hotends, chamber=profile.heated_chamber)
+    return heaters_off(profile.hotends, chamber=profile.heated_chamber, told=told)
 
 
 def is_hot(printer: Status) -> bool:
@@ -172,7 +172,7 @@ async def make_cold(printer: Printer, profile: ProfileConfig, why: str = "heater
     """
     printer.hold()
     printer.feed(None)
-    commands = all_off(profile)
+    commands = all_off(profile, printer.heaters)
     if printer.identity.capabilities.get("EMERGENCY_PARSER"):
         commands.insert(0, "M108")  # ends a wait for temperature; read even while the firmware waits
     answers = asyncio.gather(*(printer.send(command, urgent=True) for command in commands))

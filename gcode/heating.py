@@ -10,6 +10,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from gcode.command import parse
+from gcode.reply_fields import Heaters
 
 RESIDENCY = 10.0  # s
 WINDOW = 1.0  # °C
@@ -79,8 +80,18 @@ def reading_of(tool: int, heaters: Container[str]) -> str:
     return "tool0" if name not in heaters and "tool0" in heaters and "tool1" not in heaters else name
 
 
-def heaters_off(extruders: int, *, chamber: bool) -> list[str]:
-    """Return the commands that turn every heater off, hotends first."""
+def heaters_off(extruders: int, *, chamber: bool, told: Heaters | None = None) -> list[str]:
+    """Return the commands that turn every heater off, hotends first.
+
+    Args:
+        extruders: hotends that there are.
+        chamber: there is a chamber that can be heated.
+        told: the last temperature report: what is on there is turned off too, whatever the printer is said to have.
+    """
+    on = [name for name, reading in (told or {}).items() if reading.target]
+    numbers = [int(name.removeprefix("tool")) for name in on if re.fullmatch("tool[0-9]{1,2}", name)]
+    extruders = max([extruders, *(number + 1 for number in numbers)])
+    chamber = chamber or "chamber" in on
     tools = [f"M104 T{tool} S0" for tool in range(extruders)] if extruders > 1 else ["M104 S0"]
     return [*tools, "M140 S0", *(["M141 S0"] if chamber else [])]
 

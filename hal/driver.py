@@ -403,7 +403,7 @@ class LinePrinter:
         # a line that stalls would carry it to a printer whose print goes on by then; who feeds the job makes it cold
         stalled = isinstance(error, PrinterSilent) and self._reports.job_is_fed and self._settings.outlasts_silence
         if cool and self._link is not None and not (dead or stalled):
-            self._pump.write(b"\n" + self._settings.heaters_off())
+            self._pump.write(b"\n" + self._settings.heaters_off(self.heaters))
         elif isinstance(error, PortLost):
             self._pump.mark(b"lost " + str(error).encode())
         self._error = error

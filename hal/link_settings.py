@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from gcode.dialect import Dialect
 from gcode.heating import heaters_off
+from gcode.replies import Heaters
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class LinkSettings:
             learns=not self.window_lines,
         )
 
-    def heaters_off(self) -> bytes:
+    def heaters_off(self, told: Heaters) -> bytes:
         """Return the lines that turn everything off, without numbers."""
-        commands = [*heaters_off(self.extruders, chamber=self.heated_chamber), "M107"]
+        commands = [*heaters_off(self.extruders, chamber=self.heated_chamber, told=told), "M107"]
         return "".join(f"{command}\n" for command in commands).encode()

@@ -27,7 +27,7 @@ async def make_cold_and_rest(printer: Printer, profile: ProfileConfig) -> None:
     """Turn the heaters off, before anything that waits, and wait until every move has been made or thrown away."""
     printer.feed(None)
     printer.hurry()
-    commands = [*interrupts(printer), *all_off(profile)]
+    commands = [*interrupts(printer), *all_off(profile, printer.heaters)]
     await asyncio.gather(*(printer.send(command, urgent=True) for command in commands))
     printer.hurry()  # what was on its way may have been dropped together with its oks
     await printer.finished()

@@ -6,6 +6,7 @@ import pytest
 from daemon.config import ProfileConfig
 from daemon.safety import PATIENCE, STOPPING, all_off, make_cold
 from gcode.outgoing import job_line
+from gcode.replies import Reading
 from hal.driver import LinePrinter
 from hal.printer import ConnectionState
 from hal.simulated.firmware import Firmware, FirmwareConfig
@@ -46,6 +47,19 @@ def accepted(oracle):
 )
 def test_every_heater_is_named(profile, commands):
     assert all_off(replace(ProfileConfig(), **profile)) == commands
+
+
+@pytest.mark.parametrize(
+    ("told", "commands"),
+    [
+        ({"tool0": Reading(200, 200), "bed": Reading(60, 60)}, ["M104 S0", "M140 S0"]),
+        ({"tool0": Reading(20, 0), "tool2": Reading(200, 200)}, ["M104 T0 S0", "M104 T1 S0", "M104 T2 S0", "M140 S0"]),
+        ({"tool1": Reading(30, 0), "chamber": Reading(40, 50)}, ["M104 S0", "M140 S0", "M141 S0"]),
+        ({"toolX": Reading(30, 5), "P": Reading(40, None)}, ["M104 S0", "M140 S0"]),
+    ],
+)
+def test_what_is_reported_to_be_on_is_named_too(told, commands):
+    assert all_off(ProfileConfig(), told) == commands
 
 
 async def test_a_printer_that_listens_is_cold_at_once():
