@@ -627,6 +627,41 @@ async def test_an_emergency_stop_waits_for_no_handshake(deaf_to):
     await printer.close()
 
 
+async def test_an_emergency_stop_while_the_line_is_being_opened_is_the_first_word_on_it():
+    transport = FakeTransport(lambda _line: b"")
+    transport.opening = asyncio.get_running_loop().create_future()
+    printer = LinePrinter(transport, LinkSettings())
+    opening = asyncio.create_task(printer.open())
+    await asyncio.sleep(1)
+    assert printer.state is C.OPENING
+    printer.emergency_stop()
+    assert not transport.written
+    transport.opening.set_result(None)
+    with pytest.raises(FirmwareHalted):
+        await opening
+    assert transport.written.startswith(b"M112\n")
+    assert transport.calls == ["open", "reset"]
+    transport.say(b"start\n")
+    assert transport.calls[-1] == "close"
+
+
+async def test_a_line_may_be_opened_for_nothing_but_an_emergency_stop():
+    transport = FakeTransport(lambda _line: b"")
+    printer, said = LinePrinter(transport, LinkSettings()), []
+    printer.subscribe(lambda event: said.append(event.text) if isinstance(event, FirmwareSaid) else None)
+    await printer.open_to_stop("emergency stop")
+    assert (printer.state, printer.stopping) == (C.FAULT, True)
+    written = len(transport.written)
+    printer.emergency_stop()
+    assert transport.written[written:].startswith(b"M112\n"), "it can be said again"
+    transport.say(b"// Klipper state: Shutdown\n")
+    assert said == ["the printer has stopped"]
+    assert not printer.stopping
+    assert {each for each in transport.commands if "M112" not in each} == set()
+    printer.emergency_stop()
+    assert transport.calls[-1] == "close", "the line is closed, and stays so"
+
+
 async def test_an_emergency_stop_is_on_the_wire_before_it_returns():
     transport = FakeTransport(answers())
     async with connected(transport) as printer:
