@@ -126,9 +126,9 @@ class Checks:
         """Look at a line that is no command of letter and number."""
         name = _NAME.match(text)
         words = set(name[0].upper().split("_")) if name else set()
-        if not words or words & _OF_PARTS:
-            return
         self.klipper |= len(words - {""}) > 0 and not self.machine.dialect_known
+        if words & _OF_PARTS:
+            return
         if words & _STARTS and self._printed is None:
             self._homed = min(self._homed, line)
             self._heated_by_macro = True

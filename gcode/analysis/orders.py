@@ -145,7 +145,8 @@ class Orders:
         elif act := self._table.get(command.code):
             act(command)
         self.modal.note(command)
-        self._checks.heat(self._command, self._line)
+        if command.code[0] != "G" or command.code == "G10":
+            self._checks.heat(self._command, self._line)
         if self.modal.tool.last != tool:
             self._checks.tool(self.modal.tool.last, self._line)
             self._pause("changes", self._machine.tool_change)

@@ -167,6 +167,10 @@ def test_a_long_line_counts_by_what_the_firmware_reads():
     assert findings(long_, dialect=REPRAPFIRMWARE) == ([], [])
     errors, warnings = findings(long_, dialect_known=False)
     assert (errors, warnings) == ([], ["a command has 127 characters, many firmwares read 83 of them (line 5)"])
+    assert findings("EXCLUDE_OBJECT_DEFINE NAME=" + "x" * 99 + "\n" + HEAD + BODY + TAIL, dialect_known=False) == (
+        [],
+        [],
+    )
     assert findings("START_PRINT A=" + "1" * 99 + "\n" + BODY + TAIL, dialect_known=False) == ([], [])
 
 
