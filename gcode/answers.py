@@ -82,7 +82,9 @@ class Answers:
         """
         word = code_word(ticket.command)
         if (ticket.replies and not lasts) or _SILENT.match(ticket.command):
-            return [_over(ticket, ok)]  # an older version answers before its ok, some commands say nothing
+            # an older version answers before its ok, some commands say nothing
+            before = self.all_over() if ticket.replies and _FITS.get(word, (None, False))[1] else []
+            return [*before, _over(ticket, ok)]
         if word in _FITS or lasts:
             self._asked.append(_Asked(ticket, word, ok, now + timeout, now + timeout))
         else:
@@ -90,8 +92,14 @@ class Answers:
         over = [self._asked.popleft()] if len(self._asked) > MOST_WAITING else []
         return [_over(each.ticket, each.ok) for each in over]
 
-    def said(self, reply: Reply, now: float) -> list[Ticket] | None:
-        """Give a reply to the command that it answers; return what is over then, None where it answers none."""
+    def said(self, reply: Reply, now: float, next_: Ticket | None = None) -> list[Ticket] | None:
+        """Give a reply to the command that it answers; return what is over then, None where it answers none.
+
+        Args:
+            reply: that has come.
+            now: the time.
+            next_: the oldest command that has no `ok` yet: an older version answers before it.
+        """
         for at, asked in enumerate(self._asked):
             if isinstance(reply, UnknownCommand) and asked.word == reply.word:
                 asked.ticket.answer(reply.line)
@@ -108,6 +116,8 @@ class Answers:
                 over.append(_over(asked.ticket, asked.ok))
             return over
         if isinstance(reply, Temperatures | Position | SdProgress | SdIdle):
+            return None
+        if next_ is not None and _answers_before_its_ok(reply, next_):
             return None
         for asked in self._asked:
             if asked.answered or asked.word not in _FITS:
@@ -137,6 +147,10 @@ class Answers:
     def _end(self, count: int) -> list[Ticket]:
         """Return the oldest commands, which are over."""
         return [_over(each.ticket, each.ok) for each in (self._asked.popleft() for _ in range(count))]
+
+
+def _answers_before_its_ok(reply: Reply, ticket: Ticket) -> bool:
+    return code_word(ticket.command) in _FITS and fits(reply, ticket)
 
 
 def fits(reply: Reply, ticket: Ticket) -> bool:

@@ -428,10 +428,10 @@ class HostLink:
         """Text belongs to the command that is being executed: the oldest one without an answer."""
         if isinstance(reply, Busy | Wait):
             return
-        if self._answers and (over := self._answers.said(reply, now)) is not None:
+        ticket = self._flight.lines[0][4] if self._flight.lines else None
+        if self._answers and (over := self._answers.said(reply, now, ticket)) is not None:
             told += over
             return
-        ticket = self._flight.lines[0][4] if self._flight.lines else None
         if ticket is not None and (self.dialect.ok_at == "execution" or fits(reply, ticket)):
             ticket.answer(reply.line)
 

@@ -112,6 +112,36 @@ async def test_an_older_repetier_says_wait_and_its_ok_after_the_echo(tmp_path):
         assert moves_of(it.firmware) == MOVES
 
 
+@pytest.mark.parametrize("wait", [True, False])
+async def test_a_repetier_that_answers_before_its_ok_ends_a_print_at_once(tmp_path, wait):
+    """0.92 and its kin: an answer, then a bare ok; 1.0 says its ok first."""
+
+    class Old(FakeFirmware):
+        banner = ("start", "Info:External Reset")
+        m115 = (
+            "FIRMWARE_NAME:Repetier_0.92.9 FIRMWARE_URL:https://x PROTOCOL_VERSION:1.0 MACHINE_TYPE:Mendel "
+            "EXTRUDER_COUNT:1 REPETIER_PROTOCOL:3",
+        )
+
+        def boot(self):
+            super().boot()
+            if wait:
+                self.every(1.0, lambda: self.say("wait"))
+
+        def on(self, number, command, raw):
+            if command.startswith("M73"):
+                return f"Unknown command:N{number} M73 P10.00 R5.00 ", "ok"
+            return None
+
+    async with rig(tmp_path, Old) as it:
+        await it.print(f"{SQUARE}M73 P10 R5\n{SQUARE}")
+        began = it.now
+        await it.ended(S.COMPLETED)
+        assert it.now - began < 3
+        await it.print("M105\nM114\n" + SQUARE * 3)
+        await it.ended(S.COMPLETED, within=10)
+
+
 # -- glued, doubled, missing --
 
 
