@@ -24,6 +24,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from gcode.answers import Answers, code_word, fits
 from gcode.chatter import Chatter
@@ -60,6 +61,9 @@ MAX_QUEUED = 256
 FRAMING = 14
 """Bytes of N, number, blank, *, checksum and line feed, up to line 999,999."""
 
+MANY = 990_000
+"""Line numbers from here on may have two digits more."""
+
 MAX_REPLY = 4096
 """Bytes of one reply line that are kept; real lines stay under 600."""
 
@@ -83,6 +87,9 @@ TEXTS = frozenset({"M73", "M117", "M118", "M486"})
 
 HARMLESS = b"M105"
 """What is sent in place of such a line."""
+
+_TELLS_BY_OKS = frozenset({"M303"})
+"""Code words of commands that tell temperatures in lines that begin with `ok` (PID_autotune of Marlin 1.0)."""
 
 _SKIPPED = re.compile(r"skip (\d{1,10}+)\s*+\Z")
 
@@ -131,6 +138,7 @@ class HostLink:
         self._alive = 0.0
         self._idle_until = 0.0  # when the first line since then was sent
         self._wire_free = 0.0
+        self._room_at: float | None = None  # when an urgent command may find room
         self._partial = b""
         self._plain = True  # an `ok` that comes alone is one like nearly all of them
 
@@ -232,7 +240,7 @@ class HostLink:
         out, recovery.raw = recovery.raw, b""
         was_idle = not flight.lines
         if self._urgent:
-            self._unsettled = flight.bytes if now < self._wire_free + SETTLED else 0
+            self._unsettled = self._bytes_unread(now)
         if not recovery.going_back:
             if self._urgent or self._queue or recovery.asking or flight.replay < flight.next:
                 while sent := self._take():
@@ -244,6 +252,8 @@ class HostLink:
             if was_idle:
                 self._alive = self._idle_until = now
             self._wire_free = max(now, self._wire_free) + len(out) * self._byte_time
+        if self._urgent:
+            self._room_at = self._wire_free + SETTLED if now < self._wire_free + SETTLED else None
         return out
 
     def _take(self) -> Sent | None:
@@ -260,6 +270,15 @@ class HostLink:
         if len(flight.lines) >= (self._slots or self.dialect.window_lines):
             return None
         return self._repeat() if flight.goes_back else self._take_queued()
+
+    def _bytes_unread(self, now: float) -> int:
+        """Return the bytes that may be in the firmware's receive buffer: of what its command queue cannot hold."""
+        flight = self._flight
+        if now < self._wire_free + SETTLED:
+            return flight.bytes
+        if self._recovery.echo is not None:
+            return 0  # oks are missing: the firmware answered, so the lines in flight have left its buffer
+        return sum(len(sent[1]) for sent in islice(flight.lines, self._slots or self.dialect.window_lines, None))
 
     def _take_urgent(self) -> Sent | None:
         """Return the next urgent line, whatever is unanswered, if the receive buffer has room for it."""
@@ -284,12 +303,12 @@ class HostLink:
             return b""  # these go first, and wait for room themselves
         if self._alone and self._goes_alone():
             return b""
-        lines = flight.lines
+        lines, framing = flight.lines, FRAMING if flight.next < MANY else FRAMING + 2
         while len(lines) < (self._slots or dialect.window_lines):
             line = self._peeked or pull()
             if line is None:
                 break
-            if lines and flight.bytes + len(line[1]) + FRAMING > dialect.window_bytes:
+            if lines and flight.bytes + len(line[1]) + framing > dialect.window_bytes:
                 self._peeked = line
                 break
             self._peeked = None
@@ -413,7 +432,7 @@ class HostLink:
         return None if sent is None or sent[4] is not None else (self._bare(sent), sent[3])
 
     def _may_be_echo(self, reply: Reply) -> bool:
-        return isinstance(reply, Start | FirmwareError | Text) or (isinstance(reply, Ok) and reply.glued)
+        return isinstance(reply, Start | FirmwareError | Text | Resend) or (isinstance(reply, Ok) and reply.glued)
 
     def _is_echo(self, reply: Reply) -> bool:
         """Tell whether the firmware repeats what it was told to say (M118): no reset, error or `ok` then."""
@@ -465,7 +484,9 @@ class HostLink:
         number = self._answered(reply) if isinstance(reply, Ok) else None
         if isinstance(reply, Ok) and reply.buffer is not None and len(lines) == 1 and self.dialect.learns:
             self._slots = reply.buffer + 1  # all are free but the one of the line that is answered
-        if recovery.asking and isinstance(reply, Ok) and reply.heaters and not self._asks_temperatures():
+        if isinstance(reply, Ok) and reply.heaters and lines and code_word(self._command_of(lines[0])) in _TELLS_BY_OKS:
+            self._signs_of_life(now)
+        elif recovery.asking and isinstance(reply, Ok) and reply.heaters and not self._asks_temperatures():
             self._on_question_executed(now)
         elif number is None and recovery.owed_ok:
             recovery.owed_ok = False
@@ -594,8 +615,9 @@ class HostLink:
     def deadline(self) -> float | None:
         """When `tick` wants to be called, if nothing arrives before; None while nothing is awaited."""
         deadline = self._answer_deadline()
-        if self._urgent and deadline is not None and not (self._recovery.going_back or self._flight.goes_back):
-            deadline = min(deadline, self._wire_free + SETTLED)  # what waits for room goes then
+        waits = self._urgent and not (self._recovery.going_back or self._flight.goes_back)
+        if waits and deadline is not None and self._room_at is not None:
+            deadline = min(deadline, self._room_at)  # what waits for room goes then, or when an answer comes
         if self._answers and self.error is None:
             return self._answers.due if deadline is None else min(deadline, self._answers.due)
         return deadline

@@ -730,7 +730,7 @@ def test_the_first_cause_stays():
     assert isinstance(link.error, PrinterReset)
 
 
-@pytest.mark.parametrize("text", [b"start", b"Error:Printer halted", b"!! shutdown"])
+@pytest.mark.parametrize("text", [b"start", b"Error:Printer halted", b"!! shutdown", b"Resend: 3"])
 def test_an_echo_of_m118_is_no_end(text):
     link = HostLink()
     ticket = Ticket(b"M118 " + text)
@@ -1208,3 +1208,29 @@ def test_a_move_is_never_left_out():
         assert not [item for item in told if isinstance(item, Notice)]
         assert b"G1 X1" in out or link.error
     assert isinstance(link.error, ResendLoop)
+
+
+def test_an_autotune_s_temperatures_are_no_oks():
+    link = fed(b"M303 E0 S200 C8", b"G1 X1", dialect=UNKNOWN)
+    sent(link)
+    link.receive(b"ok T:151.09 @:64\n" * 9, 1.0)
+    assert link.position.lines == 0
+    link.receive(b"ok\n", 2.0)
+    assert link.position.lines == 1
+
+
+def test_urgent_commands_fill_the_receive_buffer_and_no_more():
+    """Behind a firmware that is busy with one command, and whose queue is full."""
+    link = fed(*moves(9))
+    sent(link)
+    for _ in range(20):
+        link.send(Ticket(b"M876 S0", urgent=True))
+    out = b"".join(link.data_to_send(1.0 + 0.1 * at) for at in range(50))
+    assert 60 < len(out) <= 127
+    assert link.deadline == 30.0, "nothing is to be done before an answer comes"
+
+
+def test_no_more_bytes_are_in_flight_where_numbers_are_long():
+    link = fed(*(b"G1 " + b"X" * 14 for _ in range(9)))
+    link._flight.next = link._flight.replay = 12_345_678
+    assert len(link.data_to_send(0.0)) <= 127
