@@ -118,10 +118,7 @@ async def test_a_repetier_that_answers_before_its_ok_ends_a_print_at_once(tmp_pa
 
     class Old(FakeFirmware):
         banner = ("start", "Info:External Reset")
-        m115 = (
-            "FIRMWARE_NAME:Repetier_0.92.9 FIRMWARE_URL:https://x PROTOCOL_VERSION:1.0 MACHINE_TYPE:Mendel "
-            "EXTRUDER_COUNT:1 REPETIER_PROTOCOL:3",
-        )
+        m115 = ("FIRMWARE_NAME:Repetier_0.92.9 FIRMWARE_URL:https://x PROTOCOL_VERSION:1.0 EXTRUDER_COUNT:1",)
 
         def boot(self):
             super().boot()
