@@ -21,6 +21,7 @@ from daemon.simulation.series import Sample, Series
 from daemon.simulation.stand_ins import InlineExecutor, NoStore, TellingPrinter, UnkeptFile
 from daemon.simulation.witness import PrintCheck, Witness
 from gcode.planner import PLACES
+from gcode.unknown import unknown_to
 from hal.link_settings import LinkSettings
 from hal.printer import Printer
 from hal.recorder import RecordingTransport, describe
@@ -190,7 +191,10 @@ class Simulation:
         deaf = not printer.identity.capabilities.get("EMERGENCY_PARSER")
         choice = self._config.job.heat_up
         file, size = self._plan.file, self._plan.file.stat().st_size
-        self.witness.check = PrintCheck(file, host_waits=choice == "host" or (choice == "auto" and deaf))
+        waits = choice == "host" or (choice == "auto" and deaf)
+        self.witness.check = PrintCheck(
+            file, host_waits=waits, unknown=unknown_to(printer.dialect, printer.identity.capabilities)
+        )
         self._began, self._device_began = self._loop.time(), self._clock.now
         self._incidents.listen(self._connection, self._jobs)
         self._jobs.select(Selection(file.name, file.name, size, 0))

@@ -3,6 +3,7 @@
 import math
 from array import array
 from collections import Counter
+from collections.abc import Container
 from pathlib import Path
 
 from gcode.planner import Block
@@ -16,8 +17,8 @@ SYNC = "M118 nozzled"  # by which the link finds its place among the answers aga
 class PrintCheck(FileCheck):
     """Compares with a file, and knows what the host has sent besides it."""
 
-    def __init__(self, path: Path, *, host_waits: bool) -> None:
-        super().__init__(path, STOPS, host_waits=host_waits)
+    def __init__(self, path: Path, *, host_waits: bool, unknown: Container[str] = ()) -> None:
+        super().__init__(path, STOPS, host_waits=host_waits, unknown=unknown)
         self._own: Counter[str] = Counter()
 
     def allow(self, command: str) -> None:

@@ -1,6 +1,6 @@
 """Is what a printer took in a file, exactly once? Line by line, as it comes, in little memory."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,11 +35,19 @@ class FileCheck:
         besides: what may come besides the file's lines: whole commands, or codes such as `M117`.
         host_waits: None for a host that sends the file as it is. A bool for ours: lines that are for the host are
             not expected, and with True waits for heat come as the commands that only set the temperature.
+        unknown: code words that the firmware does not know, so that our host does what they mean.
     """
 
-    def __init__(self, source: Path | bytes, besides: Collection[str] = (), *, host_waits: bool | None = None) -> None:
-        self._source, self._host_waits = source, host_waits
-        self._expected = _expected(source, host_waits)
+    def __init__(
+        self,
+        source: Path | bytes,
+        besides: Collection[str] = (),
+        *,
+        host_waits: bool | None = None,
+        unknown: Container[str] = (),
+    ) -> None:
+        self._source, self._host_waits, self._unknown = source, host_waits, unknown
+        self._expected = _expected(source, host_waits, unknown)
         self._next = next(self._expected, None)
         self._besides = OF_HOSTS | frozenset(besides)
         self._difference = ""
@@ -79,26 +87,26 @@ class FileCheck:
         """Return how many lines of the file are expected in all."""
         if self._next is None:
             return self._lines
-        return sum(1 for _ in _expected(self._source, self._host_waits))
+        return sum(1 for _ in _expected(self._source, self._host_waits, self._unknown))
 
 
 def _is_scrap(number: int | None, command: str) -> bool:
     return number is None and command[:1].upper() not in _COMMANDS
 
 
-def _expected(source: Path | bytes, host_waits: bool | None) -> Iterator[tuple[int, str]]:
+def _expected(source: Path | bytes, host_waits: bool | None, unknown: Container[str]) -> Iterator[tuple[int, str]]:
     for offset, command in _commands(source):
-        arriving = command if host_waits is None else _sent(command, host_waits)
+        arriving = command if host_waits is None else _sent(command, host_waits, unknown)
         if arriving is not None:
             yield offset, arriving.decode("ascii", "replace")
 
 
-def _sent(command: bytes, host_waits: bool) -> bytes | None:
+def _sent(command: bytes, host_waits: bool, unknown: Container[str]) -> bytes | None:
     """Return what our host sends for a line of a file."""
-    meaning = host_commands.meaning(command, host_waits=host_waits)
+    meaning = host_commands.meaning(command, host_waits=host_waits, unknown=unknown)
     if meaning is None:
         return command
-    return meaning.command if isinstance(meaning, host_commands.HeatAndWait) else None
+    return meaning.command if isinstance(meaning, host_commands.Sent | host_commands.Instead) else None
 
 
 def _commands(source: Path | bytes) -> Iterator[tuple[int, bytes]]:

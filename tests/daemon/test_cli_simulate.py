@@ -241,3 +241,15 @@ def test_faults_are_grouped_by_kind(capsys, square, tmp_path):
     scenario.write_text('[[fault]]\nwhat = "flip"\nprobability = 0.02\n')
     _, printed = simulate(capsys, square, "--scenario", scenario)
     assert re.search(r"\d+ times flip, first at 0:", printed.out)
+
+
+@pytest.mark.parametrize("firmware", ["marlin", "prusa", "klipper"])
+def test_a_change_of_filament_is_a_pause_and_no_difference(capsys, tmp_path, firmware):
+    path = tmp_path / "change.gcode"
+    path.write_text(
+        "M104 S200\nG28\nM109 S200\nM83\nG1 X50 Y50 Z.2 F6000\nG1 X100 E3 F1200\nM600\nG1 X50 E3\nM104 S0\n"
+    )
+    assert main(["simulate", str(path), "--firmware", firmware, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["good"]
+    assert len(found["pauses"]) >= 1
