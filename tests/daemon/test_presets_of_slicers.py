@@ -90,6 +90,7 @@ def sliced(folder: Path, settings: dict[str, str]) -> Path | None:
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(900)
 def test_no_file_is_refused_on_the_printer_that_it_was_sliced_for(tmp_path):
     if not shutil.which("prusa-slicer") or not PROFILES.is_dir():
         assert not os.environ.get("NOZZLED_SLICER"), "prusa-slicer is to be there"
