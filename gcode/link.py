@@ -525,13 +525,14 @@ class HostLink:
     def _acknowledge(self, line: str, now: float, told: list[Told]) -> list[Told]:
         """Take the oldest line out of the flight; returns `told`, with its ticket if it had one."""
         flight = self._flight
+        lines = flight.lines
         self._alive = now
-        if not flight.lines:
+        if not lines:
             self.counters.stray_oks += 1
             return told
-        _, raw, ordinal, offset, ticket = flight.lines.popleft()
+        _, raw, ordinal, offset, ticket = lines.popleft()
         flight.bytes -= len(raw)
-        if not flight.lines and now - self._idle_until < self._recovery.turnaround:
+        if not lines and now - self._idle_until < self._recovery.turnaround:
             self._recovery.turnaround = now - self._idle_until
         self.counters.lines_acknowledged += 1
         if ticket is None:

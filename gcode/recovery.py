@@ -87,6 +87,8 @@ class Recovery:
 
     Attributes:
         phase: where it stands.
+        asking: a question with an impossible number is out. `phase` tells it too; this costs a line less.
+        going_back: a request is being sorted out, and nothing is sent meanwhile. The same.
         raw: a question, to go out before anything else.
         echo: the command whose echo is waited for.
         echo_due: it is to be sent, before everything but `raw`.
@@ -96,6 +98,8 @@ class Recovery:
     """
 
     phase: Phase = Phase.CLEAR
+    asking: bool = False
+    going_back: bool = False
     raw: bytes = b""
     echo: Ticket | None = None
     echo_due: bool = False
@@ -115,16 +119,8 @@ class Recovery:
 
     def _enter(self, trigger: str) -> None:
         self.phase = _NEXT.get((self.phase, trigger), self.phase)
-
-    @property
-    def asking(self) -> bool:
-        """A question with an impossible number is out."""
-        return self.phase in _ASKING
-
-    @property
-    def going_back(self) -> bool:
-        """A request is being sorted out; nothing is sent meanwhile."""
-        return self.phase is Phase.GOING_BACK
+        self.asking = self.phase in _ASKING
+        self.going_back = self.phase is Phase.GOING_BACK
 
     @property
     def settled(self) -> bool:
