@@ -119,6 +119,7 @@ REPETIER = Dialect(
 SMOOTHIE = Dialect(
     "Smoothieware",
     ok_after_resend=False,
+    answers_blank=True,  # GcodeDispatch.cpp, on_console_line_received: an empty line is answered by ok
     max_line=None,
     texts=Texts(breaks="*;("),
     errors=Errors(

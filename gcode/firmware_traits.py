@@ -99,6 +99,7 @@ class Dialect:
         ok_at: when a line gets its `ok`: when it has been carried out (a move: when it is in the planner), or at its
             receipt, so that what it has to say comes behind its `ok`.
         moves_ok_at: the same for moves (G0 to G3), where they differ: their oks overtake those of other lines.
+        answers_blank: an empty line gets an `ok`.
         alone: code words of commands that are answered twice where another line stands behind them: nothing is sent
             behind them until they are answered.
         repeats_request: seconds after which it asks for the same line again by itself; 0: it does not.
@@ -141,6 +142,7 @@ class Dialect:
     settle: float = 0.01
     ok_at: Literal["execution", "receipt"] = "execution"
     moves_ok_at: Literal["execution", "receipt"] = "execution"
+    answers_blank: bool = False
     alone: frozenset[str] = frozenset()
     repeats_request: float = 0.0
     at_rest: tuple[bytes, ...] = (b"M400",)

@@ -169,6 +169,7 @@ class HostLink:
         self.modes = replace(left.modes)
         self._alive = now
         self._recovery.take_over(left.answered, self._flight, self.dialect)
+        self._plain = self._ok_is_plain
 
     def hold(self) -> None:
         """Send no more lines of the job."""
@@ -685,9 +686,9 @@ class HostLink:
             self.fail(self._complaints.no_reason())
         elif self._recovery.going_back:
             self._recovery.quiet()
-            self._plain = self._ok_is_plain and not self._partial
         else:
             self._on_silence(now)
+        self._plain = self._ok_is_plain and not self._partial
         return told
 
     def _on_silence(self, now: float) -> None:

@@ -285,6 +285,7 @@ class Recovery:
     def _ask(self, flight: Flight, dialect: Dialect) -> None:
         """Ask for the line that is wanted next; the line feed ends whatever noise the firmware may hold."""
         self.raw = b"\n" + frame(dialect.impossible_number(flight.next - 1), b"M105")
+        self.foreign_ok = dialect.answers_blank
 
     def executed(self) -> None:
         """Take note that the question was taken for a command, by a firmware that does not count lines."""

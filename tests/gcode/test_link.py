@@ -1234,3 +1234,15 @@ def test_no_more_bytes_are_in_flight_where_numbers_are_long():
     link = fed(*(b"G1 " + b"X" * 14 for _ in range(9)))
     link._flight.next = link._flight.replay = 12_345_678
     assert len(link.data_to_send(0.0)) <= 127
+
+
+def test_an_ok_for_the_empty_line_of_a_question_answers_no_line():
+    link = fed(*moves(3), dialect=SMOOTHIE)
+    sent(link)
+    link.tick(30.0)
+    assert link.data_to_send(30.0) == PROBE
+    link.receive(b"ok\n", 30.1)
+    assert link.position.lines == 0
+    link.receive(b"rs N1\n", 30.1)
+    link.tick(link.deadline or 31.0)
+    assert sent(link, 31.0) == [b"G1 X1"]
