@@ -92,8 +92,9 @@ class PrinterEvents:
             case "resume" | "resumed" if job.machine.can("resume"):
                 job.page.gone_on = event.name == "resumed"
                 jobs.resume()
-            case "pause" | "paused" | "resume" | "resumed" if job.state is JobState.PAUSING:
-                # M600 is answered when the filament is in, and until then the job is on its way to a rest
+            case "pause" | "resume" | "resumed" if job.state is JobState.PAUSING:
+                # M600 is answered when the filament is in, and until then the job is on its way to a rest; `paused`
+                # only tells that the printer has come to its own, and takes nobody's resume back
                 job.page.wanted = "resume" if event.name.startswith("resume") else None
                 job.page.gone_on = event.name == "resumed"
             case "cancel" if job.machine.can("cancel"):
