@@ -116,6 +116,7 @@ def encrypted() -> bytes:
         (PACKED["cube.bgcode"][:-7], r"cut off in block \d+ \(G-code\)"),
         (bgcode.head(), "holds no G-code"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "a file",  # gzip and zip write the time into them
 )
 def test_what_is_broken_is_refused(tmp_path, data, reason):
     with pytest.raises(NotPrintable, match=reason):
@@ -129,6 +130,7 @@ def test_what_is_broken_is_refused(tmp_path, data, reason):
         three_mf({1: b"G28\n" * 5_000_000}),
         bgcode.head() + bgcode.gcode(b"G28\n" * 1_000_000, bgcode.DEFLATE) * 20,
     ],
+    ids=["gzip", "3mf", "bgcode"],
 )
 def test_a_bomb_stops_at_the_limit(tmp_path, data):
     with pytest.raises(StorageFull, match="more than 1000000 bytes"):
