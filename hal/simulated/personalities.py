@@ -82,7 +82,7 @@ _KLIPPER = Speech(
             "// Printer is shutdown",
             "!! {text}",
         ),
-        works=_codes("M105 M110 M112 M115 STATUS FIRMWARE_RESTART"),
+        works=_codes("M105 M110 M112 M115 FIRMWARE_RESTART"),
         by_m112="Shutdown due to M112 command",
         by_error=True,
     ),
