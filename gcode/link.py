@@ -577,13 +577,23 @@ class HostLink:
         self.counters.resends += 1
         self._signs_of_life(now)
         line = self._flight.near(number, self.dialect.counting.modulo)
+        resumes = self._resumes(line)
         self._recovery.requested(line, self._flight, self.dialect, now, self._wire_free)
+        self._recovery.foreign_ok = self._recovery.foreign_ok or resumes
         if self.dialect.ok_at == "receipt":  # what was received needs no other answer
             while self._flight.lines and self._flight.lines[0][0] < line and line <= self._flight.next:
                 self._acknowledge("ok", now, told)
         if self._recovery.refusals >= MAX_REFUSALS:
             self._give_up(line, told)
         self._send_echo()
+
+    def _resumes(self, number: int) -> bool:
+        """Tell whether the firmware goes on with the lines that it dropped at a pause of its own (Prusa's M602).
+
+        The command that ends the pause is one of those that it asks for then, and gets an ok all the same.
+        """
+        sent = self._flight.lines[0] if self._flight.lines else None
+        return sent is not None and number <= sent[0] and self._bare(sent).strip() == self.dialect.resumes_by
 
     def _give_up(self, number: int, told: list[Told]) -> None:
         """Send a harmless line under the number of a text that the firmware cannot read: better than no print."""

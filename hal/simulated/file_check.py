@@ -10,6 +10,9 @@ from gcode.reader import Reader
 OF_HOSTS = frozenset({"M105", "M110", "M115", "M155", "M27", "M113", "M85", "M503"})
 """Codes that hosts send by themselves at any time."""
 
+OF_PAUSES = frozenset({"M600", "M601", "M602"})
+"""Codes of a file that our host sends to a printer that knows them, or acts upon itself; the last one ends a pause."""
+
 _BLOCK = 65536  # bytes of the file that are read at once
 _COMMANDS = frozenset("GMT")  # what a command begins with
 
@@ -49,7 +52,7 @@ class FileCheck:
         self._source, self._host_waits, self._unknown = source, host_waits, unknown
         self._expected = _expected(source, host_waits, unknown)
         self._next = next(self._expected, None)
-        self._besides = OF_HOSTS | frozenset(besides)
+        self._besides = OF_HOSTS | frozenset(besides) | (frozenset() if host_waits is None else OF_PAUSES)
         self._difference = ""
         self._lines = 0
 

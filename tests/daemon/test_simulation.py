@@ -207,3 +207,21 @@ def test_what_holds_a_print_up_is_found_in_the_samples(sent, cause):
     looks = [(each, 1.0) for each in (*quiet, *dry, *resting, *moment)]
     [found] = bottlenecks(looks, 115200)
     assert (found.from_s, found.to_s, found.lines_per_s, found.cause) == (10, 15, 300, cause)
+
+
+@pytest.mark.parametrize(("firmware", "pause"), [("prusa", "M601"), ("marlin-advok", "M600"), ("marlin", "M600")])
+def test_a_file_with_a_pause_of_the_firmware_is_printed_whole(tmp_path, firmware, pause):
+    lines = [*PRINT[:-1], pause, *layer(0.8, 12)]
+    _, outcome = simulate(tmp_path, lines, firmware=FIRMWARES[firmware])
+    assert outcome.state == "COMPLETED"
+    assert outcome.exact or pause == "M601", outcome.difference  # Prusa has what came in the pause sent again
+    assert outcome.filament_mm == pytest.approx(16)  # nothing was pushed cold, and the end was waited for
+    assert [each.filament_mm for each in outcome.layer_times] == [4, 4, 4, 4]
+
+
+def test_a_print_that_the_firmware_has_paused_itself_is_printed_whole(tmp_path):
+    lines = [*PRINT[:-1], *layer(0.8, 12, sides=40)]
+    pause = Fault("self_pause", line=35, seconds=20)
+    _, outcome = simulate(tmp_path, lines, pause, firmware=FIRMWARES["prusa"])
+    assert (outcome.state, outcome.reason) == ("COMPLETED", None)
+    assert outcome.filament_mm == pytest.approx(52, abs=1.1)

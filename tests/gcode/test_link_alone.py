@@ -37,3 +37,20 @@ def test_with_nothing_behind_it_there_is_one_ok():
     link.receive(f"{REPORT}\n".encode(), 0.0)
     assert sent(link) == ["N2 M118 here"]
     assert done(link.receive(b"here\nok\n", 0.0)) == [say]
+
+
+def test_the_ok_of_the_command_that_ends_a_pause_is_not_that_of_a_line_which_is_asked_for_then():
+    given = iter([job_line(10 * n, f"G1 X{n}".encode()) for n in range(9)])
+    link, resume = HostLink(PRUSA), Ticket(b"M602")
+    link.feed(lambda: next(given, None))
+    assert len(sent(link)) == 4
+    link.receive(b"ok\n" * 4, 0.0)
+    link.hold()
+    link.send(resume)
+    assert sent(link) == ["N5 M602"]
+    link.receive(b"Resend: 3\nok\n", 1.0)  # lines 3 and 4 were dropped at the pause, and the oks came all the same
+    link.tick(1.1)
+    assert sent(link, 1.1)[0] == "N3 G1 X2"
+    link.receive(b"// action:resumed\nok\n", 1.2)
+    assert link.counters.lines_acknowledged == 4
+    assert done(link.receive(b"ok\nok\nok\n", 1.3)) == [resume]
