@@ -160,12 +160,6 @@ async def start(
     await store.open(folder)
     configured = config.profile != ProfileConfig()
     config = await asyncio.to_thread(with_chosen, config, folder)
-    if not config.profile.sized:
-        log.warning(
-            "profile.unknown",
-            consequence="no file is refused for its size",
-            remedy="nozzled config --preset list shows printers that are known; [profile] preset chooses one",
-        )
     stack.push_async_callback(_in_time, store.close)
     uuid = await asyncio.to_thread(own_uuid, folder)
     access = await asyncio.to_thread(_access, config, folder, environ, wall)
@@ -183,6 +177,12 @@ async def start(
     stack.push_async_callback(connection.disconnect)
     LineNote(connection, config, folder)
     survival = Survival(connection, logbook, KeptFile(uploads, folder), boot)
+    if not config.profile.sized:
+        log.info(
+            "profile.unknown",
+            consequence="no file is refused for its size",
+            remedy="nozzled config --preset list shows printers that are known; [profile] preset chooses one",
+        )
     jobs = JobController(config, connection, store, uploads, reader, survival)
     stack.push_async_callback(jobs.abandon, "the service was stopped")
     guard = Guard(config, connection, jobs)

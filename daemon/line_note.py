@@ -29,7 +29,9 @@ class LineNote:
         self._path = folder / FILE
         self._writing: asyncio.Task[None] | None = None
         connection.subscribe(self._on_event)
-        with suppress(OSError, ValueError, KeyError, TypeError):  # there is none, or not of this version
+        with suppress(
+            OSError, ValueError, KeyError, TypeError, AttributeError
+        ):  # there is none, or not of this version
             found = json.loads(self._path.read_text())
             device = Device(**found["device"]) if found.get("device") else None
             connection.remember(str(found["means"]), int(found["baudrate"]), device)

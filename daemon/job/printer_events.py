@@ -97,6 +97,8 @@ class PrinterEvents:
                 # only tells that the printer has come to its own, and takes nobody's resume back
                 job.page.wanted = "resume" if event.name.startswith("resume") else None
                 job.page.gone_on = event.name == "resumed"
+            case "paused" if job.state is JobState.PAUSING and job.page.gone_on:
+                job.page.wanted, job.page.gone_on = None, False  # it had gone on by itself, and has stopped again
             case "cancel" if job.machine.can("cancel"):
                 jobs.cancel()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from gcode import host_commands
 from gcode.reader import Reader
 
-OF_HOSTS = frozenset({"M105", "M110", "M115", "M155", "M27", "M113", "M85", "M503"})
+OF_HOSTS = frozenset({"M105", "M110", "M115", "M155", "M27", "M113", "M85", "M503", "M211"})
 """Codes that hosts send by themselves at any time."""
 
 OF_PAUSES = frozenset({"M600", "M601", "M602"})

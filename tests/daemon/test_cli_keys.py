@@ -63,6 +63,7 @@ async def test_an_app_is_allowed_and_another_refused_from_the_command_line(capsy
     monkeypatch.setenv("NOZZLED_API_KEY", KEY)
     async with api(tmp_path, "", http={"port": 0}) as server:
         listening = listen(server.service)
+        capsys.readouterr()  # what the service has logged
         url = ["--url", listening.url]
 
         async def keys(*words):
@@ -88,6 +89,7 @@ async def test_an_app_is_allowed_and_another_refused_from_the_command_line(capsy
 @pytest.mark.real_time
 async def test_a_key_that_is_rotated_or_revoked_ends_within_a_second_in_the_running_daemon(capsys, tmp_path):
     async with api(tmp_path, "") as server:
+        capsys.readouterr()  # what the service has logged
         phone = (await asyncio.to_thread(run, capsys, tmp_path, "keys", "add", "phone"))[1]
 
         async def until(key, status):

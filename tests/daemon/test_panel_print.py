@@ -122,7 +122,7 @@ async def test_the_printers_message_and_prompt_can_be_read(tmp_path):
             b"//action:prompt_show\n"
         )
         assert it.connection.message == "Bed 60C"
-        assert it.connection.prompt == Prompt("Sure?", ("Yes",))
+        assert it.connection.prompt == Prompt("Sure?", ("Yes",), ("",))
         await it.connection.disconnect()
         assert (it.connection.message, it.connection.prompt) == (None, None)
 
