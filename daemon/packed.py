@@ -8,7 +8,6 @@ SNIFF = 1024  # bytes at a file's beginning that tell what it holds
 
 _BINARY, _GZIP, _ZIP = b"GCDE", b"\x1f\x8b", b"PK\x03\x04"
 _BOMS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
-_UTF32 = codecs.BOM_UTF32_LE
 _ENOUGH = 16  # characters of a text without a mark that tell how it is written
 
 
@@ -24,9 +23,7 @@ def kind(beginning: bytes) -> str | None:
 
 
 def utf16(beginning: bytes) -> str | None:
-    """Return which kind of UTF-16 a text is: by its mark, or as every second byte is zero, as in plain English."""
-    if beginning.startswith(_UTF32):
-        return None
+    """Return which kind of UTF-16 a text is: by its mark, which UTF-32 may share, or as every second byte is zero."""
     if (known := _BOMS.get(beginning[:2])) is not None:
         return known
     head = beginning[: len(beginning) // 2 * 2][: 2 * _ENOUGH]

@@ -181,6 +181,8 @@ class _Utf16:
             text = self._decoder.decode(data, final)
             if self._first and text:
                 self._first, text = False, text.removeprefix("\ufeff")
+            if "\0" in text:
+                raise NotPrintable("the file is UTF-32, or damaged: save it as UTF-8")
             return text.encode()
         except UnicodeError:
             raise NotPrintable("the file is UTF-16, and damaged: save it as UTF-8") from None

@@ -69,5 +69,9 @@ class Blocks:
         self._rest = self._rest[:most]
 
     def _without_bom(self, text: bytes) -> bytes:
-        """Blank a byte order mark: the places of all that follows stay as they are."""
-        return b"   " + text[3:] if self._offset == 0 and text.startswith(_BOM) else text
+        """Turn a byte order mark into blanks behind the first line: that begins with its word, no other one moves."""
+        if self._offset or not text.startswith(_BOM):
+            return text
+        ends = [at for at in (text.find(b"\n"), text.find(b"\r")) if at >= 0]
+        end = min(ends, default=len(text))
+        return text[len(_BOM) : end] + b" " * len(_BOM) + text[end:]

@@ -28,27 +28,32 @@ TEXT = b"; Gr\xc3\xbc\xc3\x9fe\nG28\nM104 S200\nG1 X50 Y50 Z.3 F6000\nG1 X60 E1\
 LIMIT = 10_000_000
 
 
+def packed(data: bytes, level: int = 9) -> bytes:
+    """Pack by gzip, without the time: what is packed is a part of tests' names, the same in each process."""
+    return gzip.compress(data, level, mtime=0)
+
+
 def three_mf(plates: dict[int, bytes], method: int = zipfile.ZIP_DEFLATED, **more: bytes) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", method) as archive:
         archive.writestr("3D/3dmodel.model", "<model/>")
         for number, text in plates.items():
-            archive.writestr(f"Metadata/plate_{number}.gcode", text)
+            archive.writestr(zipfile.ZipInfo(f"Metadata/plate_{number}.gcode"), text, method)
         for name, data in more.items():
-            archive.writestr(f"Metadata/{name}.png", data)
+            archive.writestr(zipfile.ZipInfo(f"Metadata/{name}.png"), data)
     return out.getvalue()
 
 
 PACKED = {
     "cube.bgcode": bgcode.whole(TEXT, encoding=0),
-    "cube.gcode.gz": gzip.compress(TEXT),
-    "cube.bgcode.gz": gzip.compress(bgcode.whole(TEXT, encoding=0)),
+    "cube.gcode.gz": packed(TEXT),
+    "cube.bgcode.gz": packed(bgcode.whole(TEXT, encoding=0)),
     "cube.gcode.3mf": three_mf({1: TEXT}),
     "stored.3mf": three_mf({7: TEXT}, zipfile.ZIP_STORED),
     "cube.gcode": TEXT.decode().encode("utf-16"),
     "be.gcode": TEXT.decode().encode("utf-16-be"),
     "le.gcode": TEXT.decode().encode("utf-16-le"),
-    "two members.gcode.gz": gzip.compress(TEXT[:500]) + gzip.compress(TEXT[500:]) + bytes(512),
+    "two members.gcode.gz": packed(TEXT[:500]) + packed(TEXT[500:]) + bytes(512),
 }
 
 
@@ -105,12 +110,13 @@ def encrypted() -> bytes:
         (three_mf({1: b"\x89PNG\0\0"}), "no text"),
         (three_mf({1: b"<html>"}), "begins like a page"),
         (three_mf({1: three_mf({1: TEXT})}), "within a packed file"),
-        (gzip.compress(TEXT)[:-9], "cut off"),
-        (gzip.compress(TEXT)[:40], "cut off"),
-        (gzip.compress(TEXT)[:-8] + bytes(8), "damaged"),
-        (gzip.compress(TEXT) + b"more", "damaged"),
-        (gzip.compress(gzip.compress(gzip.compress(TEXT))), "too many layers"),
-        (gzip.compress(bytes(5000)), "no text"),
+        (packed(TEXT)[:-9], "cut off"),
+        (packed(TEXT)[:40], "cut off"),
+        (packed(TEXT)[:-8] + bytes(8), "damaged"),
+        (packed(TEXT) + b"more", "damaged"),
+        (packed(packed(packed(TEXT))), "too many layers"),
+        (packed(bytes(5000)), "no text"),
+        (TEXT.decode().encode("utf-32"), "UTF-32"),
         (b"\xff\xfe" + TEXT[:11], "UTF-16, and damaged"),
         (b"\xff\xfe\x00\xd8G\0", "UTF-16, and damaged"),
         (PACKED["cube.bgcode"][:-7], r"cut off in block \d+ \(G-code\)"),
@@ -126,7 +132,7 @@ def test_what_is_broken_is_refused(tmp_path, data, reason):
 @pytest.mark.parametrize(
     "data",
     [
-        gzip.compress(b"G28\n" * 5_000_000, 9),
+        packed(b"G28\n" * 5_000_000, 9),
         three_mf({1: b"G28\n" * 5_000_000}),
         bgcode.head() + bgcode.gcode(b"G28\n" * 1_000_000, bgcode.DEFLATE) * 20,
     ],
@@ -168,7 +174,7 @@ def test_names(name, plain):
     assert plain_name(name) == plain
 
 
-@pytest.mark.parametrize("data", [b"", b"G28\n", TEXT, b"\xef\xbb\xbfG28\n", b"G\0", b"\xff\xfe\0\0G\0\0\0", bytes(99)])
+@pytest.mark.parametrize("data", [b"", b"G28\n", TEXT, b"\xef\xbb\xbfG28\n", b"G\0", bytes(99)])
 def test_what_is_not_packed(data):
     assert kind(data) is None
 
@@ -237,9 +243,9 @@ async def test_a_plate_is_chosen_in_the_form(tmp_path):
         ("a.bgcode", PACKED["cube.bgcode"][:-7], 415, "a.bgcode: binary G-code: the file is cut off in block"),
         ("a.gcode", b"GCDE\1\0\0\0\1\0" + b"\7" * 99, 415, "block 1 is of an unknown type"),
         ("a.3mf", three_mf({}), 415, "it is a project"),
-        ("a.gz", gzip.compress(b"\x7fELF" + bytes(999)), 415, "no text"),
+        ("a.gz", packed(b"\x7fELF" + bytes(999)), 415, "no text"),
         ("a.gz", zlib.compress(TEXT), 415, "no G-code"),
-        ("a.stl.gz", gzip.compress(TEXT), 201, ""),
+        ("a.stl.gz", packed(TEXT), 201, ""),
         ("a.gcode.zip", three_mf({1: TEXT}), 415, "does not end in"),
     ],
 )
@@ -263,7 +269,7 @@ async def test_what_the_client_counted_is_the_packed_file(tmp_path):
 
 async def test_the_quota_is_for_the_text(tmp_path):
     async with serving(tmp_path, http={"quota_mib": 1}) as client:
-        answer = await client.upload(("file", "a.gz", gzip.compress(TEXT * 2000)))
+        answer = await client.upload(("file", "a.gz", packed(TEXT * 2000)))
         assert answer.status == 507
         assert "more than 1048576 bytes" in answer.json["error"]
 
