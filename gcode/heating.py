@@ -21,7 +21,10 @@ SETS_TARGET = {"M104": "tool", "M109": "tool", "M140": "bed", "M190": "bed", "M1
 
 _TARGET = {letter: re.compile(rb"%c\s*\+?\d+\.?\d*" % letter, re.IGNORECASE) for letter in b"SR"}
 _HEATS = re.compile(rb"M\s*0*(?:104|109|140|141|190|191|303)(?!\d)", re.IGNORECASE)
-_MAY_HEAT = re.compile(rb"(?:(M)\s*0*(104|109|140|141|190|191|303|568)|(G)\s*0*(10))(?![\d.])([^GM]*)", re.IGNORECASE)
+# with a subcode too: M104.1 is M104 to a firmware that knows none
+_MAY_HEAT = re.compile(
+    rb"(?:(M)\s*0*(104|109|140|141|190|191|303|568)|(G)\s*0*(10))(?!\d)(?:\.\d*)?([^GM]*)", re.IGNORECASE
+)
 _ASKED = re.compile(rb"[SRB]\s*\+?(\d+\.?\d*|\.\d+)", re.IGNORECASE)
 _OF_BED, _OF_CHAMBER = (b"140", b"190"), (b"141", b"191")
 _BED_TUNED = re.compile(rb"E\s*-", re.IGNORECASE)

@@ -183,6 +183,8 @@ def test_a_big_bed_may_take_its_time_and_a_dead_one_may_not():
         ("M303 E-1 S200 C8", "allows 120"),
         ("M303 E0 S240 C8", None),
         ("M109 S200 B500 F1", "asks for 500"),
+        ("M104.1 S999", "asks for 999"),
+        ("M104.0S999", "asks for 999"),
         ("M1040 S999", None),
         ("M117 M104 S999", None),
         ("G1 S999", None),
