@@ -311,7 +311,8 @@ async def test_a_disk_error_in_the_file_fails_and_makes_the_printer_cold(tmp_pat
         await it.until(S.FAILED)
         await it.settle()
         assert "Input/output error" in it.jobs.error
-        assert it.accepted[-6:] == ["M104 S0", "M140 S0", "M400", *SCRIPTS.after_failure]
+        accepted = [each for each in it.accepted if not each.startswith("M118 nozzled sync")]  # moves take their time
+        assert accepted[-6:] == ["M104 S0", "M140 S0", "M400", *SCRIPTS.after_failure]
         assert it.of_file == MOVES[: len(it.of_file)]
         assert it.board.hotend.target == 0
         assert it.records.ended[0][1] == "FAILED"

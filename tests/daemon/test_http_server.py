@@ -179,7 +179,7 @@ def test_a_large_upload_and_its_download_take_no_memory(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     process = subprocess.Popen([sys.executable, "-c", SERVE, str(tmp_path)], stdout=subprocess.PIPE, env=environment)
     try:
-        url = process.stdout.readline().decode()
+        url = next(line.decode() for line in process.stdout if line.startswith(b"http://"))  # before it, the log
         port = int(url.rsplit(":", 1)[1].strip().strip("/"))
         assert send_large(port, 1) == 201  # imports and buffers are there now
         before = peak_kib(process.pid)
