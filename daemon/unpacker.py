@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from daemon.errors import FileError, NotPrintable, StorageFull
+from daemon.keys import environment_of_children
 from gcode.errors import NozzledError
 
 MAX_MEMORY = 1024 * 1024 * 1024  # bytes of address space
@@ -38,6 +39,7 @@ async def in_process(source: Path, target: Path, limit: int, plate: int | None) 
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
+            env=environment_of_children(),
         )
     except OSError as error:
         raise FileError(f"the file cannot be unpacked: {error.strerror}") from error

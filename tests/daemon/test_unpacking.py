@@ -16,7 +16,7 @@ from daemon.as_text import unpacked
 from daemon.client import ClientError
 from daemon.errors import FileError, NotPrintable, StorageFull
 from daemon.packed import kind, plain_name
-from daemon.unpacker import at_once
+from daemon.unpacker import at_once, in_process
 from daemon.unpacking import unpack
 from support import bgcode
 from support.analysed import analyse
@@ -309,3 +309,20 @@ async def test_the_process_unpacks_and_tells_what_is_wrong(tmp_path):
         assert TEXT in (await client.get("/downloads/files/local/cube.gcode")).body
         refused = await client.upload(("file", "b.bgcode", PACKED["cube.bgcode"][:-1]))
         assert (refused.status, "cut off" in refused.json["error"]) == (415, True)
+
+
+@pytest.mark.real_time
+async def test_the_process_that_unpacks_does_not_inherit_the_key(tmp_path, monkeypatch):
+    monkeypatch.setenv("NOZZLED_API_KEY", "a-key-that-nobody-may-see")
+    started = []
+    real = asyncio.create_subprocess_exec
+
+    async def noted(*command, **more):
+        started.append(more["env"])
+        return await real(*command, **more)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", noted)
+    (tmp_path / "a.gz").write_bytes(packed(TEXT))
+    await in_process(tmp_path / "a.gz", tmp_path / "text", LIMIT, None)
+    assert (tmp_path / "text").read_bytes() == TEXT
+    assert [("PATH" in each, "NOZZLED_API_KEY" in each) for each in started] == [(True, False)]
