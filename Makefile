@@ -36,7 +36,7 @@ bench: $(READY)  ## the benchmarks, by hand on a quiet machine
 	$(BIN)/python -m bench $(ARGS)
 
 docs: $(READY)  ## the parts of docs/ that are generated from the code
-	$(BIN)/python -m daemon.job.diagram > docs/job-states.md
+	$(BIN)/python -m daemon.core.job.diagram > docs/job-states.md
 	$(BIN)/python -m gcode.recovery_diagram > docs/link-states.md
 
 install:  ## as a service, with sudo; ARGS='--wheels FOLDER' does without the network, ARGS=--no-start waits

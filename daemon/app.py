@@ -16,32 +16,32 @@ from pathlib import Path
 
 import structlog
 
-from daemon import notify
-from daemon.access import hosts
-from daemon.access.access import Access
-from daemon.analysis.printer_settings import PrinterSettings
-from daemon.analysis.service import Analyses
-from daemon.analysis.shelf import Shelf
-from daemon.analysis.watch import Watch
-from daemon.chosen_preset import with_chosen
 from daemon.config import Config, ProfileConfig, runtime_file, state_dir
-from daemon.connection import Connection
-from daemon.directories import of_systemd
-from daemon.discovery import Discovery
-from daemon.events import Events
-from daemon.files import FileStore
-from daemon.guard import Guard
-from daemon.job.controller import JobController
-from daemon.job.kept import KeptFile
-from daemon.job.survival import Survival
-from daemon.keys import Keys, own_uuid
-from daemon.line_note import LineNote
-from daemon.recordings import Recordings
-from daemon.reloading import Reloader
-from daemon.slow_crashes import SlowCrashes
-from daemon.store import Store
-from daemon.systemd import Supervision, forget_job_type, job_type
-from daemon.systemd_fds import DescriptorStore
+from daemon.config.chosen_preset import with_chosen
+from daemon.core.connection.connection import Connection
+from daemon.core.connection.recordings import Recordings
+from daemon.core.job.controller import JobController
+from daemon.core.job.kept import KeptFile
+from daemon.core.job.survival import Survival
+from daemon.core.record.store import Store
+from daemon.core.reloading import Reloader
+from daemon.core.safety.guard import Guard
+from daemon.core.safety.line_note import LineNote
+from daemon.core.slow_crashes import SlowCrashes
+from daemon.core.supervision import Supervision, forget_job_type, job_type
+from daemon.front.access import hosts
+from daemon.front.access.access import Access
+from daemon.front.access.keys import Keys, own_uuid
+from daemon.front.analysis.printer_settings import PrinterSettings
+from daemon.front.analysis.service import Analyses
+from daemon.front.analysis.shelf import Shelf
+from daemon.front.analysis.watch import Watch
+from daemon.front.discovery import Discovery
+from daemon.front.events import Events
+from daemon.front.uploads.files import FileStore
+from daemon.systemd import notify
+from daemon.systemd.descriptors import DescriptorStore
+from daemon.systemd.directories import of_systemd
 from hal.logbook import Logbook
 
 UPLOADS = "uploads"
@@ -235,7 +235,7 @@ def _access(config: Config, folder: Path, environ: Mapping[str, str], wall: Call
 
 async def _listen(stack: AsyncExitStack, service: Service) -> None:
     # the largest import: in a thread, so that the wire need not wait for it
-    importing = asyncio.to_thread(importlib.import_module, "daemon.http.server")
+    importing = asyncio.to_thread(importlib.import_module, "daemon.front.http.server")
     server, _ = await asyncio.gather(importing, service.connection.first_attempt(WIRE_FIRST))
     listening = server.listen(service, service.descriptors.listening())
     stack.push_async_callback(_in_time, listening.close)

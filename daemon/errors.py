@@ -20,7 +20,7 @@ NozzledError
     ├── JobError                 what was asked of a job
     │   ├── JobConflict          the command does not fit the job's state ("start" while printing)
     │   ├── UnfitFile            what is known of the file speaks against printing it (outside the build volume)
-    │   ├── Unsafe               a rule of `daemon.safety` is broken (a heater does not get warmer)
+    │   ├── Unsafe               a rule of `daemon.core.safety.rules` is broken (a heater does not get warmer)
     │   ├── NoHeat               a heater that the file waits for stays cold (the firmware keeps it off)
     │   ├── PrinterRefused       the printer answered a line of the print with an error ("!! Must home axis first")
     │   ├── CannotGoOn           a job cannot go on where another host left it (the machine was restarted)

@@ -76,7 +76,7 @@ def test_the_command_and_the_entry_points_lead_somewhere():
 def test_the_version_is_said_without_what_only_the_service_needs(tmp_path):
     loaded = modules_after("from daemon.cli import main; main(['--version'])", tmp_path)
     assert "daemon.cli" in loaded
-    assert not loaded & {"tornado", "serial", "hal.serial_port", "hal.simulated", "daemon.http"}
+    assert not loaded & {"tornado", "serial", "hal.serial_port", "hal.simulated", "daemon.front.http"}
 
 
 MAKE_PRINTER = """
@@ -120,7 +120,7 @@ def test_the_wheel_holds_every_module_and_nothing_of_the_tests(wheel):
 def test_the_wheel_holds_what_is_no_module(wheel):
     names = set(wheel.namelist())
     assert {f"{name}/py.typed" for name in PACKAGES} <= names
-    schemas = {str(path.relative_to(ROOT)) for path in (ROOT / "daemon/schema").glob("v*.sql")}
-    assert "daemon/schema/v1.sql" in schemas <= names
+    schemas = {str(path.relative_to(ROOT)) for path in (ROOT / "daemon/core/record/schema").glob("v*.sql")}
+    assert "daemon/core/record/schema/v1.sql" in schemas <= names
     assert wheel.read("daemon/examples/cube20.gcode") == EXAMPLE.read_bytes()
     assert any(name.endswith("/licenses/LICENSE") for name in names)

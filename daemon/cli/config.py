@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from daemon.cli.options import add_config, add_preset, configured
 from daemon.config import render
-from daemon.presets import presets
+from daemon.config.presets import presets
 
 EXAMPLE = "nozzled config --preset mk3s > nozzled.toml"
 

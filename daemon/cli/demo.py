@@ -26,12 +26,12 @@ from urllib.parse import quote
 
 from tqdm import tqdm
 
-from daemon.as_text import unpacked
 from daemon.client import Conflict, OctoPrintClient
 from daemon.client.shapes import JobInformation
 from daemon.errors import ServiceError
-from daemon.keys import ENVIRONMENT
-from daemon.packed import plain_name
+from daemon.front.access.keys import ENVIRONMENT
+from daemon.packing.as_text import unpacked
+from daemon.packing.kinds import plain_name
 from gcode.host_commands import meaning
 from gcode.reader import Reader
 from hal.registry import positive_float

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from daemon.analysis.printer_settings import limits_in
-from daemon.as_text import unpacked
 from daemon.cli.options import add_config, add_preset, configured
 from daemon.config import ProfileConfig
+from daemon.front.analysis.printer_settings import limits_in
+from daemon.packing.as_text import unpacked
 from gcode.analysis.about import About
 from gcode.analysis.result import Analysis, Box
 from gcode.dialect import MARLIN, PRUSA, recognise
@@ -36,8 +36,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Analyse and show. What is wrong with the file is told, and no failure of this command."""
     # NumPy, Pillow and matplotlib are loaded by those who need them
-    from daemon.analysis.plot import Samples, draw  # noqa: PLC0415 - as said
-    from daemon.analysis.reading import analyse, machine  # noqa: PLC0415 - as said
+    from daemon.front.analysis.plot import Samples, draw  # noqa: PLC0415 - as said
+    from daemon.front.analysis.reading import analyse, machine  # noqa: PLC0415 - as said
 
     settings, firmware = asyncio.run(_told(args.printer)) if args.printer else ((), "")
     profile = configured(args).profile
@@ -101,7 +101,7 @@ def _picture(found: Analysis) -> str:
     """Return the largest thumbnail for a terminal of 24-bit colours, nothing for any other."""
     if not sys.stdout.isatty() or os.environ.get("COLORTERM") not in ("truecolor", "24bit"):
         return ""
-    from daemon.analysis.thumbnails import as_text, largest  # noqa: PLC0415 - Pillow
+    from daemon.front.analysis.thumbnails import as_text, largest  # noqa: PLC0415 - Pillow
 
     picture = largest(found.thumbnails)
     return as_text(picture) if picture else ""

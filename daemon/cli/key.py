@@ -5,7 +5,7 @@ import os
 
 from daemon.cli.options import add_config, configured
 from daemon.config import state_dir
-from daemon.keys import Keys
+from daemon.front.access.keys import Keys
 
 EXAMPLE = 'curl -H "X-Api-Key: $(nozzled key)" http://127.0.0.1:5000/api/job'
 

@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from daemon.access.keyring import Keyring, NamedKey
-from daemon.access.scopes import Scope
 from daemon.cli import remote
 from daemon.cli.options import add_config, configured
 from daemon.cli.remote import Action, printable
 from daemon.client import OctoPrintClient
 from daemon.config import state_dir
+from daemon.front.access.keyring import Keyring, NamedKey
+from daemon.front.access.scopes import Scope
 
 EXAMPLE = "nozzled keys add phone --scope control"
 

@@ -18,7 +18,7 @@ from typing import Any
 from daemon.cli.options import add_config, configured
 from daemon.client import AccessDenied, ClientError, Conflict, NotFound, OctoPrintClient, RequestRefused, Unreachable
 from daemon.config import Config, key_file, state_dir
-from daemon.keys import ENVIRONMENT
+from daemon.front.access.keys import ENVIRONMENT
 
 URL_ENVIRONMENT = "NOZZLED_URL"
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from daemon.as_text import unpacked
 from daemon.cli import remote
 from daemon.cli.options import configured
 from daemon.client import ClientError, OctoPrintClient
+from daemon.core.job.resume_at import LIFT, PRIME, Place, place_behind, start_sequence
 from daemon.errors import FileError
-from daemon.job.resume_at import LIFT, PRIME, Place, place_behind, start_sequence
-from daemon.packed import plain_name
+from daemon.packing.as_text import unpacked
+from daemon.packing.kinds import plain_name
 from gcode.reader import Reader
 
 EXAMPLE = "nozzled resume-at part.gcode --height 23.4"
@@ -89,7 +89,7 @@ def _offset(args: argparse.Namespace) -> int:
     if args.line is not None:
         return _offset_of_line(args.file, args.line)
     # loads NumPy
-    from daemon.analysis.reading import analyse, machine  # noqa: PLC0415 - as said
+    from daemon.front.analysis.reading import analyse, machine  # noqa: PLC0415 - as said
 
     layers = analyse(args.file, machine(configured(args).profile)).layers
     if args.layer is None:

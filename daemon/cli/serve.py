@@ -10,7 +10,7 @@ import time  # noqa: TID251 - the one place where the wall clock comes in; it is
 from daemon import log
 from daemon.app import serve
 from daemon.cli.options import add_config, configured
-from daemon.systemd_fds import DescriptorStore
+from daemon.systemd.descriptors import DescriptorStore
 from hal.loop import WatchedLoop
 
 STDERR = 2  # the descriptor itself: `sys.stderr` may be replaced

@@ -11,9 +11,9 @@ from typing import NoReturn, TypeVar
 import structlog
 from tqdm import tqdm
 
-from daemon.as_text import unpacked
 from daemon.cli.options import add_config, add_preset, configured
 from daemon.config import FIRMWARES as PROFILES
+from daemon.packing.as_text import unpacked
 from daemon.simulation.machine import described, firmware_name, sized
 from daemon.simulation.outcome import Outcome
 from daemon.simulation.run import Plan, Progress, Simulation, SimulationError
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _with_analysis(outcome: Outcome, plan: Plan) -> Outcome:
     """Return the outcome with what the analysis says of the file for this printer."""
-    from daemon.analysis.reading import analyse, machine  # noqa: PLC0415 - NumPy
+    from daemon.front.analysis.reading import analyse, machine  # noqa: PLC0415 - NumPy
 
     found = analyse(plan.file, machine(sized(plan.config.profile, plan.firmware)))
     return replace(outcome, errors=list(found.errors), warnings=list(found.warnings))

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from daemon.analysis.reading import machine
 from daemon.config import ProfileConfig
+from daemon.front.analysis.reading import machine
 from gcode.analysis.machine import ANYWHERE, Range
 from gcode.planner import Limits
 from hal.simulated.config import FirmwareConfig

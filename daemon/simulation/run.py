@@ -8,12 +8,12 @@ from pathlib import Path
 
 from daemon import __version__
 from daemon.config import Config
-from daemon.connection import Connection
+from daemon.core.connection.connection import Connection
+from daemon.core.job.controller import JobController
+from daemon.core.job.selection import Selection
+from daemon.core.job.states import JobState
+from daemon.core.job.survival import Survival
 from daemon.errors import JobConflict, ServiceError
-from daemon.job.controller import JobController
-from daemon.job.selection import Selection
-from daemon.job.states import JobState
-from daemon.job.survival import Survival
 from daemon.simulation import outcome
 from daemon.simulation.incidents import MOST, Incidents
 from daemon.simulation.outcome import FaultHappened, LayerTime, Outcome, Span, Thermometer, UnderrunPlace

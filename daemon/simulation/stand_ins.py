@@ -5,10 +5,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from daemon.job.kept import KeptFile
-from daemon.job.selection import FileMark
-from daemon.job.streamer import FileStream
-from daemon.store import JobRecord, NewJob, Store
+from daemon.core.job.kept import KeptFile
+from daemon.core.job.selection import FileMark
+from daemon.core.job.streamer import FileStream
+from daemon.core.record.store import JobRecord, NewJob, Store
 from hal.driver import LinePrinter, LinkSettings
 from hal.logbook import Logbook
 from hal.transport import Transport

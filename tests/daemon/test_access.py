@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.access import hosts
-from daemon.access.app_keys import COLLECT, MAX_PENDING, MAX_PER_ADDRESS, POLL, WINDOW, AppKeys
-from daemon.access.attempts import FREE, MAX_ADDRESSES, REFILL, Attempts, network_of
-from daemon.access.scopes import Identity, Scope
-from daemon.access.sessions import LIFETIME, MAX_SESSIONS, Sessions
 from daemon.errors import ConfigError, TooManyRequests
+from daemon.front.access import hosts
+from daemon.front.access.app_keys import COLLECT, MAX_PENDING, MAX_PER_ADDRESS, POLL, WINDOW, AppKeys
+from daemon.front.access.attempts import FREE, MAX_ADDRESSES, REFILL, Attempts, network_of
+from daemon.front.access.scopes import Identity, Scope
+from daemon.front.access.sessions import LIFETIME, MAX_SESSIONS, Sessions
 
 WHO = Identity("phone", Scope.CONTROL, "digest")
 

@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
-from daemon.access import keyring as module
-from daemon.access.keyring import FILE, MAX_KEYS, Keyring, digest
-from daemon.access.scopes import Scope, groups, permissions
 from daemon.errors import BadKeyName, ConfigError, DamagedFile, KeyNameTaken, NoSuchKey
+from daemon.front.access import keyring as module
+from daemon.front.access.keyring import FILE, MAX_KEYS, Keyring, digest
+from daemon.front.access.scopes import Scope, groups, permissions
 
 
 def keyring(folder, now=1000.0):

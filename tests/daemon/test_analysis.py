@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 from PIL import Image
 
-from daemon.analysis.service import ATTEMPTS
 from daemon.config import ProfileConfig
+from daemon.front.analysis.service import ATTEMPTS
 from support import slicers
 from support.analysed import sliced
 from support.analyses import AtOnce

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.analysis.reading import analyse, machine
 from daemon.config import ProfileConfig
-from daemon.presets import find
+from daemon.config.presets import find
+from daemon.front.analysis.reading import analyse, machine
 
 HEAD = "M104 S200\nG28\n"
 TAIL = "M104 S0\nM84\n"

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from daemon.analysis.thumbnails import MAX_PIXELS, as_png, as_text, decode, largest
+from daemon.front.analysis.thumbnails import MAX_PIXELS, as_png, as_text, decode, largest
 from gcode.analysis.result import Thumbnail
 from support.analysed import analyse
 from support.pictures import picture, qoi, with_thumbnail

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.analysis.findings import from_analysis
-from daemon.analysis.shelf import Learnt
-from daemon.analysis.watch import Watch
-from daemon.job.states import JobState
+from daemon.core.job.states import JobState
+from daemon.front.analysis.findings import from_analysis
+from daemon.front.analysis.shelf import Learnt
+from daemon.front.analysis.watch import Watch
 from support.analysed import analyse
 from support.mortal import Life, World
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.analysis.service import Order, Worker
 from daemon.config import Config
 from daemon.errors import AnalysisFailed
+from daemon.front.analysis.service import Order, Worker
 from support.analysed import sliced
 
 
@@ -38,7 +38,7 @@ async def test_a_file_that_is_gone_is_told(tmp_path):
 @pytest.mark.parametrize(("urgent", "expected"), [(False, f"{os.SCHED_IDLE} 19"), (True, f"{os.SCHED_OTHER} 5")])
 def test_the_process_steps_back(urgent, expected):
     code = (
-        "import os; from daemon.analysis.worker import _step_back;"
+        "import os; from daemon.front.analysis.worker import _step_back;"
         f"_step_back(urgent={urgent}); print(os.sched_getscheduler(0), os.nice(0))"
     )
     # as nice as this test is, which may be run by somebody who steps back too
@@ -85,7 +85,7 @@ async def test_no_process_is_left_behind(monkeypatch, tmp_path):
 
 def test_the_service_does_not_load_numpy():
     code = (
-        "import sys, daemon.app, daemon.http.server, daemon.cli;"
+        "import sys, daemon.app, daemon.front.http.server, daemon.cli;"
         "print([name for name in ('numpy', 'PIL', 'matplotlib') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -4,9 +4,9 @@ from contextlib import AsyncExitStack
 import pytest
 
 from daemon import app
+from daemon.core.job.selection import Selection
+from daemon.core.job.states import JobState
 from daemon.errors import StateDirTaken
-from daemon.job.selection import Selection
-from daemon.job.states import JobState
 from support.http import KEY, config
 
 ENVIRON = {"NOZZLED_API_KEY": KEY}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from daemon.analysis.plot import Samples
 from daemon.cli import inspect, main
+from daemon.front.analysis.plot import Samples
 from gcode.analysis.analyser import Analyser
 from gcode.analysis.machine import Machine
 from support import bgcode, slicers

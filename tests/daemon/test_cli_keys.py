@@ -3,10 +3,10 @@ import json
 
 import pytest
 
-from daemon.access.keyring import Keyring, digest
-from daemon.access.scopes import Scope
 from daemon.cli import main
-from daemon.http.server import listen
+from daemon.front.access.keyring import Keyring, digest
+from daemon.front.access.scopes import Scope
+from daemon.front.http.server import listen
 from support.http import KEY, api
 
 

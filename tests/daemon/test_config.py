@@ -9,8 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daemon import config as module
-from daemon import named_values
-from daemon.config import Config, LogConfig, Texts, key_file, load, merge, render, runtime_file, state_dir
+from daemon.config import Config, LogConfig, Texts, key_file, load, merge, named_values, render, runtime_file, state_dir
 from daemon.errors import ConfigError
 from gcode.errors import NozzledError
 from gcode.outgoing import check_command

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from daemon.core.job import streamer
+from daemon.core.job.selection import Progress, Selection
+from daemon.core.record.store import NewJob, Store
 from daemon.errors import JobConflict
-from daemon.job import streamer
-from daemon.job.selection import Progress, Selection
-from daemon.store import NewJob, Store
 from hal.errors import NotConnected, PortLost
 from hal.printer import ConnectionState, StateChanged
 from hal.simulated.firmware import FirmwareConfig

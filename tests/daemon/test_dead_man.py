@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from daemon.config import Config, SafetyConfig
-from daemon.job.dead_man import OFTEN
-from daemon.job.states import JobState as S
+from daemon.core.job.dead_man import OFTEN
+from daemon.core.job.states import JobState as S
 from hal.simulated.personalities import FIRMWARES
 from support.house import DEAD_MAN, house
 from support.http import api

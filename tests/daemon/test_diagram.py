@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from daemon.job.diagram import draw
-from daemon.job.states import TRANSITIONS, JobState
+from daemon.core.job.diagram import draw
+from daemon.core.job.states import TRANSITIONS, JobState
 
 PAGE = Path(__file__).parents[2] / "docs" / "job-states.md"
 

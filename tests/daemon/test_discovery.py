@@ -4,8 +4,8 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from daemon import discovery
-from daemon.discovery import AvahiFile, Discovery, announced, is_loopback, lan_address, service_file
+from daemon.front import discovery
+from daemon.front.discovery import AvahiFile, Discovery, announced, is_loopback, lan_address, service_file
 from support.http import config
 from support.processes import cannot_run
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon import files as module
+from daemon.core.record.store import Store
 from daemon.errors import (
     BadFileName,
     FileError,
@@ -24,9 +24,9 @@ from daemon.errors import (
     StorageFull,
     UploadBroken,
 )
-from daemon.filenames import check_path
-from daemon.files import FileStore
-from daemon.store import Store
+from daemon.front.uploads import files as module
+from daemon.front.uploads.filenames import check_path
+from daemon.front.uploads.files import FileStore
 
 pytestmark = pytest.mark.real_time  # threads and a disk are what is tested
 

@@ -2,8 +2,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from daemon.access.keyring import Keyring
-from daemon.access.scopes import Scope
+from daemon.front.access.keyring import Keyring
+from daemon.front.access.scopes import Scope
 from support.http import KEY, NOW, api
 
 HOST = {"Host": "127.0.0.1:5000"}

@@ -2,9 +2,9 @@ import logging
 
 import pytest
 
-from daemon.access.attempts import FREE
-from daemon.http import errors as table
-from daemon.http.base import MAX_JSON
+from daemon.front.access.attempts import FREE
+from daemon.front.http import errors as table
+from daemon.front.http.base import MAX_JSON
 from support.http import KEY, api
 
 

@@ -7,9 +7,9 @@ import resource
 
 import pytest
 
-from daemon.http import downloads
-from daemon.http.bounded_server import MOST, OTHERS, room_for_connections
-from daemon.http.server import MAX_HEADERS, listen
+from daemon.front.http import downloads
+from daemon.front.http.bounded_server import MOST, OTHERS, room_for_connections
+from daemon.front.http.server import MAX_HEADERS, listen
 from support.http import KEY, api
 
 PATIENCE = 30.0

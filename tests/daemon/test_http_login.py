@@ -1,7 +1,7 @@
 import pytest
 
-from daemon.access.keyring import Keyring
-from daemon.access.scopes import Scope
+from daemon.front.access.keyring import Keyring
+from daemon.front.access.scopes import Scope
 from support.http import KEY, NOW, api
 
 

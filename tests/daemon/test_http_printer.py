@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.http import gcode
+from daemon.front.http import gcode
 from support.http import NOW, api
 
 PATHS = ["", "/tool", "/bed", "/chamber"]

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from tornado.websocket import websocket_connect
 
-from daemon.http import push
-from daemon.http.server import listen
+from daemon.front.http import push
+from daemon.front.http.server import listen
 from support.http import KEY, api
 
 pytestmark = pytest.mark.real_time
@@ -121,7 +121,7 @@ async def test_foreign_pages_and_names_get_no_socket(tmp_path, headers, status):
 
 
 async def test_there_are_no_more_sockets_than_are_allowed(tmp_path, monkeypatch):
-    monkeypatch.setattr("daemon.push.hub.MAX_SUBSCRIBERS", 2)
+    monkeypatch.setattr("daemon.front.push.hub.MAX_SUBSCRIBERS", 2)
     async with served(tmp_path) as (_, address):
         sockets = [await websocket_connect(f"ws://{address}/sockjs/websocket") for _ in range(2)]
         for socket in sockets:

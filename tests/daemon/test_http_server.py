@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import AddressInUse
-from daemon.http import server as module
+from daemon.front.http import server as module
 from support.http import KEY, api, form
 
 HEAD = f"Host: localhost\r\nX-Api-Key: {KEY}\r\n"
@@ -149,7 +149,7 @@ SERVE = """
 import asyncio, sys, time
 from pathlib import Path
 from support.http import api
-from daemon.http.server import listen
+from daemon.front.http.server import listen
 async def main():
     async with api(Path(sys.argv[1]), "", http={"port": 0}) as server:
         print(listen(server.service).url, flush=True)

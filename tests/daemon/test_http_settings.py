@@ -2,8 +2,8 @@ import uuid
 
 import pytest
 
-from daemon.access.keyring import Keyring
-from daemon.access.scopes import Scope
+from daemon.front.access.keyring import Keyring
+from daemon.front.access.scopes import Scope
 from support.house import MOVES
 from support.http import KEY, NOW, api
 

@@ -12,11 +12,11 @@ from urllib.parse import quote, urlencode
 import pytest
 from structlog.testing import capture_logs
 
-from daemon.access.attempts import FREE
-from daemon.access.keyring import Keyring
-from daemon.access.scopes import Scope
-from daemon.access.sessions import LIFETIME
 from daemon.config import Config
+from daemon.front.access.attempts import FREE
+from daemon.front.access.keyring import Keyring
+from daemon.front.access.scopes import Scope
+from daemon.front.access.sessions import LIFETIME
 from support.http import KEY, NOW, api, form
 from support.push import Listener
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.files import Upload
+from daemon.front.uploads.files import Upload
 from support.http import api, form
 
 CONTENT = b"G28\r\n--frontie\r\nG1 X5\n--frontier\n\r\n--fronti" * 5  # near misses of the boundary inside
@@ -256,7 +256,7 @@ async def test_a_full_disk_is_507_and_leaves_nothing(tmp_path, monkeypatch):
     body, kind = form(("file", "a.gcode", LARGE))
     pieces = [body[at : at + 65536] for at in range(0, len(body), 65536)]
     async with api(tmp_path, "") as server:
-        monkeypatch.setattr("daemon.files.os.write", fills_up)
+        monkeypatch.setattr("daemon.front.uploads.files.os.write", fills_up)
         response = await server.request("POST", "/api/files/local", pieces, headers={"Content-Type": kind})
         assert response.status == 507
         assert response.error.startswith("a.gcode: no room")

@@ -5,8 +5,8 @@ import socket
 import pytest
 import structlog
 
-from daemon import journal
 from daemon import log as service_log
+from daemon.log import journal
 
 
 @pytest.fixture

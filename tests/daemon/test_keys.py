@@ -5,7 +5,7 @@ import pytest
 
 from daemon.config import ApiConfig, Config
 from daemon.errors import ConfigError
-from daemon.keys import Keys, own_uuid
+from daemon.front.access.keys import Keys, own_uuid
 
 
 def test_the_first_start_makes_a_key_that_only_its_owner_can_read_and_later_starts_keep_it(tmp_path):

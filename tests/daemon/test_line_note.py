@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from daemon.line_note import LineNote
+from daemon.core.safety.line_note import LineNote
 from hal.ports import Device
 from hal.printer import ConnectionState, StateChanged
 from support.http import config

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from daemon.core.job.machine import JobMachine
+from daemon.core.job.states import ACTIVE, ENDED, TRANSITIONS, JobState
 from daemon.errors import JobConflict
-from daemon.job.machine import JobMachine
-from daemon.job.states import ACTIVE, ENDED, TRANSITIONS, JobState
 
 TRIGGERS = [trigger for trigger, _, _ in TRANSITIONS]
 TABLE = {(source, trigger): target for trigger, sources, target in TRANSITIONS for source in sources}

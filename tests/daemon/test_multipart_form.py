@@ -3,7 +3,7 @@
 import pytest
 
 from daemon.errors import UploadBroken
-from daemon.http.multipart_form import MAX_PARTS, UploadForm
+from daemon.front.http.multipart_form import MAX_PARTS, UploadForm
 from support.growth import grows_linearly
 
 DISPOSITIONS = {

@@ -3,8 +3,8 @@ import asyncio
 import pytest
 
 from daemon.config import PauseConfig, load
+from daemon.config.named_values import example, filled, unknown_names
 from daemon.errors import ConfigError
-from daemon.named_values import example, filled, unknown_names
 from support.house import MOVES, SCRIPTS, S, house
 
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis import checks
 from schemathesis.specs.openapi import checks as openapi
 
-from daemon.http.openapi import describe
+from daemon.front.http.openapi import describe
 from support.http import api
 from support.processes import TOKEN, House
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from daemon.core.job.states import JobState
 from daemon.errors import JobConflict
-from daemon.job.states import JobState
 from hal.driver import LinePrinter
 from hal.printer import ConnectionState, Prompt
 from hal.simulated.firmware import Firmware, FirmwareConfig
@@ -24,7 +24,7 @@ def with_card(monkeypatch):
     def create(_address, settings, _wrap, _logbook):
         return LinePrinter(SimulatedTransport(Firmware(CARD)), settings)
 
-    monkeypatch.setattr("daemon.connection.create", create)
+    monkeypatch.setattr("daemon.core.connection.connection.create", create)
 
 
 def transport_of(server):

@@ -7,8 +7,8 @@ from typing import ClassVar
 import pytest
 
 from daemon.config import JobConfig, PauseConfig, ScriptsConfig
-from daemon.job.parking import Rest
-from daemon.job.resting import has_gone_cold
+from daemon.core.job.parking import Rest
+from daemon.core.job.resting import has_gone_cold
 from gcode.dialect import MARLIN
 from gcode.modes import Modes
 from gcode.replies import Reading

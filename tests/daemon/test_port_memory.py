@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.port_memory import PortMemory, at_path
+from daemon.core.connection.port_memory import PortMemory, at_path
 from hal import ports
 from hal.errors import AmbiguousPort, NoSuchPort
 from hal.ports import Port

@@ -3,8 +3,8 @@ import tomllib
 import pytest
 
 from daemon.config import Config, ProfileConfig, load, merge, render
+from daemon.config.presets import find, presets, suggested
 from daemon.errors import ConfigError
-from daemon.presets import find, presets, suggested
 from gcode.outgoing import check_command
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon.analysis.reading import analyse, machine
 from daemon.config import ProfileConfig
+from daemon.config.presets import find
 from daemon.errors import ConfigError
-from daemon.presets import find
+from daemon.front.analysis.reading import analyse, machine
 from support.processes import cannot_run
 
 PROFILES = Path("/usr/share/PrusaSlicer/profiles")

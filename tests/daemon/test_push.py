@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from daemon.access.keyring import Keyring
-from daemon.access.scopes import Scope
-from daemon.push.hub import MAX_STRANGERS, MAX_STRANGERS_EACH
-from daemon.push.subscriber import MAX_EVENTS, MAX_LETTERS, MAX_LOG, MAX_WORDS, STALLED, STRANGER
+from daemon.front.access.keyring import Keyring
+from daemon.front.access.scopes import Scope
+from daemon.front.push.hub import MAX_STRANGERS, MAX_STRANGERS_EACH
+from daemon.front.push.subscriber import MAX_EVENTS, MAX_LETTERS, MAX_LOG, MAX_WORDS, STALLED, STRANGER
 from hal.printer import ActionRequested, TemperaturesRead
 from support.analyses import AtOnce
 from support.house import MOVES

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from daemon.analysis.reading import analyse, machine
 from daemon.cli import main
 from daemon.config import ProfileConfig
+from daemon.core.job.resume_at import Place, place_behind, start_sequence
+from daemon.core.job.states import JobState as S
 from daemon.errors import FileError
-from daemon.job.resume_at import Place, place_behind, start_sequence
-from daemon.job.states import JobState as S
+from daemon.front.analysis.reading import analyse, machine
 from gcode.reader import Reader
 from hal.simulated.config import FirmwareConfig
 from support import bgcode

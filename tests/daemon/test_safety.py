@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.config import ProfileConfig
-from daemon.safety import PATIENCE, STOPPING, all_off, make_cold
+from daemon.core.safety.rules import PATIENCE, STOPPING, all_off, make_cold
 from gcode.outgoing import job_line
 from gcode.replies import Reading
 from hal.driver import LinePrinter

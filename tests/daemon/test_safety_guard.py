@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from daemon.config import Config, JobConfig, SafetyConfig
-from daemon.guard import Guard
-from daemon.job.states import JobState as S
-from daemon.safety import HOTEND, NO_REPORT
+from daemon.core.job.states import JobState as S
+from daemon.core.safety.guard import Guard
+from daemon.core.safety.rules import HOTEND, NO_REPORT
 from hal.printer import ConnectionState
 from hal.simulated.heat_protection import Limits
 from hal.simulated.heater import HeaterFault

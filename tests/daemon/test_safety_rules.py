@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.config import ProfileConfig
-from daemon.safety import BED, CONFIRMED, HOTEND, HeaterWatch
+from daemon.core.safety.rules import BED, CONFIRMED, HOTEND, HeaterWatch
 from gcode.heating import excess
 from gcode.replies import Reading
 from hal.simulated.heat_control import BangBang

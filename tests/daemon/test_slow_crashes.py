@@ -8,8 +8,8 @@ import time
 import pytest
 
 from daemon.cli import GAVE_UP
+from daemon.core.slow_crashes import FILE, MOST, WITHIN, SlowCrashes
 from daemon.errors import KeepsCrashing
-from daemon.slow_crashes import FILE, MOST, WITHIN, SlowCrashes
 from hal.printer import ConnectionState, StateChanged
 
 READY = StateChanged(ConnectionState.HANDSHAKING, ConnectionState.READY)

@@ -1,7 +1,7 @@
 import pytest
 
-from daemon.job.states import JobState
-from daemon.status import FLAGS, describe
+from daemon.core.job.states import JobState
+from daemon.front.views.status import FLAGS, describe
 from hal.printer import ConnectionState
 
 C, J = ConnectionState, JobState

@@ -20,9 +20,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon import store as module
+from daemon.core.record import store as module
+from daemon.core.record.store import FileStatistics, JobRecord, LastPrint, NewJob, Store
 from daemon.errors import StateDirTaken, StoreError
-from daemon.store import FileStatistics, JobRecord, LastPrint, NewJob, Store
 
 CUBE = NewJob("parts/cube.gcode", "cube.gcode", 8005, "ab" * 20, 17, "local", "ann", "sim")
 
@@ -131,7 +131,7 @@ def test_whatever_is_done_in_whatever_order_the_newest_is_found_after_a_reopen(s
 def test_a_begun_job_survives_the_process_being_killed(tmp_path):
     script = f"""
 import asyncio, os, pathlib
-from daemon.store import NewJob, Store
+from daemon.core.record.store import NewJob, Store
 async def main():
     store = Store(lambda: 1.0, print)
     await store.open(pathlib.Path({str(tmp_path)!r}))

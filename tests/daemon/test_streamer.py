@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.job import streamer
-from daemon.job.streamer import FileStream
+from daemon.core.job import streamer
+from daemon.core.job.streamer import FileStream
 from gcode.host_commands import Cancel, HeatAndWait, Pause, meaning
 from gcode.outgoing import forbidden, job_line
 from gcode.reader import Reader

@@ -4,12 +4,12 @@ from dataclasses import replace
 import pytest
 import structlog
 
-from daemon import journal
+from daemon.core.job.selection import Selection
+from daemon.core.job.states import JobState
+from daemon.core.reloading import Reloader
+from daemon.core.supervision import STATUS_EVERY, Supervision, forget_job_type, job_type
 from daemon.errors import ConfigError
-from daemon.job.selection import Selection
-from daemon.job.states import JobState
-from daemon.reloading import Reloader
-from daemon.systemd import STATUS_EVERY, Supervision, forget_job_type, job_type
+from daemon.log import journal
 from support.http import api
 from support.service_manager import ServiceManager
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from daemon import notify
-from daemon.systemd_fds import DescriptorStore
+from daemon.core.supervision import notify
+from daemon.systemd.descriptors import DescriptorStore
 from support.processes import LIFETIME, environment
 from support.service_manager import ServiceManager
 
@@ -61,7 +61,7 @@ def test_what_is_not_for_us_is_not_touched(monkeypatch, listen):
 
 CHILD = """
 import os, socket, subprocess, sys
-from daemon.systemd_fds import DescriptorStore
+from daemon.systemd.descriptors import DescriptorStore
 store = DescriptorStore(os.environ)
 [(name, fd)] = store.taken().items()
 [listening] = store.listening()
@@ -165,6 +165,7 @@ def test_an_abstract_socket_is_told_too(monkeypatch):
 
 
 def test_the_module_is_small_to_start(tmp_path):
-    code = "import daemon.systemd_fds, sys; print({'asyncio', 'tornado', 'structlog', 'serial'} & set(sys.modules))"
+    unwanted = {"asyncio", "tornado", "structlog", "serial"}
+    code = f"import daemon.systemd.descriptors, sys; print({unwanted} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)
     assert done.stdout.strip() == "set()"

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from daemon.as_text import unpacked
 from daemon.client import ClientError
 from daemon.errors import FileError, NotPrintable, StorageFull
-from daemon.packed import kind, plain_name
-from daemon.unpacker import at_once, in_process
-from daemon.unpacking import unpack
+from daemon.front.uploads.unpacker import at_once, in_process
+from daemon.packing.as_text import unpacked
+from daemon.packing.kinds import kind, plain_name
+from daemon.packing.unpacking import unpack
 from support import bgcode
 from support.analysed import analyse
 from support.client import in_memory

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from daemon.systemd import JOB_TYPE
+from daemon.core.supervision import JOB_TYPE
 from support.processes import CONFIG, LIFETIME, NOZZLED, PATIENCE, TOKEN, House, commands_of, head, until
 from support.service_manager import ServiceManager
 

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from daemon.analysis.reading import analyse, machine
-from daemon.analysis.service import Order
-from daemon.analysis.thumbnails import in_all_sizes
 from daemon.config import ProfileConfig
 from daemon.errors import AnalysisFailed
+from daemon.front.analysis.reading import analyse, machine
+from daemon.front.analysis.service import Order
+from daemon.front.analysis.thumbnails import in_all_sizes
 from gcode.errors import NozzledError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from daemon.app import Service
 from daemon.client import OctoPrintClient
 from daemon.client.body import FormBody
 from daemon.client.exchange import Answer, Request
-from daemon.http.server import listen
+from daemon.front.http.server import listen
 from support.http import KEY, NOW, Api, config
 
 URL = "http://printer.local:5000"

@@ -9,11 +9,11 @@ from pathlib import Path
 from unittest.mock import patch
 
 from daemon.config import Config, JobConfig, PauseConfig, ProfileConfig, ScriptsConfig
-from daemon.connection import Connection
-from daemon.job.controller import JobController
-from daemon.job.selection import Selection
-from daemon.job.states import JobState
-from daemon.store import NewJob
+from daemon.core.connection.connection import Connection
+from daemon.core.job.controller import JobController
+from daemon.core.job.selection import Selection
+from daemon.core.job.states import JobState
+from daemon.core.record.store import NewJob
 from hal.driver import LinePrinter
 from hal.simulated.firmware import Firmware
 from hal.simulated.memory import SimulatedTransport
@@ -161,7 +161,7 @@ async def house(
     def create(_address, settings, _wrap=None, logbook=None):
         return LinePrinter(SimulatedTransport(Firmware(firmware, oracle)), settings, logbook)
 
-    with patch("daemon.connection.create", create):
+    with patch("daemon.core.connection.connection.create", create):
         connection = Connection(config)
         jobs = JobController(config, connection, records, folder, executor or Inline())
         made = House(jobs, connection, records, folder, oracle)

@@ -17,7 +17,7 @@ from tornado.httputil import HTTPConnection, HTTPHeaders, RequestStartLine, Resp
 from daemon import app
 from daemon.app import Service
 from daemon.config import Config
-from daemon.http.server import make_app
+from daemon.front.http.server import make_app
 
 KEY = "0123456789abcdef-key"
 NOW = 1_700_000_000.0  # what wall() says

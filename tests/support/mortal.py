@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from daemon.config import Config, PauseConfig, ScriptsConfig
-from daemon.connection import Connection
-from daemon.job.controller import JobController
-from daemon.job.kept import KeptFile
-from daemon.job.selection import Selection
-from daemon.job.survival import Survival
-from daemon.store import Store
+from daemon.core.connection.connection import Connection
+from daemon.core.job.controller import JobController
+from daemon.core.job.kept import KeptFile
+from daemon.core.job.selection import Selection
+from daemon.core.job.survival import Survival
+from daemon.core.record.store import Store
 from hal.driver import LinePrinter
 from hal.logbook import Logbook
 from hal.simulated.config import FirmwareConfig

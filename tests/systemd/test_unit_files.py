@@ -12,9 +12,9 @@ import pytest
 
 from daemon.cli import GAVE_UP, serve
 from daemon.config import DiscoveryConfig, HttpConfig
-from daemon.safety import PATIENCE
-from daemon.systemd import JOB_TYPE
-from daemon.systemd_fds import HTTP
+from daemon.core.safety.rules import PATIENCE
+from daemon.core.supervision import JOB_TYPE
+from daemon.systemd.descriptors import HTTP
 from support.processes import cannot_run
 
 UNITS = Path(__file__).parents[2] / "systemd"

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from daemon.analysis.thumbnails import decode, in_all_sizes
+from daemon.front.analysis.thumbnails import decode, in_all_sizes
 from gcode.analysis.pictures import MAX_THUMBNAILS, Pictures
 from gcode.analysis.pixels import Image as Pixels
 from gcode.analysis.pixels import read

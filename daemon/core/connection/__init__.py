@@ -1,0 +1,1 @@
+"""The one printer: its address, its line, and how that is kept."""

@@ -1,0 +1,138 @@
+"""Addresses: which printer the configuration and its clients mean, and at which baudrates it may answer."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from daemon.config import PrinterConfig
+from daemon.core.connection.allowed_ports import address_of, matches
+from daemon.errors import PortNotAllowed
+from hal import ports
+from hal.registry import Address, check, parse
+
+LIKELY = (115200, 250000, 230400, 57600, 38400, 19200, 9600)
+"""Baudrates in the order in which they are tried where none is configured: the first two are nearly all printers'."""
+
+BAUDRATES = (250000, 230400, 115200, 57600, 38400, 19200, 9600)
+VIRTUAL = "VIRTUAL"  # OctoPrint's name for the simulated printer
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionOptions:
+    """What a client may choose from, and what is chosen."""
+
+    ports: list[str]
+    baudrates: list[int]
+    port: str | None
+    baudrate: int | None
+    port_preference: str | None
+    baudrate_preference: int | None
+
+
+class Addresses:
+    """The ports that this daemon may open.
+
+    Attributes:
+        given: the configured printer's; None: there is none.
+    """
+
+    def __init__(self, config: PrinterConfig, extra_ports: Sequence[str] = ()) -> None:
+        """Take what is configured.
+
+        Args:
+            config: address, baudrate, and globs of ports that clients may connect to.
+            extra_ports: more of those.
+
+        Raises:
+            AddressError: the configured address means nothing.
+        """
+        self.given = check(config.address) if config.address else None
+        self._config = config
+        self._globs = (*config.extra_ports, *extra_ports)
+        self._found: dict[str, int] = {}  # baudrate by port, where that had to be found out
+
+    # -- which one -----------------------------------------------------------------------------------------
+
+    async def options(self, connected: Address | None) -> ConnectionOptions:
+        """List what may be connected to; opens nothing."""
+        given = self.given
+        listed = [port.path for port in await asyncio.to_thread(ports.list_ports)]
+        if given and given.scheme == "serial" and given.target not in (*listed, "auto"):
+            listed.insert(0, given.target)
+        return ConnectionOptions(
+            ports=[*listed, VIRTUAL],
+            baudrates=list(BAUDRATES),
+            port=_port_name(connected) if connected else None,
+            baudrate=self._baudrate(connected) if connected else None,
+            port_preference=_port_name(given) if given else None,
+            baudrate_preference=self._baudrate(given) if given else None,
+        )
+
+    async def resolve(self, port: str | None, baudrate: int | None) -> Address:
+        """Return what a client means.
+
+        Raises:
+            PortNotAllowed: clients may not connect to that port, or none is named.
+            AddressError: the port's address means nothing.
+        """
+        address = await self._named(port)
+        if baudrate is None or address.scheme != "serial":
+            return address if address is self.given else check(address)
+        return check(replace(address, options={**address.options, "baudrate": str(baudrate)}, written=""))
+
+    async def _named(self, port: str | None) -> Address:
+        given = self.given
+        if port in (None, "", "AUTO"):
+            if given is None:
+                raise PortNotAllowed("no port was named, and none is configured")
+            return given
+        if port in (VIRTUAL, "sim"):
+            return given if given and given.scheme == "sim" else parse("sim")
+        if given and port in (given.target, str(given), f"{given.scheme}:{given.target}"):
+            return given
+        address = address_of(port)
+        # no options of `sim` and no `replay`: they would have files written and read at a client's wish
+        if address.scheme != "serial" or not await self._may_be(address.target):
+            raise PortNotAllowed(f"{port} is not among the ports that may be connected to")
+        return address
+
+    async def _may_be(self, path: str) -> bool:
+        """Tell whether clients may connect to this serial port."""
+        if self.given and (self.given.scheme, self.given.target) == ("serial", path):
+            return True
+        if any(matches(path, glob) for glob in self._globs):
+            return True
+        listed = await asyncio.to_thread(ports.list_ports)
+        return any(path in (port.path, port.by_id) for port in listed)
+
+    # -- at which baudrate ---------------------------------------------------------------------------------
+
+    def _baudrate(self, address: Address) -> int | None:
+        return self.rates(address)[0] if len(self.rates(address)) == 1 else None
+
+    def rates(self, address: Address) -> tuple[int, ...]:
+        """Return the baudrates at which somebody may answer there, the likeliest first."""
+        if rate := int(address.options.get("baudrate", self._config.baudrate)):
+            return (rate,)
+        found = self._found.get(address.target) or (None if address.scheme == "serial" else LIKELY[0])
+        return (found,) if found else LIKELY
+
+    def remember(self, port: str, baudrate: int) -> None:
+        """Try this baudrate first where none is given for a port: somebody answered there once."""
+        self._found[port] = baudrate
+
+    def forget(self, port: str) -> None:
+        """Look for the baudrate of a port anew: nobody answers at the one that was found out."""
+        self._found.pop(port, None)
+
+    def at(self, address: Address, rate: int) -> Address:
+        """Return the address with this baudrate, if it has none."""
+        if address.scheme != "serial" or "baudrate" in address.options:
+            return address
+        options = {**address.options, "baudrate": str(rate)}
+        # one that was found out is a part of the address: the next host has to know it
+        return replace(address, options=options, written=address.written if self._config.baudrate else "")
+
+
+def _port_name(address: Address) -> str:
+    return VIRTUAL if address.scheme == "sim" else address.target

@@ -1,0 +1,572 @@
+"""Connection: the one printer of this daemon. It connects, keeps trying where it was told to, and disconnects."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+
+import structlog
+
+from daemon.config import Config
+from daemon.core.connection.addresses import Addresses, ConnectionOptions
+from daemon.core.connection.line_keeper import LineKeeper
+from daemon.core.connection.port_memory import PortMemory, at_path
+from daemon.core.connection.recordings import Recordings
+from daemon.log import Limiter
+from daemon.systemd.descriptors import DescriptorStore
+from gcode.errors import CommandError, FirmwareHalted, NozzledError, PrinterSilent
+from gcode.heating import excess
+from gcode.link import Left
+from gcode.modes import Modes
+from gcode.outgoing import check_command
+from gcode.replies import Heaters
+from hal.errors import AddressError, HandshakeFailed, NotConnected, PortError
+from hal.link_settings import LinkSettings
+from hal.logbook import Logbook
+from hal.ports import Device
+from hal.printer import (
+    ActionRequested,
+    Commanded,
+    ConnectionState,
+    Event,
+    FirmwareSaid,
+    Identity,
+    PanelPrint,
+    PanelPrintChanged,
+    Printer,
+    Prompt,
+    StateChanged,
+    Status,
+)
+from hal.registry import Address, create, parse
+from hal.transport import Transport
+
+HEARD = 6.0
+"""Seconds for an answer at each of them: a board that opening has reset boots and misses two hellos."""
+
+_STOP = re.compile(r"M\s*0*112(?!\d)", re.IGNORECASE)
+MAX_SAID = 500  # characters of one line of the printer in the log
+REOPEN = 0.25  # s between two tries to get a line back
+STOP_WITHIN = 10.0  # s in which a line that is closed has to be open for an emergency stop
+STEADY = 10.0  # s for which a board that had halted obeys before it counts as one that is back
+LONGEST_RETRY = 30.0  # s between attempts to reach a board that has halted: each may reset it
+
+Make = Callable[[Address, LinkSettings, Callable[[Transport], Transport]], Printer]
+"""Makes a printer, not open yet, as `hal.registry.create` does."""
+
+log = structlog.get_logger()
+
+
+class Connection:
+    """Owns at most one `Printer`; listeners get every printer's events."""
+
+    def __init__(
+        self,
+        config: Config,
+        extra_ports: Sequence[str] = (),
+        recordings: Recordings | None = None,
+        make: Make | None = None,
+        logbook: Logbook | None = None,
+        descriptors: DescriptorStore | None = None,
+    ) -> None:
+        """Prepare; nothing is opened.
+
+        Args:
+            config: its printer and link sections.
+            extra_ports: globs of ports that clients may connect to besides those that are listed.
+            recordings: keeps the conversations; None: nothing is kept.
+            make: makes the printers; None: what their addresses mean.
+            logbook: what the printers write to, for another host to go on from; None: one that dies with this.
+            descriptors: keeps the line open over a restart.
+
+        Raises:
+            AddressError: the configured address means nothing.
+        """
+        self.printer: Printer | None = None
+        self.commanded_at = 0.0  # the loop's time of a client's last command
+        self.logbook = logbook or Logbook()
+        self._line = LineKeeper(descriptors)
+        self._tried = asyncio.Event()  # the first attempt has ended, well or not
+        self._keeps = False  # it is to be connected whenever it can be
+        self._left_alone = False  # a user has stopped the printer, and has to look before it is connected to again
+        self._config = config
+        self._recordings = recordings
+        self._make = make
+        self._addresses = Addresses(config.printer, extra_ports)
+        self._target: Address | None = self._addresses.given
+        self._ports = PortMemory()
+        self._error: NozzledError | None = None
+        self._saying = Limiter()
+        self._listeners: list[Callable[[Event], None]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._back: _Back | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None  # the printer asked to be disconnected
+        self._before_close: Callable[[], Awaitable[None]] | None = None
+        self._left_hot: Callable[[], bool] = bool
+
+    # -- what is known -------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> ConnectionState:
+        """The connection's state; without a printer OFFLINE, or FAULT where none could even be made."""
+        if self.printer is None:
+            return ConnectionState.FAULT if self._error else ConnectionState.OFFLINE
+        return self.printer.state
+
+    @property
+    def ready(self) -> bool:
+        """A printer is there and listens."""
+        return self.state is ConnectionState.READY
+
+    @property
+    def error(self) -> str | None:
+        """Why the last connection failed, if it did."""
+        return str(self._error) if self._error else None
+
+    @property
+    def address(self) -> str | None:
+        """The address of the open, or last tried, connection."""
+        return str(self._target) if self._target else None
+
+    @property
+    def heaters(self) -> Heaters:
+        """The last temperature report; empty before the first."""
+        return self.printer.heaters if self.printer and self.ready else {}
+
+    @property
+    def modes(self) -> Modes:
+        """How the printer will read the next coordinates."""
+        return self.printer.modes if self.printer else Modes()
+
+    @property
+    def panel_print(self) -> PanelPrint | None:
+        """What the printer prints by itself, from its SD card."""
+        return self.printer.panel_print if self.printer and self.ready else None
+
+    @property
+    def message(self) -> str | None:
+        """The last text that the printer had for the user; not to be trusted."""
+        return self.printer.message if self.printer and self.ready else None
+
+    @property
+    def prompt(self) -> Prompt | None:
+        """The question that the printer shows; not to be trusted."""
+        return self.printer.prompt if self.printer and self.ready else None
+
+    async def options(self) -> ConnectionOptions:
+        """List what may be connected to; opens nothing."""
+        return await self._addresses.options(self._target if self.printer is not None else None)
+
+    def remember(self, port: str, baudrate: int, device: Device | None = None) -> None:
+        """Take what an earlier process knew of a port: who answered there, and at which baudrate."""
+        self._addresses.remember(port, baudrate)
+        if device is not None:
+            self._ports.remember(port, device)
+
+    @property
+    def device(self) -> Device | None:
+        """What is known of the board that was connected to last."""
+        return self._ports.device(self._target.target) if self._target is not None else None
+
+    @property
+    def stable_port(self) -> str | None:
+        """The name of its port that lasts longest."""
+        return self._ports.stable_name(self._target.target) if self._target is not None else None
+
+    def subscribe(self, listener: Callable[[Event], None]) -> None:
+        """Call `listener` with every event of this and later printers."""
+        self._listeners.append(listener)
+
+    def before_close(self, make_safe: Callable[[], Awaitable[None]]) -> None:
+        """Have `make_safe` awaited before a line that carries a printer is closed on purpose."""
+        self._before_close = make_safe
+
+    def persist_while(self, left_hot: Callable[[], bool]) -> None:
+        """Have a printer that is lost, or does not answer, tried again as long as `left_hot` says so."""
+        self._left_hot = left_hot
+
+    # -- connecting ----------------------------------------------------------------------------------------
+
+    def keep_connected(self) -> None:
+        """Connect to the configured printer and go on trying until it is there; does nothing without one."""
+        if self._addresses.given is not None:
+            self._begin(self._addresses.given, keep=True)
+
+    def return_to(self, address: str) -> None:
+        """Connect to a printer that a print has left hot, as often as it takes; not where another one is configured."""
+        if self._addresses.given is not None:
+            return  # `keep_connected` has it, or one that the user has chosen since
+        try:
+            self._begin(parse(address), keep=False)
+        except AddressError as error:
+            log.warning("printer.not_cooled", printer=address, reason=str(error))
+
+    async def first_attempt(self, limit: float) -> None:
+        """Wait until the first attempt to connect has ended, for `limit` seconds at most; not where none goes on."""
+        if self._task is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(limit):
+                    await self._tried.wait()
+
+    async def connect(self, port: str | None = None, baudrate: int | None = None) -> None:
+        """Connect in the background, once; `state` and `error` tell what became of it.
+
+        Args:
+            port: path or address of a listed port, of the given one or of one that a glob allows, or VIRTUAL;
+                None: the given one.
+            baudrate: bits per second; None: as configured.
+
+        Raises:
+            PortNotAllowed: clients may not connect to that port, or none is named.
+            AddressError: the port's address means nothing.
+        """
+        self._begin(await self._addresses.resolve(port, baudrate), keep=False)
+
+    def absent(self, address: str) -> Printer:
+        """Return a printer that is not there yet, for `come_back` to replace.
+
+        Raises:
+            AddressError: the address means nothing.
+        """
+        address_there = parse(address)
+        address_there = self._addresses.at(address_there, self._addresses.rates(address_there)[0])
+        if self._make is not None:
+            return self._make(address_there, self._settings(), lambda transport: transport)
+        return create(address_there, self._settings())
+
+    def come_back(self, address: str, left: Left, identity: Identity) -> "asyncio.Future[Printer]":
+        """Go on, in the background, with the conversation that was left at this address.
+
+        The line is waited for as long as is configured. The future gives the printer, READY behind all that had
+        been sent, or why it cannot be had; the connection begins anew then.
+        """
+        self._keeps = self._keeps or (self._addresses.given is not None and str(self._addresses.given) == address)
+        back: asyncio.Future[Printer] = asyncio.get_running_loop().create_future()
+        self._begin(parse(address), keep=self._keeps, back=_Back(left, identity, back))
+        return back
+
+    def _begin(self, address: Address, *, keep: bool, back: "_Back | None" = None) -> None:
+        self._keeps, self._back, self._left_alone = keep, back, False
+        self._replace_task(lambda before: self._run(address, before, keep=keep, back=back))
+
+    def _replace_task(self, work: Callable[[asyncio.Task[None] | None], Coroutine[None, None, None]]) -> None:
+        """Have something else done about the line; what is under way ends first."""
+        old, self._task = self._task, asyncio.create_task(work(self._task))
+        if old is not None:
+            old.cancel()
+
+    async def _run(
+        self, address: Address, before: asyncio.Task[None] | None, *, keep: bool, back: "_Back | None" = None
+    ) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        await self._close()
+        self._target = address
+        if back is not None:
+            await self._go_back(address, back)
+        else:
+            await self._connect(address)
+        self._tried.set()
+        lost = False  # the printer that was there is looked for, whatever its port is called now
+        delay = self._config.printer.retry_s
+        began_anew = back is not None and not self.ready  # that is tried at once
+        while True:
+            if self.printer is not None and self.ready:
+                back, lost = None, True
+                if await self._lost_after(self.printer) > STEADY:
+                    delay = self._config.printer.retry_s
+            # of a conversation that could not be gone on with nobody may have said yet that its heaters are on
+            goes_on = keep or back is not None or self._left_hot() or isinstance(self._error, FirmwareHalted)
+            if self._left_alone or not goes_on:
+                return
+            if not began_anew:
+                await asyncio.sleep(delay)
+            if isinstance(self._error, FirmwareHalted):
+                delay = min(2 * delay, max(LONGEST_RETRY, self._config.printer.retry_s))
+            began_anew = False
+            await self._connect(address, lost=lost)
+
+    async def _go_back(self, address: Address, back: "_Back") -> None:
+        """Take the line over, waiting for it if need be."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._config.printer.reattach_s
+        while True:
+            try:
+                printer = self._made(address, path=await self._ports.path_again(address))
+                await printer.come_back(back.left, back.identity)
+            except NozzledError as error:
+                # it is not there yet, or somebody still holds it, or the line still stalls
+                if not isinstance(error, PortError | PrinterSilent) or loop.time() >= end:
+                    self._error = error
+                    _tell(back.printer, error)
+                    return
+            else:
+                self._error = None
+                if not back.printer.done():
+                    back.printer.set_result(printer)
+                return
+            await asyncio.sleep(REOPEN)
+
+    def _made(self, address: Address, rate: int | None = None, path: str | None = None) -> Printer:
+        """Make the printer, and have it; at one baudrate of several it is given less time to answer.
+
+        Args:
+            address: of the printer.
+            rate: to try; None: the likeliest one.
+            path: at which its port is now; None: as in the address.
+        """
+        rates, settings = self._addresses.rates(address), self._settings()
+        address = self._addresses.at(address, rate or rates[0])
+        if len(rates) > 1:
+            settings = replace(settings, greeting_timeout=HEARD)
+        address = at_path(address, path or address.target)
+        if self._make is not None:
+            printer = self._make(address, settings, self._wrapped)
+        else:
+            printer = create(address, settings, self._wrapped, self.logbook)
+        self.printer = printer
+        printer.subscribe(self._on_event)
+        return printer
+
+    async def _connect(self, address: Address, *, lost: bool = False) -> None:
+        """Try once; a failure is logged when it differs from the one before."""
+        said = self.error
+        if not isinstance(self._error, FirmwareHalted):
+            self._error = None
+        self._line.release()
+        for rate in self._addresses.rates(address):
+            try:
+                path = await self._ports.path(address, lost=lost)
+                await self._ports.look(address, path)
+                printer = self._made(address, rate, path)
+                await printer.open()
+            except HandshakeFailed as error:
+                self._note(error)  # the next baudrate may be the right one
+                self._addresses.forget(address.target)
+            except NozzledError as error:
+                self._note(error)
+                break
+            else:
+                await self._connected(printer, address, rate)
+                return
+        if str(self._error) != said:
+            log.warning("printer.unreachable", printer=str(address), reason=str(self._error))
+
+    def _note(self, error: NozzledError | None) -> None:
+        """Take why there is no printer; that it has halted goes before its not being back yet."""
+        if not (isinstance(self._error, FirmwareHalted) and isinstance(error, PortError)):
+            self._error = error
+
+    async def _connected(self, printer: Printer, address: Address, rate: int) -> None:
+        self._error = None
+        if len(self._addresses.rates(address)) > 1:
+            self._addresses.remember(address.target, rate)
+            log.warning("printer.baudrate_found", baudrate=rate, hint="write it into the configuration, that is faster")
+        log.info("printer.connected", printer=str(address), firmware=printer.identity.name, **asdict(printer.manner))
+        await self._greet(printer)
+
+    async def _greet(self, printer: Commanded) -> None:
+        """Run the script for a printer that has just connected; it is connected also where that fails."""
+        try:
+            for command in self._config.scripts.connected:
+                await printer.send(command)
+        except NozzledError as error:
+            log.warning("printer.script_failed", script="connected", reason=str(error))
+
+    def _settings(self) -> LinkSettings:
+        config = self._config
+        return LinkSettings(
+            greeting_timeout=config.printer.connect_timeout_s,
+            answer_timeout=config.link.answer_timeout_s,
+            poll_interval=config.printer.poll_active_s,
+            idle_interval=config.printer.poll_idle_s,
+            window_lines=config.link.window_lines,
+            window_bytes=config.link.window_bytes,
+            long_commands=" ".join(each.split()[0] for each in config.link.long_commands),
+            extruders=config.profile.hotends,
+            shared_nozzle=config.profile.shared_nozzle,
+            outlasts_silence=config.printer.reattach_s > 0,
+            heated_chamber=config.profile.heated_chamber,
+        )
+
+    def _wrapped(self, transport: Transport) -> Transport:
+        self._line.watch(transport)
+        return self._recordings.wrap(transport, self._settings()) if self._recordings else transport
+
+    async def _lost_after(self, printer: Status) -> float:
+        """Wait until the printer is lost; return how long it was there."""
+        began = asyncio.get_running_loop().time()
+        await self._lost(printer)
+        return asyncio.get_running_loop().time() - began
+
+    async def _lost(self, printer: Status) -> None:
+        """Wait until the printer is not READY any more."""
+        gone = asyncio.Event()
+        unsubscribe = printer.subscribe(lambda event: gone.set() if isinstance(event, StateChanged) else None)
+        try:
+            await gone.wait()
+        finally:
+            unsubscribe()
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, StateChanged):
+            self._line.on_state(event.new)
+            if event.new is ConnectionState.READY:
+                self._ports.connected()
+        if isinstance(event, StateChanged) and event.new is ConnectionState.FAULT:
+            self._note(event.error)
+            tail = self.printer.tail()[-20:] if self.printer else []
+            if event.old is ConnectionState.READY:
+                log.error("printer.lost", printer=self.address, reason=str(event.error), last_lines=tail)
+                if self._recordings and self.printer:
+                    self._recordings.keep_tail(self.printer, self._settings())
+        elif isinstance(event, FirmwareSaid):
+            self._pass_on(event)
+        elif isinstance(event, PanelPrintChanged):
+            log.info("printer.panel_print", going_on=event.print is not None, file=event.print and event.print.name)
+        elif isinstance(event, ActionRequested) and event.name == "disconnect" and self._leaving is None:
+            self._leaving = asyncio.create_task(self._leave())
+        for listener in tuple(self._listeners):
+            listener(event)
+
+    def _pass_on(self, said: FirmwareSaid) -> None:
+        """Log what the printer says, as long as it does not say it all the time."""
+        if self._saying.admits(asyncio.get_running_loop().time()):
+            suppressed = self._saying.take_suppressed()
+            more = {"suppressed_before": suppressed} if suppressed else {}
+            getattr(log, said.severity)("printer.said", text=said.text[:MAX_SAID], **more)
+
+    # -- ending --------------------------------------------------------------------------------------------
+
+    async def _leave(self) -> None:
+        """Disconnect because the printer asks for it."""
+        log.warning("printer.disconnecting", reason="the printer asked for it")
+        try:
+            await self.disconnect()
+        finally:
+            self._leaving = None
+
+    def hand_over(self) -> None:
+        """Leave the line open to the next host when this one closes it."""
+        self._line.leaves = True
+
+    async def disconnect(self) -> None:
+        """Close the line and stop trying; a running job is ended and its printer made cold before."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+        self._error = None
+        await self._close()
+
+    async def _close(self) -> None:
+        """Close the line. Begun, it goes on to its end: a printer half made safe may still be heating."""
+        if self._closing is None or self._closing.done():
+            self._closing = asyncio.create_task(self._make_safe_and_close())
+        await asyncio.shield(self._closing)
+
+    async def _make_safe_and_close(self) -> None:
+        if self.printer is None:
+            return
+        if self.ready and self._before_close is not None:
+            await self._before_close()
+        await self.printer.close()
+        self.printer = None
+        if self._recordings is not None:
+            await self._recordings.finish()
+
+    # -- commands ------------------------------------------------------------------------------------------
+
+    async def send(self, commands: Sequence[str]) -> None:
+        """Check all commands, then queue them without waiting for the printer. M112 among them stops it at once.
+
+        Raises:
+            NotConnected: no printer is there, or it does not listen yet; that is no matter to M112.
+            CommandError, ForbiddenCommand: one of them may not be sent, or heats too much; none is.
+            QueueFull: too many wait already; none is sent.
+        """
+        if any(is_stop(command) for command in commands):
+            for command in commands:
+                check_command(command)
+            log.warning("printer.emergency_stop", reason="a client sent M112")
+            self.emergency_stop()
+            return
+        if self.printer is None or not self.ready:
+            raise NotConnected("the printer is not connected")
+        checked = [self.printer.check(command) for command in commands]
+        self._refuse_too_hot(checked)
+        self.commanded_at = asyncio.get_running_loop().time()
+        self.printer.submit(*(command.decode() for command in checked))
+
+    def emergency_stop(self, reason: str = "emergency stop") -> None:
+        """Stop the printer, whatever has become of its connection; awaits nothing.
+
+        A line that is closed is opened for it as soon as that can be done. `FirmwareSaid` tells whether it worked.
+
+        Raises:
+            NotConnected: there is no printer that was to be connected to.
+        """
+        printer, address = self.printer, self._target
+        goes_on = self._task is not None and not self._task.done()  # it is looked for, as for a print that waits for it
+        if address is None or not (goes_on or (printer is not None and printer.state is not ConnectionState.OFFLINE)):
+            raise NotConnected("the printer is not connected")
+        self._left_alone = True
+        if printer is not None and (
+            printer.stopping or printer.state in (ConnectionState.HANDSHAKING, ConnectionState.READY)
+        ):
+            printer.emergency_stop(reason)
+            return
+        self._replace_task(lambda before: self._open_to_stop(address, before, reason))
+
+    async def _open_to_stop(self, address: Address, before: asyncio.Task[None] | None, reason: str) -> None:
+        """Open the line for an emergency stop, as often as it takes."""
+        if before is not None:
+            await asyncio.wait([before])
+        if self._back is not None:
+            _tell(self._back.printer, FirmwareHalted(reason))
+        if self.printer is not None:
+            await self.printer.close()
+        self._line.release()
+        self._error = FirmwareHalted(reason)
+        loop = asyncio.get_running_loop()
+        began, said = loop.time(), False
+        while True:
+            try:
+                printer = self._made(address, path=await self._ports.path(address, lost=True))
+                await printer.open_to_stop(reason)
+            except NozzledError as error:
+                if not said and loop.time() - began >= STOP_WITHIN:
+                    said = True
+                    text = f"nobody could be told to stop: {error} CUT THE PRINTER'S POWER if it moves or heats"
+                    self._on_event(FirmwareSaid(text, "error"))
+            else:
+                return
+            await asyncio.sleep(self._config.printer.retry_s if said else REOPEN)
+
+    def _refuse_too_hot(self, commands: Sequence[bytes]) -> None:
+        profile = self._config.profile
+        for command in commands:
+            if problem := excess(command, profile.max_hotend_c, profile.max_bed_c, profile.max_chamber_c):
+                raise CommandError(problem)
+
+
+def is_stop(command: str) -> bool:
+    """Tell whether a command is an emergency stop."""
+    return _STOP.match(command.strip()) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Back:
+    """A conversation that is to be gone on with, and who waits for its printer."""
+
+    left: Left
+    identity: Identity
+    printer: "asyncio.Future[Printer]"
+
+
+def _tell(waiter: "asyncio.Future[Printer]", error: NozzledError) -> None:
+    if not waiter.done():
+        waiter.set_exception(error)
+        waiter.exception()  # a job that was ended meanwhile does not ask any more

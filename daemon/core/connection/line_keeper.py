@@ -1,0 +1,52 @@
+"""LineKeeper: has systemd keep the serial line open over a restart, and takes it from there.
+
+Closing and opening a port anew would lose what the printer says meanwhile, and with some drivers reset the board.
+"""
+
+import os
+from contextlib import suppress
+
+from daemon.systemd.descriptors import DescriptorStore
+from hal.printer import ConnectionState
+from hal.transport import Transport
+
+NAME = "serial"
+
+
+class LineKeeper:
+    """Follows the transports of one connection."""
+
+    def __init__(self, descriptors: DescriptorStore | None = None) -> None:
+        """Take over the line that was kept, if one was."""
+        self._descriptors = descriptors
+        self._kept = descriptors.taken().get(NAME, -1) if descriptors else -1
+        self._transport: Transport | None = None
+        self.leaves = False  # the line is for the next host: it stays in the store when this one closes it
+
+    def watch(self, transport: Transport) -> None:
+        """Look after a new transport; the first one may take the line that was kept."""
+        self._transport = transport
+        adopt = getattr(transport, "adopt", None)
+        if adopt is not None and self._kept >= 0:
+            adopt(self._kept)
+            self._kept = -1
+
+    def release(self) -> None:
+        """Close the line that was kept and that nobody has taken: there is no job to go on with."""
+        if self._kept >= 0:
+            with suppress(OSError):
+                os.close(self._kept)
+            self._kept = -1
+            if self._descriptors is not None:
+                self._descriptors.drop(NAME)
+
+    def on_state(self, state: ConnectionState) -> None:
+        """Have the line kept while it is open."""
+        if self._descriptors is None:
+            return
+        if state is ConnectionState.HANDSHAKING:
+            fd = getattr(self._transport, "descriptor", -1)
+            if fd >= 0:
+                self._descriptors.keep(NAME, fd)
+        elif state in (ConnectionState.FAULT, ConnectionState.OFFLINE) and not self.leaves:
+            self._descriptors.drop(NAME)

@@ -1,0 +1,99 @@
+"""Calling a print off: cold at once, then at rest, however long the moves take that the printer has taken in.
+
+What counts is silence, not work: a printer that says something is alive, be it that it is busy, cools down or has
+made a move. Only one that is deaf is stopped the hard way.
+"""
+
+import asyncio
+import re
+from collections.abc import Coroutine
+from typing import Any
+
+from daemon.config import ProfileConfig
+from daemon.core.safety.rules import all_off
+from gcode.heating import HYSTERESIS
+from gcode.replies import Reading
+from hal.printer import Event, Printer, TemperaturesRead
+
+KNOB = 300.0
+"""Seconds that a printer may wait for somebody to press its knob: it does not read that it is to be cold."""
+
+LOOK = 0.5  # s between two looks at what has come
+
+_SEARCHES = re.compile(r"^> (?:N\d+ )?G(?:28|29|3[0-4]|38|76|425)(?!\d)")
+
+
+async def make_cold_and_rest(printer: Printer, profile: ProfileConfig) -> None:
+    """Turn the heaters off, before anything that waits, and wait until every move has been made or thrown away."""
+    printer.feed(None)
+    printer.hurry()
+    commands = [*interrupts(printer), *all_off(profile, printer.heaters)]
+    await asyncio.gather(*(printer.send(command, urgent=True) for command in commands))
+    printer.hurry()  # what was on its way may have been dropped together with its oks
+    await printer.finished()
+
+
+def interrupts(printer: Printer) -> list[str]:
+    """Return what ends a wait for heat and throws moves away, as far as it is acted upon when it arrives.
+
+    A homing or probing that is broken off makes Marlin halt: it did not find what it looked for.
+    """
+    known = [word for word in ("M108", "M410") if acts_at_once(printer, word)]
+    return [word for word in known if word != "M410" or not any(_SEARCHES.match(line) for line in printer.tail())]
+
+
+def acts_at_once(printer: Printer, word: str) -> bool:
+    """Tell whether the firmware acts upon a command as it arrives, whatever it is doing."""
+    dialect = printer.dialect
+    parses = bool(printer.identity.capabilities.get("EMERGENCY_PARSER"))
+    return word in dialect.urgent or (parses and word in dialect.urgent_if_parser)
+
+
+class _Life:
+    """When a printer last showed that it lives, and does as it was told."""
+
+    def __init__(self, printer: Printer) -> None:
+        self.at = asyncio.get_running_loop().time()
+        self._printer = printer
+        self._began = self.at
+        self._hotter_at = 0.0  # when a report came that it still heats: a firmware in M109 hears nothing of the end
+
+    def on_event(self, event: Event) -> None:
+        if isinstance(event, TemperaturesRead) and any(map(_heats_up, event.heaters.values())):
+            self._hotter_at = self._printer.heard_at
+
+    def look(self) -> None:
+        if self._printer.waits_for_user and asyncio.get_running_loop().time() - self._began > KNOB:
+            return
+        if self._printer.heard_at > max(self.at, self._hotter_at):
+            self.at = self._printer.heard_at
+
+
+def _heats_up(reading: Reading) -> bool:
+    return bool(reading.target) and reading.actual < (reading.target or 0.0) - HYSTERESIS
+
+
+async def while_it_lives(printer: Printer, work: Coroutine[Any, Any, None], silence: float) -> None:
+    """Do the work, however long it takes; half-way through a silence the printer is asked whether it is there.
+
+    Raises:
+        TimeoutError: the printer has said nothing for `silence` seconds, or nothing but that it goes on heating, or
+            waits for its user.
+    """
+    life, asked_at = _Life(printer), 0.0
+    unsubscribe = printer.subscribe(life.on_event)
+    task = asyncio.ensure_future(work)
+    try:
+        while not task.done():
+            life.look()
+            quiet = asyncio.get_running_loop().time() - life.at
+            if quiet >= silence:
+                raise TimeoutError
+            if quiet >= silence / 2 and asked_at < life.at:
+                printer.hurry()
+                asked_at = life.at + quiet
+            await asyncio.wait([task], timeout=LOOK)
+        task.result()
+    finally:
+        unsubscribe()
+        task.cancel()

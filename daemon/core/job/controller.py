@@ -1,0 +1,380 @@
+"""JobController: takes what people ask of the job.
+
+A request is synchronous: it moves the machine, which ends the effect of the old state and begins that of the new
+one. It never waits for the printer. A `runner` carries the job through its states; what is done in each stands in
+`effects`, and what the printer's events mean in `printer_events`.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from pathlib import Path
+
+import structlog
+
+from daemon.config import Config
+from daemon.config.named_values import filled
+from daemon.core.connection.connection import Connection
+from daemon.core.job.cooling import Cooling
+from daemon.core.job.dead_man import DeadMan
+from daemon.core.job.effects import Effects
+from daemon.core.job.job import Job
+from daemon.core.job.kept import KeptFile
+from daemon.core.job.leftovers import Leftovers
+from daemon.core.job.named_values import values
+from daemon.core.job.page import Page
+from daemon.core.job.printer_events import PrinterEvents
+from daemon.core.job.runner import Kit, Runner
+from daemon.core.job.selection import Progress, Selection
+from daemon.core.job.states import JobState
+from daemon.core.job.survival import Survival
+from daemon.core.record.store import Store
+from daemon.core.safety.rules import PATIENCE, is_hot
+from daemon.errors import CannotGoOn, JobConflict, Unsafe
+from hal.errors import AddressError
+
+_PAUSES = (JobState.PAUSING, JobState.PAUSED)
+
+log = structlog.get_logger()
+
+
+class JobController:
+    """The one job of this daemon."""
+
+    def __init__(
+        self,
+        config: Config,
+        connection: Connection,
+        store: Store,
+        uploads: Path,
+        executor: Executor,
+        survival: Survival | None = None,
+    ) -> None:
+        """Watch the connection; nothing is printed before `start`.
+
+        Args:
+            config: its scripts and profile.
+            connection: where the printer is.
+            store: where jobs are recorded.
+            uploads: the folder that selections are relative to.
+            executor: whose threads read files.
+            survival: what the next host goes on from; None: nobody comes after this process.
+        """
+        self.selected: Selection | None = None
+        self.offsets: dict[str, float] = {}  # °C that are added to the targets of files, by heater
+        self.runner: Runner | None = None  # of the last job
+        self._config = config
+        self._connection = connection
+        self._survival = survival or Survival(connection, connection.logbook, KeptFile(uploads, uploads.parent))
+        self._effects = Effects(
+            config,
+            store,
+            uploads,
+            executor,
+            pause=self.pause,
+            cancel=self.cancel,
+            resume=self.resume,
+            survival=self._survival,
+        )
+        self._leftovers = Leftovers(self._survival, store, uploads)
+        self._looked_at = False  # what became of the last job is known, and a file was chosen since
+        self._left_over: tuple[JobState, str | None] | None = None  # how the job of an earlier run ended, and why
+        self._cooling = Cooling(config.profile, self._on_cold)
+        self.dead_man = DeadMan(config.safety, connection, lambda: self.state)
+        self._listeners: list[Callable[[JobState], None]] = [self.dead_man.on_job]
+        self._kit = Kit(config, connection, store, self._survival, self._effects, self._cooling, self._announce)
+        self._events = PrinterEvents(self._kit, self)
+        connection.before_close(self.abandon)
+        connection.persist_while(lambda: self._cooling.due)
+
+    # -- what is known -------------------------------------------------------------------------------------
+
+    @property
+    def _job(self) -> Job | None:
+        return self.runner.job if self.runner is not None else None
+
+    @property
+    def state(self) -> JobState | None:
+        """The state of the job, also after its end; None before the first one."""
+        if self._job is None:
+            return self._left_over[0] if self._left_over else None
+        return self._job.state
+
+    @property
+    def active(self) -> bool:
+        """There is a job that has not ended."""
+        return self.runner is not None and self.runner.active
+
+    @property
+    def job_id(self) -> int | None:
+        """The number in the store of the job, also after its end; None before the first one."""
+        return self._job.page.job if self._job is not None else None
+
+    @property
+    def error(self) -> str | None:
+        """Why the last job failed or was interrupted, if it was, until another file is chosen."""
+        if self._looked_at:
+            return None
+        if self._job and self._job.state in (JobState.FAILED, JobState.INTERRUPTED):
+            return self._job.reason
+        return self._left_over[1] if self._left_over and self._job is None else None
+
+    @property
+    def warning(self) -> str | None:
+        """What is wrong with a print that goes on all the same."""
+        job = self._job if self.active else None
+        return (job.stalled or job.bad_line or job.notice) if job is not None else None
+
+    @property
+    def pause_reason(self) -> str | None:
+        """Why the job pauses, or is paused, as far as that is known: the file, the printer, an error."""
+        job = self._job if self.active else None
+        return job.page.why if job is not None and job.page.state in _PAUSES else None
+
+    @property
+    def progress(self) -> Progress:
+        """How far the job is, or was at its end; of the file that is selected now."""
+        if self._job is None or self._job.page.selection != self.selected:
+            return Progress()
+        return self._job.progress(asyncio.get_running_loop().time())
+
+    @property
+    def place(self) -> dict[str, float] | None:
+        """Where a pause has left the print: mm by axis letter; None where nobody knows, or it has gone on."""
+        rest = self._job.page.rest if self._job is not None else None
+        return rest.axes if rest is not None else None
+
+    def subscribe(self, listener: Callable[[JobState], None]) -> None:
+        """Call `listener` with each new state of each job."""
+        self._listeners.append(listener)
+
+    def uses(self, path: str) -> bool:
+        """Tell whether the active job prints this file, or one in this folder."""
+        if not self.active or self._job is None:
+            return False
+        printed = self._job.page.selection.path
+        return printed == path or printed.startswith(f"{path}/")
+
+    # -- what people ask for -------------------------------------------------------------------------------
+
+    def select(self, selection: Selection) -> None:
+        """Choose the file that `start` prints.
+
+        Raises:
+            JobConflict: a job is going on.
+        """
+        if self.active:
+            raise JobConflict("a print job is going on, another file cannot be selected")
+        self.selected = selection
+        self._looked_at = True
+
+    def unselect(self) -> None:
+        """Choose no file.
+
+        Raises:
+            JobConflict: none is chosen, or a job is going on.
+        """
+        if self.active:
+            raise JobConflict("a print job is going on, its file cannot be unselected")
+        if self.selected is None:
+            raise JobConflict("no file is selected")
+        self.selected = None
+        self._looked_at = True
+
+    def start(self) -> None:
+        """Print the selected file.
+
+        Raises:
+            JobConflict: no printer, no file, or a print is going on, be it the printer's own.
+        """
+        if self.active:
+            raise JobConflict("Printer already has an active print job, did you mean 'restart'?")
+        if self.selected is None:
+            raise JobConflict("no file is selected, there is nothing to start")
+        self._refuse_beside_panel_print()
+        self._begin(self.selected)
+        self._announce(JobState.STARTING)
+
+    def restart(self) -> None:
+        """Drop the paused job and print its file from the beginning.
+
+        Raises:
+            JobConflict: no job is paused.
+        """
+        job = self._job
+        if job is None or not job.machine.can("restart"):
+            raise JobConflict("Printer does not have an active print job or is not paused")
+        self._refuse_beside_panel_print()
+        self._begin(job.page.selection)  # first, so that nobody sees a moment without a job
+        job.move("restart")
+        self._announce(JobState.STARTING)
+
+    def pause(self) -> None:
+        """Pause; does nothing to a job that is pausing, paused or on its way to its end, but forget a resume.
+
+        Raises:
+            JobConflict: there is no job.
+        """
+        job = self._required("pause")
+        if job.state is JobState.REATTACHING:
+            self._want(job, "pause")
+        elif job.state is JobState.PAUSING:
+            job.page.wanted = None
+        elif job.machine.can("pause"):
+            job.printer.hold()
+            job.move("pause")
+
+    def resume(self) -> None:
+        """Go on with a paused job, or as soon as it is paused; does nothing to any other.
+
+        Raises:
+            JobConflict: there is no job.
+        """
+        job = self._required("pause")
+        if job.state in (JobState.REATTACHING, JobState.PAUSING):
+            self._want(job, "resume")
+        elif job.machine.can("resume"):
+            self._refuse_beside_panel_print()
+            job.page.script.extend(filled(self._config.scripts.before_resume, values(job)))
+            job.move("resume")
+
+    def toggle(self) -> None:
+        """Pause a running job, go on with a paused one.
+
+        Raises:
+            JobConflict: there is no job.
+        """
+        job = self._required("pause")
+        wanted = job.page.wanted
+        pauses = wanted == "pause" or (wanted is None and job.page.state in _PAUSES)
+        if job.machine.can("resume") or (job.state is JobState.REATTACHING and pauses):
+            self.resume()
+        else:
+            self.pause()
+
+    def cancel(self) -> None:
+        """End the job and make the printer cold; does nothing to one that is being cancelled.
+
+        Raises:
+            JobConflict: there is no job.
+        """
+        job = self._required("cancel")
+        if job.state is JobState.REATTACHING:
+            self._want(job, "cancel")
+        elif job.machine.can("cancel"):
+            job.printer.hold()
+            job.move("cancel")
+
+    def set_offset(self, heater: str, offset: float) -> None:
+        """Have `offset` °C added to the targets that files set for `heater` from now on, as long as it is connected."""
+        self.offsets[heater] = offset
+        if self._job is not None and self.active:
+            self._survival.keep(self._job)
+
+    def _want(self, job: Job, wanted: str) -> None:
+        """Remember what to do as soon as the printer is back; nothing comes after a cancel."""
+        if job.page.wanted != "cancel":
+            job.page.wanted = wanted
+            self._survival.keep(job)
+        if wanted == "cancel" and self.runner is not None:
+            self.runner.give_up_soon()
+
+    def _refuse_beside_panel_print(self) -> None:
+        if self._connection.panel_print is not None:
+            raise JobConflict("the printer prints from its SD card")
+
+    def _required(self, command: str) -> Job:
+        if self._job is None or not self.active:
+            raise JobConflict(f"Printer is neither printing nor paused, '{command}' command cannot be performed")
+        return self._job
+
+    # -- the life of a job ---------------------------------------------------------------------------------
+
+    def _begin(self, selection: Selection) -> None:
+        printer = self._connection.printer
+        if printer is None or not self._connection.ready:
+            raise JobConflict("Printer is not operational")
+        identity = printer.identity
+        page = Page(
+            selection,
+            asyncio.get_running_loop().time(),
+            boot="",
+            address=printer.address,
+            name=identity.name,
+            uuid=identity.uuid,
+            offsets=self.offsets,
+        )
+        before, self.runner = self.runner, Runner(self._kit, page, printer)
+        self._looked_at = False
+        if before is not None:
+            before.replaced = True
+        # a job that failed may still be making its printer cold: not in the middle of the new one
+        self.runner.begin(before)
+
+    def _announce(self, state: JobState) -> None:
+        for listener in self._listeners:
+            listener(state)
+
+    def _on_cold(self) -> None:
+        if not self.active:
+            self._survival.made_cold()
+
+    def trip(self, trouble: Unsafe) -> None:
+        """Turn the heaters off at once, whatever the job is doing, and fail it."""
+        if (printer := self._connection.printer) is not None and self._connection.ready:
+            self._cooling.begin(printer, str(trouble))
+        if self._job is not None:
+            self._job.stop(trouble)
+
+    async def abandon(self, reason: str = "the printer was disconnected") -> None:
+        """End the job because its host goes away, outcome INTERRUPTED; heaters off at once, also without a job."""
+        runner = self.runner
+        if runner is not None and runner.handed_over:
+            return
+        if runner is not None and runner.active:
+            runner.job.end("interrupt", reason)
+            await self._cooling.before_leaving(runner.job.printer)
+        elif (printer := self._connection.printer) is not None and is_hot(printer) and printer.panel_print is None:
+            await self._cooling.before_leaving(printer)
+        self.offsets.clear()
+        await self.dead_man.leave()
+        if runner is not None:
+            await runner.over(PATIENCE)
+
+    async def hand_over(self) -> bool:
+        """Leave the job as it is to the host that comes next; False: there is none that could go on."""
+        return self.runner is not None and await self.runner.hand_over()
+
+    # -- what another host has left ------------------------------------------------------------------------
+
+    async def recover(self) -> None:
+        """Go on with the job that another run of the daemon left, or record how it ended and select its file."""
+        found = await self._leftovers.settle(self._from)
+        self._left_over, self.selected = found.outcome, found.selection
+        self._cooling.due = found.hot
+        if found.runner is not None:
+            self._go_on(found.runner)
+        elif found.printer is not None:
+            self._connection.return_to(found.printer)
+
+    def _from(self, page: Page) -> Runner:
+        """Return what carries on the job that another host has left.
+
+        Raises:
+            CannotGoOn: its page names a printer that this version does not know.
+        """
+        try:
+            printer = self._connection.absent(page.address)
+        except AddressError as error:
+            raise CannotGoOn("another version of the service had begun the print") from error
+        self.offsets.update(page.offsets)
+        page.offsets = self.offsets
+        return Runner(self._kit, page, printer, JobState.REATTACHING)
+
+    def _go_on(self, runner: Runner) -> None:
+        """Take over a job; its printer is got back in the background."""
+        page = runner.job.page
+        self.runner, self.selected = runner, page.selection
+        self._cooling.due = False  # the heat is this job's, whatever else the store takes for unfinished
+        log.warning("job.reattaching", file=page.selection.path, state=page.state.name, printer=page.address)
+        runner.start()

@@ -1,0 +1,178 @@
+"""DeadMan: has the firmware turn everything off by itself when its host is dead.
+
+A host that is dead turns no heater off, so the firmware has to be told before. Marlin's M85 stops it when nothing has
+moved for so long. Homing and the firmware's own waits for heat count as moves; nothing moves while the host waits for
+heat, nor in a pause, so M85 is said again and again: that begins the time anew, too. A host that ends takes it back.
+
+Repetier's begins anew with any G command and with no M command, so one that changes nothing goes before each M85.
+Some turn their heaters off by themselves (Prusa, Klipper) and are told nothing.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from daemon.config import SafetyConfig
+from daemon.core.connection.connection import Connection
+from daemon.core.job.states import JobState
+from daemon.core.safety.rules import is_hot
+from gcode.dialect import recognise
+from gcode.errors import NozzledError
+from hal.printer import ConnectionState, Event, Identity, Printer, StateChanged, TemperaturesRead
+from hal.registry import pace
+
+OFTEN = 4
+"""Times that M85 is said within the time that it sets: three may be late behind a slow command."""
+
+LEAVING = 1.0
+"""Seconds that the printer is given to forget it before the line is closed."""
+
+# Marlin 1 begins the time at the last move and not at M85: set after a long rest, it would stop the printer at once.
+_KNOWS_M85 = re.compile(r"Marlin (?:bugfix-)?[2-9]\.")
+
+_KNOWS_G = re.compile(r"Repetier")  # its Commands.cpp: processGCode notes the time, processMCode does not
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """What becomes of the heaters when the host dies.
+
+    Attributes:
+        after_s: seconds until the firmware has turned them off; None: it never does.
+        reason: why not, in a sentence.
+    """
+
+    after_s: float | None
+    reason: str | None = None
+
+
+class DeadMan:
+    """Keeps the firmware's time set to what the job and the heaters need."""
+
+    def __init__(self, config: SafetyConfig, connection: Connection, state: Callable[[], JobState | None]) -> None:
+        """Watch the connection.
+
+        Args:
+            config: how long the times are.
+            connection: where the printer is.
+            state: tells that of the job.
+        """
+        self._config = config
+        self._connection = connection
+        self._state = state
+        self._printer: Printer | None = None  # what is known is known of this one
+        self._set: int | None = None  # seconds that were said last; None: it may be any, of a host before
+        self._saying: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        connection.subscribe(self._on_event)
+
+    @property
+    def protection(self) -> Protection | None:
+        """What the connected printer has; None: there is none."""
+        printer = self._connection.printer
+        if printer is None or not self._connection.ready:
+            return None
+        if (by_itself := recognise(printer.identity.name).safety_timer) is not None and not _knows(printer.identity):
+            return Protection(by_itself)
+        if not self._config.dead_man_min:
+            return Protection(None, "it is turned off by safety.dead_man_min = 0")
+        if not _knows(printer.identity):
+            return Protection(None, f"nothing of the kind is known of this firmware: {printer.identity.name}")
+        paused = self._state() in (JobState.PAUSED, JobState.PAUSING)
+        return Protection(60 * (self._config.dead_man_paused_min if paused else self._config.dead_man_min))
+
+    def on_job(self, _state: JobState) -> None:
+        """Take note of a job's new state."""
+        self._adjust()
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, StateChanged):
+            self._begin(ready=event.new is ConnectionState.READY)
+        elif isinstance(event, TemperaturesRead):
+            self._adjust()
+
+    def _begin(self, *, ready: bool) -> None:
+        self._printer, self._set = (self._connection.printer, None) if ready else (None, None)
+        self._stop_timer()
+        if ready and (found := self.protection) is not None and found.reason is not None:
+            log.warning(
+                "printer.not_protected", reason=found.reason, consequence="if this computer dies, heaters stay on"
+            )
+        self._adjust()
+
+    # -- what is to be set ---------------------------------------------------------------------------------
+
+    def _adjust(self) -> None:
+        """Say it where another time is needed than was said last."""
+        if self._usable() and self._wanted() != self._set:
+            self._say()
+
+    def _usable(self) -> bool:
+        printer = self._printer
+        ready = printer is not None and printer.state is ConnectionState.READY and self._saying is None
+        return ready and self._config.dead_man_min > 0 and printer is not None and _knows(printer.identity)
+
+    def _wanted(self) -> int:
+        """Return the seconds that are right now; 0: it must not stop, as nothing is on."""
+        state, printer = self._state(), self._printer
+        going_on = state is not None and not state.ended
+        if not going_on and (printer is None or self._connection.panel_print is not None or not is_hot(printer)):
+            return 0
+        paused = state in (JobState.PAUSED, JobState.PAUSING)
+        return round(60 * (self._config.dead_man_paused_min if paused else self._config.dead_man_min))
+
+    def _say(self) -> None:
+        printer, seconds = self._printer, self._wanted()
+        if printer is not None:
+            self._set = seconds
+            self._stop_timer()
+            self._saying = asyncio.create_task(self._tell(printer, seconds))
+            self._saying.add_done_callback(self._said)
+
+    async def _tell(self, printer: Printer, seconds: int) -> None:
+        try:
+            if _KNOWS_G.match(printer.identity.name):
+                await printer.send("G20" if printer.modes.inches else "G21")  # as it is
+            await printer.send(f"M85 S{round(seconds * pace(printer.address))}")
+        except NozzledError as error:
+            log.debug("printer.dead_man_not_set", reason=str(error))  # the line is gone: the next one is told anew
+
+    def _said(self, _task: asyncio.Task[None]) -> None:
+        self._saying = None
+        if self._usable():
+            if self._set:
+                self._timer = asyncio.get_running_loop().call_later(self._set / OFTEN, self._say_again)
+            self._adjust()
+
+    def _say_again(self) -> None:
+        if self._usable():
+            self._say()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # -- the end -------------------------------------------------------------------------------------------
+
+    async def leave(self) -> None:
+        """Have the printer forget it before its line is closed on purpose; it does not stop by itself then."""
+        printer = self._printer
+        self._stop_timer()
+        self._printer = None
+        if printer is None or not self._set or printer.state is not ConnectionState.READY:
+            return
+        try:
+            async with asyncio.timeout(LEAVING):
+                await self._tell(printer, 0)
+        except TimeoutError:
+            log.warning("printer.dead_man_left", consequence=f"the printer stops {self._set} s after its last move")
+
+
+def _knows(identity: Identity) -> bool:
+    return any(known.match(identity.name) for known in (_KNOWS_M85, _KNOWS_G))

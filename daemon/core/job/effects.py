@@ -1,0 +1,355 @@
+"""Effects: what is done in each state of a job, one coroutine a state.
+
+An effect ends by moving the machine on, or is ended because somebody else moved it. Nothing is cleaned up in its
+cancellation: cancelling a job is a state like the others, with an effect of its own.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from daemon.config import Config
+from daemon.config.named_values import filled
+from daemon.core.job.calling_off import make_cold_and_rest, while_it_lives
+from daemon.core.job.file_check import sha1_of
+from daemon.core.job.heat_wait import Goal, wait_for_heat
+from daemon.core.job.job import Job
+from daemon.core.job.named_values import values
+from daemon.core.job.parking import Rest, unpark
+from daemon.core.job.resting import come_to_rest, has_gone_cold, heat_again, left_by_itself, stand_by
+from daemon.core.job.selection import FileMark
+from daemon.core.job.states import JobState
+from daemon.core.job.streamer import FileStream
+from daemon.core.job.survival import Survival
+from daemon.core.record.store import Store
+from daemon.errors import CannotGoOn, JobConflict
+from gcode.heating import excess, shifted
+from gcode.host_commands import Cancel, HeatAndWait, Meaning, Pause, PauseUnlessKnown, PrinterPauses, meaning
+from gcode.unknown import unknown_to
+from hal.printer import Printer
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+
+class Effects:
+    """The coroutine of each state, in `of_state`."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        uploads: Path,
+        executor: Executor,
+        *,
+        pause: Callable[[], None],
+        cancel: Callable[[], None],
+        resume: Callable[[], None],
+        survival: Survival,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            config: its scripts, profile, job and pause sections.
+            store: where jobs are recorded.
+            uploads: the folder that selections are relative to.
+            executor: whose threads read files.
+            pause: what to call when a file asks for a pause.
+            cancel: what to call when a file asks for its end.
+            resume: what to call when a job that comes back paused was asked to go on.
+            survival: what the next host goes on from.
+        """
+        self._config = config
+        self._store = store
+        self._uploads = uploads
+        self._executor = executor
+        self._pause = pause
+        self._cancel = cancel
+        self._resume = resume
+        self._survival = survival
+        self.of_state: dict[JobState, Callable[[Job], Awaitable[None]]] = {
+            JobState.STARTING: self._starting,
+            JobState.PRINTING: self._printing,
+            JobState.PAUSING: self._pausing,
+            JobState.PAUSED: self._paused,
+            JobState.RESUMING: self._resuming,
+            JobState.FINISHING: self._finishing,
+            JobState.CANCELLING: self._cancelling,
+            JobState.REATTACHING: self._reattaching,
+        }
+
+    async def _starting(self, job: Job) -> None:
+        await self._finish_script(job)
+        job.machine.fire("started")
+
+    async def open_file(self, job: Job) -> None:
+        """Open the file and record the job, before its first state.
+
+        Raises:
+            OSError: the file cannot be opened or read.
+        """
+        stream = job.stream = self._stream(job, self._uploads / job.page.selection.path)
+        await stream.open()
+        mark = await self._on_disk(self._survival.kept.keep, job.page.selection.path, stream)
+        known = await self._store.sha1s(mark.path)
+        file = job.page.file = replace(mark, sha1=known.get((mark.path, mark.size, mark.mtime_ns)))
+        job.page.job = await self._store.begin_job(job.page.record(file))
+
+    async def _on_disk(self, work: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
+
+    async def let_go(self) -> None:
+        """Let go of what the next host would go on from: the job has ended."""
+        await self._on_disk(self._survival.kept.drop)
+
+    def _stream(self, job: Job, path: Path) -> FileStream:
+        return FileStream(
+            path,
+            self._executor,
+            on_more=lambda: job.printer.wake(),  # noqa: PLW0108 - of the printer that it has then
+            on_skipped=_skipped,
+            understand=partial(
+                meaning,
+                host_waits=self._host_waits(job.printer),
+                reads_r=job.printer.dialect.heat_by_r,
+                unknown=unknown_to(job.printer.dialect, job.printer.identity.capabilities),
+                resumes=job.printer.dialect.resumes_by is not None,
+            ),
+            receiver=lambda: job.printer,
+            check=self._too_hot,
+            alter=lambda command: self._with_offset(job, command),
+        )
+
+    def _with_offset(self, job: Job, command: bytes) -> bytes:
+        profile = self._config.profile
+        tool = 0 if profile.shared_nozzle else job.printer.modes.tool or 0
+        return shifted(command, job.page.offsets, tool, profile.max_hotend_c, profile.max_bed_c)
+
+    def _too_hot(self, command: bytes) -> str | None:
+        profile = self._config.profile
+        return excess(command, profile.max_hotend_c, profile.max_bed_c, profile.max_chamber_c)
+
+    async def _reattaching(self, job: Job) -> None:
+        """Get the printer back, find the place in the file, and go on in the state that was left."""
+        left = await self._survival.come_back(job)
+        job.feeding, job.came_back = False, True
+        file = job.page.file
+        if job.stream is not None:
+            await job.stream.close()
+        if file is None:
+            raise CannotGoOn("the file had not been opened yet")
+        stream = job.stream = self._stream(job, await self._on_disk(self._survival.kept.find, file))
+        await stream.open(left.fed.offset if left.fed.lines else -1, job.page.passed)
+        if FileMark(file.path, stream.size, stream.mtime_ns, stream.inode) != file:
+            raise CannotGoOn("the file has been changed")
+        self._begin_check(job, stream, file.sha1)
+        job.steps.come_back({sent[4].step for sent in left.sent if sent[4] is not None and sent[4].step})
+        log.info("job.reattached", line=left.sent[-1][0], lines=left.fed.lines, offset=left.fed.offset)
+        wanted, job.page.wanted = job.page.wanted, None
+        job.machine.fire(f"back_to_{_back_to(job, wanted)}")
+        if wanted == "pause":
+            self._pause()
+        elif wanted == "resume":
+            self._resume_after_all()
+
+    def _begin_check(self, job: Job, stream: FileStream, sha1: str | None) -> None:
+        """Have the file read in the background, and the job end if it is not what was uploaded."""
+        self.end_check(job)
+        if sha1 is not None:
+            fd = stream.duplicate()
+            job.checking = asyncio.create_task(self._check(job, sha1, fd))
+            job.checking.add_done_callback(lambda _: self._executor.submit(os.close, fd))
+
+    @staticmethod
+    def end_check(job: Job) -> None:
+        """Read the file no further."""
+        if job.checking is not None:
+            job.checking.cancel()
+
+    async def _check(self, job: Job, sha1: str, fd: int) -> None:
+        try:
+            found = await sha1_of(fd, self._executor)
+        except OSError as error:
+            # where the print itself needs these bytes it ends for the same reason
+            log.warning("job.file_unchecked", file=job.page.selection.path, reason=str(error))
+            return
+        if found == sha1:
+            log.info("job.file_checked", file=job.page.selection.path, sha1=sha1)
+        else:
+            job.stop(CannotGoOn(f"{job.page.selection.path} has other content than was uploaded: check the disk"))
+
+    def _host_waits(self, printer: Printer) -> bool:
+        choice = self._config.job.heat_up
+        deaf = not printer.identity.capabilities.get("EMERGENCY_PARSER")
+        return choice == "host" or (choice == "auto" and deaf)
+
+    async def _finish_script(self, job: Job) -> None:
+        """Run what is left of the script: a pause may have come in the middle of it."""
+        await job.steps.finish(job.printer)
+        while job.page.script:
+            await job.steps.once(job.printer, job.page.script.pop(0))
+
+    async def _printing(self, job: Job) -> None:
+        stream = _stream_of(job)
+        if not job.feeding:
+            job.feeding = True
+            job.printer.feed(stream, goes_on=job.came_back)
+        job.printer.release()
+        while not stream.ended:
+            await stream.attention.wait()
+            if stream.error is not None:
+                raise stream.error
+            if stream.barrier is not None:
+                await self._at_barrier(job, stream, stream.barrier)
+        await job.printer.drained()
+        job.note_position()
+        job.machine.fire("file_ended")
+
+    async def _at_barrier(self, job: Job, stream: FileStream, barrier: Meaning) -> None:
+        """Do what the file asks of the host, then let it go on; a pause meanwhile comes back to here."""
+        match barrier:
+            case HeatAndWait():
+                await job.printer.drained()
+                await self._wait_for_heat(job, barrier)
+            case Pause(reason=reason):
+                self._pause_for(job, reason)  # first, so that the gate is closed when the file may go on
+            case PrinterPauses():
+                job.page.printer_paused = True
+                self._pause_for(job, f"the file asks for it: {barrier.command.decode()}")
+            case PauseUnlessKnown():
+                await job.printer.finished()
+                if barrier.word in job.unknown:
+                    self._pause_for(job, f"the firmware does not know it: {barrier.command.decode()}")
+            case Cancel(reason=reason):
+                log.info("job.cancel", reason=reason)
+                self._cancel()
+        job.page.passed = stream.barrier_offset
+        self._survival.keep(job)
+        stream.proceed()
+        job.printer.wake()
+
+    def _pause_for(self, job: Job, reason: str) -> None:
+        log.info("job.pause", reason=reason)
+        job.page.why = reason
+        self._pause()
+
+    async def _wait_for_heat(self, job: Job, barrier: HeatAndWait) -> None:
+        goal = Goal(barrier.heater, barrier.target, barrier.cool)
+        if not await wait_for_heat(job.printer, goal, self._config.job.heat_report_s, job.warn):
+            log.info("job.heat_unseen", heater=barrier.heater, command=barrier.whole.decode())
+            await job.printer.send(barrier.whole.decode())  # nobody but the firmware sees it
+
+    async def _pausing(self, job: Job) -> None:
+        """Come to rest. What a resume has begun is ended first: half way back is no place to come back to."""
+        if job.page.rest is not None:
+            job.page.script.clear()  # it had only begun to heat: the head is still where the last pause left it
+        else:
+            await self._finish_script(job)
+            await job.printer.drained()
+            job.note_position()
+            if job.page.printer_paused:
+                targets = job.targets(asyncio.get_running_loop().time())
+                job.page.rest = left_by_itself(job.printer, targets)
+            else:
+                job.page.rest = await come_to_rest(job.printer, job.steps, self._config)
+                await self.script(job, self._config.scripts.after_pause)
+        wanted, job.page.wanted = job.page.wanted, None
+        job.machine.fire("paused")
+        if wanted == "resume":
+            self._resume_after_all()
+
+    def _resume_after_all(self) -> None:
+        """Do what was asked for while that was not possible yet."""
+        try:
+            self._resume()
+        except JobConflict as error:
+            log.warning("job.stays_paused", reason=str(error))
+
+    async def _paused(self, job: Job) -> None:
+        """Stay until somebody asks for something; the hotends do not stay hot for all that time."""
+        minutes = self._config.pause.standby_after_min
+        if minutes and job.page.rest is not None:
+            await asyncio.sleep(minutes * 60)
+            job.page.standing_by = True
+            self._survival.keep(job)
+            log.info("job.standby", after_min=minutes, hotend_c=self._config.pause.standby_c)
+            await stand_by(job.printer, job.page.rest, self._config)
+        await asyncio.get_running_loop().create_future()
+
+    async def _resuming(self, job: Job) -> None:
+        """Heat first, then the user's script, then go back; the last two are finished even if paused again."""
+        page = job.page
+        if page.rest is not None:
+            if page.standing_by or await has_gone_cold(job.printer, page.rest):
+                page.standing_by = True  # also for the host that comes next, before it is hot
+                self._survival.keep(job)
+                await heat_again(job.printer, page.rest, self._config)
+                page.standing_by = False
+            page.script.extend(self._way_back(job, page.rest))
+            page.rest = None
+        page.printer_paused = page.gone_on = False
+        await self._finish_script(job)
+        page.why = None
+        job.machine.fire("resumed")
+
+    @staticmethod
+    def _way_back(job: Job, rest: Rest) -> list[str]:
+        """Return the commands that end the pause; where the printer has begun it, it has one of its own, or none."""
+        page, command = job.page, job.printer.dialect.resumes_by
+        if not page.printer_paused:
+            return unpark(rest)
+        return [command.decode()] if command is not None and not page.gone_on else []
+
+    async def _finishing(self, job: Job) -> None:
+        await job.printer.finished()  # 100 % means that the last move is done
+        await self.script(job, self._config.scripts.after_finish)
+        job.machine.fire("finished")
+
+    async def _cancelling(self, job: Job) -> None:
+        """Make the printer cold and come to rest; where it is deaf, stop it the hard way."""
+        job.steps.drop()
+        silence = self._config.job.cancel_deadline_s
+        try:
+            await while_it_lives(job.printer, self._call_off(job), silence)
+        except TimeoutError:
+            job.reason = f"the printer did not listen for {silence:g} s and was stopped by M112"
+            log.warning("job.emergency_stop", reason=job.reason)
+            job.machine.fire("cancelled")
+            job.printer.emergency_stop(job.reason)
+            return
+        job.machine.fire("cancelled")
+
+    async def _call_off(self, job: Job) -> None:
+        await make_cold_and_rest(job.printer, self._config.profile)
+        job.note_position()
+        await self.script(job, self._config.scripts.after_cancel)
+
+    async def script(self, job: Job, commands: tuple[str, ...]) -> None:
+        """Send the commands one after the other."""
+        known = json.loads(job.steps.note(lambda: [json.dumps(values(job))])[0])
+        for command in filled(commands, known):
+            await job.steps.send(job.printer, command)
+
+
+def _back_to(job: Job, wanted: str | None) -> str:
+    """Return the state to go on in."""
+    return "cancelling" if wanted == "cancel" else job.page.state.value
+
+
+def _stream_of(job: Job) -> FileStream:
+    if job.stream is None:
+        raise AssertionError("a job opens its file before it prints")
+    return job.stream
+
+
+def _skipped(offset: int, command: str, reason: str) -> None:
+    log.warning("job.skipped", offset=offset, command=command, reason=reason)

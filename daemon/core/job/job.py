@@ -1,0 +1,111 @@
+"""Job: one print that runs. What it remembers is its `daemon.core.job.page`; here is what ends with this process."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import structlog
+
+from daemon.core.job.machine import JobMachine
+from daemon.core.job.page import Ending, Page
+from daemon.core.job.selection import Progress
+from daemon.core.job.states import JobState
+from daemon.core.job.steps import Steps
+from daemon.core.job.streamer import FileStream
+from daemon.errors import ServiceError
+from gcode.replies import Heaters
+from hal.printer import Printer
+
+JUST_NOW = 60.0
+"""Seconds before a printer's own pause in which it may have turned heaters off for it: it parks before it says so."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Job:
+    """One print. Times are the loop's, in s; offsets are bytes in the file."""
+
+    page: Page
+    printer: Printer
+    machine: JobMachine
+    steps: Steps
+    stream: FileStream | None = None
+    feeding: bool = False
+    came_back: bool = False  # its line, or its host, was gone in between
+    effect: asyncio.Task[None] | None = None  # of the state that it is in
+    checking: asyncio.Task[None] | None = None  # that its file is still what was uploaded
+    lines: int = 0
+    offset: int = 0
+    reason: str | None = None
+    ended_at: float | None = None
+    bad_line: str | None = None  # what to tell of a line that damages much
+    stalled: str | None = None  # what to tell of a print that makes no progress
+    notice: str | None = None  # what else to tell of a print that goes on
+    unknown: set[str] = field(default_factory=set)  # code words that the firmware has said it does not know
+    warm: dict[str, tuple[float, float]] = field(default_factory=dict)  # by heater: last target in °C, and when seen
+    trouble: ServiceError | None = None  # what it is to end for, whatever it is doing
+
+    def warn(self, reason: str) -> None:
+        """Tell what is wrong with it, though it goes on."""
+        self.notice = reason
+        log.warning("job.warning", reason=reason)
+
+    @property
+    def state(self) -> JobState:
+        """Where the job is."""
+        return self.machine.state
+
+    def move(self, trigger: str) -> None:
+        """Move the machine from outside the effect of its state, which ends."""
+        self.note_position()
+        self.machine.fire(trigger)
+        if self.effect is not None:
+            self.effect.cancel()
+
+    def end(self, trigger: str, reason: str) -> None:
+        """End for this reason, whatever it is doing."""
+        self.reason = reason
+        self.move(trigger)
+
+    def stop(self, trouble: ServiceError) -> None:
+        """Have its runner end it for this, and do what belongs to that."""
+        if not self.state.ended:
+            self.trouble = trouble
+            if self.effect is not None:
+                self.effect.cancel()
+
+    def note_heat(self, heaters: Heaters, now: float) -> None:
+        """Take down what is hot while it prints: a printer that pauses by itself turns its heaters off first."""
+        if self.state not in (JobState.PAUSING, JobState.PAUSED):
+            self.warm |= {name: (reading.target, now) for name, reading in heaters.items() if reading.target}
+
+    def targets(self, now: float) -> dict[str, float]:
+        """Return the °C that the heaters had just now, also where they have none any more."""
+        return {name: target for name, (target, seen) in self.warm.items() if now - seen <= JUST_NOW}
+
+    def note_position(self) -> None:
+        """Take down how far the printer has got, while it is this job that is fed to it."""
+        if self.feeding and not self.state.ended:
+            self.lines, self.offset = self.printer.position.lines, self.printer.position.offset
+
+    def print_time(self, now: float) -> float:
+        """Return the seconds that it has been printing, or had been at its end."""
+        return self.page.print_time(self.ended_at if self.ended_at is not None else now)
+
+    def ending(self, now: float) -> Ending | None:
+        """Return how it ended; None: it goes on."""
+        if not self.state.ended:
+            return None
+        left_hot = self.state in (JobState.FAILED, JobState.INTERRUPTED)  # the others end when the printer is cold
+        return Ending(self.reason, self.lines, self.offset, self.print_time(now), left_hot)
+
+    def progress(self, now: float) -> Progress:
+        """Return how far it is, or was at its end; what is left is what the rest takes at the pace so far."""
+        elapsed, size = self.print_time(now), self.page.selection.size
+        if self.state is JobState.COMPLETED:
+            return Progress(100.0, size, elapsed, 0.0, None, self.lines)
+        self.note_position()
+        share = self.offset / size if size else 0.0
+        left = elapsed / share - elapsed if share > 0 and not self.state.ended else None
+        origin = "linear" if left is not None else None
+        return Progress(100.0 * share, self.offset, elapsed, left, origin, self.lines)

@@ -1,0 +1,101 @@
+"""Leftovers: what an earlier run of the daemon has left: a job to go on with, or one whose end is not recorded yet."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+
+from daemon.core.job.machine import JobMachine
+from daemon.core.job.page import Ending, Page
+from daemon.core.job.runner import Runner
+from daemon.core.job.selection import Selection
+from daemon.core.job.states import JobState
+from daemon.core.job.survival import Survival
+from daemon.core.record.store import JobRecord, Store
+from daemon.errors import CannotGoOn
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What there was.
+
+    Attributes:
+        runner: of a job to go on with.
+        outcome: how a job ended that nobody had recorded, and why; with it goes `selection`, if its file is there.
+        hot: the heaters of `printer`, an address, may still be on.
+    """
+
+    runner: Runner | None = None
+    outcome: tuple[JobState, str | None] | None = None
+    selection: Selection | None = None
+    hot: bool = False
+    printer: str | None = None
+
+
+class Leftovers:
+    """Looks into the logbook and the store, once at the start."""
+
+    def __init__(self, survival: Survival, store: Store, uploads: Path) -> None:
+        """Prepare; `uploads` is the folder that selections are relative to."""
+        self._survival = survival
+        self._store = store
+        self._uploads = uploads
+
+    async def settle(self, revive: Callable[[Page], Runner]) -> Found:
+        """Record how the jobs ended that nobody goes on with; return what there was.
+
+        Args:
+            revive: returns what goes on with the job of a page; CannotGoOn where it cannot.
+        """
+        page, runner, obstacle = None, None, None
+        try:
+            page = self._survival.page()
+            if page is not None and page.ending is None:
+                runner = revive(page)
+        except CannotGoOn as error:
+            obstacle = str(error)
+        found = Found(runner, hot=obstacle is not None)  # also where the store knows nothing of it
+        unfinished = await self._store.unfinished_jobs()
+        going_on = page if runner is not None else None
+        if going_on is not None and going_on.file and all(record.id != going_on.job for record in unfinished):
+            going_on.job = await self._store.begin_job(going_on.record(going_on.file))  # the disk was full, or forgets
+        for record in unfinished:
+            if going_on is None or record.id != going_on.job:
+                state, ending = _end(record, page, obstacle)
+                found = await self._record(record, state, ending, runner)
+        if page is not None and page.ending is not None and page.ending.hot:
+            found = replace(found, hot=True, printer=page.address)
+        return found
+
+    async def _record(self, record: JobRecord, state: JobState, ending: Ending, runner: Runner | None) -> Found:
+        self._store.end_job(record.id, state.name, ending.reason, ending.lines, ending.offset, ending.print_time)
+        log.warning("job.left", file=record.path, outcome=state.name, reason=ending.reason)
+        selection = await asyncio.to_thread(self._select_again, record)
+        return Found(runner, (state, ending.reason), selection, hot=ending.hot, printer=record.printer)
+
+    def _select_again(self, record: JobRecord) -> Selection | None:
+        try:
+            found = (self._uploads / record.path).stat()
+        except OSError:
+            return None
+        return Selection(record.path, record.name, found.st_size, int(found.st_mtime), record.user)
+
+
+def _end(record: JobRecord, page: Page | None, obstacle: str | None) -> tuple[JobState, Ending]:
+    """Return how a job ended: as its page says, else its host died with it, and its heaters may still be on."""
+    if page is not None and page.ending is not None and page.job == record.id:
+        return page.state, page.ending
+    machine = JobMachine(_unheard, JobState.REATTACHING)
+    machine.fire("interrupt")
+    reason = f"the daemon ended in the middle of the print, {record.lines} lines were acknowledged by then"
+    if obstacle:
+        reason += f"; it could not go on: {obstacle}"
+    return machine.state, Ending(reason, record.lines, record.offset, record.print_time or 0.0, hot=True)
+
+
+def _unheard(trigger: str, old: JobState, new: JobState) -> None:
+    """Take a step of a job that nobody watches any more."""

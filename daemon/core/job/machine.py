@@ -1,0 +1,56 @@
+"""JobMachine: the table of `states` run by the transitions library, of which this is the only importer.
+
+Synchronous, not queued, without conditions and with one callback that records the step. On transitions 0.9.3 an
+unqueued AsyncMachine cancels callbacks that run and swallows CancelledError, and a queued machine of either kind
+returns True for a trigger that did nothing; so effects live in the controller, and nothing runs in here.
+"""
+
+from collections.abc import Callable
+
+from transitions import EventData, Machine, MachineError
+
+from daemon.core.job.states import TRANSITIONS, JobState
+from daemon.errors import JobConflict
+
+Recorder = Callable[[str, JobState, JobState], None]
+
+
+class JobMachine:
+    """One job's state. `fire` takes a trigger's name from the table."""
+
+    state: JobState  # set by the library
+
+    def __init__(self, record: Recorder, initial: JobState = JobState.STARTING) -> None:
+        """Start in `initial`; `record(trigger, old, new)` is called after each step."""
+        self._record = record
+        self._machine = Machine(
+            model=self,
+            states=JobState,
+            initial=initial,
+            auto_transitions=False,
+            send_event=True,
+            after_state_change=self._recorded,
+        )
+        for trigger, sources, target in TRANSITIONS:
+            self._machine.add_transition(trigger, list(sources), target)
+
+    def fire(self, trigger: str) -> None:
+        """Take the step that the table has for this trigger in this state.
+
+        Raises:
+            JobConflict: it has none; the state stays.
+        """
+        try:
+            self._machine.events[trigger].trigger(self)
+        except MachineError:
+            raise JobConflict(f"a job that is {self.state.value} cannot take {trigger!r}") from None
+
+    def can(self, trigger: str) -> bool:
+        """Tell whether the table has a step for this trigger in this state."""
+        return any(name == trigger and self.state in sources for name, sources, _ in TRANSITIONS)
+
+    def _recorded(self, event: EventData) -> None:
+        step = event.transition
+        if event.event is None or step is None or step.dest is None:
+            raise AssertionError("the library calls back after a step of the table only")
+        self._record(event.event.name, JobState[step.source], JobState[step.dest])

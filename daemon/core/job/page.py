@@ -1,0 +1,156 @@
+"""Page: what a job remembers. It *is* what is written into the logbook, and what the next host goes on from.
+
+It is written at each change of state and each step of a script, which costs a copy in memory. It counts on the same
+boot of the same machine only: times are the monotonic clock's, and another boot has lost the line. The page of a job
+that has ended says how: the store may not have been told in time.
+
+A print of the version before is taken over: a new field has a default and LATER in its metadata, none is renamed.
+"""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from daemon.core.job.parking import Rest, modes_of, plain_modes
+from daemon.core.job.selection import FileMark, Selection
+from daemon.core.job.states import JobState
+from daemon.core.record.store import NewJob
+from hal.printer import Identity
+
+LATER = "later"
+"""In the metadata of a field that pages of the version before do not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a job ended.
+
+    Attributes:
+        lines: acknowledged, as is `offset` in bytes.
+        print_time: s.
+        hot: its heaters may still be on.
+    """
+
+    reason: str | None
+    lines: int
+    offset: int
+    print_time: float
+    hot: bool
+
+
+@dataclass(slots=True)
+class Page:
+    """What the next host has to know.
+
+    Attributes:
+        boot: of the machine that prints.
+        address: of the printer, also where that is gone; `name` and `uuid` are what it is known by.
+        job: its number in the store.
+        state: the one to be in, also while the printer is got back.
+        first_line: the first line number that can be of this job.
+        script: what is left of the script before the next line of the file.
+        step: number of the step begun last; `begun` is it, with its place, as long as it is not answered.
+        said: commands sent in this state, and their answers.
+        rest: where a pause left it, until it has gone back.
+        standing_by: the hotends have been let cool in a pause.
+        printer_paused: the firmware has paused by itself: it parks, and it goes back.
+        passed: offset of the last line that was the host's and is done with.
+        wanted: what was asked for and could not be done at once.
+        offsets: °C that are added to the file's targets, by heater.
+        ending: None: it goes on.
+        why: it pauses, or is paused, as far as that is known.
+        gone_on: the firmware has ended a pause that it had begun.
+    """
+
+    selection: Selection
+    started: float
+    boot: str = field(kw_only=True)
+    address: str = field(kw_only=True)
+    name: str = field(kw_only=True)
+    uuid: str | None = field(kw_only=True)
+    offsets: dict[str, float] = field(kw_only=True)
+    state: JobState = JobState.STARTING
+    job: int | None = None
+    first_line: int = 1
+    file: FileMark | None = None
+    paused_at: float | None = None
+    paused_for: float = 0.0
+    script: list[str] = field(default_factory=list)
+    step: int = 0
+    begun: tuple[str, int] | None = None
+    said: list[tuple[str, list[str]]] = field(default_factory=list)
+    rest: Rest | None = None
+    standing_by: bool = False
+    printer_paused: bool = False
+    passed: int = -1
+    wanted: str | None = None
+    ending: Ending | None = None
+    why: str | None = field(default=None, metadata={LATER: True})
+    gone_on: bool = field(default=False, metadata={LATER: True})
+
+    @property
+    def identity(self) -> Identity:
+        """Who was printing."""
+        return Identity(name=self.name, uuid=self.uuid)
+
+    def record(self, file: FileMark) -> NewJob:
+        """Return what the store gets to know of it; `file` is what it prints."""
+        chosen = self.selection
+        return NewJob(
+            chosen.path, chosen.name, file.size, file.sha1, file.mtime_ns, "local", chosen.user, printer=self.address
+        )
+
+    def count_pause(self, now: float, *, paused: bool) -> None:
+        """Begin or end to count time as paused."""
+        if paused and self.paused_at is None:
+            self.paused_at = now
+        elif not paused and self.paused_at is not None:
+            self.paused_for += now - self.paused_at
+            self.paused_at = None
+
+    def print_time(self, end: float) -> float:
+        """Return the seconds that the job has been printing until then: without pauses."""
+        pausing = end - self.paused_at if self.paused_at is not None else 0.0
+        return end - self.started - self.paused_for - pausing
+
+
+def written(page: Page) -> dict[str, Any]:
+    """Return the page as JSON has it."""
+    plain = asdict(page)
+    plain["state"], plain["file"] = page.state.name, plain["file"] or {}
+    if page.rest is not None:
+        plain["rest"]["modes"] = plain_modes(page.rest.modes)
+    return plain
+
+
+def read(plain: dict[str, Any]) -> Page | None:
+    """Return the page that was written, also by the version before; None where it is of another one."""
+    try:
+        return _read(plain)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return None
+
+
+def _read(plain: dict[str, Any]) -> Page | None:
+    if not _complete(plain):
+        return None
+    page = Page(**plain)
+    page.state = JobState[plain["state"]]
+    page.selection = Selection(**plain["selection"])
+    page.file = FileMark(**plain["file"]) if plain["file"] else None
+    page.begun = (plain["begun"][0], plain["begun"][1]) if plain["begun"] else None
+    page.said = [(command, answer) for command, answer in plain["said"]]
+    if rest := plain["rest"]:
+        page.rest = Rest(**(rest | {"modes": modes_of(rest["modes"])}))
+    page.ending = Ending(**plain["ending"]) if plain["ending"] else None
+    return page
+
+
+def _complete(plain: dict[str, Any]) -> bool:
+    """Tell whether nothing is there that this version does not know, and nothing is missing that each one had."""
+    needed = {each.name for each in fields(Page) if not each.metadata.get(LATER)}
+    return needed <= plain.keys() <= {each.name for each in fields(Page)}
+
+
+def made_cold(plain: dict[str, Any]) -> dict[str, Any]:
+    """Return the written page of a job whose printer is cold; none of one that had not ended and cannot go on."""
+    return plain | {"ending": plain["ending"] | {"hot": False}} if plain.get("ending") else {}

@@ -1,0 +1,130 @@
+"""PrinterEvents: what the printer's events mean for the job."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from daemon.core.job.pause_reason import said_before
+from daemon.core.job.runner import Kit, verdict
+from daemon.core.job.states import JobState
+from daemon.errors import JobConflict, PrinterRefused
+from gcode.errors import PrinterSilent
+from gcode.replies import UnknownCommand, parse
+from hal.errors import PortLost
+from hal.printer import (
+    ActionRequested,
+    ConnectionState,
+    Event,
+    FirmwareSaid,
+    LineRefused,
+    StateChanged,
+    TemperaturesRead,
+)
+
+if TYPE_CHECKING:
+    from daemon.core.job.controller import JobController
+    from daemon.core.job.job import Job
+
+log = structlog.get_logger()
+
+
+class PrinterEvents:
+    """Moves the job as the printer and its line do."""
+
+    def __init__(self, kit: Kit, jobs: "JobController") -> None:
+        """Watch the connection; what the firmware asks for is asked of `jobs`, as people do."""
+        self._kit = kit
+        self._jobs = jobs
+        kit.connection.subscribe(self._on_event)
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, ActionRequested):
+            self._on_action(event)
+        elif isinstance(event, StateChanged):
+            self._on_connection(event)
+        elif isinstance(event, LineRefused):
+            self._on_refusal(event)
+        elif (job := self._job) is None:
+            return
+        elif isinstance(event, TemperaturesRead):
+            job.note_heat(event.heaters, asyncio.get_running_loop().time())
+        elif isinstance(event, FirmwareSaid) and isinstance(told := parse(event.text.encode()), UnknownCommand):
+            job.unknown.add(told.word)
+
+    def _on_refusal(self, event: LineRefused) -> None:
+        """Do what is configured for an error that answers a line of the job; the firmware itself goes on."""
+        job = self._job
+        if job is None or not job.feeding or job.state in (JobState.CANCELLING, JobState.REATTACHING):
+            return
+        text = f"the printer refused {event.command!r} (byte {event.offset} of the file): {event.text}"
+        match self._kit.config.printer.on_error:
+            case "ignore":
+                job.warn(text)
+            case "pause":
+                job.warn(text)
+                job.page.why = text
+                self._jobs.pause()
+            case _:
+                job.printer.hold()
+                job.stop(PrinterRefused(text))
+
+    def _on_action(self, event: ActionRequested) -> None:
+        """Do what the firmware asks for; `paused` and `resumed` tell that it has done so already."""
+        log.info("printer.action", action=event.name, argument=event.argument)
+        try:
+            self._act(event)
+        except JobConflict as error:
+            log.warning("printer.action_refused", action=event.name, reason=str(error))
+
+    def _act(self, event: ActionRequested) -> None:
+        jobs, job = self._jobs, self._job
+        if event.name == "start" and job is None and jobs.selected is not None:
+            jobs.start()
+        if job is None:
+            return
+        match event.name:
+            case "pause" | "paused" if job.machine.can("pause"):
+                job.page.printer_paused = event.name == "paused"
+                job.page.why = said_before(job.printer)
+                log.info("job.pause", reason=job.page.why or "the printer asks for it")
+                jobs.pause()
+            case "resume" | "resumed" if job.machine.can("resume"):
+                job.page.gone_on = event.name == "resumed"
+                jobs.resume()
+            case "pause" | "resume" | "resumed" if job.state is JobState.PAUSING:
+                # M600 is answered when the filament is in, and until then the job is on its way to a rest; `paused`
+                # only tells that the printer has come to its own, and takes nobody's resume back
+                job.page.wanted = "resume" if event.name.startswith("resume") else None
+                job.page.gone_on = event.name == "resumed"
+            case "paused" if job.state is JobState.PAUSING and job.page.gone_on:
+                job.page.wanted, job.page.gone_on = None, False  # it had gone on by itself, and has stopped again
+            case "cancel" if job.machine.can("cancel"):
+                jobs.cancel()
+
+    @property
+    def _job(self) -> "Job | None":
+        """The job, if it goes on."""
+        runner = self._jobs.runner
+        return runner.job if runner is not None and runner.active else None
+
+    def _on_connection(self, event: StateChanged) -> None:
+        job, cooling = self._job, self._kit.cooling
+        if job is not None and job.state is JobState.REATTACHING:
+            return  # its effect waits for the outcome
+        if event.new is ConnectionState.FAULT and event.error is not None and job is not None:
+            if isinstance(event.error, PortLost | PrinterSilent) and self._wait_for_line(job):
+                return
+            cooling.due = True  # a board with a power supply of its own goes on heating without its cable
+            job.end(verdict(event.error), str(event.error))
+        elif event.new is ConnectionState.READY and cooling.due and self._kit.connection.printer is not None:
+            cooling.begin(self._kit.connection.printer)
+
+    def _wait_for_line(self, job: "Job") -> bool:
+        """Go on as soon as the line is back, if the job can; tell whether it can."""
+        waiting = self._kit.config.printer.reattach_s
+        if not waiting or self._kit.survival.obstacle(job):
+            return False
+        log.warning("job.line_lost", file=job.page.selection.path, waiting_s=waiting)
+        job.move("lose_line")
+        return True

@@ -1,0 +1,119 @@
+"""Coming to rest in a pause and going back: the conversation with the printer around `parking`."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from daemon.config import Config
+from daemon.core.job.heat_wait import Goal, wait_for_heat
+from daemon.core.job.parking import Rest, is_soft, modes_of, park, plain_modes
+from daemon.core.job.steps import Steps
+from gcode.replies import Position, parse
+from hal.printer import Printer
+
+log = structlog.get_logger()
+
+_OTHERS = {"bed": "M140", "chamber": "M141"}  # than hotends
+
+ASKED = 3
+"""Times that the place is asked for: an ok too many answers the first question before the printer does."""
+
+
+async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> Rest:
+    """Wait for the last move, note the place and every mode, and park; returns how to go back."""
+    await printer.drained()
+    [noted] = steps.note(lambda: [json.dumps(_noted(printer, config))])
+    known = json.loads(noted)
+    modes = modes_of(known["modes"])
+    await steps.send(printer, "M400")
+    # M114 tells nothing useful before homing, and perhaps inches after G20
+    moves = config.pause.park != "none" and modes.homed and not modes.inches
+    axes = await _place(printer, steps) if moves else None
+    rest = Rest(axes, modes, known["retracted"] if axes else 0.0, known["targets"])
+    for command in park(rest, config.pause, config.profile):
+        await steps.send(printer, command)
+    if axes and (keep := printer.dialect.keeps_motors):  # Marlin releases them after 2 min, Prusa after one
+        await steps.send(printer, keep.decode())
+    return rest
+
+
+def _noted(printer: Printer, config: Config) -> dict[str, Any]:
+    """Return what parking changes, or takes back, as JSON has it."""
+    hotend = printer.heaters.get(printer.hotend(printer.modes.tool or 0))
+    soft = hotend is not None and is_soft(hotend, printer.dialect)
+    return {
+        "modes": plain_modes(printer.modes),
+        "targets": {name: reading.target for name, reading in printer.heaters.items() if reading.target},
+        "retracted": config.pause.retract_mm if soft else 0.0,
+    }
+
+
+def left_by_itself(printer: Printer, targets: dict[str, float]) -> Rest:
+    """Return how to go back where the printer has paused by itself: it parks and goes back, the heat may be ours."""
+    return Rest(None, replace(printer.modes), 0.0, targets)
+
+
+async def _place(printer: Printer, steps: Steps) -> dict[str, float] | None:
+    """Ask where the head is; None where the firmware does not tell."""
+    for _ in range(ASKED):
+        if axes := _axes(await steps.send(printer, "M114")):
+            return axes
+    return None
+
+
+def _axes(answer: Sequence[str]) -> dict[str, float] | None:
+    """Return X, Y, Z, and E where it is told, of an answer to M114; None where one of the first is missing."""
+    for line in answer:
+        reply = parse(line.encode())
+        if isinstance(reply, Position) and {"X", "Y", "Z"} <= reply.axes.keys():
+            return reply.axes
+    return None
+
+
+async def stand_by(printer: Printer, rest: Rest, config: Config) -> None:
+    """Let the hotends cool to standby; the bed keeps its heat, or the part would come off."""
+    for name in rest.targets:
+        reading = printer.heaters.get(name)
+        if name.startswith("tool") and reading is not None and (reading.target or 0.0) > config.pause.standby_c:
+            await printer.send(_set(name, config.pause.standby_c, config.profile.hotends))
+
+
+async def has_gone_cold(printer: Printer, rest: Rest) -> bool:
+    """Tell whether heaters that were on are off, or too cold to print with: a firmware turns them off in a pause."""
+    if rest.axes is None or not rest.targets.keys() <= printer.heaters.keys():
+        await printer.send("M105")  # the last report may be from before that, or from before this host came
+    return bool(_cold(printer, rest))
+
+
+def _cold(printer: Printer, rest: Rest) -> list[str]:
+    least = printer.dialect.min_extrude or 0.0
+    cold = []
+    for name, target in rest.targets.items():
+        now = printer.heaters[name].target if name in printer.heaters else None
+        if now == 0 or (now is not None and name.startswith("tool") and now < least <= target):
+            cold.append(name)
+    return cold
+
+
+async def heat_again(printer: Printer, rest: Rest, config: Config) -> None:
+    """Bring back the hotends from standby, and whatever is off, and wait for them before anything moves."""
+    cold = _cold(printer, rest)
+    wanted = {name: target for name, target in rest.targets.items() if name.startswith("tool") or name in cold}
+    for name, target in wanted.items():
+        await printer.send(_set(name, target, config.profile.hotends))
+    for name, target in wanted.items():
+        await wait_for_heat(printer, Goal(name, target), config.job.heat_report_s, _warn)
+
+
+def _warn(reason: str) -> None:
+    log.warning("job.warning", reason=reason)
+
+
+def _set(heater: str, target: float, hotends: int) -> str:
+    if heater in _OTHERS:
+        return f"{_OTHERS[heater]} S{target:g}"
+    number = f" T{heater.removeprefix('tool')}" if hotends > 1 else ""
+    return f"M104{number} S{target:g}"

@@ -1,0 +1,280 @@
+"""Runner: carries one job to its end: the effect of each state in turn, then all that has to be let go of."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from daemon.config import Config
+from daemon.config.named_values import filled
+from daemon.core.connection.connection import Connection
+from daemon.core.job.calling_off import while_it_lives
+from daemon.core.job.cooling import Cooling
+from daemon.core.job.effects import Effects
+from daemon.core.job.job import Job
+from daemon.core.job.machine import JobMachine
+from daemon.core.job.named_values import values
+from daemon.core.job.no_progress import NoProgress
+from daemon.core.job.page import Page
+from daemon.core.job.states import JobState
+from daemon.core.job.steps import Steps
+from daemon.core.job.survival import Survival
+from daemon.core.record.store import Store
+from daemon.errors import CannotGoOn, StepsDiffer, Unsafe
+from gcode.errors import NozzledError, PrinterReset
+from gcode.outgoing import Counters
+from hal.errors import NotConnected, PortError
+from hal.loop import WatchedLoop
+from hal.printer import ConnectionState, Printer
+
+BAD_SHARE = 0.1  # of the lines that the printer asks for again: the line needs a look
+MANY_LINES = 100  # fewer say nothing about a line
+CHECKPOINT = 5.0  # seconds between two notes of the position in the store
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What every job needs.
+
+    Attributes:
+        announce: tells the world of each new state.
+    """
+
+    config: Config
+    connection: Connection
+    store: Store
+    survival: Survival
+    effects: Effects
+    cooling: Cooling
+    announce: Callable[[JobState], None]
+
+
+class Runner:
+    """The life of one job."""
+
+    def __init__(self, kit: Kit, page: Page, printer: Printer, state: JobState = JobState.STARTING) -> None:
+        """Make the job of this page; nothing happens before `run`."""
+        self._kit = kit
+        self.job = Job(page, printer, JobMachine(self._recorded, state), Steps(page, self.keep))
+        self.replaced = False  # another job has taken its place: printer, page and kept file are that one's
+        self.handed_over = False  # the host that comes next goes on with it
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def active(self) -> bool:
+        """It has not ended."""
+        return not self.job.state.ended
+
+    def keep(self) -> None:
+        """Write its page for the next host."""
+        if not self.replaced:
+            self._kit.survival.keep(self.job)
+
+    # -- its course ----------------------------------------------------------------------------------------
+
+    def start(self, after: "Runner | None" = None) -> None:
+        """Begin with its first state, as soon as the job before has let go of the printer."""
+        self._task = asyncio.create_task(self._run(after))
+        if self.job.page.wanted == "cancel":
+            self.give_up_soon()
+
+    def give_up_soon(self) -> None:
+        """Wait for a printer that is away no longer than for one that is deaf: the job is to be cancelled."""
+        deadline = self._kit.config.job.cancel_deadline_s
+        reason = f"it was cancelled, and the printer has not come back within {deadline:g} s: it may still be hot"
+        asyncio.get_running_loop().call_later(deadline, self._give_up, CannotGoOn(reason))
+
+    def _give_up(self, reason: CannotGoOn) -> None:
+        if self.job.state is JobState.REATTACHING:
+            self.job.stop(reason)
+
+    def begin(self, after: "Runner | None" = None) -> None:
+        """Begin a new print."""
+        job = self.job
+        job.page.script.extend(filled(self._kit.config.scripts.before_start, values(job)))
+        self._kit.survival.begin(job)
+        log.info("job.starting", file=job.page.selection.path, printer=job.printer.address)
+        self.start(after)
+
+    async def over(self, within: float | None = None) -> None:
+        """Wait until it has let go of everything, also when it has ended before: its record is written there."""
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=within)
+
+    async def _run(self, after: "Runner | None") -> None:
+        """Run the effect of each state in turn until the job has ended; then let go of what it held."""
+        if after is not None:
+            await after.over()
+        ticking = asyncio.create_task(self._tick())
+        try:
+            if self.job.state is not JobState.REATTACHING:
+                await self._open_file()
+            while self.active:
+                await self._run_effect()
+        finally:
+            ticking.cancel()
+            self._kit.effects.end_check(self.job)
+            await self._close()
+
+    async def _open_file(self) -> None:
+        """Open the file, whatever is asked meanwhile: no request leaves it, or its record, half begun."""
+        try:
+            await self._kit.effects.open_file(self.job)
+        except Exception as error:  # noqa: BLE001 - as with an effect, a mistake of ours fails the job too
+            await self._take_error(error)
+
+    async def _run_effect(self) -> None:
+        job = self.job
+        if job.trouble is not None:
+            await self._take_error(job.trouble)
+            return
+        effect = job.effect = asyncio.ensure_future(self._kit.effects.of_state[job.state](job))
+        await asyncio.wait([effect])
+        if effect.cancelled():
+            return  # a request or a fault moved the machine: the effect of the new state comes next
+        if (error := effect.exception()) is not None:
+            await self._take_error(error)
+
+    async def _tick(self) -> None:
+        """Note the position now and then: what is left of a job when its host dies."""
+        job = self.job
+        progress = NoProgress(60 * self._kit.config.safety.no_progress_min)
+        while True:
+            await asyncio.sleep(CHECKPOINT)
+            self._checkpoint()
+            if progress.look(job.state, job.printer, asyncio.get_running_loop().time()):
+                job.stalled = progress.trouble
+                log.warning("job.progress", reason=progress.trouble or "it goes on", lines=job.lines)
+            if job.bad_line is None and (bad := _bad_line(job.printer.counters)):
+                job.bad_line = bad
+                log.warning("printer.bad_line", reason=bad)
+
+    def _checkpoint(self) -> None:
+        job = self.job
+        job.note_position()
+        self._kit.store.checkpoint(job.page.job, job.state.name, job.lines, job.offset)
+
+    def _recorded(self, trigger: str, old: JobState, new: JobState) -> None:
+        job = self.job
+        if new is not JobState.REATTACHING:
+            job.page.state = new
+            now = asyncio.get_running_loop().time()
+            job.page.count_pause(now, paused=new in (JobState.PAUSED, JobState.RESUMING))
+            if old is not JobState.REATTACHING:
+                job.steps.enter()
+        self.keep()
+        log.info("job.state", trigger=trigger, old=old.name, new=new.name)
+        self._kit.announce(new)
+
+    # -- its end -------------------------------------------------------------------------------------------
+
+    async def _take_error(self, error: BaseException) -> None:
+        job, kit = self.job, self._kit
+        if job.state.ended:
+            return
+        if not isinstance(error, NozzledError | OSError):
+            log.error("job.bug", exc_info=error)
+        if job.state is JobState.REATTACHING:
+            job.end("interrupt", f"the print could not go on: {error}")
+            kit.cooling.due = True
+            if kit.connection.ready:
+                await kit.cooling.now(job.printer)
+            return
+        job.end(verdict(error), str(error))
+        if kit.connection.ready:
+            await self._after_failure(in_danger=isinstance(error, Unsafe))
+
+    async def _after_failure(self, *, in_danger: bool) -> None:
+        """Make the printer cold, then run the script; the job has failed already whatever becomes of it."""
+        job, kit = self.job, self._kit
+        reason, silence = job.reason or "the print failed", kit.config.job.cancel_deadline_s
+        if in_danger:
+            await kit.cooling.now(job.printer, reason)
+        else:
+            await kit.cooling.at_rest(job.printer, reason, silence)
+        if kit.cooling.due:
+            return
+        try:
+            script = kit.effects.script(job, kit.config.scripts.after_failure)
+            await while_it_lives(job.printer, script, silence)
+        except TimeoutError:
+            log.warning("job.after_failure", reason=f"the printer did not listen for {silence:g} s")
+        except NozzledError as error:
+            log.warning("job.after_failure", reason=str(error))
+
+    async def _close(self) -> None:
+        job, kit = self.job, self._kit
+        if self.handed_over:
+            if job.stream is not None:
+                await job.stream.close()
+            return
+        job.note_position()
+        job.ended_at = asyncio.get_running_loop().time()
+        if job.printer.state is ConnectionState.READY and not self.replaced:
+            job.printer.feed(None)
+            job.printer.release()
+        outcome = job.state.name
+        kit.store.end_job(job.page.job, outcome, job.reason, job.lines, job.offset, job.print_time(job.ended_at))
+        if not self.replaced:
+            await kit.effects.let_go()
+        if job.stream is not None:
+            await job.stream.close()
+        log.info(
+            "job.ended",
+            file=job.page.selection.path,
+            outcome=outcome,
+            reason=job.reason,
+            lines=job.lines,
+            resends=job.printer.counters.resends,
+            skipped=job.stream.skipped if job.stream else 0,
+            **_wire_delays(job),
+        )
+
+    async def hand_over(self) -> bool:
+        """Leave the job as it is to the host that comes next; False: there is none that could go on."""
+        job = self.job
+        if not self.active or self._kit.survival.obstacle(job):
+            return False
+        self.handed_over = True
+        job.printer.hold()
+        job.note_position()
+        self.keep()
+        self._checkpoint()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        log.info("job.handed_over", file=job.page.selection.path, state=job.state.name)
+        return True
+
+
+def verdict(error: BaseException) -> str:
+    """Return the trigger: the line or the board gone interrupts a job, anything else fails it."""
+    lost = PortError | PrinterReset | NotConnected | StepsDiffer | CannotGoOn
+    return "interrupt" if isinstance(error, lost) else "fail"
+
+
+def _bad_line(counters: Counters) -> str | None:
+    """Return what to tell where the printer asks for many lines again; None where it does not."""
+    if counters.lines_sent < MANY_LINES or counters.resends < BAD_SHARE * counters.lines_sent:
+        return None
+    return (
+        f"the printer asked again for {counters.resends} of {counters.lines_sent} lines: "
+        "look at the cable, and for interference"
+    )
+
+
+def _wire_delays(job: Job) -> dict[str, float]:
+    """Return how long answers took, and the loop's longest stall since the last job, in ms."""
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, WatchedLoop):
+        return {}
+    turnaround = job.printer.turnaround
+    return {
+        "turnaround_p50_ms": round(turnaround.quantile(0.5) * 1000, 2),
+        "turnaround_p99_ms": round(turnaround.quantile(0.99) * 1000, 2),
+        "turnaround_p999_ms": round(turnaround.quantile(0.999) * 1000, 2),
+        "longest_stall_ms": round(loop.watch.take_longest() * 1000, 2),
+    }

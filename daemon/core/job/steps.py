@@ -1,0 +1,123 @@
+"""Steps: the commands that a job sends besides its file, each of them once, whichever host sends it.
+
+A script of the user's and the way into and out of a pause are moves that must not be made twice, nor left out. The
+job's page (`daemon.core.job.page`) says which command was begun and what was answered to those before it; the logbook
+says whether the one that was begun had gone on the wire, and the printer whether it had arrived.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+
+from daemon.core.job.page import Page
+from daemon.errors import StepsDiffer
+from hal.printer import Printer
+
+QUERIES = ("M114",)  # asked again where the answer was lost
+OF_SCRIPT = -1  # place of a command of the job's script, which goes on from state to state
+
+
+class Steps:
+    """What was done in the job's present state, and what is under way: `step`, `begun` and `said` of its page."""
+
+    def __init__(self, page: Page, keep: Callable[[], None]) -> None:
+        """Begin, or go on from a page; `keep` writes it."""
+        self._page = page
+        self._keep = keep
+        self._at = 0  # how many of the commands of this state the effect has gone through
+        self._answer: asyncio.Task[Sequence[str]] | None = None  # to what was begun; None: another host has begun it
+        self._framed: Collection[int] = ()  # steps that another host has put on the wire
+
+    def enter(self) -> None:
+        """Begin another state."""
+        page = self._page
+        page.said.clear()
+        self._at = 0
+        if page.begun is not None:
+            page.begun = (page.begun[0], OF_SCRIPT)
+
+    def come_back(self, framed: Collection[int]) -> None:
+        """Go through the state again, without sending what was sent: steps that are `framed` have arrived by now."""
+        self._at = 0
+        self._framed = framed
+        self._answer = None
+
+    async def once(self, printer: Printer, command: str) -> None:
+        """Send a command of the script, behind the one that is under way."""
+        await self.finish(printer)
+        await self._send(printer, command, OF_SCRIPT)
+
+    async def finish(self, printer: Printer) -> None:
+        """End the step that is under way, which an effect that was ended or another host has begun."""
+        page = self._page
+        if page.begun is None:
+            return
+        if self._answer is not None:
+            await asyncio.shield(self._answer)
+        elif page.step not in self._framed:
+            page.step -= 1
+            await self._send(printer, *page.begun)
+        page.begun = None
+
+    def drop(self) -> None:
+        """Do not finish what is under way, of an earlier state."""
+        if self._page.begun is not None and self._page.begun[1] == OF_SCRIPT:
+            self._page.begun = None
+
+    async def send(self, printer: Printer, command: str) -> Sequence[str]:
+        """Send a command of this state, or return what was answered to it when the state was gone through before.
+
+        Raises:
+            StepsDiffer: another one was sent at this place.
+        """
+        place, self._at = self._at, self._at + 1
+        if place < len(self._page.said):
+            known, answer = self._page.said[place]
+            _compare(known, command)
+            return answer
+        answer = list(await self._new(printer, command, place))
+        self._page.said.append((command, answer))
+        return answer
+
+    async def _new(self, printer: Printer, command: str, place: int) -> Sequence[str]:
+        page = self._page
+        if page.begun is None or page.begun[1] != place:
+            await self.finish(printer)
+            return await self._send(printer, command, place)
+        _compare(page.begun[0], command)
+        page.begun = None
+        if page.step in self._framed and command not in QUERIES:
+            return ["ok"]
+        page.step -= 1
+        return await self._send(printer, command, place)
+
+    async def _send(self, printer: Printer, command: str, place: int) -> Sequence[str]:
+        page = self._page
+        page.step += 1
+        page.begun = (command, place)
+        self._keep()
+        answer = self._answer = asyncio.ensure_future(printer.send(command, step=page.step))
+        answer.add_done_callback(_seen)
+        answered = await asyncio.shield(answer)  # what an ended effect has begun goes on all the same
+        page.begun = None
+        return answered
+
+    def note(self, make: Callable[[], list[str]]) -> list[str]:
+        """Return what `make` told when the state was first gone through: what the way on depends on."""
+        place, self._at = self._at, self._at + 1
+        if place < len(self._page.said):
+            return self._page.said[place][1]
+        known = make()
+        self._page.said.append(("", known))
+        self._keep()
+        return known
+
+
+def _seen(answer: "asyncio.Task[Sequence[str]]") -> None:
+    """Take the outcome of a command whose effect may be gone; whoever waits for it still gets it."""
+    if not answer.cancelled():
+        answer.exception()
+
+
+def _compare(known: str, command: str) -> None:
+    if known != command:
+        raise StepsDiffer(f"the host before sent {known!r} where this one would send {command!r}")

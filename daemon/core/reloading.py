@@ -1,0 +1,56 @@
+"""Reloader: SIGHUP. What can change under a running print is taken over; what takes a restart is named."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from daemon import log as service_log
+from daemon.config import Config
+from daemon.systemd import notify
+from gcode.errors import NozzledError
+
+if TYPE_CHECKING:
+    from daemon.app import Service
+
+RELOADED = ("log", "appearance", "webcam")
+"""Sections that are looked up each time they are used, by the HTTP handlers and the log."""
+
+log = structlog.get_logger()
+
+
+class Reloader:
+    """Reads the configuration again, once at a time."""
+
+    def __init__(self, service: "Service", reread: Callable[[], Config]) -> None:
+        """Take over into `service` what `reread`, which blocks, returns."""
+        self._service = service
+        self._reread = reread
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Reload, unless that is under way."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._reload())
+
+    async def _reload(self) -> None:
+        notify.reloading(asyncio.get_running_loop().time())
+        try:
+            config = await asyncio.to_thread(self._reread)
+        except NozzledError as error:
+            log.warning("config.refused", reason=str(error), consequence="what was configured before holds on")
+        else:
+            self._take_over(config)
+        notify.ready()
+
+    def _take_over(self, config: Config) -> None:
+        now = self._service.config
+        changed = [each.name for each in fields(config) if getattr(config, each.name) != getattr(now, each.name)]
+        taken = {name: getattr(config, name) for name in changed if name in RELOADED}
+        self._service.config = replace(now, **taken)
+        service_log.set_level(config.log.level)
+        log.info("config.reloaded", sections=list(taken))
+        if left := [name for name in changed if name not in RELOADED]:
+            log.warning("config.needs_restart", sections=left)

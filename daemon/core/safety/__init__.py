@@ -1,0 +1,1 @@
+"""When heaters have to go off, and who looks."""

@@ -1,0 +1,173 @@
+"""Guard: looks at the heaters of the printer by the rules of `rules`, and acts where one is broken."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from daemon.config import Config
+from daemon.core.connection.connection import Connection
+from daemon.core.connection.elsewhere import ASKED, Elsewhere
+from daemon.core.job.controller import JobController
+from daemon.core.job.states import JobState
+from daemon.core.safety.rules import HeaterWatch, is_hot, longest_silence
+from daemon.errors import Unsafe
+from gcode.replies import Heaters
+from hal.printer import ConnectionState, Event, StateChanged, TemperaturesRead
+
+AGAIN = 60.0
+"""Seconds in which heaters that were turned off have to show it; a rule broken later stops the printer the hard way."""
+
+LOOK_AT_LEAST, LOOK_AT_MOST = 5.0, 30.0
+"""Seconds between two looks for a report that does not come."""
+
+log = structlog.get_logger()
+
+
+class Guard:
+    """Watches over one printer after the other.
+
+    Attributes:
+        trouble: the rule that was broken last, in a sentence; None since something was begun anew.
+    """
+
+    def __init__(self, config: Config, connection: Connection, jobs: JobController) -> None:
+        """Watch the connection from now on; needs a running loop."""
+        self.trouble: str | None = None
+        self._config = config
+        self._connection = connection
+        self._jobs = jobs
+        self._loop = asyncio.get_running_loop()
+        self._watches: dict[str, HeaterWatch] = {}
+        self._targets: dict[str, float] = {}
+        self._used_at = 0.0  # when somebody last had to do with the heat
+        self._read_at = 0.0
+        self._acted_at: float | None = None  # heaters were turned off, and are given time to show it
+        self._timer: asyncio.TimerHandle | None = None
+        self._asking: asyncio.Task[None] | None = None  # whether it works for somebody else
+        self._listeners: list[Callable[[str], None]] = []
+        connection.subscribe(self._on_event)
+        jobs.subscribe(self._on_job)
+
+    def subscribe(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with each broken rule, in a sentence."""
+        self._listeners.append(listener)
+
+    # -- what it sees --------------------------------------------------------------------------------------
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, TemperaturesRead):
+            self._take(event.heaters)
+        elif isinstance(event, StateChanged):
+            self._begin(ready=event.new is ConnectionState.READY)
+
+    def _begin(self, *, ready: bool) -> None:
+        """Look at another connection, of which nothing is known."""
+        self._stop_timer()
+        self._watches.clear()
+        self._targets.clear()
+        self._acted_at = None
+        if self._asking is not None:
+            self._asking.cancel()
+        if ready:
+            self._used_at = self._read_at = self._loop.time()
+            self._look_later()
+
+    def _on_job(self, state: JobState) -> None:
+        self._used_at = self._loop.time()
+        if state is JobState.STARTING:
+            self.trouble = None
+
+    def _take(self, heaters: Heaters) -> None:
+        now = self._read_at = self._loop.time()
+        if not self._connection.ready:
+            return
+        self._note_targets(heaters, now)
+        if self._acted_at is not None and now - self._acted_at < AGAIN:
+            return
+        for name, reading in heaters.items():
+            if name not in self._watches:
+                if not name.startswith(("tool", "bed", "chamber")):
+                    continue  # a sensor that heats nothing: a board, a probe
+                self._watches[name] = HeaterWatch(name, self._config.profile)
+            if trouble := self._watches[name].broken(reading, now):
+                self._act(trouble)
+                return
+        self._look_for_left_on(now)
+
+    def _note_targets(self, heaters: Heaters, now: float) -> None:
+        targets = {name: reading.target or 0.0 for name, reading in heaters.items()}
+        if targets != self._targets:
+            if any(target > self._targets.get(name, 0.0) for name, target in targets.items()):
+                self.trouble = self._acted_at = None  # somebody heats again
+            self._targets, self._used_at = targets, now
+
+    def _look_for_left_on(self, now: float) -> None:
+        minutes = self._config.safety.idle_heat_min
+        if self._jobs.active or self._connection.panel_print is not None:
+            self._used_at = now
+        used_at = max(self._used_at, self._connection.commanded_at)
+        if minutes and any(self._targets.values()) and now - used_at >= minutes * 60 and self._asking is None:
+            self._asking = asyncio.create_task(self._ask_first(used_at))
+            self._asking.add_done_callback(self._asked)
+
+    async def _ask_first(self, used_at: float) -> None:
+        """Turn off what was left on, unless the printer works for somebody that is not seen from here."""
+        # about as long again as was waited for, where that is short
+        at_work = await Elsewhere(self._connection, self._config.safety.idle_heat_min * 60 / ASKED).at_work()
+        if at_work:
+            self._used_at = self._loop.time()
+            log.info("safety.works_elsewhere", consequence="heaters stay on: it moves, or prints, for somebody else")
+        elif max(self._used_at, self._connection.commanded_at) == used_at and self._connection.ready:
+            minutes = self._config.safety.idle_heat_min
+            self._act(f"a heater was left on for {minutes:g} min without a print or a command")
+
+    def _asked(self, task: "asyncio.Task[None]") -> None:
+        self._asking = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("safety.bug", exc_info=error)
+
+    # -- the report that does not come ---------------------------------------------------------------------
+
+    def _look_later(self) -> None:
+        now = self._loop.time()
+        due = min(self._read_at + self._silence(), now + LOOK_AT_MOST)  # it may be shorter by then
+        self._timer = self._loop.call_at(max(due, now + LOOK_AT_LEAST), self._look)
+
+    def _look(self) -> None:
+        """Act if no report has come since the timer was set: it is set once for many reports."""
+        printer = self._connection.printer
+        late = self._loop.time() - self._read_at >= self._silence()
+        if late and printer is not None and is_hot(printer):
+            self._act(f"no temperature was reported for {self._silence():g} s while a heater is on")
+        if late:
+            self._read_at = self._loop.time()
+        self._look_later()
+
+    def _silence(self) -> float:
+        printer = self._connection.printer
+        # twice the time between two reports, where that is configured to be long
+        if printer is None:
+            return AGAIN
+        return max(longest_silence(printer), 2 * self._config.printer.poll_active_s)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # -- what it does --------------------------------------------------------------------------------------
+
+    def _act(self, trouble: str) -> None:
+        """Heaters off, and tell; where that has been tried and did not help, the emergency stop."""
+        printer = self._connection.printer
+        in_vain = self._acted_at is not None and printer is not None and not is_hot(printer)
+        self._acted_at = self._loop.time()
+        self._watches.clear()
+        self.trouble = trouble
+        log.error("safety.heaters_off", reason=trouble, emergency_stop=in_vain)
+        self._jobs.trip(Unsafe(trouble))
+        if in_vain and printer is not None:
+            printer.emergency_stop(f"emergency stop: {trouble}")
+        for listener in self._listeners:
+            listener(trouble)

@@ -1,0 +1,63 @@
+"""LineNote: which line the printer is on, for the helper that turns heaters off where the daemon cannot come back.
+
+The helper (`systemd/safe_off.py`) runs without this environment, which may be what is broken. The next daemon finds
+here the baudrate that this one had to find out, and which board it was.
+"""
+
+import asyncio
+import json
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from daemon.config import Config
+from daemon.core.connection.connection import Connection
+from hal.ports import Device
+from hal.printer import ConnectionState, Event, StateChanged
+from hal.registry import parse
+
+FILE = "line.json"
+
+
+class LineNote:
+    """Writes the note each time a serial printer is connected, in a thread."""
+
+    def __init__(self, connection: Connection, config: Config, folder: Path) -> None:
+        """Watch the connection, and tell it what was noted before; the note is in `folder`, the state directory."""
+        self._connection = connection
+        self._profile = config.profile
+        self._path = folder / FILE
+        self._writing: asyncio.Task[None] | None = None
+        connection.subscribe(self._on_event)
+        with suppress(
+            OSError, ValueError, KeyError, TypeError, AttributeError
+        ):  # there is none, or not of this version
+            found = json.loads(self._path.read_text())
+            device = Device(**found["device"]) if found.get("device") else None
+            connection.remember(str(found["means"]), int(found["baudrate"]), device)
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, StateChanged) and event.new is ConnectionState.READY:
+            self._writing = asyncio.create_task(self._note())
+
+    async def _note(self) -> None:
+        printer = self._connection.printer
+        address = parse(printer.address) if printer is not None else None
+        if printer is None or address is None or address.scheme != "serial":
+            return
+        device = self._connection.device
+        content = {
+            "port": self._connection.stable_port or address.target,
+            "means": address.target,
+            "device": asdict(device) if device is not None else None,
+            "baudrate": printer.baudrate,
+            "extruders": self._profile.hotends,
+            "chamber": self._profile.heated_chamber,
+        }
+        with suppress(OSError):  # a full disk: the helper goes by the configuration then
+            await asyncio.to_thread(self._write, json.dumps(content))
+
+    def _write(self, text: str) -> None:
+        temporary = self._path.with_suffix(".new")
+        temporary.write_text(text)
+        temporary.replace(self._path)  # whole or not at all

@@ -1,0 +1,186 @@
+"""Safety: the rules that a heater must not break, and making the printer cold.
+
+One way to act, whichever rule is broken: the job fails, every heater is turned off, the user is told (`guard`).
+Heaters off is never behind a lock, a disk or a queue.
+
+The firmware's own protections are quicker and stricter; these rules are for one that has none, or has them turned off.
+So each leaves room for every healthy printer: a false alarm costs a print.
+
+Rule             | broken when                                                                 | known by
+not rising       | far below its target, and no warmer than it was                             | the reports
+drifting         | away from a target that had been reached, or ever hotter on its way down    | the reports
+above maximum    | hotter than the profile allows, overshoot included                          | the reports
+no report        | a heater is on, and nobody knows how hot it is                              | their absence
+too hot a target | a file or a client asks for more than the profile allows: never sent        | `gcode.heating.excess`
+reply stall      | the printer answers nothing any more: `gcode.errors.PrinterSilent`          | the link
+left on          | a heater is on, and for long neither a job nor a command                    | `guard`
+"""
+
+import asyncio
+import math
+from dataclasses import dataclass
+
+from daemon.config import ProfileConfig
+from gcode.errors import NozzledError
+from gcode.heating import HYSTERESIS, heaters_off
+from gcode.replies import Heaters, Reading
+from hal.printer import Printer, Status
+
+PATIENCE = 3.0
+"""Seconds in which a printer has to acknowledge that its heaters are off before it is stopped the hard way."""
+
+STOPPING = 0.5
+"""Seconds that an emergency stop is given before the line may be closed: it is said three times."""
+
+OVERSHOOT = 15.0
+"""°C above the highest target that a healthy heater may swing to (Marlin's HOTEND_OVERSHOOT)."""
+
+CONFIRMED = 3.0
+"""Seconds that a reading has to stay above the maximum: reports carry no checksum, and a digit may be damaged."""
+
+NO_REPORT = 60.0
+"""Seconds without a report that are too many where the firmware reports by itself, in the middle of anything."""
+
+NO_REPORT_ASKED = 900.0
+"""The same where it has to be asked, or is busy: it answers nothing while it homes, levels the bed or dwells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What is normal for one kind of heater: °C and s.
+
+    Attributes:
+        far: how far below its target it has to be rising; nearer to it even a healthy one is slow.
+        rise: by how much, within `rise_within`.
+        drift: how far it may be from a target that it has reached: the part fan costs some 10 °C at first.
+        drift_within: how long it may be farther away.
+    """
+
+    far: float
+    rise: float
+    rise_within: float
+    drift: float
+    drift_within: float
+
+
+HOTEND = Bounds(far=10.0, rise=2.0, rise_within=60.0, drift=20.0, drift_within=30.0)
+"""A weak one makes 0.3 °C a second, nine times as much. Marlin: 2 °C in 20 s; away by 4 °C for 40 s."""
+
+BED = Bounds(far=10.0, rise=1.0, rise_within=180.0, drift=12.0, drift_within=120.0)
+"""A big bed makes 1 °C in 30 s, and a third of that near its end. Marlin: 2 °C in 60 s; away by 2 °C for 20 s."""
+
+CHAMBER = Bounds(far=10.0, rise=1.0, rise_within=900.0, drift=20.0, drift_within=900.0)
+"""Heated by its bed it makes 1 °C in some minutes, and somebody may leave its door open."""
+
+
+class HeaterWatch:
+    """The rules for the readings of one heater. Times are the loop's, in s, and never go back."""
+
+    def __init__(self, name: str, profile: ProfileConfig) -> None:
+        """Begin to look, knowing nothing of before.
+
+        Args:
+            name: `tool0`, `bed` or `chamber`.
+            profile: whose maximum counts; that of the bed is the chamber's too.
+        """
+        self._name = name
+        self._bounds = {"bed": BED, "chamber": CHAMBER}.get(name, HOTEND)
+        self._hottest = (profile.max_hotend_c if name.startswith("tool") else profile.max_bed_c) + OVERSHOOT
+        self._target = 0.0
+        self._reached = False
+        self._mark = self._marked_at = 0.0  # what it has risen to, and when
+        self._coolest = math.inf  # on its way down to a lower target
+        self._away_since = self._hot_since = math.inf
+
+    def broken(self, reading: Reading, now: float) -> str | None:
+        """Take a reading; return which rule is broken, in a sentence."""
+        if trouble := self._above_maximum(reading.actual, now):
+            return trouble
+        target = reading.target or 0.0  # a firmware that tells no targets leaves nothing to compare with
+        if target != self._target:
+            self._target, self._reached = target, False
+            self._coolest, self._away_since = math.inf, math.inf
+        if not target:
+            self._mark, self._marked_at = reading.actual, now
+            return None
+        self._reached = self._reached or abs(reading.actual - target) <= HYSTERESIS
+        return self._not_rising(reading.actual, now) or self._drifting(reading.actual, now)
+
+    def _above_maximum(self, actual: float, now: float) -> str | None:
+        if actual <= self._hottest:
+            self._hot_since = math.inf
+            return None
+        self._hot_since = min(self._hot_since, now)
+        if now - self._hot_since < CONFIRMED:
+            return None
+        return f"{self._name} is at {actual:.1f} °C, above its maximum of {self._hottest - OVERSHOOT:g} °C"
+
+    def _not_rising(self, actual: float, now: float) -> str | None:
+        """Only until the target has been reached; what comes behind is drifting."""
+        bounds = self._bounds
+        if self._reached or actual >= self._target - bounds.far or actual >= self._mark + bounds.rise:
+            self._mark, self._marked_at = actual, now
+        self._mark = min(self._mark, actual)
+        if now - self._marked_at <= bounds.rise_within:
+            return None
+        return (
+            f"{self._name} does not get warmer: at {actual:.1f} °C it has not risen by {bounds.rise:g} °C in "
+            f"{bounds.rise_within:g} s, its target is {self._target:g} °C"
+        )
+
+    def _drifting(self, actual: float, now: float) -> str | None:
+        bounds = self._bounds
+        self._coolest = min(self._coolest, actual)
+        wanted = self._target if self._reached else max(self._coolest, self._target)
+        away = abs(actual - wanted) if self._reached else actual - wanted
+        if away <= bounds.drift:
+            self._away_since = math.inf
+            return None
+        self._away_since = min(self._away_since, now)
+        if now - self._away_since <= bounds.drift_within:
+            return None
+        return (
+            f"{self._name} has drifted to {actual:.1f} °C, away by more than {bounds.drift:g} °C for "
+            f"{bounds.drift_within:g} s; its target is {self._target:g} °C"
+        )
+
+
+def longest_silence(printer: Status) -> float:
+    """Return the seconds without a temperature report that are too many while a heater is on.
+
+    A firmware that is busy may have been told not to report by itself (M155 S0), and answers nothing meanwhile.
+    """
+    reports = printer.identity.capabilities.get("AUTOREPORT_TEMP")
+    return NO_REPORT if reports and not printer.busy else NO_REPORT_ASKED
+
+
+def all_off(profile: ProfileConfig, told: Heaters | None = None) -> list[str]:
+    """Return the commands that turn every heater of this printer off."""
+    return heaters_off(profile.hotends, chamber=profile.heated_chamber, told=told)
+
+
+def is_hot(printer: Status) -> bool:
+    """Tell whether some heater has a target."""
+    return any(reading.target for reading in printer.heaters.values())
+
+
+async def make_cold(printer: Printer, profile: ProfileConfig, why: str = "heaters off was not acknowledged") -> bool:
+    """Turn the heaters off; return False where that took an emergency stop.
+
+    The commands are on the wire when this first awaits. A firmware that sits in M109 or behind slow moves does
+    not read them in time: then it is halted, which turns heaters off too.
+    """
+    printer.hold()
+    printer.feed(None)
+    commands = all_off(profile, printer.heaters)
+    if printer.identity.capabilities.get("EMERGENCY_PARSER"):
+        commands.insert(0, "M108")  # ends a wait for temperature; read even while the firmware waits
+    answers = asyncio.gather(*(printer.send(command, urgent=True) for command in commands))
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await answers
+    except (NozzledError, TimeoutError):
+        printer.emergency_stop(f"emergency stop: {why}")
+        await asyncio.sleep(STOPPING)
+        return False
+    return True

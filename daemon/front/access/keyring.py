@@ -1,0 +1,200 @@
+"""Keyring: the named keys, in a file for its owner's eyes only. Keys themselves are in no file, only their hashes.
+
+A key is 256 random bits: its plain SHA-256 cannot be searched for, and a slow hash would cost each request 0.1 s.
+The command line writes the file while the daemon runs; a lock keeps two writers apart, a rename keeps it whole.
+"""
+
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from daemon.errors import BadKeyName, ConfigError, DamagedFile, KeyNameTaken, NoSuchKey
+from daemon.front.access.keys import write_private
+from daemon.front.access.scopes import FIRST, Identity, Scope
+from daemon.set_aside import set_aside
+
+FILE = "keys.json"
+MAX_KEYS = 256
+VERSION = 1
+
+_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
+
+Stamp = tuple[int, int, int]
+"""What tells one state of the file from another: inode, size, time of its last change."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedKey:
+    """What is kept of a key; dates in seconds since the epoch, `app` where an app asked for it."""
+
+    name: str
+    scope: str
+    sha256: str
+    created: int
+    last_used: int | None = None
+    app: bool = False
+
+
+def digest(key: str) -> str:
+    """Return the hash by which a key is known."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def new_key() -> str:
+    """Make a key."""
+    return secrets.token_urlsafe(32)
+
+
+class Keyring:
+    """The named keys. All methods but `identify`, `knows` and `keys` block: call them in a thread."""
+
+    def __init__(self, folder: Path, wall: Callable[[], float]) -> None:
+        self._path = folder / FILE
+        self._wall = wall
+        self._stamp: Stamp | None = None
+        self._keys: tuple[NamedKey, ...] = ()
+        self._used: dict[str, int] = {}  # hash → date, newer than in the file
+
+    @property
+    def keys(self) -> list[NamedKey]:
+        """The keys as they are known, in the order in which they were made."""
+        return [replace(key, last_used=self._used.get(key.sha256, key.last_used)) for key in self._keys]
+
+    def identify(self, sha256: str) -> Identity | None:
+        """Return whose key has this hash; all are compared, so that the time does not tell which."""
+        found: Identity | None = None
+        for key in self._keys:
+            if hmac.compare_digest(key.sha256, sha256):
+                found = Identity(key.name, Scope.named(key.scope), key.sha256)
+        if found is not None:
+            self._used[sha256] = int(self._wall())
+        return found
+
+    def knows(self, sha256: str) -> bool:
+        """Tell whether a key is still there, without counting that as a use."""
+        return any(key.sha256 == sha256 for key in self._keys)
+
+    # -- the file: blocking from here on -------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Read the file for the first time; one that is damaged is set aside.
+
+        Raises:
+            ConfigError: it cannot be read.
+        """
+        try:
+            self.load()
+        except DamagedFile as error:
+            set_aside(self._path, str(error), "the named keys work no more: make new ones by `nozzled keys add`")
+            self.load()
+
+    def load(self) -> None:
+        """Read the file if it has changed.
+
+        Raises:
+            ConfigError: it cannot be read or is none of ours.
+        """
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            self._stamp, self._keys = None, ()
+            return
+        except OSError as error:
+            raise ConfigError(f"{self._path}: {error.strerror}") from error
+        stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
+        if stamp != self._stamp:
+            self._keys = self._read()
+            self._stamp = stamp
+
+    def add(self, name: str, scope: Scope, *, app: bool = False) -> str:
+        """Make a key and return it; nobody can see it again.
+
+        Raises:
+            BadKeyName: the name is empty, too long, or no text of one line.
+            KeyNameTaken: another key has the name.
+            ConfigError: the file cannot be read or written, or holds too many.
+        """
+        name = name.strip()
+        if not _NAME.fullmatch(name):
+            raise BadKeyName("a key's name has 1 to 64 characters, on one line")
+        key = new_key()
+        with self._changing() as keys:
+            if name == FIRST or any(each.name == name for each in keys):
+                raise KeyNameTaken(f"there is a key {name} already")
+            if len(keys) >= MAX_KEYS:
+                raise ConfigError(f"{self._path} holds {MAX_KEYS} keys, revoke some first")
+            keys.append(NamedKey(name, scope.label, digest(key), int(self._wall()), app=app))
+        return key
+
+    def revoke(self, name: str) -> None:
+        """Forget a key; who uses it is refused from now on.
+
+        Raises:
+            NoSuchKey: there is none of this name.
+            ConfigError: the file cannot be read or written.
+        """
+        with self._changing() as keys:
+            kept = [key for key in keys if key.name != name]
+            if len(kept) == len(keys):
+                raise NoSuchKey(f"there is no key {name}")
+            keys[:] = kept
+
+    def note_uses(self) -> None:
+        """Write down when keys were last used.
+
+        Raises:
+            ConfigError: the file cannot be read or written.
+        """
+        if not self._used:
+            return
+        with self._changing() as keys:
+            used, self._used = self._used, {}
+            keys[:] = [replace(key, last_used=used.get(key.sha256, key.last_used)) for key in keys]
+
+    @contextmanager
+    def _changing(self) -> Iterator[list[NamedKey]]:
+        """Lock the folder, hand out its keys, and write them back changed."""
+        folder = self._path.parent
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = os.open(folder, os.O_RDONLY)  # no file of its own: root's would be closed to the service's user
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                keys = list(self._read())
+                yield keys
+                self._write(keys)
+            finally:
+                os.close(lock)
+        except OSError as error:
+            raise ConfigError(f"{self._path}: {error.strerror}") from error
+        self.load()
+
+    def _read(self) -> tuple[NamedKey, ...]:
+        try:
+            data = json.loads(self._path.read_bytes())
+            return tuple(_parsed(each) for each in data["keys"])
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise ConfigError(f"{self._path}: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamagedFile(f"{self._path}: this is no list of keys: {error}") from error
+
+    def _write(self, keys: list[NamedKey]) -> None:
+        text = json.dumps({"version": VERSION, "keys": [asdict(key) for key in keys]}, indent=1)
+        write_private(self._path, text + "\n", replace=True)
+
+
+def _parsed(entry: dict[str, Any]) -> NamedKey:
+    key = NamedKey(**entry)
+    Scope.named(key.scope)
+    return key

@@ -1,0 +1,68 @@
+"""The printer's own limits of motion, as it tells them (M503): asked for once, while it has nothing else to do."""
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from daemon.core.connection.connection import Connection
+from gcode.dialect import MARLIN, PRUSA, recognise
+from gcode.errors import NozzledError
+
+if TYPE_CHECKING:
+    from hal.printer import Printer
+
+PATIENCE = 10.0  # s for the answer
+
+_AXIS = re.compile(r"[XYZ]:?\s*(-?\d{1,6}(?:\.\d{1,6})?)")
+_LIMITS = re.compile(r"(?:echo:)?\s*(M20[1345]\b[^;]*)")
+
+
+class PrinterSettings:
+    """What M201, M203, M204 and M205 would have to say for the printer to be as it is."""
+
+    def __init__(self, connection: Connection, busy: Callable[[], bool]) -> None:
+        """Prepare.
+
+        Args:
+            connection: where the printer is.
+            busy: tells whether it prints.
+        """
+        self._connection = connection
+        self._busy = busy
+        self._asked: Printer | None = None
+        self.known: tuple[str, ...] = ()  # of the last printer that answered
+        self.firmware = ""  # its name, as M115 tells it
+        self.area: dict[str, list[float]] | None = None  # how far it says that it goes: `min` and `max` of X, Y, Z
+
+    async def ask(self) -> tuple[str, ...]:
+        """Return the printer's commands; those known so far where it cannot be asked now."""
+        printer = self._connection.printer
+        if printer is None or not self._connection.ready or printer is self._asked or self._busy():
+            return self.known
+        self._asked = printer
+        self.firmware, self.area = printer.identity.name, None
+        if recognise(printer.identity.name) not in (MARLIN, PRUSA):
+            self.known = ()  # it has none that are told this way
+            return self.known
+        try:
+            async with asyncio.timeout(PATIENCE):
+                self.known = limits_in(await printer.send("M503"))
+                self.area = area_in(await printer.send("M211"))
+        except (NozzledError, TimeoutError):
+            self._asked = None
+        return self.known
+
+
+def area_in(answer: Sequence[str]) -> dict[str, list[float]] | None:
+    """Return how far an answer to M211 says that X, Y and Z go: `min` and `max`; None where it does not."""
+    for line in answer:
+        values = [float(each) for each in _AXIS.findall(line)]
+        if len(values) == 6 and "min" in line.lower():  # noqa: PLR2004 - three axes from and to
+            return {"min": values[:3], "max": values[3:]}
+    return None
+
+
+def limits_in(answer: Sequence[str]) -> tuple[str, ...]:
+    """Return the commands for limits of motion in an answer to M503."""
+    return tuple(match[1].strip() for line in answer if (match := _LIMITS.match(line)))

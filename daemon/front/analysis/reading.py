@@ -1,0 +1,198 @@
+"""A file on disk through `gcode.analysis`. Imports NumPy: for the worker process and the command line only."""
+
+import ctypes
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from io import RawIOBase
+from pathlib import Path
+
+from daemon.config import ProfileConfig
+from daemon.errors import FileError, NotPrintable
+from daemon.packing.kinds import SNIFF, kind
+from gcode.analysis import settings
+from gcode.analysis.analyser import Analyser, Driven
+from gcode.analysis.machine import ANYWHERE, Machine, Range
+from gcode.analysis.result import Analysis
+from gcode.command import parse
+from gcode.dialect import (
+    KLIPPER,
+    MALYAN,
+    MARLIN,
+    MARLIN_1_0,
+    PRUSA,
+    PRUSA_BUDDY,
+    REPETIER,
+    REPRAPFIRMWARE,
+    SMOOTHIE,
+    TEACUP,
+    UNKNOWN,
+    recognise,
+)
+from gcode.errors import CommandError
+from gcode.firmware_traits import Dialect
+from gcode.planner import Limits, klipper, loose
+from gcode.texts import words_of
+
+_PIECE = 256 * 1024  # bytes
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
+_KEPT = 64 * 1024 * 1024  # bytes
+
+
+def machine(profile: ProfileConfig, settings_: Sequence[str] = (), firmware: str = "") -> Machine:
+    """Return the printer that a profile describes.
+
+    Args:
+        profile: what is configured.
+        settings_: M201, M203, M204 and M205, as the printer itself tells them.
+        firmware: as the printer that is connected calls it; empty: none is.
+    """
+    dialect = _DIALECTS.get(profile.firmware) if not firmware else recognise(firmware)
+    known = dialect is not None and dialect is not UNKNOWN
+    dialect = dialect if dialect is not None and known else MARLIN
+    told = settings_ or profile.motion
+    limits = Limits() if told and dialect is not KLIPPER else loose(Limits())
+    if dialect is KLIPPER:
+        limits = klipper(limits)
+    _note(limits, told)
+    source = "printer" if settings_ else "profile" if told else "defaults"
+    return Machine(
+        limits=limits,
+        limits_from=source,
+        volume=_volume(profile),
+        radius=_radius(profile),
+        centre=(0.0, 0.0) if profile.origin == "center" else (profile.width_mm / 2, profile.depth_mm / 2),
+        max_hotend=profile.max_hotend_c,
+        max_bed=profile.max_bed_c,
+        max_chamber=profile.max_chamber_c,
+        min_extrusion=_min_extrusion(profile, dialect),
+        heated_bed=profile.heated_bed,
+        tools=profile.extruders,
+        shared_nozzle=profile.shared_nozzle,
+        dialect=dialect,
+        dialect_known=known,
+        tool_change=profile.tool_change_s,
+        filament_change=profile.filament_change_s,
+        probing=profile.probing_s,
+    )
+
+
+def _volume(profile: ProfileConfig) -> tuple[Range, Range, Range]:
+    """Return how far the nozzle gets: the bed, or beyond it where limits say so."""
+    middle = profile.origin == "center"
+    x, y = (_reach(size, middle=middle) for size in (profile.width_mm, profile.depth_mm))
+    z = _reach(profile.height_mm, middle=False)
+    return (
+        _wider(x, profile.x_min_mm, profile.x_max_mm),
+        _wider(y, profile.y_min_mm, profile.y_max_mm),
+        _wider(z, profile.z_min_mm, profile.z_max_mm),
+    )
+
+
+def _reach(size: float, *, middle: bool) -> Range:
+    if not size:
+        return ANYWHERE
+    return (-size / 2, size / 2) if middle else (0.0, size)
+
+
+def _wider(edge: Range, least: float, most: float) -> Range:
+    low, high = edge
+    return (least or low, most or high)
+
+
+def _radius(profile: ProfileConfig) -> float | None:
+    """Return that of a round bed; its nozzle gets no further, as far as is known."""
+    round_ = profile.shape == "circular" and profile.width_mm > 0
+    return max(profile.width_mm / 2, profile.x_max_mm, profile.y_max_mm) if round_ else None
+
+
+def _min_extrusion(profile: ProfileConfig, dialect: Dialect) -> float | None:
+    if profile.min_extrusion_c < 0:
+        return dialect.min_extrude
+    return profile.min_extrusion_c or None
+
+
+_DIALECTS = {
+    "marlin": MARLIN,
+    "marlin-1.0": MARLIN_1_0,
+    "prusa": PRUSA,
+    "prusa-buddy": PRUSA_BUDDY,
+    "repetier": REPETIER,
+    "smoothie": SMOOTHIE,
+    "reprapfirmware": REPRAPFIRMWARE,
+    "teacup": TEACUP,
+    "malyan": MALYAN,
+    "klipper": KLIPPER,
+}
+
+
+def _note(limits: Limits, commands: Sequence[str]) -> None:
+    """Take over what commands set."""
+    for each in commands:
+        name, _, rest = each.partition(" ")
+        if name.upper() == "SET_VELOCITY_LIMIT":
+            limits.note_words(words_of(rest))
+            continue
+        with suppress(CommandError):
+            command = parse(each)
+            limits.note(command)
+            if command.code == "M205":
+                limits.classic_jerk = "J" not in command
+
+
+def analyse(path: Path, printer: Machine, *, watch: Callable[[Driven], None] | None = None) -> Analysis:
+    """Return what is known of a file.
+
+    Limits of motion are those that the printer has told, else the file's, else the profile's.
+
+    Args:
+        path: the file.
+        printer: it is for.
+        watch: see `Analyser`.
+
+    Raises:
+        FileError: it cannot be read.
+        NotPrintable: it is packed; see `daemon.packing.unpacking`.
+    """
+    _keep_freed_memory()
+    try:
+        with path.open("rb", buffering=0) as file:
+            if packed := kind(file.read(SNIFF)):
+                raise NotPrintable(f"{path.name} is {packed}, and not a text: upload it, then it is unpacked")
+            analyser = Analyser(_as_the_file_says(file, printer), watch=watch)
+            file.seek(0)
+            while piece := file.read(_PIECE):
+                analyser.feed(piece)
+            return analyser.finish()
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _keep_freed_memory() -> None:
+    """Have arrays that are freed serve the next ones: to fetch them from the system each time takes a tenth longer."""
+    with suppress(OSError, AttributeError):  # another C library
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_THRESHOLD, _KEPT)
+        library.mallopt(_M_TRIM_THRESHOLD, _KEPT)
+
+
+def _as_the_file_says(file: RawIOBase, printer: Machine) -> Machine:
+    """Return the printer with the limits that the file tells, at its end or its beginning, unless it told its own."""
+    if printer.limits_from == "printer":
+        return printer
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - settings.TAIL))
+    tail = file.read(settings.TAIL) or b""
+    file.seek(0)
+    head = file.read(settings.TAIL) or b""
+    by_klipper = printer.dialect is KLIPPER
+    if not printer.dialect_known:
+        by_klipper = settings.is_for_klipper(head) or settings.is_for_klipper(tail)
+    base = loose(Limits())  # what the file does not tell limits nothing
+    found = settings.limits_from_tail(tail, base) or settings.limits_from_tail(head, base)
+    if found is not None:
+        return replace(printer, limits=klipper(found) if by_klipper else found, limits_from="file")
+    if by_klipper and not printer.limits.square_corner:
+        return replace(printer, limits=klipper(printer.limits))
+    return printer

@@ -1,0 +1,321 @@
+"""Analyses: which files are to be analysed, by a process of its own one after the other, and what was found.
+
+A result belongs to a file of this path, size and time of change. One that is asked for and missing is made. The
+process may be killed, by the system or by us, without harm: the file counts as unknown, and printing it is not held up.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import zlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from daemon.config import Config, ProfileConfig
+from daemon.errors import AnalysisFailed, StoreError
+from daemon.front.access.keys import environment_of_children
+from daemon.front.analysis.findings import Findings, from_analysis, unreadable
+from daemon.front.analysis.printer_settings import PrinterSettings
+from daemon.front.analysis.shelf import FileKey, Shelf
+
+MAX_QUEUE = 1000  # files that wait
+KEPT = 32  # results in memory
+TIMEOUT = 900.0  # s; 100 MB take less than half a minute on a small board
+MAX_ANSWER = 64 * 1024 * 1024  # bytes
+ATTEMPTS = 2  # a file that breaks the process twice is left alone until the next start
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the worker is to do: a file, the printer's own settings as far as known, and whether somebody waits."""
+
+    path: Path
+    settings: tuple[str, ...]
+    urgent: bool
+    firmware: str = ""  # as the printer calls it; empty: none has been asked
+
+
+Run = Callable[[Order], Awaitable[dict[str, Any]]]
+"""Analyses one file; returns the worker's answer, or raises AnalysisFailed."""
+
+Listener = Callable[[FileKey, Findings], None]
+
+
+@dataclass(slots=True)
+class Task:
+    """A file in the queue."""
+
+    key: FileKey
+    done: asyncio.Event
+    attempts: int = 0
+    urgent: bool = False
+    running: asyncio.Future[dict[str, Any]] | None = None
+
+
+class Analyses:
+    """What is known of the uploads. `open` it, and `close` it in the end."""
+
+    def __init__(
+        self, config: Config, uploads: Path, shelf: Shelf, settings: PrinterSettings, run: Run | None = None
+    ) -> None:
+        """Prepare.
+
+        Args:
+            config: its profile, and whether anything is analysed.
+            uploads: the folder that paths are relative to.
+            shelf: where results are kept.
+            settings: of the printer.
+            run: analyses one file; None: in a process of its own.
+        """
+        self._enabled = config.analysis.enabled
+        self._uploads = uploads
+        self._shelf = shelf
+        self._settings = settings
+        self._profile = _checksum(asdict(config.profile))
+        self._worker = Worker(config)
+        self._run = run or self._worker.run
+        self._known: OrderedDict[FileKey, Findings] = OrderedDict()
+        self._queue: OrderedDict[FileKey, Task] = OrderedDict()
+        self._wanted = asyncio.Event()
+        self._working: asyncio.Task[None] | None = None
+        self._listeners: list[Listener] = []
+
+    def use(self, profile: ProfileConfig) -> None:
+        """Analyse for this printer from now on; what was found for another one is found anew."""
+        self._profile = _checksum(asdict(profile))
+        self._worker.use(profile)
+
+    async def area(self) -> dict[str, list[float]] | None:
+        """Return how far the printer says that it goes; None: it does not."""
+        await self._settings.ask()
+        return self._settings.area
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call `listener` with each file that has been analysed, and what was found."""
+        self._listeners.append(listener)
+
+    def open(self) -> None:
+        """Begin to take files out of the queue."""
+        if self._enabled:
+            self._working = asyncio.create_task(self._work())
+
+    async def close(self) -> None:
+        """End the process, if one is at work."""
+        if self._working is not None:
+            self._working.cancel()
+            await asyncio.wait([self._working])
+            self._working = None
+
+    async def get(self, key: FileKey) -> Findings | None:
+        """Return what is known of a file; if that is nothing, it is analysed in its turn."""
+        if not self._enabled or key in self._queue:
+            return self._known.get(key)
+        known = await self._stored(key)
+        if known is None or not self._is_current(known):
+            self.want(key)
+        return known
+
+    async def wait(self, key: FileKey, seconds: float) -> Findings | None:
+        """Return what is known of a file, and wait so long for it; it goes before the others."""
+        known = await self._stored(key)
+        if not self._enabled or (known is not None and self._is_current(known)):
+            return known
+        task = self.want(key)
+        self._queue.move_to_end(key, last=False)
+        self._hurry(task)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):  # Python 3.11's wait_for swallows a cancellation now and then
+                await task.done.wait()
+        return self._known.get(key)
+
+    def _is_current(self, known: Findings) -> bool:
+        """Tell whether it was found for the printer as it is known now."""
+        mine = known.summary.get("for_profile") == self._profile
+        told = (self._settings.known, self._settings.firmware)
+        return mine and (not any(told) or known.summary.get("for_settings") == _checksum(told))
+
+    def _hurry(self, task: Task) -> None:
+        """Somebody waits: a process that lets everybody else go first, at this file or another, makes room."""
+        for each in self._queue.values():
+            if each.running is not None and not each.urgent:
+                each.running.cancel()
+        task.urgent = True
+
+    def want(self, key: FileKey) -> Task:
+        """Put a file into the queue; when that is full the oldest goes."""
+        task = self._queue.get(key) or Task(key, asyncio.Event())
+        if self._enabled:
+            self._queue[key] = task
+            if len(self._queue) > MAX_QUEUE:
+                self._queue.popitem(last=False)[1].done.set()
+            self._wanted.set()
+        return task
+
+    async def forget(self, under: str) -> None:
+        """Drop what is known of a file, or of all in a folder, that is no more."""
+        for key in [key for key in self._known if key.is_under(under)]:
+            del self._known[key]
+        for key in [key for key in self._queue if key.is_under(under)]:
+            self._queue.pop(key).done.set()
+        await self._shelf.forget(under)
+
+    async def _stored(self, key: FileKey) -> Findings | None:
+        if (known := self._known.get(key)) is not None:
+            self._known.move_to_end(key)
+            return known
+        try:
+            stored = await self._shelf.get(key)
+        except StoreError:  # it is made again, or not known: no reason to refuse anything
+            return None
+        if stored is not None:
+            self._keep(key, stored)
+        return self._known.get(key)  # it may have been analysed meanwhile
+
+    def _keep(self, key: FileKey, found: Findings) -> None:
+        self._known[key] = found
+        if len(self._known) > KEPT:
+            self._known.popitem(last=False)
+
+    async def _work(self) -> None:
+        while True:
+            await self._wanted.wait()
+            if not self._queue:
+                self._wanted.clear()
+                continue
+            await self._take(next(iter(self._queue.values())))
+
+    async def _take(self, task: Task) -> None:
+        """Analyse one file; it leaves the queue unless it is to be tried again."""
+        task.attempts += 1
+        settings = await self._settings.ask()
+        told = (settings, self._settings.firmware)
+        order = Order(self._uploads / task.key.path, settings, task.urgent, self._settings.firmware)
+        task.running = asyncio.ensure_future(self._run(order))
+        try:
+            await asyncio.wait([task.running])
+            if task.running.cancelled():
+                task.attempts -= 1
+                return
+            answer = task.running.result()
+        except AnalysisFailed as error:
+            log.warning("analysis.failed", file=task.key.path, reason=str(error), attempt=task.attempts)
+            if task.attempts >= ATTEMPTS:
+                warning = f"the file could not be analysed: {error}"
+                self._end(task, self._marked(Findings({"errors": [], "warnings": [warning]}), told))
+            return
+        finally:
+            await self._stop(task)
+        found = self._marked(_findings(answer), told)
+        if self._end(task, found):
+            await self._shelf.put(task.key, found)
+
+    async def _stop(self, task: Task) -> None:
+        if task.running is not None and not task.running.done():
+            task.running.cancel()
+            await asyncio.wait([task.running])
+        task.running = None
+
+    def _marked(self, found: Findings, told: tuple[tuple[str, ...], str]) -> Findings:
+        """Return it with what it was found for."""
+        found.summary.update(for_profile=self._profile, for_settings=_checksum(told))
+        return found
+
+    def _end(self, task: Task, found: Findings) -> bool:
+        """Take the file out of the queue; False: it has been changed or deleted meanwhile."""
+        wanted = self._queue.get(task.key) is task
+        if wanted:
+            del self._queue[task.key]
+            self._keep(task.key, found)
+            for listener in self._listeners:
+                listener(task.key, found)
+        task.done.set()
+        return wanted
+
+
+def _checksum(value: object) -> int:
+    return zlib.crc32(json.dumps(value, sort_keys=True).encode())
+
+
+def _findings(answer: dict[str, Any]) -> Findings:
+    if "error" in answer:
+        return unreadable(str(answer["error"]))
+    return from_analysis(answer["analysis"], answer.get("pictures", []))
+
+
+class Worker:
+    """Runs the worker process."""
+
+    def __init__(self, config: Config) -> None:
+        self._profile = asdict(config.profile)
+
+    def use(self, profile: ProfileConfig) -> None:
+        """Analyse for this printer."""
+        self._profile = asdict(profile)
+
+    async def run(self, order: Order) -> dict[str, Any]:
+        """Return the process's answer.
+
+        Raises:
+            AnalysisFailed: it died, took too long, or said nothing that makes sense.
+        """
+        about = {
+            "path": os.fspath(order.path),
+            "settings": order.settings,
+            "urgent": order.urgent,
+            "firmware": order.firmware,
+        }
+        task = json.dumps({**about, "profile": self._profile}).encode()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",  # not from the directory that the service happens to be started in
+                "-m",
+                "daemon.front.analysis.worker",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env=environment_of_children(),
+            )
+        except OSError as error:
+            raise AnalysisFailed(f"the process cannot be started: {error.strerror}") from error
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                return await _talk(process, task)
+        except TimeoutError:
+            raise AnalysisFailed(f"it took more than {TIMEOUT:g} s") from None
+        finally:
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    process.kill()
+            await process.wait()
+
+
+async def _talk(process: asyncio.subprocess.Process, task: bytes) -> dict[str, Any]:
+    if process.stdin is None or process.stdout is None:
+        raise AnalysisFailed("the process has no pipes")
+    with suppress(ConnectionError):
+        process.stdin.write(task)
+        await process.stdin.drain()
+    process.stdin.close()
+    answer = bytearray()
+    while piece := await process.stdout.read(65536):
+        answer += piece
+        if len(answer) > MAX_ANSWER:
+            raise AnalysisFailed("its answer is too long")
+    code = await process.wait()
+    try:
+        found = json.loads(answer)
+    except ValueError:
+        raise AnalysisFailed(f"the process ended with code {code} and no result") from None
+    if not isinstance(found, dict):
+        raise AnalysisFailed("its answer is no object")
+    return found

@@ -1,0 +1,53 @@
+"""The process that analyses one file: reads what to do from stdin, writes what it found to stdout, both JSON.
+
+It runs only when nobody else wants the processor or the disk, and the service may kill it at any time: it writes
+nothing else.
+"""
+
+import json
+import os
+import resource
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from daemon.config import ProfileConfig
+from gcode.errors import NozzledError
+
+MAX_MEMORY = 1024 * 1024 * 1024  # bytes of address space; an analysis takes a tenth of it
+
+
+def main() -> int:
+    """Analyse the file; 0 with a result or with an `error` for the user."""
+    task = json.load(sys.stdin)
+    _step_back(urgent=task["urgent"])
+    try:
+        answer = _analysed(Path(task["path"]), ProfileConfig(**task["profile"]), task["settings"], task["firmware"])
+    except NozzledError as error:
+        answer = {"error": str(error)}
+    json.dump(answer, sys.stdout)
+    return 0
+
+
+def _step_back(*, urgent: bool) -> None:
+    """Take the idle scheduling class, for the disk too, unless somebody waits; bound the memory."""
+    os.nice(5 if urgent else 19)
+    if not urgent:
+        with suppress(OSError, AttributeError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+
+
+def _analysed(path: Path, profile: ProfileConfig, settings: list[str], firmware: str) -> dict[str, Any]:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here; each thread would take its memory
+    from daemon.front.analysis.reading import analyse, machine  # noqa: PLC0415 - after the priority is low
+    from daemon.front.analysis.thumbnails import in_all_sizes  # noqa: PLC0415 - as above
+
+    found = analyse(path, machine(profile, settings, firmware))
+    return {"analysis": found.as_json(), "pictures": in_all_sizes(found.thumbnails)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""/plugin/appkeys: programs ask for a key of their own, people decide; /api/plugin/appkeys is the people's side.
+
+The decision takes a key of scope admin: on the command line, or written into the form of the page to which the app
+sends its user. There is nothing that a browser would add by itself, so no foreign page can decide.
+"""
+
+import asyncio
+import html
+from typing import Any
+from urllib.parse import parse_qsl
+
+from daemon.errors import BadKeyName, KeyNameTaken, KeyRefused
+from daemon.front.access.app_keys import MAX_NAME, Request, scope_of
+from daemon.front.access.scopes import FIRST, Scope
+from daemon.front.http.base import ApiHandler, is_true
+from daemon.front.http.errors import Refused
+
+PLUGIN = "appkeys"
+MAX_TWINS = 20  # keys of one app: a phone that was set up anew asks again under the same name
+MAX_FORM = 4096
+
+
+class AppKeysHandler(ApiHandler):
+    """Base of what handles requests for keys."""
+
+    def now(self) -> float:
+        """Return the loop's time."""
+        return asyncio.get_running_loop().time()
+
+    async def decide(self, request: Request, scope: Scope | None) -> None:
+        """Give the app a key of this scope; None: none."""
+        access = self.service.access
+        if scope is None:
+            access.app_keys.deny(request)
+        else:
+            key = await asyncio.to_thread(self._new_key, request.app, scope)
+            access.app_keys.grant(request, key, self.now())
+        self.service.events.plugin(PLUGIN, {"type": "end_request", "user_token": request.user_token})
+
+    def _new_key(self, app: str, scope: Scope) -> str:
+        """Make a key by the app's name, with a number behind it where that is taken. Blocks."""
+        for number in range(1, MAX_TWINS):
+            try:
+                return self.service.access.keyring.add(app if number == 1 else f"{app} {number}", scope, app=True)
+            except KeyNameTaken:
+                continue
+        raise KeyNameTaken(f"{app} has {MAX_TWINS} keys, revoke some first")
+
+    def external(self, request: Request) -> dict[str, Any]:
+        """Describe a request to people; the app's own token is not for them."""
+        return {
+            "app_id": request.app,
+            "user_id": None,
+            "user_token": request.user_token,
+            "remote_address": request.address,
+        }
+
+
+class ProbeHandler(ApiHandler):
+    """/plugin/appkeys/probe."""
+
+    for_everybody = True
+    judges_keys = False
+
+    def get(self) -> None:
+        """Tell that apps may ask."""
+        self.no_content()
+
+
+class RequestHandler(AppKeysHandler):
+    """/plugin/appkeys/request."""
+
+    for_everybody = True
+    judges_keys = False
+
+    def post(self) -> None:
+        """Take a request; people see it at once, wherever they are connected."""
+        app = self.json_body().get("app")
+        if not isinstance(app, str) or not app.strip() or len(app) > MAX_NAME or not app.isprintable():
+            raise BadKeyName(f"app must be the name of the app, with 1 to {MAX_NAME} characters")
+        request = self.service.access.app_keys.ask(app.strip(), self.client, self.now())
+        told = {"type": "request_access", "app_name": request.app, "user_token": request.user_token}
+        self.service.events.plugin(PLUGIN, {**told, "user_id": None, "remote_address": request.address})
+        self.set_status(201)
+        self.set_header("Location", self.url(f"/plugin/appkeys/request/{request.app_token}"))
+        dialog = self.url(f"/plugin/appkeys/auth/{request.app_token}")
+        self.write({"app_token": request.app_token, "auth_dialog": dialog})
+
+
+class PollHandler(AppKeysHandler):
+    """/plugin/appkeys/request/<token>."""
+
+    for_everybody = True
+    judges_keys = False
+
+    def get(self, token: str) -> None:
+        """Tell whether it has been decided: 202 not yet, 200 with the key, 404 no."""
+        found = self.service.access.app_keys.poll(token, self.now())
+        if found is None:
+            raise Refused(404, "Not Found")
+        if isinstance(found, str):
+            self.write({"api_key": found})
+        else:
+            self.set_status(202)
+            self.write({"message": "Awaiting decision"})
+
+
+class DecisionHandler(AppKeysHandler):
+    """/plugin/appkeys/decision/<token>."""
+
+    writes = Scope.ADMIN
+
+    async def post(self, token: str) -> None:
+        """Allow or refuse; `scope` (ours) says what the key may do, control where it is not there."""
+        data = self.json_body()
+        if "decision" not in data:
+            raise Refused(400, "No decision provided")
+        request = self.service.access.app_keys.find(self.now(), user_token=token)
+        if request is None:
+            raise Refused(404, "no app asks for a key under this token")
+        await self.decide(request, _scope(data.get("scope")) if is_true(data["decision"]) else None)
+        self.no_content()
+
+
+def _scope(text: object) -> Scope:
+    try:
+        return scope_of(text)
+    except ValueError as error:
+        raise Refused(400, str(error)) from error
+
+
+class ManageHandler(AppKeysHandler):
+    """/api/plugin/appkeys: what there is, `generate` and `revoke`."""
+
+    reads = Scope.ADMIN
+    writes = Scope.ADMIN
+
+    def get(self) -> None:
+        """List keys by name, and who asks for one."""
+        keys = [{"app_id": key.name, "user_id": FIRST} for key in self.service.access.keyring.keys]
+        pending = self.service.access.app_keys.pending(self.now())
+        self.write({"keys": keys, "pending": {each.user_token: self.external(each) for each in pending}})
+
+    async def post(self) -> None:
+        """Make a key, which is shown this once, or take one away."""
+        command, data = self.command({"generate": ["app"], "revoke": ["app"]})
+        keyring, app = self.service.access.keyring, data["app"]
+        if not isinstance(app, str):
+            raise Refused(400, "app must be a name")
+        if command == "revoke":
+            await asyncio.to_thread(keyring.revoke, app)
+            self.no_content()
+            return
+        key = await asyncio.to_thread(keyring.add, app, _scope(data.get("scope")))
+        self.write({"app_id": app, "user_id": FIRST, "api_key": key})
+
+
+class DialogHandler(AppKeysHandler):
+    """/plugin/appkeys/auth/<token>: the page on which a person decides, by a key of scope admin. No script in it."""
+
+    for_everybody = True
+    judges_keys = False
+    max_body = MAX_FORM
+
+    def set_default_headers(self) -> None:
+        """Let the page send its form, and to us alone; nothing else."""
+        super().set_default_headers()
+        self.set_header("Content-Security-Policy", "default-src 'none'; form-action 'self'; frame-ancestors 'none'")
+
+    def get(self, token: str) -> None:
+        """Show who asks."""
+        self._show(self._request(token))
+
+    async def post(self, token: str) -> None:
+        """Take the form."""
+        request = self._request(token)
+        form = dict(parse_qsl(self.body.decode("utf-8", "replace"), max_num_fields=8))
+        try:
+            identity = self.service.access.identify(form.get("key", "").strip(), self.client)
+        except KeyRefused as error:
+            self._show(request, str(error), status=403)
+            return
+        if identity.scope < Scope.ADMIN:
+            self._show(request, "this key does not allow that, it takes one of scope admin", status=403)
+            return
+        allowed = form.get("decision") == "allow"
+        await self.decide(request, _scope(form.get("scope")) if allowed else None)
+        self._page(f"<p>{_name(request)} {'now has a key' if allowed else 'was refused'}.")
+
+    def _request(self, token: str) -> Request:
+        request = self.service.access.app_keys.find(self.now(), app_token=token)
+        if request is None:
+            raise Refused(404, "no app asks for a key here any more")
+        return request
+
+    def _show(self, request: Request, trouble: str = "", status: int = 200) -> None:
+        self.set_status(status)
+        note = f"<p><strong>{html.escape(trouble)}</strong>" if trouble else ""
+        scopes = "".join(
+            f"<option{' selected' if each is Scope.CONTROL else ''}>{each.label}</option>" for each in Scope
+        )
+        self._page(
+            f"<p>{_name(request)}, at {html.escape(request.address)}, asks for access to this printer.{note}"
+            '<form method="post"><p><label>Your key, of scope admin: <input type="password" name="key" '
+            f'autocomplete="off"></label><p><label>It may: <select name="scope">{scopes}</select></label>'
+            '<p><button name="decision" value="allow">Allow</button> '
+            '<button name="decision" value="deny">Refuse</button></form>'
+            f"<p>Or on the printer's machine: <code>nozzled keys allow {html.escape(request.user_token)}</code>"
+        )
+
+    def _page(self, body: str) -> None:
+        self.set_header("Content-Type", "text/html; charset=UTF-8")
+        self.write(f'<!doctype html><html lang="en"><title>nozzled: a key for an app</title>{body}</html>')
+
+
+def _name(request: Request) -> str:
+    return f"<strong>{html.escape(request.app)}</strong>"

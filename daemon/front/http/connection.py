@@ -1,0 +1,69 @@
+"""/api/connection: which printer, on which port; connect and disconnect."""
+
+from typing import Any
+
+from daemon.front.http.base import ApiHandler
+from daemon.front.http.errors import Refused
+
+PROFILE = "_default"  # the one printer profile, by OctoPrint's name for it
+_BAUDRATES = (300, 10_000_000)
+_MAX_DIGITS = 8
+
+_COMMANDS: dict[str, tuple[str, ...]] = {"connect": (), "disconnect": (), "repair": (), "fake_ack": ()}
+
+
+class ConnectionHandler(ApiHandler):
+    """/api/connection."""
+
+    async def get(self) -> None:
+        """Tell what is connected and what could be; opens no port."""
+        options = await self.service.connection.options()
+        self.write(
+            {
+                "current": {
+                    "state": self.status().connection_text,
+                    "port": options.port,
+                    "baudrate": options.baudrate,
+                    "printerProfile": PROFILE,
+                },
+                "options": {
+                    "ports": options.ports,
+                    "baudrates": options.baudrates,
+                    "printerProfiles": [{"id": PROFILE, "name": self.service.config.profile.name}],
+                    "portPreference": options.port_preference,
+                    "baudratePreference": options.baudrate_preference,
+                    "printerProfilePreference": PROFILE,
+                },
+            }
+        )
+
+    async def post(self) -> None:
+        """Connect in the background, or disconnect. `repair` needs nothing: the link heals by itself."""
+        command, data = self.command(_COMMANDS)
+        if command == "connect":
+            await self._connect(data)
+        elif command == "disconnect":
+            await self.service.connection.disconnect()
+        self.no_content()
+
+    async def _connect(self, data: dict[str, Any]) -> None:
+        port, baudrate = data.get("port"), data.get("baudrate")
+        if port is not None and not isinstance(port, str):
+            raise Refused(400, f"Invalid port: {port!r}")
+        if data.get("printerProfile") not in (None, PROFILE):
+            raise Refused(400, "Invalid printer profile")
+        rate = None if baudrate in (None, 0, "AUTO") else _baudrate(baudrate)  # 0 and AUTO: as configured
+        going_on = self.service.jobs.active or self.service.connection.panel_print is not None
+        if going_on and self.service.connection.ready:
+            # deviation: OctoPrint would drop the line, and the print with it
+            raise Refused(409, "a print is going on; disconnect first if it is to be given up")
+        await self.service.connection.connect(port, rate)
+
+
+def _baudrate(value: object) -> int:
+    text = str(value)
+    low, high = _BAUDRATES
+    digits = text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS
+    if isinstance(value, bool) or not digits or not low <= int(text) <= high:
+        raise Refused(400, f"Invalid baudrate: {text[:20]}")
+    return int(text)

@@ -1,0 +1,220 @@
+"""/api/files: list, tell about, select, copy, move and delete what was uploaded."""
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+from daemon.core.job.selection import Selection
+from daemon.core.record.store import FileStatistics
+from daemon.errors import StoreError
+from daemon.front.access.access import FIRST
+from daemon.front.http import analysis
+from daemon.front.http.base import ApiHandler, Cached, is_true
+from daemon.front.http.errors import Refused
+from daemon.front.uploads.filenames import check_path
+from daemon.front.uploads.files import Entry
+
+_COMMANDS: dict[str, tuple[str, ...]] = {
+    "select": (),
+    "unselect": (),
+    "copy": ("destination",),
+    "move": ("destination",),
+}
+
+
+class FilesHandler(Cached):
+    """Base of what shows files."""
+
+    def resource(self, path: str) -> str:
+        """Return the absolute URL of a file or folder in the API."""
+        return self.url(f"/api/files/local/{quote(path)}")
+
+    def refs(self, entry: Entry) -> dict[str, str]:
+        """Return the URLs of a file or folder."""
+        refs = {"resource": self.resource(entry.path)}
+        if entry.type != "folder":
+            refs["download"] = self.url(f"/downloads/files/local/{quote(entry.path)}")
+        return refs
+
+    def brief(self, entry: Entry) -> dict[str, Any]:
+        """Describe what was just made."""
+        return {"name": entry.name, "origin": "local", "path": entry.path, "refs": self.refs(entry)}
+
+    async def described(self, entry: Entry, *, layers: bool = False) -> dict[str, Any]:
+        """Describe a file or folder, with what is in it; a file's layers one by one if that is asked for."""
+        shown: dict[str, Any] = {
+            "name": entry.name,
+            "display": entry.name,
+            "path": entry.path,
+            "type": entry.type,
+            "typePath": ["folder"] if entry.type == "folder" else ["machinecode", "gcode"],
+            "size": entry.size,
+            "date": entry.date,
+            "origin": "local",
+            "user": FIRST,
+            "refs": self.refs(entry),
+        }
+        if entry.type == "folder":
+            return {**shown, "children": [await self.described(child) for child in entry.children]}
+        known = await analysis.of_entry(self.service, entry, details=layers)
+        return {**shown, "hash": entry.sha1, **known, **await self._prints(entry.path)}
+
+    async def _prints(self, path: str) -> dict[str, Any]:
+        """Return how the file printed so far; nothing when it never did, or the database has trouble."""
+        try:
+            found = await self.service.store.statistics(path)
+        except StoreError:
+            return {}
+        return _history(found)
+
+    async def list_files(self) -> None:
+        """List the uploads, and how much room is left; that changes all the time, and is not in the ETag."""
+        files = self.service.files
+        entries = await files.list(recursive=self.query_flag("recursive"))
+        free, total = await files.free_space()
+        self.tag = json.dumps([await self.described(entry) for entry in entries])
+        self.set_header("Content-Type", "application/json; charset=UTF-8")
+        self.write(f'{{"files": {self.tag}, "free": {free}, "total": {total}}}')
+
+    async def check(self, entry: Entry) -> None:
+        """Wait for what is known of a file that is to be printed.
+
+        Raises:
+            UnfitFile: it should not be.
+        """
+        await self.service.watch.check(_selection(entry, None), self.service.config.analysis.patience_s)
+
+    def select(self, entry: Entry) -> None:
+        """Make a file the selected one.
+
+        Raises:
+            JobConflict: a job is going on.
+        """
+        user = self.identity.name if self.identity is not None else FIRST
+        selection = _selection(entry, user)
+        self.service.jobs.select(selection)
+        self.service.events.publish("FileSelected", of_selection(selection))
+
+    def files_changed(self, event: str, entry: Entry) -> None:
+        """Tell that a file or folder came, went or moved."""
+        kind = ["folder"] if entry.type == "folder" else ["machinecode", "gcode"]
+        about = {"storage": "local", "name": entry.name, "path": entry.path, "type": kind}
+        self.service.events.publish(event, about)
+        self.service.events.publish("UpdatedFiles", {"type": "printables"})
+
+    def is_selected(self, path: str) -> bool:
+        """Tell whether the selected file is this one, or in this folder."""
+        selected = self.service.jobs.selected
+        return selected is not None and (selected.path == path or selected.path.startswith(f"{path}/"))
+
+
+def _selection(entry: Entry, user: str | None) -> Selection:
+    return Selection(path=entry.path, name=entry.name, size=entry.size, date=entry.date, user=user)
+
+
+def of_selection(selected: Selection) -> dict[str, Any]:
+    """Return what events tell of the selected file."""
+    file = {"name": selected.name, "path": selected.path, "origin": "local", "size": selected.size}
+    return {**file, "owner": selected.user, "user": selected.user}
+
+
+def _history(found: FileStatistics) -> dict[str, Any]:
+    if found.last is None:
+        return {}
+    last = {"date": found.last.date, "success": found.last.success, "printTime": found.last.print_time}
+    average = {} if found.average_print_time is None else {"_default": found.average_print_time}
+    return {
+        "prints": {"success": found.success, "failure": found.failure, "last": last},
+        "statistics": {"averagePrintTime": average, "lastPrintTime": {"_default": found.last.print_time}},
+    }
+
+
+class AllFilesHandler(FilesHandler):
+    """/api/files."""
+
+    async def get(self) -> None:
+        """List the files of all storages; the printer's SD card has none."""
+        await self.list_files()
+
+
+class SdCardHandler(ApiHandler):
+    """/api/files/sdcard."""
+
+    def get(self) -> None:
+        """List none: the printer's SD card is not for us."""
+        self.write({"files": []})
+
+    def post(self) -> None:
+        """Refuse, as OctoPrint without SD support."""
+        raise Refused(404, "SD support is disabled")
+
+
+class FileHandler(FilesHandler):
+    """/api/files/local/<path>."""
+
+    async def get(self, path: str) -> None:
+        """Tell about a file, or a folder and what is in it."""
+        entry = await self.service.files.info(path, recursive=self.query_flag("recursive"))
+        self.write(await self.described(entry, layers=self.query_flag("layers")))
+
+    async def post(self, path: str) -> None:
+        """Take a command about the file."""
+        command, data = self.command(_COMMANDS)
+        if command == "select":
+            await self._select(path, start=is_true(data.get("print", False)), force=is_true(data.get("force", False)))
+        elif command == "unselect":
+            self._unselect(path)
+        else:
+            await self._put(path, data["destination"], copy=command == "copy")
+
+    async def _select(self, path: str, *, start: bool, force: bool) -> None:
+        entry = await self.service.files.info(path)
+        if entry.type == "folder":
+            raise Refused(404, f"{path} is a folder")
+        self.require_operational()
+        if start and not force:
+            await self.check(entry)
+        self.select(entry)
+        if start:
+            self.service.jobs.start()
+        self.no_content()
+
+    def _unselect(self, path: str) -> None:
+        self.require_operational()
+        jobs = self.service.jobs
+        if jobs.selected is not None and path not in ("current", jobs.selected.path):
+            raise Refused(400, "Only the currently selected file can be unselected")
+        jobs.unselect()
+        self.service.events.publish("FileDeselected", {})
+        self.no_content()
+
+    async def _put(self, path: str, destination: object, *, copy: bool) -> None:
+        """Copy or move; a file that is moved is not the selected one any more."""
+        if not isinstance(destination, str):
+            raise Refused(400, "destination must be a path")
+        files = self.service.files
+        target = destination.strip("/")
+        entry = await (files.copy(path, target) if copy else files.move(path, target))
+        if not copy:
+            await self._forget(path)
+            self.files_changed("FolderMoved" if entry.type == "folder" else "FileMoved", entry)
+        else:
+            self.files_changed("FolderAdded" if entry.type == "folder" else "FileAdded", entry)
+        self.set_status(201)
+        self.set_header("Location", self.resource(entry.path))
+        self.write(self.brief(entry))
+
+    async def delete(self, path: str) -> None:
+        """Delete a file, or a folder with all that is in it."""
+        entry = await self.service.files.info(path)
+        await self.service.files.delete(path)
+        await self._forget(path)
+        self.files_changed("FolderRemoved" if entry.type == "folder" else "FileRemoved", entry)
+        self.no_content()
+
+    async def _forget(self, path: str) -> None:
+        plain = "/".join(check_path(path))
+        await self.service.analyses.forget(plain)
+        if self.is_selected(plain) and not self.service.jobs.active:
+            self.service.jobs.unselect()
+            self.service.events.publish("FileDeselected", {})

@@ -1,0 +1,137 @@
+"""The G-code of what clients ask for by button: move, home, extrude, heat. Pure: JSON values in, commands out.
+
+Values come from strangers: each is checked, and none reaches the printer in another form than a plain number.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from daemon.config import ProfileConfig
+from daemon.front.http.errors import Refused
+from gcode.modes import Modes
+
+AXES = ("x", "y", "z")
+JOG_SPEED = {"x": 6000.0, "y": 6000.0, "z": 200.0}  # mm/min; as in OctoPrint's default profile
+EXTRUDE_SPEED = 300.0  # mm/min
+
+HOMING = re.compile(r"[Gg]0*28(?![\d.])", re.ASCII)
+
+_MAX_MOVE = 10_000.0  # mm; further is a slip of the finger
+_RATE = (1, 999)  # percent that Marlin takes with M220 and M221
+_TOOL = re.compile(r"tool(\d{1,2})", re.ASCII)
+_PLACEHOLDER = re.compile(r"%\((\w{1,40})\)[sdfi]", re.ASCII)
+
+
+def jog(data: Mapping[str, Any], modes: Modes) -> list[str]:
+    """Move axes by, or with `absolute` to, so many mm; then set the modes that the printer was in again."""
+    moves = {axis: number(data[axis], axis, -_MAX_MOVE, _MAX_MOVE) for axis in AXES if data.get(axis) is not None}
+    if not moves:
+        raise Refused(400, "no axis to move: x, y or z")
+    speed = _speed(data, min(JOG_SPEED[axis] for axis in moves))
+    words = [word(axis.upper(), value) for axis, value in moves.items()]
+    move = " ".join(["G0", *words, word("F", speed)])
+    positioning = "G90" if data.get("absolute") is True else "G91"
+    return _in_millimetres([positioning, move, *modes.restore()], modes)
+
+
+def home(axes: object) -> list[str]:
+    """Home the axes named."""
+    if not isinstance(axes, list) or not axes or any(axis not in AXES for axis in axes):
+        raise Refused(400, "axes must be a list of x, y, z")
+    return ["G28 " + " ".join(f"{axis.upper()}0" for axis in AXES if axis in axes)]
+
+
+def extrude(data: Mapping[str, Any], modes: Modes) -> list[str]:
+    """Push or pull so many mm of filament; then set the modes that the printer was in again.
+
+    In a paused print a mode left behind would be the next line's: read wrongly it extrudes far too much.
+    """
+    amount = number(data["amount"], "amount", -_MAX_MOVE, _MAX_MOVE)
+    move = f"G1 {word('E', amount)} {word('F', _speed(data, EXTRUDE_SPEED))}"
+    return _in_millimetres(["M83", move, *modes.restore()], modes)
+
+
+def _in_millimetres(commands: list[str], modes: Modes) -> list[str]:
+    return ["G21", *commands, "G20"] if modes.inches else commands
+
+
+def rate(command: str, factor: object) -> list[str]:
+    """Set feed rate (M220) or flow (M221): whole numbers are percent, others a factor, as in OctoPrint."""
+    low, high = _RATE
+    if not isinstance(factor, int | float) or isinstance(factor, bool):
+        raise Refused(400, "factor must be a number")
+    percent = factor if isinstance(factor, int) else factor * 100
+    if not low <= percent <= high:  # before it is rounded: infinity cannot be
+        raise Refused(400, f"factor must be from {low} to {high} percent")
+    return [f"{command} S{round(percent)}"]
+
+
+def select_tool(name: object, profile: ProfileConfig) -> list[str]:
+    """Make a tool the active one."""
+    return [f"T{tool_number(name, profile)}"]
+
+
+def heat_tools(targets: object, profile: ProfileConfig) -> list[str]:
+    """Set targets of hotends, in °C, and wait for none."""
+    if not isinstance(targets, dict) or not targets:
+        raise Refused(400, 'targets must be an object like {"tool0": 210}')
+    checked = {
+        tool_number(name, profile): number(value, name, 0, profile.max_hotend_c) for name, value in targets.items()
+    }
+    if profile.hotends == 1:
+        return [f"M104 {word('S', value)}" for value in checked.values()]
+    return [f"M104 T{tool} {word('S', value)}" for tool, value in checked.items()]
+
+
+def heat(command: str, target: object, limit: float) -> list[str]:
+    """Set the target of bed (M140) or chamber (M141), in °C, and do not wait for it."""
+    return [f"{command} {word('S', number(target, 'target', 0, limit))}"]
+
+
+def commands(data: Mapping[str, Any]) -> list[str]:
+    """Return the commands of `command` or `commands`, with `parameters` put in for `%(name)s`."""
+    if ("command" in data) == ("commands" in data):
+        raise Refused(400, "either command or commands must be given")
+    given = data["commands"] if "commands" in data else [data["command"]]
+    parameters = data.get("parameters") or {}
+    if not isinstance(given, list) or not given or not all(isinstance(each, str) for each in given):
+        raise Refused(400, "commands must be a list of texts")
+    if not isinstance(parameters, dict):
+        raise Refused(400, "parameters must be an object")
+    return [_PLACEHOLDER.sub(lambda found: _parameter(found[1], parameters), each).strip() for each in given]
+
+
+def _parameter(name: str, parameters: Mapping[str, Any]) -> str:
+    if name not in parameters:
+        raise Refused(400, f"no value for parameter {name}")
+    return str(parameters[name])
+
+
+def tool_number(name: object, profile: ProfileConfig) -> int:
+    """Return the number of `tool0`, `tool1`, …; refuse one that the printer does not have."""
+    match = _TOOL.fullmatch(name) if isinstance(name, str) else None
+    if match is None or int(match[1]) >= profile.extruders:
+        raise Refused(400, f"Invalid tool: {str(name)[:20]!r}, the printer has tool0 to tool{profile.extruders - 1}")
+    return int(match[1])
+
+
+def number(value: object, name: str, low: float, high: float) -> float:
+    """Return a JSON number within limits."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Refused(400, f"{name} must be a number")
+    if not low <= value <= high:  # before it is made a float: JSON's whole numbers may be too large for one
+        raise Refused(400, f"{name} must be from {word('', low)} to {word('', high)}")
+    return float(value)
+
+
+def word(letter: str, value: float) -> str:
+    """Write a G-code word; never with an exponent, which firmware reads as the E axis."""
+    text = f"{value:.4f}".rstrip("0").rstrip(".")
+    return letter + ("0" if text == "-0" else text)
+
+
+def _speed(data: Mapping[str, Any], default: float) -> float:
+    """Return the speed asked for, in mm/min."""
+    given = data.get("speed")
+    return number(given, "speed", 1, 100_000) if given not in (None, False) else default

@@ -1,0 +1,385 @@
+"""The description of the API, as OpenAPI 3.1. Built when it is asked for; tests hold the daemon against it.
+
+What is written here in words is for people who write clients; `api_page` makes a page of it.
+"""
+
+from typing import Any
+
+from daemon import __version__
+from daemon.front.http.openapi_schemas import SCHEMAS, array, nullable, obj, one_of, ref
+
+Schema = dict[str, Any]
+Operation = dict[str, Any]
+
+ERRORS = {
+    400: "The body, a command or a value in it means nothing.",
+    403: "No valid key, or one that does not allow this.",
+    404: "There is no such thing.",
+    409: "It does not fit the state: no printer, a print going on, the name taken.",
+    413: "The body is too large.",
+    415: "The body is not JSON, or the file no G-code.",
+    429: "Too many wrong keys, or too many requests of apps; Retry-After may say when to come again.",
+    500: "A fault in the daemon, its disk, or a program that it runs.",
+    503: "Too much waits for the printer already.",
+    507: "There is no room for the file.",
+}
+
+TEXT: Schema = {"type": "string"}
+NUMBER: Schema = {"type": "number"}
+BOOLEAN: Schema = {"type": "boolean"}
+PATH: Schema = {"type": "string", "minLength": 1}
+FORM_BOOLEAN: Schema = {"type": "string", "enum": ["true", "false"]}
+
+
+def describe() -> dict[str, Any]:
+    """Return the whole description."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "nozzled",
+            "version": __version__,
+            "description": "OctoPrint's API for one printer. 204 means taken, not done: look at the state. "
+            "Unknown keys are ignored.",
+        },
+        "security": [{"key": []}, {"bearer": []}],
+        "paths": {path: _item(operations) for path, operations in _paths().items()},
+        "components": {
+            "securitySchemes": {
+                "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+                "bearer": {"type": "http", "scheme": "bearer"},
+            },
+            "schemas": SCHEMAS,
+        },
+    }
+
+
+# -- the parts of an operation -----------------------------------------------------------------------------
+
+
+def _item(operations: dict[str, Operation]) -> dict[str, Operation]:
+    """Say of HEAD what there is to say: it is GET without the body."""
+    if "get" in operations:
+        get = operations["get"]
+        answers = {status: {"description": each["description"]} for status, each in get["responses"].items()}
+        head = {**get, "summary": "GET without the body.", "responses": answers}
+        return {**operations, "head": head}
+    return operations
+
+
+def _operation(
+    summary: str, *errors: int, done: Schema | int = 204, status: int = 200, body: Schema | None = None, **more: Any
+) -> Operation:
+    """Describe an operation.
+
+    Args:
+        summary: what it does.
+        errors: statuses besides those that every operation may have.
+        done: schema of a good answer, or 204.
+        status: of a good answer that has a body.
+        body: schema of the JSON that it takes.
+        more: whatever else OpenAPI has for an operation.
+    """
+    good = (
+        {"204": {"description": "Taken."}}
+        if isinstance(done, int)
+        else {str(status): {"description": "Done.", **_json(done)}}
+    )
+    asked = () if body is None else (400, 413, 415)
+    bad = {
+        str(code): {"description": ERRORS[code], **_json(ref("Error"))} for code in sorted({403, 429, *asked, *errors})
+    }
+    operation: Operation = {"summary": summary, "responses": {**good, **bad}, **more}
+    if body is not None:
+        operation["requestBody"] = {"required": True, **_json(body)}
+    return operation
+
+
+def _open(operation: Operation) -> Operation:
+    """Say that an operation needs no key."""
+    return {**operation, "security": [{}, {"key": []}, {"bearer": []}]}
+
+
+def _cached(operation: Operation) -> Operation:
+    """Say that a client may ask whether its copy is still good."""
+    tag = {"name": "If-None-Match", "in": "header", "schema": TEXT, "description": "The ETag of an earlier answer."}
+    responses = {**operation["responses"], "304": {"description": "Nothing has changed."}}
+    return {**operation, "parameters": [*operation.get("parameters", []), tag], "responses": responses}
+
+
+def _json(schema: Schema) -> dict[str, Any]:
+    return {"content": {"application/json": {"schema": schema}}}
+
+
+def _query(name: str, schema: Schema, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "schema": schema, "description": description}
+
+
+def _in_path(name: str, description: str, schema: Schema = PATH) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": schema, "description": description}
+
+
+def _command(name: str, **parameters: Schema) -> Schema:
+    """Describe a body with a command; parameters whose name ends in `_` may be left out."""
+    required = [each for each in parameters if not each.endswith("_")]
+    named = {each.rstrip("_"): schema for each, schema in parameters.items()}
+    return obj({"command": {"const": name}, **named}, required=["command", *required])
+
+
+# -- the addresses -----------------------------------------------------------------------------------------
+
+
+def _paths() -> dict[str, dict[str, Operation]]:
+    return {**_job(), **_files(), **_printer(), **_server(), **_access(), **_plugins()}
+
+
+def _job() -> dict[str, dict[str, Operation]]:
+    job = {
+        "get": _operation("Tell file, progress and state; also without a printer.", done=ref("Job")),
+        "post": _operation(
+            "Start, pause, resume, restart or cancel the print.",
+            409,
+            body=one_of(
+                _command("start", force_=BOOLEAN),
+                _command("restart"),
+                _command("cancel"),
+                _command("pause", action_={"enum": ["pause", "resume", "toggle"]}),
+            ),
+        ),
+    }
+    connect = _command(
+        "connect",
+        port_=TEXT,
+        baudrate_={"type": "integer", "minimum": 300, "maximum": 10_000_000},
+        printerProfile_={"const": "_default"},
+    )
+    commands = one_of(connect, *(_command(name) for name in ("disconnect", "repair", "fake_ack")))
+    return {
+        "/api/job": job,
+        "/api/control/job": {**job, "post": {**job["post"], "summary": "As /api/job, by its name in old docs."}},
+        "/api/connection": {
+            "get": _operation("Tell what is connected, and what could be.", done=ref("Connection")),
+            "post": _operation("Connect in the background, or disconnect.", 409, body=commands),
+        },
+    }
+
+
+def _files() -> dict[str, dict[str, Operation]]:
+    recursive = _query("recursive", FORM_BOOLEAN, "With what is in folders.")
+    listing = _cached(_operation("List the uploads.", done=ref("Files"), parameters=[recursive]))
+    path = _in_path("path", "Path among the uploads.")
+    commands = one_of(
+        _command("select", print_=BOOLEAN, force_=BOOLEAN),
+        _command("unselect"),
+        _command("copy", destination=TEXT),
+        _command("move", destination=TEXT),
+    )
+    change = _operation("Select, unselect, copy or move.", 404, 409, 500, 507, body=commands, parameters=[path])
+    change["responses"]["201"] = {"description": "Copied or moved.", **_json(ref("FileReference"))}
+    layers = _query("layers", FORM_BOOLEAN, "With the layers of a file, one by one.")
+    about = _operation(
+        "Tell about a file or folder.", 400, 404, 500, done=ref("File"), parameters=[path, recursive, layers]
+    )
+    delete = _operation("Delete a file, or a folder and all in it.", 400, 404, 409, 500, parameters=[path])
+    download = _fetching("Fetch a file.", "application/octet-stream", path)
+    picture = _fetching("Fetch a picture that a slicer has put into a file.", "image/png", path)
+    picture["parameters"] = [path, _query("size", TEXT, "Width and height, as 32x32; else the largest.")]
+    nowhere = _operation("Refuse: the printer's card is not used.", 404, body=obj({}))
+    return {
+        "/api/files": {"get": listing},
+        "/api/files/local": {"get": listing, "post": _upload()},
+        "/api/files/sdcard": {"get": _operation("List nothing.", done=ref("NoFiles")), "post": nowhere},
+        "/api/files/local/{path}": {"get": _cached(about), "post": change, "delete": delete},
+        "/downloads/files/local/{path}": {"get": download},
+        "/downloads/thumbnails/local/{path}": {"get": picture},
+    }
+
+
+def _fetching(summary: str, kind: str, path: dict[str, Any]) -> Operation:
+    """Describe an operation that answers with bytes."""
+    operation = _operation(summary, 400, 404, 500, done={}, parameters=[path])
+    operation["responses"]["200"] = {"description": "The bytes.", "content": {kind: {"schema": {}}}}
+    return operation
+
+
+def _library() -> Operation:
+    operation = _operation("Fetch the client library, an ES module for browsers and Node 20.", done={})
+    operation["responses"]["200"] = {"description": "The module.", "content": {"text/javascript": {"schema": TEXT}}}
+    return operation
+
+
+def _upload() -> Operation:
+    binary = {"type": "string", "contentMediaType": "application/octet-stream"}
+    form = obj(
+        {
+            "file": binary,
+            "foldername": TEXT,
+            "path": TEXT,
+            "select": FORM_BOOLEAN,
+            "print": FORM_BOOLEAN,
+            "noOverwrite": FORM_BOOLEAN,
+            "plate": {"type": "string", "pattern": "^[0-9]{1,4}$"},
+            "force": FORM_BOOLEAN,
+            "userdata": TEXT,
+            "size": TEXT,
+            "sha1": TEXT,
+        }
+    )
+    upload = _operation(
+        "Upload a file, or make a folder.", 400, 409, 413, 415, 500, 507, done=ref("Uploaded"), status=201
+    )
+    upload["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+    return upload
+
+
+def _printer() -> dict[str, dict[str, Operation]]:
+    history = [
+        _query("history", FORM_BOOLEAN, "With past temperatures."),
+        _query("limit", {"type": "integer", "minimum": 0}, "How many of them."),
+    ]
+    exclude = _query("exclude", TEXT, "Of temperature, sd, state, safety: what is not wanted, with commas.")
+    target, offset = _command("target", target=NUMBER), _command("offset", offset=NUMBER)
+    targets = {"type": "object", "additionalProperties": NUMBER}
+    tool = one_of(
+        _command("select", tool=TEXT),
+        _command("target", targets=targets),
+        _command("offset", offsets=targets),
+        _command("extrude", amount=NUMBER, speed_=NUMBER),
+        _command("flowrate", factor=NUMBER),
+    )
+    axes = array({"enum": ["x", "y", "z"]}, minItems=1)
+    head = one_of(
+        _command("jog", x_=NUMBER, y_=NUMBER, z_=NUMBER, absolute_=BOOLEAN, speed_=NUMBER),
+        _command("home", axes=axes),
+        _command("feedrate", factor=NUMBER),
+    )
+    values = {"type": "object"}
+    gcode = one_of(
+        obj({"command": TEXT, "parameters": values}, required=["command"]),
+        obj({"commands": array(TEXT, minItems=1), "parameters": values}, required=["commands"]),
+    )
+
+    def heater(what: str, body: Schema) -> dict[str, Operation]:
+        return {
+            "get": _operation(
+                f"Tell the temperature of the {what}.", 409, done=ref("Temperatures"), parameters=history
+            ),
+            "post": _operation(f"Command the {what}.", 409, 503, body=body),
+        }
+
+    seen = _operation("Tell temperatures and state.", 409, done=ref("Printer"), parameters=[exclude, *history])
+    card = _operation("Refuse: the printer's card is not used.", 404)
+    return {
+        "/api/printer": {"get": seen},
+        "/api/printer/tool": heater("hotends", tool),
+        "/api/printer/bed": heater("bed", one_of(target, offset)),
+        "/api/printer/chamber": heater("chamber", one_of(target, offset)),
+        "/api/printer/printhead": {"post": _operation("Move or home the head; set the speed.", 409, 503, body=head)},
+        "/api/printer/command": {"post": _operation("Send G-code, all of it or none.", 404, 409, 503, body=gcode)},
+        "/api/printer/command/custom": {"get": _operation("List no controls.", done=obj({"controls": array({})}))},
+        "/api/printer/error": {"get": _operation("Tell the last error.", done=ref("PrinterError"))},
+        "/api/printer/sd": {"get": card, "post": _operation("Refuse, too.", 404, body=obj({}))},
+    }
+
+
+def _server() -> dict[str, dict[str, Operation]]:
+    profile = _in_path("id", "Of the profile: _default.")
+    source = _in_path("source", "core; the others have none.")
+    action = _in_path("action", "As listed.")
+    commands = array(ref("SystemCommand"))
+    free = obj({}, required=[])
+    return {
+        "/api/version": {"get": _operation("Tell which API this is.", done=ref("Version"))},
+        "/api/server": {
+            "get": _operation("Tell the version.", done=obj({"version": TEXT, "safemode": {"type": "null"}}))
+        },
+        "/api/settings": {"get": _cached(_operation("Tell the settings that clients read.", done=ref("Settings")))},
+        "/api/printerprofiles": {"get": _cached(_operation("List the profile.", done=ref("Profiles")))},
+        "/api/printerprofiles/{id}": {
+            "get": _cached(_operation("Tell the profile.", 404, done=ref("Profile"), parameters=[profile]))
+        },
+        "/api/printerpresets": {
+            "get": _operation("List printers that are known, and the one that it seems to be.", done=ref("Presets")),
+            "post": _operation(
+                "Choose one, or none; where the configuration describes the printer that is 409.",
+                409,
+                body=_command("use", preset=nullable("string")),
+            ),
+        },
+        "/api/system/commands": {
+            "get": _operation(
+                "List what is configured.", done=obj({"core": commands, "plugin": commands, "custom": commands})
+            )
+        },
+        "/api/system/commands/{source}": {
+            "get": _operation("List what one source has.", 404, done=commands, parameters=[source])
+        },
+        "/api/system/commands/core/{action}": {
+            "post": _operation("Run it; takes a key of scope admin.", 404, 409, 500, parameters=[action])
+        },
+        "/api/timelapse": {
+            "get": _operation("List none.", done=obj({"config": free, "files": array({}), "enabled": BOOLEAN})),
+            "post": _operation("Refuse.", 409, body=obj({})),
+        },
+        "/api/slicing": {"get": _operation("List none.", done=free)},
+        "/client/octoprint.mjs": {"get": _open(_cached(_library()))},
+        "/api/openapi.json": {"get": _open(_operation("This description.", done=free))},
+    }
+
+
+def _access() -> dict[str, dict[str, Operation]]:
+    login = _operation(
+        "Ask who the key belongs to, and for a session.", done=ref("Login"), body=obj({"passive": BOOLEAN})
+    )
+    session = obj({"session": TEXT}, required=[])
+    logout = _operation("End the key's sessions, or one.", 400, 413, 415)
+    logout["requestBody"] = {"required": False, **_json(session)}
+    app = _in_path("token", "As the answer to the request says.")
+    user = _in_path("token", "As the list of requests says.")
+    poll = _operation("Ask whether it has been decided.", 404, done=obj({"api_key": TEXT}), parameters=[app])
+    poll["responses"]["202"] = {"description": "Not yet.", **_json(obj({"message": TEXT}))}
+    asked = obj({"app_token": TEXT, "auth_dialog": TEXT})
+    ask = obj(
+        {"app": {"type": "string", "minLength": 1, "maxLength": 60}, "user": nullable("string")}, required=["app"]
+    )
+    decision = obj({"decision": BOOLEAN, "scope": {"enum": ["read", "control", "admin"]}}, required=["decision"])
+    return {
+        "/api/login": {"post": _open(login)},
+        "/api/logout": {"post": logout},
+        "/api/currentuser": {"get": _open(_operation("Tell who comes with this key.", done=ref("CurrentUser")))},
+        "/plugin/appkeys/probe": {"get": _open(_operation("Tell that apps may ask for a key."))},
+        "/plugin/appkeys/request": {
+            "post": _open(_operation("Ask for a key for an app.", done=asked, status=201, body=ask))
+        },
+        "/plugin/appkeys/request/{token}": {"get": _open(poll)},
+        "/plugin/appkeys/decision/{token}": {
+            "post": _operation("Decide; takes a key of scope admin.", 404, 500, body=decision, parameters=[user])
+        },
+    }
+
+
+def _plugins() -> dict[str, dict[str, Operation]]:
+    keys = obj({"keys": array(obj({"app_id": TEXT, "user_id": TEXT})), "pending": {"type": "object"}})
+    made = obj({"app_id": TEXT, "user_id": TEXT, "api_key": TEXT})
+    scope = {"enum": ["read", "control", "admin"]}
+    manage = _operation(
+        "Make a key, which is shown this once, or revoke one; takes a key of scope admin.",
+        404,
+        409,
+        500,
+        done=made,
+        body=one_of(_command("generate", app=TEXT, scope_=scope), _command("revoke", app=TEXT)),
+    )
+    manage["responses"]["204"] = {"description": "Revoked."}
+    prompt = obj({"text": TEXT, "choices": array(TEXT)}, required=[])
+    note = obj({"timestamp": nullable("integer"), "message": TEXT})
+    choice = _command("select", choice={"type": "integer", "minimum": 0})
+    return {
+        "/api/plugin/appkeys": {"get": _operation("List keys, and apps that ask for one.", done=keys), "post": manage},
+        "/api/plugin/action_command_notification": {
+            "get": _operation("Tell the panel's last message.", done=obj({"notifications": array(note)}))
+        },
+        "/api/plugin/action_command_prompt": {
+            "get": _operation("Tell what the panel asks.", done=prompt),
+            "post": _operation("Answer it.", 409, body=choice),
+        },
+    }

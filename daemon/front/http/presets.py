@@ -1,0 +1,73 @@
+"""/api/printerpresets: printers that are known by name, and the one that the printer seems to be."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from daemon.config import ProfileConfig, chosen_preset
+from daemon.config.presets import Preset, find, presets, suggested
+from daemon.errors import ConfigError
+from daemon.front.http.base import ApiHandler
+from daemon.front.http.errors import Refused
+
+
+class PresetsHandler(ApiHandler):
+    """/api/printerpresets."""
+
+    async def get(self) -> None:
+        """List the printers that are known; `suggested` is the one that M115 names, `area` what the firmware tells."""
+        printer = self.service.connection.printer
+        machine = printer.identity.fields.get("MACHINE_TYPE", "") if printer is not None else ""
+        found = suggested(machine)
+        self.write(
+            {
+                "presets": [_shown(each) for each in presets().values()],
+                "current": self.service.config.profile.preset or None,
+                "suggested": found.id if found is not None else None,
+                "machineType": machine or None,
+                "area": await self.service.analyses.area(),
+            }
+        )
+
+    async def post(self) -> None:
+        """Choose one (`use`, with `preset`; null: none). Checks and profile follow at once, the rest at the next start.
+
+        Raises:
+            Refused: 409 where the configuration describes the printer, or a print is going on; 400 for a name that
+                nobody has.
+        """
+        _, data = self.command({"use": ["preset"]})
+        service, name = self.service, data["preset"]
+        if service.jobs.active:
+            raise Refused(409, "a print is going on; choose the printer when it is over")
+        if service.profile_is_configured:
+            raise Refused(409, "the printer is described in the configuration file, [profile]; choose it there")
+        if name is not None and not isinstance(name, str):
+            raise Refused(400, "preset must be a name, or null")
+        try:
+            preset = find(name) if name else None
+        except ConfigError as error:
+            raise Refused(400, str(error)) from error
+        await asyncio.to_thread(chosen_preset.keep, preset, service.folder)
+        profile = preset.profile if preset is not None else ProfileConfig()
+        service.config = replace(service.config, profile=profile)
+        service.analyses.use(profile)
+        self.no_content()
+
+
+def _shown(preset: Preset) -> dict[str, Any]:
+    profile = preset.profile
+    return {
+        "id": preset.id,
+        "name": preset.name,
+        "also": list(preset.also),
+        "width": profile.width_mm,
+        "depth": profile.depth_mm,
+        "height": profile.height_mm,
+        "origin": profile.origin,
+        "formFactor": profile.shape,
+        "extruders": profile.extruders,
+        "sharedNozzle": profile.shared_nozzle,
+        "heatedChamber": profile.heated_chamber,
+        "firmware": profile.firmware,
+    }

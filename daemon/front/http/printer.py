@@ -1,0 +1,234 @@
+"""/api/printer: state and temperatures, heaters, axes, commands. An absent printer is 409 before anything else."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from daemon.core.connection.connection import is_stop
+from daemon.front.http import gcode
+from daemon.front.http.base import ApiHandler
+from daemon.front.http.errors import Refused
+from daemon.front.http.panel import shown
+from daemon.front.http.temperatures import TemperatureHistory, is_heater, readings
+
+if TYPE_CHECKING:
+    from daemon.app import Service
+
+
+class HeaterHandler(ApiHandler):
+    """Base of what shows temperatures."""
+
+    def initialize(self, service: "Service", history: TemperatureHistory) -> None:  # type: ignore[override]  # Tornado passes what the route says
+        """Take the past temperatures besides."""
+        super().initialize(service)
+        self.history = history
+
+    def temperatures(self, wanted: Callable[[str], bool]) -> dict[str, Any]:
+        """Return the last reading of the wanted heaters, with their past if the query asks for it."""
+        shown = readings(self.service.connection.heaters, wanted)
+        for name, reading in shown.items():
+            reading["offset"] = self.service.jobs.offsets.get(name, 0)
+        if self.query_flag("history"):
+            shown["history"] = self.history.last(self._limit(), wanted)
+        return shown
+
+    def _limit(self) -> int | None:
+        text = self.get_query_argument("limit", "")
+        return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None  # noqa: PLR2004 - a bound, any will do
+
+
+class PrinterHandler(HeaterHandler):
+    """/api/printer."""
+
+    def get(self) -> None:
+        """Tell temperatures, SD card and state, but what `exclude` names."""
+        seen = self.require_operational()
+        excluded = self.get_query_argument("exclude", "").split(",")
+        parts: dict[str, Callable[[], dict[str, Any]]] = {
+            "temperature": lambda: self.temperatures(is_heater),
+            "sd": lambda: {"ready": False},
+            "state": lambda: {"text": seen.text, "error": seen.error or "", "flags": seen.flags},
+            "safety": self._safety,  # ours: see docs/safety.md
+        }
+        answer = {name: make() for name, make in parts.items() if name not in excluded}
+        if panel := shown(self.service.connection):
+            answer["panel"] = panel  # ours: what the printer shows and asks
+        self.write(answer)
+
+    def _safety(self) -> dict[str, Any]:
+        found = self.service.jobs.dead_man.protection
+        dead_man = found and {"afterSeconds": found.after_s, "reason": found.reason}
+        return {"trouble": self.service.guard.trouble, "deadMan": dead_man}
+
+
+class ToolHandler(HeaterHandler):
+    """/api/printer/tool."""
+
+    def get(self) -> None:
+        """Tell the hotends' temperatures."""
+        self.require_operational()
+        self.write(self.temperatures(lambda name: name.startswith("tool")))
+
+    async def post(self) -> None:
+        """Select a tool, set targets, push filament, set the flow."""
+        seen = self.require_operational()
+        command, data = self.command(
+            {
+                "select": ["tool"],
+                "target": ["targets"],
+                "offset": ["offsets"],
+                "extrude": ["amount"],
+                "flowrate": ["factor"],
+            }
+        )
+        if command == "extrude" and seen.flags["printing"]:
+            raise Refused(409, "Printer is currently printing")
+        await self.service.connection.send(self._commands(command, data))
+        self.no_content()
+
+    def _commands(self, command: str, data: dict[str, Any]) -> list[str]:
+        profile = self.service.config.profile
+        if command == "select":
+            return gcode.select_tool(data["tool"], profile)
+        if command == "target":
+            return gcode.heat_tools(data["targets"], profile)
+        if command == "extrude":
+            return gcode.extrude(data, self.service.connection.modes)
+        if command == "flowrate":
+            return gcode.rate("M221", data["factor"])
+        offsets = data["offsets"]
+        if not isinstance(offsets, dict):
+            raise Refused(400, 'offsets must be an object like {"tool0": 0}')
+        wanted = {f"tool{gcode.tool_number(name, profile)}": _offset(value) for name, value in offsets.items()}
+        for name, offset in wanted.items():
+            self.service.jobs.set_offset(name, offset)
+        return []
+
+
+def _offset(value: object) -> float:
+    """Return what to add to the targets of files, in °C."""
+    return gcode.number(value, "offset", -50, 50)
+
+
+class BedHandler(HeaterHandler):
+    """/api/printer/bed; the chamber is the same but for names."""
+
+    heater = "bed"
+    set_target = "M140"
+    absent = "Printer does not have a heated bed"
+
+    def there(self) -> bool:
+        """Tell whether the printer has this heater."""
+        return self.service.config.profile.heated_bed
+
+    def get(self) -> None:
+        """Tell its temperature."""
+        self._require_heater()
+        self.write(self.temperatures(lambda name: name == self.heater))
+
+    async def post(self) -> None:
+        """Set its target."""
+        self._require_heater()
+        command, data = self.command({"target": ["target"], "offset": ["offset"]})
+        if command == "offset":
+            self.service.jobs.set_offset(self.heater, _offset(data["offset"]))
+        else:
+            profile = self.service.config.profile
+            limit = profile.max_chamber_c if self.heater == "chamber" else profile.max_bed_c
+            await self.service.connection.send(gcode.heat(self.set_target, data["target"], limit))
+        self.no_content()
+
+    def _require_heater(self) -> None:
+        self.require_operational()
+        if not self.there():
+            raise Refused(409, self.absent)
+
+
+class ChamberHandler(BedHandler):
+    """/api/printer/chamber."""
+
+    heater = "chamber"
+    set_target = "M141"
+    absent = "Printer does not have a heated chamber"
+
+    def there(self) -> bool:
+        """Tell whether the printer has this heater."""
+        return self.service.config.profile.heated_chamber
+
+
+class PrintheadHandler(ApiHandler):
+    """/api/printer/printhead."""
+
+    async def post(self) -> None:
+        """Move or home the head, or set the speed of a print. No moving about in the middle of one."""
+        seen = self.require_operational()
+        command, data = self.command({"jog": [], "home": ["axes"], "feedrate": ["factor"]})
+        if command != "feedrate" and seen.flags["printing"]:
+            raise Refused(409, "Printer is not operational or currently printing")
+        if command == "jog":
+            commands = gcode.jog(data, self.service.connection.modes)
+        elif command == "home":
+            commands = gcode.home(data["axes"])
+        else:
+            commands = gcode.rate("M220", data["factor"])
+        await self.service.connection.send(commands)
+        tell_homing(self.service, commands)
+        self.no_content()
+
+
+class SdHandler(ApiHandler):
+    """/api/printer/sd: the printer's SD card is not for us; OctoPrint says so in the same way when told to."""
+
+    def get(self) -> None:
+        """Refuse."""
+        raise Refused(404, "SD support is disabled")
+
+    def post(self) -> None:
+        """Refuse."""
+        raise Refused(404, "SD support is disabled")
+
+
+class PrinterErrorHandler(ApiHandler):
+    """/api/printer/error."""
+
+    def get(self) -> None:
+        """Tell what ended the connection or the last print, if anything did."""
+        seen = self.status()
+        error = seen.error or self.service.guard.trouble or ""
+        self.write({"error": error, "reason": "error" if seen.flags["error"] else ""})
+
+
+class CommandHandler(ApiHandler):
+    """/api/printer/command."""
+
+    async def post(self) -> None:
+        """Send G-code as it is; all of it, or nothing when one command is refused."""
+        if not self._stops():
+            self.require_operational()
+        data = self.json_body()
+        if "script" in data:
+            raise Refused(404, "no such script")  # scripts run with the job, by the configuration
+        commands = gcode.commands(data)
+        await self.service.connection.send(commands)
+        tell_homing(self.service, commands)
+        self.no_content()
+
+    def _stops(self) -> bool:
+        """Tell whether M112 is among the commands, which is taken as long as there is a line to try."""
+        with suppress(Refused):
+            return any(is_stop(command) for command in gcode.commands(self.json_body()))
+        return False
+
+
+def tell_homing(service: "Service", commands: Sequence[str]) -> None:
+    """Publish that the head homes, if that is among what a client has sent; files are `push.motion`'s."""
+    if any(gcode.HOMING.match(command) for command in commands):
+        service.events.publish("Home", {})
+
+
+class CustomControlsHandler(ApiHandler):
+    """/api/printer/command/custom."""
+
+    def get(self) -> None:
+        """Tell that there are no custom controls."""
+        self.write({"controls": []})

@@ -1,0 +1,370 @@
+"""/sockjs: the ways to the push messages. A raw WebSocket, and SockJS's framing over WebSocket or streamed HTTP.
+
+The protocol: https://sockjs.github.io/sockjs-protocol/sockjs-protocol-0.3.3.html. A socket needs no key to be opened,
+as browsers cannot send one there; it says nothing but its version until it is shown a session of `/api/login`.
+"""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Awaitable, Sequence
+from http.client import responses
+from typing import TYPE_CHECKING, Any
+
+import tornado.web
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from daemon.errors import KeyRefused
+from daemon.front.access import hosts, strangers
+from daemon.front.http.base import ApiHandler
+from daemon.front.http.errors import Refused
+from daemon.front.http.identity import client_of, identify
+from daemon.front.push.hub import Hub
+
+if TYPE_CHECKING:
+    from daemon.app import Service
+    from daemon.front.push.subscriber import Subscriber
+
+HEARTBEAT = 25.0
+"""Seconds between two signs of life: proxies close what says nothing for a minute."""
+
+MAX_MESSAGE = 64 * 1024
+MAX_FRAMES = 64  # messages in one frame of a client
+FULL = "too many clients listen already"
+
+PRELUDE = b"h" * 2048 + b"\n"  # what old browsers keep back before they pass anything on
+STREAM_SIZE = 128 * 1024
+RECONNECT = 5.0
+"""Bytes after which a streamed answer ends and the client asks for the next; seconds that it may take for that."""
+
+MAX_SESSIONS = 64
+
+
+class SocketHandler(WebSocketHandler):
+    """Base of the WebSockets: /sockjs/websocket, one message a frame."""
+
+    def initialize(self, service: "Service", hub: Hub) -> None:
+        """Take what the handler works on."""
+        self.service = service
+        self.hub = hub
+        self.subscriber: Subscriber | None = None
+
+    def set_default_headers(self) -> None:
+        """Say no more than the other handlers."""
+        self.set_header("Server", "nozzled")
+
+    async def prepare(self) -> None:
+        """Refuse names that are not this machine's, and one client too many."""
+        await self.service.access.refresh()
+        self.client = client_of(self.service, self.request)
+        if not self.service.access.bears(self.client, strangers.REQUEST):
+            raise tornado.web.HTTPError(429)
+        try:
+            identify(self.service, self.request, for_everybody=True, judges_keys=False)
+        except KeyRefused as error:
+            raise tornado.web.HTTPError(403) from error
+        if self.hub.is_full_for(self.client):
+            raise tornado.web.HTTPError(503)
+
+    def check_origin(self, origin: str) -> bool:
+        """Let our own pages in, and those that the configuration names."""
+        return hosts.same_origin(origin, self.request.host) or origin in self.settings["allow_origins"]
+
+    def open(self, *_: str, **__: str) -> None:
+        """Join."""
+        self.subscriber = self.hub.join(self.send, self.hang_up, self.client)
+
+    def hang_up(self) -> None:
+        """End the connection: in good manners with who is known, at once with who is not."""
+        stream = self.ws_connection.stream if self.ws_connection is not None else None
+        if self.subscriber is not None and self.subscriber.is_stranger and stream is not None:
+            stream.close()
+        self.close()
+
+    async def send(self, texts: Sequence[str]) -> None:
+        """Write each message in a frame of its own; return when the last is on its way."""
+        for text in texts:
+            await self.write_frame(text)
+
+    async def write_frame(self, text: str) -> None:
+        """Write one frame.
+
+        Raises:
+            ConnectionError: the client has gone.
+        """
+        try:
+            await self.write_message(text)
+        except WebSocketClosedError as error:
+            raise ConnectionResetError("the client has gone") from error
+
+    def on_message(self, message: str | bytes) -> None:
+        """Take a message of the client."""
+        if self.subscriber is not None and self.subscriber.may_speak(len(message)):
+            self.subscriber.receive(message)
+
+    def on_ping(self, data: bytes) -> None:
+        """Count a sign of life of who has shown nothing else; Tornado answers it."""
+        if self.subscriber is not None:
+            self.subscriber.may_speak(len(data))
+
+    on_pong = on_ping
+
+    def on_close(self) -> None:
+        """Leave."""
+        if self.subscriber is not None:
+            self.subscriber.end()
+
+    def write_error(self, status_code: int, **_: Any) -> None:
+        """Write errors as JSON, as the other handlers do."""
+        self.finish({"error": responses.get(status_code, "Unknown")})
+
+    def log_exception(self, *_: Any) -> None:
+        """Say nothing: the address may hold a key."""
+
+
+class FramedSocketHandler(SocketHandler):
+    """/sockjs/<server>/<session>/websocket: SockJS's frames."""
+
+    def open(self, *_: str, **__: str) -> None:
+        """Say `o`, then join; keep saying `h`."""
+        self._beating = asyncio.create_task(self._beat())
+        super().open()
+
+    async def _beat(self) -> None:
+        await self.write_frame("o")
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            await self.write_frame("h")
+
+    async def send(self, texts: Sequence[str]) -> None:
+        """Write all messages in one frame."""
+        await self.write_frame(_frame(texts))
+
+    def on_message(self, message: str | bytes) -> None:
+        """Take the messages of a frame."""
+        if self.subscriber is not None and self.subscriber.may_speak(len(message)):
+            for each in _unframed(message):
+                self.subscriber.receive(each)
+
+    def on_close(self) -> None:
+        """Leave."""
+        self._beating.cancel()
+        super().on_close()
+
+
+def _frame(texts: Sequence[str]) -> str:
+    """Return the messages as one frame: objects as they are, not strings, as OctoPrint's own client wants them."""
+    return f"a[{','.join(texts)}]"
+
+
+def _unframed(frame: str | bytes) -> list[str]:
+    """Return the messages that a client has packed into a frame; what cannot be read is nothing."""
+    try:
+        data = json.loads(frame)
+    except (ValueError, RecursionError):
+        return []
+    messages = data if isinstance(data, list) else [data]
+    return [each for each in messages[:MAX_FRAMES] if isinstance(each, str)]
+
+
+# -- without WebSocket -------------------------------------------------------------------------------------
+
+
+class StreamSession:
+    """A SockJS session over streamed HTTP: it outlives each of its requests, for a while."""
+
+    def __init__(self, streams: "Streams", name: str, hub: Hub, client: str) -> None:
+        self._streams = streams
+        self._name = name
+        self._receiver: StreamHandler | None = None
+        self._attached = asyncio.Event()
+        self._expiry: asyncio.TimerHandle | None = None
+        self.subscriber = hub.join(self._send, self.close, client)
+
+    @property
+    def taken(self) -> bool:
+        """A request is there to be written to."""
+        return self._receiver is not None
+
+    def attach(self, receiver: "StreamHandler") -> None:
+        """Write to this request from now on."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._receiver = receiver
+        self._attached.set()
+
+    def detach(self) -> None:
+        """Wait for the client's next request; not for long."""
+        self._receiver = None
+        self._attached.clear()
+        if self._streams.open.get(self._name) is self:
+            self._expiry = asyncio.get_running_loop().call_later(RECONNECT, self.close)
+
+    async def _send(self, texts: Sequence[str]) -> None:
+        await self._attached.wait()
+        if self._receiver is not None:
+            await self._receiver.pass_on(_frame(texts))
+
+    def close(self) -> None:
+        """End; idempotent."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        if self._streams.open.get(self._name) is self:
+            del self._streams.open[self._name]
+        self.subscriber.end()
+        if self._receiver is not None:
+            self._receiver.over.set()
+
+
+class Streams:
+    """The sessions that are open."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self.open: dict[str, StreamSession] = {}
+
+    def begin(self, name: str, client: str) -> StreamSession:
+        """Open a session for a client, by its address.
+
+        Raises:
+            Refused: there are too many.
+        """
+        if self.hub.is_full_for(client) or len(self.open) >= MAX_SESSIONS:
+            raise Refused(503, FULL)
+        session = self.open[name] = StreamSession(self, name, self.hub, client)
+        return session
+
+
+class StreamsHandler(ApiHandler):
+    """Base of what belongs to a session."""
+
+    for_everybody = True
+    judges_keys = False
+
+    def initialize(self, service: "Service", streams: Streams) -> None:  # type: ignore[override]  # Tornado passes what the route says
+        """Take the sessions besides."""
+        super().initialize(service)
+        self.streams = streams
+
+    def admit(self) -> None:
+        """Refuse pages of other origins, as WebSockets do: a browser lets them send, though not read."""
+        origin = self.request.headers.get("Origin")
+        if origin and not hosts.same_origin(origin, self.request.host) and not self._is_allowed_origin():
+            raise Refused(403, "pages of this origin may not listen, http.allow_origins names those that may")
+
+
+class StreamHandler(StreamsHandler):
+    """/sockjs/<server>/<session>/xhr_streaming: an answer that goes on, until it is long enough."""
+
+    prelude = PRELUDE
+    size = STREAM_SIZE
+
+    def initialize(self, service: "Service", streams: Streams) -> None:  # type: ignore[override]  # as above
+        """Prepare to be written to."""
+        super().initialize(service, streams)
+        self.over = asyncio.Event()
+        self._written = 0
+
+    async def post(self, name: str) -> None:
+        """Stream frames, each on a line."""
+        session = self.streams.open.get(name)
+        self.set_header("Content-Type", "application/javascript; charset=UTF-8")
+        if session is not None and session.taken:
+            self.write('c[2010,"Another connection still open"]\n')
+            return
+        opening = b"" if session is not None else b"o\n"
+        session = session or self.streams.begin(name, self.client)
+        if self.prelude + opening:
+            await self._flush(self.prelude + opening)
+        await self._stream(session)
+
+    async def _stream(self, session: StreamSession) -> None:
+        session.attach(self)
+        try:
+            while not self.over.is_set():
+                try:
+                    async with asyncio.timeout(HEARTBEAT):
+                        await self.over.wait()
+                except TimeoutError:
+                    await self._flush(b"h\n")
+        finally:
+            session.detach()
+
+    async def pass_on(self, frame: str) -> None:
+        """Write a frame; return when it is on its way."""
+        await self._flush(frame.encode() + b"\n")
+        if self._written >= self.size:
+            self.over.set()
+
+    def _flush(self, data: bytes) -> Awaitable[None]:
+        self._written += len(data)
+        self.write(data)
+        return self.flush()
+
+    def on_connection_close(self) -> None:
+        """End the request when the client has gone; its session waits for another."""
+        super().on_connection_close()
+        self.over.set()
+
+
+class PollHandler(StreamHandler):
+    """/sockjs/<server>/<session>/xhr: the same, but one frame an answer."""
+
+    prelude = b""
+    size = 1
+
+
+class SendHandler(StreamsHandler):
+    """/sockjs/<server>/<session>/xhr_send: what the client says."""
+
+    def post(self, name: str) -> None:
+        """Take messages."""
+        session = self.streams.open.get(name)
+        if session is None:
+            raise Refused(404, "there is no such session")
+        if session.subscriber.may_speak(len(self.body)):
+            for each in _unframed(bytes(self.body)):
+                session.subscriber.receive(each)
+        self.no_content()
+
+
+class InfoHandler(ApiHandler):
+    """/sockjs/info."""
+
+    for_everybody = True
+    judges_keys = False
+
+    def get(self) -> None:
+        """Tell which ways there are; the random number is for clients that have no good one."""
+        entropy = secrets.randbits(32)
+        self.write({"websocket": True, "cookie_needed": False, "origins": ["*:*"], "entropy": entropy})
+
+
+class WelcomeHandler(ApiHandler):
+    """/sockjs."""
+
+    for_everybody = True
+    judges_keys = False
+
+    def get(self) -> None:
+        """Greet, as SockJS wants it."""
+        self.set_header("Content-Type", "text/plain; charset=UTF-8")
+        self.write("Welcome to SockJS!\n")
+
+
+_SESSION = r"/sockjs/[^/.]+/([^/.]+)"
+
+
+def routes(service: "Service", hub: Hub) -> list[tuple[str, type[tornado.web.RequestHandler], dict[str, Any]]]:
+    """Return the addresses of the socket."""
+    given = {"service": service}
+    socket, streams = {**given, "hub": hub}, {**given, "streams": Streams(hub)}
+    return [
+        (r"/sockjs", WelcomeHandler, given),
+        (r"/sockjs/info", InfoHandler, given),
+        (r"/sockjs/websocket", SocketHandler, socket),
+        (_SESSION + "/websocket", FramedSocketHandler, socket),
+        (_SESSION + "/xhr_streaming", StreamHandler, streams),
+        (_SESSION + "/xhr", PollHandler, streams),
+        (_SESSION + "/xhr_send", SendHandler, streams),
+    ]

@@ -1,0 +1,243 @@
+"""The HTTP server: which address leads to which handler, and the limits that hold for every connection."""
+
+import errno
+import logging
+import re
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import tornado.httputil
+import tornado.web
+from tornado.httpserver import HTTPServer
+
+from daemon.config import HttpConfig
+from daemon.errors import AddressInUse
+from daemon.front.http import app_keys, public, push
+from daemon.front.http.analysis import ThumbnailHandler
+from daemon.front.http.base import NotFound
+from daemon.front.http.bounded_server import BoundedServer, Limits, room_for_connections
+from daemon.front.http.client_library import ClientLibraryHandler
+from daemon.front.http.connection import ConnectionHandler
+from daemon.front.http.description import DocsHandler, OpenApiHandler
+from daemon.front.http.downloads import DownloadHandler
+from daemon.front.http.empty import SlicingHandler, TimelapseHandler
+from daemon.front.http.files import AllFilesHandler, FileHandler, SdCardHandler
+from daemon.front.http.job import JobHandler, JobView
+from daemon.front.http.login import CurrentUserHandler, LoginHandler, LogoutHandler
+from daemon.front.http.panel import Clock, NotificationHandler, PromptHandler
+from daemon.front.http.presets import PresetsHandler
+from daemon.front.http.printer import (
+    BedHandler,
+    ChamberHandler,
+    CommandHandler,
+    CustomControlsHandler,
+    PrinterErrorHandler,
+    PrinterHandler,
+    PrintheadHandler,
+    SdHandler,
+    ToolHandler,
+)
+from daemon.front.http.server_info import ServerHandler, VersionHandler
+from daemon.front.http.settings import ProfileHandler, ProfilesHandler, SettingsHandler
+from daemon.front.http.system import AllSystemCommandsHandler, SourceHandler, SystemCommandHandler
+from daemon.front.http.temperatures import TemperatureHistory
+from daemon.front.http.uploads import UploadHandler
+from daemon.front.push.hub import Hub
+
+if TYPE_CHECKING:
+    from daemon.app import Service
+
+IDLE = 75.0
+BODY = 30.0
+"""Seconds: for a connection without a request or with half its headers, and for a body (uploads set their own)."""
+
+MAX_HEADERS = 32 * 1024  # bytes
+
+BACKLOG = 128  # connections that wait to be accepted
+
+log = logging.getLogger("nozzled.http")
+
+
+class Application(tornado.web.Application):
+    """Tornado's, but `//api//version` is `/api/version`: Home Assistant writes it so."""
+
+    def find_handler(self, request: tornado.httputil.HTTPServerRequest, **kwargs: Any) -> Any:
+        """Return what handles the request."""
+        request.path = re.sub("/{2,}", "/", request.path)
+        return super().find_handler(request, **kwargs)
+
+
+def make_app(service: "Service") -> Application:
+    """Return the application, with every address of the API."""
+    given: dict[str, Any] = {"service": service}
+    history = TemperatureHistory(service.wall)
+    service.connection.subscribe(history.on_event)
+    view = JobView(service)
+    heated = {**given, "history": history}
+    hub = Hub(service, view, history)
+    routes: list[tuple[str, type[tornado.web.RequestHandler], dict[str, Any]]] = [
+        (r"/", public.FrontPageHandler, given),
+        (r"/online\.txt", public.OnlineHandler, given),
+        (r"/robots\.txt", public.RobotsHandler, given),
+        (r"/favicon\.ico", public.IconHandler, given),
+        *push.routes(service, hub),
+        (
+            r"/api/(?:control/)?job",
+            JobHandler,
+            {**given, "view": view},
+        ),  # /api/control/job is in the docs of OctoPrint 1.1 and 1.2
+        (r"/api/files", AllFilesHandler, given),
+        (r"/api/files/local", UploadHandler, given),
+        (r"/api/files/local/(.+)", FileHandler, given),
+        (r"/api/files/sdcard", SdCardHandler, given),
+        (r"/downloads/files/local/(.+)", DownloadHandler, given),
+        (r"/downloads/thumbnails/local/(.+)", ThumbnailHandler, given),
+        (r"/api/connection", ConnectionHandler, given),
+        (r"/api/printer", PrinterHandler, heated),
+        (r"/api/printer/tool", ToolHandler, heated),
+        (r"/api/printer/bed", BedHandler, heated),
+        (r"/api/printer/chamber", ChamberHandler, heated),
+        (r"/api/printer/printhead", PrintheadHandler, given),
+        (r"/api/printer/sd", SdHandler, given),
+        (r"/api/printer/error", PrinterErrorHandler, given),
+        (r"/api/printer/command", CommandHandler, given),
+        (r"/api/printer/command/custom", CustomControlsHandler, given),
+        (r"/api/version", VersionHandler, given),
+        (r"/api/server", ServerHandler, given),
+        (r"/api/login", LoginHandler, given),
+        (r"/api/logout", LogoutHandler, given),
+        (r"/api/currentuser", CurrentUserHandler, given),
+        (r"/api/settings", SettingsHandler, given),
+        (r"/api/printerprofiles", ProfilesHandler, given),
+        (r"/api/printerprofiles/([^/]+)", ProfileHandler, given),
+        (r"/api/printerpresets", PresetsHandler, given),
+        (r"/api/system/commands", AllSystemCommandsHandler, given),
+        (r"/api/system/commands/([^/]+)", SourceHandler, given),
+        (r"/api/system/commands/core/([^/]+)", SystemCommandHandler, given),
+        (r"/api/openapi\.json", OpenApiHandler, given),
+        (r"/api/docs", DocsHandler, given),
+        (r"/api/timelapse", TimelapseHandler, given),
+        (r"/api/slicing", SlicingHandler, given),
+        (r"/api/plugin/appkeys", app_keys.ManageHandler, given),
+        (r"/api/plugin/action_command_notification", NotificationHandler, {**given, "clock": Clock(service)}),
+        (r"/api/plugin/action_command_prompt", PromptHandler, given),
+        (r"/client/octoprint\.mjs", ClientLibraryHandler, given),
+        (r"/plugin/appkeys/probe", app_keys.ProbeHandler, given),
+        (r"/plugin/appkeys/request", app_keys.RequestHandler, given),
+        (r"/plugin/appkeys/request/([^/]+)", app_keys.PollHandler, given),
+        (r"/plugin/appkeys/decision/([^/]+)", app_keys.DecisionHandler, given),
+        (r"/plugin/appkeys/auth/([^/]+)", app_keys.DialogHandler, given),
+    ]
+    return Application(
+        routes,
+        default_handler_class=NotFound,
+        default_handler_args=given,
+        log_function=log_request,
+        allow_origins=service.config.http.allow_origins,
+        hub=hub,
+        websocket_ping_interval=push.HEARTBEAT,
+        websocket_max_message_size=push.MAX_MESSAGE,
+    )
+
+
+def log_request(handler: tornado.web.RequestHandler) -> None:
+    """Log a finished request without its query, where a key may be."""
+    request = handler.request
+    log.debug("%s %s %d", request.method, request.path, handler.get_status())
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """A server that listens; `stop` ends that and closes what is open."""
+
+    server: HTTPServer
+    url: str
+    hub: Hub
+
+    @property
+    def port(self) -> int:
+        """The TCP port."""
+        return int(self.url.rstrip("/").rpartition(":")[2])
+
+    def stop(self) -> None:
+        """Take no more connections."""
+        self.server.stop()
+
+    async def close(self) -> None:
+        """Take no more connections, and end those that are open; uploads under way leave nothing behind."""
+        self.server.stop()
+        self.hub.close()
+        await self.server.close_all_connections()
+
+
+def listen(service: "Service", handed_in: Sequence[socket.socket] = ()) -> Listening:
+    """Listen on the configured address, or go on where systemd has listened meanwhile.
+
+    Args:
+        service: what answers.
+        handed_in: sockets that listen already; the configured address counts only where there are none.
+
+    Raises:
+        AddressInUse: somebody else does, or the address is not this machine's; says who.
+    """
+    sockets = [*handed_in] or [_bound(service.config.http)]
+    # sizes are limited where the answer can say so in JSON: in the handlers
+    # at info it quotes what is malformed: a header or an address, where a key may be
+    logging.getLogger("tornado.general").setLevel(logging.WARNING)
+    application = make_app(service)
+    server = BoundedServer(
+        application,
+        limits=_limits(service.config.http),
+        idle_connection_timeout=IDLE,
+        body_timeout=BODY,
+        max_body_size=sys.maxsize,
+        max_header_size=MAX_HEADERS,
+    )
+    server.add_sockets(sockets)
+    url = _url(service.config.http, sockets[0], handed_in=bool(handed_in))
+    return Listening(server, url, application.settings["hub"])
+
+
+def _limits(http: HttpConfig) -> Limits:
+    """Return the limits on connections, within what the system allows; an `accept` that fails is tried for ever."""
+    room = room_for_connections()
+    if http.max_connections > room:
+        log.warning(
+            "http.max_connections is %d, the limit on open files leaves room for %d", http.max_connections, room
+        )
+    most = min(http.max_connections, room)
+    return Limits(most, min(http.max_connections_per_client, max(1, most // 2)))
+
+
+def _url(http: HttpConfig, bound: socket.socket, *, handed_in: bool) -> str:
+    """Return where to go; a host is shown as it is configured, where that counts."""
+    host, port = bound.getsockname()[:2]
+    host = host if handed_in else http.host
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def _bound(http: HttpConfig) -> socket.socket:
+    try:
+        return _bind(http.host, http.port)
+    except OSError as error:
+        raise AddressInUse(_explain(http.host, http.port, error)) from error
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    six = ":" in host
+    family = socket.AF_INET6 if six else socket.AF_INET
+    both = host == "::" and socket.has_dualstack_ipv6()  # every network of this machine, of either kind
+    bound = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
+    bound.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+    return bound
+
+
+def _explain(host: str, port: int, error: OSError) -> str:
+    if error.errno != errno.EADDRINUSE:
+        return f"cannot listen on {host}:{port}: {error.strerror or error}"
+    from hal import holders  # noqa: PLC0415 - only wanted when it fails
+
+    return f"the HTTP port {host}:{port} is taken by {holders.describe(holders.of_tcp_port(port))}"

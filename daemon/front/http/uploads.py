@@ -1,0 +1,259 @@
+"""/api/files/local: take files in, as they come: a block in memory, the rest on disk, nothing left of half a file."""
+
+import asyncio
+import json
+import secrets
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from daemon.errors import FileExists, JobConflict, NoSuchFile, StorageFull, UnfitFile, UploadBroken
+from daemon.front.http.analysis import key_of
+from daemon.front.http.base import ApiHandler, is_true
+from daemon.front.http.errors import Refused
+from daemon.front.http.files import FilesHandler
+from daemon.front.http.multipart_form import KEPT, FileBegins, UploadForm
+from daemon.front.uploads.filenames import check_content, check_path, check_printable
+from daemon.front.uploads.files import Entry, Upload
+from daemon.packing.kinds import SNIFF, kind, plain_name
+
+if TYPE_CHECKING:
+    from daemon.app import Service
+
+MIN_RATE = 32 * 1024  # bytes/s; whoever is slower than that for a whole file has gone away
+GRACE = 60.0  # s on top of it
+LOOKED_AT = SNIFF  # bytes at the beginning of a file that tell whether it is a text
+
+_closing: set[asyncio.Future[None]] = set()  # the loop alone does not keep them from being collected
+
+_LONGEST_PLATE = 4  # digits
+_MULTIPART = "multipart/form-data"
+_URLENCODED = "application/x-www-form-urlencoded"
+
+
+class UploadHandler(FilesHandler):
+    """/api/files/local."""
+
+    def initialize(self, service: "Service") -> None:
+        """Prepare for a form; `max_body` is the largest upload there."""
+        super().initialize(service)
+        self._stack = AsyncExitStack()  # holds the upload: closed without a commit, nothing is left of it
+        self._form: UploadForm | None = None
+        self._upload: Upload | None = None
+        self._name = ""
+        self._beginning = bytearray()
+        self._size = 0
+        self._quota = service.config.http.quota_mib
+        self._room: int | None = None  # bytes that the quota leaves
+        self._complete = False
+        if self.request.method == "POST":
+            self.max_body = service.config.http.max_upload_mib * 1024 * 1024
+
+    async def get(self) -> None:
+        """List the files, and how much room is left."""
+        await self.list_files()
+
+    def admit(self) -> None:
+        """Refuse what is no form; give its body the time that its size needs."""
+        if self.request.method != "POST":
+            return
+        content_type = self.request.headers.get("Content-Type", "")
+        kind = content_type.partition(";")[0].strip().lower()
+        if kind == _MULTIPART:
+            self._form = UploadForm(content_type)
+            size = self.max_body if self.announced is None else self.announced
+            self.request.connection.set_body_timeout(GRACE + size / MIN_RATE)  # type: ignore[union-attr]  # HTTP1Connection has it
+        elif kind == _URLENCODED:
+            self.max_body = ApiHandler.max_body
+            self._check_size()
+        else:
+            raise Refused(400, "No file to upload and no folder to create")
+
+    async def take(self, chunk: bytes) -> None:
+        """Pass the bytes of the file on, and return when they are on their way to the disk."""
+        if self._form is None:
+            await super().take(chunk)
+            return
+        for event in self._form.feed(chunk):
+            if isinstance(event, FileBegins):
+                await self._begin(event)
+            elif self._upload is not None:
+                self._gate(event)
+                await self._upload.write(event)
+
+    async def give_up(self) -> None:
+        """Drop what came of the file."""
+        await self._stack.aclose()
+
+    def _gate(self, content: bytes) -> None:
+        """Look at the first bytes of the file, and see that it stays within the quota.
+
+        Raises:
+            NotPrintable: it is no text.
+            StorageFull: all uploads together would be too large.
+        """
+        if len(self._beginning) < LOOKED_AT:
+            self._beginning += content[:LOOKED_AT]
+            if len(self._beginning) >= LOOKED_AT and kind(bytes(self._beginning)) is None:
+                check_content(self._name, bytes(self._beginning))
+        self._size += len(content)
+        if self._room is not None and self._size > self._room:
+            raise StorageFull(f"{self._name} does not fit: the uploads may have {self._quota} MiB together")
+
+    async def _begin(self, given: str) -> None:
+        """Open the file. Where the path has come already, what is wrong with it is said before all bytes are sent."""
+        name = plain_name(given)  # what it holds is kept, and not the file
+        check_printable(name)
+        check_path(name)
+        self._name = name
+        known = self._form.known("path") if self._form is not None else None
+        if self._quota:
+            self._room = self._quota * 1024 * 1024 - await self.service.files.used_space()
+        early = f"{secrets.token_hex(16)}.gcode" if known is None else _joined(known, name)
+        self._upload = await self._stack.enter_async_context(self.service.files.upload(early, name=given))
+
+    def on_connection_close(self) -> None:
+        """Drop what came of the file when the client has gone in the middle of it."""
+        super().on_connection_close()
+        if not self._complete:
+            closing = asyncio.ensure_future(self._stack.aclose())
+            _closing.add(closing)
+            closing.add_done_callback(_closing.discard)
+
+    async def post(self) -> None:
+        """Put the file in its place, or make a folder; then select and print it if that is asked for."""
+        self._complete = True
+        async with self._stack:
+            fields = self._fields()
+            _check_userdata(fields.get("userdata", ""))
+            if self._upload is not None:
+                await self._answer_file(await self._commit(self._upload, fields), fields)
+            elif fields.get("foldername"):
+                path = _joined(fields.get("path", ""), fields["foldername"])
+                self._answer_folder(await self.service.files.make_folder(path))
+            else:
+                raise Refused(400, "No file to upload and no folder to create")
+
+    def _fields(self) -> dict[str, str]:
+        if self._form is not None:
+            self._form.end()
+            return self._form.fields
+        try:
+            given = parse_qsl(self.body.decode(), keep_blank_values=True, max_num_fields=64)
+        except ValueError as error:
+            raise UploadBroken("the form cannot be read") from error
+        return {name: value for name, value in given if name in KEPT}
+
+    async def _commit(self, upload: Upload, fields: dict[str, str]) -> Entry:
+        _check_whole(upload, fields)
+        plate = _plate(fields.get("plate", ""))
+        if kind(bytes(self._beginning)) is not None or plate is not None:
+            limit = self.max_body if self._room is None else min(self.max_body, max(0, self._room))
+            await upload.unpack(limit, plate)
+        else:
+            check_content(self._name, bytes(self._beginning))  # where there was less than is looked at
+        upload.path = _joined(fields.get("path", ""), self._name)
+        if is_true(fields.get("noOverwrite", "")):
+            await self._require_free(upload.path)
+        return await upload.commit()
+
+    async def _require_free(self, path: str) -> None:
+        try:
+            await self.service.files.info(path)
+        except NoSuchFile:
+            return
+        raise FileExists(f"{path} exists")
+
+    async def _answer_file(self, entry: Entry, fields: dict[str, str]) -> None:
+        await self._renew_analysis(entry)
+        self.files_changed("FileAdded", entry)
+        unfit = await self._unfit(entry, fields)
+        selected, printing = self._select(entry, fields, fit=not unfit)
+        self._tell(entry, fields, selected=selected, printing=printing)
+        self.set_status(201)
+        self.set_header("Location", self.resource(entry.path))
+        answer = {"done": True, "effectiveSelect": selected, "effectivePrint": printing}
+        self.write({"files": {"local": self.brief(entry)}, **answer, **({"notPrinted": unfit} if unfit else {})})
+
+    async def _renew_analysis(self, entry: Entry) -> None:
+        """Have the file analysed, whatever is known of one that was there before."""
+        await self.service.analyses.forget(entry.path)
+        self.service.analyses.want(key_of(entry))
+
+    async def _unfit(self, entry: Entry, fields: dict[str, str]) -> str:
+        """Return why the file should not be printed, where that is asked for; empty if nothing speaks against it."""
+        if not is_true(fields.get("print", "")):
+            return ""
+        if not self.status().flags["operational"]:
+            return "no printer is connected"
+        if self.service.jobs.active:
+            return "another print is going on"
+        if is_true(fields.get("force", "")):
+            return ""
+        try:
+            await self.check(entry)
+        except UnfitFile as error:
+            return str(error)
+        return ""
+
+    def _tell(self, entry: Entry, fields: dict[str, str], *, selected: bool, printing: bool) -> None:
+        """Publish the upload, and what became of its wishes."""
+        about = {"name": entry.name, "path": entry.path, "target": "local"}
+        wanted = {name: is_true(fields.get(name, "")) for name in ("select", "print")}
+        done = {"effective_select": selected, "effective_print": printing}
+        self.service.events.publish("Upload", {**about, **wanted, **done})
+
+    def _select(self, entry: Entry, fields: dict[str, str], *, fit: bool) -> tuple[bool, bool]:
+        """Select and print as asked for, if that can be; return what was done. The upload stands in any case."""
+        start = is_true(fields.get("print", ""))
+        wanted = start or is_true(fields.get("select", ""))
+        try:
+            if wanted and self.status().flags["operational"]:
+                self.select(entry)
+                if start and fit:
+                    self.service.jobs.start()
+                return True, start and fit
+            if self.is_selected(entry.path):
+                self.select(entry)  # its size and date are new
+        except JobConflict:
+            pass
+        return False, False
+
+    def _answer_folder(self, entry: Entry) -> None:
+        self.files_changed("FolderAdded", entry)
+        self.set_status(201)
+        self.set_header("Location", self.resource(entry.path))
+        self.write({"folder": self.brief(entry), "done": True})
+
+
+def _joined(folder: str, name: str) -> str:
+    """Return the path of a name in a folder; clients write the uploads' own folder as "", "/" or not at all."""
+    folder = folder.strip("/")
+    return "/".join(check_path(f"{folder}/{name}" if folder else name))
+
+
+def _check_whole(upload: Upload, fields: dict[str, str]) -> None:
+    """Refuse a file that is not as long, or does not have the hash, that the client says (ours: `size`, `sha1`)."""
+    size, sha1 = fields.get("size", ""), fields.get("sha1", "").strip().lower()
+    if size and size != str(upload.received):
+        raise UploadBroken(f"the file has {upload.received} bytes, the client counted {size[:20]}")
+    if sha1 and sha1 != upload.sha1:
+        raise UploadBroken("the file's SHA-1 is not what the client says: it was damaged on its way")
+
+
+def _plate(text: str) -> int | None:
+    if not text.strip():
+        return None
+    if not text.strip().isdecimal() or len(text) > _LONGEST_PLATE:
+        raise Refused(400, "plate must be a number, as in the name of a plate of a 3MF")
+    return int(text)
+
+
+def _check_userdata(text: str) -> None:
+    """Refuse data that is no JSON, as OctoPrint does; nobody asks for it again, so it is not kept."""
+    if not text:
+        return
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, "userdata contains invalid JSON") from error

@@ -1,0 +1,140 @@
+"""Announcer: what printer and job do, as OctoPrint's events."""
+
+from typing import TYPE_CHECKING, Any
+
+from daemon.core.job.states import JobState
+from daemon.front.analysis.findings import Findings
+from daemon.front.analysis.shelf import FileKey
+from daemon.front.analysis.watch import Refusal
+from daemon.front.http.analysis import of_findings
+from daemon.front.http.base import seen_of
+from daemon.front.http.files import of_selection
+from daemon.front.http.panel import NOTIFICATION, PROMPT
+from hal.printer import ActionRequested, ConnectionState, Event, PositionRead, StateChanged
+
+if TYPE_CHECKING:
+    from daemon.app import Service
+
+_STATE_IDS = {
+    "Offline": "OFFLINE",
+    "Opening serial connection": "OPEN_SERIAL",
+    "Connecting": "CONNECTING",
+    "Operational": "OPERATIONAL",
+    "Starting": "STARTING",
+    "Printing": "PRINTING",
+    "Printing from SD": "PRINTING",
+    "Pausing": "PAUSING",
+    "Paused": "PAUSED",
+    "Resuming": "RESUMING",
+    "Finishing": "FINISHING",
+    "Cancelling": "CANCELLING",
+    "Offline after error": "CLOSED_WITH_ERROR",
+}
+
+_JOB_EVENTS: dict[JobState, tuple[str, ...]] = {
+    JobState.STARTING: ("PrintStarted",),
+    JobState.PAUSED: ("PrintPaused",),
+    JobState.CANCELLING: ("PrintCancelling",),
+    JobState.CANCELLED: ("PrintCancelled", "PrintFailed"),  # OctoPrint counts a cancelled print as failed, too
+    JobState.COMPLETED: ("PrintDone",),
+    JobState.FAILED: ("PrintFailed",),
+    JobState.INTERRUPTED: ("PrintFailed",),
+}
+
+
+class Announcer:
+    """Publishes events as they happen."""
+
+    def __init__(self, service: "Service") -> None:
+        self._service = service
+        self._text = seen_of(service).text
+        self._before: JobState | None = None
+        service.connection.subscribe(self._on_printer)
+        service.jobs.subscribe(self._on_job)
+        service.analyses.subscribe(self._on_analysis)
+        service.watch.on_refused(self._on_refused)
+        service.guard.subscribe(lambda trouble: self._publish("Error", error=trouble, reason="safety"))
+
+    def _publish(self, event: str, **payload: Any) -> None:
+        self._service.events.publish(event, payload)
+
+    def _on_printer(self, event: Event) -> None:
+        if isinstance(event, StateChanged):
+            self._on_connection(event)
+        elif isinstance(event, ActionRequested):
+            self._on_action(event)
+        elif isinstance(event, PositionRead):
+            self._publish("PositionUpdate", **_position(event.axes), reason=None)
+        self._on_any()
+
+    def _on_any(self) -> None:
+        """Tell the state's text when it has changed, whichever machine made it change."""
+        text = seen_of(self._service).text
+        if text != self._text:
+            self._text = text
+            self._publish("PrinterStateChanged", state_id=_STATE_IDS.get(text, "OFFLINE"), state_string=text)
+
+    def _on_connection(self, event: StateChanged) -> None:
+        connection = self._service.connection
+        if event.new is ConnectionState.OPENING:
+            self._publish("Connecting")
+        elif event.new is ConnectionState.READY and connection.printer is not None:
+            identity, rate = connection.printer.identity, connection.printer.baudrate
+            self._publish("Connected", port=connection.address, baudrate=rate)
+            self._publish("FirmwareData", name=identity.name, data=dict(identity.fields))
+        elif event.new is ConnectionState.FAULT:
+            self._publish("Error", error=str(event.error), reason="connection")
+            self._publish("Disconnected")
+        elif event.new is ConnectionState.OFFLINE:
+            self._publish("Disconnected")
+
+    def _on_action(self, event: ActionRequested) -> None:
+        """Pass on what the panel says and asks; all of it is the printer's word."""
+        prompt, message = self._service.connection.prompt, self._service.connection.message
+        if event.name == "notification":
+            self._service.events.plugin(NOTIFICATION, {"message": message or ""})
+        elif event.name == "prompt_show" and prompt is not None:
+            asked = {"action": "show", "text": prompt.text, "choices": list(prompt.choices)}
+            self._service.events.plugin(PROMPT, asked)
+        elif event.name == "prompt_end":
+            self._service.events.plugin(PROMPT, {"action": "close"})
+
+    def _on_job(self, state: JobState) -> None:
+        before, self._before = self._before, state
+        if before is JobState.RESUMING and state is JobState.PRINTING:
+            self._publish("PrintResumed", **self._job())
+        if state is JobState.CANCELLED and self._service.jobs.active:
+            return  # by a restart: the print that takes its place has begun, and OctoPrint tells of that one alone
+        for event in _JOB_EVENTS.get(state, ()):
+            self._publish(event, **self._job(), **self._end(state), **self._place(state))
+        self._on_any()
+
+    def _on_refused(self, refusal: Refusal) -> None:
+        self._publish("PrintRefused", name=refusal.name, path=refusal.path, origin="local", reasons=refusal.reasons)
+
+    def _on_analysis(self, key: FileKey, found: Findings) -> None:
+        name = key.path.rpartition("/")[2]
+        result = of_findings(found, key.path)
+        self._publish("MetadataAnalysisFinished", name=name, path=key.path, origin="local", result=result)
+
+    def _job(self) -> dict[str, Any]:
+        selected = self._service.jobs.selected
+        return of_selection(selected) if selected is not None else {}
+
+    def _place(self, state: JobState) -> dict[str, Any]:
+        place = self._service.jobs.place
+        return {"position": _position(place)} if state is JobState.PAUSED and place is not None else {}
+
+    def _end(self, state: JobState) -> dict[str, Any]:
+        if not state.ended:
+            return {}
+        end: dict[str, Any] = {"time": self._service.jobs.progress.print_time}
+        if state is not JobState.COMPLETED:
+            end["reason"] = "cancelled" if state is JobState.CANCELLED else "error"
+        if state in (JobState.FAILED, JobState.INTERRUPTED):
+            end["error"] = self._service.jobs.error
+        return end
+
+
+def _position(axes: dict[str, float]) -> dict[str, float]:
+    return {axis.lower(): value for axis, value in axes.items()}

@@ -1,0 +1,168 @@
+"""Hub: everybody who listens on a socket, and what there is to tell them."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from daemon import OCTOPRINT, __version__
+from daemon.front.access.attempts import network_of
+from daemon.front.events import Notice
+from daemon.front.http.base import seen_of
+from daemon.front.http.job import JobView
+from daemon.front.http.temperatures import TemperatureHistory, is_heater, readings
+from daemon.front.push.announcer import Announcer
+from daemon.front.push.motion import Motion
+from daemon.front.push.subscriber import Send, Subscriber
+from hal.printer import ActionRequested, Event, TemperaturesRead
+
+if TYPE_CHECKING:
+    from daemon.app import Service
+
+TICK = 1.0
+"""Seconds between two looks at a print that goes on; a line of it says nothing to anybody by itself."""
+
+MAX_SUBSCRIBERS = 128
+MAX_STRANGERS = 32
+MAX_STRANGERS_EACH = 8
+"""Clients in all; of them such as have shown no session, from everywhere and from one address."""
+
+HISTORY = 300  # temperature reports that a client is given at first: five minutes of them
+
+
+class Hub:
+    """Knows the subscribers, and gives each its share of what happens."""
+
+    def __init__(self, service: "Service", view: JobView, history: TemperatureHistory) -> None:
+        self._service = service
+        self._view = view
+        self._history = history
+        self._subscribers: dict[Subscriber, str] = {}  # → the network that it comes from
+        self._ticking: asyncio.TimerHandle | None = None
+        Announcer(service)
+        self._motion = Motion(service)
+        service.connection.subscribe(self._on_printer)
+        service.events.subscribe(self._on_notice)
+
+    def is_full_for(self, client: str) -> bool:
+        """Tell whether nobody more may come from this address; who comes is a stranger at first."""
+        network = network_of(client)
+        strangers = [from_ for each, from_ in self._subscribers.items() if each.is_stranger]
+        of_client = sum(from_ == network for from_ in self._subscribers.values())
+        return (
+            len(self._subscribers) >= MAX_SUBSCRIBERS
+            or len(strangers) >= MAX_STRANGERS
+            or strangers.count(network) >= MAX_STRANGERS_EACH
+            or of_client >= self._service.config.http.max_connections_per_client
+        )
+
+    def join(self, send: Send, close: Callable[[], None], client: str = "local") -> Subscriber:
+        """Take a new subscriber, and greet it.
+
+        Args:
+            send: writes messages to it, and returns when they are on their way.
+            close: ends its connection.
+            client: its address.
+        """
+        if not self._subscribers:
+            self._motion.begin()  # nobody has looked meanwhile
+        subscriber = Subscriber(self, self._service.access, send, close)
+        self._subscribers[subscriber] = network_of(client)
+        subscriber.offer({"connected": self._greeting()})
+        self._keep_ticking()
+        return subscriber
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """Forget a subscriber."""
+        self._subscribers.pop(subscriber, None)
+
+    # -- what happens --------------------------------------------------------------------------------------
+
+    def _on_printer(self, event: Event) -> None:
+        if isinstance(event, ActionRequested) or not self._subscribers:
+            return
+        if isinstance(event, TemperaturesRead):
+            report = {"time": int(self._service.wall()), **readings(event.heaters, is_heater)}
+            for each in [*self._subscribers]:
+                each.add_temperatures(report)
+        self._changed()
+
+    def _on_notice(self, notice: Notice) -> None:
+        for each in [*self._subscribers]:
+            each.note(notice)
+        self._changed()
+
+    def _changed(self) -> None:
+        for each in [*self._subscribers]:
+            each.changed()
+        self._keep_ticking()
+
+    def _keep_ticking(self) -> None:
+        going_on = self._service.jobs.active or self._service.connection.panel_print is not None
+        if self._ticking is None and self._subscribers and going_on:
+            self._ticking = asyncio.get_running_loop().call_later(TICK, self._tick)
+
+    def _tick(self) -> None:
+        self._ticking = None
+        self._motion.look()
+        self._changed()
+
+    def close(self) -> None:
+        """Stop ticking, and end every connection."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+        for each in [*self._subscribers]:
+            each.end()
+
+    # -- what is told --------------------------------------------------------------------------------------
+
+    def _greeting(self) -> dict[str, Any]:
+        return {
+            "version": OCTOPRINT,
+            "display_version": f"{OCTOPRINT} (nozzled {__version__})",
+            "branch": None,
+            "python_version": None,
+            "plugin_hash": self._service.uuid,
+            "config_hash": self._service.uuid,
+            "debug": False,
+            "safe_mode": None,
+            "online": True,
+            "permissions": [],
+        }
+
+    async def current(self) -> dict[str, Any]:
+        """Return the state as it is now, without what each subscriber gets of its own."""
+        seen = seen_of(self._service)
+        job = await self._view.answer()
+        busy = self._service.jobs.active and self._service.jobs.selected
+        return {
+            "state": {"text": seen.text, "flags": seen.flags, "error": seen.error or ""},
+            "job": job["job"],
+            "progress": job["progress"],
+            "currentZ": self._motion.height,
+            "offsets": dict(self._service.jobs.offsets),
+            "resends": self._resends(),
+            "markings": [],
+            "busyFiles": [{"origin": "local", "path": busy.path}] if busy else [],
+            "serverTime": self._service.wall(),
+        }
+
+    def _resends(self) -> dict[str, int]:
+        printer = self._service.connection.printer
+        if printer is None:
+            return {"count": 0, "transmitted": 0, "ratio": 0}
+        counters = asdict(printer.counters)
+        count, sent = counters["resends"], counters["lines_sent"]
+        return {"count": count, "transmitted": sent, "ratio": round(100 * count / sent) if sent else 0}
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return the last temperatures."""
+        return self._history.last(HISTORY, is_heater)
+
+    def log_since(self, time: float) -> list[str]:
+        """Return what went over the line after this time of the loop, in OctoPrint's manner."""
+        printer = self._service.connection.printer
+        if printer is None:
+            return []
+        arrows = {">": "Send:", "<": "Recv:"}
+        return [f"{arrows.get(line[:1], line[:1])}{line[1:]}" for line in printer.tail_since(time)]

@@ -1,0 +1,1 @@
+"""What clients see, computed once for HTTP and push."""

@@ -1,0 +1,85 @@
+"""What clients see of the two machines, connection and job: OctoPrint's text and flags. Pure.
+
+The names are those of OctoPrint 1.11; its one machine of 27 states is derived here from our two.
+"""
+
+from dataclasses import dataclass
+
+from daemon.core.job.states import JobState
+from hal.printer import ConnectionState
+
+FLAGS = (
+    "operational", "printing", "cancelling", "pausing", "resuming", "finishing",
+    "closedOrError", "error", "paused", "ready", "sdReady",
+)  # fmt: skip
+"""All of them are always there: clients fail on a missing one."""
+
+# Job → (text, flags besides `operational`).
+_JOBS: dict[JobState, tuple[str, tuple[str, ...]]] = {
+    JobState.STARTING: ("Starting", ("printing",)),
+    JobState.PRINTING: ("Printing", ("printing",)),
+    JobState.PAUSING: ("Pausing", ("pausing", "printing")),
+    JobState.PAUSED: ("Paused", ("paused",)),
+    JobState.RESUMING: ("Resuming", ("resuming", "printing")),
+    JobState.FINISHING: ("Finishing", ("finishing", "printing")),
+    JobState.CANCELLING: ("Cancelling", ("cancelling", "printing")),
+    JobState.REATTACHING: ("Resuming", ("resuming", "printing")),
+}
+
+_PANEL_PRINT = ("Printing from SD", ("operational", "printing"))
+
+# Connection without a job that could be seen → (text, flags).
+_CONNECTIONS: dict[ConnectionState, tuple[str, tuple[str, ...]]] = {
+    ConnectionState.OFFLINE: ("Offline", ("closedOrError",)),
+    ConnectionState.OPENING: ("Opening serial connection", ()),
+    ConnectionState.HANDSHAKING: ("Connecting", ()),
+    ConnectionState.READY: ("Operational", ("operational", "ready")),
+    ConnectionState.FAULT: ("Offline after error", ("error", "closedOrError")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What clients are told.
+
+    Attributes:
+        text: the state, in words.
+        connection_text: the same for `/api/connection`, which calls Offline "Closed".
+        flags: each of FLAGS.
+        error: why, when the connection or the last job failed.
+    """
+
+    text: str
+    connection_text: str
+    flags: dict[str, bool]
+    error: str | None
+
+
+def describe(
+    connection: ConnectionState, job: JobState | None, error: str | None, *, panel_print: bool = False
+) -> Status:
+    """Return what clients see.
+
+    Args:
+        connection: its state.
+        job: the state of the last job.
+        error: why the connection is in FAULT, or the last job did not end well.
+        panel_print: the printer prints from its own SD card; a job of ours that goes on comes first.
+    """
+    going_on = job is not None and not job.ended
+    if job is not None and going_on and (connection is ConnectionState.READY or job is JobState.REATTACHING):
+        text, flags = _JOBS[job]
+        return Status(text, text, _flags("operational", *flags), None)
+    if panel_print and connection is ConnectionState.READY:
+        text, flags = _PANEL_PRINT
+        return Status(text, text, _flags(*flags), None)
+    text, flags = _CONNECTIONS[connection]
+    failed = connection is ConnectionState.FAULT or (
+        connection is ConnectionState.READY and job in (JobState.FAILED, JobState.INTERRUPTED)
+    )
+    closed = connection is ConnectionState.OFFLINE
+    return Status(text, "Closed" if closed else text, _flags(*flags), error if failed else None)
+
+
+def _flags(*raised: str) -> dict[str, bool]:
+    return {name: name in raised for name in FLAGS}

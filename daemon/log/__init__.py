@@ -1,0 +1,141 @@
+"""The log: lines for a person on a terminal, fields for the journal, else JSON, written by a thread of its own.
+
+A terminal or a journal that stalls must not stall the wire, so the loop only renders a line and queues it.
+"""
+
+import logging
+import math
+import os
+import queue
+import sys
+import threading
+from typing import Any, TextIO
+
+import structlog
+
+MAX_QUEUED = 10_000  # lines; beyond that they are dropped and counted
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class LogWriter:
+    """Takes rendered lines from any thread and writes them in its own."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lines: queue.Queue[str | bytes | None] = queue.Queue(MAX_QUEUED)
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def msg(self, line: str | bytes) -> None:
+        """Queue one line; never blocks."""
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            self._dropped += 1
+
+    debug = info = warning = warn = error = exception = critical = fatal = log = msg
+
+    def __call__(self, *_: Any) -> "LogWriter":
+        """Be a logger factory: there is one writer."""
+        return self
+
+    def close(self) -> None:
+        """Write what is queued and end the thread."""
+        self._lines.put(None)
+        self._thread.join(timeout=2)
+
+    def _run(self) -> None:
+        while (line := self._lines.get()) is not None:
+            dropped, self._dropped = self._dropped, 0
+            try:
+                self._put(line, dropped)
+            except (OSError, ValueError):
+                self._dropped += 1  # nowhere to say it
+
+    def _put(self, line: str | bytes, dropped: int) -> None:
+        lost = f"({dropped} log lines were dropped)\n" if dropped else ""
+        self._stream.write(f"{lost}{line if isinstance(line, str) else line.decode()}\n")
+        self._stream.flush()
+
+
+class Limiter:
+    """Admits a few events in a while, and counts the rest: what a printer says must not fill the disk."""
+
+    def __init__(self, most: int = 20, period: float = 10.0) -> None:
+        """Admit at most `most` in `period` seconds."""
+        self._most = most
+        self._period = period
+        self._began = -math.inf
+        self._admitted = 0
+        self.suppressed = 0  # since the last one that was admitted
+
+    def admits(self, now: float) -> bool:
+        """Tell whether an event at this time, in s, is one of the few."""
+        if now - self._began >= self._period:
+            self._began, self._admitted = now, 0
+        if self._admitted >= self._most:
+            self.suppressed += 1
+            return False
+        self._admitted += 1
+        return True
+
+    def take_suppressed(self) -> int:
+        """Return how many were not admitted, and begin anew."""
+        suppressed, self.suppressed = self.suppressed, 0
+        return suppressed
+
+
+class _Forward(logging.Handler):
+    """Libraries log by `logging`: their warnings go the same way."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger()
+        log.log(record.levelno, "library", logger=record.name, text=record.getMessage(), exc_info=record.exc_info)
+
+
+def configure(level: str, form: str, stream: TextIO = sys.stderr) -> LogWriter:
+    """Set the log up; `form` is auto, console or json. Close the writer at the end."""
+    console = form == "console" or (form == "auto" and stream.isatty())
+    writer, processors = _outlet(form, stream, console=console)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=not console),
+            *processors,
+        ],
+        logger_factory=writer,
+        cache_logger_on_first_use=False,
+    )
+    set_level(level)
+    logging.basicConfig(level=logging.WARNING, handlers=[_Forward()], force=True)
+    return writer
+
+
+def set_level(level: str) -> None:
+    """Show from now on what is at least this severe."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]))
+
+
+def _outlet(form: str, stream: TextIO, *, console: bool) -> tuple[LogWriter, list[structlog.typing.Processor]]:
+    """Return what writes entries, and what renders them."""
+    if console:
+        return LogWriter(stream), _console(colors=stream.isatty())
+    if form == "auto" and "JOURNAL_STREAM" in os.environ:
+        from daemon.log import journal  # noqa: PLC0415 - only below systemd
+
+        if journal.is_journal(stream):
+            return journal.JournalWriter(stream), journal.PROCESSORS
+    return LogWriter(stream), _json()
+
+
+def _console(*, colors: bool) -> list[structlog.typing.Processor]:
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
+
+
+def _json() -> list[structlog.typing.Processor]:
+    # without local variables: a key may be among them
+    tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return [structlog.processors.ExceptionRenderer(tracebacks), structlog.processors.JSONRenderer()]

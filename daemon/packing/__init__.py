@@ -1,0 +1,1 @@
+"""Files that are no text but hold one."""

@@ -1,0 +1,37 @@
+"""A file of the command line as a text, whatever it is packed as."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from daemon.errors import FileError
+from daemon.packing.kinds import SNIFF, kind, plain_name
+
+MAX_UNPACKED = 4 * 1024 * 1024 * 1024  # bytes
+
+
+@contextmanager
+def unpacked(path: Path, plate: int | None = None) -> Iterator[Path]:
+    """Have a file as a text: the file itself, or what it holds, until the end of the block.
+
+    Raises:
+        FileError: it cannot be read or unpacked, or holds no G-code.
+    """
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(SNIFF)
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}") from error
+    if kind(beginning) is None and plate is None:
+        yield path
+        return
+    from daemon.packing.unpacking import unpack  # noqa: PLC0415 - few files need it
+
+    with TemporaryDirectory(prefix="nozzled-") as folder:
+        text = Path(folder) / (Path(plain_name(path.name)).name or "unpacked.gcode")
+        try:
+            unpack(path, text, MAX_UNPACKED, plate)
+        except FileError as error:
+            raise type(error)(f"{path}: {error}") from error
+        yield text

@@ -1,0 +1,230 @@
+"""Files that hold G-code in another form → the text: binary G-code, gzip, 3MF, UTF-16. What they hold decides.
+
+Everything is read and written in pieces, and what comes out has a bound: a file of a kilobyte may say that it is a
+terabyte.
+"""
+
+import base64
+import codecs
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from daemon.errors import FileError, NotPrintable, StorageFull
+from daemon.front.uploads.filenames import check_content
+from daemon.packing.kinds import SNIFF, kind, utf16
+from gcode.bgcode import BgcodeDecoder
+from gcode.errors import CommandError
+
+MAX_PLATES = 1000  # members of a 3MF that are looked at by name
+
+_PIECE = 256 * 1024
+# What the library for 3MF raises besides: a version or method it does not know, a password, sizes that make no sense.
+_ZIPFILE_TROUBLE = (NotImplementedError, RuntimeError, EOFError, ValueError, OverflowError, struct.error)
+_PLATE = re.compile(r"Metadata/plate_(\d{1,4})\.gcode", re.IGNORECASE)
+_MOST_NESTED = 2  # a .bgcode.gz
+_MAX_PICTURE = 1024 * 1024  # bytes of a plate's picture
+_ROW = 78
+
+
+def unpack(source: Path, target: Path, limit: int, plate: int | None = None) -> None:
+    """Write the text that a packed file holds.
+
+    Args:
+        source: the file.
+        target: is made, or written over.
+        limit: bytes that it may have.
+        plate: which one of a 3MF; None: the only one.
+
+    Raises:
+        NotPrintable: it is damaged, cut off, or holds no G-code.
+        StorageFull: it is larger.
+        FileError: it cannot be read or written.
+    """
+    try:
+        with source.open("rb") as packed, target.open("wb") as text:
+            size, beginning = 0, b""
+            for piece in _pieces(packed, plate):
+                size += len(piece)
+                if size > limit:
+                    raise StorageFull(f"unpacked the file has more than {limit} bytes, which is the limit")
+                beginning += piece[: SNIFF - len(beginning)] if len(beginning) < SNIFF else b""
+                text.write(piece)
+            check_content("what it holds", beginning)
+    except OSError as error:
+        raise FileError(f"the file cannot be unpacked: {error.strerror or error}") from error
+    except CommandError as error:
+        raise NotPrintable(str(error)) from error
+    except (zlib.error, zipfile.BadZipFile, *_ZIPFILE_TROUBLE) as error:
+        raise NotPrintable(f"the file is damaged, it cannot be unpacked: {error}") from error
+
+
+def _pieces(packed: BinaryIO, plate: int | None) -> Iterator[bytes]:
+    beginning = packed.read(SNIFF)
+    packed.seek(0)
+    if kind(beginning) == "3MF":
+        yield from _plate(packed, plate)
+        return
+    if plate is not None:
+        raise NotPrintable("only a 3MF has plates")
+    stage = Sniffing()
+    while piece := packed.read(_PIECE):
+        yield from stage.feed(piece)
+    yield from stage.finish()
+
+
+class Stage(Protocol):
+    """Takes bytes, gives bytes."""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take the next bytes."""
+
+    def finish(self) -> Iterator[bytes]:
+        """The file ends here."""
+
+
+class Sniffing:
+    """Looks at the beginning of what comes, then gives all of it to what understands it."""
+
+    def __init__(self, depth: int = 0) -> None:
+        self._depth = depth
+        self._beginning = b""
+        self._stage: Stage | None = None
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take the next bytes."""
+        if self._stage is None:
+            self._beginning += data
+            if len(self._beginning) < SNIFF:
+                return
+            data = self._choose()
+        if self._stage is not None:
+            yield from self._stage.feed(data)
+
+    def finish(self) -> Iterator[bytes]:
+        """The file ends here."""
+        if self._stage is None:
+            data = self._choose()
+            yield from self.feed(data)
+        if self._stage is not None:
+            yield from self._stage.finish()
+
+    def _choose(self) -> bytes:
+        data, self._beginning = self._beginning, b""
+        found = kind(data)
+        if self._depth >= _MOST_NESTED and found is not None:
+            raise NotPrintable("the file is packed in too many layers")
+        if found == "binary G-code":
+            self._stage = BgcodeDecoder()
+        elif found == "gzip":
+            self._stage = _Gunzip(self._depth)
+        elif found == "UTF-16":
+            self._stage = _Utf16(utf16(data) or "utf-16")
+        elif found is not None:
+            raise NotPrintable(f"a {found} within a packed file is not looked into: unpack it first")
+        else:
+            self._stage = _AsItIs()
+        return data
+
+
+class _AsItIs:
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        if b"\0" in data:
+            raise NotPrintable("what the file holds is no text")
+        yield data
+
+    def finish(self) -> Iterator[bytes]:
+        return iter(())
+
+
+class _Gunzip:
+    """One or more members of gzip, one after the other."""
+
+    def __init__(self, depth: int) -> None:
+        self._inflate = zlib.decompressobj(wbits=31)
+        self._inside = Sniffing(depth + 1)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        while data:
+            if self._inflate.eof:
+                if not data.strip(b"\0"):
+                    return  # tapes and some programs fill up with zeros
+                self._inflate = zlib.decompressobj(wbits=31)
+            yield from self._inside.feed(self._inflate.decompress(data, _PIECE))
+            data = self._inflate.unconsumed_tail or self._inflate.unused_data
+
+    def finish(self) -> Iterator[bytes]:
+        while not self._inflate.eof and (rest := self._inflate.decompress(b"", _PIECE)):
+            yield from self._inside.feed(rest)
+        if not self._inflate.eof:
+            raise NotPrintable("the file is cut off: the end of its gzip is missing")
+        yield from self._inside.finish()
+
+
+class _Utf16:
+    def __init__(self, encoding: str) -> None:
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+        self._first = True
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        yield self._decoded(data, final=False)
+
+    def finish(self) -> Iterator[bytes]:
+        yield self._decoded(b"", final=True)
+
+    def _decoded(self, data: bytes, *, final: bool) -> bytes:
+        try:
+            text = self._decoder.decode(data, final)
+            if self._first and text:
+                self._first, text = False, text.removeprefix("\ufeff")
+            if "\0" in text:
+                raise NotPrintable("the file is UTF-32, or damaged: save it as UTF-8")
+            return text.encode()
+        except UnicodeError:
+            raise NotPrintable("the file is UTF-16, and damaged: save it as UTF-8") from None
+
+
+def _plate(packed: BinaryIO, wanted: int | None) -> Iterator[bytes]:
+    """Yield the G-code of a plate of a 3MF, with its picture."""
+    with zipfile.ZipFile(packed) as archive:
+        names = archive.namelist()[: MAX_PLATES * 10]
+        plates = {int(match[1]): name for name in names if (match := _PLATE.fullmatch(name))}
+        if not plates:
+            raise NotPrintable(
+                "the 3MF holds no G-code: it is a project. Slice it, and export the sliced plate or plain G-code"
+            )
+        listed = ", ".join(map(str, sorted(plates)[:20]))
+        if wanted is None and len(plates) > 1:
+            raise NotPrintable(f"the 3MF holds the plates {listed}: say which one (--plate N, or the field plate)")
+        number = next(iter(plates)) if wanted is None else wanted
+        if number not in plates:
+            raise NotPrintable(f"the 3MF holds no plate {number}, it has {listed}")
+        yield from _member(archive, plates[number], number)
+
+
+def _member(archive: zipfile.ZipFile, name: str, number: int) -> Iterator[bytes]:
+    yield _picture(archive, f"Metadata/plate_{number}.png")
+    inside = Sniffing(1)
+    with archive.open(name) as member:
+        while piece := member.read(_PIECE):
+            yield from inside.feed(piece)
+        yield from inside.finish()
+
+
+def _picture(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Return the picture of a plate as a comment; nothing where there is none."""
+    try:
+        about = archive.getinfo(name)
+        data = archive.read(about) if about.file_size <= _MAX_PICTURE else b""
+    except (KeyError, OSError, zipfile.BadZipFile, zlib.error, *_ZIPFILE_TROUBLE):
+        return b""
+    if not data.startswith(b"\x89PNG\r\n\x1a\n") or len(data) < 24:  # noqa: PLR2004 - up to its height
+        return b""
+    width, height = struct.unpack(">II", data[16:24])
+    text = base64.b64encode(data)
+    rows = b"".join(b"; " + text[at : at + _ROW] + b"\n" for at in range(0, len(text), _ROW))
+    return b"; thumbnail begin %dx%d %d\n" % (width, height, len(text)) + rows + b"; thumbnail end\n"
