@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daemon.core.job.states import JobState
-from daemon.front.views.status import describe
+from daemon.bridge.status import describe
+from daemon.bridge.words import JobState
 from daemon.log import journal
 from daemon.systemd import notify
 from daemon.systemd.directories import of_systemd

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from daemon.bridge.words import JobState
 from daemon.core.connection.connection import Connection
 from daemon.core.job.controller import JobController
-from daemon.core.job.states import JobState
 from hal.printer import ActionRequested, ConnectionState, Event, FirmwareSaid, StateChanged
 
 MOST = 1000

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from daemon import __version__
+from daemon.bridge.words import JobState, Selection
 from daemon.config import Config
 from daemon.core.connection.connection import Connection
 from daemon.core.job.controller import JobController
-from daemon.core.job.selection import Selection
-from daemon.core.job.states import JobState
 from daemon.core.job.survival import Survival
 from daemon.errors import JobConflict, ServiceError
 from daemon.simulation import outcome

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.core.job.states import JobState
+from daemon.bridge.words import JobState
 from daemon.front.analysis.findings import from_analysis
 from daemon.front.analysis.shelf import Learnt
 from daemon.front.analysis.watch import Watch

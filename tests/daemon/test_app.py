@@ -4,8 +4,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from daemon import app
-from daemon.core.job.selection import Selection
-from daemon.core.job.states import JobState
+from daemon.bridge.words import JobState, Selection
 from daemon.errors import StateDirTaken
 from support.http import KEY, config
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from daemon.bridge.words import Progress, Selection
 from daemon.core.job import streamer
-from daemon.core.job.selection import Progress, Selection
 from daemon.core.record.store import NewJob, Store
 from daemon.errors import JobConflict
 from hal.errors import NotConnected, PortLost

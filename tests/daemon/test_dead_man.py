@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from daemon.bridge.words import JobState as S
 from daemon.config import Config, SafetyConfig
 from daemon.core.job.dead_man import OFTEN
-from daemon.core.job.states import JobState as S
 from hal.simulated.personalities import FIRMWARES
 from support.house import DEAD_MAN, house
 from support.http import api

@@ -1,7 +1,8 @@
 from pathlib import Path
 
+from daemon.bridge.words import JobState
 from daemon.core.job.diagram import draw
-from daemon.core.job.states import TRANSITIONS, JobState
+from daemon.core.job.states import TRANSITIONS
 
 PAGE = Path(__file__).parents[2] / "docs" / "job-states.md"
 

@@ -2,8 +2,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from daemon.bridge.words import ACTIVE, ENDED, JobState
 from daemon.core.job.machine import JobMachine
-from daemon.core.job.states import ACTIVE, ENDED, TRANSITIONS, JobState
+from daemon.core.job.states import TRANSITIONS
 from daemon.errors import JobConflict
 
 TRIGGERS = [trigger for trigger, _, _ in TRANSITIONS]

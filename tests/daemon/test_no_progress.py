@@ -2,8 +2,8 @@
 
 import pytest
 
+from daemon.bridge.words import JobState as S
 from daemon.core.job.no_progress import NoProgress
-from daemon.core.job.states import JobState as S
 from gcode.outgoing import Position
 from gcode.replies import Reading
 from hal.printer import ConnectionState, Prompt

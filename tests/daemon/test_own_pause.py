@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from daemon.core.job.states import JobState as S
+from daemon.bridge.words import JobState as S
 from hal.printer import FirmwareSaid
 from hal.simulated.personalities import FIRMWARES
 from support.house import house

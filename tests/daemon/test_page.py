@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from daemon.bridge.words import JobState, Selection
 from daemon.core.job.page import Ending, Page, made_cold, read, written
 from daemon.core.job.parking import Rest
-from daemon.core.job.selection import FileMark, Selection
-from daemon.core.job.states import JobState
+from daemon.core.job.selection import FileMark
 from gcode.modes import Modes
 
 OF_0_1_0 = {

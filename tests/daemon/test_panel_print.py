@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from daemon.core.job.states import JobState
+from daemon.bridge.words import JobState
 from daemon.errors import JobConflict
 from hal.driver import LinePrinter
 from hal.printer import ConnectionState, Prompt

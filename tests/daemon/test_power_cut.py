@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.core.job.states import JobState
+from daemon.bridge.words import JobState
 from support.mortal import Disk, Life, World
 
 MOVES = [f"G1 X{n % 2 * 10} Y{n} E{n / 10:g} F6000" for n in range(30)]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from daemon.bridge.words import JobState as S
 from daemon.cli import main
 from daemon.config import ProfileConfig
 from daemon.core.job.resume_at import Place, place_behind, start_sequence
-from daemon.core.job.states import JobState as S
 from daemon.errors import FileError
 from daemon.front.analysis.reading import analyse, machine
 from gcode.reader import Reader

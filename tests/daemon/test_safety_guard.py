@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from daemon.bridge.words import JobState as S
 from daemon.config import Config, JobConfig, SafetyConfig
-from daemon.core.job.states import JobState as S
 from daemon.core.safety.guard import Guard
 from daemon.core.safety.rules import HOTEND, NO_REPORT
 from hal.printer import ConnectionState

@@ -1,7 +1,7 @@
 import pytest
 
-from daemon.core.job.states import JobState
-from daemon.front.views.status import FLAGS, describe
+from daemon.bridge.status import FLAGS, describe
+from daemon.bridge.words import JobState
 from hal.printer import ConnectionState
 
 C, J = ConnectionState, JobState

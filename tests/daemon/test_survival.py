@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from daemon.bridge.words import JobState
 from daemon.config import PauseConfig
 from daemon.core.job import file_check
 from daemon.core.job.file_check import PAUSE, sha1_of
-from daemon.core.job.states import JobState
 from gcode.errors import QueueFull
 from hal.logbook import Logbook
 from hal.simulated.clock import run

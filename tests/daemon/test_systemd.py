@@ -4,8 +4,7 @@ from dataclasses import replace
 import pytest
 import structlog
 
-from daemon.core.job.selection import Selection
-from daemon.core.job.states import JobState
+from daemon.bridge.words import JobState, Selection
 from daemon.core.reloading import Reloader
 from daemon.core.supervision import STATUS_EVERY, Supervision, forget_job_type, job_type
 from daemon.errors import ConfigError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.core.job.states import JobState as S
+from daemon.bridge.words import JobState as S
 from support.fake_firmware import MARLIN, FakeFirmware, cap, rig
 
 REPORTS = (MARLIN, *cap(AUTOREPORT_TEMP=1, EMERGENCY_PARSER=0))

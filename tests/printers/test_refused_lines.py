@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.core.job.states import JobState as S
+from daemon.bridge.words import JobState as S
 from support.fake_firmware import FakeFirmware, rig
 from support.fake_printers import MARLIN_2, Klipper, Marlin1, Repetier
 

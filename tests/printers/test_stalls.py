@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.core.job.states import JobState as S
+from daemon.bridge.words import JobState as S
 from hal.errors import NoSuchPort
 from support.fake_firmware import MARLIN, FakeFirmware, cap, rig
 

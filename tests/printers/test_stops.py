@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.core.job.states import JobState as S
+from daemon.bridge.words import JobState as S
 from hal.printer import ConnectionState as C
 from support.fake_firmware import KILLED, FakeFirmware, rig
 from support.fake_printers import Klipper, Smoothie

@@ -25,7 +25,7 @@ from unittest.mock import patch
 
 import structlog.testing
 
-from daemon.core.job.states import JobState
+from daemon.bridge.words import JobState
 from hal import registry
 from hal.errors import NoSuchPort, PortLost
 from support.http import Api, Response, api

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unittest.mock import patch
 
+from daemon.bridge.words import JobState, Selection
 from daemon.config import Config, JobConfig, PauseConfig, ProfileConfig, ScriptsConfig
 from daemon.core.connection.connection import Connection
 from daemon.core.job.controller import JobController
-from daemon.core.job.selection import Selection
-from daemon.core.job.states import JobState
 from daemon.core.record.store import NewJob
 from hal.driver import LinePrinter
 from hal.simulated.firmware import Firmware

@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from daemon.bridge.words import Selection
 from daemon.config import Config, PauseConfig, ScriptsConfig
 from daemon.core.connection.connection import Connection
 from daemon.core.job.controller import JobController
 from daemon.core.job.kept import KeptFile
-from daemon.core.job.selection import Selection
 from daemon.core.job.survival import Survival
 from daemon.core.record.store import Store
 from hal.driver import LinePrinter

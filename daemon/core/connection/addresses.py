@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from daemon.bridge.words import ConnectionOptions
 from daemon.config import PrinterConfig
 from daemon.core.connection.allowed_ports import address_of, matches
 from daemon.errors import PortNotAllowed
@@ -15,18 +16,6 @@ LIKELY = (115200, 250000, 230400, 57600, 38400, 19200, 9600)
 
 BAUDRATES = (250000, 230400, 115200, 57600, 38400, 19200, 9600)
 VIRTUAL = "VIRTUAL"  # OctoPrint's name for the simulated printer
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionOptions:
-    """What a client may choose from, and what is chosen."""
-
-    ports: list[str]
-    baudrates: list[int]
-    port: str | None
-    baudrate: int | None
-    port_preference: str | None
-    baudrate_preference: int | None
 
 
 class Addresses:

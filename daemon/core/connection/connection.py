@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, replace
 
 import structlog
 
+from daemon.bridge.words import ConnectionOptions
 from daemon.config import Config
-from daemon.core.connection.addresses import Addresses, ConnectionOptions
+from daemon.core.connection.addresses import Addresses
 from daemon.core.connection.line_keeper import LineKeeper
 from daemon.core.connection.port_memory import PortMemory, at_path
 from daemon.core.connection.recordings import Recordings

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from daemon.bridge.words import JobState, Progress, Selection
 from daemon.config import Config
 from daemon.config.named_values import filled
 from daemon.core.connection.connection import Connection
@@ -25,8 +26,6 @@ from daemon.core.job.named_values import values
 from daemon.core.job.page import Page
 from daemon.core.job.printer_events import PrinterEvents
 from daemon.core.job.runner import Kit, Runner
-from daemon.core.job.selection import Progress, Selection
-from daemon.core.job.states import JobState
 from daemon.core.job.survival import Survival
 from daemon.core.record.store import Store
 from daemon.core.safety.rules import PATIENCE, is_hot

@@ -11,13 +11,12 @@ Some turn their heaters off by themselves (Prusa, Klipper) and are told nothing.
 import asyncio
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
 
+from daemon.bridge.words import JobState, Protection
 from daemon.config import SafetyConfig
 from daemon.core.connection.connection import Connection
-from daemon.core.job.states import JobState
 from daemon.core.safety.rules import is_hot
 from gcode.dialect import recognise
 from gcode.errors import NozzledError
@@ -36,19 +35,6 @@ _KNOWS_M85 = re.compile(r"Marlin (?:bugfix-)?[2-9]\.")
 _KNOWS_G = re.compile(r"Repetier")  # its Commands.cpp: processGCode notes the time, processMCode does not
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Protection:
-    """What becomes of the heaters when the host dies.
-
-    Attributes:
-        after_s: seconds until the firmware has turned them off; None: it never does.
-        reason: why not, in a sentence.
-    """
-
-    after_s: float | None
-    reason: str | None = None
 
 
 class DeadMan:

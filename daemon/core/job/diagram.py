@@ -1,6 +1,7 @@
 """`python -m daemon.core.job.diagram` prints docs/job-states.md, drawn from the table of transitions."""
 
-from daemon.core.job.states import ENDED, TRANSITIONS, JobState
+from daemon.bridge.words import ENDED, JobState
+from daemon.core.job.states import TRANSITIONS
 
 HEAD = """# The states of a job
 

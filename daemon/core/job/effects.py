@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import structlog
 
+from daemon.bridge.words import JobState
 from daemon.config import Config
 from daemon.config.named_values import filled
 from daemon.core.job.calling_off import make_cold_and_rest, while_it_lives
@@ -26,7 +27,6 @@ from daemon.core.job.named_values import values
 from daemon.core.job.parking import Rest, unpark
 from daemon.core.job.resting import come_to_rest, has_gone_cold, heat_again, left_by_itself, stand_by
 from daemon.core.job.selection import FileMark
-from daemon.core.job.states import JobState
 from daemon.core.job.streamer import FileStream
 from daemon.core.job.survival import Survival
 from daemon.core.record.store import Store

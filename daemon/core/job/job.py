@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from daemon.bridge.words import JobState, Progress
 from daemon.core.job.machine import JobMachine
 from daemon.core.job.page import Ending, Page
-from daemon.core.job.selection import Progress
-from daemon.core.job.states import JobState
 from daemon.core.job.steps import Steps
 from daemon.core.job.streamer import FileStream
 from daemon.errors import ServiceError

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import structlog
 
+from daemon.bridge.words import JobState, Selection
 from daemon.core.job.machine import JobMachine
 from daemon.core.job.page import Ending, Page
 from daemon.core.job.runner import Runner
-from daemon.core.job.selection import Selection
-from daemon.core.job.states import JobState
 from daemon.core.job.survival import Survival
 from daemon.core.record.store import JobRecord, Store
 from daemon.errors import CannotGoOn

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from transitions import EventData, Machine, MachineError
 
-from daemon.core.job.states import TRANSITIONS, JobState
+from daemon.bridge.words import JobState
+from daemon.core.job.states import TRANSITIONS
 from daemon.errors import JobConflict
 
 Recorder = Callable[[str, JobState, JobState], None]

@@ -3,7 +3,7 @@
 Temperature reports may come all the time, and every question be answered: what counts is the job's own lines.
 """
 
-from daemon.core.job.states import JobState
+from daemon.bridge.words import JobState
 from gcode.heating import HYSTERESIS
 from hal.printer import ConnectionState, Printer
 

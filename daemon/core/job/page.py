@@ -10,9 +10,9 @@ A print of the version before is taken over: a new field has a default and LATER
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from daemon.bridge.words import JobState, Selection
 from daemon.core.job.parking import Rest, modes_of, plain_modes
-from daemon.core.job.selection import FileMark, Selection
-from daemon.core.job.states import JobState
+from daemon.core.job.selection import FileMark
 from daemon.core.record.store import NewJob
 from hal.printer import Identity
 

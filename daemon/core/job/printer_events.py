@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from daemon.bridge.words import JobState
 from daemon.core.job.pause_reason import said_before
 from daemon.core.job.runner import Kit, verdict
-from daemon.core.job.states import JobState
 from daemon.errors import JobConflict, PrinterRefused
 from gcode.errors import PrinterSilent
 from gcode.replies import UnknownCommand, parse

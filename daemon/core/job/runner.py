@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from daemon.bridge.words import JobState
 from daemon.config import Config
 from daemon.config.named_values import filled
 from daemon.core.connection.connection import Connection
@@ -17,7 +18,6 @@ from daemon.core.job.machine import JobMachine
 from daemon.core.job.named_values import values
 from daemon.core.job.no_progress import NoProgress
 from daemon.core.job.page import Page
-from daemon.core.job.states import JobState
 from daemon.core.job.steps import Steps
 from daemon.core.job.survival import Survival
 from daemon.core.record.store import Store

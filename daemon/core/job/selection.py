@@ -1,17 +1,6 @@
-"""What is printed, by which its file is known again, and how far it is."""
+"""By which the file of a print is known again."""
 
 from dataclasses import dataclass, field
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The file to print: its path among the uploads, and what is known of it (size in bytes, date in s)."""
-
-    path: str
-    name: str
-    size: int
-    date: int
-    user: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +16,3 @@ class FileMark:
     mtime_ns: int
     inode: int
     sha1: str | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the job is; None where there is nothing to tell. Times in s, completion in percent."""
-
-    completion: float | None = None
-    offset: int | None = None
-    print_time: float | None = None
-    print_time_left: float | None = None
-    left_origin: str | None = None
-    lines: int = 0

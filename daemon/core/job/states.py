@@ -1,36 +1,10 @@
 """The job's states and the table of its transitions: the only place where either is written down.
 
 A job that has ended stays ended; the next print is another job. The connection has states of its own
-(`hal.printer.ConnectionState`); what clients see is derived from both (`daemon.front.views.status`).
+(`hal.printer.ConnectionState`); what clients see is derived from both (`daemon.bridge.status`).
 """
 
-from enum import Enum
-
-
-class JobState(Enum):
-    """Where a job is. The last four are ends, with no way out."""
-
-    STARTING = "starting"
-    PRINTING = "printing"
-    PAUSING = "pausing"
-    PAUSED = "paused"
-    RESUMING = "resuming"
-    FINISHING = "finishing"
-    CANCELLING = "cancelling"
-    REATTACHING = "reattaching"
-    COMPLETED = "completed"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
-    INTERRUPTED = "interrupted"
-
-    @property
-    def ended(self) -> bool:
-        """No way leads out of this state."""
-        return self in ENDED
-
-
-ENDED = frozenset({JobState.COMPLETED, JobState.CANCELLED, JobState.FAILED, JobState.INTERRUPTED})
-ACTIVE = tuple(state for state in JobState if state not in ENDED)
+from daemon.bridge.words import ACTIVE, JobState
 
 _S = JobState
 _RUNNING = (_S.STARTING, _S.PRINTING, _S.RESUMING)

@@ -8,11 +8,11 @@ not fit is a reason to stop: a wrong continuation is worse than none.
 import asyncio
 from dataclasses import replace
 
+from daemon.bridge.words import JobState
 from daemon.core.connection.connection import Connection
 from daemon.core.job.job import Job
 from daemon.core.job.kept import KeptFile
 from daemon.core.job.page import Page, made_cold, read, written
-from daemon.core.job.states import JobState
 from daemon.errors import CannotGoOn
 from gcode.dialect import recognise
 from gcode.link import Left

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import structlog
 
+from daemon.bridge.words import JobState
 from daemon.config import Config
 from daemon.core.connection.connection import Connection
 from daemon.core.connection.elsewhere import ASKED, Elsewhere
 from daemon.core.job.controller import JobController
-from daemon.core.job.states import JobState
 from daemon.core.safety.rules import HeaterWatch, is_hot, longest_silence
 from daemon.errors import Unsafe
 from gcode.replies import Heaters

@@ -7,7 +7,7 @@ of the print is behind, the pace is mostly what earlier prints of this printer h
 import asyncio
 from dataclasses import dataclass, replace
 
-from daemon.core.job.selection import Progress
+from daemon.bridge.words import Progress
 from daemon.errors import StoreError
 from daemon.front.analysis.findings import Plan
 from daemon.front.analysis.shelf import Learnt, Shelf

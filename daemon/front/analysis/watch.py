@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from daemon.bridge.words import JobState, Selection
 from daemon.core.job.controller import JobController
-from daemon.core.job.selection import Selection
-from daemon.core.job.states import JobState
 from daemon.errors import UnfitFile
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.forecast import Outlook, Pace, learnt

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import tornado.web
 
+from daemon.bridge.status import Status, describe
 from daemon.errors import KeyRefused, TooManyAttempts
 from daemon.front.access import hosts, strangers
 from daemon.front.access.scopes import Identity, Scope
 from daemon.front.http.errors import Refused, answer
 from daemon.front.http.identity import client_of, given_key, identify
-from daemon.front.views.status import Status, describe
 
 if TYPE_CHECKING:
     from daemon.app import Service

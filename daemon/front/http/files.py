@@ -4,7 +4,7 @@ import json
 from typing import Any
 from urllib.parse import quote
 
-from daemon.core.job.selection import Selection
+from daemon.bridge.words import Selection
 from daemon.core.record.store import FileStatistics
 from daemon.errors import StoreError
 from daemon.front.access.access import FIRST

@@ -3,7 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from daemon.core.job.selection import Progress, Selection
+from daemon.bridge.words import Progress, Selection
 from daemon.core.record.store import FileStatistics
 from daemon.errors import StoreError
 from daemon.front.analysis.findings import Findings

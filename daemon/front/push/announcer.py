@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from daemon.core.job.states import JobState
+from daemon.bridge.words import JobState
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.shelf import FileKey
 from daemon.front.analysis.watch import Refusal

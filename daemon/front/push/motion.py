@@ -6,7 +6,7 @@ place that the printer has acknowledged; tool and homing are what the link remem
 
 from typing import TYPE_CHECKING
 
-from daemon.core.job.states import JobState
+from daemon.bridge.words import JobState
 from daemon.front.events import Notice
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ The names are those of OctoPrint 1.11; its one machine of 27 states is derived h
 
 from dataclasses import dataclass
 
-from daemon.core.job.states import JobState
+from daemon.bridge.words import JobState
 from hal.printer import ConnectionState
 
 FLAGS = (

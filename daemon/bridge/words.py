@@ -1,0 +1,82 @@
+"""The words that core and front share: what is told of a job, of its file and of the ports.
+
+They cross the bridge as they are here, so a field that is added needs a default: a neighbour of another version does
+not send it.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class JobState(Enum):
+    """Where a job is. The last four are ends, with no way out."""
+
+    STARTING = "starting"
+    PRINTING = "printing"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    RESUMING = "resuming"
+    FINISHING = "finishing"
+    CANCELLING = "cancelling"
+    REATTACHING = "reattaching"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def ended(self) -> bool:
+        """No way leads out of this state."""
+        return self in ENDED
+
+
+ENDED = frozenset({JobState.COMPLETED, JobState.CANCELLED, JobState.FAILED, JobState.INTERRUPTED})
+ACTIVE = tuple(state for state in JobState if state not in ENDED)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The file to print: its path among the uploads, and what is known of it (size in bytes, date in s)."""
+
+    path: str
+    name: str
+    size: int
+    date: int
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the job is; None where there is nothing to tell. Times in s, completion in percent."""
+
+    completion: float | None = None
+    offset: int | None = None
+    print_time: float | None = None
+    print_time_left: float | None = None
+    left_origin: str | None = None
+    lines: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """What becomes of the heaters when the host dies.
+
+    Attributes:
+        after_s: seconds until the firmware has turned them off; None: it never does.
+        reason: why not, in a sentence.
+    """
+
+    after_s: float | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionOptions:
+    """What a client may choose from, and what is chosen."""
+
+    ports: list[str]
+    baudrates: list[int]
+    port: str | None
+    baudrate: int | None
+    port_preference: str | None
+    baudrate_preference: int | None
