@@ -163,9 +163,10 @@ TEACUP = Dialect(
     inactivity=None,
     heat_by_r=False,
     continues_by=(),
-    unknown=_CHECKS | {"G2", "G3", "G10", "G11", "M1", "M73", "M107", "M108", "M109", "M117", "M118", "M141", "M190",
-                       "M191", "M200", "M201", "M203", "M204", "M205", "M207", "M300", "M400", "M412", "M420", "M486",
-                       "M500", "M566", "M572", "M593", "M600", "M601", "M602", "M701", "M702", "M703", "M900"},
+    # M0 is there, but turns everything off
+    unknown=_CHECKS | {"G2", "G3", "G10", "G11", "M0", "M1", "M73", "M107", "M108", "M109", "M117", "M118", "M141",
+                       "M190", "M191", "M200", "M201", "M203", "M204", "M205", "M207", "M300", "M400", "M412", "M420",
+                       "M486", "M500", "M566", "M572", "M593", "M600", "M601", "M602", "M701", "M702", "M703", "M900"},
 )  # fmt: skip
 MALYAN = Dialect(
     "Malyan", learns=False, texts=Texts(breaks="*:;", commands="G"), errors=MARLIN.errors, stopped_by=("halted",)

@@ -6,7 +6,7 @@ from typing import Literal
 FIXED_FRAME = 6
 """Bytes of a numbered line besides its command and the digits of its number: `N`, a blank, `*` and three digits."""
 
-NO_LIMIT = 4096
+NO_LIMIT = 16 * 1024
 """Bytes of a command where the firmware has no limit that matters: longer ones are no G-code."""
 
 IMPOSSIBLE = 99_999_999

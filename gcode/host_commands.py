@@ -19,7 +19,7 @@ from gcode.outgoing import forbidden
 _WAITS = {"M109": ("M104", "tool"), "M190": ("M140", "bed"), "M191": ("M141", "chamber")}
 _PAUSES = frozenset({b"M0", b"M1", b"M25", b"M226", b"@pause"})
 _TIMED = re.compile(rb"M\s*0*[01]\s+([SP])\s*(\d+\.?\d*|\.\d+)", re.IGNORECASE)
-_PIN = re.compile(rb"M\s*0*226\s+P\s*\d", re.IGNORECASE)
+_PIN = re.compile(rb"M\s*0*226\s(?:\s*+S\s*+-?\d++)?+\s*+P\s*+\d", re.IGNORECASE)  # words in any order
 _CANCELS = frozenset({b"@cancel", b"@abort"})
 _CODE = re.compile(rb"\s*(?:(@\w*)|([GMT])\s*0*(\d+))", re.IGNORECASE)
 _HALT = re.compile(rb"M\s*0*112(?!\d)", re.IGNORECASE)
@@ -136,10 +136,16 @@ def meaning(
 def _pause(command: bytes, word: str, unknown: Container[str]) -> Pause | Instead | None:
     """Return what a stop of a file is: the user's, or a wait that ends by itself."""
     if (timed := _TIMED.match(command)) and float(timed[2]):
-        return Instead(b"G4 " + timed[1].upper() + timed[2]) if word in unknown else None
+        return _dwell(timed) if word in unknown else None
     if _PIN.match(command) and word not in unknown:
         return None
     return Pause(f"the file asks for it: {command.decode()}")
+
+
+def _dwell(timed: re.Match[bytes]) -> Instead:
+    """Return the same time as a G4; in milliseconds, as Klipper and Teacup read no S."""
+    ms = float(timed[2]) * (1000 if timed[1] in b"Ss" else 1)
+    return Instead(f"G4 P{ms:.0f}".encode())
 
 
 def _firmware_s_pause(

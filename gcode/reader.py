@@ -7,8 +7,10 @@ Lines may end in LF, CRLF or CR. No byte and no length makes it raise.
 import re
 from collections.abc import Iterator
 
-MAX_LINE = 4096
-"""Bytes of one line that are kept; a firmware reads 96 (Marlin's MAX_CMD_SIZE)."""
+from gcode.firmware_traits import NO_LIMIT
+
+MAX_LINE = NO_LIMIT + 1
+"""Bytes of one line that are kept: one more than goes to any firmware, so that a longer one is refused by name."""
 
 _BOM = b"\xef\xbb\xbf"
 _NUMBERED = re.compile(rb"N\s*\d+\s*", re.IGNORECASE)

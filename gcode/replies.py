@@ -229,7 +229,9 @@ _REQUESTS = {"Pause": "pause", "Continue": "resume", "Stop": "cancel", "Disconne
 _UNKNOWN = re.compile(
     r"(?:(?:echo|error):\s*+|//\s*+|!!\s*+)?+(?:unknown (?:command|[GMTD] code):?|bad command:)\s*+(.*)", re.IGNORECASE
 )
-_NOT_SUPPORTED = re.compile(r"(?:Error: )?+([GMT]\d{1,5}+(?:\.\d++)?+): Command is not supported\Z")  # RepRapFirmware
+_NOT_SUPPORTED = re.compile(
+    r"(?:(?:Error|Warning): )?+([GMT]\d{1,5}+(?:\.\d++)?+): Command is not supported\Z"
+)  # RepRapFirmware
 _NUMBERED = re.compile(r"N\s*+-?\d++\s*+")  # before a command that is quoted as it came
 _WORD = re.compile(r"[A-Za-z]\d{1,5}+(?:\.\d{1,3}+)?+")
 _BAD_CODE = re.compile(r"E: Bad ([GMT])-code (\d{1,5}+)")  # Teacup

@@ -74,6 +74,8 @@ def test_what_a_file_may_not_send(line):
         b"G28",
         b"T0",
         b"M226 P1",
+        b"M226 S-1 P30",
+        b"m226 S1P30",
         b"M0 S2",
         b"M01 P1500 Look",
         b"hello",
@@ -90,7 +92,7 @@ def test_any_line_has_a_meaning(line):
 
 def test_a_wait_with_a_time_is_a_dwell_where_the_firmware_does_not_know_it():
     unknown = {"M0", "M1", "M226"}
-    assert meaning(b"M0 S2 Look", host_waits=False, unknown=unknown) == Instead(b"G4 S2")
+    assert meaning(b"M0 S2.5 Look", host_waits=False, unknown=unknown) == Instead(b"G4 P2500")  # Klipper reads no S
     assert meaning(b"M1 p1500", host_waits=False, unknown=unknown) == Instead(b"G4 P1500")
     assert isinstance(meaning(b"M226 P3", host_waits=False, unknown=unknown), Pause)
 

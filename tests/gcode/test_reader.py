@@ -64,7 +64,7 @@ def test_an_endless_line_is_cut_and_costs_no_memory():
 
 
 pieces = st.sampled_from(
-    [b"\r", b"\n", b"\r\n", b"G1 X1", b"G92 E0", b";c", b"\\;", b"\x00", b"\xff", b"N7 ", b"*22", b" ", b"A" * 3000]
+    [b"\r", b"\n", b"\r\n", b"G1 X1", b"G92 E0", b";c", b"\\;", b"\x00", b"\xff", b"N7 ", b"*22", b" ", b"A" * 9000]
 )
 files = st.lists(pieces | st.binary(max_size=5), max_size=40).map(b"".join)
 

@@ -100,6 +100,17 @@ async def test_klipper_reads_lines_of_any_length(tmp_path, line):
         assert it.firmware.job[: len(line.split("\n"))] == line.split("\n")
 
 
+async def test_a_line_that_is_too_long_for_anything_fails_the_print_by_name(tmp_path):
+    """A macro with a list of points, say: cut, it would be another command."""
+    async with rig(tmp_path, Klipper) as it:
+        await it.print("EXCLUDE_OBJECT_DEFINE NAME=a POLYGON=[" + "[1.5,2.5]," * 1000 + "]\n" + SQUARE)
+        await it.ended(S.COMPLETED)
+        assert it.firmware.job[0].endswith(",]")
+        await it.print(f"{SQUARE}EXCLUDE_OBJECT_DEFINE NAME=a POLYGON=[" + "[1.5,2.5]," * 5000 + "]\n" + SQUARE)
+        await it.ended(S.FAILED)
+        assert "EXCLUDE_OBJECT_DEFINE" in await it.error()
+
+
 async def test_a_file_with_a_name_of_an_object_that_is_too_long_may_be_started_without_force(tmp_path):
     text = f"{SQUARE * 3}M486 S0\nM486 A{NAME}\n{SQUARE}"
     async with rig(tmp_path, type("Plain", (FakeFirmware,), {"m115": (MARLIN_2,)})) as it:
