@@ -113,8 +113,8 @@ REPETIER = Dialect(
     heat_by_s_cools=True,
     heat_gives_up=120.0,
     residency=0.0,
-    unknown=_CHECKS | {"M141", "M191", "M410", "M412", "M420", "M486", "M566", "M572", "M593", "M701", "M702", "M703",
-                       "M876", "M900"},
+    unknown=_CHECKS | {"M0", "M1", "M141", "M191", "M410", "M412", "M420", "M486", "M566", "M572", "M593", "M701",
+                       "M702", "M703", "M876", "M900"},
 )  # fmt: skip
 SMOOTHIE = Dialect(
     "Smoothieware",
@@ -151,7 +151,8 @@ REPRAPFIRMWARE = Dialect(
     residency=0.0,
     continues_by=(b"M292 P0",),
     macros=True,
-    unknown=_CHECKS | {"M412", "M420", "M602", "M900"},
+    # M0 and M1 are there, but turn heaters and motors off
+    unknown=_CHECKS | {"M0", "M1", "M412", "M420", "M602", "M900"},
 )
 TEACUP = Dialect(
     "Teacup",

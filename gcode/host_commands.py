@@ -1,7 +1,7 @@
 """What a line of a file means to the host: most go to the printer, some are for the host, some may not be sent.
 
 * `M109`, `M190`, `M191` block a firmware without EMERGENCY_PARSER for minutes, deaf to pause and cancel. The host
-  sends their non-waiting kin and waits itself.
+  sends their non-waiting kin and waits itself, and does the same for `M116`, which has none.
 * `M0`, `M1`, `M25`, `M226` and `@pause` pause the job; `@resume` is nothing, `@cancel` and `@abort` end it. With a time
   (`M0 S2`) or a pin (`M226 P30`) they are waits of the firmware's, which end by themselves.
 * `M600` and `M601` are the firmware's pauses; the host's, where the firmware does not know them.
@@ -45,6 +45,13 @@ class HeatAndWait:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitForAll:
+    """Wait for every heater that is on; `whole` is the file's own command, where no heater is seen."""
+
+    whole: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Pause the job here."""
 
@@ -85,15 +92,29 @@ class PauseUnlessKnown:
 
 
 @dataclass(frozen=True, slots=True)
+class DwellUnlessKnown:
+    """Send `command`, a stop with a time, and `instead` where the firmware says that it does not know it."""
+
+    command: bytes
+    instead: bytes
+
+    @property
+    def word(self) -> str:
+        """The code word."""
+        return parse(self.command).code
+
+
+@dataclass(frozen=True, slots=True)
 class Instead:
     """Send `command`, which does the same."""
 
     command: bytes
 
 
-Meaning = HeatAndWait | Pause | Cancel | Skip | PrinterPauses | PauseUnlessKnown | Instead
-Sent = HeatAndWait | PrinterPauses | PauseUnlessKnown
+Sent = HeatAndWait | PrinterPauses | PauseUnlessKnown | DwellUnlessKnown
 """Of these the printer gets a command, before the host does its part."""
+
+Meaning = Sent | WaitForAll | Pause | Cancel | Skip | Instead
 
 
 def meaning(
@@ -124,6 +145,8 @@ def meaning(
         return _pause(command, name.decode(), unknown)
     if name in (b"M600", b"M601"):
         return _firmware_s_pause(command, name.decode(), unknown, resumes=resumes)
+    if name == b"M116" and host_waits:
+        return WaitForAll(command)
     if name in _CANCELS:
         return Cancel(f"the file asks for it: {command.decode()}")
     if name[:1] == b"@":
@@ -133,19 +156,20 @@ def meaning(
     return wait if host_waits or (wait.cool and not reads_r) else None
 
 
-def _pause(command: bytes, word: str, unknown: Container[str]) -> Pause | Instead | None:
+def _pause(command: bytes, word: str, unknown: Container[str]) -> Pause | DwellUnlessKnown | Instead | None:
     """Return what a stop of a file is: the user's, or a wait that ends by itself."""
     if (timed := _TIMED.match(command)) and float(timed[2]):
-        return _dwell(timed) if word in unknown else None
+        dwell = _dwell(timed)
+        return Instead(dwell) if word in unknown else DwellUnlessKnown(command, dwell)
     if _PIN.match(command) and word not in unknown:
         return None
     return Pause(f"the file asks for it: {command.decode()}")
 
 
-def _dwell(timed: re.Match[bytes]) -> Instead:
+def _dwell(timed: re.Match[bytes]) -> bytes:
     """Return the same time as a G4; in milliseconds, as Klipper and Teacup read no S."""
     ms = float(timed[2]) * (1000 if timed[1] in b"Ss" else 1)
-    return Instead(f"G4 P{ms:.0f}".encode())
+    return f"G4 P{ms:.0f}".encode()
 
 
 def _firmware_s_pause(

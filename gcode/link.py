@@ -411,7 +411,7 @@ class HostLink:
             case Wait():
                 self._on_wait(now, told)
             case Busy() | Temperatures():
-                self._busy_seen = self._busy_seen or isinstance(reply, Busy)
+                self._busy_seen = self._busy_seen or (isinstance(reply, Busy) and reply.always)
                 self._signs_of_life(now)
             case _:
                 self._on_text(reply, now, told)

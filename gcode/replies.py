@@ -83,9 +83,13 @@ class Wait(Reply):
 
 @dataclass(frozen=True, slots=True)
 class Busy(Reply):
-    """A sign of life during a long command; `reason` is `processing`, `paused for user` or `paused for input`."""
+    """A sign of life during a long command; `reason` is `processing`, `paused for user` or `paused for input`.
+
+    `always`: this firmware says so in every long command, so its silence means something.
+    """
 
     reason: str
+    always: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,8 +353,8 @@ def _asks(line: str, text: str) -> Action | None:
 def _seldom(line: str, text: str) -> Reply:
     if _START.match(text):
         return Start(line)
-    if text == "wait":
-        return Wait(line)
+    if waiting := _waiting(line, text):
+        return waiting
     if match := _CAPABILITY.match(text):
         return Capability(line, match[1].upper(), match[2] == "1")
     if fields := _identity(text):
@@ -366,6 +370,14 @@ def _seldom(line: str, text: str) -> Reply:
     if match := _SKIP.match(text):
         return Skipped(line, int(match[1]))
     return _of_card(line, text)
+
+
+def _waiting(line: str, text: str) -> Wait | Busy | None:
+    if text == "wait":
+        return Wait(line)
+    if text == "Waiting for target temp":  # Teacup, every 2 s, while a move behind M116 waits; in no other wait
+        return Busy(line, "heating", always=False)
+    return None
 
 
 def _identity(text: str) -> dict[str, str] | None:

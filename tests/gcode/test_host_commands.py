@@ -2,7 +2,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcode.host_commands import Cancel, HeatAndWait, Instead, Pause, PauseUnlessKnown, PrinterPauses, Skip, meaning
+from gcode.host_commands import (
+    Cancel,
+    DwellUnlessKnown,
+    HeatAndWait,
+    Instead,
+    Pause,
+    PauseUnlessKnown,
+    PrinterPauses,
+    Skip,
+    WaitForAll,
+    meaning,
+)
 
 
 @pytest.mark.parametrize(
@@ -76,8 +87,6 @@ def test_what_a_file_may_not_send(line):
         b"M226 P1",
         b"M226 S-1 P30",
         b"m226 S1P30",
-        b"M0 S2",
-        b"M01 P1500 Look",
         b"hello",
     ],
 )
@@ -90,11 +99,19 @@ def test_any_line_has_a_meaning(line):
     meaning(line, host_waits=True)
 
 
+def test_a_wait_for_every_heater_is_the_host_s_where_it_waits():
+    assert meaning(b"M116 P1", host_waits=True) == WaitForAll(b"M116 P1")
+    assert meaning(b"M116", host_waits=False) is None
+
+
 def test_a_wait_with_a_time_is_a_dwell_where_the_firmware_does_not_know_it():
     unknown = {"M0", "M1", "M226"}
     assert meaning(b"M0 S2.5 Look", host_waits=False, unknown=unknown) == Instead(b"G4 P2500")  # Klipper reads no S
     assert meaning(b"M1 p1500", host_waits=False, unknown=unknown) == Instead(b"G4 P1500")
     assert isinstance(meaning(b"M226 P3", host_waits=False, unknown=unknown), Pause)
+    sent = meaning(b"M01 P1500 Look", host_waits=False)
+    assert sent == DwellUnlessKnown(b"M01 P1500 Look", b"G4 P1500")
+    assert sent.word == "M1"
 
 
 @pytest.mark.parametrize("word", ["M600", "M601"])

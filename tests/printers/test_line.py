@@ -253,6 +253,50 @@ async def test_a_teacup_that_heats_in_silence_is_no_alarm(tmp_path):
         assert not it.said("no temperature")
 
 
+class Waits(Teacup):
+    """Teacup's M116: acknowledged at once; the move behind it waits, and nothing is read meanwhile (recorded)."""
+
+    m115 = (*Teacup.m115, "cap:AUTOREPORT_TEMP:1")
+    heat_rate = 0.2
+    waits = False
+
+    def on(self, number, command, raw):
+        if command.startswith("M116"):
+            self.waits = True
+            return ("ok",)
+        return self._move() if command.startswith("G1") else super().on(number, command, raw)
+
+    def _move(self):
+        while self.waits and abs(self.read("T")[0] - self.read("T")[1]) > 5:
+            yield "Waiting for target temp"
+            yield 2.0
+        self.waits = False
+        yield "ok"
+
+
+@pytest.mark.parametrize("from_file", [True, False])
+async def test_a_teacup_whose_move_waits_for_heat_is_no_alarm(tmp_path, from_file):
+    async with rig(tmp_path, Waits) as it:
+        if from_file:
+            await it.print("M104 S200\nM116\n" + lines(MOVES[:50]))
+        else:
+            await it.gcode("M104 S200", "M116")
+            await it.print(lines(MOVES[:50]))
+        await it.ended(S.COMPLETED, within=1200)
+        assert moves_of(it.firmware) == MOVES[:50]
+        assert not it.said("no temperature")
+
+
+async def test_a_wait_for_all_heat_can_be_cancelled(tmp_path):
+    async with rig(tmp_path, Waits) as it:
+        await it.print("M104 S200\nM140 S60\nM116\n" + lines(MOVES[:50]))
+        await it.sleep(60)
+        await it.job("cancel")
+        await it.ended(S.CANCELLED, within=10)
+        assert it.firmware.heat["T"][1] == it.firmware.heat["B"][1] == 0
+        assert not moves_of(it.firmware)
+
+
 @pytest.mark.parametrize("first", ["M155 S0", "M105"])
 async def test_a_long_command_that_is_busy_is_no_alarm(tmp_path, first):
     class Long(FakeFirmware):

@@ -4,7 +4,7 @@ import pytest
 
 from daemon.bridge.words import JobState as S
 from support.fake_firmware import MARLIN, FakeFirmware, cap, rig
-from support.fake_printers import Marlin1, Prusa, Repetier
+from support.fake_printers import Klipper, Marlin1, Prusa, Repetier, Teacup
 
 SQUARE = "G28\nG1 X10 Y10 F3000\nG1 X20\nG1 Y20\nG1 X10\n"
 HOST_ACTIONS = (MARLIN, *cap(EMERGENCY_PARSER=0, HOST_ACTION_COMMANDS=1))
@@ -192,7 +192,23 @@ async def test_a_wait_with_a_time_ends_by_itself(tmp_path, command, least, most)
         assert it.now - began > least
 
 
-@pytest.mark.parametrize("command", ["M226 P30 S1", "M226 P30"])
+@pytest.mark.parametrize(("board", "command"), [(Teacup, "M0 S2"), (Klipper, "M1 S2"), (FakeFirmware, "M0 S2 a:b*c")])
+async def test_a_wait_with_a_time_is_one_where_the_firmware_does_not_know_it(tmp_path, board, command):
+    class Reads(board):
+        def on(self, number, told, raw):
+            if told.startswith("M0 "):
+                return f'echo:Unknown command: "{told}"', "ok"
+            # Klipper and Teacup read no S
+            return (float(told[4:]) / 1000, "ok") if told.startswith("G4 P") else super().on(number, told, raw)
+
+    async with rig(tmp_path, Reads) as it:
+        await it.print(f"{SQUARE}{command}\n{SQUARE}")
+        began = it.now
+        await it.ended(S.COMPLETED)
+        assert 2 <= it.now - began < 4
+
+
+@pytest.mark.parametrize("command", ["M226 P30 S1", "M226 S1 P30", "M226 P30"])
 async def test_a_wait_for_a_pin_is_the_firmware_s(tmp_path, command):
     class Pin(FakeFirmware):
         def on(self, number, told, raw):

@@ -32,7 +32,17 @@ from daemon.core.job.survival import Survival
 from daemon.core.record.store import Store
 from daemon.errors import CannotGoOn, JobConflict
 from gcode.heating import excess, shifted
-from gcode.host_commands import Cancel, HeatAndWait, Meaning, Pause, PauseUnlessKnown, PrinterPauses, meaning
+from gcode.host_commands import (
+    Cancel,
+    DwellUnlessKnown,
+    HeatAndWait,
+    Meaning,
+    Pause,
+    PauseUnlessKnown,
+    PrinterPauses,
+    WaitForAll,
+    meaning,
+)
 from gcode.unknown import unknown_to
 from hal.printer import Printer
 
@@ -220,6 +230,9 @@ class Effects:
             case HeatAndWait():
                 await job.printer.drained()
                 await self._wait_for_heat(job, barrier)
+            case WaitForAll():
+                await job.printer.drained()
+                await self._wait_for_all(job, barrier)
             case Pause(reason=reason):
                 self._pause_for(job, reason)  # first, so that the gate is closed when the file may go on
             case PrinterPauses():
@@ -229,6 +242,10 @@ class Effects:
                 await job.printer.finished()
                 if barrier.word in job.unknown:
                     self._pause_for(job, f"the firmware does not know it: {barrier.command.decode()}")
+            case DwellUnlessKnown():
+                await job.printer.finished()
+                if barrier.word in job.unknown:
+                    await job.printer.send(barrier.instead.decode())
             case Cancel(reason=reason):
                 log.info("job.cancel", reason=reason)
                 self._cancel()
@@ -247,6 +264,14 @@ class Effects:
         if not await wait_for_heat(job.printer, goal, self._config.job.heat_report_s, job.warn):
             log.info("job.heat_unseen", heater=barrier.heater, command=barrier.whole.decode())
             await job.printer.send(barrier.whole.decode())  # nobody but the firmware sees it
+
+    async def _wait_for_all(self, job: Job, barrier: WaitForAll) -> None:
+        await job.printer.send("M105")  # the last report may be from before the targets
+        wanted = [Goal(name, reading.target) for name, reading in job.printer.heaters.items() if reading.target]
+        for goal in wanted:
+            await wait_for_heat(job.printer, goal, self._config.job.heat_report_s, job.warn)
+        if not wanted:
+            await job.printer.send(barrier.whole.decode())
 
     async def _pausing(self, job: Job) -> None:
         """Come to rest. What a resume has begun is ended first: half way back is no place to come back to."""

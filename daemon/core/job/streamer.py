@@ -233,7 +233,7 @@ class FileStream:
         if isinstance(found, Instead):
             return self._fitting(offset, found.command)
         self._stop_at(offset, found)
-        return (offset, found.command) if isinstance(found, Sent) else None
+        return self._fitting(offset, found.command) if isinstance(found, Sent) else None
 
     def _stop_at(self, offset: int, found: Meaning) -> None:
         self.barrier, self.barrier_offset = found, offset
