@@ -8,46 +8,29 @@ import gc
 import importlib
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 
-from daemon.config import Config, ProfileConfig, runtime_file, state_dir
-from daemon.config.chosen_preset import with_chosen
-from daemon.core.connection.connection import Connection
-from daemon.core.connection.recordings import Recordings
-from daemon.core.job.controller import JobController
-from daemon.core.job.kept import KeptFile
-from daemon.core.job.survival import Survival
-from daemon.core.record.store import Store
+from daemon.bridge.memory import InMemory
+from daemon.config import Config
+from daemon.core import core as core_building
+from daemon.core.core import Core
+from daemon.core.desk import Desk
 from daemon.core.reloading import Reloader
-from daemon.core.safety.guard import Guard
-from daemon.core.safety.line_note import LineNote
 from daemon.core.slow_crashes import SlowCrashes
 from daemon.core.supervision import Supervision, forget_job_type, job_type
-from daemon.front.access import hosts
-from daemon.front.access.access import Access
-from daemon.front.access.keys import Keys, own_uuid
-from daemon.front.analysis.printer_settings import PrinterSettings
-from daemon.front.analysis.service import Analyses
-from daemon.front.analysis.shelf import Shelf
-from daemon.front.analysis.watch import Watch
+from daemon.front import front as front_building
 from daemon.front.discovery import Discovery
-from daemon.front.events import Events
-from daemon.front.uploads.files import FileStore
+from daemon.front.front import Front
+from daemon.in_time import in_time
 from daemon.systemd import notify
 from daemon.systemd.descriptors import DescriptorStore
 from daemon.systemd.directories import of_systemd
-from hal.logbook import Logbook
 
-UPLOADS = "uploads"
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 WIRE_FIRST = 1.0  # s that HTTP waits for the wire; a printer that is off, or boots for long, holds nobody up
-CLOSING = 0.7  # s; after heaters off, which may take 3 of the 5 s that a stop may take
 COLLECT = (10_000, 20, 20)  # a line makes a few tuples and no cycles: Python's 700 would look for them every second
 SWITCH_INTERVAL = 0.0005  # s; a thread that computes delays the loop by 5 ms at Python's default, by 0.1 ms so
 
@@ -55,24 +38,11 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Service:
-    """What the parts of the daemon reach each other by."""
+class House:
+    """Both buildings: what prints, and what talks to people and programs."""
 
-    config: Config
-    connection: Connection
-    jobs: JobController
-    files: FileStore
-    store: Store
-    access: Access
-    events: Events
-    uuid: str
-    wall: Callable[[], float]
-    descriptors: DescriptorStore
-    analyses: Analyses
-    watch: Watch
-    guard: Guard
-    folder: Path
-    profile_is_configured: bool
+    core: Core
+    front: Front
 
 
 async def serve(
@@ -106,24 +76,24 @@ async def serve(
     crashes.begin()
     sys.setswitchinterval(SWITCH_INTERVAL)
     async with AsyncExitStack() as stack:
-        service = await start(stack, config, environ, wall, extra_ports, descriptors)
-        service.connection.subscribe(crashes.on_event)
-        if service.connection.ready:
+        house = await start(stack, config, environ, wall, extra_ports, descriptors)
+        house.core.connection.subscribe(crashes.on_event)
+        if house.core.connection.ready:
             crashes.end()
-        supervision = Supervision(service, environ)
+        supervision = Supervision(house.core, environ)
         stack.callback(supervision.stop)
         supervision.start()
-        await _listen(stack, service)
+        await _listen(stack, house)
         if reread is not None:
-            loop.add_signal_handler(signal.SIGHUP, Reloader(service, reread).begin)
+            loop.add_signal_handler(signal.SIGHUP, Reloader([house.core, house.front], reread).begin)
         gc.freeze()  # what lives now lives on: later collections need not look at it
         gc.set_threshold(*COLLECT)
         notify.ready()
         await stop.wait()
         crashes.end()
-        if not await _hand_over(service, environ):
+        if not await _hand_over(house.core, environ):
             # before anything that may wait for a client or a disk
-            await service.jobs.abandon("the service was stopped")
+            await house.core.jobs.abandon("the service was stopped")
         log.info("service.stopping", systemd_job=job_type(environ))
         notify.stopping()
 
@@ -133,12 +103,12 @@ def _slow_crashes(environ: Mapping[str, str], wall: Callable[[], float]) -> Slow
     return SlowCrashes(of_systemd(environ, "RUNTIME_DIRECTORY") if notify.is_there(environ) else None, wall)
 
 
-async def _hand_over(service: Service, environ: Mapping[str, str]) -> bool:
+async def _hand_over(core: Core, environ: Mapping[str, str]) -> bool:
     """Leave a print to the process that systemd starts next; False: it is to end with this one."""
-    wanted = service.config.job.on_stop == "hand-over" and service.descriptors.available
-    if not wanted or await asyncio.to_thread(job_type, environ) != "restart" or not await service.jobs.hand_over():
+    wanted = core.config.job.on_stop == "hand-over" and core.descriptors.available
+    if not wanted or await asyncio.to_thread(job_type, environ) != "restart" or not await core.jobs.hand_over():
         return False
-    service.connection.hand_over()
+    core.connection.hand_over()
     return True
 
 
@@ -149,110 +119,24 @@ async def start(
     wall: Callable[[], float],
     extra_ports: Sequence[str] = (),
     descriptors: DescriptorStore | None = None,
-) -> Service:
+) -> House:
     """Make everything but HTTP and begin to connect; `stack` ends it, the running job first.
 
     Raises:
         ServiceError: the state directory or a key cannot be used.
     """
-    folder = state_dir(config, environ)
-    store = Store(wall, _store_trouble)
-    await store.open(folder)
-    configured = config.profile != ProfileConfig()
-    config = await asyncio.to_thread(with_chosen, config, folder)
-    stack.push_async_callback(_in_time, store.close)
-    uuid = await asyncio.to_thread(own_uuid, folder)
-    access = await asyncio.to_thread(_access, config, folder, environ, wall)
-    stack.push_async_callback(_in_time, access.close)
-    uploads = folder / UPLOADS
-    files = FileStore(uploads, wall, hashes=store)
-    await files.open()
-    reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
-    stack.callback(reader.shutdown, wait=False, cancel_futures=True)
-    descriptors = descriptors or DescriptorStore({})
-    logbook, boot = await asyncio.to_thread(_logbook, environ)
-    stack.callback(logbook.close)
-    recordings = Recordings(config.link, wall, folder)
-    connection = Connection(config, extra_ports, recordings, logbook=logbook, descriptors=descriptors)
-    stack.push_async_callback(connection.disconnect)
-    LineNote(connection, config, folder)
-    survival = Survival(connection, logbook, KeptFile(uploads, folder), boot)
-    if not config.profile.sized:
-        log.info(
-            "profile.unknown",
-            consequence="no file is refused for its size",
-            remedy="nozzled config --preset list shows printers that are known; [profile] preset chooses one",
-        )
-    jobs = JobController(config, connection, store, uploads, reader, survival)
-    stack.push_async_callback(jobs.abandon, "the service was stopped")
-    guard = Guard(config, connection, jobs)
-    files.busy = jobs.uses
-    shelf = Shelf(store)
-    analyses = Analyses(config, uploads, shelf, PrinterSettings(connection, lambda: jobs.active))
-    watch = Watch(jobs, analyses, shelf, lambda: connection.printer.address if connection.printer else "")
-    stack.push_async_callback(_in_time, analyses.close)
-    stack.push_async_callback(_in_time, watch.close)
-    analyses.open()
-    await jobs.recover()
-    if not jobs.active:  # else it takes its own line over
-        connection.keep_connected()
-    return Service(
-        config,
-        connection,
-        jobs,
-        files,
-        store,
-        access,
-        Events(),
-        uuid,
-        wall,
-        descriptors,
-        analyses,
-        watch,
-        guard,
-        folder,
-        configured,
-    )
+    core = await core_building.begin(stack, config, environ, wall, extra_ports, descriptors)
+    front = await front_building.begin(stack, core.config, environ, wall, InMemory(Desk(core)), core.store)
+    return House(core, front)
 
 
-def _logbook(environ: Mapping[str, str]) -> tuple[Logbook, str]:
-    """Return what a print is taken over from, and what tells this boot from another."""
-    try:
-        # the unit says it, as it does not see the file (ProcSubset=pid)
-        boot = environ.get("NOZZLED_BOOT_ID") or BOOT_ID.read_text().strip()
-        return Logbook(runtime_file(environ)), boot
-    except OSError as error:
-        log.warning("logbook.missing", reason=str(error), consequence="a print does not survive this process")
-        return Logbook(), ""
-
-
-def _access(config: Config, folder: Path, environ: Mapping[str, str], wall: Callable[[], float]) -> Access:
-    hosts.check_proxies(config.http.trusted_proxies)
-    access = Access(Keys.load(config, folder, environ), folder, wall)
-    access.begin()
-    return access
-
-
-async def _listen(stack: AsyncExitStack, service: Service) -> None:
+async def _listen(stack: AsyncExitStack, house: House) -> None:
     # the largest import: in a thread, so that the wire need not wait for it
     importing = asyncio.to_thread(importlib.import_module, "daemon.front.http.server")
-    server, _ = await asyncio.gather(importing, service.connection.first_attempt(WIRE_FIRST))
-    listening = server.listen(service, service.descriptors.listening())
-    stack.push_async_callback(_in_time, listening.close)
+    server, _ = await asyncio.gather(importing, house.core.connection.first_attempt(WIRE_FIRST))
+    listening = server.listen(house.front, house.core.descriptors.listening())
+    stack.push_async_callback(in_time, listening.close)
     log.info("http.listening", url=listening.url)
-    discovery = Discovery(service.config, service.uuid, listening.port)
-    stack.push_async_callback(_in_time, discovery.stop)
+    discovery = Discovery(house.front.config, house.front.uuid, listening.port)
+    stack.push_async_callback(in_time, discovery.stop)
     discovery.start()
-
-
-async def _in_time(close: Callable[[], Awaitable[None]]) -> None:
-    """End something that may hang on a disk or a client, without hanging with it."""
-    try:
-        async with asyncio.timeout(CLOSING):
-            await close()
-    except TimeoutError:
-        log.warning("service.hangs", part=close.__qualname__, seconds=CLOSING)
-
-
-def _store_trouble(error: Exception) -> None:
-    log.error("store.trouble", reason=str(error), consequence="the print goes on, its record may be lost")

@@ -8,6 +8,7 @@ NozzledError
     ├── StateDirTaken            another daemon holds the state directory; names it
     ├── AddressInUse             another program listens on the HTTP port; names it where it can be seen
     ├── PortNotAllowed           a client wants to connect to a port that nobody allowed
+    ├── CoreAway                 the core, which has the printer, is not there now (it restarts)
     ├── StoreError               a database that cannot be opened, or was made by a newer version
     ├── AnalysisFailed           a file could not be looked at: the process for it died or took too long
     ├── AccessError              who may use the API
@@ -70,6 +71,10 @@ class AddressInUse(ServiceError):
 
 class PortNotAllowed(ServiceError):
     """A client wants to connect to a port that is neither listed nor allowed."""
+
+
+class CoreAway(ServiceError):
+    """The core is not there now, or does not answer; it comes back by itself."""
 
 
 class StoreError(ServiceError):

@@ -12,11 +12,17 @@ Line = tuple[int, bytes, int, bool]
 """A line of a job: byte offset in the file, command, the command's checksum, whether modes may be others behind it."""
 
 _FORBIDDEN = re.compile(rb"M\s*0*(?:110|28|29|575|999)(?!\d)", re.IGNORECASE)
+_STOP = re.compile(r"M\s*0*112(?!\d)", re.IGNORECASE)
 
 
 def job_line(offset: int, command: bytes) -> Line:
     """Return a job's line with all that can be known of it before it has a number."""
     return offset, command, checksum(command), may_change_modes(command)
+
+
+def is_stop(command: str) -> bool:
+    """Tell whether a command is an emergency stop."""
+    return _STOP.match(command.strip()) is not None
 
 
 def check_command(command: str | bytes) -> bytes:

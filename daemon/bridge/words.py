@@ -80,3 +80,22 @@ class ConnectionOptions:
     baudrate: int | None
     port_preference: str | None
     baudrate_preference: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LastPrint:
+    """How the last print of a file ended."""
+
+    date: float
+    success: bool
+    print_time: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FileStatistics:
+    """How the prints of a file ended; what did not complete is a failure."""
+
+    success: int = 0
+    failure: int = 0
+    last: LastPrint | None = None
+    average_print_time: float | None = None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from daemon.cli.options import add_config, add_preset, configured
 from daemon.config import ProfileConfig
-from daemon.front.analysis.printer_settings import limits_in
+from daemon.core.connection.printer_settings import limits_in
 from daemon.packing.as_text import unpacked
 from gcode.analysis.about import About
 from gcode.analysis.result import Analysis, Box

@@ -1,9 +1,9 @@
 """Reloader: SIGHUP. What can change under a running print is taken over; what takes a restart is named."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import structlog
 
@@ -12,21 +12,24 @@ from daemon.config import Config
 from daemon.systemd import notify
 from gcode.errors import NozzledError
 
-if TYPE_CHECKING:
-    from daemon.app import Service
-
 RELOADED = ("log", "appearance", "webcam")
 """Sections that are looked up each time they are used, by the HTTP handlers and the log."""
 
 log = structlog.get_logger()
 
 
+class HasConfig(Protocol):
+    """What works by a configuration."""
+
+    config: Config
+
+
 class Reloader:
     """Reads the configuration again, once at a time."""
 
-    def __init__(self, service: "Service", reread: Callable[[], Config]) -> None:
-        """Take over into `service` what `reread`, which blocks, returns."""
-        self._service = service
+    def __init__(self, parts: Sequence[HasConfig], reread: Callable[[], Config]) -> None:
+        """Take over into the parts what `reread`, which blocks, returns."""
+        self._parts = parts
         self._reread = reread
         self._task: asyncio.Task[None] | None = None
 
@@ -46,10 +49,11 @@ class Reloader:
         notify.ready()
 
     def _take_over(self, config: Config) -> None:
-        now = self._service.config
+        now = self._parts[0].config
         changed = [each.name for each in fields(config) if getattr(config, each.name) != getattr(now, each.name)]
         taken = {name: getattr(config, name) for name in changed if name in RELOADED}
-        self._service.config = replace(now, **taken)
+        for part in self._parts:
+            part.config = replace(part.config, **taken)
         service_log.set_level(config.log.level)
         log.info("config.reloaded", sections=list(taken))
         if left := [name for name in changed if name not in RELOADED]:

@@ -14,7 +14,7 @@ from daemon.systemd.directories import of_systemd
 from hal.printer import ConnectionState
 
 if TYPE_CHECKING:
-    from daemon.app import Service
+    from daemon.core.core import Core
 
 STATUS_EVERY = 5.0  # s
 BEATS = 4  # in the time that the watchdog allows: two may be late
@@ -28,15 +28,15 @@ _LONGEST_TYPE = 32
 class Supervision:
     """Feeds the watchdog and shows the job in `systemctl status`; does nothing where nobody wants to know."""
 
-    def __init__(self, service: "Service", environ: Mapping[str, str], pid: int | None = None) -> None:
+    def __init__(self, core: "Core", environ: Mapping[str, str], pid: int | None = None) -> None:
         """Prepare; `start` begins.
 
         Args:
-            service: what is watched and shown.
+            core: what is watched and shown.
             environ: NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID.
             pid: of this process.
         """
-        self._service = service
+        self._core = core
         self._wanted = notify.is_there(environ)
         self._period = _watchdog_period(environ, os.getpid() if pid is None else pid)
         self._loop = asyncio.get_running_loop()
@@ -61,22 +61,22 @@ class Supervision:
             self._timer.cancel()
 
     def _fields(self) -> dict[str, object]:
-        return {"JOB_ID": self._service.jobs.job_id, "PRINTER": self._service.connection.address}
+        return {"JOB_ID": self._core.jobs.job_id, "PRINTER": self._core.connection.address}
 
     def _beat(self) -> None:
         """Say that the loop turns. A driver that has slept through its deadline is a hang too, and feeds nothing."""
-        printer = self._service.connection.printer
+        printer = self._core.connection.printer
         if self._period is not None and (printer is None or not printer.hangs):
             notify.alive()
-        said, self._said = self._said, summary(self._service)
+        said, self._said = self._said, summary(self._core)
         if said != self._said:
             notify.status(self._said)
         self._timer = self._loop.call_later(self.interval, self._beat)
 
 
-def summary(service: "Service") -> str:
+def summary(core: "Core") -> str:
     """Return what the service does, in one line."""
-    connection, jobs = service.connection, service.jobs
+    connection, jobs = core.connection, core.jobs
     shown = describe(connection.state, jobs.state, connection.error or jobs.error)
     if jobs.active and jobs.selected is not None:
         done = jobs.progress.completion

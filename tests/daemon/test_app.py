@@ -6,13 +6,14 @@ import pytest
 from daemon import app
 from daemon.bridge.words import JobState, Selection
 from daemon.errors import StateDirTaken
+from support.both import Service
 from support.http import KEY, config
 
 ENVIRON = {"NOZZLED_API_KEY": KEY}
 
 
 async def start(stack, folder, address="sim?speed=20"):
-    return await app.start(stack, config(folder, address), ENVIRON, lambda: 1000.0)
+    return Service(await app.start(stack, config(folder, address), ENVIRON, lambda: 1000.0))
 
 
 async def until(condition):

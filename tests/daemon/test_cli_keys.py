@@ -62,7 +62,7 @@ def test_a_key_of_the_environment_is_not_ours_to_rotate(capsys, tmp_path, monkey
 async def test_an_app_is_allowed_and_another_refused_from_the_command_line(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("NOZZLED_API_KEY", KEY)
     async with api(tmp_path, "", http={"port": 0}) as server:
-        listening = listen(server.service)
+        listening = listen(server.service.front)
         capsys.readouterr()  # what the service has logged
         url = ["--url", listening.url]
 

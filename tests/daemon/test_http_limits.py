@@ -37,7 +37,7 @@ async def status(reader):
 @pytest.mark.real_time
 async def test_one_client_has_no_more_connections_than_it_may_and_those_go_on(tmp_path):
     async with api(tmp_path, "", http={"port": 0, "max_connections_per_client": 4}) as server:
-        listening = listen(server.service)
+        listening = listen(server.service.front)
         kept = [await connect(listening) for _ in range(4)]
         for reader, writer in kept:
             writer.write(request())
@@ -64,7 +64,7 @@ async def test_one_client_has_no_more_connections_than_it_may_and_those_go_on(tm
 @pytest.mark.real_time
 async def test_headers_are_bounded(tmp_path):
     async with api(tmp_path, "", http={"port": 0}) as server:
-        listening = listen(server.service)
+        listening = listen(server.service.front)
         reader, writer = await connect(listening)
         writer.write(request(headers=f"X-Large: {'x' * (MAX_HEADERS + 1)}\r\n"))
         assert await status(reader) in (None, 400, 431)
@@ -91,7 +91,7 @@ async def test_headers_are_bounded(tmp_path):
 async def test_no_key_reaches_a_log_whatever_is_wrong_with_the_request(tmp_path, caplog, capsys, malformed):
     caplog.set_level(logging.DEBUG)
     async with api(tmp_path, "", http={"port": 0}) as server:
-        listening = listen(server.service)
+        listening = listen(server.service.front)
         reader, writer = await connect(listening)
         writer.write(malformed.encode())
         assert await status(reader) != 200
@@ -105,7 +105,7 @@ async def test_no_key_reaches_a_log_whatever_is_wrong_with_the_request(tmp_path,
 async def test_who_does_not_read_a_download_is_dropped(tmp_path, monkeypatch):
     monkeypatch.setattr(downloads, "STALLED", 0.2)
     async with api(tmp_path, "", http={"port": 0}) as server:
-        listening = listen(server.service)
+        listening = listen(server.service.front)
         await server.upload(("file", "a.gcode", b"G1 X10 Y10\n" * 2_000_000))  # more than all buffers on the way
         _, writer = await connect(listening)
         writer.transport.pause_reading()

@@ -20,7 +20,7 @@ async def served(folder, **sections):
     """The service on a port, with its address."""
     http = {"port": 0, **sections.pop("http", {})}
     async with api(folder, "", http=http, **sections) as server:
-        listening = listen(server.service)
+        listening = listen(server.service.front)
         try:
             yield server, f"127.0.0.1:{listening.url.rpartition(':')[2].strip('/')}"
         finally:

@@ -135,14 +135,14 @@ async def test_a_port_that_is_taken_is_an_error_that_names_who_has_it(tmp_path):
         port = taken.getsockname()[1]
         async with api(tmp_path, "", http={"port": port}) as server:
             with pytest.raises(AddressInUse, match=rf"127\.0\.0\.1:{port} is taken by .*\(pid {os.getpid()}\)"):
-                module.listen(server.service)
+                module.listen(server.service.front)
 
 
 @pytest.mark.real_time
 async def test_an_address_of_another_machine_is_an_error(tmp_path):
     async with api(tmp_path, "", http={"host": "192.0.2.1", "port": 0}) as server:
         with pytest.raises(AddressInUse, match=r"cannot listen on 192\.0\.2\.1"):
-            module.listen(server.service)
+            module.listen(server.service.front)
 
 
 SERVE = """
@@ -152,7 +152,7 @@ from support.http import api
 from daemon.front.http.server import listen
 async def main():
     async with api(Path(sys.argv[1]), "", http={"port": 0}) as server:
-        print(listen(server.service).url, flush=True)
+        print(listen(server.service.front).url, flush=True)
         await asyncio.Event().wait()
 asyncio.run(main())
 """

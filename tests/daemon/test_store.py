@@ -20,8 +20,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daemon.bridge.words import FileStatistics, LastPrint
 from daemon.core.record import store as module
-from daemon.core.record.store import FileStatistics, JobRecord, LastPrint, NewJob, Store
+from daemon.core.record.store import JobRecord, NewJob, Store
 from daemon.errors import StateDirTaken, StoreError
 
 CUBE = NewJob("parts/cube.gcode", "cube.gcode", 8005, "ab" * 20, 17, "local", "ann", "sim")

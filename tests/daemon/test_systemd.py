@@ -150,7 +150,7 @@ async def test_a_reload_takes_over_what_it_can(manager, tmp_path, as_before):
             http=replace(now.http, port=1),
             log=replace(now.log, level="error"),
         )
-        reloader = Reloader(service, lambda: new)
+        reloader = Reloader([service.core, service.front], lambda: new)
         reloader.begin()
         reloader.begin()
         await reloader._task

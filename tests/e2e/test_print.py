@@ -130,8 +130,8 @@ def test_sigterm_ends_in_time_where_the_printer_does_not_answer(house, tmp_path)
     until(lambda: "M112" in printer.accepted(), "the emergency stop that the daemon left on the wire")
     [row] = daemon.jobs()
     assert row["outcome"] == "INTERRUPTED"
-    assert daemon.front.events("job.emergency_stop")
-    assert "CUT ITS POWER" in daemon.front.events("printer.said")[-1]["text"]
+    assert daemon.events("job.emergency_stop")
+    assert "CUT ITS POWER" in daemon.events("printer.said")[-1]["text"]
 
 
 def test_sigterm_ends_in_time_where_the_firmware_waits_for_a_temperature(house, tmp_path):
@@ -140,7 +140,7 @@ def test_sigterm_ends_in_time_where_the_firmware_waits_for_a_temperature(house, 
     daemon.print_file(head(None, tmp_path))
     until(lambda: "M190 S60" in printer.accepted(), "the firmware to wait for the bed")
     terminate(daemon)
-    assert daemon.front.events("job.emergency_stop")
+    assert daemon.events("job.emergency_stop")
     [row] = daemon.jobs()
     assert row["outcome"] == "INTERRUPTED"
 
@@ -173,13 +173,13 @@ def test_the_emergency_stop_of_a_client_halts_the_printer(house, tmp_path):
     printer, daemon, _ = begin(house, tmp_path)
     daemon.post("/api/printer/command", {"command": "M112"})
     daemon.until_state("Offline after error", 2)
-    said = until(lambda: daemon.front.events("printer.said"), "whether the stop has worked")
+    said = until(lambda: daemon.events("printer.said"), "whether the stop has worked")
     assert [each["text"] for each in said] == ["the printer has stopped"]
     accepted = printer.accepted()
     assert accepted[-1] == "M112"
     status, _ = daemon.request("POST", "/api/job", b'{"command": "start"}', {"Content-Type": "application/json"})
     assert status == 409
-    assert daemon.front.events("job.ended")[0]["outcome"] in ("FAILED", "INTERRUPTED")
+    assert daemon.events("job.ended")[0]["outcome"] in ("FAILED", "INTERRUPTED")
     assert printer.accepted() == accepted
 
 

@@ -66,7 +66,7 @@ def test_a_taken_serial_port_names_its_holder_and_is_used_once_free(house, tmp_p
     finally:
         os.close(holder)
     daemon.until_state("Operational")
-    assert len(daemon.front.events("printer.unreachable")) == 1  # not once for each try
+    assert len(daemon.events("printer.unreachable")) == 1  # not once for each try
 
 
 def test_a_port_that_is_not_there_yet_is_used_when_it_appears(house, tmp_path):

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from daemon import app
-from daemon.app import Service
 from daemon.client import OctoPrintClient
 from daemon.client.body import FormBody
 from daemon.client.exchange import Answer, Request
 from daemon.front.http.server import listen
+from support.both import Service
 from support.http import KEY, NOW, Api, config
 
 URL = "http://printer.local:5000"
@@ -48,10 +48,10 @@ async def listening(
     """Run the service on a free port of this machine; yields it and its URL."""
     settings = config(folder, address, **{"http": {"port": 0}, **sections})
     async with AsyncExitStack() as stack:
-        service = await app.start(stack, settings, {"NOZZLED_API_KEY": KEY}, lambda: NOW)
-        listener = listen(service)
+        house = await app.start(stack, settings, {"NOZZLED_API_KEY": KEY}, lambda: NOW)
+        listener = listen(house.front)
         stack.push_async_callback(listener.close)
-        yield service, listener.url.rstrip("/")
+        yield Service(house), listener.url.rstrip("/")
 
 
 def uploaded(service: Service) -> dict[str, bytes]:

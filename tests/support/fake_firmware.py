@@ -561,7 +561,7 @@ async def rig(
     with (
         patch.dict(_plugged, fake=board),
         patch.object(registry, "_BUILT_IN", schemes),
-        patch("daemon.app.ThreadPoolExecutor", _Inline),
+        patch("daemon.core.core.ThreadPoolExecutor", _Inline),
         structlog.testing.capture_logs() as logs,
     ):
         settings = {"printer": {"address": "fake", **printer}, **sections}

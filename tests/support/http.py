@@ -15,9 +15,9 @@ from typing import Any
 from tornado.httputil import HTTPConnection, HTTPHeaders, RequestStartLine, ResponseStartLine
 
 from daemon import app
-from daemon.app import Service
 from daemon.config import Config
 from daemon.front.http.server import make_app
+from support.both import Service
 
 KEY = "0123456789abcdef-key"
 NOW = 1_700_000_000.0  # what wall() says
@@ -176,7 +176,8 @@ async def api(
     """Run the service; connected, unless the address is empty or nobody is to `wait` for that."""
     settings = config(folder, address, **sections)
     async with AsyncExitStack() as stack:
-        service = await app.start(stack, settings, {"NOZZLED_API_KEY": KEY}, lambda: NOW)
+        house = await app.start(stack, settings, {"NOZZLED_API_KEY": KEY}, lambda: NOW)
+        service = Service(house)
         while address and wait and not service.connection.ready:  # noqa: ASYNC110 - any clock, no listener left behind
             await asyncio.sleep(0.1)
-        yield Api(service, make_app(service))
+        yield Api(service, make_app(house.front))

@@ -1,7 +1,6 @@
 """Connection: the one printer of this daemon. It connects, keeps trying where it was told to, and disconnects."""
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +19,7 @@ from gcode.errors import CommandError, FirmwareHalted, NozzledError, PrinterSile
 from gcode.heating import excess
 from gcode.link import Left
 from gcode.modes import Modes
-from gcode.outgoing import check_command
+from gcode.outgoing import check_command, is_stop
 from gcode.replies import Heaters
 from hal.errors import AddressError, HandshakeFailed, NotConnected, PortError
 from hal.link_settings import LinkSettings
@@ -46,7 +45,6 @@ from hal.transport import Transport
 HEARD = 6.0
 """Seconds for an answer at each of them: a board that opening has reset boots and misses two hellos."""
 
-_STOP = re.compile(r"M\s*0*112(?!\d)", re.IGNORECASE)
 MAX_SAID = 500  # characters of one line of the printer in the log
 REOPEN = 0.25  # s between two tries to get a line back
 STOP_WITHIN = 10.0  # s in which a line that is closed has to be open for an emergency stop
@@ -551,11 +549,6 @@ class Connection:
         for command in commands:
             if problem := excess(command, profile.max_hotend_c, profile.max_bed_c, profile.max_chamber_c):
                 raise CommandError(problem)
-
-
-def is_stop(command: str) -> bool:
-    """Tell whether a command is an emergency stop."""
-    return _STOP.match(command.strip()) is not None
 
 
 @dataclass(frozen=True, slots=True)

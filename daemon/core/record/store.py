@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from daemon.bridge.words import FileStatistics, LastPrint
 from daemon.errors import StateDirTaken, StoreError
 from daemon.set_aside import set_aside
 
@@ -68,25 +69,6 @@ class JobRecord:
     lines: int
     offset: int
     print_time: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class LastPrint:
-    """How the last print of a file ended."""
-
-    date: float
-    success: bool
-    print_time: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class FileStatistics:
-    """How the prints of a file ended; what did not complete is a failure."""
-
-    success: int = 0
-    failure: int = 0
-    last: LastPrint | None = None
-    average_print_time: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,11 @@ from typing import Any
 
 import structlog
 
+from daemon.bridge.questions import Limits
 from daemon.config import Config, ProfileConfig
-from daemon.errors import AnalysisFailed, StoreError
+from daemon.errors import AnalysisFailed, CoreAway, StoreError
 from daemon.front.access.keys import environment_of_children
 from daemon.front.analysis.findings import Findings, from_analysis, unreadable
-from daemon.front.analysis.printer_settings import PrinterSettings
 from daemon.front.analysis.shelf import FileKey, Shelf
 
 MAX_QUEUE = 1000  # files that wait
@@ -65,7 +65,12 @@ class Analyses:
     """What is known of the uploads. `open` it, and `close` it in the end."""
 
     def __init__(
-        self, config: Config, uploads: Path, shelf: Shelf, settings: PrinterSettings, run: Run | None = None
+        self,
+        config: Config,
+        uploads: Path,
+        shelf: Shelf,
+        limits: Callable[[], Awaitable[Limits]],
+        run: Run | None = None,
     ) -> None:
         """Prepare.
 
@@ -73,13 +78,14 @@ class Analyses:
             config: its profile, and whether anything is analysed.
             uploads: the folder that paths are relative to.
             shelf: where results are kept.
-            settings: of the printer.
+            limits: asks the printer for its own.
             run: analyses one file; None: in a process of its own.
         """
         self._enabled = config.analysis.enabled
         self._uploads = uploads
         self._shelf = shelf
-        self._settings = settings
+        self._ask = limits
+        self._limits = Limits()  # as the printer told them last
         self._profile = _checksum(asdict(config.profile))
         self._worker = Worker(config)
         self._run = run or self._worker.run
@@ -96,8 +102,13 @@ class Analyses:
 
     async def area(self) -> dict[str, list[float]] | None:
         """Return how far the printer says that it goes; None: it does not."""
-        await self._settings.ask()
-        return self._settings.area
+        return (await self._asked()).area
+
+    async def _asked(self) -> Limits:
+        """Return what the printer says of itself; what it said last where the core is away."""
+        with suppress(CoreAway):
+            self._limits = await self._ask()
+        return self._limits
 
     def subscribe(self, listener: Listener) -> None:
         """Call `listener` with each file that has been analysed, and what was found."""
@@ -140,7 +151,7 @@ class Analyses:
     def _is_current(self, known: Findings) -> bool:
         """Tell whether it was found for the printer as it is known now."""
         mine = known.summary.get("for_profile") == self._profile
-        told = (self._settings.known, self._settings.firmware)
+        told = (self._limits.settings, self._limits.firmware)
         return mine and (not any(told) or known.summary.get("for_settings") == _checksum(told))
 
     def _hurry(self, task: Task) -> None:
@@ -196,9 +207,9 @@ class Analyses:
     async def _take(self, task: Task) -> None:
         """Analyse one file; it leaves the queue unless it is to be tried again."""
         task.attempts += 1
-        settings = await self._settings.ask()
-        told = (settings, self._settings.firmware)
-        order = Order(self._uploads / task.key.path, settings, task.urgent, self._settings.firmware)
+        limits = await self._asked()
+        told = (limits.settings, limits.firmware)
+        order = Order(self._uploads / task.key.path, limits.settings, task.urgent, limits.firmware)
         task.running = asyncio.ensure_future(self._run(order))
         try:
             await asyncio.wait([task.running])

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from daemon.bridge.remote import RemoteJobs
 from daemon.bridge.words import JobState, Selection
-from daemon.core.job.controller import JobController
 from daemon.errors import UnfitFile
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.forecast import Outlook, Pace, learnt
@@ -37,7 +37,7 @@ class Refusal:
 class Watch:
     """What the API asks about the selected file, and the job that prints it."""
 
-    def __init__(self, jobs: JobController, analyses: Analyses, shelf: Shelf, printer: Callable[[], str]) -> None:
+    def __init__(self, jobs: RemoteJobs, analyses: Analyses, shelf: Shelf, printer: Callable[[], str]) -> None:
         """Follow the job.
 
         Args:

@@ -13,7 +13,7 @@ from daemon.front.uploads.filenames import check_path
 from daemon.front.uploads.files import Entry
 
 if TYPE_CHECKING:
-    from daemon.app import Service
+    from daemon.front.front import Front
 
 TIMES = ("motion", "heating", "homing", "dwell", "probing", "changes")
 """What the time of a print is made of; the slicer's own estimate is one of motion."""
@@ -27,7 +27,7 @@ def key_of(entry: Entry) -> FileKey:
     return FileKey(entry.path, entry.size, entry.date)
 
 
-async def of_entry(service: "Service", entry: Entry, *, details: bool = False) -> dict[str, Any]:
+async def of_entry(service: "Front", entry: Entry, *, details: bool = False) -> dict[str, Any]:
     """Return the keys that an analysis adds to what is told of a file; none before it is made."""
     found = await service.analyses.get(key_of(entry))
     if found is None:

@@ -23,7 +23,7 @@ from daemon.front.http.errors import Refused, answer
 from daemon.front.http.identity import client_of, given_key, identify
 
 if TYPE_CHECKING:
-    from daemon.app import Service
+    from daemon.front.front import Front
 
 MAX_JSON = 64 * 1024
 MAX_DRAINED = 64 * 1024 * 1024
@@ -56,7 +56,7 @@ class ApiHandler(tornado.web.RequestHandler):
 
     identity: Identity | None = None
 
-    def initialize(self, service: "Service") -> None:
+    def initialize(self, service: "Front") -> None:
         """Take what the handler works on; the body is collected in `body`."""
         self.service = service
         self.body = bytearray()
@@ -329,7 +329,7 @@ async def _nothing_more(*_: str) -> None:
     """Stand in for the method of a request that has its answer."""
 
 
-def seen_of(service: "Service") -> Status:
+def seen_of(service: "Front") -> Status:
     """Return what clients see of connection and job."""
     connection, jobs = service.connection, service.jobs
     panel_print = connection.panel_print is not None

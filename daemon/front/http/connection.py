@@ -29,7 +29,7 @@ class ConnectionHandler(ApiHandler):
                 "options": {
                     "ports": options.ports,
                     "baudrates": options.baudrates,
-                    "printerProfiles": [{"id": PROFILE, "name": self.service.config.profile.name}],
+                    "printerProfiles": [{"id": PROFILE, "name": self.service.core.profile.name}],
                     "portPreference": options.port_preference,
                     "baudratePreference": options.baudrate_preference,
                     "printerProfilePreference": PROFILE,

@@ -31,6 +31,7 @@ _STATUS: dict[type[BaseException], int] = {
     service.TooManyAttempts: 429,
     service.TooManyRequests: 429,
     service.FileError: 500,  # the disk's own trouble; the text says which
+    service.CoreAway: 503,
     service.StoreError: 500,
     gcode.QueueFull: 503,
     service.StorageFull: 507,

@@ -4,9 +4,8 @@ import json
 from typing import Any
 from urllib.parse import quote
 
-from daemon.bridge.words import Selection
-from daemon.core.record.store import FileStatistics
-from daemon.errors import StoreError
+from daemon.bridge.words import FileStatistics, Selection
+from daemon.errors import CoreAway, StoreError
 from daemon.front.access.access import FIRST
 from daemon.front.http import analysis
 from daemon.front.http.base import ApiHandler, Cached, is_true
@@ -62,8 +61,8 @@ class FilesHandler(Cached):
     async def _prints(self, path: str) -> dict[str, Any]:
         """Return how the file printed so far; nothing when it never did, or the database has trouble."""
         try:
-            found = await self.service.store.statistics(path)
-        except StoreError:
+            found = await self.service.jobs.statistics(path)
+        except (CoreAway, StoreError):
             return {}
         return _history(found)
 
@@ -84,7 +83,7 @@ class FilesHandler(Cached):
         """
         await self.service.watch.check(_selection(entry, None), self.service.config.analysis.patience_s)
 
-    def select(self, entry: Entry) -> None:
+    async def select(self, entry: Entry) -> None:
         """Make a file the selected one.
 
         Raises:
@@ -92,7 +91,7 @@ class FilesHandler(Cached):
         """
         user = self.identity.name if self.identity is not None else FIRST
         selection = _selection(entry, user)
-        self.service.jobs.select(selection)
+        await self.service.jobs.select(selection)
         self.service.events.publish("FileSelected", of_selection(selection))
 
     def files_changed(self, event: str, entry: Entry) -> None:
@@ -163,7 +162,7 @@ class FileHandler(FilesHandler):
         if command == "select":
             await self._select(path, start=is_true(data.get("print", False)), force=is_true(data.get("force", False)))
         elif command == "unselect":
-            self._unselect(path)
+            await self._unselect(path)
         else:
             await self._put(path, data["destination"], copy=command == "copy")
 
@@ -174,17 +173,17 @@ class FileHandler(FilesHandler):
         self.require_operational()
         if start and not force:
             await self.check(entry)
-        self.select(entry)
+        await self.select(entry)
         if start:
-            self.service.jobs.start()
+            await self.service.jobs.start()
         self.no_content()
 
-    def _unselect(self, path: str) -> None:
+    async def _unselect(self, path: str) -> None:
         self.require_operational()
         jobs = self.service.jobs
         if jobs.selected is not None and path not in ("current", jobs.selected.path):
             raise Refused(400, "Only the currently selected file can be unselected")
-        jobs.unselect()
+        await jobs.unselect()
         self.service.events.publish("FileDeselected", {})
         self.no_content()
 
@@ -216,5 +215,5 @@ class FileHandler(FilesHandler):
         plain = "/".join(check_path(path))
         await self.service.analyses.forget(plain)
         if self.is_selected(plain) and not self.service.jobs.active:
-            self.service.jobs.unselect()
+            await self.service.jobs.unselect()
             self.service.events.publish("FileDeselected", {})

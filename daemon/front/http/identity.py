@@ -10,11 +10,11 @@ from daemon.front.access.access import LOCAL
 from daemon.front.access.scopes import Identity, Scope
 
 if TYPE_CHECKING:
-    from daemon.app import Service
+    from daemon.front.front import Front
 
 
 def identify(
-    service: "Service", request: HTTPServerRequest, *, for_everybody: bool = False, judges_keys: bool = True
+    service: "Front", request: HTTPServerRequest, *, for_everybody: bool = False, judges_keys: bool = True
 ) -> Identity | None:
     """Return who this is; None for nobody, where `for_everybody` lets nobody in.
 
@@ -48,13 +48,13 @@ def given_key(request: HTTPServerRequest) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def client_of(service: "Service", request: HTTPServerRequest) -> str:
+def client_of(service: "Front", request: HTTPServerRequest) -> str:
     """Return the client's address; a proxy's word counts only where it is configured."""
     forwarded = ",".join(request.headers.get_list("X-Forwarded-For"))
     return hosts.client_address(request.remote_ip or "", forwarded, service.config.http.trusted_proxies)
 
 
-def _is_local(service: "Service", request: HTTPServerRequest) -> bool:
+def _is_local(service: "Front", request: HTTPServerRequest) -> bool:
     """Tell whether this comes from a program on this machine that needs no key: no proxy, no foreign page."""
     headers = request.headers
     if not service.config.api.loopback_without_key or "X-Forwarded-For" in headers or "Forwarded" in headers:

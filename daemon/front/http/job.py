@@ -3,9 +3,8 @@
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from daemon.bridge.words import Progress, Selection
-from daemon.core.record.store import FileStatistics
-from daemon.errors import StoreError
+from daemon.bridge.words import FileStatistics, Progress, Selection
+from daemon.errors import CoreAway, StoreError
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.forecast import with_outlook
 from daemon.front.analysis.shelf import Learnt
@@ -15,7 +14,7 @@ from daemon.front.http.errors import Refused
 from hal.printer import PanelPrint
 
 if TYPE_CHECKING:
-    from daemon.app import Service
+    from daemon.front.front import Front
 
 FRESH = 2.0  # s; hundreds of polls a second need not ask the database each time
 PATIENCE = 0.5  # s; clients poll every second or two, and a slow SD card must not make them think we are gone
@@ -26,7 +25,7 @@ _COMMANDS: dict[str, tuple[str, ...]] = {"start": (), "restart": (), "pause": ()
 class JobHandler(ApiHandler):
     """/api/job, and /api/control/job, as it was called in the docs of old."""
 
-    def initialize(self, service: "Service", view: "JobView") -> None:  # type: ignore[override]  # Tornado passes what the route says
+    def initialize(self, service: "Front", view: "JobView") -> None:  # type: ignore[override]  # Tornado passes what the route says
         """Take the view that all requests share besides."""
         super().initialize(service)
         self.view = view
@@ -37,11 +36,11 @@ class JobHandler(ApiHandler):
         command, data = self.command(_COMMANDS)
         jobs = self.service.jobs
         if command == "pause":
-            self._pause(data.get("action", "toggle"))
+            await self._pause(data.get("action", "toggle"))
         else:
             if command == "start" and not is_true(data.get("force", False)):
                 await self._check()
-            {"start": jobs.start, "restart": jobs.restart, "cancel": jobs.cancel}[command]()
+            await {"start": jobs.start, "restart": jobs.restart, "cancel": jobs.cancel}[command]()
         self.no_content()
 
     async def _check(self) -> None:
@@ -50,16 +49,16 @@ class JobHandler(ApiHandler):
         if jobs.selected is not None and not jobs.active:
             await self.service.watch.check(jobs.selected, self.service.config.analysis.patience_s)
 
-    def _pause(self, action: object) -> None:
+    async def _pause(self, action: object) -> None:
         """Pause, resume or toggle; that there is no job comes before an unknown action."""
         jobs = self.service.jobs
         known = {"pause": jobs.pause, "resume": jobs.resume, "toggle": jobs.toggle}
         if isinstance(action, str) and action in known:
-            known[action]()
+            await known[action]()
         elif jobs.active:
             raise Refused(400, "Unknown action")
         else:
-            jobs.pause()
+            await jobs.pause()
 
     async def get(self) -> None:
         """Tell file, progress and state; 200 also without a printer, and every key is always there."""
@@ -69,7 +68,7 @@ class JobHandler(ApiHandler):
 class JobView:
     """The job as clients see it, in GET /api/job and on the socket."""
 
-    def __init__(self, service: "Service") -> None:
+    def __init__(self, service: "Front") -> None:
         self._service = service
         self._known: tuple[str, float, FileStatistics] | None = None  # path, when, how earlier prints of it went
 
@@ -97,7 +96,7 @@ class JobView:
             answer["refused"] = {"name": refused.name, "path": refused.path, "reasons": refused.reasons}
         if reason := service.jobs.pause_reason:
             answer["pauseReason"] = reason
-        if trouble := service.store.trouble:
+        if trouble := service.core.record_trouble:
             # a key of our own: the print goes on, and no client takes it for an error of the printer
             answer["warning"] = f"the print goes on, but is not recorded: {trouble}"
         elif warning := service.jobs.warning:
@@ -113,8 +112,8 @@ class JobView:
             return self._known[2]
         try:
             async with asyncio.timeout(PATIENCE):
-                found = await self._service.store.statistics(selected.path)
-        except (StoreError, TimeoutError):
+                found = await self._service.jobs.statistics(selected.path)
+        except (CoreAway, StoreError, TimeoutError):
             return FileStatistics()
         self._known = (selected.path, now, found)
         return found

@@ -1,11 +1,8 @@
 """/api/printerpresets: printers that are known by name, and the one that the printer seems to be."""
 
-import asyncio
-from dataclasses import replace
 from typing import Any
 
-from daemon.config import ProfileConfig, chosen_preset
-from daemon.config.presets import Preset, find, presets, suggested
+from daemon.config.presets import Preset, presets, suggested
 from daemon.errors import ConfigError
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.errors import Refused
@@ -16,13 +13,12 @@ class PresetsHandler(ApiHandler):
 
     async def get(self) -> None:
         """List the printers that are known; `suggested` is the one that M115 names, `area` what the firmware tells."""
-        printer = self.service.connection.printer
-        machine = printer.identity.fields.get("MACHINE_TYPE", "") if printer is not None else ""
+        machine = self.service.connection.seen.fields.get("MACHINE_TYPE", "")
         found = suggested(machine)
         self.write(
             {
                 "presets": [_shown(each) for each in presets().values()],
-                "current": self.service.config.profile.preset or None,
+                "current": self.service.core.profile.preset or None,
                 "suggested": found.id if found is not None else None,
                 "machineType": machine or None,
                 "area": await self.service.analyses.area(),
@@ -38,20 +34,13 @@ class PresetsHandler(ApiHandler):
         """
         _, data = self.command({"use": ["preset"]})
         service, name = self.service, data["preset"]
-        if service.jobs.active:
-            raise Refused(409, "a print is going on; choose the printer when it is over")
-        if service.profile_is_configured:
-            raise Refused(409, "the printer is described in the configuration file, [profile]; choose it there")
         if name is not None and not isinstance(name, str):
             raise Refused(400, "preset must be a name, or null")
         try:
-            preset = find(name) if name else None
+            await service.core.use_preset(name)
         except ConfigError as error:
             raise Refused(400, str(error)) from error
-        await asyncio.to_thread(chosen_preset.keep, preset, service.folder)
-        profile = preset.profile if preset is not None else ProfileConfig()
-        service.config = replace(service.config, profile=profile)
-        service.analyses.use(profile)
+        service.analyses.use(service.core.profile)
         self.no_content()
 
 

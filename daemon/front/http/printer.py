@@ -4,21 +4,21 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from daemon.core.connection.connection import is_stop
 from daemon.front.http import gcode
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.errors import Refused
 from daemon.front.http.panel import shown
 from daemon.front.http.temperatures import TemperatureHistory, is_heater, readings
+from gcode.outgoing import is_stop
 
 if TYPE_CHECKING:
-    from daemon.app import Service
+    from daemon.front.front import Front
 
 
 class HeaterHandler(ApiHandler):
     """Base of what shows temperatures."""
 
-    def initialize(self, service: "Service", history: TemperatureHistory) -> None:  # type: ignore[override]  # Tornado passes what the route says
+    def initialize(self, service: "Front", history: TemperatureHistory) -> None:  # type: ignore[override]  # Tornado passes what the route says
         """Take the past temperatures besides."""
         super().initialize(service)
         self.history = history
@@ -56,9 +56,9 @@ class PrinterHandler(HeaterHandler):
         self.write(answer)
 
     def _safety(self) -> dict[str, Any]:
-        found = self.service.jobs.dead_man.protection
+        found = self.service.jobs.protection
         dead_man = found and {"afterSeconds": found.after_s, "reason": found.reason}
-        return {"trouble": self.service.guard.trouble, "deadMan": dead_man}
+        return {"trouble": self.service.core.trouble, "deadMan": dead_man}
 
 
 class ToolHandler(HeaterHandler):
@@ -83,11 +83,11 @@ class ToolHandler(HeaterHandler):
         )
         if command == "extrude" and seen.flags["printing"]:
             raise Refused(409, "Printer is currently printing")
-        await self.service.connection.send(self._commands(command, data))
+        await self.service.connection.send(await self._commands(command, data))
         self.no_content()
 
-    def _commands(self, command: str, data: dict[str, Any]) -> list[str]:
-        profile = self.service.config.profile
+    async def _commands(self, command: str, data: dict[str, Any]) -> list[str]:
+        profile = self.service.core.profile
         if command == "select":
             return gcode.select_tool(data["tool"], profile)
         if command == "target":
@@ -101,7 +101,7 @@ class ToolHandler(HeaterHandler):
             raise Refused(400, 'offsets must be an object like {"tool0": 0}')
         wanted = {f"tool{gcode.tool_number(name, profile)}": _offset(value) for name, value in offsets.items()}
         for name, offset in wanted.items():
-            self.service.jobs.set_offset(name, offset)
+            await self.service.jobs.set_offset(name, offset)
         return []
 
 
@@ -119,7 +119,7 @@ class BedHandler(HeaterHandler):
 
     def there(self) -> bool:
         """Tell whether the printer has this heater."""
-        return self.service.config.profile.heated_bed
+        return self.service.core.profile.heated_bed
 
     def get(self) -> None:
         """Tell its temperature."""
@@ -131,9 +131,9 @@ class BedHandler(HeaterHandler):
         self._require_heater()
         command, data = self.command({"target": ["target"], "offset": ["offset"]})
         if command == "offset":
-            self.service.jobs.set_offset(self.heater, _offset(data["offset"]))
+            await self.service.jobs.set_offset(self.heater, _offset(data["offset"]))
         else:
-            profile = self.service.config.profile
+            profile = self.service.core.profile
             limit = profile.max_chamber_c if self.heater == "chamber" else profile.max_bed_c
             await self.service.connection.send(gcode.heat(self.set_target, data["target"], limit))
         self.no_content()
@@ -153,7 +153,7 @@ class ChamberHandler(BedHandler):
 
     def there(self) -> bool:
         """Tell whether the printer has this heater."""
-        return self.service.config.profile.heated_chamber
+        return self.service.core.profile.heated_chamber
 
 
 class PrintheadHandler(ApiHandler):
@@ -194,7 +194,7 @@ class PrinterErrorHandler(ApiHandler):
     def get(self) -> None:
         """Tell what ended the connection or the last print, if anything did."""
         seen = self.status()
-        error = seen.error or self.service.guard.trouble or ""
+        error = seen.error or self.service.core.trouble or ""
         self.write({"error": error, "reason": "error" if seen.flags["error"] else ""})
 
 
@@ -220,7 +220,7 @@ class CommandHandler(ApiHandler):
         return False
 
 
-def tell_homing(service: "Service", commands: Sequence[str]) -> None:
+def tell_homing(service: "Front", commands: Sequence[str]) -> None:
     """Publish that the head homes, if that is among what a client has sent; files are `push.motion`'s."""
     if any(gcode.HOMING.match(command) for command in commands):
         service.events.publish("Home", {})

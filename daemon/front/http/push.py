@@ -22,7 +22,7 @@ from daemon.front.http.identity import client_of, identify
 from daemon.front.push.hub import Hub
 
 if TYPE_CHECKING:
-    from daemon.app import Service
+    from daemon.front.front import Front
     from daemon.front.push.subscriber import Subscriber
 
 HEARTBEAT = 25.0
@@ -43,7 +43,7 @@ MAX_SESSIONS = 64
 class SocketHandler(WebSocketHandler):
     """Base of the WebSockets: /sockjs/websocket, one message a frame."""
 
-    def initialize(self, service: "Service", hub: Hub) -> None:
+    def initialize(self, service: "Front", hub: Hub) -> None:
         """Take what the handler works on."""
         self.service = service
         self.hub = hub
@@ -241,7 +241,7 @@ class StreamsHandler(ApiHandler):
     for_everybody = True
     judges_keys = False
 
-    def initialize(self, service: "Service", streams: Streams) -> None:  # type: ignore[override]  # Tornado passes what the route says
+    def initialize(self, service: "Front", streams: Streams) -> None:  # type: ignore[override]  # Tornado passes what the route says
         """Take the sessions besides."""
         super().initialize(service)
         self.streams = streams
@@ -259,7 +259,7 @@ class StreamHandler(StreamsHandler):
     prelude = PRELUDE
     size = STREAM_SIZE
 
-    def initialize(self, service: "Service", streams: Streams) -> None:  # type: ignore[override]  # as above
+    def initialize(self, service: "Front", streams: Streams) -> None:  # type: ignore[override]  # as above
         """Prepare to be written to."""
         super().initialize(service, streams)
         self.over = asyncio.Event()
@@ -355,7 +355,7 @@ class WelcomeHandler(ApiHandler):
 _SESSION = r"/sockjs/[^/.]+/([^/.]+)"
 
 
-def routes(service: "Service", hub: Hub) -> list[tuple[str, type[tornado.web.RequestHandler], dict[str, Any]]]:
+def routes(service: "Front", hub: Hub) -> list[tuple[str, type[tornado.web.RequestHandler], dict[str, Any]]]:
     """Return the addresses of the socket."""
     given = {"service": service}
     socket, streams = {**given, "hub": hub}, {**given, "streams": Streams(hub)}

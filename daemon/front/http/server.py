@@ -27,7 +27,7 @@ from daemon.front.http.empty import SlicingHandler, TimelapseHandler
 from daemon.front.http.files import AllFilesHandler, FileHandler, SdCardHandler
 from daemon.front.http.job import JobHandler, JobView
 from daemon.front.http.login import CurrentUserHandler, LoginHandler, LogoutHandler
-from daemon.front.http.panel import Clock, NotificationHandler, PromptHandler
+from daemon.front.http.panel import NotificationHandler, PromptHandler
 from daemon.front.http.presets import PresetsHandler
 from daemon.front.http.printer import (
     BedHandler,
@@ -48,7 +48,7 @@ from daemon.front.http.uploads import UploadHandler
 from daemon.front.push.hub import Hub
 
 if TYPE_CHECKING:
-    from daemon.app import Service
+    from daemon.front.front import Front
 
 IDLE = 75.0
 BODY = 30.0
@@ -70,7 +70,7 @@ class Application(tornado.web.Application):
         return super().find_handler(request, **kwargs)
 
 
-def make_app(service: "Service") -> Application:
+def make_app(service: "Front") -> Application:
     """Return the application, with every address of the API."""
     given: dict[str, Any] = {"service": service}
     history = TemperatureHistory(service.wall)
@@ -122,7 +122,7 @@ def make_app(service: "Service") -> Application:
         (r"/api/timelapse", TimelapseHandler, given),
         (r"/api/slicing", SlicingHandler, given),
         (r"/api/plugin/appkeys", app_keys.ManageHandler, given),
-        (r"/api/plugin/action_command_notification", NotificationHandler, {**given, "clock": Clock(service)}),
+        (r"/api/plugin/action_command_notification", NotificationHandler, given),
         (r"/api/plugin/action_command_prompt", PromptHandler, given),
         (r"/client/octoprint\.mjs", ClientLibraryHandler, given),
         (r"/plugin/appkeys/probe", app_keys.ProbeHandler, given),
@@ -173,7 +173,7 @@ class Listening:
         await self.server.close_all_connections()
 
 
-def listen(service: "Service", handed_in: Sequence[socket.socket] = ()) -> Listening:
+def listen(service: "Front", handed_in: Sequence[socket.socket] = ()) -> Listening:
     """Listen on the configured address, or go on where systemd has listened meanwhile.
 
     Args:

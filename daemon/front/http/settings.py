@@ -62,7 +62,7 @@ class ProfilesHandler(Cached):
 
     def get(self) -> None:
         """List the one profile, which is that of the configuration."""
-        self.write({"profiles": {PROFILE: _profile(self.service.config.profile, self.url(_RESOURCE))}})
+        self.write({"profiles": {PROFILE: _profile(self.service.core.profile, self.url(_RESOURCE))}})
 
 
 class ProfileHandler(Cached):
@@ -72,7 +72,7 @@ class ProfileHandler(Cached):
         """Tell about the profile."""
         if name != PROFILE:
             raise Refused(404, "there is no such printer profile")
-        self.write(_profile(self.service.config.profile, self.url(_RESOURCE)))
+        self.write(_profile(self.service.core.profile, self.url(_RESOURCE)))
 
 
 USUAL = 200.0

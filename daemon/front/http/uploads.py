@@ -18,7 +18,7 @@ from daemon.front.uploads.files import Entry, Upload
 from daemon.packing.kinds import SNIFF, kind, plain_name
 
 if TYPE_CHECKING:
-    from daemon.app import Service
+    from daemon.front.front import Front
 
 MIN_RATE = 32 * 1024  # bytes/s; whoever is slower than that for a whole file has gone away
 GRACE = 60.0  # s on top of it
@@ -34,7 +34,7 @@ _URLENCODED = "application/x-www-form-urlencoded"
 class UploadHandler(FilesHandler):
     """/api/files/local."""
 
-    def initialize(self, service: "Service") -> None:
+    def initialize(self, service: "Front") -> None:
         """Prepare for a form; `max_body` is the largest upload there."""
         super().initialize(service)
         self._stack = AsyncExitStack()  # holds the upload: closed without a commit, nothing is left of it
@@ -168,7 +168,7 @@ class UploadHandler(FilesHandler):
         await self._renew_analysis(entry)
         self.files_changed("FileAdded", entry)
         unfit = await self._unfit(entry, fields)
-        selected, printing = self._select(entry, fields, fit=not unfit)
+        selected, printing = await self._select(entry, fields, fit=not unfit)
         self._tell(entry, fields, selected=selected, printing=printing)
         self.set_status(201)
         self.set_header("Location", self.resource(entry.path))
@@ -203,18 +203,18 @@ class UploadHandler(FilesHandler):
         done = {"effective_select": selected, "effective_print": printing}
         self.service.events.publish("Upload", {**about, **wanted, **done})
 
-    def _select(self, entry: Entry, fields: dict[str, str], *, fit: bool) -> tuple[bool, bool]:
+    async def _select(self, entry: Entry, fields: dict[str, str], *, fit: bool) -> tuple[bool, bool]:
         """Select and print as asked for, if that can be; return what was done. The upload stands in any case."""
         start = is_true(fields.get("print", ""))
         wanted = start or is_true(fields.get("select", ""))
         try:
             if wanted and self.status().flags["operational"]:
-                self.select(entry)
+                await self.select(entry)
                 if start and fit:
-                    self.service.jobs.start()
+                    await self.service.jobs.start()
                 return True, start and fit
             if self.is_selected(entry.path):
-                self.select(entry)  # its size and date are new
+                await self.select(entry)  # its size and date are new
         except JobConflict:
             pass
         return False, False

@@ -13,7 +13,7 @@ from daemon.front.http.panel import NOTIFICATION, PROMPT
 from hal.printer import ActionRequested, ConnectionState, Event, PositionRead, StateChanged
 
 if TYPE_CHECKING:
-    from daemon.app import Service
+    from daemon.front.front import Front
 
 _STATE_IDS = {
     "Offline": "OFFLINE",
@@ -45,7 +45,7 @@ _JOB_EVENTS: dict[JobState, tuple[str, ...]] = {
 class Announcer:
     """Publishes events as they happen."""
 
-    def __init__(self, service: "Service") -> None:
+    def __init__(self, service: "Front") -> None:
         self._service = service
         self._text = seen_of(service).text
         self._before: JobState | None = None
@@ -53,7 +53,7 @@ class Announcer:
         service.jobs.subscribe(self._on_job)
         service.analyses.subscribe(self._on_analysis)
         service.watch.on_refused(self._on_refused)
-        service.guard.subscribe(lambda trouble: self._publish("Error", error=trouble, reason="safety"))
+        service.core.on_trouble(lambda trouble: self._publish("Error", error=trouble, reason="safety"))
 
     def _publish(self, event: str, **payload: Any) -> None:
         self._service.events.publish(event, payload)
@@ -78,10 +78,10 @@ class Announcer:
         connection = self._service.connection
         if event.new is ConnectionState.OPENING:
             self._publish("Connecting")
-        elif event.new is ConnectionState.READY and connection.printer is not None:
-            identity, rate = connection.printer.identity, connection.printer.baudrate
-            self._publish("Connected", port=connection.address, baudrate=rate)
-            self._publish("FirmwareData", name=identity.name, data=dict(identity.fields))
+        elif event.new is ConnectionState.READY and connection.seen.connected:
+            seen = connection.seen
+            self._publish("Connected", port=connection.address, baudrate=seen.baudrate)
+            self._publish("FirmwareData", name=seen.firmware, data=dict(seen.fields))
         elif event.new is ConnectionState.FAULT:
             self._publish("Error", error=str(event.error), reason="connection")
             self._publish("Disconnected")

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from daemon import OCTOPRINT, __version__
+from daemon.errors import CoreAway
 from daemon.front.access.attempts import network_of
 from daemon.front.events import Notice
 from daemon.front.http.base import seen_of
@@ -17,7 +17,7 @@ from daemon.front.push.subscriber import Send, Subscriber
 from hal.printer import ActionRequested, Event, TemperaturesRead
 
 if TYPE_CHECKING:
-    from daemon.app import Service
+    from daemon.front.front import Front
 
 TICK = 1.0
 """Seconds between two looks at a print that goes on; a line of it says nothing to anybody by itself."""
@@ -33,7 +33,7 @@ HISTORY = 300  # temperature reports that a client is given at first: five minut
 class Hub:
     """Knows the subscribers, and gives each its share of what happens."""
 
-    def __init__(self, service: "Service", view: JobView, history: TemperatureHistory) -> None:
+    def __init__(self, service: "Front", view: JobView, history: TemperatureHistory) -> None:
         self._service = service
         self._view = view
         self._history = history
@@ -148,10 +148,7 @@ class Hub:
         }
 
     def _resends(self) -> dict[str, int]:
-        printer = self._service.connection.printer
-        if printer is None:
-            return {"count": 0, "transmitted": 0, "ratio": 0}
-        counters = asdict(printer.counters)
+        counters = self._service.connection.counters
         count, sent = counters["resends"], counters["lines_sent"]
         return {"count": count, "transmitted": sent, "ratio": round(100 * count / sent) if sent else 0}
 
@@ -159,10 +156,11 @@ class Hub:
         """Return the last temperatures."""
         return self._history.last(HISTORY, is_heater)
 
-    def log_since(self, time: float) -> list[str]:
+    async def log_since(self, time: float) -> list[str]:
         """Return what went over the line after this time of the loop, in OctoPrint's manner."""
-        printer = self._service.connection.printer
-        if printer is None:
+        try:
+            talk = await self._service.connection.conversation(time)
+        except CoreAway:
             return []
         arrows = {">": "Send:", "<": "Recv:"}
-        return [f"{arrows.get(line[:1], line[:1])}{line[1:]}" for line in printer.tail_since(time)]
+        return [f"{arrows.get(line[:1], line[:1])}{line[1:]}" for line in talk.lines]

@@ -10,13 +10,13 @@ from daemon.bridge.words import JobState
 from daemon.front.events import Notice
 
 if TYPE_CHECKING:
-    from daemon.app import Service
+    from daemon.front.front import Front
 
 
 class Motion:
     """Compares with what it has seen before, each time that it is asked to look."""
 
-    def __init__(self, service: "Service") -> None:
+    def __init__(self, service: "Front") -> None:
         self._service = service
         self._height: float | None = None
         self._tool = 0

@@ -235,12 +235,12 @@ class Subscriber:
         self._sent()
         temperatures = [*self._temperatures]
         self._temperatures.clear()
-        logs = self._log() if self._wishes.logs else []
+        logs = await self._log() if self._wishes.logs else []
         return {**await self._hub.current(), "temps": temperatures, "logs": logs, "messages": []}
 
-    def _log(self) -> list[str]:
+    async def _log(self) -> list[str]:
         since, self._logged = self._logged, self._loop.time()
-        return self._hub.log_since(since)[-MAX_LOG:]
+        return (await self._hub.log_since(since))[-MAX_LOG:]
 
     def _sent(self) -> None:
         self._dirty = False

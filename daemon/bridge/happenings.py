@@ -1,0 +1,111 @@
+"""What happens at the printer and to the job, as it crosses the bridge."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import msgspec
+
+from daemon import errors as _service
+from daemon.bridge.messages import Happened, decode, encode
+from daemon.bridge.words import JobState
+from gcode.errors import NozzledError
+from hal import errors as _hal
+from hal.printer import (
+    ActionRequested,
+    ConnectionState,
+    Event,
+    FirmwareSaid,
+    LineRefused,
+    PanelPrintChanged,
+    PositionRead,
+    StateChanged,
+    TemperaturesRead,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class JobChanged(Event):
+    """The job has a new state, or there is a new job."""
+
+    state: JobState
+
+
+@dataclass(frozen=True, slots=True)
+class SafetyBroken(Event):
+    """A rule of safety is broken; says which."""
+
+    trouble: str
+
+
+_KINDS: dict[str, type[Event]] = {
+    kind.__name__: kind
+    for kind in (
+        ActionRequested,
+        FirmwareSaid,
+        JobChanged,
+        LineRefused,
+        PanelPrintChanged,
+        PositionRead,
+        SafetyBroken,
+        StateChanged,
+        TemperaturesRead,
+    )
+}
+
+_TREES = (_service, _hal)  # the branches of the tree of errors that have to be loaded to be found
+
+
+def happened(event: Event, dropped: int = 0) -> Happened | None:
+    """Return an event as it crosses; None: it is nothing for the front."""
+    name = type(event).__name__
+    if name not in _KINDS:
+        return None
+    payload = {each.name: _told(getattr(event, each.name)) for each in fields(event)}
+    return Happened(name=name, payload=msgspec.Raw(encode(payload)), dropped=dropped)
+
+
+def event_of(message: Happened) -> Event | None:
+    """Return the event that crossed; None: a core of another version tells of something that is not known here.
+
+    Raises:
+        msgspec.MsgspecError: it is none of its kind.
+    """
+    kind = _KINDS.get(message.name)
+    if kind is None:
+        return None
+    payload: dict[str, Any] = decode(message.payload, dict[str, Any])
+    if kind is StateChanged:
+        error = payload.pop("error", None)
+        changed = msgspec.convert(payload, _StateChanged)
+        return StateChanged(changed.old, changed.new, error_of(*error) if error else None)
+    event: Event = msgspec.convert(payload, kind)
+    return event
+
+
+class _StateChanged(msgspec.Struct):
+    old: ConnectionState
+    new: ConnectionState
+
+
+def _told(value: object) -> object:
+    return error_told(value) if isinstance(value, NozzledError) else value
+
+
+def error_told(error: NozzledError) -> tuple[str, str]:
+    """Return an error as it crosses: the name of its class, and its sentence."""
+    return type(error).__name__, str(error)
+
+
+def error_of(name: str, text: str) -> NozzledError:
+    """Return the error that crossed; where its class is not known here, one of the service."""
+    kind = _named(NozzledError, name) or _service.ServiceError
+    return kind(text)
+
+
+def _named(root: type[NozzledError], name: str) -> type[NozzledError] | None:
+    if root.__name__ == name:
+        return root
+    for kind in root.__subclasses__():
+        if (found := _named(kind, name)) is not None:
+            return found
+    return None

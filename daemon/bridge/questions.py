@@ -1,0 +1,131 @@
+"""What the front asks of the core; each question has one answer, or is refused."""
+
+from typing import Any, ClassVar
+
+from daemon.bridge.seen import Struct
+from daemon.bridge.words import ConnectionOptions, FileStatistics, Selection
+
+
+class Talk(Struct, frozen=True):
+    """Lines of the conversation with the printer, oldest first, and the core's time of the last of them, in s."""
+
+    lines: list[str]
+    until: float
+
+
+class Limits(Struct, frozen=True):
+    """What the printer says of itself.
+
+    Attributes:
+        settings: the commands (M201, M203, M204, M205) that would make it what it is.
+        firmware: its name; empty: none has been asked.
+        area: how far it goes: `min` and `max` of X, Y and Z, in mm; None: it does not say.
+    """
+
+    settings: tuple[str, ...] = ()
+    firmware: str = ""
+    area: dict[str, list[float]] | None = None
+
+
+class Question(Struct, frozen=True, tag_field="ask"):
+    """Base of what the front asks; `answer` is the type of what comes back."""
+
+    answer: ClassVar[Any] = type(None)
+
+
+class Connect(Question, tag="connect", frozen=True):
+    """Connect in the background; None: as configured."""
+
+    port: str | None = None
+    baudrate: int | None = None
+
+
+class Disconnect(Question, tag="disconnect", frozen=True):
+    """Close the line; a running job is ended before."""
+
+
+class ListPorts(Question, tag="ports", frozen=True):
+    """What may be connected to."""
+
+    answer: ClassVar[Any] = ConnectionOptions
+
+
+class Send(Question, tag="send", frozen=True):
+    """Queue a client's commands, all or none; M112 among them stops the printer at once."""
+
+    commands: list[str]
+
+
+class AnswerPrompt(Question, tag="answer_prompt", frozen=True):
+    """Answer the question that the printer shows, by number from 0; the core does not wait for the printer."""
+
+    choice: int
+
+
+class Conversation(Question, tag="conversation", frozen=True):
+    """What went over the line since an earlier question: each answer says what to ask with the next time."""
+
+    since: float
+    answer: ClassVar[Any] = Talk
+
+
+class AskLimits(Question, tag="limits", frozen=True):
+    """What the printer itself says of its limits of motion."""
+
+    answer: ClassVar[Any] = Limits
+
+
+class Select(Question, tag="select", frozen=True):
+    """Choose the file that `Start` prints; None: none."""
+
+    file: Selection | None
+
+
+class Start(Question, tag="start", frozen=True):
+    """Print the selected file."""
+
+
+class Restart(Question, tag="restart", frozen=True):
+    """Drop the paused job and print its file from the beginning."""
+
+
+class Pause(Question, tag="pause", frozen=True):
+    """Pause the job."""
+
+
+class Resume(Question, tag="resume", frozen=True):
+    """Go on with a paused job."""
+
+
+class Toggle(Question, tag="toggle", frozen=True):
+    """Pause a running job, go on with a paused one."""
+
+
+class Cancel(Question, tag="cancel", frozen=True):
+    """End the job and make the printer cold."""
+
+
+class SetOffset(Question, tag="offset", frozen=True):
+    """Have so many °C added to the targets that files set for a heater."""
+
+    heater: str
+    offset: float
+
+
+class UsePreset(Question, tag="use_preset", frozen=True):
+    """Take the printer for one that is known by this name; None: for none."""
+
+    preset: str | None
+
+
+class AskStatistics(Question, tag="statistics", frozen=True):
+    """How earlier prints of a file went."""
+
+    path: str
+    answer: ClassVar[Any] = FileStatistics
+
+
+AnyQuestion = (
+    Connect | Disconnect | ListPorts | Send | AnswerPrompt | Conversation | AskLimits | Select | Start | Restart | Pause
+    | Resume | Toggle | Cancel | SetOffset | UsePreset | AskStatistics
+)  # fmt: skip

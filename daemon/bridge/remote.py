@@ -1,0 +1,323 @@
+"""What the front sees of the core: the printer and the job. Asking takes a moment, seeing takes none."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from daemon.bridge import questions as ask
+from daemon.bridge.happenings import JobChanged, SafetyBroken
+from daemon.bridge.seen import JobSeen, PrinterSeen, Snapshot
+from daemon.bridge.words import ConnectionOptions, FileStatistics, JobState, Progress, Protection, Selection
+from daemon.config import ProfileConfig
+from gcode.modes import Modes
+from gcode.replies import Heaters
+from hal.printer import ConnectionState, Event, PanelPrint, Prompt
+
+
+class Channel(Protocol):
+    """One end of the bridge, in memory or on a socket."""
+
+    def latest(self) -> Snapshot:
+        """Return the newest snapshot that there is."""
+
+    async def ask(self, question: ask.Question) -> Any:
+        """Return the core's answer.
+
+        Raises:
+            NozzledError: what the core raises.
+            CoreAway: there is no core now.
+        """
+
+    def subscribe(self, listener: Callable[[Event | None], None]) -> None:
+        """Call `listener` with each event, and with None where only the snapshot is another one."""
+
+
+class RemoteCore:
+    """The core, seen from the front.
+
+    Attributes:
+        connection: the printer's.
+        jobs: the job.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self.connection = RemoteConnection(channel)
+        self.jobs = RemoteJobs(channel)
+
+    @property
+    def trouble(self) -> str | None:
+        """The rule of safety that is broken, in a sentence."""
+        return self._channel.latest().trouble
+
+    @property
+    def record_trouble(self) -> str | None:
+        """Why jobs are not recorded, if they are not."""
+        return self._channel.latest().record_trouble
+
+    @property
+    def profile(self) -> ProfileConfig:
+        """What the printer is taken to be."""
+        return self._channel.latest().profile
+
+    @property
+    def profile_is_configured(self) -> bool:
+        """The configuration file says it, and not a choice over the API."""
+        return self._channel.latest().profile_is_configured
+
+    def on_trouble(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with each rule of safety that is broken, in a sentence."""
+
+        def tell(event: Event | None) -> None:
+            if isinstance(event, SafetyBroken):
+                listener(event.trouble)
+
+        self._channel.subscribe(tell)
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever anything may be another than it was."""
+        self._channel.subscribe(lambda _event: listener())
+
+    async def use_preset(self, name: str | None) -> None:
+        """Take the printer for one that is known by this name; None: for none.
+
+        Raises:
+            ConfigError: nobody has the name.
+            JobConflict: a print is going on, or the configuration describes the printer.
+        """
+        await self._channel.ask(ask.UsePreset(preset=name))
+
+
+class RemoteConnection:
+    """The connection to the printer."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    @property
+    def seen(self) -> PrinterSeen:
+        """All that is known."""
+        return self._channel.latest().printer
+
+    @property
+    def state(self) -> ConnectionState:
+        """The connection's state."""
+        return self.seen.state
+
+    @property
+    def ready(self) -> bool:
+        """A printer is there and listens."""
+        return self.state is ConnectionState.READY
+
+    @property
+    def error(self) -> str | None:
+        """Why the last connection failed, if it did."""
+        return self.seen.error
+
+    @property
+    def address(self) -> str | None:
+        """The address of the open, or last tried, connection."""
+        return self.seen.address
+
+    @property
+    def heaters(self) -> Heaters:
+        """The last temperature report; empty before the first."""
+        return self.seen.heaters
+
+    @property
+    def modes(self) -> Modes:
+        """How the printer will read the next coordinates."""
+        return self.seen.modes
+
+    @property
+    def panel_print(self) -> PanelPrint | None:
+        """What the printer prints by itself, from its SD card."""
+        return self.seen.panel_print
+
+    @property
+    def message(self) -> str | None:
+        """The last text that the printer had for the user; not to be trusted."""
+        return self.seen.message
+
+    @property
+    def prompt(self) -> Prompt | None:
+        """The question that the printer shows; not to be trusted."""
+        return self.seen.prompt
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What went over the line since it was opened."""
+        return asdict(self.seen.counters)
+
+    def subscribe(self, listener: Callable[[Event], None]) -> None:
+        """Call `listener` with every event of the printer."""
+
+        def tell(event: Event | None) -> None:
+            if event is not None and not isinstance(event, JobChanged | SafetyBroken):
+                listener(event)
+
+        self._channel.subscribe(tell)
+
+    async def options(self) -> ConnectionOptions:
+        """List what may be connected to; opens nothing."""
+        options: ConnectionOptions = await self._channel.ask(ask.ListPorts())
+        return options
+
+    async def limits(self) -> ask.Limits:
+        """Ask what the printer says of its limits."""
+        limits: ask.Limits = await self._channel.ask(ask.AskLimits())
+        return limits
+
+    async def conversation(self, since: float) -> ask.Talk:
+        """Return what went over the line since an earlier answer said `until`; 0: all that is kept."""
+        talk: ask.Talk = await self._channel.ask(ask.Conversation(since=since))
+        return talk
+
+    async def connect(self, port: str | None = None, baudrate: int | None = None) -> None:
+        """Connect in the background; None: as configured.
+
+        Raises:
+            PortNotAllowed: clients may not connect to that port, or none is named.
+            AddressError: the port's address means nothing.
+        """
+        await self._channel.ask(ask.Connect(port=port, baudrate=baudrate))
+
+    async def disconnect(self) -> None:
+        """Close the line; a running job is ended and its printer made cold before."""
+        await self._channel.ask(ask.Disconnect())
+
+    async def send(self, commands: Sequence[str]) -> None:
+        """Queue a client's commands, all or none. M112 among them stops the printer at once.
+
+        Raises:
+            NotConnected: no printer is there, or it does not listen yet; that is no matter to M112.
+            CommandError, ForbiddenCommand: one of them may not be sent, or heats too much.
+            QueueFull: too many wait already.
+        """
+        await self._channel.ask(ask.Send(commands=[*commands]))
+
+    async def answer_prompt(self, choice: int) -> None:
+        """Have the question that the printer shows answered, by number from 0; does not wait for the printer."""
+        await self._channel.ask(ask.AnswerPrompt(choice=choice))
+
+
+class RemoteJobs:
+    """The one job. What is asked of it raises JobConflict where it does not fit the job's state."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    @property
+    def seen(self) -> JobSeen:
+        """All that is known."""
+        return self._channel.latest().job
+
+    @property
+    def state(self) -> JobState | None:
+        """The state of the job, also after its end; None before the first one."""
+        return self.seen.state
+
+    @property
+    def active(self) -> bool:
+        """There is a job that has not ended."""
+        return self.seen.active
+
+    @property
+    def selected(self) -> Selection | None:
+        """The file that `start` prints."""
+        return self.seen.selected
+
+    @property
+    def error(self) -> str | None:
+        """Why the last job failed or was interrupted, if it was, until another file is chosen."""
+        return self.seen.error
+
+    @property
+    def warning(self) -> str | None:
+        """What is wrong with a print that goes on all the same."""
+        return self.seen.warning
+
+    @property
+    def pause_reason(self) -> str | None:
+        """Why the job pauses, or is paused, as far as that is known: the file, the printer, an error."""
+        return self.seen.pause_reason
+
+    @property
+    def progress(self) -> Progress:
+        """How far the job is, or was at its end; of the file that is selected now."""
+        return self.seen.progress
+
+    @property
+    def place(self) -> dict[str, float] | None:
+        """Where a pause has left the print: mm by axis letter; None where nobody knows, or it has gone on."""
+        return self.seen.place
+
+    @property
+    def offsets(self) -> dict[str, float]:
+        """What is added to the targets of files, in °C by heater."""
+        return self.seen.offsets
+
+    @property
+    def protection(self) -> Protection | None:
+        """What becomes of the heaters when the host dies."""
+        return self.seen.protection
+
+    def uses(self, path: str) -> bool:
+        """Tell whether the active job prints this file, or one in this folder."""
+        job = self.seen
+        printed = job.selected.path if job.active and job.selected is not None else None
+        return printed is not None and (printed == path or printed.startswith(f"{path}/"))
+
+    def subscribe(self, listener: Callable[[JobState], None]) -> None:
+        """Call `listener` with each new state of each job."""
+
+        def tell(event: Event | None) -> None:
+            if isinstance(event, JobChanged):
+                listener(event.state)
+
+        self._channel.subscribe(tell)
+
+    async def select(self, selection: Selection) -> None:
+        """Choose the file that `start` prints."""
+        await self._channel.ask(ask.Select(file=selection))
+
+    async def unselect(self) -> None:
+        """Choose no file."""
+        await self._channel.ask(ask.Select(file=None))
+
+    async def start(self) -> None:
+        """Print the selected file."""
+        await self._channel.ask(ask.Start())
+
+    async def restart(self) -> None:
+        """Drop the paused job and print its file from the beginning."""
+        await self._channel.ask(ask.Restart())
+
+    async def pause(self) -> None:
+        """Pause; does nothing to a job that is pausing, paused or on its way to its end, but forget a resume."""
+        await self._channel.ask(ask.Pause())
+
+    async def resume(self) -> None:
+        """Go on with a paused job, or as soon as it is paused; does nothing to any other."""
+        await self._channel.ask(ask.Resume())
+
+    async def toggle(self) -> None:
+        """Pause a running job, go on with a paused one."""
+        await self._channel.ask(ask.Toggle())
+
+    async def cancel(self) -> None:
+        """End the job and make the printer cold; does nothing to one that is being cancelled."""
+        await self._channel.ask(ask.Cancel())
+
+    async def set_offset(self, heater: str, offset: float) -> None:
+        """Have `offset` °C added to the targets that files set for `heater` from now on."""
+        await self._channel.ask(ask.SetOffset(heater=heater, offset=offset))
+
+    async def statistics(self, path: str) -> FileStatistics:
+        """Return how earlier prints of a file went.
+
+        Raises:
+            StoreError: the record cannot be read.
+        """
+        statistics: FileStatistics = await self._channel.ask(ask.AskStatistics(path=path))
+        return statistics

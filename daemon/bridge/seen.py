@@ -1,0 +1,104 @@
+"""What the front knows of the core: one snapshot of all that there is to tell, some 2 kB."""
+
+import msgspec
+
+from daemon.bridge.words import JobState, Progress, Protection, Selection
+from daemon.config import ProfileConfig
+from gcode.modes import Modes
+from gcode.outgoing import Counters
+from gcode.replies import Heaters
+from hal.printer import ConnectionState, PanelPrint, Prompt
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of what crosses the bridge."""
+
+
+class PrinterSeen(Struct, frozen=True):
+    """The connection to the printer, and what the printer has told.
+
+    Attributes:
+        state: of the connection.
+        error: why the last connection failed.
+        address: of the open, or last tried, connection.
+        baudrate: of the open connection, in bits per second.
+        connected: there is a printer, READY or on its way.
+        heaters: the last temperature report, in °C.
+        modes: how the next coordinates will be read.
+        panel_print: what the printer prints by itself.
+        message: its last text for the user; not to be trusted.
+        message_at: when that came: a date in s.
+        prompt: the question that it shows; not to be trusted.
+        firmware: its name, by M115.
+        fields: what else M115 said.
+        counters: what went over the line.
+    """
+
+    state: ConnectionState = ConnectionState.OFFLINE
+    error: str | None = None
+    address: str | None = None
+    baudrate: int | None = None
+    connected: bool = False
+    heaters: Heaters = {}
+    modes: Modes = msgspec.field(default_factory=Modes)
+    panel_print: PanelPrint | None = None
+    message: str | None = None
+    message_at: int | None = None
+    prompt: Prompt | None = None
+    firmware: str = ""
+    fields: dict[str, str] = {}
+    counters: Counters = msgspec.field(default_factory=Counters)
+
+
+class JobSeen(Struct, frozen=True):
+    """The job, and the file that is selected for the next one.
+
+    Attributes:
+        state: of the last job, also after its end; None before the first.
+        active: there is a job that has not ended.
+        id: its number in the record.
+        selected: the file that `Start` prints.
+        error: why the last job failed.
+        warning: what is wrong with a print that goes on all the same.
+        pause_reason: why it pauses, as far as that is known.
+        progress: how far it is.
+        place: where a pause has left the print, in mm by axis letter.
+        offsets: °C that are added to the targets of files, by heater.
+        protection: what becomes of the heaters when the host dies; None: not known yet.
+    """
+
+    state: JobState | None = None
+    active: bool = False
+    id: int | None = None
+    selected: Selection | None = None
+    error: str | None = None
+    warning: str | None = None
+    pause_reason: str | None = None
+    progress: Progress = msgspec.field(default_factory=Progress)
+    place: dict[str, float] | None = None
+    offsets: dict[str, float] = {}
+    protection: Protection | None = None
+
+
+class Snapshot(Struct, frozen=True):
+    """All that the core tells of itself.
+
+    Attributes:
+        revision: grows with each snapshot of one core.
+        version: of the core.
+        printer: the connection.
+        job: the job.
+        trouble: the rule of safety that is broken.
+        record_trouble: why jobs are not recorded, if they are not.
+        profile: what the printer is taken to be.
+        profile_is_configured: the configuration file says so, and not a choice over the API.
+    """
+
+    revision: int = 0
+    version: str = ""
+    printer: PrinterSeen = msgspec.field(default_factory=PrinterSeen)
+    job: JobSeen = msgspec.field(default_factory=JobSeen)
+    trouble: str | None = None
+    record_trouble: str | None = None
+    profile: ProfileConfig = msgspec.field(default_factory=ProfileConfig)
+    profile_is_configured: bool = False

@@ -1,0 +1,115 @@
+"""Core: the process that owns the printer. Its parts are made here, in the order of need, and ended in reverse."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from daemon.config import Config, ProfileConfig, runtime_file, state_dir
+from daemon.config.chosen_preset import with_chosen
+from daemon.core.connection.connection import Connection
+from daemon.core.connection.printer_settings import PrinterSettings
+from daemon.core.connection.recordings import Recordings
+from daemon.core.job.controller import JobController
+from daemon.core.job.kept import KeptFile
+from daemon.core.job.survival import Survival
+from daemon.core.record.store import Store
+from daemon.core.safety.guard import Guard
+from daemon.core.safety.line_note import LineNote
+from daemon.in_time import in_time
+from daemon.systemd.descriptors import DescriptorStore
+from hal.logbook import Logbook
+
+UPLOADS = "uploads"  # folder in the state directory; written to by the front alone
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Core:
+    """What the parts of the core reach each other by."""
+
+    config: Config
+    connection: Connection
+    jobs: JobController
+    guard: Guard
+    store: Store
+    settings: PrinterSettings
+    descriptors: DescriptorStore
+    folder: Path
+    profile_is_configured: bool
+    wall: Callable[[], float]
+
+
+async def begin(
+    stack: AsyncExitStack,
+    config: Config,
+    environ: Mapping[str, str],
+    wall: Callable[[], float],
+    extra_ports: Sequence[str] = (),
+    descriptors: DescriptorStore | None = None,
+) -> Core:
+    """Make all of it and begin to connect; `stack` ends it, the running job first.
+
+    Args:
+        stack: ends it.
+        config: what is configured.
+        environ: of this process.
+        wall: the date, in s.
+        extra_ports: globs of ports that clients may connect to besides those that are listed.
+        descriptors: what systemd has handed in.
+
+    Raises:
+        ServiceError: the state directory cannot be used.
+    """
+    folder = state_dir(config, environ)
+    store = Store(wall, _store_trouble)
+    await store.open(folder)
+    configured = config.profile != ProfileConfig()
+    config = await asyncio.to_thread(with_chosen, config, folder)
+    stack.push_async_callback(in_time, store.close)
+    uploads = folder / UPLOADS
+    reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
+    stack.callback(reader.shutdown, wait=False, cancel_futures=True)
+    descriptors = descriptors or DescriptorStore({})
+    logbook, boot = await asyncio.to_thread(_logbook, environ)
+    stack.callback(logbook.close)
+    recordings = Recordings(config.link, wall, folder)
+    connection = Connection(config, extra_ports, recordings, logbook=logbook, descriptors=descriptors)
+    stack.push_async_callback(connection.disconnect)
+    LineNote(connection, config, folder)
+    survival = Survival(connection, logbook, KeptFile(uploads, folder), boot)
+    if not config.profile.sized:
+        log.info(
+            "profile.unknown",
+            consequence="no file is refused for its size",
+            remedy="nozzled config --preset list shows printers that are known; [profile] preset chooses one",
+        )
+    jobs = JobController(config, connection, store, uploads, reader, survival)
+    stack.push_async_callback(jobs.abandon, "the service was stopped")
+    guard = Guard(config, connection, jobs)
+    settings = PrinterSettings(connection, lambda: jobs.active)
+    await jobs.recover()
+    if not jobs.active:  # else it takes its own line over
+        connection.keep_connected()
+    return Core(config, connection, jobs, guard, store, settings, descriptors, folder, configured, wall)
+
+
+def _logbook(environ: Mapping[str, str]) -> tuple[Logbook, str]:
+    """Return what a print is taken over from, and what tells this boot from another."""
+    try:
+        # the unit says it, as it does not see the file (ProcSubset=pid)
+        boot = environ.get("NOZZLED_BOOT_ID") or BOOT_ID.read_text().strip()
+        return Logbook(runtime_file(environ)), boot
+    except OSError as error:
+        log.warning("logbook.missing", reason=str(error), consequence="a print does not survive this process")
+        return Logbook(), ""
+
+
+def _store_trouble(error: Exception) -> None:
+    log.error("store.trouble", reason=str(error), consequence="the print goes on, its record may be lost")

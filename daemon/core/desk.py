@@ -1,0 +1,212 @@
+"""Desk: where the front gets its answers. What it asks is done as if a person had asked for it, and nothing else is."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import structlog
+
+from daemon import __version__
+from daemon.bridge import questions as ask
+from daemon.bridge.happenings import JobChanged, SafetyBroken
+from daemon.bridge.seen import JobSeen, PrinterSeen, Snapshot
+from daemon.config import ProfileConfig, chosen_preset
+from daemon.config.presets import find
+from daemon.core.core import Core
+from daemon.errors import JobConflict
+from gcode.errors import NozzledError
+from gcode.outgoing import Counters
+from hal.errors import NotConnected
+from hal.printer import ActionRequested, Commanded, Event
+
+MOST_LINES = 1000  # of the conversation in one answer
+
+log = structlog.get_logger()
+
+Listener = Callable[[Event | None], None]
+"""Is told of each event, and with None of what has changed without one."""
+
+
+class Desk:
+    """Tells what is, and does what is asked."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._revision = 0
+        self._message_at: int | None = None
+        self._listeners: list[Listener] = []
+        self._answering: set[asyncio.Task[None]] = set()
+        jobs = core.jobs
+        self._plain: dict[type[ask.Question], Callable[[], None]] = {
+            ask.Start: jobs.start,
+            ask.Restart: jobs.restart,
+            ask.Pause: jobs.pause,
+            ask.Resume: jobs.resume,
+            ask.Toggle: jobs.toggle,
+            ask.Cancel: jobs.cancel,
+        }
+        core.connection.subscribe(self._on_printer)
+        jobs.subscribe(lambda state: self._tell(JobChanged(state)))
+        core.guard.subscribe(lambda trouble: self._tell(SafetyBroken(trouble)))
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with what happens; returns the function that ends it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    @property
+    def goes_on(self) -> bool:
+        """Something is printed, so that the next snapshot differs though nothing happens."""
+        return self._core.jobs.active or self._core.connection.panel_print is not None
+
+    def _on_printer(self, event: Event) -> None:
+        if isinstance(event, ActionRequested) and event.name == "notification":
+            self._message_at = int(self._core.wall())
+        self._tell(event)
+
+    def _tell(self, event: Event | None) -> None:
+        for listener in tuple(self._listeners):
+            listener(event)
+
+    # -- what is -------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """Return all that there is to tell now."""
+        core = self._core
+        self._revision += 1
+        return Snapshot(
+            revision=self._revision,
+            version=__version__,
+            printer=self._printer(),
+            job=self._job(),
+            trouble=core.guard.trouble,
+            record_trouble=core.store.trouble,
+            profile=core.config.profile,
+            profile_is_configured=core.profile_is_configured,
+        )
+
+    def _printer(self) -> PrinterSeen:
+        connection = self._core.connection
+        printer = connection.printer
+        return PrinterSeen(
+            state=connection.state,
+            error=connection.error,
+            address=connection.address,
+            baudrate=printer.baudrate if printer else None,
+            connected=printer is not None,
+            heaters=connection.heaters,
+            modes=connection.modes,
+            panel_print=connection.panel_print,
+            message=connection.message,
+            message_at=self._message_at,
+            prompt=connection.prompt,
+            firmware=printer.identity.name if printer else "",
+            fields=printer.identity.fields if printer else {},
+            counters=printer.counters if printer else Counters(),
+        )
+
+    def _job(self) -> JobSeen:
+        jobs = self._core.jobs
+        return JobSeen(
+            state=jobs.state,
+            active=jobs.active,
+            id=jobs.job_id,
+            selected=jobs.selected,
+            error=jobs.error,
+            warning=jobs.warning,
+            pause_reason=jobs.pause_reason,
+            progress=jobs.progress,
+            place=jobs.place,
+            offsets=jobs.offsets,
+            protection=jobs.dead_man.protection,
+        )
+
+    # -- what is asked -------------------------------------------------------------------------------------
+
+    async def answer(self, question: ask.Question) -> object:
+        """Do what is asked, and return the answer; it is of the type that the question names.
+
+        Raises:
+            NozzledError: it cannot be done; says why.
+        """
+        at_once = self._at_once(question)
+        if at_once is not None:
+            at_once()
+            self._tell(None)
+            return None
+        result = await self._in_time(question)
+        self._tell(None)
+        return result
+
+    def _at_once(self, question: ask.Question) -> Callable[[], None] | None:
+        """Return what does it in this turn of the loop; None: it takes longer."""
+        if (plain := self._plain.get(type(question))) is not None:
+            return plain
+        jobs = self._core.jobs
+        if isinstance(question, ask.Select):
+            file = question.file
+            return jobs.unselect if file is None else lambda: jobs.select(file)
+        if isinstance(question, ask.SetOffset):
+            return lambda: jobs.set_offset(question.heater, question.offset)
+        if isinstance(question, ask.AnswerPrompt):
+            return lambda: self._answer_prompt(question.choice)
+        return None
+
+    def _in_time(self, question: ask.Question) -> Awaitable[object]:
+        core = self._core
+        match question:
+            case ask.Connect(port=port, baudrate=baudrate):
+                return core.connection.connect(port, baudrate)
+            case ask.Disconnect():
+                return core.connection.disconnect()
+            case ask.ListPorts():
+                return core.connection.options()
+            case ask.Send(commands=commands):
+                return core.connection.send(commands)
+            case ask.Conversation(since=since):
+                return self._conversation(since)
+            case ask.AskLimits():
+                return self._limits()
+            case ask.UsePreset(preset=preset):
+                return self._use(preset)
+            case ask.AskStatistics(path=path):
+                return core.store.statistics(path)
+        raise NozzledError(f"the core has no answer to {type(question).__name__}")
+
+    async def _conversation(self, since: float) -> ask.Talk:
+        printer = self._core.connection.printer
+        now = asyncio.get_running_loop().time()
+        return ask.Talk(lines=printer.tail_since(since)[-MOST_LINES:] if printer else [], until=now)
+
+    async def _limits(self) -> ask.Limits:
+        settings = self._core.settings
+        known = await settings.ask()
+        return ask.Limits(settings=known, firmware=settings.firmware, area=settings.area)
+
+    async def _use(self, name: str | None) -> None:
+        """Take the printer for another one, from here on."""
+        core = self._core
+        if core.jobs.active:
+            raise JobConflict("a print is going on; choose the printer when it is over")
+        if core.profile_is_configured:
+            raise JobConflict("the printer is described in the configuration file, [profile]; choose it there")
+        preset = find(name) if name else None
+        await asyncio.to_thread(chosen_preset.keep, preset, core.folder)
+        profile = preset.profile if preset is not None else ProfileConfig()
+        core.config = replace(core.config, profile=profile)
+
+    def _answer_prompt(self, choice: int) -> None:
+        """Begin to answer; nobody waits for the printer."""
+        printer = self._core.connection.printer
+        if printer is None:
+            raise NotConnected("the printer is not connected")
+        task = asyncio.create_task(_answer(printer, choice))
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+
+async def _answer(printer: Commanded, choice: int) -> None:
+    try:
+        await printer.answer_prompt(choice)
+    except NozzledError as error:
+        log.warning("printer.not_answered", choice=choice, reason=str(error))

@@ -1,0 +1,93 @@
+"""Front: the process that talks to people and programs. Its parts are made here, and ended in reverse."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.bridge.remote import Channel, RemoteConnection, RemoteCore, RemoteJobs
+from daemon.config import Config, state_dir
+from daemon.core.record.store import Store
+from daemon.front.access import hosts
+from daemon.front.access.access import Access
+from daemon.front.access.keys import Keys, own_uuid
+from daemon.front.analysis.service import Analyses
+from daemon.front.analysis.shelf import Shelf
+from daemon.front.analysis.watch import Watch
+from daemon.front.events import Events
+from daemon.front.uploads.files import FileStore
+from daemon.in_time import in_time
+
+UPLOADS = "uploads"  # folder in the state directory; the core reads there
+
+
+@dataclass(slots=True)
+class Front:
+    """What the parts of the front reach each other by."""
+
+    config: Config
+    core: RemoteCore
+    files: FileStore
+    access: Access
+    events: Events
+    uuid: str
+    wall: Callable[[], float]
+    analyses: Analyses
+    watch: Watch
+
+    @property
+    def connection(self) -> RemoteConnection:
+        """The connection to the printer."""
+        return self.core.connection
+
+    @property
+    def jobs(self) -> RemoteJobs:
+        """The job."""
+        return self.core.jobs
+
+
+async def begin(
+    stack: AsyncExitStack,
+    config: Config,
+    environ: Mapping[str, str],
+    wall: Callable[[], float],
+    channel: Channel,
+    store: Store,
+) -> Front:
+    """Make all of it but the server; `stack` ends it.
+
+    Args:
+        stack: ends it.
+        config: what is configured.
+        environ: of this process.
+        wall: the date, in s.
+        channel: to the core.
+        store: where hashes and results of analyses are kept.
+
+    Raises:
+        ServiceError: the state directory or a key cannot be used.
+    """
+    folder = state_dir(config, environ)
+    core = RemoteCore(channel)
+    uuid = await asyncio.to_thread(own_uuid, folder)
+    access = await asyncio.to_thread(_access, config, folder, environ, wall)
+    stack.push_async_callback(in_time, access.close)
+    uploads = folder / UPLOADS
+    files = FileStore(uploads, wall, hashes=store)
+    await files.open()
+    files.busy = core.jobs.uses
+    shelf = Shelf(store)
+    analyses = Analyses(config, uploads, shelf, core.connection.limits)
+    watch = Watch(core.jobs, analyses, shelf, lambda: core.connection.address or "")
+    stack.push_async_callback(in_time, analyses.close)
+    stack.push_async_callback(in_time, watch.close)
+    analyses.open()
+    return Front(config, core, files, access, Events(), uuid, wall, analyses, watch)
+
+
+def _access(config: Config, folder: Path, environ: Mapping[str, str], wall: Callable[[], float]) -> Access:
+    hosts.check_proxies(config.http.trusted_proxies)
+    access = Access(Keys.load(config, folder, environ), folder, wall)
+    access.begin()
+    return access
