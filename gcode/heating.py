@@ -21,14 +21,6 @@ SETS_TARGET = {"M104": "tool", "M109": "tool", "M140": "bed", "M190": "bed", "M1
 
 _TARGET = {letter: re.compile(rb"%c\s*\+?\d+\.?\d*" % letter, re.IGNORECASE) for letter in b"SR"}
 _HEATS = re.compile(rb"M\s*0*(?:104|109|140|141|190|191|303)(?!\d)", re.IGNORECASE)
-# with a subcode too: M104.1 is M104 to a firmware that knows none
-_MAY_HEAT = re.compile(
-    rb"(?:(M)\s*0*(104|109|140|141|190|191|303|568)|(G)\s*0*(10))(?!\d)(?:\.\d*)?([^GM]*)", re.IGNORECASE
-)
-_ASKED = re.compile(rb"[SRB]\s*\+?(\d+\.?\d*|\.\d+)", re.IGNORECASE)
-_OF_BED, _OF_CHAMBER = (b"140", b"190"), (b"141", b"191")
-_BED_TUNED = re.compile(rb"E\s*-", re.IGNORECASE)
-_TEXT = re.compile(rb"M\s*0*(?:16|23|28|30|32|33|117|118|486|928)(?!\d)", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -97,33 +89,6 @@ def heaters_off(extruders: int, *, chamber: bool, told: Heaters | None = None) -
     chamber = chamber or "chamber" in on
     tools = [f"M104 T{tool} S0" for tool in range(extruders)] if extruders > 1 else ["M104 S0"]
     return [*tools, "M140 S0", *(["M141 S0"] if chamber else [])]
-
-
-def excess(command: bytes, hotend: float, bed: float, chamber: float | None = None) -> str | None:
-    """Return what is wrong with a command that asks for more heat than there may be; None: nothing.
-
-    What counts is the most that any firmware could make of it: of a word that comes twice some take the first and
-    some the last one, and some read further commands of a line.
-
-    Args:
-        command: one clean line.
-        hotend: the highest target of a hotend, in °C.
-        bed: that of the bed.
-        chamber: that of the chamber; None: as the bed.
-    """
-    if _TEXT.match(command):
-        return None
-    for found in _MAY_HEAT.finditer(command):
-        code, words = found[2] or found[4], found[5]
-        limit = hotend
-        if code in _OF_BED or (code == b"303" and _BED_TUNED.search(words)):  # E-1 is the bed, E-2 the chamber
-            limit = bed
-        elif code in _OF_CHAMBER:
-            limit = bed if chamber is None else chamber
-        wanted = max((float(each) for each in _ASKED.findall(words)), default=0.0)  # B: the highest of AUTOTEMP
-        if wanted > limit:
-            return f"{command.decode()} asks for {wanted:g} °C, the profile allows {limit:g} °C"
-    return None
 
 
 def shifted(command: bytes, offsets: Mapping[str, float], tool: int, hotend: float, bed: float) -> bytes:

@@ -14,7 +14,7 @@ from gcode.analysis.result import Bounds
 from gcode.analysis.whereabouts import PURGE, ROUNDING, Whereabouts
 from gcode.command import Command
 from gcode.fitting import fitting
-from gcode.heating import excess
+from gcode.too_hot import doubt, excess
 from gcode.unknown import LOSSES, losses
 
 LONGEST_EXTRUSION = 200.0  # mm in one move; Marlin's EXTRUDE_MAXLENGTH
@@ -154,9 +154,13 @@ class Checks:
 
     def heat(self, command: bytes, line: int) -> None:
         """Look at the most that a command may heat to, whatever a firmware makes of it."""
-        machine = self.machine
-        if line != self._hot and (problem := excess(command, machine.max_hotend, machine.max_bed, machine.max_chamber)):
+        most = self.machine.max_hotend, self.machine.max_bed, self.machine.max_chamber
+        if line == self._hot:
+            return
+        if problem := excess(command, *most):
             self.add(Level.ERROR, "hot", problem, line)
+        elif problem := doubt(command, *most):
+            self.add(Level.WARNING, "maybe hot", problem, line)
 
     def target(self, heater: str, target: float, line: int) -> None:
         """Look at a temperature asked for."""

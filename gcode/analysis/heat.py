@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gcode.analysis.machine import HeatModel, Machine
 from gcode.command import Command
 from gcode.heating import RESIDENCY
+from gcode.too_hot import named_target
 
 # Command → (heater, it waits). `tool` is the active one.
 _HEATERS = {
@@ -18,12 +19,16 @@ _MAX_TARGETS = 64  # different ones that are remembered of a heater
 
 @dataclass(frozen=True, slots=True)
 class HeatOrder:
-    """A new target in °C for a heater, by name; maybe to be waited for, maybe cooling too (the R word)."""
+    """A new target in °C for a heater, by name; maybe to be waited for, maybe cooling too (the R word).
+
+    Where it does not set the target, it waits until so much is reached.
+    """
 
     heater: str
     target: float
     wait: bool
     cool: bool = False
+    sets: bool = True
 
 
 def order(command: Command, tool: int) -> HeatOrder | None:
@@ -42,6 +47,15 @@ def order(command: Command, tool: int) -> HeatOrder | None:
     return HeatOrder(heater, target, wait, cool=wait and command.get("S") is None)
 
 
+def named_order(command: bytes) -> HeatOrder | None:
+    """Return what one of Klipper's commands, whose names are words, asks of a heater."""
+    found = named_target(command)
+    if found is None:
+        return None
+    heater, target, waits = found
+    return HeatOrder(heater, target, waits, sets=not waits)
+
+
 @dataclass(slots=True)
 class _Heater:
     """A heater: where it was when it got its last target."""
@@ -57,12 +71,13 @@ class _Heater:
         at = end + (self.began - end) * math.exp(-(now - self.since) / model.time_constant)
         return min(at, self.target) if self._heats() else max(at, min(self.target, self.began), model.ambient)
 
-    def seconds(self, now: float) -> float:
-        """Return how long it still takes to the target; none if that is out of reach."""
+    def seconds(self, now: float, target: float | None = None) -> float:
+        """Return how long it still takes to the target, or to one on the way; none if that is out of reach."""
+        target = self.target if target is None else target
         end, at = self._end(), self.temperature(now)
-        if at == self.target or (end - self.target) * (at - end) >= 0:
+        if at == target or (end - target) * (at - end) >= 0:
             return 0.0
-        return self.model.time_constant * math.log((at - end) / (self.target - end))
+        return self.model.time_constant * math.log((at - end) / (target - end))
 
     def set(self, target: float, now: float) -> None:
         """Give it a new target."""
@@ -87,6 +102,9 @@ class Heaters:
     def follow(self, what: HeatOrder, now: float) -> float:
         """Take an order at this time, in s; return the seconds that the print waits for it."""
         heater = self._heater(what.heater)
+        if not what.sets:
+            on_the_way = heater.temperature(now) < what.target <= heater.target
+            return heater.seconds(now, what.target) if on_the_way else 0.0
         warmer = what.target > heater.temperature(now)
         heater.set(what.target, now)
         self._remember(what)

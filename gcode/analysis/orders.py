@@ -9,7 +9,7 @@ import numpy as np
 from gcode.analysis.blocks import Block
 from gcode.analysis.checks import Checks, Warmth
 from gcode.analysis.comments import Comments
-from gcode.analysis.heat import HeatOrder, order
+from gcode.analysis.heat import HeatOrder, named_order, order
 from gcode.analysis.layers import Layers
 from gcode.analysis.machine import Machine
 from gcode.analysis.modal import Modal
@@ -20,6 +20,7 @@ from gcode.command import Command, parse
 from gcode.errors import CommandError
 from gcode.reader import clean
 from gcode.texts import words_of
+from gcode.too_hot import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,7 +146,7 @@ class Orders:
         elif act := self._table.get(command.code):
             act(command)
         self.modal.note(command)
-        if command.code[0] != "G" or command.code == "G10":
+        if not PLAIN(self._command):
             self._checks.heat(self._command, self._line)
         if self.modal.tool.last != tool:
             self._checks.tool(self.modal.tool.last, self._line)
@@ -156,6 +157,9 @@ class Orders:
     def _note_macro(self, text: str) -> None:
         """Klipper's commands are words."""
         self._checks.macro(text, self._line)
+        if heat := named_order(self._command):
+            self._heat(heat)
+        self._checks.heat(self._command, self._line)
         name, _, rest = text.partition(" ")
         if name.upper() == "SET_VELOCITY_LIMIT":
             self.modal.velocity_limit(words_of(rest))
@@ -165,8 +169,9 @@ class Orders:
         self.warm.set(self._row, self._checks.may_extrude(self.modal.tool.last))
 
     def _heat(self, heat: HeatOrder) -> None:
-        self._checks.target(heat.heater, heat.target, self._line)
-        self._targeted.append((self._row, heat.heater, heat.target))
+        if heat.sets:
+            self._checks.target(heat.heater, heat.target, self._line)
+            self._targeted.append((self._row, heat.heater, heat.target))
         self._pause("heating", heat=heat, rests=heat.wait)
 
     def _pause(self, kind: str, seconds: float = 0.0, heat: HeatOrder | None = None, *, rests: bool = True) -> None:

@@ -17,7 +17,7 @@ from gcode.reader import MAX_LINE
 
 COLUMNS = "XYZEFIJR"
 
-_LF, _TAB, _SPACE, _SEMICOLON, _G, _A, _Z = b"\n\t ;GAZ"
+_LF, _TAB, _SPACE, _SEMICOLON, _G, _M, _A, _Z = b"\n\t ;GMAZ"
 _ZERO = ord("0")
 _LAST_MOVE = 3  # G3
 _UNUSUAL = (b"(", b"\nN", b"\nn", b"\ng", b"\nG00", b"\nG01", b"\nG02", b"\nG03", b"\nG1  ", b"\nG1\t\t")
@@ -97,6 +97,10 @@ def _read(lines: bytes) -> Words:
     plain = _begins_as_move(text, starts[:-1], tokens.at[heads + (heads < line_feeds)])
     plain &= np.diff(starts) <= MAX_LINE
     letters = _letters(tokens, plain, heads)
+    kinds = tokens.kind.take(letters)
+    more = (kinds == _G) | (kinds == _M)  # a further command of the line, to some firmwares
+    if more.any():
+        plain[tokens.line[letters[more]]] = False
     start, length = _extent(text, tokens.at, letters)
     values, good = decimals(padded, start + WORD, length)
     plain[tokens.line[letters[~good]]] = False

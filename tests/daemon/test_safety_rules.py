@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from daemon.config import ProfileConfig
 from daemon.core.safety.rules import BED, CONFIRMED, HOTEND, HeaterWatch
-from gcode.heating import excess
 from gcode.replies import Reading
 from hal.simulated.heat_control import BangBang
 from hal.simulated.heater import BED as BED_CONFIG
@@ -168,30 +167,3 @@ def test_a_big_bed_may_take_its_time_and_a_dead_one_may_not():
     assert not any(slow.broken(Reading(20 + now / 30, 90.0), float(now)) for now in range(0, 2000, 2))
     times = [now for now in range(0, 400, 2) if dead.broken(Reading(20.0, 90.0), float(now))]
     assert times[0] == BED.rise_within + 2
-
-
-@pytest.mark.parametrize(
-    ("command", "problem"),
-    [
-        ("M104 S300", None),
-        ("M104 S301", "M104 S301 asks for 301 °C, the profile allows 300 °C"),
-        ("m109 t1 s999", "asks for 999"),
-        ("M109 R400", "asks for 400"),
-        ("M140 S120", None),
-        ("M190 S121", "allows 120"),
-        ("M141 S200", "allows 120"),
-        ("M303 E-1 S200 C8", "allows 120"),
-        ("M303 E0 S240 C8", None),
-        ("M109 S200 B500 F1", "asks for 500"),
-        ("M104.1 S999", "asks for 999"),
-        ("M104.0S999", "asks for 999"),
-        ("M1040 S999", None),
-        ("M117 M104 S999", None),
-        ("G1 S999", None),
-        ("M106 S999", None),
-        ("M104", None),
-    ],
-)
-def test_too_hot_a_target_is_known(command, problem):
-    found = excess(command.encode(), 300.0, 120.0)
-    assert found is None if problem is None else problem in found

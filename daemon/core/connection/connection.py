@@ -16,11 +16,11 @@ from daemon.core.connection.recordings import Recordings
 from daemon.log import Limiter
 from daemon.systemd.descriptors import DescriptorStore
 from gcode.errors import CommandError, FirmwareHalted, NozzledError, PrinterSilent
-from gcode.heating import excess
 from gcode.link import Left
 from gcode.modes import Modes
 from gcode.outgoing import check_command, is_stop
 from gcode.replies import Heaters
+from gcode.too_hot import excess
 from hal.errors import AddressError, HandshakeFailed, NotConnected, PortError
 from hal.link_settings import LinkSettings
 from hal.logbook import Logbook

@@ -31,7 +31,7 @@ from daemon.core.job.streamer import FileStream
 from daemon.core.job.survival import Survival
 from daemon.core.record.store import Store
 from daemon.errors import CannotGoOn, JobConflict
-from gcode.heating import excess, shifted
+from gcode.heating import shifted
 from gcode.host_commands import (
     Cancel,
     DwellUnlessKnown,
@@ -43,6 +43,7 @@ from gcode.host_commands import (
     WaitForAll,
     meaning,
 )
+from gcode.too_hot import excess
 from gcode.unknown import unknown_to
 from hal.printer import Printer
 

@@ -19,14 +19,13 @@ from gcode.errors import CommandError
 from gcode.host_commands import Instead, Meaning, Sent, Skip, meaning
 from gcode.outgoing import Line, job_line
 from gcode.reader import MAX_LINE, Reader
+from gcode.too_hot import PLAIN
 
 BLOCK = 16 * 1024  # taking one apart that holds nothing but comments must not keep the loop for long
 AHEAD = 64  # blocks: 1 MiB lasts 40 s at 250,000 baud
 LINES_A_TURN = 32  # that are taken apart at once
 BLOCKS_A_TURN = 2  # that are looked through for a line before the loop may do something else
 TOLD = 10  # skipped lines that are told one by one; the rest is counted
-
-_PLAIN = frozenset(b"GT")
 
 
 WAITS_ITSELF = partial(meaning, host_waits=False)
@@ -194,8 +193,7 @@ class FileStream:
         if self._behind_ready is not None and self._look_closer(*self._behind_ready):
             return True
         for offset, command in self._reader:
-            # an S may be a temperature: `G10 P0 S200` and `T0 M104 S200` heat in RepRapFirmware
-            if command[0] in _PLAIN and b"S" not in command and len(command) <= self._longest:
+            if PLAIN(command) and len(command) <= self._longest:
                 self._ready.append(job_line(offset, command))
                 if len(self._ready) >= LINES_A_TURN:
                     return True

@@ -11,7 +11,7 @@ not rising       | far below its target, and no warmer than it was              
 drifting         | away from a target that had been reached, or ever hotter on its way down    | the reports
 above maximum    | hotter than the profile allows, overshoot included                          | the reports
 no report        | a heater is on, and nobody knows how hot it is                              | their absence
-too hot a target | a file or a client asks for more than the profile allows: never sent        | `gcode.heating.excess`
+too hot a target | a file or a client asks for more than the profile allows: never sent        | `gcode.too_hot.excess`
 reply stall      | the printer answers nothing any more: `gcode.errors.PrinterSilent`          | the link
 left on          | a heater is on, and for long neither a job nor a command                    | `guard`
 """

@@ -1,0 +1,226 @@
+"""Commands that ask for more heat than there may be, by what any of the firmwares could make of them.
+
+Which firmware reads a line is not always known, and they read it differently. So the most that any of them could make
+of it counts: of a word that comes twice some take the first one and some the last; some read further commands of a
+line; Marlin 1, Sprinter, Smoothieware and RepRapFirmware read `S1e3` as 1000 where Marlin 2 and Klipper read 1, those
+with newlib's strtof read `S0x3E7`; RepRapFirmware takes lists (`S200:210`) and expressions (`S{190+10}`).
+"""
+
+import ast
+import math
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+PLAIN = re.compile(rb"(?:G0?[0-3](?!\d)|T)[^GgMm]*\Z").match
+"""Tells of nearly all lines of a print, quickly, that they heat nothing: a move or a tool, and no further command."""
+
+_ABOVE = 15.0  # °C by which a firmware's own limit may be above the highest target: Marlin's HOTEND_OVERSHOOT
+
+_MOST_SHOWN = 96  # characters of a command in a message
+
+_HOTEND, _BED, _CHAMBER, _LIMIT = "hotend", "bed", "chamber", "limit"
+
+# Code → letters of the words that are temperatures → what is heated.
+_OF_HOTEND, _OF_BED, _OF_CHAMBER = ({"S": heated, "R": heated} for heated in (_HOTEND, _BED, _CHAMBER))
+_TARGETS: Mapping[str, Mapping[str, str]] = {
+    "M104": {**_OF_HOTEND, "B": _HOTEND}, "M109": {**_OF_HOTEND, "B": _HOTEND},  # B: the highest of AUTOTEMP
+    "M140": _OF_BED, "M190": _OF_BED,
+    "M141": _OF_CHAMBER, "M191": _OF_CHAMBER,
+    "M143": {"S": _LIMIT},  # the highest temperature that the firmware allows
+    "M145": {"H": _HOTEND, "B": _BED, "C": _CHAMBER},  # what `M104 I0` takes
+    "M303": _OF_HOTEND,
+    "M568": _OF_HOTEND, "G10": _OF_HOTEND,
+    "M600": {"R": _HOTEND},  # with which it goes on
+    "G26": {"H": _HOTEND, "B": _BED},
+}  # fmt: skip
+_TEXT = re.compile(rb"M\s*0*(?:16|23|28|30|32|33|117|118|486|928)(?!\d)", re.IGNORECASE)
+_NUMBER = rb"(?:0x[0-9a-f]+|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|nan)"
+_COMMAND = re.compile(rb"([GM])[\s+]*(%s)((?:[^GM{]|\{[^}]*\}?)*)" % _NUMBER, re.IGNORECASE)
+_WORD = re.compile(rb"([A-Z])[\s=\"'(+]*(?:\{([^}]*)|(%s(?::%s)*))" % (_NUMBER, _NUMBER), re.IGNORECASE)
+_EACH = re.compile(_NUMBER.decode(), re.IGNORECASE)
+_COMMENT = re.compile(rb"\([^()]*\)")
+_BED_TUNED = re.compile(rb"E\s*-", re.IGNORECASE)
+_COORDINATES = re.compile(rb"L\s*\d", re.IGNORECASE)  # G10 L2: an origin, not a temperature
+
+# Klipper's commands are names; Smoothieware has one for people: `set_temp hotend 200`.
+_NAMED = re.compile(r"[A-Z_][A-Z_]\w*", re.IGNORECASE)
+_PARAMETER = re.compile(r"\b(\w+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|(\S*))")
+_SET_TEMP = re.compile(r"set_temp\s+(\w+)\s+(\S+)", re.IGNORECASE)
+_OF_HEATERS = frozenset({"SET_HEATER_TEMPERATURE", "PID_CALIBRATE", "MPC_CALIBRATE", "TEMPERATURE_WAIT"})
+_TEMPERATURES = frozenset({
+    "EXTRUDER", "HOTEND", "NOZZLE", "TOOL", "BED", "HEATBED", "HEATERBED", "CHAMBER", "TARGET", "HEATER",
+})  # fmt: skip
+
+_ARITHMETIC = re.compile(r"[\d.+*/()\s-]{1,100}")
+_OPERATORS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """So many °C for something, by a word of a command; `sure`: it is no expression of which that is a part."""
+
+    heats: str
+    target: float
+    sure: bool = True
+
+
+def excess(command: bytes, hotend: float, bed: float, chamber: float | None = None) -> str | None:
+    """Return what is wrong with a command that asks for more heat than there may be; None: nothing.
+
+    Args:
+        command: one clean line.
+        hotend: the highest target of a hotend, in °C.
+        bed: that of the bed.
+        chamber: that of the chamber; None: as the bed.
+    """
+    most = {_HOTEND: hotend, _BED: bed, _CHAMBER: bed if chamber is None else chamber, _LIMIT: hotend + _ABOVE}
+    for asked in _all_asked(command):
+        if not asked.target <= most[asked.heats]:
+            return f"{_shown(command)} asks for {asked.target:g} °C, the profile allows {most[asked.heats]:g} °C"
+    return None
+
+
+def doubt(command: bytes, hotend: float, bed: float, chamber: float) -> str | None:
+    """Return why a command that is not in excess may still be too hot; None: there is no reason to think so.
+
+    Macros do with their parameters what they like, and what an expression comes to is known to the firmware alone.
+    """
+    if any(not asked.sure for asked in _all_asked(command)):
+        return f"{_shown(command)} asks for a temperature that only the firmware can work out"
+    most = {_HOTEND: hotend, _BED: bed, _CHAMBER: chamber}
+    name = _NAMED.match(command.decode())
+    for parameter, value in _parameters(command.decode()) if name else ():
+        if "TEMP" in parameter or parameter.strip("_0123456789").replace("_", "") in _TEMPERATURES:
+            limit = most[_heated(parameter)]
+            if not _float(value) <= limit:
+                return f"{_shown(command)}: {parameter} is above the {limit:g} °C that the profile allows"
+    return None
+
+
+def named_target(command: bytes) -> tuple[str, float, bool] | None:
+    """Return the heater (`tool0`, `bed`, `chamber`), its target and whether it is waited for, of Klipper's commands."""
+    text = command.decode()
+    name = _NAMED.match(text)
+    if name is None or name[0].upper() not in ("SET_HEATER_TEMPERATURE", "TEMPERATURE_WAIT"):
+        return None
+    words, waits = dict(_parameters(text)), name[0].upper() == "TEMPERATURE_WAIT"
+    heater = words.get("SENSOR" if waits else "HEATER", "").lower()
+    target = _float(words.get("MINIMUM" if waits else "TARGET", "0"))
+    if not math.isfinite(target) or (waits and "MINIMUM" not in words):
+        return None
+    if tool := re.fullmatch(r"extruder(\d{0,2})", heater):
+        return f"tool{int(tool[1] or 0)}", target, waits
+    if "bed" in heater or "chamber" in heater:
+        return _heated(heater), target, waits
+    return None
+
+
+def _shown(command: bytes) -> str:
+    text = command.decode()
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
+
+
+def _all_asked(command: bytes) -> Iterator[_Asked]:
+    if _TEXT.match(command):
+        return
+    yield from _of_codes(command)
+    if b"(" in command:  # a comment to some
+        yield from _of_codes(_COMMENT.sub(b"", command))
+    if b"{" in command:  # nothing to most
+        yield from _of_codes(command.replace(b"{", b" "))
+    if _NAMED.match(text := command.decode()):
+        yield from _of_names(text)
+
+
+def _of_codes(command: bytes) -> Iterator[_Asked]:
+    for letter, number, words in _COMMAND.findall(command):
+        code = f"{letter.decode().upper()}{_whole(number.decode())}"
+        heated = _TARGETS.get(code)
+        if heated is None or (code == "G10" and _COORDINATES.search(words)):
+            continue
+        tunes_bed = code == "M303" and _BED_TUNED.search(words)  # E-1 is the bed, E-2 the chamber
+        for word, expression, numbers in _WORD.findall(words):
+            heats = (_OF_BED if tunes_bed else heated).get(word.decode().upper())
+            if heats is None:
+                continue
+            if numbers:
+                yield from (_Asked(heats, _value(each)) for each in numbers.decode().split(":"))
+            else:
+                yield from _of_expression(heats, expression.decode())
+
+
+def _of_expression(heats: str, expression: str) -> Iterator[_Asked]:
+    for part in re.split("[,:]", expression):
+        value = _calculated(part)
+        if value is not None:
+            yield _Asked(heats, value)
+        else:
+            yield _Asked(heats, max(map(_value, _EACH.findall(part)), default=0.0), sure=False)
+
+
+def _of_names(text: str) -> Iterator[_Asked]:
+    if found := _SET_TEMP.match(text):
+        yield _Asked(_heated(found[1]), _float(found[2]))
+    name, _, _ = text.partition(" ")
+    words = dict(_parameters(text))
+    heater = words.get("HEATER") or words.get("SENSOR") or ""
+    if heater or name.upper() in _OF_HEATERS:
+        yield from (_Asked(_heated(heater), _float(words[each])) for each in ("TARGET", "MINIMUM") if each in words)
+
+
+def _parameters(text: str) -> Iterator[tuple[str, str]]:
+    for name, *values in _PARAMETER.findall(text):
+        yield name.upper(), "".join(values).strip()
+
+
+def _heated(name: str) -> str:
+    """Return whose limit counts for a heater of this name."""
+    lowered = name.lower()
+    return _BED if "bed" in lowered else _CHAMBER if "chamber" in lowered else _HOTEND
+
+
+def _whole(number: str) -> int:
+    value = _value(number)
+    return int(value) if value < 1e6 else -1  # noqa: PLR2004 - no code has so many digits
+
+
+def _value(number: str) -> float:
+    """Return a number as C reads it; what is none counts as more than anything."""
+    if number[:2].lower() == "0x":
+        return float(int(number, 16)) if len(number) < 18 else math.inf  # noqa: PLR2004 - more than any limit
+    value = float(number)
+    return math.inf if math.isnan(value) else value
+
+
+def _float(text: str) -> float:
+    """Return a number as Python, and so Klipper, reads it; 0 where it is none: Klipper refuses it."""
+    try:
+        value = float(text)
+    except ValueError:
+        return 0.0
+    return math.inf if math.isnan(value) else value
+
+
+def _calculated(expression: str) -> float | None:
+    """Return what a sum of plain numbers comes to; None: there is more in it."""
+    if not _ARITHMETIC.fullmatch(expression):
+        return None
+    try:
+        return _evaluated(ast.parse(expression.strip(), mode="eval").body)
+    except (SyntaxError, ZeroDivisionError, OverflowError, ValueError):
+        return None
+
+
+def _evaluated(node: ast.expr) -> float:
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+        return _OPERATORS[type(node.op)](_evaluated(node.left), _evaluated(node.right))
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        value = _evaluated(node.operand)
+        return -value if isinstance(node.op, ast.USub) else value
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+        return float(node.value)
+    raise ValueError(ast.dump(node))
