@@ -119,6 +119,7 @@ REPETIER = Dialect(
 SMOOTHIE = Dialect(
     "Smoothieware",
     ok_after_resend=False,
+    counting=Counting(highest=2**24 - 1),  # Gcode.cpp, get_value: a number is read as a float
     answers_blank=True,  # GcodeDispatch.cpp, on_console_line_received: an empty line is answered by ok
     max_line=None,
     texts=Texts(breaks="*;("),

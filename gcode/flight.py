@@ -6,17 +6,45 @@
                                       ↑ replay
 
 A line is answered in order; going back takes lines out of the flight, and they go out again under their numbers.
+
+Here, and wherever lines are kept, each line has a number of its own for as long as the conversation lasts. What goes on
+the wire, and what the firmware tells, is smaller by `base`, so that it never grows beyond what a firmware can count:
+
+    here         … 899,999 900,000 │ 900,001      900,002 …
+    on the wire  … 899,999 900,000 │ 1000 (M110)     1001 …
+                                     ↑ renewed
 """
 
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from sys import maxsize
 
+from gcode.framing import frame, number_of
 from gcode.modes import Modes
 from gcode.outgoing import Position, Ticket
 
 HISTORY = 128
 """Frames kept for resends: more than any firmware's receive buffer and command queue hold together."""
+
+MOST = 900_000
+"""Numbers on the wire up to which all is well: they have six digits, and counters that are floats still tell them
+apart (up to 2^24)."""
+
+MANY = 100_000
+"""Numbers on the wire from which on they begin anew with the next job."""
+
+ANEW = 1000
+"""The number on the wire with which they do. A board that was reset asks for 1, which cannot be mistaken for it."""
+
+RENEWAL = b"M110 N%d" % ANEW
+"""The command for that. It may be sent twice: it comes to the same."""
+
+FILLERS = 4
+"""Harmless lines behind it, one by one. Marlin sets its counter when it reads M110 and again when it carries it out,
+which is later where an `ok` too many was taken for its own; whatever it then wants again has to be one of these."""
+
+_RENEWED = frame(ANEW, RENEWAL)
 
 # (number, frame, ordinal among the job's lines, byte offset in the file, ticket): a tuple, made once a line
 Sent = tuple[int, bytes, int, int, Ticket | None]
@@ -50,9 +78,12 @@ class Flight:
         next: the number that the next new line gets.
         replay: the next number to be sent; behind `next` while going back.
         history: the last frames, each at its number modulo HISTORY.
+        base: what is taken off a number on the wire.
+        renewed: the last line by which numbers on the wire began anew; 0: none that matters.
+        renew_at: from this line on they are to begin anew.
     """
 
-    __slots__ = ("bytes", "history", "lines", "next", "replay")
+    __slots__ = ("_former", "base", "bytes", "history", "lines", "next", "renew_at", "renewed", "replay")
 
     def __init__(self) -> None:
         self.lines: deque[Sent] = deque()
@@ -60,6 +91,10 @@ class Flight:
         self.next = 1
         self.replay = 1
         self.history: list[Sent | None] = [None] * HISTORY
+        self.base = 0
+        self.renewed = 0
+        self.renew_at = MOST
+        self._former = 0  # `base` before `renewed`
 
     def go_on(self, left: Left) -> None:
         """Take over the lines that another link has sent."""
@@ -68,16 +103,16 @@ class Flight:
             self.history[sent[0] % HISTORY] = sent
             if sent[0] > left.answered:
                 self.add(sent)
+            if (told := number_of(sent[1])) is not None:
+                former, self.base = self.base, sent[0] - told
+                if sent[1] == _RENEWED:
+                    self.renewed, self._former = sent[0], former
+        self.renew_at = self.renewed if self.fills else self.base + MOST
 
     def add(self, sent: Sent) -> None:
         """Note that a line is on its way."""
         self.lines.append(sent)
         self.bytes += len(sent[1])
-
-    def keep(self, sent: Sent) -> None:
-        """Give a new line the next number, and keep it for as long as it may be asked for."""
-        self.history[sent[0] % HISTORY] = sent
-        self.next = self.replay = sent[0] + 1
 
     def kept(self, number: int) -> Sent | None:
         """Return a line, if it is one of the last."""
@@ -106,9 +141,52 @@ class Flight:
         """The number of the first line that has no answer."""
         return self.lines[0][0] if self.lines else self.replay
 
-    def near(self, number: int, modulo: int | None) -> int:
-        """Return the line that a firmware means, of which it tells what is left of its number by `modulo`."""
-        return number if modulo is None else number + round((self.next - number) / modulo) * modulo
+    def near(self, told: int, modulo: int | None) -> int:
+        """Return the line that a firmware means, of which it tells the number on the wire, or what `modulo` leaves."""
+        if modulo is not None:
+            return told + round((self.next - told) / modulo) * modulo
+        if self.renewed and self.first_held <= told + self._former <= self.renewed:
+            return told + self._former  # from before numbers began anew
+        number = told + self.base
+        if self.fills and told > 1 and not self.renewed < number <= self.next:
+            return self.renewed  # it took another number for the new one, as Smoothieware checks none of M110's
+        return number
+
+    # -- beginning anew --------------------------------------------------------------------------------------
+
+    @property
+    def next_on_wire(self) -> int:
+        """The number on the wire that the next new line gets."""
+        return self.next - self.base
+
+    @property
+    def fills(self) -> bool:
+        """Numbers have begun anew, and nothing but harmless lines has been sent since."""
+        return self.renewed > 0 and self.next - self.renewed <= FILLERS
+
+    @property
+    def renews(self) -> bool:
+        """They are still to begin anew, or have only just done so; `renew_at` is up to date then."""
+        if self.renewed and self.renew_at <= self.renewed and not self.fills:
+            self.renew_at = self.base + MOST
+        return self.next >= self.renew_at
+
+    def renew_soon(self) -> None:
+        """Begin anew before the next line, where there have been many."""
+        if self.next_on_wire > MANY:
+            self.renew_at = self.next
+
+    def renew(self) -> None:
+        """Begin anew with the next line, which has to be the command for that; nothing is on its way."""
+        self.renewed, self._former = self.next, self.base
+        self.base = self.next - ANEW
+        self.renew_at = self.next
+
+    def wrap(self, modulo: int | None) -> None:
+        """Go on with smaller numbers: to a firmware that counts by `modulo` they are the same; None: it counts none."""
+        if modulo is not None:
+            self.base = (self.next // modulo - 1) * modulo  # from `modulo` on, as 0 might mean that there is none
+        self.renew_at = self.base + MOST if modulo is not None else maxsize
 
     def rewind(self, number: int) -> int:
         """Go back to a line; those before it were accepted and stay. Returns how many behind it were on their way."""

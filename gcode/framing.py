@@ -29,6 +29,12 @@ def frame(number: int, command: bytes, of_command: int | None = None) -> bytes:
     return b"%s%s*%d\n" % (head, command, reduce(xor, head, checksum(command) if of_command is None else of_command))
 
 
+def number_of(raw: bytes) -> int | None:
+    """Return the number in a line that `frame` has made; None where it has none."""
+    head = raw.partition(b" ")[0]
+    return int(head[1:]) if head[:1] == b"N" and head[1:].isdigit() else None
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A received line taken apart. `valid` is None where there was no checksum."""

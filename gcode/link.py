@@ -31,7 +31,7 @@ from gcode.chatter import Chatter
 from gcode.complaints import Complaints
 from gcode.dialect import UNKNOWN, Dialect
 from gcode.errors import LinkError, PrinterReset, PrinterSilent, QueueFull
-from gcode.flight import HISTORY, Flight, Left, Sent
+from gcode.flight import HISTORY, RENEWAL, Flight, Left, Sent
 from gcode.framing import frame
 from gcode.modes import Modes
 from gcode.outgoing import Counters, Line, Notice, Position, Refusal, Ticket
@@ -59,10 +59,7 @@ MAX_QUEUED = 256
 """Commands of clients that may wait for the printer; a job waits for the answer to each of its own."""
 
 FRAMING = 14
-"""Bytes of N, number, blank, *, checksum and line feed, up to line 999,999."""
-
-MANY = 990_000
-"""Line numbers from here on may have two digits more."""
+"""Bytes of N, number, blank, *, checksum and line feed; numbers have six digits at most."""
 
 MAX_REPLY = 4096
 """Bytes of one reply line that are kept; real lines stay under 600."""
@@ -154,6 +151,7 @@ class HostLink:
         self._pull = pull
         self._peeked = None
         if pull is not None and not goes_on:
+            self._flight.renew_soon()
             self._fed = 0
             self.position = Position()
 
@@ -228,8 +226,13 @@ class HostLink:
 
     @property
     def next_number(self) -> int:
-        """The number that the next new line will get."""
+        """The number of the next new line of this conversation."""
         return self._flight.next
+
+    @property
+    def next_on_wire(self) -> int:
+        """What the firmware gets as its number."""
+        return self._flight.next_on_wire
 
     # -- bytes out -----------------------------------------------------------------------------------------
 
@@ -243,10 +246,14 @@ class HostLink:
         if self._urgent:
             self._unsettled = self._bytes_unread(now)
         if not recovery.going_back:
-            if self._urgent or self._queue or recovery.asking or flight.replay < flight.next:
-                while sent := self._take():
-                    flight.add(sent)
-                    out += sent[1]
+            if (
+                self._urgent
+                or self._queue
+                or recovery.asking
+                or flight.replay < flight.next
+                or flight.next >= flight.renew_at
+            ):
+                out += self._take_all()
             if self._pull is not None and not self._held:
                 out += self._take_lines(self._pull)
         if out:
@@ -255,6 +262,16 @@ class HostLink:
             self._wire_free = max(now, self._wire_free) + len(out) * self._byte_time
         if self._urgent:
             self._room_at = self._wire_free + SETTLED if now < self._wire_free + SETTLED else None
+        return out
+
+    def _take_all(self) -> bytes:
+        """Return what goes before the job's lines."""
+        out, recovery = b"", self._recovery
+        while sent := self._take():
+            self._flight.add(sent)
+            out += sent[1]
+        if recovery.raw:  # a question has come up: behind it nothing goes
+            out, recovery.raw = out + recovery.raw, b""
         return out
 
     def _take(self) -> Sent | None:
@@ -270,7 +287,38 @@ class HostLink:
             return self._repeat()  # oks are missing: the firmware answered, so the lines in flight have left its buffer
         if len(flight.lines) >= (self._slots or self.dialect.window_lines):
             return None
-        return self._repeat() if flight.goes_back else self._take_queued()
+        if flight.goes_back:
+            return self._repeat()
+        if flight.next >= flight.renew_at and self._begins_anew():
+            return self._take_anew()
+        return self._take_queued()
+
+    def _begins_anew(self) -> bool:
+        """Tell whether this firmware has to be told that its numbers begin anew."""
+        counting = self.dialect.counting
+        if self.dialect.numbered and counting.modulo is None:
+            return self._flight.renews
+        self._flight.wrap(counting.modulo if self.dialect.numbered else None)
+        return False
+
+    def _take_anew(self) -> Sent | None:
+        """Return the line by which numbers begin anew, or a harmless one behind it.
+
+        No other is on its way, as the firmware may act upon it late, and would take those behind it twice. It is taken
+        whatever the number before it was, so the firmware is asked first whether it has them all.
+        """
+        flight, recovery = self._flight, self._recovery
+        if flight.lines:
+            return None
+        if not flight.fills and recovery.all_here != flight.next:
+            recovery.ask_what_is_wanted(flight, self.dialect)
+            self._hurried = True
+            return None
+        command = HARMLESS if flight.fills else RENEWAL
+        if not flight.fills:
+            flight.renew()
+            self._hurried = False
+        return self._frame((-1, command, None, False), -1, Ticket(command))
 
     def _bytes_unread(self, now: float) -> int:
         """Return the bytes that may be in the firmware's receive buffer: of what its command queue cannot hold."""
@@ -304,12 +352,14 @@ class HostLink:
             return b""  # these go first, and wait for room themselves
         if self._alone and self._goes_alone():
             return b""
-        lines, framing = flight.lines, FRAMING if flight.next < MANY else FRAMING + 2
+        if flight.next >= flight.renew_at:
+            return b""
+        lines = flight.lines
         while len(lines) < (self._slots or dialect.window_lines):
             line = self._peeked or pull()
             if line is None:
                 break
-            if lines and flight.bytes + len(line[1]) + framing > dialect.window_bytes:
+            if lines and flight.bytes + len(line[1]) + FRAMING > dialect.window_bytes:
                 self._peeked = line
                 break
             self._peeked = None
@@ -337,7 +387,7 @@ class HostLink:
         offset, command, of_command, changes_modes = line
         flight = self._flight
         number = flight.next
-        raw = frame(number, command, of_command) if self.dialect.numbered else command + b"\n"
+        raw = frame(number - flight.base, command, of_command) if self.dialect.numbered else command + b"\n"
         sent = (number, raw, ordinal, offset, ticket)
         flight.history[number % HISTORY] = sent
         if changes_modes:
@@ -518,7 +568,7 @@ class HostLink:
 
     def _on_question_executed(self, now: float) -> None:
         """A firmware that does not count lines (RepRapFirmware) takes the question for a command and answers that."""
-        self._recovery.executed()
+        self._recovery.executed(self._flight)
         self._signs_of_life(now)
         if self._flight.lines:
             raise PrinterSilent(f"no answer to {self._oldest!r}, and this firmware cannot tell whether it has arrived")
@@ -603,7 +653,8 @@ class HostLink:
         told.append(
             Notice(f"the firmware refuses this line again and again, it is left out: {self._bare(sent).decode()}")
         )
-        self._flight.history[number % HISTORY] = sent = (number, frame(number, HARMLESS), ordinal, offset, ticket)
+        raw = frame(number - self._flight.base, HARMLESS)
+        self._flight.history[number % HISTORY] = sent = (number, raw, ordinal, offset, ticket)
         if self._journal is not None:
             self._journal(sent, self._flight.first_unanswered - 1, None)
 

@@ -94,6 +94,7 @@ class Recovery:
         echo_due: it is to be sent, before everything but `raw`.
         owed_ok: the `ok` that belongs to a request has not come yet.
         foreign_ok: the next `ok` answers a cut tail that was taken for a command.
+        all_here: the printer has said that it wants this line next, or cannot say.
         turnaround: the shortest time from a line to its answer so far, in s.
     """
 
@@ -105,6 +106,7 @@ class Recovery:
     echo_due: bool = False
     owed_ok: bool = False
     foreign_ok: bool = False
+    all_here: int = 0
     turnaround: float = LONGEST_TURNAROUND
     _came_from: int | None = None  # the last line known to be answered, while the printer is being asked
     _request: _Request = field(default_factory=_Request)
@@ -151,12 +153,14 @@ class Recovery:
         self.owed_ok = dialect.ok_after_resend
         if self._came_from is not None and number <= self._came_from:
             raise PrinterReset(
-                f"the printer asks for line {number}, but had answered line {self._came_from}: its board was reset"
+                f"the printer asks for line {number - flight.base}, but had answered line "
+                f"{self._came_from - flight.base}: its board was reset"
             )
-        first_again = number == 1 and flight.first_unanswered > ANSWERED
+        first_again = number - flight.base == 1 and flight.first_unanswered > ANSWERED
         if first_again or not flight.first_held <= number <= flight.next:
             self._doubt(number, flight, dialect)
             return
+        self.all_here = number if number == flight.next else 0
         quiet_at = self._quiet_at(dialect, now, wire_free)
         if self.going_back and self._request.target == number:
             self._request.unanswered -= 1
@@ -175,12 +179,11 @@ class Recovery:
         """Ask again before a print is given up: `Resend: 1` may be what is left of `Resend: 123`."""
         asked = self.phase is Phase.DOUBTING and not self.raw
         if asked and (number == self._doubted or self._doubts >= MAX_DOUBTS):
-            if number == 1:
-                raise PrinterReset(
-                    f"the printer asks for line 1 behind line {flight.next - 1}: its board was reset, unheard"
-                )
+            asked_for, last = number - flight.base, flight.next_on_wire - 1
+            if asked_for == 1:
+                raise PrinterReset(f"the printer asks for line 1 behind line {last}: its board was reset, unheard")
             raise ResendOutOfReach(
-                f"the printer asks for line {number}, the lines held are {flight.first_held} to {flight.next - 1}"
+                f"the printer asks for line {asked_for}, the lines held are {flight.first_held - flight.base} to {last}"
             )
         self._doubts += asked or self._doubted is None
         self._doubted = number
@@ -205,7 +208,7 @@ class Recovery:
         else:
             self._repeats = (asked, times + 1)
         if self._repeats[1] >= MAX_REPEATS or self._stale >= MAX_STALE:
-            raise ResendLoop(f"the printer asked for line {number} {MAX_REPEATS} times in a row")
+            raise ResendLoop(f"the printer asked for line {number - flight.base} {MAX_REPEATS} times in a row")
 
     def _go_back(self, number: int, flight: Flight, now: float, until: float, *, executes: bool) -> None:
         """Take the lines from `number` on out of the flight; those before it were accepted and stay.
@@ -252,7 +255,7 @@ class Recovery:
         self._resume()
 
     def ask_what_is_wanted(self, flight: Flight, dialect: Dialect) -> None:
-        """Ask, as the firmware says itself that it has nothing to do."""
+        """Ask, as the firmware says itself that it has nothing to do, or has answered everything."""
         self._enter("nothing to do")
         self._ask(flight, dialect)
 
@@ -284,11 +287,12 @@ class Recovery:
 
     def _ask(self, flight: Flight, dialect: Dialect) -> None:
         """Ask for the line that is wanted next; the line feed ends whatever noise the firmware may hold."""
-        self.raw = b"\n" + frame(dialect.impossible_number(flight.next - 1), b"M105")
+        self.raw = b"\n" + frame(dialect.impossible_number(flight.next_on_wire - 1), b"M105")
         self.foreign_ok = dialect.answers_blank
 
-    def executed(self) -> None:
+    def executed(self, flight: Flight) -> None:
         """Take note that the question was taken for a command, by a firmware that does not count lines."""
+        self.all_here = flight.next
         self._enter("question executed")
 
     # -- echoes --------------------------------------------------------------------------------------------

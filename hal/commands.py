@@ -10,9 +10,6 @@ from gcode.fitting import fitting
 from gcode.outgoing import Ticket, check_command
 from hal.pump import Pump, refuse
 
-MADE_READY = 1_000
-"""Lines that may get their number later than their length is looked at."""
-
 _SELECTS = re.compile(rb"M0*(?:23|32)(?!\d)", re.IGNORECASE)  # a file on the printer's SD card
 _ENDS_A_WAIT = re.compile(rb"M\s*0*(?:108|410|876)(?!\d)", re.IGNORECASE)  # what it ends would keep it waiting
 _ASKS_POSITION = re.compile(rb"M0*114(?!\d)", re.IGNORECASE)
@@ -50,18 +47,13 @@ class Commands:
         return self._pump.link.dialect if self._pump.link else UNKNOWN
 
     @property
-    def _number(self) -> int:
-        """The highest number that a line which is looked at now may get."""
-        return max(999_999, (self._pump.link.next_number if self._pump.link else 1) + MADE_READY)
-
-    @property
     def longest(self) -> int:
-        """Bytes of a command that this firmware reads now: a number of seven digits leaves one less."""
-        return self._dialect.room(self._number)
+        """Bytes of a command that this firmware reads."""
+        return self._dialect.longest_command
 
     def fitting(self, command: bytes) -> bytes | None:
         """Return a clean command as this firmware can read it; None: it is a text that had better not be sent."""
-        return fitting(command, self._dialect, self._number)
+        return fitting(command, self._dialect)
 
     @property
     def selects(self) -> bool:

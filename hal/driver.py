@@ -153,7 +153,7 @@ class LinePrinter:
 
     @property
     def next_number(self) -> int:
-        """The line number that the next new line will get."""
+        """The number of the next new line of this connection."""
         return self._link.next_number if self._link else 1
 
     @property
@@ -352,7 +352,7 @@ class LinePrinter:
         Whether it worked is told as `FirmwareSaid` within `emergency_stop.CONFIRM` seconds.
         """
         if self._stopping is not None:
-            self._stopping.begin(self.next_number)  # nothing has come of the first one yet
+            self._stopping.begin(self._next_on_wire)  # nothing has come of the first one yet
             self._reset()
         elif self._state is ConnectionState.OPENING:
             self._to_be_stopped = reason
@@ -372,10 +372,14 @@ class LinePrinter:
         dialect = self._link.dialect if self._link is not None else UNKNOWN
         self._stopping = stop = EmergencyStop(self._loop, self._pump.write, self._stopped, dialect)
         self._pump.divert = stop.receive
-        stop.begin(self.next_number)
+        stop.begin(self._next_on_wire)
         if not self.identity.capabilities.get("EMERGENCY_PARSER"):
             self._reset()  # M112 would wait behind the moves that are queued; a reset does not
         self._fail(FirmwareHalted(reason), cool=False)
+
+    @property
+    def _next_on_wire(self) -> int:
+        return self._link.next_on_wire if self._link else 1
 
     def _reset(self) -> None:
         self._pump.mark(b"reset")

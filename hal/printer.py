@@ -323,7 +323,7 @@ class Fed(Protocol):
 
     @property
     def next_number(self) -> int:
-        """The line number that the next new line will get."""
+        """The number of the next new line of this connection; on the wire numbers begin anew now and then."""
 
     @property
     def idle(self) -> bool:

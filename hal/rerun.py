@@ -21,7 +21,9 @@ from typing import NamedTuple
 from gcode import outgoing
 from gcode.errors import NozzledError
 from gcode.firmware_traits import IMPOSSIBLE
+from gcode.flight import ANEW, FILLERS, RENEWAL
 from gcode.framing import unframe
+from gcode.link import HARMLESS
 from hal.driver import LinePrinter, LinkSettings
 from hal.errors import RecordingError
 from hal.printer import ConnectionState, Event, StateChanged
@@ -57,7 +59,7 @@ def lines(records: Sequence[Record]) -> Iterator[Said]:
 
 def _new_commands(records: Sequence[Record]) -> Iterator[Said]:
     """Yield each command once: a number that was there before is a repeat."""
-    highest = 0
+    highest = fillers = 0
     for at, record in enumerate(records):
         if record.kind != HOST or _is_stop(record):
             continue
@@ -66,9 +68,12 @@ def _new_commands(records: Sequence[Record]) -> Iterator[Said]:
             parsed = unframe(raw)
             if parsed.number is None and not by_driver:
                 yield Said(at, raw)
+            elif parsed.command == RENEWAL:
+                highest, fillers = ANEW, ANEW + FILLERS
             elif parsed.number is not None and highest < parsed.number < IMPOSSIBLE:
                 highest = parsed.number
-                yield Said(at, parsed.command)
+                if parsed.command != HARMLESS or parsed.number > fillers:
+                    yield Said(at, parsed.command)
 
 
 def _is_stop(record: Record) -> bool:

@@ -15,7 +15,9 @@ from daemon.bridge.words import JobState
 from daemon.config import PauseConfig
 from daemon.core.job import file_check
 from daemon.core.job.file_check import PAUSE, sha1_of
+from gcode import flight
 from gcode.errors import QueueFull
+from gcode.flight import MOST
 from hal.logbook import Logbook
 from hal.simulated.clock import run
 from hal.simulated.config import FirmwareConfig
@@ -41,12 +43,18 @@ async def until(host, *states) -> None:
             await asyncio.sleep(0.01)
 
 
-async def print_on(world, *lives: Life, pause_at: int | None = None, chatty: bool = False) -> JobState:
+async def print_on(
+    world, *lives: Life, pause_at: int | None = None, chatty: bool = False, from_line: int = 0
+) -> JobState:
     """Print with one host after the other; the last one lives. Returns how the job ended."""
     paused, chat, quiet_until = False, 0, 0.0
     for number, life in enumerate([*lives, Life(damage=lives[-1].damage)]):
         async with world.host(life) as host:
             if number == 0 and not life.over:
+                if from_line:
+                    sent = host.connection.printer._link._flight
+                    sent.next = sent.replay = from_line
+                    world.firmware.board.set_line_number(from_line - 1)
                 host.jobs.select(world.write(MOVES))
                 host.jobs.start()
             async with asyncio.timeout(SLOW):
@@ -121,6 +129,27 @@ def test_killed_in_the_middle_of_resends_and_of_what_others_send(tmp_path_factor
         state = await print_on(world, *(Life(bytes_left=left, damage=damage) for left in kills), chatty=True)
         if state is not None:
             check(world, state)
+
+    run(main())
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kills=st.lists(st.integers(0, 260), min_size=2, max_size=12),
+    in_print=st.booleans(),
+    window=st.sampled_from([1, 4]),
+)
+def test_killed_around_the_line_with_which_numbers_begin_anew(tmp_path_factory, kills, in_print, window):
+    async def main() -> None:
+        world = World(tmp_path_factory.mktemp("world"), window=window)
+        with pytest.MonkeyPatch.context() as patched:
+            if in_print:  # otherwise they begin anew with the job
+                patched.setattr(flight, "MANY", MOST)
+            lives = [Life(bytes_left=left) for left in (1000, *kills)]
+            state = await print_on(world, *lives, chatty=True, from_line=MOST - 14)
+        assert state is JobState.COMPLETED
+        check(world, state)
+        assert world.firmware._receiver.last_number < MOST
 
     run(main())
 

@@ -261,6 +261,19 @@ def test_a_job_is_recovered_without_what_the_driver_says_by_itself():
     assert list(lines(records)) == [(3, b"G28"), (3, b"M117 5*3"), (5, b"G1 X1"), (7, b"M105")]
 
 
+def test_numbers_that_begin_anew_are_no_repeats_and_the_lines_for_that_the_hosts_own():
+    records = hosts(
+        b"\n" + frame(0, b"M110 N0"),
+        frame(1, b"M115"),
+        frame(900_000, b"G1 X1"),
+        b"\n" + frame(99_999_999, b"M105"),
+        frame(1000, b"M110 N1000"),
+        *(frame(number, b"M105") for number in range(1001, 1006)),
+        frame(1006, b"G1 X2"),
+    )
+    assert list(lines(records)) == [(2, b"G1 X1"), (9, b"M105"), (10, b"G1 X2")]
+
+
 def test_a_job_without_numbers_is_recovered():
     records = hosts(b"\n" + frame(0, b"M110 N0"), frame(1, b"M115"), b"M105\n", b"G28\n", b"M117 5*3\n", b"M105\n")
     assert list(lines(records)) == [(3, b"G28"), (4, b"M117 5*3"), (5, b"M105")]

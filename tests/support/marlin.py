@@ -92,6 +92,8 @@ class MarlinModel:
         self.out += b"echo:busy: processing\n"
 
     def _answer(self, number: int | None, command: bytes) -> None:
+        if command.startswith(b"M110 N"):
+            self.last = _leading_number(command[6:])  # M110.cpp: once more, when it is carried out
         if command.startswith(b"M118 "):
             self.out += command[5:] + b"\r\n"
         if not _COMMAND.match(command):
@@ -108,7 +110,10 @@ class MarlinModel:
             number = _leading_number(line[1:])
             if self._silent_repeats and number in (self.last, self.last - 1) and number > 0:
                 return True
-            if number != self.last + 1:
+            sets = line.find(b"M110 N")
+            if sets >= 0:
+                number = _leading_number(line[sets + 6 :])  # queue.cpp, get_serial_commands: the second N counts
+            elif number != self.last + 1:
                 return self._refuse(b"Line Number is not Last Line Number+1")
             if not star:
                 return self._refuse(b"No Checksum with line number")

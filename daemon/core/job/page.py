@@ -46,7 +46,7 @@ class Page:
         address: of the printer, also where that is gone; `name` and `uuid` are what it is known by.
         job: its number in the store.
         state: the one to be in, also while the printer is got back.
-        first_line: the first line number that can be of this job.
+        first_line: the number of the first line that can be of this job.
         script: what is left of the script before the next line of the file.
         step: number of the step begun last; `begun` is it, with its place, as long as it is not answered.
         said: commands sent in this state, and their answers.

@@ -1,0 +1,284 @@
+"""Line numbers begin anew before a firmware cannot count them any more, and no line is lost or repeated by it."""
+
+import random
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gcode import dialect
+from gcode.dialect import KLIPPER, MARLIN, REPETIER, SMOOTHIE, Dialect
+from gcode.errors import PrinterReset, RemoteProtocolError
+from gcode.flight import ANEW, FILLERS, HISTORY, MANY, MOST, Left
+from gcode.framing import frame
+from gcode.link import HostLink
+from gcode.modes import Modes
+from gcode.outgoing import Position, Ticket, job_line
+from support.bad_line import BYTE_TIME, FAULTS, USES, BadLine, moves
+from support.marlin import MarlinModel
+
+FIRST = MOST - 20
+ASK = b"N99999999 M105"
+
+
+def link_at(number, spoken=MARLIN, journal=None):
+    link = HostLink(spoken, journal=journal)
+    link._flight.next = link._flight.replay = number
+    return link
+
+
+def feed(link, lines, *, goes_on=True):
+    source = iter(map(job_line, range(len(lines)), lines))
+    link.feed(lambda: next(source, None), goes_on=goes_on)
+
+
+def wire(link, now=0.0):
+    return [tuple(line[1:].rpartition(b"*")[0].split(b" ", 1)) for line in link.data_to_send(now).splitlines() if line]
+
+
+def answered(link):
+    """Answer the question: everything has arrived."""
+    link.receive(b"Resend: %d\nok\n" % link.next_on_wire, 0.1)
+    return wire(link, 0.1)
+
+
+def begun_anew(spoken=MARLIN):
+    """Return a link that has said M110 in the middle of a print, and has no answer yet."""
+    link = link_at(MOST - 1, spoken)
+    feed(link, [b"G1 X%d" % n for n in range(99)])
+    wire(link)
+    while not (said := wire(link, 0.1)):
+        link.receive(b"ok\n", 0.1)
+    assert said == [(b"99999999", b"M105")]
+    assert wire(link, 0.1) == []
+    said = answered(link)
+    assert said == [(b"1000", b"M110 N1000")]
+    return link
+
+
+def test_every_firmware_can_count_further_than_numbers_go():
+    for each in (*dialect.KNOWN, dialect.UNKNOWN):
+        assert each.counting.highest > MOST + HISTORY
+        assert each.longest_command == each.room(MOST + 1000), "a number has six digits"
+
+
+def test_in_a_print_they_begin_anew_alone_and_with_harmless_lines_behind():
+    link = begun_anew()
+    said = []
+    for _ in range(FILLERS + 1):
+        link.receive(b"ok\n", 0.2)
+        said.append(wire(link, 0.2))
+    assert said[: FILLERS - 1] == [[(b"100%d" % n, b"M105")] for n in (1, 2, 3)], "one at a time"
+    assert said[FILLERS - 1] == [(b"1004", b"M105"), *((b"100%d" % n, b"G1 X%d" % (n - 1)) for n in (5, 6, 7))]
+    assert [number for number, _ in said[FILLERS]] == [b"1008"]
+
+
+@pytest.mark.parametrize("spoken", [MARLIN, SMOOTHIE])
+def test_a_job_begins_with_small_numbers(spoken):
+    link = link_at(MANY + 5, spoken)
+    feed(link, [b"G1 X1"], goes_on=False)
+    assert wire(link) == [(b"99999999", b"M105")]
+    assert answered(link) == [(b"1000", b"M110 N1000")]
+
+
+def test_one_that_has_sent_few_lines_counts_on():
+    link = link_at(MANY - 5)
+    feed(link, [b"G1 X1"], goes_on=False)
+    assert wire(link) == [(b"%d" % (MANY - 5), b"G1 X1")]
+
+
+def test_an_idle_printer_that_is_asked_for_years_is_told_too():
+    link = link_at(MOST)
+    link.send(Ticket(b"M105"))
+    assert wire(link) == [(b"99999999", b"M105")]
+    assert answered(link) == [(b"1000", b"M110 N1000")]
+
+
+def test_a_line_that_is_missing_is_sent_before_they_begin_anew():
+    """Its ok was one too many; M110 is taken whatever is missing before it."""
+    link = link_at(MOST - 1)
+    feed(link, [b"G1 X1", b"G1 X2"])
+    wire(link)
+    link.receive(b"ok\nok\n", 0.1)
+    wire(link, 0.1)
+    link.receive(b"Resend: %d\nok\n" % MOST, 0.1)
+    link.tick(1.0)
+    assert wire(link, 1.0) == [(b"900000", b"G1 X2")]
+    link.receive(b"ok\n", 1.1)
+    assert wire(link, 1.1) == [(b"99999999", b"M105")], "asked again"
+
+
+def test_a_firmware_that_counts_nothing_is_asked_once():
+    link = link_at(MOST)
+    link.send(Ticket(b"M105"))
+    wire(link)
+    link.receive(b"ok T:20.0 /0.0\n", 0.1)
+    assert wire(link, 0.1) == [(b"1000", b"M110 N1000")]
+
+
+def test_to_a_firmware_that_counts_modulo_nothing_is_said():
+    link = link_at(MOST - 1, REPETIER)
+    feed(link, [b"G1 X%d" % n for n in range(9)])
+    said = wire(link)
+    while not link.idle:
+        number = said[-1][0]
+        link.receive(b"ok %s\n" % number, 0.1)
+        said += wire(link, 0.1)
+    assert [command for _, command in said] == [b"G1 X%d" % n for n in range(9)]
+    numbers = [int(number) for number, _ in said]
+    assert [number % 65536 for number in numbers] == [(MOST - 1 + n) % 65536 for n in range(9)]
+    assert max(numbers[1:]) < 2 * 65536
+    assert link.position.lines == 9
+
+
+def test_where_lines_have_no_numbers_nothing_is_said():
+    link = link_at(MOST, KLIPPER)
+    feed(link, [b"G1 X1"])
+    assert link.data_to_send(0.0) == b"G1 X1\n"
+
+
+def test_the_command_itself_was_damaged():
+    link = begun_anew()
+    wanted = link._flight.renewed
+    link.receive(b"Error:checksum mismatch\nResend: %d\nok\n" % wanted, 0.2)
+    link.tick(5.0)
+    assert wire(link, 5.0) == [(b"1000", b"M110 N1000")]
+
+
+def test_its_ok_was_lost():
+    link = begun_anew()
+    link.tick(200.0)
+    assert wire(link, 200.0) == [(b"99999999", b"M105")]
+    link.receive(b"Error:Line Number\nResend: 1001\nok\n", 200.1)
+    link.tick(203.0)
+    assert wire(link, 203.0)[0][0] == b"1001"
+
+
+def test_another_number_was_understood():
+    """Smoothieware looks at no checksum of M110."""
+    link = begun_anew(SMOOTHIE)
+    link.receive(b"ok\n", 0.2)
+    assert wire(link, 0.2) == [(b"1001", b"M105")]
+    link.receive(b"rs N1009\n", 0.3)
+    link.tick(5.0)
+    assert wire(link, 5.0) == [(b"1000", b"M110 N1000")]
+
+
+def test_a_board_that_was_reset_meanwhile_is_not_taken_for_one_that_counts_anew():
+    link = begun_anew()
+    for at in (0.2, 0.6):
+        link.receive(b"Resend: 1\nok\n", at)
+        link.tick(at + 0.3)
+        wire(link, at + 0.3)
+    assert isinstance(link.error, PrinterReset)
+
+
+# -- on a bad line ---------------------------------------------------------------------------------------------
+
+
+@given(chances=st.integers(0, 2**32).map(random.Random))
+def test_beginning_anew_on_a_bad_line_leaves_nothing_out_and_repeats_nothing(chances):
+    rates = {fault: chances.choice((0.0, 0.02, 0.1)) for fault in FAULTS}
+    rates |= {use: chances.choice((0.0, 0.01, 0.05)) for use in USES}
+    link = link_at(FIRST, Dialect("any", window_lines=chances.randint(1, 4)))
+    link._byte_time = BYTE_TIME
+    model = MarlinModel(advanced_ok=chances.random() < 0.5, silent_repeats=chances.random() < 0.5)
+    model.last = FIRST - 1
+    file = moves(40, chances)
+    line = BadLine(link, model, rates, chances)
+    if chances.random() < 0.8:
+        link.feed = partial(link.feed, goes_on=True)  # else they begin anew with the job
+    line.print(file)
+    if any(line.wrong):
+        return  # an overrun: the checksum is of one byte
+    job = [command for number, command in line.accepted if command.startswith(b"G1 ")]
+    if link.error is None:
+        assert job == file
+        assert max(number for number, _ in line.accepted) <= MOST + 4 + len(file)
+    else:
+        assert isinstance(link.error, RemoteProtocolError)
+        assert job == file[: len(job)]
+
+
+# -- from host to host -----------------------------------------------------------------------------------------
+
+
+class Ring:
+    """What a logbook keeps."""
+
+    def __init__(self):
+        self.sent, self.answered = {}, 0
+
+    def note(self, sent, answered, _modes):
+        self.sent[sent[0]], self.answered = sent, answered
+
+    def left(self):
+        numbers = sorted(self.sent)[-HISTORY:]
+        last = max((self.sent[n] for n in numbers if self.sent[n][4] is None), key=lambda sent: sent[0])
+        place = Position(last[2], last[3])
+        return Left([self.sent[n] for n in numbers], self.answered, Position(), place, Modes())
+
+
+@given(kills=st.lists(st.integers(1, 60), min_size=1, max_size=6), cut=st.integers(0, 40), late=st.booleans())
+def test_whoever_comes_next_goes_on_at_the_right_place(kills, cut, late):
+    """Killed behind so many turns, in the middle of what it writes; the firmware may have acted upon it by then."""
+    model, ring = MarlinModel(), Ring()
+    model.last = MOST - 13
+    file = [b"G1 X%d" % n for n in range(40)]
+    link, fed = link_at(MOST - 12, MARLIN, ring.note), 0
+
+    def pull():
+        nonlocal fed
+        if fed == len(file):
+            return None
+        fed += 1
+        return job_line(fed - 1, file[fed - 1])
+
+    link.feed(pull, goes_on=True)
+    now, turns = 0.0, 0
+    while not link.idle or fed < len(file):
+        now += 0.01
+        out = link.data_to_send(now)
+        turns += 1
+        if kills and turns > kills[0] and out:
+            kills.pop(0)
+            turns = 0
+            model.receive(out[:cut])
+            if late:
+                model.execute_one()
+            left = ring.left()
+            fed = left.fed.offset + 1
+            link = HostLink(MARLIN, journal=ring.note)
+            link.come_back(left, now)
+            link.feed(pull, goes_on=True)
+            model.out.clear()
+            continue
+        model.receive(out)
+        model.execute_one()
+        said, model.out = bytes(model.out), bytearray()
+        link.receive(said, now)
+        if (deadline := link.deadline) is not None and not (said or out):
+            now = max(now, deadline)
+            link.tick(now)
+        assert link.error is None
+    assert [command for command in model.accepted if command.startswith(b"G1")] == file
+    assert model.last < MOST
+
+
+def test_what_a_host_has_left_says_which_numbers_are_on_the_wire():
+    ring = Ring()
+    link = link_at(MOST - 1, MARLIN, ring.note)
+    feed(link, [b"G1 X%d" % n for n in range(9)])
+    link.data_to_send(0.0)
+    link.receive(b"ok\n" * 4, 0.0)
+    link.data_to_send(0.0)
+    answered(link)
+    while link._flight.lines:
+        link.receive(b"ok\n", 0.0)
+        link.data_to_send(0.0)
+    after = HostLink(MARLIN)
+    after.come_back(ring.left(), 1.0)
+    assert after.data_to_send(1.0) == b"\n" + frame(99_999_999, b"M105")
+    assert (after.next_number, after.next_on_wire) == (link.next_number, link.next_on_wire)
+    assert after.next_on_wire < ANEW + 20
