@@ -1,8 +1,8 @@
 """The command line: `nozzled serve | demo | job | files | printer | ports | …`.
 
 Exit codes: 0 done, 1 it failed (the reason is on stderr), 2 the command line was wrong, 70 the service has ended too
-often and gives up. Those that talk to a running
-daemon (job, files, printer) have more: see `daemon.cli.remote`.
+often and gives up. Those that talk to a running daemon (job, files, printer) have more, see `daemon.cli.remote`;
+inspect has 6 of them, for a file that would not be printed.
 """
 
 import argparse

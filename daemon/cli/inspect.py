@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from daemon.cli.options import add_config, add_preset, configured
+from daemon.cli.options import UNFIT, add_config, add_preset, configured
 from daemon.config import ProfileConfig
 from daemon.core.connection.printer_settings import limits_in
 from daemon.packing.as_text import unpacked
@@ -34,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Analyse and show. What is wrong with the file is told, and no failure of this command."""
+    """Analyse and show; return UNFIT where something is wrong for which the file would not be printed."""
     # NumPy, Pillow and matplotlib are loaded by those who need them
     from daemon.front.analysis.plot import Samples, draw  # noqa: PLC0415 - as said
     from daemon.front.analysis.reading import analyse, machine  # noqa: PLC0415 - as said
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         print()
     else:
         _show(args.file, found, profile)
-    return 0
+    return UNFIT if found.errors else 0
 
 
 async def _told(address: str) -> tuple[tuple[str, ...], str]:

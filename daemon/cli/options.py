@@ -8,6 +8,9 @@ from typing import Any
 
 from daemon.config import Config, load, merge
 
+UNFIT = 6
+"""Exit code: the file is refused, or what was asked does not fit the printer's state."""
+
 # option on the command line → section and key of the configuration
 _KEYS = {
     "host": ("http", "host"),
@@ -26,7 +29,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 def add_preset(parser: argparse.ArgumentParser) -> None:
     """Add --preset."""
-    parser.add_argument("--preset", metavar="NAME", help="the printer, one of those that are known; list shows them")
+    parser.add_argument("--preset", metavar="NAME", help="a printer that is known (all: nozzled config --preset list)")
 
 
 def configured(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Config:

@@ -1,7 +1,7 @@
 """What the commands that talk to a daemon share: where it is, its key, what they print, and how they end.
 
 Exit codes besides those of all commands: 3 nobody answers, 4 no access, 5 there is no such file or address,
-6 it does not fit the printer's state.
+6 it does not fit the printer's state, or the file is refused.
 """
 
 import argparse
@@ -15,14 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daemon.cli.options import add_config, configured
+from daemon.cli.options import UNFIT, add_config, configured
 from daemon.client import AccessDenied, ClientError, Conflict, NotFound, OctoPrintClient, RequestRefused, Unreachable
 from daemon.config import Config, key_file, state_dir
 from daemon.front.access.keys import ENVIRONMENT
 
 URL_ENVIRONMENT = "NOZZLED_URL"
 
-_CODES: dict[type[ClientError], int] = {Unreachable: 3, AccessDenied: 4, NotFound: 5, Conflict: 6}
+
+class NotPrinted(ClientError):
+    """A file is uploaded, and not printed; says why."""
+
+
+_CODES: dict[type[ClientError], int] = {
+    Unreachable: 3, AccessDenied: 4, NotFound: 5, Conflict: UNFIT, NotPrinted: UNFIT,
+}  # fmt: skip
 _FAILED = 1
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - compared with, not listened on
 

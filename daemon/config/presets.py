@@ -80,8 +80,8 @@ def find(name: str) -> Preset:
     ids = list(presets())
     within = [each for each in ids if wanted and wanted in _plain(each)]
     close = within or difflib.get_close_matches(name.lower(), ids, n=3)
-    hint = f"; did you mean {', '.join(close[:3])}?" if close else ""
-    raise ConfigError(f"there is no preset {name[:60]}{hint} `nozzled config --preset list` shows all")
+    hint = f"; did you mean {', '.join(close[:3])}?" if close else "."
+    raise ConfigError(f"there is no preset {name[:60]!r}{hint} All are shown by `nozzled config --preset list`.")
 
 
 def suggested(called: str) -> Preset | None:

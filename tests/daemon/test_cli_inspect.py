@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from daemon.cli import inspect, main
+from daemon.cli.options import UNFIT
 from daemon.front.analysis.plot import Samples
 from gcode.analysis.analyser import Analyser
 from gcode.analysis.machine import Machine
@@ -52,11 +53,11 @@ def test_json(capsys):
     assert found["bounds"]["printing"]["max"] == [116.625, 116.625, 19.95]
 
 
-def test_what_is_wrong_is_shown_and_is_no_failure(capsys, tmp_path):
+def test_what_is_wrong_is_shown_and_has_a_code_of_its_own(capsys, tmp_path):
     path = tmp_path / "bad.gcode"
     path.write_text("G28\nM104 S999\nG1 X10 E5\n")
     code, out, _ = inspected(capsys, path)
-    assert code == 0
+    assert code == UNFIT
     assert "error: tool0 is to be heated to 999 °C, the profile allows 300 °C (line 2)" in out
     assert "warning: nothing turns heaters or motors off" in out
 

@@ -149,7 +149,7 @@ async def test_the_printer_is_shown_heated_moved_and_told(tmp_path, capsys):
 @pytest.mark.real_time
 async def test_a_file_that_cannot_be_printed_now_is_uploaded_and_said_to_be_so(tmp_path, part, capsys):
     async with listening(tmp_path / "state", "") as (service, url):
-        said = await Commands(url, capsys)("files", "upload", part, "--print", code=1)
+        said = await Commands(url, capsys)("files", "upload", part, "--print", code=6)
         assert "uploaded, but not printed" in said
         assert uploaded(service) == {"part.gcode": SHORT}
 
@@ -325,12 +325,8 @@ async def test_what_speaks_against_a_print_is_said_and_can_be_overruled(tmp_path
         service.analyses._enabled = True
         service.analyses._run = AtOnce().run
         service.analyses.open()
-        for words, code in (
-            (("files", "upload", str(path), "--print"), 1),
-            (("files", "print", "bad.gcode"), 6),
-            (("job", "start"), 6),
-        ):
-            said = await nozzled(*words, code=code)
+        for words in (("files", "upload", str(path), "--print"), ("files", "print", "bad.gcode"), ("job", "start")):
+            said = await nozzled(*words, code=6)
             assert "M112 would stop the printer at once" in said
             assert "Use --force to print it anyway" in said
         assert (await nozzled.json("job", "status"))["refused"]["path"] == "bad.gcode"

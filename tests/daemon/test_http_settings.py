@@ -156,7 +156,7 @@ async def test_a_preset_is_chosen_and_kept_where_the_configuration_says_nothing(
         assert (await server.get("/api/printerpresets")).json["area"] == {"min": [0, 0, 0], "max": [200, 200, 200]}
         refused = await server.post("/api/printerpresets", {"command": "use", "preset": "enderx"})
         assert refused.status == 400
-        assert "there is no preset enderx" in refused.error
+        assert "there is no preset 'enderx'" in refused.error
         assert (await server.post("/api/printerpresets", {"command": "use", "preset": "Prusa MK3S"})).status == 204
         profile = (await server.get("/api/printerprofiles/_default")).json
         assert (profile["preset"], profile["volume"]["custom_box"]["y_min"]) == ("mk3s", -4.0)
