@@ -5,6 +5,7 @@
 * `M0`, `M1`, `M25`, `M226` and `@pause` pause the job; `@resume` is nothing, `@cancel` and `@abort` end it. With a time
   (`M0 S2`) or a pin (`M226 P30`) they are waits of the firmware's, which end by themselves.
 * `M600` and `M601` are the firmware's pauses; the host's, where the firmware does not know them.
+* `M113` and `M155` are the host's: it has the firmware tell it what it needs, and as often.
 * `M110`, `M28`, `M29`, `M575`, `M999` would take the link's counter away; `M112` is no command for a file.
 """
 
@@ -20,6 +21,7 @@ _WAITS = {"M109": ("M104", "tool"), "M190": ("M140", "bed"), "M191": ("M141", "c
 _PAUSES = frozenset({b"M0", b"M1", b"M25", b"M226", b"@pause"})
 _TIMED = re.compile(rb"M\s*0*[01]\s+([SP])\s*(\d+\.?\d*|\.\d+)", re.IGNORECASE)
 _PIN = re.compile(rb"M\s*0*226\s(?:\s*+S\s*+-?\d++)?+\s*+P\s*+\d", re.IGNORECASE)  # words in any order
+_HOST_S = frozenset({b"M113", b"M155"})  # how often the firmware says that it is busy, and how hot it is
 _CANCELS = frozenset({b"@cancel", b"@abort"})
 _CODE = re.compile(rb"\s*(?:(@\w*)|([GMT])\s*0*(\d+))", re.IGNORECASE)
 _HALT = re.compile(rb"M\s*0*112(?!\d)", re.IGNORECASE)
@@ -147,6 +149,8 @@ def meaning(
         return _firmware_s_pause(command, name.decode(), unknown, resumes=resumes)
     if name == b"M116" and host_waits:
         return WaitForAll(command)
+    if name in _HOST_S:
+        return Skip("the host has said already how often it wants to be told")
     if name in _CANCELS:
         return Cancel(f"the file asks for it: {command.decode()}")
     if name[:1] == b"@":

@@ -28,6 +28,7 @@ from itertools import islice
 
 from gcode.answers import Answers, code_word, fits
 from gcode.chatter import Chatter
+from gcode.command import parse
 from gcode.complaints import Complaints
 from gcode.dialect import UNKNOWN, Dialect
 from gcode.errors import LinkError, PrinterReset, PrinterSilent, QueueFull
@@ -35,7 +36,7 @@ from gcode.flight import HISTORY, RENEWAL, Flight, Left, Sent
 from gcode.framing import frame
 from gcode.modes import Modes
 from gcode.outgoing import Counters, Line, Notice, Position, Refusal, Ticket
-from gcode.patience import patience
+from gcode.patience import LONG, patience
 from gcode.recovery import Phase, Recovery
 from gcode.replies import (
     Busy,
@@ -66,6 +67,9 @@ MAX_REPLY = 4096
 
 BUSY_TIMEOUT = 10.0
 """Seconds of silence that mean something where the firmware says `busy` every 2 s."""
+
+MISSED = 3
+"""Busy messages that have to be missing where a client has asked for them less often (M113)."""
 
 HURRY = 2.0
 """Seconds of silence that are enough for the next question, where somebody waits for the line to be clear."""
@@ -128,6 +132,7 @@ class HostLink:
         self._fed = 0
         self._held = False
         self._busy_seen = False
+        self._busy_timeout = BUSY_TIMEOUT
         self._complaints = Complaints()
         self._alone = 0  # the number of a line behind which nothing goes until it is answered
         self._slots = 0  # of the firmware's command queue, as ADVANCED_OK has told; 0: not told
@@ -592,6 +597,9 @@ class HostLink:
         elif ticket is self._recovery.echo:
             self._recovery.echoed()  # its echo was lost, but nothing before it waits any more
         elif not ticket.done:
+            if code_word(ticket.command) == "M113":
+                self._busy_seen = False  # as from now on it may say nothing
+                self._busy_timeout = max(BUSY_TIMEOUT, MISSED * min(parse(ticket.command).number("S", 0.0), LONG))
             if self.dialect.ok_at == "receipt":
                 self._on_receipt(ticket, line, now, told)
             else:
@@ -701,7 +709,7 @@ class HostLink:
         if self._hurried:
             return HURRY
         if self._busy_seen:
-            return BUSY_TIMEOUT
+            return self._busy_timeout
         return self._longest_patience(self.dialect.answer_timeout)
 
     @property

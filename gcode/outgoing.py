@@ -12,7 +12,7 @@ Line = tuple[int, bytes, int, bool]
 """A line of a job: byte offset in the file, command, the command's checksum, whether modes may be others behind it."""
 
 _FORBIDDEN = re.compile(rb"M\s*0*(?:110|28|29|575|999)(?!\d)", re.IGNORECASE)
-_STOP = re.compile(r"M\s*0*112(?!\d)", re.IGNORECASE)
+_STOP = re.compile(r"(?:N\s*\d+\s*)?M\s*0*112(?!\d)", re.IGNORECASE)
 
 
 def job_line(offset: int, command: bytes) -> Line:

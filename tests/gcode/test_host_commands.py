@@ -99,6 +99,11 @@ def test_any_line_has_a_meaning(line):
     meaning(line, host_waits=True)
 
 
+@pytest.mark.parametrize("line", [b"M113 S0", b"m155 s60", b"M0155 S2 C7"])
+def test_what_the_firmware_tells_and_how_often_is_the_host_s(line):
+    assert isinstance(meaning(line, host_waits=False), Skip)
+
+
 def test_a_wait_for_every_heater_is_the_host_s_where_it_waits():
     assert meaning(b"M116 P1", host_waits=True) == WaitForAll(b"M116 P1")
     assert meaning(b"M116", host_waits=False) is None

@@ -25,7 +25,7 @@ async def test_clients_see_it_beside_reports_that_come_all_the_time(tmp_path):
 
 
 class Levels(FakeFirmware):
-    """Reports nothing while it levels its bed, as a file has told it to; it only says that it is busy."""
+    """Reports nothing while it levels its bed, as it was told to; it only says that it is busy."""
 
     m115 = REPORTS
     says_busy = True
@@ -44,11 +44,45 @@ class Levels(FakeFirmware):
 
 
 @pytest.mark.parametrize("busy", [True, False])
-async def test_reports_that_a_file_has_turned_off_are_missed_unless_the_firmware_is_busy(tmp_path, busy):
+async def test_reports_that_a_client_has_turned_off_are_missed_unless_the_firmware_is_busy(tmp_path, busy):
     async with rig(tmp_path, type("Levels", (Levels,), {"says_busy": busy})) as it:
-        await it.print("M140 S60\nG4 S5\nM155 S0\nG29\n" + "G1 X1\n" * 20)
+        await it.print("M140 S60\n" + "G4 S5\n" * 8 + "G29\n" + "G1 X1\n" * 20)
+        await it.sleep(3)
+        await it.gcode("M155 S0")
         assert await it.end(within=300) is (S.COMPLETED if busy else S.FAILED)
         assert bool(it.said("no temperature was reported for 60 s")) is not busy
+
+
+class Keeps(FakeFirmware):
+    """Says that it is busy as often as M113 has asked for."""
+
+    m115 = (MARLIN, *cap(AUTOREPORT_TEMP=1, BUSY_PROTOCOL=1))
+    every_s = 2
+
+    def on(self, number, command, raw):
+        if command.startswith("M113"):
+            self.every_s = int(command.partition("S")[2])
+        return self._level() if command.startswith("G29") else (20.0, "ok") if command.startswith("G1") else None
+
+    def _level(self):
+        for second in range(200):
+            yield 1.0
+            if self.every_s and second % self.every_s == 0:
+                yield "echo:busy: processing"
+        yield "ok"
+
+
+@pytest.mark.parametrize("told", ["M113 S0", "M113 S60", "M155 S0"])
+@pytest.mark.parametrize("by_file", [True, False])
+async def test_what_a_firmware_is_told_to_say_less_often_ends_no_print(tmp_path, told, by_file):
+    """A file's is not sent; after a client's M113 its silence means less. With M155 S0 a slow move hides M105."""
+    async with rig(tmp_path, Keeps) as it:
+        lines = ["G29", *([told] if by_file else []), "M104 S200", *["G1 X1"] * 10, "G29", "G1 X2"]
+        if not by_file and told != "M155 S0":
+            await it.gcode("G29", told)
+        await it.print("\n".join(lines))
+        await it.ended(S.COMPLETED, within=2000)
+        assert it.firmware.opened == 1
 
 
 async def test_the_log_says_how_a_printer_is_spoken_to(tmp_path):

@@ -251,7 +251,7 @@ async def test_a_second_cancel_and_then_a_stop_are_taken(tmp_path):
         await it.end(within=30)
 
 
-@pytest.mark.parametrize("command", ["m112", "M112 ; now", " M112", "M112\n"])
+@pytest.mark.parametrize("command", ["m112", "M112 ; now", " M112", "M112\n", "N5 M112*3"])
 async def test_a_stop_is_one_however_it_is_written(tmp_path, command):
     async with rig(tmp_path, Panel) as it:
         await it.print(lines(MOVES))
