@@ -347,6 +347,17 @@ async def test_heat_that_somebody_has_left_on_is_turned_off_when_nothing_moves(t
         assert (it.firmware.heat["T"][1], it.firmware.heat["B"][1]) == (0, 0)
 
 
+async def test_heat_under_one_long_move_is_kept(tmp_path):
+    class Long(Touch):
+        def on(self, number, command, raw):
+            steps = f"X:10.00 Y:20.00 Z:4.30 E:5.00 Count X:{self.pos} Y:1600 Z:120"
+            return (steps, "ok") if command.startswith("M114") else None
+
+    async with rig(tmp_path, Long, safety={"idle_heat_min": 1.0}) as it:
+        await it.sleep(300)
+        assert it.firmware.heat["T"][1] == 210
+
+
 async def test_heat_is_turned_off_after_the_touch_screen_s_print_has_ended(tmp_path):
     async with rig(tmp_path, Touch, safety={"idle_heat_min": 1.0}) as it:
         await it.sleep(600)

@@ -72,5 +72,8 @@ class Elsewhere:
 
 
 def _progress(lines: Sequence[str]) -> list[str]:
-    """Return what is said of the progress of a print (M73)."""
-    return [line for line in lines if "percent" in line.lower() or "progress" in line.lower()]
+    """Return what is said of the progress of a print (M73), and of the steps made so far.
+
+    The place that Marlin tells is where the last move that it has read ends; a long one changes only its steps.
+    """
+    return [line for line in lines if any(word in line.lower() for word in ("percent", "progress", "count"))]
