@@ -304,6 +304,7 @@ async def test_connecting_twice_quickly_does_not_end_what_makes_the_old_printer_
 
 
 BY_ID = "/dev/serial/by-id/usb-P"
+BY_PATH = "/dev/serial/by-path/pci-0000:01:00.0-usb-0:1.2:1.0-port0"
 
 
 @pytest.mark.parametrize(
@@ -323,12 +324,13 @@ BY_ID = "/dev/serial/by-id/usb-P"
         ("serial:/dev/ttyUSB7", None, "serial:/dev/ttyUSB7", "115200"),
         (BY_ID, None, f"serial:{BY_ID}", "115200"),
         (f"serial:{BY_ID}", 9600, f"serial:{BY_ID}?baudrate=9600", "9600"),
+        (f"serial:{BY_PATH}", 9600, f"serial:{BY_PATH}?baudrate=9600", "9600"),  # by which twins are listed
         ("VIRTUAL", 9600, "sim", None),
         ("sim", None, "sim", None),
     ],
 )
 async def test_ports_that_may_be_connected_to(made, monkeypatch, port, baudrate, address, used):
-    monkeypatch.setattr(ports, "list_ports", lambda: [ports.Port("/dev/ttyUSB7", BY_ID)])
+    monkeypatch.setattr(ports, "list_ports", lambda: [ports.Port("/dev/ttyUSB7", BY_ID, by_path=BY_PATH)])
     async with connection("serial:/dev/ttyA", extra=("/dev/pts/*",), extra_ports=("/opt/x*",)) as it:
         await it.connect(port, baudrate)
         await until(lambda: it.ready)

@@ -378,3 +378,14 @@ async def test_heat_under_a_print_from_the_card_is_kept(tmp_path):
     async with rig(tmp_path, Card, safety={"idle_heat_min": 0.2}) as it:
         await it.sleep(120)
         assert (it.firmware.heat["T"][1], it.firmware.heat["B"][1]) == (210, 60)
+
+
+async def test_a_printer_that_notifies_without_an_end_does_not_fill_the_log(tmp_path):
+    class Notifies(FakeFirmware):
+        def on(self, number, command, raw):
+            return (*[f"//action:notification {n}" for n in range(300)], "ok") if command == "G1 X20" else None
+
+    async with rig(tmp_path, Notifies) as it:
+        await it.print(SQUARE)
+        await it.ended(S.COMPLETED)
+        assert 0 < len(it.said("printer.action")) <= 20

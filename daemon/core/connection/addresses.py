@@ -92,7 +92,7 @@ class Addresses:
         if any(matches(path, glob) for glob in self._globs):
             return True
         listed = await asyncio.to_thread(ports.list_ports)
-        return any(path in (port.path, port.by_id) for port in listed)
+        return any(path in (port.path, port.by_id, port.by_path) for port in listed)
 
     # -- at which baudrate ---------------------------------------------------------------------------------
 

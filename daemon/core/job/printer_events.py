@@ -9,6 +9,7 @@ from daemon.bridge.words import JobState
 from daemon.core.job.pause_reason import said_before
 from daemon.core.job.runner import Kit, verdict
 from daemon.errors import JobConflict, PrinterRefused
+from daemon.log import Limiter
 from gcode.errors import PrinterSilent
 from gcode.replies import UnknownCommand, parse
 from hal.errors import PortLost
@@ -36,6 +37,7 @@ class PrinterEvents:
         """Watch the connection; what the firmware asks for is asked of `jobs`, as people do."""
         self._kit = kit
         self._jobs = jobs
+        self._telling = Limiter()
         kit.connection.subscribe(self._on_event)
 
     def _on_event(self, event: Event) -> None:
@@ -71,7 +73,10 @@ class PrinterEvents:
 
     def _on_action(self, event: ActionRequested) -> None:
         """Do what the firmware asks for; `paused` and `resumed` tell that it has done so already."""
-        log.info("printer.action", action=event.name, argument=event.argument)
+        if self._telling.admits(asyncio.get_running_loop().time()):
+            suppressed = self._telling.take_suppressed()
+            more = {"suppressed_before": suppressed} if suppressed else {}
+            log.info("printer.action", action=event.name, argument=event.argument, **more)
         try:
             self._act(event)
         except JobConflict as error:
