@@ -19,6 +19,8 @@ def consequence(dialect: Dialect, reply: Reply) -> Consequence:
         return "none"
     if _has(reply.line, dialect.errors.halts_said):
         return "halt"
+    if isinstance(reply, Text) and _has(reply.line, dialect.errors.refused_said):
+        return "refusal"
     return "warning" if _has(reply.line, dialect.errors.warns) else "none"
 
 

@@ -22,6 +22,8 @@ _MARLIN_HARMLESS = (
     "serial status mismatch", "pid autotune failed",
 )  # fmt: skip
 
+_NOT_HOMED = ("echo:home x", "echo:home y", "echo:home z")  # `Home XYZ First`: module/motion.cpp, homing_needed_error
+
 _CHECKS = frozenset({"M862", *(f"M862.{number}" for number in range(1, 7))})  # of nozzle and model, Prusa's
 
 _KEEP_MOTORS = b"M84 S43200"  # without S it would turn them off
@@ -31,7 +33,12 @@ MARLIN = Dialect(
     window_lines=4,
     texts=Texts(breaks=";\\("),
     errors=Errors(
-        halts=_KILLED + _STOPPED, halts_said=_STOPPED, harmless=_MARLIN_HARMLESS, revived_by=b"M999", says_ok=True
+        halts=_KILLED + _STOPPED,
+        halts_said=_STOPPED,
+        harmless=_MARLIN_HARMLESS,
+        refused_said=_NOT_HOMED,
+        revived_by=b"M999",
+        says_ok=True,
     ),
     stopped_by=("halted", "m112 shutdown"),
     urgent_if_parser=frozenset({"M108", "M112", "M410", "M524", "M876"}),
@@ -80,7 +87,7 @@ PRUSA_BUDDY = replace(
     name="Prusa-Firmware-Buddy",
     alone=frozenset(),
     texts=MARLIN.texts,
-    errors=replace(PRUSA.errors, halts=_KILLED + _STOPPED),
+    errors=replace(PRUSA.errors, halts=_KILLED + _STOPPED, refused_said=_NOT_HOMED),
     silent_stop=True,
     min_extrude=170.0,
     heat_by_s_cools=False,
@@ -210,6 +217,7 @@ UNKNOWN = Dialect(
         halts=_KILLED + REPETIER.errors.halts + REPRAPFIRMWARE.errors.halts + KLIPPER.errors.halts,
         halts_said=(_STOPPED + REPETIER.errors.halts_said + SMOOTHIE.errors.halts_said + KLIPPER.errors.halts_said),
         harmless=_MARLIN_HARMLESS,
+        refused_said=_NOT_HOMED,
         bare=True,
     ),
     stopped_by=tuple(dict.fromkeys(piece for dialect in KNOWN for piece in dialect.stopped_by)),

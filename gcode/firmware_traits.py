@@ -43,6 +43,7 @@ class Errors:
         halts_said: the same, in any line at all.
         bare: `!!` alone means the same.
         harmless: in an error after which it goes on by itself.
+        refused_said: in any line: what it was told was left out, though this is not called an error.
         warns: in any line: something that the user should know, though nothing is refused by it.
         revived_by: the command after which it obeys again; None: only a reset helps.
         says_ok: while halted it still says `ok` to what it is sent, and does nothing.
@@ -55,6 +56,7 @@ class Errors:
     halts_said: tuple[str, ...] = ()
     bare: bool = False
     harmless: tuple[str, ...] = ()
+    refused_said: tuple[str, ...] = ()
     warns: tuple[str, ...] = WARNINGS
     revived_by: bytes | None = None
     says_ok: bool = False

@@ -478,8 +478,8 @@ class HostLink:
         self._note_answer(reply, now, told)
 
     def _answered_line(self, reply: Reply) -> tuple[bytes, int] | None:
-        """Return the line of the job that an error answers, and its place in the file; None where it answers none."""
-        if not isinstance(reply, FirmwareError):
+        """Return the line of the job that an error or text answers, and its place in the file; None: there is none."""
+        if not isinstance(reply, FirmwareError | Text):
             return None
         flight = self._flight
         sent = flight.lines[0] if flight.lines else None

@@ -201,7 +201,7 @@ class JobConfig:
     cancel_deadline_s: float = option(
         30.0,
         "Seconds of silence after which the printer of a cancelled job is stopped by M112. Moves that it still makes "
-        "are no silence.",
+        "are no silence: once it has acknowledged that its heaters are off, they have at least five minutes.",
         low=5,
         high=3600,
     )

@@ -78,8 +78,10 @@ async def test_slow_moves_are_no_reason_for_an_emergency_stop(tmp_path, each):
         assert it.ready
 
 
-async def test_slow_moves_of_a_firmware_that_is_never_busy_are_no_reason_either(tmp_path):
-    async with rig(tmp_path, type("Quiet", (Planner,), {"busy_every": 0.0, "each": 2.0})) as it:
+@pytest.mark.parametrize(("board", "each"), [(FakeFirmware, 2.0), (FakeFirmware, 4.0), (Smoothie, 4.0)])
+async def test_slow_moves_of_a_firmware_that_is_never_busy_are_no_reason_either(tmp_path, board, each):
+    """M400 says nothing for a minute, but the printer has said that it is cold."""
+    async with rig(tmp_path, type("Quiet", (Planner, board), {"busy_every": 0.0, "each": each})) as it:
         await it.print("M140 S60\nM104 S200\n" + LONG)
         await it.sleep(20)
         began = await cancel(it)

@@ -219,6 +219,23 @@ async def test_an_error_that_answers_a_command_of_a_client_does_not_end_the_prin
         assert it.said("Z out of range")
 
 
+async def test_moves_that_marlin_leaves_out_before_homing_fail_the_print(tmp_path):
+    """NO_MOTION_BEFORE_HOMING: an echo and an ok for each of them, and nothing moves."""
+    async with rig(tmp_path, says("echo:Home XYZ First", "ok", at="G1")) as it:
+        await it.print("M104 S200\n" + MOVES)
+        await it.ended(S.FAILED)
+        assert "Home XYZ First" in await it.error()
+        assert is_cold(it.firmware)
+
+
+async def test_a_jog_that_marlin_leaves_out_does_not_end_the_print(tmp_path):
+    async with rig(tmp_path, says("echo:Home Z First", "ok", at="G27")) as it:
+        await it.print(MOVES)
+        await it.gcode("G27")
+        await it.ended(S.COMPLETED)
+        assert it.said("Home Z First")
+
+
 # -- what is harmless, though it says Error --
 
 

@@ -18,19 +18,32 @@ from hal.printer import Event, Printer, TemperaturesRead
 KNOB = 300.0
 """Seconds that a printer may wait for somebody to press its knob: it does not read that it is to be cold."""
 
+MOVES = 300.0
+"""Seconds that moves may take, of a printer that has acknowledged that it is cold: M400 is silent where nothing says
+`busy` (Marlin 1.0, Smoothieware, RepRapFirmware, Teacup), and a planner holds up to 60 of them."""
+
 LOOK = 0.5  # s between two looks at what has come
 
 _SEARCHES = re.compile(r"^> (?:N\d+ )?G(?:28|29|3[0-4]|38|76|425)(?!\d)")
 
 
-async def make_cold_and_rest(printer: Printer, profile: ProfileConfig) -> None:
-    """Turn the heaters off, before anything that waits, and wait until every move has been made or thrown away."""
+async def make_cold_and_rest(printer: Printer, profile: ProfileConfig, silence: float) -> None:
+    """Turn the heaters off, before anything that waits, and wait until every move has been made or thrown away.
+
+    Raises:
+        TimeoutError: the printer is deaf, see `while_it_lives`; once it has said that it is cold, moves have time.
+    """
+    await while_it_lives(printer, _make_cold(printer, profile), silence)
+    knows = printer.dialect.ok_at == "execution"  # elsewhere an `ok` only says that the command was received
+    await while_it_lives(printer, printer.finished(), max(silence, MOVES if knows else 0.0))
+
+
+async def _make_cold(printer: Printer, profile: ProfileConfig) -> None:
     printer.feed(None)
     printer.hurry()
     commands = [*interrupts(printer), *all_off(profile, printer.heaters)]
     await asyncio.gather(*(printer.send(command, urgent=True) for command in commands))
     printer.hurry()  # what was on its way may have been dropped together with its oks
-    await printer.finished()
 
 
 def interrupts(printer: Printer) -> list[str]:

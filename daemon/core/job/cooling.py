@@ -6,7 +6,7 @@ from collections.abc import Callable
 import structlog
 
 from daemon.config import ProfileConfig
-from daemon.core.job.calling_off import make_cold_and_rest, while_it_lives
+from daemon.core.job.calling_off import make_cold_and_rest
 from daemon.core.safety.rules import make_cold
 from gcode.errors import NozzledError
 from hal.printer import ConnectionState, Printer
@@ -55,7 +55,7 @@ class Cooling:
         log.warning("printer.cooling", reason=reason)
         cold = False
         try:
-            await while_it_lives(printer, make_cold_and_rest(printer, self._profile), silence)
+            await make_cold_and_rest(printer, self._profile, silence)
             cold = True
         except TimeoutError:
             printer.emergency_stop(f"emergency stop: {reason}")

@@ -345,7 +345,7 @@ class Effects:
         job.steps.drop()
         silence = self._config.job.cancel_deadline_s
         try:
-            await while_it_lives(job.printer, self._call_off(job), silence)
+            await self._call_off(job, silence)
         except TimeoutError:
             job.reason = f"the printer did not listen for {silence:g} s and was stopped by M112"
             log.warning("job.emergency_stop", reason=job.reason)
@@ -354,10 +354,10 @@ class Effects:
             return
         job.machine.fire("cancelled")
 
-    async def _call_off(self, job: Job) -> None:
-        await make_cold_and_rest(job.printer, self._config.profile)
+    async def _call_off(self, job: Job, silence: float) -> None:
+        await make_cold_and_rest(job.printer, self._config.profile, silence)
         job.note_position()
-        await self.script(job, self._config.scripts.after_cancel)
+        await while_it_lives(job.printer, self.script(job, self._config.scripts.after_cancel), silence)
 
     async def script(self, job: Job, commands: tuple[str, ...]) -> None:
         """Send the commands one after the other."""
