@@ -208,6 +208,10 @@ class LinePrinter:
         """Return the last pieces that went over the line, oldest first, timed from the first of them."""
         return flight_recorder.records(self._pump.ring)
 
+    def use(self, settings: LinkSettings) -> None:
+        """Take what is set about its heaters from here on; what concerns the line holds from the next connection."""
+        self._settings = self._reports.settings = settings
+
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Call `listener` with each event from now on; returns the function that ends it."""
         self._listeners.append(listener)

@@ -16,6 +16,7 @@ from gcode.link import Left
 from gcode.modes import Modes
 from gcode.outgoing import Counters, Line, Position
 from gcode.replies import Heaters
+from hal.link_settings import LinkSettings
 from hal.session_file import Record
 
 
@@ -394,6 +395,9 @@ class Lifetime(Protocol):
             PortError: the line cannot be opened, or not without a reset.
             RemoteProtocolError: what the printer answers does not fit what was sent; the state is FAULT then.
         """
+
+    def use(self, settings: LinkSettings) -> None:
+        """Take what is set about its heaters from here on; what concerns the line holds from the next connection."""
 
     @property
     def stopping(self) -> bool:

@@ -41,6 +41,7 @@ class Reports:
     Attributes:
         heaters: the last temperature report, in °C.
         panel: what the printer does by itself.
+        settings: how often it is asked, and whether all tools have one nozzle.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Reports:
         self._pump = pump
         self._commands = commands
         self._handshake = handshake
-        self._settings = settings
+        self.settings = settings
         self._publish = publish
         self._fed = False
         self._loop = asyncio.get_running_loop()
@@ -71,7 +72,7 @@ class Reports:
         """Have the printer report, or begin to ask."""
         send, capabilities = self._commands.send, self._handshake.identity.capabilities
         if self._reports_itself:
-            await send(f"M155 S{max(1, round(self._settings.poll_interval))}")
+            await send(f"M155 S{max(1, round(self.settings.poll_interval))}")
             self._temperatures.ask_later()
         else:
             self._temperatures.ask()
@@ -84,7 +85,7 @@ class Reports:
         """Return the name by which `heaters` has the hotend of a tool."""
         told = [name for name in self.heaters if name.startswith("tool")]
         alone = told == ["tool0"]
-        if self._settings.shared_nozzle or (alone and (tool == in_use or self._shares_nozzle(tool))):
+        if self.settings.shared_nozzle or (alone and (tool == in_use or self._shares_nozzle(tool))):
             return "tool0"
         return f"tool{tool}"
 
@@ -152,14 +153,14 @@ class Reports:
 
     def _temperature_interval(self) -> float:
         if self._reports_itself:
-            return max(self._settings.report_patience, 2 * self._settings.poll_interval)
+            return max(self.settings.report_patience, 2 * self.settings.poll_interval)
         busy = self._fed or any(reading.target for reading in self.heaters.values())
-        return self._settings.poll_interval if busy else self._settings.idle_interval
+        return self.settings.poll_interval if busy else self.settings.idle_interval
 
     def _card_interval(self) -> float | None:
         """Return when to ask about a print from the SD card: as long as one is known, and nothing is told unasked."""
         told = self._handshake.identity.capabilities.get("AUTOREPORT_SD_STATUS")
-        return None if told or self.panel.print is None else self._settings.card_interval
+        return None if told or self.panel.print is None else self.settings.card_interval
 
     # -- taking --------------------------------------------------------------------------------------------
 

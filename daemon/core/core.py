@@ -82,7 +82,7 @@ async def begin(
     recordings = Recordings(config.link, wall, folder)
     connection = Connection(config, extra_ports, recordings, logbook=logbook, descriptors=descriptors)
     stack.push_async_callback(connection.disconnect)
-    LineNote(connection, config, folder)
+    LineNote(connection, folder)
     survival = Survival(connection, logbook, KeptFile(uploads, folder), boot)
     if not config.profile.sized:
         log.info(

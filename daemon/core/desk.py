@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import structlog
 
@@ -81,7 +80,7 @@ class Desk:
             job=self._job(),
             trouble=core.guard.trouble,
             record_trouble=core.store.trouble,
-            profile=core.config.profile,
+            profile=core.connection.profile,
             profile_is_configured=core.profile_is_configured,
         )
 
@@ -191,9 +190,15 @@ class Desk:
         if core.profile_is_configured:
             raise JobConflict("the printer is described in the configuration file, [profile]; choose it there")
         preset = find(name) if name else None
-        await asyncio.to_thread(chosen_preset.keep, preset, core.folder)
-        profile = preset.profile if preset is not None else ProfileConfig()
-        core.config = replace(core.config, profile=profile)
+        before = core.connection.profile
+        # in the turn in which no print goes on: none may begin by one profile and go on by another
+        core.connection.use(preset.profile if preset is not None else ProfileConfig())
+        try:
+            await asyncio.to_thread(chosen_preset.keep, preset, core.folder)
+        except OSError:
+            if not core.jobs.active:
+                core.connection.use(before)
+            raise
 
     def _answer_prompt(self, choice: int) -> None:
         """Begin to answer; nobody waits for the printer."""

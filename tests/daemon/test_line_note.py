@@ -2,10 +2,10 @@ import json
 
 import pytest
 
+from daemon.config import ProfileConfig
 from daemon.core.safety.line_note import LineNote
 from hal.ports import Device
 from hal.printer import ConnectionState, StateChanged
-from support.http import config
 
 READY = StateChanged(ConnectionState.HANDSHAKING, ConnectionState.READY, None)
 
@@ -15,6 +15,7 @@ class FakeConnection:
         self.printer = self
         self.address, self.baudrate = address, baudrate
         self.remembered = {}
+        self.profile, self.ready = ProfileConfig(), True
         self.device = device
         self.stable_port = stable
 
@@ -24,11 +25,15 @@ class FakeConnection:
     def subscribe(self, listener):
         self.listener = listener
 
+    def on_profile(self, listener):
+        self.chosen = listener
 
-async def noted(folder, address, event=READY, **sections):
+
+async def noted(folder, address, event=READY, **profile):
     """Return what is noted when this printer is connected."""
     connection = FakeConnection(address, 250000)
-    note = LineNote(connection, config(folder, **sections), folder)
+    connection.profile = ProfileConfig(**profile)
+    note = LineNote(connection, folder)
     connection.listener(event)
     if note._writing is not None:
         await note._writing
@@ -37,12 +42,24 @@ async def noted(folder, address, event=READY, **sections):
 
 
 async def test_what_the_helper_needs_is_noted_once_a_printer_is_connected(tmp_path):
-    found = await noted(tmp_path, "serial:/dev/ttyUSB0?baudrate=250000", profile={"extruders": 2})
+    found = await noted(tmp_path, "serial:/dev/ttyUSB0?baudrate=250000", extruders=2)
     assert found == {
         "port": "/dev/ttyUSB0", "means": "/dev/ttyUSB0", "device": None,
         "baudrate": 250000, "extruders": 2, "chamber": False,
     }  # fmt: skip
     assert [each.name for each in tmp_path.iterdir()] == ["line.json"]
+
+
+async def test_a_profile_that_is_chosen_later_is_noted_too(tmp_path):
+    connection = FakeConnection("serial:/dev/ttyUSB0", 115200)
+    note = LineNote(connection, tmp_path)
+    connection.listener(READY)
+    await note._writing
+    connection.profile = ProfileConfig(extruders=3, heated_chamber=True)
+    connection.chosen()
+    await note._writing
+    found = json.loads((tmp_path / "line.json").read_text())
+    assert (found["extruders"], found["chamber"]) == (3, True)
 
 
 async def test_a_simulated_printer_is_no_line(tmp_path):
@@ -61,19 +78,19 @@ async def test_a_disk_that_is_full_ends_nothing(tmp_path):
 async def test_the_next_daemon_knows_the_baudrate_that_was_found_out(tmp_path):
     await noted(tmp_path, "serial:/dev/ttyUSB0?baudrate=250000")
     connection = FakeConnection("serial:/dev/ttyUSB0", 115200)
-    LineNote(connection, config(tmp_path), tmp_path)
+    LineNote(connection, tmp_path)
     assert connection.remembered == {"/dev/ttyUSB0": (250000, None)}
 
 
 async def test_the_board_is_known_to_the_next_daemon_and_its_lasting_name_to_the_helper(tmp_path):
     board = Device(0x2C99, 2, "CZPX", "1.0", "1-1", is_twin=False)
     connection = FakeConnection("serial:auto?baudrate=115200", 115200, board, "/dev/serial/by-id/usb-Prusa-if00")
-    note = LineNote(connection, config(tmp_path), tmp_path)
+    note = LineNote(connection, tmp_path)
     connection.listener(READY)
     await note._writing
     assert json.loads((tmp_path / "line.json").read_text())["port"] == "/dev/serial/by-id/usb-Prusa-if00"
     later = FakeConnection("serial:auto", 115200)
-    LineNote(later, config(tmp_path), tmp_path)
+    LineNote(later, tmp_path)
     assert later.remembered == {"auto": (115200, board)}
 
 
@@ -81,5 +98,5 @@ async def test_the_board_is_known_to_the_next_daemon_and_its_lasting_name_to_the
 async def test_a_note_that_says_nothing_is_as_good_as_none(tmp_path, text):
     (tmp_path / "line.json").write_bytes(text.encode("latin-1"))
     connection = FakeConnection("serial:/dev/ttyUSB0", 115200)
-    LineNote(connection, config(tmp_path), tmp_path)
+    LineNote(connection, tmp_path)
     assert connection.remembered == {}

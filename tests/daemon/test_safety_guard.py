@@ -9,6 +9,7 @@ from daemon.bridge.words import JobState as S
 from daemon.config import Config, JobConfig, SafetyConfig
 from daemon.core.safety.guard import Guard
 from daemon.core.safety.rules import HOTEND, NO_REPORT
+from gcode.errors import CommandError
 from hal.printer import ConnectionState
 from hal.simulated.heat_protection import Limits
 from hal.simulated.heater import HeaterFault
@@ -164,3 +165,30 @@ async def test_clients_are_refused_and_told(tmp_path):
         assert shown["safety"]["deadMan"] == {"afterSeconds": 600, "reason": None}
         assert "left on" in (await server.get("/api/printer/error")).json["error"]
         assert server.service.connection.heaters["tool0"].target == 0
+
+
+async def test_another_profile_holds_at_once_for_everybody_who_looks_at_heat(tmp_path):
+    async with house(tmp_path, firmware=UNPROTECTED, scripts=QUIET, max_hotend_c=300.0) as it:
+        guard = guarded(it)
+        await it.connection.send(["M104 S250"])
+        await asyncio.sleep(300)
+        assert guard.trouble is None
+        it.connection.use(replace(it.connection.profile, max_hotend_c=200.0, extruders=2))
+        with pytest.raises(CommandError, match="200"):
+            await it.connection.send(["M104 S250"])
+        await asyncio.sleep(10)
+        assert "above its maximum of 200" in guard.trouble
+        assert targets(it) == (0, 0)
+        assert any(each.command == "M104 T1 S0" for each in it.oracle.commands), "the heaters are those of now"
+        it.start(["M104 S250", *MOVES])
+        await it.until(S.FAILED)
+        assert "200" in it.jobs.error
+
+
+async def test_what_ends_the_line_turns_the_heaters_of_another_profile_off(tmp_path):
+    async with house(tmp_path, scripts=QUIET) as it:
+        it.connection.use(replace(it.connection.profile, extruders=3, heated_chamber=True))
+        it.connection.printer._fail(CommandError("an end"))
+        said = "".join(it.connection.printer.tail()[-8:])
+        assert "M104 T2 S0" in said
+        assert "M141 S0" in said

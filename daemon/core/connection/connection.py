@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 import structlog
 
 from daemon.bridge.words import ConnectionOptions
-from daemon.config import Config
+from daemon.config import Config, ProfileConfig
 from daemon.core.connection.addresses import Addresses
 from daemon.core.connection.line_keeper import LineKeeper
 from daemon.core.connection.port_memory import PortMemory, at_path
@@ -97,6 +97,7 @@ class Connection:
         self._ports = PortMemory()
         self._error: NozzledError | None = None
         self._saying = Limiter()
+        self._on_profile: list[Callable[[], None]] = []
         self._listeners: list[Callable[[Event], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._back: _Back | None = None
@@ -153,6 +154,28 @@ class Connection:
     def prompt(self) -> Prompt | None:
         """The question that the printer shows; not to be trusted."""
         return self.printer.prompt if self.printer and self.ready else None
+
+    @property
+    def config(self) -> Config:
+        """The configuration, with the profile that holds now."""
+        return self._config
+
+    @property
+    def profile(self) -> ProfileConfig:
+        """The printer's profile: the one that holds now, for everybody."""
+        return self._config.profile
+
+    def use(self, profile: ProfileConfig) -> None:
+        """Take another profile for everybody in this turn of the loop, the open line included."""
+        self._config = replace(self._config, profile=profile)
+        if self.printer is not None:
+            self.printer.use(self._settings())
+        for listener in self._on_profile:
+            listener()
+
+    def on_profile(self, listener: Callable[[], None]) -> None:
+        """Call `listener` when another profile holds."""
+        self._on_profile.append(listener)
 
     async def options(self) -> ConnectionOptions:
         """List what may be connected to; opens nothing."""
@@ -545,7 +568,7 @@ class Connection:
             await asyncio.sleep(self._config.printer.retry_s if said else REOPEN)
 
     def _refuse_too_hot(self, commands: Sequence[bytes]) -> None:
-        profile = self._config.profile
+        profile = self.profile
         for command in commands:
             if problem := excess(command, profile.max_hotend_c, profile.max_bed_c, profile.max_chamber_c):
                 raise CommandError(problem)

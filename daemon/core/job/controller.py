@@ -52,7 +52,7 @@ class JobController:
         """Watch the connection; nothing is printed before `start`.
 
         Args:
-            config: its scripts and profile.
+            config: its scripts and limits of time.
             connection: where the printer is.
             store: where jobs are recorded.
             uploads: the folder that selections are relative to.
@@ -66,7 +66,7 @@ class JobController:
         self._connection = connection
         self._survival = survival or Survival(connection, connection.logbook, KeptFile(uploads, uploads.parent))
         self._effects = Effects(
-            config,
+            lambda: connection.config,
             store,
             uploads,
             executor,
@@ -78,7 +78,7 @@ class JobController:
         self._leftovers = Leftovers(self._survival, store, uploads)
         self._looked_at = False  # what became of the last job is known, and a file was chosen since
         self._left_over: tuple[JobState, str | None] | None = None  # how the job of an earlier run ended, and why
-        self._cooling = Cooling(config.profile, self._on_cold)
+        self._cooling = Cooling(lambda: connection.profile, self._on_cold)
         self.dead_man = DeadMan(config.safety, connection, lambda: self.state)
         self._listeners: list[Callable[[JobState], None]] = [self.dead_man.on_job]
         self._kit = Kit(config, connection, store, self._survival, self._effects, self._cooling, self._announce)

@@ -19,11 +19,11 @@ log = structlog.get_logger()
 class Cooling:
     """What is known of heaters that may be on without a job."""
 
-    def __init__(self, profile: ProfileConfig, on_cold: Callable[[], None]) -> None:
+    def __init__(self, profile: Callable[[], ProfileConfig], on_cold: Callable[[], None]) -> None:
         """Prepare.
 
         Args:
-            profile: says which heaters there are.
+            profile: tells which heaters there are now.
             on_cold: called when a printer has been made cold.
         """
         self.due = False  # some printer was left hot, and is to be made cold when it is READY
@@ -41,7 +41,7 @@ class Cooling:
         self.due = False
         log.warning("printer.cooling", reason=reason)
         try:
-            cold = await make_cold(printer, self._profile, reason)
+            cold = await make_cold(printer, self._profile(), reason)
         except NozzledError as error:  # lost again in the turn in which it was READY
             cold = False
             log.warning("printer.not_cooled", reason=str(error))
@@ -55,7 +55,7 @@ class Cooling:
         log.warning("printer.cooling", reason=reason)
         cold = False
         try:
-            await make_cold_and_rest(printer, self._profile, silence)
+            await make_cold_and_rest(printer, self._profile(), silence)
             cold = True
         except TimeoutError:
             printer.emergency_stop(f"emergency stop: {reason}")
@@ -70,7 +70,7 @@ class Cooling:
         if printer.state is not ConnectionState.READY or printer is self._left:
             return
         self._left = printer  # what it reports may still show the targets of before
-        if await make_cold(printer, self._profile):
+        if await make_cold(printer, self._profile()):
             self._on_cold()
         else:
             log.error("job.emergency_stop", reason="the printer did not acknowledge that its heaters are off")

@@ -57,7 +57,7 @@ class Effects:
 
     def __init__(
         self,
-        config: Config,
+        config: Callable[[], Config],
         store: Store,
         uploads: Path,
         executor: Executor,
@@ -70,7 +70,7 @@ class Effects:
         """Prepare.
 
         Args:
-            config: its scripts, profile, job and pause sections.
+            config: tells the scripts, and what the printer is like now.
             store: where jobs are recorded.
             uploads: the folder that selections are relative to.
             executor: whose threads read files.
@@ -79,7 +79,7 @@ class Effects:
             resume: what to call when a job that comes back paused was asked to go on.
             survival: what the next host goes on from.
         """
-        self._config = config
+        self._config_now = config
         self._store = store
         self._uploads = uploads
         self._executor = executor
@@ -97,6 +97,10 @@ class Effects:
             JobState.CANCELLING: self._cancelling,
             JobState.REATTACHING: self._reattaching,
         }
+
+    @property
+    def _config(self) -> Config:
+        return self._config_now()
 
     async def _starting(self, job: Job) -> None:
         await self._finish_script(job)

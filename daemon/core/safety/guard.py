@@ -47,6 +47,7 @@ class Guard:
         self._asking: asyncio.Task[None] | None = None  # whether it works for somebody else
         self._listeners: list[Callable[[str], None]] = []
         connection.subscribe(self._on_event)
+        connection.on_profile(self._watches.clear)  # each begins anew, by the new limits
         jobs.subscribe(self._on_job)
 
     def subscribe(self, listener: Callable[[str], None]) -> None:
@@ -89,7 +90,7 @@ class Guard:
             if name not in self._watches:
                 if not name.startswith(("tool", "bed", "chamber")):
                     continue  # a sensor that heats nothing: a board, a probe
-                self._watches[name] = HeaterWatch(name, self._config.profile)
+                self._watches[name] = HeaterWatch(name, self._connection.profile)
             if trouble := self._watches[name].broken(reading, now):
                 self._act(trouble)
                 return

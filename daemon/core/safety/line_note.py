@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from daemon.config import Config
 from daemon.core.connection.connection import Connection
 from hal.ports import Device
 from hal.printer import ConnectionState, Event, StateChanged
@@ -20,15 +19,15 @@ FILE = "line.json"
 
 
 class LineNote:
-    """Writes the note each time a serial printer is connected, in a thread."""
+    """Writes the note when a serial printer is connected, and when it gets another profile; in a thread."""
 
-    def __init__(self, connection: Connection, config: Config, folder: Path) -> None:
+    def __init__(self, connection: Connection, folder: Path) -> None:
         """Watch the connection, and tell it what was noted before; the note is in `folder`, the state directory."""
         self._connection = connection
-        self._profile = config.profile
         self._path = folder / FILE
         self._writing: asyncio.Task[None] | None = None
         connection.subscribe(self._on_event)
+        connection.on_profile(self._note_again)
         with suppress(
             OSError, ValueError, KeyError, TypeError, AttributeError
         ):  # there is none, or not of this version
@@ -38,7 +37,14 @@ class LineNote:
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, StateChanged) and event.new is ConnectionState.READY:
-            self._writing = asyncio.create_task(self._note())
+            self._note_later()
+
+    def _note_again(self) -> None:
+        if self._connection.ready:
+            self._note_later()
+
+    def _note_later(self) -> None:
+        self._writing = asyncio.create_task(self._note())
 
     async def _note(self) -> None:
         printer = self._connection.printer
@@ -46,13 +52,14 @@ class LineNote:
         if printer is None or address is None or address.scheme != "serial":
             return
         device = self._connection.device
+        profile = self._connection.profile
         content = {
             "port": self._connection.stable_port or address.target,
             "means": address.target,
             "device": asdict(device) if device is not None else None,
             "baudrate": printer.baudrate,
-            "extruders": self._profile.hotends,
-            "chamber": self._profile.heated_chamber,
+            "extruders": profile.hotends,
+            "chamber": profile.heated_chamber,
         }
         with suppress(OSError):  # a full disk: the helper goes by the configuration then
             await asyncio.to_thread(self._write, json.dumps(content))

@@ -26,7 +26,7 @@ class PresetsHandler(ApiHandler):
         )
 
     async def post(self) -> None:
-        """Choose one (`use`, with `preset`; null: none). Checks and profile follow at once, the rest at the next start.
+        """Choose one (`use`, with `preset`; null: none). It holds at once for everything.
 
         Raises:
             Refused: 409 where the configuration describes the printer, or a print is going on; 400 for a name that
