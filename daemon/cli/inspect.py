@@ -1,22 +1,21 @@
 """`nozzled inspect`: what is known of a file before it is printed."""
 
 import argparse
-import asyncio
 import json
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daemon.cli.options import UNFIT, add_config, add_preset, configured
 from daemon.config import ProfileConfig
-from daemon.core.connection.printer_settings import limits_in
 from daemon.packing.as_text import unpacked
 from gcode.analysis.about import About
 from gcode.analysis.result import Analysis, Box
-from gcode.dialect import MARLIN, PRUSA, recognise
-from hal.driver import LinkSettings
-from hal.registry import create
+
+if TYPE_CHECKING:
+    from gcode.analysis.machine import Machine
 
 EXAMPLE = "nozzled inspect cube.gcode --plot cube.png"
 
@@ -35,18 +34,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Analyse and show; return UNFIT where something is wrong for which the file would not be printed."""
-    # NumPy, Pillow and matplotlib are loaded by those who need them
-    from daemon.front.analysis.plot import Samples, draw  # noqa: PLC0415 - as said
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here; each thread would take its time
+    # NumPy, Pillow and matplotlib are loaded by those who need them, and a driver too: they take most of the time
     from daemon.front.analysis.reading import analyse, machine  # noqa: PLC0415 - as said
 
-    settings, firmware = asyncio.run(_told(args.printer)) if args.printer else ((), "")
+    settings, firmware = _told(args.printer) if args.printer else ((), "")
     profile = configured(args).profile
     printer = machine(profile, settings, firmware)
-    samples = Samples(args.layer) if args.plot else None
     with unpacked(args.file, args.plate) as path:
-        found = analyse(path, printer, watch=samples.take if samples else None)
-    if samples is not None:
-        draw(found, samples, args.file.name, args.plot, printer.filament)
+        found = _drawn(path, printer, args) if args.plot else analyse(path, printer)
     if args.json:
         json.dump(found.as_json(), sys.stdout, indent=2)
         print()
@@ -55,20 +51,41 @@ def run(args: argparse.Namespace) -> int:
     return UNFIT if found.errors else 0
 
 
-async def _told(address: str) -> tuple[tuple[str, ...], str]:
+def _drawn(path: Path, printer: "Machine", args: argparse.Namespace) -> Analysis:
+    """Analyse, and draw what is found."""
+    from daemon.front.analysis.plot import Samples, draw  # noqa: PLC0415 - matplotlib
+    from daemon.front.analysis.reading import analyse  # noqa: PLC0415 - NumPy
+
+    samples = Samples(args.layer)
+    found = analyse(path, printer, watch=samples.take)
+    draw(found, samples, args.file.name, args.plot, printer.filament)
+    return found
+
+
+def _told(address: str) -> tuple[tuple[str, ...], str]:
     """Return what a printer says of its limits, as the daemon asks for them too, and how its firmware is called.
 
     Raises:
         AddressError: the address means nothing.
         PortError: the line cannot be opened, or nobody answers.
     """
-    printer = create(address, LinkSettings())
-    await printer.open()
-    try:
-        knows = recognise(printer.identity.name) in (MARLIN, PRUSA)
-        return limits_in(await printer.send("M503")) if knows else (), printer.identity.name
-    finally:
-        await printer.close()
+    import asyncio  # noqa: PLC0415 - as in run
+
+    from daemon.core.connection.printer_settings import limits_in  # noqa: PLC0415 - as in run
+    from gcode.dialect import MARLIN, PRUSA, recognise  # noqa: PLC0415 - as in run
+    from hal.driver import LinkSettings  # noqa: PLC0415 - as in run
+    from hal.registry import create  # noqa: PLC0415 - as in run
+
+    async def ask() -> tuple[tuple[str, ...], str]:
+        printer = create(address, LinkSettings())
+        await printer.open()
+        try:
+            knows = recognise(printer.identity.name) in (MARLIN, PRUSA)
+            return limits_in(await printer.send("M503")) if knows else (), printer.identity.name
+        finally:
+            await printer.close()
+
+    return asyncio.run(ask())
 
 
 _LIMITS = {

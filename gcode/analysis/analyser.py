@@ -19,9 +19,9 @@ from gcode.analysis.modal import Kind, Rows
 from gcode.analysis.orders import Orders, Pause
 from gcode.analysis.path import Path, Straights
 from gcode.analysis.result import Analysis
-from gcode.analysis.speeds import Corners, LimitRows, Moves, Profile, limit_rows
+from gcode.analysis.speeds import Corners, LimitRows, MarlinProfile, Moves, Profile, limit_rows
 from gcode.analysis.timeline import Timeline, Wait
-from gcode.analysis.totals import Totals, is_printing
+from gcode.analysis.totals import Totals, is_printing, reach
 from gcode.analysis.words import COLUMNS, read
 from gcode.errors import CommandError
 
@@ -72,7 +72,7 @@ class Analyser:
         self._path = Path()
         klipper = machine.limits.square_corner > 0
         self._corners = KlipperCorners() if klipper else Corners()
-        self._profile = KlipperProfile() if klipper else Profile()
+        self._profile: Profile = KlipperProfile() if klipper else MarlinProfile()
         self._heaters = Heaters(machine)
         self._timeline = Timeline(self._heaters, self._layers)
         self._totals = Totals()
@@ -198,17 +198,20 @@ class Analyser:
         """Sum up, and check, what does not depend on how fast it goes."""
         printed = np.flatnonzero(printing)
         tool = self._orders.modal.tool
-        self._totals.add(
-            piece.start, piece.delta, printed, tool.last if tool.constant else tool.column(rows)[piece.row]
-        )
+        ends = piece.start[:3] + piece.delta[:3]
+        self._totals.add(ends, piece.delta[3], tool.last if tool.constant else tool.column(rows)[piece.row])
         self._checks.moves(piece.delta, printing, line)
         if len(printed):
             if self._targets is None:
                 self._targets = self._orders.targets_at(int(piece.row[printed[0]]))
-            begins = piece.start[:3].take(printed, 1)
-            ends = begins + piece.delta[:3].take(printed, 1)
-            self._checks.printed(begins, ends, line[printed], layer[printed].astype(np.intp))
             self._check_heat(piece, printing, line, rows)
+            begins = piece.start[:3]
+            if len(printed) < len(printing):
+                begins, ends = begins.take(printed, 1), ends.take(printed, 1)
+                line, layer = line[printed], layer[printed]
+            within = reach(begins, ends)
+            self._totals.laid(*within)
+            self._checks.printed(begins, ends, within, line, layer.astype(np.intp))
 
     def _check_heat(self, piece: Straights, printing: Bools, line: Floats, rows: int) -> None:
         warm = self._orders.warm

@@ -212,22 +212,22 @@ class Checks:
     def moves(self, delta: Floats, printing: Bools, line: Floats) -> None:
         """Look at how much moves extrude."""
         extruded = np.abs(delta[3])
-        way = np.hypot(delta[0], delta[1])
+        enough = _MOST_FILAMENT**2 * (delta[0] * delta[0] + delta[1] * delta[1])
         long_ = np.flatnonzero(extruded > LONGEST_EXTRUSION)
         if len(long_):
             text = f"moves {extruded[long_[0]]:.0f} mm of filament at once; are absolute and relative E mixed up?"
             self.add(Level.WARNING, "long extrusion", text, int(line[long_[0]]), len(long_))
         self._forth += float(extruded[printing].sum())
         self._laid += int(printing.sum())
-        much = np.flatnonzero(printing & (extruded > _MOST_FILAMENT * way))
+        much = np.flatnonzero(printing & (extruded * extruded > enough))
         if len(much) > _MUDDLED:
             text = "extrudes more than any nozzle can; are absolute and relative E mixed up?"
             self.add(Level.WARNING, "much extrusion", text, int(line[much[0]]), len(much))
 
-    def printed(self, begins: Floats, ends: Floats, line: Floats, layer: Ints) -> None:
+    def printed(self, begins: Floats, ends: Floats, within: tuple[Floats, Floats], line: Floats, layer: Ints) -> None:
         """Material is laid: see `Whereabouts.laid`."""
         self._printed = (self._printed[0] if self._printed else int(line[0]), int(line[-1]))
-        self._where.laid(begins, ends, line, layer)
+        self._where.laid(begins, ends, within, line, layer)
 
     def idle(self, count: int) -> None:
         """So many moves name an absolute E that is where the extruder is already."""

@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from gcode.analysis.arrays import Bools, Floats, Ints
-from gcode.analysis.speeds import LimitRows, Moves, corner_speeds, durations
+from gcode.analysis.speeds import LimitRows, Moves, Profile, corner_speeds, durations
 from gcode.planner import SLOWEST
 
 HORIZON = 256
@@ -70,45 +70,33 @@ def _corners(before: Floats, after: Floats, theirs: Floats, mine: Floats) -> Flo
     return np.minimum(np.where(half_cosine > 0, bent, np.inf), extruder)
 
 
-class KlipperProfile:
-    """Fixes the speeds of moves: as `speeds.Profile`."""
+class KlipperProfile(Profile):
+    """Klipper's: the smoothed speeds say how fast each move may cruise."""
 
-    _OWN = 5
+    own = 5
+    horizon = HORIZON
 
     def __init__(self) -> None:
-        self._waiting: Floats | None = None
+        super().__init__()
         self._entry = self._smooth_entry = 0.0
         self._peak = math.inf  # square of the speed of the last move that sped up and slowed down
 
-    def add(self, moves: Moves, columns: Floats) -> tuple[Floats, Floats]:
-        """Return the seconds, and the caller's columns, of the moves that are ready now."""
+    def _rows(self, moves: Moves) -> tuple[Floats, ...]:
         smooth = moves.acceleration if moves.smooth is None else moves.smooth
-        new = np.vstack((moves.length, moves.nominal, moves.acceleration, moves.max_entry, smooth, columns))
-        self._waiting = new if self._waiting is None else np.hstack((self._waiting, new))
-        return self._take(self._waiting.shape[1] - HORIZON - 1)
+        return moves.length, moves.nominal, moves.acceleration, moves.max_entry, smooth
 
-    def finish(self) -> tuple[Floats, Floats]:
-        """Return the rest: the machine stops at the end of the last move."""
-        return self._take(0 if self._waiting is None else self._waiting.shape[1])
-
-    def _take(self, count: int) -> tuple[Floats, Floats]:
-        if self._waiting is None or count <= 0:
-            rows = 0 if self._waiting is None else self._waiting.shape[0] - self._OWN
-            return np.zeros(0), np.zeros((rows, 0))
-        length, nominal, acceleration, max_entry, smooth = self._waiting[: self._OWN]
+    def _settled(self, rows: Floats, count: int) -> Floats:
+        length, nominal, acceleration, max_entry, smooth = rows
         reach = 2 * smooth * length
         slow = corner_speeds(reach, max_entry, self._smooth_entry, HORIZON)
         cap, peaks = self._cruise(slow, reach, nominal**2)
         speeds = corner_speeds(2 * acceleration * length, max_entry, self._entry, HORIZON)
         speeds[1:-1] = np.minimum(speeds[1:-1], np.minimum(cap[:-1], cap[1:]))
         cap = np.maximum(cap, np.maximum(speeds[:-1], speeds[1:]))
-        seconds = durations(length, np.sqrt(cap), acceleration, speeds)[:count]
-        columns = self._waiting[self._OWN :, :count]
         self._entry, self._smooth_entry = float(speeds[count]), float(slow[count])
         last = peaks[peaks < count]
         self._peak = float(cap[last[-1]]) if len(last) else self._peak
-        self._waiting = self._waiting[:, count:]
-        return seconds, columns
+        return durations(length, np.sqrt(cap), acceleration, speeds)[:count]
 
     def _cruise(self, slow: Floats, reach: Floats, most: Floats) -> tuple[Floats, Ints]:
         """Return the square of the highest speed of each move, and which moves speed up and slow down.

@@ -132,8 +132,9 @@ def _without_refused(rows: Rows, words: Floats) -> Floats:
 
 def _held(values: Floats, given: Bools, start: float) -> Floats:
     """Return the last value given up to each row; `start` before the first."""
-    last = np.maximum.accumulate(np.where(given, np.arange(1, len(values) + 1), 0))
-    return np.concatenate(([start], values))[last]
+    at = np.flatnonzero(given)
+    steps = np.diff(at, prepend=0, append=len(values))
+    return np.repeat(np.concatenate(([start], values[at])), steps)
 
 
 def _positions(words: Floats, relative: Bools | None, start: float) -> Floats:

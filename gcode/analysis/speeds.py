@@ -8,6 +8,7 @@ mm, mm/s, mm/s², s; axes are rows: X, Y, Z, E.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -180,24 +181,25 @@ def _unit(direction: Floats) -> Floats:
     return direction / np.sqrt((direction**2).sum(axis=0).clip(_TINY))
 
 
-class Profile:
+class Profile(ABC):
     """Fixes the speeds of moves as they leave the planner: those of a block, but for the last few of it.
 
     A column of numbers of the caller's goes along with each move. `add` takes moves; what it returns is ready. The
-    result does not depend on how the moves are split: the planner sees HORIZON corners ahead and no further.
+    result does not depend on how the moves are split: the planner sees `horizon` corners ahead and no further.
     """
 
-    _OWN = 4  # rows of the waiting table before the caller's
+    own: int
+    """Rows of the waiting table before the caller's."""
+    horizon: int
 
     def __init__(self) -> None:
         self._waiting: Floats | None = None
-        self._entry = 0.0  # square of the speed at which the first waiting move begins
 
     def add(self, moves: Moves, columns: Floats) -> tuple[Floats, Floats]:
         """Return the seconds, and the caller's columns, of the moves that are ready now."""
-        new = np.vstack((moves.length, moves.nominal, moves.acceleration, moves.max_entry, columns))
+        new = np.vstack((*self._rows(moves), columns))
         self._waiting = new if self._waiting is None else np.hstack((self._waiting, new))
-        return self._take(self._waiting.shape[1] - HORIZON - 1)
+        return self._take(self._waiting.shape[1] - self.horizon - 1)
 
     def finish(self) -> tuple[Floats, Floats]:
         """Return the rest: the machine stops at the end of the last move."""
@@ -205,15 +207,40 @@ class Profile:
 
     def _take(self, count: int) -> tuple[Floats, Floats]:
         if self._waiting is None or count <= 0:
-            rows = 0 if self._waiting is None else self._waiting.shape[0] - self._OWN
+            rows = 0 if self._waiting is None else self._waiting.shape[0] - self.own
             return np.zeros(0), np.zeros((rows, 0))
-        length, nominal, acceleration, max_entry = self._waiting[: self._OWN]
-        speeds = corner_speeds(2 * acceleration * length, max_entry, self._entry)
-        seconds = durations(length, nominal, acceleration, speeds)[:count]
-        columns = self._waiting[self._OWN :, :count]
-        self._entry = float(speeds[count])
+        seconds = self._settled(self._waiting[: self.own], count)
+        columns = self._waiting[self.own :, :count]
         self._waiting = self._waiting[:, count:]
         return seconds, columns
+
+    @abstractmethod
+    def _rows(self, moves: Moves) -> tuple[Floats, ...]:
+        """Return the rows of the table that are the planner's own."""
+
+    @abstractmethod
+    def _settled(self, rows: Floats, count: int) -> Floats:
+        """Return the seconds of the first moves, `count` of them; the others are what the planner sees ahead."""
+
+
+class MarlinProfile(Profile):
+    """Marlin's: a trapezoid for each move."""
+
+    own = 4
+    horizon = HORIZON
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._entry = 0.0  # square of the speed at which the first waiting move begins
+
+    def _rows(self, moves: Moves) -> tuple[Floats, ...]:
+        return moves.length, moves.nominal, moves.acceleration, moves.max_entry
+
+    def _settled(self, rows: Floats, count: int) -> Floats:
+        length, nominal, acceleration, max_entry = rows
+        speeds = corner_speeds(2 * acceleration * length, max_entry, self._entry)
+        self._entry = float(speeds[count])
+        return durations(length, nominal, acceleration, speeds)[:count]
 
 
 def corner_speeds(reach: Floats, max_entry: Floats, entry: float, horizon: int = HORIZON) -> Floats:

@@ -61,22 +61,29 @@ class Timeline:
         due = [each for each in self._waits if each.before_move < self._moves + count]
         self._waits = self._waits[len(due) :]
         run = np.concatenate(([0.0], np.cumsum(seconds)))
-        waited = self._waited(due, run, layer)
-        begins = self.now + run[:-1] + waited
-        rested = np.diff(waited, prepend=0.0) > 0
-        if count:
-            rested[0] |= self._has_rested
-            self._has_rested = False
+        begins = self.now + run[:-1]
+        rested, wait = None, 0.0
+        if due or self._has_rested:
+            waited = self._waited(due, run, layer)
+            begins += waited
+            rested = np.diff(waited, prepend=0.0) > 0
+            if count:
+                rested[0] |= self._has_rested
+                self._has_rested = False
+                wait = float(waited[-1])
         self._layers.add_seconds(layer, seconds)
         self._keep_points(self._taken(begins, rested), offset)
         self._moves += count
         self.seconds["motion"] += float(run[-1])
-        self.now += float(run[-1]) + (float(waited[-1]) if count else 0.0)
+        self.now += float(run[-1]) + wait
         return begins
 
-    def _taken(self, begins: Floats, rested: Bools) -> Floats:
+    def _taken(self, begins: Floats, rested: Bools | None) -> Floats:
         """Return when the firmware takes each move: its planner is full, unless the machine has just rested."""
         begun = np.concatenate((self._begun, begins))
+        if rested is None:
+            self._begun = begun[-PLACES:]
+            return np.maximum(begun[: len(begins)], self._rested)
         since = np.maximum.accumulate(np.where(rested, begins, self._rested))
         self._begun = begun[-PLACES:]
         self._rested = float(since[-1]) if len(since) else self._rested

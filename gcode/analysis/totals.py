@@ -16,6 +16,14 @@ def is_printing(delta: Floats) -> Bools:
     return (delta[3] > _DEPOSITED) & ((delta[0] != 0) | (delta[1] != 0))
 
 
+def reach(*places: Floats) -> tuple[Floats, Floats]:
+    """Return the lowest and the highest of places; X, Y, Z are rows, and there is one at least."""
+    low, high = places[0].min(axis=1), places[0].max(axis=1)
+    for more in places[1:]:
+        low, high = np.minimum(low, more.min(axis=1)), np.maximum(high, more.max(axis=1))
+    return low, high
+
+
 class Extent:
     """A growing box."""
 
@@ -23,11 +31,9 @@ class Extent:
         self._low = np.full(3, math.inf)
         self._high = np.full(3, -math.inf)
 
-    def add(self, places: Floats) -> None:
-        """Take places: X, Y, Z are rows."""
-        if places.shape[1]:
-            self._low = np.minimum(self._low, places.min(axis=1))
-            self._high = np.maximum(self._high, places.max(axis=1))
+    def add(self, low: Floats, high: Floats) -> None:
+        """Take what is between these."""
+        self._low, self._high = np.minimum(self._low, low), np.maximum(self._high, high)
 
     @property
     def box(self) -> Box | None:
@@ -51,24 +57,24 @@ class Totals:
         self.max_speed = 0.0
         self.max_flow = 0.0  # mm of filament in a second
 
-    def add(self, start: Floats, delta: Floats, printing: Ints, tool: Ints | int) -> None:
+    def add(self, ends: Floats, extruded: Floats, tool: Ints | int) -> None:
         """Take moves.
 
         Args:
-            start: X, Y, Z and E at the start of each.
-            delta: mm that each axis goes.
-            printing: those that lay material.
+            ends: X, Y and Z at the end of each.
+            extruded: mm of filament.
             tool: of each, or of all.
         """
-        begins = start[:3].take(printing, 1)
-        self._printing.add(begins)
-        self._printing.add(begins + delta[:3].take(printing, 1))
-        self._travel.add(start[:3] + delta[:3])
+        self._travel.add(*reach(ends))
         if isinstance(tool, int):
-            self._extrude(tool, delta[3])
+            self._extrude(tool, extruded)
         else:
             for each in np.unique(tool).tolist():
-                self._extrude(each, delta[3, tool == each])
+                self._extrude(each, extruded[tool == each])
+
+    def laid(self, low: Floats, high: Floats) -> None:
+        """Take the reach of moves that lay material."""
+        self._printing.add(low, high)
 
     def _extrude(self, tool: int, lengths: Floats) -> None:
         """Retractions count back, so the most that was out at any time is what is used."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from gcode.analysis.arrays import Floats, Ints
 from gcode.analysis.machine import Machine
-from gcode.analysis.totals import Extent
+from gcode.analysis.totals import Extent, reach
 
 PURGE = 30
 """Moves that lay material before what may still be start code."""
@@ -43,12 +43,15 @@ class _Area:
         self._extent = Extent()
         self._far = 0.0  # squared
 
-    def add(self, places: Floats) -> None:
-        """Take places: X, Y and Z are rows."""
-        self._extent.add(places)
-        if self._centre is not None and places.shape[1]:
+    def add(self, begins: Floats, ends: Floats, within: tuple[Floats, Floats] | None = None) -> None:
+        """Take moves: where they begin and end (X, Y and Z are rows), and their reach, where that is known."""
+        if not begins.shape[1]:
+            return
+        self._extent.add(*(within or reach(begins, ends)))
+        if self._centre is not None:
             x, y = self._centre
-            self._far = max(self._far, float(((places[0] - x) ** 2 + (places[1] - y) ** 2).max()))
+            for places in (begins, ends):
+                self._far = max(self._far, float(((places[0] - x) ** 2 + (places[1] - y) ** 2).max()))
 
     def outside(self, machine: Machine, below: float) -> list[Outside]:
         """Return by what it leaves the machine's volume; so much below the lowest Z is none."""
@@ -81,26 +84,25 @@ class Whereabouts:
         if len(self._first) < (PURGE if sure else _PRIMED) and len(self._starts) < _MOST:
             self._starts.append(line)
 
-    def laid(self, begins: Floats, ends: Floats, line: Floats, layer: Ints) -> None:
+    def laid(self, begins: Floats, ends: Floats, within: tuple[Floats, Floats], line: Floats, layer: Ints) -> None:
         """Take moves that lay material.
 
         Args:
             begins: X, Y and Z (rows) at the start of each.
             ends: at its end.
+            within: their reach.
             line: of each.
-            layer: number of each by the slicer's marks; 0 before the first.
+            layer: number of each by the slicer's marks, which only grows; 0 before the first.
         """
         if layer[-1] > 0:
-            chosen = layer > 0
             self._marked = True
-            for each in (begins, ends):
-                self._layers.add(each[:, chosen])
+            first = int(np.searchsorted(layer, 0, "right"))
+            self._layers.add(begins[:, first:], ends[:, first:], None if first else within)
         elif not self._marked:
             kept = min(len(line), PURGE - len(self._first))
             for index in range(kept):
                 self._first.append((int(line[index]), np.stack((begins[:, index], ends[:, index]), axis=1)))
-            for each in (begins, ends):
-                self._rest.add(each[:, kept:])
+            self._rest.add(begins[:, kept:], ends[:, kept:], None if kept else within)
 
     def outside(self, below: float) -> list[Outside]:
         """Return by what the part leaves the machine's volume; so much below the lowest Z is none."""
@@ -110,5 +112,5 @@ class Whereabouts:
         start = max((line for line in self._starts if line < until), default=0)
         for line, places in self._first:
             if line > start:
-                self._rest.add(places)
+                self._rest.add(places[:, :1], places[:, 1:])
         return self._rest.outside(self._machine, below)

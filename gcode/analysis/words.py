@@ -1,17 +1,17 @@
 """The words of a block's moves, as columns of numbers: `G1 X10 E.5` in 200,000 lines at once.
 
 Nearly all lines of a sliced file are plain moves: G0 to G3, capital letters, a number behind each. They are read
-here by arithmetic on all bytes of a block together. Where many look different, `canonical` makes plain ones of them
-first. A line that still does is left to `gcode.command`, so both give the same.
+here by arithmetic on all bytes of a block together. Where many look different, `loose` says what they begin with and
+where their numbers are. A line that is neither is left to `gcode.command`, so all give the same.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from gcode.analysis import loose
 from gcode.analysis.arrays import Bools, Bytes, Floats, Ints
 from gcode.analysis.blocks import Block
-from gcode.analysis.canonical import canonical
 from gcode.analysis.decimals import WORD, decimals
 from gcode.reader import MAX_LINE
 
@@ -67,66 +67,64 @@ def read(block: Block) -> Words:
     """Return the words of a block's moves."""
     lines = block.text.count(b"\n")
     if sum(map(block.text[:_SAMPLE].count, _UNUSUAL)) > _SAMPLE // 100:  # it is worth no try
-        return _canonically(block.text)
+        return _read(block.text, unusual=True)
     found = _read(block.text)
     first = np.frombuffer(block.text, np.uint8)[found.starts[np.array(found.others, np.intp)]]
     if np.count_nonzero(first != _SEMICOLON) <= max(_FEW, lines // _FEW):
         return found
-    return _canonically(block.text)
+    return _read(block.text, unusual=True)
 
 
-def _canonically(text: bytes) -> Words:
-    """Return what is found in the plain form, with the places of the lines as they stand in the file."""
-    plain = _read(canonical(text))
-    starts = np.concatenate(([0], np.flatnonzero(np.frombuffer(text, np.uint8) == _LF) + 1))
-    long_ = np.diff(starts) > MAX_LINE
-    kept = ~long_[plain.moves]
-    moves = plain.moves[kept]
-    other = np.diff(starts) > 1
-    other[moves] = False
-    return Words(starts, moves, plain.code[kept], plain.columns[:, kept], np.flatnonzero(other).tolist())
-
-
-def _read(lines: bytes) -> Words:
+def _read(lines: bytes, *, unusual: bool = False) -> Words:
     padded = np.concatenate((_PADDING, np.frombuffer(lines, np.uint8), _PADDING))
     text = padded[WORD:]
-    tokens = _tokens(lines)
-    line_feeds = np.flatnonzero(tokens.kind == _LF)
+    tokens, line_feeds = _tokens(lines, loose.KINDS if unusual else _KINDS)
     starts = np.concatenate(([0], tokens.at[line_feeds] + 1))
     heads = np.concatenate(([0], line_feeds[:-1] + 1))  # the first token of each line
-    plain = _begins_as_move(text, starts[:-1], tokens.at[heads + (heads < line_feeds)])
+    if unusual:
+        plain, code, gs = loose.begins(text, starts[:-1], tokens.at, tokens.kind, heads, line_feeds)
+    else:
+        plain, code = _begins_as_move(text, starts[:-1], tokens.at[heads + (heads < line_feeds)])
+        gs = heads
     plain &= np.diff(starts) <= MAX_LINE
-    letters = _letters(tokens, plain, heads)
+    letters = _letters(tokens, plain, heads, gs)
     kinds = tokens.kind.take(letters)
     more = (kinds == _G) | (kinds == _M)  # a further command of the line, to some firmwares
     if more.any():
         plain[tokens.line[letters[more]]] = False
-    start, length = _extent(text, tokens.at, letters)
+    start, end = tokens.at.take(letters) + 1, tokens.at.take(letters + 1)  # there is one more, as each line has its end
+    start, length = loose.extent(text, start, end) if unusual else _extent(text, start, end)
     values, good = decimals(padded, start + WORD, length)
     plain[tokens.line[letters[~good]]] = False
     others = np.flatnonzero(~plain & (np.diff(starts) > 1))
     moves = np.flatnonzero(plain)
     columns = _columns(tokens, letters, values, plain)
-    return Words(starts, moves, text[starts[moves] + 1] - np.uint8(_ZERO), columns, others.tolist())
+    return Words(starts, moves, code[moves], columns, others.tolist())
 
 
-def _tokens(text: bytes) -> _Tokens:
-    kinds = np.frombuffer(text.translate(_KINDS), np.uint8)
+def _tokens(text: bytes, kinds_of: bytes) -> tuple[_Tokens, Ints]:
+    """Return the tokens, and which of them are line feeds."""
+    kinds = np.frombuffer(text.translate(kinds_of), np.uint8)
     at = np.flatnonzero(kinds != 0)  # of a bool: much quicker
     kind = kinds.take(at)
-    line_feeds = kind == _LF
-    line = np.cumsum(line_feeds, dtype=np.int32) - line_feeds  # of 32 bits: twice as quick
-    return _Tokens(at, kind, line.astype(np.intp))
+    line_feeds = np.flatnonzero(kind == _LF)
+    line = np.repeat(np.arange(len(line_feeds)), np.diff(line_feeds, prepend=-1))
+    return _Tokens(at, kind, line), line_feeds
 
 
-def _begins_as_move(text: Bytes, starts: Ints, after: Ints) -> Bools:
-    """Tell which lines begin with G0 to G3, maybe a blank, and `after` that the next word, a comment or the end."""
+def _begins_as_move(text: Bytes, starts: Ints, after: Ints) -> tuple[Bools, Bytes]:
+    """Tell which lines begin with G0 to G3, maybe a blank, and `after` that the next word, a comment or the end.
+
+    Returns:
+        Which do, and the numbers.
+    """
+    code = text[starts + 1] - _ZERO
     third = text[starts + 2]
     blank = (third == _SPACE) | (third == _TAB)
-    return (text[starts] == _G) & (text[starts + 1] - _ZERO <= _LAST_MOVE) & (after == starts + 2 + blank)
+    return (text[starts] == _G) & (code <= _LAST_MOVE) & (after == starts + 2 + blank), code
 
 
-def _letters(tokens: _Tokens, plain: Bools, heads: Ints) -> Ints:
+def _letters(tokens: _Tokens, plain: Bools, heads: Ints, gs: Ints) -> Ints:
     """Return the tokens that are words of plain moves; `plain` loses the lines with odd bytes in them."""
     read_on = plain.take(tokens.line)
     if (commented := _in_comment(tokens, plain)) is not None:
@@ -136,6 +134,7 @@ def _letters(tokens: _Tokens, plain: Bools, heads: Ints) -> Ints:
         plain[tokens.line[odd[read_on[odd]]]] = False
         read_on &= plain[tokens.line]
     read_on[heads] = False
+    read_on[gs] = False
     return np.flatnonzero(read_on & (tokens.kind >= _A))
 
 
@@ -149,9 +148,8 @@ def _in_comment(tokens: _Tokens, plain: Bools) -> Bools | None:
     return so_far > before_line
 
 
-def _extent(text: Bytes, at: Ints, letters: Ints) -> tuple[Ints, Ints]:
-    """Return where the number of each letter starts, and its length without one blank behind it."""
-    start, end = at.take(letters) + 1, at.take(letters + 1)  # there is one more, as each line has its end
+def _extent(text: Bytes, start: Ints, end: Ints) -> tuple[Ints, Ints]:
+    """Return where numbers start, and their length without one blank behind them."""
     last = text.take(end - 1)
     return start, end - start - ((last == _SPACE) | (last == _TAB))
 

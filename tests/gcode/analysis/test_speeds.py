@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gcode import planner
-from gcode.analysis.speeds import HORIZON, Corners, Profile, has_length, limit_rows
+from gcode.analysis.speeds import HORIZON, Corners, MarlinProfile, has_length, limit_rows
 from gcode.planner import Limits
 
 _STEP = st.sampled_from([0.0, 0.0, 0.01, 0.4, 1.0, 30.0, -0.02, -0.4, -5.0, 2.5])
@@ -16,7 +16,7 @@ MOVES = st.lists(st.tuples(_STEP, _STEP, _STEP, _STEP, st.sampled_from([0.0, 1.0
 def seconds(moves, limits: Limits, size: int = 10**6) -> np.ndarray:
     table = np.array(moves).reshape(-1, 5)
     table = table[has_length(table[:, :4].T)]
-    corners, profile, found = Corners(), Profile(), []
+    corners, profile, found = Corners(), MarlinProfile(), []
     for at in range(0, len(table), size):
         part = table[at : at + size]
         rests = np.zeros(len(part), np.bool_)

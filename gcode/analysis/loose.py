@@ -1,0 +1,90 @@
+"""Moves in unusual forms, read as quickly as plain ones: `n5 g01  x10 (outer)*33` for `G1X10`.
+
+Lower case, a leading zero, blanks, comments in parentheses, line numbers and checksums say nothing that
+`gcode.reader.clean` and `gcode.command.parse` would not pass over. Whatever else is odd about a line is left to them.
+"""
+
+from gcode.analysis.arrays import Bools, Bytes, Ints
+
+_LONGEST_NUMBER = 10  # digits of a line number
+_MOST_BLANKS = 4  # in a row; a line with more is not read here
+_LF, _TAB, _SPACE = b"\n\t "
+_ZERO, _NINE, _LAST_MOVE, _A, _G, _N, _Z = b"093AGNZ"
+_UPPER = ord("a") - ord("A")
+
+# What a byte is to a reader of words: part of a number or blank (0), a letter in upper case, a line feed (itself), the
+# beginning of what says nothing (`;`), odd (1).
+_IN_NUMBERS = b"0123456789.+- \t"
+KINDS = bytes(
+    0 if byte in _IN_NUMBERS else _LF if byte == _LF else ord(";") if byte in b";(*"
+    else byte if _A <= byte <= _Z else byte - _UPPER if _A <= byte - _UPPER <= _Z else 1
+    for byte in range(256)
+)  # fmt: skip
+
+
+def begins(text: Bytes, starts: Ints, at: Ints, kind: Bytes, heads: Ints, ends: Ints) -> tuple[Bools, Bytes, Ints]:
+    """Return which lines begin as G0 to G3, the number of that G, and which token the G is.
+
+    Args:
+        text: with some bytes behind the last line.
+        starts: of the lines.
+        at: where the tokens are: letters, line feeds, what is no number.
+        kind: of the tokens.
+        heads: the first token of each line.
+        ends: the line feed of each line, as a token.
+    """
+    first = after_blanks(text, starts)
+    token = heads
+    plain = at[heads] == first
+    numbered = plain & (kind[heads] == _N)
+    if numbered.any():
+        token = heads + (numbered & (heads < ends))
+        first, whole = _after_number(text, first, numbered)
+        plain = (at[token] == first) & (whole | ~numbered)
+    digit = after_blanks(text, first + 1)
+    digit = digit + ((text[digit] == _ZERO) & _is_digit(text[digit + 1]))
+    code = text[digit] - _ZERO
+    plain &= (kind[token] == _G) & (code <= _LAST_MOVE - _ZERO)
+    plain &= at[token + (token < ends)] == after_blanks(text, digit + 1)
+    return plain, code, token
+
+
+def _after_number(text: Bytes, first: Ints, numbered: Bools) -> tuple[Ints, Bools]:
+    """Return what stands behind the line numbers, and which are nothing but digits."""
+    begin = after_blanks(text, first + numbered)
+    behind = begin
+    for _ in range(_LONGEST_NUMBER):
+        more = numbered & _is_digit(text[behind])
+        if not more.any():
+            break
+        behind = behind + more
+    return after_blanks(text, behind), behind > begin
+
+
+def extent(text: Bytes, start: Ints, end: Ints) -> tuple[Ints, Ints]:
+    """Return where numbers start, and their length, without the blanks around them."""
+    start = after_blanks(text, start)
+    for _ in range(_MOST_BLANKS):
+        blank = _is_blank(text.take(end - 1)) & (end > start)
+        if not blank.any():
+            break
+        end = end - blank
+    return start, end - start
+
+
+def after_blanks(text: Bytes, at: Ints) -> Ints:
+    """Return the next places that are no blanks, if they are near."""
+    for _ in range(_MOST_BLANKS):
+        blank = _is_blank(text.take(at))
+        if not blank.any():
+            break
+        at = at + blank
+    return at
+
+
+def _is_blank(text: Bytes) -> Bools:
+    return (text == _SPACE) | (text == _TAB)
+
+
+def _is_digit(text: Bytes) -> Bools:
+    return (text >= _ZERO) & (text <= _NINE)
