@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# The suite starts hundreds of Python processes; without byte code each of them would compile all modules anew.
+test test-nightly: export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: run test test-nightly lint format bench docs clean install uninstall
 
 $(READY): pyproject.toml
