@@ -86,7 +86,8 @@ class Answers:
             before = self.all_over() if ticket.replies and _FITS.get(word, (None, False))[1] else []
             return [*before, _over(ticket, ok)]
         if word in _FITS or lasts:
-            self._asked.append(_Asked(ticket, word, ok, now + timeout, now + timeout))
+            last = max(now + timeout, *(each.last for each in self._asked), 0.0)  # no sooner than those before it
+            self._asked.append(_Asked(ticket, word, ok, last, last))
         else:
             self._asked.append(_Asked(ticket, word, ok, now + MOMENT, now + LONGEST))
         over = [self._asked.popleft()] if len(self._asked) > MOST_WAITING else []

@@ -101,8 +101,6 @@ REPETIER = Dialect(
     ok_at="receipt",
     moves_ok_at="receipt",
     repeats_request=0.2,
-    at_rest=(b"M400", b"M114"),
-    at_rest_by="position",
     counting=Counting(modulo=65536, repeats=40),
     texts=Texts(breaks="*;(%"),
     errors=Errors(
@@ -165,7 +163,7 @@ REPRAPFIRMWARE = Dialect(
 TEACUP = Dialect(
     "Teacup",
     numbered=False,
-    at_rest=(b"G4 P0",),
+    at_rest=(b"G4 P0", b"M114"),
     texts=Texts(dropped=True),
     silent_stop=True,
     min_extrude=None,
@@ -210,7 +208,6 @@ KNOWN = (MARLIN, MARLIN_1_0, SPRINTER, PRUSA, PRUSA_BUDDY, REPETIER, SMOOTHIE, R
 
 UNKNOWN = Dialect(
     learns=False,
-    at_rest=(b"M400", b"M114"),
     at_rest_by="same position",
     texts=Texts(breaks="*:;(%\\", commands="G"),
     errors=Errors(

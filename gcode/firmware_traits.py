@@ -105,9 +105,9 @@ class Dialect:
         alone: code words of commands that are answered twice where another line stands behind them: nothing is sent
             behind them until they are answered.
         repeats_request: seconds after which it asks for the same line again by itself; 0: it does not.
-        at_rest: commands; when the last of them is answered, every move has been made.
-        at_rest_by: what that answer is: an `ok`; the position, as an `ok` says nothing; or the same position twice,
-            some time apart, as nothing is known.
+        at_rest: commands; when the last of them, which asks for the position, is answered, every move has been made.
+        at_rest_by: what that answer is: the position, whatever `ok`s have come; or the same position twice, some time
+            apart, as nothing is known.
         counting: how it counts lines.
         texts: what a text must not hold.
         errors: what it says when something is wrong.
@@ -147,8 +147,8 @@ class Dialect:
     answers_blank: bool = False
     alone: frozenset[str] = frozenset()
     repeats_request: float = 0.0
-    at_rest: tuple[bytes, ...] = (b"M400",)
-    at_rest_by: Literal["ok", "position", "same position"] = "ok"
+    at_rest: tuple[bytes, ...] = (b"M400", b"M114")
+    at_rest_by: Literal["position", "same position"] = "position"
     counting: Counting = field(default_factory=Counting)
     texts: Texts = field(default_factory=Texts)
     errors: Errors = field(default_factory=Errors)

@@ -323,10 +323,10 @@ class LinePrinter:
         self._require_link()
         await self._pump.drained()
 
-    async def finished(self) -> None:
-        """Wait until every move that was sent has been made."""
+    async def finished(self) -> dict[str, float] | None:
+        """Wait until every move that was sent has been made; return the place where it is told."""
         self._require_link()
-        await self._rest.finished()
+        return await self._rest.finished()
 
     # -- commands between them -----------------------------------------------------------------------------
 

@@ -308,8 +308,8 @@ class Fed(Protocol):
             NozzledError: the connection ended before.
         """
 
-    async def finished(self) -> None:
-        """Wait until every move that was sent has been made.
+    async def finished(self) -> dict[str, float] | None:
+        """Wait until every move that was sent has been made; return the place, by axis, where the firmware tells it.
 
         How that is found out depends on the firmware: the `ok` of M400 says nothing where it means "received".
 

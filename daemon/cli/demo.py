@@ -277,7 +277,7 @@ def _commands(content: bytes) -> list[str]:
 
 
 # what the daemon itself says besides the file's lines
-_OWN = Counter({"M110 N0": 2, "M115": 1, "M503": 1, "M211": 1, "M155 S2": 1, "M113 S2": 1, "M400": 1})
+_OWN = Counter({"M110 N0": 2, "M115": 1, "M503": 1, "M211": 1, "M155 S2": 1, "M113 S2": 1, "M400": 1, "M114": 1})
 
 
 def compare(wanted: list[str], accepted: list[str]) -> tuple[int, int]:

@@ -31,7 +31,7 @@ async def test_a_print_runs_its_scripts_around_its_file(tmp_path):
         assert it.jobs.state is S.STARTING
         assert it.jobs.active
         await it.until(S.COMPLETED)
-        assert it.accepted == [*SCRIPTS.before_start, *MOVES, "M400", "M117 after finish"]
+        assert it.accepted == [*SCRIPTS.before_start, *MOVES, "M400", "M114", "M117 after finish"]
         assert states == [S.STARTING, S.PRINTING, S.FINISHING, S.COMPLETED]
         assert not it.jobs.active
         assert it.jobs.error is None
@@ -292,7 +292,7 @@ async def test_a_missing_file_fails_and_makes_the_printer_cold(tmp_path):
         await it.reach(S.FAILED)
         await it.settle()
         assert "part.gcode" in it.jobs.error
-        assert it.accepted == ["M104 S0", "M140 S0", "M400", *SCRIPTS.after_failure]
+        assert it.accepted == ["M104 S0", "M140 S0", "M400", "M114", *SCRIPTS.after_failure]
 
 
 async def test_a_disk_error_in_the_file_fails_and_makes_the_printer_cold(tmp_path, monkeypatch):
@@ -312,7 +312,7 @@ async def test_a_disk_error_in_the_file_fails_and_makes_the_printer_cold(tmp_pat
         await it.settle()
         assert "Input/output error" in it.jobs.error
         accepted = [each for each in it.accepted if not each.startswith("M118 nozzled sync")]  # moves take their time
-        assert accepted[-6:] == ["M104 S0", "M140 S0", "M400", *SCRIPTS.after_failure]
+        assert accepted[-7:] == ["M104 S0", "M140 S0", "M400", "M114", *SCRIPTS.after_failure]
         assert it.of_file == MOVES[: len(it.of_file)]
         assert it.board.hotend.target == 0
         assert it.records.ended[0][1] == "FAILED"

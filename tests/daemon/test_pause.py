@@ -148,12 +148,13 @@ async def test_a_cancelled_print_leaves_no_heater_on(tmp_path):
         await in_the_middle(it, lines)
         it.jobs.cancel()
         await it.until(S.CANCELLED)
-        assert [each.command for each in it.oracle.commands if each.command not in DEAD_MAN][-5:] == [
+        assert [each.command for each in it.oracle.commands if each.command not in DEAD_MAN][-6:] == [
             "M104 T0 S0",
             "M104 T1 S0",
             "M140 S0",
             "M141 S0",
             "M400",
+            "M114",
         ]
 
 

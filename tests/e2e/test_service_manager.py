@@ -12,7 +12,7 @@ from daemon.core.supervision import JOB_TYPE
 from support.processes import CONFIG, LIFETIME, NOZZLED, PATIENCE, TOKEN, House, commands_of, head, until
 from support.service_manager import ServiceManager
 
-OF_THE_HOST = ("M85", "M110", "M113", "M115", "M118", "M155", "M211", "M400", "M503")
+OF_THE_HOST = ("M85", "M110", "M113", "M114", "M115", "M118", "M155", "M211", "M400", "M503")
 """What each host says on its own, and no file here does: who is there, reports, settings, the end of the last move."""
 
 

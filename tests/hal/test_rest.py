@@ -23,26 +23,80 @@ PLACE = b"X:1.00 Y:2.00 Z:0.30 E:0.00 Count X:80 Y:160 Z:120\n"
 class Ways(dialect.Dialect):
     """A dialect with a way of its own."""
 
-    at_rest: tuple[bytes, ...] = (b"M400",)
-    at_rest_by: str = "ok"
+    at_rest: tuple[bytes, ...] = (b"M400", b"M114")
+    at_rest_by: str = "position"
 
 
-async def ready(answer, at_rest, by):
+async def ready(answer, by="position", ok_at="receipt"):
     transport = FakeTransport(answer)
     printer = LinePrinter(transport)
     await printer.open()
-    printer._link.dialect = Ways(at_rest=at_rest, at_rest_by=by)
+    printer._link.dialect = Ways(at_rest_by=by, ok_at=ok_at)
     return printer, transport
+
+
+def echo(line):
+    return line.partition(b"M118 ")[2].partition(b"*")[0] + b"\n"
+
+
+class InOrder:
+    """A firmware that answers what it has carried out; M400 takes half a minute."""
+
+    def __init__(self, *, places=True, too_many=0):
+        self.transport = None
+        self.free_at = 0.0
+        self._places, self._too_many = places, too_many
+
+    def answer(self, line):
+        loop = asyncio.get_running_loop()
+        self.free_at = max(self.free_at, loop.time()) + (30.0 if b"M400" in line else 0.001)
+        said = PLACE if b"M114" in line and self._places else b""
+        loop.call_at(self.free_at, self.transport.say, said + b"ok\n")
+        for at in range(self._too_many if b"M400" in line else 0):
+            loop.call_later(1 + at, self.transport.say, b"ok\n")
+        return b""
+
+
+async def in_order(**options):
+    firmware = InOrder(**options)
+    firmware.transport = FakeTransport(firmware.answer)
+    printer = LinePrinter(firmware.transport)
+    await printer.open()
+    printer._link.dialect = Ways(window_lines=1)
+    return printer, firmware
 
 
 def asked(transport, command):
     return [each for each in transport.commands if each.startswith(command)]
 
 
-async def test_where_ok_means_done_its_ok_is_all():
-    printer, transport = await ready(lambda _: b"ok\n", (b"M400",), "ok")
+@pytest.mark.parametrize("too_many", range(6))
+@pytest.mark.parametrize("places", [True, False])
+async def test_oks_too_many_do_not_end_the_wait(too_many, places):
+    printer, firmware = await in_order(places=places, too_many=too_many)
+    began = asyncio.get_running_loop().time()
+    place = await printer.finished()
+    assert 30 <= asyncio.get_running_loop().time() - began < 31
+    assert place == ({"X": 1.0, "Y": 2.0, "Z": 0.3, "E": 0.0} if places else None)
+    assert len(asked(firmware.transport, "M114")) == (min(1 + too_many, rest.IN_ORDER) if places else rest.IN_ORDER)
+    await printer.close()
+
+
+async def test_places_that_are_told_by_themselves_answer_nothing():
+    printer, firmware = await in_order(too_many=2)
+    firmware.transport.say(PLACE * 3)
+    began = asyncio.get_running_loop().time()
+    asyncio.get_running_loop().call_later(2, firmware.transport.say, PLACE)
     await printer.finished()
-    assert transport.commands[-1] == "M400"
+    assert asyncio.get_running_loop().time() - began >= 30
+    await printer.close()
+
+
+async def test_a_question_whose_answer_was_lost_costs_one_more():
+    printer, firmware = await in_order()
+    printer._commands.positions_due = 1
+    await printer.finished()
+    assert len(asked(firmware.transport, "M114")) == 2
     await printer.close()
 
 
@@ -51,11 +105,11 @@ async def test_where_ok_means_received_the_place_has_to_be_told():
     rests_at = loop.time() + 35.0
 
     def answer(line):
-        if b"M114" in line:
-            loop.call_later(max(0.1, rests_at - loop.time()), transport.say, PLACE)
+        if b"M114" in line or b"M118" in line:
+            loop.call_later(max(0.1, rests_at - loop.time()), transport.say, PLACE if b"M114" in line else echo(line))
         return b"ok\n"
 
-    printer, transport = await ready(answer, (b"M400", b"M114"), "position")
+    printer, transport = await ready(answer)
     await printer.finished()
     assert loop.time() >= rests_at
     assert loop.time() < rests_at + 1
@@ -72,7 +126,7 @@ async def test_the_answer_to_an_earlier_question_is_none_to_ours():
             loop.call_later(delays.pop(0), transport.say, PLACE)
         return b"ok\n"
 
-    printer, transport = await ready(answer, (b"M400", b"M114"), "position")
+    printer, transport = await ready(answer)
     printer.submit("M114")
     began = loop.time()
     await printer.finished()
@@ -81,7 +135,7 @@ async def test_the_answer_to_an_earlier_question_is_none_to_ours():
 
 
 async def test_a_firmware_that_never_tells_its_place_has_carried_out_what_so_many_questions_are_behind():
-    printer, transport = await ready(lambda _: b"ok\n", (b"M400", b"M114"), "position")
+    printer, transport = await ready(lambda _: b"ok\n")
     await printer.finished()
     assert len(asked(transport, "M114")) == rest.MOST_QUEUED
     await printer.close()
@@ -93,7 +147,7 @@ async def test_where_nothing_is_known_the_same_place_has_to_be_told_twice():
     def answer(line):
         return (next(places) if b"M114" in line else b"") + b"ok\n"
 
-    printer, transport = await ready(answer, (b"M400", b"M114"), "same position")
+    printer, transport = await ready(answer, "same position")
     await printer.finished()
     assert len(asked(transport, "M114")) == 5
     await printer.close()
@@ -105,16 +159,20 @@ async def test_one_that_moves_on_and_on_is_not_waited_for_for_ever():
     def answer(line):
         return (b"X:%d Y:1 Z:1 E:0\n" % next(place) if b"M114" in line else b"") + b"ok\n"
 
-    printer, _ = await ready(answer, (b"M400", b"M114"), "same position")
+    printer, _ = await ready(answer, "same position")
     printer.subscribe(lambda event: said.append(event.text) if isinstance(event, FirmwareSaid) else None)
     await printer.finished()
     assert re.search("moved for 60 min", said[-1])
     await printer.close()
 
 
-@pytest.mark.parametrize("by", ["ok", "position", "same position"])
-async def test_whoever_waits_is_told_when_the_line_is_lost(by):
-    printer, transport = await ready(lambda line: b"" if b"M400" in line and by == "ok" else b"ok\n", (b"M400",), by)
+@pytest.mark.parametrize(
+    ("by", "ok_at"), [("position", "execution"), ("position", "receipt"), ("same position", "execution")]
+)
+async def test_whoever_waits_is_told_when_the_line_is_lost(by, ok_at):
+    printer, transport = await ready(
+        lambda line: b"" if b"M400" in line and (by, ok_at) == ("position", "execution") else b"ok\n", by, ok_at
+    )
     waiting = asyncio.ensure_future(printer.finished())
     await asyncio.sleep(1.5)
     transport.on_lost(PortLost("unplugged"))
@@ -125,7 +183,7 @@ async def test_whoever_waits_is_told_when_the_line_is_lost(by):
 
 
 async def test_a_line_that_was_refused_is_told():
-    printer, _ = await ready(lambda _: b"ok\n", (b"M400",), "ok")
+    printer, _ = await ready(lambda _: b"ok\n")
     told = []
     printer.subscribe(told.append)
     printer._tell(Refusal("Error:Nozzle offset out of range", b"M218 T1", 120))

@@ -244,4 +244,4 @@ async def test_a_malyan_is_recognised_and_waited_for(tmp_path):
             assert hot["actual"] == 22.0
             await it.print(f"M104 S200\nM109 S200\n{SQUARE}")
             await it.ended(S.COMPLETED)
-            assert it.firmware.job[-6:-1] == SQUARE.splitlines()
+            assert it.firmware.job[-7:-2] == SQUARE.splitlines()

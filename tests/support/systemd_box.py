@@ -172,7 +172,7 @@ DeviceAllow=char-136 rw
 """
 
 
-OF_THE_HOST = ("M85", "M110", "M113", "M115", "M118", "M155", "M211", "M220", "M400", "M503")
+OF_THE_HOST = ("M85", "M110", "M113", "M114", "M115", "M118", "M155", "M211", "M220", "M400", "M503")
 """What hosts say on their own, or are asked for by a test, and no file here says."""
 
 

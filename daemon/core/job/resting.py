@@ -1,7 +1,6 @@
 """Coming to rest in a pause and going back: the conversation with the printer around `parking`."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,15 +10,11 @@ from daemon.config import Config
 from daemon.core.job.heat_wait import Goal, wait_for_heat
 from daemon.core.job.parking import Rest, is_soft, modes_of, park, plain_modes
 from daemon.core.job.steps import Steps
-from gcode.replies import Position, parse
 from hal.printer import Printer
 
 log = structlog.get_logger()
 
 _OTHERS = {"bed": "M140", "chamber": "M141"}  # than hotends
-
-ASKED = 3
-"""Times that the place is asked for: an ok too many answers the first question before the printer does."""
 
 
 async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> Rest:
@@ -28,10 +23,10 @@ async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> Rest:
     [noted] = steps.note(lambda: [json.dumps(_noted(printer, config))])
     known = json.loads(noted)
     modes = modes_of(known["modes"])
-    await steps.send(printer, "M400")
+    [told] = await steps.found(lambda: _finished(printer))
     # M114 tells nothing useful before homing, and perhaps inches after G20
     moves = config.pause.park != "none" and modes.homed and not modes.inches
-    axes = await _place(printer, steps) if moves else None
+    axes = json.loads(told) if moves else None
     rest = Rest(axes, modes, known["retracted"] if axes else 0.0, known["targets"])
     for command in park(rest, config.pause, config.profile):
         await steps.send(printer, command)
@@ -56,21 +51,10 @@ def left_by_itself(printer: Printer, targets: dict[str, float]) -> Rest:
     return Rest(None, replace(printer.modes), 0.0, targets)
 
 
-async def _place(printer: Printer, steps: Steps) -> dict[str, float] | None:
-    """Ask where the head is; None where the firmware does not tell."""
-    for _ in range(ASKED):
-        if axes := _axes(await steps.send(printer, "M114")):
-            return axes
-    return None
-
-
-def _axes(answer: Sequence[str]) -> dict[str, float] | None:
-    """Return X, Y, Z, and E where it is told, of an answer to M114; None where one of the first is missing."""
-    for line in answer:
-        reply = parse(line.encode())
-        if isinstance(reply, Position) and {"X", "Y", "Z"} <= reply.axes.keys():
-            return reply.axes
-    return None
+async def _finished(printer: Printer) -> list[str]:
+    """Wait for the last move; return the place as JSON has it, or null: X, Y, Z, and E where it is told."""
+    axes = await printer.finished()
+    return [json.dumps(axes if axes and {"X", "Y", "Z"} <= axes.keys() else None)]
 
 
 async def stand_by(printer: Printer, rest: Rest, config: Config) -> None:

@@ -6,13 +6,12 @@ says whether the one that was begun had gone on the wire, and the printer whethe
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from daemon.core.job.page import Page
 from daemon.errors import StepsDiffer
 from hal.printer import Printer
 
-QUERIES = ("M114",)  # asked again where the answer was lost
 OF_SCRIPT = -1  # place of a command of the job's script, which goes on from state to state
 
 
@@ -85,7 +84,7 @@ class Steps:
             return await self._send(printer, command, place)
         _compare(page.begun[0], command)
         page.begun = None
-        if page.step in self._framed and command not in QUERIES:
+        if page.step in self._framed:
             return ["ok"]
         page.step -= 1
         return await self._send(printer, command, place)
@@ -100,6 +99,22 @@ class Steps:
         answered = await asyncio.shield(answer)  # what an ended effect has begun goes on all the same
         page.begun = None
         return answered
+
+    async def found(self, look: Callable[[], Awaitable[list[str]]]) -> list[str]:
+        """Return what `look` found out when the state was first gone through; it changes nothing, so it may come again.
+
+        Raises:
+            StepsDiffer: a command was sent at this place.
+        """
+        place, self._at = self._at, self._at + 1
+        if place < len(self._page.said):
+            known, found = self._page.said[place]
+            _compare(known, "")
+            return found
+        found = await look()
+        self._page.said.append(("", found))
+        self._keep()
+        return found
 
     def note(self, make: Callable[[], list[str]]) -> list[str]:
         """Return what `make` told when the state was first gone through: what the way on depends on."""
