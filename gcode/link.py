@@ -94,6 +94,8 @@ _TELLS_BY_OKS = frozenset({"M303"})
 
 _SKIPPED = re.compile(r"skip (\d{1,10}+)\s*+\Z")
 
+_OKS = frozenset(b"ok\n" * count for count in range(1, 9))
+
 Pull = Callable[[], Line | None]
 Told = Reply | Ticket | Refusal | Notice
 
@@ -245,39 +247,44 @@ class HostLink:
         """Return what may go on the wire now; it counts as sent."""
         if self.error is not None:
             return b""
-        flight, recovery = self._flight, self._recovery
-        out, recovery.raw = recovery.raw, b""
+        flight = self._flight
         was_idle = not flight.lines
-        if self._urgent:
-            self._unsettled = self._bytes_unread(now)
-        if not recovery.going_back:
-            if (
-                self._urgent
-                or self._queue
-                or recovery.asking
-                or flight.replay < flight.next
-                or flight.next >= flight.renew_at
-            ):
-                out += self._take_all()
-            if self._pull is not None and not self._held:
-                out += self._take_lines(self._pull)
+        if (
+            self._urgent
+            or self._queue
+            or not self._recovery.clear
+            or flight.replay < flight.next
+            or flight.next >= flight.renew_at
+        ):
+            out = self._take_all(now)
+        elif self._pull is not None and not self._held:
+            out = self._take_lines(self._pull)
+        else:
+            return b""
         if out:
             if was_idle:
                 self._alive = self._idle_until = now
-            self._wire_free = max(now, self._wire_free) + len(out) * self._byte_time
+            free = self._wire_free
+            self._wire_free = (free if free > now else now) + len(out) * self._byte_time  # noqa: FURB136 - once a line
         if self._urgent:
             self._room_at = self._wire_free + SETTLED if now < self._wire_free + SETTLED else None
         return out
 
-    def _take_all(self) -> bytes:
-        """Return what goes before the job's lines."""
-        out, recovery = b"", self._recovery
+    def _take_all(self, now: float) -> bytes:
+        """Return what may go where there is more than the job's lines."""
+        flight, recovery = self._flight, self._recovery
+        out, recovery.raw = recovery.raw, b""
+        if self._urgent:
+            self._unsettled = self._bytes_unread(now)
+        if recovery.going_back:
+            return out
         while sent := self._take():
-            self._flight.add(sent)
+            flight.add(sent)
             out += sent[1]
         if recovery.raw:  # a question has come up: behind it nothing goes
             out, recovery.raw = out + recovery.raw, b""
-        return out
+        waits = self._urgent or self._queue or flight.goes_back or recovery.asking or flight.next >= flight.renew_at
+        return out if waits or self._held or self._pull is None else out + self._take_lines(self._pull)
 
     def _take(self) -> Sent | None:
         """Return the next frame that goes before the job's lines: urgent, repeated, then commands."""
@@ -352,15 +359,11 @@ class HostLink:
 
     def _take_lines(self, pull: Pull) -> bytes:
         """Return as many lines of the job as fit. Once for each `ok` of a print: in one piece, without calls."""
-        flight, dialect, out = self._flight, self.dialect, b""
-        if self._urgent or self._queue or flight.replay < flight.next or self._recovery.asking:
-            return b""  # these go first, and wait for room themselves
         if self._alone and self._goes_alone():
             return b""
-        if flight.next >= flight.renew_at:
-            return b""
-        lines = flight.lines
-        while len(lines) < (self._slots or dialect.window_lines):
+        flight, dialect, out = self._flight, self.dialect, b""
+        lines, most = flight.lines, self._slots or dialect.window_lines
+        while len(lines) < most:
             line = self._peeked or pull()
             if line is None:
                 break
@@ -421,11 +424,16 @@ class HostLink:
         """Take bytes from the printer; return what is worth telling: replies but plain oks, tickets done."""
         if self.error is not None:
             return []
-        if data == b"ok\n" and self._plain:
-            return self._acknowledge("ok", now, [])  # the case that counts: what else is said is one in a hundred
+        told: list[Told] = []
+        if self._plain:  # the case that counts: what else is said is one in a hundred
+            if data == b"ok\n":
+                return self._acknowledge("ok", now, told)
+            if data in _OKS:
+                for _ in range(len(data) // 3):
+                    self._acknowledge("ok", now, told)
+                return told
         lines = (self._partial + data).split(b"\n")
         self._partial = lines.pop()[-MAX_REPLY:]
-        told: list[Told] = []
         try:
             for line in lines:
                 if line == b"ok" and self._ok_is_plain:

@@ -87,7 +87,8 @@ class Recovery:
 
     Attributes:
         phase: where it stands.
-        asking: a question with an impossible number is out. `phase` tells it too; this costs a line less.
+        clear: all is well. `phase` tells it too; this costs a line less.
+        asking: a question with an impossible number is out. The same.
         going_back: a request is being sorted out, and nothing is sent meanwhile. The same.
         raw: a question, to go out before anything else.
         echo: the command whose echo is waited for.
@@ -99,6 +100,7 @@ class Recovery:
     """
 
     phase: Phase = Phase.CLEAR
+    clear: bool = True
     asking: bool = False
     going_back: bool = False
     raw: bytes = b""
@@ -121,6 +123,7 @@ class Recovery:
 
     def _enter(self, trigger: str) -> None:
         self.phase = _NEXT.get((self.phase, trigger), self.phase)
+        self.clear = self.phase is Phase.CLEAR
         self.asking = self.phase in _ASKING
         self.going_back = self.phase is Phase.GOING_BACK
 
