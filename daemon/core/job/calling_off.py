@@ -86,7 +86,7 @@ def _heats_up(reading: Reading) -> bool:
     return bool(reading.target) and reading.actual < (reading.target or 0.0) - HYSTERESIS
 
 
-async def while_it_lives(printer: Printer, work: Coroutine[Any, Any, None], silence: float) -> None:
+async def while_it_lives(printer: Printer, work: Coroutine[Any, Any, object], silence: float) -> None:
     """Do the work, however long it takes; half-way through a silence the printer is asked whether it is there.
 
     Raises:
