@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 PATIENCE = 10.0  # s for the answer
 
 _AXIS = re.compile(r"[XYZ]:?\s*(-?\d{1,6}(?:\.\d{1,6})?)")
+_FULL = re.compile(r"[xyz]:\s*(-?\d{1,6}(?:\.\d{1,6})?)")
 _LIMITS = re.compile(r"(?:echo:)?\s*(M20[1345]\b[^;]*)")
 
 
@@ -48,16 +49,17 @@ class PrinterSettings:
         try:
             async with asyncio.timeout(PATIENCE):
                 self.known = limits_in(await printer.send("M503"))
-                self.area = area_in(await printer.send("M211"))
+                self.area = area_in(await printer.send("M211")) or area_in(await printer.send("M115"))
         except (NozzledError, TimeoutError):
             self._asked = None
         return self.known
 
 
 def area_in(answer: Sequence[str]) -> dict[str, list[float]] | None:
-    """Return how far an answer to M211 says that X, Y and Z go: `min` and `max`; None where it does not."""
+    """Return how far X, Y and Z go, by an answer to M211 or M115: `min` and `max`; None where it does not say."""
     for line in answer:
-        values = [float(each) for each in _AXIS.findall(line)]
+        _, area, full = line.partition("area:{full:")  # of M115; what it may be within a workspace comes behind
+        values = [float(each) for each in (_FULL.findall(full)[:6] if area else _AXIS.findall(line))]
         if len(values) == 6 and "min" in line.lower():  # noqa: PLR2004 - three axes from and to
             return {"min": values[:3], "max": values[3:]}
     return None

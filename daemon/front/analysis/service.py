@@ -7,7 +7,6 @@ process may be killed, by the system or by us, without harm: the file counts as 
 import asyncio
 import json
 import os
-import sys
 import zlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -21,9 +20,9 @@ import structlog
 from daemon.bridge.questions import Limits
 from daemon.config import Config, ProfileConfig
 from daemon.errors import AnalysisFailed, CoreAway, StoreError
-from daemon.front.access.keys import environment_of_children
 from daemon.front.analysis.findings import Findings, from_analysis, unreadable
 from daemon.front.analysis.shelf import FileKey, Shelf
+from daemon.front.one_answer import NoAnswer, answer_of
 
 MAX_QUEUE = 1000  # files that wait
 KEPT = 32  # results in memory
@@ -284,49 +283,8 @@ class Worker:
             "urgent": order.urgent,
             "firmware": order.firmware,
         }
-        task = json.dumps({**about, "profile": self._profile}).encode()
         try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",  # not from the directory that the service happens to be started in
-                "-m",
-                "daemon.front.analysis.worker",
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                env=environment_of_children(),
-            )
-        except OSError as error:
-            raise AnalysisFailed(f"the process cannot be started: {error.strerror}") from error
-        try:
-            async with asyncio.timeout(TIMEOUT):
-                return await _talk(process, task)
-        except TimeoutError:
-            raise AnalysisFailed(f"it took more than {TIMEOUT:g} s") from None
-        finally:
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    process.kill()
-            await process.wait()
-
-
-async def _talk(process: asyncio.subprocess.Process, task: bytes) -> dict[str, Any]:
-    if process.stdin is None or process.stdout is None:
-        raise AnalysisFailed("the process has no pipes")
-    with suppress(ConnectionError):
-        process.stdin.write(task)
-        await process.stdin.drain()
-    process.stdin.close()
-    answer = bytearray()
-    while piece := await process.stdout.read(65536):
-        answer += piece
-        if len(answer) > MAX_ANSWER:
-            raise AnalysisFailed("its answer is too long")
-    code = await process.wait()
-    try:
-        found = json.loads(answer)
-    except ValueError:
-        raise AnalysisFailed(f"the process ended with code {code} and no result") from None
-    if not isinstance(found, dict):
-        raise AnalysisFailed("its answer is no object")
-    return found
+            task = {**about, "profile": self._profile}
+            return await answer_of("daemon.front.analysis.worker", task, TIMEOUT, MAX_ANSWER)
+        except NoAnswer as error:
+            raise AnalysisFailed(str(error)) from error

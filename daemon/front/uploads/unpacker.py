@@ -4,7 +4,6 @@ Reads what to do from stdin, writes `{}` or `{"error": …, "kind": …}` to std
 any time.
 """
 
-import asyncio
 import json
 import os
 import resource
@@ -14,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from daemon.errors import FileError, NotPrintable, StorageFull
-from daemon.front.access.keys import environment_of_children
+from daemon.front.one_answer import NoAnswer, answer_of
 from gcode.errors import NozzledError
 
 MAX_MEMORY = 1024 * 1024 * 1024  # bytes of address space
@@ -31,38 +30,11 @@ async def in_process(source: Path, target: Path, limit: int, plate: int | None) 
     """Unpack in a process of its own; see `Unpack`."""
     task = {"source": os.fspath(source), "target": os.fspath(target), "limit": limit, "plate": plate}
     try:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # not from the directory that the service happens to be started in
-            "-m",
-            "daemon.front.uploads.unpacker",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=environment_of_children(),
-        )
-    except OSError as error:
-        raise FileError(f"the file cannot be unpacked: {error.strerror}") from error
-    try:
-        async with asyncio.timeout(TIMEOUT):
-            answer, _ = await process.communicate(json.dumps(task).encode())
-    except TimeoutError:
-        raise FileError(f"the file could not be unpacked in {TIMEOUT:g} s") from None
-    finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-    _judge(answer[:MAX_ANSWER], process.returncode)
-
-
-def _judge(answer: bytes, code: int | None) -> None:
-    try:
-        found = json.loads(answer)
-    except ValueError:
-        raise FileError(f"the file could not be unpacked: the process for it ended with code {code}") from None
-    if error := found.get("error"):
-        raise _ERRORS.get(found.get("kind"), FileError)(error)
+        found = await answer_of("daemon.front.uploads.unpacker", task, TIMEOUT, MAX_ANSWER)
+    except NoAnswer as error:
+        raise FileError(f"the file cannot be unpacked: {error}") from error
+    if reason := found.get("error"):
+        raise _ERRORS.get(str(found.get("kind")), FileError)(reason)
 
 
 async def at_once(source: Path, target: Path, limit: int, plate: int | None) -> None:

@@ -1,0 +1,25 @@
+"""How far the printer says that it goes, in the words of several firmwares."""
+
+import pytest
+
+from daemon.core.connection.printer_settings import area_in
+
+WHOLE = "area:{full:{min:{x:-1.00,y:-4.50,z:0.00},max:{x:255.00,y:212.50,z:210.00}}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "echo:Soft endstops: On  Min:  X-1.00 Y-4.50 Z0.00   Max:  X255.00 Y212.50 Z210.00",
+        "Soft endstops: Off Min: X: -1.0 Y: -4.5 Z: 0 Max: X: 255 Y: 212.5 Z: 210",
+        WHOLE + ",work:{min:{x:0.00,y:0.00,z:0.00},max:{x:250.00,y:210.00,z:210.00}}}",
+        WHOLE + "}",
+    ],
+)
+def test_the_area_is_read(line):
+    assert area_in(["ok", line]) == {"min": [-1.0, -4.5, 0.0], "max": [255.0, 212.5, 210.0]}
+
+
+@pytest.mark.parametrize("line", ["  M211 S1 ; ON", 'echo:Unknown command: "M211"', "area:{full:{min:{x:0}}}", ""])
+def test_what_says_nothing_is_no_area(line):
+    assert area_in([line]) is None
