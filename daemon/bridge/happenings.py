@@ -99,7 +99,10 @@ def error_told(error: NozzledError) -> tuple[str, str]:
 def error_of(name: str, text: str) -> NozzledError:
     """Return the error that crossed; where its class is not known here, one of the service."""
     kind = _named(NozzledError, name) or _service.ServiceError
-    return kind(text)
+    try:
+        return kind(text)
+    except TypeError:  # one of the front's own, that says more than a sentence
+        return _service.ServiceError(text)
 
 
 def _named(root: type[NozzledError], name: str) -> type[NozzledError] | None:

@@ -1,13 +1,12 @@
 """The bridge within one process, for tests and the virtual clock: what crosses is encoded and decoded all the same."""
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
-from daemon.bridge.happenings import error_of, error_told, event_of, happened
+from daemon.bridge.desk import Desk, Listener, answer
+from daemon.bridge.happenings import error_of, event_of, happened
 from daemon.bridge.messages import (
-    Answered,
     Asked,
     FromCore,
     FromFront,
@@ -17,29 +16,9 @@ from daemon.bridge.messages import (
     decode,
     encode,
 )
-from daemon.bridge.questions import AnyQuestion, Question
+from daemon.bridge.questions import Question
 from daemon.bridge.seen import Snapshot
-from gcode.errors import NozzledError
 from hal.printer import Event
-
-Listener = Callable[[Event | None], None]
-
-
-class Desk(Protocol):
-    """What is needed of the core: `daemon.core.desk.Desk`."""
-
-    @property
-    def goes_on(self) -> bool:
-        """Something is printed, so that the next snapshot differs though nothing happens."""
-
-    def snapshot(self) -> Snapshot:
-        """Return all that there is to tell now."""
-
-    async def answer(self, question: Question) -> object:
-        """Do what is asked, and return the answer; raises NozzledError."""
-
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with what happens, None for a change without an event; returns what ends it."""
 
 
 class InMemory:
@@ -65,7 +44,8 @@ class InMemory:
         self._asked += 1
         sent = encode(Asked(id=self._asked, question=msgspec.Raw(encode(question))))
         asked: Asked = decode(sent, FromFront)
-        reply = decode(await answer(self._desk, asked), FromCore)
+        answering = answer(self._desk, asked)
+        reply = decode(answering if isinstance(answering, bytes) else await answering, FromCore)
         if isinstance(reply, Refused):
             raise error_of(reply.error, reply.text)
         return decode(reply.answer, type(question).answer)
@@ -81,18 +61,3 @@ class InMemory:
             told = event_of(crossed)
         for listener in tuple(self._listeners):
             listener(told)
-
-
-async def answer(desk: Desk, asked: Asked) -> bytes:
-    """Return the desk's answer to a question, or its refusal, as it crosses.
-
-    Raises:
-        msgspec.MsgspecError: it is no question.
-    """
-    try:
-        question: Question = decode(asked.question, AnyQuestion)
-        result = await desk.answer(question)
-    except NozzledError as error:
-        name, text = error_told(error)
-        return encode(Refused(id=asked.id, error=name, text=text))
-    return encode(Answered(id=asked.id, answer=msgspec.Raw(encode(result))))

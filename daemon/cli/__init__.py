@@ -20,6 +20,8 @@ GAVE_UP = 70  # the unit's RestartPreventExitStatus=: what comes then is safe-of
 
 COMMANDS = {
     "serve": "Run the daemon until SIGTERM or Ctrl-C.",
+    "core": "Run the part of the daemon that owns the printer; `nozzled front` comes to it.",
+    "front": "Run the part of the daemon that talks to people and programs.",
     "demo": "Print an example on a simulated printer through the HTTP API, and check what arrived.",
     "job": "Look at the print of a running daemon; start, pause and end it.",
     "files": "List, upload, select, print and delete files of a running daemon.",

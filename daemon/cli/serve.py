@@ -1,15 +1,18 @@
-"""`nozzled serve`: the daemon."""
+"""`nozzled serve`: the daemon. The core is this process, which owns the printer; the front is its child."""
 
 import argparse
 import asyncio
 import faulthandler
 import os
+import sys
 import threading
 import time  # noqa: TID251 - the one place where the wall clock comes in; it is injected from here
+from collections.abc import Sequence
+from pathlib import Path
 
 from daemon import log
-from daemon.app import serve
 from daemon.cli.options import add_config, configured
+from daemon.core.main import run as run_core
 from daemon.systemd.descriptors import DescriptorStore
 from hal.loop import WatchedLoop
 
@@ -19,9 +22,14 @@ EXAMPLE = "nozzled serve --printer 'serial:/dev/ttyACM0?baudrate=250000' --host 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    add_config(parser)
+    add_service(parser)
     parser.add_argument("--host", metavar="H", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, metavar="P", help="TCP port, 0 for any free one (default: 5000)")
+
+
+def add_service(parser: argparse.ArgumentParser) -> None:
+    """Add the options of whoever owns the printer."""
+    add_config(parser)
     parser.add_argument(
         "--printer",
         metavar="ADDRESS",
@@ -38,24 +46,39 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the daemon."""
+    return run_with(args, front_command(args))
+
+
+def front_command(args: argparse.Namespace) -> list[str]:
+    """Return the command line of the front that belongs to this one."""
+    options = {"config": "--config", "state_dir": "--state-dir", "host": "--host", "port": "--port"}
+    given = [(option, getattr(args, name)) for name, option in options.items()]
+    words = [word for option, value in given if value is not None for word in (option, str(value))]
+    script = Path(sys.executable).with_name("nozzled")  # by which a person finds it among the processes
+    program = [str(script)] if script.exists() else ["-m", "daemon"]
+    return [sys.executable, *program, "front", *words]
+
+
+def run_with(args: argparse.Namespace, front: Sequence[str] | None) -> int:
+    """Run the core, with this front as its child; None: it comes by itself."""
     faulthandler.enable(STDERR)  # a watchdog's SIGABRT leaves in the journal what each thread was about
     descriptors = DescriptorStore(os.environ)
     config = configured(args)
-    writer = log.configure(config.log.level, config.log.format)
+    writer = log.configure(config.log.level, config.log.format, part="core")
     loop = WatchedLoop()
     try:
         asyncio.set_event_loop(loop)
-        service = serve(config, os.environ, time.time, args.extra_port, descriptors, lambda: configured(args))
-        loop.run_until_complete(service)
+        service = run_core(config, os.environ, time.time, args.extra_port, descriptors, lambda: configured(args), front)
+        status = loop.run_until_complete(service)
     finally:
         asyncio.set_event_loop(None)
         loop.close()  # does not wait for threads
         writer.close()
-    _leave_threads_behind()
-    return 0
+    leave_threads_behind(status)
+    return status
 
 
-def _leave_threads_behind() -> None:
+def leave_threads_behind(status: int) -> None:
     """End at once where a thread sits in a disk that hangs; what matters is done and told by now."""
     if threading.active_count() > 1:
-        os._exit(0)
+        os._exit(status)

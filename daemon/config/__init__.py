@@ -568,6 +568,14 @@ def runtime_file(environ: Mapping[str, str]) -> Path | None:
     return xdg / "nozzled-logbook" if xdg.is_absolute() and xdg.is_dir() else None
 
 
+def core_socket(environ: Mapping[str, str]) -> Path | None:
+    """Return where the core waits for the front; None: there is no runtime directory."""
+    logbook = runtime_file(environ)
+    if logbook is None:
+        return None
+    return logbook.with_name("core.sock" if logbook.name == "logbook" else "nozzled-core.sock")
+
+
 def key_file(config: Config, state: Path) -> Path:
     """Return the file that holds the API key."""
     return Path(config.api.key_file).expanduser() if config.api.key_file else state / "api-key"

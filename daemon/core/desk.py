@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 
 from daemon import __version__
 from daemon.bridge import questions as ask
+from daemon.bridge.desk import Listener
 from daemon.bridge.happenings import JobChanged, SafetyBroken
 from daemon.bridge.seen import JobSeen, PrinterSeen, Snapshot
 from daemon.config import ProfileConfig, chosen_preset
@@ -21,9 +23,6 @@ from hal.printer import ActionRequested, Commanded, Event
 MOST_LINES = 1000  # of the conversation in one answer
 
 log = structlog.get_logger()
-
-Listener = Callable[[Event | None], None]
-"""Is told of each event, and with None of what has changed without one."""
 
 
 class Desk:
@@ -122,33 +121,39 @@ class Desk:
 
     # -- what is asked -------------------------------------------------------------------------------------
 
-    async def answer(self, question: ask.Question) -> object:
-        """Do what is asked, and return the answer; it is of the type that the question names.
+    def answer(self, question: ask.Question) -> object | Awaitable[object]:
+        """Do what is asked; return the answer, of the type that the question names, or what to await for it.
 
         Raises:
             NozzledError: it cannot be done; says why.
         """
-        at_once = self._at_once(question)
-        if at_once is not None:
-            at_once()
-            self._tell(None)
-            return None
-        result = await self._in_time(question)
+        if (at_once := self._at_once(question)) is None:
+            return self._awaited(self._in_time(question))
+        result = at_once()
         self._tell(None)
         return result
 
-    def _at_once(self, question: ask.Question) -> Callable[[], None] | None:
+    async def _awaited(self, answering: Awaitable[object]) -> object:
+        result = await answering
+        self._tell(None)
+        return result
+
+    def _at_once(self, question: ask.Question) -> Callable[[], object] | None:
         """Return what does it in this turn of the loop; None: it takes longer."""
         if (plain := self._plain.get(type(question))) is not None:
             return plain
-        jobs = self._core.jobs
-        if isinstance(question, ask.Select):
-            file = question.file
-            return jobs.unselect if file is None else lambda: jobs.select(file)
-        if isinstance(question, ask.SetOffset):
-            return lambda: jobs.set_offset(question.heater, question.offset)
-        if isinstance(question, ask.AnswerPrompt):
-            return lambda: self._answer_prompt(question.choice)
+        jobs, connection = self._core.jobs, self._core.connection
+        match question:
+            case ask.Select(file=file):
+                return jobs.unselect if file is None else partial(jobs.select, file)
+            case ask.SetOffset():
+                return partial(jobs.set_offset, question.heater, question.offset)
+            case ask.Send():
+                return partial(connection.submit, question.commands)
+            case ask.AnswerPrompt():
+                return partial(self._answer_prompt, question.choice)
+            case ask.Conversation():
+                return partial(self._conversation, question.since)
         return None
 
     def _in_time(self, question: ask.Question) -> Awaitable[object]:
@@ -160,10 +165,6 @@ class Desk:
                 return core.connection.disconnect()
             case ask.ListPorts():
                 return core.connection.options()
-            case ask.Send(commands=commands):
-                return core.connection.send(commands)
-            case ask.Conversation(since=since):
-                return self._conversation(since)
             case ask.AskLimits():
                 return self._limits()
             case ask.UsePreset(preset=preset):
@@ -172,7 +173,7 @@ class Desk:
                 return core.store.statistics(path)
         raise NozzledError(f"the core has no answer to {type(question).__name__}")
 
-    async def _conversation(self, since: float) -> ask.Talk:
+    def _conversation(self, since: float) -> ask.Talk:
         printer = self._core.connection.printer
         now = asyncio.get_running_loop().time()
         return ask.Talk(lines=printer.tail_since(since)[-MOST_LINES:] if printer else [], until=now)

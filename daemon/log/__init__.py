@@ -95,13 +95,14 @@ class _Forward(logging.Handler):
         log.log(record.levelno, "library", logger=record.name, text=record.getMessage(), exc_info=record.exc_info)
 
 
-def configure(level: str, form: str, stream: TextIO = sys.stderr) -> LogWriter:
-    """Set the log up; `form` is auto, console or json. Close the writer at the end."""
+def configure(level: str, form: str, stream: TextIO = sys.stderr, part: str = "") -> LogWriter:
+    """Set the log up; `form` is auto, console or json, `part` whose it is. Close the writer at the end."""
     console = form == "console" or (form == "auto" and stream.isatty())
     writer, processors = _outlet(form, stream, console=console)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
+            *([_Part(part)] if part else []),
             structlog.processors.TimeStamper(fmt="iso", utc=not console),
             *processors,
         ],
@@ -111,6 +112,19 @@ def configure(level: str, form: str, stream: TextIO = sys.stderr) -> LogWriter:
     set_level(level)
     logging.basicConfig(level=logging.WARNING, handlers=[_Forward()], force=True)
     return writer
+
+
+class _Part:
+    """Names in each entry the part of the daemon that it comes from."""
+
+    def __init__(self, part: str) -> None:
+        self._part = part
+
+    def __call__(self, logger: object, name: str, entry: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        """Add it."""
+        del logger, name
+        entry["part"] = self._part
+        return entry
 
 
 def set_level(level: str) -> None:

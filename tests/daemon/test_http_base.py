@@ -1,6 +1,7 @@
 import logging
 
 import pytest
+import structlog
 
 from daemon.front.access.attempts import FREE
 from daemon.front.http import errors as table
@@ -144,11 +145,20 @@ async def test_a_refused_client_that_waits_for_our_word_gets_its_answer_at_once(
 
 async def test_a_fault_of_ours_is_500_and_tells_nothing_but_the_log(tmp_path, monkeypatch, caplog):
     async with api(tmp_path, "") as server:
-        monkeypatch.setattr(server.service.connection, "options", lambda: {}["secret"])
+        monkeypatch.setattr(server.service.front.connection, "options", lambda: {}["secret"])
         response = await server.get(f"/api/connection?apikey={KEY}")
         assert (response.status, response.error) == (500, "Internal Server Error")
         assert "KeyError: 'secret'" in caplog.text
         assert KEY not in caplog.text
+
+
+async def test_a_fault_of_the_core_is_500_too(tmp_path, monkeypatch):
+    async with api(tmp_path, "") as server:
+        monkeypatch.setattr(server.service.core.connection, "options", lambda: {}["secret"])
+        with structlog.testing.capture_logs() as logged:
+            response = await server.get("/api/connection")
+        assert (response.status, response.error) == (500, "Internal Server Error")
+        assert "secret" in repr(next(each for each in logged if each["event"] == "bridge.question_failed")["exc_info"])
 
 
 async def test_the_key_reaches_no_log(tmp_path, caplog):

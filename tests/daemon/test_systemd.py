@@ -5,10 +5,11 @@ import pytest
 import structlog
 
 from daemon.bridge.words import JobState, Selection
-from daemon.core.reloading import Reloader
+from daemon.core.main import SECTIONS
 from daemon.core.supervision import STATUS_EVERY, Supervision, forget_job_type, job_type
 from daemon.errors import ConfigError
 from daemon.log import journal
+from daemon.reloading import Reloader
 from support.http import api
 from support.service_manager import ServiceManager
 
@@ -150,11 +151,13 @@ async def test_a_reload_takes_over_what_it_can(manager, tmp_path, as_before):
             http=replace(now.http, port=1),
             log=replace(now.log, level="error"),
         )
-        reloader = Reloader([service.core, service.front], lambda: new)
+        passed_on = []
+        reloader = Reloader(service.core, lambda: new, SECTIONS, lambda: passed_on.append("to the front"))
         reloader.begin()
         reloader.begin()
         await reloader._task
-        assert service.config == replace(new, http=now.http)
+        assert service.core.config == replace(new, http=now.http)
+        assert passed_on == ["to the front"]
     manager.hear()
     assert [line.partition("=")[0] for line in manager.said] == ["RELOADING", "MONOTONIC_USEC", "READY"]
 
@@ -165,7 +168,7 @@ async def test_a_configuration_that_cannot_be_read_changes_nothing(manager, tmp_
 
     async with api(tmp_path / "state", "") as server:
         before = server.service.config
-        reloader = Reloader(server.service, reread)
+        reloader = Reloader(server.service.core, reread, SECTIONS, lambda: None)
         with structlog.testing.capture_logs() as logged:
             reloader.begin()
             await reloader._task

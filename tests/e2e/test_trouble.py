@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from daemon.cli.demo import compare
-from support.processes import CONFIG, LIFETIME, commands_of, head, small_disk, until
+from support.processes import CONFIG, LIFETIME, PATIENCE, commands_of, head, small_disk, until
 
 MIB = 1024 * 1024
 MAX_GROWTH = 20_000_000  # bytes of memory that an upload of any size may take
@@ -35,8 +35,9 @@ def test_a_taken_http_port_names_who_has_it(house, tmp_path):
     first = house.daemon()
     _, port = first.address
     second = house.daemon("--port", str(port), state=tmp_path / "other")
-    assert second.wait(5) == 1
-    assert f"the HTTP port 127.0.0.1:{port} is taken by nozzled (pid {first.pid})" in second.output()
+    front = first.event("front.started")["pid"]
+    assert second.wait(PATIENCE) == 1
+    assert f"the HTTP port 127.0.0.1:{port} is taken by nozzled (pid {front})" in second.output()
     assert "Traceback" not in second.output()
 
 
@@ -45,7 +46,7 @@ def test_a_taken_http_port_ends_a_daemon_that_is_connecting_too(house, tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         daemon = house.daemon("--port", str(port), "--printer", printer.address)
-        assert daemon.wait(5) == 1
+        assert daemon.wait(PATIENCE) == 1
     assert f"(pid {os.getpid()})" in daemon.output()
     assert "Traceback" not in daemon.output()
 

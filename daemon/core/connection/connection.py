@@ -501,8 +501,8 @@ class Connection:
 
     # -- commands ------------------------------------------------------------------------------------------
 
-    async def send(self, commands: Sequence[str]) -> None:
-        """Check all commands, then queue them without waiting for the printer. M112 among them stops it at once.
+    def submit(self, commands: Sequence[str]) -> None:
+        """Check all commands, then queue them; nobody waits for the printer. M112 among them stops it at once.
 
         Raises:
             NotConnected: no printer is there, or it does not listen yet; that is no matter to M112.
@@ -521,6 +521,10 @@ class Connection:
         self._refuse_too_hot(checked)
         self.commanded_at = asyncio.get_running_loop().time()
         self.printer.submit(*(command.decode() for command in checked))
+
+    async def send(self, commands: Sequence[str]) -> None:
+        """Do what `submit` does."""
+        self.submit(commands)
 
     def emergency_stop(self, reason: str = "emergency stop") -> None:
         """Stop the printer, whatever has become of its connection; awaits nothing.

@@ -12,9 +12,6 @@ from daemon.config import Config
 from daemon.systemd import notify
 from gcode.errors import NozzledError
 
-RELOADED = ("log", "appearance", "webcam")
-"""Sections that are looked up each time they are used, by the HTTP handlers and the log."""
-
 log = structlog.get_logger()
 
 
@@ -27,10 +24,25 @@ class HasConfig(Protocol):
 class Reloader:
     """Reads the configuration again, once at a time."""
 
-    def __init__(self, parts: Sequence[HasConfig], reread: Callable[[], Config]) -> None:
-        """Take over into the parts what `reread`, which blocks, returns."""
-        self._parts = parts
+    def __init__(
+        self,
+        part: HasConfig,
+        reread: Callable[[], Config],
+        sections: Sequence[str],
+        also: Callable[[], None] | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            part: whose configuration it is.
+            reread: returns the new one; blocks.
+            sections: what can be taken over; they are looked up each time that they are used.
+            also: has others do the same; None: there are none, and somebody else says what has changed.
+        """
+        self._part = part
         self._reread = reread
+        self._sections = sections
+        self._also = also
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -43,18 +55,21 @@ class Reloader:
         try:
             config = await asyncio.to_thread(self._reread)
         except NozzledError as error:
-            log.warning("config.refused", reason=str(error), consequence="what was configured before holds on")
+            if self._also is not None:
+                log.warning("config.refused", reason=str(error), consequence="what was configured before holds on")
         else:
             self._take_over(config)
         notify.ready()
 
     def _take_over(self, config: Config) -> None:
-        now = self._parts[0].config
+        now = self._part.config
         changed = [each.name for each in fields(config) if getattr(config, each.name) != getattr(now, each.name)]
-        taken = {name: getattr(config, name) for name in changed if name in RELOADED}
-        for part in self._parts:
-            part.config = replace(part.config, **taken)
+        taken = {name: getattr(config, name) for name in changed if name in self._sections}
+        self._part.config = replace(now, **taken)
         service_log.set_level(config.log.level)
+        if self._also is None:
+            return
+        self._also()
         log.info("config.reloaded", sections=list(taken))
-        if left := [name for name in changed if name not in RELOADED]:
+        if left := [name for name in changed if name not in self._sections]:
             log.warning("config.needs_restart", sections=left)

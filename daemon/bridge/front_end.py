@@ -1,0 +1,199 @@
+"""FrontEnd: the front's end of the bridge. It comes back by itself, and knows what it knew until then."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import structlog
+
+from daemon import __version__
+from daemon.bridge.desk import Listener
+from daemon.bridge.frames import Frames, frame
+from daemon.bridge.happenings import error_of, event_of
+from daemon.bridge.messages import Answered, Asked, FromCore, Happened, Hello, Refused, Seen, decode, encode
+from daemon.bridge.questions import Question
+from daemon.bridge.seen import PrinterSeen, Snapshot
+from daemon.errors import CoreAway
+
+PATIENCE = 30.0  # s for an answer; making a printer cold before it is disconnected takes 3
+AGAIN = 0.05  # s between two tries to reach the core
+RETURN = 5.0  # s that what was known last is told of a core that is away: its restart takes half a second
+AWAY = "the part of nozzled that has the printer is not there; it is waited for"
+
+log = structlog.get_logger()
+
+
+class FrontEnd:
+    """The way to the core, over a socket; a `Channel`."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._snapshot = Snapshot(printer=PrinterSeen(error=AWAY))
+        self._seen = asyncio.Event()
+        self._works = False
+        self._asked = 0
+        self._open: dict[int, tuple[Question, asyncio.Future[Any]]] = {}
+        self._listeners: list[Listener] = []
+        self._leaving: asyncio.TimerHandle | None = None
+        self._keeping: asyncio.Task[None] | None = None
+
+    # -- coming and going ----------------------------------------------------------------------------------
+
+    async def use(self, connected: socket.socket, on_end: Callable[[], None]) -> None:
+        """Talk to the core at the other end of a pair of sockets; `on_end` is called when it is gone."""
+        await self._loop.create_connection(lambda: _Wire(self, on_end), sock=connected)
+
+    def keep_connected(self, path: Path) -> None:
+        """Connect to the core's socket, and again whenever it is lost."""
+        self._keeping = self._loop.create_task(self._keep(path))
+
+    async def _keep(self, path: Path) -> None:
+        while True:
+            lost = asyncio.Event()
+            try:
+                await self._loop.create_unix_connection(partial(_Wire, self, lost.set), str(path))
+            except OSError:
+                await asyncio.sleep(AGAIN)
+            else:
+                await lost.wait()
+
+    async def close(self) -> None:
+        """Hang up."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.wait([self._keeping])
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def first(self) -> None:
+        """Wait for the first snapshot."""
+        await self._seen.wait()
+
+    # -- what is known -------------------------------------------------------------------------------------
+
+    def latest(self) -> Snapshot:
+        """Return the newest snapshot that there is."""
+        return self._snapshot
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call `listener` with what happens."""
+        self._listeners.append(listener)
+
+    async def ask(self, question: Question) -> Any:
+        """Return the core's answer.
+
+        Raises:
+            NozzledError: what the core raises.
+            CoreAway: there is no core now, or it does not answer.
+        """
+        if self._transport is None:
+            raise CoreAway(AWAY)
+        self._asked += 1
+        number = self._asked
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        self._open[number] = question, answer
+        self._transport.write(frame(encode(Asked(id=number, question=msgspec.Raw(encode(question))))))
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await answer
+        except TimeoutError:
+            raise CoreAway(f"the part of nozzled that has the printer has not answered within {PATIENCE:g} s") from None
+        finally:
+            self._open.pop(number, None)
+
+    # -- what comes ----------------------------------------------------------------------------------------
+
+    def on_connected(self, transport: asyncio.Transport) -> None:
+        """Begin to talk."""
+        self._transport = transport
+        if self._works:
+            self.say_hello()
+
+    def say_hello(self) -> None:
+        """Tell the core that the front works, now and whenever the core is another one."""
+        self._works = True
+        if self._transport is not None:
+            self._transport.write(frame(encode(Hello(version=__version__))))
+
+    def on_message(self, message: bytes) -> None:
+        """Take what the core says; raises msgspec.MsgspecError."""
+        said = decode(message, FromCore)
+        match said:
+            case Seen():
+                if self._leaving is not None:
+                    self._leaving.cancel()
+                    self._leaving = None
+                self._snapshot = said.snapshot
+                self._seen.set()
+                self._tell(None)
+            case Happened():
+                if (event := event_of(said)) is not None:
+                    self._tell(event)
+            case Answered() | Refused():
+                self._on_answer(said)
+
+    def _on_answer(self, said: Answered | Refused) -> None:
+        question, answer = self._open.get(said.id, (None, None))
+        if question is None or answer is None or answer.done():
+            return
+        if isinstance(said, Refused):
+            answer.set_exception(error_of(said.error, said.text))
+        else:
+            answer.set_result(decode(said.answer, type(question).answer))
+
+    def on_lost(self) -> None:
+        """Tell those who wait; what is known holds for a while."""
+        self._transport = None
+        for _, answer in self._open.values():
+            if not answer.done():
+                answer.set_exception(CoreAway(AWAY))
+        if self._leaving is None:
+            self._leaving = self._loop.call_later(RETURN, self._on_away)
+
+    def _on_away(self) -> None:
+        self._snapshot = Snapshot(
+            revision=self._snapshot.revision, printer=PrinterSeen(error=AWAY), profile=self._snapshot.profile
+        )
+        log.warning("core.away", consequence="the printer is shown as offline; a print may go on")
+        self._tell(None)
+
+    def _tell(self, event: Any) -> None:
+        for listener in tuple(self._listeners):
+            listener(event)
+
+
+class _Wire(asyncio.Protocol):
+    """One connection to the core."""
+
+    def __init__(self, end: FrontEnd, on_end: Callable[[], None]) -> None:
+        self._end = end
+        self._on_end = on_end
+        self._frames = Frames()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._end.on_connected(self._transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the core says; one that makes no sense is of another version, and waited for."""
+        self._frames.add(data)
+        try:
+            while (message := self._frames.next()) is not None:
+                self._end.on_message(message)
+        except (msgspec.MsgspecError, ValueError) as error:
+            log.warning("core.not_understood", reason=str(error), consequence="the core is connected to anew")
+            if self._transport is not None:
+                self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        del exc
+        self._end.on_lost()
+        self._on_end()

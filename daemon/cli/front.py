@@ -1,0 +1,61 @@
+"""`nozzled front`: the part of the daemon that talks to people and programs."""
+
+import argparse
+import asyncio
+import faulthandler
+import os
+import socket
+import time  # noqa: TID251 - as in `serve`: the wall clock is injected from here
+from pathlib import Path
+
+from daemon import log
+from daemon.cli.options import add_config, configured
+from daemon.cli.serve import STDERR, leave_threads_behind
+from daemon.config import core_socket
+from daemon.errors import ConfigError
+from daemon.front.main import run as run_front
+from daemon.systemd.descriptors import DescriptorStore
+
+EXAMPLE = "nozzled front --config /etc/nozzled.toml"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    add_config(parser)
+    parser.add_argument("--host", metavar="H", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, metavar="P", help="TCP port, 0 for any free one (default: 5000)")
+    parser.add_argument("--core", type=Path, metavar="SOCKET", help="where the core waits (default: runtime directory)")
+    parser.add_argument("--bridge", type=int, help=argparse.SUPPRESS)  # what `serve` gives to its child
+    parser.add_argument("--listening", type=int, action="append", default=[], help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the front."""
+    faulthandler.enable(STDERR)
+    descriptors = DescriptorStore(os.environ)
+    config = configured(args)
+    listening = [_socket(fd) for fd in args.listening] or descriptors.listening()
+    writer = log.configure(config.log.level, config.log.format, part="front")
+    try:
+        with asyncio.Runner() as runner:
+            runner.run(run_front(config, os.environ, time.time, _core(args), listening, lambda: configured(args)))
+    finally:
+        writer.close()
+    leave_threads_behind(0)
+    return 0
+
+
+def _core(args: argparse.Namespace) -> socket.socket | Path:
+    if args.bridge is not None:
+        return _socket(args.bridge)
+    path: Path | None = args.core or core_socket(os.environ)
+    if path is None:
+        raise ConfigError("there is no runtime directory where the core could wait; --core says where it does")
+    return path
+
+
+def _socket(fd: int) -> socket.socket:
+    given = socket.socket(fileno=fd)
+    given.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+    os.set_inheritable(fd, False)  # noqa: FBT003 - as above
+    return given

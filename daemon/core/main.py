@@ -1,0 +1,133 @@
+"""The core as a process: begun, supervised, stopped. Whatever becomes of the front, it goes on."""
+
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+
+import structlog
+
+from daemon.bridge.core_end import CoreEnd
+from daemon.config import Config, core_socket
+from daemon.core.core import Core, begin
+from daemon.core.desk import Desk
+from daemon.core.front_process import FrontProcess
+from daemon.core.slow_crashes import SlowCrashes
+from daemon.core.supervision import Supervision, forget_job_type, job_type
+from daemon.errors import ServiceError
+from daemon.reloading import Reloader
+from daemon.systemd import notify
+from daemon.systemd.descriptors import DescriptorStore
+from daemon.systemd.directories import of_systemd
+
+SECTIONS = ("log", "appearance", "webcam")
+"""Those of the configuration that can change under a running print; the core needs the first of them."""
+
+FRONT = 10.0  # s that a start counts as under way while the front does not listen
+COLLECT = (10_000, 20, 20)  # a line makes a few tuples and no cycles: Python's 700 would look for them every second
+SWITCH_INTERVAL = 0.0005  # s; a thread that computes delays the loop by 5 ms at Python's default, by 0.1 ms so
+
+log = structlog.get_logger()
+
+
+async def run(
+    config: Config,
+    environ: Mapping[str, str],
+    wall: Callable[[], float],
+    extra_ports: Sequence[str] = (),
+    descriptors: DescriptorStore | None = None,
+    reread: Callable[[], Config] | None = None,
+    front: Sequence[str] | None = None,
+) -> int:
+    """Run the core until SIGTERM or SIGINT; return the exit status.
+
+    Args:
+        config: what is configured.
+        environ: of this process.
+        wall: the date, in s.
+        extra_ports: globs of ports that clients may connect to besides those that are listed.
+        descriptors: what systemd has handed in.
+        reread: reads the configuration again, at SIGHUP; blocks.
+        front: the command line of the front, which is run as a child; None: somebody else runs it, and it comes to
+            the socket in the runtime directory.
+
+    Raises:
+        ServiceError: the state directory or the socket cannot be used.
+        KeepsCrashing: those before this one have ended too often.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    forget_job_type(environ)
+    crashes = _slow_crashes(environ, wall)
+    crashes.begin()
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    async with AsyncExitStack() as stack:
+        core = await begin(stack, config, environ, wall, extra_ports, descriptors)
+        core.connection.subscribe(crashes.on_event)
+        if core.connection.ready:
+            crashes.end()
+        supervision = Supervision(core, environ)
+        stack.callback(supervision.stop)
+        supervision.start()
+        listens = asyncio.Event()
+        end = CoreEnd(Desk(core), listens.set)
+        stack.callback(end.close)
+        child = None
+        if front is None:
+            await _listen(end, environ)
+        else:
+            child = FrontProcess(end, front, environ, core.descriptors.listening(), lambda: core.jobs.active, stop.set)
+            stack.push_async_callback(child.stop)
+            child.begin()
+            await _first_of(listens, stop)
+        if reread is not None:
+            hang_up = Reloader(core, reread, SECTIONS, child.reload if child else lambda: None)
+            loop.add_signal_handler(signal.SIGHUP, hang_up.begin)
+        gc.freeze()  # what lives now lives on: later collections need not look at it
+        gc.set_threshold(*COLLECT)
+        notify.ready()
+        await stop.wait()
+        crashes.end()
+        if not await _hand_over(core, environ):
+            # before anything that may wait for a client or a disk
+            await core.jobs.abandon("the service was stopped")
+        log.info("service.stopping", systemd_job=job_type(environ))
+        notify.stopping()
+        return child.failed if child else 0
+
+
+async def _listen(end: CoreEnd, environ: Mapping[str, str]) -> None:
+    """Wait for fronts at the socket in the runtime directory."""
+    path = core_socket(environ)
+    if path is None:
+        raise ServiceError("the core needs a runtime directory for its socket: $RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR")
+    try:
+        await end.listen(path)
+    except OSError as error:
+        raise ServiceError(f"the core cannot listen at {path}: {error.strerror or error}") from error
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    """Wait until one of them has happened; HTTP that does not come holds up a start for no longer than FRONT."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waiting, timeout=FRONT, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+
+
+def _slow_crashes(environ: Mapping[str, str], wall: Callable[[], float]) -> SlowCrashes:
+    """Count only where somebody makes the printer cold when the service gives up: below systemd."""
+    return SlowCrashes(of_systemd(environ, "RUNTIME_DIRECTORY") if notify.is_there(environ) else None, wall)
+
+
+async def _hand_over(core: Core, environ: Mapping[str, str]) -> bool:
+    """Leave a print to the process that systemd starts next; False: it is to end with this one."""
+    wanted = core.config.job.on_stop == "hand-over" and core.descriptors.available
+    if not wanted or await asyncio.to_thread(job_type, environ) != "restart" or not await core.jobs.hand_over():
+        return False
+    core.connection.hand_over()
+    return True

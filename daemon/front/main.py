@@ -1,0 +1,103 @@
+"""The front as a process: it finds the core, listens, and ends."""
+
+import asyncio
+import gc
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+import structlog
+
+from daemon.bridge.front_end import FrontEnd
+from daemon.config import Config, state_dir
+from daemon.core.record.store import Store
+from daemon.front.discovery import Discovery
+from daemon.front.front import begin
+from daemon.front.http.server import listen
+from daemon.in_time import in_time
+from daemon.reloading import Reloader
+from daemon.systemd import notify
+from hal.printer import ConnectionState
+
+WIRE_FIRST = 1.0  # s that HTTP waits for the wire; a printer that is off, or boots for long, holds nobody up
+SWITCH_INTERVAL = 0.0005  # s; a thread that computes delays the loop by 5 ms at Python's default, by 0.1 ms so
+SECTIONS = ("log", "appearance", "webcam")  # of the configuration, that can change without a restart
+
+log = structlog.get_logger()
+
+
+async def run(
+    config: Config,
+    environ: Mapping[str, str],
+    wall: Callable[[], float],
+    core: socket.socket | Path,
+    handed_in: Sequence[socket.socket] = (),
+    reread: Callable[[], Config] | None = None,
+) -> None:
+    """Run the front until SIGTERM, or until the core that has begun it is gone.
+
+    Args:
+        config: what is configured.
+        environ: of this process.
+        wall: the date, in s.
+        core: the socket that leads to the core, or the path of the one where it waits.
+        handed_in: sockets that listen for HTTP already.
+        reread: reads the configuration again, at SIGHUP; blocks.
+
+    Raises:
+        ServiceError: the state directory, the HTTP address or a key cannot be used.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    # Ctrl-C means the core, which ends this one when the printer is safe
+    loop.add_signal_handler(signal.SIGINT, stop.set if isinstance(core, Path) else lambda: None)
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    async with AsyncExitStack() as stack:
+        end = FrontEnd()
+        stack.push_async_callback(end.close)
+        if isinstance(core, Path):
+            end.keep_connected(core)
+        else:
+            await end.use(core, stop.set)
+        store = await _store(stack, config, environ, wall)
+        front = await begin(stack, config, environ, wall, end, store)
+        await _wire_first(end)
+        listening = listen(front, handed_in)
+        stack.push_async_callback(in_time, listening.close)
+        log.info("http.listening", url=listening.url)
+        end.say_hello()
+        discovery = Discovery(front.config, front.uuid, listening.port)
+        stack.push_async_callback(in_time, discovery.stop)
+        discovery.start()
+        if reread is not None:
+            loop.add_signal_handler(signal.SIGHUP, Reloader(front, reread, SECTIONS).begin)
+        gc.freeze()  # what lives now lives on: later collections need not look at it
+        notify.ready()
+        await stop.wait()
+        notify.stopping()
+
+
+async def _store(stack: AsyncExitStack, config: Config, environ: Mapping[str, str], wall: Callable[[], float]) -> Store:
+    store = Store(wall, lambda error: log.error("store.trouble", reason=str(error)))
+    folder = state_dir(config, environ) / "front"
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    await store.open(folder)
+    stack.push_async_callback(in_time, store.close)
+    return store
+
+
+async def _wire_first(end: FrontEnd) -> None:
+    """Wait until the core has tried to connect, for a moment: who asks early is told more than "Connecting" then."""
+    under_way = (ConnectionState.OPENING, ConnectionState.HANDSHAKING)
+    changed = asyncio.Event()
+    end.subscribe(lambda _event: changed.set())
+    with suppress(TimeoutError):
+        async with asyncio.timeout(WIRE_FIRST):
+            await end.first()
+            while end.latest().printer.state in under_way:
+                changed.clear()
+                await changed.wait()

@@ -1,1 +1,0 @@
-"""What clients see, computed once for HTTP and push."""
