@@ -4,7 +4,7 @@ They cross the bridge as they are here, so a field that is added needs a default
 not send it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -36,13 +36,19 @@ ACTIVE = tuple(state for state in JobState if state not in ENDED)
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The file to print: its path among the uploads, and what is known of it (size in bytes, date in s)."""
+    """The file to print: its path among the uploads, and what is known of it (size in bytes, date in s).
+
+    Attributes:
+        sha1: of the upload, as long as size and `mtime_ns` are what they were; None: it is not known.
+    """
 
     path: str
     name: str
     size: int
     date: int
     user: str | None = None
+    mtime_ns: int = field(default=0, compare=False)
+    sha1: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -322,8 +322,7 @@ async def killed_in_an_upload(world) -> None:
         selection = world.write(["M104 S200", *MOVES, *WAITS])
         path = world.folder / "uploads" / "part.gcode"
         sha1 = hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
-        world.hashes["part.gcode", path.stat().st_size, path.stat().st_mtime_ns] = sha1
-        host.jobs.select(selection)
+        host.jobs.select(replace(selection, mtime_ns=path.stat().st_mtime_ns, sha1=sha1))
         host.jobs.start()
         await asyncio.sleep(4)
         assert host.jobs.state is JobState.PRINTING

@@ -60,10 +60,6 @@ class Records:
     jobs: list[NewJob] = field(default_factory=list)
     checkpoints: list[tuple] = field(default_factory=list)
     ended: list[tuple] = field(default_factory=list)
-    hashes: dict[tuple[str, int, int], str] = field(default_factory=dict)
-
-    async def sha1s(self, under=""):
-        return {key: sha1 for key, sha1 in self.hashes.items() if key[0] == under}
 
     async def begin_job(self, job):
         number = len(self.jobs)

@@ -210,7 +210,6 @@ class World:
         (folder / "uploads").mkdir(exist_ok=True)
         self.reset_on_open = True
         self.client_connects = True  # where no printer is configured: to this one
-        self.hashes: dict[tuple[str, int, int], str] = {}  # of uploads
         self.disk: Disk | None = None  # None: records are kept in memory
         self.outcomes: list[tuple] = []
 
@@ -259,7 +258,7 @@ class World:
 
     async def _records(self, life: Life) -> Records | Store:
         if self.disk is None:
-            return Records(hashes=self.hashes)
+            return Records()
         store = MortalStore(life, self.disk)
         await store.open(self.disk.folder)
         return store

@@ -115,8 +115,9 @@ class Effects:
         stream = job.stream = self._stream(job, self._uploads / job.page.selection.path)
         await stream.open()
         mark = await self._on_disk(self._survival.kept.keep, job.page.selection.path, stream)
-        known = await self._store.sha1s(mark.path)
-        file = job.page.file = replace(mark, sha1=known.get((mark.path, mark.size, mark.mtime_ns)))
+        chosen = job.page.selection
+        as_chosen = (mark.size, mark.mtime_ns) == (chosen.size, chosen.mtime_ns)
+        file = job.page.file = replace(mark, sha1=chosen.sha1 if as_chosen else None)
         job.page.job = await self._store.begin_job(job.page.record(file))
 
     async def _on_disk(self, work: Callable[..., T], *args: object) -> T:

@@ -81,7 +81,10 @@ class Leftovers:
             found = (self._uploads / record.path).stat()
         except OSError:
             return None
-        return Selection(record.path, record.name, found.st_size, int(found.st_mtime), record.user)
+        known = record.sha1 if (record.size, record.mtime_ns) == (found.st_size, found.st_mtime_ns) else None
+        return Selection(
+            record.path, record.name, found.st_size, int(found.st_mtime), record.user, found.st_mtime_ns, known
+        )
 
 
 def _end(record: JobRecord, page: Page | None, obstacle: str | None) -> tuple[JobState, Ending]:

@@ -108,7 +108,7 @@ class FilesHandler(Cached):
 
 
 def _selection(entry: Entry, user: str | None) -> Selection:
-    return Selection(path=entry.path, name=entry.name, size=entry.size, date=entry.date, user=user)
+    return Selection(entry.path, entry.name, entry.size, entry.date, user, mtime_ns=entry.mtime_ns, sha1=entry.sha1)
 
 
 def of_selection(selected: Selection) -> dict[str, Any]:
