@@ -36,5 +36,5 @@ async def start(
         ServiceError: the state directory or a key cannot be used.
     """
     core = await core_building.begin(stack, config, environ, wall, extra_ports, descriptors)
-    front = await front_building.begin(stack, core.config, environ, wall, InMemory(Desk(core)), core.store)
+    front = await front_building.begin(stack, core.config, environ, wall, InMemory(Desk(core)))
     return House(core, front)

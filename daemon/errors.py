@@ -5,7 +5,7 @@ NozzledError
     ├── ConfigError              a configuration that means nothing (unknown key, "port = 99999")
     │   └── DamagedFile          a file of the service's own that it cannot have written so (keys.json holds "[]")
     ├── KeepsCrashing            the process has ended too often before its printer answered; systemd makes it cold
-    ├── StateDirTaken            another daemon holds the state directory; names it
+    ├── StateDirTaken            another daemon, or another front, holds the state directory; names it
     ├── AddressInUse             another program listens on the HTTP port; names it where it can be seen
     ├── PortNotAllowed           a client wants to connect to a port that nobody allowed
     ├── CoreAway                 the core, which has the printer, is not there now (it restarts)
@@ -58,7 +58,7 @@ class KeepsCrashing(ServiceError):
 
 
 class StateDirTaken(ServiceError):
-    """Another daemon holds the state directory."""
+    """Another daemon, or another front, holds the state directory."""
 
 
 class AnalysisFailed(ServiceError):

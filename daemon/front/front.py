@@ -8,13 +8,14 @@ from pathlib import Path
 
 from daemon.bridge.remote import Channel, RemoteConnection, RemoteCore, RemoteJobs
 from daemon.config import Config, state_dir
-from daemon.core.record.store import Store
 from daemon.front.access import hosts
 from daemon.front.access.access import Access
 from daemon.front.access.keys import Keys, own_uuid
 from daemon.front.analysis.service import Analyses
 from daemon.front.analysis.shelf import Shelf
 from daemon.front.analysis.watch import Watch
+from daemon.front.cache import cache as cache_room
+from daemon.front.cache.cache import Cache
 from daemon.front.events import Events
 from daemon.front.uploads.files import FileStore
 from daemon.in_time import in_time
@@ -35,6 +36,7 @@ class Front:
     wall: Callable[[], float]
     analyses: Analyses
     watch: Watch
+    cache: Cache
 
     @property
     def connection(self) -> RemoteConnection:
@@ -53,7 +55,6 @@ async def begin(
     environ: Mapping[str, str],
     wall: Callable[[], float],
     channel: Channel,
-    store: Store,
 ) -> Front:
     """Make all of it but the server; `stack` ends it.
 
@@ -63,27 +64,28 @@ async def begin(
         environ: of this process.
         wall: the date, in s.
         channel: to the core.
-        store: where hashes and results of analyses are kept.
 
     Raises:
-        ServiceError: the state directory or a key cannot be used.
+        ServiceError: the state directory or a key cannot be used, or another front has them.
     """
     folder = state_dir(config, environ)
+    cache = await cache_room.opened(folder)
+    stack.push_async_callback(in_time, cache.close)
     core = RemoteCore(channel)
     uuid = await asyncio.to_thread(own_uuid, folder)
     access = await asyncio.to_thread(_access, config, folder, environ, wall)
     stack.push_async_callback(in_time, access.close)
     uploads = folder / UPLOADS
-    files = FileStore(uploads, wall, hashes=store)
+    files = FileStore(uploads, wall, hashes=cache)
     await files.open()
     files.busy = core.jobs.uses
-    shelf = Shelf(store)
+    shelf = Shelf(cache)
     analyses = Analyses(config, uploads, shelf, core.connection.limits)
     watch = Watch(core.jobs, analyses, shelf, lambda: core.connection.address or "")
     stack.push_async_callback(in_time, analyses.close)
     stack.push_async_callback(in_time, watch.close)
     analyses.open()
-    return Front(config, core, files, access, Events(), uuid, wall, analyses, watch)
+    return Front(config, core, files, access, Events(), uuid, wall, analyses, watch, cache)
 
 
 def _access(config: Config, folder: Path, environ: Mapping[str, str], wall: Callable[[], float]) -> Access:

@@ -12,8 +12,7 @@ from pathlib import Path
 import structlog
 
 from daemon.bridge.front_end import FrontEnd
-from daemon.config import Config, state_dir
-from daemon.core.record.store import Store
+from daemon.config import Config
 from daemon.front.discovery import Discovery
 from daemon.front.front import begin
 from daemon.front.http.server import listen
@@ -63,8 +62,7 @@ async def run(
             end.keep_connected(core)
         else:
             await end.use(core, stop.set)
-        store = await _store(stack, config, environ, wall)
-        front = await begin(stack, config, environ, wall, end, store)
+        front = await begin(stack, config, environ, wall, end)
         await _wire_first(end)
         listening = listen(front, handed_in)
         stack.push_async_callback(in_time, listening.close)
@@ -79,15 +77,6 @@ async def run(
         notify.ready()
         await stop.wait()
         notify.stopping()
-
-
-async def _store(stack: AsyncExitStack, config: Config, environ: Mapping[str, str], wall: Callable[[], float]) -> Store:
-    store = Store(wall, lambda error: log.error("store.trouble", reason=str(error)))
-    folder = state_dir(config, environ) / "front"
-    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-    await store.open(folder)
-    stack.push_async_callback(in_time, store.close)
-    return store
 
 
 async def _wire_first(end: FrontEnd) -> None:

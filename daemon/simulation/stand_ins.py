@@ -47,10 +47,6 @@ class NoStore(Store):
         """Know of no job."""
         return []
 
-    async def sha1s(self, under: str = "") -> dict[tuple[str, int, int], str]:  # noqa: ARG002 - as above
-        """Know no hash."""
-        return {}
-
 
 class UnkeptFile(KeptFile):
     """The file of the job without a name of its own: no other host comes, and nothing is to be left on the disk."""

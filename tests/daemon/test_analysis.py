@@ -145,7 +145,7 @@ async def test_a_deleted_file_is_forgotten(tmp_path):
         await upload(client)
         await known(client)
         await client.delete("/api/files/local/a.gcode")
-        assert await client.service.store.query("SELECT * FROM analyses") == []
+        assert await client.service.cache.query("SELECT * FROM analyses") == []
 
 
 async def test_a_process_that_dies_is_started_again_and_a_file_that_kills_it_is_left_alone(tmp_path):

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.core.record.store import Store
 from daemon.errors import (
     BadFileName,
     FileError,
@@ -24,6 +23,7 @@ from daemon.errors import (
     StorageFull,
     UploadBroken,
 )
+from daemon.front.cache.cache import Cache
 from daemon.front.uploads import files as module
 from daemon.front.uploads.filenames import check_path
 from daemon.front.uploads.files import FileStore
@@ -430,7 +430,7 @@ async def test_free_space_is_the_disks(tmp_path):
 
 
 async def test_hashes_follow_files_and_are_not_believed_of_changed_ones(tmp_path):
-    book = Store(lambda: 1.0, lambda error: pytest.fail(str(error)))
+    book = Cache(lambda error: pytest.fail(str(error)))
     await book.open(tmp_path / "state")
     files = FileStore(tmp_path / "uploads", lambda: 1_700_000_000.0, book)
     await files.open()

@@ -1,4 +1,4 @@
-"""The database: what is kept over a re-open, who may open it, and what happens when the disk does not play along.
+"""The record of jobs: what is kept over a re-open, who may open it, and what happens when the disk does not play along.
 
 Real SQLite on a real disk and in real time, as its thread is half of the matter.
 """
@@ -251,7 +251,7 @@ def test_closing_on_a_disk_that_stays_broken_ends_and_leaves_no_thread(tmp_path)
 
     asyncio.run(scenario())
     assert len(troubles) == 1
-    assert not [each.name for each in threading.enumerate() if each.name.startswith("store")]
+    assert not [each.name for each in threading.enumerate() if each.name.startswith(Store.file)]
 
 
 def test_statistics_count_what_did_not_complete_as_failure(tmp_path):
@@ -276,37 +276,6 @@ def test_jobs_come_newest_first_and_no_more_than_asked_for(tmp_path):
             return [job.id for job in await store.jobs(2)]
 
     assert asyncio.run(scenario()) == [3, 2]
-
-
-def test_hashes_are_kept_by_path_size_and_time(tmp_path):
-    async def scenario() -> None:
-        async with opened(tmp_path) as store:
-            await store.put_sha1("a.gcode", 1, 10, "old")
-            await store.put_sha1("a.gcode", 2, 20, "aaa")
-            await store.put_sha1("box/b.gcode", 3, 30, "bbb")
-            await store.put_sha1("box2/c.gcode", 4, 40, "ccc")
-        async with opened(tmp_path) as store:
-            assert len(await store.sha1s()) == 3
-            assert await store.sha1s("a.gcode") == {("a.gcode", 2, 20): "aaa"}
-            assert await store.sha1s("box") == {("box/b.gcode", 3, 30): "bbb"}
-            assert await store.sha1s("b%") == {}
-            await store.forget_sha1s("box")
-            assert [key[0] for key in sorted(await store.sha1s())] == ["a.gcode", "box2/c.gcode"]
-
-    asyncio.run(scenario())
-
-
-def test_a_hash_that_cannot_be_written_is_trouble_and_no_error(tmp_path):
-    troubles = Troubles()
-
-    async def scenario() -> None:
-        async with opened(tmp_path, troubles) as store:
-            await on_its_thread(store, "PRAGMA query_only = ON")
-            await store.put_sha1("a.gcode", 1, 10, "aaa")
-            await store.forget_sha1s("a.gcode")
-
-    asyncio.run(scenario())
-    assert len(troubles) == 1
 
 
 def test_a_second_daemon_is_told_who_holds_the_state_directory(tmp_path):
@@ -337,7 +306,7 @@ def test_the_database_of_a_newer_version_is_refused_and_left_alone(tmp_path):
 def migrate(path: Path) -> int:
     async def scenario() -> int:
         async with opened(path) as store:
-            [[version]] = await store._query("PRAGMA user_version")
+            [[version]] = await store.query("PRAGMA user_version")
             return version
 
     return asyncio.run(scenario())
@@ -346,7 +315,7 @@ def migrate(path: Path) -> int:
 def test_migrations_run_in_order_and_a_broken_one_changes_nothing(tmp_path, monkeypatch):
     scripts = tmp_path / "schema"
     scripts.mkdir()
-    monkeypatch.setattr(module, "SCHEMA", scripts)
+    monkeypatch.setattr(Store, "schema", scripts)
     (scripts / "v1.sql").write_text("CREATE TABLE t (a);")
     state = tmp_path / "state"
     assert migrate(state) == 1
@@ -409,17 +378,13 @@ async def every_kind_of_write(store: Store, committed: Callable[[], Awaitable[No
         store.checkpoint(job_id, "PRINTING", 5, 120)
         await until(lambda: not store._pending)
         await committed()
-        await store.put_sha1(f"{outcome}.gcode", 1, 10, "aaa")
-        await committed()
         store.end_job(job_id, outcome, "why? " * 2000, 7, 150, 12.5)  # of more than one page
         await until(lambda: not store._pending)
         await committed()
-    await store.forget_sha1s("FAILED.gcode")
-    await committed()
 
 
-async def content(store: Store) -> tuple[list[JobRecord], dict[tuple[str, int, int], str]]:
-    return await store.jobs(100), await store.sha1s()
+async def content(store: Store) -> list[JobRecord]:
+    return await store.jobs(100)
 
 
 @asynccontextmanager

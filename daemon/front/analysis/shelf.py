@@ -1,4 +1,4 @@
-"""Where results of analyses and the times of prints are kept: tables of the store."""
+"""Where results of analyses and the times of prints are kept: tables of the front's database."""
 
 import json
 import sqlite3
@@ -32,7 +32,7 @@ class Learnt:
 
 
 class Table(Protocol):
-    """What is needed of `daemon.core.record.store.Store`."""
+    """What is needed of `daemon.front.cache.cache.Cache`."""
 
     async def query(self, query: str, *values: object) -> list[sqlite3.Row]:
         """Return rows; raises StoreError."""

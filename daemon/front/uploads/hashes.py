@@ -8,7 +8,7 @@ Hashes = Mapping[tuple[str, int, int], str]
 
 
 class HashBook(Protocol):
-    """A place for hashes; `daemon.core.record.store.Store` is one."""
+    """A place for hashes; `daemon.front.cache.cache.Cache` is one."""
 
     async def sha1s(self, under: str = "") -> Hashes:
         """Return the known hashes of this file, or of all in this folder."""

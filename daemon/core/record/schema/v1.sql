@@ -24,6 +24,7 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_of_file ON jobs (path, ended_at);
 CREATE INDEX jobs_unfinished ON jobs (id) WHERE ended_at IS NULL;
 
+-- Not written any more: the front has it in front.db. It stays for an older version, and to be taken over from.
 -- SHA-1 of files as they were uploaded; of no use once size or mtime_ns differ.
 CREATE TABLE hashes (
     path     TEXT PRIMARY KEY,

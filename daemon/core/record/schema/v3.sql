@@ -1,3 +1,6 @@
+-- Not written any more: the front has both tables in front.db. They stay for an older version, and to be taken over
+-- from.
+
 -- What is known of a file; of no use once size or date differ, or another version of the program looks at it.
 CREATE TABLE analyses (
     path      TEXT PRIMARY KEY,

@@ -1,0 +1,255 @@
+"""Database: one SQLite file in the state directory, written by a thread of its own, held by one process at a time.
+
+Core and front have one each. A disk that fails or is full stops nothing: what cannot be written is reported, once each
+time that trouble begins. A database that is damaged is set aside, also while it is in use, and another one begun.
+"""
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+from daemon.errors import StateDirTaken, StoreError
+from daemon.set_aside import set_aside
+
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+ASK_AGAIN_S = 0.05
+"""Seconds until a lock that another process holds is tried again."""
+
+T = TypeVar("T")
+
+
+class Database:
+    """A SQLite file; who derives from it says which one, and what it is for.
+
+    Call it from the event loop only. Reading raises StoreError; trouble with writing goes to `on_trouble`.
+    """
+
+    file: ClassVar[str]  # its name in the state directory
+    lock: ClassVar[str]  # name of the lock file
+    holds: ClassVar[str]  # what the lock is for; in front of "state directory …"
+    lost: ClassVar[str]  # what begins anew when it is damaged
+    schema: ClassVar[Path]  # folder of v1.sql, v2.sql, …
+
+    def __init__(self, on_trouble: Callable[[Exception], None]) -> None:
+        self._on_trouble = on_trouble
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self.file)
+        self._resources = ExitStack()  # the lock; it and the connection are touched by the thread only
+        self._folder = Path()
+        self._db: sqlite3.Connection | None = None
+        self._troubled: str | None = None
+        self._closed = False
+
+    async def open(self, state_dir: Path, patience: float = 0.0) -> None:
+        """Take the lock, making the state directory if need be, and bring the database up to date.
+
+        Args:
+            state_dir: the folder.
+            patience: s that another process may take to let go of the lock.
+
+        Raises:
+            StateDirTaken: another process holds the lock.
+            StoreError: directory or database cannot be used, or a newer version made it.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + patience
+        while True:
+            try:
+                self._db = await self._run(self._open, state_dir)
+            except StateDirTaken:
+                if loop.time() >= until:
+                    self._end()
+                    raise
+            except BaseException:
+                self._end()
+                raise
+            else:
+                return
+            await asyncio.sleep(ASK_AGAIN_S)
+
+    async def close(self) -> None:
+        """Let go of database and lock; idempotent."""
+        if self._closed:
+            return
+        await self._run(self._close)
+        self._end()
+
+    def _end(self) -> None:
+        self._closed = True
+        self._thread.shutdown()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be written just now; None while it can."""
+        return self._troubled
+
+    def _trouble(self, error: Exception) -> None:
+        if self._troubled is None:
+            self._troubled = str(error)
+            self._on_trouble(error)
+
+    def _recovered(self) -> None:
+        self._troubled = None
+
+    async def query(self, query: str, *values: object) -> list[sqlite3.Row]:
+        """Return the rows that a query finds.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        try:
+            return await self._run(lambda: self._connection.execute(query, values).fetchall())
+        except sqlite3.Error as error:
+            raise StoreError(f"the database cannot be read: {error}") from error
+
+    async def change(self, statement: str, *values: object) -> None:
+        """Change something; trouble is told, not raised."""
+        try:
+            await self._run(self._execute, statement, values)
+        except (sqlite3.Error, StoreError) as error:
+            self._trouble(error)
+        else:
+            self._recovered()
+
+    async def _run(self, work: Callable[..., T], *args: object) -> T:
+        if self._closed:
+            raise StoreError("the database is not open")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._work, work, *args)
+
+    # From here on: on the database's thread.
+
+    def _open(self, state_dir: Path) -> sqlite3.Connection:
+        path = state_dir / self.file
+        with ExitStack() as stack:
+            try:
+                state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+                stack.callback(os.close, _locked(state_dir / self.lock, f"{self.holds}state directory {state_dir}"))
+                db = self._usable(path)
+            except OSError as error:
+                raise StoreError(f"state directory {state_dir}: {error.strerror}") from error
+            except sqlite3.Error as error:
+                raise StoreError(f"database {path}: {error}") from error
+            self._folder = state_dir
+            self._resources = stack.pop_all()
+        return db
+
+    def _work(self, work: Callable[..., T], *args: object) -> T:
+        """Do it; where the database turns out to be damaged, the next one finds another."""
+        try:
+            return work(*args)
+        except sqlite3.DatabaseError as error:
+            if _is_damage(error) and self._db is not None:
+                self._db.close()
+                with suppress(OSError, sqlite3.Error):  # a disk that takes nothing: what is raised tells of it
+                    self._db = self._begun_anew(self._folder / self.file, error)
+            raise
+
+    def _close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+        self._resources.close()
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        if self._db is None:
+            raise StoreError("the database is not open")
+        return self._db
+
+    def _execute(self, statement: str, values: tuple[object, ...]) -> None:
+        with transaction(self._connection, durable=False) as db:
+            db.execute(statement, values)
+
+    def _usable(self, path: Path) -> sqlite3.Connection:
+        """Return the database, brought up to date; another one where it is damaged."""
+        db = _connect(path)
+        try:
+            self._migrate(db, path.parent)
+        except BaseException as error:
+            db.close()
+            if isinstance(error, sqlite3.DatabaseError) and _is_damage(error):
+                return self._begun_anew(path, error)
+            raise
+        return db
+
+    def _begun_anew(self, path: Path, error: sqlite3.DatabaseError) -> sqlite3.Connection:
+        set_aside(path, str(error), self.lost, also=("-wal", "-shm"))
+        db = _connect(path)
+        self._migrate(db, path.parent)
+        return db
+
+    def _migrate(self, db: sqlite3.Connection, folder: Path) -> None:
+        """Bring the schema to the newest version, in one transaction."""
+        db.execute("PRAGMA journal_mode = WAL")
+        [have] = db.execute("PRAGMA user_version").fetchone()
+        scripts = {int(path.stem[1:]): path.read_text("utf-8") for path in self.schema.glob("v*.sql")}
+        newest = max(scripts)
+        if have > newest:
+            raise StoreError(f"the database has schema version {have}, newer than {newest} of this program; upgrade it")
+        steps = [scripts[version] for version in range(have + 1, newest + 1)]
+        try:
+            if steps:
+                db.executescript(f"BEGIN IMMEDIATE; {''.join(steps)} PRAGMA user_version = {newest};")
+                if have == 0:
+                    self._fill(db, folder)
+                db.execute("COMMIT")
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+
+    def _fill(self, db: sqlite3.Connection, folder: Path) -> None:
+        """Put in what a new database begins with, in the transaction that makes it."""
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection, *, durable: bool) -> Iterator[sqlite3.Connection]:
+    """All or nothing; a durable one survives a power cut, the others may lose the last seconds.
+
+    In WAL mode NORMAL syncs at checkpoints only, which spares the SD card one fsync per job checkpoint.
+    """
+    db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield db
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
+def _locked(path: Path, what: str) -> int:
+    """Take the lock file for as long as the returned descriptor is open; it ends with the process."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(lock, 0)
+        os.write(lock, f"{os.getpid()}\n".encode())
+    except BlockingIOError:
+        os.close(lock)
+        raise StateDirTaken(f"{what} is in use by {_holder(path)}") from None
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _holder(path: Path) -> str:
+    from hal import holders  # noqa: PLC0415 - only a start that fails needs it
+
+    found = holders.of_file(path)
+    return holders.describe(found) if found else f"another process (pid {path.read_text()[:20].strip()})"
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED  # the rest of the code says where
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None)  # None: transactions are ours, not the module's
+    db.row_factory = sqlite3.Row
+    db.execute("PRAGMA foreign_keys = ON")
+    return db

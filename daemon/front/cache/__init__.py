@@ -1,0 +1,1 @@
+"""What the front keeps to be faster, and may lose."""

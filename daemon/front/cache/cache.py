@@ -1,0 +1,102 @@
+"""Cache: the front's database, `front.db`: hashes of files, what analyses found, and how long prints took.
+
+None of it is worth a front that does not start: where the database cannot be used, nothing is kept.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import structlog
+
+from daemon.database import Database
+from daemon.errors import StoreError
+
+PATIENCE = 2.0  # s that a front before this one may take to end
+
+EARLIER = "nozzled.db"  # had these tables while core and front were one process; read once, when front.db is made
+TABLES = {
+    "hashes": "path, size, mtime_ns, sha1",
+    "analyses": "path, size, date, version, summary, details, thumbnail",
+    "print_times": "id, printer, planned, actual",
+}
+
+log = structlog.get_logger()
+
+
+class Cache(Database):
+    """A HashBook for `FileStore`, and the tables of `Shelf`; one front at a time has it."""
+
+    file = "front.db"
+    lock = "front.lock"
+    holds = "the front's part of "
+    lost = "hashes of files, analyses and learnt print times begin anew"
+    schema = Path(__file__).with_name("schema")
+
+    async def sha1s(self, under: str = "") -> dict[tuple[str, int, int], str]:
+        """Return the known hashes by (path, size, mtime_ns): of this file, or of all in this folder."""
+        try:
+            rows = await self.query(_HASHES, under)
+        except StoreError as error:  # a list of files without hashes is better than none
+            self._trouble(error)
+            return {}
+        return {(row["path"], row["size"], row["mtime_ns"]): row["sha1"] for row in rows}
+
+    async def put_sha1(self, path: str, size: int, mtime_ns: int, sha1: str) -> None:
+        """Keep the hash of a file as it is now."""
+        await self.change("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?)", path, size, mtime_ns, sha1)
+
+    async def forget_sha1s(self, under: str) -> None:
+        """Drop the hash of this file, or of all in this folder."""
+        await self.change(_FORGET, under)
+
+    # From here on: on the database's thread.
+
+    def _fill(self, db: sqlite3.Connection, folder: Path) -> None:
+        """Take over what a version before this one had in the core's database; failing that, begin empty."""
+        earlier = folder / EARLIER
+        if not earlier.exists():
+            return
+        db.execute("SAVEPOINT earlier")
+        try:
+            with closing(sqlite3.connect(f"{earlier.resolve().as_uri()}?mode=ro", uri=True)) as source:
+                rows = sum(_copy(source, db, table, columns) for table, columns in TABLES.items())
+        except sqlite3.Error as error:
+            if not db.in_transaction:  # front.db itself is in trouble
+                raise
+            db.execute("ROLLBACK TO earlier")
+            log.warning("cache.begun_empty", reason=f"{earlier}: {error}", consequence=self.lost)
+        else:
+            log.info("cache.taken_over", rows=rows, path=str(earlier))
+        db.execute("RELEASE earlier")
+
+
+_HASHES = "SELECT * FROM hashes WHERE ?1 = '' OR path = ?1 OR substr(path, 1, length(?1) + 1) = ?1 || '/'"
+_FORGET = "DELETE FROM hashes WHERE path = ?1 OR substr(path, 1, length(?1) + 1) = ?1 || '/'"
+
+
+async def opened(state_dir: Path) -> Cache:
+    """Return the cache; one that keeps nothing where the database cannot be used.
+
+    Raises:
+        StateDirTaken: another front has it, and does not end.
+    """
+    cache = Cache(_trouble)
+    try:
+        await cache.open(state_dir, PATIENCE)
+    except StoreError as error:
+        log.warning("cache.unusable", reason=str(error), consequence="hashes of files and analyses are not kept")
+    return cache
+
+
+def _trouble(error: Exception) -> None:
+    log.error("cache.trouble", reason=str(error), consequence="hashes of files and analyses may not be kept")
+
+
+def _copy(source: sqlite3.Connection, target: sqlite3.Connection, table: str, columns: str) -> int:
+    """Copy a table of the same columns, if it is there; return how many rows it has."""
+    if not source.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (table,)).fetchone():
+        return 0
+    marks = ", ".join("?" for _ in columns.split(", "))
+    rows = source.execute(f"SELECT {columns} FROM {table}")  # noqa: S608 - of TABLES
+    return target.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows).rowcount  # noqa: S608 - as above
