@@ -120,7 +120,7 @@ def test_the_wheel_holds_every_module_and_nothing_of_the_tests(wheel):
 def test_the_wheel_holds_what_is_no_module(wheel):
     names = set(wheel.namelist())
     assert {f"{name}/py.typed" for name in PACKAGES} <= names
-    schemas = {str(path.relative_to(ROOT)) for path in (ROOT / "daemon/core/record/schema").glob("v*.sql")}
-    assert "daemon/core/record/schema/v1.sql" in schemas <= names
+    schemas = {str(path.relative_to(ROOT)) for path in (ROOT / "daemon").rglob("schema/v*.sql")}
+    assert {"daemon/core/record/schema/v1.sql", "daemon/front/cache/schema/v1.sql"} <= schemas <= names
     assert wheel.read("daemon/examples/cube20.gcode") == EXAMPLE.read_bytes()
     assert any(name.endswith("/licenses/LICENSE") for name in names)
