@@ -64,27 +64,28 @@ class Complaints:
             FirmwareHalted: it does nothing any more.
         """
         if self.halted_until is not None and isinstance(reply, FirmwareError):
-            raise FirmwareHalted(f"the firmware stopped: {reply.text or self._halted}")
+            raise FirmwareHalted(f"the firmware stopped: {reply.text or self._halted}{dialect.errors.remedy}")
         follows = consequence(dialect, reply)
         if follows == "halt":
-            return self._on_halt(reply, dialect.errors.asked_by, now)
+            return self._on_halt(reply, dialect, now)
         if follows == "refusal" and line is not None:
             self.refusal = Refusal(reply.line.strip(), *line)
         if isinstance(reply, FirmwareError | Text):
             self._said, self._said_at = reply.line.strip(), now
         return None
 
-    def _on_halt(self, reply: Reply, asked_by: bytes | None, now: float) -> bytes | None:
+    def _on_halt(self, reply: Reply, dialect: Dialect, now: float) -> bytes | None:
+        asked_by = dialect.errors.asked_by
         if isinstance(reply, FirmwareError) or asked_by is None:
             before = f" (before that: {self._said})" if self._said and now - self._said_at < SAID_BEFORE else ""
             text = reply.text if isinstance(reply, FirmwareError) else reply.line.strip()
             text = text or f"it says {reply.line.strip()!r} and does nothing until it is reset"
-            raise FirmwareHalted(f"the firmware stopped: {text}{before}")
+            raise FirmwareHalted(f"the firmware stopped: {text}{before}{dialect.errors.remedy}")
         if self.halted_until is not None:
             return None
         self._halted, self.halted_until = reply.line.strip(), now + REASON_TIMEOUT
         return asked_by
 
-    def no_reason(self) -> FirmwareHalted:
+    def no_reason(self, dialect: Dialect) -> FirmwareHalted:
         """Return the end of the conversation with a firmware that has not told why it has halted."""
-        return FirmwareHalted(f"the firmware stopped: {self._halted}")
+        return FirmwareHalted(f"the firmware stopped: {self._halted}{dialect.errors.remedy}")

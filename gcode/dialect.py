@@ -222,6 +222,8 @@ UNKNOWN = Dialect(
     continues_by=(),
 )
 
+_REVIVALS = frozenset(each.errors.revived_by for each in KNOWN if each.errors.revived_by is not None)
+
 # Part of FIRMWARE_NAME in lower case → dialect; the first that fits wins.
 _NAMES = (
     ("prusa-firmware-buddy", PRUSA_BUDDY),
@@ -262,3 +264,9 @@ def recognise(firmware_name: str, banner: Iterable[str] = ()) -> Dialect:
             return dialect
     lines = (line.strip() for line in banner)
     return next((dialect for line in lines for start, dialect in _BANNERS if start.match(line)), UNKNOWN)
+
+
+def is_revival(command: str) -> bool:
+    """Tell whether a client's command revives a firmware that has halted: M999, FIRMWARE_RESTART."""
+    words = command.upper().encode().split()
+    return bool(words) and words[0] in _REVIVALS

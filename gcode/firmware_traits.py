@@ -63,6 +63,13 @@ class Errors:
     asked_by: bytes | None = None
     refuses: bytes | None = None
 
+    @property
+    def remedy(self) -> str:
+        """What is to be told behind the reason of a halt, where the firmware stays halted when it is connected to."""
+        if self.revived_by is None or self.refuses is None:
+            return ""
+        return f"; to go on, send {self.revived_by.decode()} or connect again"
+
 
 @dataclass(frozen=True, slots=True)
 class Texts:

@@ -43,12 +43,14 @@ class Greeting:
         done: somebody is there, and has said all.
         heard: anything at all came.
         banner: what the board said of itself since it booted, to tell it by where M115 says nothing.
+        booted: the board began anew meanwhile.
         busy_at: when the printer said last that it works for somebody else.
     """
 
     def __init__(self, now: float) -> None:
         self.done = False
         self.heard = False
+        self.booted = False
         self.banner: list[str] = []
         self.busy_at = -math.inf
         self._said = 0  # hellos
@@ -119,6 +121,7 @@ class Greeting:
     def _on_start(self, start: Start, now: float) -> None:
         """Begin the banner anew; the reason of a reset, told behind `start`, is a part of it."""
         self._answered = self._foreign_ok = False
+        self.booted = True
         self._said = 0
         self._due = now + BANNER
         self.banner = [*(self.banner if self._boots else ()), start.line[:200]]  # RepRapFirmware has its name in it

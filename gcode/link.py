@@ -760,7 +760,7 @@ class HostLink:
         if deadline is None or now < deadline:
             return told
         if self._complaints.halted_until is not None:
-            self.fail(self._complaints.no_reason())
+            self.fail(self._complaints.no_reason(self.dialect))
         elif self._recovery.going_back:
             self._recovery.quiet()
         else:

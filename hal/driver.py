@@ -219,13 +219,16 @@ class LinePrinter:
 
     # -- opening -------------------------------------------------------------------------------------------
 
-    async def open(self) -> None:
+    async def open(self, *, revive: bool = False) -> None:
         """Open the line, find out who is there, and be READY.
+
+        Args:
+            revive: somebody wants a firmware that has halted to obey again.
 
         Raises:
             PortError: the line cannot be opened or nobody answers; the state is FAULT then.
         """
-        await self._be_ready(self._transport.open, self._handshake.first_contact)
+        await self._be_ready(self._transport.open, partial(self._handshake.first_contact, revive=revive))
 
     async def come_back(self, left: Left, identity: Identity) -> None:
         """Go on with a conversation that another host has left on this line, and be READY behind what it had sent.

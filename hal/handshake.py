@@ -7,7 +7,7 @@ from dataclasses import replace
 from gcode.dialect import UNKNOWN, Dialect, recognise
 from gcode.errors import FirmwareHalted, PrinterReset
 from gcode.link import HostLink
-from gcode.replies import Capability, FirmwareError, FirmwareInfo, parse
+from gcode.replies import Capability, FirmwareError, FirmwareInfo, acknowledges, parse
 from hal.commands import Commands
 from hal.errors import HandshakeFailed
 from hal.link_settings import LinkSettings
@@ -16,6 +16,12 @@ from hal.printer import Event, FirmwareSaid, Identity
 from hal.pump import Pump
 
 STRAGGLERS = 0.2  # seconds for the answer to M115, where its ok was that of a late hello: it is counted as stray then
+
+
+REVIVED = 1.0  # seconds for what is said to the command that revives a firmware
+ANSWERING = 5.0  # seconds for the answer whether it has halted
+LONGEST = 500  # bytes of a line of the answer that are looked at
+REVIVING = 30.0  # seconds in which it has to obey again
 
 
 class Handshake:
@@ -41,6 +47,8 @@ class Handshake:
         self._settings = settings
         self._logbook = logbook
         self._banner: list[str] = []
+        self._booted = False  # as it was greeted
+        self._errors = UNKNOWN.errors  # of the firmware that is there
 
     def make_link(self, dialect: Dialect) -> HostLink:
         """Begin a conversation."""
@@ -49,14 +57,22 @@ class Handshake:
         self._pump.link = HostLink(self._settings.adapted(dialect), 10 / baudrate if baudrate else 0.0, journal)
         return self._pump.link
 
-    async def first_contact(self) -> None:
-        """Find out who is there.
+    async def first_contact(self, *, revive: bool = False) -> None:
+        """Find out who is there; with `revive` a firmware that stays halted is told to obey again.
 
         Raises:
             HandshakeFailed: nobody answers.
+            FirmwareHalted: it has halted, and still does nothing.
         """
         await self._greet()
         await self._introduce()
+        halted = await self._why_halted()
+        # one that cannot be asked obeys again if it has booted
+        stays = halted is not None or (self._errors.refuses is None and not self._booted)
+        if revive and stays and self._errors.revived_by is not None and not self._pump.ended:
+            halted = await self._revived(self._errors.revived_by)
+        if halted is not None:
+            raise FirmwareHalted(f"the firmware has halted: {halted}{self._errors.remedy}")
 
     async def contact_again(self, identity: Identity) -> None:
         """Find out whether it is this one that is there; the link has taken the conversation over.
@@ -65,6 +81,8 @@ class Handshake:
             PrinterReset: it is another one.
         """
         await self._introduce()  # answered behind everything that was under way
+        if self._errors.refuses is not None:
+            await self._commands.send(self._errors.refuses.decode())  # the link ends where it has halted
         if self.identity.uuid != identity.uuid or self.identity.name != identity.name:
             found, wanted = (f"{each.name} {each.uuid or ''}".strip() for each in (self.identity, identity))
             raise PrinterReset(f"another printer is on the line: {found}, not {wanted}")
@@ -81,6 +99,7 @@ class Handshake:
                 "is it switched on, and is the baudrate right?"
             ) from None
         self._banner = greeting.banner
+        self._booted = greeting.booted
         self._pump.greeting = None
         if self._logbook is not None:
             self._logbook.begin()
@@ -99,15 +118,44 @@ class Handshake:
         self.identity = replace(self.identity, name=said or dialect.name, uuid=self.identity.fields.get("UUID"))
         if self._pump.link:
             self._pump.link.dialect = self._settings.adapted(dialect)
-        if dialect.errors.refuses is not None:
-            await self._ask_whether_halted(dialect.errors.refuses.decode())
+        self._errors = dialect.errors
 
-    async def _ask_whether_halted(self, question: str) -> None:
-        """Some firmwares that have halted go on talking, and tell who they are."""
-        for line in await self._commands.send(question):
-            reply = parse(line.encode())
-            if isinstance(reply, FirmwareError):
-                raise FirmwareHalted(f"the firmware has halted: {reply.text or reply.line}")
+    # -- a firmware that has halted and goes on talking ----------------------------------------------------
+
+    async def _why_halted(self) -> str | None:
+        """Ask, without the link, which would end at the answer; None: it obeys."""
+        question = self._errors.refuses
+        if question is None or self._pump.ended:
+            return None
+        answer = _Answer()
+        self._pump.divert = divert = answer.receive
+        self._pump.write(question + b"\n")
+        await asyncio.wait([answer.reason], timeout=ANSWERING)
+        if self._pump.divert == divert:  # no emergency stop has taken it over
+            self._pump.divert = None
+        return answer.reason.result() if answer.reason.done() else None
+
+    async def _revived(self, command: bytes) -> str | None:
+        """Say what makes it obey again, and greet it anew; return why it still does not obey."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + REVIVING
+        self._pump.link = None  # it may ask for lines of the conversation before, which is over
+        self._pump.write(b"\n" + command + b"\n")
+        await asyncio.sleep(REVIVED)
+        await self._greet()
+        await self._introduce()
+        halted = await self._why_halted()
+        while halted is not None and loop.time() < end:  # Klipper takes some seconds to find its boards
+            await asyncio.sleep(REVIVED)
+            halted = await self._why_halted()
+        if halted is None:
+            await self._make_cold()
+        return halted
+
+    async def _make_cold(self) -> None:
+        """Whatever it remembers of targets: who has halted is to begin cold."""
+        for command in self._settings.heaters_off({}).decode().splitlines():
+            await self._commands.send(command)
 
     def note(self, reply: FirmwareInfo | Capability) -> None:
         """Take what the printer says about itself."""
@@ -115,3 +163,26 @@ class Handshake:
             self.identity = replace(self.identity, fields=reply.fields)
         else:
             self.identity.capabilities[reply.name] = reply.enabled
+
+
+class _Answer:
+    """What a firmware says to the question whether it has halted: `reason` is why, or None: it has not."""
+
+    def __init__(self) -> None:
+        self.reason: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._heard = b""
+
+    def receive(self, data: bytes) -> None:
+        """Take what comes, in pieces of any size."""
+        *lines, rest = (self._heard + data).split(b"\n")
+        self._heard = rest[-LONGEST:]
+        for line in lines:
+            reply = parse(line.strip(b"\r\0")[:LONGEST])
+            if isinstance(reply, FirmwareError):
+                self._end(reply.text or reply.line)
+            elif acknowledges(reply):
+                self._end(None)
+
+    def _end(self, reason: str | None) -> None:
+        if not self.reason.done():
+            self.reason.set_result(reason)

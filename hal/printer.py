@@ -377,8 +377,11 @@ class Conversation(Protocol):
 class Lifetime(Protocol):
     """One connection: opened once, closed once."""
 
-    async def open(self) -> None:
+    async def open(self, *, revive: bool = False) -> None:
         """Open the line, find out who is there, and be READY.
+
+        Args:
+            revive: somebody wants a firmware that has halted, and does not boot, to obey again; it begins cold.
 
         Raises:
             PortError: the line cannot be opened, or nobody answers; the state is FAULT then.

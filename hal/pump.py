@@ -163,6 +163,11 @@ class Pump:
     # -- time ----------------------------------------------------------------------------------------------
 
     @property
+    def ended(self) -> bool:
+        """Nothing more is to be said."""
+        return self._ended
+
+    @property
     def overslept(self) -> bool:
         """A deadline of the link is long past and nothing was done about it, which only a bug explains."""
         deadline = self.link.deadline if self.link is not None else None

@@ -143,3 +143,95 @@ async def test_a_printer_that_was_never_there_is_stopped_when_it_comes(tmp_path)
         began = it.now
         it.firmware.plug()
         await it.until(lambda: it.firmware.arrived("M112", began), 2)
+
+
+class HaltedKlipper(Klipper):
+    revived_by = "FIRMWARE_RESTART"
+
+    def stop(self, why):
+        self.shut_down(why)
+        self.say("// Klipper state: Shutdown")
+
+
+class HaltedSmoothie(Smoothie):
+    revived_by = "M999"
+
+
+@pytest.mark.parametrize("by", ["connect", "command"])
+@pytest.mark.parametrize("board", [HaltedKlipper, HaltedSmoothie])
+async def test_a_firmware_that_stays_halted_is_revived_when_somebody_asks_for_it(tmp_path, board, by):
+    async with rig(tmp_path, board) as it:
+        await it.gcode("M104 S200")
+        await it.sleep(5)
+        it.firmware.stop("ERROR: extruder overheated")
+        await it.gcode("G1 X1")
+        await it.until(lambda: not it.ready, 20)
+        await it.sleep(60)
+        assert not it.ready
+        assert not it.firmware.arrived(board.revived_by), "nobody has looked at it yet"
+        assert f"send {board.revived_by} or connect again" in await it.error()
+        refused = await it.gcode(board.revived_by, "G28")
+        assert refused.status == 400
+        if by == "connect":
+            assert (await it.api.post("/api/connection", {"command": "connect"})).status == 204
+        else:
+            assert (await it.gcode(board.revived_by)).status == 204
+        await it.until(lambda: it.ready, 20)
+        assert len(it.firmware.arrived(board.revived_by)) == 1
+        assert it.firmware.arrived("M104 S0")
+        assert not await it.error()
+
+
+async def test_who_has_stopped_a_printer_revives_it_by_connecting(tmp_path):
+    async with rig(tmp_path, HaltedKlipper) as it:
+        await it.gcode("M112")
+        await it.sleep(60)
+        assert not it.ready
+        assert not it.firmware.arrived("FIRMWARE_RESTART")
+        await it.api.post("/api/connection", {"command": "connect"})
+        await it.until(lambda: it.ready, 20)
+
+
+async def test_what_cannot_be_revived_says_so_again(tmp_path):
+    class Broken(HaltedKlipper):
+        def on(self, number, command, raw):
+            why = self.shut
+            answer = super().on(number, command, raw)
+            self.shut = why  # its configuration has an error
+            return answer
+
+    async with rig(tmp_path, Broken) as it:
+        it.firmware.stop("Option 'x' is not valid")
+        await it.until(lambda: not it.ready, 20)
+        await it.api.post("/api/connection", {"command": "connect"})
+        await it.sleep(50)
+        assert not it.ready
+        assert "Option 'x' is not valid; to go on, send FIRMWARE_RESTART" in await it.error()
+        assert len(it.firmware.arrived("FIRMWARE_RESTART")) == 1
+
+
+async def test_a_board_that_stays_stopped_when_it_is_opened_is_revived_too(tmp_path):
+    class Stopped(FakeFirmware):
+        resets = False
+        stopped = False
+
+        def on(self, number, command, raw):
+            if command.startswith("M999"):
+                self.stopped = False
+                return f"Resend: {self.last + 1}", "ok"
+            if self.stopped and command.startswith("G1"):
+                return "Error:Printer stopped due to errors. Fix the error and use M999 to restart.", "ok"
+            return None
+
+    async with rig(tmp_path, Stopped) as it:
+        it.firmware.stopped = True
+        await it.gcode("G1 X1")
+        await it.until(lambda: not it.ready)
+        await it.sleep(1)
+        await it.api.post("/api/connection", {"command": "connect"})
+        await it.sleep(10)
+        assert it.ready
+        assert len(it.firmware.arrived("M999")) == 1
+        await it.gcode("G1 X1")
+        await it.sleep(5)
+        assert it.ready

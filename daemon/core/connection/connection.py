@@ -15,6 +15,7 @@ from daemon.core.connection.port_memory import PortMemory, at_path
 from daemon.core.connection.recordings import Recordings
 from daemon.log import Limiter
 from daemon.systemd.descriptors import DescriptorStore
+from gcode.dialect import is_revival
 from gcode.errors import CommandError, FirmwareHalted, NozzledError, PrinterSilent
 from gcode.link import Left
 from gcode.modes import Modes
@@ -88,6 +89,7 @@ class Connection:
         self._line = LineKeeper(descriptors)
         self._tried = asyncio.Event()  # the first attempt has ended, well or not
         self._keeps = False  # it is to be connected whenever it can be
+        self._halted = False  # the firmware has, and nobody has had it revived since
         self._left_alone = False  # a user has stopped the printer, and has to look before it is connected to again
         self._config = config
         self._recordings = recordings
@@ -233,7 +235,7 @@ class Connection:
                     await self._tried.wait()
 
     async def connect(self, port: str | None = None, baudrate: int | None = None) -> None:
-        """Connect in the background, once; `state` and `error` tell what became of it.
+        """Connect in the background, once; `state` and `error` tell what became of it. A halted firmware is revived.
 
         Args:
             port: path or address of a listed port, of the given one or of one that a glob allows, or VIRTUAL;
@@ -244,7 +246,7 @@ class Connection:
             PortNotAllowed: clients may not connect to that port, or none is named.
             AddressError: the port's address means nothing.
         """
-        self._begin(await self._addresses.resolve(port, baudrate), keep=False)
+        self._begin(await self._addresses.resolve(port, baudrate), keep=False, revive=True)
 
     def absent(self, address: str) -> Printer:
         """Return a printer that is not there yet, for `come_back` to replace.
@@ -269,9 +271,10 @@ class Connection:
         self._begin(parse(address), keep=self._keeps, back=_Back(left, identity, back))
         return back
 
-    def _begin(self, address: Address, *, keep: bool, back: "_Back | None" = None) -> None:
+    def _begin(self, address: Address, *, keep: bool, back: "_Back | None" = None, revive: bool = False) -> None:
+        revive, self._halted = revive and self._halted, self._halted and not revive
         self._keeps, self._back, self._left_alone = keep, back, False
-        self._replace_task(lambda before: self._run(address, before, keep=keep, back=back))
+        self._replace_task(lambda before: self._run(address, before, keep=keep, back=back, revive=revive))
 
     def _replace_task(self, work: Callable[[asyncio.Task[None] | None], Coroutine[None, None, None]]) -> None:
         """Have something else done about the line; what is under way ends first."""
@@ -280,7 +283,13 @@ class Connection:
             old.cancel()
 
     async def _run(
-        self, address: Address, before: asyncio.Task[None] | None, *, keep: bool, back: "_Back | None" = None
+        self,
+        address: Address,
+        before: asyncio.Task[None] | None,
+        *,
+        keep: bool,
+        back: "_Back | None" = None,
+        revive: bool = False,
     ) -> None:
         if before is not None:
             await asyncio.wait([before])
@@ -289,7 +298,7 @@ class Connection:
         if back is not None:
             await self._go_back(address, back)
         else:
-            await self._connect(address)
+            await self._connect(address, revive=revive)
         self._tried.set()
         lost = False  # the printer that was there is looked for, whatever its port is called now
         delay = self._config.printer.retry_s
@@ -352,7 +361,7 @@ class Connection:
         printer.subscribe(self._on_event)
         return printer
 
-    async def _connect(self, address: Address, *, lost: bool = False) -> None:
+    async def _connect(self, address: Address, *, lost: bool = False, revive: bool = False) -> None:
         """Try once; a failure is logged when it differs from the one before."""
         said = self.error
         if not isinstance(self._error, FirmwareHalted):
@@ -363,7 +372,7 @@ class Connection:
                 path = await self._ports.path(address, lost=lost)
                 await self._ports.look(address, path)
                 printer = self._made(address, rate, path)
-                await printer.open()
+                await printer.open(revive=revive)
             except HandshakeFailed as error:
                 self._note(error)  # the next baudrate may be the right one
                 self._addresses.forget(address.target)
@@ -380,6 +389,7 @@ class Connection:
         """Take why there is no printer; that it has halted goes before its not being back yet."""
         if not (isinstance(self._error, FirmwareHalted) and isinstance(error, PortError)):
             self._error = error
+        self._halted = self._halted or isinstance(error, FirmwareHalted)
 
     async def _connected(self, printer: Printer, address: Address, rate: int) -> None:
         self._error = None
@@ -504,6 +514,8 @@ class Connection:
     def submit(self, commands: Sequence[str]) -> None:
         """Check all commands, then queue them; nobody waits for the printer. M112 among them stops it at once.
 
+        What revives a firmware that has halted (M999, FIRMWARE_RESTART) has it connected to and revived.
+
         Raises:
             NotConnected: no printer is there, or it does not listen yet; that is no matter to M112.
             CommandError, ForbiddenCommand: one of them may not be sent, or heats too much; none is.
@@ -515,6 +527,9 @@ class Connection:
             log.warning("printer.emergency_stop", reason="a client sent M112")
             self.emergency_stop()
             return
+        if not self.ready and isinstance(self._error, FirmwareHalted) and any(map(is_revival, commands)):
+            self._revive(commands)
+            return
         if self.printer is None or not self.ready:
             raise NotConnected("the printer is not connected")
         checked = [self.printer.check(command) for command in commands]
@@ -525,6 +540,13 @@ class Connection:
     async def send(self, commands: Sequence[str]) -> None:
         """Do what `submit` does."""
         self.submit(commands)
+
+    def _revive(self, commands: Sequence[str]) -> None:
+        """Do what a client wants of a firmware that has halted: it is told to obey again, and greeted anew."""
+        if len(commands) > 1 or self._target is None:
+            raise CommandError(f"the printer has halted: send {commands[0][:40]} alone, and the rest when it is ready")
+        log.warning("printer.reviving", reason=f"a client sent {commands[0][:40]}")
+        self._begin(self._target, keep=self._keeps, revive=True)
 
     def emergency_stop(self, reason: str = "emergency stop") -> None:
         """Stop the printer, whatever has become of its connection; awaits nothing.

@@ -9,6 +9,7 @@ from daemon.front.http.base import ApiHandler
 from daemon.front.http.errors import Refused
 from daemon.front.http.panel import shown
 from daemon.front.http.temperatures import TemperatureHistory, is_heater, readings
+from gcode.dialect import is_revival
 from gcode.outgoing import is_stop
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ class CommandHandler(ApiHandler):
 
     async def post(self) -> None:
         """Send G-code as it is; all of it, or nothing when one command is refused."""
-        if not self._stops():
+        if not self._goes_anyway():
             self.require_operational()
         data = self.json_body()
         if "script" in data:
@@ -213,10 +214,10 @@ class CommandHandler(ApiHandler):
         tell_homing(self.service, commands)
         self.no_content()
 
-    def _stops(self) -> bool:
-        """Tell whether M112 is among the commands, which is taken as long as there is a line to try."""
+    def _goes_anyway(self) -> bool:
+        """Tell whether there is one that a printer takes which is not operational: M112, or what ends a halt."""
         with suppress(Refused):
-            return any(is_stop(command) for command in gcode.commands(self.json_body()))
+            return any(is_stop(command) or is_revival(command) for command in gcode.commands(self.json_body()))
         return False
 
 
