@@ -65,8 +65,8 @@ async def test_a_whole_print_is_told_by_octoprints_events(tmp_path):
         await server.settle(100)
         told = [name for name in listener.events() if name != "PrinterStateChanged"]
         assert told == [
-            "FileAdded", "UpdatedFiles", "FileSelected", "PrintStarted", "Upload", "PrintPaused", "PrintResumed",
-            "PrintDone",
+            "FileAdded", "UpdatedFiles", "FileSelected", "PrintStarted", "Upload", "PositionUpdate", "PrintPaused",
+            "PrintResumed", "PositionUpdate", "PrintDone",
         ]  # fmt: skip
         states = [each["state_id"] for each in listener.events("PrinterStateChanged")]
         assert states == [
