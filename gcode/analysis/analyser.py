@@ -7,6 +7,7 @@ import numpy as np
 
 from gcode.analysis import settings
 from gcode.analysis.about import completed
+from gcode.analysis.arcs import is_arc
 from gcode.analysis.arrays import Bools, Floats, Ints
 from gcode.analysis.blocks import Block, Blocks
 from gcode.analysis.checks import Checks, Level, Warmth
@@ -119,6 +120,8 @@ class Analyser:
         pieces = self._path.follow(rows, orders.modal)
         if not (orders.modal.relative_e.constant and orders.modal.relative_e.last):
             self._look_for_idle(rows)
+        if self._checks.loses_arcs and len(arcs := np.flatnonzero(is_arc(rows))):
+            self._checks.arcs(int(rows.line[arcs[0]]) + self._lines, len(arcs))
         pauses = self._with_homings(orders.pauses)
         for piece in pieces:
             pauses = self._move(piece, columns.take(piece.row, 1), pauses, len(rows.kind))

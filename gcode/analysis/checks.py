@@ -100,6 +100,16 @@ class Checks:
         else:
             self._found[key] = _Finding(level, text, line, count)
 
+    @property
+    def loses_arcs(self) -> bool:
+        """The firmware leaves out G2 and G3."""
+        return "G2" in self._lost
+
+    def arcs(self, line: int, count: int) -> None:
+        """Take note of arcs, `count` of them from `line` on, which this firmware leaves out."""
+        text = f"{self.machine.dialect.name} does not know G2 and G3: {self._lost['G2']}"
+        self.add(Level.WARNING, "G2", text, line, count)
+
     def sentences(self, level: Level) -> tuple[str, ...]:
         """Return the findings of a level."""
         return tuple(each.sentence() for each in self._found.values() if each.level is level)

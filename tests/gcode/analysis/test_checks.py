@@ -240,3 +240,9 @@ def test_what_the_firmware_does_not_know_and_the_print_needs_is_a_warning():
         "Teacup does not know M107: the fan stays on (line 5)"
         in findings(HEAD + BODY + "M107\n" + TAIL, dialect=TEACUP)[1]
     )
+    arcs = HEAD + BODY + "G1 X60 E4\nG2 X70 Y50 I5 J0 E5\nG3 X60 Y50 I-5 E6\n" + TAIL
+    assert (
+        "Teacup does not know G2 and G3: arcs are left out: the part will have gaps (line 6 and 1 more)"
+        in findings(arcs, dialect=TEACUP)[1]
+    )
+    assert not any("G2" in each for each in findings(arcs)[1])
