@@ -24,6 +24,7 @@ def box(tmp_path):
         cannot_run(str(error))
 
 
+@pytest.mark.slowest
 @pytest.mark.timeout(600)
 def test_from_the_installation_to_the_removal(box, tmp_path):
     it_is_installed(box)
