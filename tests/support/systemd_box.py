@@ -202,13 +202,13 @@ class Printer:
         return [command for command in self.accepted() if command.split()[0] not in OF_THE_HOST]
 
 
-def configure(box: Box, more: str = "") -> None:
-    """Have the service use the simulated printer, whose time is faster than the host's."""
+def configure(box: Box, more: str = "", unit: str = "") -> None:
+    """Have the service use the simulated printer, whose time is faster than the host's; `unit` is more of a drop-in."""
     # so would be its time for a dead host
     text = f'[printer]\naddress = "serial:{PORT}"\nretry_s = 0.5\n[safety]\ndead_man_min = 0\n'
     text += f'[job]\nheat_up = "firmware"\n{more}'
     (box.folder / "nozzled.toml").write_text(text)
-    (box.folder / "test.conf").write_text(DROP_IN)
+    (box.folder / "test.conf").write_text(DROP_IN + unit)
     box.shell(
         f"cp {SHARED}/nozzled.toml /etc/nozzled.toml;"
         "for unit in nozzled.service nozzled-safe-off@.service; do"
