@@ -25,6 +25,7 @@ _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "nozzled",
     "font.size": 9,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.alpha": 0.3,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -34,6 +35,7 @@ _STYLE: dict[Any, Any] = {
 _BAD = "#c0392b"
 _GOOD = "#1f77b4"
 _PALE = "#b0b8c0"
+_TRAVEL = "#f4a261"
 
 
 def temperatures(samples: Sequence[Sample]) -> str:
@@ -45,9 +47,9 @@ def temperatures(samples: Sequence[Sample]) -> str:
         [line] = axes.plot(*zip(*read, strict=True), label=name, linewidth=1.2)
         wanted = [(each.time / 60, each.targets.get(name, 0.0)) for each in samples if name in each.temperatures]
         axes.step(*zip(*wanted, strict=True), where="pre", color=line.get_color(), linewidth=0.8, linestyle="--")
-    axes.set(xlabel="minutes", ylabel="°C", xlim=(0, None), ylim=(0, None))
+    axes.set(xlabel="minutes", ylabel="°C (dashed: targets)", xlim=(0, _end(samples)), ylim=(0, None))
     if names:
-        axes.legend(frameon=False, ncols=len(names), loc="lower right")
+        axes.legend(frameon=False, ncols=len(names), loc="lower right", bbox_to_anchor=(1, 1))
     return _svg(figure)
 
 
@@ -58,7 +60,7 @@ def rate_and_fill(samples: Sequence[Sample], interval: float, outcome: Outcome) 
     rate.step(times, [each.lines / interval for each in samples], where="pre", color=_GOOD, linewidth=0.8)
     rate.set(ylabel="lines/s", ylim=(0, None))
     fill.fill_between(times, [each.fill for each in samples], step="pre", color=_GOOD, alpha=0.35, linewidth=0)
-    fill.set(ylabel=f"moves in the planner\n(of {PLACES})", xlabel="minutes", xlim=(0, None), ylim=(0, PLACES))
+    fill.set(ylabel=f"moves in the planner\n(of {PLACES})", xlabel="minutes", xlim=(0, _end(samples)), ylim=(0, PLACES))
     for each in outcome.bottlenecks:
         for axes in (rate, fill):
             axes.axvspan(each.from_s / 60, each.to_s / 60, color=_BAD, alpha=0.15, linewidth=0)
@@ -71,7 +73,7 @@ def rate_and_fill(samples: Sequence[Sample], interval: float, outcome: Outcome) 
     if outcome.faults:
         at = [each.time_s / 60 for each in outcome.faults]
         rate.plot(at, [0.0] * len(at), "v", color=_BAD, markersize=5, clip_on=False, label="faults")
-        rate.legend(frameon=False, loc="upper right")
+        rate.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1))
     if (left_out := outcome.underruns - len(outcome.underrun_places)) > 0:
         fill.set_title(f"the last {left_out} underruns are left out", fontsize=8, loc="right")
     return _svg(figure)
@@ -81,40 +83,55 @@ def layer_times(outcome: Outcome) -> str:
     """Draw how long each layer took."""
     figure, (axes,) = _figure(1, height=2.5)
     times = [each.duration_s for each in outcome.layer_times]
-    axes.bar(range(1, len(times) + 1), times, width=1.0, color=_GOOD, linewidth=0)
-    axes.set(xlabel="layer", ylabel="seconds", xlim=(0.5, max(1.5, len(times) + 0.5)))
+    axes.stairs(times, [each + 0.5 for each in range(len(times) + 1)], fill=True, color=_GOOD)  # without seams
+    axes.set(xlabel="layer", ylabel="seconds", ylim=(0, None), xlim=(0.5, max(1.5, len(times) + 0.5)))
     return _svg(figure)
 
 
 def paths(witness: Witness) -> str:
-    """Draw the path in some layers from the first to the last: material dark, travel pale."""
+    """Draw the path in some layers from the first to the last: material blue, travel orange."""
     moves, layers = witness.moves, list(witness.layers)
     if moves is None or not layers:
         return ""
     chosen = _spread(len(layers))
+
+    def time_of(index: int) -> tuple[float, float]:
+        return layers[index].began, layers[index + 1].began if index + 1 < len(layers) else float("inf")
+
     rows = -(-len(chosen) // COLUMNS)
+    # a skirt around the first layer is no reason to show the others small
+    first, others = _part(moves, *time_of(0)), _part(moves, time_of(0)[1], float("inf"))
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(WIDTH, 2.6 * rows), layout="constrained")
-        grid = figure.subplots(rows, COLUMNS, squeeze=False, sharex=True, sharey=True)
+        grid = figure.subplots(rows, COLUMNS, squeeze=False)
         for place, axes in enumerate(grid.flat):
             if place >= len(chosen):
                 axes.set_axis_off()
                 continue
             index = chosen[place]
-            until = layers[index + 1].began if index + 1 < len(layers) else float("inf")
-            _draw_layer(axes, moves, layers[index].began, until)
+            _draw_layer(axes, moves, *time_of(index))
+            if part := first if index == 0 else others:
+                axes.set(xlim=part[0], ylim=part[1])
             axes.set_title(f"layer {index + 1}, Z {layers[index].z:.2f}", fontsize=8)
-        _look_at_part(grid[0, 0], moves)
+        figure.legend(*grid[0, 0].get_legend_handles_labels(), frameon=False, ncols=2, loc="outside upper right")
     return _svg(figure)
 
 
-def _look_at_part(axes: Axes, moves: MovedPath) -> None:
-    """Show where material is laid in all drawings, not the way to it and back."""
-    laid = [index for index, extruded in enumerate(moves.extruded) if extruded > 0]
-    for limit, places in ((axes.set_xlim, moves.x), (axes.set_ylim, moves.y)):
-        lowest, highest = min(places[index] for index in laid), max(places[index] for index in laid)
-        margin = max(1.0, 0.05 * (highest - lowest))
-        limit(lowest - margin, highest + margin)
+def _part(moves: MovedPath, began: float, until: float) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """Return where material is laid in this time, X and Y, not the way to it and back: a square around it."""
+    laid = [index for index in _moves_of(moves, began, until) if moves.extruded[index] > 0]
+    if not laid:
+        return None
+    x, y = ((min(places[index] for index in laid), max(places[index] for index in laid))
+            for places in (moves.x, moves.y))  # fmt: skip
+    half = max(1.0, 0.53 * max(x[1] - x[0], y[1] - y[0]))
+    (across, along) = (sum(x) / 2, sum(y) / 2)
+    return (across - half, across + half), (along - half, along + half)
+
+
+def _moves_of(moves: MovedPath, began: float, until: float) -> range:
+    """Return the moves that begin in this time."""
+    return range(max(bisect_left(moves.began, began - _ROUNDING), 1), bisect_left(moves.began, until - _ROUNDING))
 
 
 def _spread(count: int) -> list[int]:
@@ -125,24 +142,28 @@ def _spread(count: int) -> list[int]:
 
 
 def _draw_layer(axes: Axes, moves: MovedPath, began: float, until: float) -> None:
-    first, last = bisect_left(moves.began, began - _ROUNDING), bisect_left(moves.began, until - _ROUNDING)
     travel: tuple[list[float], list[float]] = ([], [])
     laid: tuple[list[float], list[float]] = ([], [])
-    for index in range(max(first, 1), last):
+    for index in _moves_of(moves, began, until):
         xs, ys = laid if moves.extruded[index] > 0 else travel
         if not xs or (xs[-1], ys[-1]) != (moves.x[index - 1], moves.y[index - 1]):
             xs += [_BREAK, moves.x[index - 1]]
             ys += [_BREAK, moves.y[index - 1]]
         xs.append(moves.x[index])
         ys.append(moves.y[index])
-    axes.plot(*travel, color=_PALE, linewidth=0.4)
-    axes.plot(*laid, color=_GOOD, linewidth=0.6)
+    axes.plot(*travel, color=_TRAVEL, linewidth=0.6, label="travel")
+    axes.plot(*laid, color=_GOOD, linewidth=0.6, label="material")
     axes.set_aspect("equal")
     axes.tick_params(labelsize=6)
 
 
 _BREAK = float("nan")  # the pen is lifted
 _ROUNDING = 0.01  # s; times of moves are kept in single precision
+
+
+def _end(samples: Sequence[Sample]) -> float | None:
+    """Return the last minute that is drawn."""
+    return samples[-1].time / 60 if samples and samples[-1].time > 0 else None
 
 
 def _figure(rows: int, height: float) -> tuple[Figure, list[Axes]]:

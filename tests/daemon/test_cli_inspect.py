@@ -140,6 +140,17 @@ def test_filament_that_is_pushed_back_is_no_flow_in_a_plot():
     assert 0.9 * found.max_flow < np.nanmax(flow) < 1.01 * found.max_flow
 
 
+def test_a_long_move_counts_as_long_as_it_takes():
+    samples = Samples(layer=1)
+    analyser = Analyser(Machine(), watch=samples.take)
+    analyser.feed(b"G28\nM83\nG1 X1 F600\nG1 X200 E10 F600\nG1 X0 E10 F600\n")  # 40 s: a thousand stretches
+    analyser.finish()
+    speed = samples.curves(1.0).speed
+    moving = speed.mean[~np.isnan(speed.mean)]
+    assert np.flatnonzero(np.isnan(speed.mean)).max(initial=0) < np.flatnonzero(~np.isnan(speed.mean)).min()
+    assert moving == pytest.approx(10.0, rel=0.1)
+
+
 @pytest.mark.parametrize("layer", [0, 100])
 def test_a_layer_that_is_not_there_is_told(capsys, tmp_path, layer):
     code, _, err = inspected(capsys, CUBE, "--plot", tmp_path / "out.png", "--layer", layer)

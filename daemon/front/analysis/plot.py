@@ -68,18 +68,24 @@ class Samples:
     def curves(self, area: float) -> Curves:
         """Return speed and flow over time; the filament has this cross-section in mm²."""
         begins, seconds, length, extruded = np.concatenate(self._begins, axis=1).astype(float)
-        edges = np.linspace(0.0, float((begins + seconds).max()) + _TINY, _BINS + 1)
-        which = np.clip(np.searchsorted(edges, begins, "right") - 1, 0, _BINS - 1)
-        driven = np.bincount(which, seconds, _BINS)
+        ends = begins + seconds
+        edges = np.linspace(0.0, float(ends.max()) + _TINY, _BINS + 1)
+        first, last = (np.clip(np.searchsorted(edges, each, "right") - 1, 0, _BINS - 1) for each in (begins, ends))
+        # a long move counts in each stretch that it goes through, for as long as it is in it
+        parts = np.maximum(last - first, 0) + 1
+        move = np.repeat(np.arange(len(parts)), parts)
+        which = first[move] + np.arange(len(move)) - np.repeat(np.cumsum(parts) - parts, parts)
+        inside = np.minimum(ends[move], edges[which + 1]) - np.maximum(begins[move], edges[which])
+        share = np.clip(inside / np.maximum(seconds[move], _TINY), 0.0, 1.0)
+        driven = np.bincount(which, share * seconds[move], _BINS)
         filament = np.maximum(extruded, 0.0) * area
-        long = np.where(
-            length >= 1.0, seconds, np.inf
-        )  # of a tenth of a millimetre the flow is a quotient of roundings
+        # of a tenth of a millimetre the flow is a quotient of roundings
+        long = np.where(length >= 1.0, seconds, np.inf)
 
         def curve(amount: Floats, each: Floats) -> Curve:
             peak = np.zeros(_BINS)
-            np.maximum.at(peak, which, amount / np.maximum(each, _TINY))
-            mean = np.bincount(which, amount, _BINS) / np.maximum(driven, _TINY)
+            np.maximum.at(peak, which, (amount / np.maximum(each, _TINY))[move])
+            mean = np.bincount(which, amount[move] * share, _BINS) / np.maximum(driven, _TINY)
             still = driven < _TINY
             return Curve(np.where(still, np.nan, mean), np.where(still, np.nan, np.maximum(peak, mean)))
 
@@ -141,8 +147,10 @@ def _curve(axes: Any, curves: Curves, curve: Curve, label: str, found: Analysis,
 
 def _layers(axes: Any, found: Analysis) -> None:
     count = len(found.layers)
-    axes.bar(range(1, count + 1), [layer.duration_s for layer in found.layers], width=1.0)
-    axes.set(xlabel="layer", ylabel="time (s)", xlim=(0.5, max(1.5, count + 0.5)))
+    axes.stairs([layer.duration_s for layer in found.layers], np.arange(count + 1) + 0.5, fill=True)  # without seams
+    axes.set_axisbelow(True)
+    axes.grid(alpha=0.3)
+    axes.set(xlabel="layer", ylabel="time of each layer (s)", ylim=(0, None), xlim=(0.5, max(1.5, count + 0.5)))
 
 
 def _path(axes: Any, samples: Samples) -> None:
