@@ -49,6 +49,7 @@ _NAMED = re.compile(r"[A-Z_][A-Z_]\w*", re.IGNORECASE)
 _PARAMETER = re.compile(r"\b(\w+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|(\S*))")
 _SET_TEMP = re.compile(r"set_temp\s+(\w+)\s+(\S+)", re.IGNORECASE)
 _OF_HEATERS = frozenset({"SET_HEATER_TEMPERATURE", "PID_CALIBRATE", "MPC_CALIBRATE", "TEMPERATURE_WAIT"})
+_SAYS_TEMPERATURE = re.compile(r"TEMP(?:ERATURE)?S?(?![A-Z])")  # and no TEMPLATE, nor ATTEMPTS
 _TEMPERATURES = frozenset({
     "EXTRUDER", "HOTEND", "NOZZLE", "TOOL", "BED", "HEATBED", "HEATERBED", "CHAMBER", "TARGET", "HEATER",
 })  # fmt: skip
@@ -94,7 +95,7 @@ def doubt(command: bytes, hotend: float, bed: float, chamber: float) -> str | No
     most = {_HOTEND: hotend, _BED: bed, _CHAMBER: chamber}
     name = _NAMED.match(command.decode())
     for parameter, value in _parameters(command.decode()) if name else ():
-        if "TEMP" in parameter or parameter.strip("_0123456789").replace("_", "") in _TEMPERATURES:
+        if _SAYS_TEMPERATURE.search(parameter) or parameter.strip("_0123456789").replace("_", "") in _TEMPERATURES:
             limit = most[_heated(parameter)]
             if not _float(value) <= limit:
                 return f"{_shown(command)}: {parameter} is above the {limit:g} °C that the profile allows"
