@@ -17,7 +17,6 @@ import importlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import TypeVar, cast
 from urllib.parse import quote, unquote
 
@@ -178,12 +177,16 @@ def _backend(scheme: str) -> Backend:
     if built_in := _BUILT_IN.get(scheme):
         module, _, name = built_in.partition(":")
         return cast("Backend", getattr(importlib.import_module(module), name))
+    from importlib import metadata  # noqa: PLC0415 - 2 MB and 30 ms, for the backends of others
+
     for entry in metadata.entry_points(group=ENTRY_POINTS, name=scheme):
         return cast("Backend", entry.load())
     raise AddressError(f"unknown kind of printer {scheme!r}; allowed: {', '.join(schemes())}")
 
 
 def _offered() -> set[str]:
+    from importlib import metadata  # noqa: PLC0415 - as above
+
     return {entry.name for entry in metadata.entry_points(group=ENTRY_POINTS)}
 
 
