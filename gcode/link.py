@@ -649,6 +649,9 @@ class HostLink:
         if self.dialect.ok_at == "receipt":  # what was received needs no other answer
             while self._flight.lines and self._flight.lines[0][0] < line and line <= self._flight.next:
                 self._acknowledge("ok", now, told)
+        nothing_to_send = not self._queue and (self._pull is None or self._held)
+        if self.dialect.repeats_request and line == self._flight.next and nothing_to_send:
+            self._queue.append(Ticket(HARMLESS))  # it would ask for ever, where there is nothing to be sent
         if self._recovery.refusals >= MAX_REFUSALS:
             self._give_up(line, told)
         self._send_echo()

@@ -101,6 +101,7 @@ class BadLine:
 
     def _step(self) -> None:
         self.now += self._chances.random() * _STEP
+        self.model.now = self.now
         self._use()
         self._send(self.link.data_to_send(self.now))
         self.model.arrive(self._arrived())

@@ -36,6 +36,7 @@ class MarlinModel:
         self.executed_tails: list[bytes] = []  # lines without a number that were executed all the same
         self.out = bytearray()
         self.last = 0
+        self.now = 0.0  # it asks for nothing by itself
         self.lost = 0  # bytes that found the receive buffer full
         self.flushed = 0  # bytes that an error behind them threw away
         self._advanced = advanced_ok
