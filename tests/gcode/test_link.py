@@ -674,7 +674,7 @@ def test_klipper_is_asked_why_it_has_shut_down():
     assert link.error is None
     assert link.data_to_send(0.2) == b"STATUS\n"
     link.receive(b"// Once the underlying issue is corrected, use the\n!! Timer too close\nok\n", 0.3)
-    assert str(link.error) == "the firmware stopped: Timer too close"
+    assert str(link.error) == "the firmware stopped: Timer too close; to go on, send FIRMWARE_RESTART or connect again"
 
 
 def test_a_klipper_that_does_not_say_why_has_shut_down_all_the_same():
@@ -683,7 +683,8 @@ def test_a_klipper_that_does_not_say_why_has_shut_down_all_the_same():
     link.receive(b"// Klipper state: Shutdown\nok\n", 0.2)
     assert link.data_to_send(0.2) == b"STATUS\n"
     link.tick(link.deadline)
-    assert str(link.error) == "the firmware stopped: // Klipper state: Shutdown"
+    told = "the firmware stopped: // Klipper state: Shutdown; to go on, send FIRMWARE_RESTART or connect again"
+    assert str(link.error) == told
 
 
 def test_an_error_that_answers_a_line_of_the_job_is_told_with_the_line():
