@@ -10,6 +10,10 @@ SQUARE = "G28\nG1 X10 Y10 F3000\nG1 X20\nG1 Y20\nG1 X10\n"
 HOST_ACTIONS = (MARLIN, *cap(EMERGENCY_PARSER=0, HOST_ACTION_COMMANDS=1))
 
 
+def moves(firmware):
+    return [command for command in firmware.job if command.startswith(("G1", "G28"))]
+
+
 class Minded(FakeFirmware):
     """Takes down how hot it was for each move that extrudes."""
 
@@ -133,6 +137,47 @@ async def test_a_resume_while_the_filament_is_changed_is_remembered(tmp_path, be
             "G28",
             "G1 X10 Y10 F3000",
         ]
+
+
+class Parked(FakeFirmware):
+    """Marlin 2.1 that pauses by itself, and waits until somebody presses its knob or M108 does it."""
+
+    m115 = (MARLIN, *cap(EMERGENCY_PARSER=1, HOST_ACTION_COMMANDS=1))
+    emergency_parser = True
+    waits: bool | None = None
+
+    def emergency(self, code):
+        if code == "M108":
+            self.waits = False
+
+    def on(self, number, command, raw):
+        if command == "G1 X20" and self.waits is None:
+            return self._park()
+        return (0.05, "ok") if command.startswith("G1") else None
+
+    def _park(self):
+        self.waits = True
+        yield "//action:paused"
+        while self.waits:
+            yield 2.0
+            yield "echo:busy: paused for user"
+        yield "//action:resumed"
+        yield "ok"
+
+
+@pytest.mark.parametrize("at_printer", [True, False])
+async def test_a_resume_goes_on_at_a_printer_that_waits_for_its_user(tmp_path, at_printer):
+    async with rig(tmp_path, Parked) as it:
+        await it.print(SQUARE * 3)
+        await it.reach(S.PAUSING, S.PAUSED)
+        await it.sleep(10)
+        assert not it.firmware.arrived("M108"), "nobody has asked for it yet"
+        if at_printer:
+            it.firmware.waits = False
+        else:
+            assert (await it.job("pause", "resume")).status == 204
+        await it.ended(S.COMPLETED)
+        assert moves(it.firmware) == (SQUARE * 3).split("\n")[:-1]
 
 
 async def test_a_resume_while_a_pause_comes_to_rest_is_remembered(tmp_path):

@@ -25,6 +25,7 @@ from daemon.core.job.leftovers import Leftovers
 from daemon.core.job.named_values import values
 from daemon.core.job.page import Page
 from daemon.core.job.printer_events import PrinterEvents
+from daemon.core.job.resting import continue_at_printer
 from daemon.core.job.runner import Kit, Runner
 from daemon.core.job.survival import Survival
 from daemon.core.record.store import Store
@@ -230,6 +231,8 @@ class JobController:
             JobConflict: there is no job.
         """
         job = self._required("pause")
+        if job.state in _PAUSES:
+            continue_at_printer(job.printer)
         if job.state in (JobState.REATTACHING, JobState.PAUSING):
             self._want(job, "resume")
         elif job.machine.can("resume"):

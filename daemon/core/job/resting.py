@@ -1,15 +1,19 @@
 """Coming to rest in a pause and going back: the conversation with the printer around `parking`."""
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from daemon.config import Config
+from daemon.core.job.calling_off import acts_at_once
 from daemon.core.job.heat_wait import Goal, wait_for_heat
 from daemon.core.job.parking import Rest, is_soft, modes_of, park, plain_modes
 from daemon.core.job.steps import Steps
+from gcode.answers import code_word
+from gcode.errors import QueueFull
 from hal.printer import Printer
 
 log = structlog.get_logger()
@@ -44,6 +48,15 @@ def _noted(printer: Printer, config: Config) -> dict[str, Any]:
         "targets": {name: reading.target for name, reading in printer.heaters.items() if reading.target},
         "retracted": config.pause.retract_mm if soft else 0.0,
     }
+
+
+def continue_at_printer(printer: Printer) -> None:
+    """Answer a firmware that waits for its user in the user's place, if it hears that meanwhile: M108, say."""
+    known = (command.decode() for command in printer.dialect.continues_by if acts_at_once(printer, code_word(command)))
+    if printer.waits_for_user and (command := next(known, None)) is not None:
+        log.info("job.continue_at_printer", command=command)
+        with suppress(QueueFull):  # it was told often enough
+            printer.submit(command)
 
 
 def left_by_itself(printer: Printer, targets: dict[str, float]) -> Rest:
