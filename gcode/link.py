@@ -483,6 +483,8 @@ class HostLink:
     def _on_text(self, reply: Reply, now: float, told: list[Told]) -> None:
         if self._is_long or not self._chatter.is_chatter(reply.line, self.counters.lines_acknowledged):
             self._signs_of_life(now)
+        if isinstance(reply, FirmwareError) and reply.kind == "communication":
+            self._hurried = True  # Marlin 1.0 asks for nothing where a line has lost its number
         self._note_answer(reply, now, told)
 
     def _answered_line(self, reply: Reply) -> tuple[bytes, int] | None:
@@ -558,6 +560,8 @@ class HostLink:
             recovery.resume_if_answered()
         elif number is None and recovery.foreign_ok:
             recovery.foreign_ok = False
+            # it was the tail of the only line on its way, so nothing will ask for that: the host does
+            self._hurried = self._hurried or (len(lines) == 1 and not recovery.asking)
         elif number is not None and lines:
             # ADVANCED_OK says which line it answers: those before it lost theirs, a repeated one is stale
             while lines and lines[0][0] <= number:
@@ -642,6 +646,7 @@ class HostLink:
     def _on_resend(self, number: int, now: float, told: list[Told]) -> None:
         self.counters.resends += 1
         self._signs_of_life(now)
+        self._hurried = False
         line = self._flight.near(number, self.dialect.counting.modulo)
         resumes = self._resumes(line)
         self._recovery.requested(line, self._flight, self.dialect, now, self._wire_free)

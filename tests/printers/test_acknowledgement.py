@@ -222,6 +222,33 @@ async def test_a_line_that_is_lost_on_the_way_is_sent_again(tmp_path):
         assert moves_of(it.firmware) == MOVES
 
 
+@pytest.mark.parametrize("board", [Marlin1, Smoothie, FakeFirmware])
+async def test_a_line_that_has_lost_its_head_costs_seconds(tmp_path, board):
+    """It is an unknown command then, or an error; where it was alone on its way no request follows."""
+
+    class Cut(slow(board)):
+        cut = 0
+
+        def arriving(self, raw):
+            if raw.startswith("N") and "G1 X30*" in raw and not self.cut:
+                self.cut += 1
+                return raw.partition("G1 ")[2]
+            return raw
+
+        def on(self, number, command, raw):
+            if command.startswith("X30"):
+                return 'echo:Unknown command: "X30"', "ok"
+            return super().on(number, command, raw)
+
+    async with rig(tmp_path, Cut) as it:
+        await it.print(lines(MOVES))
+        began = it.now
+        await it.ended(S.COMPLETED, within=60)
+        assert it.firmware.cut
+        assert moves_of(it.firmware) == MOVES
+        assert it.now - began < 100 * 0.05 + 5
+
+
 # -- ok at receipt --
 
 
