@@ -485,6 +485,7 @@ class HostLink:
             self._signs_of_life(now)
         if isinstance(reply, FirmwareError) and reply.kind == "communication":
             self._hurried = True  # Marlin 1.0 asks for nothing where a line has lost its number
+            self._recovery.refused = True
         self._note_answer(reply, now, told)
 
     def _answered_line(self, reply: Reply) -> tuple[bytes, int] | None:

@@ -97,6 +97,7 @@ class Recovery:
         foreign_ok: the next `ok` answers a cut tail that was taken for a command.
         all_here: the printer has said that it wants this line next, or cannot say.
         turnaround: the shortest time from a line to its answer so far, in s.
+        refused: an error has come that says that a line was not understood.
     """
 
     phase: Phase = Phase.CLEAR
@@ -110,6 +111,7 @@ class Recovery:
     foreign_ok: bool = False
     all_here: int = 0
     turnaround: float = LONGEST_TURNAROUND
+    refused: bool = False
     _came_from: int | None = None  # the last line known to be answered, while the printer is being asked
     _request: _Request = field(default_factory=_Request)
     _repeats: tuple[int, int] = (0, 0)  # the furthest line asked for, times since that it or one before was
@@ -169,7 +171,7 @@ class Recovery:
             self._request.unanswered -= 1
             self._request.until = min(max(self._request.until, quiet_at), self._request.begun + LONGEST_WAIT)
         else:
-            self._count(number, flight, now, wire_free)
+            self._count(number, flight, now, wire_free, repeats=dialect.repeats_request > 0)
             self._go_back(number, flight, now, max(quiet_at, now + self._wait), executes=dialect.ok_at == "execution")
         self.resume_if_answered()
 
@@ -193,7 +195,17 @@ class Recovery:
         self._enter("odd request")
         self._ask(flight, dialect)
 
-    def _count(self, number: int, flight: Flight, now: float, wire_free: float) -> None:
+    def _crossed(self, same: bool, now: float, wire_free: float, *, repeats: bool) -> bool:
+        """Tell whether a request for the line that was sent last came too soon to answer that.
+
+        Where a firmware asks again by itself, a line that was refused anew has an error before its request: any other
+        one may have been on its way for long.
+        """
+        refused, self.refused = self.refused, False
+        soon = now < wire_free + self.turnaround and self.turnaround < LONGEST_TURNAROUND
+        return same and (soon or (repeats and not refused))
+
+    def _count(self, number: int, flight: Flight, now: float, wire_free: float, *, repeats: bool) -> None:
         """Tell a request that is repeated from one that is made again, after the line was sent again.
 
         Raises:
@@ -205,7 +217,7 @@ class Recovery:
             self._stale, self._wait = 0, 0.0
         elif flight.replay == number:
             return  # nothing was sent in between, so it is the same request (Repetier repeats it each 200 ms)
-        elif now < wire_free + self.turnaround and self.turnaround < LONGEST_TURNAROUND and number == asked:
+        elif self._crossed(number == asked, now, wire_free, repeats=repeats):
             self._stale += 1  # it crossed with the line, or answers take longer than they did
             self._wait = min(max(2 * self._wait, self.turnaround, 0.01), LONGEST_TURNAROUND)
         else:

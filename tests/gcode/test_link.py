@@ -901,6 +901,37 @@ def test_the_impossible_number_is_none_that_repetier_would_take(last):
     assert 1 < behind < 65536 - 40, "neither the next line nor one of the last forty"
 
 
+def asked_again(link, answer, times):
+    """Have a line that is sent again asked for so many times, each late by far more than the shortest turnaround."""
+    now = 1.0
+    for _ in range(times):
+        link.receive(answer, now)
+        while not sent(link, now) and link.error is None:
+            now = link.deadline
+            link.tick(now)
+        now += 0.3
+
+
+def test_requests_that_repetier_repeats_by_itself_may_come_late():
+    """Over a line that is slow now and then, those for the line as it was are still on their way."""
+    link = fed(*moves(9), dialect=REPETIER)
+    numbered(link, 3)
+    sent(link)
+    link.receive(b"Error:Wrong checksum\r\n", 0.5)
+    asked_again(link, b"\r\nResend:4\r\nok\r\n", 30)
+    assert link.error is None
+    link.receive(b"ok 4\r\n", 60.0)
+    assert link.position.lines == 4
+
+
+def test_a_line_that_repetier_refuses_each_time_ends_the_conversation():
+    link = fed(*moves(9), dialect=REPETIER)
+    numbered(link, 3)
+    sent(link)
+    asked_again(link, b"Error:Wrong checksum\r\n\r\nResend:4\r\nok\r\n", 12)
+    assert isinstance(link.error, ResendLoop)
+
+
 def test_an_ok_for_a_line_long_answered_answers_none():
     link = fed(*moves(9), dialect=REPETIER)
     numbered(link, 5)
