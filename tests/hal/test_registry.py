@@ -153,7 +153,7 @@ def installed(monkeypatch):
     def entry_points(*, group, name=None):
         return [e for e in entries if e.group == group and name in (None, e.name)]
 
-    monkeypatch.setattr(registry.metadata, "entry_points", entry_points)
+    monkeypatch.setattr(metadata, "entry_points", entry_points)
     return lambda name, value: entries.append(metadata.EntryPoint(name, value, registry.ENTRY_POINTS))
 
 

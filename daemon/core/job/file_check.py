@@ -6,9 +6,12 @@ another cable, has its file read once more, slowly, through the thread that read
 """
 
 import asyncio
-import hashlib
 import os
 from concurrent.futures import Executor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import hashlib
 
 PIECE = 128 * 1024  # bytes read at once; the print has 1 MiB in hand, and waits behind a piece for its next block
 PAUSE = 0.1  # s between two pieces; 300 MB take four minutes
@@ -20,6 +23,8 @@ async def sha1_of(fd: int, executor: Executor) -> str:
     Raises:
         OSError: it cannot be read.
     """
+    import hashlib  # noqa: PLC0415 - 3.5 MB, for a print that has been taken over
+
     loop = asyncio.get_running_loop()
     digest, at = hashlib.sha1(usedforsecurity=False), 0
     while size := await loop.run_in_executor(executor, _add, digest, fd, at):
