@@ -81,6 +81,14 @@ async def test_it_connects_and_runs_its_script(made):
         assert made.accepted[-2:] == ["M117 hello", "G21"]
 
 
+async def test_its_script_heats_no_further_than_the_profile_allows(made):
+    async with connection(scripts=("M117 hello", "M104 S999", "G21")) as it:
+        it.keep_connected()
+        await until(lambda: it.ready and "M117 hello" in made.accepted)
+        await asyncio.sleep(5)
+        assert not {"M104 S999", "G21"} & set(made.accepted)
+
+
 class Deaf(SimulatedTransport):
     """A printer at another baudrate: what is said arrives as noise, and so does what it says."""
 

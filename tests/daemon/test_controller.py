@@ -451,6 +451,14 @@ async def test_a_script_that_may_not_be_sent_fails_the_job(tmp_path):
         assert "M110 N5" in it.jobs.error
 
 
+async def test_a_script_that_heats_too_much_fails_the_job(tmp_path):
+    async with house(tmp_path, scripts=replace(SCRIPTS, before_start=("M104 S999",))) as it:
+        it.start()
+        await it.until(S.FAILED)
+        assert "M104 S999 asks for 999 °C" in it.jobs.error
+        assert "M104 S999" not in it.accepted
+
+
 # -- ending from outside -------------------------------------------------------------------------------------
 
 

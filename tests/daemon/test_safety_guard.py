@@ -138,7 +138,11 @@ async def test_how_long_it_may_be_left_on_is_a_setting(tmp_path, minutes):
         assert targets(it) == ((200, 0) if not minutes else (0, 0))
 
 
-@pytest.mark.parametrize("line", ["M104 S301", "M109 S999", "M140 S130", "M190 R500"])
+@pytest.mark.parametrize(
+    "line",
+    ["M104 S301", "M109 S999", "M140 S130", "M190 R500", "M104 S1e3", "G10 P0 R999", "g10 p0 s999", "T0 m104 s999",
+     "G26 H999", "M145 S0 H999", "SET_HEATER_TEMPERATURE HEATER=extruder TARGET=999"],
+)  # fmt: skip
 async def test_a_file_that_asks_for_too_much_fails_by_that_line(tmp_path, line):
     async with house(tmp_path, scripts=QUIET) as it:
         it.start(["G1 X1", line, "G1 X2"])

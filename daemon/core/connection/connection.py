@@ -403,6 +403,7 @@ class Connection:
         """Run the script for a printer that has just connected; it is connected also where that fails."""
         try:
             for command in self._config.scripts.connected:
+                self._refuse_too_hot([command.encode("ascii", "replace")])
                 await printer.send(command)
         except NozzledError as error:
             log.warning("printer.script_failed", script="connected", reason=str(error))

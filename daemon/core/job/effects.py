@@ -31,6 +31,7 @@ from daemon.core.job.streamer import FileStream
 from daemon.core.job.survival import Survival
 from daemon.core.record.store import Store
 from daemon.errors import CannotGoOn, JobConflict
+from gcode.errors import CommandError
 from gcode.heating import shifted
 from gcode.host_commands import (
     Cancel,
@@ -154,6 +155,12 @@ class Effects:
         profile = self._config.profile
         return excess(command, profile.max_hotend_c, profile.max_bed_c, profile.max_chamber_c)
 
+    def _safe(self, command: str) -> str:
+        """Return a command of a script; raises CommandError where it asks for too much heat."""
+        if problem := self._too_hot(command.encode("ascii", "replace")):
+            raise CommandError(f"a script may not heat so far: {problem}")
+        return command
+
     async def _reattaching(self, job: Job) -> None:
         """Get the printer back, find the place in the file, and go on in the state that was left."""
         left = await self._survival.come_back(job)
@@ -212,7 +219,7 @@ class Effects:
         """Run what is left of the script: a pause may have come in the middle of it."""
         await job.steps.finish(job.printer)
         while job.page.script:
-            await job.steps.once(job.printer, job.page.script.pop(0))
+            await job.steps.once(job.printer, self._safe(job.page.script.pop(0)))
 
     async def _printing(self, job: Job) -> None:
         stream = _stream_of(job)
@@ -368,7 +375,7 @@ class Effects:
         """Send the commands one after the other."""
         known = json.loads(job.steps.note(lambda: [json.dumps(values(job))])[0])
         for command in filled(commands, known):
-            await job.steps.send(job.printer, command)
+            await job.steps.send(job.printer, self._safe(command))
 
 
 def _back_to(job: Job, wanted: str | None) -> str:
