@@ -9,8 +9,8 @@ import time  # noqa: TID251 - as in `serve`: the wall clock is injected from her
 from pathlib import Path
 
 from daemon import log
+from daemon.cli.ending import STDERR, leave_threads_behind
 from daemon.cli.options import add_config, configured
-from daemon.cli.serve import STDERR, leave_threads_behind
 from daemon.config import core_socket
 from daemon.errors import ConfigError
 from daemon.front.main import run as run_front

@@ -5,18 +5,17 @@ import asyncio
 import faulthandler
 import os
 import sys
-import threading
 import time  # noqa: TID251 - the one place where the wall clock comes in; it is injected from here
 from collections.abc import Sequence
 from pathlib import Path
 
 from daemon import log
+from daemon.cli.ending import STDERR, leave_threads_behind
 from daemon.cli.options import add_config, configured
 from daemon.core.main import run as run_core
 from daemon.systemd.descriptors import DescriptorStore
 from hal.loop import WatchedLoop
 
-STDERR = 2  # the descriptor itself: `sys.stderr` may be replaced
 EXAMPLE = "nozzled serve --printer 'serial:/dev/ttyACM0?baudrate=250000' --host 0.0.0.0"
 
 
@@ -76,9 +75,3 @@ def run_with(args: argparse.Namespace, front: Sequence[str] | None) -> int:
         writer.close()
     leave_threads_behind(status)
     return status
-
-
-def leave_threads_behind(status: int) -> None:
-    """End at once where a thread sits in a disk that hangs; what matters is done and told by now."""
-    if threading.active_count() > 1:
-        os._exit(status)
