@@ -194,6 +194,7 @@ KLIPPER = Dialect(
     stopped_by=("state: shutdown", "shutdown due to m112", "is shutdown"),
     urgent=frozenset({"M112"}),
     safety_timer=600.0,
+    awake_by=b"SET_IDLE_TIMEOUT",  # klippy/extras/idle_timeout.py: without TIMEOUT it sets what was set
     inactivity=None,
     heat_by_r=False,
     residency=0.0,

@@ -124,6 +124,8 @@ class Dialect:
         urgent_if_parser: further ones if M115 tells EMERGENCY_PARSER.
         min_extrude: °C below which nothing is extruded, by default; None: there is no limit.
         safety_timer: seconds without a move after which heaters go off, by default; None: they do not.
+        awake_by: the command that begins that time anew, changes nothing, and is answered by the time in seconds; None:
+            there is none, or none is needed, as the place is not lost by it.
         inactivity: the command that sets such a timer, in seconds as S; None: there is none.
         keeps_motors: the command by which motors stay on for half a day without a move, so that a pause keeps its
             place; None: there is none, or none is needed.
@@ -165,6 +167,7 @@ class Dialect:
     urgent_if_parser: frozenset[str] = frozenset()
     min_extrude: float | None = 170.0
     safety_timer: float | None = None
+    awake_by: bytes | None = None
     inactivity: bytes | None = b"M85"
     keeps_motors: bytes | None = None
     heat_by_r: bool = True

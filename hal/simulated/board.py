@@ -96,7 +96,7 @@ class Board:
         self.limits = copy.deepcopy(config.limits)
         self.planner = Planner(self.limits, self.moved, self._starved)
         self.heat = heat
-        self.inactivity = Inactivity()
+        self.inactivity = Inactivity(config.speech.idle_timeout)
         self.moved_at = 0.0
         self.sd = SdCard(say)
         self.kept_awake = False
@@ -172,11 +172,14 @@ class Board:
             self.act("resume")
 
     def _check_inactivity(self) -> None:
-        """M85 and M86: halt, or turn the heaters down, where nothing has happened for too long."""
+        """M85, M86, `idle_timeout`: halt, or turn heaters and motors off, where nothing has happened for too long."""
         if self.kept_awake:
             self.inactivity.note(self.now)
         moves_end = self.planner.idle_at(self.now)
         moved_at = moves_end if moves_end > self.now else self.moved_at
+        if self.inactivity.idles(self.now if self.kept_awake else moved_at, self.now):
+            self.heat.off(self.now)
+            self.modal.homed.clear()
         if self.inactivity.halts(moved_at, self.now):
             self.kill(f"Error:KILL caused by too much inactive time - current command: {self.command}")
         elif self.inactivity.cools(max(moved_at, self.heat.hot_since(self.now)), self.now):
@@ -190,7 +193,7 @@ class Board:
     def heaters_off(self) -> None:
         """Turn all heaters off: the firmware has stopped."""
         self.heat.halt(self.now)
-        self.inactivity = Inactivity()
+        self.inactivity = Inactivity(self.config.speech.idle_timeout)
 
     def act(self, text: str) -> None:
         """Tell the host to do something, where this firmware does."""

@@ -1,5 +1,6 @@
 """What the firmware does when nothing happens for long: M85 halts it, M86 turns the heaters down.
 
+Klipper has an `idle_timeout` instead, which turns heaters and motors off; a move sets it going. The others are
 Marlin's rules. Moves, homing and waiting for heat count for M85, and nothing else: a host that only asks for
 temperatures is not active. M86 (Marlin 2.1.3 with HOTEND_IDLE_TIMEOUT) wants something to move while a hotend is hot.
 """
@@ -31,13 +32,18 @@ class Inactivity:
     Attributes:
         limit: of M85; 0 is none.
         hotend_idle: of M86.
+        idle_timeout: Klipper's; 0 is none.
         due: when a time may be over.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, idle_timeout: float = 0.0) -> None:
         self.limit = 0.0
+        self.idle_timeout = idle_timeout
         self.hotend_idle = HotendIdle()
-        self.due = math.inf
+        self._idle_at = idle_timeout or math.inf
+        self._idle_set_at = 0.0
+        self._idled_since = 0.0  # the last move before it was idle: only a later one sets the time going again
+        self.due = self._idle_at
         self._halt_at = self._cool_at = math.inf
         self._active_at = 0.0
 
@@ -50,6 +56,22 @@ class Inactivity:
         self.limit = seconds
         self._active_at = now
         self._wait_until(now + seconds if seconds else math.inf, self._cool_at)
+
+    def set_idle_timeout(self, seconds: float, now: float) -> None:
+        """SET_IDLE_TIMEOUT: the time begins anew."""
+        self.idle_timeout, self._idle_set_at, self._idle_at = seconds, now, now + seconds
+        self._wait_until(self._halt_at, self._cool_at)
+
+    def idles(self, moved_at: float, now: float) -> bool:
+        """Tell whether Klipper's time is over; `moved_at` is when the last move ended, or will end."""
+        if now < self._idle_at:
+            return False
+        self._idle_at = max(moved_at, self._idle_set_at) + self.idle_timeout
+        over = self._idle_at <= now and moved_at > self._idled_since
+        if self._idle_at <= now:
+            self._idled_since, self._idle_at = moved_at, now + self.idle_timeout
+        self._wait_until(self._halt_at, self._cool_at)
+        return over
 
     def set_hotend_idle(self, rule: HotendIdle, now: float) -> None:
         """M86."""
@@ -74,4 +96,4 @@ class Inactivity:
 
     def _wait_until(self, halt_at: float, cool_at: float) -> None:
         self._halt_at, self._cool_at = halt_at, cool_at
-        self.due = min(halt_at, cool_at)
+        self.due = min(halt_at, cool_at, self._idle_at)

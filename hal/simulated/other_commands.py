@@ -10,6 +10,7 @@ from hal.simulated.motion_commands import TABLE as MOVES
 _RESIDUE = 3.0  # °C from the target at which Teacup takes it for reached
 _TEACUP_REPORTS = 2.0  # s between two lines of its wait
 _KLIPPER_LOOK = 0.3  # s that a look at the endstops takes
+_TIMEOUT = re.compile(r"\bTIMEOUT=(\d+(?:\.\d+)?)", re.IGNORECASE)
 _MESSAGE = re.compile(r"\s*MSG=(?:\"([^\"]*)\"|(\S*))", re.IGNORECASE)
 
 Handler = Callable[[Board, Command], Wait | None]
@@ -43,6 +44,17 @@ def slow_endstops(board: Board, _command: Command) -> Wait:
     for line in board.config.speech.endstops:
         open_ = dict.fromkeys("xyz", board.config.speech.endstop_words[0])
         board.say(line.format(**open_))
+
+
+def set_idle_timeout(board: Board, command: Command) -> None:
+    """SET_IDLE_TIMEOUT of Klipper; without TIMEOUT the time is what it was, and begins anew."""
+    found = _TIMEOUT.search(command.text)
+    seconds = float(found[1]) if found else board.inactivity.idle_timeout
+    if seconds <= 0:
+        board.say("!! Error on 'SET_IDLE_TIMEOUT': TIMEOUT must be above 0.0")
+        return
+    board.inactivity.set_idle_timeout(seconds, board.now)
+    board.say(f"// idle_timeout: Timeout set to {board.inactivity.idle_timeout:.2f} s")
 
 
 def restart(board: Board, _command: Command) -> None:

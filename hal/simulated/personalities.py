@@ -65,6 +65,7 @@ _KLIPPER = Speech(
             other.nothing,
         ),
         "STATUS": other.state,
+        "SET_IDLE_TIMEOUT": other.set_idle_timeout,
         "FIRMWARE_RESTART": other.restart,
     },
     cold=(
@@ -87,6 +88,7 @@ _KLIPPER = Speech(
         by_error=True,
     ),
     busy="",
+    idle_timeout=600.0,
     dtr_resets=False,
 )
 

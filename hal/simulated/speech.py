@@ -113,6 +113,7 @@ class Speech:
         status: said when the text on its display has changed.
         busy: a sign of life during a long command; takes `reason`.
         idle_wait: `wait` is said each so many seconds while there is nothing to do; 0: never.
+        idle_timeout: s without a move after which heaters and motors are turned off; 0: never.
         dtr_resets: opening the port, or a pulse of DTR, resets it.
     """
 
@@ -172,5 +173,6 @@ class Speech:
     pause: Callable[..., Any] | None = None
     status: str = ""
     busy: str = "echo:busy: {reason}"
+    idle_timeout: float = 0.0
     idle_wait: float = 0.0
     dtr_resets: bool = True

@@ -20,6 +20,7 @@ from daemon.core.job.cooling import Cooling
 from daemon.core.job.dead_man import DeadMan
 from daemon.core.job.effects import Effects
 from daemon.core.job.job import Job
+from daemon.core.job.keep_awake import KeepAwake
 from daemon.core.job.kept import KeptFile
 from daemon.core.job.leftovers import Leftovers
 from daemon.core.job.named_values import values
@@ -81,7 +82,8 @@ class JobController:
         self._left_over: tuple[JobState, str | None] | None = None  # how the job of an earlier run ended, and why
         self._cooling = Cooling(lambda: connection.profile, self._on_cold)
         self.dead_man = DeadMan(config.safety, connection, lambda: self.state)
-        self._listeners: list[Callable[[JobState], None]] = [self.dead_man.on_job]
+        self._keep_awake = KeepAwake(connection, lambda: self.state)
+        self._listeners: list[Callable[[JobState], None]] = [self.dead_man.on_job, self._keep_awake.on_job]
         self._kit = Kit(config, connection, store, self._survival, self._effects, self._cooling, self._announce)
         self._events = PrinterEvents(self._kit, self)
         connection.before_close(self.abandon)
