@@ -35,7 +35,7 @@ Steps = Iterable[Step]
 
 MARLIN = "FIRMWARE_NAME:Marlin 2.0.9 SOURCE_CODE_URL:x PROTOCOL_VERSION:1.0 MACHINE_TYPE:X EXTRUDER_COUNT:1 UUID:1"
 KILLED = "Error:Printer halted. kill() called!"
-HOST = ("M110", "M115", "M155", "M113", "M105", "M85", "M27", "STATUS")
+HOST = ("M110", "M115", "M155", "M113", "M105", "M85", "M27", "STATUS", "SET_IDLE_TIMEOUT")
 """What the connection says by itself; a test that counts commands leaves it out."""
 
 

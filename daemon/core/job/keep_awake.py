@@ -21,6 +21,9 @@ from hal.registry import pace
 OFTEN = 4
 """Times that it is said within the timer: three may be late behind a slow command."""
 
+FIRST = 60.0
+"""Seconds of a job before it is said: nobody makes the timer shorter, and most jobs begin with moves."""
+
 MORE_OFTEN = 1.0
 """Seconds between two of them at least, however short somebody has made the timer."""
 
@@ -66,6 +69,7 @@ class KeepAwake:
         """Say it until the job is over, or the firmware does not know it."""
         command = (printer.dialect.awake_by or b"").decode()
         try:
+            await asyncio.sleep(FIRST / pace(printer.address))
             seconds = _set_to(await printer.send(command))
             while seconds is not None:
                 await asyncio.sleep(max(MORE_OFTEN, seconds / OFTEN / pace(printer.address)))
