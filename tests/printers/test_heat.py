@@ -137,6 +137,43 @@ async def test_a_firmware_that_only_tells_of_the_tool_in_use_is_waited_for(tmp_p
         await it.ended(S.COMPLETED, within=120)
 
 
+async def test_standby_is_for_the_tool_in_use_where_only_that_is_told(tmp_path):
+    """It is told as `T:`, whichever it is; the nozzle of tool 0 is cold, and stays so."""
+
+    class Dual(FakeFirmware):
+        m115 = (MARLIN.replace("EXTRUDER_COUNT:1", "EXTRUDER_COUNT:2"), *cap(AUTOREPORT_TEMP=0))
+
+        def __init__(self):
+            super().__init__()
+            self.heat["T1"] = [self.ambient, 0.0]
+            self.tool = "T"
+
+        def report(self):
+            return "T:{:.2f} /{:.2f} B:{:.2f} /{:.2f}".format(*self.read(self.tool), *self.read("B"))
+
+        def on(self, number, command, raw):
+            if command in ("T0", "T1"):
+                self.tool = command.replace("T0", "T")
+                return ("ok",)
+            if command.startswith("M104"):
+                named = {"T0": "T", "T1": "T1"}.get(command[5:7], self.tool)
+                self.set_target(named, float(command.rpartition("S")[2]))
+                return ("ok",)
+            return (0.2, "ok") if command.startswith("G1") else None
+
+    pause = {"standby_after_min": 0.1, "standby_c": 150.0}
+    async with rig(tmp_path, Dual, profile={"extruders": 2}, pause=pause) as it:
+        await it.print("T1\nM109 T1 S210\nG28\n" + "G1 X10\nG1 X20\n" * 50)
+        await it.until(lambda: it.firmware.arrived("G1"))
+        await it.job("pause", "pause")
+        await it.reach(S.PAUSED)
+        await it.sleep(20)
+        assert (it.firmware.read("T1")[1], it.firmware.read("T")[1]) == (150, 0)
+        await it.job("pause", "resume")
+        await it.reach(S.PRINTING)
+        assert (it.firmware.read("T1"), it.firmware.read("T")[1]) == ((210, 210), 0)
+
+
 async def test_a_klipper_tells_of_each_extruder_by_its_own_name(tmp_path):
     class Two(Klipper):
         def on(self, number, command, raw):

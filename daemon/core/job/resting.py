@@ -75,7 +75,7 @@ async def stand_by(printer: Printer, rest: Rest, config: Config) -> None:
     for name in rest.targets:
         reading = printer.heaters.get(name)
         if name.startswith("tool") and reading is not None and (reading.target or 0.0) > config.pause.standby_c:
-            await printer.send(_set(name, config.pause.standby_c, config.profile.hotends))
+            await printer.send(_set(printer, name, config.pause.standby_c, config))
 
 
 async def has_gone_cold(printer: Printer, rest: Rest) -> bool:
@@ -100,7 +100,7 @@ async def heat_again(printer: Printer, rest: Rest, config: Config) -> None:
     cold = _cold(printer, rest)
     wanted = {name: target for name, target in rest.targets.items() if name.startswith("tool") or name in cold}
     for name, target in wanted.items():
-        await printer.send(_set(name, target, config.profile.hotends))
+        await printer.send(_set(printer, name, target, config))
     for name, target in wanted.items():
         await wait_for_heat(printer, Goal(name, target), config.job.heat_report_s, _warn)
 
@@ -109,8 +109,10 @@ def _warn(reason: str) -> None:
     log.warning("job.warning", reason=reason)
 
 
-def _set(heater: str, target: float, hotends: int) -> str:
+def _set(printer: Printer, heater: str, target: float, config: Config) -> str:
     if heater in _OTHERS:
         return f"{_OTHERS[heater]} S{target:g}"
-    number = f" T{heater.removeprefix('tool')}" if hotends > 1 else ""
+    # that of the tool in use may be told as tool 0, though it is another one: without T it is meant
+    in_use = heater == printer.hotend(printer.modes.tool or 0)
+    number = f" T{heater.removeprefix('tool')}" if config.profile.hotends > 1 and not in_use else ""
     return f"M104{number} S{target:g}"
