@@ -50,6 +50,17 @@ _RENEWED = frame(ANEW, RENEWAL)
 Sent = tuple[int, bytes, int, int, Ticket | None]
 
 
+def command_of(sent: Sent) -> bytes:
+    """Return a command as it was sent, without its number."""
+    return sent[1] if number_of(sent[1]) is None else sent[1].partition(b" ")[2]
+
+
+def bare(sent: Sent) -> bytes:
+    """Return a command as the file has it."""
+    command = command_of(sent)
+    return command.strip() if command is sent[1] else command.rpartition(b"*")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Left:
     """Where a link has left a conversation that another one is to go on with.
@@ -125,6 +136,17 @@ class Flight:
         if sent is None:
             raise AssertionError(f"line {number} is within reach, so it is held")
         return sent
+
+    @property
+    def oldest(self) -> str:
+        """The command that waits for an answer; empty where none does."""
+        return bare(self.lines[0]).decode() if self.lines else ""
+
+    def has(self, word: str) -> bool:
+        """Tell whether a command with this code word waits for its answer."""
+        size = len(word)
+        commands = (command_of(sent).decode().upper() for sent in self.lines)
+        return bool(word) and any(each.startswith(word) and not each[size : size + 1].isdigit() for each in commands)
 
     @property
     def first_held(self) -> int:

@@ -28,15 +28,14 @@ from itertools import islice
 
 from gcode.answers import Answers, code_word, fits
 from gcode.chatter import Chatter
-from gcode.command import parse
 from gcode.complaints import Complaints
 from gcode.dialect import UNKNOWN, Dialect
 from gcode.errors import LinkError, PrinterReset, PrinterSilent, QueueFull
-from gcode.flight import HISTORY, RENEWAL, Flight, Left, Sent
+from gcode.flight import HISTORY, RENEWAL, Flight, Left, Sent, bare, command_of
 from gcode.framing import frame
 from gcode.modes import Modes
 from gcode.outgoing import Counters, Line, Notice, Position, Refusal, Ticket
-from gcode.patience import LONG, patience
+from gcode.patience import Patience, patience
 from gcode.recovery import Phase, Recovery
 from gcode.replies import (
     Busy,
@@ -64,15 +63,6 @@ FRAMING = 14
 
 MAX_REPLY = 4096
 """Bytes of one reply line that are kept; real lines stay under 600."""
-
-BUSY_TIMEOUT = 10.0
-"""Seconds of silence that mean something where the firmware says `busy` every 2 s."""
-
-MISSED = 3
-"""Busy messages that have to be missing where a client has asked for them less often (M113)."""
-
-HURRY = 2.0
-"""Seconds of silence that are enough for the next question, where somebody waits for the line to be clear."""
 
 WAIT_AGE = 1.0
 """Seconds after which a `wait` from the firmware cannot have crossed with the line that was sent last."""
@@ -133,12 +123,10 @@ class HostLink:
         self._peeked: Line | None = None
         self._fed = 0
         self._held = False
-        self._busy_seen = False
-        self._busy_timeout = BUSY_TIMEOUT
+        self._patience = Patience()
         self._complaints = Complaints()
         self._alone = 0  # the number of a line behind which nothing goes until it is answered
         self._slots = 0  # of the firmware's command queue, as ADVANCED_OK has told; 0: not told
-        self._hurried = False  # the next question comes after HURRY
         self._alive = 0.0
         self._idle_until = 0.0  # when the first line since then was sent
         self._wire_free = 0.0
@@ -186,7 +174,7 @@ class HostLink:
 
     def hurry(self) -> None:
         """Ask sooner than usual whether anyone is there, once: oks that are missing now would keep somebody waiting."""
-        self._hurried = True
+        self._patience.hurried = True
 
     def send(self, ticket: Ticket) -> None:
         """Queue a checked command; it goes out before the next line of the job.
@@ -324,12 +312,12 @@ class HostLink:
             return None
         if not flight.fills and recovery.all_here != flight.next:
             recovery.ask_what_is_wanted(flight, self.dialect)
-            self._hurried = True
+            self._patience.hurried = True
             return None
         command = HARMLESS if flight.fills else RENEWAL
         if not flight.fills:
             flight.renew()
-            self._hurried = False
+            self._patience.hurried = False
         return self._frame((-1, command, None, False), -1, Ticket(command))
 
     def _bytes_unread(self, now: float) -> int:
@@ -414,7 +402,7 @@ class HostLink:
         if self._recovery.echo is None and not self._fits(len(sent[1])):
             return None
         self._flight.replay += 1
-        if self.dialect.alone and code_word(self._command_of(sent)) in self.dialect.alone:
+        if self.dialect.alone and code_word(command_of(sent)) in self.dialect.alone:
             self._alone = sent[0]
         return sent
 
@@ -474,14 +462,16 @@ class HostLink:
             case Wait():
                 self._on_wait(now, told)
             case Busy() | Temperatures():
-                self._busy_seen = self._busy_seen or (isinstance(reply, Busy) and reply.always)
+                self._patience.note(reply)
                 self._signs_of_life(now)
             case _:
                 self._on_text(reply, now, told)
         self._collect(reply, now, told)
 
     def _on_text(self, reply: Reply, now: float, told: list[Told]) -> None:
-        if self._is_long or not self._chatter.is_chatter(reply.line, self.counters.lines_acknowledged):
+        if self._patience.may_be_silent(self._flight, self.dialect) or not self._chatter.is_chatter(
+            reply.line, self.counters.lines_acknowledged
+        ):
             self._signs_of_life(now)
         if isinstance(reply, FirmwareError) and reply.kind == "communication":
             self._hurried = True  # Marlin 1.0 asks for nothing where a line has lost its number
@@ -496,7 +486,7 @@ class HostLink:
         sent = flight.lines[0] if flight.lines else None
         if self.dialect.ok_at == "receipt":
             sent = flight.kept(flight.first_unanswered - 1)
-        return None if sent is None or sent[4] is not None else (self._bare(sent), sent[3])
+        return None if sent is None or sent[4] is not None else (bare(sent), sent[3])
 
     def _may_be_echo(self, reply: Reply) -> bool:
         return isinstance(reply, Start | FirmwareError | Text | Resend) or (isinstance(reply, Ok) and reply.glued)
@@ -507,7 +497,7 @@ class HostLink:
             return True
         if not self._flight.lines:
             return False
-        command = self._command_of(self._flight.lines[0])
+        command = command_of(self._flight.lines[0])
         return command[:4].upper() == b"M118" and reply.line.strip().encode() in command
 
     def _collect(self, reply: Reply, now: float, told: list[Told]) -> None:
@@ -534,26 +524,20 @@ class HostLink:
             # the tail of a line cut by a flush, taken for a command: its ok is none of ours
             # (without numbers nothing is flushed, and Teacup quotes M400 as M144; at receipt, its ok has come before)
             flushes = self.dialect.numbered and self.dialect.ok_at == "execution"
-            self._recovery.foreign_ok = flushes and not self._in_flight(reply.word)
+            self._recovery.foreign_ok = flushes and not self._flight.has(reply.word)
         elif match := _SKIPPED.match(reply.line):
             # Repetier: it has this line, or waits for an earlier one
             number = self._flight.near(int(match[1]), self.dialect.counting.modulo)
             self._recovery.foreign_ok = not self._flight.lines or self._flight.lines[0][0] != number
-
-    def _in_flight(self, word: str) -> bool:
-        """Tell whether a command with this code word waits for its answer."""
-        size = len(word)
-        commands = (self._command_of(sent).decode().upper() for sent in self._flight.lines)
-        return bool(word) and any(each.startswith(word) and not each[size : size + 1].isdigit() for each in commands)
 
     def _on_ok(self, reply: Reply, now: float, told: list[Told]) -> None:
         recovery, lines = self._recovery, self._flight.lines
         number = self._answered(reply) if isinstance(reply, Ok) else None
         if isinstance(reply, Ok) and reply.buffer is not None and len(lines) == 1 and self.dialect.learns:
             self._slots = reply.buffer + 1  # all are free but the one of the line that is answered
-        if isinstance(reply, Ok) and reply.heaters and lines and code_word(self._command_of(lines[0])) in _TELLS_BY_OKS:
+        if isinstance(reply, Ok) and reply.heaters and lines and code_word(command_of(lines[0])) in _TELLS_BY_OKS:
             self._signs_of_life(now)
-        elif recovery.asking and isinstance(reply, Ok) and reply.heaters and not self._asks_temperatures():
+        elif recovery.asking and isinstance(reply, Ok) and reply.heaters and not self._flight.has("M105"):
             self._on_question_executed(now)
         elif number is None and recovery.owed_ok:
             recovery.owed_ok = False
@@ -581,15 +565,14 @@ class HostLink:
         number = self._flight.near(told, self.dialect.counting.modulo)
         return number if number < self._flight.next else None
 
-    def _asks_temperatures(self) -> bool:
-        return any(self._command_of(sent)[:4] == b"M105" for sent in self._flight.lines)
-
     def _on_question_executed(self, now: float) -> None:
         """A firmware that does not count lines (RepRapFirmware) takes the question for a command and answers that."""
         self._recovery.executed(self._flight)
         self._signs_of_life(now)
         if self._flight.lines:
-            raise PrinterSilent(f"no answer to {self._oldest!r}, and this firmware cannot tell whether it has arrived")
+            raise PrinterSilent(
+                f"no answer to {self._flight.oldest!r}, and this firmware cannot tell whether it has arrived"
+            )
 
     def _acknowledge(self, line: str, now: float, told: list[Told]) -> list[Told]:
         """Take the oldest line out of the flight; returns `told`, with its ticket if it had one."""
@@ -610,9 +593,7 @@ class HostLink:
         elif ticket is self._recovery.echo:
             self._recovery.echoed()  # its echo was lost, but nothing before it waits any more
         elif not ticket.done:
-            if code_word(ticket.command) == "M113":
-                self._busy_seen = False  # as from now on it may say nothing
-                self._busy_timeout = max(BUSY_TIMEOUT, MISSED * min(parse(ticket.command).number("S", 0.0), LONG))
+            self._patience.answered(ticket.command)
             if self.dialect.ok_at == "receipt":
                 self._on_receipt(ticket, line, now, told)
             else:
@@ -668,16 +649,14 @@ class HostLink:
         The command that ends the pause is one of those that it asks for then, and gets an ok all the same.
         """
         sent = self._flight.lines[0] if self._flight.lines else None
-        return sent is not None and number <= sent[0] and self._bare(sent).strip() == self.dialect.resumes_by
+        return sent is not None and number <= sent[0] and bare(sent).strip() == self.dialect.resumes_by
 
     def _give_up(self, number: int, told: list[Told]) -> None:
         """Send a harmless line under the number of a text that the firmware cannot read: better than no print."""
         _, _, ordinal, offset, ticket = sent = self._flight.held(number)
-        if code_word(self._command_of(sent)) not in TEXTS:
+        if code_word(command_of(sent)) not in TEXTS:
             return
-        told.append(
-            Notice(f"the firmware refuses this line again and again, it is left out: {self._bare(sent).decode()}")
-        )
+        told.append(Notice(f"the firmware refuses this line again and again, it is left out: {bare(sent).decode()}"))
         raw = frame(number - self._flight.base, HARMLESS)
         self._flight.history[number % HISTORY] = sent = (number, raw, ordinal, offset, ticket)
         if self._journal is not None:
@@ -719,46 +698,8 @@ class HostLink:
         if self._recovery.going_back:
             return self._recovery.quiet_at
         if self._flight.lines or self._recovery.asking:
-            return self._alive + self._patience()
+            return self._alive + self._patience.seconds(self._flight, self.dialect)
         return None
-
-    def _patience(self) -> float:
-        if self._hurried:
-            return HURRY
-        if self._busy_seen:
-            return self._busy_timeout
-        return self._longest_patience(self.dialect.answer_timeout)
-
-    @property
-    def _is_long(self) -> bool:
-        """What the printer does may take minutes."""
-        return self._longest_patience(0.0) > 0.0
-
-    def _longest_patience(self, usual: float) -> float:
-        """Return the seconds of silence that mean nothing while the oldest line waits for its answer.
-
-        Where that comes at the receipt, the line before may be what keeps it waiting.
-        """
-        flight, dialect = self._flight, self.dialect
-        if not flight.lines:
-            return usual
-        found = patience(self._command_of(flight.lines[0]), usual, dialect.long_commands)
-        before = flight.kept(flight.first_unanswered - 1) if dialect.ok_at == "receipt" else None
-        if before is not None:
-            found = max(found, patience(self._command_of(before), usual, dialect.long_commands))
-        return found
-
-    def _bare(self, sent: Sent) -> bytes:
-        """Return a command as the file has it."""
-        return self._command_of(sent).rpartition(b"*")[0] if self.dialect.numbered else sent[1].strip()
-
-    def _command_of(self, sent: Sent) -> bytes:
-        return sent[1].partition(b" ")[2] if self.dialect.numbered else sent[1]
-
-    @property
-    def _oldest(self) -> str:
-        """The command that waits for an answer; empty where none does."""
-        return self._bare(self._flight.lines[0]).decode() if self._flight.lines else ""
 
     def tick(self, now: float) -> list[Told]:
         """Act on a deadline that has passed, and return what is worth telling; harmless before."""
@@ -779,9 +720,9 @@ class HostLink:
 
     def _on_silence(self, now: float) -> None:
         self.counters.timeouts += 1
-        self._hurried = False
+        self._patience.hurried = False
         try:
-            self._recovery.silence(self._oldest or "a question", self._alive, now, self._flight, self.dialect)
+            self._recovery.silence(self._flight.oldest or "a question", self._alive, now, self._flight, self.dialect)
         except LinkError as error:
             self.fail(error)
         self._alive = now

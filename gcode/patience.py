@@ -2,10 +2,23 @@
 
 import re
 
+from gcode.answers import code_word
 from gcode.command import parse
+from gcode.dialect import Dialect
+from gcode.flight import Flight, command_of
+from gcode.replies import Busy, Temperatures
 
 LONG = 600.0
 """Seconds that a long command may be silent where the firmware never says `busy`."""
+
+BUSY_TIMEOUT = 10.0
+"""Seconds of silence that mean something where the firmware says `busy` every 2 s."""
+
+MISSED = 3
+"""Busy messages that have to be missing where a client has asked for them less often (M113)."""
+
+HURRY = 2.0
+"""Seconds of silence that are enough for the next question, where somebody waits for the line to be clear."""
 
 # Those that heat, home, probe, wait or ask somebody: what other hosts wait for too, Marlin's own, and
 # Prusa's G76 and G80.
@@ -42,3 +55,53 @@ def _dwell(command: bytes) -> float:
     asked = parse(_bare(command))
     seconds = asked.number("S", 0.0) or asked.number("P", 0.0) / 1000
     return min(max(seconds, 0.0), _LONGEST_DWELL)
+
+
+class Patience:
+    """How long silence means nothing, by what the firmware carries out, and whether it says that it is busy.
+
+    Attributes:
+        hurried: the next question comes after HURRY.
+    """
+
+    __slots__ = ("_busy_timeout", "_says_busy", "hurried")
+
+    def __init__(self) -> None:
+        self.hurried = False
+        self._says_busy = False
+        self._busy_timeout = BUSY_TIMEOUT
+
+    def note(self, reply: Busy | Temperatures) -> None:
+        """Take note of a message that says that it works."""
+        self._says_busy = self._says_busy or (isinstance(reply, Busy) and reply.always)
+
+    def answered(self, command: bytes) -> None:
+        """Take note of a command that was answered: M113 changes how often it says that it is busy."""
+        if code_word(command) == "M113":
+            self._says_busy = False  # as from now on it may say nothing
+            self._busy_timeout = max(BUSY_TIMEOUT, MISSED * min(parse(command).number("S", 0.0), LONG))
+
+    def seconds(self, flight: Flight, dialect: Dialect) -> float:
+        """Return the seconds of silence after which to ask."""
+        if self.hurried:
+            return HURRY
+        if self._says_busy:
+            return self._busy_timeout
+        return self._longest(flight, dialect, dialect.answer_timeout)
+
+    def may_be_silent(self, flight: Flight, dialect: Dialect) -> bool:
+        """Tell whether what the printer does may take minutes."""
+        return self._longest(flight, dialect, 0.0) > 0.0
+
+    def _longest(self, flight: Flight, dialect: Dialect, usual: float) -> float:
+        """Return the seconds of silence that mean nothing while the oldest line waits for its answer.
+
+        Where that comes at the receipt, the line before may be what keeps it waiting.
+        """
+        if not flight.lines:
+            return usual
+        found = patience(command_of(flight.lines[0]), usual, dialect.long_commands)
+        before = flight.kept(flight.first_unanswered - 1) if dialect.ok_at == "receipt" else None
+        if before is not None:
+            found = max(found, patience(command_of(before), usual, dialect.long_commands))
+        return found
