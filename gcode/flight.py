@@ -92,9 +92,10 @@ class Flight:
         base: what is taken off a number on the wire.
         renewed: the last line by which numbers on the wire began anew; 0: none that matters.
         renew_at: from this line on they are to begin anew.
+        idle_until: when a line was sent last that found none without an answer.
     """
 
-    __slots__ = ("_former", "base", "bytes", "history", "lines", "next", "renew_at", "renewed", "replay")
+    __slots__ = ("_former", "base", "bytes", "history", "idle_until", "lines", "next", "renew_at", "renewed", "replay")
 
     def __init__(self) -> None:
         self.lines: deque[Sent] = deque()
@@ -102,6 +103,7 @@ class Flight:
         self.next = 1
         self.replay = 1
         self.history: list[Sent | None] = [None] * HISTORY
+        self.idle_until = 0.0
         self.base = 0
         self.renewed = 0
         self.renew_at = MOST

@@ -24,7 +24,6 @@ import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import islice
 
 from gcode.answers import Answers, code_word, fits
 from gcode.chatter import Chatter
@@ -52,6 +51,7 @@ from gcode.replies import (
     Wait,
     acknowledges,
 )
+from gcode.wire import Wire
 
 __all__ = ["HISTORY", "Left", "Sent"]  # besides what is defined here
 
@@ -66,9 +66,6 @@ MAX_REPLY = 4096
 
 WAIT_AGE = 1.0
 """Seconds after which a `wait` from the firmware cannot have crossed with the line that was sent last."""
-
-SETTLED = 0.05
-"""Seconds after which a line that was sent has left the firmware's receive buffer, though it may wait for an answer."""
 
 MAX_REFUSALS = 3
 """Times that a line with a text is asked for in vain before it is left out."""
@@ -110,7 +107,7 @@ class HostLink:
         self.counters = Counters()
         self.position = Position()
         self.modes = Modes()
-        self._byte_time = byte_time
+        self._wire = Wire(byte_time)
         self._journal = journal
         self._flight = Flight()
         self._recovery = Recovery()
@@ -118,7 +115,6 @@ class HostLink:
         self._answers = Answers()
         self._queue: deque[Ticket] = deque()
         self._urgent: deque[Ticket] = deque()
-        self._unsettled = 0  # bytes that may still be in the firmware's receive buffer
         self._pull: Pull | None = None
         self._peeked: Line | None = None
         self._fed = 0
@@ -128,9 +124,6 @@ class HostLink:
         self._alone = 0  # the number of a line behind which nothing goes until it is answered
         self._slots = 0  # of the firmware's command queue, as ADVANCED_OK has told; 0: not told
         self._alive = 0.0
-        self._idle_until = 0.0  # when the first line since then was sent
-        self._wire_free = 0.0
-        self._room_at: float | None = None  # when an urgent command may find room
         self._partial = b""
         self._plain = True  # an `ok` that comes alone is one like nearly all of them
 
@@ -251,11 +244,12 @@ class HostLink:
             return b""
         if out:
             if was_idle:
-                self._alive = self._idle_until = now
-            free = self._wire_free
-            self._wire_free = (free if free > now else now) + len(out) * self._byte_time  # noqa: FURB136 - once a line
+                self._alive = flight.idle_until = now
+            wire = self._wire
+            free = wire.free
+            wire.free = (free if free > now else now) + len(out) * wire.byte_time  # noqa: FURB136 - once a line
         if self._urgent:
-            self._room_at = self._wire_free + SETTLED if now < self._wire_free + SETTLED else None
+            self._wire.look_again(now)
         return out
 
     def _take_all(self, now: float) -> bytes:
@@ -263,7 +257,8 @@ class HostLink:
         flight, recovery = self._flight, self._recovery
         out, recovery.raw = recovery.raw, b""
         if self._urgent:
-            self._unsettled = self._bytes_unread(now)
+            window = self._slots or self.dialect.window_lines
+            self._wire.settle(flight, window, now, read=recovery.echo is not None)
         if recovery.going_back:
             return out
         while sent := self._take():
@@ -320,21 +315,11 @@ class HostLink:
             self._patience.hurried = False
         return self._frame((-1, command, None, False), -1, Ticket(command))
 
-    def _bytes_unread(self, now: float) -> int:
-        """Return the bytes that may be in the firmware's receive buffer: of what its command queue cannot hold."""
-        flight = self._flight
-        if now < self._wire_free + SETTLED:
-            return flight.bytes
-        if self._recovery.echo is not None:
-            return 0  # oks are missing: the firmware answered, so the lines in flight have left its buffer
-        return sum(len(sent[1]) for sent in islice(flight.lines, self._slots or self.dialect.window_lines, None))
-
     def _take_urgent(self) -> Sent | None:
         """Return the next urgent line, whatever is unanswered, if the receive buffer has room for it."""
         size = len(self._urgent[0].command) + FRAMING
-        if self._flight.lines and self._unsettled and self._unsettled + size > self.dialect.window_bytes:
+        if not self._wire.takes(size, self._flight, self.dialect.window_bytes):
             return None
-        self._unsettled += size
         ticket = self._urgent.popleft()
         return self._frame((-1, ticket.command, None, True), -1, ticket)
 
@@ -584,8 +569,8 @@ class HostLink:
             return told
         _, raw, ordinal, offset, ticket = lines.popleft()
         flight.bytes -= len(raw)
-        if not lines and now - self._idle_until < self._recovery.turnaround:
-            self._recovery.turnaround = now - self._idle_until
+        if not lines and now - flight.idle_until < self._recovery.turnaround:
+            self._recovery.turnaround = now - flight.idle_until
         self.counters.lines_acknowledged += 1
         if ticket is None:
             self.position.lines = ordinal
@@ -631,7 +616,7 @@ class HostLink:
         self._hurried = False
         line = self._flight.near(number, self.dialect.counting.modulo)
         resumes = self._resumes(line)
-        self._recovery.requested(line, self._flight, self.dialect, now, self._wire_free)
+        self._recovery.requested(line, self._flight, self.dialect, now, self._wire.free)
         self._recovery.foreign_ok = self._recovery.foreign_ok or resumes
         if self.dialect.ok_at == "receipt":  # what was received needs no other answer
             while self._flight.lines and self._flight.lines[0][0] < line and line <= self._flight.next:
@@ -683,8 +668,8 @@ class HostLink:
         """When `tick` wants to be called, if nothing arrives before; None while nothing is awaited."""
         deadline = self._answer_deadline()
         waits = self._urgent and not (self._recovery.going_back or self._flight.goes_back)
-        if waits and deadline is not None and self._room_at is not None:
-            deadline = min(deadline, self._room_at)  # what waits for room goes then, or when an answer comes
+        if waits and deadline is not None and self._wire.room_at is not None:
+            deadline = min(deadline, self._wire.room_at)  # what waits for room goes then, or when an answer comes
         if self._answers and self.error is None:
             return self._answers.due if deadline is None else min(deadline, self._answers.due)
         return deadline

@@ -182,7 +182,7 @@ def test_beginning_anew_on_a_bad_line_leaves_nothing_out_and_repeats_nothing(cha
     rates = {fault: chances.choice((0.0, 0.02, 0.1)) for fault in FAULTS}
     rates |= {use: chances.choice((0.0, 0.01, 0.05)) for use in USES}
     link = link_at(FIRST, Dialect("any", window_lines=chances.randint(1, 4)))
-    link._byte_time = BYTE_TIME
+    link._wire.byte_time = BYTE_TIME
     model = MarlinModel(advanced_ok=chances.random() < 0.5, silent_repeats=chances.random() < 0.5)
     model.last = FIRST - 1
     file = moves(40, chances)
