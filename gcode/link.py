@@ -459,7 +459,7 @@ class HostLink:
         ):
             self._signs_of_life(now)
         if isinstance(reply, FirmwareError) and reply.kind == "communication":
-            self._hurried = True  # Marlin 1.0 asks for nothing where a line has lost its number
+            self._patience.hurried = True  # Marlin 1.0 asks for nothing where a line has lost its number
             self._recovery.refused = True
         self._note_answer(reply, now, told)
 
@@ -531,7 +531,7 @@ class HostLink:
         elif number is None and recovery.foreign_ok:
             recovery.foreign_ok = False
             # it was the tail of the only line on its way, so nothing will ask for that: the host does
-            self._hurried = self._hurried or (len(lines) == 1 and not recovery.asking)
+            self._patience.hurried = self._patience.hurried or (len(lines) == 1 and not recovery.asking)
         elif number is not None and lines:
             # ADVANCED_OK says which line it answers: those before it lost theirs, a repeated one is stale
             while lines and lines[0][0] <= number:
@@ -613,7 +613,7 @@ class HostLink:
     def _on_resend(self, number: int, now: float, told: list[Told]) -> None:
         self.counters.resends += 1
         self._signs_of_life(now)
-        self._hurried = False
+        self._patience.hurried = False
         line = self._flight.near(number, self.dialect.counting.modulo)
         resumes = self._resumes(line)
         self._recovery.requested(line, self._flight, self.dialect, now, self._wire.free)
