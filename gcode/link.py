@@ -621,12 +621,19 @@ class HostLink:
         if self.dialect.ok_at == "receipt":  # what was received needs no other answer
             while self._flight.lines and self._flight.lines[0][0] < line and line <= self._flight.next:
                 self._acknowledge("ok", now, told)
-        nothing_to_send = not self._queue and (self._pull is None or self._held)
-        if self.dialect.repeats_request and line == self._flight.next and nothing_to_send:
+        if self.dialect.repeats_request and line == self._flight.next and not self._has_more:
             self._queue.append(Ticket(HARMLESS))  # it would ask for ever, where there is nothing to be sent
         if self._recovery.refusals >= MAX_REFUSALS:
             self._give_up(line, told)
         self._send_echo()
+
+    @property
+    def _has_more(self) -> bool:
+        """There is a line to be sent next."""
+        if self._pull is not None and not self._held:
+            self._peeked = self._peeked or self._pull()
+            return bool(self._queue) or self._peeked is not None
+        return bool(self._queue)
 
     def _resumes(self, number: int) -> bool:
         """Tell whether the firmware goes on with the lines that it dropped at a pause of its own (Prusa's M602).
