@@ -24,7 +24,10 @@ from gcode.modes import Modes
 from gcode.outgoing import Position, Ticket
 
 MAX_FRAME = 112
-"""Bytes of a frame that are kept; the firmwares that number lines read 96 or fewer."""
+"""Bytes of a frame that its slot holds; most firmwares read 96 or fewer."""
+
+LONGEST_FRAME = 272
+"""Bytes of a frame that are kept; RepRapFirmware reads 256. What its slot has no room for is behind the ring."""
 
 PAGE = 32 * 1024
 """Bytes of a page."""
@@ -36,7 +39,10 @@ _NUMBER = struct.Struct("<I")
 _HEAD = struct.Struct("<Q I I")  # of a page: its turn, length, checksum
 _TURN = struct.Struct("<Q")
 _FRAMES = 2 * PAGE  # the ring begins behind two pages
-_TOTAL = _FRAMES + HISTORY * _SIZE
+_RESTS = _FRAMES + HISTORY * _SIZE  # the rests of long frames, which an older version does not look for
+_REST = struct.Struct(f"<I H {LONGEST_FRAME - MAX_FRAME}s I")
+_REST_SIZE = 176
+_TOTAL = _RESTS + HISTORY * _REST_SIZE
 _RELATIVE, _RELATIVE_E, _INCHES, _MILLIMETRES, _HOMED = 1, 2, 4, 8, 16
 
 
@@ -72,6 +78,10 @@ class Logbook:
             self._lines, self._offset = ordinal, offset
         if modes is not None:
             self._modes = _packed(modes)
+        length = len(raw)
+        if length > MAX_FRAME:
+            self._note_rest(number, raw[MAX_FRAME:])
+            length = 0  # a gap to an older version
         _SLOT.pack_into(
             self._map,
             _FRAMES + number % HISTORY * _SIZE,
@@ -82,10 +92,15 @@ class Logbook:
             0 if ticket is None else ticket.step,
             1 if ticket is None else 0,
             self._modes,
-            len(raw) if len(raw) <= MAX_FRAME else 0,
+            length,
             raw,
             number,
         )
+
+    def _note_rest(self, number: int, rest: bytes) -> None:
+        """Keep what the slot of a frame has no room for."""
+        length = len(rest) if len(rest) <= LONGEST_FRAME - MAX_FRAME else 0
+        _REST.pack_into(self._map, _RESTS + number % HISTORY * _REST_SIZE, number, length, rest, number)
 
     def begin(self) -> None:
         """Forget the frames: a new conversation counts from 1."""
@@ -113,10 +128,19 @@ class Logbook:
         """Return the newest slots without a gap, oldest first; a frame that was too long to keep is a gap."""
         known = {slot[0]: slot for slot in map(self._slot, range(HISTORY)) if slot is not None}
         number, found = max(known, default=0), []
-        while (slot := known.get(number)) is not None and slot[7]:
-            found.append(slot)
+        while (slot := known.get(number)) is not None and (raw := self._raw(slot)):
+            found.append((*slot[:8], raw))
             number -= 1
         return found[::-1]
+
+    def _raw(self, slot: tuple[Any, ...]) -> bytes:
+        """Return the frame of a slot; empty where it was too long to keep."""
+        if slot[7]:
+            kept: bytes = slot[8][: slot[7]]
+            return kept
+        number, length, rest, again = _REST.unpack_from(self._map, _RESTS + slot[0] % HISTORY * _REST_SIZE)
+        whole = length and number == again == slot[0]
+        return slot[8] + rest[:length] if whole else b""
 
     def begin_job(self) -> None:
         """Count the lines of a job anew."""
@@ -200,7 +224,7 @@ def _modes(packed: bytes) -> Modes:
 
 def _sent(slot: tuple[Any, ...]) -> Sent:
     number, _, offset, lines, step, of_job = slot[:6]
-    raw = slot[8][: slot[7]]
+    raw = slot[8]
     if of_job:
         return number, raw, lines, offset, None
     return number, raw, -1, -1, Ticket(raw.partition(b" ")[2].rpartition(b"*")[0], step=step)

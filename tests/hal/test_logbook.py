@@ -9,7 +9,7 @@ from gcode.framing import frame
 from gcode.link import HISTORY, Sent
 from gcode.modes import Modes
 from gcode.outgoing import Position, Ticket
-from hal.logbook import MAX_FRAME, PAGE, Logbook
+from hal.logbook import LONGEST_FRAME, MAX_FRAME, PAGE, Logbook
 
 FEEDRATES = st.sampled_from([b"", b"1500", b"7200.5"])
 
@@ -60,7 +60,7 @@ def test_without_frames_there_is_nothing_to_go_on_from():
 
 def test_a_frame_too_long_to_be_kept_ends_what_can_be_gone_on_from():
     logbook = Logbook()
-    logbook.note(line(1, b"M117 " + b"x" * MAX_FRAME), 0, Modes())
+    logbook.note(line(1, b"M117 " + b"x" * LONGEST_FRAME), 0, Modes())
     logbook.note(line(2), 0, Modes())
     assert logbook.left() is None  # line 1 may be asked for
     logbook.note(line(3), 1, Modes())
@@ -95,6 +95,25 @@ def test_a_page_half_written_leaves_the_one_before(tmp_path_factory, pages, cut)
     for at in differ[cut % (len(differ) + 1) :]:
         logbook._map[at] = before[at]
     assert Logbook(path).read() in (pages[-1], {"the": "last"})
+
+
+@pytest.mark.parametrize("length", [MAX_FRAME, MAX_FRAME + 1, 200, LONGEST_FRAME])
+def test_a_long_frame_is_kept_whole(tmp_path, length):
+    logbook = Logbook(tmp_path / "logbook")
+    sent = [line(1), line(2), line(3)]
+    number, raw, ordinal, offset, ticket = sent[1]
+    sent[1] = (number, raw + b"x" * (length - len(raw)), ordinal, offset, ticket)
+    for each in sent:
+        logbook.note(each, 0, None)
+    left = Logbook(tmp_path / "logbook").left()
+    assert [each[:2] for each in left.sent] == [each[:2] for each in sent]
+
+
+def test_the_rest_of_another_frame_is_not_taken():
+    logbook = Logbook()
+    for number in (1, 1 + HISTORY):
+        logbook.note(line(number, b"M117 " + b"x" * (200 if number == 1 else LONGEST_FRAME)), 0, None)
+    assert logbook.left() is None
 
 
 def test_a_page_too_long_leaves_none():
