@@ -8,14 +8,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from gcode.consequence import consequence
 from gcode.dialect import UNKNOWN, Dialect, recognise
 from gcode.errors import FirmwareHalted, NozzledError, PrinterReset, PrinterSilent
 from gcode.histogram import Histogram
 from gcode.link import HostLink, Left, Told
 from gcode.modes import Modes
 from gcode.outgoing import Counters, Notice, Position, Refusal, Ticket
-from gcode.replies import Action, Capability, FirmwareError, FirmwareInfo, Heaters, Reply, Text, UnknownCommand
+from gcode.replies import Capability, FirmwareInfo, Heaters, Reply
 from gcode.replies import Position as PositionReport
 from hal import flight_recorder
 from hal.commands import Commands
@@ -24,12 +23,12 @@ from hal.errors import NotConnected, PortError, PortLost
 from hal.handshake import Handshake
 from hal.link_settings import LinkSettings
 from hal.logbook import Logbook
+from hal.news import News
 from hal.printer import (
     ConnectionState,
     Event,
     FirmwareSaid,
     Identity,
-    LineRefused,
     LineSource,
     Manner,
     PanelPrint,
@@ -43,9 +42,6 @@ from hal.session_file import Record
 from hal.transport import Reopenable, Transport
 
 __all__ = ["LinePrinter", "LinkSettings"]
-
-REASON_AGE = 2.0
-"""Seconds within which a text counts as the reason for what the printer does next."""
 
 
 class LinePrinter:
@@ -66,7 +62,7 @@ class LinePrinter:
         self._commands = Commands(self._pump)
         self._rest = Rest(self._pump, self._commands, self._publish)
         self._handshake = Handshake(self._pump, self._commands, self._settings, logbook, self._publish)
-        self._last_text = ("", 0.0)  # that the firmware said by itself, and when
+        self._news = News(self._publish)
         self._stopping: EmergencyStop | None = None  # one that waits for its confirmation
         self._to_be_stopped: str | None = None  # why, as soon as the line is open
         self._reports = Reports(self._pump, self._commands, self._handshake, self._settings, self._publish)
@@ -446,42 +442,15 @@ class LinePrinter:
         match item:
             case Ticket():
                 self._commands.answered(item)
-            case Refusal():
-                self._publish(LineRefused(item.text, item.command.decode("utf-8", "replace"), item.offset))
-            case Notice():
-                self._publish(FirmwareSaid(item.text, "warning"))
+            case Refusal() | Notice():
+                self._news.tell(item)
             case FirmwareInfo() | Capability():
                 self._handshake.note(item)
             case Reply():
                 self._reports.note(item)
-                self._pass_on(item)
-
-    def _pass_on(self, reply: Reply) -> None:
-        """Tell what is worth a user's knowing, and whoever waits for it."""
-        match reply:
-            case PositionReport():
-                self._rest.note(reply.axes)
-            case UnknownCommand():
-                self._publish(FirmwareSaid(reply.line, "warning"))
-            case FirmwareError() | Text():
-                self._pass_on_text(reply)
-            case Action(name="pause" | "paused"):
-                self._tell_reason()
-
-    def _pass_on_text(self, reply: FirmwareError | Text) -> None:
-        dialect = self._link.dialect if self._link else UNKNOWN
-        found = consequence(dialect, reply)
-        if found != "none":
-            self._publish(FirmwareSaid(reply.line, "error" if found == "halt" else "warning"))
-            self._last_text = ("", 0.0)
-        elif reply.line.strip():
-            self._last_text = (reply.line, self._loop.time())
-
-    def _tell_reason(self) -> None:
-        """Tell what the printer said right before it paused, or asked for that: mostly why."""
-        (text, at), self._last_text = self._last_text, ("", 0.0)
-        if text and self._loop.time() - at < REASON_AGE:
-            self._publish(FirmwareSaid(text, "warning"))
+                if isinstance(item, PositionReport):
+                    self._rest.note(item.axes)
+                self._news.note(item, self.dialect)
 
     def _enter(self, state: ConnectionState, error: NozzledError | None = None) -> None:
         if state is not self._state:
