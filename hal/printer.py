@@ -56,9 +56,15 @@ class StateChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class TemperaturesRead(Event):
-    """A temperature report arrived, in °C."""
+    """A temperature report arrived, in °C.
+
+    Attributes:
+        heaters: all that have been told so far.
+        names: of those in this report; empty: all of them.
+    """
 
     heaters: Heaters
+    names: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,7 +173,7 @@ class Reports:
         self.heaters = {**self.heaters, **heaters}
         if self._reports_itself and self._temperatures.goes_on:
             self._temperatures.ask_later()  # that one was heard: none is missed yet
-        self._publish(TemperaturesRead(self.heaters))
+        self._publish(TemperaturesRead(self.heaters, frozenset(heaters)))
 
     def _take_targets(self, targets: dict[str, float]) -> None:
         """Take targets told by themselves: they hold until others come, also for reports without any."""

@@ -137,6 +137,21 @@ async def test_a_firmware_that_only_tells_of_the_tool_in_use_is_waited_for(tmp_p
         await it.ended(S.COMPLETED, within=120)
 
 
+async def test_a_heater_that_is_not_readable_any_more_ends_a_wait_for_it_in_time(tmp_path):
+    class Loose(FakeFirmware):
+        heat_rate = 2.0
+
+        def report(self):
+            actual, target = self.read("T")
+            return f"T:{'nan' if actual > 100 else round(actual, 1)} /{target:.1f} B:22.0 /0.0"
+
+    async with rig(tmp_path, Loose, job=SOON) as it:
+        await it.print(f"M109 S200\n{SQUARE}")
+        assert await it.end(within=80) is S.FAILED
+        assert "no temperature of tool0" in await it.error()
+        assert not it.firmware.arrived("G28")
+
+
 async def test_standby_is_for_the_tool_in_use_where_only_that_is_told(tmp_path):
     """It is told as `T:`, whichever it is; the nozzle of tool 0 is cold, and stays so."""
 

@@ -137,6 +137,8 @@ class _Wait:
             if self.unseen:
                 self.over.set()
             return
+        if event.names and self.name not in event.names:
+            return  # what it was before says nothing: its sensor may not be readable any more
         self.heard = True
         if self._over(reading):
             self.over.set()
