@@ -4,12 +4,14 @@ Lower case, a leading zero, blanks, comments in parentheses, line numbers and ch
 `gcode.reader.clean` and `gcode.command.parse` would not pass over. Whatever else is odd about a line is left to them.
 """
 
+import numpy as np
+
 from gcode.analysis.arrays import Bools, Bytes, Ints
 
 _LONGEST_NUMBER = 10  # digits of a line number
 _MOST_BLANKS = 4  # in a row; a line with more is not read here
 _LF, _TAB, _SPACE = b"\n\t "
-_ZERO, _NINE, _LAST_MOVE, _A, _G, _N, _Z = b"093AGNZ"
+_ZERO, _NINE, _LAST_MOVE, _A, _G, _M, _N, _Z = b"093AGMNZ"
 _UPPER = ord("a") - ord("A")
 
 # What a byte is to a reader of words: part of a number or blank (0), a letter in upper case, a line feed (itself), the
@@ -47,6 +49,14 @@ def begins(text: Bytes, starts: Ints, at: Ints, kind: Bytes, heads: Ints, ends: 
     plain &= (kind[token] == _G) & (code <= _LAST_MOVE - _ZERO)
     plain &= at[token + (token < ends)] == after_blanks(text, digit + 1)
     return plain, code, token
+
+
+def further(text: Bytes, at: Ints, kind: Bytes, gs: Ints) -> Ints:
+    """Return the tokens that may begin a further command of a line, also in what is a comment to most."""
+    found = np.flatnonzero((kind == _G) | (kind == _M))
+    first = np.zeros(len(kind), np.bool_)
+    first[gs] = True
+    return found[_is_digit(text[at[found] + 1]) & ~first[found]]
 
 
 def _after_number(text: Bytes, first: Ints, numbered: Bools) -> tuple[Ints, Bools]:

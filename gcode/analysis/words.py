@@ -83,6 +83,7 @@ def _read(lines: bytes, *, unusual: bool = False) -> Words:
     heads = np.concatenate(([0], line_feeds[:-1] + 1))  # the first token of each line
     if unusual:
         plain, code, gs = loose.begins(text, starts[:-1], tokens.at, tokens.kind, heads, line_feeds)
+        plain[tokens.line[loose.further(text, tokens.at, tokens.kind, gs)]] = False
     else:
         plain, code = _begins_as_move(text, starts[:-1], tokens.at[heads + (heads < line_feeds)])
         gs = heads

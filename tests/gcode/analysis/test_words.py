@@ -139,6 +139,12 @@ def test_unusual_forms_agree_too(data):
     assert_agree(data)
 
 
+@pytest.mark.parametrize("line", [b"g1 x1 (a) M104 S999", b"N1 G1 X1 *m104 s999*5", b"g1 x1 g10 p0", b"G01 X1 M104 S1"])
+def test_a_line_with_a_further_command_is_no_plain_move(line):
+    [block] = blocks(line + b"\n")
+    assert len(_read(block.text, unusual=True).moves) == 0
+
+
 FORMS = {
     "leading zero": lambda n: b"G01 X%d.5 Y2 E.1" % n,
     "lower case": lambda n: b"g1 x%d.5 y2 e.1" % n,
