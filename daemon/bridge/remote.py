@@ -46,6 +46,11 @@ class RemoteCore:
         self.jobs = RemoteJobs(channel)
 
     @property
+    def is_known(self) -> bool:
+        """The core has told of itself; until then all that is seen is a printer that is offline."""
+        return self._channel.latest().revision > 0
+
+    @property
     def trouble(self) -> str | None:
         """The rule of safety that is broken, in a sentence."""
         return self._channel.latest().trouble

@@ -85,6 +85,9 @@ async def begin(
     stack.push_async_callback(in_time, analyses.close)
     stack.push_async_callback(in_time, watch.close)
     analyses.open()
+    core.on_change(watch.look)
+    core.on_change(lambda: analyses.use(core.profile) if core.is_known else None)
+    watch.look()
     return Front(config, core, files, access, Events(), uuid, wall, analyses, watch, cache)
 
 

@@ -85,6 +85,7 @@ class Analyses:
         self._shelf = shelf
         self._ask = limits
         self._limits = Limits()  # as the printer told them last
+        self._used = config.profile
         self._profile = _checksum(asdict(config.profile))
         self._worker = Worker(config)
         self._run = run or self._worker.run
@@ -96,6 +97,9 @@ class Analyses:
 
     def use(self, profile: ProfileConfig) -> None:
         """Analyse for this printer from now on; what was found for another one is found anew."""
+        if profile == self._used:
+            return
+        self._used = profile
         self._profile = _checksum(asdict(profile))
         self._worker.use(profile)
 

@@ -123,6 +123,11 @@ class Watch:
 
     # -- the job -------------------------------------------------------------------------------------------
 
+    def look(self) -> None:
+        """Follow a job that is under way already, as after a restart of this process."""
+        if self._following is None and self._jobs.active:
+            self._following = asyncio.create_task(self._follow())
+
     def _on_state(self, state: JobState) -> None:
         if state is JobState.STARTING:
             self.refused = None

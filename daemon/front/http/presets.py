@@ -40,7 +40,6 @@ class PresetsHandler(ApiHandler):
             await service.core.use_preset(name)
         except ConfigError as error:
             raise Refused(400, str(error)) from error
-        service.analyses.use(service.core.profile)
         self.no_content()
 
 

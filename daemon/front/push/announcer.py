@@ -53,6 +53,7 @@ class Announcer:
         service.jobs.subscribe(self._on_job)
         service.analyses.subscribe(self._on_analysis)
         service.watch.on_refused(self._on_refused)
+        service.core.on_change(self._on_any)
         service.core.on_trouble(lambda trouble: self._publish("Error", error=trouble, reason="safety"))
 
     def _publish(self, event: str, **payload: Any) -> None:
