@@ -195,6 +195,7 @@ KLIPPER = Dialect(
     urgent=frozenset({"M112"}),
     safety_timer=600.0,
     awake_by=b"SET_IDLE_TIMEOUT",  # klippy/extras/idle_timeout.py: without TIMEOUT it sets what was set
+    unhomed="must home axis first",
     inactivity=None,
     heat_by_r=False,
     residency=0.0,

@@ -126,6 +126,7 @@ class Dialect:
         safety_timer: seconds without a move after which heaters go off, by default; None: they do not.
         awake_by: the command that begins that time anew, changes nothing, and is answered by the time in seconds; None:
             there is none, or none is needed, as the place is not lost by it.
+        unhomed: what it says, in lower case, to a move while it does not know where the head is; None: it moves.
         inactivity: the command that sets such a timer, in seconds as S; None: there is none.
         keeps_motors: the command by which motors stay on for half a day without a move, so that a pause keeps its
             place; None: there is none, or none is needed.
@@ -168,6 +169,7 @@ class Dialect:
     min_extrude: float | None = 170.0
     safety_timer: float | None = None
     awake_by: bytes | None = None
+    unhomed: str | None = None
     inactivity: bytes | None = b"M85"
     keeps_motors: bytes | None = None
     heat_by_r: bool = True

@@ -70,7 +70,7 @@ def guarded(move: Handler) -> Handler:
         for axis, letter in enumerate("XYZE"):
             value = command.get(letter)
             if value is not None:
-                target[axis] = value
+                target[axis] = value + (target[axis] if board.modal.relative else 0.0)
         place = f"{target[0]:.3f} {target[1]:.3f} {target[2]:.3f} [{target[3]:.3f}]"
         if any(letter in command and axis not in board.modal.homed for axis, letter in enumerate("XYZ")):
             board.say(f"!! Must home axis first: {place}")

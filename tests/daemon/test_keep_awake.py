@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.bridge.words import JobState as S
+from daemon.config import PauseConfig
 from hal.simulated.personalities import FIRMWARES
 from support.house import house
 
@@ -44,12 +45,34 @@ async def test_a_long_pause_keeps_heat_and_place_on_klipper(tmp_path, seconds):
 
 
 async def test_the_time_runs_out_where_nobody_says_anything(tmp_path):
-    async with house(tmp_path, firmware=KLIPPER) as it:
+    async with house(tmp_path, firmware=KLIPPER, pause=PauseConfig()) as it:
         await paused(it)
         it.jobs._keep_awake._saying.cancel()
         await asyncio.sleep(700)
         assert (it.board.hotend.target, it.board.bed.target) == (0, 0)
         assert not it.board.modal.homed
+        it.jobs.resume()
+        await it.until(S.RESUMING)
+        await it.until(S.PAUSED)
+        assert "Must home axis first" in it.jobs.pause_reason
+        assert (it.board.hotend.target, it.board.bed.target) == (0, 0), "it is not heated for nothing"
+        await it.connection.send(["G28"])
+        it.jobs.resume()
+        await it.until(S.COMPLETED)
+        assert it.board.modal.homed
+
+
+async def test_heat_that_a_user_turned_off_in_a_pause_is_brought_back(tmp_path):
+    async with house(tmp_path, firmware=KLIPPER, pause=PauseConfig()) as it:
+        await paused(it)
+        await it.connection.send(["M104 S0", "M140 S0"])
+        await asyncio.sleep(5)
+        place = list(it.board.modal.position)
+        it.jobs.resume()
+        await it.until(S.PRINTING)
+        assert (it.board.hotend.target, it.board.bed.target) == (200, 60)
+        assert it.board.modal.position[2] <= place[2]
+        await it.until(S.COMPLETED)
 
 
 @pytest.mark.parametrize("name", ["marlin", "prusa", "repetier"])

@@ -25,7 +25,15 @@ from daemon.core.job.heat_wait import Goal, wait_for_heat
 from daemon.core.job.job import Job
 from daemon.core.job.named_values import values
 from daemon.core.job.parking import Rest, unpark
-from daemon.core.job.resting import come_to_rest, has_gone_cold, heat_again, left_by_itself, stand_by
+from daemon.core.job.resting import (
+    come_to_rest,
+    has_gone_cold,
+    heat_again,
+    left_by_itself,
+    place_lost,
+    stand_by,
+    timer_has_run_out,
+)
 from daemon.core.job.selection import FileMark
 from daemon.core.job.streamer import FileStream
 from daemon.core.job.survival import Survival
@@ -328,6 +336,11 @@ class Effects:
         page = job.page
         if page.rest is not None:
             if page.standing_by or await has_gone_cold(job.printer, page.rest):
+                if timer_has_run_out(job.printer, page.rest):
+                    lost = await job.steps.found(partial(place_lost, job.printer, page.rest))
+                    if lost:
+                        self._pause_for(job, lost[0])
+                        return
                 page.standing_by = True  # also for the host that comes next, before it is hot
                 self._survival.keep(job)
                 await heat_again(job.printer, page.rest, self._config)

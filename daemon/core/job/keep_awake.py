@@ -14,7 +14,9 @@ import structlog
 
 from daemon.bridge.words import JobState
 from daemon.core.connection.connection import Connection
+from gcode.dialect import Dialect
 from gcode.errors import NozzledError
+from gcode.replies import UnknownCommand, parse
 from hal.printer import ConnectionState, Event, Printer, StateChanged
 from hal.registry import pace
 
@@ -70,10 +72,10 @@ class KeepAwake:
         command = (printer.dialect.awake_by or b"").decode()
         try:
             await asyncio.sleep(FIRST / pace(printer.address))
-            seconds = _set_to(await printer.send(command))
-            while seconds is not None:
+            seconds = _set_to(await printer.send(command), printer.dialect)
+            while seconds:
                 await asyncio.sleep(max(MORE_OFTEN, seconds / OFTEN / pace(printer.address)))
-                seconds = _set_to(await printer.send(command))
+                seconds = _set_to(await printer.send(command), printer.dialect)
         except NozzledError as error:
             log.debug("printer.not_kept_awake", reason=str(error))  # the line is gone: the next one is told anew
         else:
@@ -81,6 +83,8 @@ class KeepAwake:
             await asyncio.get_running_loop().create_future()  # it is not asked again for this job
 
 
-def _set_to(answer: Sequence[str]) -> float | None:
-    """Return the seconds of the timer, as the firmware tells them."""
-    return next((float(found[1]) for line in answer if (found := _SET_TO.search(line))), None)
+def _set_to(answer: Sequence[str], dialect: Dialect) -> float | None:
+    """Return the seconds of the timer, as the firmware tells them or by default; None: it does not know the command."""
+    if any(isinstance(parse(line.encode()), UnknownCommand) for line in answer):
+        return None
+    return next((float(found[1]) for line in answer if (found := _SET_TO.search(line))), dialect.safety_timer)

@@ -20,6 +20,8 @@ log = structlog.get_logger()
 
 _OTHERS = {"bed": "M140", "chamber": "M141"}  # than hotends
 
+_UNSEEN = 0.01  # mm
+
 
 async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> Rest:
     """Wait for the last move, note the place and every mode, and park; returns how to go back."""
@@ -83,6 +85,26 @@ async def has_gone_cold(printer: Printer, rest: Rest) -> bool:
     if rest.axes is None or not rest.targets.keys() <= printer.heaters.keys():
         await printer.send("M105")  # the last report may be from before that, or from before this host came
     return bool(_cold(printer, rest))
+
+
+def timer_has_run_out(printer: Printer, rest: Rest) -> bool:
+    """Tell whether all that was hot is off, on a firmware whose own timer turns its motors off together with it."""
+    targets = [printer.heaters[name].target for name in rest.targets if name in printer.heaters]
+    return rest.axes is not None and printer.dialect.unhomed is not None and bool(targets) and not any(targets)
+
+
+async def place_lost(printer: Printer, rest: Rest) -> list[str]:
+    """Try whether the firmware still knows where the head is, by a move that nobody sees; return why not."""
+    refused: list[str] = []
+    words = printer.dialect.unhomed or ""
+    for command in ("G91", f"G1 Z{_UNSEEN:g} F600", f"G1 Z-{_UNSEEN:g} F600", *rest.modes.restore()):
+        answer = await printer.send(command)
+        refused += [line for line in answer if words and words in line.lower()]
+    return [
+        f"the firmware's own timer has turned heaters and motors off, it does not know its place: {line!r}. "
+        "Home X and Y, tell it the height of the head (SET_KINEMATIC_POSITION Z=…), then resume"
+        for line in refused[:1]
+    ]
 
 
 def _cold(printer: Printer, rest: Rest) -> list[str]:
