@@ -16,6 +16,7 @@ from daemon.errors import ConfigError
 from daemon.front.main import run as run_front
 from daemon.systemd.descriptors import DescriptorStore
 
+BEHIND_THE_CORE = 5  # niceness: a front that is kept busy leaves the processor to the wire
 EXAMPLE = "nozzled front --config /etc/nozzled.toml"
 
 
@@ -35,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
     descriptors = DescriptorStore(os.environ)
     config = configured(args)
     listening = [_socket(fd) for fd in args.listening] or descriptors.listening()
+    if args.bridge is not None:  # else the unit says it
+        os.nice(BEHIND_THE_CORE)
     writer = log.configure(config.log.level, config.log.format, part="front")
     try:
         with asyncio.Runner() as runner:
