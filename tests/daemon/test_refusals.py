@@ -50,3 +50,14 @@ async def test_one_that_comes_while_a_print_is_called_off_changes_nothing(tmp_pa
         it.jobs.cancel()
         it.connection.printer._publish(LineRefused(TEXT, "G1 X5", 123))
         await it.until(S.CANCELLED)
+
+
+@pytest.mark.parametrize(("choice", "state"), [("fail", S.FAILED), ("pause", S.PAUSED)])
+async def test_of_many_lines_that_were_on_their_way_the_first_is_named(tmp_path, choice, state):
+    async with house(tmp_path, printer={"on_error": choice}) as it:
+        await refused(it)
+        for n in range(6, 9):
+            it.connection.printer._publish(LineRefused(TEXT, f"G1 X{n}", 123 + n))
+        await it.until(state)
+        assert "'G1 X5'" in (it.jobs.error or it.jobs.pause_reason)
+        assert not it.jobs.error or "'G1 X8'" not in it.jobs.error

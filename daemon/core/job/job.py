@@ -10,7 +10,7 @@ from daemon.core.job.machine import JobMachine
 from daemon.core.job.page import Ending, Page
 from daemon.core.job.steps import Steps
 from daemon.core.job.streamer import FileStream
-from daemon.errors import ServiceError
+from daemon.errors import ServiceError, Unsafe
 from gcode.replies import Heaters
 from hal.printer import Printer
 
@@ -69,7 +69,9 @@ class Job:
     def stop(self, trouble: ServiceError) -> None:
         """Have its runner end it for this, and do what belongs to that."""
         if not self.state.ended:
-            self.trouble = trouble
+            # lines on their way are refused for the same reason, one after the other: the first one says which
+            if self.trouble is None or isinstance(trouble, Unsafe):
+                self.trouble = trouble
             if self.effect is not None:
                 self.effect.cancel()
 

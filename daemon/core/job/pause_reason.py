@@ -1,27 +1,75 @@
 """Why a printer pauses by itself: what it said just before, in its own words."""
 
 import asyncio
+import re
+from collections import deque
 
-from gcode.replies import FirmwareError, Text, parse
+from gcode.replies import FirmwareError, Resend, Text, acknowledges, parse
 from hal.printer import Printer
 
 WITHIN = 5.0
 """Seconds before the pause in which it may have said so."""
+
+LOOK_BACK = 60.0
+"""Seconds of the conversation that tell which command it was answering then."""
 
 LONGEST = 200
 """Characters of it that are kept."""
 
 _NO_REASON = ("echo:enqueueing", "echo:busy", "lcd status changed", "active extruder")
 
+_SENT = re.compile(r"(N\d{1,10}\s*)?([A-Z]\d+|\w+)", re.ASCII)
+
+# A text behind one of these, or behind any G or T, is what happened while it was carried out. Behind any other it is
+# the answer: M503 lists what is set.
+_CARRIED_OUT = re.compile(r"[GT]\d+|M(?:0|1|25|76|109|125|190|191|226|400|60[0-3]|70[12])")
+
 
 def said_before(printer: Printer) -> str | None:
-    """Return the last text of the printer's own, if it has just said one."""
-    lines = printer.tail_since(asyncio.get_running_loop().time() - WITHIN)
-    sent = " ".join(line for line in lines if line.startswith("> "))
-    for line in reversed(lines):
-        if line.startswith("< ") and (reason := _reason(line[2:])) and reason not in sent:
-            return reason[:LONGEST]
-    return None
+    """Return the last text of the printer's own, if it has just said one and was not asked for it."""
+    now = asyncio.get_running_loop().time()
+    lines = printer.tail_since(now - LOOK_BACK)
+    recent = len(lines) - len(printer.tail_since(now - WITHIN))
+    sent = " ".join(line for line in lines[recent:] if line.startswith("> "))
+    conversation, found = _Conversation(at_receipt=printer.dialect.ok_at == "receipt"), None
+    for place, line in enumerate(lines):
+        solicited = conversation.answers(line)
+        if place >= recent and line.startswith("< ") and not solicited and (reason := _reason(line[2:])):
+            found = reason if reason not in sent else found
+    return found[:LONGEST] if found is not None else None
+
+
+class _Conversation:
+    """Which command is being answered, as far as what went over the line tells."""
+
+    def __init__(self, *, at_receipt: bool) -> None:
+        """Begin in the middle; `at_receipt`: what a command has to say comes behind its `ok`."""
+        self._at_receipt = at_receipt
+        self._unanswered: deque[tuple[str, str]] = deque()  # number and word
+        self._last = ""  # whose ok came last
+        self._repeats = False  # the next ok belongs to a request to send a line again
+
+    def answers(self, line: str) -> bool:
+        """Take a line; tell whether it belongs to a command that was sent to be answered."""
+        if line.startswith("> "):
+            self._note_sent(line[2:])
+            return False
+        reply = parse(line[2:].encode())
+        if isinstance(reply, Resend):
+            self._repeats = True
+        elif acknowledges(reply):
+            if self._unanswered and not self._repeats:
+                self._last = self._unanswered.popleft()[1]
+            self._repeats = False
+        oldest = self._unanswered[0][1] if self._unanswered else ""
+        word = self._last if self._at_receipt else oldest
+        return bool(word) and _CARRIED_OUT.fullmatch(word) is None
+
+    def _note_sent(self, line: str) -> None:
+        if (found := _SENT.match(line)) is not None:
+            number, word = (found[1] or "").strip(), found[2]
+            if not number or all(number != other for other, _ in self._unanswered):
+                self._unanswered.append((number, word))
 
 
 def _reason(line: str) -> str | None:

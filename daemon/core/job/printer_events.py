@@ -65,8 +65,9 @@ class PrinterEvents:
                 job.warn(text)
             case "pause":
                 job.warn(text)
-                job.page.why = text
-                self._jobs.pause()
+                if job.machine.can("pause"):  # not again for each line that was on its way
+                    job.page.why = text
+                    self._jobs.pause()
             case _:
                 job.printer.hold()
                 job.stop(PrinterRefused(text))

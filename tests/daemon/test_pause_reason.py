@@ -1,0 +1,49 @@
+"""Why a printer has paused by itself is what it said of its own accord, not what it was asked for."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from daemon.core.job.pause_reason import said_before
+from gcode.dialect import MARLIN, REPETIER
+
+SETTINGS = ["< echo:; PID settings:", "< echo:  M301 P22.20 I1.08 D114.00"]
+RUNOUT = "< echo:Filament runout detected!"
+
+
+async def reason(*lines, dialect=MARLIN, recent=None):
+    now = asyncio.get_running_loop().time()
+
+    def tail_since(time):
+        return list(lines) if recent is None or time < now - 10 else list(lines)[-recent:]
+
+    return said_before(SimpleNamespace(tail_since=tail_since, dialect=dialect))
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (["> N7 G1 X5*100", RUNOUT], "Filament runout detected!"),
+        (["> M503", *SETTINGS, "< ok"], None),
+        (["> M503", *SETTINGS], None),
+        ([RUNOUT, "> M503", *SETTINGS, "< ok"], "Filament runout detected!"),
+        (["> N7 G1 X5*100", "> N8 M503*1", "< ok", *SETTINGS, "< ok"], None),
+        (["> N7 G1 X5*100", "> N8 M503*1", RUNOUT, "< ok", *SETTINGS, "< ok"], "Filament runout detected!"),
+        (["> N7 M600*100", RUNOUT], "Filament runout detected!"),
+        (["> N7 M503*1", "< Error:checksum mismatch", "< Resend: 7", "< ok", "> N7 M503*1", *SETTINGS], None),
+        (["> M117 Hello", "< echo:Hello", "< ok"], None),
+        (["> N7 G29*100", "< Error:Probing failed"], "Error:Probing failed"),
+    ],
+)  # fmt: skip
+async def test_an_answer_is_no_reason(lines, told):
+    assert await reason(*lines) == told
+
+
+async def test_where_ok_comes_at_receipt_the_answer_is_behind_it():
+    assert await reason("> M503", "< ok 0", *SETTINGS, dialect=REPETIER) is None
+    assert await reason("> M503", "< ok 0", *SETTINGS, "> G1 X1", "< ok 1", RUNOUT, dialect=REPETIER) == RUNOUT[7:]
+
+
+async def test_what_was_said_long_ago_is_none():
+    assert await reason(RUNOUT, "> N7 G1 X5*100", "< ok", recent=2) is None
