@@ -32,6 +32,9 @@ LONGEST_FRAME = 272
 PAGE = 32 * 1024
 """Bytes of a page."""
 
+UNREADABLE = {"unreadable": True}
+"""The page that another version has written in a way of its own; never taken for no page, as there was a print."""
+
 _SLOT = struct.Struct(f"<I I Q I I b 16s B {MAX_FRAME}s I")
 _MODES = struct.Struct("<B b h 12s")  # of a slot
 _SIZE = 160  # of a slot
@@ -171,12 +174,11 @@ class Logbook:
         return fits
 
     def read(self) -> dict[str, Any] | None:
-        """Return the page; None where there is none."""
+        """Return the page; None where there is none, UNREADABLE where it is whole but nothing that this host knows."""
         for index in sorted((0, 1), key=self._turn_of, reverse=True):
             if self._turn_of(index):
                 text = self._text_of(index)
-                found = json.loads(text) if text else None
-                return found if isinstance(found, dict) else None
+                return _page(text) if text else None
         return None
 
     def _text_of(self, index: int) -> bytes:
@@ -192,6 +194,14 @@ class Logbook:
     def close(self) -> None:
         """Let go of the memory; what is in the file stays."""
         self._map.close()
+
+
+def _page(text: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return UNREADABLE
+    return found if isinstance(found, dict) else UNREADABLE
 
 
 def _checksum(turn: int, text: bytes) -> int:

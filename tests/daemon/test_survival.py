@@ -18,7 +18,7 @@ from daemon.core.job.file_check import PAUSE, sha1_of
 from gcode import flight
 from gcode.errors import QueueFull
 from gcode.flight import MOST
-from hal.logbook import Logbook
+from hal.logbook import UNREADABLE, Logbook
 from hal.simulated.clock import run
 from hal.simulated.config import FirmwareConfig
 from support.house import Inline
@@ -421,19 +421,50 @@ async def test_heat_that_the_firmware_turned_off_in_a_pause_is_waited_for_by_the
     assert moves_of(world) == MOVES
 
 
+def of_0_1_0(page):
+    """Return a page as 0.1.0 would have written it."""
+    later = ("why", "gone_on", "version", "readers")
+    chosen = {name: value for name, value in page["selection"].items() if name not in ("mtime_ns", "sha1")}
+    return {name: value for name, value in page.items() if name not in later} | {"selection": chosen}
+
+
+def of_the_future(page):
+    """Return a page as a later version might write it."""
+    file = page["file"] | {"colour": "red"}
+    return page | {"version": 99, "colour": ["red"], "selection": page["selection"] | {"colour": 1}, "file": file}
+
+
+@pytest.mark.parametrize("alter", [of_0_1_0, of_the_future])
+async def test_a_print_goes_on_from_a_page_of_another_version(tmp_path, alter):
+    world = World(tmp_path)
+    async with world.host() as host:
+        host.jobs.select(world.write(MOVES))
+        host.jobs.start()
+        await asyncio.sleep(4)
+        assert host.jobs.state is JobState.PRINTING
+    logbook = Logbook(tmp_path / "logbook")
+    logbook.write(alter(logbook.read()))
+    logbook.close()
+    async with world.host() as host:
+        assert host.jobs.active
+        await until(host, JobState.COMPLETED)
+    assert moves_of(world) == MOVES
+
+
 @pytest.mark.parametrize(
     "alter",
     [
-        lambda page: page | {"colour": "red"},
-        lambda page: page | {"file": page["file"] | {"colour": "red"}},
+        lambda page: page | {"readers": 99},
+        lambda page: page | {"file": {"path": 7}},
         lambda page: page | {"selection": {}},
+        lambda _: UNREADABLE,
         lambda page: page | {"state": "DANCING"},
         lambda page: page | {"begun": ["M400"]},
         lambda page: page | {"address": "nowhere:"},
     ],
 )
 @pytest.mark.parametrize("recorded", [True, False])
-async def test_a_page_of_another_version_ends_the_print_and_not_the_service(tmp_path, alter, recorded):
+async def test_a_page_that_cannot_be_understood_ends_the_print_and_not_the_service(tmp_path, alter, recorded):
     world = World(tmp_path)
     world.disk = Disk(tmp_path / "state") if recorded else None
     async with world.host() as host:

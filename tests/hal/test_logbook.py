@@ -9,7 +9,7 @@ from gcode.framing import frame
 from gcode.link import HISTORY, Sent
 from gcode.modes import Modes
 from gcode.outgoing import Position, Ticket
-from hal.logbook import LONGEST_FRAME, MAX_FRAME, PAGE, Logbook
+from hal.logbook import LONGEST_FRAME, MAX_FRAME, PAGE, UNREADABLE, Logbook
 
 FEEDRATES = st.sampled_from([b"", b"1500", b"7200.5"])
 
@@ -114,6 +114,14 @@ def test_the_rest_of_another_frame_is_not_taken():
     for number in (1, 1 + HISTORY):
         logbook.note(line(number, b"M117 " + b"x" * (200 if number == 1 else LONGEST_FRAME)), 0, None)
     assert logbook.left() is None
+
+
+@pytest.mark.parametrize("text", [b"\x81\xa1a\x01", b"[1]", b"nonsense", b"[" * 20000])
+def test_a_page_in_a_way_that_nobody_knows_is_not_taken_for_none(text, monkeypatch):
+    book = Logbook()
+    monkeypatch.setattr("json.dumps", lambda *_, **__: text.decode("latin-1"))
+    book.write({})
+    assert book.read() == UNREADABLE
 
 
 def test_a_page_too_long_leaves_none():

@@ -57,6 +57,7 @@ class Leftovers:
                 runner = revive(page)
         except CannotGoOn as error:
             obstacle = str(error)
+            log.warning("job.cannot_go_on", reason=obstacle, consequence="the printer is made cold when it is there")
         found = Found(runner, hot=obstacle is not None)  # also where the store knows nothing of it
         unfinished = await self._store.unfinished_jobs()
         going_on = page if runner is not None else None

@@ -4,11 +4,15 @@ It is written at each change of state and each step of a script, which costs a c
 boot of the same machine only: times are the monotonic clock's, and another boot has lost the line. The page of a job
 that has ended says how: the store may not have been told in time.
 
-A print of the version before is taken over: a new field has a default and LATER in its metadata, none is renamed.
+A print outlives an upgrade and a downgrade, so pages of other versions are read: what this version does not know is
+left out at every level, and what is missing has its default. A field is never renamed and never means something else;
+a version whose prints an older one must not carry on says so in the page (`READERS`).
 """
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+import msgspec
 
 from daemon.bridge.words import JobState, Selection
 from daemon.core.job.parking import Rest, modes_of, plain_modes
@@ -16,8 +20,16 @@ from daemon.core.job.selection import FileMark
 from daemon.core.record.store import NewJob
 from hal.printer import Identity
 
-LATER = "later"
-"""In the metadata of a field that pages of the version before do not have."""
+VERSION = 2
+"""Of pages as they are written here; 0.1.0 named none, which counts as 1. A new field makes it one more."""
+
+READERS = 1
+"""The oldest version that may go on with these prints; to be raised where ignoring a new field could spoil one."""
+
+NEEDED = ("selection", "started", "boot", "address", "state", "first_line", "step")
+"""Without these nobody can tell where the print was: going on in a wrong place is worse than to stop."""
+
+_ENDED = {"reason": None, "lines": 0, "offset": 0, "print_time": 0.0, "hot": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +77,9 @@ class Page:
     started: float
     boot: str = field(kw_only=True)
     address: str = field(kw_only=True)
-    name: str = field(kw_only=True)
-    uuid: str | None = field(kw_only=True)
-    offsets: dict[str, float] = field(kw_only=True)
+    name: str = field(kw_only=True, default="")
+    uuid: str | None = field(kw_only=True, default=None)
+    offsets: dict[str, float] = field(kw_only=True, default_factory=dict)
     state: JobState = JobState.STARTING
     job: int | None = None
     first_line: int = 1
@@ -84,8 +96,8 @@ class Page:
     passed: int = -1
     wanted: str | None = None
     ending: Ending | None = None
-    why: str | None = field(default=None, metadata={LATER: True})
-    gone_on: bool = field(default=False, metadata={LATER: True})
+    why: str | None = None
+    gone_on: bool = False
 
     @property
     def identity(self) -> Identity:
@@ -115,7 +127,7 @@ class Page:
 
 def written(page: Page) -> dict[str, Any]:
     """Return the page as JSON has it."""
-    plain = asdict(page)
+    plain = asdict(page) | {"version": VERSION, "readers": READERS}
     plain["state"], plain["file"] = page.state.name, plain["file"] or {}
     if page.rest is not None:
         plain["rest"]["modes"] = plain_modes(page.rest.modes)
@@ -123,34 +135,28 @@ def written(page: Page) -> dict[str, Any]:
 
 
 def read(plain: dict[str, Any]) -> Page | None:
-    """Return the page that was written, also by the version before; None where it is of another one."""
+    """Return the page that was written, by whichever version; None where it cannot be understood."""
     try:
         return _read(plain)
-    except (AttributeError, LookupError, TypeError, ValueError):
+    except (AttributeError, LookupError, TypeError, ValueError):  # msgspec's own is a ValueError
         return None
 
 
 def _read(plain: dict[str, Any]) -> Page | None:
-    if not _complete(plain):
+    if plain.get("readers", READERS) > VERSION or not plain.keys() >= set(NEEDED):
         return None
-    page = Page(**plain)
-    page.state = JobState[plain["state"]]
-    page.selection = Selection(**plain["selection"])
-    page.file = FileMark(**plain["file"]) if plain["file"] else None
-    page.begun = (plain["begun"][0], plain["begun"][1]) if plain["begun"] else None
-    page.said = [(command, answer) for command, answer in plain["said"]]
-    if rest := plain["rest"]:
-        page.rest = Rest(**(rest | {"modes": modes_of(rest["modes"])}))
-    page.ending = Ending(**plain["ending"]) if plain["ending"] else None
-    return page
-
-
-def _complete(plain: dict[str, Any]) -> bool:
-    """Tell whether nothing is there that this version does not know, and nothing is missing that each one had."""
-    needed = {each.name for each in fields(Page) if not each.metadata.get(LATER)}
-    return needed <= plain.keys() <= {each.name for each in fields(Page)}
+    chosen, ending, rest = plain["selection"], plain.get("ending"), plain.get("rest")
+    plain = plain | {
+        "state": JobState[plain["state"]].value,
+        "selection": {"name": chosen["path"], "size": 0, "date": 0} | chosen,  # these are only told
+        "file": plain.get("file") or None,
+        "ending": _ENDED | ending if ending else None,
+        "rest": rest | {"modes": asdict(modes_of(rest["modes"]))} if rest else None,
+    }
+    return msgspec.convert(plain, Page, builtin_types=(bytes,))
 
 
 def made_cold(plain: dict[str, Any]) -> dict[str, Any]:
     """Return the written page of a job whose printer is cold; none of one that had not ended and cannot go on."""
-    return plain | {"ending": plain["ending"] | {"hot": False}} if plain.get("ending") else {}
+    ending = plain.get("ending")
+    return plain | {"ending": ending | {"hot": False}} if ending and isinstance(ending, dict) else {}

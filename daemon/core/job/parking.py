@@ -7,6 +7,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import msgspec
+
 from daemon.config import PauseConfig, ProfileConfig
 from gcode.dialect import Dialect
 from gcode.modes import Modes
@@ -81,5 +83,5 @@ def plain_modes(modes: Modes) -> dict[str, Any]:
 
 
 def modes_of(plain: dict[str, Any]) -> Modes:
-    """Return the modes that `plain_modes` took apart."""
-    return Modes(**(plain | {"feedrate": plain["feedrate"].encode()}))
+    """Return the modes that `plain_modes` took apart, in whichever version."""
+    return msgspec.convert(plain | {"feedrate": plain["feedrate"].encode()}, Modes, builtin_types=(bytes,))

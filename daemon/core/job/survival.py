@@ -65,7 +65,7 @@ class Survival:
             return None
         page = read(content)
         if page is None:
-            raise CannotGoOn("another version of the service had begun the print")
+            raise CannotGoOn("what it has left cannot be read, another version of the service had begun it")
         if page.ending is None and page.boot != self._boot:
             raise CannotGoOn("the machine was started anew in the middle of the print")
         return page
