@@ -49,7 +49,7 @@ class Ports:
 @pytest.fixture
 def made(monkeypatch):
     made = Ports()
-    monkeypatch.setattr("daemon.core.connection.connection.create", made.create)
+    monkeypatch.setattr("daemon.core.connection.making.create", made.create)
     monkeypatch.setattr(ports, "list_ports", lambda *_roots: [])
     return made
 
@@ -108,7 +108,7 @@ def speaks_250000(made, monkeypatch):
         made.transports.append(kind(Firmware(FirmwareConfig(), made.oracle), str(address)))
         return LinePrinter(made.transports[-1], settings)
 
-    monkeypatch.setattr("daemon.core.connection.connection.create", create)
+    monkeypatch.setattr("daemon.core.connection.making.create", create)
     return made
 
 
@@ -173,7 +173,7 @@ async def test_a_printer_that_cannot_even_be_made_is_a_fault_with_its_reason(mad
         raise RecordingError("the recording is gone")
 
     async with connection() as it:
-        monkeypatch.setattr("daemon.core.connection.connection.create", gone)
+        monkeypatch.setattr("daemon.core.connection.making.create", gone)
         it.keep_connected()
         await asyncio.sleep(1)
         assert (it.state, it.error) == (C.FAULT, "the recording is gone")

@@ -24,7 +24,7 @@ def with_card(monkeypatch):
     def create(_address, settings, _wrap, _logbook):
         return LinePrinter(SimulatedTransport(Firmware(CARD)), settings)
 
-    monkeypatch.setattr("daemon.core.connection.connection.create", create)
+    monkeypatch.setattr("daemon.core.connection.making.create", create)
 
 
 def transport_of(server):

@@ -145,6 +145,14 @@ def test_a_reading_above_the_maximum_has_to_be_confirmed():
     assert "above its maximum of 300" in watch.broken(Reading(316.0, 0.0), 4.0 + CONFIRMED)
 
 
+@pytest.mark.parametrize(("name", "highest"), [("tool0", 300), ("tool3", 300), ("bed", 120), ("chamber", 60)])
+def test_each_heater_has_its_own_maximum(name, highest):
+    watch = HeaterWatch(name, replace(PROFILE, max_chamber_c=60.0))
+    for now in (0.0, CONFIRMED):
+        broken = watch.broken(Reading(highest + 16.0, 0.0), now)
+    assert f"above its maximum of {highest}" in broken
+
+
 @pytest.mark.parametrize(("name", "actual"), [("tool0", 314.0), ("bed", 134.0), ("chamber", 134.0)])
 def test_overshoot_is_none_of_it(name, actual):
     watch = HeaterWatch(name, PROFILE)

@@ -156,7 +156,7 @@ async def house(
     def create(_address, settings, _wrap=None, logbook=None):
         return LinePrinter(SimulatedTransport(Firmware(firmware, oracle)), settings, logbook)
 
-    with patch("daemon.core.connection.connection.create", create):
+    with patch("daemon.core.connection.making.create", create):
         connection = Connection(config)
         jobs = JobController(config, connection, records, folder, executor or Inline())
         made = House(jobs, connection, records, folder, oracle)

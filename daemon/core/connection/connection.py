@@ -11,7 +11,9 @@ from daemon.bridge.words import ConnectionOptions
 from daemon.config import Config, ProfileConfig
 from daemon.core.connection.addresses import Addresses
 from daemon.core.connection.line_keeper import LineKeeper
-from daemon.core.connection.port_memory import PortMemory, at_path
+from daemon.core.connection.losing import lost_after
+from daemon.core.connection.making import Make, Maker, settings_of
+from daemon.core.connection.port_memory import PortMemory
 from daemon.core.connection.recordings import Recordings
 from daemon.log import Limiter
 from daemon.systemd.descriptors import DescriptorStore
@@ -23,7 +25,6 @@ from gcode.outgoing import check_command, is_stop
 from gcode.replies import Heaters
 from gcode.too_hot import excess
 from hal.errors import AddressError, HandshakeFailed, NotConnected, PortError
-from hal.link_settings import LinkSettings
 from hal.logbook import Logbook
 from hal.ports import Device
 from hal.printer import (
@@ -38,22 +39,14 @@ from hal.printer import (
     Printer,
     Prompt,
     StateChanged,
-    Status,
 )
-from hal.registry import Address, create, parse
-from hal.transport import Transport
-
-HEARD = 6.0
-"""Seconds for an answer at each of them: a board that opening has reset boots and misses two hellos."""
+from hal.registry import Address, parse
 
 MAX_SAID = 500  # characters of one line of the printer in the log
 REOPEN = 0.25  # s between two tries to get a line back
 STOP_WITHIN = 10.0  # s in which a line that is closed has to be open for an emergency stop
 STEADY = 10.0  # s for which a board that had halted obeys before it counts as one that is back
 LONGEST_RETRY = 30.0  # s between attempts to reach a board that has halted: each may reset it
-
-Make = Callable[[Address, LinkSettings, Callable[[Transport], Transport]], Printer]
-"""Makes a printer, not open yet, as `hal.registry.create` does."""
 
 log = structlog.get_logger()
 
@@ -93,8 +86,8 @@ class Connection:
         self._left_alone = False  # a user has stopped the printer, and has to look before it is connected to again
         self._config = config
         self._recordings = recordings
-        self._make = make
         self._addresses = Addresses(config.printer, extra_ports)
+        self._maker = Maker(self._addresses, self._line, self.logbook, recordings, make)
         self._target: Address | None = self._addresses.given
         self._ports = PortMemory()
         self._error: NozzledError | None = None
@@ -171,7 +164,7 @@ class Connection:
         """Take another profile for everybody in this turn of the loop, the open line included."""
         self._config = replace(self._config, profile=profile)
         if self.printer is not None:
-            self.printer.use(self._settings())
+            self.printer.use(settings_of(self._config))
         for listener in self._on_profile:
             listener()
 
@@ -254,11 +247,7 @@ class Connection:
         Raises:
             AddressError: the address means nothing.
         """
-        address_there = parse(address)
-        address_there = self._addresses.at(address_there, self._addresses.rates(address_there)[0])
-        if self._make is not None:
-            return self._make(address_there, self._settings(), lambda transport: transport)
-        return create(address_there, self._settings())
+        return self._maker.absent(self._config, parse(address))
 
     def come_back(self, address: str, left: Left, identity: Identity) -> "asyncio.Future[Printer]":
         """Go on, in the background, with the conversation that was left at this address.
@@ -306,7 +295,7 @@ class Connection:
         while True:
             if self.printer is not None and self.ready:
                 back, lost = None, True
-                if await self._lost_after(self.printer) > STEADY:
+                if await lost_after(self.printer) > STEADY:
                     delay = self._config.printer.retry_s
             # of a conversation that could not be gone on with nobody may have said yet that its heaters are on
             goes_on = keep or back is not None or self._left_hot() or isinstance(self._error, FirmwareHalted)
@@ -341,23 +330,8 @@ class Connection:
             await asyncio.sleep(REOPEN)
 
     def _made(self, address: Address, rate: int | None = None, path: str | None = None) -> Printer:
-        """Make the printer, and have it; at one baudrate of several it is given less time to answer.
-
-        Args:
-            address: of the printer.
-            rate: to try; None: the likeliest one.
-            path: at which its port is now; None: as in the address.
-        """
-        rates, settings = self._addresses.rates(address), self._settings()
-        address = self._addresses.at(address, rate or rates[0])
-        if len(rates) > 1:
-            settings = replace(settings, greeting_timeout=HEARD)
-        address = at_path(address, path or address.target)
-        if self._make is not None:
-            printer = self._make(address, settings, self._wrapped)
-        else:
-            printer = create(address, settings, self._wrapped, self.logbook)
-        self.printer = printer
+        """Make the printer, and have it."""
+        self.printer = printer = self._maker.made(self._config, address, rate, path)
         printer.subscribe(self._on_event)
         return printer
 
@@ -408,41 +382,6 @@ class Connection:
         except NozzledError as error:
             log.warning("printer.script_failed", script="connected", reason=str(error))
 
-    def _settings(self) -> LinkSettings:
-        config = self._config
-        return LinkSettings(
-            greeting_timeout=config.printer.connect_timeout_s,
-            answer_timeout=config.link.answer_timeout_s,
-            poll_interval=config.printer.poll_active_s,
-            idle_interval=config.printer.poll_idle_s,
-            window_lines=config.link.window_lines,
-            window_bytes=config.link.window_bytes,
-            long_commands=" ".join(each.split()[0] for each in config.link.long_commands),
-            extruders=config.profile.hotends,
-            shared_nozzle=config.profile.shared_nozzle,
-            outlasts_silence=config.printer.reattach_s > 0,
-            heated_chamber=config.profile.heated_chamber,
-        )
-
-    def _wrapped(self, transport: Transport) -> Transport:
-        self._line.watch(transport)
-        return self._recordings.wrap(transport, self._settings()) if self._recordings else transport
-
-    async def _lost_after(self, printer: Status) -> float:
-        """Wait until the printer is lost; return how long it was there."""
-        began = asyncio.get_running_loop().time()
-        await self._lost(printer)
-        return asyncio.get_running_loop().time() - began
-
-    async def _lost(self, printer: Status) -> None:
-        """Wait until the printer is not READY any more."""
-        gone = asyncio.Event()
-        unsubscribe = printer.subscribe(lambda event: gone.set() if isinstance(event, StateChanged) else None)
-        try:
-            await gone.wait()
-        finally:
-            unsubscribe()
-
     def _on_event(self, event: Event) -> None:
         if isinstance(event, StateChanged):
             self._line.on_state(event.new)
@@ -454,7 +393,7 @@ class Connection:
             if event.old is ConnectionState.READY:
                 log.error("printer.lost", printer=self.address, reason=str(event.error), last_lines=tail)
                 if self._recordings and self.printer:
-                    self._recordings.keep_tail(self.printer, self._settings())
+                    self._recordings.keep_tail(self.printer, settings_of(self._config))
         elif isinstance(event, FirmwareSaid):
             self._pass_on(event)
         elif isinstance(event, PanelPrintChanged):

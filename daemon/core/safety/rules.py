@@ -81,11 +81,12 @@ class HeaterWatch:
 
         Args:
             name: `tool0`, `bed` or `chamber`.
-            profile: whose maximum counts; that of the bed is the chamber's too.
+            profile: whose maximum counts.
         """
         self._name = name
         self._bounds = {"bed": BED, "chamber": CHAMBER}.get(name, HOTEND)
-        self._hottest = (profile.max_hotend_c if name.startswith("tool") else profile.max_bed_c) + OVERSHOOT
+        highest = {"bed": profile.max_bed_c, "chamber": profile.max_chamber_c}.get(name, profile.max_hotend_c)
+        self._hottest = highest + OVERSHOOT
         self._target = 0.0
         self._reached = False
         self._mark = self._marked_at = 0.0  # what it has risen to, and when

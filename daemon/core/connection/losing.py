@@ -1,0 +1,17 @@
+"""Waiting until a printer is lost."""
+
+import asyncio
+
+from hal.printer import StateChanged, Status
+
+
+async def lost_after(printer: Status) -> float:
+    """Wait until the printer is not READY any more; return how long it was, in s."""
+    loop = asyncio.get_running_loop()
+    began, gone = loop.time(), asyncio.Event()
+    unsubscribe = printer.subscribe(lambda event: gone.set() if isinstance(event, StateChanged) else None)
+    try:
+        await gone.wait()
+    finally:
+        unsubscribe()
+    return loop.time() - began

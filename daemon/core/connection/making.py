@@ -1,0 +1,95 @@
+"""Making a printer of an address: what a user has set, and where its conversation is kept."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from daemon.config import Config
+from daemon.core.connection.addresses import Addresses
+from daemon.core.connection.line_keeper import LineKeeper
+from daemon.core.connection.port_memory import at_path
+from daemon.core.connection.recordings import Recordings
+from hal.link_settings import LinkSettings
+from hal.logbook import Logbook
+from hal.printer import Printer
+from hal.registry import Address, create
+from hal.transport import Transport
+
+HEARD = 6.0
+"""Seconds for an answer at each of several baudrates: a board that opening has reset boots and misses two hellos."""
+
+Make = Callable[[Address, LinkSettings, Callable[[Transport], Transport]], Printer]
+"""Makes a printer, not open yet, as `hal.registry.create` does."""
+
+
+class Maker:
+    """Makes printers, not open yet."""
+
+    def __init__(
+        self,
+        addresses: Addresses,
+        line: LineKeeper,
+        logbook: Logbook,
+        recordings: Recordings | None = None,
+        make: Make | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            addresses: at which baudrates a printer may answer.
+            line: watches the line of each.
+            logbook: what they write to.
+            recordings: keeps the conversations; None: nothing is kept.
+            make: makes the printers; None: what their addresses mean.
+        """
+        self._addresses = addresses
+        self._line = line
+        self._logbook = logbook
+        self._recordings = recordings
+        self._make = make
+
+    def made(self, config: Config, address: Address, rate: int | None = None, path: str | None = None) -> Printer:
+        """Make a printer; at one baudrate of several it is given less time to answer.
+
+        Args:
+            config: what is set.
+            address: of the printer.
+            rate: to try; None: the likeliest one.
+            path: at which its port is now; None: as in the address.
+        """
+        rates, settings = self._addresses.rates(address), settings_of(config)
+        address = self._addresses.at(address, rate or rates[0])
+        if len(rates) > 1:
+            settings = replace(settings, greeting_timeout=HEARD)
+        address = at_path(address, path or address.target)
+
+        def wrapped(transport: Transport) -> Transport:
+            self._line.watch(transport)
+            return self._recordings.wrap(transport, settings_of(config)) if self._recordings else transport
+
+        if self._make is not None:
+            return self._make(address, settings, wrapped)
+        return create(address, settings, wrapped, self._logbook)
+
+    def absent(self, config: Config, address: Address) -> Printer:
+        """Return a printer that is not there yet, and keeps nothing."""
+        address = self._addresses.at(address, self._addresses.rates(address)[0])
+        if self._make is not None:
+            return self._make(address, settings_of(config), lambda transport: transport)
+        return create(address, settings_of(config))
+
+
+def settings_of(config: Config) -> LinkSettings:
+    """Return what a user has set about the line."""
+    return LinkSettings(
+        greeting_timeout=config.printer.connect_timeout_s,
+        answer_timeout=config.link.answer_timeout_s,
+        poll_interval=config.printer.poll_active_s,
+        idle_interval=config.printer.poll_idle_s,
+        window_lines=config.link.window_lines,
+        window_bytes=config.link.window_bytes,
+        long_commands=" ".join(each.split()[0] for each in config.link.long_commands),
+        extruders=config.profile.hotends,
+        shared_nozzle=config.profile.shared_nozzle,
+        outlasts_silence=config.printer.reattach_s > 0,
+        heated_chamber=config.profile.heated_chamber,
+    )
