@@ -134,7 +134,6 @@ class _Conversation(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=MOST_UNREAD)
         self._forget = self._desk.subscribe(self._on_event)
         self._tell_snapshot()
-        log.info("bridge.connected")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it; what it has asked for and takes longer goes on."""
@@ -187,6 +186,7 @@ class _Conversation(asyncio.Protocol):
     def _take(self, message: bytes) -> None:
         said: Asked | Hello = decode(message, FromFront)
         if isinstance(said, Hello):
+            log.info("bridge.connected", front=said.version)
             self._on_hello()
             return
         if len(self._open) >= MOST_OPEN:

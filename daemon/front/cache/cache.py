@@ -67,7 +67,8 @@ class Cache(Database):
             db.execute("ROLLBACK TO earlier")
             log.warning("cache.begun_empty", reason=f"{earlier}: {error}", consequence=self.lost)
         else:
-            log.info("cache.taken_over", rows=rows, path=str(earlier))
+            if rows:  # none: it is a new installation
+                log.info("cache.taken_over", rows=rows, path=str(earlier))
         db.execute("RELEASE earlier")
 
 
