@@ -44,7 +44,10 @@ def answer(desk: Desk, asked: Asked) -> bytes | Awaitable[bytes]:
     Raises:
         msgspec.MsgspecError: it is no question.
     """
-    question: Question = decode(asked.question, AnyQuestion)
+    try:
+        question: Question = decode(asked.question, AnyQuestion)
+    except msgspec.ValidationError as error:  # of a front that is newer
+        return _refused(asked, ServiceError(f"the core has no answer to this, it is of another version: {error}"))
     try:
         result = desk.answer(question)
     except Exception as error:  # noqa: BLE001 - the one funnel: `_refused` logs what is a bug

@@ -125,7 +125,14 @@ class AskStatistics(Question, tag="statistics", frozen=True):
     answer: ClassVar[Any] = FileStatistics
 
 
+class AskHistories(Question, tag="histories", frozen=True):
+    """How earlier prints of the files went whose paths come after this one: of some, by path; none behind the last."""
+
+    after: str = ""
+    answer: ClassVar[Any] = dict[str, FileStatistics]
+
+
 AnyQuestion = (
     Connect | Disconnect | ListPorts | Send | AnswerPrompt | Conversation | AskLimits | Select | Start | Restart | Pause
-    | Resume | Toggle | Cancel | SetOffset | UsePreset | AskStatistics
+    | Resume | Toggle | Cancel | SetOffset | UsePreset | AskStatistics | AskHistories
 )  # fmt: skip

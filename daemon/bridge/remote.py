@@ -13,6 +13,8 @@ from gcode.modes import Modes
 from gcode.replies import Heaters
 from hal.printer import ConnectionState, Event, PanelPrint, Prompt
 
+MOST_HISTORIES = 20_000
+
 
 class Channel(Protocol):
     """One end of the bridge, in memory or on a socket."""
@@ -59,6 +61,11 @@ class RemoteCore:
     def record_trouble(self) -> str | None:
         """Why jobs are not recorded, if they are not."""
         return self._channel.latest().record_trouble
+
+    @property
+    def records(self) -> int:
+        """Another number whenever the end of a job has been recorded."""
+        return self._channel.latest().records
 
     @property
     def profile(self) -> ProfileConfig:
@@ -326,3 +333,19 @@ class RemoteJobs:
         """
         statistics: FileStatistics = await self._channel.ask(ask.AskStatistics(path=path))
         return statistics
+
+    async def histories(self) -> dict[str, FileStatistics]:
+        """Return how earlier prints went, by file: of all that were ever printed, up to MOST_HISTORIES.
+
+        Raises:
+            NozzledError: the record cannot be read, or not now.
+        """
+        found: dict[str, FileStatistics] = {}
+        after = ""
+        while len(found) < MOST_HISTORIES:
+            some: dict[str, FileStatistics] = await self._channel.ask(ask.AskHistories(after=after))
+            if not some:
+                break
+            found |= some
+            after = max(some, key=str.encode)  # as SQLite compares
+        return found

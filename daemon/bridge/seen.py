@@ -90,6 +90,7 @@ class Snapshot(Struct, frozen=True):
         job: the job.
         trouble: the rule of safety that is broken.
         record_trouble: why jobs are not recorded, if they are not.
+        records: another number whenever the end of a job has been recorded.
         profile: what the printer is taken to be.
         profile_is_configured: the configuration file says so, and not a choice over the API.
     """
@@ -100,5 +101,6 @@ class Snapshot(Struct, frozen=True):
     job: JobSeen = msgspec.field(default_factory=JobSeen)
     trouble: str | None = None
     record_trouble: str | None = None
+    records: int = 0
     profile: ProfileConfig = msgspec.field(default_factory=ProfileConfig)
     profile_is_configured: bool = False

@@ -45,6 +45,7 @@ class Desk:
         }
         core.connection.subscribe(self._on_printer)
         jobs.subscribe(lambda state: self._tell(JobChanged(state)))
+        core.store.on_ended = lambda: self._tell(None)
         core.guard.subscribe(lambda trouble: self._tell(SafetyBroken(trouble)))
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
@@ -79,6 +80,7 @@ class Desk:
             job=self._job(),
             trouble=core.guard.trouble,
             record_trouble=core.store.trouble,
+            records=core.store.revision,
             profile=core.connection.profile,
             profile_is_configured=core.profile_is_configured,
         )
@@ -171,6 +173,8 @@ class Desk:
                 return self._use(preset)
             case ask.AskStatistics(path=path):
                 return core.store.statistics(path)
+            case ask.AskHistories(after=after):
+                return core.store.histories(after)
         raise NozzledError(f"the core has no answer to {type(question).__name__}")
 
     def _conversation(self, since: float) -> ask.Talk:

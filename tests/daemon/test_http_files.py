@@ -2,6 +2,7 @@ import hashlib
 
 import pytest
 
+from daemon.errors import StoreError
 from support.http import NOW, api
 
 A = b"G28\n" * 10
@@ -240,3 +241,84 @@ async def test_how_a_file_printed_is_told(tmp_path):
         assert seen["prints"]["last"]["success"] is True
         assert seen["prints"]["last"]["printTime"] >= 10
         assert seen["statistics"]["lastPrintTime"]["_default"] == seen["prints"]["last"]["printTime"]
+
+
+def count(monkeypatch, owner, name):
+    """Return a list that grows with each call."""
+    calls, real = [], getattr(owner, name)
+
+    async def counted(*given):
+        calls.append(given)
+        return await real(*given)
+
+    monkeypatch.setattr(owner, name, counted)
+    return calls
+
+
+async def test_a_list_costs_the_same_questions_and_queries_however_many_files_there_are(tmp_path, monkeypatch):
+    async with api(tmp_path, "", analysis={"enabled": True}) as server:
+        await with_files(server)
+        monkeypatch.setattr(server.service.analyses, "want", lambda _key: None)
+        folder = server.service.files.root / "many"
+        folder.mkdir()
+        for number in range(300):
+            (folder / f"{number}.gcode").write_bytes(A)
+        await server.get("/api/files?recursive=true")
+        questions = count(monkeypatch, server.service.front.jobs._channel, "ask")
+        queries = count(monkeypatch, server.service.front.cache, "query")
+        for path in ("/api/files?recursive=true", "/api/files/local/many", "/api/files/local?recursive=true"):
+            (folder / "0.gcode").write_bytes(path.encode())
+            queries.clear()
+            seen = await server.get(path)
+            assert seen.body.count(b'"machinecode"') >= 300
+            assert len(queries) <= 2
+        assert not questions
+
+
+async def test_a_list_is_made_anew_whenever_anything_in_it_may_be_another(tmp_path):
+    async with api(tmp_path) as server:
+        await with_files(server)
+        path, tags = "/api/files?recursive=true", []
+
+        async def changed():
+            """Tell whether the list is another one; the same twice in a row is told by 304, and made once."""
+            seen = await server.get(path, headers={"If-None-Match": tags[-1] if tags else ""})
+            again = await server.get(path, headers={"If-None-Match": seen.headers["Etag"]})
+            assert (again.status, again.body) == (304, b"")
+            tags.append(seen.headers["Etag"])
+            return seen.status == 200
+
+        assert await changed()
+        assert not await changed()
+        (server.service.files.root / "by_hand.gcode").write_bytes(A)
+        assert await changed()
+        (server.service.files.root / "box/inner/b.gco").write_bytes(b"G4 S10\n")
+        assert await changed()
+        await server.post("/api/files/local/box/inner/b.gco", {"command": "copy", "destination": "c.gcode"})
+        assert await changed()
+        await server.post("/api/files/local/c.gcode", {"command": "select", "print": True})
+        await server.settle(60)
+        assert await changed()
+        seen = (await server.get(path)).json["files"]
+        printed = next(each for each in seen if each["name"] == "c.gcode")
+        assert printed["prints"]["success"] == 1
+        assert printed == (await server.get("/api/files/local/c.gcode")).json
+        assert not await changed()
+        elsewhere = await server.get(path, headers={"Host": "192.0.2.1", "If-None-Match": tags[-1]})
+        assert elsewhere.status == 200
+
+
+async def test_a_list_without_the_record_of_prints_is_made_again_when_that_is_back(tmp_path, monkeypatch):
+    async with api(tmp_path, "") as server:
+        await with_files(server)
+        jobs = server.service.front.jobs
+        histories = type(jobs).histories
+
+        async def broken(_self):
+            raise StoreError("it is away")
+
+        monkeypatch.setattr(type(jobs), "histories", broken)
+        seen = await server.get("/api/files")
+        assert seen.status == 200
+        monkeypatch.setattr(type(jobs), "histories", histories)
+        assert (await server.get("/api/files", headers={"If-None-Match": seen.headers["Etag"]})).status == 200

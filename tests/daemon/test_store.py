@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -266,6 +267,29 @@ def test_statistics_count_what_did_not_complete_as_failure(tmp_path):
     cube, other = asyncio.run(scenario())
     assert cube == FileStatistics(2, 1, LastPrint(date=1005.0, success=False, print_time=1.0), 15.0)
     assert other == FileStatistics(0, 0, None, None)
+
+
+def test_histories_of_all_files_come_in_pieces_and_say_what_statistics_say(tmp_path, monkeypatch):
+    monkeypatch.setattr("daemon.core.record.store.HISTORIES", 2)
+    told = []
+
+    async def scenario() -> None:
+        async with opened(tmp_path) as store:
+            store.on_ended = lambda: told.append(store.revision)
+            first = store.revision
+            for path in ("b", "ä", "a", "a"):
+                for outcome in ("COMPLETED", "FAILED"):
+                    store.end_job(await store.begin_job(replace(CUBE, path=path)), outcome, None, 1, 1, 2.0)
+            await store.begin_job(replace(CUBE, path="c"))  # is under way
+            await until(lambda: not store._pending)
+            some = await store.histories()
+            rest = await store.histories("b")
+            assert ([*some], [*rest], await store.histories("ä")) == (["a", "b"], ["ä"], {})
+            for path, history in (some | rest).items():
+                assert history == await store.statistics(path)
+            assert told[-1] == store.revision > first
+
+    asyncio.run(scenario())
 
 
 def test_jobs_come_newest_first_and_no_more_than_asked_for(tmp_path):

@@ -5,6 +5,7 @@ written is kept, newest state first, and tried again; the user is told once each
 """
 
 import asyncio
+import secrets
 import sqlite3
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,6 +19,9 @@ RETRY_S = 5.0
 """Seconds until a failed write is tried again."""
 
 COMPLETED = "COMPLETED"
+
+HISTORIES = 200
+"""Files whose prints are told at once: an answer that fits into a frame of the bridge and costs the wire no time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,8 @@ class Store(Database):
         super().__init__(on_trouble)
         self._wall = wall
         self._pending: dict[int, _Progress] = {}  # newest progress of each job that is not on disk yet
+        self.revision = secrets.randbits(31)  # another one with each end of a job that is on disk, and in each run
+        self.on_ended: Callable[[], None] = lambda: None  # is told of it
         self._writing: asyncio.Future[None] | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._closing = False
@@ -150,6 +156,9 @@ class Store(Database):
         for job_id, progress in batch.items():
             if self._pending[job_id] is progress:
                 del self._pending[job_id]
+        if any(progress.outcome for progress in batch.values()):
+            self.revision += 1
+            self.on_ended()
         self._recovered()
 
     def _try_again(self) -> None:
@@ -192,6 +201,18 @@ class Store(Database):
             average,
         )
 
+    async def histories(self, after: str = "") -> dict[str, FileStatistics]:
+        """Return how the prints of all files ended that come after this path; the first HISTORIES of them."""
+        return {
+            row["path"]: FileStatistics(
+                row["success"],
+                row["total"] - row["success"],
+                LastPrint(row["ended_at"], row["outcome"] == COMPLETED, row["print_time"]),
+                row["average"],
+            )
+            for row in await self.query(_HISTORIES, after, HISTORIES)
+        }
+
     # From here on: on the database's thread.
 
     def _insert_job(self, job: NewJob, started_at: float) -> int | None:
@@ -221,4 +242,10 @@ _COUNTS = """
 _LAST = """
     SELECT ended_at, outcome, print_time FROM jobs
     WHERE path = ? AND ended_at IS NOT NULL ORDER BY ended_at DESC, id DESC LIMIT 1
+"""
+_HISTORIES = """
+    SELECT path, count(*) FILTER (WHERE outcome = 'COMPLETED') AS success, count(*) AS total,
+        avg(print_time) FILTER (WHERE outcome = 'COMPLETED') AS average,
+        max(ended_at) AS ended_at, outcome, print_time  -- SQLite: the last two are those of the row with the maximum
+    FROM jobs WHERE path > ? AND ended_at IS NOT NULL GROUP BY path ORDER BY path LIMIT ?
 """

@@ -19,18 +19,14 @@ _LEFT_OUT = ("settings",)  # hundreds of lines that no client asks for
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """What is known of a file.
+class Summary:
+    """What lists tell of a file.
 
     Attributes:
         summary: see `gcode.analysis.result.Analysis`, without its long lists.
-        details: the long lists, compressed: `layers`, `timeline`, `m73`, and `pictures` but for the largest.
-        thumbnail: the largest picture, as PNG.
     """
 
     summary: dict[str, Any]
-    details: bytes = field(default=b"", repr=False)
-    thumbnail: bytes | None = field(default=None, repr=False)
 
     @property
     def errors(self) -> list[str]:
@@ -46,6 +42,31 @@ class Findings:
     def duration(self) -> float | None:
         """Seconds of the whole print; None where that is not known."""
         return self.summary.get("duration_s") or None
+
+
+@dataclass(frozen=True, slots=True)
+class Brief(Summary):
+    """A summary without the rest; `pictured`: the file has a picture."""
+
+    pictured: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Findings(Summary):
+    """What is known of a file.
+
+    Attributes:
+        details: the long lists, compressed: `layers`, `timeline`, `m73`, and `pictures` but for the largest.
+        thumbnail: the largest picture, as PNG.
+    """
+
+    details: bytes = field(default=b"", repr=False)
+    thumbnail: bytes | None = field(default=None, repr=False)
+
+    @property
+    def pictured(self) -> bool:
+        """The file has a picture."""
+        return self.thumbnail is not None
 
     def plan(self) -> "Plan":
         """Return what a running print is measured against."""

@@ -7,9 +7,10 @@ process may be killed, by the system or by us, without harm: the file counts as 
 import asyncio
 import json
 import os
+import sqlite3
 import zlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ import structlog
 from daemon.bridge.questions import Limits
 from daemon.config import Config, ProfileConfig
 from daemon.errors import AnalysisFailed, CoreAway, StoreError
-from daemon.front.analysis.findings import Findings, from_analysis, unreadable
+from daemon.front.analysis.findings import Brief, Findings, from_analysis, unreadable
 from daemon.front.analysis.shelf import FileKey, Shelf
 from daemon.front.one_answer import NoAnswer, answer_of
 
@@ -89,6 +90,7 @@ class Analyses:
         self._profile = _checksum(asdict(config.profile))
         self._worker = Worker(config)
         self._run = run or self._worker.run
+        self.revision = 0  # grows whenever `get` may say something else of any file
         self._known: OrderedDict[FileKey, Findings] = OrderedDict()
         self._queue: OrderedDict[FileKey, Task] = OrderedDict()
         self._wanted = asyncio.Event()
@@ -101,6 +103,7 @@ class Analyses:
             return
         self._used = profile
         self._profile = _checksum(asdict(profile))
+        self.revision += 1
         self._worker.use(profile)
 
     async def area(self) -> dict[str, list[float]] | None:
@@ -109,8 +112,10 @@ class Analyses:
 
     async def _asked(self) -> Limits:
         """Return what the printer says of itself; what it said last where the core is away."""
+        before = self._limits
         with suppress(CoreAway):
             self._limits = await self._ask()
+        self.revision += self._limits != before
         return self._limits
 
     def subscribe(self, listener: Listener) -> None:
@@ -138,6 +143,22 @@ class Analyses:
             self.want(key)
         return known
 
+    async def briefs(self, under: str, keys: Collection[FileKey]) -> dict[FileKey, Brief]:
+        """Return what is known of these files, all of them `under` a folder; the others are analysed in their turn."""
+        try:
+            rows = await self._shelf.summaries(under)
+        except StoreError:  # as in `_stored`
+            rows = []
+        found = await asyncio.to_thread(_briefs, rows, set(keys))
+        found |= {key: Brief(known.summary, known.pictured) for key, known in self._known.items()}
+        if self._enabled:
+            for key in keys:
+                if len(self._queue) >= MAX_QUEUE:
+                    break  # who asks again when these are done finds room
+                if key not in found or not self._is_current(found[key]):
+                    self.want(key)
+        return found
+
     async def wait(self, key: FileKey, seconds: float) -> Findings | None:
         """Return what is known of a file, and wait so long for it; it goes before the others."""
         known = await self._stored(key)
@@ -151,7 +172,7 @@ class Analyses:
                 await task.done.wait()
         return self._known.get(key)
 
-    def _is_current(self, known: Findings) -> bool:
+    def _is_current(self, known: Findings | Brief) -> bool:
         """Tell whether it was found for the printer as it is known now."""
         mine = known.summary.get("for_profile") == self._profile
         told = (self._limits.settings, self._limits.firmware)
@@ -181,6 +202,7 @@ class Analyses:
         for key in [key for key in self._queue if key.is_under(under)]:
             self._queue.pop(key).done.set()
         await self._shelf.forget(under)
+        self.revision += 1
 
     async def _stored(self, key: FileKey) -> Findings | None:
         if (known := self._known.get(key)) is not None:
@@ -231,6 +253,7 @@ class Analyses:
         found = self._marked(_findings(answer), told)
         if self._end(task, found):
             await self._shelf.put(task.key, found)
+            self.revision += 1
 
     async def _stop(self, task: Task) -> None:
         if task.running is not None and not task.running.done():
@@ -249,10 +272,21 @@ class Analyses:
         if wanted:
             del self._queue[task.key]
             self._keep(task.key, found)
+            self.revision += 1
             for listener in self._listeners:
                 listener(task.key, found)
         task.done.set()
         return wanted
+
+
+def _briefs(rows: Iterable[sqlite3.Row], wanted: Collection[FileKey]) -> dict[FileKey, Brief]:
+    """Read the rows of files that are still as they were."""
+    found = {}
+    for row in rows:
+        key = FileKey(row["path"], row["size"], row["date"])
+        if key in wanted:
+            found[key] = Brief(json.loads(row["summary"]), bool(row["pictured"]))
+    return found
 
 
 def _checksum(value: object) -> int:

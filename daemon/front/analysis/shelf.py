@@ -59,6 +59,14 @@ class Shelf:
         summary: dict[str, Any] = json.loads(rows[0]["summary"])
         return Findings(summary, rows[0]["details"], rows[0]["thumbnail"])
 
+    async def summaries(self, under: str) -> list[sqlite3.Row]:
+        """Return what lists tell of this file, or of all in this folder: path, size, date, summary, pictured.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        return await self._store.query(_SUMMARIES, under, VERSION)
+
     async def put(self, key: FileKey, found: Findings) -> None:
         """Keep what was found."""
         values = (key.path, key.size, key.date, VERSION, json.dumps(found.summary), found.details, found.thumbnail)
@@ -84,6 +92,10 @@ class Shelf:
 
 
 _GET = "SELECT * FROM analyses WHERE path = ? AND size = ? AND date = ? AND version = ?"
+_SUMMARIES = """
+    SELECT path, size, date, summary, thumbnail IS NOT NULL AS pictured FROM analyses
+    WHERE version = ?2 AND (?1 = '' OR path = ?1 OR substr(path, 1, length(?1) + 1) = ?1 || '/')
+"""
 _PUT = "INSERT OR REPLACE INTO analyses VALUES (?, ?, ?, ?, ?, ?, ?)"
 _FORGET = "DELETE FROM analyses WHERE path = ?1 OR substr(path, 1, length(?1) + 1) = ?1 || '/'"
 _LEARN = "INSERT INTO print_times (printer, planned, actual) VALUES (?, ?, ?)"

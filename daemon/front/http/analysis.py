@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from daemon.errors import NoSuchFile
-from daemon.front.analysis.findings import Findings
+from daemon.front.analysis.findings import Brief, Findings, Summary
 from daemon.front.analysis.forecast import Outlook
 from daemon.front.analysis.shelf import FileKey, Learnt
 from daemon.front.http.base import ApiHandler
 from daemon.front.uploads.filenames import check_path
-from daemon.front.uploads.files import Entry
+from daemon.front.uploads.tree import Entry
 
 if TYPE_CHECKING:
     from daemon.front.front import Front
@@ -32,11 +32,19 @@ async def of_entry(service: "Front", entry: Entry, *, details: bool = False) -> 
     found = await service.analyses.get(key_of(entry))
     if found is None:
         return {}
-    shown: dict[str, Any] = {"gcodeAnalysis": of_findings(found, entry.path)}
-    if found.thumbnail is not None:
-        shown["thumbnail"] = thumbnail_path(entry.path)
+    shown = of_brief(found, entry.path)
     if details:
         shown["layers"] = found.plan().layers
+    return shown
+
+
+def of_brief(found: Brief | Findings | None, path: str) -> dict[str, Any]:
+    """Return the keys that an analysis adds to what lists tell of a file."""
+    if found is None:
+        return {}
+    shown: dict[str, Any] = {"gcodeAnalysis": of_findings(found, path)}
+    if found.pictured:
+        shown["thumbnail"] = thumbnail_path(path)
     return shown
 
 
@@ -45,7 +53,7 @@ def thumbnail_path(path: str) -> str:
     return f"downloads/thumbnails/local/{quote(path)}"
 
 
-def of_findings(found: Findings, path: str = "") -> dict[str, Any]:
+def of_findings(found: Summary, path: str = "") -> dict[str, Any]:
     """Return OctoPrint's `gcodeAnalysis`, and behind it what OctoPrint does not know: by Moonraker's names, or ours."""
     summary = found.summary
     shown: dict[str, Any] = {"errors": found.errors, "warnings": found.warnings}
@@ -111,7 +119,7 @@ def _thumbnails(known: Sequence[Mapping[str, int]], path: str) -> list[dict[str,
     ]
 
 
-def filament(found: Findings) -> dict[str, dict[str, Any]]:
+def filament(found: Summary) -> dict[str, dict[str, Any]]:
     """Return what each tool uses: mm, cm³, and what the file says of it: type, name, colour, g, cost."""
     said = found.summary.get("about", {}).get("filaments", ())
     shown: dict[str, dict[str, Any]] = {}

@@ -1,6 +1,5 @@
 """/api/files: list, tell about, select, copy, move and delete what was uploaded."""
 
-import json
 from typing import Any
 from urllib.parse import quote
 
@@ -10,8 +9,9 @@ from daemon.front.access.access import FIRST
 from daemon.front.http import analysis
 from daemon.front.http.base import ApiHandler, Cached, is_true
 from daemon.front.http.errors import Refused
+from daemon.front.http.listing import Listing, of_entry, of_prints, refs
 from daemon.front.uploads.filenames import check_path
-from daemon.front.uploads.files import Entry
+from daemon.front.uploads.tree import Entry
 
 _COMMANDS: dict[str, tuple[str, ...]] = {
     "select": (),
@@ -28,52 +28,47 @@ class FilesHandler(Cached):
         """Return the absolute URL of a file or folder in the API."""
         return self.url(f"/api/files/local/{quote(path)}")
 
-    def refs(self, entry: Entry) -> dict[str, str]:
-        """Return the URLs of a file or folder."""
-        refs = {"resource": self.resource(entry.path)}
-        if entry.type != "folder":
-            refs["download"] = self.url(f"/downloads/files/local/{quote(entry.path)}")
-        return refs
-
     def brief(self, entry: Entry) -> dict[str, Any]:
         """Describe what was just made."""
-        return {"name": entry.name, "origin": "local", "path": entry.path, "refs": self.refs(entry)}
-
-    async def described(self, entry: Entry, *, layers: bool = False) -> dict[str, Any]:
-        """Describe a file or folder, with what is in it; a file's layers one by one if that is asked for."""
-        shown: dict[str, Any] = {
-            "name": entry.name,
-            "display": entry.name,
-            "path": entry.path,
-            "type": entry.type,
-            "typePath": ["folder"] if entry.type == "folder" else ["machinecode", "gcode"],
-            "size": entry.size,
-            "date": entry.date,
-            "origin": "local",
-            "user": FIRST,
-            "refs": self.refs(entry),
-        }
-        if entry.type == "folder":
-            return {**shown, "children": [await self.described(child) for child in entry.children]}
-        known = await analysis.of_entry(self.service, entry, details=layers)
-        return {**shown, "hash": entry.sha1, **known, **await self._prints(entry.path)}
-
-    async def _prints(self, path: str) -> dict[str, Any]:
-        """Return how the file printed so far; nothing when it never did, or the database has trouble."""
-        try:
-            found = await self.service.jobs.statistics(path)
-        except (CoreAway, StoreError):
-            return {}
-        return _history(found)
+        return {"name": entry.name, "origin": "local", "path": entry.path, "refs": refs(entry, self.url(""))}
 
     async def list_files(self) -> None:
         """List the uploads, and how much room is left; that changes all the time, and is not in the ETag."""
-        files = self.service.files
-        entries = await files.list(recursive=self.query_flag("recursive"))
-        free, total = await files.free_space()
-        self.tag = json.dumps([await self.described(entry) for entry in entries])
+        tree = await self.service.files.tree("", recursive=self.query_flag("recursive"))
+        if (told := await self._listed(*tree, whole=False)) is not None:
+            free, total = await self.service.files.free_space()
+            self.write(b'{"files": %b, "free": %d, "total": %d}' % (told, free, total))
+
+    async def show(self, path: str) -> None:
+        """Tell about a file, or a folder and what is in it."""
+        found, state = await self.service.files.tree(path, recursive=self.query_flag("recursive"))
+        if found.type == "folder":
+            if (told := await self._listed(found, state, whole=True)) is not None:
+                self.write(told)
+            return
+        entry = await self.service.files.info(path)
+        known = await analysis.of_entry(self.service, entry, details=self.query_flag("layers"))
+        prints = of_prints(await self._prints(entry.path))
+        self.write({**of_entry(entry, self.url("")), "hash": entry.sha1, **known, **prints})
+
+    async def _prints(self, path: str) -> FileStatistics | None:
+        """Return how the file printed so far; nothing where the record has trouble."""
+        try:
+            return await self.service.jobs.statistics(path)
+        except (CoreAway, StoreError):
+            return None
+
+    async def _listed(self, entry: Entry, state: str, *, whole: bool) -> bytes | None:
+        """Return a folder as JSON, without itself unless it is to be `whole`; None: the client has that already."""
+        listing: Listing = self.settings["listing"]
+        base = self.url("")
+        self.tag = listing.tag(f"{state} {whole}", base)
         self.set_header("Content-Type", "application/json; charset=UTF-8")
-        self.write(f'{{"files": {self.tag}, "free": {free}, "total": {total}}}')
+        self.set_etag_header()
+        if self.check_etag_header():
+            self.set_status(304)
+            return None
+        return await listing.told(entry, self.tag, base, whole=whole)
 
     async def check(self, entry: Entry) -> None:
         """Wait for what is known of a file that is to be printed.
@@ -117,17 +112,6 @@ def of_selection(selected: Selection) -> dict[str, Any]:
     return {**file, "owner": selected.user, "user": selected.user}
 
 
-def _history(found: FileStatistics) -> dict[str, Any]:
-    if found.last is None:
-        return {}
-    last = {"date": found.last.date, "success": found.last.success, "printTime": found.last.print_time}
-    average = {} if found.average_print_time is None else {"_default": found.average_print_time}
-    return {
-        "prints": {"success": found.success, "failure": found.failure, "last": last},
-        "statistics": {"averagePrintTime": average, "lastPrintTime": {"_default": found.last.print_time}},
-    }
-
-
 class AllFilesHandler(FilesHandler):
     """/api/files."""
 
@@ -153,8 +137,7 @@ class FileHandler(FilesHandler):
 
     async def get(self, path: str) -> None:
         """Tell about a file, or a folder and what is in it."""
-        entry = await self.service.files.info(path, recursive=self.query_flag("recursive"))
-        self.write(await self.described(entry, layers=self.query_flag("layers")))
+        await self.show(path)
 
     async def post(self, path: str) -> None:
         """Take a command about the file."""

@@ -26,6 +26,7 @@ from daemon.front.http.downloads import DownloadHandler
 from daemon.front.http.empty import SlicingHandler, TimelapseHandler
 from daemon.front.http.files import AllFilesHandler, FileHandler, SdCardHandler
 from daemon.front.http.job import JobHandler, JobView
+from daemon.front.http.listing import Listing
 from daemon.front.http.login import CurrentUserHandler, LoginHandler, LogoutHandler
 from daemon.front.http.panel import NotificationHandler, PromptHandler
 from daemon.front.http.presets import PresetsHandler
@@ -138,6 +139,7 @@ def make_app(service: "Front") -> Application:
         log_function=log_request,
         allow_origins=service.config.http.allow_origins,
         hub=hub,
+        listing=Listing(service),
         websocket_ping_interval=push.HEARTBEAT,
         websocket_max_message_size=push.MAX_MESSAGE,
     )

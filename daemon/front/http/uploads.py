@@ -14,7 +14,8 @@ from daemon.front.http.errors import Refused
 from daemon.front.http.files import FilesHandler
 from daemon.front.http.multipart_form import KEPT, FileBegins, UploadForm
 from daemon.front.uploads.filenames import check_content, check_path, check_printable
-from daemon.front.uploads.files import Entry, Upload
+from daemon.front.uploads.files import Upload
+from daemon.front.uploads.tree import Entry
 from daemon.packing.kinds import SNIFF, kind, plain_name
 
 if TYPE_CHECKING:

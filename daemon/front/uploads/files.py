@@ -12,14 +12,14 @@ import shutil
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from daemon.errors import BadFileName, FileError, FileExists, FileInUse, IsAFolder, NoSuchFile, NotAFolder
 from daemon.front.uploads.filenames import MAX_DEPTH, check_path, check_printable, is_printable, translated
-from daemon.front.uploads.hashes import HashBook, Hashes, NoHashes
+from daemon.front.uploads.hashes import NO_HASHES, HashBook, Hashes, NoHashes
+from daemon.front.uploads.tree import Entry, file_entry, folder_entry, signature
 from daemon.front.uploads.unpacker import Unpack, in_process
 
 _INCOMING = ".incoming"
@@ -28,26 +28,6 @@ _UNPACKED_AT_ONCE = 1  # a process each, which takes a processor
 _SYNC_EVERY = 16 * 1024 * 1024  # bytes: an SD card stalls everybody for long when it has more to catch up with
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A file or a folder. `date` is that of its last change, in whole seconds since the epoch.
-
-    Attributes:
-        size: bytes; of a folder: of the files listed in it.
-        sha1: None for a folder, and for a file that did not come as an upload.
-        children: of a folder, as far as they were asked for.
-    """
-
-    name: str
-    path: str
-    type: Literal["machinecode", "folder"]
-    size: int
-    date: int
-    mtime_ns: int
-    sha1: str | None = None
-    children: tuple["Entry", ...] = ()
 
 
 class FileStore:
@@ -59,12 +39,14 @@ class FileStore:
         busy: tells whether this file is being printed, or this folder holds such a file; called on the loop.
         unpack: makes the text of a packed upload.
         unpacking: so many at once.
+        revision: grows when hashes have come to be known.
     """
 
     def __init__(self, root: Path, wall: Callable[[], float], hashes: HashBook | None = None) -> None:
         self.busy: Callable[[str], bool] = lambda _path: False
         self.unpack: Unpack = in_process
         self.unpacking = asyncio.Semaphore(_UNPACKED_AT_ONCE)
+        self.revision = 0
         self._root = root
         self._wall = wall
         self._hashes = hashes or NoHashes()
@@ -111,28 +93,23 @@ class FileStore:
         path = "/".join(parts)
         found = self.resolve(path)
         if found.is_dir():
-            return self._folder(found, path, known, levels)
+            return folder_entry(self._root, path, known, levels)
         if not is_printable(found.name) or not found.is_file():
             raise NoSuchFile(f"there is no G-code file {path}")
-        return _file(found.stat(), path, known)
+        return file_entry(found.stat(), path, known)
 
-    def _folder(self, found: Path, path: str, known: Hashes, levels: int) -> Entry:
-        children = tuple(self._children(found, path, known, levels - 1)) if levels else ()
-        changed = found.stat().st_mtime_ns
-        size = sum(child.size for child in children)
-        return Entry(found.name if path else "", path, "folder", size, changed // 10**9, changed, None, children)
+    async def tree(self, path: str, *, recursive: bool = False) -> tuple[Entry, str]:
+        """Return a file, or a folder with what is in it, without hashes, and what tells it from any other state."""
+        parts = check_path(path)
+        return await self._run(path, self._tree, parts, MAX_DEPTH if recursive else 1)
 
-    def _children(self, folder: Path, path: str, known: Hashes, levels: int) -> Iterator[Entry]:
-        for each in sorted(folder.iterdir()):
-            child = f"{path}/{each.name}" if path else each.name
-            # what was put here by hand may have any name, or be gone by now
-            with suppress(BadFileName, OSError):
-                inside = self.resolve(child)
-                if inside.is_dir():
-                    if not inside.is_symlink():  # it might lead back up
-                        yield self._folder(inside, child, known, levels)
-                elif inside.is_file() and is_printable(child):
-                    yield _file(inside.stat(), child, known)
+    def _tree(self, parts: tuple[str, ...], levels: int) -> tuple[Entry, str]:
+        entry = self._info(parts, NO_HASHES, levels)
+        return entry, signature(entry)
+
+    async def hashes(self, path: str) -> Hashes:
+        """Return the known hashes of this file, or of all in this folder."""
+        return await self._hashes.sha1s("/".join(check_path(path)))
 
     async def used_space(self) -> int:
         """Return the bytes of all uploads."""
@@ -166,6 +143,7 @@ class FileStore:
         upload.check()
         entry = await self._run(upload.path, upload.finish, self._wall())
         await self._hashes.put_sha1(entry.path, entry.size, entry.mtime_ns, entry.sha1 or "")
+        self.revision += 1
         return entry
 
     async def make_folder(self, path: str) -> Entry:
@@ -243,6 +221,7 @@ class FileStore:
     async def _carry_hashes(self, source: str, target: str) -> None:
         for (path, size, mtime_ns), sha1 in (await self._hashes.sha1s(source)).items():
             await self._hashes.put_sha1(target + path.removeprefix(source), size, mtime_ns, sha1)
+        self.revision += 1
 
     def _free(self, path: str) -> str:
         """Return a path that may be deleted or moved, in its plain form."""
@@ -410,7 +389,7 @@ class Upload:
             os.fsync(self._file)
             _place(self._temporary, final, overwrite=self._overwrite)
             known = os.fstat(self._file)
-            return _file(known, self.path, {(self.path, known.st_size, known.st_mtime_ns): self._sha1.hexdigest()})
+            return file_entry(known, self.path, {(self.path, known.st_size, known.st_mtime_ns): self._sha1.hexdigest()})
 
     def discard(self) -> None:
         """Close the temporary file, and delete it unless it has been put in its place; idempotent."""
@@ -419,12 +398,6 @@ class Upload:
                 os.close(self._file)
                 self._temporary.unlink(missing_ok=True)
             self._over = True
-
-
-def _file(found: os.stat_result, path: str, known: Hashes) -> Entry:
-    changed = found.st_mtime_ns
-    sha1 = known.get((path, found.st_size, changed))
-    return Entry(path.rpartition("/")[2], path, "machinecode", found.st_size, changed // 10**9, changed, sha1)
 
 
 def _place(source: Path, final: Path, *, overwrite: bool = False) -> None:

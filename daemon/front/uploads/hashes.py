@@ -7,6 +7,9 @@ Hashes = Mapping[tuple[str, int, int], str]
 """SHA-1 by (path, size, mtime_ns)."""
 
 
+NO_HASHES: Hashes = {}
+
+
 class HashBook(Protocol):
     """A place for hashes; `daemon.front.cache.cache.Cache` is one."""
 

@@ -1,0 +1,150 @@
+"""Listing: what clients are told of all files in a folder, made by a thread, and once for all who ask for the same.
+
+What the answer depends on is found out first: one walk through the folder, and the revisions of all else that is told.
+Who has that answer already is told so, and nothing is made.
+"""
+
+import asyncio
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import msgspec
+
+from daemon.bridge.words import FileStatistics
+from daemon.front.access.access import FIRST
+from daemon.front.analysis.findings import Brief
+from daemon.front.analysis.shelf import FileKey
+from daemon.front.http.analysis import key_of, of_brief
+from daemon.front.uploads.hashes import Hashes
+from daemon.front.uploads.tree import Entry
+from gcode.errors import NozzledError
+
+if TYPE_CHECKING:
+    from daemon.front.front import Front
+
+KEPT = 4 * 1024 * 1024
+"""Bytes of an answer that is kept for whoever asks next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is told of files besides what the folder says."""
+
+    hashes: Hashes = field(default_factory=dict)
+    analyses: Mapping[FileKey, Brief] = field(default_factory=dict)
+    prints: Mapping[str, FileStatistics] = field(default_factory=dict)
+
+
+class Listing:
+    """The lists of one front."""
+
+    def __init__(self, service: "Front") -> None:
+        self._service = service
+        self._run = secrets.token_hex(8)  # revisions count from the start of this process
+        self._making = asyncio.Lock()
+        self._made: tuple[str, bytes] = ("", b"")
+        self._prints: tuple[int, Mapping[str, FileStatistics]] | None = None
+        self._gaps = 0  # answers that lacked something, and are to be made anew
+
+    def tag(self, tree: str, base: str) -> str:
+        """Return what tells an answer from others: of the state of a folder, with URLs that begin in this way."""
+        service = self._service
+        revisions = (service.files.revision, service.analyses.revision, service.core.records, self._gaps)
+        return hashlib.sha1(f"{self._run} {tree} {base} {revisions}".encode(), usedforsecurity=False).hexdigest()
+
+    async def told(self, entry: Entry, tag: str, base: str, *, whole: bool = True) -> bytes:
+        """Return a folder as JSON; what is in it alone, unless it is to be `whole`."""
+        async with self._making:
+            kept, made = self._made
+            if kept == tag:
+                return made
+            made = await asyncio.to_thread(_told, entry, await self._known(entry), base, whole)
+            self._made = (tag, made) if len(made) <= KEPT else ("", b"")
+            return made
+
+    async def _known(self, entry: Entry) -> Known:
+        service = self._service
+        keys = [key_of(each) for each in _files(entry)]
+        hashes = await service.files.hashes(entry.path)
+        analyses = await service.analyses.briefs(entry.path, keys)
+        return Known(hashes, analyses, await self._histories())
+
+    async def _histories(self) -> Mapping[str, FileStatistics]:
+        """Return how files printed so far, nothing where the record has trouble; asked for once after each print."""
+        records = self._service.core.records
+        if self._prints is None or self._prints[0] != records:
+            try:
+                self._prints = (records, await self._service.jobs.histories())
+            except NozzledError:
+                self._gaps += 1
+                return {}
+        return self._prints[1]
+
+
+def _files(entry: Entry) -> Iterator[Entry]:
+    if entry.type != "folder":
+        yield entry
+    for child in entry.children:
+        yield from _files(child)
+
+
+def _told(entry: Entry, known: Known, base: str, whole: bool) -> bytes:
+    described: Any = _described(entry, known, base)
+    described = described if whole else described["children"]
+    try:
+        return msgspec.json.encode(described)
+    except UnicodeEncodeError:  # what a file says of itself may be no Unicode
+        return json.dumps(described).encode()
+
+
+def _described(entry: Entry, known: Known, base: str) -> dict[str, Any]:
+    shown = of_entry(entry, base)
+    if entry.type == "folder":
+        shown["children"] = [_described(child, known, base) for child in entry.children]
+        return shown
+    shown["hash"] = known.hashes.get((entry.path, entry.size, entry.mtime_ns))
+    shown.update(of_brief(known.analyses.get(key_of(entry)), entry.path))
+    shown.update(of_prints(known.prints.get(entry.path)))
+    return shown
+
+
+def of_entry(entry: Entry, base: str) -> dict[str, Any]:
+    """Return what is told of a file or folder by itself."""
+    return {
+        "name": entry.name,
+        "display": entry.name,
+        "path": entry.path,
+        "type": entry.type,
+        "typePath": ["folder"] if entry.type == "folder" else ["machinecode", "gcode"],
+        "size": entry.size,
+        "date": entry.date,
+        "origin": "local",
+        "user": FIRST,
+        "refs": refs(entry, base),
+    }
+
+
+def refs(entry: Entry, base: str) -> dict[str, str]:
+    """Return the URLs of a file or folder."""
+    path = quote(entry.path)
+    shown = {"resource": f"{base}/api/files/local/{path}"}
+    if entry.type != "folder":
+        shown["download"] = f"{base}/downloads/files/local/{path}"
+    return shown
+
+
+def of_prints(found: FileStatistics | None) -> dict[str, Any]:
+    """Return how the prints of a file ended; nothing where there was none."""
+    if found is None or found.last is None:
+        return {}
+    last = {"date": found.last.date, "success": found.last.success, "printTime": found.last.print_time}
+    average = {} if found.average_print_time is None else {"_default": found.average_print_time}
+    return {
+        "prints": {"success": found.success, "failure": found.failure, "last": last},
+        "statistics": {"averagePrintTime": average, "lastPrintTime": {"_default": found.last.print_time}},
+    }
