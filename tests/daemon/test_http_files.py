@@ -125,6 +125,52 @@ async def test_a_download_is_the_file_to_be_stored_not_shown(tmp_path):
         assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
+@pytest.mark.parametrize(
+    ("wanted", "status", "begin", "end"),
+    [
+        ("bytes=0-9", 206, 0, 10),
+        ("bytes=300000-", 206, 300_000, None),
+        ("bytes=-500", 206, -500, None),
+        ("bytes=-9999999", 206, 0, None),
+        ("bytes=1000-99999999", 206, 1000, None),
+        ("bytes=5-4", 200, 0, None),
+        ("bytes=0-1,4-5", 200, 0, None),
+        ("lines=0-1", 200, 0, None),
+        ("bytes=-", 200, 0, None),
+        ("bytes=" + "9" * 30 + "-", 200, 0, None),
+    ],
+)
+async def test_a_download_can_be_gone_on_with(tmp_path, wanted, status, begin, end):
+    content = bytes(range(1, 256)) * 4096
+    async with api(tmp_path, "") as server:
+        await server.upload(("file", "a.gcode", content))
+        response = await server.get("/downloads/files/local/a.gcode", headers={"Range": wanted})
+        part = content[begin:end]
+        assert (response.status, response.body) == (status, part)
+        if status == 206:
+            first = content.index(part) if len(part) < len(content) else 0
+            first = len(content) - len(part) if end is None else first
+            assert response.headers["Content-Range"] == f"bytes {first}-{first + len(part) - 1}/{len(content)}"
+
+
+async def test_a_download_is_known_again(tmp_path):
+    async with api(tmp_path, "") as server:
+        await server.upload(("file", "a.gcode", b"G28\n"))
+        first = await server.get("/downloads/files/local/a.gcode")
+        known = {"If-None-Match": first.headers["ETag"]}
+        assert (await server.get("/downloads/files/local/a.gcode", headers=known)).status == 304
+        part = {"Range": "bytes=1-", "If-Range": first.headers["ETag"]}
+        assert (await server.get("/downloads/files/local/a.gcode", headers=part)).status == 206
+        part["If-Range"] = first.headers["Last-Modified"]
+        assert (await server.get("/downloads/files/local/a.gcode", headers=part)).status == 206
+        await server.upload(("file", "a.gcode", b"G29\n"))
+        part["If-Range"] = first.headers["ETag"]
+        whole = await server.get("/downloads/files/local/a.gcode", headers=part)
+        assert (whole.status, whole.body) == (200, b"G29\n"), "half of one file and half of another would be printed"
+        beyond = await server.get("/downloads/files/local/a.gcode", headers={"Range": "bytes=4-"})
+        assert (beyond.status, beyond.error) == (416, "the file has 4 bytes")
+
+
 async def test_select_and_print_a_file(tmp_path):
     async with api(tmp_path) as server:
         await server.upload(("file", "a.gcode", LONG))

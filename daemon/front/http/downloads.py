@@ -1,7 +1,12 @@
-"""/downloads/files: an uploaded file, as it was sent; read in a thread, never more of it than one block in memory."""
+"""/downloads/files: an uploaded file, as it was sent; read in a thread, never more of it than one block in memory.
+
+Whole, or the one range of bytes that is asked for (RFC 9110, section 14); several at once get the whole.
+"""
 
 import asyncio
 import os
+import re
+from datetime import UTC, datetime
 from typing import BinaryIO
 from urllib.parse import quote
 
@@ -10,6 +15,7 @@ from tornado.iostream import StreamClosedError
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.errors import Refused
 
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 BLOCK = 256 * 1024  # bytes per hop to a thread
 STALLED = 60.0  # s; who has not read a block by then has gone away
 
@@ -24,15 +30,54 @@ class DownloadHandler(ApiHandler):
             raise Refused(404, f"{path} is a folder")
         file = await asyncio.to_thread(self._open, entry.path)
         try:
-            self.set_header("Content-Type", "application/octet-stream")
-            self.set_header("Content-Disposition", f"attachment; filename*=UTF-8''{quote(entry.name, safe='')}")
-            await self._send(file, os.fstat(file.fileno()).st_size)
+            found = os.fstat(file.fileno())
+            self._describe(entry.name, found)
+            if self.check_etag_header():
+                self.set_status(304)
+                return
+            first, length = self._wanted(found.st_size)
+            await asyncio.to_thread(file.seek, first)
+            await self._send(file, length)
         except StreamClosedError:
             return  # the client has gone
         except TimeoutError:
             self.detach().close()
         finally:
             await asyncio.to_thread(file.close)
+
+    def _describe(self, name: str, found: os.stat_result) -> None:
+        """Tell what it is, and by what it is known again."""
+        self.set_header("Content-Type", "application/octet-stream")
+        self.set_header("Content-Disposition", f"attachment; filename*=UTF-8''{quote(name, safe='')}")
+        self.set_header("Accept-Ranges", "bytes")
+        self.set_header("ETag", f'"{found.st_size:x}-{found.st_mtime_ns:x}-{found.st_ino:x}"')
+        self.set_header("Last-Modified", datetime.fromtimestamp(found.st_mtime, UTC))
+
+    def _wanted(self, size: int) -> tuple[int, int]:
+        """Return where the wanted bytes begin, and how many they are.
+
+        Raises:
+            Refused: the file has no such bytes.
+        """
+        wanted = _RANGE.fullmatch(self.request.headers.get("Range", "").replace(" ", ""))
+        if wanted is None or not any(wanted.groups()) or not self._is_same():
+            return 0, size
+        first, last = wanted.groups()
+        begin = int(first) if first else max(0, size - int(last))  # "-500": the last 500
+        end = min(int(last), size - 1) if first and last else size - 1
+        if first and last and int(last) < begin:
+            return 0, size  # no range at all
+        if begin > end:
+            self.set_header("Content-Range", f"bytes */{size}")
+            raise Refused(416, f"the file has {size} bytes")
+        self.set_status(206)
+        self.set_header("Content-Range", f"bytes {begin}-{end}/{size}")
+        return begin, end - begin + 1
+
+    def _is_same(self) -> bool:
+        """Tell whether it is the file of which the client has the beginning (If-Range)."""
+        known = self.request.headers.get("If-Range", "")
+        return not known or known in (self._headers["ETag"], self._headers["Last-Modified"])
 
     def _open(self, path: str) -> BinaryIO:
         try:
