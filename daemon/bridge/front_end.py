@@ -76,6 +76,11 @@ class FrontEnd:
 
     # -- what is known -------------------------------------------------------------------------------------
 
+    @property
+    def connected(self) -> bool:
+        """There is a core at the other end."""
+        return self._transport is not None
+
     def latest(self) -> Snapshot:
         """Return the newest snapshot that there is."""
         return self._snapshot

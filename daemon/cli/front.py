@@ -6,6 +6,7 @@ import faulthandler
 import os
 import socket
 import time  # noqa: TID251 - as in `serve`: the wall clock is injected from here
+from contextlib import suppress
 from pathlib import Path
 
 from daemon import log
@@ -14,10 +15,12 @@ from daemon.cli.options import add_config, configured
 from daemon.config import core_socket
 from daemon.errors import ConfigError
 from daemon.front.main import run as run_front
+from daemon.systemd import notify
 from daemon.systemd.descriptors import DescriptorStore
 
 BEHIND_THE_CORE = 5  # niceness: a front that is kept busy leaves the processor to the wire
 EXAMPLE = "nozzled front --config /etc/nozzled.toml"
+AGAIN = 3.0  # s until a wrong configuration, or an address that is taken, is worth another try
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,13 +34,25 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the front."""
+    """Run the front; below systemd, which starts it again at once and for ever, one that cannot begin ends slowly."""
+    began = time.monotonic()
+    try:
+        return _run(args)
+    except Exception as error:
+        if notify.is_there() and time.monotonic() - began < AGAIN:
+            notify.status(f"{error} (it is tried again)")
+            time.sleep(AGAIN)
+        raise
+
+
+def _run(args: argparse.Namespace) -> int:
     faulthandler.enable(STDERR)
     descriptors = DescriptorStore(os.environ)
     config = configured(args)
     listening = [_socket(fd) for fd in args.listening] or descriptors.listening()
     if args.bridge is not None:  # else the unit says it
-        os.nice(BEHIND_THE_CORE)
+        with suppress(OSError):  # a sandbox that allows no priorities
+            os.nice(BEHIND_THE_CORE)
     writer = log.configure(config.log.level, config.log.format, part="front")
     try:
         with asyncio.Runner() as runner:

@@ -1,7 +1,5 @@
 """Supervision: systemd is told, from the loop that serves the wire, that the service lives and what it does."""
 
-import asyncio
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,15 +7,13 @@ from typing import TYPE_CHECKING
 from daemon.bridge.status import describe
 from daemon.bridge.words import JobState
 from daemon.log import journal
-from daemon.systemd import notify
 from daemon.systemd.directories import of_systemd
+from daemon.systemd.heartbeat import Heartbeat
 from hal.printer import ConnectionState
 
 if TYPE_CHECKING:
     from daemon.core.core import Core
 
-STATUS_EVERY = 5.0  # s
-BEATS = 4  # in the time that the watchdog allows: two may be late
 JOB_TYPE = "job-type"
 """File in the runtime directory where the unit's ExecStop= leaves why it is stopped."""
 
@@ -25,8 +21,8 @@ _JOB_TYPES = ("stop", "restart")
 _LONGEST_TYPE = 32
 
 
-class Supervision:
-    """Feeds the watchdog and shows the job in `systemctl status`; does nothing where nobody wants to know."""
+class Supervision(Heartbeat):
+    """Feeds the watchdog, shows the job in `systemctl status`, and names it in the journal."""
 
     def __init__(self, core: "Core", environ: Mapping[str, str], pid: int | None = None) -> None:
         """Prepare; `start` begins.
@@ -36,42 +32,26 @@ class Supervision:
             environ: NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID.
             pid: of this process.
         """
+        super().__init__(environ, self._wire_is_served, lambda: summary(core), pid)
         self._core = core
-        self._wanted = notify.is_there(environ)
-        self._period = _watchdog_period(environ, os.getpid() if pid is None else pid)
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._said = ""
-
-    @property
-    def interval(self) -> float:
-        """Seconds between two beats."""
-        return STATUS_EVERY if self._period is None else min(STATUS_EVERY, self._period / BEATS)
 
     def start(self) -> None:
         """Begin to tell."""
         journal.context = self._fields
-        if self._wanted:
-            self._beat()
+        super().start()
 
     def stop(self) -> None:
-        """End it; what a stop may take is limited by other means."""
+        """End it."""
         journal.context = dict
-        if self._timer is not None:
-            self._timer.cancel()
+        super().stop()
 
     def _fields(self) -> dict[str, object]:
         return {"JOB_ID": self._core.jobs.job_id, "PRINTER": self._core.connection.address}
 
-    def _beat(self) -> None:
-        """Say that the loop turns. A driver that has slept through its deadline is a hang too, and feeds nothing."""
+    def _wire_is_served(self) -> bool:
+        """Tell whether no driver has slept through its deadline: that is a hang too."""
         printer = self._core.connection.printer
-        if self._period is not None and (printer is None or not printer.hangs):
-            notify.alive()
-        said, self._said = self._said, summary(self._core)
-        if said != self._said:
-            notify.status(self._said)
-        self._timer = self._loop.call_later(self.interval, self._beat)
+        return printer is None or not printer.hangs
 
 
 def summary(core: "Core") -> str:
@@ -111,11 +91,3 @@ def forget_job_type(environ: Mapping[str, str]) -> None:
 def _job_type_file(environ: Mapping[str, str]) -> Path | None:
     folder = of_systemd(environ, "RUNTIME_DIRECTORY")
     return folder / JOB_TYPE if folder else None
-
-
-def _watchdog_period(environ: Mapping[str, str], pid: int) -> float | None:
-    """Return the seconds after which systemd ends a service that says nothing; None: it does not."""
-    microseconds, whose = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
-    if not microseconds.isdecimal() or whose not in ("", str(pid)):
-        return None
-    return int(microseconds) / 1_000_000 or None

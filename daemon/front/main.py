@@ -11,14 +11,16 @@ from pathlib import Path
 
 import structlog
 
-from daemon.bridge.front_end import FrontEnd
+from daemon.bridge.front_end import AWAY, FrontEnd
 from daemon.config import Config
 from daemon.front.discovery import Discovery
 from daemon.front.front import begin
 from daemon.front.http.server import listen
 from daemon.in_time import in_time
+from daemon.log import journal
 from daemon.reloading import Reloader
 from daemon.systemd import notify
+from daemon.systemd.heartbeat import Heartbeat
 from hal.printer import ConnectionState
 
 WIRE_FIRST = 1.0  # s that HTTP waits for the wire; a printer that is off, or boots for long, holds nobody up
@@ -67,6 +69,7 @@ async def run(
         listening = listen(front, handed_in)
         stack.push_async_callback(in_time, listening.close)
         log.info("http.listening", url=listening.url)
+        _tell_systemd(stack, environ, end, listening.url)
         end.say_hello()
         discovery = Discovery(front.config, front.uuid, listening.port)
         stack.push_async_callback(in_time, discovery.stop)
@@ -77,6 +80,23 @@ async def run(
         notify.ready()
         await stop.wait()
         notify.stopping()
+
+
+def _tell_systemd(stack: AsyncExitStack, environ: Mapping[str, str], end: FrontEnd, url: str) -> None:
+    """Feed the watchdog, show what there is in `systemctl status`, and name job and printer in the journal."""
+
+    def context() -> Mapping[str, object]:
+        seen = end.latest()
+        return {"JOB_ID": seen.job.id, "PRINTER": seen.printer.address}
+
+    def does() -> str:
+        return url if end.connected else f"{url}; {AWAY}"
+
+    journal.context = context
+    stack.callback(setattr, journal, "context", dict)
+    heartbeat = Heartbeat(environ, lambda: True, does)
+    stack.callback(heartbeat.stop)
+    heartbeat.start()
 
 
 async def _wire_first(end: FrontEnd) -> None:

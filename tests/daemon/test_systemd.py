@@ -6,10 +6,11 @@ import structlog
 
 from daemon.bridge.words import JobState, Selection
 from daemon.core.main import SECTIONS
-from daemon.core.supervision import STATUS_EVERY, Supervision, forget_job_type, job_type
+from daemon.core.supervision import Supervision, forget_job_type, job_type
 from daemon.errors import ConfigError
 from daemon.log import journal
 from daemon.reloading import Reloader
+from daemon.systemd.heartbeat import STATUS_EVERY
 from support.http import api
 from support.service_manager import ServiceManager
 

@@ -202,17 +202,20 @@ class Printer:
         return [command for command in self.accepted() if command.split()[0] not in OF_THE_HOST]
 
 
-def configure(box: Box, more: str = "", unit: str = "") -> None:
-    """Have the service use the simulated printer, whose time is faster than the host's; `unit` is more of a drop-in."""
+def configure(box: Box, more: str = "", unit: str = "", front: str = "") -> None:
+    """Have the service use the simulated printer, whose time is faster than the host's; the others are drop-ins."""
     # so would be its time for a dead host
     text = f'[printer]\naddress = "serial:{PORT}"\nretry_s = 0.5\n[safety]\ndead_man_min = 0\n'
     text += f'[job]\nheat_up = "firmware"\n{more}'
     (box.folder / "nozzled.toml").write_text(text)
     (box.folder / "test.conf").write_text(DROP_IN + unit)
+    (box.folder / "front.conf").write_text(front)
     box.shell(
         f"cp {SHARED}/nozzled.toml /etc/nozzled.toml;"
         "for unit in nozzled.service nozzled-safe-off@.service; do"
         f" mkdir -p /etc/systemd/system/$unit.d; cp {SHARED}/test.conf /etc/systemd/system/$unit.d/; done;"
+        "mkdir -p /etc/systemd/system/nozzled-front.service.d;"
+        f"cp {SHARED}/front.conf /etc/systemd/system/nozzled-front.service.d/test.conf;"
         "systemctl daemon-reload"
     )
 

@@ -11,6 +11,7 @@ from support import systemd_box
 from support.processes import cannot_run, commands_of, head
 from support.systemd_box import SHARED, Daemon, Printer
 
+CORE, FRONT = "nozzled.service", "nozzled-front.service"
 PACKAGE = "/opt/nozzled/current/lib/python3*/site-packages/daemon"
 
 
@@ -29,13 +30,18 @@ def box(tmp_path):
 def test_from_the_installation_to_the_removal(box, tmp_path):
     it_is_installed(box)
     daemon, printer = Daemon(box), Printer(box, speed=50)
-    it_prints(box, daemon, printer, head(400, tmp_path))
+    part = head(400, tmp_path)
+    it_prints(box, daemon, printer, part)
+    it_analyses_what_was_uploaded(box, daemon, part.name)
     its_entries_are_found_by_job_and_printer(box)
     it_reloads(box, daemon)
-    requests_wait_for_a_daemon_that_was_killed(box, daemon)
-    a_daemon_that_hangs_is_replaced(box, daemon)
+    requests_wait_for_a_front_that_was_killed(box, daemon)
+    the_front_outlives_a_core_that_was_killed(box, daemon)
+    a_core_that_hangs_is_replaced(box, daemon)
     a_restart_is_told_from_a_stop(box, daemon)
+    the_installer_looks_first(box, daemon)
     a_stop_leaves_a_cold_printer(box, daemon, printer)
+    the_front_alone_says_that_nobody_has_the_printer(box, daemon)
     a_broken_installation_ends_in_safe_off(box, daemon, printer)
     it_is_removed(box)
 
@@ -46,6 +52,7 @@ def it_is_installed(box):
     assert "nozzled is installed" in said
     assert box.show("nozzled.service", "ActiveState") == "active", "a printer that is not there keeps nobody waiting"
     assert box.run("systemctl", "is-enabled", "nozzled.service", "nozzled.socket").split() == ["enabled"] * 2
+    box.until(lambda: box.show(FRONT, "ActiveState") == "active", "the front, which the core brings along")
     assert "/run/printer/port" in box.run("cat", "/etc/nozzled.toml"), "what is configured is kept"
     assert box.run("nozzled", "--version").startswith("nozzled ")
 
@@ -58,48 +65,62 @@ def it_prints(box, daemon, printer, part):
     box.until(lambda: "part.gcode is printed" in box.show("nozzled.service", "StatusText"), "the status")
 
 
+def it_analyses_what_was_uploaded(box, daemon, name):
+    found = f"/api/files/local/{name}"
+    box.until(lambda: "estimatedPrintTime" in daemon.get(found).get("gcodeAnalysis", {}), "the analysis")
+
+
 def its_entries_are_found_by_job_and_printer(box):
     entries = box.journal("-t", "nozzled", "JOB_ID=1", "-o", "cat")
     assert "job.ended" in entries
     assert "outcome='COMPLETED'" in entries
+    assert "part='core'" in entries
+    assert "http.listening" in box.journal("-u", FRONT, "-t", "nozzled", "-o", "cat")
     assert "job.ended" in box.journal("PRINTER=serial:/run/printer/port", "-o", "cat")
 
 
 def it_reloads(box, daemon):
-    pid = box.main_pid("nozzled.service")
+    pids = box.main_pid(CORE), box.main_pid(FRONT)
     box.shell("printf '[appearance]\\nname = \"Kitchen\"\\n[http]\\nport = 1\\n' >>/etc/nozzled.toml")
     box.run("systemctl", "reload", "nozzled.service")
-    assert box.main_pid("nozzled.service") == pid
+    assert (box.main_pid(CORE), box.main_pid(FRONT)) == pids
     said = box.journal("-u", "nozzled", "-o", "cat")
     assert "config.reloaded sections=['appearance']" in said
     assert "config.needs_restart sections=['http']" in said
+    box.until(lambda: daemon.get("/api/settings")["appearance"]["name"] == "Kitchen", "the front to have read it too")
     assert daemon.state == "Operational"
 
 
-def kill(box, number):
-    """Signal the daemon; return its process."""
-    pid = box.main_pid("nozzled.service")
+def kill(box, number, unit=CORE):
+    """Signal a part of the daemon; return its process."""
+    pid = box.main_pid(unit)
     box.run("kill", f"-{int(number)}", str(pid))
     return pid
 
 
-def until_another_runs(box, pid):
+def until_another_runs(box, pid, unit=CORE):
     box.until(
-        lambda: (
-            box.main_pid("nozzled.service") not in (0, pid) and box.show("nozzled.service", "ActiveState") == "active"
-        ),
-        "systemd to start another daemon",
+        lambda: box.main_pid(unit) not in (0, pid) and box.show(unit, "ActiveState") == "active",
+        f"systemd to start another {unit}",
     )
 
 
-def requests_wait_for_a_daemon_that_was_killed(box, daemon):
-    pid = kill(box, signal.SIGKILL)
+def requests_wait_for_a_front_that_was_killed(box, daemon):
+    core, pid = box.main_pid(CORE), kill(box, signal.SIGKILL, FRONT)
     assert daemon.get("/api/version")["api"], "the request waits in the socket, which systemd holds"
+    until_another_runs(box, pid, FRONT)
+    assert daemon.state == "Operational", "it knows at once what there is"
+    assert box.main_pid(CORE) == core
+
+
+def the_front_outlives_a_core_that_was_killed(box, daemon):
+    front, pid = box.main_pid(FRONT), kill(box, signal.SIGKILL)
     until_another_runs(box, pid)
     box.until(lambda: daemon.state == "Operational", "the printer")
+    assert box.main_pid(FRONT) == front
 
 
-def a_daemon_that_hangs_is_replaced(box, daemon):
+def a_core_that_hangs_is_replaced(box, daemon):
     pid = kill(box, signal.SIGSTOP)
     until_another_runs(box, pid)
     assert "Watchdog timeout" in box.journal("-u", "nozzled", "-o", "cat")
@@ -107,8 +128,10 @@ def a_daemon_that_hangs_is_replaced(box, daemon):
 
 
 def a_restart_is_told_from_a_stop(box, daemon):
+    front = box.main_pid(FRONT)
     box.run("systemctl", "restart", "nozzled.service")
     assert "service.stopping systemd_job='restart'" in box.journal("-u", "nozzled", "-o", "cat")
+    until_another_runs(box, front, FRONT)
     box.until(lambda: daemon.state == "Operational", "the printer")
 
 
@@ -119,14 +142,47 @@ def a_stop_leaves_a_cold_printer(box, daemon, printer):
     box.until(lambda: printer.accepted()[-2:] == ["M104 S0", "M140 S0"], "heaters off")
     assert "service.stopping systemd_job='stop'" in box.journal("-u", "nozzled", "-o", "cat")
     assert box.show("nozzled.service", "Result") == "success"
+    box.until(lambda: box.show(FRONT, "ActiveState") == "inactive", "the front to be stopped too")
+    assert box.show(FRONT, "Result") == "success"
+
+
+def the_front_alone_says_that_nobody_has_the_printer(box, daemon):
+    box.run("systemctl", "start", "nozzled.socket")
+    seen = daemon.get("/api/job")
+    assert (seen["state"], "is not there" in seen["error"]) == ("Offline", True)
+    assert box.show(CORE, "ActiveState") == "inactive", "a request does not take a port that was let go of"
+    box.run("systemctl", "start", "nozzled.service")
+    box.until(lambda: daemon.state == "Operational", "the core that has come")
+
+
+def the_installer_looks_first(box, daemon):
+    """It is run alone here: an installation takes long."""
+    look = [SHARED / "checkout/systemd/look-first", "/opt/nozzled/current/bin/nozzled"]
+    assert box.run(*look) == "nozzled.service: no print is under way"
+    box.run("cp", "/etc/nozzled.toml", "/root/nozzled.toml")
+    box.shell("printf '[job]\\non_stop = \"gently\"\\n' >/etc/nozzled.toml")
+    with pytest.raises(systemd_box.Failed, match=r"this version cannot use /etc/nozzled\.toml; nothing was changed"):
+        box.run(*look)
+    box.shell("printf '[job]\\non_stop = \"safe\"\\n' >/etc/nozzled.toml")
+    daemon.post("/api/printer/command", {"command": "M220 S10"})
+    daemon.post("/api/files/local/part.gcode", {"command": "select"})
+    daemon.post("/api/job", {"command": "start", "force": True})
+    box.until(lambda: "part.gcode" in box.show(CORE, "StatusText"), "the status")
+    with pytest.raises(systemd_box.Failed, match=r"part\.gcode.*: a restart would end the print"):
+        box.run(*look)
+    assert "the restart ends the print" in box.run(*look, "--end-print")
+    assert "the print stays with the version that runs" in box.run(*look, "--no-start")
+    box.run("cp", "/root/nozzled.toml", "/etc/nozzled.toml")
+    assert "the new version takes the print over" in box.run(*look)
+    daemon.post("/api/job", {"command": "cancel"})
+    box.until(lambda: daemon.state == "Operational", "the end of the print")
+    daemon.post("/api/printer/command", {"command": "M220 S100"})
 
 
 def a_broken_installation_ends_in_safe_off(box, daemon, printer):
-    box.run("systemctl", "start", "nozzled.socket", "nozzled.service")
-    box.until(lambda: daemon.state == "Operational", "the printer")
     daemon.post("/api/printer/tool", {"command": "target", "targets": {"tool0": 200}})
     box.until(lambda: any("200" in said for said in printer.accepted()[-5:]), "heat")
-    box.shell(f"rm {PACKAGE}/app.py")
+    box.shell(f"rm {PACKAGE}/core/main.py")
     kill(box, signal.SIGKILL)
     box.until(lambda: "M112" in printer.accepted(), "the helper")
     assert box.show("nozzled.service", "ActiveState") == "failed"
@@ -134,6 +190,7 @@ def a_broken_installation_ends_in_safe_off(box, daemon, printer):
     box.until(lambda: box.show(helper, "ActiveState") == "inactive", "the helper's end")
     assert "the printer has stopped, its heaters are off" in box.journal("-u", helper, "-o", "cat")
     assert box.show(helper, "Result") == "success"
+    box.until(lambda: daemon.state == "Offline", "the front to tell of it")
 
 
 def it_is_removed(box):

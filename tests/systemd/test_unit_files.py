@@ -10,18 +10,24 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli import GAVE_UP, serve
-from daemon.config import DiscoveryConfig, HttpConfig
+from daemon.cli import GAVE_UP, core, front
+from daemon.config import DiscoveryConfig, HttpConfig, core_socket
 from daemon.core.safety.rules import PATIENCE
 from daemon.core.supervision import JOB_TYPE
+from daemon.front.access.keys import CREDENTIAL
 from daemon.systemd.descriptors import HTTP
 from support.processes import cannot_run
 
 UNITS = Path(__file__).parents[2] / "systemd"
 UNIT = UNITS / "nozzled.service"
 INSTANCE = UNITS / "nozzled@.service"
+FRONT = UNITS / "nozzled-front.service"
+FRONT_INSTANCE = UNITS / "nozzled-front@.service"
 SAFE_OFF = UNITS / "nozzled-safe-off@.service"
-THRESHOLD = 13  # systemd counts in tenths here: 1.3 of 10
+SOCKET = UNITS / "nozzled.socket"
+CORES, FRONTS = (UNIT, INSTANCE), (FRONT, FRONT_INSTANCE)
+EXPOSED = {UNIT: 10, INSTANCE: 10, FRONT: 13, FRONT_INSTANCE: 13, SAFE_OFF: 13}
+"""How far each may be exposed, in tenths of systemd's points: the least is 0, the most is 100."""
 
 
 @pytest.fixture
@@ -56,7 +62,7 @@ def installed(folder: Path, text: str, unit: Path = UNIT) -> Path:
     return folder / unit.name
 
 
-@pytest.mark.parametrize("unit", [UNIT, INSTANCE, SAFE_OFF, UNITS / "nozzled.socket"], ids=lambda unit: unit.name)
+@pytest.mark.parametrize("unit", [*EXPOSED, SOCKET], ids=lambda unit: unit.name)
 def test_systemd_reads_the_unit_without_a_warning(analyze, tmp_path, unit):
     path = installed(tmp_path, unit.read_text(), unit)
     if "@" in path.name:
@@ -72,19 +78,42 @@ def test_a_warning_about_the_unit_would_be_seen(analyze, tmp_path):
     assert "RestartSek" in verified.stderr
 
 
-@pytest.mark.parametrize("unit", [UNIT, INSTANCE, SAFE_OFF], ids=lambda unit: unit.name)
+@pytest.mark.parametrize("unit", EXPOSED, ids=lambda unit: unit.name)
 def test_the_unit_is_hardened(analyze, unit):
-    judged = analyze("security", "--offline=yes", f"--threshold={THRESHOLD}", unit)
+    judged = analyze("security", "--offline=yes", f"--threshold={EXPOSED[unit]}", unit)
     assert judged.returncode == 0, judged.stdout[-200:]
 
 
-@pytest.mark.parametrize("unit", [UNIT, INSTANCE], ids=lambda unit: unit.name)
-def test_the_command_line_has_the_options_of_the_unit(unit):
-    [command] = settings("ExecStart", unit)
-    program, name, *arguments = shlex.split(command)
-    assert (program, name) == ("/opt/nozzled/current/bin/nozzled", "serve")
+def test_the_core_has_no_network_and_the_front_no_device():
+    for unit in CORES:
+        assert settings("PrivateNetwork", unit) == ["yes"]
+        assert settings("RestrictAddressFamilies", unit) == ["AF_UNIX"]
+    for unit in FRONTS:
+        assert settings("PrivateDevices", unit) == ["yes"]
+        assert settings("DeviceAllow", unit) == []
+
+
+def test_a_printer_on_the_network_is_let_in_by_the_drop_in(analyze, tmp_path):
+    path = installed(tmp_path, UNIT.read_text())
+    (tmp_path / "nozzled.service.d").mkdir()
+    (tmp_path / "nozzled.service.d/tcp.conf").write_text((UNITS / "tcp.conf").read_text())
+    assert analyze("--recursive-errors=no", "verify", path, path=tmp_path).stderr == ""
+    assert (
+        settings("IPAddressAllow", FRONT)[0].replace(" multicast", "")
+        == settings("IPAddressAllow", UNITS / "tcp.conf")[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("unit", "command"), [*((unit, core) for unit in CORES), *((unit, front) for unit in FRONTS)],
+    ids=lambda each: getattr(each, "name", ""),
+)  # fmt: skip
+def test_the_command_line_has_the_options_of_the_unit(unit, command):
+    [started] = settings("ExecStart", unit)
+    program, name, *arguments = shlex.split(started)
+    assert (program, f"daemon.cli.{name}") == ("/opt/nozzled/current/bin/nozzled", command.__name__)
     parser = argparse.ArgumentParser(exit_on_error=False)
-    serve.arguments(parser)
+    command.arguments(parser)
     assert parser.parse_args(arguments).config.suffix == ".toml"
 
 
@@ -95,8 +124,47 @@ def test_the_unit_keeps_what_the_service_depends_on():
     assert settings("RuntimeDirectoryPreserve") == ["restart"]
 
 
+@pytest.mark.parametrize(("one", "other"), [(UNIT, FRONT), (INSTANCE, FRONT_INSTANCE)])
+def test_core_and_front_share_a_state_directory_and_a_socket(one, other):
+    for name in ("User", "Group", "StateDirectory", "StateDirectoryMode", "UMask"):  # else systemd changes owners
+        assert settings(name, one) == settings(name, other)
+    [runtime] = settings("RuntimeDirectory", one)
+    assert settings("RuntimeDirectory", other) == [], "who removes it when the front stops takes the logbook away"
+    [command] = settings("ExecStart", other)
+    socket = core_socket({"RUNTIME_DIRECTORY": f"%t/{runtime}"})
+    assert shlex.split(command)[-2:] == ["--core", str(socket)]
+
+
+@pytest.mark.parametrize(("one", "other"), [(UNIT, FRONT), (INSTANCE, FRONT_INSTANCE)])
+def test_the_front_comes_and_goes_with_the_core_and_never_takes_it_along(one, other):
+    name = other.name.replace("@", "@%i")
+    assert settings("Wants", one) == settings("PropagatesReloadTo", one) == [name]
+    assert settings("ExecStop", one)[0].split()[-1] == name
+    for setting in ("Requires", "BindsTo", "PartOf", "After", "Upholds"):
+        assert settings(setting, one) == []
+    # PartOf= and the like would restart it whenever the core has crashed, and Wants= start a core that has given up
+    for setting in ("Requires", "BindsTo", "Wants", "PropagatesStopTo", "StopWhenUnneeded"):
+        assert settings(setting, other) == []
+    assert settings("PartOf", other) == ([SOCKET.name] if other == FRONT else [])
+
+
+def test_nothing_ends_the_front_for_good():
+    for unit in FRONTS:
+        assert (settings("Restart", unit), settings("RestartSec", unit)) == (["always"], ["0"])
+        assert settings("StartLimitIntervalSec", unit) == ["0"]
+        assert settings("RestartPreventExitStatus", unit) == settings("OnFailure", unit) == []
+        assert settings("OOMPolicy", unit) == ["continue"]
+
+
+def test_the_key_is_handed_to_the_front_alone():
+    for unit in FRONTS:
+        assert settings("LoadCredential", unit) == [CREDENTIAL]
+    for unit in CORES:
+        assert settings("LoadCredential", unit) == []
+
+
 def test_the_folder_where_avahi_is_told_of_the_service_may_be_written_to_and_missing():
-    for unit in (UNIT, INSTANCE):
+    for unit in FRONTS:
         assert settings("ReadWritePaths", unit) == [f"-{DiscoveryConfig().avahi_services}"]
 
 
@@ -108,7 +176,7 @@ def test_a_restart_comes_at_once_and_has_a_brake_that_ends_in_safe_off():
 
 
 def test_nothing_runs_after_a_crash_that_would_end_the_print():
-    for unit in (UNIT, INSTANCE):
+    for unit in CORES:
         assert settings("ExecStopPost", unit) == []
         assert settings("ExecStartPre", unit) == []
         assert settings("BindsTo", unit) == []
@@ -119,26 +187,32 @@ def test_the_daemon_has_the_time_that_cooling_down_may_take():
     assert int(seconds) >= PATIENCE + 5, "SIGKILL must not come before the heaters are off"
 
 
-def test_one_of_many_is_like_the_only_one():
-    """Apart from its names, and its condition."""
-    differs = {"Description", "ConditionPathExists", "ExecStart", "ExecStop", "StateDirectory", "RuntimeDirectory"}
+@pytest.mark.parametrize("units", [CORES, FRONTS], ids=["core", "front"])
+def test_one_of_many_is_like_the_only_one(units):
+    """Apart from its names, its condition, and the socket that the only one has."""
+    differs = {
+        "Description", "ConditionPathExists", "ExecStart", "ExecStop", "StateDirectory", "RuntimeDirectory", "Wants",
+        "PropagatesReloadTo", "PartOf",
+    }  # fmt: skip
 
     def alike(unit):
         lines = [line for line in unit.read_text().splitlines() if line and not line.startswith("#")]
         return [line for line in lines if line.partition("=")[0] not in differs]
 
-    assert alike(UNIT) == alike(INSTANCE)
+    one, many = units
+    assert alike(one) == alike(many)
 
 
 def test_the_socket_has_the_name_that_the_daemon_looks_for():
-    assert settings("FileDescriptorName", UNITS / "nozzled.socket") == [HTTP]
-    [address] = settings("ListenStream", UNITS / "nozzled.socket")
+    assert settings("FileDescriptorName", SOCKET) == [HTTP]
+    assert settings("Service", SOCKET) == [FRONT.name]
+    [address] = settings("ListenStream", SOCKET)
     assert address == f"{HttpConfig().host}:{HttpConfig().port}"
 
 
 def test_the_job_type_is_left_where_the_daemon_looks():
     [command] = settings("ExecStop")
-    assert command == "+/usr/local/lib/nozzled/job-type %n %t/nozzled"
+    assert command == "+/usr/local/lib/nozzled/job-type %n %t/nozzled nozzled-front.service"
     assert settings("RuntimeDirectory") == ["nozzled"]
     assert f'"$2/{JOB_TYPE}"' in (UNITS / "job-type").read_text()
 

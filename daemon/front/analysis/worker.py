@@ -32,7 +32,8 @@ def main() -> int:
 
 def _step_back(*, urgent: bool) -> None:
     """Take the idle scheduling class, for the disk too, unless somebody waits; bound the memory."""
-    os.nice(5 if urgent else 19)
+    with suppress(OSError):  # a sandbox that allows no priorities
+        os.nice(5 if urgent else 19)
     if not urgent:
         with suppress(OSError, AttributeError):
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

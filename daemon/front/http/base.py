@@ -9,6 +9,7 @@ import logging
 import math
 import sys
 from collections.abc import Awaitable, Collection, Mapping
+from dataclasses import replace
 from http.client import responses
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,6 +22,7 @@ from daemon.front.access import hosts, strangers
 from daemon.front.access.scopes import Identity, Scope
 from daemon.front.http.errors import Refused, answer
 from daemon.front.http.identity import client_of, given_key, identify
+from hal.printer import ConnectionState
 
 if TYPE_CHECKING:
     from daemon.front.front import Front
@@ -333,7 +335,10 @@ def seen_of(service: "Front") -> Status:
     """Return what clients see of connection and job."""
     connection, jobs = service.connection, service.jobs
     panel_print = connection.panel_print is not None
-    return describe(connection.state, jobs.state, connection.error or jobs.error, panel_print=panel_print)
+    seen = describe(connection.state, jobs.state, connection.error or jobs.error, panel_print=panel_print)
+    # a printer that is OFFLINE has no error: what is said then is that the core is away
+    away = connection.error if connection.state is ConnectionState.OFFLINE else None
+    return replace(seen, error=away) if away else seen
 
 
 def _method(handler: type[tornado.web.RequestHandler], name: str) -> object:

@@ -47,7 +47,8 @@ async def at_once(source: Path, target: Path, limit: int, plate: int | None) -> 
 def main() -> int:
     """Do what stdin says; 0 with an answer."""
     task = json.load(sys.stdin)
-    os.nice(5)  # somebody waits, but a print goes first
+    with suppress(OSError):  # a sandbox that allows no priorities
+        os.nice(5)  # somebody waits, but a print goes first
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
     from daemon.packing.unpacking import unpack  # noqa: PLC0415 - as above

@@ -1,0 +1,79 @@
+"""Kills core or front of an installed nozzled again and again while it prints, and tells what clients saw of it.
+
+Run inside a box by the system's Python, so that what is measured is nozzled's: kills.py core|front TIMES KEY ORACLE.
+Writes a list of JSON: for each kill `took` (s), `same` and what is said below. The standard library only.
+"""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 60.0  # s
+LINES = 5  # more than are on their way
+
+
+def main(part: str, times: str, key: str, oracle: str) -> None:
+    kill = {"core": kill_core, "front": kill_front}[part]
+    json.dump([kill(key, Path(oracle)) for _ in range(int(times))], sys.stdout)
+
+
+def kill_front(key: str, _oracle: Path) -> dict[str, Any]:
+    """`took` until the API is back; `same`: it tells of the same print, by the same core."""
+    before, (core, front) = job(key), pids()
+    os.kill(front, signal.SIGKILL)
+    began = time.monotonic()
+    after = job(key)
+    took = time.monotonic() - began
+    same = told(before) == told(after) and before["progress"]["filepos"] <= after["progress"]["filepos"]
+    return {"took": took, "same": same and pids()[0] == core}
+
+
+def kill_core(key: str, oracle: Path) -> dict[str, Any]:
+    """`took` until the printer has lines of another core; `answer`: the slowest meanwhile; `same` front, same file."""
+    before, (core, front), there = job(key), pids(), lines(oracle)
+    os.kill(core, signal.SIGKILL)
+    began, answers, same = time.monotonic(), [], True
+    while pids()[0] in (0, core) or lines(oracle) <= there + LINES:
+        asked = time.monotonic()
+        after = job(key)
+        answers.append(time.monotonic() - asked)
+        same = same and told(after)[1] == told(before)[1] and told(after)[0] in ("Printing", "Resuming")
+        if asked - began > PATIENCE:
+            raise SystemExit(f"the print does not go on: {after}")
+    return {"took": time.monotonic() - began, "answer": max(answers), "same": same and pids()[1] == front}
+
+
+def told(seen: dict[str, Any]) -> tuple[str, str]:
+    return seen["state"], seen["job"]["file"]["path"]
+
+
+def lines(oracle: Path) -> int:
+    return oracle.read_bytes().count(b"\n")
+
+
+def pids() -> tuple[int, int]:
+    command = ["systemctl", "show", "--value", "--property", "MainPID", "nozzled.service", "nozzled-front.service"]
+    core, front = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return int(core), int(front)
+
+
+def job(key: str) -> dict[str, Any]:
+    request = urllib.request.Request("http://127.0.0.1:5000/api/job", headers={"X-Api-Key": key})
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                seen: dict[str, Any] = json.load(answer)
+                return seen
+        except (ConnectionError, http.client.HTTPException):  # taken by the one that was just killed
+            continue
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
