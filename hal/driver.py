@@ -198,7 +198,7 @@ class LinePrinter:
 
     def tail_since(self, time: float) -> list[str]:
         """Return those of them that came after this time of the loop."""
-        return flight_recorder.lines(piece for piece in self._pump.ring if piece[0] > time)
+        return flight_recorder.lines(flight_recorder.since(self._pump.ring, time))
 
     def recent(self) -> list[Record]:
         """Return the last pieces that went over the line, oldest first, timed from the first of them."""

@@ -4,13 +4,16 @@ The ring itself is a deque of the driver's, to which each piece costs one append
 somebody asks.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from gcode.replies import decode
 from hal.session_file import HOST, PRINTER, Record
 
 SIZE = 200
 """Pieces that are kept."""
+
+MOST_SINCE = 32 * 1024
+"""Bytes of them that are shown to who asks for what is new: taking them apart must not hold the loop up."""
 
 Piece = tuple[float, str, bytes]
 """The loop's time, HOST, PRINTER or EVENT, and bytes: what `Record` is made of."""
@@ -20,6 +23,18 @@ def records(ring: Iterable[Piece]) -> list[Record]:
     """Return the pieces as they are, timed from the first of them."""
     pieces = list(ring)
     return [Record(time - pieces[0][0], kind, data) for time, kind, data in pieces]
+
+
+def since(ring: Sequence[Piece], time: float) -> list[Piece]:
+    """Return the pieces that came after a time, oldest first; of very many bytes the last ones."""
+    found: list[Piece] = []
+    left = MOST_SINCE
+    for piece in reversed(ring):
+        left -= len(piece[2])
+        if not piece[0] > time or left < 0:
+            break
+        found.append(piece)
+    return found[::-1]
 
 
 def lines(ring: Iterable[Piece]) -> list[str]:

@@ -1,7 +1,8 @@
 """CoreEnd: the core's end of the bridge. It trusts nobody: whatever the front does, the wire does not notice.
 
-What a front may cost is capped per turn of the loop, in questions and in time; what it does not read is not written
-but counted; one that reads nothing at all, or says what makes no sense, is cut off and may come back.
+What a front may cost is capped: per turn of the loop, and as a share of all time. What it does not read is not written
+but counted, and it gets no answers meanwhile; one that reads nothing at all, or says what makes no sense, is cut off
+and may come back.
 """
 
 import asyncio
@@ -10,29 +11,37 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 import structlog
 
-from daemon.bridge.desk import Desk, answer
-from daemon.bridge.frames import Frames, frame
+from daemon.bridge.allowance import Allowance
+from daemon.bridge.desk import Desk, answer, refused
+from daemon.bridge.frames import MAX_QUESTION, Frames, frame
 from daemon.bridge.happenings import JobChanged, SafetyBroken, happened
-from daemon.bridge.messages import Asked, FromFront, Hello, Refused, Seen, decode, encode
+from daemon.bridge.messages import Asked, FromFront, Hello, Seen, encode, known
+from daemon.log import Limiter
 from gcode.errors import QueueFull
 from hal.printer import Event, StateChanged
 
 MOST_QUESTIONS = 16
 MOST_TIME = 0.001
-REST = 0.01
-"""What is answered in one turn of the loop, in questions and in s; and for how long nothing more is read then."""
+"""What is answered in one turn of the loop, in questions and in s; `allowance` has the share of all time."""
 
-MOST_OPEN = 32  # questions whose answers take longer
+AROUND = 0.0001  # s that it costs to wake up and to read, besides the answers
+SLOW = 0.0005  # s that a question costs which somebody else works on: threads are no gift either
+BESIDE = 0.002  # s that a new conversation costs
+
+MOST_OPEN = 32  # questions whose answers take longer, of all fronts together
 MOST_UNREAD = 512 * 1024  # bytes that the front has not read: beyond, snapshots and happenings wait or are dropped
 STALLED = 5.0  # s for which it may read nothing then
 EVERY = 0.05  # s between two snapshots without a happening
 TICK = 0.25  # s between two snapshots of a print that goes on
 HAPPENINGS = 50.0  # in a second, of those that a printer may make too many of
+MOST_VERSION = 40  # characters of a version in the log
+BACKLOG = 4  # fronts that wait to be let in
+CROWDED = 1.0  # s for which nobody is let in where there are no descriptors left
 
 _RARE = (JobChanged, SafetyBroken, StateChanged)  # always told
 
@@ -47,41 +56,95 @@ class CoreEnd:
 
         Args:
             desk: tells and does.
-            on_hello: is called when a front has said its first words.
+            on_hello: is called when a front says that it works.
         """
-        self._desk = desk
-        self._on_hello = on_hello
-        self._server: asyncio.Server | None = None
+        self.desk = desk
+        self.on_hello = on_hello
+        self.allowance = Allowance()
+        self.open: set[asyncio.Task[None]] = set()  # questions whose answers take longer
+        self._loop = asyncio.get_running_loop()
+        self._saying = Limiter()
+        self._door: socket.socket | None = None
+        self._path: Path | None = None
+        self._opening: asyncio.TimerHandle | None = None
         self._front: _Conversation | None = None
 
     async def listen(self, path: Path) -> None:
         """Wait for fronts at a socket for this user alone; blocks for a moment. Raises OSError."""
         path.unlink(missing_ok=True)  # noqa: ASYNC240 - a tmpfs
+        self._door = socket.socket(socket.AF_UNIX)
+        self._door.setblocking(False)  # noqa: FBT003 - the standard library's own signature
         before = os.umask(0o177)
         try:
-            self._server = await asyncio.get_running_loop().create_unix_server(self._meet_stranger, str(path))
+            self._door.bind(str(path))
         finally:
             os.umask(before)
+        self._path = path
+        self._door.listen(BACKLOG)
+        self._loop.add_reader(self._door, self._on_visitor)
 
     async def serve(self, connected: socket.socket) -> None:
         """Serve the front at the other end of a pair of sockets."""
-        await asyncio.get_running_loop().create_connection(self._meet, sock=connected)
+        await self._loop.create_connection(self._meet, sock=connected)
 
     def close(self) -> None:
         """Hang up."""
-        if self._server is not None:
-            self._server.close()
+        if self._opening is not None:
+            self._opening.cancel()
+        if self._door is not None:
+            self._loop.remove_reader(self._door)
+            self._door.close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
         if self._front is not None:
             self._front.cut_off()
+
+    # -- the door ------------------------------------------------------------------------------------------
+
+    def _on_visitor(self) -> None:
+        """Let one in, and the next one when that is paid for: who comes again and again costs no more."""
+        door = cast("socket.socket", self._door)
+        try:
+            visitor, _ = door.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.say("error", "bridge.no_room", reason=error.strerror or str(error))
+            self._shut_for(CROWDED)
+            return
+        visitor.setblocking(False)  # noqa: FBT003 - as above
+        if wait := self.allowance.spend(BESIDE, self._loop.time()):
+            self._shut_for(wait)
+        if (user := user_of(visitor)) not in (os.geteuid(), 0):
+            reason = f"the process at the other end belongs to user {user}, not to ours"
+            self.say("warning", "bridge.refused", reason=reason)
+            visitor.close()
+            return
+        task = self._loop.create_task(self.serve(visitor))
+        self.open.add(task)
+        task.add_done_callback(self.open.discard)
+
+    def _shut_for(self, seconds: float) -> None:
+        self._loop.remove_reader(cast("socket.socket", self._door))
+        self._opening = self._loop.call_later(seconds, self._open_door)
+
+    def _open_door(self) -> None:
+        self._loop.add_reader(cast("socket.socket", self._door), self._on_visitor)
 
     def _meet(self) -> "_Conversation":
         if self._front is not None:
             self._front.cut_off()
-        self._front = _Conversation(self._desk, self._on_hello)
+        self._front = _Conversation(self)
         return self._front
 
-    def _meet_stranger(self) -> asyncio.Protocol:
-        return _Stranger(self._meet)
+    def say(self, level: str, event: str, **more: Any) -> None:
+        """Log something that a front may have happen as often as it likes."""
+        if self._saying.admits(self._loop.time()):
+            getattr(log, level)(event, **more)
+
+    def on_bug(self, error: Exception) -> None:
+        """Log what should not have happened."""
+        self.say("error", "bridge.question_failed", exc_info=error)
 
 
 def user_of(connected: socket.socket) -> int:
@@ -91,37 +154,21 @@ def user_of(connected: socket.socket) -> int:
     return int(user)
 
 
-class _Stranger(asyncio.Protocol):
-    """Whoever connects to the socket, until its user is known."""
-
-    def __init__(self, meet: Callable[[], "_Conversation"]) -> None:
-        self._meet = meet
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Let in who is this user, or root."""
-        if (user := user_of(transport.get_extra_info("socket"))) not in (os.geteuid(), 0):
-            log.warning("bridge.refused", reason=f"the process at the other end belongs to user {user}, not to ours")
-            transport.close()
-            return
-        front = self._meet()
-        cast("asyncio.Transport", transport).set_protocol(front)
-        front.connection_made(transport)
-
-
 class _Conversation(asyncio.Protocol):
     """One front, from its first to its last word."""
 
-    def __init__(self, desk: Desk, on_hello: Callable[[], None]) -> None:
-        self._desk = desk
-        self._on_hello = on_hello
+    def __init__(self, end: CoreEnd) -> None:
+        self._end = end
+        self._desk = end.desk
         self._loop = asyncio.get_running_loop()
-        self._frames = Frames()
+        self._frames = Frames(MAX_QUESTION)
         self._transport: asyncio.Transport | None = None
         self._forget: Callable[[], None] = lambda: None
-        self._open: set[asyncio.Task[None]] = set()
         self._resting: asyncio.TimerHandle | None = None
         self._due: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
+        self._held: list[bytes] = []  # answers that came while it did not read
+        self._works = False
         self._told_at = -EVERY
         self._dropped = 0
         self._credit, self._credited_at = HAPPENINGS, self._loop.time()
@@ -145,12 +192,12 @@ class _Conversation(asyncio.Protocol):
         for timer in (self._resting, self._due, self._stalled):
             if timer is not None:
                 timer.cancel()
-        log.info("bridge.lost")
+        self._end.say("info", "bridge.lost")
 
     def cut_off(self, reason: str = "") -> None:
         """Hang up at once."""
         if reason:
-            log.warning("bridge.cut_off", reason=reason)
+            self._end.say("warning", "bridge.cut_off", reason=reason)
         if self._transport is not None:
             self._transport.abort()
 
@@ -163,63 +210,98 @@ class _Conversation(asyncio.Protocol):
             self._work()
 
     def _work(self) -> None:
-        """Answer what has come, as far as a turn of the loop allows."""
+        """Answer what has come, as far as a turn of the loop and the share of its time allow."""
         self._resting = None
-        began, questions = self._loop.time(), 0
+        transport, began = self._transport, self._loop.time()
+        if transport is None or transport.is_closing():
+            return
+        if self._stalled is not None:
+            transport.pause_reading()  # who does not read its answers gets none; `resume_writing` goes on
+            return
+        answers: list[bytes] = []
         try:
-            while self._transport is not None and (message := self._frames.next()) is not None:
-                self._take(message)
-                questions += 1
-                if questions >= MOST_QUESTIONS or self._loop.time() - began >= MOST_TIME:
-                    self._rest(self._transport)
-                    return
-        except (msgspec.MsgspecError, ValueError) as error:
+            more = self._take_some(answers, began + MOST_TIME)
+        except (msgspec.DecodeError, ValueError) as error:
             self.cut_off(f"the front says what makes no sense: {error}")
             return
-        if self._transport is not None:
-            self._transport.resume_reading()
-
-    def _rest(self, transport: asyncio.Transport) -> None:
-        transport.pause_reading()
-        self._resting = self._loop.call_later(REST, self._work)
-
-    def _take(self, message: bytes) -> None:
-        said: Asked | Hello = decode(message, FromFront)
-        if isinstance(said, Hello):
-            log.info("bridge.connected", front=said.version)
-            self._on_hello()
-            return
-        if len(self._open) >= MOST_OPEN:
-            full = QueueFull(f"{MOST_OPEN} requests of the front are not done yet; try again later")
-            self._write(encode(Refused(id=said.id, error=type(full).__name__, text=str(full))))
-            return
-        answering = answer(self._desk, said)
-        if isinstance(answering, bytes):
-            self._tell_snapshot()  # first: whoever has the answer sees what came of it
-            self._write(answering)
+        if answers:
+            self._tell_snapshot(*answers)  # it comes first: whoever has the answer sees what came of it
+        now = self._loop.time()
+        wait = self._end.allowance.spend(now - began + AROUND, now)
+        if more or wait:
+            transport.pause_reading()
+            self._resting = self._loop.call_later(wait, self._work)
         else:
-            task = self._loop.create_task(self._answer_later(answering))
-            self._open.add(task)
-            task.add_done_callback(self._open.discard)
+            transport.resume_reading()
+
+    def _take_some(self, answers: list[bytes], end: float) -> bool:
+        """Take what this turn allows; tell whether there may be more.
+
+        Raises:
+            ValueError, msgspec.DecodeError: it makes no sense.
+        """
+        for _ in range(MOST_QUESTIONS):
+            message = self._frames.next()
+            if message is None:
+                return False
+            if (reply := self._take(message)) is not None:
+                answers.append(reply)
+            if self._loop.time() >= end:
+                break
+        return True
+
+    def _take(self, message: bytes) -> bytes | None:
+        """Take a message; return the answer, unless that takes longer or is not due."""
+        said: Asked | Hello | None = known(message, FromFront)
+        if isinstance(said, Hello):
+            self._on_hello(said)
+        if not isinstance(said, Asked):
+            return None
+        open_ = self._end.open
+        if len(open_) >= MOST_OPEN:
+            return refused(said, QueueFull(f"{MOST_OPEN} requests of the front are not done yet; try again later"))
+        answering = answer(self._desk, said, self._end.on_bug)
+        if isinstance(answering, bytes):
+            return answering
+        self._end.allowance.spend(SLOW, self._loop.time())
+        task = self._loop.create_task(self._answer_later(answering))
+        open_.add(task)
+        task.add_done_callback(open_.discard)
+        return None
+
+    def _on_hello(self, hello: Hello) -> None:
+        if not self._works:
+            self._works = True
+            self._end.say("info", "bridge.connected", front=hello.version[:MOST_VERSION])
+        self._end.on_hello()
 
     async def _answer_later(self, answering: Awaitable[bytes]) -> None:
         reply = await answering
-        self._tell_snapshot()
-        self._write(reply)
+        if self._stalled is not None:
+            self._held.append(reply)  # as many as may be open, at most
+        else:
+            self._tell_snapshot(reply)
 
     # -- what it is told -----------------------------------------------------------------------------------
 
     def _on_event(self, event: Event | None) -> None:
+        """Pass on what happens; a mistake of ours here costs the front its line, and nothing else."""
+        try:
+            self._pass_on(event)
+        except Exception as error:  # noqa: BLE001 - whoever tells of an event is in the middle of serving the wire
+            self._end.on_bug(error)
+            self.cut_off("what happens cannot be told")
+
+    def _pass_on(self, event: Event | None) -> None:
         message = happened(event, self._dropped) if event is not None else None
         if message is None:
             self._tell_soon()
-        elif not self._has_room() or not (isinstance(event, _RARE) or self._affords()):
+        elif self._stalled is not None or not (isinstance(event, _RARE) or self._affords()):
             self._dropped += 1
             self._tell_soon()
         else:
             self._dropped = 0
-            self._tell_snapshot()
-            self._write(encode(message))
+            self._tell_snapshot(encode(message))
 
     def _affords(self) -> bool:
         """Count an event against what a printer may say in a second."""
@@ -239,34 +321,37 @@ class _Conversation(asyncio.Protocol):
         self._due = None
         self._tell_snapshot()
 
-    def _tell_snapshot(self) -> None:
-        if self._transport is None or not self._has_room():
+    def _tell_snapshot(self, *behind: bytes) -> None:
+        """Tell all that is known, and then these messages; not to one that does not read."""
+        if self._transport is None or self._transport.is_closing() or self._stalled is not None:
             return  # `resume_writing` tells it then
         self._told_at = self._loop.time()
         if self._due is not None:
             self._due.cancel()
             self._due = None
-        self._write(encode(Seen(snapshot=self._desk.snapshot())))
+        try:
+            seen = encode(Seen(snapshot=self._desk.snapshot()))
+        except Exception as error:  # noqa: BLE001 - as in `_on_event`
+            self._end.on_bug(error)
+            self.cut_off("what is known cannot be told")
+            return
+        self._transport.write(b"".join(map(frame, (seen, *behind))))
         if self._desk.goes_on:
             self._due = self._loop.call_later(TICK, self._tell_due)
-
-    def _has_room(self) -> bool:
-        return self._stalled is None
-
-    def _write(self, message: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(frame(message))
 
     def pause_writing(self) -> None:
         """Tell nothing more until the front has read what there is; not for ever."""
         self._stalled = self._loop.call_later(STALLED, self.cut_off, "the front does not read what it is told")
 
     def resume_writing(self) -> None:
-        """Tell what it has missed."""
+        """Tell what it has missed, and go on answering."""
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
-        self._tell_snapshot()
+        held, self._held = self._held, []
+        self._tell_snapshot(*held)
+        if self._resting is None:
+            self._work()
 
 
 def pair() -> tuple[socket.socket, socket.socket]:

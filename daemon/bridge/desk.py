@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from daemon.bridge.frames import MAX_FRAME
 from daemon.bridge.happenings import error_told
 from daemon.bridge.messages import Answered, Asked, Refused, decode, encode
 from daemon.bridge.questions import AnyQuestion, Question
@@ -18,7 +19,15 @@ Listener = Callable[[Event | None], None]
 """Is told of each event, and with None of what has changed without one."""
 
 
+MOST_ANSWER = MAX_FRAME - 1024
+MOST_TEXT = 2000
+"""Bytes of an answer, and characters of a refusal, that may quote what was asked."""
+
 log = structlog.get_logger()
+
+
+def _log(error: Exception) -> None:
+    log.error("bridge.question_failed", exc_info=error)
 
 
 class Desk(Protocol):
@@ -38,37 +47,49 @@ class Desk(Protocol):
         """Call `listener` with what happens; returns the function that ends it."""
 
 
-def answer(desk: Desk, asked: Asked) -> bytes | Awaitable[bytes]:
+def answer(desk: Desk, asked: Asked, on_bug: Callable[[Exception], None] = _log) -> bytes | Awaitable[bytes]:
     """Return the desk's answer to a question, or its refusal, as it crosses; or what has to be awaited for it.
 
-    Raises:
-        msgspec.MsgspecError: it is no question.
+    A question that nobody here understands is refused: it comes from a front of another version.
+
+    Args:
+        desk: answers.
+        asked: the question.
+        on_bug: is told of an error that is none of the tree's.
     """
     try:
         question: Question = decode(asked.question, AnyQuestion)
-    except msgspec.ValidationError as error:  # of a front that is newer
-        return _refused(asked, ServiceError(f"the core has no answer to this, it is of another version: {error}"))
+    except msgspec.DecodeError as error:
+        return refused(asked, ServiceError(f"the core does not understand the question: {error}"))
     try:
         result = desk.answer(question)
-    except Exception as error:  # noqa: BLE001 - the one funnel: `_refused` logs what is a bug
-        return _refused(asked, error)
-    return _awaited(asked, result) if isinstance(result, Awaitable) else _answered(asked, result)
+    except Exception as error:  # noqa: BLE001 - the one funnel: `_failed` has what is a bug told
+        return _failed(asked, error, on_bug)
+    return _awaited(asked, result, on_bug) if isinstance(result, Awaitable) else _answered(asked, result)
 
 
-async def _awaited(asked: Asked, result: Awaitable[object]) -> bytes:
+async def _awaited(asked: Asked, result: Awaitable[object], on_bug: Callable[[Exception], None]) -> bytes:
     try:
         return _answered(asked, await result)
     except Exception as error:  # noqa: BLE001 - as above
-        return _refused(asked, error)
+        return _failed(asked, error, on_bug)
 
 
 def _answered(asked: Asked, result: object) -> bytes:
-    return encode(Answered(id=asked.id, answer=msgspec.Raw(encode(result))))
+    told = encode(result)
+    if len(told) > MOST_ANSWER:
+        return refused(asked, ServiceError(f"the answer has {len(told)} bytes; the longest may have {MOST_ANSWER}"))
+    return encode(Answered(id=asked.id, answer=msgspec.Raw(told)))
 
 
-def _refused(asked: Asked, error: Exception) -> bytes:
-    if not isinstance(error, NozzledError):
-        log.error("bridge.question_failed", exc_info=error)
-        error = ServiceError("an internal error; the log has more")
+def _failed(asked: Asked, error: Exception, on_bug: Callable[[Exception], None]) -> bytes:
+    if isinstance(error, NozzledError):
+        return refused(asked, error)
+    on_bug(error)
+    return refused(asked, ServiceError("an internal error; the log has more"))
+
+
+def refused(asked: Asked, error: NozzledError) -> bytes:
+    """Return a refusal as it crosses; of a very long text the beginning."""
     name, text = error_told(error)
-    return encode(Refused(id=asked.id, error=name, text=text))
+    return encode(Refused(id=asked.id, error=name, text=text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}…"))

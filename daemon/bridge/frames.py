@@ -1,7 +1,8 @@
 """Messages on a socket: four bytes of length, highest first, and so many bytes."""
 
 MAX_FRAME = 256 * 1024
-"""Bytes of one message, either way."""
+MAX_QUESTION = 65 * 1024
+"""Bytes of one message, and of one that the front sends: the API takes bodies of 64 KiB."""
 
 LENGTH = 4  # bytes of the length before a message
 
@@ -14,7 +15,9 @@ def frame(message: bytes) -> bytes:
 class Frames:
     """Takes what comes over a socket apart."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MAX_FRAME) -> None:
+        """Take messages of at most so many bytes."""
+        self._most = most
         self._buffer = bytearray()
 
     @property
@@ -35,8 +38,8 @@ class Frames:
         if len(self._buffer) < LENGTH:
             return None
         size = int.from_bytes(self._buffer[:LENGTH], "big")
-        if size > MAX_FRAME:
-            raise ValueError(f"a message of {size} bytes; the longest may have {MAX_FRAME}")
+        if size > self._most:
+            raise ValueError(f"a message of {size} bytes; the longest may have {self._most}")
         if len(self._buffer) < LENGTH + size:
             return None
         message = bytes(self._buffer[LENGTH : LENGTH + size])

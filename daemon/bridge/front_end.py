@@ -13,15 +13,19 @@ import structlog
 from daemon import __version__
 from daemon.bridge.desk import Listener
 from daemon.bridge.frames import Frames, frame
-from daemon.bridge.happenings import error_of, event_of
-from daemon.bridge.messages import Answered, Asked, FromCore, Happened, Hello, Refused, Seen, decode, encode
-from daemon.bridge.questions import Question
+from daemon.bridge.happenings import event_of
+from daemon.bridge.messages import Answered, Happened, Hello, Refused, Seen, encode
+from daemon.bridge.neighbours import answer_of, heard
+from daemon.bridge.questions import Question, asked
 from daemon.bridge.seen import PrinterSeen, Snapshot
 from daemon.errors import CoreAway
+from gcode.errors import NozzledError
+from hal.printer import Event
 
 PATIENCE = 30.0  # s for an answer; making a printer cold before it is disconnected takes 3
 AGAIN = 0.05  # s between two tries to reach the core
 RETURN = 5.0  # s that what was known last is told of a core that is away: its restart takes half a second
+BEAT = 3.0  # s between two signs of life
 AWAY = "the part of nozzled that has the printer is not there; it is waited for"
 
 log = structlog.get_logger()
@@ -40,7 +44,9 @@ class FrontEnd:
         self._open: dict[int, tuple[Question, asyncio.Future[Any]]] = {}
         self._listeners: list[Listener] = []
         self._leaving: asyncio.TimerHandle | None = None
+        self._beating: asyncio.TimerHandle | None = None
         self._keeping: asyncio.Task[None] | None = None
+        self._closed = False
 
     # -- coming and going ----------------------------------------------------------------------------------
 
@@ -69,6 +75,11 @@ class FrontEnd:
             await asyncio.wait([self._keeping])
         if self._transport is not None:
             self._transport.abort()
+            self._transport = None
+        for timer in (self._beating, self._leaving):
+            if timer is not None:
+                timer.cancel()
+        self._closed = True
 
     async def first(self) -> None:
         """Wait for the first snapshot."""
@@ -94,15 +105,17 @@ class FrontEnd:
 
         Raises:
             NozzledError: what the core raises.
+            CommandError: it is too long for a question.
             CoreAway: there is no core now, or it does not answer.
         """
         if self._transport is None:
             raise CoreAway(AWAY)
         self._asked += 1
         number = self._asked
+        message = asked(number, question)
         answer: asyncio.Future[Any] = self._loop.create_future()
         self._open[number] = question, answer
-        self._transport.write(frame(encode(Asked(id=number, question=msgspec.Raw(encode(question))))))
+        self._transport.write(frame(message))
         try:
             async with asyncio.timeout(PATIENCE):
                 return await answer
@@ -120,14 +133,17 @@ class FrontEnd:
             self.say_hello()
 
     def say_hello(self) -> None:
-        """Tell the core that the front works, now and whenever the core is another one."""
+        """Tell the core that the front works, now, whenever the core is another one, and from time to time."""
         self._works = True
+        if self._beating is not None:
+            self._beating.cancel()
+        self._beating = self._loop.call_later(BEAT, self.say_hello)
         if self._transport is not None:
             self._transport.write(frame(encode(Hello(version=__version__))))
 
     def on_message(self, message: bytes) -> None:
-        """Take what the core says; raises msgspec.MsgspecError."""
-        said = decode(message, FromCore)
+        """Take what the core says; raises msgspec.DecodeError."""
+        said = heard(message)
         match said:
             case Seen():
                 if self._leaving is not None:
@@ -146,10 +162,10 @@ class FrontEnd:
         question, answer = self._open.get(said.id, (None, None))
         if question is None or answer is None or answer.done():
             return
-        if isinstance(said, Refused):
-            answer.set_exception(error_of(said.error, said.text))
-        else:
-            answer.set_result(decode(said.answer, type(question).answer))
+        try:
+            answer.set_result(answer_of(said, question))
+        except NozzledError as error:
+            answer.set_exception(error)
 
     def on_lost(self) -> None:
         """Tell those who wait; what is known holds for a while."""
@@ -157,7 +173,7 @@ class FrontEnd:
         for _, answer in self._open.values():
             if not answer.done():
                 answer.set_exception(CoreAway(AWAY))
-        if self._leaving is None:
+        if self._leaving is None and not self._closed:
             self._leaving = self._loop.call_later(RETURN, self._on_away)
 
     def _on_away(self) -> None:
@@ -167,9 +183,12 @@ class FrontEnd:
         log.warning("core.away", consequence="the printer is shown as offline; a print may go on")
         self._tell(None)
 
-    def _tell(self, event: Any) -> None:
+    def _tell(self, event: Event | None) -> None:
         for listener in tuple(self._listeners):
-            listener(event)
+            try:
+                listener(event)
+            except Exception:  # it must cost neither the others nor the line to the core
+                log.exception("bridge.listener_failed")
 
 
 class _Wire(asyncio.Protocol):
@@ -192,7 +211,7 @@ class _Wire(asyncio.Protocol):
         try:
             while (message := self._frames.next()) is not None:
                 self._end.on_message(message)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.DecodeError, ValueError) as error:
             log.warning("core.not_understood", reason=str(error), consequence="the core is connected to anew")
             if self._transport is not None:
                 self._transport.abort()

@@ -65,19 +65,20 @@ def happened(event: Event, dropped: int = 0) -> Happened | None:
 
 
 def event_of(message: Happened) -> Event | None:
-    """Return the event that crossed; None: a core of another version tells of something that is not known here.
-
-    Raises:
-        msgspec.MsgspecError: it is none of its kind.
-    """
+    """Return the event that crossed; None: a core of another version tells of something that is not known here."""
     kind = _KINDS.get(message.name)
     if kind is None:
         return None
-    payload: dict[str, Any] = decode(message.payload, dict[str, Any])
+    try:
+        return _event_of(decode(message.payload, dict[str, Any]), kind)
+    except msgspec.DecodeError:
+        return None
+
+
+def _event_of(payload: dict[str, Any], kind: type[Event]) -> Event:
     if kind is StateChanged:
-        error = payload.pop("error", None)
         changed = msgspec.convert(payload, _StateChanged)
-        return StateChanged(changed.old, changed.new, error_of(*error) if error else None)
+        return StateChanged(changed.old, changed.new, error_of(*changed.error) if changed.error else None)
     event: Event = msgspec.convert(payload, kind)
     return event
 
@@ -85,6 +86,7 @@ def event_of(message: Happened) -> Event | None:
 class _StateChanged(msgspec.Struct):
     old: ConnectionState
     new: ConnectionState
+    error: tuple[str, str] | None = None
 
 
 def _told(value: object) -> object:

@@ -2,21 +2,11 @@
 
 from typing import Any
 
-import msgspec
-
 from daemon.bridge.desk import Desk, Listener, answer
-from daemon.bridge.happenings import error_of, event_of, happened
-from daemon.bridge.messages import (
-    Asked,
-    FromCore,
-    FromFront,
-    Happened,
-    Refused,
-    Seen,
-    decode,
-    encode,
-)
-from daemon.bridge.questions import Question
+from daemon.bridge.happenings import event_of, happened
+from daemon.bridge.messages import Answered, Asked, FromCore, FromFront, Happened, Refused, Seen, decode, encode
+from daemon.bridge.neighbours import answer_of, heard
+from daemon.bridge.questions import Question, asked
 from daemon.bridge.seen import Snapshot
 from hal.printer import Event
 
@@ -42,22 +32,19 @@ class InMemory:
     async def ask(self, question: Question) -> Any:
         """Return the core's answer."""
         self._asked += 1
-        sent = encode(Asked(id=self._asked, question=msgspec.Raw(encode(question))))
-        asked: Asked = decode(sent, FromFront)
-        answering = answer(self._desk, asked)
-        reply = decode(answering if isinstance(answering, bytes) else await answering, FromCore)
-        if isinstance(reply, Refused):
-            raise error_of(reply.error, reply.text)
-        return decode(reply.answer, type(question).answer)
+        sent: Asked = decode(asked(self._asked, question), FromFront)
+        answering = answer(self._desk, sent)
+        reply = heard(answering if isinstance(answering, bytes) else await answering)
+        if not isinstance(reply, Answered | Refused):
+            raise TypeError(reply)
+        return answer_of(reply, question)
 
     def _on_event(self, event: Event | None) -> None:
         if event is None:
             told = None
         else:
             message = happened(event)
-            if message is None:
-                return
-            crossed: Happened = decode(encode(message), FromCore)
-            told = event_of(crossed)
+            crossed: Happened | None = decode(encode(message), FromCore) if message is not None else None
+            told = event_of(crossed) if crossed is not None else None
         for listener in tuple(self._listeners):
             listener(told)

@@ -11,7 +11,7 @@ new has a default. A question or a happening that the other end has never heard 
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -71,12 +71,14 @@ def _decoder(kind: Any) -> "msgspec.msgpack.Decoder[Any]":
 
 _encoder = msgspec.msgpack.Encoder()
 
+_SMALLEST, _LARGEST = -(2**63), 2**63 - 1  # whole numbers that cross, and that a database takes
+
 
 def encode(message: object) -> bytes:
-    """Return a message as it crosses; text that is no Unicode is mended, as a printer may say anything."""
+    """Return a message as it crosses; text that is no Unicode, and endless numbers, are mended: it never fails."""
     try:
         return _encoder.encode(message)
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, OverflowError):
         return _encoder.encode(_mended(msgspec.to_builtins(message)))
 
 
@@ -84,14 +86,41 @@ def decode(data: bytes | msgspec.Raw, kind: Any) -> Any:
     """Return what was said.
 
     Raises:
-        msgspec.MsgspecError: it is no message of this kind.
+        msgspec.DecodeError: it is no message of this kind.
     """
-    return _decoder(kind).decode(data)
+    try:
+        return _decoder(kind).decode(data)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from error
+
+
+def known(data: bytes, kind: Any) -> Any:
+    """Return what was said; None: a neighbour of another version says something that nobody here has heard of.
+
+    Raises:
+        msgspec.DecodeError: it makes no sense.
+    """
+    try:
+        return decode(data, kind)
+    except msgspec.ValidationError:
+        if decode(data, _Tagged).type in _tags(kind):
+            raise
+        return None
+
+
+class _Tagged(Struct, frozen=True):
+    type: str
+
+
+def _tags(kind: Any) -> set[object]:
+    return {each.__struct_config__.tag for each in get_args(kind)}
 
 
 def _mended(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
+    if isinstance(value, int) and not isinstance(value, bool):
+        return min(max(value, _SMALLEST), _LARGEST)
     if isinstance(value, Mapping):
         return {_mended(key): _mended(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

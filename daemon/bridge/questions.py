@@ -2,8 +2,13 @@
 
 from typing import Any, ClassVar
 
+import msgspec
+
+from daemon.bridge.frames import MAX_QUESTION
+from daemon.bridge.messages import Asked, encode
 from daemon.bridge.seen import Struct
 from daemon.bridge.words import ConnectionOptions, FileStatistics, Selection
+from gcode.errors import CommandError
 
 
 class Talk(Struct, frozen=True):
@@ -48,6 +53,10 @@ class ListPorts(Question, tag="ports", frozen=True):
     """What may be connected to."""
 
     answer: ClassVar[Any] = ConnectionOptions
+
+
+MOST_COMMANDS = 256
+"""Commands of one `Send`: more would not find room at the printer's."""
 
 
 class Send(Question, tag="send", frozen=True):
@@ -136,3 +145,15 @@ AnyQuestion = (
     Connect | Disconnect | ListPorts | Send | AnswerPrompt | Conversation | AskLimits | Select | Start | Restart | Pause
     | Resume | Toggle | Cancel | SetOffset | UsePreset | AskStatistics | AskHistories
 )  # fmt: skip
+
+
+def asked(number: int, question: Question) -> bytes:
+    """Return a question as it crosses.
+
+    Raises:
+        CommandError: it is too long.
+    """
+    message = encode(Asked(id=number, question=msgspec.Raw(encode(question))))
+    if len(message) > MAX_QUESTION:
+        raise CommandError(f"the request has {len(message)} bytes; {MAX_QUESTION} may be sent at once")
+    return message

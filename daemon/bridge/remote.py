@@ -10,6 +10,7 @@ from daemon.bridge.seen import JobSeen, PrinterSeen, Snapshot
 from daemon.bridge.words import ConnectionOptions, FileStatistics, JobState, Progress, Protection, Selection
 from daemon.config import ProfileConfig
 from gcode.modes import Modes
+from gcode.outgoing import is_stop
 from gcode.replies import Heaters
 from hal.printer import ConnectionState, Event, PanelPrint, Prompt
 
@@ -206,6 +207,9 @@ class RemoteConnection:
             CommandError, ForbiddenCommand: one of them may not be sent, or heats too much.
             QueueFull: too many wait already.
         """
+        stops = [command for command in commands if is_stop(command)]
+        if stops and len(commands) > ask.MOST_COMMANDS:
+            commands = stops[:1]  # what stands beside it is dropped anyway
         await self._channel.ask(ask.Send(commands=[*commands]))
 
     async def answer_prompt(self, choice: int) -> None:

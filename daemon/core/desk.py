@@ -1,6 +1,7 @@
 """Desk: where the front gets its answers. What it asks is done as if a person had asked for it, and nothing else is."""
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -11,16 +12,20 @@ from daemon.bridge import questions as ask
 from daemon.bridge.desk import Listener
 from daemon.bridge.happenings import JobChanged, SafetyBroken
 from daemon.bridge.seen import JobSeen, PrinterSeen, Snapshot
+from daemon.bridge.words import ConnectionOptions
 from daemon.config import ProfileConfig, chosen_preset
 from daemon.config.presets import find
+from daemon.core import checked
 from daemon.core.core import Core
-from daemon.errors import JobConflict
-from gcode.errors import NozzledError
+from daemon.errors import FileError, JobConflict, StorageFull
+from gcode.errors import NozzledError, QueueFull
 from gcode.outgoing import Counters
 from hal.errors import NotConnected
 from hal.printer import ActionRequested, Commanded, Event
 
 MOST_LINES = 1000  # of the conversation in one answer
+MOST_ANSWERS = 4  # to questions of the printer, that are on their way
+MOST_LISTINGS = 2  # of ports, each in a thread, at the same time
 
 log = structlog.get_logger()
 
@@ -34,6 +39,7 @@ class Desk:
         self._message_at: int | None = None
         self._listeners: list[Listener] = []
         self._answering: set[asyncio.Task[None]] = set()
+        self._listing = asyncio.Semaphore(MOST_LISTINGS)
         jobs = core.jobs
         self._plain: dict[type[ask.Question], Callable[[], None]] = {
             ask.Start: jobs.start,
@@ -147,11 +153,11 @@ class Desk:
         jobs, connection = self._core.jobs, self._core.connection
         match question:
             case ask.Select(file=file):
-                return jobs.unselect if file is None else partial(jobs.select, file)
-            case ask.SetOffset():
-                return partial(jobs.set_offset, question.heater, question.offset)
-            case ask.Send():
-                return partial(connection.submit, question.commands)
+                return jobs.unselect if file is None else partial(jobs.select, checked.selection(file))
+            case ask.SetOffset(heater=heater, offset=offset):
+                return partial(jobs.set_offset, checked.heater(heater), checked.offset(offset))
+            case ask.Send(commands=commands):
+                return partial(connection.submit, checked.commands(commands))
             case ask.AnswerPrompt():
                 return partial(self._answer_prompt, question.choice)
             case ask.Conversation():
@@ -162,17 +168,17 @@ class Desk:
         core = self._core
         match question:
             case ask.Connect(port=port, baudrate=baudrate):
-                return core.connection.connect(port, baudrate)
+                return core.connection.connect(checked.port(port), baudrate)
             case ask.Disconnect():
                 return core.connection.disconnect()
             case ask.ListPorts():
-                return core.connection.options()
+                return self._ports()
             case ask.AskLimits():
                 return self._limits()
             case ask.UsePreset(preset=preset):
-                return self._use(preset)
+                return self._use(checked.preset(preset))
             case ask.AskStatistics(path=path):
-                return core.store.statistics(path)
+                return core.store.statistics(checked.path(path))
             case ask.AskHistories(after=after):
                 return core.store.histories(after)
         raise NozzledError(f"the core has no answer to {type(question).__name__}")
@@ -182,6 +188,10 @@ class Desk:
         now = asyncio.get_running_loop().time()
         return ask.Talk(lines=printer.tail_since(since)[-MOST_LINES:] if printer else [], until=now)
 
+    async def _ports(self) -> ConnectionOptions:
+        async with self._listing:
+            return await self._core.connection.options()
+
     async def _limits(self) -> ask.Limits:
         settings = self._core.settings
         known = await settings.ask()
@@ -190,29 +200,38 @@ class Desk:
     async def _use(self, name: str | None) -> None:
         """Take the printer for another one, from here on."""
         core = self._core
+        preset = await asyncio.to_thread(find, name) if name else None
         if core.jobs.active:
             raise JobConflict("a print is going on; choose the printer when it is over")
         if core.profile_is_configured:
             raise JobConflict("the printer is described in the configuration file, [profile]; choose it there")
-        preset = find(name) if name else None
         before = core.connection.profile
         # in the turn in which no print goes on: none may begin by one profile and go on by another
         core.connection.use(preset.profile if preset is not None else ProfileConfig())
         try:
             await asyncio.to_thread(chosen_preset.keep, preset, core.folder)
-        except OSError:
+        except OSError as error:
             if not core.jobs.active:
                 core.connection.use(before)
-            raise
+            raise unwritable(error) from error
 
     def _answer_prompt(self, choice: int) -> None:
         """Begin to answer; nobody waits for the printer."""
         printer = self._core.connection.printer
         if printer is None:
             raise NotConnected("the printer is not connected")
+        checked.choice(choice, printer.prompt)
+        if len(self._answering) >= MOST_ANSWERS:
+            raise QueueFull(f"{MOST_ANSWERS} answers are on their way to the printer already; try again later")
         task = asyncio.create_task(_answer(printer, choice))
         self._answering.add(task)
         task.add_done_callback(self._answering.discard)
+
+
+def unwritable(error: OSError) -> FileError:
+    """Return why a choice could not be kept."""
+    kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else FileError
+    return kind(f"the choice of the printer cannot be kept in the state directory: {error.strerror or error}")
 
 
 async def _answer(printer: Commanded, choice: int) -> None:

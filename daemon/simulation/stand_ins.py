@@ -53,6 +53,7 @@ class UnkeptFile(KeptFile):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, folder)
+        self.beneath = None  # a person names the file, wherever it is
 
     def keep(self, path: str, stream: FileStream) -> FileMark:
         """Return by what the file is known again."""

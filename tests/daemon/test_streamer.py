@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.job import streamer
+from daemon.core.job.opening import opened
 from daemon.core.job.streamer import FileStream
 from gcode.host_commands import Cancel, HeatAndWait, Pause, meaning
 from gcode.outgoing import forbidden, job_line
@@ -40,7 +41,7 @@ class Stalled(Inline):
 
 def stream(path, executor=None, woken=None, skipped=None, **options):
     return FileStream(
-        path,
+        partial(opened, path),
         executor or Inline(),
         on_more=lambda: woken.append(True) if woken is not None else None,
         on_skipped=lambda *told: skipped.append(told) if skipped is not None else None,

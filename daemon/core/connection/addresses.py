@@ -79,7 +79,8 @@ class Addresses:
             return given if given and given.scheme == "sim" else parse("sim")
         if given and port in (given.target, str(given), f"{given.scheme}:{given.target}"):
             return given
-        address = address_of(port)
+        # a thread: which kinds of printers are installed besides stands on the disk
+        address = await asyncio.to_thread(address_of, port)
         # no options of `sim` and no `replay`: they would have files written and read at a client's wish
         if address.scheme != "serial" or not await self._may_be(address.target):
             raise PortNotAllowed(f"{port} is not among the ports that may be connected to")

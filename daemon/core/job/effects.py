@@ -24,6 +24,7 @@ from daemon.core.job.file_check import sha1_of
 from daemon.core.job.heat_wait import Goal, wait_for_heat
 from daemon.core.job.job import Job
 from daemon.core.job.named_values import values
+from daemon.core.job.opening import opened
 from daemon.core.job.parking import Rest, unpark
 from daemon.core.job.resting import (
     come_to_rest,
@@ -121,7 +122,7 @@ class Effects:
         Raises:
             OSError: the file cannot be opened or read.
         """
-        stream = job.stream = self._stream(job, self._uploads / job.page.selection.path)
+        stream = job.stream = self._stream(job, self._uploads / job.page.selection.path, self._survival.kept.beneath)
         await stream.open()
         mark = await self._on_disk(self._survival.kept.keep, job.page.selection.path, stream)
         chosen = job.page.selection
@@ -136,9 +137,9 @@ class Effects:
         """Let go of what the next host would go on from: the job has ended."""
         await self._on_disk(self._survival.kept.drop)
 
-    def _stream(self, job: Job, path: Path) -> FileStream:
+    def _stream(self, job: Job, path: Path, beneath: Path | None = None) -> FileStream:
         return FileStream(
-            path,
+            partial(opened, path, beneath),
             self._executor,
             on_more=lambda: job.printer.wake(),  # noqa: PLW0108 - of the printer that it has then
             on_skipped=_skipped,

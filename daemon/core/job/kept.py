@@ -23,6 +23,7 @@ class KeptFile:
             uploads: the folder that paths are relative to.
             folder: for the link, on the same file system.
         """
+        self.beneath: Path | None = uploads  # where the files of prints have to be
         self._uploads = uploads
         self._link = folder / NAME
 

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 from daemon.packing.kinds import kind
@@ -62,7 +61,7 @@ class FileStream:
 
     def __init__(
         self,
-        path: Path,
+        open_file: Callable[[], int],
         executor: Executor,
         *,
         on_more: Callable[[], None],
@@ -75,7 +74,7 @@ class FileStream:
         """Prepare.
 
         Args:
-            path: the file.
+            open_file: returns a descriptor of the file; called in a thread, raises OSError.
             executor: whose threads read.
             on_more: called when `next_line` has lines again after it had none.
             on_skipped: called with (offset, command, reason) for a line that is not sent.
@@ -91,7 +90,7 @@ class FileStream:
         self.barrier_offset = -1
         self.error: OSError | CommandError | None = None
         self.skipped = 0  # lines that were not sent
-        self._path = path
+        self._open_file = open_file
         self._executor = executor
         self._on_more = on_more
         self._on_skipped = on_skipped
@@ -126,7 +125,7 @@ class FileStream:
         start = max(behind, passed)
         self._reader = Reader(max(start, 0))
         self._at = max(start, 0)
-        self._fd = await self._loop.run_in_executor(self._executor, os.open, self._path, os.O_RDONLY | os.O_CLOEXEC)
+        self._fd = await self._loop.run_in_executor(self._executor, self._open_file)
         found = await self._loop.run_in_executor(self._executor, os.fstat, self._fd)
         self.size, self.mtime_ns, self.inode = found.st_size, found.st_mtime_ns, found.st_ino
         self._read_ahead()
