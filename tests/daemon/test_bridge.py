@@ -1,0 +1,341 @@
+"""What crosses the bridge: frames and messages, also those of a neighbour of another version."""
+
+import math
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gcode.bgcode  # noqa: F401 - an error of its own
+from daemon import errors as service
+from daemon.bridge import questions as ask
+from daemon.bridge.desk import MOST_ANSWER, MOST_TEXT, answer
+from daemon.bridge.frames import LENGTH, MAX_FRAME, Frames, frame
+from daemon.bridge.happenings import JobChanged, error_of, error_told, event_of, happened
+from daemon.bridge.messages import Answered, Asked, FromFront, Happened, Hello, Refused, Seen, decode, encode, known
+from daemon.bridge.neighbours import answer_of, heard
+from daemon.bridge.seen import JobSeen, PrinterSeen, Snapshot
+from daemon.bridge.words import JobState, Progress, Selection
+from gcode import errors as gcode_errors
+from gcode.errors import CommandError, NozzledError
+from gcode.replies import Reading
+from hal import errors as hal
+from hal.printer import (
+    ActionRequested,
+    ConnectionState,
+    Event,
+    FirmwareSaid,
+    LineRefused,
+    PanelPrint,
+    PanelPrintChanged,
+    PositionRead,
+    Prompt,
+    StateChanged,
+    TemperaturesRead,
+)
+from support.bridge import MadeUpDesk, asked
+
+pack = msgspec.msgpack.encode
+
+
+# -- frames ------------------------------------------------------------------------------------------------
+
+
+@given(messages=st.lists(st.binary(max_size=300), max_size=20), cuts=st.lists(st.integers(1, 40)))
+def test_frames_come_out_as_they_went_in_however_they_are_cut(messages, cuts):
+    data, frames, found = b"".join(map(frame, messages)), Frames(), []
+    sizes = iter(cuts)
+    while data:
+        size = next(sizes, len(data))
+        frames.add(data[:size])
+        data = data[size:]
+        while (message := frames.next()) is not None:
+            found.append(message)
+    assert found == messages
+    assert frames.waiting == 0
+
+
+@given(st.integers(0, MAX_FRAME))
+def test_a_frame_of_any_size_that_may_be_comes_through(size):
+    frames = Frames()
+    frames.add(frame(bytes(size))[:-1])
+    assert frames.next() is None or size == 0
+    frames.add(b"\0")
+    assert frames.next() == (bytes(size) if size else b"")
+
+
+@pytest.mark.parametrize("size", [101, 2**31, 2**32 - 1])
+def test_a_frame_that_is_too_long_is_refused_before_it_has_come(size):
+    frames = Frames(100)
+    frames.add(size.to_bytes(LENGTH, "big"))
+    with pytest.raises(ValueError, match=f"a message of {size} bytes; the longest may have 100"):
+        frames.next()
+
+
+# -- what happens --------------------------------------------------------------------------------------------
+
+EVENTS = [
+    StateChanged(ConnectionState.READY, ConnectionState.OFFLINE),
+    TemperaturesRead({"tool0": Reading(21.5, 0.0), "bed": Reading(20.0, None)}),
+    PositionRead({"X": 1.0, "E": -2.5}),
+    ActionRequested("notification", "hello"),
+    FirmwareSaid("echo:Unknown command", "warning"),
+    LineRefused("Error:no", "G1 X1", 12),
+    PanelPrintChanged(PanelPrint("a.g", 1, 2)),
+    PanelPrintChanged(None),
+    JobChanged(JobState.PAUSED),
+]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_what_happens_crosses_as_it_is(event):
+    assert event_of(heard(encode(happened(event)))) == event
+
+
+def test_every_event_of_a_printer_crosses():
+    there = {kind.__name__ for kind in Event.__subclasses__() if kind.__module__ == "hal.printer"}
+    assert {type(event).__name__ for event in EVENTS} >= there
+
+
+def test_the_reason_of_a_change_crosses_as_its_class():
+    crossed = event_of(
+        heard(encode(happened(StateChanged(ConnectionState.READY, ConnectionState.FAULT, hal.PortLost("gone")))))
+    )
+    assert isinstance(crossed.error, hal.PortLost)
+    assert str(crossed.error) == "gone"
+
+
+# -- errors ---------------------------------------------------------------------------------------------------
+
+
+def tree(root: type[NozzledError]) -> list[type[NozzledError]]:
+    return [root, *(each for kind in root.__subclasses__() for each in tree(kind))]
+
+
+TREES = {gcode_errors.__name__, hal.__name__, service.__name__}
+DOCUMENTED = [kind for kind in tree(NozzledError) if kind.__module__ in TREES and kind is not service.TooManyAttempts]
+
+
+@pytest.mark.parametrize("kind", DOCUMENTED, ids=lambda kind: kind.__name__)
+def test_an_error_crosses_as_its_class(kind):
+    crossed = error_of(*error_told(kind("a sentence")))
+    assert type(crossed) is kind
+    assert str(crossed) == "a sentence"
+
+
+def test_no_two_errors_have_one_name():
+    names = [kind.__name__ for kind in tree(NozzledError)]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("name", ["TooManyAttempts", "FromTheFuture", "", "Exception", "object"])
+def test_an_error_that_cannot_be_made_is_one_of_the_service(name):
+    crossed = error_of(name, "a sentence")
+    assert type(crossed) is service.ServiceError
+    assert str(crossed) == "a sentence"
+
+
+# -- values that are none -------------------------------------------------------------------------------------
+
+
+def test_text_that_is_no_unicode_is_mended():
+    snapshot = Snapshot(printer=PrinterSeen(message="caf\udce9", fields={"a\ud800": "b\udfff"}), trouble="fine: é")
+    seen = heard(encode(Seen(snapshot=snapshot))).snapshot
+    assert (seen.printer.message, seen.printer.fields, seen.trouble) == ("caf?", {"a?": "b?"}, "fine: é")
+    refused = heard(encode(Refused(id=1, error="JobConflict", text="\udc80")))
+    assert refused.text == "?"
+
+
+def test_endless_numbers_are_mended():
+    snapshot = Snapshot(job=JobSeen(id=10**30, progress=Progress(lines=-(10**30), completion=math.nan)))
+    job = heard(encode(Seen(snapshot=snapshot))).snapshot.job
+    assert (job.id, job.progress.lines) == (2**63 - 1, -(2**63))
+    assert math.isnan(job.progress.completion)
+
+
+ANYTHING = st.recursive(
+    st.text() | st.integers() | st.floats() | st.none() | st.booleans(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(ANYTHING)
+def test_nothing_fails_to_be_encoded(value):
+    decode(encode(value), object)
+
+
+GARBAGE = {
+    "nothing": b"",
+    "no MessagePack": b"\xc1",
+    "a list": pack([1]),
+    "a number": pack(7),
+    "no tag": pack({"id": 1}),
+    "a tag that is none": pack({"type": 5}),
+    "cut": pack({"type": "asked", "id": 1, "question": [1, 2]})[:-1],
+    "a field of another type": pack({"type": "asked", "id": "x", "question": None}),
+    "no question": pack({"type": "asked", "id": 1}),
+    "no UTF-8": b"\x82\xa4type\xa5hello\xa7version\xa3\xff\xff\xff",
+    "too deep": b"\x91" * 60_000,
+    "too deep a question": b"\x83\xa4type\xa5asked\xa2id\x01\xa8question" + b"\x91" * 60_000,
+}
+
+
+@pytest.mark.parametrize("data", GARBAGE.values(), ids=GARBAGE)
+def test_garbage_has_one_error(data):
+    with pytest.raises(msgspec.DecodeError):
+        known(data, FromFront)
+
+
+# -- neighbours of another version ------------------------------------------------------------------------------
+
+
+def told(**changes):
+    """Return a snapshot as a core of another version might tell it."""
+    plain = msgspec.to_builtins(
+        Snapshot(revision=7, job=JobSeen(state=JobState.PRINTING, active=True, selected=Selection("a.g", "a.g", 1, 2)))
+    )
+    for path, value in changes.items():
+        where = plain
+        *folders, name = path.split("__")
+        for folder in folders:
+            where = where[folder]
+        where[name] = value
+    return heard(pack({"type": "seen", "snapshot": plain, "mood": "good"})).snapshot
+
+
+def test_fields_that_are_not_known_are_ignored():
+    heaters = {"tool0": {"actual": 1.0, "target": 2.0, "power": 9}}
+    seen = told(colour="red", job__speed=3, job__selected__layers=4, printer__heaters=heaters)
+    assert seen.revision == 7
+    assert seen.job.selected == Selection("a.g", "a.g", 1, 2)
+    assert seen.printer.heaters["tool0"].actual == 1.0
+
+
+def test_fields_that_are_missing_have_their_default():
+    seen = heard(pack({"type": "seen", "snapshot": {"job": {"active": True}}})).snapshot
+    assert seen == Snapshot(job=JobSeen(active=True))
+
+
+def test_a_state_that_is_new_is_one_that_goes_on():
+    seen = told(job__state="dancing", printer__state="sleeping", printer__message="still here")
+    assert (seen.job.state, seen.printer.state) == (JobState.PRINTING, ConnectionState.HANDSHAKING)
+    assert (seen.revision, seen.printer.message, seen.job.selected.path) == (7, "still here", "a.g")
+
+
+OF_ANOTHER_TYPE = {
+    "job__selected": {"path": "a.g"},
+    "job__progress": "half",
+    "job__offsets": [1],
+    "printer": 3,
+    "profile": "mk4",
+}
+
+
+@pytest.mark.parametrize(("field", "value"), OF_ANOTHER_TYPE.items(), ids=OF_ANOTHER_TYPE)
+def test_a_field_of_another_type_counts_as_missing(field, value):
+    seen = told(**{field: value, "trouble": "hot"})
+    assert (seen.revision, seen.trouble, seen.job.active) == (7, "hot", True)
+
+
+def test_what_nobody_has_heard_of_has_no_consequence():
+    assert heard(pack({"type": "sung", "song": "…"})) is None
+    assert known(pack({"type": "sung", "song": "…"}), FromFront) is None
+    assert event_of(Happened(name="DoorOpened", payload=msgspec.Raw(pack({"door": 1})))) is None
+    assert event_of(Happened(name="JobChanged", payload=msgspec.Raw(pack({"state": "dancing"})))) is None
+    assert event_of(Happened(name="StateChanged", payload=msgspec.Raw(pack({"old": "ready"})))) is None
+    assert event_of(Happened(name="StateChanged", payload=msgspec.Raw(pack([1])))) is None
+    more = msgspec.Raw(pack({"text": "a", "severity": "info", "n": 1}))
+    crossed = event_of(Happened(name="FirmwareSaid", payload=more))
+    assert crossed == FirmwareSaid("a", "info")
+
+
+def test_more_in_a_message_than_is_known_is_ignored():
+    assert known(pack({"type": "hello", "version": "9", "mood": 1}), FromFront) == Hello(version="9")
+    assert known(pack({"type": "hello"}), FromFront) == Hello()
+    said = known(pack({"type": "asked", "id": 3, "question": {"ask": "start", "gently": True}, "for": "me"}), FromFront)
+    desk = MadeUpDesk()
+    assert isinstance(heard(answer(desk, said)), Answered)
+    assert desk.asked == [ask.Start()]
+
+
+NO_QUESTIONS = [
+    {"ask": "dance"}, {}, 5, None,
+    {"ask": "send", "commands": "M105"}, {"ask": "send", "commands": [1]}, {"ask": "offset"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("question", NO_QUESTIONS, ids=range(len(NO_QUESTIONS)))
+def test_a_question_that_is_not_understood_is_refused(question):
+    desk = MadeUpDesk()
+    said = known(pack({"type": "asked", "id": 3, "question": question}), FromFront)
+    reply = heard(answer(desk, said))
+    assert isinstance(reply, Refused)
+    assert (reply.id, reply.error) == (3, "ServiceError")
+    assert reply.text.startswith("the core does not understand the question")
+    assert not desk.asked
+
+
+def test_an_answer_that_is_not_understood_is_an_error():
+    with pytest.raises(service.ServiceError, match="answers something else"):
+        answer_of(Answered(id=1, answer=msgspec.Raw(pack({"lines": 4}))), ask.Conversation(since=0))
+
+
+SAMPLES = {
+    "commands": ["M105"], "choice": 0, "since": 0.0, "file": None, "heater": "bed", "offset": 1.0, "preset": None,
+    "path": "",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", msgspec.inspect.type_info(ask.AnyQuestion).types, ids=lambda kind: kind.cls.__name__)
+def test_every_question_crosses_with_its_defaults_alone(kind):
+    question = kind.cls(**{each.name: SAMPLES[each.name] for each in kind.fields if each.required})
+    crossed: Asked = decode(ask.asked(1, question), FromFront)
+    assert decode(crossed.question, ask.AnyQuestion) == question
+
+
+# -- what is too long ---------------------------------------------------------------------------------------------
+
+
+def test_a_question_that_is_too_long_is_refused_where_it_is_asked():
+    with pytest.raises(CommandError, match="66560 may be sent at once"):
+        ask.asked(1, ask.Send(commands=["x" * 70_000]))
+
+
+def test_an_answer_that_is_too_long_is_a_refusal():
+    desk = MadeUpDesk()
+    desk.answers = lambda _: ask.Talk(lines=["x" * MOST_ANSWER], until=1.0)
+    reply = heard(answer(desk, asked(1, ask.Conversation(since=0))))
+    assert isinstance(reply, Refused)
+    assert "the longest may have" in reply.text
+
+
+def test_a_refusal_quotes_no_more_than_the_beginning():
+    desk = MadeUpDesk()
+
+    def refuse(_):
+        raise CommandError("x" * 300_000)
+
+    desk.answers = refuse
+    reply = heard(answer(desk, asked(1, ask.Start())))
+    assert (reply.error, len(reply.text)) == ("CommandError", MOST_TEXT + 1)
+
+
+def test_a_mistake_of_ours_is_told_to_the_log_alone():
+    desk, bugs = MadeUpDesk(), []
+
+    def fail(_):
+        raise KeyError("/etc/secret")
+
+    desk.answers = fail
+    reply = heard(answer(desk, asked(1, ask.Start()), bugs.append))
+    assert (reply.error, reply.text) == ("ServiceError", "an internal error; the log has more")
+    assert [type(each) for each in bugs] == [KeyError]
+
+
+def test_the_longest_that_a_printer_can_make_of_a_snapshot_fits():
+    text = "\U0001f525" * 250
+    prompt, fields = Prompt(text, (text,) * 16, (text,) * 16), {f"{n}{text}": text for n in range(50)}
+    printer = PrinterSeen(message=text, prompt=prompt, error=text, fields=fields)
+    assert len(encode(Seen(snapshot=Snapshot(printer=printer)))) < MAX_FRAME

@@ -1,0 +1,606 @@
+"""Both ends of the bridge: what is told and when, and what becomes of an end that hangs, floods or says garbage."""
+
+import asyncio
+import os
+import socket
+from unittest.mock import patch
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from daemon.bridge import core_end
+from daemon.bridge import questions as ask
+from daemon.bridge.core_end import MOST_OPEN, MOST_UNREAD, STALLED, CoreEnd, pair, user_of
+from daemon.bridge.frames import LENGTH, MAX_QUESTION
+from daemon.bridge.front_end import AWAY, BEAT, PATIENCE, RETURN, FrontEnd
+from daemon.bridge.happenings import JobChanged
+from daemon.bridge.messages import Hello
+from daemon.bridge.seen import PrinterSeen
+from daemon.bridge.words import JobState
+from daemon.errors import CoreAway, JobConflict, ServiceError
+from gcode.errors import QueueFull
+from hal.printer import ConnectionState, FirmwareSaid, StateChanged
+from support.bridge import MadeUpDesk, asked, connected, met
+
+
+@pytest.fixture
+def desk():
+    return MadeUpDesk()
+
+
+async def both(desk):
+    end, front = CoreEnd(desk), FrontEnd()
+    connected(end, front)
+    await front.first()
+    return end, front
+
+
+# -- what is told ----------------------------------------------------------------------------------------------
+
+
+async def test_who_comes_is_told_at_once_what_is(desk):
+    desk.state = JobState.PAUSED
+    _, front = await both(desk)
+    assert front.latest().job.state is JobState.PAUSED
+
+
+async def test_who_has_the_answer_has_seen_what_came_of_it(desk):
+    _, front = await both(desk)
+
+    def start(_):
+        desk.state = JobState.STARTING
+
+    desk.answers = start
+    await front.ask(ask.Start())
+    assert front.latest().job.state is JobState.STARTING
+
+
+async def test_who_has_an_answer_that_took_long_has_seen_what_came_of_it(desk):
+    _, front = await both(desk)
+
+    async def later():
+        await asyncio.sleep(2)
+        desk.state = JobState.CANCELLED
+
+    desk.answers = lambda _: later()
+    await front.ask(ask.Disconnect())
+    assert front.latest().job.state is JobState.CANCELLED
+
+
+async def test_answers_find_their_questions_in_whatever_order_they_come(desk):
+    _, front = await both(desk)
+
+    async def later(question):
+        await asyncio.sleep(5 - question.since)
+        return ask.Talk(lines=[f"{question.since:g}"], until=0.0)
+
+    desk.answers = later
+    talks = await asyncio.gather(*(front.ask(ask.Conversation(since=float(n))) for n in range(5)))
+    assert [talk.lines for talk in talks] == [["0"], ["1"], ["2"], ["3"], ["4"]]
+
+
+async def test_a_refusal_is_raised_as_what_it_is(desk):
+    _, front = await both(desk)
+
+    async def later():
+        raise JobConflict("not now")
+
+    desk.answers = lambda _: later()
+    with pytest.raises(JobConflict, match="not now"):
+        await front.ask(ask.Connect())
+
+
+async def test_many_changes_are_few_snapshots(desk):
+    """A print of a thousand lines in ten seconds."""
+    desk.goes_on = True
+    end = CoreEnd(desk)
+    front = met(end)
+    for _ in range(1000):
+        desk.tell(None)
+        await asyncio.sleep(0.01)
+    assert 4 * 10 <= len(front.told("seen")) <= 20 * 10 + 2
+
+
+async def test_a_print_of_which_nothing_is_heard_is_told_four_times_a_second_and_a_rest_never(desk):
+    desk.goes_on = True
+    front = met(CoreEnd(desk))
+    await asyncio.sleep(10)
+    assert 38 <= len(front.told("seen")) <= 42
+    desk.goes_on = False
+    await asyncio.sleep(1)
+    front.heard.clear()
+    await asyncio.sleep(60)
+    assert not front.heard
+
+
+async def test_what_happens_comes_behind_what_it_has_changed(desk):
+    _, front = await both(desk)
+    seen = []
+    front.subscribe(lambda event: seen.append((event, front.latest().job.state)) if event else None)
+    desk.state = JobState.PAUSING
+    desk.tell(JobChanged(JobState.PAUSING))
+    await asyncio.sleep(0)
+    assert seen == [(JobChanged(JobState.PAUSING), JobState.PAUSING)]
+
+
+async def test_a_printer_that_never_stops_talking_is_told_of_fifty_times_a_second(desk):
+    front = met(CoreEnd(desk))
+    for _ in range(5000):
+        desk.tell(FirmwareSaid("echo:busy", "info"))
+        await asyncio.sleep(0.001)
+    told = front.told("happened")
+    assert 290 <= len(told) <= 310
+    assert sum(each["dropped"] for each in told) + len(told) == pytest.approx(5000, abs=200)
+    desk.tell(JobChanged(JobState.FAILED))
+    await asyncio.sleep(0)
+    assert front.told("happened")[-1]["name"] == "JobChanged", "what counts is told all the same"
+
+
+# -- a front that hangs, floods, says garbage ---------------------------------------------------------------------
+
+
+async def test_what_is_not_read_is_counted_and_told_later(desk):
+    front = met(CoreEnd(desk))
+    await asyncio.sleep(0)
+    core_line = front.line.other
+    desk.more["printer"] = PrinterSeen(message="x" * 50_000)
+    front.line.pause_reading()
+    for _ in range(100):
+        desk.tell(JobChanged(JobState.PRINTING))
+    assert core_line.most <= MOST_UNREAD + 60_000
+    desk.more["printer"] = PrinterSeen(message="the newest")
+    await asyncio.sleep(STALLED / 2)
+    front.line.resume_reading()
+    await asyncio.sleep(1)
+    assert not front.lost
+    assert front.told("seen")[-1]["snapshot"]["printer"]["message"] == "the newest"
+    told = len(front.told("happened"))
+    desk.tell(JobChanged(JobState.COMPLETED))
+    await asyncio.sleep(0)
+    assert front.told("happened")[-1]["dropped"] == 100 - told
+
+
+async def test_who_reads_nothing_is_cut_off_after_five_seconds(desk):
+    front = met(CoreEnd(desk))
+    core_line = front.line.other
+    front.line.pause_reading()
+    desk.goes_on = True
+    desk.more["printer"] = PrinterSeen(message="x" * 50_000)
+    desk.tell(None)
+    with capture_logs() as logs:
+        while not core_line.paused:  # noqa: ASYNC110 - a made-up line tells nobody
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(STALLED - 0.1)
+        assert not front.lost
+        await asyncio.sleep(0.2)
+    assert front.lost
+    assert not desk.listeners
+    assert [each["reason"] for each in logs if each["event"] == "bridge.cut_off"] == [
+        "the front does not read what it is told"
+    ]
+
+
+async def test_who_asks_and_does_not_read_is_answered_no_more(desk):
+    desk.answers = lambda _: ask.Talk(lines=["x" * 100_000], until=0.0)
+    front = met(CoreEnd(desk))
+    core_line = front.line.other
+    front.line.pause_reading()
+    front.say(*(asked(n, ask.Conversation(since=0)) for n in range(1000)))
+    await asyncio.sleep(STALLED - 1)
+    assert core_line.most < MOST_UNREAD + 16 * 110_000
+    assert len(desk.asked) < 40
+    front.line.resume_reading()
+    await asyncio.sleep(30)
+    assert [each["id"] for each in front.told("answered")] == list(range(1000)), "and none was lost"
+
+
+async def test_answers_that_took_long_wait_for_who_does_not_read(desk):
+    front = met(CoreEnd(desk))
+    front.line.pause_reading()
+    done = asyncio.Event()
+
+    async def later():
+        await done.wait()
+
+    desk.answers = lambda _: later()
+    front.say(asked(1, ask.Disconnect()))
+    desk.more["printer"] = PrinterSeen(message="x" * 200_000)
+    await asyncio.sleep(0.1)
+    for _ in range(5):
+        desk.tell(JobChanged(JobState.PRINTING))
+    done.set()
+    await asyncio.sleep(0.1)
+    desk.state = JobState.CANCELLED
+    front.line.resume_reading()
+    await asyncio.sleep(0.1)
+    assert [each["type"] for each in front.heard[-2:]] == ["seen", "answered"]
+    assert front.heard[-2]["snapshot"]["job"]["state"] == "cancelled"
+
+
+async def test_who_floods_gets_a_tenth_of_the_time(desk):
+    """Each question costs what waking up does, by the clock of this loop, on which Python takes no time."""
+    front = met(CoreEnd(desk))
+    front.say(*(asked(n, ask.Start()) for n in range(50_000)))
+    began = asyncio.get_running_loop().time()
+    await asyncio.sleep(1)
+    # 20 ms are at hand, then come 100 ms a second, and a turn costs 0.1 ms at least
+    assert len(desk.asked) <= 16 * (200 + 1000) + 16
+    before = len(desk.asked)
+    await asyncio.sleep(1)
+    assert len(desk.asked) - before <= 16 * 1000 + 16
+    assert asyncio.get_running_loop().time() == began + 2
+
+
+async def test_questions_one_by_one_cost_the_same_share(desk):
+    front = met(CoreEnd(desk))
+    loop = asyncio.get_running_loop()
+    end = loop.time() + 0.5
+    sent = 0
+    while loop.time() < end:
+        front.say(asked(sent, ask.Start()))
+        sent += 1
+        while len(front.told("answered")) < sent and loop.time() < end:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.0001)
+        front.heard = [each for each in front.heard if each["type"] == "answered"][-sent:]
+    assert 100 < sent < 200 + 500 + 10
+
+
+async def test_no_more_than_so_many_take_long_also_over_reconnects(desk):
+    end = CoreEnd(desk)
+    done = asyncio.Event()
+
+    async def later():
+        await done.wait()
+
+    desk.answers = lambda _: later()
+    front = met(end)
+    front.say(*(asked(n, ask.Connect()) for n in range(MOST_OPEN - 2)))
+    await asyncio.sleep(5)
+    other = met(end)
+    other.say(*(asked(n, ask.Connect()) for n in range(5)))
+    await asyncio.sleep(5)
+    assert front.lost
+    refused = other.told("refused")
+    assert [each["id"] for each in refused] == [2, 3, 4]
+    assert {each["error"] for each in refused} == {QueueFull.__name__}
+    done.set()
+    await asyncio.sleep(1)
+    assert [each["id"] for each in other.told("answered")] == [0, 1]
+    other.say(asked(9, ask.Connect()))
+    await asyncio.sleep(1)
+    assert other.told("answered")[-1]["id"] == 9
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"GET / HTTP/1.1\r\nHost: core\r\n\r\n",
+        (MAX_QUESTION + 1).to_bytes(LENGTH, "big"),
+        (4).to_bytes(LENGTH, "big") + b"\xc1\xc1\xc1\xc1",
+        (60_000).to_bytes(LENGTH, "big") + b"\x91" * 60_000,
+        (0).to_bytes(LENGTH, "big"),
+    ],
+    ids=["HTTP", "too long", "no MessagePack", "too deep", "nothing"],
+)
+async def test_who_says_garbage_is_cut_off_and_may_come_back(desk, said):
+    end = CoreEnd(desk)
+    front = met(end)
+    with capture_logs() as logs:
+        front.line.write(said)
+        await asyncio.sleep(1)
+    assert front.lost
+    assert [each["reason"][:32] for each in logs if each["event"] == "bridge.cut_off"] == [
+        "the front says what makes no sen"
+    ]
+    again = met(end)
+    again.say(asked(1, ask.Start()))
+    await asyncio.sleep(1)
+    assert len(again.told("answered")) == 1
+
+
+async def test_half_a_frame_holds_nothing_up(desk):
+    front = met(CoreEnd(desk))
+    front.line.write((50_000).to_bytes(LENGTH, "big") + b"\0" * 100)
+    await asyncio.sleep(3600)
+    desk.tell(JobChanged(JobState.PRINTING))
+    await asyncio.sleep(1)
+    assert not front.lost
+    assert front.told("happened")
+
+
+async def test_the_longest_question_may_come_byte_by_byte(desk):
+    front = met(CoreEnd(desk))
+    message = ask.asked(1, ask.UsePreset(preset="x" * 6_000))
+    for byte in len(message).to_bytes(LENGTH, "big") + message:
+        front.line.write(bytes([byte]))
+    await asyncio.sleep(1)
+    assert [question.preset[:1] for question in desk.asked] == ["x"]
+
+
+async def test_who_comes_and_goes_fills_no_log(desk):
+    end = CoreEnd(desk)
+    with capture_logs() as logs:
+        for _ in range(200):
+            met(end).line.write(b"\xff" * 8)
+            await asyncio.sleep(0.01)
+    assert len(logs) <= 20
+
+
+async def test_a_mistake_in_what_is_told_costs_the_front_its_line_and_nothing_else(desk):
+    end = CoreEnd(desk)
+    front = met(end)
+    await asyncio.sleep(0)
+    with patch.object(desk, "snapshot", side_effect=ZeroDivisionError), capture_logs() as logs:
+        desk.tell(JobChanged(JobState.PRINTING))  # raises nothing: it is called in the middle of serving the wire
+        await asyncio.sleep(0)
+    assert front.lost
+    assert {"bridge.question_failed", "bridge.cut_off"} <= {each["event"] for each in logs}
+    assert met(end).lost is False
+
+
+# -- who may come ---------------------------------------------------------------------------------------------
+
+
+async def test_a_second_front_takes_the_place_of_the_first(desk):
+    end = CoreEnd(desk)
+    first = met(end)
+    second = met(end)
+    await asyncio.sleep(1)
+    assert first.lost
+    assert len(desk.listeners) == 1
+    second.say(asked(1, ask.Start()))
+    await asyncio.sleep(1)
+    assert second.told("answered")
+    assert not second.lost
+
+
+async def test_what_a_lost_front_has_asked_for_goes_on(desk):
+    done = []
+
+    async def later():
+        await asyncio.sleep(3)
+        done.append(True)
+
+    desk.answers = lambda _: later()
+    front = met(CoreEnd(desk))
+    front.say(asked(1, ask.Disconnect()))
+    await asyncio.sleep(0.1)
+    front.line.abort()
+    await asyncio.sleep(5)
+    assert done
+
+
+def test_the_kernel_says_whose_process_it_is():
+    ours, theirs = pair()
+    assert user_of(ours) == os.geteuid()
+    ours.close()
+    theirs.close()
+
+
+async def test_the_socket_is_for_this_user_alone_and_goes_with_the_core(desk, tmp_path):
+    path = tmp_path / "core.sock"
+    path.write_text("left over")
+    end = CoreEnd(desk)
+    await end.listen(path)
+    assert path.is_socket()
+    assert path.stat().st_mode & 0o777 == 0o600
+    end.close()
+    assert not path.exists()
+
+
+@pytest.mark.real_time
+async def test_another_user_is_not_let_in(desk, tmp_path):
+    end = CoreEnd(desk)
+    await end.listen(tmp_path / "core.sock")
+    with patch.object(core_end, "user_of", return_value=os.geteuid() + 4711), capture_logs() as logs:
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "core.sock"))
+        assert await reader.read() == b""
+        writer.close()
+    [refused] = [each for each in logs if each["event"] == "bridge.refused"]
+    assert str(os.geteuid() + 4711) in refused["reason"]
+    assert not desk.listeners
+    end.close()
+
+
+@pytest.mark.real_time
+async def test_who_comes_again_and_again_is_let_in_no_faster_than_can_be_afforded(desk, tmp_path):
+    end = CoreEnd(desk)
+    await end.listen(tmp_path / "core.sock")
+    loop = asyncio.get_running_loop()
+    until, came = loop.time() + 0.5, []
+    while loop.time() < until:
+        visitor = socket.socket(socket.AF_UNIX)
+        visitor.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+        try:
+            visitor.connect(str(tmp_path / "core.sock"))
+            came.append(visitor)
+        except BlockingIOError:
+            visitor.close()
+        await asyncio.sleep(0.001)
+    assert desk.snapshots < 10 + 0.5 * 50 + 10
+    for each in came:
+        each.close()
+    front = FrontEnd()
+    front.keep_connected(tmp_path / "core.sock")
+    async with asyncio.timeout(5):
+        await front.first()
+    await front.close()
+    end.close()
+    await asyncio.sleep(0.01)
+
+
+# -- the front's end --------------------------------------------------------------------------------------------
+
+
+async def test_the_front_knows_nothing_of_a_core_that_never_was():
+    front = FrontEnd()
+    assert front.latest().printer.state is ConnectionState.OFFLINE
+    assert front.latest().printer.error == AWAY
+    with pytest.raises(CoreAway, match="is not there"):
+        await front.ask(ask.Start())
+
+
+async def test_what_was_known_of_a_core_that_is_away_is_told_for_five_seconds(desk):
+    desk.more["printer"] = PrinterSeen(state=ConnectionState.READY)
+    desk.state = JobState.PRINTING
+    end, front = await both(desk)
+    changes = []
+    front.subscribe(changes.append)
+    end._front.cut_off()
+    await asyncio.sleep(RETURN - 0.1)
+    assert front.latest().job.state is JobState.PRINTING
+    assert front.latest().printer.state is ConnectionState.READY
+    assert not changes
+    with capture_logs() as logs:
+        await asyncio.sleep(0.2)
+    assert front.latest().job.state is None
+    assert (front.latest().printer.state, front.latest().printer.error) == (ConnectionState.OFFLINE, AWAY)
+    assert changes == [None]
+    assert [each["event"] for each in logs] == ["core.away"]
+
+
+async def test_a_core_that_is_back_in_time_was_never_away(desk):
+    desk.state = JobState.PRINTING
+    end, front = await both(desk)
+    end._front.cut_off()
+    await asyncio.sleep(RETURN - 0.1)
+    connected(end, front)
+    await asyncio.sleep(10)
+    assert front.latest().job.state is JobState.PRINTING
+    end._front.cut_off()
+    await asyncio.sleep(RETURN + 0.1)
+    connected(end, front)
+    await asyncio.sleep(1)
+    assert front.latest().job.state is JobState.PRINTING
+
+
+async def test_questions_to_a_core_that_goes_are_answered_by_that(desk):
+    end, front = await both(desk)
+    desk.answers = lambda _: asyncio.sleep(100)
+    asking = asyncio.gather(*(front.ask(ask.Connect()) for _ in range(3)), return_exceptions=True)
+    await asyncio.sleep(1)
+    end._front.cut_off()
+    began = asyncio.get_running_loop().time()
+    assert [type(each) for each in await asking] == [CoreAway] * 3
+    assert asyncio.get_running_loop().time() - began < 0.1
+    assert not front._open
+
+
+async def test_a_question_that_is_never_answered_is_given_up(desk):
+    _, front = await both(desk)
+    desk.answers = lambda _: asyncio.sleep(1000)
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(CoreAway, match="has not answered within 30 s"):
+        await front.ask(ask.Disconnect())
+    assert asyncio.get_running_loop().time() - began == pytest.approx(PATIENCE, abs=0.1)
+    assert not front._open
+
+
+async def test_who_gives_up_asking_leaves_nothing_behind(desk):
+    _, front = await both(desk)
+    desk.answers = lambda _: asyncio.sleep(10)
+    asking = asyncio.create_task(front.ask(ask.Disconnect()))
+    await asyncio.sleep(1)
+    asking.cancel()
+    await asyncio.sleep(20)
+    assert not front._open
+    desk.answers = lambda _: None
+    assert await front.ask(ask.Start()) is None
+
+
+async def test_an_answer_of_another_version_is_an_error_and_the_line_stays(desk):
+    _, front = await both(desk)
+    desk.answers = lambda _: {"lines": 4}
+    with pytest.raises(ServiceError, match="of another version"):
+        await front.ask(ask.Conversation(since=0))
+    desk.answers = lambda _: None
+    await front.ask(ask.Start())
+
+
+@pytest.mark.parametrize(
+    "said", [b"\xff" * 8, (3).to_bytes(LENGTH, "big") + b"\xc1\xc1\xc1"], ids=["length", "content"]
+)
+async def test_a_core_that_says_garbage_is_left(desk, said):
+    end, front = CoreEnd(desk), FrontEnd()
+    ended = []
+    core_line, _ = connected(end, front, lambda: ended.append(True))
+    await front.first()
+    with capture_logs() as logs:
+        core_line.write(said)
+        await asyncio.sleep(0.1)
+    assert ended
+    assert "core.not_understood" in [each["event"] for each in logs]
+
+
+async def test_a_listener_that_fails_costs_the_others_nothing(desk):
+    _, front = await both(desk)
+    told = []
+
+    def fails(_event):
+        raise KeyError("a bug")
+
+    front.subscribe(fails)
+    front.subscribe(told.append)
+    with capture_logs() as logs:
+        desk.tell(StateChanged(ConnectionState.READY, ConnectionState.OFFLINE))
+        await asyncio.sleep(0.1)
+    assert told[-1] == StateChanged(ConnectionState.READY, ConnectionState.OFFLINE)
+    assert "bridge.listener_failed" in {each["event"] for each in logs}
+    assert await front.ask(ask.Start()) is None
+
+
+async def test_the_front_says_that_it_works_again_and_again_and_to_each_core(desk):
+    hellos = []
+    end = CoreEnd(desk, lambda: hellos.append(asyncio.get_running_loop().time()))
+    front = FrontEnd()
+    connected(end, front)
+    await asyncio.sleep(10)
+    assert not hellos, "it does not work yet"
+    front.say_hello()
+    await asyncio.sleep(2 * BEAT + 0.5)
+    assert len(hellos) == 3
+    end._front.cut_off()
+    await asyncio.sleep(0.1)
+    connected(end, front)
+    await asyncio.sleep(0.1)
+    assert len(hellos) == 4
+    await front.close()
+    await asyncio.sleep(20)
+    assert len(hellos) == 4
+
+
+@pytest.mark.real_time
+async def test_the_front_comes_back_by_itself(desk, tmp_path):
+    path = tmp_path / "core.sock"
+    front = FrontEnd()
+    front.keep_connected(path)
+    await asyncio.sleep(0.1)
+    for _ in range(2):
+        end = CoreEnd(desk)
+        before = desk.snapshots
+        await end.listen(path)
+        async with asyncio.timeout(5):
+            while not desk.listeners:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+            await front.first()
+        await front.ask(ask.Start())
+        assert front.latest().revision > before
+        end.close()
+        async with asyncio.timeout(5):
+            while desk.listeners:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+        with pytest.raises(CoreAway):
+            await front.ask(ask.Start())
+    await front.close()
+    await asyncio.sleep(0.01)
+
+
+async def test_hello_of_any_version_is_understood(desk):
+    hellos = []
+    front = met(CoreEnd(desk, lambda: hellos.append(1)))
+    front.say(Hello(version="99.0"))
+    front.line.write(len(raw := msgspec.msgpack.encode({"type": "waved"})).to_bytes(LENGTH, "big") + raw)
+    await asyncio.sleep(0.1)
+    assert hellos == [1]
+    assert not front.lost

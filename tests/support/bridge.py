@@ -1,0 +1,158 @@
+"""Both ends of the bridge on lines in memory, so that they run on the virtual clock; and a core that is made up."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from daemon.bridge import questions as ask
+from daemon.bridge.core_end import CoreEnd
+from daemon.bridge.frames import Frames, frame
+from daemon.bridge.front_end import FrontEnd, _Wire
+from daemon.bridge.messages import Asked, decode, encode
+from daemon.bridge.seen import JobSeen, Snapshot
+from daemon.bridge.words import JobState
+
+
+class Line(asyncio.Transport):
+    """One end of a line, with the buffer of what it has written and the other end has not read."""
+
+    def __init__(self, protocol: asyncio.Protocol) -> None:
+        super().__init__()
+        self.protocol = protocol
+        self.other: Line
+        self.written = bytearray()
+        self.most = 0  # bytes that were unread at any time
+        self.reading = True
+        self.closing = False
+        self.paused = False
+        self.high, self.low = 64 * 1024, 16 * 1024
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        self.high, self.low = high, high // 4
+
+    def is_closing(self):
+        return self.closing
+
+    def write(self, data):
+        if self.closing:
+            return
+        self.written += data
+        self.most = max(self.most, len(self.written))
+        if len(self.written) > self.high and not self.paused:
+            self.paused = True
+            self.protocol.pause_writing()
+        asyncio.get_running_loop().call_soon(self._carry)
+
+    def pause_reading(self):
+        self.reading = False
+
+    def resume_reading(self):
+        if not self.reading:
+            self.reading = True
+            asyncio.get_running_loop().call_soon(self.other._carry)
+
+    def _carry(self):
+        while self.written and self.other.reading and not self.other.closing:
+            data = bytes(self.written[: 256 * 1024])
+            del self.written[: 256 * 1024]
+            self.other.protocol.data_received(data)
+        if self.paused and len(self.written) <= self.low and not self.closing:
+            self.paused = False
+            self.protocol.resume_writing()
+
+    def abort(self):
+        for end in (self, self.other):
+            if not end.closing:
+                end.closing = True
+                asyncio.get_running_loop().call_soon(end.protocol.connection_lost, None)
+
+    close = abort
+
+
+def joined(one: asyncio.Protocol, other: asyncio.Protocol) -> tuple[Line, Line]:
+    """Return the ends of a line between two protocols, both of which know it."""
+    first, second = Line(one), Line(other)
+    first.other, second.other = second, first
+    one.connection_made(first)
+    other.connection_made(second)
+    return first, second
+
+
+class Stranger(asyncio.Protocol):
+    """A front that says and hears bytes."""
+
+    def __init__(self) -> None:
+        self.frames = Frames()
+        self.heard: list[dict[str, Any]] = []
+        self.lost = False
+        self.line: Line
+
+    def connection_made(self, transport):
+        self.line = transport
+
+    def data_received(self, data):
+        self.frames.add(data)
+        while (message := self.frames.next()) is not None:
+            self.heard.append(msgspec.msgpack.decode(message))
+
+    def connection_lost(self, exc):
+        self.lost = True
+
+    def say(self, *messages: Any) -> None:
+        self.line.write(b"".join(frame(encode(each)) for each in messages))
+
+    def told(self, kind: str) -> list[dict[str, Any]]:
+        return [each for each in self.heard if each["type"] == kind]
+
+
+def asked(number: int, question: ask.Question) -> Asked:
+    return Asked(id=number, question=msgspec.Raw(encode(question)))
+
+
+class MadeUpDesk:
+    """A core that answers what it is told to, and counts."""
+
+    def __init__(self) -> None:
+        self.goes_on = False
+        self.state = JobState.COMPLETED
+        self.snapshots = 0
+        self.asked: list[ask.Question] = []
+        self.listeners: list[Callable[[Any], None]] = []
+        self.answers: Callable[[ask.Question], Any] = lambda _: None
+        self.more: dict[str, Any] = {}  # of the snapshot
+
+    def subscribe(self, listener):
+        self.listeners.append(listener)
+        return lambda: self.listeners.remove(listener)
+
+    def snapshot(self):
+        self.snapshots += 1
+        return Snapshot(**{"revision": self.snapshots, "job": JobSeen(state=self.state), **self.more})
+
+    def answer(self, question):
+        self.asked.append(question)
+        result = self.answers(question)
+        self.tell(None)
+        return result
+
+    def tell(self, event):
+        for listener in tuple(self.listeners):
+            listener(event)
+
+
+def met(end: CoreEnd) -> Stranger:
+    """Return a front of which nothing is known, at the other end of the core's."""
+    front = Stranger()
+    joined(end._meet(), front)
+    return front
+
+
+def connected(end: CoreEnd, front: FrontEnd, on_end: Callable[[], None] = lambda: None) -> tuple[Line, Line]:
+    """Connect both ends; return the core's end of the line, and the front's."""
+    return joined(end._meet(), _Wire(front, on_end))
+
+
+def decoded(data: bytes, kind: Any) -> Any:
+    return decode(data, kind)
