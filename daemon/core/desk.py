@@ -25,7 +25,7 @@ from hal.printer import ActionRequested, Commanded, Event
 
 MOST_LINES = 1000  # of the conversation in one answer
 MOST_ANSWERS = 4  # to questions of the printer, that are on their way
-MOST_LISTINGS = 2  # of ports, each in a thread, at the same time
+LISTING = 0.05  # s from one listing of ports to the next: a thread looks through the system for each
 
 log = structlog.get_logger()
 
@@ -39,7 +39,8 @@ class Desk:
         self._message_at: int | None = None
         self._listeners: list[Listener] = []
         self._answering: set[asyncio.Task[None]] = set()
-        self._listing = asyncio.Semaphore(MOST_LISTINGS)
+        self._listing = asyncio.Lock()
+        self._listed_at = -LISTING
         jobs = core.jobs
         self._plain: dict[type[ask.Question], Callable[[], None]] = {
             ask.Start: jobs.start,
@@ -189,7 +190,10 @@ class Desk:
         return ask.Talk(lines=printer.tail_since(since)[-MOST_LINES:] if printer else [], until=now)
 
     async def _ports(self) -> ConnectionOptions:
+        loop = asyncio.get_running_loop()
         async with self._listing:
+            await asyncio.sleep(self._listed_at + LISTING - loop.time())
+            self._listed_at = loop.time()
             return await self._core.connection.options()
 
     async def _limits(self) -> ask.Limits:
