@@ -16,7 +16,7 @@ from typing import Any, cast
 import msgspec
 import structlog
 
-from daemon.bridge.allowance import Allowance
+from daemon.bridge.allowance import Allowance, counted
 from daemon.bridge.desk import Desk, answer, refused
 from daemon.bridge.frames import MAX_QUESTION, Frames, frame
 from daemon.bridge.happenings import JobChanged, SafetyBroken, happened
@@ -288,8 +288,11 @@ class _Conversation(asyncio.Protocol):
             self._end.say("info", "bridge.connected", front=hello.version[:MOST_VERSION])
         self._end.on_hello()
 
+    def _spend(self, seconds: float) -> None:
+        self._end.allowance.spend(seconds, self._loop.time())
+
     async def _answer_later(self, answering: Awaitable[bytes]) -> None:
-        reply = await answering
+        reply = await counted(answering, self._spend)
         if self._stalled is not None:
             self._held.append(reply)  # as many as may be open, at most
         else:

@@ -4,6 +4,7 @@ import asyncio
 import errno
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -12,20 +13,22 @@ from daemon.bridge import questions as ask
 from daemon.bridge.desk import Listener
 from daemon.bridge.happenings import JobChanged, SafetyBroken
 from daemon.bridge.seen import JobSeen, PrinterSeen, Snapshot
-from daemon.bridge.words import ConnectionOptions
 from daemon.config import ProfileConfig, chosen_preset
 from daemon.config.presets import find
 from daemon.core import checked
 from daemon.core.core import Core
 from daemon.errors import FileError, JobConflict, StorageFull
 from gcode.errors import NozzledError, QueueFull
-from gcode.outgoing import Counters
+from gcode.outgoing import Counters, is_stop
 from hal.errors import NotConnected
 from hal.printer import ActionRequested, Commanded, Event
 
 MOST_LINES = 1000  # of the conversation in one answer
 MOST_ANSWERS = 4  # to questions of the printer, that are on their way
-LISTING = 0.05  # s from one listing of ports to the next: a thread looks through the system for each
+AT_ONCE = 4  # commands that are looked at in one turn of the loop
+LOOK = 0.05  # s from one look at the system to the next: a thread takes some milliseconds for each
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -39,8 +42,9 @@ class Desk:
         self._message_at: int | None = None
         self._listeners: list[Listener] = []
         self._answering: set[asyncio.Task[None]] = set()
-        self._listing = asyncio.Lock()
-        self._listed_at = -LISTING
+        self._sending = 0  # lists of commands that are looked at; those of later questions wait for them
+        self._looking = asyncio.Lock()
+        self._looked_at = -LOOK
         jobs = core.jobs
         self._plain: dict[type[ask.Question], Callable[[], None]] = {
             ask.Start: jobs.start,
@@ -151,29 +155,44 @@ class Desk:
         """Return what does it in this turn of the loop; None: it takes longer."""
         if (plain := self._plain.get(type(question))) is not None:
             return plain
-        jobs, connection = self._core.jobs, self._core.connection
+        jobs = self._core.jobs
         match question:
             case ask.Select(file=file):
                 return jobs.unselect if file is None else partial(jobs.select, checked.selection(file))
             case ask.SetOffset(heater=heater, offset=offset):
                 return partial(jobs.set_offset, checked.heater(heater), checked.offset(offset))
             case ask.Send(commands=commands):
-                return partial(connection.submit, checked.commands(commands))
+                return self._sent_at_once(checked.commands(commands))
             case ask.AnswerPrompt():
                 return partial(self._answer_prompt, question.choice)
             case ask.Conversation():
                 return partial(self._conversation, question.since)
         return None
 
+    def _sent_at_once(self, commands: list[str]) -> Callable[[], None] | None:
+        """Return what sends a few commands, or stops the printer; None: it takes longer to look at them."""
+        if any(map(is_stop, commands)) or (len(commands) <= AT_ONCE and not self._sending):
+            return partial(self._core.connection.submit, commands)
+        return None
+
+    async def _send(self, commands: list[str]) -> None:
+        try:
+            await self._core.connection.send(commands)
+        finally:
+            self._sending -= 1
+
     def _in_time(self, question: ask.Question) -> Awaitable[object]:
         core = self._core
         match question:
             case ask.Connect(port=port, baudrate=baudrate):
-                return core.connection.connect(checked.port(port), baudrate)
+                return self._in_turn(core.connection.connect, checked.port(port), baudrate)
+            case ask.Send(commands=commands):
+                self._sending += 1
+                return self._send(commands)
             case ask.Disconnect():
                 return core.connection.disconnect()
             case ask.ListPorts():
-                return self._ports()
+                return self._in_turn(core.connection.options)
             case ask.AskLimits():
                 return self._limits()
             case ask.UsePreset(preset=preset):
@@ -189,12 +208,13 @@ class Desk:
         now = asyncio.get_running_loop().time()
         return ask.Talk(lines=printer.tail_since(since)[-MOST_LINES:] if printer else [], until=now)
 
-    async def _ports(self) -> ConnectionOptions:
+    async def _in_turn(self, work: Callable[..., Awaitable[T]], *args: object) -> T:
+        """Do what has a thread look through the system, one after the other and a few times a second."""
         loop = asyncio.get_running_loop()
-        async with self._listing:
-            await asyncio.sleep(self._listed_at + LISTING - loop.time())
-            self._listed_at = loop.time()
-            return await self._core.connection.options()
+        async with self._looking:
+            await asyncio.sleep(self._looked_at + LOOK - loop.time())
+            self._looked_at = loop.time()
+            return await work(*args)
 
     async def _limits(self) -> ask.Limits:
         settings = self._core.settings
@@ -204,7 +224,7 @@ class Desk:
     async def _use(self, name: str | None) -> None:
         """Take the printer for another one, from here on."""
         core = self._core
-        preset = await asyncio.to_thread(find, name) if name else None
+        preset = await self._in_turn(asyncio.to_thread, find, name) if name else None
         if core.jobs.active:
             raise JobConflict("a print is going on; choose the printer when it is over")
         if core.profile_is_configured:
