@@ -26,7 +26,7 @@ from hal.printer import ActionRequested, Commanded, Event
 MOST_LINES = 1000  # of the conversation in one answer
 MOST_ANSWERS = 4  # to questions of the printer, that are on their way
 AT_ONCE = 4  # commands that are looked at in one turn of the loop
-LOOK = 0.05  # s from one look at the system to the next: a thread takes some milliseconds for each
+LOOK = 0.1  # s from one look at the system to the next: a thread takes some milliseconds for each
 
 T = TypeVar("T")
 
