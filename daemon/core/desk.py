@@ -16,6 +16,7 @@ from daemon.bridge.seen import JobSeen, PrinterSeen, Snapshot
 from daemon.config import ProfileConfig, chosen_preset
 from daemon.config.presets import find
 from daemon.core import checked
+from daemon.core.connection.connection import LONG
 from daemon.core.core import Core
 from daemon.errors import FileError, JobConflict, StorageFull
 from gcode.errors import NozzledError, QueueFull
@@ -171,7 +172,8 @@ class Desk:
 
     def _sent_at_once(self, commands: list[str]) -> Callable[[], None] | None:
         """Return what sends a few commands, or stops the printer; None: it takes longer to look at them."""
-        if any(map(is_stop, commands)) or (len(commands) <= AT_ONCE and not self._sending):
+        few = len(commands) <= AT_ONCE and sum(map(len, commands)) <= LONG
+        if any(map(is_stop, commands)) or (few and not self._sending):
             return partial(self._core.connection.submit, commands)
         return None
 

@@ -331,3 +331,22 @@ async def test_a_print_is_not_disturbed_by_what_is_refused(tmp_path):
             with pytest.raises(JobConflict):
                 await there.ask(question)
         assert there.core.jobs.state is JobState.PRINTING
+
+
+async def test_a_very_long_command_holds_nothing_up_and_is_looked_at_all_the_same(tmp_path):
+    """Klipper's may have 16 KiB, and one that heats by a list takes a tenth of a second to look at."""
+    async with house(tmp_path, "line") as there:
+        printer, turns = there.core.connection.printer, []
+        printer.check = lambda command: command.encode()
+        sent = []
+        printer.submit = lambda *commands: sent.extend(commands)
+        with pytest.raises(CommandError, match="asks for 999"):
+            await there.ask(ask.Send(commands=["M104 S{1:" + "1:" * 5000 + "999}"]))
+        polygon = "EXCLUDE_OBJECT_DEFINE NAME=a POLYGON=" + "[1,2]," * 1000
+        began = asyncio.get_running_loop().real_clock()
+        sending = [asyncio.create_task(there.ask(ask.Send(commands=each))) for each in ([polygon], ["M117 b"])]
+        while not all(task.done() for task in sending):
+            turns.append(asyncio.get_running_loop().real_clock() - began)
+            await asyncio.sleep(0)
+        assert sent == [polygon.encode(), b"M117 b"]
+        assert len(turns) > 10
