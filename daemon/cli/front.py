@@ -14,7 +14,6 @@ from daemon.cli.ending import STDERR, leave_threads_behind
 from daemon.cli.options import add_config, configured
 from daemon.config import core_socket
 from daemon.errors import ConfigError
-from daemon.front.main import run as run_front
 from daemon.systemd import notify
 from daemon.systemd.descriptors import DescriptorStore
 
@@ -53,6 +52,8 @@ def _run(args: argparse.Namespace) -> int:
     if args.bridge is not None:  # else the unit says it
         with suppress(OSError):  # a sandbox that allows no priorities
             os.nice(BEHIND_THE_CORE)
+    from daemon.front.main import run as run_front  # noqa: PLC0415 - one that is broken ends slowly, too
+
     writer = log.configure(config.log.level, config.log.format, part="front")
     try:
         with asyncio.Runner() as runner:
