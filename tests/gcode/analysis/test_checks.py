@@ -281,3 +281,8 @@ def test_a_comment_between_words_hides_none(count):
     plain = analyse(HEAD + BODY + "G1 X60 Y60 E2 F1800\nG1 X50 Y50 E1\n" * count)
     found = analyse(HEAD + BODY + "G1 X60 (E99) Y60 E2 F1800\ng01 x50 (a) y50 (b) (c) e1 (d)\n" * count)
     assert (found.filament_mm, found.bounds, found.motion_s) == (plain.filament_mm, plain.bounds, plain.motion_s)
+
+
+@pytest.mark.parametrize("line", ["T1000", "T255", "T65535"])
+def test_a_number_that_puts_a_filament_away_is_no_tool(line):
+    assert findings(f"M104 S200\nG28\n{line}\nT0\n" + BODY + f"{line}\n" + TAIL) == ([], [])
