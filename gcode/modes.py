@@ -82,7 +82,7 @@ class Modes:
         elif _FAN_OFF.match(command):
             self.fan = 0
         elif match := _FAN.match(command):
-            self.fan = min(255, int(match[1][:9] or 255))
+            self.fan = min(255, int((match[1] or b"255")[:9]))
 
     def restore(self) -> list[str]:
         """Return the commands that set positioning and speed again, as after a move of the host's own."""
