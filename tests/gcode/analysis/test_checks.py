@@ -286,3 +286,11 @@ def test_a_comment_between_words_hides_none(count):
 @pytest.mark.parametrize("line", ["T1000", "T255", "T65535"])
 def test_a_number_that_puts_a_filament_away_is_no_tool(line):
     assert findings(f"M104 S200\nG28\n{line}\nT0\n" + BODY + f"{line}\n" + TAIL) == ([], [])
+
+
+def test_a_file_of_bambustudio_that_is_cut_off():
+    head = "; BambuStudio 01.09.00.00\n; layer_height = 0.2\n; EXECUTABLE_BLOCK_START\n" + HEAD + BODY
+    error = "the file is cut off: its block of commands (EXECUTABLE_BLOCK) has no end"
+    assert findings(head) == ([error], [])
+    assert findings(head + TAIL) == ([], []), "it turns its heaters off, though it has been shortened"
+    assert findings(head + "; EXECUTABLE_BLOCK_END\n")[0] == []
