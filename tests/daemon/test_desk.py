@@ -349,4 +349,4 @@ async def test_a_very_long_command_holds_nothing_up_and_is_looked_at_all_the_sam
             turns.append(asyncio.get_running_loop().real_clock() - began)
             await asyncio.sleep(0)
         assert sent == [polygon.encode(), b"M117 b"]
-        assert len(turns) > 10
+        assert len(turns) > 2
