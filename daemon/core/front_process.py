@@ -12,6 +12,7 @@ from daemon.bridge.core_end import CoreEnd, pair
 from daemon.in_time import CLOSING
 
 PAUSE, LONGEST_PAUSE = 0.1, 5.0  # s until it is begun again; twice as long each time
+SHORT_PAUSE = 0.4  # s at most for one that has worked: whatever ends it, clients have their answers again soon
 STEADY = 30.0  # s after which one that ends is no better or worse than the first
 LOOK = 5.0  # s between two looks at one that works: it gives a sign of life every 3
 SILENT = 3  # looks in a row without one: it hangs
@@ -112,12 +113,15 @@ class FrontProcess:
                 return
             if self._loop.time() - began > STEADY:
                 pause = PAUSE
+            elif self._lives:
+                pause = min(pause, SHORT_PAUSE)
             log.warning("front.ended", status=status, again_in=pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _run(self) -> int:
         """Run a front to its end; return the exit status, negative for a signal."""
+        self._lives = False
         ours, theirs = pair()
         given = (theirs.fileno(), *(each.fileno() for each in self._listening))
         options = [BRIDGE, str(given[0]), *(word for fd in given[1:] for word in (LISTENING, str(fd)))]

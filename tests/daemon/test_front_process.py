@@ -66,6 +66,15 @@ async def test_one_that_has_worked_is_begun_again_whatever_its_status():
             assert (ended(logs)[0], child.failed, gave_up.is_set()) == (3, 0, False)
 
 
+async def test_one_that_has_worked_is_never_waited_for_long(monkeypatch):
+    monkeypatch.setattr(front_process, "PAUSE", 0.05)
+    monkeypatch.setattr(front_process, "SHORT_PAUSE", 0.06)
+    with capture_logs() as logs:
+        async with running(WORKS + "time.sleep(0.05)\n" + KILLED):
+            await until(lambda: len(ended(logs)) >= 5)
+    assert {each["again_in"] for each in logs if each["event"] == "front.ended"} == {0.05, 0.06}
+
+
 KILLED, FAILS = "os.kill(os.getpid(), 9)", "sys.exit(1)"
 
 
