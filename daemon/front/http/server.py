@@ -15,7 +15,7 @@ from tornado.httpserver import HTTPServer
 
 from daemon.config import HttpConfig
 from daemon.errors import AddressInUse
-from daemon.front.http import app_keys, public, push
+from daemon.front.http import app_keys, page, public, push
 from daemon.front.http.analysis import ThumbnailHandler
 from daemon.front.http.base import NotFound
 from daemon.front.http.bounded_server import BoundedServer, Limits, room_for_connections
@@ -80,7 +80,7 @@ def make_app(service: "Front") -> Application:
     heated = {**given, "history": history}
     hub = Hub(service, view, history)
     routes: list[tuple[str, type[tornado.web.RequestHandler], dict[str, Any]]] = [
-        (r"/", public.FrontPageHandler, given),
+        *page.routes(given),
         (r"/online\.txt", public.OnlineHandler, given),
         (r"/robots\.txt", public.RobotsHandler, given),
         (r"/favicon\.ico", public.IconHandler, given),
