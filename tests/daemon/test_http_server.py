@@ -45,7 +45,7 @@ async def read_answer(reader):
 @pytest.mark.real_time
 async def test_many_requests_go_over_one_connection_refused_ones_too(tmp_path, listening):
     async with api(tmp_path, "", http={"port": 0}) as server:
-        listener = listening(server.service)
+        listener = listening(server.service.front)
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(listener))
         for method, path, key, body, status in [
             ("GET", "/api/version", KEY, "", 200),
@@ -77,7 +77,7 @@ async def test_many_requests_go_over_one_connection_refused_ones_too(tmp_path, l
 )
 async def test_a_client_that_drips_is_disconnected(tmp_path, listening, start):
     async with api(tmp_path, "", http={"port": 0}) as server:
-        listener = listening(server.service)
+        listener = listening(server.service.front)
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(listener))
         writer.write(start.encode())
         ended = asyncio.ensure_future(reader.read())
@@ -95,7 +95,7 @@ async def test_an_upload_that_is_cut_off_leaves_nothing_and_others_go_on(tmp_pat
     body, kind = form(("file", "a.gcode", b"G1 X1\n" * 100_000))
     head = f"POST /api/files/local HTTP/1.1\r\n{HEAD}Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
     async with api(tmp_path, "", http={"port": 0}) as server:
-        listener = listening(server.service)
+        listener = listening(server.service.front)
         _, writer = await asyncio.open_connection("127.0.0.1", port_of(listener))
         writer.write(head.encode() + body[: len(body) // 2])
         await writer.drain()
@@ -122,7 +122,7 @@ async def test_a_client_that_sends_all_before_it_reads_sees_why_it_was_refused(t
         return answer.status
 
     async with api(tmp_path, "", http={"port": 0}) as server:
-        listener = listening(server.service)
+        listener = listening(server.service.front)
         assert await asyncio.to_thread(upload, port_of(listener), KEY) == 415
         assert await asyncio.to_thread(upload, port_of(listener), "wrong") == 403
         assert server.uploaded() == {}

@@ -26,6 +26,7 @@ LOOPBACK = {"Host": "127.0.0.1:5000"}
 # what answers without a key, and why: nothing of it tells or changes anything of the printer
 OPEN = {
     r"/$": "that somebody is here, and how to go on",
+    r"/page/(.+)$": "the page itself, which knows nothing without a key",
     r"/online\.txt$": "the word online",
     r"/robots\.txt$": "that nothing is to be indexed",
     r"/favicon\.ico$": "nothing",

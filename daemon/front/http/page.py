@@ -17,9 +17,9 @@ from urllib.parse import unquote
 
 from daemon.front.access import hosts
 from daemon.front.http.base import ApiHandler
-from daemon.front.http.errors import Refused
-from daemon.front.http.public import PAGE, STYLE, PublicHandler
 from daemon.front.http.description import style_of
+from daemon.front.http.errors import Refused
+from daemon.front.http.public import PAGE, STYLE
 
 FOLDER = Path(__file__).parents[1] / "page"
 
@@ -72,7 +72,7 @@ def file_of(name: str, data: bytes) -> File:
 
 
 class Files:
-    """The files, read again when one of them has changed: who works on the page only reloads it. All of it blocks."""
+    """The files, read again when one of them has changed: who works on the page only reloads it."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self._folder = folder
@@ -80,8 +80,12 @@ class Files:
         self._files: dict[str, File] = {}
         self.digest = ""
 
+    def known(self, name: str, digest: str) -> File | None:
+        """Return the file of this name, as it was when all of them had this hash; None: that is not known."""
+        return self._files.get(name) if digest == self.digest else None
+
     def find(self, name: str) -> File | None:
-        """Return the file of this name; None: there is none."""
+        """Return the file of this name; None: there is none. Blocks."""
         self._look()
         return self._files.get(name)
 
@@ -120,8 +124,11 @@ def _accepts(handler: ApiHandler, what: str) -> bool:
     return what in handler.request.headers.get("Accept", "")
 
 
-class PageHandler(PublicHandler):
+class PageHandler(ApiHandler):
     """Base: sends a file of the page."""
+
+    for_everybody = True  # there is no secret in it
+    judges_keys = False
 
     def send(self, file: File, *, for_ever: bool) -> None:
         """Send it, packed where the client takes that; or 304, where it has it."""
@@ -199,7 +206,7 @@ class FileHandler(PageHandler):
         given = ""
         if re.fullmatch(rf"[0-9a-f]{{{HASH_LENGTH}}}", folder):
             given, name = folder, rest
-        file = await asyncio.to_thread(files().find, name)
+        file = files().known(name, given) or await asyncio.to_thread(files().find, name)
         if file is None:
             raise Refused(404, "the page has no such file")
         for_ever = given == files().digest or self.get_query_argument("v", "") == file.digest
