@@ -1,12 +1,12 @@
 /** The temperatures of the last half hour, drawn as lines; in words for who does not see them. */
 
-import {html} from "./html.mjs";
+import {html, useEffect, useRef, useState} from "./html.mjs";
 import {heaterName} from "./state.mjs";
 import {now, temperatures} from "./store.mjs";
 import {t} from "./words.mjs";
 
 const SPAN = 1800; // s
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [720, 260, 44, 92, 12, 28];
+const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [240, 36, 76, 12, 28];
 const MOST = 360; // points of a line
 
 /** @param {number} top */
@@ -15,6 +15,18 @@ function step(top) {
 }
 
 export function Chart() {
+  const box = useRef(/** @type {HTMLElement|null} */ (null));
+  const [width, setWidth] = useState(560);
+  useEffect(() => {
+    const watch = new ResizeObserver(([entry]) => setWidth(Math.max(240, Math.round(entry.contentRect.width))));
+    if (box.current) watch.observe(box.current);
+    return () => watch.disconnect();
+  }, []);
+  return html`<div ref=${box}><${Lines} width=${width} /></div>`;
+}
+
+/** @param {{width: number}} props */
+function Lines({width: WIDTH}) {
   void now.value; // moves on with the time
   const end = Date.now() / 1000;
   const rows = temperatures.value.filter(([at]) => at > end - SPAN);
@@ -32,7 +44,7 @@ export function Chart() {
     let before = 0;
     return few.map(([at, row]) => {
       const value = row[name]?.[which];
-      if (typeof value !== "number") {
+      if (typeof value !== "number" || (which && !value)) {
         pen = "M";
         return "";
       }
@@ -48,7 +60,7 @@ export function Chart() {
   const ends = labels(names, rows, y);
   return html`<figure class="chart">
     <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label=${summary(names, rows)}>
-      ${lines.map(value => html`<g key=${value} class="grid"><path d=${`M${LEFT} ${y(value)}H${WIDTH - RIGHT}`} />
+      ${lines.map(value => html`<g key=${value} class="rule"><path d=${`M${LEFT} ${y(value)}H${WIDTH - RIGHT}`} />
         <text x=${LEFT - 6} y=${y(value) + 4} text-anchor="end">${value}</text></g>`)}
       ${[30, 20, 10, 0].map(minutes => html`<text key=${minutes} class="axis" x=${x(end - minutes * 60)} y=${HEIGHT - 6}
         text-anchor="middle">${minutes ? t("chart_ago", {n: minutes}) : t("chart_now")}</text>`)}

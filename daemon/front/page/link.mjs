@@ -28,9 +28,9 @@ export function listenToPlugins(listener) {
 
 /** Begin, or begin anew after a key has been given. */
 export function start() {
-  running = true;
   tries = 0;
-  if (!key()) {
+  running = Boolean(key());
+  if (!running) {
     say("nokey");
     return;
   }

@@ -162,8 +162,7 @@ function Health() {
   const {sent, acknowledged, resends, timeouts} = figures ?? {};
   return html`<section class="card" aria-label=${t("health")}><h2>${t("health")}</h2>
     ${figures && !isGone.value && typeof sent === "number"
-      ? html`<p>${t("line_resends", {resends: number(resends ?? 0), sent: number(sent)})}
-          ${resends ? (resends / Math.max(1, sent) > 0.01 ? t("line_bad") : t("line_some")) : t("line_good")}</p>
+      ? html`<p>${t("line_resends", {resends: number(resends ?? 0), sent: number(sent)})} ${resends ? (resends / Math.max(1, sent) > 0.01 ? t("line_bad") : t("line_some")) : t("line_good")}</p>
         <dl class="pairs"><div><dt>${t("sent")}</dt><dd>${number(sent)}</dd></div><div><dt>${t("acknowledged")}</dt><dd>${number(acknowledged ?? 0)}</dd></div>
         <div><dt>${t("resends")}</dt><dd>${number(resends ?? 0)}</dd></div><div><dt>${t("timeouts")}</dt><dd>${number(timeouts ?? 0)}</dd></div></dl>`
       : html`<p class="empty">${t("no_line")}</p>`}

@@ -6,7 +6,7 @@ import {clock, duration, t} from "./words.mjs";
 
 const ICONS = {offline: "offline", opening: "busy", handshaking: "busy", ready: "ready", fault: "fault"};
 const ACTIVE = {starting: "busy", printing: "printing", pausing: "busy", paused: "paused", resuming: "busy",
-  finishing: "busy", cancelling: "busy"};
+  finishing: "busy", cancelling: "busy", reattaching: "busy"};
 
 /** What is going on: `key` names it, `word` says it, `icon` and `tone` show it. */
 export const state = computed(() => {
@@ -68,7 +68,7 @@ export function target(value) {
 /** How much of the print is done, by time: 0 to 100, null where nobody knows. */
 export const percent = computed(() => {
   const {timeShare, completion} = job.value.progress ?? {};
-  const share = timeShare ?? completion;
+  const share = typeof timeShare === "number" ? 100 * timeShare : completion;
   return typeof share === "number" ? Math.min(100, Math.max(0, share)) : null;
 });
 

@@ -39,7 +39,7 @@ export const heard = signal(0);
 export const now = signal(performance.now());
 /** Seconds that the server's clock is before ours. */
 export const clockOffset = signal(0);
-/** What the server said it is at first; another one later means that it was updated. */
+/** The version of a server whose page is not the one that runs here any more; empty: it is. */
 export const updated = signal("");
 
 /** Whole seconds since anything was heard. */
@@ -62,8 +62,8 @@ export const temperatures = signal([]);
 
 /** @param {Record<string, any>} all A snapshot: it replaces everything. */
 export function takeAll(all) {
-  const version = all.server?.version ?? "";
-  if (sections.value.server?.version && version && sections.value.server.version !== version) updated.value = version;
+  const [old, fresh] = [sections.value.server?.page, all.server?.page];
+  if (old && fresh && old !== fresh) updated.value = all.server.version ?? "";
   batch(() => {
     sections.value = all;
     notePoint();

@@ -30,6 +30,7 @@ export const texts = {
   job_resuming: "Resuming…",
   job_finishing: "Finishing",
   job_cancelling: "Cancelling…",
+  job_reattaching: "Taking up the print again…",
 
   // the connection
   fresh: "Live",

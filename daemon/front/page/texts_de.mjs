@@ -25,6 +25,7 @@ export const texts = {
   job_resuming: "Macht weiter…",
   job_finishing: "Wird fertig",
   job_cancelling: "Bricht ab…",
+  job_reattaching: "Nimmt den Druck wieder auf…",
 
   fresh: "Aktuell",
   fresh_lost: "Verbindung verloren, neuer Versuch…",
