@@ -19,6 +19,7 @@ from hal.printer import (
     PanelPrintChanged,
     PositionRead,
     StateChanged,
+    StopEnded,
     TemperaturesRead,
 )
 
@@ -48,6 +49,7 @@ _KINDS: dict[str, type[Event]] = {
         PositionRead,
         SafetyBroken,
         StateChanged,
+        StopEnded,
         TemperaturesRead,
     )
 }

@@ -25,9 +25,11 @@ from daemon.front.http.description import DocsHandler, OpenApiHandler
 from daemon.front.http.downloads import DownloadHandler
 from daemon.front.http.empty import SlicingHandler, TimelapseHandler
 from daemon.front.http.files import AllFilesHandler, FileHandler, SdCardHandler
+from daemon.front.http.history import HistoryHandler
 from daemon.front.http.job import JobHandler, JobView
 from daemon.front.http.listing import Listing
 from daemon.front.http.login import CurrentUserHandler, LoginHandler, LogoutHandler
+from daemon.front.http.pairing import CodesHandler, KeyHandler, KeysHandler, PairHandler
 from daemon.front.http.panel import NotificationHandler, PromptHandler
 from daemon.front.http.presets import PresetsHandler
 from daemon.front.http.printer import (
@@ -106,6 +108,11 @@ def make_app(service: "Front") -> Application:
         (r"/api/printer/error", PrinterErrorHandler, given),
         (r"/api/printer/command", CommandHandler, given),
         (r"/api/printer/command/custom", CustomControlsHandler, given),
+        (r"/api/history", HistoryHandler, given),
+        (r"/api/pair", PairHandler, given),
+        (r"/api/pair/codes", CodesHandler, given),
+        (r"/api/keys", KeysHandler, given),
+        (r"/api/keys/([^/]+)", KeyHandler, {**given, "hub": hub}),
         (r"/api/version", VersionHandler, given),
         (r"/api/server", ServerHandler, given),
         (r"/api/login", LoginHandler, given),
