@@ -237,6 +237,7 @@ class HostLink:
             or flight.replay < flight.next
             or flight.next >= flight.renew_at
         ):
+            was_idle = was_idle and not flight.goes_back  # an answer to the first copy measures no turnaround
             out = self._take_all(now)
         elif self._pull is not None and not self._held:
             out = self._take_lines(self._pull)
@@ -566,6 +567,7 @@ class HostLink:
         self._alive = now
         if not lines:
             self.counters.stray_oks += 1
+            self._recovery.stray(flight)
             return told
         _, raw, ordinal, offset, ticket = lines.popleft()
         flight.bytes -= len(raw)
@@ -618,6 +620,8 @@ class HostLink:
         resumes = self._resumes(line)
         self._recovery.requested(line, self._flight, self.dialect, now, self._wire.free)
         self._recovery.foreign_ok = self._recovery.foreign_ok or resumes
+        for _ in range(self._recovery.answered_early):
+            self._acknowledge("ok", now, told)
         if self.dialect.ok_at == "receipt":  # what was received needs no other answer
             while self._flight.lines and self._flight.lines[0][0] < line and line <= self._flight.next:
                 self._acknowledge("ok", now, told)
@@ -704,7 +708,8 @@ class HostLink:
         if self._complaints.halted_until is not None:
             self.fail(self._complaints.no_reason(self.dialect))
         elif self._recovery.going_back:
-            self._recovery.quiet()
+            self._recovery.quiet(self._flight, self.dialect)
+            self._patience.hurried = self._patience.hurried or self._recovery.asking
         else:
             self._on_silence(now)
         self._plain = self._ok_is_plain and not self._partial

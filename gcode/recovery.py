@@ -48,7 +48,7 @@ class Phase(Enum):
 
     CLEAR = "all is well"
     COMING_BACK = "another host has left the conversation, the printer is asked which line it wants"
-    ASKING = "the printer was silent and is asked which line it wants"
+    ASKING = "the printer is asked which line it wants"
     DOUBTING = "the printer wants a line that makes no sense, and is asked again"
     GOING_BACK = "a line is asked for again, what was on its way behind it is waited for"
     ECHOING = "lines are accepted and not answered, an echo shows whether they still will be"
@@ -66,6 +66,7 @@ TRANSITIONS: tuple[tuple[str, tuple[Phase, ...], Phase], ...] = (
     ("question executed", (P.COMING_BACK, P.ASKING, P.DOUBTING), P.CLEAR),
     ("quiet", (P.GOING_BACK,), P.CLEAR),
     ("quiet, answers missing", (P.GOING_BACK,), P.ECHOING),
+    ("quiet, but answered", (P.GOING_BACK,), P.ASKING),
     ("echo", (P.ECHOING,), P.CLEAR),
 )
 _NEXT = {(phase, trigger): target for trigger, phases, target in TRANSITIONS for phase in phases}
@@ -79,6 +80,8 @@ class _Request:
     unanswered: int = 0  # lines behind it that may still cause a request of their own
     until: float = 0.0  # when they count as vanished
     begun: float = 0.0
+    end: int = 0  # the number behind the last line that had been sent
+    early: int = 0  # oks that found no line on its way: some from `target` to `end` have arrived after all
 
 
 @dataclass(slots=True)
@@ -98,6 +101,7 @@ class Recovery:
         all_here: the printer has said that it wants this line next, or cannot say.
         turnaround: the shortest time from a line to its answer so far, in s.
         refused: an error has come that says that a line was not understood.
+        answered_early: the oldest lines on their way whose `ok` came before it was known that they had arrived.
     """
 
     phase: Phase = Phase.CLEAR
@@ -112,6 +116,7 @@ class Recovery:
     all_here: int = 0
     turnaround: float = LONGEST_TURNAROUND
     refused: bool = False
+    answered_early: int = 0
     _came_from: int | None = None  # the last line known to be answered, while the printer is being asked
     _request: _Request = field(default_factory=_Request)
     _repeats: tuple[int, int] = (0, 0)  # the furthest line asked for, times since that it or one before was
@@ -156,6 +161,7 @@ class Recovery:
             RemoteProtocolError: the conversation cannot go on from there.
         """
         self.owed_ok = dialect.ok_after_resend
+        self.answered_early = 0
         if self._came_from is not None and number <= self._came_from:
             raise PrinterReset(
                 f"the printer asks for line {number - flight.base}, but had answered line "
@@ -169,6 +175,7 @@ class Recovery:
         quiet_at = self._quiet_at(dialect, now, wire_free)
         if self.going_back and self._request.target == number:
             self._request.unanswered -= 1
+            self._request.early = 0  # they were not of lines from this one on
             self._request.until = min(max(self._request.until, quiet_at), self._request.begun + LONGEST_WAIT)
         else:
             self._count(number, flight, now, wire_free, repeats=dialect.repeats_request > 0)
@@ -237,9 +244,12 @@ class Recovery:
         """
         self._came_from = self._doubted = None
         self._doubts = 0
+        before, end = self._request, max(self._request.end, flight.replay)
         lost = flight.rewind(number)
-        self._request = _Request(number, lost - 1, until, now)
-        if self.asking and flight.lines and executes and not self._echo_is_to_come(flight):
+        again = sum(before.target <= sent[0] < before.end for sent in flight.lines) if before.early else 0
+        self.answered_early = min(before.early, again)
+        self._request = _Request(number, lost - 1, until, now, end)
+        if self.asking and len(flight.lines) > self.answered_early and executes and not self._echo_is_to_come(flight):
             self._ask_for_echo()
         self._enter("request")
 
@@ -264,10 +274,18 @@ class Recovery:
         """When what was on its way behind a bad line counts as vanished."""
         return self._request.until + (RESEND_OK_TIMEOUT if self.owed_ok else 0.0)
 
-    def quiet(self) -> None:
+    def quiet(self, flight: Flight, dialect: Dialect) -> None:
         """Go on after a request, as nothing has come for a while."""
         self.owed_ok = False
-        self._resume()
+        if self._request.early:  # the request crossed with lines that were sent again: which one is wanted now?
+            self._enter("quiet, but answered")
+            self._ask(flight, dialect)
+        else:
+            self._resume()
+
+    def stray(self, flight: Flight) -> None:
+        """Take note of an `ok` for which no line is on its way."""
+        self._request.early += flight.goes_back
 
     def ask_what_is_wanted(self, flight: Flight, dialect: Dialect) -> None:
         """Ask, as the firmware says itself that it has nothing to do, or has answered everything."""

@@ -21,6 +21,7 @@ _REASONS = {
     errno.ECONNREFUSED: "Nothing listens there; is it switched on, and the port right?",
     errno.EHOSTUNREACH: "There is no way to that host.",
     errno.ENETUNREACH: "There is no way to that host.",
+    errno.EAFNOSUPPORT: "The service has no network; docs/systemd.md says how it gets one (A printer on the network).",
 }
 
 

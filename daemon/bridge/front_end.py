@@ -23,7 +23,7 @@ from gcode.errors import NozzledError
 from hal.printer import Event
 
 PATIENCE = 30.0  # s for an answer; making a printer cold before it is disconnected takes 3
-AGAIN = 0.05  # s between two tries to reach the core
+AGAIN, SELDOM = 0.05, 0.5  # s between two tries to reach the core, and where it has been away for longer
 RETURN = 5.0  # s that what was known last is told of a core that is away: its restart takes half a second
 BEAT = 3.0  # s between two signs of life
 AWAY = "the part of nozzled that has the printer is not there; it is waited for"
@@ -59,14 +59,17 @@ class FrontEnd:
         self._keeping = self._loop.create_task(self._keep(path))
 
     async def _keep(self, path: Path) -> None:
+        soon = self._loop.time() + RETURN
         while True:
             lost = asyncio.Event()
             try:
                 await self._loop.create_unix_connection(partial(_Wire, self, lost.set), str(path))
             except OSError:
-                await asyncio.sleep(AGAIN)
+                await asyncio.sleep(AGAIN if self._loop.time() < soon else SELDOM)
             else:
                 await lost.wait()
+                soon = self._loop.time() + RETURN
+                await asyncio.sleep(AGAIN)  # one that hangs up at once must not be met in a circle
 
     async def close(self) -> None:
         """Hang up."""

@@ -13,6 +13,8 @@ from daemon.in_time import CLOSING
 
 PAUSE, LONGEST_PAUSE = 0.1, 5.0  # s until it is begun again; twice as long each time
 STEADY = 30.0  # s after which one that ends is no better or worse than the first
+LOOK = 5.0  # s between two looks at one that works: it gives a sign of life every 3
+SILENT = 3  # looks in a row without one: it hangs
 BRIDGE = "--bridge"
 LISTENING = "--listening"
 """Options of `nozzled front`: the descriptors that it is given."""
@@ -26,6 +28,7 @@ class FrontProcess:
     Attributes:
         failed: the exit status of a front that could not even begin: its configuration cannot be used, and that is
             what the whole service ends with. 0: there was none.
+        works: one of them has said that it does.
     """
 
     def __init__(
@@ -44,10 +47,15 @@ class FrontProcess:
             command: its command line.
             environ: of this process.
             listening: sockets for HTTP that systemd has handed in.
-            busy: tells whether something is printed; nothing that becomes of a front ends the core then.
+            busy: tells whether something is printed, or is being ended; nothing that becomes of a front ends the core
+                then.
             give_up: ends the core.
         """
         self.failed = 0
+        self.works = asyncio.Event()
+        self._lives = False  # the one that there is now
+        self._reload_due = False
+        self._silent = 0  # looks without a sign of life
         self._end = end
         self._command = command
         self._environ = {name: value for name, value in environ.items() if name not in _OF_SYSTEMD}
@@ -62,9 +70,18 @@ class FrontProcess:
         """Begin it, and again whenever it ends."""
         self._keeping = self._loop.create_task(self._keep())
 
+    def heard(self) -> None:
+        """Take a sign of life from the front."""
+        self.works.set()
+        self._lives = True
+        self._silent = 0
+        if self._reload_due:
+            self.reload()
+
     def reload(self) -> None:
-        """Have it read its configuration again."""
-        if self._process is not None:
+        """Have it read its configuration again, as soon as it listens to that: SIGHUP ends one that does not yet."""
+        self._reload_due = not self._lives
+        if self._process is not None and self._lives:
             with suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGHUP)
 
@@ -85,15 +102,14 @@ class FrontProcess:
             process.kill()
 
     async def _keep(self) -> None:
-        pause, first = PAUSE, True
+        pause = PAUSE
         while True:
             began = self._loop.time()
             status = await self._run()
-            if first and status > 0 and not self._busy():
+            if status > 0 and not self.works.is_set() and not self._busy():
                 self.failed = status
                 self._give_up()
                 return
-            first = False
             if self._loop.time() - began > STEADY:
                 pause = PAUSE
             log.warning("front.ended", status=status, again_in=pause)
@@ -117,7 +133,20 @@ class FrontProcess:
         finally:
             theirs.close()
         log.info("front.started", pid=self._process.pid)
-        return await self._process.wait()
+        return await self._ended(self._process)
+
+    async def _ended(self, process: asyncio.subprocess.Process) -> int:
+        """Wait for the end of a front; one that has worked and gives no sign of life any more is killed."""
+        self._lives, self._silent = False, 0
+        while True:
+            try:
+                async with asyncio.timeout(LOOK):
+                    return await process.wait()
+            except TimeoutError:
+                self._silent += 1
+            if self._lives and self._silent >= SILENT:
+                log.warning("front.hangs", pid=process.pid, consequence="it is killed, and begun again")
+                process.kill()
 
 
 _OF_SYSTEMD = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")

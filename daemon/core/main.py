@@ -73,20 +73,22 @@ async def run(
         supervision = Supervision(core, environ)
         stack.callback(supervision.stop)
         supervision.start()
-        listens = asyncio.Event()
-        end = CoreEnd(Desk(core), listens.set)
+        end = CoreEnd(Desk(core))
         stack.callback(end.close)
         child = None
-        if front is None:
-            await _listen(end, environ)
-        else:
-            child = FrontProcess(end, front, environ, core.descriptors.listening(), lambda: core.jobs.active, stop.set)
-            stack.push_async_callback(child.stop)
-            child.begin()
-            await _first_of(listens, stop)
+        if front is not None:
+            listening, busy = core.descriptors.listening(), lambda: core.jobs.active or stop.is_set()
+            child = FrontProcess(end, front, environ, listening, busy, stop.set)
+            end.on_hello = child.heard
         if reread is not None:
             hang_up = Reloader(core, reread, SECTIONS, child.reload if child else lambda: None)
             loop.add_signal_handler(signal.SIGHUP, hang_up.begin)
+        if child is None:
+            await _listen(end, environ)
+        else:
+            stack.push_async_callback(child.stop)
+            child.begin()
+            await _first_of(child.works, stop)
         gc.freeze()  # what lives now lives on: later collections need not look at it
         gc.set_threshold(*COLLECT)
         notify.ready()

@@ -56,6 +56,7 @@ async def run(
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     # Ctrl-C means the core, which ends this one when the printer is safe
     loop.add_signal_handler(signal.SIGINT, stop.set if isinstance(core, Path) else lambda: None)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # one that comes before there is anything to read anew
     sys.setswitchinterval(SWITCH_INTERVAL)
     async with AsyncExitStack() as stack:
         end = FrontEnd()

@@ -47,3 +47,19 @@ async def test_where_ok_comes_at_receipt_the_answer_is_behind_it():
 
 async def test_what_was_said_long_ago_is_none():
     assert await reason(RUNOUT, "> N7 G1 X5*100", "< ok", recent=2) is None
+
+
+BANNER = ["< start", "< echo:Marlin 2.0.9", "< echo: Last Updated: 2021"]
+HELLO = "> N0 M110 N0*125"
+
+
+@pytest.mark.parametrize(
+    "greeting", [[*BANNER, HELLO, "< ok"], [HELLO, *BANNER, "< ok"], [HELLO, *BANNER, HELLO, "< ok"]]
+)
+async def test_the_banner_is_none(greeting):
+    assert await reason(*greeting, "> N1 M115*39", "< FIRMWARE_NAME:Marlin", "< ok") is None
+    assert await reason(*greeting, "> N2 G1 X5*100", RUNOUT) == RUNOUT[7:]
+
+
+async def test_a_banner_without_an_answer_to_m110_is_none():
+    assert await reason("> N7 G1 X5*100", RUNOUT, *BANNER) is None

@@ -1,3 +1,4 @@
+import argparse
 import asyncio
 from dataclasses import replace
 
@@ -5,6 +6,7 @@ import pytest
 import structlog
 
 from daemon.bridge.words import JobState, Selection
+from daemon.cli import front
 from daemon.core.main import SECTIONS
 from daemon.core.supervision import Supervision, forget_job_type, job_type
 from daemon.errors import ConfigError
@@ -109,6 +111,25 @@ async def test_the_status_shows_the_print(manager, tmp_path):
     assert shown[0] == "STATUS=Operational"
     assert any(line.startswith("STATUS=Printing part.gcode, ") and line.endswith(" %") for line in shown)
     assert shown[-1] == "STATUS=Operational"
+
+
+@pytest.mark.parametrize("below_systemd", [True, False])
+def test_a_front_that_cannot_begin_ends_slowly_where_it_is_begun_again_for_ever(
+    manager, monkeypatch, tmp_path, below_systemd
+):
+    slept = []
+    monkeypatch.setattr("daemon.cli.front.time.sleep", slept.append)
+    if not below_systemd:
+        monkeypatch.delenv("NOTIFY_SOCKET")
+    wrong = tmp_path / "nozzled.toml"
+    wrong.write_text("[http]\nport = -1\n")
+    parser = argparse.ArgumentParser()
+    front.arguments(parser)
+    with pytest.raises(ConfigError, match="port"):
+        front.run(parser.parse_args(["--config", str(wrong)]))
+    manager.hear()
+    assert slept == ([front.AGAIN] if below_systemd else [])
+    assert any("port" in said for said in manager.said if said.startswith("STATUS=")) == below_systemd
 
 
 async def test_entries_of_the_journal_name_printer_and_job(tmp_path):

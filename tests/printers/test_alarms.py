@@ -4,6 +4,7 @@ import pytest
 
 from daemon.bridge.words import JobState as S
 from support.fake_firmware import MARLIN, FakeFirmware, cap, rig
+from support.fake_printers import Repetier
 
 REPORTS = (MARLIN, *cap(AUTOREPORT_TEMP=1, EMERGENCY_PARSER=0))
 
@@ -89,3 +90,23 @@ async def test_the_log_says_how_a_printer_is_spoken_to(tmp_path):
     async with rig(tmp_path, FakeFirmware) as it:
         [entry] = it.said("printer.connected")
         assert (entry["dialect"], entry["window_lines"], entry["window_bytes"]) == ("Marlin", 4, 127)
+
+
+@pytest.mark.parametrize("board", [FakeFirmware, Repetier])
+async def test_a_firmware_that_does_not_know_m85_is_not_called_protected(tmp_path, board):
+    class Without(board):
+        def on(self, number, command, raw):
+            if command.startswith("M85"):
+                return ('echo:Unknown command: "M85 S0"', *(() if self.ok_at_receipt else ("ok",)))
+            return super().on(number, command, raw)
+
+    async with rig(tmp_path, Without) as it:
+        await it.sleep(5)
+        assert it.said("not_protected")
+        dead_man = (await it.api.get("/api/printer")).json["safety"]["deadMan"]
+        assert dead_man["afterSeconds"] is None
+        assert "M85" in dead_man["reason"]
+        await it.gcode("M104 S200")
+        await it.sleep(1800)
+        assert len(it.firmware.arrived("M85")) == 1, "it is not told again and again"
+        assert len(it.said("not_protected")) == 1

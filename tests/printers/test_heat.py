@@ -297,3 +297,41 @@ async def test_a_malyan_is_recognised_and_waited_for(tmp_path):
             await it.print(f"M104 S200\nM109 S200\n{SQUARE}")
             await it.ended(S.COMPLETED)
             assert it.firmware.job[-7:-2] == SQUARE.splitlines()
+
+
+@pytest.mark.parametrize("told", ["T:{t} /{tt} B:{b} /{bt}", "B:{b} /{bt}", "T:{t} /{tt}"])
+async def test_a_resume_waits_for_heat_that_is_not_told_any_more(tmp_path, told):
+    """The cable was pulled in the pause, and the reports of before with it: nothing moves before all is hot."""
+
+    class Forgets(FakeFirmware):
+        resets = False
+        heat_rate = 5.0
+        form = "T:{t} /{tt} B:{b} /{bt}"
+
+        def report(self):
+            (hotend, hot), (bed, warm) = self.read("T"), self.read("B")
+            return self.form.format(t=round(hotend, 1), tt=hot, b=round(bed, 1), bt=warm)
+
+        def on(self, number, command, raw):
+            return (0.2, "ok") if command.startswith("G1") else None
+
+    pause = {"standby_after_min": 0.1, "standby_c": 50.0}
+    async with rig(tmp_path, Forgets, job=SOON, pause=pause) as it:
+        await it.print("M140 S60\nM109 S210\nM190 S60\nG28\n" + "G1 X10\nG1 X20\n" * 20)
+        await it.until(lambda: it.firmware.arrived("G1"), 120)
+        await it.job("pause", "pause")
+        await it.reach(S.PAUSED)
+        await it.sleep(60)
+        it.firmware.unplug()
+        it.firmware.form = told
+        it.firmware.set_target("B", 0.0)
+        await it.sleep(1)
+        it.firmware.plug()
+        await it.until(lambda: it.ready, 60)
+        await it.sleep(10)
+        began = it.now
+        await it.job("pause", "resume")
+        await it.until(lambda: it.firmware.arrived("G1", after=began), 120)
+        assert it.firmware.read("T")[0] > 205
+        assert it.firmware.read("B")[0] > 55
+        await it.ended(S.COMPLETED, within=120)

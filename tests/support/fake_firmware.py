@@ -419,12 +419,14 @@ class FakeTransport:
         self._open = False
 
     async def open(self, on_data, on_lost) -> None:
-        self._firmware.connect(on_data, on_lost, reset=self._firmware.resets)
-        self._open = True
+        self._connect(on_data, on_lost, reset=self._firmware.resets)
 
     async def reopen(self, on_data, on_lost) -> None:
-        self._firmware.connect(on_data, on_lost, reset=False)
-        self._open = True
+        self._connect(on_data, on_lost, reset=False)
+
+    def _connect(self, on_data, on_lost, *, reset: bool) -> None:
+        self._open = self._firmware.plugged  # first: what the board has kept is answered while it is delivered
+        self._firmware.connect(on_data, on_lost, reset=reset)
 
     def write(self, data: bytes) -> None:
         if self._open:

@@ -39,6 +39,7 @@ def test_from_the_installation_to_the_removal(box, tmp_path):
     the_front_outlives_a_core_that_was_killed(box, daemon)
     a_core_that_hangs_is_replaced(box, daemon)
     a_restart_is_told_from_a_stop(box, daemon)
+    one_of_several_has_a_front_of_its_own(box)
     the_installer_looks_first(box, daemon)
     a_stop_leaves_a_cold_printer(box, daemon, printer)
     the_front_alone_says_that_nobody_has_the_printer(box, daemon)
@@ -153,6 +154,20 @@ def the_front_alone_says_that_nobody_has_the_printer(box, daemon):
     assert box.show(CORE, "ActiveState") == "inactive", "a request does not take a port that was let go of"
     box.run("systemctl", "start", "nozzled.service")
     box.until(lambda: daemon.state == "Operational", "the core that has come")
+
+
+def one_of_several_has_a_front_of_its_own(box):
+    """This one is named by its socket, as ID_PATH has it: colons and all."""
+    name = "pci-0:1.2"
+    core, front = f"nozzled@{name}.service", f"nozzled-front@{name}.service"
+    box.shell(f"printf '[http]\\nport = 5001\\n' >/etc/nozzled/{name}.toml; systemctl start {core}")
+    box.until(lambda: box.show(front, "ActiveState") == "active", "its front")
+    other = Daemon(box, "http://127.0.0.1:5001", box.run("cat", f"/var/lib/nozzled-{name}/api-key"))
+    box.until(lambda: other.state == "Offline after error", "its core")
+    assert f"/dev/printer/{name}" in other.get("/api/job")["error"]
+    box.run("systemctl", "stop", core)
+    box.until(lambda: box.show(front, "ActiveState") == "inactive", "its front to be stopped")
+    assert box.shell("ls -d /run/nozzled*") == "/run/nozzled"
 
 
 def the_installer_looks_first(box, daemon):

@@ -5,7 +5,8 @@ moved for so long. Homing and the firmware's own waits for heat count as moves; 
 heat, nor in a pause, so M85 is said again and again: that begins the time anew, too. A host that ends takes it back.
 
 Repetier's begins anew with any G command and with no M command, so one that changes nothing goes before each M85.
-Some turn their heaters off by themselves (Prusa, Klipper) and are told nothing.
+Some turn their heaters off by themselves (Prusa, Klipper) and are told nothing. One that answers that it does not know
+M85 does not protect, whatever its kind.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from daemon.core.connection.connection import Connection
 from daemon.core.safety.rules import is_hot
 from gcode.dialect import recognise
 from gcode.errors import NozzledError
+from gcode.replies import UnknownCommand, parse
 from hal.printer import ConnectionState, Event, Identity, Printer, StateChanged, TemperaturesRead
 from hal.registry import pace
 
@@ -29,7 +31,8 @@ OFTEN = 4
 LEAVING = 1.0
 """Seconds that the printer is given to forget it before the line is closed."""
 
-# Marlin 1 begins the time at the last move and not at M85: set after a long rest, it would stop the printer at once.
+# Marlin 1.0 stops in the middle of its own waits for heat, 1.1 while it waits for its user, 1.1.9 at once when M85
+# follows a long rest.
 _KNOWS_M85 = re.compile(r"Marlin (?:bugfix-)?[2-9]\.")
 
 _KNOWS_G = re.compile(r"Repetier")  # its Commands.cpp: processGCode notes the time, processMCode does not
@@ -53,6 +56,7 @@ class DeadMan:
         self._state = state
         self._printer: Printer | None = None  # what is known is known of this one
         self._set: int | None = None  # seconds that were said last; None: it may be any, of a host before
+        self._refused = False  # it has said that it does not know M85
         self._saying: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         connection.subscribe(self._on_event)
@@ -69,6 +73,8 @@ class DeadMan:
             return Protection(None, "it is turned off by safety.dead_man_min = 0")
         if not _knows(printer.identity):
             return Protection(None, f"nothing of the kind is known of this firmware: {printer.identity.name}")
+        if self._refused:
+            return Protection(None, f"this build of the firmware does not know M85: {printer.identity.name}")
         paused = self._state() in (JobState.PAUSED, JobState.PAUSING)
         return Protection(60 * (self._config.dead_man_paused_min if paused else self._config.dead_man_min))
 
@@ -84,12 +90,18 @@ class DeadMan:
 
     def _begin(self, *, ready: bool) -> None:
         self._printer, self._set = (self._connection.printer, None) if ready else (None, None)
+        self._refused = False
         self._stop_timer()
-        if ready and (found := self.protection) is not None and found.reason is not None:
+        if ready:
+            self._warn()
+        self._adjust()
+
+    def _warn(self) -> None:
+        """Say so where nothing protects the printer."""
+        if (found := self.protection) is not None and found.reason is not None:
             log.warning(
                 "printer.not_protected", reason=found.reason, consequence="if this computer dies, heaters stay on"
             )
-        self._adjust()
 
     # -- what is to be set ---------------------------------------------------------------------------------
 
@@ -101,7 +113,13 @@ class DeadMan:
     def _usable(self) -> bool:
         printer = self._printer
         ready = printer is not None and printer.state is ConnectionState.READY and self._saying is None
-        return ready and self._config.dead_man_min > 0 and printer is not None and _knows(printer.identity)
+        return (
+            ready
+            and not self._refused
+            and self._config.dead_man_min > 0
+            and printer is not None
+            and _knows(printer.identity)
+        )
 
     def _wanted(self) -> int:
         """Return the seconds that are right now; 0: it must not stop, as nothing is on."""
@@ -124,9 +142,13 @@ class DeadMan:
         try:
             if _KNOWS_G.match(printer.identity.name):
                 await printer.send("G20" if printer.modes.inches else "G21")  # as it is
-            await printer.send(f"M85 S{round(seconds * pace(printer.address))}")
+            answer = await printer.send(f"M85 S{round(seconds * pace(printer.address))}")
         except NozzledError as error:
             log.debug("printer.dead_man_not_set", reason=str(error))  # the line is gone: the next one is told anew
+            return
+        if printer is self._printer and any(isinstance(parse(line.encode()), UnknownCommand) for line in answer):
+            self._refused, self._set = True, None
+            self._warn()
 
     def _said(self, _task: asyncio.Task[None]) -> None:
         self._saying = None

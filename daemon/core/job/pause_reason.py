@@ -4,7 +4,8 @@ import asyncio
 import re
 from collections import deque
 
-from gcode.replies import FirmwareError, Resend, Text, acknowledges, parse
+from gcode.greeting import HELLO
+from gcode.replies import FirmwareError, Resend, Start, Text, acknowledges, parse
 from hal.printer import Printer
 
 WITHIN = 5.0
@@ -15,6 +16,8 @@ LOOK_BACK = 60.0
 
 LONGEST = 200
 """Characters of it that are kept."""
+
+_HELLO = HELLO.decode().strip()
 
 _NO_REASON = ("echo:enqueueing", "echo:busy", "lcd status changed", "active extruder")
 
@@ -34,16 +37,23 @@ def said_before(printer: Printer) -> str | None:
     conversation, found = _Conversation(at_receipt=printer.dialect.ok_at == "receipt"), None
     for place, line in enumerate(lines):
         solicited = conversation.answers(line)
+        if conversation.begins:
+            found = None  # what came before is of the banner, or of another life
         if place >= recent and line.startswith("< ") and not solicited and (reason := _reason(line[2:])):
             found = reason if reason not in sent else found
     return found[:LONGEST] if found is not None else None
 
 
 class _Conversation:
-    """Which command is being answered, as far as what went over the line tells."""
+    """Which command is being answered, as far as what went over the line tells.
+
+    Attributes:
+        begins: the last line was the board's first, or the greeting.
+    """
 
     def __init__(self, *, at_receipt: bool) -> None:
         """Begin in the middle; `at_receipt`: what a command has to say comes behind its `ok`."""
+        self.begins = False
         self._at_receipt = at_receipt
         self._unanswered: deque[tuple[str, str]] = deque()  # number and word
         self._last = ""  # whose ok came last
@@ -51,11 +61,16 @@ class _Conversation:
 
     def answers(self, line: str) -> bool:
         """Take a line; tell whether it belongs to a command that was sent to be answered."""
+        self.begins = line[2:] == _HELLO
         if line.startswith("> "):
             self._note_sent(line[2:])
             return False
         reply = parse(line[2:].encode())
-        if isinstance(reply, Resend):
+        if isinstance(reply, Start):
+            self.begins = True
+            self._unanswered.clear()
+            self._note_sent(_HELLO)  # if not yet, then soon: the banner ends with its answer
+        elif isinstance(reply, Resend):
             self._repeats = True
         elif acknowledges(reply):
             if self._unanswered and not self._repeats:

@@ -20,6 +20,8 @@ log = structlog.get_logger()
 
 _OTHERS = {"bed": "M140", "chamber": "M141"}  # than hotends
 
+_WAITS = {"M104": "M109", "M140": "M190", "M141": "M191"}
+
 _UNSEEN = 0.01  # mm
 
 
@@ -118,13 +120,17 @@ def _cold(printer: Printer, rest: Rest) -> list[str]:
 
 
 async def heat_again(printer: Printer, rest: Rest, config: Config) -> None:
-    """Bring back the hotends from standby, and whatever is off, and wait for them before anything moves."""
-    cold = _cold(printer, rest)
+    """Bring back the hotends from standby, and whatever is off, and wait for them before anything moves.
+
+    What the firmware does not tell of, or not any more, may be off as well; it is waited for by the firmware itself.
+    """
+    cold = [*_cold(printer, rest), *(rest.targets.keys() - printer.heaters.keys())]
     wanted = {name: target for name, target in rest.targets.items() if name.startswith("tool") or name in cold}
     for name, target in wanted.items():
         await printer.send(_set(printer, name, target, config))
     for name, target in wanted.items():
-        await wait_for_heat(printer, Goal(name, target), config.job.heat_report_s, _warn)
+        if not await wait_for_heat(printer, Goal(name, target), config.job.heat_report_s, _warn):
+            await printer.send(_wait(_set(printer, name, target, config)))
 
 
 def _warn(reason: str) -> None:
@@ -138,3 +144,8 @@ def _set(printer: Printer, heater: str, target: float, config: Config) -> str:
     in_use = heater == printer.hotend(printer.modes.tool or 0)
     number = f" T{heater.removeprefix('tool')}" if config.profile.hotends > 1 and not in_use else ""
     return f"M104{number} S{target:g}"
+
+
+def _wait(command: str) -> str:
+    """Return the command that sets a target and has the firmware wait for it."""
+    return _WAITS[command[:4]] + command[4:]

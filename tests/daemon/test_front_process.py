@@ -1,0 +1,144 @@
+"""The front as a child of the core, with small programs in its place."""
+
+import asyncio
+import signal
+import sys
+from contextlib import asynccontextmanager
+
+import pytest
+from structlog.testing import capture_logs
+
+from daemon.bridge.core_end import CoreEnd
+from daemon.bridge.frames import frame
+from daemon.bridge.messages import Hello, encode
+from daemon.core import front_process
+from daemon.core.front_process import FrontProcess
+from support.bridge import MadeUpDesk
+
+HELLO = frame(encode(Hello(version="1")))
+BEGIN = f"""import os, socket, sys, time
+bridge = socket.socket(fileno=int(sys.argv[sys.argv.index('--bridge') + 1]))
+{HELLO=}
+"""
+WORKS = "bridge.sendall(HELLO)\n"
+STAYS = "while bridge.recv(65536): pass\n"
+
+pytestmark = pytest.mark.real_time
+
+
+@asynccontextmanager
+async def running(program, busy=False, environ=None):
+    """Run this in place of a front; yields it, and what ended the core."""
+    end, gave_up = CoreEnd(MadeUpDesk()), asyncio.Event()
+    command = [sys.executable, "-S", "-c", BEGIN + program]
+    child = FrontProcess(end, command, environ or {}, [], lambda: busy, gave_up.set)
+    end.on_hello = child.heard
+    child.begin()
+    try:
+        yield child, gave_up
+    finally:
+        await child.stop()
+        end.close()
+        await asyncio.sleep(0.01)
+
+
+async def until(condition):
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - processes tell nobody
+            await asyncio.sleep(0.01)
+
+
+def ended(logs):
+    return [each["status"] for each in logs if each["event"] == "front.ended"]
+
+
+async def test_one_that_cannot_begin_ends_the_core_with_its_status():
+    async with running("sys.exit(3)") as (child, gave_up):
+        async with asyncio.timeout(10):
+            await gave_up.wait()
+        assert child.failed == 3
+
+
+async def test_one_that_has_worked_is_begun_again_whatever_its_status():
+    with capture_logs() as logs:
+        async with running(WORKS + "sys.exit(3)") as (child, gave_up):
+            await until(lambda: len(ended(logs)) >= 2)
+            assert (ended(logs)[0], child.failed, gave_up.is_set()) == (3, 0, False)
+
+
+KILLED, FAILS = "os.kill(os.getpid(), 9)", "sys.exit(1)"
+
+
+@pytest.mark.parametrize(("program", "busy"), [(KILLED, False), (FAILS, True)], ids=["killed", "busy"])
+async def test_one_that_is_killed_or_fails_in_a_print_is_begun_again(program, busy):
+    with capture_logs() as logs:
+        async with running(program, busy=busy) as (child, gave_up):
+            await until(lambda: len(ended(logs)) >= 2)
+            assert (child.failed, gave_up.is_set()) == (0, False)
+
+
+async def test_a_command_that_is_not_there_is_tried_again(tmp_path):
+    with capture_logs() as logs:
+        end = CoreEnd(MadeUpDesk())
+        child = FrontProcess(end, [str(tmp_path / "nothing")], {}, [], lambda: False, lambda: None)
+        child.begin()
+        await until(lambda: len(ended(logs)) >= 2)
+        await child.stop()
+        end.close()
+        await asyncio.sleep(0.01)
+    assert "No such file" in next(each["reason"] for each in logs if each["event"] == "front.not_started")
+
+
+async def test_one_that_gives_no_sign_of_life_any_more_is_killed(monkeypatch):
+    monkeypatch.setattr(front_process, "LOOK", 0.1)
+    with capture_logs() as logs:
+        async with running(WORKS + "os.kill(os.getpid(), 19)"):  # SIGSTOP
+            await until(lambda: ended(logs))
+    assert ended(logs)[0] == -signal.SIGKILL
+    assert [each["event"] for each in logs if each["event"] == "front.hangs"]
+
+
+async def test_one_that_gives_signs_of_life_is_left_alone_and_so_is_one_that_has_not_begun(monkeypatch):
+    monkeypatch.setattr(front_process, "LOOK", 0.05)
+    with capture_logs() as logs:
+        async with running("time.sleep(0.4)\nwhile True:\n bridge.sendall(HELLO)\n time.sleep(0.05)\n"):
+            await asyncio.sleep(1)
+            assert not ended(logs)
+
+
+async def test_a_reload_waits_for_one_that_does_not_listen_to_it_yet(tmp_path):
+    told = tmp_path / "told"
+    handler = f"import signal\nsignal.signal(1, lambda *_: open({str(told)!r}, 'w').close())\n"
+    program = f"time.sleep(0.2)\n{handler}{WORKS}{STAYS}"
+    with capture_logs() as logs:
+        async with running(program) as (child, _):
+            await until(lambda: child._process)
+            child.reload()
+            await until(told.exists)
+            told.unlink()
+            child.reload()
+            await until(told.exists)
+    assert not ended(logs)
+
+
+async def test_it_is_ended_in_order_or_else_killed(monkeypatch):
+    monkeypatch.setattr(front_process, "CLOSING", 0.2)
+    deaf = "import signal\nsignal.signal(15, lambda *_: None)\nwhile True: time.sleep(1)"
+    for program in (WORKS + STAYS, WORKS + deaf):
+        async with running(program) as (child, _):
+            async with asyncio.timeout(10):
+                await child.works.wait()
+            process = child._process
+        async with asyncio.timeout(5):
+            assert await process.wait() in (-signal.SIGTERM, -signal.SIGKILL)
+
+
+async def test_what_is_systemds_with_the_core_is_not_handed_on(tmp_path):
+    told = tmp_path / "environ"
+    environ = {"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "1", "LISTEN_FDS": "1", "NOZZLED_API_KEY": "k"}
+    tells = f"open({str(told)!r}, 'w').write(repr(sorted(os.environ)))\n"
+    async with running(tells + WORKS + STAYS, environ=environ) as (child, _):
+        async with asyncio.timeout(10):
+            await child.works.wait()
+    assert "NOZZLED_API_KEY" in told.read_text()
+    assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS"} & set(eval(told.read_text()))

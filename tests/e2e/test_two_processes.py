@@ -1,0 +1,236 @@
+"""`nozzled serve` as two real processes: whatever becomes of one of them, the other does what it should."""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from support.processes import NOZZLED, PATIENCE, TOKEN, Daemon, commands_of, environment, head, until
+
+BACK = 3.0  # s for the API to be back; 1.5 on a machine with nothing else to do
+
+
+def children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def gone(pid: int) -> bool:
+    """Tell whether a process has ended; one whose parent has not asked yet has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def front_of(daemon: Daemon) -> int:
+    return int(daemon.events("front.started")[-1]["pid"])
+
+
+def answers(daemon: Daemon) -> str | None:
+    """Return the job's state; None: nobody answers."""
+    with (
+        suppress(OSError, http.client.HTTPException),
+        closing(http.client.HTTPConnection(*daemon.address, timeout=1)) as connection,
+    ):
+        connection.request("GET", "/api/job", headers={"X-Api-Key": TOKEN})
+        response = connection.getresponse()
+        return response.read().decode() if response.status == 200 else None
+    return None
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture
+def part(tmp_path):
+    """Moves of a tenth of a second."""
+    path = tmp_path / "part.gcode"
+    path.write_text("".join(f"G1 X{n % 2 * 10} Y{n} F6000\n" for n in range(60)))
+    return path
+
+
+@pytest.fixture
+def printing(house, part):
+    """A daemon on a port that stays the same, in the middle of a print."""
+    printer = house.printer(1)
+    daemon = house.daemon("--printer", printer.address, "--port", str(free_port()))
+    daemon.print_file(part)
+    until(lambda: "G1 X10 Y1 F6000" in printer.accepted(), "the first lines of the print")
+    return daemon, printer
+
+
+def goes_on(printer) -> None:
+    before = len(printer.accepted())
+    until(lambda: len(printer.accepted()) > before + 2, "the print to go on", 3)
+
+
+def test_a_print_outlives_its_front_and_the_api_is_back_with_the_same_state(printing, part):
+    daemon, printer = printing
+    for _ in range(2):
+        before, front = len(printer.accepted()), front_of(daemon)
+        os.kill(front, signal.SIGKILL)
+        until(lambda: '"Printing"' not in (answers(daemon) or ""), "the front to be gone", 1)
+        until(lambda: '"Printing"' in (answers(daemon) or ""), "the API", BACK)
+        assert len(printer.accepted()) > before
+        assert front_of(daemon) != front
+    until(lambda: '"Operational"' in (answers(daemon) or ""), "the end of the print", 20)
+    moves = [command for command in printer.accepted() if command.endswith(" F6000")]
+    assert moves == commands_of(part), "each line once, in its order"
+    assert [job["outcome"] for job in daemon.jobs()] == ["COMPLETED"]
+    assert [each["status"] for each in daemon.events("front.ended")] == [-9, -9]
+
+
+def test_a_print_does_not_notice_a_front_that_stands_still(printing):
+    daemon, printer = printing
+    front = front_of(daemon)
+    os.kill(front, signal.SIGSTOP)
+    goes_on(printer)
+    goes_on(printer)
+    assert answers(daemon) is None
+    os.kill(front, signal.SIGCONT)
+    until(lambda: '"Printing"' in (answers(daemon) or ""), "the API", BACK)
+    assert front_of(daemon) == front
+
+
+def test_sigterm_ends_a_front_that_stands_still_too(printing):
+    daemon, printer = printing
+    front = front_of(daemon)
+    os.kill(front, signal.SIGSTOP)
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait(6) == 0
+    assert gone(front)
+    assert daemon.events("front.hangs")
+    assert "M104 S0" in printer.accepted()
+
+
+def test_the_front_ends_with_its_core_and_the_port_is_free_at_once(printing, house):
+    daemon, _ = printing
+    host, port = daemon.address
+    front = front_of(daemon)
+    below = children(front)
+    daemon.signal(signal.SIGKILL)
+    daemon.wait(2)
+    until(lambda: gone(front) and all(map(gone, below)), "the front to end", 2)
+    with socket.create_server((host, port)):
+        pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_ctrl_c_reaches_both_and_the_printer_is_made_cold_first(tmp_path, house, number):
+    printer = house.printer(4)
+    config = tmp_path / "serve.toml"
+    config.write_text('[analysis]\nenabled = false\n[job]\nheat_up = "firmware"\n')
+    log = (tmp_path / "serve.log").open("wb")
+    daemon = subprocess.Popen(
+        [NOZZLED, "serve", "--state-dir", tmp_path / "s", "--port", "0", "--printer", printer.address],
+        stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+        env={**environment(), "NOZZLED_API_KEY": TOKEN, "NOZZLED_CONFIG": str(config)},
+    )  # fmt: skip
+    try:
+        until(lambda: b"http.listening" in Path(log.name).read_bytes(), "HTTP")
+        until(lambda: b"printer.connected" in Path(log.name).read_bytes(), "the printer")
+        fronts = children(daemon.pid)
+        os.killpg(daemon.pid, number)
+        assert daemon.wait(PATIENCE) == 0
+        assert all(map(gone, fronts))
+        said = Path(log.name).read_text()
+        assert "Traceback" not in said
+        if number is signal.SIGINT:
+            assert "front.ended" not in said, "the front waits for the core to end it"
+    finally:
+        daemon.kill()
+        daemon.wait()
+        log.close()
+
+
+def test_sighup_reaches_both(house, tmp_path):
+    config = tmp_path / "own.toml"
+    config.write_text('[appearance]\nname = "one"\n')
+    daemon = house.daemon("--config", config)
+    name = lambda: daemon.get("/api/settings")["appearance"]["name"]  # noqa: E731 - read as a sentence below
+    assert name() == "one"
+    config.write_text('[appearance]\nname = "two"\n[log]\nlevel = "debug"\n')
+    daemon.signal(signal.SIGHUP)
+    until(lambda: name() == "two", "the new name")
+    assert daemon.event("config.reloaded")["sections"] == ["log", "appearance"]
+    assert not daemon.events("front.ended")
+
+
+def test_a_front_that_cannot_begin_ends_the_service_with_its_reason(house, tmp_path):
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "api-key").mkdir()
+    daemon = house.daemon(key="none of ours")
+    assert daemon.wait(PATIENCE) == 1
+    assert "api-key" in daemon.output()
+    assert "Traceback" not in daemon.output()
+
+
+def test_a_front_that_has_worked_does_not_end_the_service_however_often_it_ends(printing):
+    daemon, printer = printing
+    for ended in range(4):
+        front = front_of(daemon)
+        os.kill(front, signal.SIGABRT)  # a bug in C
+        until(lambda: len(daemon.events("front.ended")) > ended and front_of(daemon) != front, "the next one")  # noqa: B023 - used at once
+    assert [each["again_in"] for each in daemon.events("front.ended")] == [0.1, 0.2, 0.4, 0.8]
+    goes_on(printer)
+    until(lambda: '"Printing"' in (answers(daemon) or ""), "the API", BACK)
+
+
+def test_an_idle_service_does_not_end_with_a_front_that_has_worked(house):
+    daemon = house.daemon("--printer", "sim", "--port", str(free_port()))
+    daemon.until_state("Operational")
+    front = front_of(daemon)
+    os.kill(front, signal.SIGABRT)
+    until(lambda: front_of(daemon) != front and '"Operational"' in (answers(daemon) or ""), "the next one")
+    assert daemon.running
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "2>&- >&- <&-"])
+def test_it_works_without_a_standard_error(tmp_path, closed):
+    port = free_port()
+    command = f'exec "{NOZZLED}" serve --state-dir "{tmp_path / "s"}" --port {port} --printer sim {closed}'
+    daemon = subprocess.Popen(["/bin/sh", "-c", command], env={**environment(), "NOZZLED_API_KEY": TOKEN})
+
+    def listens() -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return True
+        return False
+
+    try:
+        until(lambda: listens() or daemon.poll() is not None, "HTTP")
+        assert daemon.poll() is None, "it works, and has nobody to tell"
+        [front] = children(daemon.pid)
+        for pid in (daemon.pid, front):
+            for fd in (0, 1, 2):
+                assert not str(Path(f"/proc/{pid}/fd/{fd}").readlink()).startswith(("socket:", "anon_inode:")), (
+                    "what is written there by mistake must reach nobody"
+                )
+        daemon.terminate()
+        assert daemon.wait(PATIENCE) == 0
+        assert gone(front)
+    finally:
+        daemon.kill()
+        daemon.wait()
+
+
+def test_the_key_is_for_the_front_alone(house, tmp_path):
+    """Neither the process that analyses a file nor what the system is told to do gets to see it."""
+    config = tmp_path / "own.toml"
+    config.write_text("[analysis]\nenabled = true\n")
+    daemon = house.daemon("--config", config, "--printer", "sim")
+    daemon.until_state("Operational")
+    front = front_of(daemon)
+    data = head(None, tmp_path).read_bytes()
+    assert daemon.upload("part.gcode", len(data), [data])[0] == 201
+    found = until(lambda: children(front), "the process that analyses")
+    for pid in found:
+        with suppress(OSError):
+            assert TOKEN.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
