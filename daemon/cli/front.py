@@ -14,6 +14,7 @@ from daemon.cli.ending import STDERR, leave_threads_behind
 from daemon.cli.options import add_config, configured
 from daemon.config import core_socket
 from daemon.errors import ConfigError
+from daemon.front.invitation import Invitation
 from daemon.front.main import run as run_front
 from daemon.systemd import notify
 from daemon.systemd.descriptors import DescriptorStore
@@ -30,6 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, metavar="P", help="TCP port, 0 for any free one (default: 5000)")
     parser.add_argument("--core", type=Path, metavar="SOCKET", help="where the core waits (default: runtime directory)")
     parser.add_argument("--bridge", type=int, help=argparse.SUPPRESS)  # what `serve` gives to its child
+    parser.add_argument("--greet", action="store_true", help="print a link to the page, with which a browser is let in")
     parser.add_argument("--listening", type=int, action="append", default=[], help=argparse.SUPPRESS)
 
 
@@ -56,11 +58,18 @@ def _run(args: argparse.Namespace) -> int:
     writer = log.configure(config.log.level, config.log.format, part="front")
     try:
         with asyncio.Runner() as runner:
-            runner.run(run_front(config, os.environ, time.time, _core(args), listening, lambda: configured(args)))
+            core, greet = _core(args), _greet if args.greet else None
+            runner.run(run_front(config, os.environ, time.time, core, listening, lambda: configured(args), greet))
     finally:
         writer.close()
     leave_threads_behind(0)
     return 0
+
+
+def _greet(invitation: Invitation) -> None:
+    from daemon.cli.invited import shown  # noqa: PLC0415 - QR codes are drawn on a terminal alone
+
+    print(shown(invitation.links, invitation.scope.label, invitation.lasts), flush=True)
 
 
 def _core(args: argparse.Namespace) -> socket.socket | Path:

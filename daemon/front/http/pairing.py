@@ -2,14 +2,15 @@
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from daemon.errors import BadKeyName, KeyNameTaken, KeyRefused, NoSuchKey
 from daemon.front.access import hosts
 from daemon.front.access.keyring import NamedKey
-from daemon.front.access.pairing import LIFETIME
 from daemon.front.access.scopes import FIRST, Scope
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.errors import Refused
+from daemon.front.invitation import invite, roots
 
 if TYPE_CHECKING:
     from daemon.front.front import Front
@@ -56,7 +57,7 @@ class CodesHandler(ApiHandler):
 
     writes = Scope.ADMIN
 
-    def post(self) -> None:
+    async def post(self) -> None:
         """Make a code, and the link to the page with it."""
         data = self.json_body()
         given = data.get("scope", Scope.CONTROL.label)
@@ -64,20 +65,21 @@ class CodesHandler(ApiHandler):
             scope = Scope.named(given if isinstance(given, str) else "")
         except ValueError as error:
             raise Refused(400, str(error)) from error
-        access = self.service.access
-        code = access.pairing.make(scope, asyncio.get_running_loop().time())
-        link = f"{self._root()}#pair={code}"
+        now = asyncio.get_running_loop().time()
+        made = invite(self.service.access, scope, await self._roots(), now)
         self.set_status(201)
-        self.write({"code": code, "link": link, "expires": round(self.service.wall() + LIFETIME), "scope": scope.label})
+        told = {"code": made.code, "link": made.links[0], "links": made.links, "expires": round(made.lasts)}
+        self.write({**told, "scope": scope.label})
 
-    def _root(self) -> str:
-        """Return the page's address, for other devices where that is known."""
-        host, asked = self.request.host, hosts.host_of(self.request.host)
+    async def _roots(self) -> list[str]:
+        """Return the page's addresses: the one that was asked under, unless nobody else can come there."""
+        asked = hosts.host_of(self.request.host)
         if not (hosts.is_loopback(asked) or asked == "localhost"):
-            return self.url("/")
-        name = hosts.name_for_others(self.service.config.http.host, self.service.config.http.hostnames)
-        port = host.rpartition(":")[2] if ":" in host.rpartition("]")[2] else ""
-        return f"http://{name}{':' + port if port else ''}/" if name else self.url("/")
+            return [self.url("/")]
+        http, port = self.service.config.http, urlsplit(f"//{self.request.host}").port
+        if hosts.name_for_others(http.host, http.hostnames) is None:
+            return [self.url("/")]
+        return await asyncio.to_thread(roots, http, port or 80)
 
 
 class KeysHandler(ApiHandler):
