@@ -2,7 +2,7 @@
 
 import {choice, key} from "./api.mjs";
 import {Console} from "./console.mjs";
-import {Files, take} from "./files.mjs";
+import {Files, Refused, take} from "./files.mjs";
 import {Frame} from "./frame.mjs";
 import {History} from "./history.mjs";
 import {effect, html, render, signal, useEffect, useState} from "./html.mjs";
@@ -13,7 +13,7 @@ import {codeInAddress, Pair, pair} from "./pair.mjs";
 import {dress, Knock, listen, Settings} from "./settings.mjs";
 import {isActive, percent, state} from "./state.mjs";
 import {job, net, short} from "./store.mjs";
-import {Question} from "./widgets.mjs";
+import {dialogs, Question} from "./widgets.mjs";
 import {speak, t} from "./words.mjs";
 
 const VIEWS = {now: Now, files: Files, move: Move, console: Console, history: History, settings: Settings};
@@ -59,8 +59,8 @@ function App() {
   }, []);
   if (link === "nokey" || link === "refused") return html`<${Pair} reason=${reason} isRevoked=${link === "refused"} /><${Question} />`;
   const View = VIEWS[name];
-  return html`<${Frame} view=${name} /><main id="view"><${Knock} /><${View} rest=${rest.map(decode).join("/")} /></main>
-    <${Question} />${over && html`<div class="drop"><p>${t("drop_now")}</p></div>`}`;
+  return html`<${Frame} view=${name} /><main id="view" inert=${dialogs.value > 0}><${Knock} /><${View} rest=${rest.map(decode).join("/")} /></main>
+    <${Question} /><${Refused} />${over && html`<div class="drop"><p>${t("drop_now")}</p></div>`}`;
 }
 
 /** @param {string} text */

@@ -45,7 +45,8 @@ export function Console() {
   }, [rows.at(-1)?.id, held]);
   const fresh = held ? rows.filter(({id}) => id > held).length : 0;
   function scrolled() {
-    const {scrollTop, scrollHeight, clientHeight} = /** @type {HTMLElement} */ (box.current);
+    if (!box.current) return;
+    const {scrollTop, scrollHeight, clientHeight} = box.current;
     const atEnd = scrollHeight - scrollTop - clientHeight < 24;
     if (atEnd && held) setHeld(0);
     else if (!atEnd && !held) setHeld(rows.at(-1)?.id ?? 1);

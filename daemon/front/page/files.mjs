@@ -6,7 +6,7 @@ import {Picture} from "./picture.mjs";
 import {Refusal} from "./refusal.mjs";
 import {isActive, whyNoPrinter} from "./state.mjs";
 import {job, short} from "./store.mjs";
-import {Act, ask, Fail} from "./widgets.mjs";
+import {Act, ask, Fail, Modal} from "./widgets.mjs";
 import {clock, duration, number, size, t, tn} from "./words.mjs";
 
 const ENDINGS = ".gcode,.gco,.g,.bgcode,.gz,.3mf";
@@ -146,15 +146,18 @@ function Print({file}) {
 }
 
 /** @param {any} file */
-async function erase(file) {
+function sureToErase(file) {
   const isFolder = file.type === "folder";
-  const yes = await ask({
+  return ask({
     title: t("delete_title", {name: short(file.name, 80)}),
     body: t(isFolder ? "delete_folder" : "delete_body"),
     yes: t("delete_yes"),
     no: t("delete_no"),
   });
-  if (!yes) return;
+}
+
+/** @param {any} file */
+async function erase(file) {
   await remove(`api/files/local/${address(file.path)}`);
   await load();
 }
@@ -173,7 +176,7 @@ function Row({file}) {
   if (file.type === "folder") {
     return html`<li class="file"><a class="what" href=${`#files/${address(file.path)}`}><b>${short(file.name, 100)}/</b>
       <small>${tn("files", (file.children ?? []).length)}</small></a>
-      <div class="row"><${Act} label=${t("delete")} name=${`${t("delete")} ${short(file.name, 80)}`} run=${() => erase(file)} fail=${fail} /></div></li>`;
+      <div class="row"><${Act} label=${t("delete")} name=${`${t("delete")} ${short(file.name, 80)}`} sure=${() => sureToErase(file)} run=${() => erase(file)} fail=${fail} /></div></li>`;
   }
   const time = file.statistics?.averagePrintTime?._default ?? known.estimatedPrintTime;
   return html`<li class="file">
@@ -184,7 +187,7 @@ function Row({file}) {
       ${known.errors?.length > 0 && html`<small class="bad">${tn("refused_count", known.errors.length)}</small>`}
     </button>
     <div class="row apart"><${Print} file=${file} />
-      <${Act} label=${t("delete")} name=${`${t("delete")} ${short(file.name, 80)}`} run=${() => erase(file)} fail=${fail} /></div>
+      <${Act} label=${t("delete")} name=${`${t("delete")} ${short(file.name, 80)}`} sure=${() => sureToErase(file)} run=${() => erase(file)} fail=${fail} /></div>
     ${isOpen && html`<${Details} file=${file} />`}
   </li>`;
 }
@@ -206,6 +209,13 @@ function Details({file}) {
   return html`<div class="details"><dl class="pairs">${rows.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${short(value, 120)}</dd></div>`)}</dl>
     ${[...(known.errors ?? []), ...(known.warnings ?? [])].length > 0 && html`<ul>${[...(known.errors ?? []).map((/** @type {string} */ each) => html`<li class="bad">${t("error")}: ${short(each, 400)}</li>`),
       ...(known.warnings ?? []).map((/** @type {string} */ each) => html`<li>${t("warning")}: ${short(each, 400)}</li>`)]}</ul>`}</div>`;
+}
+
+/** Why the file was not printed that somebody wanted to have printed. */
+export function Refused() {
+  const close = () => (refused.value = null);
+  if (!refused.value) return null;
+  return html`<${Modal} name="refused" close=${close}><${Refusal} ...${refused.value} onDone=${close} /><//>`;
 }
 
 const ORDERS = {
@@ -249,7 +259,6 @@ export function Files({rest}) {
     </div>
     <p class="dim">${t("drop_here")}${list.value ? ` · ${t("free", {free: size(list.value.free)})}` : ""}</p>
     <${Fail} of=${fail} /><${Fail} of=${listFail} />
-    ${refused.value && html`<${Refusal} ...${refused.value} onDone=${() => (refused.value = null)} />`}
     ${uploads.value.length > 0 && html`<ul class="plainlist">${uploads.value.map(entry => html`<${Upload} key=${entry.id} entry=${entry} />`)}</ul>`}
     ${rest && html`<p><a href=${`#files/${address(rest.split("/").slice(0, -1).join("/"))}`}>← ${short(rest, 100)}</a></p>`}
     ${list.value === null && !listFail.value && html`<p class="empty">${t("loading_files")}</p>`}

@@ -1,14 +1,16 @@
 /** What is in view always: state, freshness, heaters, progress, Stop; and the way to the views. */
 
-import {Failure, gcode} from "./api.mjs";
-import {html, signal, useRef, useState} from "./html.mjs";
+import {Failure, gcode, post} from "./api.mjs";
+import {html, signal, useEffect, useRef, useState} from "./html.mjs";
 import {tryNow} from "./link.mjs";
 import {degrees, ending, heaterName, heaters, isActive, percent, state, target} from "./state.mjs";
 import {age, GRACE, isGone, isStale, job, net, now, printer, short, updated} from "./store.mjs";
-import {Icon} from "./widgets.mjs";
+import {Act, dialogs, Fail, Icon} from "./widgets.mjs";
 import {t} from "./words.mjs";
 
 const HOLD = 400; // ms that a finger has to stay on Stop
+const SHOWN = 3000; // ms that the hint is shown to who has let it go
+const connectFail = signal("");
 
 /** What became of the last Stop: empty, sending, sent, or the sentence of a failure. */
 export const stopped = signal("");
@@ -46,7 +48,9 @@ export function Stop() {
     if (!timer.current) return;
     clearTimeout(timer.current);
     timer.current = 0;
-    if (event.isTrusted) setHint(t("stop_hold"));
+    if (!event.isTrusted) return;
+    setHint(t("stop_hold"));
+    setTimeout(() => setHint(""), SHOWN);
   }
   function click(/** @type {MouseEvent} */ event) {
     if (!event.isTrusted) return;
@@ -105,11 +109,15 @@ function Speaker() {
 /** After a Stop: whether the printer has confirmed it, and how to go on. */
 function StopResult() {
   const known = printer.value.stop;
+  useEffect(() => {
+    if (known) stopped.value = ""; // the printer's answer is what counts, and it is over when that is
+  }, [known]);
   if (!stopped.value && !known) return null;
   const bad = known === "unconfirmed" || (!known && stopped.value !== t("stop_sent") && stopped.value !== t("stop_sending"));
   const text = known && !isGone.value ? t(known === "confirmed" ? "stop_confirmed" : "stop_unconfirmed") : stopped.value;
   return html`<p class=${bad ? "notice bad" : "notice warn"} role="alert"><span>${text}</span>
-    ${known === "confirmed" && html`<a href="#settings">${t("stop_next")}</a>`}
+    ${known && html`<${Act} label=${t("stop_next")} busy=${t("connecting")} fail=${connectFail}
+      run=${() => post("api/connection", {command: "connect"})} done=${() => printer.value.state !== "fault"} /><${Fail} of=${connectFail} />`}
     <button type="button" class="small" onClick=${() => (stopped.value = "")} hidden=${Boolean(known)}>${t("close")}</button></p>`;
 }
 
@@ -129,6 +137,6 @@ export function Frame({view}) {
     <${Speaker} />
     <${StopResult} />
   </header>
-  <nav aria-label=${t("views")}>${VIEWS.map(name => html`<a key=${name} href=${`#${name}`} aria-current=${name === view ? "page" : null}>
+  <nav aria-label=${t("views")} inert=${dialogs.value > 0}>${VIEWS.map(name => html`<a key=${name} href=${`#${name}`} aria-current=${name === view ? "page" : null}>
     <${Icon} name=${name} /><span>${t(`view_${name}`)}</span></a>`)}</nav>`;
 }

@@ -18,28 +18,26 @@ function pause(action) {
   return post("api/job", {command: "pause", action});
 }
 
-async function cancel() {
+function sureToCancel() {
   const {file, progress} = job.value;
   const done = percent.value === null ? "" : `${Math.floor(percent.value)} %`;
-  const yes = await ask({
+  return ask({
     title: t("cancel_title", {name: short(file?.name ?? t("this_print"), 80)}),
     body: t("cancel_body", {time: duration(progress?.time ?? 0), done: done || "–"}),
     yes: t("cancel_yes"),
     no: t("cancel_no"),
   });
-  return yes ? post("api/job", {command: "cancel"}) : false;
 }
 
-async function again() {
+function sureToStart() {
   const {file} = job.value;
-  const yes = await ask({
+  return ask({
     title: t("start_title", {name: short(file?.name, 80)}),
     body: t("start_body"),
     yes: t("start_yes"),
     no: t("start_no"),
     kind: "main",
   });
-  return yes ? post("api/job", {command: "start"}) : false;
 }
 
 /** Pause or resume in one place, cancel far from it; none of them moves when the state changes. */
@@ -50,7 +48,7 @@ function Buttons() {
   if (!isActive.value) {
     const has = job.value.file;
     return html`<div class="row apart buttons">
-      ${has ? html`<${Act} key="start" kind="main" label=${t("start")} busy=${t("starting")} run=${again} off=${off} fail=${fail}
+      ${has ? html`<${Act} key="start" kind="main" label=${t("start")} busy=${t("starting")} sure=${sureToStart} run=${() => post("api/job", {command: "start"})} off=${off} fail=${fail}
         done=${() => Boolean(job.value.active)} />` : ""}
       <a class="button" href="#files">${t(has ? "other_file" : "choose_file")}</a></div>`;
   }
@@ -63,7 +61,7 @@ function Buttons() {
       : html`<${Act} key="pause" kind="main" label=${t("pause")} busy=${t("pausing")} off=${off || (moving ? state.value.word : "")}
           run=${() => pause("pause")} done=${is("pausing", "paused")} fail=${fail} />`}
     <${Act} key="cancel" kind="danger" label=${t("cancel")} busy=${t("cancelling")} off=${off || (key === "cancelling" ? state.value.word : "")}
-      run=${cancel} done=${is("cancelling")} fail=${fail} />
+      sure=${sureToCancel} run=${() => post("api/job", {command: "cancel"})} done=${is("cancelling")} fail=${fail} />
   </div>`;
 }
 
@@ -102,11 +100,11 @@ function Job() {
 
 /** What the printer and the print have to say, each with what it means. */
 function Words() {
-  const {message, prompt, trouble, error, state: line} = printer.value;
+  const {message, prompt, trouble, error, stop, state: line} = printer.value;
   const {pauseReason, warning, error: failed, refused} = job.value;
   if (isGone.value) return null;
   const rows = [
-    line === "fault" && {tone: "bad", head: t("fault"), text: error ?? failed, what: t("fault_what")},
+    line === "fault" && !stop && {tone: "bad", head: t("fault"), text: error ?? failed, what: t("fault_what")},
     line === "offline" && {tone: "warn", head: t("state_offline"), text: error, what: t("offline_what")},
     line !== "fault" && line !== "offline" && failed && {tone: "bad", head: t("job_failed"), text: failed},
     trouble && {tone: "bad", head: t("trouble"), text: trouble},

@@ -22,7 +22,7 @@ export function Refusal({path, name, reasons, onDone}) {
   const errors = known?.errors?.length ? known.errors : given;
   const warnings = known?.warnings ?? [];
   return html`<section class="card notice bad refusal" role="alert">
-    <h2>${t("refused_title", {name: short(name, 80)})}</h2>
+    <h2 id="refused">${t("refused_title", {name: short(name, 80)})}</h2>
     <p>${tn("refused_count", errors.length)}</p>
     <ul>${errors.map((each, index) => html`<li key=${index}>${short(each, 400)}</li>`)}</ul>
     ${warnings.length > 0 && html`<details><summary>${tn("warnings", warnings.length)}</summary>
@@ -30,7 +30,7 @@ export function Refusal({path, name, reasons, onDone}) {
     <label class="check"><input type="checkbox" checked=${read}
       onChange=${(/** @type {any} */ event) => setRead(event.target.checked)} /> ${t("refused_read")}</label>
     <div class="row apart">
-      ${onDone && html`<button type="button" onClick=${onDone}>${t("refused_leave")}</button>`}
+      ${onDone && html`<button type="button" autofocus onClick=${onDone}>${t("refused_leave")}</button>`}
       ${read && html`<${Act} kind="danger" label=${tn("print_anyway", errors.length)} busy=${t("starting")} off=${whyNoPrinter.value}
         run=${async () => {
           await post(`api/files/local/${address(path)}`, {command: "select", print: true, force: true});

@@ -25,19 +25,16 @@ export function listen() {
 
 // -- connection --------------------------------------------------------------------------------------------
 
-async function disconnect() {
-  if (isActive.value) {
-    const yes = await ask({
-      title: t("disconnect_title", {name: short(job.value.file?.name ?? t("this_print"), 80)}),
-      body: t("disconnect_body", {done: percent.value === null ? "–" : `${Math.floor(percent.value)} %`}),
-      yes: t("disconnect"),
-      no: t("cancel_no"),
-    });
-    if (!yes) return false;
-  } else if (!(await ask({title: t("disconnect_idle"), body: t("disconnect_idle_body"), yes: t("disconnect"), no: t("stay_connected")}))) {
-    return false;
+function sureToDisconnect() {
+  if (!isActive.value) {
+    return ask({title: t("disconnect_idle"), body: t("disconnect_idle_body"), yes: t("disconnect"), no: t("stay_connected")});
   }
-  return post("api/connection", {command: "disconnect"});
+  return ask({
+    title: t("disconnect_title", {name: short(job.value.file?.name ?? t("this_print"), 80)}),
+    body: t("disconnect_body", {done: percent.value === null ? "–" : `${Math.floor(percent.value)} %`}),
+    yes: t("disconnect"),
+    no: t("cancel_no"),
+  });
 }
 
 function Connection() {
@@ -54,7 +51,7 @@ function Connection() {
     ${joined ? html`<dl class="pairs"><div><dt>${t("port")}</dt><dd>${short(address ?? "–", 80)}</dd></div>
         <div><dt>${t("baudrate")}</dt><dd>${baudrate ?? "–"}</dd></div>
         <div><dt>${t("firmware")}</dt><dd>${short(firmware ?? "–", 120)}</dd></div></dl>
-      <${Act} kind="danger" label=${t("disconnect")} busy=${t("disconnecting")} run=${disconnect} fail=${connectFail}
+      <${Act} kind="danger" label=${t("disconnect")} busy=${t("disconnecting")} sure=${sureToDisconnect} run=${() => post("api/connection", {command: "disconnect"})} fail=${connectFail}
         done=${() => printer.value.state === "offline" || printer.value.state === "fault"} />`
     : html`${error && html`<p>${short(error, 400)}</p>`}
       <p class="dim">${ports.length ? tn("ports_found", ports.length) : t("no_ports")}</p>
@@ -129,10 +126,9 @@ function Devices() {
     look();
     if (me.value.admin) get("api/plugin/appkeys").then(said => (asking.value = said.pending ?? {}), () => {});
   }, []);
+  const sureToRevoke = (/** @type {any} */ each) => () => ask({title: t(each.own ? "leave_title" : "revoke_title", {name: short(each.name, 60)}), body: t(each.own ? "leave_body" : "revoke_body"),
+    yes: t(each.own ? "leave" : "revoke"), no: t("keep_it")});
   const revoke = (/** @type {any} */ each) => async () => {
-    const yes = await ask({title: t(each.own ? "leave_title" : "revoke_title", {name: short(each.name, 60)}), body: t(each.own ? "leave_body" : "revoke_body"),
-      yes: t(each.own ? "leave" : "revoke"), no: t("keep_it")});
-    if (!yes) return;
     await remove(`api/keys/${encodeURIComponent(each.name)}`);
     if (each.own) {
       forgetKey();
@@ -143,7 +139,7 @@ function Devices() {
   return html`<section class="card" aria-label=${t("devices")}><h2>${t("devices")}</h2>
     <ul class="plainlist">${keys.map(each => html`<li key=${each.name} class="past"><span class="what"><b>${short(each.name, 60)}</b>${each.own && html` <em>${t("this_browser")}</em>`}
       <small>${[t(`scope_${each.scope}`), each.made && t("made", {clock: clock(each.made)}), each.used && t("used", {clock: clock(each.used)})].filter(Boolean).join(" · ")}</small></span>
-      ${(me.value.admin || each.own) && html`<${Act} label=${t(each.own ? "leave" : "revoke")} name=${`${t(each.own ? "leave" : "revoke")} ${short(each.name, 60)}`} run=${revoke(each)} fail=${deviceFail} />`}</li>`)}</ul>
+      ${(me.value.admin || each.own) && html`<${Act} label=${t(each.own ? "leave" : "revoke")} name=${`${t(each.own ? "leave" : "revoke")} ${short(each.name, 60)}`} sure=${sureToRevoke(each)} run=${revoke(each)} fail=${deviceFail} />`}</li>`)}</ul>
     ${me.value.admin
       ? html`<div class="row"><label>${t("new_device")} <select value=${scope} onChange=${(/** @type {any} */ event) => setScope(event.target.value)}>
         ${["read", "control", "admin"].map(each => html`<option key=${each} value=${each}>${t(`scope_${each}`)}</option>`)}</select></label>
@@ -171,9 +167,12 @@ function Health() {
     <p class="dim">${short(server.value.name ?? "", 60)} nozzled ${short(server.value.version ?? "", 40)}</p></section>`;
 }
 
-/** @param {string} theme */
+const dark = matchMedia("(prefers-color-scheme: dark)");
+dark.addEventListener("change", () => dress(choice("theme")));
+
+/** Wear what was chosen, or what the system wears. @param {string} theme */
 export function dress(theme) {
-  document.documentElement.dataset.theme = theme || "system";
+  document.documentElement.dataset.theme = theme === "light" || theme === "dark" ? theme : dark.matches ? "dark" : "light";
 }
 
 function Looks() {

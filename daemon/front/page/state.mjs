@@ -1,7 +1,7 @@
 /** The printer's state in words, and what may be done in it. */
 
 import {computed} from "./html.mjs";
-import {isGone, isStale, job, net, printer} from "./store.mjs";
+import {analysis, isGone, isStale, job, net, printer} from "./store.mjs";
 import {clock, duration, t} from "./words.mjs";
 
 const ICONS = {offline: "offline", opening: "busy", handshaking: "busy", ready: "ready", fault: "fault"};
@@ -21,6 +21,7 @@ export const state = computed(() => {
   if (line === "ready" && /SD/.test(text)) return {key: "sd", word: t("state_sd"), icon: "printing", tone: "good"};
   if (line in ICONS) {
     const key = /** @type {keyof ICONS} */ (line);
+    if (key === "fault" && printer.value.stop) return {key, word: t("state_stopped"), icon: "fault", tone: "bad"};
     const tone = key === "fault" ? "bad" : key === "ready" ? "good" : "dim";
     return {key, word: t(`state_${key}`), icon: ICONS[key], tone};
   }
@@ -78,7 +79,10 @@ export const ending = computed(() => {
   if (!isActive.value) return "";
   if (key === "starting") return t("left_heating");
   if (key === "finishing" || (key === "printing" && typeof progress?.left === "number" && progress.left < 1)) return t("left_finishing");
-  if (typeof progress?.left !== "number") return t("left_unknown");
+  if (typeof progress?.left !== "number" || (percent.value ?? 0) < 1) {
+    const {duration: planned} = analysis.value ?? {};
+    return planned ? t("left_planned", {time: duration(planned)}) : t("left_unknown");
+  }
   const left = duration(progress.left);
   if (key !== "printing" || isStale.value) return t("left_only", {left});
   return t("left_done", {left, clock: clock(Date.now() / 1000 + progress.left)});

@@ -17,10 +17,11 @@ export function isMeant(event) {
 /**
  * A button for one action. It says so while the action is pending; success is what the state says (`done`), a failure
  * goes to `fail`, a signal that `Fail` shows.
- * @param {{label: any, busy?: string, run: () => Promise<unknown>, done?: () => boolean, off?: string, fail: any,
- *   kind?: string, name?: string, title?: string}} props `off`: why it cannot be done now
+ * @param {{label: any, busy?: string, run: () => Promise<unknown>, sure?: () => Promise<boolean>, done?: () => boolean,
+ *   off?: string, fail: any, kind?: string, name?: string, title?: string}} props `off`: why it cannot be done now;
+ *   `sure` asks before
  */
-export function Act({label, busy, run, done, off, fail, kind = "", name, title}) {
+export function Act({label, busy, run, sure, done, off, fail, kind = "", name, title}) {
   const [pending, setPending] = useState(false);
   const timer = useRef(0);
   const sent = useRef(false);
@@ -39,11 +40,12 @@ export function Act({label, busy, run, done, off, fail, kind = "", name, title})
       return;
     }
     fail.value = "";
+    if (sure && !(await sure())) return;
     sent.current = false;
     setPending(true);
     try {
-      const went = await run();
-      if (went === false || !done || done()) return setPending(false);
+      await run();
+      if (!done || done()) return setPending(false);
       sent.current = true;
       timer.current = setTimeout(() => {
         setPending(false);
@@ -86,22 +88,44 @@ export function ask(what) {
   });
 }
 
-/** The one dialog; the safe button comes first and has the focus, Escape is it. */
-export function Question() {
+/** How many dialogs are open: what is under them is out of reach then, but for the frame with its Stop. */
+export const dialogs = signal(0);
+
+/**
+ * A dialog over the view; Escape closes it. It is not modal for the browser, as that would take Stop away.
+ * @param {{close: () => void, name: string, children?: any}} props
+ */
+export function Modal({close, name, children}) {
   const box = useRef(/** @type {HTMLDialogElement|null} */ (null));
-  const asked = question.value;
   useEffect(() => {
-    if (asked && box.current && !box.current.open) box.current.showModal();
-  }, [asked]);
+    const before = /** @type {HTMLElement|null} */ (document.activeElement);
+    dialogs.value += 1;
+    box.current?.show();
+    return () => {
+      dialogs.value -= 1;
+      setTimeout(() => before?.isConnected && before.focus());
+    };
+  }, []);
+  useEffect(() => {
+    const escape = (/** @type {KeyboardEvent} */ event) => event.key === "Escape" && close();
+    addEventListener("keydown", escape);
+    return () => removeEventListener("keydown", escape);
+  });
+  return html`<div class="shade"></div><dialog ref=${box} aria-labelledby=${name}>${children}</dialog>`;
+}
+
+/** The one question; the safe button comes first and has the focus, Escape is it. */
+export function Question() {
+  const asked = question.value;
   if (!asked) return null;
-  return html`<dialog ref=${box} aria-labelledby="asked" onCancel=${() => asked.answer(false)}>
+  return html`<${Modal} key=${asked} name="asked" close=${() => asked.answer(false)}>
     <h2 id="asked">${asked.title}</h2>
     <div>${asked.body}</div>
     <div class="row apart">
       <button type="button" autofocus onClick=${() => asked.answer(false)}>${asked.no}</button>
       <button type="button" class=${asked.kind} onClick=${(/** @type {Event} */ event) => isMeant(event) && asked.answer(true)}>${asked.yes}</button>
     </div>
-  </dialog>`;
+  <//>`;
 }
 
 /**

@@ -3,6 +3,11 @@
 import {signal} from "./html.mjs";
 import {texts as english} from "./texts.mjs";
 
+/** The locale of this browser, where it is one of the language: it knows how times are written there. */
+function locale() {
+  return navigator.languages.find(each => each.startsWith(language.value)) ?? language.value;
+}
+
 /** Languages besides English, by their module. */
 const OTHERS = {de: "./texts_de.mjs"};
 export const LANGUAGES = {en: "English", de: "Deutsch"};
@@ -41,7 +46,7 @@ export function tn(name, count, things = {}) {
 
 /** @param {number} value @param {number} digits */
 export function number(value, digits = 0) {
-  return new Intl.NumberFormat(language.value, {minimumFractionDigits: digits, maximumFractionDigits: digits}).format(value);
+  return new Intl.NumberFormat(locale(), {minimumFractionDigits: digits, maximumFractionDigits: digits}).format(value);
 }
 
 /** `1 h 20 min`. @param {number} seconds */
@@ -61,7 +66,7 @@ export function clock(seconds) {
   const near = Math.abs(at.getTime() - Date.now()) < 6 * 86400e3;
   /** @type {Intl.DateTimeFormatOptions} */
   const day = today ? {} : near ? {weekday: "short"} : {day: "numeric", month: "short", year: "numeric"};
-  return new Intl.DateTimeFormat(language.value, {hour: "2-digit", minute: "2-digit", ...day}).format(at);
+  return new Intl.DateTimeFormat(locale(), {hour: "2-digit", minute: "2-digit", ...day}).format(at);
 }
 
 /** @param {number} bytes */
