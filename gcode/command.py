@@ -14,7 +14,7 @@ from gcode.errors import CommandError
 TEXT_COMMANDS = frozenset({"M16", "M23", "M28", "M30", "M32", "M33", "M117", "M118", "M928"})
 
 _CODE = re.compile(r"\s*([GMTD])\s*(\d+)(?:\.(\d+))?", re.IGNORECASE)
-_WORD = re.compile(r"\s*([A-Z])\s*([+-]?(?:\d+\.?\d*|\.\d+))?", re.IGNORECASE)
+_WORD = re.compile(r"\s*(?:\([^()]*\)\s*)*([A-Z])\s*([+-]?(?:\d+\.?\d*|\.\d+))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Command:
 def parse(line: str | bytes) -> Command:
     """Parse one command, without line number, checksum and comment.
 
-    A letter that comes twice keeps its first value, as in Marlin's parser.
+    A letter that comes twice keeps its first value, as in Marlin's parser. A `(comment)` between words is passed over.
 
     Raises:
         CommandError: the line does not begin with G, M, T or D and a number, or holds a line break.

@@ -98,12 +98,12 @@ class Commands:
             self._note(ticket)
             self._pump.turn()
 
-    def submit(self, commands: Sequence[str]) -> None:
-        """Queue a client's commands, all or none.
+    def submit(self, commands: Sequence[str | bytes]) -> None:
+        """Queue a client's commands, all or none; bytes are what `check` has returned.
 
         Those that end a wait go out past everything; texts that the firmware cannot show are left out.
         """
-        checked = [self.check(command) for command in commands]
+        checked = [command if isinstance(command, bytes) else self.check(command) for command in commands]
         tickets = [
             Ticket(command, foreign=True, urgent=_ENDS_A_WAIT.match(command) is not None)
             for command in checked

@@ -347,7 +347,7 @@ class LinePrinter:
         self._reports.panel.answered()
         await self.send(prompt.command(choice) if prompt else f"M876 S{choice}", urgent=True)
 
-    def submit(self, *commands: str) -> None:
+    def submit(self, *commands: str | bytes) -> None:
         """Queue a client's commands, all or none, without waiting for the answers."""
         if self._state is not ConnectionState.READY:
             raise NotConnected(f"the printer is not connected ({self._state.value})")

@@ -281,8 +281,10 @@ class Commanded(Protocol):
         The firmware stands still until it comes. Raises what `send` does.
         """
 
-    def submit(self, *commands: str) -> None:
+    def submit(self, *commands: str | bytes) -> None:
         """Queue a client's commands, all or none, without waiting for the answers; raises what `send` does.
+
+        Those that are bytes have been returned by `check`.
 
         Raises:
             QueueFull: too many commands of clients wait already.

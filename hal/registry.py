@@ -17,6 +17,7 @@ import importlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TypeVar, cast
 from urllib.parse import quote, unquote
 
@@ -184,10 +185,11 @@ def _backend(scheme: str) -> Backend:
     raise AddressError(f"unknown kind of printer {scheme!r}; allowed: {', '.join(schemes())}")
 
 
-def _offered() -> set[str]:
+@cache
+def _offered() -> frozenset[str]:
     from importlib import metadata  # noqa: PLC0415 - as above
 
-    return {entry.name for entry in metadata.entry_points(group=ENTRY_POINTS)}
+    return frozenset(entry.name for entry in metadata.entry_points(group=ENTRY_POINTS))
 
 
 def _options(address: str, query: str) -> dict[str, str]:

@@ -1,7 +1,14 @@
 """Allowance: a share of the loop's time, and a little that may be spent in advance."""
 
+import asyncio
+import types
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, TypeVar
+
 SHARE = 0.1
 SAVED = 0.02  # s that are at hand after a while of rest
+
+T = TypeVar("T")
 
 
 class Allowance:
@@ -22,3 +29,25 @@ class Allowance:
     def wait(self, now: float) -> float:
         """Return for how long nothing may be spent."""
         return self.spend(0.0, now)
+
+
+@types.coroutine
+def counted(work: Awaitable[T], spend: Callable[[float], Any]) -> Generator[Any, Any, T]:
+    """Await something; `spend` is told of the time that each of its turns takes."""
+    steps, clock = work.__await__(), asyncio.get_running_loop().time
+    step: Callable[[], Any] = lambda: next(steps)  # noqa: E731 - one of two
+    while True:
+        began = clock()
+        try:
+            waits_for = step()
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            spend(clock() - began)
+        try:
+            value = yield waits_for
+            step = lambda: steps.send(value)  # noqa: E731, B023 - as above, and used at once
+        except BaseException as error:  # noqa: BLE001 - it is the work's: a cancellation, for instance
+            thrown = error
+            step = lambda: steps.throw(thrown)  # noqa: E731, B023 - as above

@@ -16,7 +16,7 @@ from typing import Any, cast
 import msgspec
 import structlog
 
-from daemon.bridge.allowance import Allowance
+from daemon.bridge.allowance import Allowance, counted
 from daemon.bridge.desk import Desk, answer, refused
 from daemon.bridge.frames import MAX_QUESTION, Frames, frame
 from daemon.bridge.happenings import JobChanged, SafetyBroken, happened
@@ -70,18 +70,35 @@ class CoreEnd:
         self._front: _Conversation | None = None
 
     async def listen(self, path: Path) -> None:
-        """Wait for fronts at a socket for this user alone; blocks for a moment. Raises OSError."""
+        """Wait for fronts at a socket for this user alone, and no longer at one before; blocks for a moment.
+
+        Raises:
+            OSError: there can be no socket.
+        """
         path.unlink(missing_ok=True)  # noqa: ASYNC240 - a tmpfs
-        self._door = socket.socket(socket.AF_UNIX)
-        self._door.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+        door = socket.socket(socket.AF_UNIX)
         before = os.umask(0o177)
         try:
-            self._door.bind(str(path))
+            door.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+            door.bind(str(path))
+            door.listen(BACKLOG)
+        except OSError:
+            door.close()
+            raise
         finally:
             os.umask(before)
-        self._path = path
-        self._door.listen(BACKLOG)
-        self._loop.add_reader(self._door, self._on_visitor)
+        self._shut()
+        self._door, self._path = door, path
+        self._loop.add_reader(door, self._on_visitor)
+
+    def _shut(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
+        if self._door is not None:
+            self._loop.remove_reader(self._door)
+            self._door.close()
+            self._door = None
 
     async def serve(self, connected: socket.socket) -> None:
         """Serve the front at the other end of a pair of sockets."""
@@ -89,11 +106,7 @@ class CoreEnd:
 
     def close(self) -> None:
         """Hang up."""
-        if self._opening is not None:
-            self._opening.cancel()
-        if self._door is not None:
-            self._loop.remove_reader(self._door)
-            self._door.close()
+        self._shut()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
         if self._front is not None:
@@ -275,8 +288,11 @@ class _Conversation(asyncio.Protocol):
             self._end.say("info", "bridge.connected", front=hello.version[:MOST_VERSION])
         self._end.on_hello()
 
+    def _spend(self, seconds: float) -> None:
+        self._end.allowance.spend(seconds, self._loop.time())
+
     async def _answer_later(self, answering: Awaitable[bytes]) -> None:
-        reply = await answering
+        reply = await counted(answering, self._spend)
         if self._stalled is not None:
             self._held.append(reply)  # as many as may be open, at most
         else:

@@ -53,7 +53,7 @@ def path(relative: str) -> str:
     parts = PurePosixPath(relative).parts
     if len(os.fsencode(relative)) > MAX_PATH:
         raise BadFileName(f"a path may have {MAX_PATH} bytes")
-    if not parts or parts[0] == "/" or any(part.startswith(".") for part in parts) or _has_control(relative):
+    if not parts or relative.startswith("/") or any(part.startswith(".") for part in parts) or _has_control(relative):
         raise BadFileName(f"{relative[:MAX_TEXT]!r} is no file among the uploads")
     return relative
 

@@ -3,8 +3,9 @@
 import asyncio
 import errno
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -13,7 +14,7 @@ from daemon.bridge import questions as ask
 from daemon.bridge.desk import Listener
 from daemon.bridge.happenings import JobChanged, SafetyBroken
 from daemon.bridge.seen import JobSeen, PrinterSeen, Snapshot
-from daemon.bridge.words import ConnectionOptions, JobState, Printed
+from daemon.bridge.words import JobState, Printed
 from daemon.config import ProfileConfig, chosen_preset
 from daemon.config.presets import find
 from daemon.core import checked
@@ -21,7 +22,7 @@ from daemon.core.core import Core
 from daemon.core.record.store import JobRecord
 from daemon.errors import FileError, JobConflict, StorageFull
 from gcode.errors import NozzledError, QueueFull
-from gcode.outgoing import Counters
+from gcode.outgoing import Counters, is_stop
 from hal.errors import NotConnected
 from hal.printer import ActionRequested, Commanded, Event, PositionRead, StateChanged
 
@@ -29,7 +30,10 @@ MOST_LINES = 1000  # of the conversation in one answer
 MOST_ANSWERS = 4  # to questions of the printer, that are on their way
 MOST_PRINTED = 100  # jobs in one answer
 LONGEST_REASON = 500  # characters of why one of them ended
-LISTING = 0.05  # s from one listing of ports to the next: a thread looks through the system for each
+AT_ONCE = 4  # commands that are looked at in one turn of the loop
+LOOK = 0.05  # s from one look at the system to the next: a thread takes some milliseconds for each
+
+T = TypeVar("T")
 
 _MOVE = re.compile(r"\s*(?:G0*(?:[0-3]|28|29|92)(?![\d.])|T\d|M(?:18|84)(?!\d))", re.IGNORECASE | re.ASCII)
 """What puts the head elsewhere, or its coordinates."""
@@ -47,8 +51,9 @@ class Desk:
         self._position: dict[str, float] | None = None  # as it was told last; None: the head has moved since
         self._listeners: list[Listener] = []
         self._answering: set[asyncio.Task[None]] = set()
-        self._listing = asyncio.Lock()
-        self._listed_at = -LISTING
+        self._sending = 0  # lists of commands that are looked at; those of later questions wait for them
+        self._looking = asyncio.Lock()
+        self._looked_at = -LOOK
         jobs = core.jobs
         self._plain: dict[type[ask.Question], Callable[[], None]] = {
             ask.Start: jobs.start,
@@ -176,7 +181,7 @@ class Desk:
             case ask.SetOffset(heater=heater, offset=offset):
                 return partial(jobs.set_offset, checked.heater(heater), checked.offset(offset))
             case ask.Send(commands=commands):
-                return partial(self._send, checked.commands(commands))
+                return self._sent_at_once(checked.commands(commands))
             case ask.AnswerPrompt():
                 return partial(self._answer_prompt, question.choice)
             case ask.Conversation():
@@ -185,15 +190,40 @@ class Desk:
                 return partial(self._overheard, question.since)
         return None
 
+    def _sent_at_once(self, commands: list[str]) -> Callable[[], None] | None:
+        """Return what sends a few commands, or stops the printer; None: it takes longer to look at them."""
+        if any(map(is_stop, commands)) or (len(commands) <= AT_ONCE and not self._sending):
+            return partial(self._submit, commands)
+        return None
+
+    def _submit(self, commands: list[str]) -> None:
+        self._core.connection.submit(commands)
+        self._note_moves(commands)
+
+    async def _send(self, commands: list[str]) -> None:
+        try:
+            await self._core.connection.send(commands)
+            self._note_moves(commands)
+        finally:
+            self._sending -= 1
+
+    def _note_moves(self, commands: list[str]) -> None:
+        """Forget where the head is, once somebody has moved it."""
+        if any(map(_MOVE.match, commands)):
+            self._position = None
+
     def _in_time(self, question: ask.Question) -> Awaitable[object]:
         core = self._core
         match question:
             case ask.Connect(port=port, baudrate=baudrate):
-                return core.connection.connect(checked.port(port), baudrate)
+                return self._in_turn(core.connection.connect, checked.port(port), baudrate)
+            case ask.Send(commands=commands):
+                self._sending += 1
+                return self._send(commands)
             case ask.Disconnect():
                 return core.connection.disconnect()
             case ask.ListPorts():
-                return self._ports()
+                return self._in_turn(core.connection.options)
             case ask.AskLimits():
                 return self._limits()
             case ask.UsePreset(preset=preset):
@@ -211,11 +241,6 @@ class Desk:
         now = asyncio.get_running_loop().time()
         return ask.Talk(lines=printer.tail_since(since)[-MOST_LINES:] if printer else [], until=now)
 
-    def _send(self, commands: Sequence[str]) -> None:
-        self._core.connection.submit(commands)
-        if any(map(_MOVE.match, commands)):
-            self._position = None
-
     def _overheard(self, since: float) -> ask.Overheard:
         printer = self._core.connection.printer
         now = asyncio.get_running_loop().time()
@@ -229,12 +254,13 @@ class Desk:
         jobs = await self._core.store.jobs(max(1, min(limit, MOST_PRINTED)))
         return [_printed(job) for job in jobs]
 
-    async def _ports(self) -> ConnectionOptions:
+    async def _in_turn(self, work: Callable[..., Awaitable[T]], *args: object) -> T:
+        """Do what has a thread look through the system, one after the other and a few times a second."""
         loop = asyncio.get_running_loop()
-        async with self._listing:
-            await asyncio.sleep(self._listed_at + LISTING - loop.time())
-            self._listed_at = loop.time()
-            return await self._core.connection.options()
+        async with self._looking:
+            await asyncio.sleep(self._looked_at + LOOK - loop.time())
+            self._looked_at = loop.time()
+            return await work(*args)
 
     async def _limits(self) -> ask.Limits:
         settings = self._core.settings
@@ -244,7 +270,7 @@ class Desk:
     async def _use(self, name: str | None) -> None:
         """Take the printer for another one, from here on."""
         core = self._core
-        preset = await asyncio.to_thread(find, name) if name else None
+        preset = await self._in_turn(asyncio.to_thread, find, name) if name else None
         if core.jobs.active:
             raise JobConflict("a print is going on; choose the printer when it is over")
         if core.profile_is_configured:

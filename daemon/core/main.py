@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import structlog
 
@@ -25,6 +26,7 @@ from daemon.systemd.directories import of_systemd
 SECTIONS = ("log", "appearance", "webcam")
 """Those of the configuration that can change under a running print; the core needs the first of them."""
 
+LOOK = 5.0  # s between two looks whether the socket for fronts is there
 FRONT = 10.0  # s that a start counts as under way while the front does not listen
 COLLECT = (10_000, 20, 20)  # a line makes a few tuples and no cycles: Python's 700 would look for them every second
 SWITCH_INTERVAL = 0.0005  # s; a thread that computes delays the loop by 5 ms at Python's default, by 0.1 ms so
@@ -84,7 +86,9 @@ async def run(
             hang_up = Reloader(core, reread, SECTIONS, child.reload if child else lambda: None)
             loop.add_signal_handler(signal.SIGHUP, hang_up.begin)
         if child is None:
-            await _listen(end, environ)
+            path = _where(environ)
+            await listen(end, path)
+            stack.callback(asyncio.create_task(keep_listening(end, path)).cancel)
         else:
             stack.push_async_callback(child.stop)
             child.begin()
@@ -102,15 +106,28 @@ async def run(
         return child.failed if child else 0
 
 
-async def _listen(end: CoreEnd, environ: Mapping[str, str]) -> None:
-    """Wait for fronts at the socket in the runtime directory."""
+def _where(environ: Mapping[str, str]) -> Path:
     path = core_socket(environ)
     if path is None:
         raise ServiceError("the core needs a runtime directory for its socket: $RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR")
+    return path
+
+
+async def listen(end: CoreEnd, path: Path) -> None:
+    """Wait for fronts at this socket. Where that is not possible it is told, and ends no print."""
     try:
         await end.listen(path)
     except OSError as error:
-        raise ServiceError(f"the core cannot listen at {path}: {error.strerror or error}") from error
+        reason = f"{path}: {error.strerror or error}"
+        log.error("bridge.no_socket", reason=reason, consequence="no front finds the core")  # noqa: TRY400 - no bug
+
+
+async def keep_listening(end: CoreEnd, path: Path) -> None:
+    """Do so again where the socket could not be made, or is gone."""
+    while True:
+        await asyncio.sleep(LOOK)
+        if not path.is_socket():  # noqa: ASYNC240 - a tmpfs
+            await listen(end, path)
 
 
 async def _first_of(*events: asyncio.Event) -> None:

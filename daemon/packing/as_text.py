@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from daemon.errors import FileError
+from daemon.front.uploads.filenames import check_content
 from daemon.packing.kinds import SNIFF, kind, plain_name
 
 MAX_UNPACKED = 4 * 1024 * 1024 * 1024  # bytes
@@ -17,6 +18,7 @@ def unpacked(path: Path, plate: int | None = None) -> Iterator[Path]:
 
     Raises:
         FileError: it cannot be read or unpacked, or holds no G-code.
+        NotPrintable: it is no text.
     """
     try:
         with path.open("rb") as file:
@@ -24,6 +26,7 @@ def unpacked(path: Path, plate: int | None = None) -> Iterator[Path]:
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror}") from error
     if kind(beginning) is None and plate is None:
+        check_content(str(path), beginning)
         yield path
         return
     from daemon.packing.unpacking import unpack  # noqa: PLC0415 - few files need it

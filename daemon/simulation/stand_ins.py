@@ -82,8 +82,8 @@ class TellingPrinter(LinePrinter):
         self._told(self.check(command).decode())
         return await super().send(command, urgent=urgent, step=step)
 
-    def submit(self, *commands: str) -> None:
+    def submit(self, *commands: str | bytes) -> None:
         """Queue a client's commands."""
         for command in commands:
-            self._told(self.check(command).decode())
+            self._told((command if isinstance(command, bytes) else self.check(command)).decode())
         super().submit(*commands)

@@ -117,8 +117,14 @@ def _events(outcome: Outcome) -> Iterator[str]:
         )
     if outcome.events:
         yield "  the host"
-        more = outcome.more_events
-        yield from _shown([f"{clock_time(each.time)} {each.who} {each.what}" for each in outcome.events], more)
+        times = Counter((each.who, each.what) for each in outcome.events)
+        begun = {(each.who, each.what): each.time for each in reversed(outcome.events)}
+        lines = [f"{clock_time(begun[each])} {' '.join(each)}" + _often(times[each]) for each in times]
+        yield from _shown(lines, outcome.more_events)
+
+
+def _often(count: int) -> str:
+    return f", {count} times" if count > 1 else ""
 
 
 def _shown(lines: list[str], more: int = 0) -> Iterator[str]:

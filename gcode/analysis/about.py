@@ -17,11 +17,12 @@ T = TypeVar("T")
 MAX_TOOLS = 64
 _DENSE = 100.0  # g/cm³
 
-_QUANTITY = re.compile(r"([-+]?(?:\d+(?:\.\d*)?|\.\d+))\s?([a-zA-Z%]*)")
+_QUANTITY = re.compile(r"(?<![a-zA-Z])([-+]?(?:\d+(?:\.\d*)?|\.\d+))\s?([a-zA-Z%]*)")
 _LENGTH = {"": 1.0, "mm": 1.0, "cm": 10.0, "m": 1000.0}
 _WEIGHT = {"": 1.0, "g": 1.0, "kg": 1000.0}
 _ANY = {"": 1.0, "c": 1.0, "mm": 1.0}
 _TEXT = re.compile(r'"((?:\\.|[^"\\])*)"|([^";]+)')
+_ESCAPED = re.compile(r"\\(.)")
 _LIST = re.compile(r"[,;|]")
 _COLOUR = re.compile(r"#[0-9A-Fa-f]{6}(?:[0-9A-Fa-f]{2})?$")
 
@@ -107,7 +108,8 @@ class _Look:
     def _texts(self, name: str) -> list[str]:
         values = self._values(name)
         if len(values) == 1:
-            values = [(match[1] or match[2] or "").strip() for match in _TEXT.finditer(values[0])]
+            quoted = (_ESCAPED.sub(r"\1", match[1] or "") or match[2] or "" for match in _TEXT.finditer(values[0]))
+            values = [value.strip() for value in quoted]
         return [value for value in values if value.strip("- ")][:MAX_TOOLS]
 
     def _numbers(self, name: str, units: Mapping[str, float]) -> list[float | None]:
@@ -142,6 +144,7 @@ class _Look:
 
     def filaments(self) -> tuple[Filament, ...]:
         types, names = self._texts("filament type"), self._texts("filament name")
+        types = [] if all(number(each) is not None for each in types) else types  # Ultimaker 2: `MATERIAL:` is mm³
         colours = [text if _COLOUR.match(text) else None for text in self._texts("filament colour")]
         weights = self._weights()
         costs = self._costs(weights)

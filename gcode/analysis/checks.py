@@ -14,6 +14,7 @@ from gcode.analysis.result import Bounds
 from gcode.analysis.whereabouts import PURGE, ROUNDING, Whereabouts
 from gcode.command import Command
 from gcode.fitting import fitting
+from gcode.texts import words_of
 from gcode.too_hot import doubt, excess
 from gcode.unknown import LOSSES, losses
 
@@ -29,6 +30,10 @@ _STARTS = frozenset({"START", "BEGIN", "STARTUP", "STARTGCODE", "PRINTSTART", "S
 _ENDS_PRINT = frozenset({"END", "FINISH", "FINISHED", "ENDGCODE", "PRINTEND", "ENDPRINT"})
 _OF_PARTS = frozenset({"EXCLUDE", "OBJECT", "LAYER", "TIMELAPSE", "TOOL", "PAUSE", "RESUME", "MESH"})
 _START_CODE = frozenset({"G28", "G29", "G80", "G32", "G34", "M109", "M190", "M191", "M116"})
+
+# What moves the origin of the axes that it names, or of all: where a move leads then is not followed here.
+_ORIGIN = frozenset({"M206", "M428", "G68", *(f"G{number}" for number in range(55, 60))})
+_ORIGINS = ("G59.", "G92.")  # further ones: G59.1 to G59.3, G92.1
 
 _REFUSED = {
     "M112": "M112 would stop the printer at once; it is left out",
@@ -91,6 +96,7 @@ class Checks:
         self._lost = losses(LOSSES, machine.dialect, {}) if machine.dialect_known else {}
         self._targets: dict[int, float] = {}
         self._hot = 0  # the last line that asks for too much heat
+        self._moved: dict[str, str] = {}  # axes whose origin something moves, and what
         self._found: dict[str, _Finding] = {}
 
     def add(self, level: Level, key: str, text: str, line: int = 0, count: int = 1) -> None:
@@ -125,26 +131,42 @@ class Checks:
             self.add(Level.WARNING, code, _DOUBTFUL[code], line)
         elif code == "G28":
             self._homed = min(self._homed, line)
+        elif code == "M98":  # RepRapFirmware: M98 P"start.g"
+            self._called(command.text.strip('"').rpartition("/")[2], line)
         elif code == "M302":
             self._cold_allowed = command.number("P", 0.0) > 0 or command.get("S") == 0
         elif code in _ENDS:
             self._ended = line
+        if code in _ORIGIN or code.startswith(_ORIGINS) or (code == "G10" and "L" in command):
+            self._origin(code, set("XYZ").intersection(command.params), all_=code != "M206")
         if code in _START_CODE or (code == "G92" and command.get("E") == 0):
             self._where.start_code(line, sure=code != "G92")
 
     def macro(self, text: str, line: int) -> None:
         """Look at a line that is no command of letter and number."""
+        name, _, rest = text.partition(" ")
+        if name.upper() == "SET_GCODE_OFFSET":
+            self._origin(name, {word[:1] for word in words_of(rest)} & set("XYZ"), all_=False)
+        self.klipper |= self._called(text, line) and not self.machine.dialect_known
+
+    def _called(self, text: str, line: int) -> bool:
+        """Look at the name of a macro; tell whether it is one."""
         name = _NAME.match(text)
         words = set(name[0].upper().split("_")) if name else set()
-        self.klipper |= len(words - {""}) > 0 and not self.machine.dialect_known
         if words & _OF_PARTS:
-            return
+            return True
         if words & _STARTS and self._printed is None:
             self._homed = min(self._homed, line)
             self._heated_by_macro = True
             self._where.start_code(line, sure=True)
         elif words & _ENDS_PRINT:
             self._ended = line
+        return len(words - {""}) > 0
+
+    def _origin(self, what: str, axes: set[str], *, all_: bool) -> None:
+        """Take note that the origin of these axes is moved; where none is named, that of all, or nothing's."""
+        for axis in axes or (set("XYZ") if all_ else ()):
+            self._moved.setdefault(axis, what)
 
     def length(self, command: bytes, line: int) -> None:
         """Look at how long a command is, for the firmware that it goes to; of one that is not known, nobody knows."""
@@ -269,12 +291,15 @@ class Checks:
 
     def _inside(self) -> None:
         for each in self._where.outside(_TOUCHING):
-            self._outside(Level.ERROR, "prints", each.axis, (each.low, each.high), (each.least, each.most))
+            moved = [self._moved[axis] for axis in (each.axis if len(each.axis) == 1 else "XY") if axis in self._moved]
+            level = Level.WARNING if moved else Level.ERROR
+            unless = f", unless {moved[0]} in the file moves it there" if moved else ""
+            self._outside(level, "prints", each.axis, (each.low, each.high), (each.least, each.most), unless)
 
-    def _outside(self, level: Level, what: str, axis: str, reach: Range, allowed: Range) -> None:
+    def _outside(self, level: Level, what: str, axis: str, reach: Range, allowed: Range, unless: str = "") -> None:
         text = (
             f"{what} outside the build volume: {axis} from {reach[0]:g} to {reach[1]:g}, "
-            f"allowed {allowed[0]:g} to {allowed[1]:g}"
+            f"allowed {allowed[0]:g} to {allowed[1]:g}{unless}"
         )
         self.add(level, f"{what} {axis}", text)
 

@@ -4,6 +4,8 @@ Lower case, a leading zero, blanks, comments in parentheses, line numbers and ch
 `gcode.reader.clean` and `gcode.command.parse` would not pass over. Whatever else is odd about a line is left to them.
 """
 
+import re
+
 import numpy as np
 
 from gcode.analysis.arrays import Bools, Bytes, Ints
@@ -13,6 +15,7 @@ _MOST_BLANKS = 4  # in a row; a line with more is not read here
 _LF, _TAB, _SPACE = b"\n\t "
 _ZERO, _NINE, _LAST_MOVE, _A, _G, _M, _N, _Z = b"093AGMNZ"
 _UPPER = ord("a") - ord("A")
+_BETWEEN = re.compile(rb"\)[ \t]{0,4}[A-Za-z]")
 
 # What a byte is to a reader of words: part of a number or blank (0), a letter in upper case, a line feed (itself), the
 # beginning of what says nothing (`;`), odd (1).
@@ -57,6 +60,12 @@ def further(text: Bytes, at: Ints, kind: Bytes, gs: Ints) -> Ints:
     first = np.zeros(len(kind), np.bool_)
     first[gs] = True
     return found[_is_digit(text[at[found] + 1]) & ~first[found]]
+
+
+def commented_between(lines: bytes, starts: Ints) -> Ints:
+    """Return the lines in which words stand behind a `(comment)`."""
+    found = [match.start() for match in _BETWEEN.finditer(lines)] if b")" in lines else []
+    return np.searchsorted(starts, np.array(found, np.intp), "right") - 1
 
 
 def _after_number(text: Bytes, first: Ints, numbered: Bools) -> tuple[Ints, Bools]:

@@ -151,7 +151,7 @@ class Orders:
         if self.modal.tool.last != tool:
             self._checks.tool(self.modal.tool.last, self._line)
             self._pause("changes", self._machine.tool_change)
-        if heat or self.modal.tool.last != tool or command.code == "M302":
+        if heat or self.modal.tool.last != tool or command.code in ("M302", "M98"):
             self.warm.set(self._row, self._checks.may_extrude(self.modal.tool.last))
 
     def _note_macro(self, text: str) -> None:

@@ -84,6 +84,7 @@ def _read(lines: bytes, *, unusual: bool = False) -> Words:
     if unusual:
         plain, code, gs = loose.begins(text, starts[:-1], tokens.at, tokens.kind, heads, line_feeds)
         plain[tokens.line[loose.further(text, tokens.at, tokens.kind, gs)]] = False
+        plain[loose.commented_between(lines, starts)] = False
     else:
         plain, code = _begins_as_move(text, starts[:-1], tokens.at[heads + (heads < line_feeds)])
         gs = heads

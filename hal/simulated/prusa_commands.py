@@ -68,6 +68,11 @@ def home(board: Board, command: Command) -> Wait:
     board.show("Homing done")
 
 
+def level(board: Board, _command: Command) -> Wait:
+    """G80: the bed is flat here, and nothing is probed."""
+    yield from board.synchronise()
+
+
 def stop_for_user(board: Board, command: Command) -> Wait:
     """M0, M1: until the knob is pressed, or for S seconds or P milliseconds."""
     board.show(command.text or "Wait for user...")
@@ -185,6 +190,7 @@ def _drive(board: Board, x: float = 0.0, y: float = 0.0, z: float = 0.0, e: floa
 TABLE = {
     "G4": dwell,
     "G28": home,
+    "G80": level,
     "M0": stop_for_user,
     "M1": stop_for_user,
     "M25": pause,

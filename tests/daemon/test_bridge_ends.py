@@ -18,6 +18,7 @@ from daemon.bridge.happenings import JobChanged
 from daemon.bridge.messages import Hello
 from daemon.bridge.seen import PrinterSeen
 from daemon.bridge.words import JobState
+from daemon.core.main import LOOK, keep_listening, listen
 from daemon.errors import CoreAway, JobConflict, ServiceError
 from gcode.errors import QueueFull
 from hal.printer import ConnectionState, FirmwareSaid, StateChanged
@@ -387,6 +388,25 @@ async def test_the_socket_is_for_this_user_alone_and_goes_with_the_core(desk, tm
     assert path.stat().st_mode & 0o777 == 0o600
     end.close()
     assert not path.exists()
+
+
+async def test_a_socket_that_cannot_be_made_or_is_gone_is_made_later(desk, tmp_path):
+    end, path = CoreEnd(desk), tmp_path / "run/core.sock"
+    with capture_logs() as logs:
+        await listen(end, path)
+    assert [(each["event"], str(path) in each["reason"]) for each in logs] == [("bridge.no_socket", True)]
+    keeping = asyncio.create_task(keep_listening(end, path))
+    path.parent.mkdir()
+    for _ in range(2):
+        await asyncio.sleep(LOOK + 1)
+        assert path.is_socket()
+        front = FrontEnd()
+        front.keep_connected(path)
+        await front.first()
+        await front.close()
+        path.unlink()
+    keeping.cancel()
+    end.close()
 
 
 @pytest.mark.real_time

@@ -16,7 +16,7 @@ class Sent(list):
         submit = printer.submit
 
         def listen(*commands):
-            self.extend(commands)
+            self.extend(command.decode() for command in commands)
             return submit(*commands)
 
         monkeypatch.setattr(printer, "submit", listen)

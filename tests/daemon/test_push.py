@@ -8,6 +8,7 @@ import pytest
 from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
 from daemon.front.push.hub import MAX_STRANGERS, MAX_STRANGERS_EACH
+from daemon.front.push.look import Look
 from daemon.front.push.subscriber import MAX_EVENTS, MAX_LETTERS, MAX_LOG, MAX_WORDS, STALLED, STRANGER
 from hal.printer import ActionRequested, TemperaturesRead
 from support.analyses import AtOnce
@@ -505,3 +506,66 @@ async def test_without_subscribers_nothing_is_kept_and_nothing_ticks(tmp_path):
         hub._on_printer(TemperaturesRead({}))
         hub._on_printer(ActionRequested("pause", ""))
         assert json.loads(json.dumps(await hub.current()))["state"]["text"] == "Printing"
+
+
+async def test_many_subscribers_cost_the_questions_and_the_encoding_of_one(tmp_path, monkeypatch):
+    async with api(tmp_path) as server:
+        listeners = [Listener(server, f"192.0.2.{number}") for number in range(20)]
+        for listener in listeners:
+            await listener.login()
+        *alike, slow, quiet = listeners
+        slow.say(throttle=4)
+        quiet.say(subscribe={"state": {"logs": False}, "events": False, "plugins": False})
+        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
+        await server.settle(5)
+        asked, looks = [], []
+        channel, look = server.service.front.jobs._channel, Look.__init__
+        ask = channel.ask
+
+        async def counted(question):
+            asked.append(question)
+            return await ask(question)
+
+        def made(self, *given):
+            looks.append(self)
+            look(self, *given)
+
+        monkeypatch.setattr(channel, "ask", counted)
+        monkeypatch.setattr(Look, "__init__", made)
+        for listener in listeners:
+            listener.clear()
+        await server.settle(20)
+        told = alike[0].of("current")
+        assert len(told) >= 15
+        assert all(each.of("current") == told for each in alike)
+        assert len(looks) <= 2 * len(told)
+        assert len(asked) <= len(looks) + 20 / 2  # how earlier prints went is asked for every 2 s
+        lines = [line for each in told for line in each["logs"]]
+        assert lines
+        assert len(slow.of("current")) < len(told)
+        late = [line for each in slow.of("current") for line in each["logs"]]
+        at = lines.index(late[-1])
+        assert lines[: at + 1] == late[-at - 1 :]
+        assert quiet.of("current")
+        assert not any(each["logs"] for each in quiet.of("current"))
+
+
+async def test_a_subscriber_that_goes_in_the_middle_of_a_look_does_not_take_it_from_the_others(tmp_path, monkeypatch):
+    async with api(tmp_path) as server:
+        gone, stays = Listener(server), Listener(server)
+        await gone.login()
+        await stays.login()
+        hub, began = server.application.settings["hub"], asyncio.Event()
+        current = hub.current
+
+        async def slow():
+            began.set()
+            await asyncio.sleep(0.2)
+            return await current()
+
+        monkeypatch.setattr(hub, "current", slow)
+        stays.clear()
+        await began.wait()
+        gone.subscriber.end()
+        await server.settle(1)
+        assert stays.of("current")

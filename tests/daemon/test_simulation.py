@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from daemon.simulation.incidents import Incident
 from daemon.simulation.outcome import bottlenecks
 from daemon.simulation.run import Plan, Simulation, SimulationError
 from daemon.simulation.series import MOST, Sample, Series
+from daemon.simulation.summary import summary
 from hal.session_file import EVENT, HOST, read
 from hal.simulated import clock
 from hal.simulated.config import FirmwareConfig
@@ -72,6 +74,9 @@ def test_an_outcome_is_json(tmp_path):
     needed = {"exact", "lines", "duration_s", "layers", "filament_mm", "underruns", "faults"}
     assert needed <= told.keys()
     assert told["layer_times"][0]["z"] == 0.2
+    cold = [Incident(float(time), "printer", "says cold extrusion prevented") for time in range(60, 90)]
+    text = "\n".join(summary(replace(outcome, events=[*cold, Incident(99, "job", "FAILED")]), "x"))
+    assert "0:01:00 printer says cold extrusion prevented, 30 times\n             0:01:39 job FAILED" in text
 
 
 def test_a_disturbed_line_is_exact_all_the_same_and_says_what_happened(tmp_path):

@@ -47,6 +47,7 @@ MAX_SAID = 500  # characters of one line of the printer in the log
 REOPEN = 0.25  # s between two tries to get a line back
 STOP_WITHIN = 10.0  # s in which a line that is closed has to be open for an emergency stop
 STEADY = 10.0  # s for which a board that had halted obeys before it counts as one that is back
+LOOK = 0.0005  # s for which commands of clients are looked at, at a stretch
 LONGEST_RETRY = 30.0  # s between attempts to reach a board that has halted: each may reset it
 
 log = structlog.get_logger()
@@ -81,6 +82,7 @@ class Connection:
         self.commanded_at = 0.0  # the loop's time of a client's last command
         self.stop_confirmed: bool | None = None  # the last emergency stop was; None: none, or one that is under way
         self.logbook = logbook or Logbook()
+        self._sending = asyncio.Lock()
         self._line = LineKeeper(descriptors)
         self._tried = asyncio.Event()  # the first attempt has ended, well or not
         self._keeps = False  # it is to be connected whenever it can be
@@ -379,7 +381,7 @@ class Connection:
         """Run the script for a printer that has just connected; it is connected also where that fails."""
         try:
             for command in self._config.scripts.connected:
-                self._refuse_too_hot([command.encode("ascii", "replace")])
+                self._refuse_too_hot(command.encode("ascii", "replace"))
                 await printer.send(command)
         except NozzledError as error:
             log.warning("printer.script_failed", script="connected", reason=str(error))
@@ -469,25 +471,59 @@ class Connection:
             CommandError, ForbiddenCommand: one of them may not be sent, or heats too much; none is.
             QueueFull: too many wait already; none is sent.
         """
+        if not self._done_at_once(commands):
+            self._queue([self._checked(command) for command in commands])
+
+    async def send(self, commands: Sequence[str]) -> None:
+        """Do what `submit` does, after those of earlier calls; many are looked at some at a time.
+
+        A command that heats by an expression takes a quarter of a millisecond, and the wire has its turn in between.
+        """
+        loop = asyncio.get_running_loop()
+        async with self._sending:
+            if self._done_at_once(commands):
+                return
+            looked_at = None
+            while looked_at != (self.printer, self.profile):  # others may be there now than at the beginning
+                looked_at, checked, turn = (self.printer, self.profile), [], loop.time()
+                for command in commands:
+                    if loop.time() - turn >= LOOK:
+                        await asyncio.sleep(0)
+                        turn = loop.time()
+                    checked.append(self._checked(command))
+            self._queue(checked)
+
+    def _done_at_once(self, commands: Sequence[str]) -> bool:
+        """Do what takes no place in the queue; tell whether there was such a command."""
         if any(is_stop(command) for command in commands):
             for command in commands:
                 check_command(command)
             log.warning("printer.emergency_stop", reason="a client sent M112")
             self.emergency_stop()
-            return
+            return True
         if not self.ready and isinstance(self._error, FirmwareHalted) and any(map(is_revival, commands)):
             self._revive(commands)
-            return
+            return True
+        return False
+
+    def _checked(self, command: str) -> bytes:
+        """Return a command as it goes on the wire; raises what `submit` does."""
         if self.printer is None or not self.ready:
             raise NotConnected("the printer is not connected")
-        checked = [self.printer.check(command) for command in commands]
+        checked = self.printer.check(command)
         self._refuse_too_hot(checked)
-        self.commanded_at = asyncio.get_running_loop().time()
-        self.printer.submit(*(command.decode() for command in checked))
+        return checked
 
-    async def send(self, commands: Sequence[str]) -> None:
-        """Do what `submit` does."""
-        self.submit(commands)
+    def _refuse_too_hot(self, command: bytes) -> None:
+        profile = self.profile
+        if problem := excess(command, profile.max_hotend_c, profile.max_bed_c, profile.max_chamber_c):
+            raise CommandError(problem)
+
+    def _queue(self, checked: Sequence[bytes]) -> None:
+        if self.printer is None or not self.ready:
+            raise NotConnected("the printer is not connected")
+        self.commanded_at = asyncio.get_running_loop().time()
+        self.printer.submit(*checked)
 
     def _revive(self, commands: Sequence[str]) -> None:
         """Do what a client wants of a firmware that has halted: it is told to obey again, and greeted anew."""
@@ -542,12 +578,6 @@ class Connection:
             else:
                 return
             await asyncio.sleep(self._config.printer.retry_s if said else REOPEN)
-
-    def _refuse_too_hot(self, commands: Sequence[bytes]) -> None:
-        profile = self.profile
-        for command in commands:
-            if problem := excess(command, profile.max_hotend_c, profile.max_bed_c, profile.max_chamber_c):
-                raise CommandError(problem)
 
 
 @dataclass(frozen=True, slots=True)

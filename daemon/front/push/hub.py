@@ -1,7 +1,9 @@
 """Hub: everybody who listens on a socket, and what there is to tell them."""
 
 import asyncio
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from daemon import OCTOPRINT, __version__
@@ -12,6 +14,7 @@ from daemon.front.http.base import seen_of
 from daemon.front.http.job import JobView
 from daemon.front.http.temperatures import TemperatureHistory, is_heater, readings
 from daemon.front.push.announcer import Announcer
+from daemon.front.push.look import Lines, Look, Looks
 from daemon.front.push.motion import Motion
 from daemon.front.push.page import Pages
 from daemon.front.push.subscriber import Send, Subscriber
@@ -40,6 +43,8 @@ class Hub:
         self._history = history
         self._subscribers: dict[Subscriber, str] = {}  # → the network that it comes from
         self._ticking: asyncio.TimerHandle | None = None
+        self._lines = Lines(0.0)
+        self._looks = Looks(self._look)
         Announcer(service)
         self._motion = Motion(service)
         self.pages = Pages(service)
@@ -66,11 +71,13 @@ class Hub:
             close: ends its connection.
             client: its address.
         """
-        if not self._subscribers:
-            self._motion.begin()  # nobody has looked meanwhile
+        if not self._subscribers:  # nobody has looked meanwhile
+            self._motion.begin()
+            self._lines = Lines(asyncio.get_running_loop().time())
+            self._looks.outdate()
         subscriber = Subscriber(self, self._service.access, send, close)
         self._subscribers[subscriber] = network_of(client)
-        subscriber.offer({"connected": self._greeting()})
+        subscriber.offer(json.dumps({"connected": self._greeting()}))
         self._keep_ticking()
         return subscriber
 
@@ -89,17 +96,20 @@ class Hub:
         if isinstance(event, ActionRequested) or not self._subscribers:
             return
         if isinstance(event, TemperaturesRead):
-            report = {"time": int(self._service.wall()), **readings(event.heaters, is_heater)}
+            report = json.dumps({"time": int(self._service.wall()), **readings(event.heaters, is_heater)})
             for each in [*self._subscribers]:
                 each.add_temperatures(report)
         self._changed()
 
     def _on_notice(self, notice: Notice) -> None:
-        for each in [*self._subscribers]:
-            each.note(notice)
+        if self._subscribers:
+            told = _told(notice)
+            for each in [*self._subscribers]:
+                each.note(notice, told)
         self._changed()
 
     def _changed(self) -> None:
+        self._looks.outdate()
         for each in [*self._subscribers]:
             each.changed()
         self._keep_ticking()
@@ -119,6 +129,7 @@ class Hub:
         if self._ticking is not None:
             self._ticking.cancel()
         self.pages.close()
+        self._looks.close()
         for each in [*self._subscribers]:
             each.end()
 
@@ -160,15 +171,34 @@ class Hub:
         count, sent = counters["resends"], counters["lines_sent"]
         return {"count": count, "transmitted": sent, "ratio": round(100 * count / sent) if sent else 0}
 
-    def history(self) -> list[dict[str, Any]]:
-        """Return the last temperatures."""
-        return self._history.last(HISTORY, is_heater)
+    @property
+    def said(self) -> int:
+        """How many lines of the conversation with the printer have been told."""
+        return self._lines.count
 
-    async def log_since(self, time: float) -> list[str]:
-        """Return what went over the line after this time of the loop, in OctoPrint's manner."""
-        try:
-            talk = await self._service.connection.conversation(time)
-        except CoreAway:
-            return []
-        arrows = {">": "Send:", "<": "Recv:"}
-        return [f"{arrows.get(line[:1], line[:1])}{line[1:]}" for line in talk.lines]
+    async def look(self) -> Look:
+        """Return what there is to tell now, the same for all who ask now."""
+        return await self._looks.newest()
+
+    async def _look(self) -> Look:
+        if any(each.wants_lines for each in self._subscribers):
+            await self._listen()
+        history = self._history
+        return Look(await self.current(), self._lines, lambda: json.dumps(history.last(HISTORY, is_heater)))
+
+    async def _listen(self) -> None:
+        """Take down what went over the line since the last look, in OctoPrint's manner."""
+        lines = self._lines
+        with suppress(CoreAway):
+            talk = await self._service.connection.conversation(lines.until)
+            lines.add([f"{_ARROWS.get(line[:1], line[:1])}{line[1:]}" for line in talk.lines], talk.until)
+
+
+_ARROWS = {">": "Send:", "<": "Recv:"}
+
+
+def _told(notice: Notice) -> str:
+    payload = dict(notice.payload)
+    if notice.plugin:
+        return json.dumps({"plugin": {"plugin": notice.name, "data": payload}})
+    return json.dumps({"event": {"type": notice.name, "payload": payload}})

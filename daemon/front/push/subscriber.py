@@ -37,7 +37,6 @@ MAX_LETTERS = 4096
 """Frames, and bytes in all, that a client may send before it has shown a session: `auth` a few times."""
 
 Send = Callable[[Sequence[str]], Awaitable[None]]
-Message = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -63,9 +62,9 @@ class Subscriber:
         self._words = self._letters = 0  # said without a session
         self._wishes = Wishes()
         self._interval = RATE
-        self._waiting: deque[Message] = deque(maxlen=MAX_EVENTS)
-        self._temperatures: deque[Message] = deque(maxlen=MAX_TEMPERATURES)
-        self._logged = self._loop.time()
+        self._waiting: deque[str] = deque(maxlen=MAX_EVENTS)
+        self._temperatures: deque[str] = deque(maxlen=MAX_TEMPERATURES)
+        self._heard = hub.said
         self._new = self._dirty = False
         self._page: Feed | None = None
         self._due = 0.0
@@ -76,23 +75,19 @@ class Subscriber:
 
     # -- what the hub tells --------------------------------------------------------------------------------
 
-    def offer(self, message: Message) -> None:
-        """Have a message sent; where too many wait the oldest is dropped."""
+    def offer(self, message: str) -> None:
+        """Have a message sent, as JSON; where too many wait the oldest is dropped."""
         self._waiting.append(message)
         self._wake.set()
 
-    def note(self, notice: Notice) -> None:
-        """Pass on what happened, if this client may and wants to hear of it."""
+    def note(self, notice: Notice, told: str) -> None:
+        """Pass on what happened, in these words, if this client may and wants to hear of it."""
         wanted = self._wishes.plugins if notice.plugin else self._wishes.events
-        if self._session is None or not (wanted is True or (wanted and notice.name in wanted)):
-            return
-        if notice.plugin:
-            self.offer({"plugin": {"plugin": notice.name, "data": dict(notice.payload)}})
-        else:
-            self.offer({"event": {"type": notice.name, "payload": dict(notice.payload)}})
+        if self._session is not None and (wanted is True or (wanted and notice.name in wanted)):
+            self.offer(told)
 
-    def add_temperatures(self, report: Message) -> None:
-        """Keep a report for the next message about the state."""
+    def add_temperatures(self, report: str) -> None:
+        """Keep a report, as JSON, for the next message about the state."""
         if self._session is not None:
             self._temperatures.append(report)
 
@@ -131,6 +126,11 @@ class Subscriber:
     # -- what the client says ------------------------------------------------------------------------------
 
     @property
+    def wants_lines(self) -> bool:
+        """It is to be told of the conversation with the printer."""
+        return self._session is not None and self._wishes.state and self._wishes.logs
+
+    @property
     def is_stranger(self) -> bool:
         """It has shown no session."""
         return self._session is None
@@ -167,7 +167,7 @@ class Subscriber:
         user, _, session_id = given.rpartition(":")
         self._session = self._access.find_session(session_id, user)
         if self._session is None:
-            self.offer({"reauthRequired": {"reason": "stale"}})
+            self.offer(_reauthenticate("stale"))
             return
         self._words = self._letters = 0
         if self._page is not None:
@@ -211,14 +211,14 @@ class Subscriber:
     async def _write(self) -> None:
         await self._wake.wait()
         self._wake.clear()
-        texts = [json.dumps(message) for message in await self._take()]
+        messages = await self._take()
         if self._page is not None and self._session is not None:
-            texts += self._page.take()
-        if texts:
+            messages += self._page.take()
+        if messages:
             async with asyncio.timeout(STALLED):  # Python 3.11's wait_for swallows a cancellation now and then
-                await self._send(texts)
+                await self._send(messages)
 
-    async def _take(self) -> list[Message]:
+    async def _take(self) -> list[str]:
         """Return what is to be written now; what a client has no right to any more is dropped."""
         if self._session is not None:
             await self._access.refresh()
@@ -230,9 +230,9 @@ class Subscriber:
         if self._new and self._page is not None and not self._wishes.state:
             self._new = False  # the page has a snapshot of its own
         elif self._new:
-            messages += [{"history": await self._history()}, {"timelapse": None}]
+            messages += [await self._first(), '{"timelapse": null}']
         elif self._dirty and self._loop.time() >= self._due:
-            messages.append({"current": await self._current()})
+            messages.append(await self._current())
         elif self._dirty and self._timer is None:
             self._timer = self._loop.call_at(self._due, self._wake_up)
         return messages
@@ -251,28 +251,29 @@ class Subscriber:
         if self._page is not None:
             self._hub.pages.leave(self._page)
             self._page.begin_anew()
-        self._waiting.append({"reauthRequired": {"reason": reason}})
+        self._waiting.append(_reauthenticate(reason))
 
-    async def _history(self) -> Message:
+    async def _first(self) -> str:
         self._new = False
         self._temperatures.clear()
         self._sent()
-        return {**await self._hub.current(), "temps": self._hub.history(), "logs": [], "messages": []}
+        return (await self._hub.look()).first()
 
-    async def _current(self) -> Message:
+    async def _current(self) -> str:
         self._sent()
         temperatures = [*self._temperatures]
         self._temperatures.clear()
-        logs = await self._log() if self._wishes.logs else []
-        return {**await self._hub.current(), "temps": temperatures, "logs": logs, "messages": []}
-
-    async def _log(self) -> list[str]:
-        since, self._logged = self._logged, self._loop.time()
-        return (await self._hub.log_since(since))[-MAX_LOG:]
+        look = await self._hub.look()
+        heard, self._heard = self._heard, look.said if self._wishes.logs else self._heard
+        return look.current(temperatures, heard if self._wishes.logs else None)
 
     def _sent(self) -> None:
         self._dirty = False
         self._due = self._loop.time() + self._interval
+
+
+def _reauthenticate(reason: str) -> str:
+    return json.dumps({"reauthRequired": {"reason": reason}})
 
 
 def _names(wanted: object) -> bool | frozenset[str]:

@@ -1,7 +1,7 @@
 import pytest
 
 from gcode.analysis.machine import ANYWHERE, Machine
-from gcode.dialect import KLIPPER, REPRAPFIRMWARE, SPRINTER, TEACUP
+from gcode.dialect import KLIPPER, MARLIN, REPRAPFIRMWARE, SPRINTER, TEACUP
 from support.analysed import analyse, sliced
 
 HEAD = "M104 S200\nG28\n"
@@ -246,3 +246,38 @@ def test_what_the_firmware_does_not_know_and_the_print_needs_is_a_warning():
         in findings(arcs, dialect=TEACUP)[1]
     )
     assert not any("G2" in each for each in findings(arcs)[1])
+
+
+@pytest.mark.parametrize(
+    ("line", "dialect"),
+    [
+        ("M206 X60 Y60", MARLIN),
+        ("G10 L2 P1 X100 Y100", REPRAPFIRMWARE),
+        ("G55", REPRAPFIRMWARE),
+        ("SET_GCODE_OFFSET X=100 Y_ADJUST=50 MOVE=1", KLIPPER),
+    ],
+)
+def test_what_an_origin_moves_is_not_certain_to_be_outside(line, dialect):
+    part = ";LAYER_CHANGE\nG1 X-50 Y-50 Z.3\nG1 X-40 E1 F600\nG1 Y-40 E2\n"
+    assert len(findings(HEAD + part + TAIL, dialect=dialect)[0]) == 2
+    errors, warnings = findings(HEAD + line + "\n" + part + TAIL, dialect=dialect)
+    assert errors == []
+    assert warnings[0] == (
+        f"prints outside the build volume: X from -50 to -40, allowed 0 to 200, unless {line.split()[0]} in the file "
+        "moves it there"
+    )
+    only_z = HEAD + "SET_GCODE_OFFSET Z=0.1\nM206\nM206 Z1\nG10 S1\n" + part + TAIL
+    assert len(findings(only_z, dialect=dialect)[0]) == 2
+
+
+def test_a_start_file_of_reprapfirmware_homes_and_heats():
+    for name in ("start.g", "0:/macros/print_start.g"):
+        assert findings(f'M98 P"{name}"\n' + BODY + TAIL, dialect=REPRAPFIRMWARE) == ([], [])
+    assert len(findings('M98 P"lights.g"\n' + BODY + TAIL, dialect=REPRAPFIRMWARE)[1]) == 2
+
+
+@pytest.mark.parametrize("count", [1, 300])  # a few, and as many as are read together
+def test_a_comment_between_words_hides_none(count):
+    plain = analyse(HEAD + BODY + "G1 X60 Y60 E2 F1800\nG1 X50 Y50 E1\n" * count)
+    found = analyse(HEAD + BODY + "G1 X60 (E99) Y60 E2 F1800\ng01 x50 (a) y50 (b) (c) e1 (d)\n" * count)
+    assert (found.filament_mm, found.bounds, found.motion_s) == (plain.filament_mm, plain.bounds, plain.motion_s)

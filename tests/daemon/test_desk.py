@@ -1,0 +1,333 @@
+"""What the core does for its front, over both forms of the bridge; and what it does not do for one that is not ours."""
+
+import asyncio
+import errno
+import itertools
+import math
+import os
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from daemon.bridge import questions as ask
+from daemon.bridge.core_end import CoreEnd
+from daemon.bridge.front_end import FrontEnd
+from daemon.bridge.memory import InMemory
+from daemon.bridge.remote import RemoteCore
+from daemon.bridge.words import ConnectionOptions, FileStatistics, JobState, Selection
+from daemon.config import chosen_preset
+from daemon.core.core import begin
+from daemon.core.desk import Desk
+from daemon.errors import BadFileName, ConfigError, FileError, JobConflict, PortNotAllowed, StorageFull
+from gcode.errors import CommandError, ForbiddenCommand, NozzledError, QueueFull
+from hal.errors import AddressError
+from hal.printer import ConnectionState, Prompt
+from support.bridge import connected
+from support.http import config
+
+PART = Selection("part.gcode", "part.gcode", 24, 1_700_000_000, "me", mtime_ns=5, sha1="a" * 40)
+
+
+class House:
+    def __init__(self, core, channel, folder):
+        self.core, self.channel, self.folder = core, channel, folder
+        self.ask = channel.ask
+        self.remote = RemoteCore(channel)
+        self.uploads = folder / "uploads"
+
+    @property
+    def accepted(self):
+        return [each.command for each in self.core.connection.printer._transport._firmware.oracle.commands]
+
+    async def ends(self, selection, *states):
+        await self.ask(ask.Select(file=selection))
+        await self.ask(ask.Start())
+        async with asyncio.timeout(100):
+            while self.core.jobs.state not in states:  # noqa: ASYNC110 - as clients do
+                await asyncio.sleep(0.05)
+        await self.core.jobs.runner.over()
+
+
+@asynccontextmanager
+async def house(folder, form="memory", address="sim?oracle={}", **sections):
+    async with AsyncExitStack() as stack:
+        address = address.format(folder / "oracle")
+        core = await begin(stack, config(folder, address, **sections), {}, lambda: 1_700_000_000.0)
+        while address and not core.connection.ready:  # noqa: ASYNC110 - as clients do
+            await asyncio.sleep(0.1)
+        (folder / "uploads").mkdir(exist_ok=True)
+        (folder / "uploads" / "part.gcode").write_text("G28\nG1 X10 F6000\nG1 X20\n")
+        desk = Desk(core)
+        if form == "memory":
+            yield House(core, InMemory(desk), folder)
+            return
+        end, front = CoreEnd(desk), FrontEnd()
+        connected(end, front)
+        await front.first()
+        stack.push_async_callback(front.close)
+        yield House(core, front, folder)
+
+
+# -- both forms say the same -----------------------------------------------------------------------------------
+
+QUESTIONS = [
+    ask.ListPorts(), ask.AskLimits(), ask.AskStatistics(path="part.gcode"), ask.AskHistories(),
+    ask.Conversation(since=math.inf), ask.Send(commands=["M117 hello"]), ask.Send(commands=["M105"] * 20),
+    ask.Send(commands=["M110 N0"]), ask.Send(commands=[""]), ask.Send(commands=["M104 S900"]),
+    ask.Send(commands=["M117 a\nM104 S900"]), ask.Send(commands=["M105"] * 300), ask.AnswerPrompt(choice=0),
+    ask.AnswerPrompt(choice=-1), ask.Select(file=PART), ask.Select(file=None), ask.Start(), ask.Restart(), ask.Pause(),
+    ask.Resume(), ask.Toggle(), ask.Cancel(), ask.SetOffset(heater="bed", offset=5.0),
+    ask.SetOffset(heater="engine", offset=5.0), ask.UsePreset(preset=None), ask.UsePreset(preset="nothing of the kind"),
+    ask.Connect(port="/dev/null"), ask.Connect(port="seril:x"), ask.Disconnect(),
+]  # fmt: skip
+
+
+async def said_to(form, folder):
+    """Return what became of each question, and of those by which a print is begun and ended."""
+    async with house(folder, form) as there:
+        first = [*QUESTIONS[:15], ask.Start(), ask.Pause(), ask.UsePreset(preset=None), ask.Cancel()]
+        results = [await outcome(there, question) for question in first]
+        async with asyncio.timeout(100):
+            while there.core.jobs.active:  # noqa: ASYNC110 - as clients do
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(1)
+        results += [await outcome(there, question) for question in QUESTIONS[15:]]
+    return results
+
+
+async def outcome(there, question):
+    try:
+        answer = await there.ask(question)
+    except NozzledError as error:
+        return type(question).__name__, type(error).__name__, str(error)
+    return type(question).__name__, replace(answer, ports=[]) if isinstance(answer, ConnectionOptions) else answer
+
+
+async def test_both_forms_of_the_bridge_give_the_same_answers(tmp_path):
+    """Each question that there is, with what is answered and what is refused."""
+    (one := tmp_path / "one").mkdir()
+    (other := tmp_path / "other").mkdir()
+    in_memory = [row for row in await said_to("memory", one) if row[0] != "Conversation"]
+    over_a_line = [row for row in await said_to("line", other) if row[0] != "Conversation"]
+    assert over_a_line == in_memory
+    asked = {type(question) for question in QUESTIONS}
+    assert asked == set(ask.AnyQuestion.__args__)
+    assert ("AskStatistics", FileStatistics()) in in_memory
+    assert sum(len(row) == 3 for row in in_memory) >= 12, "half of them is refused"
+
+
+@pytest.mark.parametrize("form", ["memory", "line"])
+async def test_what_is_seen_is_what_is(tmp_path, form):
+    async with house(tmp_path, form) as there:
+        await there.ask(ask.Select(file=PART))
+        await there.ask(ask.Start())
+        jobs = there.remote.jobs
+        assert jobs.state is JobState.STARTING, "whoever has the answer sees what came of it"
+        assert (jobs.active, jobs.selected, jobs.uses("part.gcode")) == (True, PART, True)
+        assert there.remote.connection.state is ConnectionState.READY
+        assert there.remote.connection.address.startswith("sim?oracle=")
+        states = []
+        jobs.subscribe(states.append)
+        async with asyncio.timeout(100):
+            while jobs.state is not JobState.COMPLETED:  # noqa: ASYNC110 - as clients do
+                await asyncio.sleep(0.1)
+        assert states == [JobState.PRINTING, JobState.FINISHING, JobState.COMPLETED]
+        assert jobs.progress.completion == 100
+        await there.ask(ask.Disconnect())
+        assert there.remote.connection.state is ConnectionState.OFFLINE
+
+
+async def test_long_lists_of_commands_stay_in_their_order(tmp_path):
+    async with house(tmp_path, "line") as there:
+        lists = [[f"M117 {n}.{m}" for m in range(size)] for n, size in enumerate((60, 1, 40, 2, 50))]
+        await asyncio.gather(*(there.ask(ask.Send(commands=commands)) for commands in lists))
+        await asyncio.sleep(20)
+        assert [each for each in there.accepted if each.startswith("M117")] == [*itertools.chain(*lists)]
+
+
+async def test_a_stop_waits_for_no_list(tmp_path):
+    async with house(tmp_path, "line") as there:
+        sending = [asyncio.create_task(there.ask(ask.Send(commands=["M105"] * 250))) for _ in range(3)]
+        await there.remote.connection.send(["M117 x"] * 300 + ["M112"])
+        assert there.core.connection.state is ConnectionState.FAULT
+        assert {type(each) for each in await asyncio.gather(*sending, return_exceptions=True)} <= {
+            type(None), QueueFull, *(type(each.exception()) for each in sending if each.exception()),
+        }  # fmt: skip
+
+
+# -- a front that is not ours ------------------------------------------------------------------------------------
+
+ELSEWHERE = [
+    "../nozzled.db", "../../etc/passwd", "/etc/passwd", "", ".", "..", "a/../../nozzled.db", ".incoming/x.gcode",
+    "a\0b", "a\nb.gcode", "x" * 2000, "//etc/passwd", "~root/.\u2028x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ELSEWHERE, ids=range(len(ELSEWHERE)))
+async def test_no_file_outside_the_uploads_is_chosen(tmp_path, path):
+    async with house(tmp_path, address="") as there:
+        with pytest.raises(BadFileName):
+            await there.ask(ask.Select(file=replace(PART, path=path)))
+        with pytest.raises(BadFileName):
+            await there.ask(ask.AskStatistics(path=path))
+        assert there.core.jobs.selected is None
+
+
+BAD_FIELDS = [
+    {"size": -1}, {"size": 2**63}, {"date": -(2**63)}, {"mtime_ns": 2**64 - 1}, {"name": "x" * 300},
+    {"user": "x" * 300}, {"name": "a\rM104 S300"}, {"user": "\0"}, {"sha1": "x"}, {"sha1": "A" * 40},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fields", BAD_FIELDS, ids=str)
+async def test_nothing_is_said_of_a_file_that_none_can_be(tmp_path, fields):
+    async with house(tmp_path, address="") as there:
+        with pytest.raises(BadFileName):
+            await there.ask(ask.Select(file=replace(PART, **fields)))
+
+
+GOOD_FIELDS = [{"size": 0}, {"date": -1, "mtime_ns": -(10**9)}, {"user": None, "sha1": None}]
+
+
+@pytest.mark.parametrize("fields", GOOD_FIELDS, ids=str)
+async def test_what_a_file_can_be_is_taken(tmp_path, fields):
+    async with house(tmp_path, address="") as there:
+        await there.ask(ask.Select(file=replace(PART, **fields)))
+        assert there.core.jobs.selected == replace(PART, **fields)
+
+
+def beside(uploads):
+    """Return what a front could put among the uploads: its user may write there."""
+    secret = uploads.parent / "secret.gcode"
+    secret.write_text("G1 X99 ; a secret\n")
+    (uploads / "link.gcode").symlink_to(secret)
+    (uploads / "up").symlink_to("..")
+    (uploads / "device.gcode").symlink_to("/dev/zero")
+    os.mkfifo(uploads / "pipe.gcode")
+    (uploads / "folder.gcode").mkdir()
+    (uploads / "inside.gcode").symlink_to("part.gcode")
+    return ["link.gcode", "up/secret.gcode", "device.gcode", "pipe.gcode", "folder.gcode", "missing.gcode"]
+
+
+async def test_no_link_leads_a_print_out_of_the_uploads_and_no_pipe_holds_it_up(tmp_path):
+    async with house(tmp_path) as there:
+        for path in beside(there.uploads):
+            await there.ends(replace(PART, path=path), JobState.FAILED)
+            assert "G1 X99" not in there.accepted
+            assert "secret" not in (there.core.jobs.error or "").replace("secret.gcode", "")
+        assert not [each for each in there.accepted if each.startswith(("G28", "G1 X10"))]
+        await there.ends(replace(PART, path="inside.gcode"), JobState.COMPLETED)
+        assert "G1 X10 F6000" in there.accepted, "a link to another upload is none of those"
+
+
+async def test_more_heat_than_the_profile_allows_is_for_nobody(tmp_path):
+    async with house(tmp_path, "line") as there:
+        for command in ("M104 S999", "M140 S999", "M104 S{900+90}", "M109 S1e3", "G10 P0 S999"):
+            with pytest.raises(CommandError, match="the profile allows"):
+                await there.ask(ask.Send(commands=["M105"] * 10 + [command]))
+        for offset in (math.nan, math.inf, -math.inf, 51.0, -51.0, 1e300):
+            with pytest.raises(CommandError):
+                await there.ask(ask.SetOffset(heater="tool0", offset=offset))
+        for heater in ("", "tool", "tool100", "tool0\n", "x" * 60_000, "bed ", "B\u00e9d"):
+            with pytest.raises(CommandError):
+                await there.ask(ask.SetOffset(heater=heater, offset=1.0))
+        assert not there.core.jobs.offsets
+        (there.uploads / "hot.gcode").write_text("G28\nM104 S999\n")
+        await there.ends(replace(PART, path="hot.gcode"), JobState.FAILED)
+        assert not [each for each in there.accepted if "9" in each and each.startswith(("M104", "M140", "M109", "G10"))]
+
+
+async def test_what_belongs_to_the_link_and_what_hides_is_refused(tmp_path):
+    async with house(tmp_path) as there:
+        for command in ("M110 N5", "M28 x.g", "M999", "N5 M110*3"):
+            with pytest.raises((ForbiddenCommand, CommandError)):
+                await there.ask(ask.Send(commands=[command]))
+        for command in ("M105\nM104 S300", "M105\rM112", "", " ", ";", "x" * 1025, "x" * 60_000):
+            with pytest.raises(CommandError) as refused:
+                await there.ask(ask.Send(commands=["M105", command]))
+            assert len(str(refused.value)) < 3000
+        with pytest.raises(QueueFull, match="16000 commands were sent at once"):
+            await there.ask(ask.Send(commands=["M1"] * 16_000))
+        await there.ask(ask.Send(commands=["M105\0"]))  # is left out of the line, as everywhere
+
+
+async def test_a_prompt_has_the_answers_that_it_has(tmp_path):
+    async with house(tmp_path) as there:
+        printer = there.core.connection.printer
+        printer._reports.panel.prompt = Prompt("Go on?", ("yes", "no"))
+        for choice in (-1, 2, 10**12, -(10**12)):
+            with pytest.raises(CommandError):
+                await there.ask(ask.AnswerPrompt(choice=choice))
+        printer.answer_prompt = lambda _: asyncio.sleep(100)
+        for _ in range(4):
+            await there.ask(ask.AnswerPrompt(choice=1))
+        with pytest.raises(QueueFull):
+            await there.ask(ask.AnswerPrompt(choice=1))
+
+
+async def test_names_of_presets_and_ports_are_short(tmp_path):
+    async with house(tmp_path, address="") as there:
+        for preset in ("x" * 300, "x" * 60_000, "../../etc/passwd", "\0"):
+            with pytest.raises(ConfigError) as refused:
+                await there.ask(ask.UsePreset(preset=preset))
+            assert len(str(refused.value)) < 300
+        for port in (
+            "x" * 2000,
+            "/dev/tty\0S0",
+            "sim?oracle=/tmp/x",
+            "replay:/etc/passwd",
+            "tcp:10.0.0.1:80",
+            "/dev/../etc/passwd",
+        ):
+            with pytest.raises((PortNotAllowed, AddressError)):
+                await there.ask(ask.Connect(port=port))
+        for baudrate in (-1, 2**63, 2**31):
+            with pytest.raises((PortNotAllowed, AddressError)):
+                await there.ask(ask.Connect(port="/dev/null", baudrate=baudrate))
+        assert there.core.connection.state is ConnectionState.OFFLINE
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, StorageFull), (errno.EIO, FileError)])
+async def test_a_preset_that_cannot_be_kept_does_not_hold(tmp_path, monkeypatch, number, kind):
+    def full(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(chosen_preset, "keep", full)
+    async with house(tmp_path, address="") as there:
+        before = there.core.connection.profile
+        with pytest.raises(kind, match="cannot be kept in the state directory"):
+            await there.ask(ask.UsePreset(preset="prusa-mk4"))
+        assert there.core.connection.profile == before
+
+
+async def test_what_is_asked_of_the_system_is_asked_twenty_times_a_second(tmp_path):
+    async with house(tmp_path, address="") as there:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await asyncio.gather(*(there.ask(ask.ListPorts()) for _ in range(5)))
+        assert loop.time() - began >= 4 * 0.05
+
+
+async def test_a_conversation_is_not_told_at_any_length(tmp_path):
+    async with house(tmp_path, "line") as there:
+        ring = there.core.connection.printer._pump.ring
+        now = asyncio.get_running_loop().time()
+        ring.extend((now, "<", b"x" * 4000 + b"\n") for _ in range(200))
+        for since in (-1e308, 0.0, now - 1):
+            talk = await there.ask(ask.Conversation(since=since))
+            assert sum(map(len, talk.lines)) < 40_000
+        assert (await there.ask(ask.Conversation(since=math.nan))).lines == []
+        assert (await there.ask(ask.Conversation(since=1e308))).lines == []
+
+
+async def test_a_print_is_not_disturbed_by_what_is_refused(tmp_path):
+    async with house(tmp_path, "line") as there:
+        (there.uploads / "part.gcode").write_text("".join(f"G1 X{n % 2 * 10} F6000\n" for n in range(100)))
+        await there.ask(ask.Select(file=PART))
+        await there.ask(ask.Start())
+        await asyncio.sleep(1)
+        for question in (ask.Select(file=PART), ask.Select(file=None), ask.Start(), ask.UsePreset(preset=None)):
+            with pytest.raises(JobConflict):
+                await there.ask(question)
+        assert there.core.jobs.state is JobState.PRINTING
