@@ -1,10 +1,8 @@
 """A tab with the page in it, with what its reader would do and see; and a service that hangs."""
 
 import json
-import os
 import signal
 from contextlib import contextmanager
-from pathlib import Path
 
 from playwright.sync_api import expect
 
@@ -70,13 +68,9 @@ class Tab:
 
 @contextmanager
 def stopped(daemon):
-    """The processes of the service are stopped, as a machine that hangs would stop them."""
-    children = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()
-    pids = [daemon.pid, *map(int, children)]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+    """The core of the service hangs; the front goes on, and must not make believe that all is well."""
+    daemon.signal(signal.SIGSTOP)
     try:
         yield
     finally:
-        for pid in reversed(pids):
-            os.kill(pid, signal.SIGCONT)
+        daemon.signal(signal.SIGCONT)
