@@ -26,6 +26,12 @@ async def test_a_browser_gets_the_page_and_an_app_the_text_that_it_got_before(tm
         assert "Accept" in page.headers["Vary"]
 
 
+async def test_a_browser_without_a_key_can_load_all_files_again_and_again(tmp_path):
+    async with api(tmp_path, "") as server:
+        for _ in range(400):
+            assert (await server.get("/page/icon.svg", key=None, headers=HOST)).status == 200
+
+
 async def test_the_policy_forbids_what_is_inline_and_every_other_origin():
     assert "unsafe" not in POLICY
     assert "default-src 'none'" in POLICY

@@ -347,7 +347,7 @@ def _access() -> dict[str, dict[str, Operation]]:
     user = _in_path("token", "As the list of requests says.")
     poll = _operation("Ask whether it has been decided.", 404, done=obj({"api_key": TEXT}), parameters=[app])
     poll["responses"]["202"] = {"description": "Not yet.", **_json(obj({"message": TEXT}))}
-    asked = obj({"app_token": TEXT, "auth_dialog": TEXT})
+    asked = obj({"app_token": TEXT, "auth_dialog": TEXT, "code": TEXT})
     ask = obj(
         {"app": {"type": "string", "minLength": 1, "maxLength": 60}, "user": nullable("string")}, required=["app"]
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from daemon.front.access import hosts
+from daemon.front.access import hosts, strangers
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.description import style_of
 from daemon.front.http.errors import Refused
@@ -127,6 +127,7 @@ def _accepts(handler: ApiHandler, what: str) -> bool:
 class PageHandler(ApiHandler):
     """Base: sends a file of the page."""
 
+    cost = strangers.FILE
     for_everybody = True  # there is no secret in it
     judges_keys = False
 

@@ -176,6 +176,7 @@ class Pages:
     async def _run(self) -> None:
         """Look, tell and listen when it is time for that, as long as there is a page."""
         loop = asyncio.get_running_loop()
+        await asyncio.to_thread(files().find, "index.html")  # their hash is a part of what is told
         while self._feeds:
             try:
                 async with asyncio.timeout_at(self._due()):
