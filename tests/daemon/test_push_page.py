@@ -6,8 +6,9 @@ from itertools import pairwise
 
 import pytest
 
+from daemon.bridge.remote import RemoteConnection
 from daemon.front.access.scopes import Scope
-from daemon.front.push.page import AGAIN, BEAT, GAP, MAX_LINES, Feed, Pages
+from daemon.front.push.page import AGAIN, BEAT, GAP, HANGS, MAX_LINES, Feed, Pages
 from support.analyses import AtOnce
 from support.house import MOVES
 from support.http import NOW, api
@@ -51,6 +52,9 @@ class Page(Listener):
 
     def sets(self, key):
         return [each["set"][key] for each in self.told if key in each.get("set", {})]
+
+    def beats(self):
+        return [time for time, kind in self.times if kind == "beat"]
 
     def console(self):
         return [line for each in self.told if "console" in each for line in each["console"]["lines"]]
@@ -100,7 +104,7 @@ async def test_it_hears_that_the_service_lives_at_least_every_two_seconds_and_ga
         page = Page(server)
         await page.open()
         await server.settle(20)
-        beats = [time for time, kind in page.times if kind == "beat"]
+        beats = page.beats()
         assert len(beats) >= 9
         assert all(after - before <= BEAT + 0.1 for before, after in pairwise(beats))
         assert [each["seq"] for each in page.told] == list(range(1, len(page.told) + 1))
@@ -328,3 +332,27 @@ async def test_what_a_client_asks_for_may_be_nonsense(tmp_path, wanted):
         await page.open(wanted)
         await server.settle(1)
         assert ("page" in page.kinds()) is isinstance(wanted, dict)
+
+
+async def test_while_the_core_hangs_no_page_is_told_that_it_lives(tmp_path, monkeypatch):
+    async with api(tmp_path) as server:
+        page, late = Page(server), Page(server)
+        await page.open()
+        await server.settle(5)
+        answering, lives = RemoteConnection.overhear, asyncio.Event()
+
+        async def overhear(connection, since):
+            await lives.wait()
+            return await answering(connection, since)
+
+        monkeypatch.setattr(RemoteConnection, "overhear", overhear)
+        await server.settle(BEAT + HANGS)
+        heard = len(page.beats())
+        await late.open()
+        await server.settle(20)
+        assert len(page.beats()) == heard
+        assert late.told == []  # what it would be shown is old
+        lives.set()
+        await server.settle(2 * BEAT)
+        assert len(page.beats()) > heard
+        assert late.shown["printer"]["state"] == "ready"

@@ -102,8 +102,8 @@ function open(who) {
   socket = new WebSocket(where);
   const dead = setTimeout(() => mine === attempt && again(), SILENT);
   socket.onopen = () => {
+    subscribe(); // first, so that nothing is sent that is for others
     socket?.send(JSON.stringify({auth: `${who.name}:${who.session}`}));
-    subscribe();
   };
   socket.onmessage = event => {
     clearTimeout(dead);

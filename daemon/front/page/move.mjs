@@ -1,9 +1,9 @@
 /** The view Move & heat: axes with their position, filament, heaters, fan and pace. */
 
 import {gcode, post} from "./api.mjs";
-import {html, signal} from "./html.mjs";
+import {html, signal, useEffect} from "./html.mjs";
 import {degrees, heaterName, heaters, isActive, target, whyNoMove, whyNoPrinter} from "./state.mjs";
-import {isGone, printer, profile} from "./store.mjs";
+import {isGone, me, printer, profile} from "./store.mjs";
 import {Act, Fail, NumberField} from "./widgets.mjs";
 import {number, t, typed} from "./words.mjs";
 
@@ -40,7 +40,7 @@ function Jog({axis, sign, arrow}) {
   const name = `${axis.toUpperCase()} ${sign > 0 ? "+" : "−"}`;
   return html`<${Act} kind=${`jog j${axis}${sign > 0 ? "p" : "m"}`} label=${html`<span aria-hidden="true">${arrow}</span> ${name}`}
     name=${t("jog_name", {name, step: step.value})} off=${whyNot(axis)} fail=${moveFail}
-    run=${() => post("api/printer/printhead", {command: "jog", [axis]: sign * step.value, speed: SPEEDS[axis]})} />`;
+    run=${() => jog(axis, sign)} />`;
 }
 
 /** @param {KeyboardEvent} event The arrows move while the pad has the focus; a held key moves once. */
@@ -53,16 +53,33 @@ function arrows(event) {
   const [axis, sign] = /** @type {["x"|"y"|"z", number]} */ (move);
   moveFail.value = whyNot(axis);
   if (moveFail.value) return;
-  post("api/printer/printhead", {command: "jog", [axis]: sign * step.value, speed: SPEEDS[axis]}).catch(error => (moveFail.value = error.message));
+  jog(axis, sign).catch(error => (moveFail.value = error.message));
+}
+
+/** Ask the printer where the head is: it says so only then. */
+function ask() {
+  return gcode({command: "M114"}).catch(() => {}); // the position stays unknown
+}
+
+/** @param {string} axis @param {number} sign */
+async function jog(axis, sign) {
+  await post("api/printer/printhead", {command: "jog", [axis]: sign * step.value, speed: SPEEDS[/** @type {keyof SPEEDS} */ (axis)]});
+  await ask();
 }
 
 /** @param {string[]} axes */
 function home(axes) {
-  return () => post("api/printer/printhead", {command: "home", axes});
+  return async () => {
+    await post("api/printer/printhead", {command: "home", axes});
+    await ask();
+  };
 }
 
 function Pad() {
   const where = isGone.value ? null : printer.value.position;
+  useEffect(() => {
+    if (!where && !whyNoMove.value && me.value.control) ask();
+  }, [whyNoMove.value]);
   return html`<section class="card" aria-label=${t("move")}><h2>${t("move")}</h2>
     <dl class="position">${["x", "y", "z"].map(axis => html`<div key=${axis} class=${isHomed(axis) === false ? "old" : ""}><dt>${axis.toUpperCase()}</dt>
       <dd>${typeof where?.[axis] === "number" ? number(where[axis], axis === "z" ? 2 : 1) : "–"}</dd></div>`)}</dl>

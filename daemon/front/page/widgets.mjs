@@ -6,7 +6,7 @@ import {t, typed} from "./words.mjs";
 const PATIENCE = 10000; // ms that a change of the state may take before the button says so
 const WAKE = 400; // ms after the page is seen again in which a tap is not meant
 
-let seenSince = performance.now();
+let seenSince = -Infinity;
 document.addEventListener("visibilitychange", () => (seenSince = performance.now()));
 
 /** @param {Event} event True where a person did it, looking at the page. */

@@ -28,6 +28,7 @@ SLOW = 1.0
 """Seconds between two messages to a page that are no transition, and between two about what changes all the time."""
 
 BEAT = 2.0  # s between two signs of life
+HANGS = 1.5  # s after which a core that has not answered is taken for one that hangs
 TICK = 1.0  # s between two looks at a print that goes on, where nothing is heard of it
 LISTEN = 0.5  # s between two looks at the conversation, while somebody has the console open
 AGAIN = 5.0  # s after which a file of which nothing was known is looked at again
@@ -89,7 +90,7 @@ class Feed:
     def take(self) -> list[str]:
         """Return the messages that are to be sent now."""
         if self._whole:
-            if not self._pages.ready:
+            if not (self._pages.ready and self._pages.lives):
                 return []
             self._whole = self._beats = False
             self._keys.clear()
@@ -126,6 +127,7 @@ class Pages:
         self._dirty = self._urgent = False
         self._looked = self._told_slow = self._beaten = self._listened = 0.0
         self._since, self._sent = 0.0, 0  # what is known of the conversation
+        self.lives = False  # the core has answered when it was asked last, or is known to be away
         self.ready = False
         service.core.on_change(self._on_change)
         service.core.on_event(self._on_event)
@@ -139,7 +141,7 @@ class Pages:
         self._urgent = True
         self._wake.set()
         if self._task is None:
-            self.ready = False
+            self.ready = self.lives = False
             self._task = asyncio.create_task(self._run())
 
     def leave(self, feed: Feed) -> None:
@@ -203,6 +205,11 @@ class Pages:
         return any(feed.console for feed in self._feeds)
 
     async def _work(self, now: float) -> None:
+        if not self.lives:
+            self.lives = self._urgent = await self._core_lives()
+        if not self.lives:
+            self._beaten = now
+            return
         ticks = self._service.jobs.active and now >= self._looked + TICK
         if self._urgent or ticks or (self._dirty and now >= self._looked + GAP):
             await self._look(now)
@@ -211,8 +218,23 @@ class Pages:
             await self._listen()
         if now >= self._beaten + BEAT:
             self._beaten = now
-            for feed in self._feeds:
+            self.lives = await self._core_lives()
+            for feed in self._feeds if self.lives else ():
                 feed.beat()
+
+    async def _core_lives(self) -> bool:
+        """Tell whether the core answers; what we know of one that hangs is old, and a page has to see that.
+
+        One that is away is no secret: what is told says so.
+        """
+        try:
+            async with asyncio.timeout(HANGS):
+                await self._service.connection.overhear(float("inf"))
+        except CoreAway:
+            return True
+        except TimeoutError:
+            return False
+        return True
 
     async def _look(self, now: float) -> None:
         """Compare with what was told, and tell what has changed."""
