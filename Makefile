@@ -3,11 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+LOWEST := .venv-lowest
+UV := .venv-uv
 
 # The suite starts hundreds of Python processes; without byte code each of them would compile all modules anew.
 test test-nightly: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test test-nightly lint format bench docs clean install uninstall
+.PHONY: run test test-nightly test-lowest constraints lint format bench docs clean install uninstall
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nozzled needs Python 3.11 or newer, this is " + sys.version.split()[0])'
@@ -24,6 +26,21 @@ test: $(READY)  ## all tests but the nightly ones
 
 test-nightly: $(READY)  ## the long profile: more examples, peers, fuzzing
 	NOZZLED_PROFILE=nightly $(BIN)/python -m pytest -n auto --dist worksteal --timeout 1800 $(ARGS)
+
+$(LOWEST)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable . pytest pytest-timeout hypothesis \
+	  $$($(PYTHON) -c 'import re, tomllib; print(*(re.sub(">=([^,]+).*", r"==\1", each) for each in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]))')
+	touch $@
+
+test-lowest: $(LOWEST)/.ready  ## the tests of threats, with the oldest version of each dependency that pyproject.toml allows
+	$(LOWEST)/bin/python -m pytest -q -m 'not nightly' tests/daemon/test_http_threats.py $(ARGS)
+
+constraints:  ## systemd/constraints.txt anew: what `make install` installs, to the byte
+	$(PYTHON) -m venv $(UV)
+	$(UV)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	printf 'hatchling>=1.25\n' | $(UV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-annotate --no-emit-index-url --custom-compile-command 'make constraints' -o systemd/constraints.txt pyproject.toml -
 
 lint: $(READY)  ## every check that CI makes besides the tests
 	$(BIN)/ruff check .
@@ -49,4 +66,4 @@ uninstall:  ## removes the service and keeps configuration and state
 	@systemd/uninstall
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(LOWEST) $(UV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -14,6 +14,7 @@ from gcode.errors import CommandError
 TEXT_COMMANDS = frozenset({"M16", "M23", "M28", "M30", "M32", "M33", "M117", "M118", "M928"})
 
 _CODE = re.compile(r"\s*([GMTD])\s*(\d+)(?:\.(\d+))?", re.IGNORECASE)
+_MOST_DIGITS = 9  # of a code; Python reads no number of thousands
 _WORD = re.compile(r"\s*(?:\([^()]*\)\s*)*([A-Z])\s*([+-]?(?:\d+\.?\d*|\.\d+))?", re.IGNORECASE)
 
 
@@ -57,7 +58,7 @@ def parse(line: str | bytes) -> Command:
     if "\n" in text or "\r" in text:
         raise CommandError(f"a command is one line, this one holds a line break: {text!r}")
     head = _CODE.match(text)
-    if head is None:
+    if head is None or len(head[2]) > _MOST_DIGITS:
         raise CommandError(f"not a G-code command: {text!r}")
     letter, number, sub = head.groups()
     code = f"{letter.upper()}{int(number)}" + (f".{sub}" if sub else "")

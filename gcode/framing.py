@@ -10,6 +10,7 @@ from functools import reduce
 from operator import xor
 
 _FRAME = re.compile(rb"\s*N\s*(-?\d+)\s*(.*)\Z", re.DOTALL)
+_MOST_DIGITS = 18  # of a number that is read; Python reads none of thousands
 
 
 def checksum(data: bytes) -> int:
@@ -53,8 +54,8 @@ def unframe(line: bytes) -> Frame:
     if not star:
         body, valid = line, None
     else:
-        valid = digits.strip().isdigit() and int(digits) == checksum(body)
+        valid = digits.strip().isdigit() and int(digits.strip()[:_MOST_DIGITS]) == checksum(body)
     match = _FRAME.match(body)
     if match is None:
         return Frame(None, body.strip(), valid)
-    return Frame(int(match[1]), match[2].strip(), valid)
+    return Frame(int(match[1][:_MOST_DIGITS]), match[2].strip(), valid)

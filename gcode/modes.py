@@ -87,7 +87,7 @@ class Modes:
         elif _FAN_OFF.match(command):
             self.fan = 0
         elif match := _FAN.match(command):
-            self.fan = min(255, int(match[1] or 255))
+            self.fan = min(255, int((match[1] or b"255")[:9]))
         elif _PUT_BACK.match(command):
             self.feed = None  # what M220 B has put aside is not remembered here
         elif (match := _FACTOR.match(command)) and match[2]:

@@ -6,6 +6,7 @@ which stops talking; nothing is lost. A UART cannot send that much, and is never
 
 import asyncio
 from collections.abc import Callable
+from time import thread_time  # noqa: TID251 - what a piece costs, not when it came; a busy machine is no flood
 
 LARGE = 40
 """Bytes of a piece from which on it is looked at: an `ok` costs nothing here, a packet of USB has 64."""
@@ -13,39 +14,67 @@ LARGE = 40
 PORTION = 500
 """Lines in large pieces that are taken within PERIOD."""
 
+COST = 0.015
+"""Seconds of the processor that large pieces may cost within PERIOD; a report of temperatures costs eight texts."""
+
 PERIOD = 0.1
 """Seconds for a portion."""
 
 
 class Flood:
-    """Counts the lines of one transport."""
+    """Takes the large pieces of one transport, and counts what they hold and cost."""
 
-    def __init__(self, hold: Callable[[], None], go_on: Callable[[], None]) -> None:
-        """Prepare; `hold` stops the reading, `go_on` begins it again."""
+    def __init__(
+        self,
+        take: Callable[[bytes], None],
+        hold: Callable[[], None],
+        go_on: Callable[[], None],
+        spent: Callable[[], float] = thread_time,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            take: reads a piece.
+            hold: stops the reading.
+            go_on: begins it again.
+            spent: tells the seconds of the processor so far.
+        """
+        self._take = take
         self._hold = hold
         self._go_on = go_on
+        self._spent = spent
         self._loop = asyncio.get_running_loop()
         self._began = 0.0
         self._lines = 0
+        self._cost = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._stopped = False
 
-    def note(self, data: bytes) -> None:
-        """Take note of a large piece."""
+    def take(self, data: bytes) -> None:
+        """Have a large piece read."""
         now = self._loop.time()
         if now - self._began >= PERIOD:
-            self._began, self._lines = now, 0
+            self._begin(now)
+        began = self._spent()
+        self._take(data)
+        self._cost += self._spent() - began
         self._lines += data.count(b"\n")
-        if self._lines > PORTION and self._timer is None:
+        if (self._lines > PORTION or self._cost > COST) and self._timer is None and not self._stopped:
             self._hold()
-            self._timer = self._loop.call_later(PERIOD, self._end)
+            # one piece may cost more than a portion
+            self._timer = self._loop.call_later(PERIOD * max(1.0, self._cost / COST), self._end)
+
+    def _begin(self, now: float) -> None:
+        self._began, self._lines, self._cost = now, 0, 0.0
 
     def _end(self) -> None:
         self._timer = None
-        self._began, self._lines = self._loop.time(), 0
+        self._begin(self._loop.time())
         self._go_on()
 
     def stop(self) -> None:
         """Forget it: the line is closed."""
+        self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

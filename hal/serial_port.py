@@ -156,7 +156,7 @@ class SerialTransport:
             raise PortLost(f"{self._address} was closed while it was being opened.")
         self._on_data, self._on_lost = on_data, on_lost
         self._port, self._fd = port, port.fileno()
-        self._flood = Flood(self._deafen, self._listen)
+        self._flood = Flood(on_data, self._deafen, self._listen)
         self._listen()
 
     def _listen(self) -> None:
@@ -228,9 +228,10 @@ class SerialTransport:
         if not data:
             self._lose(None)
             return
-        self._on_data(data)
-        if len(data) >= LARGE and self._fd >= 0:
-            self._flood.note(data)
+        if len(data) < LARGE:
+            self._on_data(data)
+        else:
+            self._flood.take(data)
 
     def _writable(self) -> None:
         del self._queue[: self._write_some(self._queue)]

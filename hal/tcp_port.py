@@ -109,7 +109,7 @@ class TcpTransport(asyncio.BufferedProtocol):
             line.abort()
             return
         self._line = line
-        self._flood = Flood(line.pause_reading, line.resume_reading)
+        self._flood = Flood(self._on_data, line.pause_reading, line.resume_reading)
         with suppress(OSError):
             line.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
@@ -122,9 +122,10 @@ class TcpTransport(asyncio.BufferedProtocol):
         if self._closed:
             return
         data = bytes(self._buffer[:size])
-        self._on_data(data)
-        if size >= LARGE and self._line is not None:
-            self._flood.note(data)
+        if size < LARGE:
+            self._on_data(data)
+        else:
+            self._flood.take(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell that the line is gone, unless it was closed here."""

@@ -3,13 +3,16 @@
 import importlib
 import importlib.util
 import json
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from support.processes import EXAMPLE, LIFETIME, cannot_run, environment
 
@@ -124,3 +127,19 @@ def test_the_wheel_holds_what_is_no_module(wheel):
     assert {"daemon/core/record/schema/v1.sql", "daemon/front/cache/schema/v1.sql"} <= schemas <= names
     assert wheel.read("daemon/examples/cube20.gcode") == EXAMPLE.read_bytes()
     assert any(name.endswith("/licenses/LICENSE") for name in names)
+
+
+def test_what_the_installer_installs_is_pinned_by_hash_and_what_pyproject_allows():
+    """Run `make constraints` where this fails."""
+    text = (ROOT / "systemd/constraints.txt").read_text()
+    assert "://" not in text  # no server is named: whichever the user's pip asks
+    pins = [Requirement(each.rstrip(" \\")) for each in text.splitlines() if each[:1].isalpha()]
+    assert text.count("==") >= len(pins)
+    for each in text.split("\n    --hash")[1:]:
+        assert re.match(r"=sha256:[0-9a-f]{64}\b", each)
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    for name in (*wanted["project"]["dependencies"], *wanted["build-system"]["requires"]):
+        needed = Requirement(name)
+        [pin] = [each for each in pins if each.name == needed.name and (not each.marker or each.marker.evaluate())]
+        [version] = [each.version for each in pin.specifier]
+        assert needed.specifier.contains(version), name

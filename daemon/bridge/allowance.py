@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 SHARE = 0.1
 SAVED = 0.02  # s that are at hand after a while of rest
+MOST_REST = 0.25  # s at a stretch
 
 T = TypeVar("T")
 
@@ -32,21 +33,23 @@ class Allowance:
 
 
 @types.coroutine
-def counted(work: Awaitable[T], spend: Callable[[float], Any]) -> Generator[Any, Any, T]:
-    """Await something; `spend` is told of the time that each of its turns takes."""
+def counted(work: Awaitable[T], spend: Callable[[float], float]) -> Generator[Any, Any, T]:
+    """Await something; `spend` is told of the time that each of its turns takes, and says how long it has to rest."""
     steps, clock = work.__await__(), asyncio.get_running_loop().time
-    step: Callable[[], Any] = lambda: next(steps)  # noqa: E731 - one of two
+    step: Callable[[], Any] = lambda: next(steps)  # noqa: E731 - one of three
     while True:
-        began = clock()
+        began, rest = clock(), 0.0
         try:
             waits_for = step()
         except StopIteration as end:
             result: T = end.value
             return result
         finally:
-            spend(clock() - began)
+            rest = spend(clock() - began)
         try:
             value = yield waits_for
+            if rest:
+                yield from asyncio.sleep(min(rest, MOST_REST)).__await__()
             step = lambda: steps.send(value)  # noqa: E731, B023 - as above, and used at once
         except BaseException as error:  # noqa: BLE001 - it is the work's: a cancellation, for instance
             thrown = error

@@ -288,8 +288,8 @@ class _Conversation(asyncio.Protocol):
             self._end.say("info", "bridge.connected", front=hello.version[:MOST_VERSION])
         self._end.on_hello()
 
-    def _spend(self, seconds: float) -> None:
-        self._end.allowance.spend(seconds, self._loop.time())
+    def _spend(self, seconds: float) -> float:
+        return self._end.allowance.spend(seconds, self._loop.time())
 
     async def _answer_later(self, answering: Awaitable[bytes]) -> None:
         reply = await counted(answering, self._spend)

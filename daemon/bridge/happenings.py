@@ -8,6 +8,7 @@ import msgspec
 from daemon import errors as _service
 from daemon.bridge.messages import Happened, decode, encode
 from daemon.bridge.words import JobState
+from gcode import errors as _gcode
 from gcode.errors import NozzledError
 from hal import errors as _hal
 from hal.printer import (
@@ -54,7 +55,7 @@ _KINDS: dict[str, type[Event]] = {
     )
 }
 
-_TREES = (_service, _hal)  # the branches of the tree of errors that have to be loaded to be found
+_TREES = (_service, _hal, _gcode)  # where the tree of errors is written down
 
 
 def happened(event: Event, dropped: int = 0) -> Happened | None:
@@ -102,17 +103,17 @@ def error_told(error: NozzledError) -> tuple[str, str]:
 
 def error_of(name: str, text: str) -> NozzledError:
     """Return the error that crossed; where its class is not known here, one of the service."""
-    kind = _named(NozzledError, name) or _service.ServiceError
+    kind = _named(name) or _service.ServiceError
     try:
         return kind(text)
     except TypeError:  # one of the front's own, that says more than a sentence
         return _service.ServiceError(text)
 
 
-def _named(root: type[NozzledError], name: str) -> type[NozzledError] | None:
-    if root.__name__ == name:
-        return root
-    for kind in root.__subclasses__():
-        if (found := _named(kind, name)) is not None:
-            return found
+def _named(name: str) -> type[NozzledError] | None:
+    """Return the class of this name; the client library has one of the same name as a printer's."""
+    for module in _TREES:
+        kind = vars(module).get(name)
+        if isinstance(kind, type) and issubclass(kind, NozzledError):
+            return kind
     return None

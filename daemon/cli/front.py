@@ -8,16 +8,18 @@ import socket
 import time  # noqa: TID251 - as in `serve`: the wall clock is injected from here
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daemon import log
 from daemon.cli.ending import STDERR, leave_threads_behind
 from daemon.cli.options import add_config, configured
 from daemon.config import core_socket
 from daemon.errors import ConfigError
-from daemon.front.invitation import Invitation
-from daemon.front.main import run as run_front
 from daemon.systemd import notify
 from daemon.systemd.descriptors import DescriptorStore
+
+if TYPE_CHECKING:
+    from daemon.front.invitation import Invitation
 
 BEHIND_THE_CORE = 5  # niceness: a front that is kept busy leaves the processor to the wire
 EXAMPLE = "nozzled front --config /etc/nozzled.toml"
@@ -55,6 +57,8 @@ def _run(args: argparse.Namespace) -> int:
     if args.bridge is not None:  # else the unit says it
         with suppress(OSError):  # a sandbox that allows no priorities
             os.nice(BEHIND_THE_CORE)
+    from daemon.front.main import run as run_front  # noqa: PLC0415 - one that is broken ends slowly, too
+
     writer = log.configure(config.log.level, config.log.format, part="front")
     try:
         with asyncio.Runner() as runner:
@@ -66,7 +70,7 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _greet(invitation: Invitation) -> None:
+def _greet(invitation: "Invitation") -> None:
     from daemon.cli.invited import shown  # noqa: PLC0415 - QR codes are drawn on a terminal alone
 
     print(shown(invitation.links, invitation.scope.label, invitation.lasts), flush=True)

@@ -14,11 +14,11 @@ from daemon.bridge.questions import MOST_COMMANDS
 from daemon.bridge.words import Selection
 from daemon.errors import BadFileName, ConfigError, PortNotAllowed
 from gcode.errors import CommandError, QueueFull
+from gcode.reader import MAX_LINE
 from hal.printer import Prompt
 
 MAX_PATH = 1024  # bytes
 MAX_TEXT = 255  # characters of a name
-MAX_COMMAND = 1024  # characters; no firmware reads so many
 MAX_OFFSET = 50.0  # °C
 LARGEST = 2**63 - 1  # that the record of jobs can hold
 
@@ -68,7 +68,7 @@ def commands(given: list[str]) -> list[str]:
     if len(given) > MOST_COMMANDS:
         raise QueueFull(f"{len(given)} commands were sent at once; {MOST_COMMANDS} may wait for the printer")
     for command in given:
-        if len(command) > MAX_COMMAND:
+        if len(command) > MAX_LINE:
             raise CommandError(f"the command has {len(command)} characters, no firmware reads so many: {command[:40]}…")
     return given
 

@@ -18,6 +18,7 @@ from daemon.bridge.words import JobState, Printed
 from daemon.config import ProfileConfig, chosen_preset
 from daemon.config.presets import find
 from daemon.core import checked
+from daemon.core.connection.connection import LONG
 from daemon.core.core import Core
 from daemon.core.record.store import JobRecord
 from daemon.errors import FileError, JobConflict, StorageFull
@@ -31,7 +32,7 @@ MOST_ANSWERS = 4  # to questions of the printer, that are on their way
 MOST_PRINTED = 100  # jobs in one answer
 LONGEST_REASON = 500  # characters of why one of them ended
 AT_ONCE = 4  # commands that are looked at in one turn of the loop
-LOOK = 0.05  # s from one look at the system to the next: a thread takes some milliseconds for each
+LOOK = 0.1  # s from one look at the system to the next: a thread takes some milliseconds for each
 
 T = TypeVar("T")
 
@@ -192,7 +193,8 @@ class Desk:
 
     def _sent_at_once(self, commands: list[str]) -> Callable[[], None] | None:
         """Return what sends a few commands, or stops the printer; None: it takes longer to look at them."""
-        if any(map(is_stop, commands)) or (len(commands) <= AT_ONCE and not self._sending):
+        few = len(commands) <= AT_ONCE and sum(map(len, commands)) <= LONG
+        if any(map(is_stop, commands)) or (few and not self._sending):
             return partial(self._submit, commands)
         return None
 

@@ -76,7 +76,7 @@ async def begin(
     access = await asyncio.to_thread(_access, config, folder, environ, wall)
     stack.push_async_callback(in_time, access.close)
     uploads = folder / UPLOADS
-    files = FileStore(uploads, wall, hashes=cache)
+    files = FileStore(uploads, wall, cache, config.http.quota_mib)
     await files.open()
     files.busy = core.jobs.uses
     shelf = Shelf(cache)

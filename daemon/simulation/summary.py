@@ -1,9 +1,13 @@
 """The outcome of a simulated print, for a person to read."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 
+from daemon.simulation.incidents import Incident
 from daemon.simulation.outcome import Bottleneck, Outcome
+
+_NUMBER = re.compile(r"\d+")
 
 SHOWN = 10  # of each kind; the JSON has them all
 
@@ -117,14 +121,16 @@ def _events(outcome: Outcome) -> Iterator[str]:
         )
     if outcome.events:
         yield "  the host"
-        times = Counter((each.who, each.what) for each in outcome.events)
-        begun = {(each.who, each.what): each.time for each in reversed(outcome.events)}
-        lines = [f"{clock_time(begun[each])} {' '.join(each)}" + _often(times[each]) for each in times]
+        alike: dict[tuple[str, str], list[Incident]] = {}
+        for number, each in enumerate(outcome.events):  # what the printer says differs by its numbers at most
+            kind = _NUMBER.sub("#", each.what) if each.who == "printer" else str(number)
+            alike.setdefault((each.who, kind), []).append(each)
+        lines = [f"{clock_time(first.time)} {first.who} {first.what}" + _more(rest) for first, *rest in alike.values()]
         yield from _shown(lines, outcome.more_events)
 
 
-def _often(count: int) -> str:
-    return f", {count} times" if count > 1 else ""
+def _more(rest: list[Incident]) -> str:
+    return f", and {len(rest)} more like it" if rest else ""
 
 
 def _shown(lines: list[str], more: int = 0) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import math
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Container
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from hal.simulated.oracle import Oracle
 
 STOPS = ("M112",)  # written raw by an emergency stop
 SYNC = "M118 nozzled"  # by which the link finds its place among the answers again
+_REPEATED = 16  # lines that a firmware may have sent again
 
 
 class PrintCheck(FileCheck):
@@ -20,14 +21,23 @@ class PrintCheck(FileCheck):
     def __init__(self, path: Path, *, host_waits: bool, unknown: Container[str] = ()) -> None:
         super().__init__(path, STOPS, host_waits=host_waits, unknown=unknown)
         self._own: Counter[str] = Counter()
+        self._number: int | None = None  # of the command that is looked at
+        self._came: deque[tuple[int | None, str]] = deque(maxlen=_REPEATED)  # what the host has sent besides, lately
 
     def allow(self, command: str) -> None:
         """Expect this command once besides the file's lines."""
         self._own[command] += 1
 
+    def take(self, number: int | None, command: str) -> None:
+        """Compare one command; what was sent besides may come again by its number: Prusa repeats it after a pause."""
+        self._number = number
+        if number is None or (number, command) not in self._came:
+            super().take(number, command)
+
     def _is_besides(self, command: str) -> bool:
         if self._own[command] > 0:
             self._own[command] -= 1
+            self._came.append((self._number, command))
             return True
         return command.startswith(SYNC) or super()._is_besides(command)
 

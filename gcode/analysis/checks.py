@@ -318,6 +318,10 @@ class Checks:
         if f"{name.lower()}_config" in _FOOTERS and not any(each in comments.settings for each in _OF_FOOTERS):
             # it would stop in the middle of the part, with the nozzle in it and the heaters on
             self.add(Level.ERROR, "truncated", f"the file is cut off: the settings that {name} writes last are missing")
+        elif comments.block_is_open:
+            self.add(
+                Level.ERROR, "truncated", "the file is cut off: its block of commands (EXECUTABLE_BLOCK) has no end"
+            )
         elif comments.missing_layers:
             told, seen = comments.missing_layers
             self.add(Level.ERROR, "truncated", f"the file is cut off: it has {seen} of its {told} layers")

@@ -57,6 +57,7 @@ class Comments:
     _marks_looked_at: int = 0
     _layer_rank: int = 0
     _last_layer: int = -1  # by its number, in Cura's marks
+    _executable: bool = False  # BambuStudio and OrcaSlicer: the block of commands has begun, and not ended
     _group: str = ""  # Simplify3D 5: what the temperatures that follow are of
 
     @property
@@ -67,6 +68,11 @@ class Comments:
     def about(self) -> About:
         """Return what the file said about itself so far."""
         return about(self._slicer, self._version, _with_temperatures(self._facts))
+
+    @property
+    def block_is_open(self) -> bool:
+        """The block of commands of BambuStudio and its kin has begun, and not ended."""
+        return self._executable
 
     @property
     def missing_layers(self) -> tuple[int, int] | None:
@@ -161,6 +167,8 @@ class Comments:
             key, comma, value = text.partition(",")
             if comma:
                 self._note_fact(key, value[:_MAX_TEXT])
+        elif text in ("EXECUTABLE_BLOCK_START", "EXECUTABLE_BLOCK_END"):
+            self._executable = text.endswith("START")
         elif text.startswith("version "):  # KISSlicer
             self._note_fact("version", text[8 : 8 + _MAX_TEXT])
 

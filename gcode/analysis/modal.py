@@ -83,7 +83,9 @@ class Modal:
         if act := self._table.get(command.code):
             act(command)
         elif command.code[0] == "T":
-            self.tool.set(self._row, min(int(command.code[1:].partition(".")[0]), _MAX_TOOL))
+            number = int(command.code[1:].partition(".")[0])
+            if number <= _MAX_TOOL:  # T255 and Bambu's T1000 put a filament away: no tool is chosen
+                self.tool.set(self._row, number)
 
     def stop(self) -> None:
         """The machine comes to rest here."""

@@ -79,6 +79,9 @@ def test_sessions_are_bounded_and_ended_by_key_or_one_by_one():
         last = sessions.begin(WHO, 0.0)
     other = sessions.begin(Identity("b", Scope.READ, "b"), 0.0)
     assert not sessions.is_open(first)
+    for _ in range(3 * MAX_SESSIONS):  # whoever logs in often ends sessions of its own alone
+        sessions.begin(Identity("c", Scope.READ, "c"), 0.0)
+    assert sessions.is_open(last)
     before = sessions.begin(WHO, 0.0)
     sessions.end("digest", before.id)
     assert (sessions.is_open(before), sessions.is_open(last)) == (False, True)

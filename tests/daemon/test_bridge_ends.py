@@ -18,7 +18,8 @@ from daemon.bridge.happenings import JobChanged
 from daemon.bridge.messages import Hello
 from daemon.bridge.seen import PrinterSeen
 from daemon.bridge.words import JobState
-from daemon.core.main import LOOK, keep_listening, listen
+from daemon.core import main
+from daemon.core.main import keep_listening, listen
 from daemon.errors import CoreAway, JobConflict, ServiceError
 from gcode.errors import QueueFull
 from hal.printer import ConnectionState, FirmwareSaid, StateChanged
@@ -390,7 +391,8 @@ async def test_the_socket_is_for_this_user_alone_and_goes_with_the_core(desk, tm
     assert not path.exists()
 
 
-async def test_a_socket_that_cannot_be_made_or_is_gone_is_made_later(desk, tmp_path):
+async def test_a_socket_that_cannot_be_made_or_is_gone_is_made_later(desk, tmp_path, monkeypatch):
+    monkeypatch.setattr(main, "LOOK", 0.05)
     end, path = CoreEnd(desk), tmp_path / "run/core.sock"
     with capture_logs() as logs:
         await listen(end, path)
@@ -398,7 +400,7 @@ async def test_a_socket_that_cannot_be_made_or_is_gone_is_made_later(desk, tmp_p
     keeping = asyncio.create_task(keep_listening(end, path))
     path.parent.mkdir()
     for _ in range(2):
-        await asyncio.sleep(LOOK + 1)
+        await asyncio.sleep(0.2)
         assert path.is_socket()
         front = FrontEnd()
         front.keep_connected(path)

@@ -1,12 +1,15 @@
 """Limits that only real connections meet: how many there may be, how large their headers, how slow their ends."""
 
 import asyncio
+import errno
 import hashlib
 import logging
+import os
 import resource
 
 import pytest
 
+from daemon.errors import StorageFull
 from daemon.front.http import downloads
 from daemon.front.http.bounded_server import MOST, OTHERS, room_for_connections
 from daemon.front.http.server import MAX_HEADERS, listen
@@ -128,6 +131,49 @@ async def test_a_quota_is_for_all_uploads_together(tmp_path):
         assert set(server.uploaded()) == {"a.gcode"}
         assert (await server.delete("/api/files/local/a.gcode")).status == 204
         assert (await server.upload(("file", "b.gcode", half))).status == 201
+
+
+async def test_the_quota_counts_copies_and_what_is_on_its_way(tmp_path):
+    part = b"G1 X1 Y1\n" * 45_000  # a bit less than 0.4 MiB
+    async with api(tmp_path, "", http={"quota_mib": 1}) as server:
+        for name in ("a.gcode", "b.gcode"):
+            assert (await server.upload(("file", name, part))).status == 201
+        copy = await server.post("/api/files/local/a.gcode", {"command": "copy", "destination": "c.gcode"})
+        assert (copy.status, "1 MiB together" in copy.error) == (507, True)
+        assert set(server.uploaded()) == {"a.gcode", "b.gcode"}
+        assert server.service.files.room.taken == 0
+        assert (await server.delete("/api/files/local/b.gcode")).status == 204
+        assert (
+            await server.post("/api/files/local/a.gcode", {"command": "copy", "destination": "c.gcode"})
+        ).status == 201
+
+
+async def test_two_uploads_at_once_do_not_get_the_same_room(tmp_path):
+    async with api(tmp_path, "", http={"quota_mib": 1}) as server:
+        room = server.service.files.room
+        async with room.claim("a") as first, room.claim("b") as second:
+            first.resize(700_000)
+            with pytest.raises(StorageFull):
+                second.resize(400_000)
+            second.resize(300_000)
+            first.kept = True
+        assert (room.taken, room.left) == (0, 1024 * 1024 - 700_000)  # until it is counted again
+
+
+async def test_a_full_disk_and_too_many_keys_are_told_in_a_sentence(tmp_path, monkeypatch):
+    async with api(tmp_path, "") as server:
+        wanted = {"command": "generate", "app": "phone"}
+        monkeypatch.setattr("daemon.front.access.keyring.MAX_KEYS", 0)
+        full = await server.post("/api/plugin/appkeys", wanted)
+        assert (full.status, "revoke some" in full.error) == (409, True)
+        monkeypatch.undo()
+
+        def no_room(*_, **__):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr("os.fsync", no_room)
+        full = await server.post("/api/plugin/appkeys", wanted)
+        assert (full.status, "No space left" in full.error) == (507, True)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """How far the printer says that it goes, in the words of several firmwares."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from daemon.core.connection.printer_settings import area_in
+from daemon.core.connection.printer_settings import PrinterSettings, area_in
 
 WHOLE = "area:{full:{min:{x:-1.00,y:-4.50,z:0.00},max:{x:255.00,y:212.50,z:210.00}}"
 
@@ -23,3 +25,22 @@ def test_the_area_is_read(line):
 @pytest.mark.parametrize("line", ["  M211 S1 ; ON", 'echo:Unknown command: "M211"', "area:{full:{min:{x:0}}}", ""])
 def test_what_says_nothing_is_no_area(line):
     assert area_in([line]) is None
+
+
+@pytest.mark.parametrize(
+    ("firmware", "asked"),
+    [
+        ("Prusa-Firmware 3.13.3 based on Marlin", ["M503", "M115"]),  # it would say that it does not know M211
+        ("Marlin bugfix-2.0.x (Jun  5 2021 12:00:00)", ["M503", "M211", "M115"]),
+    ],
+)
+async def test_nobody_is_asked_what_the_firmware_does_not_know(firmware, asked):
+    sent = []
+
+    async def send(command):
+        sent.append(command)
+        return ["ok"]
+
+    printer = SimpleNamespace(identity=SimpleNamespace(name=firmware), send=send)
+    await PrinterSettings(SimpleNamespace(printer=printer, ready=True), lambda: False).ask()
+    assert sent == asked

@@ -1,5 +1,6 @@
 import argparse
 import asyncio
+import sys
 from dataclasses import replace
 
 import pytest
@@ -130,6 +131,17 @@ def test_a_front_that_cannot_begin_ends_slowly_where_it_is_begun_again_for_ever(
     manager.hear()
     assert slept == ([front.AGAIN] if below_systemd else [])
     assert any("port" in said for said in manager.said if said.startswith("STATUS=")) == below_systemd
+
+
+def test_a_front_of_which_a_part_is_missing_ends_slowly_too(manager, monkeypatch):
+    slept = []
+    monkeypatch.setattr("daemon.cli.front.time.sleep", slept.append)
+    monkeypatch.setitem(sys.modules, "daemon.front.main", None)
+    parser = argparse.ArgumentParser()
+    front.arguments(parser)
+    with pytest.raises(ImportError):
+        front.run(parser.parse_args([]))
+    assert slept == [front.AGAIN]
 
 
 async def test_entries_of_the_journal_name_printer_and_job(tmp_path):

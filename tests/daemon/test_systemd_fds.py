@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from daemon.core.supervision import notify
+from daemon.systemd import notify
 from daemon.systemd.descriptors import DescriptorStore
 from support.processes import LIFETIME, environment
 from support.service_manager import ServiceManager

@@ -41,7 +41,7 @@ def test_what_is_no_word_is_kept():
     assert parse("G1 X1 *77").text == "*77"
 
 
-@pytest.mark.parametrize("line", ["", "hello", "X10", "G", "@pause", "(G1)"])
+@pytest.mark.parametrize("line", ["", "hello", "X10", "G", "@pause", "(G1)", "T" + "1" * 5000])
 def test_no_command_says_so(line):
     with pytest.raises(CommandError, match="not a G-code command"):
         parse(line)

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gcode.framing import Frame, checksum, frame, unframe
@@ -61,6 +61,7 @@ def test_no_single_altered_byte_passes(number, command, at, flip):
     assert taken.valid is not True or (taken.number, taken.command) == (number, command)
 
 
+@example(b"N" + b"1" * 5000 + b" G1*" + b"2" * 5000)
 @given(st.binary())
 def test_any_bytes_can_be_taken_apart(line):
     unframe(line)

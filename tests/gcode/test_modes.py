@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gcode.modes import Modes
@@ -61,6 +61,7 @@ def test_what_no_line_has_set_is_left_alone():
     assert Modes().restore_all() == ["G90", "M82"]
 
 
+@example(b"M106 S" + b"1" * 5000)
 @given(st.binary(min_size=1))
 def test_any_line_can_be_followed(line):
     Modes().note(line)

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from hal.flood import PERIOD, PORTION, Flood
+from hal.flood import COST, PERIOD, PORTION, Flood
 from hal.serial_port import SerialTransport
 from hal.tcp_port import TcpTransport
 
@@ -18,6 +18,13 @@ class Held:
 
     def __init__(self):
         self.calls = []
+        self.taken = b""
+        self.spent = 0.0
+        self.cost = 0.0  # s a piece
+
+    def take(self, data):
+        self.taken += data
+        self.spent += self.cost
 
     def hold(self):
         self.calls.append("hold")
@@ -28,23 +35,23 @@ class Held:
 
 async def test_a_portion_is_taken_and_the_rest_waits():
     held = Held()
-    flood = Flood(held.hold, held.go_on)
+    flood = Flood(held.take, held.hold, held.go_on, lambda: held.spent)
     for _ in range(4):
-        flood.note(b"x\n" * (PORTION // 4))
+        flood.take(b"x\n" * (PORTION // 4))
     assert held.calls == []
-    flood.note(b"x\n" * 1000)
-    flood.note(b"x\n" * 1000)
+    flood.take(b"x\n" * 1000)
+    flood.take(b"x\n" * 1000)
     assert held.calls == ["hold"]
     await asyncio.sleep(PERIOD)
     assert held.calls == ["hold", "go on"]
-    flood.note(b"x\n" * PORTION)
+    flood.take(b"x\n" * PORTION)
     assert held.calls == ["hold", "go on"], "the time begins anew"
 
 
 async def test_a_line_that_is_closed_is_not_read_again():
     held = Held()
-    flood = Flood(held.hold, held.go_on)
-    flood.note(b"x\n" * 1000)
+    flood = Flood(held.take, held.hold, held.go_on, lambda: held.spent)
+    flood.take(b"x\n" * 1000)
     flood.stop()
     await asyncio.sleep(1)
     assert held.calls == ["hold"]
@@ -52,10 +59,48 @@ async def test_a_line_that_is_closed_is_not_read_again():
 
 async def test_few_long_lines_are_no_flood():
     held = Held()
-    flood = Flood(held.hold, held.go_on)
+    flood = Flood(held.take, held.hold, held.go_on, lambda: held.spent)
     for _ in range(100):
-        flood.note(b"x" * 4095 + b"\n")
+        flood.take(b"x" * 4095 + b"\n")
         await asyncio.sleep(0.001)
+    assert held.calls == []
+
+
+async def test_a_portion_is_what_it_costs():
+    """A report of temperatures costs what eight texts do."""
+    held = Held()
+    flood = Flood(held.take, held.hold, held.go_on, lambda: held.spent)
+    held.cost = COST / 3
+    for _ in range(3):
+        flood.take(b"T:20.0 /0.0\n" * 4)
+    assert held.calls == []
+    flood.take(b"T:20.0 /0.0\n" * 4)
+    assert held.calls == ["hold"]
+    await asyncio.sleep(PERIOD * 1.5)
+    assert held.calls == ["hold", "go on"]
+    held.cost = 5 * COST
+    flood.take(b"T:20.0 /0.0\n" * 80)
+    await asyncio.sleep(PERIOD * 4.9)
+    assert held.calls == ["hold", "go on", "hold"], "one that costs more is made up for by a longer time"
+    await asyncio.sleep(PERIOD * 0.2)
+    assert held.calls[-1] == "go on"
+    assert held.taken.count(b"\n") == 4 * 4 + 80
+
+
+async def test_what_comes_slowly_costs_nothing_of_a_portion():
+    held = Held()
+    flood = Flood(held.take, held.hold, held.go_on, lambda: held.spent)
+    held.cost = COST * 0.9
+    for _ in range(10):
+        flood.take(b"x" * 100 + b"\n")
+        await asyncio.sleep(PERIOD)
+    assert held.calls == []
+
+
+async def test_a_line_that_is_closed_by_what_it_says_is_not_held():
+    held = Held()
+    flood = Flood(lambda _data: flood.stop(), held.hold, held.go_on, lambda: held.spent)
+    flood.take(b"x\n" * 1000)
     assert held.calls == []
 
 

@@ -1,10 +1,14 @@
 """A line over a network stalls, or drops, for some time; the print goes on behind it, every line once."""
 
+import asyncio
+
 import pytest
 
 from daemon.bridge.words import JobState as S
+from gcode.framing import frame
 from hal.errors import NoSuchPort
 from support.fake_firmware import MARLIN, FakeFirmware, cap, rig
+from support.fake_printers import Repetier
 
 MOVES = [f"G1 X{n}" for n in range(120)]
 
@@ -76,3 +80,41 @@ async def test_one_that_never_comes_back_ends_the_print_and_it_is_made_cold_when
         assert it.firmware.read("T")[1] == 200
         it.firmware.flow()
         await it.until(lambda: it.firmware.read("T")[1] == 0, 30)
+
+
+async def test_requests_that_repetier_repeats_while_lines_are_late_are_one(tmp_path):
+    """It asks each 200 ms until the line is there, and skips those that it has."""
+
+    class Asks(Repetier):
+        late = 0.0
+        due = 0.0
+
+        def on(self, number, command, raw):
+            return (0.05,) if command.startswith("G1") else super().on(number, command, raw)
+
+        def receive(self, data):
+            self.due = max(self.now + self.late, self.due + 1e-6)
+            self.loop.call_at(self.due, self._take, data)
+
+        def arriving(self, raw):
+            if " G1 X40*" not in raw or self.late:
+                return raw
+            self.late = 0.9
+            self.later(3.0, lambda: setattr(self, "late", 1e-6))
+            return raw.replace("X4", "X5")
+
+    async with rig(tmp_path, Asks) as it:
+        await it.print("M104 S200\nG28\n" + "\n".join(MOVES) + "\n")
+        await it.ended(S.COMPLETED, within=300)
+        assert [each for each in it.firmware.job if each.startswith("G1")] == MOVES
+        assert len(it.firmware.arrived("G1")) < 2 * len(MOVES)
+
+
+async def test_the_fake_repetier_skips_what_it_has_as_the_real_one_does():
+    board = Repetier()
+    board.boot()
+    board.receive(b"".join(frame(number, b"G1 X1") for number in (1, 2, 3, 2, 4, 9000)))
+    await asyncio.sleep(0)
+    said = [text for _, way, text in board.wire if way == "<"][len(board.banner) :]
+    assert said[:6] == ["ok 1", "ok 2", "ok 3", "skip 2", "ok", "ok 4"]
+    assert said[6:] == ["Error:Wrong checksum", "", "Resend:5", "ok"], "a number of nowhere is asked about"

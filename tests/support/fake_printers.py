@@ -2,7 +2,7 @@
 
 import re
 
-from support.fake_firmware import FakeFirmware, Steps, cap
+from support.fake_firmware import FakeFirmware, Steps, cap, xor_of
 
 MARLIN_2 = "FIRMWARE_NAME:Marlin 2.1.2 (Jan) SOURCE_CODE_URL:x PROTOCOL_VERSION:1.0 MACHINE_TYPE:X EXTRUDER_COUNT:1"
 
@@ -163,6 +163,8 @@ class Repetier(FakeFirmware):
     says_wait = True
     heard_at = 0.0
     asking: int | None = None
+    repeats = 40  # lines back up to which a number is one that has come before, and not a wrong one
+    _requests = 0
 
     def boot(self) -> None:
         super().boot()
@@ -176,11 +178,13 @@ class Repetier(FakeFirmware):
 
     def line(self, raw: str) -> None:
         self.heard_at = self.now
-        if self.asking is not None and raw.startswith("N"):
-            if not raw.startswith(f"N{self.asking} "):
-                self.say(f"skip {raw[1:].split(maxsplit=1)[0]}", "ok")
+        if (found := re.match(r"N(\d+) (?!M110)(.*)\*(\d+)$", raw)) and int(found[3]) == xor_of(raw.rpartition("*")[0]):
+            number = int(found[1])
+            if number == self.last + 1:
+                self.asking = None
+            elif self.asking is not None or 0 <= self.last - number < self.repeats:
+                self.say(f"skip {number}", "ok")
                 return
-            self.asking = None
         super().line(raw)
 
     def receipt(self, number: int | None) -> str:
@@ -189,12 +193,13 @@ class Repetier(FakeFirmware):
     def refuse(self, why: str) -> None:
         self.say("Error:Wrong checksum")
         self.asking = self.last + 1
-        self._ask()
+        self._requests += 1
+        self._ask(self._requests)
 
-    def _ask(self) -> None:
-        if self.asking is not None:
+    def _ask(self, request: int) -> None:
+        if self.asking is not None and request == self._requests:
             self.say("", f"Resend:{self.asking}", "ok")
-            self.later(0.2, self._ask)
+            self.later(0.2, lambda: self._ask(request))
 
     def report(self) -> str:
         return "T:{:.2f} /{:.0f} B:{:.2f} /{:.0f} B@:0 @:0".format(*self.read("T"), *self.read("B"))

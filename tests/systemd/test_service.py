@@ -54,6 +54,10 @@ def it_is_installed(box):
     assert box.show("nozzled.service", "ActiveState") == "active", "a printer that is not there keeps nobody waiting"
     assert box.run("systemctl", "is-enabled", "nozzled.service", "nozzled.socket").split() == ["enabled"] * 2
     box.until(lambda: box.show(FRONT, "ActiveState") == "active", "the front, which the core brings along")
+    mounted = box.run("cat", f"/proc/{box.main_pid(FRONT)}/mounts")
+    assert "tmpfs /run tmpfs ro," in mounted, "the front writes to no logbook"
+    assert " /run/nozzled " not in mounted
+    assert " /run/nozzled tmpfs rw," in box.run("cat", f"/proc/{box.main_pid(CORE)}/mounts")
     assert "/run/printer/port" in box.run("cat", "/etc/nozzled.toml"), "what is configured is kept"
     assert box.run("nozzled", "--version").startswith("nozzled ")
 

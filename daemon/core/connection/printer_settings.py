@@ -43,13 +43,15 @@ class PrinterSettings:
             return self.known
         self._asked = printer
         self.firmware, self.area = printer.identity.name, None
-        if recognise(printer.identity.name) not in (MARLIN, PRUSA):
+        dialect = recognise(printer.identity.name)
+        if dialect not in (MARLIN, PRUSA):
             self.known = ()  # it has none that are told this way
             return self.known
         try:
             async with asyncio.timeout(PATIENCE):
                 self.known = limits_in(await printer.send("M503"))
-                self.area = area_in(await printer.send("M211")) or area_in(await printer.send("M115"))
+                ends = [] if "M211" in dialect.unknown else await printer.send("M211")
+                self.area = area_in(ends) or area_in(await printer.send("M115"))
         except (NozzledError, TimeoutError):
             self._asked = None
         return self.known

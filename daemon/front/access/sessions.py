@@ -9,7 +9,8 @@ from daemon.front.access.scopes import Identity
 LIFETIME = 24 * 3600.0
 """Seconds after its last use that a session ends."""
 
-MAX_SESSIONS = 256
+MAX_SESSIONS = 64
+"""Of one key; no key ends the sessions of another, however often it logs in. How many keys there are is bounded."""
 
 
 @dataclass(slots=True)
@@ -28,11 +29,12 @@ class Sessions:
         self._open: OrderedDict[str, Session] = OrderedDict()
 
     def begin(self, identity: Identity, now: float) -> Session:
-        """Open a session; the one longest unused goes where there are too many."""
+        """Open a session; of those of the same key the one longest unused goes where there are too many."""
+        same = [each for each in self._open.values() if each.identity.digest == identity.digest]
+        for each in same[: len(same) - MAX_SESSIONS + 1]:
+            del self._open[each.id]
         session = Session(secrets.token_urlsafe(24), identity, now)
         self._open[session.id] = session
-        while len(self._open) > MAX_SESSIONS:
-            self._open.popitem(last=False)
         return session
 
     def find(self, given: str, user: str, now: float) -> Session | None:

@@ -80,13 +80,9 @@ class RequestHandler(AppKeysHandler):
         if not isinstance(app, str) or not app.strip() or len(app) > MAX_NAME or not app.isprintable():
             raise BadKeyName(f"app must be the name of the app, with 1 to {MAX_NAME} characters")
         request = self.service.access.app_keys.ask(app.strip(), self.client, self.now())
-        told = {
-            "type": "request_access",
-            "app_name": request.app,
-            "user_token": request.user_token,
-            "code": request.mark,
-        }
-        self.service.events.plugin(PLUGIN, {**told, "user_id": None, "remote_address": request.address})
+        told = {"type": "request_access", "app_name": request.app, "user_token": request.user_token}
+        told |= {"code": request.mark, "remote_address": request.address}
+        self.service.events.plugin(PLUGIN, {**told, "user_id": None})
         self.set_status(201)
         self.set_header("Location", self.url(f"/plugin/appkeys/request/{request.app_token}"))
         dialog = self.url(f"/plugin/appkeys/auth/{request.app_token}")

@@ -1,5 +1,6 @@
 """Which error is which HTTP status: the only place. What is in no row is a fault of ours, and tells nothing."""
 
+import errno
 from http.client import responses
 
 import tornado.web
@@ -20,6 +21,7 @@ _STATUS: dict[type[BaseException], int] = {
     service.NoSuchFile: 404,
     service.NoSuchKey: 404,
     service.NotAFolder: 404,
+    service.ConfigError: 409,  # keys: there are too many, or their file cannot be written
     service.JobConflict: 409,
     service.UnfitFile: 409,
     service.FileExists: 409,
@@ -46,12 +48,21 @@ class Refused(tornado.web.HTTPError):
         self.text = text
 
 
+def _is_full(error: BaseException | None) -> bool:
+    """Tell whether a full disk is behind an error."""
+    while error is not None and not (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
+        error = error.__cause__
+    return error is not None
+
+
 def answer(error: BaseException) -> tuple[int, str] | None:
     """Return status and text for the client; None for an error that must not be told."""
     if isinstance(error, Refused):
         return error.status_code, error.text
     if isinstance(error, tornado.web.HTTPError):
         return error.status_code, responses.get(error.status_code, "Unknown")
+    if _is_full(error):
+        return 507, str(error) if isinstance(error, gcode.NozzledError) else "no room is left on the disk"
     for kind in type(error).__mro__:
         if kind in _STATUS:
             return _STATUS[kind], str(error)

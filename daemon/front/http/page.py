@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from daemon.front.access import hosts, strangers
+from daemon.front.http import compression
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.description import style_of
 from daemon.front.http.errors import Refused
@@ -31,7 +32,6 @@ POLICY = (
 """Scripts, styles and answers from here alone; no text becomes a script."""
 
 FOR_EVER = "public, max-age=31536000, immutable"
-SMALL = 1024  # bytes; what is smaller is sent as it is
 HASH_LENGTH = 12
 
 _KINDS = {
@@ -67,7 +67,7 @@ class File:
 
 def file_of(name: str, data: bytes) -> File:
     """Return a file as it is kept. Computes for some ms where it is large."""
-    packed = gzip.compress(data, 9, mtime=0) if len(data) > SMALL and not name.endswith(".png") else b""
+    packed = gzip.compress(data, 9, mtime=0) if len(data) > compression.SMALL and not name.endswith(".png") else b""
     return File(_KINDS[Path(name).suffix], data, packed, hashlib.sha256(data).hexdigest()[:HASH_LENGTH])
 
 
@@ -137,7 +137,7 @@ class PageHandler(ApiHandler):
         self.set_header("Content-Type", file.kind)
         self.add_header("Vary", "Accept-Encoding")
         self._etag = f'"{file.digest}"'
-        if file.packed and "gzip" in self.request.headers.get("Accept-Encoding", ""):
+        if file.packed and compression.accepts(self.request.headers.get("Accept-Encoding", "")):
             self.set_header("Content-Encoding", "gzip")
             self._etag = f'"{file.digest}-gz"'
             self.write(file.packed)

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from daemon.errors import FileExists, JobConflict, NoSuchFile, StorageFull, UnfitFile, UploadBroken
+from daemon.errors import FileExists, JobConflict, NoSuchFile, UnfitFile, UploadBroken
 from daemon.front.http.analysis import key_of
 from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.errors import Refused
@@ -20,6 +20,7 @@ from daemon.packing.kinds import SNIFF, kind, plain_name
 
 if TYPE_CHECKING:
     from daemon.front.front import Front
+    from daemon.front.uploads.room import Claim
 
 MIN_RATE = 32 * 1024  # bytes/s; whoever is slower than that for a whole file has gone away
 GRACE = 60.0  # s on top of it
@@ -44,8 +45,7 @@ class UploadHandler(FilesHandler):
         self._name = ""
         self._beginning = bytearray()
         self._size = 0
-        self._quota = service.config.http.quota_mib
-        self._room: int | None = None  # bytes that the quota leaves
+        self._claim: Claim | None = None
         self._complete = False
         if self.request.method == "POST":
             self.max_body = service.config.http.max_upload_mib * 1024 * 1024
@@ -98,8 +98,8 @@ class UploadHandler(FilesHandler):
             if len(self._beginning) >= LOOKED_AT and kind(bytes(self._beginning)) is None:
                 check_content(self._name, bytes(self._beginning))
         self._size += len(content)
-        if self._room is not None and self._size > self._room:
-            raise StorageFull(f"{self._name} does not fit: the uploads may have {self._quota} MiB together")
+        if self._claim is not None:
+            self._claim.resize(self._size)
 
     async def _begin(self, given: str) -> None:
         """Open the file. Where the path has come already, what is wrong with it is said before all bytes are sent."""
@@ -108,8 +108,7 @@ class UploadHandler(FilesHandler):
         check_path(name)
         self._name = name
         known = self._form.known("path") if self._form is not None else None
-        if self._quota:
-            self._room = self._quota * 1024 * 1024 - await self.service.files.used_space()
+        self._claim = await self._stack.enter_async_context(self.service.files.room.claim(name))
         early = f"{secrets.token_hex(16)}.gcode" if known is None else _joined(known, name)
         self._upload = await self._stack.enter_async_context(self.service.files.upload(early, name=given))
 
@@ -149,14 +148,24 @@ class UploadHandler(FilesHandler):
         _check_whole(upload, fields)
         plate = _plate(fields.get("plate", ""))
         if kind(bytes(self._beginning)) is not None or plate is not None:
-            limit = self.max_body if self._room is None else min(self.max_body, max(0, self._room))
-            await upload.unpack(limit, plate)
+            await self._unpack(upload, plate)
         else:
             check_content(self._name, bytes(self._beginning))  # where there was less than is looked at
         upload.path = _joined(fields.get("path", ""), self._name)
         if is_true(fields.get("noOverwrite", "")):
             await self._require_free(upload.path)
-        return await upload.commit()
+        entry = await upload.commit()
+        if self._claim is not None:
+            self._claim.kept = True
+        return entry
+
+    async def _unpack(self, upload: Upload, plate: int | None) -> None:
+        """Put the text in the place of what it came in; the quota is for the text."""
+        left = self._claim.left if self._claim is not None else None
+        limit = self.max_body if left is None else min(self.max_body, max(0, left + self._size))
+        size = await upload.unpack(limit, plate)
+        if self._claim is not None:
+            self._claim.resize(size)
 
     async def _require_free(self, path: str) -> None:
         try:

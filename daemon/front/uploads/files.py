@@ -19,6 +19,7 @@ from typing import TypeVar
 from daemon.errors import BadFileName, FileError, FileExists, FileInUse, IsAFolder, NoSuchFile, NotAFolder
 from daemon.front.uploads.filenames import MAX_DEPTH, check_path, check_printable, is_printable, translated
 from daemon.front.uploads.hashes import NO_HASHES, HashBook, Hashes, NoHashes
+from daemon.front.uploads.room import Room
 from daemon.front.uploads.tree import Entry, file_entry, folder_entry, signature
 from daemon.front.uploads.unpacker import Unpack, in_process
 
@@ -39,15 +40,19 @@ class FileStore:
         busy: tells whether this file is being printed, or this folder holds such a file; called on the loop.
         unpack: makes the text of a packed upload.
         unpacking: so many at once.
+        room: what all files together may have.
         revision: grows when hashes have come to be known.
     """
 
-    def __init__(self, root: Path, wall: Callable[[], float], hashes: HashBook | None = None) -> None:
+    def __init__(
+        self, root: Path, wall: Callable[[], float], hashes: HashBook | None = None, quota_mib: int = 0
+    ) -> None:
         self.busy: Callable[[str], bool] = lambda _path: False
         self.unpack: Unpack = in_process
         self.unpacking = asyncio.Semaphore(_UNPACKED_AT_ONCE)
         self.revision = 0
         self._root = root
+        self.room = Room(quota_mib, self.used_space)
         self._wall = wall
         self._hashes = hashes or NoHashes()
 
@@ -185,7 +190,11 @@ class FileStore:
         """Copy a file or folder to a new path, or into a folder that exists."""
         source = "/".join(check_path(source))
         target = await self._run(source, self._target, source, destination)
-        await self._run(source, self._copy, source, target)
+        found, _ = await self.tree(source, recursive=True)
+        async with self.room.claim(target) as claim:
+            claim.resize(found.size)
+            await self._run(source, self._copy, source, target)
+            claim.kept = True
         await self._carry_hashes(source, target)
         return await self.info(target)
 
@@ -297,8 +306,10 @@ class Upload:
         sha1.update(b"".join(self._waiting))
         return sha1.hexdigest()
 
-    async def unpack(self, limit: int, plate: int | None = None) -> None:
+    async def unpack(self, limit: int, plate: int | None = None) -> int:
         """Put what the complete file holds in its place: binary G-code, gzip, 3MF or UTF-16 becomes a text.
+
+        Returns how many bytes that has.
 
         Args:
             limit: bytes that it may have.
@@ -315,7 +326,7 @@ class Upload:
         try:
             async with self._store.unpacking:
                 await self._store.unpack(packed, text, limit, plate)
-            await asyncio.to_thread(self._replace, text)
+            return await asyncio.to_thread(self._replace, text)
         except FileError as error:
             raise type(error)(f"{self.name}: {error}") from error
         except OSError as error:
@@ -364,19 +375,20 @@ class Upload:
                 os.fdatasync(self._file)
                 self._unsynced = 0
 
-    def _replace(self, text: Path) -> None:
-        """Take another file for the one that has come."""
+    def _replace(self, text: Path) -> int:
+        """Take another file for the one that has come; return its bytes."""
         descriptor = os.open(text, os.O_RDWR | os.O_CLOEXEC)
         with self._lock:
             if self._over or self._temporary is None:
                 os.close(descriptor)
-                return
+                return 0
             os.close(self._file)
             self._file = descriptor
             text.rename(self._temporary)
             self._sha1 = hashlib.sha1(usedforsecurity=False)
             while block := os.read(descriptor, _BLOCK):
                 self._sha1.update(block)
+            return os.fstat(descriptor).st_size
 
     def finish(self, date: float) -> Entry:
         """Make the file safe on disk, with this date, and put it in its place."""

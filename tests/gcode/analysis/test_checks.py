@@ -281,3 +281,16 @@ def test_a_comment_between_words_hides_none(count):
     plain = analyse(HEAD + BODY + "G1 X60 Y60 E2 F1800\nG1 X50 Y50 E1\n" * count)
     found = analyse(HEAD + BODY + "G1 X60 (E99) Y60 E2 F1800\ng01 x50 (a) y50 (b) (c) e1 (d)\n" * count)
     assert (found.filament_mm, found.bounds, found.motion_s) == (plain.filament_mm, plain.bounds, plain.motion_s)
+
+
+@pytest.mark.parametrize("line", ["T1000", "T255", "T65535"])
+def test_a_number_that_puts_a_filament_away_is_no_tool(line):
+    assert findings(f"M104 S200\nG28\n{line}\nT0\n" + BODY + f"{line}\n" + TAIL) == ([], [])
+
+
+def test_a_file_of_bambustudio_that_is_cut_off():
+    head = "; BambuStudio 01.09.00.00\n; layer_height = 0.2\n; EXECUTABLE_BLOCK_START\n" + HEAD + BODY
+    error = "the file is cut off: its block of commands (EXECUTABLE_BLOCK) has no end"
+    assert findings(head) == ([error], [])
+    assert findings(head + TAIL) == ([], []), "it turns its heaters off, though it has been shortened"
+    assert findings(head + "; EXECUTABLE_BLOCK_END\n")[0] == []

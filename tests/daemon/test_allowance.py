@@ -1,0 +1,85 @@
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.bridge.allowance import MOST_REST, Allowance, counted
+
+
+@given(st.lists(st.tuples(st.floats(0, 0.5), st.floats(0, 2)), max_size=30))
+def test_who_rests_as_told_spends_no_more_than_the_share(steps):
+    allowance, now, spent = Allowance(share=0.1, saved=0.02), 1000.0, 0.0
+    for seconds, pause in steps:
+        now += pause + allowance.wait(now)
+        spent += seconds
+        now += seconds + allowance.spend(seconds, now + seconds)
+        assert spent <= 0.1 * (now - 1000.0) + 0.02 + 1e-6
+
+
+def test_a_clock_that_goes_back_gives_nothing_away():
+    allowance = Allowance(share=0.1, saved=0.02)
+    allowance.spend(0.02, 1000.0)
+    assert allowance.wait(10.0) == 0
+    assert allowance.spend(0.01, 5.0) == pytest.approx(0.1)
+
+
+async def test_each_turn_of_what_is_awaited_is_counted():
+    loop = asyncio.get_running_loop()
+    spent = []
+
+    def spend(seconds):
+        spent.append(seconds)
+        return 0.0
+
+    async def work():
+        loop.advance(0.3)
+        await asyncio.sleep(5)
+        loop.advance(0.2)
+        return "done"
+
+    assert await counted(work(), spend) == "done"
+    assert spent == pytest.approx([0.3, 0.2])
+
+
+async def test_what_has_spent_too_much_rests_before_it_goes_on():
+    loop = asyncio.get_running_loop()
+
+    async def work():
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    began = loop.time()
+    await counted(work(), lambda _: 7.0)
+    assert loop.time() - began == pytest.approx(10 * MOST_REST)
+
+
+async def test_errors_and_cancellations_reach_what_is_awaited():
+    caught = []
+
+    async def fails():
+        await asyncio.sleep(1)
+        raise KeyError("why")
+
+    async def hangs():
+        try:
+            await asyncio.sleep(100)
+        except asyncio.CancelledError:
+            caught.append("cancelled")
+            raise
+
+    async def hears():
+        future = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(1, future.set_exception, ValueError("told"))
+        try:
+            await future
+        except ValueError as error:
+            return str(error)
+
+    with pytest.raises(KeyError, match="why"):
+        await counted(fails(), lambda _: 0.0)
+    assert await counted(hears(), lambda _: 0.0) == "told"
+    task = asyncio.ensure_future(asyncio.wait_for(counted(hangs(), lambda _: 0.0), 3))
+    with pytest.raises(TimeoutError):
+        await task
+    assert caught == ["cancelled"]

@@ -1,0 +1,49 @@
+"""HTTP in front of a core that is not there, or does not answer."""
+
+import pytest
+
+from daemon.bridge.front_end import AWAY
+from daemon.bridge.seen import PrinterSeen, Snapshot
+from daemon.errors import CoreAway
+from support.http import api
+
+
+async def nobody_there(_question):
+    raise CoreAway(AWAY)
+
+
+ASKED = [
+    ("job", {"command": "start"}),
+    ("job", {"command": "cancel"}),
+    ("job", {"command": "pause", "action": "toggle"}),
+    ("connection", {"command": "connect"}),
+    ("connection", {"command": "disconnect"}),
+    ("files/local/part.gcode", {"command": "select"}),
+    ("printer/command", {"command": "M105"}),
+    ("printer/command", {"command": "M112"}),
+    ("printer/tool", {"command": "target", "targets": {"tool0": 200}}),
+    ("printer/bed", {"command": "offset", "offset": 5}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), ASKED, ids=lambda value: str(value)[:40])
+async def test_what_is_asked_of_a_core_that_is_away_is_503_with_a_reason(tmp_path, monkeypatch, path, body):
+    async with api(tmp_path) as server:
+        assert (await server.upload(("file", "part.gcode", b"G28\n"))).status == 201
+        monkeypatch.setattr(server.service.front.core._channel, "ask", nobody_there)
+        response = await server.post(f"/api/{path}", body)
+        assert (response.status, response.error) == (503, AWAY)
+
+
+@pytest.mark.parametrize("path", ["job", "connection", "files", "settings", "version", "printerprofiles"])
+async def test_what_is_seen_while_the_core_is_away_is_no_error_of_ours(tmp_path, monkeypatch, path):
+    async with api(tmp_path) as server:
+        channel = server.service.front.core._channel
+        monkeypatch.setattr(channel, "ask", nobody_there)
+        monkeypatch.setattr(channel, "latest", lambda: Snapshot(printer=PrinterSeen(error=AWAY)))
+        response = await server.get(f"/api/{path}")
+        assert response.status in (200, 503)
+        if path == "job":
+            assert response.json["state"] == "Offline"
+        if response.status == 503:
+            assert response.error == AWAY
