@@ -80,8 +80,8 @@ function Job() {
   if (isGone.value) return html`<section class="card job"><h2>${t("print")}</h2><p class="empty">${t("job_gone")}</p></section>`;
   const share = percent.value;
   const layer = progress?.layer;
-  return html`<section class="card job" aria-label=${t("print")}>
-    <${Picture} path=${thumbnail.value} />
+  return html`<section class=${`card ${thumbnail.value ? "job" : ""}`} aria-label=${t("print")}>
+    ${thumbnail.value && html`<${Picture} path=${thumbnail.value} />`}
     <div class="what">
       <h2>${file ? short(file.name, 120) : t("no_file")}</h2>
       ${isActive.value

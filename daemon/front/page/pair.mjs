@@ -47,6 +47,7 @@ export function Pair({reason, isRevoked}) {
   const [stay, setStay] = useState(true);
   const [busy, setBusy] = useState("");
   const [asked, setAsked] = useState("");
+  const [mark, setMark] = useState("");
   const timer = useRef(0);
   useEffect(() => () => clearTimeout(timer.current), []);
 
@@ -73,8 +74,9 @@ export function Pair({reason, isRevoked}) {
     start();
   });
   const byAsking = act("ask", async () => {
-    const {app_token} = await post("plugin/appkeys/request", {app: name.trim() || ownName()}, {withKey: null});
+    const {app_token, code: given} = await post("plugin/appkeys/request", {app: name.trim() || ownName()}, {withKey: null});
     setAsked(app_token);
+    setMark(short(given ?? "", 8));
     look(app_token);
   });
   /** @param {string} token */
@@ -103,7 +105,7 @@ export function Pair({reason, isRevoked}) {
         placeholder="7KQ2-M9XD-4TFC" size="16" onInput=${(/** @type {any} */ event) => setCode(event.target.value)} />
         <button type="submit" class="main" aria-busy=${busy === "code"}>${t("pair")}</button></div>
       <label>${t("device_name")} <input value=${name} maxlength="60" onInput=${(/** @type {any} */ event) => setName(event.target.value)} /></label></form>
-    <form class="card" onSubmit=${byAsking}><h2>${t("by_asking")}</h2><p class="dim">${asked ? t("ask_waiting", {name}) : t("by_asking_what")}</p>
+    <form class="card" onSubmit=${byAsking}><h2>${t("by_asking")}</h2><p class="dim">${asked ? t("ask_waiting", {name}) : t("by_asking_what")}${asked && mark && html` ${t("ask_shows")} <b class="code">${mark}</b>`}</p>
       <button type="submit" aria-busy=${busy === "ask" || Boolean(asked)} disabled=${Boolean(asked)}>${t(asked ? "ask_pending" : "ask")}</button></form>
     <form class="card" onSubmit=${byKey}><h2>${t("by_key")}</h2><p class="dim">${t("by_key_what")} <code>nozzled key</code></p>
       <div class="row"><label for="key" class="hidden">${t("key")}</label><input id="key" type="password" autocomplete="current-password" value=${key} onInput=${(/** @type {any} */ event) => setKey(event.target.value)} />

@@ -105,7 +105,8 @@ function Requests() {
     void gone;
     asking.value = rest;
   };
-  return entries.map(([token, each]) => html`<div key=${token} class="notice warn"><p><b>${short(each.app_id, 60)}</b> ${t("asks", {address: short(each.remote_address ?? "?", 60)})}</p>
+  return entries.map(([token, each]) => html`<div key=${token} class="notice warn"><p><b>${short(each.app_id, 60)}</b> ${t("asks", {address: short(each.remote_address ?? "?", 60)})}
+      ${each.code && html` ${t("ask_mark")} <b class="code">${short(each.code, 8)}</b>`}</p>
     <div class="row"><${Act} label=${t("deny")} run=${decide(token, {decision: false})} fail=${deviceFail} />
       <${Act} label=${t("allow_read")} run=${decide(token, {decision: true, scope: "read"})} fail=${deviceFail} />
       <${Act} kind="main" label=${t("allow_control")} run=${decide(token, {decision: true, scope: "control"})} fail=${deviceFail} /></div></div>`);
