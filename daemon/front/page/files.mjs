@@ -3,10 +3,10 @@
 import {address, Failure, get, post, remove, upload} from "./api.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {Picture} from "./picture.mjs";
-import {Refusal} from "./refusal.mjs";
+import {refused} from "./refusal.mjs";
 import {isActive, whyNoPrinter} from "./state.mjs";
 import {job, short} from "./store.mjs";
-import {Act, ask, Fail, Modal} from "./widgets.mjs";
+import {Act, ask, Fail} from "./widgets.mjs";
 import {clock, duration, number, size, t, tn} from "./words.mjs";
 
 const ENDINGS = ".gcode,.gco,.g,.bgcode,.gz,.3mf";
@@ -20,7 +20,6 @@ const order = signal("date");
 const wanted = signal("");
 const fail = signal("");
 const open = signal("");
-const refused = signal(/** @type {{path: string, name: string, reasons: string[]}|null} */ (null));
 /** @type {import("./vendor/signals-core.mjs").Signal<any[]>} */
 const uploads = signal([]);
 let uploadId = 0;
@@ -209,13 +208,6 @@ function Details({file}) {
   return html`<div class="details"><dl class="pairs">${rows.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${short(value, 120)}</dd></div>`)}</dl>
     ${[...(known.errors ?? []), ...(known.warnings ?? [])].length > 0 && html`<ul>${[...(known.errors ?? []).map((/** @type {string} */ each) => html`<li class="bad">${t("error")}: ${short(each, 400)}</li>`),
       ...(known.warnings ?? []).map((/** @type {string} */ each) => html`<li>${t("warning")}: ${short(each, 400)}</li>`)]}</ul>`}</div>`;
-}
-
-/** Why the file was not printed that somebody wanted to have printed. */
-export function Refused() {
-  const close = () => (refused.value = null);
-  if (!refused.value) return null;
-  return html`<${Modal} name="refused" close=${close}><${Refusal} ...${refused.value} onDone=${close} /><//>`;
 }
 
 const ORDERS = {

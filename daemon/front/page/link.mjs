@@ -1,7 +1,7 @@
 /** The connection to nozzled: login, socket, snapshot, changes, heartbeat; again and again until a key is refused. */
 
 import {Failure, get, key, login} from "./api.mjs";
-import {addPoints, clockOffset, heard, keepTicking, net, setHistory, STALE, takeAll, takeChanges, takeTalk, temperatures, tick}
+import {addPoints, asking, clockOffset, heard, keepTicking, me, net, setHistory, STALE, takeAll, takeChanges, takeNotice, takeTalk, temperatures, tick}
   from "./store.mjs";
 
 const FIRST = 500; // ms before the second try; doubled each time, up to
@@ -18,14 +18,6 @@ let running = false;
 let seq = 0;
 let wantsConsole = false;
 let attempt = 0;
-/** @type {(notice: {plugin: string, data: any}) => void} */
-let onPlugin = () => {};
-
-/** @param {typeof onPlugin} listener */
-export function listenToPlugins(listener) {
-  onPlugin = listener;
-}
-
 /** Begin, or begin anew after a key has been given. */
 export function start() {
   tries = 0;
@@ -129,7 +121,7 @@ function again(least = 0, reason = "") {
 /** @param {any} message */
 function take(message) {
   if (message.page) takePage(message.page);
-  else if (message.plugin) onPlugin(message.plugin);
+  else if (message.plugin) takeNotice(message.plugin);
   else if (message.reauthRequired) {
     if (message.reauthRequired.reason === "removed") stop("refused");
     else again();
@@ -144,6 +136,7 @@ function takePage(page) {
     tries = 0;
     say("live");
     fetchHistory();
+    if (me.value.admin) get("api/plugin/appkeys").then(said => (asking.value = said.pending ?? {}), () => {});
   } else if (typeof page.seq === "number" && page.seq !== seq + 1 && seq) {
     seq = 0;
     subscribe(); // something is missing: a new snapshot is sent

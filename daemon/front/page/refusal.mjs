@@ -4,10 +4,19 @@ import {address, get, post} from "./api.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {job, short} from "./store.mjs";
 import {whyNoPrinter} from "./state.mjs";
-import {Act, Fail} from "./widgets.mjs";
+import {Act, Fail, Modal} from "./widgets.mjs";
 import {t, tn} from "./words.mjs";
 
 const fail = signal("");
+/** The file that was not printed though somebody has just asked for that, or none. */
+export const refused = signal(/** @type {{path: string, name: string, reasons: string[]}|null} */ (null));
+
+/** Says why, over whatever view is shown. */
+export function Refused() {
+  const close = () => (refused.value = null);
+  if (!refused.value) return null;
+  return html`<${Modal} name="refused" close=${close}><${Refusal} ...${refused.value} onDone=${close} /><//>`;
+}
 
 /** @param {{path: string, name: string, reasons?: string[]|string, onDone?: () => void}} props */
 export function Refusal({path, name, reasons, onDone}) {

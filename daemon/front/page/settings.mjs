@@ -2,27 +2,15 @@
 
 import {choice, forgetKey, get, keepChoice, post, remove} from "./api.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
-import {listenToPlugins, stop} from "./link.mjs";
+import {stop} from "./link.mjs";
 import {isActive, percent} from "./state.mjs";
-import {isGone, job, lineFigures, me, printer, profile, server, short} from "./store.mjs";
-import {Act, ask, Fail} from "./widgets.mjs";
+import {asking, isGone, job, lineFigures, me, printer, profile, server, short} from "./store.mjs";
+import {Act, ask, dress, Fail} from "./widgets.mjs";
 import {clock, duration, language, LANGUAGES, number, speak, t, tn} from "./words.mjs";
 
 const connectFail = signal("");
 const printerFail = signal("");
 const deviceFail = signal("");
-/** Apps that ask to be let in, by token; filled by the push for keys of scope admin. */
-const asking = signal(/** @type {Record<string, any>} */ ({}));
-
-export function listen() {
-  listenToPlugins(({plugin, data}) => {
-    if (plugin !== "appkeys" || !data) return;
-    const {[data.user_token]: gone, ...rest} = asking.value;
-    void gone;
-    asking.value = data.type === "request_access" ? {...rest, [data.user_token]: {app_id: data.app_name, ...data}} : rest;
-  });
-}
-
 // -- connection --------------------------------------------------------------------------------------------
 
 function sureToDisconnect() {
@@ -125,7 +113,6 @@ function Devices() {
   const look = () => get("api/keys").then(said => setKeys(said.keys), error => (deviceFail.value = error.message));
   useEffect(() => {
     look();
-    if (me.value.admin) get("api/plugin/appkeys").then(said => (asking.value = said.pending ?? {}), () => {});
   }, []);
   const sureToRevoke = (/** @type {any} */ each) => () => ask({title: t(each.own ? "leave_title" : "revoke_title", {name: short(each.name, 60)}), body: t(each.own ? "leave_body" : "revoke_body"),
     yes: t(each.own ? "leave" : "revoke"), no: t("keep_it")});
@@ -166,14 +153,6 @@ function Health() {
     ${trouble && html`<p class="bad">${short(trouble, 400)}</p>`}
     ${protection && html`<p>${protection.after ? t("protected", {time: duration(protection.after)}) : t("unprotected", {reason: short(protection.reason ?? "", 200)})}</p>`}
     <p class="dim">${short(server.value.name ?? "", 60)} nozzled ${short(server.value.version ?? "", 40)}</p></section>`;
-}
-
-const dark = matchMedia("(prefers-color-scheme: dark)");
-dark.addEventListener("change", () => dress(choice("theme")));
-
-/** Wear what was chosen, or what the system wears. @param {string} theme */
-export function dress(theme) {
-  document.documentElement.dataset.theme = theme === "light" || theme === "dark" ? theme : dark.matches ? "dark" : "light";
 }
 
 function Looks() {

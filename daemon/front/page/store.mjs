@@ -49,6 +49,17 @@ export const isStale = computed(() => age.value === null || age.value >= STALE);
 export const isGone = computed(() => net.value.state !== "live" && isStale.value);
 export const isReady = computed(() => printer.value.state === "ready");
 
+/** Apps that ask to be let in, by token; only who may decide is told of them. */
+export const asking = signal(/** @type {Record<string, any>} */ ({}));
+
+/** @param {{plugin: string, data: any}} notice */
+export function takeNotice({plugin, data}) {
+  if (plugin !== "appkeys" || !data) return;
+  const {[data.user_token]: gone, ...rest} = asking.value;
+  void gone;
+  asking.value = data.type === "request_access" ? {...rest, [data.user_token]: {app_id: data.app_name, ...data}} : rest;
+}
+
 /** Console: the last lines, newest at the end, and how many were ever added. */
 export const LINES = 1000;
 /** @type {import("./vendor/signals-core.mjs").Signal<{id: number, way: string, text: string}[]>} */

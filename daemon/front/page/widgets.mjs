@@ -1,5 +1,6 @@
 /** Buttons that say what is going on, the one dialog that asks, fields for numbers, icons. */
 
+import {choice} from "./api.mjs";
 import {html, signal, useEffect, useRef, useState} from "./html.mjs";
 import {t, typed} from "./words.mjs";
 
@@ -185,4 +186,12 @@ const PATHS = {
 /** @param {{name: string}} props */
 export function Icon({name}) {
   return html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><path d=${PATHS[/** @type {keyof PATHS} */ (name)]} /></svg>`;
+}
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+dark.addEventListener("change", () => dress(choice("theme")));
+
+/** Wear what was chosen, or what the system wears. @param {string} theme */
+export function dress(theme) {
+  document.documentElement.dataset.theme = theme === "light" || theme === "dark" ? theme : dark.matches ? "dark" : "light";
 }
