@@ -7,17 +7,22 @@ many clients load the daemon; the printer's view of both.
   loop       longest stall of the daemon's loop, as the log tells it when the job ends
 
 The load comes from this process, at ordinary niceness; the daemon gets `--nice`.
+
+With `--attack` it is one of those of strangers and careless clients (`attacks.py`) in the place of upload and clients:
+how long the planner was idle alone, under each attack, and the ratio; wanted is at most 1.2.
 """
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench import hosts, place, prints
+from bench.attacks import ATTACKS
 from bench.fakeprinter import FakePrinter, NoCompiler, build
 from bench.hosts import HostFailed, Served
 from bench.load import Load, Loaded
@@ -40,8 +45,9 @@ class Streamed:
     stats: dict[str, Any]
     intact: bool
     ended: dict[str, Any]  # what the daemon's log says of the job
-    load: Loaded
-    rss: float  # MiB
+    load: Loaded = field(default_factory=Loaded)
+    rss: float = 0.0  # MiB
+    came: str = ""  # of the attack
 
     @property
     def on_time(self) -> float:
@@ -54,11 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and show; 1 when a print was not intact."""
     args = _parser().parse_args(arguments)
     try:
-        runs = measure(args)
+        runs = under_attack(args) if args.attack else measure(args)
     except (HostFailed, NoCompiler) as error:
         sys.stderr.write(f"bench stall: {error}\n")
         return 2
-    show(runs)
+    if args.attack:
+        show_idle(runs)
+    else:
+        show(runs)
     return 0 if all(run.intact for run in runs) else 1
 
 
@@ -69,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--megabytes", type=int, default=300, metavar="N", help="size of the upload (300)")
     add("--clients", type=int, default=50, metavar="N", help="that ask for /api/job at 2 Hz (50)")
+    add("--attack", nargs="+", choices=[*ATTACKS], metavar="NAME", help=f"instead of both: {', '.join(ATTACKS)}")
+    add("--baudrate", type=int, default=BAUDRATE, metavar="N", help=f"of the line ({BAUDRATE})")
     add("--moves", type=int, default=MOVES, metavar="N", help=f"length of the print ({MOVES}: 20 s)")
     add("--nice", type=int, default=0, metavar="N", help="niceness of the daemon; -15, as root, as its unit has it")
     add("--patience", type=float, default=180.0, metavar="S", help="seconds that one print may take (180)")
@@ -92,6 +103,69 @@ def measure(args: argparse.Namespace) -> list[Streamed]:
         quiet = _stream(host, binary, folder, job, None, args.patience)
         load = Load(host.client.netloc, host.client.headers, args.megabytes, args.clients)
         return [quiet, _stream(host, binary, folder, job, load, args.patience)]
+
+
+def under_attack(args: argparse.Namespace) -> list[Streamed]:
+    """Print alone, then under each attack, each time with a daemon of its own.
+
+    Raises:
+        HostFailed: the daemon fails.
+        NoCompiler: there is nothing to build the fake printer with.
+    """
+    binary = build(place.cache())
+    runs = []
+    for name in (None, *args.attack):
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(hosts.scratch()))
+            job = prints.write(folder, "vase", args.moves)
+            with niceness(args.nice):
+                host = hosts.nozzled(folder / "ports", folder)
+            stack.callback(host.stop)
+            runs.append(_attacked(host, binary, folder, job, name, args))
+    return runs
+
+
+def _attacked(
+    host: Served, binary: Path, folder: Path, job: Print, name: str | None, args: argparse.Namespace
+) -> Streamed:
+    printer = FakePrinter(binary, folder / "ports/printer", ["--baud", str(args.baudrate), "--planner"])
+    attack = ATTACKS[name](host, folder / "state") if name is not None else None
+    told = ""
+    try:
+        if attack is not None:
+            attack.prepare()
+        host.connect(printer.link, args.baudrate, job)
+        host.client.start()
+        if attack is not None:
+            attack.start()
+        _until_over(host, args.patience)
+        told = attack.stop() if attack is not None else ""
+        ended, rss = host.last_job(), memory(host.pid)[0]
+    finally:
+        stats = printer.stop()
+    return Streamed(name or "alone", stats, stats["sha256_job"] == job.sha256, ended, rss=rss, came=told)
+
+
+def _until_over(host: Served, patience: float) -> None:
+    """Wait for the log to say that the print has ended: a front under attack may be slow, or away."""
+    end = time.monotonic() + patience
+    while not host.events("job.ended"):
+        if time.monotonic() > end:
+            raise HostFailed(f"{host.name} did not finish within {patience:g} s")
+        time.sleep(POLL)
+
+
+def show_idle(runs: list[Streamed]) -> None:
+    """Print each job in a row."""
+    alone = runs[0].stats["planner_idle_s"]
+    print("attack        planner idle s  ratio  underruns  <5 ms %  turnaround p99 ms  intact  what came of it")
+    for run in runs:
+        idle = run.stats["planner_idle_s"]
+        ratio = f"{idle / alone:6.2f}" if alone else f"{'-':>6}"
+        print(
+            f"{run.name:12} {idle:15.2f} {ratio} {run.stats['underruns']:10} {100 * run.on_time:8.2f}"
+            f" {run.ended['turnaround_p99_ms']:18.2f}  {'yes' if run.intact else 'NO':>6}  {run.came}"
+        )
 
 
 def _stream(host: Served, binary: Path, folder: Path, job: Print, load: Load | None, patience: float) -> Streamed:

@@ -104,7 +104,6 @@ class Limits:
             return
         if velocity := words.get("VELOCITY"):
             self.feedrates[:2] = [velocity, velocity]
-            self.feedrates[3] = EXTRUDE_SHARE * velocity
         if acceleration := words.get("ACCEL"):
             self.accelerate(acceleration)
         self.square_corner = words.get("SQUARE_CORNER_VELOCITY") or self.square_corner
@@ -113,9 +112,15 @@ class Limits:
         self.to_decel = words.get("ACCEL_TO_DECEL") or self.to_decel
 
     def accelerate(self, most: float) -> None:
-        """Set the one acceleration that Klipper has for all moves."""
+        """Set the one acceleration that Klipper has for all moves of the tool."""
         self.printing = self.travel = most
-        self.retract = EXTRUDE_SHARE * most
+        if self.loose:  # its configuration is not known, and allows at least what a file asks for
+            self.retract = max(self.retract, EXTRUDE_SHARE * most)
+
+    def configure_extruder(self) -> None:
+        """Set what Klipper allows the extruder alone, by its configuration: a file that moves slower leaves it so."""
+        self.feedrates[3] = EXTRUDE_SHARE * self.feedrates[0]
+        self.retract = EXTRUDE_SHARE * self.printing
 
     def _note_accelerations(self, command: Command, unit: float) -> None:
         """M204; S is printing and travel, as in older files."""
@@ -153,8 +158,8 @@ def klipper(limits: Limits) -> Limits:
         accelerations=[_HIGHEST_LIMIT, _HIGHEST_LIMIT, limits.accelerations[2], _HIGHEST_LIMIT],
         square_corner=5.0,
     )
-    found.feedrates[3] = EXTRUDE_SHARE * found.feedrates[0]
     found.accelerate(limits.printing)
+    found.configure_extruder()
     return found
 
 

@@ -20,6 +20,8 @@ _ABOVE = 15.0  # °C by which a firmware's own limit may be above the highest ta
 
 _MOST_SHOWN = 96  # characters of a command in a message
 
+_LONGEST = 256  # bytes of what follows a code that heats; no firmware reads more, and none of it is looked at
+
 _HOTEND, _BED, _CHAMBER, _LIMIT = "hotend", "bed", "chamber", "limit"
 
 # Code → letters of the words that are temperatures → what is heated.
@@ -142,6 +144,9 @@ def _of_codes(command: bytes) -> Iterator[_Asked]:
         code = f"{letter.decode().upper()}{_whole(number.decode())}"
         heated = _TARGETS.get(code)
         if heated is None or (code == "G10" and _COORDINATES.search(words)):
+            continue
+        if len(words) > _LONGEST:
+            yield from (_Asked(heats, math.inf) for heats in heated.values())
             continue
         tunes_bed = code == "M303" and _BED_TUNED.search(words)  # E-1 is the bed, E-2 the chamber
         for word, expression, numbers in _WORD.findall(words):

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as command
-from bench import analysis, hosts, idle, link, micro, place, prints, processes, restart, simulate, stall
+from bench import analysis, attacks, hosts, idle, link, micro, place, prints, processes, restart, simulate, stall
 from bench.fakeprinter import FakePrinter, NoCompiler, build
 from bench.load import BLOCK, Loaded
 from gcode.framing import frame
@@ -228,6 +229,18 @@ def test_a_job_is_streamed_while_an_upload_and_clients_load_the_daemon(fakeprint
     assert loaded[:2] == ["under", "load"]
     assert loaded[-1] == "yes"
     assert loaded[-2] == "0", "no request failed"
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("attack", attacks.ATTACKS)
+def test_a_job_is_streamed_under_attack(fakeprinter, monkeypatch, capsys, attack):
+    monkeypatch.setenv("NOZZLED_BENCH_DIR", str(fakeprinter.parent))
+    monkeypatch.setattr(attacks, "FILES", 100)
+    assert stall.main(["--attack", attack, "--moves", "300"]) == 0
+    alone, attacked = capsys.readouterr().out.splitlines()[1:3]
+    assert alone.split()[0] == "alone"
+    assert attacked.split()[0] == attack
+    assert re.search(r" yes  .*[1-9]", attacked), "it did something"
 
 
 def test_the_idle_daemon_is_measured(tmp_path, monkeypatch):

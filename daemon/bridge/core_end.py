@@ -233,35 +233,38 @@ class _Conversation(asyncio.Protocol):
             return
         answers: list[bytes] = []
         try:
-            more = self._take_some(answers, began + MOST_TIME)
+            taken, more = self._take_some(answers, began + MOST_TIME)
         except (msgspec.DecodeError, ValueError) as error:
             self.cut_off(f"the front says what makes no sense: {error}")
             return
         if answers:
             self._tell_snapshot(*answers)  # it comes first: whoever has the answer sees what came of it
         now = self._loop.time()
-        wait = self._end.allowance.spend(now - began + AROUND, now)
+        # a look that has found nothing costs nothing: else who is in debt would never be read again
+        wait = self._end.allowance.spend(now - began + AROUND, now) if taken else 0.0
         if more or wait:
             transport.pause_reading()
             self._resting = self._loop.call_later(wait, self._work)
         else:
             transport.resume_reading()
 
-    def _take_some(self, answers: list[bytes], end: float) -> bool:
-        """Take what this turn allows; tell whether there may be more.
+    def _take_some(self, answers: list[bytes], end: float) -> tuple[int, bool]:
+        """Take what this turn allows; return how many that were, and whether there may be more.
 
         Raises:
             ValueError, msgspec.DecodeError: it makes no sense.
         """
-        for _ in range(MOST_QUESTIONS):
+        taken = 0
+        while taken < MOST_QUESTIONS:
             message = self._frames.next()
             if message is None:
-                return False
+                return taken, False
+            taken += 1
             if (reply := self._take(message)) is not None:
                 answers.append(reply)
             if self._loop.time() >= end:
                 break
-        return True
+        return taken, True
 
     def _take(self, message: bytes) -> bytes | None:
         """Take a message; return the answer, unless that takes longer or is not due."""

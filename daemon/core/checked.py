@@ -6,7 +6,6 @@ The front has looked already, and says it better; a front that somebody else has
 import math
 import os
 import re
-import unicodedata
 from dataclasses import fields
 from pathlib import PurePosixPath
 
@@ -23,6 +22,7 @@ MAX_OFFSET = 50.0  # °C
 LARGEST = 2**63 - 1  # that the record of jobs can hold
 
 _HEATER = re.compile(r"tool\d{1,2}|bed|chamber")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 
 
@@ -115,4 +115,4 @@ def _text(text: str) -> None:
 
 
 def _has_control(text: str) -> bool:
-    return any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in text)
+    return _CONTROL.search(text) is not None

@@ -90,3 +90,19 @@ def test_the_service_does_not_load_numpy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_neither_process_loads_what_it_does_not_need():
+    """TLS costs 4.5 MB, libcrypto 3.5, the other part of the daemon 6."""
+    unwanted = {
+        "serve": ("tornado", "multipart", "hashlib", "importlib.metadata", "daemon.front.front", "http", "email"),
+        "front": ("daemon.core.core", "serial", "transitions", "hal.driver", "hal.registry"),
+    }
+    for command, names in unwanted.items():
+        code = (
+            f"import sys; from daemon.cli import _parser; _parser({command!r}).parse_args([{command!r}]);"
+            f"print([name for name in {names} if name in sys.modules], sys.modules.get('ssl'))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.startswith("[]"), done.stdout
+        assert command == "front" or done.stdout.strip() == "[] None"

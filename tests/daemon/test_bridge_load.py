@@ -35,7 +35,7 @@ except OSError: pass
 """
 TURN = 0.005  # s of the processor's time in one turn of the loop; 3 ms where nothing else runs
 SHARE = 0.1  # of the processor that a front may take
-LENIENT = 2  # what is not counted: the selector, threads that wait for each other, the printer that is simulated here
+LENIENT = 3  # what is not counted: the selector, threads that wait for each other, the printer that is simulated here
 LASTS = 0.7  # s
 
 

@@ -174,7 +174,7 @@ async def test_the_key_reaches_no_log(tmp_path, caplog):
 
 def test_errors_that_are_in_no_row_are_not_told():
     assert table.answer(ValueError("secret")) is None
-    assert table.answer(table.service.ConfigError("secret")) is None
+    assert table.answer(table.service.StateDirTaken("secret")) is None
     assert table.answer(table.gcode.ForbiddenCommand("M110 is not for you")) == (400, "M110 is not for you")
 
 

@@ -5,7 +5,7 @@ written is kept, newest state first, and tried again; the user is told once each
 """
 
 import asyncio
-import secrets
+import os
 import sqlite3
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -91,7 +91,9 @@ class Store(Database):
         super().__init__(on_trouble)
         self._wall = wall
         self._pending: dict[int, _Progress] = {}  # newest progress of each job that is not on disk yet
-        self.revision = secrets.randbits(31)  # another one with each end of a job that is on disk, and in each run
+        self.revision = (
+            int.from_bytes(os.urandom(4)) >> 1
+        )  # another one with each end of a job that is on disk, and in each run
         self.on_ended: Callable[[], None] = lambda: None  # is told of it
         self._writing: asyncio.Future[None] | None = None
         self._retry: asyncio.TimerHandle | None = None

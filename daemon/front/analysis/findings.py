@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-VERSION = 5
+VERSION = 6
 """Of what an analysis finds; one that was made by another version is made again."""
 
 _SAME = 1.0  # s; points closer than that are one place

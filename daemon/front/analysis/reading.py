@@ -56,6 +56,9 @@ def machine(profile: ProfileConfig, settings_: Sequence[str] = (), firmware: str
     if dialect is KLIPPER:
         limits = klipper(limits)
     _note(limits, told)
+    if told and dialect is KLIPPER:
+        limits.loose = False
+        limits.configure_extruder()
     source = "printer" if settings_ else "profile" if told else "defaults"
     return Machine(
         limits=limits,

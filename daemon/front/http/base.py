@@ -56,7 +56,6 @@ class ApiHandler(tornado.web.RequestHandler):
 
     for_everybody = False  # answers without a key too; `identity` is None then
     judges_keys = True  # False, for what needs none: a wrong one is no different from none
-    cost = strangers.REQUEST  # to somebody without a key
     any_name = False  # answers also under a name that is not this machine's: nothing of the printer is told
 
     identity: Identity | None = None
@@ -112,7 +111,7 @@ class ApiHandler(tornado.web.RequestHandler):
             self.admit()
         except Exception as error:  # noqa: BLE001 - the one funnel: `_refuse` logs what is a bug
             refusal = error
-        if self.identity is None and not self.service.access.bears(self.client, self.cost):
+        if self.identity is None and not self.service.access.bears(self.client, self.cost()):
             self._hang_up()
         elif self.identity is None and "Transfer-Encoding" in self.request.headers:
             # a chunk of one byte costs as much as a long one, and only Tornado sees the chunks
@@ -139,6 +138,10 @@ class ApiHandler(tornado.web.RequestHandler):
 
     def admit(self) -> None:
         """Refuse by headers, before the body comes; for subclasses."""
+
+    def cost(self) -> float:
+        """Return what this counts for somebody without a key."""
+        return strangers.REQUEST
 
     @property
     def client(self) -> str:

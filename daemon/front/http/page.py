@@ -13,7 +13,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from daemon.front.access import hosts, strangers
 from daemon.front.http import compression
@@ -127,7 +126,6 @@ def _accepts(handler: ApiHandler, what: str) -> bool:
 class PageHandler(ApiHandler):
     """Base: sends a file of the page."""
 
-    cost = strangers.FILE
     for_everybody = True  # there is no secret in it
     judges_keys = False
 
@@ -200,19 +198,26 @@ hostnames = ["{name}"]</pre>
 class FileHandler(PageHandler):
     """/page/NAME and /page/HASH/NAME."""
 
+    def cost(self) -> float:
+        """Return less for what is in memory: a browser asks for dozens of them at once."""
+        given, name = _parted(self.path_args[0])
+        return strangers.FILE if files().known(name, given) is not None else super().cost()
+
     async def get(self, path: str) -> None:
         """Send a file of the page; for ever, where the address holds the hash of what is in it."""
-        name = unquote(path)
-        folder, _, rest = name.partition("/")
-        given = ""
-        if re.fullmatch(rf"[0-9a-f]{{{HASH_LENGTH}}}", folder):
-            given, name = folder, rest
+        given, name = _parted(path)
         file = files().known(name, given) or await asyncio.to_thread(files().find, name)
         if file is None:
             raise Refused(404, "the page has no such file")
         for_ever = given == files().digest or self.get_query_argument("v", "") == file.digest
         self.set_header("Content-Security-Policy", POLICY)
         self.send(file, for_ever=for_ever)
+
+
+def _parted(path: str) -> tuple[str, str]:
+    """Return the hash in an address, "" where there is none, and the name of the file."""
+    folder, _, rest = path.partition("/")
+    return (folder, rest) if re.fullmatch(rf"[0-9a-f]{{{HASH_LENGTH}}}", folder) else ("", path)
 
 
 def routes(given: dict[str, Any]) -> list[tuple[str, type[ApiHandler], dict[str, Any]]]:

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from gcode.analysis.klipper import KlipperCorners, KlipperProfile
 from gcode.analysis.machine import Machine
 from gcode.analysis.speeds import limit_rows
+from gcode.command import parse
 from gcode.planner import Limits, klipper, loose
+from gcode.texts import words_of
 from support import klipper_planner
 from support.analysed import analyse
 
@@ -69,3 +71,15 @@ def test_a_file_sets_speed_acceleration_and_corners():
     by_m204 = analyse("G28\nM204 S20000\n" + moves, machine)
     assert set_.motion_s < by_m204.motion_s < plain.motion_s
     assert plain.planner == "Klipper"
+
+
+@pytest.mark.parametrize("slower", ["SET_VELOCITY_LIMIT ACCEL=500 VELOCITY=50", "M204 S500"])
+def test_a_file_that_moves_slower_does_not_retract_slower(slower):
+    known = klipper(Limits())
+    retract, feedrate = known.retract, known.feedrates[3]
+    if slower.startswith("M204"):
+        known.note(parse(slower))
+    else:
+        known.note_words(words_of(slower.partition(" ")[2]))
+    assert known.printing == 500
+    assert (known.retract, known.feedrates[3]) == (retract, feedrate)
