@@ -115,4 +115,6 @@ def test_it_speaks_german_on_the_smallest_phone(tab):
     for view in ("now", "files", "move", "console", "history", "settings"):
         there.page.goto(f"{there.root}#{view}")
         expect(there.page.locator("nav [aria-current]")).to_have_attribute("href", f"#{view}")
+        if view == "settings":
+            there.page.locator("option[value=mk3s]").wait_for(state="attached")
         assert there.page.evaluate("document.documentElement.scrollWidth") == 320, view

@@ -62,7 +62,7 @@ function Lines({width: WIDTH}) {
     <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label=${summary(names, rows)}>
       ${lines.map(value => html`<g key=${value} class="rule"><path d=${`M${LEFT} ${y(value)}H${WIDTH - RIGHT}`} />
         <text x=${LEFT - 6} y=${y(value) + 4} text-anchor="end">${value}</text></g>`)}
-      ${[30, 20, 10, 0].map(minutes => html`<text key=${minutes} class="axis" x=${x(end - minutes * 60)} y=${HEIGHT - 6}
+      ${(WIDTH < 420 ? [30, 15, 0] : [30, 20, 10, 0]).map(minutes => html`<text key=${minutes} class="axis" x=${x(end - minutes * 60)} y=${HEIGHT - 6}
         text-anchor="middle">${minutes ? t("chart_ago", {n: minutes}) : t("chart_now")}</text>`)}
       ${names.map((name, index) => html`<g key=${name} class=${`line l${index}`}>
         <path class="goal" d=${path(name, 1)} /><path d=${path(name, 0)} />
