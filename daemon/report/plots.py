@@ -85,6 +85,7 @@ def layer_times(outcome: Outcome) -> str:
     times = [each.duration_s for each in outcome.layer_times]
     axes.stairs(times, [each + 0.5 for each in range(len(times) + 1)], fill=True, color=_GOOD)  # without seams
     axes.set(xlabel="layer", ylabel="seconds", ylim=(0, None), xlim=(0.5, max(1.5, len(times) + 0.5)))
+    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
     return _svg(figure)
 
 
@@ -122,7 +123,8 @@ def _part(moves: MovedPath, began: float, until: float) -> tuple[tuple[float, fl
     laid = [index for index in _moves_of(moves, began, until) if moves.extruded[index] > 0]
     if not laid:
         return None
-    x, y = ((min(places[index] for index in laid), max(places[index] for index in laid))
+    ends = {*laid, *(index - 1 for index in laid)}  # where a move begins is where the one before it ended
+    x, y = ((min(places[index] for index in ends), max(places[index] for index in ends))
             for places in (moves.x, moves.y))  # fmt: skip
     half = max(1.0, 0.53 * max(x[1] - x[0], y[1] - y[0]))
     (across, along) = (sum(x) / 2, sum(y) / 2)

@@ -13,6 +13,11 @@ _SAME = 1e-6  # s
 WIRE_FULL = 0.8  # of what the wire carries
 
 
+def moves(count: int) -> str:
+    """Return so many moves, in words."""
+    return "1 move" if count == 1 else f"{count} moves"
+
+
 @dataclass(frozen=True, slots=True)
 class LayerTime:
     """A layer: height in mm, seconds of the print when it began, how long it took, mm of filament."""
@@ -125,10 +130,10 @@ class Outcome:
         if self.state != "COMPLETED":
             found.insert(0, f"the print ended {self.state.lower()}")
         if self.clipped_laying and any("outside" in each for each in found):
-            found.append(f"{self.clipped_laying} moves that lay material were cut short at the end of an axis")
+            found.append(f"cut short at the end of an axis: {moves(self.clipped_laying)} with material")
         if self.prevented:
             found.append(
-                f"{self.prevented} moves laid nothing: {self.prevented_mm:.1f} mm of filament were not extruded"
+                f"nothing was laid by {moves(self.prevented)}: {self.prevented_mm:.1f} mm of filament were not extruded"
             )
         return found
 

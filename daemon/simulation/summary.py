@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from daemon.simulation.incidents import Incident
-from daemon.simulation.outcome import Bottleneck, Outcome
+from daemon.simulation.outcome import Bottleneck, Outcome, moves
 
 _NUMBER = re.compile(r"\d+")
 
@@ -60,7 +60,7 @@ def _analysis(outcome: Outcome) -> Iterator[tuple[str, str]]:
     yield from (("warning", text) for text in outcome.warnings)
     yield from (("error", text) for text in outcome.errors if text not in outcome.against)
     if outcome.clipped:
-        yield "clipped", f"{outcome.clipped} moves at the end of an axis, {outcome.clipped_laying} of them lay material"
+        yield "clipped", f"{moves(outcome.clipped)} at the end of an axis, {outcome.clipped_laying} with material"
 
 
 def _paused(outcome: Outcome) -> str:

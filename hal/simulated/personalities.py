@@ -7,8 +7,8 @@ recording proves them.
 
 from dataclasses import replace
 
+from hal.simulated import klipper_macros, prusa_commands, repetier_commands
 from hal.simulated import other_commands as other
-from hal.simulated import prusa_commands, repetier_commands
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.marlin_speeches import MALYAN, MALYAN_0, MARLIN_10, MARLIN_119, marlin21
 from hal.simulated.motion_commands import TABLE as MOVES
@@ -61,11 +61,18 @@ _KLIPPER = Speech(
         "QUERY_ENDSTOPS": other.slow_endstops,
         "RESPOND": other.respond,
         **dict.fromkeys(
-            ("EXCLUDE_OBJECT_DEFINE", "EXCLUDE_OBJECT_START", "EXCLUDE_OBJECT_END", "SET_VELOCITY_LIMIT"),
+            (
+                "EXCLUDE_OBJECT_DEFINE",
+                "EXCLUDE_OBJECT_START",
+                "EXCLUDE_OBJECT_END",
+                "SET_VELOCITY_LIMIT",
+                "SET_PRESSURE_ADVANCE",
+            ),
             other.nothing,
         ),
         "STATUS": other.state,
         "SET_IDLE_TIMEOUT": other.set_idle_timeout,
+        **klipper_macros.TABLE,
         "FIRMWARE_RESTART": other.restart,
     },
     cold=(

@@ -297,6 +297,20 @@ async def test_the_analysis_of_the_selected_file_is_told_when_it_is_made(tmp_pat
         assert page.shown["analysis"] is None
 
 
+async def test_a_file_that_is_not_printed_is_told_at_once_with_the_reasons(tmp_path):
+    profile = {"width_mm": 100.0, "depth_mm": 100.0, "height_mm": 100.0}
+    async with api(tmp_path, analysis={"enabled": True}, profile=profile) as server:
+        server.service.analyses._run = AtOnce(profile=server.service.core.connection.profile).run
+        page = Page(server)
+        await page.open()
+        await server.upload(("file", "a.gcode", b"G28\nG1 Z1 F6000\nG1 X5000 E5 F1200\n"), ("select", b"true"))
+        await server.settle(AGAIN + 1)
+        assert (await server.post("/api/job", {"command": "start"})).status == 409
+        await server.settle(0.05)
+        assert page.shown["job"]["refused"]["path"] == "a.gcode"
+        assert page.shown["job"]["refused"]["reasons"] == page.shown["analysis"]["errors"]
+
+
 async def test_a_page_whose_key_is_taken_away_is_told_and_hears_no_more(tmp_path):
     async with api(tmp_path) as server:
         key = server.service.access.keyring.add("phone", Scope.CONTROL)

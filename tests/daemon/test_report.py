@@ -6,7 +6,9 @@ import pytest
 
 from daemon.report import write
 from daemon.report.page import _table
+from daemon.report.plots import _part
 from daemon.simulation.run import Plan, Simulation
+from daemon.simulation.witness import MovedPath
 from hal.simulated import clock
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.scenario import Fault, Scenario
@@ -69,3 +71,15 @@ def test_a_long_table_says_how_much_is_missing():
     assert table.count("<td>") == 200
     assert "… and 50 more" in table
     assert _table("Events", ("number",), []) == ""
+
+
+def test_a_layer_is_shown_from_where_its_first_move_begins():
+    moves = MovedPath()
+    for began, (x, y, e) in enumerate(((10, 10, 0), (100, 10, 5), (100, 100, 5))):
+        moves.x.append(x)
+        moves.y.append(y)
+        moves.extruded.append(e)
+        moves.began.append(began)
+    x, y = _part(moves, 0.0, float("inf"))
+    assert x == pytest.approx((7.3, 102.7))
+    assert y == pytest.approx((7.3, 102.7))

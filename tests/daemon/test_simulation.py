@@ -187,6 +187,16 @@ def test_words_that_are_commands_to_klipper_count(tmp_path):
     assert outcome.lines == len(lines)
 
 
+@pytest.mark.parametrize(
+    ("start", "hotend"), [("START_PRINT BED_TEMP=60 EXTRUDER_TEMP=210", 210), ("PRINT_START", 200)]
+)
+def test_klippers_start_macros_home_and_heat(tmp_path, start, hotend):
+    _, outcome = simulate(tmp_path, [start, *layer(0.2, 0), "END_PRINT"], firmware=FIRMWARES["klipper"])
+    assert (outcome.state, outcome.against, outcome.prevented) == ("COMPLETED", [], 0)
+    assert outcome.filament_mm == 4
+    assert max(each.highest for each in outcome.temperatures.values()) == pytest.approx(hotend, abs=5)
+
+
 def test_a_printer_that_never_answers_cannot_print(tmp_path):
     with pytest.raises(SimulationError, match="not ready after 120 s"):
         simulate(tmp_path, PRINT, Fault("drop", direction="to_host", probability=1.0))

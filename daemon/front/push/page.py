@@ -132,14 +132,14 @@ class Pages:
         service.core.on_change(self._on_change)
         service.core.on_event(self._on_event)
         service.analyses.subscribe(self._on_analysis)
+        service.watch.on_refused(lambda _: self._at_once())
 
     # -- who listens ---------------------------------------------------------------------------------------
 
     def join(self, feed: Feed) -> None:
         """Tell this page, too."""
         self._feeds.add(feed)
-        self._urgent = True
-        self._wake.set()
+        self._at_once()
         if self._task is None:
             self.ready = self.lives = False
             self._task = asyncio.create_task(self._run())
@@ -160,8 +160,11 @@ class Pages:
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, TRANSITIONS):
-            self._urgent = True
-            self._wake.set()
+            self._at_once()
+
+    def _at_once(self) -> None:
+        self._urgent = True
+        self._wake.set()
 
     def _on_change(self) -> None:
         if not self._dirty:
