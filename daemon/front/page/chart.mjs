@@ -1,6 +1,6 @@
 /** The temperatures of the last half hour, drawn as lines; in words for who does not see them. */
 
-import {html, useEffect, useRef, useState} from "./html.mjs";
+import {computed, html, useEffect, useRef, useState} from "./html.mjs";
 import {heaterName} from "./state.mjs";
 import {now, temperatures} from "./store.mjs";
 import {t} from "./words.mjs";
@@ -8,6 +8,8 @@ import {t} from "./words.mjs";
 const SPAN = 1800; // s
 const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [240, 36, 76, 12, 28];
 const MOST = 360; // points of a line
+/** Changes every two seconds, which is a third of a pixel. */
+const drawn = computed(() => Math.floor(now.value / 2000));
 
 /** @param {number} top */
 function step(top) {
@@ -27,9 +29,9 @@ export function Chart() {
 
 /** @param {{width: number}} props */
 function Lines({width: WIDTH}) {
-  void now.value; // moves on with the time
+  void drawn.value; // moves on with the time
   const end = Date.now() / 1000;
-  const rows = temperatures.value.filter(([at]) => at > end - SPAN);
+  const rows = temperatures.peek().filter(([at]) => at > end - SPAN);
   if (rows.length < 2) return html`<p class="empty chart">${t("chart_empty")}</p>`;
   const names = [...new Set(rows.flatMap(([, row]) => Object.keys(row)))].slice(0, 6);
   const top = Math.max(50, ...rows.flatMap(([, row]) => Object.values(row).flatMap(([actual, goal]) => [actual ?? 0, goal ?? 0])));

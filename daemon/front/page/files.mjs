@@ -5,7 +5,7 @@ import {html, signal, useEffect, useState} from "./html.mjs";
 import {Picture} from "./picture.mjs";
 import {refused} from "./refusal.mjs";
 import {isActive, whyNoPrinter} from "./state.mjs";
-import {job, short} from "./store.mjs";
+import {filesChanged, job, net, short} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
 import {clock, duration, number, size, t, tn} from "./words.mjs";
 
@@ -236,7 +236,7 @@ function shown() {
 export function Files({rest}) {
   const [most, setMost] = useState(100);
   folder.value = rest;
-  useEffect(() => void load(), [job.value.file?.path]);
+  useEffect(() => void load(), [job.value.active, filesChanged.value, net.value.state]);
   const rows = shown();
   const choose = (/** @type {any} */ event) => {
     take(event.target.files);

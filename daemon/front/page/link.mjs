@@ -1,7 +1,7 @@
 /** The connection to nozzled: login, socket, snapshot, changes, heartbeat; again and again until a key is refused. */
 
 import {Failure, get, key, login} from "./api.mjs";
-import {addPoints, asking, clockOffset, heard, keepTicking, me, net, setHistory, STALE, takeAll, takeChanges, takeNotice, takeTalk, temperatures, tick}
+import {addPoints, asking, clockOffset, filesChanged, heard, keepTicking, me, net, setHistory, STALE, takeAll, takeChanges, takeNotice, takeTalk, temperatures, tick}
   from "./store.mjs";
 
 const FIRST = 500; // ms before the second try; doubled each time, up to
@@ -52,7 +52,7 @@ export function hearConsole(wanted) {
 
 function subscribe() {
   const page = wantsConsole ? {console: true} : true;
-  socket?.send(JSON.stringify({subscribe: {state: false, events: false, plugins: ["appkeys"], page}}));
+  socket?.send(JSON.stringify({subscribe: {state: false, events: ["UpdatedFiles"], plugins: ["appkeys"], page}}));
 }
 
 /** @param {string} state @param {object} more */
@@ -122,6 +122,7 @@ function again(least = 0, reason = "") {
 function take(message) {
   if (message.page) takePage(message.page);
   else if (message.plugin) takeNotice(message.plugin);
+  else if (message.event?.type === "UpdatedFiles") filesChanged.value += 1;
   else if (message.reauthRequired) {
     if (message.reauthRequired.reason === "removed") stop("refused");
     else again();

@@ -49,6 +49,8 @@ export const isStale = computed(() => age.value === null || age.value >= STALE);
 export const isGone = computed(() => net.value.state !== "live" && isStale.value);
 export const isReady = computed(() => printer.value.state === "ready");
 
+/** Counts how often files have come, gone or been moved. */
+export const filesChanged = signal(0);
 /** Apps that ask to be let in, by token; only who may decide is told of them. */
 export const asking = signal(/** @type {Record<string, any>} */ ({}));
 
