@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from daemon.config import HttpConfig
 from daemon.front.access import hosts
 from daemon.front.access.access import Access
 from daemon.front.access.pairing import LIFETIME
@@ -44,11 +43,17 @@ def invite(access: Access, scope: Scope, roots: Sequence[str], now: float) -> In
     return Invitation(code, [f"{root}#pair={code}" for root in roots], scope)
 
 
-def roots(http: HttpConfig, port: int) -> list[str]:
-    """Return where the page is, for other devices if they can come there: by name, then by address. Blocks a moment."""
-    name = hosts.name_for_others(http.host, http.hostnames)
+def roots(host: str, port: int, hostnames: Sequence[str]) -> list[str]:
+    """Return where the page is, for other devices if they can come there: by name, then by address. Blocks a moment.
+
+    Args:
+        host: where HTTP listens, as do the sockets that systemd has handed in.
+        port: of it.
+        hostnames: names of this machine that are configured, the best first.
+    """
+    name = hosts.name_for_others(host, hostnames)
     if name is None:
-        return [f"http://[{http.host}]:{port}/" if ":" in http.host else f"http://{http.host}:{port}/"]
-    address = lan_address(http.host)
+        return [f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"]
+    address = lan_address(host)
     found = [name] if address is None else [name, f"[{address}]" if ":" in address else address]
     return [f"http://{each}:{port}/" for each in dict.fromkeys(found)]

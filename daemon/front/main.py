@@ -16,7 +16,7 @@ from daemon.config import Config
 from daemon.front.access.scopes import Scope
 from daemon.front.discovery import Discovery
 from daemon.front.front import Front, begin
-from daemon.front.http.server import listen
+from daemon.front.http.server import Listening, listen
 from daemon.front.invitation import Invitation, invite, roots
 from daemon.in_time import in_time
 from daemon.log import journal
@@ -77,7 +77,7 @@ async def run(
         _tell_systemd(stack, environ, end, listening.url)
         end.say_hello()
         if greet is not None:
-            greet(await _invitation(front, listening.port))
+            greet(await _invitation(front, listening))
         discovery = Discovery(front.config, front.uuid, listening.port)
         stack.push_async_callback(in_time, discovery.stop)
         discovery.start()
@@ -106,10 +106,10 @@ def _tell_systemd(stack: AsyncExitStack, environ: Mapping[str, str], end: FrontE
     heartbeat.start()
 
 
-async def _invitation(front: Front, port: int) -> Invitation:
+async def _invitation(front: Front, listening: Listening) -> Invitation:
     """Return a link to the page; the first one that anybody pairs by may give and take keys, too."""
     scope = Scope.CONTROL if front.access.keyring.keys else Scope.ADMIN
-    found = await asyncio.to_thread(roots, front.config.http, port)
+    found = await asyncio.to_thread(roots, listening.host, listening.port, front.config.http.hostnames)
     return invite(front.access, scope, found, asyncio.get_running_loop().time())
 
 

@@ -1,6 +1,7 @@
 """A browser gets a key of its own for a code; people see their keys and take them away; and the prints of the past."""
 
 import asyncio
+import socket
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from daemon.front.access.attempts import FREE
 from daemon.front.access.hosts import name_for_others
 from daemon.front.access.pairing import ALPHABET, LIFETIME, MAX_CODES, MAX_WRONG, Pairing, plain
 from daemon.front.access.scopes import Scope
+from daemon.front.http.server import listen
 from support.house import MOVES
 from support.http import NOW, api
 from support.push import Listener
@@ -57,6 +59,17 @@ async def test_the_link_is_for_the_name_that_was_asked_under(tmp_path):
     async with api(tmp_path / "2", "", http={"host": "0.0.0.0", "hostnames": ("printer.lan",)}) as server:
         others = await server.post("/api/pair/codes", {}, headers={"Host": "127.0.0.1:5001"})
         assert others.json["link"].startswith("http://printer.lan:5001/#pair=")
+
+
+@pytest.mark.real_time
+async def test_sockets_that_systemd_has_handed_in_count_and_not_the_configured_address(tmp_path):
+    async with api(tmp_path, "", http={"hostnames": ("printer.lan",)}) as server:
+        with socket.create_server(("0.0.0.0", 0)) as bound:
+            listening = listen(server.service.front, [bound.dup()])
+            server.application.settings["host"] = listening.host
+            made = await server.post("/api/pair/codes", {}, headers={"Host": f"127.0.0.1:{listening.port}"})
+            await listening.close()
+        assert made.json["link"].startswith(f"http://printer.lan:{listening.port}/#pair=")
 
 
 def test_how_others_reach_what_listens_here():

@@ -76,10 +76,10 @@ class CodesHandler(ApiHandler):
         asked = hosts.host_of(self.request.host)
         if not (hosts.is_loopback(asked) or asked == "localhost"):
             return [self.url("/")]
-        http, port = self.service.config.http, urlsplit(f"//{self.request.host}").port
-        if hosts.name_for_others(http.host, http.hostnames) is None:
+        hostnames, host = self.service.config.http.hostnames, self.settings["host"]
+        if hosts.name_for_others(host, hostnames) is None:
             return [self.url("/")]
-        return await asyncio.to_thread(roots, http, port or 80)
+        return await asyncio.to_thread(roots, host, urlsplit(f"//{self.request.host}").port or 80, hostnames)
 
 
 class KeysHandler(ApiHandler):

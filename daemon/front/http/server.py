@@ -146,6 +146,7 @@ def make_app(service: "Front") -> Application:
         log_function=log_request,
         allow_origins=service.config.http.allow_origins,
         hub=hub,
+        host=service.config.http.host,
         listing=Listing(service),
         websocket_ping_interval=push.HEARTBEAT,
         websocket_max_message_size=push.MAX_MESSAGE,
@@ -165,6 +166,7 @@ class Listening:
     server: HTTPServer
     url: str
     hub: Hub
+    host: str
 
     @property
     def port(self) -> int:
@@ -207,7 +209,9 @@ def listen(service: "Front", handed_in: Sequence[socket.socket] = ()) -> Listeni
     )
     server.add_sockets(sockets)
     url = _url(service.config.http, sockets[0], handed_in=bool(handed_in))
-    return Listening(server, url, application.settings["hub"])
+    host = sockets[0].getsockname()[0] if handed_in else service.config.http.host
+    application.settings["host"] = host
+    return Listening(server, url, application.settings["hub"], host)
 
 
 def _limits(http: HttpConfig) -> Limits:
