@@ -9,6 +9,8 @@ from dataclasses import dataclass
 _FEEDRATE = re.compile(rb"F\s*(\d+\.?\d*|\.\d+)")
 _FAN = re.compile(rb"M106(?!\d)(?!.*P\s*0*[1-9])(?:.*S\s*(\d+))?")
 _FAN_OFF = re.compile(rb"M107(?!\d)(?!.*P\s*0*[1-9])")
+_FACTOR = re.compile(rb"M22([01])(?!\d)(?:.*?\bS\s*(\d{1,4}))?")
+_PUT_BACK = re.compile(rb"M220(?!\d).*R")
 _TOOL = re.compile(rb"T(\d{1,2})(?!\d)")
 _CODE_G = re.compile(rb"G0*(\d+)(?![\d.])")
 _MOVE_CODES = frozenset({b"0", b"1", b"2", b"3"})
@@ -33,6 +35,7 @@ class Modes:
         tool: the active extruder.
         fan: speed of the part fan, 0 to 255.
         homed: the axes have been homed since the motors were last off.
+        feed, flow: percent of the speeds (M220) and of the filament (M221) that lines ask for.
     """
 
     relative: bool = False
@@ -42,6 +45,8 @@ class Modes:
     tool: int | None = None
     fan: int | None = None
     homed: bool = False
+    feed: int | None = None
+    flow: int | None = None
 
     def note(self, command: bytes) -> None:
         """Follow one command as it is sent."""
@@ -83,6 +88,13 @@ class Modes:
             self.fan = 0
         elif match := _FAN.match(command):
             self.fan = min(255, int((match[1] or b"255")[:9]))
+        elif _PUT_BACK.match(command):
+            self.feed = None  # what M220 B has put aside is not remembered here
+        elif (match := _FACTOR.match(command)) and match[2]:
+            if match[1] == b"0":
+                self.feed = int(match[2])
+            else:
+                self.flow = int(match[2])
 
     def restore(self) -> list[str]:
         """Return the commands that set positioning and speed again, as after a move of the host's own."""

@@ -20,6 +20,7 @@ from hal import flight_recorder
 from hal.commands import Commands
 from hal.emergency_stop import EmergencyStop
 from hal.errors import NotConnected, PortError, PortLost
+from hal.flight_recorder import Heard
 from hal.handshake import Handshake
 from hal.link_settings import LinkSettings
 from hal.logbook import Logbook
@@ -34,6 +35,7 @@ from hal.printer import (
     PanelPrint,
     Prompt,
     StateChanged,
+    StopEnded,
 )
 from hal.pump import Pump
 from hal.reports import Reports
@@ -199,6 +201,10 @@ class LinePrinter:
     def tail_since(self, time: float) -> list[str]:
         """Return those of them that came after this time of the loop."""
         return flight_recorder.lines(flight_recorder.since(self._pump.ring, time))
+
+    def said_since(self, time: float) -> Heard:
+        """Return the lines that were complete after this time of the loop."""
+        return flight_recorder.heard(self._pump.ring, time)
 
     def recent(self) -> list[Record]:
         """Return the last pieces that went over the line, oldest first, timed from the first of them."""
@@ -392,6 +398,7 @@ class LinePrinter:
         self._stopping = self._pump.divert = None
         self._transport.close()
         self._publish(FirmwareSaid(text, severity))
+        self._publish(StopEnded(severity == "info"))
 
     async def close(self) -> None:
         """Close the line; idempotent."""

@@ -5,6 +5,7 @@ somebody asks.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from gcode.replies import decode
 from hal.session_file import HOST, PRINTER, Record
@@ -35,6 +36,50 @@ def since(ring: Sequence[Piece], time: float) -> list[Piece]:
             break
         found.append(piece)
     return found[::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What was said on the line since a time.
+
+    Attributes:
+        lines: HOST or PRINTER's sign (`>`, `<`), the loop's time, and the text of each.
+        gap: some of it is not kept any more.
+    """
+
+    lines: list[tuple[str, float, str]]
+    gap: bool
+
+
+def heard(ring: Sequence[Piece], time: float) -> Heard:
+    """Return the lines that were complete after a time: who asks again and again gets each of them once, and whole."""
+    found = since(ring, time)
+    before = [*ring][: len(ring) - len(found)]
+    gap = bool(found) and (before[-1][0] > time if before else len(ring) >= SIZE)
+    said: list[tuple[str, float, str]] = []
+    begun = _begun(before)
+    for at, kind, data in found:
+        arrow = {HOST: ">", PRINTER: "<"}.get(kind)
+        if arrow is None:
+            continue
+        if arrow == ">":
+            whole = data.split(b"\n")
+        else:
+            *whole, begun = (begun + data).split(b"\n")
+        said += ((arrow, at, decode(line)) for line in whole if line.strip(b"\r"))
+    return Heard(said, gap)
+
+
+def _begun(before: Sequence[Piece]) -> bytes:
+    """Return what the printer has said of a line that is not complete yet."""
+    begun = b""
+    for _, kind, data in reversed(before):
+        if kind == PRINTER:
+            _, newline, rest = data.rpartition(b"\n")
+            begun = rest + begun
+            if newline or len(begun) > MOST_SINCE:
+                break
+    return begun
 
 
 def lines(ring: Iterable[Piece]) -> list[str]:

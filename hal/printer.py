@@ -16,6 +16,7 @@ from gcode.link import Left
 from gcode.modes import Modes
 from gcode.outgoing import Counters, Line, Position
 from gcode.replies import Heaters
+from hal.flight_recorder import Heard
 from hal.link_settings import LinkSettings
 from hal.session_file import Record
 
@@ -88,6 +89,13 @@ class FirmwareSaid(Event):
 
     text: str
     severity: str  # "info", "warning" or "error"
+
+
+@dataclass(frozen=True, slots=True)
+class StopEnded(Event):
+    """What came of an emergency stop: the printer has confirmed it, or nobody knows."""
+
+    confirmed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,6 +385,9 @@ class Conversation(Protocol):
 
     def tail_since(self, time: float) -> list[str]:
         """Return those of them that came after this time of the loop."""
+
+    def said_since(self, time: float) -> Heard:
+        """Return the lines that were complete after this time of the loop."""
 
     def recent(self) -> list[Record]:
         """Return the last pieces that went over the line, oldest first, timed from the first of them."""

@@ -20,6 +20,7 @@ from hal.printer import (
     PanelPrintChanged,
     PositionRead,
     StateChanged,
+    StopEnded,
     TemperaturesRead,
 )
 
@@ -49,6 +50,7 @@ _KINDS: dict[str, type[Event]] = {
         PositionRead,
         SafetyBroken,
         StateChanged,
+        StopEnded,
         TemperaturesRead,
     )
 }

@@ -7,7 +7,7 @@ import msgspec
 from daemon.bridge.frames import MAX_QUESTION
 from daemon.bridge.messages import Asked, encode
 from daemon.bridge.seen import Struct
-from daemon.bridge.words import ConnectionOptions, FileStatistics, Selection
+from daemon.bridge.words import ConnectionOptions, FileStatistics, Printed, Selection
 from gcode.errors import CommandError
 
 
@@ -15,6 +15,22 @@ class Talk(Struct, frozen=True):
     """Lines of the conversation with the printer, oldest first, and the core's time of the last of them, in s."""
 
     lines: list[str]
+    until: float
+
+
+class Overheard(Struct, frozen=True):
+    """Lines between host and printer.
+
+    Attributes:
+        lines: of each `>` (from the host) or `<`, the core's time in s at which it was complete, and its text.
+        gap: there were more before them, which are not kept.
+        sent: how many lines of prints and commands the host has sent until now.
+        until: the core's time now.
+    """
+
+    lines: list[tuple[str, float, str]]
+    gap: bool
+    sent: int
     until: float
 
 
@@ -141,9 +157,23 @@ class AskHistories(Question, tag="histories", frozen=True):
     answer: ClassVar[Any] = dict[str, FileStatistics]
 
 
+class AskHistory(Question, tag="history", frozen=True):
+    """The last jobs, newest first, at most so many."""
+
+    limit: int
+    answer: ClassVar[Any] = list[Printed]
+
+
+class Listen(Question, tag="listen", frozen=True):
+    """The lines that were complete on the line to the printer since an earlier answer said `until`."""
+
+    since: float
+    answer: ClassVar[Any] = Overheard
+
+
 AnyQuestion = (
     Connect | Disconnect | ListPorts | Send | AnswerPrompt | Conversation | AskLimits | Select | Start | Restart | Pause
-    | Resume | Toggle | Cancel | SetOffset | UsePreset | AskStatistics | AskHistories
+    | Resume | Toggle | Cancel | SetOffset | UsePreset | AskStatistics | AskHistories | AskHistory | Listen
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from daemon.bridge import questions as ask
 from daemon.bridge.happenings import JobChanged, SafetyBroken
 from daemon.bridge.seen import JobSeen, PrinterSeen, Snapshot
-from daemon.bridge.words import ConnectionOptions, FileStatistics, JobState, Progress, Protection, Selection
+from daemon.bridge.words import ConnectionOptions, FileStatistics, JobState, Printed, Progress, Protection, Selection
 from daemon.config import ProfileConfig
 from gcode.modes import Modes
 from gcode.outgoing import is_stop
@@ -84,6 +84,15 @@ class RemoteCore:
         def tell(event: Event | None) -> None:
             if isinstance(event, SafetyBroken):
                 listener(event.trouble)
+
+        self._channel.subscribe(tell)
+
+    def on_event(self, listener: Callable[[Event], None]) -> None:
+        """Call `listener` with all that happens, to the printer and to the job."""
+
+        def tell(event: Event | None) -> None:
+            if event is not None:
+                listener(event)
 
         self._channel.subscribe(tell)
 
@@ -185,6 +194,11 @@ class RemoteConnection:
         """Return what went over the line since an earlier answer said `until`; 0: all that is kept."""
         talk: ask.Talk = await self._channel.ask(ask.Conversation(since=since))
         return talk
+
+    async def overhear(self, since: float) -> ask.Overheard:
+        """Return the lines that were complete since an earlier answer said `until`; 0: all that are kept."""
+        heard: ask.Overheard = await self._channel.ask(ask.Listen(since=since))
+        return heard
 
     async def connect(self, port: str | None = None, baudrate: int | None = None) -> None:
         """Connect in the background; None: as configured.
@@ -328,6 +342,15 @@ class RemoteJobs:
     async def set_offset(self, heater: str, offset: float) -> None:
         """Have `offset` °C added to the targets that files set for `heater` from now on."""
         await self._channel.ask(ask.SetOffset(heater=heater, offset=offset))
+
+    async def history(self, limit: int) -> list[Printed]:
+        """Return the last jobs, newest first, at most so many.
+
+        Raises:
+            StoreError: the record cannot be read.
+        """
+        printed: list[Printed] = await self._channel.ask(ask.AskHistory(limit=limit))
+        return printed
 
     async def statistics(self, path: str) -> FileStatistics:
         """Return how earlier prints of a file went.

@@ -32,6 +32,9 @@ class PrinterSeen(Struct, frozen=True):
         firmware: its name, by M115.
         fields: what else M115 said.
         counters: what went over the line.
+        position: where the head is, in mm by axis letter; None: it has moved since somebody has asked.
+        stop_confirmed: the last emergency stop was; False: nobody knows whether it has worked; None: there was none
+            since a printer was READY, or its answer is waited for.
     """
 
     state: ConnectionState = ConnectionState.OFFLINE
@@ -48,6 +51,8 @@ class PrinterSeen(Struct, frozen=True):
     firmware: str = ""
     fields: dict[str, str] = {}
     counters: Counters = msgspec.field(default_factory=Counters)
+    position: dict[str, float] | None = None
+    stop_confirmed: bool | None = None
 
 
 class JobSeen(Struct, frozen=True):

@@ -98,6 +98,20 @@ class LastPrint:
 
 
 @dataclass(frozen=True, slots=True)
+class Printed:
+    """A job of the record: `started` and `ended` are dates in s, `state` is the last one that is recorded."""
+
+    id: int
+    path: str
+    name: str
+    state: str
+    started: float
+    ended: float | None = None
+    print_time: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FileStatistics:
     """How the prints of a file ended; what did not complete is a failure."""
 

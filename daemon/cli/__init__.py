@@ -34,6 +34,7 @@ COMMANDS = {
     "ports": "List the serial ports of this machine, without opening any.",
     "key": "Show the API key; it is made if there is none yet.",
     "keys": "Make, list and revoke named keys; give keys to apps that ask for one.",
+    "pair": "Show a link and a QR code with which a browser or phone gets a key of its own.",
     "config": "Print the effective configuration as TOML, each key with its meaning and default.",
     "replay": "Run a recorded session again and print where this version of the host differs.",
 }

@@ -78,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
         oracle = Path(folder, "oracle.jsonl")
         with _daemon(Path(folder), f"sim?speed={args.speed:g}&oracle={quote(str(oracle))}") as (url, key):
             _say(f"daemon      {url}   (key {key})")
+            _say(f"page        {asyncio.run(_link(OctoPrintClient(url, key)))}   (good once, for ten minutes)")
             _say(f"printer     simulated Marlin, {args.speed:g} times faster than life")
             spent = asyncio.run(_print(OctoPrintClient(url, key), plain_name(path.name), content, leave=args.exit))
             exact = _summary(content, oracle, spent)
@@ -104,6 +105,7 @@ def _daemon(folder: Path, printer: str) -> Iterator[tuple[str, str]]:
         [*command, "--config", str(config), "--printer", printer],
         stderr=subprocess.PIPE,
         text=True,
+        stdout=subprocess.DEVNULL,  # its link to the page would stand in the middle of the progress
         env={**os.environ, ENVIRONMENT: key},
     )
     watch = _LogWatch(process)
@@ -145,6 +147,13 @@ class _LogWatch:
         elif event.get("level") in ("warning", "error"):
             self._last.append(line.rstrip())
             tqdm.write(f"  {event.get('event')}: {event.get('reason') or event.get('text') or ''}", file=sys.stderr)
+
+
+async def _link(client: OctoPrintClient) -> str:
+    """Return a link to the page that lets a browser in."""
+    async with client:
+        made: dict[str, str] = await client.post("/api/pair/codes", {"scope": "admin"})
+    return made["link"]
 
 
 async def _print(client: OctoPrintClient, name: str, content: bytes, *, leave: bool) -> float:

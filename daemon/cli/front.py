@@ -8,6 +8,7 @@ import socket
 import time  # noqa: TID251 - as in `serve`: the wall clock is injected from here
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daemon import log
 from daemon.cli.ending import STDERR, leave_threads_behind
@@ -16,6 +17,9 @@ from daemon.config import core_socket
 from daemon.errors import ConfigError
 from daemon.systemd import notify
 from daemon.systemd.descriptors import DescriptorStore
+
+if TYPE_CHECKING:
+    from daemon.front.invitation import Invitation
 
 BEHIND_THE_CORE = 5  # niceness: a front that is kept busy leaves the processor to the wire
 EXAMPLE = "nozzled front --config /etc/nozzled.toml"
@@ -29,6 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, metavar="P", help="TCP port, 0 for any free one (default: 5000)")
     parser.add_argument("--core", type=Path, metavar="SOCKET", help="where the core waits (default: runtime directory)")
     parser.add_argument("--bridge", type=int, help=argparse.SUPPRESS)  # what `serve` gives to its child
+    parser.add_argument("--greet", action="store_true", help="print a link to the page, with which a browser is let in")
     parser.add_argument("--listening", type=int, action="append", default=[], help=argparse.SUPPRESS)
 
 
@@ -57,11 +62,18 @@ def _run(args: argparse.Namespace) -> int:
     writer = log.configure(config.log.level, config.log.format, part="front")
     try:
         with asyncio.Runner() as runner:
-            runner.run(run_front(config, os.environ, time.time, _core(args), listening, lambda: configured(args)))
+            core, greet = _core(args), _greet if args.greet else None
+            runner.run(run_front(config, os.environ, time.time, core, listening, lambda: configured(args), greet))
     finally:
         writer.close()
     leave_threads_behind(0)
     return 0
+
+
+def _greet(invitation: "Invitation") -> None:
+    from daemon.cli.invited import shown  # noqa: PLC0415 - QR codes are drawn on a terminal alone
+
+    print(shown(invitation.links, invitation.scope.label, invitation.lasts), flush=True)
 
 
 def _core(args: argparse.Namespace) -> socket.socket | Path:

@@ -53,9 +53,10 @@ def front_command(args: argparse.Namespace) -> list[str]:
     options = {"config": "--config", "state_dir": "--state-dir", "host": "--host", "port": "--port"}
     given = [(option, getattr(args, name)) for name, option in options.items()]
     words = [word for option, value in given if value is not None for word in (option, str(value))]
+    greet = ["--greet"] if sys.stdout.isatty() else []  # never into a journal
     script = Path(sys.executable).with_name("nozzled")  # by which a person finds it among the processes
     program = [str(script)] if script.exists() else ["-m", "daemon"]
-    return [sys.executable, *program, "front", *words]
+    return [sys.executable, *program, "front", *greet, *words]
 
 
 def run_with(args: argparse.Namespace, front: Sequence[str] | None) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
@@ -13,23 +14,30 @@ from daemon.bridge import questions as ask
 from daemon.bridge.desk import Listener
 from daemon.bridge.happenings import JobChanged, SafetyBroken
 from daemon.bridge.seen import JobSeen, PrinterSeen, Snapshot
+from daemon.bridge.words import JobState, Printed
 from daemon.config import ProfileConfig, chosen_preset
 from daemon.config.presets import find
 from daemon.core import checked
 from daemon.core.connection.connection import LONG
 from daemon.core.core import Core
+from daemon.core.record.store import JobRecord
 from daemon.errors import FileError, JobConflict, StorageFull
 from gcode.errors import NozzledError, QueueFull
 from gcode.outgoing import Counters, is_stop
 from hal.errors import NotConnected
-from hal.printer import ActionRequested, Commanded, Event
+from hal.printer import ActionRequested, Commanded, Event, PositionRead, StateChanged
 
 MOST_LINES = 1000  # of the conversation in one answer
 MOST_ANSWERS = 4  # to questions of the printer, that are on their way
+MOST_PRINTED = 100  # jobs in one answer
+LONGEST_REASON = 500  # characters of why one of them ended
 AT_ONCE = 4  # commands that are looked at in one turn of the loop
 LOOK = 0.1  # s from one look at the system to the next: a thread takes some milliseconds for each
 
 T = TypeVar("T")
+
+_MOVE = re.compile(r"\s*(?:G0*(?:[0-3]|28|29|92)(?![\d.])|T\d|M(?:18|84)(?!\d))", re.IGNORECASE | re.ASCII)
+"""What puts the head elsewhere, or its coordinates."""
 
 log = structlog.get_logger()
 
@@ -41,6 +49,7 @@ class Desk:
         self._core = core
         self._revision = 0
         self._message_at: int | None = None
+        self._position: dict[str, float] | None = None  # as it was told last; None: the head has moved since
         self._listeners: list[Listener] = []
         self._answering: set[asyncio.Task[None]] = set()
         self._sending = 0  # lists of commands that are looked at; those of later questions wait for them
@@ -56,7 +65,7 @@ class Desk:
             ask.Cancel: jobs.cancel,
         }
         core.connection.subscribe(self._on_printer)
-        jobs.subscribe(lambda state: self._tell(JobChanged(state)))
+        jobs.subscribe(self._on_job)
         core.store.on_ended = lambda: self._tell(None)
         core.guard.subscribe(lambda trouble: self._tell(SafetyBroken(trouble)))
 
@@ -73,7 +82,15 @@ class Desk:
     def _on_printer(self, event: Event) -> None:
         if isinstance(event, ActionRequested) and event.name == "notification":
             self._message_at = int(self._core.wall())
+        elif isinstance(event, PositionRead):
+            self._position = dict(event.axes)
+        elif isinstance(event, StateChanged):
+            self._position = None
         self._tell(event)
+
+    def _on_job(self, state: JobState) -> None:
+        self._position = None  # a job moves it
+        self._tell(JobChanged(state))
 
     def _tell(self, event: Event | None) -> None:
         for listener in tuple(self._listeners):
@@ -115,6 +132,8 @@ class Desk:
             firmware=printer.identity.name if printer else "",
             fields=printer.identity.fields if printer else {},
             counters=printer.counters if printer else Counters(),
+            position=self._position,
+            stop_confirmed=connection.stop_confirmed,
         )
 
     def _job(self) -> JobSeen:
@@ -168,20 +187,32 @@ class Desk:
                 return partial(self._answer_prompt, question.choice)
             case ask.Conversation():
                 return partial(self._conversation, question.since)
+            case ask.Listen():
+                return partial(self._overheard, question.since)
         return None
 
     def _sent_at_once(self, commands: list[str]) -> Callable[[], None] | None:
         """Return what sends a few commands, or stops the printer; None: it takes longer to look at them."""
         few = len(commands) <= AT_ONCE and sum(map(len, commands)) <= LONG
         if any(map(is_stop, commands)) or (few and not self._sending):
-            return partial(self._core.connection.submit, commands)
+            return partial(self._submit, commands)
         return None
+
+    def _submit(self, commands: list[str]) -> None:
+        self._core.connection.submit(commands)
+        self._note_moves(commands)
 
     async def _send(self, commands: list[str]) -> None:
         try:
             await self._core.connection.send(commands)
+            self._note_moves(commands)
         finally:
             self._sending -= 1
+
+    def _note_moves(self, commands: list[str]) -> None:
+        """Forget where the head is, once somebody has moved it."""
+        if any(map(_MOVE.match, commands)):
+            self._position = None
 
     def _in_time(self, question: ask.Question) -> Awaitable[object]:
         core = self._core
@@ -201,6 +232,8 @@ class Desk:
                 return self._use(checked.preset(preset))
             case ask.AskStatistics(path=path):
                 return core.store.statistics(checked.path(path))
+            case ask.AskHistory(limit=limit):
+                return self._history(limit)
             case ask.AskHistories(after=after):
                 return core.store.histories(after)
         raise NozzledError(f"the core has no answer to {type(question).__name__}")
@@ -209,6 +242,19 @@ class Desk:
         printer = self._core.connection.printer
         now = asyncio.get_running_loop().time()
         return ask.Talk(lines=printer.tail_since(since)[-MOST_LINES:] if printer else [], until=now)
+
+    def _overheard(self, since: float) -> ask.Overheard:
+        printer = self._core.connection.printer
+        now = asyncio.get_running_loop().time()
+        if printer is None:
+            return ask.Overheard(lines=[], gap=False, sent=0, until=now)
+        heard, sent = printer.said_since(since), printer.counters.lines_sent
+        lines = heard.lines[-MOST_LINES:]
+        return ask.Overheard(lines=lines, gap=heard.gap or len(lines) < len(heard.lines), sent=sent, until=now)
+
+    async def _history(self, limit: int) -> list[Printed]:
+        jobs = await self._core.store.jobs(max(1, min(limit, MOST_PRINTED)))
+        return [_printed(job) for job in jobs]
 
     async def _in_turn(self, work: Callable[..., Awaitable[T]], *args: object) -> T:
         """Do what has a thread look through the system, one after the other and a few times a second."""
@@ -252,6 +298,13 @@ class Desk:
         task = asyncio.create_task(_answer(printer, choice))
         self._answering.add(task)
         task.add_done_callback(self._answering.discard)
+
+
+def _printed(job: JobRecord) -> Printed:
+    """Return what is told of a job of the record."""
+    reason = job.reason and job.reason[:LONGEST_REASON]
+    state = job.state.lower()
+    return Printed(job.id, job.path, job.name, state, job.started_at, job.ended_at, job.print_time, reason)
 
 
 def unwritable(error: OSError) -> FileError:

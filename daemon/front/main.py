@@ -13,9 +13,11 @@ import structlog
 
 from daemon.bridge.front_end import AWAY, FrontEnd
 from daemon.config import Config
+from daemon.front.access.scopes import Scope
 from daemon.front.discovery import Discovery
-from daemon.front.front import begin
-from daemon.front.http.server import listen
+from daemon.front.front import Front, begin
+from daemon.front.http.server import Listening, listen
+from daemon.front.invitation import Invitation, invite, roots
 from daemon.in_time import in_time
 from daemon.log import journal
 from daemon.reloading import Reloader
@@ -37,6 +39,7 @@ async def run(
     core: socket.socket | Path,
     handed_in: Sequence[socket.socket] = (),
     reread: Callable[[], Config] | None = None,
+    greet: Callable[[Invitation], None] | None = None,
 ) -> None:
     """Run the front until SIGTERM, or until the core that has begun it is gone.
 
@@ -47,6 +50,7 @@ async def run(
         core: the socket that leads to the core, or the path of the one where it waits.
         handed_in: sockets that listen for HTTP already.
         reread: reads the configuration again, at SIGHUP; blocks.
+        greet: shows a link to the page, to whoever has started this on a terminal.
 
     Raises:
         ServiceError: the state directory, the HTTP address or a key cannot be used.
@@ -72,6 +76,8 @@ async def run(
         log.info("http.listening", url=listening.url)
         _tell_systemd(stack, environ, end, listening.url)
         end.say_hello()
+        if greet is not None:
+            greet(await _invitation(front, listening))
         discovery = Discovery(front.config, front.uuid, listening.port)
         stack.push_async_callback(in_time, discovery.stop)
         discovery.start()
@@ -98,6 +104,13 @@ def _tell_systemd(stack: AsyncExitStack, environ: Mapping[str, str], end: FrontE
     heartbeat = Heartbeat(environ, lambda: True, does)
     stack.callback(heartbeat.stop)
     heartbeat.start()
+
+
+async def _invitation(front: Front, listening: Listening) -> Invitation:
+    """Return a link to the page; the first one that anybody pairs by may give and take keys, too."""
+    scope = Scope.CONTROL if front.access.keyring.keys else Scope.ADMIN
+    found = await asyncio.to_thread(roots, listening.host, listening.port, front.config.http.hostnames)
+    return invite(front.access, scope, found, asyncio.get_running_loop().time())
 
 
 async def _wire_first(end: FrontEnd) -> None:

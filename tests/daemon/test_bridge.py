@@ -32,6 +32,7 @@ from hal.printer import (
     PositionRead,
     Prompt,
     StateChanged,
+    StopEnded,
     TemperaturesRead,
 )
 from support.bridge import MadeUpDesk, asked
@@ -84,6 +85,7 @@ EVENTS = [
     LineRefused("Error:no", "G1 X1", 12),
     PanelPrintChanged(PanelPrint("a.g", 1, 2)),
     PanelPrintChanged(None),
+    StopEnded(confirmed=False),
     JobChanged(JobState.PAUSED),
 ]
 
@@ -282,7 +284,7 @@ def test_an_answer_that_is_not_understood_is_an_error():
         answer_of(Answered(id=1, answer=msgspec.Raw(pack({"lines": 4}))), ask.Conversation(since=0))
 
 
-SAMPLES = {
+SAMPLES = {"limit": 5,
     "commands": ["M105"], "choice": 0, "since": 0.0, "file": None, "heater": "bed", "offset": 1.0, "preset": None,
     "path": "",
 }  # fmt: skip

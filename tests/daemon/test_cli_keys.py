@@ -1,9 +1,11 @@
+import argparse
 import asyncio
 import json
 
 import pytest
 
-from daemon.cli import main
+from daemon.cli import invited, main
+from daemon.cli.serve import front_command
 from daemon.front.access.keyring import Keyring, digest
 from daemon.front.access.scopes import Scope
 from daemon.front.http.server import listen
@@ -100,3 +102,39 @@ async def test_a_key_that_is_rotated_or_revoked_ends_within_a_second_in_the_runn
         await until(phone, 200)
         await asyncio.to_thread(run, capsys, tmp_path, "keys", "revoke", "phone")
         await until(phone, 403)
+
+
+@pytest.mark.real_time
+async def test_a_browser_is_let_in_by_a_link(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("NOZZLED_API_KEY", KEY)
+    async with api(tmp_path, "", http={"port": 0, "host": "127.0.0.1"}) as server:
+        listener = listen(server.service.front)
+        try:
+            url = listener.url.rstrip("/")
+            capsys.readouterr()  # the log
+            assert await asyncio.to_thread(main, ["pair", "--scope", "read", "--url", url]) == 0
+            link = capsys.readouterr().out.strip()
+            assert link.startswith(f"{url}/#pair=")
+            code = {"code": link.partition("#pair=")[2], "name": "phone"}
+            paired = await server.post("/api/pair", code, key=None, headers={"Host": "localhost"})
+            assert (paired.status, paired.json["scope"]) == (201, "read")
+            assert await asyncio.to_thread(main, ["pair", "--url", url, "--json"]) == 0
+            assert json.loads(capsys.readouterr().out)["scope"] == "control"
+        finally:
+            await listener.close()
+
+
+def test_a_link_is_shown_with_a_qr_code_where_a_phone_can_open_it():
+    shown = invited.shown(["http://printer.local:5000/#pair=A", "http://192.0.2.7:5000/#pair=A"], "control", 600)
+    assert "█" in shown
+    assert "http://printer.local:5000/#pair=A\n  or http://192.0.2.7:5000/#pair=A\n" in shown
+    here = invited.shown(["http://127.0.0.1:5000/#pair=A"], "admin", 600)
+    assert "█" not in here
+    assert "--host 0.0.0.0" in here
+
+
+def test_the_link_is_printed_on_a_terminal_and_never_into_a_journal(monkeypatch):
+    args = argparse.Namespace(config=None, state_dir=None, host=None, port=None)
+    assert "--greet" not in front_command(args)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert front_command(args)[-1] == "--greet"

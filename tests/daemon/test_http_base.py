@@ -1,3 +1,5 @@
+import gzip
+import json
 import logging
 
 import pytest
@@ -174,3 +176,46 @@ def test_errors_that_are_in_no_row_are_not_told():
     assert table.answer(ValueError("secret")) is None
     assert table.answer(table.service.StateDirTaken("secret")) is None
     assert table.answer(table.gcode.ForbiddenCommand("M110 is not for you")) == (400, "M110 is not for you")
+
+
+# -- compression -------------------------------------------------------------------------------------------
+
+GZIP = {"Accept-Encoding": "gzip, deflate"}
+
+
+async def test_a_long_answer_is_compressed_for_who_takes_that(tmp_path):
+    async with api(tmp_path, "") as server:
+        plain = await server.get("/api/printerpresets")
+        assert len(plain.body) > 1024
+        assert "Content-Encoding" not in plain.headers
+        assert plain.headers["Vary"] == "Accept-Encoding"
+        packed = await server.get("/api/printerpresets", headers=GZIP)
+        assert packed.headers["Content-Encoding"] == "gzip"
+        assert gzip.decompress(packed.body) == plain.body
+        assert len(packed.body) < len(plain.body) / 2
+        for refused in ("identity", "gzip;q=0", "gzip; q=0.0, br"):
+            other = await server.get("/api/printerpresets", headers={"Accept-Encoding": refused})
+            assert other.body == plain.body
+
+
+async def test_a_short_answer_and_what_is_no_text_are_sent_as_they_are(tmp_path):
+    async with api(tmp_path, "") as server:
+        assert "Content-Encoding" not in (await server.get("/api/version", headers=GZIP)).headers
+        lines = b"G28\n" * 1000
+        await server.upload(("file", "a.gcode", lines))
+        file = await server.get("/downloads/files/local/a.gcode", headers=GZIP)
+        assert (file.body, "Content-Encoding" in file.headers) == (lines, False)
+
+
+@pytest.mark.parametrize("count", [10, 200])
+async def test_a_compressed_list_is_known_again(tmp_path, count):
+    async with api(tmp_path, "") as server:
+        for number in range(count):
+            (server.service.files.root / f"part {number}.gcode").write_bytes(b"G28\n")
+        plain = await server.get("/api/files")
+        packed = await server.get("/api/files", headers=GZIP)
+        assert json.loads(gzip.decompress(packed.body))["files"] == plain.json["files"]
+        assert len(packed.body) < len(plain.body) / 4
+        for first, headers in ((packed, GZIP), (plain, {})):
+            again = await server.get("/api/files", headers={**headers, "If-None-Match": first.headers["Etag"]})
+            assert (again.status, again.body) == (304, b"")

@@ -18,7 +18,7 @@ NIGHTLY = os.environ.get("NOZZLED_PROFILE") == "nightly"
 LOOPBACK = {"Host": "127.0.0.1:5000"}
 
 # what is no part of the JSON API: sockets, and pages for people
-APART = re.compile(r"/sockjs|/api/docs$|/plugin/appkeys/auth/|/$|/[a-z]+\.(?:txt|ico)$")
+APART = re.compile(r"/sockjs|/api/docs$|/plugin/appkeys/auth/|/$|/page/|/[a-z]+\.(?:txt|ico)$")
 
 
 def template(pattern):

@@ -1,11 +1,12 @@
 """The last pieces on the line, as a person reads them."""
 
+from collections import deque
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hal.flight_recorder import lines, records
+from hal.flight_recorder import MOST_SINCE, SIZE, Heard, heard, lines, records
 from hal.session_file import EVENT, HOST, PRINTER
 
 WHOLE = b"echo:busy: processing\nok T:20.1 /0.0\r\n\nok\n"
@@ -34,3 +35,37 @@ def test_what_the_host_says_meanwhile_comes_before_a_line_that_ends_later():
 
 def test_events_are_not_for_people_and_control_characters_do_not_act():
     assert lines([(0.0, EVENT, b"open"), (0.1, PRINTER, b"\x1b[31mred\n")]) == ["< [31mred"]
+
+
+# -- what is new since a time ------------------------------------------------------------------------------
+
+
+def test_a_line_that_is_not_complete_is_told_when_it_is():
+    ring = [(1.0, PRINTER, b"ok\nok T:2"), (2.0, HOST, b"N1 G28*18\n")]
+    assert heard(ring, 0.0) == Heard([("<", 1.0, "ok"), (">", 2.0, "N1 G28*18")], gap=False)
+    ring += [(3.0, PRINTER, b"0."), (4.0, EVENT, b"reset"), (5.0, PRINTER, b"1\n")]
+    assert heard(ring, 2.0) == Heard([("<", 5.0, "ok T:20.1")], gap=False)
+    assert heard(ring, 5.0) == Heard([], gap=False)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([HOST, PRINTER]), st.sampled_from([b"a\n", b"b", b"c\nd", b"\r\n"])), max_size=30
+    ),
+    st.lists(st.integers(0, 30), max_size=6),
+)
+def test_who_asks_again_and_again_gets_each_line_once(said, times):
+    ring = [(float(at + 1), kind, data if kind == PRINTER else b"h\n") for at, (kind, data) in enumerate(said)]
+    polls = [0, *sorted(times), len(ring)]
+    parts = [heard(ring[:end], float(begin)).lines for begin, end in pairwise(polls) if end <= len(ring)]
+    if all(end <= len(ring) for end in polls):
+        assert [line for part in parts for line in part] == heard(ring, 0.0).lines
+
+
+def test_what_is_not_kept_any_more_is_a_gap():
+    ring = deque(((float(at), PRINTER, b"ok\n") for at in range(SIZE + 10)), maxlen=SIZE)
+    assert heard(ring, 0.0).gap
+    assert heard(ring, 8.0).gap
+    assert not heard(ring, 10.0).gap
+    many = [(1.0, HOST, b"M105\n"), (2.0, PRINTER, b"x" * (MOST_SINCE + 1) + b"\n"), (3.0, HOST, b"M114\n")]
+    assert heard(many, 0.0) == Heard([(">", 3.0, "M114")], gap=True)

@@ -39,6 +39,7 @@ from hal.printer import (
     Printer,
     Prompt,
     StateChanged,
+    StopEnded,
 )
 from hal.registry import Address, parse
 
@@ -80,6 +81,7 @@ class Connection:
         """
         self.printer: Printer | None = None
         self.commanded_at = 0.0  # the loop's time of a client's last command
+        self.stop_confirmed: bool | None = None  # the last emergency stop was; None: none, or one that is under way
         self.logbook = logbook or Logbook()
         self._sending = asyncio.Lock()
         self._line = LineKeeper(descriptors)
@@ -387,16 +389,9 @@ class Connection:
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, StateChanged):
-            self._line.on_state(event.new)
-            if event.new is ConnectionState.READY:
-                self._ports.connected()
-        if isinstance(event, StateChanged) and event.new is ConnectionState.FAULT:
-            self._note(event.error)
-            tail = self.printer.tail()[-20:] if self.printer else []
-            if event.old is ConnectionState.READY:
-                log.error("printer.lost", printer=self.address, reason=str(event.error), last_lines=tail)
-                if self._recordings and self.printer:
-                    self._recordings.keep_tail(self.printer, settings_of(self._config))
+            self._on_state(event)
+        elif isinstance(event, StopEnded):
+            self.stop_confirmed = event.confirmed
         elif isinstance(event, FirmwareSaid):
             self._pass_on(event)
         elif isinstance(event, PanelPrintChanged):
@@ -405,6 +400,19 @@ class Connection:
             self._leaving = asyncio.create_task(self._leave())
         for listener in tuple(self._listeners):
             listener(event)
+
+    def _on_state(self, event: StateChanged) -> None:
+        self._line.on_state(event.new)
+        if event.new is ConnectionState.READY:
+            self._ports.connected()
+            self.stop_confirmed = None
+        if event.new is ConnectionState.FAULT:
+            self._note(event.error)
+            tail = self.printer.tail()[-20:] if self.printer else []
+            if event.old is ConnectionState.READY:
+                log.error("printer.lost", printer=self.address, reason=str(event.error), last_lines=tail)
+                if self._recordings and self.printer:
+                    self._recordings.keep_tail(self.printer, settings_of(self._config))
 
     def _pass_on(self, said: FirmwareSaid) -> None:
         """Log what the printer says, as long as it does not say it all the time."""
@@ -549,6 +557,7 @@ class Connection:
         if address is None or not (goes_on or (printer is not None and printer.state is not ConnectionState.OFFLINE)):
             raise NotConnected("the printer is not connected")
         self._left_alone = True
+        self.stop_confirmed = None
         if printer is not None and (
             printer.stopping or printer.state in (ConnectionState.HANDSHAKING, ConnectionState.READY)
         ):
@@ -577,6 +586,7 @@ class Connection:
                     said = True
                     text = f"nobody could be told to stop: {error} CUT THE PRINTER'S POWER if it moves or heats"
                     self._on_event(FirmwareSaid(text, "error"))
+                    self._on_event(StopEnded(confirmed=False))
             else:
                 return
             await asyncio.sleep(self._config.printer.retry_s if said else REOPEN)

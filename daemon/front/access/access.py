@@ -12,6 +12,7 @@ from daemon.front.access.app_keys import AppKeys
 from daemon.front.access.attempts import Attempts
 from daemon.front.access.keyring import Keyring, digest
 from daemon.front.access.keys import Keys
+from daemon.front.access.pairing import Pairing
 from daemon.front.access.scopes import FIRST, LOCAL, Identity, Scope
 from daemon.front.access.sessions import Session, Sessions
 from daemon.front.access.strangers import Strangers
@@ -35,6 +36,7 @@ class Access:
         self.keyring = Keyring(folder, wall)
         self.sessions = Sessions()
         self.app_keys = AppKeys()
+        self.pairing = Pairing()
         self._attempts = Attempts()
         self._strangers = Strangers()
         self._first = digest(keys.key)
@@ -95,6 +97,22 @@ class Access:
             return TooManyAttempts("too many wrong API keys from this address, try again later", wait)
         log.warning("access.key_refused", address=address, wrong_keys=self._attempts.failed(address, now))
         return KeyRefused("this API key is not valid")
+
+    def pair(self, code: str, address: str) -> Scope:
+        """Return what a pairing code allows, which is used up by that; a wrong one counts as a wrong key.
+
+        Raises:
+            KeyRefused: the code is not valid.
+            TooManyAttempts: nor is it, and this address has shown too many wrong ones.
+        """
+        now = _now()
+        if wait := self._attempts.wait(address, now):
+            raise TooManyAttempts("too many wrong codes or API keys from this address, try again later", wait)
+        try:
+            return self.pairing.use(code, now)
+        except KeyRefused:
+            log.warning("access.code_refused", address=address, wrong_keys=self._attempts.failed(address, now))
+            raise
 
     def bears(self, address: str, units: float) -> bool:
         """Count what somebody without a key has cost (`strangers`); tell whether that is not too much."""

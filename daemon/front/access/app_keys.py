@@ -3,10 +3,12 @@
 The app knows one token, by which it asks for the answer; who decides knows another, so that no app allows itself in.
 """
 
+import hashlib
 import secrets
 from dataclasses import dataclass
 
 from daemon.errors import TooManyRequests
+from daemon.front.access.pairing import ALPHABET
 from daemon.front.access.scopes import Scope
 
 POLL = 15.0
@@ -31,6 +33,12 @@ class Request:
     user_token: str
     asked: float
     polled: float
+
+    @property
+    def mark(self) -> str:
+        """Four letters that both see, the app's user and who decides: so nobody allows another one in its place."""
+        letters = hashlib.sha256(self.app_token.encode()).digest()
+        return "".join(ALPHABET[letter % len(ALPHABET)] for letter in letters[:4])
 
 
 class AppKeys:

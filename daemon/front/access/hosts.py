@@ -1,11 +1,13 @@
 """What may be believed of a request's origin: its Host header, and who a proxy says that the client is. Pure."""
 
 import socket
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from daemon.errors import ConfigError
+
+EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 
 
 def host_of(header: str) -> str:
@@ -21,6 +23,17 @@ def own_names(configured: Iterable[str]) -> frozenset[str]:
     name = socket.gethostname().lower()
     short = name.partition(".")[0]
     return frozenset({"localhost", name, short, f"{short}.local", *(each.lower() for each in configured)})
+
+
+def name_for_others(host: str, configured: Sequence[str]) -> str | None:
+    """Return by which name other devices reach what listens at `host`; None: they do not."""
+    if is_loopback(host) or host == "localhost":
+        return None
+    if configured:
+        return configured[0]
+    if host not in EVERYWHERE:
+        return f"[{host}]" if ":" in host else host
+    return f"{socket.gethostname().lower().partition('.')[0]}.local"
 
 
 def is_ours(header: str, names: Collection[str]) -> bool:

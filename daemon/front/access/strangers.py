@@ -15,7 +15,9 @@ REFILL = 10.0
 REQUEST = 1.0
 FRAME = 1.0
 PIECE = 0.2
-"""Units for a request, a frame on a socket, and a piece of a body (64 KiB where it comes fast)."""
+FILE = 0.2
+"""Units for a request, a frame on a socket, a piece of a body (64 KiB where it comes fast), and for a file of the page,
+of which a browser asks for dozens at once."""
 
 MAX_ADDRESSES = 1024
 

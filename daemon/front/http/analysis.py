@@ -183,6 +183,7 @@ class ThumbnailHandler(ApiHandler):
             raise NoSuchFile(f"there is no picture of {path}" + (f" of the size {wanted[:20]}" if wanted else ""))
         self.set_header("Content-Type", "image/png")
         self.set_header("Cache-Control", "private, max-age=60")
+        self.add_header("Vary", "X-Api-Key, Authorization")  # a browser keeps it for who has shown the key alone
         self.write(picture)
 
 

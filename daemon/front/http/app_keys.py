@@ -53,6 +53,7 @@ class AppKeysHandler(ApiHandler):
             "user_id": None,
             "user_token": request.user_token,
             "remote_address": request.address,
+            "code": request.mark,
         }
 
 
@@ -80,11 +81,12 @@ class RequestHandler(AppKeysHandler):
             raise BadKeyName(f"app must be the name of the app, with 1 to {MAX_NAME} characters")
         request = self.service.access.app_keys.ask(app.strip(), self.client, self.now())
         told = {"type": "request_access", "app_name": request.app, "user_token": request.user_token}
-        self.service.events.plugin(PLUGIN, {**told, "user_id": None, "remote_address": request.address})
+        told |= {"code": request.mark, "remote_address": request.address}
+        self.service.events.plugin(PLUGIN, {**told, "user_id": None})
         self.set_status(201)
         self.set_header("Location", self.url(f"/plugin/appkeys/request/{request.app_token}"))
         dialog = self.url(f"/plugin/appkeys/auth/{request.app_token}")
-        self.write({"app_token": request.app_token, "auth_dialog": dialog})
+        self.write({"app_token": request.app_token, "auth_dialog": dialog, "code": request.mark})
 
 
 class PollHandler(AppKeysHandler):

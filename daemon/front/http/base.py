@@ -3,6 +3,7 @@
 Bodies are taken as they come in (Tornado's streaming mode), so the key is checked before a byte of one is kept.
 """
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -20,6 +21,7 @@ from daemon.bridge.status import Status, describe
 from daemon.errors import KeyRefused, TooManyAttempts
 from daemon.front.access import hosts, strangers
 from daemon.front.access.scopes import Identity, Scope
+from daemon.front.http import compression
 from daemon.front.http.errors import Refused, answer
 from daemon.front.http.identity import client_of, given_key, identify
 from hal.printer import ConnectionState
@@ -109,7 +111,7 @@ class ApiHandler(tornado.web.RequestHandler):
             self.admit()
         except Exception as error:  # noqa: BLE001 - the one funnel: `_refuse` logs what is a bug
             refusal = error
-        if self.identity is None and not self.service.access.bears(self.client, strangers.REQUEST):
+        if self.identity is None and not self.service.access.bears(self.client, self.cost()):
             self._hang_up()
         elif self.identity is None and "Transfer-Encoding" in self.request.headers:
             # a chunk of one byte costs as much as a long one, and only Tornado sees the chunks
@@ -136,6 +138,10 @@ class ApiHandler(tornado.web.RequestHandler):
 
     def admit(self) -> None:
         """Refuse by headers, before the body comes; for subclasses."""
+
+    def cost(self) -> float:
+        """Return what this counts for somebody without a key."""
+        return strangers.REQUEST
 
     @property
     def client(self) -> str:
@@ -273,6 +279,32 @@ class ApiHandler(tornado.web.RequestHandler):
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.write(json.dumps(data))
 
+    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> "asyncio.Future[None]":
+        """End the answer; a text is compressed for who takes that."""
+        if chunk is not None:
+            self.write(chunk)
+        if self._can_be_packed(compression.LARGE):
+            self._write_packed(compression.packed(b"".join(self._write_buffer)))
+        return super().finish()
+
+    async def pack(self) -> None:
+        """Compress what is written, also where it is large; for handlers whose answers can be."""
+        if self._can_be_packed(sys.maxsize):
+            self._write_packed(await asyncio.to_thread(compression.packed, b"".join(self._write_buffer)))
+
+    def _can_be_packed(self, most: int) -> bool:
+        if self._headers_written or "Content-Encoding" in self._headers:
+            return False
+        size = sum(map(len, self._write_buffer))
+        if not compression.is_worth_it(self._headers.get("Content-Type", ""), size):
+            return False
+        self.add_header("Vary", "Accept-Encoding")
+        return size <= most and compression.accepts(self.request.headers.get("Accept-Encoding", ""))
+
+    def _write_packed(self, data: bytes) -> None:
+        self.set_header("Content-Encoding", "gzip")
+        self._write_buffer = [data]
+
     def no_content(self) -> None:
         """Answer 204."""
         self.set_status(204)
@@ -365,7 +397,8 @@ class Cached(ApiHandler):
             return None
         if self.tag is None:
             return tornado.web.RequestHandler.compute_etag(self)
-        return f'"{hashlib.sha1(self.tag.encode(), usedforsecurity=False).hexdigest()}"'
+        weak = "W/" if "Content-Encoding" in self._headers else ""  # other bytes, and the same answer
+        return f'{weak}"{hashlib.sha1(self.tag.encode(), usedforsecurity=False).hexdigest()}"'
 
 
 class NotFound(ApiHandler):

@@ -38,6 +38,7 @@ class FilesHandler(Cached):
         if (told := await self._listed(*tree, whole=False)) is not None:
             free, total = await self.service.files.free_space()
             self.write(b'{"files": %b, "free": %d, "total": %d}' % (told, free, total))
+            await self.pack()
 
     async def show(self, path: str) -> None:
         """Tell about a file, or a folder and what is in it."""
@@ -45,11 +46,13 @@ class FilesHandler(Cached):
         if found.type == "folder":
             if (told := await self._listed(found, state, whole=True)) is not None:
                 self.write(told)
+                await self.pack()
             return
         entry = await self.service.files.info(path)
         known = await analysis.of_entry(self.service, entry, details=self.query_flag("layers"))
         prints = of_prints(await self._prints(entry.path))
         self.write({**of_entry(entry, self.url("")), "hash": entry.sha1, **known, **prints})
+        await self.pack()
 
     async def _prints(self, path: str) -> FileStatistics | None:
         """Return how the file printed so far; nothing where the record has trouble."""

@@ -321,6 +321,16 @@ def _server() -> dict[str, dict[str, Operation]]:
             "post": _operation("Refuse.", 409, body=obj({})),
         },
         "/api/slicing": {"get": _operation("List none.", done=free)},
+        "/api/history": {
+            "get": _operation(
+                "List the last prints, newest first.",
+                400,
+                500,
+                503,
+                done=obj({"jobs": array(ref("Printed"))}),
+                parameters=[_query("limit", {"type": "integer", "minimum": 1, "maximum": 100}, "How many; 50.")],
+            )
+        },
         "/client/octoprint.mjs": {"get": _open(_cached(_library()))},
         "/api/openapi.json": {"get": _open(_operation("This description.", done=free))},
     }
@@ -337,7 +347,7 @@ def _access() -> dict[str, dict[str, Operation]]:
     user = _in_path("token", "As the list of requests says.")
     poll = _operation("Ask whether it has been decided.", 404, done=obj({"api_key": TEXT}), parameters=[app])
     poll["responses"]["202"] = {"description": "Not yet.", **_json(obj({"message": TEXT}))}
-    asked = obj({"app_token": TEXT, "auth_dialog": TEXT})
+    asked = obj({"app_token": TEXT, "auth_dialog": TEXT, "code": TEXT})
     ask = obj(
         {"app": {"type": "string", "minLength": 1, "maxLength": 60}, "user": nullable("string")}, required=["app"]
     )
@@ -346,6 +356,7 @@ def _access() -> dict[str, dict[str, Operation]]:
         "/api/login": {"post": _open(login)},
         "/api/logout": {"post": logout},
         "/api/currentuser": {"get": _open(_operation("Tell who comes with this key.", done=ref("CurrentUser")))},
+        **_pairing(),
         "/plugin/appkeys/probe": {"get": _open(_operation("Tell that apps may ask for a key."))},
         "/plugin/appkeys/request": {
             "post": _open(_operation("Ask for a key for an app.", done=asked, status=201, body=ask))
@@ -353,6 +364,34 @@ def _access() -> dict[str, dict[str, Operation]]:
         "/plugin/appkeys/request/{token}": {"get": _open(poll)},
         "/plugin/appkeys/decision/{token}": {
             "post": _operation("Decide; takes a key of scope admin.", 404, 500, body=decision, parameters=[user])
+        },
+    }
+
+
+def _pairing() -> dict[str, dict[str, Operation]]:
+    scope = {"enum": ["read", "control", "admin"]}
+    name = {"type": "string", "minLength": 1, "maxLength": 60}
+    pair = obj({"code": {"type": "string", "maxLength": 64}, "name": name}, required=["code"])
+    code = obj({"code": TEXT, "link": TEXT, "links": array(TEXT), "expires": NUMBER, "scope": scope})
+    paired = obj({"key": TEXT, "name": TEXT, "scope": scope})
+    key = _in_path("name", "Of the key.")
+    return {
+        "/api/pair": {
+            "post": _open(_operation("Exchange a code for a key.", 409, 500, done=paired, status=201, body=pair))
+        },
+        "/api/pair/codes": {
+            "post": _operation(
+                "Make a code that is good once; takes a key of scope admin.",
+                done=code,
+                status=201,
+                body=obj({"scope": scope}, required=[]),
+            )
+        },
+        "/api/keys": {
+            "get": _operation("List the keys; who is no admin sees the own one.", done=obj({"keys": array(ref("Key"))}))
+        },
+        "/api/keys/{name}": {
+            "delete": _operation("Take a key away, the own one or, by an admin, any.", 404, 500, parameters=[key])
         },
     }
 

@@ -149,6 +149,28 @@ SCHEMAS: dict[str, Schema] = {
         },
         required=[],
     ),
+    "Printed": obj(
+        {
+            "id": _WHOLE,
+            "name": _TEXT,
+            "path": _TEXT,
+            "state": _TEXT,
+            "started": _NUMBER,
+            "ended": nullable("number"),
+            "printTime": nullable("number"),
+            "reason": nullable("string"),
+        }
+    ),
+    "Key": obj(
+        {
+            "name": _TEXT,
+            "scope": {"enum": ["read", "control", "admin"]},
+            "made": _WHOLE,
+            "used": nullable("integer"),
+            "app": _YES_NO,
+            "own": _YES_NO,
+        }
+    ),
     "PrinterError": obj({"error": _TEXT, "reason": _TEXT}),
     "Settings": obj(
         {

@@ -41,7 +41,7 @@ class HeaterHandler(ApiHandler):
 class PrinterHandler(HeaterHandler):
     """/api/printer."""
 
-    def get(self) -> None:
+    async def get(self) -> None:
         """Tell temperatures, SD card and state, but what `exclude` names."""
         seen = self.require_operational()
         excluded = self.get_query_argument("exclude", "").split(",")
@@ -55,6 +55,7 @@ class PrinterHandler(HeaterHandler):
         if panel := shown(self.service.connection):
             answer["panel"] = panel  # ours: what the printer shows and asks
         self.write(answer)
+        await self.pack()
 
     def _safety(self) -> dict[str, Any]:
         found = self.service.jobs.protection
@@ -65,10 +66,11 @@ class PrinterHandler(HeaterHandler):
 class ToolHandler(HeaterHandler):
     """/api/printer/tool."""
 
-    def get(self) -> None:
+    async def get(self) -> None:
         """Tell the hotends' temperatures."""
         self.require_operational()
         self.write(self.temperatures(lambda name: name.startswith("tool")))
+        await self.pack()
 
     async def post(self) -> None:
         """Select a tool, set targets, push filament, set the flow."""
@@ -122,10 +124,11 @@ class BedHandler(HeaterHandler):
         """Tell whether the printer has this heater."""
         return self.service.core.profile.heated_bed
 
-    def get(self) -> None:
+    async def get(self) -> None:
         """Tell its temperature."""
         self._require_heater()
         self.write(self.temperatures(lambda name: name == self.heater))
+        await self.pack()
 
     async def post(self) -> None:
         """Set its target."""

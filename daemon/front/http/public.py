@@ -4,7 +4,6 @@ import html
 
 from daemon import __version__
 from daemon.front.http.base import ApiHandler
-from daemon.front.http.description import style_of
 
 STYLE = (
     "body{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem;color-scheme:light dark}"
@@ -38,21 +37,6 @@ class PublicHandler(ApiHandler):
         self.set_header("Content-Type", self.kind)
         self.set_header("Cache-Control", "no-cache")
         self.write(self.text)
-
-
-class FrontPageHandler(PublicHandler):
-    """/. Apps ask for it to see whether anybody is there."""
-
-    any_name = True
-    text = PAGE
-    kind = "text/html; charset=UTF-8"
-
-    def get(self) -> None:
-        """Send the page; its style is the one thing in it that a browser may apply."""
-        self.set_header(
-            "Content-Security-Policy", f"default-src 'none'; style-src '{style_of(STYLE)}'; frame-ancestors 'none'"
-        )
-        super().get()
 
 
 class OnlineHandler(PublicHandler):

@@ -15,7 +15,7 @@ from tornado.httpserver import HTTPServer
 
 from daemon.config import HttpConfig
 from daemon.errors import AddressInUse
-from daemon.front.http import app_keys, public, push
+from daemon.front.http import app_keys, page, public, push
 from daemon.front.http.analysis import ThumbnailHandler
 from daemon.front.http.base import NotFound
 from daemon.front.http.bounded_server import BoundedServer, Limits, room_for_connections
@@ -25,9 +25,11 @@ from daemon.front.http.description import DocsHandler, OpenApiHandler
 from daemon.front.http.downloads import DownloadHandler
 from daemon.front.http.empty import SlicingHandler, TimelapseHandler
 from daemon.front.http.files import AllFilesHandler, FileHandler, SdCardHandler
+from daemon.front.http.history import HistoryHandler
 from daemon.front.http.job import JobHandler, JobView
 from daemon.front.http.listing import Listing
 from daemon.front.http.login import CurrentUserHandler, LoginHandler, LogoutHandler
+from daemon.front.http.pairing import CodesHandler, KeyHandler, KeysHandler, PairHandler
 from daemon.front.http.panel import NotificationHandler, PromptHandler
 from daemon.front.http.presets import PresetsHandler
 from daemon.front.http.printer import (
@@ -80,7 +82,7 @@ def make_app(service: "Front") -> Application:
     heated = {**given, "history": history}
     hub = Hub(service, view, history)
     routes: list[tuple[str, type[tornado.web.RequestHandler], dict[str, Any]]] = [
-        (r"/", public.FrontPageHandler, given),
+        *page.routes(given),
         (r"/online\.txt", public.OnlineHandler, given),
         (r"/robots\.txt", public.RobotsHandler, given),
         (r"/favicon\.ico", public.IconHandler, given),
@@ -106,6 +108,11 @@ def make_app(service: "Front") -> Application:
         (r"/api/printer/error", PrinterErrorHandler, given),
         (r"/api/printer/command", CommandHandler, given),
         (r"/api/printer/command/custom", CustomControlsHandler, given),
+        (r"/api/history", HistoryHandler, given),
+        (r"/api/pair", PairHandler, given),
+        (r"/api/pair/codes", CodesHandler, given),
+        (r"/api/keys", KeysHandler, given),
+        (r"/api/keys/([^/]+)", KeyHandler, {**given, "hub": hub}),
         (r"/api/version", VersionHandler, given),
         (r"/api/server", ServerHandler, given),
         (r"/api/login", LoginHandler, given),
@@ -139,6 +146,7 @@ def make_app(service: "Front") -> Application:
         log_function=log_request,
         allow_origins=service.config.http.allow_origins,
         hub=hub,
+        host=service.config.http.host,
         listing=Listing(service),
         websocket_ping_interval=push.HEARTBEAT,
         websocket_max_message_size=push.MAX_MESSAGE,
@@ -158,6 +166,7 @@ class Listening:
     server: HTTPServer
     url: str
     hub: Hub
+    host: str
 
     @property
     def port(self) -> int:
@@ -200,7 +209,9 @@ def listen(service: "Front", handed_in: Sequence[socket.socket] = ()) -> Listeni
     )
     server.add_sockets(sockets)
     url = _url(service.config.http, sockets[0], handed_in=bool(handed_in))
-    return Listening(server, url, application.settings["hub"])
+    host = sockets[0].getsockname()[0] if handed_in else service.config.http.host
+    application.settings["host"] = host
+    return Listening(server, url, application.settings["hub"], host)
 
 
 def _limits(http: HttpConfig) -> Limits:

@@ -16,6 +16,7 @@ from daemon.front.http.temperatures import TemperatureHistory, is_heater, readin
 from daemon.front.push.announcer import Announcer
 from daemon.front.push.look import Lines, Look, Looks
 from daemon.front.push.motion import Motion
+from daemon.front.push.page import Pages
 from daemon.front.push.subscriber import Send, Subscriber
 from hal.printer import ActionRequested, Event, TemperaturesRead
 
@@ -46,6 +47,7 @@ class Hub:
         self._looks = Looks(self._look)
         Announcer(service)
         self._motion = Motion(service)
+        self.pages = Pages(service)
         service.connection.subscribe(self._on_printer)
         service.events.subscribe(self._on_notice)
 
@@ -78,6 +80,11 @@ class Hub:
         subscriber.offer(json.dumps({"connected": self._greeting()}))
         self._keep_ticking()
         return subscriber
+
+    def look_at_keys(self) -> None:
+        """Have everybody dropped at once whose key is gone."""
+        for each in [*self._subscribers]:
+            each.wake()
 
     def leave(self, subscriber: Subscriber) -> None:
         """Forget a subscriber."""
@@ -121,6 +128,7 @@ class Hub:
         """Stop ticking, and end every connection."""
         if self._ticking is not None:
             self._ticking.cancel()
+        self.pages.close()
         self._looks.close()
         for each in [*self._subscribers]:
             each.end()

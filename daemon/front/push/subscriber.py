@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from daemon.front.access.access import Access
 from daemon.front.access.sessions import Session
 from daemon.front.events import Notice
+from daemon.front.push.page import Feed
 
 if TYPE_CHECKING:
     from daemon.front.push.hub import Hub
@@ -65,6 +66,7 @@ class Subscriber:
         self._temperatures: deque[str] = deque(maxlen=MAX_TEMPERATURES)
         self._heard = hub.said
         self._new = self._dirty = False
+        self._page: Feed | None = None
         self._due = 0.0
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -99,6 +101,10 @@ class Subscriber:
         elif self._timer is None:
             self._timer = self._loop.call_at(self._due, self._wake_up)
 
+    def wake(self) -> None:
+        """Have it looked at now whether there is something to write, and whether its key is still good."""
+        self._wake.set()
+
     def _wake_up(self) -> None:
         self._timer = None
         self._wake.set()
@@ -110,6 +116,7 @@ class Subscriber:
     def end(self) -> None:
         """Stop; idempotent."""
         self._hub.leave(self)
+        self._show_page(None)
         self._grace.cancel()
         self._task.cancel()
         if self._timer is not None:
@@ -163,6 +170,8 @@ class Subscriber:
             self.offer(_reauthenticate("stale"))
             return
         self._words = self._letters = 0
+        if self._page is not None:
+            self._hub.pages.join(self._page)
         self._new = True
         self._wake.set()
 
@@ -173,7 +182,19 @@ class Subscriber:
         self._wishes.logs = state is True or (isinstance(state, dict) and bool(state.get("logs", False)))
         self._wishes.events = _names(wanted.get("events", False))
         self._wishes.plugins = _names(wanted.get("plugins", False))
+        self._show_page(wanted.get("page", False))
         self.changed()
+
+    def _show_page(self, wanted: object) -> None:
+        """Begin to tell what the page shows, from the beginning; or no longer."""
+        if self._page is not None:
+            self._hub.pages.leave(self._page)
+            self._page = None
+        if wanted is True or isinstance(wanted, dict):
+            console = isinstance(wanted, dict) and wanted.get("console") is True
+            self._page = Feed(self._hub.pages, self.wake, console=console)
+            if self._session is not None:
+                self._hub.pages.join(self._page)
 
     # -- writing -------------------------------------------------------------------------------------------
 
@@ -190,7 +211,10 @@ class Subscriber:
     async def _write(self) -> None:
         await self._wake.wait()
         self._wake.clear()
-        if messages := await self._take():
+        messages = await self._take()
+        if self._page is not None and self._session is not None:
+            messages += self._page.take()
+        if messages:
             async with asyncio.timeout(STALLED):  # Python 3.11's wait_for swallows a cancellation now and then
                 await self._send(messages)
 
@@ -203,7 +227,9 @@ class Subscriber:
         self._waiting.clear()
         if self._session is None:
             return messages
-        if self._new:
+        if self._new and self._page is not None and not self._wishes.state:
+            self._new = False  # the page has a snapshot of its own
+        elif self._new:
             messages += [await self._first(), '{"timelapse": null}']
         elif self._dirty and self._loop.time() >= self._due:
             messages.append(await self._current())
@@ -222,6 +248,9 @@ class Subscriber:
         self._dirty = self._new = False
         self._waiting.clear()
         self._temperatures.clear()
+        if self._page is not None:
+            self._hub.pages.leave(self._page)
+            self._page.begin_anew()
         self._waiting.append(_reauthenticate(reason))
 
     async def _first(self) -> str:

@@ -1,0 +1,225 @@
+"""The page for people: its files, as they lie in `daemon/front/page`. Nothing builds them.
+
+A browser keeps what it has under a name with the hash of all files in it, `/page/HASH/app.mjs`; the modules import each
+other by relative names, so all of them come under that hash. Compressed once, when the first one is asked for.
+"""
+
+import asyncio
+import functools
+import gzip
+import hashlib
+import html
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from daemon.front.access import hosts, strangers
+from daemon.front.http import compression
+from daemon.front.http.base import ApiHandler
+from daemon.front.http.description import style_of
+from daemon.front.http.errors import Refused
+from daemon.front.http.public import PAGE, STYLE
+
+FOLDER = Path(__file__).parents[1] / "page"
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+"""Scripts, styles and answers from here alone; no text becomes a script."""
+
+FOR_EVER = "public, max-age=31536000, immutable"
+HASH_LENGTH = 12
+
+_KINDS = {
+    ".html": "text/html; charset=UTF-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".json": "application/json; charset=UTF-8",
+    ".webmanifest": "application/manifest+json",
+    ".txt": "text/plain; charset=UTF-8",
+    ".png": "image/png",
+}
+"""What is served; other files, and those in hidden folders, are not."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of the page.
+
+    Attributes:
+        kind: its content type.
+        data: what is in it.
+        packed: the same, by gzip; empty where that is not worth it.
+        digest: of the data.
+    """
+
+    kind: str
+    data: bytes
+    packed: bytes
+    digest: str
+
+
+def file_of(name: str, data: bytes) -> File:
+    """Return a file as it is kept. Computes for some ms where it is large."""
+    packed = gzip.compress(data, 9, mtime=0) if len(data) > compression.SMALL and not name.endswith(".png") else b""
+    return File(_KINDS[Path(name).suffix], data, packed, hashlib.sha256(data).hexdigest()[:HASH_LENGTH])
+
+
+class Files:
+    """The files, read again when one of them has changed: who works on the page only reloads it."""
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        self._folder = folder
+        self._stamp: object = None
+        self._files: dict[str, File] = {}
+        self.digest = ""
+
+    def known(self, name: str, digest: str) -> File | None:
+        """Return the file of this name, as it was when all of them had this hash; None: that is not known."""
+        return self._files.get(name) if digest == self.digest else None
+
+    def find(self, name: str) -> File | None:
+        """Return the file of this name; None: there is none. Blocks."""
+        self._look()
+        return self._files.get(name)
+
+    def _look(self) -> None:
+        found = {
+            str(path.relative_to(self._folder)): path
+            for path in sorted(self._folder.rglob("*"))
+            if path.suffix in _KINDS and path.is_file()
+        }
+        stats = {name: path.stat() for name, path in found.items()}
+        stamp = [(name, each.st_size, each.st_mtime_ns) for name, each in stats.items()]
+        if stamp == self._stamp:
+            return
+        data = {name: path.read_bytes() for name, path in found.items()}
+        all_of_it = hashlib.sha256()
+        for name, content in data.items():
+            all_of_it.update(b"%s\0%d\0%s" % (name.encode(), len(content), content))
+        self.digest = all_of_it.hexdigest()[:HASH_LENGTH]
+        data["index.html"] = _with_hash(data.get("index.html", b""), self.digest)
+        self._files = {name: file_of(name, content) for name, content in data.items()}
+        self._stamp = stamp
+
+
+def _with_hash(index: bytes, digest: str) -> bytes:
+    """Return index.html with the hash in the addresses of what it loads."""
+    return re.sub(rb'(?<=")page/(?=[^"])', b"page/%s/" % digest.encode(), index)
+
+
+@functools.cache
+def files() -> Files:
+    """Return the one that all share."""
+    return Files()
+
+
+def _accepts(handler: ApiHandler, what: str) -> bool:
+    return what in handler.request.headers.get("Accept", "")
+
+
+class PageHandler(ApiHandler):
+    """Base: sends a file of the page."""
+
+    for_everybody = True  # there is no secret in it
+    judges_keys = False
+
+    def send(self, file: File, *, for_ever: bool) -> None:
+        """Send it, packed where the client takes that; or 304, where it has it."""
+        self.set_header("Cache-Control", FOR_EVER if for_ever else "no-cache")
+        self.set_header("Content-Type", file.kind)
+        self.add_header("Vary", "Accept-Encoding")
+        self._etag = f'"{file.digest}"'
+        if file.packed and compression.accepts(self.request.headers.get("Accept-Encoding", "")):
+            self.set_header("Content-Encoding", "gzip")
+            self._etag = f'"{file.digest}-gz"'
+            self.write(file.packed)
+        else:
+            self.write(file.data)
+
+    _etag: str | None = None
+
+    def compute_etag(self) -> str | None:
+        """Return the hash that the client compares."""
+        return self._etag
+
+
+class FrontPageHandler(PageHandler):
+    """/: the page, for browsers; apps ask for it too, to see whether anybody is there."""
+
+    any_name = True
+
+    async def get(self) -> None:
+        """Send the page; who does not ask for HTML gets a text; who comes by an unknown name, what to do about it."""
+        self.add_header("Vary", "Accept")
+        if not _accepts(self, "text/html"):
+            self._send_plain(PAGE)
+        elif not hosts.is_ours(self.request.host, hosts.own_names(self.service.config.http.hostnames)):
+            self.set_status(403)
+            self._send_plain(_unknown_name(self.request.host))
+        elif (index := await asyncio.to_thread(files().find, "index.html")) is not None:
+            self.set_header("Content-Security-Policy", POLICY)
+            self.send(index, for_ever=False)
+        else:
+            raise Refused(404, "Not Found")
+
+    def _send_plain(self, text: str) -> None:
+        policy = f"default-src 'none'; style-src '{style_of(STYLE)}'; frame-ancestors 'none'"
+        self.set_header("Content-Security-Policy", policy)
+        self.set_header("Content-Type", "text/html; charset=UTF-8")
+        self.set_header("Cache-Control", "no-cache")
+        self.write(text)
+
+
+def _unknown_name(header: str) -> str:
+    name = html.escape(hosts.host_of(header)[:200] or "?")
+    return f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>nozzled: unknown name</title>
+<style>{STYLE}</style>
+<h1>nozzled does not know the name {name}</h1>
+<p>A page of somebody else could be opened under a name that has been pointed at this machine, so nozzled answers under
+its own names alone: its addresses, <code>localhost</code>, and its host name.</p>
+<p>If this name is right, add it to the configuration of nozzled, then restart it:</p>
+<pre>[http]
+hostnames = ["{name}"]</pre>
+<p>Until then the page opens under the IP address of the machine.</p>
+</html>
+"""
+
+
+class FileHandler(PageHandler):
+    """/page/NAME and /page/HASH/NAME."""
+
+    def cost(self) -> float:
+        """Return less for what is in memory: a browser asks for dozens of them at once."""
+        given, name = _parted(self.path_args[0])
+        return strangers.FILE if files().known(name, given) is not None else super().cost()
+
+    async def get(self, path: str) -> None:
+        """Send a file of the page; for ever, where the address holds the hash of what is in it."""
+        given, name = _parted(path)
+        file = files().known(name, given) or await asyncio.to_thread(files().find, name)
+        if file is None:
+            raise Refused(404, "the page has no such file")
+        for_ever = given == files().digest or self.get_query_argument("v", "") == file.digest
+        self.set_header("Content-Security-Policy", POLICY)
+        self.send(file, for_ever=for_ever)
+
+
+def _parted(path: str) -> tuple[str, str]:
+    """Return the hash in an address, "" where there is none, and the name of the file."""
+    folder, _, rest = path.partition("/")
+    return (folder, rest) if re.fullmatch(rf"[0-9a-f]{{{HASH_LENGTH}}}", folder) else ("", path)
+
+
+def routes(given: dict[str, Any]) -> list[tuple[str, type[ApiHandler], dict[str, Any]]]:
+    """Return the addresses of the page."""
+    return [(r"/", FrontPageHandler, given), (r"/page/(.+)", FileHandler, given)]

@@ -1,0 +1,118 @@
+/** Where the page begins: its language and looks, the key, and which view is shown. Nothing imports this module. */
+
+import {choice, key} from "./api.mjs";
+import {Frame} from "./frame.mjs";
+import {effect, html, render, signal, useEffect, useState} from "./html.mjs";
+import {start, stop} from "./link.mjs";
+import {Now} from "./now.mjs";
+import {codeInAddress, Pair, pair} from "./pair.mjs";
+import {Refused} from "./refusal.mjs";
+import {isActive, percent, state} from "./state.mjs";
+import {asking, job, me, net, short} from "./store.mjs";
+import {dialogs, dress, Question} from "./widgets.mjs";
+import {speak, t} from "./words.mjs";
+
+/** The views besides Now come when they are wanted, or when there is nothing else to do. */
+const LATER = {
+  files: () => import("./files.mjs").then(module => module.Files),
+  move: () => import("./move.mjs").then(module => module.Move),
+  console: () => import("./console.mjs").then(module => module.Console),
+  history: () => import("./history.mjs").then(module => module.History),
+  settings: () => import("./settings.mjs").then(module => module.Settings),
+  knock: () => import("./settings.mjs").then(module => module.Knock),
+};
+const IDLE = 3000; // ms after the first picture
+const views = signal(/** @type {Record<string, any>} */ ({now: Now}));
+
+/** @param {string} name */
+async function bring(name) {
+  if (views.value[name] || !(name in LATER)) return;
+  const view = await LATER[/** @type {keyof LATER} */ (name)]();
+  views.value = {...views.value, [name]: view};
+}
+
+/** A view, or a word until it is there. @param {{name: string, rest?: string}} props */
+function View({name, rest = ""}) {
+  const [lost, setLost] = useState(false);
+  useEffect(() => {
+    setLost(false);
+    bring(name).catch(() => setLost(true));
+  }, [name, net.value.state]);
+  const Shown = views.value[name];
+  return Shown ? html`<${Shown} rest=${rest} />` : html`<p class="empty">${t(lost ? "why_no_link" : "loading")}</p>`;
+}
+
+const place = signal(location.hash.slice(1));
+addEventListener("hashchange", () => {
+  const code = codeInAddress();
+  if (code) enter(code);
+  place.value = location.hash.slice(1);
+});
+
+/** The title says what is going on, for who has the page in a tab behind. */
+effect(() => {
+  const name = short(job.value.file?.name ?? "", 40).replace(/\.(gcode|gco|g)$/i, "");
+  document.title = isActive.value && percent.value !== null
+    ? `${Math.floor(percent.value)} % ${name} – nozzled`
+    : `${state.value.word} – nozzled`;
+});
+
+function App() {
+  const [over, setOver] = useState(false);
+  const {state: link, reason} = net.value;
+  const [view, ...rest] = place.value.split("/");
+  const name = (view in LATER && view !== "knock" ? view : "now");
+  useEffect(() => {
+    const has = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files");
+    const enterDrag = (/** @type {DragEvent} */ event) => {
+      if (!has(event)) return;
+      event.preventDefault();
+      setOver(true);
+    };
+    const leave = (/** @type {DragEvent} */ event) => event.relatedTarget === null && setOver(false);
+    const drop = (/** @type {DragEvent} */ event) => {
+      if (!has(event)) return;
+      event.preventDefault();
+      setOver(false);
+      const files = [...(event.dataTransfer?.files ?? [])]; // they are gone after this event
+      import("./files.mjs").then(module => module.take(files));
+      if (!location.hash.startsWith("#files")) location.hash = "#files";
+    };
+    addEventListener("dragover", enterDrag);
+    addEventListener("dragleave", leave);
+    addEventListener("drop", drop);
+  }, []);
+  if (link === "nokey" || link === "refused") return html`<${Pair} reason=${reason} isRevoked=${link === "refused"} /><${Question} />`;
+  const isAsked = me.value.admin && Object.keys(asking.value).length > 0;
+  return html`<${Frame} view=${name} /><main id="view" inert=${dialogs.value > 0}>${isAsked && html`<${View} name="knock" />`}<${View} key=${name} name=${name} rest=${rest.map(decode).join("/")} /></main>
+    <${Question} /><${Refused} />${over && html`<div class="drop"><p>${t("drop_now")}</p></div>`}`;
+}
+
+/** @param {string} text */
+function decode(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** Exchange a code; one that is no good leaves an old key in place. @param {string} code */
+async function enter(code) {
+  try {
+    await pair(code);
+  } catch (error) {
+    if (!key()) return stop("nokey", /** @type {Error} */ (error).message);
+  }
+  start();
+}
+
+dress(choice("theme"));
+const code = codeInAddress();
+await speak(choice("language") || navigator.language || "en");
+const root = /** @type {HTMLElement} */ (document.getElementById("page"));
+root.textContent = "";
+render(html`<${App} />`, root);
+if (code) enter(code);
+else start();
+setTimeout(() => Object.keys(LATER).forEach(name => bring(name).catch(() => {})), IDLE);

@@ -1,0 +1,106 @@
+/** The temperatures of the last half hour, drawn as lines; in words for who does not see them. */
+
+import {computed, html, useEffect, useRef, useState} from "./html.mjs";
+import {heaterName} from "./state.mjs";
+import {now, temperatures} from "./store.mjs";
+import {t} from "./words.mjs";
+
+const SPAN = 1800; // s
+const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [240, 36, 76, 12, 28];
+const MOST = 360; // points of a line
+/** Changes every two seconds, which is a third of a pixel. */
+const drawn = computed(() => Math.floor(now.value / 2000));
+
+/** @param {number} top */
+function step(top) {
+  return top > 200 ? 100 : top > 80 ? 50 : 20;
+}
+
+export function Chart() {
+  const box = useRef(/** @type {HTMLElement|null} */ (null));
+  const [width, setWidth] = useState(560);
+  useEffect(() => {
+    const watch = new ResizeObserver(([entry]) => setWidth(Math.max(240, Math.round(entry.contentRect.width))));
+    if (box.current) watch.observe(box.current);
+    return () => watch.disconnect();
+  }, []);
+  return html`<div ref=${box}><${Lines} width=${width} /></div>`;
+}
+
+/** @param {{width: number}} props */
+function Lines({width: WIDTH}) {
+  void drawn.value; // moves on with the time
+  const end = Date.now() / 1000;
+  const rows = temperatures.peek().filter(([at]) => at > end - SPAN);
+  if (rows.length < 2) return html`<p class="empty chart">${t("chart_empty")}</p>`;
+  const names = [...new Set(rows.flatMap(([, row]) => Object.keys(row)))].slice(0, 6);
+  const top = Math.max(50, ...rows.flatMap(([, row]) => Object.values(row).flatMap(([actual, goal]) => [actual ?? 0, goal ?? 0])));
+  const ceiling = Math.ceil((top * 1.05) / step(top)) * step(top);
+  const x = (/** @type {number} */ at) => LEFT + ((at - (end - SPAN)) / SPAN) * (WIDTH - LEFT - RIGHT);
+  const y = (/** @type {number} */ value) => HEIGHT - BOTTOM - (value / ceiling) * (HEIGHT - TOP - BOTTOM);
+  const every = Math.ceil(rows.length / MOST);
+  const few = rows.filter((_, index) => index % every === 0 || index === rows.length - 1);
+  /** @param {string} name @param {0|1} which */
+  const path = (name, which) => {
+    let pen = "M";
+    let before = 0;
+    return few.map(([at, row]) => {
+      const value = row[name]?.[which];
+      if (typeof value !== "number" || (which && !value)) {
+        pen = "M";
+        return "";
+      }
+      if (at - before > 30 * every) pen = "M";
+      const point = `${pen}${x(at).toFixed(1)} ${y(value).toFixed(1)}`;
+      pen = "L";
+      before = at;
+      return point;
+    }).join("");
+  };
+  const lines = [];
+  for (let value = 0; value <= ceiling; value += step(top)) lines.push(value);
+  const ends = labels(names, rows, y);
+  return html`<figure class="chart">
+    <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label=${summary(names, rows)}>
+      ${lines.map(value => html`<g key=${value} class="rule"><path d=${`M${LEFT} ${y(value)}H${WIDTH - RIGHT}`} />
+        <text x=${LEFT - 6} y=${y(value) + 4} text-anchor="end">${value}</text></g>`)}
+      ${(WIDTH < 420 ? [30, 15, 0] : [30, 20, 10, 0]).map(minutes => html`<text key=${minutes} class="axis" x=${x(end - minutes * 60)} y=${HEIGHT - 6}
+        text-anchor="middle">${minutes ? t("chart_ago", {n: minutes}) : t("chart_now")}</text>`)}
+      ${names.map((name, index) => html`<g key=${name} class=${`line l${index}`}>
+        <path class="goal" d=${path(name, 1)} /><path d=${path(name, 0)} />
+        <text x=${WIDTH - RIGHT + 8} y=${ends[index]}>${heaterName(name).slice(0, 10)}</text></g>`)}
+    </svg>
+    <figcaption>${t("chart_caption")}</figcaption>
+  </figure>`;
+}
+
+/**
+ * Where the names at the ends of the lines stand, one below the other where they would meet.
+ * @param {string[]} names @param {any[]} rows @param {(value: number) => number} y
+ */
+function labels(names, rows, y) {
+  const last = rows.at(-1)[1];
+  const wanted = names.map((name, index) => ({index, at: y(last[name]?.[0] ?? 0) + 4})).sort((a, b) => a.at - b.at);
+  const places = /** @type {number[]} */ ([]);
+  let before = -Infinity;
+  for (const each of wanted) {
+    before = Math.max(each.at, before + 15);
+    places[each.index] = before;
+  }
+  const over = before - (HEIGHT - BOTTOM + 4);
+  return over > 0 ? places.map(place => place - over) : places;
+}
+
+/** @param {string[]} names @param {any[]} rows */
+function summary(names, rows) {
+  const said = names.map(name => {
+    const values = rows.map(([, row]) => row[name]?.[0]).filter(value => typeof value === "number");
+    return t("chart_summary", {
+      name: heaterName(name),
+      least: Math.round(Math.min(...values)),
+      most: Math.round(Math.max(...values)),
+      last: Math.round(values.at(-1)),
+    });
+  });
+  return `${t("chart_caption")} ${said.join(" ")}`;
+}

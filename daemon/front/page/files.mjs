@@ -1,0 +1,261 @@
+/** The view Files: what there is, uploads with what the checks say, printing and deleting. */
+
+import {address, Failure, get, post, remove, upload} from "./api.mjs";
+import {html, signal, useEffect, useState} from "./html.mjs";
+import {Picture} from "./picture.mjs";
+import {refused} from "./refusal.mjs";
+import {isActive, whyNoPrinter} from "./state.mjs";
+import {filesChanged, job, net, short} from "./store.mjs";
+import {Act, ask, Fail} from "./widgets.mjs";
+import {clock, duration, number, size, t, tn} from "./words.mjs";
+
+const ENDINGS = ".gcode,.gco,.g,.bgcode,.gz,.3mf";
+const LOOK = 1000; // ms between two looks at whether a file has been analysed, of which there are at most
+const LOOKS = 120;
+
+const list = signal(/** @type {{files: any[], free: number, total: number}|null} */ (null));
+const listFail = signal("");
+const folder = signal("");
+const order = signal("date");
+const wanted = signal("");
+const fail = signal("");
+const open = signal("");
+/** @type {import("./vendor/signals-core.mjs").Signal<any[]>} */
+const uploads = signal([]);
+let uploadId = 0;
+let working = false;
+
+export async function load() {
+  try {
+    list.value = await get("api/files?recursive=true");
+    listFail.value = "";
+  } catch (error) {
+    listFail.value = /** @type {Error} */ (error).message;
+  }
+}
+
+// -- uploads -----------------------------------------------------------------------------------------------
+
+/** @param {Iterable<File>} files */
+export function take(files) {
+  for (const file of files) {
+    uploads.value = [...uploads.value, {id: ++uploadId, file, name: file.name, part: 0, state: "waiting", text: ""}].slice(-50);
+  }
+  work();
+}
+
+/** @param {number} id @param {object} what */
+function note(id, what) {
+  uploads.value = uploads.value.map(each => (each.id === id ? {...each, ...what} : each));
+}
+
+async function work() {
+  if (working) return;
+  working = true;
+  let next;
+  while ((next = uploads.value.find(each => each.state === "waiting"))) await one(next, false);
+  working = false;
+}
+
+/** @param {any} entry @param {boolean} overwrite */
+async function one(entry, overwrite) {
+  note(entry.id, {state: "going", part: 0, text: ""});
+  try {
+    const said = await upload(entry.file, folder.value, overwrite, part => note(entry.id, {part}), stop => note(entry.id, {stop}));
+    const {path, name} = said.files.local;
+    note(entry.id, {state: "checking", path, name, file: null, stop: null});
+    load();
+    check(entry.id, path);
+  } catch (error) {
+    const {status, message} = /** @type {Failure} */ (error);
+    if (status === 409 && !overwrite && (await replace(entry.name))) return one(entry, true);
+    note(entry.id, {state: "failed", text: message, file: status === 0 ? entry.file : null, stop: null});
+  }
+}
+
+/** @param {string} name */
+function replace(name) {
+  return ask({title: t("replace_title", {name: short(name, 80)}), body: t("replace_body"), yes: t("replace_yes"), no: t("replace_no")});
+}
+
+/** @param {number} id @param {string} path */
+async function check(id, path) {
+  for (let look = 0; look < LOOKS; look += 1) {
+    try {
+      const file = await get(`api/files/local/${address(path)}`);
+      if (file.gcodeAnalysis?.errors) {
+        note(id, {state: "done", analysis: file.gcodeAnalysis});
+        load();
+        return;
+      }
+    } catch (error) {
+      if (/** @type {Failure} */ (error).status === 404) return note(id, {state: "gone"});
+    }
+    await new Promise(resolve => setTimeout(resolve, LOOK));
+  }
+  note(id, {state: "unchecked"});
+}
+
+function Upload({entry}) {
+  const {errors = [], warnings = [], estimatedPrintTime} = entry.analysis ?? {};
+  const close = () => (uploads.value = uploads.value.filter(each => each.id !== entry.id));
+  const words = {
+    waiting: t("upload_waiting"),
+    going: t("upload_going", {part: Math.floor(entry.part * 100)}),
+    checking: t("upload_checking"),
+    done: errors.length ? tn("refused_count", errors.length) : warnings.length ? tn("warnings", warnings.length) : t("upload_fine"),
+    unchecked: t("upload_unchecked"),
+    failed: entry.text,
+    gone: t("upload_gone"),
+  };
+  const tone = entry.state === "failed" || errors.length ? "bad" : warnings.length ? "warn" : "";
+  return html`<li class=${`card notice ${tone}`}>
+    <div class="row apart"><b class="name">${short(entry.name, 80)}</b>
+      ${entry.state === "going" && entry.stop
+        ? html`<button type="button" class="small" onClick=${entry.stop}>${t("upload_stop")}</button>`
+        : html`<button type="button" class="small" aria-label=${`${t("close")} ${short(entry.name, 80)}`} onClick=${close}>${t("close")}</button>`}</div>
+    ${entry.state === "going" && html`<progress max="1" value=${entry.part} aria-label=${short(entry.name, 80)}></progress>`}
+    <p role="status">${words[/** @type {keyof words} */ (entry.state)]}${estimatedPrintTime ? ` · ${duration(estimatedPrintTime)}` : ""}</p>
+    ${[...errors, ...warnings].length > 0 && html`<ul>${[...errors, ...warnings].slice(0, 30).map((each, index) => html`<li key=${index}>${short(each, 400)}</li>`)}</ul>`}
+    ${entry.path && entry.state !== "gone" && html`<div class="row"><${Print} file=${{path: entry.path, name: entry.name}} /></div>`}
+    ${entry.state === "failed" && entry.file && html`<button type="button" onClick=${() => (note(entry.id, {state: "waiting"}), work())}>${t("try_again")}</button>`}
+  </li>`;
+}
+
+// -- the list ----------------------------------------------------------------------------------------------
+
+/** @param {{path: string, name: string}} file */
+async function print(file) {
+  refused.value = null;
+  try {
+    await post(`api/files/local/${address(file.path)}`, {command: "select", print: true});
+    location.hash = "#now";
+  } catch (error) {
+    const known = error instanceof Failure && error.status === 409 ? await get(`api/files/local/${address(file.path)}`).catch(() => null) : null;
+    if (!known?.gcodeAnalysis?.errors?.length || whyNoPrinter.value || isActive.value) throw error;
+    refused.value = {...file, reasons: [/** @type {Error} */ (error).message]};
+  }
+}
+
+/** @param {{file: {path: string, name: string}}} props */
+function Print({file}) {
+  const off = whyNoPrinter.value || (isActive.value ? t("why_printing") : "");
+  return html`<${Act} kind="main" label=${t("print_it")} name=${`${t("print_it")} ${short(file.name, 80)}`} busy=${t("starting")}
+    run=${() => print(file)} off=${off} fail=${fail} />`;
+}
+
+/** @param {any} file */
+function sureToErase(file) {
+  const isFolder = file.type === "folder";
+  return ask({
+    title: t("delete_title", {name: short(file.name, 80)}),
+    body: t(isFolder ? "delete_folder" : "delete_body"),
+    yes: t("delete_yes"),
+    no: t("delete_no"),
+  });
+}
+
+/** @param {any} file */
+async function erase(file) {
+  await remove(`api/files/local/${address(file.path)}`);
+  await load();
+}
+
+/** @param {any} file */
+function outcome(file) {
+  const last = file.prints?.last;
+  if (!last) return "";
+  return t(last.success ? "outcome_good" : "outcome_bad");
+}
+
+/** @param {{file: any}} props */
+function Row({file}) {
+  const known = file.gcodeAnalysis ?? {};
+  const isOpen = open.value === file.path;
+  if (file.type === "folder") {
+    return html`<li class="file"><a class="what" href=${`#files/${address(file.path)}`}><b>${short(file.name, 100)}/</b>
+      <small>${tn("files", (file.children ?? []).length)}</small></a>
+      <div class="row"><${Act} label=${t("delete")} name=${`${t("delete")} ${short(file.name, 80)}`} sure=${() => sureToErase(file)} run=${() => erase(file)} fail=${fail} /></div></li>`;
+  }
+  const time = file.statistics?.averagePrintTime?._default ?? known.estimatedPrintTime;
+  return html`<li class="file">
+    <${Picture} path=${file.thumbnail} />
+    <button type="button" class="plain what" aria-expanded=${isOpen} onClick=${() => (open.value = isOpen ? "" : file.path)}>
+      <b>${short(file.name, 100)}</b>
+      <small>${[time && duration(time), size(file.size), clock(file.date), outcome(file)].filter(Boolean).join(" · ")}</small>
+      ${known.errors?.length > 0 && html`<small class="bad">${tn("refused_count", known.errors.length)}</small>`}
+    </button>
+    <div class="row apart"><${Print} file=${file} />
+      <${Act} label=${t("delete")} name=${`${t("delete")} ${short(file.name, 80)}`} sure=${() => sureToErase(file)} run=${() => erase(file)} fail=${fail} /></div>
+    ${isOpen && html`<${Details} file=${file} />`}
+  </li>`;
+}
+
+/** @param {{file: any}} props */
+function Details({file}) {
+  const known = file.gcodeAnalysis;
+  if (!known) return html`<p class="details dim">${t("not_analysed")}</p>`;
+  const metres = Object.values(known.filament ?? {}).reduce((sum, /** @type {any} */ each) => sum + (each?.length ?? 0), 0) / 1000;
+  const rows = [
+    [t("layers"), known.layers && number(known.layers)],
+    [t("layer_height"), known.layer_height && `${known.layer_height} mm`],
+    [t("filament"), [known.filament_type, metres > 0 && `${number(metres, 1)} m`, known.filament_weight_total && `${number(known.filament_weight_total)} g`].filter(Boolean).join(", ")],
+    [t("nozzle"), known.first_layer_extr_temp && `${known.first_layer_extr_temp} °C`],
+    [t("bed"), known.first_layer_bed_temp && `${known.first_layer_bed_temp} °C`],
+    [t("sliced_for"), known.printer_model],
+    [t("slicer"), [known.slicer, known.slicer_version].filter(Boolean).join(" ")],
+  ].filter(([, value]) => value);
+  return html`<div class="details"><dl class="pairs">${rows.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${short(value, 120)}</dd></div>`)}</dl>
+    ${[...(known.errors ?? []), ...(known.warnings ?? [])].length > 0 && html`<ul>${[...(known.errors ?? []).map((/** @type {string} */ each) => html`<li class="bad">${t("error")}: ${short(each, 400)}</li>`),
+      ...(known.warnings ?? []).map((/** @type {string} */ each) => html`<li>${t("warning")}: ${short(each, 400)}</li>`)]}</ul>`}</div>`;
+}
+
+const ORDERS = {
+  date: (/** @type {any} */ a, /** @type {any} */ b) => b.date - a.date,
+  name: (/** @type {any} */ a, /** @type {any} */ b) => a.name.localeCompare(b.name, undefined, {numeric: true}),
+  size: (/** @type {any} */ a, /** @type {any} */ b) => b.size - a.size,
+};
+
+/** @param {any[]} entries @returns {any[]} */
+function flat(entries) {
+  return entries.flatMap(each => (each.type === "folder" ? flat(each.children ?? []) : [each]));
+}
+
+function shown() {
+  let entries = list.value?.files ?? [];
+  for (const part of folder.value.split("/").filter(Boolean)) {
+    entries = entries.find(each => each.type === "folder" && each.name === part)?.children ?? [];
+  }
+  const word = wanted.value.trim().toLowerCase();
+  if (word) entries = flat(entries).filter(each => each.path.toLowerCase().includes(word));
+  const sorted = [...entries].sort(ORDERS[/** @type {keyof ORDERS} */ (order.value)]);
+  return [...sorted.filter(each => each.type === "folder"), ...sorted.filter(each => each.type !== "folder")];
+}
+
+/** @param {{rest: string}} props The folder, from the address. */
+export function Files({rest}) {
+  const [most, setMost] = useState(100);
+  folder.value = rest;
+  useEffect(() => void load(), [job.value.active, filesChanged.value, net.value.state]);
+  const rows = shown();
+  const choose = (/** @type {any} */ event) => {
+    take(event.target.files);
+    event.target.value = "";
+  };
+  return html`<section class="card" aria-label=${t("view_files")}>
+    <div class="row apart tools">
+      <label class="button main">${t("upload")}<input type="file" class="hidden" multiple accept=${ENDINGS} onChange=${choose} /></label>
+      <label>${t("search")} <input type="search" value=${wanted.value} onInput=${(/** @type {any} */ event) => (wanted.value = event.target.value)} /></label>
+      <label>${t("sort")} <select value=${order.value} onChange=${(/** @type {any} */ event) => (order.value = event.target.value)}>
+        ${Object.keys(ORDERS).map(name => html`<option key=${name} value=${name}>${t(`sort_${name}`)}</option>`)}</select></label>
+    </div>
+    <p class="dim">${t("drop_here")}${list.value ? ` · ${t("free", {free: size(list.value.free)})}` : ""}</p>
+    <${Fail} of=${fail} /><${Fail} of=${listFail} />
+    ${uploads.value.length > 0 && html`<ul class="plainlist">${uploads.value.map(entry => html`<${Upload} key=${entry.id} entry=${entry} />`)}</ul>`}
+    ${rest && html`<p><a href=${`#files/${address(rest.split("/").slice(0, -1).join("/"))}`}>← ${short(rest, 100)}</a></p>`}
+    ${list.value === null && !listFail.value && html`<p class="empty">${t("loading_files")}</p>`}
+    ${list.value && rows.length === 0 && html`<p class="empty">${t(wanted.value ? "no_match" : "no_files", {address: location.origin})}</p>`}
+    <ul class="plainlist">${rows.slice(0, most).map(file => html`<${Row} key=${file.path} file=${file} />`)}</ul>
+    ${rows.length > most && html`<button type="button" onClick=${() => setMost(most + 200)}>${t("more", {n: rows.length - most})}</button>`}
+  </section>`;
+}

@@ -1,0 +1,142 @@
+/** What is in view always: state, freshness, heaters, progress, Stop; and the way to the views. */
+
+import {Failure, gcode, post} from "./api.mjs";
+import {html, signal, useEffect, useRef, useState} from "./html.mjs";
+import {tryNow} from "./link.mjs";
+import {degrees, ending, heaterName, heaters, isActive, percent, state, target} from "./state.mjs";
+import {age, GRACE, isGone, isStale, job, net, now, printer, short, updated} from "./store.mjs";
+import {Act, dialogs, Fail, Icon} from "./widgets.mjs";
+import {t} from "./words.mjs";
+
+const HOLD = 400; // ms that a finger has to stay on Stop
+const SHOWN = 3000; // ms that the hint is shown to who has let it go
+const connectFail = signal("");
+
+/** What became of the last Stop: empty, sending, sent, or the sentence of a failure. */
+export const stopped = signal("");
+
+async function sendStop() {
+  stopped.value = t("stop_sending");
+  try {
+    await gcode({command: "M112"});
+    stopped.value = t("stop_sent");
+  } catch (error) {
+    const text = error instanceof Failure ? error.message : String(error);
+    stopped.value = t("stop_failed", {text});
+  }
+}
+
+/** Stop: a finger has to hold it, a mouse or a key press it; nothing but a person can. */
+export function Stop() {
+  const [hint, setHint] = useState("");
+  const [holding, setHolding] = useState(false);
+  const timer = useRef(0);
+  const finger = useRef(false);
+  function down(/** @type {PointerEvent} */ event) {
+    finger.current = event.pointerType !== "mouse";
+    if (!event.isTrusted || !finger.current) return;
+    setHolding(true);
+    setHint("");
+    timer.current = setTimeout(() => {
+      timer.current = 0;
+      setHolding(false);
+      sendStop();
+    }, HOLD);
+  }
+  function up(/** @type {PointerEvent} */ event) {
+    setHolding(false);
+    if (!timer.current) return;
+    clearTimeout(timer.current);
+    timer.current = 0;
+    if (!event.isTrusted) return;
+    setHint(t("stop_hold"));
+    setTimeout(() => setHint(""), SHOWN);
+  }
+  function click(/** @type {MouseEvent} */ event) {
+    if (!event.isTrusted) return;
+    if (finger.current && event.detail > 0) return; // what a finger does ends in `up`
+    setHint("");
+    sendStop();
+  }
+  return html`<div class="stopbox">
+    <button type="button" id="stop" class=${holding ? "holding" : ""} onPointerDown=${down} onPointerUp=${up}
+      onPointerCancel=${up} onPointerLeave=${up} onClick=${click}
+      onContextMenu=${(/** @type {Event} */ event) => event.preventDefault()}>${t("stop")}</button>
+    <span class="hint" role="status">${hint}</span>
+  </div>`;
+}
+
+/** One line that is always there, so that nothing moves when the connection is lost. */
+function Freshness() {
+  const {state: link, since, retryAt, reason} = net.value;
+  const gone = (now.value - since) / 1000;
+  if (link === "live" && !isStale.value) {
+    return updated.value
+      ? html`<p class="fresh warn">${t("updated")} <button type="button" class="small" onClick=${() => location.reload()}>${t("reload")}</button></p>`
+      : html`<p class="fresh">${t("fresh")}</p>`;
+  }
+  if (link === "boot" && !reason && gone < GRACE) return html`<p class="fresh">${t("state_boot")}</p>`;
+  if (link === "lost" && gone < GRACE && !isStale.value) return html`<p class="fresh">${t("fresh_lost")}</p>`;
+  const old = age.value === null ? t("fresh_never") : t("fresh_old", {age: age.value});
+  const wait = Math.ceil((retryAt - now.value) / 1000);
+  const next = wait > 0 ? t("fresh_next", {n: wait}) : t("fresh_trying");
+  return html`<p class="fresh bad" id="banner"><span>${link === "live" ? t("fresh_silent") : t("fresh_no_link")} · ${old}
+    ${link === "live" ? "" : html` · ${next}`}${reason ? ` · ${short(reason)}` : ""}</span>
+    ${link === "live" ? "" : html`<button type="button" class="small" onClick=${tryNow}>${t("try_now")}</button>`}</p>`;
+}
+
+function Heaters() {
+  return html`<dl class=${isStale.value ? "heaters old" : "heaters"}>${heaters.value.map(([name, each]) => html`
+    <div key=${name}><dt>${heaterName(short(name, 20))}</dt>
+      <dd><b>${degrees(each.actual)}</b> <span>${target(each.target)}</span></dd></div>`)}</dl>`;
+}
+
+function Progress() {
+  const share = percent.value;
+  const at = share === null ? "–" : `${Math.floor(share)} %`;
+  if (!isActive.value) return html`<p class="progress idle">${isGone.value ? "" : t("no_print")}</p>`;
+  return html`<div class="progress">
+    <progress max="100" value=${share ?? 0} aria-label=${t("progress_of", {name: short(job.value.file?.name, 60)})}></progress>
+    <p><b>${at}</b> <span>${ending.value}</span></p></div>`;
+}
+
+/** Says what has changed to who cannot see it: states, and each tenth of a print. */
+function Speaker() {
+  const share = isActive.value && percent.value !== null ? Math.floor(percent.value / 10) * 10 : null;
+  return html`<p class="hidden" role="status">${state.value.word}${share ? `, ${share} %` : ""}</p>`;
+}
+
+/** After a Stop: whether the printer has confirmed it, and how to go on. */
+function StopResult() {
+  const known = printer.value.stop;
+  useEffect(() => {
+    if (known) stopped.value = ""; // the printer's answer is what counts, and it is over when that is
+  }, [known]);
+  if (!stopped.value && !known) return null;
+  const bad = known === "unconfirmed" || (!known && stopped.value !== t("stop_sent") && stopped.value !== t("stop_sending"));
+  const text = known && !isGone.value ? t(known === "confirmed" ? "stop_confirmed" : "stop_unconfirmed") : stopped.value;
+  return html`<p class=${bad ? "notice bad" : "notice warn"} role="alert"><span>${text}</span>
+    ${known && html`<${Act} label=${t("stop_next")} busy=${t("connecting")} fail=${connectFail}
+      run=${() => post("api/connection", {command: "connect"})} done=${() => printer.value.state !== "fault"} /><${Fail} of=${connectFail} />`}
+    <button type="button" class="small" onClick=${() => (stopped.value = "")} hidden=${Boolean(known)}>${t("close")}</button></p>`;
+}
+
+const VIEWS = ["now", "files", "move", "console", "history", "settings"];
+
+/** @param {{view: string}} props */
+export function Frame({view}) {
+  const {word, icon, tone} = state.value;
+  return html`<header>
+    <div class="top">
+      <${Stop} />
+      <div class=${`state ${tone}`}><${Icon} name=${icon} /><h1>${word}</h1></div>
+      <${Heaters} />
+      <${Progress} />
+    </div>
+    <${Freshness} />
+    <${Speaker} />
+    <${StopResult} />
+  </header>
+  <nav aria-label=${t("views")} inert=${dialogs.value > 0}>${VIEWS.map(name => html`<a key=${name} href=${`#${name}`} aria-current=${name === view ? "page" : null}>
+    <${Icon} name=${name} /><span>${t(`view_${name}`)}</span></a>`)}</nav>`;
+}

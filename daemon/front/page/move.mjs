@@ -1,0 +1,177 @@
+/** The view Move & heat: axes with their position, filament, heaters, fan and pace. */
+
+import {gcode, post} from "./api.mjs";
+import {html, signal, useEffect} from "./html.mjs";
+import {degrees, heaterName, heaters, isActive, target, whyNoMove, whyNoPrinter} from "./state.mjs";
+import {isGone, me, printer, profile} from "./store.mjs";
+import {Act, Fail, NumberField} from "./widgets.mjs";
+import {number, t, typed} from "./words.mjs";
+
+const STEPS = [0.1, 1, 10, 50];
+const SPEEDS = {x: 6000, y: 6000, z: 600}; // mm/min
+const WARM = 170; // °C: firmwares move no filament through a nozzle that is colder
+/** Materials as people heat for them: nozzle and bed, °C. */
+const MATERIALS = [["PLA", 215, 60], ["PETG", 240, 80], ["ABS", 250, 100], ["TPU", 225, 50]];
+
+const step = signal(10);
+const moveFail = signal("");
+const heatFail = signal("");
+const extrudeFail = signal("");
+const paceFail = signal("");
+const amount = signal("10");
+
+/** @param {string} axis */
+function isHomed(axis) {
+  const {homed} = printer.value;
+  if (homed === null || homed === undefined) return null;
+  if (typeof homed === "boolean") return homed;
+  if (typeof homed === "string") return homed.toLowerCase().includes(axis);
+  if (Array.isArray(homed)) return homed.map(each => String(each).toLowerCase()).includes(axis);
+  return Boolean(/** @type {any} */ (homed)[axis]);
+}
+
+/** @param {string} axis */
+function whyNot(axis) {
+  return whyNoMove.value || (isHomed(axis) === false ? t("why_not_homed", {axis: axis.toUpperCase()}) : "");
+}
+
+/** @param {{axis: "x"|"y"|"z", sign: 1|-1, arrow: string}} props */
+function Jog({axis, sign, arrow}) {
+  const name = `${axis.toUpperCase()} ${sign > 0 ? "+" : "−"}`;
+  return html`<${Act} kind=${`jog j${axis}${sign > 0 ? "p" : "m"}`} label=${html`<span aria-hidden="true">${arrow}</span> ${name}`}
+    name=${t("jog_name", {name, step: step.value})} off=${whyNot(axis)} fail=${moveFail}
+    run=${() => jog(axis, sign)} />`;
+}
+
+/** @param {KeyboardEvent} event The arrows move while the pad has the focus; a held key moves once. */
+function arrows(event) {
+  const moves = {ArrowLeft: ["x", -1], ArrowRight: ["x", 1], ArrowUp: ["y", 1], ArrowDown: ["y", -1], PageUp: ["z", 1], PageDown: ["z", -1]};
+  const move = moves[/** @type {keyof moves} */ (event.key)];
+  if (!move || event.target !== event.currentTarget) return;
+  event.preventDefault();
+  if (event.repeat || !event.isTrusted) return;
+  const [axis, sign] = /** @type {["x"|"y"|"z", number]} */ (move);
+  moveFail.value = whyNot(axis);
+  if (moveFail.value) return;
+  jog(axis, sign).catch(error => (moveFail.value = error.message));
+}
+
+/** Ask the printer where the head is: it says so only then. */
+function ask() {
+  return gcode({command: "M114"}).catch(() => {}); // the position stays unknown
+}
+
+/** @param {string} axis @param {number} sign */
+async function jog(axis, sign) {
+  await post("api/printer/printhead", {command: "jog", [axis]: sign * step.value, speed: SPEEDS[/** @type {keyof SPEEDS} */ (axis)]});
+  await ask();
+}
+
+/** @param {string[]} axes */
+function home(axes) {
+  return async () => {
+    await post("api/printer/printhead", {command: "home", axes});
+    await ask();
+  };
+}
+
+function Pad() {
+  const where = isGone.value ? null : printer.value.position;
+  useEffect(() => {
+    if (!where && !whyNoMove.value && me.value.control) ask();
+  }, [whyNoMove.value]);
+  return html`<section class="card" aria-label=${t("move")}><h2>${t("move")}</h2>
+    <dl class="position">${["x", "y", "z"].map(axis => html`<div key=${axis} class=${isHomed(axis) === false ? "old" : ""}><dt>${axis.toUpperCase()}</dt>
+      <dd>${typeof where?.[axis] === "number" ? number(where[axis], axis === "z" ? 2 : 1) : "–"}</dd></div>`)}</dl>
+    <fieldset class="steps"><legend>${t("step")}</legend>${STEPS.map(each => html`<label key=${each} class="chip"><input type="radio" name="step"
+      checked=${step.value === each} onChange=${() => (step.value = each)} />${each}</label>`)}</fieldset>
+    <div class="pad" tabindex="0" role="group" aria-label=${t("pad")} onKeyDown=${arrows}>
+      <${Jog} axis="y" sign=${1} arrow="↑" /><${Jog} axis="x" sign=${-1} arrow="←" />
+      <${Act} kind="jog jhome" label=${t("home")} name=${t("home_all")} run=${home(["x", "y", "z"])} off=${whyNoMove.value} fail=${moveFail} />
+      <${Jog} axis="x" sign=${1} arrow="→" /><${Jog} axis="y" sign=${-1} arrow="↓" />
+      <${Jog} axis="z" sign=${1} arrow="↑" /><${Jog} axis="z" sign=${-1} arrow="↓" />
+    </div>
+    <div class="row">${["x", "y", "z"].map(axis => html`<${Act} key=${axis} label=${t("home_axis", {axis: axis.toUpperCase()})}
+      run=${home([axis])} off=${whyNoMove.value} fail=${moveFail} />`)}
+      <${Act} label=${t("motors_off")} run=${() => gcode({command: "M84"})} off=${whyNoMove.value || (isActive.value ? t("why_printing") : "")} fail=${moveFail} /></div>
+    <${Fail} of=${moveFail} />
+    <p class="dim">${whyNoMove.value || t("pad_hint")}</p>
+  </section>`;
+}
+
+/** @param {string} name @param {number} value */
+function heat(name, value) {
+  if (name === "bed" || name === "chamber") return post(`api/printer/${name}`, {command: "target", target: value});
+  return post("api/printer/tool", {command: "target", targets: {[name]: value}});
+}
+
+/** @param {string} name */
+function most(name) {
+  const {maxHotend, maxBed, maxChamber} = profile.value;
+  return name === "bed" ? maxBed ?? 120 : name === "chamber" ? maxChamber ?? 80 : maxHotend ?? 280;
+}
+
+function Heat() {
+  const off = whyNoPrinter.value;
+  const all = heaters.value.filter(([name]) => /^tool\d+$|^bed$|^chamber$/.test(name));
+  /** @param {number} nozzle @param {number} bed */
+  const both = (nozzle, bed) => async () => {
+    const tool = all.some(([name]) => name === `tool${printer.value.tool ?? 0}`) ? `tool${printer.value.tool ?? 0}` : "tool0";
+    await heat(tool, nozzle);
+    if (all.some(([name]) => name === "bed")) await heat("bed", bed);
+  };
+  return html`<section class="card" aria-label=${t("heat")}><h2>${t("heat")}</h2>
+    <ul class="plainlist heat">${all.map(([name, each]) => html`<li key=${name}>
+      <b>${heaterName(name)}</b><span class="reading">${degrees(each.actual)} <span class="dim">${target(each.target)}</span></span>
+      <${NumberField} id=${`target-${name}`} label=${heaterName(name)} unit="°C" value=${each.target} least=${0} most=${most(name)}
+        send=${(/** @type {number} */ value) => heat(name, value)} fail=${heatFail} off=${off} />
+      <${Act} label=${t("off_verb")} name=${`${heaterName(name)}: ${t("off_verb")}`} run=${() => heat(name, 0)} off=${off} fail=${heatFail}
+        done=${() => printer.value.heaters?.[name]?.target === 0} /></li>`)}</ul>
+    <div class="row">${MATERIALS.map(([name, nozzle, bed]) => html`<${Act} key=${name} label=${html`${name} <small>${nozzle}/${bed}</small>`}
+      run=${both(Number(nozzle), Number(bed))} off=${off || (isActive.value ? t("why_printing") : "")} fail=${heatFail} />`)}
+      <${Act} kind="cool" label=${t("cool_down")} run=${async () => {
+        for (const [name] of all) await heat(name, 0);
+      }} off=${off || (isActive.value ? t("why_printing") : "")} fail=${heatFail} /></div>
+    <${Fail} of=${heatFail} />
+    <p class="dim">${off || t("limits", {hotend: most("tool0"), bed: most("bed")})}</p>
+  </section>`;
+}
+
+function Filament() {
+  const nozzle = printer.value.heaters?.[`tool${printer.value.tool ?? 0}`]?.actual ?? null;
+  const cold = typeof nozzle === "number" && nozzle < WARM ? t("why_cold", {actual: Math.round(nozzle), least: WARM}) : "";
+  const off = whyNoMove.value || (nozzle === null ? t("why_no_temperature") : cold);
+  /** @param {number} sign */
+  const push = sign => async () => {
+    const millimetres = typed(amount.value);
+    if (!(millimetres > 0 && millimetres <= 200)) throw new Error(t("number_range", {label: t("amount"), least: 0.1, most: 200, unit: "mm"}));
+    await post("api/printer/tool", {command: "extrude", amount: sign * millimetres});
+  };
+  return html`<section class="card" aria-label=${t("filament")}><h2>${t("filament")}</h2>
+    <div class="row"><label>${t("amount")} <input inputmode="decimal" size="4" value=${amount.value}
+      onInput=${(/** @type {any} */ event) => (amount.value = event.target.value)} /> mm</label>
+      <${Act} label=${t("extrude")} run=${push(1)} off=${off} fail=${extrudeFail} />
+      <${Act} label=${t("retract")} run=${push(-1)} off=${off} fail=${extrudeFail} /></div>
+    <${Fail} of=${extrudeFail} /><p class="dim">${off || t("extrude_hint")}</p></section>`;
+}
+
+function Pace() {
+  const {fan, feed, flow} = printer.value;
+  const off = whyNoPrinter.value;
+  const share = (/** @type {number|null} */ value) => (typeof value === "number" ? Math.round(value * 100) : null);
+  return html`<section class="card" aria-label=${t("pace")}><h2>${t("pace")}</h2><ul class="plainlist heat">
+    <li><b>${t("fan")}</b><span class="reading">${share(fan) === null ? "–" : fan ? `${share(fan)} %` : t("off")}</span>
+      <${NumberField} id="fan" label=${t("fan")} unit="%" value=${share(fan)} least=${0} most=${100} off=${off} fail=${paceFail}
+        send=${(/** @type {number} */ value) => gcode({command: value ? `M106 S${Math.round(value * 2.55)}` : "M107"})} /></li>
+    <li><b>${t("feed")}</b><span class="reading">${share(feed) === null ? "–" : `${share(feed)} %`}</span>
+      <${NumberField} id="feed" label=${t("feed")} unit="%" value=${share(feed)} least=${10} most=${300} off=${off} fail=${paceFail}
+        send=${(/** @type {number} */ value) => post("api/printer/printhead", {command: "feedrate", factor: Math.round(value)})} /></li>
+    <li><b>${t("flow")}</b><span class="reading">${share(flow) === null ? "–" : `${share(flow)} %`}</span>
+      <${NumberField} id="flow" label=${t("flow")} unit="%" value=${share(flow)} least=${50} most=${200} off=${off} fail=${paceFail}
+        send=${(/** @type {number} */ value) => post("api/printer/tool", {command: "flowrate", factor: Math.round(value)})} /></li></ul>
+    <${Fail} of=${paceFail} /></section>`;
+}
+
+export function Move() {
+  return html`<div class="grid two"><div><${Pad} /><${Filament} /></div><div><${Heat} /><${Pace} /></div></div>`;
+}

@@ -1,0 +1,128 @@
+/** The view Now: the print, what may be done with it, what the printer says, and the last half hour of heat. */
+
+import {post} from "./api.mjs";
+import {Chart} from "./chart.mjs";
+import {html, signal, useState} from "./html.mjs";
+import {Picture} from "./picture.mjs";
+import {ending, isActive, percent, state, whyNoPrinter} from "./state.mjs";
+import {isGone, job, printer, short, thumbnail} from "./store.mjs";
+import {Act, ask, Fail} from "./widgets.mjs";
+import {Refusal} from "./refusal.mjs";
+import {clock, duration, t} from "./words.mjs";
+
+const fail = signal("");
+const answerFail = signal("");
+
+/** @param {string} action */
+function pause(action) {
+  return post("api/job", {command: "pause", action});
+}
+
+function sureToCancel() {
+  const {file, progress} = job.value;
+  const done = percent.value === null ? "" : `${Math.floor(percent.value)} %`;
+  return ask({
+    title: t("cancel_title", {name: short(file?.name ?? t("this_print"), 80)}),
+    body: t("cancel_body", {time: duration(progress?.time ?? 0), done: done || "–"}),
+    yes: t("cancel_yes"),
+    no: t("cancel_no"),
+  });
+}
+
+function sureToStart() {
+  const {file} = job.value;
+  return ask({
+    title: t("start_title", {name: short(file?.name, 80)}),
+    body: t("start_body"),
+    yes: t("start_yes"),
+    no: t("start_no"),
+    kind: "main",
+  });
+}
+
+/** Pause or resume in one place, cancel far from it; none of them moves when the state changes. */
+function Buttons() {
+  const key = job.value.state;
+  const off = whyNoPrinter.value;
+  const is = (/** @type {string[]} */ ...keys) => () => keys.includes(job.value.state) || !job.value.active;
+  if (!isActive.value) {
+    const has = job.value.file;
+    return html`<div class="row apart buttons">
+      ${has ? html`<${Act} key="start" kind="main" label=${t("start")} busy=${t("starting")} sure=${sureToStart} run=${() => post("api/job", {command: "start"})} off=${off} fail=${fail}
+        done=${() => Boolean(job.value.active)} />` : ""}
+      <a class="button" href="#files">${t(has ? "other_file" : "choose_file")}</a></div>`;
+  }
+  const paused = key === "paused" || key === "resuming";
+  const moving = key === "pausing" || key === "resuming" || key === "cancelling";
+  return html`<div class="row apart buttons">
+    ${paused
+      ? html`<${Act} key="resume" kind="main" label=${t("resume")} busy=${t("resuming")} off=${off || (moving ? state.value.word : "")}
+          run=${() => pause("resume")} done=${is("resuming", "printing")} fail=${fail} />`
+      : html`<${Act} key="pause" kind="main" label=${t("pause")} busy=${t("pausing")} off=${off || (moving ? state.value.word : "")}
+          run=${() => pause("pause")} done=${is("pausing", "paused")} fail=${fail} />`}
+    <${Act} key="cancel" kind="danger" label=${t("cancel")} busy=${t("cancelling")} off=${off || (key === "cancelling" ? state.value.word : "")}
+      sure=${sureToCancel} run=${() => post("api/job", {command: "cancel"})} done=${is("cancelling")} fail=${fail} />
+  </div>`;
+}
+
+/** Where the end time comes from, on request. */
+function Ending() {
+  const [open, setOpen] = useState(false);
+  const {origin} = job.value.progress ?? {};
+  if (!ending.value) return null;
+  const source = t(`origin_${String(origin ?? "none").replace(/\W/g, "_")}`);
+  return html`<p class="ending"><button type="button" class="plain" aria-expanded=${open} onClick=${() => setOpen(!open)}>
+    ${ending.value}</button>${open && html`<small>${source.startsWith("origin_") ? String(origin) : source}</small>`}</p>`;
+}
+
+function Job() {
+  const {file, progress, last} = job.value;
+  if (isGone.value) return html`<section class="card job"><h2>${t("print")}</h2><p class="empty">${t("job_gone")}</p></section>`;
+  const share = percent.value;
+  const layer = progress?.layer;
+  return html`<section class=${`card ${thumbnail.value ? "job" : ""}`} aria-label=${t("print")}>
+    ${thumbnail.value && html`<${Picture} path=${thumbnail.value} />`}
+    <div class="what">
+      <h2>${file ? short(file.name, 120) : t("no_file")}</h2>
+      ${isActive.value
+        ? html`<progress max="100" value=${share ?? 0} aria-label=${t("progress")}></progress>
+          <p class="figures"><b>${share === null ? "–" : `${Math.floor(share)} %`}</b>
+            ${layer !== null && layer !== undefined && html`<span>${t("layer", {n: layer, of: progress.layers ?? "?"})}</span>`}
+            ${typeof progress?.time === "number" && html`<span>${t("printed_for", {time: duration(progress.time)})}</span>`}</p>
+          <${Ending} />`
+        : html`<p class="figures">${last?.outcome ? t(`last_${last.outcome}`) : file ? t("file_chosen") : t("file_none")}
+            ${last?.reason ? html`<span> ${short(last.reason)}</span>` : ""}</p>`}
+      <${Buttons} />
+      <${Fail} of=${fail} />
+    </div>
+  </section>`;
+}
+
+/** What the printer and the print have to say, each with what it means. */
+function Words() {
+  const {message, prompt, trouble, error, stop, state: line} = printer.value;
+  const {pauseReason, warning, error: failed, refused} = job.value;
+  if (isGone.value) return null;
+  const rows = [
+    line === "fault" && !stop && {tone: "bad", head: t("fault"), text: error ?? failed, what: t("fault_what")},
+    line === "offline" && {tone: "warn", head: t("state_offline"), text: error, what: t("offline_what")},
+    line !== "fault" && line !== "offline" && failed && {tone: "bad", head: t("job_failed"), text: failed},
+    trouble && {tone: "bad", head: t("trouble"), text: trouble},
+    isActive.value && pauseReason && {tone: "warn", head: t("pause_reason"), text: pauseReason},
+    isActive.value && warning && {tone: "warn", head: t("warning"), text: warning},
+    message?.text && {tone: "", head: message.at ? t("message_at", {clock: clock(message.at)}) : t("message"), text: message.text},
+  ].filter(Boolean);
+  return html`${prompt && html`<section class="card notice warn" role="alert"><h2>${t("prompt")}</h2><p>${short(prompt.text, 500)}</p>
+      <div class="row">${(prompt.choices ?? []).map((each, index) => html`<${Act} key=${index} label=${short(each, 60)}
+        run=${() => post("api/plugin/action_command_prompt", {command: "select", choice: index})}
+        done=${() => !printer.value.prompt} fail=${answerFail} />`)}</div><${Fail} of=${answerFail} /></section>`}
+    ${refused && !isActive.value && html`<${Refusal} path=${refused.path} name=${refused.name} reasons=${refused.reasons} />`}
+    ${rows.map((/** @type {any} */ each, index) => html`<section key=${index} class=${`card notice ${each.tone}`}>
+      <h2>${each.head}</h2>${each.text && html`<p>${short(each.text, 600)}</p>`}${each.what && html`<p class="dim">${each.what}</p>`}
+      ${(line === "fault" || line === "offline") && each.what && html`<a class="button" href="#settings">${t("go_connect")}</a>`}</section>`)}`;
+}
+
+export function Now() {
+  return html`<div class="grid two"><div><${Job} /><${Words} /></div>
+    <section class="card"><h2>${t("temperatures")}</h2><${Chart} /></section></div>`;
+}

@@ -1,0 +1,115 @@
+/** The way in for a browser that has no key: a code, a request, or a key. */
+
+import {Failure, get, keepKey, login, post} from "./api.mjs";
+import {html, signal, useEffect, useRef, useState} from "./html.mjs";
+import {start} from "./link.mjs";
+import {short} from "./store.mjs";
+import {Fail} from "./widgets.mjs";
+import {t} from "./words.mjs";
+
+const POLL = 2000; // ms; who does not ask for 15 s has to begin again
+
+const fail = signal("");
+
+/** What this browser is called, where nobody says otherwise. */
+export function ownName() {
+  const agent = navigator.userAgent;
+  const browser = /Edg\//.test(agent) ? "Edge" : /Firefox\//.test(agent) ? "Firefox" : /Chrome\//.test(agent) ? "Chrome" : /Safari\//.test(agent) ? "Safari" : "Browser";
+  const system = /Android/.test(agent) ? "Android" : /iPhone|iPad/.test(agent) ? "iOS" : /Windows/.test(agent) ? "Windows" : /Mac OS/.test(agent) ? "macOS" : "Linux";
+  return `${browser} on ${system}`;
+}
+
+/** A code as it was typed: case, spaces and dashes do not count. @param {string} text */
+export function codeOf(text) {
+  const letters = (text.split("#pair=").pop() ?? "").toUpperCase().replace(/[^0-9A-Z]/g, "");
+  return letters.match(/.{1,4}/g)?.join("-") ?? "";
+}
+
+/** Change a code for a key of this browser's own. @param {string} code @param {string} [name] */
+export async function pair(code, name = ownName()) {
+  const said = await post("api/pair", {code: codeOf(code), name}, {withKey: null});
+  keepKey(said.key);
+}
+
+/** The code in the address, which is taken out of it at once: an address stays in histories. */
+export function codeInAddress() {
+  const found = /^#pair=(.+)$/.exec(location.hash);
+  if (!found) return "";
+  history.replaceState(null, "", `${location.pathname}${location.search}`);
+  return decodeURIComponent(found[1]);
+}
+
+/** @param {{reason: string, isRevoked: boolean}} props */
+export function Pair({reason, isRevoked}) {
+  const [name, setName] = useState(ownName());
+  const [code, setCode] = useState("");
+  const [key, setKey] = useState("");
+  const [stay, setStay] = useState(true);
+  const [busy, setBusy] = useState("");
+  const [asked, setAsked] = useState("");
+  const [mark, setMark] = useState("");
+  const timer = useRef(0);
+  useEffect(() => () => clearTimeout(timer.current), []);
+
+  /** @param {string} what @param {() => Promise<unknown>} run */
+  const act = (what, run) => async (/** @type {Event} */ event) => {
+    event.preventDefault();
+    if (busy) return;
+    fail.value = "";
+    setBusy(what);
+    try {
+      await run();
+    } catch (error) {
+      fail.value = /** @type {Error} */ (error).message;
+    }
+    setBusy("");
+  };
+  const byCode = act("code", async () => {
+    await pair(code, name.trim() || ownName());
+    start();
+  });
+  const byKey = act("key", async () => {
+    await login(key.trim());
+    keepKey(key.trim(), stay);
+    start();
+  });
+  const byAsking = act("ask", async () => {
+    const {app_token, code: given} = await post("plugin/appkeys/request", {app: name.trim() || ownName()}, {withKey: null});
+    setAsked(app_token);
+    setMark(short(given ?? "", 8));
+    look(app_token);
+  });
+  /** @param {string} token */
+  async function look(token) {
+    try {
+      const said = await get(`plugin/appkeys/request/${encodeURIComponent(token)}`, {withKey: null});
+      if (said.api_key) {
+        keepKey(said.api_key, stay);
+        start();
+        return;
+      }
+    } catch (error) {
+      if (error instanceof Failure && error.status === 404) {
+        setAsked("");
+        fail.value = t("ask_denied");
+        return;
+      }
+    }
+    timer.current = setTimeout(() => look(token), POLL);
+  }
+  return html`<main class="pair"><h1>${t(isRevoked ? "revoked" : "welcome")}</h1>
+    <p>${t(isRevoked ? "revoked_what" : "welcome_what")}</p>${reason && html`<p class="dim">${short(reason)}</p>`}
+    <${Fail} of=${fail} />
+    <form class="card" onSubmit=${byCode}><h2>${t("by_code")}</h2><p class="dim">${t("by_code_what")} <code>nozzled pair</code></p>
+      <div class="row"><label for="code" class="hidden">${t("code")}</label><input id="code" class="code" value=${code} autocomplete="off" autocapitalize="characters" spellcheck=${false}
+        placeholder="7KQ2-M9XD-4TFC" size="16" onInput=${(/** @type {any} */ event) => setCode(event.target.value)} />
+        <button type="submit" class="main" aria-busy=${busy === "code"}>${t("pair")}</button></div>
+      <label>${t("device_name")} <input value=${name} maxlength="60" onInput=${(/** @type {any} */ event) => setName(event.target.value)} /></label></form>
+    <form class="card" onSubmit=${byAsking}><h2>${t("by_asking")}</h2><p class="dim">${asked ? t("ask_waiting", {name}) : t("by_asking_what")}${asked && mark && html` ${t("ask_shows")} <b class="code">${mark}</b>`}</p>
+      <button type="submit" aria-busy=${busy === "ask" || Boolean(asked)} disabled=${Boolean(asked)}>${t(asked ? "ask_pending" : "ask")}</button></form>
+    <form class="card" onSubmit=${byKey}><h2>${t("by_key")}</h2><p class="dim">${t("by_key_what")} <code>nozzled key</code></p>
+      <div class="row"><label for="key" class="hidden">${t("key")}</label><input id="key" type="password" autocomplete="current-password" value=${key} onInput=${(/** @type {any} */ event) => setKey(event.target.value)} />
+        <button type="submit" aria-busy=${busy === "key"}>${t("use_key")}</button></div>
+      <label class="check"><input type="checkbox" checked=${stay} onChange=${(/** @type {any} */ event) => setStay(event.target.checked)} /> ${t("stay")}</label></form>
+  </main>`;
+}

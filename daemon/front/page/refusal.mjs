@@ -1,0 +1,51 @@
+/** Why a file is not printed, each reason by itself; printing it all the same is behind having read them. */
+
+import {address, get, post} from "./api.mjs";
+import {html, signal, useEffect, useState} from "./html.mjs";
+import {job, short} from "./store.mjs";
+import {whyNoPrinter} from "./state.mjs";
+import {Act, Fail, Modal} from "./widgets.mjs";
+import {t, tn} from "./words.mjs";
+
+const fail = signal("");
+/** The file that was not printed though somebody has just asked for that, or none. */
+export const refused = signal(/** @type {{path: string, name: string, reasons: string[]}|null} */ (null));
+
+/** Says why, over whatever view is shown. */
+export function Refused() {
+  const close = () => (refused.value = null);
+  if (!refused.value) return null;
+  return html`<${Modal} name="refused" close=${close}><${Refusal} ...${refused.value} onDone=${close} /><//>`;
+}
+
+/** @param {{path: string, name: string, reasons?: string[]|string, onDone?: () => void}} props */
+export function Refusal({path, name, reasons, onDone}) {
+  const given = Array.isArray(reasons) ? reasons : reasons ? [reasons] : [];
+  const [known, setKnown] = useState(/** @type {{errors: string[], warnings: string[]}|null} */ (null));
+  const [read, setRead] = useState(false);
+  useEffect(() => {
+    setRead(false);
+    fail.value = "";
+    get(`api/files/local/${address(path)}`).then(file => setKnown(file.gcodeAnalysis ?? null), () => setKnown(null));
+  }, [path]);
+  const errors = known?.errors?.length ? known.errors : given;
+  const warnings = known?.warnings ?? [];
+  return html`<section class="card notice bad refusal" role="alert">
+    <h2 id="refused">${t("refused_title", {name: short(name, 80)})}</h2>
+    <p>${tn("refused_count", errors.length)}</p>
+    <ul>${errors.map((each, index) => html`<li key=${index}>${short(each, 400)}</li>`)}</ul>
+    ${warnings.length > 0 && html`<details><summary>${tn("warnings", warnings.length)}</summary>
+      <ul>${warnings.map((each, index) => html`<li key=${index}>${short(each, 400)}</li>`)}</ul></details>`}
+    <label class="check"><input type="checkbox" checked=${read}
+      onChange=${(/** @type {any} */ event) => setRead(event.target.checked)} /> ${t("refused_read")}</label>
+    <div class="row apart">
+      ${onDone && html`<button type="button" autofocus onClick=${onDone}>${t("refused_leave")}</button>`}
+      ${read && html`<${Act} kind="danger" label=${tn("print_anyway", errors.length)} busy=${t("starting")} off=${whyNoPrinter.value}
+        run=${async () => {
+          await post(`api/files/local/${address(path)}`, {command: "select", print: true, force: true});
+          onDone?.();
+        }} done=${() => Boolean(job.value.active)} fail=${fail} />`}
+    </div>
+    <${Fail} of=${fail} />
+  </section>`;
+}

@@ -1,0 +1,177 @@
+/** The view Settings: the connection, the printer, who may come in, how the line does, how the page looks. */
+
+import {choice, forgetKey, get, keepChoice, post, remove} from "./api.mjs";
+import {html, signal, useEffect, useState} from "./html.mjs";
+import {stop} from "./link.mjs";
+import {isActive, percent} from "./state.mjs";
+import {asking, isGone, job, lineFigures, me, printer, profile, server, short} from "./store.mjs";
+import {Act, ask, dress, Fail} from "./widgets.mjs";
+import {clock, duration, language, LANGUAGES, number, speak, t, tn} from "./words.mjs";
+
+const connectFail = signal("");
+const printerFail = signal("");
+const deviceFail = signal("");
+// -- connection --------------------------------------------------------------------------------------------
+
+function sureToDisconnect() {
+  if (!isActive.value) {
+    return ask({title: t("disconnect_idle"), body: t("disconnect_idle_body"), yes: t("disconnect"), no: t("stay_connected")});
+  }
+  return ask({
+    title: t("disconnect_title", {name: short(job.value.file?.name ?? t("this_print"), 80)}),
+    body: t("disconnect_body", {done: percent.value === null ? "–" : `${Math.floor(percent.value)} %`}),
+    yes: t("disconnect"),
+    no: t("cancel_no"),
+  });
+}
+
+function Connection() {
+  const [options, setOptions] = useState(/** @type {any} */ (null));
+  const [port, setPort] = useState("");
+  const [rate, setRate] = useState("");
+  const look = () => get("api/connection").then(said => setOptions(said.options), error => (connectFail.value = error.message));
+  useEffect(() => void look(), [printer.value.state]);
+  const {state: line, address, baudrate, firmware, error} = printer.value;
+  const joined = line === "ready" || line === "opening" || line === "handshaking";
+  const ports = options?.ports ?? [];
+  const connect = () => post("api/connection", {command: "connect", ...(port && {port}), ...(rate && {baudrate: Number(rate)})});
+  return html`<section class="card" aria-label=${t("connection")}><h2>${t("connection")}</h2>
+    ${joined ? html`<dl class="pairs"><div><dt>${t("port")}</dt><dd>${short(address ?? "–", 80)}</dd></div>
+        <div><dt>${t("baudrate")}</dt><dd>${baudrate ?? "–"}</dd></div>
+        <div><dt>${t("firmware")}</dt><dd>${short(firmware ?? "–", 120)}</dd></div></dl>
+      <${Act} kind="danger" label=${t("disconnect")} busy=${t("disconnecting")} sure=${sureToDisconnect} run=${() => post("api/connection", {command: "disconnect"})} fail=${connectFail}
+        done=${() => printer.value.state === "offline" || printer.value.state === "fault"} />`
+    : html`${error && html`<p>${short(error, 400)}</p>`}
+      <p class="dim">${ports.length ? tn("ports_found", ports.length) : t("no_ports")}</p>
+      <div class="row"><label>${t("port")} <select value=${port} onChange=${(/** @type {any} */ event) => setPort(event.target.value)}>
+        <option value="">${options?.portPreference ? short(options.portPreference, 60) : t("configured")}</option>
+        ${ports.filter((/** @type {string} */ each) => each !== options?.portPreference).map((/** @type {string} */ each) => html`<option key=${each} value=${each}>${short(each, 60)}</option>`)}</select></label>
+      <label>${t("baudrate")} <select value=${rate} onChange=${(/** @type {any} */ event) => setRate(event.target.value)}>
+        <option value="">${t("configured")}</option>${(options?.baudrates ?? []).map((/** @type {number} */ each) => html`<option key=${each} value=${each}>${each}</option>`)}</select></label></div>
+      <div class="row"><${Act} kind="main" label=${t("connect")} busy=${t("connecting")} run=${connect} fail=${connectFail}
+        done=${() => printer.value.state === "ready" || printer.value.state === "fault"} />
+        <button type="button" onClick=${look}>${t("look_again")}</button></div>`}
+    <${Fail} of=${connectFail} /></section>`;
+}
+
+// -- printer -----------------------------------------------------------------------------------------------
+
+function PrinterCard() {
+  const [known, setKnown] = useState(/** @type {any} */ (null));
+  const [chosen, setChosen] = useState(/** @type {string|null} */ (null));
+  const look = () => get("api/printerpresets").then(setKnown, error => (printerFail.value = error.message));
+  useEffect(() => void look(), []);
+  const {name, width, depth, height, extruders, maxHotend, maxBed} = profile.value;
+  const current = known?.current ?? "";
+  const suggested = known?.presets?.find((/** @type {any} */ each) => each.id === known.suggested);
+  const use = async (/** @type {string|null} */ preset) => {
+    await post("api/printerpresets", {command: "use", preset});
+    setChosen(null);
+    await look();
+  };
+  return html`<section class="card" aria-label=${t("printer")}><h2>${t("printer")}</h2>
+    <dl class="pairs"><div><dt>${t("name")}</dt><dd>${short(name ?? "–", 80)}</dd></div>
+      <div><dt>${t("volume")}</dt><dd>${width && depth && height ? `${width} × ${depth} × ${height} mm` : t("unknown")}</dd></div>
+      <div><dt>${t("extruders")}</dt><dd>${extruders ?? "–"}</dd></div>
+      <div><dt>${t("limit")}</dt><dd>${maxHotend ?? "–"} / ${maxBed ?? "–"} °C</dd></div></dl>
+    ${suggested && current !== suggested.id && html`<p>${t("suggested", {type: short(known.machineType, 60)})} <${Act} label=${t("use_preset", {name: short(suggested.name, 60)})}
+      run=${() => use(suggested.id)} fail=${printerFail} /></p>`}
+    <div class="row"><label>${t("preset")} <select value=${chosen ?? current} onChange=${(/** @type {any} */ event) => setChosen(event.target.value)}>
+      <option value="">${t("no_preset")}</option>
+      ${(known?.presets ?? []).map((/** @type {any} */ each) => html`<option key=${each.id} value=${each.id}>${short(each.name, 60)}</option>`)}</select></label>
+      <${Act} label=${t("use")} run=${() => use(chosen || null)} off=${chosen === null || chosen === current ? t("preset_same") : isActive.value ? t("why_printing") : ""} fail=${printerFail} /></div>
+    <${Fail} of=${printerFail} /></section>`;
+}
+
+// -- devices -----------------------------------------------------------------------------------------------
+
+function Requests() {
+  const entries = Object.entries(asking.value);
+  const decide = (/** @type {string} */ token, /** @type {object} */ what) => async () => {
+    await post(`plugin/appkeys/decision/${encodeURIComponent(token)}`, what);
+    const {[token]: gone, ...rest} = asking.value;
+    void gone;
+    asking.value = rest;
+  };
+  return entries.map(([token, each]) => html`<div key=${token} class="notice warn"><p><b>${short(each.app_id, 60)}</b> ${t("asks", {address: short(each.remote_address ?? "?", 60)})}
+      ${each.code && html` ${t("ask_mark")} <b class="code">${short(each.code, 8)}</b>`}</p>
+    <div class="row"><${Act} label=${t("deny")} run=${decide(token, {decision: false})} fail=${deviceFail} />
+      <${Act} label=${t("allow_read")} run=${decide(token, {decision: true, scope: "read"})} fail=${deviceFail} />
+      <${Act} kind="main" label=${t("allow_control")} run=${decide(token, {decision: true, scope: "control"})} fail=${deviceFail} /></div></div>`);
+}
+
+/** Who asks to be let in, on whatever view a person of scope admin is. */
+export function Knock() {
+  if (!me.value.admin || !Object.keys(asking.value).length) return null;
+  return html`<section class="card" role="alert" aria-label=${t("access")}><h2>${t("access")}</h2><${Requests} /><${Fail} of=${deviceFail} /></section>`;
+}
+
+function Devices() {
+  const [keys, setKeys] = useState(/** @type {any[]} */ ([]));
+  const [code, setCode] = useState(/** @type {any} */ (null));
+  const [scope, setScope] = useState("control");
+  const look = () => get("api/keys").then(said => setKeys(said.keys), error => (deviceFail.value = error.message));
+  useEffect(() => {
+    look();
+  }, []);
+  const sureToRevoke = (/** @type {any} */ each) => () => ask({title: t(each.own ? "leave_title" : "revoke_title", {name: short(each.name, 60)}), body: t(each.own ? "leave_body" : "revoke_body"),
+    yes: t(each.own ? "leave" : "revoke"), no: t("keep_it")});
+  const revoke = (/** @type {any} */ each) => async () => {
+    await remove(`api/keys/${encodeURIComponent(each.name)}`);
+    if (each.own) {
+      forgetKey();
+      stop("nokey");
+    } else await look();
+  };
+  const pair = async () => setCode(await post("api/pair/codes", {scope}));
+  return html`<section class="card" aria-label=${t("devices")}><h2>${t("devices")}</h2>
+    <ul class="plainlist">${keys.map(each => html`<li key=${each.name} class="past"><span class="what"><b>${short(each.name, 60)}</b>${each.own && html` <em>${t("this_browser")}</em>`}
+      <small>${[t(`scope_${each.scope}`), each.made && t("made", {clock: clock(each.made)}), each.used && t("used", {clock: clock(each.used)})].filter(Boolean).join(" · ")}</small></span>
+      ${(me.value.admin || each.own) && html`<${Act} label=${t(each.own ? "leave" : "revoke")} name=${`${t(each.own ? "leave" : "revoke")} ${short(each.name, 60)}`} sure=${sureToRevoke(each)} run=${revoke(each)} fail=${deviceFail} />`}</li>`)}</ul>
+    ${me.value.admin
+      ? html`<div class="row"><label>${t("new_device")} <select value=${scope} onChange=${(/** @type {any} */ event) => setScope(event.target.value)}>
+        ${["read", "control", "admin"].map(each => html`<option key=${each} value=${each}>${t(`scope_${each}`)}</option>`)}</select></label>
+        <${Act} label=${t("make_code")} run=${pair} fail=${deviceFail} /></div>
+        ${code && html`<div class="notice"><p>${t("code_hint", {time: duration(code.expires ?? 600)})}</p><p class="code">${short(code.code, 40)}</p>
+          <input readonly class="wide" aria-label=${t("link")} value=${short(code.link, 300)} onFocus=${(/** @type {any} */ event) => event.target.select()} /></div>`}`
+      : html`<p class="dim">${t("devices_admin")}</p>`}
+    <${Fail} of=${deviceFail} /></section>`;
+}
+
+// -- health and looks --------------------------------------------------------------------------------------
+
+function Health() {
+  const figures = lineFigures.value;
+  const {protection, trouble} = printer.value;
+  const {sent, acknowledged, resends, timeouts} = figures ?? {};
+  return html`<section class="card" aria-label=${t("health")}><h2>${t("health")}</h2>
+    ${figures && !isGone.value && typeof sent === "number"
+      ? html`<p>${t("line_resends", {resends: number(resends ?? 0), sent: number(sent)})} ${resends ? (resends / Math.max(1, sent) > 0.01 ? t("line_bad") : t("line_some")) : t("line_good")}</p>
+        <dl class="pairs"><div><dt>${t("sent")}</dt><dd>${number(sent)}</dd></div><div><dt>${t("acknowledged")}</dt><dd>${number(acknowledged ?? 0)}</dd></div>
+        <div><dt>${t("resends")}</dt><dd>${number(resends ?? 0)}</dd></div><div><dt>${t("timeouts")}</dt><dd>${number(timeouts ?? 0)}</dd></div></dl>`
+      : html`<p class="empty">${t("no_line")}</p>`}
+    ${trouble && html`<p class="bad">${short(trouble, 400)}</p>`}
+    ${protection && html`<p>${protection.after ? t("protected", {time: duration(protection.after)}) : t("unprotected", {reason: short(protection.reason ?? "", 200)})}</p>`}
+    <p class="dim">${short(server.value.name ?? "", 60)} nozzled ${short(server.value.version ?? "", 40)}</p></section>`;
+}
+
+function Looks() {
+  const [theme, setTheme] = useState(choice("theme") || "system");
+  const wear = (/** @type {any} */ event) => {
+    setTheme(event.target.value);
+    keepChoice("theme", event.target.value);
+    dress(event.target.value);
+  };
+  const talk = (/** @type {any} */ event) => {
+    keepChoice("language", event.target.value);
+    speak(event.target.value);
+  };
+  return html`<section class="card" aria-label=${t("looks")}><h2>${t("looks")}</h2><div class="row">
+    <label>${t("theme")} <select value=${theme} onChange=${wear}>${["system", "light", "dark"].map(each => html`<option key=${each} value=${each}>${t(`theme_${each}`)}</option>`)}</select></label>
+    <label>${t("language")} <select value=${language.value} onChange=${talk}>${Object.entries(LANGUAGES).map(([each, name]) => html`<option key=${each} value=${each} lang=${each}>${name}</option>`)}</select></label>
+  </div></section>`;
+}
+
+export function Settings() {
+  return html`<div class="grid two"><div><${Connection} /><${PrinterCard} /><${Looks} /></div><div><${Health} /><${Devices} /></div></div>`;
+}

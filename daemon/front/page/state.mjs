@@ -1,0 +1,89 @@
+/** The printer's state in words, and what may be done in it. */
+
+import {computed} from "./html.mjs";
+import {analysis, isGone, isStale, job, net, printer} from "./store.mjs";
+import {clock, duration, t} from "./words.mjs";
+
+const ICONS = {offline: "offline", opening: "busy", handshaking: "busy", ready: "ready", fault: "fault"};
+const ACTIVE = {starting: "busy", printing: "printing", pausing: "busy", paused: "paused", resuming: "busy",
+  finishing: "busy", cancelling: "busy", reattaching: "busy"};
+
+/** What is going on: `key` names it, `word` says it, `icon` and `tone` show it. */
+export const state = computed(() => {
+  if (net.value.state === "boot") return {key: "boot", word: t("state_boot"), icon: "busy", tone: "dim"};
+  if (isGone.value) return {key: "unknown", word: t("state_unknown"), icon: "offline", tone: "bad"};
+  const {state: line, text} = printer.value;
+  if (line === "ready" && job.value.active && job.value.state in ACTIVE) {
+    const key = /** @type {keyof ACTIVE} */ (job.value.state);
+    const tone = key === "paused" ? "warn" : "good";
+    return {key, word: t(`job_${key}`), icon: ACTIVE[key], tone};
+  }
+  if (line === "ready" && /SD/.test(text)) return {key: "sd", word: t("state_sd"), icon: "printing", tone: "good"};
+  if (line in ICONS) {
+    const key = /** @type {keyof ICONS} */ (line);
+    if (key === "fault" && printer.value.stop) return {key, word: t("state_stopped"), icon: "fault", tone: "bad"};
+    const tone = key === "fault" ? "bad" : key === "ready" ? "good" : "dim";
+    return {key, word: t(`state_${key}`), icon: ICONS[key], tone};
+  }
+  return {key: "unknown", word: t("state_unknown"), icon: "offline", tone: "dim"};
+});
+
+/** A print is going on, be it paused. */
+export const isActive = computed(() => Boolean(job.value.active) && !isGone.value);
+/** Commands are kept from the printer, as a print is using it. */
+export const isPrinting = computed(() => isActive.value && job.value.state !== "paused");
+
+/** Why the printer takes no command now; empty: it does. */
+export const whyNoPrinter = computed(() => {
+  if (net.value.state !== "live") return t("why_no_link");
+  if (printer.value.state !== "ready") return t("why_no_printer");
+  return "";
+});
+/** Why it cannot be moved now. */
+export const whyNoMove = computed(() => whyNoPrinter.value || (isPrinting.value ? t("why_printing") : ""));
+
+/** @param {string} name */
+export function heaterName(name) {
+  if (name === "tool0") return Object.keys(printer.value.heaters ?? {}).includes("tool1") ? `${t("nozzle")} 1` : t("nozzle");
+  const tool = /^tool(\d+)$/.exec(name);
+  if (tool) return `${t("nozzle")} ${Number(tool[1]) + 1}`;
+  return name === "bed" || name === "chamber" ? t(name) : name;
+}
+
+/** The heaters that a person cares for, nozzles first. */
+export const heaters = computed(() => {
+  const all = Object.entries(printer.value.heaters ?? {}).filter(([, each]) => each);
+  return all.length ? all : [["tool0", {actual: null, target: null}], ["bed", {actual: null, target: null}]];
+});
+
+/** `215 °C`, or a dash where nobody knows. @param {number|null|undefined} value */
+export function degrees(value) {
+  return typeof value === "number" && !isGone.value ? `${Math.round(value)} °C` : "–";
+}
+/** `→ 215`, or off. @param {number|null|undefined} value */
+export function target(value) {
+  if (typeof value !== "number" || isGone.value) return "";
+  return value > 0 ? `→ ${Math.round(value)}` : t("off");
+}
+
+/** How much of the print is done, by time: 0 to 100, null where nobody knows. */
+export const percent = computed(() => {
+  const {timeShare, completion} = job.value.progress ?? {};
+  const share = typeof timeShare === "number" ? 100 * timeShare : completion;
+  return typeof share === "number" ? Math.min(100, Math.max(0, share)) : null;
+});
+
+/** `1 h 20 min left, done 17:42`, or why that cannot be said yet. */
+export const ending = computed(() => {
+  const {state: key, progress} = job.value;
+  if (!isActive.value) return "";
+  if (key === "starting") return t("left_heating");
+  if (key === "finishing" || (key === "printing" && typeof progress?.left === "number" && progress.left < 1)) return t("left_finishing");
+  if (typeof progress?.left !== "number" || (percent.value ?? 0) < 1) {
+    const {duration: planned} = analysis.value ?? {};
+    return planned ? t("left_planned", {time: duration(planned)}) : t("left_unknown");
+  }
+  const left = duration(progress.left);
+  if (key !== "printing" || isStale.value) return t("left_only", {left});
+  return t("left_done", {left, clock: clock(Date.now() / 1000 + progress.left)});
+});

@@ -1,0 +1,197 @@
+/** Buttons that say what is going on, the one dialog that asks, fields for numbers, icons. */
+
+import {choice} from "./api.mjs";
+import {html, signal, useEffect, useRef, useState} from "./html.mjs";
+import {t, typed} from "./words.mjs";
+
+const PATIENCE = 10000; // ms that a change of the state may take before the button says so
+const WAKE = 400; // ms after the page is seen again in which a tap is not meant
+
+let seenSince = -Infinity;
+document.addEventListener("visibilitychange", () => (seenSince = performance.now()));
+
+/** @param {Event} event True where a person did it, looking at the page. */
+export function isMeant(event) {
+  return event.isTrusted && performance.now() - seenSince > WAKE;
+}
+
+/**
+ * A button for one action. It says so while the action is pending; success is what the state says (`done`), a failure
+ * goes to `fail`, a signal that `Fail` shows.
+ * @param {{label: any, busy?: string, run: () => Promise<unknown>, sure?: () => Promise<boolean>, done?: () => boolean,
+ *   off?: string, fail: any, kind?: string, name?: string, title?: string}} props `off`: why it cannot be done now;
+ *   `sure` asks before
+ */
+export function Act({label, busy, run, sure, done, off, fail, kind = "", name, title}) {
+  const [pending, setPending] = useState(false);
+  const timer = useRef(0);
+  const sent = useRef(false);
+  const reached = pending && sent.current && (!done || done());
+  useEffect(() => {
+    if (!reached) return;
+    clearTimeout(timer.current);
+    setPending(false);
+  }, [reached]);
+  useEffect(() => () => clearTimeout(timer.current), []);
+
+  async function press(/** @type {Event} */ event) {
+    if (!isMeant(event) || pending) return;
+    if (off) {
+      fail.value = off;
+      return;
+    }
+    fail.value = "";
+    if (sure && !(await sure())) return;
+    sent.current = false;
+    setPending(true);
+    try {
+      await run();
+      if (!done || done()) return setPending(false);
+      sent.current = true;
+      timer.current = setTimeout(() => {
+        setPending(false);
+        fail.value = t("no_change_yet");
+      }, PATIENCE);
+    } catch (error) {
+      setPending(false);
+      fail.value = /** @type {Error} */ (error).message;
+    }
+  }
+  return html`<button type="button" class=${kind} onClick=${press} aria-busy=${pending} aria-disabled=${Boolean(off)}
+    aria-label=${name} title=${off || title}>${pending && busy ? busy : label}</button>`;
+}
+
+/** What has failed, until the next try. @param {{of: any}} props */
+export function Fail({of}) {
+  return html`<p class="fail" role="alert">${of.value}</p>`;
+}
+
+/** @type {import("./vendor/signals-core.mjs").Signal<{title: string, body: any, yes: string, no: string,
+ *   kind: string, answer: (yes: boolean) => void}|null>} */
+const question = signal(null);
+
+/**
+ * Ask before something is lost: the title names the thing, the body the loss; the buttons are verbs.
+ * @param {{title: string, body: any, yes: string, no: string, kind?: string}} what
+ * @returns {Promise<boolean>}
+ */
+export function ask(what) {
+  question.value?.answer(false);
+  return new Promise(resolve => {
+    question.value = {
+      kind: "danger",
+      ...what,
+      answer: yes => {
+        question.value = null;
+        resolve(yes);
+      },
+    };
+  });
+}
+
+/** How many dialogs are open: what is under them is out of reach then, but for the frame with its Stop. */
+export const dialogs = signal(0);
+
+/**
+ * A dialog over the view; Escape closes it. It is not modal for the browser, as that would take Stop away.
+ * @param {{close: () => void, name: string, children?: any}} props
+ */
+export function Modal({close, name, children}) {
+  const box = useRef(/** @type {HTMLDialogElement|null} */ (null));
+  useEffect(() => {
+    const before = /** @type {HTMLElement|null} */ (document.activeElement);
+    dialogs.value += 1;
+    box.current?.show();
+    return () => {
+      dialogs.value -= 1;
+      setTimeout(() => before?.isConnected && before.focus());
+    };
+  }, []);
+  useEffect(() => {
+    const escape = (/** @type {KeyboardEvent} */ event) => event.key === "Escape" && close();
+    addEventListener("keydown", escape);
+    return () => removeEventListener("keydown", escape);
+  });
+  return html`<div class="shade"></div><dialog ref=${box} aria-labelledby=${name}>${children}</dialog>`;
+}
+
+/** The one question; the safe button comes first and has the focus, Escape is it. */
+export function Question() {
+  const asked = question.value;
+  if (!asked) return null;
+  return html`<${Modal} key=${asked} name="asked" close=${() => asked.answer(false)}>
+    <h2 id="asked">${asked.title}</h2>
+    <div>${asked.body}</div>
+    <div class="row apart">
+      <button type="button" autofocus onClick=${() => asked.answer(false)}>${asked.no}</button>
+      <button type="button" class=${asked.kind} onClick=${(/** @type {Event} */ event) => isMeant(event) && asked.answer(true)}>${asked.yes}</button>
+    </div>
+  <//>`;
+}
+
+/**
+ * A field for a number with a button; what is being typed stays as it is, whatever the printer says meanwhile.
+ * @param {{label: string, unit: string, value: number|null, least: number, most: number, send: (value: number) =>
+ *   Promise<unknown>, fail: any, off?: string, id: string, verb?: string}} props
+ */
+export function NumberField({label, unit, value, least, most, send, fail, off, id, verb}) {
+  const [text, setText] = useState(/** @type {string|null} */ (null));
+  const [pending, setPending] = useState(false);
+  const shown = text ?? (value === null ? "" : String(Math.round(value * 10) / 10));
+  async function submit(/** @type {Event} */ event) {
+    event.preventDefault();
+    if (off || pending) return void (fail.value = off ?? "");
+    const wanted = typed(shown);
+    if (Number.isNaN(wanted) || wanted < least || wanted > most) {
+      fail.value = t("number_range", {label, least, most, unit});
+      return;
+    }
+    fail.value = "";
+    setPending(true);
+    try {
+      await send(wanted);
+      setText(null);
+    } catch (error) {
+      fail.value = /** @type {Error} */ (error).message;
+    }
+    setPending(false);
+  }
+  return html`<form class="number" onSubmit=${submit}>
+    <label for=${id} class="hidden">${label}</label>
+    <input id=${id} inputmode="decimal" autocomplete="off" size="5" value=${shown} disabled=${Boolean(off)}
+      onInput=${(/** @type {any} */ event) => setText(event.target.value)}
+      onKeyDown=${(/** @type {KeyboardEvent} */ event) => event.key === "Escape" && setText(null)}
+      onBlur=${() => text?.trim() === "" && setText(null)} />
+    <span class="unit">${unit}</span>
+    <button type="submit" aria-busy=${pending} aria-disabled=${Boolean(off)}
+      aria-label=${`${verb ?? t("set")} ${label}`}>${verb ?? t("set")}</button>
+  </form>`;
+}
+
+const PATHS = {
+  ready: "M5 13l4 4L19 7",
+  printing: "M8 5l11 7-11 7z",
+  paused: "M8 5v14M16 5v14",
+  fault: "M12 4l9 16H3zM12 10v4M12 17v.5",
+  offline: "M5 5l14 14M19 5L5 19",
+  busy: "M12 4v4M12 16v4M4 12h4M16 12h4M6.5 6.5l2.5 2.5M15 15l2.5 2.5M17.5 6.5L15 9M9 15l-2.5 2.5",
+  now: "M4 5h16v11H4zM9 20h6M12 16v4",
+  files: "M4 6h6l2 2h8v11H4z",
+  move: "M12 3v18M3 12h18M12 3l-3 3M12 3l3 3M12 21l-3-3M12 21l3-3M3 12l3-3M3 12l3 3M21 12l-3-3M21 12l-3 3",
+  console: "M4 5h16v14H4zM7 10l3 2.500-3 2.500M12 15h5",
+  history: "M12 8v5l3 2M12 4a8 8 0 1 1-8 8M4 7v5h5",
+  settings: "M4 7h9M17 7h3M4 12h3M11 12h9M4 17h9M17 17h3M15 5v4M9 10v4M15 15v4",
+};
+
+/** @param {{name: string}} props */
+export function Icon({name}) {
+  return html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><path d=${PATHS[/** @type {keyof PATHS} */ (name)]} /></svg>`;
+}
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+dark.addEventListener("change", () => dress(choice("theme")));
+
+/** Wear what was chosen, or what the system wears. @param {string} theme */
+export function dress(theme) {
+  document.documentElement.dataset.theme = theme === "light" || theme === "dark" ? theme : dark.matches ? "dark" : "light";
+}

@@ -1,0 +1,85 @@
+/** Texts in the language of this browser, and numbers, durations and times as people write them there. */
+
+import {signal} from "./html.mjs";
+import {texts as english} from "./texts.mjs";
+
+/** The locale of this browser, where it is one of the language: it knows how times are written there. */
+function locale() {
+  return navigator.languages.find(each => each.startsWith(language.value)) ?? language.value;
+}
+
+/** Languages besides English, by their module. */
+const OTHERS = {de: "./texts_de.mjs"};
+export const LANGUAGES = {en: "English", de: "Deutsch"};
+
+/** @type {import("./vendor/signals-core.mjs").Signal<Record<string, string>>} */
+const texts = signal(english);
+export const language = signal("en");
+
+/** @param {string} wanted A code like `de`; what is not there is English. */
+export async function speak(wanted) {
+  const code = wanted.slice(0, 2).toLowerCase();
+  if (code in OTHERS) {
+    const other = await import(OTHERS[/** @type {keyof OTHERS} */ (code)]);
+    texts.value = {...english, ...other.texts};
+    language.value = code;
+  } else {
+    texts.value = english;
+    language.value = "en";
+  }
+  document.documentElement.lang = language.value;
+}
+
+/**
+ * The text of this name; `{thing}` in it is replaced. The result is plain text, whatever is put in.
+ * @param {string} name @param {Record<string, unknown>} [things]
+ */
+export function t(name, things = {}) {
+  const text = texts.value[name] ?? name;
+  return text.replace(/\{(\w+)\}/g, (whole, thing) => (thing in things ? String(things[thing]) : whole));
+}
+
+/** As `t`, by number: `name_1` for one. @param {string} name @param {number} count @param {Record<string, unknown>} [things] */
+export function tn(name, count, things = {}) {
+  return t(count === 1 ? `${name}_1` : name, {n: number(count), ...things});
+}
+
+/** @param {number} value @param {number} digits */
+export function number(value, digits = 0) {
+  return new Intl.NumberFormat(locale(), {minimumFractionDigits: digits, maximumFractionDigits: digits}).format(value);
+}
+
+/** `1 h 20 min`. @param {number} seconds */
+export function duration(seconds) {
+  const minutes = Math.round(seconds / 60);
+  if (seconds < 60) return `${Math.max(0, Math.round(seconds))} s`;
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 48) return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
+  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+/** `17:42`, with the day where it is not today. @param {number} seconds since 1970 */
+export function clock(seconds) {
+  const at = new Date(seconds * 1000);
+  const today = at.toDateString() === new Date().toDateString();
+  const near = Math.abs(at.getTime() - Date.now()) < 6 * 86400e3;
+  /** @type {Intl.DateTimeFormatOptions} */
+  const day = today ? {} : near ? {weekday: "short"} : {day: "numeric", month: "short", year: "numeric"};
+  return new Intl.DateTimeFormat(locale(), {hour: "2-digit", minute: "2-digit", ...day}).format(at);
+}
+
+/** @param {number} bytes */
+export function size(bytes) {
+  if (bytes < 1e3) return `${bytes} B`;
+  for (const [unit, one] of /** @type {[string, number][]} */ ([["kB", 1e3], ["MB", 1e6], ["GB", 1e9]])) {
+    if (bytes < one * 1e3 || unit === "GB") return `${number(bytes / one, bytes / one < 10 ? 1 : 0)} ${unit}`;
+  }
+  return "";
+}
+
+/** A number that somebody has typed, with point or comma; NaN where it is none. @param {string} text */
+export function typed(text) {
+  const clean = text.trim().replace(",", ".");
+  return /^-?\d+(\.\d+)?$|^-?\.\d+$/.test(clean) ? Number(clean) : NaN;
+}

@@ -1,0 +1,309 @@
+"""Pages: what open pages are told. One snapshot for all of them; each hears what has changed in it, and that we live.
+
+A page that reads slowly costs no queue: of it is known which names of the snapshot it has not heard of.
+"""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from daemon.bridge.happenings import JobChanged, SafetyBroken
+from daemon.errors import CoreAway
+from daemon.front.analysis.shelf import FileKey, Learnt
+from daemon.front.analysis.watch import key_of
+from daemon.front.http.page import files
+from daemon.front.push.page_state import describe, of_known
+from hal.printer import ActionRequested, Event, PanelPrintChanged, StateChanged, StopEnded
+
+if TYPE_CHECKING:
+    from daemon.bridge.words import Selection
+    from daemon.front.front import Front
+
+GAP = 0.25
+SLOW = 1.0
+"""Seconds between two messages to a page that are no transition, and between two about what changes all the time."""
+
+BEAT = 2.0  # s between two signs of life
+HANGS = 1.5  # s after which a core that has not answered is taken for one that hangs
+TICK = 1.0  # s between two looks at a print that goes on, where nothing is heard of it
+LISTEN = 0.5  # s between two looks at the conversation, while somebody has the console open
+AGAIN = 5.0  # s after which a file of which nothing was known is looked at again
+MAX_LINES = 500  # of the console, that wait for a page
+
+TRANSITIONS = (StateChanged, JobChanged, SafetyBroken, StopEnded, PanelPrintChanged, ActionRequested)
+"""What a page is told of at once."""
+
+ALL_THE_TIME = frozenset({"job.progress", "link.sent", "link.acknowledged", "link.resends", "link.timeouts"})
+
+Line = tuple[str, float, str]
+"""`>` from the host or `<` from the printer, its date in s, and its text."""
+
+log = structlog.get_logger()
+
+
+class Feed:
+    """What one page has not heard yet."""
+
+    def __init__(self, pages: "Pages", wake: Callable[[], None], *, console: bool) -> None:
+        """Prepare; `wake` is called when there is something to take."""
+        self._pages = pages
+        self._wake = wake
+        self._seq = 0
+        self._whole = True
+        self._keys: dict[str, None] = {}
+        self._beats = False
+        self._lines: deque[Line] = deque(maxlen=MAX_LINES)
+        self._dropped = 0
+        self.console = console
+        self.is_new = console  # it has not seen what was said before it came
+
+    def begin_anew(self) -> None:
+        """Have everything told from the beginning."""
+        self._whole = True
+        self._keys.clear()
+        self._lines.clear()
+        self._dropped, self.is_new = 0, self.console
+
+    def changed(self, keys: Iterable[str]) -> None:
+        """Note what is not what it was."""
+        self._keys.update(dict.fromkeys(keys))
+        if self._keys or self._whole:
+            self._wake()
+
+    def beat(self) -> None:
+        """Have it told that we live."""
+        self._beats = True
+        self._wake()
+
+    def heard(self, lines: list[Line], dropped: int) -> None:
+        """Note what was said on the line, and how many lines before that nobody has kept."""
+        over = max(0, len(self._lines) + len(lines) - MAX_LINES)
+        self._dropped += dropped + over
+        self._lines.extend(lines)
+        if lines or dropped:
+            self._wake()
+
+    def take(self) -> list[str]:
+        """Return the messages that are to be sent now."""
+        if self._whole:
+            if not (self._pages.ready and self._pages.lives):
+                return []
+            self._whole = self._beats = False
+            self._keys.clear()
+            bodies = [f'"all": {self._pages.everything()}']
+        else:
+            bodies = [f'"set": {self._pages.of(self._keys)}'] if self._keys else []
+            self._keys.clear()
+        if self._beats:
+            self._beats = False
+            bodies.append(f'"beat": {self._pages.date()}')
+        if self._lines or self._dropped:
+            bodies.append(f'"console": {json.dumps({"lines": [*self._lines], "dropped": self._dropped})}')
+            self._lines.clear()
+            self._dropped = 0
+        return [self._message(body) for body in bodies]
+
+    def _message(self, body: str) -> str:
+        self._seq += 1
+        return f'{{"page": {{"seq": {self._seq}, {body}}}}}'
+
+
+class Pages:
+    """All open pages, and the snapshot that they share. Costs nothing while there are none."""
+
+    def __init__(self, service: "Front") -> None:
+        self._service = service
+        self._feeds: set[Feed] = set()
+        self._values: dict[str, Any] = {}
+        self._texts: dict[str, str] = {}
+        self._known: dict[str, Any] = of_known(None, None, Learnt())
+        self._known_of: tuple[FileKey | None, float] = (None, 0.0)  # until when that counts
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._dirty = self._urgent = False
+        self._looked = self._told_slow = self._beaten = self._listened = 0.0
+        self._since, self._sent = 0.0, 0  # what is known of the conversation
+        self.lives = False  # the core has answered when it was asked last, or is known to be away
+        self.ready = False
+        service.core.on_change(self._on_change)
+        service.core.on_event(self._on_event)
+        service.analyses.subscribe(self._on_analysis)
+        service.watch.on_refused(lambda _: self._at_once())
+
+    # -- who listens ---------------------------------------------------------------------------------------
+
+    def join(self, feed: Feed) -> None:
+        """Tell this page, too."""
+        self._feeds.add(feed)
+        self._at_once()
+        if self._task is None:
+            self.ready = self.lives = False
+            self._task = asyncio.create_task(self._run())
+
+    def leave(self, feed: Feed) -> None:
+        """Forget a page; idempotent."""
+        self._feeds.discard(feed)
+        self._wake.set()
+
+    def close(self) -> None:
+        """End."""
+        self._feeds.clear()
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    # -- what happens --------------------------------------------------------------------------------------
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, TRANSITIONS):
+            self._at_once()
+
+    def _at_once(self) -> None:
+        self._urgent = True
+        self._wake.set()
+
+    def _on_change(self) -> None:
+        if not self._dirty:
+            self._dirty = True
+            self._wake.set()
+
+    def _on_analysis(self, key: FileKey, _: object) -> None:
+        if key == self._known_of[0]:
+            self._known_of = (None, 0.0)
+            self._on_change()
+
+    async def _run(self) -> None:
+        """Look, tell and listen when it is time for that, as long as there is a page."""
+        loop = asyncio.get_running_loop()
+        await asyncio.to_thread(files().find, "index.html")  # their hash is a part of what is told
+        while self._feeds:
+            try:
+                async with asyncio.timeout_at(self._due()):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            try:
+                await self._work(loop.time())
+            except Exception:
+                log.exception("push.page_failed")
+                await asyncio.sleep(AGAIN)
+        self._task = None
+
+    def _due(self) -> float:
+        times = [self._beaten + BEAT]
+        if self._dirty:
+            times.append(self._looked + GAP)
+        elif self._service.jobs.active:
+            times.append(self._looked + TICK)
+        if self._has_console():
+            times.append(self._listened + LISTEN)
+        return 0.0 if self._urgent else min(times)
+
+    def _has_console(self) -> bool:
+        return any(feed.console for feed in self._feeds)
+
+    async def _work(self, now: float) -> None:
+        if not self.lives:
+            self.lives = self._urgent = await self._core_lives()
+        if not self.lives:
+            self._beaten = now
+            return
+        ticks = self._service.jobs.active and now >= self._looked + TICK
+        if self._urgent or ticks or (self._dirty and now >= self._looked + GAP):
+            await self._look(now)
+        if self._has_console() and now >= self._listened + LISTEN:
+            self._listened = now
+            await self._listen()
+        if now >= self._beaten + BEAT:
+            self._beaten = now
+            self.lives = await self._core_lives()
+            for feed in self._feeds if self.lives else ():
+                feed.beat()
+
+    async def _core_lives(self) -> bool:
+        """Tell whether the core answers; what we know of one that hangs is old, and a page has to see that.
+
+        One that is away is no secret: what is told says so.
+        """
+        try:
+            async with asyncio.timeout(HANGS):
+                await self._service.connection.overhear(float("inf"))
+        except CoreAway:
+            return True
+        except TimeoutError:
+            return False
+        return True
+
+    async def _look(self, now: float) -> None:
+        """Compare with what was told, and tell what has changed."""
+        transition, self._urgent, self._dirty = self._urgent, False, False
+        self._looked = now
+        await self._find(now)
+        values = describe(self._service, self._known, files().digest)
+        if not transition and now < self._told_slow + SLOW:
+            values |= {key: self._values[key] for key in ALL_THE_TIME if key in self._values}
+        else:
+            self._told_slow = now
+        changed = [key for key, value in values.items() if key not in self._values or self._values[key] != value]
+        self._values = values
+        self._texts.update((key, json.dumps(values[key])) for key in changed)
+        self.ready = True
+        for feed in self._feeds:
+            feed.changed(changed)
+
+    async def _find(self, now: float) -> None:
+        """Find out what is known of the selected file, if that is another one."""
+        selected: Selection | None = self._service.jobs.selected
+        key = key_of(selected) if selected is not None else None
+        if key is not None and key == self._known_of[0] and now < self._known_of[1]:
+            return
+        watch = self._service.watch
+        found = await watch.known(selected) if selected is not None else None
+        learnt = await watch.learnt() if found is not None else Learnt()
+        self._known = of_known(found, selected, learnt)
+        self._known_of = (key, now + AGAIN if found is None else float("inf"))
+
+    async def _listen(self) -> None:
+        """Tell those who have the console open what was said; who has just opened it what is still kept."""
+        new = any(feed.is_new for feed in self._feeds)
+        since = self._since
+        try:
+            heard = await self._service.connection.overhear(0.0 if new else since)
+        except CoreAway:
+            return
+        ahead = self._service.wall() - heard.until
+        lines = [(arrow, round(at + ahead, 3), text) for arrow, at, text in heard.lines]
+        latest = [line for line, (_, at, _) in zip(lines, heard.lines, strict=True) if at > since]
+        dropped = 0
+        if heard.gap and latest and len(latest) == len(lines):
+            dropped = max(1, 2 * (heard.sent - self._sent) - len(lines))  # each line that is sent is answered
+        self._since, self._sent = heard.until, heard.sent
+        for feed in [each for each in self._feeds if each.console]:
+            feed.heard(*((lines, 0) if feed.is_new else (latest, dropped)))
+            feed.is_new = False
+
+    # -- what is told --------------------------------------------------------------------------------------
+
+    def date(self) -> float:
+        """Return the server's date, in s."""
+        return round(self._service.wall(), 3)
+
+    def of(self, keys: Iterable[str]) -> str:
+        """Return these parts of the snapshot as JSON."""
+        return "{" + ", ".join(f'"{key}": {self._texts[key]}' for key in keys) + "}"
+
+    def everything(self) -> str:
+        """Return the whole snapshot as JSON."""
+        whole: dict[str, Any] = {"server": {"time": self.date()}}
+        for key, value in self._values.items():
+            part, _, name = key.partition(".")
+            if name:
+                whole.setdefault(part, {})[name] = value
+            else:
+                whole[part] = value
+        return json.dumps(whole)

@@ -1,0 +1,196 @@
+"""What the page shows, as one snapshot in two levels; None where nobody knows."""
+
+from typing import TYPE_CHECKING, Any
+
+from daemon import __version__
+from daemon.bridge.words import JobState, Selection
+from daemon.front.analysis.findings import Findings
+from daemon.front.analysis.forecast import Outlook
+from daemon.front.analysis.shelf import Learnt
+from daemon.front.http import analysis
+from daemon.front.http.base import seen_of
+from daemon.front.http.temperatures import is_heater, readings
+from hal.printer import PanelPrint
+
+if TYPE_CHECKING:
+    from daemon.front.front import Front
+
+FULL = 255  # the part fan at its fastest
+LONGEST = 2000  # characters of a text of the printer
+
+_STOPPED = {True: "confirmed", False: "unconfirmed", None: None}
+
+
+def describe(service: "Front", known: dict[str, Any], page: str) -> dict[str, Any]:
+    """Return the snapshot by the names of its second level, like `printer.heaters`.
+
+    Args:
+        service: what is looked at.
+        known: `analysis` and `thumbnail` of the selected file, of `of_known`.
+        page: the hash of the page's files.
+    """
+    parts = {
+        "server": _server(service, page),
+        "printer": _printer(service),
+        "job": _job(service),
+        "link": _link(service),
+        "profile": _profile(service),
+    }
+    flat = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
+    return flat | known
+
+
+def of_known(found: Findings | None, selected: Selection | None, learnt: Learnt) -> dict[str, Any]:
+    """Return what is known of the selected file."""
+    if found is None or selected is None:
+        return {"analysis": None, "thumbnail": None}
+    told = analysis.of_findings(found, selected.path)
+    told |= {"duration": analysis.estimate(found, learnt)["estimatedPrintTime"]}
+    picture = analysis.thumbnail_path(selected.path) if found.thumbnail is not None else None
+    return {"analysis": told, "thumbnail": picture}
+
+
+def _server(service: "Front", page: str) -> dict[str, Any]:
+    return {
+        "version": __version__,
+        "name": service.config.appearance.name,
+        "uuid": service.uuid,
+        "page": page,
+    }
+
+
+def _printer(service: "Front") -> dict[str, Any]:
+    connection, status = service.connection, seen_of(service)
+    seen, ready = connection.seen, connection.ready
+    modes = seen.modes
+    protection = service.jobs.protection
+    return {
+        "state": seen.state.value,
+        "text": status.text,
+        "error": seen.error,
+        "address": seen.address,
+        "baudrate": seen.baudrate,
+        "firmware": seen.firmware or None,
+        "machine": seen.fields.get("MACHINE_TYPE"),
+        "heaters": readings(seen.heaters, is_heater) or None if ready else None,
+        "position": _position(service) if ready else None,
+        "homed": modes.homed if ready else None,
+        "tool": (modes.tool or 0) if ready else None,
+        "fan": modes.fan / FULL if ready and modes.fan is not None else None,
+        "feed": modes.feed / 100 if ready and modes.feed is not None else None,
+        "flow": modes.flow / 100 if ready and modes.flow is not None else None,
+        "message": {"text": seen.message[:LONGEST], "at": seen.message_at} if seen.message is not None else None,
+        "prompt": {"text": seen.prompt.text[:LONGEST], "choices": list(seen.prompt.choices)} if seen.prompt else None,
+        "trouble": service.core.trouble,
+        "protection": {"after": protection.after_s, "reason": protection.reason} if protection else None,
+        "stop": _STOPPED[seen.stop_confirmed],
+    }
+
+
+def _position(service: "Front") -> dict[str, float | None] | None:
+    """Return where the head is; of a print that goes on only the height of its layer is known."""
+    jobs = service.jobs
+    if jobs.active and jobs.state is not JobState.PAUSED:
+        height = service.watch.height()
+        return {"x": None, "y": None, "z": height} if height is not None else None
+    told = service.connection.seen.position
+    return {axis: told.get(axis.upper()) for axis in "xyz"} if told is not None else None
+
+
+def _job(service: "Front") -> dict[str, Any]:
+    jobs, state = service.jobs, service.jobs.state
+    printed = service.connection.panel_print if not jobs.active else None
+    refused = service.watch.refused
+    recorded = service.core.record_trouble
+    ended = state is not None and state.ended
+    return {
+        "state": state.value if state is not None else None,
+        "active": jobs.active,
+        "id": jobs.seen.id,
+        "file": _of_panel(printed) if printed is not None else _file(jobs.selected),
+        "progress": _progress(service, printed),
+        "pauseReason": jobs.pause_reason,
+        "warning": f"the print goes on, but is not recorded: {recorded}" if recorded else jobs.warning,
+        "error": jobs.error,
+        "refused": {"name": refused.name, "path": refused.path, "reasons": refused.reasons} if refused else None,
+        "last": {"outcome": state.value, "reason": jobs.error} if state is not None and ended else None,
+    }
+
+
+def _file(selected: Selection | None) -> dict[str, Any] | None:
+    if selected is None:
+        return None
+    return {
+        "path": selected.path,
+        "name": selected.name,
+        "size": selected.size,
+        "date": selected.date,
+        "user": selected.user,
+        "origin": "local",
+    }
+
+
+def _of_panel(printed: PanelPrint) -> dict[str, Any]:
+    return {
+        "path": None, "name": printed.name, "size": printed.total, "date": None, "user": None, "origin": "sdcard",
+    }  # fmt: skip
+
+
+def _progress(service: "Front", printed: PanelPrint | None) -> dict[str, Any]:
+    """Return how far it is; rounded, so that what nobody sees is not told."""
+    progress, outlook = service.jobs.progress, service.watch.outlook()
+    completion = progress.completion
+    if printed is not None:
+        completion = 100 * printed.position / printed.total if printed.total and printed.position is not None else None
+    left = outlook.left if outlook is not None else progress.print_time_left
+    return {
+        "completion": _rounded(completion, 2),
+        "time": _rounded(progress.print_time if printed is None else None),
+        "left": _rounded(left if printed is None else None),
+        "origin": outlook.origin if outlook is not None else progress.left_origin,
+        **_layers(outlook),
+    }
+
+
+def _layers(outlook: Outlook | None) -> dict[str, Any]:
+    if outlook is None:
+        return {"timeShare": None, "layer": None, "layers": None}
+    return {"timeShare": _rounded(outlook.time_share, 4), "layer": outlook.layer, "layers": outlook.layers}
+
+
+def _rounded(value: float | None, digits: int = 0) -> float | None:
+    if value is None:
+        return None
+    return round(value, digits) if digits else round(value)
+
+
+def _link(service: "Front") -> dict[str, Any]:
+    counters = service.connection.seen.counters
+    return {
+        "sent": counters.lines_sent,
+        "acknowledged": counters.lines_acknowledged,
+        "resends": counters.resends,
+        "timeouts": counters.timeouts,
+    }
+
+
+def _profile(service: "Front") -> dict[str, Any]:
+    profile = service.core.profile
+    return {
+        "name": profile.name,
+        "model": profile.model,
+        "preset": profile.preset or None,
+        "configured": service.core.profile_is_configured,
+        "width": profile.width_mm or None,
+        "depth": profile.depth_mm or None,
+        "height": profile.height_mm or None,
+        "origin": profile.origin,
+        "shape": profile.shape,
+        "extruders": profile.extruders,
+        "hotends": profile.hotends,
+        "heatedBed": profile.heated_bed,
+        "heatedChamber": profile.heated_chamber,
+        "maxHotend": profile.max_hotend_c,
+        "maxBed": profile.max_bed_c,
+        "maxChamber": profile.max_chamber_c,
+    }

@@ -1,0 +1,107 @@
+"""The page's files: who gets them, how long they are kept, and what they may do in a browser."""
+
+import gzip
+import re
+
+import pytest
+
+from daemon.front.http.page import FOR_EVER, POLICY, Files
+from support.http import api
+
+HOST = {"Host": "localhost:5000"}
+BROWSER = {**HOST, "Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+async def test_a_browser_gets_the_page_and_an_app_the_text_that_it_got_before(tmp_path):
+    async with api(tmp_path, "") as server:
+        for key in (None, "made up"):
+            page = await server.get("/", headers=BROWSER, key=key)
+            assert page.status == 200
+            assert page.headers["Content-Type"] == "text/html; charset=UTF-8"
+            assert page.headers["Content-Security-Policy"] == POLICY
+            assert b"app.mjs" in page.body
+        app = await server.get("/", key=None)
+        assert (app.status, b"app.mjs" in app.body) == (200, False)
+        assert b"nozzled is" not in app.body
+        assert "Accept" in page.headers["Vary"]
+
+
+async def test_a_browser_without_a_key_can_load_all_files_again_and_again(tmp_path):
+    async with api(tmp_path, "") as server:
+        index = (await server.get("/", headers=BROWSER, key=None)).body.decode()
+        [icon] = re.findall(r'"(page/[0-9a-f]{12}/icon\.svg)"', index)
+        for _ in range(400):
+            assert (await server.get(f"/{icon}", key=None, headers=HOST)).status == 200
+
+
+async def test_the_policy_forbids_what_is_inline_and_every_other_origin():
+    assert "unsafe" not in POLICY
+    assert "default-src 'none'" in POLICY
+    assert "trusted-types 'none'" in POLICY
+    assert not re.search(r"https?:|\*|data:", POLICY)
+
+
+@pytest.mark.parametrize("name", ["printer.lan", "printer.lan&lt;"])
+async def test_under_an_unknown_name_a_browser_is_told_what_to_add(tmp_path, name):
+    async with api(tmp_path, "") as server:
+        page = await server.get("/", headers={**BROWSER, "Host": f"{name}:5000"}, key=None)
+        assert page.status == 403
+        assert page.headers["Content-Type"] == "text/html; charset=UTF-8"
+        assert b"hostnames = [&quot;" in page.body or b'hostnames = ["' in page.body
+        assert b"<img" not in page.body
+        assert "script-src" not in page.headers["Content-Security-Policy"]
+    async with api(tmp_path, "", http={"hostnames": ("printer.lan",)}) as server:
+        assert (await server.get("/", headers={**BROWSER, "Host": "printer.lan:5000"}, key=None)).status == 200
+
+
+async def test_what_is_named_by_its_hash_is_kept_for_ever_and_the_rest_is_asked_for_again(tmp_path):
+    async with api(tmp_path, "") as server:
+        index = (await server.get("/", headers=BROWSER, key=None)).body.decode()
+        [icon] = re.findall(r'"(page/[0-9a-f]{12}/icon\.svg)"', index)
+        assert "Expires" not in index
+        kept = await server.get(f"/{icon}", key=None, headers=HOST)
+        assert (kept.status, kept.headers["Cache-Control"]) == (200, FOR_EVER)
+        assert kept.headers["Content-Type"] == "image/svg+xml"
+        plain = await server.get("/page/icon.svg", key=None, headers=HOST)
+        assert plain.headers["Cache-Control"] == "no-cache"
+        known = await server.get("/page/icon.svg", key=None, headers={**HOST, "If-None-Match": plain.headers["Etag"]})
+        assert known.status == 304
+        old = await server.get("/page/000000000000/icon.svg", key=None, headers=HOST)
+        assert (old.status, old.headers["Cache-Control"]) == (200, "no-cache")
+        tag = plain.headers["Etag"].strip('"')
+        assert (await server.get(f"/page/icon.svg?v={tag}", key=None, headers=HOST)).headers[
+            "Cache-Control"
+        ] == FOR_EVER
+
+
+async def test_a_file_is_packed_for_who_takes_that(tmp_path):
+    async with api(tmp_path, "") as server:
+        plain = await server.get("/page/page.css", key=None, headers=HOST)
+        packed = await server.get("/page/page.css", key=None, headers={**HOST, "Accept-Encoding": "br, gzip"})
+        if len(plain.body) > 1024:
+            assert packed.headers["Content-Encoding"] == "gzip"
+            assert gzip.decompress(packed.body) == plain.body
+            assert packed.headers["Etag"] != plain.headers["Etag"]
+        assert packed.headers["Vary"] == "Accept-Encoding"
+
+
+@pytest.mark.parametrize(
+    "path", ["/page/", "/page/nothing.mjs", "/page/../http/page.py", "/page/%2e%2e/http/page.py", "/page//etc/passwd"]
+)
+async def test_nothing_else_of_the_disk_is_a_file_of_the_page(tmp_path, path):
+    async with api(tmp_path, "") as server:
+        assert (await server.get(path, key=None, headers=HOST)).status in (403, 404)
+
+
+def test_a_file_that_has_changed_is_read_again(tmp_path):
+    (tmp_path / "index.html").write_text('<script type="module" src="page/app.mjs"></script>')
+    (tmp_path / "app.mjs").write_text("1")
+    files = Files(tmp_path)
+    index, before = files.find("index.html"), files.digest
+    assert index.data == f'<script type="module" src="page/{before}/app.mjs"></script>'.encode()
+    (tmp_path / "app.mjs").write_text("// two")
+    assert files.find("app.mjs").data == b"// two"
+    assert files.digest != before
+    assert files.known("app.mjs", before) is None
+    (tmp_path / "secret.py").write_text("no")
+    assert files.find("secret.py") is None

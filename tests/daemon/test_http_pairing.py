@@ -1,0 +1,244 @@
+"""A browser gets a key of its own for a code; people see their keys and take them away; and the prints of the past."""
+
+import asyncio
+import socket
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from daemon.errors import KeyRefused, TooManyRequests
+from daemon.front.access.attempts import FREE
+from daemon.front.access.hosts import name_for_others
+from daemon.front.access.pairing import ALPHABET, LIFETIME, MAX_CODES, MAX_WRONG, Pairing, plain
+from daemon.front.access.scopes import Scope
+from daemon.front.http.server import listen
+from support.house import MOVES
+from support.http import NOW, api
+from support.push import Listener
+
+HOST = {"Host": "localhost:5000"}
+
+
+async def code_of(server, scope="control"):
+    made = await server.post("/api/pair/codes", {"scope": scope})
+    assert made.status == 201
+    return made.json["code"]
+
+
+async def pair(server, code, name="Chrome on Android", **more):
+    return await server.post("/api/pair", {"code": code, "name": name}, key=None, headers=HOST, **more)
+
+
+async def test_a_code_is_exchanged_for_a_key_once(tmp_path):
+    async with api(tmp_path, "") as server:
+        code = await code_of(server)
+        paired = await pair(server, code)
+        assert paired.status == 201
+        assert {**paired.json, "key": ""} == {"key": "", "name": "Chrome on Android", "scope": "control"}
+        key = paired.json["key"]
+        assert (await server.get("/api/job", key=key)).status == 200
+        assert (await server.get("/api/plugin/appkeys", key=key)).status == 403
+        again = await pair(server, code)
+        assert (again.status, again.error) == (
+            403,
+            "this code was used, has expired or is none; `nozzled pair` makes another one",
+        )
+        other = await pair(server, await code_of(server, "admin"))
+        assert (other.json["name"], other.json["scope"]) == ("Chrome on Android 2", "admin")
+
+
+async def test_the_link_is_for_the_name_that_was_asked_under(tmp_path):
+    async with api(tmp_path, "") as server:
+        made = await server.post("/api/pair/codes", {})
+        assert made.json["link"] == f"http://printer.local:5000/#pair={made.json['code']}"
+        assert made.json["expires"] == LIFETIME
+        here = await server.post("/api/pair/codes", {}, headers={"Host": "127.0.0.1:5000"})
+        assert here.json["link"].startswith("http://127.0.0.1:5000/#pair=")
+    async with api(tmp_path / "2", "", http={"host": "0.0.0.0", "hostnames": ("printer.lan",)}) as server:
+        others = await server.post("/api/pair/codes", {}, headers={"Host": "127.0.0.1:5001"})
+        assert others.json["link"].startswith("http://printer.lan:5001/#pair=")
+
+
+@pytest.mark.real_time
+async def test_sockets_that_systemd_has_handed_in_count_and_not_the_configured_address(tmp_path):
+    async with api(tmp_path, "", http={"hostnames": ("printer.lan",)}) as server:
+        with socket.create_server(("0.0.0.0", 0)) as bound:
+            listening = listen(server.service.front, [bound.dup()])
+            server.application.settings["host"] = listening.host
+            made = await server.post("/api/pair/codes", {}, headers={"Host": f"127.0.0.1:{listening.port}"})
+            await listening.close()
+        assert made.json["link"].startswith(f"http://printer.lan:{listening.port}/#pair=")
+
+
+def test_how_others_reach_what_listens_here():
+    assert name_for_others("127.0.0.1", ["printer.lan"]) is None
+    assert name_for_others("::1", []) is None
+    assert name_for_others("192.0.2.7", []) == "192.0.2.7"
+    assert name_for_others("2001:db8::7", []) == "[2001:db8::7]"
+    assert name_for_others("::", []).endswith(".local")
+
+
+@pytest.mark.parametrize("scope", ["owner", 7, None, ""])
+async def test_a_code_is_for_one_of_the_scopes(tmp_path, scope):
+    async with api(tmp_path, "") as server:
+        assert (await server.post("/api/pair/codes", {"scope": scope})).status == 400
+
+
+async def test_only_an_admin_makes_codes(tmp_path):
+    async with api(tmp_path, "") as server:
+        key = (await pair(server, await code_of(server))).json["key"]
+        assert (await server.post("/api/pair/codes", {}, key=key)).status == 403
+        assert (await server.post("/api/pair/codes", {}, key=None, headers=HOST)).status == 403
+
+
+async def test_a_wrong_code_counts_as_a_wrong_key(tmp_path):
+    async with api(tmp_path, "") as server:
+        with capture_logs() as logged:
+            seen = [(await pair(server, f"{number:012}")).status for number in range(FREE + 2)]
+        assert seen == [403] * FREE + [429] * 2
+        assert (await server.get("/api/job", key="wrong")).status == 429
+        assert [each["event"] for each in logged].count("access.code_refused") == FREE
+
+
+async def test_neither_code_nor_key_reaches_a_log_or_a_file(tmp_path):
+    async with api(tmp_path, "") as server:
+        with capture_logs() as logged:
+            code = await code_of(server)
+            key = (await pair(server, code)).json["key"]
+            await pair(server, code)
+        assert code not in str(logged)
+        assert key not in str(logged)
+        for file in tmp_path.rglob("*"):
+            if file.is_file() and file.name != "api-key":
+                assert key.encode() not in file.read_bytes()
+                assert code.encode() not in file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"code": 7}, {"code": "x" * 100}, {"code": "a", "name": ""}, {"code": "a", "name": "a\nb"}]
+)
+async def test_what_is_no_code_or_no_name_is_refused_and_costs_no_try(tmp_path, body):
+    async with api(tmp_path, "") as server:
+        code = await code_of(server)
+        for _ in range(MAX_WRONG):
+            assert (await server.post("/api/pair", body, key=None, headers=HOST)).status == 400
+        assert (await pair(server, code)).status == 201
+
+
+async def test_a_page_of_another_origin_under_a_name_of_its_own_cannot_pair(tmp_path):
+    async with api(tmp_path, "") as server:
+        code = await code_of(server)
+        rebound = await server.post(
+            "/api/pair", {"code": code, "name": "x"}, key=None, headers={"Host": "evil.example"}
+        )
+        assert rebound.status == 403
+        assert (await pair(server, code)).status == 201
+
+
+# -- the codes themselves ----------------------------------------------------------------------------------
+
+
+def test_a_code_expires():
+    codes = Pairing()
+    code = codes.make(Scope.READ, 0.0)
+    with pytest.raises(KeyRefused):
+        codes.use(code, LIFETIME)
+
+
+def test_wrong_codes_end_those_that_wait():
+    codes = Pairing()
+    code = codes.make(Scope.READ, 0.0)
+    for _ in range(MAX_WRONG):
+        with pytest.raises(KeyRefused):
+            codes.use("guess", 1.0)
+    with pytest.raises(KeyRefused):
+        codes.use(code, 1.0)
+    assert codes.use(codes.make(Scope.CONTROL, 2.0), 2.0) is Scope.CONTROL
+
+
+def test_codes_that_wait_are_bounded():
+    codes = Pairing()
+    for _ in range(MAX_CODES):
+        codes.make(Scope.READ, 0.0)
+    with pytest.raises(TooManyRequests):
+        codes.make(Scope.READ, 1.0)
+    codes.make(Scope.READ, LIFETIME)
+
+
+@given(st.text(alphabet=ALPHABET, min_size=12, max_size=12))
+def test_a_code_is_taken_however_a_person_types_it(code):
+    typed = f" {code[:4].lower()}-{code[4:8]} {code[8:].replace('0', 'o').replace('1', 'l')} "
+    assert plain(typed) == code
+
+
+# -- keys --------------------------------------------------------------------------------------------------
+
+
+async def test_an_admin_sees_all_keys_and_others_see_their_own(tmp_path):
+    async with api(tmp_path, "") as server:
+        phone = (await pair(server, await code_of(server), "phone")).json["key"]
+        await pair(server, await code_of(server, "read"), "tablet")
+        seen = (await server.get("/api/keys")).json["keys"]
+        assert [(each["name"], each["scope"], each["own"]) for each in seen] == [
+            ("phone", "control", False),
+            ("tablet", "read", False),
+        ]
+        assert seen[0] == {
+            "name": "phone", "scope": "control", "made": int(NOW), "used": None, "app": False, "own": False,
+        }  # fmt: skip
+        own = (await server.get("/api/keys", key=phone)).json["keys"]
+        assert [(each["name"], each["own"], each["used"]) for each in own] == [("phone", True, int(NOW))]
+
+
+async def test_a_key_is_taken_away_by_an_admin_or_by_who_has_it(tmp_path):
+    async with api(tmp_path, "") as server:
+        phone = (await pair(server, await code_of(server), "phone")).json["key"]
+        tablet = (await pair(server, await code_of(server, "read"), "my tablet")).json["key"]
+        assert (await server.delete("/api/keys/my%20tablet", key=phone)).status == 403
+        assert (await server.delete("/api/keys/my%20tablet", key=tablet)).status == 204
+        assert (await server.get("/api/job", key=tablet)).status == 403
+        assert (await server.delete("/api/keys/phone")).status == 204
+        assert (await server.delete("/api/keys/phone")).status == 404
+        assert (await server.delete("/api/keys/owner")).status == 404
+        assert (await server.get("/api/keys")).json == {"keys": []}
+
+
+async def test_the_socket_of_a_key_that_is_taken_away_hears_it_at_once(tmp_path):
+    async with api(tmp_path, "") as server:
+        phone = (await pair(server, await code_of(server), "phone")).json["key"]
+        listener = Listener(server)
+        await listener.login(key=phone)
+        await asyncio.sleep(5)
+        await server.delete("/api/keys/phone")
+        await asyncio.sleep(0.1)
+        assert listener.messages[-1] == {"reauthRequired": {"reason": "removed"}}
+
+
+# -- history -----------------------------------------------------------------------------------------------
+
+
+async def test_the_history_has_the_last_prints_newest_first(tmp_path):
+    async with api(tmp_path) as server:
+        assert (await server.get("/api/history")).json == {"jobs": []}
+        lines = "\n".join(MOVES).encode()
+        await server.upload(("file", "a.gcode", lines), ("print", b"true"))
+        await server.settle(120)
+        await server.upload(("file", "b.gcode", lines * 20), ("print", b"true"))
+        await server.settle(5)
+        await server.post("/api/job", {"command": "cancel"})
+        await server.settle(30)
+        cancelled, completed = (await server.get("/api/history")).json["jobs"]
+        assert (completed["name"], completed["path"], completed["state"]) == ("a.gcode", "a.gcode", "completed")
+        assert completed["printTime"] > 0
+        assert completed["started"] <= completed["ended"]
+        assert cancelled["state"] == "cancelled"
+        assert cancelled["id"] > completed["id"]
+        assert len((await server.get("/api/history?limit=1")).json["jobs"]) == 1
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "101", "x", "", "1e3", "9" * 5000, "²"])
+async def test_the_history_is_asked_for_in_part(tmp_path, limit):
+    async with api(tmp_path, "") as server:
+        assert (await server.get(f"/api/history?limit={limit.replace('²', '%C2%B2')}")).status == 400

@@ -1,0 +1,372 @@
+"""What an open page is told: a snapshot, what changes in it, that the service lives, and what goes over the line."""
+
+import asyncio
+import json
+from itertools import pairwise
+
+import pytest
+
+from daemon.bridge.remote import RemoteConnection
+from daemon.front.access.scopes import Scope
+from daemon.front.push.page import AGAIN, BEAT, GAP, HANGS, MAX_LINES, Feed, Pages
+from support.analyses import AtOnce
+from support.house import MOVES
+from support.http import NOW, api
+from support.push import Listener
+
+FILE = "\n".join(MOVES).encode()
+LONG = "\n".join(MOVES * 20).encode()
+
+
+class Page(Listener):
+    """A page: it puts the snapshot together from what it is told, as a browser does."""
+
+    def __init__(self, server):
+        super().__init__(server)
+        self.shown = {}
+        self.times = []  # when something came, and of which kinds
+        self.told = []
+
+    async def _send(self, texts):
+        await self.gate.wait()
+        for text in texts:
+            message = json.loads(text)
+            self.messages.append(message)
+            if "page" not in message:
+                continue
+            page = message["page"]
+            self.told.append(page)
+            self.times.append((asyncio.get_running_loop().time(), next(kind for kind in page if kind != "seq")))
+            if "all" in page:
+                self.shown = page["all"]
+            for key, value in page.get("set", {}).items():
+                part, _, name = key.partition(".")
+                if name:
+                    self.shown[part][name] = value
+                else:
+                    self.shown[part] = value
+
+    async def open(self, wanted=True, **key):
+        self.say(subscribe={"page": wanted})
+        await self.login(**key)
+
+    def sets(self, key):
+        return [each["set"][key] for each in self.told if key in each.get("set", {})]
+
+    def beats(self):
+        return [time for time, kind in self.times if kind == "beat"]
+
+    def console(self):
+        return [line for each in self.told if "console" in each for line in each["console"]["lines"]]
+
+
+async def test_a_page_gets_a_snapshot_and_nothing_of_octoprints(tmp_path):
+    async with api(tmp_path) as server:
+        await server.settle(5)
+        page = Page(server)
+        await page.open()
+        assert page.kinds() == ["connected", "page"]
+        shown = page.shown
+        assert set(shown) == {"server", "printer", "job", "link", "profile", "analysis", "thumbnail"}
+        assert shown["server"]["time"] == NOW
+        assert shown["printer"]["state"] == "ready"
+        assert shown["printer"]["text"] == "Operational"
+        assert shown["printer"]["heaters"]["tool0"]["target"] == 0
+        assert shown["printer"]["homed"] is False
+        assert (shown["printer"]["feed"], shown["printer"]["position"], shown["printer"]["stop"]) == (None, None, None)
+        assert shown["job"]["state"] is None
+        assert shown["job"]["file"] is None
+        assert shown["profile"]["maxBed"] == 120
+        assert shown["link"]["sent"] > 0
+
+
+async def test_a_page_is_told_nothing_without_a_session_and_costs_nothing_then(tmp_path):
+    async with api(tmp_path) as server:
+        page = Page(server)
+        page.say(subscribe={"page": True})
+        await server.settle(10)
+        assert page.kinds() == ["connected"]
+        assert page.server.application.settings["hub"].pages._task is None
+
+
+async def test_a_page_that_subscribes_after_its_login_gets_the_same(tmp_path):
+    async with api(tmp_path) as server:
+        page = Page(server)
+        await page.login()
+        page.say(subscribe={"page": True})
+        await server.settle(0.1)
+        assert page.kinds() == ["connected", "history", "timelapse", "page"]
+        assert page.told[0]["seq"] == 1
+
+
+async def test_it_hears_that_the_service_lives_at_least_every_two_seconds_and_gaps_could_be_seen(tmp_path):
+    async with api(tmp_path, "") as server:
+        page = Page(server)
+        await page.open()
+        await server.settle(20)
+        beats = page.beats()
+        assert len(beats) >= 9
+        assert all(after - before <= BEAT + 0.1 for before, after in pairwise(beats))
+        assert [each["seq"] for each in page.told] == list(range(1, len(page.told) + 1))
+        assert page.told[-1] == {"seq": len(page.told), "beat": NOW}
+
+
+async def test_a_print_is_told_from_its_start_to_its_end(tmp_path):
+    async with api(tmp_path) as server:
+        page = Page(server)
+        await page.open()
+        await server.upload(("file", "a.gcode", "\n".join(MOVES * 4).encode()), ("print", b"true"))
+        await server.settle(5)
+        assert page.shown["job"]["state"] == "printing"
+        assert page.shown["job"]["file"]["name"] == "a.gcode"
+        await server.post("/api/job", {"command": "pause", "action": "pause"})
+        await server.settle(30)
+        assert page.shown["job"]["state"] == "paused"
+        await server.post("/api/job", {"command": "pause", "action": "resume"})
+        await server.settle(400)
+        states = page.sets("job.state")
+        assert states == ["starting", "printing", "pausing", "paused", "resuming", "printing", "finishing", "completed"]
+        assert page.shown["job"]["last"] == {"outcome": "completed", "reason": None}
+        done = [each["completion"] for each in page.sets("job.progress")]
+        assert done[-1] == 100
+        assert len(set(done)) > 5
+        sets = [time for time, kind in page.times if kind == "set"]
+        transitions = sum(len(page.sets(key)) for key in ("job.state", "printer.state", "job.active"))
+        assert len(sets) <= (sets[-1] - sets[0]) / GAP + transitions
+
+
+async def test_a_change_of_state_is_told_at_once(tmp_path):
+    async with api(tmp_path) as server:
+        page = Page(server)
+        await page.open()
+        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
+        await server.settle(5)
+        for command, expected in (("pause", "pausing"), ("cancel", "cancelling")):
+            await server.post("/api/job", {"command": command})
+            await asyncio.sleep(0)
+            await asyncio.sleep(0.05)
+            assert page.shown["job"]["state"] == expected
+
+
+async def test_fan_factors_tool_and_position_are_told_as_far_as_somebody_has_said_them(tmp_path):
+    async with api(tmp_path) as server:
+        page = Page(server)
+        await page.open()
+        commands = ["M106 S51", "M220 S150", "M221 T0 S95", "G28", "G1 X12.5 Y7 Z3 F6000", "M400", "M114"]
+        await server.post("/api/printer/command", {"commands": commands})
+        await server.settle(60)
+        printer = page.shown["printer"]
+        assert (printer["fan"], printer["feed"], printer["flow"]) == (0.2, 1.5, 0.95)
+        assert printer["position"] == {"x": 12.5, "y": 7.0, "z": 3.0}
+        assert printer["homed"] is True
+        await server.post("/api/printer/printhead", {"command": "jog", "x": 1})
+        await server.settle(1)
+        assert page.shown["printer"]["position"] is None, "it has moved, and nobody has asked where to"
+        await server.post("/api/printer/command", {"command": "M114"})
+        await server.settle(5)
+        assert page.shown["printer"]["position"]["x"] == 13.5
+
+
+async def test_what_a_printer_that_is_gone_told_last_is_shown_no_more(tmp_path):
+    async with api(tmp_path) as server:
+        await server.settle(5)
+        page = Page(server)
+        await page.open()
+        await server.post("/api/printer/command", {"command": "M112"})
+        await server.settle(0.1)
+        assert page.shown["printer"]["state"] == "fault"
+        assert page.shown["printer"]["heaters"] is None
+        assert page.shown["printer"]["homed"] is None
+        assert page.shown["printer"]["fan"] is None
+        await server.settle(10)
+        assert page.shown["printer"]["stop"] == "confirmed"
+        await server.post("/api/connection", {"command": "connect", "port": "VIRTUAL"})
+        await server.settle(30)
+        assert (page.shown["printer"]["state"], page.shown["printer"]["stop"]) == ("ready", None)
+
+
+async def test_a_stop_that_nobody_confirms_is_told_as_one(tmp_path):
+    async with api(tmp_path, "sim") as server:
+        page = Page(server)
+        await page.open()
+        server.service.connection.printer._stopped("error", "the printer did not confirm the stop")
+        await server.settle(1)
+        assert page.shown["printer"]["stop"] == "unconfirmed"
+
+
+async def test_what_the_panel_says_and_asks_is_told(tmp_path):
+    async with api(tmp_path) as server:
+        page = Page(server)
+        await page.open()
+        for said in ("notification <b>hot</b>", "prompt_begin Runout", "prompt_button Go on", "prompt_show"):
+            server.service.connection.printer._pump.on_data(f"//action:{said}\n".encode())
+        await server.settle(1)
+        assert page.shown["printer"]["message"] == {"text": "<b>hot</b>", "at": int(NOW)}
+        assert page.shown["printer"]["prompt"] == {"text": "Runout", "choices": ["Go on"]}
+
+
+async def test_the_console_opens_with_what_is_kept_and_then_has_each_line_once(tmp_path):
+    async with api(tmp_path) as server:
+        await server.settle(5)
+        page = Page(server)
+        await page.open({"console": True})
+        await server.settle(1)
+        before = page.console()
+        assert {"M115", "M105"} & {text.split("*")[0].split(" ", 1)[-1] for _, _, text in before}
+        await server.post("/api/printer/command", {"commands": ["M117 one", "M117 two"]})
+        await server.settle(5)
+        said = [text for arrow, _, text in page.console() if arrow == ">" and "M117" in text]
+        assert [text.partition("M117 ")[2][:3] for text in said] == ["one", "two"]
+        assert all(each["console"]["dropped"] == 0 for each in page.told if "console" in each)
+
+
+async def test_lines_that_nobody_has_kept_are_marked(tmp_path):
+    async with api(tmp_path, "sim?speed=100") as server:
+        page = Page(server)
+        await page.open({"console": True})
+        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
+        await server.settle(5)
+        assert any(each["console"]["dropped"] > 0 for each in page.told if "console" in each)
+
+
+async def test_a_page_without_the_console_hears_no_line(tmp_path):
+    async with api(tmp_path) as server:
+        page = Page(server)
+        await page.open()
+        await server.settle(10)
+        assert page.console() == []
+
+
+async def test_two_pages_share_one_snapshot_and_count_for_themselves(tmp_path):
+    async with api(tmp_path) as server:
+        first, second = Page(server), Page(server)
+        await first.open()
+        await server.settle(10)
+        await second.open({"console": True})
+        await server.upload(("file", "a.gcode", FILE), ("select", b"true"))
+        await server.settle(10)
+        assert first.shown["job"]["file"]["name"] == "a.gcode"
+        assert {**first.shown, "server": {}} == {**second.shown, "server": {}}
+        for page in (first, second):
+            assert [each["seq"] for each in page.told] == list(range(1, len(page.told) + 1))
+
+
+async def test_who_reads_slowly_gets_the_newest_of_each_and_no_queue(tmp_path):
+    async with api(tmp_path) as server:
+        page = Page(server)
+        await page.open({"console": True})
+        page.gate.clear()
+        await server.settle(0.1)
+        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
+        await server.settle(40)
+        told = len(page.told)
+        page.gate.set()
+        await server.settle(0.1)
+        assert page.shown["job"]["state"] == "printing"
+        assert len(page.told) - told < 10
+        await server.settle(1)
+        assert [each["seq"] for each in page.told] == list(range(1, len(page.told) + 1))
+
+
+async def test_lines_that_wait_for_a_page_are_bounded_and_what_is_left_out_is_counted(tmp_path):
+    async with api(tmp_path, "") as server:
+        feed = Feed(Pages(server.service.front), lambda: None, console=True)
+        feed._whole = False
+        feed.heard([("<", 1.0, str(number)) for number in range(MAX_LINES)], 0)
+        feed.heard([("<", 2.0, "last")] * 10, 3)
+        [message] = map(json.loads, feed.take())
+        console = message["page"]["console"]
+        assert (len(console["lines"]), console["dropped"]) == (MAX_LINES, 13)
+        assert console["lines"][0][2] == "10"
+        assert feed.take() == []
+
+
+async def test_the_analysis_of_the_selected_file_is_told_when_it_is_made(tmp_path):
+    async with api(tmp_path, analysis={"enabled": True}) as server:
+        server.service.analyses._run = AtOnce().run
+        page = Page(server)
+        await page.open()
+        assert page.shown["analysis"] is None
+        await server.upload(("file", "a.gcode", FILE), ("select", b"true"))
+        await server.settle(AGAIN + 1)
+        assert page.shown["job"]["file"]["path"] == "a.gcode"
+        assert page.shown["analysis"]["duration"] > 0
+        assert page.shown["thumbnail"] is None
+        await server.post("/api/files/local/a.gcode", {"command": "unselect"})
+        await server.settle(1)
+        assert page.shown["analysis"] is None
+
+
+async def test_a_file_that_is_not_printed_is_told_at_once_with_the_reasons(tmp_path):
+    profile = {"width_mm": 100.0, "depth_mm": 100.0, "height_mm": 100.0}
+    async with api(tmp_path, analysis={"enabled": True}, profile=profile) as server:
+        server.service.analyses._run = AtOnce(profile=server.service.core.connection.profile).run
+        page = Page(server)
+        await page.open()
+        await server.upload(("file", "a.gcode", b"G28\nG1 Z1 F6000\nG1 X5000 E5 F1200\n"), ("select", b"true"))
+        await server.settle(AGAIN + 1)
+        assert (await server.post("/api/job", {"command": "start"})).status == 409
+        await server.settle(0.05)
+        assert page.shown["job"]["refused"]["path"] == "a.gcode"
+        assert page.shown["job"]["refused"]["reasons"] == page.shown["analysis"]["errors"]
+
+
+async def test_a_page_whose_key_is_taken_away_is_told_and_hears_no_more(tmp_path):
+    async with api(tmp_path) as server:
+        key = server.service.access.keyring.add("phone", Scope.CONTROL)
+        page = Page(server)
+        await page.open(key=key)
+        await server.settle(3)
+        await server.delete("/api/keys/phone")
+        await server.settle(0.1)
+        assert page.messages[-1] == {"reauthRequired": {"reason": "removed"}}
+        told = len(page.told)
+        await server.settle(10)
+        assert len(page.told) == told
+
+
+async def test_nothing_runs_on_when_the_last_page_has_gone(tmp_path):
+    async with api(tmp_path) as server:
+        page = Page(server)
+        await page.open()
+        pages = server.application.settings["hub"].pages
+        assert pages._task is not None
+        page.subscriber.end()
+        await server.settle(1)
+        assert pages._task is None
+        again = Page(server)
+        await again.open()
+        assert again.shown["printer"]["state"] == "ready"
+
+
+@pytest.mark.parametrize("wanted", [None, 1, "yes", [], {"console": "yes"}, {"console": True, "x": {}}])
+async def test_what_a_client_asks_for_may_be_nonsense(tmp_path, wanted):
+    async with api(tmp_path, "") as server:
+        page = Page(server)
+        await page.open(wanted)
+        await server.settle(1)
+        assert ("page" in page.kinds()) is isinstance(wanted, dict)
+
+
+async def test_while_the_core_hangs_no_page_is_told_that_it_lives(tmp_path, monkeypatch):
+    async with api(tmp_path) as server:
+        page, late = Page(server), Page(server)
+        await page.open()
+        await server.settle(5)
+        answering, lives = RemoteConnection.overhear, asyncio.Event()
+
+        async def overhear(connection, since):
+            await lives.wait()
+            return await answering(connection, since)
+
+        monkeypatch.setattr(RemoteConnection, "overhear", overhear)
+        await server.settle(BEAT + HANGS)
+        heard = len(page.beats())
+        await late.open()
+        await server.settle(20)
+        assert len(page.beats()) == heard
+        assert late.told == []  # what it would be shown is old
+        lives.set()
+        await server.settle(2 * BEAT)
+        assert len(page.beats()) > heard
+        assert late.shown["printer"]["state"] == "ready"

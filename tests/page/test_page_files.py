@@ -1,0 +1,99 @@
+"""The files of the page: the libraries are what npm has, all words are there, nothing is dangerous or heavy."""
+
+import base64
+import gzip
+import hashlib
+import io
+import json
+import re
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from support.processes import cannot_run
+
+PAGE = Path(__file__).parents[2] / "daemon" / "front" / "page"
+VENDOR = PAGE / "vendor"
+OURS = sorted(PAGE.glob("*.mjs"))
+MOST = 60 * 1024  # bytes of the first view, packed
+LATER = {"files.mjs", "move.mjs", "console.mjs", "history.mjs", "settings.mjs", "texts_de.mjs"}
+RELATIVE = {"preact": "./preact.mjs", "preact/hooks": "./hooks.mjs", "@preact/signals-core": "./signals-core.mjs"}
+
+
+def table(columns):
+    """Return the rows of the table in vendor/README.md with so many columns."""
+    rows = [line.strip("|").split("|") for line in (VENDOR / "README.md").read_text().splitlines() if line[:2] == "| "]
+    return [[cell.strip() for cell in row] for row in rows if len(row) == columns][1:]
+
+
+def test_the_libraries_are_those_of_the_table():
+    listed = {name: digest for name, _, _, _, digest in table(5)}
+    assert listed == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in VENDOR.glob("*.mjs")}
+    for *_, licence, _ in table(5):
+        assert (VENDOR / licence.split(", ")[1]).is_file()
+
+
+@pytest.mark.nightly
+def test_the_libraries_are_what_npm_has(tmp_path):
+    if (npm := shutil.which("npm")) is None:
+        cannot_run("there is no npm")
+    tarballs = {}
+    for package, integrity in table(2):
+        wanted = package.replace(" ", "@")
+        packed = subprocess.run(
+            [npm, "pack", "--json", wanted], cwd=tmp_path, capture_output=True, timeout=60, check=True
+        )
+        data = (tmp_path / json.loads(packed.stdout)[0]["filename"]).read_bytes()
+        assert integrity == "sha512-" + base64.b64encode(hashlib.sha512(data).digest()).decode()
+        tarballs[package] = tarfile.open(fileobj=io.BytesIO(data))  # noqa: SIM115 - it is in memory
+    for name, package, source, _, _ in table(5):
+        text = tarballs[package].extractfile(f"package/{source}").read().decode()
+        text = re.sub(r'from"([^"]+)"', lambda found: f'from"{RELATIVE[found[1]]}"', text)
+        text = re.sub(r"//# sourceMappingURL=.*", "", text).rstrip() + "\n"
+        assert text == (VENDOR / name).read_text(), name
+
+
+def texts(name):
+    return dict(re.findall(r'^  (\w+):\s*"((?:[^"\\]|\\.)*)",$', (PAGE / name).read_text(), re.MULTILINE))
+
+
+def test_every_word_is_there_in_both_languages():
+    english, german = texts("texts.mjs"), texts("texts_de.mjs")
+    source = "\n".join(path.read_text() for path in OURS if not path.name.startswith("texts"))
+    used = set(re.findall(r'\bt\("(\w+)"', source))
+    counted = set(re.findall(r'\btn\("(\w+)"', source))
+    assert used | counted | {f"{name}_1" for name in counted} <= {*english}
+    assert {*german} <= {*english}
+    for name, text in german.items():
+        assert sorted(re.findall(r"{\w+}", text)) == sorted(re.findall(r"{\w+}", english[name])), name
+
+
+def test_nothing_makes_code_or_markup_of_a_text():
+    for path in OURS:
+        source = path.read_text()
+        for word in (
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacent",
+            "document.write",
+            "eval(",
+            "Function(",
+            "http://",
+            "https://",
+        ):
+            assert word not in source, (path.name, word)
+    index = (PAGE / "index.html").read_text()
+    assert "style=" not in index
+    assert re.findall(r"<script[^>]*>(?!</script>)", index) == []
+
+
+def test_the_first_view_is_light():
+    first = [
+        path
+        for path in [*OURS, *VENDOR.glob("*.mjs"), PAGE / "page.css", PAGE / "index.html"]
+        if path.name not in LATER
+    ]
+    assert sum(len(gzip.compress(path.read_bytes(), 9)) for path in first) < MOST
