@@ -83,7 +83,7 @@ def test_a_print_outlives_its_front_and_the_api_is_back_with_the_same_state(prin
     until(lambda: '"Operational"' in (answers(daemon) or ""), "the end of the print", 20)
     moves = [command for command in printer.accepted() if command.endswith(" F6000")]
     assert moves == commands_of(part), "each line once, in its order"
-    assert [job["outcome"] for job in daemon.jobs()] == ["COMPLETED"]
+    until(lambda: [job["outcome"] for job in daemon.jobs()] == ["COMPLETED"], "the end in the record, which is behind")
     assert [each["status"] for each in daemon.events("front.ended")] == [-9, -9]
 
 
