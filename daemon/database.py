@@ -165,7 +165,9 @@ class Database:
             db.execute(statement, values)
 
     def _usable(self, path: Path) -> sqlite3.Connection:
-        """Return the database, brought up to date; another one where it is damaged."""
+        """Return the database, brought up to date; another one where it is damaged, or is no file of ours."""
+        if (reason := _unusable(path)) is not None:
+            set_aside(path, reason, self.lost, also=("-wal", "-shm"))
         db = _connect(path)
         try:
             self._migrate(db, path.parent)
@@ -242,6 +244,17 @@ def _holder(path: Path) -> str:
 
     found = holders.of_file(path)
     return holders.describe(found) if found else f"another process (pid {path.read_text()[:20].strip()})"
+
+
+def _unusable(path: Path) -> str | None:
+    """Return why this can be no database of ours, whatever is in it; None: it can be one, or there is none yet."""
+    if path.is_symlink() and not path.exists():
+        return "it is a link that leads nowhere"
+    if not path.exists():
+        return None
+    if not path.is_file():
+        return "it is no file"
+    return None if os.access(path, os.R_OK | os.W_OK) else "it belongs to somebody else"
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:

@@ -64,7 +64,7 @@ async def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     forget_job_type(environ)
-    crashes = _slow_crashes(environ, wall)
+    crashes = _slow_crashes(environ)
     crashes.begin()
     sys.setswitchinterval(SWITCH_INTERVAL)
     async with AsyncExitStack() as stack:
@@ -138,9 +138,11 @@ async def _first_of(*events: asyncio.Event) -> None:
         task.cancel()
 
 
-def _slow_crashes(environ: Mapping[str, str], wall: Callable[[], float]) -> SlowCrashes:
+def _slow_crashes(environ: Mapping[str, str]) -> SlowCrashes:
     """Count only where somebody makes the printer cold when the service gives up: below systemd."""
-    return SlowCrashes(of_systemd(environ, "RUNTIME_DIRECTORY") if notify.is_there(environ) else None, wall)
+    # by a clock that no NTP puts forward; the marks end with the boot, as it does
+    clock = asyncio.get_running_loop().time
+    return SlowCrashes(of_systemd(environ, "RUNTIME_DIRECTORY") if notify.is_there(environ) else None, clock)
 
 
 async def _hand_over(core: Core, environ: Mapping[str, str]) -> bool:

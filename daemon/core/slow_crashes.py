@@ -22,10 +22,10 @@ WITHIN = 600.0
 class SlowCrashes:
     """The marks. Reading and writing them is a few bytes in memory: the runtime directory is a tmpfs."""
 
-    def __init__(self, folder: Path | None, wall: Callable[[], float]) -> None:
-        """Count in this folder; None: not at all."""
+    def __init__(self, folder: Path | None, clock: Callable[[], float]) -> None:
+        """Count in this folder, by a clock that begins with the boot, in s; None: not at all."""
         self._path = folder / FILE if folder is not None else None
-        self._wall = wall
+        self._clock = clock
 
     def begin(self) -> None:
         """Leave the mark of this start.
@@ -35,7 +35,7 @@ class SlowCrashes:
         """
         if self._path is None:
             return
-        now = self._wall()
+        now = self._clock()
         marks = [mark for mark in self._read(self._path) if 0 <= now - mark < WITHIN]
         if len(marks) >= MOST:
             raise KeepsCrashing(

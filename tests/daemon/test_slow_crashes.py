@@ -57,7 +57,7 @@ def test_where_there_is_no_folder_nothing_is_counted_and_a_folder_that_is_gone_i
 
 
 def test_the_service_gives_up_by_its_own_exit_status(tmp_path):
-    crash(tmp_path, MOST, every=0.0, since=time.time())
+    crash(tmp_path, MOST, every=0.0, since=time.monotonic())
     told = {"RUNTIME_DIRECTORY": str(tmp_path), "NOTIFY_SOCKET": str(tmp_path / "nobody")}
     command = [sys.executable, "-m", "daemon", "serve", "--state-dir", tmp_path / "state", "--port", "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **told})

@@ -485,3 +485,20 @@ def test_killed_while_the_log_is_carried_over_nothing_is_lost(tmp_path):
                 assert await content(store) == expected
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a link to nowhere", "a pipe"])
+async def test_what_can_be_no_database_is_set_aside_too(tmp_path, kind):
+    path = tmp_path / "nozzled.db"
+    if kind == "a folder":
+        path.mkdir()
+        (path / "file").touch()
+    elif kind == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(tmp_path / "nowhere")
+    store = Store(lambda: 0.0, print)
+    await store.open(tmp_path)
+    assert await store.jobs(5) == []
+    await store.close()
+    assert (tmp_path / "nozzled.db.damaged").is_symlink() or (tmp_path / "nozzled.db.damaged").exists()
