@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import select
+import stat
 import struct
 import sys
 import termios
@@ -23,6 +24,9 @@ from typing import Any
 
 STATE, CONFIG, BY_ID = Path("/var/lib"), Path("/etc"), Path("/dev/serial/by-id")
 DEFAULT_BAUDRATE = 115200
+MOST_BAUDRATE, MOST_EXTRUDERS, MOST_TEXT = 20_000_000, 64, 1 << 20  # beyond them it is no baudrate, number, file
+UNREADABLE = (OSError, ValueError, TypeError, AttributeError, LookupError, OverflowError, RecursionError)
+"""What comes of a file that says anything at all: none of it may keep the heaters on."""
 TELL = (0.0, 0.1, 0.3)  # s; what comes behind a torn line may be flushed with it, so it is said three times
 STOPPED = (b"halted", b"start", b"emergency stop", b"state: shutdown", b"up and running")  # it has stopped, or boots
 PULSE = 0.1  # s of DTR down
@@ -85,18 +89,20 @@ def find(unit: str, state: Path, config: Path) -> Line:
 
 def _take_config(line: Line, path: Path) -> None:
     try:
-        tables: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-        printer, profile = tables.get("printer", {}), tables.get("profile", {})
-        line.baudrate = int(printer.get("baudrate", line.baudrate))
-        line.extruders = int(profile.get("extruders", line.extruders))
-        line.chamber = bool(profile.get("heated_chamber", line.chamber))
-        address = str(printer.get("address", ""))
+        tables: dict[str, Any] = tomllib.loads(_text(path))
+    except UNREADABLE:
+        return  # what is configured wrongly may be why the daemon does not start
+    with suppress(*UNREADABLE):
+        address = str(tables["printer"]["address"])
         scheme, _, rest = (f"serial:{address}" if address.startswith("/") else address).partition(":")
         if scheme == "serial":
-            line.port, _, options = rest.partition("?")
-            line.baudrate = int(_option(options, "baudrate") or line.baudrate)
-    except (OSError, ValueError, TypeError, AttributeError):
-        return  # what is configured wrongly may be why the daemon does not start
+            port, _, options = rest.partition("?")
+            line.port = _path(port)
+            line.baudrate = _baudrate(_option(options, "baudrate") or tables["printer"].get("baudrate", line.baudrate))
+    with suppress(*UNREADABLE):
+        line.extruders = _extruders(tables["profile"].get("extruders", line.extruders))
+    with suppress(*UNREADABLE):
+        line.chamber = bool(tables["profile"].get("heated_chamber", line.chamber))
 
 
 def _option(options: str, wanted: str) -> str:
@@ -107,11 +113,37 @@ def _option(options: str, wanted: str) -> str:
 
 def _take_note(line: Line, path: Path) -> None:
     try:
-        note = json.loads(path.read_text("ascii"))
-        line.port, line.baudrate = str(note["port"]), int(note["baudrate"])
-        line.extruders, line.chamber = int(note["extruders"]), bool(note["chamber"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return  # the daemon has never been connected
+        note = json.loads(_text(path))
+        port, baudrate = _path(str(note["port"])), _baudrate(note["baudrate"])
+        extruders, chamber = _extruders(note["extruders"]), bool(note["chamber"])
+    except UNREADABLE:
+        return  # the daemon has never been connected, or somebody else has written there
+    line.port, line.baudrate, line.extruders, line.chamber = port, baudrate, extruders, chamber
+
+
+def _text(path: Path) -> str:
+    """Read a file, and nothing that is none: a pipe would have it wait."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ValueError("this is no file")
+        return file.read(MOST_TEXT).decode("utf-8")
+
+
+def _baudrate(value: Any) -> int:
+    if not 1 <= (number := int(value)) <= MOST_BAUDRATE:
+        raise ValueError(f"{number} is no baudrate")
+    return number
+
+
+def _extruders(value: Any) -> int:
+    return min(max(int(value), 1), MOST_EXTRUDERS)
+
+
+def _path(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("no path has a zero")
+    return text
 
 
 def _only_free_port() -> str:

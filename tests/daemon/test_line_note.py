@@ -94,7 +94,18 @@ async def test_the_board_is_known_to_the_next_daemon_and_its_lasting_name_to_the
     assert later.remembered == {"auto": (115200, board)}
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"port": "/dev/ttyUSB0", "baudrate": null}', "\xff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"port": "/dev/ttyUSB0", "baudrate": null}',
+        "\xff",
+        '{"means": "auto", "baudrate": 1e999}',
+        "[" * 100_000,
+    ],
+)
 async def test_a_note_that_says_nothing_is_as_good_as_none(tmp_path, text):
     (tmp_path / "line.json").write_bytes(text.encode("latin-1"))
     connection = FakeConnection("serial:/dev/ttyUSB0", 115200)

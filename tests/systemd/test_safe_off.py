@@ -119,11 +119,31 @@ def test_a_printer_that_confirms_nothing_is_to_be_cut_off(tmp_path, port):
     assert "CUT ITS POWER" in said
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"port": 1}', '{"port": "/dev/x", "baudrate": null}'])
+NOTE = '{"port": "/dev/x", "baudrate": 9600, "extruders": 1, "chamber": false}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "[]", '{"port": "/dev/x", "baudrate": null}', "[" * 100_000,
+        NOTE.replace("9600", "1e999"), NOTE.replace("9600", "1" + "0" * 30), NOTE.replace("/dev/x", r"/dev/\u0000"),
+    ],
+)  # fmt: skip
 def test_a_note_that_is_broken_gives_way_to_the_configuration(tmp_path, port, text):
     port.answer = b"start\n"
     note(tmp_path, text)
     configured(tmp_path, f'[printer]\naddress = "serial:{port.path}"\n')
+    assert safe_off(tmp_path)[0] == 0
+
+
+def test_what_is_configured_wrongly_leaves_the_rest(tmp_path, port):
+    port.answer = b"start\n"
+    configured(
+        tmp_path, f'[printer]\naddress = "serial:{port.path}"\nbaudrate = inf\n[profile]\nextruders = 1000000000\n'
+    )
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "state" / "nozzled").mkdir(parents=True)
+    (tmp_path / "pipe").rename(tmp_path / "state" / "nozzled" / "line.json")
     assert safe_off(tmp_path)[0] == 0
 
 

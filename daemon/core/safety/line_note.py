@@ -16,6 +16,8 @@ from hal.printer import ConnectionState, Event, StateChanged
 from hal.registry import parse
 
 FILE = "line.json"
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What comes of a note that says anything at all: the front could write there."""
 
 
 class LineNote:
@@ -28,9 +30,9 @@ class LineNote:
         self._writing: asyncio.Task[None] | None = None
         connection.subscribe(self._on_event)
         connection.on_profile(self._note_again)
-        with suppress(
-            OSError, ValueError, KeyError, TypeError, AttributeError
-        ):  # there is none, or not of this version
+        with suppress(*UNREADABLE):  # there is none, or not of this version
+            if not self._path.is_file():  # a pipe would have the start wait
+                return
             found = json.loads(self._path.read_text())
             device = Device(**found["device"]) if found.get("device") else None
             connection.remember(str(found["means"]), int(found["baudrate"]), device)
