@@ -55,7 +55,8 @@ class FrontEnd:
         await self._loop.create_connection(lambda: _Wire(self, on_end), sock=connected)
 
     def keep_connected(self, path: Path) -> None:
-        """Connect to the core's socket, and again whenever it is lost."""
+        """Connect to the core's socket, and again whenever it is lost; a core that never comes is told of too."""
+        self._leaving = self._loop.call_later(RETURN, self._on_away)
         self._keeping = self._loop.create_task(self._keep(path))
 
     async def _keep(self, path: Path) -> None:

@@ -500,6 +500,15 @@ async def test_what_was_known_of_a_core_that_is_away_is_told_for_five_seconds(de
     assert [each["event"] for each in logs] == ["core.away"]
 
 
+async def test_a_core_that_never_comes_is_told_of(tmp_path):
+    end = FrontEnd()
+    end.keep_connected(tmp_path / "nozzled-core.sock")
+    with capture_logs() as logs:
+        await asyncio.sleep(RETURN + 0.1)
+    await end.close()
+    assert [each["event"] for each in logs] == ["core.away"]
+
+
 async def test_a_core_that_is_back_in_time_was_never_away(desk):
     desk.state = JobState.PRINTING
     end, front = await both(desk)
