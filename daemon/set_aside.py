@@ -4,12 +4,14 @@ A power cut or a failing card may leave anything. None of it is worth a printer 
 said is lost with or without us, and a person may still look at it.
 """
 
+import errno
 from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
 SUFFIX = ".damaged"
+IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST)
 
 log = structlog.get_logger()
 
@@ -26,10 +28,20 @@ def set_aside(path: Path, reason: str, consequence: str, *, also: tuple[str, ...
     Raises:
         OSError: it cannot be renamed.
     """
-    kept = path.with_name(path.name + SUFFIX)
-    path.replace(kept)
+    kept = _renamed(path)
     for ending in also:
         with suppress(FileNotFoundError):
-            path.with_name(path.name + ending).replace(path.with_name(path.name + ending + SUFFIX))
+            _renamed(path.with_name(path.name + ending))
     log.warning("file.damaged", path=str(path), reason=reason, consequence=consequence, kept_as=str(kept))
     return kept
+
+
+def _renamed(path: Path) -> Path:
+    """Rename it; where a folder and a file, or two folders, are in each other's way, to another name."""
+    for number in ("", "-2", "-3"):
+        try:
+            return path.replace(path.with_name(path.name + SUFFIX + number))
+        except OSError as error:
+            if error.errno not in IN_THE_WAY:
+                raise
+    return path.replace(path.with_name(path.name + SUFFIX + "-4"))

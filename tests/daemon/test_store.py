@@ -502,3 +502,18 @@ async def test_what_can_be_no_database_is_set_aside_too(tmp_path, kind):
     assert await store.jobs(5) == []
     await store.close()
     assert (tmp_path / "nozzled.db.damaged").is_symlink() or (tmp_path / "nozzled.db.damaged").exists()
+
+
+async def test_folders_and_files_set_aside_before_are_not_in_the_way(tmp_path):
+    path = tmp_path / "nozzled.db"
+    for is_folder in (True, True, False):
+        path.unlink(missing_ok=True)
+        if is_folder:
+            path.mkdir()
+            (path / "file").touch()
+        else:
+            path.write_bytes(b"noise" * 1000)
+        store = Store(lambda: 0.0, print)
+        await store.open(tmp_path)
+        await store.close()
+    assert (tmp_path / "nozzled.db.damaged-3").is_file()
