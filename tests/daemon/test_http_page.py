@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from daemon.front.http.page import FOR_EVER, POLICY, Files
+from daemon.front.http.page import FOLDER, FOR_EVER, POLICY, Files
 from support.http import api
 
 HOST = {"Host": "localhost:5000"}
@@ -74,6 +74,16 @@ async def test_what_is_named_by_its_hash_is_kept_for_ever_and_the_rest_is_asked_
         ] == FOR_EVER
 
 
+async def test_under_its_hash_a_module_is_joined_and_without_it_is_what_lies_on_the_disk(tmp_path):
+    async with api(tmp_path, "") as server:
+        index = (await server.get("/", headers=BROWSER, key=None)).body.decode()
+        [joined] = re.findall(r'"(page/[0-9a-f]{12}/app\.mjs)"', index)
+        assert b'from "./' not in (await server.get(f"/{joined}", key=None, headers=HOST)).body
+        apart = (await server.get("/?modules", headers=BROWSER, key=None)).body.decode()
+        assert '"page/app.mjs"' in apart
+        assert (await server.get("/page/app.mjs", key=None, headers=HOST)).body == (FOLDER / "app.mjs").read_bytes()
+
+
 async def test_a_file_is_packed_for_who_takes_that(tmp_path):
     async with api(tmp_path, "") as server:
         plain = await server.get("/page/page.css", key=None, headers=HOST)
@@ -100,8 +110,18 @@ def test_a_file_that_has_changed_is_read_again(tmp_path):
     index, before = files.find("index.html"), files.digest
     assert index.data == f'<script type="module" src="page/{before}/app.mjs"></script>'.encode()
     (tmp_path / "app.mjs").write_text("// two")
-    assert files.find("app.mjs").data == b"// two"
+    assert files.find("app.mjs").data.startswith(b"// two")
+    assert files.source("app.mjs").data == b"// two"
     assert files.digest != before
     assert files.known("app.mjs", before) is None
     (tmp_path / "secret.py").write_text("no")
     assert files.find("secret.py") is None
+
+
+def test_modules_that_cannot_be_joined_are_served_one_by_one(tmp_path, caplog):
+    (tmp_path / "index.html").write_text("")
+    (tmp_path / "app.mjs").write_text('export let count = 1;\nimport {b} from "./b.mjs";\n')
+    (tmp_path / "b.mjs").write_text("export let b = 2;\n")
+    files = Files(tmp_path)
+    assert files.find("app.mjs").data == (tmp_path / "app.mjs").read_bytes()
+    assert "b.mjs has a form that is not known here: export let b" in caplog.text

@@ -61,6 +61,21 @@ def test_pause_resume_and_cancel_after_a_question(tab, service, part):
     expect(there.page.get_by_text("The last print was cancelled.")).to_be_visible()
 
 
+def test_the_first_view_is_light_and_the_modules_work_one_by_one_too(tab, service, part):
+    service.print_file(part("light.gcode", 4000))
+    there = tab()
+    sizes = there.weigh()
+    there.open()
+    expect(there.page.locator("main progress")).to_be_visible()
+    expect(there.page.locator(".chart .line").first).to_be_visible()
+    assert len(sizes) <= 14
+    assert 30_000 < sum(sizes) <= 60 * 1024
+    there.page.goto(f"{there.root}?modules#history")
+    there.is_in_state("Printing")
+    expect(there.page.locator("main")).to_contain_text("light.gcode")
+    assert len(sizes) > 30
+
+
 def test_stop_takes_a_finger_that_stays(tab, service, part):
     service.print_file(part("stopped.gcode", 4000))
     there = tab(**PHONE).open()

@@ -26,6 +26,15 @@ class Tab:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", self._on_console)
 
+    def weigh(self):
+        """Count what is loaded from now on: returns a list of the bytes of each request, headers included."""
+        network = self.context.new_cdp_session(self.page)
+        network.send("Network.enable")
+        sizes = []
+        network.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+        network.on("Network.webSocketCreated", lambda _: sizes.append(0))
+        return sizes
+
     def _on_console(self, message):
         # a refused request is an answer, and the page shows it
         if message.type == "error" and not message.text.startswith("Failed to load resource"):

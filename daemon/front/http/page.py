@@ -1,7 +1,9 @@
 """The page for people: its files, as they lie in `daemon/front/page`. Nothing builds them.
 
 A browser keeps what it has under a name with the hash of all files in it, `/page/HASH/app.mjs`; the modules import each
-other by relative names, so all of them come under that hash. Compressed once, when the first one is asked for.
+other by relative names, so all of them come under that hash. There the modules of the first view are one file
+(`modules.py`), made and compressed once, when the first one is asked for. Without a hash, as under `/?modules`, each
+module is what lies on the disk.
 """
 
 import asyncio
@@ -9,13 +11,15 @@ import functools
 import gzip
 import hashlib
 import html
+import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from daemon.front.access import hosts, strangers
-from daemon.front.http import compression
+from daemon.front.http import compression, modules
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.description import style_of
 from daemon.front.http.errors import Refused
@@ -32,6 +36,8 @@ POLICY = (
 
 FOR_EVER = "public, max-age=31536000, immutable"
 HASH_LENGTH = 12
+
+log = logging.getLogger("nozzled.http")
 
 _KINDS = {
     ".html": "text/html; charset=UTF-8",
@@ -77,6 +83,7 @@ class Files:
         self._folder = folder
         self._stamp: object = None
         self._files: dict[str, File] = {}
+        self._paths: dict[str, Path] = {}
         self.digest = ""
 
     def known(self, name: str, digest: str) -> File | None:
@@ -84,9 +91,15 @@ class Files:
         return self._files.get(name) if digest == self.digest else None
 
     def find(self, name: str) -> File | None:
-        """Return the file of this name; None: there is none. Blocks."""
+        """Return the file of this name, as browsers get it; None: there is none. Blocks."""
         self._look()
         return self._files.get(name)
+
+    def source(self, name: str) -> File | None:
+        """Return the file of this name, as it lies on the disk; None: there is none. Blocks."""
+        self._look()
+        path = self._paths.get(name)
+        return file_of(name, path.read_bytes()) if path is not None else None
 
     def _look(self) -> None:
         found = {
@@ -98,14 +111,25 @@ class Files:
         stamp = [(name, each.st_size, each.st_mtime_ns) for name, each in stats.items()]
         if stamp == self._stamp:
             return
-        data = {name: path.read_bytes() for name, path in found.items()}
+        data = _joined({name: path.read_bytes() for name, path in found.items()})
         all_of_it = hashlib.sha256()
         for name, content in data.items():
             all_of_it.update(b"%s\0%d\0%s" % (name.encode(), len(content), content))
         self.digest = all_of_it.hexdigest()[:HASH_LENGTH]
         data["index.html"] = _with_hash(data.get("index.html", b""), self.digest)
+        self._paths = found
         self._files = {name: file_of(name, content) for name, content in data.items()}
         self._stamp = stamp
+
+
+def _joined(data: dict[str, bytes]) -> dict[str, bytes]:
+    """Return the files with the modules of the first view in one, or as they are where that cannot be."""
+    try:
+        made = modules.joined({name: content.decode() for name, content in data.items() if name.endswith(".mjs")})
+    except (modules.Unjoinable, UnicodeDecodeError) as error:
+        log.warning("the modules of the page are served one by one: %s", error)
+        return data
+    return {**data, **{name: text.encode() for name, text in made.items()}}
 
 
 def _with_hash(index: bytes, digest: str) -> bytes:
@@ -162,11 +186,15 @@ class FrontPageHandler(PageHandler):
         elif not hosts.is_ours(self.request.host, hosts.own_names(self.service.config.http.hostnames)):
             self.set_status(403)
             self._send_plain(_unknown_name(self.request.host))
-        elif (index := await asyncio.to_thread(files().find, "index.html")) is not None:
+        elif (index := await asyncio.to_thread(self._index, "index.html")) is not None:
             self.set_header("Content-Security-Policy", POLICY)
             self.send(index, for_ever=False)
         else:
             raise Refused(404, "Not Found")
+
+    @property
+    def _index(self) -> Callable[[str], File | None]:
+        return files().source if "modules" in self.request.query_arguments else files().find
 
     def _send_plain(self, text: str) -> None:
         policy = f"default-src 'none'; style-src '{style_of(STYLE)}'; frame-ancestors 'none'"
@@ -206,7 +234,8 @@ class FileHandler(PageHandler):
     async def get(self, path: str) -> None:
         """Send a file of the page; for ever, where the address holds the hash of what is in it."""
         given, name = _parted(path)
-        file = files().known(name, given) or await asyncio.to_thread(files().find, name)
+        found = files().find if given else files().source
+        file = files().known(name, given) or await asyncio.to_thread(found, name)
         if file is None:
             raise Refused(404, "the page has no such file")
         for_ever = given == files().digest or self.get_query_argument("v", "") == file.digest

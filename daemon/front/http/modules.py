@@ -1,0 +1,199 @@
+"""The modules of the page's first view in one file, joined when they are asked for: they take one request.
+
+Each module becomes a function that returns what it exports, in the order in which a browser would have run them; the
+modules that come later take from there what they import. That knows the forms of `import` and `export` that the page
+has, not the language: `Unjoinable` is raised for others, and the page is served module by module then.
+"""
+
+import posixpath
+import re
+
+FIRST = "app.mjs"
+"""Where the page begins; what it imports is the first view."""
+
+_AT = r"(?:^|(?<=[;}]))"
+_NAMES = r"\{(?P<names>[^{}]*)\}"
+_FROM = r'\s*from\s*"(?P<file>\.[^"]+)";?'
+_IMPORT = re.compile(rf"{_AT}import\s*(?:{_NAMES}|(?P<whole>[\w$]+|\*\s*as\s+[\w$]+)){_FROM}", re.MULTILINE)
+_EXPORT_FROM = re.compile(rf"{_AT}export\s*{_NAMES}{_FROM}", re.MULTILINE)
+_EXPORT_NAMES = re.compile(rf"{_AT}export\s*{_NAMES};?", re.MULTILINE)
+_EXPORT_DEFAULT = re.compile(rf"{_AT}export\s+default\s+", re.MULTILINE)
+_EXPORT_THING = re.compile(
+    rf"{_AT}export\s+(?P<kind>(?:async\s+)?function|class|const)\s+(?P<name>[\w$]+)", re.MULTILINE
+)
+_LEFT = re.compile(rf"{_AT}(?:import|export)\b(?!\s*[(.]).*", re.MULTILINE)
+_COMMENT = re.compile(
+    r"^[ \t]*(?://.*|/\*\*(?:(?!\*/)[\s\S])*\*/[ \t]*)\n"  # on lines of its own
+    r"|/\*\* @(?:type|param) (?:(?!\*/).)*\*/ ?",  # a type within a line
+    re.MULTILINE,
+)
+_WORKER = re.compile(r'new\s+Worker\(\s*(?:new\s+URL\(\s*)?"(?P<file>[^"]+)"')
+
+
+class Unjoinable(Exception):
+    """A module that only a browser understands."""
+
+
+def joined(sources: dict[str, str]) -> dict[str, str]:
+    """Return the modules to be served in place of these: the first one holds what it needs, the others import from it.
+
+    Args:
+        sources: the text of each module, by its path in the folder of the page.
+
+    Raises:
+        Unjoinable: they cannot be joined.
+    """
+    order: list[str] = []
+    _visit(FIRST, sources, order, [])
+    made = {name: _Module(name, order) for name in order}
+    parts = [made[name].as_function(sources[name]) for name in order[:-1]]
+    first = made[FIRST].as_program(sources[FIRST])
+    names = ", ".join(_variable(name) for name in order[:-1])
+    found = {FIRST: "\n".join([*parts, first, f"export {{{names}}};\n"])}
+    apart = _of_workers(sources)
+    for name, source in sources.items():
+        if name not in order and name not in apart:
+            found[name] = _Module(name, order).as_later(source)
+    return found
+
+
+def _visit(name: str, sources: dict[str, str], order: list[str], above: list[str]) -> None:
+    """Add a module to the order, behind those that it needs."""
+    if name in above:
+        raise Unjoinable(f"{name} imports itself, by way of {above[-1]}")
+    if name in order:
+        return
+    if name not in sources:
+        raise Unjoinable(f"{above[-1]} imports {name}, which is not there")
+    for needed in _needs(name, sources[name]):
+        _visit(needed, sources, order, [*above, name])
+    order.append(name)
+
+
+def _needs(name: str, source: str) -> list[str]:
+    """Return the modules that it imports, in their order."""
+    found = [*_IMPORT.finditer(source), *_EXPORT_FROM.finditer(source)]
+    return [_target(name, each) for each in sorted(found, key=re.Match.start)]
+
+
+def _target(name: str, found: re.Match[str]) -> str:
+    return _path(name, found["file"])
+
+
+def _path(name: str, relative: str) -> str:
+    return posixpath.normpath(posixpath.join(posixpath.dirname(name), relative))
+
+
+def _variable(name: str) -> str:
+    """Return what a module is called in the joined file; the same in every version of the page."""
+    return "$" + re.sub(r"\W", "_", name.removesuffix(".mjs"))
+
+
+def _of_workers(sources: dict[str, str]) -> set[str]:
+    """Return the modules of workers: they have no page beside them, and import for themselves."""
+    waiting = [_path(name, found["file"]) for name, text in sources.items() for found in _WORKER.finditer(text)]
+    apart: set[str] = set()
+    while waiting:
+        if (name := waiting.pop()) in sources and name not in apart:
+            apart.add(name)
+            waiting += _needs(name, sources[name])
+    return apart
+
+
+def _pairs(names: str) -> list[tuple[str, str]]:
+    """Return `a as b, c` as pairs."""
+    parts = [re.split(r"\s+as\s+", each.strip()) for each in names.split(",") if each.strip()]
+    return [(each[0], each[-1]) for each in parts]
+
+
+def _taken(names: str) -> str:
+    """Return `a as b, c` as what is taken out of an object."""
+    return "{" + ", ".join(old if old == new else f"{old}: {new}" for old, new in _pairs(names)) + "}"
+
+
+class _Module:
+    """Rewrites one module."""
+
+    def __init__(self, name: str, order: list[str]) -> None:
+        self._name = name
+        self._order = order
+        self._exports: list[str] = []
+        self._count = 0
+
+    def as_function(self, source: str) -> str:
+        """Return the module as a variable with what it exports."""
+        if posixpath.dirname(self._name) and "import(" in _COMMENT.sub("", source):
+            raise Unjoinable(f"{self._name} imports by an address that is another one in the joined file")
+        text = _COMMENT.sub("", source)
+        text = _IMPORT.sub(self._import, text)
+        text = _EXPORT_FROM.sub(self._export_from, text)
+        text = _EXPORT_NAMES.sub(self._export_names, text)
+        text = _EXPORT_DEFAULT.sub(self._export_default, text)
+        text = _EXPORT_THING.sub(self._export_thing, text)
+        self._check(text)
+        return f"const {_variable(self._name)} = (() => {{\n{text}\nreturn {{{', '.join(self._exports)}}};\n}})();"
+
+    def as_program(self, source: str) -> str:
+        """Return the module as what runs at last; it exports nothing."""
+        text = _IMPORT.sub(self._import, _COMMENT.sub("", source))
+        self._check(text)
+        return text
+
+    def as_later(self, source: str) -> str:
+        """Return the module with its imports of the first view from the joined file."""
+        text = _COMMENT.sub("", source)
+        text = _IMPORT.sub(self._import_later, text)
+        return _EXPORT_FROM.sub(self._export_later, text)
+
+    def _check(self, text: str) -> None:
+        if left := _LEFT.search(text):
+            raise Unjoinable(f"{self._name} has a form that is not known here: {left[0][:80]}")
+
+    def _import(self, found: re.Match[str]) -> str:
+        return self._take(found, _variable(_target(self._name, found)))
+
+    def _take(self, found: re.Match[str], variable: str) -> str:
+        if whole := found["whole"]:
+            star, _, name = whole.partition(" as ")
+            return f"const {name.strip()} = {variable};" if name else f"const {star} = {variable}.default;"
+        return f"const {_taken(found['names'])} = {variable};"
+
+    def _export_from(self, found: re.Match[str]) -> str:
+        variable = _variable(_target(self._name, found))
+        self._exports += [f"{new}: {variable}.{old}" for old, new in _pairs(found["names"])]
+        return ""
+
+    def _export_names(self, found: re.Match[str]) -> str:
+        self._exports += [old if old == new else f"{new}: {old}" for old, new in _pairs(found["names"])]
+        return ""
+
+    def _export_default(self, _: re.Match[str]) -> str:
+        self._exports.append("default: $default")
+        return "const $default = "
+
+    def _export_thing(self, found: re.Match[str]) -> str:
+        self._exports.append(found["name"])
+        return f"{found['kind']} {found['name']}"
+
+    def _is_first(self, found: re.Match[str]) -> bool:
+        return _target(self._name, found) in self._order
+
+    def _from_first(self, found: re.Match[str]) -> tuple[str, str]:
+        """Return the import of a whole module out of the joined file, and the name that it has here."""
+        variable = _variable(_target(self._name, found))
+        self._count += 1
+        own = f"{variable}_{self._count}"
+        up = "../" * self._name.count("/") or "./"
+        return f'import {{{variable} as {own}}} from "{up}{FIRST}"; ', own
+
+    def _import_later(self, found: re.Match[str]) -> str:
+        if not self._is_first(found):
+            return found[0]
+        given, own = self._from_first(found)
+        return given + self._take(found, own)
+
+    def _export_later(self, found: re.Match[str]) -> str:
+        if not self._is_first(found):
+            return found[0]
+        given, own = self._from_first(found)
+        return f"{given}export const {_taken(found['names'])} = {own};"

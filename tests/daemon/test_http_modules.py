@@ -1,0 +1,101 @@
+"""The modules of the page in one file: what each form of import and export becomes."""
+
+import pytest
+
+from daemon.front.http.modules import Unjoinable, joined
+
+
+def first(**sources):
+    """Return the joined file of modules by their names without the ending."""
+    return joined({f"{name}.mjs": text for name, text in sources.items()})["app.mjs"]
+
+
+def test_a_module_runs_after_those_that_it_imports_and_only_once():
+    text = first(
+        app='import {b} from "./b.mjs";\nimport {c as d} from "./c.mjs";\nb(d);\n',
+        b='import {c} from "./c.mjs";\nexport function b() { return c; }\n',
+        c="export const c = 1;\n",
+    )
+    assert text.count("const c = 1;") == 1
+    assert text.index("const $c = (() => {") < text.index("const $b = (() => {") < text.index("b(d);")
+    assert "const {c: d} = $c;" in text
+    assert text.endswith("export {$c, $b};\n")
+
+
+@pytest.mark.parametrize(
+    ("form", "returned", "left"),
+    [
+        ("export const x = 1;", "x", "const x = 1;"),
+        ("export async function x() {}", "x", "async function x() {}"),
+        ("export class x extends Error {}", "x", "class x extends Error {}"),
+        ("const a = 1;\nexport {a as x, a};", "x: a, a", "const a = 1;"),
+        ("var a=1;function b(){}export{a as x};", "x: a", "var a=1;function b(){}"),
+        ("export default function(a){}", "default: $default", "const $default = function(a){}"),
+        ('export {h as x} from "./b.mjs";', "x: $b.h", ""),
+        (
+            'import{h as i}from"./b.mjs";import a from "./b.mjs";export{i as x};',
+            "x: i",
+            "const {h: i} = $b;const a = $b.default;",
+        ),
+        ('import * as b from "./b.mjs";\nexport const x = b.h;', "x", "const b = $b;"),
+    ],
+)
+def test_each_form_of_the_page_is_known(form, returned, left):
+    text = first(app='import {x} from "./a.mjs";\n', a=form, b="export const h = 1;\n")
+    part = text[text.index("const $a = ") :]
+    assert left in part
+    assert f"return {{{returned}}};\n}})();" in part
+    assert "import" not in part
+    assert "export" not in part.removesuffix("export {$a};\n").removesuffix("export {$b, $a};\n")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "export let x = 1;",
+        'export * from "./b.mjs";',
+        'import {x} from "./app.mjs";',
+        'import {x} from "./nothing.mjs";',
+        'import x, {y} from "./b.mjs";',
+        'import "./b.mjs";',
+    ],
+)
+def test_another_form_is_refused(form):
+    with pytest.raises(Unjoinable, match=r"a\.mjs"):
+        first(app='import {x} from "./a.mjs";\n', a=form, b="export const h = 1;\n")
+
+
+def test_what_comes_later_imports_the_first_view_from_the_joined_file_and_others_by_themselves():
+    made = joined(
+        {
+            "app.mjs": 'import {x} from "./a.mjs";\nimport("./view.mjs");\n',
+            "a.mjs": "export const x = 1;\n",
+            "view.mjs": 'import {x} from "./a.mjs";\nimport {y} from "./more/other.mjs";\n',
+            "more/other.mjs": 'import {x as z} from "../a.mjs";\nexport {x} from "../a.mjs";\nexport const y = z;\n',
+        }
+    )
+    assert 'import {$a as $a_1} from "./app.mjs"; const {x} = $a_1;' in made["view.mjs"]
+    assert 'import {y} from "./more/other.mjs";' in made["view.mjs"]
+    assert 'import {$a as $a_1} from "../app.mjs"; const {x: z} = $a_1;' in made["more/other.mjs"]
+    assert "export const {x} = $a_2;" in made["more/other.mjs"]
+    assert "a.mjs" not in made
+
+
+def test_the_modules_of_a_worker_are_left_alone():
+    made = joined(
+        {
+            "app.mjs": 'import {x} from "./a.mjs";\nimport("./view.mjs");\n',
+            "a.mjs": "export const x = 1;\n",
+            "view.mjs": 'new Worker(new URL("./worker.mjs", import.meta.url), {type: "module"});\n',
+            "worker.mjs": 'import {x} from "./a.mjs";\nimport {b} from "./b.mjs";\n',
+            "b.mjs": 'import {x} from "./a.mjs";\nexport const b = 1;\n',
+        }
+    )
+    assert {*made} == {"app.mjs", "view.mjs"}
+
+
+def test_comments_on_their_own_lines_are_left_out_and_texts_that_look_like_them_are_not():
+    text = first(
+        app='/** What\n * it does. */\nconst a = /** @type {any} */ (1); // why\n  // more\nconst b = "http://x/**";\n'
+    )
+    assert text == 'const a = (1); // why\nconst b = "http://x/**";\n\nexport {};\n'
