@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOWEST := .venv-lowest
+NODE := tests/page/tools
 UV := .venv-uv
 
 # The suite starts hundreds of Python processes; without byte code each of them would compile all modules anew.
 test test-nightly: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test test-nightly test-lowest constraints lint format bench docs clean install uninstall
+.PHONY: run test test-nightly test-lowest constraints lint lint-page format bench docs clean install uninstall
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nozzled needs Python 3.11 or newer, this is " + sys.version.split()[0])'
@@ -48,6 +49,20 @@ lint: $(READY)  ## every check that CI makes besides the tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+$(NODE)/node_modules/.ready: $(NODE)/package-lock.json
+	cd $(NODE) && npm ci --ignore-scripts
+	touch $@
+
+lint-page:  ## types and lint of the page, by tools of npm; nothing else here needs them
+ifneq ($(shell command -v npm),)
+	@$(MAKE) --no-print-directory $(NODE)/node_modules/.ready
+	$(NODE)/node_modules/.bin/tsc --project $(NODE)
+	$(NODE)/node_modules/.bin/biome lint --error-on-warnings --config-path=$(NODE) daemon/front/page
+else
+	@echo 'SKIPPED: types and lint of the page, as there is no npm' >&2
+	@test "$$NOZZLED_NO_SKIP" != 1
+endif
+
 format: $(READY)
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
@@ -66,4 +81,4 @@ uninstall:  ## removes the service and keeps configuration and state
 	@systemd/uninstall
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(UV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(LOWEST) $(UV) $(NODE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,6 +1,7 @@
 """The page in a real browser: one Chromium and one service for a module, and a tab for each test."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
@@ -9,6 +10,16 @@ from support.browser import PATIENCE, Tab
 from support.processes import House, cannot_run, head, until
 
 CONFIG = '[job]\nheat_up = "firmware"\n[safety]\ndead_man_min = 0\n[profile]\nmax_hotend_c = 260\n'
+
+
+@pytest.fixture(scope="module")
+def node_modules():
+    """The folder with the tools of npm, whose integrity npm has checked."""
+    ready = Path(__file__).with_name("tools") / "node_modules" / ".ready"
+    lock = ready.parents[1] / "package-lock.json"
+    if not ready.exists() or ready.stat().st_mtime < lock.stat().st_mtime:
+        cannot_run("the tools of npm are not there, or old: make lint-page")
+    return ready.parent
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ const views = signal(/** @type {Record<string, any>} */ ({now: Now}));
 /** @param {string} name */
 async function bring(name) {
   if (views.value[name] || !(name in LATER)) return;
-  const view = await LATER[/** @type {keyof LATER} */ (name)]();
+  const view = await LATER[/** @type {keyof typeof LATER} */ (name)]();
   views.value = {...views.value, [name]: view};
 }
 
@@ -115,4 +115,6 @@ root.textContent = "";
 render(html`<${App} />`, root);
 if (code) enter(code);
 else start();
-setTimeout(() => Object.keys(LATER).forEach(name => bring(name).catch(() => {})), IDLE);
+setTimeout(() => {
+  for (const name of Object.keys(LATER)) bring(name).catch(() => {}); // it comes when it is wanted
+}, IDLE);

@@ -99,7 +99,7 @@ function summary(names, rows) {
       name: heaterName(name),
       least: Math.round(Math.min(...values)),
       most: Math.round(Math.max(...values)),
-      last: Math.round(values.at(-1)),
+      last: Math.round(values.at(-1) ?? NaN),
     });
   });
   return `${t("chart_caption")} ${said.join(" ")}`;

@@ -52,8 +52,8 @@ function note(id, what) {
 async function work() {
   if (working) return;
   working = true;
-  let next;
-  while ((next = uploads.value.find(each => each.state === "waiting"))) await one(next, false);
+  const next = () => uploads.value.find(each => each.state === "waiting");
+  for (let each = next(); each; each = next()) await one(each, false);
   working = false;
 }
 
@@ -96,9 +96,14 @@ async function check(id, path) {
   note(id, {state: "unchecked"});
 }
 
+/** @param {{entry: any}} props */
 function Upload({entry}) {
   const {errors = [], warnings = [], estimatedPrintTime} = entry.analysis ?? {};
   const close = () => (uploads.value = uploads.value.filter(each => each.id !== entry.id));
+  const again = () => {
+    note(entry.id, {state: "waiting"});
+    work();
+  };
   const words = {
     waiting: t("upload_waiting"),
     going: t("upload_going", {part: Math.floor(entry.part * 100)}),
@@ -115,10 +120,10 @@ function Upload({entry}) {
         ? html`<button type="button" class="small" onClick=${entry.stop}>${t("upload_stop")}</button>`
         : html`<button type="button" class="small" aria-label=${`${t("close")} ${short(entry.name, 80)}`} onClick=${close}>${t("close")}</button>`}</div>
     ${entry.state === "going" && html`<progress max="1" value=${entry.part} aria-label=${short(entry.name, 80)}></progress>`}
-    <p role="status">${words[/** @type {keyof words} */ (entry.state)]}${estimatedPrintTime ? ` · ${duration(estimatedPrintTime)}` : ""}</p>
+    <p role="status">${words[/** @type {keyof typeof words} */ (entry.state)]}${estimatedPrintTime ? ` · ${duration(estimatedPrintTime)}` : ""}</p>
     ${[...errors, ...warnings].length > 0 && html`<ul>${[...errors, ...warnings].slice(0, 30).map((each, index) => html`<li key=${index}>${short(each, 400)}</li>`)}</ul>`}
     ${entry.path && entry.state !== "gone" && html`<div class="row"><${Print} file=${{path: entry.path, name: entry.name}} /></div>`}
-    ${entry.state === "failed" && entry.file && html`<button type="button" onClick=${() => (note(entry.id, {state: "waiting"}), work())}>${t("try_again")}</button>`}
+    ${entry.state === "failed" && entry.file && html`<button type="button" onClick=${again}>${t("try_again")}</button>`}
   </li>`;
 }
 
@@ -228,7 +233,7 @@ function shown() {
   }
   const word = wanted.value.trim().toLowerCase();
   if (word) entries = flat(entries).filter(each => each.path.toLowerCase().includes(word));
-  const sorted = [...entries].sort(ORDERS[/** @type {keyof ORDERS} */ (order.value)]);
+  const sorted = [...entries].sort(ORDERS[/** @type {keyof typeof ORDERS} */ (order.value)]);
   return [...sorted.filter(each => each.type === "folder"), ...sorted.filter(each => each.type !== "folder")];
 }
 

@@ -27,7 +27,7 @@ export function History() {
     ${jobs.value === null && !fail.value && html`<p class="empty">${t("loading")}</p>`}
     ${jobs.value?.length === 0 && html`<p class="empty">${t("no_history")}</p>`}
     <ul class="plainlist">${(jobs.value ?? []).map(each => {
-      const key = /** @type {keyof TONES} */ (String(each.state).toLowerCase());
+      const key = /** @type {keyof typeof TONES} */ (String(each.state).toLowerCase());
       const word = t(`ended_${key}`);
       return html`<li key=${each.id} class="past"><b class=${`sign ${TONES[key] ?? ""}`} aria-hidden="true">${SIGNS[key] ?? "…"}</b>
         <span class="what"><b>${short(each.name ?? each.path, 120)}</b>

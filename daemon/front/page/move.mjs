@@ -46,7 +46,7 @@ function Jog({axis, sign, arrow}) {
 /** @param {KeyboardEvent} event The arrows move while the pad has the focus; a held key moves once. */
 function arrows(event) {
   const moves = {ArrowLeft: ["x", -1], ArrowRight: ["x", 1], ArrowUp: ["y", 1], ArrowDown: ["y", -1], PageUp: ["z", 1], PageDown: ["z", -1]};
-  const move = moves[/** @type {keyof moves} */ (event.key)];
+  const move = moves[/** @type {keyof typeof moves} */ (event.key)];
   if (!move || event.target !== event.currentTarget) return;
   event.preventDefault();
   if (event.repeat || !event.isTrusted) return;
@@ -63,7 +63,7 @@ function ask() {
 
 /** @param {string} axis @param {number} sign */
 async function jog(axis, sign) {
-  await post("api/printer/printhead", {command: "jog", [axis]: sign * step.value, speed: SPEEDS[/** @type {keyof SPEEDS} */ (axis)]});
+  await post("api/printer/printhead", {command: "jog", [axis]: sign * step.value, speed: SPEEDS[/** @type {keyof typeof SPEEDS} */ (axis)]});
   await ask();
 }
 

@@ -14,13 +14,13 @@ export const state = computed(() => {
   if (isGone.value) return {key: "unknown", word: t("state_unknown"), icon: "offline", tone: "bad"};
   const {state: line, text} = printer.value;
   if (line === "ready" && job.value.active && job.value.state in ACTIVE) {
-    const key = /** @type {keyof ACTIVE} */ (job.value.state);
+    const key = /** @type {keyof typeof ACTIVE} */ (job.value.state);
     const tone = key === "paused" ? "warn" : "good";
     return {key, word: t(`job_${key}`), icon: ACTIVE[key], tone};
   }
   if (line === "ready" && /SD/.test(text)) return {key: "sd", word: t("state_sd"), icon: "printing", tone: "good"};
   if (line in ICONS) {
-    const key = /** @type {keyof ICONS} */ (line);
+    const key = /** @type {keyof typeof ICONS} */ (line);
     if (key === "fault" && printer.value.stop) return {key, word: t("state_stopped"), icon: "fault", tone: "bad"};
     const tone = key === "fault" ? "bad" : key === "ready" ? "good" : "dim";
     return {key, word: t(`state_${key}`), icon: ICONS[key], tone};
@@ -53,7 +53,8 @@ export function heaterName(name) {
 /** The heaters that a person cares for, nozzles first. */
 export const heaters = computed(() => {
   const all = Object.entries(printer.value.heaters ?? {}).filter(([, each]) => each);
-  return all.length ? all : [["tool0", {actual: null, target: null}], ["bed", {actual: null, target: null}]];
+  const unknown = {actual: null, target: null};
+  return all.length ? all : /** @type {typeof all} */ ([["tool0", unknown], ["bed", unknown]]);
 });
 
 /** `215 °C`, or a dash where nobody knows. @param {number|null|undefined} value */

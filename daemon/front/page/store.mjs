@@ -138,6 +138,7 @@ export function takeTalk(talk) {
  * @param {unknown} text
  */
 export function short(text, most = 300) {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what has to go
   const clean = String(text ?? "").replace(/[\u0000-\u0008\u000b-\u001f\u007f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
   return clean.length > most ? `${clean.slice(0, most - 1)}…` : clean;
 }

@@ -108,9 +108,9 @@ export function Modal({close, name, children}) {
     };
   }, []);
   useEffect(() => {
-    const escape = (/** @type {KeyboardEvent} */ event) => event.key === "Escape" && close();
-    addEventListener("keydown", escape);
-    return () => removeEventListener("keydown", escape);
+    const leave = (/** @type {KeyboardEvent} */ event) => event.key === "Escape" && close();
+    addEventListener("keydown", leave);
+    return () => removeEventListener("keydown", leave);
   });
   return html`<div class="shade"></div><dialog ref=${box} aria-labelledby=${name}>${children}</dialog>`;
 }
@@ -140,7 +140,8 @@ export function NumberField({label, unit, value, least, most, send, fail, off, i
   const shown = text ?? (value === null ? "" : String(Math.round(value * 10) / 10));
   async function submit(/** @type {Event} */ event) {
     event.preventDefault();
-    if (off || pending) return void (fail.value = off ?? "");
+    fail.value = off ?? "";
+    if (off || pending) return;
     const wanted = typed(shown);
     if (Number.isNaN(wanted) || wanted < least || wanted > most) {
       fail.value = t("number_range", {label, least, most, unit});
@@ -185,7 +186,7 @@ const PATHS = {
 
 /** @param {{name: string}} props */
 export function Icon({name}) {
-  return html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><path d=${PATHS[/** @type {keyof PATHS} */ (name)]} /></svg>`;
+  return html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><path d=${PATHS[/** @type {keyof typeof PATHS} */ (name)]} /></svg>`;
 }
 
 const dark = matchMedia("(prefers-color-scheme: dark)");

@@ -20,7 +20,7 @@ export const language = signal("en");
 export async function speak(wanted) {
   const code = wanted.slice(0, 2).toLowerCase();
   if (code in OTHERS) {
-    const other = await import(OTHERS[/** @type {keyof OTHERS} */ (code)]);
+    const other = await import(OTHERS[/** @type {keyof typeof OTHERS} */ (code)]);
     texts.value = {...english, ...other.texts};
     language.value = code;
   } else {
