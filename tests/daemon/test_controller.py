@@ -514,7 +514,7 @@ async def test_every_file_is_closed_whatever_becomes_of_the_job(tmp_path):
             it.jobs.cancel()
             await it.until(S.CANCELLED)
             await it.settle()
-            assert _open_files() == opened
+            assert not _open_files() - opened  # what others left to the collector may close meanwhile
             assert len(it.records.ended) == len(it.records.jobs)
             assert [told[0] for told in it.records.ended] == [0], "the record that was begun is ended"
 

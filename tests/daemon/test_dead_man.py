@@ -159,7 +159,7 @@ async def test_a_printer_that_is_simulated_faster_survives_a_print_and_its_pause
         assert (await client.upload(("print", b"true"), ("file", "a.gcode", body))).json["effectivePrint"]
         await client.settle(5)
         assert (await client.post("/api/job", {"command": "pause", "action": "pause"})).status == 204
-        await client.settle(240)  # 80 min of the printer, which stops after 30
+        await client.settle(100)  # 33 min of the printer, which stops after 30
         assert (await client.get("/api/job")).json["state"] == "Paused"
         assert (await client.post("/api/job", {"command": "pause", "action": "resume"})).status == 204
         await client.settle(120)
