@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
     _open_standard_streams()
     words = sys.argv[1:] if argv is None else list(argv)
-    args = _parser(words[0] if words else "").parse_args(words)
+    args = _parser(words[0] if words else "").parse_args(words, argparse.Namespace(words=words))
     try:
         code: int = args.run(args)
     except KeepsCrashing as error:

@@ -1,10 +1,16 @@
-"""`nozzled job`: look at the print, start, pause and end it."""
+"""`nozzled job`: look at the print, watch, start, pause and end it."""
 
 import argparse
+import asyncio
+import shutil
+from datetime import datetime
+from typing import Any
 
-from daemon.cli.remote import Action, add_actions, duration, printable, run, table
-from daemon.client import OctoPrintClient
+from daemon.cli.progress import Line, as_line, as_table, goes_on
+from daemon.cli.remote import Action, add_actions, run
+from daemon.client import Conflict, OctoPrintClient
 from daemon.client.shapes import JobInformation
+from hal.registry import positive_float
 
 __all__ = ["EXAMPLE", "arguments", "run"]
 
@@ -21,24 +27,40 @@ async def _status(client: OctoPrintClient, _: argparse.Namespace) -> JobInformat
 
 
 def _shown(job: JobInformation) -> str:
-    progress = job["progress"]
-    done, left = progress["completion"], progress["printTimeLeft"]
-    spent = duration(progress["printTime"])
-    return table(
-        {
-            "state": job["state"],
-            "error": job.get("error", ""),
-            "refused": _refused(job),
-            "file": job["job"]["file"]["path"] or job["job"]["file"]["name"] or "none selected",
-            "done": "" if done is None else f"{done:.1f} %",
-            "time": spent and f"{spent} spent" + ("" if left is None else f", about {duration(left)} left"),
-        }
-    )
+    return as_table(job, datetime.now().astimezone())
 
 
-def _refused(job: JobInformation) -> str:
-    refused = job.get("refused")
-    return printable(f"{refused['path']}: {'; '.join(refused['reasons'])}") if refused else ""
+def _for_watch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--interval", type=_seconds, default=1.0, metavar="S", help="seconds between two looks (1)")
+
+
+def _seconds(text: str) -> float:
+    try:
+        return max(0.1, positive_float(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text}") from None
+
+
+async def _watch(client: OctoPrintClient, args: argparse.Namespace) -> JobInformation:
+    """Show a line until no print is under way any more; return what there is then."""
+    line = Line(lambda: shutil.get_terminal_size().columns)
+    try:
+        while True:
+            job = await client.job.get()
+            if not args.json:
+                line.show(as_line(job, await _temperatures(client), datetime.now().astimezone()))
+            if not goes_on(job):
+                return job
+            await asyncio.sleep(args.interval)
+    finally:
+        line.end()
+
+
+async def _temperatures(client: OctoPrintClient) -> dict[str, Any]:
+    try:
+        return (await client.printer.get(exclude=["state", "sd"])).get("temperature", {})
+    except Conflict:  # it is not connected
+        return {}
 
 
 def _for_start(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +73,7 @@ async def _start(client: OctoPrintClient, args: argparse.Namespace) -> None:
 
 _ACTIONS = {
     "status": Action("Tell what is printed, and how far it is.", _status, _shown),
+    "watch": Action("Show how far the print is, in one line, until it ends.", _watch, arguments=_for_watch),
     "start": Action("Print the selected file.", _start, arguments=_for_start),
     "pause": Action("Pause the print; nothing happens if it is paused.", lambda client, _: client.job.pause()),
     "resume": Action("Go on with a paused print; nothing happens if it runs.", lambda client, _: client.job.resume()),

@@ -2,10 +2,14 @@
 
 import argparse
 import os
+from pathlib import Path
 
-from daemon.cli.options import add_config, configured
-from daemon.config import state_dir
-from daemon.front.access.keys import Keys
+from daemon.cli import whose
+from daemon.cli.options import add_config
+from daemon.cli.whose import Whose
+from daemon.config import key_file
+from daemon.errors import ConfigError
+from daemon.front.access.keys import CREDENTIAL, ENVIRONMENT, Keys
 
 EXAMPLE = 'curl -H "X-Api-Key: $(nozzled key)" http://127.0.0.1:5000/api/job'
 
@@ -20,9 +24,54 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the key and nothing else."""
-    config = configured(args)
-    keys = Keys.load(config, state_dir(config, os.environ), os.environ)
+    keys = find(args)
     if args.rotate:
         keys.rotate()
     print(keys.key)
     return 0
+
+
+def find(args: argparse.Namespace) -> Keys:
+    """Return the first key of the daemon that is meant.
+
+    Raises:
+        ConfigError: it may not be read, or there is none, and one that was made now would be nobody's.
+    """
+    found = whose.find(args)
+    environ = dict(os.environ)
+    if not environ.get(ENVIRONMENT):
+        whose.require_rights(found, args)
+        if found.service is not None:
+            environ.setdefault("CREDENTIALS_DIRECTORY", str(found.service.credentials))
+        if not Path(environ.get("CREDENTIALS_DIRECTORY", ""), CREDENTIAL).is_file():
+            _see_that_it_would_count(found, args)
+    return Keys.load(found.config, found.state, environ)
+
+
+def _see_that_it_would_count(found: Whose, args: argparse.Namespace) -> None:
+    """Refuse to make a key that opens nothing; one that is there is shown."""
+    path = key_file(found.config, found.state)
+    try:
+        exists = path.exists()
+    except PermissionError:
+        return  # as reading it will tell
+    if exists and not getattr(args, "rotate", False):
+        return
+    host, port = whose.host_and_port(found)
+    at = whose.url(host, port)
+    runs = whose.runs_in(found.state)
+    if runs and not exists:
+        raise ConfigError(
+            f"the daemon that has {found.state} was given its key by {ENVIRONMENT} or by systemd, so there is none in "
+            f"{path}; a key with a name works as well: nozzled keys add NAME"
+        )
+    if runs is False and whose.is_served(host, port):
+        raise ConfigError(
+            f"what listens at {at} has its state elsewhere than in {found.state}, so a key made there would not open "
+            f"it: --config or --state-dir says whose key is meant"
+        )
+    if found.service is not None and not exists:
+        raise ConfigError(
+            f"{found.service.front} makes the key when it first starts, and has not yet: sudo systemctl start "
+            + found.service.core.removesuffix(".service")
+        )

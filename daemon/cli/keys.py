@@ -6,18 +6,16 @@
 
 import argparse
 import json
-import os
 import sys
 import time  # noqa: TID251 - the date at which a key is made; no daemon runs here
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from daemon.cli import remote
-from daemon.cli.options import add_config, configured
+from daemon.cli import remote, whose
+from daemon.cli.options import add_config
 from daemon.cli.remote import Action, printable
 from daemon.client import OctoPrintClient
-from daemon.config import state_dir
 from daemon.front.access.keyring import Keyring, NamedKey
 from daemon.front.access.scopes import Scope
 
@@ -43,7 +41,9 @@ def run(args: argparse.Namespace) -> int:
     """Do what was asked."""
     if not hasattr(args, "work"):
         return remote.run(args)
-    keyring = Keyring(state_dir(configured(args), os.environ), time.time)
+    found = whose.find(args)
+    whose.require_rights(found, args)
+    keyring = Keyring(found.state, time.time)
     text: str = args.work(keyring, args)
     if text:
         print(text)

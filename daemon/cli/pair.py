@@ -4,10 +4,10 @@ import argparse
 import sys
 from typing import Any
 
-from daemon.cli import remote
+from daemon.cli import key, remote
 from daemon.cli.invited import shown
 from daemon.cli.keys import SCOPE_HELP, SCOPES
-from daemon.cli.remote import Action, printable
+from daemon.cli.remote import Action, printable, table
 from daemon.client import OctoPrintClient
 from daemon.front.access.scopes import Scope
 
@@ -16,23 +16,41 @@ EXAMPLE = "nozzled pair --scope control"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument("--scope", choices=SCOPES, default=Scope.CONTROL.label, help=SCOPE_HELP)
+    parser.add_argument("--scope", choices=SCOPES, help=SCOPE_HELP)
     parser.add_argument("--no-qr", action="store_true", help="print the link alone")
+    parser.add_argument(
+        "--welcome",
+        action="store_true",
+        help="what a new user needs: the address, the key for slicers, link and QR code; the first browser is admin",
+    )
     remote.add_server(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the link, and on a terminal the QR code above it."""
-    drawn = sys.stdout.isatty() and not args.no_qr
-    args.action = Action("", _pair, lambda made: _shown(made, drawn=drawn))
+    if args.welcome and not args.json:
+        first = key.find(args).key
+        args.action = Action("", _pair, lambda made: _welcome(made, first))
+    else:
+        drawn = sys.stdout.isatty() and not args.no_qr
+        args.action = Action("", _pair, lambda made: _shown(made, drawn=drawn))
     return remote.run(args)
 
 
 async def _pair(client: OctoPrintClient, args: argparse.Namespace) -> dict[str, Any]:
-    made: dict[str, Any] = await client.post("/api/pair/codes", {"scope": args.scope})
+    scope = args.scope or Scope.CONTROL.label
+    if args.welcome and args.scope is None and not (await client.get("/api/keys"))["keys"]:
+        scope = Scope.ADMIN.label  # nobody else could give and take keys
+    made: dict[str, Any] = await client.post("/api/pair/codes", {"scope": scope})
     return made
 
 
 def _shown(made: dict[str, Any], *, drawn: bool) -> str:
     links = [printable(each) for each in made["links"]]
     return shown(links, printable(made["scope"]), made["expires"]) if drawn else links[0]
+
+
+def _welcome(made: dict[str, Any], first: str) -> str:
+    addresses = [printable(each).partition("#")[0] for each in made["links"]]
+    rows = {"address": " or ".join(addresses), "key": f"{first}  (for slicers and apps; a secret)"}
+    return f"\n{table(rows)}\n{_shown(made, drawn=True)}"

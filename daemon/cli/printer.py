@@ -1,6 +1,7 @@
 """`nozzled printer`: its connection, heaters, axes, and G-code."""
 
 import argparse
+import re
 from typing import Any
 
 from daemon.cli.remote import Action, add_actions, run, table
@@ -8,7 +9,7 @@ from daemon.client import Conflict, OctoPrintClient
 
 __all__ = ["EXAMPLE", "arguments", "run"]
 
-EXAMPLE = "nozzled printer temp tool0=210 bed=60"
+EXAMPLE = "nozzled printer temp nozzle=210 bed=60"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,23 +18,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def _status(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, Any]:
-    """Return connection and printer; the latter is None without one."""
+    """Return connection and printer, which is None without one; `error` is there where it is known why."""
     connection = await client.connection.get()
     try:
-        printer = await client.printer.get()
+        return {"connection": connection["current"], "printer": await client.printer.get()}
     except Conflict:
-        printer = None
-    return {"connection": connection["current"], "printer": printer}
+        error = (await client.job.get()).get("error")
+        return {"connection": connection["current"], "printer": None, **({"error": error} if error else {})}
 
 
 def _shown(told: dict[str, Any]) -> str:
     connection, printer = told["connection"], told["printer"] or {}
     port = connection["port"] and f"{connection['port']} at {connection['baudrate']} baud"
     state = printer.get("state", {})
+    unconnected = "nobody has connected it: nozzled printer connect" if connection["state"] == "Closed" else ""
     return table(
         {
             "state": connection["state"],
-            "error": state.get("error") or "",
+            "error": state.get("error") or told.get("error") or unconnected,
             "port": port or "",
             **_heaters(printer.get("temperature", {})),
         }
@@ -62,15 +64,30 @@ def _for_temperature(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=_target,
         metavar="HEATER=C",
-        help="like tool0=210, bed=60, or bed=0 for off; without any the temperatures are told",
+        help="like nozzle=210, bed=60 or bed=off; a second hotend is nozzle1; without any the temperatures are told",
     )
+
+
+_HEATERS = {"bed": "bed", "heatbed": "bed", "chamber": "chamber", "enclosure": "chamber"}
+_TOOL = re.compile(r"(?:tool|t|nozzle|hotend|extruder|e)([0-9]{0,2})")
+
+
+def heater(name: str) -> str | None:
+    """Return what the API calls a heater that people call nozzle, hotend, T1, bed or the like; None: nothing."""
+    plain = name.strip().lower().replace("_", "").replace("-", "").replace(" ", "")
+    if found := _HEATERS.get(plain):
+        return found
+    tool = _TOOL.fullmatch(plain)
+    return f"tool{int(tool[1] or 0)}" if tool else None
 
 
 def _target(text: str) -> tuple[str, float]:
     name, separator, value = text.partition("=")
-    if not separator or not name.isalnum():
-        raise argparse.ArgumentTypeError(f"a target looks like tool0=210, not {text}")
-    return name, _number(value)
+    if not separator:
+        raise argparse.ArgumentTypeError(f"a target looks like nozzle=210, not {text}")
+    if (known := heater(name)) is None:
+        raise argparse.ArgumentTypeError(f"{name} is no heater; there are nozzle (nozzle1, …), bed and chamber")
+    return known, 0.0 if value.lower() == "off" else _number(value.removesuffix("C").removesuffix("°"))
 
 
 def _number(text: str) -> float:

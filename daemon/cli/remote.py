@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daemon.cli.options import UNFIT, add_config, configured
+from daemon.cli import whose
+from daemon.cli.options import UNFIT, add_config
+from daemon.cli.whose import Whose
 from daemon.client import AccessDenied, ClientError, Conflict, NotFound, OctoPrintClient, RequestRefused, Unreachable
-from daemon.config import Config, key_file, state_dir
+from daemon.config import key_file
 from daemon.front.access.keys import ENVIRONMENT
 
 URL_ENVIRONMENT = "NOZZLED_URL"
@@ -31,7 +33,6 @@ _CODES: dict[type[ClientError], int] = {
     Unreachable: 3, AccessDenied: 4, NotFound: 5, Conflict: UNFIT, NotPrinted: UNFIT,
 }  # fmt: skip
 _FAILED = 1
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - compared with, not listened on
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +135,20 @@ def find_server(args: argparse.Namespace, environ: Mapping[str, str] = os.enviro
     """
     url = args.url or environ.get(URL_ENVIRONMENT, "")
     missing = f"no key was given: set {ENVIRONMENT} or use --key-file"
-    if given := _given_key(args, environ):
-        return Server(url or _own_url(configured(args)), given, missing)
+    given = _given_key(args, environ)
     if url:
-        return Server(url, "", missing)
-    config = configured(args)
-    path = key_file(config, state_dir(config, environ))
+        return Server(url, given, missing)
+    found = whose.find(args, environ)
+    own = _own_url(found)
+    if given:
+        return Server(own, given, missing)
+    path = key_file(found.config, found.state)
     try:
-        return Server(_own_url(config), path.read_text("utf-8").strip(), missing)
+        return Server(own, path.read_text("utf-8").strip(), missing)
+    except PermissionError:
+        return Server(own, "", f"{path} is for the service and root alone: {whose.with_sudo(args)}; or {missing}")
     except (OSError, UnicodeDecodeError) as error:
-        return Server(_own_url(config), "", f"{missing} ({path}: {_why(error)})")
+        return Server(own, "", f"{missing} ({path}: {_why(error)})")
 
 
 def _given_key(args: argparse.Namespace, environ: Mapping[str, str]) -> str:
@@ -159,12 +164,12 @@ def _why(error: OSError | UnicodeDecodeError) -> str:
     return "it is not plain text" if isinstance(error, UnicodeDecodeError) else error.strerror or str(error)
 
 
-def _own_url(config: Config) -> str:
-    """Return where the daemon of this configuration listens, seen from this machine."""
-    if not config.http.port:
+def _own_url(found: Whose) -> str:
+    """Return where the daemon of this machine listens."""
+    host, port = whose.host_and_port(found)
+    if not port:
         raise ClientError("http.port = 0 lets the daemon take any free port: say which with --url")
-    host = _EVERYWHERE.get(config.http.host, config.http.host)
-    return f"http://[{host}]:{config.http.port}" if ":" in host else f"http://{host}:{config.http.port}"
+    return whose.url(host, port)
 
 
 # -- what people read ------------------------------------------------------------------------------------------

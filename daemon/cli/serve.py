@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import faulthandler
 import os
+import shlex
 import sys
 import time  # noqa: TID251 - the one place where the wall clock comes in; it is injected from here
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from daemon.core.main import run as run_core
 from daemon.systemd.descriptors import DescriptorStore
 from hal.loop import WatchedLoop
 
-EXAMPLE = "nozzled serve --printer 'serial:/dev/ttyACM0?baudrate=250000' --host 0.0.0.0"
+EXAMPLE = "nozzled serve --printer '/dev/ttyACM0?baudrate=250000' --host 0.0.0.0"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +33,7 @@ def add_service(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--printer",
         metavar="ADDRESS",
-        help="sim, sim?speed=20, serial:/dev/ttyACM0 or serial:auto; it is connected at once",
+        help="/dev/ttyUSB0, serial:auto, sim, sim?speed=20, tcp:HOST:PORT, …; it is connected at once",
     )
     parser.add_argument(
         "--extra-port",
@@ -45,7 +46,23 @@ def add_service(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the daemon."""
+    if not configured(args).printer.address:
+        print(_without_printer(), file=sys.stderr)
     return run_with(args, front_command(args))
+
+
+def _without_printer() -> str:
+    """Return what somebody reads who has named no printer."""
+    from hal.ports import list_ports, locked  # noqa: PLC0415 - memory that a core with a printer does not need
+
+    ports = list_ports()
+    lines = ["nozzled: no printer is named, so none is connected until a client asks for it."]
+    for port in ports:
+        held = "  (in use)" if locked(port.path) else ""
+        lines.append(f"  --printer {shlex.quote(port.address)}  {port.description}{held}".rstrip())
+    if not ports:
+        lines.append("  There is no serial port: is the printer plugged in and switched on?")
+    return "\n".join([*lines, "  --printer sim  the simulated printer"])
 
 
 def front_command(args: argparse.Namespace) -> list[str]:

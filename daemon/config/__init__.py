@@ -370,19 +370,23 @@ class Config:
     analysis: AnalysisConfig = AnalysisConfig()
 
 
+def path_of(given: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the configuration file: the one given, else $NOZZLED_CONFIG, else the system's; None: there is none."""
+    if given is not None:
+        return given
+    if environ.get("NOZZLED_CONFIG"):
+        return Path(environ["NOZZLED_CONFIG"])
+    return SYSTEM_FILE if SYSTEM_FILE.exists() else None
+
+
 def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     """Read the configuration file: the one given, else $NOZZLED_CONFIG, else the system's, else defaults.
 
     Raises:
         ConfigError: the file cannot be read, is no TOML, or holds something that is not understood.
     """
-    if path is None and environ.get("NOZZLED_CONFIG"):
-        path = Path(environ["NOZZLED_CONFIG"])
-    if path is None:
-        if not SYSTEM_FILE.exists():
-            return Config()
-        path = SYSTEM_FILE
-    return merge(Config(), _read(path), str(path))
+    found = path_of(path, environ)
+    return Config() if found is None else merge(Config(), _read(found), str(found))
 
 
 def _read(path: Path) -> dict[str, object]:

@@ -11,6 +11,7 @@ from daemon.cli import COMMANDS, main
 from daemon.cli import ports as ports_command
 from daemon.config import Config, merge, render
 from hal.ports import Port
+from hal.registry import check
 
 
 @pytest.fixture(autouse=True)
@@ -175,3 +176,28 @@ def test_ctrl_c_is_no_traceback(monkeypatch):
 
     monkeypatch.setattr(ports_command, "run", interrupted)
     assert main(["ports"]) == 1
+
+
+def test_serving_without_a_printer_says_so_and_lists_the_ports(tmp_path, empty, capsys, monkeypatch):
+    monkeypatch.setattr("daemon.cli.serve.run_with", lambda *_: 0)
+    found = [Port("/dev/ttyUSB0", "/dev/serial/by-id/usb-Prusa", "Prusa MK3"), Port("/dev/ttyACM1")]
+    monkeypatch.setattr("hal.ports.list_ports", lambda: found)
+    monkeypatch.setattr("hal.ports.locked", lambda path: path == "/dev/ttyACM1")
+    words = ["serve", "--config", str(empty), "--state-dir", str(tmp_path)]
+    assert main(words) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "nozzled: no printer is named, so none is connected until a client asks for it.",
+        "  --printer serial:/dev/serial/by-id/usb-Prusa  Prusa MK3",
+        "  --printer serial:/dev/ttyACM1    (in use)",
+        "  --printer sim  the simulated printer",
+    ]
+    monkeypatch.setattr("hal.ports.list_ports", list)
+    assert main(words) == 0
+    assert "is the printer plugged in and switched on?" in capsys.readouterr().err
+    assert main([*words, "--printer", "/dev/ttyUSB0"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_printer_is_named_by_the_plain_path_of_its_port(tmp_path):
+    for text in ("/dev/ttyUSB0", "/dev/ttyUSB0?baudrate=250000", "serial:/dev/ttyUSB0"):
+        assert check(text).target == "/dev/ttyUSB0"

@@ -35,6 +35,7 @@ def test_from_the_installation_to_the_removal(box, tmp_path):
     it_analyses_what_was_uploaded(box, daemon, part.name)
     its_entries_are_found_by_job_and_printer(box)
     it_reloads(box, daemon)
+    it_listens_as_configured_and_commands_find_it(box)
     requests_wait_for_a_front_that_was_killed(box, daemon)
     the_front_outlives_a_core_that_was_killed(box, daemon)
     a_core_that_hangs_is_replaced(box, daemon)
@@ -51,6 +52,10 @@ def it_is_installed(box):
     systemd_box.configure(box)
     said = systemd_box.install(box)
     assert "nozzled is installed" in said
+    key = box.run("cat", "/var/lib/nozzled/api-key")
+    told = {name: said.partition(f"\n{name} ")[2].split()[0] for name in ("address", "key")}
+    assert told == {"address": "http://127.0.0.1:5000/", "key": key}
+    assert "http://127.0.0.1:5000/#pair=" in said
     assert box.show("nozzled.service", "ActiveState") == "active", "a printer that is not there keeps nobody waiting"
     assert box.run("systemctl", "is-enabled", "nozzled.service", "nozzled.socket").split() == ["enabled"] * 2
     box.until(lambda: box.show(FRONT, "ActiveState") == "active", "the front, which the core brings along")
@@ -94,6 +99,19 @@ def it_reloads(box, daemon):
     assert "config.needs_restart sections=['http']" in said
     box.until(lambda: daemon.get("/api/settings")["appearance"]["name"] == "Kitchen", "the front to have read it too")
     assert daemon.state == "Operational"
+
+
+def it_listens_as_configured_and_commands_find_it(box):
+    box.shell("cp /etc/nozzled.toml /root/; sed -i 's/^port = 1$/host = \"0.0.0.0\"\\nport = 5005/' /etc/nozzled.toml")
+    listen = "systemctl daemon-reload; systemctl restart nozzled.socket; systemctl show -p Listen nozzled.socket"
+    assert box.shell(listen) == "Listen=0.0.0.0:5005 (Stream)"
+    assert box.run("nozzled", "job", "status").startswith("state       Operational\n")
+    assert "█" in box.run("nozzled", "pair", "--welcome"), "a phone can come now"
+    someone = "setpriv --reuid=1000 --clear-groups nozzled"
+    for words in ("key", "keys list", "job status"):
+        assert f"sudo nozzled {words}" in box.shell(f"{someone} {words} 2>&1 || true")
+    box.shell("sed '/^.http.$/,$d' /root/nozzled.toml >/etc/nozzled.toml")
+    assert box.shell(listen) == "Listen=127.0.0.1:5000 (Stream)"
 
 
 def kill(box, number, unit=CORE):

@@ -1,0 +1,128 @@
+"""How far a print is, in the words of a terminal: a table, or one line that is written over."""
+
+import sys
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from daemon.cli.remote import duration, printable, table
+
+Told = Mapping[str, Any]
+"""The answer to GET /api/job."""
+
+UNDER_WAY = ("Starting", "Printing", "Pausing", "Paused", "Resuming", "Finishing", "Cancelling")
+"""States in which there is a print; one from the printer's own SD card is `Printing from SD`."""
+
+_WIDTH = 20  # characters of a bar
+
+
+def goes_on(job: Told) -> bool:
+    """Tell whether a print is under way."""
+    return str(job["state"]).split(" ", 1)[0] in UNDER_WAY
+
+
+def as_table(job: Told, now: datetime) -> str:
+    """Return everything that is known, a row each.
+
+    Args:
+        job: as the daemon has told it.
+        now: the time of day here.
+    """
+    progress = job["progress"]
+    done, spent, left = progress["completion"], progress["printTime"], progress["printTimeLeft"]
+    file = job["job"]["file"]
+    return table(
+        {
+            "state": job["state"],
+            "error": job.get("error", ""),
+            "paused": _reason(job.get("pauseReason")),
+            "refused": _refused(job),
+            "warning": _reason(job.get("warning")),
+            "file": file["path"] or file["name"] or "none selected",
+            "layer": _layer(progress),
+            "done": "" if done is None else f"{done:.1f} % of the file{_share(progress)}",
+            "time": "" if spent is None else f"{duration(spent)} spent" + _left(left),
+            "estimate": duration(job["job"].get("estimatedPrintTime")) if spent is None else "",
+            "ends": clock(now, left) if goes_on(job) and not _waits(job) else "",
+        }
+    )
+
+
+def as_line(job: Told, temperatures: Told, now: datetime) -> str:
+    """Return the same in one line."""
+    progress = job["progress"]
+    share = progress.get("timeCompletion")
+    done = progress["completion"] if share is None else share
+    parts = [str(job["state"]), printable(job["job"]["file"]["path"] or job["job"]["file"]["name"] or "")]
+    if done is not None and goes_on(job):
+        full = round(done / 100 * _WIDTH)
+        parts.append(f"[{'#' * full}{'-' * (_WIDTH - full)}] {done:.0f} %")
+    if layer := _layer(progress):
+        parts.append(f"layer {layer}")
+    parts += [f"{name} {reading['actual'] or 0:.0f}{_target(reading)} °C" for name, reading in temperatures.items()]
+    if goes_on(job) and not _waits(job) and progress["printTimeLeft"] is not None:
+        parts.append(f"{duration(progress['printTimeLeft'])} left, ends {clock(now, progress['printTimeLeft'])}")
+    parts += [printable(str(text)) for text in (job.get("pauseReason"), job.get("error"), job.get("warning")) if text]
+    return "  ".join(part for part in parts if part)
+
+
+def clock(now: datetime, left: float | None) -> str:
+    """Return the time of day so many seconds from now; with the day where that is another one."""
+    if left is None:
+        return ""
+    end = now + timedelta(seconds=left)
+    days = (end.date() - now.date()).days
+    return f"{end:%H:%M}" + ("" if days == 0 else " tomorrow" if days == 1 else f" on {end:%A, %d %B}")
+
+
+class Line:
+    """One line on standard output: written over on a terminal, and written anew elsewhere where it has changed."""
+
+    def __init__(self, columns: Callable[[], int]) -> None:
+        self._columns = columns
+        self._terminal = sys.stdout.isatty()
+        self._last = ""
+
+    def show(self, text: str) -> None:
+        """Show this in place of what was shown before."""
+        if self._terminal:
+            print(f"\r\x1b[K{text[: max(1, self._columns() - 1)]}", end="", flush=True)
+        elif text != self._last:
+            print(text, flush=True)
+        self._last = text
+
+    def end(self) -> None:
+        """Leave the line as it is."""
+        if self._terminal and self._last:
+            print()
+
+
+def _waits(job: Told) -> bool:
+    return job["state"] in ("Pausing", "Paused", "Cancelling")
+
+
+def _layer(progress: Told) -> str:
+    layers = progress.get("layers")
+    return f"{progress.get('layer', 0)} of {layers}" if layers else ""
+
+
+def _share(progress: Told) -> str:
+    share = progress.get("timeCompletion")
+    return "" if share is None else f", {share:.1f} % of the time"
+
+
+def _left(left: float | None) -> str:
+    return "" if left is None else f", about {duration(left)} left"
+
+
+def _target(reading: Told) -> str:
+    return f"/{reading['target']:.0f}" if reading.get("target") else ""
+
+
+def _refused(job: Told) -> str:
+    refused = job.get("refused")
+    return f"{refused['path']}: {'; '.join(refused['reasons'])}" if refused else ""
+
+
+def _reason(text: Any) -> str:
+    return str(text) if text else ""

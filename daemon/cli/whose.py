@@ -1,0 +1,152 @@
+"""Whose state a command works on: the installed service's, or that of a daemon which somebody has started by hand.
+
+Where the service is installed, its configuration leads to its state; --state-dir, `[paths] state_dir` and
+$STATE_DIRECTORY come first.
+"""
+
+import argparse
+import fcntl
+import os
+import shlex
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.cli.options import configured
+from daemon.config import Config, path_of, state_dir
+from daemon.errors import ConfigError
+from daemon.systemd import installed
+from daemon.systemd.directories import of_systemd
+from daemon.systemd.installed import Installed, Systemctl
+
+ROOT = Path("/")
+LOCK = "front.lock"
+"""File in the state directory that a front which runs holds locked."""
+
+KNOCK = 1.0  # s
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - compared with, not listened on
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """What a command works on.
+
+    Attributes:
+        config: what is configured.
+        state: the state directory.
+        service: whose it is; None: of a daemon that was started by hand.
+    """
+
+    config: Config
+    state: Path
+    service: Installed | None
+
+
+def find(args: argparse.Namespace, environ: Mapping[str, str] = os.environ, root: Path = ROOT) -> Whose:
+    """Return whose state is meant.
+
+    Raises:
+        ConfigError: the configuration cannot be used, or several printers have services and none is named.
+    """
+    service = _service(args, environ, root)
+    if service is not None:
+        args = argparse.Namespace(**{**vars(args), "config": service.config})
+    config = configured(args, environ)
+    own = state_dir(config, environ)
+    if service is not None and own == service.state:
+        return Whose(config, own, service)
+    if service is None or config.paths.state_dir or of_systemd(environ, "STATE_DIRECTORY"):
+        return Whose(config, own, None)
+    if not service.runs and runs_in(own):  # the service is stopped, and somebody runs a daemon by hand
+        return Whose(config, own, None)
+    return Whose(config, service.state, service)
+
+
+def _service(args: argparse.Namespace, environ: Mapping[str, str], root: Path) -> Installed | None:
+    """Return the installed service whose configuration is in use."""
+    if args.config is not None or environ.get("NOZZLED_CONFIG"):
+        path = path_of(args.config, environ)
+        return None if path is None else installed.service_of(path, root)
+    there = list(installed.services(root))
+    single = next((each for each in there if not each.printer), None)
+    if single is not None and single.runs:
+        return single
+    running = [each for each in there if each.printer and each.runs]
+    if len(running) > 1 and not getattr(args, "state_dir", None):
+        named = ", ".join(f"--config {each.config}" for each in running)
+        raise ConfigError(f"several printers have services here; say which is meant: {named}")
+    return running[0] if running else single
+
+
+def runs_in(state: Path) -> bool | None:
+    """Tell whether a daemon has this state directory in use; None: that may not be seen."""
+    try:
+        descriptor = os.open(state / LOCK, os.O_RDONLY | os.O_NOFOLLOW)
+    except PermissionError:
+        return None
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def require_rights(found: Whose, args: argparse.Namespace) -> None:
+    """See that the state can be read and written, before a half of something is done.
+
+    Raises:
+        ConfigError: it cannot; says how it can.
+    """
+    if found.service is None or os.access(found.state, os.R_OK | os.W_OK | os.X_OK):
+        return
+    if not found.service.state.exists():
+        raise ConfigError(
+            f"{found.service.core} has not run yet, so there is no {found.state}: sudo systemctl start "
+            + found.service.core.removesuffix(".service")
+        )
+    raise ConfigError(f"{found.state} is for the service and root alone: {with_sudo(args)}")
+
+
+def with_sudo(args: argparse.Namespace) -> str:
+    """Return the command line that was given, with sudo before it."""
+    return shlex.join(["sudo", "nozzled", *getattr(args, "words", ["…"])])
+
+
+# -- where it listens --------------------------------------------------------------------------------------------
+
+
+def host_and_port(found: Whose, ask: Systemctl = installed.systemctl) -> tuple[str, int]:
+    """Return where its daemon listens, seen from this machine; port 0: any."""
+    host, port = found.config.http.host, found.config.http.port
+    if found.service is not None and not found.service.printer and (at := _first(installed.listening(ask))):
+        before, _, after = at.rpartition(":")
+        host, port = before.strip("[]"), int(after)
+    return _EVERYWHERE.get(host, host), port
+
+
+def _first(found: list[str]) -> str:
+    """Return one that this machine reaches by itself, where there are several."""
+    hosts = {each: each.rpartition(":")[0].strip("[]") for each in found}
+    near = [each for each, host in hosts.items() if host in _EVERYWHERE or host.startswith("127.") or host == "::1"]
+    return next(iter(near or found), "")
+
+
+def url(host: str, port: int) -> str:
+    """Return the address of a server."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_served(host: str, port: int) -> bool:
+    """Tell whether somebody listens there."""
+    if not port:
+        return False
+    try:
+        with socket.create_connection((host, port), KNOCK):
+            return True
+    except OSError:
+        return False

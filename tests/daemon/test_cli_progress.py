@@ -1,0 +1,140 @@
+"""How far a print is, as a terminal shows it; and the names that people have for heaters."""
+
+import argparse
+import asyncio
+from datetime import datetime
+
+import pytest
+
+from daemon.cli import job as job_command
+from daemon.cli.printer import _shown, _target, heater
+from daemon.cli.progress import Line, as_line, as_table, clock
+from daemon.client import Conflict
+
+NOW = datetime(2026, 11, 28, 22, 30)  # noqa: DTZ001 - the time of day here, whatever the zone
+
+
+def told(state="Printing", **more):
+    progress = {
+        "completion": 25.0, "filepos": 1, "printTime": 600, "printTimeLeft": 5400, "printTimeLeftOrigin": "analysis",
+        "timeCompletion": 10.0, "layer": 12, "layers": 240,
+    }  # fmt: skip
+    file = {"name": "cube.gcode", "path": "parts/cube.gcode"}
+    return {"job": {"file": file, "estimatedPrintTime": 6000.0}, "progress": progress, "state": state, **more}
+
+
+def test_the_table_tells_layer_share_of_the_time_and_the_end_by_the_clock():
+    assert as_table(told(), NOW).splitlines() == [
+        "state       Printing",
+        "file        parts/cube.gcode",
+        "layer       12 of 240",
+        "done        25.0 % of the file, 10.0 % of the time",
+        "time        0:10:00 spent, about 1:30:00 left",
+        "ends        00:00 tomorrow",
+    ]
+
+
+def test_reasons_are_told_and_a_print_that_waits_for_somebody_has_no_end():
+    shown = as_table(told("Paused", pauseReason="Filament runout\x1b[2J", warning="it is not recorded"), NOW)
+    assert "paused      Filament runout\\x1b[2J" in shown
+    assert "warning     it is not recorded" in shown
+    assert "ends" not in shown
+    failed = told("Offline after error", error="the port is gone")
+    failed["progress"] = dict.fromkeys(failed["progress"])
+    assert as_table(failed, NOW).splitlines() == [
+        "state       Offline after error",
+        "error       the port is gone",
+        "file        parts/cube.gcode",
+        "estimate    1:40:00",
+    ]
+
+
+def test_a_print_without_an_analysis_has_neither_layers_nor_a_share():
+    plain = told()
+    for name in ("timeCompletion", "layer", "layers"):
+        del plain["progress"][name]
+    assert "layer" not in as_table(plain, NOW)
+    assert "done        25.0 % of the file\n" in as_table(plain, NOW)
+    assert "25 %" in as_line(plain, {}, NOW)
+
+
+def test_one_line_has_all_of_it():
+    heat = {"tool0": {"actual": 209.6, "target": 210.0}, "bed": {"actual": 24.0, "target": 0.0}}
+    assert as_line(told(), heat, NOW) == (
+        "Printing  parts/cube.gcode  [##------------------] 10 %  layer 12 of 240  tool0 210/210 °C  bed 24 °C  "
+        "1:30:00 left, ends 00:00 tomorrow"
+    )
+    assert as_line(told("Operational"), {}, NOW) == "Operational  parts/cube.gcode  layer 12 of 240"
+    assert as_line(told("Paused", pauseReason="bed\x07"), {}, NOW).endswith("layer 12 of 240  bed\\x07")
+
+
+@pytest.mark.parametrize(
+    ("left", "shown"),
+    [(None, ""), (60, "22:31"), (5399, "23:59"), (5400, "00:00 tomorrow"), (200_000, "06:03 on Tuesday, 01 December")],
+)
+def test_the_end_is_a_time_of_day(left, shown):
+    assert clock(NOW, left) == shown
+
+
+class Client:
+    """A daemon whose print goes through these states."""
+
+    def __init__(self, *states):
+        self.job = self.printer = self
+        self.states = list(states)
+
+    async def get(self, *, exclude=()):
+        if not exclude:
+            return told(self.states.pop(0))
+        raise Conflict("GET /api/printer", 409, "")
+
+
+async def test_watching_shows_a_line_for_each_change_and_ends_with_the_print(capsys):
+    client = Client("Printing", "Printing", "Paused", "Operational", "Printing")
+    last = await job_command._watch(client, argparse.Namespace(interval=5.0, json=False))
+    assert (last["state"], client.states) == ("Operational", ["Printing"])
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["Printing", "Paused", "Operational"]
+    assert asyncio.get_running_loop().time() >= 15
+
+
+def test_on_a_terminal_the_line_is_written_over_and_cut_to_its_width(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    line = Line(lambda: 10)
+    line.show("a" * 30)
+    line.show("b")
+    line.end()
+    assert capsys.readouterr().out == "\r\x1b[K" + "a" * 9 + "\r\x1b[Kb\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("nozzle", "tool0"), ("Hotend", "tool0"), ("tool0", "tool0"), ("T1", "tool1"), ("nozzle2", "tool2"),
+        ("hotend-1", "tool1"), ("extruder", "tool0"), ("E0", "tool0"), ("BED", "bed"), ("heatbed", "bed"),
+        ("heat_bed", "bed"), ("chamber", "chamber"), ("enclosure", "chamber"), ("fan", None), ("", None),
+        ("tool\N{ARABIC-INDIC DIGIT ONE}", None),
+        ("nozzle100", None),
+    ],
+)  # fmt: skip
+def test_heaters_go_by_the_names_that_people_use(name, known):
+    assert heater(name) == known
+
+
+@pytest.mark.parametrize(
+    ("text", "target"), [("nozzle=210", ("tool0", 210)), ("bed=60°C", ("bed", 60)), ("bed=off", ("bed", 0))]
+)
+def test_a_target_is_read(text, target):
+    assert _target(text) == target
+
+
+def test_a_heater_that_there_is_not_is_named_with_those_that_there_are():
+    with pytest.raises(argparse.ArgumentTypeError, match=r"fan is no heater; there are nozzle \(nozzle1, …\), bed and"):
+        _target("fan=100")
+
+
+def test_a_printer_that_is_away_is_told_with_the_reason():
+    closed = {"state": "Closed", "port": None, "baudrate": None}
+    assert "nozzled printer connect" in _shown({"connection": closed, "printer": None})
+    fault = {**closed, "state": "Offline after error"}
+    shown = _shown({"connection": fault, "printer": None, "error": "/dev/ttyUSB0 is held by brltty (pid 7)"})
+    assert shown.splitlines()[1] == "error       /dev/ttyUSB0 is held by brltty (pid 7)"

@@ -1,0 +1,171 @@
+"""Whose state and key a command means, where the service is installed and where it is not."""
+
+import argparse
+import fcntl
+import os
+
+import pytest
+
+from daemon.cli import key, main, whose
+from daemon.cli.remote import find_server
+from daemon.errors import ConfigError
+from daemon.systemd import installed
+
+SOCKET = "ActiveState=active\nListen=0.0.0.0:8080 (Stream)\n"
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch, tmp_path):
+    """No setting of whoever runs the tests, and nobody who listens."""
+    for name in ("NOZZLED_API_KEY", "NOZZLED_URL", "NOZZLED_CONFIG", "STATE_DIRECTORY", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(whose, "is_served", lambda _host, _port: False)
+    monkeypatch.setattr(installed, "systemctl", lambda *_: "")
+    monkeypatch.setattr(whose.host_and_port, "__defaults__", (lambda *_: "",))
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """A machine with the service, which runs and has made its key; yields its root."""
+    root = tmp_path / "root"
+    for folder in ("etc/systemd/system", "etc/nozzled", "var/lib/nozzled", "run/nozzled"):
+        (root / folder).mkdir(parents=True)
+    (root / "etc/systemd/system/nozzled-front.service").touch()
+    (root / "etc/nozzled.toml").write_text("[http]\nport = 5001\n")
+    (root / "var/lib/nozzled/api-key").write_text("the-key-of-the-service\n")
+    monkeypatch.setattr("daemon.config.SYSTEM_FILE", root / "etc/nozzled.toml")
+    monkeypatch.setattr(whose.find, "__defaults__", (os.environ, root))
+    return root
+
+
+def asked(**given):
+    return argparse.Namespace(**{"config": None, "state_dir": None, "url": None, "key_file": None, **given})
+
+
+def daemon_in(folder):
+    """Have a front run there; the caller keeps what is returned."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = (folder / whose.LOCK).open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
+def another(machine, name):
+    """Install and start a service for one of several printers."""
+    (machine / f"etc/nozzled/{name}.toml").write_text("[http]\nport = 5002\n")
+    for folder in (f"var/lib/nozzled-{name}", f"run/nozzled-{name}"):
+        (machine / folder).mkdir()
+    (machine / f"var/lib/nozzled-{name}/api-key").write_text(f"the-key-of-printer-{name}\n")
+
+
+def test_an_installed_service_is_what_commands_mean(machine, capsys):
+    assert main(["key"]) == 0
+    assert capsys.readouterr().out == "the-key-of-the-service\n"
+    server = find_server(asked())
+    assert (server.url, server.key) == ("http://127.0.0.1:5001", "the-key-of-the-service")
+    assert main(["keys", "add", "phone"]) == 0
+    assert (machine / "var/lib/nozzled/keys.json").exists()
+    assert not (machine.parent / "home").exists()
+
+
+def test_it_is_asked_where_systemd_listens(machine):
+    assert whose.host_and_port(whose.find(asked()), lambda *_: SOCKET) == ("127.0.0.1", 8080)
+    several = SOCKET + "Listen=[::1]:81 (Stream)\n"
+    assert installed.listening(lambda *_: several) == ["0.0.0.0:8080", "[::1]:81"]
+    assert installed.listening(lambda *_: SOCKET.replace("=active", "=inactive")) == []
+
+
+def test_a_named_directory_or_configuration_comes_first(machine, tmp_path, capsys):
+    own = tmp_path / "own"
+    assert whose.find(asked(state_dir=str(own))).service is None
+    (tmp_path / "mine.toml").write_text("")
+    assert whose.find(asked(config=tmp_path / "mine.toml")).state == tmp_path / "home/.local/state/nozzled"
+    # as the documents had it before
+    both = whose.find(asked(config=machine / "etc/nozzled.toml", state_dir=str(machine / "var/lib/nozzled")))
+    assert both.service is not None
+
+
+def test_a_daemon_that_runs_by_hand_is_meant_while_the_service_is_stopped(machine, tmp_path):
+    own = tmp_path / "home/.local/state/nozzled"
+    with daemon_in(own):
+        assert whose.find(asked()).state == machine / "var/lib/nozzled"
+        (machine / "run/nozzled").rmdir()
+        assert whose.find(asked()).state == own
+    assert whose.find(asked()).state == machine / "var/lib/nozzled"
+
+
+def test_the_one_of_several_that_runs_is_meant_and_of_two_one_has_to_be_named(machine, capsys):
+    another(machine, "AH02X9")
+    assert whose.find(asked()).service.printer == "", "the single one runs"
+    (machine / "run/nozzled").rmdir()
+    assert find_server(asked()).key == "the-key-of-printer-AH02X9"
+    another(machine, "BK71C3")
+    assert main(["key"]) == 1
+    assert f"--config {machine}/etc/nozzled/BK71C3.toml" in capsys.readouterr().err
+    assert main(["key", "--config", f"{machine}/etc/nozzled/BK71C3.toml"]) == 0
+    assert capsys.readouterr().out == "the-key-of-printer-BK71C3\n"
+
+
+@pytest.mark.parametrize("words", [["key"], ["keys", "list"], ["keys", "add", "my phone"], ["pair", "--welcome"]])
+def test_a_missing_right_says_sudo(machine, words, capsys, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert main(words) == 1
+    shown = " ".join(f"'{word}'" if " " in word else word for word in words)
+    assert f"is for the service and root alone: sudo nozzled {shown}" in capsys.readouterr().err
+
+
+def test_a_key_that_may_not_be_read_says_sudo_where_a_key_is_needed(machine, monkeypatch):
+    def refused(*_args, **_kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.read_text", refused)
+    monkeypatch.setattr("daemon.config._read", lambda _: {})
+    server = find_server(asked(words=["job", "status"]))
+    assert server.key == ""
+    assert "sudo nozzled job status" in server.without_key
+
+
+def test_no_key_is_made_while_a_daemon_of_another_directory_serves_the_port(tmp_path, capsys, monkeypatch):
+    (tmp_path / "mine.toml").write_text("")
+    words = ["key", "--config", str(tmp_path / "mine.toml"), "--state-dir", str(tmp_path / "state")]
+    monkeypatch.setattr(whose, "is_served", lambda host, port: (host, port) == ("127.0.0.1", 5000))
+    for rotate in ([], ["--rotate"]):
+        assert main([*words, *rotate]) == 1
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert "http://127.0.0.1:5000 has its state elsewhere" in said.err
+        assert not (tmp_path / "state/api-key").exists()
+    monkeypatch.setattr(whose, "is_served", lambda _host, _port: False)
+    assert main(words) == 0
+    made = capsys.readouterr().out
+    monkeypatch.setattr(whose, "is_served", lambda _host, _port: True)
+    assert main(words) == 0, "one that is there is shown"
+    assert capsys.readouterr().out == made
+    with daemon_in(tmp_path / "state"):
+        assert main([*words, "--rotate"]) == 0, "its own daemon serves the port"
+
+
+def test_no_key_is_made_beside_one_that_was_handed_in(tmp_path, capsys):
+    with daemon_in(tmp_path / "state"):
+        assert main(["key", "--state-dir", str(tmp_path / "state")]) == 1
+    assert "was given its key by NOZZLED_API_KEY or by systemd" in capsys.readouterr().err
+    assert not (tmp_path / "state/api-key").exists()
+
+
+def test_the_services_key_is_the_one_that_systemd_hands_in_and_is_never_made_here(machine, capsys):
+    credentials = machine / "run/credentials/nozzled-front.service"
+    credentials.mkdir(parents=True)
+    (credentials / "nozzled.api-key").write_text("handed-in-by-systemd")
+    assert main(["key"]) == 0
+    assert capsys.readouterr().out == "handed-in-by-systemd\n"
+    (credentials / "nozzled.api-key").unlink()
+    (machine / "var/lib/nozzled/api-key").unlink()
+    assert main(["key"]) == 1
+    assert "sudo systemctl start nozzled" in capsys.readouterr().err
+    assert not (machine / "var/lib/nozzled/api-key").exists()
+    for left in (machine / "var/lib/nozzled").iterdir():
+        left.unlink()
+    (machine / "var/lib/nozzled").rmdir()
+    with pytest.raises(ConfigError, match="has not run yet"):
+        key.find(asked(rotate=False))
