@@ -1,0 +1,161 @@
+"""The page for who sees little, has no mouse, or a small phone: axe finds nothing, nothing is cut off, in any state."""
+
+import pytest
+from playwright.sync_api import expect
+
+from support.stage import Stage
+
+pytestmark = pytest.mark.real_time
+
+DESKTOP = {"color_scheme": "light", "viewport": {"width": 1280, "height": 800}}
+PHONE = {"viewport": {"width": 320, "height": 640}, "has_touch": True, "is_mobile": True}
+PRINTING = {
+    "printer": {"state": "ready", "text": "Printing", "homed": True},
+    "job": {
+        "state": "printing",
+        "active": True,
+        "file": {"path": "folder/vase.gcode", "name": "vase.gcode", "size": 3_100_000, "date": 1_795_000_000},
+        "progress": {
+            "completion": 40.2,
+            "time": 4000,
+            "left": 4800,
+            "origin": "analysis",
+            "timeShare": 0.41,
+            "layer": 120,
+            "layers": 400,
+        },
+    },
+}
+NO_PRINTER = {"state": "offline", "text": "Offline", "error": None, "heaters": {}, "position": None, "homed": None}
+STATES = {
+    "No printer connected": {
+        "printer": NO_PRINTER,
+        "job": {"state": None, "active": False, "file": None, "progress": {}, "last": None},
+        "analysis": None,
+    },
+    "Printing": PRINTING,
+    "Paused": {
+        "printer": {
+            **PRINTING["printer"],
+            "message": {"text": "Change the filament", "at": 1_795_000_000},
+            "prompt": {"text": "Filament is loaded?", "choices": ["Continue", "Load more"]},
+            "trouble": "the printer asks for lines again and again; its cable may be bad",
+        },
+        "job": {**PRINTING["job"], "state": "paused", "pauseReason": "filament ran out", "warning": "line 14 is odd"},
+    },
+    "Stopped": {
+        "printer": {**NO_PRINTER, "state": "fault", "text": "Error", "error": "emergency stop", "stop": "unconfirmed"},
+        "job": {
+            "state": "failed",
+            "active": False,
+            "error": "emergency stop",
+            "refused": {
+                "path": "hot.gcode",
+                "name": "hot.gcode",
+                "reasons": ["280 °C, the profile allows 260 °C (line 14)"],
+            },
+            "last": {"outcome": "failed", "reason": "emergency stop"},
+        },
+    },
+}
+"""By the word that the page has for it; each is laid over what the service says of a printer that is ready."""
+
+ENDS = ("completed", "failed", "cancelled", "interrupted", "printing")
+HISTORY = [
+    {
+        "id": i,
+        "name": f"{end}.gcode",
+        "path": f"{end}.gcode",
+        "state": end,
+        "started": 1_795_000_000,
+        "printTime": 900,
+        "reason": end,
+    }
+    for i, end in enumerate(ENDS)
+]
+FILLED = {"files": ".file", "history": ".past", "settings": "option[value=mk3s]"}
+AXE = """async () => {
+    const {violations} = await axe.run(document, {resultTypes: ["violations"], preload: false});
+    return violations.map(({id, nodes}) => [id, ...nodes.slice(0, 3).map(each => each.html.slice(0, 200))].join(" | "));
+}"""
+
+
+@pytest.fixture(scope="module")
+def axe(node_modules):
+    return (node_modules / "axe-core" / "axe.min.js").read_text()
+
+
+@pytest.fixture
+def stage(chromium, service):
+    """Makes tabs in which the printer is in any state; they must not have had errors."""
+    made = []
+
+    def new(**options):
+        made.append(Stage(chromium, service, **options))
+        return made[-1]
+
+    yield new
+    for each in made:
+        each.context.close()
+    assert [error for each in made for error in each.errors] == []
+
+
+def faults(there, view, *, filled=True):
+    """Go to a view; return what axe has to say of it, and whether it is wider than the screen."""
+    there.page.evaluate("view => { location.hash = view; }", view)
+    expect(there.page.locator("nav [aria-current]")).to_have_attribute("href", f"#{view}")
+    there.page.locator(f"main > :not(p.empty) {FILLED.get(view, '') if filled else ''}").first.wait_for(
+        state="attached"
+    )
+    return found_in(there)
+
+
+def found_in(there):
+    wide = there.page.evaluate("document.documentElement.scrollWidth")  # innerWidth grows with it on a phone
+    return there.page.evaluate(AXE) + ([f"{wide} px wide"] if wide > there.page.viewport_size["width"] else [])
+
+
+@pytest.mark.parametrize("looks", [DESKTOP, {**PHONE, "color_scheme": "dark"}], ids=["light-desktop", "dark-phone"])
+def test_axe_finds_nothing_and_nothing_is_cut_off(stage, axe, running, part, looks):
+    hot = part("hot.gcode", 60, without=["M104 S215"], instead="M104 S280")
+    running.upload("hot.gcode", hot.stat().st_size, [hot.read_bytes()])
+    there = stage(**looks)
+    there.answer("**/api/files?*", {"files": [], "free": 10**9, "total": 10**9})
+    there.answer("**/api/history?*", {"jobs": []})
+    there.open()
+    there.is_in_state("Ready")
+    there.page.evaluate(axe)
+    views = there.page.eval_on_selector_all("nav a", "all => all.map(each => each.hash.slice(1))")
+    found = {}
+    there.show(**STATES["No printer connected"])
+    there.is_in_state("No printer connected")
+    found |= {("empty", view): faults(there, view, filled=False) for view in views}
+    there.page.unroute("**/api/files?*")
+    there.answer("**/api/history?*", {"jobs": HISTORY})
+    for word, changes in STATES.items():
+        there.show(**changes)
+        there.is_in_state(word)
+        found |= {(word, view): faults(there, view) for view in views}
+    there.lose()
+    there.is_in_state("Unknown")
+    found |= {("lost", view): faults(there, view) for view in views}
+    assert {key: each for key, each in found.items() if each} == {}
+
+
+def test_axe_finds_nothing_in_what_asks(stage, axe):
+    there = stage(**PHONE, color_scheme="dark")
+    there.page.goto(there.root)
+    expect(there.page.get_by_role("heading", name="Welcome to nozzled")).to_be_visible()
+    there.page.evaluate(axe)
+    assert found_in(there) == []
+    there.open().page.reload()
+    there.is_in_state("Ready")
+    there.page.evaluate(axe)
+    there.show(**PRINTING)
+    there.button("Cancel print").click()
+    there.page.get_by_role("dialog").wait_for()
+    assert found_in(there) == []
+    there.page.keyboard.press("Escape")
+    there.show(**STATES["Stopped"])
+    there.page.get_by_label("I have read these").check()
+    assert found_in(there) == []
