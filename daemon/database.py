@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from daemon.errors import StateDirTaken, StoreError
-from daemon.set_aside import set_aside
+from daemon.set_aside import make_way, set_aside, unusable
 
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 ASK_AGAIN_S = 0.05
 """Seconds until a lock that another process holds is tried again."""
+
+LOCKS = Path("/proc/locks")
 
 T = TypeVar("T")
 
@@ -128,6 +130,7 @@ class Database:
         with ExitStack() as stack:
             try:
                 state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _free(state_dir / self.lock)
                 stack.callback(os.close, _locked(state_dir / self.lock, f"{self.holds}state directory {state_dir}"))
                 db = self._usable(path)
             except OSError as error:
@@ -166,7 +169,7 @@ class Database:
 
     def _usable(self, path: Path) -> sqlite3.Connection:
         """Return the database, brought up to date; another one where it is damaged, or is no file of ours."""
-        if (reason := _unusable(path)) is not None:
+        if (reason := unusable(path)) is not None:
             set_aside(path, reason, self.lost, also=("-wal", "-shm"))
         db = _connect(path)
         try:
@@ -223,6 +226,22 @@ def transaction(db: sqlite3.Connection, *, durable: bool) -> Iterator[sqlite3.Co
             db.execute("ROLLBACK")
 
 
+def _free(path: Path) -> None:
+    """Set aside what stands in the place of a lock and can be none; never one that a living process may hold."""
+    if path.is_file() and (os.access(path, os.R_OK | os.W_OK) or _is_held(path)):
+        return
+    make_way(path, "another lock is taken")
+
+
+def _is_held(path: Path) -> bool:
+    """Tell whether anybody has locked a file that is closed to us; where that cannot be told, it is."""
+    try:
+        inode = path.stat().st_ino
+        return any(line.split()[5].rpartition(":")[2] == str(inode) for line in LOCKS.read_text().splitlines())
+    except (OSError, IndexError):
+        return True
+
+
 def _locked(path: Path, what: str) -> int:
     """Take the lock file for as long as the returned descriptor is open; it ends with the process."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -244,17 +263,6 @@ def _holder(path: Path) -> str:
 
     found = holders.of_file(path)
     return holders.describe(found) if found else f"another process (pid {path.read_text()[:20].strip()})"
-
-
-def _unusable(path: Path) -> str | None:
-    """Return why this can be no database of ours, whatever is in it; None: it can be one, or there is none yet."""
-    if path.is_symlink() and not path.exists():
-        return "it is a link that leads nowhere"
-    if not path.exists():
-        return None
-    if not path.is_file():
-        return "it is no file"
-    return None if os.access(path, os.R_OK | os.W_OK) else "it belongs to somebody else"
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:

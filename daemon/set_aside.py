@@ -5,6 +5,7 @@ said is lost with or without us, and a person may still look at it.
 """
 
 import errno
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,6 +35,32 @@ def set_aside(path: Path, reason: str, consequence: str, *, also: tuple[str, ...
             _renamed(path.with_name(path.name + ending))
     log.warning("file.damaged", path=str(path), reason=reason, consequence=consequence, kept_as=str(kept))
     return kept
+
+
+def unusable(path: Path, need: int = os.R_OK | os.W_OK) -> str | None:
+    """Return why this can be no file of ours, whatever is in it; None: it can be one, or there is none yet. Blocks."""
+    if path.is_symlink() and not path.exists():
+        return "it is a link that leads nowhere"
+    if not path.exists():
+        return None
+    if not path.is_file():
+        return "it is no file"
+    return None if os.access(path, need) else "it belongs to somebody else"
+
+
+def make_way(path: Path, consequence: str, need: int = os.R_OK | os.W_OK) -> None:
+    """Set aside what stands in the place of a file of ours and can be none; trouble with that is told alone. Blocks.
+
+    Args:
+        path: of the file.
+        consequence: what begins anew.
+        need: what must be allowed with it, as for `os.access`.
+    """
+    try:
+        if (reason := unusable(path, need)) is not None:
+            set_aside(path, reason, consequence)
+    except OSError as error:
+        log.warning("file.in_the_way", path=str(path), reason=str(error), consequence=f"it stays; {consequence}")
 
 
 def _renamed(path: Path) -> Path:

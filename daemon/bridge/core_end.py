@@ -22,6 +22,7 @@ from daemon.bridge.frames import MAX_QUESTION, Frames, frame
 from daemon.bridge.happenings import JobChanged, SafetyBroken, happened
 from daemon.bridge.messages import Asked, FromFront, Hello, Seen, encode, known
 from daemon.log import Limiter
+from daemon.set_aside import make_way
 from gcode.errors import QueueFull
 from hal.printer import Event, StateChanged
 
@@ -75,7 +76,10 @@ class CoreEnd:
         Raises:
             OSError: there can be no socket.
         """
-        path.unlink(missing_ok=True)  # noqa: ASYNC240 - a tmpfs
+        try:
+            path.unlink(missing_ok=True)  # noqa: ASYNC240 - a tmpfs
+        except OSError:
+            make_way(path, "fronts are waited for anew")
         door = socket.socket(socket.AF_UNIX)
         before = os.umask(0o177)
         try:

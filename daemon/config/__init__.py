@@ -22,6 +22,9 @@ from gcode.outgoing import check_command
 SYSTEM_FILE = Path("/etc/nozzled.toml")
 """Read when neither the command line nor NOZZLED_CONFIG names a file."""
 
+UPLOADS = "uploads"
+"""Folder in the state directory: the front writes there, the core reads."""
+
 FIRMWARES = (
     "marlin", "marlin-1.0", "prusa", "prusa-buddy", "repetier", "smoothie", "reprapfirmware", "teacup", "malyan",
     "klipper",
@@ -76,7 +79,9 @@ class HttpConfig:
         (), "Other origins whose pages may use the API, like https://example.org; a key is needed all the same."
     )
     max_connections: int = option(1024, "Connections at once.", low=8, high=65536)
-    max_connections_per_client: int = option(256, "Of these, from one address.", low=4, high=65536)
+    max_connections_per_client: int = option(
+        256, "Of these, from one address that have shown no key.", low=4, high=65536
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The preset that was chosen over the API: kept in the state directory, for where the configuration says nothing."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import structlog
 from daemon.config import Config, ProfileConfig
 from daemon.config.presets import Preset, find
 from daemon.errors import ConfigError
+from daemon.set_aside import make_way
 
 FILE = "preset"
 
@@ -18,6 +20,7 @@ def with_chosen(config: Config, folder: Path) -> Config:
     """Return the configuration with the preset that was chosen; blocks. What the file says of the printer wins."""
     if config.profile != ProfileConfig():
         return config
+    make_way(folder / FILE, "the printer's size is not known", os.R_OK)
     try:
         name = (folder / FILE).read_text("utf-8").strip()
         return replace(config, profile=find(name).profile) if name else config

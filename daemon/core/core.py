@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from daemon.config import Config, ProfileConfig, runtime_file, state_dir
+from daemon.config import UPLOADS, Config, ProfileConfig, runtime_file, state_dir
 from daemon.config.chosen_preset import with_chosen
 from daemon.core.connection.connection import Connection
 from daemon.core.connection.printer_settings import PrinterSettings
@@ -21,10 +21,10 @@ from daemon.core.record.store import Store
 from daemon.core.safety.guard import Guard
 from daemon.core.safety.line_note import LineNote
 from daemon.in_time import in_time
+from daemon.set_aside import make_way
 from daemon.systemd.descriptors import DescriptorStore
 from hal.logbook import Logbook
 
-UPLOADS = "uploads"  # folder in the state directory; written to by the front alone
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 log = structlog.get_logger()
@@ -102,10 +102,13 @@ async def begin(
 
 def _logbook(environ: Mapping[str, str]) -> tuple[Logbook, str]:
     """Return what a print is taken over from, and what tells this boot from another."""
+    path = runtime_file(environ)
+    if path is not None:
+        make_way(path, "a print that was under way does not go on")
     try:
         # the unit says it, as it does not see the file (ProcSubset=pid)
         boot = environ.get("NOZZLED_BOOT_ID") or BOOT_ID.read_text().strip()
-        return Logbook(runtime_file(environ)), boot
+        return Logbook(path), boot
     except OSError as error:
         log.warning("logbook.missing", reason=str(error), consequence="a print does not survive this process")
         return Logbook(), ""

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from daemon.errors import KeepsCrashing
+from daemon.set_aside import make_way
 from hal.printer import ConnectionState, Event, StateChanged
 
 FILE = "starts"
@@ -35,6 +36,7 @@ class SlowCrashes:
         """
         if self._path is None:
             return
+        make_way(self._path, "starts are counted anew")
         now = self._clock()
         marks = [mark for mark in self._read(self._path) if 0 <= now - mark < WITHIN]
         if len(marks) >= MOST:
@@ -60,6 +62,6 @@ class SlowCrashes:
     def _read(path: Path) -> list[float]:
         try:
             found = json.loads(path.read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return []
         return [mark for mark in found if isinstance(mark, int | float)] if isinstance(found, list) else []

@@ -1,12 +1,15 @@
 """Supervision: systemd is told, from the loop that serves the wire, that the service lives and what it does."""
 
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daemon.bridge.status import describe
 from daemon.bridge.words import JobState
 from daemon.log import journal
+from daemon.set_aside import make_way
 from daemon.systemd.directories import of_systemd
 from daemon.systemd.heartbeat import Heartbeat
 from hal.printer import ConnectionState
@@ -85,7 +88,9 @@ def job_type(environ: Mapping[str, str]) -> str | None:
 def forget_job_type(environ: Mapping[str, str]) -> None:
     """Remove what an earlier stop has left: a restart keeps the runtime directory."""
     if path := _job_type_file(environ):
-        path.unlink(missing_ok=True)
+        make_way(path, "why the service is stopped is asked anew", os.R_OK)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def _job_type_file(environ: Mapping[str, str]) -> Path | None:

@@ -6,8 +6,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from daemon.bridge.remote import Channel, RemoteConnection, RemoteCore, RemoteJobs
-from daemon.config import Config, state_dir
+from daemon.config import UPLOADS, Config, state_dir
+from daemon.errors import FileError
 from daemon.front.access import hosts
 from daemon.front.access.access import Access
 from daemon.front.access.keys import Keys, own_uuid
@@ -20,7 +23,7 @@ from daemon.front.events import Events
 from daemon.front.uploads.files import FileStore
 from daemon.in_time import in_time
 
-UPLOADS = "uploads"  # folder in the state directory; the core reads there
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -77,7 +80,10 @@ async def begin(
     stack.push_async_callback(in_time, access.close)
     uploads = folder / UPLOADS
     files = FileStore(uploads, wall, cache, config.http.quota_mib)
-    await files.open()
+    try:
+        await files.open()
+    except FileError as error:
+        log.warning("uploads.unusable", reason=str(error), consequence="no file can be uploaded or printed")
     files.busy = core.jobs.uses
     shelf = Shelf(cache)
     analyses = Analyses(config, uploads, shelf, core.connection.limits)

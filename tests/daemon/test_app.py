@@ -1,11 +1,13 @@
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 
 from daemon import app
 from daemon.bridge.words import JobState, Selection
-from daemon.errors import StateDirTaken
+from daemon.config import HttpConfig
+from daemon.errors import ConfigError, StateDirTaken
 from support.both import Service
 from support.http import KEY, config
 
@@ -68,10 +70,9 @@ async def test_two_services_never_share_a_state_directory(tmp_path):
 
 
 async def test_a_start_that_fails_lets_go_of_everything(tmp_path):
-    (tmp_path / "uploads").write_text("in the way")
+    proxies = replace(config(tmp_path, ""), http=HttpConfig(trusted_proxies=("nobody",)))
     async with AsyncExitStack() as stack:
-        with pytest.raises(Exception, match="uploads"):
-            await start(stack, tmp_path, address="")
-    (tmp_path / "uploads").unlink()
+        with pytest.raises(ConfigError, match="nobody"):
+            await app.start(stack, proxies, ENVIRON, lambda: 1000.0)
     async with AsyncExitStack() as stack:
         assert (await start(stack, tmp_path, address="")).files.root.is_dir()

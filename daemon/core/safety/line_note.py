@@ -6,11 +6,13 @@ here the baudrate that this one had to find out, and which board it was.
 
 import asyncio
 import json
+import os
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from daemon.core.connection.connection import Connection
+from daemon.set_aside import make_way
 from hal.ports import Device
 from hal.printer import ConnectionState, Event, StateChanged
 from hal.registry import parse
@@ -30,6 +32,7 @@ class LineNote:
         self._writing: asyncio.Task[None] | None = None
         connection.subscribe(self._on_event)
         connection.on_profile(self._note_again)
+        make_way(self._path, "which line the printer was on is not known", os.R_OK)
         with suppress(*UNREADABLE):  # there is none, or not of this version
             if not self._path.is_file():  # a pipe would have the start wait
                 return
@@ -68,5 +71,6 @@ class LineNote:
 
     def _write(self, text: str) -> None:
         temporary = self._path.with_suffix(".new")
+        make_way(temporary, "the line is noted anew", os.W_OK)
         temporary.write_text(text)
         temporary.replace(self._path)  # whole or not at all

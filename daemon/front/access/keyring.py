@@ -11,6 +11,7 @@ import json
 import os
 import re
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +21,7 @@ from typing import Any
 from daemon.errors import BadKeyName, ConfigError, DamagedFile, KeyNameTaken, NoSuchKey
 from daemon.front.access.keys import write_private
 from daemon.front.access.scopes import FIRST, Identity, Scope
-from daemon.set_aside import set_aside
+from daemon.set_aside import make_way, set_aside
 
 FILE = "keys.json"
 MAX_KEYS = 256
@@ -91,10 +92,12 @@ class Keyring:
         Raises:
             ConfigError: it cannot be read.
         """
+        consequence = "the named keys work no more: make new ones by `nozzled keys add`"
+        make_way(self._path, consequence, os.R_OK)
         try:
             self.load()
         except DamagedFile as error:
-            set_aside(self._path, str(error), "the named keys work no more: make new ones by `nozzled keys add`")
+            set_aside(self._path, str(error), consequence)
             self.load()
 
     def load(self) -> None:
@@ -110,6 +113,8 @@ class Keyring:
             return
         except OSError as error:
             raise ConfigError(f"{self._path}: {error.strerror}") from error
+        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+            raise ConfigError(f"{self._path}: it is no file")
         stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
         if stamp != self._stamp:
             self._keys = self._read()
@@ -186,7 +191,7 @@ class Keyring:
             return ()
         except OSError as error:
             raise ConfigError(f"{self._path}: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DamagedFile(f"{self._path}: this is no list of keys: {error}") from error
 
     def _write(self, keys: list[NamedKey]) -> None:

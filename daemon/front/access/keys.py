@@ -10,7 +10,7 @@ from pathlib import Path
 
 from daemon.config import Config
 from daemon.errors import ConfigError
-from daemon.set_aside import set_aside
+from daemon.set_aside import make_way, set_aside, unusable
 
 ENVIRONMENT = "NOZZLED_API_KEY"
 MIN_LENGTH = 16
@@ -60,6 +60,8 @@ class Keys:
         """
         if self._path is None:
             return
+        if (reason := unusable(self._path, os.R_OK)) is not None:  # a pipe would be waited for
+            raise ConfigError(f"the API key in {self._path}: {reason}")
         try:
             self.key = _checked(self._path.read_text("ascii"), str(self._path))
         except (OSError, UnicodeDecodeError) as error:
@@ -118,6 +120,7 @@ def _own(path: Path) -> str:
     Raises:
         ConfigError: the file cannot be read or made.
     """
+    make_way(path, "there is a new API key, `nozzled key` shows it", os.R_OK)
     try:
         try:
             return _checked(_read_or_make(path), str(path))
@@ -147,6 +150,7 @@ def own_uuid(state_dir: Path) -> str:
         ConfigError: its file cannot be read or made; one that is damaged is set aside.
     """
     path = state_dir / UUID_FILE
+    make_way(path, "clients find the service under a new UUID", os.R_OK)
     try:
         try:
             return _uuid(path)

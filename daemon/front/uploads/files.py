@@ -22,6 +22,7 @@ from daemon.front.uploads.hashes import NO_HASHES, HashBook, Hashes, NoHashes
 from daemon.front.uploads.room import Room
 from daemon.front.uploads.tree import Entry, file_entry, folder_entry, signature
 from daemon.front.uploads.unpacker import Unpack, in_process
+from daemon.set_aside import set_aside
 
 _INCOMING = ".incoming"
 _BLOCK = 64 * 1024  # bytes written per hop to a thread; a hop costs some 60 µs
@@ -67,6 +68,10 @@ class FileStore:
 
     def _prepare(self) -> None:
         incoming = self._root / _INCOMING
+        for folder in (self._root, incoming):
+            # a link of the user's that leads nowhere may be to a disk that is away
+            if not folder.is_dir() and (os.path.lexists(folder) if folder is incoming else folder.exists()):
+                set_aside(folder, "it is no folder", "the folder is begun anew")
         shutil.rmtree(incoming, ignore_errors=True)
         incoming.mkdir(parents=True, exist_ok=True)
 
