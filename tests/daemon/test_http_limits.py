@@ -6,16 +6,20 @@ import hashlib
 import logging
 import os
 import resource
+from time import thread_time
 
 import pytest
 
 from daemon.errors import StorageFull
-from daemon.front.http import downloads
+from daemon.front.access.strangers import REQUEST
+from daemon.front.http import door, downloads
 from daemon.front.http.bounded_server import MOST, OTHERS, room_for_connections
+from daemon.front.http.seats import Limits, Seats
 from daemon.front.http.server import MAX_HEADERS, listen
 from support.http import KEY, api
 
 PATIENCE = 30.0
+STRANGE = b"GET /api/job HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def request(path="/api/version", headers=""):
@@ -38,30 +42,109 @@ async def status(reader):
 
 
 @pytest.mark.real_time
-async def test_one_client_has_no_more_connections_than_it_may_and_those_go_on(tmp_path):
+async def test_strangers_have_no_more_connections_than_they_may_and_who_has_shown_a_key_goes_on(tmp_path):
     async with api(tmp_path, "", http={"port": 0, "max_connections_per_client": 4}) as server:
         listening = listen(server.service.front)
-        kept = [await connect(listening) for _ in range(4)]
-        for reader, writer in kept:
+        known = []
+        for _ in range(6):
+            known.append(await connect(listening))
+            known[-1][1].write(request())
+            assert await status(known[-1][0]) == 200
+        strangers = [await connect(listening) for _ in range(5)]
+        assert await status(strangers[0][0]) is None  # the fifth has its seat
+        strangers[-1][1].write(STRANGE)
+        assert await status(strangers[-1][0]) == 403
+        for reader, writer in known:
             writer.write(request())
             assert await status(reader) == 200
-        reader, writer = await connect(listening)
-        writer.write(request())
-        assert await status(reader) is None
-        writer.close()
-        kept[0][1].write(request())
-        assert await status(kept[0][0]) == 200
-        kept.pop()[1].close()
+        for _, writer in known + strangers:
+            writer.close()
         async with asyncio.timeout(PATIENCE):
-            while listening.server._clients.total() > 3:  # noqa: ASYNC110 - the server sees it when it sees it
+            while len(listening.server.seats):  # noqa: ASYNC110 - the server sees it when it sees it
                 await asyncio.sleep(0.01)
-        reader, writer = await connect(listening)
-        writer.write(request())
-        assert await status(reader) == 200
-        writer.close()
-        for _, each in kept:
-            each.close()
         await listening.close()
+
+
+@pytest.mark.real_time
+async def test_who_has_used_up_what_strangers_may_cost_waits_unread_and_a_key_goes_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(door, "HOLD", 0.3)
+    async with api(tmp_path, "", http={"port": 0}) as server:
+        listening = listen(server.service.front)
+        access = server.service.front.access
+        while access.bears("127.0.0.1", REQUEST):
+            pass
+        gone, stranger, owner = [await connect(listening) for _ in range(3)]
+        gone[1].close()
+        began = asyncio.get_running_loop().time()
+        stranger[1].write(STRANGE)
+        owner[1].write(f"GET /api/version?x=1 HTTP/1.1\r\nHost: x\r\nX-API-KEY:{KEY}\r\n\r\n".encode())
+        assert await status(owner[0]) == 200
+        assert len(listening.server.door) == 1
+        assert await status(stranger[0]) == 403  # what comes back each second is enough for that
+        assert asyncio.get_running_loop().time() - began >= 0.3
+        late = await connect(listening)
+        while access.bears("127.0.0.1", REQUEST):
+            pass
+        held = await connect(listening)
+        await listening.close()
+        assert await status(held[0]) is None
+        for _, writer in (stranger, owner, late, held):
+            writer.close()
+
+
+def test_a_seat_of_a_stranger_is_taken_over_and_none_of_who_has_a_key():
+    closed = []
+    seats = Seats(Limits(all=4, each=2, known=2))
+    first, second = (seats.take("a", lambda name=name: closed.append(name)) for name in "12")
+    seats.know(first)
+    third = seats.take("a", lambda: closed.append("3"))
+    assert closed == []
+    fourth = seats.take("a", lambda: closed.append("4"))
+    assert closed == ["2"]  # the longest of this address
+    seats.know(third)
+    other = seats.take("b", lambda: closed.append("b"))
+    seats.know(other)
+    seats.leave(second)
+    assert len(seats) == 4
+    assert seats.take("c", lambda: closed.append("c")) is not None  # all are taken: the longest of all strangers
+    assert closed == ["2", "4"]
+    seats.leave(fourth)
+    seats.know(seats.take("c", lambda: closed.append("c2")))
+    assert seats.take("d", lambda: closed.append("d")) is None  # who has a key keeps it
+    assert len(seats) == 4
+    for each in (first, third, first):
+        seats.leave(each)
+    assert len(seats) == 2
+
+
+def test_of_connections_with_a_key_an_address_has_half():
+    seats = Seats(Limits(all=4, each=2, known=2))
+    for _ in range(10):
+        seats.know(seats.take("a", lambda: None))
+    assert len(seats) == 4
+    assert seats.take("b", lambda: None) is not None
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GET / HTTP/1.1\r\nX-Api-Key: {}\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\nx-api-key:{}\r\n",
+        "GET / HTTP/1.1\r\nAuthorization: Bearer {}\r\n\r\n",
+        "GET /a?b=c&apikey={} HTTP/1.1\r\n",
+        "GET /a?apikey={}&b=c HTTP/1.1\r\n",
+    ],
+)
+def test_a_key_is_seen_in_each_place_where_it_may_stand(head):
+    assert door._KEY.findall(head.format(KEY).encode()) == [KEY.encode()]
+
+
+@pytest.mark.parametrize("word", ["\nx-api-key:", "\nauthorization: bearer ", "?apikey=", "a", " ", "&"])
+def test_looking_for_a_key_takes_no_longer_whatever_was_sent(word):
+    sent = (word * door.LOOKED_AT)[: door.LOOKED_AT].encode()
+    began = thread_time()
+    door._KEY.findall(sent)
+    assert thread_time() - began < 0.02
 
 
 @pytest.mark.real_time
@@ -114,9 +197,9 @@ async def test_who_does_not_read_a_download_is_dropped(tmp_path, monkeypatch):
         writer.transport.pause_reading()
         writer.write(request("/downloads/files/local/a.gcode"))
         async with asyncio.timeout(PATIENCE):
-            while not listening.server._clients:  # noqa: ASYNC110 - as above
+            while not len(listening.server.seats):  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.01)
-            while listening.server._clients:  # noqa: ASYNC110 - as above
+            while len(listening.server.seats):  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.01)
         writer.close()
         await listening.close()

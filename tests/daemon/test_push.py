@@ -7,6 +7,7 @@ import pytest
 
 from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
+from daemon.front.access.strangers import BURST, REQUEST
 from daemon.front.push.hub import MAX_STRANGERS, MAX_STRANGERS_EACH
 from daemon.front.push.look import Look
 from daemon.front.push.subscriber import MAX_EVENTS, MAX_LETTERS, MAX_LOG, MAX_WORDS, STALLED, STRANGER
@@ -362,19 +363,34 @@ async def test_a_stranger_may_authenticate_a_few_times_and_say_little_else(tmp_p
         assert all(known.subscriber.may_speak(MAX_LETTERS) for _ in range(10 * MAX_WORDS))
 
 
-async def test_strangers_have_a_share_of_the_places_and_an_address_has_a_share_of_that(tmp_path):
+async def test_strangers_have_a_share_of_the_places_and_the_next_one_takes_that_of_the_first(tmp_path):
     async with api(tmp_path) as server:
         hub = server.application.settings["hub"]
-        for _ in range(MAX_STRANGERS_EACH):
-            assert not hub.is_full_for("2001:db8::1")
-            Listener(server, client="2001:db8::1")
-        assert hub.is_full_for("2001:db8::2")  # a household has one share
-        assert not hub.is_full_for("192.0.2.1")
-        for number in range(MAX_STRANGERS - MAX_STRANGERS_EACH):
-            Listener(server, client=f"192.0.2.{number}")
-        assert hub.is_full_for("192.0.2.200")
-        await server.settle(STRANGER + 1)
-        assert not hub.is_full_for("192.0.2.200")
+        owner = Listener(server, client="2001:db8::1")
+        await owner.login()
+        household = [Listener(server, client="2001:db8::1") for _ in range(MAX_STRANGERS_EACH)]
+        others = [Listener(server, client=f"192.0.2.{number}") for number in range(MAX_STRANGERS - MAX_STRANGERS_EACH)]
+        assert hub.has_room_for("2001:db8::2")  # a household has one share
+        await server.settle(0.1)
+        assert [each.closed for each in household] == [True] + [False] * (MAX_STRANGERS_EACH - 1)
+        Listener(server, client="2001:db8::2")
+        assert hub.has_room_for("192.0.2.200")
+        await server.settle(0.1)
+        assert household[1].closed
+        assert not any(each.closed for each in others)
+        assert not owner.closed
+
+
+async def test_who_shows_a_session_has_cost_nothing_and_who_does_not_has(tmp_path):
+    async with api(tmp_path) as server:
+        access = server.service.front.access
+        for _ in range(2 * int(BURST)):
+            assert access.bears("192.0.2.1", REQUEST)
+            listener = Listener(server, client="192.0.2.1")
+            await listener.login()
+            listener.subscriber.end()
+        assert not all(access.bears("192.0.2.1", REQUEST) for _ in range(int(BURST) + 1))
+        assert access.owes("192.0.2.1")
 
 
 async def test_the_log_in_one_message_is_bounded(tmp_path):

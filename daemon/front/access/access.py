@@ -118,6 +118,14 @@ class Access:
         """Count what somebody without a key has cost (`strangers`); tell whether that is not too much."""
         return self._strangers.spend(address, units, _now())
 
+    def owes(self, network: str) -> bool:
+        """Tell whether strangers of this network have used up what they may cost."""
+        return self._strangers.owes(network, _now())
+
+    def forgive(self, address: str, units: float) -> None:
+        """Count no longer what somebody has cost who has shown a session since."""
+        self._strangers.forgive(address, units, _now())
+
     def begin_session(self, identity: Identity) -> Session:
         """Open a session for the socket."""
         return self.sessions.begin(identity, _now())

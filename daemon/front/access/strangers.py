@@ -39,6 +39,16 @@ class Strangers:
             self._spent.popitem(last=False)
         return not over
 
+    def owes(self, address: str, now: float) -> bool:
+        """Tell whether an address has nothing left for one more request."""
+        return self._of(network_of(address), now) + REQUEST > BURST
+
+    def forgive(self, address: str, units: float, now: float) -> None:
+        """Count what an address has cost no more: it was no stranger's."""
+        network = network_of(address)
+        if network in self._spent:
+            self._spent[network] = (max(0.0, self._of(network, now) - units), now)
+
     def _of(self, network: str, now: float) -> float:
         spent, when = self._spent.get(network, (0.0, now))
         return max(0.0, spent - (now - when) * REFILL)

@@ -111,6 +111,8 @@ class ApiHandler(tornado.web.RequestHandler):
             self.admit()
         except Exception as error:  # noqa: BLE001 - the one funnel: `_refuse` logs what is a bug
             refusal = error
+        if self.identity is not None:
+            self.settings["know"](getattr(self.request.connection, "stream", None))
         if self.identity is None and not self.service.access.bears(self.client, self.cost()):
             self._hang_up()
         elif self.identity is None and "Transfer-Encoding" in self.request.headers:

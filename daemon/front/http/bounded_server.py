@@ -1,16 +1,18 @@
-"""BoundedServer: Tornado's HTTP server with a bound on connections, all together and from one client."""
+"""BoundedServer: Tornado's HTTP server with a bound on connections, and on what an address without a key may cost."""
 
 import logging
 import resource
-from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 
+from daemon.front.access.access import Access
 from daemon.front.access.attempts import network_of
+from daemon.front.http.door import Door
+from daemon.front.http.seats import Limits, Seat, Seats
 
 OTHERS = 64
 """File descriptors that are kept for all but connections: the port, files, the database, programs that are started."""
@@ -31,41 +33,51 @@ def room_for_connections() -> int:
     return MOST if soft == resource.RLIM_INFINITY else max(1, soft - OTHERS)
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Connections at once: from everybody, and from one address."""
-
-    all: int
-    each: int
-
-
 class BoundedServer(HTTPServer):
-    """Closes at once what comes above the limits; those who are connected go on undisturbed."""
+    """Closes what comes above the limits; those who have shown a key go on undisturbed."""
 
-    def initialize(self, *args: Any, limits: Limits, **kwargs: Any) -> None:  # type: ignore[override]  # Tornado's way to construct
-        """Take the limits besides what Tornado takes."""
+    def initialize(self, *args: Any, limits: Limits, access: Access, **kwargs: Any) -> None:  # type: ignore[override]  # Tornado's way to construct
+        """Take limits and keys besides what Tornado takes."""
         super().initialize(*args, **kwargs)
-        self._limits = limits
-        self._clients: Counter[str] = Counter()
+        self.seats = Seats(limits)
+        self.door = Door(lambda key: access.known(key) is not None)
+        self._access = access
+        self._seat_of: dict[IOStream, Seat] = {}
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
-        """Take a connection, or close it."""
-        client = _client(address)
-        if self._clients.total() >= self._limits.all or self._clients[client] >= self._limits.each:
-            log.debug("too many connections, one from %s is closed", client)
+        """Take a connection, have it wait, or close it."""
+        network = network_of(str(address[0])) if isinstance(address, tuple) else "local"
+        seat = self.seats.take(network, partial(self._end, stream))
+        if seat is None:
+            log.debug("too many connections, one from %s is closed", network)
             stream.close()
             return
-        self._clients[client] += 1
-        super().handle_stream(stream, address)
+        self._seat_of[stream] = seat
+        serve = partial(super().handle_stream, stream, address)
+        if self._access.owes(network):
+            self.door.hold(stream, serve)
+        else:
+            serve()
+
+    def _end(self, stream: IOStream) -> None:
+        """Close a connection whose seat somebody else gets."""
+        self.door.drop(stream)
+        self._seat_of.pop(stream, None)
+        stream.close()
+
+    def know(self, stream: IOStream | None) -> None:
+        """Note that a connection has shown a key; None, or one that is no more, is nobody's."""
+        if (seat := self._seat_of.get(stream)) is not None:  # type: ignore[arg-type]  # None is no key of it
+            self.seats.know(seat)
 
     def on_close(self, server_conn: object) -> None:
         """Count a connection no more; also one that has become a WebSocket, of which the hub knows how many."""
         super().on_close(server_conn)
-        client = _client(server_conn.context.address)  # type: ignore[attr-defined]  # Tornado says object
-        self._clients[client] -= 1
-        if self._clients[client] <= 0:
-            del self._clients[client]
+        seat = self._seat_of.pop(server_conn.stream, None)  # type: ignore[attr-defined]  # Tornado says object
+        if seat is not None:
+            self.seats.leave(seat)
 
-
-def _client(address: tuple[Any, ...] | str) -> str:
-    return network_of(str(address[0])) if isinstance(address, tuple) else "local"
+    def stop(self) -> None:
+        """Take no more connections, also none that wait."""
+        super().stop()
+        self.door.close()

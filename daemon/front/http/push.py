@@ -63,7 +63,7 @@ class SocketHandler(WebSocketHandler):
             identify(self.service, self.request, for_everybody=True, judges_keys=False)
         except KeyRefused as error:
             raise tornado.web.HTTPError(403) from error
-        if self.hub.is_full_for(self.client):
+        if not self.hub.has_room_for(self.client):
             raise tornado.web.HTTPError(503)
 
     def check_origin(self, origin: str) -> bool:
@@ -229,7 +229,7 @@ class Streams:
         Raises:
             Refused: there are too many.
         """
-        if self.hub.is_full_for(client) or len(self.open) >= MAX_SESSIONS:
+        if len(self.open) >= MAX_SESSIONS or not self.hub.has_room_for(client):
             raise Refused(503, FULL)
         session = self.open[name] = StreamSession(self, name, self.hub, client)
         return session
@@ -245,6 +245,11 @@ class StreamsHandler(ApiHandler):
         """Take the sessions besides."""
         super().initialize(service)
         self.streams = streams
+
+    def cost(self) -> float:
+        """Count nothing for who listens already, and has shown a session."""
+        session = self.streams.open.get(self.path_args[0])
+        return strangers.REQUEST if session is None or session.subscriber.is_stranger else 0.0
 
     def admit(self) -> None:
         """Refuse pages of other origins, as WebSockets do: a browser lets them send, though not read."""

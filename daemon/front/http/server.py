@@ -18,7 +18,7 @@ from daemon.errors import AddressInUse
 from daemon.front.http import app_keys, page, public, push
 from daemon.front.http.analysis import ThumbnailHandler
 from daemon.front.http.base import NotFound
-from daemon.front.http.bounded_server import BoundedServer, Limits, room_for_connections
+from daemon.front.http.bounded_server import BoundedServer, room_for_connections
 from daemon.front.http.client_library import ClientLibraryHandler
 from daemon.front.http.connection import ConnectionHandler
 from daemon.front.http.description import DocsHandler, OpenApiHandler
@@ -43,6 +43,7 @@ from daemon.front.http.printer import (
     SdHandler,
     ToolHandler,
 )
+from daemon.front.http.seats import Limits
 from daemon.front.http.server_info import ServerHandler, VersionHandler
 from daemon.front.http.settings import ProfileHandler, ProfilesHandler, SettingsHandler
 from daemon.front.http.system import AllSystemCommandsHandler, SourceHandler, SystemCommandHandler
@@ -148,6 +149,7 @@ def make_app(service: "Front") -> Application:
         hub=hub,
         host=service.config.http.host,
         listing=Listing(service),
+        know=lambda _stream: None,  # a server that counts connections has another
         websocket_ping_interval=push.HEARTBEAT,
         websocket_max_message_size=push.MAX_MESSAGE,
     )
@@ -202,6 +204,7 @@ def listen(service: "Front", handed_in: Sequence[socket.socket] = ()) -> Listeni
     server = BoundedServer(
         application,
         limits=_limits(service.config.http),
+        access=service.access,
         idle_connection_timeout=IDLE,
         body_timeout=BODY,
         max_body_size=sys.maxsize,
@@ -211,6 +214,7 @@ def listen(service: "Front", handed_in: Sequence[socket.socket] = ()) -> Listeni
     url = _url(service.config.http, sockets[0], handed_in=bool(handed_in))
     host = sockets[0].getsockname()[0] if handed_in else service.config.http.host
     application.settings["host"] = host
+    application.settings["know"] = server.know
     return Listening(server, url, application.settings["hub"], host)
 
 
@@ -222,7 +226,8 @@ def _limits(http: HttpConfig) -> Limits:
             "http.max_connections is %d, the limit on open files leaves room for %d", http.max_connections, room
         )
     most = min(http.max_connections, room)
-    return Limits(most, min(http.max_connections_per_client, max(1, most // 2)))
+    half = max(1, most // 2)
+    return Limits(most, min(http.max_connections_per_client, half), half)
 
 
 def _url(http: HttpConfig, bound: socket.socket, *, handed_in: bool) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from daemon import OCTOPRINT, __version__
 from daemon.errors import CoreAway
 from daemon.front.access.attempts import network_of
+from daemon.front.access.strangers import REQUEST
 from daemon.front.events import Notice
 from daemon.front.http.base import seen_of
 from daemon.front.http.job import JobView
@@ -51,17 +52,19 @@ class Hub:
         service.connection.subscribe(self._on_printer)
         service.events.subscribe(self._on_notice)
 
-    def is_full_for(self, client: str) -> bool:
-        """Tell whether nobody more may come from this address; who comes is a stranger at first."""
+    def has_room_for(self, client: str) -> bool:
+        """Tell whether one more may come from this address, who is a stranger at first.
+
+        If need be the stranger goes who has listened longest: else a few silent ones would keep out who has a key.
+        """
         network = network_of(client)
-        strangers = [from_ for each, from_ in self._subscribers.items() if each.is_stranger]
-        of_client = sum(from_ == network for from_ in self._subscribers.values())
-        return (
-            len(self._subscribers) >= MAX_SUBSCRIBERS
-            or len(strangers) >= MAX_STRANGERS
-            or strangers.count(network) >= MAX_STRANGERS_EACH
-            or of_client >= self._service.config.http.max_connections_per_client
-        )
+        strangers = [each for each in self._subscribers if each.is_stranger]
+        of_client = [each for each in strangers if self._subscribers[each] == network]
+        if len(of_client) >= MAX_STRANGERS_EACH:
+            of_client[0].drop()
+        elif len(strangers) >= MAX_STRANGERS or (len(self._subscribers) >= MAX_SUBSCRIBERS and strangers):
+            strangers[0].drop()
+        return len(self._subscribers) < MAX_SUBSCRIBERS
 
     def join(self, send: Send, close: Callable[[], None], client: str = "local") -> Subscriber:
         """Take a new subscriber, and greet it.
@@ -80,6 +83,11 @@ class Hub:
         subscriber.offer(json.dumps({"connected": self._greeting()}))
         self._keep_ticking()
         return subscriber
+
+    def on_known(self, subscriber: Subscriber) -> None:
+        """Take note that one has shown a session: its coming was no stranger's."""
+        if (network := self._subscribers.get(subscriber)) is not None:
+            self._service.access.forgive(network, REQUEST)
 
     def look_at_keys(self) -> None:
         """Have everybody dropped at once whose key is gone."""

@@ -59,6 +59,7 @@ class Subscriber:
         self._close = close
         self._loop = asyncio.get_running_loop()
         self._session: Session | None = None
+        self._known = False  # it has shown one
         self._words = self._letters = 0  # said without a session
         self._wishes = Wishes()
         self._interval = RATE
@@ -113,6 +114,11 @@ class Subscriber:
         if self._session is None:
             self.end()
 
+    def drop(self) -> None:
+        """End the connection."""
+        self._close()
+        self.end()
+
     def end(self) -> None:
         """Stop; idempotent."""
         self._hub.leave(self)
@@ -143,8 +149,7 @@ class Subscriber:
         self._letters += size
         if self._words <= MAX_WORDS and self._letters <= MAX_LETTERS:
             return True
-        self._close()
-        self.end()
+        self.drop()
         return False
 
     def receive(self, text: str | bytes) -> None:
@@ -170,6 +175,9 @@ class Subscriber:
             self.offer(_reauthenticate("stale"))
             return
         self._words = self._letters = 0
+        if not self._known:
+            self._known = True
+            self._hub.on_known(self)
         if self._page is not None:
             self._hub.pages.join(self._page)
         self._new = True
