@@ -25,7 +25,7 @@ from hal.printer import Event
 PATIENCE = 30.0  # s for an answer; making a printer cold before it is disconnected takes 3
 AGAIN, SELDOM = 0.05, 0.5  # s between two tries to reach the core, and where it has been away for longer
 RETURN = 5.0  # s that what was known last is told of a core that is away: its restart takes half a second
-BEAT = 3.0  # s between two signs of life
+BEAT = 1.0  # s between two signs of life
 AWAY = "the part of nozzled that has the printer is not there; it is waited for"
 
 log = structlog.get_logger()

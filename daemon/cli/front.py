@@ -3,7 +3,9 @@
 import argparse
 import asyncio
 import faulthandler
+import fcntl
 import os
+import signal
 import socket
 import time  # noqa: TID251 - as in `serve`: the wall clock is injected from here
 from contextlib import suppress
@@ -33,6 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, metavar="P", help="TCP port, 0 for any free one (default: 5000)")
     parser.add_argument("--core", type=Path, metavar="SOCKET", help="where the core waits (default: runtime directory)")
     parser.add_argument("--bridge", type=int, help=argparse.SUPPRESS)  # what `serve` gives to its child
+    parser.add_argument("--leash", type=int, help=argparse.SUPPRESS)  # this too
     parser.add_argument("--greet", action="store_true", help="print a link to the page, with which a browser is let in")
     parser.add_argument("--listening", type=int, action="append", default=[], help=argparse.SUPPRESS)
 
@@ -50,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    if args.leash is not None:
+        _end_with(args.leash)
     faulthandler.enable(STDERR)
     descriptors = DescriptorStore(os.environ)
     config = configured(args)
@@ -68,6 +73,19 @@ def _run(args: argparse.Namespace) -> int:
         writer.close()
     leave_threads_behind(0)
     return 0
+
+
+def _end_with(leash: int) -> None:
+    """Have the kernel kill this process when the one is gone that holds the other end of a pipe.
+
+    The event loop notices that by itself, unless it hangs; a process that was stopped, or a call that does not return,
+    would keep the port.
+    """
+    os.set_inheritable(leash, False)  # noqa: FBT003 - the standard library's own signature
+    with suppress(OSError):  # a system without it has a loop that notices
+        fcntl.fcntl(leash, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(leash, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(leash, fcntl.F_SETFL, fcntl.fcntl(leash, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def _greet(invitation: "Invitation") -> None:

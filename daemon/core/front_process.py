@@ -1,10 +1,13 @@
 """FrontProcess: the front as a child of the core, begun again whenever it ends."""
 
 import asyncio
+import os
 import signal
 import socket
+from asyncio.subprocess import DEVNULL
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from typing import cast
 
 import structlog
 
@@ -14,11 +17,13 @@ from daemon.in_time import CLOSING
 PAUSE, LONGEST_PAUSE = 0.1, 5.0  # s until it is begun again; twice as long each time
 SHORT_PAUSE = 0.4  # s at most for one that has worked: whatever ends it, clients have their answers again soon
 STEADY = 30.0  # s after which one that ends is no better or worse than the first
-LOOK = 5.0  # s between two looks at one that works: it gives a sign of life every 3
-SILENT = 3  # looks in a row without one: it hangs
+LOOK = 1.0  # s between two looks at one that works: it gives a sign of life every second
+SILENT = 6  # looks in a row without one: it hangs
+BEGINS = 90  # looks at one that has not given any yet; a small computer with much to do needs its time
 BRIDGE = "--bridge"
+LEASH = "--leash"
 LISTENING = "--listening"
-"""Options of `nozzled front`: the descriptors that it is given."""
+"""Options of `nozzled front`: the descriptors that it is given. The leash is a pipe that ends with this process."""
 
 log = structlog.get_logger()
 
@@ -66,6 +71,7 @@ class FrontProcess:
         self._loop = asyncio.get_running_loop()
         self._process: asyncio.subprocess.Process | None = None
         self._keeping: asyncio.Task[None] | None = None
+        self._leash: int | None = None
 
     def begin(self) -> None:
         """Begin it, and again whenever it ends."""
@@ -92,6 +98,7 @@ class FrontProcess:
             self._keeping.cancel()
             await asyncio.wait([self._keeping])
         if (process := self._process) is None or process.returncode is not None:
+            self._let_go()
             return
         with suppress(ProcessLookupError):
             process.terminate()
@@ -101,6 +108,8 @@ class FrontProcess:
         except TimeoutError:
             log.warning("front.hangs", consequence="it was killed")
             process.kill()
+        finally:
+            self._let_go()
 
     async def _keep(self) -> None:
         pause = PAUSE
@@ -122,25 +131,42 @@ class FrontProcess:
     async def _run(self) -> int:
         """Run a front to its end; return the exit status, negative for a signal."""
         self._lives = False
-        ours, theirs = pair()
-        given = (theirs.fileno(), *(each.fileno() for each in self._listening))
-        options = [BRIDGE, str(given[0]), *(word for fd in given[1:] for word in (LISTENING, str(fd)))]
+        with ExitStack() as theirs:
+            try:
+                await self._begin(theirs)
+            except OSError as error:
+                log.error("front.not_started", reason=str(error))  # noqa: TRY400 - a full table of processes is no bug
+                return -1
+        process = cast("asyncio.subprocess.Process", self._process)
+        log.info("front.started", pid=process.pid)
+        return await self._ended(process)
+
+    async def _begin(self, theirs: ExitStack) -> None:
+        """Start a front; `theirs` closes what it alone is to have. Raises OSError."""
+        ours, bridge = pair()
+        theirs.callback(bridge.close)
         try:
+            self._let_go()
+            leash, self._leash = os.pipe()
+            theirs.callback(os.close, leash)
+            given = [(BRIDGE, bridge.fileno()), (LEASH, leash), *((LISTENING, each.fileno()) for each in self._listening)]
+            options = [word for option, fd in given for word in (option, str(fd))]
             await self._end.serve(ours)
             self._process = await asyncio.create_subprocess_exec(
-                *self._command, *options, pass_fds=given, env=self._environ, stdin=asyncio.subprocess.DEVNULL
+                *self._command, *options, pass_fds=[fd for _, fd in given], env=self._environ, stdin=DEVNULL
             )
-        except OSError as error:
+        except OSError:
             ours.close()
-            log.error("front.not_started", reason=str(error))  # noqa: TRY400 - a full table of processes is no bug
-            return -1
-        finally:
-            theirs.close()
-        log.info("front.started", pid=self._process.pid)
-        return await self._ended(self._process)
+            raise
+
+    def _let_go(self) -> None:
+        """End the leash: a front that is still there is killed by the kernel, also one that hangs."""
+        if self._leash is not None:
+            os.close(self._leash)
+            self._leash = None
 
     async def _ended(self, process: asyncio.subprocess.Process) -> int:
-        """Wait for the end of a front; one that has worked and gives no sign of life any more is killed."""
+        """Wait for the end of a front; one that gives no sign of life, or none any more, is killed."""
         self._lives, self._silent = False, 0
         while True:
             try:
@@ -148,7 +174,7 @@ class FrontProcess:
                     return await process.wait()
             except TimeoutError:
                 self._silent += 1
-            if self._lives and self._silent >= SILENT:
+            if self._silent >= (SILENT if self._lives else BEGINS):
                 log.warning("front.hangs", pid=process.pid, consequence="it is killed, and begun again")
                 process.kill()
 

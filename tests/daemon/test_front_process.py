@@ -107,6 +107,15 @@ async def test_one_that_gives_no_sign_of_life_any_more_is_killed(monkeypatch):
     assert [each["event"] for each in logs if each["event"] == "front.hangs"]
 
 
+async def test_one_that_does_not_even_begin_is_killed_too(monkeypatch):
+    monkeypatch.setattr(front_process, "LOOK", 0.02)
+    monkeypatch.setattr(front_process, "BEGINS", 10)
+    with capture_logs() as logs:
+        async with running("time.sleep(60)"):
+            await until(lambda: ended(logs))
+    assert ended(logs)[0] == -signal.SIGKILL
+
+
 async def test_one_that_gives_signs_of_life_is_left_alone_and_so_is_one_that_has_not_begun(monkeypatch):
     monkeypatch.setattr(front_process, "LOOK", 0.05)
     with capture_logs() as logs:

@@ -110,11 +110,14 @@ def test_sigterm_ends_a_front_that_stands_still_too(printing):
     assert "M104 S0" in printer.accepted()
 
 
-def test_the_front_ends_with_its_core_and_the_port_is_free_at_once(printing, house):
+@pytest.mark.parametrize("stands_still", [False, True], ids=["works", "stands still"])
+def test_the_front_ends_with_its_core_and_the_port_is_free_at_once(printing, stands_still):
     daemon, _ = printing
     host, port = daemon.address
     front = front_of(daemon)
     below = children(front)
+    if stands_still:
+        os.kill(front, signal.SIGSTOP)
     daemon.signal(signal.SIGKILL)
     daemon.wait(2)
     until(lambda: gone(front) and all(map(gone, below)), "the front to end", 2)
@@ -164,12 +167,11 @@ def test_sighup_reaches_both(house, tmp_path):
 
 
 def test_a_front_that_cannot_begin_ends_the_service_with_its_reason(house, tmp_path):
-    state = tmp_path / "state"
-    state.mkdir()
-    (state / "api-key").mkdir()
-    daemon = house.daemon(key="none of ours")
+    config = tmp_path / "own.toml"
+    config.write_text('[http]\ntrusted_proxies = ["nobody"]\n')
+    daemon = house.daemon("--config", config)
     assert daemon.wait(PATIENCE) == 1
-    assert "api-key" in daemon.output()
+    assert "trusted_proxies: nobody" in daemon.output()
     assert "Traceback" not in daemon.output()
 
 

@@ -9,13 +9,15 @@ import asyncio
 import re
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tornado.iostream import IOStream
 
 HOLD = 2.0  # s that a connection waits
 RATE = 20.0  # that are let in each second, at most
-LOOKED_AT = 8192  # bytes
+KEPT, LOOKED_AT = 32768, 8192
+"""Bytes that the kernel keeps for one of them, or twice that, and in which a key is looked for."""
 
 _KEY = re.compile(
     rb"(?:\nx-api-key:|\nauthorization:[ \t]*bearer|[?&]apikey=)[ \t]*([!-~]{1,256}?)(?=[&\s])", re.IGNORECASE
@@ -46,6 +48,8 @@ class Door:
         loop = asyncio.get_running_loop()
         seconds = max(HOLD, len(self._waiting) / RATE)
         self._waiting[stream] = _Waiting(let_in, loop.call_later(seconds, self._open, stream))
+        with suppress(OSError):  # what it sends meanwhile stays with the kernel
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KEPT)
         loop.add_reader(stream.socket, self._look, stream)
 
     def drop(self, stream: IOStream) -> None:
