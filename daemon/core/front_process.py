@@ -149,7 +149,8 @@ class FrontProcess:
             self._let_go()
             leash, self._leash = os.pipe()
             theirs.callback(os.close, leash)
-            given = [(BRIDGE, bridge.fileno()), (LEASH, leash), *((LISTENING, each.fileno()) for each in self._listening)]
+            given = [(BRIDGE, bridge.fileno()), (LEASH, leash)]
+            given += [(LISTENING, each.fileno()) for each in self._listening]
             options = [word for option, fd in given for word in (option, str(fd))]
             await self._end.serve(ours)
             self._process = await asyncio.create_subprocess_exec(

@@ -43,6 +43,12 @@ def answers(daemon: Daemon) -> str | None:
     return None
 
 
+def is_free(host: str, port: int) -> bool:
+    with suppress(OSError), socket.create_server((host, port)):
+        return True
+    return False
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])
@@ -121,8 +127,7 @@ def test_the_front_ends_with_its_core_and_the_port_is_free_at_once(printing, sta
     daemon.signal(signal.SIGKILL)
     daemon.wait(2)
     until(lambda: gone(front) and all(map(gone, below)), "the front to end", 2)
-    with socket.create_server((host, port)):
-        pass
+    until(lambda: is_free(host, port), "the port", 2)  # a zombie's threads may still be about to end
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
