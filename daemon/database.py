@@ -10,18 +10,25 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar, TypeVar
+
+import structlog
 
 from daemon.errors import StateDirTaken, StoreError
 from daemon.set_aside import make_way, set_aside, unusable
 
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+STRANGE = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_SCHEMA)
+"""What comes of a database that is none of ours, or has been changed by somebody: other tables, other columns."""
+
 ASK_AGAIN_S = 0.05
 """Seconds until a lock that another process holds is tried again."""
 
 LOCKS = Path("/proc/locks")
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 
@@ -37,6 +44,7 @@ class Database:
     holds: ClassVar[str]  # what the lock is for; in front of "state directory …"
     lost: ClassVar[str]  # what begins anew when it is damaged
     schema: ClassVar[Path]  # folder of v1.sql, v2.sql, …
+    spare: ClassVar[bool] = False  # where the disk does not do, it works in memory
 
     def __init__(self, on_trouble: Callable[[Exception], None]) -> None:
         self._on_trouble = on_trouble
@@ -45,6 +53,7 @@ class Database:
         self._folder = Path()
         self._db: sqlite3.Connection | None = None
         self._troubled: str | None = None
+        self._nowhere: str | None = None  # why nothing is kept at all
         self._closed = False
 
     async def open(self, state_dir: Path, patience: float = 0.0) -> None:
@@ -56,7 +65,7 @@ class Database:
 
         Raises:
             StateDirTaken: another process holds the lock.
-            StoreError: directory or database cannot be used, or a newer version made it.
+            StoreError: directory or database cannot be used; where there is a `spare`, there is no directory.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + patience
@@ -88,7 +97,7 @@ class Database:
     @property
     def trouble(self) -> str | None:
         """Why nothing can be written just now; None while it can."""
-        return self._troubled
+        return self._troubled or self._nowhere
 
     def _trouble(self, error: Exception) -> None:
         if self._troubled is None:
@@ -134,11 +143,25 @@ class Database:
                 stack.callback(os.close, _locked(state_dir / self.lock, f"{self.holds}state directory {state_dir}"))
                 db = self._usable(path)
             except OSError as error:
-                raise StoreError(f"state directory {state_dir}: {error.strerror}") from error
+                db = self._spare(StoreError(f"state directory {state_dir}: {error.strerror}"), state_dir)
             except sqlite3.Error as error:
-                raise StoreError(f"database {path}: {error}") from error
+                db = self._spare(StoreError(f"database {path}: {error}"), state_dir)
             self._folder = state_dir
             self._resources = stack.pop_all()
+        return db
+
+    def _spare(self, error: StoreError, folder: Path) -> sqlite3.Connection:
+        """Return a database in memory, where there may be one; raises this error where not."""
+        if not self.spare or not folder.is_dir():
+            raise error
+        db = _connect(":memory:")
+        try:
+            self._migrate(db, folder)
+        except sqlite3.Error:  # it is not the disk
+            db.close()
+            raise error from None
+        log.error("database.unusable", reason=str(error), consequence=f"{self.file} is in memory, and lost at the end")
+        self._nowhere = str(error)
         return db
 
     def _work(self, work: Callable[..., T], *args: object) -> T:
@@ -174,12 +197,40 @@ class Database:
         db = _connect(path)
         try:
             self._migrate(db, path.parent)
+            self._check(db)
         except BaseException as error:
             db.close()
-            if isinstance(error, sqlite3.DatabaseError) and _is_damage(error):
+            if isinstance(error, sqlite3.DatabaseError) and (_is_damage(error) or self._is_not_ours(error)):
                 return self._begun_anew(path, error)
             raise
         return db
+
+    def _check(self, db: sqlite3.Connection) -> None:
+        """Refuse a database that lacks what ours has; raises sqlite3.DatabaseError."""
+        with closing(_connect(":memory:")) as ours:
+            self._migrate_plainly(ours)
+            for table, wanted in _columns(ours).items():
+                if lacking := wanted - _columns(db).get(table, set()):
+                    raise sqlite3.DatabaseError(f"the table {table} lacks {', '.join(sorted(lacking))}")
+
+    def _is_not_ours(self, error: sqlite3.DatabaseError) -> bool:
+        """Tell whether a database is to blame that cannot be brought up to date, and not the disk or the scripts."""
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF not in STRANGE:
+            return False
+        try:
+            with closing(_connect(":memory:")) as ours:
+                self._migrate_plainly(ours)
+        except sqlite3.Error:
+            return False
+        return True
+
+    def _migrate_plainly(self, db: sqlite3.Connection) -> None:
+        """Make the tables of the newest version, with nothing in them."""
+        for _, script in sorted(self._scripts().items()):
+            db.executescript(script)
+
+    def _scripts(self) -> dict[int, str]:
+        return {int(path.stem[1:]): path.read_text("utf-8") for path in self.schema.glob("v*.sql")}
 
     def _begun_anew(self, path: Path, error: sqlite3.DatabaseError) -> sqlite3.Connection:
         set_aside(path, str(error), self.lost, also=("-wal", "-shm"))
@@ -188,13 +239,13 @@ class Database:
         return db
 
     def _migrate(self, db: sqlite3.Connection, folder: Path) -> None:
-        """Bring the schema to the newest version, in one transaction."""
+        """Bring the schema to the newest version, in one transaction; one that is newer stays as it is."""
         db.execute("PRAGMA journal_mode = WAL")
         [have] = db.execute("PRAGMA user_version").fetchone()
-        scripts = {int(path.stem[1:]): path.read_text("utf-8") for path in self.schema.glob("v*.sql")}
+        if have < 0:
+            raise sqlite3.DatabaseError(f"its schema version is {have}")
+        scripts = self._scripts()
         newest = max(scripts)
-        if have > newest:
-            raise StoreError(f"the database has schema version {have}, newer than {newest} of this program; upgrade it")
         steps = [scripts[version] for version in range(have + 1, newest + 1)]
         try:
             if steps:
@@ -265,11 +316,18 @@ def _holder(path: Path) -> str:
     return holders.describe(found) if found else f"another process (pid {path.read_text()[:20].strip()})"
 
 
+def _columns(db: sqlite3.Connection) -> dict[str, set[str]]:
+    """Return the columns of each table."""
+    tables = [row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    quoted = {table: table.replace('"', '""') for table in tables}
+    return {table: {row[1] for row in db.execute(f'PRAGMA table_info("{quoted[table]}")')} for table in tables}
+
+
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED  # the rest of the code says where
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path | str) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None)  # None: transactions are ours, not the module's
     db.row_factory = sqlite3.Row
     db.execute("PRAGMA foreign_keys = ON")

@@ -16,6 +16,7 @@ from daemon.errors import KeepsCrashing
 from gcode.errors import NozzledError
 
 FAILED = 1
+STDOUT, STDERR = 1, 2
 GAVE_UP = 70  # the unit's RestartPreventExitStatus=: what comes then is safe-off
 
 WITHOUT_TLS = ("serve", "core")  # the core has no network
@@ -63,12 +64,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _open_standard_streams() -> None:
-    """Have those that are closed (`nozzled serve 2>&-`) lead nowhere: else a port or a file would get their number."""
+    """Have those that are closed lead nowhere: else a port or a file would get their number.
+
+    Where that is stderr alone (`nozzled serve 2>&-`), stdout says why a command ends.
+    """
+    closed = []
     for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(fd)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - the standard library's own signature
+            closed.append(fd)
+            if fd == STDERR and STDOUT not in closed:
+                os.dup2(STDOUT, STDERR)
+            else:
+                os.dup2(os.open(os.devnull, os.O_RDWR), fd)  # which children have, too
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(fd, mode, closefd=False))
 

@@ -1,6 +1,7 @@
 """The front's database: what it keeps, what it takes over from an older version, and what it may lose."""
 
 import asyncio
+import errno
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -161,9 +162,11 @@ async def test_a_database_that_is_damaged_in_use_is_set_aside_and_the_next_analy
     assert (tmp_path / "front.db.damaged").exists()
 
 
-async def test_a_front_without_its_database_works_and_keeps_nothing(tmp_path):
-    with closing(sqlite3.connect(tmp_path / "front.db")) as db:
-        db.execute("PRAGMA user_version = 99")
+async def test_a_front_without_its_database_works_and_keeps_nothing(tmp_path, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("daemon.database._locked", refused)
     with capture_logs() as logs:
         cache = await module.opened(tmp_path)
         await filled(cache)

@@ -4,6 +4,7 @@ Real SQLite on a real disk and in real time, as its thread is half of the matter
 """
 
 import asyncio
+import errno
 import os
 import sqlite3
 import subprocess
@@ -316,15 +317,77 @@ def test_a_second_daemon_is_told_who_holds_the_state_directory(tmp_path):
     asyncio.run(scenario())
 
 
-def test_the_database_of_a_newer_version_is_refused_and_left_alone(tmp_path):
+async def recorded(store: Store) -> list[str]:
+    """Record a print, and return the names of all that are recorded."""
+    job = await store.begin_job(CUBE)
+    store.end_job(job, "COMPLETED", None, 1, 2, 3.0)
+    await until(lambda: not store._pending)
+    return [each.name for each in await store.jobs(10)]
+
+
+async def changed(folder: Path, script: str) -> Store:
+    """A store with a print in it, as it is opened again after somebody has changed its database."""
+    async with opened(folder) as store:
+        await recorded(store)
+    with sqlite3.connect(folder / "nozzled.db") as db:
+        db.executescript(script)
+    db.close()
+    again = Store(lambda: 2000.0, print)
+    await again.open(folder)
+    return again
+
+
+async def test_the_database_of_a_newer_version_is_written_on_as_far_as_it_is_understood(tmp_path):
+    store = await changed(tmp_path, "ALTER TABLE jobs ADD colour TEXT; PRAGMA user_version = 99")
+    assert await recorded(store) == ["cube.gcode", "cube.gcode"]
+    await store.close()
+    assert not (tmp_path / "nozzled.db.damaged").exists()
     with sqlite3.connect(tmp_path / "nozzled.db") as db:
-        db.execute("PRAGMA user_version = 99")
+        assert db.execute("PRAGMA user_version").fetchone() == (99,)
     db.close()
-    with pytest.raises(StoreError, match=r"schema version 99, newer than \d+ of"):
-        asyncio.run(Store(lambda: 0.0, print).open(tmp_path))
-    db = sqlite3.connect(tmp_path / "nozzled.db")
-    assert db.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
-    db.close()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "DROP TABLE jobs",
+        "ALTER TABLE jobs DROP print_time",
+        "ALTER TABLE jobs RENAME path TO place; PRAGMA user_version = 99",
+        "DROP TABLE jobs; CREATE VIEW jobs AS SELECT 1 AS id",
+        "PRAGMA user_version = 0",
+        "PRAGMA user_version = -7",
+        "DROP TABLE analyses; PRAGMA user_version = 3",
+    ],
+)
+async def test_a_database_that_is_none_of_ours_is_set_aside_and_another_one_begun(tmp_path, script):
+    store = await changed(tmp_path, script)
+    assert await recorded(store) == ["cube.gcode"]
+    assert store.trouble is None
+    await store.close()
+    assert (tmp_path / "nozzled.db.damaged").exists()
+
+
+@pytest.mark.parametrize("wrong", ["path = x'ff00'", "size = 'large'", "started_at = 'early'"])
+async def test_a_row_that_makes_no_sense_is_left_out(tmp_path, wrong):
+    store = await changed(tmp_path, f"UPDATE jobs SET {wrong}, ended_at = NULL, outcome = NULL")
+    assert await store.unfinished_jobs() == []
+    assert await recorded(store) == ["cube.gcode"]
+    await store.close()
+
+
+async def test_where_the_disk_does_not_do_the_record_is_in_memory_and_the_trouble_is_told(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("daemon.database._locked", refused)
+    store = Store(lambda: 2000.0, print)
+    await store.open(tmp_path)
+    assert await recorded(store) == ["cube.gcode"]
+    assert "Read-only file system" in (store.trouble or "")
+    await store.close()
+    monkeypatch.setattr(Path, "mkdir", refused)
+    with pytest.raises(StoreError, match="Read-only file system"):
+        await Store(lambda: 2000.0, print).open(tmp_path / "none")
 
 
 def migrate(path: Path) -> int:

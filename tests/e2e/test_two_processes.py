@@ -228,6 +228,13 @@ def test_it_works_without_a_standard_error(tmp_path, closed):
         daemon.wait()
 
 
+def test_without_a_standard_error_the_reason_of_an_end_goes_to_the_standard_output(tmp_path):
+    command = f'exec "{NOZZLED}" serve --state-dir "{tmp_path}" --port 0 --printer nonsense 2>&-'
+    ended = subprocess.run(["/bin/sh", "-c", command], capture_output=True, env=environment(), timeout=PATIENCE)
+    assert ended.returncode == 1
+    assert b"nozzled: 'nonsense': unknown kind of printer" in ended.stdout
+
+
 def test_the_key_is_for_the_front_alone(house, tmp_path):
     """Neither the process that analyses a file nor what the system is told to do gets to see it."""
     config = tmp_path / "own.toml"

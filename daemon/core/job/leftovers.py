@@ -13,7 +13,7 @@ from daemon.core.job.page import Ending, Page
 from daemon.core.job.runner import Runner
 from daemon.core.job.survival import Survival
 from daemon.core.record.store import JobRecord, Store
-from daemon.errors import CannotGoOn
+from daemon.errors import CannotGoOn, StoreError
 
 log = structlog.get_logger()
 
@@ -59,7 +59,7 @@ class Leftovers:
             obstacle = str(error)
             log.warning("job.cannot_go_on", reason=obstacle, consequence="the printer is made cold when it is there")
         found = Found(runner, hot=obstacle is not None)  # also where the store knows nothing of it
-        unfinished = await self._store.unfinished_jobs()
+        unfinished = await self._unfinished()
         going_on = page if runner is not None else None
         if going_on is not None and going_on.file and all(record.id != going_on.job for record in unfinished):
             going_on.job = await self._store.begin_job(going_on.record(going_on.file))  # the disk was full, or forgets
@@ -71,6 +71,13 @@ class Leftovers:
             found = replace(found, hot=True, printer=page.address)
         return found
 
+    async def _unfinished(self) -> list[JobRecord]:
+        try:
+            return await self._store.unfinished_jobs()
+        except StoreError as error:
+            log.error("store.unreadable", reason=str(error), consequence="how the last prints ended is not recorded")  # noqa: TRY400 - no bug
+            return []
+
     async def _record(self, record: JobRecord, state: JobState, ending: Ending, runner: Runner | None) -> Found:
         self._store.end_job(record.id, state.name, ending.reason, ending.lines, ending.offset, ending.print_time)
         log.warning("job.left", file=record.path, outcome=state.name, reason=ending.reason)
@@ -80,7 +87,7 @@ class Leftovers:
     def _select_again(self, record: JobRecord) -> Selection | None:
         try:
             found = (self._uploads / record.path).stat()
-        except OSError:
+        except (OSError, ValueError):  # a name with a null byte
             return None
         known = record.sha1 if (record.size, record.mtime_ns) == (found.st_size, found.st_mtime_ns) else None
         return Selection(

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from daemon.bridge.words import FileStatistics, LastPrint
 from daemon.database import Database, transaction
 
@@ -86,6 +88,7 @@ class Store(Database):
     holds = ""
     lost = "the record of prints begins anew"
     schema = Path(__file__).with_name("schema")
+    spare = True  # a card that takes nothing any more must not keep the wire from working
 
     def __init__(self, wall: Callable[[], float], on_trouble: Callable[[Exception], None]) -> None:
         super().__init__(on_trouble)
@@ -190,7 +193,7 @@ class Store(Database):
         return await self._jobs("SELECT * FROM jobs ORDER BY id DESC LIMIT ?", limit)
 
     async def _jobs(self, query: str, *values: object) -> list[JobRecord]:
-        return [JobRecord(**dict(row)) for row in await self.query(query, *values)]
+        return [job for row in await self.query(query, *values) if (job := _job(row)) is not None]
 
     async def statistics(self, path: str) -> FileStatistics:
         """Return how the prints of the file at this path ended."""
@@ -225,6 +228,14 @@ class Store(Database):
         ends = any(progress.outcome for progress in batch.values())
         with transaction(self._connection, durable=ends) as db:
             db.executemany(_UPDATE, [asdict(progress) | {"id": job_id} for job_id, progress in batch.items()])
+
+
+def _job(row: sqlite3.Row) -> JobRecord | None:
+    """Return what a row says; None where somebody has written there what makes no sense."""
+    try:
+        return msgspec.convert(dict(row), JobRecord)
+    except msgspec.ValidationError:
+        return None
 
 
 _INSERT = """
