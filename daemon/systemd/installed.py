@@ -110,3 +110,9 @@ def listening(ask: Systemctl = systemctl) -> list[str]:
         return []
     found = (line.partition("=")[2].partition(" ")[0] for line in shown if line.startswith("Listen="))
     return [each for each in found if each.rpartition(":")[2].isdecimal()]
+
+
+def listening_as(host: str, port: int) -> str:
+    """Return how systemd writes the address of a configuration."""
+    host = {"localhost": "127.0.0.1", "": "0.0.0.0"}.get(host, host)  # noqa: S104 - as it is configured
+    return f"[{host}]:{port or 5000}" if ":" in host else f"{host}:{port or 5000}"

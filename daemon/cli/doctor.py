@@ -1,0 +1,138 @@
+"""`nozzled doctor`: what usually goes wrong, looked for here; and a bundle for a bug report."""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import re
+import sys
+import time  # noqa: TID251 - the date that the bundle is called by
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from daemon import __version__
+from daemon.cli import whose
+from daemon.cli.options import add_config
+from daemon.cli.remote import find_server, printable
+from daemon.client import ClientError, OctoPrintClient
+from daemon.config import Config, path_of, state_dir
+from daemon.doctor import bundle
+from daemon.doctor.finding import Finding, Level, Subject
+from daemon.doctor.run import findings
+from daemon.doctor.view import View
+from daemon.errors import ConfigError, FileError
+from daemon.systemd import installed
+from gcode.errors import NozzledError
+
+EXAMPLE = "sudo nozzled doctor --bundle"
+
+FAILED = 1
+PATIENCE = 10.0  # s that the daemon may take
+ASKED = {"version": "/api/version", "job": "/api/job", "connection": "/api/connection", "printer": "/api/printer"}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        nargs="?",
+        const=Path(),
+        metavar="F",
+        help="write findings, configuration, log and faults to this .tar.gz, without keys, addresses and names",
+    )
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    add_config(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look, and tell; 0 if nothing is bad."""
+    view = View()
+    subject, told = _subject(args)
+    found = list(findings(view, subject))
+    _print(found, as_json=args.json)
+    if args.bundle is not None:
+        print(f"nozzled: {_write(args.bundle, view, subject, found, told)}", file=sys.stderr)
+    return FAILED if any(each.level is Level.BAD for each in found) else 0
+
+
+def _print(found: list[Finding], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([{"level": each.level.name.lower(), "text": each.text, "fix": each.fix} for each in found]))
+        return
+    for each in found:
+        print(f"{each.level.value:<4}  {printable(each.text)}")
+        if each.fix:
+            print(f"      -> {printable(each.fix)}")
+    bad = sum(each.level is Level.BAD for each in found)
+    print(f"\n{bad} to be mended, {sum(each.level is Level.NOTE for each in found)} to be looked at")
+
+
+def _write(path: Path, view: View, subject: Subject, found: list[Finding], told: dict[str, Any]) -> str:
+    """Write the bundle; return what there is to be said about it."""
+    name = f"nozzled-doctor-{datetime.fromtimestamp(view.now(), UTC):%Y%m%d-%H%M%S}"
+    path = path if path.suffix else path / f"{name}.tar.gz"
+    clean = bundle.scrubbed(view, subject, bundle.texts(view, subject, found, told))
+    try:
+        with open(path, "xb", opener=lambda file, flags: os.open(file, flags, 0o600)) as file:
+            file.write(bundle.packed(clean, name, time.time()))
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror}") from error
+    return f"{path} has {len(clean)} files without keys, addresses and names; look into it before you give it away"
+
+
+def _subject(args: argparse.Namespace) -> tuple[Subject, dict[str, Any]]:
+    """Return which daemon is looked at, and what it says."""
+    path = path_of(args.config, os.environ)
+    try:
+        found, mistake = whose.find(args), ""
+    except ConfigError as error:
+        service = installed.service_of(path, whose.ROOT) if path else None
+        state = service.state if service else state_dir(Config(), os.environ)
+        found, mistake = whose.Whose(Config(), state, service), str(error)
+    if found.service is not None:
+        path = found.service.config
+    host, port = whose.host_and_port(found)
+    answers, told = _asked(args, host, port) if not mistake else (None, {})
+    job = told.get("job", {})
+    doing = f"{job['state']}: {job['error']}" if job.get("error") else job.get("state", "")
+    return Subject(
+        state=found.state,
+        config=found.config,
+        config_path=path,
+        mistake=mistake,
+        service=found.service,
+        sockets=tuple(installed.listening()) if found.service is not None and not found.service.printer else (),
+        host=host,
+        port=port,
+        version=__version__,
+        answers=answers,
+        doing=doing,
+    ), told
+
+
+def _asked(args: argparse.Namespace, host: str, port: int) -> tuple[str | None, dict[str, Any]]:
+    """Return the version of the daemon that runs ("": nobody answers, None: it does not tell us) and what it says."""
+    if not whose.is_served(host, port):
+        return "", {}
+    logging.getLogger("tornado").setLevel(logging.CRITICAL)  # as in daemon.cli.remote
+    try:
+        server = find_server(argparse.Namespace(**{**vars(args), "url": None, "key_file": None}))
+        told = asyncio.run(_ask(whose.url(host, port), server.key))
+    except (NozzledError, TimeoutError):
+        return None, {}
+    version = re.search(r"nozzled ([\w.+-]+)", str(told.get("version", {}).get("text", "")))
+    return version[1] if version else None, told
+
+
+async def _ask(url: str, key: str) -> dict[str, Any]:
+    told = {}
+    async with asyncio.timeout(PATIENCE), OctoPrintClient(url, key) as client:
+        for name, path in ASKED.items():
+            try:
+                told[name] = await client.get(path)
+            except ClientError as error:
+                told[name] = {"refused": str(error)}
+    return told

@@ -1,0 +1,158 @@
+"""The bundle for a bug report: what the checks found, configuration, log, faults; without keys, addresses and names."""
+
+import gzip
+import io
+import json
+import socket
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from daemon.config import Config, key_file
+from daemon.doctor.finding import Finding, Subject
+from daemon.doctor.scrub import Scrubber, written_ways
+from daemon.doctor.view import MOST, View
+from daemon.front.access.keys import CREDENTIAL
+from daemon.systemd import installed
+
+FAULTS = 3  # the newest connections that failed
+LINES = "5000"  # of the log
+MOST_NAMES = 20_000  # of uploads
+PEOPLE = range(1000, 60_000)  # uids
+
+PROGRAMS = {
+    "system.txt": (
+        ("uname", "-srm"), ("cat", "/etc/os-release"), ("uptime",), ("free", "-m"), ("df", "-h", "-x", "tmpfs"),
+        ("lsusb",), ("vcgencmd", "get_throttled"), ("timedatectl",),
+    ),
+}  # fmt: skip
+
+
+def texts(view: View, subject: Subject, findings: Sequence[Finding], told: Mapping[str, object]) -> dict[str, str]:
+    """Return what goes into the bundle by file name, as it is.
+
+    Args:
+        view: of the machine.
+        subject: the daemon that it is about.
+        findings: of the checks.
+        told: what the daemon answers, by name.
+    """
+    found = {
+        "report.txt": "".join(f"{each.level.value:<4}  {each.text}\n      {each.fix}\n" for each in findings),
+        "ports.txt": "".join(f"{each}\n" for each in view.ports()),
+        "configuration.toml": (view.text(subject.config_path) or "") if subject.config_path else "",
+        **{f"{name}.json": json.dumps(answer, indent=1, ensure_ascii=False) for name, answer in told.items()},
+    }
+    for name, programs in PROGRAMS.items():
+        found[name] = "".join(f"$ {' '.join(words)}\n{view.run(*words) or ''}\n\n" for words in programs)
+    if subject.service is not None:
+        units = (subject.service.core, subject.service.front)
+        log = (
+            "journalctl",
+            *(f"--unit={unit}" for unit in units),
+            "--no-pager",
+            "--quiet",
+            "-n",
+            LINES,
+            "-o",
+            "short-iso",
+        )
+        found["log.txt"] = view.run(*log) or "the journal may not be read: sudo nozzled doctor"
+        found["units.txt"] = view.run("systemctl", "cat", *units, f"{installed.NAME}.socket") or ""
+    for path in view.names(subject.state / "faults")[-FAULTS:]:
+        found[f"faults/{path.name.removesuffix('.gz')}"] = _unpacked(path)
+    return {name: text for name, text in found.items() if text}
+
+
+def _unpacked(path: Path) -> str:
+    try:
+        with gzip.open(path) as file:
+            return file.read(MOST).decode("utf-8", "replace")
+    except (OSError, EOFError) as error:
+        return f"cannot be read: {error}"
+
+
+def scrubbed(view: View, subject: Subject, found: Mapping[str, str]) -> dict[str, str]:
+    """Return the same without keys, addresses and names; the names of files, too."""
+    everything = "\n".join([*found, *found.values()]).casefold()
+    names = [
+        each for each in names_of(view, subject) if any(way.casefold() in everything for way in written_ways(each))
+    ]
+    scrubber = Scrubber(keys_of(view, subject), names)
+    return {scrubber.scrub(name): scrubber.scrub(text) for name, text in found.items()}
+
+
+def packed(found: Mapping[str, str], name: str, now: float) -> bytes:
+    """Return them as a .tar.gz with one folder in it."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for path, text in found.items():
+            data = text.encode("utf-8", "surrogateescape")
+            member = tarfile.TarInfo(f"{name}/{path}")
+            member.size, member.mtime = len(data), int(now)
+            archive.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+# -- what is private here ----------------------------------------------------------------------------------------
+
+
+def keys_of(view: View, subject: Subject) -> Iterator[str]:
+    """Yield the keys that this daemon has, and numbers that tell one board or printer from all others."""
+    paths = [key_file(subject.config, subject.state)]
+    if subject.service is not None:
+        paths.append(subject.service.credentials / CREDENTIAL)
+    for path in paths:
+        yield (view.text(path) or "").strip()
+    yield from (key.get("sha256", "") for key in _named_keys(view, subject))
+    yield from (port.serial_number for port in view.ports() if port.serial_number and len(port.serial_number) > 3)  # noqa: PLR2004 - "0001" is nobody's
+    yield from (each.printer for each in installed.services(view.root) if len(each.printer) > 3)  # noqa: PLR2004 - as above
+
+
+def names_of(view: View, subject: Subject) -> Iterator[str]:
+    """Yield the names of this machine, its people, its keys and its files."""
+    host = socket.gethostname()
+    yield from (host, host.partition(".")[0], (view.text("/etc/hostname") or "").strip(), view.user)
+    for line in (view.text("/etc/passwd") or "").splitlines():
+        columns = line.split(":")
+        if len(columns) > 5 and columns[2].isdecimal() and int(columns[2]) in PEOPLE:  # noqa: PLR2004 - of /etc/passwd
+            yield columns[0]
+            full = columns[4].split(",")[0]
+            yield from (full, *full.split())
+    for key in _named_keys(view, subject):
+        yield str(key.get("name", ""))
+    config = subject.config
+    yield from (config.appearance.name, config.profile.name, *config.http.hostnames)
+    yield from _hosts(config)
+    yield from _of_files(subject.state / "uploads")
+
+
+def _hosts(config: Config) -> Iterator[str]:
+    """Yield the names of the computers that are configured."""
+    for url in (config.webcam.stream_url, config.webcam.snapshot_url, *config.http.allow_origins):
+        with suppress(ValueError):
+            yield urlsplit(url).hostname or ""
+    scheme, _, target = config.printer.address.partition(":")
+    if scheme == "tcp":
+        yield target.rpartition(":")[0].strip("[]")
+
+
+def _named_keys(view: View, subject: Subject) -> list[dict[str, str]]:
+    try:
+        found = json.loads(view.text(subject.state / "keys.json") or "{}")["keys"]
+        return [each for each in found if isinstance(each, dict)]
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
+def _of_files(folder: Path) -> Iterable[str]:
+    """Yield the names of uploads and of their folders, also without their endings."""
+    try:
+        for count, path in enumerate(folder.rglob("*")):
+            if count >= MOST_NAMES:
+                return
+            yield from (path.name, path.stem) if path.suffix else (path.name,)
+    except OSError:
+        return

@@ -1,0 +1,82 @@
+"""What a check is given, and what it finds."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from daemon.config import Config
+from daemon.doctor.view import View
+from daemon.systemd.installed import Installed
+
+
+class Level(Enum):
+    """How bad it is."""
+
+    GOOD = "ok"
+    NOTE = "note"
+    BAD = "BAD"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence, and what to do about it."""
+
+    level: Level
+    text: str
+    fix: str = ""
+
+
+def good(text: str) -> Finding:
+    """Return a finding that needs nothing."""
+    return Finding(Level.GOOD, text)
+
+
+def note(text: str, fix: str = "") -> Finding:
+    """Return one that may explain something."""
+    return Finding(Level.NOTE, text, fix)
+
+
+def bad(text: str, fix: str) -> Finding:
+    """Return one that has to be mended."""
+    return Finding(Level.BAD, text, fix)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The daemon that is looked at.
+
+    Attributes:
+        state: its state directory.
+        config: what is configured; the defaults where that cannot be used.
+        config_path: the file; None: there is none.
+        mistake: what is wrong with it, "" for nothing.
+        service: the installed service that it is; None: somebody starts it by hand.
+        sockets: where systemd listens for it.
+        host: where it is asked.
+        port: TCP port of it; 0: any.
+        version: of this program.
+        answers: the version of the daemon that runs, "" where nobody answers; None: it was not asked.
+        doing: its state and, behind ": ", the error, as clients are told.
+    """
+
+    state: Path
+    config: Config = field(default_factory=Config)
+    config_path: Path | None = None
+    mistake: str = ""
+    service: Installed | None = None
+    sockets: tuple[str, ...] = ()
+    host: str = "127.0.0.1"
+    port: int = 5000
+    version: str = ""
+    answers: str | None = None
+    doing: str = ""
+
+    @property
+    def user(self) -> str:
+        """Who opens the port; "" for whoever asks."""
+        return "nozzled" if self.service is not None else ""
+
+
+Check = Callable[[View, Subject], Iterator[Finding]]
+"""Looks at one thing."""

@@ -1,0 +1,123 @@
+"""Checks of the line to the printer: the port, who may open it, and who has it. No port is opened."""
+
+from collections.abc import Iterator, Sequence
+
+from daemon.doctor.finding import Finding, Subject, bad, good, note
+from daemon.doctor.view import View
+from hal.errors import AddressError
+from hal.ports import AUTO, Port
+from hal.registry import parse
+
+OURS = ("nozzled", "daemon")
+"""How our own processes are called."""
+
+WAYS_OUT = {
+    "ModemManager": "sudo systemctl disable --now ModemManager",
+    "brltty": "sudo systemctl disable --now brltty brltty-udev; sudo apt-get remove brltty",
+    "octoprint": "sudo systemctl disable --now octoprint",
+    "klippy.py": "sudo systemctl stop klipper",
+    "klipper": "sudo systemctl stop klipper",
+}
+TAKEN_BY_BRLTTY = ("1a86:7523", "1a86:5523", "10c4:ea60", "0403:6001")
+"""USB ids of serial chips on printers' boards that are those of Braille displays, too."""
+
+BRLTTY_RULES = ("/usr/lib/udev/rules.d/85-brltty.rules", "/lib/udev/rules.d/85-brltty.rules")
+MINE = ("root", "")
+
+
+def port(view: View, subject: Subject) -> Iterator[Finding]:
+    """Whether the printer that is configured is there."""
+    there = list(view.ports())
+    address = subject.config.printer.address
+    if not address:
+        listed = ", ".join(each.address for each in there) or "none is there"
+        yield note("no printer is configured", f'[printer] address = "serial:…" in the configuration; ports: {listed}')
+        return
+    try:
+        scheme, target = (parsed := parse(address)).scheme, parsed.target
+    except AddressError as error:
+        yield bad(str(error), 'docs: README, "Printer addresses"')
+        return
+    if scheme != "serial":
+        yield good(f"the printer is {address}, which is no serial port")
+    elif target == AUTO:
+        yield from _automatic(there)
+    elif view.there(target):
+        yield good(f"the printer's port is there: {target}")
+    else:
+        yield bad(f"the printer's port is not there: {target}", _where(there))
+
+
+def _automatic(there: Sequence[Port]) -> Iterator[Finding]:
+    named = [each for each in there if each.by_id or each.is_twin]
+    if len(named) == 1:
+        yield good(f"there is one port for serial:auto: {named[0].address}")
+    elif named:
+        listed = ", ".join(each.address for each in named)
+        yield bad("serial:auto could be any of several ports", f"[printer] address = one of {listed}")
+    else:
+        yield bad("there is no port for serial:auto", _where(there))
+
+
+def _where(there: Sequence[Port]) -> str:
+    listed = ", ".join(each.address for each in there)
+    if listed:
+        return f"there are: {listed}"
+    return (
+        "switch the printer on; try another USB cable (many carry power alone) and socket; "
+        "`sudo dmesg -w` shows what happens when you plug it in"
+    )
+
+
+def rights(view: View, subject: Subject) -> Iterator[Finding]:
+    """Whether the daemon's user may open the ports."""
+    user = subject.user or view.user
+    if user in MINE:
+        return
+    groups = view.groups_of(user)
+    for each in view.ports():
+        node = view.node(each.path)
+        if node is None or node.user == user or node.mode & 0o006 == 0o006:  # noqa: PLR2004 - everybody may
+            continue
+        if not node.group_may or node.group == "root":
+            yield bad(
+                f"{user} may not open {each.path}, and no group helps",
+                "a udev rule has to give it to the group dialout",
+            )
+        elif node.group not in groups:
+            again = "sudo systemctl restart nozzled" if subject.service else "log in again"
+            yield bad(f"{user} may not open {each.path}", f"sudo usermod -aG {node.group} {user}, then {again}")
+        else:
+            yield good(f"{user} may open {each.path}, by the group {node.group}")
+
+
+def held(view: View, _: Subject) -> Iterator[Finding]:
+    """Whether another program has a port."""
+    for each in view.ports():
+        others = sorted({name for name in view.held_by(each.path) if name not in OURS})
+        for name in others:
+            fix = WAYS_OUT.get(name, f"end {name}, or give it another port; then `nozzled printer connect`")
+            yield bad(f"{each.path} is held by another program, {name}", fix)
+
+
+def probers(view: View, _: Subject) -> Iterator[Finding]:
+    """Programs of the system that take serial ports, or write to them, as they are plugged in."""
+    if view.run("systemctl", "is-active", "ModemManager") == "active":
+        yield note(
+            "ModemManager runs: it writes to serial ports that are plugged in, which may reset or confuse a board",
+            WAYS_OUT["ModemManager"],
+        )
+    if not any(view.there(path) for path in BRLTTY_RULES):
+        return
+    seen = {f"{each.vid:04x}:{each.pid:04x}" for each in view.ports() if each.vid is not None and each.pid is not None}
+    for device in view.names("/sys/bus/usb/devices"):
+        vendor, product = (view.text(device / name) for name in ("idVendor", "idProduct"))
+        known = f"{(vendor or '').strip()}:{(product or '').strip()}"
+        if known in TAKEN_BY_BRLTTY and known not in seen:
+            yield bad(
+                f"brltty has taken a USB serial chip ({known}) for a Braille display, so it has no port",
+                WAYS_OUT["brltty"],
+            )
+
+
+CHECKS = (port, rights, held, probers)

@@ -1,0 +1,18 @@
+"""All checks, in the order in which a person looks."""
+
+from collections.abc import Iterator
+
+from daemon.doctor import computer, line, service
+from daemon.doctor.finding import Check, Finding, Subject, note
+from daemon.doctor.view import View
+
+CHECKS: tuple[Check, ...] = (*service.CHECKS, *line.CHECKS, *computer.CHECKS)
+
+
+def findings(view: View, subject: Subject) -> Iterator[Finding]:
+    """Yield what all checks find; one that fails itself keeps no other from its work."""
+    for check in CHECKS:
+        try:
+            yield from list(check(view, subject))
+        except Exception as error:  # noqa: BLE001 - a machine in trouble may answer anything
+            yield note(f"the check {check.__name__!r} itself failed: {error!r}", "please report this")

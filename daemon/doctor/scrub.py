@@ -1,0 +1,153 @@
+"""Takes keys, addresses and names out of texts that go into a bug report. Pure.
+
+What is known to be private here (keys, names of hosts, users, networks, keys, files) is looked for as it is, and as
+JSON, URLs and HTML write it; what looks like a key or an address goes wherever it stands. The same thing gets
+the same replacement all over, so a reader can still follow a story.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from html import escape
+from ipaddress import ip_address
+from urllib.parse import quote, unquote
+
+COMMON = frozenset({
+    "localhost", "root", "nozzled", "printer", "raspberrypi", "octopi", "octoprint", "pi", "default", "admin", "user",
+    "daemon", "front", "core", "phone", "browser", "http", "api", "local", "serial", "generic",
+})  # fmt: skip
+"""Names that tell nothing of anybody, and without which a log could not be read."""
+
+SHORTEST = 2  # characters of a name
+
+_FILE = re.compile(
+    r"[^\s\"'<>|=(),:;\[\]{}\\\0]{2,}?\.(?:gcode(?:\.gz|\.3mf)?|bgcode|gco|g|3mf|stl|ufp)(?![\w])", re.IGNORECASE
+)
+_MARK = "\0"  # behind an escape like \n, whose letter is no part of the word that comes next
+_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\[abfnrtv]")
+_QUOTED = re.compile(r"%(?:3A|40|2F|5B|5D)", re.IGNORECASE)  # : @ / [ ], in which addresses would hide
+_EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
+_URL = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)(?P<host>[^\s/\"'<>\\?#]+)", re.IGNORECASE)
+_PAIRING = re.compile(r"(#|%23)pair=[^\s\"'<>\\]+")
+_KEY_OF = re.compile(
+    r"(?P<what>(?:api[-_ ]?key|apikey|authorization|bearer|token|password|passwd|secret|session|psk|auth|cookie)"
+    r"[\\\"']*\s*[:=]\s*[\\\"']*"
+    r"(?:bearer\s+|basic\s+)?)(?P<value>[^\s\"'&,;}\]\\]+)",
+    re.IGNORECASE,
+)
+_TOKEN = re.compile(r"(?<![\w/+-])(?=[\w+-]*\d)(?=[\w+-]*[A-Za-z])[\w+-]{32,}={0,2}(?![\w/])")
+_HEX = re.compile(r"(?<!\w)(?=[0-9a-f]*[a-f])(?=[0-9a-f]*\d)[0-9a-f]{16,}(?!\w)", re.IGNORECASE)
+_UUID = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE)
+_MAC = re.compile(r"(?<![0-9A-Fa-f])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![0-9A-Fa-f])")
+_VERSION = re.compile(r"\d\.\d\.\d\.\d")  # like Marlin's 2.1.2.4; nobody's network has such addresses
+_IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)")
+_IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%\w+)?(?![\w:])")
+_LOCAL = re.compile(r"\b[\w-]+\.(?:local|lan|home|fritz\.box|internal|localdomain)\b", re.IGNORECASE)
+_HOME = re.compile(r"(/home/|/Users/)([^/\s\"':]+)")
+_BY_ID = re.compile(r"(?P<front>usb-[^/\s\"']*_)(?P<serial>[^/\s\"'_]+)(?P<end>-if\d\d|-port\d)")
+_INSTANCE = re.compile(r"(nozzled(?:-front|-safe-off)?@)([^\s\"',.]+(?:\.\d+)*)")
+_SHOWN = re.compile(r"(M11[78]\s)[^\n\r\\\"]+")
+
+
+class Scrubber:
+    """Remembers what it has replaced by what."""
+
+    def __init__(self, keys: Iterable[str] = (), names: Iterable[str] = ()) -> None:
+        """Take what is private here.
+
+        Args:
+            keys: taken out wherever they stand, also within a word.
+            names: taken out as words.
+        """
+        self._known: dict[tuple[str, str], str] = {}
+        self._keys = _alternatives(keys, "{}")
+        self._names = _alternatives(
+            (name for name in names if len(name) >= SHORTEST and name.casefold() not in COMMON), r"(?<!\w){}(?!\w)"
+        )
+
+    def scrub(self, text: str) -> str:
+        """Return the text without what is private."""
+        text = _ESCAPE.sub(r"\g<0>" + _MARK, text.replace(_MARK, ""))
+        if self._keys is not None:
+            text = self._keys.sub("<key>", text)
+        text = _QUOTED.sub(lambda found: unquote(found[0]), text)
+        text = _PAIRING.sub(r"\1pair=<key>", text)
+        text = _KEY_OF.sub(lambda found: found["what"] + "<key>", text)
+        text = _EMAIL.sub(self._numbered("mail"), text)
+        text = _URL.sub(self._url, text)
+        text = _SHOWN.sub(r"\1<text>", text)
+        text = _BY_ID.sub(lambda found: found["front"] + self._name("serial", found["serial"]) + found["end"], text)
+        text = _INSTANCE.sub(lambda found: found[1] + self._name("serial", found[2]), text)
+        text = _FILE.sub(self._file, text)
+        if self._names is not None:
+            text = self._names.sub(self._numbered("name"), text)
+        text = _HOME.sub(lambda found: found[1] + self._name("name", found[2]), text)
+        text = _UUID.sub(self._numbered("uuid"), text)
+        text = _HEX.sub("<key>", _TOKEN.sub("<key>", text))
+        text = _MAC.sub(self._numbered("mac"), text)
+        text = _IPV6.sub(self._address, text)
+        text = _IPV4.sub(self._address, text)
+        return _LOCAL.sub(self._numbered("host"), text).replace(_MARK, "")
+
+    def _name(self, kind: str, what: str) -> str:
+        if what.startswith("<"):
+            return what
+        known = (kind, what.casefold())
+        if known not in self._known:
+            count = sum(1 for other, _ in self._known if other == kind)
+            self._known[known] = f"<{kind}-{count + 1}>"
+        return self._known[known]
+
+    def _numbered(self, kind: str) -> Callable[[re.Match[str]], str]:
+        return lambda found: self._name(kind, found[0])
+
+    def _file(self, found: re.Match[str]) -> str:
+        ending = found[0][found[0].rindex(".") :]
+        return self._name("file", found[0]) + ending
+
+    def _url(self, found: re.Match[str]) -> str:
+        user, _, host = found["host"].rpartition("@")
+        name, _, port = host.rpartition(":") if not host.endswith("]") and ":" in host else (host, "", "")
+        login = "<key>@" if user else ""
+        if name.strip("[]") in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::", "<key>"):  # noqa: S104 - compared with
+            return found["scheme"] + login + host
+        if found["scheme"].lower() in ("file://", "serial://"):
+            return found["scheme"] + login + host
+        return found["scheme"] + login + self._name("host", name) + (f":{port}" if port else "")
+
+    def _address(self, found: re.Match[str]) -> str:
+        """Return what stands for an address, behind which a port or the end of a sentence may be."""
+        text = found[0]
+        for end in dict.fromkeys((len(text), len(text.rstrip(".:")), text.rfind(":"))):
+            try:
+                address = ip_address(text[:end].partition("%")[0])
+            except ValueError:
+                continue
+            if address.is_loopback or address.is_unspecified or _VERSION.fullmatch(text[:end]):
+                return text
+            return self._name("ip", text[:end]) + text[end:]
+        return text
+
+
+def _alternatives(texts: Iterable[str], pattern: str) -> re.Pattern[str] | None:
+    """Return what finds any of the texts, the longest first, in all the ways in which they are written."""
+    written = {way for text in texts if text.strip() for way in written_ways(text.strip())}
+    if not written:
+        return None
+    return re.compile(
+        "|".join(pattern.format(re.escape(each)) for each in sorted(written, key=lambda each: (-len(each), each))),
+        re.IGNORECASE,
+    )
+
+
+def written_ways(text: str) -> set[str]:
+    """Return how a text is written in JSON, in URLs, in HTML, in Python, and as the name of a file."""
+    return {
+        text,
+        json.dumps(text)[1:-1],
+        quote(text),
+        quote(text, safe=""),
+        escape(text),
+        repr(text)[1:-1],
+        text.replace(" ", "_"),
+    }

@@ -1,0 +1,337 @@
+"""The doctor's checks, each in both outcomes, on machines that are made up; and that none of them opens a port."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from daemon.config import Config, merge
+from daemon.doctor import computer, line, service
+from daemon.doctor.finding import Level, Subject
+from daemon.doctor.run import CHECKS, findings
+from daemon.doctor.view import Node, View
+from daemon.systemd.installed import Installed
+from hal.ports import Port
+
+NOW = 1_795_000_000.0  # in November 2026
+BOARD = Port("/dev/ttyUSB0", "/dev/serial/by-id/usb-1a86_Serial-if00", vid=0x1A86, pid=0x7523)
+OTHER = Port("/dev/ttyACM1", "/dev/serial/by-id/usb-Prusa-if00", vid=0x2C99, pid=2)
+LISTENING = {"answers": "1.0", "version": "1.0", "sockets": ("0.0.0.0:5000",)}
+
+
+class Machine:
+    """A made-up machine: files below a folder, and what programs would say."""
+
+    def __init__(self, root):
+        self.root = root
+        self.programs = {}
+        self.state = root / "var/lib/nozzled"
+        self.state.mkdir(parents=True)
+        self.view = View(
+            root=root,
+            user="anna",
+            run=lambda *words: self.programs.get(" ".join(words[:2]), None),
+            ports=lambda: [BOARD],
+            held_by=lambda _: [],
+            listens=lambda _: [],
+            groups_of=lambda _: {"dialout"},
+            node=lambda _: Node("root", "dialout", 0o660),
+            room=lambda _: (10**10, 10**11, False),
+            now=lambda: NOW,
+        )
+        self.subject = Subject(self.state, version="1.0", config=configured("serial:auto"))
+
+    def write(self, path, text):
+        file = self.root / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
+
+    def look(self, check, **other):
+        """Run a check; `other` are functions of the view or what there is of the daemon."""
+        view = replace(self.view, **{name: value for name, value in other.items() if hasattr(self.view, name)})
+        told = {name: value for name, value in other.items() if not hasattr(self.view, name)}
+        return list(check(view, replace(self.subject, **told)))
+
+    def worst(self, check, **other):
+        """Return level and words of the worst finding; None: nothing was found."""
+        found = sorted(self.look(check, **other), key=lambda each: list(Level).index(each.level))
+        return (found[-1].level, f"{found[-1].text} -> {found[-1].fix}") if found else (None, "")
+
+
+def configured(address, **http):
+    return merge(Config(), {"printer": {"address": address}, "http": http}, "test")
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+def installed(machine):
+    return Installed(machine.root)
+
+
+# -- the line ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("address", "ports", "level", "words"),
+    [
+        ("serial:auto", [BOARD], Level.GOOD, BOARD.address),
+        ("serial:auto", [BOARD, OTHER], Level.BAD, "usb-Prusa"),
+        ("serial:auto", [], Level.BAD, "another USB cable"),
+        ("/dev/ttyUSB9", [BOARD], Level.BAD, "there are: serial:/dev/serial/by-id/usb-1a86"),
+        ("serial:/dev/ttyUSB0", [BOARD], Level.GOOD, "is there"),
+        ("", [], Level.NOTE, "none is there"),
+        ("sim?speed=20", [], Level.GOOD, "no serial port"),
+        ("usb:printer", [], Level.BAD, "unknown kind of printer"),
+    ],
+)
+def test_the_port(machine, address, ports, level, words):
+    machine.write("/dev/ttyUSB0", "")
+    found = machine.worst(line.port, ports=lambda: ports, config=configured(address))
+    assert (found[0], words in found[1]) == (level, True), found
+
+
+@pytest.mark.parametrize(
+    ("node", "groups", "level", "words"),
+    [
+        (Node("root", "dialout", 0o660), {"dialout"}, Level.GOOD, "by the group dialout"),
+        (Node("root", "dialout", 0o660), {"video"}, Level.BAD, "sudo usermod -aG dialout anna, then log in again"),
+        (Node("root", "root", 0o600), {"dialout"}, Level.BAD, "no group helps"),
+        (Node("root", "root", 0o666), set(), None, ""),
+        (Node("anna", "anna", 0o600), set(), None, ""),
+        (None, set(), None, ""),
+    ],
+)
+def test_the_group(machine, node, groups, level, words):
+    found = machine.worst(line.rights, node=lambda _: node, groups_of=lambda _: groups)
+    assert (found[0], words in found[1]) == (level, True), found
+
+
+def test_the_group_is_that_of_the_services_user(machine):
+    asked = []
+    found = machine.worst(line.rights, service=installed(machine), groups_of=lambda user: asked.append(user) or set())
+    assert (asked, found[0]) == (["nozzled"], Level.BAD)
+    assert "usermod -aG dialout nozzled, then sudo systemctl restart nozzled" in found[1]
+    assert machine.look(line.rights, user="root") == []
+
+
+@pytest.mark.parametrize(
+    ("holders", "words"),
+    [
+        (["ModemManager"], "sudo systemctl disable --now ModemManager"),
+        (["brltty"], "apt-get remove brltty"),
+        (["octoprint"], "disable --now octoprint"),
+        (["cura"], "end cura"),
+        (["nozzled"], ""),
+        ([], ""),
+    ],
+)
+def test_another_program_on_the_port(machine, holders, words):
+    found = machine.worst(line.held, held_by=lambda _: holders)
+    assert (found[0], words in found[1]) == (Level.BAD if words else None, True), found
+
+
+def test_programs_that_take_ports_by_themselves(machine):
+    assert machine.look(line.probers) == []
+    machine.programs["systemctl is-active"] = "active"
+    assert "ModemManager runs" in machine.worst(line.probers)[1]
+    machine.programs.clear()
+    machine.write("/usr/lib/udev/rules.d/85-brltty.rules", "")
+    machine.write("/sys/bus/usb/devices/1-1/idVendor", "1a86\n")
+    machine.write("/sys/bus/usb/devices/1-1/idProduct", "7523\n")
+    assert machine.look(line.probers) == [], "the chip has its port"
+    level, words = machine.worst(line.probers, ports=list)
+    assert (level, "Braille" in words) == (Level.BAD, True)
+
+
+# -- the computer --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("bits", "level", "words"),
+    [
+        ("0", Level.GOOD, "is good"),
+        ("50005", Level.BAD, "too low (now)"),
+        ("50000", Level.BAD, "too low (since it was started)"),
+        ("80008", Level.NOTE, "it is too hot (now)"),
+        ("20000", Level.NOTE, "its clock is capped (since it was started)"),
+        ("nonsense", Level.NOTE, "cannot be seen"),
+    ],
+)
+def test_the_power_of_a_raspberry_pi(machine, bits, level, words):
+    assert machine.look(computer.power) == [], "this is none"
+    machine.write(computer.MODEL, "Raspberry Pi 4 Model B Rev 1.4\0")
+    machine.programs["vcgencmd get_throttled"] = f"throttled=0x{bits}"
+    found = machine.worst(computer.power)
+    assert (found[0], words in found[1]) == (level, True), found
+    if bits != "nonsense":
+        machine.programs.clear()
+        machine.write(computer.THROTTLED, f"{bits}\n")
+        assert machine.worst(computer.power) == found, "the kernel says the same"
+
+
+@pytest.mark.parametrize(
+    ("room", "level", "words"),
+    [
+        ((10**10, 10**11, False), Level.GOOD, "10.0 GB of 100.0 GB"),
+        ((5 * 10**8, 10**10, False), Level.NOTE, "nearly full"),
+        ((10**6, 10**10, False), Level.BAD, "the disk is full: 1 MB"),
+        ((10**10, 10**11, True), Level.BAD, "can only be read"),
+        (None, Level.NOTE, "cannot be looked at"),
+    ],
+)
+def test_the_disk(machine, room, level, words):
+    found = machine.worst(computer.disk, room=lambda _: room)
+    assert (found[0], words in found[1]) == (level, True), found
+
+
+def test_the_clock(machine):
+    machine.programs["timedatectl show"] = "yes"
+    assert machine.worst(computer.clock)[0] is Level.GOOD
+    machine.programs["timedatectl show"] = "no"
+    assert machine.worst(computer.clock)[0] is Level.NOTE
+    assert machine.worst(computer.clock, now=lambda: 0.0)[0] is Level.BAD
+
+
+def test_heat_and_memory(machine):
+    assert machine.look(computer.heat) == machine.look(computer.memory) == []
+    machine.write("/sys/class/thermal/thermal_zone0/temp", "51000\n")
+    machine.write("/proc/meminfo", "MemTotal: 4000000 kB\nMemAvailable:   400000 kB\n")
+    assert machine.look(computer.heat) == machine.look(computer.memory) == []
+    machine.write("/sys/class/thermal/thermal_zone0/temp", "83500\n")
+    machine.write("/proc/meminfo", "MemAvailable:   4000 kB\n")
+    assert "84 °C" in machine.worst(computer.heat)[1]
+    assert "4 MB" in machine.worst(computer.memory)[1]
+
+
+# -- the daemon ----------------------------------------------------------------------------------------------------
+
+
+def test_versions(machine):
+    machine.programs["systemctl --version"] = "systemd 252\n+PAM"
+    assert machine.worst(service.versions, answers="1.0") == (Level.GOOD, machine.worst(service.versions)[1])
+    assert "is version 0.9" in machine.worst(service.versions, answers="0.9")[1]
+
+
+def test_the_configuration(machine):
+    assert machine.worst(service.configuration)[0] is Level.GOOD
+    found = machine.worst(
+        service.configuration, mistake="http.prot = 1: unknown key", config_path=Path("/etc/nozzled.toml")
+    )
+    assert found == (
+        Level.BAD,
+        "http.prot = 1: unknown key -> sudo nano /etc/nozzled.toml; `nozzled config` shows all settings",
+    )
+
+
+@pytest.mark.parametrize(
+    ("shown", "level", "words"),
+    [
+        ("ActiveState=active\nNRestarts=0\nUnitFileState=enabled", Level.GOOD, "runs"),
+        ("ActiveState=active\nNRestarts=4", Level.NOTE, "again 4 times"),
+        ("ActiveState=active\nNRestarts=0\nUnitFileState=disabled", Level.NOTE, "does not start with the computer"),
+        ("ActiveState=failed\nResult=watchdog", Level.BAD, "has failed (watchdog)"),
+        ("ActiveState=inactive", Level.BAD, "is not running (inactive)"),
+        ("", Level.BAD, "unknown to systemd"),
+    ],
+)
+def test_the_units(machine, shown, level, words):
+    machine.programs["systemctl show"] = shown
+    found = machine.look(service.units, service=installed(machine))
+    assert any((each.level, words in each.text) == (level, True) for each in found), found
+    assert machine.worst(service.units)[0] is Level.NOTE, "no service"
+
+
+@pytest.mark.parametrize(
+    ("told", "level", "words"),
+    [
+        (LISTENING, Level.GOOD, "HTTP answers"),
+        ({**LISTENING, "answers": ""}, Level.BAD, "nobody answers"),
+        ({**LISTENING, "answers": None}, Level.NOTE, "without its key"),
+        (
+            {**LISTENING, "answers": "", "listens": lambda _: ["nginx"]},
+            Level.BAD,
+            "another program has the port 5000: nginx",
+        ),
+        ({**LISTENING, "listens": lambda _: ["nozzled"]}, Level.GOOD, "HTTP answers"),
+        ({**LISTENING, "sockets": ("127.0.0.1:5000",)}, Level.NOTE, "other computers and phones cannot come"),
+        ({**LISTENING, "sockets": ("0.0.0.0:81",)}, Level.NOTE, "systemd listens at 0.0.0.0:81"),
+    ],
+)
+def test_http(machine, told, level, words):
+    found = machine.look(service.http, service=installed(machine), config=configured("sim", host="0.0.0.0"), **told)
+    assert any((each.level, words in each.text) == (level, True) for each in found), found
+
+
+def test_the_key(machine):
+    mine = Node("nozzled", "nozzled", 0o600)
+    told = {"service": installed(machine), "user": "root"}
+    assert "there is no key" in machine.worst(service.key, **told)[1]
+    assert "sudo nozzled doctor" in machine.worst(service.key, **{**told, "user": "anna"})[1]
+    machine.write("/var/lib/nozzled/api-key", "x" * 43 + "\n")
+    assert machine.worst(service.key, **told, node=lambda _: mine)[0] is Level.GOOD
+    assert "others than its owner" in machine.worst(service.key, **told, node=lambda _: replace(mine, mode=0o644))[1]
+    assert "chown nozzled" in machine.worst(service.key, **told, node=lambda _: replace(mine, user="root"))[1]
+    machine.write("/var/lib/nozzled/api-key", "short")
+    assert "holds no key" in machine.worst(service.key, **told, node=lambda _: mine)[1]
+
+
+def test_the_named_keys_and_what_was_damaged(machine):
+    assert machine.look(service.keyring) == machine.look(service.damaged) == []
+    machine.write("/var/lib/nozzled/keys.json", json.dumps({"keys": [{}, {}]}))
+    assert machine.worst(service.keyring) == (Level.GOOD, "there are 2 named keys -> ")
+    machine.write("/var/lib/nozzled/keys.json", "[]")
+    assert machine.worst(service.keyring)[0] is Level.BAD
+    machine.write("/var/lib/nozzled/nozzled.db.damaged", "")
+    assert "nozzled.db.damaged" in machine.worst(service.damaged)[1]
+
+
+@pytest.mark.parametrize(
+    ("doing", "level"),
+    [
+        ("Operational", Level.GOOD),
+        ("Printing", Level.GOOD),
+        ("", None),
+        ("Offline after error: no port", Level.BAD),
+        ("Offline: no core", Level.BAD),
+    ],
+)  # fmt: skip
+def test_the_printer(machine, doing, level):
+    assert machine.worst(service.printing, doing=doing)[0] is level
+
+
+def test_faults_and_the_log(machine):
+    assert machine.look(service.faults) == machine.look(service.log) == []
+    fault = machine.write("/var/lib/nozzled/faults/old.jsonl.gz", "")
+    assert machine.look(service.faults, now=lambda: fault.stat().st_mtime + 2 * 86400) == []
+    found = machine.worst(service.faults, now=lambda: fault.stat().st_mtime + 60)
+    assert f"nozzled replay --show {fault}" in found[1]
+    told = {"service": installed(machine)}
+    assert "cannot be read" in machine.worst(service.log, **told)[1]
+    machine.programs["journalctl -t"] = ""
+    assert machine.look(service.log, **told) == []
+    machine.programs["journalctl -t"] = "one\ntwo"
+    assert "2 warnings" in machine.worst(service.log, **told)[1]
+
+
+def test_a_check_that_fails_keeps_no_other_from_its_work(machine):
+    def broken(*_):
+        raise ZeroDivisionError
+
+    found = list(findings(replace(machine.view, ports=broken), machine.subject))
+    assert sum("itself failed" in each.text for each in found) == 3
+    assert len(found) > len(CHECKS) / 2
+
+
+def test_no_port_is_opened(machine, monkeypatch):
+    """Opening one resets most boards, and would end a print."""
+    opened = []
+    monkeypatch.setattr("os.open", lambda path, *_, **__: opened.append(str(path)))
+    monkeypatch.setattr("builtins.open", lambda path, *_, **__: opened.append(str(path)))
+    real = replace(View(), now=lambda: NOW, ports=lambda: [replace(BOARD, path="/dev/null")], run=lambda *_: None)
+    list(findings(real, machine.subject))
+    assert [path for path in opened if path.startswith("/dev")] == []

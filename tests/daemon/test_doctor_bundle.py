@@ -1,0 +1,199 @@
+"""The bundle for a bug report: whatever is private, wherever it stands and however it is written, is not in it."""
+
+import gzip
+import io
+import json
+import socket
+import tarfile
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.cli import doctor as command
+from daemon.cli import main, whose
+from daemon.config import Config, merge
+from daemon.doctor import bundle
+from daemon.doctor.finding import Subject, note
+from daemon.doctor.scrub import Scrubber
+from daemon.doctor.view import View
+from daemon.systemd.installed import Installed
+from hal.ports import Port
+
+KEY = "Zx9kQ2v7Lw4pT8sN1mB6cR3yF5hJ0gD2aE8uI4oP7qW"
+KEYS = [KEY, "d3adb33f" * 8, "4be1c1c0d5a3f2e7", "0a1b2c3d4e5f60718293a4b5c6d7e8f9", "CZPX4720X004XK12345"]
+ADDRESSES = [
+    "192.168.7.23", "10.11.12.13", "203.0.113.77", "fe80::1ff:fe23:4567:890a", "2001:db8:85a3::8a2e:370:7334",
+    "b8:27:eb:12:34:56", "octo-kitchen.fritz.box", "werkstatt.local", "anna.mueller@example.org", "cam.mueller.example",
+]  # fmt: skip
+NAMES = [
+    "annamueller",
+    "Anna Müller",
+    "Müller's Werkstatt",
+    "werkstatt-pi",
+    "Annas Telefon",
+    "Omas Geburtstag",
+    "mein-gehäuse",
+]
+EVERYTHING = [*KEYS, *ADDRESSES, *NAMES]
+
+
+def ways(text):
+    """Return how a text may stand in a file."""
+    return {
+        text,
+        json.dumps(text),
+        json.dumps(text, ensure_ascii=False),
+        quote(text),
+        quote(text, safe=""),
+        escape(text),
+        text.upper(),
+    }
+
+
+def everywhere():
+    """Return a text with all of it, in many surroundings."""
+    lines = []
+    for each in EVERYTHING:
+        for way in sorted(ways(each)):
+            lines += [
+                f"{way}", f"said {way}.", f"({way})", f'"{way}"', f"x={way}&y", f"a,{way},b", f"[{way}]",
+                f"{{'k': '{way}'}}", f"from {way}:51234 to", f"'{way}'",
+            ]  # fmt: skip
+    for host in ADDRESSES[:3] + ADDRESSES[6:8]:
+        lines += [
+            f"http://{host}:8080/?action=stream",
+            f"https://anna:geheim99@{host}/x",
+            f"http://{host}/#pair=ABCD-EFGH-JKLM",
+        ]
+    lines += [
+        f"http://[{ADDRESSES[4]}]:80/",
+        "ssh://anna@werkstatt.local",
+        "X-Api-Key: kurz1",
+        "Authorization: Bearer kurz2",
+    ]
+    lines += ["apikey=kurz3&x", '"password": "kurz4"', "psk = kurz5", "https://x/?token=kurz6", "cookie: session=kurz7"]
+    lines += [
+        "/home/annamueller/nozzled",
+        "/var/lib/nozzled/uploads/Omas Geburtstag/vase für anna.gcode printed",
+        "a/geheim8.bgcode",
+    ]
+    lines += ['[0.1,">","N12 M117 Hallo geheim9*12\\n"]', "M118 P0 geheim10", "nozzled@CZPX4720X004XK12345.service"]
+    lines += ["/dev/serial/by-id/usb-Prusa_Research_CZPX4720X004XK12345-if00", "dump geheim11.gcode.3mf"]
+    return "\n".join(lines)
+
+
+SHORT = [*(f"kurz{n}" for n in range(1, 8)), *(f"geheim{n}" for n in (8, 9, 10, 11, 99)), "ABCD-EFGH", "vase für anna"]
+
+
+@pytest.fixture
+def subject(tmp_path, monkeypatch):
+    """A machine on which all of that stands everywhere; yields its view and its daemon."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "werkstatt-pi")
+    state = tmp_path / "var/lib/nozzled"
+    (state / "faults").mkdir(parents=True)
+    (state / "uploads/Omas Geburtstag").mkdir(parents=True)
+    (state / "uploads/Omas Geburtstag/vase für anna.gcode").write_text("")
+    (state / "api-key").write_text(KEY + "\n")
+    (state / "keys.json").write_text(json.dumps({"keys": [{"name": "Annas Telefon", "sha256": KEYS[1]}]}))
+    (state / "faults" / "Omas Geburtstag.jsonl.gz").write_bytes(gzip.compress(everywhere().encode()))
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/nozzled.toml").write_text(everywhere())
+    (tmp_path / "etc/passwd").write_text(
+        "root:x:0:0:root:/root:/bin/sh\nannamueller:x:1000:1000:Anna Müller,,,:/home/a:/bin/sh\n"
+    )
+    ports = [Port("/dev/ttyACM0", f"/dev/serial/by-id/usb-Prusa_{KEYS[4]}-if00", everywhere(), serial_number=KEYS[4])]
+    view = replace(
+        View(), root=tmp_path, user="annamueller", run=lambda *_: everywhere(), ports=lambda: ports, now=lambda: 1e9
+    )
+    tables = {"appearance": {"name": "Müller's Werkstatt"}, "profile": {"name": "mein-gehäuse"}}
+    tables["webcam"] = {"stream_url": "http://cam.mueller.example:8080/?action=stream"}
+    config = merge(Config(), tables, "test")
+    return view, Subject(state, config, tmp_path / "etc/nozzled.toml", service=Installed(tmp_path))
+
+
+def unpacked(data):
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        return {member.name: archive.extractfile(member).read().decode() for member in archive}
+
+
+def test_nothing_private_is_in_the_bundle(subject):
+    view, told = subject
+    found = bundle.texts(
+        view, told, [note(everywhere(), everywhere())], {"job": {"text": everywhere()}, "version": EVERYTHING}
+    )
+    assert all("192.168.7.23" in text for name, text in found.items()), "it is everywhere before"
+    files = unpacked(bundle.packed(bundle.scrubbed(view, told, found), "bundle", 1e9))
+    assert len(files) == len(found)
+    for name, text in files.items():
+        for private in [*EVERYTHING, *SHORT]:
+            for way in ways(private) | {private.strip('"')}:
+                plain = way.strip('"').casefold()
+                assert plain not in text.casefold(), f"{private} ({way}) in {name}"
+                assert plain not in name.casefold()
+
+
+def test_what_helps_to_find_a_bug_stays():
+    scrub = Scrubber([KEY], ["pi", "printer", "anna"]).scrub
+    for text in (
+        "2026-11-28T14:50:25+0100 nozzled[812]: printer.fault reason='no answer to N12 M105 within 30 s' part='core'",
+        "http.listening url=http://127.0.0.1:5000/",
+        "listens at 0.0.0.0:5000 and [::]:5000 and ::1",
+        "T:209.84 /210.00 B:60.1 /60.0 @:64 X:10.00 Y:10.00 Z:0.30",
+        "Linux 6.1.0-13-rpi-v8 aarch64, Python 3.11.2, nozzled 0.1.0, OctoPrint 1.11.8",
+        "FIRMWARE_NAME:Marlin 2.1.2.4 (Dec  1 2023 12:00:00) PROTOCOL_VERSION:1.0 EXTRUDER_COUNT:1",
+        '[profile]\nname = "Default"\nmax_hotend_c = 300.0\n[pause]\npark = "corner"',
+        "Bus 001 Device 004: ID 1a86:7523 QinHeng Electronics CH340 serial converter",
+        "/var/lib/nozzled/nozzled.db and /dev/ttyACM0, e.g. of pi, the printer",
+    ):  # fmt: skip
+        assert scrub(text) == text
+
+
+def test_the_same_thing_is_called_the_same_all_over():
+    scrubber = Scrubber()
+    assert (
+        scrubber.scrub("from 192.168.1.5 by 10.0.0.1, and 192.168.1.5 again")
+        == "from <ip-1> by <ip-2>, and <ip-1> again"
+    )
+    assert scrubber.scrub("again 10.0.0.1") == "again <ip-2>"
+    assert scrubber.scrub("part.gcode, then other.gcode, then part.gcode") == (
+        "<file-1>.gcode, then <file-2>.gcode, then <file-1>.gcode"
+    )
+
+
+@given(st.ip_addresses(), st.text(" ,;()[]'\"=", min_size=1, max_size=3))
+def test_any_address_goes(address, between):
+    text = f"x{between}{address}{between}y"
+    version = all(len(part) == 1 for part in str(address).split("."))
+    if not (address.is_loopback or address.is_unspecified or version):
+        assert str(address) not in Scrubber().scrub(text)
+
+
+@given(st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-", min_size=43, max_size=43))
+def test_a_known_key_goes_also_within_a_word(key):
+    assert key not in Scrubber([key]).scrub(f"a{key}b /{key}/ ?k={key}")
+
+
+def test_the_command_tells_and_packs(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(whose, "is_served", lambda *_: False)
+    monkeypatch.setattr(command, "View", lambda: replace(View(), run=lambda *_: "", ports=list, now=lambda: 1.79e9))
+    (tmp_path / "mine.toml").write_text("[http]\nprot = 1\n")
+    words = ["doctor", "--config", str(tmp_path / "mine.toml"), "--state-dir", str(tmp_path / "state")]
+    out = tmp_path / "report.tar.gz"
+    assert main([*words, "--bundle", str(out)]) == 1
+    said = capsys.readouterr()
+    assert "BAD   " in said.out
+    assert "did you mean port?" in said.out
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert "report.txt" in {Path(name).name for name in unpacked(out.read_bytes())}
+    assert main([*words, "--bundle", str(out)]) == 1
+    assert "File exists" in capsys.readouterr().err
+    (tmp_path / "mine.toml").write_text('[printer]\naddress = "sim"\n')
+    monkeypatch.setattr(whose, "is_served", lambda *_: True)
+    monkeypatch.setattr(command, "_asked", lambda *_: ("0.1.0", {"job": {"state": "Operational"}}))
+    assert main([*words, "--json"]) == 0
+    assert {"level": "good", "text": "the printer: Operational", "fix": ""} in json.loads(capsys.readouterr().out)
