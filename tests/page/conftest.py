@@ -1,6 +1,8 @@
 """The page in a real browser: one Chromium and one service for a module, and a tab for each test."""
 
 import shutil
+import socket
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,8 @@ from playwright.sync_api import sync_playwright
 from support.browser import PATIENCE, Tab
 from support.processes import House, cannot_run, head, until
 
-CONFIG = '[job]\nheat_up = "firmware"\n[safety]\ndead_man_min = 0\n[profile]\nmax_hotend_c = 260\n'
+UNPLUG = '[[fault]]\nwhat = "unplug"\ntemperature = 245\nheater = "hotend"\nseconds = 6\n'
+CONFIG = '[job]\nheat_up = "firmware"\n[safety]\ndead_man_min = 0\n'
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +36,42 @@ def chromium():
         browser.close()
 
 
+class Running:
+    """A service with a simulated printer, which is unplugged for a moment when its nozzle has 245 °C."""
+
+    def __init__(self, folder):
+        self._config, scenario = folder / "page.toml", folder / "scenario.toml"
+        self._config.write_text(CONFIG)
+        scenario.write_text(UNPLUG)
+        self._printer = f"sim?speed=60&scenario={scenario}"
+        self.house = House(folder)
+        self._start(0)
+
+    def _start(self, port):
+        self.daemon = self.house.daemon("--config", self._config, "--printer", self._printer, "--port", str(port))
+        self.daemon.event("http.listening", 30)
+
+    def restart(self):
+        """End it as a crash does, and start it anew on its port."""
+        port = self.daemon.address[1]
+        self.daemon.end()
+        until(lambda: not _answers(port), "the front to end")
+        self._start(port)
+
+    def __getattr__(self, name):
+        return getattr(self.daemon, name)
+
+
+def _answers(port):
+    with closing(socket.socket()) as attempt:
+        return attempt.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    """A service with a simulated printer."""
-    folder = tmp_path_factory.mktemp("page")
-    config = folder / "page.toml"
-    config.write_text(CONFIG)
-    house = House(folder)
-    daemon = house.daemon("--config", config, "--printer", "sim?speed=60")
-    daemon.event("http.listening", 30)
-    yield daemon
-    house.close()
+    service = Running(tmp_path_factory.mktemp("page"))
+    yield service
+    service.house.close()
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ def found_in(there):
 
 @pytest.mark.parametrize("looks", [DESKTOP, {**PHONE, "color_scheme": "dark"}], ids=["light-desktop", "dark-phone"])
 def test_axe_finds_nothing_and_nothing_is_cut_off(stage, axe, running, part, looks):
-    hot = part("hot.gcode", 60, without=["M104 S215"], instead="M104 S280")
+    hot = part("hot.gcode", 60, without=["M104 S215"], instead="M104 S400")
     running.upload("hot.gcode", hot.stat().st_size, [hot.read_bytes()])
     there = stage(**looks)
     there.answer("**/api/files?*", {"files": [], "free": 10**9, "total": 10**9})
@@ -159,3 +159,43 @@ def test_axe_finds_nothing_in_what_asks(stage, axe):
     there.show(**STATES["Stopped"])
     there.page.get_by_label("I have read these").check()
     assert found_in(there) == []
+
+
+def test_what_others_have_written_is_a_text(stage):
+    evil = "<img src=x onerror=document.title=1><script>document.title=1</script>\u202e&amp;"
+    there = stage(**DESKTOP)
+    there.answer("**/api/history?*", {"jobs": [{**each, "name": evil, "reason": evil} for each in HISTORY]})
+    entry = {
+        "name": evil,
+        "path": evil,
+        "type": "machinecode",
+        "size": 1,
+        "date": 1,
+        "gcodeAnalysis": {"errors": [evil]},
+    }
+    there.answer("**/api/files?*", {"files": [entry], "free": 1, "total": 1})
+    there.answer("**/api/keys", {"keys": [{"name": evil, "scope": "read", "own": False}]})
+    there.open()
+    there.is_in_state("Ready")
+    said = {
+        "state": "fault",
+        "error": evil,
+        "firmware": evil,
+        "address": evil,
+        "heaters": {evil: {"actual": 1, "target": 1}},
+        "message": {"text": evil, "at": 1},
+        "prompt": {"text": evil, "choices": [evil]},
+        "trouble": evil,
+        "protection": {"after": None, "reason": evil},
+    }
+    refused = {"path": evil, "name": evil, "reasons": [evil]}
+    job = {**PRINTING["job"], "active": False, "file": {"name": evil}, "error": evil, "refused": refused}
+    there.show(printer=said, job=job, server={"name": evil, "version": evil}, profile={"name": evil})
+    there.is_in_state("Fault")
+    for view in there.page.eval_on_selector_all("nav a", "all => all.map(each => each.hash.slice(1))"):
+        there.go(view)
+        if view != "console":
+            expect(there.page.locator("body")).to_contain_text("<img src=x")
+        assert there.page.locator("img:not([src^=blob]), body script, main i").count() == 0
+    assert "\u202e" not in there.page.locator("body").inner_text()
+    assert there.page.title() != "1"

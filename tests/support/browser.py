@@ -52,6 +52,21 @@ class Tab:
     def is_in_state(self, word):
         expect(self.page.locator("h1")).to_have_text(word)
 
+    def go(self, view):
+        """Go to another view of the page that is open."""
+        self.page.evaluate("view => { location.hash = view; }", view)
+        expect(self.page.locator("nav [aria-current]")).to_have_attribute("href", f"#{view}")
+
+    def tab_to(self, name):
+        """Press Tab until what has this name has the focus, which has to be seen."""
+        wanted = self.page.get_by_role("button", name=name).or_(self.page.get_by_role("link", name=name))
+        for _ in range(80):
+            self.page.keyboard.press("Tab")
+            if wanted.first.evaluate("each => each === document.activeElement"):
+                assert wanted.first.evaluate("each => getComputedStyle(each).outlineStyle") != "none"
+                return
+        raise AssertionError(f"Tab does not come to {name}")
+
     def drop(self, path):
         """Drop a file on the page."""
         files = self.page.evaluate_handle(
