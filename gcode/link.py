@@ -79,6 +79,8 @@ HARMLESS = b"M105"
 _TELLS_BY_OKS = frozenset({"M303"})
 """Code words of commands that tell temperatures in lines that begin with `ok` (PID_autotune of Marlin 1.0)."""
 
+_MOVES = (b"G0", b"G1")
+
 _SKIPPED = re.compile(r"skip (\d{1,10}+)\s*+\Z")
 
 _OKS = frozenset(b"ok\n" * count for count in range(1, 9))
@@ -126,6 +128,8 @@ class HostLink:
         self._alive = 0.0
         self._partial = b""
         self._plain = True  # an `ok` that comes alone is one like nearly all of them
+        self._why = ""  # a line is asked for again, by the firmware's last words about that
+        self._planner = 0  # the most moves that the firmware has told to have room for
 
     # -- what the owner asks for ---------------------------------------------------------------------------
 
@@ -460,6 +464,7 @@ class HostLink:
         ):
             self._signs_of_life(now)
         if isinstance(reply, FirmwareError) and reply.kind == "communication":
+            self._why = reply.text.lower()
             self._patience.hurried = True  # Marlin 1.0 asks for nothing where a line has lost its number
             self._recovery.refused = True
         self._note_answer(reply, now, told)
@@ -516,11 +521,19 @@ class HostLink:
             number = self._flight.near(int(match[1]), self.dialect.counting.modulo)
             self._recovery.foreign_ok = not self._flight.lines or self._flight.lines[0][0] != number
 
+    def _note_planner(self, free: int) -> None:
+        """Count a move that has found the planner empty: all its room but the one of this move is free."""
+        self._planner = max(self._planner, free)
+        self.counters.planner_told += 1
+        self.counters.planner_empty += free == self._planner
+
     def _on_ok(self, reply: Reply, now: float, told: list[Told]) -> None:
         recovery, lines = self._recovery, self._flight.lines
         number = self._answered(reply) if isinstance(reply, Ok) else None
         if isinstance(reply, Ok) and reply.buffer is not None and len(lines) == 1 and self.dialect.learns:
             self._slots = reply.buffer + 1  # all are free but the one of the line that is answered
+        if isinstance(reply, Ok) and reply.planner is not None and lines and bare(lines[0])[:2] in _MOVES:
+            self._note_planner(reply.planner)
         if isinstance(reply, Ok) and reply.heaters and lines and code_word(command_of(lines[0])) in _TELLS_BY_OKS:
             self._signs_of_life(now)
         elif recovery.asking and isinstance(reply, Ok) and reply.heaters and not self._flight.has("M105"):
@@ -613,7 +626,7 @@ class HostLink:
             self._alive = now
 
     def _on_resend(self, number: int, now: float, told: list[Told]) -> None:
-        self.counters.resends += 1
+        self._count_resend()
         self._signs_of_life(now)
         self._patience.hurried = False
         line = self._flight.near(number, self.dialect.counting.modulo)
@@ -630,6 +643,15 @@ class HostLink:
         if self._recovery.refusals >= MAX_REFUSALS:
             self._give_up(line, told)
         self._send_echo()
+
+    def _count_resend(self) -> None:
+        """Count a request by what the firmware has said before it."""
+        counters, why, self._why = self.counters, self._why, ""
+        counters.resends += 1
+        if "checksum" in why:
+            counters.bad_checksums += 1
+        elif "number" in why:
+            counters.wrong_numbers += 1
 
     @property
     def _has_more(self) -> bool:

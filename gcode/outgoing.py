@@ -94,13 +94,24 @@ class Refusal:
 
 @dataclass(slots=True)
 class Counters:
-    """What went over the line since it was opened."""
+    """What went over the line since it was opened.
+
+    Attributes:
+        bad_checksums: of `resends`, those for lines that the printer has read wrongly, by its own words.
+        wrong_numbers: of `resends`, those for lines that it has missed, by its own words.
+        planner_empty: moves that found nothing planned before them, where the firmware tells that (ADVANCED_OK).
+        planner_told: times that it has told.
+    """
 
     lines_sent: int = 0
     lines_acknowledged: int = 0
     resends: int = 0
     timeouts: int = 0
     stray_oks: int = 0
+    bad_checksums: int = 0
+    wrong_numbers: int = 0
+    planner_empty: int = 0
+    planner_told: int = 0
 
 
 @dataclass(slots=True)

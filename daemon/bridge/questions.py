@@ -48,6 +48,34 @@ class Limits(Struct, frozen=True):
     area: dict[str, list[float]] | None = None
 
 
+class LineFigures(Struct, frozen=True):
+    """How the line does since it was opened, and the process that serves it; times in s, None where nobody knows.
+
+    Attributes:
+        answers: lines of the printer that were answered with lines, which the next three are about.
+        p50: half of them were answered in so short a time; `p99`: nearly all.
+        late: of them, those that took longer than 20 ms.
+        longest: the longest time.
+        stall: for which the core was busy with something else, at the longest, since the end of the last print.
+        waits: times that lines of the last print were not read from the disk in time.
+        planner_empty: moves that found nothing planned before them; None: the firmware does not tell.
+        window_lines, window_bytes: what may be unanswered; 0: no limit.
+        memory: of the core, in bytes.
+    """
+
+    answers: int = 0
+    p50: float | None = None
+    p99: float | None = None
+    late: int = 0
+    longest: float | None = None
+    stall: float | None = None
+    waits: int = 0
+    planner_empty: int | None = None
+    window_lines: int | None = None
+    window_bytes: int | None = None
+    memory: int | None = None
+
+
 class Question(Struct, frozen=True, tag_field="ask"):
     """Base of what the front asks; `answer` is the type of what comes back."""
 
@@ -171,9 +199,15 @@ class Listen(Question, tag="listen", frozen=True):
     answer: ClassVar[Any] = Overheard
 
 
+class AskLine(Question, tag="line", frozen=True):
+    """How the line does."""
+
+    answer: ClassVar[Any] = LineFigures
+
+
 AnyQuestion = (
     Connect | Disconnect | ListPorts | Send | AnswerPrompt | Conversation | AskLimits | Select | Start | Restart | Pause
-    | Resume | Toggle | Cancel | SetOffset | UsePreset | AskStatistics | AskHistories | AskHistory | Listen
+    | Resume | Toggle | Cancel | SetOffset | UsePreset | AskStatistics | AskHistories | AskHistory | Listen | AskLine
 )  # fmt: skip
 
 

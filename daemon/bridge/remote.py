@@ -200,6 +200,11 @@ class RemoteConnection:
         heard: ask.Overheard = await self._channel.ask(ask.Listen(since=since))
         return heard
 
+    async def line(self) -> ask.LineFigures:
+        """Ask how the line does."""
+        figures: ask.LineFigures = await self._channel.ask(ask.AskLine())
+        return figures
+
     async def connect(self, port: str | None = None, baudrate: int | None = None) -> None:
         """Connect in the background; None: as configured.
 

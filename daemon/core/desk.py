@@ -20,6 +20,7 @@ from daemon.config.presets import find
 from daemon.core import checked
 from daemon.core.connection.connection import LONG
 from daemon.core.core import Core
+from daemon.core.line_figures import line_figures
 from daemon.core.record.store import JobRecord
 from daemon.errors import FileError, JobConflict, StorageFull
 from gcode.errors import NozzledError, QueueFull
@@ -187,6 +188,8 @@ class Desk:
                 return partial(self._answer_prompt, question.choice)
             case ask.Conversation():
                 return partial(self._conversation, question.since)
+            case ask.AskLine():
+                return partial(line_figures, self._core.connection.printer, self._core.jobs.waits)
             case ask.Listen():
                 return partial(self._overheard, question.since)
         return None

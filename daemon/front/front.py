@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Front:
-    """What the parts of the front reach each other by."""
+    """What the parts of the front reach each other by; `folder` is the state directory."""
 
     config: Config
     core: RemoteCore
@@ -40,6 +40,7 @@ class Front:
     analyses: Analyses
     watch: Watch
     cache: Cache
+    folder: Path
 
     @property
     def connection(self) -> RemoteConnection:
@@ -94,7 +95,7 @@ async def begin(
     core.on_change(watch.look)
     core.on_change(lambda: analyses.use(core.profile) if core.is_known else None)
     watch.look()
-    return Front(config, core, files, access, Events(), uuid, wall, analyses, watch, cache)
+    return Front(config, core, files, access, Events(), uuid, wall, analyses, watch, cache, folder)
 
 
 def _access(config: Config, folder: Path, environ: Mapping[str, str], wall: Callable[[], float]) -> Access:

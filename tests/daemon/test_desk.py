@@ -71,7 +71,7 @@ async def house(folder, form="memory", address="sim?oracle={}", **sections):
 
 # -- both forms say the same -----------------------------------------------------------------------------------
 
-TIMED = ("Conversation", "Listen", "AskHistory")  # they tell a time, or a path that differs
+TIMED = ("Conversation", "Listen", "AskHistory", "AskLine")  # they tell a time, a path or a size that differs
 QUESTIONS = [
     ask.ListPorts(), ask.AskLimits(), ask.AskStatistics(path="part.gcode"), ask.AskHistories(),
     ask.Conversation(since=math.inf), ask.Send(commands=["M117 hello"]), ask.Send(commands=["M105"] * 20),
@@ -80,7 +80,7 @@ QUESTIONS = [
     ask.AnswerPrompt(choice=-1), ask.Select(file=PART), ask.Select(file=None), ask.Start(), ask.Restart(), ask.Pause(),
     ask.Resume(), ask.Toggle(), ask.Cancel(), ask.SetOffset(heater="bed", offset=5.0),
     ask.SetOffset(heater="engine", offset=5.0), ask.UsePreset(preset=None), ask.UsePreset(preset="nothing of the kind"),
-    ask.AskHistory(limit=5), ask.Listen(since=math.inf), ask.Connect(port="/dev/null"), ask.Connect(port="seril:x"),
+    ask.AskHistory(limit=5), ask.Listen(since=math.inf), ask.AskLine(), ask.Connect(port="/dev/null"), ask.Connect(port="seril:x"),
     ask.Disconnect(),
 ]  # fmt: skip
 

@@ -1278,3 +1278,25 @@ def test_an_ok_for_the_empty_line_of_a_question_answers_no_line():
     link.receive(b"rs N1\n", 30.1)
     link.tick(link.deadline or 31.0)
     assert sent(link, 31.0) == [b"G1 X1"]
+
+
+# -- what is counted -----------------------------------------------------------------------------------------
+
+
+def test_requests_are_counted_by_what_the_printer_says_before_them():
+    link = fed(*moves(9))
+    link.data_to_send(0.0)
+    link.receive(b"Error:checksum mismatch, Last Line: 0\nResend: 1\nok\n", 0.1)
+    link.receive(b"Error:Line Number is not Last Line Number+1, Last Line: 0\nResend: 1\nok\n", 0.2)
+    link.receive(b"Resend: 1\nok\n", 0.3)
+    counters = link.counters
+    assert (counters.resends, counters.bad_checksums, counters.wrong_numbers) == (3, 1, 1)
+
+
+def test_moves_that_find_the_planner_empty_are_counted_where_the_firmware_tells():
+    link = fed(*moves(9))
+    link.data_to_send(0.0)
+    link.receive(b"ok N1 P15 B3\nok N2 P14 B3\n", 0.1)
+    assert (link.counters.planner_told, link.counters.planner_empty) == (2, 1)
+    link.receive(b"ok N3 P15 B3\nok\n", 0.2)
+    assert (link.counters.planner_told, link.counters.planner_empty) == (3, 2)

@@ -253,3 +253,16 @@ def test_a_key_that_is_revoked_ends_the_page_at_once_and_asks_no_more(tab, servi
     there.page.on("websocket", lambda socket: asked.append(socket.url))
     there.page.wait_for_timeout(1200)  # the first try to connect again would come after half a second
     assert [url for url in asked if "/page/" not in url] == []
+
+
+def test_health_says_how_the_line_does_and_shows_a_fault(tab, service, part):
+    service.print_file(part("healthy.gcode", 4000))
+    there = tab().open("health")
+    there.is_in_state("Printing")
+    expect(there.page.locator("main")).to_contain_text(re.compile(r"0 of [\d,]+ lines were asked for again"))
+    expect(there.page.locator("main")).to_contain_text(re.compile("The printer (never|may have) had to wait"))
+    there.page.locator("#stop").click()
+    there.is_in_state("Stopped")
+    there.page.reload()
+    there.button(re.compile("^Show ")).first.click()
+    expect(there.page.locator(".recording .log")).to_contain_text("M112")

@@ -113,6 +113,11 @@ class JobController:
         return self._job.page.job if self._job is not None else None
 
     @property
+    def waits(self) -> int:
+        """How often the printer had room for lines of the last job that were not read from the disk yet."""
+        return self._job.stream.waits if self._job is not None and self._job.stream is not None else 0
+
+    @property
     def error(self) -> str | None:
         """Why the last job failed or was interrupted, if it was, until another file is chosen."""
         if self._looked_at:

@@ -90,6 +90,7 @@ class FileStream:
         self.barrier_offset = -1
         self.error: OSError | CommandError | None = None
         self.skipped = 0  # lines that were not sent
+        self.waits = 0  # times that the next lines were not read from the disk when the printer had room for them
         self._open_file = open_file
         self._executor = executor
         self._on_more = on_more
@@ -266,6 +267,7 @@ class FileStream:
             self._read_ahead()
             return True
         if not self._read_all:
+            self.waits += not self._starved
             self._starved = True
             return False
         if not self._finished:

@@ -7,6 +7,7 @@ import asyncio
 import os
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
@@ -28,10 +29,14 @@ class DownloadHandler(ApiHandler):
         entry = await self.service.files.info(path)
         if entry.type == "folder":
             raise Refused(404, f"{path} is a folder")
-        file = await asyncio.to_thread(self._open, entry.path)
+        await self.send_file(self.service.files.resolve(entry.path), entry.name)
+
+    async def send_file(self, path: Path, name: str) -> None:
+        """Send a file under this name."""
+        file = await asyncio.to_thread(_open, path, name)
         try:
             found = os.fstat(file.fileno())
-            self._describe(entry.name, found)
+            self._describe(name, found)
             if self.check_etag_header():
                 self.set_status(304)
                 return
@@ -79,12 +84,6 @@ class DownloadHandler(ApiHandler):
         known = self.request.headers.get("If-Range", "")
         return not known or known in (self._headers["ETag"], self._headers["Last-Modified"])
 
-    def _open(self, path: str) -> BinaryIO:
-        try:
-            return self.service.files.resolve(path).open("rb", buffering=0)
-        except OSError as error:
-            raise Refused(404, f"{path}: {error.strerror}") from error
-
     async def _send(self, file: BinaryIO, size: int) -> None:
         """Send as many bytes as were promised; it may be appended to meanwhile."""
         self.set_header("Content-Length", str(size))
@@ -99,3 +98,10 @@ class DownloadHandler(ApiHandler):
             self.write(block)
             async with asyncio.timeout(STALLED):
                 await self.flush()
+
+
+def _open(path: Path, name: str) -> BinaryIO:
+    try:
+        return path.open("rb", buffering=0)
+    except OSError as error:
+        raise Refused(404, f"{name}: {error.strerror}") from error

@@ -331,8 +331,26 @@ def _server() -> dict[str, dict[str, Operation]]:
                 parameters=[_query("limit", {"type": "integer", "minimum": 1, "maximum": 100}, "How many; 50.")],
             )
         },
+        **_health(),
         "/client/octoprint.mjs": {"get": _open(_cached(_library()))},
         "/api/openapi.json": {"get": _open(_operation("This description.", done=free))},
+    }
+
+
+def _health() -> dict[str, dict[str, Operation]]:
+    kind = _in_path("kind", "faults or sessions.", {"enum": ["faults", "sessions"]})
+    name = _in_path("name", "As /api/health lists it.")
+    file = _operation("Fetch a recording, as `nozzled replay` takes it.", 404, done={}, parameters=[kind, name])
+    file["responses"]["200"] = {
+        "description": "The bytes.", "content": {"application/octet-stream": {"schema": {}}}
+    }  # fmt: skip
+    said = obj({"address": TEXT, "date": TEXT, "lines": array(TEXT), "more": {"type": "integer"}})
+    return {
+        "/api/health": {"get": _operation("Tell how line, service and machine do.", done=ref("Health"))},
+        "/api/recordings/{kind}/{name}": {"get": file},
+        "/api/recordings/{kind}/{name}/dialogue": {
+            "get": _operation("Tell the last lines of a recording.", 404, 409, done=said, parameters=[kind, name])
+        },
     }
 
 

@@ -161,6 +161,22 @@ SCHEMAS: dict[str, Schema] = {
             "reason": nullable("string"),
         }
     ),
+    "Health": obj(
+        {
+            "version": _TEXT,
+            "link": obj({"sent": _WHOLE, "resends": _WHOLE, "figures": nullable("object")}),
+            "protection": nullable("object"),
+            "trouble": nullable("string"),
+            "recordTrouble": nullable("string"),
+            "memory": obj({"core": nullable("integer"), "front": nullable("integer")}),
+            "machine": {"type": "object"},
+            "recording": _YES_NO,
+            "faults": array(ref("Recording")),
+            "sessions": array(ref("Recording")),
+        },
+        required=["version", "link", "memory", "machine", "faults"],
+    ),
+    "Recording": obj({"name": _TEXT, "size": _WHOLE, "date": _WHOLE}),
     "Key": obj(
         {
             "name": _TEXT,

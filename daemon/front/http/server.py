@@ -15,7 +15,7 @@ from tornado.httpserver import HTTPServer
 
 from daemon.config import HttpConfig
 from daemon.errors import AddressInUse
-from daemon.front.http import app_keys, page, public, push
+from daemon.front.http import app_keys, health, page, public, push
 from daemon.front.http.analysis import ThumbnailHandler
 from daemon.front.http.base import NotFound
 from daemon.front.http.bounded_server import BoundedServer, room_for_connections
@@ -88,6 +88,7 @@ def make_app(service: "Front") -> Application:
         (r"/robots\.txt", public.RobotsHandler, given),
         (r"/favicon\.ico", public.IconHandler, given),
         *push.routes(service, hub),
+        *health.routes(given),
         (
             r"/api/(?:control/)?job",
             JobHandler,

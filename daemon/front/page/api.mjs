@@ -133,6 +133,16 @@ export async function picture(path) {
   return URL.createObjectURL(await (await answer(path)).blob());
 }
 
+/** Fetch a file with the key, and have the browser keep it. @param {string} path @param {string} name */
+export async function download(path, name) {
+  const made = await picture(path);
+  const link = document.createElement("a");
+  link.href = made;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(made), PATIENCE);
+}
+
 /** The address of a file, part by part: a name may hold any character. @param {string} path */
 export function address(path) {
   return path.split("/").map(encodeURIComponent).join("/");

@@ -121,6 +121,8 @@ function StopResult() {
     <button type="button" class="small" onClick=${() => (stopped.value = "")} hidden=${Boolean(known)}>${t("close")}</button></p>`;
 }
 
+/** Views that are reached from another one. */
+const WITHIN = {health: "settings"};
 const VIEWS = ["now", "files", "move", "console", "history", "settings"];
 
 /** @param {{view: string}} props */
@@ -137,6 +139,6 @@ export function Frame({view}) {
     <${Speaker} />
     <${StopResult} />
   </header>
-  <nav aria-label=${t("views")} inert=${dialogs.value > 0}>${VIEWS.map(name => html`<a key=${name} href=${`#${name}`} aria-current=${name === view ? "page" : null}>
+  <nav aria-label=${t("views")} inert=${dialogs.value > 0}>${VIEWS.map(name => html`<a key=${name} href=${`#${name}`} aria-current=${name === (WITHIN[/** @type {keyof typeof WITHIN} */ (view)] ?? view) ? "page" : null}>
     <${Icon} name=${name} /><span>${t(`view_${name}`)}</span></a>`)}</nav>`;
 }

@@ -141,17 +141,15 @@ function Devices() {
 // -- health and looks --------------------------------------------------------------------------------------
 
 function Health() {
-  const figures = lineFigures.value;
+  const {sent, resends} = lineFigures.value ?? {};
   const {protection, trouble} = printer.value;
-  const {sent, acknowledged, resends, timeouts} = figures ?? {};
   return html`<section class="card" aria-label=${t("health")}><h2>${t("health")}</h2>
-    ${figures && !isGone.value && typeof sent === "number"
-      ? html`<p>${t("line_resends", {resends: number(resends ?? 0), sent: number(sent)})} ${resends ? (resends / Math.max(1, sent) > 0.01 ? t("line_bad") : t("line_some")) : t("line_good")}</p>
-        <dl class="pairs"><div><dt>${t("sent")}</dt><dd>${number(sent)}</dd></div><div><dt>${t("acknowledged")}</dt><dd>${number(acknowledged ?? 0)}</dd></div>
-        <div><dt>${t("resends")}</dt><dd>${number(resends ?? 0)}</dd></div><div><dt>${t("timeouts")}</dt><dd>${number(timeouts ?? 0)}</dd></div></dl>`
+    ${typeof sent === "number" && !isGone.value
+      ? html`<p>${t("line_resends", {resends: number(resends ?? 0), sent: number(sent)})} ${t(!resends ? "line_good" : resends / Math.max(1, sent) > 0.01 ? "line_bad" : "line_some")}</p>`
       : html`<p class="empty">${t("no_line")}</p>`}
     ${trouble && html`<p class="bad">${short(trouble, 400)}</p>`}
-    ${protection && html`<p>${protection.after ? t("protected", {time: duration(protection.after)}) : t("unprotected", {reason: short(protection.reason ?? "", 200)})}</p>`}
+    ${protection && !protection.after && html`<p class="warn">${t("unprotected", {reason: short(protection.reason ?? "", 200)})}</p>`}
+    <a class="button" href="#health">${t("health_more")}</a>
     <p class="dim">${short(server.value.name ?? "", 60)} nozzled ${short(server.value.version ?? "", 40)}</p></section>`;
 }
 

@@ -16,7 +16,7 @@ from daemon.errors import CoreAway
 from daemon.front.analysis.shelf import FileKey, Learnt
 from daemon.front.analysis.watch import key_of
 from daemon.front.http.page import files
-from daemon.front.push.page_state import describe, of_known
+from daemon.front.push.page_state import describe, figures_of, of_known
 from hal.printer import ActionRequested, Event, PanelPrintChanged, StateChanged, StopEnded
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ SLOW = 1.0
 """Seconds between two messages to a page that are no transition, and between two about what changes all the time."""
 
 BEAT = 2.0  # s between two signs of life
+COUNT = 10.0  # s between two looks at the figures of the line
 HANGS = 1.5  # s after which a core that has not answered is taken for one that hangs
 TICK = 1.0  # s between two looks at a print that goes on, where nothing is heard of it
 LISTEN = 0.5  # s between two looks at the conversation, while somebody has the console open
@@ -126,6 +127,8 @@ class Pages:
         self._task: asyncio.Task[None] | None = None
         self._dirty = self._urgent = False
         self._looked = self._told_slow = self._beaten = self._listened = 0.0
+        self._figures: dict[str, Any] = {"link.figures": None}
+        self._counted = -COUNT
         self._since, self._sent = 0.0, 0  # what is known of the conversation
         self.lives = False  # the core has answered when it was asked last, or is known to be away
         self.ready = False
@@ -222,6 +225,9 @@ class Pages:
         if now >= self._beaten + BEAT:
             self._beaten = now
             self.lives = await self._core_lives()
+            if self.lives and now >= self._counted + COUNT:
+                self._counted = now
+                await self._count()
             for feed in self._feeds if self.lives else ():
                 feed.beat()
 
@@ -239,12 +245,19 @@ class Pages:
             return False
         return True
 
+    async def _count(self) -> None:
+        """Ask for the figures of the line."""
+        figures = await figures_of(self._service)
+        if figures != self._figures["link.figures"]:
+            self._figures = {"link.figures": figures}
+            self._on_change()
+
     async def _look(self, now: float) -> None:
         """Compare with what was told, and tell what has changed."""
         transition, self._urgent, self._dirty = self._urgent, False, False
         self._looked = now
         await self._find(now)
-        values = describe(self._service, self._known, files().digest)
+        values = describe(self._service, self._known | self._figures, files().digest)
         if not transition and now < self._told_slow + SLOW:
             values |= {key: self._values[key] for key in ALL_THE_TIME if key in self._values}
         else:

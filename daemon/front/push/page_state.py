@@ -10,6 +10,7 @@ from daemon.front.analysis.shelf import Learnt
 from daemon.front.http import analysis
 from daemon.front.http.base import seen_of
 from daemon.front.http.temperatures import is_heater, readings
+from gcode.errors import NozzledError
 from hal.printer import PanelPrint
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def describe(service: "Front", known: dict[str, Any], page: str) -> dict[str, An
         "server": _server(service, page),
         "printer": _printer(service),
         "job": _job(service),
-        "link": _link(service),
+        "link": counters_of(service),
         "profile": _profile(service),
     }
     flat = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
@@ -63,7 +64,6 @@ def _printer(service: "Front") -> dict[str, Any]:
     connection, status = service.connection, seen_of(service)
     seen, ready = connection.seen, connection.ready
     modes = seen.modes
-    protection = service.jobs.protection
     return {
         "state": seen.state.value,
         "text": status.text,
@@ -82,9 +82,15 @@ def _printer(service: "Front") -> dict[str, Any]:
         "message": {"text": seen.message[:LONGEST], "at": seen.message_at} if seen.message is not None else None,
         "prompt": {"text": seen.prompt.text[:LONGEST], "choices": list(seen.prompt.choices)} if seen.prompt else None,
         "trouble": service.core.trouble,
-        "protection": {"after": protection.after_s, "reason": protection.reason} if protection else None,
+        "protection": protection_of(service),
         "stop": _STOPPED[seen.stop_confirmed],
     }
+
+
+def protection_of(service: "Front") -> dict[str, Any] | None:
+    """Return what becomes of the heaters when the host dies."""
+    protection = service.jobs.protection
+    return {"after": protection.after_s, "reason": protection.reason} if protection else None
 
 
 def _position(service: "Front") -> dict[str, float | None] | None:
@@ -164,13 +170,41 @@ def _rounded(value: float | None, digits: int = 0) -> float | None:
     return round(value, digits) if digits else round(value)
 
 
-def _link(service: "Front") -> dict[str, Any]:
+def counters_of(service: "Front") -> dict[str, Any]:
+    """Return what was counted on the line; `figures_of` has what takes a question."""
     counters = service.connection.seen.counters
     return {
         "sent": counters.lines_sent,
         "acknowledged": counters.lines_acknowledged,
         "resends": counters.resends,
         "timeouts": counters.timeouts,
+        "badChecksums": counters.bad_checksums,
+        "wrongNumbers": counters.wrong_numbers,
+    }
+
+
+async def figures_of(service: "Front") -> dict[str, Any] | None:
+    """Return how the line does, in ms where it is about times; None: nobody can say."""
+    try:
+        figures = await service.connection.line()
+    except NozzledError:
+        return None
+
+    def ms(seconds: float | None) -> float | None:
+        return None if seconds is None else round(seconds * 1000, 2)
+
+    return {
+        "answers": figures.answers,
+        "p50": ms(figures.p50),
+        "p99": ms(figures.p99),
+        "late": figures.late,
+        "longest": ms(figures.longest),
+        "stall": ms(figures.stall),
+        "waits": figures.waits,
+        "plannerEmpty": figures.planner_empty,
+        "windowLines": figures.window_lines,
+        "windowBytes": figures.window_bytes,
+        "memory": figures.memory,
     }
 
 

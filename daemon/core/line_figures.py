@@ -1,0 +1,32 @@
+"""How the line does, for people to see: from what is counted anyway, whenever somebody asks."""
+
+import asyncio
+
+from daemon.bridge.questions import LineFigures
+from daemon.own_memory import memory
+from hal.loop import WatchedLoop
+from hal.printer import Conversation
+
+
+def line_figures(printer: Conversation | None, waits: int) -> LineFigures:
+    """Return the figures; `waits` of the last print are those of its file."""
+    loop = asyncio.get_running_loop()
+    stall = loop.watch.longest if isinstance(loop, WatchedLoop) else None
+    figures = LineFigures(stall=stall, waits=waits, memory=memory())
+    if printer is None:
+        return figures
+    took, manner, counters = printer.turnaround, printer.manner, printer.counters
+    answers = took.total
+    return LineFigures(
+        answers=answers,
+        p50=took.quantile(0.5) if answers else None,
+        p99=took.quantile(0.99) if answers else None,
+        late=took.counts[-1],
+        longest=took.longest if answers else None,
+        stall=stall,
+        waits=waits,
+        planner_empty=counters.planner_empty if counters.planner_told else None,
+        window_lines=manner.window_lines,
+        window_bytes=manner.window_bytes,
+        memory=figures.memory,
+    )

@@ -1,0 +1,146 @@
+/** The view Health: how the line does, what was said before each fault, how service and machine do, what protects the heaters. */
+
+import {address, download, get} from "./api.mjs";
+import {html, signal, useEffect, useState} from "./html.mjs";
+import {isGone, lineFigures, net, printer, server, short} from "./store.mjs";
+import {Act, Fail} from "./widgets.mjs";
+import {clock, duration, number, size, t, tn} from "./words.mjs";
+
+const EVERY = 10000; // ms between two looks
+const ROOM = 0.1; // part of a disk, or of the memory, that ought to be free
+
+const known = signal(/** @type {any} */ (null));
+const fail = signal("");
+const fileFail = signal("");
+
+async function look() {
+  try {
+    known.value = await get("api/health");
+    fail.value = "";
+  } catch (error) {
+    fail.value = /** @type {Error} */ (error).message;
+  }
+}
+
+/** @param {{rows: [string, any][]}} props What nobody knows is left out. */
+function Pairs({rows}) {
+  const told = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return html`<dl class="pairs">${told.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+}
+
+/** @param {number|null|undefined} value */
+function ms(value) {
+  return typeof value === "number" ? `${number(value, value < 10 ? 1 : 0)} ms` : null;
+}
+
+/** What the figures mean, in sentences. @param {any} link @returns {[string, string][]} tone and text */
+function meaning(link) {
+  const {sent, resends, badChecksums, wrongNumbers, timeouts, figures} = link;
+  const share = resends / Math.max(1, sent);
+  const said = /** @type {[string, string][]} */ ([
+    [share > 0.01 ? "bad" : resends ? "warn" : "good", `${t("line_resends", {resends: number(resends), sent: number(sent)})} ${t(share > 0.01 ? "line_bad" : resends ? "line_some" : "line_good")}`],
+  ]);
+  if (resends) said.push(["", t("resends_why", {wrong: number(badChecksums), missed: number(wrongNumbers), other: number(resends - badChecksums - wrongNumbers)})]);
+  if (timeouts) said.push(["warn", tn("line_timeouts", timeouts)]);
+  if (!figures?.answers) return said;
+  const held = figures.late + figures.waits;
+  said.push(held ? ["warn", tn("line_waited", held)] : ["good", t("line_never_waited")]);
+  return said;
+}
+
+function Line() {
+  const link = lineFigures.value;
+  const gone = isGone.value || !link || typeof link.sent !== "number" || printer.value.state === "offline";
+  if (gone) return html`<section class="card" aria-label=${t("line")}><h2>${t("line")}</h2><p class="empty">${t("no_line")}</p></section>`;
+  const {figures} = link;
+  const window = figures && [figures.windowLines && tn("window_lines", figures.windowLines), figures.windowBytes && t("window_bytes", {n: number(figures.windowBytes)})].filter(Boolean).join(", ");
+  return html`<section class="card" aria-label=${t("line")}><h2>${t("line")}</h2>
+    ${meaning(link).map(([tone, text]) => html`<p key=${text} class=${tone}>${text}</p>`)}
+    <${Pairs} rows=${[
+      [t("sent"), number(link.sent)],
+      [t("acknowledged"), number(link.acknowledged ?? 0)],
+      [t("resends"), number(link.resends ?? 0)],
+      [t("timeouts"), number(link.timeouts ?? 0)],
+      [t("answer_half"), ms(figures?.p50)],
+      [t("answer_most"), ms(figures?.p99)],
+      [t("answer_longest"), ms(figures?.longest)],
+      [t("stall"), figures?.answers && figures.stall ? ms(figures.stall) : null],
+      [t("planner_empty"), typeof figures?.plannerEmpty === "number" ? number(figures.plannerEmpty) : null],
+      [t("window"), window],
+    ]} /></section>`;
+}
+
+/** @param {{kind: string, entry: any}} props */
+function Recording({kind, entry}) {
+  const [said, setSaid] = useState(/** @type {any} */ (null));
+  const path = `api/recordings/${kind}/${address(entry.name)}`;
+  const show = async () => setSaid(said ? null : await get(`${path}/dialogue`));
+  return html`<li class="recording"><div class="row apart"><span class="what"><b>${clock(entry.date)}</b> <small>${size(entry.size)}</small></span>
+      <span class="row"><${Act} label=${t(said ? "close" : "show_dialogue")} name=${`${t(said ? "close" : "show_dialogue")} ${clock(entry.date)}`} run=${show} fail=${fileFail} />
+      <${Act} label=${t("download")} name=${`${t("download")} ${clock(entry.date)}`} run=${() => download(path, entry.name)} fail=${fileFail} /></span></div>
+    ${said && html`${said.more > 0 && html`<p class="dim">${t("console_gap", {n: number(said.more)})}</p>`}
+      <div class="log" tabindex="0" role="region" aria-label=${t("dialogue")}>${said.lines.map((/** @type {string} */ each, /** @type {number} */ index) => html`<div key=${index} class=${each[0] === ">" ? "sent" : ""}>${short(each, 400)}</div>`)}</div>`}</li>`;
+}
+
+function Recordings() {
+  const {faults = [], sessions = [], recording} = known.value ?? {};
+  return html`<section class="card" aria-label=${t("faults")}><h2>${t("faults")}</h2>
+    <p class="dim">${t("faults_what")}</p>
+    ${known.value && !faults.length && html`<p class="empty">${t("no_faults")}</p>`}
+    <ul class="plainlist">${faults.map((/** @type {any} */ each) => html`<${Recording} key=${each.name} kind="faults" entry=${each} />`)}</ul>
+    <h2>${t("recordings")}</h2>
+    ${!sessions.length && html`<p class="dim">${t(recording ? "no_recordings" : "recording_off")}</p>`}
+    <ul class="plainlist">${sessions.map((/** @type {any} */ each) => html`<${Recording} key=${each.name} kind="sessions" entry=${each} />`)}</ul>
+    <${Fail} of=${fileFail} /></section>`;
+}
+
+/** A reason as a sentence of its own. @param {unknown} text */
+function sentence(text) {
+  const clean = short(text ?? "", 300);
+  return clean && `${clean[0].toUpperCase()}${clean.slice(1)}${/[.!?]$/.test(clean) ? "" : "."}`;
+}
+
+/** Why the heaters are safe, and where they are not. */
+function Heaters() {
+  const {protection, trouble} = printer.value;
+  return html`<section class="card" aria-label=${t("heater_safety")}><h2>${t("heater_safety")}</h2>
+    ${trouble && html`<p class="bad">${short(trouble, 400)}</p>`}
+    <p class=${protection?.after ? "good" : protection ? "warn" : "dim"}>${!protection ? t("protection_unknown") : protection.after ? t("protected", {time: duration(protection.after)}) : t("unprotected", {reason: sentence(protection.reason)})}</p>
+    <p class="dim">${t("protected_always")}</p></section>`;
+}
+
+/** @param {string[]|null} now @param {string[]|null} since */
+function power(now, since) {
+  if (!now) return null;
+  if (now.length) return html`<span class="bad">${now.map(each => t(`power_${each}`)).join(", ")}</span>`;
+  return since?.length ? html`<span class="warn">${t("power_was", {what: since.map(each => t(`power_${each}`)).join(", ")})}</span>` : t("power_good");
+}
+
+function Machine() {
+  const {machine = {}, memory = {}, recordTrouble} = known.value ?? {};
+  const few = (/** @type {any} */ each) => each?.total && each.free / each.total < ROOM;
+  const room = (/** @type {any} */ each) => each?.total ? html`<span class=${few(each) ? "warn" : ""}>${t("free_of", {free: size(each.free), total: size(each.total)})}</span>` : null;
+  return html`<section class="card" aria-label=${t("machine")}><h2>${t("machine")}</h2>
+    ${recordTrouble && html`<p class="warn">${short(recordTrouble, 300)}</p>`}
+    <${Pairs} rows=${[
+      [t("machine_model"), machine.model && short(machine.model, 80)],
+      [t("power"), power(machine.now ?? null, machine.since ?? null)],
+      [t("load"), typeof machine.load === "number" ? t("load_of", {load: number(machine.load, 2), n: machine.processors ?? "?"}) : null],
+      [t("processor"), typeof machine.temperature === "number" ? `${number(machine.temperature)} °C` : null],
+      [t("memory"), room(machine.memory)],
+      [t("disk"), room(machine.disk)],
+      [t("running_for"), machine.uptime ? duration(machine.uptime) : null],
+      ["nozzled", short(server.value.version ?? "", 40)],
+      [t("own_memory"), memory.core && memory.front ? t("own_memory_of", {core: size(memory.core), front: size(memory.front)}) : null],
+    ]} /></section>`;
+}
+
+export function Health() {
+  useEffect(() => {
+    look();
+    const timer = setInterval(() => !document.hidden && net.value.state === "live" && look(), EVERY);
+    return () => clearInterval(timer);
+  }, [net.value.state]);
+  return html`<p class="back"><a href="#settings">← ${t("view_settings")}</a></p><${Fail} of=${fail} />
+    <div class="grid two"><div><${Line} /><${Heaters} /></div><div><${Machine} /><${Recordings} /></div></div>`;
+}

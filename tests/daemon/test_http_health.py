@@ -1,0 +1,59 @@
+"""How line, service and machine do, and the recordings of what was said."""
+
+import gzip
+
+from daemon.front import machine
+from support.http import api
+
+
+async def test_health_tells_of_the_line_the_service_and_the_machine(tmp_path):
+    async with api(tmp_path) as server:
+        await server.post("/api/printer/command", {"commands": ["G28", "M105"]})
+        await server.settle(5)
+        told = (await server.get("/api/health")).json
+        assert told["link"]["sent"] >= 2
+        assert told["link"]["resends"] == told["link"]["badChecksums"] == told["link"]["wrongNumbers"] == 0
+        assert told["link"]["figures"]["windowLines"] >= 1
+        assert told["link"]["figures"]["waits"] == 0
+        assert told["memory"]["core"] > 10**6
+        assert told["machine"]["memory"]["total"] > told["machine"]["memory"]["free"] > 0
+        assert told["machine"]["disk"]["free"] > 0
+        assert (told["faults"], told["recording"], "sessions" in told) == ([], False, False)
+        assert told["protection"] is not None
+
+
+async def test_a_fault_is_listed_shown_and_fetched(tmp_path):
+    async with api(tmp_path, link={"record": str(tmp_path / "rec")}) as server:
+        await server.post("/api/printer/command", {"commands": ["M117 hello"]})
+        await server.settle(2)
+        server.service.house.core.connection.emergency_stop("test")
+        await server.settle(5)
+        await server.service.connection.disconnect()
+        told = (await server.get("/api/health")).json
+        [fault] = told["faults"]
+        [session] = told["sessions"]
+        file = await server.get(f"/api/recordings/faults/{fault['name']}")
+        assert b"nozzled session" in gzip.decompress(file.body)
+        assert file.headers["Content-Disposition"].startswith("attachment")
+        said = (await server.get(f"/api/recordings/faults/{fault['name']}/dialogue")).json
+        assert any("M117 hello" in line for line in said["lines"])
+        assert said["address"] == "sim"
+        for path in ("faults/none.jsonl.gz", "faults/..%2fnozzled.db", "other/x.jsonl.gz", "faults/.jsonl.gz"):
+            for more in ("", "/dialogue"):
+                assert (await server.get(f"/api/recordings/{path}{more}")).status in (400, 404)
+        (tmp_path / "rec" / session["name"]).write_bytes(b"nonsense")
+        broken = await server.get(f"/api/recordings/sessions/{session['name']}/dialogue")
+        assert (broken.status, "cannot be read" in broken.error) == (409, True)
+
+
+def test_a_raspberry_says_what_is_wrong_with_its_power(tmp_path):
+    told = tmp_path / "devices/platform/soc/soc:firmware/get_throttled"
+    told.parent.mkdir(parents=True)
+    told.write_text("50005\n")
+    (tmp_path / "class/thermal/thermal_zone0").mkdir(parents=True)
+    (tmp_path / "class/thermal/thermal_zone0/temp").write_text("61700\n")
+    seen = machine.seen(tmp_path, tmp_path)
+    assert (seen["now"], seen["since"]) == (["undervoltage", "throttled"], ["undervoltage", "throttled"])
+    assert seen["temperature"] == 61.7
+    told.write_text("error")
+    assert machine.seen(tmp_path, tmp_path)["now"] is None
