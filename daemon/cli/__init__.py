@@ -36,6 +36,7 @@ COMMANDS = {
     "key": "Show the API key; it is made if there is none yet.",
     "keys": "Make, list and revoke named keys; give keys to apps that ask for one.",
     "pair": "Show a link and a QR code with which a browser or phone gets a key of its own.",
+    "import": "Move in: take over what OctoPrint has, and tell what stays behind.",
     "doctor": "Look for what usually goes wrong, tell how to mend it, and pack a bundle for a bug report.",
     "config": "Print the effective configuration as TOML, each key with its meaning and default.",
     "replay": "Run a recorded session again and print where this version of the host differs.",

@@ -50,6 +50,10 @@ class Caller:
         """Send JSON; return the answer, None where it is empty."""
         return await self._call("POST", path, json.dumps(data).encode(), "application/json")
 
+    async def patch(self, path: str, data: Mapping[str, Any]) -> Any:
+        """Send JSON that changes a part of what is there; return the answer."""
+        return await self._call("PATCH", path, json.dumps(data).encode(), "application/json")
+
     async def send_form(self, path: str, form: FormBody, seconds: float) -> Any:
         """Send a form with a file; return the answer."""
         return await self._call("POST", path, form, form.content_type, seconds)

@@ -77,6 +77,10 @@ class OctoPrintClient:
         """Send JSON to an address of the API that has no method here; return the answer."""
         return await self._caller.post(path, data)
 
+    async def patch(self, path: str, data: Mapping[str, Any]) -> Any:
+        """Send JSON that changes a part of what is at an address of the API; return the answer."""
+        return await self._caller.patch(path, data)
+
     def push(
         self, *, throttle: int | None = None, subscription: Mapping[str, Any] | None = None
     ) -> AsyncIterator[Message]:

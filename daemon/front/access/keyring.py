@@ -120,8 +120,14 @@ class Keyring:
             self._keys = self._read()
             self._stamp = stamp
 
-    def add(self, name: str, scope: Scope, *, app: bool = False) -> str:
+    def add(self, name: str, scope: Scope, *, app: bool = False, key: str | None = None) -> str:
         """Make a key and return it; nobody can see it again.
+
+        Args:
+            name: whose it is.
+            scope: what it allows.
+            app: an app has asked for it.
+            key: one that its program has already; None: a new one.
 
         Raises:
             BadKeyName: the name is empty, too long, or no text of one line.
@@ -131,7 +137,7 @@ class Keyring:
         name = name.strip()
         if not _NAME.fullmatch(name):
             raise BadKeyName("a key's name has 1 to 64 characters, on one line")
-        key = new_key()
+        key = key or new_key()
         with self._changing() as keys:
             if name == FIRST or any(each.name == name for each in keys):
                 raise KeyNameTaken(f"there is a key {name} already")

@@ -1,0 +1,73 @@
+"""What is found at another host, in our words."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file, and where it is to be: `folder` is below the uploads, "" for none."""
+
+    file: Path
+    folder: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        """As lists show it."""
+        return f"{self.folder}/{self.name}" if self.folder else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Print:
+    """A print that has ended.
+
+    Attributes:
+        path: of its file.
+        ended_at: s since the epoch.
+        seconds: that it took; None: not known.
+        success: it was completed.
+        user: who began it.
+    """
+
+    path: str
+    ended_at: float
+    seconds: float | None
+    success: bool
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OldKey:
+    """A key by the name of whose it is."""
+
+    name: str
+    key: str = field(repr=False)
+
+
+@dataclass(slots=True)
+class Found:
+    """All of it; empty is what there was none of.
+
+    Attributes:
+        uploads: files to print, the oldest first.
+        prints: how earlier prints went.
+        profile: of the printer, as OctoPrint's API has it.
+        presets: of temperatures, as OctoPrint's settings have them.
+        webcam: as our settings have it.
+        name: of the printer.
+        keys: of apps and people.
+        left: what is not taken over, in words.
+        hints: what somebody should look at afterwards.
+    """
+
+    uploads: list[Upload] = field(default_factory=list)
+    prints: list[Print] = field(default_factory=list)
+    profile: dict[str, Any] = field(default_factory=dict)
+    presets: list[dict[str, Any]] = field(default_factory=list)
+    webcam: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
+    keys: list[OldKey] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)

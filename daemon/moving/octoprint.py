@@ -1,0 +1,302 @@
+"""OctoPrint's base directory, as versions 1.3 to 1.11 keep it. Reads, and changes nothing there.
+
+People edit these files by hand, and plugins write into them: whatever is not as expected is left out, and told.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from daemon.errors import FileError
+from daemon.moving.found import Found, OldKey, Print, Upload
+
+PRINTABLE = (".gcode", ".gco", ".g", ".bgcode", ".gcode.gz", ".gcode.3mf")
+METADATA = ".metadata.json"
+MOST_TEXT = 64 * 1024 * 1024  # bytes of one file of settings
+LONGEST_NAME = 40  # characters of a preset
+
+OF_OCTOPRINT = frozenset({
+    "achievements", "action_command_notification", "action_command_prompt", "announcements", "appkeys", "backup",
+    "classicwebcam", "corewizard", "cura", "discovery", "errortracking", "eventmanager", "file_check",
+    "custombackground", "firmware_check", "forcelogin", "gcodeviewer", "health_check", "logging", "loginui",
+    "pi_support", "pluginmanager",
+    "preemptive_cache_config.yaml", "printer_safety_check", "serial_connector", "softwareupdate", "tracking",
+    "uploadmanager", "virtual_printer",
+})  # fmt: skip
+"""Plugins that come with it."""
+
+FACTORY = ("Generic RepRap Printer", 200.0, 200.0, 200.0)
+"""What nobody has set: model, width, depth and height of a fresh profile."""
+
+
+def read(folder: Path) -> Found:
+    """Return what there is.
+
+    Raises:
+        FileError: this is no base directory of OctoPrint, or it may not be read.
+    """
+    base = _base(folder)
+    config = _mapping(_yaml(base / "config.yaml"))
+    found = Found()
+    _uploads(found, _place(base, config, "uploads"))
+    _profile(found, _place(base, config, "printerProfiles"), _mapping(config.get("printerProfiles")))
+    _presets(found, _mapping(config.get("temperature")).get("profiles"))
+    _webcam(found, config)
+    found.name = _text(_mapping(config.get("appearance")).get("name"))
+    _keys(found, base)
+    _line(found, _mapping(config.get("serial")))
+    found.left += _left(base, config)
+    return found
+
+
+def _base(folder: Path) -> Path:
+    """Return where config.yaml is: there, in a home directory's .octoprint, or in an unpacked backup."""
+    for each in (folder, folder / ".octoprint", folder / "basedir"):
+        try:
+            if (each / "config.yaml").is_file():
+                return each
+        except OSError as error:
+            raise FileError(f"{each}: {error.strerror}; try with sudo") from error
+    raise FileError(
+        f"{folder} is no base directory of OctoPrint, as there is no config.yaml in it; most have it at "
+        f"~/.octoprint (/home/pi/.octoprint on OctoPi), or as `basedir` in an unpacked backup"
+    )
+
+
+def _place(base: Path, config: dict[str, Any], name: str) -> Path:
+    """Return one of OctoPrint's folders, which may be somewhere else."""
+    moved = _text(_mapping(config.get("folder")).get(name))
+    return Path(moved) if moved and Path(moved).is_dir() else base / name
+
+
+# -- files -----------------------------------------------------------------------------------------------------------
+
+
+def _uploads(found: Found, root: Path) -> None:
+    others: list[str] = []
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        below = Path(folder).relative_to(root).as_posix()
+        below = "" if below == "." else below
+        for name in sorted(each for each in files if not each.startswith(".")):
+            upload = Upload(Path(folder, name), below, name)
+            if not name.lower().endswith(PRINTABLE):
+                others.append(upload.path)
+            elif _is_within(upload.file, root):
+                found.uploads.append(upload)
+            else:
+                found.left.append(f"{upload.path}, which is a link to somewhere else")
+        _prints(found, Path(folder, METADATA), below)
+    found.uploads.sort(key=lambda each: each.file.stat().st_mtime)
+    if others:
+        found.left.append(
+            f"{_counted(len(others), 'file')} that {'are' if len(others) > 1 else 'is'} no G-code: {_some(others)}"
+        )
+
+
+def _is_within(file: Path, root: Path) -> bool:
+    """Tell whether it is a file that is really there: whoever put a link there could mean any file of this machine."""
+    return file.is_file() and file.resolve().is_relative_to(root.resolve())
+
+
+def _prints(found: Found, path: Path, folder: str) -> None:
+    """Take how the files of a folder were printed."""
+    if not path.is_file():
+        return
+    try:
+        metadata = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        found.left.append(f"statistics of the files in {folder or 'the uploads'}: {METADATA} cannot be read ({error})")
+        return
+    for name, entry in _mapping(metadata).items():
+        user = _text(_mapping(entry).get("user")) or None
+        for each in _list(_mapping(entry).get("history")):
+            ended, seconds = (_number(_mapping(each).get(key)) for key in ("timestamp", "printTime"))
+            if ended is not None and ended > 0:
+                success = _mapping(each).get("success") is True
+                found.prints.append(Print(f"{folder}/{name}" if folder else name, ended, seconds, success, user))
+
+
+# -- settings --------------------------------------------------------------------------------------------------------
+
+
+def _profile(found: Found, folder: Path, config: dict[str, Any]) -> None:
+    """Take the profile that is the default one; there is one printer here."""
+    wanted = _text(config.get("default")) or "_default"
+    others = []
+    for path in sorted(folder.glob("*.profile")):
+        profile = _mapping(_yaml(path))
+        if path.stem == wanted:
+            _take_profile(found, profile)
+        else:
+            others.append(_text(profile.get("name")) or path.stem)
+    if others:
+        found.left.append(f"printer profiles that were not the default one: {', '.join(others)}")
+
+
+def _take_profile(found: Found, profile: dict[str, Any]) -> None:
+    volume, extruder = _mapping(profile.get("volume")), _mapping(profile.get("extruder"))
+    sizes = tuple(_number(volume.get(side)) for side in ("width", "depth", "height"))
+    if (_text(profile.get("model")), *sizes) == FACTORY:
+        found.left.append("the printer profile, which nobody had set: choose your printer on the page, or in [profile]")
+        return
+    taken: dict[str, Any] = {name: text for name in ("name", "model") if (text := _text(profile.get(name)))}
+    taken["volume"] = {
+        **{side: size for side, size in zip(("width", "depth", "height"), sizes, strict=True) if size},
+        **{name: text for name in ("origin", "formFactor") if (text := _text(volume.get(name)))},
+    }
+    taken |= {name: profile[name] for name in ("heatedBed", "heatedChamber") if isinstance(profile.get(name), bool)}
+    tools = {"count": extruder.get("count"), "nozzleDiameter": _number(extruder.get("nozzleDiameter"))}
+    tools["sharedNozzle"] = extruder.get("sharedNozzle")
+    taken["extruder"] = {name: value for name, value in tools.items() if value is not None}
+    found.profile = taken
+    if box := _mapping(volume.get("custom_box")):
+        limits = {name: _number(box.get(name)) for name in ("x_min", "x_max", "y_min", "y_max", "z_min", "z_max")}
+        lines = ", ".join(f"{name}_mm = {value:g}" for name, value in limits.items() if value is not None)
+        found.left.append(f"how far the axes go beyond the bed; in [profile] of the configuration: {lines}")
+
+
+def _presets(found: Found, given: Any) -> None:
+    for each in _list(given):
+        entry = _mapping(each)
+        name = _text(entry.get("name"))[:LONGEST_NAME]
+        if name:
+            heat = {heater: _number(entry.get(heater)) for heater in ("extruder", "bed", "chamber")}
+            found.presets.append({"name": name, **heat})
+
+
+def _webcam(found: Found, config: dict[str, Any]) -> None:
+    """Take the camera: from the plugin that has it since 1.9, else from where it was before."""
+    plugin = _mapping(_mapping(config.get("plugins")).get("classicwebcam"))
+    old = _mapping(config.get("webcam"))
+    for ours, theirs in (("streamUrl", "stream"), ("snapshotUrl", "snapshot")):
+        if url := _text(plugin.get(theirs)) or _text(old.get(theirs)):
+            found.webcam[ours] = url
+    for name in ("flipH", "flipV", "rotate90"):
+        if plugin.get(name, old.get(name)) is True:
+            found.webcam[name] = True
+    if any(url.startswith("/") for url in map(str, found.webcam.values())):
+        found.hints.append("the camera's address has no host: OctoPi's own proxy served it, which goes with OctoPrint")
+
+
+def _keys(found: Found, base: Path) -> None:
+    """Take the keys of apps, and those that people have for themselves."""
+    users = {name: user for name, user in _mapping(_yaml(base / "users.yaml")).items() if isinstance(user, dict)}
+    for entries in _mapping(_yaml(base / "data/appkeys/keys.yaml")).values():
+        for each in _list(entries):
+            entry = _mapping(each)
+            if name := _text(entry.get("app_id")):
+                found.keys.append(OldKey(name, _text(entry.get("api_key"))))
+    for name, user in users.items():
+        if key := _text(_mapping(user).get("apikey")):
+            found.keys.append(OldKey(str(name), key))
+    if users:
+        found.left.append(f"{_counted(len(users), 'user')} with passwords and groups: here people are let in by keys")
+
+
+def _line(found: Found, serial: dict[str, Any]) -> None:
+    """Say which printer it was; the port is the administrator's."""
+    port, rate = _text(serial.get("port")), _number(serial.get("baudrate"))
+    if port and port not in ("AUTO", "VIRTUAL"):
+        address = f"serial:{port}" + (f"?baudrate={rate:g}" if rate else "")
+        found.hints.append(f'OctoPrint had the printer at: [printer] address = "{address}"')
+
+
+# -- what stays behind -----------------------------------------------------------------------------------------------
+
+
+def _left(base: Path, config: dict[str, Any]) -> Iterator[str]:
+    plugins = _plugins(base, config)
+    if plugins:
+        yield f"plugins with their settings and data: {', '.join(plugins)}"
+    for name, what in (
+        ("timelapse", "timelapses"),
+        ("watched", "what is in the watched folder"),
+        ("slicingProfiles", "profiles for slicing"),
+        ("scripts", "G-code scripts; ours are in [scripts] of the configuration"),
+        ("virtualSd", "the virtual printer's SD card"),
+        ("translations", "translations"),
+    ):
+        if count := sum(1 for path in _place(base, config, name).rglob("*") if path.is_file()):
+            yield f"{what} ({_counted(count, 'file')})"
+    for section, key, what in (
+        ("events", "subscriptions", "programs that are run at events"),
+        ("system", "actions", "system commands; ours are in [system] of the configuration"),
+        ("controls", "", "custom controls"),
+        ("terminalFilters", "", "filters of the terminal"),
+    ):
+        value = config.get(section)
+        if count := len(_list(_mapping(value).get(key) if key else value)):
+            yield f"{what} ({count})"
+    if scripts := _mapping(_mapping(config.get("scripts")).get("gcode")):
+        yield f"G-code scripts of the settings: {', '.join(map(str, scripts))}"
+    if _mapping(config.get("api")).get("key"):
+        yield "the global API key, which might do everything: give each program one of its own"
+
+
+def _plugins(base: Path, config: dict[str, Any]) -> list[str]:
+    named = {str(name) for name in _mapping(config.get("plugins")) if not str(name).startswith("_")}
+    for folder in (base / "plugins", base / "data"):
+        if folder.is_dir():
+            named |= {path.stem if path.suffix == ".py" else path.name for path in folder.iterdir()}
+    return sorted(name for name in named - OF_OCTOPRINT if not name.startswith(("_", ".")))
+
+
+# -- values that may be anything -------------------------------------------------------------------------------------
+
+
+def _yaml(path: Path) -> Any:
+    """Return what a file holds; None where there is none.
+
+    Raises:
+        FileError: it cannot be read, or is no YAML.
+    """
+    try:
+        with path.open("rb") as file:
+            return yaml.safe_load(file.read(MOST_TEXT))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror}; try with sudo") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise FileError(f"{path} cannot be understood: {' '.join(str(error).split())[:200]}") from error
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")  # noqa: PLR2004 - as above
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str:
+    """Return a text of one line; "" for everything else."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    text = str(value).strip()
+    return text if text.isprintable() else ""
+
+
+def _number(value: Any) -> float | None:
+    """Return a number, also one that is written as a text; None for everything else."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None

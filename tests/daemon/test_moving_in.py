@@ -1,0 +1,270 @@
+"""Moving in from OctoPrint: its base directory as 1.11 has written it, into a daemon in memory."""
+
+import argparse
+import importlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from daemon.cli import main
+from daemon.client import RequestRefused
+from daemon.errors import FileError
+from daemon.front.access.keyring import Keyring, digest
+from daemon.moving import octoprint, taking_over
+from daemon.moving.found import Found, OldKey, Print
+from daemon.moving.taking_over import Taken
+from support.client import in_memory, uploaded
+from support.http import api
+
+BASE = Path(__file__).parents[1] / "data/octoprint"
+OMA = "Geschenke/2026/Grüße an Oma.gcode"
+
+
+@pytest.fixture
+def base(tmp_path):
+    """A base directory that may be changed."""
+    return Path(shutil.copytree(BASE, tmp_path / "octoprint"))
+
+
+def test_everything_is_found():
+    found = octoprint.read(BASE)
+    assert {each.path for each in found.uploads} == {"cube.gcode", "Geschenke/benchy (1).gcode", OMA}
+    assert [(each.path, each.success, each.seconds) for each in found.prints] == [
+        ("cube.gcode", True, 29.25),
+        ("cube.gcode", True, 29.75),
+        ("cube.gcode", False, None),
+        ("gone.gcode", True, 10.0),
+    ]
+    assert found.profile == {
+        "name": "MK3S+", "model": "Original Prusa", "heatedBed": True, "heatedChamber": True,
+        "volume": {"width": 250, "depth": 210, "height": 210, "origin": "lowerleft", "formFactor": "rectangular"},
+        "extruder": {"count": 2, "nozzleDiameter": 0.6, "sharedNozzle": True},
+    }  # fmt: skip
+    assert found.presets == [
+        {"name": "PLA Prusament", "extruder": 215, "bed": 60, "chamber": None},
+        {"name": "ASA: hot", "extruder": 260, "bed": 105, "chamber": 50},
+    ]
+    assert found.name == 'Küche #2: "groß"'
+    assert found.webcam == {
+        "streamUrl": "/webcam/?action=stream", "snapshotUrl": "http://127.0.0.1:8080/?action=snapshot", "flipV": True,
+    }  # fmt: skip
+    assert [each.name for each in found.keys] == ["OctoApp", "Cura auf Annas PC", "anna"]
+    assert 'address = "serial:/dev/ttyUSB0?baudrate=250000"' in " ".join(found.hints)
+
+
+def test_what_stays_behind_is_named():
+    left = "\n".join(octoprint.read(BASE).left)
+    for each in (
+        "1 file that is no G-code: model.stl", "bedlevelvisualizer, my_plugin", "timelapses (1 file)",
+        "1 user with passwords", "G-code scripts; ours are in [scripts] of the configuration (1 file)", "Other",
+        "y_min_mm = -4", "the global API key",
+    ):  # fmt: skip
+        assert each in left
+    assert "classicwebcam" not in left
+
+
+@pytest.mark.parametrize("name", ["", ".octoprint", "basedir"])
+def test_it_is_found_in_a_home_directory_and_in_a_backup(base, tmp_path, name):
+    home = tmp_path / "home"
+    home.mkdir()
+    base.rename(home / name if name else tmp_path / "plain")
+    assert octoprint.read(home if name else tmp_path / "plain").name
+
+
+def test_a_folder_that_is_none_says_where_it_usually_is(tmp_path, capsys):
+    assert main(["import", "octoprint", str(tmp_path)]) == 1
+    assert "~/.octoprint" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["a: [", "a: !!python/object:os.system x", "a: &x [*x", "\x00", "a: 1\na: {b: ["])
+def test_settings_that_are_no_yaml_are_told(base, text):
+    (base / "config.yaml").write_text(text)
+    with pytest.raises(FileError, match=r"config\.yaml cannot be understood"):
+        octoprint.read(base)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "just a text", "temperature: 1\nplugins: [a]\nwebcam: x\nserial: []\nevents: 3"]
+)
+def test_settings_of_another_kind_are_left_out(base, text):
+    for path in ("config.yaml", "users.yaml", "data/appkeys/keys.yaml", "printerProfiles/_default.profile"):
+        (base / path).write_text(text)
+    (base / "uploads/.metadata.json").write_text("{")
+    found = octoprint.read(base)
+    assert (found.presets, found.webcam, found.keys, found.profile.get("extruder", {})) == ([], {}, [], {})
+    assert any(".metadata.json cannot be read" in each for each in found.left)
+    assert len(found.uploads) == 3
+
+
+def test_older_versions_keep_the_camera_elsewhere_and_temperatures_as_texts(base):
+    (base / "config.yaml").write_text(
+        "webcam:\n  stream: http://cam/\n  flipH: true\n  rotate90: 'no'\n"
+        "temperature:\n  profiles:\n  - {name: 'PLA', extruder: '205', bed: '60'}\n  - {name: '', bed: 1}\n  - 3\n"
+        "folder:\n  uploads: /nowhere\n"
+    )
+    found = octoprint.read(base)
+    assert found.webcam == {"streamUrl": "http://cam/", "flipH": True}
+    assert found.presets == [{"name": "PLA", "extruder": 205, "bed": 60, "chamber": None}]
+    assert len(found.uploads) == 3
+
+
+def test_uploads_may_be_elsewhere_but_links_lead_nowhere_else(base, tmp_path):
+    (base / "uploads").rename(tmp_path / "disk")
+    (tmp_path / "secret.gcode").write_text("G28\n")
+    (tmp_path / "disk/link.gcode").symlink_to(tmp_path / "secret.gcode")
+    (tmp_path / "disk/.hidden.gcode").write_text("G28\n")
+    (base / "config.yaml").write_text(f"folder:\n  uploads: {tmp_path}/disk\n")
+    found = octoprint.read(base)
+    assert len(found.uploads) == 3
+    assert "link.gcode, which is a link to somewhere else" in found.left
+
+
+def test_a_profile_that_nobody_has_set_says_nothing_of_the_printer(base):
+    (base / "printerProfiles/_default.profile").write_text(
+        "model: Generic RepRap Printer\nname: Default\nvolume: {width: 200.0, depth: 200.0, height: 200.0}\n"
+    )
+    found = octoprint.read(base)
+    assert found.profile == {}
+    assert any("which nobody had set" in each for each in found.left)
+
+
+async def test_uploads_go_in_with_their_folders_and_again_only_what_is_new(tmp_path):
+    found = octoprint.read(BASE)
+    found.profile, found.presets, found.webcam, found.name = {}, [], {}, ""
+    shown = []
+    async with api(tmp_path, "") as server, in_memory(server) as client:
+        taken = await taking_over.take(client, found, lambda done, total: shown.append((done, total)))
+        assert set(taken.uploads) == set(uploaded(server.service)) == {"cube.gcode", "Geschenke/benchy (1).gcode", OMA}
+        assert uploaded(server.service)[OMA] == (BASE / "uploads" / OMA).read_bytes()
+        assert (shown[0], shown[-1], taken.there) == ((0, 3), (3, 3), 0)
+        again = await taking_over.take(client, found)
+        assert (again.uploads, again.there) == ([], 3)
+
+
+async def test_a_file_that_is_refused_keeps_no_other_back(tmp_path, base):
+    (base / "uploads/page.gcode").write_bytes(b"\x00\x01\x02" * 100)
+    found = octoprint.read(base)
+    found.profile, found.presets, found.webcam, found.name = {}, [], {}, ""
+    async with api(tmp_path / "daemon", "") as server, in_memory(server) as client:
+        taken = await taking_over.take(client, found)
+    assert len(taken.uploads) == 3
+    assert any(each.startswith("page.gcode: ") for each in taken.left)
+
+
+class Settings:
+    """A daemon's settings, of which some are refused."""
+
+    def __init__(self, *refused):
+        self.refused = refused
+        self.profile = {}
+        self.kept = {
+            "temperature": {"profiles": [{"name": "pla prusament", "extruder": 1}, {"name": "ABS", "extruder": 240}]}
+        }
+
+    async def settings(self):
+        return self.kept
+
+    async def patch(self, _, data):
+        self._check(data)
+        self.profile = data["profile"]
+
+    async def post(self, _, data):
+        self._check(data)
+        self.kept = {**self.kept, **data}
+
+    def _check(self, data):
+        for word in self.refused:
+            if word in json.dumps(data):
+                raise RequestRefused("POST", 409, f"{word} is refused")
+
+
+async def test_settings_are_given_part_by_part():
+    found = octoprint.read(BASE)
+    found.uploads = []
+    daemon = Settings()
+    taken = await taking_over.take(daemon, found)
+    assert daemon.profile == found.profile
+    assert [each["name"] for each in daemon.kept["temperature"]["profiles"]] == ["ABS", "PLA Prusament", "ASA: hot"]
+    assert daemon.kept["webcam"] == found.webcam
+    assert taken.settings == {
+        "profile": "MK3S+ Original Prusa, 250 x 210 x 210 mm", "name": 'Küche #2: "groß"',
+        "webcam": "/webcam/?action=stream", "presets": "PLA Prusament, ASA: hot",
+    }  # fmt: skip
+    daemon = Settings("volume", "ASA: hot", "webcam")
+    taken = await taking_over.take(daemon, found)
+    assert set(taken.settings) == {"name", "presets"}
+    assert taken.settings["presets"] == "PLA Prusament"
+    assert {"the printer profile: volume is refused", "the preset ASA: hot: ASA: hot is refused"} <= set(taken.left)
+
+
+def test_each_name_gets_a_key_or_keeps_its_own(tmp_path):
+    found = Found(keys=[OldKey("OctoApp", "x" * 40), OldKey("anna", "SHORT"), OldKey("OctoApp", "y" * 40)])
+    ring, taken = Keyring(tmp_path, lambda: 0.0), Taken()
+    taking_over.take_keys(ring, found, taken, keep=True)
+    assert (taken.keys, ring.identify(digest("x" * 40)).name) == ({"OctoApp": ""}, "OctoApp")
+    assert [each.split(",")[0].split(":")[0] for each in taken.left] == ["the key of anna", "the key of OctoApp"]
+    taken = Taken()
+    taking_over.take_keys(ring, Found(keys=[OldKey("anna", "SHORT")]), taken, keep=False)
+    assert ring.identify(digest(taken.keys["anna"])).name == "anna"
+
+
+async def test_statistics_are_those_of_octoprint_while_the_daemon_runs(tmp_path):
+    found = octoprint.read(BASE)
+    taken = Taken()
+    async with api(tmp_path, "") as server, in_memory(server) as client:
+        await client.files.upload((BASE / "uploads/cube.gcode"), name="cube.gcode")
+        for _ in range(2):  # again is nothing new
+            taking_over.take_prints(tmp_path / "nozzled.db", found.prints, {"cube.gcode": 100}, taken)
+        taking_over.take_prints(
+            tmp_path / "nozzled.db", [Print("cube.gcode", 5.0, 1.0, success=True)], {"cube.gcode": 1}, taken
+        )
+        prints = (await client.files.get("cube.gcode"))["prints"]
+    assert (prints["success"], prints["failure"]) == (3, 1)
+    assert prints["last"]["success"] is False
+    assert any("of files that are not there any more" in each for each in taken.left)
+
+
+def test_a_record_that_cannot_be_written_is_told(tmp_path):
+    taken = Taken()
+    taking_over.take_prints(tmp_path / "none.db", [Print("a", 1.0, 1.0, success=True)], {"a": 1}, taken)
+    assert "unable to open database file" in taken.left[0]
+
+
+def test_a_dry_run_tells_and_takes_nothing(capsys):
+    assert main(["import", "octoprint", str(BASE), "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    for each in (
+        "uploads     3 files",
+        "statistics  4 prints",
+        "PLA Prusament, ASA: hot",
+        "left behind",
+        "to be looked at",
+    ):
+        assert each in shown
+    assert "the-key-that" not in shown
+    assert main(["import", "octoprint", str(BASE), "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["keys"] == ["OctoApp", "Cura auf Annas PC", "anna"]
+
+
+async def test_the_command_takes_all_of_it(tmp_path, monkeypatch):
+    command = importlib.import_module("daemon.cli.import")
+    monkeypatch.delenv("NOZZLED_URL", raising=False)
+    found = octoprint.read(BASE)
+    args = argparse.Namespace(
+        config=None, state_dir=str(tmp_path), url=None, json=False, keep_keys=False, no_keys=False
+    )
+    async with api(tmp_path, "") as server, in_memory(server) as client:
+        shown = (await command._take(client, found, args))["shown"]
+        files = (await client.files.list(recursive=True))["files"]
+    assert len(files) == 2
+    assert "uploads" in shown
+    assert "3 prints" in shown
+    assert "key of OctoApp" in shown
+    assert "shown this once" in shown
+    args.url = "http://elsewhere"
+    taken = Taken()
+    command._in_state(found, taken, {}, args)
+    assert len(taken.left) == 2
+    assert "on the daemon's own computer" in taken.left[0]
