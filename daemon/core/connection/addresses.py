@@ -69,6 +69,10 @@ class Addresses:
             return address if address is self.given else check(address)
         return check(replace(address, options={**address.options, "baudrate": str(baudrate)}, written=""))
 
+    def is_given(self, address: Address) -> bool:
+        """Tell whether this is the given printer, at whatever baudrate."""
+        return self.given is not None and (address.scheme, address.target) == (self.given.scheme, self.given.target)
+
     async def _named(self, port: str | None) -> Address:
         given = self.given
         if port in (None, "", "AUTO"):

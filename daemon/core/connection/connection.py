@@ -233,7 +233,9 @@ class Connection:
                     await self._tried.wait()
 
     async def connect(self, port: str | None = None, baudrate: int | None = None) -> None:
-        """Connect in the background, once; `state` and `error` tell what became of it. A halted firmware is revived.
+        """Connect in the background; `state` and `error` tell what became of it. A halted firmware is revived.
+
+        The given printer is looked for until it is there, as after a start; another one is tried once.
 
         Args:
             port: path or address of a listed port, of the given one or of one that a glob allows, or VIRTUAL;
@@ -244,7 +246,8 @@ class Connection:
             PortNotAllowed: clients may not connect to that port, or none is named.
             AddressError: the port's address means nothing.
         """
-        self._begin(await self._addresses.resolve(port, baudrate), keep=False, revive=True)
+        address = await self._addresses.resolve(port, baudrate)
+        self._begin(address, keep=self._addresses.is_given(address), revive=True)
 
     def absent(self, address: str) -> Printer:
         """Return a printer that is not there yet, for `come_back` to replace.
