@@ -80,8 +80,8 @@ QUESTIONS = [
     ask.AnswerPrompt(choice=-1), ask.Select(file=PART), ask.Select(file=None), ask.Start(), ask.Restart(), ask.Pause(),
     ask.Resume(), ask.Toggle(), ask.Cancel(), ask.SetOffset(heater="bed", offset=5.0),
     ask.SetOffset(heater="engine", offset=5.0), ask.UsePreset(preset=None), ask.UsePreset(preset="nothing of the kind"),
-    ask.AskHistory(limit=5), ask.Listen(since=math.inf), ask.AskLine(), ask.Connect(port="/dev/null"), ask.Connect(port="seril:x"),
-    ask.Disconnect(),
+    ask.AskHistory(limit=5), ask.Listen(since=math.inf), ask.AskLine(), ask.Connect(port="/dev/null"),
+    ask.Connect(port="seril:x"), ask.Disconnect(),
 ]  # fmt: skip
 
 

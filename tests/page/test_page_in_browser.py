@@ -266,3 +266,34 @@ def test_health_says_how_the_line_does_and_shows_a_fault(tab, service, part):
     there.page.reload()
     there.button(re.compile("^Show ")).first.click()
     expect(there.page.locator(".recording .log")).to_contain_text("M112")
+
+
+def test_several_files_are_moved_into_a_new_folder_inspected_and_deleted(tab, service, part):
+    for name in ("one.gcode", "two.gcode"):
+        data = part(name, 60).read_bytes() + b"; fill_density = 15%\n"
+        service.upload(name, len(data), [data])
+    there = tab().open("files")
+    there.button("New folder").click()
+    there.page.get_by_role("textbox", name="New folder").fill("parts")
+    there.button("Create").click()
+    expect(there.page.get_by_text("parts/")).to_be_visible()
+    there.button("Choose several").click()
+    for name in ("one.gcode", "two.gcode"):
+        there.page.get_by_label(f"Choose {name}").check()
+    there.page.get_by_label("Move to").select_option("parts")
+    there.button("Move").click()
+    expect(there.page.get_by_text("0 chosen")).to_be_visible()
+    there.page.get_by_text("parts/").click()
+    expect(there.page.locator(".file")).to_have_count(2)
+
+    there.page.locator(".file button.what", has_text="two.gcode").click()
+    there.page.get_by_text("Settings of the slicer").click()
+    expect(there.page.locator(".details .log")).to_contain_text("fill_density = 15%")
+    there.button("Choose several").click()
+    there.button("All").click()
+    there.button("Delete").first.click()
+    question = there.page.get_by_role("dialog", name="Delete 2 entries?")
+    expect(question).to_contain_text("parts/one.gcode")
+    question.get_by_role("button", name="Delete").click()
+    expect(there.page.locator(".file")).to_have_count(0)
+    assert service.request("DELETE", "/api/files/local/parts")[0] == 204

@@ -143,6 +143,19 @@ export async function download(path, name) {
   setTimeout(() => URL.revokeObjectURL(made), PATIENCE);
 }
 
+/** Some bytes of a file as text, like `0-65535`, or `-65536` for the last ones. @param {string} path @param {string} bytes */
+export async function slice(path, bytes) {
+  return (await answer(path, {headers: {Range: `bytes=${bytes}`}})).text();
+}
+
+/** @param {string} name @param {string} parent */
+export async function newFolder(name, parent) {
+  const form = new FormData();
+  form.append("foldername", name);
+  if (parent) form.append("path", parent);
+  await answer("api/files/local", {method: "POST", body: form});
+}
+
 /** The address of a file, part by part: a name may hold any character. @param {string} path */
 export function address(path) {
   return path.split("/").map(encodeURIComponent).join("/");

@@ -2,12 +2,14 @@
 
 import {address, Failure, get, post, remove, upload} from "./api.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
+import {Details} from "./inspect.mjs";
 import {Picture} from "./picture.mjs";
 import {refused} from "./refusal.mjs";
+import {Choose, chosen, foldersIn, NewFolder, Several} from "./several.mjs";
 import {isActive, whyNoPrinter} from "./state.mjs";
 import {filesChanged, job, net, short} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
-import {clock, duration, number, size, t, tn} from "./words.mjs";
+import {clock, duration, size, t, tn} from "./words.mjs";
 
 const ENDINGS = ".gcode,.gco,.g,.bgcode,.gz,.3mf";
 const LOOK = 1000; // ms between two looks at whether a file has been analysed, of which there are at most
@@ -178,12 +180,12 @@ function Row({file}) {
   const known = file.gcodeAnalysis ?? {};
   const isOpen = open.value === file.path;
   if (file.type === "folder") {
-    return html`<li class="file"><a class="what" href=${`#files/${address(file.path)}`}><b>${short(file.name, 100)}/</b>
+    return html`<li class="file"><${Choose} file=${file} /><a class="what" href=${`#files/${address(file.path)}`}><b>${short(file.name, 100)}/</b>
       <small>${tn("files", (file.children ?? []).length)}</small></a>
       <div class="row"><${Act} label=${t("delete")} name=${`${t("delete")} ${short(file.name, 80)}`} sure=${() => sureToErase(file)} run=${() => erase(file)} fail=${fail} /></div></li>`;
   }
   const time = file.statistics?.averagePrintTime?._default ?? known.estimatedPrintTime;
-  return html`<li class="file">
+  return html`<li class="file"><${Choose} file=${file} />
     <${Picture} path=${file.thumbnail} />
     <button type="button" class="plain what" aria-expanded=${isOpen} onClick=${() => (open.value = isOpen ? "" : file.path)}>
       <b>${short(file.name, 100)}</b>
@@ -192,33 +194,21 @@ function Row({file}) {
     </button>
     <div class="row apart"><${Print} file=${file} />
       <${Act} label=${t("delete")} name=${`${t("delete")} ${short(file.name, 80)}`} sure=${() => sureToErase(file)} run=${() => erase(file)} fail=${fail} /></div>
-    ${isOpen && html`<${Details} file=${file} />`}
+    ${isOpen && html`<${Details} file=${file} onMoved=${load} />`}
   </li>`;
 }
 
-/** @param {{file: any}} props */
-function Details({file}) {
-  const known = file.gcodeAnalysis;
-  if (!known) return html`<p class="details dim">${t("not_analysed")}</p>`;
-  const metres = Object.values(known.filament ?? {}).reduce((sum, /** @type {any} */ each) => sum + (each?.length ?? 0), 0) / 1000;
-  const rows = [
-    [t("layers"), known.layers && number(known.layers)],
-    [t("layer_height"), known.layer_height && `${known.layer_height} mm`],
-    [t("filament"), [known.filament_type, metres > 0 && `${number(metres, 1)} m`, known.filament_weight_total && `${number(known.filament_weight_total)} g`].filter(Boolean).join(", ")],
-    [t("nozzle"), known.first_layer_extr_temp && `${known.first_layer_extr_temp} °C`],
-    [t("bed"), known.first_layer_bed_temp && `${known.first_layer_bed_temp} °C`],
-    [t("sliced_for"), known.printer_model],
-    [t("slicer"), [known.slicer, known.slicer_version].filter(Boolean).join(" ")],
-  ].filter(([, value]) => value);
-  return html`<div class="details"><dl class="pairs">${rows.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${short(value, 120)}</dd></div>`)}</dl>
-    ${[...(known.errors ?? []), ...(known.warnings ?? [])].length > 0 && html`<ul>${[...(known.errors ?? []).map((/** @type {string} */ each) => html`<li class="bad">${t("error")}: ${short(each, 400)}</li>`),
-      ...(known.warnings ?? []).map((/** @type {string} */ each) => html`<li>${t("warning")}: ${short(each, 400)}</li>`)]}</ul>`}</div>`;
+/** @param {any} file */
+function planned(file) {
+  return file.gcodeAnalysis?.estimatedPrintTime ?? 0;
 }
 
 const ORDERS = {
   date: (/** @type {any} */ a, /** @type {any} */ b) => b.date - a.date,
   name: (/** @type {any} */ a, /** @type {any} */ b) => a.name.localeCompare(b.name, undefined, {numeric: true}),
   size: (/** @type {any} */ a, /** @type {any} */ b) => b.size - a.size,
+  time: (/** @type {any} */ a, /** @type {any} */ b) => planned(b) - planned(a),
+  printed: (/** @type {any} */ a, /** @type {any} */ b) => (b.prints?.last?.date ?? 0) - (a.prints?.last?.date ?? 0),
 };
 
 /** @param {any[]} entries @returns {any[]} */
@@ -240,7 +230,11 @@ function shown() {
 /** @param {{rest: string}} props The folder, from the address. */
 export function Files({rest}) {
   const [most, setMost] = useState(100);
+  const [making, setMaking] = useState(false);
   folder.value = rest;
+  useEffect(() => {
+    chosen.value = null;
+  }, [rest]);
   useEffect(() => void load(), [job.value.active, filesChanged.value, net.value.state]);
   const rows = shown();
   const choose = (/** @type {any} */ event) => {
@@ -253,10 +247,14 @@ export function Files({rest}) {
       <label>${t("search")} <input type="search" value=${wanted.value} onInput=${(/** @type {any} */ event) => (wanted.value = event.target.value)} /></label>
       <label>${t("sort")} <select value=${order.value} onChange=${(/** @type {any} */ event) => (order.value = event.target.value)}>
         ${Object.keys(ORDERS).map(name => html`<option key=${name} value=${name}>${t(`sort_${name}`)}</option>`)}</select></label>
+      <span class="row"><button type="button" onClick=${() => setMaking(true)}>${t("new_folder")}</button>
+      <button type="button" aria-pressed=${chosen.value !== null} onClick=${() => (chosen.value = chosen.value ? null : new Set())}>${t("choose_several")}</button></span>
     </div>
     <p class="dim">${t("drop_here")}${list.value ? ` · ${t("free", {free: size(list.value.free)})}` : ""}</p>
     <${Fail} of=${fail} /><${Fail} of=${listFail} />
     ${uploads.value.length > 0 && html`<ul class="plainlist">${uploads.value.map(entry => html`<${Upload} key=${entry.id} entry=${entry} />`)}</ul>`}
+    ${making && html`<${NewFolder} parent=${rest} close=${() => setMaking(false)} onDone=${load} />`}
+    <${Several} rows=${rows} folders=${foldersIn(list.value?.files ?? [])} onDone=${load} />
     ${rest && html`<p><a href=${`#files/${address(rest.split("/").slice(0, -1).join("/"))}`}>← ${short(rest, 100)}</a></p>`}
     ${list.value === null && !listFail.value && html`<p class="empty">${t("loading_files")}</p>`}
     ${list.value && rows.length === 0 && html`<p class="empty">${t(wanted.value ? "no_match" : "no_files", {address: location.origin})}</p>`}

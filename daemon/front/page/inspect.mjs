@@ -1,0 +1,125 @@
+/** What is known of a file: what the checks say, layers, heights, temperatures, the slicer's settings; renaming and fetching it. */
+
+import {address, download, get, post, slice} from "./api.mjs";
+import {html, signal, useEffect, useState} from "./html.mjs";
+import {Picture} from "./picture.mjs";
+import {short} from "./store.mjs";
+import {Act, Fail} from "./widgets.mjs";
+import {clock, duration, number, t, tn} from "./words.mjs";
+
+const ENDS = 65536; // bytes at the beginning and end of a file in which slicers leave their settings
+const MOST = 1000; // settings that are shown
+const fail = signal("");
+
+/** @param {any} known */
+function figures(known) {
+  const metres = Object.values(known.filament ?? {}).reduce((sum, /** @type {any} */ each) => sum + (each?.length ?? 0), 0) / 1000;
+  const {dimensions, times = {}} = known;
+  const mm = (/** @type {number} */ value) => number(value, value < 10 ? 1 : 0);
+  return [
+    [t("plan"), known.estimatedPrintTime && duration(known.estimatedPrintTime)],
+    [t("plan_slicer"), known.slicerEstimate && duration(known.slicerEstimate)],
+    [t("plan_heating"), times.heating > 1 && duration(times.heating)],
+    [t("layers"), known.layers && number(known.layers)],
+    [t("layer_height"), known.layer_height && `${number(known.layer_height, 2)} mm`],
+    [t("first_layer"), known.first_layer_height && `${number(known.first_layer_height, 2)} mm`],
+    [t("dimensions"), dimensions && `${mm(dimensions.width)} × ${mm(dimensions.depth)} × ${mm(dimensions.height)} mm`],
+    [t("filament"), [known.filament_type, metres > 0 && `${number(metres, 1)} m`, known.filament_weight_total && `${number(known.filament_weight_total)} g`].filter(Boolean).join(", ")],
+    [t("temperatures"), heats(known)],
+    [t("nozzle_size"), known.nozzle_diameter && `${number(known.nozzle_diameter, 2)} mm`],
+    [t("sliced_for"), known.printer_model],
+    [t("slicer"), [known.slicer, known.slicer_version].filter(Boolean).join(" ")],
+  ].filter(([, value]) => value);
+}
+
+/** @param {any} known */
+function heats(known) {
+  return [["nozzle", known.first_layer_extr_temp], ["bed", known.first_layer_bed_temp], ["chamber", known.chamber_temp]]
+    .filter(([, value]) => value).map(([name, value]) => `${t(name)} ${value} °C`).join(", ");
+}
+
+/** @param {{known: any}} props Each with line and value, as the checks have them. */
+function Findings({known}) {
+  const rows = [...(known.errors ?? []).map((/** @type {string} */ each) => ["bad", t("error"), each]),
+    ...(known.warnings ?? []).map((/** @type {string} */ each) => ["", t("warning"), each])];
+  if (!rows.length) return html`<p class="good">${t("checked_fine")}</p>`;
+  return html`<ul>${rows.map(([tone, head, each], index) => html`<li key=${index} class=${tone}>${head}: ${short(each, 400)}</li>`)}</ul>`;
+}
+
+/** How long each layer takes, as a picture and in words. @param {{path: string}} props */
+function Layers({path}) {
+  const [layers, setLayers] = useState(/** @type {any[]|null} */ (null));
+  useEffect(() => {
+    get(`api/files/local/${address(path)}?layers=1`).then(file => setLayers(file.layers ?? []), () => setLayers([]));
+  }, [path]);
+  if (!layers) return html`<p class="empty">${t("loading")}</p>`;
+  if (layers.length < 2) return null;
+  const longest = Math.max(...layers.map(each => each.duration_s), 1e-9);
+  const slowest = layers.findIndex(each => each.duration_s === longest);
+  const heights = layers.map(each => each.height).filter(each => each > 0);
+  const [low, high] = [Math.min(...heights), Math.max(...heights)];
+  const bars = layers.map((each, index) => `M${((index + 0.5) * 600) / layers.length} 80v-${Math.max(1, (76 * each.duration_s) / longest).toFixed(1)}`).join("");
+  return html`<figure class="chart bars"><svg viewBox="0 0 600 80" preserveAspectRatio="none" role="img" aria-label=${t("layers_chart")}><path d=${bars} stroke-width=${Math.max(0.5, 480 / layers.length)} /></svg>
+    <figcaption>${t("layers_chart")}. ${t("layers_slowest", {n: slowest + 1, z: number(layers[slowest].z, 2), time: duration(longest)})} ${heights.length ? t(low === high ? "layers_even" : "layers_varied", {low: number(low, 2), high: number(high, 2)}) : ""}</figcaption></figure>`;
+}
+
+/** What a slicer has written into the comments at either end. @param {string} text @returns {[string, string][]} */
+export function settingsIn(text) {
+  const found = new Map();
+  for (const line of text.split("\n")) {
+    const match = /^;\s*([A-Za-z][\w ()%/-]{0,59}?)\s*[=:]\s*(.+)$/.exec(line);
+    if (match && !/^(LAYER|TYPE|WIDTH|HEIGHT|TIME_ELAPSED|MESH|Z|LAYER_CHANGE)$/.test(match[1]) && found.size < MOST) found.set(match[1], match[2].trim());
+  }
+  return [...found].sort(([a], [b]) => a.localeCompare(b));
+}
+
+/** @param {{path: string}} props */
+function SlicerSettings({path}) {
+  const [rows, setRows] = useState(/** @type {[string, string][]|null} */ (null));
+  const [word, setWord] = useState("");
+  const open = async () => {
+    if (rows) return;
+    const where = `downloads/files/local/${address(path)}`;
+    try {
+      setRows(settingsIn(`${await slice(where, `0-${ENDS - 1}`)}\n${await slice(where, `-${ENDS}`)}`));
+    } catch (error) {
+      fail.value = /** @type {Error} */ (error).message;
+    }
+  };
+  const shown = (rows ?? []).filter(([name, value]) => `${name} ${value}`.toLowerCase().includes(word.toLowerCase()));
+  return html`<details onToggle=${open}><summary>${t("slicer_settings")}</summary>
+    ${rows === null ? html`<p class="empty">${t("loading")}</p>` : rows.length === 0 ? html`<p class="empty">${t("no_slicer_settings")}</p>`
+      : html`<label>${t("search")} <input type="search" value=${word} onInput=${(/** @type {any} */ event) => setWord(event.target.value)} /></label>
+        <div class="log" tabindex="0" role="region" aria-label=${t("slicer_settings")}>${shown.map(([name, value]) => html`<div key=${name}>${short(name, 60)} = ${short(value, 300)}</div>`)}</div>`}
+  </details>`;
+}
+
+/** @param {{file: any, onMoved: () => Promise<unknown>}} props */
+function Rename({file, onMoved}) {
+  const [name, setName] = useState(file.name);
+  const folder = file.path.slice(0, file.path.length - file.name.length);
+  const rename = async () => {
+    const wanted = name.trim();
+    if (!wanted || wanted.includes("/")) throw new Error(t("name_wrong"));
+    await post(`api/files/local/${address(file.path)}`, {command: "move", destination: folder + wanted});
+    await onMoved();
+  };
+  return html`<div class="row"><label>${t("name")} <input value=${name} maxlength="200" onInput=${(/** @type {any} */ event) => setName(event.target.value)} /></label>
+    <${Act} label=${t("rename")} run=${rename} off=${name.trim() === file.name ? t("name_same") : ""} fail=${fail} /></div>`;
+}
+
+/** All of it. @param {{file: any, onMoved: () => Promise<unknown>}} props */
+export function Details({file, onMoved}) {
+  const known = file.gcodeAnalysis;
+  const last = file.prints?.last;
+  return html`<div class="details">
+    ${file.thumbnail && html`<${Picture} path=${file.thumbnail} alt=${t("picture_of", {name: short(file.name, 80)})} />`}
+    ${known ? html`<${Findings} known=${known} />
+      <dl class="pairs">${figures(known).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${short(value, 120)}</dd></div>`)}</dl>
+      <${Layers} path=${file.path} />` : html`<p class="dim">${t("not_analysed")}</p>`}
+    ${last && html`<p class="dim">${tn("printed_times", (file.prints.success ?? 0) + (file.prints.failure ?? 0))} ${t(last.success ? "outcome_good" : "outcome_bad")}, ${clock(last.date)}${last.printTime ? `, ${duration(last.printTime)}` : ""}</p>`}
+    <${SlicerSettings} path=${file.path} />
+    <${Rename} file=${file} onMoved=${onMoved} />
+    <div class="row"><${Act} label=${t("download")} name=${`${t("download")} ${short(file.name, 80)}`} run=${() => download(`downloads/files/local/${address(file.path)}`, file.name)} fail=${fail} /></div>
+    <${Fail} of=${fail} /></div>`;
+}
