@@ -10,7 +10,7 @@ UV := .venv-uv
 # The suite starts hundreds of Python processes; without byte code each of them would compile all modules anew.
 test test-nightly: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test test-nightly test-lowest constraints lint lint-page format bench docs clean install uninstall
+.PHONY: run test test-nightly test-lowest constraints lint lint-page format bench docs pictures clean install uninstall
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nozzled needs Python 3.11 or newer, this is " + sys.version.split()[0])'
@@ -73,6 +73,9 @@ bench: $(READY)  ## the benchmarks, by hand on a quiet machine
 docs: $(READY)  ## the parts of docs/ that are generated from the code
 	$(BIN)/python -m daemon.core.job.diagram > docs/job-states.md
 	$(BIN)/python -m gcode.recovery_diagram > docs/link-states.md
+
+pictures: $(READY)  ## those of the page in docs/images; ARGS=now-dark takes one; wants Chromium
+	PYTHONPATH=tests:tests/page $(BIN)/python tests/page/pictures.py $(ARGS)
 
 install:  ## as a service, with sudo; ARGS='--wheels FOLDER' does without the network, ARGS=--no-start waits
 	@systemd/install $(ARGS)

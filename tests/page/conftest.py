@@ -39,11 +39,11 @@ def chromium():
 class Running:
     """A service with a simulated printer, which is unplugged for a moment when its nozzle has 245 °C."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, speed=60):
         self._config, scenario = folder / "page.toml", folder / "scenario.toml"
         self._config.write_text(CONFIG)
         scenario.write_text(UNPLUG)
-        self._printer = f"sim?speed=60&scenario={scenario}"
+        self._printer = f"sim?speed={speed}&scenario={scenario}"
         self.house = House(folder)
         self._start(0)
 

@@ -89,3 +89,15 @@ def test_all_of_it_is_light():
     loaded = [str(path.relative_to(PAGE)) for path in PAGE.rglob("*") if path.suffix in LOADED]
     served = [files.find(name) for name in loaded if re.sub(r"\W", "_", name.removesuffix(".mjs")) not in first]
     assert sum(len(each.packed or each.data) for each in served) < MOST
+
+
+def test_the_pictures_in_the_texts_are_there_and_small():
+    docs = Path(__file__).parents[2] / "docs"
+    named = set(
+        re.findall(
+            r"images/(page-[\w-]+\.png)", (docs / "page.md").read_text() + (docs.parent / "README.md").read_text()
+        )
+    )
+    assert named == {path.name for path in (docs / "images").glob("page-*")}
+    for name in named:
+        assert (docs / "images" / name).stat().st_size < 100_000, name

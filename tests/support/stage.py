@@ -38,6 +38,10 @@ class Stage(Tab):
         self._changes = changes
         self._say()
 
+    def talk(self, lines):
+        """The console hears these lines."""
+        self._send({"console": {"lines": lines, "dropped": 0}})
+
     def lose(self):
         """The connection ends, and none comes any more; the page notices."""
         self._is_lost = True
@@ -65,5 +69,8 @@ class Stage(Tab):
 
     def _say(self):
         if self._real is not None:
-            self._seq += 1
-            self._socket.send(json.dumps({"page": {"seq": self._seq, "all": merged(self._real, self._changes)}}))
+            self._send({"all": merged(self._real, self._changes)})
+
+    def _send(self, what):
+        self._seq += 1
+        self._socket.send(json.dumps({"page": {"seq": self._seq, **what}}))

@@ -49,14 +49,14 @@ export function number(value, digits = 0) {
   return new Intl.NumberFormat(locale(), {minimumFractionDigits: digits, maximumFractionDigits: digits}).format(value);
 }
 
-/** `1 h 20 min`. @param {number} seconds */
+/** `1 h 20 min`; `90 s` where a minute more or less matters. @param {number} seconds */
 export function duration(seconds) {
   const minutes = Math.round(seconds / 60);
-  if (seconds < 60) return `${Math.max(0, Math.round(seconds))} s`;
-  if (minutes < 60) return `${minutes} min`;
+  if (seconds < 100) return `${Math.max(0, Math.round(seconds))}\u00a0s`;
+  if (minutes < 60) return `${minutes}\u00a0min`;
   const hours = Math.floor(minutes / 60);
-  if (hours < 48) return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
-  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
+  if (hours < 48) return minutes % 60 ? `${hours}\u00a0h\u00a0${minutes % 60}\u00a0min` : `${hours}\u00a0h`;
+  return `${Math.floor(hours / 24)}\u00a0d\u00a0${hours % 24}\u00a0h`;
 }
 
 /** `17:42`, with the day where it is not today. @param {number} seconds since 1970 */
@@ -71,9 +71,9 @@ export function clock(seconds) {
 
 /** @param {number} bytes */
 export function size(bytes) {
-  if (bytes < 1e3) return `${bytes} B`;
+  if (bytes < 1e3) return `${bytes}\u00a0B`;
   for (const [unit, one] of /** @type {[string, number][]} */ ([["kB", 1e3], ["MB", 1e6], ["GB", 1e9]])) {
-    if (bytes < one * 1e3 || unit === "GB") return `${number(bytes / one, bytes / one < 10 ? 1 : 0)} ${unit}`;
+    if (bytes < one * 1e3 || unit === "GB") return `${number(bytes / one, bytes / one < 10 ? 1 : 0)}\u00a0${unit}`;
   }
   return "";
 }

@@ -1,0 +1,155 @@
+"""`make pictures`: the pictures of the page in docs/, made anew.
+
+The service is real, its printer is simulated; what would be another number each time is laid over what they say, so
+that a picture changes with the page alone.
+"""
+
+import math
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+from conftest import Running
+from support.processes import EXAMPLE
+from support.stage import Stage
+
+FOLDER = Path(__file__).parents[2] / "docs" / "images"
+MOST = 100_000  # bytes of a picture
+NOW = 1_795_880_520  # when all of them are taken
+DESKTOP = {"viewport": {"width": 1100, "height": 700}}
+PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
+PICTURES = {
+    "now-dark": ("now", {**DESKTOP, "color_scheme": "dark"}),
+    "now-light": ("now", {**DESKTOP, "color_scheme": "light"}),
+    "files-light": ("files", {**DESKTOP, "color_scheme": "light"}),
+    "control-dark": ("move", {**DESKTOP, "color_scheme": "dark"}),
+    "console-dark": ("console", {**DESKTOP, "color_scheme": "dark"}),
+    "settings-light": ("settings", {**DESKTOP, "color_scheme": "light"}),
+    "now-phone": ("now", {**PHONE, "color_scheme": "light"}),
+    "control-phone": ("move", {**PHONE, "color_scheme": "dark"}),
+}
+STATE = {
+    "printer": {
+        "address": "serial:/dev/serial/by-id/usb-Printer-if00",
+        "baudrate": 115200,
+        "firmware": "Marlin 2.1.2.4",
+        "heaters": {"tool0": {"actual": 214.6, "target": 215.0}, "bed": {"actual": 60.1, "target": 60.0}},
+        "position": {"x": 104.2, "y": 96.8, "z": 4.35},
+        "fan": 1.0,
+        "feed": 1.0,
+        "flow": 0.97,
+        "protection": {"after": 90, "reason": None},
+    },
+    "job": {
+        "state": "printing",
+        "active": True,
+        "progress": {
+            "completion": 40.6,
+            "time": 2466,
+            "left": 3540,
+            "origin": "analysis",
+            "timeShare": 0.41,
+            "layer": 21,
+            "layers": 52,
+        },
+    },
+    "profile": {"name": "i3", "width": 250, "depth": 210, "height": 210},
+    "link": {"sent": 12_400, "acknowledged": 12_396, "resends": 0, "timeouts": 0},
+}
+
+
+KEYS = [
+    {"name": "Firefox on Linux", "scope": "admin", "made": NOW - 9e6, "used": NOW - 60, "own": True},
+    {"name": "Chrome on Android", "scope": "control", "made": NOW - 8e6, "used": NOW - 4000, "own": False},
+    {"name": "PrusaSlicer", "scope": "control", "made": NOW - 8e6, "used": NOW - 90000, "own": False},
+]
+WAIT = {"now": ".chart .line", "files": ".file", "console": ".log .got", "settings": "option[value=mk3s]"}
+TALK = """> N8120 G1 X104.2 Y96.8 E0.0313*88
+< ok
+> N8121 G1 X103.917 Y97.266 E0.0313*109
+< ok
+<  T:214.63 /215.00 B:60.08 /60.00 @:71 B@:33
+> N8122 G1 X103.5 Y97.614 E0.0311*93
+< ok
+> N8123 M106 S255*103
+< ok"""
+FILES = [
+    # name, size, seconds, errors, warnings, last print
+    ("benchy.gcode", 3_412_000, 5420, [], [], True),
+    ("bracket left.gcode", 1_208_000, 8730, [], ["the bed stays at 80 °C at the end"], None),
+    ("cube20.gcode", 179_000, 1260, [], [], True),
+    ("hinge.gcode", 842_000, 2900, ["line 14: 320 °C, the profile allows 300 °C"], [], False),
+]
+
+
+def files() -> list[dict[str, object]]:
+    """Return what the list of files shows."""
+    folder = {"name": "spare parts", "path": "spare parts", "type": "folder", "children": [{}] * 12}
+    return [folder] + [
+        {
+            "name": name,
+            "path": name,
+            "type": "machinecode",
+            "size": size,
+            "date": NOW - 5000 * i - 4000,
+            "gcodeAnalysis": {"estimatedPrintTime": seconds, "errors": errors, "warnings": warnings},
+            "prints": {"last": {"success": good}} if good is not None else {},
+        }
+        for i, (name, size, seconds, errors, warnings, good) in enumerate(FILES)
+    ]
+
+
+def history() -> list[dict[str, object]]:
+    """Return the temperatures of half an hour: cold, heated up, then steady."""
+    rows: list[dict[str, object]] = []
+    for ago in range(1800, 0, -5):
+        since = 1500 - ago
+        nozzle = 22 + 193 * min(1.0, max(0.0, since / 110)) + math.sin(ago / 7) * 0.6
+        bed = 22 + 38 * min(1.0, max(0.0, since / 240)) + math.sin(ago / 11) * 0.2
+        targets = (215.0, 60.0) if since > 0 else (0.0, 0.0)
+        heaters = {"tool0": {"actual": nozzle, "target": targets[0]}, "bed": {"actual": bed, "target": targets[1]}}
+        rows.append({"time": NOW - ago, **heaters})
+    return rows
+
+
+def take(browser: Browser, service: Running, name: str, view: str, options: dict[str, object]) -> None:
+    """Take one picture."""
+    there = Stage(browser, service, **options)
+    there.page.clock.set_system_time(NOW)
+    there.answer("**/api/printer?*history=true*", {"temperature": {"history": history()}})
+    there.answer("**/api/files?*", {"files": files(), "free": 21 * 10**9, "total": 32 * 10**9})
+    there.answer("**/api/keys", {"keys": KEYS})
+    there.show(**STATE, server={"time": NOW})
+    there.open(view)
+    there.is_in_state("Printing")
+    there.talk([[line[0], NOW, line[2:]] for line in TALK.splitlines()])
+    there.page.locator(WAIT.get(view, "main .card")).first.wait_for(state="attached")
+    there.page.wait_for_timeout(500)  # for what is loaded by itself
+    path = FOLDER / f"page-{name}.png"
+    there.page.screenshot(path=path, animations="disabled")
+    there.context.close()
+    size = path.stat().st_size
+    sys.stdout.write(f"{path.relative_to(Path.cwd())} {size // 1000} kB\n")
+    assert size < MOST, f"{path} has {size} bytes, at most {MOST} are wanted"
+
+
+def main(names: list[str]) -> int:
+    """Take those that are named, or all."""
+    FOLDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        service = Running(Path(folder), speed=4)
+        try:
+            service.print_file(EXAMPLE)
+            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            for name in names or PICTURES:
+                take(browser, service, name, *PICTURES[name])
+        finally:
+            service.house.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
