@@ -20,6 +20,9 @@ NozzledError
     │   └── NoSuchKey            there is no key of this name
     ├── JobError                 what was asked of a job
     │   ├── JobConflict          the command does not fit the job's state ("start" while printing)
+    │   │   └── NeverBegan       a print was recorded with its key, and the host died before it began
+    │   ├── KeyReused            an idempotency key was used for something else before
+    │   ├── BadJobKey            an idempotency key that cannot be one ("", 300 characters)
     │   ├── UnfitFile            what is known of the file speaks against printing it (outside the build volume)
     │   ├── Unsafe               a rule of `daemon.core.safety.rules` is broken (a heater does not get warmer)
     │   ├── NoHeat               a heater that the file waits for stays cold (the firmware keeps it off)
@@ -119,6 +122,18 @@ class JobError(ServiceError):
 
 class JobConflict(JobError):
     """The command does not fit the state of the job."""
+
+
+class NeverBegan(JobConflict):
+    """The print of an idempotency key was recorded, and never began: its host died in between."""
+
+
+class KeyReused(JobError):
+    """An idempotency key was used for something else before."""
+
+
+class BadJobKey(JobError):
+    """A text that is no idempotency key."""
 
 
 class UnfitFile(JobError):

@@ -7,7 +7,7 @@ import msgspec
 from daemon.bridge.frames import MAX_QUESTION
 from daemon.bridge.messages import Asked, encode
 from daemon.bridge.seen import Struct
-from daemon.bridge.words import ConnectionOptions, FileStatistics, Printed, Selection
+from daemon.bridge.words import Begun, ConnectionOptions, FileStatistics, Printed, Selection
 from gcode.errors import CommandError
 
 
@@ -138,6 +138,26 @@ class Start(Question, tag="start", frozen=True):
     """Print the selected file."""
 
 
+class Begin(Question, tag="begin", frozen=True):
+    """Print a file, None: the selected one, unless that was asked for with this key before.
+
+    A core that has never heard of keys refuses it, as it could begin a print twice.
+    """
+
+    file: Selection | None
+    key: str
+    mark: str
+    eject: bool = False
+    answer: ClassVar[Any] = Begun
+
+
+class AskKey(Question, tag="key", frozen=True):
+    """What became of the print that was asked for with this key; None: there was none."""
+
+    key: str
+    answer: ClassVar[Any] = Begun | None
+
+
 class Restart(Question, tag="restart", frozen=True):
     """Drop the paused job and print its file from the beginning."""
 
@@ -208,6 +228,7 @@ class AskLine(Question, tag="line", frozen=True):
 AnyQuestion = (
     Connect | Disconnect | ListPorts | Send | AnswerPrompt | Conversation | AskLimits | Select | Start | Restart | Pause
     | Resume | Toggle | Cancel | SetOffset | UsePreset | AskStatistics | AskHistories | AskHistory | Listen | AskLine
+    | Begin | AskKey
 )  # fmt: skip
 
 

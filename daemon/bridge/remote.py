@@ -7,7 +7,16 @@ from typing import Any, Protocol
 from daemon.bridge import questions as ask
 from daemon.bridge.happenings import JobChanged, SafetyBroken
 from daemon.bridge.seen import JobSeen, PrinterSeen, Snapshot
-from daemon.bridge.words import ConnectionOptions, FileStatistics, JobState, Printed, Progress, Protection, Selection
+from daemon.bridge.words import (
+    Begun,
+    ConnectionOptions,
+    FileStatistics,
+    JobState,
+    Printed,
+    Progress,
+    Protection,
+    Selection,
+)
 from daemon.config import ProfileConfig
 from gcode.modes import Modes
 from gcode.outgoing import is_stop
@@ -323,6 +332,21 @@ class RemoteJobs:
     async def start(self) -> None:
         """Print the selected file."""
         await self._channel.ask(ask.Start())
+
+    async def begin(self, file: Selection | None, key: str, mark: str, *, eject: bool = False) -> Begun:
+        """Print a file, None: the selected one, unless that was asked for with this key before; return its job.
+
+        Raises:
+            KeyReused: with another mark.
+            NeverBegan: it was recorded, and its host died before it began.
+        """
+        begun: Begun = await self._channel.ask(ask.Begin(file=file, key=key, mark=mark, eject=eject))
+        return begun
+
+    async def of_key(self, key: str) -> Begun | None:
+        """Return what became of the print that was asked for with this key; None: there was none."""
+        begun: Begun | None = await self._channel.ask(ask.AskKey(key=key))
+        return begun
 
     async def restart(self) -> None:
         """Drop the paused job and print its file from the beginning."""

@@ -62,6 +62,7 @@ class JobSeen(Struct, frozen=True):
         state: of the last job, also after its end; None before the first.
         active: there is a job that has not ended.
         id: its number in the record.
+        key: by which it was asked for, if by any.
         selected: the file that `Start` prints.
         error: why the last job failed.
         warning: what is wrong with a print that goes on all the same.
@@ -83,6 +84,7 @@ class JobSeen(Struct, frozen=True):
     place: dict[str, float] | None = None
     offsets: dict[str, float] = {}
     protection: Protection | None = None
+    key: str | None = None
 
 
 class Snapshot(Struct, frozen=True):

@@ -112,6 +112,29 @@ class Printed:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """The job of a print that was asked for with a key.
+
+    Attributes:
+        mark: of what was asked for.
+        state: the last one that is known.
+        began: something may have been sent for it.
+        ejected: it has cleared the bed by the script for it.
+        again: it had begun before it was asked for this time.
+    """
+
+    job: int
+    key: str
+    mark: str
+    state: str
+    reason: str | None = None
+    began: bool = True
+    ended: bool = False
+    ejected: bool = False
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class FileStatistics:
     """How the prints of a file ended; what did not complete is a failure."""
 

@@ -65,10 +65,11 @@ async def _temperatures(client: OctoPrintClient) -> dict[str, Any]:
 
 def _for_start(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="print it whatever speaks against it")
+    parser.add_argument("--once", metavar="KEY", help="begin no second print when asked again with the same key")
 
 
 async def _start(client: OctoPrintClient, args: argparse.Namespace) -> None:
-    await client.job.start(force=args.force)
+    await client.job.start(force=args.force, key=args.once)
 
 
 _ACTIONS = {

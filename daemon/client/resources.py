@@ -38,9 +38,14 @@ class JobClient(_Resource):
         """Return what is printed, and how far it is."""
         return cast("JobInformation", await self._caller.get("/api/job"))
 
-    async def start(self, *, force: bool = False) -> None:
-        """Print the selected file; with `force` whatever speaks against it."""
-        await self._caller.command("/api/job", "start", force=force or None)
+    async def start(self, *, force: bool = False, key: str | None = None) -> None:
+        """Print the selected file.
+
+        Args:
+            force: whatever speaks against it.
+            key: asked for again with the same one, it begins no second print.
+        """
+        await self._caller.command("/api/job", "start", force=force or None, job=key)
 
     async def cancel(self) -> None:
         """End the print."""

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from daemon.bridge.questions import MOST_COMMANDS
 from daemon.bridge.words import Selection
-from daemon.errors import BadFileName, ConfigError, PortNotAllowed
+from daemon.errors import BadFileName, BadJobKey, ConfigError, PortNotAllowed
 from gcode.errors import CommandError, QueueFull
 from gcode.reader import MAX_LINE
 from hal.printer import Prompt
@@ -56,6 +56,13 @@ def path(relative: str) -> str:
     if not parts or relative.startswith("/") or any(part.startswith(".") for part in parts) or _has_control(relative):
         raise BadFileName(f"{relative[:MAX_TEXT]!r} is no file among the uploads")
     return relative
+
+
+def job_key(text: str) -> str:
+    """Return a key by which a print is asked for; raises BadJobKey."""
+    if not (0 < len(text) <= MAX_TEXT and text.isascii() and text.isprintable()):
+        raise BadJobKey(f"an idempotency key has 1 to {MAX_TEXT} printable ASCII characters: {text[:40]!r}")
+    return text
 
 
 def commands(given: list[str]) -> list[str]:

@@ -20,6 +20,7 @@ from daemon.config.presets import find
 from daemon.core import checked
 from daemon.core.connection.connection import LONG
 from daemon.core.core import Core
+from daemon.core.job.keyed import KeyedPrints
 from daemon.core.line_figures import line_figures
 from daemon.core.record.store import JobRecord
 from daemon.errors import FileError, JobConflict, StorageFull
@@ -56,6 +57,7 @@ class Desk:
         self._sending = 0  # lists of commands that are looked at; those of later questions wait for them
         self._looking = asyncio.Lock()
         self._looked_at = -LOOK
+        self._keyed = KeyedPrints(core.jobs, core.store, lambda: core.connection.address)
         jobs = core.jobs
         self._plain: dict[type[ask.Question], Callable[[], None]] = {
             ask.Start: jobs.start,
@@ -143,6 +145,7 @@ class Desk:
             state=jobs.state,
             active=jobs.active,
             id=jobs.job_id,
+            key=jobs.job_key,
             selected=jobs.selected,
             error=jobs.error,
             warning=jobs.warning,
@@ -233,13 +236,29 @@ class Desk:
                 return self._limits()
             case ask.UsePreset(preset=preset):
                 return self._use(checked.preset(preset))
+        if (asked := self._of_record(question)) is not None:
+            return asked
+        raise NozzledError(f"the core has no answer to {type(question).__name__}")
+
+    def _of_record(self, question: ask.Question) -> Awaitable[object] | None:
+        store = self._core.store
+        match question:
             case ask.AskStatistics(path=path):
-                return core.store.statistics(checked.path(path))
+                return store.statistics(checked.path(path))
             case ask.AskHistory(limit=limit):
                 return self._history(limit)
             case ask.AskHistories(after=after):
-                return core.store.histories(after)
-        raise NozzledError(f"the core has no answer to {type(question).__name__}")
+                return store.histories(after)
+            case ask.Begin():
+                return self._begin(question)
+            case ask.AskKey(key=key):
+                return self._keyed.find(checked.job_key(key))
+        return None
+
+    def _begin(self, asked: ask.Begin) -> Awaitable[object]:
+        file = checked.selection(asked.file) if asked.file is not None else None
+        key, mark = checked.job_key(asked.key), checked.job_key(asked.mark)
+        return self._keyed.begin(file, key, mark, eject=asked.eject)
 
     def _conversation(self, since: float) -> ask.Talk:
         printer = self._core.connection.printer

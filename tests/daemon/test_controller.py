@@ -45,10 +45,11 @@ async def test_a_print_is_recorded_from_start_to_end(tmp_path):
         [job], size = it.records.jobs, (tmp_path / "part.gcode").stat().st_size
         assert (job.path, job.size, job.printer) == ("part.gcode", size, "sim")
         assert job.mtime_ns == (tmp_path / "part.gcode").stat().st_mtime_ns
-        [(number, outcome, reason, lines, offset, seconds)] = it.records.ended
+        [(number, outcome, reason, lines, offset, seconds, resends, ejected)] = it.records.ended
         assert (number, outcome, reason, lines) == (0, "COMPLETED", None, 100)
         assert 0 < offset < size
         assert 15 < seconds < 60
+        assert (resends, ejected) == (0, False)
         states = [told[1] for told in it.records.checkpoints]
         assert states == sorted(states, key=["PRINTING", "FINISHING"].index)
         assert 3 <= len(it.records.checkpoints) <= 12, "one each 5 s"

@@ -81,7 +81,10 @@ QUESTIONS = [
     ask.Resume(), ask.Toggle(), ask.Cancel(), ask.SetOffset(heater="bed", offset=5.0),
     ask.SetOffset(heater="engine", offset=5.0), ask.UsePreset(preset=None), ask.UsePreset(preset="nothing of the kind"),
     ask.AskHistory(limit=5), ask.Listen(since=math.inf), ask.AskLine(), ask.Connect(port="/dev/null"),
-    ask.Connect(port="seril:x"), ask.Disconnect(),
+    ask.Connect(port="seril:x"),
+    ask.AskKey(key="none"), ask.AskKey(key="\N{SNOWMAN}"), ask.Begin(file=PART, key="k" * 300, mark="m"),
+    ask.Begin(file=None, key="k", mark="m"), ask.Begin(file=replace(PART, path="../x"), key="k", mark="m"),
+    ask.Disconnect(),
 ]  # fmt: skip
 
 

@@ -39,14 +39,20 @@ class Life:
 
     bytes_left: float = float("inf")
     pages_left: float = float("inf")
+    syncs_left: float = float("inf")  # of the store
     damage: int = 0  # one byte of so many is altered on its way; 0: none
     sent: int = 0
     dead: asyncio.Event = field(default_factory=asyncio.Event)
     lines: list = field(default_factory=list)
 
+    killed: bool = False  # by the thread of the store: the loop learns of it in its next turn
+
     @property
     def over(self) -> bool:
-        return self.dead.is_set()
+        return self.killed or self.dead.is_set()
+
+    def ends_soon(self) -> None:
+        self.killed = True
 
     def end(self) -> None:
         self.dead.set()
@@ -139,8 +145,24 @@ class MortalStore(Store):
         if self._life.over:
             return None
         number = super()._insert_job(job, started_at)
-        self._disk.sync()
+        self._synced()
         return number
+
+    def _begin_claimed(self, job_id, job):
+        if not self._life.over:
+            super()._begin_claimed(job_id, job)
+            self._synced()
+
+    def _delete_claim(self, job_id):
+        if not self._life.over:
+            super()._delete_claim(job_id)
+            self._synced()
+
+    def _synced(self) -> None:
+        self._disk.sync()
+        self._life.syncs_left -= 1
+        if self._life.syncs_left < 0:
+            self._life.ends_soon()
 
     def _update_jobs(self, batch):
         if not self._life.over:

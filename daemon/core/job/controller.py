@@ -24,7 +24,7 @@ from daemon.core.job.keep_awake import KeepAwake
 from daemon.core.job.kept import KeptFile
 from daemon.core.job.leftovers import Leftovers
 from daemon.core.job.named_values import values
-from daemon.core.job.page import Page
+from daemon.core.job.page import Claim, Page
 from daemon.core.job.printer_events import PrinterEvents
 from daemon.core.job.resting import continue_at_printer
 from daemon.core.job.runner import Kit, Runner
@@ -118,6 +118,12 @@ class JobController:
         return self._job.stream.waits if self._job is not None and self._job.stream is not None else 0
 
     @property
+    def job_key(self) -> str | None:
+        """By which the job was asked for, also after its end; None where that was by none."""
+        claim = self._job.page.claim if self._job is not None else None
+        return claim.key if claim is not None else None
+
+    @property
     def error(self) -> str | None:
         """Why the last job failed or was interrupted, if it was, until another file is chosen."""
         if self._looked_at:
@@ -188,18 +194,34 @@ class JobController:
         self.selected = None
         self._looked_at = True
 
-    def start(self) -> None:
-        """Print the selected file.
+    def printable(self, file: Selection | None = None) -> Selection:
+        """Return the file that `start` would print.
 
         Raises:
             JobConflict: no printer, no file, or a print is going on, be it the printer's own.
         """
         if self.active:
             raise JobConflict("Printer already has an active print job, did you mean 'restart'?")
-        if self.selected is None:
+        file = file or self.selected
+        if file is None:
             raise JobConflict("no file is selected, there is nothing to start")
         self._refuse_beside_panel_print()
-        self._begin(self.selected)
+        if not self._connection.ready:
+            raise JobConflict("Printer is not operational")
+        return file
+
+    def start(self, file: Selection | None = None, claim: Claim | None = None) -> None:
+        """Print a file, or the selected one.
+
+        Args:
+            file: becomes the selected one.
+            claim: it was asked for with a key.
+
+        Raises:
+            JobConflict: no printer, no file, or a print is going on, be it the printer's own.
+        """
+        self.selected = self.printable(file)
+        self._begin(self.selected, claim)
         self._announce(JobState.STARTING)
 
     def restart(self) -> None:
@@ -299,7 +321,7 @@ class JobController:
 
     # -- the life of a job ---------------------------------------------------------------------------------
 
-    def _begin(self, selection: Selection) -> None:
+    def _begin(self, selection: Selection, claim: Claim | None = None) -> None:
         printer = self._connection.printer
         if printer is None or not self._connection.ready:
             raise JobConflict("Printer is not operational")
@@ -312,6 +334,8 @@ class JobController:
             name=identity.name,
             uuid=identity.uuid,
             offsets=self.offsets,
+            job=claim.job if claim is not None else None,
+            claim=claim,
         )
         before, self.runner = self.runner, Runner(self._kit, page, printer)
         self._looked_at = False

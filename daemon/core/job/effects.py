@@ -121,6 +121,7 @@ class Effects:
 
         Raises:
             OSError: the file cannot be opened or read.
+            StoreError: it was asked for with a key, and that it begins cannot be recorded.
         """
         stream = job.stream = self._stream(job, self._uploads / job.page.selection.path, self._survival.kept.beneath)
         await stream.open()
@@ -128,7 +129,10 @@ class Effects:
         chosen = job.page.selection
         as_chosen = (mark.size, mark.mtime_ns) == (chosen.size, chosen.mtime_ns)
         file = job.page.file = replace(mark, sha1=chosen.sha1 if as_chosen else None)
-        job.page.job = await self._store.begin_job(job.page.record(file))
+        if job.page.claim is not None:
+            await self._store.begin_claimed(job.page.claim.job, job.page.record(file))
+        else:
+            job.page.job = await self._store.begin_job(job.page.record(file))
 
     async def _on_disk(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)

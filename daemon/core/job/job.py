@@ -43,6 +43,7 @@ class Job:
     unknown: set[str] = field(default_factory=set)  # code words that the firmware has said it does not know
     warm: dict[str, tuple[float, float]] = field(default_factory=dict)  # by heater: last target in °C, and when seen
     trouble: ServiceError | None = None  # what it is to end for, whatever it is doing
+    counted: tuple[Printer, int] | None = None  # lines that its printer had asked for again when that was noted last
 
     def warn(self, reason: str) -> None:
         """Tell what is wrong with it, though it goes on."""
@@ -88,6 +89,14 @@ class Job:
         """Take down how far the printer has got, while it is this job that is fed to it."""
         if self.feeding and not self.state.ended:
             self.lines, self.offset = self.printer.position.lines, self.printer.position.offset
+            self._count_resends()
+
+    def _count_resends(self) -> None:
+        """Count what its printer has asked for again since the last time; another one counts from 0."""
+        resends = self.printer.counters.resends
+        if self.counted is not None and self.counted[0] is self.printer:
+            self.page.resends += resends - self.counted[1]
+        self.counted = self.printer, resends
 
     def print_time(self, now: float) -> float:
         """Return the seconds that it has been printing, or had been at its end."""

@@ -101,6 +101,8 @@ def _end(record: JobRecord, page: Page | None, obstacle: str | None) -> tuple[Jo
         return page.state, page.ending
     machine = JobMachine(_unheard, JobState.REATTACHING)
     machine.fire("interrupt")
+    if not record.began:
+        return machine.state, Ending("the service ended before it began; nothing was sent for it", 0, 0, 0.0, hot=True)
     reason = f"the daemon ended in the middle of the print, {record.lines} lines were acknowledged by then"
     if obstacle:
         reason += f"; it could not go on: {obstacle}"

@@ -20,7 +20,7 @@ from daemon.core.job.selection import FileMark
 from daemon.core.record.store import NewJob
 from hal.printer import Identity
 
-VERSION = 2
+VERSION = 3
 """Of pages as they are written here; 0.1.0 named none, which counts as 1. A new field makes it one more."""
 
 READERS = 1
@@ -49,6 +49,20 @@ class Ending:
     hot: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job that was recorded before it began: its number there, and by what it is known when it is asked for again.
+
+    Attributes:
+        eject: a print that completes is to clear the bed by the script for it.
+    """
+
+    job: int
+    key: str
+    mark: str
+    eject: bool = False
+
+
 @dataclass(slots=True)
 class Page:
     """What the next host has to know.
@@ -71,6 +85,9 @@ class Page:
         ending: None: it goes on.
         why: it pauses, or is paused, as far as that is known.
         gone_on: the firmware has ended a pause that it had begun.
+        claim: it was asked for with a key.
+        resends: lines that the printer asked for again.
+        ejected: the script that clears the bed was run to its end.
     """
 
     selection: Selection
@@ -98,6 +115,9 @@ class Page:
     ending: Ending | None = None
     why: str | None = None
     gone_on: bool = False
+    claim: Claim | None = None
+    resends: int = 0
+    ejected: bool = False
 
     @property
     def identity(self) -> Identity:
@@ -106,9 +126,18 @@ class Page:
 
     def record(self, file: FileMark) -> NewJob:
         """Return what the store gets to know of it; `file` is what it prints."""
-        chosen = self.selection
+        chosen, claim = self.selection, self.claim
         return NewJob(
-            chosen.path, chosen.name, file.size, file.sha1, file.mtime_ns, "local", chosen.user, printer=self.address
+            chosen.path,
+            chosen.name,
+            file.size,
+            file.sha1,
+            file.mtime_ns,
+            "local",
+            chosen.user,
+            printer=self.address,
+            key=claim.key if claim is not None else None,
+            mark=claim.mark if claim is not None else None,
         )
 
     def count_pause(self, now: float, *, paused: bool) -> None:

@@ -217,7 +217,8 @@ class Runner:
             job.printer.feed(None)
             job.printer.release()
         outcome = job.state.name
-        kit.store.end_job(job.page.job, outcome, job.reason, job.lines, job.offset, job.print_time(job.ended_at))
+        done, page = job.print_time(job.ended_at), job.page
+        kit.store.end_job(page.job, outcome, job.reason, job.lines, job.offset, done, page.resends, page.ejected)
         if not self.replaced:
             await kit.effects.let_go()
         if job.stream is not None:

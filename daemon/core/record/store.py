@@ -8,7 +8,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import msgspec
 
 from daemon.bridge.words import FileStatistics, LastPrint
 from daemon.database import Database, transaction
+from daemon.errors import StoreError
 
 RETRY_S = 5.0
 """Seconds until a failed write is tried again."""
@@ -39,11 +40,21 @@ class NewJob:
     user: str | None
     printer: str
     state: str = "STARTING"
+    key: str | None = None
+    mark: str | None = None
+    began: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """A job as it is stored: `state` is the last one seen, and equals `outcome` once it has ended."""
+    """A job as it is stored: `state` is the last one seen, and equals `outcome` once it has ended.
+
+    Attributes:
+        key: by which whoever asks for it again is known, and `mark` tells what was asked for.
+        began: its file was opened; nothing is sent before.
+        resends: lines that the printer asked for again; None: nobody has counted.
+        ejected: the script that clears the bed was run to its end.
+    """
 
     id: int
     path: str
@@ -62,6 +73,11 @@ class JobRecord:
     lines: int
     offset: int
     print_time: float | None
+    key: str | None = None
+    mark: str | None = None
+    began: bool = True
+    resends: int | None = None
+    ejected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +91,8 @@ class _Progress:
     outcome: str | None = None
     reason: str | None = None
     print_time: float | None = None
+    resends: int | None = None
+    ejected: bool = False
 
 
 class Store(Database):
@@ -122,15 +140,72 @@ class Store(Database):
         self._recovered()
         return job_id
 
+    async def claim_job(self, job: NewJob) -> int:
+        """Store that a job of this key is about to begin, and return its id when that is safe on disk.
+
+        Raises:
+            StoreError: it cannot be stored, so nobody would know that it has begun.
+        """
+        if self._nowhere is not None:
+            raise StoreError(f"the print cannot be recorded, so it does not begin: {self._nowhere}")
+        try:
+            job_id = await self._run(self._insert_job, job, self._wall())
+        except sqlite3.Error as error:
+            self._trouble(error)
+            raise StoreError(f"the print cannot be recorded, so it does not begin: {error}") from error
+        self._recovered()
+        return job_id
+
+    async def begin_claimed(self, job_id: int, job: NewJob) -> None:
+        """Store that a claimed job begins with this file; what is sent for it is sent afterwards.
+
+        Raises:
+            StoreError: that cannot be stored.
+        """
+        try:
+            await self._run(self._begin_claimed, job_id, job)
+        except sqlite3.Error as error:
+            self._trouble(error)
+            raise StoreError(f"the print cannot be recorded, so it does not begin: {error}") from error
+        self._recovered()
+
+    async def release_job(self, job_id: int) -> None:
+        """Forget a claim whose job could not begin; where that is not possible, it ends as one that never did."""
+        try:
+            await self._run(self._delete_claim, job_id)
+        except sqlite3.Error as error:
+            self._trouble(error)
+            self.end_job(job_id, "INTERRUPTED", "it could not begin", 0, 0, 0.0)
+
+    async def job_of_key(self, key: str) -> JobRecord | None:
+        """Return the job that was asked for with this key, as it is now.
+
+        Raises:
+            StoreError: the record cannot be read.
+        """
+        for job in await self._jobs("SELECT * FROM jobs WHERE key = ?", key):
+            newest = self._pending.get(job.id)
+            return replace(job, **asdict(newest)) if newest is not None else job
+        return None
+
     def checkpoint(self, job_id: int | None, state: str, lines: int, offset: int) -> None:
         """Note how far a job has got; returns at once. Of several not yet written the newest counts."""
         self._note(job_id, _Progress(state, lines, offset))
 
     def end_job(
-        self, job_id: int | None, outcome: str, reason: str | None, lines: int, offset: int, print_time: float
+        self,
+        job_id: int | None,
+        outcome: str,
+        reason: str | None,
+        lines: int,
+        offset: int,
+        print_time: float,
+        resends: int | None = None,
+        ejected: bool = False,
     ) -> None:
         """Note how a job ended; returns at once, and is tried until it is written or the store is closed."""
-        self._note(job_id, _Progress(outcome, lines, offset, self._wall(), outcome, reason, print_time))
+        ended = self._wall()
+        self._note(job_id, _Progress(outcome, lines, offset, ended, outcome, reason, print_time, resends, ejected))
 
     def _note(self, job_id: int | None, progress: _Progress) -> None:
         if job_id is None:  # the disk was full when it began: it is not recorded
@@ -220,9 +295,18 @@ class Store(Database):
 
     # From here on: on the database's thread.
 
-    def _insert_job(self, job: NewJob, started_at: float) -> int | None:
+    def _insert_job(self, job: NewJob, started_at: float) -> int:
         with transaction(self._connection, durable=True) as db:
-            return db.execute(_INSERT, asdict(job) | {"started_at": started_at}).lastrowid
+            return db.execute(_INSERT, asdict(job) | {"started_at": started_at}).lastrowid or 0
+
+    def _begin_claimed(self, job_id: int, job: NewJob) -> None:
+        with transaction(self._connection, durable=True) as db:
+            if db.execute(_BEGIN_CLAIMED, asdict(job) | {"id": job_id}).rowcount != 1:
+                raise sqlite3.IntegrityError("the record of it is gone")
+
+    def _delete_claim(self, job_id: int) -> None:
+        with transaction(self._connection, durable=True) as db:
+            db.execute("DELETE FROM jobs WHERE id = ? AND NOT began", (job_id,))
 
     def _update_jobs(self, batch: dict[int, _Progress]) -> None:
         ends = any(progress.outcome for progress in batch.values())
@@ -233,32 +317,37 @@ class Store(Database):
 def _job(row: sqlite3.Row) -> JobRecord | None:
     """Return what a row says; None where somebody has written there what makes no sense."""
     try:
-        return msgspec.convert(dict(row), JobRecord)
+        values = dict(row)
+        return msgspec.convert(values | {name: bool(values[name]) for name in ("began", "ejected")}, JobRecord)
     except msgspec.ValidationError:
         return None
 
 
 _INSERT = """
-    INSERT INTO jobs (path, name, size, sha1, mtime_ns, origin, user, printer, state, started_at)
-    VALUES (:path, :name, :size, :sha1, :mtime_ns, :origin, :user, :printer, :state, :started_at)
+    INSERT INTO jobs (path, name, size, sha1, mtime_ns, origin, user, printer, state, started_at, key, mark, began)
+    VALUES (:path, :name, :size, :sha1, :mtime_ns, :origin, :user, :printer, :state, :started_at, :key, :mark, :began)
+"""
+_BEGIN_CLAIMED = """
+    UPDATE jobs SET path = :path, name = :name, size = :size, sha1 = :sha1, mtime_ns = :mtime_ns, began = 1
+    WHERE id = :id AND ended_at IS NULL
 """
 _UPDATE = """
     UPDATE jobs SET state = :state, lines = :lines, offset = :offset, ended_at = :ended_at,
-        outcome = :outcome, reason = :reason, print_time = :print_time
+        outcome = :outcome, reason = :reason, print_time = :print_time, resends = :resends, ejected = :ejected
     WHERE id = :id AND ended_at IS NULL
 """
 _COUNTS = """
     SELECT count(*) FILTER (WHERE outcome = 'COMPLETED'), count(*),
         avg(print_time) FILTER (WHERE outcome = 'COMPLETED')
-    FROM jobs WHERE path = ? AND ended_at IS NOT NULL
+    FROM jobs WHERE path = ? AND ended_at IS NOT NULL AND began
 """
 _LAST = """
     SELECT ended_at, outcome, print_time FROM jobs
-    WHERE path = ? AND ended_at IS NOT NULL ORDER BY ended_at DESC, id DESC LIMIT 1
+    WHERE path = ? AND ended_at IS NOT NULL AND began ORDER BY ended_at DESC, id DESC LIMIT 1
 """
 _HISTORIES = """
     SELECT path, count(*) FILTER (WHERE outcome = 'COMPLETED') AS success, count(*) AS total,
         avg(print_time) FILTER (WHERE outcome = 'COMPLETED') AS average,
         max(ended_at) AS ended_at, outcome, print_time  -- SQLite: the last two are those of the row with the maximum
-    FROM jobs WHERE path > ? AND ended_at IS NOT NULL GROUP BY path ORDER BY path LIMIT ?
+    FROM jobs WHERE path > ? AND ended_at IS NOT NULL AND began GROUP BY path ORDER BY path LIMIT ?
 """

@@ -87,7 +87,9 @@ class ApiHandler(tornado.web.RequestHandler):
         if not self._is_allowed_origin():
             raise Refused(405, "Method Not Allowed")
         self.set_header("Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE")
-        self.set_header("Access-Control-Allow-Headers", "Authorization, Content-Type, If-None-Match, X-Api-Key")
+        self.set_header(
+            "Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-Api-Key"
+        )
         self.set_header("Access-Control-Max-Age", "600")
         self.no_content()
 

@@ -23,6 +23,8 @@ _STATUS: dict[type[BaseException], int] = {
     service.NotAFolder: 404,
     service.ConfigError: 409,  # keys: there are too many, or their file cannot be written
     service.JobConflict: 409,
+    service.BadJobKey: 400,
+    service.KeyReused: 422,
     service.UnfitFile: 409,
     service.FileExists: 409,
     service.FileInUse: 409,

@@ -9,6 +9,7 @@ from daemon.front.access.access import FIRST
 from daemon.front.http import analysis
 from daemon.front.http.base import ApiHandler, Cached, is_true
 from daemon.front.http.errors import Refused
+from daemon.front.http.idempotency import Wish, wish
 from daemon.front.http.listing import Listing, of_entry, of_prints, refs
 from daemon.front.uploads.filenames import check_path
 from daemon.front.uploads.tree import Entry
@@ -81,15 +82,18 @@ class FilesHandler(Cached):
         """
         await self.service.watch.check(_selection(entry, None), self.service.config.analysis.patience_s)
 
-    async def select(self, entry: Entry) -> None:
-        """Make a file the selected one.
+    async def select(self, entry: Entry, asked: Wish | None = None) -> None:
+        """Make a file the selected one; where it is asked for with a key, print it.
 
         Raises:
             JobConflict: a job is going on.
         """
         user = self.identity.name if self.identity is not None else FIRST
         selection = _selection(entry, user)
-        await self.service.jobs.select(selection)
+        if asked is not None:
+            await asked.begin(self, selection)
+        else:
+            await self.service.jobs.select(selection)
         self.service.events.publish("FileSelected", of_selection(selection))
 
     def files_changed(self, event: str, entry: Entry) -> None:
@@ -146,21 +150,26 @@ class FileHandler(FilesHandler):
         """Take a command about the file."""
         command, data = self.command(_COMMANDS)
         if command == "select":
-            await self._select(path, start=is_true(data.get("print", False)), force=is_true(data.get("force", False)))
+            await self._select(path, data)
         elif command == "unselect":
             await self._unselect(path)
         else:
             await self._put(path, data["destination"], copy=command == "copy")
 
-    async def _select(self, path: str, *, start: bool, force: bool) -> None:
+    async def _select(self, path: str, data: dict[str, Any]) -> None:
+        start, force = is_true(data.get("print", False)), is_true(data.get("force", False))
+        asked = wish(self, data, f"select {path}") if start else None
+        if asked is not None and await asked.known(self) is not None:
+            self.no_content()
+            return
         entry = await self.service.files.info(path)
         if entry.type == "folder":
             raise Refused(404, f"{path} is a folder")
         self.require_operational()
         if start and not force:
             await self.check(entry)
-        await self.select(entry)
-        if start:
+        await self.select(entry, asked)
+        if start and asked is None:
             await self.service.jobs.start()
         self.no_content()
 

@@ -11,6 +11,7 @@ from daemon.front.analysis.shelf import Learnt
 from daemon.front.http import analysis
 from daemon.front.http.base import ApiHandler, is_true, seen_of
 from daemon.front.http.errors import Refused
+from daemon.front.http.idempotency import wish
 from hal.printer import PanelPrint
 
 if TYPE_CHECKING:
@@ -32,16 +33,34 @@ class JobHandler(ApiHandler):
 
     async def post(self) -> None:
         """Take a command; 204 means taken, not done. An absent printer comes before any fault of the request."""
-        self.require_operational()
-        command, data = self.command(_COMMANDS)
-        jobs = self.service.jobs
-        if command == "pause":
-            await self._pause(data.get("action", "toggle"))
-        else:
-            if command == "start" and not is_true(data.get("force", False)):
-                await self._check()
-            await {"start": jobs.start, "restart": jobs.restart, "cancel": jobs.cancel}[command]()
+        if not await self._begun_before():
+            self.require_operational()
+            command, data = self.command(_COMMANDS)
+            jobs = self.service.jobs
+            if command == "pause":
+                await self._pause(data.get("action", "toggle"))
+            elif command == "start":
+                await self._start(data)
+            else:
+                await {"restart": jobs.restart, "cancel": jobs.cancel}[command]()
         self.no_content()
+
+    async def _begun_before(self) -> bool:
+        """Tell whether this asks again for a print that has begun; whatever the printer does now is no matter then."""
+        try:
+            command, data = self.command(_COMMANDS)
+        except Refused:
+            return False  # said below, in its turn
+        asked = wish(self, data, "start") if command == "start" else None
+        return asked is not None and await asked.known(self) is not None
+
+    async def _start(self, data: dict[str, Any]) -> None:
+        if not is_true(data.get("force", False)):
+            await self._check()
+        if (asked := wish(self, data, "start")) is not None:
+            await asked.begin(self)
+        else:
+            await self.service.jobs.start()
 
     async def _check(self) -> None:
         """Let what is known of the selected file speak against printing it, unless there is nothing to start."""
@@ -90,6 +109,8 @@ class JobView:
         }
         if outlook is not None:
             answer["progress"] |= analysis.of_outlook(outlook)
+        if (job := service.jobs.seen).id is not None:
+            answer["print"] = {"id": job.id, "key": job.key, "state": job.state.value if job.state else None}
         if seen.error:
             answer["error"] = seen.error
         if (refused := service.watch.refused) is not None:

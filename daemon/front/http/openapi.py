@@ -18,6 +18,7 @@ ERRORS = {
     409: "It does not fit the state: no printer, a print going on, the name taken.",
     413: "The body is too large.",
     415: "The body is not JSON, or the file no G-code.",
+    422: "The idempotency key was used for something else before.",
     429: "Too many wrong keys, or too many requests of apps; Retry-After may say when to come again.",
     500: "A fault in the daemon, its disk, or a program that it runs.",
     503: "Too much waits for the printer already.",
@@ -27,6 +28,7 @@ ERRORS = {
 TEXT: Schema = {"type": "string"}
 NUMBER: Schema = {"type": "number"}
 BOOLEAN: Schema = {"type": "boolean"}
+JOB_KEY: Schema = {"type": "string", "pattern": "^[!-~]{1,200}$"}
 PATH: Schema = {"type": "string", "minLength": 1}
 FORM_BOOLEAN: Schema = {"type": "string", "enum": ["true", "false"]}
 
@@ -106,6 +108,15 @@ def _cached(operation: Operation) -> Operation:
     return {**operation, "parameters": [*operation.get("parameters", []), tag], "responses": responses}
 
 
+def _keyed(operation: Operation) -> Operation:
+    """Say that it begins a print at most once for each key, however often it is asked."""
+    key: dict[str, Any] = {"name": "Idempotency-Key", "in": "header", "schema": JOB_KEY}
+    key["description"] = "Whoever asks again with it begins no second print; also as `job` in the body."
+    bad = {str(code): {"description": ERRORS[code], **_json(ref("Error"))} for code in (409, 422, 500, 503, 507)}
+    responses = {**operation["responses"], **bad}
+    return {**operation, "parameters": [*operation.get("parameters", []), key], "responses": responses}
+
+
 def _json(schema: Schema) -> dict[str, Any]:
     return {"content": {"application/json": {"schema": schema}}}
 
@@ -135,15 +146,17 @@ def _paths() -> dict[str, dict[str, Operation]]:
 def _job() -> dict[str, dict[str, Operation]]:
     job = {
         "get": _operation("Tell file, progress and state; also without a printer.", done=ref("Job")),
-        "post": _operation(
-            "Start, pause, resume, restart or cancel the print.",
-            409,
-            body=one_of(
-                _command("start", force_=BOOLEAN),
-                _command("restart"),
-                _command("cancel"),
-                _command("pause", action_={"enum": ["pause", "resume", "toggle"]}),
-            ),
+        "post": _keyed(
+            _operation(
+                "Start, pause, resume, restart or cancel the print.",
+                409,
+                body=one_of(
+                    _command("start", force_=BOOLEAN, job_=JOB_KEY),
+                    _command("restart"),
+                    _command("cancel"),
+                    _command("pause", action_={"enum": ["pause", "resume", "toggle"]}),
+                ),
+            )
         ),
     }
     connect = _command(
@@ -168,7 +181,7 @@ def _files() -> dict[str, dict[str, Operation]]:
     listing = _cached(_operation("List the uploads.", done=ref("Files"), parameters=[recursive]))
     path = _in_path("path", "Path among the uploads.")
     commands = one_of(
-        _command("select", print_=BOOLEAN, force_=BOOLEAN),
+        _command("select", print_=BOOLEAN, force_=BOOLEAN, job_=JOB_KEY),
         _command("unselect"),
         _command("copy", destination=TEXT),
         _command("move", destination=TEXT),
@@ -186,9 +199,9 @@ def _files() -> dict[str, dict[str, Operation]]:
     nowhere = _operation("Refuse: the printer's card is not used.", 404, body=obj({}))
     return {
         "/api/files": {"get": listing},
-        "/api/files/local": {"get": listing, "post": _upload()},
+        "/api/files/local": {"get": listing, "post": _keyed(_upload())},
         "/api/files/sdcard": {"get": _operation("List nothing.", done=ref("NoFiles")), "post": nowhere},
-        "/api/files/local/{path}": {"get": _cached(about), "post": change, "delete": delete},
+        "/api/files/local/{path}": {"get": _cached(about), "post": _keyed(change), "delete": delete},
         "/downloads/files/local/{path}": {"get": download},
         "/downloads/thumbnails/local/{path}": {"get": picture},
     }
@@ -222,6 +235,7 @@ def _upload() -> Operation:
             "userdata": TEXT,
             "size": TEXT,
             "sha1": TEXT,
+            "job": JOB_KEY,
         }
     )
     upload = _operation(

@@ -91,6 +91,7 @@ SCHEMAS: dict[str, Schema] = {
             "error": _TEXT,
             "warning": _TEXT,
             "pauseReason": _TEXT,
+            "print": obj({"id": _WHOLE, "key": nullable("string"), "state": nullable("string")}),
             "refused": obj({"name": _TEXT, "path": _TEXT, "reasons": _TEXTS}),
         },
         required=["job", "progress", "state"],

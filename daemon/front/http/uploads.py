@@ -12,6 +12,7 @@ from daemon.front.http.analysis import key_of
 from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.errors import Refused
 from daemon.front.http.files import FilesHandler
+from daemon.front.http.idempotency import Wish, wish
 from daemon.front.http.multipart_form import KEPT, FileBegins, UploadForm
 from daemon.front.uploads.filenames import check_content, check_path, check_printable
 from daemon.front.uploads.files import Upload
@@ -47,6 +48,7 @@ class UploadHandler(FilesHandler):
         self._size = 0
         self._claim: Claim | None = None
         self._complete = False
+        self._asked: Wish | None = None  # the print is asked for with a key
         if self.request.method == "POST":
             self.max_body = service.config.http.max_upload_mib * 1024 * 1024
 
@@ -127,12 +129,34 @@ class UploadHandler(FilesHandler):
             fields = self._fields()
             _check_userdata(fields.get("userdata", ""))
             if self._upload is not None:
+                asked = self._wish(self._upload, fields)
+                if asked is not None and await self._printed_before(asked, fields):
+                    return
+                self._asked = asked
                 await self._answer_file(await self._commit(self._upload, fields), fields)
             elif fields.get("foldername"):
                 path = _joined(fields.get("path", ""), fields["foldername"])
                 self._answer_folder(await self.service.files.make_folder(path))
             else:
                 raise Refused(400, "No file to upload and no folder to create")
+
+    def _wish(self, upload: Upload, fields: dict[str, str]) -> Wish | None:
+        """Return the key that the print of the file is asked for with; what is asked for is this very file."""
+        if not is_true(fields.get("print", "")):
+            return None
+        return wish(self, {**fields, "sha1": upload.sha1, "size": upload.received}, f"upload {self._name}")
+
+    async def _printed_before(self, asked: Wish, fields: dict[str, str]) -> bool:
+        """Answer as the first time where the print has begun already; the file is as it was, or where it was."""
+        path = _joined(fields.get("path", ""), self._name)
+        try:
+            entry = await self.service.files.info(path)
+        except NoSuchFile:
+            return False
+        if await asked.known(self) is None:
+            return False
+        self._answer(entry, selected=True, printing=True)
+        return True
 
     def _fields(self) -> dict[str, str]:
         if self._form is not None:
@@ -180,6 +204,9 @@ class UploadHandler(FilesHandler):
         unfit = await self._unfit(entry, fields)
         selected, printing = await self._select(entry, fields, fit=not unfit)
         self._tell(entry, fields, selected=selected, printing=printing)
+        self._answer(entry, unfit, selected=selected, printing=printing)
+
+    def _answer(self, entry: Entry, unfit: str = "", *, selected: bool, printing: bool) -> None:
         self.set_status(201)
         self.set_header("Location", self.resource(entry.path))
         answer = {"done": True, "effectiveSelect": selected, "effectivePrint": printing}
@@ -219,8 +246,9 @@ class UploadHandler(FilesHandler):
         wanted = start or is_true(fields.get("select", ""))
         try:
             if wanted and self.status().flags["operational"]:
-                await self.select(entry)
-                if start and fit:
+                asked = self._asked if start and fit else None
+                await self.select(entry, asked)
+                if start and fit and asked is None:
                     await self.service.jobs.start()
                 return True, start and fit
             if self.is_selected(entry.path):

@@ -119,8 +119,8 @@ class Announcer:
         self._publish("MetadataAnalysisFinished", name=name, path=key.path, origin="local", result=result)
 
     def _job(self) -> dict[str, Any]:
-        selected = self._service.jobs.selected
-        return of_selection(selected) if selected is not None else {}
+        selected, seen = self._service.jobs.selected, self._service.jobs.seen
+        return {**(of_selection(selected) if selected is not None else {}), "job": seen.id, "key": seen.key}
 
     def _place(self, state: JobState) -> dict[str, Any]:
         place = self._service.jobs.place

@@ -113,6 +113,7 @@ def _job(service: "Front") -> dict[str, Any]:
         "state": state.value if state is not None else None,
         "active": jobs.active,
         "id": jobs.seen.id,
+        "key": jobs.seen.key,
         "file": _of_panel(printed) if printed is not None else _file(jobs.selected),
         "progress": _progress(service, printed),
         "pauseReason": jobs.pause_reason,

@@ -1,0 +1,108 @@
+"""The idempotency key over HTTP: begin once, answer the same, tell which job it is."""
+
+import asyncio
+from unittest.mock import patch
+
+from daemon.bridge.words import JobState
+from daemon.errors import CoreAway
+from support.http import api
+
+CUBE = b"G28\n" + b"".join(b"G1 X%d Y10 F6000\n" % (n % 100) for n in range(40))
+
+
+async def over(there):
+    async with asyncio.timeout(1000):
+        while there.service.jobs.active:
+            await there.settle(0.5)
+    await there.settle(0.5)
+
+
+async def begun_in(there):
+    """Count the prints that begin from here on."""
+    seen = []
+    there.service.jobs.subscribe(lambda state: seen.append(state) if state is JobState.STARTING else None)
+    return seen
+
+
+async def test_every_way_to_begin_a_print_begins_it_once(tmp_path):
+    async with api(tmp_path) as there:
+        begun = await begun_in(there)
+        await there.upload(("file", "cube.gcode", CUBE))
+        at, select = "/api/files/local/cube.gcode", {"command": "select", "print": True}
+        first = await there.post(at, select, headers={"Idempotency-Key": '"one"'})
+        again = await there.post(at, select, headers={"Idempotency-Key": "one"})
+        assert (first.status, again.status, first.headers["Nozzled-Job"]) == (204, 204, again.headers["Nozzled-Job"])
+        assert ("Idempotent-Replayed" in first.headers, again.headers["Idempotent-Replayed"]) == (False, "true")
+        job = (await there.get("/api/job")).json["print"]
+        assert (str(job["id"]), job["key"]) == (first.headers["Nozzled-Job"], "one")
+        await over(there)
+        assert (await there.post(at, {**select, "job": "one"})).headers["Idempotent-Replayed"] == "true"
+
+        start = {"command": "start", "job": "two"}
+        assert [(await there.post("/api/job", start)).status for _ in range(2)] == [204, 204]
+        await over(there)
+        assert (await there.post("/api/job", start)).headers["Idempotent-Replayed"] == "true"
+
+        form = [("print", b"true"), ("job", b"three"), ("file", "other.gcode", CUBE)]
+        answers = [await there.upload(*form) for _ in range(2)]  # the second one while it is printed
+        await over(there)
+        answers.append(await there.upload(*form))
+        assert {each.status for each in answers} == {201}
+        assert len({each.headers["Nozzled-Job"] for each in answers}) == 1
+        assert all(each.json["effectivePrint"] and each.json["files"] for each in answers)
+        assert len(begun) == 3
+
+
+async def test_a_key_for_something_else_is_refused_and_one_that_is_none(tmp_path):
+    async with api(tmp_path) as there:
+        begun = await begun_in(there)
+        await there.upload(("file", "cube.gcode", CUBE))
+        at = "/api/files/local/cube.gcode"
+        assert (await there.post(at, {"command": "select", "print": True, "job": "k"})).status == 204
+        await over(there)
+        other = await there.post("/api/job", {"command": "start", "job": "k"})
+        assert (other.status, "used for something else" in other.error) == (422, True)
+        form = [("print", b"true"), ("job", b"k"), ("file", "cube.gcode", CUBE)]
+        assert (await there.upload(*form)).status == 422
+        for bad in ("", "a b", "x" * 201, "caf\u00e9"):
+            assert (await there.post("/api/job", {"command": "start", "job": bad})).status == 400, bad
+        assert (await there.post("/api/job", {"command": "start", "job": 5})).status == 400
+        differ = await there.post("/api/job", {"command": "start", "job": "a"}, headers={"Idempotency-Key": "b"})
+        assert differ.status == 400
+        assert len(begun) == 1
+
+
+async def test_a_refusal_leaves_the_key_for_the_next_try(tmp_path):
+    async with api(tmp_path) as there:
+        assert (await there.post("/api/job", {"command": "start", "job": "k"})).status == 409, "nothing is selected"
+        await there.upload(("file", "cube.gcode", CUBE), ("select", b"true"))
+        assert (await there.post("/api/job", {"command": "start", "job": "k"})).status == 204
+
+
+async def test_an_answer_that_was_lost_is_had_by_asking_again(tmp_path):
+    """The front dies, or loses the core, while the print begins."""
+    async with api(tmp_path) as there:
+        begun = await begun_in(there)
+        await there.upload(("file", "cube.gcode", CUBE), ("select", b"true"))
+        jobs = there.service.front.jobs
+        real = jobs.begin
+
+        async def lost(*args, **more):
+            await real(*args, **more)
+            raise CoreAway("the core is restarting")
+
+        with patch.object(type(jobs), "begin", lambda _, *args, **more: lost(*args, **more)):
+            assert (await there.post("/api/job", {"command": "start", "job": "k"})).status == 503
+        assert (await there.post("/api/job", {"command": "start", "job": "k"})).status == 204
+        assert len(begun) == 1
+
+
+async def test_events_tell_job_and_key(tmp_path):
+    async with api(tmp_path) as there:
+        told = []
+        there.service.house.front.events.subscribe(told.append)
+        await there.upload(("file", "cube.gcode", CUBE), ("print", b"true"), ("job", b"k"))
+        await over(there)
+        events = {each.name: each.payload for each in told}
+        for name in ("PrintStarted", "PrintDone"):
+            assert (events[name]["job"], events[name]["key"]) == (1, "k"), name

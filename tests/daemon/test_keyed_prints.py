@@ -1,0 +1,183 @@
+"""A print that is asked for with a key begins once at most: whoever asks again, whoever dies in between, anywhere."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from daemon.bridge.words import JobState, Selection
+from daemon.core.job.keyed import KeyedPrints
+from daemon.errors import JobConflict, KeyReused, NeverBegan, StoreError
+from gcode.errors import NozzledError
+from hal.simulated.clock import run
+from support.mortal import Disk, Life, World
+
+KEYS = ("a", "b", "c")
+BED = 0.05  # s between two looks at the job
+
+
+def world_in(folder) -> World:
+    world = World(folder)
+    world.disk = Disk(folder / "state")
+    world.config = replace(world.config, scripts=replace(world.config.scripts, before_start=("M117 start",)))
+    for number, key in enumerate(KEYS):
+        path = folder / "uploads" / f"{key}.gcode"
+        path.write_text(f"G28 ; {key}\nM117 print of {key}\nG1 X{number} Y5 F6000\nG1 X9 Y9\n")
+    return world
+
+
+def selection(key: str) -> Selection:
+    return Selection(f"{key}.gcode", f"{key}.gcode", 40, 0)
+
+
+def begun(world, key: str) -> int:
+    return sum(each.command == f"M117 print of {key}" for each in world.oracle.commands)
+
+
+def keyed(host) -> KeyedPrints:
+    return KeyedPrints(host.jobs, host.records, lambda: host.connection.address)
+
+
+async def over(host) -> None:
+    async with asyncio.timeout(1000):
+        while host.jobs.active and not host.life.over:  # noqa: ASYNC110 - as clients poll
+            await asyncio.sleep(BED)
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("ask"), st.sampled_from(KEYS)),  # and whoever asked may be dead before the answer
+        st.tuples(st.just("ask twice"), st.sampled_from(KEYS)),
+        st.tuples(st.just("wait"), st.sampled_from([0.0, 0.3, 60.0, 60.0])),
+        st.tuples(st.just("kill"), st.just(0)),
+        st.tuples(st.just("syncs_left"), st.integers(0, 2)),
+        st.tuples(st.just("pages_left"), st.integers(0, 8)),
+        st.tuples(st.just("bytes_left"), st.integers(0, 400)),
+        st.tuples(st.just("cancel"), st.just(0)),
+    ),
+    min_size=3,
+    max_size=14,
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+def test_each_key_begins_one_print_at_most(tmp_path_factory, steps):
+    async def main() -> None:
+        world = world_in(tmp_path_factory.mktemp("world"))
+        once_more = [("ask", key) for key in KEYS for _ in range(2)]
+        todo = iter([*steps, *(step for each in once_more for step in (each, ("wait", 60.0)))])
+        asked: set[asyncio.Task] = set()
+        jobs: dict[str, int] = {}
+        more = True
+        while more:
+            more = False
+            async with world.host(life := Life()) as host:
+                prints = keyed(host)
+                for what, value in todo:
+                    await act(host, prints, what, value, asked, jobs)
+                    if life.over:
+                        more = True
+                        break
+                await over(host)
+                if asked:
+                    await asyncio.wait(asked, timeout=5)
+            assert all(begun(world, key) <= 1 for key in KEYS), [begun(world, key) for key in KEYS]
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+
+    run(main())
+
+
+async def act(host, prints, what, value, asked, jobs) -> None:
+    """Do one step; an answer that comes has to be the same each time."""
+
+    async def ask(key: str) -> None:
+        try:
+            answer = await prints.begin(selection(key), key, "the same")
+        except (JobConflict, NeverBegan, StoreError):
+            return
+        if not host.life.over:
+            assert jobs.setdefault(key, answer.job) == answer.job
+
+    match what:
+        case "ask" | "ask twice":
+            for _ in range(2 if what == "ask twice" else 1):
+                asked.add(asyncio.ensure_future(ask(value)))
+            await asyncio.sleep(0.05)
+        case "wait":
+            await asyncio.sleep(value)
+        case "kill":
+            host.life.end()
+        case "syncs_left" | "pages_left" | "bytes_left":
+            setattr(host.life, what, value)
+        case "cancel":
+            with suppress(NozzledError):
+                host.jobs.cancel()
+
+
+async def test_a_key_belongs_to_what_was_asked_for(tmp_path):
+    world = world_in(tmp_path)
+    async with world.host() as host:
+        prints = keyed(host)
+        first = await prints.begin(selection("a"), "a", "one")
+        again = await prints.begin(selection("a"), "a", "one")
+        assert (first.again, again.again, again.job) == (False, True, first.job)
+        with pytest.raises(KeyReused):
+            await prints.begin(selection("a"), "a", "other")
+        await over(host)
+        assert host.jobs.job_key == "a"
+        found = await prints.find("a")
+        assert (found.state, found.began, found.ended) == ("completed", True, True)
+        assert await prints.find("b") is None
+    assert begun(world, "a") == 1
+
+
+async def test_a_refusal_leaves_the_key_unused(tmp_path):
+    world = world_in(tmp_path)
+    async with world.host() as host:
+        prints = keyed(host)
+        await prints.begin(selection("a"), "a", "one")
+        with pytest.raises(JobConflict):
+            await prints.begin(selection("b"), "b", "one")
+        assert await prints.find("b") is None
+        await over(host)
+        assert not (await prints.begin(selection("b"), "b", "one")).again
+        await over(host)
+    assert begun(world, "b") == 1
+
+
+async def test_a_job_that_was_recorded_and_never_began_is_told_as_such(tmp_path):
+    world = world_in(tmp_path)
+    async with world.host(life := Life(syncs_left=0)) as host:
+        with suppress(StoreError):
+            await keyed(host).begin(selection("a"), "a", "one")
+        assert life.over
+    async with world.host() as host:
+        prints = keyed(host)
+        with pytest.raises(NeverBegan, match="nothing was sent"):
+            await prints.begin(selection("a"), "a", "one")
+        found = await prints.find("a")
+        assert (found.state, found.began, found.ended) == ("interrupted", False, True)
+        assert host.jobs.state is JobState.INTERRUPTED
+        assert (await host.records.statistics("a.gcode")).failure == 0, "it was no print"
+        assert not (await prints.begin(selection("a"), "another", "one")).again
+        await over(host)
+    assert begun(world, "a") == 1
+
+
+async def test_no_record_no_print(tmp_path, monkeypatch):
+    """Where the disk takes nothing, nobody would know of the print when it is asked for again."""
+    world = world_in(tmp_path)
+    async with world.host() as host:
+        monkeypatch.setattr(host.records, "_on_trouble", [].append)
+        await host.records._run(lambda: host.records._connection.execute("PRAGMA query_only = ON"))
+        with pytest.raises(StoreError, match="does not begin"):
+            await keyed(host).begin(selection("a"), "a", "one")
+        assert not host.jobs.active
+        await host.records._run(lambda: host.records._connection.execute("PRAGMA query_only = OFF"))
+    assert begun(world, "a") == 0
