@@ -4,7 +4,6 @@ The dataclasses are the only source: a field's type, default and `option` say wh
 `render` writes. What is not understood is refused, never skipped: a misspelt key must not pass for a setting.
 """
 
-import difflib
 import math
 import tomllib
 import unicodedata
@@ -476,6 +475,8 @@ def _refuse_unknown(key: str, value: object, section: type, prefix: str) -> None
     known = [each.name for each in fields(section)]
     if key in known:
         return
+    import difflib  # noqa: PLC0415 - for a mistake alone
+
     close = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     what = "section" if section is Config else "key"

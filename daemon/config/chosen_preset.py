@@ -3,13 +3,16 @@
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from daemon.config import Config, ProfileConfig
-from daemon.config.presets import Preset, find
 from daemon.errors import ConfigError
 from daemon.set_aside import make_way
+
+if TYPE_CHECKING:
+    from daemon.config.presets import Preset
 
 FILE = "preset"
 
@@ -23,6 +26,8 @@ def with_chosen(config: Config, folder: Path) -> Config:
     make_way(folder / FILE, "the printer's size is not known", os.R_OK)
     try:
         name = (folder / FILE).read_text("utf-8").strip()
+        from daemon.config.presets import find  # noqa: PLC0415 - most have chosen none
+
         return replace(config, profile=find(name).profile) if name else config
     except FileNotFoundError:
         return config
@@ -31,7 +36,7 @@ def with_chosen(config: Config, folder: Path) -> Config:
         return config
 
 
-def keep(preset: Preset | None, folder: Path) -> None:
+def keep(preset: "Preset | None", folder: Path) -> None:
     """Keep the choice for the next start; None: none. Blocks; raises OSError."""
     path = folder / FILE
     if preset is None:

@@ -1,6 +1,5 @@
 """Printers that are known, as data (`presets.toml`): what a profile is like that is chosen by a name."""
 
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -79,6 +78,8 @@ def find(name: str) -> Preset:
             return each
     ids = list(presets())
     within = [each for each in ids if wanted and wanted in _plain(each)]
+    import difflib  # noqa: PLC0415 - for a mistake alone
+
     close = within or difflib.get_close_matches(name.lower(), ids, n=3)
     hint = f"; did you mean {', '.join(close[:3])}?" if close else "."
     raise ConfigError(f"there is no preset {name[:60]!r}{hint} All are shown by `nozzled config --preset list`.")

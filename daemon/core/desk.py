@@ -5,7 +5,7 @@ import errno
 import re
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
@@ -16,7 +16,6 @@ from daemon.bridge.happenings import JobChanged, SafetyBroken
 from daemon.bridge.seen import JobSeen, PrinterSeen, Snapshot
 from daemon.bridge.words import JobState, Printed
 from daemon.config import ProfileConfig, chosen_preset
-from daemon.config.presets import find
 from daemon.core import checked
 from daemon.core.connection.connection import LONG
 from daemon.core.core import Core
@@ -35,6 +34,9 @@ MOST_PRINTED = 100  # jobs in one answer
 LONGEST_REASON = 500  # characters of why one of them ended
 AT_ONCE = 4  # commands that are looked at in one turn of the loop
 LOOK = 0.1  # s from one look at the system to the next: a thread takes some milliseconds for each
+
+if TYPE_CHECKING:
+    from daemon.config.presets import Preset
 
 T = TypeVar("T")
 
@@ -294,7 +296,7 @@ class Desk:
     async def _use(self, name: str | None) -> None:
         """Take the printer for another one, from here on."""
         core = self._core
-        preset = await self._in_turn(asyncio.to_thread, find, name) if name else None
+        preset = await self._in_turn(asyncio.to_thread, _preset, name) if name else None
         if core.jobs.active:
             raise JobConflict("a print is going on; choose the printer when it is over")
         if core.profile_is_configured:
@@ -320,6 +322,12 @@ class Desk:
         task = asyncio.create_task(_answer(printer, choice))
         self._answering.add(task)
         task.add_done_callback(self._answering.discard)
+
+
+def _preset(name: str) -> "Preset":
+    from daemon.config.presets import find  # noqa: PLC0415 - a printer is chosen once
+
+    return find(name)
 
 
 def _printed(job: JobRecord) -> Printed:

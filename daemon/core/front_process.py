@@ -15,7 +15,7 @@ from daemon.bridge.core_end import CoreEnd, pair
 from daemon.in_time import CLOSING
 
 PAUSE, LONGEST_PAUSE = 0.1, 5.0  # s until it is begun again; twice as long each time
-SHORT_PAUSE = 0.4  # s at most for one that has worked: whatever ends it, clients have their answers again soon
+SHORT_PAUSE = 0.2  # s at most for one that has worked: whatever ends it, clients have their answers again soon
 STEADY = 30.0  # s after which one that ends is no better or worse than the first
 LOOK = 1.0  # s between two looks at one that works: it gives a sign of life every second
 SILENT = 6  # looks in a row without one: it hangs

@@ -39,12 +39,13 @@ async def test_a_file_that_is_gone_is_told(tmp_path):
 def test_the_process_steps_back(urgent, expected):
     code = (
         "import os; from daemon.front.analysis.worker import _step_back;"
-        f"_step_back(urgent={urgent}); print(os.sched_getscheduler(0), os.nice(0))"
+        "from daemon.front.bounded_process import OOM_SCORE;"
+        f"_step_back(urgent={urgent}); print(os.sched_getscheduler(0), os.nice(0), OOM_SCORE.read_text())"
     )
     # as nice as this test is, which may be run by somebody who steps back too
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     policy, nice = expected.split()
-    assert done.stdout.split() == [policy, str(min(19, int(nice) + os.nice(0)))]
+    assert done.stdout.split() == [policy, str(min(19, int(nice) + os.nice(0))), "1000"]
 
 
 @pytest.mark.real_time

@@ -30,8 +30,11 @@ WatchdogSec=8
 KEY = "a-key-of-the-owner's-own"
 OLD = Path(__file__).parents[1] / "data/systemd"
 FRONT_KILLS, CORE_KILLS = 50, 20
-BACK = {"front": 15.0, "core": 15.0}
-"""Seconds until the API is back, or the printer has lines again; with nothing else to do the machine needs a second."""
+BACK = {"front": 6.0, "core": 15.0}
+"""Seconds until the API is back, or the printer has lines again; a bound for machines with much else to do.
+
+What is wanted of the front is 1.5 s each time; what it took is told at the end of the run.
+"""
 SLOW, FAST = "M220 S20", "M220 S999"  # the print lasts as long as there is something to be done to its daemon
 
 
@@ -47,7 +50,7 @@ def box(tmp_path):
 
 @pytest.mark.slowest
 @pytest.mark.timeout(900)
-def test_one_print_over_kills_of_core_and_front_hangs_a_restart_and_an_upgrade(box, tmp_path):
+def test_one_print_over_kills_of_core_and_front_hangs_a_restart_and_an_upgrade(box, tmp_path, record_property):
     systemd_box.configure(box, unit=UNLIMITED + OWN_KEY, front=SHORT_WATCHDOG)
     box.shell(f"install -D -m 600 /dev/stdin /etc/nozzled/api-key <<'END'\n{KEY}\nEND")
     systemd_box.install(box)
@@ -60,8 +63,8 @@ def test_one_print_over_kills_of_core_and_front_hangs_a_restart_and_an_upgrade(b
     daemon.post("/api/printer/command", {"command": SLOW})
     replaced(box, daemon, printer, "upgrade", lambda: upgrade(box))
     it_is_two_services_now(box)
-    killed(box, "front", FRONT_KILLS)
-    killed(box, "core", CORE_KILLS)
+    record_property("measured", killed(box, "front", FRONT_KILLS))
+    record_property("measured", killed(box, "core", CORE_KILLS))
     replaced(box, daemon, printer, "SIGSTOP", lambda: both_stand_still(box))
     replaced(box, daemon, printer, "restart", lambda: box.run("systemctl", "restart", "nozzled.service"))
     assert len(printer.printed()) < len(commands_of(part)), "the print was too short for all that"
@@ -90,7 +93,7 @@ def it_is_two_services_now(box):
 
 
 def killed(box, part, times):
-    """Kill core or front; whichever is left says the same as before, and lines go on."""
+    """Kill core or front; whichever is left says the same as before, and lines go on. Return how long that took."""
     (box.folder / "kills.py").write_bytes(Path(kills.__file__).read_bytes())
     command = ["/usr/bin/python3", "-I", SHARED / "kills.py", part, str(times), KEY, SHARED / "oracle.jsonl"]
     seen = json.loads(box.run(*command, seconds=500))
@@ -98,9 +101,10 @@ def killed(box, part, times):
     said = f"{part} killed {times} times: back after {took[times // 2]:.2f} s, at most {took[-1]:.2f} s"
     if part == "core":
         said += f"; the front answered within {max(each['answer'] for each in seen):.2f} s"
-    sys.stdout.write(f"{said}\n")
+    sys.stdout.write(f"{said}\n")  # also where it fails
     assert [each for each in seen if not each["same"]] == []
     assert took[-1] < BACK[part]
+    return said
 
 
 def both_stand_still(box):

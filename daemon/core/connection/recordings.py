@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -12,8 +13,11 @@ from daemon import __version__
 from daemon.config import LinkConfig
 from hal.link_settings import LinkSettings
 from hal.printer import Conversation
-from hal.recorder import Place, Recorder, RecordingTransport, describe, dump
+from hal.session_file import Record
 from hal.transport import Transport
+
+if TYPE_CHECKING:
+    from hal.recorder import Place, Recorder
 
 FAULTS = "faults"
 """The folder in the state directory that takes the last lines before each fault."""
@@ -37,8 +41,10 @@ class Recordings:
         """
         self._place: Place | None = None
         if config.record:
+            from hal import recorder  # noqa: PLC0415 - what is not switched on is not loaded
+
             folder = Path(config.record).expanduser()
-            self._place = Place(folder, config.record_max_mib << 20, config.record_keep)
+            self._place = recorder.Place(folder, config.record_max_mib << 20, config.record_keep)
         self._wall = wall
         self._faults = state / FAULTS
         self._recorder: Recorder | None = None
@@ -48,6 +54,8 @@ class Recordings:
         """Return the transport, with a recorder listening in where that is wanted."""
         if self._place is None:
             return transport
+        from hal.recorder import Recorder, RecordingTransport, describe  # noqa: PLC0415 - as above
+
         about = describe(transport.address, transport.baudrate, self._wall(), __version__, asdict(settings))
         self._recorder = Recorder(self._place, about, _trouble)
         return RecordingTransport(transport, self._recorder, asyncio.get_running_loop().time)
@@ -56,9 +64,9 @@ class Recordings:
         """Write what went over the printer's line last to a file, in a thread."""
         records = printer.recent()
         began = self._wall() - records[-1].time if records else self._wall()
-        about = describe(printer.address, printer.baudrate, began, __version__, asdict(settings))
+        about = (printer.address, printer.baudrate, began, __version__, asdict(settings))
         loop = asyncio.get_running_loop()
-        job = loop.run_in_executor(None, partial(dump, self._faults, about, records))
+        job = loop.run_in_executor(None, partial(_dump, self._faults, about, records))
         self._dumps.add(job)
         job.add_done_callback(self._dumped)
 
@@ -77,6 +85,12 @@ class Recordings:
             await asyncio.wait(self._dumps, timeout=FINISH)
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.join, FINISH)
+
+
+def _dump(folder: Path, about: tuple[str, int | None, float, str, dict[str, Any]], records: list[Record]) -> Path:
+    from hal.recorder import describe, dump  # noqa: PLC0415 - a fault is rare
+
+    return dump(folder, describe(*about), records)
 
 
 def _trouble(error: OSError) -> None:

@@ -6,13 +6,13 @@ nothing else.
 
 import json
 import os
-import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from daemon.config import ProfileConfig
+from daemon.front.bounded_process import bound
 from gcode.errors import NozzledError
 
 MAX_MEMORY = 1024 * 1024 * 1024  # bytes of address space; an analysis takes a tenth of it
@@ -37,8 +37,7 @@ def _step_back(*, urgent: bool) -> None:
     if not urgent:
         with suppress(OSError, AttributeError):
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    bound(MAX_MEMORY)
 
 
 def _analysed(path: Path, profile: ProfileConfig, settings: list[str], firmware: str) -> dict[str, Any]:

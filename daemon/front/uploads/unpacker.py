@@ -6,13 +6,13 @@ any time.
 
 import json
 import os
-import resource
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
 from daemon.errors import FileError, NotPrintable, StorageFull
+from daemon.front.bounded_process import bound
 from daemon.front.one_answer import NoAnswer, answer_of
 from gcode.errors import NozzledError
 
@@ -49,8 +49,7 @@ def main() -> int:
     task = json.load(sys.stdin)
     with suppress(OSError):  # a sandbox that allows no priorities
         os.nice(5)  # somebody waits, but a print goes first
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    bound(MAX_MEMORY)
     from daemon.packing.unpacking import unpack  # noqa: PLC0415 - as above
 
     answer = {}
