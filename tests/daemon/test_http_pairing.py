@@ -1,6 +1,7 @@
 """A browser gets a key of its own for a code; people see their keys and take them away; and the prints of the past."""
 
 import asyncio
+import re
 import socket
 
 import pytest
@@ -12,6 +13,7 @@ from daemon.errors import KeyRefused, TooManyRequests
 from daemon.front.access.attempts import FREE
 from daemon.front.access.hosts import name_for_others
 from daemon.front.access.pairing import ALPHABET, LIFETIME, MAX_CODES, MAX_WRONG, Pairing, plain
+from daemon.front.access.raised import LIFETIME as RAISED
 from daemon.front.access.scopes import Scope
 from daemon.front.http.server import listen
 from support.house import MOVES
@@ -242,3 +244,45 @@ async def test_the_history_has_the_last_prints_newest_first(tmp_path):
 async def test_the_history_is_asked_for_in_part(tmp_path, limit):
     async with api(tmp_path, "") as server:
         assert (await server.get(f"/api/history?limit={limit.replace('²', '%C2%B2')}")).status == 400
+
+
+# -- stepping up -------------------------------------------------------------------------------------------
+
+
+async def test_a_key_that_steps_up_does_what_an_admin_may_for_a_while(tmp_path):
+    async with api(tmp_path, "") as server:
+        phone = (await pair(server, await code_of(server), "phone")).json["key"]
+        wrong = await server.post("/api/stepup", {"key": phone}, key=phone)
+        assert (wrong.status, "scope admin" in wrong.error) == (403, True)
+        assert (await server.post("/api/stepup", {"code": await code_of(server)}, key=phone)).status == 403
+        assert (await server.post("/api/stepup", {}, key=phone)).status == 400
+        given = await server.post("/api/stepup", {"code": await code_of(server, "admin")}, key=phone)
+        assert (given.status, given.json["expires"]) == (201, 900)
+        raised = given.json["key"]
+        assert (await server.post("/api/pair/codes", {}, key=raised)).status == 201
+        assert [each["own"] for each in (await server.get("/api/keys", key=raised)).json["keys"]] == [True]
+        assert (await server.post("/api/pair/codes", {}, key=phone)).status == 403  # the key itself is what it was
+        login = await server.post("/api/login", {"passive": True}, key=raised)
+        session = server.service.access.find_session(login.json["session"], "phone")
+        assert session.identity.scope is Scope.CONTROL  # it lasts longer
+        await asyncio.sleep(RAISED)
+        assert (await server.post("/api/pair/codes", {}, key=raised)).status == 403
+
+
+async def test_who_steps_down_or_is_revoked_is_no_admin_any_more(tmp_path):
+    async with api(tmp_path, "") as server:
+        for end in ("/api/stepup", "/api/keys/phone"):
+            phone = (await pair(server, await code_of(server), "phone")).json["key"]
+            code = await code_of(server, "admin")
+            raised = (await server.post("/api/stepup", {"code": code}, key=phone)).json["key"]
+            assert (await server.get("/api/plugin/appkeys", key=raised)).status == 200
+            assert (await server.delete(end, key=phone)).status == 204
+            assert (await server.get("/api/plugin/appkeys", key=raised)).status == 403
+            await server.delete("/api/keys/phone")
+
+
+async def test_a_code_is_drawn_for_the_camera_of_a_phone(tmp_path):
+    async with api(tmp_path, "") as server:
+        drawn = (await server.post("/api/pair/codes", {})).json["qr"]
+        assert 29 <= drawn["size"] <= 53
+        assert re.fullmatch(r"(M\d+ \d+h1v1h-1z)+", drawn["path"])

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -13,6 +14,7 @@ from daemon.front.access.attempts import Attempts
 from daemon.front.access.keyring import Keyring, digest
 from daemon.front.access.keys import Keys
 from daemon.front.access.pairing import Pairing
+from daemon.front.access.raised import Raised
 from daemon.front.access.scopes import FIRST, LOCAL, Identity, Scope
 from daemon.front.access.sessions import Session, Sessions
 from daemon.front.access.strangers import Strangers
@@ -37,6 +39,7 @@ class Access:
         self.sessions = Sessions()
         self.app_keys = AppKeys()
         self.pairing = Pairing()
+        self.raised = Raised()
         self._attempts = Attempts()
         self._strangers = Strangers()
         self._first = digest(keys.key)
@@ -88,7 +91,12 @@ class Access:
     def known(self, key: str) -> Identity | None:
         """Return who comes with this key, None for nobody, and count nothing."""
         identity = self.keyring.identify(digest(key))
-        return Identity(FIRST, Scope.ADMIN, self._first) if self.keys.accepts(key) else identity
+        if self.keys.accepts(key):
+            return Identity(FIRST, Scope.ADMIN, self._first)
+        if identity is None:
+            raised = self.raised.find(digest(key), _now())
+            return raised if raised is not None and self.still_valid(raised) else None
+        return identity
 
     def _refusal(self, address: str) -> KeyRefused | TooManyAttempts:
         """Count a wrong key and return how it is refused; what the bucket lets through is a line of the log."""
@@ -114,6 +122,20 @@ class Access:
             log.warning("access.code_refused", address=address, wrong_keys=self._attempts.failed(address, now))
             raise
 
+    def step_up(self, identity: Identity, secret: str, address: str, *, is_code: bool) -> str:
+        """Return a key by which this one may do all for a while, for a code or a key of scope admin.
+
+        Raises:
+            KeyRefused: it is no good, or of another scope.
+            TooManyAttempts: nor is it, and this address has shown too many wrong ones.
+        """
+        scope = self.pair(secret, address) if is_code else self.identify(secret, address).scope
+        if scope < Scope.ADMIN:
+            raise KeyRefused(
+                "that takes a key or a pairing code of scope admin: `nozzled pair --scope admin` makes one"
+            )
+        return self.raised.begin(identity, _now())
+
     def bears(self, address: str, units: float) -> bool:
         """Count what somebody without a key has cost (`strangers`); tell whether that is not too much."""
         return self._strangers.spend(address, units, _now())
@@ -128,6 +150,8 @@ class Access:
 
     def begin_session(self, identity: Identity) -> Session:
         """Open a session for the socket."""
+        if identity.base is not None:  # a session lasts longer than what it was raised for
+            identity = replace(identity, scope=identity.base, base=None)
         return self.sessions.begin(identity, _now())
 
     def find_session(self, given: str, user: str) -> Session | None:

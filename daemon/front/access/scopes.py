@@ -42,11 +42,13 @@ class Identity:
         name: of the key; `owner` for the first one.
         scope: what it allows.
         digest: of the key; empty where none was needed.
+        base: what the key itself allows, where it has stepped up for a while.
     """
 
     name: str
     scope: Scope
     digest: str = ""
+    base: Scope | None = None
 
 
 _PERMISSIONS: dict[Scope, tuple[str, ...]] = {

@@ -404,7 +404,7 @@ def _pairing() -> dict[str, dict[str, Operation]]:
     scope = {"enum": ["read", "control", "admin"]}
     name = {"type": "string", "minLength": 1, "maxLength": 60}
     pair = obj({"code": {"type": "string", "maxLength": 64}, "name": name}, required=["code"])
-    code = obj({"code": TEXT, "link": TEXT, "links": array(TEXT), "expires": NUMBER, "scope": scope})
+    code = obj({"code": TEXT, "link": TEXT, "links": array(TEXT), "expires": NUMBER, "scope": scope, "qr": obj({})})
     paired = obj({"key": TEXT, "name": TEXT, "scope": scope})
     key = _in_path("name", "Of the key.")
     return {
@@ -418,6 +418,15 @@ def _pairing() -> dict[str, dict[str, Operation]]:
                 status=201,
                 body=obj({"scope": scope}, required=[]),
             )
+        },
+        "/api/stepup": {
+            "post": _operation(
+                "Get a key that may do all for 15 minutes, for a key or code of scope admin.",
+                done=obj({"key": TEXT, "expires": NUMBER}),
+                status=201,
+                body=obj({"key": TEXT, "code": TEXT}, required=[]),
+            ),
+            "delete": _operation("Step down again."),
         },
         "/api/keys": {
             "get": _operation("List the keys; who is no admin sees the own one.", done=obj({"keys": array(ref("Key"))}))

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from daemon.errors import BadKeyName, KeyNameTaken, KeyRefused, NoSuchKey
 from daemon.front.access import hosts
 from daemon.front.access.keyring import NamedKey
+from daemon.front.access.raised import LIFETIME
 from daemon.front.access.scopes import FIRST, Scope
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.errors import Refused
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_NAME = 60
 MAX_CODE = 64  # characters
+MAX_KEY = 256  # characters of a key
+QUIET = 4  # modules around a QR code that stay light
 MAX_TWINS = 50  # keys of one name: each browser of a kind that is paired calls itself the same
 
 
@@ -68,7 +71,8 @@ class CodesHandler(ApiHandler):
         now = asyncio.get_running_loop().time()
         made = invite(self.service.access, scope, await self._roots(), now)
         self.set_status(201)
-        told = {"code": made.code, "link": made.links[0], "links": made.links, "expires": round(made.lasts)}
+        qr = await asyncio.to_thread(drawn, made.links[0])
+        told = {"qr": qr, "code": made.code, "link": made.links[0], "links": made.links, "expires": round(made.lasts)}
         self.write({**told, "scope": scope.label})
 
     async def _roots(self) -> list[str]:
@@ -80,6 +84,38 @@ class CodesHandler(ApiHandler):
         if hosts.name_for_others(host, hostnames) is None:
             return [self.url("/")]
         return await asyncio.to_thread(roots, host, urlsplit(f"//{self.request.host}").port or 80, hostnames)
+
+
+def drawn(link: str) -> dict[str, Any]:
+    """Return a link as a QR code: its size with the quiet zone, in modules, and the path of an SVG that fills it."""
+    import segno  # noqa: PLC0415 - for that alone
+
+    rows = [*segno.make(link, error="m").matrix_iter(border=QUIET)]
+    squares = [f"M{x} {y}h1v1h-1z" for y, row in enumerate(rows) for x, dark in enumerate(row) if dark]
+    return {"size": len(rows), "path": "".join(squares)}
+
+
+class StepUpHandler(ApiHandler):
+    """/api/stepup: a key that may do less does what an admin may, for a while."""
+
+    writes = Scope.READ
+
+    def post(self) -> None:
+        """Give a key for that, for a code or a key of scope admin; the page keeps it in memory alone."""
+        data = self.json_body()
+        given = [name for name in ("code", "key") if isinstance(data.get(name), str) and 0 < len(data[name]) <= MAX_KEY]
+        if len(given) != 1 or self.identity is None:
+            raise Refused(400, "either code or key must be given, of scope admin")
+        secret = data[given[0]]
+        key = self.service.access.step_up(self.identity, secret, self.client, is_code=given[0] == "code")
+        self.set_status(201)
+        self.write({"key": key, "expires": round(LIFETIME)})
+
+    def delete(self) -> None:
+        """Step down again; whatever this key was given for a while is worth nothing."""
+        if self.identity is not None:
+            self.service.access.raised.end(self.identity.digest)
+        self.no_content()
 
 
 class KeysHandler(ApiHandler):

@@ -29,7 +29,7 @@ from daemon.front.http.history import HistoryHandler
 from daemon.front.http.job import JobHandler, JobView
 from daemon.front.http.listing import Listing
 from daemon.front.http.login import CurrentUserHandler, LoginHandler, LogoutHandler
-from daemon.front.http.pairing import CodesHandler, KeyHandler, KeysHandler, PairHandler
+from daemon.front.http.pairing import CodesHandler, KeyHandler, KeysHandler, PairHandler, StepUpHandler
 from daemon.front.http.panel import NotificationHandler, PromptHandler
 from daemon.front.http.presets import PresetsHandler
 from daemon.front.http.printer import (
@@ -113,6 +113,7 @@ def make_app(service: "Front") -> Application:
         (r"/api/history", HistoryHandler, given),
         (r"/api/pair", PairHandler, given),
         (r"/api/pair/codes", CodesHandler, given),
+        (r"/api/stepup", StepUpHandler, given),
         (r"/api/keys", KeysHandler, given),
         (r"/api/keys/([^/]+)", KeyHandler, {**given, "hub": hub}),
         (r"/api/version", VersionHandler, given),

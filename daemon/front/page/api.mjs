@@ -1,6 +1,6 @@
 /** Requests to nozzled. The key is in localStorage; where that is forbidden, it lives as long as the tab. */
 
-import {me} from "./store.mjs";
+import {me, raised} from "./store.mjs";
 import {t} from "./words.mjs";
 
 const KEY = "nozzled.key";
@@ -78,7 +78,7 @@ export class Failure extends Error {
 /** @param {string} path @param {RequestInit & {patience?: number, withKey?: string|null}} [options] */
 async function answer(path, options = {}) {
   const headers = new Headers(options.headers);
-  const used = options.withKey === undefined ? key() : options.withKey;
+  const used = options.withKey === undefined ? (raised.value.until > performance.now() && raised.value.key) || key() : options.withKey;
   if (used) headers.set("X-Api-Key", used);
   const end = new AbortController();
   const timer = setTimeout(() => end.abort(), options.patience ?? PATIENCE);
@@ -126,6 +126,18 @@ export async function post(path, body, options = {}) {
 /** @param {string} path */
 export async function remove(path) {
   await answer(path, {method: "DELETE"});
+}
+
+/** Do what an admin may for a while, for a key or a code of scope admin. @param {string} secret */
+export async function stepUp(secret) {
+  const isCode = /^[0-9A-Za-z]{4}[\s-]*[0-9A-Za-z]{4}[\s-]*[0-9A-Za-z]{4}$/.test(secret);
+  const said = await post("api/stepup", {[isCode ? "code" : "key"]: secret});
+  raised.value = {key: said.key, until: performance.now() + said.expires * 1000};
+}
+
+export async function stepDown() {
+  if (raised.value.until > performance.now()) await remove("api/stepup");
+  raised.value = {key: "", until: 0};
 }
 
 /** A picture that needs the key, as an address for <img>; give it back by URL.revokeObjectURL. @param {string} path */

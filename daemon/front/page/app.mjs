@@ -8,7 +8,7 @@ import {Now} from "./now.mjs";
 import {codeInAddress, Pair, pair} from "./pair.mjs";
 import {Refused} from "./refusal.mjs";
 import {isActive, percent, state} from "./state.mjs";
-import {asking, job, me, net, short} from "./store.mjs";
+import {asking, isAdmin, job, net, short} from "./store.mjs";
 import {dialogs, dress, Question} from "./widgets.mjs";
 import {speak, t} from "./words.mjs";
 
@@ -20,7 +20,7 @@ const LATER = {
   history: () => import("./history.mjs").then(module => module.History),
   settings: () => import("./settings.mjs").then(module => module.Settings),
   health: () => import("./health.mjs").then(module => module.Health),
-  knock: () => import("./settings.mjs").then(module => module.Knock),
+  knock: () => import("./devices.mjs").then(module => module.Knock),
 };
 const IDLE = 3000; // ms after the first picture
 const views = signal(/** @type {Record<string, any>} */ ({now: Now}));
@@ -84,7 +84,7 @@ function App() {
     addEventListener("drop", drop);
   }, []);
   if (link === "nokey" || link === "refused") return html`<${Pair} reason=${reason} isRevoked=${link === "refused"} /><${Question} />`;
-  const isAsked = me.value.admin && Object.keys(asking.value).length > 0;
+  const isAsked = isAdmin.value && Object.keys(asking.value).length > 0;
   return html`<${Frame} view=${name} /><main id="view" inert=${dialogs.value > 0}>${isAsked && html`<${View} name="knock" />`}<${View} key=${name} name=${name} rest=${rest.map(decode).join("/")} /></main>
     <${Question} /><${Refused} />${over && html`<div class="drop"><p>${t("drop_now")}</p></div>`}`;
 }

@@ -1,16 +1,15 @@
 /** The view Settings: the connection, the printer, who may come in, how the line does, how the page looks. */
 
-import {choice, forgetKey, get, keepChoice, post, remove} from "./api.mjs";
+import {choice, get, keepChoice, post} from "./api.mjs";
+import {Devices} from "./devices.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
-import {stop} from "./link.mjs";
 import {isActive, percent} from "./state.mjs";
-import {asking, isGone, job, lineFigures, me, printer, profile, server, short} from "./store.mjs";
+import {isGone, job, lineFigures, printer, profile, server, short} from "./store.mjs";
 import {Act, ask, dress, Fail} from "./widgets.mjs";
-import {clock, duration, language, LANGUAGES, number, speak, t, tn} from "./words.mjs";
+import {language, LANGUAGES, number, speak, t, tn} from "./words.mjs";
 
 const connectFail = signal("");
 const printerFail = signal("");
-const deviceFail = signal("");
 // -- connection --------------------------------------------------------------------------------------------
 
 function sureToDisconnect() {
@@ -81,61 +80,6 @@ function PrinterCard() {
       ${(known?.presets ?? []).map((/** @type {any} */ each) => html`<option key=${each.id} value=${each.id}>${short(each.name, 60)}</option>`)}</select></label>
       <${Act} label=${t("use")} run=${() => use(chosen || null)} off=${chosen === null || chosen === current ? t("preset_same") : isActive.value ? t("why_printing") : ""} fail=${printerFail} /></div>
     <${Fail} of=${printerFail} /></section>`;
-}
-
-// -- devices -----------------------------------------------------------------------------------------------
-
-function Requests() {
-  const entries = Object.entries(asking.value);
-  const decide = (/** @type {string} */ token, /** @type {object} */ what) => async () => {
-    await post(`plugin/appkeys/decision/${encodeURIComponent(token)}`, what);
-    const {[token]: gone, ...rest} = asking.value;
-    void gone;
-    asking.value = rest;
-  };
-  return entries.map(([token, each]) => html`<div key=${token} class="notice warn"><p><b>${short(each.app_id, 60)}</b> ${t("asks", {address: short(each.remote_address ?? "?", 60)})}
-      ${each.code && html` ${t("ask_mark")} <b class="code">${short(each.code, 8)}</b>`}</p>
-    <div class="row"><${Act} label=${t("deny")} run=${decide(token, {decision: false})} fail=${deviceFail} />
-      <${Act} label=${t("allow_read")} run=${decide(token, {decision: true, scope: "read"})} fail=${deviceFail} />
-      <${Act} kind="main" label=${t("allow_control")} run=${decide(token, {decision: true, scope: "control"})} fail=${deviceFail} /></div></div>`);
-}
-
-/** Who asks to be let in, on whatever view a person of scope admin is. */
-export function Knock() {
-  if (!me.value.admin || !Object.keys(asking.value).length) return null;
-  return html`<section class="card" role="alert" aria-label=${t("access")}><h2>${t("access")}</h2><${Requests} /><${Fail} of=${deviceFail} /></section>`;
-}
-
-function Devices() {
-  const [keys, setKeys] = useState(/** @type {any[]} */ ([]));
-  const [code, setCode] = useState(/** @type {any} */ (null));
-  const [scope, setScope] = useState("control");
-  const look = () => get("api/keys").then(said => setKeys(said.keys), error => (deviceFail.value = error.message));
-  useEffect(() => {
-    look();
-  }, []);
-  const sureToRevoke = (/** @type {any} */ each) => () => ask({title: t(each.own ? "leave_title" : "revoke_title", {name: short(each.name, 60)}), body: t(each.own ? "leave_body" : "revoke_body"),
-    yes: t(each.own ? "leave" : "revoke"), no: t("keep_it")});
-  const revoke = (/** @type {any} */ each) => async () => {
-    await remove(`api/keys/${encodeURIComponent(each.name)}`);
-    if (each.own) {
-      forgetKey();
-      stop("nokey");
-    } else await look();
-  };
-  const pair = async () => setCode(await post("api/pair/codes", {scope}));
-  return html`<section class="card" aria-label=${t("devices")}><h2>${t("devices")}</h2>
-    <ul class="plainlist">${keys.map(each => html`<li key=${each.name} class="past"><span class="what"><b>${short(each.name, 60)}</b>${each.own && html` <em>${t("this_browser")}</em>`}
-      <small>${[t(`scope_${each.scope}`), each.made && t("made", {clock: clock(each.made)}), each.used && t("used", {clock: clock(each.used)})].filter(Boolean).join(" · ")}</small></span>
-      ${(me.value.admin || each.own) && html`<${Act} label=${t(each.own ? "leave" : "revoke")} name=${`${t(each.own ? "leave" : "revoke")} ${short(each.name, 60)}`} sure=${sureToRevoke(each)} run=${revoke(each)} fail=${deviceFail} />`}</li>`)}</ul>
-    ${me.value.admin
-      ? html`<div class="row"><label>${t("new_device")} <select value=${scope} onChange=${(/** @type {any} */ event) => setScope(event.target.value)}>
-        ${["read", "control", "admin"].map(each => html`<option key=${each} value=${each}>${t(`scope_${each}`)}</option>`)}</select></label>
-        <${Act} label=${t("make_code")} run=${pair} fail=${deviceFail} /></div>
-        ${code && html`<div class="notice"><p>${t("code_hint", {time: duration(code.expires ?? 600)})}</p><p class="code">${short(code.code, 40)}</p>
-          <input readonly class="wide" aria-label=${t("link")} value=${short(code.link, 300)} onFocus=${(/** @type {any} */ event) => event.target.select()} /></div>`}`
-      : html`<p class="dim">${t("devices_admin")}</p>`}
-    <${Fail} of=${deviceFail} /></section>`;
 }
 
 // -- health and looks --------------------------------------------------------------------------------------

@@ -31,6 +31,11 @@ export const thumbnail = computed(() => sections.value.thumbnail ?? null);
 /** Who this browser is, by the login: name, admin, may control. */
 export const me = signal({name: "", admin: false, control: false});
 
+/** A key that may do what an admin may, for a while; in memory alone. `until` by performance.now(). */
+export const raised = signal({key: "", until: 0});
+/** This browser may do what an admin may: by its key, or as somebody has just shown an admin's. */
+export const isAdmin = computed(() => me.value.admin || (raised.value.key !== "" && now.value < raised.value.until));
+
 /** The connection to nozzled: boot, nokey, live, lost, refused, wait. */
 export const net = signal({state: "boot", since: performance.now(), retryAt: 0, reason: ""});
 /** When anything was heard last, by performance.now(); 0: never. */

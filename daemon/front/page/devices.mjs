@@ -1,0 +1,109 @@
+/** Devices: who may come in, who asks to, and stepping up to decide about that. */
+
+import {forgetKey, get, post, remove, stepDown, stepUp} from "./api.mjs";
+import {html, signal, useEffect, useState} from "./html.mjs";
+import {stop} from "./link.mjs";
+import {asking, isAdmin, me, net, now, raised, short} from "./store.mjs";
+import {Act, ask, Fail} from "./widgets.mjs";
+import {clock, duration, t} from "./words.mjs";
+
+const LOOK = 5000; // ms between two looks at who asks: the socket tells those alone whose own key is an admin's
+
+const fail = signal("");
+const stepFail = signal("");
+
+function Requests() {
+  const entries = Object.entries(asking.value);
+  const decide = (/** @type {string} */ token, /** @type {object} */ what) => async () => {
+    await post(`plugin/appkeys/decision/${encodeURIComponent(token)}`, what);
+    const {[token]: gone, ...rest} = asking.value;
+    void gone;
+    asking.value = rest;
+  };
+  return entries.map(([token, each]) => html`<div key=${token} class="notice warn"><p><b>${short(each.app_id, 60)}</b> ${t("asks", {address: short(each.remote_address ?? "?", 60)})}
+      ${each.code && html` ${t("ask_mark")} <b class="code">${short(each.code, 8)}</b>`}</p>
+    <div class="row"><${Act} label=${t("deny")} run=${decide(token, {decision: false})} fail=${fail} />
+      <${Act} label=${t("allow_read")} run=${decide(token, {decision: true, scope: "read"})} fail=${fail} />
+      <${Act} kind="main" label=${t("allow_control")} run=${decide(token, {decision: true, scope: "control"})} fail=${fail} /></div></div>`);
+}
+
+/** Who asks to be let in, on whatever view a person is who may decide. */
+export function Knock() {
+  if (!isAdmin.value || !Object.keys(asking.value).length) return null;
+  return html`<section class="card" role="alert" aria-label=${t("access")}><h2>${t("access")}</h2><${Requests} /><${Fail} of=${fail} /></section>`;
+}
+
+/** Becoming an admin for a while; what is behind it takes that. */
+export function StepUp() {
+  const [secret, setSecret] = useState("");
+  const [pending, setPending] = useState(false);
+  if (me.value.admin) return null;
+  if (isAdmin.value) {
+    const left = duration((raised.value.until - now.value) / 1000);
+    return html`<div class="row apart"><p class="dim">${t("stepped_up", {time: left})}</p><${Act} kind="small" label=${t("step_down")} run=${stepDown} fail=${stepFail} /></div>`;
+  }
+  async function submit(/** @type {Event} */ event) {
+    event.preventDefault();
+    if (!secret.trim() || pending) return;
+    setPending(true);
+    stepFail.value = "";
+    try {
+      await stepUp(secret.trim());
+      setSecret("");
+    } catch (error) {
+      stepFail.value = /** @type {Error} */ (error).message;
+    }
+    setPending(false);
+  }
+  return html`<form onSubmit=${submit} class="stepup"><p class="dim">${t("devices_admin")}</p>
+    <div class="row"><label for="stepup">${t("step_secret")}</label> <input id="stepup" type="password" autocomplete="off" value=${secret} onInput=${(/** @type {any} */ event) => setSecret(event.target.value)} />
+      <button type="submit" aria-busy=${pending}>${t("step_up")}</button></div>
+    <${Fail} of=${stepFail} /></form>`;
+}
+
+/** @param {{code: any}} props A pairing code, to be typed, clicked or scanned. */
+function Code({code}) {
+  const {size, path} = code.qr ?? {};
+  return html`<div class="notice newcode"><p>${t("code_hint", {time: duration(code.expires ?? 600)})}</p>
+    ${size && html`<svg class="qr" viewBox=${`0 0 ${size} ${size}`} role="img" aria-label=${t("qr")}><rect width=${size} height=${size} /><path d=${path} /></svg>`}
+    <p class="code">${short(code.code, 40)}</p>
+    <input readonly class="wide" aria-label=${t("link")} value=${short(code.link, 300)} onFocus=${(/** @type {any} */ event) => event.target.select()} /></div>`;
+}
+
+export function Devices() {
+  const [keys, setKeys] = useState(/** @type {any[]} */ ([]));
+  const [code, setCode] = useState(/** @type {any} */ (null));
+  const [scope, setScope] = useState("control");
+  const admin = isAdmin.value;
+  const look = () => get("api/keys").then(said => setKeys(said.keys), error => (fail.value = error.message));
+  useEffect(() => {
+    look();
+    if (!admin) return setCode(null);
+    if (me.value.admin) return;
+    const who = () => !document.hidden && net.value.state === "live" && get("api/plugin/appkeys").then(said => (asking.value = said.pending ?? {}), () => {});
+    who();
+    const timer = setInterval(who, LOOK);
+    return () => clearInterval(timer);
+  }, [admin]);
+  const sureToRevoke = (/** @type {any} */ each) => () => ask({title: t(each.own ? "leave_title" : "revoke_title", {name: short(each.name, 60)}), body: t(each.own ? "leave_body" : "revoke_body"),
+    yes: t(each.own ? "leave" : "revoke"), no: t("keep_it")});
+  const revoke = (/** @type {any} */ each) => async () => {
+    await remove(`api/keys/${encodeURIComponent(each.name)}`);
+    if (each.own) {
+      forgetKey();
+      raised.value = {key: "", until: 0};
+      stop("nokey");
+    } else await look();
+  };
+  const pair = async () => setCode(await post("api/pair/codes", {scope}));
+  return html`<section class="card" aria-label=${t("devices")}><h2>${t("devices")}</h2>
+    <ul class="plainlist">${keys.map(each => html`<li key=${each.name} class="past"><span class="what"><b>${short(each.name, 60)}</b>${each.own && html` <em>${t("this_browser")}</em>`}
+      <small>${[t(`scope_${each.scope}`), each.made && t("made", {clock: clock(each.made)}), each.used && t("used", {clock: clock(each.used)})].filter(Boolean).join(" · ")}</small></span>
+      ${(admin || each.own) && html`<${Act} label=${t(each.own ? "leave" : "revoke")} name=${`${t(each.own ? "leave" : "revoke")} ${short(each.name, 60)}`} sure=${sureToRevoke(each)} run=${revoke(each)} fail=${fail} />`}</li>`)}</ul>
+    <${StepUp} />
+    ${admin && html`<div class="row"><label>${t("new_device")} <select value=${scope} onChange=${(/** @type {any} */ event) => setScope(event.target.value)}>
+        ${["read", "control", "admin"].map(each => html`<option key=${each} value=${each}>${t(`scope_${each}`)}</option>`)}</select></label>
+        <${Act} label=${t("make_code")} run=${pair} fail=${fail} /></div>
+      ${code && html`<${Code} code=${code} />`}`}
+    <${Fail} of=${fail} /></section>`;
+}
