@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from daemon.front.http.page import FOLDER, FOR_EVER, POLICY, Files
+from daemon.config import WebcamConfig
+from daemon.front.http.page import FOLDER, FOR_EVER, POLICY, Files, policy_of
 from support.http import api
 
 HOST = {"Host": "localhost:5000"}
@@ -125,3 +126,28 @@ def test_modules_that_cannot_be_joined_are_served_one_by_one(tmp_path, caplog):
     files = Files(tmp_path)
     assert files.find("app.mjs").data == (tmp_path / "app.mjs").read_bytes()
     assert "b.mjs has a form that is not known here: export let b" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("http://cam.lan:8080/?action=stream", " http://cam.lan:8080"),
+        ("https://me:secret@192.0.2.7/s", " https://192.0.2.7"),
+        ("http://[2001:db8::1]:81/", " http://[2001:db8::1]:81"),
+        ("/webcam/?action=stream", ""),
+        ("", ""),
+        ("javascript:alert(1)", ""),
+        ("http://a.lan; script-src *", ""),
+        ("http://*/", ""),
+        ("http://[oops/", ""),
+    ],
+)
+async def test_pictures_may_come_from_where_the_camera_is_and_nowhere_else(url, origin):
+    policy = policy_of(WebcamConfig(stream_url=url))
+    assert policy == POLICY.replace("blob:", f"blob:{origin}")
+
+
+async def test_a_page_with_a_camera_is_told_so(tmp_path):
+    async with api(tmp_path, "", webcam={"snapshot_url": "http://cam.lan/p.jpg"}) as server:
+        page = await server.get("/", headers=BROWSER, key=None)
+        assert "img-src 'self' blob: http://cam.lan;" in page.headers["Content-Security-Policy"]

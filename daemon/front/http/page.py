@@ -17,7 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from daemon.config import WebcamConfig
 from daemon.front.access import hosts, strangers
 from daemon.front.http import compression, modules
 from daemon.front.http.base import ApiHandler
@@ -33,6 +35,25 @@ POLICY = (
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 """Scripts, styles and answers from here alone; no text becomes a script."""
+
+_ORIGIN = re.compile(r"[A-Za-z0-9.-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?", re.ASCII)
+
+
+def policy_of(webcam: WebcamConfig) -> str:
+    """Return the policy of the page: pictures may also come from where the camera is, and from nowhere else."""
+    origins = {origin for url in (webcam.stream_url, webcam.snapshot_url) if (origin := _origin(url)) is not None}
+    return POLICY.replace("img-src 'self' blob:", " ".join(["img-src 'self' blob:", *sorted(origins)]))
+
+
+def _origin(url: str) -> str | None:
+    """Return the origin of an address of another server, None where it is none, or nothing that a policy could name."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}" if parts.scheme in ("http", "https") and _ORIGIN.fullmatch(host) else None
+
 
 FOR_EVER = "public, max-age=31536000, immutable"
 HASH_LENGTH = 12
@@ -187,7 +208,7 @@ class FrontPageHandler(PageHandler):
             self.set_status(403)
             self._send_plain(_unknown_name(self.request.host))
         elif (index := await asyncio.to_thread(self._index, "index.html")) is not None:
-            self.set_header("Content-Security-Policy", POLICY)
+            self.set_header("Content-Security-Policy", policy_of(self.service.config.webcam))
             self.send(index, for_ever=False)
         else:
             raise Refused(404, "Not Found")

@@ -2,10 +2,10 @@
 
 import {post} from "./api.mjs";
 import {Chart} from "./chart.mjs";
-import {html, signal, useState} from "./html.mjs";
+import {html, signal, useEffect, useState} from "./html.mjs";
 import {Picture} from "./picture.mjs";
 import {ending, isActive, percent, state, whyNoPrinter} from "./state.mjs";
-import {isGone, job, printer, short, thumbnail} from "./store.mjs";
+import {isGone, job, printer, server, short, thumbnail} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
 import {Refusal} from "./refusal.mjs";
 import {clock, duration, t} from "./words.mjs";
@@ -122,7 +122,17 @@ function Words() {
       ${(line === "fault" || line === "offline") && each.what && html`<a class="button" href="#settings">${t("go_connect")}</a>`}</section>`)}`;
 }
 
+/** The camera's picture; what shows it is loaded where there is a camera. */
+function Camera() {
+  const [Shown, setShown] = useState(/** @type {any} */ (null));
+  const there = server.value.camera;
+  useEffect(() => {
+    if (there) import("./camera.mjs").then(module => setShown(() => module.Camera), () => {});
+  }, [there]);
+  return there && Shown ? html`<${Shown} />` : null;
+}
+
 export function Now() {
   return html`<div class="grid two"><div><${Job} /><${Words} /></div>
-    <section class="card"><h2>${t("temperatures")}</h2><${Chart} /></section></div>`;
+    <div><${Camera} /><section class="card"><h2>${t("temperatures")}</h2><${Chart} /></section></div></div>`;
 }

@@ -137,6 +137,11 @@ export const texts = {
   warnings: "{n} warnings",
   warnings_1: "1 warning",
 
+  // the camera
+  camera: "Camera",
+  camera_alt: "Picture of the camera",
+  camera_failed: "No picture from {address}. The next try follows.",
+
   // the chart
   temperatures: "Temperatures",
   chart_empty: "Temperatures appear here once the printer reports them.",

@@ -128,6 +128,9 @@ export const texts = {
   warnings_1: "1 Warnung",
 
   temperatures: "Temperaturen",
+  camera: "Kamera",
+  camera_alt: "Bild der Kamera",
+  camera_failed: "Kein Bild von {address}. Der nächste Versuch folgt.",
   chart_empty: "Temperaturen erscheinen hier, sobald der Drucker sie meldet.",
   chart_caption: "Die letzten 30 Minuten in °C. Gestrichelt: Sollwert.",
   chart_now: "jetzt",

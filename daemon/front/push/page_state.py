@@ -57,6 +57,7 @@ def _server(service: "Front", page: str) -> dict[str, Any]:
         "name": service.config.appearance.name,
         "uuid": service.uuid,
         "page": page,
+        "camera": bool(service.config.webcam.stream_url or service.config.webcam.snapshot_url),
     }
 
 
