@@ -50,11 +50,30 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Look, and tell; 0 if nothing is bad."""
     view = View()
+    if args.config is None and not os.environ.get("NOZZLED_CONFIG") and len(several := _several()) > 1:
+        if args.bundle is not None:
+            raise ConfigError(f"several printers have services here; say which with --config, like {several[0].config}")
+        return max(_one(view, args, each) for each in several)
     subject, told = _subject(args)
     found = list(findings(view, subject))
     _print(found, as_json=args.json)
     if args.bundle is not None:
         print(f"nozzled: {_write(args.bundle, view, subject, found, told)}", file=sys.stderr)
+    return FAILED if any(each.level is Level.BAD for each in found) else 0
+
+
+def _several() -> list[installed.Installed]:
+    """Return the services that run for several printers."""
+    return [each for each in installed.services(whose.ROOT) if each.runs]
+
+
+def _one(view: View, args: argparse.Namespace, service: installed.Installed) -> int:
+    """Look at one of several, and tell."""
+    if not args.json:
+        print(f"== {service.core}")
+    subject, _ = _subject(argparse.Namespace(**{**vars(args), "config": service.config}))
+    found = list(findings(view, subject))
+    _print(found, as_json=args.json)
     return FAILED if any(each.level is Level.BAD for each in found) else 0
 
 

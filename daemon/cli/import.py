@@ -126,7 +126,7 @@ def _listed(found: "Found") -> str:
     """Return what there is."""
     size = sum(each.file.stat().st_size for each in found.uploads)
     rows = [
-        ("uploads", f"{len(found.uploads)} files, {size / 1e6:,.1f} MB" if found.uploads else ""),
+        ("uploads", f"{len(found.uploads)} ({size / 1e6:,.1f} MB)" if found.uploads else ""),
         ("statistics", f"{len(found.prints)} prints" if found.prints else ""),
         ("profile", " ".join(found.profile[key] for key in ("name", "model") if key in found.profile)),
         ("presets", ", ".join(each["name"] for each in found.presets)),
@@ -139,18 +139,18 @@ def _listed(found: "Found") -> str:
 
 def _told(found: "Found", taken: "Taken") -> str:
     """Return what was done; new keys are shown this once."""
-    before = f" ({taken.there} were here already)" if taken.there else ""
+    before = f", {taken.there} more here before" if taken.there else ""
     rows = [
-        ("uploads", f"{len(taken.uploads)} files{before}" if found.uploads else ""),
+        ("uploads", f"{len(taken.uploads)}{before}" if found.uploads else ""),
         ("statistics", f"{taken.prints} prints" if found.prints else ""),
         *taken.settings.items(),
         *((f"key of {name}", key or "the one that it has") for name, key in taken.keys.items()),
     ]
     shown = _report("taken", rows, taken.left, found.hints)
     if any(taken.keys.values()):
-        shown += "\nThe keys are shown this once: write each into its program."
+        shown += "\n\nThe keys are shown this once: write each into its program."
     if taken.prints:
-        shown += "\nLists show the statistics after the next print, or after: sudo systemctl restart nozzled"
+        shown += "\nLists of files show the statistics after the next print, or when the daemon was restarted."
     return shown
 
 

@@ -107,8 +107,8 @@ def told(reason: str) -> str:
 def _failed(error: ClientError, server: "Server", *, as_json: bool) -> int:
     status = error.status if isinstance(error, RequestRefused) else None
     text = error.text if isinstance(error, RequestRefused) and error.text else str(error)
-    hint = f"; {server.without_key}" if isinstance(error, AccessDenied) and not server.key else ""
-    print(f"nozzled: {printable(told(text))}{hint}", file=sys.stderr)
+    shown = server.without_key if isinstance(error, AccessDenied) and not server.key else told(text)
+    print(f"nozzled: {printable(shown)}", file=sys.stderr)
     if as_json:
         print(json.dumps({"error": text, "status": status}))
     return next((code for kind, code in _CODES.items() if isinstance(error, kind)), _FAILED)
@@ -146,7 +146,8 @@ def find_server(args: argparse.Namespace, environ: Mapping[str, str] = os.enviro
     try:
         return Server(own, path.read_text("utf-8").strip(), missing)
     except PermissionError:
-        return Server(own, "", f"{path} is for the service and root alone: {whose.with_sudo(args)}; or {missing}")
+        needed = f"the key in {path} is for the service and root alone: {whose.with_sudo(args)}"
+        return Server(own, "", f"{needed}; or set {ENVIRONMENT} or use --key-file")
     except (OSError, UnicodeDecodeError) as error:
         return Server(own, "", f"{missing} ({path}: {_why(error)})")
 

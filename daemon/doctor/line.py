@@ -29,6 +29,9 @@ def port(view: View, subject: Subject) -> Iterator[Finding]:
     """Whether the printer that is configured is there."""
     there = list(view.ports())
     address = subject.config.printer.address
+    if not address and subject.doing and not subject.doing.startswith("Offline"):
+        yield good("the printer was named by a client, or on the command line")
+        return
     if not address:
         listed = ", ".join(each.address for each in there) or "none is there"
         yield note("no printer is configured", f'[printer] address = "serial:…" in the configuration; ports: {listed}')

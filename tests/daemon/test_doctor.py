@@ -95,6 +95,12 @@ def test_the_port(machine, address, ports, level, words):
     assert (found[0], words in found[1]) == (level, True), found
 
 
+def test_a_printer_that_was_named_elsewhere_is_no_lack(machine):
+    told = {"config": configured(""), "ports": list}
+    assert machine.worst(line.port, **told, doing="Printing")[0] is Level.GOOD
+    assert machine.worst(line.port, **told, doing="Offline")[0] is Level.NOTE
+
+
 @pytest.mark.parametrize(
     ("node", "groups", "level", "words"),
     [

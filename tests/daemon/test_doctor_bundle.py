@@ -178,6 +178,25 @@ def test_a_known_key_goes_also_within_a_word(key):
     assert key not in Scrubber([key]).scrub(f"a{key}b /{key}/ ?k={key}")
 
 
+def test_each_of_several_printers_is_looked_at(tmp_path, capsys, monkeypatch):
+    for name in ("etc/nozzled/A1.toml", "etc/nozzled/B2.toml", "etc/systemd/system/nozzled-front.service"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    for name in ("A1", "B2"):
+        (tmp_path / f"run/nozzled-{name}").mkdir(parents=True)
+    monkeypatch.setattr(whose, "ROOT", tmp_path)
+    monkeypatch.setattr(whose.find, "__defaults__", ({}, tmp_path))
+    monkeypatch.delenv("NOZZLED_CONFIG", raising=False)
+    monkeypatch.setattr(whose, "is_served", lambda *_: False)
+    monkeypatch.setattr(command, "View", lambda: replace(View(), run=lambda *_: "", ports=list))
+    assert main(["doctor"]) == 1
+    said = capsys.readouterr().out
+    assert said.index("== nozzled@A1.service") < said.index("== nozzled@B2.service")
+    assert "nozzled-front@B2.service is not running" in said
+    assert main(["doctor", "--bundle", str(tmp_path / "x.tar.gz")]) == 1
+    assert "say which with --config" in capsys.readouterr().err
+
+
 def test_the_command_tells_and_packs(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(whose, "is_served", lambda *_: False)
     monkeypatch.setattr(command, "View", lambda: replace(View(), run=lambda *_: "", ports=list, now=lambda: 1.79e9))

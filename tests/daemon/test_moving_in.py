@@ -236,7 +236,7 @@ def test_a_dry_run_tells_and_takes_nothing(capsys):
     assert main(["import", "octoprint", str(BASE), "--dry-run"]) == 0
     shown = capsys.readouterr().out
     for each in (
-        "uploads     3 files",
+        "uploads     3 (",
         "statistics  4 prints",
         "PLA Prusament, ASA: hot",
         "left behind",
