@@ -9,6 +9,7 @@ NozzledError
     ├── AddressInUse             another program listens on the HTTP port; names it where it can be seen
     ├── PortNotAllowed           a client wants to connect to a port that nobody allowed
     ├── CoreAway                 the core, which has the printer, is not there now (it restarts)
+    │   └── OtherVersion         the core is of another version, and does not understand what it is asked
     ├── StoreError               a database that cannot be opened, or was made by a newer version
     ├── AnalysisFailed           a file could not be looked at: the process for it died or took too long
     ├── AccessError              who may use the API
@@ -78,6 +79,10 @@ class PortNotAllowed(ServiceError):
 
 class CoreAway(ServiceError):
     """The core is not there now, or does not answer; it comes back by itself."""
+
+
+class OtherVersion(CoreAway):
+    """The core is of another version than the front, and does not understand the question, or answers another one."""
 
 
 class StoreError(ServiceError):

@@ -11,7 +11,7 @@ from daemon.bridge.happenings import error_told
 from daemon.bridge.messages import Answered, Asked, Refused, decode, encode
 from daemon.bridge.questions import AnyQuestion, Question
 from daemon.bridge.seen import Snapshot
-from daemon.errors import ServiceError
+from daemon.errors import OtherVersion, ServiceError
 from gcode.errors import NozzledError
 from hal.printer import Event
 
@@ -19,6 +19,7 @@ Listener = Callable[[Event | None], None]
 """Is told of each event, and with None of what has changed without one."""
 
 
+NOT_UNDERSTOOD = "the core does not understand the question"
 MOST_ANSWER = MAX_FRAME - 1024
 MOST_TEXT = 2000
 """Bytes of an answer, and characters of a refusal, that may quote what was asked."""
@@ -60,7 +61,7 @@ def answer(desk: Desk, asked: Asked, on_bug: Callable[[Exception], None] = _log)
     try:
         question: Question = decode(asked.question, AnyQuestion)
     except msgspec.DecodeError as error:
-        return refused(asked, ServiceError(f"the core does not understand the question: {error}"))
+        return refused(asked, OtherVersion(f"{NOT_UNDERSTOOD}: {error}"))
     try:
         result = desk.answer(question)
     except Exception as error:  # noqa: BLE001 - the one funnel: `_failed` has what is a bug told

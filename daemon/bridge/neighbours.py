@@ -11,12 +11,13 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 
+from daemon.bridge.desk import NOT_UNDERSTOOD
 from daemon.bridge.happenings import error_of
 from daemon.bridge.messages import Answered, FromCore, Happened, Refused, Seen, decode, known
 from daemon.bridge.questions import Question
 from daemon.bridge.seen import Snapshot
 from daemon.bridge.words import JobState
-from daemon.errors import ServiceError
+from daemon.errors import OtherVersion
 from hal.printer import ConnectionState
 
 T = TypeVar("T")
@@ -48,12 +49,14 @@ def answer_of(said: Answered | Refused, question: Question) -> Any:
         NozzledError: it was refused; or what was answered is not what was asked for.
     """
     if isinstance(said, Refused):
+        if said.text.startswith(NOT_UNDERSTOOD):  # its first versions had no class for it
+            raise OtherVersion(said.text)
         raise error_of(said.error, said.text)
     wanted = type(question).answer
     try:
         return decode(said.answer, wanted)
     except msgspec.DecodeError as error:
-        raise ServiceError(f"the core answers something else, it is of another version: {error}") from error
+        raise OtherVersion(f"the core answers something else, it is of another version: {error}") from error
 
 
 def understood(value: Any, kind: type[T]) -> T:

@@ -13,6 +13,8 @@ from typing import Any, TextIO
 
 import structlog
 
+from daemon.log.secrets import hidden
+
 MAX_QUEUED = 10_000  # lines; beyond that they are dropped and counted
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -31,7 +33,7 @@ class LogWriter:
     def msg(self, line: str | bytes) -> None:
         """Queue one line; never blocks."""
         try:
-            self._lines.put_nowait(line)
+            self._lines.put_nowait(hidden(line))
         except queue.Full:
             self._dropped += 1
 
@@ -73,7 +75,7 @@ class Limiter:
 
     def admits(self, now: float) -> bool:
         """Tell whether an event at this time, in s, is one of the few."""
-        if now - self._began >= self._period:
+        if not 0 <= now - self._began < self._period:  # dates may go back
             self._began, self._admitted = now, 0
         if self._admitted >= self._most:
             self.suppressed += 1
@@ -88,11 +90,20 @@ class Limiter:
 
 
 class _Forward(logging.Handler):
-    """Libraries log by `logging`: their warnings go the same way."""
+    """Libraries log by `logging`: their warnings go the same way, as many as a disk can bear."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._limit = Limiter()
 
     def emit(self, record: logging.LogRecord) -> None:
-        log = structlog.get_logger()
-        log.log(record.levelno, "library", logger=record.name, text=record.getMessage(), exc_info=record.exc_info)
+        if not self._limit.admits(record.created):
+            return
+        more = {"suppressed": lost} if (lost := self._limit.take_suppressed()) else {}
+        text = record.getMessage()
+        structlog.get_logger().log(
+            record.levelno, "library", logger=record.name, text=text, exc_info=record.exc_info, **more
+        )
 
 
 def configure(level: str, form: str, stream: TextIO = sys.stderr, part: str = "") -> LogWriter:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import gcode.bgcode  # noqa: F401 - an error of its own
 from daemon import errors as service
 from daemon.bridge import questions as ask
-from daemon.bridge.desk import MOST_ANSWER, MOST_TEXT, answer
+from daemon.bridge.desk import MOST_ANSWER, MOST_TEXT, NOT_UNDERSTOOD, answer
 from daemon.bridge.frames import LENGTH, MAX_FRAME, Frames, frame
 from daemon.bridge.happenings import JobChanged, error_of, error_told, event_of, happened
 from daemon.bridge.messages import Answered, Asked, FromFront, Happened, Hello, Refused, Seen, decode, encode, known
@@ -274,9 +274,17 @@ def test_a_question_that_is_not_understood_is_refused(question):
     said = known(pack({"type": "asked", "id": 3, "question": question}), FromFront)
     reply = heard(answer(desk, said))
     assert isinstance(reply, Refused)
-    assert (reply.id, reply.error) == (3, "ServiceError")
+    assert (reply.id, reply.error) == (3, "OtherVersion")
     assert reply.text.startswith("the core does not understand the question")
     assert not desk.asked
+
+
+@pytest.mark.parametrize("name", ["OtherVersion", "ServiceError"])
+def test_a_core_that_does_not_know_a_question_is_told_apart_from_one_that_fails(name):
+    """The first cores had no class for it."""
+    refusal = Refused(id=1, error=name, text=f"{NOT_UNDERSTOOD}: Invalid value 'history'")
+    with pytest.raises(service.OtherVersion, match="history"):
+        answer_of(refusal, ask.Conversation(since=0))
 
 
 def test_an_answer_that_is_not_understood_is_an_error():

@@ -6,13 +6,14 @@ import hashlib
 import logging
 import os
 import resource
+import socket
 from time import thread_time
 
 import pytest
 
 from daemon.errors import StorageFull
 from daemon.front.access.strangers import REQUEST
-from daemon.front.http import door, downloads
+from daemon.front.http import bounded_server, door, downloads
 from daemon.front.http.bounded_server import MOST, OTHERS, room_for_connections
 from daemon.front.http.seats import Limits, Seats
 from daemon.front.http.server import MAX_HEADERS, listen
@@ -90,6 +91,50 @@ async def test_who_has_used_up_what_strangers_may_cost_waits_unread_and_a_key_go
         assert await status(held[0]) is None
         for _, writer in (stranger, owner, late, held):
             writer.close()
+
+
+@pytest.mark.real_time
+async def test_where_descriptors_run_out_connections_wait_and_nobody_goes_round_in_a_circle(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(bounded_server, "CROWDED", 0.1)
+    tries = []
+
+    class Crowded(socket.socket):
+        def accept(self):
+            tries.append(1)
+            if len(tries) <= 3:
+                raise OSError(errno.EMFILE, "Too many open files")
+            return super().accept()
+
+    with Crowded() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        listening.settimeout(0)
+        async with api(tmp_path, "", http={"port": 0}) as server:
+            waiting = listen(server.service.front, [listening])
+            reader, writer = await connect(waiting)
+            writer.write(request())
+            assert await status(reader) == 200
+            assert len(tries) <= 5, "three that fail, the one that does not, and one that finds no more"
+            writer.close()
+            await waiting.close()
+    assert caplog.text.count("Too many open files") == 1
+
+
+@pytest.mark.real_time
+async def test_of_uploads_that_come_at_once_those_have_room_that_fit(tmp_path):
+    async with api(tmp_path, "", http={"quota_mib": 1}) as server:
+        room = server.service.front.files.room
+        async with room.claim("a") as first, room.claim("b") as second:
+            for size in (200_000, 400_000):
+                first.resize(size)
+                second.resize(size)
+            first.resize(600_000)
+            with pytest.raises(StorageFull):
+                second.resize(600_000)
+            first.resize(1_000_000)  # the one that was refused holds nothing
+        assert room.taken == 0
 
 
 def test_a_seat_of_a_stranger_is_taken_over_and_none_of_who_has_a_key():

@@ -2,12 +2,14 @@ import io
 import json
 import logging
 import threading
+from time import thread_time
 
 import pytest
 import structlog
 
 from daemon import log as service_log
-from daemon.log import Limiter, LogWriter, configure
+from daemon.log import Limiter, LogWriter, configure, secrets
+from daemon.log.journal import PROCESSORS, JournalWriter
 
 
 @pytest.fixture(autouse=True)
@@ -144,3 +146,73 @@ def test_no_local_variable_of_what_failed_is_in_the_log(form):
     text = written(io.StringIO(), "info", form, speak)
     assert text.count("25 characters") >= 2
     assert "a-key-that" not in text
+
+
+class Journal(io.StringIO):
+    """A terminal's stream in the place of journald's socket."""
+
+
+MADE = "aB3-" + "x_Y7" * 9 + "zzz"
+
+
+@pytest.mark.parametrize("form", ["json", "console", "journal"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "/api/job?apikey={}&x=1",
+        "X-Api-Key: {}",
+        "{{'X-Api-Key': '{}'}}",
+        "Authorization: Bearer {}",
+        "api_key={}",
+        "it is {}",
+    ],
+)
+def test_no_key_is_in_the_log_whoever_writes_it(form, said, tmp_path):
+    def speak(log):
+        text = said.format(MADE)
+        log.info("printer.said", text=text, more=[text])
+        logging.getLogger("tornado.access").warning(text)
+        try:
+            float(text)
+        except ValueError:
+            log.exception("handler.failed")
+
+    stream = Journal()
+    if form == "journal":
+        path = tmp_path / "socket"
+        writer = JournalWriter(stream, path)  # nobody listens there: it is in the stream
+        structlog.configure(processors=[structlog.processors.add_log_level, *PROCESSORS], logger_factory=writer)
+        speak(structlog.get_logger())
+        writer.close()
+        text = stream.getvalue()
+    else:
+        text = written(stream, form=form, speak=speak)
+    assert "printer.said" in text
+    assert "ValueError" in text
+    assert MADE not in text
+    assert "*" * len(MADE) in text
+
+
+def test_a_key_that_was_read_is_hidden_without_a_word_before_it_and_other_words_are_not(monkeypatch):
+    monkeypatch.setattr(secrets, "_KEYS", set())
+    secrets.hide("my-own-key-of-16+")
+    assert secrets.hidden("a my-own-key-of-16+ b") == "a ***************** b"
+    assert secrets.hidden(b"my-own-key-of-16+") == b"*" * 17
+    for harmless in ("a" * 43, "0123456789abcdef" * 4, "Benchy_0.2mm_PLA_MK3S_1h12m.gcode", "wrong_keys=3 address=::1"):
+        assert secrets.hidden(harmless) == harmless
+        assert secrets.hidden(harmless.encode()) == harmless.encode()
+
+
+def test_looking_for_keys_takes_a_time_that_grows_with_the_line():
+    for word in ("apikey=", "bearer ", "a", "aA1-", "x-api-key:  ", "api_key" + "!" * 3):
+        began = thread_time()
+        secrets.hidden(word * (100_000 // len(word)))
+        assert thread_time() - began < 0.5
+
+
+def test_a_library_that_warns_without_end_is_thinned():
+    def speak(_log):
+        for _ in range(1000):
+            logging.getLogger("asyncio").error("no descriptors")
+
+    assert written(io.StringIO(), speak=speak).count("no descriptors") <= 20

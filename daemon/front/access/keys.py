@@ -10,6 +10,7 @@ from pathlib import Path
 
 from daemon.config import Config
 from daemon.errors import ConfigError
+from daemon.log.secrets import hide
 from daemon.set_aside import make_way, set_aside, unusable
 
 ENVIRONMENT = "NOZZLED_API_KEY"
@@ -29,6 +30,7 @@ class Keys:
         """Take the key, and the file that it came from; None: from somewhere that does not change."""
         self.key = key
         self._path = path
+        hide(key)
 
     @classmethod
     def load(cls, config: Config, state_dir: Path, environ: Mapping[str, str]) -> "Keys":
@@ -64,6 +66,7 @@ class Keys:
             raise ConfigError(f"the API key in {self._path}: {reason}")
         try:
             self.key = _checked(self._path.read_text("ascii"), str(self._path))
+            hide(self.key)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"the API key in {self._path}: {error}") from error
 

@@ -1,7 +1,8 @@
 """Pairing: codes that are exchanged for a key, once. Pure: the time is passed in.
 
 A link with such a code may lie in a browser's history, a chat or on a screen: it is worth nothing once it was used.
-Codes are kept as hashes, in memory.
+Codes are kept as hashes, in memory. Wrong ones end none of them, else any stranger could: 60 bits cannot be guessed at
+the rate that `attempts` leaves to an address.
 """
 
 import hmac
@@ -17,7 +18,6 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 LENGTH = 12  # letters of five bits
 LIFETIME = 600.0  # s
-MAX_WRONG = 5  # wrong codes that anybody may show while a code waits; then all that wait are worth nothing
 MAX_CODES = 16
 
 _ALIKE = str.maketrans("ILOU", "110V")
@@ -35,7 +35,6 @@ class Pairing:
 
     def __init__(self) -> None:
         self._codes: list[_Code] = []
-        self._wrong = 0
 
     def make(self, scope: Scope, now: float) -> str:
         """Make a code, as people read it.
@@ -48,7 +47,6 @@ class Pairing:
             raise TooManyRequests(f"{MAX_CODES} pairing codes are waiting to be used, try again later")
         letters = "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
         self._codes.append(_Code(digest(letters), scope, now + LIFETIME))
-        self._wrong = 0
         return "-".join(letters[at : at + 4] for at in range(0, LENGTH, 4))
 
     def use(self, given: str, now: float) -> Scope:
@@ -63,9 +61,6 @@ class Pairing:
         if found:
             self._codes.remove(found[0])
             return found[0].scope
-        self._wrong += 1
-        if self._wrong >= MAX_WRONG:
-            self._codes.clear()
         raise KeyRefused("this code was used, has expired or is none; `nozzled pair` makes another one")
 
     def _forget(self, now: float) -> None:

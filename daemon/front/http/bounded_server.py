@@ -1,7 +1,10 @@
 """BoundedServer: Tornado's HTTP server with a bound on connections, and on what an address without a key may cost."""
 
+import asyncio
 import logging
 import resource
+import socket
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -13,11 +16,16 @@ from daemon.front.access.access import Access
 from daemon.front.access.attempts import network_of
 from daemon.front.http.door import Door
 from daemon.front.http.seats import Limits, Seat, Seats
+from daemon.log import Limiter
 
 OTHERS = 64
 """File descriptors that are kept for all but connections: the port, files, the database, programs that are started."""
 
 MOST = 65536  # file descriptors that are asked for
+
+AT_ONCE = 16  # connections that are taken in one turn of the loop
+CROWDED = 0.5  # s until it is tried again to take one where there are no descriptors left
+SAID_EVERY = 60.0  # s
 
 log = logging.getLogger("nozzled.http")
 
@@ -33,6 +41,47 @@ def room_for_connections() -> int:
     return MOST if soft == resource.RLIM_INFINITY else max(1, soft - OTHERS)
 
 
+class Accepting:
+    """Takes connections from a socket, some at a time; where there is no room for them the next ones wait a while."""
+
+    def __init__(self, listening: socket.socket, take: Callable[[socket.socket, Any], None]) -> None:
+        """Begin; `take` is called with each connection and its address."""
+        self._listening = listening
+        self._take = take
+        self._loop = asyncio.get_running_loop()
+        self._crowded = Limiter(1, SAID_EVERY)
+        self._resting: asyncio.TimerHandle | None = None
+        self._watch()
+
+    def _watch(self) -> None:
+        self._resting = None
+        self._loop.add_reader(self._listening, self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(AT_ONCE):
+            try:
+                connection, address = self._listening.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._rest(error)
+                return
+            self._take(connection, address)
+
+    def _rest(self, error: OSError) -> None:
+        """Wait until some connections have ended: trying again at once would take the whole processor."""
+        if self._crowded.admits(self._loop.time()):
+            log.warning("no connection can be taken just now, those that wait are taken later: %s", error.strerror)
+        self._loop.remove_reader(self._listening)
+        self._resting = self._loop.call_later(CROWDED, self._watch)
+
+    def stop(self) -> None:
+        """Take no more."""
+        self._loop.remove_reader(self._listening)
+        if self._resting is not None:
+            self._resting.cancel()
+
+
 class BoundedServer(HTTPServer):
     """Closes what comes above the limits; those who have shown a key go on undisturbed."""
 
@@ -43,6 +92,13 @@ class BoundedServer(HTTPServer):
         self.door = Door(lambda key: access.known(key) is not None)
         self._access = access
         self._seat_of: dict[IOStream, Seat] = {}
+
+    def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
+        """Take connections from these; Tornado's own way to do so goes round in a circle where descriptors run out."""
+        for listening in sockets:
+            waiting = Accepting(listening, self._handle_connection)
+            self._sockets[listening.fileno()] = listening
+            self._handlers[listening.fileno()] = waiting.stop
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
         """Take a connection, have it wait, or close it."""

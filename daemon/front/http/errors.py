@@ -35,6 +35,7 @@ _STATUS: dict[type[BaseException], int] = {
     service.TooManyAttempts: 429,
     service.TooManyRequests: 429,
     service.FileError: 500,  # the disk's own trouble; the text says which
+    service.OtherVersion: 501,
     service.CoreAway: 503,
     service.StoreError: 500,
     gcode.QueueFull: 503,

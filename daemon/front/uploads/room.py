@@ -32,6 +32,8 @@ class Claim:
         self.size = size
         left = self._room.left
         if left is not None and left < 0:
+            self._room.taken -= self.size  # what comes at the same time may fit then
+            self.size = 0
             raise StorageFull(f"{self._name} does not fit: the uploads may have {self._room.mib} MiB together")
 
 
