@@ -15,8 +15,8 @@ how long the planner was idle alone, under each attack, and the ratio; wanted is
 import argparse
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@contextmanager
+def _served(args: argparse.Namespace) -> Iterator[tuple[Served, Path, Print]]:
+    """Run a daemon in a folder of its own, with a file to print."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(hosts.scratch()))
+        job = prints.write(folder, "vase", args.moves)
+        with niceness(args.nice):
+            host = hosts.nozzled(folder / "ports", folder)
+        stack.callback(host.stop)
+        yield host, folder, job
+
+
 def measure(args: argparse.Namespace) -> list[Streamed]:
     """Print alone, then under load.
 
@@ -94,12 +106,7 @@ def measure(args: argparse.Namespace) -> list[Streamed]:
         NoCompiler: there is nothing to build the fake printer with.
     """
     binary = build(place.cache())
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(hosts.scratch()))
-        job = prints.write(folder, "vase", args.moves)
-        with niceness(args.nice):
-            host = hosts.nozzled(folder / "ports", folder)
-        stack.callback(host.stop)
+    with _served(args) as (host, folder, job):
         quiet = _stream(host, binary, folder, job, None, args.patience)
         load = Load(host.client.netloc, host.client.headers, args.megabytes, args.clients)
         return [quiet, _stream(host, binary, folder, job, load, args.patience)]
@@ -115,12 +122,7 @@ def under_attack(args: argparse.Namespace) -> list[Streamed]:
     binary = build(place.cache())
     runs = []
     for name in (None, *args.attack):
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(hosts.scratch()))
-            job = prints.write(folder, "vase", args.moves)
-            with niceness(args.nice):
-                host = hosts.nozzled(folder / "ports", folder)
-            stack.callback(host.stop)
+        with _served(args) as (host, folder, job):
             runs.append(_attacked(host, binary, folder, job, name, args))
     return runs
 
