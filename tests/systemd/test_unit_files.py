@@ -169,7 +169,7 @@ def test_the_folder_where_avahi_is_told_of_the_service_may_be_written_to_and_mis
 
 
 def test_a_restart_comes_at_once_and_has_a_brake_that_ends_in_safe_off():
-    assert (settings("Restart"), settings("RestartSec")) == (["always"], ["100ms"])
+    assert (settings("Restart"), settings("RestartSec")) == (["always"], ["0"])
     assert (settings("StartLimitIntervalSec"), settings("StartLimitBurst")) == (["30"], ["10"])
     assert settings("OnFailure") == ["nozzled-safe-off@%N.service"]
     assert settings("RestartPreventExitStatus") == [str(GAVE_UP)]
