@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from daemon.cli import whose
@@ -55,11 +56,13 @@ def _see_that_it_would_count(found: Whose, args: argparse.Namespace) -> None:
         exists = path.exists()
     except PermissionError:
         return  # as reading it will tell
-    if exists and not getattr(args, "rotate", False):
-        return
     host, port = whose.host_and_port(found)
     at = whose.url(host, port)
     runs = whose.runs_in(found.state)
+    if exists and not getattr(args, "rotate", False):
+        if runs is False and whose.is_served(host, port):
+            print(f"nozzled: this key is of {found.state}; what listens at {at} has another", file=sys.stderr)
+        return
     if runs and not exists:
         raise ConfigError(
             f"the daemon that has {found.state} was given its key by {ENVIRONMENT} or by systemd, so there is none in "

@@ -20,6 +20,7 @@ def plain_environment(monkeypatch, tmp_path):
     for name in ("NOZZLED_API_KEY", "NOZZLED_CONFIG", "STATE_DIRECTORY", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("daemon.cli.whose.is_served", lambda *_: False)  # nor any daemon of theirs
 
 
 @pytest.fixture

@@ -141,7 +141,9 @@ def test_no_key_is_made_while_a_daemon_of_another_directory_serves_the_port(tmp_
     made = capsys.readouterr().out
     monkeypatch.setattr(whose, "is_served", lambda _host, _port: True)
     assert main(words) == 0, "one that is there is shown"
-    assert capsys.readouterr().out == made
+    said = capsys.readouterr()
+    assert said.out == made
+    assert "what listens at http://127.0.0.1:5000 has another" in said.err
     with daemon_in(tmp_path / "state"):
         assert main([*words, "--rotate"]) == 0, "its own daemon serves the port"
 
