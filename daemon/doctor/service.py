@@ -1,18 +1,23 @@
 """Checks of the daemon itself: configuration, units, HTTP, key, version, and what went wrong lately."""
 
+import gzip
 import json
 import platform
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 from daemon.config import key_file
 from daemon.doctor.finding import Finding, Subject, bad, good, note
 from daemon.doctor.line import OURS
-from daemon.doctor.view import View
+from daemon.doctor.view import MOST, View
 from daemon.front.access.keys import MIN_LENGTH
 from daemon.systemd.installed import NAME, listening_as
+from hal.session_file import PRINTER
 
 DAY = 24 * 3600
 NEWEST = 3  # faults that are named
+SHOWN = 120  # characters of what was said last
 LOOPBACK = ("127.", "[::1]")
 
 
@@ -151,12 +156,21 @@ def faults(view: View, subject: Subject) -> Iterator[Finding]:
     """Connections that failed lately."""
     found = view.names(subject.state / "faults")
     recent = [path for path in found if view.now() - path.stat().st_mtime < DAY]
-    if recent:
-        named = ", ".join(path.name for path in recent[-NEWEST:])
-        yield note(
-            f"{len(recent)} connections have failed within a day, the last of them: {named}",
-            f"nozzled replay --show {recent[-1]}",
-        )
+    for path in recent[-NEWEST:]:
+        yield note(f"a connection failed: {path.name}{_last_words(path)}", f"nozzled replay --show {path}")
+    if more := len(recent[:-NEWEST]):
+        yield note(f"{more} more connections failed within a day", f"ls {subject.state}/faults")
+
+
+def _last_words(path: Path) -> str:
+    """Return how the conversation ended, as far as the recording can be read."""
+    words = ""
+    with suppress(OSError, EOFError, ValueError, LookupError, TypeError), gzip.open(path) as file:
+        for line in file.read(MOST).splitlines()[1:]:
+            _time, kind, text = json.loads(line)
+            if kind == PRINTER or text.startswith("lost"):
+                words = f"; the last words: {text.strip()[-SHOWN:]!r}"
+    return words
 
 
 def log(view: View, subject: Subject) -> Iterator[Finding]:

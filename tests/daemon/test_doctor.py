@@ -1,5 +1,6 @@
 """The doctor's checks, each in both outcomes, on machines that are made up; and that none of them opens a port."""
 
+import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -316,6 +317,18 @@ def test_faults_and_the_log(machine):
     assert machine.look(service.faults, now=lambda: fault.stat().st_mtime + 2 * 86400) == []
     found = machine.worst(service.faults, now=lambda: fault.stat().st_mtime + 60)
     assert f"nozzled replay --show {fault}" in found[1]
+    said = [
+        '{"format": "nozzled session"}',
+        '[0.1,">","M105\\n"]',
+        '[0.2,"<","ok T:20\\n"]',
+        '[9,"!","lost it is gone"]',
+    ]
+    for end, words in ((3, "'ok T:20'"), (4, "'lost it is gone'")):
+        fault.write_bytes(gzip.compress("\n".join(said[:end]).encode()))
+        assert words in machine.worst(service.faults, now=lambda: fault.stat().st_mtime + 60)[1]
+    for number in range(4):
+        machine.write(f"/var/lib/nozzled/faults/{number}", "cut off")
+    assert "2 more connections" in machine.worst(service.faults, now=lambda: fault.stat().st_mtime + 60)[1]
     told = {"service": installed(machine)}
     assert "cannot be read" in machine.worst(service.log, **told)[1]
     machine.programs["journalctl -t"] = ""
