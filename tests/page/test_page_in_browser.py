@@ -43,16 +43,17 @@ def test_pair_upload_and_print_to_the_end(tab, service, part):
 def test_the_first_view_is_light_and_the_modules_work_one_by_one_too(tab, service, part):
     service.print_file(part("light.gcode", 4000))
     there = tab()
-    sizes = there.weigh()
+    sizes_of_first = there.weigh()
     there.open()
     expect(there.page.locator("main progress")).to_be_visible()
     expect(there.page.locator(".chart .line").first).to_be_visible()
+    sizes = sizes_of_first(3)  # seconds, behind which views are loaded that nobody has asked for yet
     assert len(sizes) <= 14
     assert 30_000 < sum(sizes) <= 60 * 1024
     there.page.goto(f"{there.root}?modules#history")
     there.is_in_state("Printing")
     expect(there.page.locator("main")).to_contain_text("light.gcode")
-    assert len(sizes) > 30
+    assert len(sizes_of_first(60)) > 30
 
 
 def test_stop_takes_a_finger_that_stays(tab, service, part):

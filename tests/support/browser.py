@@ -27,13 +27,29 @@ class Tab:
         self.page.on("console", self._on_console)
 
     def weigh(self):
-        """Count what is loaded from now on: returns a list of the bytes of each request, headers included."""
+        """Count what is loaded from now on.
+
+        Returns:
+            a function that gives the bytes of each request, headers included, that began within so many seconds.
+        """
         network = self.context.new_cdp_session(self.page)
         network.send("Network.enable")
-        sizes = []
-        network.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
-        network.on("Network.webSocketCreated", lambda _: sizes.append(0))
-        return sizes
+        begun, sizes = {}, {}
+
+        def begin(event):
+            begun[event["requestId"]] = event.get("timestamp", 0)
+
+        network.on("Network.requestWillBeSent", begin)
+        network.on("Network.webSocketCreated", begin)
+        network.on(
+            "Network.loadingFinished", lambda event: sizes.update({event["requestId"]: event["encodedDataLength"]})
+        )
+
+        def found(seconds):
+            end = min(filter(None, begun.values())) + seconds
+            return [sizes.get(each, 0) for each, at in begun.items() if at < end]
+
+        return found
 
     def _on_console(self, message):
         # a refused request is an answer, and the page shows it
