@@ -352,6 +352,36 @@ class AnalysisConfig:
     )
 
 
+MOST_MACROS = 50
+MOST_COMMANDS = 100  # of one macro
+
+
+@dataclass(frozen=True, slots=True)
+class Macro:
+    """A button that sends commands.
+
+    Attributes:
+        name: on the button.
+        commands: checked as those of a client are, and sent all or none.
+        while_printing: it may be pressed while a print goes on.
+    """
+
+    name: str
+    commands: tuple[str, ...]
+    while_printing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MacrosConfig:
+    """Buttons of the page that send commands; each may stand by itself too, under [[macros.buttons]]."""
+
+    buttons: tuple[Macro, ...] = option(
+        (),
+        'Like {name = "Load filament", commands = ["M83", "G1 E80 F300"]}; with while_printing = true also during a '
+        "print.",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration; each field is a section of the file."""
@@ -372,6 +402,10 @@ class Config:
     system: SystemConfig = SystemConfig()
     discovery: DiscoveryConfig = DiscoveryConfig()
     analysis: AnalysisConfig = AnalysisConfig()
+    macros: MacrosConfig = MacrosConfig()
+
+
+Macros = tuple[Macro, ...]
 
 
 def path_of(given: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -449,12 +483,53 @@ def _merge_section(section: Any, table: Mapping[str, Any], prefix: str) -> Any:
         if not _fits(value, kinds[key], rules[key]):
             wanted = _allowed(kinds[key], rules[key])
             raise ConfigError(f"{prefix}{key} = {_shown(value)}: must be {wanted}")
+        if kinds[key] == Macros:
+            values[key] = _macros(value, f"{prefix}{key}")
+            continue
         if rules[key].gcode:
             _check_script(value, f"{prefix}{key}")
         values[key] = kinds[key](value)
     if getattr(section, "preset", "") and "preset" in values:
         values["preset"] = section.preset  # its own name, however it was written
     return replace(section, **values)
+
+
+def _macros(given: Iterable[Any], key: str) -> "tuple[Macro, ...]":
+    """Return the buttons of a list of tables.
+
+    Raises:
+        ConfigError: one is none, or two have one name.
+    """
+    found: dict[str, Macro] = {}
+    for each in given:
+        table = {field.name: getattr(each, field.name) for field in fields(Macro)} if isinstance(each, Macro) else each
+        made = _macro(table, key)
+        if made.name.casefold() in found:
+            raise ConfigError(f"{key}: there are two with the name {_shown(made.name)}")
+        found[made.name.casefold()] = made
+    if len(found) > MOST_MACROS:
+        raise ConfigError(f"{key}: there may be {MOST_MACROS}, not {len(found)}")
+    return tuple(found.values())
+
+
+def _macro(table: object, key: str) -> Macro:
+    if not isinstance(table, Mapping) or not {"name", "commands"} <= table.keys() <= {
+        each.name for each in fields(Macro)
+    }:
+        raise ConfigError(f"{key} = {_shown(table)}: must be a table with name, commands and, perhaps, while_printing")
+    name, commands, always = table["name"], table["commands"], table.get("while_printing", False)
+    if not _is_text(name) or not name.strip() or len(name) > _SHOWN:
+        raise ConfigError(f"{key}: name = {_shown(name)}: must be a text of 1 to {_SHOWN} characters")
+    if not _fits(commands, Texts, Option("")) or not 0 < len(commands) <= MOST_COMMANDS:
+        raise ConfigError(f"{key}: commands = {_shown(commands)}: must be a list of 1 to {MOST_COMMANDS} commands")
+    if not isinstance(always, bool):
+        raise ConfigError(f"{key}: while_printing = {_shown(always)}: must be true or false")
+    for line in commands:
+        try:
+            check_command(line)
+        except NozzledError as error:
+            raise ConfigError(f"{key}, {_shown(name)}: {error}") from error
+    return Macro(name.strip(), tuple(commands), always)
 
 
 def _check_script(lines: Iterable[str], key: str) -> None:
@@ -489,6 +564,8 @@ def _fits(value: object, kind: object, rule: Option) -> bool:
         return isinstance(value, bool)
     if kind is str:
         return _is_text(value) and (not rule.choices or value in rule.choices)
+    if kind == Macros:
+        return isinstance(value, list | tuple)
     if kind == Texts:
         return isinstance(value, list | tuple) and all(_is_text(each) and each.strip() for each in value)
     if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float):
@@ -512,6 +589,8 @@ def _allowed(kind: object, rule: Option) -> str:
         return "text in quotes, on one line"
     if kind == Texts:
         return "a list of texts, none of them empty or with a line break"
+    if kind == Macros:
+        return "a list of tables, each with name and commands"
     return f"a {'whole ' if kind is int else ''}number from {rule.low} to {rule.high}"
 
 
@@ -532,7 +611,7 @@ def _render_section(name: str, section: Any) -> str:
     usual = _usual(section)
     for each in fields(section):
         rule = each.metadata["option"]
-        limits = "" if kinds[each.name] in (bool, str, Texts) else f" From {rule.low} to {rule.high}."
+        limits = "" if kinds[each.name] in (bool, str, Texts, Macros) else f" From {rule.low} to {rule.high}."
         limits = f" One of {', '.join(rule.choices)}." if rule.choices else limits
         lines.append(f"# {rule.doc}{limits} Default: {_toml(each.default)}")
         value = getattr(section, each.name)
@@ -552,6 +631,9 @@ def _toml(value: object) -> str:
     """Write a value that `load` has accepted; text holds no control characters then."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Macro):
+        always = ", while_printing = true" if value.while_printing else ""
+        return f"{{name = {_toml(value.name)}, commands = {_toml(value.commands)}{always}}}"
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, str):

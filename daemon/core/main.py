@@ -23,7 +23,7 @@ from daemon.systemd import notify
 from daemon.systemd.descriptors import DescriptorStore
 from daemon.systemd.directories import of_systemd
 
-SECTIONS = ("log", "appearance", "webcam")
+SECTIONS = ("log", "appearance", "webcam", "macros")
 """Those of the configuration that can change under a running print; the core needs the first of them."""
 
 LOOK = 5.0  # s between two looks whether the socket for fronts is there

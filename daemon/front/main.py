@@ -27,7 +27,7 @@ from hal.printer import ConnectionState
 
 WIRE_FIRST = 1.0  # s that HTTP waits for the wire; a printer that is off, or boots for long, holds nobody up
 SWITCH_INTERVAL = 0.0005  # s; a thread that computes delays the loop by 5 ms at Python's default, by 0.1 ms so
-SECTIONS = ("log", "appearance", "webcam")  # of the configuration, that can change without a restart
+SECTIONS = ("log", "appearance", "webcam", "macros")  # of the configuration, that can change without a restart
 
 log = structlog.get_logger()
 

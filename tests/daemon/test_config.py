@@ -27,6 +27,8 @@ def values_of(kind: object, rule: module.Option) -> st.SearchStrategy[Any]:
     if kind is float:
         return st.floats(rule.low, rule.high)
     line = LINE.filter(is_command) if rule.gcode else LINE
+    if kind == module.Macros:
+        return MACROS
     return {bool: st.booleans(), str: TEXT, Texts: st.lists(line, max_size=3).map(tuple)}[kind]
 
 
@@ -35,6 +37,14 @@ def is_command(line: str) -> bool:
         return bool(check_command(line)) and not named_values.names(line)
     except NozzledError:
         return False
+
+
+COMMANDS = st.lists(LINE.filter(is_command), min_size=1, max_size=3).map(tuple)
+MACROS = st.lists(
+    st.builds(module.Macro, LINE.map(str.strip), COMMANDS, st.booleans()),
+    max_size=3,
+    unique_by=lambda each: each.name.casefold(),
+).map(tuple)
 
 
 def section_of(cls: type) -> st.SearchStrategy[Any]:

@@ -13,6 +13,7 @@ from support.processes import House, cannot_run, head, until
 
 UNPLUG = '[[fault]]\nwhat = "unplug"\ntemperature = 245\nheater = "hotend"\nseconds = 6\n'
 CONFIG = '[job]\nheat_up = "firmware"\n[safety]\ndead_man_min = 0\n'
+CONFIG += '[[macros.buttons]]\nname = "Greet"\ncommands = ["M117 hello"]\n'
 
 
 @pytest.fixture(scope="module")

@@ -301,6 +301,7 @@ def _server() -> dict[str, dict[str, Operation]]:
     action = _in_path("action", "As listed.")
     commands = array(ref("SystemCommand"))
     free = obj({}, required=[])
+    run = obj({"command": {"const": "run"}, "name": TEXT})
     return {
         "/api/version": {"get": _operation("Tell which API this is.", done=ref("Version"))},
         "/api/server": {
@@ -344,6 +345,10 @@ def _server() -> dict[str, dict[str, Operation]]:
                 done=obj({"jobs": array(ref("Printed"))}),
                 parameters=[_query("limit", {"type": "integer", "minimum": 1, "maximum": 100}, "How many; 50.")],
             )
+        },
+        "/api/macros": {
+            "get": _operation("List the macros of the configuration.", done=obj({"macros": array(ref("Macro"))})),
+            "post": _operation("Send the commands of one, all or none.", 404, 409, 503, body=run),
         },
         **_health(),
         "/client/octoprint.mjs": {"get": _open(_cached(_library()))},

@@ -177,6 +177,7 @@ SCHEMAS: dict[str, Schema] = {
         },
         required=["version", "link", "memory", "machine", "faults"],
     ),
+    "Macro": obj({"name": _TEXT, "commands": _TEXTS, "whilePrinting": _YES_NO}),
     "Recording": obj({"name": _TEXT, "size": _WHOLE, "date": _WHOLE}),
     "Key": obj(
         {

@@ -29,6 +29,7 @@ from daemon.front.http.history import HistoryHandler
 from daemon.front.http.job import JobHandler, JobView
 from daemon.front.http.listing import Listing
 from daemon.front.http.login import CurrentUserHandler, LoginHandler, LogoutHandler
+from daemon.front.http.macros import MacrosHandler
 from daemon.front.http.pairing import CodesHandler, KeyHandler, KeysHandler, PairHandler, StepUpHandler
 from daemon.front.http.panel import NotificationHandler, PromptHandler
 from daemon.front.http.presets import PresetsHandler
@@ -110,6 +111,7 @@ def make_app(service: "Front") -> Application:
         (r"/api/printer/error", PrinterErrorHandler, given),
         (r"/api/printer/command", CommandHandler, given),
         (r"/api/printer/command/custom", CustomControlsHandler, given),
+        (r"/api/macros", MacrosHandler, given),
         (r"/api/history", HistoryHandler, given),
         (r"/api/pair", PairHandler, given),
         (r"/api/pair/codes", CodesHandler, given),

@@ -5,7 +5,7 @@ import {html, signal, useEffect, useLayoutEffect, useRef, useState} from "./html
 import {hearConsole} from "./link.mjs";
 import {whyNoPrinter} from "./state.mjs";
 import {lines} from "./store.mjs";
-import {t, tn} from "./words.mjs";
+import {language, t, tn} from "./words.mjs";
 
 /** What may be left out, and by what it is known; the answers to a question for temperatures belong to it. */
 const FILTERS = {
@@ -30,7 +30,21 @@ function toggle(name) {
   keepChoice("console", [...next].join(","));
 }
 
+/** What commands mean; a press puts one into the field, and sends nothing. @param {{word: string}} props */
+function Help({word}) {
+  const [rows, setRows] = useState(/** @type {[string, string, string, string][]} */ ([]));
+  useEffect(() => {
+    import("./gcode_help.mjs").then(module => setRows(module.HELP), () => (refusal.value = t("why_no_link")));
+  }, []);
+  const place = language.value === "de" ? 3 : 2;
+  const looked = word.trim().toUpperCase();
+  const shown = rows.filter(row => !looked || row[0].startsWith(looked.split(" ")[0]) || row[place].toUpperCase().includes(looked));
+  return html`<div class="help" role="region" aria-label=${t("gcode_help")} tabindex="0">${shown.length === 0 && rows.length > 0 && html`<p class="empty">${t("no_help")}</p>`}
+    <ul class="plainlist">${shown.map(row => html`<li key=${row[0]}><button type="button" class="small" aria-label=${t("help_take", {command: row[1]})} onClick=${() => (command.value = row[1])}>${row[1]}</button> <span>${row[place]}</span></li>`)}</ul></div>`;
+}
+
 export function Console() {
+  const [helps, setHelps] = useState(false);
   const box = useRef(/** @type {HTMLElement|null} */ (null));
   const [held, setHeld] = useState(0); // the last line that was seen when it was scrolled up; 0: at the end
   const [pending, setPending] = useState(false);
@@ -78,7 +92,9 @@ export function Console() {
   }
   return html`<section class="card console" aria-label=${t("view_console")}>
     <div class="row tools"><span>${t("hide")}</span>${Object.keys(FILTERS).map(name => html`<label key=${name} class="check"><input type="checkbox"
-      checked=${hidden.value.has(name)} onChange=${() => toggle(name)} /> ${t(`filter_${name}`)}</label>`)}</div>
+      checked=${hidden.value.has(name)} onChange=${() => toggle(name)} /> ${t(`filter_${name}`)}</label>`)}
+      <button type="button" class="small" aria-expanded=${helps} onClick=${() => setHelps(!helps)}>${t("gcode_help")}</button></div>
+    ${helps && html`<${Help} word=${command.value} />`}
     <div class="log" ref=${box} onScroll=${scrolled} tabindex="0" role="log" aria-live="off" aria-label=${t("dialogue")}>
       ${rows.length === 0 && html`<p class="empty">${t("console_empty")}</p>`}
       ${rows.map(line => line.way === "gap"

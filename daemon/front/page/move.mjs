@@ -1,23 +1,22 @@
 /** The view Move & heat: axes with their position, filament, heaters, fan and pace. */
 
-import {gcode, post} from "./api.mjs";
-import {html, signal, useEffect} from "./html.mjs";
-import {degrees, heaterName, heaters, isActive, target, whyNoMove, whyNoPrinter} from "./state.mjs";
-import {isGone, me, printer, profile} from "./store.mjs";
+import {gcode, get, post} from "./api.mjs";
+import {html, signal, useEffect, useState} from "./html.mjs";
+import {heat, Presets} from "./presets.mjs";
+import {degrees, heaterName, heaters, isActive, isPrinting, target, whyNoMove, whyNoPrinter} from "./state.mjs";
+import {isGone, me, net, printer, profile, short} from "./store.mjs";
 import {Act, Fail, NumberField} from "./widgets.mjs";
 import {number, t, typed} from "./words.mjs";
 
 const STEPS = [0.1, 1, 10, 50];
 const SPEEDS = {x: 6000, y: 6000, z: 600}; // mm/min
 const WARM = 170; // °C: firmwares move no filament through a nozzle that is colder
-/** Materials as people heat for them: nozzle and bed, °C. */
-const MATERIALS = [["PLA", 215, 60], ["PETG", 240, 80], ["ABS", 250, 100], ["TPU", 225, 50]];
-
 const step = signal(10);
 const moveFail = signal("");
 const heatFail = signal("");
 const extrudeFail = signal("");
 const paceFail = signal("");
+const macroFail = signal("");
 const amount = signal("10");
 
 /** @param {string} axis */
@@ -99,12 +98,6 @@ function Pad() {
   </section>`;
 }
 
-/** @param {string} name @param {number} value */
-function heat(name, value) {
-  if (name === "bed" || name === "chamber") return post(`api/printer/${name}`, {command: "target", target: value});
-  return post("api/printer/tool", {command: "target", targets: {[name]: value}});
-}
-
 /** @param {string} name */
 function most(name) {
   const {maxHotend, maxBed, maxChamber} = profile.value;
@@ -114,12 +107,6 @@ function most(name) {
 function Heat() {
   const off = whyNoPrinter.value;
   const all = heaters.value.filter(([name]) => /^tool\d+$|^bed$|^chamber$/.test(name));
-  /** @param {number} nozzle @param {number} bed */
-  const both = (nozzle, bed) => async () => {
-    const tool = all.some(([name]) => name === `tool${printer.value.tool ?? 0}`) ? `tool${printer.value.tool ?? 0}` : "tool0";
-    await heat(tool, nozzle);
-    if (all.some(([name]) => name === "bed")) await heat("bed", bed);
-  };
   return html`<section class="card" aria-label=${t("heat")}><h2>${t("heat")}</h2>
     <ul class="plainlist heat">${all.map(([name, each]) => html`<li key=${name}>
       <b>${heaterName(name)}</b><span class="reading">${degrees(each.actual)} <span class="dim">${target(each.target)}</span></span>
@@ -127,11 +114,7 @@ function Heat() {
         send=${(/** @type {number} */ value) => heat(name, value)} fail=${heatFail} off=${off} />
       <${Act} label=${t("off_verb")} name=${`${heaterName(name)}: ${t("off_verb")}`} run=${() => heat(name, 0)} off=${off} fail=${heatFail}
         done=${() => printer.value.heaters?.[name]?.target === 0} /></li>`)}</ul>
-    <div class="row">${MATERIALS.map(([name, nozzle, bed]) => html`<${Act} key=${name} label=${html`${name} <small>${nozzle}/${bed}</small>`}
-      run=${both(Number(nozzle), Number(bed))} off=${off || (isActive.value ? t("why_printing") : "")} fail=${heatFail} />`)}
-      <${Act} kind="cool" label=${t("cool_down")} run=${async () => {
-        for (const [name] of all) await heat(name, 0);
-      }} off=${off || (isActive.value ? t("why_printing") : "")} fail=${heatFail} /></div>
+    <${Presets} />
     <${Fail} of=${heatFail} />
     <p class="dim">${off || t("limits", {hotend: most("tool0"), bed: most("bed")})}</p>
   </section>`;
@@ -172,6 +155,20 @@ function Pace() {
     <${Fail} of=${paceFail} /></section>`;
 }
 
+/** Buttons of the configuration; nothing is shown where there are none. */
+function Macros() {
+  const [macros, setMacros] = useState(/** @type {any[]} */ ([]));
+  useEffect(() => {
+    get("api/macros").then(said => setMacros(said.macros), () => {});
+  }, [net.value.state]);
+  if (!macros.length) return null;
+  const off = (/** @type {any} */ each) => whyNoPrinter.value || (isPrinting.value && !each.whilePrinting ? t("why_printing") : "");
+  return html`<section class="card" aria-label=${t("macros")}><h2>${t("macros")}</h2>
+    <div class="row">${macros.map(each => html`<${Act} key=${each.name} label=${short(each.name, 60)} busy=${t("sending")} title=${short(each.commands.join("\n"), 500)}
+      run=${() => post("api/macros", {command: "run", name: each.name})} off=${off(each)} fail=${macroFail} />`)}</div>
+    <${Fail} of=${macroFail} /></section>`;
+}
+
 export function Move() {
-  return html`<div class="grid two"><div><${Pad} /><${Filament} /></div><div><${Heat} /><${Pace} /></div></div>`;
+  return html`<div class="grid two"><div><${Pad} /><${Filament} /><${Macros} /></div><div><${Heat} /><${Pace} /></div></div>`;
 }

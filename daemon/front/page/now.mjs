@@ -122,17 +122,18 @@ function Words() {
       ${(line === "fault" || line === "offline") && each.what && html`<a class="button" href="#settings">${t("go_connect")}</a>`}</section>`)}`;
 }
 
-/** The camera's picture; what shows it is loaded where there is a camera. */
-function Camera() {
+/** What is loaded where it is wanted. @param {{wanted: boolean, bring: () => Promise<any>}} props */
+function Lazy({wanted, bring}) {
   const [Shown, setShown] = useState(/** @type {any} */ (null));
-  const there = server.value.camera;
   useEffect(() => {
-    if (there) import("./camera.mjs").then(module => setShown(() => module.Camera), () => {});
-  }, [there]);
-  return there && Shown ? html`<${Shown} />` : null;
+    if (wanted) bring().then(shown => setShown(() => shown), () => {});
+  }, [wanted]);
+  return wanted && Shown ? html`<${Shown} />` : null;
 }
+const camera = () => import("./camera.mjs").then(module => module.Camera);
+const heatUp = () => import("./presets.mjs").then(module => module.HeatUp);
 
 export function Now() {
-  return html`<div class="grid two"><div><${Job} /><${Words} /></div>
-    <div><${Camera} /><section class="card"><h2>${t("temperatures")}</h2><${Chart} /></section></div></div>`;
+  return html`<div class="grid two"><div><${Job} /><${Words} /><${Lazy} wanted=${!isActive.value && !whyNoPrinter.value} bring=${heatUp} /></div>
+    <div><${Lazy} wanted=${Boolean(server.value.camera)} bring=${camera} /><section class="card"><h2>${t("temperatures")}</h2><${Chart} /></section></div></div>`;
 }

@@ -268,7 +268,13 @@ export const texts = {
   why_cold: "The nozzle has {actual} °C; filament moves from {least} °C.",
   why_no_temperature: "The temperature of the nozzle is not known.",
 
+  macros: "Macros",
+  sending: "Sending…",
+
   // console
+  gcode_help: "G-code help",
+  no_help: "No command of the help begins so.",
+  help_take: "Put {command} into the field",
   hide: "Hide:",
   filter_temperatures: "temperatures",
   filter_ok: "ok",

@@ -1,0 +1,36 @@
+"""/api/macros: buttons that send commands, as the configuration has them."""
+
+from typing import Any
+
+from daemon.bridge.words import JobState
+from daemon.config import Macro
+from daemon.errors import JobConflict
+from daemon.front.http.base import ApiHandler
+from daemon.front.http.errors import Refused
+from daemon.front.http.printer import tell_homing
+
+
+class MacrosHandler(ApiHandler):
+    """/api/macros."""
+
+    def get(self) -> None:
+        """List them."""
+        self.write({"macros": [_told(each) for each in self.service.config.macros.buttons]})
+
+    async def post(self) -> None:
+        """Send the commands of one, all or none, as if a person had typed them."""
+        _, data = self.command({"run": ["name"]})
+        found = [each for each in self.service.config.macros.buttons if each.name == data["name"]]
+        if not found:
+            raise Refused(404, "there is no macro of this name in the configuration, [[macros.buttons]]")
+        self.require_operational()
+        jobs = self.service.jobs
+        if jobs.active and jobs.state is not JobState.PAUSED and not found[0].while_printing:
+            raise JobConflict(f"{found[0].name} is not for a print that goes on; while_printing = true would allow it")
+        await self.service.connection.send(found[0].commands)
+        tell_homing(self.service, found[0].commands)
+        self.no_content()
+
+
+def _told(macro: Macro) -> dict[str, Any]:
+    return {"name": macro.name, "commands": macro.commands, "whilePrinting": macro.while_printing}

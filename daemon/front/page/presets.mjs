@@ -1,0 +1,63 @@
+/** Temperatures by the name of a material, and all of them off; on Control, and on Now as long as nothing is printed. */
+
+import {get, post} from "./api.mjs";
+import {html, signal, useEffect} from "./html.mjs";
+import {heaters, isActive, whyNoPrinter} from "./state.mjs";
+import {net, printer, sections, short} from "./store.mjs";
+import {Act, Fail} from "./widgets.mjs";
+import {t} from "./words.mjs";
+
+/** @typedef {{name: string, extruder: number|null, bed: number|null, chamber?: number|null}} Preset */
+
+/** What people heat for where nobody has said anything else, °C. @type {Preset[]} */
+const USUAL = [{name: "PLA", extruder: 215, bed: 60}, {name: "PETG", extruder: 240, bed: 80}, {name: "ABS", extruder: 250, bed: 100}, {name: "TPU", extruder: 225, bed: 50}];
+
+const presets = signal(/** @type {Preset[]|null} */ (null));
+const fail = signal("");
+
+async function load() {
+  try {
+    const {profiles} = (await get("api/settings")).temperature;
+    presets.value = profiles.length ? profiles : USUAL;
+  } catch {
+    presets.value ??= USUAL; // the next look is at the next connection
+  }
+}
+
+/** @param {string} name @param {number} value */
+export function heat(name, value) {
+  if (name === "bed" || name === "chamber") return post(`api/printer/${name}`, {command: "target", target: value});
+  return post("api/printer/tool", {command: "target", targets: {[name]: value}});
+}
+
+/** The names of the heaters that are there. */
+function there() {
+  return heaters.value.map(([name]) => name).filter(name => /^tool\d+$|^bed$|^chamber$/.test(name));
+}
+
+/** @param {Preset} preset */
+async function use(preset) {
+  const names = there();
+  const tool = `tool${printer.value.tool ?? 0}`;
+  const wanted = /** @type {[string, number|null|undefined][]} */ ([[names.includes(tool) ? tool : "tool0", preset.extruder], ["bed", preset.bed], ["chamber", preset.chamber]]);
+  for (const [name, value] of wanted) {
+    if (names.includes(name) && typeof value === "number") await heat(name, value);
+  }
+}
+
+export function Presets() {
+  const off = whyNoPrinter.value || (isActive.value ? t("why_printing") : "");
+  useEffect(() => void load(), [net.value.state, sections.value.settings?.revision]);
+  const cool = async () => {
+    for (const name of there()) await heat(name, 0);
+  };
+  return html`<div class="row presets">${(presets.value ?? []).map(each => html`<${Act} key=${each.name} label=${html`${short(each.name, 40)} <small>${each.extruder ?? "–"}/${each.bed ?? "–"}</small>`}
+      run=${() => use(each)} off=${off} fail=${fail} />`)}
+    <${Act} kind="cool" label=${t("cool_down")} run=${cool} off=${off} fail=${fail} /></div><${Fail} of=${fail} />`;
+}
+
+/** For the view Now. */
+export function HeatUp() {
+  if (isActive.value || whyNoPrinter.value) return null;
+  return html`<section class="card" aria-label=${t("heat")}><h2>${t("heat")}</h2><${Presets} /></section>`;
+}
