@@ -128,7 +128,7 @@ def _listed(found: "Found") -> str:
     rows = [
         ("uploads", f"{len(found.uploads)} ({size / 1e6:,.1f} MB)" if found.uploads else ""),
         ("statistics", f"{len(found.prints)} prints" if found.prints else ""),
-        ("profile", " ".join(found.profile[key] for key in ("name", "model") if key in found.profile)),
+        ("profile", " / ".join(found.profile[key] for key in ("name", "model") if key in found.profile)),
         ("presets", ", ".join(each["name"] for each in found.presets)),
         ("webcam", str(found.webcam.get("streamUrl") or found.webcam.get("snapshotUrl") or "")),
         ("name", found.name),

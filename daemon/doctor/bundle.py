@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import re
 import socket
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,8 +25,8 @@ PEOPLE = range(1000, 60_000)  # uids
 
 PROGRAMS = {
     "system.txt": (
-        ("uname", "-srm"), ("cat", "/etc/os-release"), ("uptime",), ("free", "-m"), ("df", "-h", "-x", "tmpfs"),
-        ("lsusb",), ("vcgencmd", "get_throttled"), ("timedatectl",),
+        ("uname", "-srm"), ("cat", "/etc/os-release"), ("uptime",), ("free", "-m"), ("df", "-h", "/", "/var/lib"),
+        ("lsusb",), ("vcgencmd", "get_throttled"), ("timedatectl", "show", "--property=NTP,NTPSynchronized"),
     ),
 }  # fmt: skip
 
@@ -53,6 +54,8 @@ def texts(view: View, subject: Subject, findings: Sequence[Finding], told: Mappi
             "journalctl",
             *(f"--unit={unit}" for unit in units),
             "--no-pager",
+            "--no-hostname",
+            "--utc",
             "--quiet",
             "-n",
             LINES,
@@ -126,7 +129,12 @@ def names_of(view: View, subject: Subject) -> Iterator[str]:
     config = subject.config
     yield from (config.appearance.name, config.profile.name, *config.http.hostnames)
     yield from _hosts(config)
+    if subject.mistake and subject.config_path:  # what is not understood may name somebody all the same
+        yield from _TEXT.findall(view.text(subject.config_path) or "")
     yield from _of_files(subject.state / "uploads")
+
+
+_TEXT = re.compile(r"""["']([^"'\n]*[^"'\n\d.:][^"'\n]*)["']""")
 
 
 def _hosts(config: Config) -> Iterator[str]:

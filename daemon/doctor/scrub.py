@@ -18,11 +18,20 @@ COMMON = frozenset({
 })  # fmt: skip
 """Names that tell nothing of anybody, and without which a log could not be read."""
 
+PUBLIC = frozenset({
+    "github.com", "prusa3d.com", "www.prusa3d.com", "marlinfw.org", "klipper3d.org", "octoprint.org", "reprap.org",
+    "pypi.org", "debian.org", "www.debian.org", "bugs.debian.org", "raspberrypi.org", "raspbian.org",
+})  # fmt: skip
+"""Hosts that firmware and systems name themselves by."""
+
 SHORTEST = 2  # characters of a name
 
 _FILE = re.compile(
     r"[^\s\"'<>|=(),:;\[\]{}\\\0]{2,}?\.(?:gcode(?:\.gz|\.3mf)?|bgcode|gco|g|3mf|stl|ufp)(?![\w])", re.IGNORECASE
 )
+_QUOTED_FILE = re.compile(
+    r"(\\*[\"'])[^\"'\n\\\0]*\.(?:gcode(?:\.gz|\.3mf)?|bgcode|gco|g|3mf|stl|ufp)\1", re.IGNORECASE
+)  # with the blanks that are in it
 _MARK = "\0"  # behind an escape like \n, whose letter is no part of the word that comes next
 _ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\[abfnrtv]")
 _QUOTED = re.compile(r"%(?:3A|40|2F|5B|5D)", re.IGNORECASE)  # : @ / [ ], in which addresses would hide
@@ -42,7 +51,11 @@ _MAC = re.compile(r"(?<![0-9A-Fa-f])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![0
 _VERSION = re.compile(r"\d\.\d\.\d\.\d")  # like Marlin's 2.1.2.4; nobody's network has such addresses
 _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)")
 _IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%\w+)?(?![\w:])")
-_LOCAL = re.compile(r"\b[\w-]+\.(?:local|lan|home|fritz\.box|internal|localdomain)\b", re.IGNORECASE)
+_HOST = re.compile(
+    r"\b(?:[a-z0-9](?:[\w-]*[a-z0-9])?\.)+(?:local|lan|home|box|internal|localdomain|com|org|net|info|biz|xyz|cloud|online"
+    r"|site|ts|de|at|ch|fr|nl|be|it|es|pl|uk|eu|us|ca|au|se|dk|fi|cz|ru|jp|cn|example)\b(?![.\w/-]*\()",
+    re.IGNORECASE,
+)
 _HOME = re.compile(r"(/home/|/Users/)([^/\s\"':]+)")
 _BY_ID = re.compile(r"(?P<front>usb-[^/\s\"']*_)(?P<serial>[^/\s\"'_]+)(?P<end>-if\d\d|-port\d)")
 _INSTANCE = re.compile(r"(nozzled(?:-front|-safe-off)?@)([^\s\"',.]+(?:\.\d+)*)")
@@ -78,6 +91,7 @@ class Scrubber:
         text = _SHOWN.sub(r"\1<text>", text)
         text = _BY_ID.sub(lambda found: found["front"] + self._name("serial", found["serial"]) + found["end"], text)
         text = _INSTANCE.sub(lambda found: found[1] + self._name("serial", found[2]), text)
+        text = _QUOTED_FILE.sub(lambda found: found[1] + self._file(found) + found[1], text)
         text = _FILE.sub(self._file, text)
         if self._names is not None:
             text = self._names.sub(self._numbered("name"), text)
@@ -87,7 +101,7 @@ class Scrubber:
         text = _MAC.sub(self._numbered("mac"), text)
         text = _IPV6.sub(self._address, text)
         text = _IPV4.sub(self._address, text)
-        return _LOCAL.sub(self._numbered("host"), text).replace(_MARK, "")
+        return _HOST.sub(self._host, text).replace(_MARK, "")
 
     def _name(self, kind: str, what: str) -> str:
         if what.startswith("<"):
@@ -102,8 +116,11 @@ class Scrubber:
         return lambda found: self._name(kind, found[0])
 
     def _file(self, found: re.Match[str]) -> str:
-        ending = found[0][found[0].rindex(".") :]
-        return self._name("file", found[0]) + ending
+        name = found[0].strip("\\\"'")
+        return self._name("file", name) + name[name.rindex(".") :]
+
+    def _host(self, found: re.Match[str]) -> str:
+        return found[0] if found[0].lower() in PUBLIC else self._name("host", found[0])
 
     def _url(self, found: re.Match[str]) -> str:
         user, _, host = found["host"].rpartition("@")
@@ -111,7 +128,7 @@ class Scrubber:
         login = "<key>@" if user else ""
         if name.strip("[]") in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::", "<key>"):  # noqa: S104 - compared with
             return found["scheme"] + login + host
-        if found["scheme"].lower() in ("file://", "serial://"):
+        if name.lower() in PUBLIC or found["scheme"].lower() in ("file://", "serial://"):
             return found["scheme"] + login + host
         return found["scheme"] + login + self._name("host", name) + (f":{port}" if port else "")
 

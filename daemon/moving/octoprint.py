@@ -166,7 +166,7 @@ def _presets(found: Found, given: Any) -> None:
         entry = _mapping(each)
         name = _text(entry.get("name"))[:LONGEST_NAME]
         if name:
-            heat = {heater: _number(entry.get(heater)) for heater in ("extruder", "bed", "chamber")}
+            heat = {heater: _degrees(entry.get(heater)) for heater in ("extruder", "bed", "chamber")}
             found.presets.append({"name": name, **heat})
 
 
@@ -289,6 +289,12 @@ def _text(value: Any) -> str:
         return ""
     text = str(value).strip()
     return text if text.isprintable() else ""
+
+
+def _degrees(value: Any) -> int | float | None:
+    """Return a temperature; a whole one as a whole number, as clients expect it."""
+    number = _number(value)
+    return int(number) if number is not None and number.is_integer() else number
 
 
 def _number(value: Any) -> float | None:

@@ -79,7 +79,7 @@ async def _settings(client: OctoPrintClient, found: Found, taken: Taken) -> None
     profile = found.profile
     if profile:
         volume = " x ".join(f"{profile['volume'].get(side, 0):g}" for side in ("width", "depth", "height"))
-        name = " ".join(profile[key] for key in ("name", "model") if key in profile)
+        name = " / ".join(profile[key] for key in ("name", "model") if key in profile)
         with _told(taken, "the printer profile"):
             await client.patch("/api/printerprofiles/_default", {"profile": profile})
             taken.settings["profile"] = f"{name}, {volume} mm"

@@ -83,11 +83,17 @@ def everywhere():
         "a/geheim8.bgcode",
     ]
     lines += ['[0.1,">","N12 M117 Hallo geheim9*12\\n"]', "M118 P0 geheim10", "nozzled@CZPX4720X004XK12345.service"]
+    lines += ["http.refused host='octo.geheim12.duckdns.org' path='Oma geheim13/von geheim14.gcode' size=3"]
     lines += ["/dev/serial/by-id/usb-Prusa_Research_CZPX4720X004XK12345-if00", "dump geheim11.gcode.3mf"]
     return "\n".join(lines)
 
 
-SHORT = [*(f"kurz{n}" for n in range(1, 8)), *(f"geheim{n}" for n in (8, 9, 10, 11, 99)), "ABCD-EFGH", "vase für anna"]
+SHORT = [
+    *(f"kurz{n}" for n in range(1, 8)),
+    *(f"geheim{n}" for n in (8, 9, 10, 11, 12, 13, 14, 99)),
+    "ABCD-EFGH",
+    "vase für anna",
+]
 
 
 @pytest.fixture
@@ -147,6 +153,8 @@ def test_what_helps_to_find_a_bug_stays():
         "Linux 6.1.0-13-rpi-v8 aarch64, Python 3.11.2, nozzled 0.1.0, OctoPrint 1.11.8",
         "FIRMWARE_NAME:Marlin 2.1.2.4 (Dec  1 2023 12:00:00) PROTOCOL_VERSION:1.0 EXTRUDER_COUNT:1",
         '[profile]\nname = "Default"\nmax_hotend_c = 300.0\n[pause]\npark = "corner"',
+        "SOURCE_CODE_URL:https://github.com/MarlinFirmware/Marlin",
+        'File "/opt/nozzled/current/lib/python3.11/site-packages/daemon/app.py", line 5, in daemon.app.start(stack)',
         "Bus 001 Device 004: ID 1a86:7523 QinHeng Electronics CH340 serial converter",
         "/var/lib/nozzled/nozzled.db and /dev/ttyACM0, e.g. of pi, the printer",
     ):  # fmt: skip

@@ -189,7 +189,7 @@ async def test_settings_are_given_part_by_part():
     assert [each["name"] for each in daemon.kept["temperature"]["profiles"]] == ["ABS", "PLA Prusament", "ASA: hot"]
     assert daemon.kept["webcam"] == found.webcam
     assert taken.settings == {
-        "profile": "MK3S+ Original Prusa, 250 x 210 x 210 mm", "name": 'Küche #2: "groß"',
+        "profile": "MK3S+ / Original Prusa, 250 x 210 x 210 mm", "name": 'Küche #2: "groß"',
         "webcam": "/webcam/?action=stream", "presets": "PLA Prusament, ASA: hot",
     }  # fmt: skip
     daemon = Settings("volume", "ASA: hot", "webcam")
