@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"bench analysis: no OctoPrint in {args.peers_dir}; bench/peers.sh installs it\n")
         return 2
     with scratch() as folder:
-        files = _unpacked(Path(folder), args.size)
+        files = _all_files(Path(folder), args.size)
         show(_with_rate_of_vase([_compare(each, octoprint, args) for each in files]))
     return 0
 
@@ -115,14 +115,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _unpacked(folder: Path, size: float) -> list[Path]:
-    """Write the files to measure; the last is the large one."""
+def unpacked(folder: Path) -> list[Path]:
+    """Write the sliced files of the repository."""
     found = []
     for name in FILES:
         data = (ROOT / name).read_bytes()
         path = folder / Path(name).name.removesuffix(".gz")
         path.write_bytes(gzip.decompress(data) if name.endswith(".gz") else data)
         found.append(path)
+    return found
+
+
+def _all_files(folder: Path, size: float) -> list[Path]:
+    """Write the files to measure; the last is the large one."""
+    found = unpacked(folder)
     whole = found[-1].read_bytes()
     for name, form in FORMS.items():
         lines = b"\n".join(form(whole.splitlines())) + b"\n"

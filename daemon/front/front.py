@@ -91,7 +91,8 @@ async def begin(
     watch = Watch(core.jobs, analyses, shelf, lambda: core.connection.address or "")
     stack.push_async_callback(in_time, analyses.close)
     stack.push_async_callback(in_time, watch.close)
-    analyses.open()
+    await analyses.open()
+    files.beside = analyses.toolpaths.used
     core.on_change(watch.look)
     core.on_change(lambda: analyses.use(core.profile) if core.is_known else None)
     watch.look()

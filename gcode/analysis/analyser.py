@@ -1,7 +1,7 @@
 """One pass over a file: bytes in, what is known of it out. Memory does not depend on the file's size."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from gcode.analysis.result import Analysis
 from gcode.analysis.speeds import Corners, LimitRows, MarlinProfile, Moves, Profile, limit_rows
 from gcode.analysis.timeline import Timeline, Wait
 from gcode.analysis.totals import Totals, is_printing, reach
+from gcode.analysis.watching import Driven, Read, Watching
 from gcode.analysis.words import COLUMNS, read
 from gcode.errors import CommandError
 
@@ -32,25 +33,6 @@ _BINARY = b"GCDE"  # what binary G-code begins with
 
 class BinaryGcodeError(CommandError):
     """The file is binary G-code (.bgcode), not a text: see `gcode.bgcode`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Driven:
-    """Moves as they are driven, for whoever wants to draw them. Axes are rows: X, Y, Z, E.
-
-    Attributes:
-        begins: the time at which each begins.
-        seconds: how long each takes.
-        layer: number of each; 0 comes before the first.
-        start: where each starts.
-        delta: mm that each axis goes.
-    """
-
-    begins: Floats
-    seconds: Floats
-    layer: Floats
-    start: Floats
-    delta: Floats
 
 
 class Analyser:
@@ -64,12 +46,13 @@ class Analyser:
             watch: called with all moves, some thousand at a time.
         """
         self._machine = machine
-        self._watch = watch
+        self._watching = Watching(watch) if watch is not None else None
         self._blocks = Blocks()
         self._comments = Comments()
         self._layers = Layers()
         self._checks = Checks(machine)
         self._orders = Orders(machine, self._comments, self._layers, self._checks)
+        self._orders.features = watch is not None
         self._path = Path()
         klipper = machine.limits.square_corner > 0
         self._corners = KlipperCorners() if klipper else Corners()
@@ -179,11 +162,20 @@ class Analyser:
         limits = self._limit_rows(piece, rows)
         moves = self._corners.moves(piece.delta, piece.feedrate, rests, limits)
         self._speeds(piece, moves, printing)
-        more = (piece.start, piece.delta) if self._watch else ()
-        self._drive(*self._profile.add(moves, np.vstack((offset, layer, *more))))
+        if self._watching is not None:
+            self._watching.read(Read(piece.start, piece.delta, offset, *self._named(piece.row, rows), printing))
+        self._drive(*self._profile.add(moves, np.vstack((offset, layer))))
         self._moves += count
         self._rests = False
         return pauses[len(due) :]
+
+    def _named(self, row: Ints, rows: int) -> tuple[Ints, Ints]:
+        """Return tool and feature of each move."""
+        tool, feature = (
+            np.full(len(row), each.last) if each.constant else each.column(rows).take(row)
+            for each in (self._orders.modal.tool, self._orders.feature)
+        )
+        return tool, feature
 
     def _wait(self, pauses: list[Pause], before_move: Ints) -> None:
         for pause, move in zip(pauses, before_move.tolist(), strict=True):
@@ -236,8 +228,8 @@ class Analyser:
         if not len(seconds):
             return
         begins = self._timeline.moves(seconds, columns[1], columns[0])
-        if self._watch:
-            self._watch(Driven(begins, seconds, columns[1], columns[2:6], columns[6:10]))
+        if self._watching is not None:
+            self._watching.driven(begins, seconds, columns[1])
 
     def _result(self) -> Analysis:
         comments, timeline, totals, checks = self._comments, self._timeline, self._totals, self._checks

@@ -9,6 +9,7 @@ import numpy as np
 from gcode.analysis.blocks import Block
 from gcode.analysis.checks import Checks, Warmth
 from gcode.analysis.comments import Comments
+from gcode.analysis.features import Feature, feature_of
 from gcode.analysis.heat import HeatOrder, named_order, order
 from gcode.analysis.layers import Layers
 from gcode.analysis.machine import Machine
@@ -29,7 +30,10 @@ MAX_M73 = 1000  # of the file's own reports of progress that are kept
 
 _LONGEST_DWELL = 24 * 3600.0  # s; longer ones are slips
 
-_OFTEN = (b";TYPE:", b";WIDTH:")  # comments that come by the thousand and say nothing that is asked for
+_OFTEN = (
+    b";TYPE:",
+    b";WIDTH:",
+)  # comments that come by the thousand, and of which only the toolpath knows what to make
 
 _parse = lru_cache(4096)(parse)  # slicers repeat themselves
 
@@ -53,6 +57,7 @@ class Orders:
     Attributes:
         modal: what holds for the moves.
         layer: number of the layer, by the slicer's marks.
+        feature: what is laid, as the slicer says; followed only where `features` is set.
         warm: whether the active hotend may extrude.
         pauses: of the last block, in their order.
         count: commands so far.
@@ -62,6 +67,8 @@ class Orders:
     def __init__(self, machine: Machine, comments: Comments, layers: Layers, checks: Checks) -> None:
         self.modal = Modal(machine.limits)
         self.layer = Stepwise(0)
+        self.feature: Stepwise[Feature] = Stepwise(Feature.OTHER)
+        self.features = False
         self.warm: Stepwise[Warmth] = Stepwise(checks.may_extrude(0))
         self.pauses: list[Pause] = []
         self.count = 0
@@ -92,6 +99,8 @@ class Orders:
         for index, start, end, moves in zip(words.others, starts, ends, before, strict=True):
             raw = text[start:end]
             if raw.startswith(_OFTEN):
+                if self.features and (feature := feature_of(raw)) is not None:
+                    self.feature.set(self.modal.at(index, moves), feature)
                 continue
             self._row = self.modal.at(index, moves)
             self._offset = block.offset + start + (block.dropped if index else 0)
@@ -102,7 +111,7 @@ class Orders:
 
     def next_block(self) -> None:
         """Forget this block's rows."""
-        for each in (self.modal, self.layer, self.warm):
+        for each in (self.modal, self.layer, self.feature, self.warm):
             each.next_block()
         self._targets.update((heater, target) for _, heater, target in self._targeted)
         self._targeted.clear()
@@ -113,6 +122,8 @@ class Orders:
 
     def _read_line(self, raw: bytes) -> None:
         if raw[:1] == b";":
+            if self.features and (feature := feature_of(raw)) is not None:
+                self.feature.set(self._row, feature)
             self._comments.note(raw, self._line)
             self._follow_comment()
         elif raw[:6] == b"M10086" and self._comments.pictures.take_row(raw, self._line):

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import io
 import json
-from contextlib import asynccontextmanager
 
 import pytest
 from PIL import Image
@@ -13,41 +12,10 @@ from daemon.config import ProfileConfig
 from daemon.front.analysis.service import ATTEMPTS
 from support import slicers
 from support.analysed import sliced
-from support.analyses import AtOnce
-from support.http import api
+from support.analyses import GOOD, SIZED, AtOnce, analysing, known, upload
 from support.pictures import picture, with_thumbnail
 
-GOOD = (
-    b"M104 S200\nG28\nM83\nG1 X50 Y50 Z.3 F6000\n;LAYER:0\n"
-    + b"G1 X100 E.04 F600\nG1 X50 E.03\n" * 30
-    + b"M104 S0\nM84\n"
-)
-SIZED = {"width_mm": 200.0, "depth_mm": 200.0, "height_mm": 200.0}
 OUTSIDE = GOOD.replace(b"X100", b"X900")
-
-
-@asynccontextmanager
-async def analysing(folder, address="sim", worker=None, profile=None):
-    async with api(folder, address, analysis={"enabled": True}, profile=profile or SIZED) as client:
-        worker = worker or AtOnce()
-        worker.profile = client.service.config.profile
-        client.service.analyses._run = worker.run
-        yield client
-
-
-async def upload(client, content=GOOD, name="a.gcode", **fields):
-    parts = [(field, value.encode()) for field, value in fields.items()]
-    return await client.upload(*parts, ("file", name, content))
-
-
-async def known(client, path="a.gcode"):
-    """What is told of a file once it has been analysed."""
-    for _ in range(50):
-        answer = (await client.get(f"/api/files/local/{path}?layers=1")).json
-        if "gcodeAnalysis" in answer:
-            return answer
-        await client.settle(0.1)
-    raise AssertionError("it was never analysed")
 
 
 async def test_an_upload_is_analysed_and_told_about(tmp_path):

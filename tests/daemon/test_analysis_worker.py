@@ -16,7 +16,7 @@ from support.analysed import sliced
 
 
 def order(path: Path, *, urgent: bool = False) -> Order:
-    return Order(path, ("M204 P1000 T1000",), urgent)
+    return Order(path, path.with_name("toolpath"), ("M204 P1000 T1000",), urgent)
 
 
 @pytest.mark.real_time

@@ -67,7 +67,7 @@ async def test_a_page_gets_a_snapshot_and_nothing_of_octoprints(tmp_path):
         await page.open()
         assert page.kinds() == ["connected", "page"]
         shown = page.shown
-        assert set(shown) == {"server", "printer", "job", "link", "profile", "analysis", "thumbnail"}
+        assert set(shown) == {"server", "printer", "job", "link", "profile", "analysis", "thumbnail", "toolpath"}
         assert shown["server"]["time"] == NOW
         assert shown["printer"]["state"] == "ready"
         assert shown["printer"]["text"] == "Operational"

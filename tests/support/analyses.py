@@ -1,16 +1,27 @@
-"""Analyses without a process: the same work, done at once in the test."""
+"""The API with analyses, made at once in the test instead of by a process."""
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from daemon.config import ProfileConfig
 from daemon.errors import AnalysisFailed
-from daemon.front.analysis.reading import analyse, machine
+from daemon.front.analysis.drawing import draw
+from daemon.front.analysis.reading import machine
 from daemon.front.analysis.service import Order
 from daemon.front.analysis.thumbnails import in_all_sizes
 from gcode.errors import NozzledError
+from support.http import api
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+GOOD = (
+    b"M104 S200\nG28\nM83\nG1 X50 Y50 Z.3 F6000\n;LAYER:0\n"
+    + b"G1 X100 E.04 F600\nG1 X50 E.03\n" * 30
+    + b"M104 S0\nM84\n"
+)
+SIZED = {"width_mm": 200.0, "depth_mm": 200.0, "height_mm": 200.0}
 
 
 class AtOnce:
@@ -29,7 +40,32 @@ class AtOnce:
             self.failures -= 1
             raise AnalysisFailed("killed")
         try:
-            found = analyse(order.path, machine(self.profile, order.settings, order.firmware))
+            printer = machine(self.profile, order.settings, order.firmware)
+            found, toolpath = draw(order.path, order.toolpath, printer)
         except NozzledError as error:
             return {"error": str(error)}
-        return {"analysis": found.as_json(), "pictures": in_all_sizes(found.thumbnails)}
+        return {"analysis": found.as_json(), "pictures": in_all_sizes(found.thumbnails), "toolpath": toolpath}
+
+
+@asynccontextmanager
+async def analysing(folder, address="sim", worker=None, profile=None):
+    async with api(folder, address, analysis={"enabled": True}, profile=profile or SIZED) as client:
+        worker = worker or AtOnce()
+        worker.profile = client.service.config.profile
+        client.service.analyses._run = worker.run
+        yield client
+
+
+async def upload(client, content=GOOD, name="a.gcode", **fields):
+    parts = [(field, value.encode()) for field, value in fields.items()]
+    return await client.upload(*parts, ("file", name, content))
+
+
+async def known(client, path="a.gcode"):
+    """What is told of a file once it has been analysed."""
+    for _ in range(50):
+        answer = (await client.get(f"/api/files/local/{path}?layers=1")).json
+        if "gcodeAnalysis" in answer:
+            return answer
+        await client.settle(0.1)
+    raise AssertionError("it was never analysed")

@@ -28,6 +28,8 @@ class Outlook:
         layer: number of the layer; 1 is the first.
         layers: how many there are.
         time_share: how much of the print's time is over, 0 to 1.
+        planned: seconds of the plan that are behind.
+        pace: real seconds for each planned one.
         m73_percent: what the file itself told the printer last, as is `m73_left` (s).
     """
 
@@ -36,6 +38,8 @@ class Outlook:
     layer: int
     layers: int
     time_share: float
+    planned: float
+    pace: float
     m73_percent: float | None = None
     m73_left: float | None = None
 
@@ -59,7 +63,9 @@ class Pace:
         percent, told = plan.m73_at(offset)
         share = elapsed / (elapsed + left) if elapsed + left > 0 else 0.0
         origin = "analysis" if self._anchor is None else "mixed-analysis"
-        return Outlook(max(0.0, left), origin, plan.layer_at(offset), len(plan.layers), share, percent, told)
+        return Outlook(
+            max(0.0, left), origin, plan.layer_at(offset), len(plan.layers), share, planned, self.factor, percent, told
+        )
 
     def _planned(self, offset: int, elapsed: float) -> float:
         """Return the planned time that is behind; it goes on between two lines, of which a long move is one."""

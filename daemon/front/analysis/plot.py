@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from daemon.errors import ServiceError
-from gcode.analysis.analyser import Driven
 from gcode.analysis.arrays import Floats
 from gcode.analysis.result import Analysis
+from gcode.analysis.watching import Driven
 
 _BINS = 1000  # columns of the curves over time
 _TINY = 1e-6  # mm of filament that lay material

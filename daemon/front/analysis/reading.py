@@ -12,9 +12,10 @@ from daemon.config import ProfileConfig
 from daemon.errors import FileError, NotPrintable
 from daemon.packing.kinds import SNIFF, kind
 from gcode.analysis import settings
-from gcode.analysis.analyser import Analyser, Driven
+from gcode.analysis.analyser import Analyser
 from gcode.analysis.machine import ANYWHERE, Machine, Range
 from gcode.analysis.result import Analysis
+from gcode.analysis.watching import Driven
 from gcode.command import parse
 from gcode.dialect import (
     KLIPPER,

@@ -23,7 +23,9 @@ from daemon.config import Config, ProfileConfig
 from daemon.errors import AnalysisFailed, CoreAway, StoreError
 from daemon.front.analysis.findings import Brief, Findings, from_analysis, unreadable
 from daemon.front.analysis.shelf import FileKey, Shelf
+from daemon.front.analysis.toolpaths import FOLDER, Toolpaths, told_of
 from daemon.front.one_answer import NoAnswer, answer_of
+from gcode.analysis.toolpath_format import FORMAT
 
 MAX_QUEUE = 1000  # files that wait
 KEPT = 32  # results in memory
@@ -36,9 +38,17 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the worker is to do: a file, the printer's own settings as far as known, and whether somebody waits."""
+    """What the worker is to do.
+
+    Attributes:
+        path: of the file.
+        toolpath: where that of the file is to be written.
+        settings: the printer's own, as far as known.
+        urgent: somebody waits.
+    """
 
     path: Path
+    toolpath: Path
     settings: tuple[str, ...]
     urgent: bool
     firmware: str = ""  # as the printer calls it; empty: none has been asked
@@ -84,6 +94,7 @@ class Analyses:
         self._enabled = config.analysis.enabled
         self._uploads = uploads
         self._shelf = shelf
+        self.toolpaths = Toolpaths(uploads.with_name(FOLDER))
         self._ask = limits
         self._limits = Limits()  # as the printer told them last
         self._used = config.profile
@@ -122,9 +133,10 @@ class Analyses:
         """Call `listener` with each file that has been analysed, and what was found."""
         self._listeners.append(listener)
 
-    def open(self) -> None:
+    async def open(self) -> None:
         """Begin to take files out of the queue."""
         if self._enabled:
+            await self.toolpaths.open(self._uploads)
             self._working = asyncio.create_task(self._work())
 
     async def close(self) -> None:
@@ -139,7 +151,7 @@ class Analyses:
         if not self._enabled or key in self._queue:
             return self._known.get(key)
         known = await self._stored(key)
-        if known is None or not self._is_current(known):
+        if known is None or not self.is_current(known):
             self.want(key)
         return known
 
@@ -155,14 +167,14 @@ class Analyses:
             for key in keys:
                 if len(self._queue) >= MAX_QUEUE:
                     break  # who asks again when these are done finds room
-                if key not in found or not self._is_current(found[key]):
+                if key not in found or not self.is_current(found[key]):
                     self.want(key)
         return found
 
     async def wait(self, key: FileKey, seconds: float) -> Findings | None:
         """Return what is known of a file, and wait so long for it; it goes before the others."""
         known = await self._stored(key)
-        if not self._enabled or (known is not None and self._is_current(known)):
+        if not self._enabled or (known is not None and self.is_current(known)):
             return known
         task = self.want(key)
         self._queue.move_to_end(key, last=False)
@@ -172,9 +184,9 @@ class Analyses:
                 await task.done.wait()
         return self._known.get(key)
 
-    def _is_current(self, known: Findings | Brief) -> bool:
+    def is_current(self, known: Findings | Brief) -> bool:
         """Tell whether it was found for the printer as it is known now."""
-        mine = known.summary.get("for_profile") == self._profile
+        mine = known.summary.get("for_profile") == self._profile and known.summary.get("toolpath_format") == FORMAT
         told = (self._limits.settings, self._limits.firmware)
         return mine and (not any(told) or known.summary.get("for_settings") == _checksum(told))
 
@@ -202,6 +214,7 @@ class Analyses:
         for key in [key for key in self._queue if key.is_under(under)]:
             self._queue.pop(key).done.set()
         await self._shelf.forget(under)
+        await self.toolpaths.forget(under)
         self.revision += 1
 
     async def _stored(self, key: FileKey) -> Findings | None:
@@ -234,7 +247,8 @@ class Analyses:
         task.attempts += 1
         limits = await self._asked()
         told = (limits.settings, limits.firmware)
-        order = Order(self._uploads / task.key.path, limits.settings, task.urgent, limits.firmware)
+        path = self._uploads / task.key.path
+        order = Order(path, self.toolpaths.new, limits.settings, task.urgent, limits.firmware)
         task.running = asyncio.ensure_future(self._run(order))
         try:
             await asyncio.wait([task.running])
@@ -251,6 +265,8 @@ class Analyses:
         finally:
             await self._stop(task)
         found = self._marked(_findings(answer), told)
+        if told_of(found) is not None:
+            await self.toolpaths.keep(task.key.path, lambda: self._queue.get(task.key) is task)
         if self._end(task, found):
             await self._shelf.put(task.key, found)
             self.revision += 1
@@ -263,7 +279,7 @@ class Analyses:
 
     def _marked(self, found: Findings, told: tuple[tuple[str, ...], str]) -> Findings:
         """Return it with what it was found for."""
-        found.summary.update(for_profile=self._profile, for_settings=_checksum(told))
+        found.summary.update(for_profile=self._profile, for_settings=_checksum(told), toolpath_format=FORMAT)
         return found
 
     def _end(self, task: Task, found: Findings) -> bool:
@@ -296,7 +312,9 @@ def _checksum(value: object) -> int:
 def _findings(answer: dict[str, Any]) -> Findings:
     if "error" in answer:
         return unreadable(str(answer["error"]))
-    return from_analysis(answer["analysis"], answer.get("pictures", []))
+    found = from_analysis(answer["analysis"], answer.get("pictures", []))
+    found.summary["toolpath"] = answer.get("toolpath")
+    return found
 
 
 class Worker:
@@ -317,6 +335,7 @@ class Worker:
         """
         about = {
             "path": os.fspath(order.path),
+            "toolpath": os.fspath(order.toolpath),
             "settings": order.settings,
             "urgent": order.urgent,
             "firmware": order.firmware,

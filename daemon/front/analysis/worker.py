@@ -1,7 +1,7 @@
 """The process that analyses one file: reads what to do from stdin, writes what it found to stdout, both JSON.
 
-It runs only when nobody else wants the processor or the disk, and the service may kill it at any time: it writes
-nothing else.
+It runs only when nobody else wants the processor or the disk, and the service may kill it at any time: besides its
+answer it writes the file's toolpath to where the service wants it, and the service keeps that with the answer alone.
 """
 
 import json
@@ -23,7 +23,7 @@ def main() -> int:
     task = json.load(sys.stdin)
     _step_back(urgent=task["urgent"])
     try:
-        answer = _analysed(Path(task["path"]), ProfileConfig(**task["profile"]), task["settings"], task["firmware"])
+        answer = _analysed(task)
     except NozzledError as error:
         answer = {"error": str(error)}
     json.dump(answer, sys.stdout)
@@ -40,13 +40,15 @@ def _step_back(*, urgent: bool) -> None:
     bound(MAX_MEMORY)
 
 
-def _analysed(path: Path, profile: ProfileConfig, settings: list[str], firmware: str) -> dict[str, Any]:
+def _analysed(task: dict[str, Any]) -> dict[str, Any]:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here; each thread would take its memory
-    from daemon.front.analysis.reading import analyse, machine  # noqa: PLC0415 - after the priority is low
+    from daemon.front.analysis.drawing import draw  # noqa: PLC0415 - after the priority is low
+    from daemon.front.analysis.reading import machine  # noqa: PLC0415 - as above
     from daemon.front.analysis.thumbnails import in_all_sizes  # noqa: PLC0415 - as above
 
-    found = analyse(path, machine(profile, settings, firmware))
-    return {"analysis": found.as_json(), "pictures": in_all_sizes(found.thumbnails)}
+    printer = machine(ProfileConfig(**task["profile"]), task["settings"], task["firmware"])
+    found, toolpath = draw(Path(task["path"]), Path(task["toolpath"]), printer)
+    return {"analysis": found.as_json(), "pictures": in_all_sizes(found.thumbnails), "toolpath": toolpath}
 
 
 if __name__ == "__main__":

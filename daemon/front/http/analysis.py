@@ -8,6 +8,7 @@ from daemon.errors import NoSuchFile
 from daemon.front.analysis.findings import Brief, Findings, Summary
 from daemon.front.analysis.forecast import Outlook
 from daemon.front.analysis.shelf import FileKey, Learnt
+from daemon.front.analysis.toolpaths import told_of
 from daemon.front.http.base import ApiHandler
 from daemon.front.uploads.filenames import check_path
 from daemon.front.uploads.tree import Entry
@@ -45,12 +46,20 @@ def of_brief(found: Brief | Findings | None, path: str) -> dict[str, Any]:
     shown: dict[str, Any] = {"gcodeAnalysis": of_findings(found, path)}
     if found.pictured:
         shown["thumbnail"] = thumbnail_path(path)
+    if address := toolpath_path(found, path):
+        shown["toolpath"] = address
     return shown
 
 
 def thumbnail_path(path: str) -> str:
     """Return where the picture of a file is, below the daemon's root."""
     return f"downloads/thumbnails/local/{quote(path)}"
+
+
+def toolpath_path(found: Summary, path: str) -> str | None:
+    """Return where a file's toolpath is, below the daemon's root; the address is this one's alone. None: nowhere."""
+    told = told_of(found)
+    return None if told is None else f"api/files/local/{quote(path)}/toolpath?v={told['id']}"
 
 
 def of_findings(found: Summary, path: str = "") -> dict[str, Any]:

@@ -6,6 +6,7 @@ Whole, or the one range of bytes that is asked for (RFC 9110, section 14); sever
 import asyncio
 import os
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -21,22 +22,22 @@ BLOCK = 256 * 1024  # bytes per hop to a thread
 STALLED = 60.0  # s; who has not read a block by then has gone away
 
 
-class DownloadHandler(ApiHandler):
-    """/downloads/files/local/<path>."""
+class SendingHandler(ApiHandler):
+    """Base: sends an open file, or a part of it."""
 
-    async def get(self, path: str) -> None:
-        """Send the file; a browser is to store it, not to show it."""
-        entry = await self.service.files.info(path)
-        if entry.type == "folder":
-            raise Refused(404, f"{path} is a folder")
-        await self.send_file(self.service.files.resolve(entry.path), entry.name)
+    async def send(self, file: BinaryIO, describe: Callable[[os.stat_result], None]) -> None:
+        """Send the file, and close it.
 
-    async def send_file(self, path: Path, name: str) -> None:
-        """Send a file under this name."""
-        file = await asyncio.to_thread(_open, path, name)
+        Args:
+            file: read in a thread.
+            describe: sets the headers that tell what it is, the ETag among them.
+        """
         try:
             found = os.fstat(file.fileno())
-            self._describe(name, found)
+            self.set_header("Content-Type", "application/octet-stream")
+            self.set_header("Accept-Ranges", "bytes")
+            self.set_header("Last-Modified", datetime.fromtimestamp(found.st_mtime, UTC))
+            describe(found)
             if self.check_etag_header():
                 self.set_status(304)
                 return
@@ -49,14 +50,6 @@ class DownloadHandler(ApiHandler):
             self.detach().close()
         finally:
             await asyncio.to_thread(file.close)
-
-    def _describe(self, name: str, found: os.stat_result) -> None:
-        """Tell what it is, and by what it is known again."""
-        self.set_header("Content-Type", "application/octet-stream")
-        self.set_header("Content-Disposition", f"attachment; filename*=UTF-8''{quote(name, safe='')}")
-        self.set_header("Accept-Ranges", "bytes")
-        self.set_header("ETag", f'"{found.st_size:x}-{found.st_mtime_ns:x}-{found.st_ino:x}"')
-        self.set_header("Last-Modified", datetime.fromtimestamp(found.st_mtime, UTC))
 
     def _wanted(self, size: int) -> tuple[int, int]:
         """Return where the wanted bytes begin, and how many they are.
@@ -98,6 +91,27 @@ class DownloadHandler(ApiHandler):
             self.write(block)
             async with asyncio.timeout(STALLED):
                 await self.flush()
+
+
+class DownloadHandler(SendingHandler):
+    """/downloads/files/local/<path>."""
+
+    async def get(self, path: str) -> None:
+        """Send the file; a browser is to store it, not to show it."""
+        entry = await self.service.files.info(path)
+        if entry.type == "folder":
+            raise Refused(404, f"{path} is a folder")
+        await self.send_file(self.service.files.resolve(entry.path), entry.name)
+
+    async def send_file(self, path: Path, name: str) -> None:
+        """Send a file under this name."""
+        file = await asyncio.to_thread(_open, path, name)
+        await self.send(file, lambda found: self._describe(name, found))
+
+    def _describe(self, name: str, found: os.stat_result) -> None:
+        """Tell what it is, and by what it is known again."""
+        self.set_header("Content-Disposition", f"attachment; filename*=UTF-8''{quote(name, safe='')}")
+        self.set_header("ETag", f'"{found.st_size:x}-{found.st_mtime_ns:x}-{found.st_ino:x}"')
 
 
 def _open(path: Path, name: str) -> BinaryIO:

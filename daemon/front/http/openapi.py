@@ -196,20 +196,23 @@ def _files() -> dict[str, dict[str, Operation]]:
     download = _fetching("Fetch a file.", "application/octet-stream", path)
     picture = _fetching("Fetch a picture that a slicer has put into a file.", "image/png", path)
     picture["parameters"] = [path, _query("size", TEXT, "Width and height, as 32x32; else the largest.")]
+    toolpath = _fetching("Fetch where the nozzle goes, for a picture.", "application/octet-stream", path, 409)
+    toolpath["parameters"] = [path, _query("v", TEXT, "The id of it, which makes the answer one for ever.")]
     nowhere = _operation("Refuse: the printer's card is not used.", 404, body=obj({}))
     return {
         "/api/files": {"get": listing},
         "/api/files/local": {"get": listing, "post": _keyed(_upload())},
         "/api/files/sdcard": {"get": _operation("List nothing.", done=ref("NoFiles")), "post": nowhere},
         "/api/files/local/{path}": {"get": _cached(about), "post": _keyed(change), "delete": delete},
+        "/api/files/local/{path}/toolpath": {"get": _cached(toolpath)},
         "/downloads/files/local/{path}": {"get": download},
         "/downloads/thumbnails/local/{path}": {"get": picture},
     }
 
 
-def _fetching(summary: str, kind: str, path: dict[str, Any]) -> Operation:
+def _fetching(summary: str, kind: str, path: dict[str, Any], *errors: int) -> Operation:
     """Describe an operation that answers with bytes."""
-    operation = _operation(summary, 400, 404, 500, done={}, parameters=[path])
+    operation = _operation(summary, 400, 404, 500, *errors, done={}, parameters=[path])
     operation["responses"]["200"] = {"description": "The bytes.", "content": {kind: {"schema": {}}}}
     return operation
 

@@ -49,6 +49,7 @@ from daemon.front.http.server_info import ServerHandler, VersionHandler
 from daemon.front.http.settings import ProfileHandler, ProfilesHandler, SettingsHandler
 from daemon.front.http.system import AllSystemCommandsHandler, SourceHandler, SystemCommandHandler
 from daemon.front.http.temperatures import TemperatureHistory
+from daemon.front.http.toolpath import ToolpathHandler
 from daemon.front.http.uploads import UploadHandler
 from daemon.front.push.hub import Hub
 
@@ -97,6 +98,8 @@ def make_app(service: "Front") -> Application:
         ),  # /api/control/job is in the docs of OctoPrint 1.1 and 1.2
         (r"/api/files", AllFilesHandler, given),
         (r"/api/files/local", UploadHandler, given),
+        # a folder may be called toolpath, too
+        (r"/api/files/local/(.+\.[gG][cCoOdDeE]*)/toolpath", ToolpathHandler, given),
         (r"/api/files/local/(.+)", FileHandler, given),
         (r"/api/files/sdcard", SdCardHandler, given),
         (r"/downloads/files/local/(.+)", DownloadHandler, given),

@@ -27,7 +27,7 @@ def describe(service: "Front", known: dict[str, Any], page: str) -> dict[str, An
 
     Args:
         service: what is looked at.
-        known: `analysis` and `thumbnail` of the selected file, of `of_known`.
+        known: `analysis`, `thumbnail` and `toolpath` of the selected file, of `of_known`.
         page: the hash of the page's files.
     """
     parts = {
@@ -44,11 +44,12 @@ def describe(service: "Front", known: dict[str, Any], page: str) -> dict[str, An
 def of_known(found: Findings | None, selected: Selection | None, learnt: Learnt) -> dict[str, Any]:
     """Return what is known of the selected file."""
     if found is None or selected is None:
-        return {"analysis": None, "thumbnail": None}
+        return {"analysis": None, "thumbnail": None, "toolpath": None}
     told = analysis.of_findings(found, selected.path)
     told |= {"duration": analysis.estimate(found, learnt)["estimatedPrintTime"]}
     picture = analysis.thumbnail_path(selected.path) if found.thumbnail is not None else None
-    return {"analysis": told, "thumbnail": picture}
+    toolpath = analysis.toolpath_path(found, selected.path)
+    return {"analysis": told, "thumbnail": picture, "toolpath": toolpath}
 
 
 def _server(service: "Front", page: str) -> dict[str, Any]:
@@ -162,8 +163,14 @@ def _progress(service: "Front", printed: PanelPrint | None) -> dict[str, Any]:
 
 def _layers(outlook: Outlook | None) -> dict[str, Any]:
     if outlook is None:
-        return {"timeShare": None, "layer": None, "layers": None}
-    return {"timeShare": _rounded(outlook.time_share, 4), "layer": outlook.layer, "layers": outlook.layers}
+        return {"timeShare": None, "layer": None, "layers": None, "planned": None, "pace": None}
+    return {
+        "timeShare": _rounded(outlook.time_share, 4),
+        "layer": outlook.layer,
+        "layers": outlook.layers,
+        "planned": _rounded(outlook.planned, 1),
+        "pace": _rounded(outlook.pace, 2),
+    }
 
 
 def _rounded(value: float | None, digits: int = 0) -> float | None:

@@ -42,6 +42,7 @@ class FileStore:
         unpack: makes the text of a packed upload.
         unpacking: so many at once.
         room: what all files together may have.
+        beside: returns the bytes of what is kept elsewhere of these files; called in a thread.
         revision: grows when hashes have come to be known.
     """
 
@@ -49,6 +50,7 @@ class FileStore:
         self, root: Path, wall: Callable[[], float], hashes: HashBook | None = None, quota_mib: int = 0
     ) -> None:
         self.busy: Callable[[str], bool] = lambda _path: False
+        self.beside: Callable[[], int] = lambda: 0
         self.unpack: Unpack = in_process
         self.unpacking = asyncio.Semaphore(_UNPACKED_AT_ONCE)
         self.revision = 0
@@ -122,8 +124,8 @@ class FileStore:
         return await self._hashes.sha1s("/".join(check_path(path)))
 
     async def used_space(self) -> int:
-        """Return the bytes of all uploads."""
-        return (await self.info("", recursive=True)).size
+        """Return the bytes of all uploads, and of what is kept of them elsewhere."""
+        return (await self.info("", recursive=True)).size + await self._run("", self.beside)
 
     async def free_space(self) -> tuple[int, int]:
         """Return (free, total) bytes of the disk."""

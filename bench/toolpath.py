@@ -1,0 +1,111 @@
+"""What a file's toolpath takes: bytes, and the analysis with it beside the analysis alone, each in its own process.
+
+  moves        of the file; arcs count as their chords
+  vertices     that are left of them
+  B/move       bytes of the toolpath for each move
+  of file      and as a share of the file
+  CPU s        of the analysis with the toolpath, and alone; the best of --repeat
+  more         CPU that the toolpath takes
+  peak         MiB that the process had at most, and how many more
+
+The large file is the knob, as often as --size MB take, each above the one before.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.analysis import Cost, measure, unpacked
+from bench.hosts import scratch
+
+SUMMARY = "bytes, CPU and memory of a file's toolpath, beside its analysis alone"
+BYTES, SHARE, CPU, PEAK = 1.3, 0.05, 1.25, 10.0
+"""What is wanted: bytes a move, of the file, times the CPU, and MiB more, at most."""
+
+_CODE = """
+import os, sys
+from pathlib import Path
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+from daemon.config import ProfileConfig
+from daemon.front.analysis.drawing import draw
+from daemon.front.analysis.reading import analyse, machine
+path, target = Path(sys.argv[1]), sys.argv[2]
+printer = machine(ProfileConfig())
+draw(path, Path(target), printer) if target else analyse(path, printer)
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and show."""
+    args = _parser().parse_args(arguments)
+    with scratch() as folder:
+        for index, path in enumerate(_files(Path(folder), args.size)):
+            _show(path, args.repeat, first=index == 0)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench toolpath", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--size", type=float, default=110.0, metavar="MB", help="of the large file (110)")
+    add("--repeat", type=int, default=3, metavar="N", help="runs of each, of which the best counts (3)")
+    return parser
+
+
+def _files(folder: Path, size: float) -> list[Path]:
+    files = unpacked(folder)
+    knob = next(path for path in files if path.stem == "knob").read_bytes()
+    parts = {"200k": 5.9, "2M": 58.8, "large": size}
+    return [*files, *(stacked(folder / f"{name}.gcode", knob, each) for name, each in parts.items())]
+
+
+def stacked(path: Path, whole: bytes, size: float) -> Path:
+    """Write a file so often, each higher by its own height, until there are so many MB."""
+    heights = [float(each) for each in re.findall(rb"^;Z:([\d.]+)", whole, re.MULTILINE)]
+    with path.open("wb") as file:
+        lift = 0.0
+        while file.tell() < size * 1_000_000:
+            file.write(
+                re.sub(
+                    rb"^(;Z:|G1 Z)([\d.]+)",
+                    lambda found: b"%s%.3f" % (found[1], float(found[2]) + lift),  # noqa: B023 - used at once
+                    whole,
+                    flags=re.MULTILINE,
+                )
+            )
+            lift += heights[-1]
+    return path
+
+
+def _show(path: Path, repeat: int, *, first: bool) -> None:
+    target = path.with_suffix(".toolpath")
+    runs = [(_cost(path, target), _cost(path, None)) for _ in range(repeat)]  # in turn: what else happens hits both
+    drawn, alone = (min((run[which] for run in runs), key=lambda each: each.cpu) for which in (0, 1))
+    size, file_size = target.stat().st_size, path.stat().st_size
+    head = target.read_bytes()[:32]
+    vertices, moves = (int.from_bytes(head[at : at + 4], "little") for at in (24, 28))
+    more, memory = drawn.cpu / alone.cpu, drawn.peak - alone.peak
+    if first:
+        print(
+            "file            MB     moves  vertices     bytes  B/move  of file   CPU s  alone   more  peak MiB   more"
+        )
+    print(
+        f"{path.stem:10} {file_size / 1e6:7.1f} {moves:9} {vertices:9} {size:9} {size / moves:7.2f} "
+        f"{size / file_size:7.1%} {drawn.cpu:7.2f} {alone.cpu:6.2f} {more - 1:6.0%} {drawn.peak:9.1f} {memory:6.1f}"
+    )
+    for name, value, most in (
+        ("bytes a move", size / moves, BYTES),
+        ("of the file", size / file_size, SHARE),
+        ("times the CPU", more, CPU),
+        ("MiB more", memory, PEAK),
+    ):
+        if value > most:
+            print(f"  NOT MET {name}: {value:.3f}, wanted <= {most}")
+
+
+def _cost(path: Path, target: Path | None) -> Cost:
+    return measure([sys.executable, "-c", _CODE, str(path), str(target or "")])

@@ -1,0 +1,265 @@
+"""Moves → a toolpath: where the nozzle goes, layer by layer, in some bytes a move. Memory does not depend on the file.
+
+Vertices are the ends of moves. Travels that follow each other are one, arcs have as few chords as still look round.
+`toolpath_format` and `docs/toolpath.md` say what is written.
+"""
+
+import hashlib
+import math
+import zlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gcode.analysis.arrays import Bools, Floats
+from gcode.analysis.result import Layer
+from gcode.analysis.toolpath_format import CHUNK, EVERY, TICKS, UNITS, Header
+from gcode.analysis.watching import Driven
+
+SAGITTA = 0.05  # mm that a chord may be away from its arc
+FAR = 10_000 * UNITS
+"""Units; what is further away than 10 m is shown there."""
+
+LEVEL = 5  # of deflate; 6 takes twice the time for a hundredth less bytes
+_MOST_NUMBER = 2.0**31 - 1  # of ticks: 248 days
+_FEW = 4  # chords of an arc that are all kept, as the last one may be cut
+_GAP = 0.5 / UNITS  # mm
+
+# The rows of a block of vertices.
+_X, _Y, _Z, _KIND, _TOOL, _LAYER, _TIME, _OFFSET = range(8)
+
+Numbers = NDArray[np.int32]
+
+
+class Toolpath:
+    """Give moves to `take`, in the order in which they are driven; then `finish`."""
+
+    def __init__(self, write: Callable[[bytes], object], most: int) -> None:
+        """Prepare.
+
+        Args:
+            write: takes the chunks, which stand behind what `finish` returns.
+            most: bytes that they may have; nothing is written beyond that.
+        """
+        self._write = write
+        self._most = most
+        self._digest = hashlib.blake2b(digest_size=8)
+        self._waiting: list[Numbers] = []  # vertices, less than a chunk
+        self._count = 0  # of them
+        self._travel = np.zeros((8, 0), np.int32)  # that another one may follow
+        self._at = np.zeros(3, np.int32)  # the last vertex
+        self._last = np.zeros(3)  # where the last move ended
+        self._firsts = [0]  # vertex with which each layer begins
+        self._chunks: list[tuple[int, int, int, int, int]] = []  # first vertex, where it stands, X, Y, Z before it
+        self._box: tuple[int, int, int, int] | None = None
+        self.vertices = self.moves = self.bytes = 0
+
+    @property
+    def full(self) -> bool:
+        """It would have more bytes than it may have: there is none."""
+        return self.bytes > self._most
+
+    def take(self, moves: Driven) -> None:
+        """Take some moves."""
+        self.moves += len(moves.seconds)
+        if self.full or not len(moves.seconds):
+            return
+        vertices = self._ends(moves)
+        if self._travel.shape[1]:
+            vertices = np.concatenate((self._travel, vertices), axis=1)
+        kept = _needed(vertices)
+        kept[-1] = vertices[_KIND, -1] > 0
+        self._travel = vertices[:, :0] if kept[-1] else vertices[:, -1:]
+        self._add(_taken(vertices, kept))
+
+    def _ends(self, moves: Driven) -> Numbers:
+        """Return the ends of moves, and starts where one begins elsewhere than the one before ended: it homed."""
+        starts, ends = moves.start[:3], moves.start[:3] + moves.delta[:3]
+        vertices = _vertices(moves, ends)
+        gaps = np.empty_like(ends)
+        np.subtract(starts[:, 1:], ends[:, :-1], out=gaps[:, 1:])
+        gaps[:, 0] = starts[:, 0] - self._last
+        self._last = ends[:, -1]
+        kept = _needed_chords(moves.offset, ends)
+        np.abs(gaps, out=gaps)
+        if gaps.max() > _GAP:
+            jumps = np.flatnonzero((gaps > _GAP).any(axis=0))
+            more = vertices[:, jumps]
+            more[:3] = _in_units(starts[:, jumps])
+            more[_KIND] = 0
+            vertices = np.insert(vertices, jumps, more, axis=1)
+            kept = np.insert(kept, jumps, np.ones(len(jumps), np.bool_)) if kept is not None else None
+        return vertices if kept is None else _taken(vertices, kept)
+
+    def _add(self, vertices: Numbers) -> None:
+        if not vertices.shape[1]:
+            return
+        self._note_layers(vertices[_LAYER])
+        self._note_box(vertices)
+        self.vertices += vertices.shape[1]
+        self._waiting.append(vertices)
+        self._count += vertices.shape[1]
+        while self._count >= CHUNK and not self.full:
+            waiting = np.concatenate(self._waiting, axis=1)
+            self._put(waiting[:, :CHUNK])
+            self._waiting = [waiting[:, CHUNK:]]
+            self._count -= CHUNK
+
+    def _note_layers(self, layer: Numbers) -> None:
+        """Note with which vertex a layer begins; numbers that go back were guesses, before the slicer's first mark."""
+        changes = np.flatnonzero(np.diff(layer, prepend=len(self._firsts) - 1))
+        for at in changes.tolist():
+            number = int(layer[at])
+            if number < len(self._firsts):
+                del self._firsts[max(1, number) :]
+            self._firsts += [self.vertices + at] * (number + 1 - len(self._firsts))
+
+    def _note_box(self, vertices: Numbers) -> None:
+        laid = np.flatnonzero((vertices[_KIND] > 0) & (vertices[_LAYER] > 0))
+        if len(laid):
+            x, y = vertices[_X, laid], vertices[_Y, laid]
+            box = (int(x.min()), int(y.min()), int(x.max()), int(y.max()))
+            a, b, c, d = self._box or box
+            self._box = (min(a, box[0]), min(b, box[1]), max(c, box[2]), max(d, box[3]))
+
+    def _put(self, vertices: Numbers) -> None:
+        """Write a chunk."""
+        count = vertices.shape[1]
+        first = self._chunks[-1][0] + CHUNK if self._chunks else 0
+        x, y, z = self._at.tolist()
+        self._chunks.append((first, self.bytes, x, y, z))
+        parts = [columns(vertices[: _Y + 1], self._at[: _Y + 1]), column(vertices[_Z], int(self._at[_Z]))]
+        parts.append(vertices[_KIND].astype(np.uint8).tobytes())
+        tool = vertices[_TOOL].astype(np.uint8)
+        parts.append(b"\0" + tool[:1].tobytes() if (tool == tool[0]).all() else b"\1" + tool.tobytes())
+        points = np.append(np.arange(0, count, EVERY), count - 1)
+        parts += [column(vertices[row, points].astype(np.int64)) for row in (_TIME, _OFFSET)]
+        data = _deflated(b"".join(parts))
+        self._at = vertices[:3, -1].copy()
+        self._digest.update(data)
+        self._write(data)
+        self.bytes += len(data)
+
+    def finish(self, layers: Sequence[Layer], size: int) -> bytes | None:
+        """Return header and index of it, which stand before the chunks; None where there is no toolpath.
+
+        Args:
+            layers: of the analysis.
+            size: bytes of the file.
+        """
+        self._add(self._travel)
+        if self._count and not self.full:
+            self._put(np.concatenate(self._waiting, axis=1))
+        if self.full or self._box is None or not layers:
+            return None
+        index = self._index(layers)
+        packed = _deflated(index)
+        self._digest.update(packed)
+        head = Header(
+            packed=len(packed),
+            unpacked=len(index),
+            layers=len(layers),
+            chunks=len(self._chunks),
+            vertices=self.vertices,
+            moves=self.moves,
+            box=self._box,
+            size=size,
+            id=self._digest.digest(),
+        )
+        return head.pack() + packed
+
+    def _index(self, layers: Sequence[Layer]) -> bytes:
+        firsts = self._firsts[1 : len(layers) + 1]
+        firsts += [self.vertices] * (len(layers) - len(firsts))
+        heights, z = [], 0.0
+        for layer in layers:  # one that lays nothing has no height of its own
+            z = layer.z if layer.z is not None else z
+            heights.append(z)
+        times = np.array([layer.start_s for layer in layers])
+        rows = [
+            np.array(firsts),
+            _in_units(np.array(heights)),
+            np.minimum(times * TICKS, _MOST_NUMBER).astype(np.int32),
+            np.array([layer.offset for layer in layers]),
+            *np.array(self._chunks).T,
+            np.array([self.bytes]),
+        ]
+        return b"".join(column(row.astype(np.int64)) for row in rows)
+
+
+def column(values: Numbers | NDArray[np.int64], before: int = 0) -> bytes:
+    """Return whole numbers as `columns` does, of one row."""
+    return columns(values[None, :], np.array([before]))
+
+
+def columns(rows: Numbers | NDArray[np.int64], before: Numbers | NDArray[np.int64]) -> bytes:
+    """Return rows of whole numbers as the steps between them.
+
+    First how many bytes each step has, then the lowest bytes of the first row, those of the second, the next bytes of
+    the first row, and so on. Round things have the same steps in X and Y, and deflate looks back for 32 KiB: with the
+    lowest bytes side by side a sixth is saved.
+    """
+    steps = np.diff(rows, axis=1, prepend=before[:, None])
+    folded = np.ascontiguousarray((steps << 1) ^ (steps >> (8 * steps.itemsize - 1)))  # the sign: the lowest bit
+    width = max(1, (int(folded.max(initial=0)).bit_length() + 7) // 8)
+    planes = folded.view(np.uint8).reshape(*rows.shape, folded.itemsize)[:, :, :width]
+    return bytes((width,)) + planes.transpose(2, 0, 1).tobytes()
+
+
+def _deflated(data: bytes) -> bytes:
+    packer = zlib.compressobj(LEVEL, wbits=-15, memLevel=9)
+    return packer.compress(data) + packer.flush()
+
+
+def _in_units(mm: Floats) -> Numbers:
+    units = mm * UNITS
+    np.rint(units, out=units)
+    return np.clip(units, -FAR, FAR, out=units).astype(np.int32)
+
+
+def _vertices(moves: Driven, ends: Floats) -> Numbers:
+    """Return the ends of moves as vertices."""
+    found = np.empty((8, ends.shape[1]), np.int32)
+    found[:3] = _in_units(ends)
+    found[_KIND] = np.where(moves.printing, moves.feature + 1, 0)
+    found[_TOOL] = moves.tool
+    found[_LAYER] = moves.layer
+    found[_TIME] = np.minimum((moves.begins + moves.seconds) * TICKS, _MOST_NUMBER)
+    found[_OFFSET] = np.minimum(moves.offset, _MOST_NUMBER)
+    return found
+
+
+def _taken(vertices: Numbers, kept: Bools) -> Numbers:
+    return vertices if kept.all() else vertices.take(np.flatnonzero(kept), 1)
+
+
+def _needed(vertices: Numbers) -> Bools:
+    """Tell which vertices are no travel that another one goes on with."""
+    kind, layer = vertices[_KIND], vertices[_LAYER]
+    kept = kind > 0
+    kept[:-1] |= (kind[1:] > 0) | (layer[1:] != layer[:-1])
+    return kept
+
+
+def _needed_chords(line: Floats, ends: Floats) -> Bools | None:
+    """Tell which ends of chords are needed for an arc to look round; None: all, as there are no arcs.
+
+    Chords of one line of the file stand behind each other, and all turn by the same angle.
+    """
+    same = line[1:] == line[:-1]
+    if not same.any():
+        return None
+    begins = np.flatnonzero(np.concatenate(([True], ~same)))
+    counts = np.diff(begins, append=len(line))
+    steps = np.diff(ends[:2], axis=1, append=ends[:2, -1:])  # from each end to the next
+    length = np.hypot(*steps)
+    heading = np.arctan2(steps[1], steps[0])
+    second = np.minimum(begins + 1, len(line) - 1)
+    turn = np.abs((heading[second] - heading[begins] + math.pi) % math.tau - math.pi)
+    together = np.sqrt(8 * SAGITTA / np.maximum(length[begins] * turn, 1e-9))
+    together = np.where(counts >= _FEW, np.clip(together, 1, counts), 1).astype(np.intp)  # of few the turn is not known
+    number = np.arange(len(line)) - np.repeat(begins, counts)
+    kept: Bools = (number + 1) % np.repeat(together, counts) == 0
+    kept[begins + counts - 1] = True
+    return kept

@@ -1,0 +1,130 @@
+"""Toolpaths over the API, and how long they are kept."""
+
+import asyncio
+
+from support.analysed import sliced
+from support.analyses import AtOnce, analysing, known, upload
+from support.http import api
+from support.toolpaths import read
+
+CUBE = sliced("cube20")
+ADDRESS = "/api/files/local/a.gcode/toolpath"
+
+
+def kept(folder):
+    """The files in the folder of toolpaths."""
+    root = folder / "toolpaths"
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+async def test_a_toolpath_is_made_with_the_analysis_and_sent_in_parts(tmp_path):
+    async with analysing(tmp_path) as client:
+        await upload(client, CUBE)
+        address = (await known(client))["toolpath"]
+        assert address.startswith("api/files/local/a.gcode/toolpath?v=")
+        whole = await client.get(f"/{address}")
+        assert (whole.status, whole.headers["Content-Type"]) == (200, "application/octet-stream")
+        assert whole.headers["Cache-Control"] == "private, max-age=31536000, immutable"
+        assert "X-Api-Key" in whole.headers["Vary"]
+        told = read(whole.body)
+        assert (len(told.layers), told.size) == (99, len(CUBE))
+        assert address.endswith(told.id)
+        assert whole.headers["ETag"] == f'"{told.id}"'
+
+        part = await client.get(ADDRESS, headers={"Range": "bytes=64-163"})
+        assert (part.status, part.body) == (206, whole.body[64:164])
+        assert part.headers["Content-Range"] == f"bytes 64-163/{len(whole.body)}"
+        assert "no-cache" in part.headers["Cache-Control"]  # without its id another one may come under this address
+        same = await client.get(ADDRESS, headers={"If-None-Match": f'"{told.id}"'})
+        assert (same.status, same.body) == (304, b"")
+        packed = await client.get(ADDRESS, headers={"Accept-Encoding": "gzip"})
+        assert "Content-Encoding" not in packed.headers
+
+
+async def test_what_has_no_toolpath_says_why(tmp_path):
+    async with analysing(tmp_path) as client:
+        await upload(client, b"G28\nM104 S200\n", name="nothing.gcode")
+        await known(client, "nothing.gcode")
+        answer = await client.get("/api/files/local/nothing.gcode/toolpath")
+        assert (answer.status, "nothing is laid" in answer.error) == (404, True)
+        assert "toolpath" not in (await client.get("/api/files/local/nothing.gcode")).json
+        assert (await client.get("/api/files/local/none.gcode/toolpath")).status == 404
+
+        client.service.analyses._run = lambda _: asyncio.sleep(3600)
+        await upload(client, CUBE)
+        answer = await client.get(ADDRESS)
+        assert (answer.status, "still being made" in answer.error) == (409, True)
+    async with api(tmp_path / "other") as client:
+        await upload(client, CUBE)
+        answer = await client.get(ADDRESS)
+        assert (answer.status, "not analysed" in answer.error) == (404, True)
+
+
+async def test_a_folder_may_be_called_toolpath(tmp_path):
+    async with analysing(tmp_path) as client:
+        await upload(client, CUBE, name="b.gcode", path="parts/toolpath")
+        listed = await client.get("/api/files/local/parts/toolpath")
+        assert [each["name"] for each in listed.json["children"]] == ["b.gcode"]
+        await known(client, "parts/toolpath/b.gcode")
+        assert (await client.get("/api/files/local/parts/toolpath/b.gcode/toolpath")).status == 200
+
+
+async def test_a_toolpath_lives_as_long_as_its_file(tmp_path):
+    async with analysing(tmp_path) as client:
+        for name in ("a.gcode", "b.gcode"):
+            await upload(client, CUBE, name=name, path="parts")
+            await known(client, f"parts/{name}")
+        assert kept(tmp_path) == ["parts/a.gcode", "parts/b.gcode"]
+        size = sum((tmp_path / "toolpaths/parts" / name).stat().st_size for name in ("a.gcode", "b.gcode"))
+        assert await client.service.files.used_space() == 2 * len(CUBE) + size
+        await client.post("/api/files/local/parts/a.gcode", {"command": "move", "destination": "c.gcode"})
+        await known(client, "c.gcode")
+        assert kept(tmp_path) == ["c.gcode", "parts/b.gcode"]
+        await client.delete("/api/files/local/parts")
+        assert kept(tmp_path) == ["c.gcode"]
+        await client.delete("/api/files/local/c.gcode")
+        assert kept(tmp_path) == []
+
+
+async def test_a_toolpath_that_is_lost_or_another_ones_is_made_again(tmp_path):
+    async with analysing(tmp_path) as client:
+        await upload(client, CUBE)
+        await known(client)
+        (tmp_path / "toolpaths/a.gcode").write_bytes(b"NZTP" + bytes(200))
+        assert (await client.get(ADDRESS)).status == 409
+        await client.settle(1)
+        assert (await client.get(ADDRESS)).status == 200
+        (tmp_path / "toolpaths/a.gcode").unlink()
+        assert (await client.get(ADDRESS)).status == 409
+        await client.settle(1)
+        assert (await client.get(ADDRESS)).status == 200
+
+
+async def test_another_format_has_it_made_again_and_what_belongs_to_nothing_is_dropped(tmp_path, monkeypatch):
+    async with analysing(tmp_path) as client:
+        await upload(client, CUBE)
+        await known(client)
+    (tmp_path / "toolpaths/gone").mkdir()
+    for name in ("gone/b.gcode", ".new"):
+        (tmp_path / "toolpaths" / name).write_bytes(b"x")
+    worker = AtOnce()
+    async with analysing(tmp_path, worker=worker) as client:
+        assert kept(tmp_path) == ["a.gcode"]
+        assert not (tmp_path / "toolpaths/gone").exists()
+        assert (await client.get(ADDRESS)).status == 200
+        assert worker.paths == []
+    monkeypatch.setattr("daemon.front.analysis.service.FORMAT", 2)
+    async with analysing(tmp_path, worker=worker) as client:
+        assert (await client.get(ADDRESS)).status == 409
+        await client.settle(1)
+        assert (await client.get(ADDRESS)).status == 200
+        assert len(worker.paths) == 1
+
+
+async def test_without_a_folder_a_file_is_analysed_and_has_no_toolpath(tmp_path):
+    async with analysing(tmp_path) as client:
+        (tmp_path / "toolpaths").rmdir()
+        await upload(client, CUBE)
+        told = await known(client)
+        assert told["gcodeAnalysis"]["layers"] == 99
+        assert "toolpath" not in told

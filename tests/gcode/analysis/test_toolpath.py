@@ -1,0 +1,188 @@
+"""Toolpaths: what is read of them again is where the nozzle goes."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gcode.analysis import toolpath
+from gcode.analysis.features import Feature, feature_of
+from support.analysed import sliced
+from support.toolpaths import drawn, read
+
+NEAR = 0.005 + 1e-9  # mm: half a unit
+
+MARKED = (
+    b"G28\nG1 Z5 F6000\nG1 X10 Y10\nM83\n;LAYER_CHANGE\n;Z:0.2\nG1 Z.2\n"
+    b";TYPE:External perimeter\nG1 X20 E1\nG1 Y20 E1\n"
+    b"G1 Z1\nG1 X30\nG1 Z.2\n;TYPE:Internal infill\nT1\nG1 X40 E1\n;LAYER_CHANGE\n;Z:0.4\nG1 Z.4\n"
+    b";TYPE:Something new\nG1 X10 E1\nG28 X\n"
+)
+
+
+def laid(moves):
+    """Both ends of each move that lays material."""
+    for each in moves:
+        rows = each.printing
+        starts, ends = each.start[:3, rows], each.start[:3, rows] + each.delta[:3, rows]
+        yield from zip(starts.T.tolist(), ends.T.tolist(), each.feature[rows].tolist(), strict=True)
+
+
+def drawn_lines(told):
+    """Both ends of each line that is drawn as laid, and its feature."""
+    before = told.begin
+    for each in told.vertices:
+        here = (each.x, each.y, each.z)
+        if each.kind:
+            yield before, here, each.kind - 1
+        before = here
+
+
+def assert_same_lines(found, expected, near=NEAR):
+    found, expected = list(found), list(expected)
+    assert len(found) == len(expected)
+    for (a, b, feature), (start, end, wanted) in zip(found, expected, strict=True):
+        assert feature == wanted
+        for got, want in ((a, start), (b, end)):
+            assert max(abs(one - other) for one, other in zip(got, want, strict=True)) <= near
+
+
+def test_a_small_file_is_told_line_by_line():
+    found, blob, moves = drawn(MARKED)
+    told = read(blob)
+    assert [(each.z, each.offset) for each in told.layers] == [(layer.z, layer.offset) for layer in found.layers]
+    assert told.box == (10, 10, 40, 20)
+    assert (told.size, told.moves) == (len(MARKED), sum(len(each.seconds) for each in moves))
+    first = [(each.x, each.y, each.z, each.kind, each.tool) for each in told.vertices[told.layers[0].first :]]
+    assert first == [
+        (10, 10, 0.2, 0, 0),
+        (20, 10, 0.2, 1 + Feature.OUTER_WALL, 0),
+        (20, 20, 0.2, 1 + Feature.OUTER_WALL, 0),
+        (30, 20, 0.2, 0, 0),  # up, over and down again
+        (40, 20, 0.2, 1 + Feature.INFILL, 1),
+        (40, 20, 0.4, 0, 1),
+        (10, 20, 0.4, 1 + Feature.OTHER, 1),
+    ]
+    assert [each.first for each in told.layers] == [len(told.vertices) - 7, len(told.vertices) - 2]
+    last = told.vertices[-1]
+    assert last.time == pytest.approx(found.duration_s - found.homing_s, abs=found.homing_s)
+    assert MARKED[last.offset :].startswith(b"G1 X10 E1")
+
+
+@pytest.mark.parametrize("name", ["cube20", "knob"])
+def test_sliced_files_are_told_as_they_are_and_in_few_bytes(name):
+    data = sliced(name)
+    found, blob, moves = drawn(data)
+    told = read(blob)
+    assert_same_lines(drawn_lines(told), laid(moves))
+    assert [each.z for each in told.layers] == [round(layer.z, 2) for layer in found.layers]
+    assert [each.offset for each in told.layers] == [layer.offset for layer in found.layers]
+    for each, layer in zip(told.layers, found.layers, strict=True):
+        assert each.start == pytest.approx(layer.start_s, abs=0.011)
+    box = found.bounds.printing
+    assert told.box == pytest.approx((*box.min[:2], *box.max[:2]), abs=NEAR)
+    assert len(blob) <= min(1.3 * told.moves, 0.05 * len(data))
+    kinds = {each.kind - 1 for each in told.vertices if each.kind}
+    assert {Feature.OUTER_WALL, Feature.INNER_WALL, Feature.INFILL, Feature.SKIRT, Feature.TOP} <= kinds
+    times = [each.time for each in told.vertices if each.time is not None]
+    assert times == sorted(times)
+    assert found.duration_s * 0.95 < times[-1] <= found.duration_s + 0.01
+
+
+PLACES = st.one_of(st.floats(-300, 300), st.floats(-9e3, 9e3), st.integers(-5, 5)).map(lambda value: round(value, 3))
+LINES = st.lists(
+    st.one_of(
+        st.tuples(PLACES, PLACES, st.booleans()).map(lambda p: f"G1 X{p[0]:.3f} Y{p[1]:.3f}" + " E1" * p[2]),
+        PLACES.map(lambda z: f"G1 Z{z:.3f}"),
+        st.sampled_from(["G28 X", "G92 X7", ";LAYER_CHANGE", ";TYPE:Support material", "; FEATURE: Bridge"]),
+    ),
+    max_size=20,
+)
+
+
+@given(LINES, st.sampled_from([3, 64, 16_384]))
+def test_whatever_is_written_is_read_again(lines, chunk):
+    """Whatever moves: each line that lays material is there, within half a hundredth of a millimetre."""
+    most, toolpath.CHUNK = toolpath.CHUNK, chunk
+    try:
+        found, blob, moves = drawn("\n".join(["M83", "G1 F6000", *lines]))
+    finally:
+        toolpath.CHUNK = most
+    if blob is None:
+        assert not any((each.printing & (each.layer > 0)).any() for each in moves)
+        return
+    told = read(blob)
+    assert_same_lines(drawn_lines(told), laid(moves))
+    assert [each.offset for each in told.layers] == [layer.offset for layer in found.layers]
+    firsts = [each.first for each in told.layers]
+    assert firsts == sorted(firsts)
+    assert told.chunks == list(range(0, len(told.vertices), chunk))
+
+
+@settings(max_examples=30)
+@given(st.floats(0.2, 300), st.floats(-3, 3), st.sampled_from(["G2", "G3"]))
+def test_an_arc_still_looks_round(radius, begin, code):
+    x, y = 500 + radius * math.cos(begin), 500 + radius * math.sin(begin)
+    centre = f"I{500 - x:.4f} J{500 - y:.4f}"
+    found, blob, _ = drawn(f"M83\nG1 X{x:.4f} Y{y:.4f} Z.2 F6000\n{code} {centre} E5\nG1 X{x + 1:.4f} E1\n")
+    told = read(blob)
+    circle = [each for each in drawn_lines(told) if each[1][0] != pytest.approx(x + 1, abs=0.01)]
+    assert len(circle) >= 6
+    for (ax, ay, _), (bx, by, _), _ in circle:
+        assert math.hypot(bx - 500, by - 500) == pytest.approx(radius, abs=0.02)
+        middle = math.hypot((ax + bx) / 2 - 500, (ay + by) / 2 - 500)
+        assert radius - middle <= max(toolpath.SAGITTA, radius * (1 - math.cos(math.pi / 24))) + 0.02
+    assert told.moves > 0
+    assert found.layers
+
+
+def test_a_toolpath_that_would_be_too_large_is_none():
+    data = b"M83\nG1 X5 Y5 Z.2 F6000\n" + b"".join(b"G1 X%d Y%d E1\n" % (n * n % 97, n % 89) for n in range(40_000))
+    assert drawn(data, most=1000)[1] is None
+    assert drawn(data)[1] is not None
+
+
+@pytest.mark.parametrize("data", [b"", b"G28\n", b"G1 X5 F600\nG1 X9\n", b"\n" * 1000])
+def test_a_file_that_lays_nothing_has_none(data):
+    assert drawn(data)[1] is None
+
+
+def test_a_purge_line_is_no_layer_once_the_slicer_has_marked_one():
+    filler = b";" + b"x" * 100 + b"\n"
+    data = b"M83\nG1 Z.3 F6000\nG1 X50 E5\nG1 Z.6\nG1 X10 E5\n" + filler * 3000 + MARKED
+    found, blob, _ = drawn(data)
+    told = read(blob)
+    assert len(told.layers) == len(found.layers) == 2
+    begin = told.vertices[told.layers[0].first]
+    assert (begin.x, begin.y, begin.z) == (10, 10, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("comment", "feature"),
+    [
+        (b";TYPE:External perimeter", Feature.OUTER_WALL),  # PrusaSlicer and its kin
+        (b";TYPE:Perimeter", Feature.INNER_WALL),
+        (b";TYPE:Skirt/Brim", Feature.SKIRT),
+        (b";TYPE:Support material interface", Feature.INTERFACE),
+        (b";TYPE:Outer wall", Feature.OUTER_WALL),  # OrcaSlicer
+        (b";TYPE:Internal solid infill", Feature.SOLID),
+        (b"; FEATURE: Sparse infill", Feature.INFILL),  # BambuStudio
+        (b"; FEATURE: Prime tower", Feature.TOWER),
+        (b";TYPE:WALL-OUTER", Feature.OUTER_WALL),  # Cura, IdeaMaker
+        (b";TYPE:SUPPORT-INTERFACE", Feature.INTERFACE),
+        (b";TYPE:GAP-FILL", Feature.GAP),
+        (b"; feature outer perimeter", Feature.OUTER_WALL),  # Simplify3D 5
+        (b"; outer perimeter", Feature.OUTER_WALL),  # Simplify3D 4
+        (b"; 'Perimeter Path', 1.2 [feed mm/s], 30.0 [head mm/s]", Feature.OUTER_WALL),  # KISSlicer
+        (b"; 'Stacked Sparse Infill Path', 1.2 [feed mm/s]", Feature.INFILL),
+        (b";structure:infill-solid", Feature.SOLID),  # FlashPrint
+        (b";TYPE:of something new", Feature.OTHER),
+        (b"; outer perimeters are printed first", None),
+        (b";LAYER:3", None),
+        (b"; bridge_speed = 60", None),
+        (b";TYPE:" + b"x" * 100, None),
+    ],
+)
+def test_what_slicers_say_of_what_follows(comment, feature):
+    assert feature_of(comment) == feature
