@@ -8,11 +8,11 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import structlog
 
@@ -127,6 +127,19 @@ class Database:
         else:
             self._recovered()
 
+    async def keep(self, *statements: tuple[str, Sequence[Any]]) -> None:
+        """Change something for good, all of it or nothing.
+
+        Raises:
+            StoreError: it cannot be.
+        """
+        try:
+            await self._run(self._keep, statements)
+        except sqlite3.Error as error:
+            self._trouble(error)
+            raise StoreError(f"the database cannot be written: {error}") from error
+        self._recovered()
+
     async def _run(self, work: Callable[..., T], *args: object) -> T:
         if self._closed:
             raise StoreError("the database is not open")
@@ -185,6 +198,11 @@ class Database:
         if self._db is None:
             raise StoreError("the database is not open")
         return self._db
+
+    def _keep(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
+        with transaction(self._connection, durable=True) as db:
+            for statement, values in statements:
+                db.execute(statement, values)
 
     def _execute(self, statement: str, values: tuple[object, ...]) -> None:
         with transaction(self._connection, durable=False) as db:

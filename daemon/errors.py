@@ -23,6 +23,7 @@ NozzledError
     │   ├── JobConflict          the command does not fit the job's state ("start" while printing)
     │   │   └── NeverBegan       a print was recorded with its key, and the host died before it began
     │   ├── KeyReused            an idempotency key was used for something else before
+    │   ├── NoSuchEntry          the queue has no entry of this number
     │   ├── BadJobKey            an idempotency key that cannot be one ("", 300 characters)
     │   ├── UnfitFile            what is known of the file speaks against printing it (outside the build volume)
     │   ├── Unsafe               a rule of `daemon.core.safety.rules` is broken (a heater does not get warmer)
@@ -135,6 +136,10 @@ class NeverBegan(JobConflict):
 
 class KeyReused(JobError):
     """An idempotency key was used for something else before."""
+
+
+class NoSuchEntry(JobError):
+    """The queue has no entry of this number."""
 
 
 class BadJobKey(JobError):

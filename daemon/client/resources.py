@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from urllib.parse import quote
 
 from daemon.client.body import FormBody, Progress
@@ -69,6 +69,58 @@ class JobClient(_Resource):
 
     async def _command(self, command: str, action: str | None = None) -> None:
         await self._caller.command("/api/job", command, action=action)
+
+
+class QueueClient(_Resource):
+    """What waits to be printed. Only nozzled has it; each method returns the whole queue, but for `add`."""
+
+    async def get(self) -> dict[str, Any]:
+        """Return the whole queue."""
+        return cast("dict[str, Any]", await self._caller.get("/api/queue"))
+
+    async def add(self, path: str, **wishes: Any) -> dict[str, Any]:
+        """Put a file in; return its entry.
+
+        Args:
+            path: of the file.
+            wishes: `copies`, `notes`, `material`, `force`, `front`; `job`, a key by which it is put in once.
+        """
+        return await self._command("add", path=path, **wishes)
+
+    async def change(self, entry: int, **wishes: Any) -> dict[str, Any]:
+        """Change what is wanted of an entry: `copies`, `notes`, `material`, `force`."""
+        return await self._command("change", id=entry, **wishes)
+
+    async def move(self, entry: int, to: int) -> dict[str, Any]:
+        """Put an entry at another place; 0 is the first."""
+        return await self._command("move", id=entry, to=to)
+
+    async def remove(self, entry: int) -> dict[str, Any]:
+        """Take an entry out."""
+        return await self._command("remove", id=entry)
+
+    async def retry(self, entry: int) -> dict[str, Any]:
+        """Let an entry wait again that was skipped."""
+        return await self._command("retry", id=entry)
+
+    async def clear(self) -> dict[str, Any]:
+        """Take out all that is not being printed."""
+        return await self._command("clear")
+
+    async def bed(self, *, clear: bool = True) -> dict[str, Any]:
+        """Say whether the bed is clear; the next print begins if it is."""
+        return await self._command("bed", clear=clear)
+
+    async def pause(self) -> dict[str, Any]:
+        """Begin nothing more."""
+        return await self._command("pause")
+
+    async def resume(self) -> dict[str, Any]:
+        """Go on."""
+        return await self._command("resume")
+
+    async def _command(self, command: str, **parameters: Any) -> dict[str, Any]:
+        return cast("dict[str, Any]", await self._caller.command("/api/queue", command, **parameters))
 
 
 class FilesClient(_Resource):

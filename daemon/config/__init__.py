@@ -273,6 +273,11 @@ class ScriptsConfig:
     )
     after_failure: tuple[str, ...] = option(ALL_OFF, "After a failed job, if the printer still listens.", gcode=True)
     after_finish: tuple[str, ...] = option((), "After the last line of a file.", gcode=True)
+    eject: tuple[str, ...] = option(
+        (),
+        "Behind that, when the print came from the queue: clears the bed, which then counts as clear for the next one.",
+        gcode=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)

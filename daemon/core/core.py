@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from daemon.boot import boot_id
 from daemon.config import UPLOADS, Config, ProfileConfig, runtime_file, state_dir
 from daemon.config.chosen_preset import with_chosen
 from daemon.core.connection.connection import Connection
@@ -24,8 +25,6 @@ from daemon.in_time import in_time
 from daemon.set_aside import make_way
 from daemon.systemd.descriptors import DescriptorStore
 from hal.logbook import Logbook
-
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 log = structlog.get_logger()
 
@@ -106,9 +105,7 @@ def _logbook(environ: Mapping[str, str]) -> tuple[Logbook, str]:
     if path is not None:
         make_way(path, "a print that was under way does not go on")
     try:
-        # the unit says it, as it does not see the file (ProcSubset=pid)
-        boot = environ.get("NOZZLED_BOOT_ID") or BOOT_ID.read_text().strip()
-        return Logbook(path), boot
+        return Logbook(path), boot_id(environ)
     except OSError as error:
         log.warning("logbook.missing", reason=str(error), consequence="a print does not survive this process")
         return Logbook(), ""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from daemon.boot import boot_id
 from daemon.bridge.remote import Channel, RemoteConnection, RemoteCore, RemoteJobs
 from daemon.config import UPLOADS, Config, state_dir
 from daemon.errors import FileError
@@ -20,6 +21,8 @@ from daemon.front.analysis.watch import Watch
 from daemon.front.cache import cache as cache_room
 from daemon.front.cache.cache import Cache
 from daemon.front.events import Events
+from daemon.front.queue.queue import Queue
+from daemon.front.queue.shelf import QueueShelf
 from daemon.front.uploads.files import FileStore
 from daemon.in_time import in_time
 
@@ -41,6 +44,7 @@ class Front:
     watch: Watch
     cache: Cache
     folder: Path
+    queue: Queue
 
     @property
     def connection(self) -> RemoteConnection:
@@ -96,7 +100,18 @@ async def begin(
     core.on_change(watch.look)
     core.on_change(lambda: analyses.use(core.profile) if core.is_known else None)
     watch.look()
-    return Front(config, core, files, access, Events(), uuid, wall, analyses, watch, cache, folder)
+    events = Events()
+    queue = Queue(QueueShelf(cache), core, files, watch, events, config, wall, _boot(environ))
+    await queue.open()
+    stack.push_async_callback(in_time, queue.close)
+    return Front(config, core, files, access, events, uuid, wall, analyses, watch, cache, folder, queue)
+
+
+def _boot(environ: Mapping[str, str]) -> str:
+    try:
+        return boot_id(environ)
+    except OSError:
+        return ""
 
 
 def _access(config: Config, folder: Path, environ: Mapping[str, str], wall: Callable[[], float]) -> Access:

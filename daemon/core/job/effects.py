@@ -368,6 +368,10 @@ class Effects:
     async def _finishing(self, job: Job) -> None:
         await job.printer.finished()  # 100 % means that the last move is done
         await self.script(job, self._config.scripts.after_finish)
+        if job.page.claim is not None and job.page.claim.eject and self._config.scripts.eject:
+            await self.script(job, self._config.scripts.eject)
+            await job.printer.finished()
+            job.page.ejected = True
         job.machine.fire("finished")
 
     async def _cancelling(self, job: Job) -> None:

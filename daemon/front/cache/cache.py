@@ -30,7 +30,7 @@ class Cache(Database):
     file = "front.db"
     lock = "front.lock"
     holds = "the front's part of "
-    lost = "hashes of files, analyses and learnt print times begin anew"
+    lost = "the queue, hashes of files, analyses and learnt print times begin anew"
     schema = Path(__file__).with_name("schema")
 
     async def sha1s(self, under: str = "") -> dict[tuple[str, int, int], str]:

@@ -25,6 +25,7 @@ _STATUS: dict[type[BaseException], int] = {
     service.JobConflict: 409,
     service.BadJobKey: 400,
     service.KeyReused: 422,
+    service.NoSuchEntry: 404,
     service.UnfitFile: 409,
     service.FileExists: 409,
     service.FileInUse: 409,

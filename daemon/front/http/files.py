@@ -191,6 +191,7 @@ class FileHandler(FilesHandler):
         entry = await (files.copy(path, target) if copy else files.move(path, target))
         if not copy:
             await self._forget(path)
+            await self.service.queue.moved("/".join(check_path(path)), entry.path)
             self.files_changed("FolderMoved" if entry.type == "folder" else "FileMoved", entry)
         else:
             self.files_changed("FolderAdded" if entry.type == "folder" else "FileAdded", entry)
@@ -203,6 +204,7 @@ class FileHandler(FilesHandler):
         entry = await self.service.files.info(path)
         await self.service.files.delete(path)
         await self._forget(path)
+        await self.service.queue.gone("/".join(check_path(path)))
         self.files_changed("FolderRemoved" if entry.type == "folder" else "FileRemoved", entry)
         self.no_content()
 

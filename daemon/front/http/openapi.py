@@ -7,6 +7,7 @@ from typing import Any
 
 from daemon import __version__
 from daemon.front.http.openapi_schemas import SCHEMAS, array, nullable, obj, one_of, ref
+from daemon.front.queue.document import LONGEST_MATERIAL, LONGEST_NOTES, MOST_COPIES
 
 Schema = dict[str, Any]
 Operation = dict[str, Any]
@@ -140,7 +141,7 @@ def _command(name: str, **parameters: Schema) -> Schema:
 
 
 def _paths() -> dict[str, dict[str, Operation]]:
-    return {**_job(), **_files(), **_printer(), **_server(), **_access(), **_plugins()}
+    return {**_job(), **_queue(), **_files(), **_printer(), **_server(), **_access(), **_plugins()}
 
 
 def _job() -> dict[str, dict[str, Operation]]:
@@ -172,6 +173,38 @@ def _job() -> dict[str, dict[str, Operation]]:
         "/api/connection": {
             "get": _operation("Tell what is connected, and what could be.", done=ref("Connection")),
             "post": _operation("Connect in the background, or disconnect.", 409, body=commands),
+        },
+    }
+
+
+def _queue() -> dict[str, dict[str, Operation]]:
+    number: Schema = {"type": "integer", "minimum": 1, "maximum": 2**53}
+    copies: Schema = {"type": "integer", "minimum": 1, "maximum": MOST_COPIES}
+    notes: Schema = {"type": "string", "maxLength": LONGEST_NOTES}
+    material: Schema = {"type": ["string", "null"], "maxLength": LONGEST_MATERIAL}
+    wishes: dict[str, Schema] = {"copies_": copies, "notes_": notes, "material_": material, "force_": BOOLEAN}
+    body = one_of(
+        _command("add", path=PATH, front_=BOOLEAN, job_=JOB_KEY, **wishes),
+        _command("move", id=number, to={"type": "integer", "minimum": 0, "maximum": 2**53}),
+        _command("change", id=number, **wishes),
+        _command("remove", id=number),
+        _command("retry", id=number),
+        _command("clear"),
+        _command("bed", clear=BOOLEAN),
+        _command("pause"),
+        _command("resume"),
+    )
+    change = _keyed(_operation("Change the queue, or say that the bed is clear.", 404, done=ref("Queue"), body=body))
+    change["responses"]["201"] = {"description": "The entry that was put in.", **_json(ref("QueueEntry"))}
+    entry = _in_path("id", "Of the entry.", {"type": "integer", "minimum": 0})
+    return {
+        "/api/queue": {
+            "get": _operation("List what waits to be printed, in its order.", done=ref("Queue")),
+            "post": change,
+        },
+        "/api/queue/{id}": {
+            "get": _operation("Tell about an entry.", 404, done=ref("QueueEntry"), parameters=[entry]),
+            "delete": _operation("Take an entry out.", 404, 409, 500, 507, parameters=[entry]),
         },
     }
 

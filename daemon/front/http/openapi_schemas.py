@@ -150,6 +150,33 @@ SCHEMAS: dict[str, Schema] = {
         },
         required=[],
     ),
+    "Queue": obj(
+        {
+            "revision": _WHOLE,
+            "paused": _YES_NO,
+            "bed": obj({"clear": _YES_NO, "by": nullable("string"), "at": nullable("number")}),
+            "waiting": nullable("string"),
+            "entries": array(ref("QueueEntry")),
+        }
+    ),
+    "QueueEntry": obj(
+        {
+            "id": _WHOLE,
+            "path": _TEXT,
+            "name": _TEXT,
+            "added": _NUMBER,
+            "copies": _WHOLE,
+            "done": _WHOLE,
+            "notes": _TEXT,
+            "material": nullable("string"),
+            "force": _YES_NO,
+            "state": {"enum": ["waiting", "beginning", "printing", "refused", "missing", "failed", "done"]},
+            "reason": nullable("string"),
+            "job": nullable("integer"),
+            "user": nullable("string"),
+            "key": nullable("string"),
+        }
+    ),
     "Printed": obj(
         {
             "id": _WHOLE,

@@ -44,6 +44,7 @@ from daemon.front.http.printer import (
     SdHandler,
     ToolHandler,
 )
+from daemon.front.http.queue import QueueEntryHandler, QueueHandler
 from daemon.front.http.seats import Limits
 from daemon.front.http.server_info import ServerHandler, VersionHandler
 from daemon.front.http.settings import ProfileHandler, ProfilesHandler, SettingsHandler
@@ -115,6 +116,8 @@ def make_app(service: "Front") -> Application:
         (r"/api/printer/command", CommandHandler, given),
         (r"/api/printer/command/custom", CustomControlsHandler, given),
         (r"/api/macros", MacrosHandler, given),
+        (r"/api/queue", QueueHandler, given),
+        (r"/api/queue/([0-9]+)", QueueEntryHandler, given),
         (r"/api/history", HistoryHandler, given),
         (r"/api/pair", PairHandler, given),
         (r"/api/pair/codes", CodesHandler, given),

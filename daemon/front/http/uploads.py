@@ -201,6 +201,7 @@ class UploadHandler(FilesHandler):
     async def _answer_file(self, entry: Entry, fields: dict[str, str]) -> None:
         await self._renew_analysis(entry)
         self.files_changed("FileAdded", entry)
+        await self.service.queue.came(entry.path)
         unfit = await self._unfit(entry, fields)
         selected, printing = await self._select(entry, fields, fit=not unfit)
         self._tell(entry, fields, selected=selected, printing=printing)

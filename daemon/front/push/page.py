@@ -136,6 +136,7 @@ class Pages:
         service.core.on_event(self._on_event)
         service.analyses.subscribe(self._on_analysis)
         service.watch.on_refused(lambda _: self._at_once())
+        service.queue.subscribe(self._at_once)
 
     # -- who listens ---------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from daemon.front.analysis.shelf import Learnt
 from daemon.front.http import analysis
 from daemon.front.http.base import seen_of
 from daemon.front.http.temperatures import is_heater, readings
+from daemon.front.queue.queue import told
 from gcode.errors import NozzledError
 from hal.printer import PanelPrint
 
@@ -36,6 +37,7 @@ def describe(service: "Front", known: dict[str, Any], page: str) -> dict[str, An
         "job": _job(service),
         "link": counters_of(service),
         "profile": _profile(service),
+        "queue": _queue(service),
     }
     flat = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
     return flat | known
@@ -214,6 +216,20 @@ async def figures_of(service: "Front") -> dict[str, Any] | None:
         "windowLines": figures.window_lines,
         "windowBytes": figures.window_bytes,
         "memory": figures.memory,
+    }
+
+
+def _queue(service: "Front") -> dict[str, Any]:
+    queue = service.queue
+    document = queue.document
+    following, bed = document.next(), document.bed
+    return {
+        "revision": document.revision,
+        "paused": document.paused,
+        "bed": {"clear": bed.clear, "by": bed.by, "at": bed.at},
+        "waiting": queue.waiting(),
+        "length": len(document.entries),
+        "next": told(following) if following is not None else None,
     }
 
 

@@ -1,0 +1,91 @@
+"""`nozzled queue`: what waits to be printed, and whether the bed is clear."""
+
+import argparse
+from typing import Any
+
+from daemon.cli.remote import Action, add_actions, printable, run
+from daemon.client import OctoPrintClient
+
+__all__ = ["EXAMPLE", "arguments", "run"]
+
+EXAMPLE = "nozzled queue add parts/cube.gcode --copies 2"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    add_actions(parser, _ACTIONS)
+
+
+def _shown(queue: dict[str, Any]) -> str:
+    rows = [_row(entry) for entry in queue["entries"]] or ["nothing waits to be printed"]
+    bed = f"clear, says {queue['bed']['by']}" if queue["bed"]["clear"] else "not clear"
+    rows.append(f"the bed is {bed}" + ("; the queue is paused" if queue["paused"] else ""))
+    if queue["waiting"]:
+        rows.append(f"nothing begins: {queue['waiting']}")
+    return "\n".join(printable(row) for row in rows)
+
+
+def _row(entry: dict[str, Any]) -> str:
+    copies = f"{entry['done']}/{entry['copies']}"
+    more = [entry["material"], entry["notes"].replace("\n", " "), entry["reason"]]
+    return "  ".join([f"{entry['id']:>4}  {entry['state']:<9}  {copies:>5}  {entry['path']}", *filter(None, more)])
+
+
+def _added(entry: dict[str, Any]) -> str:
+    return printable(f"{entry['path']} waits as entry {entry['id']}")
+
+
+def _number(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("entry", type=int, metavar="ENTRY", help="its number, as `nozzled queue list` shows it")
+
+
+def _for_add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", help="of the file among the uploads")
+    parser.add_argument("--copies", type=int, metavar="N", help="how often it is printed (default: 1)")
+    parser.add_argument("--notes", metavar="T", help="for whoever stands at the printer")
+    parser.add_argument("--material", metavar="M", help="what has to be loaded, like PLA")
+    parser.add_argument("--force", action="store_true", help="print it whatever speaks against it")
+    parser.add_argument("--front", action="store_true", help="before all others")
+    parser.add_argument("--once", metavar="KEY", help="put it in once when asked again with the same key")
+
+
+async def _add(client: OctoPrintClient, args: argparse.Namespace) -> dict[str, Any]:
+    wishes = {"copies": args.copies, "notes": args.notes, "material": args.material, "job": args.once}
+    flags = {"force": args.force or None, "front": args.front or None}
+    return await client.queue.add(args.path, **wishes, **flags)
+
+
+def _for_move(parser: argparse.ArgumentParser) -> None:
+    _number(parser)
+    parser.add_argument("place", type=int, help="where to; 1 is the first")
+
+
+async def _clear_bed(client: OctoPrintClient, args: argparse.Namespace) -> dict[str, Any]:
+    return await client.queue.bed(clear=not args.no)
+
+
+def _for_bed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no", action="store_true", help="it is not")
+
+
+_ACTIONS = {
+    "list": Action("Show what waits, in its order.", lambda client, _: client.queue.get(), _shown),
+    "add": Action("Put a file in.", _add, _added, _for_add),
+    "move": Action(
+        "Put an entry at another place.",
+        lambda client, args: client.queue.move(args.entry, max(0, args.place - 1)),
+        _shown,
+        _for_move,
+    ),
+    "remove": Action("Take an entry out.", lambda client, args: client.queue.remove(args.entry), _shown, _number),
+    "retry": Action(
+        "Let an entry wait again that was refused, or whose print failed.",
+        lambda client, args: client.queue.retry(args.entry),
+        _shown,
+        _number,
+    ),
+    "clear": Action("Take out all that is not being printed.", lambda client, _: client.queue.clear(), _shown),
+    "clear-bed": Action("Say that the bed is clear: the next print begins.", _clear_bed, _shown, _for_bed),
+    "pause": Action("Begin nothing more.", lambda client, _: client.queue.pause(), _shown),
+    "resume": Action("Go on.", lambda client, _: client.queue.resume(), _shown),
+}

@@ -1,0 +1,175 @@
+"""/api/queue: files that wait to be printed, one after the other."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from daemon.errors import NoSuchFile
+from daemon.front.access.access import FIRST
+from daemon.front.http.base import ApiHandler, is_true
+from daemon.front.http.errors import Refused
+from daemon.front.http.idempotency import wish
+from daemon.front.queue.document import (
+    LONGEST_MATERIAL,
+    LONGEST_NOTES,
+    MOST_COPIES,
+    MOST_ENTRIES,
+    WAITING,
+    Document,
+    Entry,
+)
+from daemon.front.queue.queue import told
+from daemon.front.uploads.filenames import check_path
+
+_COMMANDS: dict[str, tuple[str, ...]] = {
+    "add": ("path",),
+    "move": ("id", "to"),
+    "change": ("id",),
+    "remove": ("id",),
+    "retry": ("id",),
+    "clear": (),
+    "bed": ("clear",),
+    "pause": (),
+    "resume": (),
+}
+_LARGEST = 2**53
+
+
+class QueueHandler(ApiHandler):
+    """/api/queue."""
+
+    def get(self) -> None:
+        """Tell the whole queue."""
+        queue = self.service.queue
+        document = queue.document
+        bed = document.bed
+        self.write(
+            {
+                "revision": document.revision,
+                "paused": document.paused,
+                "bed": {"clear": bed.clear, "by": bed.by, "at": bed.at},
+                "waiting": queue.waiting(),
+                "entries": [told(entry) for entry in document.entries],
+            }
+        )
+
+    async def post(self) -> None:
+        """Change it; all but `add` answer with the whole queue."""
+        command, data = self.command(_COMMANDS)
+        if command == "add":
+            await self.add(data, "queue")
+            return
+        done: dict[str, Callable[[dict[str, Any]], Awaitable[Any]]] = {
+            "move": lambda data: self._change(partial(_moved, number=_id(data), to=_whole(data, "to", 0, _LARGEST))),
+            "change": lambda data: self._change(partial(_altered, number=_id(data), values=_wishes(data))),
+            "remove": lambda data: self._change(lambda draft: draft.remove(_id(data))),
+            "retry": lambda data: self._change(lambda draft: draft.retry(_id(data))),
+            "clear": lambda _: self._change(Document.clear),
+            "bed": self._bed,
+            "pause": lambda _: self._change(partial(_paused, paused=True)),
+            "resume": lambda _: self._change(partial(_paused, paused=False)),
+        }
+        await done[command](data)
+        self.get()
+
+    async def _change(self, work: Callable[[Document], Any]) -> None:
+        await self.service.queue.change(work)
+
+    async def _bed(self, data: dict[str, Any]) -> None:
+        if not isinstance(data["clear"], bool):
+            raise Refused(400, "clear must be true or false")
+        await self.service.queue.say_bed(clear=data["clear"], by=self.who)
+
+    @property
+    def who(self) -> str:
+        """By whose key this is asked for."""
+        return self.identity.name if self.identity is not None else FIRST
+
+    async def add(self, data: dict[str, Any], what: str) -> None:
+        """Put a file in; answer with its entry."""
+        if not isinstance(data["path"], str):
+            raise Refused(400, "path must be that of a file among the uploads")
+        path = "/".join(check_path(data["path"].strip("/")))
+        asked = wish(self, data, what)
+        values = _wishes(data)
+        file = await self.service.files.info(path)
+        if file.type == "folder":
+            raise NoSuchFile(f"{path} is a folder")
+        entry = Entry(0, path, file.name, self.service.wall(), user=self.who, key=asked.key if asked else None)
+        for name, value in values.items():
+            setattr(entry, name, value)
+        first = data.get("front", False) is True
+        entry, again = await self.service.queue.add(entry, front=first, mark=asked.mark if asked else "")
+        self.set_status(201)
+        self.set_header("Nozzled-Entry", str(entry.id))
+        if again:
+            self.set_header("Idempotent-Replayed", "true")
+        self.write(told(entry))
+
+
+class QueueEntryHandler(ApiHandler):
+    """/api/queue/<id>."""
+
+    def get(self, number: str) -> None:
+        """Tell about an entry."""
+        self.write(told(self.service.queue.document.entry(int(number[:15]))))
+
+    async def delete(self, number: str) -> None:
+        """Take it out."""
+        await self.service.queue.change(lambda draft: draft.remove(int(number[:15])))
+        self.no_content()
+
+
+def _wishes(data: dict[str, Any]) -> dict[str, Any]:
+    """Return what is wanted of an entry, as far as it is said."""
+    wishes: dict[str, Any] = {}
+    if "copies" in data:
+        wishes["copies"] = _whole(data, "copies", 1, MOST_COPIES)
+    if "notes" in data:
+        wishes["notes"] = _text(data, "notes", LONGEST_NOTES)
+    if "material" in data:
+        wishes["material"] = _text(data, "material", LONGEST_MATERIAL) if data["material"] is not None else None
+    if "force" in data:
+        wishes["force"] = is_true(data["force"])
+    return wishes
+
+
+def _whole(data: dict[str, Any], name: str, low: int, high: int) -> int:
+    value = data[name]
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise Refused(400, f"{name} must be a whole number from {low} to {high}")
+    return value
+
+
+def _id(data: dict[str, Any]) -> int:
+    return _whole(data, "id", 1, _LARGEST)
+
+
+def _text(data: dict[str, Any], name: str, longest: int) -> str:
+    value = data[name]
+    if not isinstance(value, str) or len(value) > longest or (not value.isascii() and not _is_unicode(value)):
+        raise Refused(400, f"{name} must be a text of at most {longest} characters")
+    return value
+
+
+def _is_unicode(text: str) -> bool:
+    """Tell a text from one with half a character in it, which JSON can have."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _moved(draft: Document, number: int, to: int) -> None:
+    draft.move(number, min(to, MOST_ENTRIES))
+
+
+def _altered(draft: Document, number: int, values: dict[str, Any]) -> None:
+    entry = draft.entry(number)
+    for name, value in values.items():
+        setattr(entry, name, value)
+    if entry.copies <= entry.done:
+        raise Refused(409, f"{entry.done} copies of {entry.path} are printed already; remove the entry to end it")
+    if values.get("force") and entry.state == "refused":
+        entry.state, entry.reason = WAITING, None
+
+
+def _paused(draft: Document, paused: bool) -> None:
+    draft.paused = paused

@@ -1,0 +1,412 @@
+"""Queue: what waits to be printed, and who begins it.
+
+It holds wishes, no truth: that an entry's print begins once at most is the core's doing, by the key that each of them
+has. Whatever was on its way when somebody died is found again by that key. The bed counts as clear only by somebody's
+word, for one print, and no longer when there is any doubt.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+
+from daemon.bridge.remote import RemoteCore
+from daemon.bridge.words import Begun, Selection
+from daemon.config import Config
+from daemon.errors import FileError, JobConflict, KeyReused, NeverBegan, NoSuchFile, StoreError, UnfitFile
+from daemon.front.analysis.watch import Watch
+from daemon.front.events import Events
+from daemon.front.queue.document import (
+    BEGINNING,
+    DONE,
+    FAILED,
+    MISSING,
+    PRINTING,
+    REFUSED,
+    WAITING,
+    Bed,
+    Document,
+    Entry,
+)
+from daemon.front.queue.shelf import QueueShelf
+from daemon.front.uploads.files import FileStore
+from gcode.errors import NozzledError
+
+EJECTED = "eject script"
+MARK = "queue"
+AGAIN = 5.0  # s after which something that failed is tried again
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+
+class Queue:
+    """The queue of this printer."""
+
+    def __init__(
+        self,
+        shelf: QueueShelf,
+        core: RemoteCore,
+        files: FileStore,
+        watch: Watch,
+        events: Events,
+        config: Config,
+        wall: Callable[[], float],
+        boot: str,
+    ) -> None:
+        """Prepare; nothing is begun before `open`.
+
+        Args:
+            shelf: keeps it.
+            core: prints.
+            files: the uploads.
+            watch: knows what speaks against printing a file.
+            events: are told of it.
+            config: has the script that clears the bed, if there is one.
+            wall: the date, in s.
+            boot: what tells one boot of this machine from another; empty: nobody knows.
+        """
+        self.document = Document()
+        self._shelf = shelf
+        self._core = core
+        self._files = files
+        self._watch = watch
+        self._events = events
+        self._config = config
+        self._wall = wall
+        self._boot = boot
+        self._turn = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._seen: tuple[object, ...] = ()
+        self._bed_is_sure = False  # it was compared with the last job of the record
+        self._waits_for_bed: tuple[int, int] | None = None  # entry, and copy, that this was told of
+        self._listeners: list[Callable[[], None]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Load it, and begin to print."""
+        try:
+            self.document = await self._shelf.load()
+        except NozzledError as error:
+            log.warning("queue.unusable", reason=str(error), consequence="nothing can be put into the queue")
+        self._core.on_change(self._on_change)
+        self._wake.set()
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Begin nothing more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever the queue is another one."""
+        self._listeners.append(listener)
+
+    def waiting(self) -> str | None:
+        """Return why nothing is begun now; None: a print of it goes on, or there is nothing to print."""
+        document, jobs = self.document, self._core.jobs
+        if document.next() is None or document.under_way() is not None:
+            return None
+        if document.paused:
+            return "the queue is paused"
+        if jobs.active:
+            return "another print is going on"
+        if self._core.connection.panel_print is not None:
+            return "the printer prints from its SD card"
+        if not self._core.connection.ready:
+            return "no printer is connected"
+        return None if document.bed.clear else "nobody has said that the bed is clear"
+
+    # -- what people ask for -------------------------------------------------------------------------------
+
+    async def change(self, work: Callable[[Document], T], keyed: str | None = None) -> T:
+        """Change it: `work` is done to a copy, which counts once it is on the disk.
+
+        Args:
+            work: raises what speaks against it; where it returns an Entry, that may have been put in with a key.
+            keyed: the mark of what was asked for with the key of that entry.
+
+        Raises:
+            StoreError: it cannot be kept, and is as it was.
+        """
+        async with self._turn:
+            return await self._changed(work, keyed)
+
+    async def _changed(self, work: Callable[[Document], T], keyed: str | None = None) -> T:
+        draft: Document = msgspec.convert(asdict(self.document), Document)
+        result = work(draft)
+        draft.revision += 1
+        await self._shelf.save(draft, (result, keyed) if isinstance(result, Entry) and keyed is not None else None)
+        self.document = draft
+        self._tell()
+        return result
+
+    async def add(self, entry: Entry, *, front: bool, mark: str = "") -> tuple[Entry, bool]:
+        """Put an entry in; return it, and whether it had been put in before with the same key.
+
+        Raises:
+            JobConflict: there is no room.
+            KeyReused: the key was used for something else.
+            StoreError: it cannot be kept.
+        """
+        async with self._turn:
+            if entry.key is not None and (known := await self._shelf.of_key(entry.key)) is not None:
+                return self._known(*known, mark), True
+            added = await self._changed(lambda draft: draft.add(entry, front=front), mark if entry.key else None)
+            return added, False
+
+    def _known(self, entry: Entry, before: str, mark: str) -> Entry:
+        if before != mark:
+            raise KeyReused(f"this idempotency key was used for something else before (entry {entry.id} of the queue)")
+        for each in self.document.entries:
+            if each.id == entry.id and each.key == entry.key:
+                return each
+        entry.state = DONE
+        return entry
+
+    async def say_bed(self, *, clear: bool, by: str) -> None:
+        """Take somebody's word for it that the bed is clear, or that it is not.
+
+        Raises:
+            JobConflict: a print is going on.
+            CoreAway: nobody knows whether one is.
+        """
+        if not clear:
+            await self.change(Document.soil)
+            return
+        after = await self._last_job()
+        if self._core.jobs.active or self._core.connection.panel_print is not None:
+            raise JobConflict("a print is going on; the bed is not clear")
+        bed = Bed(clear=True, by=by, at=self._wall(), after=after, boot=self._boot)
+        self._bed_is_sure = True
+        await self.change(lambda draft: setattr(draft, "bed", bed))
+
+    async def moved(self, before: str, after: str) -> None:
+        """Follow a file or folder that was moved."""
+        await self._follow(lambda draft: draft.moved(before, after))
+
+    async def gone(self, path: str) -> None:
+        """Tell that a file, or a folder, was deleted."""
+        await self._follow(lambda draft: draft.gone(path))
+
+    async def came(self, path: str) -> None:
+        """Let what waits for this file wait for the printer again."""
+        await self._follow(lambda draft: draft.came(path))
+
+    async def _follow(self, work: Callable[[Document], bool]) -> None:
+        if work(msgspec.convert(asdict(self.document), Document)):
+            with suppress(NozzledError):  # it is found out when the file is to be printed
+                await self.change(work)
+
+    # -- who begins it -------------------------------------------------------------------------------------
+
+    def _on_change(self) -> None:
+        """Wake up where something is different that counts: the core tells of a print four times a second."""
+        core, job = self._core, self._core.jobs.seen
+        panel = core.connection.panel_print is not None
+        seen = (core.is_known, core.connection.ready, job.active, job.state, job.id, core.records, panel)
+        if seen != self._seen:
+            self._seen = seen
+            self._wake.set()
+
+    def _tell(self) -> None:
+        document = self.document
+        self._events.publish(
+            "QueueChanged",
+            {
+                "revision": document.revision,
+                "length": len(document.entries),
+                "paused": document.paused,
+                "bed_clear": document.bed.clear,
+            },
+        )
+        for listener in tuple(self._listeners):
+            listener()
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                while await self._step():
+                    pass
+            except NozzledError as error:
+                log.warning("queue.waits", reason=str(error), again_s=AGAIN)
+                asyncio.get_running_loop().call_later(AGAIN, self._wake.set)
+            except Exception:
+                log.exception("queue.failed")
+                asyncio.get_running_loop().call_later(AGAIN, self._wake.set)
+
+    async def _step(self) -> bool:
+        """Do the next thing that is to be done; False: there is none now."""
+        if not self._core.is_known:
+            return False
+        await self._look_at_bed()
+        if (under_way := self.document.under_way()) is not None:
+            return await self._follow_up(under_way)
+        entry = self.document.next()
+        if entry is None or self.waiting() is not None:
+            self._tell_of_bed(entry)
+            return False
+        await self._begin(entry)
+        return True
+
+    def _tell_of_bed(self, entry: Entry | None) -> None:
+        """Tell once for each print that all that it waits for is somebody who looks at the bed."""
+        core, document = self._core, self.document
+        free = core.connection.ready and not core.jobs.active and core.connection.panel_print is None
+        if entry is None or document.paused or document.bed.clear or not free:
+            return
+        if self._waits_for_bed != (entry.id, entry.begun):
+            self._waits_for_bed = (entry.id, entry.begun)
+            self._events.publish("QueueWaitsForBed", {"id": entry.id, "path": entry.path})
+
+    async def _look_at_bed(self) -> None:
+        """Doubt that the bed is clear once anything was printed, also while nobody of us was there."""
+        bed, core = self.document.bed, self._core
+        if not bed.clear:
+            self._bed_is_sure = True
+            return
+        doubt = core.jobs.active or core.connection.panel_print is not None
+        if not doubt and not self._bed_is_sure:
+            doubt = not bed.boot or bed.boot != self._boot or bed.after != await self._last_job()
+        self._bed_is_sure = True
+        if doubt:
+            await self.change(Document.soil)
+
+    async def _last_job(self) -> int | None:
+        """Return the number of the last job of the record."""
+        printed = await self._core.jobs.history(1)
+        return printed[0].id if printed else None
+
+    async def _begin(self, entry: Entry) -> None:
+        try:
+            file = await self._files.info(entry.path)
+            if file.type == "folder":
+                raise NoSuchFile(f"{entry.path} is a folder")
+            chosen = Selection(
+                file.path, file.name, file.size, file.date, entry.user, mtime_ns=file.mtime_ns, sha1=file.sha1
+            )
+            if not entry.force:
+                await self._watch.check(chosen, self._config.analysis.patience_s)
+        except UnfitFile as error:
+            refused = self._watch.refused
+            await self._skip(entry, REFUSED, "; ".join(refused.reasons) if refused is not None else str(error))
+        except FileError as error:
+            await self._skip(entry, MISSING, str(error))
+        else:
+            if await self.change(partial(_claim, number=entry.id)):
+                await self._print(entry, chosen)
+
+    async def _print(self, entry: Entry, chosen: Selection) -> None:
+        """Have it printed; where nobody answers, `_follow_up` finds out whether it is."""
+        try:
+            begun = await self._core.jobs.begin(chosen, self._key(entry), MARK, eject=bool(self._config.scripts.eject))
+        except NeverBegan:
+            return
+        except (JobConflict, StoreError) as error:
+            log.warning("queue.not_begun", file=entry.path, reason=str(error))
+            await self.change(partial(_put_back, number=entry.id, job=None, reason=str(error)))
+            return
+        self._events.publish("FileSelected", {"name": chosen.name, "path": chosen.path, "origin": "local"})
+        await self.change(partial(_print_is, number=entry.id, job=begun.job))
+
+    def _key(self, entry: Entry) -> str:
+        return f"{MARK} {self.document.token} {entry.id} {entry.begun}"
+
+    async def _follow_up(self, entry: Entry) -> bool:
+        """Find out what became of the print of an entry; False: it goes on."""
+        begun = await self._core.jobs.of_key(self._key(entry))
+        if begun is None:  # it was never taken, and nothing of it is on its way: questions are answered in their order
+            await self.change(partial(_put_back, number=entry.id, job=None, reason=None))
+        elif begun.ended:
+            await self._finish(entry, begun)
+        elif entry.state == BEGINNING:
+            await self.change(partial(_print_is, number=entry.id, job=begun.job))
+        else:
+            return False
+        return True
+
+    async def _finish(self, entry: Entry, begun: Begun) -> None:
+        if not begun.began:
+            await self.change(partial(_put_back, number=entry.id, job=begun.job, reason=begun.reason))
+        elif begun.state == "completed":
+            clear = begun.ejected and await self._last_job() == begun.job and not self._core.jobs.active
+            bed = Bed(clear=True, by=EJECTED, at=self._wall(), after=begun.job, boot=self._boot) if clear else Bed()
+            await self.change(partial(_printed, number=entry.id, job=begun.job, bed=bed))
+        else:
+            reason = f"{begun.state}: {begun.reason}" if begun.reason else begun.state
+            await self.change(partial(_failed, number=entry.id, job=begun.job, reason=reason))
+
+    async def _skip(self, entry: Entry, state: str, reason: str) -> None:
+        log.warning("queue.skipped", file=entry.path, state=state, reason=reason)
+        if await self.change(partial(_skipped, number=entry.id, state=state, reason=reason)):
+            self._events.publish(
+                "QueueEntryRefused", {"id": entry.id, "path": entry.path, "reason": reason, "state": state}
+            )
+
+
+# What is done to the document: each looks again, as people change it meanwhile.
+
+
+def _claim(draft: Document, number: int) -> bool:
+    entry = draft.next()
+    if entry is None or entry.id != number or draft.paused or not draft.bed.clear:
+        return False
+    entry.state, entry.reason = BEGINNING, None
+    draft.soil()
+    return True
+
+
+def _put_back(draft: Document, number: int, job: int | None, reason: str | None) -> None:
+    entry = draft.entry(number)
+    entry.state, entry.reason = WAITING, reason
+    if job is not None:
+        entry.job, entry.begun = job, entry.begun + 1
+    draft.soil()
+
+
+def _print_is(draft: Document, number: int, job: int) -> None:
+    entry = draft.entry(number)
+    entry.state, entry.job = PRINTING, job
+    draft.soil()
+
+
+def _printed(draft: Document, number: int, job: int, bed: Bed) -> None:
+    entry = draft.entry(number)
+    entry.job, entry.begun, entry.done, entry.state = job, entry.begun + 1, entry.done + 1, WAITING
+    if entry.done >= entry.copies:
+        draft.entries.remove(entry)
+    _end(draft, job, bed)
+
+
+def _failed(draft: Document, number: int, job: int, reason: str) -> None:
+    entry = draft.entry(number)
+    entry.job, entry.begun, entry.state, entry.reason = job, entry.begun + 1, FAILED, reason
+    _end(draft, job, Bed())
+
+
+def _end(draft: Document, job: int, bed: Bed) -> None:
+    """Note how a print has left the bed; whoever has looked since its end knows better."""
+    if not (draft.bed.clear and draft.bed.after == job):
+        draft.bed = bed
+
+
+def _skipped(draft: Document, number: int, state: str, reason: str) -> bool:
+    entry = next((each for each in draft.entries if each.id == number and each.state == WAITING), None)
+    if entry is not None:
+        entry.state, entry.reason = state, reason
+    return entry is not None
+
+
+def told(entry: Entry) -> dict[str, Any]:
+    """Return what clients are told of an entry."""
+    return {name: value for name, value in asdict(entry).items() if name != "begun"}

@@ -1,0 +1,70 @@
+"""Where the queue is kept: a document in the front's database, on the disk before anything is done by it."""
+
+import sqlite3
+from collections.abc import Awaitable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+
+from daemon.front.queue.document import Document, Entry
+
+NAME = "queue"
+MOST_KEYS = 10_000
+
+log = structlog.get_logger()
+
+
+class Table(Protocol):
+    """What is needed of `daemon.front.cache.cache.Cache`."""
+
+    async def query(self, query: str, *values: object) -> list[sqlite3.Row]:
+        """Return rows; raises StoreError."""
+
+    def keep(self, *statements: tuple[str, Sequence[Any]]) -> Awaitable[None]:
+        """Change something for good, all or nothing; raises StoreError."""
+
+
+class QueueShelf:
+    """The document, and the keys of what was put in."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    async def load(self) -> Document:
+        """Return the queue as it was left; raises StoreError."""
+        rows = await self._table.query("SELECT content FROM documents WHERE name = ?", NAME)
+        if not rows:
+            return Document()
+        try:
+            return msgspec.json.decode(rows[0]["content"], type=Document)
+        except (msgspec.DecodeError, TypeError) as error:
+            log.warning("queue.unreadable", reason=str(error), consequence="the queue begins anew")
+            return Document()
+
+    async def save(self, document: Document, keyed: tuple[Entry, str] | None = None) -> None:
+        """Keep the queue; `keyed` is an entry that was put in with its key, and the mark of what was asked for.
+
+        Raises:
+            StoreError: it cannot be kept.
+        """
+        statements: list[tuple[str, Sequence[Any]]] = [(_SAVE, (NAME, msgspec.json.encode(document).decode()))]
+        if keyed is not None:
+            entry, mark = keyed
+            statements += [
+                (_SAVE_KEY, (entry.key, mark, msgspec.json.encode(entry).decode(), entry.added)),
+                (_FORGET_KEYS, (MOST_KEYS,)),
+            ]
+        await self._table.keep(*statements)
+
+    async def of_key(self, key: str) -> tuple[Entry, str] | None:
+        """Return the entry that was put in with a key, as it was then, and the mark; raises StoreError."""
+        rows = await self._table.query("SELECT entry, mark FROM queue_keys WHERE key = ?", key)
+        return (msgspec.json.decode(rows[0]["entry"], type=Entry), rows[0]["mark"]) if rows else None
+
+
+_SAVE = "INSERT OR REPLACE INTO documents (name, content) VALUES (?, ?)"
+_SAVE_KEY = "INSERT INTO queue_keys (key, mark, entry, added) VALUES (?, ?, ?, ?)"
+_FORGET_KEYS = """
+    DELETE FROM queue_keys WHERE key IN (SELECT key FROM queue_keys ORDER BY added DESC LIMIT -1 OFFSET ?)
+"""

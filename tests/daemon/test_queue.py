@@ -1,0 +1,332 @@
+"""The queue: in order, one after the other, each onto a bed that was seen to be clear; nothing printed twice."""
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from unittest.mock import patch
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from daemon.bridge.memory import InMemory
+from daemon.bridge.words import JobState
+from daemon.core import core as core_building
+from daemon.core.desk import Desk
+from daemon.errors import CoreAway, JobConflict, StoreError, UnfitFile
+from daemon.front import front as front_building
+from daemon.front.queue.document import Entry
+from hal.simulated.clock import run
+from support.http import KEY, NOW, api, config
+
+BOOT = {"NOZZLED_API_KEY": KEY, "NOZZLED_BOOT_ID": "this boot"}
+
+
+def cube(name: str, lines: int = 10) -> bytes:
+    return f"M117 print of {name}\nG28\n".encode() + b"".join(b"G1 X%d Y10 F6000\n" % (n % 100) for n in range(lines))
+
+
+async def filled(there, *names: str) -> None:
+    for name in names:
+        assert (await there.upload(("file", f"{name}.gcode", cube(name)))).status == 201
+
+
+async def command(there, name: str, **values):
+    return await there.post("/api/queue", {"command": name, **values})
+
+
+async def add(there, name: str, **values) -> int:
+    answer = await command(there, "add", path=f"{name}.gcode", **values)
+    assert answer.status == 201, answer.body
+    return answer.json["id"]
+
+
+async def entries(there) -> list[tuple]:
+    return [
+        (each["name"][:-6], each["state"], each["done"]) for each in (await there.get("/api/queue")).json["entries"]
+    ]
+
+
+async def until(fact, seconds: float = 600) -> None:
+    async with asyncio.timeout(seconds):
+        while not fact():  # noqa: ASYNC110 - as clients do
+            await asyncio.sleep(0.1)
+
+
+async def printed(there, count: int) -> None:
+    """Wait until so many prints have begun and the last one of them is over and told."""
+    await until(lambda: len(there.begun) >= count and not there.service.jobs.active)
+    await there.settle(2)
+    assert len(there.begun) == count
+
+
+@asynccontextmanager
+async def queueing(folder, **sections):
+    async with api(folder, **sections) as there:
+        there.begun = []
+        jobs = there.service.jobs
+        jobs.subscribe(lambda state: there.begun.append(jobs.selected.name) if state is JobState.STARTING else None)
+        yield there
+
+
+# -- order, and the bed ----------------------------------------------------------------------------------------
+
+
+async def test_files_are_printed_in_order_each_when_somebody_has_said_that_the_bed_is_clear(tmp_path):
+    async with queueing(tmp_path) as there:
+        await filled(there, "a", "b", "c")
+        first = await add(there, "a", copies=2, notes="in grey", material="PLA")
+        await add(there, "b")
+        assert (await command(there, "move", id=await add(there, "c"), to=1)).status == 200
+        assert await entries(there) == [("a", "waiting", 0), ("c", "waiting", 0), ("b", "waiting", 0)]
+        await there.settle(60)
+        assert there.begun == []
+        assert (await there.get("/api/queue")).json["waiting"] == "nobody has said that the bed is clear"
+        for expected in (["a"], ["a", "a"], ["a", "a", "c"], ["a", "a", "c", "b"]):
+            answer = await command(there, "bed", clear=True)
+            assert (answer.status, answer.json["bed"]["by"]) == (200, "owner")
+            await printed(there, len(expected))
+            assert there.begun == [f"{name}.gcode" for name in expected]
+            await there.settle(60)
+            assert len(there.begun) == len(expected), "the next one waits for somebody"
+            if expected == ["a"]:
+                entry = (await there.get(f"/api/queue/{first}")).json
+                assert (entry["done"], entry["copies"], entry["notes"], entry["material"]) == (1, 2, "in grey", "PLA")
+        assert await entries(there) == []
+        assert (await there.get(f"/api/queue/{first}")).status == 404
+
+
+async def test_a_print_that_does_not_complete_lets_none_begin(tmp_path):
+    async with queueing(tmp_path) as there:
+        await there.upload(("file", "a.gcode", cube("a", 3000)))
+        await filled(there, "b")
+        number = await add(there, "a")
+        await add(there, "b")
+        await command(there, "bed", clear=True)
+        await until(lambda: there.service.jobs.state is JobState.PRINTING)
+        assert (await command(there, "bed", clear=True)).status == 409
+        assert (await command(there, "remove", id=number)).status == 409
+        await there.post("/api/job", {"command": "cancel"})
+        await printed(there, 1)
+        await there.settle(60)
+        assert await entries(there) == [("a", "failed", 0), ("b", "waiting", 0)]
+        assert (await there.get(f"/api/queue/{number}")).json["reason"] == "cancelled"
+        await command(there, "bed", clear=True)
+        await printed(there, 2)
+        assert there.begun == ["a.gcode", "b.gcode"]
+        await command(there, "retry", id=number)
+        assert await entries(there) == [("a", "waiting", 0)]
+
+
+async def test_the_script_of_the_configuration_clears_the_bed(tmp_path):
+    async with queueing(
+        tmp_path, address=f"sim?oracle={tmp_path / 'oracle'}", scripts={"eject": ("M117 away with it",)}
+    ) as there:
+        await filled(there, "a", "b")
+        await add(there, "a", copies=2)
+        await add(there, "b")
+        await command(there, "bed", clear=True)
+        await printed(there, 3)
+        bed = (await there.get("/api/queue")).json["bed"]
+        assert (bed["clear"], bed["by"]) == (True, "eject script")
+        sent = [each.command for each in there.service.core.connection.printer._transport._firmware.oracle.commands]
+        assert sent.count("M117 away with it") == 3
+        await there.post("/api/files/local/a.gcode", {"command": "select", "print": True})
+        await printed(there, 4)
+        assert not (await there.get("/api/queue")).json["bed"]["clear"], "a print that somebody has begun by hand"
+
+
+async def test_a_pause_of_the_queue_and_a_print_of_somebody_else_hold_it(tmp_path):
+    async with queueing(tmp_path) as there:
+        await filled(there, "a", "b")
+        await add(there, "a")
+        await command(there, "pause")
+        await command(there, "bed", clear=True)
+        await there.settle(60)
+        assert (there.begun, (await there.get("/api/queue")).json["waiting"]) == ([], "the queue is paused")
+        await there.post("/api/files/local/b.gcode", {"command": "select", "print": True})
+        await printed(there, 1)
+        await command(there, "resume")
+        await there.settle(60)
+        assert there.begun == ["b.gcode"], "there is something on the bed now"
+
+
+# -- files that cannot be printed ------------------------------------------------------------------------------
+
+
+async def test_refused_and_deleted_files_are_skipped_and_told_and_moved_ones_are_followed(tmp_path):
+    async with queueing(tmp_path) as there:
+        await filled(there, "bad", "gone", "moved")
+        events = []
+        there.service.front.events.subscribe(lambda notice: events.append((notice.name, notice.payload)))
+        for name in ("bad", "gone", "moved"):
+            await add(there, name)
+        await there.delete("/api/files/local/gone.gcode")
+        assert (await there.post("/api/files/local/moved.gcode", {"command": "move", "destination": "m.gcode"})).json
+        assert await entries(there) == [("bad", "waiting", 0), ("gone", "missing", 0), ("m", "waiting", 0)]
+
+        async def check(selected, patience):
+            if selected.name == "bad.gcode":
+                raise UnfitFile("it is too large")
+
+        with patch("daemon.front.analysis.watch.Watch.check", lambda _, *given: check(*given)):
+            await command(there, "bed", clear=True)
+            await printed(there, 1)
+        assert there.begun == ["m.gcode"]
+        told = (await there.get("/api/queue")).json["entries"]
+        assert [(each["name"], each["state"], bool(each["reason"])) for each in told] == [
+            ("bad.gcode", "refused", True),
+            ("gone.gcode", "missing", True),
+        ]
+        assert [payload["state"] for name, payload in events if name == "QueueEntryRefused"] == ["refused"]
+        await filled(there, "gone")
+        assert (await entries(there))[1] == ("gone", "waiting", 0)
+
+
+# -- once --------------------------------------------------------------------------------------------------------
+
+
+async def test_an_entry_that_is_put_in_twice_with_a_key_is_one(tmp_path):
+    async with queueing(tmp_path) as there:
+        await filled(there, "a")
+        answers = [await command(there, "add", path="a.gcode", job="k") for _ in range(2)]
+        assert [each.status for each in answers] == [201, 201]
+        assert answers[0].json == answers[1].json
+        assert (await command(there, "add", path="a.gcode", copies=2, job="k")).status == 422
+        await command(there, "bed", clear=True)
+        await printed(there, 1)
+        again = await command(there, "add", path="a.gcode", job="k")
+        assert (again.status, again.json["state"], again.headers["Idempotent-Replayed"]) == (201, "done", "true")
+        assert await entries(there) == []
+
+
+async def test_it_is_there_after_a_restart_and_the_bed_is_clear_only_where_that_is_certain(tmp_path):
+    async with queueing(tmp_path) as there:
+        await filled(there, "a", "b")
+        await add(there, "a")
+        await add(there, "b")
+        await command(there, "pause")
+        await command(there, "bed", clear=True)
+        there.service.front.queue.document.bed.boot = "another boot"
+        await command(there, "change", id=1, notes="kept")
+    async with queueing(tmp_path) as there:
+        await there.settle(30)
+        told = (await there.get("/api/queue")).json
+        assert ([each["notes"] for each in told["entries"]], told["paused"]) == (["kept", ""], True)
+        assert not told["bed"]["clear"]
+        await command(there, "bed", clear=True)
+    async with queueing(tmp_path) as there:
+        await there.settle(30)
+        assert (await there.get("/api/queue")).json["bed"]["clear"], "the same boot, and nothing was printed"
+        await command(there, "resume")
+        await printed(there, 1)
+
+
+@asynccontextmanager
+async def core_in(folder):
+    async with AsyncExitStack() as stack:
+        yield await core_building.begin(stack, config(folder), BOOT, lambda: NOW)
+
+
+@asynccontextmanager
+async def front_of(core, folder, channel):
+    async with AsyncExitStack() as stack:
+        yield await front_building.begin(stack, config(folder), BOOT, lambda: NOW, channel)
+
+
+class Lossy(InMemory):
+    """A bridge that may break before a question has arrived, or before its answer has."""
+
+    lost_before = lost_after = -1
+
+    async def ask(self, question):
+        self.lost_before, self.lost_after = self.lost_before - 1, self.lost_after - 1
+        if self.lost_before == 0:
+            raise CoreAway("the line was lost")
+        answer = await super().ask(question)
+        if self.lost_after == 0:
+            raise CoreAway("the line was lost")
+        return answer
+
+
+LIVES = st.lists(
+    st.tuples(st.sampled_from(["before", "after", "no"]), st.integers(1, 9), st.sampled_from([0.1, 1.0, 5.5, 30.0])),
+    min_size=2,
+    max_size=5,
+)
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cores=st.lists(LIVES, min_size=1, max_size=2))
+def test_whoever_dies_each_copy_is_begun_once_at_most_and_only_on_a_clear_bed(tmp_path_factory, cores):
+    """Fronts die at any time and lose what they asked or were told; cores are begun anew. Each front clears the bed."""
+    folder = tmp_path_factory.mktemp("state")
+    (folder / "uploads").mkdir()
+    for name in ("a", "b"):
+        (folder / "uploads" / f"{name}.gcode").write_bytes(cube(name))
+
+    async def main() -> None:
+        begun, cleared = [], 0
+        entered = False
+        for lives in [*cores, [("no", 1, 40.0)] * 4]:
+            async with core_in(folder) as core:
+                jobs = core.jobs
+                jobs.subscribe(
+                    lambda state, jobs=jobs: begun.append(jobs.selected.name) if state is JobState.STARTING else None
+                )
+                while not core.connection.ready:  # noqa: ASYNC110 - as clients do
+                    await asyncio.sleep(0.1)
+                desk = Desk(core)
+                for lost, at, seconds in lives:
+                    channel = Lossy(desk)
+                    async with front_of(core, folder, channel) as front:
+                        if not entered:
+                            for name, copies in (("a", 2), ("b", 1)):
+                                entry = Entry(0, f"{name}.gcode", f"{name}.gcode", NOW, copies=copies)
+                                await front.queue.add(entry, front=False)
+                            entered = True
+                        setattr(channel, f"lost_{lost}", at)
+                        try:
+                            await front.queue.say_bed(clear=True, by="me")
+                            cleared += 1
+                        except (JobConflict, CoreAway, StoreError):
+                            pass
+                        await asyncio.sleep(seconds)
+                        assert len(begun) <= cleared, "each print needs a bed that somebody has cleared"
+        counts = {name: begun.count(f"{name}.gcode") for name in ("a", "b")}
+        interrupted = [each for each in front.queue.document.entries if each.state == "failed"]
+        assert counts["a"] <= 2
+        assert counts["b"] <= 1
+        assert interrupted or begun == ["a.gcode", "a.gcode", "b.gcode"]
+
+    run(main())
+
+
+async def test_what_cannot_be_kept_is_refused(tmp_path):
+    async with queueing(tmp_path) as there:
+        await filled(there, "a")
+        with patch("daemon.front.cache.cache.Cache.keep", side_effect=StoreError("the disk is full")):
+            assert (await command(there, "add", path="a.gcode")).status == 500
+        assert await entries(there) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"command": "add", "path": "none.gcode"}, 404),
+        ({"command": "add", "path": "../x"}, 400),
+        ({"command": "add", "path": 5}, 400),
+        ({"command": "add", "path": "a.gcode", "copies": 0}, 400),
+        ({"command": "add", "path": "a.gcode", "copies": True}, 400),
+        ({"command": "add", "path": "a.gcode", "notes": "\ud800"}, 400),
+        ({"command": "add", "path": "a.gcode", "material": "x" * 61}, 400),
+        ({"command": "move", "id": 7, "to": 0}, 404),
+        ({"command": "move", "id": 7}, 400),
+        ({"command": "remove", "id": "1"}, 400),
+        ({"command": "bed", "clear": "yes"}, 400),
+        ({"command": "dance"}, 400),
+    ],
+)
+async def test_what_means_nothing_is_refused(tmp_path, body, status):
+    async with queueing(tmp_path, address="") as there:
+        await filled(there, "a")
+        assert (await there.post("/api/queue", body)).status == status
