@@ -27,7 +27,7 @@ PICTURES = {
     "files-light": ("files", {**DESKTOP, "color_scheme": "light"}),
     "control-dark": ("move", {**DESKTOP, "color_scheme": "dark"}),
     "console-dark": ("console", {**DESKTOP, "color_scheme": "dark"}),
-    "settings-light": ("settings", {**DESKTOP, "color_scheme": "light"}),
+    "settings-light": ("settings", {"viewport": {"width": 1100, "height": 600}, "color_scheme": "light"}),
     "now-phone": ("now", {**PHONE, "color_scheme": "light"}),
     "control-phone": ("move", {**PHONE, "color_scheme": "dark"}),
 }

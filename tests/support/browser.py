@@ -71,7 +71,9 @@ class Tab:
     def go(self, view):
         """Go to another view of the page that is open."""
         self.page.evaluate("view => { location.hash = view; }", view)
-        expect(self.page.locator("nav [aria-current]")).to_have_attribute("href", f"#{view}")
+        known = self.page.locator(f"nav a[href='#{view}']")
+        if known.count():
+            expect(known).to_have_attribute("aria-current", "page")
 
     def tab_to(self, name):
         """Press Tab until what has this name has the focus, which has to be seen."""
