@@ -143,8 +143,12 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(stage, axe, running, part, loo
         there.show(**changes)
         there.is_in_state(word)
         found |= {(word, view): faults(there, view) for view in VIEWS}
+    there.show(**PRINTING)
+    there.is_in_state("Printing")
+    height = there.page.locator("header").bounding_box()["height"]
     there.lose()
     there.is_in_state("Unknown")
+    assert abs(there.page.locator("header").bounding_box()["height"] - height) < 2  # nothing moves under a finger
     found |= {("lost", view): faults(there, view) for view in VIEWS}
     assert {key: each for key, each in found.items() if each} == {}
 

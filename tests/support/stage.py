@@ -15,7 +15,7 @@ def merged(base, changes):
     made = copy.deepcopy(base)
     for name, value in changes.items():
         known = made.get(name)
-        made[name] = merged(known, value) if isinstance(value, dict) and isinstance(known, dict) else value
+        made[name] = merged(known, value) if value and isinstance(value, dict) and isinstance(known, dict) else value
     return made
 
 

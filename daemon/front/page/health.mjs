@@ -4,7 +4,7 @@ import {address, download, get} from "./api.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {isGone, lineFigures, net, printer, server, short} from "./store.mjs";
 import {Act, Fail} from "./widgets.mjs";
-import {clock, duration, number, size, t, tn} from "./words.mjs";
+import {clock, duration, number, sentence, size, t, tn} from "./words.mjs";
 
 const EVERY = 10000; // ms between two looks
 const ROOM = 0.1; // part of a disk, or of the memory, that ought to be free
@@ -94,18 +94,12 @@ function Recordings() {
     <${Fail} of=${fileFail} /></section>`;
 }
 
-/** A reason as a sentence of its own. @param {unknown} text */
-function sentence(text) {
-  const clean = short(text ?? "", 300);
-  return clean && `${clean[0].toUpperCase()}${clean.slice(1)}${/[.!?]$/.test(clean) ? "" : "."}`;
-}
-
 /** Why the heaters are safe, and where they are not. */
 function Heaters() {
   const {protection, trouble} = printer.value;
   return html`<section class="card" aria-label=${t("heater_safety")}><h2>${t("heater_safety")}</h2>
     ${trouble && html`<p class="bad">${short(trouble, 400)}</p>`}
-    <p class=${protection?.after ? "good" : protection ? "warn" : "dim"}>${!protection ? t("protection_unknown") : protection.after ? t("protected", {time: duration(protection.after)}) : t("unprotected", {reason: sentence(protection.reason)})}</p>
+    <p class=${protection?.after ? "good" : protection ? "warn" : "dim"}>${!protection ? t("protection_unknown") : protection.after ? t("protected", {time: duration(protection.after)}) : t("unprotected", {reason: sentence(short(protection.reason))})}</p>
     <p class="dim">${t("protected_always")}</p></section>`;
 }
 

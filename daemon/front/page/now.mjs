@@ -77,7 +77,7 @@ function Ending() {
 
 function Job() {
   const {file, progress, last} = job.value;
-  if (isGone.value) return html`<section class="card job"><h2>${t("print")}</h2><p class="empty">${t("job_gone")}</p></section>`;
+  if (isGone.value) return html`<section class="card"><h2>${t("print")}</h2><p class="empty">${t("job_gone")}</p></section>`;
   const share = percent.value;
   const layer = progress?.layer;
   return html`<section class=${`card ${thumbnail.value ? "job" : ""}`} aria-label=${t("print")}>

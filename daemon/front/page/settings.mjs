@@ -6,7 +6,7 @@ import {html, signal, useEffect, useState} from "./html.mjs";
 import {isActive, percent} from "./state.mjs";
 import {isGone, job, lineFigures, printer, profile, server, short} from "./store.mjs";
 import {Act, ask, dress, Fail} from "./widgets.mjs";
-import {language, LANGUAGES, number, speak, t, tn} from "./words.mjs";
+import {language, LANGUAGES, number, sentence, speak, t, tn} from "./words.mjs";
 
 const connectFail = signal("");
 const printerFail = signal("");
@@ -92,7 +92,7 @@ function Health() {
       ? html`<p>${t("line_resends", {resends: number(resends ?? 0), sent: number(sent)})} ${t(!resends ? "line_good" : resends / Math.max(1, sent) > 0.01 ? "line_bad" : "line_some")}</p>`
       : html`<p class="empty">${t("no_line")}</p>`}
     ${trouble && html`<p class="bad">${short(trouble, 400)}</p>`}
-    ${protection && !protection.after && html`<p class="warn">${t("unprotected", {reason: short(protection.reason ?? "", 200)})}</p>`}
+    ${protection && !protection.after && html`<p class="warn">${t("unprotected", {reason: sentence(short(protection.reason))})}</p>`}
     <a class="button" href="#health">${t("health_more")}</a>
     <p class="dim">${short(server.value.name ?? "", 60)} nozzled ${short(server.value.version ?? "", 40)}</p></section>`;
 }

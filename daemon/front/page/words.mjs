@@ -49,6 +49,12 @@ export function number(value, digits = 0) {
   return new Intl.NumberFormat(locale(), {minimumFractionDigits: digits, maximumFractionDigits: digits}).format(value);
 }
 
+/** A reason as a sentence of its own. @param {unknown} reason */
+export function sentence(reason) {
+  const text = String(reason ?? "").slice(0, 300);
+  return text && `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+}
+
 /** `1 h 20 min`; `90 s` where a minute more or less matters. @param {number} seconds */
 export function duration(seconds) {
   const minutes = Math.round(seconds / 60);
