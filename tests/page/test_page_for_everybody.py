@@ -210,3 +210,35 @@ def test_what_others_have_written_is_a_text(stage):
         assert there.page.locator("img:not([src^=blob]), body script, main i").count() == 0
     assert "\u202e" not in there.page.locator("body").inner_text()
     assert there.page.title() != "1"
+
+
+@pytest.mark.nightly
+def test_an_hour_of_news_leaves_the_heap_as_it_was(stage):
+    there = stage(**DESKTOP)
+    there.open("console")
+    there.is_in_state("Ready")
+    there.show(**PRINTING)
+    there.is_in_state("Printing")
+    tools = there.context.new_cdp_session(there.page)
+
+    def heap():
+        for view in ("now", "console"):
+            there.go(view)
+        tools.send("HeapProfiler.collectGarbage")
+        return tools.send("Runtime.getHeapUsage")["usedSize"] / 1e6
+
+    def minutes(first, last):
+        for minute in range(first, last):
+            for second in range(60):
+                at = 60 * minute + second
+                heaters = {"tool0": {"actual": 215 + at % 7 / 7, "target": 215}, "bed": {"actual": 60, "target": 60}}
+                progress = {**PRINTING["job"]["progress"], "time": at, "timeShare": at / 10_000, "layer": minute}
+                there.hear({"set": {"printer.heaters": heaters, "job.progress": progress}})
+                there.talk([[">", at, f"N{at * 9 + i} G1 X{at % 200}.{i} Y{i} E.0313*88"] for i in range(9)])
+                there.page.clock.run_for(1000)
+
+    minutes(0, 31)  # until all that is kept is full: half an hour of temperatures
+    before = heap()
+    minutes(31, 92)
+    assert heap() - before < 2
+    assert there.page.get_by_role("log").locator("div").count() <= 1000

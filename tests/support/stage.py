@@ -40,7 +40,12 @@ class Stage(Tab):
 
     def talk(self, lines):
         """The console hears these lines."""
-        self._send({"console": {"lines": lines, "dropped": 0}})
+        self.hear({"console": {"lines": lines, "dropped": 0}})
+
+    def hear(self, what):
+        """The page hears this, as the next message."""
+        self._seq += 1
+        self._socket.send(json.dumps({"page": {"seq": self._seq, **what}}))
 
     def lose(self):
         """The connection ends, and none comes any more; the page notices."""
@@ -69,8 +74,4 @@ class Stage(Tab):
 
     def _say(self):
         if self._real is not None:
-            self._send({"all": merged(self._real, self._changes)})
-
-    def _send(self, what):
-        self._seq += 1
-        self._socket.send(json.dumps({"page": {"seq": self._seq, **what}}))
+            self.hear({"all": merged(self._real, self._changes)})
