@@ -23,6 +23,7 @@ TAKEN_BY_BRLTTY = ("1a86:7523", "1a86:5523", "10c4:ea60", "0403:6001")
 
 BRLTTY_RULES = ("/usr/lib/udev/rules.d/85-brltty.rules", "/lib/udev/rules.d/85-brltty.rules")
 MINE = ("root", "")
+BUILT_IN = {"ttyAMA": 204, "ttyS": 4}  # ports of the board by their devices' major numbers
 
 
 def port(view: View, subject: Subject) -> Iterator[Finding]:
@@ -123,4 +124,39 @@ def probers(view: View, _: Subject) -> Iterator[Finding]:
             )
 
 
-CHECKS = (port, rights, held, probers)
+def sandbox(view: View, subject: Subject) -> Iterator[Finding]:
+    """What the service's unit would have to let the core reach, and does not."""
+    address = subject.config.printer.address
+    if subject.service is None or not address:
+        return
+    unit = subject.service.core
+    if (
+        address.startswith("tcp:")
+        and view.run("systemctl", "show", "--property=PrivateNetwork", "--value", unit) == "yes"
+    ):
+        yield bad(
+            f"the printer is on the network, where {unit} may not go",
+            f"sudo install -D -m 644 /usr/local/lib/nozzled/tcp.conf /etc/systemd/system/{unit}.d/tcp.conf; "
+            f"sudo systemctl daemon-reload; sudo systemctl restart {unit.removesuffix('.service')}",
+        )
+    built_in = next((number for name, number in BUILT_IN.items() if f"/dev/{name}" in address), None)
+    allowed = view.run("systemctl", "show", "--property=DeviceAllow", "--value", unit)
+    if built_in is not None and allowed is not None and f"char-{built_in}" not in allowed and "/dev/tty" not in allowed:
+        yield bad(
+            f"{unit} may not open ports of the board itself, like {address}",
+            f"sudo systemctl edit {unit.removesuffix('.service')}: [Service] DeviceAllow=char-{built_in} rw",
+        )
+
+
+def console(view: View, subject: Subject) -> Iterator[Finding]:
+    """Whether the system itself talks on the printer's port, as a Raspberry Pi does by default on its pins."""
+    for word in (view.text("/proc/cmdline") or "").split():
+        name = word.removeprefix("console=").partition(",")[0]
+        target = subject.config.printer.address.partition("?")[0].removeprefix("serial:")
+        if word.startswith("console=") and target == f"/dev/{name}":
+            yield bad(
+                f"the system's console is on /dev/{name}", f"take {word} out of /boot/firmware/cmdline.txt, and reboot"
+            )
+
+
+CHECKS = (port, rights, held, probers, sandbox, console)

@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from daemon.bridge.front_end import AWAY, FrontEnd
-from daemon.config import Config
+from daemon.config import Config, HttpConfig
 from daemon.front.access.scopes import Scope
 from daemon.front.discovery import Discovery
 from daemon.front.front import Front, begin
@@ -23,6 +23,7 @@ from daemon.log import journal
 from daemon.reloading import Reloader
 from daemon.systemd import notify
 from daemon.systemd.heartbeat import Heartbeat
+from daemon.systemd.installed import listening_as
 from hal.printer import ConnectionState
 
 WIRE_FIRST = 1.0  # s that HTTP waits for the wire; a printer that is off, or boots for long, holds nobody up
@@ -74,6 +75,8 @@ async def run(
         listening = listen(front, handed_in)
         stack.push_async_callback(in_time, listening.close)
         log.info("http.listening", url=listening.url)
+        if handed_in:
+            compare(config, listening)
         _tell_systemd(stack, environ, end, listening.url)
         end.say_hello()
         if greet is not None:
@@ -87,6 +90,17 @@ async def run(
         notify.ready()
         await stop.wait()
         notify.stopping()
+
+
+def compare(config: Config, listening: Listening) -> None:
+    """Say so where somebody has configured another address, and systemd has not been told yet."""
+    wanted = listening_as(config.http.host, config.http.port)
+    if config.http.host != HttpConfig().host and wanted != listening_as(listening.host, listening.port):
+        log.warning(
+            "http.not_as_configured",
+            configured=wanted,
+            remedy="sudo systemctl daemon-reload; sudo systemctl restart nozzled.socket",
+        )
 
 
 def _tell_systemd(stack: AsyncExitStack, environ: Mapping[str, str], end: FrontEnd, url: str) -> None:

@@ -155,6 +155,30 @@ def test_programs_that_take_ports_by_themselves(machine):
     assert (level, "Braille" in words) == (Level.BAD, True)
 
 
+@pytest.mark.parametrize(
+    ("address", "shown", "words"),
+    [
+        ("tcp:10.0.0.2:23", "yes", "where nozzled.service may not go"),
+        ("tcp:10.0.0.2:23", "no", ""),
+        ("/dev/ttyAMA0", "char-166 rw char-188 rw", "DeviceAllow=char-204 rw"),
+        ("/dev/ttyAMA0", "char-166 rw char-204 rw", ""),
+        ("/dev/ttyS0", "char-166 rw", "DeviceAllow=char-4 rw"),
+        ("/dev/ttyACM0", "char-166 rw", ""),
+    ],
+)
+def test_what_the_sandbox_keeps_away(machine, address, shown, words):
+    machine.programs["systemctl show"] = shown
+    found = machine.worst(line.sandbox, config=configured(address), service=installed(machine))
+    assert (found[0], words in found[1]) == (Level.BAD if words else None, True), found
+    assert machine.look(line.sandbox, config=configured(address)) == [], "by hand there is none"
+
+
+def test_the_systems_console_on_the_printers_port(machine):
+    machine.write("/proc/cmdline", "console=ttyAMA0,115200 console=tty1 root=/dev/mmcblk0p2\n")
+    assert machine.worst(line.console, config=configured("serial:/dev/ttyAMA0?baudrate=250000"))[0] is Level.BAD
+    assert machine.look(line.console, config=configured("/dev/ttyACM0")) == []
+
+
 # -- the computer --------------------------------------------------------------------------------------------------
 
 

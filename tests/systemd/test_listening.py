@@ -5,8 +5,13 @@ from contextlib import closing
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from structlog.testing import capture_logs
+
+from daemon.config import Config, merge
+from daemon.front import main as front
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 
@@ -92,3 +97,19 @@ def test_an_index_that_nobody_answers_for_is_told_at_once(monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("nozzled: 127.0.0.1 cannot be reached: ")
     monkeypatch.setattr(reach, "index", lambda *_: "file:///srv/packages")
     assert reach.main() == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "listens", "told"),
+    [
+        ("0.0.0.0", "127.0.0.1", True),
+        ("0.0.0.0", "0.0.0.0", False),
+        ("localhost", "127.0.0.1", False),
+        ("127.0.0.1", "::", False),
+    ],
+)
+def test_an_address_that_systemd_was_not_told_of_yet_is_in_the_log(host, listens, told):
+    listening = SimpleNamespace(host=listens, port=5000)
+    with capture_logs() as logs:
+        front.compare(merge(Config(), {"http": {"host": host}}, "test"), listening)
+    assert [each["event"] for each in logs] == ["http.not_as_configured"] * told
