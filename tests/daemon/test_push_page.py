@@ -8,6 +8,7 @@ import pytest
 
 from daemon.bridge.remote import RemoteConnection
 from daemon.front.access.scopes import Scope
+from daemon.front.http.page import files
 from daemon.front.push.page import AGAIN, BEAT, GAP, HANGS, MAX_LINES, Feed, Pages
 from support.analyses import AtOnce
 from support.house import MOVES
@@ -16,6 +17,12 @@ from support.push import Listener
 
 FILE = "\n".join(MOVES).encode()
 LONG = "\n".join(MOVES * 20).encode()
+
+
+@pytest.fixture(autouse=True)
+def _read():
+    """Have the page's files read: a thread does that at first, and virtual time does not wait for it."""
+    files().find("index.html")
 
 
 class Page(Listener):
