@@ -83,10 +83,17 @@ class Question(Struct, frozen=True, tag_field="ask"):
 
 
 class Connect(Question, tag="connect", frozen=True):
-    """Connect in the background; None: as configured."""
+    """Connect in the background; None: as configured.
+
+    Attributes:
+        find: the baudrate, by trying the usual ones.
+        save: it is the given printer from there on, if it answers and none is configured.
+    """
 
     port: str | None = None
     baudrate: int | None = None
+    find: bool = False
+    save: bool = False
 
 
 class Disconnect(Question, tag="disconnect", frozen=True):

@@ -214,14 +214,16 @@ class RemoteConnection:
         figures: ask.LineFigures = await self._channel.ask(ask.AskLine())
         return figures
 
-    async def connect(self, port: str | None = None, baudrate: int | None = None) -> None:
-        """Connect in the background; None: as configured.
+    async def connect(
+        self, port: str | None = None, baudrate: int | None = None, *, find: bool = False, save: bool = False
+    ) -> None:
+        """Connect in the background; None: as configured. `ask.Connect` has what the others mean.
 
         Raises:
             PortNotAllowed: clients may not connect to that port, or none is named.
             AddressError: the port's address means nothing.
         """
-        await self._channel.ask(ask.Connect(port=port, baudrate=baudrate))
+        await self._channel.ask(ask.Connect(port=port, baudrate=baudrate, find=find, save=save))
 
     async def disconnect(self) -> None:
         """Close the line; a running job is ended and its printer made cold before."""

@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from daemon.boot import boot_id
-from daemon.config import UPLOADS, Config, ProfileConfig, runtime_file, state_dir
+from daemon.config import UPLOADS, Config, ProfileConfig, chosen_port, runtime_file, state_dir
 from daemon.config.chosen_preset import with_chosen
 from daemon.core.connection.connection import Connection
 from daemon.core.connection.printer_settings import PrinterSettings
@@ -71,6 +72,7 @@ async def begin(
     await store.open(folder)
     configured = config.profile != ProfileConfig()
     config = await asyncio.to_thread(with_chosen, config, folder)
+    config = await asyncio.to_thread(chosen_port.with_chosen, config, folder)
     stack.push_async_callback(in_time, store.close)
     uploads = folder / UPLOADS
     reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
@@ -80,6 +82,7 @@ async def begin(
     stack.callback(logbook.close)
     recordings = Recordings(config.link, wall, folder)
     connection = Connection(config, extra_ports, recordings, logbook=logbook, descriptors=descriptors)
+    connection.on_chosen = partial(_keep_choice, folder)
     stack.push_async_callback(connection.disconnect)
     LineNote(connection, folder)
     survival = Survival(connection, logbook, KeptFile(uploads, folder), boot)
@@ -109,6 +112,18 @@ def _logbook(environ: Mapping[str, str]) -> tuple[Logbook, str]:
     except OSError as error:
         log.warning("logbook.missing", reason=str(error), consequence="a print does not survive this process")
         return Logbook(), ""
+
+
+def _keep_choice(folder: Path, address: str) -> None:
+    """Have the chosen printer kept, in a thread."""
+    asyncio.get_running_loop().run_in_executor(None, _keep, folder, address)
+
+
+def _keep(folder: Path, address: str) -> None:
+    try:
+        chosen_port.keep(address, folder)
+    except OSError as error:
+        log.warning("printer.choice_not_kept", reason=str(error), consequence="the next start does not know it")
 
 
 def _store_trouble(error: Exception) -> None:

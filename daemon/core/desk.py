@@ -226,7 +226,8 @@ class Desk:
         core = self._core
         match question:
             case ask.Connect(port=port, baudrate=baudrate):
-                return self._in_turn(core.connection.connect, checked.port(port), baudrate)
+                connect = partial(core.connection.connect, find=question.find, save=question.save)
+                return self._in_turn(connect, checked.port(port), baudrate)
             case ask.Send(commands=commands):
                 self._sending += 1
                 return self._send(commands)

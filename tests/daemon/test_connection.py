@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from daemon.config import Config
+from daemon.config import Config, chosen_port
 from daemon.core.connection.connection import Connection
 from daemon.errors import PortNotAllowed
 from gcode.errors import CommandError, ForbiddenCommand
 from hal import ports
 from hal.driver import LinePrinter
 from hal.errors import AddressError, NoSuchPort, NotConnected, RecordingError
+from hal.ports import Port
 from hal.printer import ConnectionState
 from hal.simulated.firmware import Firmware, FirmwareConfig
 from hal.simulated.memory import SimulatedTransport
@@ -483,3 +484,43 @@ async def test_listeners_hear_every_printer(made):
         await until(lambda: len(made.asked) == 2 and it.ready)
         news = [event.new for event in events if hasattr(event, "new")]
         assert news == [C.OPENING, C.HANDSHAKING, C.READY, C.FAULT, C.OPENING, C.HANDSHAKING, C.READY]
+
+
+# -- chosen over the API -----------------------------------------------------------------------------------
+
+
+async def test_a_printer_is_found_at_its_baudrate_and_is_the_given_one_from_there_on(speaks_250000, monkeypatch):
+    monkeypatch.setattr("hal.ports.list_ports", lambda *_: [Port("/dev/ttyX", None)])
+    chosen = []
+    async with connection("", retry_s=1.0) as it:
+        it.on_chosen = chosen.append
+        await it.connect("/dev/ttyX", find=True, save=True)
+        await until(lambda: it.ready)
+        assert chosen == ["serial:/dev/ttyX?baudrate=250000"]
+        assert (await it.options()).port_preference == "/dev/ttyX"
+        it.printer._transport.unplug()
+        await until(lambda: not it.ready)
+        await until(lambda: it.ready)  # as a configured one is looked for
+    assert [each.rpartition("=")[2] for each in speaks_250000.asked] == ["115200", "250000", "250000"]
+
+
+async def test_what_is_configured_and_the_simulated_printer_are_not_replaced_by_a_choice(made):
+    chosen = []
+    for address, port in (("sim", None), ("", "VIRTUAL")):
+        async with connection(address) as it:
+            it.on_chosen = chosen.append
+            await it.connect(port, save=True)
+            await until(lambda it=it: it.ready)
+    assert chosen == []
+
+
+def test_a_choice_is_read_at_the_next_start_unless_it_is_none_any_more(tmp_path):
+    config = Config()
+    assert chosen_port.with_chosen(config, tmp_path) == config
+    chosen_port.keep("serial:/dev/ttyX?baudrate=250000", tmp_path)
+    assert chosen_port.with_chosen(config, tmp_path).printer.address == "serial:/dev/ttyX?baudrate=250000"
+    own = replace(config, printer=replace(config.printer, address="sim"))
+    assert chosen_port.with_chosen(own, tmp_path) == own  # the file wins
+    for nonsense in (b"sim?oracle=/etc/passwd", b"\xff", b"", b"serial:/dev/x?parity=z"):
+        (tmp_path / chosen_port.FILE).write_bytes(nonsense)
+        assert chosen_port.with_chosen(config, tmp_path) == config

@@ -300,3 +300,12 @@ def test_several_files_are_moved_into_a_new_folder_inspected_and_deleted(tab, se
     question.get_by_role("button", name="Delete").click()
     expect(there.page.locator(".file")).to_have_count(0)
     assert service.request("DELETE", "/api/files/local/parts")[0] == 204
+
+
+def test_the_first_run_ends_with_a_test_in_the_air(tab, service):
+    there = tab().open("setup")
+    there.is_in_state("Ready")
+    expect(there.page.locator("main")).to_contain_text("A printer answers at sim")
+    expect(there.page.locator("main")).to_contain_text("Marlin")
+    there.button("Run the test").click()
+    expect(there.page.get_by_text("The square was drawn.")).to_be_visible()

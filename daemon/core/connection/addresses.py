@@ -39,6 +39,7 @@ class Addresses:
         self._config = config
         self._globs = (*config.extra_ports, *extra_ports)
         self._found: dict[str, int] = {}  # baudrate by port, where that had to be found out
+        self._sought: set[str] = set()  # ports whose baudrate somebody has asked to find out, whatever is configured
 
     # -- which one -----------------------------------------------------------------------------------------
 
@@ -106,10 +107,26 @@ class Addresses:
 
     def rates(self, address: Address) -> tuple[int, ...]:
         """Return the baudrates at which somebody may answer there, the likeliest first."""
-        if rate := int(address.options.get("baudrate", self._config.baudrate)):
+        if rate := int(address.options.get("baudrate", self._usual(address.target))):
             return (rate,)
         found = self._found.get(address.target) or (None if address.scheme == "serial" else LIKELY[0])
         return (found,) if found else LIKELY
+
+    def _usual(self, port: str) -> int:
+        """Return the baudrate of a port whose address gives none; 0: it has to be found out."""
+        return 0 if port in self._sought else self._config.baudrate
+
+    def seek(self, port: str) -> None:
+        """Find out the baudrate of a port, whatever is configured."""
+        self._sought.add(port)
+        self._found.pop(port, None)
+
+    def choose(self, address: Address) -> bool:
+        """Take this for the printer that is meant, unless the configuration names one; tell whether it is taken."""
+        if self._config.address or address.scheme != "serial":
+            return False
+        self.given = check(replace(address, written=""))
+        return True
 
     def remember(self, port: str, baudrate: int) -> None:
         """Try this baudrate first where none is given for a port: somebody answered there once."""
@@ -125,7 +142,7 @@ class Addresses:
             return address
         options = {**address.options, "baudrate": str(rate)}
         # one that was found out is a part of the address: the next host has to know it
-        return replace(address, options=options, written=address.written if self._config.baudrate else "")
+        return replace(address, options=options, written=address.written if self._usual(address.target) else "")
 
 
 def _port_name(address: Address) -> str:

@@ -87,6 +87,8 @@ class Connection:
         self._line = LineKeeper(descriptors)
         self._tried = asyncio.Event()  # the first attempt has ended, well or not
         self._keeps = False  # it is to be connected whenever it can be
+        self._saves = False  # whoever answers is the given printer from there on
+        self.on_chosen: Callable[[str], None] = lambda _: None  # is told its address
         self._halted = False  # the firmware has, and nobody has had it revived since
         self._left_alone = False  # a user has stopped the printer, and has to look before it is connected to again
         self._config = config
@@ -232,7 +234,9 @@ class Connection:
                 async with asyncio.timeout(limit):
                     await self._tried.wait()
 
-    async def connect(self, port: str | None = None, baudrate: int | None = None) -> None:
+    async def connect(
+        self, port: str | None = None, baudrate: int | None = None, *, find: bool = False, save: bool = False
+    ) -> None:
         """Connect in the background; `state` and `error` tell what became of it. A halted firmware is revived.
 
         The given printer is looked for until it is there, as after a start; another one is tried once.
@@ -241,12 +245,17 @@ class Connection:
             port: path or address of a listed port, of the given one or of one that a glob allows, or VIRTUAL;
                 None: the given one.
             baudrate: bits per second; None: as configured.
+            find: try the usual baudrates, whatever is configured.
+            save: where this printer answers and none is configured, it is the given one from there on.
 
         Raises:
             PortNotAllowed: clients may not connect to that port, or none is named.
             AddressError: the port's address means nothing.
         """
-        address = await self._addresses.resolve(port, baudrate)
+        address = await self._addresses.resolve(port, None if find else baudrate)
+        if find:
+            self._addresses.seek(address.target)
+        self._saves = save
         self._begin(address, keep=self._addresses.is_given(address), revive=True)
 
     def absent(self, address: str) -> Printer:
@@ -306,7 +315,9 @@ class Connection:
                 if await lost_after(self.printer) > STEADY:
                     delay = self._config.printer.retry_s
             # of a conversation that could not be gone on with nobody may have said yet that its heaters are on
-            goes_on = keep or back is not None or self._left_hot() or isinstance(self._error, FirmwareHalted)
+            goes_on = (
+                keep or self._keeps or back is not None or self._left_hot() or isinstance(self._error, FirmwareHalted)
+            )
             if self._left_alone or not goes_on:
                 return
             if not began_anew:
@@ -378,8 +389,18 @@ class Connection:
         if len(self._addresses.rates(address)) > 1:
             self._addresses.remember(address.target, rate)
             log.warning("printer.baudrate_found", baudrate=rate, hint="write it into the configuration, that is faster")
+        if self._saves:
+            self._choose(address, rate)
         log.info("printer.connected", printer=str(address), firmware=printer.identity.name, **asdict(printer.manner))
         await self._greet(printer)
+
+    def _choose(self, address: Address, rate: int) -> None:
+        """Take whoever has just answered for the given printer, by the name of its port that lasts longest."""
+        self._saves = False
+        lasting = replace(self._addresses.at(address, rate), target=self._ports.stable_name(address.target))
+        if self._addresses.choose(lasting):
+            self._keeps = True
+            self.on_chosen(str(self._addresses.given))
 
     async def _greet(self, printer: Commanded) -> None:
         """Run the script for a printer that has just connected; it is connected also where that fails."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from daemon.front.http.base import ApiHandler
+from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.errors import Refused
 
 PROFILE = "_default"  # the one printer profile, by OctoPrint's name for it
@@ -57,7 +57,8 @@ class ConnectionHandler(ApiHandler):
         if going_on and self.service.connection.ready:
             # deviation: OctoPrint would drop the line, and the print with it
             raise Refused(409, "a print is going on; disconnect first if it is to be given up")
-        await self.service.connection.connect(port, rate)
+        find, save = is_true(data.get("find", False)), is_true(data.get("save", False))
+        await self.service.connection.connect(port, rate, find=find, save=save)
 
 
 def _baudrate(value: object) -> int:

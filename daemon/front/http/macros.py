@@ -1,5 +1,6 @@
 """/api/macros: buttons that send commands, as the configuration has them."""
 
+from dataclasses import asdict
 from typing import Any
 
 from daemon.bridge.words import JobState
@@ -14,8 +15,9 @@ class MacrosHandler(ApiHandler):
     """/api/macros."""
 
     def get(self) -> None:
-        """List them."""
-        self.write({"macros": [_told(each) for each in self.service.config.macros.buttons]})
+        """List them, and the scripts that are sent around a print."""
+        config = self.service.config
+        self.write({"macros": [_told(each) for each in config.macros.buttons], "scripts": asdict(config.scripts)})
 
     async def post(self) -> None:
         """Send the commands of one, all or none, as if a person had typed them."""

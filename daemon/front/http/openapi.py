@@ -165,6 +165,8 @@ def _job() -> dict[str, dict[str, Operation]]:
         port_=TEXT,
         baudrate_={"type": "integer", "minimum": 300, "maximum": 10_000_000},
         printerProfile_={"const": "_default"},
+        find_=BOOLEAN,
+        save_=BOOLEAN,
     )
     commands = one_of(connect, *(_command(name) for name in ("disconnect", "repair", "fake_ack")))
     return {
@@ -337,6 +339,7 @@ def _server() -> dict[str, dict[str, Operation]]:
     action = _in_path("action", "As listed.")
     commands = array(ref("SystemCommand"))
     free = obj({}, required=[])
+    macros = obj({"macros": array(ref("Macro")), "scripts": {"type": "object"}})
     run = obj({"command": {"const": "run"}, "name": TEXT})
     return {
         "/api/version": {"get": _operation("Tell which API this is.", done=ref("Version"))},
@@ -383,7 +386,10 @@ def _server() -> dict[str, dict[str, Operation]]:
             )
         },
         "/api/macros": {
-            "get": _operation("List the macros of the configuration.", done=obj({"macros": array(ref("Macro"))})),
+            "get": _operation(
+                "List the macros of the configuration.",
+                done=macros,
+            ),
             "post": _operation("Send the commands of one, all or none.", 404, 409, 503, body=run),
         },
         **_health(),

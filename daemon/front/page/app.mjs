@@ -19,6 +19,7 @@ const LATER = {
   console: () => import("./console.mjs").then(module => module.Console),
   history: () => import("./history.mjs").then(module => module.History),
   settings: () => import("./settings.mjs").then(module => module.Settings),
+  setup: () => import("./setup.mjs").then(module => module.Setup),
   health: () => import("./health.mjs").then(module => module.Health),
   knock: () => import("./devices.mjs").then(module => module.Knock),
 };

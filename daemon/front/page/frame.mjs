@@ -122,7 +122,7 @@ function StopResult() {
 }
 
 /** Views that are reached from another one. */
-const WITHIN = {health: "settings"};
+const WITHIN = {health: "settings", setup: "settings"};
 const VIEWS = ["now", "files", "move", "console", "history", "settings"];
 
 /** @param {{view: string}} props */

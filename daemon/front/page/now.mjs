@@ -105,7 +105,7 @@ function Words() {
   if (isGone.value) return null;
   const rows = [
     line === "fault" && !stop && {tone: "bad", head: t("fault"), text: error ?? failed, what: t("fault_what")},
-    line === "offline" && {tone: "warn", head: t("state_offline"), text: error, what: t("offline_what")},
+    line === "offline" && !isNew.value && {tone: "warn", head: t("state_offline"), text: error, what: t("offline_what")},
     line !== "fault" && line !== "offline" && failed && {tone: "bad", head: t("job_failed"), text: failed},
     trouble && {tone: "bad", head: t("trouble"), text: trouble},
     isActive.value && pauseReason && {tone: "warn", head: t("pause_reason"), text: pauseReason},
@@ -133,7 +133,14 @@ function Lazy({wanted, bring}) {
 const camera = () => import("./camera.mjs").then(module => module.Camera);
 const heatUp = () => import("./presets.mjs").then(module => module.HeatUp);
 
+const setup = () => import("./setup.mjs").then(module => module.Setup);
+/** Nobody has named a printer yet, or it is being done just now. */
+const isNew = signal(false);
+
 export function Now() {
-  return html`<div class="grid two"><div><${Job} /><${Words} /><${Lazy} wanted=${!isActive.value && !whyNoPrinter.value} bring=${heatUp} /></div>
+  const {state: line, address} = printer.value;
+  if (line === "offline" && !address) isNew.value = true;
+  else if (isActive.value) isNew.value = false;
+  return html`<div class="grid two"><div><${Lazy} wanted=${isNew.value && !isGone.value} bring=${setup} />${!isNew.value && html`<${Job} />`}<${Words} /><${Lazy} wanted=${!isActive.value && !whyNoPrinter.value} bring=${heatUp} /></div>
     <div><${Lazy} wanted=${Boolean(server.value.camera)} bring=${camera} /><section class="card"><h2>${t("temperatures")}</h2><${Chart} /></section></div></div>`;
 }

@@ -33,7 +33,7 @@ function Connection() {
   const {state: line, address, baudrate, firmware, error} = printer.value;
   const joined = line === "ready" || line === "opening" || line === "handshaking";
   const ports = options?.ports ?? [];
-  const connect = () => post("api/connection", {command: "connect", ...(port && {port}), ...(rate && {baudrate: Number(rate)})});
+  const connect = () => post("api/connection", {command: "connect", save: true, ...(port && {port}), ...(rate && (rate === "find" ? {find: true} : {baudrate: Number(rate)}))});
   return html`<section class="card" aria-label=${t("connection")}><h2>${t("connection")}</h2>
     ${joined ? html`<dl class="pairs"><div><dt>${t("port")}</dt><dd>${short(address ?? "–", 80)}</dd></div>
         <div><dt>${t("baudrate")}</dt><dd>${baudrate ?? "–"}</dd></div>
@@ -46,10 +46,10 @@ function Connection() {
         <option value="">${options?.portPreference ? short(options.portPreference, 60) : t("configured")}</option>
         ${ports.filter((/** @type {string} */ each) => each !== options?.portPreference).map((/** @type {string} */ each) => html`<option key=${each} value=${each}>${short(each, 60)}</option>`)}</select></label>
       <label>${t("baudrate")} <select value=${rate} onChange=${(/** @type {any} */ event) => setRate(event.target.value)}>
-        <option value="">${t("configured")}</option>${(options?.baudrates ?? []).map((/** @type {number} */ each) => html`<option key=${each} value=${each}>${each}</option>`)}</select></label></div>
+        <option value="">${t("configured")}</option><option value="find">${t("find_baudrate")}</option>${(options?.baudrates ?? []).map((/** @type {number} */ each) => html`<option key=${each} value=${each}>${each}</option>`)}</select></label></div>
       <div class="row"><${Act} kind="main" label=${t("connect")} busy=${t("connecting")} run=${connect} fail=${connectFail}
         done=${() => printer.value.state === "ready" || printer.value.state === "fault"} />
-        <button type="button" onClick=${look}>${t("look_again")}</button></div>`}
+        <button type="button" onClick=${look}>${t("look_again")}</button></div><p><a href="#setup">${t("setup_again")}</a></p>`}
     <${Fail} of=${connectFail} /></section>`;
 }
 
@@ -97,6 +97,16 @@ function Health() {
     <p class="dim">${short(server.value.name ?? "", 60)} nozzled ${short(server.value.version ?? "", 40)}</p></section>`;
 }
 
+/** What is sent around a print, by the configuration. */
+function Scripts() {
+  const [scripts, setScripts] = useState(/** @type {Record<string, string[]>} */ ({}));
+  useEffect(() => {
+    get("api/macros").then(said => setScripts(said.scripts), () => {});
+  }, []);
+  return html`<section class="card" aria-label=${t("scripts")}><h2>${t("scripts")}</h2><p class="dim">${t("scripts_what")}</p>
+    <dl class="scripts">${Object.entries(scripts).filter(([, lines]) => lines.length).map(([name, lines]) => html`<div key=${name}><dt>${t(`script_${name}`)}</dt><dd><code>${lines.map(each => short(each, 120)).join("\n")}</code></dd></div>`)}</dl></section>`;
+}
+
 function Looks() {
   const [theme, setTheme] = useState(choice("theme") || "system");
   const wear = (/** @type {any} */ event) => {
@@ -115,5 +125,5 @@ function Looks() {
 }
 
 export function Settings() {
-  return html`<div class="grid two"><div><${Connection} /><${PrinterCard} /><${Looks} /></div><div><${Health} /><${Devices} /></div></div>`;
+  return html`<div class="grid two"><div><${Connection} /><${PrinterCard} /><${Scripts} /><${Looks} /></div><div><${Health} /><${Devices} /></div></div>`;
 }

@@ -1,0 +1,50 @@
+"""The port that was chosen over the API: kept in the state directory, for where the configuration names no printer."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+
+from daemon.config import Config
+from daemon.set_aside import make_way
+
+FILE = "printer"
+LONGEST = 1000  # characters of an address
+CONSEQUENCE = "nothing is connected until it is asked for"
+
+log = structlog.get_logger()
+
+
+def with_chosen(config: Config, folder: Path) -> Config:
+    """Return the configuration with the port that was chosen; blocks. A printer that the file names wins."""
+    if config.printer.address:
+        return config
+    make_way(folder / FILE, CONSEQUENCE, os.R_OK)
+    try:
+        with (folder / FILE).open(encoding="utf-8") as file:
+            address = file.read(LONGEST).strip()
+        from hal.errors import AddressError  # noqa: PLC0415 - most have chosen none
+        from hal.registry import check  # noqa: PLC0415
+
+        try:
+            usable = check(address).scheme == "serial"
+        except AddressError:
+            usable = False
+        if not usable:
+            log.warning("printer.choice_unusable", address=address[:100], consequence=CONSEQUENCE)
+            return config
+        return replace(config, printer=replace(config.printer, address=address))
+    except FileNotFoundError:
+        return config
+    except (OSError, UnicodeDecodeError) as error:
+        log.warning("printer.choice_unreadable", reason=str(error), consequence=CONSEQUENCE)
+        return config
+
+
+def keep(address: str, folder: Path) -> None:
+    """Keep the choice for the next start. Blocks; raises OSError."""
+    path = folder / FILE
+    fresh = path.with_suffix(".new")
+    fresh.write_text(f"{address}\n", "utf-8")
+    fresh.replace(path)
