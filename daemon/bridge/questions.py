@@ -198,6 +198,12 @@ class UsePreset(Question, tag="use_preset", frozen=True):
     preset: str | None
 
 
+class ChangeProfile(Question, tag="change_profile", frozen=True):
+    """Take these values for what the printer is, by their keys in the section `profile` of the configuration."""
+
+    values: dict[str, bool | int | float | str]
+
+
 class AskStatistics(Question, tag="statistics", frozen=True):
     """How earlier prints of a file went."""
 
@@ -234,8 +240,8 @@ class AskLine(Question, tag="line", frozen=True):
 
 AnyQuestion = (
     Connect | Disconnect | ListPorts | Send | AnswerPrompt | Conversation | AskLimits | Select | Start | Restart | Pause
-    | Resume | Toggle | Cancel | SetOffset | UsePreset | AskStatistics | AskHistories | AskHistory | Listen | AskLine
-    | Begin | AskKey
+    | Resume | Toggle | Cancel | SetOffset | UsePreset | ChangeProfile | AskStatistics | AskHistories | AskHistory
+    | Listen | AskLine | Begin | AskKey
 )  # fmt: skip
 
 

@@ -118,6 +118,15 @@ class RemoteCore:
         """
         await self._channel.ask(ask.UsePreset(preset=name))
 
+    async def change_profile(self, values: dict[str, bool | int | float | str]) -> None:
+        """Take these values for what the printer is, by their keys in the section `profile` of the configuration.
+
+        Raises:
+            ConfigError: one of them cannot be changed, or is of the wrong type or out of range.
+            JobConflict: a print is going on, or the configuration describes the printer.
+        """
+        await self._channel.ask(ask.ChangeProfile(values=values))
+
 
 class RemoteConnection:
     """The connection to the printer."""

@@ -1,45 +1,108 @@
-"""The preset that was chosen over the API: kept in the state directory, for where the configuration says nothing."""
+"""The printer as it was chosen over the API: kept in the state directory, for where the configuration says nothing.
 
+A preset by its name, and what was changed of it; another preset drops the changes.
+"""
+
+import json
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from daemon.config import Config, ProfileConfig
+from daemon.config import Config, ProfileConfig, merge
 from daemon.errors import ConfigError
-from daemon.set_aside import make_way
+from daemon.set_aside import make_way, set_aside
 
 if TYPE_CHECKING:
     from daemon.config.presets import Preset
 
 FILE = "preset"
+CHANGES = "profile.json"
+CONSEQUENCE = "what was changed of the printer's profile is forgotten"
+
+CHANGEABLE = frozenset({
+    "name", "model", "width_mm", "depth_mm", "height_mm", "origin", "shape", "heated_bed", "heated_chamber",
+    "extruders", "shared_nozzle", "nozzle_mm", "max_hotend_c", "max_bed_c", "max_chamber_c", "firmware",
+})  # fmt: skip
+"""Keys of the profile that can be changed over the API."""
 
 log = structlog.get_logger()
 
 
 def with_chosen(config: Config, folder: Path) -> Config:
-    """Return the configuration with the preset that was chosen; blocks. What the file says of the printer wins."""
+    """Return the configuration with what was chosen; blocks. What the file says of the printer wins."""
     if config.profile != ProfileConfig():
         return config
+    config = replace(config, profile=_chosen(folder))
+    return replace(config, profile=_with_changes(config.profile, folder))
+
+
+def _chosen(folder: Path) -> ProfileConfig:
     make_way(folder / FILE, "the printer's size is not known", os.R_OK)
     try:
         name = (folder / FILE).read_text("utf-8").strip()
         from daemon.config.presets import find  # noqa: PLC0415 - most have chosen none
 
-        return replace(config, profile=find(name).profile) if name else config
+        return find(name).profile if name else ProfileConfig()
     except FileNotFoundError:
-        return config
+        return ProfileConfig()
     except (OSError, UnicodeDecodeError, ConfigError) as error:
         log.warning("preset.unreadable", reason=str(error), consequence="the printer's size is not known")
-        return config
+        return ProfileConfig()
+
+
+def _with_changes(profile: ProfileConfig, folder: Path) -> ProfileConfig:
+    path = folder / CHANGES
+    make_way(path, CONSEQUENCE, os.R_OK)
+    try:
+        return changed(profile, json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return profile
+    except OSError as error:
+        log.warning("profile.unreadable", reason=str(error), consequence=CONSEQUENCE)
+        return profile
+    except (ValueError, RecursionError, ConfigError) as error:
+        try:
+            set_aside(path, str(error), CONSEQUENCE)
+        except OSError as trouble:
+            log.warning("profile.unreadable", reason=str(trouble), consequence=CONSEQUENCE)
+        return profile
+
+
+def changed(profile: ProfileConfig, values: Any) -> ProfileConfig:
+    """Return the profile with these values, by the keys of the configuration.
+
+    Raises:
+        ConfigError: one of them cannot be changed, or is of the wrong type or out of range.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError("what is changed of a profile must be an object")
+    for key in values:
+        if key not in CHANGEABLE:
+            raise ConfigError(f"{str(key)[:40]} of the printer's profile cannot be changed")
+    return merge(Config(profile=profile), {"profile": values}, "the printer's profile").profile
 
 
 def keep(preset: "Preset | None", folder: Path) -> None:
-    """Keep the choice for the next start; None: none. Blocks; raises OSError."""
+    """Keep the choice for the next start, and drop what was changed before; None: none. Blocks; raises OSError."""
     path = folder / FILE
     if preset is None:
         path.unlink(missing_ok=True)
     else:
         path.write_text(f"{preset.id}\n", "utf-8")
+    (folder / CHANGES).unlink(missing_ok=True)
+
+
+def keep_changes(values: Mapping[str, Any], folder: Path) -> None:
+    """Keep what is changed besides what was changed before. Blocks; raises OSError."""
+    from daemon.private_file import write_private  # noqa: PLC0415 - memory that a core without changes does not need
+
+    path = folder / CHANGES
+    try:
+        before = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        before = {}
+    write_private(path, json.dumps({**before, **values}, indent=1) + "\n", replace=True)

@@ -5,6 +5,7 @@ import errno
 import re
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
@@ -58,6 +59,7 @@ class Desk:
         self._answering: set[asyncio.Task[None]] = set()
         self._sending = 0  # lists of commands that are looked at; those of later questions wait for them
         self._looking = asyncio.Lock()
+        self._choosing = asyncio.Lock()
         self._looked_at = -LOOK
         self._keyed = KeyedPrints(core.jobs, core.store, lambda: core.connection.address)
         jobs = core.jobs
@@ -237,8 +239,8 @@ class Desk:
                 return self._in_turn(core.connection.options)
             case ask.AskLimits():
                 return self._limits()
-            case ask.UsePreset(preset=preset):
-                return self._use(checked.preset(preset))
+            case ask.UsePreset() | ask.ChangeProfile():
+                return self._choose(question)
         if (asked := self._of_record(question)) is not None:
             return asked
         raise NozzledError(f"the core has no answer to {type(question).__name__}")
@@ -294,23 +296,35 @@ class Desk:
         known = await settings.ask()
         return ask.Limits(settings=known, firmware=settings.firmware, area=settings.area)
 
-    async def _use(self, name: str | None) -> None:
+    async def _choose(self, question: ask.UsePreset | ask.ChangeProfile) -> None:
         """Take the printer for another one, from here on."""
-        core = self._core
+        if isinstance(question, ask.ChangeProfile):
+            values = question.values
+            change = partial(chosen_preset.changed, values=values)
+            await self._take(change, partial(chosen_preset.keep_changes, values))
+            return
+        name = checked.preset(question.preset)
         preset = await self._in_turn(asyncio.to_thread, _preset, name) if name else None
-        if core.jobs.active:
-            raise JobConflict("a print is going on; choose the printer when it is over")
-        if core.profile_is_configured:
-            raise JobConflict("the printer is described in the configuration file, [profile]; choose it there")
-        before = core.connection.profile
-        # in the turn in which no print goes on: none may begin by one profile and go on by another
-        core.connection.use(preset.profile if preset is not None else ProfileConfig())
-        try:
-            await asyncio.to_thread(chosen_preset.keep, preset, core.folder)
-        except OSError as error:
-            if not core.jobs.active:
-                core.connection.use(before)
-            raise unwritable(error) from error
+        profile = preset.profile if preset is not None else ProfileConfig()
+        await self._take(lambda _: profile, partial(chosen_preset.keep, preset))
+
+    async def _take(self, make: Callable[[ProfileConfig], ProfileConfig], keep: Callable[[Path], None]) -> None:
+        """Take the profile that `make` makes of this one, and have it kept; one after the other."""
+        core = self._core
+        async with self._choosing:
+            if core.jobs.active:
+                raise JobConflict("a print is going on; choose the printer when it is over")
+            if core.profile_is_configured:
+                raise JobConflict("the printer is described in the configuration file, [profile]; choose it there")
+            before = core.connection.profile
+            # in the turn in which no print goes on: none may begin by one profile and go on by another
+            core.connection.use(make(before))
+            try:
+                await asyncio.to_thread(keep, core.folder)
+            except OSError as error:
+                if not core.jobs.active:
+                    core.connection.use(before)
+                raise unwritable(error) from error
 
     def _answer_prompt(self, choice: int) -> None:
         """Begin to answer; nobody waits for the printer."""

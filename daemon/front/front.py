@@ -10,7 +10,7 @@ import structlog
 
 from daemon.boot import boot_id
 from daemon.bridge.remote import Channel, RemoteConnection, RemoteCore, RemoteJobs
-from daemon.config import UPLOADS, Config, state_dir
+from daemon.config import UPLOADS, AppearanceConfig, Config, WebcamConfig, state_dir
 from daemon.errors import FileError
 from daemon.front.access import hosts
 from daemon.front.access.access import Access
@@ -20,6 +20,7 @@ from daemon.front.analysis.shelf import Shelf
 from daemon.front.analysis.watch import Watch
 from daemon.front.cache import cache as cache_room
 from daemon.front.cache.cache import Cache
+from daemon.front.choices import Choices
 from daemon.front.events import Events
 from daemon.front.queue.queue import Queue
 from daemon.front.queue.shelf import QueueShelf
@@ -45,6 +46,17 @@ class Front:
     cache: Cache
     folder: Path
     queue: Queue
+    choices: Choices
+
+    @property
+    def appearance(self) -> AppearanceConfig:
+        """How the printer shows itself, by the configuration and by what was chosen."""
+        return self.choices.appearance(self.config)
+
+    @property
+    def webcam(self) -> WebcamConfig:
+        """The camera, by the configuration and by what was chosen."""
+        return self.choices.webcam(self.config)
 
     @property
     def connection(self) -> RemoteConnection:
@@ -83,6 +95,8 @@ async def begin(
     uuid = await asyncio.to_thread(own_uuid, folder)
     access = await asyncio.to_thread(_access, config, folder, environ, wall)
     stack.push_async_callback(in_time, access.close)
+    choices = Choices(folder)
+    await asyncio.to_thread(choices.load)
     uploads = folder / UPLOADS
     files = FileStore(uploads, wall, cache, config.http.quota_mib)
     try:
@@ -104,7 +118,7 @@ async def begin(
     queue = Queue(QueueShelf(cache), core, files, watch, events, config, wall, _boot(environ))
     await queue.open()
     stack.push_async_callback(in_time, queue.close)
-    return Front(config, core, files, access, events, uuid, wall, analyses, watch, cache, folder, queue)
+    return Front(config, core, files, access, events, uuid, wall, analyses, watch, cache, folder, queue, choices)
 
 
 def _boot(environ: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -81,7 +82,7 @@ async def run(
         end.say_hello()
         if greet is not None:
             greet(await _invitation(front, listening))
-        discovery = Discovery(front.config, front.uuid, listening.port)
+        discovery = Discovery(replace(front.config, appearance=front.appearance), front.uuid, listening.port)
         stack.push_async_callback(in_time, discovery.stop)
         discovery.start()
         if reread is not None:

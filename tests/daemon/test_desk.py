@@ -80,6 +80,8 @@ QUESTIONS = [
     ask.AnswerPrompt(choice=-1), ask.Select(file=PART), ask.Select(file=None), ask.Start(), ask.Restart(), ask.Pause(),
     ask.Resume(), ask.Toggle(), ask.Cancel(), ask.SetOffset(heater="bed", offset=5.0),
     ask.SetOffset(heater="engine", offset=5.0), ask.UsePreset(preset=None), ask.UsePreset(preset="nothing of the kind"),
+    ask.ChangeProfile(values={"name": "Cube", "extruders": 2}), ask.ChangeProfile(values={"width_mm": -1}),
+    ask.ChangeProfile(values={"motion": "G28"}),
     ask.AskHistory(limit=5), ask.Listen(since=math.inf), ask.AskLine(), ask.Connect(port="/dev/null"),
     ask.Connect(port="seril:x"),
     ask.AskKey(key="none"), ask.AskKey(key="\N{SNOWMAN}"), ask.Begin(file=PART, key="k" * 300, mark="m"),

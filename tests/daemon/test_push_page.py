@@ -74,7 +74,18 @@ async def test_a_page_gets_a_snapshot_and_nothing_of_octoprints(tmp_path):
         await page.open()
         assert page.kinds() == ["connected", "page"]
         shown = page.shown
-        parts = {"server", "printer", "job", "link", "profile", "queue", "analysis", "thumbnail", "toolpath"}
+        parts = {
+            "server",
+            "printer",
+            "job",
+            "link",
+            "profile",
+            "settings",
+            "queue",
+            "analysis",
+            "thumbnail",
+            "toolpath",
+        }
         assert set(shown) == parts
         assert shown["server"]["time"] == NOW
         assert shown["printer"]["state"] == "ready"

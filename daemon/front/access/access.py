@@ -17,6 +17,7 @@ from daemon.front.access.pairing import Pairing
 from daemon.front.access.raised import Raised
 from daemon.front.access.scopes import FIRST, LOCAL, Identity, Scope
 from daemon.front.access.sessions import Session, Sessions
+from daemon.front.access.signing import Signing
 from daemon.front.access.strangers import Strangers
 
 __all__ = ["FIRST", "LOCAL", "Access"]
@@ -40,6 +41,7 @@ class Access:
         self.app_keys = AppKeys()
         self.pairing = Pairing()
         self.raised = Raised()
+        self.signing = Signing()
         self._attempts = Attempts()
         self._strangers = Strangers()
         self._first = digest(keys.key)
@@ -97,6 +99,18 @@ class Access:
             raised = self.raised.find(digest(key), _now())
             return raised if raised is not None and self.still_valid(raised) else None
         return identity
+
+    def signer(self, address: str) -> Identity | None:
+        """Return whose key has had this address signed; None: nobody's, or it is good no more."""
+        by = self.signing.signer(address, _now())
+        if by is None:
+            return None
+        if self._first.startswith(by):
+            return Identity(FIRST, Scope.ADMIN, self._first)
+        for key in self.keyring.keys:
+            if key.sha256.startswith(by):
+                return Identity(key.name, Scope.named(key.scope), key.sha256)
+        return None
 
     def _refusal(self, address: str) -> KeyRefused | TooManyAttempts:
         """Count a wrong key and return how it is refused; what the bucket lets through is a line of the log."""

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from daemon.errors import BadKeyName, ConfigError, DamagedFile, KeyNameTaken, NoSuchKey
-from daemon.front.access.keys import write_private
 from daemon.front.access.scopes import FIRST, Identity, Scope
+from daemon.private_file import write_private
 from daemon.set_aside import make_way, set_aside
 
 FILE = "keys.json"

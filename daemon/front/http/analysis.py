@@ -178,6 +178,8 @@ def _dimensions(box: dict[str, Any] | None) -> dict[str, float] | None:
 class ThumbnailHandler(ApiHandler):
     """/downloads/thumbnails/local/<path>: a file's picture."""
 
+    signable = True
+
     async def get(self, path: str) -> None:
         """Send the picture of the size asked for (`size=WIDTHxHEIGHT`), else the largest.
 

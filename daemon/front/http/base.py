@@ -56,6 +56,7 @@ class ApiHandler(tornado.web.RequestHandler):
 
     for_everybody = False  # answers without a key too; `identity` is None then
     judges_keys = True  # False, for what needs none: a wrong one is no different from none
+    signable = False  # GET takes an address that was signed (`access.signing`) in the place of a key
     any_name = False  # answers also under a name that is not this machine's: nothing of the printer is told
 
     identity: Identity | None = None
@@ -128,6 +129,11 @@ class ApiHandler(tornado.web.RequestHandler):
         if self.any_name:
             key = given_key(self.request)
             return self.service.access.known(key) if key else None
+        if self.signable and self.request.method in ("GET", "HEAD") and not given_key(self.request):
+            if (signer := self.service.access.signer(self.request.uri or "")) is not None:
+                return signer
+            if "signature" in self.request.query_arguments:
+                raise KeyRefused("this address is good no more: ask for another, by POST /api/links")
         return identify(self.service, self.request, for_everybody=self.for_everybody, judges_keys=self.judges_keys)
 
     def _hang_up(self) -> None:

@@ -96,6 +96,8 @@ class SendingHandler(ApiHandler):
 class DownloadHandler(SendingHandler):
     """/downloads/files/local/<path>."""
 
+    signable = True
+
     async def get(self, path: str) -> None:
         """Send the file; a browser is to store it, not to show it."""
         entry = await self.service.files.info(path)

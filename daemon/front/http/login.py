@@ -4,12 +4,17 @@ A session is for the socket alone, and is asked for by hand: a page of somebody 
 """
 
 from typing import Any
+from urllib.parse import parse_qsl
 
 from daemon.errors import KeyRefused
 from daemon.front.access.scopes import Identity, groups, permissions
 from daemon.front.access.sessions import Session
-from daemon.front.http.base import ApiHandler
+from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.errors import Refused
+from daemon.front.http.users import user
+
+FORM = "application/x-www-form-urlencoded"
+MOST_FIELDS = 16
 
 GUEST: dict[str, Any] = {"name": None, "permissions": [], "groups": ["guests"]}
 
@@ -21,32 +26,37 @@ class LoginHandler(ApiHandler):
 
     def post(self) -> None:
         """Tell who comes with the key, with a session for the socket; without a key only that it is nobody."""
-        data = self.json_body()
-        if not data.get("passive") and {"user", "pass"} <= data.keys():
+        data = self._given()
+        passive = is_true(data.get("passive", False))
+        if not passive and {"user", "pass"} <= data.keys():
             raise KeyRefused("there are no passwords here: use an API key, with a passive login")
-        if not data.get("passive"):
+        if not passive:
             raise Refused(400, "Mandatory parameters missing")
         if self.identity is None:
             self.write({"needs": {"role": [], "group": ["guests"]}, "groups": ["guests"], "permissions": []})
         else:
             self.write(_user(self.identity, self.service.access.begin_session(self.identity)))
 
+    def _given(self) -> dict[str, Any]:
+        """Return what the client says: in a body of JSON or a form, else in the query."""
+        kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if not self.body:
+            said: dict[str, Any] = {}
+        elif kind == FORM:
+            try:
+                said = dict(parse_qsl(self.body.decode("utf-8", "replace"), max_num_fields=MOST_FIELDS))
+            except ValueError as error:
+                raise Refused(400, f"a form may have {MOST_FIELDS} fields") from error
+        else:
+            said = self.json_body()
+        return {name: self.get_query_argument(name) for name in self.request.query_arguments} | said
+
 
 def _user(identity: Identity, session: Session) -> dict[str, Any]:
     """Return OctoPrint's record of a user; the key itself is in no answer."""
-    allowed, member = permissions(identity.scope), groups(identity.scope)
     return {
-        "name": identity.name,
+        **user(identity.name, identity.scope),
         "session": session.id,
-        "active": True,
-        "user": True,
-        "admin": "admins" in member,
-        "apikey": None,
-        "groups": member,
-        "roles": ["admin", "user"] if "admins" in member else ["user"],
-        "permissions": allowed,
-        "needs": {"role": [name.lower() for name in allowed], "group": member},
-        "settings": {},
         "_is_external_client": False,
         "_login_mechanism": "apikey",
     }

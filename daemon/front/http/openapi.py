@@ -6,32 +6,27 @@ What is written here in words is for people who write clients; `api_page` makes 
 from typing import Any
 
 from daemon import __version__
+from daemon.front.http import openapi_clients
+from daemon.front.http.openapi_parts import (
+    BOOLEAN,
+    FORM_BOOLEAN,
+    JOB_KEY,
+    NUMBER,
+    PATH,
+    TEXT,
+    Operation,
+    Schema,
+)
+from daemon.front.http.openapi_parts import cached as _cached
+from daemon.front.http.openapi_parts import command as _command
+from daemon.front.http.openapi_parts import in_path as _in_path
+from daemon.front.http.openapi_parts import json_of as _json
+from daemon.front.http.openapi_parts import keyed as _keyed
+from daemon.front.http.openapi_parts import keyless as _open
+from daemon.front.http.openapi_parts import operation as _operation
+from daemon.front.http.openapi_parts import query as _query
 from daemon.front.http.openapi_schemas import SCHEMAS, array, nullable, obj, one_of, ref
 from daemon.front.queue.document import LONGEST_MATERIAL, LONGEST_NOTES, MOST_COPIES
-
-Schema = dict[str, Any]
-Operation = dict[str, Any]
-
-ERRORS = {
-    400: "The body, a command or a value in it means nothing.",
-    403: "No valid key, or one that does not allow this.",
-    404: "There is no such thing.",
-    409: "It does not fit the state: no printer, a print going on, the name taken.",
-    413: "The body is too large.",
-    415: "The body is not JSON, or the file no G-code.",
-    422: "The idempotency key was used for something else before.",
-    429: "Too many wrong keys, or too many requests of apps; Retry-After may say when to come again.",
-    500: "A fault in the daemon, its disk, or a program that it runs.",
-    503: "Too much waits for the printer already.",
-    507: "There is no room for the file.",
-}
-
-TEXT: Schema = {"type": "string"}
-NUMBER: Schema = {"type": "number"}
-BOOLEAN: Schema = {"type": "boolean"}
-JOB_KEY: Schema = {"type": "string", "pattern": "^[!-~]{1,200}$"}
-PATH: Schema = {"type": "string", "minLength": 1}
-FORM_BOOLEAN: Schema = {"type": "string", "enum": ["true", "false"]}
 
 
 def describe() -> dict[str, Any]:
@@ -56,7 +51,7 @@ def describe() -> dict[str, Any]:
     }
 
 
-# -- the parts of an operation -----------------------------------------------------------------------------
+# -- the addresses -----------------------------------------------------------------------------------------
 
 
 def _item(operations: dict[str, Operation]) -> dict[str, Operation]:
@@ -69,79 +64,9 @@ def _item(operations: dict[str, Operation]) -> dict[str, Operation]:
     return operations
 
 
-def _operation(
-    summary: str, *errors: int, done: Schema | int = 204, status: int = 200, body: Schema | None = None, **more: Any
-) -> Operation:
-    """Describe an operation.
-
-    Args:
-        summary: what it does.
-        errors: statuses besides those that every operation may have.
-        done: schema of a good answer, or 204.
-        status: of a good answer that has a body.
-        body: schema of the JSON that it takes.
-        more: whatever else OpenAPI has for an operation.
-    """
-    good = (
-        {"204": {"description": "Taken."}}
-        if isinstance(done, int)
-        else {str(status): {"description": "Done.", **_json(done)}}
-    )
-    asked = () if body is None else (400, 413, 415)
-    bad = {
-        str(code): {"description": ERRORS[code], **_json(ref("Error"))} for code in sorted({403, 429, *asked, *errors})
-    }
-    operation: Operation = {"summary": summary, "responses": {**good, **bad}, **more}
-    if body is not None:
-        operation["requestBody"] = {"required": True, **_json(body)}
-    return operation
-
-
-def _open(operation: Operation) -> Operation:
-    """Say that an operation needs no key."""
-    return {**operation, "security": [{}, {"key": []}, {"bearer": []}]}
-
-
-def _cached(operation: Operation) -> Operation:
-    """Say that a client may ask whether its copy is still good."""
-    tag = {"name": "If-None-Match", "in": "header", "schema": TEXT, "description": "The ETag of an earlier answer."}
-    responses = {**operation["responses"], "304": {"description": "Nothing has changed."}}
-    return {**operation, "parameters": [*operation.get("parameters", []), tag], "responses": responses}
-
-
-def _keyed(operation: Operation) -> Operation:
-    """Say that it begins a print at most once for each key, however often it is asked."""
-    key: dict[str, Any] = {"name": "Idempotency-Key", "in": "header", "schema": JOB_KEY}
-    key["description"] = "Whoever asks again with it begins no second print; also as `job` in the body."
-    bad = {str(code): {"description": ERRORS[code], **_json(ref("Error"))} for code in (409, 422, 500, 503, 507)}
-    responses = {**operation["responses"], **bad}
-    return {**operation, "parameters": [*operation.get("parameters", []), key], "responses": responses}
-
-
-def _json(schema: Schema) -> dict[str, Any]:
-    return {"content": {"application/json": {"schema": schema}}}
-
-
-def _query(name: str, schema: Schema, description: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", "schema": schema, "description": description}
-
-
-def _in_path(name: str, description: str, schema: Schema = PATH) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "schema": schema, "description": description}
-
-
-def _command(name: str, **parameters: Schema) -> Schema:
-    """Describe a body with a command; parameters whose name ends in `_` may be left out."""
-    required = [each for each in parameters if not each.endswith("_")]
-    named = {each.rstrip("_"): schema for each, schema in parameters.items()}
-    return obj({"command": {"const": name}, **named}, required=["command", *required])
-
-
-# -- the addresses -----------------------------------------------------------------------------------------
-
-
 def _paths() -> dict[str, dict[str, Operation]]:
-    return {**_job(), **_queue(), **_files(), **_printer(), **_server(), **_access(), **_plugins()}
+    mine = {**_job(), **_queue(), **_files(), **_printer(), **_server(), **_access(), **_plugins()}
+    return {**openapi_clients.paths(), **mine}
 
 
 def _job() -> dict[str, dict[str, Operation]]:
@@ -334,7 +259,6 @@ def _printer() -> dict[str, dict[str, Operation]]:
 
 
 def _server() -> dict[str, dict[str, Operation]]:
-    profile = _in_path("id", "Of the profile: _default.")
     source = _in_path("source", "core; the others have none.")
     action = _in_path("action", "As listed.")
     commands = array(ref("SystemCommand"))
@@ -345,11 +269,6 @@ def _server() -> dict[str, dict[str, Operation]]:
         "/api/version": {"get": _operation("Tell which API this is.", done=ref("Version"))},
         "/api/server": {
             "get": _operation("Tell the version.", done=obj({"version": TEXT, "safemode": {"type": "null"}}))
-        },
-        "/api/settings": {"get": _cached(_operation("Tell the settings that clients read.", done=ref("Settings")))},
-        "/api/printerprofiles": {"get": _cached(_operation("List the profile.", done=ref("Profiles")))},
-        "/api/printerprofiles/{id}": {
-            "get": _cached(_operation("Tell the profile.", 404, done=ref("Profile"), parameters=[profile]))
         },
         "/api/printerpresets": {
             "get": _operation("List printers that are known, and the one that it seems to be.", done=ref("Presets")),
@@ -416,9 +335,6 @@ def _health() -> dict[str, dict[str, Operation]]:
 
 
 def _access() -> dict[str, dict[str, Operation]]:
-    login = _operation(
-        "Ask who the key belongs to, and for a session.", done=ref("Login"), body=obj({"passive": BOOLEAN})
-    )
     session = obj({"session": TEXT}, required=[])
     logout = _operation("End the key's sessions, or one.", 400, 413, 415)
     logout["requestBody"] = {"required": False, **_json(session)}
@@ -432,7 +348,6 @@ def _access() -> dict[str, dict[str, Operation]]:
     )
     decision = obj({"decision": BOOLEAN, "scope": {"enum": ["read", "control", "admin"]}}, required=["decision"])
     return {
-        "/api/login": {"post": _open(login)},
         "/api/logout": {"post": logout},
         "/api/currentuser": {"get": _open(_operation("Tell who comes with this key.", done=ref("CurrentUser")))},
         **_pairing(),

@@ -15,7 +15,7 @@ from tornado.httpserver import HTTPServer
 
 from daemon.config import HttpConfig
 from daemon.errors import AddressInUse
-from daemon.front.http import app_keys, health, page, public, push
+from daemon.front.http import app_keys, health, page, plugins, public, push, users
 from daemon.front.http.analysis import ThumbnailHandler
 from daemon.front.http.base import NotFound
 from daemon.front.http.bounded_server import BoundedServer, room_for_connections
@@ -27,11 +27,14 @@ from daemon.front.http.empty import SlicingHandler, TimelapseHandler
 from daemon.front.http.files import AllFilesHandler, FileHandler, SdCardHandler
 from daemon.front.http.history import HistoryHandler
 from daemon.front.http.job import JobHandler, JobView
+from daemon.front.http.links import LinksHandler
 from daemon.front.http.listing import Listing
 from daemon.front.http.login import CurrentUserHandler, LoginHandler, LogoutHandler
+from daemon.front.http.logs import LogHandler, LogsHandler
 from daemon.front.http.macros import MacrosHandler
 from daemon.front.http.pairing import CodesHandler, KeyHandler, KeysHandler, PairHandler, StepUpHandler
 from daemon.front.http.panel import NotificationHandler, PromptHandler
+from daemon.front.http.preheat import PreheatHandler
 from daemon.front.http.presets import PresetsHandler
 from daemon.front.http.printer import (
     BedHandler,
@@ -44,10 +47,11 @@ from daemon.front.http.printer import (
     SdHandler,
     ToolHandler,
 )
+from daemon.front.http.profiles import ProfileHandler, ProfilesHandler
 from daemon.front.http.queue import QueueEntryHandler, QueueHandler
 from daemon.front.http.seats import Limits
-from daemon.front.http.server_info import ServerHandler, VersionHandler
-from daemon.front.http.settings import ProfileHandler, ProfilesHandler, SettingsHandler
+from daemon.front.http.server_info import ServerHandler, SystemInfoHandler, VersionHandler
+from daemon.front.http.settings import SettingsHandler
 from daemon.front.http.system import AllSystemCommandsHandler, SourceHandler, SystemCommandHandler
 from daemon.front.http.temperatures import TemperatureHistory
 from daemon.front.http.toolpath import ToolpathHandler
@@ -69,11 +73,17 @@ log = logging.getLogger("nozzled.http")
 
 
 class Application(tornado.web.Application):
-    """Tornado's, but `//api//version` is `/api/version`: Home Assistant writes it so."""
+    """Tornado's, but `//api//version` is `/api/version`, as Home Assistant writes it, and a slash may be escaped.
+
+    OctoDash asks for `/api/files%2Flocal%2Fa.gcode`; no name of a file has a slash in it.
+    """
 
     def find_handler(self, request: tornado.httputil.HTTPServerRequest, **kwargs: Any) -> Any:
         """Return what handles the request."""
-        request.path = re.sub("/{2,}", "/", request.path)
+        path = request.path
+        if path.startswith("/api/files%2"):
+            path = re.sub("%2[Ff]", "/", path)
+        request.path = re.sub("/{2,}", "/", path)
         return super().find_handler(request, **kwargs)
 
 
@@ -105,9 +115,15 @@ def make_app(service: "Front") -> Application:
         (r"/api/files/sdcard", SdCardHandler, given),
         (r"/downloads/files/local/(.+)", DownloadHandler, given),
         (r"/downloads/thumbnails/local/(.+)", ThumbnailHandler, given),
+        (r"/downloads/logs/([^/]+)", LogHandler, given),
+        (r"/api/links", LinksHandler, given),
+        (r"/api/logs", LogsHandler, given),
+        (r"/plugin/logging/logs", LogsHandler, given),
+        (r"/plugin/logging/logs/([^/]+)", LogHandler, given),
         (r"/api/connection", ConnectionHandler, given),
         (r"/api/printer", PrinterHandler, heated),
         (r"/api/printer/tool", ToolHandler, heated),
+        (r"/api/printer/preheat", PreheatHandler, given),
         (r"/api/printer/bed", BedHandler, heated),
         (r"/api/printer/chamber", ChamberHandler, heated),
         (r"/api/printer/printhead", PrintheadHandler, given),
@@ -126,6 +142,18 @@ def make_app(service: "Front") -> Application:
         (r"/api/keys/([^/]+)", KeyHandler, {**given, "hub": hub}),
         (r"/api/version", VersionHandler, given),
         (r"/api/server", ServerHandler, given),
+        (r"/api/system/info", SystemInfoHandler, given),
+        (r"/api/users", users.UsersHandler, given),
+        (r"/api/users/([^/]+)", users.UserHandler, given),
+        (r"/api/access/users", users.UsersHandler, given),
+        (r"/api/access/users/([^/]+)", users.UserHandler, given),
+        (r"/api/access/groups", users.GroupsHandler, given),
+        (r"/api/access/groups/([^/]+)", users.GroupHandler, given),
+        (r"/api/access/permissions", users.PermissionsHandler, given),
+        (r"/plugin/pluginmanager/plugins", plugins.PluginsHandler, given),
+        (r"/api/plugin/pluginmanager", plugins.PluginsHandler, given),
+        (r"/plugin/pluginmanager/plugins/versions", plugins.VersionsHandler, given),
+        (r"/plugin/softwareupdate/check", plugins.UpdatesHandler, given),
         (r"/api/login", LoginHandler, given),
         (r"/api/logout", LogoutHandler, given),
         (r"/api/currentuser", CurrentUserHandler, given),

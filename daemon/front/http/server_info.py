@@ -1,4 +1,9 @@
-"""/api/version and /api/server: who answers. Clients look for OctoPrint's name and for the API they know."""
+"""/api/version, /api/server, /api/system/info: who answers. Clients look for OctoPrint's name and the API they know."""
+
+import os
+import platform
+import sys
+from datetime import UTC, datetime
 
 from daemon import OCTOPRINT, __version__
 from daemon.front.http.base import ApiHandler
@@ -18,3 +23,48 @@ class ServerHandler(ApiHandler):
     def get(self) -> None:
         """Tell the version; there is no safe mode."""
         self.write({"version": OCTOPRINT, "safemode": None})
+
+
+class SystemInfoHandler(ApiHandler):
+    """/api/system/info."""
+
+    def get(self) -> None:
+        """Tell what OctoPrint tells of the machine; nothing of the internet, which is not asked."""
+        made = datetime.fromtimestamp(self.service.wall(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.write(
+            {
+                "systeminfo": {
+                    "browser.user_agent": self.request.headers.get("User-Agent", "")[:200],
+                    "connectivity.enabled": False,
+                    "connectivity.online": True,
+                    "connectivity.connection_ok": True,
+                    "connectivity.connection_check": "",
+                    "connectivity.resolution_ok": True,
+                    "connectivity.resolution_check": "",
+                    "env.hardware.cores": os.cpu_count(),
+                    "env.hardware.freq": 0.0,
+                    "env.hardware.ram": _memory(),
+                    "env.os.id": sys.platform,
+                    "env.os.platform": platform.platform(),
+                    "env.os.bits": 64 if sys.maxsize > 2**32 else 32,
+                    "env.python.version": platform.python_version(),
+                    "env.python.virtualenv": sys.prefix != sys.base_prefix,
+                    "env.python.pip": "",
+                    "octoprint.version": OCTOPRINT,
+                    "octoprint.safe_mode": False,
+                    "octoprint.last_safe_mode.date": "unknown",
+                    "octoprint.last_safe_mode.reason": "unknown",
+                    "nozzled.version": __version__,
+                    "systeminfo.generated": made,
+                    "systeminfo.generator": "systemapi",
+                }
+            }
+        )
+
+
+def _memory() -> int | None:
+    """Return the machine's memory in bytes; None: the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return None

@@ -1,134 +1,159 @@
-"""/api/settings and /api/printerprofiles: what clients read of the configuration. It is changed in its file alone."""
+"""/api/settings: what clients read of the configuration, and the part of it that can be changed over the API."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from daemon.config import Config, ProfileConfig
+from daemon.config import ProfileConfig
+from daemon.errors import ConfigError, JobConflict
+from daemon.front.access.scopes import Scope
+from daemon.front.choices import LONGEST_NAME, MOST_PRESETS, Preset, fixed
+from daemon.front.http import settings_shape
 from daemon.front.http.base import Cached
-from daemon.front.http.connection import PROFILE
 from daemon.front.http.errors import Refused
-from daemon.front.http.gcode import EXTRUDE_SPEED, JOG_SPEED
-from daemon.front.uploads.filenames import EXTENSIONS
+
+CHANGEABLE = {
+    "appearance.name": ("appearance", "name"),
+    "webcam.streamUrl": ("webcam", "stream_url"),
+    "webcam.snapshotUrl": ("webcam", "snapshot_url"),
+    "webcam.flipH": ("webcam", "flip_horizontally"),
+    "webcam.flipV": ("webcam", "flip_vertically"),
+    "webcam.rotate90": ("webcam", "rotate_90"),
+}
+"""What POST takes besides the presets, and the key of the configuration that it stands for."""
+
+PRESETS = "temperature.profiles"
+LONGEST = 2000  # characters of a text
+
+_HEATERS = {
+    "extruder": ("hotend", "max_hotend_c"),
+    "bed": ("bed", "max_bed_c"),
+    "chamber": ("chamber", "max_chamber_c"),
+}
 
 
 class SettingsHandler(Cached):
     """/api/settings."""
 
-    def get(self) -> None:
-        """Tell what clients look for; all of OctoPrint's sections are there."""
-        self.write(_settings(self.service.config, self.service.uuid))
-
-
-def _settings(config: Config, uuid: str) -> dict[str, Any]:
-    return {
-        "accessControl": {},
-        "api": {"key": None, "allowCrossOrigin": bool(config.http.allow_origins)},
-        "appearance": {"name": config.appearance.name, "color": "default", "colorTransparent": False},
-        "controls": [],
-        "devel": {},
-        "feature": {"sdSupport": False, "temperatureGraph": True, "modelSizeDetection": False},
-        "folder": {},
-        "gcodeAnalysis": {"runAt": "always"},
-        "plugins": {"discovery": {"upnpUuid": uuid}, "action_command_notification": {}, "action_command_prompt": {}},
-        "scripts": {},
-        "serial": {"baudrate": config.printer.baudrate, "autoconnect": bool(config.printer.address)},
-        "server": {"allowedExtensions": list(EXTENSIONS)},
-        "slicing": {"defaultSlicer": None},
-        "system": {},
-        "temperature": {"profiles": [], "cutoff": 30, "sendAutomatically": False},
-        "terminalFilters": [],
-        "webcam": _webcam(config),
-    }  # fmt: skip
-
-
-def _webcam(config: Config) -> dict[str, Any]:
-    webcam = config.webcam
-    return {
-        "webcamEnabled": bool(webcam.stream_url or webcam.snapshot_url),
-        "timelapseEnabled": False,
-        "streamUrl": webcam.stream_url,
-        "snapshotUrl": webcam.snapshot_url,
-        "snapshotSslValidation": True,
-        "streamRatio": "16:9",
-        "streamTimeout": 5,
-        "flipH": webcam.flip_horizontally,
-        "flipV": webcam.flip_vertically,
-        "rotate90": webcam.rotate_90,
-        "bitrate": "10000k",
-    }
-
-
-class ProfilesHandler(Cached):
-    """/api/printerprofiles."""
+    writes = Scope.ADMIN
 
     def get(self) -> None:
-        """List the one profile, which is that of the configuration."""
-        self.write({"profiles": {PROFILE: _profile(self.service.core.profile, self.url(_RESOURCE))}})
+        """Tell what clients look for; all of OctoPrint's sections and keys are there."""
+        self.write(self._settings())
+
+    async def post(self) -> None:
+        """Change what can be changed: all that is asked for, or nothing. Unknown keys, and plug-ins', are ignored.
+
+        Raises:
+            Refused: 400 for a value that cannot be.
+            JobConflict: a key that the configuration file decides, or that cannot be changed here.
+        """
+        wanted, now = self.json_body(), self._settings()
+        sections: dict[str, dict[str, Any]] = {}
+        decided = self._decided()
+        for key, value in _differences(wanted, now):
+            if key in decided:
+                section, name = CHANGEABLE[key]
+                raise JobConflict(f"{key} is set in the configuration file, [{section}] {name}: change it there")
+            if key not in CHANGEABLE:
+                raise JobConflict(f"{key} cannot be changed over the API")
+            section, name = CHANGEABLE[key]
+            sections.setdefault(section, {})[name] = _checked(key, value)
+        presets = _presets(wanted, now, self.service.core.profile)
+        if sections or presets is not None:
+            try:
+                await self.service.choices.change(sections, presets)
+            except ConfigError as error:
+                raise Refused(500 if error.__cause__ else 400, str(error)) from error
+            self.service.events.publish("SettingsUpdated", {})
+        self.write(self._settings())
+
+    def _decided(self) -> list[str]:
+        """Return the keys that the configuration file decides, in OctoPrint's words."""
+        config = self.service.config
+        by_section = {"appearance": fixed(config.appearance), "webcam": fixed(config.webcam)}
+        return [key for key, (section, name) in CHANGEABLE.items() if name in by_section[section]]
+
+    def _settings(self) -> dict[str, Any]:
+        service = self.service
+        shown = settings_shape.sections(service.config, service.webcam, service.appearance.name, service.uuid)
+        if self.identity is None or self.identity.scope < Scope.ADMIN:
+            shown["server"]["commands"] = dict.fromkeys(shown["server"]["commands"])  # there may be passwords in them
+        presets = [_shown(each) for each in service.choices.presets(service.core.profile)]
+        shown["temperature"] = {
+            "profiles": presets,
+            "cutoff": 30,
+            "sendAutomatically": False,
+            "sendAutomaticallyAfter": 1,
+        }
+        shown["nozzled"] = {
+            "fixed": self._decided(),
+            "editable": [*CHANGEABLE, PRESETS],
+            "profileFixed": service.core.profile_is_configured,
+        }
+        return shown
 
 
-class ProfileHandler(Cached):
-    """/api/printerprofiles/<id>."""
-
-    def get(self, name: str) -> None:
-        """Tell about the profile."""
-        if name != PROFILE:
-            raise Refused(404, "there is no such printer profile")
-        self.write(_profile(self.service.core.profile, self.url(_RESOURCE)))
+def _shown(preset: Preset) -> dict[str, Any]:
+    return {"name": preset.name, "extruder": preset.hotend, "bed": preset.bed, "chamber": preset.chamber}
 
 
-USUAL = 200.0
-"""mm that OctoPrint's profile says of a printer that nobody has described."""
-
-_RESOURCE = f"/api/printerprofiles/{PROFILE}"
-
-
-def _profile(profile: ProfileConfig, resource: str) -> dict[str, Any]:
-    speeds = {**JOG_SPEED, "e": EXTRUDE_SPEED}
-    return {
-        "id": PROFILE,
-        "name": profile.name,
-        "model": profile.model,
-        "color": "default",
-        "default": True,
-        "current": True,
-        "resource": resource,
-        "axes": {axis: {"speed": round(speed), "inverted": False} for axis, speed in speeds.items()},
-        "extruder": {
-            "count": profile.extruders,
-            "offsets": [[0.0, 0.0]] * profile.extruders,
-            "nozzleDiameter": profile.nozzle_mm,
-            "sharedNozzle": profile.shared_nozzle,
-            "defaultExtrusionLength": 5,
-        },
-        "heatedBed": profile.heated_bed,
-        "heatedChamber": profile.heated_chamber,
-        "volume": {
-            "width": profile.width_mm or USUAL,
-            "depth": profile.depth_mm or USUAL,
-            "height": profile.height_mm or USUAL,
-            "origin": profile.origin,
-            "formFactor": profile.shape,
-            "custom_box": _reach(profile),
-        },
-        "preset": profile.preset or None,
-        "sized": profile.sized,
-        "firmware": profile.firmware or None,
-        "maxTemperatures": {
-            "hotend": profile.max_hotend_c,
-            "bed": profile.max_bed_c,
-            "chamber": profile.max_chamber_c,
-        },
-    }
+def _differences(wanted: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield what is asked to be another value than it is, by its path; what nobody knows is left out."""
+    for name, value in wanted.items():
+        key = f"{path}{name}"
+        if name not in now or key in ("plugins", PRESETS, "nozzled"):
+            continue
+        if isinstance(now[name], dict) and isinstance(value, dict):
+            yield from _differences(value, now[name], f"{key}.")
+        elif value != now[name] or isinstance(value, bool) is not isinstance(now[name], bool):
+            yield key, value
 
 
-def _reach(profile: ProfileConfig) -> dict[str, float] | bool:
-    """Return how far the nozzle gets, in OctoPrint's words, where that is not the bed alone."""
-    if not profile.sized or not any((profile.x_min_mm, profile.x_max_mm, profile.y_min_mm, profile.y_max_mm,
-                                     profile.z_min_mm, profile.z_max_mm)):  # fmt: skip
-        return False
-    middle = profile.origin == "center"
-    box = {}
-    for axis, size in (("x", profile.width_mm), ("y", profile.depth_mm), ("z", profile.height_mm)):
-        low = -size / 2 if middle and axis != "z" else 0.0
-        box[f"{axis}_min"] = getattr(profile, f"{axis}_min_mm") or low
-        box[f"{axis}_max"] = getattr(profile, f"{axis}_max_mm") or low + size
-    return box
+def _checked(key: str, value: object) -> object:
+    """Return the value; refuse an address that no browser would take for one of a picture."""
+    if isinstance(value, str) and len(value) > LONGEST:
+        raise Refused(400, f"{key} may have {LONGEST} characters")
+    if key.endswith("Url") and isinstance(value, str) and value:
+        value = value.strip()
+        if not value.startswith(("http://", "https://", "webrtc://", "webrtcs://", "rtsp://", "/")):
+            raise Refused(400, f"{key} must be an address that begins with http://, https:// or /")
+    return value
+
+
+def _presets(wanted: Mapping[str, Any], now: Mapping[str, Any], profile: ProfileConfig) -> tuple[Preset, ...] | None:
+    """Return the presets of temperatures that are asked for; None: they stay."""
+    temperature = wanted.get("temperature")
+    given = temperature.get("profiles") if isinstance(temperature, dict) else None
+    if given is None or given == now["temperature"]["profiles"]:
+        return None
+    if not isinstance(given, list) or len(given) > MOST_PRESETS:
+        raise Refused(400, f"{PRESETS} must be a list of at most {MOST_PRESETS}")
+    presets = tuple(_preset(each, profile) for each in given)
+    names = [each.name.casefold() for each in presets]
+    for preset, name in zip(presets, names, strict=True):
+        if names.count(name) > 1:
+            raise Refused(400, f"{PRESETS}: there are two called {preset.name}")
+    return presets
+
+
+def _preset(given: object, profile: ProfileConfig) -> Preset:
+    if not isinstance(given, dict):
+        raise Refused(400, f'{PRESETS} must be a list of objects like {{"name": "PLA", "extruder": 205, "bed": 60}}')
+    name = given.get("name")
+    name = name.strip() if isinstance(name, str) else ""
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise Refused(400, f"{PRESETS}: a name has 1 to {LONGEST_NAME} characters, on one line")
+    values: dict[str, float | None] = {}
+    for key, (heater, limit) in _HEATERS.items():
+        values[heater] = _degrees(given.get(key), f"{PRESETS}: {key} of {name}", getattr(profile, limit))
+    return Preset(name, **values)
+
+
+def _degrees(value: object, what: str, limit: float) -> float | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and value.strip().isdecimal() and value.isascii():
+        value = int(value[:9])  # OctoPrint's own page sends what was typed
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= limit:
+        raise Refused(400, f"{what} must be from 0 to {limit:g} °C, or null")
+    return value

@@ -15,6 +15,7 @@ from daemon.bridge.happenings import JobChanged, SafetyBroken
 from daemon.errors import CoreAway
 from daemon.front.analysis.shelf import FileKey, Learnt
 from daemon.front.analysis.watch import key_of
+from daemon.front.events import Notice
 from daemon.front.http.page import files
 from daemon.front.push.page_state import describe, figures_of, of_known
 from hal.printer import ActionRequested, Event, PanelPrintChanged, StateChanged, StopEnded
@@ -137,6 +138,7 @@ class Pages:
         service.analyses.subscribe(self._on_analysis)
         service.watch.on_refused(lambda _: self._at_once())
         service.queue.subscribe(self._at_once)
+        service.events.subscribe(self._on_notice)
 
     # -- who listens ---------------------------------------------------------------------------------------
 
@@ -164,6 +166,10 @@ class Pages:
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, TRANSITIONS):
+            self._at_once()
+
+    def _on_notice(self, notice: Notice) -> None:
+        if notice.name == "SettingsUpdated":
             self._at_once()
 
     def _at_once(self) -> None:

@@ -38,6 +38,7 @@ def describe(service: "Front", known: dict[str, Any], page: str) -> dict[str, An
         "link": counters_of(service),
         "profile": _profile(service),
         "queue": _queue(service),
+        "settings": {"revision": _revision(service)},
     }
     flat = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
     return flat | known
@@ -57,11 +58,16 @@ def of_known(found: Findings | None, selected: Selection | None, learnt: Learnt)
 def _server(service: "Front", page: str) -> dict[str, Any]:
     return {
         "version": __version__,
-        "name": service.config.appearance.name,
+        "name": service.appearance.name,
         "uuid": service.uuid,
         "page": page,
         "camera": bool(service.config.webcam.stream_url or service.config.webcam.snapshot_url),
     }
+
+
+def _revision(service: "Front") -> int:
+    """Return a number that is another one whenever the settings may be others."""
+    return hash((service.choices.revision, service.config.appearance, service.config.webcam)) & 0xFFFF_FFFF
 
 
 def _printer(service: "Front") -> dict[str, Any]:

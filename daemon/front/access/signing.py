@@ -1,0 +1,53 @@
+"""Signing: addresses that are good without a key for a while, for what cannot send one: an `<img>`, a link. Pure.
+
+The address itself is signed, with the end of its time and the key that asked for it. The secret is in memory.
+"""
+
+import hmac
+import re
+import secrets
+from urllib.parse import quote, unquote
+
+PERIOD = 600.0
+"""Seconds in which the same address is given out again, so that browsers need not fetch twice. It is good for one to
+two of them."""
+
+SHORT = 16  # digits of a key's hash, by which it is found again
+
+_SIGNED = re.compile(r"(.*[?&])expires=(\d{1,12})&by=([0-9a-f]{16})&signature=([0-9a-f]{64})", re.ASCII | re.DOTALL)
+
+
+class Signing:
+    """Signs addresses, and tells which it has signed."""
+
+    def __init__(self) -> None:
+        self._secret = secrets.token_bytes(32)
+
+    def sign(self, address: str, digest: str, now: float) -> str:
+        """Return the address with a signature behind it.
+
+        Args:
+            address: path and query on this server.
+            digest: of the key that asks.
+            now: the loop's time.
+        """
+        bare = f"{_canonical(address)}{'&' if '?' in address else '?'}"
+        ends, by = int((now // PERIOD + 2) * PERIOD), digest[:SHORT]
+        return f"{bare}expires={ends}&by={by}&signature={self._signature(bare, ends, by)}"
+
+    def signer(self, address: str, now: float) -> str | None:
+        """Return the beginning of the hash of the key that an address was signed for; None: it is not good now."""
+        if len(address) > 8192 or (found := _SIGNED.fullmatch(address)) is None:  # noqa: PLR2004 - a bound, any will do
+            return None
+        bare, ends, by, signature = found[1], int(found[2]), found[3], found[4]
+        expected = self._signature(f"{_canonical(bare[:-1])}{bare[-1]}", ends, by)
+        return by if hmac.compare_digest(signature, expected) and now < ends else None
+
+    def _signature(self, bare: str, ends: int, by: str) -> str:
+        return hmac.new(self._secret, f"{bare}{ends} {by}".encode("utf-8", "surrogateescape"), "sha256").hexdigest()
+
+
+def _canonical(address: str) -> str:
+    """Return an address as browsers write it, however it was escaped."""
+    path, mark, query = address.partition("?")
+    return f"{quote(unquote(path))}{mark}{query}"

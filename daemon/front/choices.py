@@ -1,0 +1,151 @@
+"""Choices: what people have set over the API. Kept in the state directory; the administrator's file wins.
+
+A key that the configuration file gives another value than its default is fixed: what was chosen for it counts as soon
+as the file no longer says anything.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from daemon.config import AppearanceConfig, Config, ProfileConfig, WebcamConfig, merge
+from daemon.errors import ConfigError, DamagedFile
+from daemon.private_file import write_private
+from daemon.set_aside import make_way, set_aside
+
+FILE = "settings.json"
+SECTIONS = ("appearance", "webcam")
+MOST_PRESETS = 50
+LONGEST_NAME = 40  # characters of a preset's
+CONSEQUENCE = "name, webcam and temperature presets are those of the configuration"
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Temperatures that are known by a name, in °C; None: that heater is left alone, 0: it is turned off."""
+
+    name: str
+    hotend: float | None = None
+    bed: float | None = None
+    chamber: float | None = None
+
+
+USUAL = (Preset("PLA", 205, 60), Preset("PETG", 235, 80), Preset("ABS", 240, 100))
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """All that was chosen: keys of the configuration by section, and presets; None: nobody has changed them."""
+
+    sections: Mapping[str, Mapping[str, Any]]
+    presets: tuple[Preset, ...] | None = None
+
+
+def fixed(section: AppearanceConfig | WebcamConfig) -> frozenset[str]:
+    """Return the keys of a section that the configuration file decides."""
+    return frozenset(each.name for each in fields(section) if getattr(section, each.name) != each.default)
+
+
+class Choices:
+    """What was chosen, laid under what is configured.
+
+    Attributes:
+        revision: another number after each change, also of the configuration.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        self._chosen = Chosen({})
+        self._lock = asyncio.Lock()
+        self.revision = 0
+
+    def load(self) -> None:
+        """Read what was chosen; a file that is damaged is set aside. Blocks."""
+        make_way(self._path, CONSEQUENCE, os.R_OK)
+        try:
+            try:
+                self._chosen = _parsed(self._path.read_bytes())
+            except DamagedFile as error:
+                set_aside(self._path, str(error), CONSEQUENCE)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            log.warning("settings.unreadable", reason=str(error), consequence=CONSEQUENCE)
+
+    def appearance(self, config: Config) -> AppearanceConfig:
+        """Return how the printer shows itself."""
+        return replace(config.appearance, **self._open("appearance", config.appearance))
+
+    def webcam(self, config: Config) -> WebcamConfig:
+        """Return the camera."""
+        return replace(config.webcam, **self._open("webcam", config.webcam))
+
+    def _open(self, name: str, section: AppearanceConfig | WebcamConfig) -> dict[str, Any]:
+        decided = fixed(section)
+        return {key: value for key, value in self._chosen.sections.get(name, {}).items() if key not in decided}
+
+    def presets(self, profile: ProfileConfig) -> tuple[Preset, ...]:
+        """Return the presets of temperatures; the usual ones, as far as the printer can, where nobody has chosen."""
+        if self._chosen.presets is not None:
+            return self._chosen.presets
+        return tuple(
+            replace(each, hotend=_at_most(each.hotend, profile.max_hotend_c), bed=_at_most(each.bed, profile.max_bed_c))
+            for each in USUAL
+        )
+
+    async def change(self, sections: Mapping[str, Mapping[str, Any]], presets: tuple[Preset, ...] | None) -> None:
+        """Take these values from here on, and keep them; None: the presets stay as they are.
+
+        Raises:
+            ConfigError: a value has the wrong type, or the file cannot be written.
+        """
+        async with self._lock:
+            now = self._chosen
+            merged = {name: {**now.sections.get(name, {}), **sections.get(name, {})} for name in SECTIONS}
+            merge(Config(), merged, "settings")
+            chosen = Chosen(merged, now.presets if presets is None else presets)
+            try:
+                await asyncio.to_thread(write_private, self._path, _written(chosen), replace=True)
+            except OSError as error:
+                raise ConfigError(f"the settings cannot be kept in {self._path}: {error.strerror}") from error
+            self._chosen = chosen
+            self.revision += 1
+
+
+def _at_most(value: float | None, limit: float) -> float | None:
+    return value and min(value, limit)
+
+
+def _written(chosen: Chosen) -> str:
+    presets = None if chosen.presets is None else [asdict(each) for each in chosen.presets]
+    return json.dumps({"version": 1, "sections": chosen.sections, "presets": presets}, indent=1) + "\n"
+
+
+def _parsed(data: bytes) -> Chosen:
+    try:
+        found = json.loads(data)
+        sections = {name: dict(found["sections"].get(name, {})) for name in SECTIONS}
+        merge(Config(), sections, FILE)
+        if found.get("presets") is None:
+            return Chosen(sections)
+        return Chosen(sections, tuple(_preset(each) for each in found["presets"][:MOST_PRESETS]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
+        raise DamagedFile(f"{FILE}: these are no settings: {error}") from error
+
+
+def _preset(found: Mapping[str, Any]) -> Preset:
+    preset = Preset(**found)
+    values = (preset.hotend, preset.bed, preset.chamber)
+    if not isinstance(preset.name, str) or any(isinstance(value, bool) for value in values):
+        raise TypeError("a preset has a name and temperatures")
+    if not all(value is None or (isinstance(value, int | float) and 0 <= value <= 1000) for value in values):  # noqa: PLR2004 - hotter than any printer
+        raise ValueError("a preset has temperatures in °C")
+    return preset

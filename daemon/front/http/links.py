@@ -1,0 +1,42 @@
+"""/api/links: addresses of pictures and files that are good for a while without a key."""
+
+import asyncio
+import re
+
+from daemon.front.access.signing import PERIOD
+from daemon.front.http.base import ApiHandler
+from daemon.front.http.errors import Refused
+
+MOST = 256  # addresses of one request
+LONGEST = 2048  # characters of one
+
+_SIGNABLE = re.compile(
+    r"/downloads/(?:files|thumbnails)/local/[^?#]+(?:\?[^#]*)?|/api/history/\d{1,18}/thumbnail", re.ASCII
+)
+
+
+class LinksHandler(ApiHandler):
+    """/api/links."""
+
+    writes = ApiHandler.reads
+
+    def post(self) -> None:
+        """Sign addresses for this key; they end with it."""
+        paths = self.json_body().get("paths")
+        if not isinstance(paths, list) or not 1 <= len(paths) <= MOST:
+            raise Refused(400, f"paths must be a list of 1 to {MOST} addresses")
+        self.write({"links": {path: self._signed(path) for path in paths if _checked(path)}, "expires": PERIOD})
+
+    def _signed(self, path: str) -> str:
+        address, own = f"/{path.lstrip('/')}", self.identity
+        if own is None or not own.digest:
+            return address  # who needs no key needs no signature either
+        return self.service.access.signing.sign(address, own.digest, asyncio.get_running_loop().time())
+
+
+def _checked(path: object) -> bool:
+    if not isinstance(path, str) or len(path) > LONGEST or not _SIGNABLE.fullmatch(f"/{path.lstrip('/')}"):
+        raise Refused(
+            400, f"{str(path)[:60]!r} is no address of a file or of a picture, like /downloads/files/local/a.gcode"
+        )
+    return True

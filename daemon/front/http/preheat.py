@@ -1,0 +1,62 @@
+"""/api/printer/preheat: temperatures by the name of a preset."""
+
+from typing import Any
+
+from daemon.config import ProfileConfig
+from daemon.front.choices import Preset
+from daemon.front.http import gcode
+from daemon.front.http.base import ApiHandler
+from daemon.front.http.errors import Refused
+
+COLD = Preset("", 0, 0, 0)
+
+
+class PreheatHandler(ApiHandler):
+    """/api/printer/preheat."""
+
+    async def post(self) -> None:
+        """Heat as a preset says (`preheat`), or turn all heaters off (`cooldown`); waits for none of them."""
+        seen = self.require_operational()
+        command, data = self.command({"preheat": ["preset"], "cooldown": []})
+        if command == "preheat" and seen.flags["printing"]:
+            raise Refused(409, "a print is going on; its file says how hot")
+        profile = self.service.core.profile
+        if command == "cooldown":
+            tools = [f"tool{number}" for number in range(profile.hotends)]
+            commands = of_preset(COLD, tools, profile)
+        else:
+            commands = of_preset(self._preset(data["preset"]), [self._tool(data)], profile)
+        if commands:
+            await self.service.connection.send(commands)
+        self.no_content()
+
+    def _preset(self, name: object) -> Preset:
+        presets = self.service.choices.presets(self.service.core.profile)
+        if isinstance(name, str):
+            for each in presets:
+                if each.name.casefold() == name.strip().casefold():
+                    return each
+        known = ", ".join(each.name for each in presets) or "none"
+        raise Refused(404, f"there is no preset of temperatures {str(name)[:40]!r}; there are: {known}")
+
+    def _tool(self, data: dict[str, Any]) -> str:
+        given = data.get("tool")
+        if given is not None:
+            return f"tool{gcode.tool_number(given, self.service.core.profile)}"
+        return f"tool{self.service.connection.modes.tool or 0}"
+
+
+def of_preset(preset: Preset, tools: list[str], profile: ProfileConfig) -> list[str]:
+    """Return the commands that set a preset's targets, for what the printer has of heaters.
+
+    Raises:
+        Refused: one of them is beyond what the profile allows.
+    """
+    commands: list[str] = []
+    if preset.hotend is not None:
+        commands += gcode.heat_tools(dict.fromkeys(tools, preset.hotend), profile)
+    if preset.bed is not None and profile.heated_bed:
+        commands += gcode.heat("M140", preset.bed, profile.max_bed_c)
+    if preset.chamber is not None and profile.heated_chamber:
+        commands += gcode.heat("M141", preset.chamber, profile.max_chamber_c)
+    return commands

@@ -1,0 +1,175 @@
+"""/api/printerprofiles: what the printer is. One profile, that of the configuration or what was made of it here."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from daemon.config import ProfileConfig
+from daemon.errors import ConfigError, JobConflict
+from daemon.front.access.scopes import Scope
+from daemon.front.http.base import Cached
+from daemon.front.http.connection import PROFILE
+from daemon.front.http.errors import Refused
+from daemon.front.http.gcode import EXTRUDE_SPEED, JOG_SPEED
+
+CHANGEABLE = {
+    "name": "name",
+    "model": "model",
+    "volume.width": "width_mm",
+    "volume.depth": "depth_mm",
+    "volume.height": "height_mm",
+    "volume.origin": "origin",
+    "volume.formFactor": "shape",
+    "heatedBed": "heated_bed",
+    "heatedChamber": "heated_chamber",
+    "extruder.count": "extruders",
+    "extruder.nozzleDiameter": "nozzle_mm",
+    "extruder.sharedNozzle": "shared_nozzle",
+    "maxTemperatures.hotend": "max_hotend_c",
+    "maxTemperatures.bed": "max_bed_c",
+    "maxTemperatures.chamber": "max_chamber_c",
+    "firmware": "firmware",
+}
+"""What PATCH takes, and the key of the configuration that it stands for."""
+
+LONGEST = 200  # characters of a text
+
+IGNORED = ("id", "color", "default", "current", "resource", "sized", "preset", "extruder.offsets")
+"""What clients send back as they have got it, and what follows from other keys."""
+
+
+class ProfilesHandler(Cached):
+    """/api/printerprofiles."""
+
+    writes = Scope.ADMIN
+
+    def get(self) -> None:
+        """List the one profile, which is that of the configuration."""
+        self.write({"profiles": {PROFILE: _profile(self.service.core.profile, self.url(_RESOURCE))}})
+
+    def post(self) -> None:
+        """Refuse: there is one printer."""
+        raise JobConflict("there is one printer profile, _default: change that one")
+
+
+class ProfileHandler(Cached):
+    """/api/printerprofiles/<id>."""
+
+    writes = Scope.ADMIN
+
+    def get(self, name: str) -> None:
+        """Tell about the profile."""
+        self._require(name)
+        self.write(_profile(self.service.core.profile, self.url(_RESOURCE)))
+
+    async def patch(self, name: str) -> None:
+        """Change what is asked for, all or nothing; it holds at once.
+
+        Raises:
+            Refused: 400 for a value that a printer cannot have.
+            JobConflict: a print is going on, the configuration describes the printer, or a key cannot be changed.
+        """
+        self._require(name)
+        data = self.json_body()
+        wanted = data.get("profile")
+        if not isinstance(wanted, dict):
+            raise Refused(400, "no profile included in request")
+        core = self.service.core
+        values = _changes(wanted, _profile(core.profile, ""))
+        if values:
+            try:
+                await core.change_profile(values)
+            except ConfigError as error:
+                raise Refused(400, str(error)) from error
+        self.write({"profile": _profile(self.service.core.profile, self.url(_RESOURCE))})
+
+    def delete(self, name: str) -> None:
+        """Refuse: the one profile is in use."""
+        self._require(name)
+        raise JobConflict("the profile is in use, and there is no other")
+
+    def _require(self, name: str) -> None:
+        if name != PROFILE:
+            raise Refused(404, "there is no such printer profile")
+
+
+def _changes(wanted: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
+    """Return what is asked to be another value than it is, by the keys of the configuration."""
+    values: dict[str, bool | int | float | str] = {}
+    for key, given in _differences(wanted, now):
+        if key not in CHANGEABLE:
+            raise JobConflict(f"{key} of the printer profile cannot be changed over the API")
+        value = "" if key == "firmware" and given is None else given
+        if not isinstance(value, bool | int | float | str) or (isinstance(value, str) and len(value) > LONGEST):
+            raise Refused(400, f"{key} of the printer profile cannot be {str(value)[:40]}")
+        values[CHANGEABLE[key]] = value
+    return values
+
+
+def _differences(wanted: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in wanted.items():
+        key = f"{path}{name}"
+        if name not in now or key in IGNORED:
+            continue
+        if isinstance(now[name], dict) and isinstance(value, dict):
+            yield from _differences(value, now[name], f"{key}.")
+        elif value != now[name] or isinstance(value, bool) is not isinstance(now[name], bool):
+            yield key, value
+
+
+USUAL = 200.0
+"""mm that OctoPrint's profile says of a printer that nobody has described."""
+
+_RESOURCE = f"/api/printerprofiles/{PROFILE}"
+
+
+def _profile(profile: ProfileConfig, resource: str) -> dict[str, Any]:
+    speeds = {**JOG_SPEED, "e": EXTRUDE_SPEED}
+    return {
+        "id": PROFILE,
+        "name": profile.name,
+        "model": profile.model,
+        "color": "default",
+        "default": True,
+        "current": True,
+        "resource": resource,
+        "axes": {axis: {"speed": round(speed), "inverted": False} for axis, speed in speeds.items()},
+        "extruder": {
+            "count": profile.extruders,
+            "offsets": [[0.0, 0.0]] * profile.extruders,
+            "nozzleDiameter": profile.nozzle_mm,
+            "sharedNozzle": profile.shared_nozzle,
+            "defaultExtrusionLength": 5,
+        },
+        "heatedBed": profile.heated_bed,
+        "heatedChamber": profile.heated_chamber,
+        "volume": {
+            "width": profile.width_mm or USUAL,
+            "depth": profile.depth_mm or USUAL,
+            "height": profile.height_mm or USUAL,
+            "origin": profile.origin,
+            "formFactor": profile.shape,
+            "custom_box": _reach(profile),
+        },
+        "preset": profile.preset or None,
+        "sized": profile.sized,
+        "firmware": profile.firmware or None,
+        "maxTemperatures": {
+            "hotend": profile.max_hotend_c,
+            "bed": profile.max_bed_c,
+            "chamber": profile.max_chamber_c,
+        },
+    }
+
+
+def _reach(profile: ProfileConfig) -> dict[str, float] | bool:
+    """Return how far the nozzle gets, in OctoPrint's words, where that is not the bed alone."""
+    if not profile.sized or not any((profile.x_min_mm, profile.x_max_mm, profile.y_min_mm, profile.y_max_mm,
+                                     profile.z_min_mm, profile.z_max_mm)):  # fmt: skip
+        return False
+    middle = profile.origin == "center"
+    box = {}
+    for axis, size in (("x", profile.width_mm), ("y", profile.depth_mm), ("z", profile.height_mm)):
+        low = -size / 2 if middle and axis != "z" else 0.0
+        box[f"{axis}_min"] = getattr(profile, f"{axis}_min_mm") or low
+        box[f"{axis}_max"] = getattr(profile, f"{axis}_max_mm") or low + size
+    return box

@@ -1,0 +1,295 @@
+"""The settings as OctoPrint's clients know them: every section and key, filled in with what is so here.
+
+Data, and no decisions: what has no counterpart here has the value that says so ("off", nothing, the number that holds).
+"""
+
+from typing import Any
+
+from daemon.config import Config, ScriptsConfig, WebcamConfig
+from daemon.front.uploads.filenames import EXTENSIONS
+
+BAUDRATES = (250000, 230400, 115200, 57600, 38400, 19200, 9600)
+CAMERA = "classic"
+"""The name of the one camera; OctoPrint's own has it, and clients look for it."""
+
+_SCRIPTS = {
+    "connected": "afterPrinterConnected",
+    "before_start": "beforePrintStarted",
+    "after_pause": "afterPrintPaused",
+    "before_resume": "beforePrintResumed",
+    "after_cancel": "afterPrintCancelled",
+    "after_finish": "afterPrintDone",
+}
+
+
+def sections(config: Config, webcam: WebcamConfig, name: str, uuid: str) -> dict[str, Any]:
+    """Return all sections but `temperature`."""
+    return {
+        "accessControl": {"autologinHeadsupAcknowledged": False, "autologinLocal": False},
+        "api": {"key": None, "allowCrossOrigin": bool(config.http.allow_origins)},
+        "appearance": _appearance(name),
+        "controls": [],
+        "devel": {"pluginTimings": False},
+        "feature": _feature(),
+        "folder": {"timelapse": "", "uploads": "", "watched": ""},
+        "gcodeAnalysis": {"runAt": "always" if config.analysis.enabled else "never", "bedZ": 0.0},
+        "plugins": _plugins(webcam, uuid),
+        "scripts": {"gcode": _scripts(config.scripts)},
+        "serial": _serial(config),
+        "server": _server(config),
+        "slicing": {"defaultSlicer": None},
+        "system": {"actions": [], "events": None},
+        "terminalFilters": _filters(),
+        "webcam": _webcam(webcam),
+    }
+
+
+def _appearance(name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "color": "default",
+        "colorTransparent": False,
+        "colorIcon": True,
+        "closeModalsWithClick": True,
+        "defaultLanguage": "_default",
+        "fuzzyTimes": True,
+        "showFahrenheitAlso": False,
+        "showInternalFilename": True,
+    }
+
+
+def _feature() -> dict[str, Any]:
+    return {
+        "sdSupport": False,
+        "temperatureGraph": True,
+        "modelSizeDetection": False,
+        "autoUppercaseBlacklist": ["M117", "M118"],
+        "enableDragDropUpload": True,
+        "fileDeleteConfirmation": True,
+        "g90InfluencesExtruder": False,
+        "keyboardControl": False,
+        "pollWatched": False,
+        "printCancelConfirmation": True,
+        "printStartConfirmation": False,
+        "rememberFileFolder": False,
+        "uploadOverwriteConfirmation": True,
+    }
+
+
+def _plugins(webcam: WebcamConfig, uuid: str) -> dict[str, Any]:
+    """Return those of OctoPrint's plug-ins whose part is played here."""
+    return {
+        "discovery": {"upnpUuid": uuid},
+        "action_command_notification": {"enable": True, "enable_popups": False, "filter": ""},
+        "action_command_prompt": {
+            "command": "M876",
+            "enable": "always",
+            "enable_emergency_sending": True,
+            "enable_signal_support": True,
+        },
+        "classicwebcam": {
+            "stream": webcam.stream_url,
+            "snapshot": webcam.snapshot_url,
+            "flipH": webcam.flip_horizontally,
+            "flipV": webcam.flip_vertically,
+            "rotate90": webcam.rotate_90,
+            "snapshotSslValidation": True,
+            "snapshotTimeout": 5,
+            "snapshotAuth": "none",
+            "snapshotUsername": "",
+            "snapshotPassword": "",
+            "snapshotBearerToken": "",
+            **_streaming(),
+        },
+    }
+
+
+def _streaming() -> dict[str, Any]:
+    return {"streamRatio": "16:9", "streamTimeout": 5, "streamWebrtcIceServers": [], "cacheBuster": False}
+
+
+def _scripts(scripts: ScriptsConfig) -> dict[str, str]:
+    """Return the scripts that there are, by the names of OctoPrint's events."""
+    found = {name: "\n".join(getattr(scripts, key)) for key, name in _SCRIPTS.items()}
+    return {name: text for name, text in found.items() if text}
+
+
+def _serial(config: Config) -> dict[str, Any]:
+    printer, link = config.printer, config.link
+    long = sorted(
+        {*("G4", "G28", "G29", "M109", "M190", "M400", "M600"), *(each.split()[0] for each in link.long_commands)}
+    )
+    return {
+        "port": None,
+        "baudrate": printer.baudrate or None,
+        "autoconnect": bool(printer.address),
+        "portOptions": [],
+        "baudrateOptions": [*BAUDRATES],
+        "additionalPorts": [*printer.extra_ports],
+        "additionalBaudrates": [],
+        "blacklistedPorts": [],
+        "blacklistedBaudrates": [],
+        "exclusive": True,
+        "encoding": "utf-8",
+        "log": bool(link.record),
+        "lowLatency": False,
+        "useParityWorkaround": "never",
+        "ignoreEmptyPorts": False,
+        "waitForStart": False,
+        "firmwareDetection": True,
+        "helloCommand": "M110 N0",
+        "alwaysSendChecksum": True,
+        "neverSendChecksum": False,
+        "sendChecksumWithUnknownCommands": True,
+        "unknownCommandsNeedAck": False,
+        "checksumRequiringCommands": ["M110"],
+        "emergencyCommands": ["M112", "M108", "M410", "M876"],
+        "longRunningCommands": long,
+        "pausingCommands": ["M0", "M1", "M25", "M226"],
+        "blockedCommands": ["M110", "M28", "M29", "M575", "M999"],
+        "ignoredCommands": [],
+        "notifySuppressedCommands": "warn",
+        "blockWhileDwelling": False,
+        "abortHeatupOnCancel": True,
+        "externalHeatupDetection": True,
+        "disconnectOnErrors": True,
+        "ignoreErrorsFromFirmware": printer.on_error == "ignore",
+        "sendM112OnError": True,
+        "enableShutdownActionCommand": False,
+        "logPositionOnPause": True,
+        "logPositionOnCancel": False,
+        "sanityCheckTools": True,
+        "repetierTargetTemp": False,
+        "supportResendsWithoutOk": "detect",
+        "ignoreIdenticalResends": True,
+        "swallowOkAfterResend": True,
+        "triggerOkForM29": False,
+        "resendRatioStart": 100,
+        "resendRatioThreshold": 10,
+        "ackMax": 1,
+        **_capabilities(),
+        **_card(),
+        **_timeouts(config),
+    }  # fmt: skip
+
+
+def _capabilities() -> dict[str, bool]:
+    return {
+        "capAutoreportTemp": True,
+        "capAutoreportPos": False,
+        "capAutoreportSdStatus": False,
+        "capBusyProtocol": True,
+        "capEmergencyParser": True,
+        "capExtendedM20": False,
+        "capLfnWrite": False,
+    }
+
+
+def _card() -> dict[str, Any]:
+    """Return what concerns the printer's own card, which is not used."""
+    return {
+        "sdAlwaysAvailable": False,
+        "sdCancelCommand": "M25",
+        "sdLowerCase": False,
+        "sdRelativePath": False,
+        "waitToLoadSdFileList": False,
+        "disableSdPrintingDetection": False,
+    }
+
+
+def _timeouts(config: Config) -> dict[str, float]:
+    printer, answer = config.printer, config.link.answer_timeout_s
+    return {
+        "timeoutConnection": printer.connect_timeout_s,
+        "timeoutDetectionFirst": printer.connect_timeout_s,
+        "timeoutDetectionConsecutive": printer.connect_timeout_s,
+        "timeoutBaudrateDetectionPause": 1.0,
+        "timeoutCommunication": answer,
+        "timeoutCommunicationBusy": answer,
+        "timeoutTemperature": printer.poll_idle_s,
+        "timeoutTemperatureAutoreport": printer.poll_active_s,
+        "timeoutTemperatureTargetSet": printer.poll_active_s,
+        "timeoutPosAutoreport": 0.0,
+        "timeoutPositionLogWait": 10.0,
+        "timeoutSdStatus": 0.0,
+        "timeoutSdStatusAutoreport": 0.0,
+        "maxTimeoutsIdle": 0,
+        "maxTimeoutsPrinting": 0,
+        "maxTimeoutsLong": 0,
+    }
+
+
+def _server(config: Config) -> dict[str, Any]:
+    system = config.system
+    commands = {
+        "serverRestartCommand": system.restart,
+        "systemRestartCommand": system.reboot,
+        "systemShutdownCommand": system.shutdown,
+    }
+    return {
+        "allowedExtensions": list(EXTENSIONS),
+        "allowFraming": False,
+        "commands": {name: " ".join(words) or None for name, words in commands.items()},
+        "diskspace": {"warning": 500 * 1024 * 1024, "critical": 200 * 1024 * 1024},
+        "onlineCheck": {"enabled": False, "host": "", "port": 0, "interval": 0, "name": ""},
+        "pluginBlacklist": {"enabled": False, "ttl": 0, "url": ""},
+    }
+
+
+def _filters() -> list[dict[str, str]]:
+    """Return patterns for what a terminal may leave out, in the language of JavaScript's expressions."""
+    kinds = {
+        "Suppress temperature messages": r"^Send:.*\bM105\b|^Recv:( ok)?.*\b[TB]\d*: ?-?\d",
+        "Suppress SD status messages": r"^Send:.*\bM27\b|^Recv:.*SD printing",
+        "Suppress position messages": r"^Send:.*\bM114\b|^Recv:( ok)? X:-?[\d.]+ Y:",
+        "Suppress wait responses": r"^Recv: wait$",
+        "Suppress processing responses": r"^Recv:.*\bbusy: *processing",
+    }
+    return [{"name": name, "regex": pattern} for name, pattern in kinds.items()]
+
+
+def _webcam(webcam: WebcamConfig) -> dict[str, Any]:
+    there = bool(webcam.stream_url or webcam.snapshot_url)
+    turned = {"flipH": webcam.flip_horizontally, "flipV": webcam.flip_vertically, "rotate90": webcam.rotate_90}
+    return {
+        "webcamEnabled": there,
+        "timelapseEnabled": False,
+        "streamUrl": webcam.stream_url,
+        "snapshotUrl": webcam.snapshot_url,
+        "snapshotSslValidation": True,
+        "snapshotTimeout": 5,
+        **_streaming(),
+        **turned,
+        "defaultWebcam": CAMERA if there else None,
+        "snapshotWebcam": CAMERA if webcam.snapshot_url else None,
+        "webcams": [_camera(webcam, turned)] if there else [],
+        **_movies(),
+    }
+
+
+def _movies() -> dict[str, Any]:
+    """Return what concerns films, which are not made."""
+    return {
+        "bitrate": "10000k",
+        "ffmpegPath": None,
+        "ffmpegCommandline": "",
+        "ffmpegThreads": 1,
+        "ffmpegVideoCodec": "libx264",
+        "renderAfterPrintDelay": 0,
+        "watermark": False,
+    }
+
+
+def _camera(webcam: WebcamConfig, turned: dict[str, bool]) -> dict[str, Any]:
+    stream = {"stream": webcam.stream_url, **_streaming()}
+    still = {"snapshot": webcam.snapshot_url, "snapshotSslValidation": True, "snapshotTimeout": 5}
+    return {
+        "name": CAMERA,
+        "displayName": "Webcam",
+        "provider": "classicwebcam",
+        "canSnapshot": bool(webcam.snapshot_url),
+        "snapshotDisplay": webcam.snapshot_url,
+        **turned,
+        "extras": stream,
+        "compat": {**stream, **still},
+    }

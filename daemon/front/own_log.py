@@ -1,0 +1,88 @@
+"""The service's own log, where it can be read again: a file that standard error goes to, or the journal.
+
+On a terminal there is nothing to be read; nor in a journal that the service's user may not read.
+"""
+
+import asyncio
+import os
+import shutil
+import stat
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from daemon.front.access.keys import environment_of_children
+from daemon.log import journal
+
+NAME = "nozzled.log"
+BLOCK = 256 * 1024  # bytes
+LINES = 20_000  # of the journal, the newest ones
+PATIENCE = 20.0  # s for the journal's answer
+STDERR = 2
+
+
+@dataclass(frozen=True, slots=True)
+class OwnLog:
+    """The log: its size in bytes (0: nobody has counted), the date of its last line in s, and how it is read."""
+
+    size: int
+    date: int
+    read: Callable[[], AsyncIterator[bytes]]
+
+
+async def find(wall: Callable[[], float]) -> OwnLog | None:
+    """Return the log; None: it cannot be read."""
+    with suppress(OSError):
+        found = os.fstat(STDERR)
+        if stat.S_ISREG(found.st_mode):
+            return OwnLog(found.st_size, int(found.st_mtime), lambda: _of_file(found.st_size))
+    if journal.is_journal(sys.stderr) and await _has_entries():
+        return OwnLog(0, int(wall()), _of_journal)
+    return None
+
+
+async def _of_file(size: int) -> AsyncIterator[bytes]:
+    """Read the file that standard error goes to, as far as it is now."""
+    file = await asyncio.to_thread(open, f"/proc/self/fd/{STDERR}", "rb", 0)
+    try:
+        while size > 0 and (block := await asyncio.to_thread(file.read, min(BLOCK, size))):
+            size -= len(block)
+            yield block
+    finally:
+        await asyncio.to_thread(file.close)
+
+
+async def _has_entries() -> bool:
+    async for block in _journal("1"):
+        return bool(block.strip())
+    return False
+
+
+def _of_journal() -> AsyncIterator[bytes]:
+    return _journal(str(LINES))
+
+
+async def _journal(lines: str) -> AsyncIterator[bytes]:
+    """Read the newest entries of our units, of core and front; nothing, where that is not allowed."""
+    if (program := shutil.which("journalctl")) is None:
+        return
+    try:
+        process = await asyncio.create_subprocess_exec(
+            program, "--no-pager", "--quiet", "--output=short-iso", f"--lines={lines}", "--unit=nozzled*",
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+            env=environment_of_children(),
+        )  # fmt: skip
+    except OSError:
+        return
+    out = process.stdout
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while out is not None and (block := await out.read(BLOCK)):
+                yield block
+    except TimeoutError:
+        return
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

@@ -1,0 +1,216 @@
+"""What people set over the API: settings, presets of temperatures, the printer's profile."""
+
+import json
+
+import pytest
+
+from daemon.front.access.keyring import Keyring
+from daemon.front.access.scopes import Scope
+from daemon.front.choices import FILE
+from support.house import MOVES
+from support.http import NOW, api
+
+LONG = "\n".join(MOVES * 20).encode()
+PRESETS = [
+    {"name": "PLA", "extruder": 215, "bed": 55, "chamber": None},
+    {"name": "Dry", "extruder": None, "bed": 45.5, "chamber": 0},
+]
+PROFILE = "/api/printerprofiles/_default"
+
+
+async def patch(server, path, data, **more):
+    headers = {"Content-Type": "application/json"}
+    return await server.request("PATCH", path, json.dumps(data).encode(), headers=headers, **more)
+
+
+async def test_settings_are_changed_told_and_kept(tmp_path):
+    wanted = {
+        "appearance": {"name": "Anna", "unknown": 1},
+        "webcam": {"streamUrl": "/webcam/", "flipH": True},
+        "temperature": {"profiles": PRESETS},
+        "plugins": {"octodash": {"a": 1}, "discovery": {"upnpUuid": "other"}},
+        "feature": {"sdSupport": False},
+    }
+    heard = []
+    async with api(tmp_path, "") as server:
+        server.service.events.subscribe(lambda notice: heard.append(notice.name))
+        tag = (await server.get("/api/settings")).headers["Etag"]
+        answer = await server.post("/api/settings", wanted)
+        assert (answer.status, heard) == (200, ["SettingsUpdated"])
+        assert answer.json == (await server.get("/api/settings")).json
+        assert (await server.get("/api/settings")).headers["Etag"] != tag
+        assert server.service.appearance.name == "Anna"
+        again = await server.post("/api/settings", answer.json)  # OctoPrint's page sends back all that it has got
+        assert (again.status, heard) == (200, ["SettingsUpdated"])
+    async with api(tmp_path, "") as server:
+        kept = (await server.get("/api/settings")).json
+    assert kept == answer.json
+    assert kept["temperature"]["profiles"] == PRESETS
+    assert (kept["appearance"]["name"], kept["webcam"]["streamUrl"], kept["webcam"]["flipH"]) == (
+        "Anna",
+        "/webcam/",
+        True,
+    )
+    assert [each["name"] for each in kept["webcam"]["webcams"]] == ["classic"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "said"),
+    [
+        ({"webcam": {"streamUrl": "javascript:alert(1)"}}, 400, "must be an address"),
+        ({"webcam": {"flipH": 1}}, 400, "flip_horizontally"),
+        ({"appearance": {"name": ["a"]}}, 400, "appearance.name"),
+        ({"appearance": {"name": "a\nb"}}, 400, "appearance.name"),
+        ({"feature": {"sdSupport": True}}, 409, "feature.sdSupport cannot be changed"),
+        ({"webcam": {"snapshotUrl": "/other"}}, 409, "set in the configuration file, [webcam] snapshot_url"),
+        ({"temperature": {"profiles": {}}}, 400, "must be a list"),
+        ({"temperature": {"profiles": [1]}}, 400, "must be a list of objects"),
+        ({"temperature": {"profiles": [{"name": " "}]}}, 400, "1 to 40 characters"),
+        ({"temperature": {"profiles": [{"name": "A", "bed": 121}]}}, 400, "bed of A must be from 0 to 120 °C"),
+        ({"temperature": {"profiles": [{"name": "A", "extruder": True}]}}, 400, "extruder of A"),
+        ({"temperature": {"profiles": [{"name": "A"}, {"name": "a"}]}}, 400, "two called A"),
+        ({"temperature": {"profiles": [{"name": "A"}] * 51}}, 400, "at most 50"),
+    ],
+)
+async def test_what_cannot_be_set_is_refused_and_nothing_is_changed(tmp_path, wanted, status, said):
+    async with api(tmp_path, "", webcam={"snapshot_url": "/snapshot"}) as server:
+        before = (await server.get("/api/settings")).json
+        answer = await server.post("/api/settings", {"appearance": {"name": "New"}, **wanted})
+        assert (answer.status, said in answer.error) == (status, True), answer.error
+        assert (await server.get("/api/settings")).json == before
+        assert before["nozzled"]["fixed"] == ["webcam.snapshotUrl"]
+
+
+async def test_settings_take_an_admins_key(tmp_path):
+    key = Keyring(tmp_path, lambda: NOW).add("phone", Scope.CONTROL)
+    async with api(tmp_path, "", system={"reboot": ("reboot", "--secret")}) as server:
+        assert (await server.post("/api/settings", {"appearance": {"name": "A"}}, key=key)).status == 403
+        assert (await patch(server, PROFILE, {"profile": {"name": "A"}}, key=key)).status == 403
+        assert "--secret" not in (await server.get("/api/settings", key=key)).body.decode()
+        assert "--secret" in (await server.get("/api/settings")).body.decode()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"[]", b'{"sections": {"webcam": {"flip": 1}}}', b'{"sections": {}, "presets": [{"name": 1}]}', b"\xff"],
+)
+async def test_damaged_settings_are_set_aside(tmp_path, damage):
+    (tmp_path / FILE).write_bytes(damage)
+    async with api(tmp_path, "") as server:
+        names = [each["name"] for each in (await server.get("/api/settings")).json["temperature"]["profiles"]]
+        assert names == ["PLA", "PETG", "ABS"]
+        assert (tmp_path / f"{FILE}.damaged").read_bytes() == damage
+        assert (await server.post("/api/settings", {"appearance": {"name": "A"}})).status == 200
+
+
+async def test_what_the_configuration_says_wins_over_what_was_chosen_before(tmp_path):
+    async with api(tmp_path, "") as server:
+        await server.post("/api/settings", {"webcam": {"streamUrl": "/mine", "flipV": True}})
+    async with api(tmp_path, "", webcam={"stream_url": "/theirs"}) as server:
+        webcam = (await server.get("/api/settings")).json["webcam"]
+        assert (webcam["streamUrl"], webcam["flipV"]) == ("/theirs", True)
+
+
+# -- heating by a preset -----------------------------------------------------------------------------------
+
+
+async def test_a_preset_heats_what_the_printer_has_and_a_cooldown_turns_all_off(tmp_path):
+    async with api(tmp_path, profile={"extruders": 2}) as server:
+        await server.post("/api/settings", {"temperature": {"profiles": PRESETS}})
+        assert (await server.post("/api/printer/preheat", {"command": "preheat", "preset": "pla"})).status == 204
+        chosen = {"command": "preheat", "preset": "Dry", "tool": "tool1"}
+        assert (await server.post("/api/printer/preheat", chosen)).status == 204
+        await server.settle(5)
+        heaters = (await server.get("/api/printer")).json["temperature"]
+        assert (heaters["tool0"]["target"], heaters["bed"]["target"]) == (215, 45.5)
+        assert (await server.post("/api/printer/preheat", {"command": "cooldown"})).status == 204
+        await server.settle(5)
+        heaters = (await server.get("/api/printer")).json["temperature"]
+        assert {each["target"] for each in heaters.values()} == {0}
+
+
+async def test_a_preset_that_does_not_fit_is_refused(tmp_path):
+    async with api(tmp_path) as server:
+        await server.post("/api/settings", {"temperature": {"profiles": [{"name": "Hot", "extruder": 290}]}})
+        assert (await patch(server, PROFILE, {"profile": {"maxTemperatures": {"hotend": 250}}})).status == 200
+        hot = {"command": "preheat", "preset": "Hot"}
+        assert (await server.post("/api/printer/preheat", hot)).status == 400
+        unknown = await server.post("/api/printer/preheat", {**hot, "preset": "X"})
+        assert (unknown.status, "there are: Hot" in unknown.error) == (404, True)
+        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
+        assert (await server.post("/api/printer/preheat", hot)).status == 409
+
+
+# -- the profile -------------------------------------------------------------------------------------------
+
+
+async def test_the_profile_is_changed_holds_at_once_and_is_kept(tmp_path):
+    wanted = {
+        "name": "Cube",
+        "volume": {"width": 210, "depth": 200.5, "custom_box": False},
+        "extruder": {"count": 2, "sharedNozzle": True, "offsets": [[0, 0], [9, 0]]},
+        "maxTemperatures": {"hotend": 260},
+        "firmware": "klipper",
+        "color": "red",
+        "unknown": 1,
+    }
+    async with api(tmp_path, "") as server:
+        answer = await patch(server, PROFILE, {"profile": wanted})
+        assert answer.status == 200
+        profile = answer.json["profile"]
+        assert profile == (await server.get(PROFILE)).json
+        assert (profile["name"], profile["volume"]["width"], profile["volume"]["depth"]) == ("Cube", 210, 200.5)
+        assert (profile["extruder"]["count"], profile["extruder"]["sharedNozzle"]) == (2, True)
+        assert (await patch(server, PROFILE, {"profile": profile})).status == 200
+        assert (await patch(server, PROFILE, {"profile": {"heatedChamber": True}})).status == 200
+    async with api(tmp_path, "") as server:
+        kept = (await server.get(PROFILE)).json
+        assert kept == {**profile, "heatedChamber": True}
+        assert server.service.connection.profile.max_hotend_c == 260
+        await server.post("/api/printerpresets", {"command": "use", "preset": "mk3s"})
+        assert (await server.get(PROFILE)).json["heatedChamber"] is False
+        assert not (tmp_path / "profile.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status"),
+    [
+        ({"volume": {"width": -1}}, 400),
+        ({"volume": {"width": "200"}}, 400),
+        ({"volume": {"formFactor": "star"}}, 400),
+        ({"extruder": {"count": 0}}, 400),
+        ({"heatedBed": 1}, 400),
+        ({"name": {"a": 1}}, 400),
+        ({"model": "a\nb"}, 400),
+        ({"axes": {"x": {"inverted": True}}}, 409),
+        ("Cube", 400),
+        (None, 400),
+    ],
+)
+async def test_a_profile_that_no_printer_can_have_is_refused(tmp_path, wanted, status):
+    async with api(tmp_path, "") as server:
+        before = (await server.get(PROFILE)).json
+        assert (await patch(server, PROFILE, {"profile": wanted})).status == status
+        assert (await server.get(PROFILE)).json == before
+
+
+async def test_a_profile_is_not_changed_while_printing_nor_where_the_configuration_has_it(tmp_path):
+    async with api(tmp_path / "one") as server:
+        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
+        refused = await patch(server, PROFILE, {"profile": {"name": "A"}})
+        assert (refused.status, "a print is going on" in refused.error) == (409, True)
+        assert (await server.delete(PROFILE)).status == 409
+        assert (await server.post("/api/printerprofiles", {"profile": {"id": "b"}})).status == 409
+        assert (await patch(server, "/api/printerprofiles/other", {"profile": {"name": "A"}})).status == 404
+    async with api(tmp_path / "two", "", profile={"width_mm": 100.0}) as server:
+        refused = await patch(server, PROFILE, {"profile": {"name": "A"}})
+        assert (refused.status, "[profile]" in refused.error) == (409, True)
+        assert (await server.get("/api/settings")).json["nozzled"]["profileFixed"] is True
+
+
+@pytest.mark.parametrize("damage", [b"", b"[1]", b'{"motion": ["G28"]}', b'{"width_mm": -1}'])
+async def test_a_damaged_profile_is_set_aside(tmp_path, damage):
+    (tmp_path / "profile.json").write_bytes(damage)
+    async with api(tmp_path, "") as server:
+        assert (await server.get(PROFILE)).json["sized"] is False
+    assert (tmp_path / "profile.json.damaged").read_bytes() == damage
