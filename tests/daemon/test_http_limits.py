@@ -7,13 +7,15 @@ import logging
 import os
 import resource
 import socket
+from contextlib import suppress
 from time import thread_time
 
 import pytest
 
 from daemon.errors import StorageFull
-from daemon.front.access.strangers import REQUEST
+from daemon.front.access.strangers import BURST, REQUEST
 from daemon.front.http import bounded_server, door, downloads
+from daemon.front.http.base import ApiHandler
 from daemon.front.http.bounded_server import MOST, OTHERS, room_for_connections
 from daemon.front.http.seats import Limits, Seats
 from daemon.front.http.server import MAX_HEADERS, listen
@@ -135,6 +137,30 @@ async def test_of_uploads_that_come_at_once_those_have_room_that_fit(tmp_path):
                 second.resize(600_000)
             first.resize(1_000_000)  # the one that was refused holds nothing
         assert room.taken == 0
+
+
+@pytest.mark.real_time
+async def test_requests_that_were_sent_before_their_connection_was_closed_are_not_served(tmp_path, monkeypatch):
+    async with api(tmp_path, "", http={"port": 0}) as server:
+        listening = listen(server.service.front)
+        served = []
+        prepare = ApiHandler.prepare
+
+        async def counted(handler):
+            served.append(handler)
+            await prepare(handler)
+
+        monkeypatch.setattr(ApiHandler, "prepare", counted)
+        reader, writer = await connect(listening)
+        writer.write(STRANGE * 3000)
+        with suppress(ConnectionError):
+            await reader.read()
+        async with asyncio.timeout(PATIENCE):
+            while len(listening.server.seats):  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+        assert len(served) <= 5 * BURST, "an address may have 100, and 10 each second that this takes"
+        writer.transport.abort()
+        await listening.close()
 
 
 def test_a_seat_of_a_stranger_is_taken_over_and_none_of_who_has_a_key():

@@ -20,7 +20,7 @@ KEPT, LOOKED_AT = 32768, 8192
 """Bytes that the kernel keeps for one of them, or twice that, and in which a key is looked for."""
 
 _KEY = re.compile(
-    rb"(?:\nx-api-key:|\nauthorization:[ \t]*bearer|[?&]apikey=)[ \t]*([!-~]{1,256}?)(?=[&\s])", re.IGNORECASE
+    rb"(?:\nx-api-key:|\nauthorization:[ \t]*bearer|[?&]apikey=)[ \t]*([^\s&=?]{1,256}+)(?=[&\s])", re.IGNORECASE
 )
 
 
