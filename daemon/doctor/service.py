@@ -93,9 +93,10 @@ def http(view: View, subject: Subject) -> Iterator[Finding]:
             )
     heard = subject.sockets or (at,)
     if all(each.startswith(LOOPBACK) for each in heard):
-        yield note(
-            "other computers and phones cannot come: it listens for this computer only", '[http] host = "0.0.0.0"'
-        )
+        fix = f'host = "0.0.0.0" below [http] in {subject.config_path or "the configuration"}'
+        if subject.service is not None and not subject.service.printer:
+            fix += "; sudo systemctl daemon-reload; sudo systemctl restart nozzled.socket"
+        yield note("other computers and phones cannot come: it listens for this computer only", fix)
 
 
 def key(view: View, subject: Subject) -> Iterator[Finding]:
