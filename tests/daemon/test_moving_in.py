@@ -143,6 +143,20 @@ async def test_uploads_go_in_with_their_folders_and_again_only_what_is_new(tmp_p
         assert (again.uploads, again.there) == ([], 3)
 
 
+async def test_settings_are_those_of_octoprint(tmp_path):
+    found = octoprint.read(BASE)
+    found.uploads = []
+    async with api(tmp_path, "") as server, in_memory(server) as client:
+        taken = await taking_over.take(client, found)
+        assert list(taken.settings) == ["profile", "name", "webcam", "presets"]
+        settings = await client.settings()
+        profile = await client.get("/api/printerprofiles/_default")
+    assert settings["appearance"]["name"] == found.name
+    assert {"name": "ASA: hot", "extruder": 260, "bed": 105, "chamber": 50} in settings["temperature"]["profiles"]
+    assert found.webcam.items() <= settings["webcam"].items()
+    assert (profile["volume"]["width"], profile["extruder"]["count"]) == (250, 2)
+
+
 async def test_a_file_that_is_refused_keeps_no_other_back(tmp_path, base):
     (base / "uploads/page.gcode").write_bytes(b"\x00\x01\x02" * 100)
     found = octoprint.read(base)
