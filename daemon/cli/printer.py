@@ -4,7 +4,7 @@ import argparse
 import re
 from typing import Any
 
-from daemon.cli.remote import Action, add_actions, run, table
+from daemon.cli.remote import Action, add_actions, printable, run, table
 from daemon.client import Conflict, OctoPrintClient
 
 __all__ = ["EXAMPLE", "arguments", "run"]
@@ -106,6 +106,48 @@ async def _temperature(client: OctoPrintClient, args: argparse.Namespace) -> Any
     return (await client.printer.get(exclude=["state", "sd"])).get("temperature", {})
 
 
+def _for_preheat(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("preset", metavar="NAME", help="as `presets` lists them, like PLA")
+    parser.add_argument("--tool", type=_tool, metavar="T", help="like nozzle1 (default: the one in use)")
+
+
+def _tool(text: str) -> str:
+    known = heater(text)
+    if known is None or not known.startswith("tool"):
+        raise argparse.ArgumentTypeError(f"{text} is no hotend; there are nozzle, nozzle1, …")
+    return known
+
+
+async def _preheat(client: OctoPrintClient, args: argparse.Namespace) -> None:
+    which = {} if args.tool is None else {"tool": args.tool}
+    await client.post("/api/printer/preheat", {"command": "preheat", "preset": args.preset, **which})
+
+
+async def _cooldown(client: OctoPrintClient, _: argparse.Namespace) -> None:
+    await client.post("/api/printer/preheat", {"command": "cooldown"})
+
+
+async def _presets(client: OctoPrintClient, _: argparse.Namespace) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await client.settings())["temperature"]["profiles"]
+    return found
+
+
+def _listed(presets: list[dict[str, Any]]) -> str:
+    """Return a row for each preset; a heater that it leaves alone is left out."""
+    names = {"extruder": "nozzle", "bed": "bed", "chamber": "chamber"}
+    width = max((len(printable(each["name"])) for each in presets), default=0)
+    rows = []
+    for each in presets:
+        targets = {name: each.get(key) for key, name in names.items()}
+        heat = ", ".join(f"{name} {_degrees(value)}" for name, value in targets.items() if value is not None)
+        rows.append(f"{printable(each['name']):<{width}}  {heat}".rstrip())
+    return "\n".join(rows) or "there are no presets"
+
+
+def _degrees(value: float) -> str:
+    return f"{value:g} °C" if value else "off"
+
+
 def _for_home(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("axes", nargs="*", metavar="AXIS", help="x, y or z (default: all)")
 
@@ -143,6 +185,9 @@ _ACTIONS = {
         lambda told: table(_heaters(told or {})),
         _for_temperature,
     ),
+    "presets": Action("List the presets of temperatures.", _presets, _listed),
+    "preheat": Action("Heat as a preset says.", _preheat, arguments=_for_preheat),
+    "cooldown": Action("Turn all heaters off.", _cooldown),
     "home": Action("Move axes to their origin.", _home, arguments=_for_home),
     "jog": Action("Move the head.", _jog, arguments=_for_jog),
     "send": Action("Send G-code.", _send, arguments=_for_send),

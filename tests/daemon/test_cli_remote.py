@@ -120,18 +120,28 @@ async def test_files_are_listed_selected_printed_and_deleted(tmp_path, part, cap
         )
 
 
+async def until_target(nozzled, heater, wanted):
+    async with asyncio.timeout(60):
+        while (await nozzled.json("printer", "temp")).get(heater, {}).get("target") != wanted:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.02)
+
+
 @pytest.mark.real_time
 async def test_the_printer_is_shown_heated_moved_and_told(tmp_path, capsys):
     async with listening(tmp_path / "state", "sim?speed=50") as (_, url):
         nozzled = Commands(url, capsys)
         await nozzled.until_state("Operational")
         await nozzled("printer", "temp", "tool0=50", "bed=40")
-        async with asyncio.timeout(60):
-            while (await nozzled.json("printer", "temp")).get("bed", {}).get("target") != 40:  # noqa: ASYNC110 - as above
-                await asyncio.sleep(0.02)
+        await until_target(nozzled, "bed", 40)
         shown = (await nozzled("printer", "status")).splitlines()
         assert shown[:2] == ["state       Operational", "port        VIRTUAL at 115200 baud"]
         assert shown[2].endswith(" °C, wanted 50 °C")
+        assert (await nozzled("printer", "presets")).splitlines()[0] == "PLA   nozzle 205 °C, bed 60 °C"
+        await nozzled("printer", "preheat", "petg", "--tool", "nozzle")
+        await until_target(nozzled, "tool0", 235)
+        assert "no preset" in await nozzled("printer", "preheat", "wood", code=5)
+        await nozzled("printer", "cooldown")
+        await until_target(nozzled, "tool0", 0)
         await nozzled("printer", "home", "X", "y")
         await nozzled("printer", "jog", "--x", "3", "--z", "-0.5", "--speed", "3000")
         await nozzled("printer", "send", "M117 one", "M117 two")
@@ -324,7 +334,7 @@ async def test_what_speaks_against_a_print_is_said_and_can_be_overruled(tmp_path
         path.write_bytes(SHORT + b"M112\n")
         service.analyses._enabled = True
         service.analyses._run = AtOnce().run
-        service.analyses.open()
+        await service.analyses.open()
         for words in (("files", "upload", str(path), "--print"), ("files", "print", "bad.gcode"), ("job", "start")):
             said = await nozzled(*words, code=6)
             assert "M112 would stop the printer at once" in said
