@@ -31,13 +31,13 @@ PRINTING = {
 }
 NO_PRINTER = {"state": "offline", "text": "Offline", "error": None, "heaters": {}, "position": None, "homed": None}
 STATES = {
-    "No printer connected": {
+    "state_offline": {
         "printer": NO_PRINTER,
         "job": {"state": None, "active": False, "file": None, "progress": {}, "last": None},
         "analysis": None,
     },
-    "Printing": PRINTING,
-    "Paused": {
+    "job_printing": PRINTING,
+    "job_paused": {
         "printer": {
             **PRINTING["printer"],
             "message": {"text": "Change the filament", "at": 1_795_000_000},
@@ -46,7 +46,7 @@ STATES = {
         },
         "job": {**PRINTING["job"], "state": "paused", "pauseReason": "filament ran out", "warning": "line 14 is odd"},
     },
-    "Stopped": {
+    "state_stopped": {
         "printer": {**NO_PRINTER, "state": "fault", "text": "Error", "error": "emergency stop", "stop": "unconfirmed"},
         "job": {
             "state": "failed",
@@ -61,7 +61,7 @@ STATES = {
         },
     },
 }
-"""By the word that the page has for it; each is laid over what the service says of a printer that is ready."""
+"""By the text that the page has for it; each is laid over what the service says of a printer that is ready."""
 
 ENDS = ("completed", "failed", "cancelled", "interrupted", "printing")
 HISTORY = [
@@ -83,8 +83,10 @@ AXE = """async () => {
 }"""
 
 
-APP = (Path(__file__).parents[2] / "daemon" / "front" / "page" / "app.mjs").read_text()
+PAGE = Path(__file__).parents[2] / "daemon" / "front" / "page"
+APP = (PAGE / "app.mjs").read_text()
 VIEWS = ["now", *(name for name in re.findall(r"^  (\w+): \(\) => import\(", APP, re.MULTILINE) if name != "knock")]
+LANGUAGES = {"en": "texts.mjs", "de": "texts_de.mjs"}
 
 
 @pytest.fixture(scope="module")
@@ -123,31 +125,37 @@ def found_in(there):
     return there.page.evaluate(AXE) + ([f"{wide} px wide"] if wide > there.page.viewport_size["width"] else [])
 
 
-@pytest.mark.parametrize("looks", [DESKTOP, {**PHONE, "color_scheme": "dark"}], ids=["light-desktop", "dark-phone"])
-def test_axe_finds_nothing_and_nothing_is_cut_off(stage, axe, running, part, looks):
+@pytest.mark.parametrize(
+    ("language", "looks"),
+    [("en", DESKTOP), ("de", {**PHONE, "color_scheme": "dark"})],
+    ids=["light-desktop", "dark-phone-german"],
+)
+def test_axe_finds_nothing_and_nothing_is_cut_off(stage, axe, running, part, language, looks):
     hot = part("hot.gcode", 60, without=["M104 S215"], instead="M104 S400")
     running.upload("hot.gcode", hot.stat().st_size, [hot.read_bytes()])
+    words = dict(re.findall(r'^  (\w+): "(.*)",$', (PAGE / LANGUAGES[language]).read_text(), re.MULTILINE))
     there = stage(**looks)
+    there.page.add_init_script(f"localStorage.setItem('nozzled.language', '{language}')")
     there.answer("**/api/files?*", {"files": [], "free": 10**9, "total": 10**9})
     there.answer("**/api/history?*", {"jobs": []})
     there.open()
-    there.is_in_state("Ready")
+    there.is_in_state(words["state_ready"])
     there.page.evaluate(axe)
     found = {}
-    there.show(**STATES["No printer connected"])
-    there.is_in_state("No printer connected")
+    there.show(**STATES["state_offline"])
+    there.is_in_state(words["state_offline"])
     found |= {("empty", view): faults(there, view, filled=False) for view in VIEWS}
     there.page.unroute("**/api/files?*")
     there.answer("**/api/history?*", {"jobs": HISTORY})
-    for word, changes in STATES.items():
+    for state, changes in STATES.items():
         there.show(**changes)
-        there.is_in_state(word)
-        found |= {(word, view): faults(there, view) for view in VIEWS}
+        there.is_in_state(words[state])
+        found |= {(state, view): faults(there, view) for view in VIEWS}
     there.show(**PRINTING)
-    there.is_in_state("Printing")
+    there.is_in_state(words["job_printing"])
     height = there.page.locator("header").bounding_box()["height"]
     there.lose()
-    there.is_in_state("Unknown")
+    there.is_in_state(words["state_unknown"])
     assert abs(there.page.locator("header").bounding_box()["height"] - height) < 2  # nothing moves under a finger
     found |= {("lost", view): faults(there, view) for view in VIEWS}
     assert {key: each for key, each in found.items() if each} == {}
@@ -167,7 +175,7 @@ def test_axe_finds_nothing_in_what_asks(stage, axe):
     there.page.get_by_role("dialog").wait_for()
     assert found_in(there) == []
     there.page.keyboard.press("Escape")
-    there.show(**STATES["Stopped"])
+    there.show(**STATES["state_stopped"])
     there.page.get_by_label("I have read these").check()
     assert found_in(there) == []
 

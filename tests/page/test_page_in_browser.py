@@ -105,19 +105,6 @@ def test_a_service_that_says_nothing_is_not_live(tab, service):
     assert there.page.evaluate("window.same")  # without a reload
 
 
-def test_it_speaks_german_on_the_smallest_phone(tab):
-    there = tab(**{**PHONE, "viewport": {"width": 320, "height": 640}}, color_scheme="dark")
-    there.page.add_init_script("localStorage.setItem('nozzled.language', 'de')")
-    there.open()
-    there.is_in_state("Bereit")
-    for view in ("now", "files", "move", "console", "history", "settings"):
-        there.page.goto(f"{there.root}#{view}")
-        expect(there.page.locator("nav [aria-current]")).to_have_attribute("href", f"#{view}")
-        if view == "settings":
-            there.page.locator("option[value=mk3s]").wait_for(state="attached")
-        assert there.page.evaluate("document.documentElement.scrollWidth") == 320, view
-
-
 def test_pause_resume_and_cancel_after_a_question_by_keyboard_alone(tab, service, part):
     data = part("keys.gcode", 4000).read_bytes()
     service.upload("keys.gcode", len(data), [data])

@@ -228,7 +228,7 @@ export const texts = {
   pad_hint: "Hat das Feld den Fokus, bewegen die Pfeiltasten X und Y, Bild auf und Bild ab Z.",
   jog_name: "{name} um {step} mm bewegen",
   home: "Home",
-  home_all: "Alle Achsen referenzieren",
+  home_all: "Home aller Achsen",
   home_axis: "{axis} Home",
   motors_off: "Motoren aus",
   heat: "Heizen",
