@@ -140,6 +140,18 @@ class Database:
             raise StoreError(f"the database cannot be written: {error}") from error
         self._recovered()
 
+    async def keep_all(self, statement: str, rows: Sequence[Any]) -> None:
+        """Do one statement for many rows; what may be lost when the power goes can be had again.
+
+        Raises:
+            StoreError: it cannot be.
+        """
+        try:
+            await self._run(self._execute_all, statement, rows)
+        except sqlite3.Error as error:
+            self._trouble(error)
+            raise StoreError(f"the database cannot be written: {error}") from error
+
     async def _run(self, work: Callable[..., T], *args: object) -> T:
         if self._closed:
             raise StoreError("the database is not open")
@@ -203,6 +215,10 @@ class Database:
         with transaction(self._connection, durable=True) as db:
             for statement, values in statements:
                 db.execute(statement, values)
+
+    def _execute_all(self, statement: str, rows: Sequence[Any]) -> None:
+        with transaction(self._connection, durable=False) as db:
+            db.executemany(statement, rows)
 
     def _execute(self, statement: str, values: tuple[object, ...]) -> None:
         with transaction(self._connection, durable=False) as db:

@@ -24,6 +24,7 @@ NozzledError
     │   │   └── NeverBegan       a print was recorded with its key, and the host died before it began
     │   ├── KeyReused            an idempotency key was used for something else before
     │   ├── NoSuchEntry          the queue has no entry of this number
+    │   ├── NoSuchPrint          the history has no print of this number
     │   ├── BadJobKey            an idempotency key that cannot be one ("", 300 characters)
     │   ├── UnfitFile            what is known of the file speaks against printing it (outside the build volume)
     │   ├── Unsafe               a rule of `daemon.core.safety.rules` is broken (a heater does not get warmer)
@@ -140,6 +141,10 @@ class KeyReused(JobError):
 
 class NoSuchEntry(JobError):
     """The queue has no entry of this number."""
+
+
+class NoSuchPrint(JobError):
+    """The history has no print of this number."""
 
 
 class BadJobKey(JobError):

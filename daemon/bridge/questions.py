@@ -7,7 +7,7 @@ import msgspec
 from daemon.bridge.frames import MAX_QUESTION
 from daemon.bridge.messages import Asked, encode
 from daemon.bridge.seen import Struct
-from daemon.bridge.words import Begun, ConnectionOptions, FileStatistics, Printed, Selection
+from daemon.bridge.words import Begun, ConnectionOptions, FileStatistics, Printed, Recorded, Selection
 from gcode.errors import CommandError
 
 
@@ -165,6 +165,14 @@ class AskKey(Question, tag="key", frozen=True):
     answer: ClassVar[Any] = Begun | None
 
 
+class AskRecord(Question, tag="record", frozen=True):
+    """The jobs behind this one, oldest first, at most so many."""
+
+    after: int
+    limit: int
+    answer: ClassVar[Any] = list[Recorded]
+
+
 class Restart(Question, tag="restart", frozen=True):
     """Drop the paused job and print its file from the beginning."""
 
@@ -241,7 +249,7 @@ class AskLine(Question, tag="line", frozen=True):
 AnyQuestion = (
     Connect | Disconnect | ListPorts | Send | AnswerPrompt | Conversation | AskLimits | Select | Start | Restart | Pause
     | Resume | Toggle | Cancel | SetOffset | UsePreset | ChangeProfile | AskStatistics | AskHistories | AskHistory
-    | Listen | AskLine | Begin | AskKey
+    | Listen | AskLine | Begin | AskKey | AskRecord
 )  # fmt: skip
 
 

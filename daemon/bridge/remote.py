@@ -15,6 +15,7 @@ from daemon.bridge.words import (
     Printed,
     Progress,
     Protection,
+    Recorded,
     Selection,
 )
 from daemon.config import ProfileConfig
@@ -358,6 +359,11 @@ class RemoteJobs:
         """Return what became of the print that was asked for with this key; None: there was none."""
         begun: Begun | None = await self._channel.ask(ask.AskKey(key=key))
         return begun
+
+    async def recorded(self, after: int, limit: int) -> list[Recorded]:
+        """Return the jobs of the record behind one, oldest first, at most so many; raises StoreError."""
+        jobs: list[Recorded] = await self._channel.ask(ask.AskRecord(after=after, limit=limit))
+        return jobs
 
     async def restart(self) -> None:
         """Drop the paused job and print its file from the beginning."""

@@ -112,6 +112,29 @@ class Printed:
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """A job of the record, with all that is known there; `print_time` and dates in s, `offset` and `size` in bytes."""
+
+    id: int
+    path: str
+    name: str
+    size: int
+    mtime_ns: int
+    state: str
+    started: float
+    printer: str
+    ended: float | None = None
+    print_time: float | None = None
+    reason: str | None = None
+    user: str | None = None
+    lines: int = 0
+    offset: int = 0
+    key: str | None = None
+    began: bool = True
+    resends: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Begun:
     """The job of a print that was asked for with a key.
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "demo": "Print an example on a simulated printer through the HTTP API, and check what arrived.",
     "job": "Look at the print of a running daemon; start, pause and end it.",
     "queue": "List what waits to be printed, put files in, and say that the bed is clear.",
+    "history": "Look through the prints of the past: how they ended, what they took, sums, a table.",
     "files": "List, upload, select, print and delete files of a running daemon.",
     "printer": "Look at the printer of a running daemon; heat, move and command it.",
     "simulate": "Print a file on a simulated printer and a clock that jumps; tell how it went.",

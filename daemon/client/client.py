@@ -6,7 +6,7 @@ from typing import Any, Self, cast
 from daemon.client.caller import Caller
 from daemon.client.exchange import Exchange, TornadoExchange
 from daemon.client.push import Message, Push
-from daemon.client.resources import ConnectionClient, FilesClient, JobClient, PrinterClient, QueueClient
+from daemon.client.resources import ConnectionClient, FilesClient, HistoryClient, JobClient, PrinterClient, QueueClient
 from daemon.client.shapes import Version
 
 
@@ -25,6 +25,7 @@ class OctoPrintClient:
 
     job: JobClient
     queue: QueueClient
+    history: HistoryClient
     files: FilesClient
     printer: PrinterClient
     connection: ConnectionClient
@@ -43,6 +44,7 @@ class OctoPrintClient:
         self._exchange = exchange or TornadoExchange()
         self._caller = Caller(url, key, self._exchange)
         self.job = JobClient(self._caller)
+        self.history = HistoryClient(self._caller)
         self.queue = QueueClient(self._caller)
         self.files = FilesClient(self._caller)
         self.printer = PrinterClient(self._caller)

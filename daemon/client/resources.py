@@ -123,6 +123,22 @@ class QueueClient(_Resource):
         return cast("dict[str, Any]", await self._caller.command("/api/queue", command, **parameters))
 
 
+class HistoryClient(_Resource):
+    """The prints of the past. Only nozzled has it. Filters: `state`, `path`, `q`, `material`, `from`, `to`, `key`."""
+
+    async def list(self, **filters: str) -> dict[str, Any]:
+        """Return `jobs`, newest first, and `next`: what to ask with as `before` for more. Takes `limit`, too."""
+        return cast("dict[str, Any]", await self._caller.get("/api/history", filters))
+
+    async def totals(self, **filters: str) -> dict[str, Any]:
+        """Return sums; `by` month, material, state, printer or path."""
+        return cast("dict[str, Any]", await self._caller.get("/api/history/totals", filters))
+
+    async def csv(self, **filters: str) -> str:
+        """Return a table of all that is asked for."""
+        return (await self._caller.fetch("/api/history.csv", filters)).decode()
+
+
 class FilesClient(_Resource):
     """The uploads; paths are those of the list, like `parts/cube.gcode`."""
 

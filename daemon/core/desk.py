@@ -15,7 +15,7 @@ from daemon.bridge import questions as ask
 from daemon.bridge.desk import Listener
 from daemon.bridge.happenings import JobChanged, SafetyBroken
 from daemon.bridge.seen import JobSeen, PrinterSeen, Snapshot
-from daemon.bridge.words import JobState, Printed
+from daemon.bridge.words import JobState, Printed, Recorded
 from daemon.config import ProfileConfig, chosen_preset
 from daemon.core import checked
 from daemon.core.connection.connection import LONG
@@ -254,6 +254,8 @@ class Desk:
                 return self._history(limit)
             case ask.AskHistories(after=after):
                 return store.histories(after)
+            case ask.AskRecord(after=after, limit=limit):
+                return self._recorded(after, limit)
             case ask.Begin():
                 return self._begin(question)
             case ask.AskKey(key=key):
@@ -282,6 +284,10 @@ class Desk:
     async def _history(self, limit: int) -> list[Printed]:
         jobs = await self._core.store.jobs(max(1, min(limit, MOST_PRINTED)))
         return [_printed(job) for job in jobs]
+
+    async def _recorded(self, after: int, limit: int) -> list[Recorded]:
+        jobs = await self._core.store.jobs_behind(after, max(1, min(limit, MOST_PRINTED)))
+        return [_record_of(job) for job in jobs]
 
     async def _in_turn(self, work: Callable[..., Awaitable[T]], *args: object) -> T:
         """Do what has a thread look through the system, one after the other and a few times a second."""
@@ -350,6 +356,29 @@ def _printed(job: JobRecord) -> Printed:
     reason = job.reason and job.reason[:LONGEST_REASON]
     state = job.state.lower()
     return Printed(job.id, job.path, job.name, state, job.started_at, job.ended_at, job.print_time, reason)
+
+
+def _record_of(job: JobRecord) -> Recorded:
+    """Return all that is told of a job of the record."""
+    return Recorded(
+        job.id,
+        job.path,
+        job.name,
+        job.size,
+        job.mtime_ns,
+        job.state.lower(),
+        job.started_at,
+        job.printer,
+        job.ended_at,
+        job.print_time,
+        job.reason and job.reason[:LONGEST_REASON],
+        job.user,
+        job.lines,
+        job.offset,
+        job.key,
+        job.began,
+        job.resends,
+    )
 
 
 def unwritable(error: OSError) -> FileError:

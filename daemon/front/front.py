@@ -22,6 +22,7 @@ from daemon.front.cache import cache as cache_room
 from daemon.front.cache.cache import Cache
 from daemon.front.choices import Choices
 from daemon.front.events import Events
+from daemon.front.history.history import History
 from daemon.front.queue.queue import Queue
 from daemon.front.queue.shelf import QueueShelf
 from daemon.front.uploads.files import FileStore
@@ -46,6 +47,7 @@ class Front:
     cache: Cache
     folder: Path
     queue: Queue
+    history: History
     choices: Choices
 
     @property
@@ -118,7 +120,12 @@ async def begin(
     queue = Queue(QueueShelf(cache), core, files, watch, events, config, wall, _boot(environ))
     await queue.open()
     stack.push_async_callback(in_time, queue.close)
-    return Front(config, core, files, access, events, uuid, wall, analyses, watch, cache, folder, queue, choices)
+    history = History(cache, core, analyses)
+    history.open()
+    stack.push_async_callback(in_time, history.close)
+    return Front(
+        config, core, files, access, events, uuid, wall, analyses, watch, cache, folder, queue, history, choices
+    )
 
 
 def _boot(environ: Mapping[str, str]) -> str:

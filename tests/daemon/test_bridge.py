@@ -294,7 +294,8 @@ def test_an_answer_that_is_not_understood_is_an_error():
 
 SAMPLES = {"limit": 5,
     "commands": ["M105"], "choice": 0, "since": 0.0, "file": None, "heater": "bed", "offset": 1.0, "preset": None,
-    "path": "", "key": "k", "mark": "m", "values": {"name": "Cube", "extruders": 2, "heated_bed": False},
+    "path": "", "key": "k", "mark": "m", "after": 0,
+    "values": {"name": "Cube", "extruders": 2, "heated_bed": False},
 }  # fmt: skip
 
 

@@ -71,7 +71,13 @@ async def house(folder, form="memory", address="sim?oracle={}", **sections):
 
 # -- both forms say the same -----------------------------------------------------------------------------------
 
-TIMED = ("Conversation", "Listen", "AskHistory", "AskLine")  # they tell a time, a path or a size that differs
+TIMED = (
+    "Conversation",
+    "Listen",
+    "AskHistory",
+    "AskRecord",
+    "AskLine",
+)  # a time, path or size differs
 QUESTIONS = [
     ask.ListPorts(), ask.AskLimits(), ask.AskStatistics(path="part.gcode"), ask.AskHistories(),
     ask.Conversation(since=math.inf), ask.Send(commands=["M117 hello"]), ask.Send(commands=["M105"] * 20),
@@ -84,6 +90,7 @@ QUESTIONS = [
     ask.ChangeProfile(values={"motion": "G28"}),
     ask.AskHistory(limit=5), ask.Listen(since=math.inf), ask.AskLine(), ask.Connect(port="/dev/null"),
     ask.Connect(port="seril:x"),
+    ask.AskRecord(after=0, limit=1000),
     ask.AskKey(key="none"), ask.AskKey(key="\N{SNOWMAN}"), ask.Begin(file=PART, key="k" * 300, mark="m"),
     ask.Begin(file=None, key="k", mark="m"), ask.Begin(file=replace(PART, path="../x"), key="k", mark="m"),
     ask.Disconnect(),

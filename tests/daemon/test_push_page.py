@@ -72,6 +72,7 @@ async def test_a_page_gets_a_snapshot_and_nothing_of_octoprints(tmp_path):
         await server.settle(5)
         page = Page(server)
         await page.open()
+        await server.settle(1)  # a thread finds out what the page is made of
         assert page.kinds() == ["connected", "page"]
         shown = page.shown
         parts = {

@@ -267,6 +267,10 @@ class Store(Database):
         """Return the last jobs, newest first."""
         return await self._jobs("SELECT * FROM jobs ORDER BY id DESC LIMIT ?", limit)
 
+    async def jobs_behind(self, job_id: int, limit: int) -> list[JobRecord]:
+        """Return the jobs behind one, oldest first."""
+        return await self._jobs("SELECT * FROM jobs WHERE id > ? ORDER BY id LIMIT ?", job_id, limit)
+
     async def _jobs(self, query: str, *values: object) -> list[JobRecord]:
         return [job for row in await self.query(query, *values) if (job := _job(row)) is not None]
 

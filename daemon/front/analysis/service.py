@@ -155,6 +155,10 @@ class Analyses:
             self.want(key)
         return known
 
+    async def stored(self, key: FileKey) -> Findings | None:
+        """Return what was found in a file, and begin nothing."""
+        return await self._stored(key)
+
     async def briefs(self, under: str, keys: Collection[FileKey]) -> dict[FileKey, Brief]:
         """Return what is known of these files, all of them `under` a folder; the others are analysed in their turn."""
         try:

@@ -26,6 +26,7 @@ _STATUS: dict[type[BaseException], int] = {
     service.BadJobKey: 400,
     service.KeyReused: 422,
     service.NoSuchEntry: 404,
+    service.NoSuchPrint: 404,
     service.UnfitFile: 409,
     service.FileExists: 409,
     service.FileInUse: 409,

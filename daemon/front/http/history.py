@@ -1,34 +1,227 @@
-"""/api/history: the prints of the past, from the core's record."""
+"""/api/history: the prints of the past: lists, sums, files for a spreadsheet, and printing one again."""
 
+import asyncio
+import csv
+import io
+import json
+import math
+from collections.abc import AsyncIterator
 from typing import Any
 
-from daemon.bridge.words import Printed
-from daemon.front.http.base import ApiHandler
+from daemon.errors import NoSuchFile
+from daemon.front.history.history import BY
+from daemon.front.history.question import Question
+from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.errors import Refused
+from daemon.front.http.files import FilesHandler
+from daemon.front.http.idempotency import wish
+from daemon.front.queue.document import LONGEST_NOTES
 
 LIMIT = 50
 MOST = 100
+PATIENCE = 2.0  # s that an answer waits for what the core has to tell
+PIECE = 500  # prints of an export that are in memory at once
+MOST_ENERGY = 1_000_000.0  # Wh
+_LONGEST = 300  # characters of a text that is looked for
+_DIGITS = 15
+
+_COMMANDS: dict[str, tuple[str, ...]] = {"reprint": (), "note": ()}
+_COLUMNS = (
+    "id", "name", "path", "state", "started", "ended", "printTime", "reason", "user", "printer", "material",
+    "filamentLength", "filamentWeight", "layers", "layersDone", "energy", "lines", "resends", "notes",
+)  # fmt: skip
 
 
-class HistoryHandler(ApiHandler):
+class _Asking(ApiHandler):
+    """Base of what looks through the history."""
+
+    def question(self) -> Question:
+        """Return which prints are meant."""
+        states = self._text("state")
+        return Question(
+            states=tuple(filter(None, states.split(","))) if states else (),
+            path=self._text("path"),
+            text=self._text("q"),
+            material=self._text("material"),
+            since=self._date("from"),
+            until=self._date("to"),
+            key=self._text("key"),
+        )
+
+    def _text(self, name: str) -> str | None:
+        value = self.get_query_argument(name, "")
+        if len(value) > _LONGEST:
+            raise Refused(400, f"{name} may have {_LONGEST} characters")
+        return value or None
+
+    def _date(self, name: str) -> float | None:
+        text = self.get_query_argument(name, "")
+        try:
+            value = float(text) if text else None
+        except ValueError:
+            value = math.nan
+        if value is not None and not math.isfinite(value):
+            raise Refused(400, f"{name} must be a date in s since 1970")
+        return value
+
+    async def refresh(self) -> None:
+        """Take down what has happened; where the core is away, what is known has to do."""
+        await self.service.history.refresh(PATIENCE)
+
+    async def with_files(self, jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Tell besides whether the files are there still."""
+        root = self.service.files.root
+        paths = {job["path"] for job in jobs}
+        there = await asyncio.to_thread(lambda: {path for path in paths if (root / path).is_file()})
+        return [{**job, "fileExists": job["path"] in there} for job in jobs]
+
+
+class HistoryHandler(_Asking):
     """/api/history."""
 
     async def get(self) -> None:
-        """List the last prints, newest first."""
+        """List prints, newest first."""
         text = self.get_query_argument("limit", str(LIMIT))
         if not (text.isascii() and text.isdecimal() and 1 <= int(text[:4]) <= MOST and len(text) <= len(str(MOST))):
             raise Refused(400, f"limit must be from 1 to {MOST}")
-        self.write({"jobs": [_told(job) for job in await self.service.jobs.history(int(text))]})
+        before = self.get_query_argument("before", "")
+        if before and not _is_number(before):
+            raise Refused(400, "before must be the number of a print")
+        asked, limit = self.question(), int(text)
+        await self.refresh()
+        jobs = await self.service.history.jobs(asked, limit + 1, int(before) if before else None)
+        more = jobs[limit - 1]["id"] if len(jobs) > limit else None
+        self.write({"jobs": await self.with_files(jobs[:limit]), "next": more})
 
 
-def _told(job: Printed) -> dict[str, Any]:
-    return {
-        "id": job.id,
-        "name": job.name,
-        "path": job.path,
-        "state": job.state,
-        "started": job.started,
-        "ended": job.ended,
-        "printTime": job.print_time,
-        "reason": job.reason,
-    }
+class TotalsHandler(_Asking):
+    """/api/history/totals."""
+
+    async def get(self) -> None:
+        """Tell the sums."""
+        by = self.get_query_argument("by", "month")
+        if by not in BY:
+            raise Refused(400, f"by must be one of {', '.join(BY)}")
+        asked = self.question()
+        await self.refresh()
+        *totals, everything = await self.service.history.totals(asked, by)
+        self.write({"by": by, "totals": totals, "all": everything})
+
+
+class ExportHandler(_Asking):
+    """/api/history.csv and /api/history.json: all that is asked for, in pieces."""
+
+    async def get(self, kind: str) -> None:
+        """Write a file."""
+        asked = self.question()
+        await self.refresh()
+        self.set_header("Content-Disposition", f'attachment; filename="history.{kind}"')
+        if kind == "csv":
+            self.set_header("Content-Type", "text/csv; charset=UTF-8")
+            self.write(_line(_COLUMNS))
+            async for jobs in self._pieces(asked):
+                self.write("".join(_line([_cell(job[name]) for name in _COLUMNS]) for job in jobs))
+                await self.flush()
+            return
+        self.set_header("Content-Type", "application/json; charset=UTF-8")
+        first = True
+        self.write("[")
+        async for jobs in self._pieces(asked):
+            self.write(("" if first else ",\n") + ",\n".join(map(json.dumps, jobs)))
+            first = False
+            await self.flush()
+        self.write("]\n")
+
+    async def _pieces(self, asked: Question) -> AsyncIterator[list[dict[str, Any]]]:
+        before = None
+        while jobs := await self.service.history.jobs(asked, PIECE, before):
+            yield jobs
+            before = jobs[-1]["id"]
+
+
+class PrintHandler(_Asking, FilesHandler):
+    """/api/history/<id>."""
+
+    async def get(self, number: str) -> None:
+        """Tell about a print."""
+        await self.refresh()
+        await self._tell(number)
+
+    async def _tell(self, number: str) -> None:
+        [job] = await self.with_files([await self.service.history.job(_number(number))])
+        self.write(job)
+
+    async def post(self, number: str) -> None:
+        """Print it again, or write down what somebody knows of it."""
+        command, data = self.command(_COMMANDS)
+        if command == "reprint":
+            await self._reprint(number, data)
+            return
+        notes, energy = data.get("notes"), data.get("energy")
+        if notes is not None and (not isinstance(notes, str) or len(notes) > LONGEST_NOTES or not _is_unicode(notes)):
+            raise Refused(400, f"notes must be a text of at most {LONGEST_NOTES} characters")
+        if energy is not None and not (_is_figure(energy) and 0 <= energy <= MOST_ENERGY):
+            raise Refused(400, f"energy must be a number of Wh from 0 to {MOST_ENERGY:g}")
+        await self.refresh()
+        await self.service.history.note(_number(number), notes, energy)
+        await self._tell(number)
+
+    async def _reprint(self, number: str, data: dict[str, Any]) -> None:
+        asked = wish(self, data, f"reprint {number}")
+        if asked is not None and await asked.known(self) is not None:
+            self.no_content()
+            return
+        await self.refresh()
+        job = await self.service.history.job(_number(number))
+        entry = await self.service.files.info(job["path"])
+        if entry.type == "folder":
+            raise NoSuchFile(f"{job['path']} is a folder")
+        self.require_operational()
+        if not is_true(data.get("force", False)):
+            await self.check(entry)
+        await self.select(entry, asked)
+        if asked is None:
+            await self.service.jobs.start()
+        self.no_content()
+
+
+class PictureHandler(ApiHandler):
+    """/api/history/<id>/thumbnail."""
+
+    async def get(self, number: str) -> None:
+        """Send the picture that the file of a print had."""
+        png = await self.service.history.picture(_number(number))
+        self.set_header("Content-Type", "image/png")
+        self.set_header("Cache-Control", "private, max-age=86400")
+        self.write(png)
+
+
+def _is_number(text: str) -> bool:
+    digits = text.removeprefix("-")
+    return digits.isascii() and digits.isdecimal() and len(digits) <= _DIGITS
+
+
+def _number(text: str) -> int:
+    """Return the number of a print; of one with very many digits there is none."""
+    return int(text) if _is_number(text) else -1
+
+
+def _is_figure(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as a spreadsheet takes it: never a formula, which a name of a file could be."""
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return f"'{value}"
+    return "" if value is None else value
+
+
+def _line(cells: Any) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerow(cells)
+    return out.getvalue()

@@ -6,13 +6,12 @@ What is written here in words is for people who write clients; `api_page` makes 
 from typing import Any
 
 from daemon import __version__
-from daemon.front.http import openapi_clients
+from daemon.front.http import openapi_clients, openapi_queue
 from daemon.front.http.openapi_parts import (
     BOOLEAN,
     FORM_BOOLEAN,
     JOB_KEY,
     NUMBER,
-    PATH,
     TEXT,
     Operation,
     Schema,
@@ -26,7 +25,6 @@ from daemon.front.http.openapi_parts import keyless as _open
 from daemon.front.http.openapi_parts import operation as _operation
 from daemon.front.http.openapi_parts import query as _query
 from daemon.front.http.openapi_schemas import SCHEMAS, array, nullable, obj, one_of, ref
-from daemon.front.queue.document import LONGEST_MATERIAL, LONGEST_NOTES, MOST_COPIES
 
 
 def describe() -> dict[str, Any]:
@@ -65,8 +63,8 @@ def _item(operations: dict[str, Operation]) -> dict[str, Operation]:
 
 
 def _paths() -> dict[str, dict[str, Operation]]:
-    mine = {**_job(), **_queue(), **_files(), **_printer(), **_server(), **_access(), **_plugins()}
-    return {**openapi_clients.paths(), **mine}
+    mine = {**_job(), **_files(), **_printer(), **_server(), **_access(), **_plugins()}
+    return {**openapi_clients.paths(), **openapi_queue.paths(), **mine}
 
 
 def _job() -> dict[str, dict[str, Operation]]:
@@ -100,38 +98,6 @@ def _job() -> dict[str, dict[str, Operation]]:
         "/api/connection": {
             "get": _operation("Tell what is connected, and what could be.", done=ref("Connection")),
             "post": _operation("Connect in the background, or disconnect.", 409, body=commands),
-        },
-    }
-
-
-def _queue() -> dict[str, dict[str, Operation]]:
-    number: Schema = {"type": "integer", "minimum": 1, "maximum": 2**53}
-    copies: Schema = {"type": "integer", "minimum": 1, "maximum": MOST_COPIES}
-    notes: Schema = {"type": "string", "maxLength": LONGEST_NOTES}
-    material: Schema = {"type": ["string", "null"], "maxLength": LONGEST_MATERIAL}
-    wishes: dict[str, Schema] = {"copies_": copies, "notes_": notes, "material_": material, "force_": BOOLEAN}
-    body = one_of(
-        _command("add", path=PATH, front_=BOOLEAN, job_=JOB_KEY, **wishes),
-        _command("move", id=number, to={"type": "integer", "minimum": 0, "maximum": 2**53}),
-        _command("change", id=number, **wishes),
-        _command("remove", id=number),
-        _command("retry", id=number),
-        _command("clear"),
-        _command("bed", clear=BOOLEAN),
-        _command("pause"),
-        _command("resume"),
-    )
-    change = _keyed(_operation("Change the queue, or say that the bed is clear.", 404, done=ref("Queue"), body=body))
-    change["responses"]["201"] = {"description": "The entry that was put in.", **_json(ref("QueueEntry"))}
-    entry = _in_path("id", "Of the entry.", {"type": "integer", "minimum": 0})
-    return {
-        "/api/queue": {
-            "get": _operation("List what waits to be printed, in its order.", done=ref("Queue")),
-            "post": change,
-        },
-        "/api/queue/{id}": {
-            "get": _operation("Tell about an entry.", 404, done=ref("QueueEntry"), parameters=[entry]),
-            "delete": _operation("Take an entry out.", 404, 409, 500, 507, parameters=[entry]),
         },
     }
 
@@ -294,16 +260,6 @@ def _server() -> dict[str, dict[str, Operation]]:
             "post": _operation("Refuse.", 409, body=obj({})),
         },
         "/api/slicing": {"get": _operation("List none.", done=free)},
-        "/api/history": {
-            "get": _operation(
-                "List the last prints, newest first.",
-                400,
-                500,
-                503,
-                done=obj({"jobs": array(ref("Printed"))}),
-                parameters=[_query("limit", {"type": "integer", "minimum": 1, "maximum": 100}, "How many; 50.")],
-            )
-        },
         "/api/macros": {
             "get": _operation(
                 "List the macros of the configuration.",

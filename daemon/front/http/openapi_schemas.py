@@ -187,6 +187,31 @@ SCHEMAS: dict[str, Schema] = {
             "ended": nullable("number"),
             "printTime": nullable("number"),
             "reason": nullable("string"),
+            "began": _YES_NO,
+            "key": nullable("string"),
+            "user": nullable("string"),
+            "printer": _TEXT,
+            "size": _WHOLE,
+            "lines": _WHOLE,
+            "resends": nullable("integer"),
+            "layers": nullable("integer"),
+            "layersDone": nullable("integer"),
+            "filament": array({"type": "object"}),
+            "filamentLength": nullable("number"),
+            "filamentWeight": nullable("number"),
+            "material": nullable("string"),
+            "energy": nullable("number"),
+            "notes": _TEXT,
+            "entry": nullable("integer"),
+            "thumbnail": nullable("string"),
+            "fileExists": _YES_NO,
+        }
+    ),
+    "Total": obj(
+        {
+            "name": nullable("string"),
+            **dict.fromkeys(("prints", "completed", "failed", "cancelled", "interrupted"), _WHOLE),
+            **dict.fromkeys(("printTime", "filamentLength", "filamentWeight", "energy"), nullable("number")),
         }
     ),
     "Health": obj(

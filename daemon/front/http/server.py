@@ -25,7 +25,7 @@ from daemon.front.http.description import DocsHandler, OpenApiHandler
 from daemon.front.http.downloads import DownloadHandler
 from daemon.front.http.empty import SlicingHandler, TimelapseHandler
 from daemon.front.http.files import AllFilesHandler, FileHandler, SdCardHandler
-from daemon.front.http.history import HistoryHandler
+from daemon.front.http.history import ExportHandler, HistoryHandler, PictureHandler, PrintHandler, TotalsHandler
 from daemon.front.http.job import JobHandler, JobView
 from daemon.front.http.links import LinksHandler
 from daemon.front.http.listing import Listing
@@ -135,6 +135,10 @@ def make_app(service: "Front") -> Application:
         (r"/api/queue", QueueHandler, given),
         (r"/api/queue/([0-9]+)", QueueEntryHandler, given),
         (r"/api/history", HistoryHandler, given),
+        (r"/api/history/totals", TotalsHandler, given),
+        (r"/api/history\.(csv|json)", ExportHandler, given),
+        (r"/api/history/(-?[0-9]+)", PrintHandler, given),
+        (r"/api/history/(-?[0-9]+)/thumbnail", PictureHandler, given),
         (r"/api/pair", PairHandler, given),
         (r"/api/pair/codes", CodesHandler, given),
         (r"/api/stepup", StepUpHandler, given),

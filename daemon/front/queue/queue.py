@@ -308,6 +308,7 @@ class Queue:
 
     async def _print(self, entry: Entry, chosen: Selection) -> None:
         """Have it printed; where nobody answers, `_follow_up` finds out whether it is."""
+        await self._shelf.note_print(self._key(entry), entry)
         try:
             begun = await self._core.jobs.begin(chosen, self._key(entry), MARK, eject=bool(self._config.scripts.eject))
         except NeverBegan:

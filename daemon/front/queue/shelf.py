@@ -57,12 +57,17 @@ class QueueShelf:
             ]
         await self._table.keep(*statements)
 
+    async def note_print(self, key: str, entry: Entry) -> None:
+        """Keep for the history what is known of a print that is about to begin; raises StoreError."""
+        await self._table.keep((_NOTE, (key, entry.id, entry.material, entry.notes)))
+
     async def of_key(self, key: str) -> tuple[Entry, str] | None:
         """Return the entry that was put in with a key, as it was then, and the mark; raises StoreError."""
         rows = await self._table.query("SELECT entry, mark FROM queue_keys WHERE key = ?", key)
         return (msgspec.json.decode(rows[0]["entry"], type=Entry), rows[0]["mark"]) if rows else None
 
 
+_NOTE = "INSERT OR REPLACE INTO queue_prints (key, entry, material, notes) VALUES (?, ?, ?, ?)"
 _SAVE = "INSERT OR REPLACE INTO documents (name, content) VALUES (?, ?)"
 _SAVE_KEY = "INSERT INTO queue_keys (key, mark, entry, added) VALUES (?, ?, ?, ?)"
 _FORGET_KEYS = """

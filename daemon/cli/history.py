@@ -1,0 +1,95 @@
+"""`nozzled history`: the prints of the past, their sums, and all of them as a table."""
+
+import argparse
+from datetime import datetime
+from typing import Any
+
+from daemon.cli.remote import Action, add_actions, duration, printable, run
+from daemon.client import OctoPrintClient
+
+__all__ = ["EXAMPLE", "arguments", "run"]
+
+EXAMPLE = "nozzled history totals --by month"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    add_actions(parser, _ACTIONS)
+
+
+def _filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--state", metavar="S", help="completed, failed, cancelled or interrupted; several with commas")
+    parser.add_argument("--path", metavar="P", help="of this file")
+    parser.add_argument("--search", metavar="T", help="with this in the path")
+    parser.add_argument("--material", metavar="M", help="of this material")
+    parser.add_argument(
+        "--from", dest="since", type=_date, metavar="DAY", help="begun on this day or later: 2026-11-28"
+    )
+    parser.add_argument("--to", dest="until", type=_date, metavar="DAY", help="begun before this day")
+
+
+def _date(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day: write it as 2026-11-28") from None
+
+
+def _query(args: argparse.Namespace, **more: str) -> dict[str, str]:
+    given = {"state": args.state, "path": args.path, "q": args.search, "material": args.material}
+    given |= {"from": args.since, "to": args.until}
+    return {name: str(value) for name, value in given.items() if value is not None} | more
+
+
+def _for_list(parser: argparse.ArgumentParser) -> None:
+    _filters(parser)
+    parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many, the newest first (default: 20)")
+
+
+async def _list(client: OctoPrintClient, args: argparse.Namespace) -> Any:
+    return (await client.history.list(**_query(args, limit=str(args.limit))))["jobs"]
+
+
+def _shown(jobs: list[dict[str, Any]]) -> str:
+    return "\n".join(printable(_row(job)) for job in jobs) or "nothing was printed"
+
+
+def _row(job: dict[str, Any]) -> str:
+    begun = datetime.fromtimestamp(job["started"]).strftime("%Y-%m-%d %H:%M")  # noqa: DTZ006 - as the clock here shows it
+    used = "" if job["filamentLength"] is None else f"{job['filamentLength'] / 1000:.2f} m"
+    more = [text for text in (used, job["material"], job["reason"]) if text]
+    return "  ".join(
+        [f"{job['id']:>5}  {begun}  {job['state']:<11}  {duration(job['printTime']):>8}  {job['path']}", *more]
+    )
+
+
+def _for_totals(parser: argparse.ArgumentParser) -> None:
+    _filters(parser)
+    parser.add_argument("--by", choices=("month", "material", "state", "printer", "path"), default="month")
+
+
+async def _totals(client: OctoPrintClient, args: argparse.Namespace) -> Any:
+    return await client.history.totals(**_query(args, by=args.by))
+
+
+def _totals_shown(totals: dict[str, Any]) -> str:
+    rows = [(each["name"] or "not known", each) for each in totals["totals"]] + [("all", totals["all"])]
+    return "\n".join(printable(_total(name, each)) for name, each in rows)
+
+
+def _total(name: str, each: dict[str, Any]) -> str:
+    used = "" if each["filamentLength"] is None else f"  {each['filamentLength'] / 1000:.1f} m"
+    weight = "" if each["filamentWeight"] is None else f"  {each['filamentWeight']:.0f} g"
+    ended = f"{each['completed']} of {each['prints']} completed"
+    return f"{name:<16}  {ended}  {duration(each['printTime'] or 0)}{used}{weight}"
+
+
+async def _csv(client: OctoPrintClient, args: argparse.Namespace) -> str:
+    return await client.history.csv(**_query(args))
+
+
+_ACTIONS = {
+    "list": Action("Show prints, the newest first.", _list, _shown, _for_list),
+    "totals": Action("Show sums of time and filament.", _totals, _totals_shown, _for_totals),
+    "csv": Action("Print all of them as a table for a spreadsheet.", _csv, lambda text: text.rstrip(), _filters),
+}

@@ -1,0 +1,1 @@
+"""The history of prints, as people look through it."""

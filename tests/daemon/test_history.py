@@ -1,0 +1,178 @@
+"""The history: all prints with what was used, filtered, summed up and exported; kept whatever becomes of the files."""
+
+import asyncio
+import csv
+import io
+import json
+
+import pytest
+
+from daemon.bridge.words import JobState
+from daemon.core.record.store import NewJob
+from daemon.front.analysis.findings import Findings, from_analysis
+from daemon.front.analysis.shelf import FileKey
+from daemon.front.history.filament import used
+from support.http import NOW, api
+
+CUBE = b"G28\n" + b"".join(b"G1 X%d Y10 F6000\n" % (n % 100) for n in range(40))
+ANALYSIS = {
+    "duration_s": 110.0,
+    "layers": [{"offset": 100, "z": 0.2}, {"offset": 200, "z": 0.4}],
+    "timeline": [[0, 0.0], [100, 10.0], [200, 60.0], [300, 110.0]],
+    "tools": [{"tool": 0, "length_mm": 500.0, "volume_mm3": 1200.0}],
+    "about": {"filaments": [{"type": "PETG", "weight": 2.0}]},
+}
+PNG = b"\x89PNG as if"
+FOUND = from_analysis(ANALYSIS)
+FOUND = Findings(FOUND.summary, FOUND.details, PNG)
+
+
+async def until(fact) -> None:
+    async with asyncio.timeout(1000):
+        while not fact():  # noqa: ASYNC110 - as clients do
+            await asyncio.sleep(0.1)
+
+
+async def printed(there, name: str, cancel: bool = False, **more) -> int:
+    await there.post(f"/api/files/local/{name}", {"command": "select", "print": True, **more})
+    if cancel:
+        await until(lambda: there.service.jobs.state is JobState.PRINTING)
+        await there.post("/api/job", {"command": "cancel"})
+    await until(lambda: not there.service.jobs.active)
+    await there.settle(2)
+    return there.service.jobs.job_id
+
+
+async def known(there, name: str, found: Findings) -> None:
+    """Put an analysis on the shelf."""
+    stat = (there.service.files.root / name).stat()
+    await there.service.front.analyses._shelf.put(FileKey(name, stat.st_size, int(stat.st_mtime)), found)
+
+
+def test_filament_is_counted_by_the_place_that_was_acknowledged():
+    def length(offset, complete=False):
+        return used(FOUND, offset, complete=complete)[0]["length"]
+
+    assert [length(at) for at in (0, 100, 200, 300, 999)] == [0.0, 0.0, 250.0, 500.0, 500.0]
+    assert length(0, complete=True) == 500.0
+    assert used(FOUND, 200, complete=False)[0] == {
+        "tool": 0, "length": 250.0, "volume": 0.6, "weight": 1.0, "material": "PETG",
+    }  # fmt: skip
+
+
+async def test_a_print_is_known_with_all_of_it_also_when_its_file_is_gone(tmp_path):
+    async with api(tmp_path) as there:
+        await there.upload(("file", "cube.gcode", CUBE))
+        await known(there, "cube.gcode", FOUND)
+        number = await printed(there, "cube.gcode", job="mine")
+        await there.delete("/api/files/local/cube.gcode")
+        job = (await there.get(f"/api/history/{number}")).json
+        assert (job["state"], job["key"], job["user"], job["layers"], job["layersDone"]) == (
+            "completed", "mine", "owner", 2, 2,
+        )  # fmt: skip
+        assert (job["filamentLength"], job["filamentWeight"], job["material"]) == (500.0, 2.0, "PETG")
+        assert (job["resends"], job["lines"], job["fileExists"], job["energy"]) == (0, 41, False, None)
+        picture = await there.get(job["thumbnail"])
+        assert (picture.status, picture.body, picture.headers["Content-Type"]) == (200, PNG, "image/png")
+        assert (await there.post(f"/api/history/{number}", {"command": "reprint"})).status == 404
+        noted = await there.post(f"/api/history/{number}", {"command": "note", "notes": "fine", "energy": 120.5})
+        assert (noted.json["notes"], noted.json["energy"]) == ("fine", 120.5)
+        assert (await there.get("/api/history/99")).status == 404
+        assert (await there.get("/api/history/99/thumbnail")).status == 404
+
+
+async def test_a_print_is_printed_again_once_for_each_key(tmp_path):
+    async with api(tmp_path) as there:
+        await there.upload(("file", "cube.gcode", CUBE))
+        number = await printed(there, "cube.gcode")
+        again = {"command": "reprint", "job": "k"}
+        answers = [await there.post(f"/api/history/{number}", again) for _ in range(2)]
+        assert [each.status for each in answers] == [204, 204]
+        assert answers[0].headers["Nozzled-Job"] == answers[1].headers["Nozzled-Job"] != str(number)
+        running = (await there.get("/api/history?limit=1")).json["jobs"][0]
+        assert (running["id"], running["ended"]) == (number + 1, None)
+
+
+async def test_lists_are_filtered_and_have_pages_and_sums(tmp_path):
+    async with api(tmp_path) as there:
+        for name in ("a.gcode", "b.gcode"):
+            await there.upload(("file", name, CUBE * 20 if name == "a.gcode" else CUBE))
+        await known(there, "b.gcode", FOUND)
+        await there.post("/api/queue", {"command": "add", "path": "b.gcode", "material": "PLA", "notes": "grey"})
+        first = await printed(there, "a.gcode", cancel=True)
+        await there.post("/api/queue", {"command": "bed", "clear": True})
+        await until(lambda: there.service.jobs.state is JobState.COMPLETED)
+        await there.settle(2)
+        await printed(there, "b.gcode")
+
+        async def ids(query=""):
+            answer = await there.get(f"/api/history?{query}")
+            return [job["id"] - first for job in answer.json["jobs"]], answer.json["next"]
+
+        assert await ids() == ([2, 1, 0], None)
+        assert await ids("limit=2") == ([2, 1], first + 1)
+        assert await ids(f"limit=2&before={first + 1}") == ([0], None)
+        assert await ids("state=cancelled,failed") == ([0], None)
+        assert await ids("path=b.gcode") == ([2, 1], None)
+        assert await ids("q=A.GCO") == ([0], None)
+        assert await ids("q=%25") == ([], None), "a sign of its own"
+        assert await ids("material=PLA") == ([1], None)
+        assert await ids(f"from={NOW + 1}") == ([], None)
+        queued = (await there.get(f"/api/history/{first + 1}")).json
+        assert (queued["entry"], queued["notes"], queued["key"]) == (1, "grey", None)
+        totals = (await there.get("/api/history/totals?by=material")).json
+        assert [each["name"] for each in totals["totals"]] == [None, "PETG", "PLA"]
+        every = totals["all"]
+        assert (every["prints"], every["completed"], every["cancelled"], every["filamentLength"]) == (3, 2, 1, 1000.0)
+        month = (await there.get("/api/history/totals")).json["totals"]
+        assert [(each["name"], each["prints"]) for each in month] == [("2023-11", 3)]
+        for bad in ("limit=0", "before=x", "from=soon", f"q={'x' * 301}", "from=nan"):
+            assert (await there.get(f"/api/history?{bad}")).status == 400
+        assert (await there.get("/api/history/totals?by=mood")).status == 400
+
+
+async def test_exports_hold_all_and_no_formula(tmp_path):
+    async with api(tmp_path) as there:
+        store = there.service.core.store
+        for number in range(5):
+            begun = await store.begin_job(NewJob("=1+1.gcode", "=1+1.gcode", 1, None, 0, "local", None, "sim"))
+            store.end_job(begun, "COMPLETED", f"{number}", 1, 1, 60.0)
+        await until(lambda: not store._pending)
+        rows = list(csv.DictReader(io.StringIO((await there.get("/api/history.csv")).body.decode())))
+        assert [row["reason"] for row in rows] == ["4", "3", "2", "1", "0"]
+        assert rows[0]["path"] == "'=1+1.gcode"
+        assert [job["id"] for job in json.loads((await there.get("/api/history.json?state=completed")).body)] == [
+            5, 4, 3, 2, 1,
+        ]  # fmt: skip
+        assert json.loads((await there.get("/api/history.json?state=failed")).body) == []
+
+
+@pytest.mark.parametrize("what", ["the front's database is lost", "the core's is", "earlier prints are put in"])
+async def test_whatever_is_lost_the_rest_is_told(tmp_path, what):
+    async with api(tmp_path, address="") as there:
+        await recorded(there, "first", "second")
+        assert [job["name"] for job in (await there.get("/api/history")).json["jobs"]] == ["second", "first"]
+    for database in {"the front's database is lost": ["front.db"], "the core's is": ["nozzled.db"]}.get(what, []):
+        for path in tmp_path.glob(f"{database}*"):
+            path.unlink()
+    async with api(tmp_path, address="") as there:
+        expected = ["second", "first"]
+        if what == "the core's is":
+            there.service.core.store._wall = lambda: NOW + 5
+            await recorded(there, "third")
+            expected = ["third", "second", "first"]
+        if what == "earlier prints are put in":
+            insert = "INSERT INTO jobs (id, path, name, size, mtime_ns, origin, printer, state, started_at, ended_at"
+            insert += ", outcome)"
+            await there.service.core.store.change(f"{insert} VALUES (-3, 'x', 'zero', 1, 0, 'l', '', 'A', 1, 2, 'A')")
+            expected = ["second", "first", "zero"]
+        assert [job["name"] for job in (await there.get("/api/history")).json["jobs"]] == expected
+        assert [job["name"] for job in (await there.get("/api/history")).json["jobs"]] == expected
+
+
+async def recorded(there, *names: str) -> None:
+    store = there.service.core.store
+    for name in names:
+        begun = await store.begin_job(NewJob("x.gcode", name, 1, None, 0, "local", None, "sim"))
+        store.end_job(begun, "COMPLETED", None, 1, 1, 60.0)
+    await until(lambda: not store._pending)
