@@ -296,3 +296,24 @@ def test_the_first_run_ends_with_a_test_in_the_air(tab, service):
     expect(there.page.locator("main")).to_contain_text("Marlin")
     there.button("Run the test").click()
     expect(there.page.get_by_text("The square was drawn.")).to_be_visible()
+
+
+def test_the_queue_waits_for_the_bed_and_begins_when_somebody_says_so(tab, service, part):
+    data = part("queued.gcode", 60).read_bytes()
+    service.upload("queued.gcode", len(data), [data])
+    told = service.request(
+        "POST", "/api/queue", b'{"command": "bed", "clear": false}', {"Content-Type": "application/json"}
+    )
+    assert told[0] == 200
+    there = tab().open("files")
+    there.page.locator(".file button.what", has_text="queued.gcode").click()
+    there.button("Add to the queue: queued.gcode").click()
+    there.page.goto(f"{there.root}#history")
+    expect(there.page.locator(".queued")).to_contain_text("waiting")
+    there.button("The bed is clear").click()
+    question = there.page.get_by_role("dialog", name="Is the bed clear?")
+    expect(question).to_contain_text("queued.gcode begins at once")
+    question.get_by_role("button", name="It is clear, begin").click()
+    expect(there.page.locator(".past", has_text="queued.gcode").first).to_contain_text("completed")
+    expect(there.page.locator(".queued")).to_have_count(0)
+    expect(there.page.locator("main")).to_contain_text("nothing begins until somebody has looked")

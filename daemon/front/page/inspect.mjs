@@ -3,7 +3,7 @@
 import {address, download, get, post, slice} from "./api.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {Picture} from "./picture.mjs";
-import {short} from "./store.mjs";
+import {sections, short} from "./store.mjs";
 import {Act, Fail} from "./widgets.mjs";
 import {clock, duration, number, t, tn} from "./words.mjs";
 
@@ -120,6 +120,7 @@ export function Details({file, onMoved}) {
     ${last && html`<p class="dim">${tn("printed_times", (file.prints.success ?? 0) + (file.prints.failure ?? 0))} ${t(last.success ? "outcome_good" : "outcome_bad")}, ${clock(last.date)}${last.printTime ? `, ${duration(last.printTime)}` : ""}</p>`}
     <${SlicerSettings} path=${file.path} />
     <${Rename} file=${file} onMoved=${onMoved} />
-    <div class="row"><${Act} label=${t("download")} name=${`${t("download")} ${short(file.name, 80)}`} run=${() => download(`downloads/files/local/${address(file.path)}`, file.name)} fail=${fail} /></div>
+    <div class="row"><${Act} label=${t("download")} name=${`${t("download")} ${short(file.name, 80)}`} run=${() => download(`downloads/files/local/${address(file.path)}`, file.name)} fail=${fail} />
+      ${sections.value.queue && html`<${Act} label=${t("queue_verb")} name=${`${t("queue_verb")}: ${short(file.name, 80)}`} run=${() => post("api/queue", {command: "add", path: file.path})} fail=${fail} />`}</div>
     <${Fail} of=${fail} /></div>`;
 }
