@@ -108,6 +108,13 @@ function Rename({file, onMoved}) {
     <${Act} label=${t("rename")} run=${rename} off=${name.trim() === file.name ? t("name_same") : ""} fail=${fail} /></div>`;
 }
 
+/** Where the nozzle goes, in pictures. @param {{path: string}} props */
+function Way({path}) {
+  const [Shown, setShown] = useState(/** @type {any} */ (null));
+  useEffect(() => void import("./toolpath.mjs").then(module => setShown(() => module.Inspect), () => {}), []);
+  return Shown ? html`<${Shown} path=${path} />` : null;
+}
+
 /** All of it. @param {{file: any, onMoved: () => Promise<unknown>}} props */
 export function Details({file, onMoved}) {
   const known = file.gcodeAnalysis;
@@ -116,6 +123,7 @@ export function Details({file, onMoved}) {
     ${file.thumbnail && html`<${Picture} path=${file.thumbnail} alt=${t("picture_of", {name: short(file.name, 80)})} />`}
     ${known ? html`<${Findings} known=${known} />
       <dl class="pairs">${figures(known).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${short(value, 120)}</dd></div>`)}</dl>
+      ${file.toolpath && html`<${Way} path=${file.toolpath} />`}
       <${Layers} path=${file.path} />` : html`<p class="dim">${t("not_analysed")}</p>`}
     ${last && html`<p class="dim">${tn("printed_times", (file.prints.success ?? 0) + (file.prints.failure ?? 0))} ${t(last.success ? "outcome_good" : "outcome_bad")}, ${clock(last.date)}${last.printTime ? `, ${duration(last.printTime)}` : ""}</p>`}
     <${SlicerSettings} path=${file.path} />

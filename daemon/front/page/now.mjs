@@ -5,7 +5,7 @@ import {Chart} from "./chart.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {Picture} from "./picture.mjs";
 import {ending, isActive, percent, state, whyNoPrinter} from "./state.mjs";
-import {isGone, job, printer, server, short, thumbnail} from "./store.mjs";
+import {isGone, job, printer, server, short, thumbnail, toolpath} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
 import {Refusal} from "./refusal.mjs";
 import {clock, duration, t} from "./words.mjs";
@@ -131,6 +131,7 @@ function Lazy({wanted, bring}) {
   return wanted && Shown ? html`<${Shown} />` : null;
 }
 const camera = () => import("./camera.mjs").then(module => module.Camera);
+const live = () => import("./toolpath.mjs").then(module => module.Live);
 const heatUp = () => import("./presets.mjs").then(module => module.HeatUp);
 
 const setup = () => import("./setup.mjs").then(module => module.Setup);
@@ -141,6 +142,7 @@ export function Now() {
   const {state: line, address} = printer.value;
   if (line === "offline" && !address) isNew.value = true;
   else if (isActive.value) isNew.value = false;
-  return html`<div class="grid two"><div><${Lazy} wanted=${isNew.value && !isGone.value} bring=${setup} />${!isNew.value && html`<${Job} />`}<${Words} /><${Lazy} wanted=${!isActive.value && !whyNoPrinter.value} bring=${heatUp} /></div>
+  return html`<div class="grid two"><div><${Lazy} wanted=${isNew.value && !isGone.value} bring=${setup} />${!isNew.value && html`<${Job} />`}<${Words} /><${Lazy} wanted=${!isActive.value && !whyNoPrinter.value} bring=${heatUp} />
+      <${Lazy} wanted=${isActive.value && Boolean(toolpath.value)} bring=${live} /></div>
     <div><${Lazy} wanted=${Boolean(server.value.camera)} bring=${camera} /><section class="card"><h2>${t("temperatures")}</h2><${Chart} /></section></div></div>`;
 }

@@ -27,6 +27,7 @@ export const profile = computed(() => sections.value.profile ?? {});
 export const lineFigures = computed(() => sections.value.link ?? null);
 export const analysis = computed(() => sections.value.analysis ?? null);
 export const thumbnail = computed(() => sections.value.thumbnail ?? null);
+export const toolpath = computed(() => sections.value.toolpath ?? null);
 
 /** Who this browser is, by the login: name, admin, may control. */
 export const me = signal({name: "", admin: false, control: false});

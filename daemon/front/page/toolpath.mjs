@@ -1,0 +1,301 @@
+/** Pictures of where the nozzle goes: the layer of a running print, and all layers of a file. Loaded when one is shown. */
+
+import {html, useEffect, useRef, useState} from "./html.mjs";
+import {isStale, job, profile, toolpath as toolpathPath} from "./store.mjs";
+import {bedOf, drawBed, drawLayer, drawNozzle, fit, KINDS, palette, viewOf} from "./toolpath_draw.mjs";
+import {placeAt, reached, Toolpath, UNITS} from "./toolpath_data.mjs";
+import {number, t} from "./words.mjs";
+
+/** @typedef {import("./toolpath_data.mjs").Layer} Layer */
+
+const LOOK = 250; // ms between two pictures of the nozzle
+const AHEAD = 3; // s that the nozzle is moved on without a word from the printer
+
+/** The style sheet comes with the first picture, not with the page. */
+function useStyle() {
+  useEffect(() => {
+    const href = new URL("toolpath.css", import.meta.url).href;
+    if ([...document.styleSheets].some(each => each.href === href) || document.querySelector("link[data-toolpath]")) return;
+    const link = document.createElement("link");
+    link.rel = "stylesheet";
+    link.href = href;
+    link.dataset.toolpath = "";
+    link.onload = () => dispatchEvent(new Event("resize"));
+    document.head.append(link);
+  }, []);
+}
+
+/**
+ * A toolpath that is loaded as long as it is shown.
+ * @param {string} path @returns {{toolpath: Toolpath|null, fail: string}}
+ */
+function useToolpath(path) {
+  const [found, setFound] = useState({toolpath: /** @type {Toolpath|null} */ (null), fail: ""});
+  useEffect(() => {
+    const end = new AbortController();
+    setFound({toolpath: null, fail: ""});
+    Toolpath.open(path, end.signal).then(
+      toolpath => setFound({toolpath, fail: ""}),
+      error => end.signal.aborted || setFound({toolpath: null, fail: error.message}),
+    );
+    return () => end.abort();
+  }, [path]);
+  return found;
+}
+
+/** Counts how often a picture has to be drawn anew for its size or the colours. @param {any} box */
+function useRedraw(box) {
+  const [count, setCount] = useState(0);
+  useEffect(() => {
+    const again = () => setCount(before => before + 1);
+    const size = new ResizeObserver(again);
+    size.observe(box.current);
+    const theme = new MutationObserver(again);
+    theme.observe(document.documentElement, {attributes: true, attributeFilter: ["data-theme"]});
+    addEventListener("resize", again);
+    return () => {
+      size.disconnect();
+      theme.disconnect();
+      removeEventListener("resize", again);
+    };
+  }, []);
+  return count;
+}
+
+/** What is shown: the print with some room, or the bed as well. @param {Toolpath} toolpath @param {boolean} whole */
+function boxOf(toolpath, whole) {
+  const [a, b, c, d] = toolpath.box.map(each => each / UNITS);
+  const room = Math.max(2, 0.08 * Math.max(c - a, d - b));
+  const bed = whole ? bedOf(profile.value) : null;
+  return bed ? [Math.min(a, bed[0]), Math.min(b, bed[1]), Math.max(c, bed[2]), Math.max(d, bed[3])] : [a - room, b - room, c + room, d + room];
+}
+
+/** @param {Toolpath} toolpath @param {number} index */
+function words(toolpath, index) {
+  return t("toolpath_layer", {n: index + 1, of: toolpath.layers, z: number(toolpath.height(index), 2)});
+}
+
+// -- the print that goes on --------------------------------------------------------------------------------
+
+/** Where the print is: by the plan, moved on by the time since that was told; else by the place in the file. */
+function spot() {
+  const {planned, pace, completion} = job.value.progress ?? {};
+  if (typeof planned === "number") {
+    const goes = job.value.state === "printing" && !isStale.value;
+    const since = goes ? Math.min(AHEAD, (performance.now() - told.at) / 1000) / (pace || 1) : 0;
+    return {which: /** @type {1|2} */ (1), value: planned + since};
+  }
+  return {which: /** @type {1|2} */ (2), value: typeof completion === "number" ? (completion / 100) * (job.value.file?.size ?? 0) : -1};
+}
+
+/** When the plan was last told, by performance.now(). */
+const told = {progress: /** @type {unknown} */ (null), at: 0};
+
+/** The layer that is being printed: what is done, what is to come, the layer below, the nozzle. */
+export function Live() {
+  useStyle();
+  const path = toolpathPath.value ?? "";
+  const {toolpath, fail} = useToolpath(path);
+  const box = useRef(null);
+  const sheet = useRef(/** @type {HTMLCanvasElement|null} */ (null));
+  const nozzle = useRef(/** @type {HTMLCanvasElement|null} */ (null));
+  const picture = useRef(/** @type {any} */ (null));
+  const [label, setLabel] = useState(["", ""]);
+  const redraw = useRedraw(box);
+  const {progress} = job.value;
+  if (told.progress !== progress) Object.assign(told, {progress, at: performance.now()});
+
+  useEffect(() => {
+    if (!toolpath) return;
+    picture.current = new LivePicture(toolpath, /** @type {any} */ (sheet.current), /** @type {any} */ (nozzle.current),
+      (layer, done) => setLabel(before => (before[0] === layer && before[1] === done ? before : [layer, done])));
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const timer = setInterval(() => document.hidden || picture.current?.draw(), still ? 4 * LOOK : LOOK);
+    return () => {
+      clearInterval(timer);
+      picture.current = null;
+    };
+  }, [toolpath]);
+  useEffect(() => void picture.current?.draw(true), [toolpath, redraw, profile.value]);
+  useEffect(() => void picture.current?.draw(), [progress]);
+  return html`<section class="card toolpath" aria-label=${t("toolpath")}>
+    <h2>${label[0] || t("toolpath")}</h2>
+    <div class="sheet" ref=${box}><canvas ref=${sheet} role="img" aria-label=${label[0] ? label.join(", ") : t("loading")}></canvas><canvas ref=${nozzle} aria-hidden="true"></canvas>
+      ${!toolpath && html`<p class="empty">${fail || t("loading")}</p>`}</div></section>`;
+}
+
+/** Draws what has changed: of a layer that goes on only the lines that are new. */
+class LivePicture {
+  /** @param {Toolpath} toolpath @param {HTMLCanvasElement} sheet @param {HTMLCanvasElement} nozzle @param {(layer: string, done: string) => void} say */
+  constructor(toolpath, sheet, nozzle, say) {
+    this.toolpath = toolpath;
+    this.sheet = sheet;
+    this.nozzle = nozzle;
+    this.say = say;
+    this.index = -2;
+    /** @type {Layer|null} */ this.layer = null;
+    /** @type {Layer|null} */ this.below = null;
+    /** @type {any} */ this.view = null;
+    /** @type {any} */ this.colours = null;
+    this.done = 0;
+  }
+
+  /** @param {boolean} anew Draw all of it. */
+  draw(anew = false) {
+    const {which, value} = spot();
+    const index = Math.max(0, which === 1 ? this.toolpath.layerAtTime(value) : this.toolpath.layerAtOffset(value));
+    if (index !== this.index) this.turn(index);
+    if (!this.layer) return;
+    const done = Math.max(0, Math.min(this.layer.count, reached(this.layer, value, which)));
+    if (anew || !this.view || done < this.done) this.all();
+    const {context} = fit(this.sheet);
+    if (done > this.done) drawLayer(context, this.view, this.layer, {begin: this.done, end: done, colour: () => this.colours.done});
+    this.done = done;
+    drawNozzle(fit(this.nozzle).context, this.view, placeAt(this.layer, done), this.colours);
+    const [begin, end] = [this.layer.points[0][which], this.layer.points[this.layer.points.length - 1][which]];
+    const share = Math.max(0, Math.min(1, (value - begin) / Math.max(end - begin, 1e-9)));
+    this.say(words(this.toolpath, index), t("toolpath_done", {done: Math.floor(100 * share)}));
+  }
+
+  /** Another layer: fetch it, and the one below. @param {number} index */
+  async turn(index) {
+    this.index = index;
+    try {
+      const [layer, below] = await Promise.all([this.toolpath.layer(index), index ? this.toolpath.layer(index - 1) : null]);
+      if (this.index !== index) return;
+      [this.layer, this.below, this.view] = [layer, below, null];
+      this.draw(true);
+    } catch {
+      if (!this.toolpath.signal.aborted) this.index = -2; // with the next look it is tried again
+    }
+  }
+
+  /** Draw all but what is done. */
+  all() {
+    const {context, width, height} = fit(this.sheet);
+    this.colours = palette(this.sheet);
+    this.view = viewOf(boxOf(this.toolpath, false), width, height);
+    drawBed(context, this.view, profile.value, this.colours);
+    if (this.below) drawLayer(context, this.view, this.below, {colour: () => this.colours.ghost});
+    drawLayer(context, this.view, /** @type {Layer} */ (this.layer), {colour: () => this.colours.rest});
+    this.done = 0;
+  }
+}
+
+// -- a file ------------------------------------------------------------------------------------------------
+
+/** All layers of a file, one at a time; the whole part on request. @param {{path: string}} props */
+export function Inspect({path}) {
+  useStyle();
+  const {toolpath, fail} = useToolpath(path);
+  const [index, setIndex] = useState(0);
+  const [hidden, setHidden] = useState(new Set([0]));
+  const [whole, setWhole] = useState(false);
+  const [solid, setSolid] = useState(false);
+  const [shown, setShown] = useState(/** @type {{layer: Layer, below: Layer|null}|null} */ (null));
+  const [lost, setLost] = useState("");
+  const [seen, setSeen] = useState(/** @type {number[]} */ ([]));
+  useEffect(() => setIndex(toolpath ? Math.floor(toolpath.layers / 2) : 0), [toolpath]);
+  useEffect(() => {
+    let wanted = true;
+    if (!toolpath || index >= toolpath.layers) return;
+    Promise.all([toolpath.layer(index), index ? toolpath.layer(index - 1) : null]).then(
+      ([layer, below]) => {
+        if (!wanted) return;
+        setShown({layer, below});
+        setLost("");
+        setSeen(before => [...new Set([...before, ...layer.kind])].sort((a, b) => a - b));
+      },
+      error => wanted && !toolpath.signal.aborted && setLost(error.message),
+    );
+    return () => {
+      wanted = false;
+    };
+  }, [toolpath, index]);
+  const choose = (/** @type {number} */ kind) => {
+    const next = new Set(hidden);
+    if (!next.delete(kind)) next.add(kind);
+    setHidden(next);
+  };
+  const turn = () => {
+    if (!solid && toolpath) setIndex(toolpath.layers - 1); // all of it
+    setSolid(!solid);
+  };
+  const said = toolpath ? words(toolpath, Math.min(index, toolpath.layers - 1)) : "";
+  return html`<section class="toolpath" aria-label=${t("toolpath")}>
+    ${solid && toolpath
+      ? html`<${Solid} toolpath=${toolpath} top=${index} hidden=${hidden} label=${said} setSeen=${setSeen} leave=${() => setSolid(false)} />`
+      : html`<${Sheet} toolpath=${toolpath} shown=${shown} hidden=${hidden} whole=${whole} label=${said} fail=${fail || lost} />`}
+    ${toolpath && html`<label class="layerslider">${t("toolpath_slider")}
+        <input type="range" min="1" max=${toolpath.layers} value=${index + 1} aria-valuetext=${said}
+          onInput=${(/** @type {any} */ event) => setIndex(Number(event.target.value) - 1)} /><output>${said}</output></label>
+      <fieldset class="legend"><legend class="hidden">${t("toolpath_legend")}</legend>
+        ${seen.filter(Boolean).concat(0).map(kind => html`<label key=${kind}><input type="checkbox" checked=${!hidden.has(kind)} onChange=${() => choose(kind)} />
+          <span class=${`swatch s${kind}`}></span>${t(`kind_${KINDS[kind]}`)}</label>`)}</fieldset>
+      <div class="row"><button type="button" aria-pressed=${solid} onClick=${turn}>${t(solid ? "toolpath_flat" : "toolpath_solid")}</button>
+        ${!solid && bedOf(profile.value) && html`<label class="check"><input type="checkbox" checked=${whole} onChange=${() => setWhole(!whole)} />${t("toolpath_bed")}</label>`}</div>`}
+  </section>`;
+}
+
+/** One layer, from above. @param {{toolpath: Toolpath|null, shown: any, hidden: Set<number>, whole: boolean, label: string, fail: string}} props */
+function Sheet({toolpath, shown, hidden, whole, label, fail}) {
+  const box = useRef(null);
+  const canvas = useRef(/** @type {HTMLCanvasElement|null} */ (null));
+  const redraw = useRedraw(box);
+  useEffect(() => {
+    if (!toolpath || !shown || !canvas.current) return;
+    const {context, width, height} = fit(canvas.current);
+    const colours = palette(canvas.current);
+    const view = viewOf(boxOf(toolpath, whole), width, height);
+    drawBed(context, view, profile.value, colours);
+    if (shown.below) drawLayer(context, view, shown.below, {colour: () => colours.ghost});
+    drawLayer(context, view, shown.layer, {colour: kind => colours.kinds[kind], hidden, travel: !hidden.has(0)});
+    canvas.current.dataset.layer = String(shown.layer.number + 1);
+  }, [toolpath, shown, hidden, whole, redraw, profile.value]);
+  return html`<div class="sheet" ref=${box}><canvas ref=${canvas} role="img" aria-label=${label || t("loading")}></canvas>
+    ${(fail || !shown) && html`<p class="empty">${fail || t("loading")}</p>`}</div>`;
+}
+
+/** The part as it stands, up to a layer. @param {{toolpath: Toolpath, top: number, hidden: Set<number>, label: string, setSeen: any, leave: () => void}} props */
+function Solid({toolpath, top, hidden, label, setSeen, leave}) {
+  const box = useRef(null);
+  const canvas = useRef(/** @type {HTMLCanvasElement|null} */ (null));
+  const scene = useRef(/** @type {any} */ (null));
+  const [bottom, setBottom] = useState(0);
+  const [loaded, setLoaded] = useState({part: 0, step: 1, fail: ""});
+  const redraw = useRedraw(box);
+  useEffect(() => {
+    const end = new AbortController();
+    import("./toolpath3d.mjs").then(
+      module => {
+        if (end.signal.aborted) return;
+        try {
+          scene.current = new module.Scene(canvas.current, toolpath, end.signal, setLoaded, (/** @type {number[]} */ kinds) => setSeen(kinds));
+          scene.current.show({top, bottom, hidden, colours: palette(/** @type {any} */ (canvas.current)), profile: profile.value});
+        } catch (error) {
+          setLoaded({part: 1, step: 1, fail: /** @type {Error} */ (error).message});
+        }
+      },
+      () => setLoaded({part: 1, step: 1, fail: t("no_answer")}),
+    );
+    return () => {
+      end.abort();
+      scene.current?.end();
+      scene.current = null;
+    };
+  }, [toolpath]);
+  useEffect(() => {
+    scene.current?.show({top, bottom: Math.min(bottom, top), hidden, colours: palette(/** @type {any} */ (canvas.current)), profile: profile.value});
+  }, [top, bottom, hidden, redraw, profile.value]);
+  const turn = (/** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ zoom) => () => scene.current?.turn(x, y, zoom);
+  const buttons = /** @type {[string, string, number, number, number][]} */ ([["←", "left", -0.3, 0, 1], ["→", "right", 0.3, 0, 1], ["↑", "up", 0, 0.2, 1],
+    ["↓", "down", 0, -0.2, 1], ["+", "nearer", 0, 0, 1.25], ["−", "farther", 0, 0, 0.8]]);
+  return html`<div class="sheet orbit" ref=${box}><canvas ref=${canvas} tabindex="0" role="img" aria-label=${`${label}. ${t("toolpath_keys")}`}></canvas>
+      ${loaded.fail && html`<p class="empty">${loaded.fail}</p>`}</div>
+    <div class="row">${buttons.map(([sign, name, x, y, zoom]) => html`<button key=${name} type="button" class="small" aria-label=${t(`turn_${name}`)} onClick=${turn(x, y, zoom)}>${sign}</button>`)}
+      ${loaded.part < 1 && html`<progress max="1" value=${loaded.part} aria-label=${t("loading")}></progress>`}
+      ${loaded.step > 1 && html`<small>${t("toolpath_every", {n: loaded.step})}</small>`}
+      ${loaded.fail && html`<button type="button" onClick=${leave}>${t("toolpath_flat")}</button>`}</div>
+    <label class="layerslider">${t("toolpath_from")}<input type="range" min="1" max=${top + 1} value=${Math.min(bottom, top) + 1}
+      onInput=${(/** @type {any} */ event) => setBottom(Number(event.target.value) - 1)} /><output>${words(toolpath, Math.min(bottom, top))}</output></label>`;
+}

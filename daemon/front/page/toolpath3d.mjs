@@ -1,0 +1,282 @@
+/** A part in three dimensions, by WebGL2: lines, of each vertex 8 bytes. Drawn when something changes, never in a loop. */
+
+import {Failure} from "./api.mjs";
+import {bedOf} from "./toolpath_draw.mjs";
+import {UNITS} from "./toolpath_data.mjs";
+import {t} from "./words.mjs";
+
+const MOST = 12e6; // vertices, of 8 bytes each
+const FEW = 250_000; // vertices that are drawn at once also while something moves
+const REST = 150; // ms without a move until all is drawn
+const SLOW = 900; // ms for one picture: then some layers are left out for good
+const WIDE = 32000;
+
+const VERTEX = `#version 300 es
+layout(location=0) in vec4 place;
+uniform mat4 camera; uniform vec3 scale; uniform float top;
+flat out int kind; out float high;
+void main() { kind = int(place.w); high = clamp(place.z * scale.z / max(top, 1e-3) * .5 + .5, 0., 1.); gl_Position = camera * vec4(place.xyz * scale, 1.); }`;
+const FRAGMENT = `#version 300 es
+precision mediump float;
+flat in int kind; in float high; uniform vec3 colours[18]; uniform int hidden; out vec4 colour;
+void main() { if ((hidden >> kind & 1) == 1) discard; colour = vec4(mix(colours[17], colours[kind], .55 + .45 * high), 1.); }`;
+
+/** @typedef {{first: number, count: number, buffer: WebGLBuffer, array: WebGLVertexArrayObject}} Part */
+
+export class Scene {
+  /**
+   * @param {any} canvas @param {import("./toolpath_data.mjs").Toolpath} toolpath @param {AbortSignal} signal
+   * @param {(loaded: {part: number, step: number, fail: string}) => void} tell @param {(kinds: number[]) => void} see
+   */
+  constructor(canvas, toolpath, signal, tell, see) {
+    const gl = /** @type {WebGL2RenderingContext|null} */ (canvas.getContext("webgl2", {antialias: true, alpha: false}));
+    if (!gl) throw new Failure(0, t("toolpath_no_webgl"));
+    if (toolpath.vertices > MOST) throw new Failure(0, t("toolpath_too_large"));
+    Object.assign(canvas.dataset, {vertices: "0"});
+    this.gl = gl;
+    this.canvas = canvas;
+    this.toolpath = toolpath;
+    this.signal = signal;
+    this.tell = tell;
+    this.yaw = -0.6;
+    this.pitch = 0.6;
+    this.zoom = 1;
+    /** @type {Part[]} */ this.parts = [];
+    /** @type {any} */ this.what = null;
+    this.slow = false;
+    this.step = 1;
+    this.timer = 0;
+    this.frame = 0;
+    const box = toolpath.box;
+    this.height = Math.max(1, ...toolpath.heights);
+    this.middle = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2, this.height / 2];
+    this.radius = Math.hypot(box[2] - box[0], box[3] - box[1], this.height) / 2;
+    this.unit = Math.max(1, this.radius / (WIDE / 4)); // what is further away than four times that is cut off
+    this.program = this.linked();
+    this.places = Object.fromEntries(["camera", "scale", "top", "colours", "hidden"].map(name => [name, gl.getUniformLocation(this.program, name)]));
+    this.listen();
+    const kinds = new Set();
+    toolpath.each(chunk => {
+      this.add(chunk, kinds);
+      this.canvas.dataset.vertices = String(chunk.first + chunk.count);
+      this.say((chunk.first + chunk.count) / toolpath.vertices);
+      this.draw();
+    }, signal).then(() => see([...kinds].sort((a, b) => a - b)), error => signal.aborted || this.tell({part: 1, step: 1, fail: error.message}));
+  }
+
+  /** @param {number} part */
+  say(part) {
+    this.part = part;
+    this.tell({part, step: this.step, fail: ""});
+  }
+
+  linked() {
+    const {gl} = this;
+    const program = /** @type {WebGLProgram} */ (gl.createProgram());
+    for (const [kind, source] of /** @type {[number, string][]} */ ([[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]])) {
+      const shader = /** @type {WebGLShader} */ (gl.createShader(kind));
+      gl.shaderSource(shader, source);
+      gl.compileShader(shader);
+      gl.attachShader(program, shader);
+    }
+    gl.linkProgram(program);
+    if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Failure(0, t("toolpath_no_webgl"));
+    return program;
+  }
+
+  /** @param {import("./toolpath_data.mjs").Chunk} chunk @param {Set<number>} kinds */
+  add(chunk, kinds) {
+    const {unit, middle} = this;
+    const data = new Int16Array(4 * (chunk.count + 1));
+    const put = (/** @type {number} */ at, /** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ z, /** @type {number} */ kind) => {
+      data[at] = Math.max(-WIDE, Math.min(WIDE, (x - middle[0]) / unit));
+      data[at + 1] = Math.max(-WIDE, Math.min(WIDE, (y - middle[1]) / unit));
+      data[at + 2] = Math.max(-WIDE, Math.min(WIDE, (z - middle[2]) / unit));
+      data[at + 3] = kind;
+    };
+    put(0, chunk.begin[0], chunk.begin[1], chunk.begin[2], 0);
+    for (let index = 0; index < chunk.count; index += 1) {
+      put(4 * (index + 1), chunk.x[index], chunk.y[index], chunk.z[index], chunk.kind[index]);
+      kinds.add(chunk.kind[index]);
+    }
+    this.keep(chunk.first, chunk.count, data);
+  }
+
+  /** @param {number} first @param {number} count @param {Int16Array} data */
+  keep(first, count, data) {
+    const {gl} = this;
+    const array = /** @type {WebGLVertexArrayObject} */ (gl.createVertexArray());
+    const buffer = /** @type {WebGLBuffer} */ (gl.createBuffer());
+    gl.bindVertexArray(array);
+    gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
+    gl.bufferData(gl.ARRAY_BUFFER, data, gl.STATIC_DRAW);
+    gl.enableVertexAttribArray(0);
+    gl.vertexAttribPointer(0, 4, gl.SHORT, false, 0, 0);
+    this.parts.push({first, count, buffer, array});
+  }
+
+  /** @param {any} what Layers from `bottom` to `top`, kinds that are `hidden`, `colours`, and the `profile`. */
+  show(what) {
+    this.what = what;
+    const rgb = (/** @type {string} */ colour) => [1, 3, 5].map(at => Number.parseInt((/^#[0-9a-f]{6}$/i.test(colour) ? colour : "#808080").slice(at, at + 2), 16) / 255);
+    this.back = rgb(what.colours.back);
+    this.colours = new Float32Array([...what.colours.kinds.flatMap(rgb), ...this.back]);
+    this.bedColour = rgb(what.colours.bed);
+    this.hidden = [...what.hidden].reduce((bits, kind) => bits | (1 << kind), 0);
+    this.move();
+  }
+
+  /** Something moves: draw a part of it now, and all when it rests. */
+  move() {
+    this.moving = true;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      this.moving = false;
+      this.draw();
+    }, REST);
+    this.draw();
+  }
+
+  /** Turn, and come nearer. @param {number} x @param {number} y @param {number} zoom */
+  turn(x, y, zoom = 1) {
+    this.yaw += x;
+    this.pitch = Math.max(-1.5, Math.min(1.5, this.pitch + y));
+    this.zoom = Math.max(0.3, Math.min(20, this.zoom * zoom));
+    this.move();
+  }
+
+  draw() {
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame(() => this.paint());
+  }
+
+  paint() {
+    const {gl, canvas, what} = this;
+    if (!what || this.signal.aborted || gl.isContextLost()) return;
+    const began = performance.now();
+    const ratio = Math.min(2, devicePixelRatio || 1);
+    const [width, height] = [Math.max(1, Math.round(canvas.clientWidth * ratio)), Math.max(1, Math.round(canvas.clientHeight * ratio))];
+    if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+    gl.viewport(0, 0, width, height);
+    const [red, green, blue] = this.back ?? [0, 0, 0];
+    gl.clearColor(red, green, blue, 1);
+    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
+    gl.enable(gl.DEPTH_TEST);
+    gl.useProgram(this.program);
+    gl.uniformMatrix4fv(this.places.camera, false, this.camera(width / height));
+    gl.uniform3f(this.places.scale, this.unit, this.unit, this.unit);
+    gl.uniform1f(this.places.top, this.height / 2);
+    gl.uniform3fv(this.places.colours, /** @type {Float32Array} */ (this.colours));
+    gl.uniform1i(this.places.hidden, this.hidden ?? 0);
+    const [first, end] = [this.toolpath.firsts[what.bottom], this.toolpath.end(what.top)];
+    const step = this.slow || (this.moving && end - first > FEW) ? Math.ceil((end - first) / FEW) : 1;
+    if (step === 1) this.lines(first, end);
+    else for (let layer = what.top; layer >= what.bottom; layer -= step) this.lines(this.toolpath.firsts[layer], this.toolpath.end(layer));
+    this.bed();
+    if (step === 1 && end - first > FEW) {
+      gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4)); // waits until it is drawn
+      this.slow ||= performance.now() - began > SLOW;
+    }
+    const left = this.moving ? this.step : step;
+    if (left !== this.step) {
+      this.step = left;
+      this.say(this.part ?? 0);
+    }
+  }
+
+  /** Draw the lines to these vertices, as far as they are there. @param {number} first @param {number} end */
+  lines(first, end) {
+    const {gl} = this;
+    for (const part of this.parts) {
+      const [from, until] = [Math.max(first, part.first), Math.min(end, part.first + part.count)];
+      if (from >= until) continue;
+      gl.bindVertexArray(part.array);
+      gl.drawArrays(gl.LINE_STRIP, from - part.first, until - from + 1);
+    }
+  }
+
+  /** Draw the edge of the bed. */
+  bed() {
+    const {gl, middle, unit} = this;
+    const box = bedOf(this.what.profile);
+    if (!box) return;
+    const [x, y] = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2];
+    const circle = this.what.profile.shape === "circular";
+    const corners = circle
+      ? Array.from({length: 65}, (_, index) => [x + (box[2] - x) * Math.cos(index * 0.098175), y + (box[3] - y) * Math.sin(index * 0.098175)])
+      : [[box[0], box[1]], [box[2], box[1]], [box[2], box[3]], [box[0], box[3]], [box[0], box[1]]];
+    const cut = (/** @type {number} */ value) => Math.max(-WIDE, Math.min(WIDE, value));
+    const data = new Int16Array(corners.flatMap(corner => [cut((corner[0] * UNITS - middle[0]) / unit), cut((corner[1] * UNITS - middle[1]) / unit), cut(-middle[2] / unit), 1]));
+    const colours = new Float32Array(54);
+    for (let index = 0; index < 18; index += 1) colours.set(this.bedColour ?? [], 3 * index);
+    gl.uniform3fv(this.places.colours, colours);
+    gl.uniform1i(this.places.hidden, 0);
+    this.keep(-1, 0, data);
+    const part = /** @type {Part} */ (this.parts.pop());
+    gl.drawArrays(gl.LINE_STRIP, 0, corners.length);
+    gl.deleteVertexArray(part.array);
+    gl.deleteBuffer(part.buffer);
+  }
+
+  /** The matrix that puts places, in units from the middle, on the screen. @param {number} aspect */
+  camera(aspect) {
+    const [cy, sy, cp, sp] = [Math.cos(this.yaw), Math.sin(this.yaw), Math.cos(this.pitch), Math.sin(this.pitch)];
+    const away = (this.radius * 3.2) / this.zoom / Math.min(1, aspect);
+    const [near, far] = [away / 50, away + 8 * this.radius];
+    const f = 2.6;
+    const [a, b] = [(far + near) / (near - far), (2 * far * near) / (near - far)];
+    // turned around Z, tilted, moved away; then in perspective
+    const view = [[cy, -sy, 0], [sy * sp, cy * sp, cp], [-sy * cp, -cy * cp, sp]];
+    const at = (/** @type {number} */ row, /** @type {number} */ column) => view[row][column];
+    return new Float32Array([0, 1, 2].flatMap(column => [(f / aspect) * at(0, column), f * at(1, column), a * at(2, column), -at(2, column)])
+      .concat([0, 0, -a * away + b, away]));
+  }
+
+  listen() {
+    const {canvas} = this;
+    const options = {signal: this.signal};
+    const fingers = /** @type {Map<number, number[]>} */ (new Map());
+    const apart = () => {
+      const [a, b] = [...fingers.values()];
+      return b ? Math.hypot(a[0] - b[0], a[1] - b[1]) : 0;
+    };
+    canvas.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => {
+      canvas.setPointerCapture(event.pointerId);
+      fingers.set(event.pointerId, [event.clientX, event.clientY]);
+    }, options);
+    canvas.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
+      const before = fingers.get(event.pointerId);
+      if (!before) return;
+      const wide = apart();
+      fingers.set(event.pointerId, [event.clientX, event.clientY]);
+      if (fingers.size > 1) this.turn(0, 0, wide ? apart() / wide : 1);
+      else this.turn((event.clientX - before[0]) / 150, (event.clientY - before[1]) / 150);
+    }, options);
+    for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, (/** @type {PointerEvent} */ event) => fingers.delete(event.pointerId), options);
+    canvas.addEventListener("wheel", (/** @type {WheelEvent} */ event) => {
+      if (document.activeElement !== canvas && !event.ctrlKey) return; // the page scrolls
+      event.preventDefault();
+      this.turn(0, 0, Math.exp(-event.deltaY / 500));
+    }, {...options, passive: false});
+    const keys = /** @type {Record<string, [number, number, number]>} */ ({ArrowLeft: [-0.15, 0, 1], ArrowRight: [0.15, 0, 1], ArrowUp: [0, 0.1, 1], ArrowDown: [0, -0.1, 1],
+      "+": [0, 0, 1.2], "=": [0, 0, 1.2], "-": [0, 0, 1 / 1.2]});
+    canvas.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+      const key = keys[event.key];
+      if (!key || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      this.turn(...key);
+    }, options);
+    canvas.addEventListener("webglcontextlost", () => this.tell({part: 1, step: 1, fail: t("toolpath_no_webgl")}), options);
+  }
+
+  end() {
+    clearTimeout(this.timer);
+    cancelAnimationFrame(this.frame);
+    for (const {buffer, array} of this.parts) {
+      this.gl.deleteBuffer(buffer);
+      this.gl.deleteVertexArray(array);
+    }
+    this.parts = [];
+    this.gl.getExtension("WEBGL_lose_context")?.loseContext();
+  }
+}
