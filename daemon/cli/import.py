@@ -150,7 +150,10 @@ def _told(found: "Found", taken: "Taken") -> str:
     if any(taken.keys.values()):
         shown += "\n\nThe keys are shown this once: write each into its program."
     if taken.prints:
-        shown += "\nLists of files show the statistics after the next print, or when the daemon was restarted."
+        shown += (
+            "\nThe history shows these prints once the daemon was restarted; where it is a service: "
+            "sudo systemctl restart nozzled-front (a print goes on)"
+        )
     return shown
 
 

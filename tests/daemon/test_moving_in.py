@@ -282,3 +282,14 @@ async def test_the_command_takes_all_of_it(tmp_path, monkeypatch):
     command._in_state(found, taken, {}, args)
     assert len(taken.left) == 2
     assert "on the daemon's own computer" in taken.left[0]
+
+
+async def test_earlier_prints_are_in_the_history_behind_those_that_were_there(tmp_path):
+    for number, ended in enumerate((1000.0, 500.0)):
+        async with api(tmp_path, "") as server, in_memory(server) as client:
+            prints = [Print("a.gcode", ended + n, 10.0, success=True) for n in range(2)]
+            if number:
+                assert len((await client.get("/api/history"))["jobs"]) == 2
+            taking_over.take_prints(tmp_path / "nozzled.db", prints, {"a.gcode": 5}, Taken())
+    async with api(tmp_path, "") as server, in_memory(server) as client:
+        assert [each["ended"] for each in (await client.get("/api/history"))["jobs"]] == [1001.0, 1000.0, 501.0, 500.0]
