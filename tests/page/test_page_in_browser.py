@@ -317,3 +317,23 @@ def test_the_queue_waits_for_the_bed_and_begins_when_somebody_says_so(tab, servi
     expect(there.page.locator(".past", has_text="queued.gcode").first).to_contain_text("completed")
     expect(there.page.locator(".queued")).to_have_count(0)
     expect(there.page.locator("main")).to_contain_text("nothing begins until somebody has looked")
+
+
+def test_presets_are_changed_by_who_has_unlocked_that(tab, service):
+    code = service.request("POST", "/api/pair/codes", b"{}", {"Content-Type": "application/json"})[1]["link"]
+    there = tab()
+    there.page.goto(f"{there.root}#{code.partition('#')[2]}")
+    there.is_in_state("Ready")
+    there.page.goto(f"{there.root}#settings")
+    presets = there.page.get_by_role("region", name="Presets of temperatures")
+    presets.get_by_label("Name").last.fill("Silk")
+    expect(presets.get_by_role("button", name="Save")).to_have_attribute("title", re.compile("That takes an admin"))
+    there.page.get_by_label("Admin key or code").fill(TOKEN)
+    there.button("Unlock").click()
+    expect(there.page.get_by_text("Unlocked for")).to_be_visible()
+    presets.get_by_role("button", name="Save").click()
+    expect(presets.get_by_role("button", name="Save")).to_have_attribute("title", "Nothing has been changed.")
+    names = [each["name"] for each in service.get("/api/settings")["temperature"]["profiles"]]
+    assert names[-1] == "Silk"
+    there.page.goto(f"{there.root}#move")
+    expect(there.button(re.compile("^Silk"))).to_be_visible()

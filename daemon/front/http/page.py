@@ -208,7 +208,7 @@ class FrontPageHandler(PageHandler):
             self.set_status(403)
             self._send_plain(_unknown_name(self.request.host))
         elif (index := await asyncio.to_thread(self._index, "index.html")) is not None:
-            self.set_header("Content-Security-Policy", policy_of(self.service.config.webcam))
+            self.set_header("Content-Security-Policy", policy_of(self.service.webcam))
             self.send(index, for_ever=False)
         else:
             raise Refused(404, "Not Found")

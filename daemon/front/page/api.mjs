@@ -114,13 +114,18 @@ export async function get(path, options = {}) {
 /** @param {string} path @param {object} body @param {object} [options] @returns {Promise<any>} null where there is nothing */
 export async function post(path, body, options = {}) {
   const response = await answer(path, {
-    ...options,
     method: "POST",
+    ...options,
     headers: {"Content-Type": "application/json"},
     body: JSON.stringify(body),
   });
   const text = await response.text();
   return text ? JSON.parse(text) : null;
+}
+
+/** Change a part of it. @param {string} path @param {object} body @returns {Promise<any>} */
+export function patch(path, body) {
+  return post(path, body, {method: "PATCH"});
 }
 
 /** @param {string} path */

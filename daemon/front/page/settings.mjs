@@ -3,6 +3,7 @@
 import {choice, get, keepChoice, post} from "./api.mjs";
 import {Devices} from "./devices.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
+import {Options} from "./options.mjs";
 import {isActive, percent} from "./state.mjs";
 import {isGone, job, lineFigures, printer, profile, server, short} from "./store.mjs";
 import {Act, ask, dress, Fail} from "./widgets.mjs";
@@ -125,5 +126,5 @@ function Looks() {
 }
 
 export function Settings() {
-  return html`<div class="grid two"><div><${Connection} /><${PrinterCard} /><${Scripts} /><${Looks} /></div><div><${Health} /><${Devices} /></div></div>`;
+  return html`<div class="grid two"><div><${Connection} /><${PrinterCard} /><${Scripts} /><${Looks} /></div><div><${Health} /><${Devices} /><${Options} /></div></div>`;
 }

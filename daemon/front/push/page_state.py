@@ -61,7 +61,7 @@ def _server(service: "Front", page: str) -> dict[str, Any]:
         "name": service.appearance.name,
         "uuid": service.uuid,
         "page": page,
-        "camera": bool(service.config.webcam.stream_url or service.config.webcam.snapshot_url),
+        "camera": bool(service.webcam.stream_url or service.webcam.snapshot_url),
     }
 
 

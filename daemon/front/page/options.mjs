@@ -1,0 +1,128 @@
+/** What can be set from here: name, camera, presets of temperatures, and what the printer is like. It takes an admin. */
+
+import {get, patch, post} from "./api.mjs";
+import {html, signal, useEffect, useState} from "./html.mjs";
+import {isActive} from "./state.mjs";
+import {isAdmin, sections, short} from "./store.mjs";
+import {Act, Fail} from "./widgets.mjs";
+import {t, typed} from "./words.mjs";
+
+const known = signal(/** @type {any} */ (null));
+const lookFail = signal("");
+const cameraFail = signal("");
+const presetFail = signal("");
+const profileFail = signal("");
+
+async function load() {
+  try {
+    known.value = await get("api/settings");
+    lookFail.value = "";
+  } catch (error) {
+    lookFail.value = /** @type {Error} */ (error).message;
+  }
+}
+
+function whyNot() {
+  return isAdmin.value ? "" : t("why_no_admin");
+}
+
+/** A number that may be left empty. @param {string} text @param {string} label */
+function numberOrNone(text, label) {
+  if (!text.trim()) return null;
+  const value = typed(text);
+  if (Number.isNaN(value)) throw new Error(t("number_wrong", {label}));
+  return value;
+}
+
+/** @param {{label: string, value: string, set: (text: string) => void, fixed?: boolean, number?: boolean, wide?: boolean}} props */
+function Field({label, value, set, fixed, number, wide}) {
+  return html`<label class=${wide ? "field wide" : "field"}><span>${label}${fixed ? ` ${t("fixed")}` : ""}</span> <input value=${value} disabled=${fixed} inputmode=${number ? "decimal" : "text"} size=${number ? 6 : 20} maxlength="300"
+    onInput=${(/** @type {any} */ event) => set(event.target.value)} /></label>`;
+}
+
+function Camera() {
+  const {appearance, webcam, nozzled} = known.value;
+  const [made, setMade] = useState(/** @type {Record<string, any>} */ ({}));
+  const [reload, setReload] = useState(false);
+  const fixed = (/** @type {string} */ name) => (nozzled?.fixed ?? []).includes(name);
+  const set = (/** @type {string} */ name) => (/** @type {any} */ value) => setMade({...made, [name]: value});
+  const {name = appearance.name ?? "", streamUrl = webcam.streamUrl ?? "", snapshotUrl = webcam.snapshotUrl ?? ""} = made;
+  const save = async () => {
+    const {name: given, ...camera} = made;
+    known.value = await post("api/settings", {...(given !== undefined && {appearance: {name: given}}), ...(Object.keys(camera).length && {webcam: camera})});
+    if (Object.keys(camera).length) setReload(true);
+    setMade({});
+  };
+  const flag = (/** @type {string} */ key) => html`<label class="check"><input type="checkbox" checked=${made[key] ?? webcam[key]} disabled=${fixed(`webcam.${key}`)} onChange=${(/** @type {any} */ event) => set(key)(event.target.checked)} /> ${t(`camera_${key}`)}</label>`;
+  return html`<section class="card" aria-label=${t("name_and_camera")}><h2>${t("name_and_camera")}</h2>
+    <${Field} label=${t("name")} value=${name} set=${set("name")} fixed=${fixed("appearance.name")} wide=${true} />
+    <${Field} label=${t("camera_stream")} value=${streamUrl} set=${set("streamUrl")} fixed=${fixed("webcam.streamUrl")} wide=${true} />
+    <${Field} label=${t("camera_snapshot")} value=${snapshotUrl} set=${set("snapshotUrl")} fixed=${fixed("webcam.snapshotUrl")} wide=${true} />
+    <div class="row">${["flipH", "flipV", "rotate90"].map(flag)}</div>
+    <div class="row"><${Act} label=${t("save")} run=${save} off=${whyNot() || (Object.keys(made).length ? "" : t("nothing_changed"))} fail=${cameraFail} />
+      ${reload && html`<span>${t("camera_reload")}</span><button type="button" onClick=${() => location.reload()}>${t("reload")}</button>`}</div>
+    <${Fail} of=${cameraFail} /></section>`;
+}
+
+function Presets() {
+  const {profiles} = known.value.temperature;
+  const [rows, setRows] = useState(/** @type {any[]|null} */ (null));
+  const shown = rows ?? profiles.map((/** @type {any} */ each) => ({...each, extruder: String(each.extruder ?? ""), bed: String(each.bed ?? ""), chamber: String(each.chamber ?? "")}));
+  const change = (/** @type {number} */ at, /** @type {object} */ what) => setRows(shown.map((/** @type {any} */ each, /** @type {number} */ index) => (index === at ? {...each, ...what} : each)));
+  const save = async () => {
+    const list = shown.map((/** @type {any} */ each) => ({name: each.name.trim(), extruder: numberOrNone(each.extruder, t("nozzle")), bed: numberOrNone(each.bed, t("bed")), chamber: numberOrNone(each.chamber, t("chamber"))}));
+    known.value = await post("api/settings", {temperature: {profiles: list}});
+    setRows(null);
+  };
+  return html`<section class="card" aria-label=${t("presets")}><h2>${t("presets")}</h2><p class="dim">${t("presets_what")}</p>
+    <ul class="plainlist">${shown.map((/** @type {any} */ each, /** @type {number} */ at) => html`<li key=${at} class="row presetrow">
+      <${Field} label=${t("name")} value=${each.name} set=${(/** @type {string} */ name) => change(at, {name})} />
+      ${["extruder", "bed", "chamber"].map(key => html`<${Field} key=${key} label=${`${t(key === "extruder" ? "nozzle" : key)} °C`} number=${true} value=${each[key]} set=${(/** @type {string} */ value) => change(at, {[key]: value})} />`)}
+      <button type="button" class="small" aria-label=${`${t("queue_remove")} ${short(each.name, 40)}`} onClick=${() => setRows(shown.filter((/** @type {any} */ _, /** @type {number} */ index) => index !== at))}>${t("queue_remove")}</button></li>`)}</ul>
+    <div class="row"><button type="button" onClick=${() => setRows([...shown, {name: "", extruder: "", bed: "", chamber: ""}])}>${t("preset_new")}</button>
+      <${Act} label=${t("save")} run=${save} off=${whyNot() || (rows ? "" : t("nothing_changed"))} fail=${presetFail} /></div><${Fail} of=${presetFail} /></section>`;
+}
+
+/** Fields of the profile: where they stand, and what they are. */
+const NUMBERS = [["volume", "width"], ["volume", "depth"], ["volume", "height"], ["extruder", "count"], ["extruder", "nozzleDiameter"], ["maxTemperatures", "hotend"], ["maxTemperatures", "bed"], ["maxTemperatures", "chamber"]];
+
+function Profile() {
+  const [seen, setSeen] = useState(/** @type {any} */ (null));
+  const [made, setMade] = useState(/** @type {Record<string, any>} */ ({}));
+  const look = () => get("api/printerprofiles/_default").then(setSeen, error => (profileFail.value = error.message));
+  useEffect(() => void look(), [sections.value.profile]);
+  if (!seen) return null;
+  const off = known.value.nozzled?.profileFixed ? t("profile_fixed") : isActive.value ? t("why_printing") : whyNot();
+  const set = (/** @type {string} */ name) => (/** @type {any} */ value) => setMade({...made, [name]: value});
+  const save = async () => {
+    /** @type {Record<string, any>} */
+    const sent = {};
+    for (const [name, value] of Object.entries(made)) {
+      const [group, key] = name.split(".");
+      const given = NUMBERS.some(each => each.join(".") === name) ? numberOrNone(value, t(`profile_${key === "bed" || key === "chamber" || key === "hotend" ? "max_" : ""}${key}`)) : value;
+      if (key) sent[group] = {...sent[group], [key]: given};
+      else sent[group] = given;
+    }
+    await patch("api/printerprofiles/_default", {profile: sent});
+    setMade({});
+    await look();
+  };
+  const field = (/** @type {string[]} */ [group, key]) => {
+    const name = `${group}.${key}`;
+    return html`<${Field} key=${name} number=${true} label=${t(`profile_${group === "maxTemperatures" ? "max_" : ""}${key}`)} value=${made[name] ?? (group === "volume" && !seen.sized ? "" : String(seen[group]?.[key] ?? ""))} set=${set(name)} />`;
+  };
+  const pick = (/** @type {string} */ key, /** @type {string[]} */ choices) => html`<label class="field"><span>${t(`profile_${key}`)}</span> <select value=${made[`volume.${key}`] ?? seen.volume[key]} onChange=${(/** @type {any} */ event) => set(`volume.${key}`)(event.target.value)}>
+    ${choices.map(each => html`<option key=${each} value=${each}>${t(`profile_${each}`)}</option>`)}</select></label>`;
+  return html`<section class="card" aria-label=${t("profile")}><h2>${t("profile")}</h2>
+    <${Field} label=${t("name")} value=${made.name ?? seen.name} set=${set("name")} wide=${true} />
+    <div class="row">${NUMBERS.map(field)}${pick("origin", ["lowerleft", "center"])}${pick("formFactor", ["rectangular", "circular"])}</div>
+    <div class="row">${["heatedBed", "heatedChamber"].map(key => html`<label key=${key} class="check"><input type="checkbox" checked=${made[key] ?? seen[key]} onChange=${(/** @type {any} */ event) => set(key)(event.target.checked)} /> ${t(`profile_${key}`)}</label>`)}</div>
+    <div class="row"><${Act} label=${t("save")} run=${save} off=${off || (Object.keys(made).length ? "" : t("nothing_changed"))} fail=${profileFail} /></div>
+    ${off && html`<p class="dim">${off}</p>`}<${Fail} of=${profileFail} /></section>`;
+}
+
+export function Options() {
+  useEffect(() => void load(), [sections.value.settings?.revision]);
+  if (!known.value) return html`<${Fail} of=${lookFail} />`;
+  return html`<${Profile} /><${Presets} /><${Camera} />`;
+}
