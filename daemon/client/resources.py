@@ -120,7 +120,8 @@ class QueueClient(_Resource):
         return await self._command("resume")
 
     async def _command(self, command: str, **parameters: Any) -> dict[str, Any]:
-        return cast("dict[str, Any]", await self._caller.command("/api/queue", command, **parameters))
+        given = {name: value for name, value in parameters.items() if value is not None}
+        return cast("dict[str, Any]", await self._caller.post("/api/queue", {"command": command, **given}))
 
 
 class HistoryClient(_Resource):

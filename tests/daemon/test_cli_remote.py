@@ -346,3 +346,29 @@ async def test_what_speaks_against_a_print_is_said_and_can_be_overruled(tmp_path
         await nozzled.until_state("Operational")
         await nozzled("files", "print", "bad.gcode", "--force")
         await service.analyses.close()
+
+
+@pytest.mark.real_time
+async def test_the_queue_and_the_history(tmp_path, part, capsys):
+    async with listening(tmp_path / "state", "sim?speed=50") as (_, url):
+        nozzled = Commands(url, capsys)
+        await nozzled.until_state("Operational")
+        await nozzled("files", "upload", part)
+        add = ("queue", "add", "part.gcode", "--material", "PLA", "--force", "--once", "k")
+        assert await nozzled(*add) == "part.gcode waits as entry 1\n"
+        assert await nozzled(*add) == "part.gcode waits as entry 1\n"
+        assert await nozzled("queue", "add", "none.gcode", code=5)
+        shown = (await nozzled("queue", "list")).splitlines()
+        assert shown == [
+            "   1  waiting      0/1  part.gcode  PLA",
+            "the bed is not clear",
+            "nothing begins: nobody has said that the bed is clear",
+        ]
+        await nozzled("queue", "clear-bed")
+        async with asyncio.timeout(60):
+            while (await nozzled.json("queue", "list"))["entries"]:  # noqa: ASYNC110 - as people look
+                await asyncio.sleep(0.1)
+        assert " completed " in await nozzled("history", "list", "--state", "completed")
+        assert "1 of 1 completed" in await nozzled("history", "totals", "--by", "material")
+        assert (await nozzled("history", "csv", "--from", "2020-01-01")).splitlines()[1].startswith("1,part.gcode,")
+        assert (await nozzled("history", "list", "--search", "other")) == "nothing was printed\n"

@@ -1,8 +1,6 @@
 """/api/history: the prints of the past: lists, sums, files for a spreadsheet, and printing one again."""
 
 import asyncio
-import csv
-import io
 import json
 import math
 from collections.abc import AsyncIterator
@@ -222,6 +220,9 @@ def _cell(value: Any) -> Any:
 
 
 def _line(cells: Any) -> str:
+    import csv  # noqa: PLC0415 - few ever ask for a table
+    import io  # noqa: PLC0415 - as above
+
     out = io.StringIO()
     csv.writer(out).writerow(cells)
     return out.getvalue()
