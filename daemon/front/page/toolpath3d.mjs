@@ -8,6 +8,7 @@ import {t} from "./words.mjs";
 const MOST = 12e6; // vertices, of 8 bytes each
 const FEW = 250_000; // vertices that are drawn at once also while something moves
 const REST = 150; // ms without a move until all is drawn
+const PAUSE = 400; // ms between two pictures while it is loaded
 const SLOW = 900; // ms for one picture: then some layers are left out for good
 const WIDE = 32000;
 
@@ -43,7 +44,8 @@ export class Scene {
     this.zoom = 1;
     /** @type {Part[]} */ this.parts = [];
     /** @type {any} */ this.what = null;
-    this.slow = false;
+    this.slow = this.loaded = false;
+    this.drawn = 0;
     this.step = 1;
     this.timer = 0;
     this.frame = 0;
@@ -59,9 +61,17 @@ export class Scene {
     toolpath.each(chunk => {
       this.add(chunk, kinds);
       this.canvas.dataset.vertices = String(chunk.first + chunk.count);
+      const since = performance.now() - this.drawn;
+      if (since < PAUSE) return;
+      this.drawn = performance.now();
       this.say((chunk.first + chunk.count) / toolpath.vertices);
       this.draw();
-    }, signal).then(() => see([...kinds].sort((a, b) => a - b)), error => signal.aborted || this.tell({part: 1, step: 1, fail: error.message}));
+    }, signal).then(() => {
+      this.loaded = true;
+      this.say(1);
+      this.draw();
+      see([...kinds].sort((a, b) => a - b));
+    }, error => signal.aborted || this.tell({part: 1, step: 1, fail: error.message}));
   }
 
   /** @param {number} part */
@@ -169,7 +179,7 @@ export class Scene {
     gl.uniform3fv(this.places.colours, /** @type {Float32Array} */ (this.colours));
     gl.uniform1i(this.places.hidden, this.hidden ?? 0);
     const [first, end] = [this.toolpath.firsts[what.bottom], this.toolpath.end(what.top)];
-    const step = this.slow || (this.moving && end - first > FEW) ? Math.ceil((end - first) / FEW) : 1;
+    const step = this.slow || ((this.moving || !this.loaded) && end - first > FEW) ? Math.ceil((end - first) / FEW) : 1;
     if (step === 1) this.lines(first, end);
     else for (let layer = what.top; layer >= what.bottom; layer -= step) this.lines(this.toolpath.firsts[layer], this.toolpath.end(layer));
     this.bed();
@@ -177,7 +187,7 @@ export class Scene {
       gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4)); // waits until it is drawn
       this.slow ||= performance.now() - began > SLOW;
     }
-    const left = this.moving ? this.step : step;
+    const left = this.moving || !this.loaded ? this.step : step;
     if (left !== this.step) {
       this.step = left;
       this.say(this.part ?? 0);
