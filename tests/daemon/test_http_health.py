@@ -35,6 +35,9 @@ async def test_a_fault_is_listed_shown_and_fetched(tmp_path):
         file = await server.get(f"/api/recordings/faults/{fault['name']}")
         assert b"nozzled session" in gzip.decompress(file.body)
         assert file.headers["Content-Disposition"].startswith("attachment")
+        path = f"/api/recordings/faults/{fault['name']}"
+        link = (await server.post("/api/links", {"paths": [path]})).json["links"][path]
+        assert (await server.get(link, key=None)).body == file.body
         said = (await server.get(f"/api/recordings/faults/{fault['name']}/dialogue")).json
         assert any("M117 hello" in line for line in said["lines"])
         assert said["address"] == "sim"

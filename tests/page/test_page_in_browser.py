@@ -256,6 +256,9 @@ def test_health_says_how_the_line_does_and_shows_a_fault(tab, service, part):
     there.page.reload()
     there.button(re.compile("^Show ")).first.click()
     expect(there.page.locator(".recording .log")).to_contain_text("M112")
+    with there.page.expect_download() as fetched:
+        there.button(re.compile("^Download ")).first.click()
+    assert fetched.value.suggested_filename.endswith(".jsonl.gz")
 
 
 def test_several_files_are_moved_into_a_new_folder_inspected_and_deleted(tab, service, part):

@@ -11,7 +11,9 @@ MOST = 256  # addresses of one request
 LONGEST = 2048  # characters of one
 
 _SIGNABLE = re.compile(
-    r"/downloads/(?:files|thumbnails)/local/[^?#]+(?:\?[^#]*)?|/api/history/\d{1,18}/thumbnail", re.ASCII
+    r"/downloads/(?:files|thumbnails)/local/[^?#]+(?:\?[^#]*)?|/api/history/\d{1,18}/thumbnail"
+    r"|/api/recordings/(?:faults|sessions)/[A-Za-z0-9_.-]+\.jsonl\.gz",
+    re.ASCII,
 )
 
 

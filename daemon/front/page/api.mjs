@@ -150,14 +150,16 @@ export async function picture(path) {
   return URL.createObjectURL(await (await answer(path)).blob());
 }
 
-/** Fetch a file with the key, and have the browser keep it. @param {string} path @param {string} name */
+/**
+ * Have the browser store a file, by an address that is good for a while: however large it is, it goes to the disk at once.
+ * @param {string} path @param {string} name
+ */
 export async function download(path, name) {
-  const made = await picture(path);
+  const {links} = await post("api/links", {paths: [path]});
   const link = document.createElement("a");
-  link.href = made;
+  link.href = links[path].replace(/^\//, "");
   link.download = name;
   link.click();
-  setTimeout(() => URL.revokeObjectURL(made), PATIENCE);
 }
 
 /** Some bytes of a file as text, like `0-65535`, or `-65536` for the last ones. @param {string} path @param {string} bytes */
