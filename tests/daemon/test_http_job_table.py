@@ -86,9 +86,12 @@ CELLS = [(state, command) for state in TABLE for command in COMMANDS]
 
 
 async def reached(server, state):
+    changed = asyncio.Event()  # a state may last less than a look at it from time to time would see
+    server.service.core.jobs.subscribe(lambda _: changed.set())
     while server.service.jobs.state is not state:
         assert not server.service.jobs.state.ended
-        await asyncio.sleep(0.01)
+        changed.clear()
+        await changed.wait()
 
 
 async def bring_to(server, state):

@@ -321,7 +321,9 @@ async def test_a_reader_that_sleeps_gets_the_newest_state_and_no_more_than_its_q
         listener.gate.set()
         await server.settle(1)
         current = listener.of("current")
-        assert len(current) <= 3
+        told = [each["state"]["text"] for each in current]
+        assert len(told) <= 6, "each state once, and the newest"
+        assert "Finishing" in told
         assert current[-1]["state"]["text"] == "Operational"
         assert current[-1]["progress"]["completion"] == 100.0
         assert listener.events("Many")[-1] == {"number": MAX_EVENTS * 2 - 1}
@@ -585,3 +587,36 @@ async def test_a_subscriber_that_goes_in_the_middle_of_a_look_does_not_take_it_f
         gone.subscriber.end()
         await server.settle(1)
         assert stays.of("current")
+
+
+async def test_every_state_is_seen_by_everybody_however_short_and_a_long_end_counts_once(tmp_path):
+    slow = {"after_finish": ("G4 S3",)}
+    async with api(tmp_path, scripts=slow) as server:
+        listener, rare = Listener(server), Listener(server)
+        await listener.login()
+        await rare.login()
+        rare.say(throttle=60)
+        await server.upload(("file", "a.gcode", FILE), ("print", b"true"))
+        await server.settle(60)
+        for each in (listener, rare):
+            states = [current["state"] for current in each.of("current")]
+            texts = [state["text"] for state in states]
+            met = [text for before, text in zip(["", *texts], texts, strict=False) if text != before]
+            assert met[-4:] == ["Starting", "Printing", "Finishing", "Operational"]
+            ends = [state["flags"] for state in states if state["text"] == "Finishing"]
+            assert [flags["printing"] for flags in ends] == [True] + [False] * (len(ends) - 1)
+            assert all(flags["finishing"] for flags in ends)
+        assert len([text for text in texts if text == "Finishing"]) == 1
+
+
+async def test_a_print_prints_until_its_last_move_is_done(tmp_path):
+    async with api(tmp_path) as server:
+        listener = Listener(server)
+        await listener.login()
+        moves = b"G28\nM83\n" + b"G1 X100 F600\nG1 X0 F600\n" * 2  # 40 s; the printer has taken all long before
+        await server.upload(("file", "a.gcode", moves), ("print", b"true"))
+        await server.settle(30)
+        assert (await server.get("/api/job")).json["state"] == "Printing"
+        await server.settle(60)
+        texts = [current["state"]["text"] for current in listener.of("current")]
+        assert texts.count("Finishing") == 1

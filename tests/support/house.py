@@ -118,6 +118,13 @@ class House:
             while self.jobs.state not in states:  # noqa: ASYNC110 - the state is what clients poll
                 await asyncio.sleep(0.01)
 
+    async def until_it_finishes(self) -> None:
+        """Wait for the script at the end, which takes less than a look at the state from time to time would see."""
+        finishing = asyncio.Event()
+        self.jobs.subscribe(lambda state: finishing.set() if state is S.FINISHING else None)
+        async with asyncio.timeout(10_000):
+            await finishing.wait()
+
     async def reach(self, state: JobState) -> None:
         """Bring a new job into a state, ended ones too."""
         self.start(["G1 X100 F601"] if state in (S.FINISHING, S.COMPLETED) else MOVES)
@@ -134,7 +141,7 @@ class House:
         if state is S.RESUMING:
             await self.until(S.PAUSED)
             self.jobs.resume()
-        await self.until(state)
+        await (self.until_it_finishes() if state is S.FINISHING else self.until(state))
 
     async def settle(self) -> None:
         """Wait until the last job has let go of everything."""

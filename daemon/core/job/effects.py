@@ -248,6 +248,7 @@ class Effects:
                 await self._at_barrier(job, stream, stream.barrier)
         await job.printer.drained()
         job.note_position()
+        await job.printer.finished()  # it prints until the last move is done, and 100 % means that
         job.machine.fire("file_ended")
 
     async def _at_barrier(self, job: Job, stream: FileStream, barrier: Meaning) -> None:
@@ -366,7 +367,6 @@ class Effects:
         return [command.decode()] if command is not None and not page.gone_on else []
 
     async def _finishing(self, job: Job) -> None:
-        await job.printer.finished()  # 100 % means that the last move is done
         await self.script(job, self._config.scripts.after_finish)
         if job.page.claim is not None and job.page.claim.eject and self._config.scripts.eject:
             await self.script(job, self._config.scripts.eject)

@@ -36,9 +36,11 @@ def jog(data: Mapping[str, Any], modes: Modes) -> list[str]:
 
 
 def home(axes: object) -> list[str]:
-    """Home the axes named."""
-    if not isinstance(axes, list) or not axes or any(axis not in AXES for axis in axes):
+    """Home the axes named; none, where none is."""
+    if not isinstance(axes, list) or any(axis not in AXES for axis in axes):
         raise Refused(400, "axes must be a list of x, y, z")
+    if not axes:
+        return []
     return ["G28 " + " ".join(f"{axis.upper()}0" for axis in AXES if axis in axes)]
 
 
@@ -74,7 +76,7 @@ def select_tool(name: object, profile: ProfileConfig) -> list[str]:
 
 def heat_tools(targets: object, profile: ProfileConfig) -> list[str]:
     """Set targets of hotends, in °C, and wait for none."""
-    if not isinstance(targets, dict) or not targets:
+    if not isinstance(targets, dict):
         raise Refused(400, 'targets must be an object like {"tool0": 210}')
     checked = {
         tool_number(name, profile): number(value, name, 0, profile.max_hotend_c) for name, value in targets.items()

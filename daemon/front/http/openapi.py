@@ -189,7 +189,7 @@ def _printer() -> dict[str, dict[str, Operation]]:
         _command("extrude", amount=NUMBER, speed_=NUMBER),
         _command("flowrate", factor=NUMBER),
     )
-    axes = array({"enum": ["x", "y", "z"]}, minItems=1)
+    axes = array({"enum": ["x", "y", "z"]})
     head = one_of(
         _command("jog", x_=NUMBER, y_=NUMBER, z_=NUMBER, absolute_=BOOLEAN, speed_=NUMBER),
         _command("home", axes=axes),

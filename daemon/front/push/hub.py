@@ -51,6 +51,7 @@ class Hub:
         self.pages = Pages(service)
         service.connection.subscribe(self._on_printer)
         service.events.subscribe(self._on_notice)
+        service.core.on_change(self._on_state)
 
     def has_room_for(self, client: str) -> bool:
         """Tell whether one more may come from this address, who is a stranger at first.
@@ -109,6 +110,17 @@ class Hub:
                 each.add_temperatures(report)
         self._changed()
 
+    def _on_state(self) -> None:
+        """Have everybody see the state, though the next one may come at once."""
+        if self._subscribers:
+            status = self._status()
+            for each in self._subscribers:
+                each.passed(status)
+
+    def _status(self) -> dict[str, Any]:
+        seen = seen_of(self._service)
+        return {"text": seen.text, "flags": seen.flags, "error": seen.error or ""}
+
     def _on_notice(self, notice: Notice) -> None:
         if self._subscribers:
             told = _told(notice)
@@ -159,11 +171,10 @@ class Hub:
 
     async def current(self) -> dict[str, Any]:
         """Return the state as it is now, without what each subscriber gets of its own."""
-        seen = seen_of(self._service)
         job = await self._view.answer()
         busy = self._service.jobs.active and self._service.jobs.selected
         return {
-            "state": {"text": seen.text, "flags": seen.flags, "error": seen.error or ""},
+            "state": self._status(),
             "job": job["job"],
             "progress": job["progress"],
             "currentZ": self._motion.height,

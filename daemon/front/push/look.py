@@ -6,7 +6,7 @@ What a subscriber is told for itself, the temperatures and lines since it was to
 import asyncio
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 KEPT = 300
@@ -48,30 +48,39 @@ class Look:
             lines: of the conversation with the printer.
             history: makes the last temperatures.
         """
-        self._state = json.dumps(state)[:-1]
+        self.status: dict[str, Any] = state["state"]
+        self._state = json.dumps({name: value for name, value in state.items() if name != "state"})[1:-1]
         self.said = lines.count
         self._lines = lines.last
         self._history = history
         self._told: dict[int, str] = {}
         self._temperatures: str | None = None
 
-    def current(self, temperatures: Sequence[str], number: int | None) -> str:
-        """Return the message for one who has had so many lines; None: it wants none."""
-        return self._message("current", f"[{', '.join(temperatures)}]", "[]" if number is None else self._since(number))
+    def current(self, temperatures: Sequence[str], number: int | None, status: Mapping[str, Any] | None = None) -> str:
+        """Return the message for one who has had so many lines; None: it wants none.
+
+        Args:
+            temperatures: reports that it has not had, as JSON.
+            number: of lines that it has had.
+            status: what is told of the state, where that is another one than it is now.
+        """
+        lines = "[]" if number is None else self._since(number)
+        return self._message("current", f"[{', '.join(temperatures)}]", lines, status or self.status)
 
     def first(self) -> str:
         """Return the message for one who has had nothing yet."""
         if self._temperatures is None:
             self._temperatures = self._history()
-        return self._message("history", self._temperatures, "[]")
+        return self._message("history", self._temperatures, "[]", self.status)
 
     def _since(self, number: int) -> str:
         if number not in self._told:
             self._told[number] = json.dumps(self._lines[-(self.said - number) :] if number < self.said else [])
         return self._told[number]
 
-    def _message(self, kind: str, temperatures: str, lines: str) -> str:
-        return f'{{"{kind}": {self._state}, "temps": {temperatures}, "logs": {lines}, "messages": []}}}}'
+    def _message(self, kind: str, temperatures: str, lines: str, status: Mapping[str, Any]) -> str:
+        told = f'{{"state": {json.dumps(status)}, {self._state}'
+        return f'{{"{kind}": {told}, "temps": {temperatures}, "logs": {lines}, "messages": []}}}}'
 
 
 class Looks:

@@ -15,6 +15,7 @@ from daemon.front.access.access import Access
 from daemon.front.access.sessions import Session
 from daemon.front.events import Notice
 from daemon.front.push.page import Feed
+from daemon.front.push.statuses import Status, Statuses
 
 if TYPE_CHECKING:
     from daemon.front.push.hub import Hub
@@ -65,6 +66,7 @@ class Subscriber:
         self._interval = RATE
         self._waiting: deque[str] = deque(maxlen=MAX_EVENTS)
         self._temperatures: deque[str] = deque(maxlen=MAX_TEMPERATURES)
+        self._statuses = Statuses()
         self._heard = hub.said
         self._new = self._dirty = False
         self._page: Feed | None = None
@@ -91,6 +93,11 @@ class Subscriber:
         """Keep a report, as JSON, for the next message about the state."""
         if self._session is not None:
             self._temperatures.append(report)
+
+    def passed(self, status: Status) -> None:
+        """Say that there is another state; it is told, also where the next one comes before a message is due."""
+        if self._session is not None:
+            self._statuses.passed(status)
 
     def changed(self) -> None:
         """Say that the state is not what it was; told when it is due."""
@@ -240,7 +247,7 @@ class Subscriber:
         elif self._new:
             messages += [await self._first(), '{"timelapse": null}']
         elif self._dirty and self._loop.time() >= self._due:
-            messages.append(await self._current())
+            messages += await self._current()
         elif self._dirty and self._timer is None:
             self._timer = self._loop.call_at(self._due, self._wake_up)
         return messages
@@ -265,15 +272,19 @@ class Subscriber:
         self._new = False
         self._temperatures.clear()
         self._sent()
-        return (await self._hub.look()).first()
+        look = await self._hub.look()
+        self._statuses.begin(look.status)
+        return look.first()
 
-    async def _current(self) -> str:
+    async def _current(self) -> list[str]:
         self._sent()
         temperatures = [*self._temperatures]
         self._temperatures.clear()
         look = await self._hub.look()
         heard, self._heard = self._heard, look.said if self._wishes.logs else self._heard
-        return look.current(temperatures, heard if self._wishes.logs else None)
+        *before, now = self._statuses.take(look.status)
+        messages = [look.current((), None, status) for status in before]
+        return [*messages, look.current(temperatures, heard if self._wishes.logs else None, now)]
 
     def _sent(self) -> None:
         self._dirty = False
