@@ -18,7 +18,7 @@ import structlog
 
 from daemon.bridge.remote import RemoteCore
 from daemon.bridge.words import Recorded
-from daemon.errors import CoreAway, NoSuchPrint
+from daemon.errors import NoSuchPrint, StoreError
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.service import Analyses
 from daemon.front.analysis.shelf import FileKey
@@ -109,8 +109,12 @@ class History:
             self._syncing = asyncio.create_task(self.sync())
         done, _ = await asyncio.wait([self._syncing], timeout=seconds)
         if done:
-            with suppress(CoreAway):
+            try:
                 self._syncing.result()
+            except StoreError:
+                raise
+            except NozzledError as error:  # the core is away, or of another version: what is known has to do
+                log.info("history.old", reason=str(error))
 
     async def _since(self) -> int:
         """Return behind which number the core is to tell: what had not ended may have."""
