@@ -20,10 +20,11 @@ FOLDER = Path(__file__).parents[2] / "docs" / "images"
 MOST = 100_000  # bytes of a picture
 NOW = 1_795_880_520  # when all of them are taken
 DESKTOP = {"viewport": {"width": 1100, "height": 700}}
+TALL = {"viewport": {"width": 1100, "height": 880}}
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
 PICTURES = {
-    "now-dark": ("now", {**DESKTOP, "color_scheme": "dark"}),
-    "now-light": ("now", {**DESKTOP, "color_scheme": "light"}),
+    "now-dark": ("now", {**TALL, "color_scheme": "dark"}),
+    "now-light": ("now", {**TALL, "color_scheme": "light"}),
     "files-light": ("files", {**DESKTOP, "color_scheme": "light"}),
     "control-dark": ("move", {**DESKTOP, "color_scheme": "dark"}),
     "console-dark": ("console", {**DESKTOP, "color_scheme": "dark"}),
@@ -37,7 +38,7 @@ STATE = {
         "baudrate": 115200,
         "firmware": "Marlin 2.1.2.4",
         "heaters": {"tool0": {"actual": 214.6, "target": 215.0}, "bed": {"actual": 60.1, "target": 60.0}},
-        "position": {"x": 104.2, "y": 96.8, "z": 4.35},
+        "position": {"x": 104.2, "y": 96.8, "z": 5.55},
         "fan": 1.0,
         "feed": 1.0,
         "flow": 0.97,
@@ -52,8 +53,10 @@ STATE = {
             "left": 3540,
             "origin": "analysis",
             "timeShare": 0.41,
-            "layer": 21,
-            "layers": 52,
+            "planned": 500,
+            "pace": None,
+            "layer": 27,
+            "layers": 99,
         },
     },
     "profile": {"name": "i3", "width": 250, "depth": 210, "height": 210},
@@ -66,7 +69,12 @@ KEYS = [
     {"name": "Chrome on Android", "scope": "control", "made": NOW - 8e6, "used": NOW - 4000, "own": False},
     {"name": "PrusaSlicer", "scope": "control", "made": NOW - 8e6, "used": NOW - 90000, "own": False},
 ]
-WAIT = {"now": ".chart .line", "files": ".file", "console": ".log .got", "settings": "option[value=mk3s]"}
+WAIT = {
+    "now": "main:has(.toolpath canvas[aria-label^=Layer]) .chart .line",
+    "files": ".file",
+    "console": ".log .got",
+    "settings": "option[value=mk3s]",
+}
 TALK = """> N8120 G1 X104.2 Y96.8 E0.0313*88
 < ok
 > N8121 G1 X103.917 Y97.266 E0.0313*109
