@@ -75,7 +75,9 @@ class HttpConfig:
         (), "Addresses or networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."
     )
     allow_origins: tuple[str, ...] = option(
-        (), "Other origins whose pages may use the API, like https://example.org; a key is needed all the same."
+        (),
+        "Other origins whose pages may use the API, like https://example.org, or file:// and null for programs that "
+        "show a page from a file; * means all. A key is needed all the same.",
     )
     max_connections: int = option(1024, "Connections at once.", low=8, high=65536)
     max_connections_per_client: int = option(

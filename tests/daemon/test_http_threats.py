@@ -414,6 +414,28 @@ async def test_there_is_no_cors_unless_an_origin_is_configured(tmp_path):
         assert (await server.request("OPTIONS", "/api/job", key=None, headers=evil)).status == 403
 
 
+@pytest.mark.parametrize("origin", ["https://any.example", "null", "file://"])
+async def test_all_origins_may_be_let_in_by_name_and_ask_for_what_they_like(tmp_path, origin):
+    asks = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "PATCH",
+        "Access-Control-Request-Headers": "x-api-key,cache-control, pragma,expires, b{d, " + "x" * 70,
+    }
+    for allowed in (("*",), (origin,)):
+        async with api(tmp_path / allowed[0].strip("/:*"), "", http={"allow_origins": allowed}) as server:
+            preflight = await server.request("OPTIONS", "/api/settings", headers=asks, key=None)
+            assert preflight.status == 204
+            assert preflight.headers["Access-Control-Allow-Origin"] == origin
+            names = preflight.headers["Access-Control-Allow-Headers"].lower().split(", ")
+            assert {"x-api-key", "cache-control", "pragma", "expires"} <= {*names}
+            assert not any("x" * 70 in name or name.startswith("b") for name in names)
+            assert {"PUT", "PATCH"} <= {*preflight.headers["Access-Control-Allow-Methods"].split(", ")}
+            assert "Access-Control-Allow-Credentials" not in preflight.headers
+            told = await server.get("/api/version", headers={"Origin": origin})
+            assert told.headers["Access-Control-Allow-Origin"] == origin
+            assert (await server.get("/api/version", headers={"Origin": origin}, key=None)).status == 403
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

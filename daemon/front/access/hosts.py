@@ -114,6 +114,14 @@ def is_proxy(address: str, proxies: Collection[str]) -> bool:
         return False
 
 
+ANY_ORIGIN = "*"
+
+
+def is_allowed_origin(origin: str, allowed: Collection[str]) -> bool:
+    """Tell whether pages of this origin may use the API: it is named as it is sent, or all are (`*`)."""
+    return bool(origin) and (origin in allowed or ANY_ORIGIN in allowed)
+
+
 def same_origin(origin: str, host: str) -> bool:
     """Tell whether an Origin header is that of our own pages."""
     try:

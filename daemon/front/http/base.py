@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import math
+import re
 import sys
 from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import replace
@@ -36,6 +37,16 @@ MAX_DRAINED = 64 * 1024 * 1024
 LONGEST_LENGTH = 19  # digits of a Content-Length that is looked at
 
 TRUE = ("true", "yes", "y", "1")  # OctoPrint's booleans in forms and queries, in any case
+
+ASKED = ("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "X-Api-Key")
+MOST_NAMED = 32
+"""Headers that pages of an allowed origin may send besides those that the browser names, and how many it may name."""
+
+EXPOSED = (
+    "Content-Disposition, Content-Range, ETag, Idempotent-Replayed, Location, Nozzled-Entry, Nozzled-Job, Retry-After"
+)
+
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", re.ASCII)
 
 log = logging.getLogger("nozzled.http")
 
@@ -77,6 +88,7 @@ class ApiHandler(tornado.web.RequestHandler):
         self.set_header("Cache-Control", "no-store")
         if self._is_allowed_origin():
             self.set_header("Access-Control-Allow-Origin", self.request.headers["Origin"])
+            self.set_header("Access-Control-Expose-Headers", EXPOSED)
             self.set_header("Vary", "Origin")
 
     def compute_etag(self) -> str | None:
@@ -87,10 +99,11 @@ class ApiHandler(tornado.web.RequestHandler):
         """Tell a browser that a page of another origin may ask, where it may."""
         if not self._is_allowed_origin():
             raise Refused(405, "Method Not Allowed")
-        self.set_header("Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE")
-        self.set_header(
-            "Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-Api-Key"
-        )
+        asked = self.request.headers.get("Access-Control-Request-Headers", "")
+        named = [name for name in (each.strip() for each in asked.split(",")) if _HEADER.fullmatch(name)]
+        self.set_header("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE")
+        self.set_header("Access-Control-Allow-Headers", ", ".join([*ASKED, *named[:MOST_NAMED]]))
+        self.add_header("Vary", "Access-Control-Request-Headers")
         self.set_header("Access-Control-Max-Age", "600")
         self.no_content()
 
@@ -161,7 +174,7 @@ class ApiHandler(tornado.web.RequestHandler):
     def _is_allowed_origin(self) -> bool:
         """Tell whether this comes from a page of another origin that the configuration names."""
         # a setting of the application: Tornado asks for the headers before `initialize`
-        return self.request.headers.get("Origin", "") in self.settings["allow_origins"]
+        return hosts.is_allowed_origin(self.request.headers.get("Origin", ""), self.settings["allow_origins"])
 
     def _is_preflight(self) -> bool:
         """Tell whether a browser asks whether it may send the key; it asks without it."""

@@ -68,7 +68,9 @@ class SocketHandler(WebSocketHandler):
 
     def check_origin(self, origin: str) -> bool:
         """Let our own pages in, and those that the configuration names."""
-        return hosts.same_origin(origin, self.request.host) or origin in self.settings["allow_origins"]
+        return hosts.same_origin(origin, self.request.host) or hosts.is_allowed_origin(
+            origin, self.settings["allow_origins"]
+        )
 
     def open(self, *_: str, **__: str) -> None:
         """Join."""

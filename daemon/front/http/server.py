@@ -15,6 +15,7 @@ from tornado.httpserver import HTTPServer
 
 from daemon.config import HttpConfig
 from daemon.errors import AddressInUse
+from daemon.front.access import hosts
 from daemon.front.http import app_keys, health, page, plugins, public, push, users
 from daemon.front.http.analysis import ThumbnailHandler
 from daemon.front.http.base import NotFound
@@ -242,6 +243,8 @@ def listen(service: "Front", handed_in: Sequence[socket.socket] = ()) -> Listeni
     # sizes are limited where the answer can say so in JSON: in the handlers
     # at info it quotes what is malformed: a header or an address, where a key may be
     logging.getLogger("tornado.general").setLevel(logging.WARNING)
+    if hosts.ANY_ORIGIN in service.config.http.allow_origins:
+        log.warning("http.allow_origins has a *: every page that a browser shows may use the API, if it has a key")
     application = make_app(service)
     server = BoundedServer(
         application,
