@@ -580,3 +580,25 @@ async def test_folders_and_files_set_aside_before_are_not_in_the_way(tmp_path):
         await store.open(tmp_path)
         await store.close()
     assert (tmp_path / "nozzled.db.damaged-3").is_file()
+
+
+def test_a_record_from_before_there_were_keys_is_brought_up_to_date(tmp_path):
+    with sqlite3.connect(tmp_path / "nozzled.db") as db:
+        for version in (1, 2, 3):
+            db.executescript((Path(module.__file__).with_name("schema") / f"v{version}.sql").read_text())
+        db.execute("PRAGMA user_version = 3")
+        columns = "path, name, size, mtime_ns, origin, printer, state, started_at, ended_at, outcome"
+        db.execute(f"INSERT INTO jobs ({columns}) VALUES ('a', 'a', 1, 2, 'local', 'sim', 'FAILED', 3, 4, 'FAILED')")
+    db.close()
+
+    async def life() -> tuple[list[JobRecord], FileStatistics]:
+        async with opened(tmp_path) as store:
+            claimed = await store.claim_job(replace(CUBE, key="k", mark="m", began=False))
+            found = await store.job_of_key("k")
+            assert found is not None
+            assert (found.id, found.began) == (claimed, False)
+            return await store.jobs(10), await store.statistics("a")
+
+    jobs, statistics = asyncio.run(life())
+    assert [(job.name, job.key, job.began) for job in jobs] == [("cube.gcode", "k", False), ("a", None, True)]
+    assert statistics.failure == 1
