@@ -320,6 +320,11 @@ def test_the_queue_waits_for_the_bed_and_begins_when_somebody_says_so(tab, servi
     expect(there.page.locator(".past", has_text="queued.gcode").first).to_contain_text("completed")
     expect(there.page.locator(".queued")).to_have_count(0)
     expect(there.page.locator("main")).to_contain_text("nothing begins until somebody has looked")
+    there.page.get_by_label("Search").fill("queued")
+    expect(there.page.locator("main")).to_contain_text("1 print")
+    there.button("Print again queued.gcode").first.click()
+    there.button("Start the print").click()
+    expect(there.page.get_by_text("The last print was completed.")).to_be_visible()
 
 
 def test_presets_are_changed_by_who_has_unlocked_that(tab, service):

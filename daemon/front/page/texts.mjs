@@ -326,6 +326,8 @@ export const texts = {
   prints_1: "1 print",
   prints_good: "{n} completed",
   prints_time: "{time} in all",
+  file_gone: "The file was deleted.",
+  earlier: "Show earlier ones",
   print_again: "Print again",
   no_history: "No prints yet. Every print is listed here, with how it ended.",
   ended_completed: "completed",

@@ -304,6 +304,8 @@ export const texts = {
   prints_1: "1 Druck",
   prints_good: "{n} fertig",
   prints_time: "zusammen {time}",
+  file_gone: "Die Datei wurde gelöscht.",
+  earlier: "Frühere zeigen",
   print_again: "Noch einmal drucken",
   no_history: "Noch keine Drucke. Jeder Druck steht hier, mit seinem Ausgang.",
   ended_completed: "fertig",
