@@ -105,11 +105,11 @@ async def test_another_format_has_it_made_again_and_what_belongs_to_nothing_is_d
         await upload(client, CUBE)
         await known(client)
     (tmp_path / "toolpaths/gone").mkdir()
-    for name in ("gone/b.gcode", ".new"):
-        (tmp_path / "toolpaths" / name).write_bytes(b"x")
+    (tmp_path / "toolpaths/gone/b.gcode").write_bytes(b"NZTP")
+    (tmp_path / "toolpaths/of somebody").write_bytes(b"x")
     worker = AtOnce()
     async with analysing(tmp_path, worker=worker) as client:
-        assert kept(tmp_path) == ["a.gcode"]
+        assert kept(tmp_path) == ["a.gcode", "of somebody"]
         assert not (tmp_path / "toolpaths/gone").exists()
         assert (await client.get(ADDRESS)).status == 200
         assert worker.paths == []
@@ -119,6 +119,14 @@ async def test_another_format_has_it_made_again_and_what_belongs_to_nothing_is_d
         await client.settle(1)
         assert (await client.get(ADDRESS)).status == 200
         assert len(worker.paths) == 1
+
+
+async def test_what_stands_in_the_place_of_the_folder_is_set_aside(tmp_path):
+    (tmp_path / "toolpaths").write_bytes(b"x")
+    async with analysing(tmp_path) as client:
+        await upload(client, CUBE)
+        assert "toolpath" in await known(client)
+        assert (tmp_path / "toolpaths.damaged").read_bytes() == b"x"
 
 
 async def test_without_a_folder_a_file_is_analysed_and_has_no_toolpath(tmp_path):

@@ -11,9 +11,11 @@ from typing import Any, BinaryIO
 import structlog
 
 from daemon.front.analysis.findings import Summary
-from gcode.analysis.toolpath_format import HEADER, header_of
+from daemon.set_aside import set_aside
+from gcode.analysis.toolpath_format import HEADER, MAGIC, header_of
 
 FOLDER = "toolpaths"  # in the state directory
+_CONSEQUENCE = "toolpaths are made again when they are asked for"
 _NEW = ".new"  # is being written; no upload begins with a dot
 
 log = structlog.get_logger()
@@ -36,11 +38,16 @@ class Toolpaths:
         await self._run(self._prepare, uploads)
 
     def _prepare(self, uploads: Path) -> None:
+        if self._root.is_symlink() and not self._root.exists():
+            set_aside(self._root, "it is a link that leads nowhere", _CONSEQUENCE)
+        elif self._root.exists() and not self._root.is_dir():
+            set_aside(self._root, "it is no folder", _CONSEQUENCE)
         self._root.mkdir(exist_ok=True)
         for folder, folders, names in os.walk(self._root, topdown=False):
             place = Path(folder)
             for name in names:
-                if not (uploads / (place / name).relative_to(self._root)).is_file():
+                upload = uploads / (place / name).relative_to(self._root)
+                if not upload.is_file() and _is_ours(place / name):
                     (place / name).unlink()
             for name in folders:
                 with suppress(OSError):  # it is not empty
@@ -93,6 +100,14 @@ class Toolpaths:
             await asyncio.to_thread(work, *args)
         except OSError as error:
             log.warning("toolpath.failed", reason=error.strerror, file=os.fspath(error.filename or ""))
+
+
+def _is_ours(path: Path) -> bool:
+    """Tell whether it is a toolpath: whoever has put a link in the folder's place loses nothing else."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
 
 
 def told_of(found: Summary | None) -> dict[str, Any] | None:
