@@ -1,6 +1,7 @@
 """The page in a real browser beside OctoPrint's, both in the middle of a print on the fake printer, in one run.
 
   requests, KB   of the first view with an empty cache, headers and sockets included
+  toolpath KB    what the picture of this print took besides: it grows with the print
   useful         seconds until state and temperatures of the printer are seen; at 4x with the processor of the page
                  made four times slower
   main thread    share of the page's main thread that is busy while it shows the print, at 4x
@@ -51,6 +52,7 @@ class Seen:
     name: str
     requests: int = 0
     kilobytes: float = 0.0
+    toolpath: float = 0.0
     useful: float = 0.0
     slow: float = 0.0
     main: float = 0.0
@@ -220,14 +222,27 @@ def _seen(
 
 def _first_view(seen: Seen, browser: Browser, visit: Visit, url: str) -> None:
     """Count what an empty browser loads."""
-    sizes: list[float] = []
+    sizes: dict[str, float] = {}
+    toolpaths: set[str] = set()
+
+    def begun(event: dict[str, Any]) -> None:
+        sizes[event["requestId"]] = 0.0
+        url = event.get("request", event)["url"]
+        if "/api/" in url and "/toolpath" in url:
+            toolpaths.add(event["requestId"])
+
     with browser.new_context() as context:
         there = visit(context, url)
         there.tools.send("Network.enable")
-        there.tools.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
-        there.tools.on("Network.webSocketCreated", lambda _: sizes.append(0))
+        there.tools.on("Network.requestWillBeSent", begun)
+        there.tools.on("Network.webSocketCreated", begun)
+        there.tools.on(
+            "Network.loadingFinished", lambda event: sizes.update({event["requestId"]: event["encodedDataLength"]})
+        )
         seen.useful = there.open()
-        seen.requests, seen.kilobytes = len(sizes), sum(sizes) / 1024
+        seen.requests = len(sizes.keys() - toolpaths)
+        seen.kilobytes = sum(size for each, size in sizes.items() if each not in toolpaths) / 1024
+        seen.toolpath = sum(sizes[each] for each in toolpaths) / 1024
 
 
 def _cpu_of_server(host: Served, seconds: float, wait: Callable[[float], None] | None = None) -> float:
@@ -305,11 +320,11 @@ def _loaded(host: Served, binary: Path, ports: Path, job: prints.Print, args: ar
 
 def show(seen: list[Seen], loaded: Loaded) -> int:
     """Print each page in a row, ratios to ours, then what is wanted beside what was measured."""
-    print("page        requests     KB  useful s  at 4x s  main thread %  heap MB (grown)  server %")
+    print("page        requests     KB  toolpath KB  useful s  at 4x s  main thread %  heap MB (grown)  server %")
     for each in seen:
         print(
-            f"{each.name:11} {each.requests:8} {each.kilobytes:6.0f} {each.useful:9.2f} {each.slow:8.2f}"
-            f" {100 * each.main:14.1f} {each.heap:8.1f} ({each.grown:+5.2f}) {100 * each.server:9.2f}"
+            f"{each.name:11} {each.requests:8} {each.kilobytes:6.0f} {each.toolpath:12.0f} {each.useful:9.2f}"
+            f" {each.slow:8.2f} {100 * each.main:14.1f} {each.heap:8.1f} ({each.grown:+5.2f}) {100 * each.server:9.2f}"
         )
     ours = seen[0]
     for other in seen[1:]:
