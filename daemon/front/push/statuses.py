@@ -6,9 +6,9 @@ from typing import Any
 
 MOST = 16  # states that wait; of more than so many within half a second the oldest are dropped
 
-ONCE = ("Finishing", "Cancelling")
-"""States of which the flag `printing` is told once. OctoPrint is in them for a moment; here they last as long as the
-printer moves, and a client that counts prints by the flag would count another one with each message."""
+ENDING = ("Finishing", "Cancelling")
+"""States whose messages do not have the flag `printing`. OctoPrint is in them for a moment; here they last as long as
+the printer moves, and a client that counts prints by the flag would count another one with each message."""
 
 Status = Mapping[str, Any]
 
@@ -39,9 +39,9 @@ class Statuses:
             states.append(now)
         else:
             states[-1] = now
-        return [self._shown(each) for each in states]
+        self._told = now["text"]
+        return [_shown(each) for each in states]
 
-    def _shown(self, status: Status) -> Status:
-        again = status["text"] == self._told and self._told in ONCE
-        self._told = status["text"]
-        return {**status, "flags": {**status["flags"], "printing": False}} if again else status
+
+def _shown(status: Status) -> Status:
+    return {**status, "flags": {**status["flags"], "printing": False}} if status["text"] in ENDING else status
