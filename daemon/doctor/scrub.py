@@ -26,17 +26,18 @@ PUBLIC = frozenset({
 
 SHORTEST = 2  # characters of a name
 
+# bounded, so that a long line of a log takes a time in proportion to its length; no name has more letters than 255
 _FILE = re.compile(
-    r"[^\s\"'<>|=(),:;\[\]{}\\\0]{2,}?\.(?:gcode(?:\.gz|\.3mf)?|bgcode|gco|g|3mf|stl|ufp)(?![\w])", re.IGNORECASE
+    r"[^\s\"'<>|=(),:;\[\]{}\\\0]{2,255}?\.(?:gcode(?:\.gz|\.3mf)?|bgcode|gco|g|3mf|stl|ufp)(?![\w])", re.IGNORECASE
 )
 _QUOTED_FILE = re.compile(
-    r"(\\*[\"'])[^\"'\n\\\0]*\.(?:gcode(?:\.gz|\.3mf)?|bgcode|gco|g|3mf|stl|ufp)\1", re.IGNORECASE
+    r"(\\{0,8}[\"'])[^\"'\n\\\0]{0,255}\.(?:gcode(?:\.gz|\.3mf)?|bgcode|gco|g|3mf|stl|ufp)\1", re.IGNORECASE
 )  # with the blanks that are in it
 _MARK = "\0"  # behind an escape like \n, whose letter is no part of the word that comes next
 _ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\[abfnrtv]")
 _QUOTED = re.compile(r"%(?:3A|40|2F|5B|5D)", re.IGNORECASE)  # : @ / [ ], in which addresses would hide
-_EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
-_URL = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)(?P<host>[^\s/\"'<>\\?#]+)", re.IGNORECASE)
+_EMAIL = re.compile(r"[\w.+-]{1,255}@[\w-]{1,255}\.[\w.-]+")
+_URL = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]{0,31}://)(?P<host>[^\s/\"'<>\\?#]+)", re.IGNORECASE)
 _PAIRING = re.compile(r"(#|%23)pair=[^\s\"'<>\\]+")
 _KEY_OF = re.compile(
     r"(?P<what>(?:api[-_ ]?key|apikey|authorization|bearer|token|password|passwd|secret|session|psk|auth|cookie)"
@@ -57,7 +58,7 @@ _HOST = re.compile(
     re.IGNORECASE,
 )
 _HOME = re.compile(r"(/home/|/Users/)([^/\s\"':]+)")
-_BY_ID = re.compile(r"(?P<front>usb-[^/\s\"']*_)(?P<serial>[^/\s\"'_]+)(?P<end>-if\d\d|-port\d)")
+_BY_ID = re.compile(r"(?P<front>usb-[^/\s\"']{0,255}_)(?P<serial>[^/\s\"'_]{1,255})(?P<end>-if\d\d|-port\d)")
 _INSTANCE = re.compile(r"(nozzled(?:-front|-safe-off)?@)([^\s\"',.]+(?:\.\d+)*)")
 _SHOWN = re.compile(r"(M11[78]\s)[^\n\r\\\"]+")
 

@@ -1,0 +1,129 @@
+"""Every regex of the packages takes a time in proportion to its text, used as it is used: most meet foreign text."""
+
+import ast
+import importlib
+import pkgutil
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from re import _parser
+
+import pytest
+
+PACKAGES = ("gcode", "hal", "daemon")
+ELSEWHERE = ("testing", "__main__", "plots")  # what needs more than is installed everywhere
+OURS = "hal.simulated."  # what a simulated firmware reads is this host's, and no longer than a firmware's line
+ANYWHERE = {"search", "finditer", "findall", "sub", "subn", "split"}
+SHORT, LONG = 500, 4000
+ENOUGH = 0.004  # s of CPU for the long text; a regex of these takes some 0.1 ms
+LETTERS = 10  # of each regex, that it is tried with
+
+
+def looked_for_anywhere(module: str) -> set[str]:
+    """Return the names of a module's regexes that are looked for anywhere in a text; others match its beginning."""
+    tree = ast.parse(Path(importlib.import_module(module).__file__).read_text())
+    uses = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in ANYWHERE]
+    return {node.value.id for node in uses if isinstance(node.value, ast.Name)}
+
+
+def uses() -> dict[tuple[str | bytes, int, str], str]:
+    """Return each regex that stands in a module with how it is used, and where it was found."""
+    found = {}
+    for package in PACKAGES:
+        for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+            if module.name.startswith(OURS) or module.name.rpartition(".")[2] in ELSEWHERE or ".testing" in module.name:
+                continue
+            anywhere = looked_for_anywhere(module.name)
+            for name, value in vars(importlib.import_module(module.name)).items():
+                for each, use in _within(value):
+                    how = use or ("search" if name in anywhere else "match")
+                    found.setdefault((each.pattern, each.flags, how), f"{module.name}.{name}")
+    return found
+
+
+def _within(value: object) -> Iterator[tuple[re.Pattern, str]]:
+    if isinstance(value, re.Pattern):
+        yield value, ""
+    elif isinstance(value, dict | list | tuple | set | frozenset):
+        for each in value.values() if isinstance(value, dict) else value:
+            for found, use in _within(each):
+                yield found, use or "search"  # one of several may be used in any way
+    elif isinstance(owner := getattr(value, "__self__", None), re.Pattern):  # `re.compile(…).match`
+        yield owner, "search" if value.__name__ in ANYWHERE else "match"
+
+
+def letters(parsed, found: dict[str, None], beginning: list[str]) -> None:
+    """Collect letters that a regex looks for, and the text that it begins with."""
+    for operation, value in parsed:
+        match str(operation):
+            case "LITERAL":
+                found[chr(value)] = None
+                beginning.append(chr(value))
+            case "IN":
+                single = [each for each in value if str(each[0]) in ("LITERAL", "RANGE")]
+                found.update({chr(each if str(kind) == "LITERAL" else each[0]): None for kind, each in single})
+            case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
+                letters(value[2], found, [])
+            case "SUBPATTERN":
+                letters(value[3], found, beginning)
+            case "ATOMIC_GROUP":
+                letters(value, found, beginning)
+            case "BRANCH":
+                for each in value[1]:
+                    letters(each, found, [])
+
+
+def texts(pattern: re.Pattern) -> Iterator[tuple[str, str]]:
+    """Return what a long text is made of: a beginning, and what is repeated behind it."""
+    found: dict[str, None] = {}
+    beginning: list[str] = []
+    flags = pattern.flags & ~re.UNICODE if isinstance(pattern.pattern, bytes) else pattern.flags
+    letters(_parser.parse(pattern.pattern, flags), found, beginning)
+    known = [each for each in found if ord(each) < 128][:LETTERS]
+    several = "".join(known[:4])
+    for unit in dict.fromkeys([*known, " ", "1", "a", several, f"{several} "]):
+        if unit:
+            for length in {0, len(beginning) // 2, len(beginning)}:
+                yield "".join(beginning[:length]), unit
+
+
+def seconds(pattern: re.Pattern, use: str, beginning: str, unit: str, size: int) -> float:
+    """Return the CPU time of one use, the shorter of two."""
+    text = f"{beginning}{unit * (size // len(unit))}\0"
+    given = text.encode("latin-1", "replace") if isinstance(pattern.pattern, bytes) else text
+    best = 1.0
+    for _ in range(2):
+        began = time.thread_time()
+        getattr(pattern, use)(given)
+        best = min(best, time.thread_time() - began)
+        if best < ENOUGH:
+            break
+    return best
+
+
+def grows_too_fast(pattern: re.Pattern, use: str) -> str | None:
+    """Return a text for which a regex takes far more than eight times as long where it is eight times as long."""
+    for beginning, unit in texts(pattern):
+        long = seconds(pattern, use, beginning, unit, LONG)
+        if long > ENOUGH and long > 24 * max(seconds(pattern, use, beginning, unit, SHORT), 0.00002):
+            return f"{beginning!r} + {unit!r} * n"
+    return None
+
+
+def test_every_regex_takes_a_time_in_proportion_to_its_text():
+    found = uses()
+    assert len(found) > 100
+    slow = {
+        where: bad
+        for (text, flags, use), where in found.items()
+        if (bad := grows_too_fast(re.compile(text, flags), use))
+    }
+    assert slow == {}
+
+
+@pytest.mark.parametrize(
+    ("bad", "use"), [(r"\s+\Z", "search"), (rb"[0-9]+;", "search"), (r"a\d*\d*;", "match"), (r"(?:a|b)*+;", "search")]
+)
+def test_one_that_does_not_is_found(bad, use):
+    assert grows_too_fast(re.compile(bad), use) is not None
