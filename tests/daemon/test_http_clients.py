@@ -270,6 +270,7 @@ async def test_a_picture_is_shown_by_a_plain_address_of_its_size(tmp_path):
     async with api(tmp_path, "") as server:
         signed = await links(server, "/downloads/thumbnails/local/none.gcode?size=16x16", "/api/history/12/thumbnail")
         assert (await server.get(signed[0], key=None)).status == 404, "it was let in; there is no such file"
+        assert (await server.get(signed[1], key=None)).status == 404, "let in, too"
         assert (await server.get(signed[0].replace("16x16", "32x32"), key=None)).status == 403
 
 

@@ -186,6 +186,8 @@ class PrintHandler(_Asking, FilesHandler):
 class PictureHandler(ApiHandler):
     """/api/history/<id>/thumbnail."""
 
+    signable = True
+
     async def get(self, number: str) -> None:
         """Send the picture that the file of a print had."""
         png = await self.service.history.picture(_number(number))
