@@ -21,6 +21,7 @@ class PrinterSeen(Struct, frozen=True):
         state: of the connection.
         error: why the last connection failed.
         address: of the open, or last tried, connection.
+        port: that address as clients name it: a path, or VIRTUAL.
         baudrate: of the open connection, in bits per second.
         connected: there is a printer, READY or on its way.
         heaters: the last temperature report, in °C.
@@ -40,6 +41,7 @@ class PrinterSeen(Struct, frozen=True):
     state: ConnectionState = ConnectionState.OFFLINE
     error: str | None = None
     address: str | None = None
+    port: str | None = None
     baudrate: int | None = None
     connected: bool = False
     heaters: Heaters = {}

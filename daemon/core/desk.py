@@ -128,7 +128,8 @@ class Desk:
             state=connection.state,
             error=connection.error,
             address=connection.address,
-            baudrate=printer.baudrate if printer else None,
+            port=connection.port,
+            baudrate=connection.baudrate if printer else None,
             connected=printer is not None,
             heaters=connection.heaters,
             modes=connection.modes,
@@ -234,7 +235,7 @@ class Desk:
                 self._sending += 1
                 return self._send(commands)
             case ask.Disconnect():
-                return core.connection.disconnect()
+                return self._disconnect()
             case ask.ListPorts():
                 return self._in_turn(core.connection.options)
             case ask.AskLimits():
@@ -244,6 +245,10 @@ class Desk:
         if (asked := self._of_record(question)) is not None:
             return asked
         raise NozzledError(f"the core has no answer to {type(question).__name__}")
+
+    async def _disconnect(self) -> None:
+        await self._core.connection.disconnect()
+        self._core.jobs.let_go()
 
     def _of_record(self, question: ask.Question) -> Awaitable[object] | None:
         store = self._core.store

@@ -236,8 +236,43 @@ async def test_a_lost_printer_is_an_error_and_comes_back(tmp_path):
         await server.settle(20)
         assert listener.events("Connecting")
         [again] = listener.events("Connected")
-        assert again["port"] == "sim"
+        assert again["port"] == "VIRTUAL"
         assert "Marlin" in listener.events("FirmwareData")[0]["name"]
+
+
+async def test_connected_tells_what_the_connection_says(tmp_path):
+    async with api(tmp_path, "sim?speed=4") as server:
+        listener = Listener(server)
+        await listener.login()
+        await server.post("/api/connection", {"command": "disconnect"})
+        await server.post("/api/connection", {"command": "connect"})
+        await server.settle(5)
+        current = (await server.get("/api/connection")).json["current"]
+        assert listener.events("Connected") == [{"port": current["port"], "baudrate": current["baudrate"]}]
+        assert current["port"] == "VIRTUAL"
+
+
+async def test_a_disconnection_in_a_print_fails_it_and_lets_go_of_its_file(tmp_path):
+    told = {"Disconnecting", "PrintFailed", "FileDeselected", "Disconnected"}
+    async with api(tmp_path) as server:
+        listener = Listener(server)
+        await listener.login()
+        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
+        await server.settle(2)
+        await server.post("/api/connection", {"command": "disconnect"})
+        await server.settle(2)
+        heard = [each["event"] for each in listener.messages if "event" in each and each["event"]["type"] in told]
+        assert [each["type"] for each in heard] == ["Disconnecting", "PrintFailed", "FileDeselected", "Disconnected"]
+        failed = heard[1]["payload"]
+        assert (failed["path"], failed["reason"], failed["error"]) == (
+            "a.gcode",
+            "error",
+            "the printer was disconnected",
+        )
+        job = (await server.get("/api/job")).json
+        assert job["state"] == "Offline"
+        assert not any(job["job"]["file"].values())
+        assert not any(job["progress"].values())
 
 
 async def test_files_that_come_and_go_are_told(tmp_path):

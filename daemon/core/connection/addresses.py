@@ -52,10 +52,10 @@ class Addresses:
         return ConnectionOptions(
             ports=[*listed, VIRTUAL],
             baudrates=list(BAUDRATES),
-            port=_port_name(connected) if connected else None,
-            baudrate=self._baudrate(connected) if connected else None,
-            port_preference=_port_name(given) if given else None,
-            baudrate_preference=self._baudrate(given) if given else None,
+            port=port_name(connected) if connected else None,
+            baudrate=self.baudrate(connected) if connected else None,
+            port_preference=port_name(given) if given else None,
+            baudrate_preference=self.baudrate(given) if given else None,
         )
 
     async def resolve(self, port: str | None, baudrate: int | None) -> Address:
@@ -102,7 +102,8 @@ class Addresses:
 
     # -- at which baudrate ---------------------------------------------------------------------------------
 
-    def _baudrate(self, address: Address) -> int | None:
+    def baudrate(self, address: Address) -> int | None:
+        """Return the baudrate there, where only one may be; that which clients expect where the line has none."""
         return self.rates(address)[0] if len(self.rates(address)) == 1 else None
 
     def rates(self, address: Address) -> tuple[int, ...]:
@@ -145,5 +146,6 @@ class Addresses:
         return replace(address, options=options, written=address.written if self._usual(address.target) else "")
 
 
-def _port_name(address: Address) -> str:
+def port_name(address: Address) -> str:
+    """Return what clients call this port."""
     return VIRTUAL if address.scheme == "sim" else address.target

@@ -9,7 +9,7 @@ import structlog
 
 from daemon.bridge.words import ConnectionOptions
 from daemon.config import Config, ProfileConfig
-from daemon.core.connection.addresses import Addresses
+from daemon.core.connection.addresses import Addresses, port_name
 from daemon.core.connection.line_keeper import LineKeeper
 from daemon.core.connection.losing import lost_after
 from daemon.core.connection.making import Make, Maker, settings_of
@@ -131,6 +131,18 @@ class Connection:
     def address(self) -> str | None:
         """The address of the open, or last tried, connection."""
         return str(self._target) if self._target else None
+
+    @property
+    def port(self) -> str | None:
+        """The same, as clients name it."""
+        return port_name(self._target) if self._target else None
+
+    @property
+    def baudrate(self) -> int | None:
+        """The baudrate of its line, as clients are told it; None where that is not known yet."""
+        if self.printer is not None and self.printer.baudrate is not None:
+            return self.printer.baudrate
+        return self._addresses.baudrate(self._target) if self._target else None
 
     @property
     def heaters(self) -> Heaters:

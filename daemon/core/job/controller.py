@@ -86,7 +86,7 @@ class JobController:
         self._listeners: list[Callable[[JobState], None]] = [self.dead_man.on_job, self._keep_awake.on_job]
         self._kit = Kit(config, connection, store, self._survival, self._effects, self._cooling, self._announce)
         self._events = PrinterEvents(self._kit, self)
-        connection.before_close(self.abandon)
+        connection.before_close(self._leave)
         connection.persist_while(lambda: self._cooling.due)
 
     # -- what is known -------------------------------------------------------------------------------------
@@ -373,6 +373,16 @@ class JobController:
         await self.dead_man.leave()
         if runner is not None:
             await runner.over(PATIENCE)
+
+    async def _leave(self) -> None:
+        """End the job because somebody closes the line, and choose no file any more, as OctoPrint."""
+        await self.abandon()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Choose no file, unless its print goes on; why the last one failed is told all the same."""
+        if not self.active:
+            self.selected = None
 
     async def hand_over(self) -> bool:
         """Leave the job as it is to the host that comes next; False: there is none that could go on."""

@@ -43,6 +43,8 @@ class ConnectionHandler(ApiHandler):
         if command == "connect":
             await self._connect(data)
         elif command == "disconnect":
+            if self.service.connection.seen.connected:
+                self.service.events.publish("Disconnecting", {})
             await self.service.connection.disconnect()
         self.no_content()
 

@@ -179,7 +179,6 @@ class FileHandler(FilesHandler):
         if jobs.selected is not None and path not in ("current", jobs.selected.path):
             raise Refused(400, "Only the currently selected file can be unselected")
         await jobs.unselect()
-        self.service.events.publish("FileDeselected", {})
         self.no_content()
 
     async def _put(self, path: str, destination: object, *, copy: bool) -> None:
@@ -213,4 +212,3 @@ class FileHandler(FilesHandler):
         await self.service.analyses.forget(plain)
         if self.is_selected(plain) and not self.service.jobs.active:
             await self.service.jobs.unselect()
-            self.service.events.publish("FileDeselected", {})

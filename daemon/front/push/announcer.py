@@ -49,6 +49,7 @@ class Announcer:
         self._service = service
         self._text = seen_of(service).text
         self._before: JobState | None = None
+        self._chosen = service.jobs.selected is not None
         service.connection.subscribe(self._on_printer)
         service.jobs.subscribe(self._on_job)
         service.analyses.subscribe(self._on_analysis)
@@ -60,6 +61,7 @@ class Announcer:
         self._service.events.publish(event, payload)
 
     def _on_printer(self, event: Event) -> None:
+        self._on_choice()  # before its printer has gone
         if isinstance(event, StateChanged):
             self._on_connection(event)
         elif isinstance(event, ActionRequested):
@@ -69,11 +71,17 @@ class Announcer:
         self._on_any()
 
     def _on_any(self) -> None:
-        """Tell the state's text when it has changed, whichever machine made it change."""
+        """Tell the state's text when it has changed, whichever machine made it change; and that no file is chosen."""
+        self._on_choice()
         text = seen_of(self._service).text
         if text != self._text:
             self._text = text
             self._publish("PrinterStateChanged", state_id=_STATE_IDS.get(text, "OFFLINE"), state_string=text)
+
+    def _on_choice(self) -> None:
+        before, self._chosen = self._chosen, self._service.jobs.selected is not None
+        if before and not self._chosen:
+            self._publish("FileDeselected")
 
     def _on_connection(self, event: StateChanged) -> None:
         connection = self._service.connection
@@ -81,7 +89,7 @@ class Announcer:
             self._publish("Connecting")
         elif event.new is ConnectionState.READY and connection.seen.connected:
             seen = connection.seen
-            self._publish("Connected", port=connection.address, baudrate=seen.baudrate)
+            self._publish("Connected", port=seen.port, baudrate=seen.baudrate)
             self._publish("FirmwareData", name=seen.firmware, data=dict(seen.fields))
         elif event.new is ConnectionState.FAULT:
             self._publish("Error", error=str(event.error), reason="connection")
