@@ -327,7 +327,7 @@ def test_an_upload_shows_a_bar_on_a_terminal_and_nothing_elsewhere(capsys):
 
 @pytest.mark.real_time
 async def test_what_speaks_against_a_print_is_said_and_can_be_overruled(tmp_path, part, capsys):
-    async with listening(tmp_path / "state") as (service, url):
+    async with listening(tmp_path / "state", "sim?speed=20") as (service, url):
         nozzled = Commands(url, capsys)
         await nozzled.until_state("Operational")
         path = tmp_path / "bad.gcode"

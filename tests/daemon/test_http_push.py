@@ -9,10 +9,13 @@ from tornado.websocket import websocket_connect
 
 from daemon.front.http import push
 from daemon.front.http.server import listen
+from daemon.front.push.subscriber import Subscriber
 from support.http import KEY, api
 
 pytestmark = pytest.mark.real_time
 PATIENCE = 30.0
+OF_A_CLIENT = (Subscriber._run.__code__, push.FramedSocketHandler._beat.__code__)
+"""What runs as long as somebody listens."""
 
 
 @asynccontextmanager
@@ -98,7 +101,7 @@ async def test_a_client_that_goes_away_is_forgotten(tmp_path):
         for socket in clients:
             await leave(socket)
         async with asyncio.timeout(PATIENCE):
-            while any(task.get_coro().__name__ in ("_run", "_beat") for task in asyncio.all_tasks()):  # noqa: ASYNC110
+            while any(task.get_coro().cr_code in OF_A_CLIENT for task in asyncio.all_tasks()):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
 
@@ -122,10 +125,12 @@ async def test_foreign_pages_and_names_get_no_socket(tmp_path, headers, status):
 
 async def test_there_are_no_more_sockets_than_are_allowed(tmp_path, monkeypatch):
     monkeypatch.setattr("daemon.front.push.hub.MAX_SUBSCRIBERS", 2)
-    async with served(tmp_path) as (_, address):
+    async with served(tmp_path) as (server, address):
         sockets = [await websocket_connect(f"ws://{address}/sockjs/websocket") for _ in range(2)]
-        for socket in sockets:
+        for socket in sockets:  # they show a session: a stranger's place the next one would get
             await read(socket)
+            socket.write_message(await login(server))
+            assert "history" in json.loads(await read(socket))
         assert await upgraded(address, {}) == 503
         assert await status_of(address, "/sockjs/123/session/xhr_streaming") == 503
         for socket in sockets:

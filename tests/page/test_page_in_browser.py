@@ -210,11 +210,11 @@ def test_the_console_shows_sends_filters_and_keeps_what_was_refused(tab):
 def test_settings_are_kept_and_a_printer_preset_is_used(tab, service):
     there = tab(color_scheme="light").open("settings")
     there.is_in_state("Ready")
-    there.page.get_by_label("Preset").select_option("mk3s")
+    there.page.get_by_role("combobox", name="Preset").select_option("mk3s")
     there.button("Use").click()
     limits = there.page.locator("dl.pairs", has_text="Limits")
     expect(limits).to_contain_text("210 mm")
-    there.page.get_by_label("Preset").select_option("")
+    there.page.get_by_role("combobox", name="Preset").select_option("")
     there.button("Use").click()
     expect(limits).not_to_contain_text("210 mm")
     there.page.get_by_label("Theme").select_option("dark")
