@@ -290,7 +290,7 @@ async def test_the_list_shows_folders_and_g_code_by_name(tmp_path):
 
     flat = await store.list()
     assert [(each.path, each.type, each.size) for each in flat] == [
-        ("a", "folder", 0),
+        ("a", "folder", 3),
         ("b.gcode", "machinecode", 5),
         ("by hand.gcode", "machinecode", 1),
         ("in.gcode", "machinecode", 5),

@@ -55,7 +55,8 @@ async def test_one_file_or_folder_can_be_asked_for(tmp_path):
     async with api(tmp_path, "") as server:
         await with_files(server)
         assert (await server.get("/api/files/local/box/inner/b.gco")).json["size"] == len(A)
-        assert (await server.get("/api/files/local/box")).json["children"][0]["path"] == "box/inner"
+        [inner] = (await server.get("/api/files/local/box")).json["children"]
+        assert (inner["path"], inner["size"], inner["children"]) == ("box/inner", len(A), [])
         assert (await server.get("/api/files/sdcard")).json == {"files": []}
 
 

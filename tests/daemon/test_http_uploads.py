@@ -140,6 +140,35 @@ async def test_a_bad_name_is_refused_and_leaves_nothing(tmp_path, name, status):
         assert [each.name for each in tmp_path.iterdir()] == ["state"]
 
 
+FOLDED, OTHER, NEW = ("file", "sub/a.gcode", CONTENT), ("file", "blob", CONTENT), ("filename", b"b.gcode")
+
+
+@pytest.mark.parametrize(
+    ("parts", "path"),
+    [  # as an OctoPrint 1.11.8 keeps them
+        ((FOLDED,), "sub/a.gcode"),
+        ((FOLDED, ("path", b"/")), "sub/a.gcode"),
+        ((FOLDED, ("path", b"top")), "top/a.gcode"),
+        ((("path", b"top"), FOLDED), "top/a.gcode"),
+        ((FILE, NEW), "b.gcode"),
+        ((NEW, OTHER, ("path", b"top")), "top/b.gcode"),
+    ],
+)
+async def test_name_and_folder_of_an_upload_come_from_where_octoprint_takes_them(tmp_path, parts, path):
+    async with api(tmp_path, "") as server:
+        response = await server.upload(*parts)
+        assert (response.status, response.json["files"]["local"]["path"]) == (201, path)
+        assert server.uploaded() == {path: CONTENT}
+
+
+@pytest.mark.parametrize("name", [b"../b.gcode", b"b.stl", b".b.gcode"])
+async def test_a_bad_name_in_a_field_is_refused_before_and_behind_the_file(tmp_path, name):
+    async with api(tmp_path, "") as server:
+        for parts in ((("filename", name), FILE), (FILE, ("filename", name))):
+            assert (await server.upload(*parts)).status in (400, 415)
+        assert server.uploaded() == {}
+
+
 @pytest.mark.parametrize("path", [b"../x", b"box/../..", b"..", b"a\0b", b".incoming", b"\xff\xfe", b"x" * 2000])
 async def test_a_bad_path_is_refused_before_and_behind_the_file(tmp_path, path):
     async with api(tmp_path, "") as server:

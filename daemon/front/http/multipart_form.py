@@ -20,7 +20,10 @@ MAX_FIELDS = 64 * 1024
 MAX_PARTS = 64
 """Bytes of all fields that are kept, number of parts."""
 
-KEPT = ("path", "select", "print", "userdata", "foldername", "noOverwrite", "size", "sha1", "force", "plate", "job")
+KEPT = (
+    "path", "filename", "select", "print", "userdata", "foldername", "noOverwrite", "size", "sha1", "force", "plate",
+    "job",
+)  # fmt: skip
 
 # the closing quote may be missing: without it the text is not searched again from each of its quotes
 _QUOTED = re.compile(r'"(?:\\.|[^"\\])*"?')

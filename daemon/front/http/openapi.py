@@ -156,6 +156,7 @@ def _upload() -> Operation:
             "file": binary,
             "foldername": TEXT,
             "path": TEXT,
+            "filename": TEXT,
             "select": FORM_BOOLEAN,
             "print": FORM_BOOLEAN,
             "noOverwrite": FORM_BOOLEAN,

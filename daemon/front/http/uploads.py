@@ -105,13 +105,10 @@ class UploadHandler(FilesHandler):
 
     async def _begin(self, given: str) -> None:
         """Open the file. Where the path has come already, what is wrong with it is said before all bytes are sent."""
-        name = plain_name(given)  # what it holds is kept, and not the file
-        check_printable(name)
-        check_path(name)
-        self._name = name
-        known = self._form.known("path") if self._form is not None else None
+        known, renamed = (self._form.known("path"), self._form.known("filename")) if self._form else (None, None)
+        name = self._name = _named(renamed or given)
         self._claim = await self._stack.enter_async_context(self.service.files.room.claim(name))
-        early = f"{secrets.token_hex(16)}.gcode" if known is None else _joined(known, name)
+        early = f"{secrets.token_hex(16)}.gcode" if known is None else _placed(known, name)
         self._upload = await self._stack.enter_async_context(self.service.files.upload(early, name=given))
 
     def on_connection_close(self) -> None:
@@ -128,6 +125,8 @@ class UploadHandler(FilesHandler):
         async with self._stack:
             fields = self._fields()
             _check_userdata(fields.get("userdata", ""))
+            if fields.get("filename"):
+                self._name = _named(fields["filename"])
             if self._upload is not None:
                 asked = self._wish(self._upload, fields)
                 if asked is not None and await self._printed_before(asked, fields):
@@ -148,7 +147,7 @@ class UploadHandler(FilesHandler):
 
     async def _printed_before(self, asked: Wish, fields: dict[str, str]) -> bool:
         """Answer as the first time where the print has begun already; the file is as it was, or where it was."""
-        path = _joined(fields.get("path", ""), self._name)
+        path = _placed(fields.get("path", ""), self._name)
         try:
             entry = await self.service.files.info(path)
         except NoSuchFile:
@@ -175,7 +174,7 @@ class UploadHandler(FilesHandler):
             await self._unpack(upload, plate)
         else:
             check_content(self._name, bytes(self._beginning))  # where there was less than is looked at
-        upload.path = _joined(fields.get("path", ""), self._name)
+        upload.path = _placed(fields.get("path", ""), self._name)
         if is_true(fields.get("noOverwrite", "")):
             await self._require_free(upload.path)
         entry = await upload.commit()
@@ -263,6 +262,23 @@ class UploadHandler(FilesHandler):
         self.set_status(201)
         self.set_header("Location", self.resource(entry.path))
         self.write({"folder": self.brief(entry), "done": True})
+
+
+def _named(given: str) -> str:
+    """Return the name of what is to be kept of a file: of what it holds, where it is packed.
+
+    Raises:
+        NotPrintable, BadFileName: there is no G-code, or nothing can have that name.
+    """
+    name = plain_name(given)
+    check_printable(name)
+    check_path(name)
+    return name
+
+
+def _placed(folder: str, name: str) -> str:
+    """Return the path of an upload: as with OctoPrint the folder in its name is none where one is given besides."""
+    return _joined(folder, name.rpartition("/")[2] if folder.strip("/") else name)
 
 
 def _joined(folder: str, name: str) -> str:

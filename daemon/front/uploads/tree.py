@@ -18,7 +18,7 @@ class Entry:
     """A file or a folder. `date` is that of its last change, in whole seconds since the epoch.
 
     Attributes:
-        size: bytes; of a folder: of the files listed in it.
+        size: bytes; of a folder: of all files in it, however deep.
         sha1: None for a folder, for a file that did not come as an upload, and where nobody asked for it.
         children: of a folder, as far as they were asked for.
     """
@@ -47,13 +47,12 @@ def folder_entry(root: Path, path: str, known: Hashes, levels: int) -> Entry:
         root: of the uploads.
         path: of the folder below it, checked already, and no symbolic link.
         known: hashes.
-        levels: how deep it is looked into.
+        levels: how deep its children are told.
     """
     found = root / path
-    real = os.path.realpath(root) if levels else ""
-    children = tuple(_children(os.fspath(found), path, real, known, levels - 1)) if levels else ()
+    inside = _children(os.fspath(found), path, os.path.realpath(root), known, levels - 1)
     changed = found.stat().st_mtime_ns
-    return _folder(found.name if path else "", path, changed, children)
+    return _folder(found.name if path else "", path, changed, inside, told=levels > 0)
 
 
 def signature(entry: Entry) -> str:
@@ -70,8 +69,9 @@ def _all(entry: Entry) -> Iterator[Entry]:
         yield from _all(child)
 
 
-def _folder(name: str, path: str, changed: int, children: tuple[Entry, ...]) -> Entry:
-    size = sum(child.size for child in children)
+def _folder(name: str, path: str, changed: int, inside: Iterator[Entry], *, told: bool) -> Entry:
+    children = tuple(inside) if told else ()
+    size = sum(child.size for child in (children if told else inside))
     return Entry(name, path, "folder", size, changed // 10**9, changed, None, children)
 
 
@@ -87,8 +87,9 @@ def _children(folder: str, path: str, root: str, known: Hashes, levels: int) -> 
             if each.is_symlink():
                 yield from _linked(each, child, root, known)
             elif each.is_dir(follow_symlinks=False):
-                inside = tuple(_children(each.path, child, root, known, levels - 1)) if levels else ()
-                yield _folder(each.name, child, each.stat(follow_symlinks=False).st_mtime_ns, inside)
+                inside = _children(each.path, child, root, known, levels - 1)
+                changed = each.stat(follow_symlinks=False).st_mtime_ns
+                yield _folder(each.name, child, changed, inside, told=levels > 0)
             elif each.is_file(follow_symlinks=False) and is_printable(each.name):
                 yield file_entry(each.stat(follow_symlinks=False), child, known)
 
