@@ -644,6 +644,22 @@ async def test_every_state_is_seen_by_everybody_however_short_and_a_long_end_cou
         assert len([text for text in texts if text == "Finishing"]) == 1
 
 
+async def test_a_state_that_has_passed_is_told_with_the_file_of_then(tmp_path):
+    async with api(tmp_path) as server:
+        listener = Listener(server)
+        await listener.login()
+        listener.say(throttle=240)
+        for name in ("a.gcode", "b.gcode"):
+            await server.upload(("file", name, FILE), ("print", b"true"))
+            await server.settle(50)
+        await server.settle(120)
+        told = [(each["state"]["text"], each["job"]["file"]["name"]) for each in listener.of("current")]
+        for name in ("a.gcode", "b.gcode"):
+            assert [text for text, of in told if of == name][:4] == ["Starting", "Printing", "Finishing", "Operational"]
+        ends = [each["progress"] for each in listener.of("current") if each["state"]["text"] == "Finishing"]
+        assert [end["completion"] > 90 for end in ends] == [True, True]
+
+
 async def test_a_print_prints_until_its_last_move_is_done(tmp_path):
     async with api(tmp_path) as server:
         listener = Listener(server)

@@ -140,6 +140,11 @@ class JobView:
         return found
 
 
+def at_once(selected: Selection | None, progress: Progress) -> dict[str, Any]:
+    """Return job and progress as far as nobody has to be asked."""
+    return {"job": _job(selected, FileStatistics()), "progress": _progress(progress)}
+
+
 def _job(
     selected: Selection | None, times: FileStatistics, known: Findings | None = None, learnt: Learnt | None = None
 ) -> dict[str, Any]:

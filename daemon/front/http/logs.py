@@ -11,6 +11,7 @@ from daemon.front.access.scopes import Scope
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.errors import Refused
 
+UNREADABLE = "the service's user cannot read its own log: `journalctl -u 'nozzled*'` shows it"
 STALLED = 60.0  # s; who has not read a block by then has gone away
 
 
@@ -24,7 +25,8 @@ class LogsHandler(ApiHandler):
         found = await own_log.find(self.service.wall)
         free, total = await self.service.files.free_space()
         files = [] if found is None else [self._entry(found)]
-        self.write({"files": files, "free": free, "total": total})
+        reason = {"reason": UNREADABLE} if found is None else {}
+        self.write({"files": files, "free": free, "total": total, **reason})
 
     def _entry(self, found: own_log.OwnLog) -> dict[str, Any]:
         return {

@@ -12,16 +12,18 @@ from daemon.front.access.attempts import network_of
 from daemon.front.access.strangers import REQUEST
 from daemon.front.events import Notice
 from daemon.front.http.base import seen_of
-from daemon.front.http.job import JobView
+from daemon.front.http.job import JobView, at_once
 from daemon.front.http.temperatures import TemperatureHistory, is_heater, readings
 from daemon.front.push.announcer import Announcer
 from daemon.front.push.look import Lines, Look, Looks
 from daemon.front.push.motion import Motion
 from daemon.front.push.page import Pages
+from daemon.front.push.statuses import Moment
 from daemon.front.push.subscriber import Send, Subscriber
 from hal.printer import ActionRequested, Event, TemperaturesRead
 
 if TYPE_CHECKING:
+    from daemon.bridge.words import Selection
     from daemon.front.front import Front
 
 TICK = 1.0
@@ -46,6 +48,7 @@ class Hub:
         self._ticking: asyncio.TimerHandle | None = None
         self._lines = Lines(0.0)
         self._looks = Looks(self._look)
+        self._moment: tuple[str, Selection | None, Moment] | None = None
         Announcer(service)
         self._motion = Motion(service)
         self.pages = Pages(service)
@@ -113,9 +116,17 @@ class Hub:
     def _on_state(self) -> None:
         """Have everybody see the state, though the next one may come at once."""
         if self._subscribers:
-            status = self._status()
+            moment = self._newest()
             for each in self._subscribers:
-                each.passed(status)
+                each.passed(moment)
+
+    def _newest(self) -> Moment:
+        """Return the state with its job; made anew only when one of them is another."""
+        status, jobs = self._status(), self._service.jobs
+        if self._moment is None or self._moment[:2] != (status["text"], jobs.selected):
+            moment = Moment(status, at_once(jobs.selected, jobs.progress))
+            self._moment = (status["text"], jobs.selected, moment)
+        return self._moment[2]
 
     def _status(self) -> dict[str, Any]:
         seen = seen_of(self._service)

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from daemon.front.push.statuses import Moment
+
 KEPT = 300
 """Lines of the conversation with the printer that are kept for who reads slowly."""
 
@@ -49,7 +51,8 @@ class Look:
             history: makes the last temperatures.
         """
         self.status: dict[str, Any] = state["state"]
-        self._state = json.dumps({name: value for name, value in state.items() if name != "state"})[1:-1]
+        self._about = {name: value for name, value in state.items() if name != "state"}
+        self._state = json.dumps(self._about)[1:-1]
         self.said = lines.count
         self._lines = lines.last
         self._history = history
@@ -65,22 +68,30 @@ class Look:
             status: what is told of the state, where that is another one than it is now.
         """
         lines = "[]" if number is None else self._since(number)
-        return self._message("current", f"[{', '.join(temperatures)}]", lines, status or self.status)
+        return _message("current", self._state, f"[{', '.join(temperatures)}]", lines, status or self.status)
+
+    def passed(self, moment: Moment) -> str:
+        """Return the message about a state that has passed, with the file of then; all else is as it is now."""
+        about = {**self._about, **moment.about}
+        if about["job"]["file"] == self._about["job"]["file"]:
+            about["job"] = self._about["job"]  # which knows more
+        return _message("current", json.dumps(about)[1:-1], "[]", "[]", moment.status)
 
     def first(self) -> str:
         """Return the message for one who has had nothing yet."""
         if self._temperatures is None:
             self._temperatures = self._history()
-        return self._message("history", self._temperatures, "[]", self.status)
+        return _message("history", self._state, self._temperatures, "[]", self.status)
 
     def _since(self, number: int) -> str:
         if number not in self._told:
             self._told[number] = json.dumps(self._lines[-(self.said - number) :] if number < self.said else [])
         return self._told[number]
 
-    def _message(self, kind: str, temperatures: str, lines: str, status: Mapping[str, Any]) -> str:
-        told = f'{{"state": {json.dumps(status)}, {self._state}'
-        return f'{{"{kind}": {told}, "temps": {temperatures}, "logs": {lines}, "messages": []}}}}'
+
+def _message(kind: str, about: str, temperatures: str, lines: str, status: Mapping[str, Any]) -> str:
+    told = f'{{"state": {json.dumps(status)}, {about}'
+    return f'{{"{kind}": {told}, "temps": {temperatures}, "logs": {lines}, "messages": []}}}}'
 
 
 class Looks:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 MOST = 16  # states that wait; of more than so many within half a second the oldest are dropped
@@ -13,34 +14,45 @@ the printer moves, and a client that counts prints by the flag would count anoth
 Status = Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A state as it was, with what else was to be told then: the next print may have begun before it is.
+
+    Attributes:
+        status: the state.
+        about: job and progress.
+    """
+
+    status: Status
+    about: Mapping[str, Any]
+
+
 class Statuses:
     """What one subscriber has been told of the state, and what it has not."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Status] = deque(maxlen=MOST)
+        self._waiting: deque[Moment] = deque(maxlen=MOST)
         self._told = ""
 
-    def passed(self, status: Status) -> None:
+    def passed(self, moment: Moment) -> None:
         """Take note of a state that there is now."""
-        last = self._waiting[-1]["text"] if self._waiting else self._told
-        if status["text"] != last:
-            self._waiting.append(status)
+        last = self._waiting[-1].status["text"] if self._waiting else self._told
+        if moment.status["text"] != last:
+            self._waiting.append(moment)
 
     def begin(self, status: Status) -> None:
         """Take note that this state has been told, and nothing before counts."""
         self._waiting.clear()
         self._told = status["text"]
 
-    def take(self, now: Status) -> list[Status]:
-        """Return the states to be told, the one that there is now at the end."""
-        states = [*self._waiting]
+    def take(self, now: Status) -> tuple[list[Moment], Status]:
+        """Return the states that have passed, and the one that there is now, as they are to be told."""
+        before = [Moment(_shown(each.status), each.about) for each in self._waiting]
         self._waiting.clear()
-        if not states or states[-1]["text"] != now["text"]:
-            states.append(now)
-        else:
-            states[-1] = now
+        if before and before[-1].status["text"] == now["text"]:
+            before.pop()
         self._told = now["text"]
-        return [_shown(each) for each in states]
+        return before, _shown(now)
 
 
 def _shown(status: Status) -> Status:

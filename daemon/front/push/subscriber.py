@@ -15,7 +15,7 @@ from daemon.front.access.access import Access
 from daemon.front.access.sessions import Session
 from daemon.front.events import Notice
 from daemon.front.push.page import Feed
-from daemon.front.push.statuses import Status, Statuses
+from daemon.front.push.statuses import Moment, Statuses
 
 if TYPE_CHECKING:
     from daemon.front.push.hub import Hub
@@ -94,10 +94,10 @@ class Subscriber:
         if self._session is not None:
             self._temperatures.append(report)
 
-    def passed(self, status: Status) -> None:
+    def passed(self, moment: Moment) -> None:
         """Say that there is another state; it is told, also where the next one comes before a message is due."""
         if self._session is not None:
-            self._statuses.passed(status)
+            self._statuses.passed(moment)
 
     def changed(self) -> None:
         """Say that the state is not what it was; told when it is due."""
@@ -282,8 +282,8 @@ class Subscriber:
         self._temperatures.clear()
         look = await self._hub.look()
         heard, self._heard = self._heard, look.said if self._wishes.logs else self._heard
-        *before, now = self._statuses.take(look.status)
-        messages = [look.current((), None, status) for status in before]
+        before, now = self._statuses.take(look.status)
+        messages = [look.passed(moment) for moment in before]
         return [*messages, look.current(temperatures, heard if self._wishes.logs else None, now)]
 
     def _sent(self) -> None:
