@@ -273,6 +273,8 @@ async def test_a_picture_is_shown_by_a_plain_address_of_its_size(tmp_path):
         assert (await server.get(signed[0], key=None)).status == 404, "it was let in; there is no such file"
         assert (await server.get(signed[1], key=None)).status == 404, "let in, too"
         assert (await server.get(signed[0].replace("16x16", "32x32"), key=None)).status == 403
+        (table,) = await links(server, "api/history.csv?q=a&state=failed")
+        assert (await server.get(table, key=None)).body.startswith(b"id,")
 
 
 @pytest.mark.parametrize(

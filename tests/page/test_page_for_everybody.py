@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from support.processes import until
 from support.stage import Stage
 
 pytestmark = pytest.mark.real_time
@@ -73,10 +74,32 @@ HISTORY = [
         "started": 1_795_000_000,
         "printTime": 900,
         "reason": end,
+        "notes": "the fan was louder than it used to be",
     }
     for i, end in enumerate(ENDS)
 ]
-FILLED = {"files": ".file", "history": ".past", "settings": "option[value=mk3s]"}
+SUM = {"prints": 1240, "completed": 1200, "printTime": 4_500_000, "filamentWeight": 12_400.0, "filamentLength": 4.1e6}
+TOTALS = {"by": "month", "totals": [{**SUM, "name": "2026-11"}, {**SUM, "name": None}], "all": SUM}
+QUEUE = {
+    "revision": 1,
+    "paused": True,
+    "bed": {"clear": False, "by": None, "at": None},
+    "waiting": "the bed is not clear",
+    "entries": [
+        {
+            "id": i,
+            "name": f"a part with a long name that is {state}.gcode",
+            "copies": 3,
+            "done": 1,
+            "notes": "for the shelf in the hall",
+            "material": "PETG black",
+            "state": state,
+            "reason": "280 °C, the profile allows 260 °C (line 14)",
+        }
+        for i, state in enumerate(["printing", "waiting", "refused", "missing", "failed"])
+    ],
+}
+FILLED = {"files": ".file", "history": ".queued ~ .queued", "settings": "option[value=mk3s]"}
 AXE = """async () => {
     const {violations} = await axe.run(document, {resultTypes: ["violations"], preload: false});
     return violations.map(({id, nodes}) => [id, ...nodes.slice(0, 3).map(each => each.html.slice(0, 200))].join(" | "));
@@ -114,6 +137,8 @@ def faults(there, view, *, filled=True):
     there.go(view)
     if view == "health":
         there.page.locator(".back").wait_for()
+    if view == "now" and there.page.locator("main progress").count():
+        there.page.locator(".toolpath canvas[aria-label*='%']").wait_for()
     there.page.locator(f"main > :not(p.empty) {FILLED.get(view, '') if filled else ''}").first.wait_for(
         state="attached"
     )
@@ -125,6 +150,24 @@ def found_in(there):
     return there.page.evaluate(AXE) + ([f"{wide} px wide"] if wide > there.page.viewport_size["width"] else [])
 
 
+def opened(there, words):
+    """Open what is shut at first: sums, the form of an entry of the queue, a file with its layers, and those in 3D."""
+    there.go("history")
+    there.page.locator(".queued").nth(1).get_by_role("button", name=words["change"]).click()
+    there.page.locator("summary").click()
+    expect(there.page.locator("tbody tr")).to_have_count(2)
+    found = {("opened", "history"): found_in(there)}
+    there.go("files")
+    there.page.locator("button.what", has_text="example.gcode").click()
+    there.page.locator(".toolpath canvas[data-layer]").wait_for()
+    found["opened", "files"] = found_in(there)
+    there.button(words["toolpath_solid"]).click()
+    there.page.locator(".orbit canvas:not([data-vertices='0'])").wait_for()
+    found["opened", "3d"] = found_in(there)
+    there.page.locator("button.what", has_text="example.gcode").click()
+    return found
+
+
 @pytest.mark.parametrize(
     ("language", "looks"),
     [("en", DESKTOP), ("de", {**PHONE, "color_scheme": "dark"})],
@@ -133,6 +176,9 @@ def found_in(there):
 def test_axe_finds_nothing_and_nothing_is_cut_off(stage, axe, running, part, language, looks):
     hot = part("hot.gcode", 60, without=["M104 S215"], instead="M104 S400")
     running.upload("hot.gcode", hot.stat().st_size, [hot.read_bytes()])
+    example = part("example.gcode", 1500)
+    running.upload("example.gcode", example.stat().st_size, [example.read_bytes()])
+    until(lambda: running.get("/api/files/local/example.gcode").get("toolpath"), "its analysis")
     words = dict(re.findall(r'^  (\w+): "(.*)",$', (PAGE / LANGUAGES[language]).read_text(), re.MULTILINE))
     there = stage(**looks)
     there.page.add_init_script(f"localStorage.setItem('nozzled.language', '{language}')")
@@ -147,12 +193,16 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(stage, axe, running, part, lan
     found |= {("empty", view): faults(there, view, filled=False) for view in VIEWS}
     there.page.unroute("**/api/files?*")
     there.answer("**/api/history?*", {"jobs": HISTORY})
+    there.answer("**/api/history/totals?*", TOTALS)
+    there.answer("**/api/queue", QUEUE)
+    toolpath = running.get("/api/files/local/example.gcode")["toolpath"]
     for state, changes in STATES.items():
-        there.show(**changes)
+        there.show(**changes, toolpath=toolpath, queue={"revision": state})
         there.is_in_state(words[state])
         found |= {(state, view): faults(there, view) for view in VIEWS}
-    there.show(**PRINTING)
+    there.show(**PRINTING, toolpath=toolpath)
     there.is_in_state(words["job_printing"])
+    found |= opened(there, words)
     height = there.page.locator("header").bounding_box()["height"]
     there.lose()
     there.is_in_state(words["state_unknown"])
@@ -215,7 +265,7 @@ def test_what_others_have_written_is_a_text(stage):
         there.go(view)
         if view != "console":
             expect(there.page.locator("body")).to_contain_text("<img src=x")
-        assert there.page.locator("img:not([src^=blob]), body script, main i").count() == 0
+        assert there.page.locator("img:not([src^=blob]):not([src^=downloads]), body script, main i").count() == 0
     assert "\u202e" not in there.page.locator("body").inner_text()
     assert there.page.title() != "1"
 

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from support.browser import stopped
+from support.pictures import with_thumbnail
 from support.processes import TOKEN
 
 pytestmark = pytest.mark.real_time
@@ -263,7 +264,7 @@ def test_health_says_how_the_line_does_and_shows_a_fault(tab, service, part):
 
 def test_several_files_are_moved_into_a_new_folder_inspected_and_deleted(tab, service, part):
     for name in ("one.gcode", "two.gcode"):
-        data = part(name, 60).read_bytes() + b"; fill_density = 15%\n"
+        data = with_thumbnail("PNG", part(name, 60).read_bytes() + b"; fill_density = 15%\n")
         service.upload(name, len(data), [data])
     there = tab().open("files")
     there.button("New folder").click()
@@ -278,6 +279,9 @@ def test_several_files_are_moved_into_a_new_folder_inspected_and_deleted(tab, se
     expect(there.page.get_by_text("0 chosen")).to_be_visible()
     there.page.get_by_text("parts/").click()
     expect(there.page.locator(".file")).to_have_count(2)
+    picture = there.page.locator(".file img").nth(1)
+    expect(picture).to_have_attribute("src", re.compile("signature="))
+    expect(picture).to_have_js_property("naturalWidth", 32)
 
     there.page.locator(".file button.what", has_text="two.gcode").click()
     there.page.get_by_text("Settings of the slicer").click()
@@ -313,6 +317,25 @@ def test_the_queue_waits_for_the_bed_and_begins_when_somebody_says_so(tab, servi
     there.button("Add to the queue: queued.gcode").click()
     there.page.goto(f"{there.root}#history")
     expect(there.page.locator(".queued")).to_contain_text("waiting")
+    second = json.dumps({"command": "add", "path": "queued.gcode", "material": "PETG", "notes": "later"}).encode()
+    assert service.request("POST", "/api/queue", second, JSON)[0] == 201
+    rows = there.page.locator(".queued")
+    expect(rows).to_have_count(2)
+    grip, first = rows.nth(1).locator(".grip").bounding_box(), rows.nth(0).bounding_box()
+    there.page.mouse.move(grip["x"] + 20, grip["y"] + 10)
+    there.page.mouse.down()
+    there.page.mouse.move(grip["x"] + 20, first["y"] + 3, steps=3)
+    there.page.mouse.up()
+    expect(rows.nth(0)).to_contain_text("PETG")
+    there.button("Move queued.gcode down").first.press("Enter")
+    expect(rows.nth(1)).to_contain_text("PETG")
+    rows.nth(1).get_by_role("button", name="Change").click()
+    there.page.get_by_label("Notes").fill("for <b>Ada</b>")
+    there.page.get_by_label("Material").fill("ASA")
+    there.button("Save").click()
+    expect(rows.nth(1)).to_contain_text(re.compile("ASA.*for <b>Ada</b>", re.DOTALL))
+    there.button("Remove queued.gcode").nth(1).click()
+    expect(rows).to_have_count(1)
     there.button("The bed is clear").click()
     question = there.page.get_by_role("dialog", name="Is the bed clear?")
     expect(question).to_contain_text("queued.gcode begins at once")
@@ -322,6 +345,14 @@ def test_the_queue_waits_for_the_bed_and_begins_when_somebody_says_so(tab, servi
     expect(there.page.locator("main")).to_contain_text("nothing begins until somebody has looked")
     there.page.get_by_label("Search").fill("queued")
     expect(there.page.locator("main")).to_contain_text("1 print")
+    there.page.locator("summary").click()
+    expect(there.page.get_by_role("row", name=re.compile(r"\w+ 20\d\d 1 1 "))).to_be_visible()
+    there.page.get_by_role("combobox", name="Sums by").select_option("material")
+    expect(there.page.get_by_role("columnheader", name="Material")).to_be_visible()
+    with there.page.expect_download() as fetched:
+        there.button("Save the prints as CSV").click()
+    assert fetched.value.suggested_filename == "history.csv"
+    assert fetched.value.path().read_text().count("queued.gcode") >= 1
     there.button("Print again queued.gcode").first.click()
     there.button("Start the print").click()
     expect(there.page.get_by_text("The last print was completed.")).to_be_visible()

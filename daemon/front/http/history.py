@@ -109,6 +109,8 @@ class TotalsHandler(_Asking):
 class ExportHandler(_Asking):
     """/api/history.csv and /api/history.json: all that is asked for, in pieces."""
 
+    signable = True
+
     async def get(self, kind: str) -> None:
         """Write a file."""
         asked = self.question()

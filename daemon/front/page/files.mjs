@@ -3,11 +3,11 @@
 import {address, Failure, get, post, remove, upload} from "./api.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {Details} from "./inspect.mjs";
-import {Picture} from "./picture.mjs";
 import {refused} from "./refusal.mjs";
 import {Choose, chosen, foldersIn, NewFolder, Several} from "./several.mjs";
 import {isActive, whyNoPrinter} from "./state.mjs";
 import {filesChanged, job, net, short} from "./store.mjs";
+import {Thumbnail} from "./thumbnail.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
 import {clock, duration, size, t, tn} from "./words.mjs";
 
@@ -186,7 +186,7 @@ function Row({file}) {
   }
   const time = file.statistics?.averagePrintTime?._default ?? known.estimatedPrintTime;
   return html`<li class="file"><${Choose} file=${file} />
-    <${Picture} path=${file.thumbnail} />
+    <${Thumbnail} path=${file.thumbnail} />
     <button type="button" class="plain what" aria-expanded=${isOpen} onClick=${() => (open.value = isOpen ? "" : file.path)}>
       <b>${short(file.name, 100)}</b>
       <small>${[time && duration(time), size(file.size), clock(file.date), outcome(file)].filter(Boolean).join(" · ")}</small>

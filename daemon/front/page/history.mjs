@@ -1,18 +1,21 @@
 /** The view of prints: the queue, and the last prints with how they ended, found again, counted and printed once more. */
 
-import {get, post} from "./api.mjs";
+import {download, get, post} from "./api.mjs";
 import {html, signal, useEffect} from "./html.mjs";
 import {Queue} from "./queue.mjs";
 import {isActive, whyNoPrinter} from "./state.mjs";
 import {job, short} from "./store.mjs";
+import {Thumbnail} from "./thumbnail.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
-import {clock, duration, number, t, tn} from "./words.mjs";
+import {clock, duration, monthOf, number, t, tn} from "./words.mjs";
 
 const MOST = 50;
 const SOON = 300; // ms after the last letter of a search
 
 const next = signal(/** @type {number|null} */ (null));
 const totals = signal(/** @type {any} */ (null));
+/** What the sums are by; nothing is asked of the server for them before somebody wants them. */
+const by = signal("month");
 const jobs = signal(/** @type {any[]|null} */ (null));
 const fail = signal("");
 const ending = signal("");
@@ -38,7 +41,7 @@ async function load(before = null) {
     const said = await get(`api/history?${query}`);
     jobs.value = before ? [...(jobs.value ?? []), ...said.jobs] : said.jobs;
     next.value = said.next ?? null;
-    if (!before) totals.value = (await get(`api/history/totals?${asked()}`)).all;
+    if (!before) totals.value = await get(`api/history/totals?by=${by.value}&${asked()}`);
     fail.value = "";
   } catch (error) {
     fail.value = /** @type {Error} */ (error).message;
@@ -50,12 +53,37 @@ function key(each) {
   return /** @type {keyof typeof TONES} */ (String(each.state).toLowerCase());
 }
 
-/** What all of them come to, shown or not. */
+/** `2026-11` as a month, a material by its name. @param {string|null} name */
+function rowName(name) {
+  const month = by.value === "month" && /^(\d{4})-(\d\d)$/.exec(name ?? "");
+  return month ? monthOf(Number(month[1]), Number(month[2])) : short(name || t("total_unknown"), 60);
+}
+
+/** A length of filament in m. @param {number|null} mm */
+function metres(mm) {
+  return typeof mm === "number" ? `${number(mm / 1000, 1)}\u00a0m` : "–";
+}
+/** @param {number|null} grams */
+function weight(grams) {
+  return typeof grams === "number" ? `${number(grams)}\u00a0g` : "–";
+}
+
+/** What all of them come to, shown or not; by month or material on request; and all of them as a file. */
 function Totals() {
-  const {prints = 0, completed = 0, printTime = 0, filamentWeight} = totals.value ?? {};
+  const {all = {}, totals: rows = [], by: of} = totals.value ?? {};
+  const {prints = 0, completed = 0, printTime = 0, filamentWeight} = all;
   if (!prints) return null;
+  const save = (/** @type {string} */ kind) => () => download(`api/history.${kind}${String(asked()) ? `?${asked()}` : ""}`, `history.${kind}`);
+  const heads = ["prints_head", "completed_head", "time_head", "weight_head", "length_head"];
   return html`<p class="figures"><b>${tn("prints", prints)}</b> <span>${t("prints_good", {n: number(completed)})}</span> <span>${t("prints_time", {time: duration(printTime ?? 0)})}</span>
-    ${filamentWeight ? html`<span>${number(filamentWeight)} g</span>` : ""}</p>`;
+    ${filamentWeight ? html`<span>${number(filamentWeight)} g</span>` : ""}</p>
+    <details><summary>${t("totals")}</summary>
+      <div class="row tools"><label>${t("totals_by")} <select value=${by.value} onChange=${(/** @type {any} */ event) => (by.value = event.target.value)}>
+        ${["month", "material"].map(name => html`<option key=${name} value=${name}>${t(`by_${name}`)}</option>`)}</select></label>
+        <span class="row">${["csv", "json"].map(kind => html`<${Act} key=${kind} label=${kind.toUpperCase()} name=${t("save_as", {kind: kind.toUpperCase()})} run=${save(kind)} fail=${fail} />`)}</span></div>
+      <div class="scrolls" tabindex="0" role="region" aria-label=${t("totals")}><table><thead><tr><th scope="col">${t(`by_${of ?? by.value}`)}</th>${heads.map(each => html`<th key=${each} scope="col">${t(each)}</th>`)}</tr></thead>
+        <tbody>${rows.map((/** @type {any} */ row) => html`<tr key=${row.name}><th scope="row">${rowName(row.name)}</th><td>${number(row.prints)}</td><td>${number(row.completed)}</td>
+          <td>${duration(row.printTime ?? 0)}</td><td>${weight(row.filamentWeight)}</td><td>${metres(row.filamentLength)}</td></tr>`)}</tbody></table></div></details>`;
 }
 
 /** @param {{each: any}} props */
@@ -75,7 +103,7 @@ export function History() {
   useEffect(() => {
     const timer = setTimeout(() => load(), looked ? SOON : 0);
     return () => clearTimeout(timer);
-  }, [job.value.state, job.value.active, looked, ending.value]);
+  }, [job.value.state, job.value.active, looked, ending.value, by.value]);
   const rows = jobs.value ?? [];
   return html`<${Queue} /><section class="card" aria-label=${t("history")}><h2>${t("history")}</h2>
     <div class="row tools"><label>${t("search")} <input type="search" value=${word.value} onInput=${(/** @type {any} */ event) => (word.value = event.target.value)} /></label>
@@ -87,9 +115,10 @@ export function History() {
     <ul class="plainlist">${rows.map(each => {
       const said = t(`ended_${key(each)}`);
       return html`<li key=${each.id} class="past"><b class=${`sign ${TONES[key(each)] ?? ""}`} aria-hidden="true">${SIGNS[key(each)] ?? "…"}</b>
-        <span class="what"><b>${short(each.name ?? each.path, 120)}</b>
+        <${Thumbnail} path=${each.thumbnail} /><span class="what"><b>${short(each.name ?? each.path, 120)}</b>
           <small>${[said.startsWith("ended_") ? short(each.state, 40) : said, each.started && clock(each.started),
             typeof each.printTime === "number" && duration(each.printTime), each.filamentWeight && `${number(each.filamentWeight)} g`, short(each.material ?? "", 40)].filter(Boolean).join(" · ")}</small>
+          ${each.notes && html`<small>${short(each.notes, 300)}</small>`}
           ${each.reason && html`<small class="dim">${short(each.reason, 300)}</small>`}</span>
         ${key(each) in TONES && html`<${Again} each=${each} />`}</li>`;
     })}</ul>

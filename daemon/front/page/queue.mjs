@@ -1,12 +1,13 @@
 /** The queue: files in the order in which they are printed, and whether the bed is clear for the next one. */
 
 import {get, post} from "./api.mjs";
-import {html, signal, useEffect} from "./html.mjs";
+import {html, signal, useEffect, useState} from "./html.mjs";
 import {sections, short} from "./store.mjs";
-import {Act, ask, Fail, NumberField} from "./widgets.mjs";
-import {t, tn} from "./words.mjs";
+import {Act, ask, Fail} from "./widgets.mjs";
+import {t, tn, typed} from "./words.mjs";
 
 const MOST = 100; // copies
+const LONGEST = {notes: 1000, material: 60}; // characters
 
 const known = signal(/** @type {any} */ (null));
 const fail = signal("");
@@ -39,20 +40,84 @@ function sureToClear() {
   return ask({title: tn("queue_clear_title", count), body: t("queue_clear_body"), yes: t("queue_clear"), no: t("keep_it")});
 }
 
+/** What is known of an entry, to be changed. @param {{entry: any, close: () => void}} props */
+function Edit({entry, close}) {
+  const [wanted, setWanted] = useState({copies: String(entry.copies), material: entry.material ?? "", notes: entry.notes ?? ""});
+  const [pending, setPending] = useState(false);
+  const least = Math.max(1, entry.done);
+  const put = (/** @type {string} */ name) => (/** @type {any} */ event) => setWanted({...wanted, [name]: event.target.value});
+  async function submit(/** @type {Event} */ event) {
+    event.preventDefault();
+    if (pending) return;
+    const copies = typed(wanted.copies);
+    if (!Number.isInteger(copies) || copies < least || copies > MOST) {
+      fail.value = t("number_range", {label: t("copies"), least, most: MOST, unit: ""});
+      return;
+    }
+    fail.value = "";
+    setPending(true);
+    try {
+      await tell({command: "change", id: entry.id, copies, notes: wanted.notes.trim(), material: wanted.material.trim() || null})();
+      close();
+    } catch (error) {
+      fail.value = /** @type {Error} */ (error).message;
+      setPending(false);
+    }
+  }
+  return html`<form class="row editing" onSubmit=${submit} onKeyDown=${(/** @type {KeyboardEvent} */ event) => event.key === "Escape" && close()}>
+    <label class="field"><span>${t("copies")}</span><input inputmode="numeric" size="4" autofocus value=${wanted.copies} onInput=${put("copies")} /></label>
+    <label class="field"><span>${t("by_material")}</span><input maxlength=${LONGEST.material} value=${wanted.material} onInput=${put("material")} /></label>
+    <label class="field grows"><span>${t("notes")}</span><input maxlength=${LONGEST.notes} value=${wanted.notes} onInput=${put("notes")} /></label>
+    <span class="row"><button type="submit" class="main" aria-busy=${pending}>${t("save")}</button><button type="button" onClick=${close}>${t("close")}</button></span></form>`;
+}
+
+/** What is dragged, and before which place it would come. */
+const drag = signal(/** @type {{id: number, before: number}|null} */ (null));
+
+/** A grip for mouse and finger; who uses a keyboard has the buttons. @param {{entry: any, at: number}} props */
+function Grip({entry, at}) {
+  const over = (/** @type {any} */ event) => {
+    if (drag.value?.id !== entry.id) return;
+    const rows = [...event.target.closest("ol").children];
+    const below = rows.findIndex(row => event.clientY < row.getBoundingClientRect().top + row.offsetHeight / 2);
+    const before = below < 0 ? rows.length : below;
+    if (before !== drag.value?.before) drag.value = {id: entry.id, before};
+  };
+  const drop = () => {
+    const {before = at, id} = drag.value ?? {};
+    drag.value = null;
+    const to = before > at ? before - 1 : before;
+    if (id !== entry.id || to === at) return;
+    fail.value = "";
+    tell({command: "move", id, to})().catch(error => (fail.value = error.message));
+  };
+  const take = (/** @type {any} */ event) => {
+    if (event.button !== 0) return;
+    event.preventDefault();
+    event.target.setPointerCapture(event.pointerId);
+    drag.value = {id: entry.id, before: at};
+  };
+  return html`<span class="grip" aria-hidden="true" title=${t("queue_drag")} onPointerDown=${take} onPointerMove=${over} onPointerUp=${drop} onPointerCancel=${() => (drag.value = null)}>⠿</span>`;
+}
+
 /** @param {{entry: any, at: number, last: number}} props */
 function Entry({entry, at, last}) {
+  const [editing, setEditing] = useState(false);
   const goes = entry.state === "printing" || entry.state === "beginning";
   const name = short(entry.name, 80);
   const bad = ["refused", "missing", "failed"].includes(entry.state);
-  return html`<li class="past queued"><span class="what"><b>${short(entry.name, 120)}</b>
-      <small>${[t(`queued_${entry.state}`), entry.copies > 1 && t("copies_done", {done: entry.done, copies: entry.copies}), short(entry.material ?? "", 60), short(entry.notes, 200)].filter(Boolean).join(" · ")}</small>
+  const {id, before} = drag.value ?? {};
+  const mark = id === entry.id ? "dragged" : before === at ? "over" : before === last + 1 && at === last ? "under" : "";
+  return html`<li class=${`past queued ${mark}`}>${last > 0 && html`<${Grip} entry=${entry} at=${at} />`}<span class="what"><b>${short(entry.name, 120)}</b>
+      <small>${[t(`queued_${entry.state}`), entry.copies > 1 && t("copies_done", {done: entry.done, copies: entry.copies}), short(entry.material ?? "", 60)].filter(Boolean).join(" · ")}</small>
+      ${entry.notes && html`<small>${short(entry.notes, 200)}</small>`}
       ${entry.reason && html`<small class=${bad ? "bad" : "dim"}>${short(entry.reason, 300)}</small>`}</span>
     <span class="row">${bad && html`<${Act} label=${t("try_again")} name=${`${t("try_again")} ${name}`} run=${tell({command: "retry", id: entry.id})} fail=${fail} />`}
-      <${NumberField} id=${`copies-${entry.id}`} label=${`${t("copies")} ${name}`} unit="×" verb=${t("set")} value=${entry.copies} least=${Math.max(1, entry.done)} most=${MOST}
-        send=${(/** @type {number} */ value) => tell({command: "change", id: entry.id, copies: Math.round(value)})()} fail=${fail} />
+      <button type="button" aria-expanded=${editing} aria-label=${`${t("change")} ${name}`} onClick=${() => setEditing(!editing)}>${t("change")}</button>
       <${Act} label="↑" name=${t("queue_up", {name})} run=${tell({command: "move", id: entry.id, to: at - 1})} off=${at === 0 ? t("queue_first") : ""} fail=${fail} />
       <${Act} label="↓" name=${t("queue_down", {name})} run=${tell({command: "move", id: entry.id, to: at + 1})} off=${at === last ? t("queue_last") : ""} fail=${fail} />
-      <${Act} label=${t("queue_remove")} name=${`${t("queue_remove")} ${name}`} run=${tell({command: "remove", id: entry.id})} off=${goes ? t("why_printing") : ""} fail=${fail} /></span></li>`;
+      <${Act} label=${t("queue_remove")} name=${`${t("queue_remove")} ${name}`} run=${tell({command: "remove", id: entry.id})} off=${goes ? t("why_printing") : ""} fail=${fail} /></span>
+    ${editing && html`<${Edit} entry=${entry} close=${() => setEditing(false)} />`}</li>`;
 }
 
 export function Queue() {

@@ -75,6 +75,11 @@ export function clock(seconds) {
   return new Intl.DateTimeFormat(locale(), {hour: "2-digit", minute: "2-digit", ...day}).format(at);
 }
 
+/** `November 2026` @param {number} year @param {number} month 1 to 12 */
+export function monthOf(year, month) {
+  return new Intl.DateTimeFormat(locale(), {month: "long", year: "numeric"}).format(new Date(year, month - 1, 15));
+}
+
 /** @param {number} bytes */
 export function size(bytes) {
   if (bytes < 1e3) return `${bytes}\u00a0B`;
