@@ -523,8 +523,9 @@ async def test_a_question_is_asked_and_the_answer_reaches_the_firmware(tmp_path)
         for choice in (2, -1, "0", True, None, 0.0):
             answer = await server.post("/api/plugin/action_command_prompt", {"command": "select", "choice": choice})
             assert answer.status == 400
-        answer = await server.post("/api/plugin/action_command_prompt", {"command": "select", "choice": 1})
-        assert answer.status == 204
+        old, now = ({"command": "select", "choice": 1, "prompt": text} for text in ("Filament jam", asked["text"]))
+        assert (await server.post("/api/plugin/action_command_prompt", old)).status == 409, "it asks something else"
+        assert (await server.post("/api/plugin/action_command_prompt", now)).status == 204
         await server.settle(1)
         assert any("M876 S1" in line for line in server.service.connection.printer.tail())
         assert (await server.get("/api/plugin/action_command_prompt")).json == {}

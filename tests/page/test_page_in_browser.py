@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from support.browser import stopped
 from support.pictures import with_thumbnail
-from support.processes import TOKEN
+from support.processes import TOKEN, until
 
 pytestmark = pytest.mark.real_time
 
@@ -30,6 +30,7 @@ def test_pair_upload_and_print_to_the_end(tab, service, part):
     there.drop(part("short <b>part<i>.gcode", 60))
     expect(there.page.get_by_text("no problems found")).to_be_visible()
     there.button(re.compile("^Print short")).first.click()
+    there.button("Start the print").click()
     expect(there.page.get_by_text("The last print was completed.")).to_be_visible()
     there.is_in_state("Ready")
     there.page.goto(f"{there.root}#history")
@@ -116,6 +117,8 @@ def test_pause_resume_and_cancel_after_a_question_by_keyboard_alone(tab, service
     press("Enter")
     there.tab_to("Print keys.gcode")
     press("Enter")
+    there.tab_to("Start the print")
+    press("Enter")
     there.is_in_state("Printing")
     assert re.search(r"\d+ % keys .* nozzled", there.page.title())
     there.tab_to("Pause")
@@ -133,6 +136,14 @@ def test_pause_resume_and_cancel_after_a_question_by_keyboard_alone(tab, service
     assert there.page.locator("#stop").is_enabled()  # whatever is asked
     press("Escape")
     expect(question).to_have_count(0)
+    there.is_in_state("Printing")
+    there.tab_to("Cancel print")
+    press("Enter")
+    expect(question).to_be_visible()
+    service.post("/api/job", {"command": "cancel"})  # by somebody else
+    expect(question).to_have_count(0)  # it was about that print
+    service.until_state("Operational")
+    service.post("/api/job", {"command": "start"})
     there.is_in_state("Printing")
     there.tab_to("Cancel print")
     press("Enter")
@@ -266,6 +277,7 @@ def test_several_files_are_moved_into_a_new_folder_inspected_and_deleted(tab, se
     for name in ("one.gcode", "two.gcode"):
         data = with_thumbnail("PNG", part(name, 60).read_bytes() + b"; fill_density = 15%\n")
         service.upload(name, len(data), [data])
+        until(lambda name=name: service.get(f"/api/files/local/{name}").get("thumbnail"), "its analysis")
     there = tab().open("files")
     there.button("New folder").click()
     there.page.get_by_role("textbox", name="New folder").fill("parts")
@@ -330,8 +342,8 @@ def test_the_queue_waits_for_the_bed_and_begins_when_somebody_says_so(tab, servi
     there.button("Move queued.gcode down").first.press("Enter")
     expect(rows.nth(1)).to_contain_text("PETG")
     rows.nth(1).get_by_role("button", name="Change").click()
-    there.page.get_by_label("Notes").fill("for <b>Ada</b>")
-    there.page.get_by_label("Material").fill("ASA")
+    rows.nth(1).get_by_label("Notes").fill("for <b>Ada</b>")
+    rows.nth(1).get_by_label("Material").fill("ASA")
     there.button("Save").click()
     expect(rows.nth(1)).to_contain_text(re.compile("ASA.*for <b>Ada</b>", re.DOTALL))
     there.button("Remove queued.gcode").nth(1).click()

@@ -11,6 +11,7 @@ from daemon.front.http.errors import Refused
 
 NOTIFICATION = "action_command_notification"
 PROMPT = "action_command_prompt"
+LONGEST = 2000  # characters of a question that pages are told
 
 
 class NotificationHandler(ApiHandler):
@@ -32,11 +33,14 @@ class PromptHandler(ApiHandler):
         self.write({} if prompt is None else {"text": prompt.text, "choices": list(prompt.choices)})
 
     async def post(self) -> None:
-        """Answer: `choice` counts from 0."""
+        """Answer: `choice` counts from 0; `prompt`, where it is told, is the question that it answers."""
         _, data = self.command({"select": ["choice"]})
         prompt = self.service.connection.prompt
         if prompt is None:
             raise Refused(409, "No active prompt")
+        about = data.get("prompt", prompt.text)
+        if about not in (prompt.text, prompt.text[:LONGEST]):
+            raise Refused(409, "The printer asks something else now: read it, then answer")
         choice = data["choice"]
         # a prompt without buttons is one to be acknowledged
         if isinstance(choice, bool) or not isinstance(choice, int) or not 0 <= choice < max(1, len(prompt.choices)):

@@ -77,8 +77,10 @@ function App() {
       event.preventDefault();
       setOver(false);
       const files = [...(event.dataTransfer?.files ?? [])]; // they are gone after this event
-      import("./files.mjs").then(module => module.take(files));
-      if (!location.hash.startsWith("#files")) location.hash = "#files";
+      const [shown, ...path] = place.value.split("/");
+      const into = shown === "files" ? path.map(decode).join("/") : "";
+      import("./files.mjs").then(module => module.take(files, into));
+      if (shown !== "files") location.hash = "#files";
     };
     addEventListener("dragover", enterDrag);
     addEventListener("dragleave", leave);

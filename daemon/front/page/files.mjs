@@ -5,7 +5,7 @@ import {html, signal, useEffect, useState} from "./html.mjs";
 import {Details} from "./inspect.mjs";
 import {refused} from "./refusal.mjs";
 import {Choose, chosen, foldersIn, NewFolder, Several} from "./several.mjs";
-import {isActive, whyNoPrinter} from "./state.mjs";
+import {isActive, isIdle, whyNoPrinter} from "./state.mjs";
 import {filesChanged, job, net, short} from "./store.mjs";
 import {Thumbnail} from "./thumbnail.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
@@ -27,24 +27,34 @@ const uploads = signal([]);
 let uploadId = 0;
 let working = false;
 
+let asked = 0;
+
+/** Ask for the list; an answer that comes behind a newer one is old. */
 export async function load() {
+  const number = ++asked;
   try {
-    list.value = await get("api/files?recursive=true");
+    const said = await get("api/files?recursive=true");
+    if (number !== asked) return;
+    list.value = said;
     listFail.value = "";
   } catch (error) {
-    listFail.value = /** @type {Error} */ (error).message;
+    if (number === asked) listFail.value = /** @type {Error} */ (error).message;
   }
 }
 
 // -- uploads -----------------------------------------------------------------------------------------------
 
-/** @param {Iterable<File>} files */
-export function take(files) {
+/** @param {Iterable<File>} files @param {string} [into] The folder that is shown as they come: they go there, wherever one goes meanwhile. */
+export function take(files, into = folder.value) {
   for (const file of files) {
-    uploads.value = [...uploads.value, {id: ++uploadId, file, name: file.name, part: 0, state: "waiting", text: ""}].slice(-50);
+    uploads.value = [...uploads.value, {id: ++uploadId, file, into, name: file.name, part: 0, state: "waiting", text: ""}].slice(-50);
   }
   work();
 }
+
+addEventListener("beforeunload", event => {
+  if (uploads.value.some(each => each.state === "waiting" || each.state === "going")) event.preventDefault();
+});
 
 /** @param {number} id @param {object} what */
 function note(id, what) {
@@ -63,7 +73,7 @@ async function work() {
 async function one(entry, overwrite) {
   note(entry.id, {state: "going", part: 0, text: ""});
   try {
-    const said = await upload(entry.file, folder.value, overwrite, part => note(entry.id, {part}), stop => note(entry.id, {stop}));
+    const said = await upload(entry.file, entry.into, overwrite, part => note(entry.id, {part}), stop => note(entry.id, {stop}));
     const {path, name} = said.files.local;
     note(entry.id, {state: "checking", path, name, file: null, stop: null});
     load();
@@ -124,7 +134,7 @@ function Upload({entry}) {
     ${entry.state === "going" && html`<progress max="1" value=${entry.part} aria-label=${short(entry.name, 80)}></progress>`}
     <p role="status">${words[/** @type {keyof typeof words} */ (entry.state)]}${estimatedPrintTime ? ` · ${duration(estimatedPrintTime)}` : ""}</p>
     ${[...errors, ...warnings].length > 0 && html`<ul>${[...errors, ...warnings].slice(0, 30).map((each, index) => html`<li key=${index}>${short(each, 400)}</li>`)}</ul>`}
-    ${entry.path && entry.state !== "gone" && html`<div class="row"><${Print} file=${{path: entry.path, name: entry.name}} /></div>`}
+    ${entry.path && entry.state !== "gone" && html`<div class="row"><${Print} file=${{path: entry.path, name: entry.name, gcodeAnalysis: entry.analysis}} /></div>`}
     ${entry.state === "failed" && entry.file && html`<button type="button" onClick=${again}>${t("try_again")}</button>`}
   </li>`;
 }
@@ -144,11 +154,17 @@ async function print(file) {
   }
 }
 
-/** @param {{file: {path: string, name: string}}} props */
+/** Asks, as a finger may stray in a list; a file that is refused has a question of its own. @param {any} file */
+function sureToPrint(file) {
+  if (file.gcodeAnalysis?.errors?.length) return Promise.resolve(true);
+  return ask({title: t("start_title", {name: short(file.name, 80)}), body: t("start_body"), yes: t("start_yes"), no: t("start_no"), kind: "main", holds: isIdle});
+}
+
+/** @param {{file: any}} props */
 function Print({file}) {
   const off = whyNoPrinter.value || (isActive.value ? t("why_printing") : "");
   return html`<${Act} kind="main" label=${t("print_it")} name=${`${t("print_it")} ${short(file.name, 80)}`} busy=${t("starting")}
-    run=${() => print(file)} off=${off} fail=${fail} />`;
+    sure=${() => sureToPrint(file)} run=${() => print(file)} off=${off} fail=${fail} />`;
 }
 
 /** @param {any} file */
@@ -243,8 +259,8 @@ export function Files({rest}) {
   };
   return html`<section class="card" aria-label=${t("view_files")}>
     <div class="row apart tools">
-      <label class="button main">${t("upload")}<input type="file" class="hidden" multiple accept=${ENDINGS} onChange=${choose} /></label>
-      <label>${t("search")} <input type="search" value=${wanted.value} onInput=${(/** @type {any} */ event) => (wanted.value = event.target.value)} /></label>
+      <label class="button main upload">${t("upload")}<input type="file" class="hidden" multiple accept=${ENDINGS} onChange=${choose} /></label>
+      <label class="find">${t("search")} <input type="search" value=${wanted.value} onInput=${(/** @type {any} */ event) => (wanted.value = event.target.value)} /></label>
       <label>${t("sort")} <select value=${order.value} onChange=${(/** @type {any} */ event) => (order.value = event.target.value)}>
         ${Object.keys(ORDERS).map(name => html`<option key=${name} value=${name}>${t(`sort_${name}`)}</option>`)}</select></label>
       <span class="row"><button type="button" onClick=${() => setMaking(true)}>${t("new_folder")}</button>

@@ -21,8 +21,8 @@ async function sendStop() {
     await gcode({command: "M112"});
     stopped.value = t("stop_sent");
   } catch (error) {
-    const text = error instanceof Failure ? error.message : String(error);
-    stopped.value = t("stop_failed", {text});
+    if (error instanceof Failure && error.status === 0) stopped.value = t("stop_unknown"); // it may be on its way
+    else stopped.value = t("stop_failed", {text: error instanceof Failure ? error.message : String(error)});
   }
 }
 

@@ -3,7 +3,7 @@
 import {download, get, post} from "./api.mjs";
 import {html, signal, useEffect} from "./html.mjs";
 import {Queue} from "./queue.mjs";
-import {isActive, whyNoPrinter} from "./state.mjs";
+import {isActive, isIdle, whyNoPrinter} from "./state.mjs";
 import {job, short} from "./store.mjs";
 import {Thumbnail} from "./thumbnail.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
@@ -90,7 +90,7 @@ function Totals() {
 function Again({each}) {
   const off = each.fileExists === false ? t("file_gone") : whyNoPrinter.value || (isActive.value ? t("why_printing") : "");
   const name = short(each.name ?? each.path, 80);
-  const sure = () => ask({title: t("start_title", {name}), body: t("start_body"), yes: t("start_yes"), no: t("start_no"), kind: "main"});
+  const sure = () => ask({title: t("start_title", {name}), body: t("start_body"), yes: t("start_yes"), no: t("start_no"), kind: "main", holds: isIdle});
   const run = async () => {
     await post(`api/history/${each.id}`, {command: "reprint"});
     location.hash = "#now";

@@ -7,6 +7,7 @@ import {addPoints, asking, clockOffset, filesChanged, heard, keepTicking, me, ne
 const FIRST = 500; // ms before the second try; doubled each time, up to
 const MOST = 5000;
 const SILENT = 2 * STALE * 1000; // ms without a word after which the socket is taken for dead
+const LOOK = 2000; // ms between two looks at the files
 const HIDDEN = 30000; // ms in the background after which it is closed
 
 /** @type {WebSocket|null} */
@@ -118,11 +119,27 @@ function again(least = 0, reason = "") {
   timer = setTimeout(connect, wait);
 }
 
+let looking = 0;
+/** Files are others than they were, or more is known of them: said at once, then at most every two seconds. */
+function look() {
+  if (looking) {
+    looking = 2;
+    return;
+  }
+  looking = 1;
+  filesChanged.value += 1;
+  setTimeout(() => {
+    const again = looking === 2;
+    looking = 0;
+    if (again) look();
+  }, LOOK);
+}
+
 /** @param {any} message */
 function take(message) {
   if (message.page) takePage(message.page);
   else if (message.plugin) takeNotice(message.plugin);
-  else if (message.event?.type === "UpdatedFiles") filesChanged.value += 1;
+  else if (["UpdatedFiles", "MetadataAnalysisFinished"].includes(message.event?.type)) look();
   else if (message.reauthRequired) {
     if (message.reauthRequired.reason === "removed") stop("refused");
     else again();

@@ -83,7 +83,7 @@ function Pad() {
     <dl class="position">${["x", "y", "z"].map(axis => html`<div key=${axis} class=${isHomed(axis) === false ? "old" : ""}><dt>${axis.toUpperCase()}</dt>
       <dd>${typeof where?.[axis] === "number" ? number(where[axis], axis === "z" ? 2 : 1) : "–"}</dd></div>`)}</dl>
     <fieldset class="steps"><legend>${t("step")}</legend>${STEPS.map(each => html`<label key=${each} class="chip"><input type="radio" name="step"
-      checked=${step.value === each} onChange=${() => (step.value = each)} />${each}</label>`)}</fieldset>
+      checked=${step.value === each} onChange=${() => (step.value = each)} />${number(each, each < 1 ? 1 : 0)}</label>`)}</fieldset>
     <div class="pad" tabindex="0" role="group" aria-label=${t("pad")} onKeyDown=${arrows}>
       <${Jog} axis="y" sign=${1} arrow="↑" /><${Jog} axis="x" sign=${-1} arrow="←" />
       <${Act} kind="jog jhome" label=${t("home")} name=${t("home_all")} run=${home(["x", "y", "z"])} off=${whyNoMove.value} fail=${moveFail} />

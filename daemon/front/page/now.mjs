@@ -4,7 +4,7 @@ import {post} from "./api.mjs";
 import {Chart} from "./chart.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {Picture} from "./picture.mjs";
-import {ending, isActive, percent, state, whyNoPrinter} from "./state.mjs";
+import {ending, isActive, isIdle, percent, state, thisPrint, whyNoPrinter} from "./state.mjs";
 import {isGone, job, printer, server, short, thumbnail, toolpath} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
 import {Refusal} from "./refusal.mjs";
@@ -26,6 +26,7 @@ function sureToCancel() {
     body: t("cancel_body", {time: duration(progress?.time ?? 0), done: done || "–"}),
     yes: t("cancel_yes"),
     no: t("cancel_no"),
+    holds: thisPrint(),
   });
 }
 
@@ -37,6 +38,7 @@ function sureToStart() {
     yes: t("start_yes"),
     no: t("start_no"),
     kind: "main",
+    holds: () => isIdle() && job.value.file?.path === file?.path,
   });
 }
 
@@ -77,6 +79,9 @@ function Ending() {
 
 function Job() {
   const {file, progress, last} = job.value;
+  useEffect(() => {
+    fail.value = ""; // the state has answered what nobody knew
+  }, [job.value.state, job.value.id, file?.path, printer.value.state]);
   if (isGone.value) return html`<section class="card"><h2>${t("print")}</h2><p class="empty">${t("job_gone")}</p></section>`;
   const share = percent.value;
   const layer = progress?.layer;
@@ -87,7 +92,7 @@ function Job() {
       ${isActive.value
         ? html`<progress max="100" value=${share ?? 0} aria-label=${t("progress")}></progress>
           <p class="figures"><b>${share === null ? "–" : `${Math.floor(share)} %`}</b>
-            ${layer !== null && layer !== undefined && html`<span>${t("layer", {n: layer, of: progress.layers ?? "?"})}</span>`}
+            ${layer > 0 && html`<span>${t("layer", {n: layer, of: progress.layers ?? "?"})}</span>`}
             ${typeof progress?.time === "number" && html`<span>${t("printed_for", {time: duration(progress.time)})}</span>`}</p>
           <${Ending} />`
         : html`<p class="figures">${last?.outcome ? t(`last_${last.outcome}`) : file ? t("file_chosen") : t("file_none")}
@@ -98,11 +103,22 @@ function Job() {
   </section>`;
 }
 
+const READ = 500; // ms in which nobody has read a question that took the place of another
+let shownPrompt = {text: "", at: 0};
+
+/** @param {{text: string, choices: string[]}} prompt @param {number} choice */
+async function answerTo(prompt, choice) {
+  if (performance.now() - shownPrompt.at < READ) throw new Error(t("prompt_new"));
+  await post("api/plugin/action_command_prompt", {command: "select", choice, prompt: prompt.text});
+}
+
 /** What the printer and the print have to say, each with what it means. */
 function Words() {
   const {message, prompt, trouble, error, stop, state: line} = printer.value;
   const {pauseReason, warning, error: failed, refused} = job.value;
   if (isGone.value) return null;
+  const asked = prompt?.text ?? "";
+  if (asked !== shownPrompt.text) shownPrompt = {text: asked, at: shownPrompt.text && asked ? performance.now() : -Infinity};
   const rows = [
     line === "fault" && !stop && {tone: "bad", head: t("fault"), text: error ?? failed, what: t("fault_what")},
     line === "offline" && !isNew.value && {tone: "warn", head: t("state_offline"), text: error, what: t("offline_what")},
@@ -112,9 +128,9 @@ function Words() {
     isActive.value && warning && {tone: "warn", head: t("warning"), text: warning},
     message?.text && {tone: "", head: message.at ? t("message_at", {clock: clock(message.at)}) : t("message"), text: message.text},
   ].filter(Boolean);
-  return html`${prompt && html`<section class="card notice warn" role="alert"><h2>${t("prompt")}</h2><p>${short(prompt.text, 500)}</p>
+  return html`${prompt && html`<section key=${prompt.text} class="card notice warn" role="alert"><h2>${t("prompt")}</h2><p>${short(prompt.text, 500)}</p>
       <div class="row">${(prompt.choices ?? []).map((each, index) => html`<${Act} key=${index} label=${short(each, 60)}
-        run=${() => post("api/plugin/action_command_prompt", {command: "select", choice: index})}
+        run=${() => answerTo(prompt, index)}
         done=${() => !printer.value.prompt} fail=${answerFail} />`)}</div><${Fail} of=${answerFail} /></section>`}
     ${refused && !isActive.value && html`<${Refusal} path=${refused.path} name=${refused.name} reasons=${refused.reasons} />`}
     ${rows.map((/** @type {any} */ each, index) => html`<section key=${index} class=${`card notice ${each.tone}`}>

@@ -3,9 +3,9 @@
 import {get, patch, post} from "./api.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {isActive} from "./state.mjs";
-import {isAdmin, sections, short} from "./store.mjs";
+import {isAdmin, printer, sections, short} from "./store.mjs";
 import {Act, Fail} from "./widgets.mjs";
-import {t, typed} from "./words.mjs";
+import {plain, t, typed} from "./words.mjs";
 
 const known = signal(/** @type {any} */ (null));
 const lookFail = signal("");
@@ -55,7 +55,7 @@ function Camera() {
   };
   const flag = (/** @type {string} */ key) => html`<label class="check"><input type="checkbox" checked=${made[key] ?? webcam[key]} disabled=${fixed(`webcam.${key}`)} onChange=${(/** @type {any} */ event) => set(key)(event.target.checked)} /> ${t(`camera_${key}`)}</label>`;
   return html`<section class="card" aria-label=${t("name_and_camera")}><h2>${t("name_and_camera")}</h2>
-    <${Field} label=${t("name")} value=${name} set=${set("name")} fixed=${fixed("appearance.name")} wide=${true} />
+    <${Field} label=${t("name_own")} value=${name} set=${set("name")} fixed=${fixed("appearance.name")} wide=${true} />
     <${Field} label=${t("camera_stream")} value=${streamUrl} set=${set("streamUrl")} fixed=${fixed("webcam.streamUrl")} wide=${true} />
     <${Field} label=${t("camera_snapshot")} value=${snapshotUrl} set=${set("snapshotUrl")} fixed=${fixed("webcam.snapshotUrl")} wide=${true} />
     <div class="row">${["flipH", "flipV", "rotate90"].map(flag)}</div>
@@ -66,6 +66,7 @@ function Camera() {
 
 function Presets() {
   const {profiles} = known.value.temperature;
+  const hasChamber = "chamber" in (printer.value.heaters ?? {}) || profiles.some((/** @type {any} */ each) => each.chamber);
   const [rows, setRows] = useState(/** @type {any[]|null} */ (null));
   const shown = rows ?? profiles.map((/** @type {any} */ each) => ({...each, extruder: String(each.extruder ?? ""), bed: String(each.bed ?? ""), chamber: String(each.chamber ?? "")}));
   const change = (/** @type {number} */ at, /** @type {object} */ what) => setRows(shown.map((/** @type {any} */ each, /** @type {number} */ index) => (index === at ? {...each, ...what} : each)));
@@ -76,8 +77,8 @@ function Presets() {
   };
   return html`<section class="card" aria-label=${t("presets")}><h2>${t("presets")}</h2><p class="dim">${t("presets_what")}</p>
     <ul class="plainlist">${shown.map((/** @type {any} */ each, /** @type {number} */ at) => html`<li key=${at} class="row presetrow">
-      <${Field} label=${t("name")} value=${each.name} set=${(/** @type {string} */ name) => change(at, {name})} />
-      ${["extruder", "bed", "chamber"].map(key => html`<${Field} key=${key} label=${`${t(key === "extruder" ? "nozzle" : key)} °C`} number=${true} value=${each[key]} set=${(/** @type {string} */ value) => change(at, {[key]: value})} />`)}
+      <${Field} label=${t("name_preset")} value=${each.name} set=${(/** @type {string} */ name) => change(at, {name})} />
+      ${["extruder", "bed", ...(hasChamber ? ["chamber"] : [])].map(key => html`<${Field} key=${key} label=${`${t(key === "extruder" ? "nozzle" : key)} °C`} number=${true} value=${each[key]} set=${(/** @type {string} */ value) => change(at, {[key]: value})} />`)}
       <button type="button" class="small" aria-label=${`${t("queue_remove")} ${short(each.name, 40)}`} onClick=${() => setRows(shown.filter((/** @type {any} */ _, /** @type {number} */ index) => index !== at))}>${t("queue_remove")}</button></li>`)}</ul>
     <div class="row"><button type="button" onClick=${() => setRows([...shown, {name: "", extruder: "", bed: "", chamber: ""}])}>${t("preset_new")}</button>
       <${Act} label=${t("save")} run=${save} off=${whyNot() || (rows ? "" : t("nothing_changed"))} fail=${presetFail} /></div><${Fail} of=${presetFail} /></section>`;
@@ -109,12 +110,12 @@ function Profile() {
   };
   const field = (/** @type {string[]} */ [group, key]) => {
     const name = `${group}.${key}`;
-    return html`<${Field} key=${name} number=${true} label=${t(`profile_${group === "maxTemperatures" ? "max_" : ""}${key}`)} value=${made[name] ?? (group === "volume" && !seen.sized ? "" : String(seen[group]?.[key] ?? ""))} set=${set(name)} />`;
+    return html`<${Field} key=${name} number=${true} label=${t(`profile_${group === "maxTemperatures" ? "max_" : ""}${key}`)} value=${made[name] ?? (group === "volume" && !seen.sized ? "" : plain(seen[group]?.[key]))} set=${set(name)} />`;
   };
   const pick = (/** @type {string} */ key, /** @type {string[]} */ choices) => html`<label class="field"><span>${t(`profile_${key}`)}</span> <select value=${made[`volume.${key}`] ?? seen.volume[key]} onChange=${(/** @type {any} */ event) => set(`volume.${key}`)(event.target.value)}>
     ${choices.map(each => html`<option key=${each} value=${each}>${t(`profile_${each}`)}</option>`)}</select></label>`;
   return html`<section class="card" aria-label=${t("profile")}><h2>${t("profile")}</h2>
-    <${Field} label=${t("name")} value=${made.name ?? seen.name} set=${set("name")} wide=${true} />
+    <${Field} label=${t("name_profile")} value=${made.name ?? seen.name} set=${set("name")} wide=${true} />
     <div class="row">${NUMBERS.map(field)}${pick("origin", ["lowerleft", "center"])}${pick("formFactor", ["rectangular", "circular"])}</div>
     <div class="row">${["heatedBed", "heatedChamber"].map(key => html`<label key=${key} class="check"><input type="checkbox" checked=${made[key] ?? seen[key]} onChange=${(/** @type {any} */ event) => set(key)(event.target.checked)} /> ${t(`profile_${key}`)}</label>`)}</div>
     <div class="row"><${Act} label=${t("save")} run=${save} off=${off || (Object.keys(made).length ? "" : t("nothing_changed"))} fail=${profileFail} /></div>

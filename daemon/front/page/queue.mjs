@@ -2,6 +2,7 @@
 
 import {get, post} from "./api.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
+import {isIdle} from "./state.mjs";
 import {sections, short} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
 import {t, tn, typed} from "./words.mjs";
@@ -30,9 +31,11 @@ function tell(what) {
 
 /** Says that the bed is clear, which may begin the next print: so that is asked. */
 function sureOfBed() {
-  const next = known.value?.entries.find((/** @type {any} */ each) => each.state === "waiting");
+  const waits = () => known.value?.entries.find((/** @type {any} */ each) => each.state === "waiting");
+  const next = waits();
   if (!next || known.value.paused) return Promise.resolve(true);
-  return ask({title: t("bed_title"), body: t("bed_body", {name: short(next.name, 80)}), yes: t("bed_yes"), no: t("start_no"), kind: "main"});
+  return ask({title: t("bed_title"), body: t("bed_body", {name: short(next.name, 80)}), yes: t("bed_yes"), no: t("start_no"), kind: "main",
+    holds: () => isIdle() && waits()?.id === next.id});
 }
 
 function sureToClear() {

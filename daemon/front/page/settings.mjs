@@ -4,7 +4,7 @@ import {choice, get, keepChoice, post} from "./api.mjs";
 import {Devices} from "./devices.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {Options} from "./options.mjs";
-import {isActive, percent} from "./state.mjs";
+import {isActive, isIdle, percent, thisPrint} from "./state.mjs";
 import {isGone, job, lineFigures, printer, profile, server, short} from "./store.mjs";
 import {Act, ask, dress, Fail} from "./widgets.mjs";
 import {language, LANGUAGES, number, sentence, speak, t, tn} from "./words.mjs";
@@ -15,13 +15,14 @@ const printerFail = signal("");
 
 function sureToDisconnect() {
   if (!isActive.value) {
-    return ask({title: t("disconnect_idle"), body: t("disconnect_idle_body"), yes: t("disconnect"), no: t("stay_connected")});
+    return ask({title: t("disconnect_idle"), body: t("disconnect_idle_body"), yes: t("disconnect"), no: t("stay_connected"), holds: isIdle});
   }
   return ask({
     title: t("disconnect_title", {name: short(job.value.file?.name ?? t("this_print"), 80)}),
     body: t("disconnect_body", {done: percent.value === null ? "–" : `${Math.floor(percent.value)} %`}),
     yes: t("disconnect"),
     no: t("cancel_no"),
+    holds: thisPrint(),
   });
 }
 
@@ -126,5 +127,5 @@ function Looks() {
 }
 
 export function Settings() {
-  return html`<div class="grid two"><div><${Connection} /><${PrinterCard} /><${Scripts} /><${Looks} /></div><div><${Health} /><${Devices} /><${Options} /></div></div>`;
+  return html`<div class="grid two"><div><${Connection} /><${PrinterCard} /><${Health} /><${Scripts} /><${Looks} /></div><div><${Devices} /><${Options} /></div></div>`;
 }

@@ -33,6 +33,15 @@ export const isActive = computed(() => Boolean(job.value.active) && !isGone.valu
 /** Commands are kept from the printer, as a print is using it. */
 export const isPrinting = computed(() => isActive.value && job.value.state !== "paused");
 
+/** Tells whether it is still the print of now that goes on. @returns {() => boolean} */
+export function thisPrint() {
+  const which = () => `${job.value.id} ${job.value.file?.path}`;
+  const known = which();
+  return () => isActive.value && which() === known;
+}
+/** Nothing is being printed. */
+export const isIdle = () => !isActive.value;
+
 /** Why the printer takes no command now; empty: it does. */
 export const whyNoPrinter = computed(() => {
   if (net.value.state !== "live") return t("why_no_link");

@@ -2,9 +2,10 @@
 
 import {choice} from "./api.mjs";
 import {html, signal, useEffect, useRef, useState} from "./html.mjs";
-import {t, typed} from "./words.mjs";
+import {plain, t, typed} from "./words.mjs";
 
 const PATIENCE = 10000; // ms that a change of the state may take before the button says so
+const REPLACED = 500; // ms after something has taken the place of something else in which a tap is not meant for it
 const WAKE = 400; // ms after the page is seen again in which a tap is not meant
 
 let seenSince = -Infinity;
@@ -66,27 +67,32 @@ export function Fail({of}) {
   return html`<p class="fail" role="alert">${of.value}</p>`;
 }
 
-/** @type {import("./vendor/signals-core.mjs").Signal<{title: string, body: any, yes: string, no: string,
- *   kind: string, answer: (yes: boolean) => void}|null>} */
+/** @typedef {{title: string, body: any, yes: string, no: string, kind?: string, holds?: () => boolean}} Asked */
+
+/** @type {import("./vendor/signals-core.mjs").Signal<Asked & {since: number, answer: (yes: boolean) => void}|null>} */
 const question = signal(null);
+let before = Promise.resolve(false);
 
 /**
- * Ask before something is lost: the title names the thing, the body the loss; the buttons are verbs.
- * @param {{title: string, body: any, yes: string, no: string, kind?: string}} what
+ * Ask before something is lost: the title names the thing, the body the loss; the buttons are verbs. Where `holds` is true
+ * no more, as what it is about is over, the answer is no. A question waits until the one before it is answered.
+ * @param {Asked} what
  * @returns {Promise<boolean>}
  */
 export function ask(what) {
-  question.value?.answer(false);
-  return new Promise(resolve => {
+  const follows = question.value !== null;
+  before = before.then(() => new Promise(resolve => {
     question.value = {
       kind: "danger",
       ...what,
+      since: follows ? performance.now() : -Infinity,
       answer: yes => {
         question.value = null;
-        resolve(yes);
+        resolve(yes && (what.holds?.() ?? true));
       },
     };
-  });
+  }));
+  return before;
 }
 
 /** How many dialogs are open: what is under them is out of reach then, but for the frame with its Stop. */
@@ -118,13 +124,18 @@ export function Modal({close, name, children}) {
 /** The one question; the safe button comes first and has the focus, Escape is it. */
 export function Question() {
   const asked = question.value;
-  if (!asked) return null;
+  const isOver = asked !== null && asked.holds?.() === false;
+  useEffect(() => {
+    if (isOver) asked.answer(false);
+  }, [isOver, asked]);
+  if (!asked || isOver) return null;
+  const isSeen = () => performance.now() - asked.since > REPLACED; // no finger that was meant for the question before
   return html`<${Modal} key=${asked} name="asked" close=${() => asked.answer(false)}>
     <h2 id="asked">${asked.title}</h2>
     <div>${asked.body}</div>
     <div class="row apart">
       <button type="button" autofocus onClick=${() => asked.answer(false)}>${asked.no}</button>
-      <button type="button" class=${asked.kind} onClick=${(/** @type {Event} */ event) => isMeant(event) && asked.answer(true)}>${asked.yes}</button>
+      <button type="button" class=${asked.kind} onClick=${(/** @type {Event} */ event) => isMeant(event) && isSeen() && asked.answer(true)}>${asked.yes}</button>
     </div>
   <//>`;
 }
@@ -137,7 +148,7 @@ export function Question() {
 export function NumberField({label, unit, value, least, most, send, fail, off, id, verb}) {
   const [text, setText] = useState(/** @type {string|null} */ (null));
   const [pending, setPending] = useState(false);
-  const shown = text ?? (value === null ? "" : String(Math.round(value * 10) / 10));
+  const shown = text ?? (value === null ? "" : plain(Math.round(value * 10) / 10));
   async function submit(/** @type {Event} */ event) {
     event.preventDefault();
     fail.value = off ?? "";

@@ -75,6 +75,11 @@ export function clock(seconds) {
   return new Intl.DateTimeFormat(locale(), {hour: "2-digit", minute: "2-digit", ...day}).format(at);
 }
 
+/** A number as somebody types it there: `0,4`, and nothing where there is none. @param {unknown} value */
+export function plain(value) {
+  return typeof value === "number" ? String(value).replace(".", number(0.1, 1)[1]) : "";
+}
+
 /** `November 2026` @param {number} year @param {number} month 1 to 12 */
 export function monthOf(year, month) {
   return new Intl.DateTimeFormat(locale(), {month: "long", year: "numeric"}).format(new Date(year, month - 1, 15));

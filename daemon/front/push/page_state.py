@@ -9,6 +9,7 @@ from daemon.front.analysis.forecast import Outlook
 from daemon.front.analysis.shelf import Learnt
 from daemon.front.http import analysis
 from daemon.front.http.base import seen_of
+from daemon.front.http.panel import LONGEST
 from daemon.front.http.temperatures import is_heater, readings
 from daemon.front.queue.queue import told
 from gcode.errors import NozzledError
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from daemon.front.front import Front
 
 FULL = 255  # the part fan at its fastest
-LONGEST = 2000  # characters of a text of the printer
 
 _STOPPED = {True: "confirmed", False: "unconfirmed", None: None}
 
