@@ -219,3 +219,13 @@ async def test_a_compressed_list_is_known_again(tmp_path, count):
         for first, headers in ((packed, GZIP), (plain, {})):
             again = await server.get("/api/files", headers={**headers, "If-None-Match": first.headers["Etag"]})
             assert (again.status, again.body) == (304, b"")
+
+
+async def test_what_somebody_has_given_up_is_not_done_later(tmp_path):
+    async with api(tmp_path, "") as server:
+        now = server.service.wall()
+        for until, status in ((f"{now + 10:.3f}", 200), (f"{now - 1:.3f}", 408), ("soon", 400), ("-1", 400)):
+            said = await server.post("/api/queue", {"command": "pause"}, headers={"Nozzled-Until": until})
+            assert said.status == status, until
+            assert (await server.get("/api/queue", headers={"Nozzled-Until": until})).json["paused"] == (status == 200)
+            await server.post("/api/queue", {"command": "resume"})

@@ -225,6 +225,18 @@ def test_axe_finds_nothing_in_what_asks(stage, axe):
     there.page.get_by_role("dialog").wait_for()
     assert found_in(there) == []
     there.page.keyboard.press("Escape")
+    before = there.page.locator("main").bounding_box()
+    there.knock(app_name="<b>app</b>", remote_address="192.168.1.20", code="K7Q2")
+    knocks = there.button("Somebody asks for access")
+    expect(knocks).to_be_visible()
+    assert there.page.locator("main").bounding_box() == before  # a stranger moves nothing under a finger
+    knocks.click()
+    request = there.page.get_by_role("dialog", name="Somebody asks for access")
+    expect(request).to_contain_text("<b>app</b> asks for access, from 192.168.1.20.")
+    expect(request.get_by_role("button", name="Later")).to_be_focused()
+    assert found_in(there) == []
+    there.page.keyboard.press("Escape")
+    expect(request).to_have_count(0)
     there.show(**STATES["state_stopped"])
     there.page.get_by_label("I have read these").check()
     assert found_in(there) == []

@@ -47,6 +47,11 @@ class Stage(Tab):
         self._seq += 1
         self._socket.send(json.dumps({"page": {"seq": self._seq, **what}}))
 
+    def knock(self, **request):
+        """An app asks to be let in."""
+        data = {"type": "request_access", "user_token": "t", **request}
+        self._socket.send(json.dumps({"plugin": {"plugin": "appkeys", "data": data}}))
+
     def lose(self):
         """The connection ends, and none comes any more; the page notices."""
         self._is_lost = True

@@ -46,6 +46,10 @@ EXPOSED = (
     "Content-Disposition, Content-Range, ETag, Idempotent-Replayed, Location, Nozzled-Entry, Nozzled-Job, Retry-After"
 )
 
+UNTIL = "Nozzled-Until"
+"""The header that tells until when a request may be done: a date in s since 1970, by this machine's clock."""
+
+_DATE = re.compile(r"\d{1,12}(\.\d{1,6})?", re.ASCII)
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", re.ASCII)
 
 log = logging.getLogger("nozzled.http")
@@ -124,6 +128,7 @@ class ApiHandler(tornado.web.RequestHandler):
                 self.identity = self._identify()
             self._check_scope()
             self._check_size()
+            self._check_date()
             self.admit()
         except Exception as error:  # noqa: BLE001 - the one funnel: `_refuse` logs what is a bug
             refusal = error
@@ -158,6 +163,15 @@ class ApiHandler(tornado.web.RequestHandler):
     def _answer_with_nothing(self) -> None:
         """Have the method do nothing that Tornado calls when the body has ended."""
         setattr(self, (self.request.method or "GET").lower(), _nothing_more)
+
+    def _check_date(self) -> None:
+        """Refuse what its sender has given up by now: a front that hung would do it behind somebody's back."""
+        if (until := self.request.headers.get(UNTIL)) is None or self.request.method in ("GET", "HEAD"):
+            return
+        if not _DATE.fullmatch(until):
+            raise Refused(400, f"{UNTIL} must be a date in s since 1970")
+        if (late := self.service.wall() - float(until)) > 0:
+            raise Refused(408, f"this came {late:.0f} s too late and was not done; look at the state, then try again")
 
     def admit(self) -> None:
         """Refuse by headers, before the body comes; for subclasses."""

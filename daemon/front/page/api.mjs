@@ -1,6 +1,6 @@
 /** Requests to nozzled. The key is in localStorage; where that is forbidden, it lives as long as the tab. */
 
-import {me, raised} from "./store.mjs";
+import {clockOffset, heard, me, raised} from "./store.mjs";
 import {t} from "./words.mjs";
 
 const KEY = "nozzled.key";
@@ -75,13 +75,18 @@ export class Failure extends Error {
   }
 }
 
-/** @param {string} path @param {RequestInit & {patience?: number, withKey?: string|null}} [options] */
+/** @typedef {RequestInit & {patience?: number, withKey?: string|null, late?: boolean}} Options `late`: it is to be done also when nobody waits for it any more */
+
+/** @param {string} path @param {Options} [options] */
 async function answer(path, options = {}) {
   const headers = new Headers(options.headers);
   const used = options.withKey === undefined ? (raised.value.until > performance.now() && raised.value.key) || key() : options.withKey;
   if (used) headers.set("X-Api-Key", used);
+  const patience = options.patience ?? PATIENCE;
+  // a service that hung does not do later what somebody has given up by then
+  if (options.method && heard.value && !options.late) headers.set("Nozzled-Until", (Date.now() / 1000 + clockOffset.value + patience / 1000).toFixed(3));
   const end = new AbortController();
-  const timer = setTimeout(() => end.abort(), options.patience ?? PATIENCE);
+  const timer = setTimeout(() => end.abort(), patience);
   try {
     const response = await fetch(path, {...options, headers, signal: end.signal, cache: "no-store", credentials: "omit"});
     if (!response.ok) throw await failure(response);
@@ -180,9 +185,9 @@ export function address(path) {
   return path.split("/").map(encodeURIComponent).join("/");
 }
 
-/** @param {Record<string, unknown>} command @returns {Promise<any>} */
-export function gcode(command) {
-  return post("api/printer/command", command);
+/** @param {Record<string, unknown>} command @param {Options} [options] @returns {Promise<any>} */
+export function gcode(command, options) {
+  return post("api/printer/command", command, options);
 }
 
 /**

@@ -1,15 +1,15 @@
 /** Where the page begins: its language and looks, the key, and which view is shown. Nothing imports this module. */
 
 import {choice, key} from "./api.mjs";
-import {Frame} from "./frame.mjs";
+import {answering, Frame} from "./frame.mjs";
 import {effect, html, render, signal, useEffect, useState} from "./html.mjs";
 import {start, stop} from "./link.mjs";
 import {Now} from "./now.mjs";
-import {codeInAddress, Pair, pair} from "./pair.mjs";
+import {codeInAddress, pair} from "./pairing.mjs";
 import {Refused} from "./refusal.mjs";
 import {isActive, percent, state} from "./state.mjs";
 import {asking, isAdmin, job, net, short} from "./store.mjs";
-import {dialogs, dress, Question} from "./widgets.mjs";
+import {dialogs, dress, Modal, Question} from "./widgets.mjs";
 import {speak, t} from "./words.mjs";
 
 /** The views besides Now come when they are wanted, or when there is nothing else to do. */
@@ -22,7 +22,9 @@ const LATER = {
   setup: () => import("./setup.mjs").then(module => module.Setup),
   health: () => import("./health.mjs").then(module => module.Health),
   knock: () => import("./devices.mjs").then(module => module.Knock),
+  pair: () => import("./pair.mjs").then(module => module.Pair),
 };
+const NO_VIEWS = ["knock", "pair"]; // they come by themselves
 const IDLE = 3000; // ms after the first picture
 const views = signal(/** @type {Record<string, any>} */ ({now: Now}));
 
@@ -61,9 +63,9 @@ effect(() => {
 
 function App() {
   const [over, setOver] = useState(false);
-  const {state: link, reason} = net.value;
+  const {state: link} = net.value;
   const [view, ...rest] = place.value.split("/");
-  const name = (view in LATER && view !== "knock" ? view : "now");
+  const name = (view in LATER && !NO_VIEWS.includes(view) ? view : "now");
   useEffect(() => {
     const has = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files");
     const enterDrag = (/** @type {DragEvent} */ event) => {
@@ -86,10 +88,10 @@ function App() {
     addEventListener("dragleave", leave);
     addEventListener("drop", drop);
   }, []);
-  if (link === "nokey" || link === "refused") return html`<${Pair} reason=${reason} isRevoked=${link === "refused"} /><${Question} />`;
+  if (link === "nokey" || link === "refused") return html`<${View} name="pair" /><${Question} />`;
   const isAsked = isAdmin.value && Object.keys(asking.value).length > 0;
-  return html`<${Frame} view=${name} /><main id="view" inert=${dialogs.value > 0}>${isAsked && html`<${View} name="knock" />`}<${View} key=${name} name=${name} rest=${rest.map(decode).join("/")} /></main>
-    <${Question} /><${Refused} />${over && html`<div class="drop"><p>${t("drop_now")}</p></div>`}`;
+  return html`<${Frame} view=${name} /><main id="view" inert=${dialogs.value > 0}><${View} key=${name} name=${name} rest=${rest.map(decode).join("/")} /></main>
+    <${Question} /><${Refused} />${isAsked && answering.value && html`<${Modal} name="knock" close=${() => (answering.value = false)}><${View} name="knock" /><//>`}${over && html`<div class="drop"><p>${t("drop_now")}</p></div>`}`;
 }
 
 /** @param {string} text */

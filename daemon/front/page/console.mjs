@@ -102,10 +102,10 @@ export function Console() {
         : html`<div key=${line.id} class=${line.way === ">" ? "sent" : "got"}>${line.way === ">" ? "> " : "  "}${line.text}</div>`)}
     </div>
     <button type="button" class="small held" hidden=${!held} onClick=${() => setHeld(0)}>${tn("console_new", fresh)} ↓</button>
+    <p class="fail" role="alert">${refusal.value}</p>
     <form class="row say" onSubmit=${submit}><label class="hidden" for="command">${t("command")}</label>
       <input id="command" value=${command.value} autocomplete="off" autocapitalize="characters" spellcheck=${false} placeholder="G28" enterkeyhint="send"
         onInput=${(/** @type {any} */ event) => (command.value = event.target.value)} onKeyDown=${keys} />
       <button type="submit" class="main" aria-busy=${pending}>${t("send")}</button></form>
-    <p class="fail" role="alert">${refusal.value}</p>
   </section>`;
 }

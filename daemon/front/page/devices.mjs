@@ -1,7 +1,8 @@
 /** Devices: who may come in, who asks to, and stepping up to decide about that. */
 
 import {forgetKey, get, post, remove, stepDown, stepUp} from "./api.mjs";
-import {html, signal, useEffect, useState} from "./html.mjs";
+import {answering} from "./frame.mjs";
+import {html, signal, useEffect, useRef, useState} from "./html.mjs";
 import {stop} from "./link.mjs";
 import {asking, isAdmin, me, net, now, raised, short} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
@@ -24,13 +25,16 @@ function Requests() {
       ${each.code && html` ${t("ask_mark")} <b class="code">${short(each.code, 8)}</b>`}</p>
     <div class="row"><${Act} label=${t("deny")} run=${decide(token, {decision: false})} fail=${fail} />
       <${Act} label=${t("allow_read")} run=${decide(token, {decision: true, scope: "read"})} fail=${fail} />
-      <${Act} kind="main" label=${t("allow_control")} run=${decide(token, {decision: true, scope: "control"})} fail=${fail} /></div></div>`);
+      <${Act} label=${t("allow_control")} run=${decide(token, {decision: true, scope: "control"})} fail=${fail} /></div></div>`);
 }
 
 /** Who asks to be let in, on whatever view a person is who may decide. */
 export function Knock() {
+  const later = useRef(/** @type {any} */ (null));
+  useEffect(() => later.current?.focus(), []);
   if (!isAdmin.value || !Object.keys(asking.value).length) return null;
-  return html`<section class="card" role="alert" aria-label=${t("access")}><h2>${t("access")}</h2><${Requests} /><${Fail} of=${fail} /></section>`;
+  return html`<h2 id="knock">${t("access")}</h2><${Requests} /><${Fail} of=${fail} />
+    <div class="row"><button type="button" ref=${later} onClick=${() => (answering.value = false)}>${t("later")}</button></div>`;
 }
 
 /** Becoming an admin for a while; what is behind it takes that. */

@@ -253,6 +253,10 @@ export function Files({rest}) {
   }, [rest]);
   useEffect(() => void load(), [job.value.active, filesChanged.value, net.value.state]);
   const rows = shown();
+  const look = (/** @type {any} */ event) => {
+    wanted.value = event.target.value;
+    if (chosen.value) chosen.value = new Set(); // nothing is chosen that nobody sees
+  };
   const choose = (/** @type {any} */ event) => {
     take(event.target.files);
     event.target.value = "";
@@ -260,7 +264,7 @@ export function Files({rest}) {
   return html`<section class="card" aria-label=${t("view_files")}>
     <div class="row apart tools">
       <label class="button main upload">${t("upload")}<input type="file" class="hidden" multiple accept=${ENDINGS} onChange=${choose} /></label>
-      <label class="find">${t("search")} <input type="search" value=${wanted.value} onInput=${(/** @type {any} */ event) => (wanted.value = event.target.value)} /></label>
+      <label class="find">${t("search")} <input type="search" value=${wanted.value} onInput=${look} /></label>
       <label>${t("sort")} <select value=${order.value} onChange=${(/** @type {any} */ event) => (order.value = event.target.value)}>
         ${Object.keys(ORDERS).map(name => html`<option key=${name} value=${name}>${t(`sort_${name}`)}</option>`)}</select></label>
       <span class="row"><button type="button" onClick=${() => setMaking(true)}>${t("new_folder")}</button>

@@ -4,9 +4,9 @@ import {Failure, gcode, post} from "./api.mjs";
 import {html, signal, useEffect, useRef, useState} from "./html.mjs";
 import {tryNow} from "./link.mjs";
 import {degrees, ending, heaterName, heaters, isActive, percent, state, target} from "./state.mjs";
-import {age, GRACE, isGone, isStale, job, net, now, printer, short, updated} from "./store.mjs";
+import {age, asking, GRACE, isAdmin, isGone, isStale, job, net, now, printer, short, updated} from "./store.mjs";
 import {Act, dialogs, Fail, Icon} from "./widgets.mjs";
-import {t} from "./words.mjs";
+import {t, tn} from "./words.mjs";
 
 const HOLD = 400; // ms that a finger has to stay on Stop
 const SHOWN = 3000; // ms that the hint is shown to who has let it go
@@ -18,7 +18,7 @@ export const stopped = signal("");
 async function sendStop() {
   stopped.value = t("stop_sending");
   try {
-    await gcode({command: "M112"});
+    await gcode({command: "M112"}, {late: true}); // whenever it comes, it is right
     stopped.value = t("stop_sent");
   } catch (error) {
     if (error instanceof Failure && error.status === 0) stopped.value = t("stop_unknown"); // it may be on its way
@@ -66,6 +66,15 @@ export function Stop() {
   </div>`;
 }
 
+/** Somebody reads who asks to be let in. */
+export const answering = signal(false);
+
+/** Somebody asks to be let in: a word in a place that is always there, so that a stranger moves nothing under a finger. */
+function Knocking() {
+  const count = isAdmin.value ? Object.keys(asking.value).length : 0;
+  return html` <span role="status">${count > 0 && html`<button type="button" class="knock" onClick=${() => (answering.value = true)}>${tn("knocks", count)}</button>`}</span>`;
+}
+
 /** One line that is always there, so that nothing moves when the connection is lost. */
 function Freshness() {
   const {state: link, since, retryAt, reason} = net.value;
@@ -73,7 +82,7 @@ function Freshness() {
   if (link === "live" && !isStale.value) {
     return updated.value
       ? html`<p class="fresh warn">${t("updated")} <button type="button" class="small" onClick=${() => location.reload()}>${t("reload")}</button></p>`
-      : html`<p class="fresh">${t("fresh")}</p>`;
+      : html`<p class="fresh">${t("fresh")}<${Knocking} /></p>`;
   }
   if (link === "boot" && !reason && gone < GRACE) return html`<p class="fresh">${t("state_boot")}</p>`;
   if (link === "lost" && gone < GRACE && !isStale.value) return html`<p class="fresh">${t("fresh_lost")}</p>`;

@@ -3,7 +3,8 @@
 import {Failure, get, keepKey, login, post} from "./api.mjs";
 import {html, signal, useEffect, useRef, useState} from "./html.mjs";
 import {start} from "./link.mjs";
-import {short} from "./store.mjs";
+import {ownName, pair} from "./pairing.mjs";
+import {net, short} from "./store.mjs";
 import {Fail} from "./widgets.mjs";
 import {t} from "./words.mjs";
 
@@ -11,36 +12,9 @@ const POLL = 2000; // ms; who does not ask for 15 s has to begin again
 
 const fail = signal("");
 
-/** What this browser is called, where nobody says otherwise. */
-export function ownName() {
-  const agent = navigator.userAgent;
-  const browser = /Edg\//.test(agent) ? "Edge" : /Firefox\//.test(agent) ? "Firefox" : /Chrome\//.test(agent) ? "Chrome" : /Safari\//.test(agent) ? "Safari" : "Browser";
-  const system = /Android/.test(agent) ? "Android" : /iPhone|iPad/.test(agent) ? "iOS" : /Windows/.test(agent) ? "Windows" : /Mac OS/.test(agent) ? "macOS" : "Linux";
-  return `${browser} on ${system}`;
-}
-
-/** A code as it was typed: case, spaces and dashes do not count. @param {string} text */
-export function codeOf(text) {
-  const letters = (text.split("#pair=").pop() ?? "").toUpperCase().replace(/[^0-9A-Z]/g, "");
-  return letters.match(/.{1,4}/g)?.join("-") ?? "";
-}
-
-/** Change a code for a key of this browser's own. @param {string} code @param {string} [name] */
-export async function pair(code, name = ownName()) {
-  const said = await post("api/pair", {code: codeOf(code), name}, {withKey: null});
-  keepKey(said.key);
-}
-
-/** The code in the address, which is taken out of it at once: an address stays in histories. */
-export function codeInAddress() {
-  const found = /^#pair=(.+)$/.exec(location.hash);
-  if (!found) return "";
-  history.replaceState(null, "", `${location.pathname}${location.search}`);
-  return decodeURIComponent(found[1]);
-}
-
-/** @param {{reason: string, isRevoked: boolean}} props */
-export function Pair({reason, isRevoked}) {
+export function Pair() {
+  const {state: link, reason} = net.value;
+  const isRevoked = link === "refused";
   const [name, setName] = useState(ownName());
   const [code, setCode] = useState("");
   const [key, setKey] = useState("");

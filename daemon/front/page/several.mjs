@@ -51,15 +51,24 @@ export function foldersIn(entries) {
   return entries.flatMap(one => (one.type === "folder" ? [one.path, ...foldersIn(one.children ?? [])] : []));
 }
 
+/** How many files are in a folder, at any depth. @param {any} entry @returns {number} */
+function countOf(entry) {
+  return entry.type === "folder" ? (entry.children ?? []).reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + countOf(one), 0) : 1;
+}
+
 /** @param {{rows: any[], folders: string[], onDone: () => Promise<unknown>}} props */
 export function Several({rows, folders, onDone}) {
   const [target, setTarget] = useState("");
   if (!chosen.value) return null;
   const paths = [...chosen.value];
   const none = paths.length ? "" : t("none_chosen");
+  const inside = (/** @type {string} */ path) => {
+    const folder = rows.find(one => one.path === path && one.type === "folder");
+    return folder ? `/ (${tn("files", countOf(folder))})` : "";
+  };
   const sure = () => ask({
     title: tn("delete_several", paths.length),
-    body: html`<ul>${paths.slice(0, NAMED).map(path => html`<li key=${path}>${short(path, 100)}</li>`)}</ul>
+    body: html`<ul>${paths.slice(0, NAMED).map(path => html`<li key=${path}>${short(path, 100)}${inside(path)}</li>`)}</ul>
       ${paths.length > NAMED && html`<p>${tn("and_more", paths.length - NAMED)}</p>`}<p>${t("delete_several_body")}</p>`,
     yes: t("delete_yes"),
     no: t("delete_no"),
