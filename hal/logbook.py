@@ -14,7 +14,7 @@ import json
 import mmap
 import os
 import struct
-import zlib
+from binascii import crc32
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -206,7 +206,7 @@ def _page(text: bytes) -> dict[str, Any]:
 
 def _checksum(turn: int, text: bytes) -> int:
     """Return the checksum of a page; with its turn in it, a page whose head alone was begun does not count."""
-    return zlib.crc32(text, zlib.crc32(_TURN.pack(turn)))
+    return crc32(text, crc32(_TURN.pack(turn)))
 
 
 def _packed(modes: Modes) -> bytes:

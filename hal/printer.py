@@ -11,8 +11,8 @@ from typing import Protocol
 
 from gcode.dialect import Dialect
 from gcode.errors import NozzledError
+from gcode.flight import Left
 from gcode.histogram import Histogram
-from gcode.link import Left
 from gcode.modes import Modes
 from gcode.outgoing import Counters, Line, Position
 from gcode.replies import Heaters

@@ -17,7 +17,6 @@ by a crash is readable up to the last flush before it. A session may go on in fu
 
 import json
 import math
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -80,7 +79,10 @@ class Encoder:
     """Header and records → bytes of one file."""
 
     def __init__(self) -> None:
+        import zlib  # noqa: PLC0415 - a print that goes well writes no session
+
         self._gzip = zlib.compressobj(wbits=_GZIP)
+        self._kept_readable = zlib.Z_SYNC_FLUSH
 
     def header(self, header: Header) -> bytes:
         """Return the bytes of the first line."""
@@ -95,7 +97,7 @@ class Encoder:
         return self._gzip.flush()
 
     def _put(self, text: str) -> bytes:
-        return self._gzip.compress(text.encode("ascii")) + self._gzip.flush(zlib.Z_SYNC_FLUSH)
+        return self._gzip.compress(text.encode("ascii")) + self._gzip.flush(self._kept_readable)
 
 
 def _line(record: Record) -> str:
@@ -135,6 +137,8 @@ def _read_part(path: Path) -> Session:
 
 def _unzipped(raw: bytes) -> tuple[bytes, str]:
     """Return as much as can be read, and why that is not all."""
+    import zlib  # noqa: PLC0415 - as above
+
     text = bytearray()
     gzip = zlib.decompressobj(wbits=_GZIP)
     try:

@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import faulthandler
 import os
-import shlex
 import sys
 import time  # noqa: TID251 - the one place where the wall clock comes in; it is injected from here
 from collections.abc import Sequence
@@ -53,13 +52,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _without_printer() -> str:
     """Return what somebody reads who has named no printer."""
-    from hal.ports import list_ports, locked  # noqa: PLC0415 - memory that a core with a printer does not need
+    from shlex import quote  # noqa: PLC0415 - memory that a core with a printer does not need
+
+    from hal.ports import list_ports, locked  # noqa: PLC0415 - as above
 
     ports = list_ports()
     lines = ["nozzled: no printer is named, so none is connected until a client asks for it."]
     for port in ports:
         held = "  (in use)" if locked(port.path) else ""
-        lines.append(f"  --printer {shlex.quote(port.address)}  {port.description}{held}".rstrip())
+        lines.append(f"  --printer {quote(port.address)}  {port.description}{held}".rstrip())
     if not ports:
         lines.append("  There is no serial port: is the printer plugged in and switched on?")
     return "\n".join([*lines, "  --printer sim  the simulated printer"])

@@ -6,7 +6,6 @@ The dataclasses are the only source: a field's type, default and `option` say wh
 
 import math
 import tomllib
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from daemon.config import named_values
 from daemon.errors import ConfigError
+from daemon.one_line import is_one_line
 from daemon.systemd.directories import of_systemd
 from gcode.errors import NozzledError
 from gcode.outgoing import check_command
@@ -582,9 +582,7 @@ def _fits(value: object, kind: object, rule: Option) -> bool:
 
 def _is_text(value: object) -> bool:
     """Text of one line: a line break in a G-code line would smuggle in another one."""
-    if not isinstance(value, str):
-        return False
-    return not any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in value)
+    return isinstance(value, str) and is_one_line(value)
 
 
 def _allowed(kind: object, rule: Option) -> str:

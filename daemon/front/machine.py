@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,7 @@ def seen(folder: Path, sys: Path = SYS) -> dict[str, Any]:
     known = _SysInfo()
     told = ctypes.CDLL(None).sysinfo(ctypes.byref(known)) == 0
     unit = known.mem_unit or 1
-    disk = shutil.disk_usage(folder)
+    disk = os.statvfs(folder)
     return {
         "model": _text(sys / "firmware/devicetree/base/model"),
         "uptime": known.uptime if told else None,
@@ -54,7 +53,7 @@ def seen(folder: Path, sys: Path = SYS) -> dict[str, Any]:
             "total": known.totalram * unit if told else None,
             "free": _available() or ((known.freeram + known.bufferram) * unit if told else None),
         },
-        "disk": {"total": disk.total, "free": disk.free},
+        "disk": {"total": disk.f_blocks * disk.f_frsize, "free": disk.f_bavail * disk.f_frsize},
         "temperature": _temperature(sys),
         **_power(sys),
     }

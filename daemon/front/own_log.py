@@ -5,7 +5,6 @@ On a terminal there is nothing to be read; nor in a journal that the service's u
 
 import asyncio
 import os
-import shutil
 import stat
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -65,7 +64,9 @@ def _of_journal() -> AsyncIterator[bytes]:
 
 async def _journal(lines: str) -> AsyncIterator[bytes]:
     """Read the newest entries of our units, of core and front; nothing, where that is not allowed."""
-    if (program := shutil.which("journalctl")) is None:
+    from shutil import which  # noqa: PLC0415 - it brings compressors along, half a MB that is seldom wanted
+
+    if (program := which("journalctl")) is None:
         return
     try:
         process = await asyncio.create_subprocess_exec(

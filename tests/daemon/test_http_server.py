@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import importlib
 import os
 import re
 import socket
@@ -13,6 +14,7 @@ import pytest
 
 from daemon.errors import AddressInUse
 from daemon.front.http import server as module
+from daemon.front.http.base import ApiHandler
 from support.http import KEY, api, form
 
 HEAD = f"Host: localhost\r\nX-Api-Key: {KEY}\r\n"
@@ -193,3 +195,11 @@ def test_a_large_upload_and_its_download_take_no_memory(tmp_path):
         process.terminate()
         process.wait(10)
         process.stdout.close()
+
+
+def test_every_handler_that_is_loaded_late_is_there(tmp_path):
+    routes = re.findall(r'late\("(\w+)", "(\w+)"\)', Path(module.__file__).read_text())
+    assert len(routes) > 40
+    for where, name in routes:
+        target = module.late(where, name)
+        assert issubclass(getattr(importlib.import_module(target.module), target.name), ApiHandler)

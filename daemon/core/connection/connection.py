@@ -19,7 +19,7 @@ from daemon.log import Limiter
 from daemon.systemd.descriptors import DescriptorStore
 from gcode.dialect import is_revival
 from gcode.errors import CommandError, FirmwareHalted, NozzledError, PrinterSilent
-from gcode.link import Left
+from gcode.flight import Left
 from gcode.modes import Modes
 from gcode.outgoing import check_command, is_stop
 from gcode.replies import Heaters

@@ -15,7 +15,7 @@ from daemon.core.job.kept import KeptFile
 from daemon.core.job.page import Page, made_cold, read, written
 from daemon.errors import CannotGoOn
 from gcode.dialect import recognise
-from gcode.link import Left
+from gcode.flight import Left
 from gcode.outgoing import Position
 from hal.logbook import Logbook
 

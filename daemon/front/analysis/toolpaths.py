@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -72,7 +71,9 @@ class Toolpaths:
     def _forget(self, under: str) -> None:
         place = self._root / under
         if place.is_dir():
-            shutil.rmtree(place)
+            from shutil import rmtree  # noqa: PLC0415 - it brings compressors along, half a MB that is seldom wanted
+
+            rmtree(place)
         else:
             place.unlink(missing_ok=True)
 

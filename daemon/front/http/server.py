@@ -1,6 +1,7 @@
 """The HTTP server: which address leads to which handler, and the limits that hold for every connection."""
 
 import errno
+import importlib
 import logging
 import re
 import socket
@@ -16,27 +17,13 @@ from tornado.httpserver import HTTPServer
 from daemon.config import HttpConfig
 from daemon.errors import AddressInUse
 from daemon.front.access import hosts
-from daemon.front.http import app_keys, health, page, plugins, public, push, users
+from daemon.front.http import health, page, public, push
 from daemon.front.http.analysis import ThumbnailHandler
 from daemon.front.http.base import NotFound
 from daemon.front.http.bounded_server import BoundedServer, room_for_connections
-from daemon.front.http.client_library import ClientLibraryHandler
-from daemon.front.http.connection import ConnectionHandler
-from daemon.front.http.description import DocsHandler, OpenApiHandler
-from daemon.front.http.downloads import DownloadHandler
-from daemon.front.http.empty import SlicingHandler, TimelapseHandler
 from daemon.front.http.files import AllFilesHandler, FileHandler, SdCardHandler
-from daemon.front.http.history import ExportHandler, HistoryHandler, PictureHandler, PrintHandler, TotalsHandler
 from daemon.front.http.job import JobHandler, JobView
-from daemon.front.http.links import LinksHandler
 from daemon.front.http.listing import Listing
-from daemon.front.http.login import CurrentUserHandler, LoginHandler, LogoutHandler
-from daemon.front.http.logs import LogHandler, LogsHandler
-from daemon.front.http.macros import MacrosHandler
-from daemon.front.http.pairing import CodesHandler, KeyHandler, KeysHandler, PairHandler, StepUpHandler
-from daemon.front.http.panel import NotificationHandler, PromptHandler
-from daemon.front.http.preheat import PreheatHandler
-from daemon.front.http.presets import PresetsHandler
 from daemon.front.http.printer import (
     BedHandler,
     ChamberHandler,
@@ -48,14 +35,9 @@ from daemon.front.http.printer import (
     SdHandler,
     ToolHandler,
 )
-from daemon.front.http.profiles import ProfileHandler, ProfilesHandler
-from daemon.front.http.queue import QueueEntryHandler, QueueHandler
 from daemon.front.http.seats import Limits
 from daemon.front.http.server_info import ServerHandler, SystemInfoHandler, VersionHandler
-from daemon.front.http.settings import SettingsHandler
-from daemon.front.http.system import AllSystemCommandsHandler, SourceHandler, SystemCommandHandler
 from daemon.front.http.temperatures import TemperatureHistory
-from daemon.front.http.toolpath import ToolpathHandler
 from daemon.front.http.uploads import UploadHandler
 from daemon.front.push.hub import Hub
 
@@ -87,6 +69,23 @@ class Application(tornado.web.Application):
         request.path = re.sub("/{2,}", "/", path)
         return super().find_handler(request, **kwargs)
 
+    def get_handler_delegate(self, request: Any, target_class: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return what takes a request, with a handler that is loaded by now."""
+        if issubclass(target_class, Late):
+            target_class = getattr(importlib.import_module(target_class.module), target_class.name)
+        return super().get_handler_delegate(request, target_class, *args, **kwargs)
+
+
+class Late(tornado.web.RequestHandler):
+    """Stands for a handler whose module is loaded for the first request to it: most are never asked for."""
+
+    module = name = ""
+
+
+def late(module: str, name: str) -> type[Late]:
+    """Return what stands for a handler of a module here."""
+    return type(name, (Late,), {"module": f"{__package__}.{module}", "name": name})
+
 
 def make_app(service: "Front") -> Application:
     """Return the application, with every address of the API."""
@@ -111,20 +110,20 @@ def make_app(service: "Front") -> Application:
         (r"/api/files", AllFilesHandler, given),
         (r"/api/files/local", UploadHandler, given),
         # a folder may be called toolpath, too
-        (r"/api/files/local/(.+\.[gG][cCoOdDeE]*)/toolpath", ToolpathHandler, given),
+        (r"/api/files/local/(.+\.[gG][cCoOdDeE]*)/toolpath", late("toolpath", "ToolpathHandler"), given),
         (r"/api/files/local/(.+)", FileHandler, given),
         (r"/api/files/sdcard", SdCardHandler, given),
-        (r"/downloads/files/local/(.+)", DownloadHandler, given),
+        (r"/downloads/files/local/(.+)", late("downloads", "DownloadHandler"), given),
         (r"/downloads/thumbnails/local/(.+)", ThumbnailHandler, given),
-        (r"/downloads/logs/([^/]+)", LogHandler, given),
-        (r"/api/links", LinksHandler, given),
-        (r"/api/logs", LogsHandler, given),
-        (r"/plugin/logging/logs", LogsHandler, given),
-        (r"/plugin/logging/logs/([^/]+)", LogHandler, given),
-        (r"/api/connection", ConnectionHandler, given),
+        (r"/downloads/logs/([^/]+)", late("logs", "LogHandler"), given),
+        (r"/api/links", late("links", "LinksHandler"), given),
+        (r"/api/logs", late("logs", "LogsHandler"), given),
+        (r"/plugin/logging/logs", late("logs", "LogsHandler"), given),
+        (r"/plugin/logging/logs/([^/]+)", late("logs", "LogHandler"), given),
+        (r"/api/connection", late("connection", "ConnectionHandler"), given),
         (r"/api/printer", PrinterHandler, heated),
         (r"/api/printer/tool", ToolHandler, heated),
-        (r"/api/printer/preheat", PreheatHandler, given),
+        (r"/api/printer/preheat", late("preheat", "PreheatHandler"), given),
         (r"/api/printer/bed", BedHandler, heated),
         (r"/api/printer/chamber", ChamberHandler, heated),
         (r"/api/printer/printhead", PrintheadHandler, given),
@@ -132,56 +131,56 @@ def make_app(service: "Front") -> Application:
         (r"/api/printer/error", PrinterErrorHandler, given),
         (r"/api/printer/command", CommandHandler, given),
         (r"/api/printer/command/custom", CustomControlsHandler, given),
-        (r"/api/macros", MacrosHandler, given),
-        (r"/api/queue", QueueHandler, given),
-        (r"/api/queue/([0-9]+)", QueueEntryHandler, given),
-        (r"/api/history", HistoryHandler, given),
-        (r"/api/history/totals", TotalsHandler, given),
-        (r"/api/history\.(csv|json)", ExportHandler, given),
-        (r"/api/history/(-?[0-9]+)", PrintHandler, given),
-        (r"/api/history/(-?[0-9]+)/thumbnail", PictureHandler, given),
-        (r"/api/pair", PairHandler, given),
-        (r"/api/pair/codes", CodesHandler, given),
-        (r"/api/stepup", StepUpHandler, given),
-        (r"/api/keys", KeysHandler, given),
-        (r"/api/keys/([^/]+)", KeyHandler, {**given, "hub": hub}),
+        (r"/api/macros", late("macros", "MacrosHandler"), given),
+        (r"/api/queue", late("queue", "QueueHandler"), given),
+        (r"/api/queue/([0-9]+)", late("queue", "QueueEntryHandler"), given),
+        (r"/api/history", late("history", "HistoryHandler"), given),
+        (r"/api/history/totals", late("history", "TotalsHandler"), given),
+        (r"/api/history\.(csv|json)", late("history", "ExportHandler"), given),
+        (r"/api/history/(-?[0-9]+)", late("history", "PrintHandler"), given),
+        (r"/api/history/(-?[0-9]+)/thumbnail", late("history", "PictureHandler"), given),
+        (r"/api/pair", late("pairing", "PairHandler"), given),
+        (r"/api/pair/codes", late("pairing", "CodesHandler"), given),
+        (r"/api/stepup", late("pairing", "StepUpHandler"), given),
+        (r"/api/keys", late("pairing", "KeysHandler"), given),
+        (r"/api/keys/([^/]+)", late("pairing", "KeyHandler"), {**given, "hub": hub}),
         (r"/api/version", VersionHandler, given),
         (r"/api/server", ServerHandler, given),
         (r"/api/system/info", SystemInfoHandler, given),
-        (r"/api/users", users.UsersHandler, given),
-        (r"/api/users/([^/]+)", users.UserHandler, given),
-        (r"/api/access/users", users.UsersHandler, given),
-        (r"/api/access/users/([^/]+)", users.UserHandler, given),
-        (r"/api/access/groups", users.GroupsHandler, given),
-        (r"/api/access/groups/([^/]+)", users.GroupHandler, given),
-        (r"/api/access/permissions", users.PermissionsHandler, given),
-        (r"/plugin/pluginmanager/plugins", plugins.PluginsHandler, given),
-        (r"/api/plugin/pluginmanager", plugins.PluginsHandler, given),
-        (r"/plugin/pluginmanager/plugins/versions", plugins.VersionsHandler, given),
-        (r"/plugin/softwareupdate/check", plugins.UpdatesHandler, given),
-        (r"/api/login", LoginHandler, given),
-        (r"/api/logout", LogoutHandler, given),
-        (r"/api/currentuser", CurrentUserHandler, given),
-        (r"/api/settings", SettingsHandler, given),
-        (r"/api/printerprofiles", ProfilesHandler, given),
-        (r"/api/printerprofiles/([^/]+)", ProfileHandler, given),
-        (r"/api/printerpresets", PresetsHandler, given),
-        (r"/api/system/commands", AllSystemCommandsHandler, given),
-        (r"/api/system/commands/([^/]+)", SourceHandler, given),
-        (r"/api/system/commands/core/([^/]+)", SystemCommandHandler, given),
-        (r"/api/openapi\.json", OpenApiHandler, given),
-        (r"/api/docs", DocsHandler, given),
-        (r"/api/timelapse", TimelapseHandler, given),
-        (r"/api/slicing", SlicingHandler, given),
-        (r"/api/plugin/appkeys", app_keys.ManageHandler, given),
-        (r"/api/plugin/action_command_notification", NotificationHandler, given),
-        (r"/api/plugin/action_command_prompt", PromptHandler, given),
-        (r"/client/octoprint\.mjs", ClientLibraryHandler, given),
-        (r"/plugin/appkeys/probe", app_keys.ProbeHandler, given),
-        (r"/plugin/appkeys/request", app_keys.RequestHandler, given),
-        (r"/plugin/appkeys/request/([^/]+)", app_keys.PollHandler, given),
-        (r"/plugin/appkeys/decision/([^/]+)", app_keys.DecisionHandler, given),
-        (r"/plugin/appkeys/auth/([^/]+)", app_keys.DialogHandler, given),
+        (r"/api/users", late("users", "UsersHandler"), given),
+        (r"/api/users/([^/]+)", late("users", "UserHandler"), given),
+        (r"/api/access/users", late("users", "UsersHandler"), given),
+        (r"/api/access/users/([^/]+)", late("users", "UserHandler"), given),
+        (r"/api/access/groups", late("users", "GroupsHandler"), given),
+        (r"/api/access/groups/([^/]+)", late("users", "GroupHandler"), given),
+        (r"/api/access/permissions", late("users", "PermissionsHandler"), given),
+        (r"/plugin/pluginmanager/plugins", late("plugins", "PluginsHandler"), given),
+        (r"/api/plugin/pluginmanager", late("plugins", "PluginsHandler"), given),
+        (r"/plugin/pluginmanager/plugins/versions", late("plugins", "VersionsHandler"), given),
+        (r"/plugin/softwareupdate/check", late("plugins", "UpdatesHandler"), given),
+        (r"/api/login", late("login", "LoginHandler"), given),
+        (r"/api/logout", late("login", "LogoutHandler"), given),
+        (r"/api/currentuser", late("login", "CurrentUserHandler"), given),
+        (r"/api/settings", late("settings", "SettingsHandler"), given),
+        (r"/api/printerprofiles", late("profiles", "ProfilesHandler"), given),
+        (r"/api/printerprofiles/([^/]+)", late("profiles", "ProfileHandler"), given),
+        (r"/api/printerpresets", late("presets", "PresetsHandler"), given),
+        (r"/api/system/commands", late("system", "AllSystemCommandsHandler"), given),
+        (r"/api/system/commands/([^/]+)", late("system", "SourceHandler"), given),
+        (r"/api/system/commands/core/([^/]+)", late("system", "SystemCommandHandler"), given),
+        (r"/api/openapi\.json", late("description", "OpenApiHandler"), given),
+        (r"/api/docs", late("description", "DocsHandler"), given),
+        (r"/api/timelapse", late("empty", "TimelapseHandler"), given),
+        (r"/api/slicing", late("empty", "SlicingHandler"), given),
+        (r"/api/plugin/appkeys", late("app_keys", "ManageHandler"), given),
+        (r"/api/plugin/action_command_notification", late("panel", "NotificationHandler"), given),
+        (r"/api/plugin/action_command_prompt", late("panel", "PromptHandler"), given),
+        (r"/client/octoprint\.mjs", late("client_library", "ClientLibraryHandler"), given),
+        (r"/plugin/appkeys/probe", late("app_keys", "ProbeHandler"), given),
+        (r"/plugin/appkeys/request", late("app_keys", "RequestHandler"), given),
+        (r"/plugin/appkeys/request/([^/]+)", late("app_keys", "PollHandler"), given),
+        (r"/plugin/appkeys/decision/([^/]+)", late("app_keys", "DecisionHandler"), given),
+        (r"/plugin/appkeys/auth/([^/]+)", late("app_keys", "DialogHandler"), given),
     ]
     return Application(
         routes,

@@ -13,7 +13,6 @@ from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.errors import Refused
 from daemon.front.http.files import FilesHandler
 from daemon.front.http.idempotency import Wish, wish
-from daemon.front.http.multipart_form import KEPT, FileBegins, UploadForm
 from daemon.front.uploads.filenames import check_content, check_path, check_printable
 from daemon.front.uploads.files import Upload
 from daemon.front.uploads.tree import Entry
@@ -21,6 +20,7 @@ from daemon.packing.kinds import SNIFF, kind, plain_name
 
 if TYPE_CHECKING:
     from daemon.front.front import Front
+    from daemon.front.http.multipart_form import UploadForm
     from daemon.front.uploads.room import Claim
 
 MIN_RATE = 32 * 1024  # bytes/s; whoever is slower than that for a whole file has gone away
@@ -63,6 +63,8 @@ class UploadHandler(FilesHandler):
         content_type = self.request.headers.get("Content-Type", "")
         kind = content_type.partition(";")[0].strip().lower()
         if kind == _MULTIPART:
+            from daemon.front.http.multipart_form import UploadForm  # noqa: PLC0415 - a MB, for uploads alone
+
             self._form = UploadForm(content_type)
             size = self.max_body if self.announced is None else self.announced
             self.request.connection.set_body_timeout(GRACE + size / MIN_RATE)  # type: ignore[union-attr]  # HTTP1Connection has it
@@ -78,7 +80,7 @@ class UploadHandler(FilesHandler):
             await super().take(chunk)
             return
         for event in self._form.feed(chunk):
-            if isinstance(event, FileBegins):
+            if isinstance(event, str):
                 await self._begin(event)
             elif self._upload is not None:
                 self._gate(event)
@@ -165,6 +167,8 @@ class UploadHandler(FilesHandler):
             given = parse_qsl(self.body.decode(), keep_blank_values=True, max_num_fields=64)
         except ValueError as error:
             raise UploadBroken("the form cannot be read") from error
+        from daemon.front.http.multipart_form import KEPT  # noqa: PLC0415 - as above
+
         return {name: value for name, value in given if name in KEPT}
 
     async def _commit(self, upload: Upload, fields: dict[str, str]) -> Entry:

@@ -4,7 +4,6 @@ A path is relative to the folder of uploads, with `/` between its parts, as in O
 """
 
 import errno
-import unicodedata
 
 from daemon.errors import (
     BadFileName,
@@ -16,6 +15,7 @@ from daemon.errors import (
     NotPrintable,
     StorageFull,
 )
+from daemon.one_line import is_one_line
 
 EXTENSIONS = (".gcode", ".gco", ".g")
 MAX_PATH = 1024
@@ -30,7 +30,7 @@ def check_path(path: str) -> tuple[str, ...]:
     Raises:
         BadFileName: it is refused; says what is wrong with it.
     """
-    if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in path):
+    if not is_one_line(path):
         raise BadFileName(f"a name may hold no control characters: {path[:MAX_NAME]!r}")
     if len(path.encode()) > MAX_PATH:
         raise BadFileName(f"a path may have {MAX_PATH} bytes, this one has {len(path.encode())}")

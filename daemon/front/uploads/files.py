@@ -8,11 +8,9 @@ import asyncio
 import hashlib
 import os
 import secrets
-import shutil
-import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -74,8 +72,9 @@ class FileStore:
             # a link of the user's that leads nowhere may be to a disk that is away
             if not folder.is_dir() and (os.path.lexists(folder) if folder is incoming else folder.exists()):
                 set_aside(folder, "it is no folder", "the folder is begun anew")
-        shutil.rmtree(incoming, ignore_errors=True)
         incoming.mkdir(parents=True, exist_ok=True)
+        for left in incoming.iterdir():
+            _remove(left)
 
     def resolve(self, path: str) -> Path:
         """Return where this path is on disk, there or not; looks for symbolic links on the disk.
@@ -129,8 +128,8 @@ class FileStore:
 
     async def free_space(self) -> tuple[int, int]:
         """Return (free, total) bytes of the disk."""
-        usage = await self._run("", shutil.disk_usage, self._root)
-        return usage.free, usage.total
+        disk = await self._run("", os.statvfs, self._root)
+        return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
 
     @asynccontextmanager
     async def upload(self, path: str, *, overwrite: bool = True, name: str = "") -> AsyncIterator["Upload"]:
@@ -176,7 +175,7 @@ class FileStore:
         if found.is_dir() and not found.is_symlink():
             # a folder vanishes at once, however long it takes to empty it
             found = found.rename(self._root / _INCOMING / secrets.token_hex(8))
-            shutil.rmtree(found, ignore_errors=True)
+            _remove(found)
         else:
             found.unlink()
 
@@ -209,7 +208,9 @@ class FileStore:
         found, final = self.resolve(source), self._make_room(target)
         with self._scratch() as scratch:
             if found.is_dir():
-                shutil.copytree(found, scratch / "copy", symlinks=True, copy_function=_copy_file)
+                from shutil import copytree  # noqa: PLC0415 - as in `_remove`
+
+                copytree(found, scratch / "copy", symlinks=True, copy_function=_copy_file)
             else:
                 _copy_file(found, scratch / "copy")
             final.parent.mkdir(parents=True, exist_ok=True)
@@ -251,11 +252,12 @@ class FileStore:
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
         """A folder on the same file system, gone afterwards."""
-        scratch = Path(tempfile.mkdtemp(dir=self._root / _INCOMING))
+        scratch = self._root / _INCOMING / secrets.token_hex(8)
+        scratch.mkdir(mode=0o700)
         try:
             yield scratch
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            _remove(scratch)
 
     async def _run(self, path: str, work: Callable[..., T], *args: object) -> T:
         """Run in a thread; what the system says against it becomes a FileError."""
@@ -365,8 +367,8 @@ class Upload:
             if _exists(final) and not self._overwrite:
                 raise FileExists(f"{self.path} exists")
             if not self._over:
-                self._file, name = tempfile.mkstemp(dir=self._store.root / _INCOMING)
-                self._temporary = Path(name)
+                self._temporary = self._store.root / _INCOMING / secrets.token_hex(8)
+                self._file = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
     def _write(self, block: bytes) -> None:
         with self._lock:
@@ -446,10 +448,23 @@ def _exists(path: Path) -> bool:
     return True
 
 
+def _remove(found: Path) -> None:
+    """Remove a file or a folder with all in it, as far as that can be done."""
+    with suppress(OSError):
+        if found.is_symlink() or not found.is_dir():
+            found.unlink()
+            return
+    from shutil import rmtree  # noqa: PLC0415 - it brings compressors along, half a MB that is seldom wanted
+
+    rmtree(found, ignore_errors=True)
+
+
 def _copy_file(source: str | Path, target: str | Path) -> None:
     """Copy with its date; FileError instead of OSError, which copytree would collect and go on."""
     try:
-        shutil.copy2(source, target)
+        from shutil import copy2  # noqa: PLC0415 - as in `_remove`
+
+        copy2(source, target)
         _sync(Path(target))
     except OSError as error:
         raise translated(error, Path(source).name) from error
