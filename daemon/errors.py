@@ -83,6 +83,10 @@ class CoreAway(ServiceError):
     """The core is not there now, or does not answer; it comes back by itself."""
 
 
+class TooLate(ServiceError):
+    """Whoever asked for it waits no longer: it is not done."""
+
+
 class OtherVersion(CoreAway):
     """The core is of another version than the front, and does not understand the question, or answers another one."""
 

@@ -21,6 +21,7 @@ from daemon.bridge.desk import Desk, answer, refused
 from daemon.bridge.frames import MAX_QUESTION, Frames, frame
 from daemon.bridge.happenings import JobChanged, SafetyBroken, happened
 from daemon.bridge.messages import Asked, FromFront, Hello, Seen, encode, known
+from daemon.errors import TooLate
 from daemon.log import Limiter
 from daemon.set_aside import make_way
 from gcode.errors import QueueFull
@@ -280,6 +281,8 @@ class _Conversation(asyncio.Protocol):
         open_ = self._end.open
         if len(open_) >= MOST_OPEN:
             return refused(said, QueueFull(f"{MOST_OPEN} requests of the front are not done yet; try again later"))
+        if said.before is not None and self._loop.time() > said.before:
+            return refused(said, TooLate("the core was held up; whoever asked waits no longer, so nothing was done"))
         answering = answer(self._desk, said, self._end.on_bug)
         if isinstance(answering, bytes):
             return answering

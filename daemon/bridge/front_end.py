@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +24,9 @@ from gcode.errors import NozzledError
 from hal.printer import Event
 
 PATIENCE = 30.0  # s for an answer; making a printer cold before it is disconnected takes 3
+patience_of_client: ContextVar[float | None] = ContextVar("patience_of_client", default=None)
+"""Seconds for which whoever is served now waits for what it asks for; None: nobody knows."""
+
 AGAIN, SELDOM = 0.05, 0.5  # s between two tries to reach the core, and where it has been away for longer
 RETURN = 5.0  # s that what was known last is told of a core that is away: its restart takes half a second
 BEAT = 1.0  # s between two signs of life
@@ -116,15 +120,19 @@ class FrontEnd:
             raise CoreAway(AWAY)
         self._asked += 1
         number = self._asked
-        message = asked(number, question)
+        patience = PATIENCE if (given := patience_of_client.get()) is None else min(PATIENCE, max(0.0, given))
+        before = None if question.is_never_too_late else self._loop.time() + patience
+        message = asked(number, question, before)
         answer: asyncio.Future[Any] = self._loop.create_future()
         self._open[number] = question, answer
         self._transport.write(frame(message))
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(patience):
                 return await answer
         except TimeoutError:
-            raise CoreAway(f"the part of nozzled that has the printer has not answered within {PATIENCE:g} s") from None
+            raise CoreAway(
+                f"the part of nozzled that has the printer has not answered within {patience:.3g} s"
+            ) from None
         finally:
             self._open.pop(number, None)
 

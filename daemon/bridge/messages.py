@@ -48,10 +48,16 @@ class Refused(Struct, tag="refused", frozen=True):
 
 
 class Asked(Struct, tag="asked", frozen=True):
-    """A question, and the number by which its answer is known again."""
+    """A question, and the number by which its answer is known again.
+
+    Attributes:
+        before: of the clock that all processes of a machine share (CLOCK_MONOTONIC), in s: later it is refused, as
+            nobody waits for it any more; None: it is never too late.
+    """
 
     id: int
     question: msgspec.Raw
+    before: float | None = None
 
 
 class Hello(Struct, tag="hello", frozen=True):

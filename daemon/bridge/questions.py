@@ -81,6 +81,11 @@ class Question(Struct, frozen=True, tag_field="ask"):
 
     answer: ClassVar[Any] = type(None)
 
+    @property
+    def is_never_too_late(self) -> bool:
+        """Tell whether it is to be done also when whoever asked has given up."""
+        return False
+
 
 class Connect(Question, tag="connect", frozen=True):
     """Connect in the background; None: as configured.
@@ -114,6 +119,11 @@ class Send(Question, tag="send", frozen=True):
     """Queue a client's commands, all or none; M112 among them stops the printer at once."""
 
     commands: list[str]
+
+    @property
+    def is_never_too_late(self) -> bool:
+        """An emergency stop is done whenever it arrives."""
+        return any("M112" in each.upper() for each in self.commands)
 
 
 class AnswerPrompt(Question, tag="answer_prompt", frozen=True):
@@ -253,13 +263,13 @@ AnyQuestion = (
 )  # fmt: skip
 
 
-def asked(number: int, question: Question) -> bytes:
-    """Return a question as it crosses.
+def asked(number: int, question: Question, before: float | None = None) -> bytes:
+    """Return a question as it crosses, for a core that gets to it `before` it is too late.
 
     Raises:
         CommandError: it is too long.
     """
-    message = encode(Asked(id=number, question=msgspec.Raw(encode(question))))
+    message = encode(Asked(id=number, question=msgspec.Raw(encode(question)), before=before))
     if len(message) > MAX_QUESTION:
         raise CommandError(f"the request has {len(message)} bytes; {MAX_QUESTION} may be sent at once")
     return message

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from daemon.bridge import core_end
 from daemon.bridge import questions as ask
 from daemon.bridge.core_end import MOST_OPEN, MOST_UNREAD, STALLED, CoreEnd, pair, user_of
-from daemon.bridge.frames import LENGTH, MAX_QUESTION
+from daemon.bridge.frames import LENGTH, MAX_QUESTION, frame
 from daemon.bridge.front_end import AWAY, BEAT, PATIENCE, RETURN, FrontEnd
 from daemon.bridge.happenings import JobChanged
 from daemon.bridge.messages import Hello
@@ -106,6 +106,21 @@ async def test_a_refusal_is_raised_as_what_it_is(desk):
     desk.answers = lambda _: later()
     with pytest.raises(JobConflict, match="not now"):
         await front.ask(ask.Connect())
+
+
+async def test_what_nobody_waits_for_any_more_is_not_done_but_a_stop_is(desk):
+    """The core stood still, and wakes: a print that was to be resumed minutes ago stays paused."""
+    front = met(CoreEnd(desk))
+    now = asyncio.get_running_loop().time()
+    stop = ask.Send(commands=["m112"])
+    assert stop.is_never_too_late
+    assert not ask.Send(commands=["M105"]).is_never_too_late
+    front.line.write(frame(ask.asked(1, ask.Resume(), now - 1)) + frame(ask.asked(2, stop)))
+    front.line.write(frame(ask.asked(3, ask.Resume(), now + 1)))
+    await asyncio.sleep(1)
+    assert desk.asked == [stop, ask.Resume()]
+    [late] = front.told("refused")
+    assert (late["id"], late["error"]) == (1, "TooLate")
 
 
 async def test_many_changes_are_few_snapshots(desk):

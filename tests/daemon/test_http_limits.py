@@ -8,13 +8,13 @@ import os
 import resource
 import socket
 from contextlib import suppress
-from time import thread_time
+from time import sleep, thread_time
 
 import pytest
 
 from daemon.errors import StorageFull
 from daemon.front.access.strangers import BURST, REQUEST
-from daemon.front.http import bounded_server, door, downloads
+from daemon.front.http import bounded_server, door, downloads, standstill
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.bounded_server import MOST, OTHERS, room_for_connections
 from daemon.front.http.seats import Limits, Seats
@@ -359,3 +359,31 @@ def test_the_limit_on_open_files_is_raised_and_connections_fit_below_it(monkeypa
     monkeypatch.setattr(resource, "setrlimit", lambda _, new: limits.append(new))
     assert room_for_connections() == room
     assert [new for new, _ in limits[1:]] == ([raised_to] if raised_to else [])
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize(("path", "done"), [("connection", 0), ("printer/command", 1)])
+async def test_who_has_gone_while_nozzled_stood_still_has_nothing_done_but_a_stop(tmp_path, monkeypatch, path, done):
+    monkeypatch.setattr(standstill, "LONG", 0.3)
+    monkeypatch.setattr(standstill, "BEAT", 0.1)
+    async with api(tmp_path, "", http={"port": 0}) as server:
+        listening = listen(server.service.front)
+        asked = []
+        monkeypatch.setattr(type(server.service.front.connection), "connect", _noted(asked))
+        monkeypatch.setattr(type(server.service.front.connection), "send", _noted(asked))
+        await asyncio.sleep(0.2)
+        with socket.create_connection(("127.0.0.1", listening.port)) as client:
+            body = b'{"command": "connect"}' if path == "connection" else b'{"command": "M112"}'
+            head = f"POST /api/{path} HTTP/1.1\r\nHost: x\r\nX-Api-Key: {KEY}\r\nContent-Type: application/json\r\n"
+            client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        sleep(0.5)  # noqa: ASYNC251 - the process stands still
+        await asyncio.sleep(0.5)
+        assert len(asked) == done
+        await listening.close()
+
+
+def _noted(asked):
+    async def noted(*given, **_):
+        asked.append(given)
+
+    return noted

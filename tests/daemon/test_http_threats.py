@@ -17,6 +17,7 @@ from daemon.front.access.attempts import FREE
 from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
 from daemon.front.access.sessions import LIFETIME
+from daemon.front.http.server import loaded
 from support.http import KEY, NOW, api, form
 from support.push import Listener
 
@@ -50,7 +51,7 @@ SOCKETS = {r"/sockjs/websocket$", r"/sockjs/[^/.]+/([^/.]+)/websocket$"}
 
 def routes(server):
     """Return pattern and handler of each address."""
-    return [(rule.matcher.regex.pattern, rule.target) for rule in server.application.wildcard_router.rules]
+    return [(rule.matcher.regex.pattern, loaded(rule.target)) for rule in server.application.wildcard_router.rules]
 
 
 def example(pattern):

@@ -11,6 +11,7 @@ from schemathesis import checks
 from schemathesis.specs.openapi import checks as openapi
 
 from daemon.front.http.openapi import describe
+from daemon.front.http.server import loaded
 from support.http import api
 from support.processes import TOKEN, House
 
@@ -30,7 +31,7 @@ async def test_every_address_is_described_with_every_method(tmp_path):
     described = {re.sub(r"\{\w+\}", "{}", path): item for path, item in describe()["paths"].items()}
     del described["/api/control/job"]  # the same route as /api/job
     async with api(tmp_path, "") as server:
-        routes = {rule.matcher.regex.pattern: rule.target for rule in server.application.wildcard_router.rules}
+        routes = {rule.matcher.regex.pattern: loaded(rule.target) for rule in server.application.wildcard_router.rules}
     found = {template(pattern.replace("(?:control/)?", "")): handler for pattern, handler in routes.items()}
     there = {path: handler for path, handler in found.items() if not APART.match(path)}
     assert set(described) == set(there)

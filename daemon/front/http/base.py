@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import re
+import socket
 import sys
 from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import replace
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import tornado.web
 
+from daemon.bridge.front_end import patience_of_client
 from daemon.bridge.status import Status, describe
 from daemon.errors import KeyRefused, TooManyAttempts
 from daemon.front.access import hosts, strangers
@@ -38,16 +40,17 @@ LONGEST_LENGTH = 19  # digits of a Content-Length that is looked at
 
 TRUE = ("true", "yes", "y", "1")  # OctoPrint's booleans in forms and queries, in any case
 
-ASKED = ("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "X-Api-Key")
+
+UNTIL = "Nozzled-Until"
+"""The header that tells until when a request may be done: a date in s since 1970, by this machine's clock."""
+
+ASKED = ("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", UNTIL, "X-Api-Key")
 MOST_NAMED = 32
 """Headers that pages of an allowed origin may send besides those that the browser names, and how many it may name."""
 
 EXPOSED = (
     "Content-Disposition, Content-Range, ETag, Idempotent-Replayed, Location, Nozzled-Entry, Nozzled-Job, Retry-After"
 )
-
-UNTIL = "Nozzled-Until"
-"""The header that tells until when a request may be done: a date in s since 1970, by this machine's clock."""
 
 _DATE = re.compile(r"\d{1,12}(\.\d{1,6})?", re.ASCII)
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", re.ASCII)
@@ -69,6 +72,7 @@ class ApiHandler(tornado.web.RequestHandler):
     writes = Scope.CONTROL
     """What a key must allow for GET and HEAD, and for all other methods."""
 
+    is_never_too_late = False  # it is done also for a client that has given up
     for_everybody = False  # answers without a key too; `identity` is None then
     judges_keys = True  # False, for what needs none: a wrong one is no different from none
     signable = False  # GET takes an address that was signed (`access.signing`) in the place of a key
@@ -166,12 +170,17 @@ class ApiHandler(tornado.web.RequestHandler):
 
     def _check_date(self) -> None:
         """Refuse what its sender has given up by now: a front that hung would do it behind somebody's back."""
-        if (until := self.request.headers.get(UNTIL)) is None or self.request.method in ("GET", "HEAD"):
+        if self.request.method in ("GET", "HEAD", "OPTIONS"):
+            return
+        if self.settings["stood_still"]() and not self.is_never_too_late and self._has_gone():
+            raise Refused(408, "nozzled had stood still, and the client has gone meanwhile, so nothing was done")
+        if (until := self.request.headers.get(UNTIL)) is None:
             return
         if not _DATE.fullmatch(until):
             raise Refused(400, f"{UNTIL} must be a date in s since 1970")
         if (late := self.service.wall() - float(until)) > 0:
             raise Refused(408, f"this came {late:.0f} s too late and was not done; look at the state, then try again")
+        patience_of_client.set(-late)  # a core that hangs does not do it later, either
 
     def admit(self) -> None:
         """Refuse by headers, before the body comes; for subclasses."""
@@ -198,6 +207,18 @@ class ApiHandler(tornado.web.RequestHandler):
         needed = self.reads if self.request.method in ("GET", "HEAD") else self.writes
         if self.identity is not None and self.identity.scope < needed and not self.for_everybody:
             raise KeyRefused(f"the key {self.identity.name!r} does not allow this, it takes one for {needed.label}")
+
+    def _has_gone(self) -> bool:
+        """Tell whether the client has closed the connection."""
+        stream = getattr(self.request.connection, "stream", None)
+        if stream is None or stream.closed():
+            return stream is not None
+        try:
+            return not stream.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def _check_size(self) -> None:
         if (self.announced or 0) > self.max_body:

@@ -17,6 +17,7 @@ from daemon.front.access.access import Access
 from daemon.front.access.attempts import network_of
 from daemon.front.http.door import Door
 from daemon.front.http.seats import Limits, Seat, Seats
+from daemon.front.http.standstill import Standstill
 from daemon.log import Limiter
 
 OTHERS = 64
@@ -93,6 +94,7 @@ class BoundedServer(HTTPServer):
         self.door = Door(lambda key: access.known(key) is not None)
         self._access = access
         self._seat_of: dict[IOStream, Seat] = {}
+        self.standstill = Standstill()
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
         """Take connections from these; Tornado's own way to do so goes round in a circle where descriptors run out."""
@@ -148,4 +150,5 @@ class BoundedServer(HTTPServer):
     def stop(self) -> None:
         """Take no more connections, also none that wait."""
         super().stop()
+        self.standstill.close()
         self.door.close()

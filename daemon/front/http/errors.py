@@ -28,6 +28,7 @@ _STATUS: dict[type[BaseException], int] = {
     service.NoSuchEntry: 404,
     service.NoSuchPrint: 404,
     service.UnfitFile: 409,
+    service.TooLate: 408,
     service.FileExists: 409,
     service.FileInUse: 409,
     service.IsAFolder: 409,

@@ -205,6 +205,8 @@ class PrinterErrorHandler(ApiHandler):
 class CommandHandler(ApiHandler):
     """/api/printer/command."""
 
+    is_never_too_late = True  # an emergency stop is one of its commands
+
     async def post(self) -> None:
         """Send G-code as it is; all of it, or nothing when one command is refused."""
         if not self._goes_anyway():

@@ -71,15 +71,18 @@ class Application(tornado.web.Application):
 
     def get_handler_delegate(self, request: Any, target_class: Any, *args: Any, **kwargs: Any) -> Any:
         """Return what takes a request, with a handler that is loaded by now."""
-        if issubclass(target_class, Late):
-            target_class = getattr(importlib.import_module(target_class.module), target_class.name)
-        return super().get_handler_delegate(request, target_class, *args, **kwargs)
+        return super().get_handler_delegate(request, loaded(target_class), *args, **kwargs)
 
 
 class Late(tornado.web.RequestHandler):
     """Stands for a handler whose module is loaded for the first request to it: most are never asked for."""
 
     module = name = ""
+
+
+def loaded(handler: Any) -> Any:
+    """Return a handler, whatever stood for it."""
+    return getattr(importlib.import_module(handler.module), handler.name) if issubclass(handler, Late) else handler
 
 
 def late(module: str, name: str) -> type[Late]:
@@ -192,6 +195,7 @@ def make_app(service: "Front") -> Application:
         host=service.config.http.host,
         listing=Listing(service),
         know=lambda _stream: None,  # a server that counts connections has another
+        stood_still=lambda: False,  # and of this
         websocket_ping_interval=push.HEARTBEAT,
         websocket_max_message_size=push.MAX_MESSAGE,
     )
@@ -259,6 +263,7 @@ def listen(service: "Front", handed_in: Sequence[socket.socket] = ()) -> Listeni
     host = sockets[0].getsockname()[0] if handed_in else service.config.http.host
     application.settings["host"] = host
     application.settings["know"] = server.know
+    application.settings["stood_still"] = server.standstill.was_lately
     return Listening(server, url, application.settings["hub"], host)
 
 

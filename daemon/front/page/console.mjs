@@ -73,7 +73,7 @@ export function Console() {
     if (refusal.value) return;
     setPending(true);
     try {
-      await gcode({command: text});
+      await gcode({command: text}, {late: /m112/i.test(text)});
       if (said[0] !== text) said.unshift(text);
       said.length = Math.min(said.length, KEPT);
       looking = -1;
