@@ -124,7 +124,10 @@ def test_pause_resume_and_cancel_after_a_question_by_keyboard_alone(tab, service
     there.tab_to("Pause")
     press("Space")
     there.is_in_state("Paused")
-    there.tab_to("Resume")
+    press("Enter")  # at once: it was meant for Pause
+    assert service.state == "Paused"
+    expect(there.button("Resume")).to_be_focused()
+    there.page.wait_for_timeout(600)
     press("Enter")
     there.is_in_state("Printing")
 
@@ -263,6 +266,11 @@ def test_health_says_how_the_line_does_and_shows_a_fault(tab, service, part):
     there.is_in_state("Printing")
     expect(there.page.locator("main")).to_contain_text(re.compile(r"0 of [\d,]+ lines were asked for again"))
     expect(there.page.locator("main")).to_contain_text(re.compile("The printer (never|may have) had to wait"))
+    there.go("move")
+    there.button("Nozzle: Off").click()  # in the middle of a print
+    there.page.get_by_role("dialog", name="Nozzle: off, during the print?").get_by_text("Keep it on").click()
+    assert service.get("/api/printer")["temperature"]["tool0"]["target"] > 0
+    there.go("health")
     there.page.locator("#stop").click()
     there.is_in_state("Stopped")
     there.page.reload()

@@ -3,9 +3,9 @@
 import {gcode, get, post} from "./api.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {heat, Presets} from "./presets.mjs";
-import {degrees, heaterName, heaters, isActive, isPrinting, target, whyNoMove, whyNoPrinter} from "./state.mjs";
-import {isGone, me, net, printer, profile, short} from "./store.mjs";
-import {Act, Fail, NumberField} from "./widgets.mjs";
+import {degrees, heaterName, heaters, isActive, isPrinting, target, thisPrint, whyNoMove, whyNoPrinter} from "./state.mjs";
+import {isGone, job, me, net, printer, profile, short} from "./store.mjs";
+import {Act, ask as question, Fail, NumberField} from "./widgets.mjs";
 import {number, t, typed} from "./words.mjs";
 
 const STEPS = [0.1, 1, 10, 50];
@@ -104,6 +104,13 @@ function most(name) {
   return name === "bed" ? maxBed ?? 120 : name === "chamber" ? maxChamber ?? 80 : maxHotend ?? 280;
 }
 
+/** Cooling a heater that a print is using is asked, as it loses the print. @param {string} name @param {number} value */
+function sureHeat(name, value) {
+  if (!isActive.value || (name.startsWith("tool") ? value >= WARM : value > 0)) return Promise.resolve(true);
+  return question({title: t("cool_title", {heater: heaterName(name)}), body: t("cool_body", {name: short(job.value.file?.name ?? t("this_print"), 80)}),
+    yes: t("cool_yes"), no: t("cool_no"), holds: thisPrint()});
+}
+
 function Heat() {
   const off = whyNoPrinter.value;
   const all = heaters.value.filter(([name]) => /^tool\d+$|^bed$|^chamber$/.test(name));
@@ -111,8 +118,8 @@ function Heat() {
     <ul class="plainlist heat">${all.map(([name, each]) => html`<li key=${name}>
       <b>${heaterName(name)}</b><span class="reading">${degrees(each.actual)} <span class="dim">${target(each.target)}</span></span>
       <${NumberField} id=${`target-${name}`} label=${heaterName(name)} unit="°C" value=${each.target} least=${0} most=${most(name)}
-        send=${(/** @type {number} */ value) => heat(name, value)} fail=${heatFail} off=${off} />
-      <${Act} label=${t("off_verb")} name=${`${heaterName(name)}: ${t("off_verb")}`} run=${() => heat(name, 0)} off=${off} fail=${heatFail}
+        send=${async (/** @type {number} */ value) => (await sureHeat(name, value)) && heat(name, value)} fail=${heatFail} off=${off} />
+      <${Act} label=${t("off_verb")} name=${`${heaterName(name)}: ${t("off_verb")}`} sure=${() => sureHeat(name, 0)} run=${() => heat(name, 0)} off=${off} fail=${heatFail}
         done=${() => printer.value.heaters?.[name]?.target === 0} /></li>`)}</ul>
     <${Presets} />
     <${Fail} of=${heatFail} />

@@ -58,7 +58,7 @@ function Buttons() {
   const moving = key === "pausing" || key === "resuming" || key === "cancelling";
   return html`<div class="row apart buttons">
     ${paused
-      ? html`<${Act} key="resume" kind="main" label=${t("resume")} busy=${t("resuming")} off=${off || (moving ? state.value.word : "")}
+      ? html`<${Act} key="pause" kind="main" label=${t("resume")} busy=${t("resuming")} off=${off || (moving ? state.value.word : "")}
           run=${() => pause("resume")} done=${is("resuming", "printing")} fail=${fail} />`
       : html`<${Act} key="pause" kind="main" label=${t("pause")} busy=${t("pausing")} off=${off || (moving ? state.value.word : "")}
           run=${() => pause("pause")} done=${is("pausing", "paused")} fail=${fail} />`}

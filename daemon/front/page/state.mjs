@@ -1,7 +1,7 @@
 /** The printer's state in words, and what may be done in it. */
 
 import {computed} from "./html.mjs";
-import {analysis, isGone, isStale, job, net, printer} from "./store.mjs";
+import {analysis, isGone, isStale, job, me, net, printer} from "./store.mjs";
 import {clock, duration, t} from "./words.mjs";
 
 const ICONS = {offline: "offline", opening: "busy", handshaking: "busy", ready: "ready", fault: "fault"};
@@ -45,6 +45,7 @@ export const isIdle = () => !isActive.value;
 /** Why the printer takes no command now; empty: it does. */
 export const whyNoPrinter = computed(() => {
   if (net.value.state !== "live") return t("why_no_link");
+  if (me.value.name && !me.value.control) return t("why_read");
   if (printer.value.state !== "ready") return t("why_no_printer");
   return "";
 });

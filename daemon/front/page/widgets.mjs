@@ -35,8 +35,11 @@ export function Act({label, busy, run, sure, done, off, fail, kind = "", name, t
   }, [reached]);
   useEffect(() => () => clearTimeout(timer.current), []);
 
+  const means = useRef({label, since: -Infinity});
+  if (typeof label === "string" && means.current.label !== label) means.current = {label, since: performance.now()};
+
   async function press(/** @type {Event} */ event) {
-    if (!isMeant(event) || pending) return;
+    if (!isMeant(event) || pending || performance.now() - means.current.since < REPLACED) return; // meant for what it was before
     if (off) {
       fail.value = off;
       return;
@@ -116,7 +119,11 @@ export function Modal({close, name, children}) {
   useEffect(() => {
     const leave = (/** @type {KeyboardEvent} */ event) => event.key === "Escape" && close();
     addEventListener("keydown", leave);
-    return () => removeEventListener("keydown", leave);
+    addEventListener("hashchange", close); // Back is no answer
+    return () => {
+      removeEventListener("keydown", leave);
+      removeEventListener("hashchange", close);
+    };
   });
   return html`<div class="shade"></div><dialog ref=${box} aria-labelledby=${name}>${children}</dialog>`;
 }
