@@ -4,6 +4,8 @@ import {post} from "./api.mjs";
 import {html, useEffect, useState} from "./html.mjs";
 
 const MOST = 200; // addresses of one request
+const TRIES = 5;
+const AGAIN = 2000; // ms
 const GOOD = 9 * 60e3; // ms; the server says ten minutes
 
 /** @type {Map<string, {address: Promise<string>, until: number}>} */
@@ -40,6 +42,8 @@ function addressOf(path) {
 /** @param {{path: string|null|undefined}} props */
 export function Thumbnail({path}) {
   const [source, setSource] = useState("");
+  const [tries, setTries] = useState(0);
+  useEffect(() => setTries(0), [path]);
   useEffect(() => {
     let isWanted = true;
     setSource("");
@@ -47,6 +51,11 @@ export function Thumbnail({path}) {
     return () => {
       isWanted = false;
     };
-  }, [path]);
-  return html`<div class="picture">${source ? html`<img src=${source} alt="" loading="lazy" onError=${() => setSource("")} />` : ""}</div>`;
+  }, [path, tries]);
+  // one that is being looked at anew, as its file has been moved, is there a moment later
+  const again = () => {
+    setSource("");
+    if (tries < TRIES) setTimeout(() => setTries(tries + 1), AGAIN);
+  };
+  return html`<div class="picture">${source ? html`<img src=${source} alt="" loading="lazy" onError=${again} />` : ""}</div>`;
 }
