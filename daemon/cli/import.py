@@ -150,10 +150,7 @@ def _told(found: "Found", taken: "Taken") -> str:
     if any(taken.keys.values()):
         shown += "\n\nThe keys are shown this once: write each into its program."
     if taken.prints:
-        shown += (
-            "\nThe history shows these prints once the daemon was restarted; where it is a service: "
-            "sudo systemctl restart nozzled-front (a print goes on)"
-        )
+        shown += "\nThe history shows these prints within seconds, also of a daemon that runs."
     return shown
 
 

@@ -89,6 +89,11 @@ async def test_a_print_is_printed_again_once_for_each_key(tmp_path):
         answers = [await there.post(f"/api/history/{number}", again) for _ in range(2)]
         assert [each.status for each in answers] == [204, 204]
         assert answers[0].headers["Nozzled-Job"] == answers[1].headers["Nozzled-Job"] != str(number)
+        later = {"command": "queue", "copies": 2, "notes": "grey", "job": "q"}
+        entry, same = [await there.post(f"/api/history/{number}", later) for _ in range(2)]
+        assert (entry.status, same.status, entry.json["id"]) == (201, 201, same.json["id"])
+        assert (entry.json["path"], entry.json["copies"], entry.json["notes"]) == ("cube.gcode", 2, "grey")
+        assert (await there.post("/api/history/99", {"command": "queue"})).status == 404
         running = (await there.get("/api/history?limit=1")).json["jobs"][0]
         assert (running["id"], running["ended"]) == (number + 1, None)
 
@@ -147,7 +152,9 @@ async def test_exports_hold_all_and_no_formula(tmp_path):
         assert json.loads((await there.get("/api/history.json?state=failed")).body) == []
 
 
-@pytest.mark.parametrize("what", ["the front's database is lost", "the core's is", "earlier prints are put in"])
+@pytest.mark.parametrize(
+    "what", ["the front's database is lost", "the core's is", "earlier prints are put in", "while it runs"]
+)
 async def test_whatever_is_lost_the_rest_is_told(tmp_path, what):
     async with api(tmp_path, address="") as there:
         await recorded(there, "first", "second")
@@ -161,7 +168,10 @@ async def test_whatever_is_lost_the_rest_is_told(tmp_path, what):
             there.service.core.store._wall = lambda: NOW + 5
             await recorded(there, "third")
             expected = ["third", "second", "first"]
-        if what == "earlier prints are put in":
+        if what == "while it runs":
+            assert len((await there.get("/api/history")).json["jobs"]) == len(expected)
+            await there.settle(11)
+        if what in ("earlier prints are put in", "while it runs"):
             insert = "INSERT INTO jobs (id, path, name, size, mtime_ns, origin, printer, state, started_at, ended_at"
             insert += ", outcome)"
             await there.service.core.store.change(f"{insert} VALUES (-3, 'x', 'zero', 1, 0, 'l', '', 'A', 1, 2, 'A')")

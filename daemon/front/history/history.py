@@ -32,6 +32,7 @@ LOST = 2**40  # what the numbers of prints go down by whose record was lost: the
 BATCH = 50
 PATIENCE = 60.0  # s that a print which has just ended waits for what is known of its file
 AGAIN = 5.0
+OLDER = 10.0  # s between two looks for prints that were put in before all others
 LARGEST_PICTURE = 256 * 1024
 MOST_PICTURES = 2000
 
@@ -50,6 +51,7 @@ class History:
         self._records: int | None = None  # of the core, when its ends were taken down last
         self._synced: tuple[object, ...] | None = None
         self._checked = False
+        self._look_for_older = 0.0  # time of the loop
         self._task: asyncio.Task[None] | None = None
         self._syncing: asyncio.Task[None] | None = None  # for who asks
 
@@ -94,7 +96,8 @@ class History:
         job = self._core.jobs.seen
         state = (self._core.records, job.id, job.state)
         async with self._turn:
-            if state == self._synced and not job.active:
+            older = await self._has_older()
+            if state == self._synced and not job.active and not older:
                 return
             await self._copy(await self._since())
             self._synced = state
@@ -133,6 +136,20 @@ class History:
             return BEFORE_ALL
         unfinished = known["unfinished"]
         return int(known["newest"] if unfinished is None else unfinished - 1)
+
+    async def _has_older(self) -> bool:
+        """Tell whether an import has put prints in before all that are known; looked for now and then."""
+        now = asyncio.get_running_loop().time()
+        if now < self._look_for_older:
+            return False
+        self._look_for_older = now + OLDER
+        [known] = await self._cache.query(_KNOWN, -LOST // 2)
+        first = await self._core.jobs.recorded(BEFORE_ALL, 1)
+        older = bool(first) and (known["oldest"] is None or first[0].id < known["oldest"])
+        if older:
+            self._checked = False  # the next copy begins before all
+            self._wake.set()
+        return older
 
     async def _is_another_record(self, newest: int | None, began: float | None) -> bool:
         if newest is None:

@@ -13,6 +13,7 @@ from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.errors import Refused
 from daemon.front.http.files import FilesHandler
 from daemon.front.http.idempotency import wish
+from daemon.front.http.queue import QueueingHandler
 from daemon.front.queue.document import LONGEST_NOTES
 
 LIMIT = 50
@@ -23,7 +24,7 @@ MOST_ENERGY = 1_000_000.0  # Wh
 _LONGEST = 300  # characters of a text that is looked for
 _DIGITS = 15
 
-_COMMANDS: dict[str, tuple[str, ...]] = {"reprint": (), "note": ()}
+_COMMANDS: dict[str, tuple[str, ...]] = {"reprint": (), "note": (), "queue": ()}
 _COLUMNS = (
     "id", "name", "path", "state", "started", "ended", "printTime", "reason", "user", "printer", "material",
     "filamentLength", "filamentWeight", "layers", "layersDone", "energy", "lines", "resends", "notes",
@@ -139,7 +140,7 @@ class ExportHandler(_Asking):
             before = jobs[-1]["id"]
 
 
-class PrintHandler(_Asking, FilesHandler):
+class PrintHandler(_Asking, FilesHandler, QueueingHandler):
     """/api/history/<id>."""
 
     async def get(self, number: str) -> None:
@@ -152,10 +153,15 @@ class PrintHandler(_Asking, FilesHandler):
         self.write(job)
 
     async def post(self, number: str) -> None:
-        """Print it again, or write down what somebody knows of it."""
+        """Print it again, now or in its turn, or write down what somebody knows of it."""
         command, data = self.command(_COMMANDS)
         if command == "reprint":
             await self._reprint(number, data)
+            return
+        if command == "queue":
+            await self.refresh()
+            job = await self.service.history.job(_number(number))
+            await self.add({**data, "path": job["path"]}, f"queue {number}")
             return
         notes, energy = data.get("notes"), data.get("energy")
         if notes is not None and (not isinstance(notes, str) or len(notes) > LONGEST_NOTES or not _is_unicode(notes)):

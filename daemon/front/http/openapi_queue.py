@@ -18,6 +18,13 @@ from daemon.front.http.openapi_parts import (
 from daemon.front.http.openapi_schemas import array, nullable, obj, one_of, ref
 from daemon.front.queue.document import LONGEST_MATERIAL, LONGEST_NOTES, MOST_COPIES
 
+_WISHES: dict[str, Schema] = {
+    "copies_": {"type": "integer", "minimum": 1, "maximum": MOST_COPIES},
+    "notes_": {"type": "string", "maxLength": LONGEST_NOTES},
+    "material_": {"type": ["string", "null"], "maxLength": LONGEST_MATERIAL},
+    "force_": BOOLEAN,
+}
+
 
 def paths() -> dict[str, dict[str, Operation]]:
     """Return the addresses, with their methods."""
@@ -26,14 +33,10 @@ def paths() -> dict[str, dict[str, Operation]]:
 
 def _queue() -> dict[str, dict[str, Operation]]:
     number: Schema = {"type": "integer", "minimum": 1, "maximum": 2**53}
-    copies: Schema = {"type": "integer", "minimum": 1, "maximum": MOST_COPIES}
-    notes: Schema = {"type": "string", "maxLength": LONGEST_NOTES}
-    material: Schema = {"type": ["string", "null"], "maxLength": LONGEST_MATERIAL}
-    wishes: dict[str, Schema] = {"copies_": copies, "notes_": notes, "material_": material, "force_": BOOLEAN}
     body = one_of(
-        command("add", path=PATH, front_=BOOLEAN, job_=JOB_KEY, **wishes),
+        command("add", path=PATH, front_=BOOLEAN, job_=JOB_KEY, **_WISHES),
         command("move", id=number, to={"type": "integer", "minimum": 0, "maximum": 2**53}),
-        command("change", id=number, **wishes),
+        command("change", id=number, **_WISHES),
         command("remove", id=number),
         command("retry", id=number),
         command("clear"),
@@ -75,9 +78,14 @@ def _history() -> dict[str, dict[str, Operation]]:
     number = in_path("id", "Of the print.", {"type": "integer"})
     notes: Schema = {"type": "string", "maxLength": LONGEST_NOTES}
     energy: Schema = {"type": "number", "minimum": 0, "maximum": 1_000_000}
-    body = one_of(command("reprint", force_=BOOLEAN, job_=JOB_KEY), command("note", notes_=notes, energy_=energy))
+    body = one_of(
+        command("reprint", force_=BOOLEAN, job_=JOB_KEY),
+        command("note", notes_=notes, energy_=energy),
+        command("queue", front_=BOOLEAN, job_=JOB_KEY, **_WISHES),
+    )
     change = keyed(operation("Print it again, or note what is known of it.", 404, done=ref("Printed"), body=body))
     change["responses"]["204"] = {"description": "It is printed again."}
+    change["responses"]["201"] = {"description": "The entry that was put in.", **json_of(ref("QueueEntry"))}
     listed = obj({"jobs": array(ref("Printed")), "next": nullable("integer")})
     sums = obj({"by": TEXT, "totals": array(ref("Total")), "all": ref("Total")})
     kind = in_path("kind", "csv or json", {"enum": ["csv", "json"]})

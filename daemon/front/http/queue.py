@@ -35,7 +35,37 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
 _LARGEST = 2**53
 
 
-class QueueHandler(ApiHandler):
+class QueueingHandler(ApiHandler):
+    """Base of what puts files in the queue."""
+
+    @property
+    def who(self) -> str:
+        """By whose key this is asked for."""
+        return self.identity.name if self.identity is not None else FIRST
+
+    async def add(self, data: dict[str, Any], what: str) -> None:
+        """Put a file in; answer with its entry."""
+        if not isinstance(data["path"], str):
+            raise Refused(400, "path must be that of a file among the uploads")
+        path = "/".join(check_path(data["path"].strip("/")))
+        asked = wish(self, data, what)
+        values = _wishes(data)
+        file = await self.service.files.info(path)
+        if file.type == "folder":
+            raise NoSuchFile(f"{path} is a folder")
+        entry = Entry(0, path, file.name, self.service.wall(), user=self.who, key=asked.key if asked else None)
+        for name, value in values.items():
+            setattr(entry, name, value)
+        first = data.get("front", False) is True
+        entry, again = await self.service.queue.add(entry, front=first, mark=asked.mark if asked else "")
+        self.set_status(201)
+        self.set_header("Nozzled-Entry", str(entry.id))
+        if again:
+            self.set_header("Idempotent-Replayed", "true")
+        self.write(told(entry))
+
+
+class QueueHandler(QueueingHandler):
     """/api/queue."""
 
     def get(self) -> None:
@@ -79,32 +109,6 @@ class QueueHandler(ApiHandler):
         if not isinstance(data["clear"], bool):
             raise Refused(400, "clear must be true or false")
         await self.service.queue.say_bed(clear=data["clear"], by=self.who)
-
-    @property
-    def who(self) -> str:
-        """By whose key this is asked for."""
-        return self.identity.name if self.identity is not None else FIRST
-
-    async def add(self, data: dict[str, Any], what: str) -> None:
-        """Put a file in; answer with its entry."""
-        if not isinstance(data["path"], str):
-            raise Refused(400, "path must be that of a file among the uploads")
-        path = "/".join(check_path(data["path"].strip("/")))
-        asked = wish(self, data, what)
-        values = _wishes(data)
-        file = await self.service.files.info(path)
-        if file.type == "folder":
-            raise NoSuchFile(f"{path} is a folder")
-        entry = Entry(0, path, file.name, self.service.wall(), user=self.who, key=asked.key if asked else None)
-        for name, value in values.items():
-            setattr(entry, name, value)
-        first = data.get("front", False) is True
-        entry, again = await self.service.queue.add(entry, front=first, mark=asked.mark if asked else "")
-        self.set_status(201)
-        self.set_header("Nozzled-Entry", str(entry.id))
-        if again:
-            self.set_header("Idempotent-Replayed", "true")
-        self.write(told(entry))
 
 
 class QueueEntryHandler(ApiHandler):
