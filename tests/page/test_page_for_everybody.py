@@ -237,6 +237,10 @@ def test_axe_finds_nothing_in_what_asks(stage, axe):
     assert found_in(there) == []
     there.page.keyboard.press("Escape")
     expect(request).to_have_count(0)
+    there.show(**{**PRINTING, "printer": {**NO_PRINTER, "state": "fault", "error": "it was unplugged"}})
+    there.is_in_state("Printer is gone")
+    expect(there.page.locator("main")).to_contain_text("the print waits for it")
+    expect(there.page.locator("main")).not_to_contain_text("has ended")
     there.show(**STATES["state_stopped"])
     there.page.get_by_label("I have read these").check()
     assert found_in(there) == []

@@ -4,7 +4,7 @@ import {post} from "./api.mjs";
 import {Chart} from "./chart.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {Picture} from "./picture.mjs";
-import {ending, isActive, isIdle, percent, state, thisPrint, whyNoPrinter} from "./state.mjs";
+import {ending, isActive, isIdle, percent, state, thisPrint, waitsForPrinter, whyNoPrinter} from "./state.mjs";
 import {isGone, job, printer, server, short, thumbnail, toolpath} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
 import {Refusal} from "./refusal.mjs";
@@ -119,9 +119,11 @@ function Words() {
   if (isGone.value) return null;
   const asked = prompt?.text ?? "";
   if (asked !== shownPrompt.text) shownPrompt = {text: asked, at: shownPrompt.text && asked ? performance.now() : -Infinity};
+  const waits = waitsForPrinter.value;
   const rows = [
-    line === "fault" && !stop && {tone: "bad", head: t("fault"), text: error ?? failed, what: t("fault_what")},
-    line === "offline" && !isNew.value && {tone: "warn", head: t("state_offline"), text: error, what: t("offline_what")},
+    waits && {tone: "warn", head: t("away"), text: error ?? failed, what: t("away_what")},
+    line === "fault" && !waits && !stop && {tone: "bad", head: t("fault"), text: error ?? failed, what: t("fault_what")},
+    line === "offline" && !waits && !isNew.value && {tone: "warn", head: t("state_offline"), text: error, what: t("offline_what")},
     line !== "fault" && line !== "offline" && failed && {tone: "bad", head: t("job_failed"), text: failed},
     trouble && {tone: "bad", head: t("trouble"), text: trouble},
     isActive.value && pauseReason && {tone: "warn", head: t("pause_reason"), text: pauseReason},
@@ -135,7 +137,7 @@ function Words() {
     ${refused && !isActive.value && html`<${Refusal} path=${refused.path} name=${refused.name} reasons=${refused.reasons} />`}
     ${rows.map((/** @type {any} */ each, index) => html`<section key=${index} class=${`card notice ${each.tone}`}>
       <h2>${each.head}</h2>${each.text && html`<p>${short(each.text, 600)}</p>`}${each.what && html`<p class="dim">${each.what}</p>`}
-      ${(line === "fault" || line === "offline") && each.what && html`<a class="button" href="#settings">${t("go_connect")}</a>`}</section>`)}`;
+      ${(line === "fault" || line === "offline") && !waits && each.what && html`<a class="button" href="#settings">${t("go_connect")}</a>`}</section>`)}`;
 }
 
 /** What is loaded where it is wanted. @param {{wanted: boolean, bring: () => Promise<any>}} props */

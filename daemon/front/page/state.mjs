@@ -8,6 +8,9 @@ const ICONS = {offline: "offline", opening: "busy", handshaking: "busy", ready: 
 const ACTIVE = {starting: "busy", printing: "printing", pausing: "busy", paused: "paused", resuming: "busy",
   finishing: "busy", cancelling: "busy", reattaching: "busy"};
 
+/** The printer is gone in the middle of a print, which waits for it and has not ended. */
+export const waitsForPrinter = computed(() => Boolean(job.value.active) && !isGone.value && !printer.value.stop && ["fault", "offline"].includes(printer.value.state));
+
 /** What is going on: `key` names it, `word` says it, `icon` and `tone` show it. */
 export const state = computed(() => {
   if (net.value.state === "boot") return {key: "boot", word: t("state_boot"), icon: "busy", tone: "dim"};
@@ -19,6 +22,7 @@ export const state = computed(() => {
     return {key, word: t(`job_${key}`), icon: ACTIVE[key], tone};
   }
   if (line === "ready" && /SD/.test(text)) return {key: "sd", word: t("state_sd"), icon: "printing", tone: "good"};
+  if (waitsForPrinter.value) return {key: "away", word: t("state_away"), icon: "busy", tone: "warn"};
   if (line in ICONS) {
     const key = /** @type {keyof typeof ICONS} */ (line);
     if (key === "fault" && printer.value.stop) return {key, word: t("state_stopped"), icon: "fault", tone: "bad"};
