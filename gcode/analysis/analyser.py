@@ -149,7 +149,7 @@ class Analyser:
         count = len(piece.row)
         if not count:
             return pauses
-        offset, line, layer = columns
+        offset, _, layer = columns
         due = [each for each in pauses if each.row <= piece.row[-1]]
         at = np.searchsorted(piece.row, [each.row for each in due])
         self._wait(due, at + self._moves)
@@ -157,7 +157,7 @@ class Analyser:
         rests[[index for index, each in zip(at.tolist(), due, strict=True) if each.rests]] = True
         rests[0] |= self._rests
         printing = is_printing(piece.delta)
-        self._look_at(piece, printing, line, rows, layer)
+        self._look_at(piece, printing, columns, rows)
         layer = self._layers.laid(piece.start[2] + piece.delta[2], printing, offset, layer.astype(np.intp))
         limits = self._limit_rows(piece, rows)
         moves = self._corners.moves(piece.delta, piece.feedrate, rests, limits)
@@ -189,12 +189,14 @@ class Analyser:
         which = np.repeat(np.arange(len(limits.values)), limits.counts(rows))[piece.row]
         return limit_rows(limits.values, np.bincount(which, minlength=len(limits.values)).tolist())
 
-    def _look_at(self, piece: Straights, printing: Bools, line: Floats, rows: int, layer: Floats) -> None:
+    def _look_at(self, piece: Straights, printing: Bools, columns: Floats, rows: int) -> None:
         """Sum up, and check, what does not depend on how fast it goes."""
+        offset, line, layer = columns
         printed = np.flatnonzero(printing)
         tool = self._orders.modal.tool
         ends = piece.start[:3] + piece.delta[:3]
-        self._totals.add(ends, piece.delta[3], tool.last if tool.constant else tool.column(rows)[piece.row])
+        tools = tool.last if tool.constant else tool.column(rows)[piece.row]
+        self._totals.add(ends, piece.delta[3], tools, offset)
         self._checks.moves(piece.delta, printing, line)
         if len(printed):
             if self._targets is None:
@@ -261,6 +263,7 @@ class Analyser:
             limits_from=self._machine.limits_from,
             thumbnails=tuple(comments.pictures.found),
             timeline=timeline.points,
+            used=totals.used,
             m73=tuple(self._orders.m73),
             warnings=checks.sentences(Level.WARNING),
             errors=checks.sentences(Level.ERROR),

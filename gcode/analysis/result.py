@@ -76,6 +76,7 @@ class Analysis:
         limits_from: where the limits of motion come from: `printer`, `file`, `profile` or `defaults`.
         planner: whose rules they are driven by: Marlin's or Klipper's.
         timeline: (offset, seconds): when the firmware takes the command that stands there; some moves are queued then.
+        used: of each tool, (offset, mm): the filament that the lines before this place use.
         m73: (offset, percent, seconds left) as the file itself tells the printer; None where it says nothing.
         warnings: what may go wrong, in sentences.
         errors: what keeps the file from being printed, in sentences.
@@ -107,6 +108,7 @@ class Analysis:
     planner: str = "Marlin"
     thumbnails: tuple[Thumbnail, ...] = ()
     timeline: tuple[tuple[int, float], ...] = ()
+    used: tuple[tuple[int, tuple[tuple[int, float], ...]], ...] = ()
     m73: tuple[tuple[int, float | None, float | None], ...] = ()
     warnings: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()

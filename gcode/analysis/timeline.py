@@ -139,14 +139,14 @@ class Timeline:
 
     def _keep_points(self, taken: Floats, offset: Floats) -> None:
         """Keep a point for each tick; when there are too many, the ticks get longer."""
-        kept = _one_each_tick(taken, self._tick, self._points[-1][1] if self._points else -1.0)
+        kept = one_each_tick(taken, self._tick, self._points[-1][1] if self._points else -1.0)
         points = [*self._around_waits, *zip(offset[kept].astype(int).tolist(), taken[kept].tolist(), strict=True)]
         self._points += sorted(points)
         self._around_waits = []
         while len(self._points) > POINTS:
             self._tick *= 2
             times = np.array([seconds for _, seconds in self._points])
-            self._points = [self._points[each] for each in _one_each_tick(times, self._tick, -1.0).tolist()]
+            self._points = [self._points[each] for each in one_each_tick(times, self._tick, -1.0).tolist()]
 
     @property
     def points(self) -> tuple[tuple[int, float], ...]:
@@ -154,7 +154,7 @@ class Timeline:
         return tuple(self._points)
 
 
-def _one_each_tick(times: Floats, tick: float, last: float) -> Ints:
+def one_each_tick(times: Floats, tick: float, last: float) -> Ints:
     """Return the first of each tick, and the last before a gap: between two of them, time goes on evenly."""
     ticks = np.floor(times / tick)
     steps = np.diff(ticks, prepend=math.floor(last / tick))

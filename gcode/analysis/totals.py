@@ -6,6 +6,7 @@ import numpy as np
 
 from gcode.analysis.arrays import Bools, Floats, Ints
 from gcode.analysis.result import Bounds, Box, Point, ToolUse
+from gcode.analysis.usage import Usage
 
 _DEPOSITED = 1e-6  # mm of filament
 _PATH = 1.0  # mm of path below which a flow is no more than a quotient of roundings
@@ -52,37 +53,32 @@ class Totals:
     def __init__(self) -> None:
         self._printing = Extent()
         self._travel = Extent()
-        self._turned: dict[int, float] = {}  # of each tool: mm by now, and at most
-        self._used: dict[int, float] = {}
+        self._used: dict[int, Usage] = {}  # by tool
         self.max_speed = 0.0
         self.max_flow = 0.0  # mm of filament in a second
 
-    def add(self, ends: Floats, extruded: Floats, tool: Ints | int) -> None:
+    def add(self, ends: Floats, extruded: Floats, tool: Ints | int, offset: Floats) -> None:
         """Take moves.
 
         Args:
             ends: X, Y and Z at the end of each.
             extruded: mm of filament.
             tool: of each, or of all.
+            offset: where the line of each begins.
         """
         self._travel.add(*reach(ends))
         if isinstance(tool, int):
-            self._extrude(tool, extruded)
+            self._of(tool).add(extruded, offset)
         else:
             for each in np.unique(tool).tolist():
-                self._extrude(each, extruded[tool == each])
+                self._of(each).add(extruded[tool == each], offset[tool == each])
 
     def laid(self, low: Floats, high: Floats) -> None:
         """Take the reach of moves that lay material."""
         self._printing.add(low, high)
 
-    def _extrude(self, tool: int, lengths: Floats) -> None:
-        """Retractions count back, so the most that was out at any time is what is used."""
-        if not len(lengths):
-            return
-        turned = np.cumsum(lengths) + self._turned.get(tool, 0.0)
-        self._turned[tool] = float(turned[-1])
-        self._used[tool] = max(self._used.get(tool, 0.0), float(turned.max()))
+    def _of(self, tool: int) -> Usage:
+        return self._used.setdefault(tool, Usage())
 
     def speeds(self, length: Floats, nominal: Floats, extruded: Floats) -> None:
         """Take printing moves: path, speed aimed at, filament."""
@@ -99,8 +95,13 @@ class Totals:
     def tools(self, diameters: list[float], otherwise: float) -> tuple[ToolUse, ...]:
         """Return what each tool uses; the diameter of its filament, in mm, if known."""
         found = []
-        for tool, length in sorted(self._used.items()):
-            if length > 0:
+        for tool, used in sorted(self._used.items()):
+            if (length := used.length) > 0:
                 diameter = diameters[tool] if tool < len(diameters) else otherwise
                 found.append(ToolUse(tool, length, length * math.pi * diameter**2 / 4))
         return tuple(found)
+
+    @property
+    def used(self) -> tuple[tuple[int, tuple[tuple[int, float], ...]], ...]:
+        """Of each tool, the filament that it has used by each place of the file."""
+        return tuple((tool, used.points) for tool, used in sorted(self._used.items()) if used.length > 0)

@@ -19,6 +19,7 @@ ANALYSIS = {
     "duration_s": 110.0,
     "layers": [{"offset": 100, "z": 0.2}, {"offset": 200, "z": 0.4}],
     "timeline": [[0, 0.0], [100, 10.0], [200, 60.0], [300, 110.0]],
+    "used": [[0, [[50, 0.0], [100, 10.0], [200, 250.0], [300, 500.0]]]],
     "tools": [{"tool": 0, "length_mm": 500.0, "volume_mm3": 1200.0}],
     "about": {"filaments": [{"type": "PETG", "weight": 2.0}]},
 }
@@ -53,7 +54,7 @@ def test_filament_is_counted_by_the_place_that_was_acknowledged():
     def length(offset, complete=False):
         return used(FOUND, offset, complete=complete)[0]["length"]
 
-    assert [length(at) for at in (0, 100, 200, 300, 999)] == [0.0, 0.0, 250.0, 500.0, 500.0]
+    assert [length(at) for at in (0, 100, 200, 300, 999)] == [0.0, 10.0, 250.0, 500.0, 500.0]
     assert length(0, complete=True) == 500.0
     assert used(FOUND, 200, complete=False)[0] == {
         "tool": 0, "length": 250.0, "volume": 0.6, "weight": 1.0, "material": "PETG",

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-VERSION = 6
+VERSION = 7
 """Of what an analysis finds; one that was made by another version is made again."""
 
 _SAME = 1.0  # s; points closer than that are one place
 
-_DETAILS = ("layers", "timeline", "m73")
+_DETAILS = ("layers", "timeline", "used", "m73")
 _PICTURES = "pictures"
 _LEFT_OUT = ("settings",)  # hundreds of lines that no client asks for
 
@@ -56,7 +56,7 @@ class Findings(Summary):
     """What is known of a file.
 
     Attributes:
-        details: the long lists, compressed: `layers`, `timeline`, `m73`, and `pictures` but for the largest.
+        details: the long lists, compressed: `layers`, `timeline`, `used`, `m73`, and `pictures` but for the largest.
         thumbnail: the largest picture, as PNG.
     """
 
@@ -118,6 +118,7 @@ class Plan:
         self.layers: list[dict[str, Any]] = list(details.get("layers", ()))
         self._offsets = [int(offset) for offset, _ in details.get("timeline", ())]
         self._times = [float(seconds) for _, seconds in details.get("timeline", ())]
+        self._used = {int(tool): points for tool, points in details.get("used", ())}
         self._m73 = list(details.get("m73", ()))
         self._layer_offsets = [int(layer["offset"]) for layer in self.layers]
 
@@ -137,6 +138,18 @@ class Plan:
         now = self.seconds_at(offset)
         later = self._times[bisect_right(self._offsets, offset) :]
         return next((seconds for seconds in later if seconds > now + _SAME), self.duration)
+
+    def used_at(self, offset: int, tool: int) -> float:
+        """Return the filament, in mm, that the lines before this place have a tool use."""
+        points = self._used.get(tool, ())
+        after = bisect_right(points, offset, key=lambda point: int(point[0]))
+        if after == 0:
+            return 0.0
+        (begin, length), rest = points[after - 1], points[after:]
+        if not rest:
+            return float(length)
+        end, more = rest[0]
+        return float(length + (offset - begin) / max(1, end - begin) * (more - length))
 
     def layer_at(self, offset: int) -> int:
         """Return the number of the layer at this place: 1 is the first, 0 comes before."""
