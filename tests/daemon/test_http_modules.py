@@ -94,8 +94,8 @@ def test_the_modules_of_a_worker_are_left_alone():
     assert {*made} == {"app.mjs", "view.mjs"}
 
 
-def test_comments_on_their_own_lines_are_left_out_and_texts_that_look_like_them_are_not():
+def test_comments_are_left_out_and_texts_that_look_like_them_are_not():
     text = first(
         app='/** What\n * it does. */\nconst a = /** @type {any} */ (1); // why\n  // more\nconst b = "http://x/**";\n'
     )
-    assert text == 'const a = (1); // why\nconst b = "http://x/**";\n\nexport {};\n'
+    assert text == 'const a = (1);\nconst b = "http://x/**";\n\nexport {};\n'

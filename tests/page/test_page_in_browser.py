@@ -270,6 +270,13 @@ def test_health_says_how_the_line_does_and_shows_a_fault(tab, service, part):
     there.button("Nozzle: Off").click()  # in the middle of a print
     there.page.get_by_role("dialog", name="Nozzle: off, during the print?").get_by_text("Keep it on").click()
     assert service.get("/api/printer")["temperature"]["tool0"]["target"] > 0
+    there.go("console")
+    field = there.page.get_by_label("G-code command")
+    field.fill("g28 X")
+    field.press("Enter")
+    there.page.get_by_role("dialog", name="Send g28 X into the print?").get_by_text("Do not send").click()
+    expect(field).to_have_value("g28 X")
+    expect(there.page.get_by_role("log")).not_to_contain_text("28 X")
     there.go("health")
     there.page.locator("#stop").click()
     there.is_in_state("Stopped")

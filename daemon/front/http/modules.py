@@ -24,7 +24,8 @@ _EXPORT_THING = re.compile(
 _LEFT = re.compile(rf"{_AT}(?:import|export)\b(?!\s*[(.]).*", re.MULTILINE)
 _COMMENT = re.compile(
     r"^[ \t]*(?://.*|/\*\*(?:(?!\*/)[\s\S])*\*/[ \t]*)\n"  # on lines of its own
-    r"|/\*\* @(?:type|param) (?:(?!\*/).)*\*/ ?",  # a type within a line
+    r"|/\*\* @(?:type|param) (?:(?!\*/).)*\*/ ?"  # a type within a line
+    r"|(?<=[;,{}]) // [^\"'`\n]*$",  # behind the code of a line; never what a text could end with
     re.MULTILINE,
 )
 _WORKER = re.compile(r'new\s+Worker\(\s*(?:new\s+URL\(\s*)?"(?P<file>[^"]+)"')

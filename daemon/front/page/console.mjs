@@ -3,8 +3,9 @@
 import {choice, gcode, keepChoice} from "./api.mjs";
 import {html, signal, useEffect, useLayoutEffect, useRef, useState} from "./html.mjs";
 import {hearConsole} from "./link.mjs";
-import {whyNoPrinter} from "./state.mjs";
-import {lines} from "./store.mjs";
+import {isPrinting, thisPrint, whyNoPrinter} from "./state.mjs";
+import {job, lines, short} from "./store.mjs";
+import {ask} from "./widgets.mjs";
 import {language, t, tn} from "./words.mjs";
 
 /** What may be left out, and by what it is known; the answers to a question for temperatures belong to it. */
@@ -43,6 +44,15 @@ function Help({word}) {
     <ul class="plainlist">${shown.map(row => html`<li key=${row[0]}><button type="button" class="small" aria-label=${t("help_take", {command: row[1]})} onClick=${() => (command.value = row[1])}>${row[1]}</button> <span>${row[place]}</span></li>`)}</ul></div>`;
 }
 
+/** Commands that move the head, change the tool, or let a heater or the motors go: in a print they spoil it. */
+const SPOILS = /^\s*(?:N\d+\s*)?(?:G(?:0|1|2|3|28|29|30|92)(?!\d)|T\d|M(?:18|84)(?!\d)|M(?:104|109|140|190)(?!\d)(?![^;]*[SR]\s*0*[1-9]))/i;
+
+/** @param {string} text */
+function sureToSend(text) {
+  return ask({title: t("send_title", {command: short(text, 40)}), body: t("send_body", {name: short(job.value.file?.name ?? t("this_print"), 80)}),
+    yes: t("send_yes"), no: t("send_no"), holds: thisPrint()});
+}
+
 export function Console() {
   const [helps, setHelps] = useState(false);
   const box = useRef(/** @type {HTMLElement|null} */ (null));
@@ -71,6 +81,7 @@ export function Console() {
     if (!text || pending) return;
     refusal.value = whyNoPrinter.value;
     if (refusal.value) return;
+    if (isPrinting.value && SPOILS.test(text) && !(await sureToSend(text))) return;
     setPending(true);
     try {
       await gcode({command: text}, {late: /m112/i.test(text)});
@@ -104,7 +115,7 @@ export function Console() {
     <button type="button" class="small held" hidden=${!held} onClick=${() => setHeld(0)}>${tn("console_new", fresh)} ↓</button>
     <p class="fail" role="alert">${refusal.value}</p>
     <form class="row say" onSubmit=${submit}><label class="hidden" for="command">${t("command")}</label>
-      <input id="command" value=${command.value} autocomplete="off" autocapitalize="characters" spellcheck=${false} placeholder="G28" enterkeyhint="send"
+      <input id="command" value=${command.value} autocomplete="off" autocapitalize="characters" spellcheck=${false} placeholder="M115" enterkeyhint="send"
         onInput=${(/** @type {any} */ event) => (command.value = event.target.value)} onKeyDown=${keys} />
       <button type="submit" class="main" aria-busy=${pending}>${t("send")}</button></form>
   </section>`;
