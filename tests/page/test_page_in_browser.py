@@ -266,6 +266,7 @@ def test_health_says_how_the_line_does_and_shows_a_fault(tab, service, part):
     there.is_in_state("Printing")
     expect(there.page.locator("main")).to_contain_text(re.compile(r"0 of [\d,]+ lines were asked for again"))
     expect(there.page.locator("main")).to_contain_text(re.compile("The printer (never|may have) had to wait"))
+    expect(there.page.locator("header")).to_contain_text(re.compile("→ 2[0-9]5"))
     there.go("move")
     there.button("Nozzle: Off").click()  # in the middle of a print
     there.page.get_by_role("dialog", name="Nozzle: off, during the print?").get_by_text("Keep it on").click()
