@@ -6,7 +6,8 @@ import re
 import pytest
 
 from daemon.config import WebcamConfig
-from daemon.front.http.page import FOLDER, FOR_EVER, POLICY, Files, policy_of
+from daemon.front.http.page import FOR_EVER, POLICY, policy_of
+from daemon.front.page_files import FOLDER, Files
 from support.http import api
 
 HOST = {"Host": "localhost:5000"}

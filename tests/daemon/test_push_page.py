@@ -8,7 +8,7 @@ import pytest
 
 from daemon.bridge.remote import RemoteConnection
 from daemon.front.access.scopes import Scope
-from daemon.front.http.page import files
+from daemon.front.page_files import files
 from daemon.front.push.page import AGAIN, BEAT, GAP, HANGS, MAX_LINES, Feed, Pages
 from support.analyses import AtOnce
 from support.house import MOVES

@@ -5,7 +5,7 @@ import json
 import re
 from pathlib import Path
 
-from daemon.front.http.page import Files
+from daemon.front.page_files import Files
 
 PAGE = Path(__file__).parents[2] / "daemon" / "front" / "page"
 VENDOR = PAGE / "vendor"

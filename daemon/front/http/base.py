@@ -12,7 +12,6 @@ import re
 import socket
 import sys
 from collections.abc import Awaitable, Collection, Mapping
-from dataclasses import replace
 from http.client import responses
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -20,14 +19,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import tornado.web
 
 from daemon.bridge.front_end import patience_of_client
-from daemon.bridge.status import Status, describe
+from daemon.bridge.status import Status
 from daemon.errors import KeyRefused, TooManyAttempts
+from daemon.front import compression
 from daemon.front.access import hosts, strangers
 from daemon.front.access.scopes import Identity, Scope
-from daemon.front.http import compression
 from daemon.front.http.errors import Refused, answer
 from daemon.front.http.identity import client_of, given_key, identify
-from hal.printer import ConnectionState
+from daemon.front.views.seen import seen_of
 
 if TYPE_CHECKING:
     from daemon.front.front import Front
@@ -419,16 +418,6 @@ class ApiHandler(tornado.web.RequestHandler):
 
 async def _nothing_more(*_: str) -> None:
     """Stand in for the method of a request that has its answer."""
-
-
-def seen_of(service: "Front") -> Status:
-    """Return what clients see of connection and job."""
-    connection, jobs = service.connection, service.jobs
-    panel_print = connection.panel_print is not None
-    seen = describe(connection.state, jobs.state, connection.error or jobs.error, panel_print=panel_print)
-    # a printer that is OFFLINE has no error: what is said then is that the core is away
-    away = connection.error if connection.state is ConnectionState.OFFLINE else None
-    return replace(seen, error=away) if away else seen
 
 
 def _method(handler: type[tornado.web.RequestHandler], name: str) -> object:

@@ -6,13 +6,14 @@ from urllib.parse import quote
 from daemon.bridge.words import FileStatistics, Selection
 from daemon.errors import CoreAway, StoreError
 from daemon.front.access.access import FIRST
-from daemon.front.http import analysis
 from daemon.front.http.base import ApiHandler, Cached, is_true
 from daemon.front.http.errors import Refused
 from daemon.front.http.idempotency import Wish, wish
-from daemon.front.http.listing import Listing, of_entry, of_prints, refs
 from daemon.front.uploads.filenames import check_path
 from daemon.front.uploads.tree import Entry
+from daemon.front.views import analysis
+from daemon.front.views.listing import Listing, of_entry, of_prints, refs
+from daemon.front.views.selection import of_selection
 
 _COMMANDS: dict[str, tuple[str, ...]] = {
     "select": (),
@@ -111,12 +112,6 @@ class FilesHandler(Cached):
 
 def _selection(entry: Entry, user: str | None) -> Selection:
     return Selection(entry.path, entry.name, entry.size, entry.date, user, mtime_ns=entry.mtime_ns, sha1=entry.sha1)
-
-
-def of_selection(selected: Selection) -> dict[str, Any]:
-    """Return what events tell of the selected file."""
-    file = {"name": selected.name, "path": selected.path, "origin": "local", "size": selected.size}
-    return {**file, "owner": selected.user, "user": selected.user}
 
 
 class AllFilesHandler(FilesHandler):

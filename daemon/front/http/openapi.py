@@ -7,15 +7,7 @@ from typing import Any
 
 from daemon import __version__
 from daemon.front.http import openapi_clients, openapi_queue
-from daemon.front.http.openapi_parts import (
-    BOOLEAN,
-    FORM_BOOLEAN,
-    JOB_KEY,
-    NUMBER,
-    TEXT,
-    Operation,
-    Schema,
-)
+from daemon.front.http.openapi_parts import BOOLEAN, FORM_BOOLEAN, JOB_KEY, NUMBER, TEXT, Operation, Schema
 from daemon.front.http.openapi_parts import cached as _cached
 from daemon.front.http.openapi_parts import command as _command
 from daemon.front.http.openapi_parts import in_path as _in_path

@@ -3,15 +3,9 @@
 All of it is the printer's word: JSON, and never markup.
 """
 
-from typing import Any
-
-from daemon.bridge.remote import RemoteConnection
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.errors import Refused
-
-NOTIFICATION = "action_command_notification"
-PROMPT = "action_command_prompt"
-LONGEST = 2000  # characters of a question that pages are told
+from daemon.front.views.panel import LONGEST, PROMPT
 
 
 class NotificationHandler(ApiHandler):
@@ -48,13 +42,3 @@ class PromptHandler(ApiHandler):
         await self.service.connection.answer_prompt(choice)
         self.service.events.plugin(PROMPT, {"action": "close"})
         self.no_content()
-
-
-def shown(connection: RemoteConnection) -> dict[str, Any]:
-    """Return message and prompt for GET /api/printer, as far as there are any."""
-    panel: dict[str, Any] = {}
-    if connection.message is not None:
-        panel["message"] = connection.message
-    if connection.prompt is not None:
-        panel["prompt"] = {"text": connection.prompt.text, "choices": list(connection.prompt.choices)}
-    return panel

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from daemon.front.http import gcode
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.errors import Refused
-from daemon.front.http.panel import shown
-from daemon.front.http.temperatures import TemperatureHistory, is_heater, readings
+from daemon.front.views.panel import shown
+from daemon.front.views.temperatures import TemperatureHistory, is_heater, readings
 from gcode.dialect import is_revival
 from gcode.outgoing import is_stop
 

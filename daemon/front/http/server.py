@@ -22,8 +22,7 @@ from daemon.front.http.analysis import ThumbnailHandler
 from daemon.front.http.base import NotFound
 from daemon.front.http.bounded_server import BoundedServer, room_for_connections
 from daemon.front.http.files import AllFilesHandler, FileHandler, SdCardHandler
-from daemon.front.http.job import JobHandler, JobView
-from daemon.front.http.listing import Listing
+from daemon.front.http.job import JobHandler
 from daemon.front.http.printer import (
     BedHandler,
     ChamberHandler,
@@ -37,9 +36,11 @@ from daemon.front.http.printer import (
 )
 from daemon.front.http.seats import Limits
 from daemon.front.http.server_info import ServerHandler, SystemInfoHandler, VersionHandler
-from daemon.front.http.temperatures import TemperatureHistory
 from daemon.front.http.uploads import UploadHandler
 from daemon.front.push.hub import Hub
+from daemon.front.views.job import JobView
+from daemon.front.views.listing import Listing
+from daemon.front.views.temperatures import TemperatureHistory
 
 if TYPE_CHECKING:
     from daemon.front.front import Front

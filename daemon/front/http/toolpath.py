@@ -5,9 +5,9 @@ import asyncio
 from daemon.errors import NoSuchFile
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.toolpaths import told_of
-from daemon.front.http.analysis import key_of
 from daemon.front.http.downloads import SendingHandler
 from daemon.front.http.errors import Refused
+from daemon.front.views.analysis import key_of
 
 FOR_EVER = "private, max-age=31536000, immutable"
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from daemon.errors import FileExists, JobConflict, NoSuchFile, UnfitFile, UploadBroken
-from daemon.front.http.analysis import key_of
 from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.errors import Refused
 from daemon.front.http.files import FilesHandler
@@ -16,6 +15,7 @@ from daemon.front.http.idempotency import Wish, wish
 from daemon.front.uploads.filenames import check_content, check_path, check_printable
 from daemon.front.uploads.files import Upload
 from daemon.front.uploads.tree import Entry
+from daemon.front.views.analysis import key_of
 from daemon.packing.kinds import SNIFF, kind, plain_name
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from daemon.bridge.words import JobState
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.shelf import FileKey
 from daemon.front.analysis.watch import Refusal
-from daemon.front.http.analysis import of_findings
-from daemon.front.http.base import seen_of
-from daemon.front.http.files import of_selection
-from daemon.front.http.panel import NOTIFICATION, PROMPT
+from daemon.front.views.analysis import of_findings
+from daemon.front.views.panel import NOTIFICATION, PROMPT
+from daemon.front.views.seen import seen_of
+from daemon.front.views.selection import of_selection
 from hal.printer import ActionRequested, ConnectionState, Event, PositionRead, StateChanged
 
 if TYPE_CHECKING:

@@ -11,15 +11,15 @@ from daemon.errors import CoreAway
 from daemon.front.access.attempts import network_of
 from daemon.front.access.strangers import REQUEST
 from daemon.front.events import Notice
-from daemon.front.http.base import seen_of
-from daemon.front.http.job import JobView, at_once
-from daemon.front.http.temperatures import TemperatureHistory, is_heater, readings
 from daemon.front.push.announcer import Announcer
 from daemon.front.push.look import Lines, Look, Looks
 from daemon.front.push.motion import Motion
 from daemon.front.push.page import Pages
 from daemon.front.push.statuses import Moment
 from daemon.front.push.subscriber import Send, Subscriber
+from daemon.front.views.job import JobView, at_once
+from daemon.front.views.seen import seen_of
+from daemon.front.views.temperatures import TemperatureHistory, is_heater, readings
 from hal.printer import ActionRequested, Event, TemperaturesRead
 
 if TYPE_CHECKING:

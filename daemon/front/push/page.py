@@ -16,7 +16,7 @@ from daemon.errors import CoreAway
 from daemon.front.analysis.shelf import FileKey, Learnt
 from daemon.front.analysis.watch import key_of
 from daemon.front.events import Notice
-from daemon.front.http.page import files
+from daemon.front.page_files import files
 from daemon.front.push.page_state import describe, figures_of, of_known
 from hal.printer import ActionRequested, Event, PanelPrintChanged, StateChanged, StopEnded
 

@@ -7,11 +7,11 @@ from daemon.bridge.words import JobState, Selection
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.forecast import Outlook
 from daemon.front.analysis.shelf import Learnt
-from daemon.front.http import analysis
-from daemon.front.http.base import seen_of
-from daemon.front.http.panel import LONGEST
-from daemon.front.http.temperatures import is_heater, readings
 from daemon.front.queue.queue import told
+from daemon.front.views import analysis
+from daemon.front.views.panel import LONGEST
+from daemon.front.views.seen import seen_of
+from daemon.front.views.temperatures import is_heater, readings
 from gcode.errors import NozzledError
 from hal.printer import PanelPrint
 

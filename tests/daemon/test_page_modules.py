@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.front.http.modules import Unjoinable, joined
+from daemon.front.page_modules import Unjoinable, joined
 
 
 def first(**sources):

@@ -19,9 +19,9 @@ from daemon.bridge.words import FileStatistics
 from daemon.front.access.access import FIRST
 from daemon.front.analysis.findings import Brief
 from daemon.front.analysis.shelf import FileKey
-from daemon.front.http.analysis import key_of, of_brief
 from daemon.front.uploads.hashes import Hashes
 from daemon.front.uploads.tree import Entry
+from daemon.front.views.analysis import key_of, of_brief
 from gcode.errors import NozzledError
 
 if TYPE_CHECKING:

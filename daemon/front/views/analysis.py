@@ -1,0 +1,172 @@
+"""What clients see of what the analysis has found."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from daemon.front.analysis.findings import Brief, Findings, Summary
+from daemon.front.analysis.forecast import Outlook
+from daemon.front.analysis.shelf import FileKey, Learnt
+from daemon.front.analysis.toolpaths import told_of
+from daemon.front.uploads.tree import Entry
+
+if TYPE_CHECKING:
+    from daemon.front.front import Front
+
+TIMES = ("motion", "heating", "homing", "dwell", "probing", "changes")
+"""What the time of a print is made of; the slicer's own estimate is one of motion."""
+
+
+_EDGES = (("width", 0), ("depth", 1), ("height", 2))
+
+
+def key_of(entry: Entry) -> FileKey:
+    """Return the key of a file among the uploads."""
+    return FileKey(entry.path, entry.size, entry.date)
+
+
+async def of_entry(service: "Front", entry: Entry, *, details: bool = False) -> dict[str, Any]:
+    """Return the keys that an analysis adds to what is told of a file; none before it is made."""
+    found = await service.analyses.get(key_of(entry))
+    if found is None:
+        return {}
+    shown = of_brief(found, entry.path)
+    if details:
+        shown["layers"] = found.plan().layers
+    return shown
+
+
+def of_brief(found: Brief | Findings | None, path: str) -> dict[str, Any]:
+    """Return the keys that an analysis adds to what lists tell of a file."""
+    if found is None:
+        return {}
+    shown: dict[str, Any] = {"gcodeAnalysis": of_findings(found, path)}
+    if found.pictured:
+        shown["thumbnail"] = thumbnail_path(path)
+    if address := toolpath_path(found, path):
+        shown["toolpath"] = address
+    return shown
+
+
+def thumbnail_path(path: str) -> str:
+    """Return where the picture of a file is, below the daemon's root."""
+    return f"downloads/thumbnails/local/{quote(path)}"
+
+
+def toolpath_path(found: Summary, path: str) -> str | None:
+    """Return where a file's toolpath is, below the daemon's root; the address is this one's alone. None: nowhere."""
+    told = told_of(found)
+    return None if told is None else f"api/files/local/{quote(path)}/toolpath?v={told['id']}"
+
+
+def of_findings(found: Summary, path: str = "") -> dict[str, Any]:
+    """Return OctoPrint's `gcodeAnalysis`, and behind it what OctoPrint does not know: by Moonraker's names, or ours."""
+    summary = found.summary
+    shown: dict[str, Any] = {"errors": found.errors, "warnings": found.warnings}
+    if found.duration is None:
+        return shown
+    bounds = summary["bounds"]
+    return {
+        "estimatedPrintTime": found.duration,
+        "filament": filament(found),
+        "printingArea": _area(bounds["printing"]),
+        "dimensions": _dimensions(bounds["printing"]),
+        "travelArea": _area(bounds["travel"]),
+        "travelDimensions": _dimensions(bounds["travel"]),
+        **shown,
+        "layers": summary["layer_count"],
+        **_said(summary.get("about", {})),
+        "thumbnails": _thumbnails(summary.get("thumbnails", ()), path),
+        "slicerEstimate": summary["slicer_estimate_s"],
+        "temperatures": summary["temperatures"],
+        "objects": summary["objects"],
+        "limitsFrom": summary["limits_from"],
+        "planner": summary.get("planner", "Marlin"),
+        "times": {name: summary.get(f"{name}_s", 0.0) for name in TIMES},
+    }
+
+
+def _said(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the file says about itself, by Moonraker's names where it has them."""
+    filaments = about.get("filaments", ())
+    weights, costs = ([each[name] for each in filaments] for name in ("weight", "cost"))
+    return {
+        "slicer": about.get("slicer"),
+        "slicer_version": about.get("version"),
+        "estimated_time": about.get("estimate"),
+        "layer_height": about.get("layer_height"),
+        "first_layer_height": about.get("first_layer_height"),
+        "first_layer_extr_temp": about.get("first_layer_hotend"),
+        "first_layer_bed_temp": about.get("first_layer_bed"),
+        "chamber_temp": about.get("chamber"),
+        "nozzle_diameter": about.get("nozzle"),
+        "printer_model": about.get("printer"),
+        "filament_type": _joined(each["type"] for each in filaments),
+        "filament_name": _joined(each["name"] for each in filaments),
+        "filament_colors": [each["colour"] or "" for each in filaments] if _told(filaments, "colour") else [],
+        "filament_weights": [weight or 0.0 for weight in weights] if _told(filaments, "weight") else [],
+        "filament_weight_total": sum(each or 0.0 for each in weights) if _told(filaments, "weight") else None,
+        "filament_cost_total": sum(each or 0.0 for each in costs) if _told(filaments, "cost") else None,
+    }
+
+
+def _told(filaments: Sequence[Mapping[str, Any]], name: str) -> bool:
+    return any(each[name] is not None for each in filaments)
+
+
+def _joined(texts: Iterable[str | None]) -> str | None:
+    return ";".join(text or "" for text in texts).rstrip(";") or None
+
+
+def _thumbnails(known: Sequence[Mapping[str, int]], path: str) -> list[dict[str, Any]]:
+    """Return the pictures of a file, the largest first; `relative_path` is below the daemon's root."""
+    return [
+        {**each, "relative_path": f"{thumbnail_path(path)}?size={each['width']}x{each['height']}"} for each in known
+    ]
+
+
+def filament(found: Summary) -> dict[str, dict[str, Any]]:
+    """Return what each tool uses: mm, cm³, and what the file says of it: type, name, colour, g, cost."""
+    said = found.summary.get("about", {}).get("filaments", ())
+    shown: dict[str, dict[str, Any]] = {}
+    for use in found.summary.get("tools", ()):
+        about = said[use["tool"]] if use["tool"] < len(said) else {}
+        told = {name: value for name, value in about.items() if value is not None}
+        if "colour" in told:
+            told["color"] = told.pop("colour")
+        shown[f"tool{use['tool']}"] = {"length": use["length_mm"], "volume": use["volume_mm3"] / 1000, **told}
+    return shown
+
+
+def estimate(found: Findings | None, learnt: Learnt) -> dict[str, Any]:
+    """Return how long a print will take on this printer, and how that is known."""
+    if found is None or found.duration is None:
+        return {"estimatedPrintTime": None}
+    before = found.summary.get("before_first_layer_s", 0.0)
+    seconds = before + (found.duration - before) * learnt.factor
+    return {
+        "estimatedPrintTime": seconds,
+        "estimate": {"planned": found.duration, "factor": learnt.factor, "learntFrom": learnt.prints},
+    }
+
+
+def of_outlook(outlook: Outlook) -> dict[str, Any]:
+    """Return what is known of a print under way besides OctoPrint's keys."""
+    told = {"completion": outlook.m73_percent, "printTimeLeft": outlook.m73_left}
+    return {
+        "timeCompletion": 100.0 * outlook.time_share,
+        "layer": outlook.layer,
+        "layers": outlook.layers,
+        "m73": told if any(value is not None for value in told.values()) else None,
+    }
+
+
+def _area(box: dict[str, Any] | None) -> dict[str, float] | None:
+    if box is None:
+        return None
+    lows = {f"min{axis}": low for axis, low in zip("XYZ", box["min"], strict=True)}
+    return lows | {f"max{axis}": high for axis, high in zip("XYZ", box["max"], strict=True)}
+
+
+def _dimensions(box: dict[str, Any] | None) -> dict[str, float] | None:
+    return None if box is None else {name: box["max"][axis] - box["min"][axis] for name, axis in _EDGES}
