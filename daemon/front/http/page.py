@@ -2,8 +2,8 @@
 
 A browser keeps what it has under a name with the hash of all files in it, `/page/HASH/app.mjs`; the modules import each
 other by relative names, so all of them come under that hash. There the modules of the first view are one file
-(`daemon.front.page_modules`), made and compressed once, when the first one is asked for. Without a hash, as under `/?modules`, each
-module is what lies on the disk.
+(`daemon.front.page_modules`), made and compressed once, when the first one is asked for. Without a hash, as under
+`/?modules`, each module is what lies on the disk.
 """
 
 import asyncio
