@@ -5,7 +5,7 @@ import signal
 import sys
 
 STOPPED = 130  # as a shell says that a program ended by Ctrl-C
-NAMES = ("link", "idle", "stall", "micro", "api", "restart", "simulate", "analysis", "toolpath", "page")
+NAMES = ("link", "idle", "stall", "micro", "api", "restart", "simulate", "analysis", "toolpath", "page", "history")
 USAGE = """usage: python -m bench NAME [OPTION ...]      (make bench ARGS="NAME …")
 
 {}
