@@ -49,12 +49,14 @@ def url(daemon):
     return "http://{}:{}".format(*daemon.address)
 
 
+@pytest.mark.nightly  # whole prints of clients from a package index; this one and the next two took 35 s
 def test_octorest(start, files, tmp_path):
     programs = installed(tmp_path / "octorest", "octorest==0.4")
     daemon = start()
     run(programs / "python", SCRIPTS / "octorest_print.py", url(daemon), TOKEN, *files)
 
 
+@pytest.mark.nightly
 def test_pyoctoprintapi_of_home_assistant(start, files, tmp_path):
     programs = installed(tmp_path / "pyoctoprintapi", "pyoctoprintapi==0.1.14")
     daemon = start()
@@ -64,6 +66,7 @@ def test_pyoctoprintapi_of_home_assistant(start, files, tmp_path):
     run(programs / "python", SCRIPTS / "pyoctoprintapi_print.py", url(daemon), TOKEN, files[0].name)
 
 
+@pytest.mark.nightly
 def test_octoprint_cli(start, files, tmp_path):
     program = installed(tmp_path / "octoprint-cli", "octoprint-cli==3.3.2.post1") / "octoprint-cli"
     daemon = start()

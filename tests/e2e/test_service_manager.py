@@ -120,6 +120,7 @@ def test_an_abort_shows_what_each_thread_was_about(manager, tmp_path):
     assert "most recent call first" in manager.output()
 
 
+@pytest.mark.nightly  # a real systemd does the same in tests/systemd/test_survival.py
 def test_a_print_goes_on_over_kills_and_a_restart_each_line_once(manager, tmp_path, listening):
     house = House(tmp_path)
     try:

@@ -132,6 +132,7 @@ def test_layers_of_a_file_are_drawn_one_by_one_and_in_3d(tab, service, small):
     expect(canvas).to_have_attribute("data-layer", "2")
 
 
+@pytest.mark.nightly  # a print in its own time, which takes 8 s
 def test_the_layer_that_is_printed_is_shown_with_what_is_done(tab, service, small):
     small.write_text(SMALL.replace("F60\n", "F6\n"))  # some seconds on this printer
     service.print_file(small)

@@ -67,7 +67,7 @@ function PrinterCard() {
   const suggested = known?.presets?.find((/** @type {any} */ each) => each.id === known.suggested);
   const use = async (/** @type {string|null} */ preset) => {
     await post("api/printerpresets", {command: "use", preset});
-    setChosen(null);
+    setChosen(now => (now === (preset ?? "") ? null : now)); // somebody may have gone on choosing
     await look();
   };
   return html`<section class="card" aria-label=${t("printer")}><h2>${t("printer")}</h2>
