@@ -150,6 +150,25 @@ async def test_a_pause_of_the_queue_and_a_print_of_somebody_else_hold_it(tmp_pat
         assert there.begun == ["b.gcode"], "there is something on the bed now"
 
 
+async def test_what_somebody_prints_while_a_file_is_looked_at_is_on_the_bed(tmp_path, monkeypatch):
+    async with queueing(tmp_path) as there:
+        await filled(there, "a", "b")
+        check, others = there.service.watch.check, []
+
+        async def slow(chosen, patience):
+            if chosen.path == "a.gcode" and not others:
+                others.append(await there.post("/api/files/local/b.gcode", {"command": "select", "print": True}))
+                await printed(there, 1)
+            return await check(chosen, patience)
+
+        monkeypatch.setattr(there.service.watch, "check", slow)
+        await add(there, "a")
+        await command(there, "bed", clear=True)
+        await there.settle(120)
+        assert there.begun == ["b.gcode"]
+        assert not (await there.get("/api/queue")).json["bed"]["clear"]
+
+
 # -- files that cannot be printed ------------------------------------------------------------------------------
 
 

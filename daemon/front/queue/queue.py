@@ -303,7 +303,9 @@ class Queue:
         except FileError as error:
             await self._skip(entry, MISSING, str(error))
         else:
-            if await self.change(partial(_claim, number=entry.id)):
+            if self.document.bed.after != await self._last_job():  # somebody has printed while the file was looked at
+                await self.change(Document.soil)
+            elif await self.change(partial(_claim, number=entry.id)):
                 await self._print(entry, chosen)
 
     async def _print(self, entry: Entry, chosen: Selection) -> None:
