@@ -178,11 +178,11 @@ def test_jog_heat_and_what_the_rules_forbid(tab, service):
     expect(there.page.get_by_text("Nozzle: enter a number from 0 to 300 °C.")).to_be_visible()
     assert service.get("/api/printer")["temperature"]["tool0"]["target"] == 0
     there.button(re.compile("^PLA")).click()
-    expect(header).to_contain_text(re.compile("→ 2[0-9]5"))
+    expect(header).to_contain_text(re.compile("→ 2[0-9]{2}"))
     expect(field).to_have_value("400")  # what somebody types stays
     expect(there.button("Extrude")).to_be_enabled()
     there.button("Nozzle: Off").click()
-    expect(header).not_to_contain_text(re.compile("→ 2[0-9]5"))
+    expect(header).not_to_contain_text(re.compile("→ 2[0-9]{2}"))
     there.button("All off").click()
     expect(header).not_to_contain_text("→")
 
@@ -266,7 +266,7 @@ def test_health_says_how_the_line_does_and_shows_a_fault(tab, service, part):
     there.is_in_state("Printing")
     expect(there.page.locator("main")).to_contain_text(re.compile(r"0 of [\d,]+ lines were asked for again"))
     expect(there.page.locator("main")).to_contain_text(re.compile("The printer (never|may have) had to wait"))
-    expect(there.page.locator("header")).to_contain_text(re.compile("→ 2[0-9]5"))
+    expect(there.page.locator("header")).to_contain_text(re.compile("→ 2[0-9]{2}"))
     there.go("move")
     there.button("Nozzle: Off").click()  # in the middle of a print
     there.page.get_by_role("dialog", name="Nozzle: off, during the print?").get_by_text("Keep it on").click()
