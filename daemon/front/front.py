@@ -23,6 +23,7 @@ from daemon.front.cache.cache import Cache
 from daemon.front.choices import Choices
 from daemon.front.events import Events
 from daemon.front.history.history import History
+from daemon.front.last_fault import LastFault
 from daemon.front.queue.queue import Queue
 from daemon.front.queue.shelf import QueueShelf
 from daemon.front.uploads.files import FileStore
@@ -49,6 +50,7 @@ class Front:
     queue: Queue
     history: History
     choices: Choices
+    last_fault: LastFault
 
     @property
     def appearance(self) -> AppearanceConfig:
@@ -94,6 +96,7 @@ async def begin(
     cache = await cache_room.opened(folder)
     stack.push_async_callback(in_time, cache.close)
     core = RemoteCore(channel)
+    last_fault = LastFault(core, wall)
     uuid = await asyncio.to_thread(own_uuid, folder)
     access = await asyncio.to_thread(_access, config, folder, environ, wall)
     stack.push_async_callback(in_time, access.close)
@@ -124,7 +127,21 @@ async def begin(
     history.open()
     stack.push_async_callback(in_time, history.close)
     return Front(
-        config, core, files, access, events, uuid, wall, analyses, watch, cache, folder, queue, history, choices
+        config,
+        core,
+        files,
+        access,
+        events,
+        uuid,
+        wall,
+        analyses,
+        watch,
+        cache,
+        folder,
+        queue,
+        history,
+        choices,
+        last_fault,
     )
 
 

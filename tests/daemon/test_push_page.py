@@ -199,10 +199,29 @@ async def test_what_a_printer_that_is_gone_told_last_is_shown_no_more(tmp_path):
         assert page.shown["printer"]["homed"] is None
         assert page.shown["printer"]["fan"] is None
         await server.settle(10)
-        assert page.shown["printer"]["stop"] == "confirmed"
+        assert (page.shown["printer"]["stop"], page.shown["printer"]["fault"]) == ("confirmed", None)
         await server.post("/api/connection", {"command": "connect", "port": "VIRTUAL"})
         await server.settle(30)
         assert (page.shown["printer"]["state"], page.shown["printer"]["stop"]) == ("ready", None)
+
+
+async def test_why_the_firmware_has_halted_is_told_until_somebody_has_seen_it(tmp_path):
+    async with api(tmp_path, "sim") as server:
+        await server.settle(5)
+        page = Page(server)
+        await page.open()
+        said = b"Error:Heating failed, system stopped! Heater_ID: 0\n"
+        for command in ({"command": "seen"}, {"command": "connect"}):
+            server.service.connection.printer._pump.on_data(said)
+            await server.settle(30)
+            assert page.shown["printer"]["state"] == "ready", "it is back by itself"
+            fault = page.shown["printer"]["fault"]
+            assert (fault["at"], fault["kind"]) == (int(NOW), "not_heating")
+            assert fault["text"] == "the firmware stopped: Heating failed, system stopped! Heater_ID: 0"
+            await server.post("/api/connection", command)
+            await server.settle(30)
+            assert page.shown["printer"]["fault"] is None
+            assert page.shown["printer"]["state"] == "ready"
 
 
 async def test_a_stop_that_nobody_confirms_is_told_as_one(tmp_path):

@@ -241,6 +241,24 @@ def test_axe_finds_nothing_in_what_asks(stage, axe):
     there.is_in_state("Printer is gone")
     expect(there.page.locator("main")).to_contain_text("the print waits for it")
     expect(there.page.locator("main")).not_to_contain_text("has ended")
+    said = "the firmware stopped: Heating failed, system stopped! Heater_ID: 0"
+    halt = {"at": 1_795_000_000, "text": said, "kind": "not_heating"}
+    there.show(printer={"fault": halt}, job={**PRINTING["job"], "active": False, "state": "failed", "error": said})
+    there.is_in_state("Ready, after a fault")
+    expect(there.page.get_by_text(said)).to_have_count(1)
+    expect(there.page.locator("main")).to_contain_text("Switch the printer off, let it cool")
+    expect(there.page.get_by_label("Heat", exact=True)).to_have_count(0)  # no button offers to heat it again
+    there.page.wait_for_timeout(600)  # the button was another one just now
+    there.button("Print").click()
+    expect(there.page.get_by_role("dialog", name="Print vase.gcode?")).to_contain_text(said)
+    assert found_in(there) == []
+    there.page.keyboard.press("Escape")
+    with there.page.expect_request("**/api/connection") as asked:
+        there.button("I have looked at it").click()
+    assert asked.value.post_data_json == {"command": "seen"}
+    cold = {**PRINTING["printer"], "tool": 0, "heaters": {"tool0": {"actual": 120.0, "target": 0.0}}}
+    there.show(**{**PRINTING, "printer": cold})
+    expect(there.page.locator("main")).to_contain_text("The nozzle is off during the print")
     there.show(**STATES["state_stopped"])
     there.page.get_by_label("I have read these").check()
     assert found_in(there) == []

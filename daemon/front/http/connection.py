@@ -9,7 +9,7 @@ PROFILE = "_default"  # the one printer profile, by OctoPrint's name for it
 _BAUDRATES = (300, 10_000_000)
 _MAX_DIGITS = 8
 
-_COMMANDS: dict[str, tuple[str, ...]] = {"connect": (), "disconnect": (), "repair": (), "fake_ack": ()}
+_COMMANDS: dict[str, tuple[str, ...]] = {"connect": (), "disconnect": (), "repair": (), "fake_ack": (), "seen": ()}
 
 
 class ConnectionHandler(ApiHandler):
@@ -38,7 +38,10 @@ class ConnectionHandler(ApiHandler):
         )
 
     async def post(self) -> None:
-        """Connect in the background, or disconnect. `repair` needs nothing: the link heals by itself."""
+        """Connect in the background, or disconnect; `seen`: somebody has seen why the firmware has halted.
+
+        `repair` needs nothing: the link heals by itself.
+        """
         command, data = self.command(_COMMANDS)
         if command == "connect":
             await self._connect(data)
@@ -46,6 +49,8 @@ class ConnectionHandler(ApiHandler):
             if self.service.connection.seen.connected:
                 self.service.events.publish("Disconnecting", {})
             await self.service.connection.disconnect()
+        if command in ("connect", "disconnect", "seen"):
+            self.service.last_fault.dismiss()
         self.no_content()
 
     async def _connect(self, data: dict[str, Any]) -> None:

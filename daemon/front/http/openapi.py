@@ -83,7 +83,7 @@ def _job() -> dict[str, dict[str, Operation]]:
         find_=BOOLEAN,
         save_=BOOLEAN,
     )
-    commands = one_of(connect, *(_command(name) for name in ("disconnect", "repair", "fake_ack")))
+    commands = one_of(connect, *(_command(name) for name in ("disconnect", "repair", "fake_ack", "seen")))
     return {
         "/api/job": job,
         "/api/control/job": {**job, "post": {**job["post"], "summary": "As /api/job, by its name in old docs."}},

@@ -5,6 +5,7 @@ import {html, signal, useEffect, useState} from "./html.mjs";
 import {Details} from "./inspect.mjs";
 import {refused} from "./refusal.mjs";
 import {Choose, chosen, foldersIn, NewFolder, Several} from "./several.mjs";
+import {sureToStart} from "./start.mjs";
 import {isActive, isIdle, whyNoPrinter} from "./state.mjs";
 import {filesChanged, job, net, short} from "./store.mjs";
 import {Thumbnail} from "./thumbnail.mjs";
@@ -157,7 +158,7 @@ async function print(file) {
 /** Asks, as a finger may stray in a list; a file that is refused has a question of its own. @param {any} file */
 function sureToPrint(file) {
   if (file.gcodeAnalysis?.errors?.length) return Promise.resolve(true);
-  return ask({title: t("start_title", {name: short(file.name, 80)}), body: t("start_body"), yes: t("start_yes"), no: t("start_no"), kind: "main", holds: isIdle});
+  return sureToStart(file.name, isIdle);
 }
 
 /** @param {{file: any}} props */

@@ -3,10 +3,11 @@
 import {download, get, post} from "./api.mjs";
 import {html, signal, useEffect} from "./html.mjs";
 import {Queue} from "./queue.mjs";
+import {sureToStart} from "./start.mjs";
 import {isActive, isIdle, whyNoPrinter} from "./state.mjs";
 import {job, short} from "./store.mjs";
 import {Thumbnail} from "./thumbnail.mjs";
-import {Act, ask, Fail} from "./widgets.mjs";
+import {Act, Fail} from "./widgets.mjs";
 import {clock, duration, monthOf, number, t, tn} from "./words.mjs";
 
 const MOST = 50;
@@ -90,12 +91,11 @@ function Totals() {
 function Again({each}) {
   const off = each.fileExists === false ? t("file_gone") : whyNoPrinter.value || (isActive.value ? t("why_printing") : "");
   const name = short(each.name ?? each.path, 80);
-  const sure = () => ask({title: t("start_title", {name}), body: t("start_body"), yes: t("start_yes"), no: t("start_no"), kind: "main", holds: isIdle});
   const run = async () => {
     await post(`api/history/${each.id}`, {command: "reprint"});
     location.hash = "#now";
   };
-  return html`<${Act} label=${t("print_again")} name=${`${t("print_again")} ${name}`} busy=${t("starting")} sure=${sure} run=${run} off=${off} fail=${fail} />`;
+  return html`<${Act} label=${t("print_again")} name=${`${t("print_again")} ${name}`} busy=${t("starting")} sure=${() => sureToStart(name, isIdle)} run=${run} off=${off} fail=${fail} />`;
 }
 
 export function History() {

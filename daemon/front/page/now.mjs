@@ -4,14 +4,16 @@ import {post} from "./api.mjs";
 import {Chart} from "./chart.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {Picture} from "./picture.mjs";
-import {ending, isActive, isIdle, percent, state, thisPrint, waitsForPrinter, whyNoPrinter} from "./state.mjs";
+import {ending, halted, isActive, isIdle, percent, printsCold, state, thisPrint, waitsForPrinter, whyNoPrinter} from "./state.mjs";
 import {isGone, job, printer, server, short, thumbnail, toolpath} from "./store.mjs";
+import {sureToStart} from "./start.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
 import {Refusal} from "./refusal.mjs";
 import {clock, duration, t} from "./words.mjs";
 
 const fail = signal("");
 const answerFail = signal("");
+const haltFail = signal("");
 
 /** @param {string} action */
 function pause(action) {
@@ -30,16 +32,9 @@ function sureToCancel() {
   });
 }
 
-function sureToStart() {
+function sureOfThisFile() {
   const {file} = job.value;
-  return ask({
-    title: t("start_title", {name: short(file?.name, 80)}),
-    body: t("start_body"),
-    yes: t("start_yes"),
-    no: t("start_no"),
-    kind: "main",
-    holds: () => isIdle() && job.value.file?.path === file?.path,
-  });
+  return sureToStart(file?.name, () => isIdle() && job.value.file?.path === file?.path);
 }
 
 /** Pause or resume in one place, cancel far from it; none of them moves when the state changes. */
@@ -50,7 +45,7 @@ function Buttons() {
   if (!isActive.value) {
     const has = job.value.file;
     return html`<div class="row apart buttons">
-      ${has ? html`<${Act} key="start" kind="main" label=${t("start")} busy=${t("starting")} sure=${sureToStart} run=${() => post("api/job", {command: "start"})} off=${off} fail=${fail}
+      ${has ? html`<${Act} key="start" kind=${halted.value ? "" : "main"} label=${t("start")} busy=${t("starting")} sure=${sureOfThisFile} run=${() => post("api/job", {command: "start"})} off=${off} fail=${fail}
         done=${() => Boolean(job.value.active)} />` : ""}
       <a class="button" href="#files">${t(has ? "other_file" : "choose_file")}</a></div>`;
   }
@@ -77,6 +72,12 @@ function Ending() {
     ${ending.value}</button>${open && html`<small>${source.startsWith("origin_") ? String(origin) : source}</small>`}</p>`;
 }
 
+/** A notice below has these words already. @param {string} reason */
+function isToldBelow(reason) {
+  const {state: line, error} = printer.value;
+  return halted.value?.text === reason || (["fault", "offline"].includes(line) && [error, null].includes(reason));
+}
+
 function Job() {
   const {file, progress, last} = job.value;
   useEffect(() => {
@@ -96,7 +97,7 @@ function Job() {
             ${typeof progress?.time === "number" && html`<span>${t("printed_for", {time: duration(progress.time)})}</span>`}</p>
           <${Ending} />`
         : html`<p class="figures">${last?.outcome ? t(`last_${last.outcome}`) : file ? t("file_chosen") : t("file_none")}
-            ${last?.reason ? html`<span> ${short(last.reason)}</span>` : ""}</p>`}
+            ${last?.reason && !isToldBelow(last.reason) ? html`<span class="bad">${short(last.reason)}</span>` : ""}</p>`}
       <${Buttons} />
       <${Fail} of=${fail} />
     </div>
@@ -112,6 +113,12 @@ async function answerTo(prompt, choice) {
   await post("api/plugin/action_command_prompt", {command: "select", choice, prompt: prompt.text});
 }
 
+/** What a person does about a halt. @param {string|null} kind */
+function whatToDo(kind) {
+  const text = t(`halt_${kind}`);
+  return text.startsWith("halt_") ? t("halt_null") : text;
+}
+
 /** What the printer and the print have to say, each with what it means. */
 function Words() {
   const {message, prompt, trouble, error, stop, state: line} = printer.value;
@@ -120,11 +127,13 @@ function Words() {
   const asked = prompt?.text ?? "";
   if (asked !== shownPrompt.text) shownPrompt = {text: asked, at: shownPrompt.text && asked ? performance.now() : -Infinity};
   const waits = waitsForPrinter.value;
+  const halt = halted.value;
   const rows = [
     waits && {tone: "warn", head: t("away"), text: error ?? failed, what: t("away_what")},
-    line === "fault" && !waits && !stop && {tone: "bad", head: t("fault"), text: error ?? failed, what: t("fault_what")},
+    line === "fault" && !waits && !stop && {tone: "bad", head: t("fault"), text: error ?? failed, what: halt ? whatToDo(halt.kind) : t("fault_what")},
     line === "offline" && !waits && !isNew.value && {tone: "warn", head: t("state_offline"), text: error, what: t("offline_what")},
-    line !== "fault" && line !== "offline" && failed && {tone: "bad", head: t("job_failed"), text: failed},
+    halt && line !== "fault" && {tone: "bad", head: t("halted_at", {clock: clock(halt.at)}), text: halt.text, what: whatToDo(halt.kind), seen: true},
+    printsCold.value && {tone: "bad", head: t("cold"), what: t("cold_what")},
     trouble && {tone: "bad", head: t("trouble"), text: trouble},
     isActive.value && pauseReason && {tone: "warn", head: t("pause_reason"), text: pauseReason},
     isActive.value && warning && {tone: "warn", head: t("warning"), text: warning},
@@ -136,7 +145,9 @@ function Words() {
         done=${() => !printer.value.prompt} fail=${answerFail} />`)}</div><${Fail} of=${answerFail} /></section>`}
     ${refused && !isActive.value && html`<${Refusal} path=${refused.path} name=${refused.name} reasons=${refused.reasons} />`}
     ${rows.map((/** @type {any} */ each, index) => html`<section key=${index} class=${`card notice ${each.tone}`}>
-      <h2>${each.head}</h2>${each.text && html`<p>${short(each.text, 600)}</p>`}${each.what && html`<p class="dim">${each.what}</p>`}
+      <h2>${each.head}</h2>${each.text && html`<p>${short(each.text, 600)}</p>`}${each.what && html`<p class=${each.tone === "bad" ? "" : "dim"}>${each.what}</p>`}
+      ${each.seen && html`<div class="row"><${Act} label=${t("halt_seen")} run=${() => post("api/connection", {command: "seen"})} done=${() => !halted.value} fail=${haltFail} />
+        <a class="button" href="#health">${t("halt_lines")}</a></div><${Fail} of=${haltFail} />`}
       ${(line === "fault" || line === "offline") && !waits && each.what && html`<a class="button" href="#settings">${t("go_connect")}</a>`}</section>`)}`;
 }
 
@@ -160,7 +171,7 @@ export function Now() {
   const {state: line, address} = printer.value;
   if (line === "offline" && !address) isNew.value = true;
   else if (isActive.value) isNew.value = false;
-  return html`<div class="grid two"><div><${Lazy} wanted=${isNew.value && !isGone.value} bring=${setup} />${!isNew.value && html`<${Job} />`}<${Words} /><${Lazy} wanted=${!isActive.value && !whyNoPrinter.value} bring=${heatUp} />
+  return html`<div class="grid two"><div><${Lazy} wanted=${isNew.value && !isGone.value} bring=${setup} />${!isNew.value && html`<${Job} />`}<${Words} /><${Lazy} wanted=${!isActive.value && !whyNoPrinter.value && !halted.value} bring=${heatUp} />
       <${Lazy} wanted=${isActive.value && Boolean(toolpath.value)} bring=${live} /></div>
     <div><${Lazy} wanted=${Boolean(server.value.camera)} bring=${camera} /><section class="card"><h2>${t("temperatures")}</h2><${Chart} /></section></div></div>`;
 }

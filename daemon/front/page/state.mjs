@@ -8,8 +8,20 @@ const ICONS = {offline: "offline", opening: "busy", handshaking: "busy", ready: 
 const ACTIVE = {starting: "busy", printing: "printing", pausing: "busy", paused: "paused", resuming: "busy",
   finishing: "busy", cancelling: "busy", reattaching: "busy"};
 
+const ENDS = 60; // s before the end of a print from which its nozzle may be cold
+
 /** The printer is gone in the middle of a print, which waits for it and has not ended. */
 export const waitsForPrinter = computed(() => Boolean(job.value.active) && !isGone.value && !printer.value.stop && ["fault", "offline"].includes(printer.value.state));
+
+/** Why the firmware has stopped itself, as long as nobody has said to have seen it: the line may be back by now. */
+export const halted = computed(() => (isGone.value ? null : printer.value.fault ?? null));
+
+/** A print lays filament, and its nozzle is to be cold: it goes on in the air. At the end of a file that is as it should be. */
+export const printsCold = computed(() => {
+  const {state: key, progress} = job.value;
+  if (!isActive.value || key !== "printing" || !(progress?.layer > 0) || !(progress.left > ENDS)) return false;
+  return printer.value.heaters?.[`tool${printer.value.tool ?? 0}`]?.target === 0;
+});
 
 /** What is going on: `key` names it, `word` says it, `icon` and `tone` show it. */
 export const state = computed(() => {
@@ -23,6 +35,7 @@ export const state = computed(() => {
   }
   if (line === "ready" && /SD/.test(text)) return {key: "sd", word: t("state_sd"), icon: "printing", tone: "good"};
   if (waitsForPrinter.value) return {key: "away", word: t("state_away"), icon: "busy", tone: "warn"};
+  if (line === "ready" && halted.value) return {key: "ready", word: t("state_after_fault"), icon: "fault", tone: "warn"};
   if (line in ICONS) {
     const key = /** @type {keyof typeof ICONS} */ (line);
     if (key === "fault" && printer.value.stop) return {key, word: t("state_stopped"), icon: "fault", tone: "bad"};

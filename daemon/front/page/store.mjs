@@ -6,7 +6,8 @@
  *   firmware: string|null, heaters: Record<string, Heater>, position: Record<string, number>|null, homed: unknown,
  *   tool: number|null, fan: number|null, feed: number|null, flow: number|null,
  *   message: {text: string, at: number}|null, prompt: {text: string, choices: string[]}|null, trouble: string|null,
- *   protection: {after: number|null, reason: string|null}|null, stop: string|null}} Printer
+ *   protection: {after: number|null, reason: string|null}|null, stop: string|null,
+ *   fault: {at: number, text: string, kind: string|null}|null}} Printer
  */
 
 import {batch, computed, signal} from "./html.mjs";

@@ -138,6 +138,7 @@ class Pages:
         service.analyses.subscribe(self._on_analysis)
         service.watch.on_refused(lambda _: self._at_once())
         service.queue.subscribe(self._at_once)
+        service.last_fault.subscribe(self._at_once)
         service.events.subscribe(self._on_notice)
 
     # -- who listens ---------------------------------------------------------------------------------------

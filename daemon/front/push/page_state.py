@@ -94,7 +94,14 @@ def _printer(service: "Front") -> dict[str, Any]:
         "trouble": service.core.trouble,
         "protection": protection_of(service),
         "stop": _STOPPED[seen.stop_confirmed],
+        "fault": _fault(service),
     }
+
+
+def _fault(service: "Front") -> dict[str, Any] | None:
+    """Return why the firmware has halted, until somebody has seen it."""
+    fault = service.last_fault.fault
+    return {"at": fault.at, "text": fault.text[:LONGEST], "kind": fault.kind} if fault is not None else None
 
 
 def protection_of(service: "Front") -> dict[str, Any] | None:

@@ -1,0 +1,26 @@
+import pytest
+
+from gcode.halt_kind import halt_kind
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("the firmware stopped: Heating failed, system stopped! Heater_ID: 0", "not_heating"),
+        ("the firmware stopped: Thermal Runaway, system stopped! Heater_ID: bed", "runaway"),
+        ("the firmware stopped:  HEATBED THERMAL RUNAWAY", "runaway"),
+        ("the firmware stopped: MINTEMP triggered, system stopped! Heater_ID: bed", "too_cold"),
+        ("0: Extruder switched off. MAXTEMP triggered !", "too_hot"),
+        ("[Heater0] PREHEAT ERROR", "not_heating"),
+        ("Heater extruder not heating at expected rate", "not_heating"),
+        ("MCU 'mcu' shutdown: ADC out of range", "sensor"),
+        ("the firmware stopped: Homing Failed", "homing"),
+        ("No trigger on stepper_x after full movement", "homing"),
+        ("Endstop x still triggered after retract", "homing"),
+        ("the firmware stopped: Printer halted. kill() called! (before that: Error:Homing Failed)", "homing"),
+        ("the firmware stopped: Timer too close", None),
+        ("emergency stop", None),
+    ],
+)
+def test_the_words_of_firmwares_tell_why_they_have_halted(said, kind):
+    assert halt_kind(said) == kind
