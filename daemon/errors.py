@@ -44,6 +44,8 @@ NozzledError
         └── StorageFull          no room left for the file
 """
 
+from collections.abc import Sequence
+
 from gcode.errors import NozzledError
 
 
@@ -157,6 +159,10 @@ class BadJobKey(JobError):
 
 class UnfitFile(JobError):
     """What is known of the file speaks against printing it; says what, and that it can be forced."""
+
+    def __init__(self, text: str, reasons: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.reasons = tuple(reasons)
 
 
 class Unsafe(JobError):

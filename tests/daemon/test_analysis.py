@@ -301,6 +301,11 @@ async def test_a_refusal_is_loud(tmp_path, capsys):
         [event] = [each for each in told if each.name == "PrintRefused"]
         assert dict(event.payload) == {**expected, "origin": "local"}
         assert "print.refused" in capsys.readouterr().out
+        await client.post("/api/queue", {"command": "add", "path": "a.gcode"})
+        await client.post("/api/queue", {"command": "bed", "clear": True})
+        await client.settle(1)
+        [entry] = (await client.get("/api/queue")).json["entries"]
+        assert (entry["state"], entry["reason"]) == ("refused", reasons[0])
         assert (await client.post("/api/job", {"command": "start", "force": True})).status == 204
         assert "refused" not in (await client.get("/api/job")).json
 

@@ -1,7 +1,8 @@
 """The queue: in order, one after the other, each onto a bed that was seen to be clear; nothing printed twice."""
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
+import sqlite3
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from unittest.mock import patch
 
 import pytest
@@ -9,12 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daemon.bridge.memory import InMemory
+from daemon.bridge.remote import RemoteJobs
 from daemon.bridge.words import JobState
 from daemon.core import core as core_building
 from daemon.core.desk import Desk
 from daemon.errors import CoreAway, JobConflict, StoreError, UnfitFile
 from daemon.front import front as front_building
-from daemon.front.queue.document import Entry
+from daemon.front.analysis.watch import Refusal
+from daemon.front.queue.document import Document, Entry
+from daemon.front.queue.shelf import QueueShelf
 from hal.simulated.clock import run
 from support.http import KEY, NOW, api, config
 
@@ -326,6 +330,144 @@ async def test_what_cannot_be_kept_is_refused(tmp_path):
         with patch("daemon.front.cache.cache.Cache.keep", side_effect=StoreError("the disk is full")):
             assert (await command(there, "add", path="a.gcode")).status == 500
         assert await entries(there) == []
+
+
+# -- what is kept -----------------------------------------------------------------------------------------------
+
+
+async def kept(folder) -> None:
+    """Leave a queue behind that waits for the bed."""
+    async with queueing(folder) as there:
+        await filled(there, "a")
+        await add(there, "a", copies=3, job="k")
+
+
+@contextmanager
+def front_db(folder):
+    with closing(sqlite3.connect(folder / "front.db")) as db, db:
+        yield db
+
+
+async def test_a_queue_that_cannot_be_read_is_not_overwritten_and_is_read_as_soon_as_it_can_be(tmp_path):
+    await kept(tmp_path)
+    load = QueueShelf.load
+    with patch.object(QueueShelf, "load", side_effect=StoreError("the disk does not answer")) as broken:
+        async with queueing(tmp_path) as there:
+            for answer in (
+                await there.get("/api/queue"),
+                await there.get("/api/queue/1"),
+                await command(there, "add", path="a.gcode"),
+                await command(there, "add", path="a.gcode", job="k"),
+                await command(there, "clear"),
+                await command(there, "bed", clear=True),
+            ):
+                assert (answer.status, "cannot be read" in answer.json["error"]) == (500, True)
+            assert "the disk does not answer" in there.service.front.queue.waiting()
+            await there.delete("/api/files/local/a.gcode")
+            await filled(there, "a")
+            await there.settle(20)
+            broken.side_effect = None
+            with patch.object(QueueShelf, "load", load):
+                assert await entries(there) == [("a", "waiting", 0)]
+                assert (await command(there, "add", path="a.gcode")).json["id"] == 2
+                await command(there, "bed", clear=True)
+                await printed(there, 1)
+
+
+@pytest.mark.parametrize("content", ["{}]", '"text"', b"\xff\xfe{", "[" * 10_000, '{"entries": [{"id": "x"}]}'])
+async def test_a_queue_that_is_damaged_is_set_aside_and_told(tmp_path, capsys, content):
+    await kept(tmp_path)
+    with front_db(tmp_path) as db:
+        db.execute("UPDATE documents SET content = ?", (content,))
+        db.execute("UPDATE queue_keys SET entry = ?", (content,))
+    capsys.readouterr()
+    async with queueing(tmp_path) as there:
+        assert "file.damaged" in capsys.readouterr().out
+        assert await entries(there) == []
+        assert (await command(there, "add", path="a.gcode", job="k")).status == 500, "it may be in, or done"
+        await add(there, "a")
+    with front_db(tmp_path) as db:
+        [(damaged,)] = db.execute("SELECT content FROM documents WHERE name = 'queue.damaged'")
+    assert damaged == content
+
+
+@pytest.mark.parametrize("lost", ["all of it", "what was behind a backup"])
+async def test_a_copy_whose_record_was_lost_is_not_printed_again_unless_somebody_says_so(tmp_path, lost):
+    async with queueing(tmp_path) as there:
+        await filled(there, "a")
+        await there.upload(("file", "b.gcode", cube("b", 3000)))
+        await there.post("/api/files/local/a.gcode", {"command": "select", "print": True})
+        await printed(there, 1)
+        await add(there, "b", copies=2)
+        await command(there, "bed", clear=True)
+        await until(lambda: there.service.front.queue.document.entries[0].state == "printing")
+    if lost == "all of it":
+        (tmp_path / "nozzled.db").unlink()
+    else:
+        with closing(sqlite3.connect(tmp_path / "nozzled.db")) as db, db:
+            db.execute("DELETE FROM jobs WHERE path = 'b.gcode'")
+    async with queueing(tmp_path) as there:
+        await there.settle(30)
+        [entry] = (await there.get("/api/queue")).json["entries"]
+        assert (entry["state"], entry["done"]) == ("failed", 0)
+        assert "nobody knows whether this copy was printed" in entry["reason"]
+        assert (await command(there, "bed", clear=True)).status == 200
+        await there.settle(30)
+        assert there.begun == []
+        await command(there, "retry", id=entry["id"])
+        await until(lambda: there.begun == ["b.gcode"])
+
+
+@pytest.mark.parametrize("record", ["kept", "lost", "another"])
+async def test_a_copy_that_nobody_answered_for_waits_again_only_where_the_record_is_the_same(tmp_path, record):
+    async with queueing(tmp_path) as there:
+        await filled(there, "a", "b")
+        await there.post("/api/files/local/a.gcode", {"command": "select", "print": True})
+        await printed(there, 1)
+
+        async def lost(*_, **__):
+            with closing(sqlite3.connect(tmp_path / "nozzled.db")) as db, db:
+                if record == "lost":
+                    db.execute("DELETE FROM jobs")
+                elif record == "another":
+                    db.execute("UPDATE jobs SET started_at = started_at + 60")
+            raise CoreAway("the line was lost")
+
+        with patch.object(RemoteJobs, "begin", lost):
+            await add(there, "b")
+            await command(there, "bed", clear=True)
+            await there.settle(10)
+        expected = "waiting" if record == "kept" else "failed"
+        assert await entries(there) == [("b", expected, 0)]
+        await command(there, "bed", clear=True)
+        await there.settle(60)
+        assert there.begun == (["a.gcode", "b.gcode"] if record == "kept" else ["a.gcode"])
+
+
+async def test_a_file_that_is_moved_while_its_copy_begins_is_found_for_the_next_one():
+    queue = Document()
+    entry = queue.add(Entry(0, "parts/a.gcode", "a.gcode", NOW, copies=2), front=False)
+    for state in ("waiting", "beginning", "printing", "failed"):
+        entry.state = state
+        assert queue.moved("parts", state)
+        assert entry.path == f"{state}/a.gcode"
+        queue.moved(state, "parts")
+
+
+async def test_the_reasons_of_a_refusal_are_those_of_its_own_file(tmp_path):
+    async with queueing(tmp_path) as there:
+        await filled(there, "bad")
+
+        async def check(watch, selected, patience):
+            watch.refused = Refusal("other.gcode", "other.gcode", ["it is somebody else's"])  # asked for meanwhile
+            raise UnfitFile("bad.gcode should not be printed: it is too large", ["it is too large"])
+
+        with patch("daemon.front.analysis.watch.Watch.check", check):
+            await add(there, "bad")
+            await command(there, "bed", clear=True)
+            await there.settle(5)
+        [entry] = (await there.get("/api/queue")).json["entries"]
+        assert entry["reason"] == "it is too large"
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,8 @@ class Watch:
             listener(self.refused)
         reasons = "; ".join(found.errors)
         raise UnfitFile(
-            f'{selected.name} should not be printed: {reasons}. {REMEDY}. Send "force": true to print it anyway'
+            f'{selected.name} should not be printed: {reasons}. {REMEDY}. Send "force": true to print it anyway',
+            found.errors,
         )
 
     def on_refused(self, listener: Callable[[Refusal], None]) -> None:

@@ -9,6 +9,7 @@ from daemon.front.access.access import FIRST
 from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.errors import Refused
 from daemon.front.http.idempotency import wish
+from daemon.front.queue.changes import told
 from daemon.front.queue.document import (
     LONGEST_MATERIAL,
     LONGEST_NOTES,
@@ -18,7 +19,6 @@ from daemon.front.queue.document import (
     Document,
     Entry,
 )
-from daemon.front.queue.queue import told
 from daemon.front.uploads.filenames import check_path
 
 _COMMANDS: dict[str, tuple[str, ...]] = {
@@ -68,10 +68,10 @@ class QueueingHandler(ApiHandler):
 class QueueHandler(QueueingHandler):
     """/api/queue."""
 
-    def get(self) -> None:
+    async def get(self) -> None:
         """Tell the whole queue."""
         queue = self.service.queue
-        document = queue.document
+        document = await queue.look()
         bed = document.bed
         self.write(
             {
@@ -100,7 +100,7 @@ class QueueHandler(QueueingHandler):
             "resume": lambda _: self._change(partial(_paused, paused=False)),
         }
         await done[command](data)
-        self.get()
+        await self.get()
 
     async def _change(self, work: Callable[[Document], Any]) -> None:
         await self.service.queue.change(work)
@@ -114,9 +114,9 @@ class QueueHandler(QueueingHandler):
 class QueueEntryHandler(ApiHandler):
     """/api/queue/<id>."""
 
-    def get(self, number: str) -> None:
+    async def get(self, number: str) -> None:
         """Tell about an entry."""
-        self.write(told(self.service.queue.document.entry(int(number[:15]))))
+        self.write(told((await self.service.queue.look()).entry(int(number[:15]))))
 
     async def delete(self, number: str) -> None:
         """Take it out."""

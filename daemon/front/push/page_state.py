@@ -7,7 +7,7 @@ from daemon.bridge.words import JobState, Selection
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.forecast import Outlook
 from daemon.front.analysis.shelf import Learnt
-from daemon.front.queue.queue import told
+from daemon.front.queue.changes import told
 from daemon.front.views import analysis
 from daemon.front.views.panel import LONGEST
 from daemon.front.views.seen import seen_of

@@ -25,6 +25,7 @@ class Entry:
         state: one of the words above; those that are SKIPPED have a `reason`.
         job: the last job of it, by its number in the record.
         begun: how many jobs of it are over; the next one has a key of its own by it.
+        behind: the last job of the record before its print, by number and start: it tells that record from another.
         user: who has put it in, and `key` by what it is known when that is asked for again.
     """
 
@@ -41,6 +42,7 @@ class Entry:
     reason: str | None = None
     job: int | None = None
     begun: int = 0
+    behind: tuple[int, float] | None = None
     user: str | None = None
     key: str | None = None
 
@@ -122,7 +124,7 @@ class Document:
         """Follow a file or folder to its new path; tell whether an entry was meant."""
         found = False
         for entry in self.entries:
-            if is_under(entry.path, before) and entry.state not in UNDER_WAY:
+            if is_under(entry.path, before):  # also while one is printed: there may be more copies
                 entry.path = after + entry.path[len(before) :]
                 entry.name = entry.path.rpartition("/")[2]
                 found = True

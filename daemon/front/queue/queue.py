@@ -10,29 +10,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import structlog
 
 from daemon.bridge.remote import RemoteCore
-from daemon.bridge.words import Begun, Selection
+from daemon.bridge.words import Begun, Printed, Selection
 from daemon.config import Config
 from daemon.errors import FileError, JobConflict, KeyReused, NeverBegan, NoSuchFile, StoreError, UnfitFile
 from daemon.front.analysis.watch import Watch
 from daemon.front.events import Events
-from daemon.front.queue.document import (
-    BEGINNING,
-    DONE,
-    FAILED,
-    MISSING,
-    PRINTING,
-    REFUSED,
-    WAITING,
-    Bed,
-    Document,
-    Entry,
-)
+from daemon.front.queue import changes
+from daemon.front.queue.document import BEGINNING, DONE, MISSING, REFUSED, Bed, Document, Entry
 from daemon.front.queue.shelf import QueueShelf
 from daemon.front.uploads.files import FileStore
 from gcode.errors import NozzledError
@@ -40,6 +30,10 @@ from gcode.errors import NozzledError
 EJECTED = "eject script"
 MARK = "queue"
 AGAIN = 5.0  # s after which something that failed is tried again
+DOUBT = (
+    "the record of prints was lost, so nobody knows whether this copy was printed; "
+    "look, and let it wait again (retry) or remove it"
+)
 
 T = TypeVar("T")
 
@@ -73,6 +67,7 @@ class Queue:
             boot: what tells one boot of this machine from another; empty: nobody knows.
         """
         self.document = Document()
+        self._unread: str | None = "the queue has not been read yet"
         self._shelf = shelf
         self._core = core
         self._files = files
@@ -91,13 +86,36 @@ class Queue:
 
     async def open(self) -> None:
         """Load it, and begin to print."""
-        try:
-            self.document = await self._shelf.load()
-        except NozzledError as error:
-            log.warning("queue.unusable", reason=str(error), consequence="nothing can be put into the queue")
+        with suppress(StoreError):  # it is tried again whenever it is wanted
+            await self.look()
         self._core.on_change(self._on_change)
         self._wake.set()
         self._task = asyncio.create_task(self._run())
+
+    async def look(self) -> Document:
+        """Return it, read now where that was not possible before.
+
+        Raises:
+            StoreError: it cannot be read; nothing can be changed until it has been, as that would overwrite it.
+        """
+        if self._unread is not None:
+            async with self._turn:
+                await self._read()
+        return self.document
+
+    async def _read(self) -> None:
+        if self._unread is None:
+            return
+        try:
+            self.document = await self._shelf.load()
+        except StoreError as error:
+            reason = f"the queue cannot be read, and stays as it is until it can: {error}"
+            if reason != self._unread:
+                log.warning("queue.unusable", reason=str(error), consequence="nothing of it is printed or changed")
+            self._unread = reason
+            raise StoreError(reason) from error
+        self._unread = None
+        self._tell()
 
     async def close(self) -> None:
         """Begin nothing more."""
@@ -112,6 +130,8 @@ class Queue:
     def waiting(self) -> str | None:
         """Return why nothing is begun now; None: a print of it goes on, or there is nothing to print."""
         document, jobs = self.document, self._core.jobs
+        if self._unread is not None:
+            return self._unread
         if document.next() is None or document.under_way() is not None:
             return None
         if document.paused:
@@ -134,12 +154,13 @@ class Queue:
             keyed: the mark of what was asked for with the key of that entry.
 
         Raises:
-            StoreError: it cannot be kept, and is as it was.
+            StoreError: it cannot be read or kept, and is as it was.
         """
         async with self._turn:
             return await self._changed(work, keyed)
 
     async def _changed(self, work: Callable[[Document], T], keyed: str | None = None) -> T:
+        await self._read()
         draft: Document = msgspec.convert(asdict(self.document), Document)
         result = work(draft)
         draft.revision += 1
@@ -157,6 +178,7 @@ class Queue:
             StoreError: it cannot be kept.
         """
         async with self._turn:
+            await self._read()
             if entry.key is not None and (known := await self._shelf.of_key(entry.key)) is not None:
                 return self._known(*known, mark), True
             added = await self._changed(lambda draft: draft.add(entry, front=front), mark if entry.key else None)
@@ -181,7 +203,7 @@ class Queue:
         if not clear:
             await self.change(Document.soil)
             return
-        after = await self._last_job()
+        after = _id(await self._last_job())
         if self._core.jobs.active or self._core.connection.panel_print is not None:
             raise JobConflict("a print is going on; the bed is not clear")
         bed = Bed(clear=True, by=by, at=self._wall(), after=after, boot=self._boot)
@@ -201,8 +223,8 @@ class Queue:
         await self._follow(lambda draft: draft.came(path))
 
     async def _follow(self, work: Callable[[Document], bool]) -> None:
-        if work(msgspec.convert(asdict(self.document), Document)):
-            with suppress(NozzledError):  # it is found out when the file is to be printed
+        with suppress(NozzledError):  # it is found out when the file is to be printed
+            if work(msgspec.convert(asdict(await self.look()), Document)):
                 await self.change(work)
 
     # -- who begins it -------------------------------------------------------------------------------------
@@ -232,14 +254,18 @@ class Queue:
         self._wake.set()
 
     async def _run(self) -> None:
+        waits_for = ""
         while True:
             await self._wake.wait()
             self._wake.clear()
             try:
                 while await self._step():
                     pass
+                waits_for = ""
             except NozzledError as error:
-                log.warning("queue.waits", reason=str(error), again_s=AGAIN)
+                if str(error) != waits_for:
+                    log.warning("queue.waits", reason=str(error), again_s=AGAIN)
+                waits_for = str(error)
                 asyncio.get_running_loop().call_later(AGAIN, self._wake.set)
             except Exception:
                 log.exception("queue.failed")
@@ -247,6 +273,7 @@ class Queue:
 
     async def _step(self) -> bool:
         """Do the next thing that is to be done; False: there is none now."""
+        await self.look()
         if not self._core.is_known:
             return False
         await self._look_at_bed()
@@ -277,15 +304,15 @@ class Queue:
             return
         doubt = core.jobs.active or core.connection.panel_print is not None
         if not doubt and not self._bed_is_sure:
-            doubt = not bed.boot or bed.boot != self._boot or bed.after != await self._last_job()
+            doubt = not bed.boot or bed.boot != self._boot or bed.after != _id(await self._last_job())
         self._bed_is_sure = True
         if doubt:
             await self.change(Document.soil)
 
-    async def _last_job(self) -> int | None:
-        """Return the number of the last job of the record."""
+    async def _last_job(self) -> Printed | None:
+        """Return the last job of the record."""
         printed = await self._core.jobs.history(1)
-        return printed[0].id if printed else None
+        return printed[0] if printed else None
 
     async def _begin(self, entry: Entry) -> None:
         try:
@@ -298,14 +325,16 @@ class Queue:
             if not entry.force:
                 await self._watch.check(chosen, self._config.analysis.patience_s)
         except UnfitFile as error:
-            refused = self._watch.refused
-            await self._skip(entry, REFUSED, "; ".join(refused.reasons) if refused is not None else str(error))
+            await self._skip(entry, REFUSED, "; ".join(error.reasons) or str(error))
         except FileError as error:
             await self._skip(entry, MISSING, str(error))
         else:
-            if self.document.bed.after != await self._last_job():  # somebody has printed while the file was looked at
+            last = await self._last_job()
+            if self.document.bed.after != _id(last):  # somebody has printed while the file was looked at
                 await self.change(Document.soil)
-            elif await self.change(partial(_claim, number=entry.id)):
+                return
+            behind = (last.id, last.started) if last is not None else None
+            if await self.change(partial(changes.claim, number=entry.id, behind=behind)):
                 await self._print(entry, chosen)
 
     async def _print(self, entry: Entry, chosen: Selection) -> None:
@@ -317,10 +346,10 @@ class Queue:
             return
         except (JobConflict, StoreError) as error:
             log.warning("queue.not_begun", file=entry.path, reason=str(error))
-            await self.change(partial(_put_back, number=entry.id, job=None, reason=str(error)))
+            await self.change(partial(changes.put_back, number=entry.id, job=None, reason=str(error)))
             return
         self._events.publish("FileSelected", {"name": chosen.name, "path": chosen.path, "origin": "local"})
-        await self.change(partial(_print_is, number=entry.id, job=begun.job))
+        await self.change(partial(changes.print_is, number=entry.id, job=begun.job))
 
     def _key(self, entry: Entry) -> str:
         return f"{MARK} {self.document.token} {entry.id} {entry.begun}"
@@ -328,88 +357,45 @@ class Queue:
     async def _follow_up(self, entry: Entry) -> bool:
         """Find out what became of the print of an entry; False: it goes on."""
         begun = await self._core.jobs.of_key(self._key(entry))
-        if begun is None:  # it was never taken, and nothing of it is on its way: questions are answered in their order
-            await self.change(partial(_put_back, number=entry.id, job=None, reason=None))
+        if begun is None and entry.state == BEGINNING and await self._is_in_record(entry.behind):
+            # it was never taken, and nothing of it is on its way: questions are answered in their order
+            await self.change(partial(changes.put_back, number=entry.id, job=None, reason=None))
+        elif begun is None:
+            log.warning("queue.doubtful", file=entry.path, reason=DOUBT)
+            await self.change(partial(changes.failed, number=entry.id, job=entry.job, reason=DOUBT))
         elif begun.ended:
             await self._finish(entry, begun)
         elif entry.state == BEGINNING:
-            await self.change(partial(_print_is, number=entry.id, job=begun.job))
+            await self.change(partial(changes.print_is, number=entry.id, job=begun.job))
         else:
             return False
         return True
 
+    async def _is_in_record(self, behind: tuple[int, float] | None) -> bool:
+        """Tell whether the record is the one of which this was the last job; of one that was empty nobody can tell."""
+        if behind is None:
+            return False
+        same = await self._core.jobs.recorded(behind[0] - 1, 1)
+        return bool(same) and (same[0].id, same[0].started) == behind
+
     async def _finish(self, entry: Entry, begun: Begun) -> None:
         if not begun.began:
-            await self.change(partial(_put_back, number=entry.id, job=begun.job, reason=begun.reason))
+            await self.change(partial(changes.put_back, number=entry.id, job=begun.job, reason=begun.reason))
         elif begun.state == "completed":
-            clear = begun.ejected and await self._last_job() == begun.job and not self._core.jobs.active
+            clear = begun.ejected and _id(await self._last_job()) == begun.job and not self._core.jobs.active
             bed = Bed(clear=True, by=EJECTED, at=self._wall(), after=begun.job, boot=self._boot) if clear else Bed()
-            await self.change(partial(_printed, number=entry.id, job=begun.job, bed=bed))
+            await self.change(partial(changes.printed, number=entry.id, job=begun.job, bed=bed))
         else:
             reason = f"{begun.state}: {begun.reason}" if begun.reason else begun.state
-            await self.change(partial(_failed, number=entry.id, job=begun.job, reason=reason))
+            await self.change(partial(changes.failed, number=entry.id, job=begun.job, reason=reason))
 
     async def _skip(self, entry: Entry, state: str, reason: str) -> None:
         log.warning("queue.skipped", file=entry.path, state=state, reason=reason)
-        if await self.change(partial(_skipped, number=entry.id, state=state, reason=reason)):
+        if await self.change(partial(changes.skipped, number=entry.id, state=state, reason=reason)):
             self._events.publish(
                 "QueueEntryRefused", {"id": entry.id, "path": entry.path, "reason": reason, "state": state}
             )
 
 
-# What is done to the document: each looks again, as people change it meanwhile.
-
-
-def _claim(draft: Document, number: int) -> bool:
-    entry = draft.next()
-    if entry is None or entry.id != number or draft.paused or not draft.bed.clear:
-        return False
-    entry.state, entry.reason = BEGINNING, None
-    draft.soil()
-    return True
-
-
-def _put_back(draft: Document, number: int, job: int | None, reason: str | None) -> None:
-    entry = draft.entry(number)
-    entry.state, entry.reason = WAITING, reason
-    if job is not None:
-        entry.job, entry.begun = job, entry.begun + 1
-    draft.soil()
-
-
-def _print_is(draft: Document, number: int, job: int) -> None:
-    entry = draft.entry(number)
-    entry.state, entry.job = PRINTING, job
-    draft.soil()
-
-
-def _printed(draft: Document, number: int, job: int, bed: Bed) -> None:
-    entry = draft.entry(number)
-    entry.job, entry.begun, entry.done, entry.state = job, entry.begun + 1, entry.done + 1, WAITING
-    if entry.done >= entry.copies:
-        draft.entries.remove(entry)
-    _end(draft, job, bed)
-
-
-def _failed(draft: Document, number: int, job: int, reason: str) -> None:
-    entry = draft.entry(number)
-    entry.job, entry.begun, entry.state, entry.reason = job, entry.begun + 1, FAILED, reason
-    _end(draft, job, Bed())
-
-
-def _end(draft: Document, job: int, bed: Bed) -> None:
-    """Note how a print has left the bed; whoever has looked since its end knows better."""
-    if not (draft.bed.clear and draft.bed.after == job):
-        draft.bed = bed
-
-
-def _skipped(draft: Document, number: int, state: str, reason: str) -> bool:
-    entry = next((each for each in draft.entries if each.id == number and each.state == WAITING), None)
-    if entry is not None:
-        entry.state, entry.reason = state, reason
-    return entry is not None
-
-
-def told(entry: Entry) -> dict[str, Any]:
-    """Return what clients are told of an entry."""
-    return {name: value for name, value in asdict(entry).items() if name != "begun"}
+def _id(job: Printed | None) -> int | None:
+    return job.id if job is not None else None

@@ -7,7 +7,9 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
+from daemon.errors import StoreError
 from daemon.front.queue.document import Document, Entry
+from daemon.set_aside import SUFFIX
 
 NAME = "queue"
 MOST_KEYS = 10_000
@@ -32,14 +34,25 @@ class QueueShelf:
         self._table = table
 
     async def load(self) -> Document:
-        """Return the queue as it was left; raises StoreError."""
-        rows = await self._table.query("SELECT content FROM documents WHERE name = ?", NAME)
+        """Return the queue as it was left; one that is damaged is set aside.
+
+        Raises:
+            StoreError: it cannot be read, or not be set aside.
+        """
+        rows = await self._table.query(_LOAD, NAME)
         if not rows:
             return Document()
         try:
             return msgspec.json.decode(rows[0]["content"], type=Document)
-        except (msgspec.DecodeError, TypeError) as error:
-            log.warning("queue.unreadable", reason=str(error), consequence="the queue begins anew")
+        except (msgspec.DecodeError, RecursionError, TypeError) as error:
+            await self._table.keep((_SET_ASIDE, (f"{NAME}{SUFFIX}", NAME)))
+            log.warning(
+                "file.damaged",
+                path="the queue in front.db",
+                reason=str(error),
+                consequence="the queue begins anew",
+                kept_as=f"{NAME}{SUFFIX} in the table documents of front.db",
+            )
             return Document()
 
     async def save(self, document: Document, keyed: tuple[Entry, str] | None = None) -> None:
@@ -63,11 +76,17 @@ class QueueShelf:
 
     async def of_key(self, key: str) -> tuple[Entry, str] | None:
         """Return the entry that was put in with a key, as it was then, and the mark; raises StoreError."""
-        rows = await self._table.query("SELECT entry, mark FROM queue_keys WHERE key = ?", key)
-        return (msgspec.json.decode(rows[0]["entry"], type=Entry), rows[0]["mark"]) if rows else None
+        rows = await self._table.query(_OF_KEY, key)
+        try:
+            return (msgspec.json.decode(rows[0]["entry"], type=Entry), rows[0]["mark"]) if rows else None
+        except (msgspec.DecodeError, RecursionError, TypeError) as error:
+            raise StoreError(f"what was put into the queue with this key is damaged ({error}); take another") from error
 
 
 _NOTE = "INSERT OR REPLACE INTO queue_prints (key, entry, material, notes) VALUES (?, ?, ?, ?)"
+_LOAD = "SELECT CAST(content AS BLOB) AS content FROM documents WHERE name = ?"  # a blob: it may be no text any more
+_OF_KEY = "SELECT CAST(entry AS BLOB) AS entry, mark FROM queue_keys WHERE key = ?"
+_SET_ASIDE = "UPDATE OR REPLACE documents SET name = ? WHERE name = ?"
 _SAVE = "INSERT OR REPLACE INTO documents (name, content) VALUES (?, ?)"
 _SAVE_KEY = "INSERT INTO queue_keys (key, mark, entry, added) VALUES (?, ?, ?, ?)"
 _FORGET_KEYS = """
