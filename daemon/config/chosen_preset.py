@@ -58,7 +58,7 @@ def _with_changes(profile: ProfileConfig, folder: Path) -> ProfileConfig:
     path = folder / CHANGES
     make_way(path, CONSEQUENCE, os.R_OK)
     try:
-        return changed(profile, json.loads(path.read_bytes()))
+        return _as_far_as_known(profile, json.loads(path.read_bytes()))
     except FileNotFoundError:
         return profile
     except OSError as error:
@@ -72,18 +72,36 @@ def _with_changes(profile: ProfileConfig, folder: Path) -> ProfileConfig:
         return profile
 
 
+def _as_far_as_known(profile: ProfileConfig, values: Any) -> ProfileConfig:
+    """Return the profile with what is understood of a file: a heat limit counts whatever stands beside it.
+
+    Raises:
+        ConfigError: it holds no values by names.
+    """
+    for key, value in _mapping(values).items():
+        try:
+            profile = changed(profile, {key: value})
+        except ConfigError as error:
+            log.warning("profile.ignored", reason=str(error), consequence="it stays in the file; all else in it counts")
+    return profile
+
+
 def changed(profile: ProfileConfig, values: Any) -> ProfileConfig:
     """Return the profile with these values, by the keys of the configuration.
 
     Raises:
         ConfigError: one of them cannot be changed, or is of the wrong type or out of range.
     """
-    if not isinstance(values, Mapping):
-        raise ConfigError("what is changed of a profile must be an object")
-    for key in values:
+    for key in _mapping(values):
         if key not in CHANGEABLE:
             raise ConfigError(f"{str(key)[:40]} of the printer's profile cannot be changed")
     return merge(Config(profile=profile), {"profile": values}, "the printer's profile").profile
+
+
+def _mapping(values: Any) -> Mapping[str, Any]:
+    if not isinstance(values, Mapping):
+        raise ConfigError("what is changed of a profile must be an object")
+    return values
 
 
 def keep(preset: "Preset | None", folder: Path) -> None:

@@ -7,8 +7,8 @@ as the file no longer says anything.
 import asyncio
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +43,15 @@ USUAL = (Preset("PLA", 205, 60), Preset("PETG", 235, 80), Preset("ABS", 240, 100
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """All that was chosen: keys of the configuration by section, and presets; None: nobody has changed them."""
+    """All that was chosen: keys of the configuration by section, and presets; None: nobody has changed them.
+
+    Attributes:
+        file: as it was read; what this version does not know in it stays there.
+    """
 
     sections: Mapping[str, Mapping[str, Any]]
     presets: tuple[Preset, ...] | None = None
+    file: Mapping[str, Any] = field(default_factory=dict)
 
 
 def fixed(section: AppearanceConfig | WebcamConfig) -> frozenset[str]:
@@ -111,9 +116,11 @@ class Choices:
             now = self._chosen
             merged = {name: {**now.sections.get(name, {}), **sections.get(name, {})} for name in SECTIONS}
             merge(Config(), merged, "settings")
-            chosen = Chosen(merged, now.presets if presets is None else presets)
+            chosen = Chosen(merged, now.presets if presets is None else presets, _file(now, merged, presets))
             try:
-                await asyncio.to_thread(write_private, self._path, _written(chosen), replace=True)
+                await asyncio.to_thread(
+                    write_private, self._path, json.dumps(chosen.file, indent=1) + "\n", replace=True
+                )
             except OSError as error:
                 raise ConfigError(f"the settings cannot be kept in {self._path}: {error.strerror}") from error
             self._chosen = chosen
@@ -124,21 +131,47 @@ def _at_most(value: float | None, limit: float) -> float | None:
     return value and min(value, limit)
 
 
-def _written(chosen: Chosen) -> str:
-    presets = None if chosen.presets is None else [asdict(each) for each in chosen.presets]
-    return json.dumps({"version": 1, "sections": chosen.sections, "presets": presets}, indent=1) + "\n"
+def _file(now: Chosen, sections: Mapping[str, Mapping[str, Any]], presets: tuple[Preset, ...] | None) -> dict[str, Any]:
+    """Return what is written: these values, and beside them what is there and was not understood."""
+    there = now.file.get("sections", {})
+    written = {**now.file, "version": 1}
+    written["sections"] = {**there, **{name: {**there.get(name, {}), **sections[name]} for name in SECTIONS}}
+    if presets is not None:
+        written["presets"] = [asdict(each) for each in presets]
+    return written
 
 
 def _parsed(data: bytes) -> Chosen:
+    """Return what is understood, and leave out the rest: it may be of a later version, or written by hand."""
     try:
-        found = json.loads(data)
-        sections = {name: dict(found["sections"].get(name, {})) for name in SECTIONS}
-        merge(Config(), sections, FILE)
-        if found.get("presets") is None:
-            return Chosen(sections)
-        return Chosen(sections, tuple(_preset(each) for each in found["presets"][:MOST_PRESETS]))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
+        file = json.loads(data)
+        given = {name: {**file["sections"].get(name, {})} for name in SECTIONS}
+        sections = {
+            name: {key: value for key, value in table.items() if _counts(name, key, value)}
+            for name, table in given.items()
+        }
+        presets = file.get("presets")
+        return Chosen(sections, None if presets is None else tuple(_presets(presets)), file)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedFile(f"{FILE}: these are no settings: {error}") from error
+
+
+def _counts(section: str, key: str, value: Any) -> bool:
+    try:
+        merge(Config(), {section: {key: value}}, FILE)
+    except ConfigError as error:
+        log.warning("settings.ignored", reason=str(error), consequence="it stays in the file; all else in it counts")
+        return False
+    return True
+
+
+def _presets(given: list[Any]) -> Iterator[Preset]:
+    known = {each.name for each in fields(Preset)}
+    for each in given[:MOST_PRESETS]:
+        try:
+            yield _preset({key: value for key, value in each.items() if key in known})
+        except (ValueError, TypeError, AttributeError) as error:
+            log.warning("settings.ignored", reason=f"{FILE}: {error}", consequence="that preset is left out")
 
 
 def _preset(found: Mapping[str, Any]) -> Preset:

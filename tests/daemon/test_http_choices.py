@@ -92,7 +92,7 @@ async def test_settings_take_an_admins_key(tmp_path):
 
 @pytest.mark.parametrize(
     "damage",
-    [b"", b"[]", b'{"sections": {"webcam": {"flip": 1}}}', b'{"sections": {}, "presets": [{"name": 1}]}', b"\xff"],
+    [b"", b"[]", b'{"sections": {"webcam": [["flip", 1]]}}', b'{"sections": {}, "presets": 1}', b"\xff", b"[" * 10_000],
 )
 async def test_damaged_settings_are_set_aside(tmp_path, damage):
     (tmp_path / FILE).write_bytes(damage)
@@ -101,6 +101,23 @@ async def test_damaged_settings_are_set_aside(tmp_path, damage):
         assert names == ["PLA", "PETG", "ABS"]
         assert (tmp_path / f"{FILE}.damaged").read_bytes() == damage
         assert (await server.post("/api/settings", {"appearance": {"name": "A"}})).status == 200
+
+
+async def test_what_is_not_known_of_settings_stays_in_the_file_and_keeps_nothing_else_from_counting(tmp_path, capsys):
+    presets = [{"name": "Dry", "bed": 45, "fan": 3}, {"name": 1}, {"name": "Hot", "hotend": 2000}, 5]
+    sections = {"webcam": {"rotate": 1, "stream_url": "/mine"}, "appearance": {"name": 5}, "lamp": {"on": True}}
+    (tmp_path / FILE).write_text(json.dumps({"version": 2, "sections": sections, "presets": presets, "later": [1]}))
+    for _ in range(2):
+        async with api(tmp_path, "") as server:
+            told = (await server.get("/api/settings")).json
+            assert told["webcam"]["streamUrl"] == "/mine"
+            assert [each["name"] for each in told["temperature"]["profiles"]] == ["Dry"]
+            assert capsys.readouterr().out.count("settings.ignored") == 5
+            await server.post("/api/settings", {"webcam": {"flipH": True}})
+    kept = json.loads((tmp_path / FILE).read_bytes())
+    assert (kept["later"], kept["presets"], kept["sections"]["lamp"]) == ([1], presets, {"on": True})
+    assert kept["sections"]["webcam"] == {"rotate": 1, "stream_url": "/mine", "flip_horizontally": True}
+    assert not (tmp_path / f"{FILE}.damaged").exists()
 
 
 async def test_what_the_configuration_says_wins_over_what_was_chosen_before(tmp_path):
@@ -208,9 +225,20 @@ async def test_a_profile_is_not_changed_while_printing_nor_where_the_configurati
         assert (await server.get("/api/settings")).json["nozzled"]["profileFixed"] is True
 
 
-@pytest.mark.parametrize("damage", [b"", b"[1]", b'{"motion": ["G28"]}', b'{"width_mm": -1}'])
+@pytest.mark.parametrize("damage", [b"", b"[1]", b"{", b"[" * 10_000])
 async def test_a_damaged_profile_is_set_aside(tmp_path, damage):
     (tmp_path / "profile.json").write_bytes(damage)
     async with api(tmp_path, "") as server:
         assert (await server.get(PROFILE)).json["sized"] is False
     assert (tmp_path / "profile.json.damaged").read_bytes() == damage
+
+
+async def test_a_heat_limit_counts_whatever_stands_beside_it_in_the_profile(tmp_path, capsys):
+    odd = {"motion": ["G28"], "width_mm": -1, "max_hotend_c": 200, "later": 1}
+    (tmp_path / "profile.json").write_text(json.dumps(odd))
+    async with api(tmp_path) as server:
+        assert capsys.readouterr().out.count("profile.ignored") == 3
+        hot = {"command": "target", "targets": {"tool0": 240}}
+        assert "from 0 to 200" in (await server.post("/api/printer/tool", hot)).error
+        assert (await patch(server, PROFILE, {"profile": {"name": "A"}})).status == 200
+    assert json.loads((tmp_path / "profile.json").read_bytes()) == odd | {"name": "A"}
