@@ -154,9 +154,9 @@ def test_a_full_disk_stops_no_print(house, tmp_path):
     with small_disk(tmp_path / "disk", "8m") as disk:
         printer = house.printer(60)
         daemon = house.daemon("--printer", printer.address, state=disk / "state")
-        part = head(2500, tmp_path)
+        part = head(1500, tmp_path)
         daemon.print_file(part)
-        until(lambda: len(printer.accepted()) > 300, "the print to be under way")
+        until(lambda: len(printer.accepted()) > 100, "the print to be under way")
         fill(disk / "ballast")
         status, answer = daemon.upload("more.gcode", MIB, [b"G28\n" * (MIB // 4)])
         assert status == 507
