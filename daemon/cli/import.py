@@ -64,9 +64,10 @@ async def _take(client: OctoPrintClient, found: "Found", args: argparse.Namespac
         taken = await taking_over.take(client, found, show)
     sizes = await _sizes(client)
     await asyncio.to_thread(_in_state, found, taken, sizes, args)
+    await taking_over.take_notes(client, found.notes, taken)
     answer = {
-        "uploads": taken.uploads, "there": taken.there, "prints": taken.prints, "settings": taken.settings,
-        "keys": taken.keys, "left": taken.left, "hints": found.hints,
+        "uploads": taken.uploads, "folders": taken.folders, "there": taken.there, "prints": taken.prints,
+        "notes": taken.notes, "settings": taken.settings, "keys": taken.keys, "left": taken.left, "hints": found.hints,
     }  # fmt: skip
     return answer if args.json else {"shown": _told(found, taken)}
 
@@ -111,7 +112,9 @@ def _only_there(found: "Found", args: argparse.Namespace) -> list[tuple[str, boo
 def _as_json(found: "Found") -> dict[str, Any]:
     return {
         "uploads": [each.path for each in found.uploads],
+        "folders": found.folders,
         "prints": len(found.prints),
+        "notes": found.notes,
         "profile": found.profile,
         "presets": found.presets,
         "webcam": found.webcam,
@@ -124,10 +127,12 @@ def _as_json(found: "Found") -> dict[str, Any]:
 
 def _listed(found: "Found") -> str:
     """Return what there is."""
-    size = sum(each.file.stat().st_size for each in found.uploads)
+    size = sum(each.size for each in found.uploads)
     rows = [
         ("uploads", f"{len(found.uploads)} ({size / 1e6:,.1f} MB)" if found.uploads else ""),
+        ("empty folders", str(len(found.folders)) if found.folders else ""),
         ("statistics", f"{len(found.prints)} prints" if found.prints else ""),
+        ("notes", f"of {len(found.notes)} files" if found.notes else ""),
         ("profile", " / ".join(found.profile[key] for key in ("name", "model") if key in found.profile)),
         ("presets", ", ".join(each["name"] for each in found.presets)),
         ("webcam", str(found.webcam.get("streamUrl") or found.webcam.get("snapshotUrl") or "")),
@@ -142,7 +147,9 @@ def _told(found: "Found", taken: "Taken") -> str:
     before = f", {taken.there} more here before" if taken.there else ""
     rows = [
         ("uploads", f"{len(taken.uploads)}{before}" if found.uploads else ""),
+        ("empty folders", str(len(taken.folders)) if taken.folders else ""),
         ("statistics", f"{taken.prints} prints" if found.prints else ""),
+        ("notes", f"of {taken.notes} files" if taken.notes else ""),
         *taken.settings.items(),
         *((f"key of {name}", key or "the one that it has") for name, key in taken.keys.items()),
     ]

@@ -58,6 +58,10 @@ class Caller:
         """Send a form with a file; return the answer."""
         return await self._call("POST", path, form, form.content_type, seconds)
 
+    async def send_fields(self, path: str, fields: Mapping[str, str]) -> Any:
+        """Send a form without a file; return the answer."""
+        return await self._call("POST", path, urlencode(fields).encode(), "application/x-www-form-urlencoded")
+
     async def delete(self, path: str) -> None:
         """Delete what is at the address."""
         await self._call("DELETE", path)

@@ -135,6 +135,10 @@ class HistoryClient(_Resource):
         """Return sums; `by` month, material, state, printer or path."""
         return cast("dict[str, Any]", await self._caller.get("/api/history/totals", filters))
 
+    async def note(self, number: int, notes: str) -> None:
+        """Write down what is known of a print, in the place of what was."""
+        await self._caller.command(f"/api/history/{number}", "note", notes=notes)
+
     async def csv(self, **filters: str) -> str:
         """Return a table of all that is asked for."""
         return (await self._caller.fetch("/api/history.csv", filters)).decode()
@@ -163,6 +167,7 @@ class FilesClient(_Resource):
         force: bool = False,
         overwrite: bool = True,
         plate: int | None = None,
+        date: float | None = None,
         progress: Progress | None = None,
     ) -> Uploaded:
         """Upload a file; never tried again once bytes may have arrived.
@@ -176,6 +181,7 @@ class FilesClient(_Resource):
             force: print it whatever speaks against it.
             overwrite: take the place of a file of this name; Conflict otherwise.
             plate: which one of a .gcode.3mf.
+            date: of its last change, in s since 1970; the daemon's own.
             progress: called with bytes sent and bytes in all.
 
         Raises:
@@ -189,9 +195,15 @@ class FilesClient(_Resource):
         fields |= {field: "true" for field, value in wanted.items() if value}
         if plate is not None:
             fields["plate"] = str(plate)
+        if date is not None:
+            fields["modified"] = f"{date:.6f}"
         form = FormBody(fields, source, name or cast("Path", source).name, progress)
         answer = await self._caller.send_form("/api/files/local", form, _GRACE + form.length / _MIN_RATE)
         return cast("Uploaded", answer)
+
+    async def make_folder(self, path: str) -> None:
+        """Make a folder, and those above it; it may be there."""
+        await self._caller.send_fields("/api/files/local", {"foldername": path})
 
     async def thumbnail(self, path: str, size: tuple[int, int] | None = None) -> bytes:
         """Return the picture in a file as PNG: of this width and height, else the largest. NotFound: there is none."""

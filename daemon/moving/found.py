@@ -7,11 +7,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file, and where it is to be: `folder` is below the uploads, "" for none."""
+    """A file, and where it is to be: `folder` is below the uploads, "" for none; `date` of its last change, in s."""
 
     file: Path
     folder: str
     name: str
+    size: int = 0
+    date: float = 0.0
 
     @property
     def path(self) -> str:
@@ -52,6 +54,8 @@ class Found:
 
     Attributes:
         uploads: files to print, the oldest first.
+        folders: below the uploads, in which there is none of them.
+        notes: what somebody has written down of a file, by its path.
         prints: how earlier prints went.
         profile: of the printer, as OctoPrint's API has it.
         presets: of temperatures, as OctoPrint's settings have them.
@@ -63,6 +67,8 @@ class Found:
     """
 
     uploads: list[Upload] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
     prints: list[Print] = field(default_factory=list)
     profile: dict[str, Any] = field(default_factory=dict)
     presets: list[dict[str, Any]] = field(default_factory=list)

@@ -5,20 +5,22 @@ People edit these files by hand, and plugins write into them: whatever is not as
 
 import json
 import math
-import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from daemon.errors import FileError
+from daemon.front.queue.document import LONGEST_NOTES
 from daemon.moving.found import Found, OldKey, Print, Upload
+from daemon.moving.reading import MOST_ENTRIES, Walk, contents, holds
 
 PRINTABLE = (".gcode", ".gco", ".g", ".bgcode", ".gcode.gz", ".gcode.3mf")
 METADATA = ".metadata.json"
-MOST_TEXT = 64 * 1024 * 1024  # bytes of one file of settings
 LONGEST_NAME = 40  # characters of a preset
+MOST_NAMED = 30  # plug-ins, and other things that are told by their names
 
 OF_OCTOPRINT = frozenset({
     "achievements", "action_command_notification", "action_command_prompt", "announcements", "appkeys", "backup",
@@ -30,6 +32,18 @@ OF_OCTOPRINT = frozenset({
 })  # fmt: skip
 """Plugins that come with it."""
 
+FOLDERS = {
+    "uploads": "",
+    "printerProfiles": "",
+    "timelapse": "timelapses",
+    "watched": "what is in the watched folder",
+    "slicingProfiles": "profiles for slicing",
+    "scripts": "G-code scripts; ours are in [scripts] of the configuration",
+    "virtualSd": "the virtual printer's SD card",
+    "translations": "translations",
+}
+"""Folders that may be anywhere, and what is left behind with them."""
+
 FACTORY = ("Generic RepRap Printer", 200.0, 200.0, 200.0)
 """What nobody has set: model, width, depth and height of a fresh profile."""
 
@@ -40,17 +54,26 @@ def read(folder: Path) -> Found:
     Raises:
         FileError: this is no base directory of OctoPrint, or it may not be read.
     """
-    base = _base(folder)
+    try:
+        return _read(_base(folder))
+    except OSError as error:
+        raise FileError(f"{error.filename or folder}: {error.strerror}; try with sudo") from error
+
+
+def _read(base: Path) -> Found:
     config = _mapping(_yaml(base / "config.yaml"))
     found = Found()
-    _uploads(found, _place(base, config, "uploads"))
-    _profile(found, _place(base, config, "printerProfiles"), _mapping(config.get("printerProfiles")))
+    places = {name: place for name in FOLDERS if (place := _place(found, base, config, name)) is not None}
+    if "uploads" in places:
+        _uploads(found, places["uploads"])
+    if "printerProfiles" in places:
+        _profile(found, places["printerProfiles"], _mapping(config.get("printerProfiles")))
     _presets(found, _mapping(config.get("temperature")).get("profiles"))
     _webcam(found, config)
     found.name = _text(_mapping(config.get("appearance")).get("name"))
     _keys(found, base)
     _line(found, _mapping(config.get("serial")))
-    found.left += _left(base, config)
+    found.left += _left(base, config, places)
     return found
 
 
@@ -68,10 +91,22 @@ def _base(folder: Path) -> Path:
     )
 
 
-def _place(base: Path, config: dict[str, Any], name: str) -> Path:
-    """Return one of OctoPrint's folders, which may be somewhere else."""
+def _place(found: Found, base: Path, config: dict[str, Any], name: str) -> Path | None:
+    """Return one of OctoPrint's folders, which may be somewhere else; None where that can be none of its own."""
     moved = _text(_mapping(config.get("folder")).get(name))
-    return Path(moved) if moved and Path(moved).is_dir() else base / name
+    if not moved:
+        return base / name
+    try:
+        if holds(Path(moved), base):
+            found.left.append(f"what is in {moved}, which config.yaml names for {name}: OctoPrint itself is in there")
+            return None
+        if Path(moved).is_dir():
+            return Path(moved)
+        why = "there is no such folder"
+    except OSError as error:
+        why = f"{error.strerror}; try with sudo"
+    found.left.append(f"what is in {moved}, which config.yaml names for {name}: {why}")
+    return base / name
 
 
 # -- files -----------------------------------------------------------------------------------------------------------
@@ -79,47 +114,85 @@ def _place(base: Path, config: dict[str, Any], name: str) -> Path:
 
 def _uploads(found: Found, root: Path) -> None:
     others: list[str] = []
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(each for each in folders if not each.startswith("."))
-        below = Path(folder).relative_to(root).as_posix()
-        below = "" if below == "." else below
-        for name in sorted(each for each in files if not each.startswith(".")):
-            upload = Upload(Path(folder, name), below, name)
-            if not name.lower().endswith(PRINTABLE):
-                others.append(upload.path)
-            elif _is_within(upload.file, root):
-                found.uploads.append(upload)
-            else:
-                found.left.append(f"{upload.path}, which is a link to somewhere else")
-        _prints(found, Path(folder, METADATA), below)
-    found.uploads.sort(key=lambda each: each.file.stat().st_mtime)
+    walk = Walk(root, "the uploads")
+    for folder, name in walk.files():
+        path = f"{folder}/{name}" if folder else name
+        if not name.lower().endswith(PRINTABLE):
+            others.append(path)
+        elif (why := _take_upload(found, root, folder, name)) is not None:
+            found.left.append(f"{path}, {why}")
+    for folder in ("", *walk.folders):
+        _metadata(found, root / folder / METADATA, folder)
+    with_files = {above for each in found.uploads for above in _above(each.folder)}
+    found.folders = [folder for folder in walk.folders if folder not in with_files]
+    found.uploads.sort(key=lambda each: each.date)
+    found.left += walk.trouble
     if others:
         found.left.append(
             f"{_counted(len(others), 'file')} that {'are' if len(others) > 1 else 'is'} no G-code: {_some(others)}"
         )
 
 
-def _is_within(file: Path, root: Path) -> bool:
-    """Tell whether it is a file that is really there: whoever put a link there could mean any file of this machine."""
-    return file.is_file() and file.resolve().is_relative_to(root.resolve())
-
-
-def _prints(found: Found, path: Path, folder: str) -> None:
-    """Take how the files of a folder were printed."""
-    if not path.is_file():
-        return
+def _take_upload(found: Found, root: Path, folder: str, name: str) -> str | None:
+    """Take a file, or return why not: whoever put a link there could mean any file of this machine."""
+    file = root / folder / name
     try:
-        metadata = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        if not file.is_file() or not holds(root, file):
+            return "which is a link to somewhere else" if file.is_symlink() else "which is no file"
+        about = file.stat()
+    except OSError as error:
+        return f"which cannot be read: {error.strerror}"
+    found.uploads.append(Upload(file, folder, name, about.st_size, about.st_mtime))
+    return None
+
+
+def _above(folder: str) -> Iterator[str]:
+    """Yield a folder and all that are above it."""
+    while folder:
+        yield folder
+        folder = folder.rpartition("/")[0]
+
+
+def _metadata(found: Found, path: Path, folder: str) -> None:
+    """Take how the files of a folder were printed, and what somebody has noted of them."""
+    try:
+        data = contents(path)
+        metadata = _mapping(json.loads(data)) if data is not None else {}
+    except (FileError, ValueError, RecursionError) as error:
         found.left.append(f"statistics of the files in {folder or 'the uploads'}: {METADATA} cannot be read ({error})")
         return
-    for name, entry in _mapping(metadata).items():
-        user = _text(_mapping(entry).get("user")) or None
-        for each in _list(_mapping(entry).get("history")):
-            ended, seconds = (_number(_mapping(each).get(key)) for key in ("timestamp", "printTime"))
-            if ended is not None and ended > 0:
-                success = _mapping(each).get("success") is True
-                found.prints.append(Print(f"{folder}/{name}" if folder else name, ended, seconds, success, user))
+    called = []
+    for name, given in metadata.items():
+        entry, at = _mapping(given), f"{folder}/{name}" if folder else name
+        _history(found, at, entry)
+        if notes := _notes(entry.get("notes")):
+            found.notes[at] = notes
+        if (display := _text(entry.get("display"))) and display != name:
+            called.append(f"{display} ({at})")
+    if called:
+        found.left.append(f"names that files are only shown by: {_some(called)}")
+
+
+def _history(found: Found, path: str, entry: dict[str, Any]) -> None:
+    user = _text(entry.get("user")) or None
+    for each in _list(entry.get("history")):
+        ended, seconds = (_number(_mapping(each).get(key)) for key in ("timestamp", "printTime"))
+        if ended is not None and ended > 0:
+            found.prints.append(Print(path, ended, seconds, _mapping(each).get("success") is True, user))
+
+
+def _notes(given: Any) -> str:
+    """Return notes as one text: plug-ins write texts, or objects with a text in them."""
+    texts = []
+    for each in given if isinstance(given, list) else [given]:
+        text = (
+            next((each[key] for key in ("text", "note", "content") if key in each), "")
+            if isinstance(each, dict)
+            else each
+        )
+        if isinstance(text, str):
+            texts.append("".join(char if char.isprintable() or char == "\n" else " " for char in text).strip())
+    return "\n".join(filter(None, texts))[:LONGEST_NOTES]
 
 
 # -- settings --------------------------------------------------------------------------------------------------------
@@ -210,20 +283,17 @@ def _line(found: Found, serial: dict[str, Any]) -> None:
 # -- what stays behind -----------------------------------------------------------------------------------------------
 
 
-def _left(base: Path, config: dict[str, Any]) -> Iterator[str]:
+def _left(base: Path, config: dict[str, Any], places: dict[str, Path]) -> Iterator[str]:
     plugins = _plugins(base, config)
     if plugins:
-        yield f"plugins with their settings and data: {', '.join(plugins)}"
-    for name, what in (
-        ("timelapse", "timelapses"),
-        ("watched", "what is in the watched folder"),
-        ("slicingProfiles", "profiles for slicing"),
-        ("scripts", "G-code scripts; ours are in [scripts] of the configuration"),
-        ("virtualSd", "the virtual printer's SD card"),
-        ("translations", "translations"),
-    ):
-        if count := sum(1 for path in _place(base, config, name).rglob("*") if path.is_file()):
-            yield f"{what} ({_counted(count, 'file')})"
+        more = f" and {len(plugins) - MOST_NAMED} more" if len(plugins) > MOST_NAMED else ""
+        yield f"plugins with their settings and data: {', '.join(plugins[:MOST_NAMED])}{more}"
+    for name, what in FOLDERS.items():
+        if what and name in places:
+            walk = Walk(places[name], what)
+            if count := sum(1 for _ in walk.files()):
+                yield f"{what} ({_counted(count, 'file')})"
+            yield from walk.trouble
     for section, key, what in (
         ("events", "subscriptions", "programs that are run at events"),
         ("system", "actions", "system commands; ours are in [system] of the configuration"),
@@ -243,7 +313,8 @@ def _plugins(base: Path, config: dict[str, Any]) -> list[str]:
     named = {str(name) for name in _mapping(config.get("plugins")) if not str(name).startswith("_")}
     for folder in (base / "plugins", base / "data"):
         if folder.is_dir():
-            named |= {path.stem if path.suffix == ".py" else path.name for path in folder.iterdir()}
+            found = islice(folder.iterdir(), MOST_ENTRIES)
+            named |= {path.stem if path.suffix == ".py" else path.name for path in found}
     return sorted(name for name in named - OF_OCTOPRINT if not name.startswith(("_", ".")))
 
 
@@ -256,13 +327,11 @@ def _yaml(path: Path) -> Any:
     Raises:
         FileError: it cannot be read, or is no YAML.
     """
-    try:
-        with path.open("rb") as file:
-            return yaml.safe_load(file.read(MOST_TEXT))
-    except FileNotFoundError:
+    data = contents(path)
+    if data is None:
         return None
-    except OSError as error:
-        raise FileError(f"{path}: {error.strerror}; try with sudo") from error
+    try:
+        return yaml.safe_load(data)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise FileError(f"{path} cannot be understood: {' '.join(str(error).split())[:200]}") from error
 

@@ -4,6 +4,7 @@ Each part for itself: what is refused is told, and keeps nothing else from being
 not there yet.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.client import Conflict, OctoPrintClient, RequestRefused
+from daemon.client.errors import FileChanged
 from daemon.database import transaction
 from daemon.errors import AccessError, ConfigError
 from daemon.front.access.keyring import Keyring
@@ -19,6 +21,7 @@ from daemon.front.access.scopes import Scope
 from daemon.moving.found import Found, Print, Upload
 
 PATIENCE = 10.0  # s that the daemon may write at the same time
+SHOWN = 15  # s after which the history has what was written into the record
 SHORTEST_KEY = 24  # characters; what is shorter is not kept, as it could be guessed
 REASON = "printed by OctoPrint, which does not say why it ended"
 
@@ -32,16 +35,20 @@ class Taken:
 
     Attributes:
         uploads: paths of files.
+        folders: those in which there is none of them.
         there: so many files were here before.
         prints: so many that went into the statistics.
+        notes: of so many files, at their last prints.
         settings: names of other parts, and what they are now.
         keys: names, and the new key, or "" where it is the old one.
         left: what was not taken, in words.
     """
 
     uploads: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
     there: int = 0
     prints: int = 0
+    notes: int = 0
     settings: dict[str, str] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
@@ -59,16 +66,24 @@ async def take(client: OctoPrintClient, found: Found, show: Show = lambda _done,
         show(number, len(found.uploads))
         await _upload(client, upload, taken)
     show(len(found.uploads), len(found.uploads))
+    for folder in found.folders:
+        with _told(taken, f"the folder {folder}"):
+            await client.files.make_folder(folder)
+            taken.folders.append(folder)
     return taken
 
 
 async def _upload(client: OctoPrintClient, upload: Upload, taken: Taken) -> None:
     try:
-        answer = await client.files.upload(upload.file, name=upload.name, folder=upload.folder, overwrite=False)
+        answer = await client.files.upload(
+            upload.file, name=upload.name, folder=upload.folder, overwrite=False, date=upload.date
+        )
     except Conflict:
         taken.there += 1
     except RequestRefused as error:
         taken.left.append(f"{upload.path}: {error.text}")
+    except FileChanged as error:
+        taken.left.append(f"{upload.path}: {error}")
     except OSError as error:
         taken.left.append(f"{upload.path}: {error.strerror}")
     else:
@@ -116,6 +131,27 @@ def _told(taken: Taken, what: str) -> Iterator[None]:
         yield
     except RequestRefused as error:
         taken.left.append(f"{what}: {error.text or error}")
+
+
+async def take_notes(client: OctoPrintClient, notes: dict[str, str], taken: Taken) -> None:
+    """Write what was noted of files down with the last print of each, once the history has what was taken.
+
+    Raises:
+        ClientError: the daemon does not answer, or the key does not allow that.
+    """
+    patience = SHOWN if taken.prints else 0
+    for path, text in notes.items():
+        while not (jobs := (await client.history.list(path=path, limit="1"))["jobs"]) and patience > 0:
+            patience -= 1
+            await asyncio.sleep(1.0)
+        if not jobs:
+            taken.left.append(f"the notes of {path}, which has no print in the history to write them to: {text}")
+        elif not jobs[0]["notes"]:
+            with _told(taken, f"the notes of {path}"):
+                await client.history.note(jobs[0]["id"], text)
+                taken.notes += 1
+        elif jobs[0]["notes"] != text:
+            taken.left.append(f"the notes of {path}, whose last print has others: {text}")
 
 
 # -- in the state directory ------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.front.uploads.files import Upload
-from support.http import api, form
+from support.http import NOW, api, form
 
 CONTENT = b"G28\r\n--frontie\r\nG1 X5\n--frontier\n\r\n--fronti" * 5  # near misses of the boundary inside
 LARGE = bytes(range(1, 252)) * 4000  # some 16 blocks
@@ -260,6 +260,11 @@ async def test_a_folder_can_be_made_twice_with_a_form_of_either_kind(tmp_path):
         assert (response.status, response.json["folder"]["path"]) == (201, "other")
         assert (await server.upload(("foldername", b"../x"))).status == 400
         assert (await server.upload(("foldername", b".."))).status == 400
+        for date in (b"nan", b"-1", b"yesterday", b"inf"):
+            assert (await server.upload(("file", "d.gcode", b"G28\n"), ("modified", date))).status == 400
+        for date, kept in ((b"1000.5", 1000.5), (b"2000", NOW)):  # the second takes the place of the first
+            assert (await server.upload(("modified", date), ("file", "d.gcode", b"G28\n"))).status == 201
+            assert (server.service.files.root / "d.gcode").stat().st_mtime == kept
 
 
 @pytest.mark.parametrize("sent", [0, 10, 200, len(LARGE) // 2])

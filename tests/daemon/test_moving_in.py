@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -12,11 +13,11 @@ from daemon.cli import main
 from daemon.client import RequestRefused
 from daemon.errors import FileError
 from daemon.front.access.keyring import Keyring, digest
-from daemon.moving import octoprint, taking_over
+from daemon.moving import octoprint, reading, taking_over
 from daemon.moving.found import Found, OldKey, Print
 from daemon.moving.taking_over import Taken
 from support.client import in_memory, uploaded
-from support.http import api
+from support.http import NOW, api
 
 BASE = Path(__file__).parents[1] / "data/octoprint"
 OMA = "Geschenke/2026/Grüße an Oma.gcode"
@@ -121,6 +122,91 @@ def test_uploads_may_be_elsewhere_but_links_lead_nowhere_else(base, tmp_path):
     assert "link.gcode, which is a link to somewhere else" in found.left
 
 
+def test_folders_notes_and_names_that_only_the_metadata_has_are_found_or_told(base):
+    (base / "uploads/empty/deep").mkdir(parents=True)
+    (base / "uploads/.thumbs").mkdir()
+    notes = {
+        "cube.gcode": {"notes": ["first layer at 0.2", {"author": "anna", "text": "oil\x1b[31m the rod"}, 3]},
+        "gone.gcode": {"notes": "a" * 5000, "display": "Größe.gcode"},
+        "odd.gcode": {"notes": {"text": 5}, "display": {}},
+        "none": None,
+    }
+    (base / "uploads/.metadata.json").write_text(json.dumps(notes))
+    found = octoprint.read(base)
+    assert found.folders == ["empty", "empty/deep"]
+    assert found.notes == {"cube.gcode": "first layer at 0.2\noil [31m the rod", "gone.gcode": "a" * 1000}
+    assert "names that files are only shown by: Größe.gcode (gone.gcode)" in found.left
+
+
+def test_what_cannot_be_read_is_named_and_keeps_nothing_else_back(base, tmp_path, monkeypatch):
+    walk = os.walk
+
+    def barred(root, onerror):  # root may read everything
+        for folder, folders, files in walk(root):
+            if "Geschenke" in folders:
+                onerror(PermissionError(13, "Permission denied", str(Path(root) / "Geschenke")))
+                folders.remove("Geschenke")
+            yield folder, folders, files
+
+    monkeypatch.setattr(os, "walk", barred)
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk/x.gcode").write_text("G28\n")
+    (base / "uploads/linked").symlink_to(tmp_path / "disk")
+    (base / "uploads/dead").symlink_to(tmp_path / "nowhere")
+    (base / "uploads/round.gcode").symlink_to("round.gcode")
+    os.mkfifo(base / "uploads/pipe.gcode")
+    os.mkfifo(base / "printerProfiles/pipe.profile")
+    (base / "uploads/.metadata.json").unlink()
+    os.mkfifo(base / "uploads/.metadata.json")
+    with pytest.raises(FileError, match=r"pipe\.profile is no file"):
+        octoprint.read(base)
+    (base / "printerProfiles/pipe.profile").unlink()
+    found = octoprint.read(base)
+    assert [each.path for each in found.uploads] == ["cube.gcode"]
+    for each in (
+        "the folder Geschenke: Permission denied; try with sudo",
+        "the folder linked, which is a link to somewhere else",
+        "pipe.gcode, which is no file",
+        "round.gcode, which is a link to somewhere else",
+    ):
+        assert each in found.left
+    assert ".metadata.json cannot be read" in "\n".join(found.left)
+
+
+@pytest.mark.parametrize("name", ["uploads", "timelapse", "watched", "printerProfiles"])
+@pytest.mark.parametrize("place", ["/", "above", "linked", "/nowhere", "a" * 300, "file"])
+def test_folders_that_can_be_none_of_octoprints_are_not_gone_through(base, tmp_path, name, place):
+    (tmp_path / "secret.gcode").write_text("G28\n")
+    (tmp_path / "linked").symlink_to(tmp_path)
+    (tmp_path / "file").touch()
+    given = {"above": tmp_path, "linked": tmp_path / "linked", "file": tmp_path / "file"}.get(place, place)
+    (base / "config.yaml").write_text(json.dumps({"folder": {name: str(given)}}))
+    found = octoprint.read(base)
+    assert any(each.startswith(f"what is in {given}, which config.yaml names for {name}: ") for each in found.left)
+    there = 0 if name == "uploads" and place in ("/", "above", "linked") else 3
+    assert len(found.uploads) == there
+
+
+def test_a_folder_without_end_is_not_gone_through_to_its_end(base, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_ENTRIES", 2)
+    left = octoprint.read(base).left
+    assert "what is behind the first 2 files and folders of the uploads" in left
+    (base / "config.yaml").write_bytes(b"a: 1\n" * 10)
+    monkeypatch.setattr(reading, "MOST_BYTES", 20)
+    with pytest.raises(FileError, match="has more than"):
+        octoprint.read(base)
+
+
+@pytest.mark.parametrize("name", ["octoprint._left", "octoprint._keys", "octoprint._profile"])
+def test_a_disk_that_fails_is_a_sentence(base, monkeypatch, capsys, name):
+    def failing(*_):
+        raise OSError(5, "Input/output error", str(base / "data"))
+
+    monkeypatch.setattr(f"daemon.moving.{name}", failing)
+    assert main(["import", "octoprint", str(base), "--dry-run"]) == 1
+    assert f"{base / 'data'}: Input/output error" in capsys.readouterr().err
+
+
 def test_a_profile_that_nobody_has_set_says_nothing_of_the_printer(base):
     (base / "printerProfiles/_default.profile").write_text(
         "model: Generic RepRap Printer\nname: Default\nvolume: {width: 200.0, depth: 200.0, height: 200.0}\n"
@@ -130,13 +216,20 @@ def test_a_profile_that_nobody_has_set_says_nothing_of_the_printer(base):
     assert any("which nobody had set" in each for each in found.left)
 
 
-async def test_uploads_go_in_with_their_folders_and_again_only_what_is_new(tmp_path):
-    found = octoprint.read(BASE)
+async def test_uploads_go_in_with_their_folders_and_dates_and_again_only_what_is_new(tmp_path, base):
+    (base / "uploads/empty").mkdir()
+    dates = {"cube.gcode": 1.6e9 + 0.25, "Geschenke/benchy (1).gcode": 1.5e9, OMA: NOW + 1000}
+    for path, date in dates.items():
+        os.utime(base / "uploads" / path, (date, date))
+    found = octoprint.read(base)
     found.profile, found.presets, found.webcam, found.name = {}, [], {}, ""
     shown = []
-    async with api(tmp_path, "") as server, in_memory(server) as client:
+    async with api(tmp_path / "daemon", "") as server, in_memory(server) as client:
         taken = await taking_over.take(client, found, lambda done, total: shown.append((done, total)))
         assert set(taken.uploads) == set(uploaded(server.service)) == {"cube.gcode", "Geschenke/benchy (1).gcode", OMA}
+        root = server.service.files.root
+        assert {path: (root / path).stat().st_mtime for path in dates} == dates | {OMA: NOW}, "none of the future"
+        assert (taken.folders, (root / "empty").is_dir()) == (["empty"], True)
         assert uploaded(server.service)[OMA] == (BASE / "uploads" / OMA).read_bytes()
         assert (shown[0], shown[-1], taken.there) == ((0, 3), (3, 3), 0)
         again = await taking_over.take(client, found)
@@ -266,12 +359,22 @@ async def test_the_command_takes_all_of_it(tmp_path, monkeypatch):
     command = importlib.import_module("daemon.cli.import")
     monkeypatch.delenv("NOZZLED_URL", raising=False)
     found = octoprint.read(BASE)
+    found.notes = {"cube.gcode": "oil the rod", "gone.gcode": "lost"}
     args = argparse.Namespace(
         config=None, state_dir=str(tmp_path), url=None, json=False, keep_keys=False, no_keys=False
     )
     async with api(tmp_path, "") as server, in_memory(server) as client:
         shown = (await command._take(client, found, args))["shown"]
         files = (await client.files.list(recursive=True))["files"]
+        notes = [each["notes"] for each in (await client.history.list(path="cube.gcode"))["jobs"]]
+        again = (await command._take(client, found, args))["shown"]
+        await client.history.note((await client.history.list(path="cube.gcode"))["jobs"][0]["id"], "mine")
+        other = (await command._take(client, found, args))["shown"]
+    assert notes == ["oil the rod", "", ""]
+    assert "of 1 files" in shown
+    assert "the notes of gone.gcode, which has no print in the history to write them to: lost" in shown
+    assert "the notes of cube.gcode" not in again
+    assert "the notes of cube.gcode, whose last print has others: oil the rod" in other
     assert len(files) == 2
     assert "uploads" in shown
     assert "3 prints" in shown

@@ -22,7 +22,7 @@ MAX_PARTS = 64
 
 KEPT = (
     "path", "filename", "select", "print", "userdata", "foldername", "noOverwrite", "size", "sha1", "force", "plate",
-    "job",
+    "job", "modified",
 )  # fmt: skip
 
 # the closing quote may be missing: without it the text is not searched again from each of its quotes

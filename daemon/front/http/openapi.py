@@ -157,6 +157,7 @@ def _upload() -> Operation:
             "userdata": TEXT,
             "size": TEXT,
             "sha1": TEXT,
+            "modified": TEXT,
             "job": JOB_KEY,
         }
     )

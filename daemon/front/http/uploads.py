@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import secrets
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -173,6 +174,7 @@ class UploadHandler(FilesHandler):
 
     async def _commit(self, upload: Upload, fields: dict[str, str]) -> Entry:
         _check_whole(upload, fields)
+        date = _date(fields.get("modified", ""))
         plate = _plate(fields.get("plate", ""))
         if kind(bytes(self._beginning)) is not None or plate is not None:
             await self._unpack(upload, plate)
@@ -181,7 +183,7 @@ class UploadHandler(FilesHandler):
         upload.path = _placed(fields.get("path", ""), self._name)
         if is_true(fields.get("noOverwrite", "")):
             await self._require_free(upload.path)
-        entry = await upload.commit()
+        entry = await upload.commit(date)
         if self._claim is not None:
             self._claim.kept = True
         return entry
@@ -306,6 +308,18 @@ def _plate(text: str) -> int | None:
     if not text.strip().isdecimal() or len(text) > _LONGEST_PLATE:
         raise Refused(400, "plate must be a number, as in the name of a plate of a 3MF")
     return int(text)
+
+
+def _date(text: str) -> float | None:
+    if not text.strip():
+        return None
+    try:
+        date = float(text)
+    except ValueError:
+        date = math.nan
+    if not (math.isfinite(date) and date >= 0):
+        raise Refused(400, "modified must be the date of the file's last change, in s since 1970")
+    return date
 
 
 def _check_userdata(text: str) -> None:

@@ -149,10 +149,10 @@ class FileStore:
             # shielded: a cancelled request must not leave the file behind
             await asyncio.shield(asyncio.to_thread(upload.discard))
 
-    async def keep(self, upload: "Upload") -> Entry:
+    async def keep(self, upload: "Upload", date: float | None) -> Entry:
         """Put a complete upload in its place; `Upload.commit` calls it."""
         upload.check()
-        entry = await self._run(upload.path, upload.finish, self._wall())
+        entry = await self._run(upload.path, upload.finish, self._wall(), date)
         await self._hashes.put_sha1(entry.path, entry.size, entry.mtime_ns, entry.sha1 or "")
         self.revision += 1
         return entry
@@ -343,10 +343,14 @@ class Upload:
         finally:
             await asyncio.shield(asyncio.to_thread(text.unlink, missing_ok=True))
 
-    async def commit(self) -> Entry:
-        """Put the file in its place when all of it is safe on disk, and return it with its hash."""
+    async def commit(self, date: float | None = None) -> Entry:
+        """Put the file in its place when all of it is safe on disk, and return it with its hash.
+
+        Args:
+            date: of its last change, in s; counts for a file that is new and lies in the past.
+        """
         await self._flush()
-        return await self._store.keep(self)
+        return await self._store.keep(self, date)
 
     def check(self) -> None:
         """Raise when this path cannot be written: by its name, or because it is being printed."""
@@ -399,13 +403,15 @@ class Upload:
                 self._sha1.update(block)
             return os.fstat(descriptor).st_size
 
-    def finish(self, date: float) -> Entry:
+    def finish(self, now: float, date: float | None) -> Entry:
         """Make the file safe on disk, with this date, and put it in its place."""
         with self._lock:
             if self._over or self._temporary is None:
                 raise FileError(f"the upload of {self.path} is over")
             final = self._store.resolve(self.path)
             final.parent.mkdir(parents=True, exist_ok=True)
+            # a file that takes another's place never has its date: by date and size others tell it from that one
+            date = now if date is None or _exists(final) else min(date, now)
             os.utime(self._file, (date, date))
             os.fsync(self._file)
             _place(self._temporary, final, overwrite=self._overwrite)

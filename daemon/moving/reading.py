@@ -1,0 +1,90 @@
+"""Reads what is in somebody else's folders: bounded, over no link, and with a sentence for what cannot be read."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from daemon.errors import FileError
+
+MOST_BYTES = 64 * 1024 * 1024  # of one file of settings
+MOST_ENTRIES = 100_000  # files and folders of one tree
+
+
+class Walk:
+    """All files below a folder; links to other folders are not followed.
+
+    Attributes:
+        folders: their paths below it, as far as they were gone through.
+        trouble: what was not gone through, and why, in words.
+    """
+
+    def __init__(self, root: Path, name: str) -> None:
+        """Prepare; `name` is what messages call the folder."""
+        self.folders: list[str] = []
+        self.trouble: list[str] = []
+        self._root = root
+        self._name = name
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """Yield the folder below the root, "" for the root itself, and the name of each file."""
+        left = MOST_ENTRIES
+        for folder, folders, files in os.walk(self._root, onerror=self._unreadable):
+            below = self._below(folder)
+            if below:
+                self.folders.append(below)
+            folders[:] = sorted(
+                each for each in folders if not each.startswith(".") and not self._is_link(folder, each)
+            )
+            left -= len(folders) + len(files)
+            if left < 0:
+                self.trouble.append(f"what is behind the first {MOST_ENTRIES} files and folders of {self._name}")
+                return
+            for name in sorted(each for each in files if not each.startswith(".")):
+                yield below, name
+
+    def _below(self, folder: str) -> str:
+        below = os.path.relpath(folder, self._root)
+        return "" if below == "." else below
+
+    def _is_link(self, folder: str, name: str) -> bool:
+        path = os.path.join(folder, name)  # noqa: PTH118 - once for each folder of a tree
+        if not os.path.islink(path):  # noqa: PTH114 - as above
+            return False
+        self.trouble.append(f"the folder {self._shown(path)}, which is a link to somewhere else")
+        return True
+
+    def _unreadable(self, error: OSError) -> None:
+        if error.filename is not None and not (isinstance(error, FileNotFoundError) and self._is_root(error.filename)):
+            self.trouble.append(f"the folder {self._shown(error.filename)}: {error.strerror}; try with sudo")
+
+    def _is_root(self, path: str) -> bool:
+        return Path(path) == self._root
+
+    def _shown(self, path: str) -> str:
+        return self._name if self._is_root(path) else self._below(path)
+
+
+def contents(path: Path) -> bytes | None:
+    """Return what is in a file of settings; None where there is none.
+
+    Raises:
+        FileError: it cannot be read, is no file, or far too large.
+    """
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a pipe would be waited for
+                raise FileError(f"{path} is no file")
+            data = file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror}; try with sudo") from error
+    if len(data) > MOST_BYTES:
+        raise FileError(f"{path} has more than {MOST_BYTES // 1024 // 1024} MB")
+    return data
+
+
+def holds(folder: Path, inner: Path) -> bool:
+    """Tell whether a folder is this one, or one above it, whatever links lead there."""
+    return Path(os.path.realpath(inner)).is_relative_to(os.path.realpath(folder))
