@@ -129,6 +129,20 @@ async def test_a_baudrate_that_nobody_knows_is_found_out_and_kept(speaks_250000)
         assert speaks_250000.asked[2:] == ["serial:/dev/ttyX?baudrate=250000"]
 
 
+async def test_where_nobody_answers_at_any_baudrate_all_of_them_are_named(made, monkeypatch):
+    def create(address, settings, _wrap, _logbook):
+        return LinePrinter(Deaf(Firmware(FirmwareConfig(), made.oracle), str(address)), settings)
+
+    monkeypatch.setattr("daemon.core.connection.making.create", create)
+    async with connection("serial:/dev/ttyX", baudrate=0) as it:
+        told = []
+        it.subscribe(lambda event: told.append(str(event.error)) if getattr(event, "error", None) else None)
+        await it.connect()
+        await until(lambda: "at any of the usual" in (it.error or ""))
+        assert "no printer answers on /dev/ttyX at any of the usual baudrates (115200, 250000, " in it.error
+        assert told[-1] == it.error
+
+
 async def test_a_baudrate_that_is_remembered_is_tried_first_and_not_for_ever(speaks_250000):
     for remembered, tried in ((250000, ["250000"]), (9600, ["9600", "115200", "250000"])):
         speaks_250000.asked.clear()

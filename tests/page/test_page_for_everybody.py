@@ -264,6 +264,22 @@ def test_axe_finds_nothing_in_what_asks(stage, axe):
     assert found_in(there) == []
 
 
+def test_letters_of_twice_the_size_leave_room_for_what_they_are_about(stage):
+    there = stage(**PHONE)
+    there.context.new_cdp_session(there.page).send("Page.setFontSizes", {"fontSizes": {"standard": 32, "fixed": 26}})
+    there.open()
+    there.is_in_state("Ready")
+    there.show(**PRINTING)
+    for view in ("now", "files", "move", "console", "history", "settings", "health"):
+        there.go(view)
+        there.page.locator("main .card").first.wait_for()
+        assert there.page.evaluate("document.documentElement.scrollWidth") <= PHONE["viewport"]["width"], view
+        there.page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        bar, nav = (there.page.locator(each).bounding_box() for each in (".always", "nav"))
+        assert (bar["y"], there.page.locator("header").bounding_box()["y"] < 0) == (0, True), "Stop alone stays"
+        assert bar["height"] + nav["height"] < PHONE["viewport"]["height"] / 3
+
+
 def test_what_others_have_written_is_a_text(stage):
     evil = "<img src=x onerror=document.title=1><script>document.title=1</script>\u202e&amp;"
     there = stage(**DESKTOP)

@@ -372,7 +372,8 @@ class Connection:
         if not isinstance(self._error, FirmwareHalted):
             self._error = None
         self._line.release()
-        for rate in self._addresses.rates(address):
+        rates = self._addresses.rates(address)
+        for rate in rates:
             try:
                 path = await self._ports.path(address, lost=lost)
                 await self._ports.look(address, path)
@@ -387,6 +388,10 @@ class Connection:
             else:
                 await self._connected(printer, address, rate)
                 return
+        else:
+            if len(rates) > 1:
+                error = _nobody(address, rates)
+                self._on_event(StateChanged(ConnectionState.FAULT, ConnectionState.FAULT, error))
         if str(self._error) != said:
             log.warning("printer.unreachable", printer=str(address), reason=str(self._error))
 
@@ -635,6 +640,15 @@ class _Back:
     left: Left
     identity: Identity
     printer: "asyncio.Future[Printer]"
+
+
+def _nobody(address: Address, rates: Sequence[int]) -> HandshakeFailed:
+    """Return what is to be said where nobody answers at any of several baudrates."""
+    tried = ", ".join(map(str, rates))
+    return HandshakeFailed(
+        f"no printer answers on {address.target} at any of the usual baudrates ({tried}); "
+        "is it switched on, and is this its port?"
+    )
 
 
 def _tell(waiter: "asyncio.Future[Printer]", error: NozzledError) -> None:

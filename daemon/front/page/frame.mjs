@@ -139,8 +139,8 @@ export function Frame({view}) {
   const {word, icon, tone} = state.value;
   return html`<header>
     <div class="top">
-      <${Stop} />
-      <div class=${`state ${tone}`}><${Icon} name=${icon} /><h1>${word}</h1></div>
+      <div class="always"><${Stop} />
+        <div class=${`state ${tone} ${isStale.value ? "old" : ""}`}><${Icon} name=${icon} /><h1>${word}</h1></div></div>
       <${Heaters} />
       <${Progress} />
     </div>
