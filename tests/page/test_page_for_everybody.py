@@ -256,6 +256,18 @@ def test_axe_finds_nothing_in_what_asks(stage, axe):
     with there.page.expect_request("**/api/connection") as asked:
         there.button("I have looked at it").click()
     assert asked.value.post_data_json == {"command": "seen"}
+    there.go("move")
+    ready = {"state": "ready", "heaters": {"tool0": {"actual": 21.0, "target": 0.0}}}
+    there.show(printer=ready)
+    there.page.route("**/api/printer/tool", lambda route: route.fulfill(status=204))
+    there.page.get_by_label("Nozzle", exact=True).fill("50")
+    there.button("Set Nozzle").click()
+    there.page.wait_for_timeout(300)  # the request was taken, and the printer homes before it heats
+    expect(there.button("Set Nozzle")).to_have_attribute("aria-busy", "true")
+    expect(there.page.get_by_label("Nozzle", exact=True)).to_have_value("50")
+    there.show(printer={**ready, "heaters": {"tool0": {"actual": 21.0, "target": 50.0}}})
+    expect(there.button("Set Nozzle")).to_have_attribute("aria-busy", "false")
+    there.go("now")
     cold = {**PRINTING["printer"], "tool": 0, "heaters": {"tool0": {"actual": 120.0, "target": 0.0}}}
     there.show(**{**PRINTING, "printer": cold})
     expect(there.page.locator("main")).to_contain_text("The nozzle is off during the print")

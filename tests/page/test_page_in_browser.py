@@ -331,6 +331,8 @@ def test_the_first_run_ends_with_a_test_in_the_air(tab, service):
     expect(there.page.locator("main")).to_contain_text("Marlin")
     there.button("Run the test").click()
     expect(there.page.get_by_text("The square was drawn.")).to_be_visible()
+    there.go("now")
+    expect(there.page.locator("main")).to_contain_text("No kind of printer is chosen")
 
 
 def test_the_queue_waits_for_the_bed_and_begins_when_somebody_says_so(tab, service, part):

@@ -10,6 +10,8 @@ import {number, t, typed} from "./words.mjs";
 
 const STEPS = [0.1, 1, 10, 50];
 const SPEEDS = {x: 6000, y: 6000, z: 600}; // mm/min
+const HOMES = 180000; // ms in which the slowest printer has homed
+const TOLD = 1500; // ms in which the page hears that the head moves
 const WARM = 170; // °C: firmwares move no filament through a nozzle that is colder
 const step = signal(10);
 const moveFail = signal("");
@@ -66,12 +68,21 @@ async function jog(axis, sign) {
   await ask();
 }
 
+/** Where the head was when somebody had it homed, and when: it is at home once the printer says a position after that. */
+let homing = {was: printer.value.position, at: 0};
+
 /** @param {string[]} axes */
 function home(axes) {
   return async () => {
+    homing = {was: printer.value.position, at: performance.now()};
     await post("api/printer/printhead", {command: "home", axes});
     await ask();
   };
+}
+
+function isHome() {
+  const {position, state} = printer.value;
+  return state !== "ready" || Boolean(position) && (position !== homing.was || performance.now() - homing.at > TOLD);
 }
 
 function Pad() {
@@ -86,12 +97,12 @@ function Pad() {
       checked=${step.value === each} onChange=${() => (step.value = each)} />${number(each, each < 1 ? 1 : 0)}</label>`)}</fieldset>
     <div class="pad" tabindex="0" role="group" aria-label=${t("pad")} onKeyDown=${arrows}>
       <${Jog} axis="y" sign=${1} arrow="↑" /><${Jog} axis="x" sign=${-1} arrow="←" />
-      <${Act} kind="jog jhome" label=${t("home")} name=${t("home_all")} run=${home(["x", "y", "z"])} off=${whyNoMove.value} fail=${moveFail} />
+      <${Act} kind="jog jhome" label=${t("home")} name=${t("home_all")} busy=${t("homing")} patience=${HOMES} done=${isHome} run=${home(["x", "y", "z"])} off=${whyNoMove.value} fail=${moveFail} />
       <${Jog} axis="x" sign=${1} arrow="→" /><${Jog} axis="y" sign=${-1} arrow="↓" />
       <${Jog} axis="z" sign=${1} arrow="↑" /><${Jog} axis="z" sign=${-1} arrow="↓" />
     </div>
     <div class="row">${["x", "y", "z"].map(axis => html`<${Act} key=${axis} label=${t("home_axis", {axis: axis.toUpperCase()})}
-      run=${home([axis])} off=${whyNoMove.value} fail=${moveFail} />`)}
+      busy=${t("homing")} patience=${HOMES} done=${isHome} run=${home([axis])} off=${whyNoMove.value} fail=${moveFail} />`)}
       <${Act} label=${t("motors_off")} run=${() => gcode({command: "M84"})} off=${whyNoMove.value || (isActive.value ? t("why_printing") : "")} fail=${moveFail} /></div>
     <${Fail} of=${moveFail} />
     <p class="dim">${whyNoMove.value || t("pad_hint")}</p>

@@ -1,11 +1,11 @@
 /** The view Now: the print, what may be done with it, what the printer says, and the last half hour of heat. */
 
-import {post} from "./api.mjs";
+import {choice, keepChoice, post} from "./api.mjs";
 import {Chart} from "./chart.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {Picture} from "./picture.mjs";
 import {ending, halted, isActive, isIdle, percent, printsCold, state, thisPrint, waitsForPrinter, whyNoPrinter} from "./state.mjs";
-import {isGone, job, printer, server, short, thumbnail, toolpath} from "./store.mjs";
+import {isGone, isNew, job, printer, profile, server, short, thumbnail, toolpath} from "./store.mjs";
 import {sureToStart} from "./start.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
 import {Refusal} from "./refusal.mjs";
@@ -137,6 +137,7 @@ function Words() {
     trouble && {tone: "bad", head: t("trouble"), text: trouble},
     isActive.value && pauseReason && {tone: "warn", head: t("pause_reason"), text: pauseReason},
     isActive.value && warning && {tone: "warn", head: t("warning"), text: warning},
+    isUnknown() && !isNew.value && !isTold.value && {tone: "warn", head: t("no_kind"), what: t("no_kind_what"), choose: true},
     message?.text && {tone: "", head: message.at ? t("message_at", {clock: clock(message.at)}) : t("message"), text: message.text},
   ].filter(Boolean);
   return html`${prompt && html`<section key=${prompt.text} class="card notice warn" role="alert"><h2>${t("prompt")}</h2><p>${short(prompt.text, 500)}</p>
@@ -148,6 +149,7 @@ function Words() {
       <h2>${each.head}</h2>${each.text && html`<p>${short(each.text, 600)}</p>`}${each.what && html`<p class=${each.tone === "bad" ? "" : "dim"}>${each.what}</p>`}
       ${each.seen && html`<div class="row"><${Act} label=${t("halt_seen")} run=${() => post("api/connection", {command: "seen"})} done=${() => !halted.value} fail=${haltFail} />
         <a class="button" href="#health">${t("halt_lines")}</a></div><${Fail} of=${haltFail} />`}
+      ${each.choose && html`<div class="row"><a class="button" href="#setup">${t("no_kind_choose")}</a><button type="button" onClick=${noKind}>${t("close")}</button></div>`}
       ${(line === "fault" || line === "offline") && !waits && each.what && html`<a class="button" href="#settings">${t("go_connect")}</a>`}</section>`)}`;
 }
 
@@ -164,14 +166,19 @@ const live = () => import("./toolpath.mjs").then(module => module.Live);
 const heatUp = () => import("./presets.mjs").then(module => module.HeatUp);
 
 const setup = () => import("./setup.mjs").then(module => module.Setup);
-/** Nobody has named a printer yet, or it is being done just now. */
-const isNew = signal(false);
+
+/** Nobody has said what the printer is like: its volume and its limits are not checked. */
+const isUnknown = () => printer.value.state === "ready" && !isActive.value && !profile.value.width && !profile.value.configured;
+const isTold = signal(choice("noKind") !== "");
+function noKind() {
+  keepChoice("noKind", "told");
+  isTold.value = true;
+}
 
 export function Now() {
   const {state: line, address} = printer.value;
   if (line === "offline" && !address) isNew.value = true;
-  else if (isActive.value) isNew.value = false;
-  return html`<div class="grid two"><div><${Lazy} wanted=${isNew.value && !isGone.value} bring=${setup} />${!isNew.value && html`<${Job} />`}<${Words} /><${Lazy} wanted=${!isActive.value && !whyNoPrinter.value && !halted.value} bring=${heatUp} />
+  return html`<div class="grid two"><div><${Lazy} wanted=${isNew.value && !isGone.value} bring=${setup} />${(!isNew.value || isActive.value) && html`<${Job} />`}<${Words} /><${Lazy} wanted=${!isActive.value && !whyNoPrinter.value && !halted.value} bring=${heatUp} />
       <${Lazy} wanted=${isActive.value && Boolean(toolpath.value)} bring=${live} /></div>
     <div><${Lazy} wanted=${Boolean(server.value.camera)} bring=${camera} /><section class="card"><h2>${t("temperatures")}</h2><${Chart} /></section></div></div>`;
 }

@@ -35,25 +35,31 @@ function there() {
   return heaters.value.map(([name]) => name).filter(name => /^tool\d+$|^bed$|^chamber$/.test(name));
 }
 
-/** @param {Preset} preset */
-async function use(preset) {
+/** The targets that a preset sets on this printer. @param {Preset} preset */
+function targetsOf(preset) {
   const names = there();
   const tool = `tool${printer.value.tool ?? 0}`;
   const wanted = /** @type {[string, number|null|undefined][]} */ ([[names.includes(tool) ? tool : "tool0", preset.extruder], ["bed", preset.bed], ["chamber", preset.chamber]]);
-  for (const [name, value] of wanted) {
-    if (names.includes(name) && typeof value === "number") await heat(name, value);
-  }
+  return /** @type {[string, number][]} */ (wanted.filter(([name, value]) => names.includes(name) && typeof value === "number"));
+}
+
+/** @param {[string, number][]} targets */
+async function set(targets) {
+  for (const [name, value] of targets) await heat(name, value);
+}
+
+/** @param {[string, number][]} targets */
+function areSet(targets) {
+  return targets.every(([name, value]) => Math.abs((printer.value.heaters?.[name]?.target ?? -1) - value) < 1);
 }
 
 export function Presets() {
   const off = whyNoPrinter.value || (isActive.value ? t("why_printing") : "");
   useEffect(() => void load(), [net.value.state, sections.value.settings?.revision]);
-  const cool = async () => {
-    for (const name of there()) await heat(name, 0);
-  };
+  const cold = /** @type {[string, number][]} */ (there().map(name => [name, 0]));
   return html`<div class="row presets">${(presets.value ?? []).map(each => html`<${Act} key=${each.name} label=${html`${short(each.name, 40)} <small>${each.extruder ?? "–"}/${each.bed ?? "–"}</small>`}
-      run=${() => use(each)} off=${off} fail=${fail} />`)}
-    <${Act} kind="cool" label=${t("cool_down")} run=${cool} off=${off} fail=${fail} /></div><${Fail} of=${fail} />`;
+      run=${() => set(targetsOf(each))} done=${() => areSet(targetsOf(each))} off=${off} fail=${fail} />`)}
+    <${Act} kind="cool" label=${t("cool_down")} run=${() => set(cold)} done=${() => areSet(cold)} off=${off} fail=${fail} /></div><${Fail} of=${fail} />`;
 }
 
 /** For the view Now. */

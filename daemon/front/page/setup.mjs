@@ -3,7 +3,7 @@
 import {address, get, post, upload} from "./api.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {isActive} from "./state.mjs";
-import {job, printer, profile, short} from "./store.mjs";
+import {isNew, job, printer, profile, short} from "./store.mjs";
 import {Act, Fail} from "./widgets.mjs";
 import {t} from "./words.mjs";
 
@@ -125,5 +125,6 @@ export function Setup() {
   return html`<section class="card setup" aria-label=${t("setup")}><h2>${t("setup")}</h2><ol class="plainlist"><${PortStep} />
     <${Step} number=${2} name=${t("firmware")} done=${state === "ready"}><p>${state === "ready" ? [machine, firmware].filter(Boolean).map(each => short(each, 100)).join(", ") || t("unknown") : t("setup_firmware_what")}</p><//>
     <${PresetStep} /><${TestStep} /></ol>
+    ${isNew.value && state === "ready" && html`<button type="button" onClick=${() => (isNew.value = false)}>${t("setup_close")}</button>`}
     <p class="dim">${t("setup_later")} <a href="#settings">${t("view_settings")}</a></p></section>`;
 }

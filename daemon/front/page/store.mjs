@@ -56,6 +56,9 @@ export const isStale = computed(() => age.value === null || age.value >= STALE);
 export const isGone = computed(() => net.value.state !== "live" && isStale.value);
 export const isReady = computed(() => printer.value.state === "ready");
 
+/** Nobody has named a printer yet, or the walk through that has not been closed. */
+export const isNew = signal(false);
+
 /** Counts how often files have come, gone or been moved. */
 export const filesChanged = signal(0);
 /** Apps that ask to be let in, by token; only who may decide is told of them. */

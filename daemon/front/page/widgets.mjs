@@ -6,6 +6,7 @@ import {plain, t, typed} from "./words.mjs";
 
 const PATIENCE = 10000; // ms that a change of the state may take before the button says so
 const REPLACED = 500; // ms after something has taken the place of something else in which a tap is not meant for it
+const CLOSE = 0.6; // how far off a value may be that a printer has rounded
 const WAKE = 400; // ms after the page is seen again in which a tap is not meant
 
 let seenSince = -Infinity;
@@ -20,10 +21,10 @@ export function isMeant(event) {
  * A button for one action. It says so while the action is pending; success is what the state says (`done`), a failure
  * goes to `fail`, a signal that `Fail` shows.
  * @param {{label: any, busy?: string, run: () => Promise<unknown>, sure?: () => Promise<boolean>, done?: () => boolean,
- *   off?: string, fail: any, kind?: string, name?: string, title?: string}} props `off`: why it cannot be done now;
- *   `sure` asks before
+ *   off?: string, fail: any, kind?: string, name?: string, title?: string, patience?: number}} props `off`: why it cannot
+ *   be done now; `sure` asks before; `patience`: ms that the state may take to follow
  */
-export function Act({label, busy, run, sure, done, off, fail, kind = "", name, title}) {
+export function Act({label, busy, run, sure, done, off, fail, kind = "", name, title, patience = PATIENCE}) {
   const [pending, setPending] = useState(false);
   const timer = useRef(0);
   const sent = useRef(false);
@@ -54,8 +55,8 @@ export function Act({label, busy, run, sure, done, off, fail, kind = "", name, t
       sent.current = true;
       timer.current = setTimeout(() => {
         setPending(false);
-        fail.value = t("no_change_yet");
-      }, PATIENCE);
+        fail.value = t("no_change_yet", {n: patience / 1000});
+      }, patience);
     } catch (error) {
       setPending(false);
       fail.value = /** @type {Error} */ (error).message;
@@ -148,13 +149,28 @@ export function Question() {
 }
 
 /**
- * A field for a number with a button; what is being typed stays as it is, whatever the printer says meanwhile.
+ * A field for a number with a button; what is being typed stays as it is, whatever the printer says meanwhile, and what
+ * was sent stays until the printer says so.
  * @param {{label: string, unit: string, value: number|null, least: number, most: number, send: (value: number) =>
- *   Promise<unknown>, fail: any, off?: string, id: string, verb?: string}} props
+ *   Promise<unknown>, fail: any, off?: string, id: string, verb?: string}} props `send` gives false where it was not sent
  */
 export function NumberField({label, unit, value, least, most, send, fail, off, id, verb}) {
   const [text, setText] = useState(/** @type {string|null} */ (null));
   const [pending, setPending] = useState(false);
+  const [sent, setSent] = useState(/** @type {number|null} */ (null));
+  const isReached = sent !== null && value !== null && Math.abs(value - sent) <= CLOSE;
+  useEffect(() => {
+    if (sent === null) return;
+    const end = (/** @type {string} */ failure) => {
+      fail.value = failure;
+      setSent(null);
+      setText(null);
+      setPending(false);
+    };
+    if (isReached) return end("");
+    const timer = setTimeout(() => end(t("no_change_yet", {n: PATIENCE / 1000})), PATIENCE);
+    return () => clearTimeout(timer);
+  }, [sent, isReached]);
   const shown = text ?? (value === null ? "" : plain(Math.round(value * 10) / 10));
   async function submit(/** @type {Event} */ event) {
     event.preventDefault();
@@ -168,7 +184,7 @@ export function NumberField({label, unit, value, least, most, send, fail, off, i
     fail.value = "";
     setPending(true);
     try {
-      await send(wanted);
+      if ((await send(wanted)) !== false) return setSent(wanted);
       setText(null);
     } catch (error) {
       fail.value = /** @type {Error} */ (error).message;
@@ -177,13 +193,13 @@ export function NumberField({label, unit, value, least, most, send, fail, off, i
   }
   return html`<form class="number" onSubmit=${submit}>
     <label for=${id} class="hidden">${label}</label>
-    <input id=${id} inputmode="decimal" autocomplete="off" size="5" value=${shown} disabled=${Boolean(off)}
+    <input id=${id} inputmode="decimal" autocomplete="off" size="5" value=${shown} disabled=${Boolean(off)} readonly=${pending}
       onInput=${(/** @type {any} */ event) => setText(event.target.value)}
       onKeyDown=${(/** @type {KeyboardEvent} */ event) => event.key === "Escape" && setText(null)}
       onBlur=${() => text?.trim() === "" && setText(null)} />
     <span class="unit">${unit}</span>
     <button type="submit" aria-busy=${pending} aria-disabled=${Boolean(off)}
-      aria-label=${`${verb ?? t("set")} ${label}`}>${verb ?? t("set")}</button>
+      aria-label=${`${verb ?? t("set")} ${label}`}>${verb ?? t("set")}${pending ? "…" : ""}</button>
   </form>`;
 }
 
