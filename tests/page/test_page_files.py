@@ -12,6 +12,7 @@ VENDOR = PAGE / "vendor"
 TOOLS = Path(__file__).with_name("tools")
 OURS = sorted(PAGE.glob("*.mjs"))
 LOADED = {".mjs", ".js", ".css", ".svg", ".html"}
+BESIDE_THE_FIRST = ("presets", "camera", "toolpath", "toolpath_draw", "toolpath3d", "thumbnail")  # what Now may show
 MOST = 150 * 1024  # bytes of all that a browser may load, packed
 RELATIVE = {"preact": "./preact.mjs", "preact/hooks": "./hooks.mjs", "@preact/signals-core": "./signals-core.mjs"}
 
@@ -47,16 +48,31 @@ def test_the_tools_are_pinned_and_the_libraries_among_them_are_those_of_the_tabl
         assert (packages[name]["version"], packages[name]["integrity"]) == (version, integrity)
 
 
-def texts(name):
-    return dict(re.findall(r'^  (\w+):\s*"((?:[^"\\]|\\.)*)",$', (PAGE / name).read_text(), re.MULTILINE))
+def joined_names(files):
+    """Return the names of the modules of the first view, as they are in the joined file."""
+    joined = files.find("app.mjs").data.decode()
+    return set(re.findall(r"\$(\w+)", joined[joined.rindex("export {") :]))
+
+
+def own_of_the_first():
+    return [name for name in joined_names(Files()) if not name.startswith(("vendor", "texts"))]
+
+
+def texts(*names):
+    source = "".join((PAGE / name).read_text() for name in names)
+    found = re.findall(r'^  (\w+):\s*"((?:[^"\\]|\\.)*)",$', source, re.MULTILINE)
+    assert len(found) == len(dict(found)), "a word is there twice"
+    return dict(found)
 
 
 def test_every_word_is_there_in_both_languages():
-    english, german = texts("texts.mjs"), texts("texts_de.mjs")
+    english, german = (texts(f"texts{of}.mjs", f"texts_more{of}.mjs") for of in ("", "_de"))
     source = "\n".join(path.read_text() for path in OURS if not path.name.startswith("texts"))
     used = set(re.findall(r'\bt\("(\w+)"', source))
     counted = set(re.findall(r'\btn\("(\w+)"', source))
     assert used | counted | {f"{name}_1" for name in counted} <= {*english}
+    at_first = "\n".join((PAGE / f"{name}.mjs").read_text() for name in (*own_of_the_first(), *BESIDE_THE_FIRST))
+    assert {*re.findall(r'\btn?\("(\w+)"', at_first)} <= {*texts("texts.mjs")}, "the first view has all of its words"
     assert {*german} <= {*english}
     for name, text in german.items():
         assert sorted(re.findall(r"{\w+}", text)) == sorted(re.findall(r"{\w+}", english[name])), name
@@ -83,8 +99,7 @@ def test_nothing_makes_code_or_markup_of_a_text():
 
 def test_all_of_it_is_light():
     files = Files()
-    joined = files.find("app.mjs").data.decode()
-    first = set(re.findall(r"\$(\w+)", joined[joined.rindex("export {") :]))
+    first = joined_names(files)
     assert {"store", "vendor_preact"} <= first  # the modules that are in it, and not loaded by themselves
     loaded = [str(path.relative_to(PAGE)) for path in PAGE.rglob("*") if path.suffix in LOADED]
     served = [files.find(name) for name in loaded if re.sub(r"\W", "_", name.removesuffix(".mjs")) not in first]

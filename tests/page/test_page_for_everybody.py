@@ -109,7 +109,7 @@ AXE = """async () => {
 PAGE = Path(__file__).parents[2] / "daemon" / "front" / "page"
 APP = (PAGE / "app.mjs").read_text()
 VIEWS = ["now", *(name for name in re.findall(r"^  (\w+): \(\) => import\(", APP, re.MULTILINE) if name != "knock")]
-LANGUAGES = {"en": "texts.mjs", "de": "texts_de.mjs"}
+LANGUAGES = {"en": ["texts.mjs", "texts_more.mjs"], "de": ["texts_de.mjs", "texts_more_de.mjs"]}
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +179,11 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(stage, axe, running, part, lan
     example = part("example.gcode", 1500)
     running.upload("example.gcode", example.stat().st_size, [example.read_bytes()])
     until(lambda: running.get("/api/files/local/example.gcode").get("toolpath"), "its analysis")
-    words = dict(re.findall(r'^  (\w+): "(.*)",$', (PAGE / LANGUAGES[language]).read_text(), re.MULTILINE))
+    words = dict(
+        re.findall(
+            r'^  (\w+): "(.*)",$', "".join((PAGE / name).read_text() for name in LANGUAGES[language]), re.MULTILINE
+        )
+    )
     there = stage(**looks)
     there.page.add_init_script(f"localStorage.setItem('nozzled.language', '{language}')")
     there.answer("**/api/files?*", {"files": [], "free": 10**9, "total": 10**9})
@@ -241,6 +245,16 @@ def test_axe_finds_nothing_in_what_asks(stage, axe):
     there.is_in_state("Printer is gone")
     expect(there.page.locator("main")).to_contain_text("the print waits for it")
     expect(there.page.locator("main")).not_to_contain_text("has ended")
+    there.show(**STATES["state_stopped"])
+    there.page.get_by_label("I have read these").check()
+    assert found_in(there) == []
+
+
+def test_a_fault_stays_in_view_and_what_is_set_is_pending_until_the_printer_says_so(stage, axe):
+    there = stage(**PHONE)
+    there.open()
+    there.is_in_state("Ready")
+    there.page.evaluate(axe)
     said = "the firmware stopped: Heating failed, system stopped! Heater_ID: 0"
     halt = {"at": 1_795_000_000, "text": said, "kind": "not_heating"}
     there.show(printer={"fault": halt}, job={**PRINTING["job"], "active": False, "state": "failed", "error": said})
@@ -271,9 +285,6 @@ def test_axe_finds_nothing_in_what_asks(stage, axe):
     cold = {**PRINTING["printer"], "tool": 0, "heaters": {"tool0": {"actual": 120.0, "target": 0.0}}}
     there.show(**{**PRINTING, "printer": cold})
     expect(there.page.locator("main")).to_contain_text("The nozzle is off during the print")
-    there.show(**STATES["state_stopped"])
-    there.page.get_by_label("I have read these").check()
-    assert found_in(there) == []
 
 
 def test_letters_of_twice_the_size_leave_room_for_what_they_are_about(stage):

@@ -10,7 +10,7 @@ import {Refused} from "./refusal.mjs";
 import {isActive, percent, state} from "./state.mjs";
 import {asking, isAdmin, job, net, short} from "./store.mjs";
 import {dialogs, dress, Modal, Question} from "./widgets.mjs";
-import {speak, t} from "./words.mjs";
+import {more, speak, t} from "./words.mjs";
 
 /** The views besides Now come when they are wanted, or when there is nothing else to do. */
 const LATER = {
@@ -31,7 +31,7 @@ const views = signal(/** @type {Record<string, any>} */ ({now: Now}));
 /** @param {string} name */
 async function bring(name) {
   if (views.value[name] || !(name in LATER)) return;
-  const view = await LATER[/** @type {keyof typeof LATER} */ (name)]();
+  const [view] = await Promise.all([LATER[/** @type {keyof typeof LATER} */ (name)](), more()]);
   views.value = {...views.value, [name]: view};
 }
 

@@ -9,7 +9,7 @@ import {isGone, isNew, job, printer, profile, server, short, thumbnail, toolpath
 import {sureToStart} from "./start.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
 import {Refusal} from "./refusal.mjs";
-import {clock, duration, t} from "./words.mjs";
+import {clock, duration, more, t} from "./words.mjs";
 
 const fail = signal("");
 const answerFail = signal("");
@@ -165,7 +165,7 @@ const camera = () => import("./camera.mjs").then(module => module.Camera);
 const live = () => import("./toolpath.mjs").then(module => module.Live);
 const heatUp = () => import("./presets.mjs").then(module => module.HeatUp);
 
-const setup = () => import("./setup.mjs").then(module => module.Setup);
+const setup = () => Promise.all([import("./setup.mjs"), more()]).then(([module]) => module.Setup);
 
 /** Nobody has said what the printer is like: its volume and its limits are not checked. */
 const isUnknown = () => printer.value.state === "ready" && !isActive.value && !profile.value.width && !profile.value.configured;

@@ -8,26 +8,35 @@ function locale() {
   return navigator.languages.find(each => each.startsWith(language.value)) ?? language.value;
 }
 
-/** Languages besides English, by their module. */
-const OTHERS = {de: "./texts_de.mjs"};
+/** Languages besides English, by the modules of the first view's words and of all others. */
+const OTHERS = {de: ["./texts_de.mjs", "./texts_more_de.mjs"]};
+const MORE = "./texts_more.mjs";
 export const LANGUAGES = {en: "English", de: "Deutsch"};
 
 /** @type {import("./vendor/signals-core.mjs").Signal<Record<string, string>>} */
 const texts = signal(english);
 export const language = signal("en");
 
+let wantsMore = false;
+/** @type {Promise<void>|null} */
+let coming = null;
+
 /** @param {string} wanted A code like `de`; what is not there is English. */
 export async function speak(wanted) {
   const code = wanted.slice(0, 2).toLowerCase();
-  if (code in OTHERS) {
-    const other = await import(OTHERS[/** @type {keyof typeof OTHERS} */ (code)]);
-    texts.value = {...english, ...other.texts};
-    language.value = code;
-  } else {
-    texts.value = english;
-    language.value = "en";
-  }
+  const [first, rest] = OTHERS[/** @type {keyof typeof OTHERS} */ (code)] ?? [];
+  const modules = await Promise.all([wantsMore && MORE, first, wantsMore && rest].map(name => name && import(name)));
+  texts.value = Object.assign({}, english, ...modules.map(module => module?.texts));
+  language.value = first ? code : "en";
   document.documentElement.lang = language.value;
+}
+
+/** Have the words of what comes after the first view, too. */
+export function more() {
+  wantsMore = true;
+  coming ??= speak(language.value);
+  coming.catch(() => (coming = null)); // it is tried again with the next view
+  return coming;
 }
 
 /**
