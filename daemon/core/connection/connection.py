@@ -390,8 +390,8 @@ class Connection:
                 return
         else:
             if len(rates) > 1:
-                error = _nobody(address, rates)
-                self._on_event(StateChanged(ConnectionState.FAULT, ConnectionState.FAULT, error))
+                nobody = _nobody(address, rates)
+                self._on_event(StateChanged(ConnectionState.FAULT, ConnectionState.FAULT, nobody))
         if str(self._error) != said:
             log.warning("printer.unreachable", printer=str(address), reason=str(self._error))
 
