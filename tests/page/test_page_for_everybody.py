@@ -287,6 +287,34 @@ def test_a_fault_stays_in_view_and_what_is_set_is_pending_until_the_printer_says
     expect(there.page.locator("main")).to_contain_text("The nozzle is off during the print")
 
 
+def test_a_print_that_is_paused_is_not_driven_into(stage):
+    there = stage(**PHONE)
+    sent = []
+    there.page.on("request", lambda request: request.method == "POST" and sent.append(request.post_data_json))
+    there.page.route("**/api/printer/**", lambda route: route.fulfill(status=204))
+    there.open("move")
+    there.is_in_state("Ready")
+    there.show(**{**STATES["job_paused"], "printer": {**STATES["job_paused"]["printer"], "position": {"z": 7.3}}})
+    there.is_in_state("Paused")
+    for name, asked in {"Home all axes": 1, "Home Z": 1, "Move Z − by 10 mm": 1, "Move X + by 10 mm": 0}.items():
+        sent.clear()
+        there.button(name).click()
+        question = there.page.get_by_role("dialog", name="Move the nozzle down, in the middle of the print?")
+        expect(question).to_have_count(asked)
+        if asked:
+            question.get_by_role("button", name="Leave it").click()
+            assert sent == []
+    there.go("console")
+    for command, asked in {"G92 Z0": 1, "M84": 1, "G1 Z-5": 1, "G1 X5 F3000": 0}.items():
+        there.page.get_by_label("G-code command").fill(command)
+        there.button("Send").click()
+        question = there.page.get_by_role("dialog", name=f"Send {command} into the print?")
+        expect(question).to_have_count(asked)
+        if asked:
+            question.get_by_role("button", name="Do not send").click()
+    assert sent[-1] == {"command": "G1 X5 F3000"}
+
+
 def test_letters_of_twice_the_size_leave_room_for_what_they_are_about(stage):
     there = stage(**PHONE)
     there.context.new_cdp_session(there.page).send("Page.setFontSizes", {"fontSizes": {"standard": 32, "fixed": 26}})

@@ -3,7 +3,7 @@
 import {choice, gcode, keepChoice} from "./api.mjs";
 import {html, signal, useEffect, useLayoutEffect, useRef, useState} from "./html.mjs";
 import {hearConsole} from "./link.mjs";
-import {isPrinting, thisPrint, whyNoPrinter} from "./state.mjs";
+import {isActive, isPrinting, thisPrint, whyNoPrinter} from "./state.mjs";
 import {job, lines, short} from "./store.mjs";
 import {ask} from "./widgets.mjs";
 import {language, t, tn} from "./words.mjs";
@@ -47,9 +47,18 @@ function Help({word}) {
 /** Commands that move the head, change the tool, or let a heater or the motors go: in a print they spoil it. */
 const SPOILS = /^\s*(?:N\d+\s*)?(?:G(?:0|1|2|3|28|29|30|92)(?!\d)|T\d|M(?:18|84)(?!\d)|M(?:104|109|140|190)(?!\d)(?![^;]*[SR]\s*0*[1-9]))/i;
 
+/** Plain moves: who has paused a print may want to bring the head to the nozzle brush. */
+const MOVES = /^\s*(?:N\d+\s*)?G[0123](?!\d)(?!.*Z)/i;
+
+/** @param {string} text */
+function spoils(text) {
+  return isActive.value && SPOILS.test(text) && (isPrinting.value || !MOVES.test(text));
+}
+
 /** @param {string} text */
 function sureToSend(text) {
-  return ask({title: t("send_title", {command: short(text, 40)}), body: t("send_body", {name: short(job.value.file?.name ?? t("this_print"), 80)}),
+  const name = short(job.value.file?.name ?? t("this_print"), 80);
+  return ask({title: t("send_title", {command: short(text, 40)}), body: t(isPrinting.value ? "send_body" : "send_paused", {name}),
     yes: t("send_yes"), no: t("send_no"), holds: thisPrint()});
 }
 
@@ -81,7 +90,7 @@ export function Console() {
     if (!text || pending) return;
     refusal.value = whyNoPrinter.value;
     if (refusal.value) return;
-    if (isPrinting.value && SPOILS.test(text) && !(await sureToSend(text))) return;
+    if (spoils(text) && !(await sureToSend(text))) return;
     setPending(true);
     try {
       await gcode({command: text}, {late: /m112/i.test(text)});

@@ -61,8 +61,7 @@ export function Stop() {
   return html`<div class="stopbox">
     <button type="button" id="stop" class=${holding ? "holding" : ""} onPointerDown=${down} onPointerUp=${up}
       onPointerCancel=${up} onPointerLeave=${up} onClick=${click}
-      onContextMenu=${(/** @type {Event} */ event) => event.preventDefault()}>${t("stop")}</button>
-    <span class="hint" role="status">${hint}</span>
+      onContextMenu=${(/** @type {Event} */ event) => event.preventDefault()}><span class=${hint ? "hint" : ""} aria-live="polite">${hint || t("stop")}</span></button>
   </div>`;
 }
 
@@ -144,9 +143,8 @@ export function Frame({view}) {
       <${Heaters} />
       <${Progress} />
     </div>
-    <${Freshness} />
+    <div class="news"><${Freshness} /><${StopResult} /></div>
     <${Speaker} />
-    <${StopResult} />
   </header>
   <nav aria-label=${t("views")} inert=${dialogs.value > 0}>${VIEWS.map(name => html`<a key=${name} href=${`#${name}`} aria-current=${name === (WITHIN[/** @type {keyof typeof WITHIN} */ (view)] ?? view) ? "page" : null}>
     <${Icon} name=${name} /><span>${t(`view_${name}`)}</span></a>`)}</nav>`;

@@ -40,7 +40,7 @@ function whyNot(axis) {
 function Jog({axis, sign, arrow}) {
   const name = `${axis.toUpperCase()} ${sign > 0 ? "+" : "−"}`;
   return html`<${Act} kind=${`jog j${axis}${sign > 0 ? "p" : "m"}`} label=${html`<span aria-hidden="true">${arrow}</span> ${name}`}
-    name=${t("jog_name", {name, step: step.value})} off=${whyNot(axis)} fail=${moveFail}
+    name=${t("jog_name", {name, step: step.value})} off=${whyNot(axis)} fail=${moveFail} sure=${() => sureDown(axis === "z" && sign < 0)}
     run=${() => jog(axis, sign)} />`;
 }
 
@@ -54,7 +54,15 @@ function arrows(event) {
   const [axis, sign] = /** @type {["x"|"y"|"z", number]} */ (move);
   moveFail.value = whyNot(axis);
   if (moveFail.value) return;
-  jog(axis, sign).catch(error => (moveFail.value = error.message));
+  sureDown(axis === "z" && sign < 0).then(async sure => {
+    if (sure) await jog(axis, sign);
+  }).catch(error => (moveFail.value = error.message));
+}
+
+/** A nozzle that goes down in the middle of a print may go into the part: that is asked. @param {boolean} isDown */
+function sureDown(isDown) {
+  if (!isActive.value || !isDown) return Promise.resolve(true);
+  return question({title: t("down_title"), body: t("down_body", {name: thePrint()}), yes: t("down_yes"), no: t("down_no"), holds: thisPrint()});
 }
 
 /** Ask the printer where the head is: it says so only then. */
@@ -97,12 +105,12 @@ function Pad() {
       checked=${step.value === each} onChange=${() => (step.value = each)} />${number(each, each < 1 ? 1 : 0)}</label>`)}</fieldset>
     <div class="pad" tabindex="0" role="group" aria-label=${t("pad")} onKeyDown=${arrows}>
       <${Jog} axis="y" sign=${1} arrow="↑" /><${Jog} axis="x" sign=${-1} arrow="←" />
-      <${Act} kind="jog jhome" label=${t("home")} name=${t("home_all")} busy=${t("homing")} patience=${HOMES} done=${isHome} run=${home(["x", "y", "z"])} off=${whyNoMove.value} fail=${moveFail} />
+      <${Act} kind="jog jhome" label=${t("home")} name=${t("home_all")} busy=${t("homing")} patience=${HOMES} done=${isHome} sure=${() => sureDown(true)} run=${home(["x", "y", "z"])} off=${whyNoMove.value} fail=${moveFail} />
       <${Jog} axis="x" sign=${1} arrow="→" /><${Jog} axis="y" sign=${-1} arrow="↓" />
       <${Jog} axis="z" sign=${1} arrow="↑" /><${Jog} axis="z" sign=${-1} arrow="↓" />
     </div>
     <div class="row">${["x", "y", "z"].map(axis => html`<${Act} key=${axis} label=${t("home_axis", {axis: axis.toUpperCase()})}
-      busy=${t("homing")} patience=${HOMES} done=${isHome} run=${home([axis])} off=${whyNoMove.value} fail=${moveFail} />`)}
+      busy=${t("homing")} patience=${HOMES} done=${isHome} sure=${() => sureDown(axis === "z")} run=${home([axis])} off=${whyNoMove.value} fail=${moveFail} />`)}
       <${Act} label=${t("motors_off")} run=${() => gcode({command: "M84"})} off=${whyNoMove.value || (isActive.value ? t("why_printing") : "")} fail=${moveFail} /></div>
     <${Fail} of=${moveFail} />
     <p class="dim">${whyNoMove.value || t("pad_hint")}</p>
@@ -115,11 +123,16 @@ function most(name) {
   return name === "bed" ? maxBed ?? 120 : name === "chamber" ? maxChamber ?? 80 : maxHotend ?? 280;
 }
 
+function thePrint() {
+  return short(job.value.file?.name ?? t("this_print"), 80);
+}
+
 /** Cooling a heater that a print is using is asked, as it loses the print. @param {string} name @param {number} value */
 function sureHeat(name, value) {
   if (!isActive.value || (name.startsWith("tool") ? value >= WARM : value > 0)) return Promise.resolve(true);
-  return question({title: t("cool_title", {heater: heaterName(name)}), body: t("cool_body", {name: short(job.value.file?.name ?? t("this_print"), 80)}),
-    yes: t("cool_yes"), no: t("cool_no"), holds: thisPrint()});
+  const wanted = value > 0 ? `${Math.round(value)} °C` : t("off");
+  return question({title: t("cool_title", {heater: heaterName(name), wanted}), body: t(isPrinting.value ? "cool_body" : "cool_paused", {name: thePrint()}),
+    yes: t(value > 0 ? "cool_set" : "cool_yes"), no: t("cool_no"), holds: thisPrint()});
 }
 
 function Heat() {

@@ -4,12 +4,12 @@ import {choice, keepChoice, post} from "./api.mjs";
 import {Chart} from "./chart.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {Picture} from "./picture.mjs";
-import {ending, halted, isActive, isIdle, percent, printsCold, state, thisPrint, waitsForPrinter, whyNoPrinter} from "./state.mjs";
-import {isGone, isNew, job, printer, profile, server, short, thumbnail, toolpath} from "./store.mjs";
+import {ending, halted, isActive, isIdle, material, percent, printsCold, state, thisPrint, waitsForPrinter, whyNoPrinter} from "./state.mjs";
+import {clockOffset, isGone, isNew, job, printer, profile, server, short, thumbnail, toolpath} from "./store.mjs";
 import {sureToStart} from "./start.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
 import {Refusal} from "./refusal.mjs";
-import {clock, duration, more, t} from "./words.mjs";
+import {clock, duration, more, sentence, t} from "./words.mjs";
 
 const fail = signal("");
 const answerFail = signal("");
@@ -72,6 +72,11 @@ function Ending() {
     ${ending.value}</button>${open && html`<small>${source.startsWith("origin_") ? String(origin) : source}</small>`}</p>`;
 }
 
+/** Somebody has pressed Stop. @param {any} last */
+function wasStopped(last) {
+  return last.outcome === "failed" && last.reason === "emergency stop";
+}
+
 /** A notice below has these words already. @param {string} reason */
 function isToldBelow(reason) {
   const {state: line, error} = printer.value;
@@ -94,10 +99,12 @@ function Job() {
         ? html`<progress max="100" value=${share ?? 0} aria-label=${t("progress")}></progress>
           <p class="figures"><b>${share === null ? "–" : `${Math.floor(share)} %`}</b>
             ${layer > 0 && html`<span>${t("layer", {n: layer, of: progress.layers ?? "?"})}</span>`}
+            ${material.value && html`<span>${material.value}</span>`}
             ${typeof progress?.time === "number" && html`<span>${t("printed_for", {time: duration(progress.time)})}</span>`}</p>
           <${Ending} />`
-        : html`<p class="figures">${last?.outcome ? t(`last_${last.outcome}`) : file ? t("file_chosen") : t("file_none")}
-            ${last?.reason && !isToldBelow(last.reason) ? html`<span class="bad">${short(last.reason)}</span>` : ""}</p>`}
+        : html`<p class="figures">${last?.outcome ? t(wasStopped(last) ? "last_stopped" : `last_${last.outcome}`) : file ? t("file_chosen") : t("file_none")}
+            ${last?.reason && !wasStopped(last) && !isToldBelow(last.reason) ? html`<span class="bad">${sentence(short(last.reason))}</span>` : ""}</p>
+            ${last?.outcome === "interrupted" && html`<p class="dim">${t("interrupted_what")} <code>nozzled resume-at</code></p>`}`}
       <${Buttons} />
       <${Fail} of=${fail} />
     </div>
@@ -111,6 +118,13 @@ let shownPrompt = {text: "", at: 0};
 async function answerTo(prompt, choice) {
   if (performance.now() - shownPrompt.at < READ) throw new Error(t("prompt_new"));
   await post("api/plugin/action_command_prompt", {command: "select", choice, prompt: prompt.text});
+}
+
+const OLD = 600; // s after which nobody wants to read what the printer has said
+
+/** @param {number|null} at */
+function isFresh(at) {
+  return !at || Date.now() / 1000 + clockOffset.value - at < OLD;
 }
 
 /** What a person does about a halt. @param {string|null} kind */
@@ -138,7 +152,7 @@ function Words() {
     isActive.value && pauseReason && {tone: "warn", head: t("pause_reason"), text: pauseReason},
     isActive.value && warning && {tone: "warn", head: t("warning"), text: warning},
     isUnknown() && !isNew.value && !isTold.value && {tone: "warn", head: t("no_kind"), what: t("no_kind_what"), choose: true},
-    message?.text && {tone: "", head: message.at ? t("message_at", {clock: clock(message.at)}) : t("message"), text: message.text},
+    message?.text && isFresh(message.at) && {tone: "", head: message.at ? t("message_at", {clock: clock(message.at)}) : t("message"), text: message.text},
   ].filter(Boolean);
   return html`${prompt && html`<section key=${prompt.text} class="card notice warn" role="alert"><h2>${t("prompt")}</h2><p>${short(prompt.text, 500)}</p>
       <div class="row">${(prompt.choices ?? []).map((each, index) => html`<${Act} key=${index} label=${short(each, 60)}

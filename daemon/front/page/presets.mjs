@@ -56,6 +56,9 @@ function areSet(targets) {
 export function Presets() {
   const off = whyNoPrinter.value || (isActive.value ? t("why_printing") : "");
   useEffect(() => void load(), [net.value.state, sections.value.settings?.revision]);
+  useEffect(() => {
+    fail.value = ""; // the reason is gone, or another one
+  }, [off]);
   const cold = /** @type {[string, number][]} */ (there().map(name => [name, 0]));
   return html`<div class="row presets">${(presets.value ?? []).map(each => html`<${Act} key=${each.name} label=${html`${short(each.name, 40)} <small>${each.extruder ?? "–"}/${each.bed ?? "–"}</small>`}
       run=${() => set(targetsOf(each))} done=${() => areSet(targetsOf(each))} off=${off} fail=${fail} />`)}

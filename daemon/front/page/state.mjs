@@ -2,7 +2,7 @@
 
 import {computed} from "./html.mjs";
 import {analysis, isGone, isStale, job, me, net, printer} from "./store.mjs";
-import {clock, duration, t} from "./words.mjs";
+import {clock, duration, number, t} from "./words.mjs";
 
 const ICONS = {offline: "offline", opening: "busy", handshaking: "busy", ready: "ready", fault: "fault"};
 const ACTIVE = {starting: "busy", printing: "printing", pausing: "busy", paused: "paused", resuming: "busy",
@@ -99,6 +99,16 @@ export const percent = computed(() => {
   const {timeShare, completion} = job.value.progress ?? {};
   const share = typeof timeShare === "number" ? 100 * timeShare : completion;
   return typeof share === "number" ? Math.min(100, Math.max(0, share)) : null;
+});
+
+/** About how much of its filament a print has used: by its time, and by weight where the slicer has told that. */
+export const material = computed(() => {
+  const tools = /** @type {any[]} */ (Object.values(analysis.value?.filament ?? {}));
+  const sum = (/** @type {string} */ name) => tools.reduce((all, each) => all + (each?.[name] ?? 0), 0);
+  const share = (percent.value ?? 0) / 100;
+  const [grams, mm] = [sum("weight"), sum("length")];
+  if (grams) return t("material_g", {used: number(share * grams), all: number(grams)});
+  return mm ? t("material_m", {used: number((share * mm) / 1000, 1), all: number(mm / 1000, 1)}) : "";
 });
 
 /** `1 h 20 min left, done 17:42`, or why that cannot be said yet. */
