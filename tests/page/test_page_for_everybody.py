@@ -296,9 +296,9 @@ def test_a_print_that_is_paused_is_not_driven_into(stage):
     there.is_in_state("Ready")
     there.show(**{**STATES["job_paused"], "printer": {**STATES["job_paused"]["printer"], "position": {"z": 7.3}}})
     there.is_in_state("Paused")
-    for name, asked in {"Home all axes": 1, "Home Z": 1, "Move Z − by 10 mm": 1, "Move X + by 10 mm": 0}.items():
+    for name, asked in {"Home all axes": 1, "Home Z": 1, "Move Z . by 10": 1, "Move X .": 0}.items():
         sent.clear()
-        there.button(name).click()
+        there.button(re.compile(name)).last.click()
         question = there.page.get_by_role("dialog", name="Move the nozzle down, in the middle of the print?")
         expect(question).to_have_count(asked)
         if asked:
@@ -347,6 +347,9 @@ def test_what_others_have_written_is_a_text(stage):
     there.answer("**/api/keys", {"keys": [{"name": evil, "scope": "read", "own": False}]})
     there.open()
     there.is_in_state("Ready")
+    there.knock(app_name=evil, remote_address=evil, code=evil)
+    stop, knocks = (each.bounding_box() for each in (there.page.locator("#stop"), there.page.locator(".knock")))
+    assert knocks["x"] >= stop["x"] + stop["width"] + 16, "a hand that slips does not come to Stop"
     said = {
         "state": "fault",
         "error": evil,

@@ -269,7 +269,8 @@ def test_health_says_how_the_line_does_and_shows_a_fault(tab, service, part):
     expect(there.page.locator("header")).to_contain_text(re.compile("→ 2[0-9]{2}"))
     there.go("move")
     there.button("Nozzle: Off").click()  # in the middle of a print
-    there.page.get_by_role("dialog", name="Nozzle: off, in the middle of the print?").get_by_text("Keep it as it is").click()
+    question = there.page.get_by_role("dialog", name="Nozzle: off, in the middle of the print?")
+    question.get_by_text("Keep it as it is").click()
     assert service.get("/api/printer")["temperature"]["tool0"]["target"] > 0
     there.go("console")
     field = there.page.get_by_label("G-code command")
