@@ -15,7 +15,7 @@ from daemon import __version__
 from daemon.errors import KeepsCrashing
 from gcode.errors import NozzledError
 
-FAILED = 1
+FAILED, WRONG = 1, 2
 STDOUT, STDERR = 1, 2
 GAVE_UP = 70  # the unit's RestartPreventExitStatus=: what comes then is safe-off
 
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
     _open_standard_streams()
     words = sys.argv[1:] if argv is None else list(argv)
-    args = _parser(words[0] if words else "").parse_args(words, argparse.Namespace(words=words))
+    args = _parsed(words)
     try:
         code: int = args.run(args)
     except KeepsCrashing as error:
@@ -65,6 +65,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     return code
+
+
+def _parsed(words: list[str]) -> argparse.Namespace:
+    """Return what the command line asks for; where it is wrong, say so with the usage of the command, and end."""
+    if words[:1] == ["help"]:
+        words = [*words[1:2], "--help"]
+    wanted = words[0] if words else ""
+    parser = _parser(wanted)
+    if not words:
+        parser.print_help(sys.stderr)
+        raise SystemExit(WRONG)
+    if wanted not in COMMANDS and not wanted.startswith("-"):
+        from difflib import get_close_matches  # noqa: PLC0415 - memory that a daemon does not need
+
+        near = get_close_matches(wanted, COMMANDS, 1)
+        parser.error(f"there is no command {wanted!r}" + (f": did you mean {near[0]!r}?" if near else ""))
+    args, unknown = parser.parse_known_args(words, argparse.Namespace(words=words))
+    if unknown:
+        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return args
 
 
 def _open_standard_streams() -> None:
@@ -103,5 +123,5 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
             module = importlib.import_module(f"daemon.cli.{name.replace('-', '_')}")
             command.epilog = f"example: {module.EXAMPLE}"
             module.arguments(command)
-            command.set_defaults(run=module.run)
+            command.set_defaults(run=module.run, parser=command)
     return parser

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Iterator
 
-from daemon.cli.options import add_config, add_preset, configured
+from daemon.cli.options import PRESET, add_config, add_preset, configured
 from daemon.config import render
 from daemon.config.presets import presets
 
@@ -20,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the configuration, or the printers that are known."""
-    if args.preset == LIST:
+    if getattr(args, PRESET) == LIST:
         print("\n".join(_listed()))
     else:
         print(render(configured(args)), end="")

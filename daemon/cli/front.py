@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from daemon import log
 from daemon.cli.ending import STDERR, leave_threads_behind
-from daemon.cli.options import add_config, configured
+from daemon.cli.options import add_address, add_config, configured
 from daemon.config import core_socket
 from daemon.errors import ConfigError
 from daemon.systemd import notify
@@ -31,8 +31,7 @@ AGAIN = 3.0  # s until a wrong configuration, or an address that is taken, is wo
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     add_config(parser)
-    parser.add_argument("--host", metavar="H", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, metavar="P", help="TCP port, 0 for any free one (default: 5000)")
+    add_address(parser)
     parser.add_argument("--core", type=Path, metavar="SOCKET", help="where the core waits (default: runtime directory)")
     parser.add_argument("--bridge", type=int, help=argparse.SUPPRESS)  # what `serve` gives to its child
     parser.add_argument("--leash", type=int, help=argparse.SUPPRESS)  # this too

@@ -11,25 +11,29 @@ from daemon.config import Config, load, merge
 UNFIT = 6
 """Exit code: the file is refused, or what was asked does not fit the printer's state."""
 
-# option on the command line → section and key of the configuration
-_KEYS = {
-    "host": ("http", "host"),
-    "port": ("http", "port"),
-    "state_dir": ("paths", "state_dir"),
-    "printer": ("printer", "address"),
-    "preset": ("profile", "preset"),
-}
+HOST, PORT, STATE_DIR, ADDRESS, PRESET = (
+    "http.host", "http.port", "paths.state_dir", "printer.address", "profile.preset",
+)  # fmt: skip
+"""Where options that stand for a setting are kept among the others; a preset of temperatures is none of them."""
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Add --config and --state-dir."""
     parser.add_argument("--config", type=Path, metavar="F", help="TOML file (default: $NOZZLED_CONFIG)")
-    parser.add_argument("--state-dir", metavar="D", help="directory for uploads, database and key")
+    parser.add_argument("--state-dir", dest=STATE_DIR, metavar="D", help="directory for uploads, database and key")
 
 
 def add_preset(parser: argparse.ArgumentParser) -> None:
     """Add --preset."""
-    parser.add_argument("--preset", metavar="NAME", help="a printer that is known (all: nozzled config --preset list)")
+    parser.add_argument(
+        "--preset", dest=PRESET, metavar="NAME", help="a printer that is known (all: nozzled config --preset list)"
+    )
+
+
+def add_address(parser: argparse.ArgumentParser) -> None:
+    """Add --host and --port."""
+    parser.add_argument("--host", dest=HOST, metavar="H", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", dest=PORT, type=int, metavar="P", help="TCP port, 0 for any free one (default: 5000)")
 
 
 def configured(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Config:
@@ -39,8 +43,8 @@ def configured(args: argparse.Namespace, environ: Mapping[str, str] = os.environ
         ConfigError: the file or a value cannot be used.
     """
     tables: dict[str, dict[str, Any]] = {}
-    for option, (section, key) in _KEYS.items():
-        value = getattr(args, option, None)
-        if value is not None:
+    for name, value in vars(args).items():
+        section, of_the_configuration, key = name.partition(".")
+        if of_the_configuration and value is not None:
             tables.setdefault(section, {})[key] = value
     return merge(load(args.config, environ), tables, "command line")

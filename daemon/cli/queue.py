@@ -36,11 +36,17 @@ def _added(entry: dict[str, Any]) -> str:
 
 
 def _number(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("entry", type=int, metavar="ENTRY", help="its number, as `nozzled queue list` shows it")
+    parser.add_argument("entry", type=_whole, metavar="ENTRY", help="its number, as `nozzled queue list` shows it")
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number; `nozzled queue list` shows the numbers")
+    return int(text)
 
 
 def _for_add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", help="of the file among the uploads")
+    parser.add_argument("path", metavar="PATH", help="of the file among the uploads")
     parser.add_argument("--copies", type=int, metavar="N", help="how often it is printed (default: 1)")
     parser.add_argument("--notes", metavar="T", help="for whoever stands at the printer")
     parser.add_argument("--material", metavar="M", help="what has to be loaded, like PLA")
@@ -57,7 +63,7 @@ async def _add(client: OctoPrintClient, args: argparse.Namespace) -> dict[str, A
 
 def _for_move(parser: argparse.ArgumentParser) -> None:
     _number(parser)
-    parser.add_argument("place", type=int, help="where to; 1 is the first")
+    parser.add_argument("place", type=_whole, metavar="PLACE", help="where to; 1 is the first")
 
 
 async def _clear_bed(client: OctoPrintClient, args: argparse.Namespace) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from daemon.cli import whose
 from daemon.cli.options import UNFIT, add_config
 from daemon.cli.whose import Whose
 from daemon.client import AccessDenied, ClientError, Conflict, NotFound, OctoPrintClient, RequestRefused, Unreachable
+from daemon.client.errors import NotConnected
 from daemon.config import key_file
 from daemon.front.access.keys import ENVIRONMENT
 
@@ -33,6 +34,7 @@ _CODES: dict[type[ClientError], int] = {
     Unreachable: 3, AccessDenied: 4, NotFound: 5, Conflict: UNFIT, NotPrinted: UNFIT,
 }  # fmt: skip
 _FAILED = 1
+_HOW_TO_SEE = "`nozzled serve` starts it; `systemctl status nozzled nozzled-front` shows an installed service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def add_to(chosen: "argparse._SubParsersAction[argparse.ArgumentParser]", action
         command = chosen.add_parser(name, help=action.help, description=action.help)
         action.arguments(command)
         add_server(command)
-        command.set_defaults(action=action)
+        command.set_defaults(action=action, parser=command)
 
 
 def add_server(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +109,11 @@ def told(reason: str) -> str:
 def _failed(error: ClientError, server: "Server", *, as_json: bool) -> int:
     status = error.status if isinstance(error, RequestRefused) else None
     text = error.text if isinstance(error, RequestRefused) and error.text else str(error)
-    shown = server.without_key if isinstance(error, AccessDenied) and not server.key else told(text)
+    shown = told(text)
+    if isinstance(error, AccessDenied) and not server.key:
+        shown = server.without_key
+    elif isinstance(error, NotConnected):
+        shown = f"nothing answers at {server.url}: is nozzled running there? {_HOW_TO_SEE}"
     print(f"nozzled: {printable(shown)}", file=sys.stderr)
     if as_json:
         print(json.dumps({"error": text, "status": status}))

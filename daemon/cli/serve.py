@@ -11,7 +11,7 @@ from pathlib import Path
 
 from daemon import log
 from daemon.cli.ending import STDERR, leave_threads_behind
-from daemon.cli.options import add_config, configured
+from daemon.cli.options import ADDRESS, HOST, PORT, STATE_DIR, add_address, add_config, configured
 from daemon.core.main import run as run_core
 from daemon.systemd.descriptors import DescriptorStore
 from hal.loop import WatchedLoop
@@ -22,8 +22,7 @@ EXAMPLE = "nozzled serve --printer '/dev/ttyACM0?baudrate=250000' --host 0.0.0.0
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     add_service(parser)
-    parser.add_argument("--host", metavar="H", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, metavar="P", help="TCP port, 0 for any free one (default: 5000)")
+    add_address(parser)
 
 
 def add_service(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +30,7 @@ def add_service(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument(
         "--printer",
+        dest=ADDRESS,
         metavar="ADDRESS",
         help="/dev/ttyUSB0, serial:auto, sim, sim?speed=20, tcp:HOST:PORT, …; it is connected at once",
     )
@@ -68,7 +68,7 @@ def _without_printer() -> str:
 
 def front_command(args: argparse.Namespace) -> list[str]:
     """Return the command line of the front that belongs to this one."""
-    options = {"config": "--config", "state_dir": "--state-dir", "host": "--host", "port": "--port"}
+    options = {"config": "--config", STATE_DIR: "--state-dir", HOST: "--host", PORT: "--port"}
     given = [(option, getattr(args, name)) for name, option in options.items()]
     words = [word for option, value in given if value is not None for word in (option, str(value))]
     greet = ["--greet"] if sys.stdout.isatty() else []  # never into a journal

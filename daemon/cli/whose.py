@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.cli.options import configured
+from daemon.cli.options import STATE_DIR, configured
 from daemon.config import Config, path_of, state_dir
 from daemon.errors import ConfigError
 from daemon.systemd import installed
@@ -73,7 +73,7 @@ def _service(args: argparse.Namespace, environ: Mapping[str, str], root: Path) -
     if single is not None and single.runs:
         return single
     running = [each for each in there if each.printer and each.runs]
-    if len(running) > 1 and not getattr(args, "state_dir", None):
+    if len(running) > 1 and not getattr(args, STATE_DIR, None):
         named = ", ".join(f"--config {each.config}" for each in running)
         raise ConfigError(f"several printers have services here; say which is meant: {named}")
     return running[0] if running else single

@@ -36,6 +36,7 @@ class FormBody:
         self._tail = f"\r\n--{boundary}--\r\n".encode()
         self._progress = progress
         self.failure: Exception | None = None  # why the body could not be sent to its end
+        self.hung_up = asyncio.Event()  # the server has closed the connection in the middle of it
         self.length = len(self._head) + self._size + len(self._tail)
 
     async def write_to(self, write: Callable[[bytes], Awaitable[None]]) -> None:
@@ -44,7 +45,9 @@ class FormBody:
             async for piece in self.pieces():
                 await write(piece)
         except (OSError, FileChanged) as error:
-            if not isinstance(error, StreamClosedError):  # the server has gone: the exchange's own trouble
+            if isinstance(error, StreamClosedError):  # the exchange's own trouble
+                self.hung_up.set()
+            else:
                 self.failure = error
             raise
 

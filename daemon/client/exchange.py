@@ -1,8 +1,9 @@
 """One request and its answer, over Tornado's own HTTP client: the daemon has it anyway, so it weighs nothing."""
 
+import asyncio
 import errno
 import socket
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from tornado.simple_httpclient import SimpleAsyncHTTPClient
 from daemon.client.body import FormBody
 from daemon.client.errors import NotConnected, Unreachable
 
+LAST_WORDS = 2.0  # s in which an answer may still come from a server that has hung up
 CONNECT = 10.0  # seconds until there is a connection
 MAX_ANSWER = 32 * 1024 * 1024  # bytes; a list of 10,000 files has some 7 million
 
@@ -71,7 +73,8 @@ class TornadoExchange:
             self._client = SimpleAsyncHTTPClient(force_instance=True, max_buffer_size=MAX_ANSWER)
         form = request.body if isinstance(request.body, FormBody) else None
         try:
-            return _answer(await self._client.fetch(_of_tornado(request, form), raise_error=False))
+            fetched = self._client.fetch(_of_tornado(request, form), raise_error=False)
+            return _answer(await (fetched if form is None else _unless_hung_up(fetched, form)))
         except Exception as error:
             if form is not None and form.failure is not None:  # Tornado would tell some error of its own
                 raise form.failure from None
@@ -85,6 +88,24 @@ class TornadoExchange:
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+async def _unless_hung_up(fetched: Awaitable[HTTPResponse], form: FormBody) -> HTTPResponse:
+    """Return the response. Tornado would wait for one to the end of all time where a form cannot be sent whole.
+
+    Raises:
+        ConnectionResetError: the server has hung up and said nothing.
+    """
+    fetching, hung_up = asyncio.ensure_future(fetched), asyncio.ensure_future(form.hung_up.wait())
+    try:
+        await asyncio.wait({fetching, hung_up}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({fetching}, timeout=LAST_WORDS)
+        if not fetching.done():
+            raise ConnectionResetError("the server has closed the connection in the middle of the file")
+        return fetching.result()
+    finally:
+        hung_up.cancel()
+        fetching.cancel()
 
 
 def _of_tornado(request: Request, form: FormBody | None) -> HTTPRequest:

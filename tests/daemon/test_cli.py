@@ -17,7 +17,7 @@ from hal.registry import check
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch, tmp_path):
     """No setting of whoever runs the tests."""
-    for name in ("NOZZLED_API_KEY", "NOZZLED_CONFIG", "STATE_DIRECTORY", "XDG_STATE_HOME"):
+    for name in ("NOZZLED_API_KEY", "NOZZLED_CONFIG", "NOZZLED_URL", "STATE_DIRECTORY", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr("daemon.cli.whose.is_served", lambda *_: False)  # nor any daemon of theirs
@@ -66,6 +66,37 @@ def test_help_lists_every_command_and_shows_an_example(capsys):
 def test_a_wrong_command_line_is_2(arguments, capsys):
     assert leave(*arguments) == 2
     assert "usage: nozzled" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["jbo"], "nozzled: error: there is no command 'jbo': did you mean 'job'?"),
+        (["printer", "jog", "x=10"], "nozzled printer jog: error: unrecognized arguments: x=10"),
+        (["ports", "--json"], "nozzled ports: error: unrecognized arguments: --json"),
+        (
+            ["queue", "move", "a", "1"],
+            "error: argument ENTRY: 'a' is no number; `nozzled queue list` shows the numbers",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_with_the_usage_of_its_command(words, said, capsys):
+    assert leave(*words) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_help_is_given_to_whoever_asks_for_it_by_that_word(capsys):
+    assert leave("help", "printer") == 0
+    assert "usage: nozzled printer" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["printer", "preheat", "PLA"], ["printer", "connect", "--port", "/dev/ttyACM0"]])
+def test_what_a_command_asks_for_is_no_setting_of_the_same_name(words, empty, capsys, monkeypatch):
+    """The daemon's address comes from the configuration here, in which there are a port and a preset too."""
+    monkeypatch.setattr("daemon.client.caller.PAUSES", ())
+    empty.write_text("[http]\nport = 1\n")
+    assert main([*words, "--config", str(empty)]) == 3
+    assert "nothing answers at http://127.0.0.1:1: is nozzled running there?" in capsys.readouterr().err
 
 
 def test_what_config_prints_can_be_given_back_to_it(tmp_path, capsys):

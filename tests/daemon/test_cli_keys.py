@@ -5,6 +5,7 @@ import json
 import pytest
 
 from daemon.cli import invited, main
+from daemon.cli.options import HOST, PORT, STATE_DIR
 from daemon.cli.serve import front_command
 from daemon.front.access.keyring import Keyring, digest
 from daemon.front.access.scopes import Scope
@@ -135,7 +136,7 @@ def test_a_link_is_shown_with_a_qr_code_where_a_phone_can_open_it():
 
 
 def test_the_link_is_printed_on_a_terminal_and_never_into_a_journal(monkeypatch):
-    args = argparse.Namespace(config=None, state_dir=None, host=None, port=None)
+    args = argparse.Namespace(config=None, **{STATE_DIR: None, HOST: None, PORT: None})
     assert "--greet" not in front_command(args)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     assert front_command(args)[-1] == "--greet"

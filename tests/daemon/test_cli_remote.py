@@ -180,7 +180,7 @@ def test_nobody_there_is_3(capsys, monkeypatch):
     monkeypatch.setattr("daemon.client.caller.PAUSES", ())
     assert main(["job", "status", "--url", "127.0.0.1:1", "--json"]) == 3
     said = capsys.readouterr()
-    assert said.err.startswith("nozzled: no answer to GET http://127.0.0.1:1/api/job: ")
+    assert said.err.startswith("nozzled: nothing answers at 127.0.0.1:1: is nozzled running there?")
     assert json.loads(said.out)["status"] is None
 
 
@@ -223,7 +223,7 @@ def settings(tmp_path):
 
 
 def asked(config=None, url=None, key_file=None):
-    return argparse.Namespace(config=config, url=url, key_file=key_file, state_dir=None)
+    return argparse.Namespace(config=config, url=url, key_file=key_file)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from daemon.cli import key, main, whose
+from daemon.cli.options import STATE_DIR
 from daemon.cli.remote import find_server
 from daemon.errors import ConfigError
 from daemon.systemd import installed
@@ -40,7 +41,7 @@ def machine(tmp_path, monkeypatch):
 
 
 def asked(**given):
-    return argparse.Namespace(**{"config": None, "state_dir": None, "url": None, "key_file": None, **given})
+    return argparse.Namespace(**{"config": None, STATE_DIR: None, "url": None, "key_file": None, **given})
 
 
 def daemon_in(folder):
@@ -78,11 +79,11 @@ def test_it_is_asked_where_systemd_listens(machine):
 
 def test_a_named_directory_or_configuration_comes_first(machine, tmp_path, capsys):
     own = tmp_path / "own"
-    assert whose.find(asked(state_dir=str(own))).service is None
+    assert whose.find(asked(**{STATE_DIR: str(own)})).service is None
     (tmp_path / "mine.toml").write_text("")
     assert whose.find(asked(config=tmp_path / "mine.toml")).state == tmp_path / "home/.local/state/nozzled"
     # as the documents had it before
-    both = whose.find(asked(config=machine / "etc/nozzled.toml", state_dir=str(machine / "var/lib/nozzled")))
+    both = whose.find(asked(config=machine / "etc/nozzled.toml", **{STATE_DIR: str(machine / "var/lib/nozzled")}))
     assert both.service is not None
 
 

@@ -83,6 +83,23 @@ async def test_an_upload_that_is_refused_is_refused_before_its_bytes_are_sent(tm
     assert seen == []
 
 
+@pytest.mark.parametrize(("content", "name", "status"), [(os.urandom(3_000_000), "a.gcode", 415), (LARGE, "a.md", 415)])
+async def test_a_file_that_is_refused_for_what_is_in_it_is_answered(tmp_path, content, name, status):
+    async with listening(tmp_path, "") as (service, url), OctoPrintClient(url, KEY) as client:
+        with pytest.raises(RequestRefused, match=r"is no G-code") as raised:
+            await client.files.upload(content, name=name)
+        assert raised.value.status == status
+        assert uploaded(service) == {}
+
+
+async def test_a_server_that_hangs_up_in_the_middle_of_a_file_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr("daemon.client.exchange.LAST_WORDS", 0.0)
+    async with Peer(b"HTTP/1.1 100 Continue\r\n\r\n") as peer, OctoPrintClient(peer.url, KEY) as client:
+        async with asyncio.timeout(20):
+            with pytest.raises(Unreachable, match="in the middle of the file"):
+                await client.files.upload(LARGE * 20, name="large.gcode")
+
+
 async def test_a_file_that_shrinks_meanwhile_is_not_uploaded(tmp_path, caplog):
     path = tmp_path / "shrinks.gcode"
     path.write_bytes(LARGE)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from daemon.cli import main
+from daemon.cli.options import STATE_DIR
 from daemon.client import RequestRefused
 from daemon.errors import FileError
 from daemon.front.access.keyring import Keyring, digest
@@ -361,7 +362,7 @@ async def test_the_command_takes_all_of_it(tmp_path, monkeypatch):
     found = octoprint.read(BASE)
     found.notes = {"cube.gcode": "oil the rod", "gone.gcode": "lost"}
     args = argparse.Namespace(
-        config=None, state_dir=str(tmp_path), url=None, json=False, keep_keys=False, no_keys=False
+        config=None, url=None, json=False, keep_keys=False, no_keys=False, **{STATE_DIR: str(tmp_path)}
     )
     async with api(tmp_path, "") as server, in_memory(server) as client:
         shown = (await command._take(client, found, args))["shown"]

@@ -271,7 +271,7 @@ class ApiHandler(tornado.web.RequestHandler):
         Closing at once would reset the connection while the client still sends: it might never see the answer.
         """
         self._refused = True
-        if "Expect" in self.request.headers:  # it waits for our word, and no body is to come
+        if "Expect" in self.request.headers and not self._received:  # it waits for our word, and no body is to come
             self.send_error(500, exc_info=(type(error), error, None))
             return
         self.clear()

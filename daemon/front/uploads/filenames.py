@@ -18,6 +18,7 @@ from daemon.errors import (
 from daemon.one_line import is_one_line
 
 EXTENSIONS = (".gcode", ".gco", ".g")
+_ENDINGS = f"{', '.join(EXTENSIONS)} or .bgcode, nor is it one of these as .gz or .3mf"
 MAX_PATH = 1024
 MAX_NAME = 255
 MAX_DEPTH = 32
@@ -67,7 +68,7 @@ def check_printable(path: str) -> None:
     if path.lower().endswith((".bgcode", ".bgc", ".gz", ".3mf")):
         raise NotPrintable(f"{path} is packed: it is unpacked as it is uploaded, under a name like cube.gcode")
     if not is_printable(path):
-        raise NotPrintable(f"{path} is no G-code file: it does not end in {', '.join(EXTENSIONS)}")
+        raise NotPrintable(f"{path} is no G-code file: it does not end in {_ENDINGS}")
 
 
 _ERRORS: dict[int | None, tuple[type[FileError], str]] = {
