@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gcode.dialect import UNKNOWN, Dialect
 from gcode.errors import CommandError, NozzledError, QueueFull
@@ -12,6 +12,7 @@ from hal.pump import Pump, refuse
 
 _SELECTS = re.compile(rb"M0*(?:23|32)(?!\d)", re.IGNORECASE)  # a file on the printer's SD card
 _ENDS_A_WAIT = re.compile(rb"M\s*0*(?:108|410|876)(?!\d)", re.IGNORECASE)  # what it ends would keep it waiting
+_PRINTS = re.compile(rb"M0*(?:24|32)(?!\d)", re.IGNORECASE)  # from the SD card
 _ASKS_POSITION = re.compile(rb"M0*114(?!\d)", re.IGNORECASE)
 
 MAX_URGENT = 16
@@ -40,6 +41,7 @@ class Commands:
         self._waiting: set[Command] = set()
         self._selecting: Ticket | None = None  # the host's own command that selects a file on the SD card
         self._urgent: list[Ticket] = []  # those of clients that may be unanswered
+        self.on_card_print: Callable[[], None] = lambda: None  # a client has one begun
         self.positions_due = 0  # times that the place was asked for and not told
 
     @property
@@ -129,6 +131,8 @@ class Commands:
             self._selecting = ticket
         elif _ASKS_POSITION.match(ticket.command):
             self.positions_due += 1
+        if ticket.foreign and _PRINTS.match(ticket.command):
+            self.on_card_print()
 
     def answered(self, ticket: Ticket) -> None:
         """Take note of a command that was answered."""

@@ -32,13 +32,14 @@ class Panel:
         self._draft: Prompt | None = None  # a prompt that is not complete
         self._opened: PanelPrint | None = None
         self._idle = 0
+        self._doubtful = 0  # times that a print which was ordered is still asked for
 
     def note(self, reply: Reply, *, asked: bool) -> bool:
         """Take a reply about the SD card; tell whether a print began or ended by it.
 
         Args:
             reply: any reply; most are of no concern.
-            asked: the host itself has selected a file, which begins no print.
+            asked: the host itself has selected a file, which alone begins no print.
         """
         before = self.print
         match reply:
@@ -54,9 +55,31 @@ class Panel:
                 self.print = None
         return (before is None) != (self.print is None)
 
+    def order(self) -> bool:
+        """Take it that a print begins, as a client has told the printer so; tell whether none was known."""
+        if self.print is not None:
+            return False
+        self._begin(self._opened or PanelPrint(None, 0, 0))
+        self._doubtful = IDLE_REPORTS
+        return True
+
+    @property
+    def is_doubtful(self) -> bool:
+        """The print was ordered, and the printer has not said yet that there is one."""
+        return self.print is not None and self._doubtful > 0
+
+    def ask(self) -> bool:
+        """Take note that it is asked once more; who never answers prints nothing: tell whether a print ended so."""
+        if not self.is_doubtful:
+            return False
+        self._doubtful -= 1
+        if self._doubtful == 0:
+            self.print = None
+        return self.print is None
+
     def _begin(self, found: PanelPrint) -> None:
         self.print = found
-        self._idle = 0
+        self._idle = self._doubtful = 0
 
     def _name_of(self, total: int) -> str | None:
         """Return the name of the file that was opened last, if it is this one by its size."""

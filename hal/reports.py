@@ -66,7 +66,8 @@ class Reports:
         self._busy_at = -math.inf
         self._busy_with = ""
         self._temperatures = Question(b"M105", self._ask, self._temperature_interval)
-        self._card = Question(b"M27", self._ask, self._card_interval)
+        self._card = Question(b"M27", self._ask_card, self._card_interval)
+        commands.on_card_print = self._expect_card_print
 
     async def begin(self) -> None:
         """Have the printer report, or begin to ask."""
@@ -142,6 +143,17 @@ class Reports:
     def _ask(self, ticket: Ticket) -> None:
         self._commands.ask(ticket)
 
+    def _ask_card(self, ticket: Ticket) -> None:
+        if self.panel.ask():
+            self._publish(PanelPrintChanged(None))
+        else:
+            self._ask(ticket)
+
+    def _expect_card_print(self) -> None:
+        if not self._fed and self.panel.order():
+            self._publish(PanelPrintChanged(self.panel.print))
+            self._card.ask_later()
+
     @property
     def _reports_itself(self) -> bool:
         """The firmware tells its temperatures unasked, once it has been told to."""
@@ -160,7 +172,9 @@ class Reports:
     def _card_interval(self) -> float | None:
         """Return when to ask about a print from the SD card: as long as one is known, and nothing is told unasked."""
         told = self._handshake.identity.capabilities.get("AUTOREPORT_SD_STATUS")
-        return None if told or self.panel.print is None else self.settings.card_interval
+        if self.panel.print is None or (told and not self.panel.is_doubtful):
+            return None
+        return self.settings.card_interval
 
     # -- taking --------------------------------------------------------------------------------------------
 

@@ -158,13 +158,15 @@ class Start(Question, tag="start", frozen=True):
 class Begin(Question, tag="begin", frozen=True):
     """Print a file, None: the selected one, unless that was asked for with this key before.
 
-    A core that has never heard of keys refuses it, as it could begin a print twice.
+    A core that has never heard of keys refuses it, as it could begin a print twice. With `bed` it begins only if
+    nothing has come onto the bed since `Snapshot.bed` was this.
     """
 
     file: Selection | None
     key: str
     mark: str
     eject: bool = False
+    bed: int | None = None
     answer: ClassVar[Any] = Begun
 
 

@@ -79,6 +79,11 @@ class RemoteCore:
         return self._channel.latest().records
 
     @property
+    def bed(self) -> int:
+        """Another number whenever something may have been put on the bed."""
+        return self._channel.latest().bed
+
+    @property
     def profile(self) -> ProfileConfig:
         """What the printer is taken to be."""
         return self._channel.latest().profile
@@ -345,14 +350,24 @@ class RemoteJobs:
         """Print the selected file."""
         await self._channel.ask(ask.Start())
 
-    async def begin(self, file: Selection | None, key: str, mark: str, *, eject: bool = False) -> Begun:
+    async def begin(
+        self, file: Selection | None, key: str, mark: str, *, eject: bool = False, bed: int | None = None
+    ) -> Begun:
         """Print a file, None: the selected one, unless that was asked for with this key before; return its job.
 
+        Args:
+            file: becomes the selected one.
+            key: of this print.
+            mark: of what is asked for.
+            eject: a print that completes is to clear the bed.
+            bed: what `RemoteCore.bed` was when somebody has seen the bed clear; None: whatever is on it.
+
         Raises:
+            JobConflict: it does not fit the state, or something may be on the bed.
             KeyReused: with another mark.
             NeverBegan: it was recorded, and its host died before it began.
         """
-        begun: Begun = await self._channel.ask(ask.Begin(file=file, key=key, mark=mark, eject=eject))
+        begun: Begun = await self._channel.ask(ask.Begin(file=file, key=key, mark=mark, eject=eject, bed=bed))
         return begun
 
     async def of_key(self, key: str) -> Begun | None:

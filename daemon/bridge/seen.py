@@ -100,6 +100,8 @@ class Snapshot(Struct, frozen=True):
         trouble: the rule of safety that is broken.
         record_trouble: why jobs are not recorded, if they are not.
         records: another number whenever the end of a job has been recorded.
+        bed: another number whenever something may have been put on the bed: by a print of whoever, or while the line
+            was closed; and in each run of the core.
         profile: what the printer is taken to be.
         profile_is_configured: the configuration file says so, and not a choice over the API.
     """
@@ -111,5 +113,6 @@ class Snapshot(Struct, frozen=True):
     trouble: str | None = None
     record_trouble: str | None = None
     records: int = 0
+    bed: int = 0
     profile: ProfileConfig = msgspec.field(default_factory=ProfileConfig)
     profile_is_configured: bool = False

@@ -144,6 +144,7 @@ class Begun:
         began: something may have been sent for it.
         ejected: it has cleared the bed by the script for it.
         again: it had begun before it was asked for this time.
+        bed: what `Snapshot.bed` is as long as nothing was put on the bed but this print; None: nobody knows.
     """
 
     job: int
@@ -155,6 +156,7 @@ class Begun:
     ended: bool = False
     ejected: bool = False
     again: bool = False
+    bed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

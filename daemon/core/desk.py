@@ -4,6 +4,7 @@ import asyncio
 import errno
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -15,9 +16,10 @@ from daemon.bridge import questions as ask
 from daemon.bridge.desk import Listener
 from daemon.bridge.happenings import JobChanged, SafetyBroken
 from daemon.bridge.seen import JobSeen, PrinterSeen, Snapshot
-from daemon.bridge.words import JobState, Printed, Recorded
+from daemon.bridge.words import Begun, JobState, Printed, Recorded
 from daemon.config import ProfileConfig, chosen_preset
 from daemon.core import checked
+from daemon.core.bed_watch import BedWatch
 from daemon.core.connection.connection import LONG
 from daemon.core.core import Core
 from daemon.core.job.keyed import KeyedPrints
@@ -44,6 +46,8 @@ T = TypeVar("T")
 _MOVE = re.compile(r"\s*(?:G0*(?:[0-3]|28|29|92)(?![\d.])|T\d|M(?:18|84)(?!\d))", re.IGNORECASE | re.ASCII)
 """What puts the head elsewhere, or its coordinates."""
 
+_EXTRUDES = re.compile(r"\s*G0*[0-3](?![\d.]).*E", re.IGNORECASE | re.ASCII)
+
 log = structlog.get_logger()
 
 
@@ -62,6 +66,7 @@ class Desk:
         self._choosing = asyncio.Lock()
         self._looked_at = -LOOK
         self._keyed = KeyedPrints(core.jobs, core.store, lambda: core.connection.address)
+        self._bed = BedWatch(core)
         jobs = core.jobs
         self._plain: dict[type[ask.Question], Callable[[], None]] = {
             ask.Start: jobs.start,
@@ -117,6 +122,7 @@ class Desk:
             trouble=core.guard.trouble,
             record_trouble=core.store.trouble,
             records=core.store.revision,
+            bed=self._bed.count,
             profile=core.connection.profile,
             profile_is_configured=core.profile_is_configured,
         )
@@ -221,9 +227,11 @@ class Desk:
             self._sending -= 1
 
     def _note_moves(self, commands: list[str]) -> None:
-        """Forget where the head is, once somebody has moved it."""
+        """Forget where the head is, once somebody has moved it, and that the bed is clear once he has extruded."""
         if any(map(_MOVE.match, commands)):
             self._position = None
+        if any(map(_EXTRUDES.match, commands)):
+            self._bed.touched()
 
     def _in_time(self, question: ask.Question) -> Awaitable[object]:
         core = self._core
@@ -264,13 +272,17 @@ class Desk:
             case ask.Begin():
                 return self._begin(question)
             case ask.AskKey(key=key):
-                return self._keyed.find(checked.job_key(key))
+                return self._found(checked.job_key(key))
         return None
 
     def _begin(self, asked: ask.Begin) -> Awaitable[object]:
         file = checked.selection(asked.file) if asked.file is not None else None
         key, mark = checked.job_key(asked.key), checked.job_key(asked.mark)
-        return self._keyed.begin(file, key, mark, eject=asked.eject)
+        return self._keyed.begin(file, key, mark, eject=asked.eject, fits=partial(self._bed.require, asked.bed))
+
+    async def _found(self, key: str) -> Begun | None:
+        begun = await self._keyed.find(key)
+        return replace(begun, bed=self._bed.of_job(begun.job)) if begun is not None else None
 
     def _conversation(self, since: float) -> ask.Talk:
         printer = self._core.connection.printer

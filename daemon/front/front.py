@@ -8,7 +8,6 @@ from pathlib import Path
 
 import structlog
 
-from daemon.boot import boot_id
 from daemon.bridge.remote import Channel, RemoteConnection, RemoteCore, RemoteJobs
 from daemon.config import UPLOADS, AppearanceConfig, Config, WebcamConfig, state_dir
 from daemon.errors import FileError
@@ -120,7 +119,7 @@ async def begin(
     core.on_change(lambda: analyses.use(core.profile) if core.is_known else None)
     watch.look()
     events = Events()
-    queue = Queue(QueueShelf(cache), core, files, watch, events, config, wall, _boot(environ))
+    queue = Queue(QueueShelf(cache), core, files, watch, events, config, wall)
     await queue.open()
     stack.push_async_callback(in_time, queue.close)
     history = History(cache, core, analyses)
@@ -143,13 +142,6 @@ async def begin(
         choices,
         last_fault,
     )
-
-
-def _boot(environ: Mapping[str, str]) -> str:
-    try:
-        return boot_id(environ)
-    except OSError:
-        return ""
 
 
 def _access(config: Config, folder: Path, environ: Mapping[str, str], wall: Callable[[], float]) -> Access:

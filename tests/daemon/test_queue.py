@@ -16,10 +16,14 @@ from daemon.core import core as core_building
 from daemon.core.desk import Desk
 from daemon.errors import CoreAway, JobConflict, StoreError, UnfitFile
 from daemon.front import front as front_building
-from daemon.front.analysis.watch import Refusal
+from daemon.front.analysis.watch import Refusal, Watch
 from daemon.front.queue.document import Document, Entry
 from daemon.front.queue.shelf import QueueShelf
+from hal.driver import LinePrinter
+from hal.printer import PanelPrintChanged
 from hal.simulated.clock import run
+from hal.simulated.firmware import Firmware, FirmwareConfig
+from hal.simulated.memory import SimulatedTransport
 from support.http import KEY, NOW, api, config
 
 BOOT = {"NOZZLED_API_KEY": KEY, "NOZZLED_BOOT_ID": "this boot"}
@@ -222,26 +226,110 @@ async def test_an_entry_that_is_put_in_twice_with_a_key_is_one(tmp_path):
         assert await entries(there) == []
 
 
-async def test_it_is_there_after_a_restart_and_the_bed_is_clear_only_where_that_is_certain(tmp_path):
+async def test_it_is_there_after_a_restart_and_nobody_knows_whether_the_bed_is_clear(tmp_path):
     async with queueing(tmp_path) as there:
         await filled(there, "a", "b")
         await add(there, "a")
         await add(there, "b")
         await command(there, "pause")
         await command(there, "bed", clear=True)
-        there.service.front.queue.document.bed.boot = "another boot"
         await command(there, "change", id=1, notes="kept")
     async with queueing(tmp_path) as there:
         await there.settle(30)
         told = (await there.get("/api/queue")).json
         assert ([each["notes"] for each in told["entries"]], told["paused"]) == (["kept", ""], True)
-        assert not told["bed"]["clear"]
-        await command(there, "bed", clear=True)
+        assert not told["bed"]["clear"], "somebody may have printed from the SD card"
+
+
+async def test_a_front_that_begins_anew_knows_that_the_bed_is_clear_unless_something_was_printed(tmp_path):
+    async with core_in(tmp_path) as core:
+        while not core.connection.ready:  # noqa: ASYNC110 - as clients do
+            await asyncio.sleep(0.1)
+        desk = Desk(core)
+        async with front_of(core, tmp_path, InMemory(desk)) as front:
+            await front.queue.say_bed(clear=True, by="me")
+        async with front_of(core, tmp_path, InMemory(desk)) as front:
+            await asyncio.sleep(10)
+            assert front.queue.document.bed.clear
+        panel = core.connection.printer._reports.panel
+        for begins in (True, False):  # while there is no front
+            panel.order() if begins else setattr(panel, "print", None)
+            core.connection.printer._reports._publish(PanelPrintChanged(panel.print))
+        async with front_of(core, tmp_path, InMemory(desk)) as front:
+            await asyncio.sleep(10)
+            assert not front.queue.document.bed.clear
+
+
+CARD = {"CUBE.GCO": b"G4 S1\n"}
+
+
+def with_card(_address, settings, _wrap, _logbook):
+    firmware = Firmware(FirmwareConfig(sd_card=True, sd_files=CARD, autoreport=False))
+    return LinePrinter(SimulatedTransport(firmware), settings)
+
+
+async def happen(there, what: str) -> None:
+    """Have something happen by which something may be on the bed, and have it be over."""
+    core = there.service.core
+    if what == "panel":
+        core.connection.printer._transport.start_panel_print("CUBE.GCO", 6)
+    elif what == "console":
+        await there.post("/api/printer/command", {"commands": ["M23 CUBE.GCO", "M24"]})
+    elif what == "extrusion":
+        await there.post("/api/printer/command", {"commands": ["G91", "G1 X1 E0.5 F300"]})
+    elif what == "disconnection":
+        await there.post("/api/connection", {"command": "disconnect"})
+        await there.post("/api/connection", {"command": "connect"})
+    else:
+        core.connection.printer._transport.reset()
+    await there.settle(30)
+    assert core.connection.ready
+    assert core.connection.panel_print is None
+
+
+@pytest.mark.parametrize(
+    ("what", "when"),
+    [
+        *((what, "before") for what in ("console", "disconnection", "reset", "extrusion")),
+        ("panel", "while the file is looked at"),
+        ("disconnection", "while the file is looked at"),
+        ("panel", "at last"),
+    ],
+)
+async def test_whatever_may_have_put_something_on_the_bed_ends_the_word_for_it(tmp_path, monkeypatch, what, when):
+    monkeypatch.setattr("daemon.core.connection.making.create", with_card)
+
+    def first(work):
+        async def late(*given, **wishes):
+            await happen(there, what)
+            return await work(*given, **wishes)
+
+        return late
+
     async with queueing(tmp_path) as there:
-        await there.settle(30)
-        assert (await there.get("/api/queue")).json["bed"]["clear"], "the same boot, and nothing was printed"
-        await command(there, "resume")
+        await filled(there, "a")
+        with monkeypatch.context() as patched:
+            if when == "while the file is looked at":
+                patched.setattr(Watch, "check", first(Watch.check))
+            elif when == "at last":
+                patched.setattr(RemoteJobs, "begin", first(RemoteJobs.begin))
+            assert (await command(there, "bed", clear=True)).status == 200
+            if when == "before":
+                await happen(there, what)
+            await add(there, "a")
+            await there.settle(60)
+        assert there.begun == []
+        told = (await there.get("/api/queue")).json
+        assert (told["bed"]["clear"], [each["state"] for each in told["entries"]]) == (False, ["waiting"])
+        await command(there, "bed", clear=True)
         await printed(there, 1)
+
+
+async def test_nobody_can_say_that_a_bed_is_clear_whose_printer_is_not_there(tmp_path):
+    async with queueing(tmp_path, address="") as there:
+        refused = await command(there, "bed", clear=True)
+        assert (refused.status, "no printer is connected" in refused.error) == (409, True)
+        assert (await command(there, "bed", clear=False)).status == 200
 
 
 @asynccontextmanager

@@ -141,19 +141,46 @@ async def test_a_board_that_knows_no_m27_is_asked_once():
 
 
 @pytest.mark.parametrize("by", ["send", "submit"])
-@pytest.mark.parametrize("command", ["M23 CUBE.GCO", "m32 CUBE.GCO"])
-async def test_a_file_that_a_client_selects_is_no_print(by, command):
+async def test_a_file_that_a_client_selects_is_no_print(by):
     opened = b"File opened: CUBE.GCO Size: 10\nFile selected\n"
-    transport = Scripted(M115=b"FIRMWARE_NAME:Marlin\n", M23=opened, m32=opened)
+    transport = Scripted(M115=b"FIRMWARE_NAME:Marlin\n", M23=opened)
     async with connected(transport) as printer:
         if by == "send":
-            await printer.send(command)
+            await printer.send("M23 CUBE.GCO")
         else:
-            printer.submit(command)
+            printer.submit("M23 CUBE.GCO")
         await asyncio.sleep(1)
         assert printer.panel_print is None
         transport.say(b"File selected\n")
         assert printer.panel_print == PanelPrint("CUBE.GCO", 0, 10), "that was not ours"
+
+
+@pytest.mark.parametrize("autoreport", [True, False])
+@pytest.mark.parametrize("commands", [["M23 CUBE.GCO", "M24"], ["M32 !CUBE.GCO#"]])
+async def test_a_print_that_a_client_has_begun_is_one_from_the_start(autoreport, commands):
+    transport = Simulated(sd_card=True, autoreport=autoreport, sd_files={"CUBE.GCO": b"G4 S1\n" * 30})
+    async with connected(transport) as printer:
+        for command in commands:
+            printer.submit(command)
+        assert printer.panel_print is not None, "before anything else can begin"
+        await asyncio.sleep(12)
+        assert printer.panel_print.name == "CUBE.GCO"
+        assert 0 < printer.panel_print.position < printer.panel_print.total == 180
+        await asyncio.sleep(60)
+        assert changes(printer)[1:] == [None]
+
+
+@pytest.mark.parametrize("answer", [b"", b"Not SD printing\n", b'echo:Unknown command: "M27"\n'])
+async def test_a_print_that_was_ordered_and_does_not_come_is_soon_over(answer):
+    transport = Scripted(M115=b"FIRMWARE_NAME:Marlin\n", M27=answer)
+    async with connected(transport) as printer:
+        printer.submit("M24")
+        await asyncio.sleep(1)
+        assert printer.panel_print == PanelPrint(None, 0, 0)
+        await asyncio.sleep(20)
+        assert changes(printer) == [PanelPrint(None, 0, 0), None]
+        asked = sum(b"M27" in line for line in transport.written)
+        assert asked <= 3
 
 
 async def test_reports_do_not_hide_that_an_ok_was_lost():

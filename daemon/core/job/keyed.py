@@ -30,7 +30,15 @@ class KeyedPrints:
         self._store = store
         self._turn = asyncio.Lock()
 
-    async def begin(self, file: Selection | None, key: str, mark: str, *, eject: bool = False) -> Begun:
+    async def begin(
+        self,
+        file: Selection | None,
+        key: str,
+        mark: str,
+        *,
+        eject: bool = False,
+        fits: Callable[[], None] = lambda: None,
+    ) -> Begun:
         """Print a file, or the one that is selected, unless the key has been used; return its job.
 
         Args:
@@ -38,6 +46,7 @@ class KeyedPrints:
             key: of this print.
             mark: of what is asked for; it has to be the same each time.
             eject: a print that completes is to clear the bed by the script for it.
+            fits: raises JobConflict where it is not to begin for another reason; asked as it begins.
 
         Raises:
             JobConflict: it cannot begin now; the key stays unused.
@@ -51,6 +60,7 @@ class KeyedPrints:
             chosen = self._jobs.printable(file)
             claimed = await self._store.claim_job(self._record(chosen, key, mark))
             try:
+                fits()
                 self._jobs.start(chosen, Claim(claimed, key, mark, eject))
             except JobConflict:
                 await self._store.release_job(claimed)

@@ -49,13 +49,13 @@ class Entry:
 
 @dataclass(slots=True)
 class Bed:
-    """Whether the bed is clear: by whose word, since when (a date in s), and behind which job in which boot."""
+    """Whether the bed is clear: by whose word, when (s since 1970), behind which job, at which `RemoteCore.bed`."""
 
     clear: bool = False
     by: str | None = None
     at: float | None = None
     after: int | None = None
-    boot: str = ""
+    count: int | None = None
 
 
 @dataclass(slots=True)

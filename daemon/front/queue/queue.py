@@ -52,7 +52,6 @@ class Queue:
         events: Events,
         config: Config,
         wall: Callable[[], float],
-        boot: str,
     ) -> None:
         """Prepare; nothing is begun before `open`.
 
@@ -64,7 +63,6 @@ class Queue:
             events: are told of it.
             config: has the script that clears the bed, if there is one.
             wall: the date, in s.
-            boot: what tells one boot of this machine from another; empty: nobody knows.
         """
         self.document = Document()
         self._unread: str | None = "the queue has not been read yet"
@@ -75,11 +73,9 @@ class Queue:
         self._events = events
         self._config = config
         self._wall = wall
-        self._boot = boot
         self._turn = asyncio.Lock()
         self._wake = asyncio.Event()
         self._seen: tuple[object, ...] = ()
-        self._bed_is_sure = False  # it was compared with the last job of the record
         self._waits_for_bed: tuple[int, int] | None = None  # entry, and copy, that this was told of
         self._listeners: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
@@ -197,7 +193,7 @@ class Queue:
         """Take somebody's word for it that the bed is clear, or that it is not.
 
         Raises:
-            JobConflict: a print is going on.
+            JobConflict: a print is going on, or no printer is there: it may print by itself, or for another host.
             CoreAway: nobody knows whether one is.
         """
         if not clear:
@@ -206,8 +202,11 @@ class Queue:
         after = _id(await self._last_job())
         if self._core.jobs.active or self._core.connection.panel_print is not None:
             raise JobConflict("a print is going on; the bed is not clear")
-        bed = Bed(clear=True, by=by, at=self._wall(), after=after, boot=self._boot)
-        self._bed_is_sure = True
+        if not self._core.connection.ready:
+            raise JobConflict(
+                "no printer is connected: say that the bed is clear when it is, as it may print meanwhile"
+            )
+        bed = Bed(clear=True, by=by, at=self._wall(), after=after, count=self._core.bed)
         await self.change(lambda draft: setattr(draft, "bed", bed))
 
     async def moved(self, before: str, after: str) -> None:
@@ -233,7 +232,7 @@ class Queue:
         """Wake up where something is different that counts: the core tells of a print four times a second."""
         core, job = self._core, self._core.jobs.seen
         panel = core.connection.panel_print is not None
-        seen = (core.is_known, core.connection.ready, job.active, job.state, job.id, core.records, panel)
+        seen = (core.is_known, core.connection.ready, job.active, job.state, job.id, core.records, panel, core.bed)
         if seen != self._seen:
             self._seen = seen
             self._wake.set()
@@ -297,17 +296,14 @@ class Queue:
             self._events.publish("QueueWaitsForBed", {"id": entry.id, "path": entry.path})
 
     async def _look_at_bed(self) -> None:
-        """Doubt that the bed is clear once anything was printed, also while nobody of us was there."""
-        bed, core = self.document.bed, self._core
-        if not bed.clear:
-            self._bed_is_sure = True
-            return
-        doubt = core.jobs.active or core.connection.panel_print is not None
-        if not doubt and not self._bed_is_sure:
-            doubt = not bed.boot or bed.boot != self._boot or bed.after != _id(await self._last_job())
-        self._bed_is_sure = True
-        if doubt:
+        """Doubt that the bed is clear once anything may have been printed, also while nobody of us was there."""
+        if self.document.bed.clear and not self._is_clear():
             await self.change(Document.soil)
+
+    def _is_clear(self) -> bool:
+        bed, core = self.document.bed, self._core
+        printing = core.jobs.active or core.connection.panel_print is not None
+        return bed.clear and bed.count == core.bed and core.connection.ready and not printing
 
     async def _last_job(self) -> Printed | None:
         """Return the last job of the record."""
@@ -330,18 +326,20 @@ class Queue:
             await self._skip(entry, MISSING, str(error))
         else:
             last = await self._last_job()
-            if self.document.bed.after != _id(last):  # somebody has printed while the file was looked at
+            bed = self.document.bed
+            if bed.after != _id(last) or not self._is_clear():  # somebody has printed while the file was looked at
                 await self.change(Document.soil)
                 return
             behind = (last.id, last.started) if last is not None else None
             if await self.change(partial(changes.claim, number=entry.id, behind=behind)):
-                await self._print(entry, chosen)
+                await self._print(entry, chosen, bed)
 
-    async def _print(self, entry: Entry, chosen: Selection) -> None:
-        """Have it printed; where nobody answers, `_follow_up` finds out whether it is."""
+    async def _print(self, entry: Entry, chosen: Selection, bed: Bed) -> None:
+        """Have it printed on this bed; where nobody answers, `_follow_up` finds out whether it is."""
         await self._shelf.note_print(self._key(entry), entry)
+        key, eject = self._key(entry), bool(self._config.scripts.eject)
         try:
-            begun = await self._core.jobs.begin(chosen, self._key(entry), MARK, eject=bool(self._config.scripts.eject))
+            begun = await self._core.jobs.begin(chosen, key, MARK, eject=eject, bed=bed.count)
         except NeverBegan:
             return
         except (JobConflict, StoreError) as error:
@@ -382,8 +380,8 @@ class Queue:
         if not begun.began:
             await self.change(partial(changes.put_back, number=entry.id, job=begun.job, reason=begun.reason))
         elif begun.state == "completed":
-            clear = begun.ejected and _id(await self._last_job()) == begun.job and not self._core.jobs.active
-            bed = Bed(clear=True, by=EJECTED, at=self._wall(), after=begun.job, boot=self._boot) if clear else Bed()
+            clear = begun.ejected and begun.bed is not None
+            bed = Bed(clear=True, by=EJECTED, at=self._wall(), after=begun.job, count=begun.bed) if clear else Bed()
             await self.change(partial(changes.printed, number=entry.id, job=begun.job, bed=bed))
         else:
             reason = f"{begun.state}: {begun.reason}" if begun.reason else begun.state
