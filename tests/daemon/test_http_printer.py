@@ -196,6 +196,21 @@ async def test_a_printer_without_the_heater_says_so(tmp_path):
             assert (response.status, "does not have a heated" in response.error) == (409, True)
 
 
+async def test_a_heater_that_the_printer_tells_of_can_be_turned_off_whatever_the_profile_says(tmp_path, monkeypatch):
+    async with api(tmp_path, "sim?extruders=3", profile={"heated_bed": False}) as server:
+        await server.settle(10)
+        sent = Sent(server, monkeypatch)
+        assert (await server.post("/api/printer/tool", {"command": "target", "targets": {"tool2": 0}})).status == 204
+        assert (await server.post("/api/printer/bed", {"command": "target", "target": 0})).status == 204
+        assert (await server.post("/api/printer/tool", {"command": "select", "tool": "tool2"})).status == 204
+        assert sent == ["M104 T2 S0", "M140 S0", "T2"]
+        sent.clear()
+        assert (await server.post("/api/printer/preheat", {"command": "cooldown"})).status == 204
+        assert sent == ["M104 T0 S0", "M104 T1 S0", "M104 T2 S0", "M140 S0"]
+        wrong = await server.post("/api/printer/tool", {"command": "target", "targets": {"tool3": 0}})
+        assert wrong.status == 400
+
+
 async def test_in_a_print_the_head_is_not_moved_but_rates_and_targets_change(tmp_path):
     async with api(tmp_path) as server:
         await server.upload(("file", "a.gcode", b"G4 S5\n" * 100), ("print", b"true"))

@@ -4,7 +4,7 @@ Values come from strangers: each is checked, and none reaches the printer in ano
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from daemon.config import ProfileConfig
@@ -69,19 +69,20 @@ def rate(command: str, factor: object) -> list[str]:
     return [f"{command} S{round(percent)}"]
 
 
-def select_tool(name: object, profile: ProfileConfig) -> list[str]:
+def select_tool(name: object, profile: ProfileConfig, reported: Collection[str] = ()) -> list[str]:
     """Make a tool the active one."""
-    return [f"T{tool_number(name, profile)}"]
+    return [f"T{tool_number(name, profile, reported)}"]
 
 
-def heat_tools(targets: object, profile: ProfileConfig) -> list[str]:
-    """Set targets of hotends, in °C, and wait for none."""
+def heat_tools(targets: object, profile: ProfileConfig, reported: Collection[str] = ()) -> list[str]:
+    """Set targets of hotends, in °C, and wait for none; `reported` are the heaters that the printer tells of."""
     if not isinstance(targets, dict):
         raise Refused(400, 'targets must be an object like {"tool0": 210}')
     checked = {
-        tool_number(name, profile): number(value, name, 0, profile.max_hotend_c) for name, value in targets.items()
+        tool_number(name, profile, reported): number(value, name, 0, profile.max_hotend_c)
+        for name, value in targets.items()
     }
-    if profile.hotends == 1:
+    if profile.hotends == 1 and not any(_TOOL.fullmatch(name) and name != "tool0" for name in reported):
         return [f"M104 {word('S', value)}" for value in checked.values()]
     return [f"M104 T{tool} {word('S', value)}" for tool, value in checked.items()]
 
@@ -110,10 +111,10 @@ def _parameter(name: str, parameters: Mapping[str, Any]) -> str:
     return str(parameters[name])
 
 
-def tool_number(name: object, profile: ProfileConfig) -> int:
-    """Return the number of `tool0`, `tool1`, …; refuse one that the printer does not have."""
+def tool_number(name: object, profile: ProfileConfig, reported: Collection[str] = ()) -> int:
+    """Return the number of `tool0`, …; refuse one that neither the profile nor the printer tells of."""
     match = _TOOL.fullmatch(name) if isinstance(name, str) else None
-    if match is None or int(match[1]) >= profile.extruders:
+    if match is None or (int(match[1]) >= profile.extruders and name not in reported):
         raise Refused(400, f"Invalid tool: {str(name)[:20]!r}, the printer has tool0 to tool{profile.extruders - 1}")
     return int(match[1])
 

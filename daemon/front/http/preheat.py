@@ -1,5 +1,7 @@
 """/api/printer/preheat: temperatures by the name of a preset."""
 
+import re
+from collections.abc import Collection
 from typing import Any
 
 from daemon.config import ProfileConfig
@@ -7,8 +9,6 @@ from daemon.front.choices import Preset
 from daemon.front.http import gcode
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.errors import Refused
-
-COLD = Preset("", 0, 0, 0)
 
 
 class PreheatHandler(ApiHandler):
@@ -20,12 +20,11 @@ class PreheatHandler(ApiHandler):
         command, data = self.command({"preheat": ["preset"], "cooldown": []})
         if command == "preheat" and seen.flags["printing"]:
             raise Refused(409, "a print is going on; its file says how hot")
-        profile = self.service.core.profile
+        profile, reported = self.service.core.profile, self.service.connection.heaters
         if command == "cooldown":
-            tools = [f"tool{number}" for number in range(profile.hotends)]
-            commands = of_preset(COLD, tools, profile)
+            commands = all_off(profile, reported)
         else:
-            commands = of_preset(self._preset(data["preset"]), [self._tool(data)], profile)
+            commands = of_preset(self._preset(data["preset"]), [self._tool(data)], profile, reported)
         if commands:
             await self.service.connection.send(commands)
         self.no_content()
@@ -42,11 +41,22 @@ class PreheatHandler(ApiHandler):
     def _tool(self, data: dict[str, Any]) -> str:
         given = data.get("tool")
         if given is not None:
-            return f"tool{gcode.tool_number(given, self.service.core.profile)}"
+            return f"tool{gcode.tool_number(given, self.service.core.profile, self.service.connection.heaters)}"
         return f"tool{self.service.connection.modes.tool or 0}"
 
 
-def of_preset(preset: Preset, tools: list[str], profile: ProfileConfig) -> list[str]:
+def all_off(profile: ProfileConfig, reported: Collection[str]) -> list[str]:
+    """Return the commands that turn off all heaters that the profile has, or that the printer tells of."""
+    tools = dict.fromkeys([f"tool{number}" for number in range(profile.hotends)], 0)
+    tools |= {name: 0 for name in reported if re.fullmatch(r"tool\d{1,2}", name)}
+    commands = gcode.heat_tools(tools, profile, reported)
+    for heater, command, heated in (("bed", "M140", profile.heated_bed), ("chamber", "M141", profile.heated_chamber)):
+        if heated or heater in reported:
+            commands.append(f"{command} S0")
+    return commands
+
+
+def of_preset(preset: Preset, tools: list[str], profile: ProfileConfig, reported: Collection[str]) -> list[str]:
     """Return the commands that set a preset's targets, for what the printer has of heaters.
 
     Raises:
@@ -54,7 +64,7 @@ def of_preset(preset: Preset, tools: list[str], profile: ProfileConfig) -> list[
     """
     commands: list[str] = []
     if preset.hotend is not None:
-        commands += gcode.heat_tools(dict.fromkeys(tools, preset.hotend), profile)
+        commands += gcode.heat_tools(dict.fromkeys(tools, preset.hotend), profile, reported)
     if preset.bed is not None and profile.heated_bed:
         commands += gcode.heat("M140", preset.bed, profile.max_bed_c)
     if preset.chamber is not None and profile.heated_chamber:

@@ -92,9 +92,9 @@ class ToolHandler(HeaterHandler):
     async def _commands(self, command: str, data: dict[str, Any]) -> list[str]:
         profile = self.service.core.profile
         if command == "select":
-            return gcode.select_tool(data["tool"], profile)
+            return gcode.select_tool(data["tool"], profile, self.service.connection.heaters)
         if command == "target":
-            return gcode.heat_tools(data["targets"], profile)
+            return gcode.heat_tools(data["targets"], profile, self.service.connection.heaters)
         if command == "extrude":
             return gcode.extrude(data, self.service.connection.modes)
         if command == "flowrate":
@@ -131,9 +131,11 @@ class BedHandler(HeaterHandler):
         await self.pack()
 
     async def post(self) -> None:
-        """Set its target."""
-        self._require_heater()
+        """Set its target; one that the printer tells of can always be turned off."""
+        self.require_operational()
         command, data = self.command({"target": ["target"], "offset": ["offset"]})
+        if not (command == "target" and data["target"] == 0 and self.heater in self.service.connection.heaters):
+            self._require_heater()
         if command == "offset":
             await self.service.jobs.set_offset(self.heater, _offset(data["offset"]))
         else:
