@@ -11,6 +11,9 @@ from hal.registry import parse
 OURS = ("nozzled", "daemon")
 """How our own processes are called."""
 
+KEEPS = ("systemd", "init")
+"""What keeps the line open over a restart of the service."""
+
 WAYS_OUT = {
     "ModemManager": "sudo systemctl disable --now ModemManager",
     "brltty": "sudo systemctl disable --now brltty brltty-udev; sudo apt-get remove brltty",
@@ -98,7 +101,7 @@ def rights(view: View, subject: Subject) -> Iterator[Finding]:
 def held(view: View, _: Subject) -> Iterator[Finding]:
     """Whether another program has a port."""
     for each in view.ports():
-        others = sorted({name for name in view.held_by(each.path) if name not in OURS})
+        others = sorted({name for name in view.held_by(each.path) if name not in (*OURS, *KEEPS)})
         for name in others:
             fix = WAYS_OUT.get(name, f"end {name}, or give it another port; then `nozzled printer connect`")
             yield bad(f"{each.path} is held by another program, {name}", fix)

@@ -134,6 +134,7 @@ def test_the_group_is_that_of_the_services_user(machine):
         (["octoprint"], "disable --now octoprint"),
         (["cura"], "end cura"),
         (["nozzled"], ""),
+        (["nozzled", "systemd"], ""),
         ([], ""),
     ],
 )

@@ -86,6 +86,9 @@ async def test_settings_take_an_admins_key(tmp_path):
     async with api(tmp_path, "", system={"reboot": ("reboot", "--secret")}) as server:
         assert (await server.post("/api/settings", {"appearance": {"name": "A"}}, key=key)).status == 403
         assert (await patch(server, PROFILE, {"profile": {"name": "A"}}, key=key)).status == 403
+        for preset in ("mk3s", None):  # it would drop an admin's limits of heat
+            use = {"command": "use", "preset": preset}
+            assert (await server.post("/api/printerpresets", use, key=key)).status == 403
         assert "--secret" not in (await server.get("/api/settings", key=key)).body.decode()
         assert "--secret" in (await server.get("/api/settings")).body.decode()
 

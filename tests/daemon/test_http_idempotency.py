@@ -53,6 +53,31 @@ async def test_every_way_to_begin_a_print_begins_it_once(tmp_path):
         assert len(begun) == 3
 
 
+async def test_a_key_of_the_queue_is_none_of_a_print_and_the_other_way_round(tmp_path):
+    async with api(tmp_path) as there:
+        begun = await begun_in(there)
+        await there.upload(("file", "cube.gcode", CUBE), ("select", b"true"))
+        add = {"command": "add", "path": "cube.gcode"}
+        assert (await there.post("/api/queue", {**add, "job": "queued"})).status == 201
+        select = {"command": "select", "print": True, "job": "queued"}
+        answers = [
+            await there.post("/api/job", {"command": "start", "job": "queued"}),
+            await there.post("/api/files/local/cube.gcode", select),
+            await there.upload(("file", "new.gcode", CUBE), ("print", b"true"), ("job", b"queued")),
+        ]
+        assert [each.status for each in answers] == [422, 422, 422]
+        assert begun == []
+        together = await asyncio.gather(
+            there.post("/api/job", {"command": "start", "job": "both"}),
+            there.post("/api/queue", {**add, "job": "both"}),
+        )
+        assert sorted(each.status for each in together) in ([201, 422], [204, 422])
+        await over(there)
+        assert (await there.post("/api/job", {"command": "start", "job": "printed"})).status == 204
+        assert (await there.post("/api/queue", {**add, "job": "printed"})).status == 422
+        assert (await there.post("/api/job", {"command": "restart", "job": "any"})).status == 400
+
+
 async def test_a_key_for_something_else_is_refused_and_one_that_is_none(tmp_path):
     async with api(tmp_path) as there:
         begun = await begun_in(there)

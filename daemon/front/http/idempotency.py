@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from daemon.bridge.words import Begun, Selection
@@ -34,6 +35,7 @@ class Wish:
         """
         begun = await handler.service.jobs.of_key(self.key)
         if begun is None:
+            await handler.service.queue.require_unused(self.key)
             return None
         if begun.mark != self.mark:
             raise reused(f"job {begun.job}")
@@ -45,7 +47,8 @@ class Wish:
 
     async def begin(self, handler: ApiHandler, file: Selection | None = None) -> Begun:
         """Have the file, None: the selected one, printed, unless it was asked for before; tell which job it is."""
-        begun = await handler.service.jobs.begin(file, self.key, self.mark)
+        begin = partial(handler.service.jobs.begin, file, self.key, self.mark)
+        begun = await handler.service.queue.unless_used(self.key, begin)
         tell(handler, begun, again=begun.again)
         return begun
 

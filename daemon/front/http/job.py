@@ -32,8 +32,11 @@ class JobHandler(ApiHandler):
                 await self._pause(data.get("action", "toggle"))
             elif command == "start":
                 await self._start(data)
+            elif command == "restart":
+                self._refuse_key(data)
+                await jobs.restart()
             else:
-                await {"restart": jobs.restart, "cancel": jobs.cancel}[command]()
+                await jobs.cancel()
         self.no_content()
 
     async def _begun_before(self) -> bool:
@@ -52,6 +55,11 @@ class JobHandler(ApiHandler):
             await asked.begin(self)
         else:
             await self.service.jobs.start()
+
+    def _refuse_key(self, data: dict[str, Any]) -> None:
+        """Refuse a key that would not be heeded."""
+        if wish(self, data, "restart") is not None:
+            raise Refused(400, "restart takes no idempotency key: cancel, then start with one")
 
     async def _check(self) -> None:
         """Let what is known of the selected file speak against printing it, unless there is nothing to start."""

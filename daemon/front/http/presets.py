@@ -4,12 +4,15 @@ from typing import Any
 
 from daemon.config.presets import Preset, presets, suggested
 from daemon.errors import ConfigError
+from daemon.front.access.scopes import Scope
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.errors import Refused
 
 
 class PresetsHandler(ApiHandler):
-    """/api/printerpresets."""
+    """/api/printerpresets. Choosing one drops what an admin has changed of the profile, limits of heat among it."""
+
+    writes = Scope.ADMIN
 
     async def get(self) -> None:
         """List the printers that are known; `suggested` is the one that M115 names, `area` what the firmware tells."""

@@ -6,7 +6,7 @@ word, for one print, and no longer when there is any doubt.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -171,14 +171,31 @@ class Queue:
         Raises:
             JobConflict: there is no room.
             KeyReused: the key was used for something else.
+            CoreAway: nobody knows whether the key has begun a print.
             StoreError: it cannot be kept.
         """
         async with self._turn:
             await self._read()
             if entry.key is not None and (known := await self._shelf.of_key(entry.key)) is not None:
                 return self._known(*known, mark), True
+            if entry.key is not None and (begun := await self._core.jobs.of_key(entry.key)) is not None:
+                raise KeyReused(f"this idempotency key has begun a print before (job {begun.job})")
             added = await self._changed(lambda draft: draft.add(entry, front=front), mark if entry.key else None)
             return added, False
+
+    async def unless_used(self, key: str, begin: Callable[[], Awaitable[T]]) -> T:
+        """Begin a print by a key that nothing was put in with, nor is meanwhile; raises KeyReused."""
+        async with self._turn:
+            await self.require_unused(key)
+            return await begin()
+
+    async def require_unused(self, key: str) -> None:
+        """Refuse a key that something was put in with; raises KeyReused."""
+        known = None
+        with suppress(StoreError):  # where the queue cannot be read a print of somebody's begins all the same
+            known = await self._shelf.of_key(key)
+        if known is not None:
+            raise KeyReused(f"this idempotency key has put an entry into the queue before (entry {known[0].id})")
 
     def _known(self, entry: Entry, before: str, mark: str) -> Entry:
         if before != mark:
