@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+from datetime import datetime
 
 import pytest
 
@@ -132,7 +133,7 @@ async def test_lists_are_filtered_and_have_pages_and_sums(tmp_path):
         assert (every["prints"], every["completed"], every["cancelled"], every["filamentLength"]) == (3, 2, 1, 1000.0)
         month = (await there.get("/api/history/totals")).json["totals"]
         assert [(each["name"], each["prints"]) for each in month] == [("2023-11", 3)]
-        for bad in ("limit=0", "before=x", "from=soon", f"q={'x' * 301}", "from=nan"):
+        for bad in ("limit=0", "before=x", "from=soon", f"q={'x' * 301}", "from=nan", "state=done"):
             assert (await there.get(f"/api/history?{bad}")).status == 400
         assert (await there.get("/api/history/totals?by=mood")).status == 400
 
@@ -147,6 +148,7 @@ async def test_exports_hold_all_and_no_formula(tmp_path):
         rows = list(csv.DictReader(io.StringIO((await there.get("/api/history.csv")).body.decode())))
         assert [row["reason"] for row in rows] == ["4", "3", "2", "1", "0"]
         assert rows[0]["path"] == "'=1+1.gcode"
+        assert datetime.fromisoformat(rows[0]["started"]).timestamp() == int(NOW)
         assert [job["id"] for job in json.loads((await there.get("/api/history.json?state=completed")).body)] == [
             5, 4, 3, 2, 1,
         ]  # fmt: skip

@@ -170,6 +170,10 @@ async def test_a_download_is_known_again(tmp_path):
         assert (whole.status, whole.body) == (200, b"G29\n"), "half of one file and half of another would be printed"
         beyond = await server.get("/downloads/files/local/a.gcode", headers={"Range": "bytes=4-"})
         assert (beyond.status, beyond.error) == (416, "the file has 4 bytes")
+        assert beyond.headers["Content-Range"] == "bytes */4"
+        for date, status in ((whole.headers["Last-Modified"], 304), ("Sat, 01 Jan 2000 00:00:00 GMT", 200), ("x", 200)):
+            asked = await server.get("/downloads/files/local/a.gcode", headers={"If-Modified-Since": date})
+            assert asked.status == status
 
 
 async def test_select_and_print_a_file(tmp_path):

@@ -13,7 +13,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from daemon.config import Config
+from daemon.errors import ConfigError
 from daemon.front.access.attempts import FREE
+from daemon.front.access.hosts import check_origins
 from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
 from daemon.front.access.sessions import LIFETIME
@@ -397,6 +399,22 @@ async def test_dns_rebinding_a_foreign_name_gets_nothing_without_a_key(tmp_path)
         assert (await server.get("/api/job", headers={"Host": "printer.lan"})).status == 200  # with a key: any name
 
 
+@pytest.mark.parametrize(
+    ("origin", "said"),
+    [
+        ("https://d.example/", "write 'https://d.example'"),
+        ("HTTPS://D.example:443", "write 'https://d.example'"),
+        ("d.example", "is no origin"),
+        ("https://*.example", "is no origin"),
+        ("http://[::1", "is no origin"),
+    ],
+)
+def test_an_origin_that_no_browser_sends_is_refused(origin, said):
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        check_origins([origin])
+    check_origins(["https://d.example", "http://[::1]:8080", "app://desktop", "*", "null", "file://"])
+
+
 async def test_there_is_no_cors_unless_an_origin_is_configured(tmp_path):
     good, evil = {"Origin": "https://good.example"}, {"Origin": "https://evil.example"}
     async with api(tmp_path, "", http={"allow_origins": ("https://good.example",)}) as server:
@@ -406,6 +424,10 @@ async def test_there_is_no_cors_unless_an_origin_is_configured(tmp_path):
         preflight = await server.request("OPTIONS", "/api/job", key=None, headers=good)
         assert (preflight.status, "X-Api-Key" in preflight.headers["Access-Control-Allow-Headers"]) == (204, True)
         assert "Access-Control-Allow-Credentials" not in preflight.headers
+        push = await server.get("/sockjs/info", headers=good, key=None)
+        assert push.headers["Access-Control-Allow-Credentials"] == "true"
+        assert "Access-Control-Allow-Credentials" not in (await server.get("/sockjs/info", headers=evil)).headers
+        assert (await server.get("/api/job", headers=evil)).headers["Vary"] == "Origin"
         for response in (
             await server.get("/api/job", headers=evil),
             await server.request("OPTIONS", "/api/job", key=None, headers=evil),

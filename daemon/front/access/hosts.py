@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from daemon.errors import ConfigError
 
+ANY_ORIGIN = "*"
 EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 
 
@@ -103,6 +104,38 @@ def check_proxies(proxies: Iterable[str]) -> None:
             raise ConfigError(f"http.trusted_proxies: {each} is no IP address and no network") from error
 
 
+def check_origins(origins: Iterable[str]) -> None:
+    """Refuse an origin that no browser would ever send: it would let nobody in.
+
+    Raises:
+        ConfigError: one of them is none; says how it is written.
+    """
+    for each in origins:
+        if each in (ANY_ORIGIN, "null", "file://"):
+            continue
+        if (written := _origin(each)) is None:
+            raise ConfigError(
+                f"http.allow_origins: {each!r} is no origin, which looks like https://example.org or "
+                "http://192.168.1.5:8080; * means all"
+            )
+        if written != each:
+            raise ConfigError(f"http.allow_origins: {each!r} is not how browsers send it, write {written!r}")
+
+
+def _origin(text: str) -> str | None:
+    """Return what a browser sends of a page with this address (RFC 6454, section 6.1); None: there is no such."""
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return None
+    if not parts.scheme or not host or "*" in host:
+        return None
+    shown = f"[{host}]" if ":" in host else host
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    return f"{parts.scheme}://{shown}" + ("" if port in (None, usual) else f":{port}")
+
+
 def is_proxy(address: str, proxies: Collection[str]) -> bool:
     """Tell whether an address is that of a trusted proxy."""
     if not proxies:
@@ -112,9 +145,6 @@ def is_proxy(address: str, proxies: Collection[str]) -> bool:
         return any(parsed in ip_network(each, strict=False) for each in proxies)
     except ValueError:  # a Unix socket
         return False
-
-
-ANY_ORIGIN = "*"
 
 
 def is_allowed_origin(origin: str, allowed: Collection[str]) -> bool:

@@ -96,6 +96,7 @@ class ApiHandler(tornado.web.RequestHandler):
         if self._is_allowed_origin():
             self.set_header("Access-Control-Allow-Origin", self.request.headers["Origin"])
             self.set_header("Access-Control-Expose-Headers", EXPOSED)
+        if self.settings["allow_origins"]:
             self.set_header("Vary", "Origin")
 
     def compute_etag(self) -> str | None:

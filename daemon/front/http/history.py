@@ -4,8 +4,13 @@ import asyncio
 import json
 import math
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
+from tornado.iostream import StreamClosedError
+
+from daemon.bridge.words import JobState
 from daemon.errors import NoSuchFile
 from daemon.front.history.history import BY
 from daemon.front.history.question import Question
@@ -21,8 +26,11 @@ MOST = 100
 PATIENCE = 2.0  # s that an answer waits for what the core has to tell
 PIECE = 500  # prints of an export that are in memory at once
 MOST_ENERGY = 1_000_000.0  # Wh
+_STATES = frozenset(state.value for state in JobState)
 _LONGEST = 300  # characters of a text that is looked for
 _DIGITS = 15
+
+_DATES = ("started", "ended")
 
 _COMMANDS: dict[str, tuple[str, ...]] = {"reprint": (), "note": (), "queue": ()}
 _COLUMNS = (
@@ -36,9 +44,8 @@ class _Asking(ApiHandler):
 
     def question(self) -> Question:
         """Return which prints are meant."""
-        states = self._text("state")
         return Question(
-            states=tuple(filter(None, states.split(","))) if states else (),
+            states=self._states(),
             path=self._text("path"),
             text=self._text("q"),
             material=self._text("material"),
@@ -46,6 +53,13 @@ class _Asking(ApiHandler):
             until=self._date("to"),
             key=self._text("key"),
         )
+
+    def _states(self) -> tuple[str, ...]:
+        given = tuple(filter(None, (self._text("state") or "").split(",")))
+        if unknown := [each for each in given if each not in _STATES]:
+            ends = ", ".join(state.value for state in JobState if state.ended)
+            raise Refused(400, f"{unknown[0]} is no state of a print; the ends of prints are {ends}")
+        return given
 
     def _text(self, name: str) -> str | None:
         value = self.get_query_argument(name, "")
@@ -117,11 +131,15 @@ class ExportHandler(_Asking):
         asked = self.question()
         await self.refresh()
         self.set_header("Content-Disposition", f'attachment; filename="history.{kind}"')
+        with suppress(StreamClosedError):  # the client has gone
+            await self._send(kind, asked)
+
+    async def _send(self, kind: str, asked: Question) -> None:
         if kind == "csv":
             self.set_header("Content-Type", "text/csv; charset=UTF-8")
             self.write(_line(_COLUMNS))
             async for jobs in self._pieces(asked):
-                self.write("".join(_line([_cell(job[name]) for name in _COLUMNS]) for job in jobs))
+                self.write("".join(_line([_cell(name, job[name]) for name in _COLUMNS]) for job in jobs))
                 await self.flush()
             return
         self.set_header("Content-Type", "application/json; charset=UTF-8")
@@ -222,8 +240,12 @@ def _is_unicode(text: str) -> bool:
     return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
-def _cell(value: Any) -> Any:
+def _cell(name: str, value: Any) -> Any:
     """Return a value as a spreadsheet takes it: never a formula, which a name of a file could be."""
+    if value is not None and name in _DATES:
+        return datetime.fromtimestamp(value).strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ006 - as the clock here shows it
+    if isinstance(value, float):
+        return round(value, 2)
     if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
         return f"'{value}"
     return "" if value is None else value

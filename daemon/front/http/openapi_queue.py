@@ -62,7 +62,11 @@ def _queue() -> dict[str, dict[str, Operation]]:
 def _history() -> dict[str, dict[str, Operation]]:
     short: Schema = {"type": "string", "maxLength": 300}
     filters = [
-        query("state", short, "Of these, with commas: completed, failed, cancelled, interrupted."),
+        query(
+            "state",
+            short,
+            "Of these, with commas: completed, failed, cancelled, interrupted; or as the job is.",
+        ),
         query("path", short, "Of this file."),
         query("q", short, "With this in the path."),
         query("material", short, "Of this material."),

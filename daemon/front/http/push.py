@@ -237,11 +237,21 @@ class Streams:
         return session
 
 
-class StreamsHandler(ApiHandler):
-    """Base of what belongs to a session."""
+class SockJsHandler(ApiHandler):
+    """Base of what SockJS' own client asks for: always with credentials, of which we have none."""
 
     for_everybody = True
     judges_keys = False
+
+    def set_default_headers(self) -> None:
+        """Have browsers show the answers to pages that are allowed to see them."""
+        super().set_default_headers()
+        if self._is_allowed_origin():
+            self.set_header("Access-Control-Allow-Credentials", "true")
+
+
+class StreamsHandler(SockJsHandler):
+    """Base of what belongs to a session."""
 
     def initialize(self, service: "Front", streams: Streams) -> None:  # type: ignore[override]  # Tornado passes what the route says
         """Take the sessions besides."""
@@ -335,7 +345,7 @@ class SendHandler(StreamsHandler):
         self.no_content()
 
 
-class InfoHandler(ApiHandler):
+class InfoHandler(SockJsHandler):
     """/sockjs/info."""
 
     for_everybody = True
