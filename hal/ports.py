@@ -153,7 +153,7 @@ def auto_port(dev: Path = DEV, sys: Path = SYS) -> Port:
         return free[0]
     if free:
         raise AmbiguousPort(f"serial:auto could be any of these; name one: {addresses(free)}")
-    raise NoSuchPort(f"serial:auto looks for an unlocked port in {dev}/serial/by-id and {_why_none(ports)}")
+    raise NoSuchPort(_why_none(dev, ports))
 
 
 def addresses(ports: list[Port]) -> str:
@@ -161,14 +161,16 @@ def addresses(ports: list[Port]) -> str:
     return ", ".join(port.address for port in ports)
 
 
-def _why_none(ports: list[Port]) -> str:
+def _why_none(dev: Path, ports: list[Port]) -> str:
     taken = [port for port in ports if port.by_id]
     if taken:
         users = [f"{port.address} is in use by {holders.describe(holders.of_file(port.path))}" for port in taken]
-        return "found none: " + "; ".join(users)
+        return "serial:auto takes a port that nobody uses, and there is none: " + "; ".join(users)
     if ports:
-        return f"found none; there are, to be named in full: {addresses(ports)}"
-    return "found none: is the printer switched on and plugged in?"
+        return (
+            f"serial:auto takes a port that {dev}/serial/by-id names, and there is none; name one: {addresses(ports)}"
+        )
+    return "No serial port is there: is the printer switched on and plugged in?"
 
 
 def _sorted(dev: Path, pattern: str) -> list[Path]:

@@ -40,7 +40,9 @@ EXAMPLE = "nozzled demo --exit"
 SPEED = 60.0
 # the host would wait for heat by its own clock, which is not sped up; nor is that by which it shows to be alive
 CONFIG = '[log]\nformat = "json"\n[job]\nheat_up = "firmware"\n[safety]\ndead_man_min = 0\n'
+_WANTED = {"printer.not_protected"}  # as CONFIG has it; no warning for who tries nozzled out
 PATIENCE = 15.0  # seconds for the daemon to be there
+A_WHILE = 100.0  # seconds that are told in minutes
 POLL = 0.25  # seconds between two looks at the job
 LINE_EVERY = 2.0  # seconds between two lines of progress, where it is no bar
 PAUSED, ENDED_WELL, ENDED = "Paused", "Operational", ("Operational", "Offline", "Offline after error")
@@ -144,7 +146,7 @@ class _LogWatch:
         if event.get("event") == "http.listening":
             self._url = str(event["url"]).rstrip("/")
             self._found.set()
-        elif event.get("level") in ("warning", "error"):
+        elif event.get("level") in ("warning", "error") and event.get("event") not in _WANTED:
             self._last.append(line.rstrip())
             tqdm.write(f"  {event.get('event')}: {event.get('reason') or event.get('text') or ''}", file=sys.stderr)
 
@@ -263,7 +265,9 @@ async def _temperatures(client: OctoPrintClient) -> str:
 
 def _left(job: JobInformation) -> str:
     left = job["progress"]["printTimeLeft"]
-    return f"{left:4.0f} s left" if left is not None else "          "
+    if left is None:
+        return "           "
+    return f"{left / 60:3.0f} min left" if left >= A_WHILE else f"{left:3.0f} s left  "
 
 
 def _summary(content: bytes, oracle: Path, spent: float) -> bool:
@@ -316,7 +320,11 @@ def _edits(old: list[str], new: list[str]) -> int:
 
 
 def _stay_up(url: str, key: str) -> None:
-    _say(f"\nThe daemon stays up at {url}; try\n  curl -H 'X-Api-Key: {key}' {url}/api/job\nCtrl-C ends it.")
+    link = asyncio.run(_link(OctoPrintClient(url, key)))
+    _say(
+        f"\nThe daemon stays up until Ctrl-C. Its page, for one more browser:\n  {link}\n"
+        f"Its API:\n  curl -H 'X-Api-Key: {key}' {url}/api/job"
+    )
     with contextlib.suppress(KeyboardInterrupt):
         threading.Event().wait()
 

@@ -91,12 +91,12 @@ def _revoke(keyring: Keyring, args: argparse.Namespace) -> str:
 
 
 def _declare_add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="whose key it is, like phone or slicer")
+    parser.add_argument("name", metavar="NAME", help="whose key it is, like phone or slicer")
     parser.add_argument("--scope", choices=SCOPES, default=Scope.CONTROL.label, help=SCOPE_HELP)
 
 
 def _declare_revoke(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="as `list` shows it")
+    parser.add_argument("name", metavar="NAME", help="as `list` shows it")
 
 
 Work = Callable[[Keyring, argparse.Namespace], str]
@@ -136,7 +136,7 @@ def _declare_allow(parser: argparse.ArgumentParser) -> None:
 
 
 def _declare_deny(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("token", help="as `requests` shows it")
+    parser.add_argument("token", metavar="TOKEN", help="as `requests` shows it")
 
 
 _REMOTE = {

@@ -19,8 +19,13 @@ HOST, PORT, STATE_DIR, ADDRESS, PRESET = (
 
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Add --config and --state-dir."""
-    parser.add_argument("--config", type=Path, metavar="F", help="TOML file (default: $NOZZLED_CONFIG)")
-    parser.add_argument("--state-dir", dest=STATE_DIR, metavar="D", help="directory for uploads, database and key")
+    parser.add_argument(
+        "--config", type=Path, metavar="F", help="TOML file (default: $NOZZLED_CONFIG, else /etc/nozzled.toml)"
+    )
+    parser.add_argument(
+        "--state-dir", dest=STATE_DIR, metavar="D",
+        help="directory for uploads, database and key (default: as configured, else ~/.local/state/nozzled)",
+    )  # fmt: skip
 
 
 def add_preset(parser: argparse.ArgumentParser) -> None:

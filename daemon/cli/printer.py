@@ -51,7 +51,7 @@ def _heaters(temperatures: dict[str, Any]) -> dict[str, str]:
 
 def _for_connect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", metavar="P", help="like /dev/ttyACM0 or VIRTUAL (default: the preferred printer)")
-    parser.add_argument("--baudrate", type=int, metavar="B")
+    parser.add_argument("--baudrate", type=int, metavar="B", help="bits per second (default: the preferred one)")
 
 
 async def _connect(client: OctoPrintClient, args: argparse.Namespace) -> None:

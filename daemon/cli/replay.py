@@ -42,7 +42,7 @@ def _about(session: Session) -> str:
 
 
 def _report(outcome: Outcome) -> int:
-    gone = f"{outcome.played} of {outcome.records} records, {outcome.lines} lines sent again"
+    gone = f"{outcome.played} of {outcome.records} records, lines sent again: {outcome.lines}"
     if outcome.difference is None:
         print(f"no difference in {gone}")
         return 0

@@ -130,7 +130,7 @@ def keyring(view: View, subject: Subject) -> Iterator[Finding]:
     except (ValueError, KeyError, TypeError):
         yield bad(f"{subject.state}/keys.json is damaged", "it is set aside at the next start; make new keys then")
     else:
-        yield good(f"there are {count} named keys")
+        yield good(f"named keys: {count or 'none'}")
 
 
 def damaged(view: View, subject: Subject) -> Iterator[Finding]:
@@ -186,7 +186,7 @@ def log(view: View, subject: Subject) -> Iterator[Finding]:
     elif said:
         lines = said.splitlines()
         yield note(
-            f"{len(lines)} warnings in the log within a day; the last: {lines[-1][:200]}",
+            f"warnings in the log within a day: {len(lines)}; the last: {lines[-1][:200]}",
             f"journalctl -t {NAME} -p warning -n 50",
         )
 

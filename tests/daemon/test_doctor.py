@@ -315,7 +315,7 @@ def test_the_key(machine):
 def test_the_named_keys_and_what_was_damaged(machine):
     assert machine.look(service.keyring) == machine.look(service.damaged) == []
     machine.write("/var/lib/nozzled/keys.json", json.dumps({"keys": [{}, {}]}))
-    assert machine.worst(service.keyring) == (Level.GOOD, "there are 2 named keys -> ")
+    assert machine.worst(service.keyring) == (Level.GOOD, "named keys: 2 -> ")
     machine.write("/var/lib/nozzled/keys.json", "[]")
     assert machine.worst(service.keyring)[0] is Level.BAD
     machine.write("/var/lib/nozzled/nozzled.db.damaged", "")
@@ -359,7 +359,7 @@ def test_faults_and_the_log(machine):
     machine.programs["journalctl -t"] = ""
     assert machine.look(service.log, **told) == []
     machine.programs["journalctl -t"] = "one\ntwo"
-    assert "2 warnings" in machine.worst(service.log, **told)[1]
+    assert "within a day: 2;" in machine.worst(service.log, **told)[1]
 
 
 def test_a_check_that_fails_keeps_no_other_from_its_work(machine):
