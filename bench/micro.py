@@ -3,6 +3,7 @@
 frame             number and checksum around a command, the yardstick
 unframe           the same backwards
 reader            the file's bytes → commands
+compact           commands → the same in fewer bytes
 link              HostLink alone: a line out, its `ok` in, with Marlin's window
 driver            LinePrinter on a transport that answers `ok` at once, on the virtual clock
 simulator         LinePrinter and the simulated firmware in memory, on the virtual clock, planner included
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from bench.prints import vase
+from gcode.compact import compactor
 from gcode.dialect import MARLIN
 from gcode.framing import frame, unframe
 from gcode.link import HostLink
@@ -98,6 +100,7 @@ def benchmarks(lines: int) -> dict[str, Run]:
     return {
         "frame": lambda: timed(lambda: _frame_all(commands), len(commands)),
         "unframe": lambda: timed(lambda: _unframe_all(frames), len(commands)),
+        "compact": lambda: timed(lambda: _compact_all(commands), len(commands)),
         "reader": lambda: timed(lambda: read(data), len(commands)),
         "link": lambda: timed(lambda: stream_link(commands), len(commands)),
         "driver": lambda: clock.run(stream(Obedient(), commands)),
@@ -164,6 +167,12 @@ def show(found: dict[str, float]) -> None:
 def _frame_all(commands: list[Line]) -> None:
     for number, (_, command, *_) in enumerate(commands):
         frame(number, command)
+
+
+def _compact_all(commands: list[Line]) -> None:
+    compact = compactor("")
+    for _, command, *_ in commands:
+        compact(command)
 
 
 def _unframe_all(frames: list[bytes]) -> None:

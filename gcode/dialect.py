@@ -45,6 +45,7 @@ MARLIN = Dialect(
     keeps_motors=_KEEP_MOTORS,
     cooling_gives_up=(1.5, 60.0),
     continues_by=(b"M108", b"M876 S0"),
+    compact="",  # gcode/parser.h, value_float: an E ends the number before it
     unknown=_CHECKS | {"M566", "M572", "M601", "M602", "M703"},
 )
 MARLIN_1_0 = Dialect(
@@ -80,6 +81,7 @@ PRUSA = Dialect(
     residency=3.0,
     resumes_by=b"M602",
     continues_by=(),
+    compact="E",  # cmdqueue.h, code_value: strtod before 3.13, which reads `X1E2` as 100
     unknown=frozenset({"M108", "M141", "M191", "M211", "M410", "M412", "M486", "M566", "M572", "M593", "M703", "M876"}),
 )
 PRUSA_BUDDY = replace(
@@ -94,6 +96,7 @@ PRUSA_BUDDY = replace(
     residency=5.0,
     cooling_gives_up=MARLIN.cooling_gives_up,
     continues_by=MARLIN.continues_by,
+    compact=None,
     unknown=frozenset({"M566", "M703"}),
 )
 REPETIER = Dialect(

@@ -137,6 +137,8 @@ class Dialect:
         residency: seconds near the target that end a wait for heat, by default.
         resumes_by: the command that ends a pause which the firmware began itself, and restores heat and place.
         continues_by: commands that end a wait for the user, the best first.
+        compact: letters of a move that keep the blank before them where all others are left out
+            (`gcode/compact.py`); None: lines stay as they are, as nobody has tried it.
         unknown: code words of slicers that it does not know.
         macros: they may be there all the same, as macros of its configuration.
     """
@@ -179,6 +181,7 @@ class Dialect:
     residency: float = 10.0
     resumes_by: bytes | None = None
     continues_by: tuple[bytes, ...] = (b"M108",)
+    compact: str | None = None
     unknown: frozenset[str] = frozenset()
     macros: bool = False
 

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from sys import maxsize
 
-from gcode.framing import frame, number_of
+from gcode.framing import frame, number_of, numberless
 from gcode.modes import Modes
 from gcode.outgoing import Position, Ticket
 
@@ -52,7 +52,7 @@ Sent = tuple[int, bytes, int, int, Ticket | None]
 
 def command_of(sent: Sent) -> bytes:
     """Return a command as it was sent, without its number."""
-    return sent[1] if number_of(sent[1]) is None else sent[1].partition(b" ")[2]
+    return numberless(sent[1])
 
 
 def bare(sent: Sent) -> bytes:

@@ -10,6 +10,7 @@ from functools import reduce
 from operator import xor
 
 _FRAME = re.compile(rb"\s*N\s*(-?\d+)\s*(.*)\Z", re.DOTALL)
+_HEAD = re.compile(rb"N(\d+)(?: |(?=G))")
 _MOST_DIGITS = 18  # of a number that is read; Python reads none of thousands
 
 
@@ -30,10 +31,27 @@ def frame(number: int, command: bytes, of_command: int | None = None) -> bytes:
     return b"%s%s*%d\n" % (head, command, reduce(xor, head, checksum(command) if of_command is None else of_command))
 
 
+def dense_frame(number: int, command: bytes, of_command: int | None = None) -> bytes:
+    """Return the same without the blank behind the number, where a compact move follows: `N12G1X1`."""
+    head = (b"N%d" if command[2:3].isalpha() and command[:1] == b"G" else b"N%d ") % number
+    return b"%s%s*%d\n" % (head, command, reduce(xor, head, checksum(command) if of_command is None else of_command))
+
+
+def bare_frame(_number: int, command: bytes, _of_command: int | None = None) -> bytes:
+    """Return the line for a firmware that counts none: the command and a line feed."""
+    return command + b"\n"
+
+
 def number_of(raw: bytes) -> int | None:
-    """Return the number in a line that `frame` has made; None where it has none."""
-    head = raw.partition(b" ")[0]
-    return int(head[1:]) if head[:1] == b"N" and head[1:].isdigit() else None
+    """Return the number in a line that `frame` or `dense_frame` has made; None where it has none."""
+    head = _HEAD.match(raw)
+    return int(head[1]) if head is not None else None
+
+
+def numberless(raw: bytes) -> bytes:
+    """Return such a line without its number."""
+    head = _HEAD.match(raw)
+    return raw if head is None else raw[head.end() :]
 
 
 @dataclass(frozen=True, slots=True)

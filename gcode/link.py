@@ -31,7 +31,7 @@ from gcode.complaints import Complaints
 from gcode.dialect import UNKNOWN, Dialect
 from gcode.errors import LinkError, PrinterReset, PrinterSilent, QueueFull
 from gcode.flight import HISTORY, RENEWAL, Flight, Left, Sent, bare, command_of
-from gcode.framing import frame
+from gcode.framing import bare_frame, dense_frame, frame
 from gcode.modes import Modes
 from gcode.outgoing import Counters, Line, Notice, Position, Refusal, Ticket
 from gcode.patience import Patience, patience
@@ -100,7 +100,7 @@ class HostLink:
         """Start with line 1.
 
         Args:
-            dialect: how the firmware wants to be spoken to; may be replaced while nothing is in flight.
+            dialect: how the firmware wants to be spoken to; it may be replaced while nothing is in flight.
             byte_time: seconds that one byte takes on the wire, 10 / baudrate; 0 where it takes none.
             journal: what another host could go on from.
         """
@@ -131,6 +131,17 @@ class HostLink:
         self._why = ""  # a line is asked for again, by the firmware's last words about that
         self._planner = 0  # the most moves that the firmware has told to have room for
 
+    @property
+    def dialect(self) -> Dialect:
+        """How the firmware wants to be spoken to."""
+        return self._dialect
+
+    @dialect.setter
+    def dialect(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        dense = frame if dialect.compact is None else dense_frame
+        self._make_frame = dense if dialect.numbered else bare_frame
+
     # -- what the owner asks for ---------------------------------------------------------------------------
 
     def feed(self, pull: Pull | None, *, goes_on: bool = False) -> None:
@@ -158,7 +169,7 @@ class HostLink:
         self.position = replace(left.position)
         self.modes = replace(left.modes)
         self._alive = now
-        self._recovery.take_over(left.answered, self._flight, self.dialect)
+        self._recovery.take_over(left.answered, self._flight, self._dialect)
         self._plain = self._ok_is_plain
 
     def hold(self) -> None:
@@ -262,7 +273,7 @@ class HostLink:
         flight, recovery = self._flight, self._recovery
         out, recovery.raw = recovery.raw, b""
         if self._urgent:
-            window = self._slots or self.dialect.window_lines
+            window = self._slots or self._dialect.window_lines
             self._wire.settle(flight, window, now, read=recovery.echo is not None)
         if recovery.going_back:
             return out
@@ -285,7 +296,7 @@ class HostLink:
             return None  # the firmware refuses the question and flushes its buffer: what comes behind would be cut
         if flight.goes_back and recovery.echo is not None:
             return self._repeat()  # oks are missing: the firmware answered, so the lines in flight have left its buffer
-        if len(flight.lines) >= (self._slots or self.dialect.window_lines):
+        if len(flight.lines) >= (self._slots or self._dialect.window_lines):
             return None
         if flight.goes_back:
             return self._repeat()
@@ -295,10 +306,10 @@ class HostLink:
 
     def _begins_anew(self) -> bool:
         """Tell whether this firmware has to be told that its numbers begin anew."""
-        counting = self.dialect.counting
-        if self.dialect.numbered and counting.modulo is None:
+        counting = self._dialect.counting
+        if self._dialect.numbered and counting.modulo is None:
             return self._flight.renews
-        self._flight.wrap(counting.modulo if self.dialect.numbered else None)
+        self._flight.wrap(counting.modulo if self._dialect.numbered else None)
         return False
 
     def _take_anew(self) -> Sent | None:
@@ -311,7 +322,7 @@ class HostLink:
         if flight.lines:
             return None
         if not flight.fills and recovery.all_here != flight.next:
-            recovery.ask_what_is_wanted(flight, self.dialect)
+            recovery.ask_what_is_wanted(flight, self._dialect)
             self._patience.hurried = True
             return None
         command = HARMLESS if flight.fills else RENEWAL
@@ -323,7 +334,7 @@ class HostLink:
     def _take_urgent(self) -> Sent | None:
         """Return the next urgent line, whatever is unanswered, if the receive buffer has room for it."""
         size = len(self._urgent[0].command) + FRAMING
-        if not self._wire.takes(size, self._flight, self.dialect.window_bytes):
+        if not self._wire.takes(size, self._flight, self._dialect.window_bytes):
             return None
         ticket = self._urgent.popleft()
         return self._frame((-1, ticket.command, None, True), -1, ticket)
@@ -339,7 +350,7 @@ class HostLink:
         """Return as many lines of the job as fit. Once for each `ok` of a print: in one piece, without calls."""
         if self._alone and self._goes_alone():
             return b""
-        flight, dialect, out = self._flight, self.dialect, b""
+        flight, dialect, out = self._flight, self._dialect, b""
         lines, most = flight.lines, self._slots or dialect.window_lines
         while len(lines) < most:
             line = self._peeked or pull()
@@ -367,18 +378,18 @@ class HostLink:
 
     def _fits(self, size: int) -> bool:
         flight = self._flight
-        return not flight.lines or flight.bytes + size <= self.dialect.window_bytes
+        return not flight.lines or flight.bytes + size <= self._dialect.window_bytes
 
     def _frame(self, line: tuple[int, bytes, int | None, bool], ordinal: int, ticket: Ticket | None) -> Sent:
         offset, command, of_command, changes_modes = line
         flight = self._flight
         number = flight.next
-        raw = frame(number - flight.base, command, of_command) if self.dialect.numbered else command + b"\n"
+        raw = self._make_frame(number - flight.base, command, of_command)
         sent = (number, raw, ordinal, offset, ticket)
         flight.history[number % HISTORY] = sent
         if changes_modes:
             self.modes.note(command)
-            if self.dialect.alone and code_word(command) in self.dialect.alone:
+            if self._dialect.alone and code_word(command) in self._dialect.alone:
                 self._alone = number
         if self._journal is not None:
             answered = (flight.lines[0][0] if flight.lines else number) - 1
@@ -392,7 +403,7 @@ class HostLink:
         if self._recovery.echo is None and not self._fits(len(sent[1])):
             return None
         self._flight.replay += 1
-        if self.dialect.alone and code_word(command_of(sent)) in self.dialect.alone:
+        if self._dialect.alone and code_word(command_of(sent)) in self._dialect.alone:
             self._alone = sent[0]
         return sent
 
@@ -434,7 +445,7 @@ class HostLink:
         told.append(reply)
         if self._may_be_echo(reply) and self._is_echo(reply):
             reply = Text(reply.line)
-        elif asked_by := self._complaints.note(reply, self.dialect, self._answered_line(reply), now):
+        elif asked_by := self._complaints.note(reply, self._dialect, self._answered_line(reply), now):
             self._pull = self._peeked = None
             self._queue.clear()
             self._urgent.appendleft(Ticket(asked_by, urgent=True))
@@ -459,7 +470,7 @@ class HostLink:
         self._collect(reply, now, told)
 
     def _on_text(self, reply: Reply, now: float, told: list[Told]) -> None:
-        if self._patience.may_be_silent(self._flight, self.dialect) or not self._chatter.is_chatter(
+        if self._patience.may_be_silent(self._flight, self._dialect) or not self._chatter.is_chatter(
             reply.line, self.counters.lines_acknowledged
         ):
             self._signs_of_life(now)
@@ -475,7 +486,7 @@ class HostLink:
             return None
         flight = self._flight
         sent = flight.lines[0] if flight.lines else None
-        if self.dialect.ok_at == "receipt":
+        if self._dialect.ok_at == "receipt":
             sent = flight.kept(flight.first_unanswered - 1)
         return None if sent is None or sent[4] is not None else (bare(sent), sent[3])
 
@@ -499,7 +510,7 @@ class HostLink:
         if self._answers and (over := self._answers.said(reply, now, ticket)) is not None:
             told += over
             return
-        if ticket is not None and (self.dialect.ok_at == "execution" or fits(reply, ticket)):
+        if ticket is not None and (self._dialect.ok_at == "execution" or fits(reply, ticket)):
             ticket.answer(reply.line)
 
     def _signs_of_life(self, now: float) -> None:
@@ -514,11 +525,11 @@ class HostLink:
         elif isinstance(reply, UnknownCommand):
             # the tail of a line cut by a flush, taken for a command: its ok is none of ours
             # (without numbers nothing is flushed, and Teacup quotes M400 as M144; at receipt, its ok has come before)
-            flushes = self.dialect.numbered and self.dialect.ok_at == "execution"
+            flushes = self._dialect.numbered and self._dialect.ok_at == "execution"
             self._recovery.foreign_ok = flushes and not self._flight.has(reply.word)
         elif match := _SKIPPED.match(reply.line):
             # Repetier: it has this line, or waits for an earlier one
-            number = self._flight.near(int(match[1]), self.dialect.counting.modulo)
+            number = self._flight.near(int(match[1]), self._dialect.counting.modulo)
             self._recovery.foreign_ok = not self._flight.lines or self._flight.lines[0][0] != number
 
     def _note_planner(self, free: int) -> None:
@@ -530,7 +541,7 @@ class HostLink:
     def _on_ok(self, reply: Reply, now: float, told: list[Told]) -> None:
         recovery, lines = self._recovery, self._flight.lines
         number = self._answered(reply) if isinstance(reply, Ok) else None
-        if isinstance(reply, Ok) and reply.buffer is not None and len(lines) == 1 and self.dialect.learns:
+        if isinstance(reply, Ok) and reply.buffer is not None and len(lines) == 1 and self._dialect.learns:
             self._slots = reply.buffer + 1  # all are free but the one of the line that is answered
         if isinstance(reply, Ok) and reply.planner is not None and lines and bare(lines[0])[:2] in _MOVES:
             self._note_planner(reply.planner)
@@ -561,7 +572,7 @@ class HostLink:
         told = ok.number if ok.number is not None else ok.last
         if not told:
             return None
-        number = self._flight.near(told, self.dialect.counting.modulo)
+        number = self._flight.near(told, self._dialect.counting.modulo)
         return number if number < self._flight.next else None
 
     def _on_question_executed(self, now: float) -> None:
@@ -594,7 +605,7 @@ class HostLink:
             self._recovery.echoed()  # its echo was lost, but nothing before it waits any more
         elif not ticket.done:
             self._patience.answered(ticket.command)
-            if self.dialect.ok_at == "receipt":
+            if self._dialect.ok_at == "receipt":
                 self._on_receipt(ticket, line, now, told)
             else:
                 ticket.replies.append(line)
@@ -604,8 +615,8 @@ class HostLink:
 
     def _on_receipt(self, ticket: Ticket, ok: str, now: float, told: list[Told]) -> None:
         """Wait for the answer of a command; behind a long one, which may have none, for an echo."""
-        usual = self.dialect.answer_timeout
-        lasts = patience(ticket.command, 0.0, self.dialect.long_commands)
+        usual = self._dialect.answer_timeout
+        lasts = patience(ticket.command, 0.0, self._dialect.long_commands)
         told += self._answers.received(ticket, ok, now, lasts or usual, lasts=lasts > 0.0)
         if lasts:
             self._queue.append(self._recovery.echo_in_a_word())
@@ -618,27 +629,27 @@ class HostLink:
         if now - self._alive <= WAIT_AGE:
             return
         told += self._answers.all_over()
-        if not self.dialect.numbered:
+        if not self._dialect.numbered:
             while self._flight.lines:
                 self._acknowledge("ok", now, told)
         elif self._flight.lines and self._recovery.phase is Phase.CLEAR:
-            self._recovery.ask_what_is_wanted(self._flight, self.dialect)
+            self._recovery.ask_what_is_wanted(self._flight, self._dialect)
             self._alive = now
 
     def _on_resend(self, number: int, now: float, told: list[Told]) -> None:
         self._count_resend()
         self._signs_of_life(now)
         self._patience.hurried = False
-        line = self._flight.near(number, self.dialect.counting.modulo)
+        line = self._flight.near(number, self._dialect.counting.modulo)
         resumes = self._resumes(line)
-        self._recovery.requested(line, self._flight, self.dialect, now, self._wire.free)
+        self._recovery.requested(line, self._flight, self._dialect, now, self._wire.free)
         self._recovery.foreign_ok = self._recovery.foreign_ok or resumes
         for _ in range(self._recovery.answered_early):
             self._acknowledge("ok", now, told)
-        if self.dialect.ok_at == "receipt":  # what was received needs no other answer
+        if self._dialect.ok_at == "receipt":  # what was received needs no other answer
             while self._flight.lines and self._flight.lines[0][0] < line and line <= self._flight.next:
                 self._acknowledge("ok", now, told)
-        if self.dialect.repeats_request and line == self._flight.next and not self._has_more:
+        if self._dialect.repeats_request and line == self._flight.next and not self._has_more:
             self._queue.append(Ticket(HARMLESS))  # it would ask for ever, where there is nothing to be sent
         if self._recovery.refusals >= MAX_REFUSALS:
             self._give_up(line, told)
@@ -667,7 +678,7 @@ class HostLink:
         The command that ends the pause is one of those that it asks for then, and gets an ok all the same.
         """
         sent = self._flight.lines[0] if self._flight.lines else None
-        return sent is not None and number <= sent[0] and bare(sent).strip() == self.dialect.resumes_by
+        return sent is not None and number <= sent[0] and bare(sent).strip() == self._dialect.resumes_by
 
     def _give_up(self, number: int, told: list[Told]) -> None:
         """Send a harmless line under the number of a text that the firmware cannot read: better than no print."""
@@ -716,7 +727,7 @@ class HostLink:
         if self._recovery.going_back:
             return self._recovery.quiet_at
         if self._flight.lines or self._recovery.asking:
-            return self._alive + self._patience.seconds(self._flight, self.dialect)
+            return self._alive + self._patience.seconds(self._flight, self._dialect)
         return None
 
     def tick(self, now: float) -> list[Told]:
@@ -728,9 +739,9 @@ class HostLink:
         if deadline is None or now < deadline:
             return told
         if self._complaints.halted_until is not None:
-            self.fail(self._complaints.no_reason(self.dialect))
+            self.fail(self._complaints.no_reason(self._dialect))
         elif self._recovery.going_back:
-            self._recovery.quiet(self._flight, self.dialect)
+            self._recovery.quiet(self._flight, self._dialect)
             self._patience.hurried = self._patience.hurried or self._recovery.asking
         else:
             self._on_silence(now)
@@ -741,7 +752,7 @@ class HostLink:
         self.counters.timeouts += 1
         self._patience.hurried = False
         try:
-            self._recovery.silence(self._flight.oldest or "a question", self._alive, now, self._flight, self.dialect)
+            self._recovery.silence(self._flight.oldest or "a question", self._alive, now, self._flight, self._dialect)
         except LinkError as error:
             self.fail(error)
         self._alive = now

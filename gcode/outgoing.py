@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from gcode.compact import Compact
 from gcode.errors import CommandError, ForbiddenCommand
 from gcode.framing import checksum
 from gcode.modes import may_change_modes
@@ -15,9 +16,12 @@ _FORBIDDEN = re.compile(rb"M\s*0*(?:110|28|29|575|999)(?!\d)", re.IGNORECASE)
 _STOP = re.compile(r"(?:N\s*\d+\s*)?M\s*0*112(?!\d)", re.IGNORECASE)
 
 
-def job_line(offset: int, command: bytes) -> Line:
-    """Return a job's line with all that can be known of it before it has a number."""
-    return offset, command, checksum(command), may_change_modes(command)
+def job_line(offset: int, command: bytes, compact: Compact | None = None) -> Line:
+    """Return a job's line with all that can be known of it before it has a number; `compact` makes it shorter."""
+    changes_modes = may_change_modes(command)
+    if compact is not None:
+        command = compact(command)
+    return offset, command, checksum(command), changes_modes
 
 
 def is_stop(command: str) -> bool:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
+from gcode.compact import Compact, compactor
 from gcode.dialect import UNKNOWN, Dialect, recognise
 from gcode.errors import FirmwareHalted, NozzledError, PrinterReset, PrinterSilent
 from gcode.histogram import Histogram
@@ -129,6 +130,12 @@ class LinePrinter:
     def longest_command(self) -> int:
         """Bytes of a command that this firmware reads."""
         return self._commands.longest
+
+    @property
+    def compact(self) -> Compact | None:
+        """What makes a line of a job shorter for this firmware; None: lines stay as they are."""
+        keep = self._link.dialect.compact if self._link else None
+        return None if keep is None else compactor(keep)
 
     def fitting(self, command: bytes) -> bytes | None:
         """Return a clean command as this firmware can read it; None: it is a text that had better not be sent."""

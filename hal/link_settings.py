@@ -22,6 +22,8 @@ class LinkSettings:
         window_lines: lines in flight; 0: what the firmware's dialect allows.
         window_bytes: bytes in flight; 0: what the firmware's dialect allows.
         long_commands: first words, blanks between them, of commands that may take minutes besides those known to.
+        compact: `auto`: moves go without blanks and zeros that mean nothing, where the dialect allows it; `off`: as
+            they are in the file.
         extruders: hotends to turn off when the conversation fails.
         outlasts_silence: a job may go on behind a silence: the printer is not made cold when a job's line fails by one.
         shared_nozzle: all tools have the hotend of tool 0.
@@ -37,6 +39,7 @@ class LinkSettings:
     window_lines: int = 0
     window_bytes: int = 0
     long_commands: str = ""
+    compact: str = "auto"
     extruders: int = 1
     heated_chamber: bool = False
     shared_nozzle: bool = False
@@ -51,6 +54,7 @@ class LinkSettings:
             window_lines=self.window_lines or dialect.window_lines,
             window_bytes=self.window_bytes or dialect.window_bytes,
             learns=not self.window_lines,
+            compact=dialect.compact if self.compact == "auto" else None,
         )
 
     def heaters_off(self, told: Heaters) -> bytes:

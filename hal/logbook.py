@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gcode.framing import numberless
 from gcode.link import HISTORY, Left, Sent
 from gcode.modes import Modes
 from gcode.outgoing import Position, Ticket
@@ -237,4 +238,4 @@ def _sent(slot: tuple[Any, ...]) -> Sent:
     raw = slot[8]
     if of_job:
         return number, raw, lines, offset, None
-    return number, raw, -1, -1, Ticket(raw.partition(b" ")[2].rpartition(b"*")[0], step=step)
+    return number, raw, -1, -1, Ticket(numberless(raw).rpartition(b"*")[0], step=step)

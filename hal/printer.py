@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from gcode.compact import Compact
 from gcode.dialect import Dialect
 from gcode.errors import NozzledError
 from gcode.flight import Left
@@ -247,6 +248,10 @@ class Commanded(Protocol):
     @property
     def longest_command(self) -> int:
         """Bytes of a command that this firmware reads now: they get fewer as line numbers get longer."""
+
+    @property
+    def compact(self) -> Compact | None:
+        """What makes a line of a job shorter for this firmware; None: lines stay as they are."""
 
     def fitting(self, command: bytes) -> bytes | None:
         """Return a clean command as this firmware can read it: texts are cut, and cleared of what would end the line.

@@ -34,6 +34,12 @@ from hal.session_file import HOST, Record, Session
 NEVER = 1e9
 """Seconds between the driver's own requests where they come from the recording."""
 
+_WORDS = frozenset({"long_commands", "compact"})
+"""Settings that are no numbers."""
+
+_BEFORE: dict[str, str] = {"compact": "off"}
+"""What was done before there were such settings: older recordings do not tell."""
+
 _SYNC = b"M118 nozzled"
 # What makes a printer safe goes out beyond the link's window.
 _URGENT = re.compile(rb"M0*(?:18|84|104|106|107|108|140|141)(?!\d)", re.IGNORECASE)
@@ -168,10 +174,10 @@ class _Player:
 
 def _settings(session: Session, records: Sequence[Record]) -> LinkSettings:
     for name, value in session.header.settings.items():
-        if not isinstance(value, str if name == "long_commands" else int | float):
+        if not isinstance(value, str if name in _WORDS else int | float):
             raise RecordingError(f"the recording has settings that are none: {session.header.settings}")
     try:
-        settings = LinkSettings(**session.header.settings)  # type: ignore[arg-type] # JSON keeps int and float apart
+        settings = LinkSettings(**_BEFORE | session.header.settings)  # type: ignore[arg-type] # JSON keeps int and float apart
     except TypeError as error:
         raise RecordingError(f"the recording has settings that this program does not know: {error}") from error
     settings = replace(settings, card_interval=NEVER, report_patience=NEVER)

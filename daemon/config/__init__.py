@@ -179,6 +179,12 @@ class LinkConfig:
         "Further commands that may take minutes without a word, like G425 or PRINT_START; the usual ones are known.",
         gcode=True,
     )
+    compact: str = option(
+        "auto",
+        "auto: moves are sent without blanks and zeros that mean nothing, to firmwares with which that was tried; "
+        "off: as they are in the file.",
+        choices=("auto", "off"),
+    )
     record: str = option("", "Directory that takes a recording of every connection; empty: none is made.")
     record_max_mib: int = option(64, "Size at which a recording goes on in another file, in MiB.", low=1, high=4096)
     record_keep: int = option(10, "Recordings kept, the newest ones.", low=1, high=10_000)

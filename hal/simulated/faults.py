@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from gcode.framing import number_of
 from gcode.planner import AXES
 from hal.simulated.heater import HeaterFault
 from hal.simulated.scenario import Fault, Scenario
@@ -263,8 +264,8 @@ _MOST_AT_ONCE = 100  # of one event that a time sets off, like lines of text
 
 def _number(line: bytes, count: int) -> int:
     """Return the number that stands in a line, and for one without `count`."""
-    digits = line[1:].partition(b" ")[0] if line.startswith(b"N") else b""
-    return int(digits) if digits.isdigit() else count
+    number = number_of(line)
+    return count if number is None else number
 
 
 def _of_bytes(armed: list[_Armed], direction: str) -> list[_Armed]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from gcode.framing import checksum
 from hal.simulated.config import FirmwareConfig
 
-_USUAL = re.compile(rb"N(\d+) ([^ *;\0][^*;\0]*)\*(\d+)")  # how hosts write a line with number and checksum
+_USUAL = re.compile(rb"N(\d+) ?([^ *;\0\d][^*;\0]*)\*(\d+)")  # how hosts write a line with number and checksum
 _NUMBER = re.compile(rb"N\s*([+-]?\d*)\s*")
 _LEADING_INTEGER = re.compile(rb"\s*([+-]?\d+)")
 _ESCAPE = re.compile(rb"\\(.?)")

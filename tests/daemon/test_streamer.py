@@ -258,6 +258,7 @@ class Narrow:
     """A receiver whose room shrinks, and that shows no texts of a kind."""
 
     longest_command = 12
+    compact = None
 
     def fitting(self, command):
         return None if command.startswith(b"M486") else command[: self.longest_command].rstrip()

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Protocol
 
 from daemon.packing.kinds import kind
+from gcode.compact import Compact
 from gcode.errors import CommandError
 from gcode.host_commands import Instead, Meaning, Sent, Skip, meaning
 from gcode.outgoing import Line, job_line
@@ -38,6 +39,10 @@ class Receiver(Protocol):
     def longest_command(self) -> int:
         """Bytes of a command that it reads now."""
 
+    @property
+    def compact(self) -> Compact | None:
+        """What makes a line shorter for it."""
+
     def fitting(self, command: bytes) -> bytes | None:
         """Return a command as it can read it; None: it had better not be sent."""
 
@@ -46,6 +51,7 @@ class Anyone:
     """A receiver that takes whatever there is in files."""
 
     longest_command = MAX_LINE
+    compact: Compact | None = None
 
     def fitting(self, command: bytes) -> bytes | None:
         """Return the command."""
@@ -98,6 +104,7 @@ class FileStream:
         self._understand = understand
         self._receiver = receiver or Anyone
         self._longest = self._receiver().longest_command
+        self._compact = self._receiver().compact
         self._check = check
         self._alter = alter
         self._loop = asyncio.get_running_loop()
@@ -189,12 +196,13 @@ class FileStream:
 
     def _take_lines(self) -> bool:
         """Make lines ready as far as a line that wants a closer look; False: the block holds none any more."""
-        self._longest = self._receiver().longest_command
+        receiver = self._receiver()
+        self._longest, self._compact = receiver.longest_command, receiver.compact
         if self._behind_ready is not None and self._look_closer(*self._behind_ready):
             return True
         for offset, command in self._reader:
             if PLAIN(command) and len(command) <= self._longest:
-                self._ready.append(job_line(offset, command))
+                self._ready.append(job_line(offset, command, self._compact))
                 if len(self._ready) >= LINES_A_TURN:
                     return True
             elif self._ready:
@@ -208,7 +216,7 @@ class FileStream:
         """Deal with a line whose turn has come; False: there is nothing of it to send, and nothing to stop for."""
         self._behind_ready = None
         if found := self._special(offset, command):
-            self._ready.append(job_line(*found))
+            self._ready.append(job_line(*found, self._compact))
         return bool(self._ready) or self._stopped
 
     def proceed(self) -> None:
