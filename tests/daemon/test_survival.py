@@ -16,6 +16,7 @@ from daemon.config import PauseConfig
 from daemon.core.job import file_check
 from daemon.core.job.file_check import PAUSE, sha1_of
 from gcode import flight
+from gcode.compact import compactor
 from gcode.errors import QueueFull
 from gcode.flight import MOST
 from hal.logbook import UNREADABLE, Logbook
@@ -29,8 +30,11 @@ SLOW = 600  # simulated seconds
 WAITS = ["G4 S1"] * 20
 
 
+AS_SENT = {compactor("")(move.encode()).decode(): move for move in MOVES} | {move: move for move in MOVES}
+
+
 def moves_of(world) -> list[str]:
-    return [each.command for each in world.oracle.commands if each.command in MOVES]
+    return [AS_SENT[each.command] for each in world.oracle.commands if each.command in AS_SENT]
 
 
 def said_by(world, name) -> list[str]:
@@ -121,11 +125,12 @@ def test_killed_at_any_byte_of_any_phase(tmp_path_factory, kills, pages, pause_a
     kills=st.lists(st.integers(0, 4000), min_size=1, max_size=4),
     damage=st.sampled_from([0, 97, 211, 499]),
     window=st.sampled_from([1, 4]),
+    compact=st.sampled_from(["auto", "off"]),
 )
-def test_killed_in_the_middle_of_resends_and_of_what_others_send(tmp_path_factory, kills, damage, window):
+def test_killed_in_the_middle_of_resends_and_of_what_others_send(tmp_path_factory, kills, damage, window, compact):
     async def main() -> None:
         # more than one line in flight would leave cut tails behind a bad one, see docs/link.md
-        world = World(tmp_path_factory.mktemp("world"), window=1 if damage else window)
+        world = World(tmp_path_factory.mktemp("world"), window=1 if damage else window, compact=compact)
         state = await print_on(world, *(Life(bytes_left=left, damage=damage) for left in kills), chatty=True)
         if state is not None:
             check(world, state)

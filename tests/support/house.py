@@ -157,6 +157,7 @@ async def house(
         config,
         printer=replace(config.printer, address="sim", retry_s=1.0, reattach_s=0.0, **(printer or {})),
         pause=pause or PauseConfig(park="none"),
+        link=replace(config.link, compact="off"),  # lines arrive as they are in the file
     )
     oracle, records = Oracle(keep=None), store or Records()
 

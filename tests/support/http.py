@@ -164,7 +164,10 @@ def config(folder: Path, address: str = "sim", **sections: dict[str, Any]) -> Co
     """Return a configuration with other values in some sections: `config(tmp_path, profile={"extruders": 2})`."""
     # no test starts a process for each upload, unless that is what it is about
     analysis = {"enabled": False, **sections.pop("analysis", {})}
-    changes = {"printer": {"address": address}, "paths": {"state_dir": str(folder)}, "analysis": analysis, **sections}
+    # lines arrive as they are in the file, unless that is what it is about
+    link = {"compact": "off", **sections.pop("link", {})}
+    changes = {"printer": {"address": address}, "paths": {"state_dir": str(folder)}, "analysis": analysis, "link": link}
+    changes |= sections
     base = Config()
     return replace(base, **{name: replace(getattr(base, name), **values) for name, values in changes.items()})
 

@@ -215,8 +215,9 @@ class World:
     """One printer, one folder, and host after host."""
 
     def __init__(
-        self, folder: Path, firmware: FirmwareConfig | None = None, pause: PauseConfig | None = None, window: int = 0
-    ) -> None:
+        self, folder: Path, firmware: FirmwareConfig | None = None, pause: PauseConfig | None = None, window: int = 0,
+        compact: str = "off",
+    ) -> None:  # fmt: skip
         self.folder = folder
         self.oracle = Oracle(keep=None)
         self.firmware = Firmware(firmware, self.oracle)
@@ -226,7 +227,7 @@ class World:
             Config(),
             scripts=SCRIPTS,
             pause=pause or PauseConfig(park="none"),
-            link=replace(Config().link, window_lines=window),
+            link=replace(Config().link, window_lines=window, compact=compact),
             printer=replace(Config().printer, address="sim", retry_s=1.0, reattach_s=10.0),
         )
         (folder / "uploads").mkdir(exist_ok=True)
