@@ -105,6 +105,7 @@ def _write(path: Path, view: View, subject: Subject, found: list[Finding], told:
 def _subject(args: argparse.Namespace) -> tuple[Subject, dict[str, Any]]:
     """Return which daemon is looked at, and what it says."""
     path = path_of(args.config, os.environ)
+    path = path.absolute() if path else None
     try:
         found, mistake = whose.find(args), ""
     except ConfigError as error:

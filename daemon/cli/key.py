@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from daemon.cli import whose
@@ -56,23 +55,15 @@ def _see_that_it_would_count(found: Whose, args: argparse.Namespace) -> None:
         exists = path.exists()
     except PermissionError:
         return  # as reading it will tell
-    host, port = whose.host_and_port(found)
-    at = whose.url(host, port)
-    runs = whose.runs_in(found.state)
     if exists and not getattr(args, "rotate", False):
-        if runs is False and whose.is_served(host, port):
-            print(f"nozzled: this key is of {found.state}; what listens at {at} has another", file=sys.stderr)
+        whose.require_own_daemon(found, makes_a_key=False)
         return
-    if runs and not exists:
+    if whose.runs_in(found.state) and not exists:
         raise ConfigError(
             f"the daemon that has {found.state} was given its key by {ENVIRONMENT} or by systemd, so there is none in "
             f"{path}; a key with a name works as well: nozzled keys add NAME"
         )
-    if runs is False and whose.is_served(host, port):
-        raise ConfigError(
-            f"what listens at {at} has its state elsewhere than in {found.state}, so a key made there would not open "
-            f"it: --config or --state-dir says whose key is meant"
-        )
+    whose.require_own_daemon(found, makes_a_key=True)
     if found.service is not None and not exists:
         raise ConfigError(
             f"{found.service.front} makes the key when it first starts, and has not yet: sudo systemctl start "

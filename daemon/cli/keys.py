@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
         return remote.run(args)
     found = whose.find(args)
     whose.require_rights(found, args)
+    whose.require_own_daemon(found, makes_a_key=args.work is _add)
     keyring = Keyring(found.state, time.time)
     text: str = args.work(keyring, args)
     if text:
@@ -65,6 +66,8 @@ def _list(keyring: Keyring, args: argparse.Namespace) -> str:
     keyring.load()
     if args.json:
         return json.dumps([_described(key) for key in keyring.keys])
+    if not keyring.keys:
+        return "there are no keys with names; `nozzled key` shows the first key, which has none"
     return "\n".join([_row("name", "scope", "made", "last used", ""), *map(_row_of, keyring.keys)])
 
 

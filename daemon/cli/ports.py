@@ -2,6 +2,7 @@
 
 import argparse
 
+from hal import holders
 from hal.ports import list_ports, locked
 
 EXAMPLE = "nozzled ports"
@@ -15,7 +16,8 @@ def run(_: argparse.Namespace) -> int:
     """Print one address a line, ready for --printer."""
     found = list_ports()
     for port in found:
-        print(f"{port.address}  {port.description or ''}{'  (in use)' if locked(port.path) else ''}".rstrip())
+        used = f"  (in use by {holders.describe(holders.of_file(port.path))})" if locked(port.path) else ""
+        print(f"{port.address}  {port.description or ''}{used}".rstrip())
     if not found:
         print("no serial port found; try the simulated printer: nozzled serve --printer sim")
     return 0

@@ -13,6 +13,8 @@ Told = Mapping[str, Any]
 UNDER_WAY = ("Starting", "Printing", "Pausing", "Paused", "Resuming", "Finishing", "Cancelling")
 """States in which there is a print; one from the printer's own SD card is `Printing from SD`."""
 
+ENDS = ("completed", "cancelled", "failed", "interrupted")
+
 _WIDTH = 20  # characters of a bar
 
 
@@ -41,7 +43,8 @@ def as_table(job: Told, now: datetime) -> str:
             "file": file["path"] or file["name"] or "none selected",
             "layer": _layer(progress),
             "done": "" if done is None else f"{done:.1f} % of the file{_share(progress)}",
-            "time": "" if spent is None else f"{duration(spent)} spent" + _left(left),
+            "time": "" if spent is None else f"{duration(spent)} spent" + (_left(left) if goes_on(job) else ""),
+            "last print": _end(job),
             "estimate": duration(job["job"].get("estimatedPrintTime")) if spent is None else "",
             "ends": clock(now, left) if goes_on(job) and not _waits(job) else "",
         }
@@ -53,7 +56,7 @@ def as_line(job: Told, temperatures: Told, now: datetime) -> str:
     progress = job["progress"]
     share = progress.get("timeCompletion")
     done = progress["completion"] if share is None else share
-    parts = [str(job["state"]), printable(job["job"]["file"]["path"] or job["job"]["file"]["name"] or "")]
+    parts = [_end(job) or str(job["state"]), printable(job["job"]["file"]["path"] or job["job"]["file"]["name"] or "")]
     if done is not None and goes_on(job):
         full = round(done / 100 * _WIDTH)
         parts.append(f"[{'#' * full}{'-' * (_WIDTH - full)}] {done:.0f} %")
@@ -95,6 +98,12 @@ class Line:
         """Leave the line as it is."""
         if self._terminal and self._last:
             print()
+
+
+def _end(job: Told) -> str:
+    """Return how the last print has ended; nothing where none has, or another one goes on."""
+    state = (job.get("print") or {}).get("state")
+    return "" if goes_on(job) or state not in ENDS else str(state)
 
 
 def _waits(job: Told) -> bool:

@@ -9,6 +9,7 @@ import fcntl
 import os
 import shlex
 import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from daemon.systemd.directories import of_systemd
 from daemon.systemd.installed import Installed, Systemctl
 
 ROOT = Path("/")
+WHICH = "--config or --state-dir says whose key is meant"
 LOCK = "front.lock"
 """File in the state directory that a front which runs holds locked."""
 
@@ -110,6 +112,23 @@ def require_rights(found: Whose, args: argparse.Namespace) -> None:
             + found.service.core.removesuffix(".service")
         )
     raise ConfigError(f"{found.state} is for the service and root alone: {with_sudo(args)}")
+
+
+def require_own_daemon(found: Whose, *, makes_a_key: bool) -> None:
+    """See that the state is that of the daemon which answers, if one does; a warning does where no key is made.
+
+    Raises:
+        ConfigError: a key that is made now would open nothing.
+    """
+    if found.service is not None or runs_in(found.state) is not False:
+        return
+    host, port = host_and_port(found)
+    if not is_served(host, port):
+        return
+    elsewhere = f"what listens at {url(host, port)} has its state elsewhere than in {found.state}"
+    if makes_a_key:
+        raise ConfigError(f"{elsewhere}, so a key made there would not open it: {WHICH}")
+    print(f"nozzled: {elsewhere}: {WHICH}", file=sys.stderr)
 
 
 def with_sudo(args: argparse.Namespace) -> str:

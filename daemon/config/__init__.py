@@ -623,7 +623,8 @@ def _render_section(name: str, section: Any) -> str:
     for each in fields(section):
         rule = each.metadata["option"]
         limits = "" if kinds[each.name] in (bool, str, Texts, Macros) else f" From {rule.low} to {rule.high}."
-        limits = f" One of {', '.join(rule.choices)}." if rule.choices else limits
+        if rule.choices:
+            limits = f" One of {', '.join(each or 'nothing' for each in rule.choices)}."
         lines.append(f"# {rule.doc}{limits} Default: {_toml(each.default)}")
         value = getattr(section, each.name)
         of_preset = usual is not None and each.name != "preset" and value == getattr(usual, each.name)

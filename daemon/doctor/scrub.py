@@ -39,18 +39,27 @@ _QUOTED = re.compile(r"%(?:3A|40|2F|5B|5D)", re.IGNORECASE)  # : @ / [ ], in whi
 _EMAIL = re.compile(r"[\w.+-]{1,255}@[\w-]{1,255}\.[\w.-]+")
 _URL = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]{0,31}://)(?P<host>[^\s/\"'<>\\?#]+)", re.IGNORECASE)
 _PAIRING = re.compile(r"(#|%23)pair=[^\s\"'<>\\]+")
+_WORDS = r"(?P<what>(?:api[-_ ]?key|apikey|authorization|bearer|token|password|passwd|secret|session|psk|auth|cookie)"
 _KEY_OF = re.compile(
-    r"(?P<what>(?:api[-_ ]?key|apikey|authorization|bearer|token|password|passwd|secret|session|psk|auth|cookie)"
-    r"[\\\"']*\s*[:=]\s*[\\\"']*"
+    _WORDS + r"[\\\"']*\s*[:=]\s*[\\\"']*"
     r"(?:bearer\s+|basic\s+)?)(?P<value>[^\s\"'&,;}\]\\]+)",
     re.IGNORECASE,
 )
+_QUOTED_KEY_OF = re.compile(
+    _WORDS + r"[\\\"']*\s*[:=]\s*\\{0,8}(?P<quote>[\"']))(?P<value>[^\"'\n\\]+)", re.IGNORECASE
+)  # with the blanks that are in it
+_BEARER = re.compile(r"(\bbearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE)
+_JWT = re.compile(r"\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?")
+_CODE = re.compile(r"(?<![\w-])(?=[A-Z0-9-]*[A-Z])[A-Z0-9]{4}-[A-Z0-9]{4}-[A-Z0-9]{4}(?![\w-])")
+_NETWORK = re.compile(r"((?<![A-Za-z])M(?:58[6-9]|55[0-4]|540)(?!\d)|\[ESP\d{1,4}\])[^\n\r]*", re.IGNORECASE)
+"""Commands that set up a network: its name, its password and addresses are behind them, in many forms."""
+
 _TOKEN = re.compile(r"(?<![\w/+-])(?=[\w+-]*\d)(?=[\w+-]*[A-Za-z])[\w+-]{32,}={0,2}(?![\w/])")
 _HEX = re.compile(r"(?<!\w)(?=[0-9a-f]*[a-f])(?=[0-9a-f]*\d)[0-9a-f]{16,}(?!\w)", re.IGNORECASE)
 _UUID = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE)
 _MAC = re.compile(r"(?<![0-9A-Fa-f])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![0-9A-Fa-f])")
 _VERSION = re.compile(r"\d\.\d\.\d\.\d")  # like Marlin's 2.1.2.4; nobody's network has such addresses
-_IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)")
+_IPV4 = re.compile(r"(?<![\d.])(?<![\w.]\w)(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)")
 _IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%\w+)?(?![\w:])")
 _HOST = re.compile(
     r"\b(?:[a-z0-9](?:[\w-]*[a-z0-9])?\.)+(?:local|lan|home|box|internal|localdomain|com|org|net|info|biz|xyz|cloud|online"
@@ -86,7 +95,10 @@ class Scrubber:
             text = self._keys.sub("<key>", text)
         text = _QUOTED.sub(lambda found: unquote(found[0]), text)
         text = _PAIRING.sub(r"\1pair=<key>", text)
+        text = _NETWORK.sub(r"\1 <network>", text)
+        text = _QUOTED_KEY_OF.sub(lambda found: found["what"] + "<key>", text)
         text = _KEY_OF.sub(lambda found: found["what"] + "<key>", text)
+        text = _CODE.sub("<key>", _JWT.sub("<key>", _BEARER.sub(r"\1<key>", text)))
         text = _EMAIL.sub(self._numbered("mail"), text)
         text = _URL.sub(self._url, text)
         text = _SHOWN.sub(r"\1<text>", text)

@@ -18,7 +18,7 @@ from hal.session_file import PRINTER
 DAY = 24 * 3600
 NEWEST = 3  # faults that are named
 SHOWN = 120  # characters of what was said last
-LOOPBACK = ("127.", "[::1]")
+LOOPBACK = ("127.", "[::1]", "localhost")
 
 
 def versions(view: View, subject: Subject) -> Iterator[Finding]:
@@ -91,7 +91,8 @@ def http(view: View, subject: Subject) -> Iterator[Finding]:
                 "sudo systemctl daemon-reload; sudo systemctl restart nozzled.socket "
                 "(a drop-in of nozzled.socket wins: systemctl cat nozzled.socket)",
             )
-    heard = subject.sockets or (at,)
+    host = subject.config.http.host
+    heard = subject.sockets or (f"[{host}]:" if ":" in host else f"{host}:",)
     if all(each.startswith(LOOPBACK) for each in heard):
         fix = f'host = "0.0.0.0" below [http] in {subject.config_path or "the configuration"}'
         if subject.service is not None and not subject.service.printer:
@@ -149,6 +150,8 @@ def printing(_: View, subject: Subject) -> Iterator[Finding]:
         yield bad(
             f"the printer is {state}: {error}", "the text says what to do; `nozzled printer status` shows it again"
         )
+    elif error:
+        yield note(f"the printer is {state}, but: {error}", "`nozzled printer status` shows whether that is over")
     elif subject.doing:
         yield good(f"the printer: {subject.doing}")
 

@@ -165,7 +165,7 @@ class _Look:
 
     def _weights(self) -> list[float | None]:
         told = self._numbers("filament weight", _WEIGHT)
-        return told if any(each is not None for each in told) else []
+        return told if any(told) else []  # 0 for all: the slicer was told no density
 
     def _costs(self, weights: list[float | None]) -> list[float | None]:
         told = self._numbers("filament cost", {"": 1.0})

@@ -10,6 +10,7 @@ from daemon import __version__
 from daemon.cli import COMMANDS, main
 from daemon.cli import ports as ports_command
 from daemon.config import Config, merge, render
+from hal.holders import Holder
 from hal.ports import Port
 from hal.registry import check
 
@@ -191,9 +192,10 @@ def test_ports_are_shown_as_addresses_with_who_is_taken(capsys, monkeypatch):
     ]
     monkeypatch.setattr(ports_command, "list_ports", lambda: found)
     monkeypatch.setattr(ports_command, "locked", lambda path: path == "/dev/ttyUSB0")
+    monkeypatch.setattr(ports_command.holders, "of_file", lambda _: [Holder(8, "octoprint")])
     assert main(["ports"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "serial:/dev/serial/by-id/usb-Prusa  Prusa MK3  (in use)",
+        "serial:/dev/serial/by-id/usb-Prusa  Prusa MK3  (in use by octoprint (pid 8))",
         "serial:/dev/ttyACM1",
     ]
 

@@ -65,6 +65,10 @@ def test_one_line_has_all_of_it():
         "1:30:00 left, ends 00:00 tomorrow"
     )
     assert as_line(told("Operational"), {}, NOW) == "Operational  parts/cube.gcode  layer 12 of 240"
+    ended = told("Operational", print={"id": 3, "key": None, "state": "cancelled"})
+    assert as_line(ended, {}, NOW).startswith("cancelled  parts/cube.gcode")
+    assert "time        0:10:00 spent\nlast print  cancelled" in as_table(ended, NOW)
+    assert "last print" not in as_table(told(print={"id": 4, "key": None, "state": "printing"}), NOW)
     assert as_line(told("Paused", pauseReason="bed\x07"), {}, NOW).endswith("layer 12 of 240  bed\\x07")
 
 

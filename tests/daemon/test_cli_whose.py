@@ -144,9 +144,21 @@ def test_no_key_is_made_while_a_daemon_of_another_directory_serves_the_port(tmp_
     assert main(words) == 0, "one that is there is shown"
     said = capsys.readouterr()
     assert said.out == made
-    assert "what listens at http://127.0.0.1:5000 has another" in said.err
+    assert "what listens at http://127.0.0.1:5000 has its state elsewhere" in said.err
+    assert main(["keys", "add", "phone", *words[1:]]) == 1
+    assert "would not open it" in capsys.readouterr().err
+    assert not (tmp_path / "state/keys.json").exists()
+    assert main(["keys", "list", *words[1:]]) == 0
+    said = capsys.readouterr()
+    assert ("there are no keys with names" in said.out, "has its state elsewhere" in said.err) == (True, True)
     with daemon_in(tmp_path / "state"):
         assert main([*words, "--rotate"]) == 0, "its own daemon serves the port"
+
+
+def test_what_systemd_listens_for_before_the_front_has_started_is_the_services_own(machine, capsys, monkeypatch):
+    monkeypatch.setattr(whose, "is_served", lambda *_: True)
+    assert main(["key"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_no_key_is_made_beside_one_that_was_handed_in(tmp_path, capsys):

@@ -299,6 +299,17 @@ def test_http(machine, told, level, words):
     assert any((each.level, words in each.text) == (level, True) for each in found), found
 
 
+@pytest.mark.parametrize(("host", "alone"), [("0.0.0.0", False), ("::", False), ("127.0.0.1", True), ("::1", True)])
+def test_whether_others_can_come_to_what_runs_by_hand(machine, host, alone):
+    found = machine.look(service.http, host="127.0.0.1", config=configured("sim", host=host))
+    assert any("other computers and phones cannot come" in each.text for each in found) == alone
+
+
+def test_a_printer_that_has_halted_is_not_called_fine(machine):
+    said = "Operational: the firmware stopped: Heating failed"
+    assert machine.worst(service.printing, doing=said)[0] is Level.NOTE
+
+
 def test_the_key(machine):
     mine = Node("nozzled", "nozzled", 0o600)
     told = {"service": installed(machine), "user": "root"}

@@ -161,6 +161,29 @@ def test_what_helps_to_find_a_bug_stays():
         assert scrub(text) == text
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        """commands = ["M587 S\\"HeimNetz\\" P\\"wlanpasswort77\\"", "G28"]""",
+        """{"sent": "N12 M587S\\"HeimNetz\\"P\\"wlanpasswort77\\"*12\\n"}""",
+        "echo:Unknown command: m589 S'HeimNetz' P'wlanpasswort77'",
+        "[ESP101]wlanpasswort77",
+        'password = "wlanpasswort77 with HeimNetz"',
+        "export SECRET='x wlanpasswort77'",
+        "Authorization: Bearer wlan.pass-wort77.HeimNetz",
+        "a bearer wlanpasswort77.HeimNetz",
+        "eyJhbGciOiJIUzI1NiJ9.wlanpasswort77.HeimNetz",
+        '{"code": "7KQ2-M9XD-4TFC"}',
+        "M118 P0 gone to P192.168.77.9",
+        "at X192.168.77.9:80",
+    ],
+)
+def test_what_lets_somebody_into_a_network_goes(text):
+    shown = Scrubber().scrub(text)
+    for private in ("HeimNetz", "wlanpasswort77", "wort77", "192.168.77.9", "7KQ2"):
+        assert private not in shown
+
+
 def test_the_same_thing_is_called_the_same_all_over():
     scrubber = Scrubber()
     assert (
@@ -211,7 +234,8 @@ def test_the_command_tells_and_packs(tmp_path, capsys, monkeypatch):
     (tmp_path / "mine.toml").write_text("[http]\nprot = 1\n")
     words = ["doctor", "--config", str(tmp_path / "mine.toml"), "--state-dir", str(tmp_path / "state")]
     out = tmp_path / "report.tar.gz"
-    assert main([*words, "--bundle", str(out)]) == 1
+    monkeypatch.chdir(tmp_path)
+    assert main(["doctor", "--config", "mine.toml", "--state-dir", "state", "--bundle", str(out)]) == 1
     said = capsys.readouterr()
     assert "BAD   " in said.out
     assert "did you mean port?" in said.out
