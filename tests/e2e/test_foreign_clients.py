@@ -118,6 +118,7 @@ def test_octoprints_own_client_for_python(start, tmp_path):
     run(programs / "octoprint", "client", *options, "post_json", "/api/printer/command", '{"command": "M117 hello"}')
 
 
+@pytest.mark.nightly  # 12 s; its requests are tests of their own
 def test_octoprints_own_client_for_browsers(start, tmp_path):
     browser = shutil.which("chromium")
     if browser is None:
