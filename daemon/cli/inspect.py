@@ -111,7 +111,7 @@ def _show(file: Path, found: Analysis, profile: ProfileConfig) -> None:
 def _checked(profile: ProfileConfig) -> str:
     if profile.sized:
         return profile.name
-    return "a printer of unknown size: choose one (--preset list has names), or set [profile]"
+    return "a printer of unknown size: choose one (`nozzled config --preset list` has names), or set [profile]"
 
 
 def _picture(found: Analysis) -> str:
