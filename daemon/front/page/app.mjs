@@ -9,7 +9,7 @@ import {codeInAddress, pair} from "./pairing.mjs";
 import {Refused} from "./refusal.mjs";
 import {isActive, percent, state} from "./state.mjs";
 import {asking, isAdmin, job, net, short} from "./store.mjs";
-import {dialogs, dress, Modal, Question} from "./widgets.mjs";
+import {dialogs, dress, Modal, Question, quiet} from "./widgets.mjs";
 import {more, speak, t} from "./words.mjs";
 
 /** The views besides Now come when they are wanted, or when there is nothing else to do. */
@@ -115,12 +115,16 @@ async function enter(code) {
 
 dress(choice("theme"));
 const code = codeInAddress();
-await speak(choice("language") || navigator.language || "en");
+const spoken = speak(choice("language") || navigator.language || "en");
+if (!code) start(); // the answer is on its way while the first picture is made
+await spoken;
 const root = /** @type {HTMLElement} */ (document.getElementById("page"));
 root.textContent = "";
 render(html`<${App} />`, root);
 if (code) enter(code);
-else start();
-setTimeout(() => {
-  for (const name of Object.keys(LATER)) bring(name).catch(() => {}); // it comes when it is wanted
+setTimeout(async () => {
+  for (const name of Object.keys(LATER)) {
+    await quiet();
+    await bring(name).catch(() => {}); // it comes when it is wanted
+  }
 }, IDLE);

@@ -203,7 +203,8 @@ function onReturn() {
   else if (performance.now() - heard.value > SILENT / 2) connect();
 }
 
-for (const name of ["online", "pageshow"]) addEventListener(name, () => onReturn());
+addEventListener("online", onReturn);
+addEventListener("pageshow", event => event.persisted && onReturn()); // the first time `start` is on its way
 document.addEventListener("visibilitychange", onReturn);
 setInterval(() => {
   if (running && net.value.state === "live" && performance.now() - heard.value > SILENT) again();

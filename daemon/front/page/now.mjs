@@ -7,7 +7,7 @@ import {Picture} from "./picture.mjs";
 import {ending, halted, isActive, isIdle, material, percent, printsCold, state, thisPrint, waitsForPrinter, whyNoPrinter} from "./state.mjs";
 import {clockOffset, isGone, isNew, job, printer, profile, server, short, thumbnail, toolpath} from "./store.mjs";
 import {sureToStart} from "./start.mjs";
-import {Act, ask, Fail} from "./widgets.mjs";
+import {Act, ask, Fail, quiet} from "./widgets.mjs";
 import {Refusal} from "./refusal.mjs";
 import {clock, duration, more, sentence, t} from "./words.mjs";
 
@@ -176,7 +176,7 @@ function Lazy({wanted, bring}) {
   return wanted && Shown ? html`<${Shown} />` : null;
 }
 const camera = () => import("./camera.mjs").then(module => module.Camera);
-const live = () => import("./toolpath.mjs").then(module => module.Live);
+const live = () => quiet().then(() => import("./toolpath.mjs")).then(module => module.Live);
 const heatUp = () => import("./presets.mjs").then(module => module.HeatUp);
 
 const setup = () => Promise.all([import("./setup.mjs"), more()]).then(([module]) => module.Setup);

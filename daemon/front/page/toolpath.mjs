@@ -1,14 +1,14 @@
 /** Pictures of where the nozzle goes: the layer of a running print, and all layers of a file. Loaded when one is shown. */
 
-import {html, useEffect, useRef, useState} from "./html.mjs";
+import {effect, html, useEffect, useLayoutEffect, useRef, useState} from "./html.mjs";
 import {isStale, job, profile, toolpath as toolpathPath} from "./store.mjs";
-import {bedOf, drawBed, drawLayer, drawNozzle, fit, KINDS, palette, viewOf} from "./toolpath_draw.mjs";
+import {bedOf, drawBed, drawLayer, fit, KINDS, palette, viewOf} from "./toolpath_draw.mjs";
 import {placeAt, reached, Toolpath, UNITS} from "./toolpath_data.mjs";
 import {number, t} from "./words.mjs";
 
 /** @typedef {import("./toolpath_data.mjs").Layer} Layer */
 
-const LOOK = 250; // ms between two pictures of the nozzle
+const LOOK = 500; // ms between two places of the nozzle
 const AHEAD = 3; // s that the nozzle is moved on without a word from the printer
 
 /** The style sheet comes with the first picture, not with the page. */
@@ -77,19 +77,24 @@ function words(toolpath, index) {
 
 // -- the print that goes on --------------------------------------------------------------------------------
 
+/** What the print has told of where it is, and when, by performance.now(). */
+const told = {progress: /** @type {any} */ ({}), at: 0};
+effect(() => {
+  const {progress} = job.value;
+  if (progress && progress !== told.progress) Object.assign(told, {progress, at: performance.now()});
+});
+
 /** Where the print is: by the plan, moved on by the time since that was told; else by the place in the file. */
 function spot() {
-  const {planned, pace, completion} = job.value.progress ?? {};
+  const {planned, pace, completion} = told.progress;
+  const {state, file} = job.peek();
   if (typeof planned === "number") {
-    const goes = job.value.state === "printing" && !isStale.value;
+    const goes = state === "printing" && !isStale.peek();
     const since = goes ? Math.min(AHEAD, (performance.now() - told.at) / 1000) / (pace || 1) : 0;
-    return {which: /** @type {1|2} */ (1), value: planned + since};
+    return {which: /** @type {const} */ ("times"), value: planned + since};
   }
-  return {which: /** @type {1|2} */ (2), value: typeof completion === "number" ? (completion / 100) * (job.value.file?.size ?? 0) : -1};
+  return {which: /** @type {const} */ ("offsets"), value: typeof completion === "number" ? (completion / 100) * (file?.size ?? 0) : -1};
 }
-
-/** When the plan was last told, by performance.now(). */
-const told = {progress: /** @type {unknown} */ (null), at: 0};
 
 /** The layer that is being printed: what is done, what is to come, the layer below, the nozzle. */
 export function Live() {
@@ -98,12 +103,10 @@ export function Live() {
   const {toolpath, fail} = useToolpath(path);
   const box = useRef(null);
   const sheet = useRef(/** @type {HTMLCanvasElement|null} */ (null));
-  const nozzle = useRef(/** @type {HTMLCanvasElement|null} */ (null));
+  const nozzle = useRef(/** @type {HTMLElement|null} */ (null));
   const picture = useRef(/** @type {any} */ (null));
   const [label, setLabel] = useState(["", ""]);
   const redraw = useRedraw(box);
-  const {progress} = job.value;
-  if (told.progress !== progress) Object.assign(told, {progress, at: performance.now()});
 
   useEffect(() => {
     if (!toolpath) return;
@@ -117,16 +120,15 @@ export function Live() {
     };
   }, [toolpath]);
   useEffect(() => void picture.current?.draw(true), [toolpath, redraw, profile.value]);
-  useEffect(() => void picture.current?.draw(), [progress]);
   return html`<section class="card toolpath" aria-label=${t("toolpath")}>
     <h2>${label[0] || t("toolpath")}</h2>
-    <div class="sheet" ref=${box}><canvas ref=${sheet} role="img" aria-label=${label[0] ? label.join(", ") : t("loading")}></canvas><canvas ref=${nozzle} aria-hidden="true"></canvas>
+    <div class="sheet" ref=${box}><canvas ref=${sheet} role="img" aria-label=${label[0] ? label.join(", ") : t("loading")}></canvas><i ref=${nozzle} class="nozzle" hidden></i>
       ${!toolpath && html`<p class="empty">${fail || t("loading")}</p>`}</div></section>`;
 }
 
-/** Draws what has changed: of a layer that goes on only the lines that are new. */
+/** Draws what has changed: of a layer that goes on only the lines that are new. The nozzle is an element, so that it moves without a picture. */
 class LivePicture {
-  /** @param {Toolpath} toolpath @param {HTMLCanvasElement} sheet @param {HTMLCanvasElement} nozzle @param {(layer: string, done: string) => void} say */
+  /** @param {Toolpath} toolpath @param {HTMLCanvasElement} sheet @param {HTMLElement} nozzle @param {(layer: string, done: string) => void} say */
   constructor(toolpath, sheet, nozzle, say) {
     this.toolpath = toolpath;
     this.sheet = sheet;
@@ -137,24 +139,36 @@ class LivePicture {
     /** @type {Layer|null} */ this.below = null;
     /** @type {any} */ this.view = null;
     /** @type {any} */ this.colours = null;
-    this.done = 0;
+    /** @type {any} */ this.context = null;
+    this.done = this.percent = -1;
   }
 
   /** @param {boolean} anew Draw all of it. */
   draw(anew = false) {
     const {which, value} = spot();
-    const index = Math.max(0, which === 1 ? this.toolpath.layerAtTime(value) : this.toolpath.layerAtOffset(value));
+    const index = Math.max(0, which === "times" ? this.toolpath.layerAtTime(value) : this.toolpath.layerAtOffset(value));
     if (index !== this.index) this.turn(index);
-    if (!this.layer) return;
-    const done = Math.max(0, Math.min(this.layer.count, reached(this.layer, value, which)));
-    if (anew || !this.view || done < this.done) this.all();
-    const {context} = fit(this.sheet);
-    if (done > this.done) drawLayer(context, this.view, this.layer, {begin: this.done, end: done, colour: () => this.colours.done});
+    const {layer} = this;
+    if (!layer) return;
+    const done = Math.max(0, Math.min(layer.count, reached(layer, value, which)));
+    const whole = anew || !this.view || done < this.done;
+    if (!whole && done === this.done) return;
+    if (whole) this.all();
+    if (done > this.done) drawLayer(this.context, this.view, layer, {begin: this.done, end: done, colour: this.colours.done});
     this.done = done;
-    drawNozzle(fit(this.nozzle).context, this.view, placeAt(this.layer, done), this.colours);
-    const [begin, end] = [this.layer.points[0][which], this.layer.points[this.layer.points.length - 1][which]];
-    const share = Math.max(0, Math.min(1, (value - begin) / Math.max(end - begin, 1e-9)));
-    this.say(words(this.toolpath, index), t("toolpath_done", {done: Math.floor(100 * share)}));
+    const [x, y] = placeAt(layer, done);
+    const {left, bottom, scale} = this.view;
+    this.nozzle.style.transform = `translate(${(left + (x / UNITS) * scale).toFixed(1)}px,${(bottom - (y / UNITS) * scale).toFixed(1)}px)`;
+    this.tell(layer, value, which);
+  }
+
+  /** @param {Layer} layer @param {number} value @param {"times"|"offsets"} which */
+  tell(layer, value, which) {
+    const [begin, end] = [layer[which][0], layer[which][layer[which].length - 1]];
+    const percent = Math.floor(100 * Math.max(0, Math.min(1, (value - begin) / Math.max(end - begin, 1e-9))));
+    if (percent === this.percent) return;
+    this.percent = percent;
+    this.say(words(this.toolpath, layer.number), t("toolpath_done", {done: percent}));
   }
 
   /** Another layer: fetch it, and the one below. @param {number} index */
@@ -163,7 +177,7 @@ class LivePicture {
     try {
       const [layer, below] = await Promise.all([this.toolpath.layer(index), index ? this.toolpath.layer(index - 1) : null]);
       if (this.index !== index) return;
-      [this.layer, this.below, this.view] = [layer, below, null];
+      [this.layer, this.below, this.view, this.percent] = [layer, below, null, -1];
       this.draw(true);
     } catch {
       if (!this.toolpath.signal.aborted) this.index = -2; // with the next look it is tried again
@@ -173,11 +187,13 @@ class LivePicture {
   /** Draw all but what is done. */
   all() {
     const {context, width, height} = fit(this.sheet);
+    this.context = context;
     this.colours = palette(this.sheet);
     this.view = viewOf(boxOf(this.toolpath, false), width, height);
-    drawBed(context, this.view, profile.value, this.colours);
-    if (this.below) drawLayer(context, this.view, this.below, {colour: () => this.colours.ghost});
-    drawLayer(context, this.view, /** @type {Layer} */ (this.layer), {colour: () => this.colours.rest});
+    drawBed(context, this.view, profile.peek(), this.colours);
+    if (this.below) drawLayer(context, this.view, this.below, {colour: this.colours.ghost});
+    drawLayer(context, this.view, /** @type {Layer} */ (this.layer), {colour: this.colours.rest});
+    this.nozzle.hidden = false;
     this.done = 0;
   }
 }
@@ -196,15 +212,20 @@ export function Inspect({path}) {
   const [lost, setLost] = useState("");
   const [seen, setSeen] = useState(/** @type {number[]} */ ([]));
   useEffect(() => setIndex(toolpath ? Math.floor(toolpath.layers / 2) : 0), [toolpath]);
-  useEffect(() => {
+  useLayoutEffect(() => { // before the next frame: a layer that is at hand is in it
     let wanted = true;
     if (!toolpath || index >= toolpath.layers) return;
     Promise.all([toolpath.layer(index), index ? toolpath.layer(index - 1) : null]).then(
       ([layer, below]) => {
         if (!wanted) return;
         setShown({layer, below});
+        toolpath.prepare(index);
         setLost("");
-        setSeen(before => [...new Set([...before, ...layer.kind])].sort((a, b) => a - b));
+        setSeen(before => {
+          const found = new Set(before);
+          for (const kind of layer.kind) found.add(kind);
+          return found.size === before.length ? before : [...found].sort((a, b) => a - b);
+        });
       },
       error => wanted && !toolpath.signal.aborted && setLost(error.message),
     );
@@ -242,14 +263,14 @@ function Sheet({toolpath, shown, hidden, whole, label, fail}) {
   const box = useRef(null);
   const canvas = useRef(/** @type {HTMLCanvasElement|null} */ (null));
   const redraw = useRedraw(box);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!toolpath || !shown || !canvas.current) return;
     const {context, width, height} = fit(canvas.current);
     const colours = palette(canvas.current);
     const view = viewOf(boxOf(toolpath, whole), width, height);
     drawBed(context, view, profile.value, colours);
-    if (shown.below) drawLayer(context, view, shown.below, {colour: () => colours.ghost});
-    drawLayer(context, view, shown.layer, {colour: kind => colours.kinds[kind], hidden, travel: !hidden.has(0)});
+    if (shown.below) drawLayer(context, view, shown.below, {colour: colours.ghost});
+    drawLayer(context, view, shown.layer, {colour: colours.kinds, hidden, travel: !hidden.has(0)});
     canvas.current.dataset.layer = String(shown.layer.number + 1);
   }, [toolpath, shown, hidden, whole, redraw, profile.value]);
   return html`<div class="sheet" ref=${box}><canvas ref=${canvas} role="img" aria-label=${label || t("loading")}></canvas>

@@ -1,7 +1,7 @@
 /** A part in three dimensions, by WebGL2: lines, of each vertex 8 bytes. Drawn when something changes, never in a loop. */
 
 import {Failure} from "./api.mjs";
-import {bedOf} from "./toolpath_draw.mjs";
+import {bedOf, KINDS} from "./toolpath_draw.mjs";
 import {UNITS} from "./toolpath_data.mjs";
 import {t} from "./words.mjs";
 
@@ -11,6 +11,11 @@ const REST = 150; // ms without a move until all is drawn
 const PAUSE = 400; // ms between two pictures while it is loaded
 const SLOW = 900; // ms for one picture: then some layers are left out for good
 const WIDE = 32000;
+
+/** What fits into the 16 bits of a place. @param {number} value */
+function cut(value) {
+  return Math.max(-WIDE, Math.min(WIDE, value));
+}
 
 const VERTEX = `#version 300 es
 layout(location=0) in vec4 place;
@@ -30,7 +35,9 @@ export class Scene {
    * @param {(loaded: {part: number, step: number, fail: string}) => void} tell @param {(kinds: number[]) => void} see
    */
   constructor(canvas, toolpath, signal, tell, see) {
-    const gl = /** @type {WebGL2RenderingContext|null} */ (canvas.getContext("webgl2", {antialias: true, alpha: false}));
+    // smooth lines take a processor that draws by itself five times as long, and on a fine screen nobody sees them
+    const antialias = toolpath.vertices <= FEW && devicePixelRatio < 2;
+    const gl = /** @type {WebGL2RenderingContext|null} */ (canvas.getContext("webgl2", {antialias, alpha: false}));
     if (!gl) throw new Failure(0, t("toolpath_no_webgl"));
     if (toolpath.vertices > MOST) throw new Failure(0, t("toolpath_too_large"));
     Object.assign(canvas.dataset, {vertices: "0"});
@@ -45,6 +52,7 @@ export class Scene {
     /** @type {Part[]} */ this.parts = [];
     /** @type {any} */ this.what = null;
     this.slow = this.loaded = false;
+    /** @type {WebGLSync|null} */ this.fence = null;
     this.drawn = 0;
     this.step = 1;
     this.timer = 0;
@@ -57,12 +65,12 @@ export class Scene {
     this.program = this.linked();
     this.places = Object.fromEntries(["camera", "scale", "top", "colours", "hidden"].map(name => [name, gl.getUniformLocation(this.program, name)]));
     this.listen();
-    const kinds = new Set();
+    let kinds = 0;
     toolpath.each(chunk => {
-      this.add(chunk, kinds);
+      kinds |= this.add(chunk);
       this.canvas.dataset.vertices = String(chunk.first + chunk.count);
       const since = performance.now() - this.drawn;
-      if (since < PAUSE) return;
+      if (since < PAUSE || this.fence) return;
       this.drawn = performance.now();
       this.say((chunk.first + chunk.count) / toolpath.vertices);
       this.draw();
@@ -70,7 +78,7 @@ export class Scene {
       this.loaded = true;
       this.say(1);
       this.draw();
-      see([...kinds].sort((a, b) => a - b));
+      see(KINDS.map((_, kind) => kind).filter(kind => (kinds >> kind) & 1));
     }, error => signal.aborted || this.tell({part: 1, step: 1, fail: error.message}));
   }
 
@@ -94,22 +102,22 @@ export class Scene {
     return program;
   }
 
-  /** @param {import("./toolpath_data.mjs").Chunk} chunk @param {Set<number>} kinds */
-  add(chunk, kinds) {
-    const {unit, middle} = this;
-    const data = new Int16Array(4 * (chunk.count + 1));
-    const put = (/** @type {number} */ at, /** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ z, /** @type {number} */ kind) => {
-      data[at] = Math.max(-WIDE, Math.min(WIDE, (x - middle[0]) / unit));
-      data[at + 1] = Math.max(-WIDE, Math.min(WIDE, (y - middle[1]) / unit));
-      data[at + 2] = Math.max(-WIDE, Math.min(WIDE, (z - middle[2]) / unit));
-      data[at + 3] = kind;
-    };
-    put(0, chunk.begin[0], chunk.begin[1], chunk.begin[2], 0);
-    for (let index = 0; index < chunk.count; index += 1) {
-      put(4 * (index + 1), chunk.x[index], chunk.y[index], chunk.z[index], chunk.kind[index]);
-      kinds.add(chunk.kind[index]);
+  /** Keep a chunk; returns a bit for each kind in it. @param {import("./toolpath_data.mjs").Chunk} chunk */
+  add({first, count, x, y, z, kind, begin}) {
+    const {middle: [x0, y0, z0]} = this;
+    const one = 1 / this.unit;
+    const data = new Int16Array(4 * (count + 1));
+    data.set([cut((begin[0] - x0) * one), cut((begin[1] - y0) * one), cut((begin[2] - z0) * one), 0]);
+    let kinds = 0;
+    for (let index = 0, at = 4; index < count; index += 1, at += 4) {
+      data[at] = cut((x[index] - x0) * one);
+      data[at + 1] = cut((y[index] - y0) * one);
+      data[at + 2] = cut((z[index] - z0) * one);
+      data[at + 3] = kind[index];
+      kinds |= 1 << kind[index];
     }
-    this.keep(chunk.first, chunk.count, data);
+    this.keep(first, count, data);
+    return kinds;
   }
 
   /** @param {number} first @param {number} count @param {Int16Array} data */
@@ -183,15 +191,33 @@ export class Scene {
     if (step === 1) this.lines(first, end);
     else for (let layer = what.top; layer >= what.bottom; layer -= step) this.lines(this.toolpath.firsts[layer], this.toolpath.end(layer));
     this.bed();
-    if (step === 1 && end - first > FEW) {
-      gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4)); // waits until it is drawn
-      this.slow ||= performance.now() - began > SLOW;
-    }
+    this.watch(began, this.loaded && !this.moving ? step : 0);
     const left = this.moving || !this.loaded ? this.step : step;
     if (left !== this.step) {
       this.step = left;
       this.say(this.part ?? 0);
     }
+  }
+
+  /** Wait for the picture without keeping anybody else waiting. @param {number} began @param {number} step 0: of a part of it */
+  watch(began, step) {
+    const {gl, canvas} = this;
+    if (this.fence) gl.deleteSync(this.fence);
+    const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+    this.fence = fence;
+    gl.flush();
+    const look = () => {
+      if (this.fence !== fence || !fence || this.signal.aborted || gl.isContextLost()) return;
+      if (gl.getSyncParameter(fence, gl.SYNC_STATUS) !== gl.SIGNALED) {
+        setTimeout(look, 20);
+        return;
+      }
+      gl.deleteSync(fence);
+      this.fence = null;
+      this.slow ||= step === 1 && performance.now() - began > SLOW;
+      if (step) canvas.dataset.whole = String(step); // 1: nothing is left out
+    };
+    setTimeout(look, 0);
   }
 
   /** Draw the lines to these vertices, as far as they are there. @param {number} first @param {number} end */
@@ -215,7 +241,6 @@ export class Scene {
     const corners = circle
       ? Array.from({length: 65}, (_, index) => [x + (box[2] - x) * Math.cos(index * 0.098175), y + (box[3] - y) * Math.sin(index * 0.098175)])
       : [[box[0], box[1]], [box[2], box[1]], [box[2], box[3]], [box[0], box[3]], [box[0], box[1]]];
-    const cut = (/** @type {number} */ value) => Math.max(-WIDE, Math.min(WIDE, value));
     const data = new Int16Array(corners.flatMap(corner => [cut((corner[0] * UNITS - middle[0]) / unit), cut((corner[1] * UNITS - middle[1]) / unit), cut(-middle[2] / unit), 1]));
     const colours = new Float32Array(54);
     for (let index = 0; index < 18; index += 1) colours.set(this.bedColour ?? [], 3 * index);

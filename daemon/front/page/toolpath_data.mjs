@@ -8,6 +8,7 @@ const PIECE = 512 * 1024; // bytes that are fetched together where all is wanted
 const KEPT = 12; // chunks, of 200 KB each
 const HEADER = 64;
 const FORMAT = 1;
+const AHEAD = 4; // chunks that are inflated at a time, besides the main thread
 const EVERY = 64; // vertices from one checkpoint to the next
 export const UNITS = 100; // in a millimetre
 const TICKS = 100; // in a second
@@ -16,9 +17,26 @@ const TICKS = 100; // in a second
  * @typedef {{first: number, count: number, x: Int32Array, y: Int32Array, z: Int32Array, kind: Uint8Array,
  *   begin: number[], times: Int32Array, offsets: Int32Array}} Chunk
  * @typedef {{number: number, count: number, x: Int32Array, y: Int32Array, kind: Uint8Array, begin: number[],
- *   points: [number, number, number][]}} Layer Of `points` each is a vertex of the layer (-1: where it begins), and the
- *   time and the place in the file at which that is reached.
+ *   points: number[], times: number[], offsets: number[]}} Layer Of `points` each is a vertex of the layer (-1: where it
+ *   begins); `times` and `offsets` have the second and the place in the file at which that is reached.
  */
+
+const SLICE = 8; // ms of work at a stretch: a finger is answered between two of them
+let busySince = 0;
+
+/** Let the browser do what waits, where there was work for long enough. */
+export async function breathe() {
+  const now = performance.now();
+  if (now - busySince < SLICE) return;
+  const scheduler = /** @type {any} */ (globalThis).scheduler;
+  if (scheduler?.yield) await scheduler.yield();
+  else await new Promise(resolve => {
+    const {port1, port2} = new MessageChannel(); // no timer: that waits for 4 ms at least
+    port1.onmessage = () => resolve(port1.close());
+    port2.postMessage(0);
+  });
+  busySince = performance.now();
+}
 
 /** @param {string} path @param {number} from @param {number} end @param {AbortSignal} signal */
 async function range(path, from, end, signal) {
@@ -40,8 +58,11 @@ async function range(path, from, end, signal) {
 /** @param {Uint8Array} bytes @returns {Promise<Uint8Array>} */
 async function inflated(bytes) {
   if (!("DecompressionStream" in globalThis)) throw new Failure(0, t("toolpath_old_browser"));
-  const stream = new Blob([/** @type {any} */ (bytes)]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+  const {readable, writable} = new DecompressionStream("deflate-raw");
+  const writer = writable.getWriter();
+  writer.write(/** @type {any} */ (bytes)).catch(() => {}); // whoever reads is told
+  writer.close().catch(() => {});
+  return new Uint8Array(await new Response(readable).arrayBuffer());
 }
 
 /** Takes columns out of bytes, one after the other. */
@@ -62,18 +83,21 @@ export class Columns {
   /** Rows of whole numbers that fit into 32 bits. @param {number} count @param {number[]} before @returns {Int32Array[]} */
   ints(count, before) {
     const [width] = this.take(1);
-    const planes = this.take(width * before.length * count);
+    const rows = before.length;
+    const planes = this.take(width * rows * count);
     return before.map((start, row) => {
       const found = new Int32Array(count);
-      for (let plane = 0; plane < width; plane += 1) {
-        const from = (plane * before.length + row) * count;
-        const shift = 8 * plane;
-        for (let index = 0; index < count; index += 1) found[index] |= planes[from + index] << shift;
+      for (let plane = 2; plane < width; plane += 1) { // hardly ever: steps of more than 327 mm
+        const from = (plane * rows + row) * count;
+        for (let index = 0; index < count; index += 1) found[index] |= planes[from + index] << (8 * plane);
       }
-      let value = start;
+      const [low, high] = [row * count, width > 1 ? (rows + row) * count : -1];
+      let value = start | 0;
       for (let index = 0; index < count; index += 1) {
-        const step = found[index];
-        value += (step >>> 1) ^ -(step & 1);
+        let step = found[index];
+        if (width) step |= planes[low + index];
+        if (high >= 0) step |= planes[high + index] << 8;
+        value = (value + ((step >>> 1) ^ -(step & 1))) | 0;
         found[index] = value;
       }
       return found;
@@ -187,7 +211,7 @@ export class Toolpath {
     let found = this.chunks.get(index);
     this.chunks.delete(index);
     if (!found) {
-      found = this.bytes(this.data + this.places[index], this.data + this.places[index + 1]).then(bytes => this.decoded(index, bytes));
+      found = this.bytes(this.data + this.places[index], this.data + this.places[index + 1]).then(inflated).then(plain => this.decoded(index, plain));
       found.catch(() => this.chunks.delete(index));
     }
     this.chunks.set(index, found); // at the end: the one that was wanted longest ago is the first
@@ -198,12 +222,12 @@ export class Toolpath {
     return found;
   }
 
-  /** @param {number} index @param {Uint8Array} bytes @returns {Promise<Chunk>} */
-  async decoded(index, bytes) {
+  /** @param {number} index @param {Uint8Array} plain @returns {Chunk} */
+  decoded(index, plain) {
     const first = this.begins[index];
     const count = (index + 1 < this.begins.length ? this.begins[index + 1] : this.vertices) - first;
     const begin = this.corners[index];
-    const columns = new Columns(await inflated(bytes));
+    const columns = new Columns(plain);
     const [x, y] = columns.ints(count, begin.slice(0, 2));
     const [z] = columns.ints(count, begin.slice(2));
     const kind = columns.take(count);
@@ -215,7 +239,10 @@ export class Toolpath {
     return {first, count, x, y, z, kind, begin, times, offsets};
   }
 
-  /** All chunks in their order, each once. @param {(chunk: Chunk) => void} take @param {AbortSignal} signal */
+  /**
+   * All chunks in their order, each once: while one is taken, those that follow are inflated beside it.
+   * @param {(chunk: Chunk) => void} take @param {AbortSignal} signal
+   */
   async each(take, signal) {
     let index = 0;
     let next = this.piece(0);
@@ -224,11 +251,18 @@ export class Toolpath {
       if (signal.aborted) return;
       next = this.piece(until);
       next.catch(() => {}); // whoever awaits it is told
-      for (; index < until; index += 1) {
-        const part = (await bytes).subarray(this.places[index] - this.places[from], this.places[index + 1] - this.places[from]);
-        const chunk = await this.decoded(index, part);
+      const part = (/** @type {number} */ which) => {
+        const found = inflated(bytes.subarray(this.places[which] - this.places[from], this.places[which + 1] - this.places[from]));
+        found.catch(() => {});
+        return found;
+      };
+      const ready = /** @type {Promise<Uint8Array>[]} */ ([]);
+      for (let ahead = index; index < until; index += 1) {
+        for (; ahead < until && ahead < index + AHEAD; ahead += 1) ready.push(part(ahead));
+        const plain = await ready.shift();
+        await breathe();
         if (signal.aborted) return;
-        take(chunk);
+        take(this.decoded(index, /** @type {Uint8Array} */ (plain)));
       }
     }
   }
@@ -241,15 +275,31 @@ export class Toolpath {
     return {from, until, bytes};
   }
 
+  /** The chunks with these vertices. @param {number} first @param {number} end */
+  chunksOf(first, end) {
+    const found = [];
+    for (let index = Math.max(0, Toolpath.last(this.begins, first)); index < this.begins.length && this.begins[index] < end; index += 1) found.push(this.chunk(index));
+    return Promise.all(found);
+  }
+
+  /** Have the layers beside this one at hand. @param {number} number */
+  prepare(number) {
+    const [from, until] = [Math.max(0, number - 3), Math.min(this.layers - 1, number + 3)];
+    if (this.end(until) - this.firsts[from] < KEPT * 8192) this.chunksOf(this.firsts[from], this.end(until)).catch(() => {}); // told when it is wanted
+  }
+
   /** What is needed to draw a layer. @param {number} number @returns {Promise<Layer>} */
   async layer(number) {
     const [first, end] = [this.firsts[number], this.end(number)];
-    const wanted = this.begins.map((_, index) => index).filter(index =>
-      this.begins[index] < end && (index + 1 < this.begins.length ? this.begins[index + 1] : this.vertices) >= first);
-    const chunks = await Promise.all(wanted.map(index => this.chunk(index)));
+    const chunks = await this.chunksOf(first, end);
     const count = end - first;
     const found = {number, count, x: new Int32Array(count), y: new Int32Array(count), kind: new Uint8Array(count), begin: [0, 0],
-      points: /** @type {[number, number, number][]} */ ([[-1, this.starts[number] / TICKS, this.offsets[number]]])};
+      points: [-1], times: [this.starts[number] / TICKS], offsets: [this.offsets[number]]};
+    const point = (/** @type {number} */ vertex, /** @type {number} */ time, /** @type {number} */ offset) => {
+      found.points.push(vertex);
+      found.times.push(time / TICKS);
+      found.offsets.push(offset);
+    };
     for (const chunk of chunks) {
       const from = Math.max(first, chunk.first) - chunk.first;
       const until = Math.min(end, chunk.first + chunk.count) - chunk.first;
@@ -259,41 +309,39 @@ export class Toolpath {
       if (from >= until) continue;
       const at = chunk.first + from - first;
       for (const row of /** @type {("x"|"y"|"kind")[]} */ (["x", "y", "kind"])) found[row].set(chunk[row].subarray(from, until), at);
-      chunk.times.forEach((time, point) => {
-        const vertex = Math.min(point * EVERY, chunk.count - 1);
-        if (vertex >= from && vertex < until) found.points.push([chunk.first + vertex - first, time / TICKS, chunk.offsets[point]]);
-      });
+      for (let each = Math.ceil(from / EVERY); each < chunk.times.length; each += 1) {
+        const vertex = Math.min(each * EVERY, chunk.count - 1);
+        if (vertex >= until) break;
+        if (vertex >= from) point(chunk.first + vertex - first, chunk.times[each], chunk.offsets[each]);
+      }
     }
-    if (number + 1 < this.layers) found.points.push([count - 1, this.starts[number + 1] / TICKS, this.offsets[number + 1]]);
+    if (number + 1 < this.layers) point(count - 1, this.starts[number + 1], this.offsets[number + 1]);
     return found;
   }
 }
 
 /**
- * How far a layer is when the plan is at this second (`which` 1), or the file at this place (`which` 2): how many vertices
- * are reached, a part of the way to the next one included.
- * @param {Layer} layer @param {number} value @param {1|2} which
+ * How far a layer is when the plan is at this second (`which` is `times`), or the file at this place (`offsets`): how many
+ * vertices are reached, a part of the way to the next one included.
+ * @param {Layer} layer @param {number} value @param {"times"|"offsets"} which
  */
 export function reached(layer, value, which) {
-  const {points} = layer;
-  let after = points.findIndex(point => point[which] > value);
-  if (after < 0) after = points.length;
+  const {points, x, y, begin: start} = layer;
+  const told = layer[which];
+  const after = Toolpath.last(told, value) + 1;
   if (after === 0) return 0;
-  const [from, begin] = [points[after - 1][0], points[after - 1][which]];
-  if (after === points.length) return from + 1;
-  const [until, end] = [points[after][0], points[after][which]];
-  const lengths = [];
+  const from = points[after - 1] + 1;
+  if (after === points.length) return from;
+  const until = points[after];
   let whole = 0;
-  for (let index = from + 1; index <= until; index += 1) {
-    const [x, y] = index ? [layer.x[index - 1], layer.y[index - 1]] : layer.begin;
-    whole += Math.hypot(layer.x[index] - x, layer.y[index] - y);
-    lengths.push(whole);
+  for (let index = from; index <= until; index += 1) whole += index ? Math.hypot(x[index] - x[index - 1], y[index] - y[index - 1]) : Math.hypot(x[0] - start[0], y[0] - start[1]);
+  let way = (whole * (value - told[after - 1])) / Math.max(told[after] - told[after - 1], 1e-9);
+  for (let index = from; index <= until; index += 1) {
+    const length = index ? Math.hypot(x[index] - x[index - 1], y[index] - y[index - 1]) : Math.hypot(x[0] - start[0], y[0] - start[1]);
+    if (way < length) return index + way / length;
+    way -= length;
   }
-  const way = (whole * (value - begin)) / Math.max(end - begin, 1e-9);
-  const index = lengths.findIndex(each => each > way);
-  if (index < 0) return until + 1;
-  const before = index ? lengths[index - 1] : 0;
-  return from + 1 + index + (way - before) / (lengths[index] - before);
+  return until + 1;
 }
 
 /** Where the nozzle is then, in units. @param {Layer} layer @param {number} done As `reached` tells. */

@@ -7,6 +7,7 @@ import {UNITS} from "./toolpath_data.mjs";
 export const KINDS = ["travel", "other", "outer", "inner", "overhang", "infill", "solid", "top", "bottom", "bridge", "gap",
   "ironing", "skirt", "raft", "support", "interface", "tower"];
 const WIDTH = 0.42; // mm of a line, as most nozzles lay it
+const FINE = 2; // px of a line up to which nobody sees how its ends are
 const MARGIN = 12; // px around what is shown
 
 /** Colours of kinds, and of all else that is drawn. @param {Element} element */
@@ -68,46 +69,45 @@ export function drawBed(context, view, profile, colours) {
 }
 
 /**
- * Draw lines of a layer: those to the vertices from `begin` to before `end`, a part of the last one included.
+ * Draw lines of a layer: those to the vertices from `begin` to before `end`, a part of the last one included. `colour` is that
+ * of all kinds, or a list by kind.
  * @param {CanvasRenderingContext2D} context @param {View} view @param {Layer} layer
- * @param {{begin?: number, end?: number, colour: (kind: number) => string, hidden?: Set<number>, travel?: boolean}} how
+ * @param {{begin?: number, end?: number, colour: string|string[], hidden?: Set<number>, travel?: boolean}} how
  */
 export function drawLayer(context, view, layer, {begin = 0, end = layer.count, colour, hidden, travel = false}) {
+  const {x: xs, y: ys, kind: kinds} = layer;
   const {scale, left, bottom} = view;
-  const paths = /** @type {Path2D[]} */ ([]);
-  const last = /** @type {number[]} */ ([]);
   const one = scale / UNITS;
+  const wide = Math.max(1, Math.min(WIDTH * scale, 6) * 0.8);
+  const paths = /** @type {Path2D[]} */ ([]); // one for all kinds is at 1
   const whole = Math.min(layer.count, Math.ceil(end));
-  for (let index = Math.floor(begin); index < whole; index += 1) {
-    const kind = layer.kind[index];
-    if (kind ? hidden?.has(kind) : !travel) continue;
-    paths[kind] ??= new Path2D();
-    const path = paths[kind];
-    let [x, y] = [layer.x[index], layer.y[index]];
-    const [fromX, fromY] = index ? [layer.x[index - 1], layer.y[index - 1]] : layer.begin;
-    if (last[kind] !== index - 1 || index === 0) path.moveTo(left + fromX * one, bottom - fromY * one);
-    if (index + 1 > end) [x, y] = [fromX + (x - fromX) * (end - index), fromY + (y - fromY) * (end - index)];
-    path.lineTo(left + x * one, bottom - y * one);
-    last[kind] = index;
+  let index = Math.floor(begin);
+  let x = index > 0 ? xs[index - 1] : layer.begin[0];
+  let y = index > 0 ? ys[index - 1] : layer.begin[1];
+  let before = -1;
+  for (; index < whole; index += 1) {
+    const [fromX, fromY, kind] = [x, y, kinds[index]];
+    x = xs[index];
+    y = ys[index];
+    if (kind ? hidden?.has(kind) : !travel) {
+      before = -1;
+      continue;
+    }
+    const which = kind === 0 || typeof colour !== "string" ? kind : 1;
+    paths[which] ??= new Path2D();
+    const path = paths[which];
+    if (which !== before) path.moveTo(left + fromX * one, bottom - fromY * one);
+    before = which;
+    const share = index + 1 > end ? end - index : 1;
+    path.lineTo(left + (fromX + (x - fromX) * share) * one, bottom - (fromY + (y - fromY) * share) * one);
   }
-  context.lineJoin = context.lineCap = "round";
-  paths.forEach((path, kind) => {
-    context.strokeStyle = colour(kind);
-    context.lineWidth = kind ? Math.max(1, Math.min(WIDTH * scale, 6) * 0.8) : 1;
-    context.setLineDash(kind ? [] : [3, 3]);
+  context.lineJoin = wide > FINE ? "round" : "bevel";
+  context.lineCap = wide > FINE ? "round" : "butt";
+  paths.forEach((path, which) => {
+    context.strokeStyle = typeof colour === "string" ? colour : colour[which];
+    context.lineWidth = which ? wide : 1;
+    if (!which) context.setLineDash([3, 3]);
     context.stroke(path);
+    if (!which) context.setLineDash([]);
   });
-  context.setLineDash([]);
-}
-
-/** @param {CanvasRenderingContext2D} context @param {View} view @param {number[]} place @param {Palette} colours */
-export function drawNozzle(context, view, place, colours) {
-  context.clearRect(0, 0, view.width, view.height);
-  context.beginPath();
-  context.arc(view.left + (place[0] / UNITS) * view.scale, view.bottom - (place[1] / UNITS) * view.scale, 6, 0, 7);
-  context.fillStyle = colours.done;
-  context.strokeStyle = colours.back;
-  context.lineWidth = 2;
-  context.fill();
-  context.stroke();
 }

@@ -66,6 +66,11 @@ export function Act({label, busy, run, sure, done, off, fail, kind = "", name, t
     aria-label=${name} title=${off || title}>${pending && busy ? busy : label}</button>`;
 }
 
+/** Wait until what is to be seen first is seen, and there is nothing better to do; not for ever. @returns {Promise<unknown>} */
+export function quiet() {
+  return new Promise(resolve => ("requestIdleCallback" in window ? requestIdleCallback(resolve, {timeout: 1000}) : setTimeout(resolve, 200)));
+}
+
 /** What has failed, until the next try. @param {{of: any}} props */
 export function Fail({of}) {
   return html`<p class="fail" role="alert">${of.value}</p>`;

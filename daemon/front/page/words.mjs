@@ -8,6 +8,16 @@ function locale() {
   return navigator.languages.find(each => each.startsWith(language.value)) ?? language.value;
 }
 
+/** By locale and form: to make one takes ms, to use it takes none. @type {Map<string, any>} */
+const formatters = new Map();
+
+/** @param {"NumberFormat"|"DateTimeFormat"} kind @param {any} form */
+function formatter(kind, form) {
+  const name = `${locale()} ${JSON.stringify(form)}`;
+  if (!formatters.has(name)) formatters.set(name, new (/** @type {any} */ (Intl[kind]))(locale(), form));
+  return formatters.get(name);
+}
+
 /** Languages besides English, by the modules of the first view's words and of all others. */
 const OTHERS = {de: ["./texts_de.mjs", "./texts_more_de.mjs"]};
 const MORE = "./texts_more.mjs";
@@ -55,7 +65,7 @@ export function tn(name, count, things = {}) {
 
 /** @param {number} value @param {number} digits */
 export function number(value, digits = 0) {
-  return new Intl.NumberFormat(locale(), {minimumFractionDigits: digits, maximumFractionDigits: digits}).format(value);
+  return formatter("NumberFormat", {minimumFractionDigits: digits, maximumFractionDigits: digits}).format(value);
 }
 
 /** A reason as a sentence of its own. @param {unknown} reason */
@@ -81,7 +91,7 @@ export function clock(seconds) {
   const near = Math.abs(at.getTime() - Date.now()) < 6 * 86400e3;
   /** @type {Intl.DateTimeFormatOptions} */
   const day = today ? {} : near ? {weekday: "short"} : {day: "numeric", month: "short", year: "numeric"};
-  return new Intl.DateTimeFormat(locale(), {hour: "2-digit", minute: "2-digit", ...day}).format(at);
+  return formatter("DateTimeFormat", {hour: "2-digit", minute: "2-digit", ...day}).format(at);
 }
 
 /** A number as somebody types it there: `0,4`, and nothing where there is none. @param {unknown} value */
@@ -91,7 +101,7 @@ export function plain(value) {
 
 /** `November 2026` @param {number} year @param {number} month 1 to 12 */
 export function monthOf(year, month) {
-  return new Intl.DateTimeFormat(locale(), {month: "long", year: "numeric"}).format(new Date(year, month - 1, 15));
+  return formatter("DateTimeFormat", {month: "long", year: "numeric"}).format(new Date(year, month - 1, 15));
 }
 
 /** @param {number} bytes */
