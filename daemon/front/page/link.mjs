@@ -154,7 +154,7 @@ function takePage(page) {
     tries = 0;
     say("live");
     fetchHistory();
-    if (me.value.admin) get("api/plugin/appkeys").then(said => (asking.value = said.pending ?? {}), () => {});
+    fetchAsking();
   } else if (typeof page.seq === "number" && page.seq !== seq + 1 && seq) {
     seq = 0;
     subscribe(); // something is missing: a new snapshot is sent
@@ -166,6 +166,18 @@ function takePage(page) {
   if (page.console) takeTalk(page.console);
   heard.value = performance.now();
   tick();
+}
+
+/** Who has asked to be let in before this page was opened; who has asked meanwhile stays. */
+async function fetchAsking() {
+  if (!me.value.admin) return;
+  const before = asking.value;
+  try {
+    const {pending} = await get("api/plugin/appkeys");
+    asking.value = asking.value === before ? (pending ?? {}) : {...pending, ...asking.value};
+  } catch {
+    // it is told when somebody asks again
+  }
 }
 
 /** The half hour before this page was opened. */
