@@ -73,8 +73,8 @@ class Client:
         self.call("POST", "/api/connection", {"command": "disconnect"})
         self.until_connection(("Closed", "Offline"))
 
-    def select(self, path: Path) -> None:
-        """Upload a file and choose it for the next print."""
+    def upload(self, path: Path) -> None:
+        """Upload a file."""
         boundary = uuid.uuid4().hex
         head = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{path.name}"\r\n'
@@ -83,6 +83,10 @@ class Client:
         body = head.encode() + path.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
         kind = f"multipart/form-data; boundary={boundary}"
         self._checked("POST", "/api/files/local", *self.request("POST", "/api/files/local", body, kind))
+
+    def select(self, path: Path) -> None:
+        """Upload a file and choose it for the next print."""
+        self.upload(path)
         self.call("POST", f"/api/files/local/{quote(path.name)}", {"command": "select", "print": False})
         end = time.monotonic() + 30
         while (self.job()["job"]["file"] or {}).get("name") != path.name:  # it may be done later

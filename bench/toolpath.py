@@ -15,6 +15,7 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.analysis import Cost, measure, unpacked
@@ -37,12 +38,38 @@ draw(path, Path(target), printer) if target else analyse(path, printer)
 """
 
 
+PARTS = {"200k": (5.9, 200_000), "2M": (58.8, 2_000_000)}
+"""Files of the knob: MB, and moves at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What the toolpath of a file takes."""
+
+    path: Path
+    moves: int
+    vertices: int
+    bytes: int
+    size: int  # of the file
+    drawn: Cost
+    alone: Cost
+
+    def wanted(self) -> list[tuple[str, float, float]]:
+        """Return what is wanted: its name, what was measured, and what it may be at most."""
+        return [
+            ("bytes a move", self.bytes / self.moves, BYTES),
+            ("of the file", self.bytes / self.size, SHARE),
+            ("times the CPU", self.drawn.cpu / self.alone.cpu, CPU),
+            ("MiB more", self.drawn.peak - self.alone.peak, PEAK),
+        ]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and show."""
     args = _parser().parse_args(arguments)
     with scratch() as folder:
         for index, path in enumerate(_files(Path(folder), args.size)):
-            _show(path, args.repeat, first=index == 0)
+            show(drawn(path, args.repeat), first=index == 0)
     return 0
 
 
@@ -58,9 +85,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _files(folder: Path, size: float) -> list[Path]:
     files = unpacked(folder)
-    knob = next(path for path in files if path.stem == "knob").read_bytes()
-    parts = {"200k": 5.9, "2M": 58.8, "large": size}
-    return [*files, *(stacked(folder / f"{name}.gcode", knob, each) for name, each in parts.items())]
+    return [*files, *(part(folder, name) for name in PARTS), stacked(folder / "large.gcode", _knob(folder), size)]
+
+
+def _knob(folder: Path) -> bytes:
+    return next(path for path in unpacked(folder) if path.stem == "knob").read_bytes()
+
+
+def part(folder: Path, name: str) -> Path:
+    """Write one of the files of which so much is wanted."""
+    return stacked(folder / f"{name}.gcode", _knob(folder), PARTS[name][0])
 
 
 def stacked(path: Path, whole: bytes, size: float) -> Path:
@@ -81,28 +115,29 @@ def stacked(path: Path, whole: bytes, size: float) -> Path:
     return path
 
 
-def _show(path: Path, repeat: int, *, first: bool) -> None:
+def drawn(path: Path, repeat: int) -> Drawn:
+    """Measure a file."""
     target = path.with_suffix(".toolpath")
     runs = [(_cost(path, target), _cost(path, None)) for _ in range(repeat)]  # in turn: what else happens hits both
-    drawn, alone = (min((run[which] for run in runs), key=lambda each: each.cpu) for which in (0, 1))
-    size, file_size = target.stat().st_size, path.stat().st_size
+    best = [min((run[which] for run in runs), key=lambda each: each.cpu) for which in (0, 1)]
     head = target.read_bytes()[:32]
     vertices, moves = (int.from_bytes(head[at : at + 4], "little") for at in (24, 28))
-    more, memory = drawn.cpu / alone.cpu, drawn.peak - alone.peak
+    return Drawn(path, moves, vertices, target.stat().st_size, path.stat().st_size, best[0], best[1])
+
+
+def show(found: Drawn, *, first: bool) -> None:
+    """Print a row, below the names of the columns where it is the first."""
+    (_, a_move, _), (_, share, _), (_, more, _), (_, memory, _) = found.wanted()
     if first:
         print(
             "file            MB     moves  vertices     bytes  B/move  of file   CPU s  alone   more  peak MiB   more"
         )
     print(
-        f"{path.stem:10} {file_size / 1e6:7.1f} {moves:9} {vertices:9} {size:9} {size / moves:7.2f} "
-        f"{size / file_size:7.1%} {drawn.cpu:7.2f} {alone.cpu:6.2f} {more - 1:6.0%} {drawn.peak:9.1f} {memory:6.1f}"
+        f"{found.path.stem:10} {found.size / 1e6:7.1f} {found.moves:9} {found.vertices:9} {found.bytes:9}"
+        f" {a_move:7.2f} {share:8.1%} {found.drawn.cpu:7.2f} {found.alone.cpu:6.2f} {more - 1:6.0%}"
+        f" {found.drawn.peak:9.1f} {memory:6.1f}"
     )
-    for name, value, most in (
-        ("bytes a move", size / moves, BYTES),
-        ("of the file", size / file_size, SHARE),
-        ("times the CPU", more, CPU),
-        ("MiB more", memory, PEAK),
-    ):
+    for name, value, most in found.wanted():
         if value > most:
             print(f"  NOT MET {name}: {value:.3f}, wanted <= {most}")
 

@@ -24,18 +24,23 @@ SMALL = (
 
 READ = """async path => {
   const {src} = document.querySelector("script[src*=app]");
-  const {Toolpath} = await import(src.replace("app.mjs", "toolpath_data.mjs"));
+  const {placeAt, reached, Toolpath} = await import(src.replace("app.mjs", "toolpath_data.mjs"));
   const end = new AbortController();
   const toolpath = await Toolpath.open(path, end.signal);
   const found = {layers: toolpath.firsts.map((first, index) => [first, toolpath.heights[index], toolpath.starts[index],
-    toolpath.offsets[index]]), vertices: [], box: toolpath.box, size: toolpath.fileSize, drawn: []};
+    toolpath.offsets[index]]), vertices: [], box: toolpath.box, size: toolpath.fileSize, drawn: [], reached: []};
   await toolpath.each(chunk => {
     for (let index = 0; index < chunk.count; index += 1)
       found.vertices.push([chunk.x[index], chunk.y[index], chunk.z[index], chunk.kind[index]]);
   }, end.signal);
   for (let index = 0; index < toolpath.layers; index += 10) {
-    const {x, y, kind} = await toolpath.layer(index);
+    const layer = await toolpath.layer(index);
+    const {x, y, kind, points} = layer;
     found.drawn.push([index, [...x], [...y], [...kind]]);
+    for (const which of ["times", "offsets"]) layer[which].forEach((at, place) => {
+      const [before, then] = [reached(layer, at - 0.001, which), reached(layer, at, which)];
+      found.reached.push([before, points[place] + 1, then, placeAt(layer, x.length)]);
+    });
   }
   return found;
 }"""
@@ -96,6 +101,10 @@ def test_the_page_reads_what_the_analysis_has_written(tab, service, part):
     for index, x, y, kind in found["drawn"]:
         layer = units[told.layers[index].first : ends[index]]
         assert [x, y, kind] == [[each[axis] for each in layer] for axis in (0, 1, 3)]
+    assert len(found["reached"]) > 2 * len(found["drawn"])
+    assert all(before <= place <= then for before, place, then, _ in found["reached"])
+    places = {(x, y) for x, y, _, _ in units}
+    assert all(tuple(each[3]) in places for each in found["reached"])
 
 
 def test_layers_of_a_file_are_drawn_one_by_one_and_in_3d(tab, service, small):

@@ -214,7 +214,7 @@ export class Scene {
       }
       gl.deleteSync(fence);
       this.fence = null;
-      this.slow ||= step === 1 && performance.now() - began > SLOW;
+      this.slow ||= step === 1 && !document.hidden && performance.now() - began > SLOW;
       if (step) canvas.dataset.whole = String(step); // 1: nothing is left out
     };
     setTimeout(look, 0);
