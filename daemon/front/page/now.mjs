@@ -176,7 +176,13 @@ function Lazy({wanted, bring}) {
   return wanted && Shown ? html`<${Shown} />` : null;
 }
 const camera = () => import("./camera.mjs").then(module => module.Camera);
-const live = () => quiet().then(() => import("./toolpath.mjs")).then(module => module.Live);
+let rested = false;
+/** The first time it comes behind what matters more. */
+const live = async () => {
+  if (!rested) await quiet();
+  rested = true;
+  return (await import("./toolpath.mjs")).Live;
+};
 const heatUp = () => import("./presets.mjs").then(module => module.HeatUp);
 
 const setup = () => Promise.all([import("./setup.mjs"), more()]).then(([module]) => module.Setup);
