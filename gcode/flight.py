@@ -17,9 +17,10 @@ the wire, and what the firmware tells, is smaller by `base`, so that it never gr
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from sys import maxsize
 
+from gcode.firmware_traits import Dialect
 from gcode.framing import frame, number_of, numberless
 from gcode.modes import Modes
 from gcode.outgoing import Position, Ticket
@@ -45,6 +46,9 @@ FILLERS = 4
 which is later where an `ok` too many was taken for its own; whatever it then wants again has to be one of these."""
 
 _RENEWED = frame(ANEW, RENEWAL)
+
+HARMLESS = b"M105"
+"""A command that changes nothing."""
 
 # (number, frame, ordinal among the job's lines, byte offset in the file, ticket): a tuple, made once a line
 Sent = tuple[int, bytes, int, int, Ticket | None]
@@ -80,6 +84,33 @@ class Left:
     modes: Modes
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A conversation of which only the printer still knows how far it has got: the host's memory of it is gone.
+
+    Attributes:
+        number: on the wire, of a line that had gone out for sure, or about that.
+        modes: behind the last line.
+    """
+
+    number: int
+    modes: Modes
+
+    def left(self, wanted: int, dialect: Dialect) -> Left:
+        """Return where it stands, as the printer wants this line next: all before it has been accepted.
+
+        What the line before it was, nobody has to know: it is never asked for again.
+        """
+        last = near(wanted, self.number, dialect.counting.modulo) - 1
+        sent = (last, frame(last, HARMLESS), -1, -1, Ticket(HARMLESS))
+        return Left([sent], last, Position(), Position(), replace(self.modes))
+
+
+def near(told: int, number: int, modulo: int | None) -> int:
+    """Return the number that a firmware means by what `modulo` leaves of it: the one nearest to `number`."""
+    return told if modulo is None else told + round((number - told) / modulo) * modulo
+
+
 class Flight:
     """What is on its way.
 
@@ -93,9 +124,22 @@ class Flight:
         renewed: the last line by which numbers on the wire began anew; 0: none that matters.
         renew_at: from this line on they are to begin anew.
         idle_until: when a line was sent last that found none without an answer.
+        begin: no line before this one is kept, whatever there were.
     """
 
-    __slots__ = ("_former", "base", "bytes", "history", "idle_until", "lines", "next", "renew_at", "renewed", "replay")
+    __slots__ = (
+        "_former",
+        "base",
+        "begin",
+        "bytes",
+        "history",
+        "idle_until",
+        "lines",
+        "next",
+        "renew_at",
+        "renewed",
+        "replay",
+    )
 
     def __init__(self) -> None:
         self.lines: deque[Sent] = deque()
@@ -104,6 +148,7 @@ class Flight:
         self.replay = 1
         self.history: list[Sent | None] = [None] * HISTORY
         self.idle_until = 0.0
+        self.begin = 1
         self.base = 0
         self.renewed = 0
         self.renew_at = MOST
@@ -112,6 +157,7 @@ class Flight:
     def go_on(self, left: Left) -> None:
         """Take over the lines that another link has sent."""
         self.next = self.replay = left.sent[-1][0] + 1
+        self.begin = left.sent[0][0]
         for sent in left.sent:
             self.history[sent[0] % HISTORY] = sent
             if sent[0] > left.answered:
@@ -153,7 +199,7 @@ class Flight:
     @property
     def first_held(self) -> int:
         """The oldest number that may be asked for."""
-        return max(1, self.next - HISTORY)
+        return max(self.begin, self.next - HISTORY)
 
     @property
     def goes_back(self) -> bool:
@@ -168,7 +214,7 @@ class Flight:
     def near(self, told: int, modulo: int | None) -> int:
         """Return the line that a firmware means, of which it tells the number on the wire, or what `modulo` leaves."""
         if modulo is not None:
-            return told + round((self.next - told) / modulo) * modulo
+            return near(told, self.next, modulo)
         if self.renewed and self.first_held <= told + self._former <= self.renewed:
             return told + self._former  # from before numbers began anew
         number = told + self.base

@@ -24,13 +24,14 @@ import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from sys import maxsize
 
 from gcode.answers import Answers, code_word, fits
 from gcode.chatter import Chatter
 from gcode.complaints import Complaints
 from gcode.dialect import UNKNOWN, Dialect
 from gcode.errors import LinkError, PrinterReset, PrinterSilent, QueueFull
-from gcode.flight import HISTORY, RENEWAL, Flight, Left, Sent, bare, command_of
+from gcode.flight import HARMLESS, HISTORY, RENEWAL, Flight, Left, Sent, bare, command_of
 from gcode.framing import bare_frame, dense_frame, frame
 from gcode.modes import Modes
 from gcode.outgoing import Counters, Line, Notice, Position, Refusal, Ticket
@@ -73,9 +74,6 @@ MAX_REFUSALS = 3
 TEXTS = frozenset({"M73", "M117", "M118", "M486"})
 """Code words of lines that a print can do without."""
 
-HARMLESS = b"M105"
-"""What is sent in place of such a line."""
-
 _TELLS_BY_OKS = frozenset({"M303"})
 """Code words of commands that tell temperatures in lines that begin with `ok` (PID_autotune of Marlin 1.0)."""
 
@@ -88,6 +86,10 @@ _OKS = frozenset(b"ok\n" * count for count in range(1, 9))
 Pull = Callable[[], Line | None]
 Told = Reply | Ticket | Refusal | Notice
 
+Leave = Callable[[Ticket, int], bool]
+"""Tells whether a command, of so many that wait, may go between the lines of a job now. `data_to_send` is called when
+it may; or the job's lines leave some numbers to commands, see `leave_out`."""
+
 Journal = Callable[[Sent, int, Modes | None], None]
 """Takes down a frame before it is on the wire, the number of the last line answered, and the modes behind it; None:
 they are what they were."""
@@ -96,21 +98,31 @@ they are what they were."""
 class HostLink:
     """The host's end of the line. After `error` is set it is inert: first cause wins."""
 
-    def __init__(self, dialect: Dialect = UNKNOWN, byte_time: float = 0.0, journal: Journal | None = None) -> None:
+    def __init__(
+        self,
+        dialect: Dialect = UNKNOWN,
+        byte_time: float = 0.0,
+        journal: Journal | None = None,
+        leave: Leave = lambda _ticket, _waiting: True,
+    ) -> None:
         """Start with line 1.
 
         Args:
             dialect: how the firmware wants to be spoken to; it may be replaced while nothing is in flight.
             byte_time: seconds that one byte takes on the wire, 10 / baudrate; 0 where it takes none.
             journal: what another host could go on from.
+            leave: asked before anything but a line of the job goes out; the job's lines do not wait for it.
         """
         self.dialect = dialect
         self.error: LinkError | None = None
         self.counters = Counters()
         self.position = Position()
         self.modes = Modes()
+        self.first_number = 1  # of this link's own lines
+        self._gap = self._gap_end = maxsize  # numbers that no line of the job gets
         self._wire = Wire(byte_time)
         self._journal = journal
+        self._leave = leave
         self._flight = Flight()
         self._recovery = Recovery()
         self._chatter = Chatter()
@@ -165,6 +177,7 @@ class HostLink:
         It is back when `idle`; `error` is set where the answer fits none of the lines.
         """
         self._flight.go_on(left)
+        self.first_number = self._flight.next
         self._fed = left.fed.lines
         self.position = replace(left.position)
         self.modes = replace(left.modes)
@@ -221,6 +234,21 @@ class HostLink:
         flight = self._flight
         waits = flight.lines or self._urgent or self._queue or self._answers or flight.goes_back
         return not waits and self._recovery.settled
+
+    @property
+    def answered(self) -> int:
+        """The number up to which every line has been answered."""
+        return self._flight.first_unanswered - 1
+
+    def be_at(self, fed: Position, modes: Modes) -> None:
+        """Take what the lines before the next one were of the job, where `come_back` could not be told."""
+        self._fed = fed.lines
+        self.position = replace(fed)
+        self.modes = replace(modes)
+
+    def leave_out(self, number: int, count: int) -> None:
+        """Give no line of the job one of so many numbers from this one on: they are for commands that wait."""
+        self._gap, self._gap_end = number, number + count
 
     @property
     def job_in_flight(self) -> bool:
@@ -282,13 +310,22 @@ class HostLink:
             out += sent[1]
         if recovery.raw:  # a question has come up: behind it nothing goes
             out, recovery.raw = out + recovery.raw, b""
-        waits = self._urgent or self._queue or flight.goes_back or recovery.asking or flight.next >= flight.renew_at
+        waits = flight.goes_back or recovery.asking or flight.next >= flight.renew_at or self._waits_for_room
         return out if waits or self._held or self._pull is None else out + self._take_lines(self._pull)
+
+    @property
+    def _waits_for_room(self) -> bool:
+        """There is a command that may go as soon as there is room; one that needs leave lets the job go on."""
+        first = self._urgent or self._queue
+        return bool(first) and self._may_go(first[0])
+
+    def _may_go(self, ticket: Ticket) -> bool:
+        return self._leave(ticket, len(self._urgent) + len(self._queue))
 
     def _take(self) -> Sent | None:
         """Return the next frame that goes before the job's lines: urgent, repeated, then commands."""
         flight, recovery = self._flight, self._recovery
-        if self._urgent and not flight.goes_back:
+        if self._urgent and not flight.goes_back and self._may_go(self._urgent[0]):
             return self._take_urgent()
         if self._alone and self._goes_alone():
             return None
@@ -325,11 +362,13 @@ class HostLink:
             recovery.ask_what_is_wanted(flight, self._dialect)
             self._patience.hurried = True
             return None
-        command = HARMLESS if flight.fills else RENEWAL
+        ticket = Ticket(HARMLESS if flight.fills else RENEWAL)
+        if not self._may_go(ticket):
+            return None
         if not flight.fills:
             flight.renew()
             self._patience.hurried = False
-        return self._frame((-1, command, None, False), -1, Ticket(command))
+        return self._frame((-1, ticket.command, None, False), -1, ticket)
 
     def _take_urgent(self) -> Sent | None:
         """Return the next urgent line, whatever is unanswered, if the receive buffer has room for it."""
@@ -343,6 +382,8 @@ class HostLink:
         """Return the next command that waits, if it fits."""
         if not self._queue or not self._fits(len(self._queue[0].command) + FRAMING):
             return None
+        if not self._may_go(self._queue[0]):
+            return None
         ticket = self._queue.popleft()
         return self._frame((-1, ticket.command, None, True), -1, ticket)
 
@@ -352,6 +393,8 @@ class HostLink:
             return b""
         flight, dialect, out = self._flight, self._dialect, b""
         lines, most = flight.lines, self._slots or dialect.window_lines
+        if flight.next + most > self._gap:
+            most = self._up_to_gap(most)
         while len(lines) < most:
             line = self._peeked or pull()
             if line is None:
@@ -368,6 +411,14 @@ class HostLink:
             if self._alone:
                 break
         return out
+
+    def _up_to_gap(self, most: int) -> int:
+        """Return how many lines may be on their way without one with a number that is left out."""
+        flight = self._flight
+        if flight.next >= self._gap_end:
+            self._gap = self._gap_end = maxsize
+            return most
+        return min(most, len(flight.lines) + max(0, self._gap - flight.next))
 
     def _goes_alone(self) -> bool:
         """Tell whether a line that goes alone is not answered yet."""

@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from gcode.compact import Compact, compactor
-from gcode.dialect import UNKNOWN, Dialect, recognise
+from gcode.dialect import UNKNOWN, Dialect
 from gcode.errors import FirmwareHalted, NozzledError, PrinterReset, PrinterSilent
+from gcode.flight import Lost
 from gcode.histogram import Histogram
 from gcode.link import HostLink, Left, Told
 from gcode.modes import Modes
@@ -162,6 +163,21 @@ class LinePrinter:
         return self._link.next_number if self._link else 1
 
     @property
+    def first_number(self) -> int:
+        """The number of the first line of this connection that no other host has sent."""
+        return self._link.first_number if self._link else 1
+
+    @property
+    def answered(self) -> int:
+        """The number of the line up to which all of this connection have been answered."""
+        return self._link.answered if self._link else 0
+
+    @property
+    def next_on_wire(self) -> int:
+        """What the firmware gets as the number of the next new line."""
+        return self._link.next_on_wire if self._link else 1
+
+    @property
     def idle(self) -> bool:
         """Nothing is unanswered and no command waits."""
         return self._link is None or self._link.idle
@@ -239,11 +255,11 @@ class LinePrinter:
         """
         await self._be_ready(self._transport.open, partial(self._handshake.first_contact, revive=revive))
 
-    async def come_back(self, left: Left, identity: Identity) -> None:
+    async def come_back(self, left: Left | Lost, identity: Identity) -> None:
         """Go on with a conversation that another host has left on this line, and be READY behind what it had sent.
 
         Args:
-            left: where it was left.
+            left: where it was left, or what the printer is to be asked for that.
             identity: who was there.
 
         Raises:
@@ -252,11 +268,12 @@ class LinePrinter:
         """
         if not isinstance(self._transport, Reopenable):
             raise PortError(f"{self.address} cannot be opened without ending what goes on there")
-        link = self._handshake.make_link(recognise(identity.name))
-        link.come_back(left, self._loop.time())
-        if self._logbook is not None:
-            self._logbook.go_on(left)
-        await self._be_ready(self._transport.reopen, partial(self._handshake.contact_again, identity))
+        if isinstance(left, Lost):
+            contact = partial(self._handshake.find_again, left, identity)
+        else:
+            self._handshake.take_over(left, identity)
+            contact = partial(self._handshake.contact_again, identity)
+        await self._be_ready(self._transport.reopen, contact)
 
     async def open_to_stop(self, reason: str) -> None:
         """Open the line for an emergency stop and nothing else; without a reset, where that can be had.
@@ -307,6 +324,17 @@ class LinePrinter:
         self._require_link().feed(source.next_line if source else None, goes_on=goes_on)
         self._reports.fed(by_job=source is not None)
         self._pump.turn()
+
+    def feed_from(self, fed: Position, modes: Modes) -> None:
+        """Have the job be at this place, which `come_back` could not be told; `feed` goes on behind it."""
+        self._require_link().be_at(fed, modes)
+        if self._logbook is not None:
+            self._logbook.at(fed, modes)
+
+    def leave_out(self, number: int, count: int) -> None:
+        """Give no line of the job one of so many numbers from this one on: they are for commands that wait."""
+        if self._link is not None:
+            self._link.leave_out(number, count)
 
     def wake(self) -> None:
         """Say that the source has lines again."""
@@ -368,7 +396,7 @@ class LinePrinter:
         Whether it worked is told as `FirmwareSaid` within `emergency_stop.CONFIRM` seconds.
         """
         if self._stopping is not None:
-            self._stopping.begin(self._next_on_wire)  # nothing has come of the first one yet
+            self._stopping.begin(self.next_on_wire)  # nothing has come of the first one yet
             self._reset()
         elif self._state is ConnectionState.OPENING:
             self._to_be_stopped = reason
@@ -388,14 +416,10 @@ class LinePrinter:
         dialect = self._link.dialect if self._link is not None else UNKNOWN
         self._stopping = stop = EmergencyStop(self._loop, self._pump.write, self._stopped, dialect)
         self._pump.divert = stop.receive
-        stop.begin(self._next_on_wire)
+        stop.begin(self.next_on_wire)
         if not self.identity.capabilities.get("EMERGENCY_PARSER"):
             self._reset()  # M112 would wait behind the moves that are queued; a reset does not
         self._fail(FirmwareHalted(reason), cool=False)
-
-    @property
-    def _next_on_wire(self) -> int:
-        return self._link.next_on_wire if self._link else 1
 
     def _reset(self) -> None:
         self._pump.mark(b"reset")

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+from gcode.asking import Asking
 from gcode.dialect import UNKNOWN, Dialect, recognise
 from gcode.errors import FirmwareHalted, PrinterReset
+from gcode.flight import Left, Lost
 from gcode.link import HostLink
 from gcode.replies import Capability, FirmwareError, FirmwareInfo, acknowledges, parse
 from hal.commands import Commands
@@ -53,8 +55,9 @@ class Handshake:
     def make_link(self, dialect: Dialect) -> HostLink:
         """Begin a conversation."""
         baudrate = self._pump.transport.baudrate
-        journal = self._logbook.note if self._logbook is not None else None
-        self._pump.link = HostLink(self._settings.adapted(dialect), 10 / baudrate if baudrate else 0.0, journal)
+        byte_time, book = 10 / baudrate if baudrate else 0.0, self._logbook
+        journal = (book.note, book.may_go) if book is not None else ()
+        self._pump.link = HostLink(self._settings.adapted(dialect), byte_time, *journal)
         return self._pump.link
 
     async def first_contact(self, *, revive: bool = False) -> None:
@@ -73,6 +76,25 @@ class Handshake:
             halted = await self._revived(self._errors.revived_by)
         if halted is not None:
             raise FirmwareHalted(f"the firmware has halted: {halted}{self._errors.remedy}")
+
+    def take_over(self, left: Left, identity: Identity) -> None:
+        """Make the link that goes on where another one has left."""
+        self.make_link(recognise(identity.name)).come_back(left, asyncio.get_running_loop().time())
+        if self._logbook is not None:
+            self._logbook.go_on(left)
+
+    async def find_again(self, lost: Lost, identity: Identity) -> None:
+        """Ask the printer which line it wants, and go on there; what the lines before were is not known.
+
+        Raises:
+            RemoteProtocolError: it does not say, or is another one.
+        """
+        wanted = await self._pump.ask(Asking(recognise(identity.name), lost.number, asyncio.get_running_loop().time()))
+        if self._logbook is not None:
+            self._logbook.begin()
+        self.take_over(lost.left(wanted, recognise(identity.name)), identity)
+        self._pump.turn()
+        await self.contact_again(identity)
 
     async def contact_again(self, identity: Identity) -> None:
         """Find out whether it is this one that is there; the link has taken the conversation over.

@@ -16,11 +16,12 @@ import os
 import struct
 from binascii import crc32
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gcode.framing import numberless
-from gcode.link import HISTORY, Left, Sent
+from gcode.framing import number_of, numberless
+from gcode.link import HISTORY, Leave, Left, Sent
 from gcode.modes import Modes
 from gcode.outgoing import Position, Ticket
 
@@ -50,6 +51,21 @@ _TOTAL = _RESTS + HISTORY * _REST_SIZE
 _RELATIVE, _RELATIVE_E, _INCHES, _MILLIMETRES, _HOMED = 1, 2, 4, 8, 16
 
 
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A place in the file by a number on the wire: the line behind the one of this number is the file's next.
+
+    Attributes:
+        number: of the line, as the firmware counts.
+        fed: how far the file has gone out by then.
+        modes: behind that line.
+    """
+
+    number: int
+    fed: Position
+    modes: Modes
+
+
 class Logbook:
     """The ring and the page. One host writes; the next one reads before it writes."""
 
@@ -70,6 +86,7 @@ class Logbook:
             finally:
                 os.close(fd)
         self._turn = max(self._turn_of(0), self._turn_of(1))
+        self.leave: Leave = lambda _ticket, _waiting: True  # asked before a command goes between the lines of a job
         self._lines = self._offset = 0  # of the job, at the line sent last
         self._modes = _packed(Modes())  # behind it
 
@@ -149,6 +166,36 @@ class Logbook:
     def begin_job(self) -> None:
         """Count the lines of a job anew."""
         self._lines = self._offset = 0
+
+    def anchor(self, answered: int) -> "Anchor | None":
+        """Return what the number of the last line that was answered means.
+
+        None: it is not known, or some line behind it was none of the job's, so that numbers do not tell of the file.
+        """
+        slots = {slot[0]: slot for slot in map(self._slot, range(HISTORY)) if slot is not None}
+        number, at = answered + 1, slots.get(answered)
+        while (slot := slots.get(number)) is not None:
+            if not slot[5]:
+                return None
+            number += 1
+        if at is None or number <= max(slots):
+            return None
+        told = number_of(at[8])
+        return None if told is None else Anchor(told, Position(at[3], at[2]), _modes(at[6]))
+
+    def at(self, fed: Position, modes: Modes) -> None:
+        """Take where the job is, which another host has not left here."""
+        self._lines, self._offset = fed.lines, fed.offset
+        self._modes = _packed(modes)
+
+    @property
+    def fed(self) -> Position:
+        """Where the job is: at the line sent last."""
+        return Position(self._lines, self._offset)
+
+    def may_go(self, ticket: Ticket, waiting: int) -> bool:
+        """Tell whether a command may go between the lines of a job now; a `gcode.link.Leave`."""
+        return self.leave(ticket, waiting)
 
     def go_on(self, left: Left) -> None:
         """Write on behind what another host has left."""

@@ -12,7 +12,7 @@ from typing import Protocol
 from gcode.compact import Compact
 from gcode.dialect import Dialect
 from gcode.errors import NozzledError
-from gcode.flight import Left
+from gcode.flight import Left, Lost
 from gcode.histogram import Histogram
 from gcode.modes import Modes
 from gcode.outgoing import Counters, Line, Position
@@ -310,6 +310,12 @@ class Fed(Protocol):
             NotConnected: the state is not READY.
         """
 
+    def feed_from(self, fed: Position, modes: Modes) -> None:
+        """Have the job be at this place, which `come_back` could not be told; `feed` goes on behind it."""
+
+    def leave_out(self, number: int, count: int) -> None:
+        """Give no line of the job one of so many numbers from this one on: they are for commands that wait."""
+
     def wake(self) -> None:
         """Say that the source has lines again."""
 
@@ -346,6 +352,18 @@ class Fed(Protocol):
     @property
     def next_number(self) -> int:
         """The number of the next new line of this connection; on the wire numbers begin anew now and then."""
+
+    @property
+    def next_on_wire(self) -> int:
+        """The same, as the firmware counts."""
+
+    @property
+    def first_number(self) -> int:
+        """The number of the first line of this connection that no other host has sent."""
+
+    @property
+    def answered(self) -> int:
+        """The number of the line up to which all have been answered."""
 
     @property
     def idle(self) -> bool:
@@ -411,11 +429,11 @@ class Lifetime(Protocol):
             PortError: the line cannot be opened, or nobody answers; the state is FAULT then.
         """
 
-    async def come_back(self, left: Left, identity: Identity) -> None:
+    async def come_back(self, left: Left | Lost, identity: Identity) -> None:
         """Go on with a conversation that another host has left on this line, and be READY behind what it had sent.
 
         Args:
-            left: where it was left.
+            left: where it was left, or what the printer is to be asked for that.
             identity: who was there.
 
         Raises:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from gcode.asking import Asking
 from gcode.errors import NozzledError
 from gcode.greeting import Greeting
 from gcode.histogram import Histogram
@@ -30,6 +31,7 @@ class Pump:
         transport: the line.
         link: the conversation, once the printer has been greeted.
         greeting: the first words, until they have been answered.
+        asking: the question for the line that is wanted next, in the place of these.
         divert: takes all that comes in the link's place: an emergency stop that waits for its confirmation.
         ring: the last pieces that went over the line.
         heard_at: when the last bytes came.
@@ -52,6 +54,7 @@ class Pump:
         self.transport = transport
         self.link: HostLink | None = None
         self.greeting: Greeting | None = None
+        self.asking: Asking | None = None
         self.divert: Callable[[bytes], None] | None = None
         self.ring: deque[flight_recorder.Piece] = deque(maxlen=flight_recorder.SIZE)
         self.turnaround = Histogram()
@@ -63,6 +66,7 @@ class Pump:
         self._timer: asyncio.TimerHandle | None = None
         self._ended = False
         self._greeted: asyncio.Future[None] | None = None
+        self._asked: asyncio.Future[int] | None = None
         self._drain_waiters: list[asyncio.Future[None]] = []
 
     # -- what comes ----------------------------------------------------------------------------------------
@@ -97,20 +101,22 @@ class Pump:
             self._arm(link.deadline)
 
     def _greeting_heard(self, data: bytes, now: float) -> None:
-        if self.greeting is not None:
-            self.greeting.receive(data, now)
+        if (first := self.greeting or self.asking) is not None:
+            first.receive(data, now)
             self.turn()
 
     # -- what goes -----------------------------------------------------------------------------------------
 
     def turn(self) -> None:
         """Put on the wire what may go now, and see to it that the next deadline is met."""
-        protocol = self.link or self.greeting
+        protocol = self.link or self.greeting or self.asking
         if protocol is None or self._ended:
             return  # nothing follows the end, least of all an emergency stop
         now = self._loop.time()
         if out := protocol.data_to_send(now):
             self.write(out)
+        if protocol is self.asking:
+            self._on_asked(protocol)
         self._arm(protocol.deadline)
 
     def write(self, data: bytes) -> None:
@@ -146,6 +152,29 @@ class Pump:
                 on_busy()
         greeted.result()
         return greeting
+
+    async def ask(self, asking: Asking) -> int:
+        """Return the line that the printer wants next, as it counts; before there is a link.
+
+        Raises:
+            RemoteProtocolError: it does not say.
+        """
+        self.asking = asking
+        heard: asyncio.Future[int] = self._loop.create_future()
+        self._asked = heard
+        self.turn()
+        try:
+            return await heard
+        finally:
+            self.asking = self._asked = None
+
+    def _on_asked(self, asking: Asking) -> None:
+        if self._asked is None or self._asked.done():
+            return
+        if asking.wanted is not None:
+            self._asked.set_result(asking.wanted)
+        elif asking.error is not None:
+            self._asked.set_exception(asking.error)
 
     async def drained(self) -> None:
         """Wait until every line of the job that was sent has been acknowledged."""
@@ -186,8 +215,11 @@ class Pump:
 
     def _on_timer(self) -> None:
         self._timer = None
-        protocol = self.link or self.greeting
+        protocol = self.link or self.greeting or self.asking
         if protocol is None:
+            return
+        if isinstance(protocol, Asking):
+            self.turn()
             return
         for item in protocol.tick(self._loop.time()) or ():
             self._tell(item)
@@ -208,9 +240,9 @@ class Pump:
             self._timer = None
         if self.divert is None:
             self.transport.close()
-        self.greeting = None
+        self.greeting = self.asking = None
         refuse(self._drain_waiters, error)
-        refuse([self._greeted] if self._greeted else [], error)
+        refuse([each for each in (self._greeted, self._asked) if each], error)
         self._drain_waiters.clear()
 
 

@@ -21,9 +21,8 @@ from typing import NamedTuple
 from gcode import outgoing
 from gcode.errors import NozzledError
 from gcode.firmware_traits import IMPOSSIBLE
-from gcode.flight import ANEW, FILLERS, RENEWAL
+from gcode.flight import ANEW, FILLERS, HARMLESS, RENEWAL
 from gcode.framing import unframe
-from gcode.link import HARMLESS
 from hal.driver import LinePrinter, LinkSettings
 from hal.errors import RecordingError
 from hal.printer import ConnectionState, Event, StateChanged

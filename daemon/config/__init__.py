@@ -210,6 +210,20 @@ class JobConfig:
         "next, safe ends it and makes the printer cold, as a stop always does.",
         choices=("hand-over", "safe"),
     )
+    after_reboot: str = option(
+        "ask",
+        "What a print does when the computer was started anew in the middle of it, and the printer has kept its power, "
+        "its heat and its place: resume goes on at once; ask goes on when somebody resumes it; safe ends it and makes "
+        "the printer cold.",
+        choices=("resume", "ask", "safe"),
+    )
+    after_reboot_min: float = option(
+        60.0,
+        "Minutes for which ask keeps the printer warm: the bed all the time, hotends as in any pause. Then the print "
+        "ends.",
+        low=1,
+        high=1440,
+    )
     cancel_deadline_s: float = option(
         30.0,
         "Seconds of silence after which the printer of a cancelled job is stopped by M112. Moves that it still makes "

@@ -19,6 +19,7 @@ from daemon.core.connection.recordings import Recordings
 from daemon.core.job.controller import JobController
 from daemon.core.job.kept import KeptFile
 from daemon.core.job.survival import Survival
+from daemon.core.record.place_file import PlaceFile
 from daemon.core.record.store import Store
 from daemon.core.safety.guard import Guard
 from daemon.core.safety.line_note import LineNote
@@ -26,6 +27,9 @@ from daemon.in_time import in_time
 from daemon.set_aside import make_way
 from daemon.systemd.descriptors import DescriptorStore
 from hal.logbook import Logbook
+
+PLACE = "place"
+"""The file in the state directory that says where a print is."""
 
 log = structlog.get_logger()
 
@@ -85,7 +89,14 @@ async def begin(
     connection.on_chosen = partial(_keep_choice, folder)
     stack.push_async_callback(connection.disconnect)
     LineNote(connection, folder)
-    survival = Survival(connection, logbook, KeptFile(uploads, folder), boot)
+    disk = PlaceFile(folder / PLACE)
+    survival = Survival(connection, logbook, KeptFile(uploads, folder), boot, disk)
+
+    async def close_place() -> None:
+        await survival.places.close()
+        await disk.close()
+
+    stack.push_async_callback(in_time, close_place)
     if not config.profile.sized:
         log.info(
             "profile.unknown",

@@ -1300,3 +1300,21 @@ def test_moves_that_find_the_planner_empty_are_counted_where_the_firmware_tells(
     assert (link.counters.planner_told, link.counters.planner_empty) == (2, 1)
     link.receive(b"ok N3 P15 B3\nok\n", 0.2)
     assert (link.counters.planner_told, link.counters.planner_empty) == (3, 2)
+
+
+def test_numbers_that_are_left_out_are_for_commands():
+    link, at = HostLink(Dialect("any", window_lines=4), leave=lambda _ticket, _waiting: link.next_number in (3, 4)), 0.0
+    lines = iter([job_line(n, b"G1 X%d" % n) for n in range(9)])
+    link.leave_out(3, 2)
+    link.feed(lambda: next(lines, None))
+    for command in (b"M117 a", b"M117 b", b"M117 c"):
+        link.send(Ticket(command))
+    sent = b""
+    for _ in range(12):
+        sent += link.data_to_send(at)
+        link.receive(b"ok\n", at)
+        at += 0.1
+    commands = [line.partition(b" ")[2].rpartition(b"*")[0] for line in sent.splitlines()]
+    assert commands[:6] == [b"G1 X0", b"G1 X1", b"M117 a", b"M117 b", b"G1 X2", b"G1 X3"]
+    assert b"M117 c" not in commands
+    assert commands[-1] == b"G1 X8"

@@ -5,6 +5,7 @@ store are dead at the same instant.
 """
 
 import asyncio
+import random
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -171,6 +172,39 @@ class MortalStore(Store):
                 self._disk.sync()
 
 
+class PlaceDisk:
+    """Where the place of a print is kept: a put takes a while, and is there for sure once it has ended."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.chance = random.Random(seed)
+        self.text: bytes | None = None
+        self.puts = 0
+        self.takes = [0.005, 0.01, 0.03, 0.2]  # s, one of them
+
+    def of(self, life: Life) -> "MortalPlace":
+        return MortalPlace(self, life)
+
+
+class MortalPlace:
+    def __init__(self, disk: PlaceDisk, life: Life) -> None:
+        self._disk = disk
+        self._life = life
+
+    async def get(self):
+        return self._disk.text
+
+    async def put(self, text):
+        disk, chance, life = self._disk, self._disk.chance, self._life
+        takes = chance.choice(disk.takes)
+        there_at = takes * chance.random()  # somewhere in between it is on the card, though nobody knows yet
+        await asyncio.sleep(there_at)
+        if life.over:
+            raise OSError("the power is off")
+        disk.text = text
+        disk.puts += 1
+        await asyncio.sleep(takes - there_at)
+
+
 class Disk:
     """The store's files: as they are, and as they were at each fsync; `fell` is when the power did."""
 
@@ -234,6 +268,7 @@ class World:
         self.reset_on_open = True
         self.client_connects = True  # where no printer is configured: to this one
         self.disk: Disk | None = None  # None: records are kept in memory
+        self.place: PlaceDisk | None = None  # None: no print outlives a power cut
         self.outcomes: list[tuple] = []
 
     def write(self, lines) -> Selection:
@@ -254,7 +289,8 @@ class World:
 
         records = await self._records(life)
         connection = Connection(self.config, make=make, logbook=logbook)
-        survival = Survival(connection, logbook, MortalKept(life, uploads, self.folder), self.boot)
+        place = self.place.of(life) if self.place is not None else None
+        survival = Survival(connection, logbook, MortalKept(life, uploads, self.folder), self.boot, place)
         jobs = JobController(self.config, connection, records, uploads, Inline(), survival)
         await jobs.recover()
         if not jobs.active:

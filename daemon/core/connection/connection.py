@@ -19,7 +19,7 @@ from daemon.log import Limiter
 from daemon.systemd.descriptors import DescriptorStore
 from gcode.dialect import is_revival
 from gcode.errors import CommandError, FirmwareHalted, NozzledError, PrinterSilent
-from gcode.flight import Left
+from gcode.flight import Left, Lost
 from gcode.modes import Modes
 from gcode.outgoing import check_command, is_stop
 from gcode.replies import Heaters
@@ -278,7 +278,7 @@ class Connection:
         """
         return self._maker.absent(self._config, parse(address))
 
-    def come_back(self, address: str, left: Left, identity: Identity) -> "asyncio.Future[Printer]":
+    def come_back(self, address: str, left: Left | Lost, identity: Identity) -> "asyncio.Future[Printer]":
         """Go on, in the background, with the conversation that was left at this address.
 
         The line is waited for as long as is configured. The future gives the printer, READY behind all that had
@@ -637,7 +637,7 @@ class Connection:
 class _Back:
     """A conversation that is to be gone on with, and who waits for its printer."""
 
-    left: Left
+    left: Left | Lost
     identity: Identity
     printer: "asyncio.Future[Printer]"
 

@@ -26,6 +26,7 @@ from daemon.core.job.job import Job
 from daemon.core.job.named_values import values
 from daemon.core.job.opening import opened
 from daemon.core.job.parking import Rest, unpark
+from daemon.core.job.places import Noted
 from daemon.core.job.resting import (
     come_to_rest,
     has_gone_cold,
@@ -53,6 +54,7 @@ from gcode.host_commands import (
     WaitForAll,
     meaning,
 )
+from gcode.outgoing import Position
 from gcode.too_hot import excess
 from gcode.unknown import unknown_to
 from hal.printer import Printer
@@ -176,7 +178,7 @@ class Effects:
 
     async def _reattaching(self, job: Job) -> None:
         """Get the printer back, find the place in the file, and go on in the state that was left."""
-        left = await self._survival.come_back(job)
+        left, noted = await self._survival.come_back(job), self._survival.noted
         job.feeding, job.came_back = False, True
         file = job.page.file
         if job.stream is not None:
@@ -184,18 +186,42 @@ class Effects:
         if file is None:
             raise CannotGoOn("the file had not been opened yet")
         stream = job.stream = self._stream(job, await self._on_disk(self._survival.kept.find, file))
-        await stream.open(left.fed.offset if left.fed.lines else -1, job.page.passed)
+        fed = left.fed if left is not None else noted.fed if noted is not None else Position()
+        await stream.open(fed.offset if fed.lines else -1, job.page.passed)
         if FileMark(file.path, stream.size, stream.mtime_ns, stream.inode) != file:
             raise CannotGoOn("the file has been changed")
         self._begin_check(job, stream, file.sha1)
-        job.steps.come_back({sent[4].step for sent in left.sent if sent[4] is not None and sent[4].step})
-        log.info("job.reattached", line=left.sent[-1][0], lines=left.fed.lines, offset=left.fed.offset)
+        sent = left.sent if left is not None else ()
+        if noted is not None:
+            fed = await self._find_place(job, stream, noted)
+        job.steps.come_back({each[4].step for each in sent if each[4] is not None and each[4].step})
+        log.info("job.reattached", line=job.printer.first_number, lines=fed.lines, offset=fed.offset)
+        self._go_on(job, asks=noted is not None)
+
+    def _go_on(self, job: Job, *, asks: bool) -> None:
+        """Go on in the state that was left, or ask somebody before that, whatever is wanted meanwhile."""
         wanted, job.page.wanted = job.page.wanted, None
+        asks = (
+            asks and wanted is None and job.page.state is JobState.PRINTING and self._config.job.after_reboot == "ask"
+        )
         job.machine.fire(f"back_to_{_back_to(job, wanted)}")
-        if wanted == "pause":
+        if asks:
+            job.page.asks = True
+            self._pause_for(job, _STARTED_ANEW)
+        elif wanted == "pause":
             self._pause()
         elif wanted == "resume":
             self._resume_after_all()
+
+    async def _find_place(self, job: Job, stream: FileStream, noted: Noted) -> Position:
+        """Find out where the printer is in the file, and see whether it is as it was left."""
+        from daemon.core.job import after_reboot  # noqa: PLC0415 - a start that finds no power cut does without
+
+        found = await after_reboot.find(job, stream, noted, job.printer.first_number)
+        self._survival.found(job, found.fed, found.modes)
+        if job.page.state is not JobState.PAUSED:
+            await after_reboot.check(job, stream, noted, found, self._executor)
+        return found.fed
 
     def _begin_check(self, job: Job, stream: FileStream, sha1: str | None) -> None:
         """Have the file read in the background, and the job end if it is not what was uploaded."""
@@ -236,6 +262,7 @@ class Effects:
 
     async def _printing(self, job: Job) -> None:
         stream = _stream_of(job)
+        await self._survival.places.feed(job)
         if not job.feeding:
             job.feeding = True
             job.printer.feed(stream, goes_on=job.came_back)
@@ -327,7 +354,23 @@ class Effects:
             log.warning("job.stays_paused", reason=str(error))
 
     async def _paused(self, job: Job) -> None:
-        """Stay until somebody asks for something; the hotends do not stay hot for all that time."""
+        """Stay until somebody asks for something; the hotends do not stay hot for all that time.
+
+        Where nobody answers what becomes of a print after a reboot, nothing does.
+        """
+        if not job.page.asks:
+            await self._stand_by_in_time(job)
+            return
+        minutes = self._config.job.after_reboot_min
+        try:
+            async with asyncio.timeout(60 * minutes):
+                await self._stand_by_in_time(job)
+        except TimeoutError:
+            raise CannotGoOn(
+                f"the machine was started anew, and nobody has said within {minutes:g} min to go on"
+            ) from None
+
+    async def _stand_by_in_time(self, job: Job) -> None:
         minutes = self._config.pause.standby_after_min
         if minutes and job.page.rest is not None:
             await asyncio.sleep(minutes * 60)
@@ -353,7 +396,7 @@ class Effects:
                 page.standing_by = False
             page.script.extend(self._way_back(job, page.rest))
             page.rest = None
-        page.printer_paused = page.gone_on = False
+        page.printer_paused = page.gone_on = page.asks = False
         await self._finish_script(job)
         page.why = None
         job.machine.fire("resumed")
@@ -398,6 +441,12 @@ class Effects:
         known = json.loads(job.steps.note(lambda: [json.dumps(values(job))])[0])
         for command in filled(commands, known):
             await job.steps.send(job.printer, self._safe(command))
+
+
+_STARTED_ANEW = (
+    "the computer was started anew in the middle of the print; the printer is as it was left, and its place is known: "
+    "resume goes on with the next line"
+)
 
 
 def _back_to(job: Job, wanted: str | None) -> str:

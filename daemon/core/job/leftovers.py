@@ -52,12 +52,14 @@ class Leftovers:
         """
         page, runner, obstacle = None, None, None
         try:
-            page = self._survival.page()
+            page = await self._survival.page()
             if page is not None and page.ending is None:
                 runner = revive(page)
         except CannotGoOn as error:
             obstacle = str(error)
             log.warning("job.cannot_go_on", reason=obstacle, consequence="the printer is made cold when it is there")
+        if runner is None:
+            self._survival.places.forget()
         found = Found(runner, hot=obstacle is not None)  # also where the store knows nothing of it
         unfinished = await self._unfinished()
         going_on = page if runner is not None else None

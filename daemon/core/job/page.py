@@ -20,7 +20,7 @@ from daemon.core.job.selection import FileMark
 from daemon.core.record.store import NewJob
 from hal.printer import Identity
 
-VERSION = 3
+VERSION = 4
 """Of pages as they are written here; 0.1.0 named none, which counts as 1. A new field makes it one more."""
 
 READERS = 1
@@ -88,6 +88,7 @@ class Page:
         claim: it was asked for with a key.
         resends: lines that the printer asked for again.
         ejected: the script that clears the bed was run to its end.
+        asks: it is paused until somebody says whether it goes on after a reboot.
     """
 
     selection: Selection
@@ -118,6 +119,7 @@ class Page:
     claim: Claim | None = None
     resends: int = 0
     ejected: bool = False
+    asks: bool = False
 
     @property
     def identity(self) -> Identity:

@@ -156,6 +156,7 @@ class Runner:
         job = self.job
         job.note_position()
         self._kit.store.checkpoint(job.page.job, job.state.name, job.lines, job.offset)
+        self._kit.survival.places.checkpoint()
 
     def _recorded(self, trigger: str, old: JobState, new: JobState) -> None:
         job = self.job
@@ -166,6 +167,8 @@ class Runner:
             if old is not JobState.REATTACHING:
                 job.steps.enter()
         self.keep()
+        if not self.replaced:
+            self._kit.survival.places.on_state(job)
         log.info("job.state", trigger=trigger, old=old.name, new=new.name)
         self._kit.announce(new)
 

@@ -6,16 +6,21 @@ not fit is a reason to stop: a wrong continuation is worse than none.
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from daemon.bridge.words import JobState
 from daemon.core.connection.connection import Connection
 from daemon.core.job.job import Job
 from daemon.core.job.kept import KeptFile
 from daemon.core.job.page import Page, made_cold, read, written
+from daemon.core.job.parking import modes_of
+from daemon.core.job.places import Disk, Noted, Places
 from daemon.errors import CannotGoOn
 from gcode.dialect import recognise
-from gcode.flight import Left
+from gcode.flight import Left, Lost
+from gcode.modes import Modes
 from gcode.outgoing import Position
 from hal.logbook import Logbook
 
@@ -23,7 +28,14 @@ from hal.logbook import Logbook
 class Survival:
     """What one host leaves to the next."""
 
-    def __init__(self, connection: Connection, logbook: Logbook, kept: KeptFile, boot: str = "") -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        logbook: Logbook,
+        kept: KeptFile,
+        boot: str = "",
+        disk: Disk | None = None,
+    ) -> None:
         """Prepare.
 
         Args:
@@ -31,8 +43,11 @@ class Survival:
             logbook: that its printers write to.
             kept: keeps the job's file.
             boot: what tells one boot of this machine from another.
+            disk: where the place is kept that outlives the machine's being switched off; None: nothing does.
         """
         self.kept = kept
+        self.places = Places(disk, connection, logbook)
+        self.noted: Noted | None = None  # what the job goes on from, if that is what was on the disk
         self._connection = connection
         self._logbook = logbook
         self._boot = boot
@@ -42,25 +57,31 @@ class Survival:
         self._logbook.write({})
         job.page.first_line = job.printer.next_number
         self._logbook.begin_job()
+        self.places.begin(job)
 
     def keep(self, job: Job) -> None:
         """Write the job's page; one that is too long leaves none."""
+        if self.noted is not None and not job.state.ended:
+            return  # where it is only the disk knows yet
         job.page.boot = self._boot
         job.page.ending = job.ending(asyncio.get_running_loop().time())
         self._logbook.write(written(job.page))
+        self.places.keep(job)
 
     def made_cold(self) -> None:
         """Note that the printer of the last job, which does not go on, is cold."""
         if page := self._logbook.read():
             self._logbook.write(made_cold(page))
 
-    def page(self) -> Page | None:
+    async def page(self) -> Page | None:
         """Return the page that another host has left; None: there was no job.
 
         Raises:
             CannotGoOn: there was one that had not ended, and it cannot go on.
         """
-        content = self._logbook.read()
+        noted, content = await self.places.left(), self._logbook.read()
+        if noted is not None and not self._of_this_boot(content):
+            return self._page_of(noted)
         if not content:
             return None
         page = read(content)
@@ -68,6 +89,27 @@ class Survival:
             raise CannotGoOn("what it has left cannot be read, another version of the service had begun it")
         if page.ending is None and page.boot != self._boot:
             raise CannotGoOn("the machine was started anew in the middle of the print")
+        return page
+
+    def _of_this_boot(self, content: Mapping[str, Any] | None) -> bool:
+        """Tell whether the logbook knows better than the disk."""
+        return content is not None and (content.get("boot") == self._boot or bool(content.get("ending")))
+
+    def _page_of(self, noted: Noted) -> Page:
+        """Return the page of the job that the disk knows, in the time of this boot."""
+        page = read(noted.page)
+        if page is None:
+            raise CannotGoOn("what is on the disk of it cannot be read, another version of the service had begun it")
+        if noted.why is not None:
+            raise CannotGoOn(f"the machine was started anew in the middle of the print, and {noted.why}")
+        if self._connection.config.job.after_reboot == "safe":
+            raise CannotGoOn("the machine was started anew in the middle of the print (job.after_reboot is safe)")
+        passed = asyncio.get_running_loop().time() - noted.clock  # what it was switched off for is no time of printing
+        page.started += passed
+        if page.paused_at is not None:
+            page.paused_at += passed
+        page.boot = self._boot
+        self.noted = noted
         return page
 
     def obstacle(self, job: Job) -> str | None:
@@ -80,22 +122,41 @@ class Survival:
             return "what was sent last is not known"
         return None
 
-    async def come_back(self, job: Job) -> Left:
-        """Get the job's printer back; return where the conversation with it was left.
+    async def come_back(self, job: Job) -> Left | None:
+        """Get the job's printer back; return where the conversation with it was left. None: see `noted` for that.
 
         Raises:
             CannotGoOn: it cannot; says why.
             NozzledError: the line does not come back, or what answers there does not fit.
         """
+        if self.noted is not None:
+            await self._ask_again(job, self.noted)
+            return None
         left = self._logbook.left()
         if left is None:
             raise CannotGoOn("what was sent last is not known")
+        self.places.take_over(job)
         if left.sent[-1][0] < job.page.first_line:  # nothing of this job has been sent yet
             left = replace(left, fed=Position(), position=Position())
         job.lines, job.offset = left.position.lines, left.position.offset
         page = job.page
         job.printer = await asyncio.shield(self._connection.come_back(page.address, left, page.identity))
         return left
+
+    def found(self, job: Job, fed: Position, modes: Modes) -> None:
+        """Take where the job goes on: from here on the logbook knows it."""
+        job.printer.feed_from(fed, modes)
+        job.page.first_line = 1
+        job.lines, job.offset = fed.lines, fed.offset
+        self.noted = None
+
+    async def _ask_again(self, job: Job, noted: Noted) -> None:
+        """Get the printer back of which only itself knows how far it is."""
+        self.places.take_over(job, noted)
+        lost = Lost(noted.number, modes_of(noted.modes))
+        page = job.page
+        job.lines, job.offset = noted.lines, noted.offset
+        job.printer = await asyncio.shield(self._connection.come_back(page.address, lost, page.identity))
 
 
 _SURVIVE = frozenset(state for state in JobState if not state.ended)

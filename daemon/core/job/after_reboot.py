@@ -1,0 +1,220 @@
+"""After a reboot: where a print stands, by the number that its printer wants next, and whether all is as it was.
+
+The disk says behind which number the file went (`daemon.core.job.places`), the printer which one it wants: what lies
+between is counted off in the file, by the same code that sent it. Then the printer is asked for its heat and, at rest,
+for its place, which has to be where the last line that it accepted leads. Whatever does not fit ends the print.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+import structlog
+
+from daemon.core.job.job import Job
+from daemon.core.job.parking import modes_of
+from daemon.core.job.places import Noted
+from daemon.core.job.streamer import FileStream
+from daemon.errors import CannotGoOn
+from gcode.command import Command, parse
+from gcode.errors import CommandError
+from gcode.heating import SETS_TARGET
+from gcode.modes import Modes
+from gcode.outgoing import Position
+from gcode.reader import Reader
+from hal.printer import Printer
+
+MOST = 20_000
+"""Lines that can have been sent since the place was written: it is every few seconds, and no wire carries 1000 a s."""
+
+BACK = 1024 * 1024
+"""Bytes of the file before the place that are looked through for where the head has to be."""
+
+NEAR = 0.03
+"""mm between that and what the printer tells, which has two decimals."""
+
+COOLED = 15.0
+"""°C that a heater may have lost since."""
+
+_INCH = 25.4  # mm
+_MOVES = frozenset({"G0", "G1", "G2", "G3"})
+_STAY = frozenset({"G4", "G10", "G11", "G17", "G18", "G19", "G20", "G21", "G61", "G64", "G80", "G90", "G91"})
+_MOVE_TOO = frozenset({"M0", "M1", "M125", "M226", "M600", "M601", "M602", "M701", "M702", "M703"})
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Found:
+    """Where a print goes on.
+
+    Attributes:
+        fed: the last line of the file that the printer has accepted.
+        modes: behind it.
+        heated: heaters whose targets those lines set that are newer than what is on the disk.
+    """
+
+    fed: Position
+    modes: Modes
+    heated: set[str] = field(default_factory=set)
+
+
+async def find(job: Job, stream: FileStream, noted: Noted, wanted: int) -> Found:
+    """Return where the print goes on; the stream goes on there.
+
+    Args:
+        job: that goes on.
+        stream: opened behind the place that is on the disk.
+        noted: what is on the disk.
+        wanted: the line that the printer wants next.
+
+    Raises:
+        CannotGoOn: that number does not fit.
+        OSError, CommandError: of the file.
+    """
+    if wanted <= noted.least:
+        raise CannotGoOn(f"the printer wants line {wanted}, but had accepted line {noted.least}: its board was reset")
+    count = noted.lines_before(wanted)
+    if count > MOST:
+        raise CannotGoOn(
+            f"the printer wants line {wanted}, which cannot have been sent: {noted.number} was a moment ago"
+        )
+    found = Found(noted.fed, modes_of(noted.modes))
+    lines, offset = noted.lines, noted.offset
+    for _ in range(count):
+        offset, command, _checksum, changes = await _next(job, stream)
+        lines += 1
+        if changes:
+            found.modes.note(command)
+            found.heated |= _heated(command)
+    found.fed = Position(lines, offset)
+    return found
+
+
+async def _next(job: Job, stream: FileStream) -> tuple[int, bytes, int, bool]:
+    """Return the next line of the file that was sent; what stopped the file then is done with."""
+    while (line := stream.next_line()) is None:
+        if stream.error is not None:
+            raise stream.error
+        if stream.ended:
+            raise CannotGoOn("the printer has accepted more lines than the file has")
+        if stream.barrier is not None:
+            job.page.passed = stream.barrier_offset
+            stream.proceed()
+        else:
+            await asyncio.sleep(0.001)  # the next block is being read
+    return line
+
+
+def _heated(command: bytes) -> set[str]:
+    try:
+        code = parse(command).code
+    except CommandError:
+        return set()
+    return {SETS_TARGET[code]} if code in SETS_TARGET else set()
+
+
+async def check(job: Job, stream: FileStream, noted: Noted, found: Found, executor: Executor) -> None:
+    """See whether the printer is as it was left.
+
+    Raises:
+        CannotGoOn: it is not.
+    """
+    printer = job.printer
+    await printer.send("M105")
+    for name, (actual, target) in noted.heat.items():
+        if name not in found.heated and not (name.startswith("tool") and "tool" in found.heated):
+            _check_heat(printer, name, actual, target)
+    fd = stream.duplicate()
+    try:
+        loop = asyncio.get_running_loop()
+        wanted = await loop.run_in_executor(executor, head, fd, found) if found.fed.lines else {}
+    finally:
+        await loop.run_in_executor(executor, os.close, fd)
+    told = await printer.finished()
+    if told is None:
+        raise CannotGoOn("the printer does not tell where its head is")
+    _check_place(wanted, told)
+    log.info("job.place_found", wanted=wanted, told=told, lines=found.fed.lines, offset=found.fed.offset)
+
+
+def _check_heat(printer: Printer, name: str, before: float, target: float) -> None:
+    now = printer.heaters.get(name)
+    if now is None or not now.target:
+        raise CannotGoOn(f"the printer has turned {name} off meanwhile: it had {target:g} °C to reach")
+    if now.actual < min(before, now.target) - COOLED:
+        raise CannotGoOn(f"{name} has cooled to {now.actual:.0f} °C meanwhile, from {before:.0f} °C")
+
+
+def _check_place(wanted: dict[str, float], told: dict[str, float]) -> None:
+    for axis, at in wanted.items():
+        if axis in told and abs(told[axis] - at) > NEAR:
+            raise CannotGoOn(
+                f"the head is at {axis}{told[axis]:.2f}, and the line of the file that the printer accepted last leads "
+                f"to {axis}{at:.2f}"
+            )
+
+
+def head(fd: int, found: Found) -> dict[str, float]:
+    """Return where the file has led the head by then, in mm, as far as that can be known. Blocks.
+
+    Args:
+        fd: of the file.
+        found: the place.
+    """
+    start = max(0, found.fed.offset - BACK)
+    content = os.pread(fd, found.fed.offset - start + 4096, start)
+    if start:  # the first line of the piece is not whole
+        content = content[(skipped := content.index(b"\n") + 1) :] if b"\n" in content else b""
+        start += skipped if content else 0
+    reader = Reader(start)
+    reader.feed(content)
+    track = _Track(start > 0, found.modes)
+    track.follow(command for at, command in reader if at <= found.fed.offset)
+    return {axis: at for axis, at in track.axes.items() if at is not None}
+
+
+class _Track:
+    """Follows X, Y and Z; None: not known. E is left to the firmware, which may scale it."""
+
+    def __init__(self, in_the_middle: bool, modes: Modes) -> None:
+        self.axes: dict[str, float | None] = dict.fromkeys("XYZ")
+        # in the middle of a file they are most likely what they are in the end
+        self._relative = in_the_middle and modes.relative
+        self._unit = _INCH if in_the_middle and modes.inches else 1.0
+
+    def follow(self, commands: Iterable[bytes]) -> None:
+        for command in commands:
+            try:
+                asked = parse(command)
+            except CommandError:
+                self._forget("XYZ")  # a macro's line may do anything
+                continue
+            self._note(asked)
+
+    def _note(self, asked: Command) -> None:
+        code = asked.code
+        if code in _MOVES:
+            self._move(asked, relative=self._relative)
+        elif code == "G92":
+            self._move(asked, relative=False)
+        elif code in ("G90", "G91"):
+            self._relative = code == "G91"
+        elif code in ("G20", "G21"):
+            self._unit = _INCH if code == "G20" else 1.0
+        elif code == "G28":
+            self._forget([axis for axis in "XYZ" if axis in asked] or "XYZ")
+        elif (code[0] == "G" and code not in _STAY) or code in _MOVE_TOO or code[0] == "T":
+            self._forget("XYZ")
+
+    def _move(self, asked: Command, *, relative: bool) -> None:
+        for axis in "XYZ":
+            if (value := asked.get(axis)) is not None:
+                before = self.axes[axis] if relative else 0.0
+                self.axes[axis] = None if before is None else before + value * self._unit
+
+    def _forget(self, axes: Iterable[str]) -> None:
+        for axis in axes:
+            self.axes[axis] = None

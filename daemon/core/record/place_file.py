@@ -1,0 +1,108 @@
+"""PlaceFile: a few kilobytes that are on the disk once they are said to be, and never half.
+
+Two slots are written in turn, in a file that has its size from the beginning: each write is one block or two of the
+card, and no directory, journal or table of a file system has to follow it. What a power cut leaves half written has no
+valid checksum, and the other slot counts.
+"""
+
+import asyncio
+import os
+import struct
+from binascii import crc32
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+SLOT = 40 * 1024
+"""Bytes of a slot; a page of a job has 32 KiB at most."""
+
+_HEAD = struct.Struct("<Q I I")  # turn, length, checksum
+
+T = TypeVar("T")
+
+
+class PlaceFile:
+    """One file. Call it from the event loop; its own thread waits for the disk."""
+
+    def __init__(self, path: Path) -> None:
+        """Prepare; nothing is opened."""
+        self._path = path
+        self._fd = -1
+        self._turn = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="place")
+
+    async def get(self) -> bytes | None:
+        """Return what was put last; None: nothing, or nothing that can be read."""
+        return await self._run(self._read)
+
+    async def put(self, text: bytes) -> None:
+        """Replace it; it is on the disk when this returns.
+
+        Raises:
+            OSError: it is not, or nobody knows.
+        """
+        await self._run(self._write, text)
+
+    async def close(self) -> None:
+        """Let go of the file."""
+        await self._run(self._close)
+        self._thread.shutdown(wait=False)
+
+    async def _run(self, work: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+
+    # From here on: on the thread.
+
+    def _read(self) -> bytes | None:
+        try:
+            content = self._path.read_bytes()
+        except OSError:
+            return None
+        found = [slot for at in (0, SLOT) if (slot := _whole(content[at : at + SLOT])) is not None]
+        self._turn, text = max(found, default=(0, None))
+        return text
+
+    def _write(self, text: bytes) -> None:
+        if len(text) > SLOT - _HEAD.size:
+            raise OSError("it is too long")
+        self._open()
+        self._turn += 1
+        head = _HEAD.pack(self._turn, len(text), _checksum(self._turn, text))
+        os.pwrite(self._fd, head + text, self._turn % 2 * SLOT)
+        os.fdatasync(self._fd)
+
+    def _open(self) -> None:
+        if self._fd >= 0:
+            return
+        self._read()  # the turn goes on
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if os.fstat(self._fd).st_size != 2 * SLOT:
+            os.ftruncate(self._fd, 2 * SLOT)
+            os.posix_fallocate(self._fd, 0, 2 * SLOT)
+            os.fsync(self._fd)
+            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)  # its name
+            finally:
+                os.close(folder)
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            with suppress(OSError):
+                os.close(fd)
+
+
+def _whole(slot: bytes) -> tuple[int, bytes] | None:
+    """Return the turn and the text of a slot; None where it is not whole."""
+    if len(slot) < _HEAD.size:
+        return None
+    turn, length, checksum = _HEAD.unpack_from(slot)
+    text = slot[_HEAD.size : _HEAD.size + length]
+    return (turn, text) if turn and len(text) == length and _checksum(turn, text) == checksum else None
+
+
+def _checksum(turn: int, text: bytes) -> int:
+    return crc32(text, crc32(turn.to_bytes(8, "little")))

@@ -1,0 +1,83 @@
+"""Asking: finding out which line a printer wants next, of which nobody knows what it was sent.
+
+A question with an impossible number is refused by a firmware that counts lines, and the refusal says what it wants. It
+changes nothing. What stood half in its buffer when the host died is ended by the line feed before, and may be asked for
+again or be taken for a line of its own; so the question is put until two answers are the same.
+"""
+
+from gcode.dialect import Dialect
+from gcode.errors import LinkError, PrinterReset, PrinterSilent
+from gcode.framing import frame
+from gcode.replies import Busy, Reply, Resend, Start, Temperatures, parse
+
+QUIET = 0.5
+"""Seconds behind a request in which another one may come: of the line that was cut, or of the question."""
+
+PATIENCE = 10.0
+"""Seconds without a sign of life until it is asked again."""
+
+QUESTIONS = 6
+"""Questions, answered or not, after which nothing will come of it."""
+
+
+class Asking:
+    """Like `HostLink` it is fed bytes and asked for bytes; `wanted` or `error` ends it.
+
+    Attributes:
+        wanted: the number of the line that the printer wants next, as it counts.
+        error: why nobody knows.
+    """
+
+    def __init__(self, dialect: Dialect, number: int, now: float) -> None:
+        """Prepare; `number` is about that of the last line."""
+        self.wanted: int | None = None
+        self.error: LinkError | None = None
+        self._question = b"\n" + frame(dialect.impossible_number(number), b"M105")
+        self._partial = b""
+        self._due = now
+        self._asked = 0
+        self._told: int | None = None  # by the answer to the question that was put last
+        self._before: int | None = None  # and by that before
+
+    @property
+    def done(self) -> bool:
+        """It has ended, well or not."""
+        return self.wanted is not None or self.error is not None
+
+    @property
+    def deadline(self) -> float | None:
+        """When `data_to_send` wants to be called."""
+        return None if self.done else self._due
+
+    def data_to_send(self, now: float) -> bytes:
+        """Return what may go on the wire now."""
+        if self.done or now < self._due:
+            return b""
+        if self._told is not None and self._told == self._before:
+            self.wanted = self._told
+            return b""
+        if self._asked >= QUESTIONS:
+            self.error = PrinterSilent(f"the printer does not say which line it wants: it was asked {QUESTIONS} times")
+            return b""
+        self._before, self._told = self._told, None
+        self._asked += 1
+        self._due = now + PATIENCE
+        return self._question
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Take bytes from the printer."""
+        lines = (self._partial + data).split(b"\n")
+        self._partial = lines.pop()[-4096:]
+        for line in lines:
+            if not self.done and (text := line.strip(b"\r\0")):
+                self._note(parse(text[:4096]), now)
+
+    def _note(self, reply: Reply, now: float) -> None:
+        if isinstance(reply, Resend):
+            if self._told is None:  # some repeat it until the line comes
+                self._due = now + QUIET
+            self._told = reply.number
+        elif isinstance(reply, Start):
+            self.error = PrinterReset("the printer restarted: it has forgotten where it was")
+        elif isinstance(reply, Busy) or (isinstance(reply, Temperatures) and reply.waiting):
+            self._due = max(self._due, now + PATIENCE)  # it answers behind that

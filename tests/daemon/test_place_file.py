@@ -1,0 +1,77 @@
+"""What is put into the file of the place is there after a power cut, whole or not at all."""
+
+import asyncio
+import os
+
+import pytest
+
+from daemon.core.record.place_file import SLOT, PlaceFile
+
+pytestmark = pytest.mark.real_time  # it has a thread
+
+
+async def read(path) -> bytes | None:
+    file = PlaceFile(path)
+    try:
+        return await file.get()
+    finally:
+        await file.close()
+
+
+async def put(path, *texts: bytes) -> None:
+    file = PlaceFile(path)
+    for text in texts:
+        await file.put(text)
+    await file.close()
+
+
+async def test_what_was_put_last_is_read(tmp_path):
+    path = tmp_path / "place"
+    assert await read(path) is None
+    await put(path, b"first")
+    assert await read(path) == b"first"
+    await put(path, b"second", b"third")  # another process goes on
+    assert await read(path) == b"third"
+    await put(path, b"")
+    assert await read(path) == b""
+
+
+@pytest.mark.parametrize("kept", [0, 5, 16, 20])
+async def test_what_is_half_written_counts_for_nothing(tmp_path, kept):
+    path = tmp_path / "place"
+    await put(path, b"one", b"a second one")
+    before = path.read_bytes()
+    await put(path, b"and the third")
+    after = path.read_bytes()
+    torn = SLOT  # the third turn is in the second slot
+    path.write_bytes(after[: torn + kept] + before[torn + kept :])
+    assert await read(path) == b"a second one"
+    await put(path, b"more")
+    assert await read(path) == b"more"
+
+
+async def test_each_is_synced_in_place(tmp_path, monkeypatch):
+    path, synced = tmp_path / "place", []
+    real = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda fd: synced.append(os.fstat(fd).st_size) or real(fd))
+    await put(path, b"x" * 2000, b"y" * 2000)
+    assert synced == [2 * SLOT] * 2
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 100_000, b"\xff" * 2 * SLOT])
+async def test_a_file_of_anything_is_none(tmp_path, content):
+    path = tmp_path / "place"
+    path.write_bytes(content)
+    assert await read(path) is None
+    await put(path, b"new")
+    assert await read(path) == b"new"
+
+
+async def test_a_disk_that_does_not_take_it_is_told(tmp_path):
+    file = PlaceFile(tmp_path / "no" / "place")
+    with pytest.raises(FileNotFoundError):
+        await file.put(b"x")
+    with pytest.raises(OSError, match="too long"):
+        await PlaceFile(tmp_path / "place").put(bytes(SLOT))
+    await file.close()
+    await asyncio.sleep(0)

@@ -1,0 +1,76 @@
+"""What the disk knows of a print: a number's place in the file, and where the head has to be there."""
+
+import os
+
+import pytest
+
+from daemon.core.job.after_reboot import Found, head
+from daemon.core.job.places import Noted
+from gcode.dialect import MARLIN, REPETIER
+from gcode.flight import Lost
+from gcode.framing import frame
+from gcode.modes import Modes
+from gcode.outgoing import Position, Ticket
+from hal.logbook import Logbook
+
+LINE = b"G1 X1"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lines"), [(813, 0), (814, 1), (820, 7), (821, 7), (823, 7), (824, 8), (831, 15), (832, 15), (833, 16)]
+)
+def test_numbers_that_are_none_of_the_files_are_left_out(wanted, lines):
+    noted = Noted({"a": 1}, number=812, gaps=[(820, 3), (831, 1)])
+    assert noted.lines_before(wanted) == lines
+
+
+def test_where_the_file_does_not_go_on_the_number_tells_nothing():
+    noted = Noted({"a": 1}, number=812, gaps=[(813, 2)], until=817)
+    assert {noted.lines_before(wanted) for wanted in (817, 900)} == {2}
+
+
+def test_the_number_is_the_nearest_where_a_firmware_counts_by_a_modulo():
+    assert Lost(70_000, Modes()).left(70_010 % 65536, REPETIER).answered == 70_009
+    assert Lost(65_530, Modes()).left(3, REPETIER).answered == 65_538
+    assert Lost(70_000, Modes()).left(70_010, MARLIN).answered == 70_009
+
+
+def noted_in(book: Logbook, number: int, offset: int, of_job: bool, answered: int) -> None:
+    ticket = None if of_job else Ticket(b"M117 x")
+    book.note((number, frame(number, LINE), offset if of_job else -1, offset if of_job else -1, ticket), answered, None)
+
+
+def test_a_place_is_known_where_nothing_but_the_file_is_on_its_way():
+    book = Logbook()
+    assert book.anchor(0) is None
+    for number in range(1, 10):
+        noted_in(book, number, number * 10, number != 6, number - 1)
+    assert book.anchor(5) is None, "the sixth is none of the file's"
+    anchor = book.anchor(6)
+    assert (anchor.number, anchor.fed) == (6, Position(50, 50)), "the file's next is the seventh"
+    assert book.anchor(9).fed.offset == 90
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("G1 X1 Y2 Z3\n", {"X": 1, "Y": 2, "Z": 3}),
+        ("G28\nG1 X1\n", {"X": 1}),
+        ("G28\n", {}),
+        ("G1 X1 Y2 Z3\nG91\nG1 X-0.5\nG90\nM106 S3\n", {"X": 0.5, "Y": 2, "Z": 3}),
+        ("G20\nG1 X1\n", {"X": 25.4}),
+        ("G1 X1 Y2 Z3\nT1\n", {}),
+        ("G1 X1 Y2 Z3\nMACRO A=1\nG1 Y4\n", {"Y": 4}),
+        ("G1 X5\nG92 X0\nG2 X3 Y4 I1 J1\n", {"X": 3, "Y": 4}),
+        ("; nothing\n" * 200_000 + "G1 X1 Y2\n", {"X": 1, "Y": 2}),
+    ],
+)
+def test_where_the_head_has_to_be(tmp_path, text, expected):
+    path = tmp_path / "part.gcode"
+    path.write_text(text + "G1 X99 Y99 Z99\n")
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        before = text.rstrip("\n").rfind("\n") + 1
+        assert head(fd, Found(Position(1, before), Modes())) == pytest.approx(expected)
+    finally:
+        os.close(fd)

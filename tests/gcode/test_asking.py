@@ -1,0 +1,76 @@
+"""A printer of which nothing is known is asked which line it wants, until it says the same twice."""
+
+import pytest
+
+from gcode.asking import PATIENCE, QUESTIONS, QUIET, Asking
+from gcode.dialect import MARLIN, REPETIER
+from gcode.errors import PrinterReset, PrinterSilent
+
+QUESTION = b"\nN99999999 M105*23\n"
+ANSWER = b"Error:Line Number is not Last Line Number+1, Last Line: %d\nResend: %d\nok\n"
+
+
+def asked(asking: Asking, *answers: bytes) -> float:
+    """Answer each question at once; return when the last was put."""
+    now = 0.0
+    for answer in answers:
+        assert asking.data_to_send(now) == QUESTION
+        asking.receive(answer, now + 0.01)
+        assert asking.data_to_send(now + 0.02) == b""
+        now = asking.deadline
+    asking.data_to_send(now)
+    return now
+
+
+def test_two_answers_have_to_be_the_same():
+    asking = Asking(MARLIN, 229, 0.0)
+    asked(asking, ANSWER % (229, 230), ANSWER % (229, 230))
+    assert asking.wanted == 230
+
+
+def test_a_damaged_answer_is_no_answer():
+    asking = Asking(MARLIN, 229, 0.0)
+    asked(asking, b"Resend: 23\nok\n", ANSWER % (229, 230), ANSWER % (229, 230))
+    assert asking.wanted == 230
+
+
+def test_half_a_line_in_its_buffer_may_be_asked_for_before():
+    asking = Asking(MARLIN, 229, 0.0)
+    asked(asking, ANSWER % (228, 229) + ANSWER % (229, 230), ANSWER % (229, 230))
+    assert asking.wanted == 230
+
+
+def test_a_request_that_is_repeated_is_waited_for_no_longer():
+    asking = Asking(REPETIER, 229, 0.0)
+    for now in (0.0, QUIET + 0.01):
+        assert asking.data_to_send(now).startswith(b"\nN")
+        for again in range(2):
+            asking.receive(b"Resend:230\r\nok\r\n", now + 0.01 + 0.2 * again)
+    asking.data_to_send(asking.deadline)
+    assert asking.wanted == 230
+
+
+def test_a_busy_printer_answers_later():
+    asking = Asking(MARLIN, 229, 0.0)
+    asking.data_to_send(0.0)
+    asking.receive(b"echo:busy: processing\n", PATIENCE - 1)
+    assert asking.data_to_send(PATIENCE + 1) == b""
+
+
+def test_a_board_that_restarts_has_forgotten_it():
+    asking = Asking(MARLIN, 229, 0.0)
+    asking.data_to_send(0.0)
+    asking.receive(b"start\n", 0.1)
+    assert isinstance(asking.error, PrinterReset)
+    assert asking.done
+
+
+@pytest.mark.parametrize("said", [b"", b"ok T:20 /0 B:20 /0\n"])
+def test_one_that_does_not_say_is_given_up(said):
+    asking, now = Asking(MARLIN, 229, 0.0), 0.0
+    for _ in range(QUESTIONS):
+        assert asking.data_to_send(now)
+        asking.receive(said, now)
+        now = asking.deadline
+    asking.data_to_send(now)
+    assert isinstance(asking.error, PrinterSilent)
