@@ -154,6 +154,9 @@ def find_server(args: argparse.Namespace, environ: Mapping[str, str] = os.enviro
     except PermissionError:
         needed = f"the key in {path} is for the service and root alone: {whose.with_sudo(args)}"
         return Server(own, "", f"{needed}; or set {ENVIRONMENT} or use --key-file")
+    except FileNotFoundError:
+        none = f"there is no key in {path} yet, the daemon makes it when it first starts"
+        return Server(own, "", f"{none}; for another daemon set {ENVIRONMENT} or use --key-file")
     except (OSError, UnicodeDecodeError) as error:
         return Server(own, "", f"{missing} ({path}: {_why(error)})")
 

@@ -159,11 +159,12 @@ def printing(_: View, subject: Subject) -> Iterator[Finding]:
 def faults(view: View, subject: Subject) -> Iterator[Finding]:
     """Connections that failed lately."""
     found = view.names(subject.state / "faults")
+    as_who = "" if subject.service is None else "sudo "  # its state is for root and the service
     recent = [path for path in found if view.now() - path.stat().st_mtime < DAY]
     for path in recent[-NEWEST:]:
-        yield note(f"a connection failed: {path.name}{_last_words(path)}", f"nozzled replay --show {path}")
+        yield note(f"a connection failed: {path.name}{_last_words(path)}", f"{as_who}nozzled replay --show {path}")
     if more := len(recent[:-NEWEST]):
-        yield note(f"{more} more connections failed within a day", f"ls {subject.state}/faults")
+        yield note(f"{more} more connections failed within a day", f"{as_who}ls {subject.state}/faults")
 
 
 def _last_words(path: Path) -> str:

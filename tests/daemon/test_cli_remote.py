@@ -258,6 +258,7 @@ def test_a_key_that_cannot_be_read_is_told_with_its_place(settings, tmp_path):
     server = find_server(asked(settings), {})
     assert server.key == ""
     assert str(tmp_path / "state" / "api-key") in server.without_key
+    assert "makes it when it first starts" in server.without_key
     with pytest.raises(ClientError, match="No such file"):
         find_server(asked(settings, key_file=tmp_path / "none"), {})
     (tmp_path / "bytes").write_bytes(b"\xff")

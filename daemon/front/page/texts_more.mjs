@@ -268,7 +268,7 @@ export const texts = {
   setup_test_what: "Homes the axes and draws a square in the air, without heat and filament. Keep a hand near Stop.",
   setup_test_done: "The square was drawn. The printer is ready for its first file.",
   setup_test_run: "Run the test",
-  setup_close: "Close the walk",
+  setup_close: "Finish the setup",
   setup_later: "All of this can be changed later:",
   setup_again: "Walk me through it",
   find_baudrate: "find out",
