@@ -366,7 +366,7 @@ def test_faults_and_the_log(machine):
         machine.write(f"/var/lib/nozzled/faults/{number}", "cut off")
     assert "2 more connections" in machine.worst(service.faults, now=lambda: fault.stat().st_mtime + 60)[1]
     told = {"service": installed(machine)}
-    assert "sudo nozzled replay" in machine.worst(service.faults, **told, now=lambda: fault.stat().st_mtime + 60)[1]
+    assert "sudo ls" in machine.worst(service.faults, **told, now=lambda: fault.stat().st_mtime + 60)[1]
     assert "cannot be read" in machine.worst(service.log, **told)[1]
     machine.programs["journalctl -t"] = ""
     assert machine.look(service.log, **told) == []
