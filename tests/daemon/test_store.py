@@ -351,7 +351,7 @@ async def test_the_database_of_a_newer_version_is_written_on_as_far_as_it_is_und
     "script",
     [
         "DROP TABLE jobs",
-        "ALTER TABLE jobs DROP print_time",
+        "ALTER TABLE jobs DROP resends",
         "ALTER TABLE jobs RENAME path TO place; PRAGMA user_version = 99",
         "DROP TABLE jobs; CREATE VIEW jobs AS SELECT 1 AS id",
         "PRAGMA user_version = 0",

@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from operator import attrgetter
 from typing import Any
 
 import structlog
@@ -30,6 +30,7 @@ from gcode.errors import NozzledError
 BEFORE_ALL = -(2**62)
 LOST = 2**40  # what the numbers of prints go down by whose record was lost: the next one counts from 1 again
 BATCH = 50
+AT_ONCE = 1000  # rows of one transaction
 PATIENCE = 60.0  # s that a print which has just ended waits for what is known of its file
 AGAIN = 5.0
 OLDER = 10.0  # s between two looks for prints that were put in before all others
@@ -158,14 +159,25 @@ class History:
         return not same or same[0].id != newest or same[0].started != began
 
     async def _copy(self, since: int) -> None:
+        waiting: list[Recorded] = []
         while rows := await self._core.jobs.recorded(since, 100):
-            await self._cache.keep_all(_COPY, [_row(each) for each in rows])
             since = rows[-1].id
+            waiting += rows
+            if len(waiting) >= AT_ONCE:
+                await self._write(waiting)
+                waiting = []
+        await self._write(waiting)
+
+    async def _write(self, rows: list[Recorded]) -> None:
+        if rows:
+            await self._cache.keep_all(_COPY, await asyncio.to_thread(lambda: [_row(each) for each in rows]))
 
     # -- what is found besides ---------------------------------------------------------------------------------
 
     async def _find_details(self) -> None:
-        """Look at what has ended, the newest first."""
+        """Look at what has ended, the newest first; of most prints of years nothing is known besides."""
+        while ids := [[row["id"]] for row in await self._cache.query(_PLAIN, self._core.jobs.seen.id or 0, AT_ONCE)]:
+            await self._cache.keep_all("UPDATE prints SET detailed = 1 WHERE id = ?", ids)
         while rows := await self._cache.query(_UNDETAILED, BATCH):
             found = [await self._details(row) for row in rows]
             await self._cache.keep(*(statement for statements in found for statement in statements))
@@ -198,6 +210,11 @@ class History:
         where, values = asked.where(before)
         rows = await self._cache.query(f"SELECT * FROM prints{where} ORDER BY id DESC LIMIT ?", *values, limit)  # noqa: S608 - of fixed parts
         return [_told(row) for row in rows]
+
+    async def table(self, asked: Question, limit: int, before: int | None = None) -> list[sqlite3.Row]:
+        """Return rows for a spreadsheet, in the order of COLUMNS, as `jobs` does; raises StoreError."""
+        where, values = asked.where(before)
+        return await self._cache.query(f"SELECT {_CELLS} FROM prints{where} ORDER BY id DESC LIMIT ?", *values, limit)  # noqa: S608 - of fixed parts
 
     async def job(self, number: int) -> dict[str, Any]:
         """Return one print; raises NoSuchPrint."""
@@ -233,7 +250,7 @@ def _shift(lowest: int) -> tuple[str, Sequence[Any]]:
 
 
 def _row(job: Recorded) -> dict[str, Any]:
-    return asdict(job) | {"began": int(job.began)}
+    return dict(zip(_COLUMNS, _VALUES(job), strict=True))
 
 
 def _of_findings(found: Findings, offset: int, *, complete: bool) -> dict[str, Any]:
@@ -292,6 +309,40 @@ def _sum(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return summed
 
 
+def _text(name: str) -> str:
+    """Return a text as a spreadsheet takes it: never a formula, which a name of a file could be."""
+    return f"iif(substr({name}, 1, 1) IN ('=', '+', '-', '@', char(9), char(13)), char(39), '') || {name}"
+
+
+def _date(name: str) -> str:
+    return f"strftime('%Y-%m-%d %H:%M:%S', {name}, 'unixepoch', 'localtime')"
+
+
+COLUMNS = {
+    "id": "id",
+    "name": _text("name"),
+    "path": _text("path"),
+    "state": "state",
+    "started": _date("started"),
+    "ended": _date("ended"),
+    "printTime": "round(print_time, 2)",
+    "reason": _text("reason"),
+    "user": _text("user"),
+    "printer": _text("printer"),
+    "material": _text("material"),
+    "filamentLength": "round(filament_mm, 2)",
+    "filamentWeight": "round(filament_g, 2)",
+    "layers": "layers",
+    "layersDone": "layers_done",
+    "energy": "round(energy, 2)",
+    "lines": "lines",
+    "resends": "resends",
+    "notes": _text("notes"),
+}
+"""What is in a table, and how it is made; dates are those of the clock on the wall."""
+
+_CELLS = ", ".join(COLUMNS.values())
+
 BY = ("month", "material", "state", "printer", "path")
 """What sums are made by."""
 
@@ -318,6 +369,7 @@ _COLUMNS = (
     "id", "path", "name", "size", "mtime_ns", "state", "started", "ended", "print_time", "reason", "user", "printer",
     "lines", "offset", "key", "began", "resends",
 )  # fmt: skip
+_VALUES = attrgetter(*_COLUMNS)
 _COPY = f"""
     INSERT INTO prints ({", ".join(_COLUMNS)}, month)
     VALUES ({", ".join(f":{name}" for name in _COLUMNS)}, strftime('%Y-%m', :started, 'unixepoch', 'localtime'))
@@ -326,6 +378,14 @@ _COPY = f"""
 _UNDETAILED = """
     SELECT id, path, size, mtime_ns, state, offset, key, began FROM prints
     WHERE detailed = 0 AND ended IS NOT NULL ORDER BY id DESC LIMIT ?
+"""
+_PLAIN = """
+    SELECT id FROM prints WHERE detailed = 0 AND ended IS NOT NULL AND id != ?
+    AND NOT EXISTS (
+        SELECT 1 FROM analyses AS found
+        WHERE found.path = prints.path AND found.size = prints.size AND found.date = prints.mtime_ns / 1000000000
+    )
+    AND (key IS NULL OR key NOT IN (SELECT key FROM queue_prints)) LIMIT ?
 """
 _DETAIL = """
     UPDATE prints SET detailed = 1, layers = ?, layers_done = ?, filament = ?, filament_mm = ?, filament_g = ?,

@@ -70,6 +70,8 @@ class Listing:
     async def _known(self, entry: Entry) -> Known:
         service = self._service
         keys = [key_of(each) for each in _files(entry)]
+        if not keys:  # folders alone: nothing else is told of them
+            return Known()
         hashes = await service.files.hashes(entry.path)
         analyses = await service.analyses.briefs(entry.path, keys)
         return Known(hashes, analyses, await self._histories())
