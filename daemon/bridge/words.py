@@ -90,11 +90,12 @@ class ConnectionOptions:
 
 @dataclass(frozen=True, slots=True)
 class LastPrint:
-    """How the last print of a file ended."""
+    """How the last print of a file ended; `state` is the job's last one, empty where a core of another version tells."""
 
     date: float
     success: bool
     print_time: float | None
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -266,7 +266,7 @@ def test_statistics_count_what_did_not_complete_as_failure(tmp_path):
             return await store.statistics(CUBE.path), await store.statistics("other.gcode")
 
     cube, other = asyncio.run(scenario())
-    assert cube == FileStatistics(2, 1, LastPrint(date=1005.0, success=False, print_time=1.0), 15.0)
+    assert cube == FileStatistics(2, 1, LastPrint(date=1005.0, success=False, print_time=1.0, state="CANCELLED"), 15.0)
     assert other == FileStatistics(0, 0, None, None)
 
 

@@ -281,7 +281,7 @@ class Store(Database):
         return FileStatistics(
             success,
             total - success,
-            LastPrint(last[0]["ended_at"], last[0]["outcome"] == COMPLETED, last[0]["print_time"]) if last else None,
+            _last(last[0]) if last else None,
             average,
         )
 
@@ -291,7 +291,7 @@ class Store(Database):
             row["path"]: FileStatistics(
                 row["success"],
                 row["total"] - row["success"],
-                LastPrint(row["ended_at"], row["outcome"] == COMPLETED, row["print_time"]),
+                _last(row),
                 row["average"],
             )
             for row in await self.query(_HISTORIES, after, HISTORIES)
@@ -316,6 +316,10 @@ class Store(Database):
         ends = any(progress.outcome for progress in batch.values())
         with transaction(self._connection, durable=ends) as db:
             db.executemany(_UPDATE, [asdict(progress) | {"id": job_id} for job_id, progress in batch.items()])
+
+
+def _last(row: sqlite3.Row) -> LastPrint:
+    return LastPrint(row["ended_at"], row["outcome"] == COMPLETED, row["print_time"], row["outcome"])
 
 
 def _job(row: sqlite3.Row) -> JobRecord | None:

@@ -1,8 +1,8 @@
 /** The temperatures of the last half hour, drawn as lines; in words for who does not see them. */
 
 import {computed, html, useEffect, useRef, useState} from "./html.mjs";
-import {heaterName} from "./state.mjs";
-import {now, temperatures} from "./store.mjs";
+import {heaterName, place} from "./state.mjs";
+import {isStale, now, temperatures} from "./store.mjs";
 import {t} from "./words.mjs";
 
 const SPAN = 1800; // s
@@ -33,7 +33,8 @@ function Lines({width: WIDTH}) {
   const end = Date.now() / 1000;
   const rows = temperatures.peek().filter(([at]) => at > end - SPAN);
   if (rows.length < 2) return html`<p class="empty chart">${t("chart_empty")}</p>`;
-  const names = [...new Set(rows.flatMap(([, row]) => Object.keys(row)))].slice(0, 6);
+  const names = [...new Set(rows.flatMap(([, row]) => Object.keys(row)))].sort((a, b) => place(a) - place(b)).slice(0, 6);
+  const colours = coloursOf(names);
   const top = Math.max(50, ...rows.flatMap(([, row]) => Object.values(row).flatMap(([actual, goal]) => [actual ?? 0, goal ?? 0])));
   const ceiling = Math.ceil((top * 1.05) / step(top)) * step(top);
   const x = (/** @type {number} */ at) => LEFT + ((at - (end - SPAN)) / SPAN) * (WIDTH - LEFT - RIGHT);
@@ -60,18 +61,24 @@ function Lines({width: WIDTH}) {
   const lines = [];
   for (let value = 0; value <= ceiling; value += step(top)) lines.push(value);
   const ends = labels(names, rows, y);
-  return html`<figure class="chart">
+  return html`<figure class=${isStale.value ? "chart past-it" : "chart"}>
     <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label=${summary(names, rows)}>
       ${lines.map(value => html`<g key=${value} class="rule"><path d=${`M${LEFT} ${y(value)}H${WIDTH - RIGHT}`} />
         <text x=${LEFT - 6} y=${y(value) + 4} text-anchor="end">${value}</text></g>`)}
       ${(WIDTH < 420 ? [30, 15, 0] : [30, 20, 10, 0]).map(minutes => html`<text key=${minutes} class="axis" x=${x(end - minutes * 60)} y=${HEIGHT - 6}
         text-anchor="middle">${minutes ? t("chart_ago", {n: minutes}) : t("chart_now")}</text>`)}
-      ${names.map((name, index) => html`<g key=${name} class=${`line l${index}`}>
+      ${names.map((name, index) => html`<g key=${name} class=${`line l${colours[index]}`}>
         <path class="goal" d=${path(name, 1)} /><path d=${path(name, 0)} />
         <text x=${WIDTH - RIGHT + 8} y=${ends[index]}>${heaterName(name).slice(0, 10)}</text></g>`)}
     </svg>
     <figcaption>${t("chart_caption")}</figcaption>
   </figure>`;
+}
+
+/** The first nozzle and the bed have colours of their own, whatever else there is. @param {string[]} names */
+function coloursOf(names) {
+  let next = 2;
+  return names.map(name => (name === "tool0" ? 0 : name === "bed" ? 1 : next++));
 }
 
 /**

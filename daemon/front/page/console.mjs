@@ -66,17 +66,20 @@ export function Console() {
   const [helps, setHelps] = useState(false);
   const box = useRef(/** @type {HTMLElement|null} */ (null));
   const [held, setHeld] = useState(0); // the last line that was seen when it was scrolled up; 0: at the end
+  const kept = useRef(lines.value); // what is shown meanwhile, however much comes
   const [pending, setPending] = useState(false);
   useEffect(() => {
     hearConsole(true);
     return () => hearConsole(false);
   }, []);
   const active = Object.entries(FILTERS).filter(([name]) => hidden.value.has(name)).map(([, test]) => test);
-  const rows = lines.value.filter(line => line.way === "gap" || !active.some(test => test(line)));
+  const filtered = (/** @type {typeof lines.value} */ all) => all.filter(line => line.way === "gap" || !active.some(test => test(line)));
+  if (!held) kept.current = lines.value;
+  const rows = filtered(kept.current);
   useLayoutEffect(() => {
     if (!held && box.current) box.current.scrollTop = box.current.scrollHeight;
   }, [rows.at(-1)?.id, held]);
-  const fresh = held ? rows.filter(({id}) => id > held).length : 0;
+  const fresh = held ? filtered(lines.value).filter(({id}) => id > held).length : 0;
   function scrolled() {
     if (!box.current) return;
     const {scrollTop, scrollHeight, clientHeight} = box.current;

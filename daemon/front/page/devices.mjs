@@ -44,7 +44,7 @@ export function StepUp() {
   if (me.value.admin) return null;
   if (isAdmin.value) {
     const left = duration((raised.value.until - now.value) / 1000);
-    return html`<div class="row apart"><p class="dim">${t("stepped_up", {time: left})}</p><${Act} kind="small" label=${t("step_down")} run=${stepDown} fail=${stepFail} /></div>`;
+    return html`<div class="row apart"><p class="dim">${t("stepped_up", {time: left})}</p><${Act} kind="small" label=${t("step_down")} reads run=${stepDown} fail=${stepFail} /></div>`;
   }
   async function submit(/** @type {Event} */ event) {
     event.preventDefault();
@@ -104,7 +104,7 @@ export function Devices() {
     ${keys.length === 0 && html`<p class="empty">${t("no_devices")}</p>`}
     <ul class="plainlist">${keys.map(each => html`<li key=${each.name} class="past"><span class="what"><b>${short(each.name, 60)}</b>${each.own && html` <em>${t("this_browser")}</em>`}
       <small>${[t(`scope_${each.scope}`), each.made && t("made", {clock: clock(each.made)}), each.used && t("used", {clock: clock(each.used)})].filter(Boolean).join(" · ")}</small></span>
-      ${(admin || each.own) && html`<${Act} label=${t(each.own ? "leave" : "revoke")} name=${`${t(each.own ? "leave" : "revoke")} ${short(each.name, 60)}`} sure=${sureToRevoke(each)} run=${revoke(each)} fail=${fail} />`}</li>`)}</ul>
+      ${(admin || each.own) && html`<${Act} label=${t(each.own ? "leave" : "revoke")} name=${`${t(each.own ? "leave" : "revoke")} ${short(each.name, 60)}`} sure=${sureToRevoke(each)} reads run=${revoke(each)} fail=${fail} />`}</li>`)}</ul>
     <${StepUp} />
     ${admin && html`<div class="row"><label>${t("new_device")} <select value=${scope} onChange=${(/** @type {any} */ event) => setScope(event.target.value)}>
         ${["read", "control", "admin"].map(each => html`<option key=${each} value=${each}>${t(`scope_${each}`)}</option>`)}</select></label>

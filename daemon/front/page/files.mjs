@@ -2,11 +2,11 @@
 
 import {address, Failure, get, post, remove, upload} from "./api.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
-import {Details} from "./inspect.mjs";
+import {Details, outcome} from "./inspect.mjs";
 import {refused} from "./refusal.mjs";
 import {Choose, chosen, foldersIn, NewFolder, Several} from "./several.mjs";
 import {sureToStart} from "./start.mjs";
-import {isActive, isIdle, whyNoPrinter} from "./state.mjs";
+import {isActive, isIdle, whyNoPrinter, whyRead} from "./state.mjs";
 import {filesChanged, job, net, short} from "./store.mjs";
 import {Thumbnail} from "./thumbnail.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
@@ -47,6 +47,10 @@ export async function load() {
 
 /** @param {Iterable<File>} files @param {string} [into] The folder that is shown as they come: they go there, wherever one goes meanwhile. */
 export function take(files, into = folder.value) {
+  if (whyRead.value) {
+    fail.value = whyRead.value;
+    return;
+  }
   for (const file of files) {
     uploads.value = [...uploads.value, {id: ++uploadId, file, into, name: file.name, part: 0, state: "waiting", text: ""}].slice(-50);
   }
@@ -185,13 +189,6 @@ async function erase(file) {
   await load();
 }
 
-/** @param {any} file */
-function outcome(file) {
-  const last = file.prints?.last;
-  if (!last) return "";
-  return t(last.success ? "outcome_good" : "outcome_bad");
-}
-
 /** @param {{file: any}} props */
 function Row({file}) {
   const known = file.gcodeAnalysis ?? {};
@@ -264,14 +261,14 @@ export function Files({rest}) {
   };
   return html`<section class="card" aria-label=${t("view_files")}>
     <div class="row apart tools">
-      <label class="button main upload">${t("upload")}<input type="file" class="hidden" multiple accept=${ENDINGS} onChange=${choose} /></label>
+      <label class=${`button upload ${whyRead.value ? "" : "main"}`} title=${whyRead.value}>${t("upload")}<input type="file" class="hidden" multiple accept=${ENDINGS} disabled=${Boolean(whyRead.value)} onChange=${choose} /></label>
       <label class="find">${t("search")} <input type="search" value=${wanted.value} onInput=${look} /></label>
       <label>${t("sort")} <select value=${order.value} onChange=${(/** @type {any} */ event) => (order.value = event.target.value)}>
         ${Object.keys(ORDERS).map(name => html`<option key=${name} value=${name}>${t(`sort_${name}`)}</option>`)}</select></label>
-      <span class="row"><button type="button" onClick=${() => setMaking(true)}>${t("new_folder")}</button>
-      <button type="button" aria-pressed=${chosen.value !== null} onClick=${() => (chosen.value = chosen.value ? null : new Set())}>${t("choose_several")}</button></span>
+      <span class="row"><button type="button" disabled=${Boolean(whyRead.value)} onClick=${() => setMaking(true)}>${t("new_folder")}</button>
+      <button type="button" disabled=${Boolean(whyRead.value)} aria-pressed=${chosen.value !== null} onClick=${() => (chosen.value = chosen.value ? null : new Set())}>${t("choose_several")}</button></span>
     </div>
-    <p class="dim">${t("drop_here")}${list.value ? ` · ${t("free", {free: size(list.value.free)})}` : ""}</p>
+    <p class="dim">${whyRead.value || t("drop_here")}${list.value ? ` · ${t("free", {free: size(list.value.free)})}` : ""}</p>
     <${Fail} of=${fail} /><${Fail} of=${listFail} />
     ${uploads.value.length > 0 && html`<ul class="plainlist">${uploads.value.map(entry => html`<${Upload} key=${entry.id} entry=${entry} />`)}</ul>`}
     ${making && html`<${NewFolder} parent=${rest} close=${() => setMaking(false)} onDone=${load} />`}

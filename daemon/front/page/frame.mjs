@@ -3,7 +3,7 @@
 import {Failure, gcode, post} from "./api.mjs";
 import {html, signal, useEffect, useRef, useState} from "./html.mjs";
 import {tryNow} from "./link.mjs";
-import {degrees, ending, heaterName, heaters, isActive, percent, state, target} from "./state.mjs";
+import {degrees, ending, heaterName, heaters, isActive, percent, state, target, whyRead} from "./state.mjs";
 import {age, asking, GRACE, isAdmin, isGone, isStale, job, net, now, printer, short, updated} from "./store.mjs";
 import {Act, dialogs, Fail, Icon} from "./widgets.mjs";
 import {t, tn} from "./words.mjs";
@@ -59,7 +59,7 @@ export function Stop() {
     sendStop();
   }
   return html`<div class="stopbox">
-    <button type="button" id="stop" class=${holding ? "holding" : ""} onPointerDown=${down} onPointerUp=${up}
+    <button type="button" id="stop" class=${`${holding ? "holding" : ""} ${whyRead.value ? "weak" : ""}`} title=${whyRead.value} onPointerDown=${down} onPointerUp=${up}
       onPointerCancel=${up} onPointerLeave=${up} onClick=${click}
       onContextMenu=${(/** @type {Event} */ event) => event.preventDefault()}><span class=${hint ? "hint" : ""} aria-live="polite">${hint || t("stop")}</span></button>
   </div>`;
@@ -74,14 +74,19 @@ function Knocking() {
   return html` <span role="status">${count > 0 && html`<button type="button" class="knock" onClick=${() => (answering.value = true)}>${tn("knocks", count)}</button>`}</span>`;
 }
 
+/** A button that is a sign where there is no room. @param {{label: string, run: () => void}} props */
+function Again({label, run}) {
+  return html`<button type="button" class="small again" aria-label=${label} title=${label} onClick=${run}><span>${label}</span></button>`;
+}
+
 /** One line that is always there, so that nothing moves when the connection is lost. */
 function Freshness() {
   const {state: link, since, retryAt, reason} = net.value;
   const gone = (now.value - since) / 1000;
   if (link === "live" && !isStale.value) {
     return updated.value
-      ? html`<p class="fresh warn">${t("updated")} <button type="button" class="small" onClick=${() => location.reload()}>${t("reload")}</button></p>`
-      : html`<p class="fresh">${t("fresh")}<${Knocking} /></p>`;
+      ? html`<p class="fresh warn">${t("updated")} <${Again} label=${t("reload")} run=${() => location.reload()} /></p>`
+      : html`<p class="fresh">${t("fresh")}${whyRead.value && html`<span>${t("may_look")}</span>`}<${Knocking} /></p>`;
   }
   if (link === "boot" && !reason && gone < GRACE) return html`<p class="fresh">${t("state_boot")}</p>`;
   if (link === "lost" && gone < GRACE && !isStale.value) return html`<p class="fresh">${t("fresh_lost")}</p>`;
@@ -90,7 +95,7 @@ function Freshness() {
   const next = wait > 0 ? t("fresh_next", {n: wait}) : t("fresh_trying");
   return html`<p class="fresh bad" id="banner"><span>${link === "live" ? t("fresh_silent") : t("fresh_no_link")} · ${old}
     ${link === "live" ? "" : html` · ${next}`}${reason ? ` · ${short(reason)}` : ""}</span>
-    ${link === "live" ? "" : html`<button type="button" class="small" onClick=${tryNow}>${t("try_now")}</button>`}</p>`;
+    ${link === "live" ? "" : html`<${Again} label=${t("try_now")} run=${tryNow} />`}</p>`;
 }
 
 function Heaters() {

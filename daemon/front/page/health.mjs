@@ -76,8 +76,8 @@ function Recording({kind, entry}) {
   const path = `api/recordings/${kind}/${address(entry.name)}`;
   const show = async () => setSaid(said ? null : await get(`${path}/dialogue`));
   return html`<li class="recording"><div class="row apart"><span class="what"><b>${clock(entry.date)}</b> <small>${size(entry.size)}</small></span>
-      <span class="row"><${Act} label=${t(said ? "close" : "show_dialogue")} name=${`${t(said ? "close" : "show_dialogue")} ${clock(entry.date)}`} run=${show} fail=${fileFail} />
-      <${Act} label=${t("download")} name=${`${t("download")} ${clock(entry.date)}`} run=${() => download(path, entry.name)} fail=${fileFail} /></span></div>
+      <span class="row"><${Act} label=${t(said ? "close" : "show_dialogue")} name=${`${t(said ? "close" : "show_dialogue")} ${clock(entry.date)}`} reads run=${show} fail=${fileFail} />
+      <${Act} label=${t("download")} name=${`${t("download")} ${clock(entry.date)}`} reads run=${() => download(path, entry.name)} fail=${fileFail} /></span></div>
     ${said && html`${said.more > 0 && html`<p class="dim">${t("console_gap", {n: number(said.more)})}</p>`}
       <div class="log" tabindex="0" role="region" aria-label=${t("dialogue")}>${said.lines.map((/** @type {string} */ each, /** @type {number} */ index) => html`<div key=${index} class=${each[0] === ">" ? "sent" : ""}>${short(each, 400)}</div>`)}</div>`}</li>`;
 }

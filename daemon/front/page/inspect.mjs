@@ -46,6 +46,13 @@ function Findings({known}) {
   return html`<ul>${rows.map(([tone, head, each], index) => html`<li key=${index} class=${tone}>${head}: ${short(each, 400)}</li>`)}</ul>`;
 }
 
+/** How the last print of a file ended. @param {any} file */
+export function outcome(file) {
+  const last = file.prints?.last;
+  if (!last) return "";
+  return t(last.success ? "outcome_good" : last.outcome === "cancelled" ? "outcome_cancelled" : "outcome_bad");
+}
+
 /** How long each layer takes, as a picture and in words. @param {{path: string}} props */
 function Layers({path}) {
   const [layers, setLayers] = useState(/** @type {any[]|null} */ (null));
@@ -125,10 +132,10 @@ export function Details({file, onMoved}) {
       <dl class="pairs">${figures(known).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${short(value, 120)}</dd></div>`)}</dl>
       ${file.toolpath && html`<${Way} path=${file.toolpath} />`}
       <${Layers} path=${file.path} />` : html`<p class="dim">${t("not_analysed")}</p>`}
-    ${last && html`<p class="dim">${tn("printed_times", (file.prints.success ?? 0) + (file.prints.failure ?? 0))} ${t(last.success ? "outcome_good" : "outcome_bad")}, ${clock(last.date)}${last.printTime ? `, ${duration(last.printTime)}` : ""}</p>`}
+    ${last && html`<p class="dim">${tn("printed_times", (file.prints.success ?? 0) + (file.prints.failure ?? 0))} ${outcome(file)}, ${clock(last.date)}${last.printTime ? `, ${duration(last.printTime)}` : ""}</p>`}
     <${SlicerSettings} path=${file.path} />
     <${Rename} file=${file} onMoved=${onMoved} />
-    <div class="row"><${Act} label=${t("download")} name=${`${t("download")} ${short(file.name, 80)}`} run=${() => download(`downloads/files/local/${address(file.path)}`, file.name)} fail=${fail} />
+    <div class="row"><${Act} label=${t("download")} name=${`${t("download")} ${short(file.name, 80)}`} reads run=${() => download(`downloads/files/local/${address(file.path)}`, file.name)} fail=${fail} />
       ${sections.value.queue && html`<${Act} label=${t("queue_verb")} name=${`${t("queue_verb")}: ${short(file.name, 80)}`} run=${() => post("api/queue", {command: "add", path: file.path})} fail=${fail} />`}</div>
     <${Fail} of=${fail} /></div>`;
 }

@@ -1,6 +1,6 @@
 /** The connection to nozzled: login, socket, snapshot, changes, heartbeat; again and again until a key is refused. */
 
-import {Failure, get, key, login} from "./api.mjs";
+import {Failure, forgetKey, get, key, login} from "./api.mjs";
 import {addPoints, asking, clockOffset, filesChanged, heard, keepTicking, me, net, setHistory, STALE, takeAll, takeChanges, takeNotice, takeTalk, temperatures, tick}
   from "./store.mjs";
 
@@ -74,14 +74,16 @@ async function connect() {
   clearTimeout(timer);
   drop();
   const mine = attempt;
-  if (net.value.state !== "lost") say(heard.value ? "lost" : "boot");
+  if (!["lost", "nokey"].includes(net.value.state)) say(heard.value ? "lost" : "boot");
   try {
     const who = await login();
     if (mine === attempt) open(who);
   } catch (error) {
     if (mine !== attempt) return;
-    if (error instanceof Failure && error.status === 403) stop("refused", error.message);
-    else if (error instanceof Failure && error.status === 429) again(Math.max(error.wait, 5) * 1000, error.message);
+    if (error instanceof Failure && error.status === 403) {
+      forgetKey(); // a wrong key that is sent again and again locks everybody out who comes from here
+      stop("refused", error.message);
+    } else if (error instanceof Failure && error.status === 429) again(Math.max(error.wait, 5) * 1000, error.message, heard.value ? "lost" : "nokey");
     else again();
   }
 }
@@ -108,13 +110,13 @@ function open(who) {
   };
 }
 
-/** Try again after a while. @param {number} [least] ms @param {string} [reason] */
-function again(least = 0, reason = "") {
+/** Try again after a while. @param {number} [least] ms @param {string} [reason] @param {string} [shown] */
+function again(least = 0, reason = "", shown = heard.value ? "lost" : "boot") {
   drop();
   if (!running) return;
   const wait = Math.max(least, Math.min(MOST, FIRST * 2 ** tries) * (0.7 + 0.6 * Math.random()));
   tries += 1;
-  say(heard.value ? "lost" : "boot", {retryAt: performance.now() + wait, reason});
+  say(shown, {retryAt: performance.now() + wait, reason});
   clearTimeout(timer);
   timer = setTimeout(connect, wait);
 }

@@ -6,7 +6,7 @@ import {heat, Presets} from "./presets.mjs";
 import {degrees, heaterName, heaters, isActive, isPrinting, target, thisPrint, whyNoMove, whyNoPrinter} from "./state.mjs";
 import {isGone, job, me, net, printer, profile, short} from "./store.mjs";
 import {Act, ask as question, Fail, NumberField} from "./widgets.mjs";
-import {number, t, typed} from "./words.mjs";
+import {number, t, tn, typed} from "./words.mjs";
 
 const STEPS = [0.1, 1, 10, 50];
 const SPEEDS = {x: 6000, y: 6000, z: 600}; // mm/min
@@ -34,6 +34,12 @@ function isHomed(axis) {
 /** @param {string} axis */
 function whyNot(axis) {
   return whyNoMove.value || (isHomed(axis) === false ? t("why_not_homed", {axis: axis.toUpperCase()}) : "");
+}
+
+/** Why some of the axes are not moved. */
+function unhomed() {
+  const axes = ["x", "y", "z"].filter(axis => isHomed(axis) === false).map(axis => axis.toUpperCase());
+  return axes.length ? tn("why_unhomed", axes.length, {axes: axes.join(", ")}) : "";
 }
 
 /** @param {{axis: "x"|"y"|"z", sign: 1|-1, arrow: string}} props */
@@ -113,7 +119,7 @@ function Pad() {
       busy=${t("homing")} patience=${HOMES} done=${isHome} sure=${() => sureDown(axis === "z")} run=${home([axis])} off=${whyNoMove.value} fail=${moveFail} />`)}
       <${Act} label=${t("motors_off")} run=${() => gcode({command: "M84"})} off=${whyNoMove.value || (isActive.value ? t("why_printing") : "")} fail=${moveFail} /></div>
     <${Fail} of=${moveFail} />
-    <p class="dim">${whyNoMove.value || t("pad_hint")}</p>
+    <p class="dim">${whyNoMove.value || unhomed() || t("pad_hint")}</p>
   </section>`;
 }
 
@@ -154,6 +160,8 @@ function Heat() {
 function Filament() {
   const nozzle = printer.value.heaters?.[`tool${printer.value.tool ?? 0}`]?.actual ?? null;
   const cold = typeof nozzle === "number" && nozzle < WARM ? t("why_cold", {actual: Math.round(nozzle), least: WARM}) : "";
+  const tool = printer.value.tool ?? 0;
+  const count = Math.max(profile.value.extruders ?? 1, ...heaters.value.map(([name]) => (name.startsWith("tool") ? Number(name.slice(4)) + 1 : 1)));
   const off = whyNoMove.value || (nozzle === null ? t("why_no_temperature") : cold);
   /** @param {number} sign */
   const push = sign => async () => {
@@ -162,6 +170,9 @@ function Filament() {
     await post("api/printer/tool", {command: "extrude", amount: sign * millimetres});
   };
   return html`<section class="card" aria-label=${t("filament")}><h2>${t("filament")}</h2>
+    ${count > 1 && html`<div class="row tools" role="group" aria-label=${t("tool")}><span>${t("tool")}</span>${Array.from({length: count}, (_, n) => html`<${Act} key=${n} kind=${n === tool ? "chip chosen" : "chip"}
+      label=${String(n + 1)} name=${t(n === tool ? "tool_is" : "tool_take", {n: n + 1})} run=${() => post("api/printer/tool", {command: "select", tool: `tool${n}`})}
+      done=${() => printer.value.tool === n} off=${whyNoMove.value} fail=${extrudeFail} />`)}</div>`}
     <div class="row"><label>${t("amount")} <input inputmode="decimal" size="4" value=${amount.value}
       onInput=${(/** @type {any} */ event) => (amount.value = event.target.value)} /> mm</label>
       <${Act} label=${t("extrude")} run=${push(1)} off=${off} fail=${extrudeFail} />

@@ -4,8 +4,8 @@ import {choice, keepChoice, post} from "./api.mjs";
 import {Chart} from "./chart.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {Picture} from "./picture.mjs";
-import {ending, halted, isActive, isIdle, material, percent, printsCold, state, thisPrint, waitsForPrinter, whyNoPrinter} from "./state.mjs";
-import {clockOffset, isGone, isNew, job, printer, profile, server, short, thumbnail, toolpath} from "./store.mjs";
+import {ending, halted, isActive, isIdle, isSilent, material, percent, printsCold, state, thisPrint, waitsForPrinter, whyNoPrinter, whyRead} from "./state.mjs";
+import {clockOffset, heard, isGone, isNew, job, printer, profile, server, short, thumbnail, toolpath} from "./store.mjs";
 import {sureToStart} from "./start.mjs";
 import {Act, ask, Fail, quiet} from "./widgets.mjs";
 import {Refusal} from "./refusal.mjs";
@@ -57,7 +57,7 @@ function Buttons() {
           run=${() => pause("resume")} done=${is("resuming", "printing")} fail=${fail} />`
       : html`<${Act} key="pause" kind="main" label=${t("pause")} busy=${t("pausing")} off=${off || (moving ? state.value.word : "")}
           run=${() => pause("pause")} done=${is("pausing", "paused")} fail=${fail} />`}
-    <${Act} key="cancel" kind="danger" label=${t("cancel")} busy=${t("cancelling")} off=${off || (key === "cancelling" ? state.value.word : "")}
+    <${Act} key="cancel" kind="danger" label=${t("cancel")} busy=${t("cancelling")} off=${key === "reattaching" ? whyRead.value : off || (key === "cancelling" ? state.value.word : "")}
       sure=${sureToCancel} run=${() => post("api/job", {command: "cancel"})} done=${is("cancelling")} fail=${fail} />
   </div>`;
 }
@@ -88,7 +88,7 @@ function Job() {
   useEffect(() => {
     fail.value = ""; // the state has answered what nobody knew
   }, [job.value.state, job.value.id, file?.path, printer.value.state]);
-  if (isGone.value) return html`<section class="card"><h2>${t("print")}</h2><p class="empty">${t("job_gone")}</p></section>`;
+  if (isGone.value) return html`<section class="card"><h2>${t("print")}</h2><p class="empty">${t(heard.value ? "job_gone" : "loading")}</p></section>`;
   const share = percent.value;
   const layer = progress?.layer;
   return html`<section class=${`card ${thumbnail.value ? "job" : ""}`} aria-label=${t("print")}>
@@ -143,7 +143,7 @@ function Words() {
   const waits = waitsForPrinter.value;
   const halt = halted.value;
   const rows = [
-    waits && {tone: "warn", head: t("away"), text: error ?? failed, what: t("away_what")},
+    waits && {tone: "warn", head: t(isSilent.value ? "silent" : "away"), text: error ?? failed, what: t("away_what")},
     line === "fault" && !waits && !stop && {tone: "bad", head: t("fault"), text: error ?? failed, what: halt ? whatToDo(halt.kind) : t("fault_what")},
     line === "offline" && !waits && !isNew.value && {tone: "warn", head: t("state_offline"), text: error, what: t("offline_what")},
     halt && line !== "fault" && {tone: "bad", head: t("halted_at", {clock: clock(halt.at)}), text: halt.text, what: whatToDo(halt.kind), seen: true},

@@ -2,7 +2,7 @@
 
 import {get, post} from "./api.mjs";
 import {html, signal, useEffect} from "./html.mjs";
-import {heaters, isActive, whyNoPrinter} from "./state.mjs";
+import {heaterName, heaters, isActive, whyNoPrinter} from "./state.mjs";
 import {net, printer, sections, short} from "./store.mjs";
 import {Act, Fail} from "./widgets.mjs";
 import {t} from "./words.mjs";
@@ -59,9 +59,11 @@ export function Presets() {
   useEffect(() => {
     fail.value = ""; // the reason is gone, or another one
   }, [off]);
+  const several = there().filter(name => name.startsWith("tool")).length > 1;
   const cold = /** @type {[string, number][]} */ (there().map(name => [name, 0]));
   return html`<div class="row presets">${(presets.value ?? []).map(each => html`<${Act} key=${each.name} label=${html`${short(each.name, 40)} <small>${each.extruder ?? "–"}/${each.bed ?? "–"}</small>`}
       run=${() => set(targetsOf(each))} done=${() => areSet(targetsOf(each))} off=${off} fail=${fail} />`)}
+    ${several && html`<small>${t("presets_for", {nozzle: heaterName(`tool${printer.value.tool ?? 0}`)})}</small>`}
     <${Act} kind="cool" label=${t("cool_down")} run=${() => set(cold)} done=${() => areSet(cold)} off=${off} fail=${fail} /></div><${Fail} of=${fail} />`;
 }
 

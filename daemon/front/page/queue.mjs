@@ -2,7 +2,7 @@
 
 import {get, post} from "./api.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
-import {isIdle} from "./state.mjs";
+import {isIdle, whyRead} from "./state.mjs";
 import {sections, short} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
 import {t, tn, typed} from "./words.mjs";
@@ -111,12 +111,12 @@ function Entry({entry, at, last}) {
   const bad = ["refused", "missing", "failed"].includes(entry.state);
   const {id, before} = drag.value ?? {};
   const mark = id === entry.id ? "dragged" : before === at ? "over" : before === last + 1 && at === last ? "under" : "";
-  return html`<li class=${`past queued ${mark}`}>${last > 0 && html`<${Grip} entry=${entry} at=${at} />`}<span class="what"><b>${short(entry.name, 120)}</b>
+  return html`<li class=${`past queued ${mark}`}>${last > 0 && !whyRead.value && html`<${Grip} entry=${entry} at=${at} />`}<span class="what"><b>${short(entry.name, 120)}</b>
       <small>${[t(`queued_${entry.state}`), entry.copies > 1 && t("copies_done", {done: entry.done, copies: entry.copies}), short(entry.material ?? "", 60)].filter(Boolean).join(" · ")}</small>
       ${entry.notes && html`<small>${short(entry.notes, 200)}</small>`}
       ${entry.reason && html`<small class=${bad ? "bad" : "dim"}>${short(entry.reason, 300)}</small>`}</span>
     <span class="row">${bad && html`<${Act} label=${t("try_again")} name=${`${t("try_again")} ${name}`} run=${tell({command: "retry", id: entry.id})} fail=${fail} />`}
-      <button type="button" aria-expanded=${editing} aria-label=${`${t("change")} ${name}`} onClick=${() => setEditing(!editing)}>${t("change")}</button>
+      <button type="button" disabled=${Boolean(whyRead.value)} aria-expanded=${editing} aria-label=${`${t("change")} ${name}`} onClick=${() => setEditing(!editing)}>${t("change")}</button>
       <${Act} label="↑" name=${t("queue_up", {name})} run=${tell({command: "move", id: entry.id, to: at - 1})} off=${at === 0 ? t("queue_first") : ""} fail=${fail} />
       <${Act} label="↓" name=${t("queue_down", {name})} run=${tell({command: "move", id: entry.id, to: at + 1})} off=${at === last ? t("queue_last") : ""} fail=${fail} />
       <${Act} label=${t("queue_remove")} name=${`${t("queue_remove")} ${name}`} run=${tell({command: "remove", id: entry.id})} off=${goes ? t("why_printing") : ""} fail=${fail} /></span>

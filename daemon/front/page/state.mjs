@@ -1,7 +1,7 @@
 /** The printer's state in words, and what may be done in it. */
 
 import {computed} from "./html.mjs";
-import {analysis, isGone, isStale, job, me, net, printer} from "./store.mjs";
+import {analysis, isAdmin, isGone, isStale, job, me, net, printer} from "./store.mjs";
 import {clock, duration, number, t} from "./words.mjs";
 
 const ICONS = {offline: "offline", opening: "busy", handshaking: "busy", ready: "ready", fault: "fault"};
@@ -10,8 +10,10 @@ const ACTIVE = {starting: "busy", printing: "printing", pausing: "busy", paused:
 
 const ENDS = 60; // s before the end of a print from which its nozzle may be cold
 
-/** The printer is gone in the middle of a print, which waits for it and has not ended. */
-export const waitsForPrinter = computed(() => Boolean(job.value.active) && !isGone.value && !printer.value.stop && ["fault", "offline"].includes(printer.value.state));
+/** The printer is gone, or says nothing, in the middle of a print, which waits for it and has not ended. */
+export const waitsForPrinter = computed(() => Boolean(job.value.active) && !isGone.value && !printer.value.stop && ["fault", "offline", "opening", "handshaking"].includes(printer.value.state));
+/** It is there, but does not answer. */
+export const isSilent = computed(() => ["opening", "handshaking"].includes(printer.value.state));
 
 /** Why the firmware has stopped itself, as long as nobody has said to have seen it: the line may be back by now. */
 export const halted = computed(() => (isGone.value ? null : printer.value.fault ?? null));
@@ -34,7 +36,7 @@ export const state = computed(() => {
     return {key, word: t(`job_${key}`), icon: ACTIVE[key], tone};
   }
   if (line === "ready" && /SD/.test(text)) return {key: "sd", word: t("state_sd"), icon: "printing", tone: "good"};
-  if (waitsForPrinter.value) return {key: "away", word: t("state_away"), icon: "busy", tone: "warn"};
+  if (waitsForPrinter.value) return {key: "away", word: t(isSilent.value ? "state_handshaking" : "state_away"), icon: "busy", tone: "warn"};
   if (line === "ready" && halted.value) return {key: "ready", word: t("state_after_fault"), icon: "fault", tone: "warn"};
   if (line in ICONS) {
     const key = /** @type {keyof typeof ICONS} */ (line);
@@ -59,10 +61,13 @@ export function thisPrint() {
 /** Nothing is being printed. */
 export const isIdle = () => !isActive.value;
 
+/** Why this browser may change nothing; empty: it may. */
+export const whyRead = computed(() => (me.value.name && !me.value.control && !isAdmin.value ? t("why_read") : ""));
+
 /** Why the printer takes no command now; empty: it does. */
 export const whyNoPrinter = computed(() => {
   if (net.value.state !== "live") return t("why_no_link");
-  if (me.value.name && !me.value.control) return t("why_read");
+  if (whyRead.value) return whyRead.value;
   if (printer.value.state !== "ready") return t("why_no_printer");
   return "";
 });
@@ -77,9 +82,15 @@ export function heaterName(name) {
   return name === "bed" || name === "chamber" ? t(name) : name;
 }
 
+/** Where a heater stands among others: nozzles first, then bed, chamber and the rest. @param {string} name */
+export function place(name) {
+  const tool = /^tool(\d+)$/.exec(name);
+  return tool ? Number(tool[1]) : name === "bed" ? 100 : name === "chamber" ? 101 : 102;
+}
+
 /** The heaters that a person cares for, nozzles first. */
 export const heaters = computed(() => {
-  const all = Object.entries(printer.value.heaters ?? {}).filter(([, each]) => each);
+  const all = Object.entries(printer.value.heaters ?? {}).filter(([, each]) => each).sort(([a], [b]) => place(a) - place(b));
   const unknown = {actual: null, target: null};
   return all.length ? all : /** @type {typeof all} */ ([["tool0", unknown], ["bed", unknown]]);
 });

@@ -36,6 +36,7 @@ export const texts = {
 
   // the connection
   fresh: "Live",
+  may_look: "This browser may only look: it cannot stop the printer.",
   fresh_lost: "Connection lost, reconnecting…",
   fresh_no_link: "No connection",
   fresh_silent: "nozzled does not answer",
@@ -127,6 +128,7 @@ export const texts = {
   fault: "The printer has a fault",
   state_away: "Printer is gone",
   away: "The printer is gone; the print waits for it",
+  silent: "The printer does not answer; the print waits for it",
   away_what: "It goes on when the printer is back soon and has kept its place. Look at the cable and its power.",
   fault_what: "A print that was going on has ended. Check the printer, then reconnect.",
   offline_what: "Connect the printer to print.",
@@ -186,6 +188,7 @@ export const texts = {
   // control
   move: "Move",
   heat: "Heat",
+  presets_for: "They heat {nozzle}.",
   cool_down: "All off",
   why_no_link: "No connection to nozzled.",
   why_no_printer: "No printer is connected.",

@@ -2,6 +2,7 @@
 
 import {choice} from "./api.mjs";
 import {html, signal, useEffect, useRef, useState} from "./html.mjs";
+import {whyRead} from "./state.mjs";
 import {plain, t, typed} from "./words.mjs";
 
 const PATIENCE = 10000; // ms that a change of the state may take before the button says so
@@ -21,10 +22,12 @@ export function isMeant(event) {
  * A button for one action. It says so while the action is pending; success is what the state says (`done`), a failure
  * goes to `fail`, a signal that `Fail` shows.
  * @param {{label: any, busy?: string, run: () => Promise<unknown>, sure?: () => Promise<boolean>, done?: () => boolean,
- *   off?: string, fail: any, kind?: string, name?: string, title?: string, patience?: number}} props `off`: why it cannot
- *   be done now; `sure` asks before; `patience`: ms that the state may take to follow
+ *   off?: string, fail: any, kind?: string, name?: string, title?: string, patience?: number, reads?: boolean}} props `off`:
+ *   why it cannot be done now; `sure` asks before; `patience`: ms that the state may take to follow; `reads`: it changes
+ *   nothing, so that who may only look may do it
  */
-export function Act({label, busy, run, sure, done, off, fail, kind = "", name, title, patience = PATIENCE}) {
+export function Act({label, busy, run, sure, done, off: not, fail, kind = "", name, title, patience = PATIENCE, reads = false}) {
+  const off = not || (reads ? "" : whyRead.value);
   const [pending, setPending] = useState(false);
   const timer = useRef(0);
   const sent = useRef(false);

@@ -144,7 +144,12 @@ def of_prints(found: FileStatistics | None) -> dict[str, Any]:
     """Return how the prints of a file ended; nothing where there was none."""
     if found is None or found.last is None:
         return {}
-    last = {"date": found.last.date, "success": found.last.success, "printTime": found.last.print_time}
+    last = {
+        "date": found.last.date,
+        "success": found.last.success,
+        "printTime": found.last.print_time,
+        "outcome": found.last.state.lower() or None,
+    }
     average = {} if found.average_print_time is None else {"_default": found.average_print_time}
     return {
         "prints": {"success": found.success, "failure": found.failure, "last": last},
