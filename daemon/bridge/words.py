@@ -90,7 +90,7 @@ class ConnectionOptions:
 
 @dataclass(frozen=True, slots=True)
 class LastPrint:
-    """How the last print of a file ended; `state` is the job's last one, empty where a core of another version tells."""
+    """How the last print of a file ended; `state` is the job's last one, empty from a core of another version."""
 
     date: float
     success: bool

@@ -188,6 +188,15 @@ async def test_what_makes_no_sense_is_400_and_nothing_of_it_is_sent(tmp_path, mo
         assert sent == []
 
 
+async def test_past_temperatures_are_told_of_a_printer_that_is_gone(tmp_path):
+    async with api(tmp_path) as server:
+        await server.settle(10)
+        await server.post("/api/connection", {"command": "disconnect"})
+        assert (await server.get("/api/printer?history=true")).status == 409
+        history = (await server.get("/api/printer/temperatures?limit=1")).json["history"]
+        assert [set(each) for each in history] == [{"time", "tool0", "bed"}]
+
+
 async def test_a_printer_without_the_heater_says_so(tmp_path):
     async with api(tmp_path, profile={"heated_bed": False}) as server:
         for heater in ("bed", "chamber"):

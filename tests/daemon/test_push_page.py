@@ -224,6 +224,20 @@ async def test_why_the_firmware_has_halted_is_told_until_somebody_has_seen_it(tm
             assert page.shown["printer"]["state"] == "ready"
 
 
+async def test_how_the_last_print_ended_is_told_by_the_next_service_too(tmp_path):
+    async with api(tmp_path) as server:
+        await server.settle(5)
+        await server.upload(("file", "a.gcode", FILE), ("print", b"true"))
+        await server.settle(60)
+    async with api(tmp_path) as server:
+        await server.settle(5)
+        page = Page(server)
+        await page.open()
+        await server.settle(5)
+        assert page.shown["job"]["last"] == {"outcome": "completed", "reason": None, "name": "a.gcode"}
+        assert page.shown["job"]["state"] is None
+
+
 async def test_a_stop_that_nobody_confirms_is_told_as_one(tmp_path):
     async with api(tmp_path, "sim") as server:
         page = Page(server)

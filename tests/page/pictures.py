@@ -127,7 +127,7 @@ def take(browser: Browser, service: Running, name: str, view: str, options: dict
     """Take one picture."""
     there = Stage(browser, service, **options)
     there.page.clock.set_system_time(NOW)
-    there.answer("**/api/printer?*history=true*", {"temperature": {"history": history()}})
+    there.answer("**/api/printer/temperatures", {"history": history()})
     there.answer("**/api/files?*", {"files": files(), "free": 21 * 10**9, "total": 32 * 10**9})
     there.answer("**/api/keys", {"keys": KEYS})
     there.show(**STATE, server={"time": NOW})

@@ -225,8 +225,11 @@ def test_axe_finds_nothing_in_what_asks(stage, axe):
     there.is_in_state("Ready")
     there.page.evaluate(axe)
     there.show(**PRINTING)
+    taps = "name => [...document.querySelectorAll('button')].find(each => each.textContent === name)"
     there.button("Cancel print").click()
     there.page.get_by_role("dialog").wait_for()
+    assert there.page.evaluate(f"({taps})('Cancel the print').disabled"), "a second tap is not meant for the question"
+    expect(there.button("Cancel the print")).to_be_enabled()
     assert found_in(there) == []
     there.page.keyboard.press("Escape")
     before = there.page.locator("main").bounding_box()

@@ -207,6 +207,9 @@ def _printer() -> dict[str, dict[str, Operation]]:
     card = _operation("Refuse: the printer's card is not used.", 404)
     return {
         "/api/printer": {"get": seen},
+        "/api/printer/temperatures": {
+            "get": _operation("Tell the past temperatures.", done=ref("Temperatures"), parameters=history[1:])
+        },
         "/api/printer/tool": heater("hotends", tool),
         "/api/printer/bed": heater("bed", one_of(target, offset)),
         "/api/printer/chamber": heater("chamber", one_of(target, offset)),

@@ -63,6 +63,15 @@ class PrinterHandler(HeaterHandler):
         return {"trouble": self.service.core.trouble, "deadMan": dead_man}
 
 
+class TemperaturesHandler(HeaterHandler):
+    """/api/printer/temperatures."""
+
+    async def get(self) -> None:
+        """Tell the past temperatures, also of a printer that is gone: they show how it came to that."""
+        self.write({"history": self.history.last(self._limit(), is_heater)})
+        await self.pack()
+
+
 class ToolHandler(HeaterHandler):
     """/api/printer/tool."""
 

@@ -32,6 +32,7 @@ from daemon.front.http.printer import (
     PrinterHandler,
     PrintheadHandler,
     SdHandler,
+    TemperaturesHandler,
     ToolHandler,
 )
 from daemon.front.http.seats import Limits
@@ -126,6 +127,7 @@ def make_app(service: "Front") -> Application:
         (r"/plugin/logging/logs/([^/]+)", late("logs", "LogHandler"), given),
         (r"/api/connection", late("connection", "ConnectionHandler"), given),
         (r"/api/printer", PrinterHandler, heated),
+        (r"/api/printer/temperatures", TemperaturesHandler, heated),
         (r"/api/printer/tool", ToolHandler, heated),
         (r"/api/printer/preheat", late("preheat", "PreheatHandler"), given),
         (r"/api/printer/bed", BedHandler, heated),

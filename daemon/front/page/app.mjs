@@ -8,7 +8,7 @@ import {Now} from "./now.mjs";
 import {codeInAddress, pair} from "./pairing.mjs";
 import {Refused} from "./refusal.mjs";
 import {isActive, percent, state} from "./state.mjs";
-import {asking, isAdmin, job, net, short} from "./store.mjs";
+import {asking, isAdmin, job, net, server, short} from "./store.mjs";
 import {dialogs, dress, Modal, Question, quiet} from "./widgets.mjs";
 import {more, speak, t} from "./words.mjs";
 
@@ -56,9 +56,10 @@ addEventListener("hashchange", () => {
 /** The title says what is going on, for who has the page in a tab behind. */
 effect(() => {
   const name = short(job.value.file?.name ?? "", 40).replace(/\.(gcode|gco|g)$/i, "");
+  const printer = short(server.value.name || "nozzled", 40); // two printers are told apart by it
   document.title = isActive.value && percent.value !== null
-    ? `${Math.floor(percent.value)} % ${name} – nozzled`
-    : `${state.value.word} – nozzled`;
+    ? `${Math.floor(percent.value)} % ${name} – ${printer}`
+    : `${state.value.word} – ${printer}`;
 });
 
 function App() {

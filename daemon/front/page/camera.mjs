@@ -25,18 +25,24 @@ export function Camera() {
     document.addEventListener("visibilitychange", look);
     return () => document.removeEventListener("visibilitychange", look);
   }, []);
+  const [blocked, setBlocked] = useState(false); // this page was loaded when there was another camera, or none
+  useEffect(() => {
+    const note = (/** @type {SecurityPolicyViolationEvent} */ event) => event.effectiveDirective === "img-src" && setBlocked(true);
+    document.addEventListener("securitypolicyviolation", note);
+    return () => document.removeEventListener("securitypolicyviolation", note);
+  }, []);
   const {streamUrl, snapshotUrl, flipH, flipV, rotate90} = webcam ?? {};
   const single = !streamUrl && snapshotUrl;
   useEffect(() => {
-    if (!seen || !(single || failed)) return;
+    if (!seen || blocked || !(single || failed)) return;
     const timer = setInterval(() => setTick(Date.now()), AGAIN);
     return () => clearInterval(timer);
-  }, [seen, single, failed]);
+  }, [seen, single, failed, blocked]);
   const address = streamUrl || snapshotUrl;
   if (!webcam?.webcamEnabled || !address) return null;
   const turned = [flipH && "flip-h", flipV && "flip-v", rotate90 && "turned"].filter(Boolean).join(" ");
   return html`<section class="card camera" aria-label=${t("camera")}><h2>${t("camera")}</h2>
     <div class="frame">${seen && html`<img key=${single ? "single" : tick} class=${turned} src=${single || tick ? anew(address) : address} alt=${t("camera_alt")} referrerpolicy="no-referrer"
       onError=${() => setFailed(true)} onLoad=${() => setFailed(false)} />`}</div>
-    ${failed && html`<p class="warn" role="status">${t("camera_failed", {address: short(address.split("?")[0], 120)})}</p>`}</section>`;
+    ${blocked ? html`<div class="row"><span>${t("camera_reload")}</span><button type="button" onClick=${() => location.reload()}>${t("reload")}</button></div>` : failed && html`<p class="warn" role="status">${t("camera_failed", {address: short(address.split("?")[0], 120)})}</p>`}</section>`;
 }

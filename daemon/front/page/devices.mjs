@@ -65,11 +65,17 @@ export function StepUp() {
     <${Fail} of=${stepFail} /></form>`;
 }
 
+/** A link by which another device comes to itself. @param {string} link */
+function isOnlyHere(link) {
+  return URL.canParse(link) && /^(localhost|127\..*|\[::1\])$/.test(new URL(link).hostname);
+}
+
 /** @param {{code: any}} props A pairing code, to be typed, clicked or scanned. */
 function Code({code}) {
   const {size, path} = code.qr ?? {};
   return html`<div class="notice newcode"><p>${t("code_hint", {time: duration(code.expires ?? 600)})}</p>
-    ${size && html`<svg class="qr" viewBox=${`0 0 ${size} ${size}`} role="img" aria-label=${t("qr")}><rect width=${size} height=${size} /><path d=${path} /></svg>`}
+    ${isOnlyHere(code.link) && html`<p class="warn">${t("only_here")}</p>`}
+    ${size && !isOnlyHere(code.link) && html`<svg class="qr" viewBox=${`0 0 ${size} ${size}`} role="img" aria-label=${t("qr")}><rect width=${size} height=${size} /><path d=${path} /></svg>`}
     <p class="code">${short(code.code, 40)}</p>
     <input readonly class="wide" aria-label=${t("link")} value=${short(code.link, 300)} onFocus=${(/** @type {any} */ event) => event.target.select()} /></div>`;
 }
@@ -91,6 +97,12 @@ export function Devices() {
   }, [admin]);
   const sureToRevoke = (/** @type {any} */ each) => () => ask({title: t(each.own ? "leave_title" : "revoke_title", {name: short(each.name, 60)}), body: t(each.own ? "leave_body" : "revoke_body"),
     yes: t(each.own ? "leave" : "revoke"), no: t("keep_it")});
+  const sureToForget = () => ask({title: t("leave_title", {name: ""}), body: t("leave_unlisted_body"), yes: t("leave"), no: t("keep_it")});
+  const forget = async () => {
+    forgetKey();
+    raised.value = {key: "", until: 0};
+    stop("nokey");
+  };
   const revoke = (/** @type {any} */ each) => async () => {
     await remove(`api/keys/${encodeURIComponent(each.name)}`);
     if (each.own) {
@@ -102,6 +114,7 @@ export function Devices() {
   const pair = async () => setCode(await post("api/pair/codes", {scope}));
   return html`<section class="card" aria-label=${t("devices")}><h2>${t("devices")}</h2>
     ${keys.length === 0 && html`<p class="empty">${t("no_devices")}</p>`}
+    ${me.value.name && !keys.some(each => each.own) && html`<div class="row"><${Act} label=${t("leave_unlisted")} reads sure=${sureToForget} run=${forget} fail=${fail} /><span class="dim">${t("leave_unlisted_what")}</span></div>`}
     <ul class="plainlist">${keys.map(each => html`<li key=${each.name} class="past"><span class="what"><b>${short(each.name, 60)}</b>${each.own && html` <em>${t("this_browser")}</em>`}
       <small>${[t(`scope_${each.scope}`), each.made && t("made", {clock: clock(each.made)}), each.used && t("used", {clock: clock(each.used)})].filter(Boolean).join(" · ")}</small></span>
       ${(admin || each.own) && html`<${Act} label=${t(each.own ? "leave" : "revoke")} name=${`${t(each.own ? "leave" : "revoke")} ${short(each.name, 60)}`} sure=${sureToRevoke(each)} reads run=${revoke(each)} fail=${fail} />`}</li>`)}</ul>

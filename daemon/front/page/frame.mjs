@@ -4,7 +4,7 @@ import {Failure, gcode, post} from "./api.mjs";
 import {html, signal, useEffect, useRef, useState} from "./html.mjs";
 import {tryNow} from "./link.mjs";
 import {degrees, ending, heaterName, heaters, isActive, percent, state, target, whyRead} from "./state.mjs";
-import {age, asking, GRACE, isAdmin, isGone, isStale, job, net, now, printer, short, updated} from "./store.mjs";
+import {age, asking, GRACE, isAdmin, isGone, isStale, job, net, now, printer, server, short, updated} from "./store.mjs";
 import {Act, dialogs, Fail, Icon} from "./widgets.mjs";
 import {t, tn} from "./words.mjs";
 
@@ -86,7 +86,7 @@ function Freshness() {
   if (link === "live" && !isStale.value) {
     return updated.value
       ? html`<p class="fresh warn">${t("updated")} <${Again} label=${t("reload")} run=${() => location.reload()} /></p>`
-      : html`<p class="fresh">${t("fresh")}${whyRead.value && html`<span>${t("may_look")}</span>`}<${Knocking} /></p>`;
+      : html`<p class="fresh">${server.value.name ? `${short(server.value.name, 40)} · ` : ""}${t("fresh")}${whyRead.value && html`<span>${t("may_look")}</span>`}<${Knocking} /></p>`;
   }
   if (link === "boot" && !reason && gone < GRACE) return html`<p class="fresh">${t("state_boot")}</p>`;
   if (link === "lost" && gone < GRACE && !isStale.value) return html`<p class="fresh">${t("fresh_lost")}</p>`;

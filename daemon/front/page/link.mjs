@@ -53,7 +53,7 @@ export function hearConsole(wanted) {
 
 function subscribe() {
   const page = wantsConsole ? {console: true} : true;
-  socket?.send(JSON.stringify({subscribe: {state: false, events: ["UpdatedFiles"], plugins: ["appkeys"], page}}));
+  socket?.send(JSON.stringify({subscribe: {state: false, events: ["UpdatedFiles", "MetadataAnalysisFinished"], plugins: ["appkeys"], page}}));
 }
 
 /** @param {string} state @param {object} more */
@@ -188,8 +188,7 @@ async function fetchHistory() {
   const hole = last && Date.now() / 1000 - last[0] > 10;
   if (first && temperatures.value.length > 5 && !hole) return;
   try {
-    const said = await get("api/printer?exclude=sd,state,safety&history=true&limit=1800");
-    const rows = said.temperature?.history ?? [];
+    const rows = (await get("api/printer/temperatures")).history ?? []; // also of a printer that is gone
     const points = rows.map((/** @type {any} */ {time, ...heaters}) => [
       time - clockOffset.value,
       Object.fromEntries(Object.entries(heaters).map(([name, each]) => [name, [each?.actual ?? null, each?.target ?? null]])),
@@ -197,7 +196,7 @@ async function fetchHistory() {
     if (hole) addPoints(points);
     else setHistory(points);
   } catch {
-    // no printer, no temperatures
+    // the line begins with what comes from now on
   }
 }
 

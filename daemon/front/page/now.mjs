@@ -102,7 +102,7 @@ function Job() {
             ${material.value && html`<span>${material.value}</span>`}
             ${typeof progress?.time === "number" && html`<span>${t("printed_for", {time: duration(progress.time)})}</span>`}</p>
           <${Ending} />`
-        : html`<p class="figures">${last?.outcome ? t(wasStopped(last) ? "last_stopped" : `last_${last.outcome}`) : file ? t("file_chosen") : t("file_none")}
+        : html`<p class="figures">${last?.name && !file ? html`<b>${short(last.name, 80)}</b>` : ""}<span>${last?.outcome ? t(wasStopped(last) ? "last_stopped" : `last_${last.outcome}`) : file ? t("file_chosen") : t("file_none")}</span>
             ${last?.reason && !wasStopped(last) && !isToldBelow(last.reason) ? html`<span class="bad">${sentence(short(last.reason))}</span>` : ""}</p>
             ${last?.outcome === "interrupted" && html`<p class="dim">${t("interrupted_what")} <code>nozzled resume-at</code></p>`}`}
       <${Buttons} />

@@ -2,7 +2,7 @@
 
 import {get, post} from "./api.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
-import {isIdle, whyRead} from "./state.mjs";
+import {isActive, isIdle, whyRead} from "./state.mjs";
 import {sections, short} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
 import {t, tn, typed} from "./words.mjs";
@@ -131,9 +131,9 @@ export function Queue() {
   if (!part) return null;
   const {entries = [], paused, bed, waiting} = known.value ?? {};
   return html`<section class="card" aria-label=${t("queue")}><h2>${t("queue")}</h2>
-    ${known.value && html`<p>${bed?.clear ? t("bed_clear") : t("bed_not_clear")}${paused ? ` ${t("queue_paused")}` : ""}</p>
+    ${known.value && html`<p>${isActive.value ? t("bed_in_use") : bed?.clear ? t("bed_clear") : t("bed_not_clear")}${paused ? ` ${t("queue_paused")}` : ""}</p>
       ${waiting && bed?.clear && entries.length > 0 && html`<p class="warn">${short(waiting, 300)}</p>`}
-      <div class="row"><${Act} kind=${bed?.clear ? "" : "main"} label=${t(bed?.clear ? "bed_unclear" : "bed_is_clear")} sure=${bed?.clear ? undefined : sureOfBed} run=${tell({command: "bed", clear: !bed?.clear})} fail=${fail} />
+      <div class="row"><${Act} kind=${bed?.clear ? "" : "main"} label=${t(bed?.clear ? "bed_unclear" : "bed_is_clear")} sure=${bed?.clear ? undefined : sureOfBed} off=${isActive.value ? t("why_printing") : ""} run=${tell({command: "bed", clear: !bed?.clear})} fail=${fail} />
         <${Act} label=${t(paused ? "queue_resume" : "queue_pause")} run=${tell({command: paused ? "resume" : "pause"})} fail=${fail} />
         ${entries.length > 0 && html`<${Act} kind="danger" label=${t("queue_clear")} sure=${sureToClear} run=${tell({command: "clear"})} fail=${fail} />`}</div>`}
     <${Fail} of=${fail} />

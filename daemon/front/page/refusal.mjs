@@ -34,8 +34,8 @@ export function Refusal({path, name, reasons, onDone}) {
     <h2 id="refused">${t("refused_title", {name: short(name, 80)})}</h2>
     <p>${tn("refused_count", errors.length)}</p>
     <ul>${errors.map((each, index) => html`<li key=${index}>${short(each, 400)}</li>`)}</ul>
-    ${warnings.length > 0 && html`<details><summary>${tn("warnings", warnings.length)}</summary>
-      <ul>${warnings.map((each, index) => html`<li key=${index}>${short(each, 400)}</li>`)}</ul></details>`}
+    ${warnings.length > 0 && html`<p>${tn("warnings", warnings.length)}</p>
+      <ul>${warnings.map((each, index) => html`<li key=${index}>${short(each, 400)}</li>`)}</ul>`}
     <label class="check"><input type="checkbox" checked=${read}
       onChange=${(/** @type {any} */ event) => setRead(event.target.checked)} /> ${t("refused_read")}</label>
     <div class="row apart">
@@ -44,6 +44,7 @@ export function Refusal({path, name, reasons, onDone}) {
         run=${async () => {
           await post(`api/files/local/${address(path)}`, {command: "select", print: true, force: true});
           onDone?.();
+          location.hash = "#now";
         }} done=${() => Boolean(job.value.active)} fail=${fail} />`}
     </div>
     <${Fail} of=${fail} />

@@ -5,7 +5,7 @@ import {Devices} from "./devices.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {Options} from "./options.mjs";
 import {isActive, isIdle, percent, thisPrint} from "./state.mjs";
-import {isGone, job, lineFigures, printer, profile, server, short} from "./store.mjs";
+import {isGone, job, lineFigures, printer, profile, server, short, updated} from "./store.mjs";
 import {Act, ask, dress, Fail} from "./widgets.mjs";
 import {language, LANGUAGES, number, sentence, speak, t, tn} from "./words.mjs";
 
@@ -96,6 +96,7 @@ function Health() {
     ${trouble && html`<p class="bad">${short(trouble, 400)}</p>`}
     ${protection && !protection.after && html`<p class="warn">${t("unprotected", {reason: sentence(short(protection.reason))})}</p>`}
     <a class="button" href="#health">${t("health_more")}</a>
+    ${updated.value && html`<div class="row warn"><span>${t("updated")}</span><button type="button" onClick=${() => location.reload()}>${t("reload")}</button></div>`}
     <p class="dim">${short(server.value.name ?? "", 60)} nozzled ${short(server.value.version ?? "", 40)}</p></section>`;
 }
 

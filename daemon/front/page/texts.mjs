@@ -168,6 +168,7 @@ export const texts = {
   // the camera
   camera: "Camera",
   camera_alt: "Picture of the camera",
+  camera_reload: "The page shows the camera after a reload.",
   camera_failed: "No picture from {address}. The next try follows.",
 
   // the chart

@@ -151,6 +151,7 @@ export const texts = {
   temperatures: "Temperaturen",
   camera: "Kamera",
   camera_alt: "Bild der Kamera",
+  camera_reload: "Die Kamera erscheint, wenn die Seite neu geladen ist.",
   camera_failed: "Kein Bild von {address}. Der nächste Versuch folgt.",
   chart_empty: "Temperaturen erscheinen hier, sobald der Drucker sie meldet.",
   chart_caption: "Die letzten 30 Minuten in °C. Gestrichelt: Sollwert.",

@@ -81,7 +81,7 @@ export function Fail({of}) {
 
 /** @typedef {{title: string, body: any, yes: string, no: string, kind?: string, holds?: () => boolean}} Asked */
 
-/** @type {import("./vendor/signals-core.mjs").Signal<Asked & {since: number, answer: (yes: boolean) => void}|null>} */
+/** @type {import("./vendor/signals-core.mjs").Signal<Asked & {answer: (yes: boolean) => void}|null>} */
 const question = signal(null);
 let before = Promise.resolve(false);
 
@@ -92,12 +92,10 @@ let before = Promise.resolve(false);
  * @returns {Promise<boolean>}
  */
 export function ask(what) {
-  const follows = question.value !== null;
   before = before.then(() => new Promise(resolve => {
     question.value = {
       kind: "danger",
       ...what,
-      since: follows ? performance.now() : -Infinity,
       answer: yes => {
         question.value = null;
         resolve(yes && (what.holds?.() ?? true));
@@ -144,14 +142,18 @@ export function Question() {
   useEffect(() => {
     if (isOver) asked.answer(false);
   }, [isOver, asked]);
+  const [read, setRead] = useState(/** @type {Asked|null} */ (null));
+  useEffect(() => {
+    const timer = setTimeout(() => setRead(asked), REPLACED); // no finger that was meant for what was here before
+    return () => clearTimeout(timer);
+  }, [asked]);
   if (!asked || isOver) return null;
-  const isSeen = () => performance.now() - asked.since > REPLACED; // no finger that was meant for the question before
   return html`<${Modal} key=${asked} name="asked" close=${() => asked.answer(false)}>
     <h2 id="asked">${asked.title}</h2>
     <div>${asked.body}</div>
     <div class="row apart">
       <button type="button" autofocus onClick=${() => asked.answer(false)}>${asked.no}</button>
-      <button type="button" class=${asked.kind} onClick=${(/** @type {Event} */ event) => isMeant(event) && isSeen() && asked.answer(true)}>${asked.yes}</button>
+      <button type="button" class=${asked.kind} disabled=${read !== asked} onClick=${(/** @type {Event} */ event) => isMeant(event) && asked.answer(true)}>${asked.yes}</button>
     </div>
   <//>`;
 }

@@ -17,7 +17,7 @@ from daemon.front.analysis.shelf import FileKey, Learnt
 from daemon.front.analysis.watch import key_of
 from daemon.front.events import Notice
 from daemon.front.page_files import files
-from daemon.front.push.page_state import describe, figures_of, of_known
+from daemon.front.push.page_state import before, describe, figures_of, of_known
 from hal.printer import ActionRequested, Event, PanelPrintChanged, StateChanged, StopEnded
 
 if TYPE_CHECKING:
@@ -129,6 +129,8 @@ class Pages:
         self._dirty = self._urgent = False
         self._looked = self._told_slow = self._beaten = self._listened = 0.0
         self._figures: dict[str, Any] = {"link.figures": None}
+        self._before_at = -AGAIN
+        self._before: dict[str, Any] = {}  # what is known of the last print of an earlier core
         self._counted = -COUNT
         self._since, self._sent = 0.0, 0  # what is known of the conversation
         self.lives = False  # the core has answered when it was asked last, or is known to be away
@@ -265,7 +267,10 @@ class Pages:
         transition, self._urgent, self._dirty = self._urgent, False, False
         self._looked = now
         await self._find(now)
-        values = describe(self._service, self._known | self._figures, files().digest)
+        if self._service.jobs.state is None and now >= self._before_at + AGAIN:
+            self._before_at, self._before = now, await before(self._service)
+        last = self._before if self._service.jobs.state is None else {}
+        values = describe(self._service, self._known | self._figures | last, files().digest)
         if not transition and now < self._told_slow + SLOW:
             values |= {key: self._values[key] for key in ALL_THE_TIME if key in self._values}
         else:

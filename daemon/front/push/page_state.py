@@ -7,6 +7,7 @@ from daemon.bridge.words import JobState, Selection
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.forecast import Outlook
 from daemon.front.analysis.shelf import Learnt
+from daemon.front.history.question import Question
 from daemon.front.queue.changes import told
 from daemon.front.views import analysis
 from daemon.front.views.panel import LONGEST
@@ -230,6 +231,21 @@ async def figures_of(service: "Front") -> dict[str, Any] | None:
         "windowBytes": figures.window_bytes,
         "memory": figures.memory,
     }
+
+
+async def before(service: "Front") -> dict[str, Any]:
+    """Return how the last print ended, where the core has seen none: it ended with an earlier one, or before it."""
+    if service.jobs.state is not None:
+        return {}
+    try:
+        rows = await service.history.jobs(Question(), 1)
+    except NozzledError:
+        return {}
+    return (
+        {"job.last": {"outcome": rows[0]["state"], "reason": rows[0]["reason"], "name": rows[0]["name"]}}
+        if rows
+        else {}
+    )
 
 
 def _queue(service: "Front") -> dict[str, Any]:
