@@ -49,3 +49,15 @@ def compactor(keep: str) -> Compact:
         return dense
 
     return compact
+
+
+_WORDS = re.compile(rb"G(?:[0-3]|92)(?: *+[XYZEFIJKRSP][+-]?(?:\d++(?:\.\d*+)?|\.\d++))++ *+").fullmatch
+_WORD = re.compile(rb" *+([XYZEFIJKRSP])").sub
+
+
+def in_full(command: bytes) -> bytes:
+    """Return a command in the one form that all ways to write the same move have; any other command as it is.
+
+    For whoever compares what a firmware took in with a file.
+    """
+    return command if _WORDS(command) is None else _WORD(rb" \1", compactor("")(_WORD(rb" \1", command).rstrip()))

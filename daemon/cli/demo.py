@@ -32,6 +32,7 @@ from daemon.errors import ServiceError
 from daemon.front.access.keys import ENVIRONMENT
 from daemon.packing.as_text import unpacked
 from daemon.packing.kinds import plain_name
+from gcode.compact import in_full
 from gcode.host_commands import meaning
 from gcode.reader import Reader
 from hal.registry import positive_float
@@ -273,7 +274,7 @@ def _left(job: JobInformation) -> str:
 def _summary(content: bytes, oracle: Path, spent: float) -> bool:
     """Compare what the firmware took in with the file; say what came of it."""
     wanted = _commands(content)
-    accepted = [json.loads(line)["command"] for line in oracle.read_text().splitlines()]
+    accepted = [_in_full(json.loads(line)["command"].encode()) for line in oracle.read_text().splitlines()]
     lost, repeated = compare(wanted, accepted)
     _say(f"\n{len(wanted)} commands in the file, {lost} lost, {repeated} repeated or foreign; {spent:.1f} s")
     return lost == repeated == 0
@@ -286,7 +287,12 @@ def _commands(content: bytes) -> list[str]:
     commands = [command for _, command in reader]
     reader.finish()
     commands += [command for _, command in reader]
-    return [command.decode() for command in commands if meaning(command, host_waits=False) is None]
+    return [_in_full(command) for command in commands if meaning(command, host_waits=False) is None]
+
+
+def _in_full(command: bytes) -> str:
+    """Return a command as it is compared: moves go without what means nothing."""
+    return in_full(command).decode()
 
 
 # what the daemon itself says besides the file's lines

@@ -146,7 +146,6 @@ async def begin(
 
 def _access(config: Config, folder: Path, environ: Mapping[str, str], wall: Callable[[], float]) -> Access:
     hosts.check_proxies(config.http.trusted_proxies)
-    hosts.check_origins(config.http.allow_origins)
     access = Access(Keys.load(config, folder, environ), folder, wall)
     access.begin()
     return access

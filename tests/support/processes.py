@@ -21,6 +21,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
+from gcode.compact import in_full
 from gcode.reader import Reader
 
 LIFETIME = 100.0  # seconds after which a child is killed, whatever it does
@@ -81,7 +82,7 @@ def commands_of(path: Path) -> list[str]:
     commands = [command for _, command in reader]
     reader.finish()
     commands += [command for _, command in reader]
-    return [command.decode() for command in commands]
+    return [in_full(command).decode() for command in commands]
 
 
 class Child:
@@ -144,9 +145,9 @@ class SimulatedPrinter(Child):
         return f"serial:{self.link}"
 
     def accepted(self) -> list[str]:
-        """Return the commands taken in so far."""
+        """Return the commands taken in so far; moves in full, as they come compact."""
         complete = self.oracle.read_text().rpartition("\n")[0]
-        return [json.loads(line)["command"] for line in complete.splitlines()]
+        return [in_full(json.loads(line)["command"].encode()).decode() for line in complete.splitlines()]
 
 
 # the host would wait for heat by its own clock, and the simulated printers here are many times faster, as would be

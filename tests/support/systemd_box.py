@@ -1,4 +1,4 @@
-"""A box with a real systemd, and what an installed nozzled is asked and done there. The standard library only."""
+"""A box with a real systemd, and what an installed nozzled is asked and done there."""
 
 import base64
 import csv
@@ -14,6 +14,8 @@ from importlib.metadata import Distribution, distribution, requires
 from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
+
+from gcode.compact import in_full
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tests/systemd/box"
@@ -193,9 +195,9 @@ class Printer:
         box.shell(f"chmod 666 $(readlink {PORT})")
 
     def accepted(self) -> list[str]:
-        """Return the commands taken in so far."""
+        """Return the commands taken in so far; moves in full, as they come compact."""
         complete = self.oracle.read_text().rpartition("\n")[0]
-        return [json.loads(line)["command"] for line in complete.splitlines()]
+        return [in_full(json.loads(line)["command"].encode()).decode() for line in complete.splitlines()]
 
     def printed(self) -> list[str]:
         """Return the commands of files taken in so far."""

@@ -104,22 +104,13 @@ def check_proxies(proxies: Iterable[str]) -> None:
             raise ConfigError(f"http.trusted_proxies: {each} is no IP address and no network") from error
 
 
-def check_origins(origins: Iterable[str]) -> None:
-    """Refuse an origin that no browser would ever send: it would let nobody in.
+def as_sent(origins: Iterable[str]) -> tuple[frozenset[str], list[str]]:
+    """Return origins as browsers send them, and those that none ever would.
 
-    Raises:
-        ConfigError: one of them is none; says how it is written.
+    These are no error: a mistake in who may look at a print is no reason to end it.
     """
-    for each in origins:
-        if each in (ANY_ORIGIN, "null", "file://"):
-            continue
-        if (written := _origin(each)) is None:
-            raise ConfigError(
-                f"http.allow_origins: {each!r} is no origin, which looks like https://example.org or "
-                "http://192.168.1.5:8080; * means all"
-            )
-        if written != each:
-            raise ConfigError(f"http.allow_origins: {each!r} is not how browsers send it, write {written!r}")
+    sent = {each: each if each in (ANY_ORIGIN, "null", "file://") else _origin(each) for each in origins}
+    return frozenset(filter(None, sent.values())), [each for each, written in sent.items() if written is None]
 
 
 def _origin(text: str) -> str | None:

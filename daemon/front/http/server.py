@@ -193,7 +193,7 @@ def make_app(service: "Front") -> Application:
         default_handler_class=NotFound,
         default_handler_args=given,
         log_function=log_request,
-        allow_origins=service.config.http.allow_origins,
+        allow_origins=hosts.as_sent(service.config.http.allow_origins)[0],
         hub=hub,
         host=service.config.http.host,
         listing=Listing(service),
@@ -249,6 +249,11 @@ def listen(service: "Front", handed_in: Sequence[socket.socket] = ()) -> Listeni
     # sizes are limited where the answer can say so in JSON: in the handlers
     # at info it quotes what is malformed: a header or an address, where a key may be
     logging.getLogger("tornado.general").setLevel(logging.WARNING)
+    for each in hosts.as_sent(service.config.http.allow_origins)[1]:
+        log.warning(
+            "http.allow_origins: %r lets nobody in: an origin looks like https://example.org or "
+            "http://192.168.1.5:8080, and * means all", each,
+        )  # fmt: skip
     if hosts.ANY_ORIGIN in service.config.http.allow_origins:
         log.warning("http.allow_origins has a *: every page that a browser shows may use the API, if it has a key")
     application = make_app(service)
