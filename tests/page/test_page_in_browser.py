@@ -346,6 +346,7 @@ def test_the_queue_waits_for_the_bed_and_begins_when_somebody_says_so(tab, servi
     there = tab().open("files")
     there.page.locator(".file button.what", has_text="queued.gcode").click()
     there.button("Add to the queue: queued.gcode").click()
+    expect(there.page.get_by_text("It has been added to the queue: Prints")).to_be_visible()
     there.page.goto(f"{there.root}#history")
     expect(there.page.locator(".queued")).to_contain_text("waiting")
     second = json.dumps({"command": "add", "path": "queued.gcode", "material": "PETG", "notes": "later"}).encode()

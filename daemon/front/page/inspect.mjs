@@ -3,6 +3,7 @@
 import {address, download, get, post, slice} from "./api.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {Picture} from "./picture.mjs";
+import {Queued} from "./several.mjs";
 import {sections, short} from "./store.mjs";
 import {Act, Fail} from "./widgets.mjs";
 import {clock, duration, number, t, tn} from "./words.mjs";
@@ -126,6 +127,7 @@ function Way({path}) {
 export function Details({file, onMoved}) {
   const known = file.gcodeAnalysis;
   const last = file.prints?.last;
+  const [queued, setQueued] = useState(0);
   return html`<div class="details">
     ${file.thumbnail && html`<${Picture} path=${file.thumbnail} alt=${t("picture_of", {name: short(file.name, 80)})} />`}
     ${known ? html`<${Findings} known=${known} />
@@ -136,6 +138,6 @@ export function Details({file, onMoved}) {
     <${SlicerSettings} path=${file.path} />
     <${Rename} file=${file} onMoved=${onMoved} />
     <div class="row"><${Act} label=${t("download")} name=${`${t("download")} ${short(file.name, 80)}`} reads run=${() => download(`downloads/files/local/${address(file.path)}`, file.name)} fail=${fail} />
-      ${sections.value.queue && html`<${Act} label=${t("queue_verb")} name=${`${t("queue_verb")}: ${short(file.name, 80)}`} run=${() => post("api/queue", {command: "add", path: file.path})} fail=${fail} />`}</div>
-    <${Fail} of=${fail} /></div>`;
+      ${sections.value.queue && html`<${Act} label=${t("queue_verb")} name=${`${t("queue_verb")}: ${short(file.name, 80)}`} run=${() => post("api/queue", {command: "add", path: file.path}).then(() => setQueued(queued + 1))} fail=${fail} />`}</div>
+    <${Queued} count=${queued} /><${Fail} of=${fail} /></div>`;
 }

@@ -59,6 +59,7 @@ function countOf(entry) {
 /** @param {{rows: any[], folders: string[], onDone: () => Promise<unknown>}} props */
 export function Several({rows, folders, onDone}) {
   const [target, setTarget] = useState("");
+  const [queued, setQueued] = useState(0);
   if (!chosen.value) return null;
   const paths = [...chosen.value];
   const none = paths.length ? "" : t("none_chosen");
@@ -74,7 +75,10 @@ export function Several({rows, folders, onDone}) {
     no: t("delete_no"),
   });
   const move = () => each(paths, path => post(`api/files/local/${address(path)}`, {command: "move", destination: `${target ? `${target}/` : ""}${path.split("/").at(-1)}`}), onDone);
-  const queue = () => each(paths.filter(path => rows.some(one => one.path === path && one.type !== "folder")), path => post("api/queue", {command: "add", path}), async () => {});
+  const queue = () => {
+    setQueued(0);
+    return each(paths.filter(path => rows.some(one => one.path === path && one.type !== "folder")), path => post("api/queue", {command: "add", path}).then(() => setQueued(count => count + 1)), async () => {});
+  };
   return html`<div class="notice several"><div class="row apart"><b role="status">${tn("chosen", paths.length)}</b>
       <span class="row"><button type="button" class="small" onClick=${() => (chosen.value = new Set(rows.map(one => one.path)))}>${t("choose_all")}</button>
       <button type="button" class="small" onClick=${() => (chosen.value = null)}>${t("choose_end")}</button></span></div>
@@ -83,7 +87,12 @@ export function Several({rows, folders, onDone}) {
       <${Act} label=${t("move_verb")} busy=${t("moving")} run=${move} off=${none} fail=${fail} />
       ${sections.value.queue && html`<${Act} label=${t("queue_verb")} run=${queue} off=${none} fail=${fail} />`}</div>
     <div class="row"><${Act} kind="danger" label=${t("delete")} busy=${t("deleting")} sure=${sure} run=${() => each(paths, path => remove(`api/files/local/${address(path)}`), onDone)} off=${none} fail=${fail} /></div>
-    <${Fail} of=${fail} /></div>`;
+    <${Queued} count=${queued} /><${Fail} of=${fail} /></div>`;
+}
+
+/** How many have been put into the queue, and where it is. @param {{count: number}} props */
+export function Queued({count}) {
+  return html`<p class="good" role="status">${count > 0 && html`${tn("queued", count)} <a href="#history">${t("view_history")}</a>`}</p>`;
 }
 
 /** Asks for the name of a new folder. @param {{parent: string, close: () => void, onDone: () => Promise<unknown>}} props */

@@ -50,6 +50,8 @@ export const texts = {
   moving: "Moving…",
   deleting: "Deleting…",
   queue_verb: "Add to the queue",
+  queued: "{n} have been added to the queue:",
+  queued_1: "It has been added to the queue:",
   delete_several: "Delete {n} entries?",
   delete_several_1: "Delete 1 entry?",
   delete_several_body: "They are gone for good.",

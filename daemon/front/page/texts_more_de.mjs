@@ -45,6 +45,8 @@ export const texts = {
   moving: "Verschiebe…",
   deleting: "Lösche…",
   queue_verb: "In die Warteschlange",
+  queued: "{n} stehen jetzt in der Warteschlange:",
+  queued_1: "Steht jetzt in der Warteschlange:",
   delete_several: "{n} Einträge löschen?",
   delete_several_1: "1 Eintrag löschen?",
   delete_several_body: "Sie sind dann endgültig weg.",
