@@ -48,12 +48,16 @@ class Database:
 
     def __init__(self, on_trouble: Callable[[Exception], None]) -> None:
         self._on_trouble = on_trouble
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self.file)
+        self._begin()
         self._resources = ExitStack()  # the lock; it and the connection are touched by the thread only
         self._folder = Path()
         self._db: sqlite3.Connection | None = None
         self._troubled: str | None = None
         self._nowhere: str | None = None  # why nothing is kept at all
+
+    def _begin(self) -> None:
+        """Get ready to be opened; also once more, where that has failed."""
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self.file)
         self._closed = False
 
     async def open(self, state_dir: Path, patience: float = 0.0) -> None:

@@ -93,6 +93,7 @@ def form_fields(fields: Mapping[str, str], boundary: str) -> bytes:
 
 def _file_header(name: str, boundary: str) -> bytes:
     """Return what stands before the file's bytes; a name that HTTP headers cannot hold goes by RFC 5987."""
+    name = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # what the disk has may be no UTF-8
     plain = name.isascii() and name.isprintable() and not set('"\\%') & set(name)
     told = f'filename="{name}"' if plain else f"filename=\"file.gcode\"; filename*=UTF-8''{quote(name, safe='')}"
     return (

@@ -15,7 +15,7 @@ import yaml
 from daemon.errors import FileError
 from daemon.front.queue.document import LONGEST_NOTES
 from daemon.moving.found import Found, OldKey, Print, Upload
-from daemon.moving.reading import MOST_ENTRIES, Walk, contents, holds
+from daemon.moving.reading import MOST_ENTRIES, Walk, contents, holds, is_text, shown
 
 PRINTABLE = (".gcode", ".gco", ".g", ".bgcode", ".gcode.gz", ".gcode.3mf")
 METADATA = ".metadata.json"
@@ -118,13 +118,15 @@ def _uploads(found: Found, root: Path) -> None:
     for folder, name in walk.files():
         path = f"{folder}/{name}" if folder else name
         if not name.lower().endswith(PRINTABLE):
-            others.append(path)
+            others.append(shown(path))
+        elif not is_text(path):
+            found.left.append(f"{shown(path)}, whose name is no UTF-8: rename it, and import again")
         elif (why := _take_upload(found, root, folder, name)) is not None:
             found.left.append(f"{path}, {why}")
     for folder in ("", *walk.folders):
         _metadata(found, root / folder / METADATA, folder)
     with_files = {above for each in found.uploads for above in _above(each.folder)}
-    found.folders = [folder for folder in walk.folders if folder not in with_files]
+    found.folders = [folder for folder in walk.folders if folder not in with_files and is_text(folder)]
     found.uploads.sort(key=lambda each: each.date)
     found.left += walk.trouble
     if others:
@@ -265,6 +267,8 @@ def _keys(found: Found, base: Path) -> None:
             entry = _mapping(each)
             if name := _text(entry.get("app_id")):
                 found.keys.append(OldKey(name, _text(entry.get("api_key"))))
+            else:
+                found.left.append("the key of an app whose name is no text of one line")
     for name, user in users.items():
         if key := _text(_mapping(user).get("apikey")):
             found.keys.append(OldKey(str(name), key))

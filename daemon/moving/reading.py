@@ -8,6 +8,7 @@ from pathlib import Path
 from daemon.errors import FileError
 
 MOST_BYTES = 64 * 1024 * 1024  # of one file of settings
+MOST_TOLD = 30  # folders that are named one by one
 MOST_ENTRIES = 100_000  # files and folders of one tree
 
 
@@ -51,18 +52,24 @@ class Walk:
         path = os.path.join(folder, name)  # noqa: PTH118 - once for each folder of a tree
         if not os.path.islink(path):  # noqa: PTH114 - as above
             return False
-        self.trouble.append(f"the folder {self._shown(path)}, which is a link to somewhere else")
+        self._tell(f"the folder {self._shown(path)}, which is a link to somewhere else")
         return True
+
+    def _tell(self, trouble: str) -> None:
+        if len(self.trouble) < MOST_TOLD:
+            self.trouble.append(trouble)
+        elif len(self.trouble) == MOST_TOLD:
+            self.trouble.append(f"more folders of {self._name} of this kind")
 
     def _unreadable(self, error: OSError) -> None:
         if error.filename is not None and not (isinstance(error, FileNotFoundError) and self._is_root(error.filename)):
-            self.trouble.append(f"the folder {self._shown(error.filename)}: {error.strerror}; try with sudo")
+            self._tell(f"the folder {self._shown(error.filename)}: {error.strerror}; try with sudo")
 
     def _is_root(self, path: str) -> bool:
         return Path(path) == self._root
 
     def _shown(self, path: str) -> str:
-        return self._name if self._is_root(path) else self._below(path)
+        return self._name if self._is_root(path) else shown(self._below(path))
 
 
 def contents(path: Path) -> bytes | None:
@@ -83,6 +90,16 @@ def contents(path: Path) -> bytes | None:
     if len(data) > MOST_BYTES:
         raise FileError(f"{path} has more than {MOST_BYTES // 1024 // 1024} MB")
     return data
+
+
+def is_text(name: str) -> bool:
+    """Tell whether a name is UTF-8; what old cards and archives leave may be none."""
+    return not any("\ud800" <= char <= "\udfff" for char in name)
+
+
+def shown(name: str) -> str:
+    """Return a name as it can be shown."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def holds(folder: Path, inner: Path) -> bool:

@@ -122,6 +122,31 @@ async def test_a_second_front_is_told_who_has_the_database(tmp_path):
         assert f"pid {os.getpid()}" in str(caught.value)
 
 
+async def test_a_database_that_could_not_be_opened_is_tried_again(tmp_path, monkeypatch, capsys):
+    await (await module.opened(tmp_path)).close()
+    migrate = module.Cache._migrate
+
+    def locked(*_):
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(module.Cache, "_migrate", locked)
+    cache = await module.opened(tmp_path)
+    for _ in range(3):
+        with pytest.raises(StoreError):
+            await cache.query("SELECT 1")
+        await asyncio.sleep(4)
+    monkeypatch.setattr(module.Cache, "_migrate", migrate)
+    await asyncio.sleep(module.AGAIN)
+    assert [
+        len(rows)
+        for rows in await asyncio.gather(*[cache.query("SELECT 1") for _ in range(3)], return_exceptions=True)
+        if isinstance(rows, list)
+    ]
+    await cache.keep(("INSERT INTO documents VALUES (?, ?)", ("a", "b")))
+    assert "cache.usable" in capsys.readouterr().out
+    await cache.close()
+
+
 async def test_a_front_waits_for_the_one_before_it_to_end(tmp_path):
     before = Cache(lambda error: pytest.fail(str(error)))
     await before.open(tmp_path)

@@ -100,6 +100,30 @@ async def test_a_print_is_printed_again_once_for_each_key(tmp_path):
         assert (running["id"], running["ended"]) == (number + 1, None)
 
 
+async def test_another_file_of_that_name_is_not_printed_again_unless_that_is_asked_for(tmp_path):
+    async with api(tmp_path) as there:
+        await there.upload(("file", "cube.gcode", CUBE))
+        number = await printed(there, "cube.gcode")
+        at = f"/api/history/{number}"
+        assert (await there.get(at)).json["fileExists"]
+        await there.upload(("file", "cube.gcode", CUBE + b"G1 X1\n"))
+        assert not (await there.get(at)).json["fileExists"]
+        for command in ("reprint", "queue"):
+            refused = await there.post(at, {"command": command})
+            assert (refused.status, "is another file now" in refused.error) == (409, True)
+        assert (await there.post(at, {"command": "reprint", "force": True})).status == 204
+
+
+async def test_a_print_that_goes_on_is_told_as_it_is(tmp_path):
+    async with api(tmp_path) as there:
+        await there.upload(("file", "cube.gcode", CUBE * 50), ("print", b"true"))
+        for state, command in ((JobState.PRINTING, "pause"), (JobState.PAUSED, "cancel")):
+            await until(lambda state=state: there.service.jobs.state is state)
+            [job] = (await there.get(f"/api/history?state={state.value}")).json["jobs"]
+            assert (job["state"], job["ended"]) == (state.value, None)
+            await there.post("/api/job", {"command": command})
+
+
 async def test_lists_are_filtered_and_have_pages_and_sums(tmp_path):
     async with api(tmp_path) as there:
         for name in ("a.gcode", "b.gcode"):

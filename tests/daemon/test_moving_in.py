@@ -174,6 +174,32 @@ def test_what_cannot_be_read_is_named_and_keeps_nothing_else_back(base, tmp_path
     assert ".metadata.json cannot be read" in "\n".join(found.left)
 
 
+async def test_names_that_are_no_text_are_told_and_keep_nothing_back(base, tmp_path):
+    odd = os.fsdecode(b"\xff\xfe")
+    (base / "uploads" / odd).mkdir()
+    for path in (f"{odd}.gcode", f"{odd}/a.gcode", f"{odd}.stl"):
+        (base / "uploads" / path).write_text("G28\n")
+    (base / "data/appkeys/keys.yaml").write_text('anna:\n- {app_id: "Octo\\nApp", api_key: x}\n')
+    found = octoprint.read(base)
+    assert len(found.uploads) == 3
+    assert "\ufffd\ufffd.gcode, whose name is no UTF-8: rename it, and import again" in found.left
+    assert "\ufffd\ufffd/a.gcode, whose name is no UTF-8: rename it, and import again" in found.left
+    assert "the key of an app whose name is no text of one line" in found.left
+    json.dumps(found.left).encode("ascii").decode().encode("utf-8")
+    "".join([*found.left, *found.folders]).encode()
+    async with api(tmp_path / "daemon", "") as server, in_memory(server) as client:
+        await client.files.upload(base / "uploads" / f"{odd}.gcode")
+        assert list(uploaded(server.service)) == ["\ufffd\ufffd.gcode"]
+
+
+def test_of_very_many_folders_that_cannot_be_read_some_are_named(base):
+    (base / "timelapse/real").mkdir()
+    for number in range(100):
+        (base / f"timelapse/{number}").symlink_to("real")
+    told = [each for each in octoprint.read(base).left if "link to somewhere" in each or "of this kind" in each]
+    assert (len(told), told[-1]) == (31, "more folders of timelapses of this kind")
+
+
 @pytest.mark.parametrize("name", ["uploads", "timelapse", "watched", "printerProfiles"])
 @pytest.mark.parametrize("place", ["/", "above", "linked", "/nowhere", "a" * 300, "file"])
 def test_folders_that_can_be_none_of_octoprints_are_not_gone_through(base, tmp_path, name, place):

@@ -584,8 +584,12 @@ async def test_many_subscribers_cost_the_questions_and_the_encoding_of_one(tmp_p
             looks.append(self)
             look(self, *given)
 
+        async def looked_at() -> None:
+            """Whoever looks at the file of keys waits for a thread, in real time, and is told of a later moment."""
+
         monkeypatch.setattr(channel, "ask", counted)
         monkeypatch.setattr(Look, "__init__", made)
+        monkeypatch.setattr(server.service.access, "refresh", looked_at)
         for listener in listeners:
             listener.clear()
         await server.settle(20)

@@ -317,6 +317,9 @@ async def test_whatever_may_have_put_something_on_the_bed_ends_the_word_for_it(t
             if when == "before":
                 await happen(there, what)
             await add(there, "a")
+            if (what, when) == ("panel", "while the file is looked at"):
+                await there.settle(2)
+                assert not (await there.get("/api/queue")).json["bed"]["clear"], "told at once"
             await there.settle(60)
         assert there.begun == []
         told = (await there.get("/api/queue")).json
@@ -564,6 +567,7 @@ async def test_the_reasons_of_a_refusal_are_those_of_its_own_file(tmp_path):
         ({"command": "add", "path": "none.gcode"}, 404),
         ({"command": "add", "path": "../x"}, 400),
         ({"command": "add", "path": 5}, 400),
+        ({"command": "add", "path": "/"}, 400),
         ({"command": "add", "path": "a.gcode", "copies": 0}, 400),
         ({"command": "add", "path": "a.gcode", "copies": True}, 400),
         ({"command": "add", "path": "a.gcode", "notes": "\ud800"}, 400),

@@ -3,15 +3,19 @@
 None of it is worth a front that does not start: where the database cannot be used, nothing is kept.
 """
 
+import asyncio
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
 from daemon.database import Database
-from daemon.errors import StoreError
+from daemon.errors import ServiceError, StoreError
 
+AGAIN = 5.0  # s after which a database that could not be opened is tried again
 PATIENCE = 2.0  # s that a front before this one may take to end
 
 EARLIER = "nozzled.db"  # had these tables while core and front were one process; read once, when front.db is made
@@ -23,6 +27,8 @@ TABLES = {
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 
 class Cache(Database):
     """A HashBook for `FileStore`, and the tables of `Shelf`; one front at a time has it."""
@@ -32,6 +38,31 @@ class Cache(Database):
     holds = "the front's part of "
     lost = "the queue, hashes of files, analyses and learnt print times begin anew"
     schema = Path(__file__).with_name("schema")
+
+    def __init__(self, on_trouble: Callable[[Exception], None]) -> None:
+        super().__init__(on_trouble)
+        self._to_open: Path | None = None  # what could not be opened, and is tried again
+        self._try_at = 0.0
+
+    def open_later(self, state_dir: Path) -> None:
+        """Try again to open it, every AGAIN s at most, as something is asked of it."""
+        self._to_open = state_dir
+        self._try_at = asyncio.get_running_loop().time() + AGAIN
+
+    async def _run(self, work: Callable[..., T], *args: object) -> T:
+        if self._to_open is not None and asyncio.get_running_loop().time() >= self._try_at:
+            await self._open_again(self._to_open)
+        return await super()._run(work, *args)
+
+    async def _open_again(self, folder: Path) -> None:
+        self._to_open = None  # who asks meanwhile finds it closed, and this very opening does not begin another
+        self._begin()
+        try:
+            await self.open(folder)
+        except ServiceError:
+            self.open_later(folder)
+        else:
+            log.info("cache.usable", path=str(folder / self.file))
 
     async def sha1s(self, under: str = "") -> dict[tuple[str, int, int], str]:
         """Return the known hashes by (path, size, mtime_ns): of this file, or of all in this folder."""
@@ -86,7 +117,8 @@ async def opened(state_dir: Path) -> Cache:
     try:
         await cache.open(state_dir, PATIENCE)
     except StoreError as error:
-        log.warning("cache.unusable", reason=str(error), consequence="hashes of files and analyses are not kept")
+        log.warning("cache.unusable", reason=str(error), consequence="nothing is kept until it can be, which is tried")
+        cache.open_later(state_dir)
     return cache
 
 

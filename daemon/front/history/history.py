@@ -74,14 +74,18 @@ class History:
             self._wake.set()
 
     async def _run(self) -> None:
+        waits_for = ""
         while True:
             await self._wake.wait()
             self._wake.clear()
             try:
                 await self.sync()
                 await self._find_details()
+                waits_for = ""
             except NozzledError as error:
-                log.warning("history.waits", reason=str(error), again_s=AGAIN)
+                if str(error) != waits_for:
+                    log.warning("history.waits", reason=str(error), again_s=AGAIN)
+                waits_for = str(error)
                 asyncio.get_running_loop().call_later(AGAIN, self._wake.set)
             except Exception:
                 log.exception("history.failed")
@@ -101,6 +105,8 @@ class History:
             if state == self._synced and not job.active and not older:
                 return
             await self._copy(await self._since())
+            if job.active and job.id is not None and job.state is not None:  # the record has it by the last checkpoint
+                await self._cache.change(_STATE, job.state.value, job.id, job.state.value)
             self._synced = state
 
     async def refresh(self, seconds: float) -> None:
@@ -397,4 +403,5 @@ _FORGET_PICTURES = """
     AND hash NOT IN (SELECT picture FROM prints WHERE picture IS NOT NULL ORDER BY id DESC LIMIT ?1)
 """
 _PICTURE = "SELECT png FROM pictures WHERE hash = (SELECT picture FROM prints WHERE id = ?)"
+_STATE = "UPDATE prints SET state = ? WHERE id = ? AND ended IS NULL AND state != ?"
 _NOTE = "UPDATE prints SET notes = coalesce(?, notes), energy = coalesce(?, energy) WHERE id = ?"

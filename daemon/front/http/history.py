@@ -3,8 +3,10 @@
 import asyncio
 import json
 import math
+import stat
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,6 +22,7 @@ from daemon.front.http.files import FilesHandler
 from daemon.front.http.idempotency import wish
 from daemon.front.http.queue import QueueingHandler
 from daemon.front.queue.document import LONGEST_NOTES
+from daemon.front.uploads.tree import Entry
 
 LIMIT = 50
 MOST = 100
@@ -77,11 +80,9 @@ class _Asking(ApiHandler):
         await self.service.history.refresh(PATIENCE)
 
     async def with_files(self, jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Tell besides whether the files are there still."""
-        root = self.service.files.root
-        paths = {job["path"] for job in jobs}
-        there = await asyncio.to_thread(lambda: {path for path in paths if (root / path).is_file()})
-        return [{**job, "fileExists": job["path"] in there} for job in jobs]
+        """Tell besides whether the files are there still, and no others of the same name."""
+        sizes = await asyncio.to_thread(_sizes, self.service.files.root, {job["path"] for job in jobs})
+        return [{**job, "fileExists": sizes.get(job["path"]) == job["size"]} for job in jobs]
 
 
 class HistoryHandler(_Asking):
@@ -172,7 +173,8 @@ class PrintHandler(_Asking, FilesHandler, QueueingHandler):
             return
         if command == "queue":
             await self.refresh()
-            job = await self.service.history.job(_number(number))
+            job = await self._job(number)
+            self._require_same(job, await self.service.files.info(job["path"]), data)
             await self.add({**data, "path": job["path"]}, f"queue {number}")
             return
         notes, energy = data.get("notes"), data.get("energy")
@@ -184,16 +186,26 @@ class PrintHandler(_Asking, FilesHandler, QueueingHandler):
         await self.service.history.note(_number(number), notes, energy)
         await self._tell(number)
 
+    async def _job(self, number: str) -> dict[str, Any]:
+        return await self.service.history.job(_number(number))
+
+    def _require_same(self, job: dict[str, Any], entry: Entry, data: dict[str, Any]) -> None:
+        """Refuse to print another file by the name of one that was printed, unless that is asked for."""
+        if entry.size != job["size"] and not is_true(data.get("force", False)):
+            text = f"{entry.path} is another file now: it has {entry.size} bytes, what was printed had {job['size']}"
+            raise Refused(409, f'{text}. Send "force": true to print it anyway')
+
     async def _reprint(self, number: str, data: dict[str, Any]) -> None:
         asked = wish(self, data, f"reprint {number}")
         if asked is not None and await asked.known(self) is not None:
             self.no_content()
             return
         await self.refresh()
-        job = await self.service.history.job(_number(number))
+        job = await self._job(number)
         entry = await self.service.files.info(job["path"])
         if entry.type == "folder":
             raise NoSuchFile(f"{job['path']} is a folder")
+        self._require_same(job, entry, data)
         self.require_operational()
         if not is_true(data.get("force", False)):
             await self.check(entry)
@@ -214,6 +226,16 @@ class PictureHandler(ApiHandler):
         self.set_header("Content-Type", "image/png")
         self.set_header("Cache-Control", "private, max-age=86400")
         self.write(png)
+
+
+def _sizes(root: Path, paths: set[str]) -> dict[str, int]:
+    sizes = {}
+    for path in paths:
+        with suppress(OSError, ValueError):
+            found = (root / path).stat()
+            if stat.S_ISREG(found.st_mode):
+                sizes[path] = found.st_size
+    return sizes
 
 
 def _is_number(text: str) -> bool:

@@ -45,7 +45,7 @@ class QueueingHandler(ApiHandler):
 
     async def add(self, data: dict[str, Any], what: str) -> None:
         """Put a file in; answer with its entry."""
-        if not isinstance(data["path"], str):
+        if not isinstance(data["path"], str) or not data["path"].strip("/"):
             raise Refused(400, "path must be that of a file among the uploads")
         path = "/".join(check_path(data["path"].strip("/")))
         asked = wish(self, data, what)
@@ -72,7 +72,7 @@ class QueueHandler(QueueingHandler):
         """Tell the whole queue."""
         queue = self.service.queue
         document = await queue.look()
-        bed = document.bed
+        bed = queue.bed
         self.write(
             {
                 "revision": document.revision,

@@ -251,7 +251,7 @@ async def before(service: "Front") -> dict[str, Any]:
 def _queue(service: "Front") -> dict[str, Any]:
     queue = service.queue
     document = queue.document
-    following, bed = document.next(), document.bed
+    following, bed = document.next(), queue.bed
     return {
         "revision": document.revision,
         "paused": document.paused,

@@ -138,7 +138,7 @@ class Queue:
             return "the printer prints from its SD card"
         if not self._core.connection.ready:
             return "no printer is connected"
-        return None if document.bed.clear else "nobody has said that the bed is clear"
+        return None if self._is_clear() else "nobody has said that the bed is clear"
 
     # -- what people ask for -------------------------------------------------------------------------------
 
@@ -262,7 +262,7 @@ class Queue:
                 "revision": document.revision,
                 "length": len(document.entries),
                 "paused": document.paused,
-                "bed_clear": document.bed.clear,
+                "bed_clear": self._is_clear(),
             },
         )
         for listener in tuple(self._listeners):
@@ -306,7 +306,7 @@ class Queue:
         """Tell once for each print that all that it waits for is somebody who looks at the bed."""
         core, document = self._core, self.document
         free = core.connection.ready and not core.jobs.active and core.connection.panel_print is None
-        if entry is None or document.paused or document.bed.clear or not free:
+        if entry is None or document.paused or self._is_clear() or not free:
             return
         if self._waits_for_bed != (entry.id, entry.begun):
             self._waits_for_bed = (entry.id, entry.begun)
@@ -316,6 +316,11 @@ class Queue:
         """Doubt that the bed is clear once anything may have been printed, also while nobody of us was there."""
         if self.document.bed.clear and not self._is_clear():
             await self.change(Document.soil)
+
+    @property
+    def bed(self) -> Bed:
+        """What is known of the bed now; `document` may be behind by what happens while a file is looked at."""
+        return self.document.bed if self._is_clear() else Bed()
 
     def _is_clear(self) -> bool:
         bed, core = self.document.bed, self._core
