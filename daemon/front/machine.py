@@ -55,11 +55,11 @@ def seen(folder: Path, sys: Path = SYS) -> dict[str, Any]:
         },
         "disk": {"total": disk.f_blocks * disk.f_frsize, "free": disk.f_bavail * disk.f_frsize},
         "temperature": _temperature(sys),
-        **_power(sys),
+        **power(sys),
     }
 
 
-def _power(sys: Path) -> dict[str, Any]:
+def power(sys: Path = SYS) -> dict[str, Any]:
     """Return what a Raspberry Pi says of its power: what is so now, and what was so since it booted."""
     try:
         bits = int(_text(sys / "devices/platform/soc/soc:firmware/get_throttled") or "", 16)

@@ -52,6 +52,9 @@ async def test_under_an_unknown_name_a_browser_is_told_what_to_add(tmp_path, nam
         assert b"hostnames = [&quot;" in page.body or b'hostnames = ["' in page.body
         assert b"<img" not in page.body
         assert "script-src" not in page.headers["Content-Security-Policy"]
+        assert b"<style" not in page.body
+        style = await server.get("/page/notice.css", headers={"Host": f"{name}:5000"}, key=None)
+        assert (style.status, b"body{" in style.body) == (200, True)
     async with api(tmp_path, "", http={"hostnames": ("printer.lan",)}) as server:
         assert (await server.get("/", headers={**BROWSER, "Host": "printer.lan:5000"}, key=None)).status == 200
 

@@ -224,6 +224,15 @@ async def test_why_the_firmware_has_halted_is_told_until_somebody_has_seen_it(tm
             assert page.shown["printer"]["state"] == "ready"
 
 
+async def test_what_is_wrong_with_the_power_of_this_machine_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("daemon.front.machine.power", lambda: {"now": ["undervoltage"], "since": []})
+    async with api(tmp_path) as server:
+        page = Page(server)
+        await page.open()
+        await server.settle(15)
+        assert page.shown["server"]["power"] == ["undervoltage"]
+
+
 async def test_how_the_last_print_ended_is_told_by_the_next_service_too(tmp_path):
     async with api(tmp_path) as server:
         await server.settle(5)

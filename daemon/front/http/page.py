@@ -18,7 +18,6 @@ from daemon.config import WebcamConfig
 from daemon.front import compression
 from daemon.front.access import hosts, strangers
 from daemon.front.http.base import ApiHandler
-from daemon.front.http.description import style_of
 from daemon.front.http.errors import Refused
 from daemon.front.http.public import PAGE, STYLE
 from daemon.front.page_files import HASH_LENGTH, File, files
@@ -108,8 +107,7 @@ class FrontPageHandler(PageHandler):
         return files().source if "modules" in self.request.query_arguments else files().find
 
     def _send_plain(self, text: str) -> None:
-        policy = f"default-src 'none'; style-src '{style_of(STYLE)}'; frame-ancestors 'none'"
-        self.set_header("Content-Security-Policy", policy)
+        self.set_header("Content-Security-Policy", "default-src 'none'; style-src 'self'; frame-ancestors 'none'")
         self.set_header("Content-Type", "text/html; charset=UTF-8")
         self.set_header("Cache-Control", "no-cache")
         self.write(text)
@@ -122,7 +120,7 @@ def _unknown_name(header: str) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>nozzled: unknown name</title>
-<style>{STYLE}</style>
+{STYLE}
 <h1>nozzled does not know the name {name}</h1>
 <p>A page of somebody else could be opened under a name that has been pointed at this machine, so nozzled answers under
 its own names alone: its addresses, <code>localhost</code>, and its host name.</p>
@@ -136,6 +134,8 @@ hostnames = ["{name}"]</pre>
 
 class FileHandler(PageHandler):
     """/page/NAME and /page/HASH/NAME."""
+
+    any_name = True  # as the text under a name that is not known has a style
 
     def cost(self) -> float:
         """Return less for what is in memory: a browser asks for dozens of them at once."""

@@ -5,16 +5,14 @@ import html
 from daemon import __version__
 from daemon.front.http.base import ApiHandler
 
-STYLE = (
-    "body{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem;color-scheme:light dark}"
-)
+STYLE = '<link rel="stylesheet" href="page/notice.css">'
 
 PAGE = f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>nozzled</title>
-<style>{STYLE}</style>
+{STYLE}
 <h1>nozzled</h1>
 <p>A printer is looked after here, by nozzled {html.escape(__version__)}.</p>
 <p>Slicers and apps connect to this address as to an OctoPrint server, with an API key: <code>nozzled key</code> shows

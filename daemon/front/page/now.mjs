@@ -147,6 +147,7 @@ function Words() {
     line === "fault" && !waits && !stop && {tone: "bad", head: t("fault"), text: error ?? failed, what: halt ? whatToDo(halt.kind) : t("fault_what")},
     line === "offline" && !waits && !isNew.value && {tone: "warn", head: t("state_offline"), text: error, what: t("offline_what")},
     halt && line !== "fault" && {tone: "bad", head: t("halted_at", {clock: clock(halt.at)}), text: halt.text, what: whatToDo(halt.kind), seen: true},
+    server.value.power?.length > 0 && {tone: "warn", head: t("power_low"), text: server.value.power.map((/** @type {string} */ each) => t(`power_${each}`)).join(", "), what: t("power_low_what")},
     printsCold.value && {tone: "bad", head: t("cold"), what: t("cold_what")},
     trouble && {tone: "bad", head: t("trouble"), text: trouble},
     isActive.value && pauseReason && {tone: "warn", head: t("pause_reason"), text: pauseReason},

@@ -47,6 +47,14 @@ Line = tuple[str, float, str]
 log = structlog.get_logger()
 
 
+def _power() -> list[str] | None:
+    """Return what is wrong with this machine's power now. Blocks."""
+    from daemon.front.machine import power  # noqa: PLC0415 - nobody has opened a page yet
+
+    now: list[str] | None = power()["now"]
+    return now
+
+
 class Feed:
     """What one page has not heard yet."""
 
@@ -128,7 +136,7 @@ class Pages:
         self._task: asyncio.Task[None] | None = None
         self._dirty = self._urgent = False
         self._looked = self._told_slow = self._beaten = self._listened = 0.0
-        self._figures: dict[str, Any] = {"link.figures": None}
+        self._figures: dict[str, Any] = {"link.figures": None, "server.power": None}
         self._before_at = -AGAIN
         self._before: dict[str, Any] = {}  # what is known of the last print of an earlier core
         self._counted = -COUNT
@@ -235,11 +243,11 @@ class Pages:
         if now >= self._beaten + BEAT:
             self._beaten = now
             self.lives = await self._core_lives()
+            for feed in self._feeds if self.lives else ():
+                feed.beat()
             if self.lives and now >= self._counted + COUNT:
                 self._counted = now
                 await self._count()
-            for feed in self._feeds if self.lives else ():
-                feed.beat()
 
     async def _core_lives(self) -> bool:
         """Tell whether the core answers; what we know of one that hangs is old, and a page has to see that.
@@ -257,9 +265,9 @@ class Pages:
 
     async def _count(self) -> None:
         """Ask for the figures of the line."""
-        figures = await figures_of(self._service)
-        if figures != self._figures["link.figures"]:
-            self._figures = {"link.figures": figures}
+        found = {"link.figures": await figures_of(self._service), "server.power": await asyncio.to_thread(_power)}
+        if found != self._figures:
+            self._figures = found
             self._on_change()
 
     async def _look(self, now: float) -> None:
