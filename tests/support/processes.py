@@ -24,7 +24,7 @@ import pytest
 from gcode.compact import in_full
 from gcode.reader import Reader
 
-LIFETIME = 100.0  # seconds after which a child is killed, whatever it does
+LIFETIME = 600.0  # s; a module of browser tests shares one service, and takes minutes beside other work
 PATIENCE = 15.0  # seconds for anything that takes well below one on an idle machine
 POLL = 0.01
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cube20.gcode"
