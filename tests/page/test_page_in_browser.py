@@ -33,6 +33,10 @@ def test_pair_upload_and_print_to_the_end(tab, service, part):
     there.button("Start the print").click()
     expect(there.page.get_by_text("The last print was completed.")).to_be_visible()
     there.is_in_state("Ready")
+    assert service.request("POST", "/api/printer/bed", b'{"command": "target", "target": 40}', JSON)[0] == 204
+    expect(there.page.get_by_text("Still heated: Bed 40 °C.")).to_be_visible()
+    assert service.request("POST", "/api/printer/bed", b'{"command": "target", "target": 0}', JSON)[0] == 204
+    expect(there.page.get_by_text("Still heated")).to_have_count(0)
     there.page.goto(f"{there.root}#history")
     expect(there.page.locator(".past").first).to_contain_text("completed")
     assert there.page.locator("main i").count() == 0  # a name is text

@@ -2,9 +2,9 @@
 
 import {choice, keepChoice, post} from "./api.mjs";
 import {Chart} from "./chart.mjs";
-import {html, signal, useEffect, useState} from "./html.mjs";
+import {computed, html, signal, useEffect, useState} from "./html.mjs";
 import {Picture} from "./picture.mjs";
-import {ending, halted, isActive, isIdle, isSilent, material, percent, printsCold, state, thisPrint, waitsForPrinter, whyNoPrinter, whyRead} from "./state.mjs";
+import {degrees, ending, halted, heaterName, heaters, isActive, isIdle, isSilent, material, percent, printsCold, state, thisPrint, waitsForPrinter, whyNoPrinter, whyRead} from "./state.mjs";
 import {clockOffset, heard, isGone, isNew, job, printer, profile, server, short, thumbnail, toolpath} from "./store.mjs";
 import {sureToStart} from "./start.mjs";
 import {Act, ask, Fail, quiet} from "./widgets.mjs";
@@ -83,6 +83,9 @@ function isToldBelow(reason) {
   return halted.value?.text === reason || (["fault", "offline"].includes(line) && [error, null].includes(reason));
 }
 
+/** What is still on behind a print: not every slicer turns the bed off. */
+const stillHeated = computed(() => heaters.value.filter(([, each]) => (each.target ?? 0) > 0).map(([name, each]) => `${heaterName(short(name, 20))} ${degrees(each.target)}`).join(", "));
+
 function Job() {
   const {file, progress, last} = job.value;
   useEffect(() => {
@@ -104,6 +107,7 @@ function Job() {
           <${Ending} />`
         : html`<p class="figures">${last?.name && !file ? html`<b>${short(last.name, 80)}</b>` : ""}<span>${last?.outcome ? t(wasStopped(last) ? "last_stopped" : `last_${last.outcome}`) : file ? t("file_chosen") : t("file_none")}</span>
             ${last?.reason && !wasStopped(last) && !isToldBelow(last.reason) ? html`<span class="bad">${sentence(short(last.reason))}</span>` : ""}</p>
+            ${last?.outcome === "completed" && stillHeated.value && html`<p class="dim">${t("still_heated", {heaters: stillHeated.value})}</p>`}
             ${last?.outcome === "interrupted" && html`<p class="dim">${t("interrupted_what")} <code>nozzled resume-at</code></p>`}`}
       <${Buttons} />
       <${Fail} of=${fail} />

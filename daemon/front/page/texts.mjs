@@ -98,6 +98,7 @@ export const texts = {
   origin_none: "It is not known where this estimate comes from.",
   job_gone: "Without a connection nobody knows how the print is doing. It does not need this page to go on.",
   last_completed: "The last print was completed.",
+  still_heated: "Still heated: {heaters}.",
   last_cancelled: "The last print was cancelled.",
   last_stopped: "The last print was ended by the emergency stop.",
   last_failed: "The last print failed.",

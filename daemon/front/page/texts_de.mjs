@@ -84,6 +84,7 @@ export const texts = {
   origin_none: "Woher diese Schätzung kommt, ist nicht bekannt.",
   job_gone: "Ohne Verbindung weiß niemand, wie es um den Druck steht. Er braucht diese Seite nicht.",
   last_completed: "Der letzte Druck wurde fertig.",
+  still_heated: "Noch geheizt: {heaters}.",
   last_cancelled: "Der letzte Druck wurde abgebrochen.",
   last_stopped: "Der letzte Druck wurde durch den Not-Halt beendet.",
   last_failed: "Der letzte Druck ist gescheitert.",
