@@ -8,6 +8,7 @@ again or be taken for a line of its own; so the question is put until two answer
 from gcode.dialect import Dialect
 from gcode.errors import LinkError, PrinterReset, PrinterSilent
 from gcode.framing import frame
+from gcode.packing import RESET
 from gcode.replies import Busy, Reply, Resend, Start, Temperatures, parse
 
 QUIET = 0.5
@@ -33,6 +34,7 @@ class Asking:
         self.wanted: int | None = None
         self.error: LinkError | None = None
         self._question = b"\n" + frame(dialect.impossible_number(number), b"M105")
+        self._packing = dialect.packing
         self._partial = b""
         self._due = now
         self._asked = 0
@@ -59,10 +61,13 @@ class Asking:
         if self._asked >= QUESTIONS:
             self.error = PrinterSilent(f"the printer does not say which line it wants: it was asked {QUESTIONS} times")
             return b""
+        silent = self._told is None and self._asked > 0
         self._before, self._told = self._told, None
         self._asked += 1
         self._due = now + PATIENCE
-        return self._question
+        # its decoder may be waiting for packed lines, and sees no end in a question; one without may answer such bytes
+        resets = self._packing == "asked" or (self._packing == "told" and silent)
+        return RESET + self._question if resets else self._question
 
     def receive(self, data: bytes, now: float) -> None:
         """Take bytes from the printer."""

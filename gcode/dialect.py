@@ -46,6 +46,7 @@ MARLIN = Dialect(
     cooling_gives_up=(1.5, 60.0),
     continues_by=(b"M108", b"M876 S0"),
     compact="",  # gcode/parser.h, value_float: an E ends the number before it
+    packing="told",  # gcode/host/M115.cpp: Cap:MEATPACK
     unknown=_CHECKS | {"M566", "M572", "M601", "M602", "M703"},
 )
 MARLIN_1_0 = Dialect(
@@ -82,6 +83,7 @@ PRUSA = Dialect(
     resumes_by=b"M602",
     continues_by=(),
     compact="E",  # cmdqueue.h, code_value: strtod before 3.13, which reads `X1E2` as 100
+    packing="asked",  # cmdqueue.cpp, get_command: characters above 127 are left out
     unknown=frozenset({"M108", "M141", "M191", "M211", "M410", "M412", "M486", "M566", "M572", "M593", "M703", "M876"}),
 )
 PRUSA_BUDDY = replace(
@@ -97,6 +99,7 @@ PRUSA_BUDDY = replace(
     cooling_gives_up=MARLIN.cooling_gives_up,
     continues_by=MARLIN.continues_by,
     compact=None,
+    packing=None,
     unknown=frozenset({"M566", "M703"}),
 )
 REPETIER = Dialect(

@@ -139,6 +139,8 @@ class Dialect:
         continues_by: commands that end a wait for the user, the best first.
         compact: letters of a move that keep the blank before them where all others are left out
             (`gcode/compact.py`); None: lines stay as they are, as nobody has tried it.
+        packing: how it says that it unpacks lines (MeatPack): among the capabilities that M115 tells, or only when its
+            decoder is given an order, which is passed over where there is none; None: nobody has tried.
         unknown: code words of slicers that it does not know.
         macros: they may be there all the same, as macros of its configuration.
     """
@@ -182,6 +184,7 @@ class Dialect:
     resumes_by: bytes | None = None
     continues_by: tuple[bytes, ...] = (b"M108",)
     compact: str | None = None
+    packing: Literal["told", "asked"] | None = None
     unknown: frozenset[str] = frozenset()
     macros: bool = False
 

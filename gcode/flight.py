@@ -24,6 +24,7 @@ from gcode.firmware_traits import Dialect
 from gcode.framing import frame, number_of, numberless
 from gcode.modes import Modes
 from gcode.outgoing import Position, Ticket
+from gcode.packing import text_of
 
 HISTORY = 128
 """Frames kept for resends: more than any firmware's receive buffer and command queue hold together."""
@@ -50,19 +51,21 @@ _RENEWED = frame(ANEW, RENEWAL)
 HARMLESS = b"M105"
 """A command that changes nothing."""
 
-# (number, frame, ordinal among the job's lines, byte offset in the file, ticket): a tuple, made once a line
+# (number, frame, ordinal among the job's lines, byte offset in the file, ticket): a tuple, made once a line.
+# Where it goes packed, the frame is a `gcode.packing.Packed`, whose length is that on the wire.
 Sent = tuple[int, bytes, int, int, Ticket | None]
 
 
 def command_of(sent: Sent) -> bytes:
     """Return a command as it was sent, without its number."""
-    return numberless(sent[1])
+    return numberless(text_of(sent[1]))
 
 
 def bare(sent: Sent) -> bytes:
     """Return a command as the file has it."""
-    command = command_of(sent)
-    return command.strip() if command is sent[1] else command.rpartition(b"*")[0]
+    raw = text_of(sent[1])
+    command = numberless(raw)
+    return command.strip() if command is raw else command.rpartition(b"*")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ class Flight:
 
     Attributes:
         lines: sent, and without an answer; oldest first.
-        bytes: of these.
+        bytes: of these, as they are on the wire.
         next: the number that the next new line gets.
         replay: the next number to be sent; behind `next` while going back.
         history: the last frames, each at its number modulo HISTORY.

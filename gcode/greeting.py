@@ -9,6 +9,7 @@ where a print may still be going on: the hello sets the firmware's line counter 
 import math
 
 from gcode.framing import frame
+from gcode.packing import RESET, decoder_said
 from gcode.replies import Busy, Reply, Start, Temperatures, Text, UnknownCommand, Wait, acknowledges, parse
 
 HELLO = b"\n" + frame(0, b"M110 N0")
@@ -19,6 +20,10 @@ ASK = b"M105\n"
 
 HELLOS_BEFORE_ASKING = 2
 """Most printers answer the first of them; who asks gets one more answer, which has to be waited for."""
+
+HELLOS_BEFORE_RESET = 4
+"""Hellos in vain behind which every second one begins with the reset of a decoder: another host may have left it
+waiting for packed bytes, and to that no plain hello has an end."""
 
 REPEAT = 2.0
 """Seconds after which an unanswered hello is said again."""
@@ -47,7 +52,9 @@ class Greeting:
         busy_at: when the printer said last that it works for somebody else.
     """
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, *, packed: bool = False) -> None:
+        """Begin; with `packed` the firmware may be waiting for packed bytes, as an earlier host has left it."""
+        self._packed = packed
         self.done = False
         self.heard = False
         self.booted = False
@@ -87,16 +94,21 @@ class Greeting:
         self._speak = False
         self._said += 1
         self._due = now + REPEAT
+        reset = self._packed or (self._said > HELLOS_BEFORE_RESET and self._said % 2 == 1)
+        hello = RESET + HELLO if reset else HELLO
         if self._said <= HELLOS_BEFORE_ASKING:
             self._unanswered += 1
-            return HELLO
+            return hello
         self._unanswered += 2
-        return HELLO + ASK
+        return hello + ASK
 
     def receive(self, data: bytes, now: float) -> list[Reply]:
         """Take bytes from the printer; return what it said."""
         lines = (self._partial + data).split(b"\n")
         self._partial = lines.pop()[-4096:]
+        for line in lines:
+            if (said := decoder_said(line.strip(b"\r\0"))) is not None:
+                self._packed = said.unpacks
         replies = [parse(line[:4096]) for raw in lines if (line := raw.strip(b"\r\0"))]
         for reply in replies:
             self._note(reply, now)
@@ -120,7 +132,7 @@ class Greeting:
 
     def _on_start(self, start: Start, now: float) -> None:
         """Begin the banner anew; the reason of a reset, told behind `start`, is a part of it."""
-        self._answered = self._foreign_ok = False
+        self._answered = self._foreign_ok = self._packed = False
         self.booted = True
         self._said = 0
         self._due = now + BANNER

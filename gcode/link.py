@@ -35,6 +35,7 @@ from gcode.flight import HARMLESS, HISTORY, RENEWAL, Flight, Left, Sent, bare, c
 from gcode.framing import bare_frame, dense_frame, frame
 from gcode.modes import Modes
 from gcode.outgoing import Counters, Line, Notice, Position, Refusal, Ticket
+from gcode.packing import FRAMING, PLAIN_WAY, RESET, DecoderSaid, Packer, decoder_said, text_of
 from gcode.patience import Patience, patience
 from gcode.recovery import Phase, Recovery
 from gcode.replies import (
@@ -59,9 +60,6 @@ __all__ = ["HISTORY", "Left", "Sent"]  # besides what is defined here
 MAX_QUEUED = 256
 """Commands of clients that may wait for the printer; a job waits for the answer to each of its own."""
 
-FRAMING = 14
-"""Bytes of N, number, blank, *, checksum and line feed; numbers have six digits at most."""
-
 MAX_REPLY = 4096
 """Bytes of one reply line that are kept; real lines stay under 600."""
 
@@ -74,17 +72,22 @@ MAX_REFUSALS = 3
 TEXTS = frozenset({"M73", "M117", "M118", "M486"})
 """Code words of lines that a print can do without."""
 
+LONG_DOUBT = 2.0
+"""Seconds between two looks at the state of a decoder, while a command runs that takes long."""
+
 _TELLS_BY_OKS = frozenset({"M303"})
 """Code words of commands that tell temperatures in lines that begin with `ok` (PID_autotune of Marlin 1.0)."""
 
 _MOVES = (b"G0", b"G1")
+
+_SIGN = 8  # bytes of a line in which `[MP]` stands, with Prusa's blank before it
 
 _SKIPPED = re.compile(r"skip (\d{1,10}+)\s*+\Z")
 
 _OKS = frozenset(b"ok\n" * count for count in range(1, 9))
 
 Pull = Callable[[], Line | None]
-Told = Reply | Ticket | Refusal | Notice
+Told = Reply | Ticket | Refusal | Notice | DecoderSaid
 
 Leave = Callable[[Ticket, int], bool]
 """Tells whether a command, of so many that wait, may go between the lines of a job now. `data_to_send` is called when
@@ -141,6 +144,7 @@ class HostLink:
         self._partial = b""
         self._plain = True  # an `ok` that comes alone is one like nearly all of them
         self._why = ""  # a line is asked for again, by the firmware's last words about that
+        self._packer: Packer | None = None  # None: the firmware has never been told to unpack
         self._planner = 0  # the most moves that the firmware has told to have room for
 
     @property
@@ -153,6 +157,21 @@ class HostLink:
         self._dialect = dialect
         dense = frame if dialect.compact is None else dense_frame
         self._make_frame = dense if dialect.numbered else bare_frame
+
+    # -- packing (gcode/packing.py) ------------------------------------------------------------------------
+
+    def pack(self) -> None:
+        """Send packed lines from here on; the firmware has just said that its decoder is ready for them."""
+        self._packer = Packer(on=True)
+
+    def may_be_packing(self) -> None:
+        """Take note that the decoder may be waiting for packed bytes, by an earlier host's order."""
+        self._packer = Packer(on=False)
+
+    @property
+    def unpacks(self) -> bytes:
+        """What has to come before bytes that go past the link; empty where the firmware has no decoder at work."""
+        return b"" if self._packer is None else RESET
 
     # -- what the owner asks for ---------------------------------------------------------------------------
 
@@ -172,6 +191,8 @@ class HostLink:
 
     def come_back(self, left: Left, now: float) -> None:
         """Take over a conversation that another link has left; nothing of this one may have been sent.
+
+        Where that link has sent packed lines, `may_be_packing` comes first.
 
         The printer is asked for the line that it wants next, and for an echo behind whatever it still has to do.
         It is back when `idle`; `error` is set where the answer fits none of the lines.
@@ -299,7 +320,7 @@ class HostLink:
     def _take_all(self, now: float) -> bytes:
         """Return what may go where there is more than the job's lines."""
         flight, recovery = self._flight, self._recovery
-        out, recovery.raw = recovery.raw, b""
+        out = self._question() if recovery.raw else b""
         if self._urgent:
             window = self._slots or self._dialect.window_lines
             self._wire.settle(flight, window, now, read=recovery.echo is not None)
@@ -309,7 +330,7 @@ class HostLink:
             flight.add(sent)
             out += sent[1]
         if recovery.raw:  # a question has come up: behind it nothing goes
-            out, recovery.raw = out + recovery.raw, b""
+            out += self._question()
         waits = flight.goes_back or recovery.asking or flight.next >= flight.renew_at or self._waits_for_room
         return out if waits or self._held or self._pull is None else out + self._take_lines(self._pull)
 
@@ -321,6 +342,10 @@ class HostLink:
 
     def _may_go(self, ticket: Ticket) -> bool:
         return self._leave(ticket, len(self._urgent) + len(self._queue))
+
+    def _question(self) -> bytes:
+        raw, self._recovery.raw = self._recovery.raw, b""
+        return raw if self._packer is None else self._packer.question(raw)
 
     def _take(self) -> Sent | None:
         """Return the next frame that goes before the job's lines: urgent, repeated, then commands."""
@@ -372,7 +397,7 @@ class HostLink:
 
     def _take_urgent(self) -> Sent | None:
         """Return the next urgent line, whatever is unanswered, if the receive buffer has room for it."""
-        size = len(self._urgent[0].command) + FRAMING
+        size = len(self._urgent[0].command) + FRAMING + (0 if self._packer is None else PLAIN_WAY)
         if not self._wire.takes(size, self._flight, self._dialect.window_bytes):
             return None
         ticket = self._urgent.popleft()
@@ -380,7 +405,7 @@ class HostLink:
 
     def _take_queued(self) -> Sent | None:
         """Return the next command that waits, if it fits."""
-        if not self._queue or not self._fits(len(self._queue[0].command) + FRAMING):
+        if not self._queue or not self._fits(self._size(self._queue[0].command)):
             return None
         if not self._may_go(self._queue[0]):
             return None
@@ -399,9 +424,11 @@ class HostLink:
             line = self._peeked or pull()
             if line is None:
                 break
-            if lines and flight.bytes + len(line[1]) + FRAMING > dialect.window_bytes:
-                self._peeked = line
-                break
+            if lines:
+                size = len(line[1]) + FRAMING if self._packer is None else self._packer.size(line[1])
+                if flight.bytes + size > dialect.window_bytes:
+                    self._peeked = line
+                    break
             self._peeked = None
             self._fed += 1
             sent = self._frame(line, self._fed, None)
@@ -427,6 +454,10 @@ class HostLink:
             self._alone = 0
         return self._alone != 0
 
+    def _size(self, command: bytes) -> int:
+        """Return the bytes that the frame of a command takes at most in the receive buffer."""
+        return len(command) + FRAMING if self._packer is None else self._packer.size(command)
+
     def _fits(self, size: int) -> bool:
         flight = self._flight
         return not flight.lines or flight.bytes + size <= self._dialect.window_bytes
@@ -437,7 +468,6 @@ class HostLink:
         number = flight.next
         raw = self._make_frame(number - flight.base, command, of_command)
         sent = (number, raw, ordinal, offset, ticket)
-        flight.history[number % HISTORY] = sent
         if changes_modes:
             self.modes.note(command)
             if self._dialect.alone and code_word(command) in self._dialect.alone:
@@ -445,14 +475,28 @@ class HostLink:
         if self._journal is not None:
             answered = (flight.lines[0][0] if flight.lines else number) - 1
             self._journal(sent, answered, self.modes if changes_modes else None)
+        if self._packer is not None:
+            sent = self._on_wire(sent, self._packer)
+        flight.history[number % HISTORY] = sent
         flight.next = flight.replay = number + 1
         self.counters.lines_sent += 1
         return sent
 
+    def _on_wire(self, sent: Sent, packer: Packer) -> Sent:
+        """Return a line as it goes on the wire now."""
+        number, raw, ordinal, offset, ticket = sent
+        text = text_of(raw)
+        past = ticket is not None and ticket.urgent and code_word(ticket.command) in self._dialect.urgent_if_parser
+        return number, packer.plain(text) if past else packer.frame(text), ordinal, offset, ticket
+
     def _repeat(self) -> Sent | None:
         sent = self._flight.held(self._flight.replay)
-        if self._recovery.echo is None and not self._fits(len(sent[1])):
+        if self._recovery.echo is None and not self._fits(
+            len(sent[1]) if self._packer is None else self._packer.size(command_of(sent))
+        ):
             return None
+        if self._packer is not None:
+            sent = self._flight.history[sent[0] % HISTORY] = self._on_wire(sent, self._packer)
         self._flight.replay += 1
         if self._dialect.alone and code_word(command_of(sent)) in self._dialect.alone:
             self._alone = sent[0]
@@ -478,7 +522,7 @@ class HostLink:
             for line in lines:
                 if line == b"ok" and self._ok_is_plain:
                     self._acknowledge("ok", now, told)
-                elif line := line.strip(b"\r\0"):
+                elif (line := line.strip(b"\r\0")) and not self._is_of_decoder(line, now, told):
                     self._handle(self._complaints.parse(line[:MAX_REPLY]), now, told)
         except LinkError as error:
             self.fail(error)
@@ -519,6 +563,15 @@ class HostLink:
             case _:
                 self._on_text(reply, now, told)
         self._collect(reply, now, told)
+
+    def _is_of_decoder(self, line: bytes, now: float, told: list[Told]) -> bool:
+        """Take note of what the firmware says of its decoder, which is no answer to any line."""
+        if b"[MP]" not in line[:_SIGN] or (said := decoder_said(line)) is None:
+            return False
+        told.append(said)
+        if self._packer is not None:
+            self._packer.note(said, now)
+        return True
 
     def _on_text(self, reply: Reply, now: float, told: list[Told]) -> None:
         if self._patience.may_be_silent(self._flight, self._dialect) or not self._chatter.is_chatter(
@@ -702,9 +755,19 @@ class HostLink:
                 self._acknowledge("ok", now, told)
         if self._dialect.repeats_request and line == self._flight.next and not self._has_more:
             self._queue.append(Ticket(HARMLESS))  # it would ask for ever, where there is nothing to be sent
-        if self._recovery.refusals >= MAX_REFUSALS:
+        if self._packer is not None and self._packer.on:
+            self._packer.requested(self._recovery.refusals, self.counters.lines_acknowledged)
+            self._tell_unpacked(told)
+        elif self._recovery.refusals >= MAX_REFUSALS:
             self._give_up(line, told)
+        if self._packer is not None:
+            self._packer.lose_step()
         self._send_echo()
+
+    def _tell_unpacked(self, told: list[Told]) -> None:
+        if self._packer is not None and self._packer.why:
+            told.append(Notice(f"lines go unpacked from here on (MeatPack is off): {self._packer.why}"))
+            self._packer.why = ""
 
     def _count_resend(self) -> None:
         """Count a request by what the firmware has said before it."""
@@ -755,6 +818,7 @@ class HostLink:
         return (
             self._recovery.going_back
             or bool(self._urgent or self._answers)
+            or (self._packer is not None and self._packer.doubt_at is not None)
             or self._complaints.halted_until is not None
         )
 
@@ -765,6 +829,8 @@ class HostLink:
         waits = self._urgent and not (self._recovery.going_back or self._flight.goes_back)
         if waits and deadline is not None and self._wire.room_at is not None:
             deadline = min(deadline, self._wire.room_at)  # what waits for room goes then, or when an answer comes
+        if self._packer is not None and (doubt := self._packer.doubt_at) is not None and self.error is None:
+            deadline = doubt if deadline is None else min(deadline, doubt)
         if self._answers and self.error is None:
             return self._answers.due if deadline is None else min(deadline, self._answers.due)
         return deadline
@@ -786,6 +852,8 @@ class HostLink:
         told: list[Told] = []
         if self._answers and self.error is None:
             told += self._answers.tick(now)
+        if self._packer is not None and self.error is None:
+            self._look_at_decoder(self._packer, now, told)
         deadline = self._answer_deadline()
         if deadline is None or now < deadline:
             return told
@@ -798,6 +866,20 @@ class HostLink:
             self._on_silence(now)
         self._plain = self._ok_is_plain and not self._partial
         return told
+
+    def _look_at_decoder(self, packer: Packer, now: float, told: list[Told]) -> None:
+        """Ask what has become of the lines on their way where the decoder was not ready for them."""
+        if packer.doubt_at is None or now < packer.doubt_at:
+            return
+        if self._flight.lines and self._patience.may_be_silent(self._flight, self._dialect):
+            packer.doubt_at = now + LONG_DOUBT  # it may not have read the order yet that puts it right
+            return
+        packer.doubted()
+        self._tell_unpacked(told)
+        if self._flight.lines and self._recovery.clear:
+            self._recovery.ask_what_is_wanted(self._flight, self._dialect)
+            self._alive = now
+            self._patience.hurried = True
 
     def _on_silence(self, now: float) -> None:
         self.counters.timeouts += 1

@@ -8,6 +8,7 @@ Sources: Marlin's `feature/meatpack.h` for what a firmware does, `doc/specificat
 """
 
 import re
+import sys
 from enum import IntEnum
 
 from gcode.errors import CommandError
@@ -55,9 +56,6 @@ def _pairs(*, blanks: bool) -> list[bytes]:
 
 
 _PAIRS = {blanks: _pairs(blanks=blanks) for blanks in (True, False)}
-_CODES = {
-    blanks: {character: code for code, character in enumerate(_characters(blanks=blanks))} for blanks in (True, False)
-}
 _PACKED = bytes(byte for byte in range(256) if byte & 15 != _FULL and byte >> 4 != _FULL)
 _RUN = re.compile(b"[" + re.escape(_PACKED) + b"]+")
 
@@ -153,6 +151,37 @@ class Decoder:
             self._owed = [b""] if low != _LINE_FEED else []
 
 
+class _Pairs(dict[int, bytes]):
+    """What two characters are packed into, by the number that their two bytes make; each is worked out once."""
+
+    def __init__(self, *, blanks: bool) -> None:
+        super().__init__()
+        self._codes = {character: code for code, character in enumerate(_characters(blanks=blanks))}
+
+    def __missing__(self, pair: int) -> bytes:
+        both = pair.to_bytes(2, sys.byteorder)
+        low, high = (self._codes.get(each, _FULL) for each in both)
+        literal = (both[:1] if low == _FULL else b"") + (both[1:] if high == _FULL else b"")
+        found = self[pair] = bytes([low | high << 4]) + literal
+        return found
+
+
+_OF_PAIR = {blanks: _Pairs(blanks=blanks).__getitem__ for blanks in (True, False)}
+_PLAIN_PAIR = _OF_PAIR[True]
+
+
+def pack(text: bytes) -> bytes:
+    """Return lines packed, blanks as blanks; they end in a line feed and are ASCII."""
+    if len(text) & 1:
+        text += b"\n"
+    return b"".join(map(_PLAIN_PAIR, memoryview(text).cast("H")))
+
+
+def literals(text: bytes) -> int:
+    """Return how many characters come as they are: `pack` gives half the bytes of the text, and these."""
+    return len(text.translate(None, CHARACTERS))
+
+
 class Encoder:
     """Packs lines; `begin` first."""
 
@@ -178,12 +207,5 @@ class Encoder:
             raise CommandError(f"only one line of ASCII can be packed: {text!r}")
         if not self._blanks and text[:1] == b"G":  # any other may be a text
             text = text.replace(b" ", b"")
-        text += b"\n"
-        text += b"\n" * (len(text) % 2)
-        codes = _CODES[self._blanks]
-        out = bytearray()
-        for at in range(0, len(text), 2):
-            low, high = codes.get(text[at], _FULL), codes.get(text[at + 1], _FULL)
-            out.append(low | high << 4)
-            out += bytes(text[place] for place, code in ((at, low), (at + 1, high)) if code == _FULL)
-        return bytes(out)
+        text += b"\n" if len(text) % 2 else b"\n\n"
+        return b"".join(map(_OF_PAIR[self._blanks], memoryview(text).cast("H")))

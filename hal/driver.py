@@ -16,6 +16,7 @@ from gcode.histogram import Histogram
 from gcode.link import HostLink, Left, Told
 from gcode.modes import Modes
 from gcode.outgoing import Counters, Notice, Position, Refusal, Ticket
+from gcode.packing import RESET, DecoderSaid
 from gcode.replies import Capability, FirmwareInfo, Heaters, Reply
 from gcode.replies import Position as PositionReport
 from hal import flight_recorder
@@ -414,12 +415,19 @@ class LinePrinter:
         if self._link is not None:
             self._link.discard()
         dialect = self._link.dialect if self._link is not None else UNKNOWN
-        self._stopping = stop = EmergencyStop(self._loop, self._pump.write, self._stopped, dialect)
+        self._stopping = stop = EmergencyStop(self._loop, self._pump.write, self._stopped, dialect, self._unpacks)
         self._pump.divert = stop.receive
         stop.begin(self.next_on_wire)
         if not self.identity.capabilities.get("EMERGENCY_PARSER"):
             self._reset()  # M112 would wait behind the moves that are queued; a reset does not
         self._fail(FirmwareHalted(reason), cool=False)
+
+    @property
+    def _unpacks(self) -> bytes:
+        """What has to come before bytes that go past the link, where the firmware may be waiting for packed ones."""
+        if self._link is not None and self._link.unpacks:
+            return self._link.unpacks
+        return RESET if self._logbook is not None and self._logbook.packs else b""
 
     def _reset(self) -> None:
         self._pump.mark(b"reset")
@@ -435,6 +443,8 @@ class LinePrinter:
         """Close the line; idempotent."""
         if self._stopping is not None:
             self._stopping.give_up()
+        if self._state is ConnectionState.READY and self._link is not None and self._link.unpacks:
+            self._pump.write(self._link.unpacks)  # whoever comes next may know nothing of packed lines
         self._shut(NotConnected("the connection was closed"))
         if self._state is not ConnectionState.FAULT:
             self._enter(ConnectionState.OFFLINE)
@@ -448,7 +458,7 @@ class LinePrinter:
         # a line that stalls would carry it to a printer whose print goes on by then; who feeds the job makes it cold
         stalled = isinstance(error, PrinterSilent) and self._reports.job_is_fed and self._settings.outlasts_silence
         if cool and self._link is not None and not (dead or stalled):
-            self._pump.write(b"\n" + self._settings.heaters_off(self.heaters))
+            self._pump.write(self._unpacks + b"\n" + self._settings.heaters_off(self.heaters))
         elif isinstance(error, PortLost):
             self._pump.mark(b"lost " + str(error).encode())
         self._error = error
@@ -482,6 +492,8 @@ class LinePrinter:
                 self._commands.answered(item)
             case Refusal() | Notice():
                 self._news.tell(item)
+            case DecoderSaid():
+                self._handshake.decoder_said(item)
             case FirmwareInfo() | Capability():
                 self._handshake.note(item)
             case Reply():

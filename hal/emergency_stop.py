@@ -27,6 +27,7 @@ class EmergencyStop:
         write: Callable[[bytes], None],
         ended: Callable[[str, str], None],
         dialect: Dialect = UNKNOWN,
+        unpacks: bytes = b"",
     ) -> None:
         """Prepare.
 
@@ -35,20 +36,23 @@ class EmergencyStop:
             write: puts bytes on the line at once.
             ended: called once, with severity and text for the user.
             dialect: of the firmware; what any firmware says is believed, as who it is may not be known yet.
+            unpacks: what has to come first where the firmware may be waiting for packed bytes.
         """
         self._loop = loop
         self._write = write
         self._ended = ended
         self._silent = dialect.silent_stop
+        # EMERGENCY_PARSER takes the order for the beginning of a line, which has to end before M112
+        self._stop = (unpacks + b"\n" if unpacks else b"") + b"M112\n"
         self._heard = b""  # the line that is not complete
         self._timers: list[asyncio.TimerHandle] = []
 
     def begin(self, number: int) -> None:
         """Say it, without a number and with this one: a firmware that counts lines may refuse either."""
         self._stop_timers()
-        self._write(b"M112\n" + frame(number, b"M112"))
+        self._write(self._stop + frame(number, b"M112"))
         # after an overrun the first one ends a torn line, at which Marlin flushes its buffer
-        self._timers = [self._loop.call_later(delay, self._write, b"M112\n") for delay in REPEAT]
+        self._timers = [self._loop.call_later(delay, self._write, self._stop) for delay in REPEAT]
         self._timers.append(self._loop.call_later(CONFIRM, self.give_up))
 
     def receive(self, data: bytes) -> None:

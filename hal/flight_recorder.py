@@ -7,6 +7,7 @@ somebody asks.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from gcode.packing import shown
 from gcode.replies import decode
 from hal.session_file import HOST, PRINTER, Record
 
@@ -63,7 +64,7 @@ def heard(ring: Sequence[Piece], time: float) -> Heard:
         if arrow is None:
             continue
         if arrow == ">":
-            whole = data.split(b"\n")
+            whole = shown(data).split(b"\n")
         else:
             *whole, begun = (begun + data).split(b"\n")
         said += ((arrow, at, decode(line)) for line in whole if line.strip(b"\r"))
@@ -91,7 +92,7 @@ def _lines(ring: Iterable[Piece]) -> Iterator[str]:
     begun = b""  # a line of the printer's, cut between two reads
     for _, kind, data in ring:
         if kind == HOST:
-            yield from _shown(">", data.split(b"\n"))
+            yield from _shown(">", shown(data).split(b"\n"))
         elif kind == PRINTER:
             *whole, begun = (begun + data).split(b"\n")
             yield from _shown("<", whole)

@@ -1,6 +1,7 @@
 """Handshake: finding out who is at the other end, for the first time or again."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from gcode.dialect import UNKNOWN, Dialect, recognise
 from gcode.errors import FirmwareHalted, PrinterReset
 from gcode.flight import Left, Lost
 from gcode.link import HostLink
+from gcode.packing import BEGIN, RESET, DecoderSaid
 from gcode.replies import Capability, FirmwareError, FirmwareInfo, acknowledges, parse
 from hal.commands import Commands
 from hal.errors import HandshakeFailed
@@ -16,6 +18,10 @@ from hal.link_settings import LinkSettings
 from hal.logbook import Logbook
 from hal.printer import Event, FirmwareSaid, Identity
 from hal.pump import Pump
+
+CONFIRMING = 0.5  # seconds for the answer to an order to the decoder, when nothing else is to be done
+RESTS = DecoderSaid(unpacks=False, blanks=True)
+READY = DecoderSaid(unpacks=True, blanks=True)
 
 STRAGGLERS = 0.2  # seconds for the answer to M115, where its ok was that of a late hello: it is counted as stray then
 
@@ -50,6 +56,8 @@ class Handshake:
         self._logbook = logbook
         self._banner: list[str] = []
         self._booted = False  # as it was greeted
+        self._decoder: DecoderSaid | None = None  # what it said last of the one that unpacks lines
+        self._decoder_told = asyncio.Event()
         self._errors = UNKNOWN.errors  # of the firmware that is there
 
     def make_link(self, dialect: Dialect) -> HostLink:
@@ -76,10 +84,14 @@ class Handshake:
             halted = await self._revived(self._errors.revived_by)
         if halted is not None:
             raise FirmwareHalted(f"the firmware has halted: {halted}{self._errors.remedy}")
+        await self._agree_on_packing()
 
     def take_over(self, left: Left, identity: Identity) -> None:
         """Make the link that goes on where another one has left."""
-        self.make_link(recognise(identity.name)).come_back(left, asyncio.get_running_loop().time())
+        link = self.make_link(recognise(identity.name))
+        if self._logbook is not None and self._logbook.packs:
+            link.may_be_packing()
+        link.come_back(left, asyncio.get_running_loop().time())
         if self._logbook is not None:
             self._logbook.go_on(left)
 
@@ -108,11 +120,13 @@ class Handshake:
         if self.identity.uuid != identity.uuid or self.identity.name != identity.name:
             found, wanted = (f"{each.name} {each.uuid or ''}".strip() for each in (self.identity, identity))
             raise PrinterReset(f"another printer is on the line: {found}, not {wanted}")
+        await self._agree_on_packing()
 
     async def _greet(self) -> None:
         timeout = self._settings.greeting_timeout
         try:
-            greeting = await self._pump.greet(timeout, self._tell_busy)
+            packed = self._logbook is not None and self._logbook.packs
+            greeting = await self._pump.greet(timeout, self._tell_busy, packed=packed)
         except TimeoutError:
             heard = self._pump.greeting is not None and self._pump.greeting.heard
             raise HandshakeFailed(
@@ -141,6 +155,43 @@ class Handshake:
         if self._pump.link:
             self._pump.link.dialect = self._settings.adapted(dialect)
         self._errors = dialect.errors
+
+    # -- packed lines --------------------------------------------------------------------------------------
+
+    async def _agree_on_packing(self) -> None:
+        """Send packed lines from here on, if the firmware confirms that it unpacks them; nothing is on its way."""
+        link = self._pump.link
+        packing = link.dialect.packing if link is not None else None
+        if link is None or packing is None or self._pump.ended:
+            return
+        if packing == "told" and not self.identity.capabilities.get("MEATPACK"):
+            return
+        if await self._decoder_says(RESET + b"\n", RESTS) is None:
+            return  # it has none
+        if self._logbook is not None:
+            self._logbook.packs = True  # before it is so
+        if await self._decoder_says(BEGIN, READY) == READY:
+            link.pack()
+        elif not self._pump.ended:
+            link.may_be_packing()
+            text = "the firmware does not confirm that it unpacks lines (MeatPack): they go as they are"
+            self._publish(FirmwareSaid(text, "warning"))
+
+    async def _decoder_says(self, orders: bytes, wanted: DecoderSaid) -> DecoderSaid | None:
+        """Give orders to the decoder; return its state when it is the wanted one, or what was told last."""
+        self._decoder = None
+        self._pump.write(orders)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CONFIRMING):
+                while self._decoder != wanted:
+                    self._decoder_told.clear()
+                    await self._decoder_told.wait()
+        return self._decoder
+
+    def decoder_said(self, said: DecoderSaid) -> None:
+        """Take what the firmware says of its decoder."""
+        self._decoder = said
+        self._decoder_told.set()
 
     # -- a firmware that has halted and goes on talking ----------------------------------------------------
 

@@ -24,6 +24,7 @@ class LinkSettings:
         long_commands: first words, blanks between them, of commands that may take minutes besides those known to.
         compact: `auto`: moves go without blanks and zeros that mean nothing, where the dialect allows it; `off`: as
             they are in the file.
+        packing: `auto`: lines go packed (MeatPack) where the firmware says that it unpacks them; `off`: never.
         extruders: hotends to turn off when the conversation fails.
         outlasts_silence: a job may go on behind a silence: the printer is not made cold when a job's line fails by one.
         shared_nozzle: all tools have the hotend of tool 0.
@@ -40,6 +41,7 @@ class LinkSettings:
     window_bytes: int = 0
     long_commands: str = ""
     compact: str = "auto"
+    packing: str = "auto"
     extruders: int = 1
     heated_chamber: bool = False
     shared_nozzle: bool = False
@@ -55,6 +57,7 @@ class LinkSettings:
             window_bytes=self.window_bytes or dialect.window_bytes,
             learns=not self.window_lines,
             compact=dialect.compact if self.compact == "auto" else None,
+            packing=dialect.packing if self.packing == "auto" else None,
         )
 
     def heaters_off(self, told: Heaters) -> bytes:

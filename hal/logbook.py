@@ -47,7 +47,8 @@ _FRAMES = 2 * PAGE  # the ring begins behind two pages
 _RESTS = _FRAMES + HISTORY * _SIZE  # the rests of long frames, which an older version does not look for
 _REST = struct.Struct(f"<I H {LONGEST_FRAME - MAX_FRAME}s I")
 _REST_SIZE = 176
-_TOTAL = _RESTS + HISTORY * _REST_SIZE
+_PACKS = _RESTS + HISTORY * _REST_SIZE  # a byte that an older version does not look at
+_TOTAL = _PACKS + 8
 _RELATIVE, _RELATIVE_E, _INCHES, _MILLIMETRES, _HOMED = 1, 2, 4, 8, 16
 
 
@@ -123,8 +124,17 @@ class Logbook:
         length = len(rest) if len(rest) <= LONGEST_FRAME - MAX_FRAME else 0
         _REST.pack_into(self._map, _RESTS + number % HISTORY * _REST_SIZE, number, length, rest, number)
 
+    @property
+    def packs(self) -> bool:
+        """The firmware may be waiting for packed bytes, by an order of whoever wrote here."""
+        return self._map[_PACKS] != 0
+
+    @packs.setter
+    def packs(self, packs: bool) -> None:
+        self._map[_PACKS] = packs
+
     def begin(self) -> None:
-        """Forget the frames: a new conversation counts from 1."""
+        """Forget the frames: a new conversation counts from 1, unpacked."""
         self._map[_FRAMES:_TOTAL] = bytes(_TOTAL - _FRAMES)
         self._lines = self._offset = 0
         self._modes = _packed(Modes())

@@ -128,17 +128,18 @@ class Pump:
         """Take down what happened to the line itself."""
         self.ring.append((self._loop.time(), EVENT, event))
 
-    async def greet(self, patience: float, on_busy: Callable[[], None]) -> Greeting:
+    async def greet(self, patience: float, on_busy: Callable[[], None], *, packed: bool = False) -> Greeting:
         """Return the greeting when it has been answered.
 
         Args:
             patience: seconds for the answer.
             on_busy: called once, where the printer is busy for somebody else and answers later.
+            packed: the firmware may be waiting for packed bytes.
 
         Raises:
             TimeoutError: it was not for so many seconds, in which the printer was not busy for somebody else either.
         """
-        greeting = self.greeting = Greeting(self._loop.time())
+        greeting = self.greeting = Greeting(self._loop.time(), packed=packed)
         greeted = self._greeted = self._loop.create_future()
         self.turn()
         began, told = self._loop.time(), False

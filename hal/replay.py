@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from gcode.packing import shown
 from gcode.replies import decode
 from hal.errors import AddressError, PortError, PortLost, RecordingError, ReplayDiffers
 from hal.registry import Address
@@ -52,9 +53,13 @@ def show(record: Record) -> str:
 
 
 def dialogue(records: Iterable[Record]) -> Iterator[str]:
-    """Yield records as in the recorded dialogues, a line of text on each line: time, direction, text."""
+    """Yield records as in the recorded dialogues, a line of text on each line: time, direction, text.
+
+    What went packed is shown unpacked, without the orders to the decoder.
+    """
     for record in records:
-        for line in record.data.split(b"\n"):
+        data = shown(record.data) if record.kind == HOST else record.data
+        for line in data.split(b"\n"):
             if line:
                 yield f"{record.time:9.3f} {ARROWS[record.kind]} {decode(line)}"
 

@@ -23,6 +23,7 @@ from gcode.errors import NozzledError
 from gcode.firmware_traits import IMPOSSIBLE
 from gcode.flight import ANEW, FILLERS, HARMLESS, RENEWAL
 from gcode.framing import unframe
+from gcode.packing import shown
 from hal.driver import LinePrinter, LinkSettings
 from hal.errors import RecordingError
 from hal.printer import ConnectionState, Event, StateChanged
@@ -33,10 +34,10 @@ from hal.session_file import HOST, Record, Session
 NEVER = 1e9
 """Seconds between the driver's own requests where they come from the recording."""
 
-_WORDS = frozenset({"long_commands", "compact"})
+_WORDS = frozenset({"long_commands", "compact", "packing"})
 """Settings that are no numbers."""
 
-_BEFORE: dict[str, str] = {"compact": "off"}
+_BEFORE: dict[str, str] = {"compact": "off", "packing": "off"}
 """What was done before there were such settings: older recordings do not tell."""
 
 _SYNC = b"M118 nozzled"
@@ -68,8 +69,9 @@ def _new_commands(records: Sequence[Record]) -> Iterator[Said]:
     for at, record in enumerate(records):
         if record.kind != HOST or _is_stop(record):
             continue
-        by_driver = record.data.startswith(b"\n")  # it ends noise that way before it speaks without a number
-        for raw in filter(None, record.data.split(b"\n")):
+        data = shown(record.data)
+        by_driver = data.startswith(b"\n")  # it ends noise that way before it speaks without a number
+        for raw in filter(None, data.split(b"\n")):
             parsed = unframe(raw)
             if parsed.number is None and not by_driver:
                 yield Said(at, raw)
@@ -83,7 +85,7 @@ def _new_commands(records: Sequence[Record]) -> Iterator[Said]:
 
 def _is_stop(record: Record) -> bool:
     """Tell an emergency stop: M112 first raw, then numbered, in one piece."""
-    return record.kind == HOST and record.data.startswith(b"M112\n")
+    return record.kind == HOST and shown(record.data).lstrip(b"\n").startswith(b"M112\n")
 
 
 @dataclass(frozen=True, slots=True)

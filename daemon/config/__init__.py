@@ -185,6 +185,12 @@ class LinkConfig:
         "off: as they are in the file.",
         choices=("auto", "off"),
     )
+    packing: str = option(
+        "auto",
+        "auto: lines are sent packed, in half the bytes (MeatPack), to firmwares that say that they unpack them; "
+        "off: never.",
+        choices=("auto", "off"),
+    )
     record: str = option("", "Directory that takes a recording of every connection; empty: none is made.")
     record_max_mib: int = option(64, "Size at which a recording goes on in another file, in MiB.", low=1, high=4096)
     record_keep: int = option(10, "Recordings kept, the newest ones.", low=1, high=10_000)

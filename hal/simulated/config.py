@@ -22,6 +22,7 @@ class FirmwareConfig:
         eeprom: M500 and M501 keep settings over a reset.
         progress: M73 is understood.
         sd_card: M20 and its kin are understood; with `autoreport` M27 reports by itself too.
+        meatpack: lines are unpacked where the host says so (MEATPACK).
         marlin21: a repeat of the last line or the one before is dropped without an answer.
         rx_buffer: bytes that wait on the device while the command queue is full.
         queue: commands that wait to be executed, the running one included.
@@ -60,6 +61,7 @@ class FirmwareConfig:
     eeprom: bool = False
     progress: bool = False
     sd_card: bool = False
+    meatpack: bool = False
     marlin21: bool = False
     rx_buffer: int = 128
     queue: int = 4

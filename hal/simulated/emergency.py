@@ -2,7 +2,7 @@
 
 import re
 
-_EMERGENCY = re.compile(rb"\s*(?:N[-\d\s]*)?(M108|M112|M410|M876)")
+_EMERGENCY = re.compile(rb" *(?:N[-\d ]*)?(M108|M112|M410|M876)")
 _LONGEST = 32  # bytes of a line that matter: number and code
 
 

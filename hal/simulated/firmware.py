@@ -24,6 +24,7 @@ from hal.simulated.eeprom import Eeprom
 from hal.simulated.emergency import EmergencyParser
 from hal.simulated.faults import Faults, Happened
 from hal.simulated.heating import Heating
+from hal.simulated.meatpack import PackedReceiver
 from hal.simulated.oracle import Oracle
 from hal.simulated.receiver import Line, Receiver, Refusal, Skipped
 from hal.simulated.repetier_receiver import RepetierReceiver
@@ -92,7 +93,7 @@ class Firmware:
         self.board.acknowledge = self._acknowledge
         self.board.forget_lines = self._forget_lines
         self.board.resend_forgotten = self._resend_forgotten
-        self._receiver = RepetierReceiver(config) if config.speech.numbers == "modulo" else Receiver(config)
+        self._receiver = self._make_receiver()
         self._emergency = EmergencyParser() if config.emergency_parser else None
         self._queue: deque[Line] = deque()  # the first one is running
         self._running: Wait | None = None
@@ -107,6 +108,11 @@ class Firmware:
         self._silent_since = 0.0  # on the wire from the host
         if self._faults is not None:
             self._faults.forget()
+
+    def _make_receiver(self) -> Receiver:
+        if self.config.meatpack:
+            return PackedReceiver(self.config, self.say)
+        return RepetierReceiver(self.config) if self.config.speech.numbers == "modulo" else Receiver(self.config)
 
     # ── what a transport calls ──────────────────────────────────────────────────────────────────────────────
 

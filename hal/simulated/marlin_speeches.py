@@ -11,7 +11,7 @@ _CAPS_21 = """
     CASE_LIGHT_BRIGHTNESS:0 EMERGENCY_PARSER:{parser} HOST_ACTION_COMMANDS:{host} PROMPT_SUPPORT:{host} SDCARD:{card}
     REPEAT:0 SD_WRITE:0 AUTOREPORT_SD_STATUS:{card} LONG_FILENAME:0 LFN_WRITE:0 CUSTOM_FIRMWARE_UPLOAD:0
     EXTENDED_M20:0 THERMAL_PROTECTION:1 MOTION_MODES:0 ARCS:1 BABYSTEPPING:0 EP_BABYSTEP:0 CHAMBER_TEMPERATURE:0
-    COOLER_TEMPERATURE:0 MEATPACK:0 CONFIG_EXPORT:0
+    COOLER_TEMPERATURE:0 MEATPACK:{meatpack} CONFIG_EXPORT:0
 """
 
 _NAME_21 = (
@@ -21,8 +21,9 @@ _NAME_21 = (
 )
 
 
-def marlin21(*, parser: int = 0, host: int = 0, card: int = 0) -> Speech:
+def marlin21(*, parser: int = 0, host: int = 0, card: int = 0, meatpack: int = 0) -> Speech:
     """Return Marlin 2.1's, as recorded from a build of December 2025; the arguments are for its capabilities."""
+    capabilities = _CAPS_21.format(parser=parser, host=host, card=card, meatpack=meatpack)
     return Speech(
         banner=(
             "start",
@@ -35,7 +36,7 @@ def marlin21(*, parser: int = 0, host: int = 0, card: int = 0) -> Speech:
         ),
         identity=(
             _NAME_21,
-            *(f"Cap:{each}" for each in _CAPS_21.format(parser=parser, host=host, card=card).split()),
+            *(f"Cap:{each}" for each in capabilities.split()),
         ),
         commands=marlin21_commands.TABLE,
         lacks=frozenset({"M154"}),

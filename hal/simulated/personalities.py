@@ -137,6 +137,7 @@ _TEACUP = Speech(
 
 _PRUSA_39 = Speech(
     escapes=False,
+    seven_bits=True,
     banner=(
         "start",
         "echo: 3.9.0-3421",
@@ -339,12 +340,22 @@ FIRMWARES: dict[str, FirmwareConfig] = {
         sd_card=True,
         speech=marlin21(parser=1, host=1, card=1),
     ),
+    "marlin21-meatpack": replace(
+        MARLIN,
+        marlin21=True,
+        emergency_parser=True,
+        meatpack=True,
+        host_actions=True,
+        eeprom=True,
+        sd_card=True,
+        speech=marlin21(parser=1, host=1, card=1, meatpack=1),
+    ),
     "marlin1": replace(MARLIN, sd_card=True, eeprom=True, speech=MARLIN_119),
     "marlin1.0": replace(OTHER, sd_card=True, eeprom=True, speech=MARLIN_10),
     "malyan": replace(OTHER, flow_control=True, speech=MALYAN),
     "malyan-0": replace(OTHER, flow_control=True, speech=MALYAN_0),
-    "prusa": _prusa(_PRUSA_313),
-    "prusa-no-card": _prusa(replace(_PRUSA_313, late_banner=_NO_CARD)),
+    "prusa": replace(_prusa(_PRUSA_313), meatpack=True),
+    "prusa-no-card": replace(_prusa(replace(_PRUSA_313, late_banner=_NO_CARD)), meatpack=True),
     "prusa-3.9": _prusa(_PRUSA_39),
     "repetier": replace(MARLIN, emergency_parser=True, queue=1, fw_retract=True, whole_degrees=True, speech=_REPETIER),
     "smoothie": replace(OTHER, flow_control=True, queue=1, speech=_SMOOTHIE),

@@ -17,6 +17,7 @@ _LEADING_INTEGER = re.compile(rb"\s*([+-]?\d+)")
 _ESCAPE = re.compile(rb"\\(.?)")
 _PARENTHESES = re.compile(rb"\([^)]*\)")
 _LINE_ENDS = bytes.maketrans(b"\r", b"\n")
+_HIGH = bytes(range(128, 256))
 _NO_TEXT = bytes(each for each in range(256) if not 0x20 <= each < 0x7F)  # noqa: PLR2004 - ASCII's printable range
 
 
@@ -95,6 +96,8 @@ class Receiver:
             data = data.translate(_LINE_ENDS) if self._speech.cr_ends_line else data.replace(b"\r", b"")
         if self._speech.ends_line:
             data = data.translate(self._ends)
+        if self._speech.seven_bits:
+            data = data.translate(None, _HIGH)
         self._buffer += data
         return lost
 

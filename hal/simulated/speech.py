@@ -91,6 +91,7 @@ class Speech:
         flushes: what waits in the receive buffer is lost when a line is refused.
         answers_blank: an empty line, and one of nothing but a comment, gets its `ok`.
         cr_ends_line: so that CR LF ends two lines.
+        seven_bits: characters above 127 are passed over.
         escapes: a backslash is taken out of a line before its checksum is looked at.
         lenient: text in parentheses is a comment, bytes that are no text are passed over.
         any_case: `m105` is M105.
@@ -152,6 +153,7 @@ class Speech:
     flushes: bool = True
     answers_blank: bool = False
     cr_ends_line: bool = True
+    seven_bits: bool = False
     escapes: bool = True
     lenient: bool = False
     any_case: bool = False

@@ -124,7 +124,9 @@ async def test_a_print_goes_on_over_power_cuts_of_its_host(tmp_path):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("name", ["marlin", "marlin21", "marlin1.0", "prusa", "smoothie", "repetier"])
+@pytest.mark.parametrize(
+    "name", ["marlin", "marlin21", "marlin21-meatpack", "marlin1.0", "prusa", "smoothie", "repetier"]
+)
 @pytest.mark.parametrize("seed", range(2))
 async def test_a_print_goes_on_over_a_hundred_power_cuts_of_its_host(tmp_path, name, seed):
     cuts = Cuts(tmp_path, seed, replace(FIRMWARES[name], baudrate=115200))

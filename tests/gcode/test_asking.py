@@ -3,8 +3,9 @@
 import pytest
 
 from gcode.asking import PATIENCE, QUESTIONS, QUIET, Asking
-from gcode.dialect import MARLIN, REPETIER
+from gcode.dialect import MARLIN, PRUSA, REPETIER
 from gcode.errors import PrinterReset, PrinterSilent
+from gcode.packing import RESET
 
 QUESTION = b"\nN99999999 M105*23\n"
 ANSWER = b"Error:Line Number is not Last Line Number+1, Last Line: %d\nResend: %d\nok\n"
@@ -74,3 +75,12 @@ def test_one_that_does_not_say_is_given_up(said):
         now = asking.deadline
     asking.data_to_send(now)
     assert isinstance(asking.error, PrinterSilent)
+
+
+def test_a_decoder_that_may_be_waiting_for_packed_lines_is_reset():
+    asking = Asking(MARLIN, 229, 0.0)
+    assert asking.data_to_send(0.0) == QUESTION, "one without a decoder answers"
+    assert asking.data_to_send(PATIENCE) == RESET + QUESTION
+    asking.receive(ANSWER % (229, 230), PATIENCE + 1)
+    assert asking.data_to_send(asking.deadline) == QUESTION
+    assert Asking(PRUSA, 229, 0.0).data_to_send(0.0) == RESET + QUESTION, "one without passes such bytes over"

@@ -46,5 +46,5 @@ class FakeTransport:
     @property
     def commands(self) -> list[str]:
         """What was written, without numbers and checksums."""
-        lines = bytes(self.written).decode().split("\n")
+        lines = bytes(self.written).decode("utf-8", "replace").split("\n")
         return [re.sub(r"^N\d+ |\*\d+$", "", line) for line in lines if line]

@@ -89,6 +89,7 @@ def settings_of(config: Config) -> LinkSettings:
         window_bytes=config.link.window_bytes,
         long_commands=" ".join(each.split()[0] for each in config.link.long_commands),
         compact=config.link.compact,
+        packing=config.link.packing,
         extruders=config.profile.hotends,
         shared_nozzle=config.profile.shared_nozzle,
         outlasts_silence=config.printer.reattach_s > 0,

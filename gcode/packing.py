@@ -1,0 +1,184 @@
+"""Packing: what stands between the link's frames and the wire where the firmware unpacks (MeatPack).
+
+Frames stay what they are; here they get the form in which they go, and the orders by which the decoder is where the
+link believes it to be. The decoder is out of step behind every byte that was lost or damaged, and behind a flush of the
+receive buffer; nobody can say whether it is. So whatever goes out behind a request to resend, or behind a question,
+begins with its reset. What the firmware says about its decoder is compared with what it ought to be.
+
+     in step ──── request, question, wrong state told ────▶ out of step
+        ▲                                                       │
+        └────────── RESET, BLANKS, PACK before the next frame ──┘
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from gcode.meatpack import Decoder, Order, literals, order, pack
+
+RESET: Final = order(Order.RESET)
+"""Puts the decoder into its first state, unpacked, from any other, and executes nothing. To a firmware without one it
+is three bytes of noise before the next line feed."""
+
+BEGIN: Final = RESET + order(Order.BLANKS) + order(Order.PACK)
+"""The same, and packed lines follow. Marlin's reset forgets the table of what a blank is, so it is told."""
+
+FRAMING = 14
+"""Bytes of text of N, number, blank, *, checksum and line feed."""
+
+PLAIN_WAY = len(RESET) + 1 + len(BEGIN)
+"""Bytes around a line that goes unpacked between packed ones."""
+
+DOUBT = 0.5
+"""Seconds for which the decoder may be in another state than it ought to be: orders on their way put it right."""
+
+MOST_REFUSALS = 3
+"""Times that one line is refused before lines go unpacked."""
+
+MOST_DOUBTS = 3
+"""Times that the decoder has been in another state than it ought to be before they do."""
+
+MOST_TROUBLE = 5
+"""Requests with fewer than CALM answered lines between each and the next before they do: of damaged packed lines more
+pass the checksum than of others, so they are for a line that is clean."""
+
+CALM = 1000
+
+_TOLD = re.compile(rb" *\[MP\] *PV\d+ +(ON|OFF) +(ESP|NSP) *\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderSaid:
+    """What a firmware says of its decoder behind each order: whether it unpacks, whether a blank is a blank."""
+
+    unpacks: bool
+    blanks: bool
+
+
+def decoder_said(line: bytes) -> DecoderSaid | None:
+    """Return what a line says of the decoder; None: nothing."""
+    match = _TOLD.match(line)
+    return DecoderSaid(match[1] == b"ON", match[2] == b"ESP") if match is not None else None
+
+
+class Packed(bytes):
+    """A frame as it goes on the wire; `text` is the frame."""
+
+    text: bytes
+
+
+def packed(text: bytes, wire: bytes) -> Packed:
+    """Return a frame with the form in which it goes."""
+    made = Packed(wire)
+    made.text = text
+    return made
+
+
+def text_of(raw: bytes) -> bytes:
+    """Return the frame, in whatever form it went."""
+    return raw.text if isinstance(raw, Packed) else raw
+
+
+def shown(wire: bytes) -> bytes:
+    """Return the text in what one write has put on the wire: orders are left out, packed lines unpacked.
+
+    A write begins with an order or a line. Packed lines have a number, so they begin with a byte for an N to follow;
+    no unpacked line does.
+    """
+    if wire.isascii() and wire[:1] != b"\xff" and (wire[1:2] != b"N" or wire[0] & 15 != 15):  # noqa: PLR2004 - what says that the N follows as it is
+        return wire
+    decoder = Decoder()
+    decoder.packing = wire[0] & 15 == 15 and wire[1:2] == b"N"  # noqa: PLR2004 - as above
+    return decoder.feed(wire)
+
+
+class Packer:
+    """One conversation with a firmware that unpacks.
+
+    Attributes:
+        on: lines go packed. Where they do not, the decoder may be waiting for packed bytes all the same, by an earlier
+            host's order or as an order was lost: it is reset whenever something is wrong.
+        in_step: the decoder is where it ought to be, as far as can be known.
+        doubt_at: when its state, as told, has been wrong for too long; None: it is right.
+        why: lines go unpacked because of this, which is still to be told.
+    """
+
+    __slots__ = ("_calm_from", "_doubts", "_trouble", "doubt_at", "in_step", "on", "why")
+
+    def __init__(self, *, on: bool) -> None:
+        """Begin; `on` says that the decoder has just confirmed BEGIN."""
+        self.on = self.in_step = on
+        self.doubt_at: float | None = None
+        self.why = ""
+        self._doubts = self._trouble = 0
+        self._calm_from = 0
+
+    # -- what goes -----------------------------------------------------------------------------------------
+
+    def size(self, command: bytes) -> int:
+        """Return the most bytes that the frame of a command takes in the receive buffer."""
+        lead = 0 if self.in_step else len(BEGIN)
+        if not self.on:
+            return len(command) + FRAMING + lead
+        return (len(command) + FRAMING + 1) // 2 + literals(command) + 2 + lead
+
+    def frame(self, text: bytes) -> bytes:
+        """Return a frame as it goes now."""
+        if self.in_step:
+            return packed(text, pack(text)) if self.on else text
+        self.in_step = True
+        self.doubt_at = None
+        return packed(text, BEGIN + pack(text) if self.on else RESET + b"\n" + text)
+
+    def plain(self, text: bytes) -> Packed:
+        """Return a frame that goes unpacked between others.
+
+        EMERGENCY_PARSER sees the bytes before the decoder does; the line feed ends what it takes the orders for.
+        """
+        wire = RESET + b"\n" + text
+        if self.on:
+            wire += BEGIN
+        self.in_step = True
+        return packed(text, wire)
+
+    def question(self, raw: bytes) -> bytes:
+        """Return a question, which begins with a line feed, as it goes: unpacked."""
+        self.lose_step()
+        return RESET + raw
+
+    # -- what is wrong -------------------------------------------------------------------------------------
+
+    def lose_step(self) -> None:
+        """Take note that nobody knows where the decoder is."""
+        self.in_step = False
+        self.doubt_at = None
+
+    def note(self, said: DecoderSaid, now: float) -> None:
+        """Take what the firmware says of its decoder; it says so behind each order, before the next one."""
+        if not self.in_step or (said.unpacks == self.on and said.blanks):
+            self.doubt_at = None
+        elif self.doubt_at is None:
+            self.doubt_at = now + DOUBT
+
+    def doubted(self) -> None:
+        """Take note that its state was wrong for too long."""
+        self.lose_step()
+        self._doubts += 1
+        if self._doubts >= MOST_DOUBTS:
+            self.give_up("its decoder is not in the state that was asked for, again and again")
+
+    def requested(self, refusals: int, acknowledged: int) -> None:
+        """Take note of a request to resend: for a line that was sent `refusals` times, behind so many answered ones."""
+        self.lose_step()
+        calm, self._calm_from = acknowledged - self._calm_from, acknowledged
+        self._trouble = self._trouble + 1 if calm < CALM else 1
+        if refusals >= MOST_REFUSALS:
+            self.give_up("it refuses a line again and again")
+        elif self._trouble >= MOST_TROUBLE:
+            self.give_up("it asks for lines again too often")
+
+    def give_up(self, why: str) -> None:
+        """Send lines unpacked for the rest of the conversation."""
+        if self.on:
+            self.on, self.why = False, why
+            self.lose_step()

@@ -1,0 +1,292 @@
+"""Packed lines against a firmware's decoder on a bad line: the file arrives once, or a named error says why not.
+
+What is counted here is written down in `docs/dense-wire.md`.
+"""
+
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gcode import packing
+from gcode.dialect import MARLIN, Dialect
+from gcode.errors import PrinterReset, RemoteProtocolError
+from gcode.flight import HISTORY, Left
+from gcode.link import HostLink
+from gcode.meatpack import pack
+from gcode.modes import Modes
+from gcode.outgoing import Notice, Position, Ticket, job_line
+from gcode.packing import BEGIN, DOUBT, RESET, Packer, decoder_said, shown
+from support.bad_line import BYTE_TIME, FAULTS, USES, moves
+from support.marlin import valid
+from support.packed_line import PackedLine, PackedMarlin, compact
+
+SEEDS = st.integers(0, 2**32).map(random.Random)
+
+
+def check(
+    dialect: Dialect, rates: dict[str, float], chances: random.Random, *, lines: int = 60, **options
+) -> PackedLine:
+    file = [compact(each) for each in moves(lines, chances)]
+    line = PackedLine(HostLink(dialect, BYTE_TIME), PackedMarlin(**options), rates, chances)
+    with pytest.MonkeyPatch.context() as patched:
+        if chances.random() < 0.5:  # lines go packed for ever, and get all the damage
+            patched.setattr(Packer, "give_up", lambda _packer, _why: None)
+        line.print(file)
+    assert [number for number, _ in line.accepted] == list(range(1, len(line.accepted) + 1))
+    job = [line.sent[number] for number, _ in line.accepted if line.sent[number].startswith(b"G1X")]
+    assert all(map(valid, line.wrong))
+    if line.link.error is None:
+        assert job == file
+        assert line.link.position.lines == lines
+        users = [line.sent[number] for number, _ in line.accepted if line.sent[number].startswith(b"M117 user")]
+        users += [text for text in line.left_out if text.startswith(b"M117 user")]
+        assert sorted(users) == sorted(ticket.command for ticket in line.commands), "commands of users came once too"
+    else:
+        assert isinstance(line.link.error, RemoteProtocolError)
+        assert job == file[: len(job)], "even a print that fails has no gap and no repeat"
+    return line
+
+
+def mixture(chances: random.Random, lines: int = 60) -> PackedLine:
+    rates = {fault: chances.choice((0.0, 0.01, 0.1)) for fault in FAULTS}
+    rates |= {use: chances.choice((0.0, 0.01, 0.05)) for use in USES}
+    dialect = Dialect("any", window_lines=chances.randint(1, 4), compact="")
+    return check(
+        dialect, rates, chances, lines=lines, advanced_ok=chances.random() < 0.5,
+        silent_repeats=chances.random() < 0.5, rx_size=chances.choice((64, 128)), prusa=chances.random() < 0.5,
+        usb=chances.random() < 0.5,
+    )  # fmt: skip
+
+
+def many(runs: range, lines: int = 60) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    for seed in runs:
+        try:
+            line = mixture(random.Random(seed), lines)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+        counted["lines sent"] += line.link.counters.lines_sent
+        counted["lines accepted"] += len(line.accepted)
+        counted["pieces damaged"] += line.damaged
+        counted["wrong, with a valid checksum"] += len(line.wrong)
+        counted["tails executed"] += len(line.model.executed_tails)
+        counted[type(line.link.error).__name__ if line.link.error else "through"] += 1
+    return counted
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_one_kind_of_fault_is_healed(fault):
+    for seed in range(4):
+        line = check(MARLIN, {fault: 0.05}, random.Random(seed))
+        assert line.link.error is None
+
+
+@given(seed=st.integers(0, 2**32))
+def test_any_mixture_of_faults_arrives_once_or_fails_by_name(seed):
+    mixture(random.Random(seed), lines=15)
+
+
+def test_a_good_line_stays_packed():
+    line = check(MARLIN, {}, random.Random(1), lines=200)
+    assert line.link.counters.resends == 0
+    assert line.model.seen_at_once == [], "what goes packed looks like no emergency"
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("part", range(20))
+def test_a_million_lines_through_any_mixture(part, record_property):
+    counted = many(range(1000 * (part + 1), 1000 * (part + 1) + 800))
+    record_property("counted", dict(counted))
+    print(dict(counted))  # noqa: T201 - the nightly summary shows it
+    assert counted["lines accepted"] > 50_000, "twenty parts are a million"
+    assert counted["through"] > 760
+
+
+# -- what is the decoder's own -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_board_that_was_reset_unheard_fails_by_name(seed):
+    """It is plain again and counts from 0: of what goes packed it makes nothing, and the question shows it."""
+    line = PackedLine(HostLink(MARLIN, BYTE_TIME), PackedMarlin(), {}, random.Random(seed))
+    execute, resets = line.model.execute_one, [0]
+
+    def execute_one() -> None:
+        execute()
+        if len(line.model.accepted) >= 30 and resets:
+            line.model.last = resets.pop()
+            line.model.forget_orders()
+
+    line.model.execute_one = execute_one
+    line.print([compact(each) for each in moves(60, random.Random(seed))])
+    assert isinstance(line.link.error, PrinterReset)
+    assert {tail[:5] for tail in line.model.executed_tails} <= {b"M105*"}, "what is no text is no command"
+
+
+class Ring:
+    """What a logbook keeps."""
+
+    def __init__(self):
+        self.sent, self.answered = {}, 0
+
+    def note(self, sent, answered, _modes):
+        assert type(sent[1]) is bytes, "a frame is kept as text, for a host that knows nothing of packing"
+        self.sent[sent[0]], self.answered = sent, answered
+
+    def left(self):
+        numbers = sorted(self.sent)[-HISTORY:]
+        last = max((self.sent[n] for n in numbers if self.sent[n][4] is None), key=lambda sent: sent[0])
+        return Left([self.sent[n] for n in numbers], self.answered, Position(), Position(last[2], last[3]), Modes())
+
+
+@given(
+    kills=st.lists(st.tuples(st.integers(1, 30), st.integers(0, 90), st.booleans()), min_size=1, max_size=4),
+    late=st.booleans(), usb=st.booleans(), prusa=st.booleans(),
+)  # fmt: skip
+def test_whoever_comes_next_goes_on_whatever_the_decoder_was_in_the_middle_of(kills, late, usb, prusa):
+    """Killed in the middle of what it writes; the next one goes on plain, or packed once more."""
+    model, ring = PackedMarlin(usb=usb, prusa=prusa), Ring()
+    model.receive(BEGIN)
+    model.out.clear()
+    file = [b"G1X%d.%dY.5" % (n, n) for n in range(40)]
+    link, fed_lines, packs = HostLink(MARLIN, journal=ring.note), 0, True
+    link.pack()
+
+    def pull():
+        nonlocal fed_lines
+        if fed_lines == len(file):
+            return None
+        fed_lines += 1
+        return job_line(fed_lines - 1, file[fed_lines - 1])
+
+    link.feed(pull)
+    now, turns, waits = 0.0, 0, False
+    while not link.idle or fed_lines < len(file):
+        now += 0.01
+        if waits and link.idle:
+            model.receive(BEGIN)
+            link.pack()
+            link.feed(pull, goes_on=True)
+            waits = False
+        out = link.data_to_send(now)
+        turns += 1
+        if kills and turns > kills[0][0] and out:
+            _, cut, packs = kills.pop(0)
+            turns = 0
+            model.receive(out[:cut])
+            if late:
+                model.execute_one()
+            left = ring.left()
+            fed_lines = left.fed.offset + 1
+            link, waits = HostLink(MARLIN, journal=ring.note), packs
+            link.may_be_packing()
+            link.come_back(left, now)
+            if not waits:
+                link.feed(pull, goes_on=True)
+            model.out.clear()
+            continue
+        model.receive(out)
+        model.execute_one()
+        said, model.out = bytes(model.out), bytearray()
+        link.receive(said, now)
+        if (deadline := link.deadline) is not None and not (said or out):
+            now = max(now, deadline)
+            link.tick(now)
+        assert link.error is None
+    assert [command for command in model.accepted if command.startswith(b"G1")] == file
+    assert model.executed_tails == []
+
+
+def fed(*commands, dialect=MARLIN):
+    link = HostLink(dialect)
+    link.pack()
+    source = iter(map(job_line, range(len(commands)), commands))
+    link.feed(lambda: next(source, None))
+    return link
+
+
+def test_the_window_counts_what_the_receive_buffer_holds():
+    """Three of these lines are more than 127 bytes, and packed four are not."""
+    link = fed(*[b"G1X111.111Y111.111E11.11111F11111"] * 9)
+    out = link.data_to_send(0.0)
+    assert shown(out).count(b"\n") == 4
+    assert len(shown(out)) > 127 > len(out) == link._flight.bytes
+
+
+def test_a_text_that_packing_makes_longer_waits_for_room():
+    text = b"M117 " + b"y" * 70
+    out = fed(b"G1X1", text, b"G1X2").data_to_send(0.0)
+    assert shown(out).count(b"\n") == 2
+    assert 110 < len(out) <= 127
+    assert b"y" not in fed(b"G1X111.111Y111.111E11.11111F11111", text).data_to_send(0.0)
+
+
+def test_what_ends_a_wait_goes_past_the_decoder_where_emergency_parser_sees_it():
+    dialect = Dialect("any", window_lines=4, urgent_if_parser=frozenset({"M108"}))
+    link, model = fed(b"M109 S200", b"G1X1", dialect=dialect), PackedMarlin()
+    model.receive(BEGIN + link.data_to_send(0.0))
+    link.send(Ticket(b"M108", urgent=True))
+    out = link.data_to_send(0.1)
+    assert out.startswith(RESET + b"\nN3 M108*")
+    assert out.endswith(b"\n" + BEGIN)
+    model.receive(out)
+    assert model.seen_at_once == ["M108"]
+    for _ in range(3):
+        model.execute_one()
+    assert model.accepted == [b"M109 S200", b"G1X1", b"M108"]
+    assert model.out.endswith(b"[MP] PV01 ON ESP\nok\nok\nok\n")
+
+
+@given(st.lists(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60), max_size=30))
+def test_nothing_that_goes_packed_looks_like_an_emergency(texts):
+    model = PackedMarlin()
+    for number, text in enumerate(texts, 1):
+        model.arrive(pack(b"N%d %s*%d\n" % (number, text.encode(), number)))
+    for number in range(100):
+        model.arrive(pack(b"N%dG1X%d.0%d*%d\n" % (number, number, 7 * number, number % 256)))
+    assert model.seen_at_once == []
+
+
+def test_a_decoder_in_the_wrong_state_is_put_right_and_in_the_end_given_up():
+    link = fed(*[b"G1X%d" % n for n in range(40)])
+    for doubts in range(1, packing.MOST_DOUBTS + 1):
+        now, last = 10.0 * doubts, doubts == packing.MOST_DOUBTS
+        link.data_to_send(now)
+        assert link.receive(b"[MP] PV01 OFF ESP\n", now) == [decoder_said(b"[MP] PV01 OFF ESP")]
+        assert link.deadline == now + DOUBT
+        told = link.tick(now + DOUBT)
+        assert [type(each) for each in told] == ([Notice] if last else [])
+        question = link.data_to_send(now + DOUBT)
+        assert question.startswith(RESET + b"\nN99999999 M105*"), "what has become of the lines on their way?"
+        link.receive(b"[MP] PV01 OFF ESP\nResend: %d\nok\n" % (4 * doubts - 3), now + 1)
+        link.tick(now + 2)
+        again = link.data_to_send(now + 2)
+        assert again.startswith(RESET + b"\n" if last else BEGIN)
+        assert shown(again).lstrip(b"\n").startswith(b"N%d" % (4 * doubts - 3))
+        link.receive(b"ok\n" * 4, now + 2)
+    assert link.data_to_send(99.0).startswith(b"N"), "plain from here on"
+
+
+def test_a_state_that_was_wrong_for_a_moment_only_is_no_trouble():
+    link = fed(b"G1X1", b"G1X2")
+    link.data_to_send(0.0)
+    link.receive(b"[MP] PV01 OFF ESP\n [MP] PV01 ON NSP\n [MP] PV01 ON ESP\n", 1.0)
+    assert link.deadline > 1.0 + DOUBT
+
+
+def test_a_line_that_is_refused_again_and_again_goes_unpacked_in_the_end():
+    link, told, now = fed(b"G1X1", b"G1X2"), [], 0.0
+    out = link.data_to_send(now)
+    for _ in range(packing.MOST_REFUSALS):
+        assert told == []
+        assert shown(out).startswith(b"N1G1X1*")
+        now += 1.0
+        replies = link.receive(b"Error:checksum mismatch, Last Line: 0\nResend: 1\nok\n", now)
+        told = [each for each in replies if isinstance(each, Notice)]
+        link.tick(now + 0.5)
+        out = link.data_to_send(now + 0.5)
+    assert "unpacked" in told[0].text
+    assert out.startswith(RESET + b"\nN1G1X1*")

@@ -1,0 +1,136 @@
+"""Packed lines from the driver to the simulated firmwares: agreed upon, kept, stopped, and never where nobody asked."""
+
+import asyncio
+import re
+
+import pytest
+
+from gcode.meatpack import pack
+from gcode.outgoing import job_line
+from gcode.packing import BEGIN, RESET
+from hal.driver import LinePrinter, LinkSettings
+from hal.logbook import Logbook
+from hal.printer import ConnectionState
+from hal.replay import dialogue
+from hal.session_file import HOST, PRINTER, Record
+from hal.simulated.firmware import Firmware
+from hal.simulated.memory import SimulatedTransport
+from hal.simulated.oracle import Oracle
+from hal.simulated.personalities import FIRMWARES
+
+UNPACK = sorted(name for name, config in FIRMWARES.items() if config.meatpack)
+MOVES = [b"G1X%d.25Y.5F%d" % (n, 3000 + n) for n in range(40)]
+
+
+class Heard(SimulatedTransport):
+    """Keeps what goes over the wire."""
+
+    def __init__(self, name, **options):
+        self.oracle, self.wire = Oracle(keep=None), b""
+        super().__init__(Firmware(FIRMWARES[name], self.oracle), **options)
+
+    def write(self, data):
+        self.wire += data
+        super().write(data)
+
+    @property
+    def moves(self):
+        return [each.command.encode() for each in self.oracle.commands if each.command.startswith("G1")]
+
+
+class Lines:
+    def __init__(self, commands):
+        self._lines = (job_line(n, command) for n, command in enumerate(commands))
+
+    def next_line(self):
+        return next(self._lines, None)
+
+
+async def printed(transport, logbook=None, **settings):
+    printer = LinePrinter(transport, LinkSettings(**settings), logbook)
+    await printer.open()
+    await asyncio.sleep(1)
+    printer.feed(Lines(MOVES))
+    await printer.drained()
+    return printer
+
+
+@pytest.mark.parametrize("name", UNPACK)
+async def test_lines_go_packed_where_the_firmware_says_that_it_unpacks_them(name):
+    line, logbook = Heard(name), Logbook()
+    printer = await printed(line, logbook)
+    assert line.moves == MOVES
+    assert b"G1X" not in line.wire
+    assert pack(b"G1X7.25Y.5")[1:-1] in line.wire or pack(b"\nG1X7.25Y.5")[1:-1] in line.wire
+    assert logbook.packs
+    assert printer.counters.resends == 0
+    assert any(said.startswith("> N") and "G1X39.25Y.5F3039*" in said for said in printer.tail())
+    assert not any("[MP]" in said for said in printer.tail() if said.startswith(">"))
+    await printer.close()
+    assert line.wire.endswith(RESET), "whoever comes next may know nothing of it"
+
+
+@pytest.mark.parametrize("name", sorted(FIRMWARES))
+async def test_nothing_is_packed_where_it_is_turned_off_or_nobody_has_a_decoder(name):
+    line = Heard(name)
+    printer = await printed(line, packing="off" if name in UNPACK else "auto")
+    asked = RESET if name == "prusa-3.9" else b""  # which leaves out what it is asked
+    assert line.wire.count(b"\xff") == asked.count(b"\xff")
+    assert line.moves == MOVES
+    await printer.close()
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("before", [BEGIN, BEGIN + b"\x1f", BEGIN + b"\xff", BEGIN + b"\xff\xff"])
+async def test_a_decoder_that_somebody_has_left_at_work_is_found_and_nothing_is_executed_by_it(before, told):
+    line, logbook = Heard("marlin21-meatpack"), Logbook()
+    await line.open(lambda _: None, lambda _: None)
+    line._reset_on_open = False
+    await asyncio.sleep(1)
+    line.write(before)
+    await asyncio.sleep(1)
+    line.close()
+    logbook.packs = told  # by the host before; another program tells nothing
+    began = asyncio.get_running_loop().time()
+    printer = await printed(line, logbook)
+    assert line.moves == MOVES
+    assert (asyncio.get_running_loop().time() - began < 4) == told
+    rest = {each.command for each in line.oracle.commands if each.command.encode() not in MOVES}
+    others = {each for each in rest if not each.startswith(("M110 ", "M115", "M155 ", "M113 ", "M105", "M27 "))}
+    assert len(others) <= 1
+    assert all(re.fullmatch("[.1]?0?X40302G4[0-9GX.]+", each) for each in others), "a hello unpacked, and no command"
+    await printer.close()
+
+
+@pytest.mark.parametrize("name", UNPACK)
+@pytest.mark.parametrize("begun", [b"", b"\xff", b"\xff\xff", b"\x1f", b"\xff\x4e"])
+async def test_an_emergency_stop_is_heard_whatever_the_decoder_is_in_the_middle_of(name, begun):
+    line = Heard(name)
+    printer = await printed(line)
+    line.write(begun)
+    printer.emergency_stop("test")
+    await asyncio.sleep(2)
+    assert not printer.stopping
+    assert printer.state is ConnectionState.FAULT
+    assert line._firmware.halted or line._firmware.config.speech.dtr_resets
+    await printer.close()
+
+
+async def test_heaters_are_turned_off_unpacked_when_the_conversation_fails():
+    line = Heard("marlin21-meatpack")
+    printer = await printed(line)
+    line._tell(b"Error:Printer halted. kill() called!\n")
+    await asyncio.sleep(2)
+    assert printer.state is ConnectionState.FAULT
+    assert line.wire.rpartition(RESET)[2].startswith(b"\nM104 ")
+
+
+def test_a_recording_is_shown_unpacked():
+    wire = BEGIN + pack(b"N12G1X5*99\n") + pack(b"N13 M117 hi*5\n")
+    records = [Record(1.0, HOST, wire), Record(2.0, PRINTER, b"[MP] PV01 ON ESP\nok\n"), Record(3.0, HOST, RESET)]
+    assert [line.split(maxsplit=1)[1] for line in dialogue(records)] == [
+        "-> N12G1X5*99",
+        "-> N13 M117 hi*5",
+        "<- [MP] PV01 ON ESP",
+        "<- ok",
+    ]

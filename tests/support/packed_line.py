@@ -1,0 +1,100 @@
+"""The bad line where lines go packed: the firmware unpacks, and damage knows no line ends.
+
+The decoder is the simulated printer's, which was written from the firmwares' sources, and not the host's.
+"""
+
+import random
+
+from gcode.compact import compactor
+from gcode.framing import number_of, numberless
+from gcode.link import HostLink
+from gcode.meatpack import Order, order
+from gcode.packing import shown
+from hal.simulated.emergency import EmergencyParser
+from hal.simulated.meatpack import Unpacker
+from support.bad_line import BadLine, Damage, altered
+from support.marlin import MarlinModel
+
+_NEWLINE, _RETURN, _HIGHEST = 10, 13, 127
+_MAX_COMMAND = 95
+
+compact = compactor("")
+
+
+class PackedMarlin(MarlinModel):
+    """A MarlinModel with a decoder behind its receive buffer, and EMERGENCY_PARSER before it."""
+
+    def __init__(self, *, prusa: bool = False, usb: bool = False, **options) -> None:
+        super().__init__(**options)
+        self.seen_at_once: list[str] = []  # what EMERGENCY_PARSER has found in the bytes
+        self._prusa = prusa
+        self._usb = usb
+        self._unpacker = Unpacker(self._say, prusa=prusa)
+        self._parser = EmergencyParser()
+
+    def _say(self, text: str) -> None:
+        self.out += text.encode() + b"\n"
+
+    def arrive(self, data: bytes) -> None:
+        self.seen_at_once += self._parser.feed(data)
+        super().arrive(data)
+
+    def read(self) -> None:
+        while self._rx and len(self._queue) < self._size:
+            for character in self._unpacker.take(self._rx.popleft()):
+                if character not in (_NEWLINE, _RETURN):
+                    if character <= _HIGHEST or not self._prusa:
+                        self._line.append(character)
+                    continue
+                line, self._line = bytes(self._line[:_MAX_COMMAND]).strip(b" "), bytearray()
+                if line and not self._take(line):
+                    self.flush()
+                    break
+
+    def flush(self) -> None:
+        """Lose what has arrived; over USB only as far as a byte that completes no character."""
+        self.flushed += len(self._rx)
+        while self._usb and self._rx and self._unpacker.take(self._rx.popleft()):
+            pass
+        if not self._usb:
+            self._rx.clear()
+
+    def forget_orders(self) -> None:
+        """Be unpacked, as a board is that has been reset without anybody hearing of it."""
+        self._unpacker = Unpacker(self._say, prusa=self._prusa)
+
+
+class PackedLine(BadLine):
+    """A HostLink that packs and a firmware that unpacks, at the two ends of a bad line."""
+
+    def __init__(
+        self, link: HostLink, model: PackedMarlin, rates: dict[str, float], chances: random.Random,
+        damage: Damage = altered,
+    ) -> None:  # fmt: skip
+        super().__init__(link, model, rates, chances, damage)
+        for byte in order(Order.PACK):  # as it was agreed upon
+            model.arrive(bytes((byte,)))
+        model.read()
+        model.out.clear()
+        link.pack()
+
+    def _send(self, data: bytes) -> None:
+        for line in shown(data).splitlines(keepends=True):
+            self._note(line)
+        while data:
+            size = self._chances.randrange(1, 40)
+            piece, data = data[:size], data[size:]
+            for sent in self._damage(piece):
+                pause = 0.03 * self._chances.random() if self._happens("delay") else 0.0
+                at = self._chances.randrange(len(sent)) if pause and sent else len(sent)
+                self._wire.append((self.now, sent[:at]))
+                self._wire.append((self.now + pause, sent[at:]))
+
+    def _note(self, line: bytes) -> None:
+        number = number_of(line)
+        if number is None or number == 99_999_999:
+            return
+        command = numberless(line).rpartition(b"*")[0]
+        if command == b"M105" and self.sent.get(number, b"").startswith((b"M117 ", b"M118 ")):
+            self.left_out.append(self.sent.pop(number))
+        assert self.sent.setdefault(number, command) == command, "a number means one command, always"
