@@ -78,6 +78,20 @@ def test_every_word_is_there_in_both_languages():
         assert sorted(re.findall(r"{\w+}", text)) == sorted(re.findall(r"{\w+}", english[name])), name
 
 
+def test_nozzled_still_says_what_is_translated():
+    root = PAGE.parents[2]
+    sources = "".join(
+        path.read_text() for folder in ("daemon", "gcode", "hal") for path in (root / folder).rglob("*.py")
+    )
+    sources = re.sub(r'"\s*\n\s*f?"', "", sources).lower()  # a sentence may go on in the next line
+    pairs = re.findall(r'^  \["(.*)", "(.*)"\],$', (PAGE / "reasons_de.mjs").read_text(), re.MULTILINE)
+    assert len(pairs) > 30
+    for said, other in pairs:
+        assert sorted(re.findall(r"{\w+}", said)) == sorted(re.findall(r"{\w+}", other)), said
+        for piece in re.split(r"{\w+}", said):
+            assert piece.strip().lower() in sources, said
+
+
 def test_nothing_makes_code_or_markup_of_a_text():
     for path in OURS:
         source = path.read_text()

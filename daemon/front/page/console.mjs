@@ -6,7 +6,7 @@ import {hearConsole} from "./link.mjs";
 import {isActive, isPrinting, thisPrint, whyNoPrinter} from "./state.mjs";
 import {job, lines, short} from "./store.mjs";
 import {ask} from "./widgets.mjs";
-import {language, t, tn} from "./words.mjs";
+import {language, t, tn, why} from "./words.mjs";
 
 /** What may be left out, and by what it is known; the answers to a question for temperatures belong to it. */
 const FILTERS = {
@@ -125,8 +125,7 @@ export function Console() {
         : html`<div key=${line.id} class=${line.way === ">" ? "sent" : "got"}>${line.way === ">" ? "> " : "  "}${line.text}</div>`)}
     </div>
     <button type="button" class="small held" hidden=${!held} onClick=${() => setHeld(0)}>${tn("console_new", fresh)} ↓</button>
-    <p class="fail" role="alert">${refusal.value}</p>
-    <form class="row say" onSubmit=${submit}><label class="hidden" for="command">${t("command")}</label>
+    <form class="row say" onSubmit=${submit}><p class="fail" role="alert">${why(refusal.value)}</p><label class="hidden" for="command">${t("command")}</label>
       <input id="command" value=${command.value} autocomplete="off" autocapitalize="characters" spellcheck=${false} placeholder="M115" enterkeyhint="send"
         onInput=${(/** @type {any} */ event) => (command.value = event.target.value)} onKeyDown=${keys} />
       <button type="submit" class="main" aria-busy=${pending}>${t("send")}</button></form>

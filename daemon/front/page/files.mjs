@@ -10,7 +10,7 @@ import {isActive, isIdle, whyNoPrinter, whyRead} from "./state.mjs";
 import {filesChanged, job, net, short} from "./store.mjs";
 import {Thumbnail} from "./thumbnail.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
-import {clock, duration, size, t, tn} from "./words.mjs";
+import {clock, duration, size, t, tn, why} from "./words.mjs";
 
 const ENDINGS = ".gcode,.gco,.g,.bgcode,.gz,.3mf";
 const LOOK = 1000; // ms between two looks at whether a file has been analysed, of which there are at most
@@ -127,7 +127,7 @@ function Upload({entry}) {
     checking: t("upload_checking"),
     done: errors.length ? tn("refused_count", errors.length) : warnings.length ? tn("warnings", warnings.length) : t("upload_fine"),
     unchecked: t("upload_unchecked"),
-    failed: entry.text,
+    failed: why(entry.text),
     gone: t("upload_gone"),
   };
   const tone = entry.state === "failed" || errors.length ? "bad" : warnings.length ? "warn" : "";
@@ -138,7 +138,7 @@ function Upload({entry}) {
         : html`<button type="button" class="small" aria-label=${`${t("close")} ${short(entry.name, 80)}`} onClick=${close}>${t("close")}</button>`}</div>
     ${entry.state === "going" && html`<progress max="1" value=${entry.part} aria-label=${short(entry.name, 80)}></progress>`}
     <p role="status">${words[/** @type {keyof typeof words} */ (entry.state)]}${estimatedPrintTime ? ` · ${duration(estimatedPrintTime)}` : ""}</p>
-    ${[...errors, ...warnings].length > 0 && html`<ul>${[...errors, ...warnings].slice(0, 30).map((each, index) => html`<li key=${index}>${short(each, 400)}</li>`)}</ul>`}
+    ${[...errors, ...warnings].length > 0 && html`<ul>${[...errors, ...warnings].slice(0, 30).map((each, index) => html`<li key=${index}>${short(why(each), 400)}</li>`)}</ul>`}
     ${entry.path && entry.state !== "gone" && html`<div class="row"><${Print} file=${{path: entry.path, name: entry.name, gcodeAnalysis: entry.analysis}} /></div>`}
     ${entry.state === "failed" && entry.file && html`<button type="button" onClick=${again}>${t("try_again")}</button>`}
   </li>`;

@@ -8,7 +8,7 @@ import {isActive, isIdle, whyNoPrinter} from "./state.mjs";
 import {job, short} from "./store.mjs";
 import {Thumbnail} from "./thumbnail.mjs";
 import {Act, Fail} from "./widgets.mjs";
-import {clock, duration, monthOf, number, t, tn} from "./words.mjs";
+import {clock, duration, monthOf, number, t, tn, why} from "./words.mjs";
 
 const MOST = 50;
 const SOON = 300; // ms after the last letter of a search
@@ -119,7 +119,7 @@ export function History() {
           <small>${[said.startsWith("ended_") ? short(each.state, 40) : said, each.started && clock(each.started),
             typeof each.printTime === "number" && duration(each.printTime), each.filamentWeight && `${number(each.filamentWeight)} g`, short(each.material ?? "", 40)].filter(Boolean).join(" · ")}</small>
           ${each.notes && html`<small>${short(each.notes, 300)}</small>`}
-          ${each.reason && html`<small class="dim">${short(each.reason, 300)}</small>`}</span>
+          ${each.reason && html`<small class="dim">${short(why(each.reason), 300)}</small>`}</span>
         ${key(each) in TONES && html`<${Again} each=${each} />`}</li>`;
     })}</ul>
     ${next.value !== null && html`<button type="button" onClick=${() => load(next.value)}>${t("earlier")}</button>`}</section>`;

@@ -6,7 +6,7 @@ import {Picture} from "./picture.mjs";
 import {Queued} from "./several.mjs";
 import {sections, short} from "./store.mjs";
 import {Act, Fail} from "./widgets.mjs";
-import {clock, duration, number, t, tn} from "./words.mjs";
+import {clock, duration, number, t, tn, why} from "./words.mjs";
 
 const ENDS = 65536; // bytes at the beginning and end of a file in which slicers leave their settings
 const MOST = 1000; // settings that are shown
@@ -44,7 +44,7 @@ function Findings({known}) {
   const rows = [...(known.errors ?? []).map((/** @type {string} */ each) => ["bad", t("error"), each]),
     ...(known.warnings ?? []).map((/** @type {string} */ each) => ["", t("warning"), each])];
   if (!rows.length) return html`<p class="good">${t("checked_fine")}</p>`;
-  return html`<ul>${rows.map(([tone, head, each], index) => html`<li key=${index} class=${tone}>${head}: ${short(each, 400)}</li>`)}</ul>`;
+  return html`<ul>${rows.map(([tone, head, each], index) => html`<li key=${index} class=${tone}>${head}: ${short(why(each), 400)}</li>`)}</ul>`;
 }
 
 /** How the last print of a file ended. @param {any} file */

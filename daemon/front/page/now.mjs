@@ -9,7 +9,7 @@ import {clockOffset, heard, isGone, isNew, job, printer, profile, server, short,
 import {sureToStart} from "./start.mjs";
 import {Act, ask, Fail, quiet} from "./widgets.mjs";
 import {Refusal} from "./refusal.mjs";
-import {clock, duration, more, sentence, t} from "./words.mjs";
+import {clock, duration, more, sentence, t, why} from "./words.mjs";
 
 const fail = signal("");
 const answerFail = signal("");
@@ -165,7 +165,7 @@ function Words() {
         done=${() => !printer.value.prompt} fail=${answerFail} />`)}</div><${Fail} of=${answerFail} /></section>`}
     ${refused && !isActive.value && html`<${Refusal} path=${refused.path} name=${refused.name} reasons=${refused.reasons} />`}
     ${rows.map((/** @type {any} */ each, index) => html`<section key=${index} class=${`card notice ${each.tone}`}>
-      <h2>${each.head}</h2>${each.text && html`<p>${short(each.text, 600)}</p>`}${each.what && html`<p class=${each.tone === "bad" ? "" : "dim"}>${each.what}</p>`}
+      <h2>${each.head}</h2>${each.text && html`<p>${short(why(each.text), 600)}</p>`}${each.what && html`<p class=${each.tone === "bad" ? "" : "dim"}>${each.what}</p>`}
       ${each.seen && html`<div class="row"><${Act} label=${t("halt_seen")} run=${() => post("api/connection", {command: "seen"})} done=${() => !halted.value} fail=${haltFail} />
         <a class="button" href="#health">${t("halt_lines")}</a></div><${Fail} of=${haltFail} />`}
       ${each.choose && html`<div class="row"><a class="button" href="#setup">${t("no_kind_choose")}</a><button type="button" onClick=${noKind}>${t("close")}</button></div>`}

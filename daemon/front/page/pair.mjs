@@ -6,7 +6,7 @@ import {start} from "./link.mjs";
 import {ownName, pair} from "./pairing.mjs";
 import {net, short} from "./store.mjs";
 import {Fail} from "./widgets.mjs";
-import {t} from "./words.mjs";
+import {t, why} from "./words.mjs";
 
 const POLL = 2000; // ms; who does not ask for 15 s has to begin again
 
@@ -72,7 +72,7 @@ export function Pair() {
     timer.current = setTimeout(() => look(token), POLL);
   }
   return html`<main class="pair"><h1>${t(isRevoked ? "revoked" : "welcome")}</h1>
-    <p>${t(isRevoked ? "revoked_what" : "welcome_what")}</p>${reason && html`<p class="dim">${short(reason)}</p>`}
+    <p>${t(isRevoked ? "revoked_what" : "welcome_what")}</p>${reason && html`<p class="dim">${short(why(reason))}</p>`}
     <${Fail} of=${fail} />
     <form class="card" onSubmit=${byCode}><h2>${t("by_code")}</h2><p class="dim">${t("by_code_what")} <code>nozzled pair</code></p>
       <div class="row"><label for="code" class="hidden">${t("code")}</label><input id="code" class="code" value=${code} autocomplete="off" autocapitalize="characters" spellcheck=${false}

@@ -5,7 +5,7 @@ import {html, signal, useEffect, useState} from "./html.mjs";
 import {isActive, isIdle, whyRead} from "./state.mjs";
 import {sections, short} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
-import {t, tn, typed} from "./words.mjs";
+import {t, tn, typed, why} from "./words.mjs";
 
 const MOST = 100; // copies
 const LONGEST = {notes: 1000, material: 60}; // characters
@@ -114,7 +114,7 @@ function Entry({entry, at, last}) {
   return html`<li class=${`past queued ${mark}`}>${last > 0 && !whyRead.value && html`<${Grip} entry=${entry} at=${at} />`}<span class="what"><b>${short(entry.name, 120)}</b>
       <small>${[t(`queued_${entry.state}`), entry.copies > 1 && t("copies_done", {done: entry.done, copies: entry.copies}), short(entry.material ?? "", 60)].filter(Boolean).join(" · ")}</small>
       ${entry.notes && html`<small>${short(entry.notes, 200)}</small>`}
-      ${entry.reason && html`<small class=${bad ? "bad" : "dim"}>${short(entry.reason, 300)}</small>`}</span>
+      ${entry.reason && html`<small class=${bad ? "bad" : "dim"}>${short(why(entry.reason), 300)}</small>`}</span>
     <span class="row">${bad && html`<${Act} label=${t("try_again")} name=${`${t("try_again")} ${name}`} run=${tell({command: "retry", id: entry.id})} fail=${fail} />`}
       <button type="button" disabled=${Boolean(whyRead.value)} aria-expanded=${editing} aria-label=${`${t("change")} ${name}`} onClick=${() => setEditing(!editing)}>${t("change")}</button>
       <${Act} label="↑" name=${t("queue_up", {name})} run=${tell({command: "move", id: entry.id, to: at - 1})} off=${at === 0 ? t("queue_first") : ""} fail=${fail} />
@@ -132,7 +132,7 @@ export function Queue() {
   const {entries = [], paused, bed, waiting} = known.value ?? {};
   return html`<section class="card" aria-label=${t("queue")}><h2>${t("queue")}</h2>
     ${known.value && html`<p>${isActive.value ? t("bed_in_use") : bed?.clear ? t("bed_clear") : t("bed_not_clear")}${paused ? ` ${t("queue_paused")}` : ""}</p>
-      ${waiting && bed?.clear && entries.length > 0 && html`<p class="warn">${short(waiting, 300)}</p>`}
+      ${waiting && bed?.clear && entries.length > 0 && html`<p class="warn">${short(why(waiting), 300)}</p>`}
       <div class="row"><${Act} kind=${bed?.clear ? "" : "main"} label=${t(bed?.clear ? "bed_unclear" : "bed_is_clear")} sure=${bed?.clear ? undefined : sureOfBed} off=${isActive.value ? t("why_printing") : ""} run=${tell({command: "bed", clear: !bed?.clear})} fail=${fail} />
         <${Act} label=${t(paused ? "queue_resume" : "queue_pause")} run=${tell({command: paused ? "resume" : "pause"})} fail=${fail} />
         ${entries.length > 0 && html`<${Act} kind="danger" label=${t("queue_clear")} sure=${sureToClear} run=${tell({command: "clear"})} fail=${fail} />`}</div>`}

@@ -5,7 +5,7 @@ import {html, signal, useEffect, useState} from "./html.mjs";
 import {job, short} from "./store.mjs";
 import {whyNoPrinter} from "./state.mjs";
 import {Act, Fail, Modal} from "./widgets.mjs";
-import {t, tn} from "./words.mjs";
+import {t, tn, why} from "./words.mjs";
 
 const fail = signal("");
 /** The file that was not printed though somebody has just asked for that, or none. */
@@ -33,9 +33,9 @@ export function Refusal({path, name, reasons, onDone}) {
   return html`<section class="card notice bad refusal" role="alert">
     <h2 id="refused">${t("refused_title", {name: short(name, 80)})}</h2>
     <p>${tn("refused_count", errors.length)}</p>
-    <ul>${errors.map((each, index) => html`<li key=${index}>${short(each, 400)}</li>`)}</ul>
+    <ul>${errors.map((each, index) => html`<li key=${index}>${short(why(each), 400)}</li>`)}</ul>
     ${warnings.length > 0 && html`<p>${tn("warnings", warnings.length)}</p>
-      <ul>${warnings.map((each, index) => html`<li key=${index}>${short(each, 400)}</li>`)}</ul>`}
+      <ul>${warnings.map((each, index) => html`<li key=${index}>${short(why(each), 400)}</li>`)}</ul>`}
     <label class="check"><input type="checkbox" checked=${read}
       onChange=${(/** @type {any} */ event) => setRead(event.target.checked)} /> ${t("refused_read")}</label>
     <div class="row apart">

@@ -7,7 +7,7 @@ import {Options} from "./options.mjs";
 import {isActive, isIdle, percent, thisPrint} from "./state.mjs";
 import {isGone, job, lineFigures, printer, profile, server, short, updated} from "./store.mjs";
 import {Act, ask, dress, Fail} from "./widgets.mjs";
-import {language, LANGUAGES, number, sentence, speak, t, tn} from "./words.mjs";
+import {language, LANGUAGES, number, sentence, speak, t, tn, why} from "./words.mjs";
 
 const connectFail = signal("");
 const printerFail = signal("");
@@ -42,7 +42,7 @@ function Connection() {
         <div><dt>${t("firmware")}</dt><dd>${short(firmware ?? "–", 120)}</dd></div></dl>
       <${Act} kind="danger" label=${t("disconnect")} busy=${t("disconnecting")} sure=${sureToDisconnect} run=${() => post("api/connection", {command: "disconnect"})} fail=${connectFail}
         done=${() => printer.value.state === "offline" || printer.value.state === "fault"} />`
-    : html`${error && html`<p>${short(error, 400)}</p>`}
+    : html`${error && html`<p>${short(why(error), 400)}</p>`}
       <p class="dim">${ports.length ? tn("ports_found", ports.length) : t("no_ports")}</p>
       <div class="row"><label>${t("port")} <select value=${port} onChange=${(/** @type {any} */ event) => setPort(event.target.value)}>
         <option value="">${options?.portPreference ? short(options.portPreference, 60) : t("configured")}</option>

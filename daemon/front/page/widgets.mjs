@@ -3,7 +3,7 @@
 import {choice} from "./api.mjs";
 import {html, signal, useEffect, useRef, useState} from "./html.mjs";
 import {whyRead} from "./state.mjs";
-import {plain, t, typed} from "./words.mjs";
+import {plain, t, typed, why} from "./words.mjs";
 
 const PATIENCE = 10000; // ms that a change of the state may take before the button says so
 const REPLACED = 500; // ms after something has taken the place of something else in which a tap is not meant for it
@@ -76,7 +76,7 @@ export function quiet() {
 
 /** What has failed, until the next try. @param {{of: any}} props */
 export function Fail({of}) {
-  return html`<p class="fail" role="alert">${of.value}</p>`;
+  return html`<p class="fail" role="alert">${why(of.value)}</p>`;
 }
 
 /** @typedef {{title: string, body: any, yes: string, no: string, kind?: string, holds?: () => boolean}} Asked */

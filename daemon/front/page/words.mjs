@@ -18,8 +18,8 @@ function formatter(kind, form) {
   return formatters.get(name);
 }
 
-/** Languages besides English, by the modules of the first view's words and of all others. */
-const OTHERS = {de: ["./texts_de.mjs", "./texts_more_de.mjs"]};
+/** Languages besides English, by the modules of the first view's words, of all others, and of what nozzled itself says. */
+const OTHERS = {de: ["./texts_de.mjs", "./texts_more_de.mjs", "./reasons_de.mjs"]};
 const MORE = "./texts_more.mjs";
 export const LANGUAGES = {en: "English", de: "Deutsch"};
 
@@ -34,8 +34,9 @@ let coming = null;
 /** @param {string} wanted A code like `de`; what is not there is English. */
 export async function speak(wanted) {
   const code = wanted.slice(0, 2).toLowerCase();
-  const [first, rest] = OTHERS[/** @type {keyof typeof OTHERS} */ (code)] ?? [];
-  const modules = await Promise.all([wantsMore && MORE, first, wantsMore && rest].map(name => name && import(name)));
+  const [first, rest, whys] = OTHERS[/** @type {keyof typeof OTHERS} */ (code)] ?? [];
+  const [known, ...modules] = await Promise.all([whys, wantsMore && MORE, first, wantsMore && rest].map(name => name && import(name)));
+  reasons.value = (known?.reasons ?? []).map(reason);
   texts.value = Object.assign({}, english, ...modules.map(module => module?.texts));
   language.value = first ? code : "en";
   document.documentElement.lang = language.value;
@@ -58,6 +59,25 @@ export function t(name, things = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, thing) => (thing in things ? String(things[thing]) : whole));
 }
 
+/** @type {import("./vendor/signals-core.mjs").Signal<[RegExp, string][]>} */
+const reasons = signal([]);
+
+/** A sentence of nozzled's as a pattern, and what it is in another language. @param {[string, string]} pair @returns {[RegExp, string]} */
+function reason([said, other]) {
+  const pattern = said.replace(/[.*+?^$()|[\]\\]/g, "\\$&").replace(/\{(\w+)\}/g, "(?<$1>.*?)");
+  return [new RegExp(`^${pattern}$`, "s"), other];
+}
+
+/** What nozzled says of why, in the language of this browser where its words are known; else as it is. @param {unknown} text */
+export function why(text) {
+  const said = String(text ?? "");
+  for (const [pattern, other] of reasons.value) {
+    const found = pattern.exec(said);
+    if (found) return other.replace(/\{(\w+)\}/g, (_, thing) => found.groups?.[thing] ?? "");
+  }
+  return said;
+}
+
 /** As `t`, by number: `name_1` for one. @param {string} name @param {number} count @param {Record<string, unknown>} [things] */
 export function tn(name, count, things = {}) {
   return t(count === 1 ? `${name}_1` : name, {n: number(count), ...things});
@@ -70,7 +90,7 @@ export function number(value, digits = 0) {
 
 /** A reason as a sentence of its own. @param {unknown} reason */
 export function sentence(reason) {
-  const text = String(reason ?? "").slice(0, 300);
+  const text = why(reason).slice(0, 300);
   return text && `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }
 
