@@ -54,10 +54,33 @@ async def test_settings_are_changed_told_and_kept(tmp_path):
     assert [each["name"] for each in kept["webcam"]["webcams"]] == ["classic"]
 
 
+async def test_the_camera_may_be_set_where_octoprint_has_it_now(tmp_path):
+    async with api(tmp_path, "") as server:
+        for camera in ("http://cam/x", "http://[fe80::1%25eth0]:8080/?a;b=%20", "/webcam/?action=stream"):
+            wanted = {"plugins": {"classicwebcam": {"stream": camera, "flipV": True, "snapshotTimeout": 9}}}
+            answer = await server.post("/api/settings", wanted)
+            assert (answer.status, answer.json["webcam"]["streamUrl"]) == (200, camera)
+            assert answer.json["plugins"]["classicwebcam"]["stream"] == camera
+        whole = answer.json
+        whole["webcam"]["streamUrl"] = "/mine"  # a client sends all back, and has changed one of the two
+        assert (await server.post("/api/settings", whole)).json["webcam"]["streamUrl"] == "/mine"
+        whole = (await server.get("/api/settings")).json
+        whole["plugins"]["classicwebcam"]["stream"] = None
+        assert (await server.post("/api/settings", whole)).json["webcam"]["streamUrl"] == ""
+        assert whole["webcam"]["flipV"] is True
+
+
 @pytest.mark.parametrize(
     ("wanted", "status", "said"),
     [
         ({"webcam": {"streamUrl": "javascript:alert(1)"}}, 400, "must be an address"),
+        *(
+            ({"webcam": {"streamUrl": odd}}, 400, "no address that a browser could open")
+            for odd in ("http://a b/", "http://[::1/x", "http://x; default-src *", "http://*", "http://", "http://a:b/")
+        ),
+        ({"plugins": {"classicwebcam": {"stream": "http://*/"}}}, 400, "no address"),
+        ({"plugins": {"classicwebcam": {"snapshot": "/other"}}}, 409, "set in the configuration file"),
+        ({"appearance": {"name": "a" * 201}}, 400, "may have 200"),
         ({"webcam": {"flipH": 1}}, 400, "flip_horizontally"),
         ({"appearance": {"name": ["a"]}}, 400, "appearance.name"),
         ({"appearance": {"name": "a\nb"}}, 400, "appearance.name"),

@@ -2,7 +2,7 @@ import pytest
 
 from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
-from support.http import KEY, NOW, api
+from support.http import KEY, NOW, api, form
 
 
 def key_of(folder, scope, name="other"):
@@ -22,6 +22,15 @@ async def test_a_passive_login_tells_who_the_key_belongs_to_and_gives_a_session(
         assert again["session"] != user["session"]
 
 
+async def test_a_login_is_passive_by_the_word_alone_and_may_come_as_any_form(tmp_path):
+    async with api(tmp_path) as server:
+        assert (await server.post("/api/login", {"passive": False})).json["session"]
+        body, kind = form(("passive", b"true"))
+        assert (await server.request("POST", "/api/login", body, headers={"Content-Type": kind})).json["session"]
+        torn = await server.request("POST", "/api/login", body[:-9], headers={"Content-Type": "multipart/form-data"})
+        assert torn.status == 400
+
+
 async def test_a_passive_login_without_a_key_is_nobody_and_gives_no_session(tmp_path):
     async with api(tmp_path, "") as server:
         nobody = await server.post("/api/login", {"passive": True}, key=None, headers={"Host": "localhost"})
@@ -31,9 +40,7 @@ async def test_a_passive_login_without_a_key_is_nobody_and_gives_no_session(tmp_
         assert nobody.json["permissions"] == []
 
 
-@pytest.mark.parametrize(
-    ("data", "status"), [({"user": "a", "pass": KEY}, 403), ({}, 400), ({"user": "a"}, 400), ({"passive": False}, 400)]
-)
+@pytest.mark.parametrize(("data", "status"), [({"user": "a", "pass": KEY}, 403), ({}, 400), ({"user": "a"}, 400)])
 async def test_there_are_no_passwords(tmp_path, data, status):
     async with api(tmp_path, "") as server:
         response = await server.post("/api/login", data)

@@ -168,6 +168,21 @@ async def test_a_change_of_state_is_told_at_once(tmp_path):
             assert page.shown["job"]["state"] == expected
 
 
+async def test_every_state_of_a_print_is_told_however_short(tmp_path):
+    async with api(tmp_path) as server:
+        page = Page(server)
+        await page.open()
+        await server.upload(("file", "a.gcode", b"G28\n"))
+        await server.settle(5)
+        for _ in range(2):  # one after the other at once
+            await server.post("/api/files/local/a.gcode", {"command": "select", "print": True})
+            async with asyncio.timeout(60):
+                while server.service.jobs.active:  # noqa: ASYNC110 - the next one follows at once
+                    await asyncio.sleep(0.001)
+        await server.settle(3)
+        assert page.sets("job.state") == ["starting", "printing", "finishing", "completed"] * 2
+
+
 async def test_fan_factors_tool_and_position_are_told_as_far_as_somebody_has_said_them(tmp_path):
     async with api(tmp_path) as server:
         page = Page(server)

@@ -109,8 +109,10 @@ class History:
                 await self._cache.change(_STATE, job.state.value, job.id, job.state.value)
             self._synced = state
 
-    async def refresh(self, seconds: float) -> None:
+    async def refresh(self, seconds: float) -> bool:
         """Take down what has happened, and wait for it so long: a record of years takes a while the first time.
+
+        Returns whether all of it was taken down; where the core is away, what is known has to do.
 
         Raises:
             StoreError: it cannot be kept.
@@ -125,6 +127,7 @@ class History:
                 raise
             except NozzledError as error:  # the core is away, or of another version: what is known has to do
                 log.info("history.old", reason=str(error))
+        return bool(done)
 
     async def _since(self) -> int:
         """Return behind which number the core is to tell: what had not ended may have."""

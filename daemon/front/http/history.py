@@ -75,9 +75,9 @@ class _Asking(ApiHandler):
             raise Refused(400, f"{name} must be a date in s since 1970")
         return value
 
-    async def refresh(self) -> None:
-        """Take down what has happened; where the core is away, what is known has to do."""
-        await self.service.history.refresh(PATIENCE)
+    async def refresh(self) -> bool:
+        """Take down what has happened; tell whether that is done, which takes a while for a record of years."""
+        return await self.service.history.refresh(PATIENCE)
 
     async def with_files(self, jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Tell besides whether the files are there still, and no others of the same name."""
@@ -97,10 +97,10 @@ class HistoryHandler(_Asking):
         if before and not _is_number(before):
             raise Refused(400, "before must be the number of a print")
         asked, limit = self.question(), int(text)
-        await self.refresh()
+        complete = await self.refresh()
         jobs = await self.service.history.jobs(asked, limit + 1, int(before) if before else None)
         more = jobs[limit - 1]["id"] if len(jobs) > limit else None
-        self.write({"jobs": await self.with_files(jobs[:limit]), "next": more})
+        self.write({"jobs": await self.with_files(jobs[:limit]), "next": more, "complete": complete})
 
 
 class TotalsHandler(_Asking):
@@ -112,11 +112,12 @@ class TotalsHandler(_Asking):
         if by not in BY:
             raise Refused(400, f"by must be one of {', '.join(BY)}")
         asked = self.question()
-        await self.refresh()
+        complete = await self.refresh()
         *totals, everything = await self.service.history.totals(asked, by)
         # by path there may be very many: what takes long is done by a thread
         self.set_header("Content-Type", "application/json; charset=UTF-8")
-        self.write(await asyncio.to_thread(msgspec.json.encode, {"by": by, "totals": totals, "all": everything}))
+        told = {"by": by, "totals": totals, "all": everything, "complete": complete}
+        self.write(await asyncio.to_thread(msgspec.json.encode, told))
         await self.pack()
 
 

@@ -14,6 +14,7 @@ from daemon.front.http.errors import Refused
 from daemon.front.http.users import user
 
 FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data"
 MOST_FIELDS = 16
 
 GUEST: dict[str, Any] = {"name": None, "permissions": [], "groups": ["guests"]}
@@ -30,7 +31,7 @@ class LoginHandler(ApiHandler):
         passive = is_true(data.get("passive", False))
         if not passive and {"user", "pass"} <= data.keys():
             raise KeyRefused("there are no passwords here: use an API key, with a passive login")
-        if not passive:
+        if "passive" not in data:  # whatever it says, as with OctoPrint
             raise Refused(400, "Mandatory parameters missing")
         if self.identity is None:
             self.write({"needs": {"role": [], "group": ["guests"]}, "groups": ["guests"], "permissions": []})
@@ -47,9 +48,25 @@ class LoginHandler(ApiHandler):
                 said = dict(parse_qsl(self.body.decode("utf-8", "replace"), max_num_fields=MOST_FIELDS))
             except ValueError as error:
                 raise Refused(400, f"a form may have {MOST_FIELDS} fields") from error
+        elif kind == MULTIPART:
+            said = self._form()
         else:
             said = self.json_body()
         return {name: self.get_query_argument(name) for name in self.request.query_arguments} | said
+
+    def _form(self) -> dict[str, Any]:
+        from tornado.httputil import HTTPInputError, parse_body_arguments  # noqa: PLC0415 - few log in by such a form
+
+        fields: dict[str, list[bytes]] = {}
+        try:
+            parse_body_arguments(self.request.headers["Content-Type"], bytes(self.body), fields, {})
+        except HTTPInputError as error:
+            raise Refused(400, "the form cannot be read") from error
+        return {name: _text(values[-1]) for name, values in [*fields.items()][:MOST_FIELDS]}
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
 
 
 def _user(identity: Identity, session: Session) -> dict[str, Any]:

@@ -90,8 +90,8 @@ def _history() -> dict[str, dict[str, Operation]]:
     change = keyed(operation("Print it again, or note what is known of it.", 404, done=ref("Printed"), body=body))
     change["responses"]["204"] = {"description": "It is printed again."}
     change["responses"]["201"] = {"description": "The entry that was put in.", **json_of(ref("QueueEntry"))}
-    listed = obj({"jobs": array(ref("Printed")), "next": nullable("integer")})
-    sums = obj({"by": TEXT, "totals": array(ref("Total")), "all": ref("Total")})
+    listed = obj({"jobs": array(ref("Printed")), "next": nullable("integer"), "complete": BOOLEAN})
+    sums = obj({"by": TEXT, "totals": array(ref("Total")), "all": ref("Total"), "complete": BOOLEAN})
     kind = in_path("kind", "csv or json", {"enum": ["csv", "json"]})
     table = operation("Fetch all of it.", 400, 500, 503, done={}, parameters=[kind, *filters])
     kinds = {"text/csv": {"schema": TEXT}, "application/json": {"schema": array({"type": "object"})}}

@@ -1,7 +1,9 @@
 """/api/settings: what clients read of the configuration, and the part of it that can be changed over the API."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from daemon.config import ProfileConfig
 from daemon.errors import ConfigError, JobConflict
@@ -23,6 +25,13 @@ CHANGEABLE = {
 
 PRESETS = "temperature.profiles"
 LONGEST = 2000  # characters of a text
+LONGEST_OF_PRINTER = 200  # characters of the printer's name
+
+_CAMERA = "classicwebcam"
+_OF_CAMERA = {
+    "stream": "streamUrl", "snapshot": "snapshotUrl", "flipH": "flipH", "flipV": "flipV", "rotate90": "rotate90",
+}  # fmt: skip
+_HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:.]+(?:%\w+)?")  # a name or an address, as it stands between // and :
 
 _HEATERS = {
     "extruder": ("hotend", "max_hotend_c"),
@@ -47,7 +56,8 @@ class SettingsHandler(Cached):
             Refused: 400 for a value that cannot be.
             JobConflict: a key that the configuration file decides, or that cannot be changed here.
         """
-        wanted, now = self.json_body(), self._settings()
+        now = self._settings()
+        wanted = _with_plugin(self.json_body(), now)
         sections: dict[str, dict[str, Any]] = {}
         decided = self._decided()
         for key, value in _differences(wanted, now):
@@ -97,6 +107,22 @@ def _shown(preset: Preset) -> dict[str, Any]:
     return {"name": preset.name, "extruder": preset.hotend, "bed": preset.bed, "chamber": preset.chamber}
 
 
+def _with_plugin(wanted: dict[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is wanted, with what is changed of the plug-in that has the camera since OctoPrint 1.9."""
+    plugins = wanted.get("plugins")
+    given = plugins.get(_CAMERA) if isinstance(plugins, dict) else None
+    webcam = wanted.get("webcam", {})
+    if not isinstance(given, dict) or not isinstance(webcam, dict):
+        return wanted
+    there = now["plugins"][_CAMERA]
+    changed = {ours: given[theirs] for theirs, ours in _OF_CAMERA.items() if theirs in given}
+    changed = {ours: "" if value is None and ours.endswith("Url") else value for ours, value in changed.items()}
+    same = {ours: there[theirs] for theirs, ours in _OF_CAMERA.items()}
+    lifted = {ours: value for ours, value in changed.items() if value != same[ours]}
+    kept = {name: value for name, value in webcam.items() if name not in lifted or value != now["webcam"].get(name)}
+    return {**wanted, "webcam": {**lifted, **kept}}
+
+
 def _differences(wanted: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield what is asked to be another value than it is, by its path; what nobody knows is left out."""
     for name, value in wanted.items():
@@ -111,13 +137,27 @@ def _differences(wanted: Mapping[str, Any], now: Mapping[str, Any], path: str = 
 
 def _checked(key: str, value: object) -> object:
     """Return the value; refuse an address that no browser would take for one of a picture."""
-    if isinstance(value, str) and len(value) > LONGEST:
-        raise Refused(400, f"{key} may have {LONGEST} characters")
+    longest = LONGEST_OF_PRINTER if key == "appearance.name" else LONGEST
+    if isinstance(value, str) and len(value) > longest:
+        raise Refused(400, f"{key} may have {longest} characters")
     if key.endswith("Url") and isinstance(value, str) and value:
         value = value.strip()
         if not value.startswith(("http://", "https://", "webrtc://", "webrtcs://", "rtsp://", "/")):
             raise Refused(400, f"{key} must be an address that begins with http://, https:// or /")
+        if not _is_address(value):
+            raise Refused(400, f"{key} is no address that a browser could open: {value[:100]}")
     return value
+
+
+def _is_address(text: str) -> bool:
+    """Tell whether a browser takes it; what it has blanks for is written as %20."""
+    if not text.isprintable() or set(text) & set(" \"'<>\\^`{|}"):
+        return False
+    try:
+        parts = urlsplit(text)
+        return text.startswith("/") or (parts.port != 0 and _HOST.fullmatch(parts.hostname or "") is not None)
+    except ValueError:
+        return False
 
 
 def _presets(wanted: Mapping[str, Any], now: Mapping[str, Any], profile: ProfileConfig) -> tuple[Preset, ...] | None:

@@ -6,7 +6,7 @@ A page that reads slowly costs no queue: of it is known which names of the snaps
 import asyncio
 import json
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -34,6 +34,8 @@ HANGS = 1.5  # s after which a core that has not answered is taken for one that 
 TICK = 1.0  # s between two looks at a print that goes on, where nothing is heard of it
 LISTEN = 0.5  # s between two looks at the conversation, while somebody has the console open
 AGAIN = 5.0  # s after which a file of which nothing was known is looked at again
+MAX_STATES = 16  # of the job, that wait for a page
+STATE = "job.state"
 MAX_LINES = 500  # of the console, that wait for a page
 
 TRANSITIONS = (StateChanged, JobChanged, SafetyBroken, StopEnded, PanelPrintChanged, ActionRequested)
@@ -67,6 +69,7 @@ class Feed:
         self._keys: dict[str, None] = {}
         self._beats = False
         self._lines: deque[Line] = deque(maxlen=MAX_LINES)
+        self._states: deque[str] = deque(maxlen=MAX_STATES)  # of the job, that have passed already
         self._dropped = 0
         self.console = console
         self.is_new = console  # it has not seen what was said before it came
@@ -76,11 +79,15 @@ class Feed:
         self._whole = True
         self._keys.clear()
         self._lines.clear()
+        self._states.clear()
         self._dropped, self.is_new = 0, self.console
 
-    def changed(self, keys: Iterable[str]) -> None:
-        """Note what is not what it was."""
+    def changed(self, keys: Iterable[str], passed: Sequence[str] = ()) -> None:
+        """Note what is not what it was; `passed` are states of the job that it has had meanwhile."""
         self._keys.update(dict.fromkeys(keys))
+        if passed:
+            self._states.extend(passed)
+            self._keys[STATE] = None
         if self._keys or self._whole:
             self._wake()
 
@@ -104,10 +111,13 @@ class Feed:
                 return []
             self._whole = self._beats = False
             self._keys.clear()
+            self._states.clear()
             bodies = [f'"all": {self._pages.everything()}']
         else:
-            bodies = [f'"set": {self._pages.of(self._keys)}'] if self._keys else []
+            bodies = [f'"set": {{"{STATE}": {json.dumps(state)}}}' for state in self._states]
+            bodies += [f'"set": {self._pages.of(self._keys)}'] if self._keys else []
             self._keys.clear()
+            self._states.clear()
         if self._beats:
             self._beats = False
             bodies.append(f'"beat": {self._pages.date()}')
@@ -135,6 +145,7 @@ class Pages:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._dirty = self._urgent = False
+        self._passed: deque[str] = deque(maxlen=MAX_STATES)  # states of the job since the last look
         self._looked = self._told_slow = self._beaten = self._listened = 0.0
         self._figures: dict[str, Any] = {"link.figures": None, "server.power": None}
         self._before_at = -AGAIN
@@ -177,6 +188,8 @@ class Pages:
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, TRANSITIONS):
+            if isinstance(event, JobChanged) and self._feeds:
+                self._passed.append(event.state.value)
             self._at_once()
 
     def _on_notice(self, notice: Notice) -> None:
@@ -279,6 +292,10 @@ class Pages:
             self._before_at, self._before = now, await before(self._service)
         last = self._before if self._service.jobs.state is None else {}
         values = describe(self._service, self._known | self._figures | last, files().digest)
+        passed = [*self._passed]  # also one that lasted a moment is told
+        self._passed.clear()
+        if passed and passed[-1] == values[STATE]:
+            passed.pop()
         if not transition and now < self._told_slow + SLOW:
             values |= {key: self._values[key] for key in ALL_THE_TIME if key in self._values}
         else:
@@ -288,7 +305,7 @@ class Pages:
         self._texts.update((key, json.dumps(values[key])) for key in changed)
         self.ready = True
         for feed in self._feeds:
-            feed.changed(changed)
+            feed.changed(changed, passed)
 
     async def _find(self, now: float) -> None:
         """Find out what is known of the selected file, if that is another one."""
