@@ -2,7 +2,8 @@
 
 view: both pages
 
-  requests, KB   of the first view with an empty cache: what begins within 3 s, headers and sockets included
+  requests, KB   of the first view with an empty cache: what begins within 3 s, or until it is of use,
+                 headers and sockets included
   toolpath KB    what the picture of this print took besides: it grows with the print
   useful         seconds until state and temperatures of the printer are seen; at 4x with the processor of the page
                  made four times slower, the best of three
@@ -245,7 +246,7 @@ def _first_view(seen: Seen, browser: Browser, visit: Visit, url: str) -> None:
         )
         seen.useful = there.open()
         there.page.wait_for_timeout(1000 * FIRST_VIEW)
-    end = min(filter(None, began.values())) + FIRST_VIEW
+    end = min(filter(None, began.values())) + max(FIRST_VIEW, seen.useful)
     first = {each for each, at in began.items() if at < end}
     seen.requests = len(first - toolpaths)
     seen.kilobytes = sum(sizes.get(each, 0.0) for each in first - toolpaths) / 1024
