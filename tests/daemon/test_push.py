@@ -649,6 +649,20 @@ async def test_every_state_is_seen_by_everybody_however_short_and_a_long_end_cou
         assert len([text for text in texts if text == "Finishing"]) == 1
 
 
+async def test_no_state_of_a_print_comes_behind_its_end(tmp_path):
+    async with api(tmp_path) as server:
+        listener = Listener(server)
+        await listener.login()
+        listener.say(throttle=240)
+        await server.upload(("file", "a.gcode", FILE), ("print", b"true"))
+        await server.settle(50)
+        told = [(kind, content) for message in listener.messages for kind, content in message.items()]
+        [end] = [at for at, (kind, content) in enumerate(told) if kind == "event" and content["type"] == "PrintDone"]
+        shown = [(at, content["state"]) for at, (kind, content) in enumerate(told) if kind == "current"]
+        assert {state["text"] for at, state in shown if at < end} >= {"Starting", "Printing", "Finishing"}
+        assert not any(state["flags"]["printing"] for at, state in shown if at > end)
+
+
 async def test_a_state_that_has_passed_is_told_with_the_file_of_then(tmp_path):
     async with api(tmp_path) as server:
         listener = Listener(server)

@@ -45,10 +45,17 @@ class Statuses:
         self._waiting.clear()
         self._told = status["text"]
 
-    def take(self, now: Status) -> tuple[list[Moment], Status]:
-        """Return the states that have passed, and the one that there is now, as they are to be told."""
+    def drain(self) -> list[Moment]:
+        """Return the states that have passed, as they are to be told; they count as told."""
         before = [Moment(_shown(each.status), each.about) for each in self._waiting]
         self._waiting.clear()
+        if before:
+            self._told = before[-1].status["text"]
+        return before
+
+    def take(self, now: Status) -> tuple[list[Moment], Status]:
+        """Return the states that have passed, and the one that there is now, as they are to be told."""
+        before = self.drain()
         if before and before[-1].status["text"] == now["text"]:
             before.pop()
         self._told = now["text"]

@@ -40,6 +40,11 @@ MAX_LETTERS = 4096
 Send = Callable[[Sequence[str]], Awaitable[None]]
 
 
+PRINT_ENDS = ("PrintDone", "PrintCancelled", "PrintFailed")
+"""Events before which all states that have passed are told: a client that counts prints by both would take a state that
+comes late for another print."""
+
+
 @dataclass(slots=True)
 class Wishes:
     """What a client wants to hear; everything, where it has not said."""
@@ -64,7 +69,7 @@ class Subscriber:
         self._words = self._letters = 0  # said without a session
         self._wishes = Wishes()
         self._interval = RATE
-        self._waiting: deque[str] = deque(maxlen=MAX_EVENTS)
+        self._waiting: deque[str | Moment] = deque(maxlen=MAX_EVENTS)
         self._temperatures: deque[str] = deque(maxlen=MAX_TEMPERATURES)
         self._statuses = Statuses()
         self._heard = hub.said
@@ -87,6 +92,8 @@ class Subscriber:
         """Pass on what happened, in these words, if this client may and wants to hear of it."""
         wanted = self._wishes.plugins if notice.plugin else self._wishes.events
         if self._session is not None and (wanted is True or (wanted and notice.name in wanted)):
+            if notice.name in PRINT_ENDS and self._wishes.state:
+                self._waiting.extend(self._statuses.drain())
             self.offer(told)
 
     def add_temperatures(self, report: str) -> None:
@@ -238,8 +245,9 @@ class Subscriber:
         if self._session is not None:
             await self._access.refresh()
             self._check_session(self._session)
-        messages = [*self._waiting]
+        waiting = [*self._waiting]
         self._waiting.clear()
+        messages = [each if isinstance(each, str) else (await self._hub.look()).passed(each) for each in waiting]
         if self._session is None:
             return messages
         if self._new and self._page is not None and not self._wishes.state:
