@@ -182,8 +182,9 @@ def log(view: View, subject: Subject) -> Iterator[Finding]:
     """Warnings and errors of the last day."""
     if subject.service is None:
         return
+    own = [word for unit in (subject.service.core, subject.service.front) for word in ("-u", unit)]
     said = view.run(
-        "journalctl", "-t", NAME, "-p", "warning", "--since=-24h", "-o", "cat", "-q", "-n", "200", "--no-pager"
+        "journalctl", "-t", NAME, *own, "-p", "warning", "--since=-24h", "-o", "cat", "-q", "-n", "200", "--no-pager"
     )
     if said is None:
         yield note("the journal cannot be read", "sudo nozzled doctor")
@@ -191,7 +192,7 @@ def log(view: View, subject: Subject) -> Iterator[Finding]:
         lines = said.splitlines()
         yield note(
             f"warnings in the log within a day: {len(lines)}; the last: {lines[-1][:200]}",
-            f"journalctl -t {NAME} -p warning -n 50",
+            f"journalctl -t {NAME} {' '.join(own).replace('.service', '')} -p warning -n 50",
         )
 
 

@@ -371,7 +371,9 @@ def test_faults_and_the_log(machine):
     machine.programs["journalctl -t"] = ""
     assert machine.look(service.log, **told) == []
     machine.programs["journalctl -t"] = "one\ntwo"
-    assert "within a day: 2;" in machine.worst(service.log, **told)[1]
+    shown = machine.worst(service.log, **told)[1]
+    assert "within a day: 2;" in shown
+    assert shown.endswith("journalctl -t nozzled -u nozzled -u nozzled-front -p warning -n 50")
 
 
 def test_a_check_that_fails_keeps_no_other_from_its_work(machine):
