@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 SHARE = 0.1
 SAVED = 0.02  # s that are at hand after a while of rest
 MOST_REST = 0.25  # s at a stretch
+MOST_DEBT = 0.3
+"""s that can be owed: 3 s of rest at the share above. A first connect, which imports what the printer needs, takes a
+small computer seconds in one go; a front that is not read for as long as that comes to would count as hung."""
 
 T = TypeVar("T")
 
@@ -23,7 +26,8 @@ class Allowance:
 
     def spend(self, seconds: float, now: float) -> float:
         """Spend time; return for how long nothing more may be spent, 0: there is some left."""
-        self._left = min(self._saved, self._left + max(0.0, now - self._at) * self._share) - seconds
+        left = min(self._saved, self._left + max(0.0, now - self._at) * self._share) - seconds
+        self._left = max(left, -MOST_DEBT)
         self._at = now
         return max(0.0, -self._left / self._share)
 

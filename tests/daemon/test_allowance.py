@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.bridge.allowance import MOST_REST, Allowance, counted
+from daemon.bridge.allowance import MOST_DEBT, MOST_REST, SHARE, Allowance, counted
+from daemon.core.front_process import LOOK, SILENT
 
 
 @given(st.lists(st.tuples(st.floats(0, 0.5), st.floats(0, 2)), max_size=30))
@@ -83,3 +84,9 @@ async def test_errors_and_cancellations_reach_what_is_awaited():
     with pytest.raises(TimeoutError):
         await task
     assert caught == ["cancelled"]
+
+
+def test_whoever_has_spent_very_much_in_one_go_is_listened_to_again_before_it_counts_as_hung():
+    allowance = Allowance()
+    assert allowance.spend(5.0, 1000.0) == pytest.approx(MOST_DEBT / SHARE)
+    assert MOST_DEBT / SHARE < SILENT * LOOK / 2
