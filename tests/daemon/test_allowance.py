@@ -8,7 +8,7 @@ from daemon.bridge.allowance import MOST_DEBT, MOST_REST, SHARE, Allowance, coun
 from daemon.core.front_process import LOOK, SILENT
 
 
-@given(st.lists(st.tuples(st.floats(0, 0.5), st.floats(0, 2)), max_size=30))
+@given(st.lists(st.tuples(st.floats(0, MOST_DEBT), st.floats(0, 2)), max_size=30))
 def test_who_rests_as_told_spends_no_more_than_the_share(steps):
     allowance, now, spent = Allowance(share=0.1, saved=0.02), 1000.0, 0.0
     for seconds, pause in steps:
