@@ -93,6 +93,7 @@ async def test_a_page_gets_a_snapshot_and_nothing_of_octoprints(tmp_path):
         assert shown["printer"]["text"] == "Operational"
         assert shown["printer"]["heaters"]["tool0"]["target"] == 0
         assert shown["printer"]["homed"] is False
+        assert (shown["printer"]["heatersAt"], shown["printer"]["heatersEvery"]) == (int(NOW), 5.0)
         assert (shown["printer"]["feed"], shown["printer"]["position"], shown["printer"]["stop"]) == (None, None, None)
         assert shown["job"]["state"] is None
         assert shown["job"]["file"] is None

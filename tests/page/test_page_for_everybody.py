@@ -273,6 +273,10 @@ def test_a_fault_stays_in_view_and_what_is_set_is_pending_until_the_printer_says
     with there.page.expect_request("**/api/connection") as asked:
         there.button("I have looked at it").click()
     assert asked.value.post_data_json == {"command": "seen"}
+    at = there.page.evaluate("Date.now() / 1000 - 37")
+    there.show(printer={"heaters": {"tool0": {"actual": 210.0, "target": 210.0}}, "heatersAt": at})
+    expect(there.page.locator("header .heaters.old")).to_contain_text("210")
+    expect(there.page.locator(".fresh")).to_contain_text("Temperatures are 3")
     there.go("move")
     ready = {"state": "ready", "heaters": {"tool0": {"actual": 21.0, "target": 0.0}}}
     there.show(printer=ready)

@@ -3,10 +3,10 @@
 import {Failure, gcode, post} from "./api.mjs";
 import {html, signal, useEffect, useRef, useState} from "./html.mjs";
 import {tryNow} from "./link.mjs";
-import {degrees, ending, heaterName, heaters, isActive, percent, state, target, whyRead} from "./state.mjs";
+import {degrees, ending, heatAge, heaterName, heaters, isActive, percent, state, target, whyRead} from "./state.mjs";
 import {age, asking, GRACE, isAdmin, isGone, isStale, job, net, now, printer, server, short, updated} from "./store.mjs";
 import {Act, dialogs, Fail, Icon} from "./widgets.mjs";
-import {t, tn} from "./words.mjs";
+import {duration, t, tn} from "./words.mjs";
 
 const HOLD = 400; // ms that a finger has to stay on Stop
 const SHOWN = 3000; // ms that the hint is shown to who has let it go
@@ -86,7 +86,7 @@ function Freshness() {
   if (link === "live" && !isStale.value) {
     return updated.value
       ? html`<p class="fresh warn">${t("updated")} <${Again} label=${t("reload")} run=${() => location.reload()} /></p>`
-      : html`<p class="fresh">${server.value.name ? `${short(server.value.name, 40)} · ` : ""}${t("fresh")}${whyRead.value && html`<span>${t("may_look")}</span>`}<${Knocking} /></p>`;
+      : html`<p class="fresh">${server.value.name ? `${short(server.value.name, 40)} · ` : ""}${heatAge.value ? html`<span class="warn">${t("heat_old", {age: duration(heatAge.value)})}</span>` : t("fresh")}${whyRead.value && html`<span>${t("may_look")}</span>`}<${Knocking} /></p>`;
   }
   if (link === "boot" && !reason && gone < GRACE) return html`<p class="fresh">${t("state_boot")}</p>`;
   if (link === "lost" && gone < GRACE && !isStale.value) return html`<p class="fresh">${t("fresh_lost")}</p>`;
@@ -99,7 +99,7 @@ function Freshness() {
 }
 
 function Heaters() {
-  return html`<dl class=${isStale.value ? "heaters old" : "heaters"}>${heaters.value.map(([name, each]) => html`
+  return html`<dl class=${isStale.value || heatAge.value ? "heaters old" : "heaters"}>${heaters.value.map(([name, each]) => html`
     <div key=${name}><dt>${heaterName(short(name, 20))}</dt>
       <dd><b>${degrees(each.actual)}</b> <span>${target(each.target)}</span></dd></div>`)}</dl>`;
 }

@@ -108,7 +108,7 @@ function Job() {
         : html`<p class="figures">${last?.name && !file ? html`<b>${short(last.name, 80)}</b>` : ""}<span>${last?.outcome ? t(wasStopped(last) ? "last_stopped" : `last_${last.outcome}`) : file ? t("file_chosen") : t("file_none")}</span>
             ${last?.reason && !wasStopped(last) && !isToldBelow(last.reason) ? html`<span class="bad">${sentence(short(last.reason))}</span>` : ""}</p>
             ${last?.outcome === "completed" && stillHeated.value && html`<p class="dim">${t("still_heated", {heaters: stillHeated.value})}</p>`}
-            ${last?.outcome === "interrupted" && html`<p class="dim">${t("interrupted_what")} <code>nozzled resume-at</code></p>`}`}
+            ${last?.outcome === "interrupted" && html`<p class="dim">${printer.value.state === "ready" ? "" : t("interrupted_hot")} ${t("interrupted_what")} <code>nozzled resume-at</code></p>`}`}
       <${Buttons} />
       <${Fail} of=${fail} />
     </div>

@@ -63,8 +63,8 @@ export function Presets() {
   const cold = /** @type {[string, number][]} */ (there().map(name => [name, 0]));
   return html`<div class="row presets">${(presets.value ?? []).map(each => html`<${Act} key=${each.name} label=${html`${short(each.name, 40)} <small>${each.extruder ?? "–"}/${each.bed ?? "–"}</small>`}
       run=${() => set(targetsOf(each))} done=${() => areSet(targetsOf(each))} off=${off} fail=${fail} />`)}
-    ${several && html`<small>${t("presets_for", {nozzle: heaterName(`tool${printer.value.tool ?? 0}`)})}</small>`}
-    <${Act} kind="cool" label=${t("cool_down")} run=${() => set(cold)} done=${() => areSet(cold)} off=${off} fail=${fail} /></div><${Fail} of=${fail} />`;
+    <${Act} kind="cool" label=${t("cool_down")} run=${() => set(cold)} done=${() => areSet(cold)} off=${off} fail=${fail} />
+    ${several && html`<small>${t("presets_for", {nozzle: heaterName(`tool${printer.value.tool ?? 0}`)})}</small>`}</div><${Fail} of=${fail} />`;
 }
 
 /** For the view Now. */

@@ -1,7 +1,7 @@
 /** The printer's state in words, and what may be done in it. */
 
 import {computed} from "./html.mjs";
-import {analysis, isAdmin, isGone, isStale, job, me, net, printer} from "./store.mjs";
+import {analysis, clockOffset, isAdmin, isGone, isStale, job, me, net, now, printer} from "./store.mjs";
 import {clock, duration, number, t} from "./words.mjs";
 
 const ICONS = {offline: "offline", opening: "busy", handshaking: "busy", ready: "ready", fault: "fault"};
@@ -104,6 +104,16 @@ export function target(value) {
   if (typeof value !== "number" || isGone.value) return "";
   return value > 0 ? `→ ${Math.round(value)}` : t("off");
 }
+
+const OLD = 10; // s after which temperatures are old, unless the printer is asked as seldom
+
+/** Seconds since the printer has told temperatures; 0: it does. */
+export const heatAge = computed(() => {
+  const {heatersAt: at, heatersEvery} = printer.value;
+  void now.value; // it grows with the time
+  const since = typeof at === "number" && !isGone.value ? Math.floor(Date.now() / 1000 + clockOffset.value - at) : 0;
+  return since > Math.max(OLD, 2 * (heatersEvery ?? 0)) ? since : 0;
+});
 
 /** How much of the print is done, by time: 0 to 100, null where nobody knows. */
 export const percent = computed(() => {

@@ -7,7 +7,7 @@
  *   tool: number|null, fan: number|null, feed: number|null, flow: number|null,
  *   message: {text: string, at: number}|null, prompt: {text: string, choices: string[]}|null, trouble: string|null,
  *   protection: {after: number|null, reason: string|null}|null, stop: string|null,
- *   fault: {at: number, text: string, kind: string|null}|null}} Printer
+ *   heatersAt: number|null, heatersEvery: number|null, fault: {at: number, text: string, kind: string|null}|null}} Printer
  */
 
 import {batch, computed, signal} from "./html.mjs";

@@ -37,6 +37,7 @@ export const texts = {
   // the connection
   fresh: "Live",
   may_look: "This browser may only look: it cannot stop the printer.",
+  heat_old: "Temperatures are {age} old: the printer tells none",
   fresh_lost: "Connection lost, reconnecting…",
   fresh_no_link: "No connection",
   fresh_silent: "nozzled does not answer",
@@ -103,7 +104,8 @@ export const texts = {
   last_stopped: "The last print was ended by the emergency stop.",
   last_failed: "The last print failed.",
   last_interrupted: "The last print was interrupted.",
-  interrupted_what: "The heaters are turned off as soon as the printer is back. The part is still on the bed. This command writes a file that goes on where it ended:",
+  interrupted_hot: "The heaters are turned off as soon as the printer is back.",
+  interrupted_what: "The part is still on the bed. This command writes a file that goes on where it ended:",
   start: "Print",
   starting: "Starting…",
   knocks: "{n} ask for access",

@@ -18,7 +18,7 @@ from daemon.front.analysis.watch import key_of
 from daemon.front.events import Notice
 from daemon.front.page_files import files
 from daemon.front.push.page_state import before, describe, figures_of, of_known
-from hal.printer import ActionRequested, Event, PanelPrintChanged, StateChanged, StopEnded
+from hal.printer import ActionRequested, Event, PanelPrintChanged, StateChanged, StopEnded, TemperaturesRead
 
 if TYPE_CHECKING:
     from daemon.bridge.words import Selection
@@ -41,7 +41,9 @@ MAX_LINES = 500  # of the console, that wait for a page
 TRANSITIONS = (StateChanged, JobChanged, SafetyBroken, StopEnded, PanelPrintChanged, ActionRequested)
 """What a page is told of at once."""
 
-ALL_THE_TIME = frozenset({"job.progress", "link.sent", "link.acknowledged", "link.resends", "link.timeouts"})
+ALL_THE_TIME = frozenset(
+    {"job.progress", "printer.heatersAt", "link.sent", "link.acknowledged", "link.resends", "link.timeouts"}
+)
 
 Line = tuple[str, float, str]
 """`>` from the host or `<` from the printer, its date in s, and its text."""
@@ -148,6 +150,7 @@ class Pages:
         self._passed: deque[str] = deque(maxlen=MAX_STATES)  # states of the job since the last look
         self._looked = self._told_slow = self._beaten = self._listened = 0.0
         self._figures: dict[str, Any] = {"link.figures": None, "server.power": None}
+        self._heat_at: int | None = None  # the date of the last temperature report
         self._before_at = -AGAIN
         self._before: dict[str, Any] = {}  # what is known of the last print of an earlier core
         self._counted = -COUNT
@@ -187,6 +190,8 @@ class Pages:
     # -- what happens --------------------------------------------------------------------------------------
 
     def _on_event(self, event: Event) -> None:
+        if isinstance(event, TemperaturesRead):
+            self._heat_at = int(self._service.wall())
         if isinstance(event, TRANSITIONS):
             if isinstance(event, JobChanged) and self._feeds:
                 self._passed.append(event.state.value)
@@ -290,8 +295,9 @@ class Pages:
         await self._find(now)
         if self._service.jobs.state is None and now >= self._before_at + AGAIN:
             self._before_at, self._before = now, await before(self._service)
+        heat = {"printer.heatersAt": self._heat_at if self._service.connection.heaters else None}
         last = self._before if self._service.jobs.state is None else {}
-        values = describe(self._service, self._known | self._figures | last, files().digest)
+        values = describe(self._service, self._known | self._figures | last | heat, files().digest)
         passed = [*self._passed]  # also one that lasted a moment is told
         self._passed.clear()
         if passed and passed[-1] == values[STATE]:

@@ -96,6 +96,7 @@ def _printer(service: "Front") -> dict[str, Any]:
         "protection": protection_of(service),
         "stop": _STOPPED[seen.stop_confirmed],
         "fault": _fault(service),
+        "heatersEvery": max(service.config.printer.poll_active_s, service.config.printer.poll_idle_s),
     }
 
 
