@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from daemon.bridge.words import JobState
 from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
 from daemon.front.access.strangers import BURST, REQUEST
@@ -627,6 +628,38 @@ async def test_a_subscriber_that_goes_in_the_middle_of_a_look_does_not_take_it_f
         gone.subscriber.end()
         await server.settle(1)
         assert stays.of("current")
+
+
+def ends_in_order(listener) -> int:
+    """Count the prints that ended; none is told to go on behind that."""
+    goes_on, ends = False, 0
+    for message in listener.messages:
+        event = message.get("event", {}).get("type")
+        if event == "PrintStarted":
+            goes_on = True
+        elif event in ("PrintDone", "PrintFailed"):
+            goes_on, ends = False, ends + 1
+        elif "current" in message and message["current"]["state"]["flags"]["printing"]:
+            assert goes_on
+    return ends
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_no_print_is_told_to_go_on_behind_the_event_that_ends_it(tmp_path, cancelled):
+    async with api(tmp_path) as server:
+        listeners = [Listener(server), Listener(server)]
+        for listener in listeners:
+            await listener.login()
+        listeners[1].say(throttle=20)
+        await server.upload(("file", "a.gcode", LONG if cancelled else b"M117 x\n"))
+        for _ in range(3):  # each shorter than the time between two messages
+            await server.post("/api/files/local/a.gcode", {"command": "select", "print": True})
+            while server.service.jobs.active:
+                if cancelled and server.service.jobs.state is JobState.PRINTING:
+                    await server.post("/api/job", {"command": "cancel"})
+                await asyncio.sleep(0.01)
+        await server.settle(30)
+        assert [ends_in_order(each) for each in listeners] == [3, 3]
 
 
 async def test_every_state_is_seen_by_everybody_however_short_and_a_long_end_counts_once(tmp_path):
