@@ -5,7 +5,20 @@ import signal
 import sys
 
 STOPPED = 130  # as a shell says that a program ended by Ctrl-C
-NAMES = ("link", "idle", "stall", "micro", "api", "restart", "simulate", "analysis", "toolpath", "page", "history")
+NAMES = (
+    "link",
+    "idle",
+    "stall",
+    "micro",
+    "api",
+    "restart",
+    "simulate",
+    "analysis",
+    "toolpath",
+    "page",
+    "history",
+    "wear",
+)
 USAGE = """usage: python -m bench NAME [OPTION ...]      (make bench ARGS="NAME …")
 
 {}

@@ -2,11 +2,13 @@
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from daemon.cli import remote
+from daemon.cli.last_print import fetched
 from daemon.cli.options import configured
 from daemon.client import ClientError, OctoPrintClient
 from daemon.core.job.resume_at import LIFT, PRIME, Place, place_behind, start_sequence
@@ -34,9 +36,16 @@ Before it is printed:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="the G-code file that was being printed")
+    parser.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        metavar="FILE",
+        help="the G-code file that was being printed (default: that of the last print, which has ended early; the "
+        "layer that it was in is proposed, and the rest is printed)",
+    )
     parser.add_argument("--plate", type=int, metavar="N", default=None, help="which plate of a .gcode.3mf")
-    place = parser.add_mutually_exclusive_group(required=True)
+    place = parser.add_mutually_exclusive_group()
     place.add_argument("--layer", type=int, metavar="N", help="the first layer to print; `nozzled inspect` counts them")
     place.add_argument(
         "--height", type=float, metavar="MM", help="how high the part is: the layer above it is the first"
@@ -54,6 +63,44 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         FileError: there is no such place, or a file cannot be read or written.
     """
+    if args.file is None:
+        return _of_last_print(args)
+    if args.layer is None and args.height is None and args.line is None:
+        raise FileError("name the place as well: --layer, --height or --line")
+    return _of_file(args)
+
+
+def _of_last_print(args: argparse.Namespace) -> int:
+    """Go on with the print that ended last: where it was, unless another place is named."""
+    with tempfile.TemporaryDirectory(prefix="nozzled-") as folder:
+        found = fetched(args, Path(folder))
+        if isinstance(found, int):
+            return found
+        args.file = found.file
+        if args.output is None:
+            args.print = True
+            plain = Path(plain_name(found.file.name))
+            args.output = Path(folder) / f"{plain.stem}-resumed{plain.suffix}"
+        layer, layers, height = _layer_at(args, found.offset)
+        print(found.told(layer, layers, height), file=sys.stderr)
+        if args.layer is None and args.height is None and args.line is None:
+            args.layer = layer
+        return _of_file(args)
+
+
+def _layer_at(args: argparse.Namespace, offset: int) -> tuple[int, int, float | None]:
+    """Return in which layer a line is, of how many, and at which height."""
+    # loads NumPy
+    from daemon.front.analysis.reading import analyse, machine  # noqa: PLC0415 - as said
+
+    layers = analyse(args.file, machine(configured(args).profile)).layers
+    number = sum(layer.offset <= offset for layer in layers)
+    if not number:
+        raise FileError(f"{args.file.name} had not begun its first layer: print the whole file")
+    return number, len(layers), layers[number - 1].z
+
+
+def _of_file(args: argparse.Namespace) -> int:
     plain = args.file.with_name(plain_name(args.file.name))
     output = args.output or plain.with_name(f"{plain.stem}-resumed{plain.suffix}")
     if output.absolute() == args.file.absolute():
@@ -134,7 +181,8 @@ def _told(path: Path, offset: int, place: Place) -> str:
 def _agreed(output: Path, *, printed: bool) -> bool:
     """Ask; nobody there to answer is no."""
     what = ("Replace" if output.exists() else "Write") + (" and print" if printed else "")
-    print(f"{what} {output}? [y/N] ", end="", file=sys.stderr, flush=True)
+    name = output.name if printed else output
+    print(f"{what} {name}? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 

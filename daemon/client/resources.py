@@ -210,6 +210,10 @@ class FilesClient(_Resource):
         query = {"size": f"{size[0]}x{size[1]}"} if size else None
         return await self._caller.fetch(f"/downloads/thumbnails/local/{quote(path)}", query)
 
+    async def download(self, path: str) -> bytes:
+        """Return what is in a file."""
+        return await self._caller.fetch(f"/downloads/files/local/{quote(path)}")
+
     async def select(self, path: str, origin: Origin = "local", *, start: bool = False, force: bool = False) -> None:
         """Make it the file that `job.start` prints; with `start` print it at once, with `force` in any case."""
         await self._caller.command(_entry(path, origin), "select", print=start, force=force or None)

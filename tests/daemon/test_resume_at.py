@@ -1,10 +1,12 @@
 """A file that goes on in the middle of another: the printer lays the same material at the same places."""
 
+import asyncio
 import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from daemon.bridge.words import JobState as S
 from daemon.cli import main
@@ -15,7 +17,9 @@ from daemon.front.analysis.reading import analyse, machine
 from gcode.reader import Reader
 from hal.simulated.config import FirmwareConfig
 from support import bgcode
+from support.client import listening
 from support.house import SCRIPTS, house
+from support.http import KEY
 
 CUBE = Path(__file__).parents[2] / "examples" / "cube20.gcode"
 SMALL = """\
@@ -226,3 +230,54 @@ def test_what_cannot_be_is_said(small, words, problem, monkeypatch, capsys):
     assert main(["resume-at", "part.gcode", *words, "--yes"]) == 1
     assert problem in capsys.readouterr().err
     assert small.read_text() == SMALL
+
+
+LAYERS = "".join(
+    f";LAYER_CHANGE\n;Z:{z}\nG1 Z{z} F600\n"
+    + "".join(f"G1 X{20 + n % 2 * 9} Y{n / 9:.2f} E0.1 F6000\n" for n in range(99))
+    for z in (0.2, 0.4, 0.6)
+)
+
+
+@pytest.mark.real_time
+async def test_the_last_print_is_known_and_the_layer_that_it_was_in_is_proposed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("NOZZLED_API_KEY", KEY)
+    part = tmp_path / "part.gcode"
+    part.write_text("M302 S0\nM104 S40\nM140 S30\nG90\nM83\n" + LAYERS)
+
+    async def nozzled(*words: str, code: int = 0) -> str:
+        with capture_logs():
+            assert await asyncio.to_thread(main, [*words, "--url", url]) == code, words
+        said = capsys.readouterr()
+        return said.out + said.err
+
+    async with listening(tmp_path / "state", "sim?speed=20") as (service, url):
+        await settled(lambda: service.connection.ready)
+        assert "nothing was printed yet" in await nozzled("resume-at", "--yes", code=1)
+        await nozzled("files", "upload", str(part), "--print")
+        second = part.read_text().index(";Z:0.4")
+        await settled(lambda: service.jobs.progress.offset > second + 99)
+        await nozzled("job", "cancel")
+        await settled(lambda: not service.jobs.active)
+        await settled(lambda: service.connection.ready)
+        told = await nozzled("resume-at", "--yes", "--output", str(tmp_path / "rest.gcode"))
+        assert "part.gcode: cancelled" in told
+        assert "in layer 2 of 3 at 0.4 mm" in told
+        assert "tool0 40 °C, bed 30 °C" in told
+        assert "just touches its top, 0.20 mm above the bed" in told
+        assert (tmp_path / "rest.gcode").read_text().endswith(LAYERS[LAYERS.index(";LAYER_CHANGE\n;Z:0.4") :])
+        assert "part-resumed.gcode  (printing)" in await nozzled("resume-at", "--yes")
+        assert service.jobs.selected.path == "part-resumed.gcode"
+        await nozzled("job", "cancel")
+        await settled(lambda: not service.jobs.active)
+
+
+async def settled(condition) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - nothing tells it
+            await asyncio.sleep(0.02)
+
+
+def test_a_file_alone_names_no_place(small, capsys):
+    assert main(["resume-at", str(small)]) == 1
+    assert "name the place as well" in capsys.readouterr().err

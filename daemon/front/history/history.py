@@ -295,6 +295,7 @@ def _told(row: sqlite3.Row) -> dict[str, Any]:
         "printer": row["printer"],
         "size": row["size"],
         "lines": row["lines"],
+        "offset": row["offset"],
         "resends": row["resends"],
         "layers": row["layers"],
         "layersDone": row["layers_done"],

@@ -193,6 +193,7 @@ SCHEMAS: dict[str, Schema] = {
             "printer": _TEXT,
             "size": _WHOLE,
             "lines": _WHOLE,
+            "offset": _WHOLE,
             "resends": nullable("integer"),
             "layers": nullable("integer"),
             "layersDone": nullable("integer"),
