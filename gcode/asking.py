@@ -33,7 +33,8 @@ class Asking:
         """Prepare; `number` is about that of the last line."""
         self.wanted: int | None = None
         self.error: LinkError | None = None
-        self._question = b"\n" + frame(dialect.impossible_number(number), b"M105")
+        reset = b"" if dialect.packing is None else RESET  # its decoder may be waiting for packed bytes
+        self._question = reset + b"\n" + frame(dialect.impossible_number(number), b"M105")
         self._packing = dialect.packing
         self._partial = b""
         self._due = now

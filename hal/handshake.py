@@ -101,10 +101,12 @@ class Handshake:
         Raises:
             RemoteProtocolError: it does not say, or is another one.
         """
-        wanted = await self._pump.ask(Asking(recognise(identity.name), lost.number, asyncio.get_running_loop().time()))
+        dialect = recognise(identity.name)
+        wanted = await self._pump.ask(Asking(dialect, lost.number, asyncio.get_running_loop().time()))
         if self._logbook is not None:
             self._logbook.begin()
-        self.take_over(lost.left(wanted, recognise(identity.name)), identity)
+            self._logbook.packs = dialect.packing is not None  # nobody knows
+        self.take_over(lost.left(wanted, dialect), identity)
         self._pump.turn()
         await self.contact_again(identity)
 

@@ -7,7 +7,7 @@ from gcode.dialect import MARLIN, PRUSA, REPETIER
 from gcode.errors import PrinterReset, PrinterSilent
 from gcode.packing import RESET
 
-QUESTION = b"\nN99999999 M105*23\n"
+QUESTION = RESET + b"\nN99999999 M105*23\n"
 ANSWER = b"Error:Line Number is not Last Line Number+1, Last Line: %d\nResend: %d\nok\n"
 
 
