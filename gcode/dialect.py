@@ -45,7 +45,7 @@ MARLIN = Dialect(
     keeps_motors=_KEEP_MOTORS,
     cooling_gives_up=(1.5, 60.0),
     continues_by=(b"M108", b"M876 S0"),
-    compact="",  # gcode/parser.h, value_float: an E ends the number before it
+    compact="E",  # gcode/parser.h, value_float, ends a number at an E; what reads by strtod, in forks, does not
     packing="told",  # gcode/host/M115.cpp: Cap:MEATPACK
     unknown=_CHECKS | {"M566", "M572", "M601", "M602", "M703"},
 )

@@ -31,7 +31,7 @@ SLOW = 600  # simulated seconds
 WAITS = ["G4 S1"] * 20
 
 
-AS_SENT = {compactor("")(move.encode()).decode(): move for move in MOVES} | {move: move for move in MOVES}
+AS_SENT = {compactor("E")(move.encode()).decode(): move for move in MOVES} | {move: move for move in MOVES}
 
 
 def moves_of(world) -> list[str]:

@@ -98,7 +98,7 @@ def test_what_is_dropped(line, dense, for_prusa):
 
 def test_only_firmwares_with_which_it_was_tried_get_compact_lines():
     assert {each.name: each.compact for each in (*dialect.KNOWN, dialect.UNKNOWN) if each.compact is not None} == {
-        "Marlin": "",
+        "Marlin": "E",
         "Prusa-Firmware": "E",
     }
 
