@@ -119,7 +119,7 @@ def _subject(args: argparse.Namespace) -> tuple[Subject, dict[str, Any]]:
     job = told.get("job", {})
     doing = f"{job['state']}: {job['error']}" if job.get("error") else job.get("state", "")
     return Subject(
-        state=found.state,
+        state=found.state.absolute(),
         config=found.config,
         config_path=path,
         mistake=mistake,

@@ -144,5 +144,5 @@ class View:
             return []
 
     def _at(self, path: str | Path) -> Path:
-        inside = Path(path)
+        inside = Path(path).absolute()
         return inside if inside.is_relative_to(self.root) else self.root / inside.relative_to("/")

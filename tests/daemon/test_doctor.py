@@ -143,6 +143,16 @@ def test_another_program_on_the_port(machine, holders, words):
     assert (found[0], words in found[1]) == (Level.BAD if words else None, True), found
 
 
+def test_a_relative_path_is_one_of_the_directory_that_it_is_asked_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "doc").mkdir()
+    (tmp_path / "doc/api-key").write_text("x")
+    view = View()
+    assert view.there("doc/api-key")
+    assert not view.there("doc/other")
+    assert [each.name for each in view.names("doc")] == ["api-key"]
+
+
 def test_programs_that_take_ports_by_themselves(machine):
     assert machine.look(line.probers) == []
     machine.programs["systemctl is-active"] = "active"

@@ -43,7 +43,7 @@ export const reasons = [
   ["{path} is in use by {user}; end it or disconnect the printer there.", "{path} wird von {user} benutzt: Das beenden oder den Drucker dort trennen."],
   ["no printer answers on {port} at any of the usual baudrates ({rates}); is it switched on, and is this its port?", "Auf {port} antwortet bei keiner der üblichen Baudraten ({rates}) ein Drucker. Ist er eingeschaltet, und ist das sein Anschluss?"],
   ["no printer answers on {port} within {time} s: {what}; is it switched on, and is the baudrate right?", "Auf {port} antwortet in {time} s kein Drucker ({what}). Ist er eingeschaltet, und stimmt die Baudrate?"],
-  ["the daemon ended in the middle of the print, {lines} lines were acknowledged by then", "nozzled ist mitten im Druck ausgegangen, {lines} Zeilen waren bis dahin bestätigt"],
+  ["the daemon ended in the middle of the print, at least {lines} lines were acknowledged by then", "nozzled ist mitten im Druck ausgegangen, mindestens {lines} Zeilen waren bis dahin bestätigt"],
   ["the service was stopped", "Der Dienst wurde beendet"],
   ["it is turned off by safety.dead_man_min = 0", "Es ist durch safety.dead_man_min = 0 abgeschaltet"],
 ];
