@@ -403,6 +403,7 @@ def test_presets_are_changed_by_who_has_unlocked_that(tab, service):
     presets = there.page.get_by_role("region", name="Presets of temperatures")
     presets.get_by_label("Name").last.fill("Silk")
     expect(presets.get_by_role("button", name="Save")).to_have_attribute("title", re.compile("That takes an admin"))
+    expect(there.button("Use")).to_have_attribute("title", re.compile("That takes an admin"))
     there.page.get_by_label("Admin key or code").fill(TOKEN)
     there.button("Unlock").click()
     expect(there.page.get_by_text("Unlocked for")).to_be_visible()

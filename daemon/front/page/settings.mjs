@@ -5,7 +5,7 @@ import {Devices} from "./devices.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {Options} from "./options.mjs";
 import {isActive, isIdle, percent, thisPrint} from "./state.mjs";
-import {isGone, job, lineFigures, printer, profile, server, short, updated} from "./store.mjs";
+import {isAdmin, isGone, job, lineFigures, printer, profile, server, short, updated} from "./store.mjs";
 import {Act, ask, dress, Fail} from "./widgets.mjs";
 import {language, LANGUAGES, number, sentence, speak, t, tn, why} from "./words.mjs";
 
@@ -76,11 +76,11 @@ function PrinterCard() {
       <div><dt>${t("extruders")}</dt><dd>${extruders ?? "–"}</dd></div>
       <div><dt>${t("limit")}</dt><dd>${maxHotend ?? "–"} / ${maxBed ?? "–"} °C</dd></div></dl>
     ${suggested && current !== suggested.id && html`<p>${t("suggested", {type: short(known.machineType, 60)})} <${Act} label=${t("use_preset", {name: short(suggested.name, 60)})}
-      run=${() => use(suggested.id)} fail=${printerFail} /></p>`}
+      run=${() => use(suggested.id)} off=${isAdmin.value ? "" : t("why_no_admin")} fail=${printerFail} /></p>`}
     <div class="row"><label>${t("preset")} <select value=${chosen ?? current} onChange=${(/** @type {any} */ event) => setChosen(event.target.value)}>
       <option value="">${t("no_preset")}</option>
       ${(known?.presets ?? []).map((/** @type {any} */ each) => html`<option key=${each.id} value=${each.id}>${short(each.name, 60)}</option>`)}</select></label>
-      <${Act} label=${t("use")} run=${() => use(chosen || null)} off=${chosen === null || chosen === current ? t("preset_same") : isActive.value ? t("why_printing") : ""} fail=${printerFail} /></div>
+      <${Act} label=${t("use")} run=${() => use(chosen || null)} off=${!isAdmin.value ? t("why_no_admin") : chosen === null || chosen === current ? t("preset_same") : isActive.value ? t("why_printing") : ""} fail=${printerFail} /></div>
     <${Fail} of=${printerFail} /></section>`;
 }
 

@@ -3,7 +3,7 @@
 import {address, get, post, upload} from "./api.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {isActive} from "./state.mjs";
-import {isNew, job, printer, profile, short} from "./store.mjs";
+import {isAdmin, isNew, job, printer, profile, short} from "./store.mjs";
 import {Act, Fail} from "./widgets.mjs";
 import {t} from "./words.mjs";
 
@@ -91,7 +91,7 @@ function PresetStep() {
     ${width ? html`<p>${short(profile.value.name ?? "", 60)}: ${width} × ${depth} × ${height} mm</p>` : html`<p>${t("setup_preset_what")}</p>`}
     ${ready && known && !configured && html`<div class="row"><label>${t("preset")} <select value=${wanted} onChange=${(/** @type {any} */ event) => setChosen(event.target.value)}>
       <option value="">${t("no_preset")}</option>${known.presets.map((/** @type {any} */ each) => html`<option key=${each.id} value=${each.id}>${short(each.name, 60)}</option>`)}</select></label>
-      <${Act} label=${t("use")} run=${use} off=${!wanted || wanted === current ? t("preset_same") : isActive.value ? t("why_printing") : ""} fail=${presetFail} /></div>`}
+      <${Act} label=${t("use")} run=${use} off=${!isAdmin.value ? t("why_no_admin") : !wanted || wanted === current ? t("preset_same") : isActive.value ? t("why_printing") : ""} fail=${presetFail} /></div>`}
     <${Fail} of=${presetFail} /><//>`;
 }
 
