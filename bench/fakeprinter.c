@@ -19,6 +19,11 @@
  * of one of the last two lines is dropped without an answer (--marlin20: a
  * repeat is an error too, as in Marlin 2.0).
  *
+ * --meatpack: lines are unpacked where the host says so, as Marlin's
+ * feature/meatpack.cpp does it; each byte takes its time on the link and its
+ * place in the rx buffer before that.  The rx buffer holds whole lines, so what
+ * is flushed leaves the decoder in step.
+ *
  * Statistics of how fast the host is: turnaround_us is from an 'ok' with nothing
  * else in flight to the next line; answer_us from the oldest 'ok' to which no
  * line has come yet to the next line, so it counts with a window too.  Both
@@ -58,7 +63,7 @@ typedef int64_t ns_t;
 /* ---- options ---- */
 static const char *opt_link = "fakeprinter-tty", *opt_stats;
 static long opt_delay_us, opt_baud, opt_resend_every, opt_rx_buffer = 1024;
-static int opt_planner, opt_marlin20;
+static int opt_planner, opt_marlin20, opt_meatpack;
 static ns_t byte_ns;
 
 /* ---- sha256 (FIPS 180-4) ---- */
@@ -192,7 +197,7 @@ static void tx_deliver(void) {
 }
 
 /* ---- firmware state ---- */
-typedef struct { int len, lost; char s[LINE_MAX_]; } line_t;
+typedef struct { int len, lost, cost; char s[LINE_MAX_]; } line_t;   /* cost: bytes of it on the link */
 static line_t rxq[RXQ]; static unsigned rx_head, rx_tail; static long rx_bytes;
 static line_t cmdq[CMDQ]; static unsigned cq_head, cq_tail;
 static ns_t exec_at = NEVER, exec_free;      /* when the running command ends / ended */
@@ -210,7 +215,11 @@ static void firmware_reset(ns_t t) {
 	reply(t, 0, "echo: Free Memory: 3000  PlannerBufferBytes: 1152");
 }
 static int word(const char *s, char key, double *v) {
-	for (s++; *s; s++) if (*s == key) { *v = strtod(s + 1, NULL); return 1; }
+	for (s++; *s; s++) if (*s == key) {
+		char b[40]; size_t n = strspn(s + 1, "+-.0123456789");  /* an E begins the next word, and no exponent */
+		if (n >= sizeof b) n = sizeof b - 1;
+		memcpy(b, s + 1, n); b[n] = 0; *v = strtod(b, NULL); return 1;
+	}
 	return 0;
 }
 /* time a move takes, and its new position; 0 for no movement */
@@ -253,10 +262,33 @@ static void exec_start(ns_t t) {
 		if (last_end > exec_at) exec_at = last_end;
 	}
 }
+/* the command without what carries no meaning: blanks, idle zeros, a plus; what is hashed */
+static int canonical(const char *s, char *out) {
+	char *o = out;
+	while (*s) {
+		if (isspace((unsigned char)*s)) { s++; continue; }
+		*o++ = *s++;
+		const char *n = s; while (isspace((unsigned char)*n)) n++;
+		int minus = *n == '-'; if (minus || *n == '+') n++;
+		const char *whole = n; while (isdigit((unsigned char)*n)) n++;
+		const char *whole_end = n, *part = n, *part_end = n;
+		if (*n == '.') { part = ++n; while (isdigit((unsigned char)*n)) n++; part_end = n; }
+		if (whole == whole_end && part == part_end) continue;
+		while (whole < whole_end && *whole == '0') whole++;
+		while (part_end > part && part_end[-1] == '0') part_end--;
+		if (minus && (whole < whole_end || part < part_end)) *o++ = '-';
+		if (whole == whole_end) *o++ = '0';
+		while (whole < whole_end) *o++ = *whole++;
+		if (part < part_end) *o++ = '.';
+		while (part < part_end) *o++ = *part++;
+		s = n;
+	}
+	return o - out;
+}
 /* take lines from the rx buffer into the command queue */
 static void rx_pump(ns_t t) {
 	while (rx_head != rx_tail && cq_tail - cq_head < CMDQ) {
-		line_t *l = &rxq[rx_head++ % RXQ]; rx_bytes -= l->len + 1;
+		line_t *l = &rxq[rx_head++ % RXQ]; rx_bytes -= l->cost;
 		char *s = l->s; while (*s == ' ') s++;
 		char *star = strrchr(s, '*');
 		n_received++;
@@ -291,8 +323,8 @@ static void rx_pump(ns_t t) {
 		while (c->len && isspace((unsigned char)c->s[c->len - 1])) c->s[--c->len] = 0;
 		n_accepted++;
 		if (*c->s == 'G' || *c->s == 'T') {
-			sha_add(&sha_job, c->s, c->len); sha_add(&sha_job, "\n", 1);
-			n_job++; t_last = t; answer_job = n_answer; if (t_first < 0) t_first = t; else job_bytes += l->len + 1;
+			char plain[2 * LINE_MAX_]; sha_add(&sha_job, plain, canonical(c->s, plain)); sha_add(&sha_job, "\n", 1);
+			n_job++; t_last = t; answer_job = n_answer; if (t_first < 0) t_first = t; else job_bytes += l->cost;
 		}
 		exec_start(t);
 	}
@@ -328,6 +360,7 @@ static void exec_done(ns_t t) {
 		reply(t, 0, "Cap:EEPROM:0"); reply(t, 0, "Cap:AUTOREPORT_TEMP:1");
 		reply(t, 0, "Cap:AUTOREPORT_POS:0"); reply(t, 0, "Cap:PROGRESS:0");
 		reply(t, 0, "Cap:EMERGENCY_PARSER:0"); reply(t, 0, "Cap:BUSY_PROTOCOL:0");
+		if (opt_meatpack) reply(t, 0, "Cap:MEATPACK:1");
 	}
 	if (is_code(s, "M105")) reply(t, 1, "ok T:210.00 /210.00 B:60.00 /60.00 @:64 B@:64");
 	else reply(t, 1, "ok");
@@ -339,25 +372,61 @@ static void exec_done(ns_t t) {
 static char lnk[65536]; static size_t lk_len;    /* bytes on their way */
 static ns_t lk_head_at;                           /* when lnk[0] has arrived */
 static size_t lk_line;                            /* length of the first whole line, with \n; 0: none */
+static uint8_t lk_cost[sizeof lnk]; static int lk_line_cost;   /* bytes on the link for each character, and for that line */
+static int lk_owed;                               /* bytes that have not completed a character yet */
 
 static void link_scan(void) {
 	char *nl = memchr(lnk, '\n', lk_len); lk_line = nl ? (size_t)(nl - lnk) + 1 : 0;
+	lk_line_cost = 0; for (size_t i = 0; i < lk_line; i++) lk_line_cost += lk_cost[i];
 }
-static ns_t link_next(void) { return lk_line ? lk_head_at + (ns_t)(lk_line - 1) * byte_ns : NEVER; }
+static ns_t link_next(void) { return lk_line ? lk_head_at + (ns_t)(lk_line_cost - 1) * byte_ns : NEVER; }
+
+static struct { int on, nsp, cmd, count, full; uint8_t second; } mp;
+static void link_put(uint8_t c) {                 /* one character has come out of the decoder */
+	if (lk_len < sizeof lnk) { lk_cost[lk_len] = lk_owed; lnk[lk_len++] = (char)c; lk_owed = 0; }
+}
+static void mp_inner(uint8_t c) {
+	char table[] = "0123456789. \nGX"; if (mp.nsp) table[11] = 'E';
+	if (!mp.on) { link_put(c); return; }
+	if (mp.full) {
+		link_put(c); mp.full--;
+		if (mp.second) { link_put(mp.second); mp.second = 0; }
+		return;
+	}
+	int low = c & 15, high = c >> 4;
+	if (low == 15) { mp.full++; if (high == 15) mp.full++; else mp.second = table[high]; return; }
+	link_put(table[low]);
+	if (table[low] == '\n') return;
+	if (high == 15) mp.full++; else link_put(table[high]);
+}
+static void mp_take(uint8_t c, ns_t t) {          /* one byte has come */
+	lk_owed++;
+	if (!opt_meatpack) { link_put(c); return; }
+	if (c == 0xFF) { if (mp.count) { mp.cmd = 1; mp.count = 0; } else mp.count = 1; return; }
+	if (mp.cmd) {
+		char b[32]; mp.cmd = 0;
+		if (c == 0xFB) mp.on = 1; else if (c == 0xFA) mp.on = 0; else if (c == 0xF7) mp.nsp = 1; else if (c == 0xF6) mp.nsp = 0;
+		else if (c == 0xF9) memset(&mp, 0, sizeof mp);
+		snprintf(b, sizeof b, "[MP] PV01 %s %s", mp.on ? "ON" : "OFF", mp.nsp ? "NSP" : "ESP"); reply(t, 0, b);
+		return;
+	}
+	if (mp.count) { mp_inner(0xFF); mp.count = 0; }
+	mp_inner(c);
+}
 static void link_read(void) {
 	if (lk_len >= 4096) return;                     /* a kernel's tty buffer */
-	ssize_t n = read(master, lnk + lk_len, sizeof lnk - lk_len);
+	uint8_t raw[4096]; ssize_t n = read(master, raw, sizeof raw);
 	if (n <= 0) return;
-	ns_t t = now_ns();
-	if (!lk_len) lk_head_at = (t > lk_head_at ? t : lk_head_at) + byte_ns;
-	long lines = 0; for (ssize_t i = 0; i < n; i++) lines += lnk[lk_len + i] == '\n';
+	ns_t t = now_ns(); size_t before = lk_len;
+	if (!lk_len && !lk_owed) lk_head_at = (t > lk_head_at ? t : lk_head_at) + byte_ns;
+	for (ssize_t i = 0; i < n; i++) mp_take(raw[i], t);
+	long lines = 0; for (size_t i = before; i < lk_len; i++) lines += lnk[i] == '\n';
 	if (lines && last_ok_at >= 0) { if (n_turn < MAX_TURN) turn[n_turn++] = (t - last_ok_at) / 1000; last_ok_at = -1; }
 	if (lines && open_ok_at >= 0) {
 		if (t_first >= 0 && n_answer < MAX_TURN) answer[n_answer++] = (t - open_ok_at) / 1000;
 		open_ok_at = -1;
 	}
 	in_flight += lines; if (in_flight > max_in_flight) max_in_flight = in_flight;
-	lk_len += n;
 	link_scan();
 }
 static void link_arrive(ns_t t) {                 /* the first line on the link has arrived */
@@ -366,11 +435,12 @@ static void link_arrive(ns_t t) {                 /* the first line on the link 
 	if (n > 0) {
 		l->len = n < LINE_MAX_ ? n : LINE_MAX_ - 1;
 		memcpy(l->s, lnk, l->len); l->s[l->len] = 0;
-		l->lost = cq_tail - cq_head >= CMDQ && rx_bytes + n + 1 > opt_rx_buffer;
+		l->cost = lk_line_cost;
+		l->lost = cq_tail - cq_head >= CMDQ && rx_bytes + l->cost > opt_rx_buffer;
 		n_rx_overrun += l->lost;
-		if (rx_tail - rx_head < RXQ) { rx_tail++; rx_bytes += l->len + 1; }
+		if (rx_tail - rx_head < RXQ) { rx_tail++; rx_bytes += l->cost; }
 	} else if (in_flight) in_flight--;
-	memmove(lnk, lnk + lk_line, lk_len - lk_line); lk_len -= lk_line;
+	memmove(lnk, lnk + lk_line, lk_len - lk_line); memmove(lk_cost, lk_cost + lk_line, lk_len - lk_line); lk_len -= lk_line;
 	lk_head_at = t + (lk_len ? byte_ns : 0);
 	link_scan(); rx_pump(t);
 }
@@ -390,7 +460,8 @@ static int open_pty(char *slave, size_t n) {
 int main(int argc, char **argv) {
 	static const struct option o[] = {
 		{"link", 1, 0, 'l'}, {"stats", 1, 0, 's'}, {"delay-us", 1, 0, 'd'}, {"baud", 1, 0, 'b'},
-		{"planner", 0, 0, 'p'}, {"resend-every", 1, 0, 'r'}, {"rx-buffer", 1, 0, 'x'}, {"marlin20", 0, 0, '2'}, {0, 0, 0, 0}};
+		{"planner", 0, 0, 'p'}, {"resend-every", 1, 0, 'r'}, {"rx-buffer", 1, 0, 'x'}, {"marlin20", 0, 0, '2'},
+		{"meatpack", 0, 0, 'm'}, {0, 0, 0, 0}};
 	int c; char slave[128];
 	while ((c = getopt_long(argc, argv, "", o, NULL)) != -1) switch (c) {
 	case 'l': opt_link = optarg; break;
@@ -399,10 +470,11 @@ int main(int argc, char **argv) {
 	case 'b': opt_baud = atol(optarg); break;
 	case 'p': opt_planner = 1; break;
 	case '2': opt_marlin20 = 1; break;
+	case 'm': opt_meatpack = 1; break;
 	case 'r': opt_resend_every = atol(optarg); break;
 	case 'x': opt_rx_buffer = atol(optarg); break;
 	default: fprintf(stderr, "usage: fakeprinter --link PATH [--stats FILE] [--delay-us N] [--baud BPS]"
-		" [--planner] [--resend-every K] [--rx-buffer BYTES] [--marlin20]\n"); return 2;
+		" [--planner] [--resend-every K] [--rx-buffer BYTES] [--marlin20] [--meatpack]\n"); return 2;
 	}
 	byte_ns = opt_baud ? 10 * 1000000000LL / opt_baud : 0;    /* 8N1: ten bits a byte */
 	turn = malloc(MAX_TURN * sizeof *turn); answer = malloc(MAX_TURN * sizeof *answer); sha_init(&sha_job);
@@ -426,7 +498,7 @@ int main(int argc, char **argv) {
 			struct pollfd h = {.fd = master, .events = POLLIN}; poll(&h, 1, 0);
 			int is_open = !(h.revents & POLLHUP);
 			next_look = now + 100000000;
-			if (is_open && !open_) { lk_len = lk_line = 0; lk_head_at = 0; firmware_reset(now + 50000000); n_connects++; }
+			if (is_open && !open_) { lk_len = lk_line = 0; lk_head_at = 0; lk_owed = 0; memset(&mp, 0, sizeof mp); firmware_reset(now + 50000000); n_connects++; }
 			if (!is_open && open_) { char junk[4096]; while (read(master, junk, sizeof junk) > 0) ; }
 			open_ = is_open;
 		}

@@ -8,11 +8,16 @@
   S5  115200 baud                            16 blocks    every 50th line a checksum error
   W1  115200 baud, lines of 40 bytes         no           none
   W2  250000 baud, lines of 40 bytes         no           none
+  C1  115200 baud, lines with idle zeros     no           none
+  D1  115200 baud, MeatPack, as W1           no           none
+  D2  250000 baud, MeatPack, as W2           no           none
+  D3  115200 baud, MeatPack, 400 lines/s     16 blocks    none
 
 A host that can be asked is asked for /api/job ten times a second; with a q behind (S2q) every 2 s, so that the
 streaming is measured and not the API. The planner wants 256 lines/s. raw1 and raw2 are bare loops with one and two
 lines in flight: the floor. Every host prints each scenario in turn, `--repeat` times; medians are shown.
 
+  gain       lines/s by what the wire carries one way of the file's lines as they are
   share      of what the wire carries one way, goodput only (commands between the job's lines count as lost)
   underruns  the planner ran dry in the middle of the print
   answer     from an `ok` to the next line, as the printer sees it, 99th percentile: two processes' wake-ups included
@@ -55,12 +60,14 @@ class Scenario:
     baudrate: int | None = None
     planner: bool = False
     resend_every: int = 0
+    meatpack: bool = False
 
     @property
     def options(self) -> list[str]:
         """Options of the fake printer."""
         found = ["--baud", str(self.baudrate)] if self.baudrate else []
         found += ["--planner"] if self.planner else []
+        found += ["--meatpack"] if self.meatpack else []
         return found + (["--resend-every", str(self.resend_every)] if self.resend_every else [])
 
 
@@ -72,6 +79,10 @@ SCENARIOS = {
     "S5": Scenario("vase", SHORT, 115200, planner=True, resend_every=50),
     "W1": Scenario("forties", SHORT, 115200),
     "W2": Scenario("forties", SHORT, 250000),
+    "C1": Scenario("zeros", SHORT, 115200),
+    "D1": Scenario("forties", SHORT, 115200, meatpack=True),
+    "D2": Scenario("forties", SHORT, 250000, meatpack=True),
+    "D3": Scenario("brisk", SHORT, 115200, planner=True, meatpack=True),
 }
 
 
@@ -82,6 +93,7 @@ class Result:
     host: str
     scenario: str
     lines_per_s: float
+    gain: float | None  # by the one-way limit of the file's lines as they are; None without a wire
     share: float | None  # of the wire's one-way limit; None without a wire
     cpu: float  # s for 1000 lines
     underruns: float
@@ -233,6 +245,7 @@ def _result(
         turnaround_ms=turnaround,
         scenario=name,
         lines_per_s=stats["lines_per_s"],
+        gain=stats["lines_per_s"] * job.plain_bytes * BITS / baudrate if baudrate else None,
         share=stats["job_bytes"] * BITS / baudrate / seconds if baudrate and seconds else None,
         cpu=1000 * cpu / job.job_lines,
         underruns=stats["underruns"],
@@ -246,12 +259,14 @@ def _result(
 
 def _median(results: list[Result], name: str, host: str) -> Result:
     runs = [each for each in results if (each.scenario, each.host) == (name, host)]
+    gains = [each.gain for each in runs if each.gain is not None]
     shares = [each.share for each in runs if each.share is not None]
     turnarounds = [each.turnaround_ms for each in runs if each.turnaround_ms is not None]
     return Result(
         host=host,
         scenario=name,
         lines_per_s=statistics.median(each.lines_per_s for each in runs),
+        gain=statistics.median(gains) if gains else None,
         share=statistics.median(shares) if shares else None,
         cpu=statistics.median(each.cpu for each in runs),
         underruns=statistics.median(each.underruns for each in runs),
@@ -279,17 +294,19 @@ def _tell(result: Result, out: Path | None) -> None:
 def show(medians: list[Result]) -> None:
     """Print one table: a row for each host in each scenario."""
     head = (
-        "scenario host       lines/s  share  CPU s/1000  underruns  answer ms  turnaround ms  flight  resends  intact"
+        "scenario host       lines/s   gain  share  CPU s/1000  underruns"
+        "  answer ms  turnaround ms  flight  resends  intact"
     )
     print(f"\n{head}  CPU: /raw2  /raw1  /octoprint")
     found = {(each.scenario, each.host): each for each in medians}
     for each in medians:
         share = "     -" if each.share is None else f"{100 * each.share:5.1f}%"
+        gain = "     -" if each.gain is None else f"{each.gain:6.2f}"
         turnaround = "-" if each.turnaround_ms is None else f"{each.turnaround_ms:.2f}"
         ratios = [_ratio(each.cpu, found.get((each.scenario, other))) for other in ("raw2", "raw1", "octoprint")]
         print(
-            f"{each.scenario:8} {each.host:9} {each.lines_per_s:8.0f} {share} {each.cpu:11.4f} {each.underruns:10.0f}"
-            f" {each.answer_ms:10.2f} {turnaround:>11} {each.in_flight:7.0f} {each.resends:8.0f}"
+            f"{each.scenario:8} {each.host:9} {each.lines_per_s:8.0f} {gain} {share} {each.cpu:11.4f}"
+            f" {each.underruns:10.0f} {each.answer_ms:10.2f} {turnaround:>11} {each.in_flight:7.0f} {each.resends:8.0f}"
             f"  {'yes' if each.intact else 'NO':>6}  {ratios[0]:>10} {ratios[1]:>6} {ratios[2]:>11}  {each.error}"
         )
 
@@ -319,7 +336,9 @@ def _wanted_in(name: str, medians: Medians) -> Iterator[str]:
     floor, field = medians.get((name, "raw2")), medians.get((name, "octoprint"))
     if base in ("W1", "W2") and ours.share is not None:
         yield _verdict(name, "share of the wire", ours.share, ">=", 0.97)
-    if base in ("S2", "S3"):
+    if base in ("C1", "D1", "D2") and ours.gain is not None:
+        yield _verdict(name, "lines/s by the plain limit", ours.gain, ">=", 1.25 if base == "C1" else 1.7)
+    if base in ("S2", "S3", "D3"):
         yield _verdict(name, "underruns", ours.underruns, "<=", 0)
         if floor is not None:
             yield _verdict(name, "underruns of raw2, or fewer", ours.underruns, "<=", floor.underruns)

@@ -5,6 +5,7 @@ unframe           the same backwards
 reader            the file's bytes → commands
 compact           commands → the same in fewer bytes
 link              HostLink alone: a line out, its `ok` in, with Marlin's window
+packed            the same with compact and packed lines
 driver            LinePrinter on a transport that answers `ok` at once, on the virtual clock
 simulator         LinePrinter and the simulated firmware in memory, on the virtual clock, planner included
 """
@@ -96,6 +97,7 @@ def benchmarks(lines: int) -> dict[str, Run]:
     data = "".join(f"{line}\n" for line in vase(lines)).encode()
     commands = read(data)
     few = commands[: max(1, len(commands) // SLOW)]
+    dense = [job_line(offset, command, compactor("")) for offset, command, *_ in commands]
     frames = [frame(number, command)[:-1] for number, (_, command, *_) in enumerate(commands)]
     return {
         "frame": lambda: timed(lambda: _frame_all(commands), len(commands)),
@@ -103,6 +105,7 @@ def benchmarks(lines: int) -> dict[str, Run]:
         "compact": lambda: timed(lambda: _compact_all(commands), len(commands)),
         "reader": lambda: timed(lambda: read(data), len(commands)),
         "link": lambda: timed(lambda: stream_link(commands), len(commands)),
+        "packed": lambda: timed(lambda: stream_link(dense, packed=True), len(dense)),
         "driver": lambda: clock.run(stream(Obedient(), commands)),
         "simulator": lambda: clock.run(stream(SimulatedTransport(Firmware(FirmwareConfig())), few)),
     }
@@ -130,15 +133,17 @@ def read(data: bytes) -> list[Line]:
     return [job_line(*each) for each in found + list(reader)]
 
 
-def stream_link(commands: list[Line]) -> None:
+def stream_link(commands: list[Line], *, packed: bool = False) -> None:
     """Send the lines through a HostLink, each answered as soon as it is out."""
     link = HostLink(MARLIN)
+    if packed:
+        link.pack()
     link.feed(Source(commands).next_line)
-    out = link.data_to_send(0.0)
-    while out:
-        for _ in range(out.count(b"\n")):
+    sent = 0
+    while link.data_to_send(0.0):
+        for _ in range(link.counters.lines_sent - sent):
             link.receive(b"ok\n", 0.0)
-        out = link.data_to_send(0.0)
+        sent = link.counters.lines_sent
     if link.position.lines != len(commands):
         raise AssertionError(f"{link.position.lines} of {len(commands)} lines were acknowledged")
 

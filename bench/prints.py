@@ -7,8 +7,12 @@ that a slicer leaves between the moves. It wants 256 lines/s from the printer.
 import hashlib
 import math
 import random
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
+from functools import reduce
+from operator import xor
 from pathlib import Path
 
 RADIUS, CENTRE = 25.0, 110.0  # mm
@@ -23,6 +27,7 @@ class Print:
     path: Path
     job_lines: int  # commands that start with G or T
     sha256: str
+    plain_bytes: float  # of such a line, numbered from 1 on and as it is in the file, on average
 
 
 def vase(moves: int) -> Iterator[str]:
@@ -58,20 +63,51 @@ def forties(moves: int) -> Iterator[str]:
         yield f"G1 X{100 + index * 0.317 % 97:.3f} Y{100 + index * 0.219 % 89:.3f} E{10 + index * 0.0107:.5f}"
 
 
+def zeros(moves: int) -> Iterator[str]:
+    """Yield moves as slicers write them that give every number all its places: many end in zeros."""
+    for index in range(moves):
+        x, y = 100 + index * 3 % 970 / 10, 100 + index * 7 % 890 / 10
+        yield f"G1 X{x:.3f} Y{y:.3f} E{0.01 + index % 90 / 1000:.5f} F{1800 + index % 7 * 100:.3f}"
+
+
+def brisk(moves: int) -> Iterator[str]:
+    """Yield the vase at a speed at which it wants 400 lines/s."""
+    return (line.replace("F6000", "F9375") for line in vase(moves))
+
+
 def job_hash(lines: Iterable[str]) -> tuple[int, str]:
-    """Return the number of job lines and the hash over them, as the fake printer counts."""
+    """Return the number of job lines, and the hash over what they mean, as the fake printer counts."""
     sha, count = hashlib.sha256(), 0
-    for raw in lines:
-        command = raw.split(";", 1)[0].strip()
-        if command[:1] in ("G", "T"):
-            sha.update(command.encode() + b"\n")
-            count += 1
+    for command in _jobs(lines):
+        sha.update(canonical(command).encode() + b"\n")
+        count += 1
     return count, sha.hexdigest()
 
 
+def plain_bytes(lines: Iterable[str]) -> float:
+    """Return how many bytes such a line takes on average, numbered from 1 on and as it is in the file."""
+    numbered = [f"N{count} {command}".encode() for count, command in enumerate(_jobs(lines), 1)]
+    return sum(len(b"%s*%d\n" % (line, reduce(xor, line))) for line in numbered) / max(1, len(numbered))
+
+
+def _jobs(lines: Iterable[str]) -> Iterator[str]:
+    commands = (raw.split(";", 1)[0].strip() for raw in lines)
+    return (command for command in commands if command[:1] in ("G", "T"))
+
+
+def canonical(command: str) -> str:
+    """Return a command without blanks and zeros that mean nothing: hosts may leave them out."""
+    return re.sub(r"[+-]?(?:\d+\.?\d*|\.\d+)", lambda match: _plain(match[0]), re.sub(r"\s", "", command))
+
+
+def _plain(number: str) -> str:
+    value = Decimal(number)
+    return f"{value.normalize():f}" if value else "0"
+
+
 def write(folder: Path, kind: str, moves: int) -> Print:
-    """Write the print of this kind, `vase` or `forties`, into a folder."""
-    lines = list({"vase": vase, "forties": forties}[kind](moves))
+    """Write the print of this kind, `vase`, `brisk`, `forties` or `zeros`, into a folder."""
+    lines = list({"vase": vase, "brisk": brisk, "forties": forties, "zeros": zeros}[kind](moves))
     path = folder / f"{kind}-{moves}.gcode"
     path.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
-    return Print(path, *job_hash(lines))
+    return Print(path, *job_hash(lines), plain_bytes(lines))

@@ -416,7 +416,7 @@ class HostLink:
         """Return as many lines of the job as fit. Once for each `ok` of a print: in one piece, without calls."""
         if self._alone and self._goes_alone():
             return b""
-        flight, dialect, out = self._flight, self._dialect, b""
+        flight, dialect, packer, out = self._flight, self._dialect, self._packer, b""
         lines, most = flight.lines, self._slots or dialect.window_lines
         if flight.next + most > self._gap:
             most = self._up_to_gap(most)
@@ -424,11 +424,13 @@ class HostLink:
             line = self._peeked or pull()
             if line is None:
                 break
-            if lines:
-                size = len(line[1]) + FRAMING if self._packer is None else self._packer.size(line[1])
-                if flight.bytes + size > dialect.window_bytes:
-                    self._peeked = line
-                    break
+            if lines and not (
+                flight.bytes + len(line[1]) + FRAMING <= dialect.window_bytes
+                if packer is None
+                else packer.fits(line[1], flight.bytes, dialect.window_bytes)
+            ):
+                self._peeked = line
+                break
             self._peeked = None
             self._fed += 1
             sent = self._frame(line, self._fed, None)

@@ -167,14 +167,25 @@ class _Pairs(dict[int, bytes]):
 
 
 _OF_PAIR = {blanks: _Pairs(blanks=blanks).__getitem__ for blanks in (True, False)}
-_PLAIN_PAIR = _OF_PAIR[True]
+
+_DIGITS = bytes(b"0123456789abcdef"[CHARACTERS.find(each)] if each in CHARACTERS else ord("f") for each in range(256))
+"""The code of each character as a hexadecimal digit."""
 
 
 def pack(text: bytes) -> bytes:
-    """Return lines packed, blanks as blanks; they end in a line feed and are ASCII."""
+    """Return lines packed, blanks as blanks; they end in a line feed and are ASCII. Once for each line of a print.
+
+    The first character of a pair is the low digit, so the digits are read backwards, and so are the bytes.
+    """
     if len(text) & 1:
         text += b"\n"
-    return b"".join(map(_PLAIN_PAIR, memoryview(text).cast("H")))
+    digits = text.translate(_DIGITS)
+    packed = bytearray.fromhex(digits.decode()[::-1])
+    packed.reverse()
+    at = len(digits)
+    while (at := digits.rfind(b"f", 0, at)) >= 0:
+        packed.insert((at >> 1) + 1, text[at])
+    return bytes(packed)
 
 
 def literals(text: bytes) -> int:

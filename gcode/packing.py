@@ -122,6 +122,14 @@ class Packer:
             return len(command) + FRAMING + lead
         return (len(command) + FRAMING + 1) // 2 + literals(command) + 2 + lead
 
+    def fits(self, command: bytes, taken: int, most: int) -> bool:
+        """Tell whether the frame of a command fits `most` bytes of which so many are taken."""
+        length = len(command)
+        # a move's letters and signs are two thirds of it at most: that is how long it may get
+        if command[:3] == b"G1X" and self.in_step and taken + length + (length >> 2) + FRAMING <= most:
+            return True
+        return taken + self.size(command) <= most
+
     def frame(self, text: bytes) -> bytes:
         """Return a frame as it goes now."""
         if self.in_step:

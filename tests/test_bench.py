@@ -20,7 +20,7 @@ from bench.load import BLOCK, Loaded
 from gcode.framing import frame
 from support.processes import cannot_run, until
 
-SHA256_OF_5000 = "b9d4c7c2da042bf7806a4464e677e69d511ff589fecbe0d58614696cbd040da6"
+SHA256_OF_5000 = "f6e1aa644adda18c8ff7eca0abf09bf0f695eb27c46e3129318ccec8e016a38c"
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +98,15 @@ def test_the_wire_cannot_carry_more_than_its_limit(fakeprinter, tmp_path):
     assert 0.3 < result.share <= 1.001
 
 
+def test_the_printer_unpacks_and_looks_at_what_a_line_means(fakeprinter, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("NOZZLED_BENCH_DIR", str(fakeprinter.parent))
+    assert link.main(["D1q", "--repeat", "1", "--moves", "300", "--only", "nozzled"]) == 0
+    [row] = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("D1q")]
+    gain, share = float(row[3]), float(row[4].rstrip("%"))
+    assert gain / share > 0.017, "1.7 times as many lines as plain ones for the same bytes"
+    assert prints.canonical("G1 X0.500 Y-0.0 E+1.") == "G1X0.5Y0E1"
+
+
 def test_a_print_that_differs_in_one_line_is_not_intact(fakeprinter, tmp_path):
     stats, _ = stream(fakeprinter, tmp_path, 1, 50, [])
     other = prints.write(tmp_path, "vase", 51)
@@ -146,7 +155,15 @@ def test_our_daemon_and_the_bare_loops_print_side_by_side(fakeprinter, tmp_path,
 
 
 def result(host, **values):
-    base = {"scenario": "S2q", "lines_per_s": 257.0, "share": 0.9, "cpu": 0.2, "underruns": 0, "answer_ms": 0.5}
+    base = {
+        "scenario": "S2q",
+        "lines_per_s": 257.0,
+        "share": 0.9,
+        "gain": 0.9,
+        "cpu": 0.2,
+        "underruns": 0,
+        "answer_ms": 0.5,
+    }
     return link.Result(
         host=host, **base | {"in_flight": 4, "resends": 0, "turnaround_ms": 0.1, "intact": True} | values
     )
@@ -258,7 +275,9 @@ def test_the_idle_daemon_is_measured(tmp_path, monkeypatch):
 def test_each_layer_is_measured_as_a_multiple_of_framing(capsys):
     assert micro.main(["--lines", "200", "--rounds", "1"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
-    assert [row[0] for row in rows] == ["frame", "unframe", "reader", "link", "driver", "simulator"]
+    assert [row[0] for row in rows] == [
+        *("frame", "unframe", "compact", "reader", "link", "packed", "driver", "simulator")
+    ]
     assert rows[0][2] == "1.0"
 
 

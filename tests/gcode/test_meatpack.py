@@ -3,7 +3,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gcode.errors import CommandError
-from gcode.meatpack import CHARACTERS, Decoder, Encoder, Order, order
+from gcode.meatpack import CHARACTERS, Decoder, Encoder, Order, literals, order, pack
 
 LINES = st.lists(st.text(st.characters(min_codepoint=0, max_codepoint=127, exclude_characters="\n")), max_size=8)
 COMMANDS = st.lists(st.text(st.sampled_from("GXYZEF0123456789.- M")), max_size=20)
@@ -25,6 +25,14 @@ def test_what_is_packed_is_unpacked(lines, blanks, cuts):
     data = encoder.begin() + b"".join(encoder.line(line.encode()) for line in lines)
     kept = (line if blanks or not line.startswith("G") else line.replace(" ", "") for line in lines)
     assert unpack(data, tuple(cuts)).decode() == "".join(f"{line}\n" for line in kept)
+
+
+@given(LINES | COMMANDS)
+def test_what_is_packed_quickly_is_the_same(lines):
+    for line in lines:
+        text = line.encode() + b"\n"
+        assert pack(text) == Encoder().line(line.encode())
+        assert len(pack(text)) == (len(text) + 1) // 2 + literals(text)
 
 
 def test_vectors():
