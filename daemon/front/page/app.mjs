@@ -92,7 +92,8 @@ function App() {
   if (link === "nokey" || link === "refused") return html`<${View} name="pair" /><${Question} />`;
   const isAsked = isAdmin.value && Object.keys(asking.value).length > 0;
   return html`<${Frame} view=${name} /><main id="view" inert=${dialogs.value > 0}><${View} key=${name} name=${name} rest=${rest.map(decode).join("/")} /></main>
-    <${Question} /><${Refused} />${isAsked && answering.value && html`<${Modal} name="knock" close=${() => (answering.value = false)}><${View} name="knock" /><//>`}${over && html`<div class="drop"><p>${t("drop_now")}</p></div>`}`;
+    <${Question} /><${Refused} />${isAsked && answering.value && html`<${Modal} name="knock" close=${() => (answering.value = false)}><${View} name="knock" />
+      <//>`}${over && html`<div class="drop"><p>${t("drop_now")}</p></div>`}`;
 }
 
 /** @param {string} text */

@@ -42,7 +42,9 @@ export function Camera() {
   if (!webcam?.webcamEnabled || !address) return null;
   const turned = [flipH && "flip-h", flipV && "flip-v", rotate90 && "turned"].filter(Boolean).join(" ");
   return html`<section class="card camera" aria-label=${t("camera")}><h2>${t("camera")}</h2>
-    <div class="frame">${seen && html`<img key=${single ? "single" : tick} class=${turned} src=${single || tick ? anew(address) : address} alt=${t("camera_alt")} referrerpolicy="no-referrer"
+    <div class="frame">${seen && html`<img key=${single ? "single" : tick} class=${turned} src=${single || tick ? anew(address) : address}
+      alt=${t("camera_alt")} referrerpolicy="no-referrer"
       onError=${() => setFailed(true)} onLoad=${() => setFailed(false)} />`}</div>
-    ${blocked ? html`<div class="row"><span>${t("camera_reload")}</span><button type="button" onClick=${() => location.reload()}>${t("reload")}</button></div>` : failed && html`<p class="warn" role="status">${t("camera_failed", {address: short(address.split("?")[0], 120)})}</p>`}</section>`;
+    ${blocked ? html`<div class="row"><span>${t("camera_reload")}</span><button type="button" onClick=${() => location.reload()}>${t("reload")}</button>
+      </div>` : failed && html`<p class="warn" role="status">${t("camera_failed", {address: short(address.split("?")[0], 120)})}</p>`}</section>`;
 }

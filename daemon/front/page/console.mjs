@@ -41,7 +41,9 @@ function Help({word}) {
   const looked = word.trim().toUpperCase();
   const shown = rows.filter(row => !looked || row[0].startsWith(looked.split(" ")[0]) || row[place].toUpperCase().includes(looked));
   return html`<div class="help" role="region" aria-label=${t("gcode_help")} tabindex="0">${shown.length === 0 && rows.length > 0 && html`<p class="empty">${t("no_help")}</p>`}
-    <ul class="plainlist">${shown.map(row => html`<li key=${row[0]}><button type="button" class="small" aria-label=${t("help_take", {command: row[1]})} onClick=${() => (command.value = row[1])}>${row[1]}</button> <span>${row[place]}</span></li>`)}</ul></div>`;
+    <ul class="plainlist">${shown.map(row => html`<li key=${row[0]}>
+      <button type="button" class="small" aria-label=${t("help_take", {command: row[1]})}
+      onClick=${() => (command.value = row[1])}>${row[1]}</button> <span>${row[place]}</span></li>`)}</ul></div>`;
 }
 
 /** Commands that move the head, change the tool, or let a heater or the motors go: in a print they spoil it. */

@@ -21,7 +21,8 @@ function Requests() {
     void gone;
     asking.value = rest;
   };
-  return entries.map(([token, each]) => html`<div key=${token} class="notice warn"><p><b>${short(each.app_id, 60)}</b> ${t("asks", {address: short(each.remote_address ?? "?", 60)})}
+  return entries.map(([token, each]) => html`<div key=${token} class="notice warn"><p>
+    <b>${short(each.app_id, 60)}</b> ${t("asks", {address: short(each.remote_address ?? "?", 60)})}
       ${each.code && html` ${t("ask_mark")} <b class="code">${short(each.code, 8)}</b>`}</p>
     <div class="row"><${Act} label=${t("deny")} run=${decide(token, {decision: false})} fail=${fail} />
       <${Act} label=${t("allow_read")} run=${decide(token, {decision: true, scope: "read"})} fail=${fail} />
@@ -44,7 +45,8 @@ export function StepUp() {
   if (me.value.admin) return null;
   if (isAdmin.value) {
     const left = duration((raised.value.until - now.value) / 1000);
-    return html`<div class="row apart"><p class="dim">${t("stepped_up", {time: left})}</p><${Act} kind="small" label=${t("step_down")} reads run=${stepDown} fail=${stepFail} /></div>`;
+    return html`<div class="row apart"><p class="dim">${t("stepped_up", {time: left})}</p>
+      <${Act} kind="small" label=${t("step_down")} reads run=${stepDown} fail=${stepFail} /></div>`;
   }
   async function submit(/** @type {Event} */ event) {
     event.preventDefault();
@@ -60,7 +62,8 @@ export function StepUp() {
     setPending(false);
   }
   return html`<form onSubmit=${submit} class="stepup"><p class="dim">${t("devices_admin")}</p>
-    <div class="row"><label for="stepup">${t("step_secret")}</label> <input id="stepup" type="password" autocomplete="off" value=${secret} onInput=${(/** @type {any} */ event) => setSecret(event.target.value)} />
+    <div class="row"><label for="stepup">${t("step_secret")}</label> <input id="stepup" type="password" autocomplete="off" value=${secret}
+      onInput=${(/** @type {any} */ event) => setSecret(event.target.value)} />
       <button type="submit" aria-busy=${pending}>${t("step_up")}</button></div>
     <${Fail} of=${stepFail} /></form>`;
 }
@@ -75,7 +78,8 @@ function Code({code}) {
   const {size, path} = code.qr ?? {};
   return html`<div class="notice newcode"><p>${t("code_hint", {time: duration(code.expires ?? 600)})}</p>
     ${isOnlyHere(code.link) && html`<p class="warn">${t("only_here")}</p>`}
-    ${size && !isOnlyHere(code.link) && html`<svg class="qr" viewBox=${`0 0 ${size} ${size}`} role="img" aria-label=${t("qr")}><rect width=${size} height=${size} /><path d=${path} /></svg>`}
+    ${size && !isOnlyHere(code.link) && html`<svg class="qr" viewBox=${`0 0 ${size} ${size}`} role="img" aria-label=${t("qr")}>
+      <rect width=${size} height=${size} /><path d=${path} /></svg>`}
     <p class="code">${short(code.code, 40)}</p>
     <input readonly class="wide" aria-label=${t("link")} value=${short(code.link, 300)} onFocus=${(/** @type {any} */ event) => event.target.select()} /></div>`;
 }
@@ -114,10 +118,13 @@ export function Devices() {
   const pair = async () => setCode(await post("api/pair/codes", {scope}));
   return html`<section class="card" aria-label=${t("devices")}><h2>${t("devices")}</h2>
     ${keys.length === 0 && html`<p class="empty">${t("no_devices")}</p>`}
-    ${me.value.name && !keys.some(each => each.own) && html`<div class="row"><${Act} label=${t("leave_unlisted")} reads sure=${sureToForget} run=${forget} fail=${fail} /><span class="dim">${t("leave_unlisted_what")}</span></div>`}
-    <ul class="plainlist">${keys.map(each => html`<li key=${each.name} class="past"><span class="what"><b>${short(each.name, 60)}</b>${each.own && html` <em>${t("this_browser")}</em>`}
+    ${me.value.name && !keys.some(each => each.own) && html`<div class="row">
+      <${Act} label=${t("leave_unlisted")} reads sure=${sureToForget} run=${forget} fail=${fail} /><span class="dim">${t("leave_unlisted_what")}</span></div>`}
+    <ul class="plainlist">${keys.map(each => html`<li key=${each.name} class="past"><span class="what">
+      <b>${short(each.name, 60)}</b>${each.own && html` <em>${t("this_browser")}</em>`}
       <small>${[t(`scope_${each.scope}`), each.made && t("made", {clock: clock(each.made)}), each.used && t("used", {clock: clock(each.used)})].filter(Boolean).join(" · ")}</small></span>
-      ${(admin || each.own) && html`<${Act} label=${t(each.own ? "leave" : "revoke")} name=${`${t(each.own ? "leave" : "revoke")} ${short(each.name, 60)}`} sure=${sureToRevoke(each)} reads run=${revoke(each)} fail=${fail} />`}</li>`)}</ul>
+      ${(admin || each.own) && html`<${Act} label=${t(each.own ? "leave" : "revoke")}
+        name=${`${t(each.own ? "leave" : "revoke")} ${short(each.name, 60)}`} sure=${sureToRevoke(each)} reads run=${revoke(each)} fail=${fail} />`}</li>`)}</ul>
     <${StepUp} />
     ${admin && html`<div class="row"><label>${t("new_device")} <select value=${scope} onChange=${(/** @type {any} */ event) => setScope(event.target.value)}>
         ${["read", "control", "admin"].map(each => html`<option key=${each} value=${each}>${t(`scope_${each}`)}</option>`)}</select></label>

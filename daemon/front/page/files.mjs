@@ -261,14 +261,16 @@ export function Files({rest}) {
   };
   return html`<section class="card" aria-label=${t("view_files")}>
     <div class="row apart tools">
-      <label class=${`button upload ${whyRead.value ? "" : "main"}`} title=${whyRead.value}>${t("upload")}<input type="file" class="hidden" multiple accept=${ENDINGS} disabled=${Boolean(whyRead.value)} onChange=${choose} /></label>
-      <label class="find">${t("search")} <input type="search" value=${wanted.value} onInput=${look} /></label>
-      <label>${t("sort")} <select value=${order.value} onChange=${(/** @type {any} */ event) => (order.value = event.target.value)}>
+      <label class=${`button upload ${whyRead.value ? "" : "main"}`} title=${whyRead.value}>${t("upload")}<input type="file" class="hidden" multiple
+        accept=${ENDINGS} disabled=${Boolean(whyRead.value)} onChange=${choose} /></label>
+      <label class="find"><span class="hidden">${t("search")}</span><input type="search" placeholder=${t("search")} value=${wanted.value} onInput=${look} /></label>
+      <label><span class="roomy">${t("sort")}</span><select value=${order.value} onChange=${(/** @type {any} */ event) => (order.value = event.target.value)}>
         ${Object.keys(ORDERS).map(name => html`<option key=${name} value=${name}>${t(`sort_${name}`)}</option>`)}</select></label>
       <span class="row"><button type="button" disabled=${Boolean(whyRead.value)} onClick=${() => setMaking(true)}>${t("new_folder")}</button>
-      <button type="button" disabled=${Boolean(whyRead.value)} aria-pressed=${chosen.value !== null} onClick=${() => (chosen.value = chosen.value ? null : new Set())}>${t("choose_several")}</button></span>
+      <button type="button" disabled=${Boolean(whyRead.value)} aria-pressed=${chosen.value !== null}
+        onClick=${() => (chosen.value = chosen.value ? null : new Set())}>${t("choose_several")}</button></span>
     </div>
-    <p class="dim">${whyRead.value || t("drop_here")}${list.value ? ` · ${t("free", {free: size(list.value.free)})}` : ""}</p>
+    <p class="dim">${whyRead.value || html`<span class="roomy">${t("drop_here")} · </span>`}${list.value ? t("free", {free: size(list.value.free)}) : ""}</p>
     <${Fail} of=${fail} /><${Fail} of=${listFail} />
     ${uploads.value.length > 0 && html`<ul class="plainlist">${uploads.value.map(entry => html`<${Upload} key=${entry.id} entry=${entry} />`)}</ul>`}
     ${making && html`<${NewFolder} parent=${rest} close=${() => setMaking(false)} onDone=${load} />`}

@@ -86,7 +86,8 @@ function Freshness() {
   if (link === "live" && !isStale.value) {
     return updated.value
       ? html`<p class="fresh warn">${t("updated")} <${Again} label=${t("reload")} run=${() => location.reload()} /></p>`
-      : html`<p class="fresh">${server.value.name ? `${short(server.value.name, 40)} · ` : ""}${heatAge.value ? html`<span class="warn">${t("heat_old", {age: duration(heatAge.value)})}</span>` : t("fresh")}${whyRead.value && html`<span>${t("may_look")}</span>`}<${Knocking} /></p>`;
+      : html`<p class="fresh">${server.value.name ? `${short(server.value.name, 40)} · ` : ""}${heatAge.value ? html`<span
+        class="warn">${t("heat_old", {age: duration(heatAge.value)})}</span>` : t("fresh")}${whyRead.value && html`<span>${t("may_look")}</span>`}<${Knocking} /></p>`;
   }
   if (link === "boot" && !reason && gone < GRACE) return html`<p class="fresh">${t("state_boot")}</p>`;
   if (link === "lost" && gone < GRACE && !isStale.value) return html`<p class="fresh">${t("fresh_lost")}</p>`;
@@ -151,6 +152,7 @@ export function Frame({view}) {
     <div class="news"><${Freshness} /><${StopResult} /></div>
     <${Speaker} />
   </header>
-  <nav aria-label=${t("views")} inert=${dialogs.value > 0}>${VIEWS.map(name => html`<a key=${name} href=${`#${name}`} aria-current=${name === (WITHIN[/** @type {keyof typeof WITHIN} */ (view)] ?? view) ? "page" : null}>
+  <nav aria-label=${t("views")} inert=${dialogs.value > 0}>${VIEWS.map(name => html`<a key=${name}
+    href=${`#${name}`} aria-current=${name === (WITHIN[/** @type {keyof typeof WITHIN} */ (view)] ?? view) ? "page" : null}>
     <${Icon} name=${name} /><span>${t(`view_${name}`)}</span></a>`)}</nav>`;
 }

@@ -76,7 +76,8 @@ function Recording({kind, entry}) {
   const path = `api/recordings/${kind}/${address(entry.name)}`;
   const show = async () => setSaid(said ? null : await get(`${path}/dialogue`));
   return html`<li class="recording"><div class="row apart"><span class="what"><b>${clock(entry.date)}</b> <small>${size(entry.size)}</small></span>
-      <span class="row"><${Act} label=${t(said ? "close" : "show_dialogue")} name=${`${t(said ? "close" : "show_dialogue")} ${clock(entry.date)}`} reads run=${show} fail=${fileFail} />
+      <span class="row"><${Act} label=${t(said ? "close" : "show_dialogue")}
+        name=${`${t(said ? "close" : "show_dialogue")} ${clock(entry.date)}`} reads run=${show} fail=${fileFail} />
       <${Act} label=${t("download")} name=${`${t("download")} ${clock(entry.date)}`} reads run=${() => download(path, entry.name)} fail=${fileFail} /></span></div>
     ${said && html`${said.more > 0 && html`<p class="dim">${t("console_gap", {n: number(said.more)})}</p>`}
       <div class="log" tabindex="0" role="region" aria-label=${t("dialogue")}>${said.lines.map((/** @type {string} */ each, /** @type {number} */ index) => html`<div key=${index} class=${each[0] === ">" ? "sent" : ""}>${short(each, 400)}</div>`)}</div>`}</li>`;
@@ -113,7 +114,8 @@ function power(now, since) {
 function Machine() {
   const {machine = {}, memory = {}, recordTrouble} = known.value ?? {};
   const few = (/** @type {any} */ each) => each?.total && each.free / each.total < ROOM;
-  const room = (/** @type {any} */ each) => each?.total ? html`<span class=${few(each) ? "warn" : ""}>${t("free_of", {free: size(each.free), total: size(each.total)})}</span>` : null;
+  const room = (/** @type {any} */ each) => each?.total ? html`<span
+    class=${few(each) ? "warn" : ""}>${t("free_of", {free: size(each.free), total: size(each.total)})}</span>` : null;
   return html`<section class="card" aria-label=${t("machine")}><h2>${t("machine")}</h2>
     ${recordTrouble && html`<p class="warn">${short(recordTrouble, 300)}</p>`}
     <${Pairs} rows=${[

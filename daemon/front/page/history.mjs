@@ -81,9 +81,12 @@ function Totals() {
     <details><summary>${t("totals")}</summary>
       <div class="row tools"><label>${t("totals_by")} <select value=${by.value} onChange=${(/** @type {any} */ event) => (by.value = event.target.value)}>
         ${["month", "material"].map(name => html`<option key=${name} value=${name}>${t(`by_${name}`)}</option>`)}</select></label>
-        <span class="row">${["csv", "json"].map(kind => html`<${Act} key=${kind} label=${kind.toUpperCase()} name=${t("save_as", {kind: kind.toUpperCase()})} reads run=${save(kind)} fail=${fail} />`)}</span></div>
-      <div class="scrolls" tabindex="0" role="region" aria-label=${t("totals")}><table><thead><tr><th scope="col">${t(`by_${of ?? by.value}`)}</th>${heads.map(each => html`<th key=${each} scope="col">${t(each)}</th>`)}</tr></thead>
-        <tbody>${rows.map((/** @type {any} */ row) => html`<tr key=${row.name}><th scope="row">${rowName(row.name)}</th><td>${number(row.prints)}</td><td>${number(row.completed)}</td>
+        <span class="row">${["csv", "json"].map(kind => html`<${Act} key=${kind} label=${kind.toUpperCase()}
+          name=${t("save_as", {kind: kind.toUpperCase()})} reads run=${save(kind)} fail=${fail} />`)}</span></div>
+      <div class="scrolls" tabindex="0" role="region" aria-label=${t("totals")}><table><thead><tr>
+        <th scope="col">${t(`by_${of ?? by.value}`)}</th>${heads.map(each => html`<th key=${each} scope="col">${t(each)}</th>`)}</tr></thead>
+        <tbody>${rows.map((/** @type {any} */ row) => html`<tr key=${row.name}><th scope="row">${rowName(row.name)}</th><td>${number(row.prints)}</td>
+          <td>${number(row.completed)}</td>
           <td>${duration(row.printTime ?? 0)}</td><td>${weight(row.filamentWeight)}</td><td>${metres(row.filamentLength)}</td></tr>`)}</tbody></table></div></details>`;
 }
 

@@ -67,7 +67,8 @@ function Layers({path}) {
   const heights = layers.map(each => each.height).filter(each => each > 0);
   const [low, high] = [Math.min(...heights), Math.max(...heights)];
   const bars = layers.map((each, index) => `M${((index + 0.5) * 600) / layers.length} 80v-${Math.max(1, (76 * each.duration_s) / longest).toFixed(1)}`).join("");
-  return html`<figure class="chart bars"><svg viewBox="0 0 600 80" preserveAspectRatio="none" role="img" aria-label=${t("layers_chart")}><path d=${bars} stroke-width=${Math.max(0.5, 480 / layers.length)} /></svg>
+  return html`<figure class="chart bars"><svg viewBox="0 0 600 80" preserveAspectRatio="none" role="img" aria-label=${t("layers_chart")}>
+    <path d=${bars} stroke-width=${Math.max(0.5, 480 / layers.length)} /></svg>
     <figcaption>${t("layers_chart")}. ${t("layers_slowest", {n: slowest + 1, z: number(layers[slowest].z, 2), time: duration(longest)})} ${heights.length ? t(low === high ? "layers_even" : "layers_varied", {low: number(low, 2), high: number(high, 2)}) : ""}</figcaption></figure>`;
 }
 
@@ -98,7 +99,8 @@ function SlicerSettings({path}) {
   return html`<details onToggle=${open}><summary>${t("slicer_settings")}</summary>
     ${rows === null ? html`<p class="empty">${t("loading")}</p>` : rows.length === 0 ? html`<p class="empty">${t("no_slicer_settings")}</p>`
       : html`<label>${t("search")} <input type="search" value=${word} onInput=${(/** @type {any} */ event) => setWord(event.target.value)} /></label>
-        <div class="log" tabindex="0" role="region" aria-label=${t("slicer_settings")}>${shown.map(([name, value]) => html`<div key=${name}>${short(name, 60)} = ${short(value, 300)}</div>`)}</div>`}
+        <div class="log" tabindex="0" role="region" aria-label=${t("slicer_settings")}>${shown.map(([name, value]) => html`<div
+          key=${name}>${short(name, 60)} = ${short(value, 300)}</div>`)}</div>`}
   </details>`;
 }
 
@@ -138,6 +140,7 @@ export function Details({file, onMoved}) {
     <${SlicerSettings} path=${file.path} />
     <${Rename} file=${file} onMoved=${onMoved} />
     <div class="row"><${Act} label=${t("download")} name=${`${t("download")} ${short(file.name, 80)}`} reads run=${() => download(`downloads/files/local/${address(file.path)}`, file.name)} fail=${fail} />
-      ${sections.value.queue && html`<${Act} label=${t("queue_verb")} name=${`${t("queue_verb")}: ${short(file.name, 80)}`} run=${() => post("api/queue", {command: "add", path: file.path}).then(() => setQueued(queued + 1))} fail=${fail} />`}</div>
+      ${sections.value.queue && html`<${Act} label=${t("queue_verb")}
+        name=${`${t("queue_verb")}: ${short(file.name, 80)}`} run=${() => post("api/queue", {command: "add", path: file.path}).then(() => setQueued(queued + 1))} fail=${fail} />`}</div>
     <${Queued} count=${queued} /><${Fail} of=${fail} /></div>`;
 }

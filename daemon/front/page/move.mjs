@@ -111,7 +111,8 @@ function Pad() {
       checked=${step.value === each} onChange=${() => (step.value = each)} />${number(each, each < 1 ? 1 : 0)}</label>`)}</fieldset>
     <div class="pad" tabindex="0" role="group" aria-label=${t("pad")} onKeyDown=${arrows}>
       <${Jog} axis="y" sign=${1} arrow="↑" /><${Jog} axis="x" sign=${-1} arrow="←" />
-      <${Act} kind="jog jhome" label=${t("home")} name=${t("home_all")} busy=${t("homing")} patience=${HOMES} done=${isHome} sure=${() => sureDown(true)} run=${home(["x", "y", "z"])} off=${whyNoMove.value} fail=${moveFail} />
+      <${Act} kind="jog jhome" label=${t("home")} name=${t("home_all")} busy=${t("homing")} patience=${HOMES} done=${isHome} sure=${() => sureDown(true)}
+        run=${home(["x", "y", "z"])} off=${whyNoMove.value} fail=${moveFail} />
       <${Jog} axis="x" sign=${1} arrow="→" /><${Jog} axis="y" sign=${-1} arrow="↓" />
       <${Jog} axis="z" sign=${1} arrow="↑" /><${Jog} axis="z" sign=${-1} arrow="↓" />
     </div>
@@ -170,7 +171,8 @@ function Filament() {
     await post("api/printer/tool", {command: "extrude", amount: sign * millimetres});
   };
   return html`<section class="card" aria-label=${t("filament")}><h2>${t("filament")}</h2>
-    ${count > 1 && html`<div class="row tools" role="group" aria-label=${t("tool")}><span>${t("tool")}</span>${Array.from({length: count}, (_, n) => html`<${Act} key=${n} kind=${n === tool ? "chip chosen" : "chip"}
+    ${count > 1 && html`<div class="row tools" role="group" aria-label=${t("tool")}>
+      <span>${t("tool")}</span>${Array.from({length: count}, (_, n) => html`<${Act} key=${n} kind=${n === tool ? "chip chosen" : "chip"}
       label=${String(n + 1)} name=${t(n === tool ? "tool_is" : "tool_take", {n: n + 1})} run=${() => post("api/printer/tool", {command: "select", tool: `tool${n}`})}
       done=${() => printer.value.tool === n} off=${whyNoMove.value} fail=${extrudeFail} />`)}</div>`}
     <div class="row"><label>${t("amount")} <input inputmode="decimal" size="4" value=${amount.value}

@@ -37,6 +37,16 @@ function sureOfThisFile() {
   return sureToStart(file?.name, () => isIdle() && job.value.file?.path === file?.path);
 }
 
+/** The print that somebody has cancelled while it waits for its printer: that is told to the printer when it is back. */
+const givenUp = signal(/** @type {number|null} */ (null));
+const isGivenUp = () => job.value.state === "reattaching" && job.value.id === givenUp.value;
+
+async function cancel() {
+  const {id, state: key} = job.value;
+  await post("api/job", {command: "cancel"});
+  if (key === "reattaching") givenUp.value = id;
+}
+
 /** Pause or resume in one place, cancel far from it; none of them moves when the state changes. */
 function Buttons() {
   const key = job.value.state;
@@ -45,7 +55,8 @@ function Buttons() {
   if (!isActive.value) {
     const has = job.value.file;
     return html`<div class="row apart buttons">
-      ${has ? html`<${Act} key="start" kind=${halted.value ? "" : "main"} label=${t("start")} busy=${t("starting")} sure=${sureOfThisFile} run=${() => post("api/job", {command: "start"})} off=${off} fail=${fail}
+      ${has ? html`<${Act} key="start" kind=${halted.value ? "" : "main"} label=${t("start")} busy=${t("starting")} sure=${sureOfThisFile}
+        run=${() => post("api/job", {command: "start"})} off=${off} fail=${fail}
         done=${() => Boolean(job.value.active)} />` : ""}
       <a class="button" href="#files">${t(has ? "other_file" : "choose_file")}</a></div>`;
   }
@@ -57,8 +68,9 @@ function Buttons() {
           run=${() => pause("resume")} done=${is("resuming", "printing")} fail=${fail} />`
       : html`<${Act} key="pause" kind="main" label=${t("pause")} busy=${t("pausing")} off=${off || (moving ? state.value.word : "")}
           run=${() => pause("pause")} done=${is("pausing", "paused")} fail=${fail} />`}
-    <${Act} key="cancel" kind="danger" label=${t("cancel")} busy=${t("cancelling")} off=${key === "reattaching" ? whyRead.value : off || (key === "cancelling" ? state.value.word : "")}
-      sure=${sureToCancel} run=${() => post("api/job", {command: "cancel"})} done=${is("cancelling")} fail=${fail} />
+    <${Act} key="cancel" kind="danger" label=${t("cancel")} busy=${t("cancelling")}
+      off=${key === "reattaching" ? whyRead.value || (isGivenUp() ? t("away_given_up") : "") : off || (key === "cancelling" ? state.value.word : "")}
+      sure=${sureToCancel} run=${cancel} done=${() => is("cancelling")() || isGivenUp()} fail=${fail} />
   </div>`;
 }
 
@@ -147,7 +159,7 @@ function Words() {
   const waits = waitsForPrinter.value;
   const halt = halted.value;
   const rows = [
-    waits && {tone: "warn", head: t(isSilent.value ? "silent" : "away"), text: error ?? failed, what: t("away_what")},
+    waits && {tone: "warn", head: t(isSilent.value ? "silent" : "away"), text: error ?? failed, what: t(isGivenUp() ? "away_given_up" : "away_what")},
     line === "fault" && !waits && !stop && {tone: "bad", head: t("fault"), text: error ?? failed, what: halt ? whatToDo(halt.kind) : t("fault_what")},
     line === "offline" && !waits && !isNew.value && {tone: "warn", head: t("state_offline"), text: error, what: t("offline_what")},
     halt && line !== "fault" && {tone: "bad", head: t("halted_at", {clock: clock(halt.at)}), text: halt.text, what: whatToDo(halt.kind), seen: true},
@@ -203,7 +215,9 @@ function noKind() {
 export function Now() {
   const {state: line, address} = printer.value;
   if (line === "offline" && !address) isNew.value = true;
-  return html`<div class="grid two"><div><${Lazy} wanted=${isNew.value && !isGone.value} bring=${setup} />${(!isNew.value || isActive.value) && html`<${Job} />`}<${Words} /><${Lazy} wanted=${!isActive.value && !whyNoPrinter.value && !halted.value} bring=${heatUp} />
+  return html`<div class="grid two"><div><${Lazy} wanted=${isNew.value && !isGone.value}
+    bring=${setup} />${(!isNew.value || isActive.value) && html`<${Job} />`}<${Words} />
+    <${Lazy} wanted=${!isActive.value && !whyNoPrinter.value && !halted.value} bring=${heatUp} />
       <${Lazy} wanted=${isActive.value && Boolean(toolpath.value)} bring=${live} /></div>
     <div><${Lazy} wanted=${Boolean(server.value.camera)} bring=${camera} /><section class="card"><h2>${t("temperatures")}</h2><${Chart} /></section></div></div>`;
 }

@@ -36,7 +36,8 @@ function numberOrNone(text, label) {
 
 /** @param {{label: string, value: string, set: (text: string) => void, fixed?: boolean, number?: boolean, wide?: boolean}} props */
 function Field({label, value, set, fixed, number, wide}) {
-  return html`<label class=${wide ? "field wide" : "field"}><span>${label}${fixed ? ` ${t("fixed")}` : ""}</span> <input value=${value} disabled=${fixed} inputmode=${number ? "decimal" : "text"} size=${number ? 6 : 20} maxlength="300"
+  return html`<label class=${wide ? "field wide" : "field"}><span>${label}${fixed ? ` ${t("fixed")}` : ""}</span> <input value=${value} disabled=${fixed}
+    inputmode=${number ? "decimal" : "text"} size=${number ? 6 : 20} maxlength="300"
     onInput=${(/** @type {any} */ event) => set(event.target.value)} /></label>`;
 }
 
@@ -53,7 +54,9 @@ function Camera() {
     if (Object.keys(camera).length) setReload(true);
     setMade({});
   };
-  const flag = (/** @type {string} */ key) => html`<label class="check"><input type="checkbox" checked=${made[key] ?? webcam[key]} disabled=${fixed(`webcam.${key}`)} onChange=${(/** @type {any} */ event) => set(key)(event.target.checked)} /> ${t(`camera_${key}`)}</label>`;
+  const flag = (/** @type {string} */ key) => html`<label class="check">
+    <input type="checkbox" checked=${made[key] ?? webcam[key]}
+    disabled=${fixed(`webcam.${key}`)} onChange=${(/** @type {any} */ event) => set(key)(event.target.checked)} /> ${t(`camera_${key}`)}</label>`;
   return html`<section class="card" aria-label=${t("name_and_camera")}><h2>${t("name_and_camera")}</h2>
     <${Field} label=${t("name_own")} value=${name} set=${set("name")} fixed=${fixed("appearance.name")} wide=${true} />
     <${Field} label=${t("camera_stream")} value=${streamUrl} set=${set("streamUrl")} fixed=${fixed("webcam.streamUrl")} wide=${true} />
@@ -78,7 +81,8 @@ function Presets() {
   return html`<section class="card" aria-label=${t("presets")}><h2>${t("presets")}</h2><p class="dim">${t("presets_what")}</p>
     <ul class="plainlist">${shown.map((/** @type {any} */ each, /** @type {number} */ at) => html`<li key=${at} class="row presetrow">
       <${Field} label=${t("name_preset")} value=${each.name} set=${(/** @type {string} */ name) => change(at, {name})} />
-      ${["extruder", "bed", ...(hasChamber ? ["chamber"] : [])].map(key => html`<${Field} key=${key} label=${`${t(key === "extruder" ? "nozzle" : key)} °C`} number=${true} value=${each[key]} set=${(/** @type {string} */ value) => change(at, {[key]: value})} />`)}
+      ${["extruder", "bed", ...(hasChamber ? ["chamber"] : [])].map(key => html`<${Field} key=${key}
+        label=${`${t(key === "extruder" ? "nozzle" : key)} °C`} number=${true} value=${each[key]} set=${(/** @type {string} */ value) => change(at, {[key]: value})} />`)}
       <button type="button" class="small" aria-label=${`${t("queue_remove")} ${short(each.name, 40)}`} onClick=${() => setRows(shown.filter((/** @type {any} */ _, /** @type {number} */ index) => index !== at))}>${t("queue_remove")}</button></li>`)}</ul>
     <div class="row"><button type="button" onClick=${() => setRows([...shown, {name: "", extruder: "", bed: "", chamber: ""}])}>${t("preset_new")}</button>
       <${Act} label=${t("save")} run=${save} off=${whyNot() || (rows ? "" : t("nothing_changed"))} fail=${presetFail} /></div><${Fail} of=${presetFail} /></section>`;
@@ -112,12 +116,14 @@ function Profile() {
     const name = `${group}.${key}`;
     return html`<${Field} key=${name} number=${true} label=${t(`profile_${group === "maxTemperatures" ? "max_" : ""}${key}`)} value=${made[name] ?? (group === "volume" && !seen.sized ? "" : plain(seen[group]?.[key]))} set=${set(name)} />`;
   };
-  const pick = (/** @type {string} */ key, /** @type {string[]} */ choices) => html`<label class="field"><span>${t(`profile_${key}`)}</span> <select value=${made[`volume.${key}`] ?? seen.volume[key]} onChange=${(/** @type {any} */ event) => set(`volume.${key}`)(event.target.value)}>
+  const pick = (/** @type {string} */ key, /** @type {string[]} */ choices) => html`<label class="field">
+    <span>${t(`profile_${key}`)}</span> <select value=${made[`volume.${key}`] ?? seen.volume[key]} onChange=${(/** @type {any} */ event) => set(`volume.${key}`)(event.target.value)}>
     ${choices.map(each => html`<option key=${each} value=${each}>${t(`profile_${each}`)}</option>`)}</select></label>`;
   return html`<section class="card" aria-label=${t("profile")}><h2>${t("profile")}</h2>
     <${Field} label=${t("name_profile")} value=${made.name ?? seen.name} set=${set("name")} wide=${true} />
     <div class="row">${NUMBERS.map(field)}${pick("origin", ["lowerleft", "center"])}${pick("formFactor", ["rectangular", "circular"])}</div>
-    <div class="row">${["heatedBed", "heatedChamber"].map(key => html`<label key=${key} class="check"><input type="checkbox" checked=${made[key] ?? seen[key]} onChange=${(/** @type {any} */ event) => set(key)(event.target.checked)} /> ${t(`profile_${key}`)}</label>`)}</div>
+    <div class="row">${["heatedBed", "heatedChamber"].map(key => html`<label key=${key} class="check">
+      <input type="checkbox" checked=${made[key] ?? seen[key]} onChange=${(/** @type {any} */ event) => set(key)(event.target.checked)} /> ${t(`profile_${key}`)}</label>`)}</div>
     <div class="row"><${Act} label=${t("save")} run=${save} off=${off || (Object.keys(made).length ? "" : t("nothing_changed"))} fail=${profileFail} /></div>
     ${off && html`<p class="dim">${off}</p>`}<${Fail} of=${profileFail} /></section>`;
 }

@@ -75,14 +75,17 @@ export function Pair() {
     <p>${t(isRevoked ? "revoked_what" : "welcome_what")}</p>${reason && html`<p class="dim">${short(why(reason))}</p>`}
     <${Fail} of=${fail} />
     <form class="card" onSubmit=${byCode}><h2>${t("by_code")}</h2><p class="dim">${t("by_code_what")} <code>nozzled pair</code></p>
-      <div class="row"><label for="code" class="hidden">${t("code")}</label><input id="code" class="code" value=${code} autocomplete="off" autocapitalize="characters" spellcheck=${false}
+      <div class="row"><label for="code" class="hidden">${t("code")}</label>
+        <input id="code" class="code" value=${code} autocomplete="off" autocapitalize="characters" spellcheck=${false}
         placeholder="7KQ2-M9XD-4TFC" size="16" onInput=${(/** @type {any} */ event) => setCode(event.target.value)} />
         <button type="submit" class="main" aria-busy=${busy === "code"}>${t("pair")}</button></div>
       <label>${t("device_name")} <input value=${name} maxlength="60" onInput=${(/** @type {any} */ event) => setName(event.target.value)} /></label></form>
-    <form class="card" onSubmit=${byAsking}><h2>${t("by_asking")}</h2><p class="dim">${asked ? t("ask_waiting", {name}) : t("by_asking_what")}${asked && mark && html` ${t("ask_shows")} <b class="code">${mark}</b>`}</p>
+    <form class="card" onSubmit=${byAsking}><h2>${t("by_asking")}</h2>
+      <p class="dim">${asked ? t("ask_waiting", {name}) : t("by_asking_what")}${asked && mark && html` ${t("ask_shows")} <b class="code">${mark}</b>`}</p>
       <button type="submit" aria-busy=${busy === "ask" || Boolean(asked)} disabled=${Boolean(asked)}>${t(asked ? "ask_pending" : "ask")}</button></form>
     <form class="card" onSubmit=${byKey}><h2>${t("by_key")}</h2><p class="dim">${t("by_key_what")} <code>nozzled key</code></p>
-      <div class="row"><label for="key" class="hidden">${t("key")}</label><input id="key" type="password" autocomplete="current-password" value=${key} onInput=${(/** @type {any} */ event) => setKey(event.target.value)} />
+      <div class="row"><label for="key" class="hidden">${t("key")}</label>
+        <input id="key" type="password" autocomplete="current-password" value=${key} onInput=${(/** @type {any} */ event) => setKey(event.target.value)} />
         <button type="submit" aria-busy=${busy === "key"}>${t("use_key")}</button></div>
       <label class="check"><input type="checkbox" checked=${stay} onChange=${(/** @type {any} */ event) => setStay(event.target.checked)} /> ${t("stay")}</label></form>
   </main>`;

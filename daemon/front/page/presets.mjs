@@ -61,7 +61,8 @@ export function Presets() {
   }, [off]);
   const several = there().filter(name => name.startsWith("tool")).length > 1;
   const cold = /** @type {[string, number][]} */ (there().map(name => [name, 0]));
-  return html`<div class="row presets">${(presets.value ?? []).map(each => html`<${Act} key=${each.name} label=${html`${short(each.name, 40)} <small>${each.extruder ?? "–"}/${each.bed ?? "–"}</small>`}
+  return html`<div class="row presets">${(presets.value ?? []).map(each => html`<${Act} key=${each.name}
+    label=${html`${short(each.name, 40)} <small>${each.extruder ?? "–"}/${each.bed ?? "–"}</small>`}
       run=${() => set(targetsOf(each))} done=${() => areSet(targetsOf(each))} off=${off} fail=${fail} />`)}
     <${Act} kind="cool" label=${t("cool_down")} run=${() => set(cold)} done=${() => areSet(cold)} off=${off} fail=${fail} />
     ${several && html`<small>${t("presets_for", {nozzle: heaterName(`tool${printer.value.tool ?? 0}`)})}</small>`}</div><${Fail} of=${fail} />`;

@@ -100,7 +100,8 @@ function Grip({entry, at}) {
     event.target.setPointerCapture(event.pointerId);
     drag.value = {id: entry.id, before: at};
   };
-  return html`<span class="grip" aria-hidden="true" title=${t("queue_drag")} onPointerDown=${take} onPointerMove=${over} onPointerUp=${drop} onPointerCancel=${() => (drag.value = null)}>⠿</span>`;
+  return html`<span class="grip" aria-hidden="true" title=${t("queue_drag")} onPointerDown=${take} onPointerMove=${over} onPointerUp=${drop}
+    onPointerCancel=${() => (drag.value = null)}>⠿</span>`;
 }
 
 /** @param {{entry: any, at: number, last: number}} props */
@@ -116,7 +117,8 @@ function Entry({entry, at, last}) {
       ${entry.notes && html`<small>${short(entry.notes, 200)}</small>`}
       ${entry.reason && html`<small class=${bad ? "bad" : "dim"}>${short(why(entry.reason), 300)}</small>`}</span>
     <span class="row">${bad && html`<${Act} label=${t("try_again")} name=${`${t("try_again")} ${name}`} run=${tell({command: "retry", id: entry.id})} fail=${fail} />`}
-      <button type="button" disabled=${Boolean(whyRead.value)} aria-expanded=${editing} aria-label=${`${t("change")} ${name}`} onClick=${() => setEditing(!editing)}>${t("change")}</button>
+      <button type="button" disabled=${Boolean(whyRead.value)} aria-expanded=${editing}
+        aria-label=${`${t("change")} ${name}`} onClick=${() => setEditing(!editing)}>${t("change")}</button>
       <${Act} label="↑" name=${t("queue_up", {name})} run=${tell({command: "move", id: entry.id, to: at - 1})} off=${at === 0 ? t("queue_first") : ""} fail=${fail} />
       <${Act} label="↓" name=${t("queue_down", {name})} run=${tell({command: "move", id: entry.id, to: at + 1})} off=${at === last ? t("queue_last") : ""} fail=${fail} />
       <${Act} label=${t("queue_remove")} name=${`${t("queue_remove")} ${name}`} run=${tell({command: "remove", id: entry.id})} off=${goes ? t("why_printing") : ""} fail=${fail} /></span>
@@ -133,10 +135,12 @@ export function Queue() {
   return html`<section class="card" aria-label=${t("queue")}><h2>${t("queue")}</h2>
     ${known.value && html`<p>${isActive.value ? t("bed_in_use") : bed?.clear ? t("bed_clear") : t("bed_not_clear")}${paused ? ` ${t("queue_paused")}` : ""}</p>
       ${waiting && bed?.clear && entries.length > 0 && html`<p class="warn">${short(why(waiting), 300)}</p>`}
-      <div class="row"><${Act} kind=${bed?.clear ? "" : "main"} label=${t(bed?.clear ? "bed_unclear" : "bed_is_clear")} sure=${bed?.clear ? undefined : sureOfBed} off=${isActive.value ? t("why_printing") : ""} run=${tell({command: "bed", clear: !bed?.clear})} fail=${fail} />
+      <div class="row"><${Act} kind=${bed?.clear ? "" : "main"} label=${t(bed?.clear ? "bed_unclear" : "bed_is_clear")}
+        sure=${bed?.clear ? undefined : sureOfBed} off=${isActive.value ? t("why_printing") : ""} run=${tell({command: "bed", clear: !bed?.clear})} fail=${fail} />
         <${Act} label=${t(paused ? "queue_resume" : "queue_pause")} run=${tell({command: paused ? "resume" : "pause"})} fail=${fail} />
         ${entries.length > 0 && html`<${Act} kind="danger" label=${t("queue_clear")} sure=${sureToClear} run=${tell({command: "clear"})} fail=${fail} />`}</div>`}
     <${Fail} of=${fail} />
     ${known.value && !entries.length && html`<p class="empty">${t("queue_empty")}</p>`}
-    <ol class="plainlist">${entries.map((/** @type {any} */ each, /** @type {number} */ at) => html`<${Entry} key=${each.id} entry=${each} at=${at} last=${entries.length - 1} />`)}</ol></section>`;
+    <ol class="plainlist">${entries.map((/** @type {any} */ each, /** @type {number} */ at) => html`<${Entry} key=${each.id} entry=${each} at=${at}
+      last=${entries.length - 1} />`)}</ol></section>`;
 }

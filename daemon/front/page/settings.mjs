@@ -40,13 +40,15 @@ function Connection() {
     ${joined ? html`<dl class="pairs"><div><dt>${t("port")}</dt><dd>${short(address ?? "–", 80)}</dd></div>
         <div><dt>${t("baudrate")}</dt><dd>${baudrate ?? "–"}</dd></div>
         <div><dt>${t("firmware")}</dt><dd>${short(firmware ?? "–", 120)}</dd></div></dl>
-      <${Act} kind="danger" label=${t("disconnect")} busy=${t("disconnecting")} sure=${sureToDisconnect} run=${() => post("api/connection", {command: "disconnect"})} fail=${connectFail}
+      <${Act} kind="danger" label=${t("disconnect")} busy=${t("disconnecting")} sure=${sureToDisconnect}
+        run=${() => post("api/connection", {command: "disconnect"})} fail=${connectFail}
         done=${() => printer.value.state === "offline" || printer.value.state === "fault"} />`
     : html`${error && html`<p>${short(why(error), 400)}</p>`}
       <p class="dim">${ports.length ? tn("ports_found", ports.length) : t("no_ports")}</p>
       <div class="row"><label>${t("port")} <select value=${port} onChange=${(/** @type {any} */ event) => setPort(event.target.value)}>
         <option value="">${options?.portPreference ? short(options.portPreference, 60) : t("configured")}</option>
-        ${ports.filter((/** @type {string} */ each) => each !== options?.portPreference).map((/** @type {string} */ each) => html`<option key=${each} value=${each}>${short(each, 60)}</option>`)}</select></label>
+        ${ports.filter((/** @type {string} */ each) => each !== options?.portPreference).map((/** @type {string} */ each) => html`<option key=${each}
+          value=${each}>${short(each, 60)}</option>`)}</select></label>
       <label>${t("baudrate")} <select value=${rate} onChange=${(/** @type {any} */ event) => setRate(event.target.value)}>
         <option value="">${t("configured")}</option><option value="find">${t("find_baudrate")}</option>${(options?.baudrates ?? []).map((/** @type {number} */ each) => html`<option key=${each} value=${each}>${each}</option>`)}</select></label></div>
       <div class="row"><${Act} kind="main" label=${t("connect")} busy=${t("connecting")} run=${connect} fail=${connectFail}
@@ -80,7 +82,8 @@ function PrinterCard() {
     <div class="row"><label>${t("preset")} <select value=${chosen ?? current} onChange=${(/** @type {any} */ event) => setChosen(event.target.value)}>
       <option value="">${t("no_preset")}</option>
       ${(known?.presets ?? []).map((/** @type {any} */ each) => html`<option key=${each.id} value=${each.id}>${short(each.name, 60)}</option>`)}</select></label>
-      <${Act} label=${t("use")} run=${() => use(chosen || null)} off=${!isAdmin.value ? t("why_no_admin") : chosen === null || chosen === current ? t("preset_same") : isActive.value ? t("why_printing") : ""} fail=${printerFail} /></div>
+      <${Act} label=${t("use")} run=${() => use(chosen || null)}
+        off=${!isAdmin.value ? t("why_no_admin") : chosen === null || chosen === current ? t("preset_same") : isActive.value ? t("why_printing") : ""} fail=${printerFail} /></div>
     <${Fail} of=${printerFail} /></section>`;
 }
 
@@ -107,7 +110,8 @@ function Scripts() {
     get("api/macros").then(said => setScripts(said.scripts), () => {});
   }, []);
   return html`<section class="card" aria-label=${t("scripts")}><h2>${t("scripts")}</h2><p class="dim">${t("scripts_what")}</p>
-    <dl class="scripts">${Object.entries(scripts).filter(([, lines]) => lines.length).map(([name, lines]) => html`<div key=${name}><dt>${t(`script_${name}`)}</dt><dd><code>${lines.map(each => short(each, 120)).join("\n")}</code></dd></div>`)}</dl></section>`;
+    <dl class="scripts">${Object.entries(scripts).filter(([, lines]) => lines.length).map(([name, lines]) => html`<div key=${name}>
+      <dt>${t(`script_${name}`)}</dt><dd><code>${lines.map(each => short(each, 120)).join("\n")}</code></dd></div>`)}</dl></section>`;
 }
 
 function Looks() {
@@ -122,8 +126,10 @@ function Looks() {
     speak(event.target.value);
   };
   return html`<section class="card" aria-label=${t("looks")}><h2>${t("looks")}</h2><div class="row">
-    <label>${t("theme")} <select value=${theme} onChange=${wear}>${["system", "light", "dark"].map(each => html`<option key=${each} value=${each}>${t(`theme_${each}`)}</option>`)}</select></label>
-    <label>${t("language")} <select value=${language.value} onChange=${talk}>${Object.entries(LANGUAGES).map(([each, name]) => html`<option key=${each} value=${each} lang=${each}>${name}</option>`)}</select></label>
+    <label>${t("theme")} <select value=${theme} onChange=${wear}>${["system", "light", "dark"].map(each => html`<option key=${each}
+      value=${each}>${t(`theme_${each}`)}</option>`)}</select></label>
+    <label>${t("language")} <select value=${language.value} onChange=${talk}>${Object.entries(LANGUAGES).map(([each, name]) => html`<option key=${each}
+      value=${each} lang=${each}>${name}</option>`)}</select></label>
   </div></section>`;
 }
 

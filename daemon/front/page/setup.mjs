@@ -49,7 +49,8 @@ async function find(ports) {
 
 /** @param {{number: number, name: string, done: boolean, children?: any}} props */
 function Step({number, name, done, children}) {
-  return html`<li class="step"><h3><span class="sign" aria-hidden="true">${done ? "✓" : number}</span> ${name}${done && html`<span class="hidden"> ${t("setup_done")}</span>`}</h3><div class="what">${children}</div></li>`;
+  return html`<li class="step"><h3><span class="sign" aria-hidden="true">${done ? "✓" : number}</span> ${name}${done && html`<span
+    class="hidden"> ${t("setup_done")}</span>`}</h3><div class="what">${children}</div></li>`;
 }
 
 function PortStep() {
@@ -60,10 +61,12 @@ function PortStep() {
   const real = (ports ?? []).filter(each => each !== VIRTUAL);
   const chosen = port || real[0] || VIRTUAL;
   const {state, address: where, baudrate} = printer.value;
-  if (state === "ready") return html`<${Step} number=${1} name=${t("setup_port")} done=${true}><p>${t("setup_answers", {port: short(where ?? "?", 80)})}${baudrate ? ` ${t("setup_baud", {baudrate})}` : ""}</p><//>`;
+  if (state === "ready") return html`<${Step} number=${1} name=${t("setup_port")} done=${true}>
+    <p>${t("setup_answers", {port: short(where ?? "?", 80)})}${baudrate ? ` ${t("setup_baud", {baudrate})}` : ""}</p><//>`;
   return html`<${Step} number=${1} name=${t("setup_port")} done=${false}>
     <p>${t(real.length ? "setup_port_what" : "no_ports")}</p>
-    <fieldset class="choices"><legend class="hidden">${t("port")}</legend>${[...real, VIRTUAL].map(each => html`<label key=${each} class="check"><input type="radio" name="setup-port" checked=${each === chosen} onChange=${() => setPort(each)} />
+    <fieldset class="choices"><legend class="hidden">${t("port")}</legend>${[...real, VIRTUAL].map(each => html`<label key=${each} class="check">
+      <input type="radio" name="setup-port" checked=${each === chosen} onChange=${() => setPort(each)} />
       ${each === VIRTUAL ? t("setup_simulated") : short(each, 80)}</label>`)}</fieldset>
     <div class="row"><${Act} kind="main" label=${t("setup_find")} busy=${t("setup_trying", {port: short(trying.value, 60)})} run=${() => find([chosen])} fail=${portFail} />
       ${real.length > 1 && html`<${Act} label=${t("setup_find_all")} busy=${t("setup_trying", {port: short(trying.value, 60)})} run=${() => find(real)} fail=${portFail} />`}
@@ -90,7 +93,8 @@ function PresetStep() {
   return html`<${Step} number=${3} name=${t("setup_preset")} done=${Boolean(width)}>
     ${width ? html`<p>${short(profile.value.name ?? "", 60)}: ${width} × ${depth} × ${height} mm</p>` : html`<p>${t("setup_preset_what")}</p>`}
     ${ready && known && !configured && html`<div class="row"><label>${t("preset")} <select value=${wanted} onChange=${(/** @type {any} */ event) => setChosen(event.target.value)}>
-      <option value="">${t("no_preset")}</option>${known.presets.map((/** @type {any} */ each) => html`<option key=${each.id} value=${each.id}>${short(each.name, 60)}</option>`)}</select></label>
+      <option value="">${t("no_preset")}</option>${known.presets.map((/** @type {any} */ each) => html`<option key=${each.id}
+        value=${each.id}>${short(each.name, 60)}</option>`)}</select></label>
       <${Act} label=${t("use")} run=${use} off=${!isAdmin.value ? t("why_no_admin") : !wanted || wanted === current ? t("preset_same") : isActive.value ? t("why_printing") : ""} fail=${presetFail} /></div>`}
     <${Fail} of=${presetFail} /><//>`;
 }
@@ -116,14 +120,16 @@ function TestStep() {
   };
   return html`<${Step} number=${4} name=${t("setup_test")} done=${done}><p>${t(done ? "setup_test_done" : "setup_test_what")}</p>
     <div class="row"><${Act} label=${t("setup_test_run")} busy=${t("starting")} run=${run} done=${() => Boolean(job.value.active) || job.value.state === "completed"}
-      off=${ready ? (isActive.value ? t("why_printing") : "") : t("why_no_printer")} fail=${testFail} /><a class="button" href="#files">${t("choose_file")}</a></div><${Fail} of=${testFail} /><//>`;
+      off=${ready ? (isActive.value ? t("why_printing") : "") : t("why_no_printer")} fail=${testFail} /><a class="button" href="#files">${t("choose_file")}</a>
+        </div><${Fail} of=${testFail} /><//>`;
 }
 
 export function Setup() {
   const {state, firmware} = printer.value;
   const machine = /** @type {any} */ (printer.value).machine;
   return html`<section class="card setup" aria-label=${t("setup")}><h2>${t("setup")}</h2><ol class="plainlist"><${PortStep} />
-    <${Step} number=${2} name=${t("firmware")} done=${state === "ready"}><p>${state === "ready" ? [machine, firmware].filter(Boolean).map(each => short(each, 100)).join(", ") || t("unknown") : t("setup_firmware_what")}</p><//>
+    <${Step} number=${2} name=${t("firmware")} done=${state === "ready"}>
+      <p>${state === "ready" ? [machine, firmware].filter(Boolean).map(each => short(each, 100)).join(", ") || t("unknown") : t("setup_firmware_what")}</p><//>
     <${PresetStep} /><${TestStep} /></ol>
     ${isNew.value && state === "ready" && html`<button type="button" onClick=${() => (isNew.value = false)}>${t("setup_close")}</button>`}
     <p class="dim">${t("setup_later")} <a href="#settings">${t("view_settings")}</a></p></section>`;

@@ -86,7 +86,8 @@ export function Several({rows, folders, onDone}) {
         <option value="">/</option>${folders.map(path => html`<option key=${path} value=${path}>${short(path, 60)}</option>`)}</select></label>
       <${Act} label=${t("move_verb")} busy=${t("moving")} run=${move} off=${none} fail=${fail} />
       ${sections.value.queue && html`<${Act} label=${t("queue_verb")} run=${queue} off=${none} fail=${fail} />`}</div>
-    <div class="row"><${Act} kind="danger" label=${t("delete")} busy=${t("deleting")} sure=${sure} run=${() => each(paths, path => remove(`api/files/local/${address(path)}`), onDone)} off=${none} fail=${fail} /></div>
+    <div class="row"><${Act} kind="danger" label=${t("delete")} busy=${t("deleting")} sure=${sure}
+      run=${() => each(paths, path => remove(`api/files/local/${address(path)}`), onDone)} off=${none} fail=${fail} /></div>
     <${Queued} count=${queued} /><${Fail} of=${fail} /></div>`;
 }
 
@@ -116,7 +117,8 @@ export function NewFolder({parent, close, onDone}) {
     }
     setPending(false);
   }
-  return html`<form class="notice several" aria-label=${t("new_folder")} onSubmit=${submit}><div class="row"><label>${t("new_folder")} <input ref=${field} maxlength="200" value=${name}
+  return html`<form class="notice several" aria-label=${t("new_folder")} onSubmit=${submit}><div class="row">
+    <label>${t("new_folder")} <input ref=${field} maxlength="200" value=${name}
       onInput=${(/** @type {any} */ event) => setName(event.target.value)} onKeyDown=${(/** @type {KeyboardEvent} */ event) => event.key === "Escape" && close()} /></label>
       <button type="submit" class="main" aria-busy=${pending}>${t("create")}</button><button type="button" onClick=${close}>${t("no_folder")}</button></div>
     <${Fail} of=${fail} /></form>`;

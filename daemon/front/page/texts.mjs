@@ -131,6 +131,7 @@ export const texts = {
   fault: "The printer has a fault",
   state_away: "Printer is gone",
   away: "The printer is gone; the print waits for it",
+  away_given_up: "Cancelled: it ends as soon as the printer is back, or nozzled stops waiting for it. Its heaters are turned off then.",
   silent: "The printer does not answer; the print waits for it",
   away_what: "It goes on when the printer is back soon and has kept its place. Look at the cable and its power.",
   fault_what: "A print that was going on has ended. Check the printer, then reconnect.",

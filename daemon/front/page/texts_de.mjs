@@ -115,6 +115,7 @@ export const texts = {
   fault: "Der Drucker hat eine Störung",
   state_away: "Drucker ist weg",
   away: "Der Drucker ist weg; der Druck wartet auf ihn",
+  away_given_up: "Abgebrochen: Er endet, sobald der Drucker wieder da ist oder nozzled nicht mehr wartet. Dann werden seine Heizungen ausgeschaltet.",
   silent: "Der Drucker antwortet nicht; der Druck wartet auf ihn",
   away_what: "Er geht weiter, wenn der Drucker bald zurück ist und seinen Platz behalten hat. Kabel und Strom ansehen.",
   fault_what: "Ein laufender Druck ist beendet. Drucker prüfen, dann neu verbinden.",
