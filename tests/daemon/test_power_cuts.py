@@ -1,6 +1,7 @@
 """The plug of the computer is pulled in a print, again and again; the printer keeps its power."""
 
 import asyncio
+import json
 import random
 from collections import Counter
 from contextlib import suppress
@@ -325,6 +326,22 @@ async def test_heaters_off_waits_for_no_disk(tmp_path):
         host.jobs.trip(Unsafe("it burns"))
         await asyncio.sleep(0.5)
         assert cuts.world.firmware.board.hotend.target == 0
+
+
+async def test_what_the_disk_knows_of_another_print_is_not_taken_for_this_one(tmp_path):
+    cuts = Cuts(tmp_path, 0, FirmwareConfig(baudrate=115200))
+    world = cuts.world
+    async with world.host() as host:
+        host.jobs.select(world.write(AT_ONCE))
+        host.jobs.start()
+        await asyncio.sleep(9)
+    note, before = json.loads(world.place.text), len(world.place.put)
+    world.place.text = json.dumps(note | {"page": note["page"] | {"job": 99}}).encode()
+    async with world.host() as host:
+        await until(host, JobState.COMPLETED)
+    assert json.loads(world.place.put[before])["why"] == "the disk did not know of it"
+    assert not [text for text in world.place.put[before:] if b'"job":99' in text]
+    cuts.check(JobState.COMPLETED)
 
 
 async def test_a_restart_in_the_same_boot_goes_by_the_logbook_and_the_disk_follows(tmp_path):

@@ -178,7 +178,7 @@ class PlaceDisk:
     def __init__(self, seed: int = 0) -> None:
         self.chance = random.Random(seed)
         self.text: bytes | None = None
-        self.puts = 0
+        self.put: list[bytes] = []  # all that was ever there
         self.takes = [0.005, 0.01, 0.03, 0.2]  # s, one of them
 
     def of(self, life: Life) -> "MortalPlace":
@@ -201,7 +201,7 @@ class MortalPlace:
         if life.over:
             raise OSError("the power is off")
         disk.text = text
-        disk.puts += 1
+        disk.put.append(text)
         await asyncio.sleep(takes - there_at)
 
 

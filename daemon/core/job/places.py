@@ -153,6 +153,8 @@ class Places:
     def take_over(self, job: Job, noted: Noted | None = None) -> None:
         """Keep it for a job that another host has begun; `noted` is what it goes on from, if from the disk."""
         self._job, self._found = job, noted
+        if self._wanted.page.get("job") != job.page.job:
+            self._unknown("the disk did not know of it")  # what is there is of another print
 
     def forget(self) -> None:
         """Say that no job goes on."""

@@ -35,7 +35,7 @@ class PlaceFile:
 
     async def get(self) -> bytes | None:
         """Return what was put last; None: nothing, or nothing that can be read."""
-        return await self._run(self._read)
+        return await asyncio.to_thread(self._read)  # a thread of its own is for prints
 
     async def put(self, text: bytes) -> None:
         """Replace it; it is on the disk when this returns.
@@ -47,7 +47,8 @@ class PlaceFile:
 
     async def close(self) -> None:
         """Let go of the file."""
-        await self._run(self._close)
+        if self._fd >= 0:
+            await self._run(self._close)
         self._thread.shutdown(wait=False)
 
     async def _run(self, work: Callable[..., T], *args: object) -> T:
