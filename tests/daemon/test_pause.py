@@ -297,6 +297,7 @@ async def test_the_printer_can_pause_resume_and_cancel(tmp_path):
         await it.until(S.PRINTING)
         say(it, "//action:pause")
         await it.until(S.PAUSED)
+        assert it.jobs.pause_reason == "the printer asks for it"
         assert "M117 after pause" in it.accepted
         say(it, "// action:resume")
         await it.until(S.PRINTING)

@@ -25,6 +25,8 @@ async def reason(*lines, dialect=MARLIN, recent=None):
     ("lines", "told"),
     [
         (["> N7 G1 X5*100", RUNOUT], "Filament runout detected!"),
+        (["> N7 G1 X5*100", "< //", "< echo: "], None),
+        (["> N7 G1 X5*100", "< // filament is out"], "filament is out"),
         (["> M503", *SETTINGS, "< ok"], None),
         (["> M503", *SETTINGS], None),
         ([RUNOUT, "> M503", *SETTINGS, "< ok"], "Filament runout detected!"),

@@ -91,4 +91,5 @@ def _reason(line: str) -> str | None:
     """Return a line as a reason; None: it is an answer, a report, or a remark."""
     if line.lower().startswith(_NO_REASON) or not isinstance(parse(line.encode()), Text | FirmwareError):
         return None
-    return line.removeprefix("echo:").strip() or None
+    said = line.removeprefix("echo:").removeprefix("//").strip()
+    return said if any(map(str.isalnum, said)) else None

@@ -92,8 +92,8 @@ class PrinterEvents:
         match event.name:
             case "pause" | "paused" if job.machine.can("pause"):
                 job.page.printer_paused = event.name == "paused"
-                job.page.why = said_before(job.printer)
-                log.info("job.pause", reason=job.page.why or "the printer asks for it")
+                job.page.why = said_before(job.printer) or "the printer asks for it"
+                log.info("job.pause", reason=job.page.why)
                 jobs.pause()
             case "resume" | "resumed" if job.machine.can("resume"):
                 job.page.gone_on = event.name == "resumed"

@@ -7,6 +7,8 @@
 export const reasons = [
   ["emergency stop", "Not-Halt"],
   ["emergency stop: {why}", "Not-Halt: {why}"],
+  ["the printer asks for it", "Der Drucker verlangt es"],
+  ["the file asks for it: {command}", "Die Datei verlangt es: {command}"],
   ["Printer is not operational", "Der Drucker ist nicht bereit"],
   ["Printer is currently printing", "Der Drucker druckt gerade"],
   ["the printer is not connected", "Der Drucker ist nicht verbunden"],
