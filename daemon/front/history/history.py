@@ -30,6 +30,7 @@ from gcode.errors import NozzledError
 BEFORE_ALL = -(2**62)
 LOST = 2**40  # what the numbers of prints go down by whose record was lost: the next one counts from 1 again
 BATCH = 50
+FEW = 101  # prints that are made ready on the loop
 AT_ONCE = 1000  # rows of one transaction
 PATIENCE = 60.0  # s that a print which has just ended waits for what is known of its file
 AGAIN = 5.0
@@ -217,8 +218,10 @@ class History:
     async def jobs(self, asked: Question, limit: int, before: int | None = None) -> list[dict[str, Any]]:
         """Return prints, newest first, at most so many; `before` the one of this number. Raises StoreError."""
         where, values = asked.where(before)
-        rows = await self._cache.query(f"SELECT * FROM prints{where} ORDER BY id DESC LIMIT ?", *values, limit)  # noqa: S608 - of fixed parts
-        return [_told(row) for row in rows]
+        rows = await self._cache.query(f"SELECT {_TOLD} FROM prints{where} ORDER BY id DESC LIMIT ?", *values, limit)  # noqa: S608 - of fixed parts
+        if len(rows) <= FEW:
+            return [_told(row) for row in rows]
+        return await asyncio.to_thread(lambda: [_told(row) for row in rows])
 
     async def table(self, asked: Question, limit: int, before: int | None = None) -> list[sqlite3.Row]:
         """Return rows for a spreadsheet, in the order of COLUMNS, as `jobs` does; raises StoreError."""
@@ -227,7 +230,7 @@ class History:
 
     async def job(self, number: int) -> dict[str, Any]:
         """Return one print; raises NoSuchPrint."""
-        rows = await self._cache.query("SELECT * FROM prints WHERE id = ?", number)
+        rows = await self._cache.query(f"SELECT {_TOLD} FROM prints WHERE id = ?", number)  # noqa: S608 - of fixed parts
         if not rows:
             raise NoSuchPrint(f"there is no print {number} in the history")
         return _told(rows[0])
@@ -279,35 +282,48 @@ def _of_findings(found: Findings, offset: int, *, complete: bool) -> dict[str, A
     }
 
 
+_SHOWN = {
+    "id": "id",
+    "name": "name",
+    "path": "path",
+    "state": "state",
+    "started": "started",
+    "ended": "ended",
+    "printTime": "print_time",
+    "reason": "reason",
+    "began": "began",
+    "key": "key",
+    "user": "user",
+    "printer": "printer",
+    "size": "size",
+    "lines": "lines",
+    "offset": "offset",
+    "resends": "resends",
+    "layers": "layers",
+    "layersDone": "layers_done",
+    "filament": "filament",
+    "filamentLength": "filament_mm",
+    "filamentWeight": "filament_g",
+    "material": "material",
+    "energy": "energy",
+    "notes": "notes",
+    "entry": "entry",
+    "thumbnail": "picture",
+}
+"""What is told of a print, and the columns that it is in."""
+
+_TOLD = ", ".join(_SHOWN.values())
+
+
 def _told(row: sqlite3.Row) -> dict[str, Any]:
-    return {
-        "id": row["id"],
-        "name": row["name"],
-        "path": row["path"],
-        "state": row["state"],
-        "started": row["started"],
-        "ended": row["ended"],
-        "printTime": row["print_time"],
-        "reason": row["reason"],
-        "began": bool(row["began"]),
-        "key": None if (row["key"] or "").startswith("queue ") else row["key"],
-        "user": row["user"],
-        "printer": row["printer"],
-        "size": row["size"],
-        "lines": row["lines"],
-        "offset": row["offset"],
-        "resends": row["resends"],
-        "layers": row["layers"],
-        "layersDone": row["layers_done"],
-        "filament": json.loads(row["filament"]) if row["filament"] else [],
-        "filamentLength": row["filament_mm"],
-        "filamentWeight": row["filament_g"],
-        "material": row["material"],
-        "energy": row["energy"],
-        "notes": row["notes"],
-        "entry": row["entry"],
-        "thumbnail": f"/api/history/{row['id']}/thumbnail" if row["picture"] else None,
-    }
+    told = dict(zip(_SHOWN, row, strict=True))
+    told["began"] = bool(told["began"])
+    told["filament"] = json.loads(told["filament"]) if told["filament"] else []
+    if (told["key"] or "").startswith("queue "):
+        told["key"] = None
+    if told["thumbnail"]:
+        told["thumbnail"] = f"/api/history/{told['id']}/thumbnail"
+    return told
 
 
 def _sum(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -346,6 +362,7 @@ COLUMNS = {
     "layersDone": "layers_done",
     "energy": "round(energy, 2)",
     "lines": "lines",
+    "offset": "offset",
     "resends": "resends",
     "notes": _text("notes"),
 }
