@@ -152,9 +152,9 @@ async def test_a_front_waits_for_the_one_before_it_to_end(tmp_path):
     await before.open(tmp_path)
     loop = asyncio.get_running_loop()
     begun = loop.time()
-    loop.call_later(module.PATIENCE - 0.5, before._thread.submit, before._close)
+    loop.call_later(module.PATIENCE / 4, before._thread.submit, before._close)
     after = await module.opened(tmp_path)
-    assert module.PATIENCE - 0.5 <= loop.time() - begun < module.PATIENCE
+    assert module.PATIENCE / 4 <= loop.time() - begun < module.PATIENCE
     await filled(after)
     await after.close()
     before._end()
