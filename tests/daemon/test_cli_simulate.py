@@ -107,7 +107,7 @@ def test_a_session_can_be_recorded_and_replayed(capsys, square, tmp_path):
     assert main(["replay", "--show", str(record)]) == 0
     shown = capsys.readouterr().out
     assert "1970-01-01" in shown
-    assert re.search(r"-> N\d+G1X70Y50E1F1200\*\d+\n", shown)
+    assert re.search(r"-> N\d+G1X70Y50 ?E1 ?F1200\*\d+\n", shown)
 
 
 @pytest.mark.parametrize(
