@@ -97,7 +97,7 @@ def benchmarks(lines: int) -> dict[str, Run]:
     data = "".join(f"{line}\n" for line in vase(lines)).encode()
     commands = read(data)
     few = commands[: max(1, len(commands) // SLOW)]
-    dense = [job_line(offset, command, compactor("")) for offset, command, *_ in commands]
+    dense = [job_line(offset, command, compactor("E")) for offset, command, *_ in commands]
     frames = [frame(number, command)[:-1] for number, (_, command, *_) in enumerate(commands)]
     return {
         "frame": lambda: timed(lambda: _frame_all(commands), len(commands)),
@@ -175,7 +175,7 @@ def _frame_all(commands: list[Line]) -> None:
 
 
 def _compact_all(commands: list[Line]) -> None:
-    compact = compactor("")
+    compact = compactor("E")
     for _, command, *_ in commands:
         compact(command)
 
