@@ -31,8 +31,9 @@ export function Chart() {
 function Lines({width: WIDTH}) {
   void drawn.value; // moves on with the time
   const end = Date.now() / 1000;
-  const rows = temperatures.peek().filter(([at]) => at > end - SPAN);
-  if (rows.length < 2) return html`<p class="empty chart">${t("chart_empty")}</p>`;
+  const known = temperatures.peek().length ? temperatures.peek() : temperatures.value; // the first one is shown at once
+  const rows = known.filter(([at]) => at > end - SPAN);
+  if (!rows.length) return html`<p class="empty chart">${t("chart_empty")}</p>`;
   const names = [...new Set(rows.flatMap(([, row]) => Object.keys(row)))].sort((a, b) => place(a) - place(b)).slice(0, 6);
   const colours = coloursOf(names);
   const top = Math.max(50, ...rows.flatMap(([, row]) => Object.values(row).flatMap(([actual, goal]) => [actual ?? 0, goal ?? 0])));
