@@ -52,7 +52,7 @@ def compactor(keep: str) -> Compact:
 
 
 _WORDS = re.compile(rb"G(?:[0-3]|92)(?: *+[XYZEFIJKRSP][+-]?(?:\d++(?:\.\d*+)?|\.\d++))++ *+").fullmatch
-_WORD = re.compile(rb" *+([XYZEFIJKRSP])").sub
+_WORD = re.compile(rb"(?<! ) *+([XYZEFIJKRSP])").sub
 
 
 def in_full(command: bytes) -> bytes:

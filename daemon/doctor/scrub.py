@@ -49,7 +49,7 @@ _QUOTED_KEY_OF = re.compile(
     _WORDS + r"[\\\"']*\s*[:=]\s*\\{0,8}(?P<quote>[\"']))(?P<value>[^\"'\n\\]+)", re.IGNORECASE
 )  # with the blanks that are in it
 _BEARER = re.compile(r"(\bbearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE)
-_JWT = re.compile(r"\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?")
+_JWT = re.compile(r"(?<![\w-])eyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?")
 _CODE = re.compile(r"(?<![\w-])(?=[A-Z0-9-]*[A-Z])[A-Z0-9]{4}-[A-Z0-9]{4}-[A-Z0-9]{4}(?![\w-])")
 _NETWORK = re.compile(r"((?<![A-Za-z])M(?:58[6-9]|55[0-4]|540)(?!\d)|\[ESP\d{1,4}\])[^\n\r]*", re.IGNORECASE)
 """Commands that set up a network: its name, its password and addresses are behind them, in many forms."""

@@ -120,7 +120,7 @@ async def test_only_a_firmware_that_is_known_to_stop_is_called_protected(tmp_pat
         await it.connection.send(["M104 S60"])
         await asyncio.sleep(10)
         found = it.jobs.dead_man.protection
-        if name in ("marlin", "marlin-advok", "marlin2.1", "marlin21", "repetier"):
+        if name in ("marlin", "marlin-advok", "marlin2.1", "marlin21", "marlin21-meatpack", "repetier"):
             assert said(it)[-1] == f"M85 S{LIMIT}"
             assert (found.after_s, found.reason) == (LIMIT, None)
         elif name.startswith(("prusa", "klipper")):

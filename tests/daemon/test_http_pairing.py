@@ -221,7 +221,7 @@ async def test_the_socket_of_a_key_that_is_taken_away_hears_it_at_once(tmp_path)
 
 async def test_the_history_has_the_last_prints_newest_first(tmp_path):
     async with api(tmp_path) as server:
-        assert (await server.get("/api/history")).json == {"jobs": [], "next": None}
+        assert (await server.get("/api/history")).json == {"jobs": [], "next": None, "complete": True}
         lines = "\n".join(MOVES).encode()
         await server.upload(("file", "a.gcode", lines), ("print", b"true"))
         await server.settle(120)
