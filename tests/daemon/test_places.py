@@ -1,11 +1,13 @@
 """What the disk knows of a print: a number's place in the file, and where the head has to be there."""
 
+import asyncio
 import os
+from types import SimpleNamespace
 
 import pytest
 
 from daemon.core.job.after_reboot import Found, head
-from daemon.core.job.places import Noted
+from daemon.core.job.places import Noted, Places
 from gcode.dialect import MARLIN, REPETIER
 from gcode.flight import Lost
 from gcode.framing import frame
@@ -74,3 +76,25 @@ def test_where_the_head_has_to_be(tmp_path, text, expected):
         assert head(fd, Found(Position(1, before), Modes())) == pytest.approx(expected)
     finally:
         os.close(fd)
+
+
+class Disk:
+    """A disk that has written at once."""
+
+    async def get(self):
+        return None
+
+    async def put(self, text):
+        pass
+
+
+async def test_whoever_closes_waits_for_what_has_just_been_written_and_for_nothing_else():
+    """Also in the turn of the loop in which it has been written, and nobody has taken note of that."""
+    connection = SimpleNamespace(printer=None, subscribe=lambda _: None)
+    for turns in range(4):
+        places = Places(Disk(), connection, Logbook())
+        places._want(Noted({"a": turns}))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await places.close()
+        assert places._written.page == {"a": turns}

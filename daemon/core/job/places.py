@@ -408,6 +408,7 @@ class Places:
         while self._writing is not None and self._task is not None:
             with suppress(OSError):
                 await self._task
+            await asyncio.sleep(0)  # what takes note of its end has its turn: awaiting what has ended gives nobody one
 
 
 _BUSY = {
