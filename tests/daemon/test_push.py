@@ -677,6 +677,7 @@ async def test_every_state_is_seen_by_everybody_however_short_and_a_long_end_cou
             met = [text for before, text in zip(["", *texts], texts, strict=False) if text != before]
             assert met[-4:] == ["Starting", "Printing", "Finishing", "Operational"]
             ends = [state["flags"] for state in states if state["text"] == "Finishing"]
+            assert ends
             assert not any(flags["printing"] for flags in ends), "who counts prints by it counts one"
             assert all(flags["finishing"] for flags in ends)
         assert len([text for text in texts if text == "Finishing"]) == 1
@@ -723,3 +724,13 @@ async def test_a_print_prints_until_its_last_move_is_done(tmp_path):
         await server.settle(60)
         texts = [current["state"]["text"] for current in listener.of("current")]
         assert texts.count("Finishing") == 1
+
+
+async def test_whoever_asks_while_a_print_is_cancelled_does_not_count_another_one(tmp_path):
+    async with api(tmp_path, scripts={"after_cancel": ("G4 S5",)}) as server:
+        await server.upload(("file", "a.gcode", FILE * 20), ("print", b"true"))
+        await server.settle(2)
+        await server.post("/api/job", {"command": "cancel"})
+        await server.settle(1)
+        state = (await server.get("/api/printer")).json["state"]
+        assert (state["text"], state["flags"]["cancelling"], state["flags"]["printing"]) == ("Cancelling", True, False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from daemon.front.http import gcode
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.errors import Refused
+from daemon.front.push.statuses import shown as shown_state
 from daemon.front.views.panel import shown
 from daemon.front.views.temperatures import TemperatureHistory, is_heater, readings
 from gcode.dialect import is_revival
@@ -48,7 +49,7 @@ class PrinterHandler(HeaterHandler):
         parts: dict[str, Callable[[], dict[str, Any]]] = {
             "temperature": lambda: self.temperatures(is_heater),
             "sd": lambda: {"ready": False},
-            "state": lambda: {"text": seen.text, "error": seen.error or "", "flags": seen.flags},
+            "state": lambda: {**shown_state({"text": seen.text, "error": seen.error or "", "flags": seen.flags})},
             "safety": self._safety,  # ours: see docs/safety.md
         }
         answer = {name: make() for name, make in parts.items() if name not in excluded}
