@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Iterator
 
 from daemon.cli.options import PRESET, add_config, add_preset, configured
-from daemon.config import render
 from daemon.config.presets import presets
+from daemon.config.writing import render
 
 EXAMPLE = "nozzled config --preset mk3s > nozzled.toml"
 

@@ -9,7 +9,8 @@ import pytest
 from daemon import __version__
 from daemon.cli import COMMANDS, main
 from daemon.cli import ports as ports_command
-from daemon.config import Config, merge, render
+from daemon.config import Config, merge
+from daemon.config.writing import render
 from hal.holders import Holder
 from hal.ports import Port
 from hal.registry import check

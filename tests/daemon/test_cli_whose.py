@@ -35,7 +35,7 @@ def machine(tmp_path, monkeypatch):
     (root / "etc/systemd/system/nozzled-front.service").touch()
     (root / "etc/nozzled.toml").write_text("[http]\nport = 5001\n")
     (root / "var/lib/nozzled/api-key").write_text("the-key-of-the-service\n")
-    monkeypatch.setattr("daemon.config.SYSTEM_FILE", root / "etc/nozzled.toml")
+    monkeypatch.setattr("daemon.config.reading.SYSTEM_FILE", root / "etc/nozzled.toml")
     monkeypatch.setattr(whose.find, "__defaults__", (os.environ, root))
     return root
 
@@ -121,7 +121,7 @@ def test_a_key_that_may_not_be_read_says_sudo_where_a_key_is_needed(machine, mon
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("pathlib.Path.read_text", refused)
-    monkeypatch.setattr("daemon.config._read", lambda _: {})
+    monkeypatch.setattr("daemon.config.reading._read", lambda _: {})
     server = find_server(asked(words=["job", "status"]))
     assert server.key == ""
     assert "sudo nozzled job status" in server.without_key

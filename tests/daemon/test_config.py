@@ -1,6 +1,6 @@
 """The configuration file: what is taken, what is refused in which words, and the way back to a file."""
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -9,7 +9,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daemon import config as module
-from daemon.config import Config, LogConfig, Texts, key_file, load, merge, named_values, render, runtime_file, state_dir
+from daemon.config import (
+    Config,
+    LogConfig,
+    Texts,
+    key_file,
+    load,
+    load_sections,
+    merge,
+    named_values,
+    option,
+    runtime_file,
+    state_dir,
+    switched_on,
+)
+from daemon.config.writing import render, render_section
 from daemon.errors import ConfigError
 from gcode.errors import NozzledError
 from gcode.outgoing import check_command
@@ -189,10 +203,10 @@ def test_the_file_is_the_one_given_else_the_environments_else_the_systems(tmp_pa
         path.write_text(f'[appearance]\nname = "{name}"\n')
         return path
 
-    monkeypatch.setattr(module, "SYSTEM_FILE", tmp_path / "absent")
+    monkeypatch.setattr("daemon.config.reading.SYSTEM_FILE", tmp_path / "absent")
     assert load(None, {}) == Config()
     assert load(None, {"NOZZLED_CONFIG": ""}) == Config()
-    monkeypatch.setattr(module, "SYSTEM_FILE", named("system"))
+    monkeypatch.setattr("daemon.config.reading.SYSTEM_FILE", named("system"))
     assert load(None, {}).appearance.name == "system"
     environ = {"NOZZLED_CONFIG": str(named("environment"))}
     assert load(None, environ).appearance.name == "environment"
@@ -224,3 +238,57 @@ def test_the_key_is_in_the_state_directory_unless_configured():
     assert key_file(Config(), Path("/state")) == Path("/state/api-key")
     named = merge(Config(), {"api": {"key_file": "/etc/key"}}, "test")
     assert key_file(named, Path("/state")) == Path("/etc/key")
+
+
+# -- sections that others read -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Plug:
+    """A plug."""
+
+    name: str = option("", "Its name.")
+    watts: float = option(0.0, "What it takes.", low=0, high=4000)
+
+
+@dataclass(frozen=True, slots=True)
+class Plugs:
+    """Plugs."""
+
+    wait_s: float = option(5.0, "Seconds.", low=0, high=60)
+    devices: tuple[Plug, ...] = option((), "The plugs.", each=Plug)
+
+
+PLUGS = '[power]\nwait_s = 7\n[[power.devices]]\nname = "printer"\nwatts = 250\n[[power.devices]]\nname = "light"\n'
+
+
+def test_core_and_front_skip_the_sections_of_companions(tmp_path):
+    path = written(tmp_path, PLUGS + "[spoolman]\nwhatever = true\n[http]\nport = 80\n")
+    assert load(path, {}) == merge(Config(), {"http": {"port": 80}}, "test")
+    assert switched_on(path, {}) == {"power", "notify"}
+
+
+def test_a_companion_reads_its_own_and_writes_it_back(tmp_path):
+    wanted = Plugs(7.0, (Plug("printer", 250.0), Plug("light")))
+    read = load_sections(written(tmp_path, PLUGS), {}, {"power": Plugs()})["power"]
+    assert read == wanted
+    again = written(tmp_path, render_section("power", read))
+    assert load_sections(again, {}, {"power": Plugs()})["power"] == wanted
+    assert load_sections(written(tmp_path, ""), {}, {"power": Plugs()}) == {"power": Plugs()}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[[power.devices]]\nname = "a"\nwats = 1', "power.devices[1].wats = 1: unknown key; did you mean watts?"),
+        ("[[power.devices]]\nwatts = 9999", "power.devices[1].watts = 9999: must be a number from 0 to 4000"),
+        ('[[power.devices]]\nname = "a"\n[[power.devices]]\nname = "A"', "power.devices: there are two with the name"),
+        ('[power]\ndevices = ["a"]', 'power.devices = "a": must be a list of tables, [[power.devices]]'),
+        ("[power]\ndevices = 5", "power.devices = 5: must be a list of tables, each with name, watts"),
+        ("power = 5", "power = 5: must be a section, [power]"),
+    ],
+)
+def test_what_a_companion_does_not_understand_is_refused(tmp_path, text, message):
+    with pytest.raises(ConfigError) as caught:
+        load_sections(written(tmp_path, text), {}, {"power": Plugs()})
+    assert message in str(caught.value)

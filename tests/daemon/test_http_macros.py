@@ -2,7 +2,8 @@
 
 import pytest
 
-from daemon.config import Config, Macro, load, merge, render
+from daemon.config import Config, Macro, load, merge
+from daemon.config.writing import render
 from daemon.errors import ConfigError
 from support.house import MOVES
 from support.http import api

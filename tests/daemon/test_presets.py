@@ -2,8 +2,9 @@ import tomllib
 
 import pytest
 
-from daemon.config import Config, ProfileConfig, load, merge, render
+from daemon.config import Config, ProfileConfig, load, merge
 from daemon.config.presets import find, presets, suggested
+from daemon.config.writing import render
 from daemon.errors import ConfigError
 from gcode.outgoing import check_command
 

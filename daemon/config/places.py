@@ -1,0 +1,42 @@
+"""Where what the service keeps is: directories, sockets, the key."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from daemon.config.sections import Config
+from daemon.systemd.directories import of_systemd
+
+UPLOADS = "uploads"
+"""Folder in the state directory: the front writes there, the core reads."""
+
+
+def state_dir(config: Config, environ: Mapping[str, str]) -> Path:
+    """Return the directory for uploads and database: configured, systemd's, or the user's own."""
+    if config.paths.state_dir:
+        return Path(config.paths.state_dir).expanduser()
+    if given := of_systemd(environ, "STATE_DIRECTORY"):
+        return given
+    xdg = Path(environ.get("XDG_STATE_HOME", ""))
+    base = xdg if xdg.is_absolute() else Path(environ.get("HOME") or Path.home()) / ".local/state"
+    return base / "nozzled"
+
+
+def runtime_file(environ: Mapping[str, str]) -> Path | None:
+    """Return where the next host finds what this one was about, in memory that a power cut clears; None: nowhere."""
+    if given := of_systemd(environ, "RUNTIME_DIRECTORY"):
+        return given / "logbook"
+    xdg = Path(environ.get("XDG_RUNTIME_DIR", ""))
+    return xdg / "nozzled-logbook" if xdg.is_absolute() and xdg.is_dir() else None
+
+
+def core_socket(environ: Mapping[str, str]) -> Path | None:
+    """Return where the core waits for the front; None: there is no runtime directory."""
+    logbook = runtime_file(environ)
+    if logbook is None:
+        return None
+    return logbook.with_name("core.sock" if logbook.name == "logbook" else "nozzled-core.sock")
+
+
+def key_file(config: Config, state: Path) -> Path:
+    """Return the file that holds the API key."""
+    return Path(config.api.key_file).expanduser() if config.api.key_file else state / "api-key"

@@ -1,0 +1,286 @@
+"""A TOML file → the dataclasses of the sections.
+
+What is not understood is refused, never skipped: a misspelt key must not pass for a setting.
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from daemon.config import named_values
+from daemon.config.options import Option, Texts
+from daemon.config.sections import COMPANIONS, MOST_COMMANDS, MOST_MACROS, Config, Macro, Macros, ProfileConfig
+from daemon.errors import ConfigError
+from daemon.one_line import is_one_line
+from gcode.errors import NozzledError
+from gcode.outgoing import check_command
+
+SYSTEM_FILE = Path("/etc/nozzled.toml")
+"""Read when neither the command line nor NOZZLED_CONFIG names a file."""
+
+_SHOWN = 60  # characters of a refused value in a message
+MOST_TABLES = 50  # in one list
+_OF_COMPANIONS = frozenset().union(*COMPANIONS.values())
+
+T = TypeVar("T")
+
+
+def path_of(given: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the configuration file: the one given, else $NOZZLED_CONFIG, else the system's; None: there is none."""
+    if given is not None:
+        return given
+    if environ.get("NOZZLED_CONFIG"):
+        return Path(environ["NOZZLED_CONFIG"])
+    return SYSTEM_FILE if SYSTEM_FILE.exists() else None
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+    """Read the configuration file: the one given, else $NOZZLED_CONFIG, else the system's, else defaults.
+
+    Raises:
+        ConfigError: the file cannot be read, is no TOML, or holds something that is not understood.
+    """
+    found = path_of(path, environ)
+    return Config() if found is None else merge(Config(), _read(found), str(found))
+
+
+def load_sections(path: Path | None, environ: Mapping[str, str], defaults: Mapping[str, T]) -> dict[str, T]:
+    """Read sections of a companion from the same file; one that is not there is as its default.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    found = path_of(path, environ)
+    tables = {} if found is None else _read(found)
+    return {name: merge_section(default, _section(tables, name, found), f"{found}: {name}.")
+            for name, default in defaults.items()}  # fmt: skip
+
+
+def _section(tables: Mapping[str, object], name: str, source: Path | None) -> Mapping[str, Any]:
+    table = tables.get(name, {})
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{source}: {name} = {_shown(table)}: must be a section, [{name}]")
+    return table
+
+
+def switched_on(path: Path | None, environ: Mapping[str, str]) -> frozenset[str]:
+    """Return the companions of which the file has a section.
+
+    Raises:
+        ConfigError: the file cannot be read, or is no TOML.
+    """
+    found = path_of(path, environ)
+    tables = {} if found is None else _read(found)
+    return frozenset(name for name, sections in COMPANIONS.items() if any(section in tables for section in sections))
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except ValueError as error:  # TOMLDecodeError, and what int() says of 5,000 digits
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+
+
+def merge(base: Config, tables: Mapping[str, object], source: str) -> Config:
+    """Return `base` with the values of `tables` (section → key → value) in place of its own.
+
+    Args:
+        base: the configuration to start from.
+        tables: as tomllib returns them, or made from the command line.
+        source: file name or the like, for messages.
+
+    Raises:
+        ConfigError: an unknown section or key, or a value of the wrong type or range.
+    """
+    sections: dict[str, Any] = {}
+    for name, table in tables.items():
+        if name not in _OF_COMPANIONS:
+            _refuse_unknown(name, table, Config, f"{source}: ")
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"{source}: {name} = {_shown(table)}: must be a section, [{name}]")
+        if name in _OF_COMPANIONS:
+            continue  # each reads its own
+        section = getattr(base, name)
+        if name == "profile":
+            section = _of_preset(section, table, source)
+        sections[name] = merge_section(section, table, f"{source}: {name}.")
+    return replace(base, **sections)
+
+
+def _of_preset(profile: "ProfileConfig", table: Mapping[str, Any], source: str) -> "ProfileConfig":
+    """Return what the other keys are laid over: the preset that the table names, else what there is."""
+    from daemon.config.presets import find  # noqa: PLC0415 - it needs the section
+
+    name = table.get("preset", "")
+    if not isinstance(name, str) or not name:
+        return profile
+    try:
+        return find(name).profile
+    except ConfigError as error:
+        raise ConfigError(f"{source}: profile.preset: {error}") from error
+
+
+def merge_section(section: T, table: Mapping[str, Any], prefix: str) -> T:
+    """Return a section with the values of a table; `prefix` says in messages where that stands.
+
+    Raises:
+        ConfigError: an unknown key, or a value of the wrong type or range.
+    """
+    kinds = get_type_hints(type(section))
+    rules = {each.name: each.metadata["option"] for each in fields(section)}  # type: ignore[arg-type]  # a dataclass
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        _refuse_unknown(key, value, type(section), prefix)
+        if not _fits(value, kinds[key], rules[key]):
+            wanted = _allowed(kinds[key], rules[key])
+            raise ConfigError(f"{prefix}{key} = {_shown(value)}: must be {wanted}")
+        if (cls := rules[key].each) is not None:
+            values[key] = _tables(value, cls, f"{prefix}{key}")
+            continue
+        if kinds[key] == Macros:
+            values[key] = _macros(value, f"{prefix}{key}")
+            continue
+        if rules[key].gcode:
+            _check_script(value, f"{prefix}{key}")
+        values[key] = kinds[key](value)
+    if (preset := getattr(section, "preset", "")) and "preset" in values:
+        values["preset"] = preset  # its own name, however it was written
+    return replace(section, **values)  # type: ignore[type-var]  # a dataclass
+
+
+def _tables(given: Iterable[Any], cls: type, key: str) -> tuple[Any, ...]:
+    """Return what a list of tables holds.
+
+    Raises:
+        ConfigError: one of them cannot be used, two have one name, or there are too many.
+    """
+    made = tuple(
+        each if isinstance(each, cls) else merge_section(cls(), _table(each, key), f"{key}[{number}].")
+        for number, each in enumerate(given, 1)
+    )
+    if len(made) > MOST_TABLES:
+        raise ConfigError(f"{key}: there may be {MOST_TABLES}, not {len(made)}")
+    names = [name.casefold() for each in made if (name := getattr(each, "name", ""))]
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise ConfigError(f"{key}: there are two with the name {_shown(twice)}")
+    return made
+
+
+def _table(given: object, key: str) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"{key} = {_shown(given)}: must be a list of tables, [[{key.rpartition(': ')[2]}]]")
+    return given
+
+
+def _macros(given: Iterable[Any], key: str) -> "tuple[Macro, ...]":
+    """Return the buttons of a list of tables.
+
+    Raises:
+        ConfigError: one is none, or two have one name.
+    """
+    found: dict[str, Macro] = {}
+    for each in given:
+        table = {field.name: getattr(each, field.name) for field in fields(Macro)} if isinstance(each, Macro) else each
+        made = _macro(table, key)
+        if made.name.casefold() in found:
+            raise ConfigError(f"{key}: there are two with the name {_shown(made.name)}")
+        found[made.name.casefold()] = made
+    if len(found) > MOST_MACROS:
+        raise ConfigError(f"{key}: there may be {MOST_MACROS}, not {len(found)}")
+    return tuple(found.values())
+
+
+def _macro(table: object, key: str) -> Macro:
+    if not isinstance(table, Mapping) or not {"name", "commands"} <= table.keys() <= {
+        each.name for each in fields(Macro)
+    }:
+        raise ConfigError(f"{key} = {_shown(table)}: must be a table with name, commands and, perhaps, while_printing")
+    name, commands, always = table["name"], table["commands"], table.get("while_printing", False)
+    if not _is_text(name) or not name.strip() or len(name) > _SHOWN:
+        raise ConfigError(f"{key}: name = {_shown(name)}: must be a text of 1 to {_SHOWN} characters")
+    if not _fits(commands, Texts, Option("")) or not 0 < len(commands) <= MOST_COMMANDS:
+        raise ConfigError(f"{key}: commands = {_shown(commands)}: must be a list of 1 to {MOST_COMMANDS} commands")
+    if not isinstance(always, bool):
+        raise ConfigError(f"{key}: while_printing = {_shown(always)}: must be true or false")
+    for line in commands:
+        try:
+            check_command(line)
+        except NozzledError as error:
+            raise ConfigError(f"{key}, {_shown(name)}: {error}") from error
+    return Macro(name.strip(), tuple(commands), always)
+
+
+def _check_script(lines: Iterable[str], key: str) -> None:
+    """Refuse now what the link would refuse in the middle of a print."""
+    for line in lines:
+        # before a job there is nothing to be named
+        unknown = named_values.names(line) if key.endswith("connected") else named_values.unknown_names(line)
+        if unknown:
+            allowed = "none here" if key.endswith("connected") else ", ".join(named_values.NAMES)
+            raise ConfigError(f"{key} = {_shown(line)}: unknown value {{{unknown[0]}}}; allowed: {allowed}")
+        try:
+            check_command(named_values.example(line))
+        except NozzledError as error:
+            raise ConfigError(f"{key} = {_shown(line)}: {error}") from error
+
+
+def _refuse_unknown(key: str, value: object, section: Any, prefix: str) -> None:
+    known = [each.name for each in fields(section)] + (sorted(_OF_COMPANIONS) if section is Config else [])
+    if key in known:
+        return
+    import difflib  # noqa: PLC0415 - for a mistake alone
+
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    what = "section" if section is Config else "key"
+    shown = f"{prefix}{key[:_SHOWN]} = {_shown(value)}"
+    raise ConfigError(f"{shown}: unknown {what}; {hint}known are {', '.join(known)}")
+
+
+def _fits(value: object, kind: object, rule: Option) -> bool:
+    if kind is bool:
+        return isinstance(value, bool)
+    if kind is str:
+        return _is_text(value) and (not rule.choices or value in rule.choices)
+    if kind == Macros or rule.each is not None:
+        return isinstance(value, list | tuple)
+    if kind == Texts:
+        return isinstance(value, list | tuple) and all(_is_text(each) and each.strip() for each in value)
+    if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float):
+        return False
+    return rule.low <= value <= rule.high  # false for NaN, too
+
+
+def _is_text(value: object) -> bool:
+    """Text of one line: a line break in a G-code line would smuggle in another one."""
+    return isinstance(value, str) and is_one_line(value)
+
+
+def _allowed(kind: object, rule: Option) -> str:
+    if rule.choices:
+        return "one of " + ", ".join(map(_shown, rule.choices))
+    if kind is bool:
+        return "true or false"
+    if kind is str:
+        return "text in quotes, on one line"
+    if kind == Texts:
+        return "a list of texts, none of them empty or with a line break"
+    if kind == Macros:
+        return "a list of tables, each with name and commands"
+    if rule.each is not None:
+        return "a list of tables, each with " + ", ".join(each.name for each in fields(rule.each))
+    return f"a {'whole ' if kind is int else ''}number from {rule.low} to {rule.high}"
+
+
+def _shown(value: object) -> str:
+    """A refused value for a message: as TOML where it can be, never long."""
+    from daemon.config.writing import toml  # noqa: PLC0415 - for a mistake alone
+
+    text = toml(value) if isinstance(value, bool) or _is_text(value) else repr(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
