@@ -2,8 +2,9 @@
 
 Bytes in by `receive`, bytes out by `data_to_send`, time as an argument, in the manner of h11. The link numbers and
 frames lines, keeps as many on their way as the dialect allows, counts answers, and goes back when the printer
-asks for a line again. Nothing here waits: `deadline` says when `tick` wants to be called. `gcode/flight.py` has the
-lines on their way, `gcode/recovery.py` what is done about requests and silence.
+asks for a line again. Nothing here waits: `deadline` says when `tick` wants to be called. `gcode/outbox.py` has what
+waits and makes frames of it, `gcode/flight.py` the lines on their way, `gcode/recovery.py` what is done about requests
+and silence; here is what replies mean for all of them.
 
     source.next_line ─┐
                       ├─▶ number, frame ─▶ flight (sent, unanswered) ─▶ acknowledged
@@ -21,21 +22,19 @@ What the rules rest on (recorded from real firmware, see `tests/data/transcripts
 """
 
 import re
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from sys import maxsize
 
 from gcode.answers import Answers, code_word, fits
 from gcode.chatter import Chatter
 from gcode.complaints import Complaints
 from gcode.dialect import UNKNOWN, Dialect
 from gcode.errors import LinkError, PrinterReset, PrinterSilent, QueueFull
-from gcode.flight import HARMLESS, HISTORY, RENEWAL, Flight, Left, Sent, bare, command_of
-from gcode.framing import bare_frame, dense_frame, frame
+from gcode.flight import HARMLESS, HISTORY, Flight, Left, Sent, bare, command_of
 from gcode.modes import Modes
-from gcode.outgoing import Counters, Line, Notice, Position, Refusal, Ticket
-from gcode.packing import FRAMING, PLAIN_WAY, RESET, DecoderSaid, Packer, decoder_said, text_of
+from gcode.outbox import Journal, Leave, Outbox, Pull
+from gcode.outgoing import Counters, Notice, Position, Refusal, Ticket
+from gcode.packing import RESET, DecoderSaid, Packer, decoder_said
 from gcode.patience import Patience, patience
 from gcode.recovery import Phase, Recovery
 from gcode.replies import (
@@ -55,7 +54,7 @@ from gcode.replies import (
 )
 from gcode.wire import Wire
 
-__all__ = ["HISTORY", "Left", "Sent"]  # besides what is defined here
+__all__ = ["HISTORY", "Journal", "Leave", "Left", "Pull", "Sent"]  # besides what is defined here
 
 MAX_QUEUED = 256
 """Commands of clients that may wait for the printer; a job waits for the answer to each of its own."""
@@ -72,9 +71,6 @@ MAX_REFUSALS = 3
 TEXTS = frozenset({"M73", "M117", "M118", "M486"})
 """Code words of lines that a print can do without."""
 
-LONG_DOUBT = 2.0
-"""Seconds between two looks at the state of a decoder, while a command runs that takes long."""
-
 _TELLS_BY_OKS = frozenset({"M303"})
 """Code words of commands that tell temperatures in lines that begin with `ok` (PID_autotune of Marlin 1.0)."""
 
@@ -86,16 +82,7 @@ _SKIPPED = re.compile(r"skip (\d{1,10}+)\s*+\Z")
 
 _OKS = frozenset(b"ok\n" * count for count in range(1, 9))
 
-Pull = Callable[[], Line | None]
 Told = Reply | Ticket | Refusal | Notice | DecoderSaid
-
-Leave = Callable[[Ticket, int], bool]
-"""Tells whether a command, of so many that wait, may go between the lines of a job now. `data_to_send` is called when
-it may; or the job's lines leave some numbers to commands, see `leave_out`."""
-
-Journal = Callable[[Sent, int, Modes | None], None]
-"""Takes down a frame before it is on the wire, the number of the last line answered, and the modes behind it; None:
-they are what they were."""
 
 
 class HostLink:
@@ -116,36 +103,24 @@ class HostLink:
             journal: what another host could go on from.
             leave: asked before anything but a line of the job goes out; the job's lines do not wait for it.
         """
-        self.dialect = dialect
         self.error: LinkError | None = None
         self.counters = Counters()
         self.position = Position()
-        self.modes = Modes()
         self.first_number = 1  # of this link's own lines
-        self._gap = self._gap_end = maxsize  # numbers that no line of the job gets
         self._wire = Wire(byte_time)
-        self._journal = journal
-        self._leave = leave
         self._flight = Flight()
         self._recovery = Recovery()
+        self._patience = Patience()
+        self._outbox = Outbox(self._flight, self._recovery, self._patience, self._wire, self.counters, journal, leave)
         self._chatter = Chatter()
         self._answers = Answers()
-        self._queue: deque[Ticket] = deque()
-        self._urgent: deque[Ticket] = deque()
-        self._pull: Pull | None = None
-        self._peeked: Line | None = None
-        self._fed = 0
-        self._held = False
-        self._patience = Patience()
         self._complaints = Complaints()
-        self._alone = 0  # the number of a line behind which nothing goes until it is answered
-        self._slots = 0  # of the firmware's command queue, as ADVANCED_OK has told; 0: not told
         self._alive = 0.0
         self._partial = b""
         self._plain = True  # an `ok` that comes alone is one like nearly all of them
         self._why = ""  # a line is asked for again, by the firmware's last words about that
-        self._packer: Packer | None = None  # None: the firmware has never been told to unpack
         self._planner = 0  # the most moves that the firmware has told to have room for
+        self.dialect = dialect
 
     @property
     def dialect(self) -> Dialect:
@@ -154,24 +129,27 @@ class HostLink:
 
     @dialect.setter
     def dialect(self, dialect: Dialect) -> None:
-        self._dialect = dialect
-        dense = frame if dialect.compact is None else dense_frame
-        self._make_frame = dense if dialect.numbered else bare_frame
+        self._dialect = self._outbox.dialect = dialect
+
+    @property
+    def modes(self) -> Modes:
+        """How coordinates behind the last line sent will be read."""
+        return self._outbox.modes
 
     # -- packing (gcode/packing.py) ------------------------------------------------------------------------
 
     def pack(self) -> None:
         """Send packed lines from here on; the firmware has just said that its decoder is ready for them."""
-        self._packer = Packer(on=True)
+        self._outbox.packer = Packer(on=True)
 
     def may_be_packing(self) -> None:
         """Take note that the decoder may be waiting for packed bytes, by an earlier host's order."""
-        self._packer = Packer(on=False)
+        self._outbox.packer = Packer(on=False)
 
     @property
     def unpacks(self) -> bytes:
         """What has to come before bytes that go past the link; empty where the firmware has no decoder at work."""
-        return b"" if self._packer is None else RESET
+        return RESET if self._outbox.packer.used else b""
 
     # -- what the owner asks for ---------------------------------------------------------------------------
 
@@ -182,11 +160,10 @@ class HostLink:
             pull: returns the next line, or None where there is none now.
             goes_on: with the lines behind those that were sent last; otherwise position counts from zero.
         """
-        self._pull = pull
-        self._peeked = None
+        self._outbox.feed(pull)
         if pull is not None and not goes_on:
             self._flight.renew_soon()
-            self._fed = 0
+            self._outbox.fed = 0
             self.position = Position()
 
     def come_back(self, left: Left, now: float) -> None:
@@ -199,20 +176,20 @@ class HostLink:
         """
         self._flight.go_on(left)
         self.first_number = self._flight.next
-        self._fed = left.fed.lines
+        self._outbox.fed = left.fed.lines
+        self._outbox.modes = replace(left.modes)
         self.position = replace(left.position)
-        self.modes = replace(left.modes)
         self._alive = now
         self._recovery.take_over(left.answered, self._flight, self._dialect)
         self._plain = self._ok_is_plain
 
     def hold(self) -> None:
         """Send no more lines of the job."""
-        self._held = True
+        self._outbox.held = True
 
     def release(self) -> None:
         """Send lines of the job again."""
-        self._held = False
+        self._outbox.held = False
 
     def hurry(self) -> None:
         """Ask sooner than usual whether anyone is there, once: oks that are missing now would keep somebody waiting."""
@@ -224,7 +201,7 @@ class HostLink:
         An urgent one goes before the others and beyond the window, but never beyond the receive buffer: lines
         that are unanswered for SETTLED seconds have moved from there to the command queue, younger ones may not.
         """
-        (self._urgent if ticket.urgent else self._queue).append(ticket)
+        (self._outbox.urgent if ticket.urgent else self._outbox.queue).append(ticket)
 
     def submit(self, tickets: Sequence[Ticket]) -> None:
         """Queue commands of a client, all or none.
@@ -232,28 +209,25 @@ class HostLink:
         Raises:
             QueueFull: too many of them would wait.
         """
-        waiting = sum(ticket.foreign for ticket in self._queue)
+        waiting = sum(ticket.foreign for ticket in self._outbox.queue)
         if waiting + len(tickets) > MAX_QUEUED:
             raise QueueFull(
                 f"{waiting} commands are waiting for the printer already, with {len(tickets)} more "
                 f"they would be over {MAX_QUEUED}: try again later"
             )
-        self._queue.extend(tickets)
+        self._outbox.queue.extend(tickets)
 
     def discard(self) -> list[Ticket]:
         """Drop whatever has not been sent yet; return the commands among it."""
-        dropped = [*self._urgent, *self._queue]
-        self._urgent.clear()
-        self._queue.clear()
-        self._pull = self._peeked = None
+        dropped = self._outbox.discard()
         self._recovery.echoed()
         return dropped
 
     @property
     def idle(self) -> bool:
         """Every line sent has been answered, and no command waits."""
-        flight = self._flight
-        waits = flight.lines or self._urgent or self._queue or self._answers or flight.goes_back
+        flight, outbox = self._flight, self._outbox
+        waits = flight.lines or outbox.urgent or outbox.queue or self._answers or flight.goes_back
         return not waits and self._recovery.settled
 
     @property
@@ -263,13 +237,13 @@ class HostLink:
 
     def be_at(self, fed: Position, modes: Modes) -> None:
         """Take what the lines before the next one were of the job, where `come_back` could not be told."""
-        self._fed = fed.lines
+        self._outbox.fed = fed.lines
+        self._outbox.modes = replace(modes)
         self.position = replace(fed)
-        self.modes = replace(modes)
 
     def leave_out(self, number: int, count: int) -> None:
         """Give no line of the job one of so many numbers from this one on: they are for commands that wait."""
-        self._gap, self._gap_end = number, number + count
+        self._outbox.leave_out(number, count)
 
     @property
     def job_in_flight(self) -> bool:
@@ -290,219 +264,7 @@ class HostLink:
 
     def data_to_send(self, now: float) -> bytes:
         """Return what may go on the wire now; it counts as sent."""
-        if self.error is not None:
-            return b""
-        flight = self._flight
-        was_idle = not flight.lines
-        if (
-            self._urgent
-            or self._queue
-            or not self._recovery.clear
-            or flight.replay < flight.next
-            or flight.next >= flight.renew_at
-        ):
-            was_idle = was_idle and not flight.goes_back  # an answer to the first copy measures no turnaround
-            out = self._take_all(now)
-        elif self._pull is not None and not self._held:
-            out = self._take_lines(self._pull)
-        else:
-            return b""
-        if out:
-            if was_idle:
-                self._alive = flight.idle_until = now
-            wire = self._wire
-            free = wire.free
-            wire.free = (free if free > now else now) + len(out) * wire.byte_time  # noqa: FURB136 - once a line
-        if self._urgent:
-            self._wire.look_again(now)
-        return out
-
-    def _take_all(self, now: float) -> bytes:
-        """Return what may go where there is more than the job's lines."""
-        flight, recovery = self._flight, self._recovery
-        out = self._question() if recovery.raw else b""
-        if self._urgent:
-            window = self._slots or self._dialect.window_lines
-            self._wire.settle(flight, window, now, read=recovery.echo is not None)
-        if recovery.going_back:
-            return out
-        while sent := self._take():
-            flight.add(sent)
-            out += sent[1]
-        if recovery.raw:  # a question has come up: behind it nothing goes
-            out += self._question()
-        waits = flight.goes_back or recovery.asking or flight.next >= flight.renew_at or self._waits_for_room
-        return out if waits or self._held or self._pull is None else out + self._take_lines(self._pull)
-
-    @property
-    def _waits_for_room(self) -> bool:
-        """There is a command that may go as soon as there is room; one that needs leave lets the job go on."""
-        first = self._urgent or self._queue
-        return bool(first) and self._may_go(first[0])
-
-    def _may_go(self, ticket: Ticket) -> bool:
-        return self._leave(ticket, len(self._urgent) + len(self._queue))
-
-    def _question(self) -> bytes:
-        raw, self._recovery.raw = self._recovery.raw, b""
-        return raw if self._packer is None else self._packer.question(raw)
-
-    def _take(self) -> Sent | None:
-        """Return the next frame that goes before the job's lines: urgent, repeated, then commands."""
-        flight, recovery = self._flight, self._recovery
-        if self._urgent and not flight.goes_back and self._may_go(self._urgent[0]):
-            return self._take_urgent()
-        if self._alone and self._goes_alone():
-            return None
-        if recovery.asking:
-            return None  # the firmware refuses the question and flushes its buffer: what comes behind would be cut
-        if flight.goes_back and recovery.echo is not None:
-            return self._repeat()  # oks are missing: the firmware answered, so the lines in flight have left its buffer
-        if len(flight.lines) >= (self._slots or self._dialect.window_lines):
-            return None
-        if flight.goes_back:
-            return self._repeat()
-        if flight.next >= flight.renew_at and self._begins_anew():
-            return self._take_anew()
-        return self._take_queued()
-
-    def _begins_anew(self) -> bool:
-        """Tell whether this firmware has to be told that its numbers begin anew."""
-        counting = self._dialect.counting
-        if self._dialect.numbered and counting.modulo is None:
-            return self._flight.renews
-        self._flight.wrap(counting.modulo if self._dialect.numbered else None)
-        return False
-
-    def _take_anew(self) -> Sent | None:
-        """Return the line by which numbers begin anew, or a harmless one behind it.
-
-        No other is on its way, as the firmware may act upon it late, and would take those behind it twice. It is taken
-        whatever the number before it was, so the firmware is asked first whether it has them all.
-        """
-        flight, recovery = self._flight, self._recovery
-        if flight.lines:
-            return None
-        if not flight.fills and recovery.all_here != flight.next:
-            recovery.ask_what_is_wanted(flight, self._dialect)
-            self._patience.hurried = True
-            return None
-        ticket = Ticket(HARMLESS if flight.fills else RENEWAL)
-        if not self._may_go(ticket):
-            return None
-        if not flight.fills:
-            flight.renew()
-            self._patience.hurried = False
-        return self._frame((-1, ticket.command, None, False), -1, ticket)
-
-    def _take_urgent(self) -> Sent | None:
-        """Return the next urgent line, whatever is unanswered, if the receive buffer has room for it."""
-        size = len(self._urgent[0].command) + FRAMING + (0 if self._packer is None else PLAIN_WAY)
-        if not self._wire.takes(size, self._flight, self._dialect.window_bytes):
-            return None
-        ticket = self._urgent.popleft()
-        return self._frame((-1, ticket.command, None, True), -1, ticket)
-
-    def _take_queued(self) -> Sent | None:
-        """Return the next command that waits, if it fits."""
-        if not self._queue or not self._fits(self._size(self._queue[0].command)):
-            return None
-        if not self._may_go(self._queue[0]):
-            return None
-        ticket = self._queue.popleft()
-        return self._frame((-1, ticket.command, None, True), -1, ticket)
-
-    def _take_lines(self, pull: Pull) -> bytes:
-        """Return as many lines of the job as fit. Once for each `ok` of a print: in one piece, without calls."""
-        if self._alone and self._goes_alone():
-            return b""
-        flight, dialect, packer, out = self._flight, self._dialect, self._packer, b""
-        lines, most = flight.lines, self._slots or dialect.window_lines
-        if flight.next + most > self._gap:
-            most = self._up_to_gap(most)
-        while len(lines) < most:
-            line = self._peeked or pull()
-            if line is None:
-                break
-            if lines and not (
-                flight.bytes + len(line[1]) + FRAMING <= dialect.window_bytes
-                if packer is None
-                else packer.fits(line[1], flight.bytes, dialect.window_bytes)
-            ):
-                self._peeked = line
-                break
-            self._peeked = None
-            self._fed += 1
-            sent = self._frame(line, self._fed, None)
-            lines.append(sent)
-            flight.bytes += len(sent[1])
-            out += sent[1]
-            if self._alone:
-                break
-        return out
-
-    def _up_to_gap(self, most: int) -> int:
-        """Return how many lines may be on their way without one with a number that is left out."""
-        flight = self._flight
-        if flight.next >= self._gap_end:
-            self._gap = self._gap_end = maxsize
-            return most
-        return min(most, len(flight.lines) + max(0, self._gap - flight.next))
-
-    def _goes_alone(self) -> bool:
-        """Tell whether a line that goes alone is not answered yet."""
-        lines = self._flight.lines
-        if not lines or lines[0][0] > self._alone:
-            self._alone = 0
-        return self._alone != 0
-
-    def _size(self, command: bytes) -> int:
-        """Return the bytes that the frame of a command takes at most in the receive buffer."""
-        return len(command) + FRAMING if self._packer is None else self._packer.size(command)
-
-    def _fits(self, size: int) -> bool:
-        flight = self._flight
-        return not flight.lines or flight.bytes + size <= self._dialect.window_bytes
-
-    def _frame(self, line: tuple[int, bytes, int | None, bool], ordinal: int, ticket: Ticket | None) -> Sent:
-        offset, command, of_command, changes_modes = line
-        flight = self._flight
-        number = flight.next
-        raw = self._make_frame(number - flight.base, command, of_command)
-        sent = (number, raw, ordinal, offset, ticket)
-        if changes_modes:
-            self.modes.note(command)
-            if self._dialect.alone and code_word(command) in self._dialect.alone:
-                self._alone = number
-        if self._journal is not None:
-            answered = (flight.lines[0][0] if flight.lines else number) - 1
-            self._journal(sent, answered, self.modes if changes_modes else None)
-        if self._packer is not None:
-            sent = self._on_wire(sent, self._packer)
-        flight.history[number % HISTORY] = sent
-        flight.next = flight.replay = number + 1
-        self.counters.lines_sent += 1
-        return sent
-
-    def _on_wire(self, sent: Sent, packer: Packer) -> Sent:
-        """Return a line as it goes on the wire now."""
-        number, raw, ordinal, offset, ticket = sent
-        text = text_of(raw)
-        past = ticket is not None and ticket.urgent and code_word(ticket.command) in self._dialect.urgent_if_parser
-        return number, packer.plain(text) if past else packer.frame(text), ordinal, offset, ticket
-
-    def _repeat(self) -> Sent | None:
-        sent = self._flight.held(self._flight.replay)
-        if self._recovery.echo is None and not self._fits(
-            len(sent[1]) if self._packer is None else self._packer.size(command_of(sent))
-        ):
-            return None
-        if self._packer is not None:
-            sent = self._flight.history[sent[0] % HISTORY] = self._on_wire(sent, self._packer)
-        self._flight.replay += 1
-        if self._dialect.alone and code_word(command_of(sent)) in self._dialect.alone:
-            self._alone = sent[0]
-        return sent
+        return self._outbox.take(now) if self.error is None else b""
 
     # -- bytes in ------------------------------------------------------------------------------------------
 
@@ -543,9 +305,7 @@ class HostLink:
         if self._may_be_echo(reply) and self._is_echo(reply):
             reply = Text(reply.line)
         elif asked_by := self._complaints.note(reply, self._dialect, self._answered_line(reply), now):
-            self._pull = self._peeked = None
-            self._queue.clear()
-            self._urgent.appendleft(Ticket(asked_by, urgent=True))
+            self._outbox.send_only(Ticket(asked_by, urgent=True))
         match reply:
             case _ if acknowledges(reply):
                 self._on_ok(reply, now, told)
@@ -571,8 +331,7 @@ class HostLink:
         if b"[MP]" not in line[:_SIGN] or (said := decoder_said(line)) is None:
             return False
         told.append(said)
-        if self._packer is not None:
-            self._packer.note(said, now)
+        self._outbox.packer.note(said, now)
         return True
 
     def _on_text(self, reply: Reply, now: float, told: list[Told]) -> None:
@@ -648,7 +407,7 @@ class HostLink:
         recovery, lines = self._recovery, self._flight.lines
         number = self._answered(reply) if isinstance(reply, Ok) else None
         if isinstance(reply, Ok) and reply.buffer is not None and len(lines) == 1 and self._dialect.learns:
-            self._slots = reply.buffer + 1  # all are free but the one of the line that is answered
+            self._outbox.slots = reply.buffer + 1  # all are free but the one of the line that is answered
         if isinstance(reply, Ok) and reply.planner is not None and lines and bare(lines[0])[:2] in _MOVES:
             self._note_planner(reply.planner)
         if isinstance(reply, Ok) and reply.heaters and lines and code_word(command_of(lines[0])) in _TELLS_BY_OKS:
@@ -668,7 +427,7 @@ class HostLink:
             while lines and lines[0][0] <= number:
                 self._acknowledge(reply.line, now, told)
         else:
-            twice = bool(self._alone and lines and lines[0][0] == self._alone)
+            twice = bool(lines and lines[0][0] == self._outbox.alone)
             self._acknowledge(reply.line, now, told)
             if twice and lines:
                 recovery.foreign_ok = True  # an urgent line has gone behind it all the same
@@ -725,14 +484,14 @@ class HostLink:
         lasts = patience(ticket.command, 0.0, self._dialect.long_commands)
         told += self._answers.received(ticket, ok, now, lasts or usual, lasts=lasts > 0.0)
         if lasts:
-            self._queue.append(self._recovery.echo_in_a_word())
+            self._outbox.queue.append(self._recovery.echo_in_a_word())
 
     def _on_wait(self, now: float, told: list[Told]) -> None:
         """`wait` says that the firmware has nothing to do: what is still unanswered lost its ok.
 
         Or that it heats (Anycubic's Marlin): so it is asked which line it wants, where it can be asked.
         """
-        if now - self._alive <= WAIT_AGE:
+        if now - self._silent_since <= WAIT_AGE:
             return
         told += self._answers.all_over()
         if not self._dialect.numbered:
@@ -755,21 +514,16 @@ class HostLink:
         if self._dialect.ok_at == "receipt":  # what was received needs no other answer
             while self._flight.lines and self._flight.lines[0][0] < line and line <= self._flight.next:
                 self._acknowledge("ok", now, told)
-        if self._dialect.repeats_request and line == self._flight.next and not self._has_more:
-            self._queue.append(Ticket(HARMLESS))  # it would ask for ever, where there is nothing to be sent
-        if self._packer is not None and self._packer.on:
-            self._packer.requested(self._recovery.refusals, self.counters.lines_acknowledged)
-            self._tell_unpacked(told)
+        if self._dialect.repeats_request and line == self._flight.next and not self._outbox.has_more:
+            self._outbox.queue.append(Ticket(HARMLESS))  # it would ask for ever, where there is nothing to be sent
+        packer = self._outbox.packer
+        if packer.on:
+            packer.requested(self._recovery.refusals, self.counters.lines_acknowledged)
+            told += packer.notices()
         elif self._recovery.refusals >= MAX_REFUSALS:
             self._give_up(line, told)
-        if self._packer is not None:
-            self._packer.lose_step()
+        packer.lose_step()
         self._send_echo()
-
-    def _tell_unpacked(self, told: list[Told]) -> None:
-        if self._packer is not None and self._packer.why:
-            told.append(Notice(f"lines go unpacked from here on (MeatPack is off): {self._packer.why}"))
-            self._packer.why = ""
 
     def _count_resend(self) -> None:
         """Count a request by what the firmware has said before it."""
@@ -779,14 +533,6 @@ class HostLink:
             counters.bad_checksums += 1
         elif "number" in why:
             counters.wrong_numbers += 1
-
-    @property
-    def _has_more(self) -> bool:
-        """There is a line to be sent next."""
-        if self._pull is not None and not self._held:
-            self._peeked = self._peeked or self._pull()
-            return bool(self._queue) or self._peeked is not None
-        return bool(self._queue)
 
     def _resumes(self, number: int) -> bool:
         """Tell whether the firmware goes on with the lines that it dropped at a pause of its own (Prusa's M602).
@@ -798,19 +544,17 @@ class HostLink:
 
     def _give_up(self, number: int, told: list[Told]) -> None:
         """Send a harmless line under the number of a text that the firmware cannot read: better than no print."""
-        _, _, ordinal, offset, ticket = sent = self._flight.held(number)
-        if code_word(command_of(sent)) not in TEXTS:
-            return
-        told.append(Notice(f"the firmware refuses this line again and again, it is left out: {bare(sent).decode()}"))
-        raw = frame(number - self._flight.base, HARMLESS)
-        self._flight.history[number % HISTORY] = sent = (number, raw, ordinal, offset, ticket)
-        if self._journal is not None:
-            self._journal(sent, self._flight.first_unanswered - 1, None)
+        sent = self._flight.held(number)
+        if code_word(command_of(sent)) in TEXTS:
+            told.append(
+                Notice(f"the firmware refuses this line again and again, it is left out: {bare(sent).decode()}")
+            )
+            self._outbox.send_instead(sent, HARMLESS)
 
     def _send_echo(self) -> None:
         if self._recovery.echo_due and self._recovery.echo is not None:
             self._recovery.echo_due = False
-            self._urgent.appendleft(self._recovery.echo)
+            self._outbox.urgent.appendleft(self._recovery.echo)
 
     # -- silence -------------------------------------------------------------------------------------------
 
@@ -819,8 +563,8 @@ class HostLink:
         """`deadline` is nearer than it was for the last line: a timer may have to be set anew."""
         return (
             self._recovery.going_back
-            or bool(self._urgent or self._answers)
-            or (self._packer is not None and self._packer.doubt_at is not None)
+            or bool(self._outbox.urgent or self._answers)
+            or self._outbox.packer.doubt_at is not None
             or self._complaints.halted_until is not None
         )
 
@@ -828,10 +572,10 @@ class HostLink:
     def deadline(self) -> float | None:
         """When `tick` wants to be called, if nothing arrives before; None while nothing is awaited."""
         deadline = self._answer_deadline()
-        waits = self._urgent and not (self._recovery.going_back or self._flight.goes_back)
+        waits = self._outbox.urgent and not (self._recovery.going_back or self._flight.goes_back)
         if waits and deadline is not None and self._wire.room_at is not None:
             deadline = min(deadline, self._wire.room_at)  # what waits for room goes then, or when an answer comes
-        if self._packer is not None and (doubt := self._packer.doubt_at) is not None and self.error is None:
+        if (doubt := self._outbox.packer.doubt_at) is not None and self.error is None:
             deadline = doubt if deadline is None else min(deadline, doubt)
         if self._answers and self.error is None:
             return self._answers.due if deadline is None else min(deadline, self._answers.due)
@@ -846,16 +590,21 @@ class HostLink:
         if self._recovery.going_back:
             return self._recovery.quiet_at
         if self._flight.lines or self._recovery.asking:
-            return self._alive + self._patience.seconds(self._flight, self._dialect)
+            return self._silent_since + self._patience.seconds(self._flight, self._dialect)
         return None
+
+    @property
+    def _silent_since(self) -> float:
+        """Since when the printer has given no sign of life that was due."""
+        return max(self._alive, self._flight.idle_until)
 
     def tick(self, now: float) -> list[Told]:
         """Act on a deadline that has passed, and return what is worth telling; harmless before."""
         told: list[Told] = []
         if self._answers and self.error is None:
             told += self._answers.tick(now)
-        if self._packer is not None and self.error is None:
-            self._look_at_decoder(self._packer, now, told)
+        if self.error is None:
+            self._look_at_decoder(now, told)
         deadline = self._answer_deadline()
         if deadline is None or now < deadline:
             return told
@@ -869,17 +618,15 @@ class HostLink:
         self._plain = self._ok_is_plain and not self._partial
         return told
 
-    def _look_at_decoder(self, packer: Packer, now: float, told: list[Told]) -> None:
+    def _look_at_decoder(self, now: float, told: list[Told]) -> None:
         """Ask what has become of the lines on their way where the decoder was not ready for them."""
-        if packer.doubt_at is None or now < packer.doubt_at:
+        flight, packer = self._flight, self._outbox.packer
+        runs_long = bool(flight.lines) and self._patience.may_be_silent(flight, self._dialect)
+        if not packer.look(now, may_be_silent=runs_long):
             return
-        if self._flight.lines and self._patience.may_be_silent(self._flight, self._dialect):
-            packer.doubt_at = now + LONG_DOUBT  # it may not have read the order yet that puts it right
-            return
-        packer.doubted()
-        self._tell_unpacked(told)
-        if self._flight.lines and self._recovery.clear:
-            self._recovery.ask_what_is_wanted(self._flight, self._dialect)
+        told += packer.notices()
+        if flight.lines and self._recovery.clear:
+            self._recovery.ask_what_is_wanted(flight, self._dialect)
             self._alive = now
             self._patience.hurried = True
 
@@ -887,7 +634,8 @@ class HostLink:
         self.counters.timeouts += 1
         self._patience.hurried = False
         try:
-            self._recovery.silence(self._flight.oldest or "a question", self._alive, now, self._flight, self._dialect)
+            oldest = self._flight.oldest or "a question"
+            self._recovery.silence(oldest, self._silent_since, now, self._flight, self._dialect)
         except LinkError as error:
             self.fail(error)
         self._alive = now

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gcode.meatpack import Decoder, Order, literals, order, pack
+from gcode.outgoing import Notice
 
 RESET: Final = order(Order.RESET)
 """Puts the decoder into its first state, unpacked, from any other, and executes nothing. To a firmware without one it
@@ -28,6 +29,9 @@ FRAMING = 14
 
 PLAIN_WAY = len(RESET) + 1 + len(BEGIN)
 """Bytes around a line that goes unpacked between packed ones."""
+
+LONG_DOUBT = 2.0
+"""Seconds between two looks at the state of a decoder, while a command runs that takes long."""
 
 DOUBT = 0.5
 """Seconds for which the decoder may be in another state than it ought to be: orders on their way put it right."""
@@ -93,23 +97,24 @@ def shown(wire: bytes) -> bytes:
 
 
 class Packer:
-    """One conversation with a firmware that unpacks.
+    """One conversation: its frames go as they are until the firmware unpacks, or may be about to.
 
     Attributes:
-        on: lines go packed. Where they do not, the decoder may be waiting for packed bytes all the same, by an earlier
-            host's order or as an order was lost: it is reset whenever something is wrong.
+        used: the firmware has a decoder at work. Where lines do not go packed, it may be waiting for packed bytes all
+            the same, by an earlier host's order or as an order was lost: it is reset whenever something is wrong.
+        on: lines go packed.
         in_step: the decoder is where it ought to be, as far as can be known.
         doubt_at: when its state, as told, has been wrong for too long; None: it is right.
-        why: lines go unpacked because of this, which is still to be told.
     """
 
-    __slots__ = ("_calm_from", "_doubts", "_trouble", "doubt_at", "in_step", "on", "why")
+    __slots__ = ("_calm_from", "_doubts", "_trouble", "_why", "doubt_at", "in_step", "on", "used")
 
-    def __init__(self, *, on: bool) -> None:
-        """Begin; `on` says that the decoder has just confirmed BEGIN."""
-        self.on = self.in_step = on
+    def __init__(self, *, on: bool | None = None) -> None:
+        """Begin; `on` says that the decoder has just confirmed BEGIN, None that there is none."""
+        self.used = on is not None
+        self.on = self.in_step = bool(on)
         self.doubt_at: float | None = None
-        self.why = ""
+        self._why = ""  # lines go unpacked because of this, which is still to be told
         self._doubts = self._trouble = 0
         self._calm_from = 0
 
@@ -117,10 +122,16 @@ class Packer:
 
     def size(self, command: bytes) -> int:
         """Return the most bytes that the frame of a command takes in the receive buffer."""
+        if not self.used:
+            return len(command) + FRAMING
         lead = 0 if self.in_step else len(BEGIN)
         if not self.on:
             return len(command) + FRAMING + lead
         return (len(command) + FRAMING + 1) // 2 + literals(command) + 2 + lead
+
+    def size_plain(self, command: bytes) -> int:
+        """Return the most that it takes where it goes unpacked between others."""
+        return len(command) + FRAMING + (PLAIN_WAY if self.used else 0)
 
     def fits(self, command: bytes, taken: int, most: int) -> bool:
         """Tell whether the frame of a command fits `most` bytes of which so many are taken."""
@@ -151,6 +162,8 @@ class Packer:
 
     def question(self, raw: bytes) -> bytes:
         """Return a question, which begins with a line feed, as it goes: unpacked."""
+        if not self.used:
+            return raw
         self.lose_step()
         return RESET + raw
 
@@ -163,17 +176,30 @@ class Packer:
 
     def note(self, said: DecoderSaid, now: float) -> None:
         """Take what the firmware says of its decoder; it says so behind each order, before the next one."""
+        if not self.used:
+            return
         if not self.in_step or (said.unpacks == self.on and said.blanks):
             self.doubt_at = None
         elif self.doubt_at is None:
             self.doubt_at = now + DOUBT
 
-    def doubted(self) -> None:
-        """Take note that its state was wrong for too long."""
+    def look(self, now: float, *, may_be_silent: bool) -> bool:
+        """Tell whether its state was wrong for too long: what has become of the lines on their way has to be asked.
+
+        Args:
+            now: the time.
+            may_be_silent: a command runs that takes long; it may not have read the order yet that puts it right.
+        """
+        if self.doubt_at is None or now < self.doubt_at:
+            return False
+        if may_be_silent:
+            self.doubt_at = now + LONG_DOUBT
+            return False
         self.lose_step()
         self._doubts += 1
         if self._doubts >= MOST_DOUBTS:
             self.give_up("its decoder is not in the state that was asked for, again and again")
+        return True
 
     def requested(self, refusals: int, acknowledged: int) -> None:
         """Take note of a request to resend: for a line that was sent `refusals` times, behind so many answered ones."""
@@ -188,5 +214,10 @@ class Packer:
     def give_up(self, why: str) -> None:
         """Send lines unpacked for the rest of the conversation."""
         if self.on:
-            self.on, self.why = False, why
+            self.on, self._why = False, why
             self.lose_step()
+
+    def notices(self) -> list[Notice]:
+        """Return what the user has to know, once."""
+        why, self._why = self._why, ""
+        return [Notice(f"lines go unpacked from here on (MeatPack is off): {why}")] if why else []

@@ -1,0 +1,343 @@
+"""Outbox: what goes to the firmware next, and in which form.
+
+What waits is taken in this order, as far as it fits what the firmware holds: urgent commands, lines that are asked for
+again, the beginning anew of numbers, commands, lines of the job.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from sys import maxsize
+
+from gcode.answers import code_word
+from gcode.dialect import Dialect
+from gcode.flight import HARMLESS, HISTORY, RENEWAL, Flight, Sent, command_of
+from gcode.framing import bare_frame, dense_frame, frame
+from gcode.modes import Modes
+from gcode.outgoing import Counters, Line, Ticket
+from gcode.packing import FRAMING, Packer, text_of
+from gcode.patience import Patience
+from gcode.recovery import Recovery
+from gcode.wire import Wire
+
+Pull = Callable[[], Line | None]
+
+Leave = Callable[[Ticket, int], bool]
+"""Tells whether a command, of so many that wait, may go between the lines of a job now. `data_to_send` is called when
+it may; or the job's lines leave some numbers to commands, see `leave_out`."""
+
+Journal = Callable[[Sent, int, Modes | None], None]
+"""Takes down a frame before it is on the wire, the number of the last line answered, and the modes behind it; None:
+they are what they were."""
+
+
+class Outbox:
+    """What waits, and the making of frames out of it.
+
+    Attributes:
+        dialect: how the firmware wants to be spoken to.
+        packer: the form of frames on the wire.
+        counters: what has gone out is counted here.
+        queue: commands that wait.
+        urgent: commands that wait and go first.
+        modes: behind the last line sent.
+        fed: lines of the job that were sent.
+        held: lines of the job wait.
+        alone: the number of a line behind which nothing goes until it is answered; 0: there is none.
+        slots: of the firmware's command queue, as ADVANCED_OK has told; 0: not told.
+    """
+
+    def __init__(
+        self,
+        flight: Flight,
+        recovery: Recovery,
+        patience: Patience,
+        wire: Wire,
+        counters: Counters,
+        journal: Journal | None,
+        leave: Leave,
+    ) -> None:
+        self.counters = counters
+        self.packer = Packer()
+        self.queue: deque[Ticket] = deque()
+        self.urgent: deque[Ticket] = deque()
+        self.modes = Modes()
+        self.fed = 0
+        self.held = False
+        self.alone = 0
+        self.slots = 0
+        self._flight = flight
+        self._recovery = recovery
+        self._patience = patience
+        self._wire = wire
+        self._journal = journal
+        self._leave = leave
+        self._pull: Pull | None = None
+        self._peeked: Line | None = None
+        self._gap = self._gap_end = maxsize  # numbers that no line of the job gets
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the firmware wants to be spoken to."""
+        return self._dialect
+
+    @dialect.setter
+    def dialect(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        dense = frame if dialect.compact is None else dense_frame
+        self._make_frame = dense if dialect.numbered else bare_frame
+
+    # -- what waits ----------------------------------------------------------------------------------------
+
+    def feed(self, pull: Pull | None) -> None:
+        """Take the lines of a job from here; None ends it."""
+        self._pull = pull
+        self._peeked = None
+
+    def leave_out(self, number: int, count: int) -> None:
+        """Give no line of the job one of so many numbers from this one on."""
+        self._gap, self._gap_end = number, number + count
+
+    def discard(self) -> list[Ticket]:
+        """Drop whatever has not been sent yet; return the commands among it."""
+        dropped = [*self.urgent, *self.queue]
+        self.urgent.clear()
+        self.queue.clear()
+        self.feed(None)
+        return dropped
+
+    def send_only(self, ticket: Ticket) -> None:
+        """Send nothing of the job any more and no command that waits, but this one and those that are urgent."""
+        self.feed(None)
+        self.queue.clear()
+        self.urgent.appendleft(ticket)
+
+    def send_instead(self, sent: Sent, command: bytes) -> None:
+        """Send a command under the number of a line when that is repeated."""
+        number, _, ordinal, offset, ticket = sent
+        sent = (number, frame(number - self._flight.base, command), ordinal, offset, ticket)
+        self._flight.history[number % HISTORY] = sent
+        if self._journal is not None:
+            self._journal(sent, self._flight.first_unanswered - 1, None)
+
+    @property
+    def has_more(self) -> bool:
+        """There is a line to be sent next."""
+        if self._pull is not None and not self.held:
+            self._peeked = self._peeked or self._pull()
+            return bool(self.queue) or self._peeked is not None
+        return bool(self.queue)
+
+    # -- what goes -----------------------------------------------------------------------------------------
+
+    def take(self, now: float) -> bytes:
+        """Return what may go on the wire now; it counts as sent."""
+        flight = self._flight
+        was_idle = not flight.lines
+        if (
+            self.urgent
+            or self.queue
+            or not self._recovery.clear
+            or flight.replay < flight.next
+            or flight.next >= flight.renew_at
+        ):
+            was_idle = was_idle and not flight.goes_back  # an answer to the first copy measures no turnaround
+            out = self._take_all(now)
+        elif self._pull is not None and not self.held:
+            out = self._take_lines(self._pull)
+        else:
+            return b""
+        if out:
+            if was_idle:
+                flight.idle_until = now
+            wire = self._wire
+            free = wire.free
+            wire.free = (free if free > now else now) + len(out) * wire.byte_time  # noqa: FURB136 - once a line
+        if self.urgent:
+            self._wire.look_again(now)
+        return out
+
+    def _take_all(self, now: float) -> bytes:
+        """Return what may go where there is more than the job's lines."""
+        flight, recovery = self._flight, self._recovery
+        out = self._question() if recovery.raw else b""
+        if self.urgent:
+            window = self.slots or self._dialect.window_lines
+            self._wire.settle(flight, window, now, read=recovery.echo is not None)
+        if recovery.going_back:
+            return out
+        while sent := self._take():
+            flight.add(sent)
+            out += sent[1]
+        if recovery.raw:  # a question has come up: behind it nothing goes
+            out += self._question()
+        waits = flight.goes_back or recovery.asking or flight.next >= flight.renew_at or self._waits_for_room
+        return out if waits or self.held or self._pull is None else out + self._take_lines(self._pull)
+
+    @property
+    def _waits_for_room(self) -> bool:
+        """There is a command that may go as soon as there is room; one that needs leave lets the job go on."""
+        first = self.urgent or self.queue
+        return bool(first) and self._may_go(first[0])
+
+    def _may_go(self, ticket: Ticket) -> bool:
+        return self._leave(ticket, len(self.urgent) + len(self.queue))
+
+    def _question(self) -> bytes:
+        raw, self._recovery.raw = self._recovery.raw, b""
+        return self.packer.question(raw)
+
+    def _take(self) -> Sent | None:
+        """Return the next frame that goes before the job's lines: urgent, repeated, then commands."""
+        flight, recovery = self._flight, self._recovery
+        if self.urgent and not flight.goes_back and self._may_go(self.urgent[0]):
+            return self._take_urgent()
+        if self.alone and self._goes_alone():
+            return None
+        if recovery.asking:
+            return None  # the firmware refuses the question and flushes its buffer: what comes behind would be cut
+        if flight.goes_back and recovery.echo is not None:
+            return self._repeat()  # oks are missing: the firmware answered, so the lines in flight have left its buffer
+        if len(flight.lines) >= (self.slots or self._dialect.window_lines):
+            return None
+        if flight.goes_back:
+            return self._repeat()
+        if flight.next >= flight.renew_at and self._begins_anew():
+            return self._take_anew()
+        return self._take_queued()
+
+    def _begins_anew(self) -> bool:
+        """Tell whether this firmware has to be told that its numbers begin anew."""
+        counting = self._dialect.counting
+        if self._dialect.numbered and counting.modulo is None:
+            return self._flight.renews
+        self._flight.wrap(counting.modulo if self._dialect.numbered else None)
+        return False
+
+    def _take_anew(self) -> Sent | None:
+        """Return the line by which numbers begin anew, or a harmless one behind it.
+
+        No other is on its way, as the firmware may act upon it late, and would take those behind it twice. It is taken
+        whatever the number before it was, so the firmware is asked first whether it has them all.
+        """
+        flight, recovery = self._flight, self._recovery
+        if flight.lines:
+            return None
+        if not flight.fills and recovery.all_here != flight.next:
+            recovery.ask_what_is_wanted(flight, self._dialect)
+            self._patience.hurried = True
+            return None
+        ticket = Ticket(HARMLESS if flight.fills else RENEWAL)
+        if not self._may_go(ticket):
+            return None
+        if not flight.fills:
+            flight.renew()
+            self._patience.hurried = False
+        return self._frame((-1, ticket.command, None, False), -1, ticket)
+
+    def _take_urgent(self) -> Sent | None:
+        """Return the next urgent line, whatever is unanswered, if the receive buffer has room for it."""
+        if not self._wire.takes(
+            self.packer.size_plain(self.urgent[0].command), self._flight, self._dialect.window_bytes
+        ):
+            return None
+        ticket = self.urgent.popleft()
+        return self._frame((-1, ticket.command, None, True), -1, ticket)
+
+    def _take_queued(self) -> Sent | None:
+        """Return the next command that waits, if it fits."""
+        if not self.queue or not self._fits(self.packer.size(self.queue[0].command)):
+            return None
+        if not self._may_go(self.queue[0]):
+            return None
+        ticket = self.queue.popleft()
+        return self._frame((-1, ticket.command, None, True), -1, ticket)
+
+    def _take_lines(self, pull: Pull) -> bytes:
+        """Return as many lines of the job as fit. Once for each `ok` of a print: in one piece, without calls."""
+        if self.alone and self._goes_alone():
+            return b""
+        flight, dialect, packer, out = self._flight, self._dialect, self.packer, b""
+        used = packer.used
+        lines, most = flight.lines, self.slots or dialect.window_lines
+        if flight.next + most > self._gap:
+            most = self._up_to_gap(most)
+        while len(lines) < most:
+            line = self._peeked or pull()
+            if line is None:
+                break
+            if lines and not (
+                packer.fits(line[1], flight.bytes, dialect.window_bytes)
+                if used
+                else flight.bytes + len(line[1]) + FRAMING <= dialect.window_bytes
+            ):
+                self._peeked = line
+                break
+            self._peeked = None
+            self.fed += 1
+            sent = self._frame(line, self.fed, None)
+            lines.append(sent)
+            flight.bytes += len(sent[1])
+            out += sent[1]
+            if self.alone:
+                break
+        return out
+
+    def _up_to_gap(self, most: int) -> int:
+        """Return how many lines may be on their way without one with a number that is left out."""
+        flight = self._flight
+        if flight.next >= self._gap_end:
+            self._gap = self._gap_end = maxsize
+            return most
+        return min(most, len(flight.lines) + max(0, self._gap - flight.next))
+
+    def _goes_alone(self) -> bool:
+        """Tell whether a line that goes alone is not answered yet."""
+        lines = self._flight.lines
+        if not lines or lines[0][0] > self.alone:
+            self.alone = 0
+        return self.alone != 0
+
+    def _fits(self, size: int) -> bool:
+        flight = self._flight
+        return not flight.lines or flight.bytes + size <= self._dialect.window_bytes
+
+    def _frame(self, line: tuple[int, bytes, int | None, bool], ordinal: int, ticket: Ticket | None) -> Sent:
+        offset, command, of_command, changes_modes = line
+        flight = self._flight
+        number = flight.next
+        raw = self._make_frame(number - flight.base, command, of_command)
+        sent = (number, raw, ordinal, offset, ticket)
+        if changes_modes:
+            self.modes.note(command)
+            if self._dialect.alone and code_word(command) in self._dialect.alone:
+                self.alone = number
+        if self._journal is not None:
+            answered = (flight.lines[0][0] if flight.lines else number) - 1
+            self._journal(sent, answered, self.modes if changes_modes else None)
+        if self.packer.used:
+            sent = self._on_wire(sent)
+        flight.history[number % HISTORY] = sent
+        flight.next = flight.replay = number + 1
+        self.counters.lines_sent += 1
+        return sent
+
+    def _on_wire(self, sent: Sent) -> Sent:
+        """Return a line as it goes on the wire now."""
+        number, raw, ordinal, offset, ticket = sent
+        text = text_of(raw)
+        past = ticket is not None and ticket.urgent and code_word(ticket.command) in self._dialect.urgent_if_parser
+        return number, self.packer.plain(text) if past else self.packer.frame(text), ordinal, offset, ticket
+
+    def _repeat(self) -> Sent | None:
+        sent = self._flight.held(self._flight.replay)
+        packed = self.packer.used
+        if self._recovery.echo is None and not self._fits(
+            self.packer.size(command_of(sent)) if packed else len(sent[1])
+        ):
+            return None
+        if packed:
+            sent = self._flight.history[sent[0] % HISTORY] = self._on_wire(sent)
+        self._flight.replay += 1
+        if self._dialect.alone and code_word(command_of(sent)) in self._dialect.alone:
+            self.alone = sent[0]
+        return sent
