@@ -1,6 +1,6 @@
 """Core and front in one process, for tests and the virtual clock: the bridge between them is in memory."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -29,6 +29,7 @@ async def start(
     wall: Callable[[], float],
     extra_ports: Sequence[str] = (),
     descriptors: DescriptorStore | None = None,
+    switched_on: Collection[str] = (),
 ) -> House:
     """Make everything but HTTP and begin to connect; `stack` ends it, the running job first.
 
@@ -36,5 +37,5 @@ async def start(
         ServiceError: the state directory or a key cannot be used.
     """
     core = await core_building.begin(stack, config, environ, wall, extra_ports, descriptors)
-    front = await front_building.begin(stack, core.config, environ, wall, InMemory(Desk(core)))
+    front = await front_building.begin(stack, core.config, environ, wall, InMemory(Desk(core)), switched_on)
     return House(core, front)

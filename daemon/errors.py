@@ -10,6 +10,8 @@ NozzledError
     ├── PortNotAllowed           a client wants to connect to a port that nobody allowed
     ├── CoreAway                 the core, which has the printer, is not there now (it restarts)
     │   └── OtherVersion         the core is of another version, and does not understand what it is asked
+    ├── NoSuchCompanion          a companion (power, timelapse, notify) that is not switched on
+    ├── CompanionAway            a companion that is switched on does not run, or does not answer
     ├── StoreError               a database that cannot be opened, or was made by a newer version
     ├── AnalysisFailed           a file could not be looked at: the process for it died or took too long
     ├── AccessError              who may use the API
@@ -91,6 +93,14 @@ class TooLate(ServiceError):
 
 class OtherVersion(CoreAway):
     """The core is of another version than the front, and does not understand the question, or answers another one."""
+
+
+class NoSuchCompanion(ServiceError):
+    """A companion is asked for that is not switched on."""
+
+
+class CompanionAway(ServiceError):
+    """A companion that is switched on does not run, or does not answer."""
 
 
 class StoreError(ServiceError):

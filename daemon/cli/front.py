@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from daemon import log
 from daemon.cli.ending import STDERR, leave_threads_behind
 from daemon.cli.options import add_address, add_config, configured
-from daemon.config import core_socket
+from daemon.config import core_socket, switched_on
 from daemon.errors import ConfigError
 from daemon.systemd import notify
 from daemon.systemd.descriptors import DescriptorStore
@@ -66,8 +66,11 @@ def _run(args: argparse.Namespace) -> int:
     writer = log.configure(config.log.level, config.log.format, part="front")
     try:
         with asyncio.Runner() as runner:
+            companions = switched_on(args.config, os.environ)
             core, greet = _core(args), _greet if args.greet else None
-            runner.run(run_front(config, os.environ, time.time, core, listening, lambda: configured(args), greet))
+            runner.run(
+                run_front(config, os.environ, time.time, core, listening, lambda: configured(args), greet, companions)
+            )
     finally:
         writer.close()
     leave_threads_behind(0)

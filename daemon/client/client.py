@@ -6,7 +6,15 @@ from typing import Any, Self, cast
 from daemon.client.caller import Caller
 from daemon.client.exchange import Exchange, TornadoExchange
 from daemon.client.push import Message, Push
-from daemon.client.resources import ConnectionClient, FilesClient, HistoryClient, JobClient, PrinterClient, QueueClient
+from daemon.client.resources import (
+    CompanionsClient,
+    ConnectionClient,
+    FilesClient,
+    HistoryClient,
+    JobClient,
+    PrinterClient,
+    QueueClient,
+)
 from daemon.client.shapes import Version
 
 
@@ -29,6 +37,7 @@ class OctoPrintClient:
     files: FilesClient
     printer: PrinterClient
     connection: ConnectionClient
+    companions: CompanionsClient
 
     def __init__(self, url: str, key: str = "", *, exchange: Exchange | None = None) -> None:
         """Take note of the server; nothing is sent yet.
@@ -49,6 +58,7 @@ class OctoPrintClient:
         self.files = FilesClient(self._caller)
         self.printer = PrinterClient(self._caller)
         self.connection = ConnectionClient(self._caller)
+        self.companions = CompanionsClient(self._caller)
 
     async def __aenter__(self) -> Self:
         return self

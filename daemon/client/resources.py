@@ -313,3 +313,15 @@ class ConnectionClient(_Resource):
 
 def _entry(path: str, origin: Origin = "local") -> str:
     return f"/api/files/{origin}/{quote(path.strip('/'))}"
+
+
+class CompanionsClient(_Resource):
+    """Processes beside the daemon: power, timelapse, notify. Those that are not switched on are not found."""
+
+    async def get(self, name: str) -> dict[str, Any]:
+        """Return what one has said last, as `state`, and whether it is `away`."""
+        return cast("dict[str, Any]", await self._caller.get(f"/api/companions/{name}"))
+
+    async def ask(self, name: str, do: str, given: Mapping[str, Any] | None = None) -> Any:
+        """Have one do something; return its answer."""
+        return await self._caller.post(f"/api/companions/{name}/ask", {"do": do, "with": dict(given or {})})

@@ -5,16 +5,22 @@ Listeners are called at once, in the order in which they came; each bounds for i
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that happened; with `plugin` it is a message of the plug-in of that name, as OctoPrint has it."""
+    """Something that happened.
+
+    Attributes:
+        name: of the event, of the plug-in, or of the message.
+        payload: what is said of it.
+        kind: how clients are told, in OctoPrint's terms: as an event, as a message of a plug-in, or as one of its own.
+    """
 
     name: str
     payload: Mapping[str, Any]
-    plugin: bool = False
+    kind: Literal["event", "plugin", "message"] = "event"
 
 
 Listener = Callable[[Notice], None]
@@ -37,7 +43,11 @@ class Events:
 
     def plugin(self, plugin: str, data: Mapping[str, Any]) -> None:
         """Tell everybody what OctoPrint's plug-in of this name would say."""
-        self._tell(Notice(plugin, data, plugin=True))
+        self._tell(Notice(plugin, data, "plugin"))
+
+    def message(self, kind: str, payload: Mapping[str, Any]) -> None:
+        """Send everybody a message of a kind that is neither event nor plug-in's, like `timelapse`."""
+        self._tell(Notice(kind, payload, "message"))
 
     def _tell(self, notice: Notice) -> None:
         for listener in tuple(self._listeners):

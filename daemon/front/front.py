@@ -1,7 +1,7 @@
 """Front: the process that talks to people and programs. Its parts are made here, and ended in reverse."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ import structlog
 
 from daemon.bridge.remote import Channel, RemoteConnection, RemoteCore, RemoteJobs
 from daemon.config import UPLOADS, AppearanceConfig, Config, WebcamConfig, state_dir
-from daemon.errors import FileError
+from daemon.errors import ConfigError, FileError
 from daemon.front.access import hosts
 from daemon.front.access.access import Access
 from daemon.front.access.keys import Keys, own_uuid
@@ -20,6 +20,7 @@ from daemon.front.analysis.watch import Watch
 from daemon.front.cache import cache as cache_room
 from daemon.front.cache.cache import Cache
 from daemon.front.choices import Choices
+from daemon.front.companions import Companions
 from daemon.front.events import Events
 from daemon.front.history.history import History
 from daemon.front.last_fault import LastFault
@@ -50,6 +51,7 @@ class Front:
     history: History
     choices: Choices
     last_fault: LastFault
+    companions: Companions
 
     @property
     def appearance(self) -> AppearanceConfig:
@@ -78,6 +80,7 @@ async def begin(
     environ: Mapping[str, str],
     wall: Callable[[], float],
     channel: Channel,
+    switched_on: Collection[str] = (),
 ) -> Front:
     """Make all of it but the server; `stack` ends it.
 
@@ -87,6 +90,7 @@ async def begin(
         environ: of this process.
         wall: the date, in s.
         channel: to the core.
+        switched_on: companions that the configuration file has a section for.
 
     Raises:
         ServiceError: the state directory or a key cannot be used, or another front has them.
@@ -125,6 +129,10 @@ async def begin(
     history = History(cache, core, analyses)
     history.open()
     stack.push_async_callback(in_time, history.close)
+    companions = Companions(switched_on)
+    stack.callback(companions.close)
+    if switched_on:
+        await asyncio.to_thread(_keys_of_companions, access, folder, switched_on)
     return Front(
         config,
         core,
@@ -141,6 +149,7 @@ async def begin(
         history,
         choices,
         last_fault,
+        companions,
     )
 
 
@@ -149,3 +158,12 @@ def _access(config: Config, folder: Path, environ: Mapping[str, str], wall: Call
     access = Access(Keys.load(config, folder, environ), folder, wall)
     access.begin()
     return access
+
+
+def _keys_of_companions(access: Access, folder: Path, names: Collection[str]) -> None:
+    from daemon.front.access.companion_keys import make_keys  # noqa: PLC0415 - most people have switched none on
+
+    try:
+        make_keys(access.keyring, folder, names)
+    except (ConfigError, OSError) as error:
+        log.warning("companions.no_key", reason=str(error), consequence="they cannot come to this front")

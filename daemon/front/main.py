@@ -5,7 +5,7 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +42,7 @@ async def run(
     handed_in: Sequence[socket.socket] = (),
     reread: Callable[[], Config] | None = None,
     greet: Callable[[Invitation], None] | None = None,
+    switched_on: Collection[str] = (),
 ) -> None:
     """Run the front until SIGTERM, or until the core that has begun it is gone.
 
@@ -53,6 +54,7 @@ async def run(
         handed_in: sockets that listen for HTTP already.
         reread: reads the configuration again, at SIGHUP; blocks.
         greet: shows a link to the page, to whoever has started this on a terminal.
+        switched_on: companions that the configuration file has a section for.
 
     Raises:
         ServiceError: the state directory, the HTTP address or a key cannot be used.
@@ -71,7 +73,7 @@ async def run(
             end.keep_connected(core)
         else:
             await end.use(core, stop.set)
-        front = await begin(stack, config, environ, wall, end)
+        front = await begin(stack, config, environ, wall, end, switched_on)
         await _wire_first(end)
         listening = listen(front, handed_in)
         stack.push_async_callback(in_time, listening.close)

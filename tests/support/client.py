@@ -1,6 +1,6 @@
 """The shipped Python client against the service in memory: its requests go straight into the application."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,12 @@ def in_memory(server: Api, key: str = KEY) -> OctoPrintClient:
 
 @asynccontextmanager
 async def listening(
-    folder: Path, address: str = "sim", **sections: dict[str, Any]
+    folder: Path, address: str = "sim", *, switched_on: Collection[str] = (), **sections: dict[str, Any]
 ) -> AsyncIterator[tuple[Service, str]]:
     """Run the service on a free port of this machine; yields it and its URL."""
     settings = config(folder, address, **{"http": {"port": 0}, **sections})
     async with AsyncExitStack() as stack:
-        house = await app.start(stack, settings, {"NOZZLED_API_KEY": KEY}, lambda: NOW)
+        house = await app.start(stack, settings, {"NOZZLED_API_KEY": KEY}, lambda: NOW, switched_on=switched_on)
         listener = listen(house.front)
         stack.push_async_callback(listener.close)
         yield Service(house), listener.url.rstrip("/")

@@ -5,7 +5,7 @@ The service behind it is the real one, on the simulated printer.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -174,12 +174,17 @@ def config(folder: Path, address: str = "sim", **sections: dict[str, Any]) -> Co
 
 @asynccontextmanager
 async def api(
-    folder: Path, address: str = "sim", *, wait: bool = True, **sections: dict[str, Any]
+    folder: Path,
+    address: str = "sim",
+    *,
+    wait: bool = True,
+    switched_on: Collection[str] = (),
+    **sections: dict[str, Any],
 ) -> AsyncIterator[Api]:
     """Run the service; connected, unless the address is empty or nobody is to `wait` for that."""
     settings = config(folder, address, **sections)
     async with AsyncExitStack() as stack:
-        house = await app.start(stack, settings, {"NOZZLED_API_KEY": KEY}, lambda: NOW)
+        house = await app.start(stack, settings, {"NOZZLED_API_KEY": KEY}, lambda: NOW, switched_on=switched_on)
         service = Service(house)
         while address and wait and not service.connection.ready:  # noqa: ASYNC110 - any clock, no listener left behind
             await asyncio.sleep(0.1)

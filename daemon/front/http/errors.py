@@ -40,6 +40,8 @@ _STATUS: dict[type[BaseException], int] = {
     service.FileError: 500,  # the disk's own trouble; the text says which
     service.OtherVersion: 501,
     service.CoreAway: 503,
+    service.NoSuchCompanion: 404,
+    service.CompanionAway: 503,
     service.StoreError: 500,
     gcode.QueueFull: 503,
     service.StorageFull: 507,

@@ -229,6 +229,8 @@ _ARROWS = {">": "Send:", "<": "Recv:"}
 
 def _told(notice: Notice) -> str:
     payload = dict(notice.payload)
-    if notice.plugin:
+    if notice.kind == "plugin":
         return json.dumps({"plugin": {"plugin": notice.name, "data": payload}})
+    if notice.kind == "message":
+        return json.dumps({notice.name: payload})
     return json.dumps({"event": {"type": notice.name, "payload": payload}})

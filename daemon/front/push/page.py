@@ -164,6 +164,7 @@ class Pages:
         service.queue.subscribe(self._at_once)
         service.last_fault.subscribe(self._at_once)
         service.events.subscribe(self._on_notice)
+        service.companions.on_change(self._on_change)
 
     # -- who listens ---------------------------------------------------------------------------------------
 

@@ -40,6 +40,7 @@ def describe(service: "Front", known: dict[str, Any], page: str) -> dict[str, An
         "profile": _profile(service),
         "queue": _queue(service),
         "settings": {"revision": _revision(service)},
+        "companions": service.companions.told(),
     }
     flat = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
     return flat | known

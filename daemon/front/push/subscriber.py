@@ -90,7 +90,9 @@ class Subscriber:
 
     def note(self, notice: Notice, told: str) -> None:
         """Pass on what happened, in these words, if this client may and wants to hear of it."""
-        wanted = self._wishes.plugins if notice.plugin else self._wishes.events
+        wanted = self._wishes.plugins if notice.kind == "plugin" else self._wishes.events
+        if notice.kind == "message":  # nobody can be without it
+            wanted = True
         if self._session is not None and (wanted is True or (wanted and notice.name in wanted)):
             if notice.name in PRINT_ENDS and self._wishes.state:
                 self._waiting.extend(self._statuses.drain())

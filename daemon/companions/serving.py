@@ -1,0 +1,119 @@
+"""A companion as a process: its configuration, its key, its log, and how it ends."""
+
+import argparse
+import asyncio
+import faulthandler
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+from daemon import log as service_log
+from daemon.cli import whose
+from daemon.cli.ending import STDERR, leave_threads_behind
+from daemon.cli.remote import find_server
+from daemon.client import OctoPrintClient
+from daemon.companions.companion import Companion
+from daemon.config import switched_on
+from daemon.errors import ConfigError
+from daemon.systemd import notify
+from daemon.systemd.directories import of_systemd
+from daemon.systemd.heartbeat import Heartbeat
+
+CREDENTIAL = "nozzled.key"
+FOLDER = "companions"  # in the state directory: keys that the front makes, and a folder for each companion
+SWITCH_INTERVAL = 0.0005  # s, as in the front
+
+log = structlog.get_logger()
+
+Make = Callable[[OctoPrintClient, Path], Companion]
+
+
+def serve(name: str, make: Make, args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:
+    """Run a companion until SIGTERM or Ctrl-C; return the exit code.
+
+    Args:
+        name: the companion's.
+        make: makes it, on a loop.
+        args: the command line, with the options of `daemon.cli.remote.add_server`.
+        environ: of this process.
+
+    Raises:
+        ConfigError: it is not switched on, or its configuration cannot be used.
+    """
+    faulthandler.enable(STDERR)
+    found = whose.find(args, environ)
+    path = args.config or (found.service.config if found.service is not None else None)
+    if name not in switched_on(path, environ):
+        raise ConfigError(f"{name} is not switched on: add its section to the configuration file (docs say which)")
+    state = own_folder(found.state, name, environ)
+    writer = service_log.configure(found.config.log.level, found.config.log.format, part=name)
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    try:
+        asyncio.run(_run(name, make, args, found.state, state, environ))
+    finally:
+        writer.close()
+    leave_threads_behind(0)
+    return 0
+
+
+def own_folder(state: Path, name: str, environ: Mapping[str, str]) -> Path:
+    """Return the folder of a companion: systemd's, where the unit has a state directory of its own."""
+    given = of_systemd(environ, "STATE_DIRECTORY")
+    folder = given if given is not None and given.name == name else state / FOLDER / name
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder}: {error.strerror}") from error
+    return folder
+
+
+def own_key(name: str, args: argparse.Namespace, state: Path, environ: Mapping[str, str]) -> str:
+    """Return the companion's key: from the command line, from systemd's credential, or as the front has made it.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    given = environ.get("CREDENTIALS_DIRECTORY", "")
+    paths = [args.key_file] if args.key_file is not None else []
+    paths += [Path(given) / CREDENTIAL] if given else []
+    paths += [state / FOLDER / f"{name}.key"]
+    for path in paths:
+        with suppress(OSError, UnicodeDecodeError):
+            if key := str(path.read_text("utf-8")).strip():
+                return key
+    raise ConfigError(
+        f"there is no key for {name} in {paths[-1]}: the front makes it when it starts with this configuration "
+        "(sudo systemctl restart nozzled-front)"
+    )
+
+
+async def _run(
+    name: str, make: Make, args: argparse.Namespace, state: Path, folder: Path, environ: Mapping[str, str]
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    url = find_server(args, environ).url
+    async with OctoPrintClient(url, own_key(name, args, state, environ)) as client:
+        companion = make(client, folder)
+        heartbeat = Heartbeat(environ, lambda: True, companion.does)
+        serving = asyncio.create_task(companion.serve())
+        ending = asyncio.create_task(stop.wait())
+        heartbeat.start()
+        notify.ready()
+        log.info("companion.began", companion=name, front=url)
+        try:
+            await asyncio.wait({serving, ending}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            notify.stopping()
+            heartbeat.stop()
+            ending.cancel()
+            serving.cancel()
+            with suppress(asyncio.CancelledError):
+                await serving

@@ -1,0 +1,176 @@
+"""Companions: processes beside core and front that add something, as power switches; no print depends on one.
+
+They come to the front over its API: they say what is so (`hear`), and ask what they are to do (`requests`). Kept is the
+last word of each, and a few requests that wait; a companion that has gone is away, and whatever is asked of it then
+is refused at once.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from daemon.errors import CompanionAway, NoSuchCompanion
+
+HELD = 25.0  # s that a companion's question for requests is held at most
+AWAY = 40.0  # s without one: it is away
+MOST_WAITING = 16  # requests to one companion
+
+Request = dict[str, Any]
+"""`id`, `do`, `with` and `scope`: what the key of whoever asks allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a companion answers: HTTP's status, and JSON or None."""
+
+    status: int
+    body: Any = None
+
+
+@dataclass(slots=True)
+class _Desk:
+    """What is kept of one companion."""
+
+    state: Mapping[str, Any] | None = None
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: deque[Request] = field(default_factory=deque)
+    replies: dict[int, "asyncio.Future[Reply]"] = field(default_factory=dict)
+    holding: int = 0  # questions for requests that are held now
+    seen: float | None = None
+    timer: asyncio.TimerHandle | None = None
+
+
+class Companions:
+    """Those that are switched on."""
+
+    def __init__(self, names: Collection[str] = ()) -> None:
+        self._desks = {name: _Desk() for name in sorted(names)}
+        self._numbers = count(1)
+        self._listeners: list[Callable[[], None]] = []
+
+    def on(self, name: str) -> bool:
+        """Tell whether this one is switched on."""
+        return name in self._desks
+
+    def state(self, name: str) -> Mapping[str, Any] | None:
+        """Return what it has said last; None: nothing, or it is not switched on."""
+        return self._desks[name].state if name in self._desks else None
+
+    def away(self, name: str) -> bool:
+        """Tell whether it has not been here lately."""
+        desk = self._find(name)
+        return not desk.holding and (desk.seen is None or _now() - desk.seen >= AWAY)
+
+    def told(self) -> dict[str, Any]:
+        """Return what pages are told, by name."""
+        return {name: {"state": desk.state, "away": self.away(name)} for name, desk in self._desks.items()}
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` when there is something else to tell."""
+        self._listeners.append(listener)
+
+    def hear(self, name: str, state: Mapping[str, Any] | None, replies: Mapping[int, Reply]) -> None:
+        """Take what a companion says: its state, if that is another one, and what it answers.
+
+        Raises:
+            NoSuchCompanion: it is not switched on.
+        """
+        desk = self._find(name)
+        for number, reply in replies.items():
+            future = desk.replies.get(number)
+            if future is not None and not future.done():
+                future.set_result(reply)
+        self._seen(desk)
+        if state is not None and state != desk.state:
+            desk.state = state
+            self._tell()
+
+    async def requests(self, name: str) -> list[Request]:
+        """Return what is asked of a companion, as soon as there is something; nothing after a while.
+
+        Raises:
+            NoSuchCompanion: it is not switched on.
+        """
+        desk = self._find(name)
+        was_away = self.away(name)
+        desk.holding += 1
+        try:
+            if was_away:
+                self._tell()
+            async with asyncio.timeout(HELD):
+                await desk.asked.wait()
+        except TimeoutError:
+            return []
+        finally:
+            desk.holding -= 1
+            self._seen(desk)
+        taken = [*desk.waiting]
+        desk.waiting.clear()
+        desk.asked.clear()
+        return taken
+
+    async def ask(
+        self, name: str, do: str, given: Mapping[str, Any] | None = None, *, scope: str = "", within: float = 10.0
+    ) -> Reply:
+        """Have a companion do something; return what it answers.
+
+        Args:
+            name: the companion.
+            do: what.
+            given: with what.
+            scope: what the key of whoever asks allows, for the companion to judge by.
+            within: s that its answer is waited for.
+
+        Raises:
+            NoSuchCompanion: it is not switched on.
+            CompanionAway: it is not there, has too much to do, or does not answer in time; what was asked may be done.
+        """
+        desk = self._find(name)
+        if self.away(name):
+            raise CompanionAway(f"{name} is switched on, but does not run: sudo systemctl enable --now nozzled-{name}")
+        if len(desk.waiting) >= MOST_WAITING:
+            raise CompanionAway(f"{name} does not come to what it was asked before")
+        number = next(self._numbers)
+        request: Request = {"id": number, "do": do, "with": dict(given or {}), "scope": scope}
+        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        desk.replies[number] = reply
+        desk.waiting.append(request)
+        desk.asked.set()
+        try:
+            async with asyncio.timeout(within):
+                return await reply
+        except TimeoutError:
+            raise CompanionAway(f"{name} has not answered within {within:g} s") from None
+        finally:
+            del desk.replies[number]
+            if request in desk.waiting:  # what nobody waits for any more is not done
+                desk.waiting.remove(request)
+
+    def close(self) -> None:
+        """End what waits."""
+        for desk in self._desks.values():
+            if desk.timer is not None:
+                desk.timer.cancel()
+
+    def _find(self, name: str) -> _Desk:
+        if name not in self._desks:
+            raise NoSuchCompanion(f"{name} is not switched on: the configuration file has no section for it")
+        return self._desks[name]
+
+    def _seen(self, desk: _Desk) -> None:
+        """Note that it is there, and look again when that is long ago."""
+        desk.seen = _now()
+        if desk.timer is not None:
+            desk.timer.cancel()
+        desk.timer = asyncio.get_running_loop().call_later(AWAY, self._tell)
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

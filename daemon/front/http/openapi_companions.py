@@ -1,0 +1,58 @@
+"""What the description of the API has of companions: processes beside core and front."""
+
+from daemon.front.http.openapi_parts import BOOLEAN, NUMBER, TEXT, Operation, Schema, in_path, operation
+from daemon.front.http.openapi_schemas import array, nullable, obj
+
+_FREE: Schema = {"type": "object"}
+_NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 64}
+_WORD = obj({"away": BOOLEAN, "state": nullable("object")})
+
+
+def paths() -> dict[str, dict[str, Operation]]:
+    """Return the addresses, with their methods."""
+    which = [in_path("name", "power, timelapse or notify.", {"type": "string", "pattern": "^[a-z]+$"})]
+    event = obj({"name": _NAME, "payload": _FREE}, required=["name"])
+    plugin = obj({"plugin": _NAME, "data": _FREE}, required=["plugin"])
+    message = obj({"kind": {"enum": ["timelapse"]}, "payload": _FREE}, required=["kind"])
+    answer = obj(
+        {"id": {"type": "integer"}, "status": {"type": "integer", "minimum": 200, "maximum": 599}, "body": {}},
+        required=["id", "status"],
+    )
+    said = obj(
+        {
+            "state": nullable("object"),
+            "events": array(event, maxItems=64),
+            "plugins": array(plugin, maxItems=64),
+            "messages": array(message, maxItems=64),
+            "answers": array(answer, maxItems=64),
+        },
+        required=[],
+    )
+    request = obj({"id": NUMBER, "do": TEXT, "with": _FREE, "scope": TEXT})
+    asked = operation(
+        "Have it do something; the answer is its own.",
+        404,
+        409,
+        503,
+        body=obj({"do": _NAME, "with": _FREE}, required=["do"]),
+        parameters=which,
+    )
+    asked["responses"]["200"] = {"description": "Its answer."}
+    return {
+        "/api/companions": {
+            "get": operation("List the companions that are switched on.", done=obj({"companions": _FREE}))
+        },
+        "/api/companions/{name}": {
+            "get": operation("Tell what it has said last.", 404, done=_WORD, parameters=which),
+            "post": operation("Take what it says; for its own key.", 404, body=said, parameters=which),
+        },
+        "/api/companions/{name}/requests": {
+            "get": operation(
+                "Tell what it is to do, as soon as there is something, within 25 s; for its own key.",
+                404,
+                done=obj({"requests": array(request)}),
+                parameters=which,
+            )
+        },
+        "/api/companions/{name}/ask": {"post": asked},
+    }

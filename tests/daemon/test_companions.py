@@ -1,0 +1,178 @@
+"""Processes beside core and front: what they say, what they are asked, and that nobody waits for one that is away."""
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from daemon.client.errors import AccessDenied, NotFound, RequestRefused
+from daemon.companions.companion import Answer, Companion, Refusal
+from daemon.front.access.companion_keys import key_path, make_keys
+from daemon.front.companions import AWAY, HELD
+from daemon.front.http.errors import Refused
+from support.client import in_memory
+from support.http import api
+from support.push import Listener
+
+KEYS = {"power": "control", "timelapse": "read"}
+
+
+@asynccontextmanager
+async def running(server, cls, name="power"):
+    """Run a companion of this class beside the service."""
+    folder = server.service.folder
+    one = cls(in_memory(server, key_path(folder, name).read_text().strip()), folder)
+    task = asyncio.create_task(one.serve())
+    try:
+        yield one
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+class Switch(Companion):
+    """Has one switch; refuses what it is told to, hangs and breaks where it is asked to."""
+
+    name = "power"
+    is_on = False
+
+    async def handle(self, do, given, scope):
+        if do == "on":
+            self.is_on = True
+            self.tell({"on": True, "by": scope})
+            self.event("Switched", {"on": True})
+            self.plugin("psucontrol", {"isPSUOn": True})
+            return Answer(200, {"was": given})
+        if do == "hang":
+            await asyncio.sleep(1000)
+        if do == "break":
+            raise ZeroDivisionError
+        raise Refusal(409, "not now")
+
+
+async def test_what_is_asked_comes_to_the_companion_and_its_answer_back(tmp_path):
+    async with api(tmp_path, "", switched_on=["power"]) as server, running(server, Switch) as switch:
+        client = in_memory(server)
+        await asyncio.sleep(1)
+        assert await client.companions.ask("power", "on", {"device": "printer"}) == {"was": {"device": "printer"}}
+        assert switch.is_on
+        await asyncio.sleep(1)
+        assert await client.companions.get("power") == {"away": False, "state": {"on": True, "by": "admin"}}
+        with pytest.raises(RequestRefused) as caught:
+            await client.companions.ask("power", "off")
+        assert (caught.value.status, caught.value.text) == (409, "not now")
+        with pytest.raises(RequestRefused) as caught:
+            await client.companions.ask("power", "break")
+        assert caught.value.status == 500
+
+
+async def test_one_thing_does_not_wait_for_another_and_nobody_for_ever(tmp_path):
+    async with api(tmp_path, "", switched_on=["power"]) as server, running(server, Switch):
+        client = in_memory(server)
+        await asyncio.sleep(1)
+        hanging = asyncio.create_task(client.companions.ask("power", "hang"))
+        await asyncio.sleep(0.5)
+        assert await client.companions.ask("power", "on") == {"was": {}}
+        with pytest.raises(RequestRefused) as caught:
+            await hanging
+        assert (caught.value.status, caught.value.text) == (503, "power has not answered within 10 s")
+
+
+async def test_clients_hear_of_it_and_a_page_sees_it(tmp_path):
+    async with api(tmp_path, "", switched_on=["power"]) as server:
+        listener = Listener(server)
+        await listener.login()
+        async with running(server, Switch):
+            await asyncio.sleep(1)
+            await in_memory(server).companions.ask("power", "on")
+            await asyncio.sleep(1)
+        assert listener.events("Switched") == [{"on": True}]
+        assert {"plugin": "psucontrol", "data": {"isPSUOn": True}} in listener.of("plugin")
+        state = {"on": True, "by": "admin"}
+        assert server.service.companions.told() == {"power": {"state": state, "away": False}}
+
+
+async def test_a_companion_that_has_gone_is_away_and_what_is_asked_of_it_is_refused_at_once(tmp_path):
+    async with api(tmp_path, "", switched_on=["power"]) as server:
+        client, loop = in_memory(server), asyncio.get_running_loop()
+        changes = []
+        server.service.companions.on_change(lambda: changes.append(loop.time()))
+        with pytest.raises(RequestRefused, match="systemctl enable --now nozzled-power"):
+            await client.companions.ask("power", "on")
+        async with running(server, Switch):
+            await asyncio.sleep(AWAY + 2 * HELD)  # it asks again and again, with nothing to do
+            assert not server.service.companions.away("power")
+        changes.clear()
+        await asyncio.sleep(HELD + AWAY + 1)
+        assert server.service.companions.away("power")
+        assert changes
+        began = loop.time()
+        with pytest.raises(RequestRefused):
+            await client.companions.ask("power", "on")
+        assert loop.time() - began < 5  # no more than the client's own tries
+
+
+async def test_it_says_again_what_a_front_has_not_heard(tmp_path):
+    async with api(tmp_path, "", switched_on=["power"]) as server, running(server, Switch) as switch:
+        refused = server.service.companions.hear
+
+        def away(*_):
+            raise Refused(503, "")
+
+        server.service.companions.hear = away
+        switch.tell({"on": True})
+        switch.event("Switched", {"on": True})
+        listener = Listener(server)
+        await listener.login()
+        await asyncio.sleep(10)
+        server.service.companions.hear = refused
+        await asyncio.sleep(10)
+        assert server.service.companions.state("power") == {"on": True}
+        assert listener.events("Switched") == [{"on": True}]
+
+
+async def test_its_key_is_its_own(tmp_path):
+    async with api(tmp_path, "", switched_on=["power", "timelapse"]) as server:
+        keyring = server.service.access.keyring
+        assert {each.name: each.scope for each in keyring.keys} == {f"companion-{n}": s for n, s in KEYS.items()}
+        power = in_memory(server, key_path(tmp_path, "power").read_text().strip())
+        await power.post("/api/companions/power", {"state": {"on": True}})
+        with pytest.raises(AccessDenied, match="companion-timelapse"):
+            await power.post("/api/companions/timelapse", {"state": {}})
+        with pytest.raises(AccessDenied, match="companion-timelapse"):
+            await power.get("/api/companions/timelapse/requests")
+        make_keys(keyring, tmp_path, ["power"])  # a second start changes nothing
+        assert (await power.get("/api/companions/power"))["state"] == {"on": True}
+
+
+async def test_what_is_not_switched_on_is_not_there(tmp_path):
+    async with api(tmp_path, "") as server:
+        client = in_memory(server)
+        assert await client.get("/api/companions") == {"companions": {}}
+        for path in ("/api/companions/power", "/api/companions/power/requests"):
+            with pytest.raises(NotFound, match="no section for it"):
+                await client.get(path)
+        with pytest.raises(NotFound):
+            await client.companions.ask("power", "on")
+        assert not (tmp_path / "companions").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ({"state": 5}, "state must be an object"),
+        ({"events": {}}, "events must be a list"),
+        ({"events": [{"name": ""}]}, "name must be a text"),
+        ({"events": [{"name": "A", "payload": 5}]}, "payload must be an object"),
+        ({"messages": [{"kind": "current", "payload": {}}]}, "no message of the kind 'current'"),
+        ({"answers": [{"id": 1}]}, "an answer needs id and status"),
+        ({"answers": [{"id": True, "status": 204}]}, "an answer needs id and status"),
+        ({"plugins": [{}] * 65}, "plugins must be a list of 64 at most"),
+    ],
+)
+async def test_what_it_says_is_looked_at(tmp_path, said, reason):
+    async with api(tmp_path, "", switched_on=["power"]) as server:
+        response = await server.post("/api/companions/power", said)
+        assert response.status == 400
+        assert reason in response.error
