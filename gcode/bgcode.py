@@ -11,11 +11,11 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum
 
 from gcode import meatpack
 from gcode.errors import CommandError
+from gcode.frozen import frozen
 from gcode.heatshrink import decompress
 
 MAGIC = b"GCDE"
@@ -57,7 +57,7 @@ class BgcodeError(CommandError):
     """A file of binary G-code is not what it should be; the text says which block."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Block:
     """A block whose header is read; `size` is of its parameters and data as they stand in the file."""
 

@@ -5,9 +5,10 @@ Commands whose rest is free text (M117, M118, …) keep it as text.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from gcode.errors import CommandError
+from gcode.frozen import frozen
 
 # Rest of line is text: LCD message, echo, SD file names, custom host commands
 # (https://marlinfw.org/docs/gcode/M117.html and siblings).
@@ -18,7 +19,7 @@ _MOST_DIGITS = 9  # of a code; Python reads no number of thousands
 _WORD = re.compile(r"\s*(?:\([^()]*\)\s*)*([A-Z])\s*([+-]?(?:\d+\.?\d*|\.\d+))?", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Command:
     """A parsed command.
 

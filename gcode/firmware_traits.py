@@ -1,7 +1,9 @@
 """What may differ from firmware to firmware: the fields of a dialect, each a fact that link, driver or job act upon."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
+
+from gcode.frozen import frozen
 
 FIXED_FRAME = 6
 """Bytes of a numbered line besides its command and the digits of its number: `N`, a blank, `*` and three digits."""
@@ -19,7 +21,7 @@ WARNINGS = (
 """Marlin's and Prusa's, Prusa's fans, Repetier, Smoothieware; the last is RepRapFirmware's and Repetier's."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Counting:
     """How a firmware counts lines.
 
@@ -34,7 +36,7 @@ class Counting:
     repeats: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Errors:
     """What a firmware says when something is wrong, as pieces of lines in lower case.
 
@@ -71,7 +73,7 @@ class Errors:
         return f"; to go on, send {self.revived_by.decode()} or connect again"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Texts:
     """What a text for the display or the host (M117, M118) must not hold, or its line is not read as it is meant.
 
@@ -86,7 +88,7 @@ class Texts:
     dropped: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dialect:
     """How one firmware wants to be spoken to.
 

@@ -17,11 +17,12 @@ the wire, and what the firmware tells, is smaller by `base`, so that it never gr
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from sys import maxsize
 
 from gcode.firmware_traits import Dialect
 from gcode.framing import frame, number_of, numberless
+from gcode.frozen import frozen
 from gcode.modes import Modes
 from gcode.outgoing import Position, Ticket
 from gcode.packing import text_of
@@ -68,7 +69,7 @@ def bare(sent: Sent) -> bytes:
     return command.strip() if command is raw else command.rpartition(b"*")[0]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Left:
     """Where a link has left a conversation that another one is to go on with.
 
@@ -87,7 +88,7 @@ class Left:
     modes: Modes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lost:
     """A conversation of which only the printer still knows how far it has got: the host's memory of it is gone.
 

@@ -5,9 +5,10 @@ The checksum is the XOR of all bytes before the `*`, written in decimal
 """
 
 import re
-from dataclasses import dataclass
 from functools import reduce
 from operator import xor
+
+from gcode.frozen import frozen
 
 _FRAME = re.compile(rb"\s*N\s*(-?\d+)\s*(.*)\Z", re.DOTALL)
 _HEAD = re.compile(rb"N(\d+)(?: |(?=G))")
@@ -54,7 +55,7 @@ def numberless(raw: bytes) -> bytes:
     return raw if head is None else raw[head.end() :]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Frame:
     """A received line taken apart. `valid` is None where there was no checksum."""
 

@@ -11,10 +11,10 @@
 
 import re
 from collections.abc import Container
-from dataclasses import dataclass
 
 from gcode.command import parse
 from gcode.errors import CommandError
+from gcode.frozen import frozen
 from gcode.outgoing import forbidden
 
 _WAITS = {"M109": ("M104", "tool"), "M190": ("M140", "bed"), "M191": ("M141", "chamber")}
@@ -27,7 +27,7 @@ _CODE = re.compile(rb"\s*(?:(@\w*)|([GMT])\s*0*(\d+))", re.IGNORECASE)
 _HALT = re.compile(rb"M\s*0*112(?!\d)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeatAndWait:
     """Send `command`, then wait for `heater` (`bed`, `chamber`, `tool0`; `tool` for the active one).
 
@@ -46,42 +46,42 @@ class HeatAndWait:
     whole: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WaitForAll:
     """Wait for every heater that is on; `whole` is the file's own command, where no heater is seen."""
 
     whole: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pause:
     """Pause the job here."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cancel:
     """Cancel the job here."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Skip:
     """Send nothing, and say why."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PrinterPauses:
     """Send `command`; the printer parks, lets its hotend cool and waits for the command that resumes it."""
 
     command: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PauseUnlessKnown:
     """Send `command`, and pause the job where the firmware says that it does not know it."""
 
@@ -93,7 +93,7 @@ class PauseUnlessKnown:
         return parse(self.command).code
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DwellUnlessKnown:
     """Send `command`, a stop with a time, and `instead` where the firmware says that it does not know it."""
 
@@ -106,7 +106,7 @@ class DwellUnlessKnown:
         return parse(self.command).code
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Instead:
     """Send `command`, which does the same."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gcode.compact import Compact
 from gcode.errors import CommandError, ForbiddenCommand
 from gcode.framing import checksum
+from gcode.frozen import frozen
 from gcode.modes import may_change_modes
 from gcode.reader import clean
 
@@ -74,14 +75,14 @@ class Ticket:
             self.replies.append(line)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Notice:
     """Something about the conversation that its user should know; a sentence."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refusal:
     """A line of the job that the firmware has answered with an error, and will not carry out.
 

@@ -11,9 +11,9 @@ begins with its reset. What the firmware says about its decoder is compared with
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
+from gcode.frozen import frozen
 from gcode.meatpack import Decoder, Order, literals, order, pack
 from gcode.outgoing import Notice
 
@@ -51,7 +51,7 @@ CALM = 1000
 _TOLD = re.compile(rb" *\[MP\] *PV\d+ +(ON|OFF) +(ESP|NSP) *\Z")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DecoderSaid:
     """What a firmware says of its decoder behind each order: whether it unpacks, whether a blank is a blank."""
 

@@ -5,8 +5,9 @@ in the dialogues of `tests/data/transcripts/`. A line that fits nothing is `Text
 """
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from gcode.frozen import frozen
 from gcode.reply_fields import (
     Heaters,
     Reading,
@@ -28,14 +29,14 @@ MAX_LINE = 8192
 """Bytes of one line that are read, so that no line costs more than these; real ones stay under 600."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reply:
     """Base: `line` is what the printer said, decoded, without its line end."""
 
     line: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ok(Reply):
     """A command was taken in. ADVANCED_OK adds line number, free planner blocks and free command slots.
 
@@ -57,31 +58,31 @@ class Ok(Reply):
     glued: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Resend(Reply):
     """The printer asks for this line number and all that follow."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Skipped(Reply):
     """The firmware has this line already; its `ok` follows all the same (Repetier)."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Start(Reply):
     """The board has just booted."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wait(Reply):
     """The firmware is idle and waits for commands (Repetier, Marlin with NO_TIMEOUTS)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Busy(Reply):
     """A sign of life during a long command; `reason` is `processing`, `paused for user` or `paused for input`.
 
@@ -92,7 +93,7 @@ class Busy(Reply):
     always: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Temperatures(Reply):
     """A temperature report without an `ok`; `waiting` during M109, M190 and their like."""
 
@@ -100,14 +101,14 @@ class Temperatures(Reply):
     waiting: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Targets(Reply):
     """Targets in °C without their temperatures, by canonical name (Repetier, once they change)."""
 
     targets: dict[str, float]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Position(Reply):
     """The answer to M114, in mm, by axis letter: X, Y, Z, E. With Smoothieware the `ok` is on the same line."""
 
@@ -115,7 +116,7 @@ class Position(Reply):
     ok: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FirmwareInfo(Reply):
     """The answer to M115: `FIRMWARE_NAME`, `UUID`, … by key. With Klipper the `ok` is on the same line."""
 
@@ -123,7 +124,7 @@ class FirmwareInfo(Reply):
     ok: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Capability(Reply):
     """One `Cap:` line of M115."""
 
@@ -131,7 +132,7 @@ class Capability(Reply):
     enabled: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Action(Reply):
     """`//action:<name> <argument>`, `RequestPause:<argument>`: the firmware asks the host to do something."""
 
@@ -139,7 +140,7 @@ class Action(Reply):
     argument: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SdOpened(Reply):
     """A file on the printer's SD card was opened; `size` in bytes."""
 
@@ -147,12 +148,12 @@ class SdOpened(Reply):
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SdSelected(Reply):
     """The file that was opened is the one to print."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SdProgress(Reply):
     """The printer prints from its SD card: bytes read, of so many."""
 
@@ -160,17 +161,17 @@ class SdProgress(Reply):
     total: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SdIdle(Reply):
     """The printer does not print from its SD card, at this moment."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SdDone(Reply):
     """A print from the SD card has come to its end."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UnknownCommand(Reply):
     """The firmware did not know `command`, which is told without number and checksum; its `ok` follows all the same."""
 
@@ -183,7 +184,7 @@ class UnknownCommand(Reply):
         return match[0].upper() if match else ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FirmwareError(Reply):
     """`Error:…`, `!! …`, `fatal:…`.
 
@@ -196,7 +197,7 @@ class FirmwareError(Reply):
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Text(Reply):
     """Anything else: echo, banner, comment, noise."""
 

@@ -5,10 +5,11 @@ the line: blanks and digits are taken possessively, and a field begins only wher
 """
 
 import re
-from dataclasses import dataclass
+
+from gcode.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reading:
     """One sensor in °C; `target` is None for a sensor that heats nothing."""
 

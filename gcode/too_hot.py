@@ -11,7 +11,8 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+
+from gcode.frozen import frozen
 
 PLAIN = re.compile(rb"(?:G0?[0-3](?!\d)|T)[^GgMm]*\Z").match
 """Tells of nearly all lines of a print, quickly, that they heat nothing: a move or a tool, and no further command."""
@@ -62,7 +63,7 @@ _OPERATORS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Asked:
     """So many °C for something, by a word of a command; `sure`: it is no expression of which that is a part."""
 

@@ -5,8 +5,8 @@ somebody asks.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
+from gcode.frozen import frozen
 from gcode.packing import shown
 from gcode.replies import decode
 from hal.session_file import HOST, PRINTER, Record
@@ -39,7 +39,7 @@ def since(ring: Sequence[Piece], time: float) -> list[Piece]:
     return found[::-1]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Heard:
     """What was said on the line since a time.
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from gcode.frozen import frozen
+
 _PROC = Path("/proc")
 _LISTEN = "0A"  # column `st` of /proc/net/tcp
 _MAX_NAME = 60
@@ -25,7 +27,7 @@ class Holder:
     program: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lock:
     """One line of /proc/locks: a lock that is held, and the node that it is on."""
 

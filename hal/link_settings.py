@@ -1,13 +1,14 @@
 """LinkSettings: what a user may set about the line, and what that makes of a dialect."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gcode.dialect import Dialect
+from gcode.frozen import frozen
 from gcode.heating import heaters_off
 from gcode.replies import Heaters
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LinkSettings:
     """What a user may set about the line.
 

@@ -16,11 +16,11 @@ import os
 import struct
 from binascii import crc32
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gcode.framing import number_of, numberless
+from gcode.frozen import frozen
 from gcode.link import HISTORY, Leave, Left, Sent
 from gcode.modes import Modes
 from gcode.outgoing import Position, Ticket
@@ -52,7 +52,7 @@ _TOTAL = _PACKS + 8
 _RELATIVE, _RELATIVE_E, _INCHES, _MILLIMETRES, _HOMED = 1, 2, 4, 8, 16
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Anchor:
     """A place in the file by a number on the wire: the line behind the one of this number is the file's next.
 

@@ -7,9 +7,10 @@ from sysfs, and from the table of locks.
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
+from gcode.frozen import frozen
 from hal import holders
 from hal.errors import AmbiguousPort, NoSuchPort
 
@@ -22,7 +23,7 @@ AUTO = "auto"
 _PATTERNS = ("ttyUSB*", "ttyACM*", "ttyS*", "ttyAMA*")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Port:
     """A serial port.
 
@@ -64,7 +65,7 @@ class Port:
         return Device(self.vid, self.pid, self.serial_number, self.interface, self.place, self.is_twin)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Device:
     """What is behind a port; the fields are those of `Port`. Plain values, to be kept as JSON."""
 

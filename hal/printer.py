@@ -5,7 +5,7 @@ simulated printer. What runs on one runs on the other.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from gcode.compact import Compact
 from gcode.dialect import Dialect
 from gcode.errors import NozzledError
 from gcode.flight import Left, Lost
+from gcode.frozen import frozen
 from gcode.histogram import Histogram
 from gcode.modes import Modes
 from gcode.outgoing import Counters, Line, Position
@@ -42,12 +43,12 @@ class LineSource(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Event:
     """Base of what a printer tells its subscribers."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StateChanged(Event):
     """The connection's state changed; `error` says why when the new state is FAULT."""
 
@@ -56,7 +57,7 @@ class StateChanged(Event):
     error: NozzledError | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TemperaturesRead(Event):
     """A temperature report arrived, in °C.
 
@@ -69,14 +70,14 @@ class TemperaturesRead(Event):
     names: frozenset[str] = field(default=frozenset(), compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PositionRead(Event):
     """The firmware has told where the head is (M114): mm by axis letter."""
 
     axes: dict[str, float]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ActionRequested(Event):
     """The firmware asks the host for something: `pause`, `cancel`, `notification` and so on."""
 
@@ -84,7 +85,7 @@ class ActionRequested(Event):
     argument: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FirmwareSaid(Event):
     """Text worth telling: an error that is not the connection's end, an unknown command, an echo."""
 
@@ -92,14 +93,14 @@ class FirmwareSaid(Event):
     severity: str  # "info", "warning" or "error"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StopEnded(Event):
     """What came of an emergency stop: the printer has confirmed it, or nobody knows."""
 
     confirmed: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LineRefused(Event):
     """The firmware has answered a line of the job with an error; it lives, and what comes of the print is the job's.
 
@@ -114,7 +115,7 @@ class LineRefused(Event):
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PanelPrint:
     """A print that the printer does by itself, from its SD card, started at its panel.
 
@@ -129,14 +130,14 @@ class PanelPrint:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PanelPrintChanged(Event):
     """A print from the printer's SD card began, or ended: `print` is None then."""
 
     print: PanelPrint | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Prompt:
     """A question that the printer shows at its panel, with the answers that it offers.
 
@@ -156,7 +157,7 @@ class Prompt:
         return given or f"M876 S{choice}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Identity:
     """Who answered at the other end."""
 
@@ -166,7 +167,7 @@ class Identity:
     capabilities: dict[str, bool] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Manner:
     """How a printer is spoken to, for the log.
 

@@ -16,6 +16,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
+from gcode.frozen import frozen
 from hal.errors import PortError
 from hal.session_file import EVENT, HOST, PRINTER, Encoder, Header, Record
 from hal.transport import Reopenable, Transport
@@ -32,7 +33,7 @@ MAX_FAULTS = 20
 _SUFFIX = ".jsonl.gz"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """Where recordings are kept, and how many.
 

@@ -16,11 +16,12 @@ a path are written as in URLs: %25, %3F, %20.
 import importlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import TypeVar, cast
 from urllib.parse import quote, unquote
 
+from gcode.frozen import frozen
 from hal.driver import LinePrinter, LinkSettings
 from hal.errors import AddressError
 from hal.logbook import Logbook
@@ -44,7 +45,7 @@ _MAX_DIGITS = 10
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Address:
     """A printer address taken apart; `str()` gives the text back that was `written`, else the canonical one."""
 

@@ -6,9 +6,9 @@ else. Good for tests, and for running a user's trouble again (`hal.rerun`).
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from gcode.frozen import frozen
 from gcode.packing import shown
 from gcode.replies import decode
 from hal.errors import AddressError, PortError, PortLost, RecordingError, ReplayDiffers
@@ -24,7 +24,7 @@ _OPEN, _RESET, _CLOSE = b"open", b"reset", b"close"
 _ENDS = (_CLOSE, b"lost", b"dropped")  # first words of the events behind which nothing can be replayed
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Difference:
     """Where the host left the recording.
 

@@ -15,7 +15,7 @@ import itertools
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from gcode import outgoing
@@ -23,6 +23,7 @@ from gcode.errors import NozzledError
 from gcode.firmware_traits import IMPOSSIBLE
 from gcode.flight import ANEW, FILLERS, HARMLESS, RENEWAL
 from gcode.framing import unframe
+from gcode.frozen import frozen
 from gcode.packing import shown
 from hal.driver import LinePrinter, LinkSettings
 from hal.errors import RecordingError
@@ -88,7 +89,7 @@ def _is_stop(record: Record) -> bool:
     return record.kind == HOST and shown(record.data).lstrip(b"\n").startswith(b"M112\n")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """What a replay has shown.
 

@@ -18,10 +18,11 @@ by a crash is readable up to the last flush before it. A session may go on in fu
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
+from gcode.frozen import frozen
 from hal.errors import RecordingError
 
 FORMAT = "nozzled session"
@@ -45,7 +46,7 @@ class Record(NamedTuple):
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Header:
     """What a recording says about itself.
 
@@ -66,7 +67,7 @@ class Header:
     part: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Session:
     """A recording read back; `cut` says why it has no proper end, empty where it has one."""
 

@@ -1,6 +1,6 @@
 """What happens at the printer and to the job, as it crosses the bridge."""
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import msgspec
@@ -10,6 +10,7 @@ from daemon.bridge.messages import Happened, decode, encode
 from daemon.bridge.words import JobState
 from gcode import errors as _gcode
 from gcode.errors import NozzledError
+from gcode.frozen import frozen
 from hal import errors as _hal
 from hal.printer import (
     ActionRequested,
@@ -25,14 +26,14 @@ from hal.printer import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobChanged(Event):
     """The job has a new state, or there is a new job."""
 
     state: JobState
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SafetyBroken(Event):
     """A rule of safety is broken; says which."""
 

@@ -3,9 +3,8 @@
 The names are those of OctoPrint 1.11; its one machine of 27 states is derived here from our two.
 """
 
-from dataclasses import dataclass
-
 from daemon.bridge.words import JobState
+from gcode.frozen import frozen
 from hal.printer import ConnectionState
 
 FLAGS = (
@@ -38,7 +37,7 @@ _CONNECTIONS: dict[ConnectionState, tuple[str, tuple[str, ...]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Status:
     """What clients are told.
 

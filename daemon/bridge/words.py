@@ -4,8 +4,10 @@ They cross the bridge as they are here, so a field that is added needs a default
 not send it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
+
+from gcode.frozen import frozen
 
 
 class JobState(Enum):
@@ -34,7 +36,7 @@ ENDED = frozenset({JobState.COMPLETED, JobState.CANCELLED, JobState.FAILED, JobS
 ACTIVE = tuple(state for state in JobState if state not in ENDED)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Selection:
     """The file to print: its path among the uploads, and what is known of it (size in bytes, date in s).
 
@@ -51,7 +53,7 @@ class Selection:
     sha1: str | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Progress:
     """How far the job is; None where there is nothing to tell. Times in s, completion in percent."""
 
@@ -63,7 +65,7 @@ class Progress:
     lines: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Protection:
     """What becomes of the heaters when the host dies.
 
@@ -76,7 +78,7 @@ class Protection:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ConnectionOptions:
     """What a client may choose from, and what is chosen."""
 
@@ -88,7 +90,7 @@ class ConnectionOptions:
     baudrate_preference: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LastPrint:
     """How the last print of a file ended; `state` is the job's last one, empty from a core of another version."""
 
@@ -98,7 +100,7 @@ class LastPrint:
     state: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Printed:
     """A job of the record: `started` and `ended` are dates in s, `state` is the last one that is recorded."""
 
@@ -112,7 +114,7 @@ class Printed:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recorded:
     """A job of the record, with all that is known there; `print_time` and dates in s, `offset` and `size` in bytes."""
 
@@ -135,7 +137,7 @@ class Recorded:
     resends: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Begun:
     """The job of a print that was asked for with a key.
 
@@ -160,7 +162,7 @@ class Begun:
     bed: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileStatistics:
     """How the prints of a file ended; what did not complete is a failure."""
 

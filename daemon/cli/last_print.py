@@ -1,16 +1,16 @@
 """The print that ended early, for `nozzled resume-at`: asked of the daemon, with its file."""
 
 import argparse
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from daemon.cli import remote
 from daemon.client import ClientError, OctoPrintClient
+from gcode.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LastPrint:
     """What is known of it.
 

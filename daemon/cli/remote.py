@@ -11,7 +11,6 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from daemon.client import AccessDenied, ClientError, Conflict, NotFound, OctoPri
 from daemon.client.errors import NotConnected
 from daemon.config import key_file
 from daemon.front.access.keys import ENVIRONMENT
+from gcode.frozen import frozen
 
 URL_ENVIRONMENT = "NOZZLED_URL"
 
@@ -37,7 +37,7 @@ _FAILED = 1
 _HOW_TO_SEE = "`nozzled serve` starts it; `systemctl status nozzled nozzled-front` shows an installed service"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Action:
     """A command's command, like `status` of `nozzled job`.
 
@@ -123,7 +123,7 @@ def _failed(error: ClientError, server: "Server", *, as_json: bool) -> int:
 # -- which daemon ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Server:
     """A daemon's address, its key, and where there is none: why."""
 

@@ -11,7 +11,6 @@ import shlex
 import socket
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.cli.options import STATE_DIR, configured
@@ -20,6 +19,7 @@ from daemon.errors import ConfigError
 from daemon.systemd import installed
 from daemon.systemd.directories import of_systemd
 from daemon.systemd.installed import Installed, Systemctl
+from gcode.frozen import frozen
 
 ROOT = Path("/")
 WHICH = "--config or --state-dir says whose key is meant"
@@ -30,7 +30,7 @@ KNOCK = 1.0  # s
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - compared with, not listened on
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Whose:
     """What a command works on.
 

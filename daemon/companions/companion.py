@@ -7,7 +7,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +14,7 @@ import structlog
 
 from daemon.client import ClientError, OctoPrintClient
 from daemon.client.push import Message
+from gcode.frozen import frozen
 
 GAP = 0.25  # s between two messages to the front
 AGAIN = 2.0  # s until a front that did not answer, or refused, is tried again
@@ -33,7 +33,7 @@ class Refusal(Exception):
         self.text = text
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """What has come of it: HTTP's status, and JSON or None."""
 

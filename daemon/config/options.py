@@ -1,14 +1,16 @@
 """What a key of the configuration is: a field of a dataclass, with its meaning and the values that it takes."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeVar
+
+from gcode.frozen import frozen
 
 T = TypeVar("T")
 Texts = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Option:
     """What a key means and which values it takes, besides its type."""
 

@@ -3,20 +3,20 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from daemon.config import ProfileConfig
 from daemon.errors import ConfigError
+from gcode.frozen import frozen
 
 _FILE = Path(__file__).with_name("presets.toml")
 _FILLERS = frozenset({"original", "prusa", "i3", "creality", "bambu", "lab", "3d", "printer"})
 _SHORTEST = 3  # characters of a name that is looked for within what a printer or a file calls itself
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Preset:
     """A printer that is known: by which names, and its profile."""
 

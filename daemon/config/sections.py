@@ -1,8 +1,7 @@
 """The sections of the configuration file. They are the only source of what is read, refused and written."""
 
-from dataclasses import dataclass
-
 from daemon.config.options import option
+from gcode.frozen import frozen
 
 FIRMWARES = (
     "marlin", "marlin-1.0", "prusa", "prusa-buddy", "repetier", "smoothie", "reprapfirmware", "teacup", "malyan",
@@ -14,7 +13,7 @@ COMPANIONS = {"timelapse": ("timelapse",), "power": ("power", "sensors"), "notif
 """Processes beside core and front, each with its sections of the file; it is switched on by having one there."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HttpConfig:
     """The HTTP server."""
 
@@ -39,7 +38,7 @@ class HttpConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PrinterConfig:
     """The line to the printer."""
 
@@ -67,7 +66,7 @@ class PrinterConfig:
     poll_active_s: float = option(2.0, "Seconds between temperature requests or reports otherwise.", low=0.5, high=600)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProfileConfig:
     """What the printer is, for clients to show and to check against; `nozzled config --preset list` has known ones."""
 
@@ -119,7 +118,7 @@ class ProfileConfig:
         return self.width_mm > 0 or self.depth_mm > 0 or self.height_mm > 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LinkConfig:
     """The conversation with the firmware."""
 
@@ -154,7 +153,7 @@ ALL_OFF = ("M104 S0", "M140 S0", "M107", "M84")
 """Hotend, bed and fan off, motors released."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobConfig:
     """How a job is run."""
 
@@ -196,7 +195,7 @@ class JobConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PauseConfig:
     """What becomes of the head and the heat in a pause. Where the firmware tells no position nothing is moved."""
 
@@ -213,7 +212,7 @@ class PauseConfig:
     standby_c: float = option(100.0, "Their temperature then, in °C; the bed keeps its own.", low=0, high=300)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SafetyConfig:
     """When heaters are turned off unasked; docs/safety.md has the rules that are always on."""
 
@@ -240,7 +239,7 @@ class SafetyConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScriptsConfig:
     """G-code sent around a job, one list entry per line; {z}, {bed_target} and a few others are filled in."""
 
@@ -262,7 +261,7 @@ class ScriptsConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PathsConfig:
     """Where things are kept."""
 
@@ -272,7 +271,7 @@ class PathsConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogConfig:
     """The log, on standard error."""
 
@@ -284,7 +283,7 @@ class LogConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ApiConfig:
     """Access to the API."""
 
@@ -294,14 +293,14 @@ class ApiConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AppearanceConfig:
     """How this printer shows itself to people."""
 
     name: str = option("", "Name shown by clients; empty: they choose.")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WebcamConfig:
     """A camera that looks at the printer; clients show it, the daemon only tells them where it is."""
 
@@ -312,7 +311,7 @@ class WebcamConfig:
     rotate_90: bool = option(default=False, doc="The picture is to be turned a quarter to the left.")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SystemConfig:
     """Programs that keys of scope admin may run, as lists of arguments; no shell sees them. Empty: not offered."""
 
@@ -321,7 +320,7 @@ class SystemConfig:
     restart: tuple[str, ...] = option((), 'Starts the daemon anew, like ["systemctl", "restart", "nozzled"].')
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DiscoveryConfig:
     """How clients find the daemon in the local network."""
 
@@ -329,7 +328,7 @@ class DiscoveryConfig:
     avahi_services: str = option("/etc/avahi/services", "Where Avahi looks for services to announce.")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AnalysisConfig:
     """What is found out about files before they are printed: time, layers, and what is wrong with them."""
 
@@ -343,7 +342,7 @@ MOST_MACROS = 50
 MOST_COMMANDS = 100  # of one macro
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Macro:
     """A button that sends commands.
 
@@ -358,7 +357,7 @@ class Macro:
     while_printing: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MacrosConfig:
     """Buttons of the page that send commands; each may stand by itself too, under [[macros.buttons]]."""
 
@@ -369,7 +368,7 @@ class MacrosConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Config:
     """The whole configuration; each field is a section of the file."""
 

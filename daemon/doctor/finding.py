@@ -1,13 +1,14 @@
 """What a check is given, and what it finds."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from pathlib import Path
 
 from daemon.config import Config
 from daemon.doctor.view import View
 from daemon.systemd.installed import Installed
+from gcode.frozen import frozen
 
 
 class Level(Enum):
@@ -18,7 +19,7 @@ class Level(Enum):
     BAD = "BAD"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """One sentence, and what to do about it."""
 
@@ -42,7 +43,7 @@ def bad(text: str, fix: str) -> Finding:
     return Finding(Level.BAD, text, fix)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Subject:
     """The daemon that is looked at.
 

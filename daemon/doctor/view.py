@@ -8,9 +8,10 @@ import stat
 import subprocess
 import time  # noqa: TID251 - the date of this machine is one of the things that are looked at
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from gcode.frozen import frozen
 from hal import holders, ports
 from hal.ports import Port
 
@@ -19,7 +20,7 @@ GROUP_MAY = 0o060  # read and write
 PATIENCE = 10.0  # s that a program may take
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Node:
     """What `stat` tells of a file.
 
@@ -99,7 +100,7 @@ def _room(path: Path) -> tuple[int, int, bool] | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class View:
     """This machine. Every function takes no longer than some seconds, and answers "nothing" where it cannot see.
 

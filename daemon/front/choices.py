@@ -8,7 +8,7 @@ import asyncio
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from daemon.config import AppearanceConfig, Config, ProfileConfig, WebcamConfig,
 from daemon.errors import ConfigError, DamagedFile
 from daemon.private_file import write_private
 from daemon.set_aside import make_way, set_aside
+from gcode.frozen import frozen
 
 FILE = "settings.json"
 SECTIONS = ("appearance", "webcam")
@@ -28,7 +29,7 @@ CONSEQUENCE = "name, webcam and temperature presets are those of the configurati
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Preset:
     """Temperatures that are known by a name, in °C; None: that heater is left alone, 0: it is turned off."""
 
@@ -41,7 +42,7 @@ class Preset:
 USUAL = (Preset("PLA", 205, 60), Preset("PETG", 235, 80), Preset("ABS", 240, 100))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Chosen:
     """All that was chosen: keys of the configuration by section, and presets; None: nobody has changed them.
 

@@ -13,6 +13,7 @@ from itertools import count
 from typing import Any
 
 from daemon.errors import CompanionAway, NoSuchCompanion
+from gcode.frozen import frozen
 
 HELD = 25.0  # s that a companion's question for requests is held at most
 AWAY = 40.0  # s without one: it is away
@@ -22,7 +23,7 @@ Request = dict[str, Any]
 """`id`, `do`, `with` and `scope`: what the key of whoever asks allows."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reply:
     """What a companion answers: HTTP's status, and JSON or None."""
 

@@ -11,7 +11,6 @@ import os
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +19,7 @@ import structlog
 
 from daemon import OCTOPRINT
 from daemon.config import Config
+from gcode.frozen import frozen
 
 AVAHI = Path("/run/avahi-daemon")  # there while it runs
 PATIENCE = 10.0  # s for a goodbye
@@ -27,7 +27,7 @@ PATIENCE = 10.0  # s for a goodbye
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Announced:
     """What is announced: a name for people, the port, and the TXT records of each kind of service."""
 

@@ -4,11 +4,12 @@ Listeners are called at once, in the order in which they came; each bounds for i
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from gcode.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Notice:
     """Something that happened.
 

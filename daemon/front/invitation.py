@@ -1,16 +1,16 @@
 """Invitations: links to the page with a pairing code in them, under the names by which a phone finds this machine."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from daemon.front.access import hosts
 from daemon.front.access.access import Access
 from daemon.front.access.pairing import LIFETIME
 from daemon.front.access.scopes import Scope
 from daemon.front.discovery import lan_address
+from gcode.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Invitation:
     """A code that is good once.
 

@@ -1,10 +1,10 @@
 """LastFault: why the firmware has halted, kept until a person has seen it: the line may be back in a few seconds."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from daemon.bridge.remote import RemoteCore
 from gcode.errors import FirmwareHalted
+from gcode.frozen import frozen
 from gcode.halt_kind import halt_kind
 from hal.printer import ConnectionState, Event, StateChanged
 
@@ -14,7 +14,7 @@ STOPPED = "emergency stop"
 LONGEST = 500  # characters of what the printer has said
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fault:
     """A halt: its date in s, the reason as a sentence, and its kind, as `halt_kind` tells it."""
 

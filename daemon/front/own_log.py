@@ -9,10 +9,10 @@ import stat
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from daemon.front.access.keys import environment_of_children
 from daemon.log import journal
+from gcode.frozen import frozen
 
 NAME = "nozzled.log"
 BLOCK = 256 * 1024  # bytes
@@ -21,7 +21,7 @@ PATIENCE = 20.0  # s for the journal's answer
 STDERR = 2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OwnLog:
     """The log: its size in bytes (0: nobody has counted), the date of its last line in s, and how it is read."""
 

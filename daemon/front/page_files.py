@@ -5,11 +5,11 @@ import gzip
 import hashlib
 import logging
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.front import compression
 from daemon.front import page_modules as modules
+from gcode.frozen import frozen
 
 log = logging.getLogger("nozzled.http")
 
@@ -30,7 +30,7 @@ _KINDS = {
 """What is served; other files, and those in hidden folders, are not."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class File:
     """A file of the page.
 

@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gcode.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Upload:
     """A file, and where it is to be: `folder` is below the uploads, "" for none; `date` of its last change, in s."""
 
@@ -21,7 +23,7 @@ class Upload:
         return f"{self.folder}/{self.name}" if self.folder else self.name
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Print:
     """A print that has ended.
 
@@ -40,7 +42,7 @@ class Print:
     user: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OldKey:
     """A key by the name of whose it is."""
 

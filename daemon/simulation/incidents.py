@@ -1,11 +1,11 @@
 """Incidents: what went wrong in a simulated print, and how the host took it, in order."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from daemon.bridge.words import JobState
 from daemon.core.connection.connection import Connection
 from daemon.core.job.controller import JobController
+from gcode.frozen import frozen
 from hal.printer import ActionRequested, ConnectionState, Event, FirmwareSaid, StateChanged
 
 MOST = 1000
@@ -14,7 +14,7 @@ MOST = 1000
 _USUAL = {JobState.STARTING, JobState.PRINTING, JobState.FINISHING, JobState.COMPLETED}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Incident:
     """What happened `time` seconds after the print began, to whom: "printer", "connection" or "job"."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from daemon.simulation.incidents import Incident
 from daemon.simulation.series import Sample
+from gcode.frozen import frozen
 
 BITS_A_BYTE = 10  # start bit, eight data bits, stop bit
 STARVING = 4  # moves in the planner; with fewer, each line that is late slows the machine down
@@ -18,7 +19,7 @@ def moves(count: int) -> str:
     return "1 move" if count == 1 else f"{count} moves"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LayerTime:
     """A layer: height in mm, seconds of the print when it began, how long it took, mm of filament."""
 
@@ -28,7 +29,7 @@ class LayerTime:
     filament_mm: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UnderrunPlace:
     """The machine stood still for want of a move: seconds of the print, the line that was late, for how long."""
 
@@ -37,7 +38,7 @@ class UnderrunPlace:
     duration_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FaultHappened:
     """What the scenario has let go wrong: seconds of the print, what, the line that it hit or that came before."""
 
@@ -46,7 +47,7 @@ class FaultHappened:
     line: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bottleneck:
     """A stretch in which the planner had next to nothing to plan with; seconds of the print.
 
@@ -68,7 +69,7 @@ class HeaterSpan:
     reached_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Span:
     """A stretch of the print, in seconds of it: a pause, of whatever `kind`."""
 
@@ -77,7 +78,7 @@ class Span:
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """A simulated print. Seconds count from its start; `lines` are those of the file that were accepted.
 

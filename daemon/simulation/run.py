@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from daemon import __version__
@@ -19,6 +19,7 @@ from daemon.simulation.outcome import FaultHappened, LayerTime, Outcome, Span, T
 from daemon.simulation.series import Sample, Series
 from daemon.simulation.stand_ins import InlineExecutor, NoStore, TellingPrinter, UnkeptFile
 from daemon.simulation.witness import PrintCheck, Witness
+from gcode.frozen import frozen
 from gcode.planner import PLACES
 from gcode.unknown import unknown_to
 from hal.link_settings import LinkSettings
@@ -47,7 +48,7 @@ class SimulationError(ServiceError):
     """The print could not be simulated, or it never ends."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """What is to be simulated.
 
@@ -68,7 +69,7 @@ class Plan:
     config: Config = field(default_factory=Config)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Progress:
     """How far the print is: seconds of it, bytes of the file, layers begun."""
 

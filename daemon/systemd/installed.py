@@ -6,8 +6,9 @@
 
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from gcode.frozen import frozen
 
 NAME = "nozzled"
 UNITS = "etc/systemd/system"
@@ -17,7 +18,7 @@ Systemctl = Callable[..., str]
 """Runs systemctl with these words; returns its output, "" where it fails."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Installed:
     """One service.
 

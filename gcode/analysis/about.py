@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING, TypeVar
 
 from gcode.analysis.slicers import OTHER, Slicer
+from gcode.frozen import frozen
 from gcode.texts import number, span
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _LIST = re.compile(r"[,;|]")
 _COLOUR = re.compile(r"#[0-9A-Fa-f]{6}(?:[0-9A-Fa-f]{2})?$")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Filament:
     """What is told of the filament of one tool; None where nothing is.
 
@@ -44,7 +45,7 @@ class Filament:
     cost: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class About:
     """What a file says about itself: mm, s, °C; None where it says nothing.
 

@@ -1,8 +1,8 @@
 """The bytes of a file, in pieces as they come → blocks of whole lines, cut at the same places however they came."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from gcode.frozen import frozen
 from gcode.reader import MAX_LINE
 
 BLOCK = 256 * 1024
@@ -13,7 +13,7 @@ _BOM = b"\xef\xbb\xbf"
 _CR_TO_LF = bytes.maketrans(b"\r", b"\n")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Block:
     """Whole lines, each with its line feed.
 

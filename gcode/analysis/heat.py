@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from gcode.analysis.machine import HeatModel, Machine
 from gcode.command import Command
+from gcode.frozen import frozen
 from gcode.heating import RESIDENCY
 from gcode.too_hot import named_target
 
@@ -17,7 +18,7 @@ _HEATERS = {
 _MAX_TARGETS = 64  # different ones that are remembered of a heater
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeatOrder:
     """A new target in °C for a heater, by name; maybe to be waited for, maybe cooling too (the R word).
 

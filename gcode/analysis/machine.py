@@ -1,17 +1,18 @@
 """What the analysis is told about the printer, as data."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from gcode.dialect import MARLIN
 from gcode.firmware_traits import Dialect
+from gcode.frozen import frozen
 from gcode.planner import Limits
 
 Range = tuple[float, float]
 ANYWHERE: Range = (-math.inf, math.inf)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeatModel:
     """A heater as one mass: it nears `maximum` exponentially at full power, and `ambient` without; °C, s."""
 
@@ -25,7 +26,7 @@ BED = HeatModel(140.0, 200.0)  # 60 °C in 80 s
 CHAMBER = HeatModel(90.0, 600.0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Homing:
     """How an axis finds its endstop: mm/s, then mm back and slowly again, `divisor` times slower."""
 
@@ -38,7 +39,7 @@ class Homing:
         return (abs(distance) + self.bump + self.bump * self.divisor) / self.feedrate
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Machine:
     """The printer that a file is for.
 

@@ -5,7 +5,7 @@ Rows are the moves of a block, and what stands between them and has a place in t
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from gcode.analysis.arrays import Bytes, Floats, Ints
 from gcode.analysis.stepwise import Stepwise
 from gcode.analysis.words import COLUMNS, Words
 from gcode.command import Command
+from gcode.frozen import frozen
 from gcode.planner import Limits
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Kind(IntEnum):
     STOP = 6
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rows:
     """The rows of a block: what each is, its words by row of COLUMNS, and its line."""
 

@@ -1,6 +1,5 @@
 """The lines between the moves: comments, and commands that set, heat, wait, mark or should not be there."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from gcode.analysis.stepwise import Stepwise
 from gcode.analysis.words import Words
 from gcode.command import Command, parse
 from gcode.errors import CommandError
+from gcode.frozen import frozen
 from gcode.reader import clean
 from gcode.texts import words_of
 from gcode.too_hot import PLAIN
@@ -38,7 +38,7 @@ _OFTEN = (
 _parse = lru_cache(4096)(parse)  # slicers repeat themselves
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pause:
     """Something that takes time before a row of the block, or sets a heater: see `timeline.Wait`."""
 

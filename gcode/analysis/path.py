@@ -5,7 +5,6 @@ and the sum of what was added since. The machine's place is that plus a shift, w
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,13 +13,14 @@ from gcode.analysis.arrays import Bools, Floats, Ints
 from gcode.analysis.modal import Kind, Modal, Rows
 from gcode.analysis.speeds import has_length
 from gcode.analysis.words import COLUMNS
+from gcode.frozen import frozen
 
 FEEDRATE = 25.0  # mm/s, where the file has given none: Marlin's 1500 mm/min
 _PIECE = 50_000  # moves that are made of rows at a time: an arc is many
 _FEEDRATE_ROW = COLUMNS.index("F")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Straights:
     """Straight moves, and the row that each comes from. Axes are rows: X, Y, Z, E.
 
@@ -36,7 +36,7 @@ class Straights:
     row: Ints
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Home:
     """A G28: at this row, from this place; None where an axis is not homed."""
 

@@ -9,7 +9,8 @@ import binascii
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from gcode.frozen import frozen
 
 MAX_PIXELS = 1024 * 1024
 
@@ -25,7 +26,7 @@ _RED = bytes(byte & 0xF8 for byte in range(256))
 _BLUE = bytes((byte & 0x1F) << 3 for byte in range(256))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Image:
     """A picture: `pixels` are three bytes each, row by row."""
 

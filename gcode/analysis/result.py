@@ -1,14 +1,15 @@
 """What is known of a file."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
 from gcode.analysis.about import About
+from gcode.frozen import frozen
 
 Point = tuple[float, float, float]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Box:
     """A box around places of the nozzle, in mm from the endstops."""
 
@@ -16,7 +17,7 @@ class Box:
     max: Point
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bounds:
     """Where the nozzle goes: while it extrudes, and at all. None: it does not."""
 
@@ -24,7 +25,7 @@ class Bounds:
     travel: Box | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Layer:
     """One layer: `z` and `height` in mm, where it starts in the file (bytes) and in time, how long it takes."""
 
@@ -35,7 +36,7 @@ class Layer:
     duration_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ToolUse:
     """Filament that a tool uses."""
 
@@ -44,7 +45,7 @@ class ToolUse:
     volume_mm3: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Thumbnail:
     """A picture from the file, as it stands there."""
 
@@ -54,7 +55,7 @@ class Thumbnail:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Analysis:
     """What is known of a file. Seconds, mm, °C.
 

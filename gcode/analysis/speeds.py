@@ -10,11 +10,11 @@ mm, mm/s, mm/s², s; axes are rows: X, Y, Z, E.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from gcode.analysis.arrays import Bools, Floats
+from gcode.frozen import frozen
 from gcode.planner import PLACES, SLOWEST, Limits
 
 HORIZON = PLACES - 2  # corners that the planner sees ahead when it fixes a move's exit: one place moves, one is free
@@ -26,7 +26,7 @@ _SLIGHT = math.sqrt(0.5) + 1e-9  # cosine of the largest turn that is one: as in
 _ALIKE = 0.99 + 1e-9  # share of both safe speeds below which a corner is no better than a stop to jerk speed
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LimitRows:
     """Limits as arrays that broadcast against the moves: a column for each move, or one for all.
 
@@ -72,7 +72,7 @@ def has_length(delta: Floats) -> Bools:
     return x | y | z | e
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Moves:
     """Moves of which each has a length: what they aim at.
 

@@ -1,20 +1,20 @@
 """Time: moves and waits one after the other, and the clock at each."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from gcode.analysis.arrays import Bools, Floats, Ints
 from gcode.analysis.heat import Heaters, HeatOrder
 from gcode.analysis.layers import Layers
+from gcode.frozen import frozen
 from gcode.planner import PLACES
 
 POINTS = 2048  # that are kept of the timeline
 MANY_WAITS = 4096  # that are kept for the moves behind them
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wait:
     """The machine rests, or a heater gets a target, before the move with this number.
 

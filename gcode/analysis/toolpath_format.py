@@ -1,7 +1,8 @@
 """The form of a toolpath: what is known of it without NumPy. `docs/toolpath.md` describes it byte by byte."""
 
 import struct
-from dataclasses import dataclass
+
+from gcode.frozen import frozen
 
 MAGIC = b"NZTP"
 FORMAT = 1
@@ -24,7 +25,7 @@ HEADER = _HEADER.size
 """Bytes; what is compressed begins behind them."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Header:
     """What a toolpath begins with.
 

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gcode.analysis.arrays import Bools, Floats, Ints
+from gcode.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Driven:
     """Moves as they are driven. Axes are rows: X, Y, Z, E.
 

@@ -5,13 +5,13 @@ command that belongs there (G28, a wait for heat, `G92 E0`, a start macro) with 
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from gcode.analysis.arrays import Floats, Ints
 from gcode.analysis.machine import Machine
 from gcode.analysis.totals import Extent, reach
+from gcode.frozen import frozen
 
 PURGE = 30
 """Moves that lay material before what may still be start code."""
@@ -24,7 +24,7 @@ ROUNDING = 0.01
 _MOST = 500  # commands of start code that are kept
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outside:
     """What is laid outside: the axis, from where to where it goes, and what is allowed, in mm."""
 

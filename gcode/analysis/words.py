@@ -5,14 +5,13 @@ here by arithmetic on all bytes of a block together. Where many look different, 
 where their numbers are. A line that is neither is left to `gcode.command`, so all give the same.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from gcode.analysis import loose
 from gcode.analysis.arrays import Bools, Bytes, Floats, Ints
 from gcode.analysis.blocks import Block
 from gcode.analysis.decimals import WORD, decimals
+from gcode.frozen import frozen
 from gcode.reader import MAX_LINE
 
 COLUMNS = "XYZEFIJR"
@@ -35,7 +34,7 @@ _KINDS = bytes(
 _ROWS = np.array([COLUMNS.find(chr(byte)) % (len(COLUMNS) + 1) for byte in range(256)])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Words:
     """The lines of a block.
 
@@ -54,7 +53,7 @@ class Words:
     others: list[int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Tokens:
     """Letters, semicolons, line feeds and odd bytes: where, what, and in which line."""
 

@@ -1,15 +1,16 @@
 """What can be chosen about a simulated printer, as data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from gcode.frozen import frozen
 from gcode.planner import Limits
 from hal.simulated.heater import BED, HOTEND, HeaterConfig
 from hal.simulated.scenario import Scenario
 from hal.simulated.speech import Speech
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FirmwareConfig:
     """A printer with Marlin 2.0.x, as built without options.
 

@@ -1,11 +1,11 @@
 """Is what a printer took in a file, exactly once? Line by line, as it comes, in little memory."""
 
 from collections.abc import Collection, Container, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from gcode import host_commands
 from gcode.compact import in_full
+from gcode.frozen import frozen
 from gcode.reader import Reader
 
 OF_HOSTS = frozenset({"M105", "M110", "M115", "M155", "M27", "M113", "M85", "M503", "M211"})
@@ -18,7 +18,7 @@ _BLOCK = 65536  # bytes of the file that are read at once
 _COMMANDS = frozenset("GMT")  # what a command begins with
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verdict:
     """Whether it is the file; how many of its lines came, of how many; the first difference, empty if there is none."""
 

@@ -3,9 +3,9 @@
 Power is 0 to FULL_POWER, as Marlin reports it: software PWM of 7 bits.
 """
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from gcode.frozen import frozen
 from hal.simulated.thermal import TICK
 
 FULL_POWER = 127
@@ -26,7 +26,7 @@ class Control(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pid:
     """Gains as M301 and M304 name them; outside `range` of the target it is full power or none."""
 
@@ -40,7 +40,7 @@ class Pid:
         return PidControl(self)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BangBang:
     """On below the target and off above, looked at each `interval` s; between ± `hysteresis` °C it stays as it is."""
 

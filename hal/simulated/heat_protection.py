@@ -7,10 +7,11 @@
 """
 
 import math
-from dataclasses import dataclass
+
+from gcode.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     """When a heater's protections trip: °C and s. The defaults are a hotend's (Configuration_adv.h).
 

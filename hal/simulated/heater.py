@@ -8,10 +8,11 @@ A tick costs a microsecond or two, a cold heater that is off nothing.
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from functools import lru_cache
 
+from gcode.frozen import frozen
 from hal.simulated.heat_control import FULL_POWER, BangBang, Pid
 from hal.simulated.heat_protection import BED_LIMITS, CHAMBER_LIMITS, HOTEND_LIMITS, Limits, Protection
 from hal.simulated.thermal import BED_BODY, CHAMBER_BODY, HOTEND_BODY, TICK, Body, TwoMasses
@@ -35,7 +36,7 @@ class HeaterFault(StrEnum):
     DRAUGHT = "draught"  # something cools it
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeaterConfig:
     """A heater as built and as the firmware is configured for it.
 

@@ -6,10 +6,11 @@ temperatures is not active. M86 (Marlin 2.1.3 with HOTEND_IDLE_TIMEOUT) wants so
 """
 
 import math
-from dataclasses import dataclass
+
+from gcode.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HotendIdle:
     """What M86 sets: °C and s.
 

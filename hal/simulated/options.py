@@ -1,8 +1,9 @@
 """What an address or the command line chooses about a simulated printer, made into its configuration."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from gcode.frozen import frozen
 from hal.registry import positive_float, positive_int
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.heater import HeaterConfig
@@ -14,7 +15,7 @@ TOUCH_SCREEN_AT = 10.0
 _YES_OR_NO = {"yes": True, "no": False}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Option:
     """One choice: how its text is read, what may stand there, what it means, and what becomes of the configuration."""
 

@@ -5,10 +5,10 @@ As Marlin does it (queue.cpp, get_serial_commands): a receive buffer that loses 
 """
 
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from gcode.framing import checksum
+from gcode.frozen import frozen
 from hal.simulated.config import FirmwareConfig
 
 _USUAL = re.compile(rb"N(\d+) ?([^ *;\0\d][^*;\0]*)\*(\d+)")  # how hosts write a line with number and checksum
@@ -32,7 +32,7 @@ class Line(NamedTuple):
     quiet: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refusal:
     """A line to be sent again; `checksum` is what it should have been, `number` what stood in it."""
 
@@ -41,7 +41,7 @@ class Refusal:
     number: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Skipped:
     """A line that was there before, and is answered as such."""
 

@@ -18,10 +18,11 @@
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gcode.frozen import frozen
 from hal.errors import ScenarioError
 
 WHEN = ("line", "time", "temperature", "probability")
@@ -81,7 +82,7 @@ _ALLOWED: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fault:
     """One fault. `count` is how often it happens: once unless it says so, without end where a probability decides.
 
@@ -119,7 +120,7 @@ class Fault:
         return 1 if self.probability is None else FOR_EVER
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scenario:
     """All that goes wrong in a run; falsy where nothing does."""
 

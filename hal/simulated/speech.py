@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
+
+from gcode.frozen import frozen
 
 Numbers = Literal["enforced", "checked", "ignored", "modulo"]
 """Line numbers must follow each other; only the checksum counts; neither is looked at; as Repetier counts."""
@@ -12,7 +14,7 @@ Acknowledged = Literal["executed", "received"]
 """When the ok of a line is said: once its command has been executed, or as soon as it is in the queue."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Halt:
     """A firmware that has stopped the machine and goes on to answer.
 
@@ -49,7 +51,7 @@ MARLIN_STOPPED = Halt(("{text}", f"Error:{_STOPPED}"), (_STOPPED,), hits=frozens
 """Marlin's stop(): only moves are refused, and all lines get their ok; M999 clears it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Speech:
     """What one firmware says. Templates are for `str.format`; an empty one says nothing.
 

@@ -10,7 +10,8 @@ For constant power and load this is solved exactly by a matrix exponential, so s
 """
 
 import math
-from dataclasses import dataclass
+
+from gcode.frozen import frozen
 
 TICK = 0.15625
 """Seconds between two readings: Marlin takes 0.16; 5/32 is exact in binary, so ticks and times agree."""
@@ -18,7 +19,7 @@ TICK = 0.15625
 _IN_AIR = 10.0  # s in which a sensor that hangs in the air cools by 63 %
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Body:
     """What a heater is made of: °C and seconds.
 

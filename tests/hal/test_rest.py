@@ -2,12 +2,12 @@
 
 import asyncio
 import re
-from dataclasses import dataclass
 
 import pytest
 
 from gcode import dialect
 from gcode.errors import NozzledError
+from gcode.frozen import frozen
 from gcode.outgoing import Refusal
 from hal import rest
 from hal.driver import LinePrinter
@@ -19,7 +19,7 @@ PLACE = b"X:1.00 Y:2.00 Z:0.30 E:0.00 Count X:80 Y:160 Z:120\n"
 """What M114 says."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Ways(dialect.Dialect):
     """A dialect with a way of its own."""
 

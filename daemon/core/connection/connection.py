@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 import structlog
 
@@ -20,6 +20,7 @@ from daemon.systemd.descriptors import DescriptorStore
 from gcode.dialect import is_revival
 from gcode.errors import CommandError, FirmwareHalted, NozzledError, PrinterSilent
 from gcode.flight import Left, Lost
+from gcode.frozen import frozen
 from gcode.modes import Modes
 from gcode.outgoing import check_command, is_stop
 from gcode.replies import Heaters
@@ -633,7 +634,7 @@ class Connection:
             await asyncio.sleep(self._config.printer.retry_s if said else REOPEN)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Back:
     """A conversation that is to be gone on with, and who waits for its printer."""
 

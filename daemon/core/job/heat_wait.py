@@ -7,11 +7,11 @@ another reason than the temperature is told.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from daemon.errors import NoHeat
 from gcode.dialect import recognise
 from gcode.errors import NozzledError, PrinterSilent
+from gcode.frozen import frozen
 from gcode.heating import Nearing, Residency, reading_of
 from gcode.replies import Reading
 from hal.printer import Event, Printer, TemperaturesRead
@@ -35,7 +35,7 @@ NEAR = 10.0
 """°C that a heater may lack when it gets no warmer, and the print goes on all the same."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Goal:
     """What is waited for.
 

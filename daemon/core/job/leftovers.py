@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -14,11 +14,12 @@ from daemon.core.job.runner import Runner
 from daemon.core.job.survival import Survival
 from daemon.core.record.store import JobRecord, Store
 from daemon.errors import CannotGoOn, StoreError
+from gcode.frozen import frozen
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """What there was.
 

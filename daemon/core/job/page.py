@@ -18,6 +18,7 @@ from daemon.bridge.words import JobState, Selection
 from daemon.core.job.parking import Rest, modes_of, plain_modes
 from daemon.core.job.selection import FileMark
 from daemon.core.record.store import NewJob
+from gcode.frozen import frozen
 from hal.printer import Identity
 
 VERSION = 4
@@ -32,7 +33,7 @@ NEEDED = ("selection", "started", "boot", "address", "state", "first_line", "ste
 _ENDED = {"reason": None, "lines": 0, "offset": 0, "print_time": 0.0, "hot": True}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ending:
     """How a job ended.
 
@@ -49,7 +50,7 @@ class Ending:
     hot: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Claim:
     """A job that was recorded before it began: its number there, and by what it is known when it is asked for again.
 

@@ -4,13 +4,14 @@ Pure: positions in, commands out. All positions are mm, as M114 told them.
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
 
 from daemon.config import PauseConfig, ProfileConfig
 from gcode.dialect import Dialect
+from gcode.frozen import frozen
 from gcode.modes import Modes
 from gcode.replies import Reading
 
@@ -21,7 +22,7 @@ SOFT = 160.0  # °C; a hotend colder than that holds filament that cannot be mov
 NEAR = 3.0  # °C above the firmware's own limit: one retraction that is made and one that is refused are a blob or a gap
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rest:
     """Where a print was left, and how it is gone back to.
 

@@ -20,7 +20,7 @@ import asyncio
 import json
 from collections.abc import Awaitable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from typing import Any, Protocol
 
 import msgspec
@@ -31,6 +31,7 @@ from daemon.core.connection.connection import Connection
 from daemon.core.job.job import Job
 from daemon.core.job.page import written
 from daemon.core.job.parking import modes_of, plain_modes
+from gcode.frozen import frozen
 from gcode.outgoing import Position, Ticket
 from hal.logbook import Logbook
 from hal.printer import Printer
@@ -66,7 +67,7 @@ class Disk(Protocol):
         """Replace it; raises OSError."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Noted:
     """What is on the disk. Numbers are those on the wire.
 

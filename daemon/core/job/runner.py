@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
 
@@ -23,6 +22,7 @@ from daemon.core.job.survival import Survival
 from daemon.core.record.store import Store
 from daemon.errors import CannotGoOn, StepsDiffer, Unsafe
 from gcode.errors import NozzledError, PrinterReset
+from gcode.frozen import frozen
 from gcode.outgoing import Counters
 from hal.errors import NotConnected, PortError
 from hal.loop import WatchedLoop
@@ -35,7 +35,7 @@ CHECKPOINT = 5.0  # seconds between two notes of the position in the store
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kit:
     """What every job needs.
 

@@ -1,9 +1,11 @@
 """By which the file of a print is known again."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from gcode.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileMark:
     """By which a file is known again: nothing was written to it, and it is no other one of the same name.
 

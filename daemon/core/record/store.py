@@ -8,7 +8,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import msgspec
 from daemon.bridge.words import FileStatistics, LastPrint
 from daemon.database import Database, transaction
 from daemon.errors import StoreError
+from gcode.frozen import frozen
 
 RETRY_S = 5.0
 """Seconds until a failed write is tried again."""
@@ -27,7 +28,7 @@ HISTORIES = 200
 """Files whose prints are told at once: an answer that fits into a frame of the bridge and costs the wire no time."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NewJob:
     """A job as it starts; `path` is the file's in the uploads' folder."""
 
@@ -45,7 +46,7 @@ class NewJob:
     began: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobRecord:
     """A job as it is stored: `state` is the last one seen, and equals `outcome` once it has ended.
 
@@ -80,7 +81,7 @@ class JobRecord:
     ejected: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Progress:
     """The part of a job's row that changes; with an outcome it is the last one."""
 

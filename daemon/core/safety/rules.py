@@ -18,10 +18,10 @@ left on          | a heater is on, and for long neither a job nor a command     
 
 import asyncio
 import math
-from dataclasses import dataclass
 
 from daemon.config import ProfileConfig
 from gcode.errors import NozzledError
+from gcode.frozen import frozen
 from gcode.heating import HYSTERESIS, heaters_off
 from gcode.replies import Heaters, Reading
 from hal.printer import Printer, Status
@@ -45,7 +45,7 @@ NO_REPORT_ASKED = 900.0
 """The same where it has to be asked, or is busy: it answers nothing while it homes, levels the bed or dwells."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bounds:
     """What is normal for one kind of heater: °C and s.
 

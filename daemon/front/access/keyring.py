@@ -14,7 +14,7 @@ import secrets
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from daemon.errors import BadKeyName, ConfigError, DamagedFile, KeyNameTaken, No
 from daemon.front.access.scopes import FIRST, Identity, Scope
 from daemon.private_file import write_private
 from daemon.set_aside import make_way, set_aside
+from gcode.frozen import frozen
 
 FILE = "keys.json"
 MAX_KEYS = 256
@@ -33,7 +34,7 @@ Stamp = tuple[int, int, int]
 """What tells one state of the file from another: inode, size, time of its last change."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NamedKey:
     """What is kept of a key; dates in seconds since the epoch, `app` where an app asked for it."""
 

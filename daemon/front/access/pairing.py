@@ -7,11 +7,11 @@ the rate that `attempts` leaves to an address.
 
 import hmac
 import secrets
-from dataclasses import dataclass
 
 from daemon.errors import KeyRefused, TooManyRequests
 from daemon.front.access.keyring import digest
 from daemon.front.access.scopes import Scope
+from gcode.frozen import frozen
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's: what is easily read as something else is not in it."""
@@ -23,7 +23,7 @@ MAX_CODES = 16
 _ALIKE = str.maketrans("ILOU", "110V")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Code:
     sha256: str
     scope: Scope

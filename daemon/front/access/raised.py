@@ -5,16 +5,17 @@ besides gets another one for a while, which the page keeps in memory alone.
 """
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from daemon.front.access.keyring import digest
 from daemon.front.access.scopes import Identity, Scope
+from gcode.frozen import frozen
 
 LIFETIME = 900.0  # s
 MOST = 32  # at once; the oldest goes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Raised:
     identity: Identity
     ends: float

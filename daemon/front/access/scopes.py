@@ -1,7 +1,8 @@
 """What a key allows, and who came with it. Pure."""
 
-from dataclasses import dataclass
 from enum import IntEnum
+
+from gcode.frozen import frozen
 
 FIRST = "owner"
 LOCAL = "_local"
@@ -34,7 +35,7 @@ class Scope(IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Identity:
     """Who makes a request.
 

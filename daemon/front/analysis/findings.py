@@ -5,8 +5,10 @@ import json
 import zlib
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from gcode.frozen import frozen
 
 VERSION = 7
 """Of what an analysis finds; one that was made by another version is made again."""
@@ -18,7 +20,7 @@ _PICTURES = "pictures"
 _LEFT_OUT = ("settings",)  # hundreds of lines that no client asks for
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Summary:
     """What lists tell of a file.
 
@@ -44,14 +46,14 @@ class Summary:
         return self.summary.get("duration_s") or None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Brief(Summary):
     """A summary without the rest; `pictured`: the file has a picture."""
 
     pictured: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Findings(Summary):
     """What is known of a file.
 

@@ -5,12 +5,13 @@ of the print is behind, the pace is mostly what earlier prints of this printer h
 """
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from daemon.bridge.words import Progress
 from daemon.errors import StoreError
 from daemon.front.analysis.findings import Plan
 from daemon.front.analysis.shelf import Learnt, Shelf
+from gcode.frozen import frozen
 
 TRUST = 0.1  # share of the plan, and no less than so many seconds, after which the measured pace weighs as much
 TRUST_S = 120.0  # as the learnt one
@@ -18,7 +19,7 @@ SHORTEST = 120.0  # s of a plan from which something can be learnt
 PLAUSIBLE = (0.25, 4.0)  # pace; beyond it something else was wrong
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outlook:
     """What a plan says of a print under way.
 

@@ -1,7 +1,6 @@
 """Speed, flow and layer time over a print, and the path of a layer, as a picture. Needs matplotlib."""
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from daemon.errors import ServiceError
 from gcode.analysis.arrays import Floats
 from gcode.analysis.result import Analysis
 from gcode.analysis.watching import Driven
+from gcode.frozen import frozen
 
 _BINS = 1000  # columns of the curves over time
 _TINY = 1e-6  # mm of filament that lay material
@@ -19,7 +19,7 @@ _MARKS = 25  # layers that are marked
 _PALE, _HEAT, _TRAVEL = "#c6dbef", "#e6550d", "#f4a261"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Curve:
     """A quantity over time: its mean and its peak in each of the stretches, None where nothing moves."""
 
@@ -27,7 +27,7 @@ class Curve:
     peak: Floats
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Curves:
     """Speed in mm/s and flow in mm³/s over stretches of time: where each begins, in s, and how long they are."""
 

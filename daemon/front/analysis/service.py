@@ -26,6 +26,7 @@ from daemon.front.analysis.shelf import FileKey, Shelf
 from daemon.front.analysis.toolpaths import FOLDER, Toolpaths, told_of
 from daemon.front.one_answer import NoAnswer, answer_of
 from gcode.analysis.toolpath_format import FORMAT
+from gcode.frozen import frozen
 
 MAX_QUEUE = 1000  # files that wait
 KEPT = 32  # results in memory
@@ -36,7 +37,7 @@ ATTEMPTS = 2  # a file that breaks the process twice is left alone until the nex
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Order:
     """What the worker is to do.
 

@@ -2,15 +2,15 @@
 
 import json
 import sqlite3
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from daemon.front.analysis.findings import VERSION, Findings
+from gcode.frozen import frozen
 
 LEARNT_FROM = 10  # last prints of a printer
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileKey:
     """By which a file is known again: path, size in bytes, date of the last change in s."""
 
@@ -23,7 +23,7 @@ class FileKey:
         return self.path == folder or self.path.startswith(f"{folder}/")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Learnt:
     """How much longer prints of a printer take than they are planned to, and from how many that is known."""
 

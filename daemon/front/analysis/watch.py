@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 import structlog
 
@@ -14,6 +13,7 @@ from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.forecast import Outlook, Pace, learnt
 from daemon.front.analysis.service import Analyses
 from daemon.front.analysis.shelf import FileKey, Learnt, Shelf
+from gcode.frozen import frozen
 
 TICK = 5.0  # s between two looks at how far the job is, whether a client asks or not
 PATIENCE = 0.5  # s that an answer waits for the database
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 REMEDY = "If the printer is another one than [profile] says, set it there, or a preset (nozzled config --preset list)"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refusal:
     """A file that somebody wanted to be printed, and is not: what speaks against it."""
 

@@ -1,9 +1,9 @@
 """What is looked for in the history."""
 
-from dataclasses import dataclass
+from gcode.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Question:
     """Which prints are meant: all of what is said has to hold.
 

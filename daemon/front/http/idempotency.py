@@ -7,20 +7,20 @@ was asked for: the same key with another body is refused.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from daemon.bridge.words import Begun, Selection
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.errors import Refused
+from gcode.frozen import frozen
 
 HEADER = "Idempotency-Key"
 FIELD = "job"
 LONGEST = 200  # characters
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wish:
     """A print that is asked for with a key; `mark` tells what is asked for."""
 

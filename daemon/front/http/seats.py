@@ -7,8 +7,10 @@ key goes. So an owner who comes from an attacker's own address, or when all seat
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gcode.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Limits:
     """Connections at once: from everybody, of strangers from one address, and of those with a key from one address."""
 

@@ -7,7 +7,6 @@ import re
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import tornado.httputil
@@ -42,6 +41,7 @@ from daemon.front.push.hub import Hub
 from daemon.front.views.job import JobView
 from daemon.front.views.listing import Listing
 from daemon.front.views.temperatures import TemperatureHistory
+from gcode.frozen import frozen
 
 if TYPE_CHECKING:
     from daemon.front.front import Front
@@ -214,7 +214,7 @@ def log_request(handler: tornado.web.RequestHandler) -> None:
     log.debug("%s %s %d", request.method, request.path, handler.get_status())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Listening:
     """A server that listens; `stop` ends that and closes what is open."""
 

@@ -2,8 +2,9 @@
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from gcode.frozen import frozen
 
 MOST = 16  # states that wait; of more than so many within half a second the oldest are dropped
 
@@ -14,7 +15,7 @@ the printer moves, and a client that counts prints by the flag would count anoth
 Status = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Moment:
     """A state as it was, with what else was to be told then: the next print may have begun before it is.
 

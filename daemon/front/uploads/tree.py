@@ -4,16 +4,16 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from daemon.errors import BadFileName
 from daemon.front.uploads.filenames import MAX_DEPTH, MAX_NAME, MAX_PATH, check_path, is_printable
 from daemon.front.uploads.hashes import NO_HASHES, Hashes
+from gcode.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """A file or a folder. `date` is that of its last change, in whole seconds since the epoch.
 

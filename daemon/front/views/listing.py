@@ -9,7 +9,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -23,6 +23,7 @@ from daemon.front.uploads.hashes import Hashes
 from daemon.front.uploads.tree import Entry
 from daemon.front.views.analysis import key_of, of_brief
 from gcode.errors import NozzledError
+from gcode.frozen import frozen
 
 if TYPE_CHECKING:
     from daemon.front.front import Front
@@ -31,7 +32,7 @@ KEPT = 4 * 1024 * 1024
 """Bytes of an answer that is kept for whoever asks next."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Known:
     """What is told of files besides what the folder says."""
 
