@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gcode.outgoing import Ticket
-from gcode.replies import FirmwareInfo, Position, Reply, SdIdle, SdProgress, Temperatures, UnknownCommand
+from gcode.replies import FirmwareInfo, PositionReply, Reply, SdIdle, SdProgress, Temperatures, UnknownCommand
 
 MOMENT = 0.2
 """Seconds behind the `ok` of a command, or behind the last line it said, after which it has said everything."""
@@ -39,7 +39,7 @@ def _is_said(reply: Reply, ticket: Ticket) -> bool:
 
 _FITS: dict[str, tuple[_Fits, bool]] = {  # what answers a command, and whether those before it are over then
     "M105": (lambda reply, _: isinstance(reply, Temperatures), False),  # it may be a report by itself
-    "M114": (lambda reply, _: isinstance(reply, Position), True),
+    "M114": (lambda reply, _: isinstance(reply, PositionReply), True),
     "M115": (lambda reply, _: isinstance(reply, FirmwareInfo), True),
     "M118": (_is_said, True),
     "M27": (lambda reply, _: isinstance(reply, SdProgress | SdIdle), False),
@@ -47,7 +47,7 @@ _FITS: dict[str, tuple[_Fits, bool]] = {  # what answers a command, and whether 
 
 
 @dataclass(slots=True)
-class _Asked:
+class _Expected:
     ticket: Ticket
     word: str
     ok: str
@@ -60,7 +60,7 @@ class Answers:
     """The commands that were received, and have not said everything yet; oldest first."""
 
     def __init__(self) -> None:
-        self._asked: deque[_Asked] = deque()
+        self._asked: deque[_Expected] = deque()
 
     def __bool__(self) -> bool:
         return bool(self._asked)
@@ -87,9 +87,9 @@ class Answers:
             return [*before, _over(ticket, ok)]
         if word in _FITS or lasts:
             last = max(now + timeout, *(each.last for each in self._asked), 0.0)  # no sooner than those before it
-            self._asked.append(_Asked(ticket, word, ok, last, last))
+            self._asked.append(_Expected(ticket, word, ok, last, last))
         else:
-            self._asked.append(_Asked(ticket, word, ok, now + MOMENT, now + LONGEST))
+            self._asked.append(_Expected(ticket, word, ok, now + MOMENT, now + LONGEST))
         over = [self._asked.popleft()] if len(self._asked) > MOST_WAITING else []
         return [_over(each.ticket, each.ok) for each in over]
 
@@ -116,7 +116,7 @@ class Answers:
                 self._asked.remove(asked)
                 over.append(_over(asked.ticket, asked.ok))
             return over
-        if isinstance(reply, Temperatures | Position | SdProgress | SdIdle):
+        if isinstance(reply, Temperatures | PositionReply | SdProgress | SdIdle):
             return None
         if next_ is not None and _answers_before_its_ok(reply, next_):
             return None

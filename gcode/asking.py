@@ -9,7 +9,7 @@ from gcode.dialect import Dialect
 from gcode.errors import LinkError, PrinterReset, PrinterSilent
 from gcode.framing import frame
 from gcode.packing import RESET
-from gcode.replies import Busy, Reply, Resend, Start, Temperatures, parse
+from gcode.replies import BoardStarted, Busy, Reply, Resend, Temperatures, parse
 
 QUIET = 0.5
 """Seconds behind a request in which another one may come: of the line that was cut, or of the question."""
@@ -83,7 +83,7 @@ class Asking:
             if self._told is None:  # some repeat it until the line comes
                 self._due = now + QUIET
             self._told = reply.number
-        elif isinstance(reply, Start):
+        elif isinstance(reply, BoardStarted):
             self.error = PrinterReset("the printer restarted: it has forgotten where it was")
         elif isinstance(reply, Busy) or (isinstance(reply, Temperatures) and reply.waiting):
             self._due = max(self._due, now + PATIENCE)  # it answers behind that

@@ -32,7 +32,7 @@ _RUN_TOGETHER = re.compile(rb"^G\d[^ \n;]*$", re.MULTILINE)  # a command without
 _WORD_BEGINS = re.compile(rb"(?<=[\d.])(?=[A-Za-z])")
 
 
-class Kind(IntEnum):
+class BlockKind(IntEnum):
     """Of a block."""
 
     FILE = 0
@@ -44,12 +44,12 @@ class Kind(IntEnum):
 
 
 _NAMES = {
-    Kind.FILE: "file metadata",
-    Kind.GCODE: "G-code",
-    Kind.SLICER: "slicer metadata",
-    Kind.PRINTER: "printer metadata",
-    Kind.PRINT: "print metadata",
-    Kind.PICTURE: "thumbnail",
+    BlockKind.FILE: "file metadata",
+    BlockKind.GCODE: "G-code",
+    BlockKind.SLICER: "slicer metadata",
+    BlockKind.PRINTER: "printer metadata",
+    BlockKind.PRINT: "print metadata",
+    BlockKind.PICTURE: "thumbnail",
 }
 
 
@@ -61,7 +61,7 @@ class BgcodeError(CommandError):
 class _Block:
     """A block whose header is read; `size` is of its parameters and data as they stand in the file."""
 
-    kind: Kind
+    kind: BlockKind
     compression: int
     unpacked: int
     header: bytes
@@ -77,7 +77,7 @@ class BgcodeDecoder:
         self._block: _Block | None = None
         self._number = 0
         self._producer = ""
-        self._tables: dict[Kind, list[bytes]] = {Kind.PRINT: [], Kind.SLICER: []}
+        self._tables: dict[BlockKind, list[bytes]] = {BlockKind.PRINT: [], BlockKind.SLICER: []}
         self._kept = 0
         self._has_gcode = False
 
@@ -103,11 +103,11 @@ class BgcodeDecoder:
             raise BgcodeError(f"binary G-code: the file is cut off in {self._place()}")
         if not self._has_gcode:
             raise BgcodeError("binary G-code: the file holds no G-code, it is cut off")
-        yield b"\n" + b"".join(self._tables[Kind.PRINT])
-        if self._tables[Kind.SLICER]:
+        yield b"\n" + b"".join(self._tables[BlockKind.PRINT])
+        if self._tables[BlockKind.SLICER]:
             name = (self._producer.split() or ["slicer"])[0].lower().encode()
             yield b"\n; " + name + b"_config = begin\n"
-            yield b"".join(self._tables[Kind.SLICER])
+            yield b"".join(self._tables[BlockKind.SLICER])
             yield b"; " + name + b"_config = end\n"
 
     # -- blocks --------------------------------------------------------------------------------------------
@@ -146,15 +146,15 @@ class BgcodeDecoder:
         if len(waiting) < length:
             return None
         self._number += 1
-        if kind not in Kind.__members__.values():
+        if kind not in BlockKind.__members__.values():
             raise BgcodeError(f"binary G-code: block {self._number} is of an unknown type, {kind}")
         packed = _SIZE.unpack_from(waiting, _BLOCK_HEADER.size)[0] if compression else unpacked
         if max(packed, unpacked) > MAX_BLOCK:
             raise BgcodeError(
                 f"binary G-code: block {self._number} is too large: {max(packed, unpacked)} bytes, at most {MAX_BLOCK}"
             )
-        parameters = 6 if kind == Kind.PICTURE else 2
-        return _Block(Kind(kind), compression, unpacked, self._take(length), parameters + packed)
+        parameters = 6 if kind == BlockKind.PICTURE else 2
+        return _Block(BlockKind(kind), compression, unpacked, self._take(length), parameters + packed)
 
     def _body(self, block: _Block) -> bytes | None:
         """Return parameters and data, checked; None if they are not there yet."""
@@ -183,10 +183,10 @@ class BgcodeDecoder:
 
     def _text(self, block: _Block, body: bytes) -> Iterator[bytes]:
         try:
-            if block.kind is Kind.PICTURE:
+            if block.kind is BlockKind.PICTURE:
                 kind, width, height = struct.unpack_from("<HHH", body)
                 yield _picture(kind, width, height, _unpacked(block, body[6:]))
-            elif block.kind is Kind.GCODE:
+            elif block.kind is BlockKind.GCODE:
                 self._has_gcode = True
                 yield _gcode(int.from_bytes(body[:2], "little"), _unpacked(block, body[2:]))
             else:
@@ -196,7 +196,7 @@ class BgcodeDecoder:
         except (CommandError, zlib.error) as error:
             raise BgcodeError(f"binary G-code: {self._place(block)} is damaged: {error}") from error
 
-    def _table(self, kind: Kind, encoding: int, data: bytes) -> Iterator[bytes]:
+    def _table(self, kind: BlockKind, encoding: int, data: bytes) -> Iterator[bytes]:
         if encoding != 0:  # JSON, in newer files beside the table: nothing that comments could say
             return
         self._kept += len(data)
@@ -204,7 +204,7 @@ class BgcodeDecoder:
             raise CommandError(f"the tables have more than {MAX_METADATA} bytes")
         pairs = [(key.strip(), value.strip()) for key, _, value in (line.partition(b"=") for line in data.splitlines())]
         comments = b"".join(b"; " + key + b" = " + value + b"\n" for key, value in pairs if key)
-        if kind is Kind.FILE:
+        if kind is BlockKind.FILE:
             yield self._made_by(dict(pairs))
         elif kind in self._tables:
             self._tables[kind].append(comments)

@@ -5,7 +5,7 @@ import re
 from gcode.consequence import consequence
 from gcode.dialect import Dialect
 from gcode.errors import FirmwareHalted
-from gcode.outgoing import Refusal
+from gcode.outgoing import RefusedLine
 from gcode.replies import FirmwareError, Reply, Resend, Text, parse
 
 SAID_BEFORE = 2.0
@@ -27,7 +27,7 @@ class Complaints:
 
     def __init__(self) -> None:
         self.halted_until: float | None = None
-        self.refusal: Refusal | None = None
+        self.refusal: RefusedLine | None = None
         self._halted = ""  # what it said as it halted
         self._said, self._said_at = "", 0.0  # the last text of the firmware's own, and when it came
         self._head = b""  # of an error that goes on in the next line
@@ -42,7 +42,7 @@ class Complaints:
             return Text(line.decode())
         return parse(line)
 
-    def settle(self, reply: Reply) -> Refusal | None:
+    def settle(self, reply: Reply) -> RefusedLine | None:
         """Return the refusal that stands, now that it is known what came behind it."""
         refusal, self.refusal = self.refusal, None
         # a request behind an error: the line did not arrive well, in words that nobody knows
@@ -69,7 +69,7 @@ class Complaints:
         if follows == "halt":
             return self._on_halt(reply, dialect, now)
         if follows == "refusal" and line is not None:
-            self.refusal = Refusal(reply.line.strip(), *line)
+            self.refusal = RefusedLine(reply.line.strip(), *line)
         if isinstance(reply, FirmwareError | Text):
             self._said, self._said_at = reply.line.strip(), now
         return None

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from gcode.dialect import Dialect
-from gcode.replies import FirmwareError, Ok, Reply, Start, Text
+from gcode.replies import BoardStarted, FirmwareError, Ok, Reply, Text
 
 Consequence = Literal["none", "warning", "communication", "harmless", "refusal", "halt"]
 """`none`: no error. `warning`: a text that the user should see. `communication`: a line is asked for again.
@@ -41,7 +41,7 @@ def _of_error(dialect: Dialect, error: FirmwareError) -> Consequence:
 
 def stopped(dialect: Dialect, reply: Reply) -> bool:
     """Tell whether a reply confirms that an emergency stop has worked: the board says so, or has booted."""
-    return isinstance(reply, Start) or _has(reply.line, dialect.stopped_by)
+    return isinstance(reply, BoardStarted) or _has(reply.line, dialect.stopped_by)
 
 
 def _has(line: str, pieces: tuple[str, ...]) -> bool:

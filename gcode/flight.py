@@ -24,7 +24,7 @@ from gcode.firmware_traits import Dialect
 from gcode.framing import frame, number_of, numberless
 from gcode.frozen import frozen
 from gcode.modes import Modes
-from gcode.outgoing import Position, Ticket
+from gcode.outgoing import JobPosition, Ticket
 from gcode.packing import text_of
 
 HISTORY = 128
@@ -83,8 +83,8 @@ class Left:
 
     sent: Sequence[Sent]
     answered: int
-    position: Position
-    fed: Position
+    position: JobPosition
+    fed: JobPosition
     modes: Modes
 
 
@@ -107,7 +107,7 @@ class Lost:
         """
         last = near(wanted, self.number, dialect.counting.modulo) - 1
         sent = (last, frame(last, HARMLESS), -1, -1, Ticket(HARMLESS))
-        return Left([sent], last, Position(), Position(), replace(self.modes))
+        return Left([sent], last, JobPosition(), JobPosition(), replace(self.modes))
 
 
 def near(told: int, number: int, modulo: int | None) -> int:

@@ -10,7 +10,7 @@ import math
 
 from gcode.framing import frame
 from gcode.packing import RESET, decoder_said
-from gcode.replies import Busy, Reply, Start, Temperatures, Text, UnknownCommand, Wait, acknowledges, parse
+from gcode.replies import BoardStarted, Busy, Reply, Temperatures, Text, UnknownCommand, Wait, acknowledges, parse
 
 HELLO = b"\n" + frame(0, b"M110 N0")
 """The line feed ends noise that the firmware may hold; then line 0, so that line 1 comes next."""
@@ -116,7 +116,7 @@ class Greeting:
 
     def _note(self, reply: Reply, now: float) -> None:
         self.heard = True
-        if isinstance(reply, Start):
+        if isinstance(reply, BoardStarted):
             self._on_start(reply, now)
         elif acknowledges(reply) or isinstance(reply, Wait):
             self._on_ok(now)
@@ -124,13 +124,13 @@ class Greeting:
             self._on_busy(now)
         elif not isinstance(reply, Temperatures):  # reports that an earlier host asked for go on without end
             self._due = max(self._due, now + (self._quiet if self._answered else BANNER))
-        self._boots = isinstance(reply, Start)
+        self._boots = isinstance(reply, BoardStarted)
         if isinstance(reply, UnknownCommand):
             self._foreign_ok = reply.word != "M110"
         elif isinstance(reply, Text) and len(self.banner) < MAX_BANNER:
             self.banner.append(reply.line[:200])
 
-    def _on_start(self, start: Start, now: float) -> None:
+    def _on_start(self, start: BoardStarted, now: float) -> None:
         """Begin the banner anew; the reason of a reset, told behind `start`, is a part of it."""
         self._answered = self._foreign_ok = self._packed = False
         self.booted = True

@@ -54,14 +54,14 @@ class WaitForAll:
 
 
 @frozen
-class Pause:
+class PauseJob:
     """Pause the job here."""
 
     reason: str
 
 
 @frozen
-class Cancel:
+class CancelJob:
     """Cancel the job here."""
 
     reason: str
@@ -116,7 +116,7 @@ class Instead:
 Sent = HeatAndWait | PrinterPauses | PauseUnlessKnown | DwellUnlessKnown
 """Of these the printer gets a command, before the host does its part."""
 
-Meaning = Sent | WaitForAll | Pause | Cancel | Skip | Instead
+Meaning = Sent | WaitForAll | PauseJob | CancelJob | Skip | Instead
 
 
 def meaning(
@@ -152,7 +152,7 @@ def meaning(
     if name in _HOST_S:
         return Skip("the host has said already how often it wants to be told")
     if name in _CANCELS:
-        return Cancel(f"the file asks for it: {command.decode()}")
+        return CancelJob(f"the file asks for it: {command.decode()}")
     if name[:1] == b"@":
         return Skip("it is meant for a host, and not known here")
     if name.decode() not in _WAITS or (wait := _wait(command)) is None:
@@ -160,14 +160,14 @@ def meaning(
     return wait if host_waits or (wait.cool and not reads_r) else None
 
 
-def _pause(command: bytes, word: str, unknown: Container[str]) -> Pause | DwellUnlessKnown | Instead | None:
+def _pause(command: bytes, word: str, unknown: Container[str]) -> PauseJob | DwellUnlessKnown | Instead | None:
     """Return what a stop of a file is: the user's, or a wait that ends by itself."""
     if (timed := _TIMED.match(command)) and float(timed[2]):
         dwell = _dwell(timed)
         return Instead(dwell) if word in unknown else DwellUnlessKnown(command, dwell)
     if _PIN.match(command) and word not in unknown:
         return None
-    return Pause(f"the file asks for it: {command.decode()}")
+    return PauseJob(f"the file asks for it: {command.decode()}")
 
 
 def _dwell(timed: re.Match[bytes]) -> bytes:
@@ -178,9 +178,9 @@ def _dwell(timed: re.Match[bytes]) -> bytes:
 
 def _firmware_s_pause(
     command: bytes, word: str, unknown: Container[str], *, resumes: bool
-) -> Pause | PrinterPauses | PauseUnlessKnown:
+) -> PauseJob | PrinterPauses | PauseUnlessKnown:
     if word in unknown:
-        return Pause(f"the file asks for it, and the firmware does not know it: {command.decode()}")
+        return PauseJob(f"the file asks for it, and the firmware does not know it: {command.decode()}")
     return PrinterPauses(command) if word == "M601" and resumes else PauseUnlessKnown(command)
 
 

@@ -33,11 +33,12 @@ from gcode.errors import LinkError, PrinterReset, PrinterSilent, QueueFull
 from gcode.flight import HARMLESS, HISTORY, Flight, Left, Sent, bare, command_of
 from gcode.modes import Modes
 from gcode.outbox import Journal, Leave, Outbox, Pull
-from gcode.outgoing import Counters, Notice, Position, Refusal, Ticket
+from gcode.outgoing import Counters, JobPosition, LinkNotice, RefusedLine, Ticket
 from gcode.packing import RESET, DecoderSaid, Packer, decoder_said
 from gcode.patience import Patience, patience
 from gcode.recovery import Phase, Recovery
 from gcode.replies import (
+    BoardStarted,
     Busy,
     FirmwareError,
     Ok,
@@ -45,7 +46,6 @@ from gcode.replies import (
     Resend,
     SdIdle,
     SdProgress,
-    Start,
     Temperatures,
     Text,
     UnknownCommand,
@@ -82,7 +82,7 @@ _SKIPPED = re.compile(r"skip (\d{1,10}+)\s*+\Z")
 
 _OKS = frozenset(b"ok\n" * count for count in range(1, 9))
 
-Told = Reply | Ticket | Refusal | Notice | DecoderSaid
+Told = Reply | Ticket | RefusedLine | LinkNotice | DecoderSaid
 
 
 class HostLink:
@@ -105,7 +105,7 @@ class HostLink:
         """
         self.error: LinkError | None = None
         self.counters = Counters()
-        self.position = Position()
+        self.position = JobPosition()
         self.first_number = 1  # of this link's own lines
         self._wire = Wire(byte_time)
         self._flight = Flight()
@@ -164,7 +164,7 @@ class HostLink:
         if pull is not None and not goes_on:
             self._flight.renew_soon()
             self._outbox.fed = 0
-            self.position = Position()
+            self.position = JobPosition()
 
     def come_back(self, left: Left, now: float) -> None:
         """Take over a conversation that another link has left; nothing of this one may have been sent.
@@ -235,7 +235,7 @@ class HostLink:
         """The number up to which every line has been answered."""
         return self._flight.first_unanswered - 1
 
-    def be_at(self, fed: Position, modes: Modes) -> None:
+    def be_at(self, fed: JobPosition, modes: Modes) -> None:
         """Take what the lines before the next one were of the job, where `come_back` could not be told."""
         self._outbox.fed = fed.lines
         self._outbox.modes = replace(modes)
@@ -315,7 +315,7 @@ class HostLink:
                 return
             case Temperatures(waiting=False) | SdProgress() | SdIdle():
                 pass  # comes by itself: no sign that a command is alive
-            case Start():
+            case BoardStarted():
                 raise PrinterReset("the board restarted: position, temperatures and line number are gone")
             case Wait():
                 self._on_wait(now, told)
@@ -356,7 +356,9 @@ class HostLink:
         return None if sent is None or sent[4] is not None else (bare(sent), sent[3])
 
     def _may_be_echo(self, reply: Reply) -> bool:
-        return isinstance(reply, Start | FirmwareError | Text | Resend) or (isinstance(reply, Ok) and reply.glued)
+        return isinstance(reply, BoardStarted | FirmwareError | Text | Resend) or (
+            isinstance(reply, Ok) and reply.glued
+        )
 
     def _is_echo(self, reply: Reply) -> bool:
         """Tell whether the firmware repeats what it was told to say (M118): no reset, error or `ok` then."""
@@ -547,7 +549,7 @@ class HostLink:
         sent = self._flight.held(number)
         if code_word(command_of(sent)) in TEXTS:
             told.append(
-                Notice(f"the firmware refuses this line again and again, it is left out: {bare(sent).decode()}")
+                LinkNotice(f"the firmware refuses this line again and again, it is left out: {bare(sent).decode()}")
             )
             self._outbox.send_instead(sent, HARMLESS)
 

@@ -22,7 +22,7 @@ _LINE_FEED = 12
 _SIGNAL = 0xFF
 
 
-class Order(IntEnum):
+class PackOrder(IntEnum):
     """What stands behind two signal bytes."""
 
     PACK = 251
@@ -33,7 +33,7 @@ class Order(IntEnum):
     BLANKS = 246
 
 
-def order(what: Order) -> bytes:
+def order(what: PackOrder) -> bytes:
     """Return the bytes of a command."""
     return bytes([_SIGNAL, _SIGNAL, what])
 
@@ -123,10 +123,10 @@ class Decoder:
             self._take(byte, out)
 
     def _obey(self, byte: int) -> None:
-        if byte in (Order.PACK, Order.UNPACK, Order.RESET):
-            self.packing = byte == Order.PACK
-        elif byte in (Order.NO_BLANKS, Order.BLANKS):
-            self.blanks = byte == Order.BLANKS
+        if byte in (PackOrder.PACK, PackOrder.UNPACK, PackOrder.RESET):
+            self.packing = byte == PackOrder.PACK
+        elif byte in (PackOrder.NO_BLANKS, PackOrder.BLANKS):
+            self.blanks = byte == PackOrder.BLANKS
 
     def _take(self, byte: int, out: bytearray) -> None:
         if self._owed:
@@ -206,7 +206,7 @@ class Encoder:
 
     def begin(self) -> bytes:
         """Return the commands that tell the other end what comes."""
-        return order(Order.PACK) + order(Order.BLANKS if self._blanks else Order.NO_BLANKS)
+        return order(PackOrder.PACK) + order(PackOrder.BLANKS if self._blanks else PackOrder.NO_BLANKS)
 
     def line(self, text: bytes) -> bytes:
         """Return one line packed, its line feed with it.

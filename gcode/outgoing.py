@@ -76,14 +76,14 @@ class Ticket:
 
 
 @frozen
-class Notice:
+class LinkNotice:
     """Something about the conversation that its user should know; a sentence."""
 
     text: str
 
 
 @frozen
-class Refusal:
+class RefusedLine:
     """A line of the job that the firmware has answered with an error, and will not carry out.
 
     Attributes:
@@ -120,7 +120,7 @@ class Counters:
 
 
 @dataclass(slots=True)
-class Position:
+class JobPosition:
     """How far the job has got: its lines acknowledged, and the byte offset in the file of the last of them."""
 
     lines: int = 0

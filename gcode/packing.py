@@ -14,14 +14,14 @@ import re
 from typing import Final
 
 from gcode.frozen import frozen
-from gcode.meatpack import Decoder, Order, literals, order, pack
-from gcode.outgoing import Notice
+from gcode.meatpack import Decoder, PackOrder, literals, order, pack
+from gcode.outgoing import LinkNotice
 
-RESET: Final = order(Order.RESET)
+RESET: Final = order(PackOrder.RESET)
 """Puts the decoder into its first state, unpacked, from any other, and executes nothing. To a firmware without one it
 is three bytes of noise before the next line feed."""
 
-BEGIN: Final = RESET + order(Order.BLANKS) + order(Order.PACK)
+BEGIN: Final = RESET + order(PackOrder.BLANKS) + order(PackOrder.PACK)
 """The same, and packed lines follow. Marlin's reset forgets the table of what a blank is, so it is told."""
 
 FRAMING = 14
@@ -217,7 +217,7 @@ class Packer:
             self.on, self._why = False, why
             self.lose_step()
 
-    def notices(self) -> list[Notice]:
+    def notices(self) -> list[LinkNotice]:
         """Return what the user has to know, once."""
         why, self._why = self._why, ""
-        return [Notice(f"lines go unpacked from here on (MeatPack is off): {why}")] if why else []
+        return [LinkNotice(f"lines go unpacked from here on (MeatPack is off): {why}")] if why else []

@@ -40,7 +40,7 @@ Vector = tuple[float, float, float, float]
 
 
 @dataclass(slots=True)
-class Limits:
+class MotionLimits:
     """What M201, M203, M204 and M205 set; lists are X, Y, Z, E.
 
     Attributes:
@@ -145,12 +145,12 @@ class Limits:
         self.min_segment_time = _not_negative(command, "B", self.min_segment_time, 1e-6)
 
 
-def loose(limits: Limits) -> Limits:
+def loose(limits: MotionLimits) -> MotionLimits:
     """Return limits of which nobody knows whether they are the printer's: they do not limit what a file asks for."""
     return replace(limits, feedrates=[_HIGHEST_LIMIT] * 4, accelerations=[*limits.accelerations], loose=True)
 
 
-def klipper(limits: Limits) -> Limits:
+def klipper(limits: MotionLimits) -> MotionLimits:
     """Return limits as Klipper has them: one speed and one acceleration along the path, Z apart, and no jerk."""
     found = replace(
         limits,
@@ -212,7 +212,7 @@ class Block:
     seconds: float = 0.0
 
 
-def block(start: Vector, end: Vector, feedrate: float, limits: Limits, queued: int = PLACES) -> Block | None:
+def block(start: Vector, end: Vector, feedrate: float, limits: MotionLimits, queued: int = PLACES) -> Block | None:
     """Return the move at `feedrate`, within the limits of each axis; None where nothing moves, or over a kilometre.
 
     Args:
@@ -252,7 +252,7 @@ def _slowed(length: float, speed: float, queued: int, min_segment_time: float) -
     return length / (length / speed + 2 * missing / queued)
 
 
-def corner(before: Block, after: Block, limits: Limits) -> float:
+def corner(before: Block, after: Block, limits: MotionLimits) -> float:
     """Return the square of the speed at which the corner between two moves may be taken."""
     if limits.classic_jerk:
         return _corner_by_jerk(before, after, limits.jerk) ** 2
@@ -286,7 +286,7 @@ def _corner_by_jerk(before: Block, after: Block, jerk: Sequence[float]) -> float
     return slower * share
 
 
-def _corner_by_deviation(before: Block, after: Block, limits: Limits) -> float:
+def _corner_by_deviation(before: Block, after: Block, limits: MotionLimits) -> float:
     """Return the square of the speed at which a circle that leaves the corner by the deviation can be driven.
 
     https://onehossshay.wordpress.com/2011/09/24/improving_grbl_cornering_algorithm/
@@ -324,7 +324,7 @@ class LookAhead:
 
     __slots__ = ("_leaving", "limits", "waiting")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: MotionLimits) -> None:
         self.limits = limits
         self.waiting: deque[Block] = deque()
         self._leaving = 0.0  # square of the speed at which the last move fetched ends
@@ -406,7 +406,7 @@ def travelled(move: Block, elapsed: float) -> float:
     return min(1.0, max(0.0, way / move.length))
 
 
-def fetched(moves: Iterable[tuple[Vector, Vector, float]], limits: Limits) -> Iterator[Block]:
+def fetched(moves: Iterable[tuple[Vector, Vector, float]], limits: MotionLimits) -> Iterator[Block]:
     """Yield the moves as they are driven one after the other, by a planner that is always full.
 
     Args:

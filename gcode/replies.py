@@ -66,14 +66,14 @@ class Resend(Reply):
 
 
 @frozen
-class Skipped(Reply):
+class LineSkipped(Reply):
     """The firmware has this line already; its `ok` follows all the same (Repetier)."""
 
     number: int
 
 
 @frozen
-class Start(Reply):
+class BoardStarted(Reply):
     """The board has just booted."""
 
 
@@ -109,7 +109,7 @@ class Targets(Reply):
 
 
 @frozen
-class Position(Reply):
+class PositionReply(Reply):
     """The answer to M114, in mm, by axis letter: X, Y, Z, E. With Smoothieware the `ok` is on the same line."""
 
     axes: dict[str, float]
@@ -133,7 +133,7 @@ class Capability(Reply):
 
 
 @frozen
-class Action(Reply):
+class HostAction(Reply):
     """`//action:<name> <argument>`, `RequestPause:<argument>`: the firmware asks the host to do something."""
 
     name: str
@@ -253,7 +253,7 @@ _KLIPPER_FATAL = ("shutdown", "halt", "lost communication", "firmware has")
 
 def acknowledges(reply: Reply) -> bool:
     """Tell whether the reply ends a command, alone or together with what it tells."""
-    return isinstance(reply, Ok) or (isinstance(reply, FirmwareInfo | Position) and reply.ok)
+    return isinstance(reply, Ok) or (isinstance(reply, FirmwareInfo | PositionReply) and reply.ok)
 
 
 def parse(raw: bytes) -> Reply:
@@ -291,7 +291,7 @@ def _ok(line: str, rest: str) -> Reply:
     if "FIRMWARE_NAME:" in rest:
         return FirmwareInfo(line, info(rest), ok=True)
     if is_position(rest):
-        return Position(line, axes(rest), ok=True)
+        return PositionReply(line, axes(rest), ok=True)
     advanced = {letter: int(value) for letter, value in _ADVANCED.findall(rest)}
     found = heaters(rest) if has_temperatures(rest) else {}
     return Ok(line, advanced.get("N") or None, advanced.get("P"), advanced.get("B"), found)
@@ -343,17 +343,17 @@ def _odd_ok(line: str, text: str) -> Ok | None:
     return None
 
 
-def _asks(line: str, text: str) -> Action | None:
+def _asks(line: str, text: str) -> HostAction | None:
     if match := _ACTION.match(text):
-        return Action(line, match[1].lower(), match[2])
+        return HostAction(line, match[1].lower(), match[2])
     if match := _REQUEST.match(text):
-        return Action(line, _REQUESTS[match[1]], match[2])
+        return HostAction(line, _REQUESTS[match[1]], match[2])
     return None
 
 
 def _seldom(line: str, text: str) -> Reply:
     if _START.match(text):
-        return Start(line)
+        return BoardStarted(line)
     if waiting := _waiting(line, text):
         return waiting
     if match := _CAPABILITY.match(text):
@@ -361,7 +361,7 @@ def _seldom(line: str, text: str) -> Reply:
     if fields := _identity(text):
         return FirmwareInfo(line, fields)
     if is_position(text):
-        return Position(line, axes(text), ok=text.endswith("ok"))
+        return PositionReply(line, axes(text), ok=text.endswith("ok"))
     if match := _BAD_CODE.match(text):
         return UnknownCommand(line, f"{match[1]}{match[2]}")
     if found := _TARGET.findall(text):
@@ -369,7 +369,7 @@ def _seldom(line: str, text: str) -> Reply:
     if ok := _odd_ok(line, text):
         return ok
     if match := _SKIP.match(text):
-        return Skipped(line, int(match[1]))
+        return LineSkipped(line, int(match[1]))
     return _of_card(line, text)
 
 

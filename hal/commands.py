@@ -19,7 +19,7 @@ MAX_URGENT = 16
 """Commands of clients that end a wait, and have no answer yet."""
 
 
-class Command(Ticket):
+class QueuedCommand(Ticket):
     """A command with someone waiting for its answer."""
 
     __slots__ = ("answered",)
@@ -38,7 +38,7 @@ class Commands:
         self._pump = pump
         self._loop = asyncio.get_running_loop()
         self._error: NozzledError | None = None
-        self._waiting: set[Command] = set()
+        self._waiting: set[QueuedCommand] = set()
         self._selecting: Ticket | None = None  # the host's own command that selects a file on the SD card
         self._urgent: list[Ticket] = []  # those of clients that may be unanswered
         self.on_card_print: Callable[[], None] = lambda: None  # a client has one begun
@@ -85,7 +85,7 @@ class Commands:
             return []
         if self._error is not None:
             raise self._error
-        ticket = Command(checked, self._loop.create_future(), urgent=urgent, step=step)
+        ticket = QueuedCommand(checked, self._loop.create_future(), urgent=urgent, step=step)
         self._waiting.add(ticket)
         try:
             self.ask(ticket)
@@ -138,7 +138,7 @@ class Commands:
         """Take note of a command that was answered."""
         if ticket is self._selecting:
             self._selecting = None  # what is selected from now on, somebody at the panel selects
-        if isinstance(ticket, Command) and not ticket.answered.done():
+        if isinstance(ticket, QueuedCommand) and not ticket.answered.done():
             ticket.answered.set_result(ticket.replies)
 
     def end(self, error: NozzledError) -> None:

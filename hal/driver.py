@@ -15,10 +15,10 @@ from gcode.flight import Lost
 from gcode.histogram import Histogram
 from gcode.link import HostLink, Left, Told
 from gcode.modes import Modes
-from gcode.outgoing import Counters, Notice, Position, Refusal, Ticket
+from gcode.outgoing import Counters, JobPosition, LinkNotice, RefusedLine, Ticket
 from gcode.packing import RESET, DecoderSaid
 from gcode.replies import Capability, FirmwareInfo, Heaters, Reply
-from gcode.replies import Position as PositionReport
+from gcode.replies import PositionReply as PositionReport
 from hal import flight_recorder
 from hal.commands import Commands
 from hal.emergency_stop import EmergencyStop
@@ -31,8 +31,8 @@ from hal.news import News
 from hal.printer import (
     ConnectionState,
     Event,
+    FirmwareIdentity,
     FirmwareSaid,
-    Identity,
     LineSource,
     Manner,
     PanelPrint,
@@ -42,7 +42,7 @@ from hal.printer import (
 )
 from hal.pump import Pump
 from hal.reports import Reports
-from hal.rest import Rest
+from hal.rest import RestWatch
 from hal.session_file import Record
 from hal.transport import Reopenable, Transport
 
@@ -65,7 +65,7 @@ class LinePrinter:
         self._listeners: list[Callable[[Event], None]] = []
         self._pump = Pump(transport, self._tell, self._fail)
         self._commands = Commands(self._pump)
-        self._rest = Rest(self._pump, self._commands, self._publish)
+        self._rest = RestWatch(self._pump, self._commands, self._publish)
         self._handshake = Handshake(self._pump, self._commands, self._settings, logbook, self._publish)
         self._news = News(self._publish)
         self._stopping: EmergencyStop | None = None  # one that waits for its confirmation
@@ -95,7 +95,7 @@ class LinePrinter:
         return self._error
 
     @property
-    def identity(self) -> Identity:
+    def identity(self) -> FirmwareIdentity:
         """What M115 said."""
         return self._handshake.identity
 
@@ -124,9 +124,9 @@ class LinePrinter:
         return self._link.counters if self._link else Counters()
 
     @property
-    def position(self) -> Position:
+    def position(self) -> JobPosition:
         """How far the job that is fed has got."""
-        return self._link.position if self._link else Position()
+        return self._link.position if self._link else JobPosition()
 
     @property
     def longest_command(self) -> int:
@@ -256,7 +256,7 @@ class LinePrinter:
         """
         await self._be_ready(self._transport.open, partial(self._handshake.first_contact, revive=revive))
 
-    async def come_back(self, left: Left | Lost, identity: Identity) -> None:
+    async def come_back(self, left: Left | Lost, identity: FirmwareIdentity) -> None:
         """Go on with a conversation that another host has left on this line, and be READY behind what it had sent.
 
         Args:
@@ -326,7 +326,7 @@ class LinePrinter:
         self._reports.fed(by_job=source is not None)
         self._pump.turn()
 
-    def feed_from(self, fed: Position, modes: Modes) -> None:
+    def feed_from(self, fed: JobPosition, modes: Modes) -> None:
         """Have the job be at this place, which `come_back` could not be told; `feed` goes on behind it."""
         self._require_link().be_at(fed, modes)
         if self._logbook is not None:
@@ -490,7 +490,7 @@ class LinePrinter:
         match item:
             case Ticket():
                 self._commands.answered(item)
-            case Refusal() | Notice():
+            case RefusedLine() | LinkNotice():
                 self._news.tell(item)
             case DecoderSaid():
                 self._handshake.decoder_said(item)

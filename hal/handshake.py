@@ -16,7 +16,7 @@ from hal.commands import Commands
 from hal.errors import HandshakeFailed
 from hal.link_settings import LinkSettings
 from hal.logbook import Logbook
-from hal.printer import Event, FirmwareSaid, Identity
+from hal.printer import Event, FirmwareIdentity, FirmwareSaid
 from hal.pump import Pump
 
 CONFIRMING = 0.5  # seconds for the answer to an order to the decoder, when nothing else is to be done
@@ -48,7 +48,7 @@ class Handshake:
         publish: Callable[[Event], None],
     ) -> None:
         """Prepare; nothing is said. `publish` tells the listeners."""
-        self.identity = Identity()
+        self.identity = FirmwareIdentity()
         self._publish = publish
         self._pump = pump
         self._commands = commands
@@ -86,7 +86,7 @@ class Handshake:
             raise FirmwareHalted(f"the firmware has halted: {halted}{self._errors.remedy}")
         await self._agree_on_packing()
 
-    def take_over(self, left: Left, identity: Identity) -> None:
+    def take_over(self, left: Left, identity: FirmwareIdentity) -> None:
         """Make the link that goes on where another one has left."""
         link = self.make_link(recognise(identity.name))
         if self._logbook is not None and self._logbook.packs:
@@ -95,7 +95,7 @@ class Handshake:
         if self._logbook is not None:
             self._logbook.go_on(left)
 
-    async def find_again(self, lost: Lost, identity: Identity) -> None:
+    async def find_again(self, lost: Lost, identity: FirmwareIdentity) -> None:
         """Ask the printer which line it wants, and go on there; what the lines before were is not known.
 
         Raises:
@@ -110,7 +110,7 @@ class Handshake:
         self._pump.turn()
         await self.contact_again(identity)
 
-    async def contact_again(self, identity: Identity) -> None:
+    async def contact_again(self, identity: FirmwareIdentity) -> None:
         """Find out whether it is this one that is there; the link has taken the conversation over.
 
         Raises:

@@ -23,7 +23,7 @@ from gcode.framing import number_of, numberless
 from gcode.frozen import frozen
 from gcode.link import HISTORY, Leave, Left, Sent
 from gcode.modes import Modes
-from gcode.outgoing import Position, Ticket
+from gcode.outgoing import JobPosition, Ticket
 
 MAX_FRAME = 112
 """Bytes of a frame that its slot holds; most firmwares read 96 or fewer."""
@@ -63,7 +63,7 @@ class Anchor:
     """
 
     number: int
-    fed: Position
+    fed: JobPosition
     modes: Modes
 
 
@@ -150,8 +150,8 @@ class Logbook:
         return Left(
             sent=[_sent(slot) for slot in slots],
             answered=answered,
-            position=Position(at[3], at[2]) if at else Position(),
-            fed=Position(last[3], last[2]),
+            position=JobPosition(at[3], at[2]) if at else JobPosition(),
+            fed=JobPosition(last[3], last[2]),
             modes=_modes(last[6]),
         )
 
@@ -191,17 +191,17 @@ class Logbook:
         if at is None or number <= max(slots):
             return None
         told = number_of(at[8])
-        return None if told is None else Anchor(told, Position(at[3], at[2]), _modes(at[6]))
+        return None if told is None else Anchor(told, JobPosition(at[3], at[2]), _modes(at[6]))
 
-    def at(self, fed: Position, modes: Modes) -> None:
+    def at(self, fed: JobPosition, modes: Modes) -> None:
         """Take where the job is, which another host has not left here."""
         self._lines, self._offset = fed.lines, fed.offset
         self._modes = _packed(modes)
 
     @property
-    def fed(self) -> Position:
+    def fed(self) -> JobPosition:
         """Where the job is: at the line sent last."""
-        return Position(self._lines, self._offset)
+        return JobPosition(self._lines, self._offset)
 
     def may_go(self, ticket: Ticket, waiting: int) -> bool:
         """Tell whether a command may go between the lines of a job now; a `gcode.link.Leave`."""

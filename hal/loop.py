@@ -22,7 +22,7 @@ from typing import Any, TypeVarTuple
 _Ts = TypeVarTuple("_Ts")
 
 
-class Watch:
+class LoopWatch:
     """What the loop knows of itself.
 
     Attributes:
@@ -46,7 +46,7 @@ class WatchedLoop(asyncio.SelectorEventLoop):
     """An asyncio loop that measures its own stalls (see `watch`) and has a short way for wires."""
 
     def __init__(self) -> None:
-        self.watch = Watch()
+        self.watch = LoopWatch()
         self._turns = _WatchedSelector(self, self.watch)
         super().__init__(self._turns)
 
@@ -76,7 +76,7 @@ class WatchedLoop(asyncio.SelectorEventLoop):
 class _WatchedSelector(selectors.EpollSelector):
     """A selector that serves wires itself, and returns as soon as there is anything else to do."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, watch: Watch) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, watch: LoopWatch) -> None:
         super().__init__()
         self.wires: dict[int, Callable[[], None]] = {}
         self.asked = False  # something was put on the loop's list since this was last cleared

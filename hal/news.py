@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from gcode.consequence import consequence
 from gcode.dialect import Dialect
-from gcode.outgoing import Notice, Refusal
-from gcode.replies import Action, FirmwareError, Reply, Text, UnknownCommand
+from gcode.outgoing import LinkNotice, RefusedLine
+from gcode.replies import FirmwareError, HostAction, Reply, Text, UnknownCommand
 from hal.printer import Event, FirmwareSaid, LineRefused
 
 REASON_AGE = 2.0
@@ -22,9 +22,9 @@ class News:
         self._loop = asyncio.get_running_loop()
         self._last_text = ("", 0.0)  # that the firmware said by itself, and when
 
-    def tell(self, item: Refusal | Notice) -> None:
+    def tell(self, item: RefusedLine | LinkNotice) -> None:
         """Tell what the link has found out."""
-        if isinstance(item, Refusal):
+        if isinstance(item, RefusedLine):
             self._publish(LineRefused(item.text, item.command.decode("utf-8", "replace"), item.offset))
         else:
             self._publish(FirmwareSaid(item.text, "warning"))
@@ -36,7 +36,7 @@ class News:
                 self._publish(FirmwareSaid(reply.line, "warning"))
             case FirmwareError() | Text():
                 self._note_text(reply, dialect)
-            case Action(name="pause" | "paused"):
+            case HostAction(name="pause" | "paused"):
                 self._tell_reason()
 
     def _note_text(self, reply: FirmwareError | Text, dialect: Dialect) -> None:

@@ -5,7 +5,7 @@ It is told the replies that concern it, and keeps what is known. All of it is th
 
 from dataclasses import replace
 
-from gcode.replies import Action, Reply, SdDone, SdIdle, SdOpened, SdProgress, SdSelected, UnknownCommand
+from gcode.replies import HostAction, Reply, SdDone, SdIdle, SdOpened, SdProgress, SdSelected, UnknownCommand
 from hal.printer import PanelPrint, Prompt
 
 MAX_TEXT = 250
@@ -90,7 +90,7 @@ class Panel:
         if self._idle >= IDLE_REPORTS:
             self.print = None
 
-    def act(self, action: Action) -> None:
+    def act(self, action: HostAction) -> None:
         """Take a message, or a piece of a prompt; other actions are of no concern."""
         text, draft = action.argument[:MAX_TEXT], self._draft
         match action.name:

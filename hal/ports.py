@@ -58,15 +58,15 @@ class Port:
         return f"serial:{stable or self.path}"
 
     @property
-    def device(self) -> "Device | None":
+    def device(self) -> "UsbDevice | None":
         """What stays the same of it over replugging; None where nothing is known to."""
         if self.vid is None or self.pid is None:
             return None
-        return Device(self.vid, self.pid, self.serial_number, self.interface, self.place, self.is_twin)
+        return UsbDevice(self.vid, self.pid, self.serial_number, self.interface, self.place, self.is_twin)
 
 
 @frozen
-class Device:
+class UsbDevice:
     """What is behind a port; the fields are those of `Port`. Plain values, to be kept as JSON."""
 
     vid: int
@@ -76,7 +76,7 @@ class Device:
     place: str | None
     is_twin: bool
 
-    def is_like(self, other: "Device | None") -> bool:
+    def is_like(self, other: "UsbDevice | None") -> bool:
         """Tell whether they may be the same one, by all but the socket."""
         return other is not None and self.kind == other.kind
 
@@ -116,7 +116,7 @@ def port_at(path: str, there: Sequence[Port] | None = None) -> Port | None:
     return next((port for port in there if Path(port.path).resolve() == node), None)
 
 
-def find(device: Device, there: Sequence[Port] | None = None) -> str | None:
+def find(device: UsbDevice, there: Sequence[Port] | None = None) -> str | None:
     """Return the path at which a device is now; None where it is not there.
 
     One with a serial number is known in any socket; others, and those whose number another board has as well, in

@@ -16,7 +16,7 @@ from gcode.flight import Left, Lost
 from gcode.frozen import frozen
 from gcode.histogram import Histogram
 from gcode.modes import Modes
-from gcode.outgoing import Counters, Line, Position
+from gcode.outgoing import Counters, JobPosition, Line
 from gcode.replies import Heaters
 from hal.flight_recorder import Heard
 from hal.link_settings import LinkSettings
@@ -158,7 +158,7 @@ class Prompt:
 
 
 @frozen
-class Identity:
+class FirmwareIdentity:
     """Who answered at the other end."""
 
     name: str = "unknown"
@@ -182,7 +182,7 @@ class Manner:
     window_bytes: int
 
 
-class Status(Protocol):
+class PrinterStatus(Protocol):
     """What is known of the printer, and who wants to know of changes."""
 
     @property
@@ -194,7 +194,7 @@ class Status(Protocol):
         """The first cause when the state is FAULT."""
 
     @property
-    def identity(self) -> Identity:
+    def identity(self) -> FirmwareIdentity:
         """What M115 said."""
 
     @property
@@ -311,7 +311,7 @@ class Fed(Protocol):
             NotConnected: the state is not READY.
         """
 
-    def feed_from(self, fed: Position, modes: Modes) -> None:
+    def feed_from(self, fed: JobPosition, modes: Modes) -> None:
         """Have the job be at this place, which `come_back` could not be told; `feed` goes on behind it."""
 
     def leave_out(self, number: int, count: int) -> None:
@@ -347,7 +347,7 @@ class Fed(Protocol):
         """
 
     @property
-    def position(self) -> Position:
+    def position(self) -> JobPosition:
         """How far the job that is fed has got."""
 
     @property
@@ -430,7 +430,7 @@ class Lifetime(Protocol):
             PortError: the line cannot be opened, or nobody answers; the state is FAULT then.
         """
 
-    async def come_back(self, left: Left | Lost, identity: Identity) -> None:
+    async def come_back(self, left: Left | Lost, identity: FirmwareIdentity) -> None:
         """Go on with a conversation that another host has left on this line, and be READY behind what it had sent.
 
         Args:
@@ -464,7 +464,7 @@ class Lifetime(Protocol):
         """Nobody looks after the line any more, though the loop turns."""
 
 
-class Printer(Status, Commanded, Fed, Stoppable, Conversation, Lifetime, Protocol):
+class Printer(PrinterStatus, Commanded, Fed, Stoppable, Conversation, Lifetime, Protocol):
     """A printer. One object is one connection: open once, close once.
 
     `feed` takes the lines of a job; `send` goes out between them. Whatever ends the connection ends in one

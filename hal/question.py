@@ -1,4 +1,4 @@
-"""Question: a command that is asked again and again, but never while the last one is unanswered."""
+"""RepeatedQuestion: a command that is asked again and again, but never while the last one is unanswered."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from gcode.outgoing import Ticket
 
 
-class Question:
+class RepeatedQuestion:
     """One question, and the timer for the next time."""
 
     def __init__(self, command: bytes, send: Callable[[Ticket], None], interval: Callable[[], float | None]) -> None:

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from gcode.frozen import frozen
 from hal.errors import PortError
-from hal.session_file import EVENT, HOST, PRINTER, Encoder, Header, Record
+from hal.session_file import EVENT, HOST, PRINTER, Record, SessionEncoder, SessionHeader
 from hal.transport import Reopenable, Transport
 
 FLUSH_INTERVAL = 1.0
@@ -34,7 +34,7 @@ _SUFFIX = ".jsonl.gz"
 
 
 @frozen
-class Place:
+class RecordingFolder:
     """Where recordings are kept, and how many.
 
     Attributes:
@@ -54,7 +54,7 @@ class _File:
 
     file: FileIO
     size: int = 0
-    encoder: Encoder = field(default_factory=Encoder)
+    encoder: SessionEncoder = field(default_factory=SessionEncoder)
 
     def put(self, data: bytes) -> None:
         self.size += len(data)
@@ -69,7 +69,9 @@ class _File:
 class Recorder:
     """Buffers pieces on the loop and writes them in a thread of its own; never raises and never blocks."""
 
-    def __init__(self, place: Place, header: Header, on_trouble: Callable[[OSError], None] | None = None) -> None:
+    def __init__(
+        self, place: RecordingFolder, header: SessionHeader, on_trouble: Callable[[OSError], None] | None = None
+    ) -> None:
         """Prepare; nothing is written.
 
         Args:
@@ -259,7 +261,7 @@ class RecordingTransport:
             self._recorder.close()
 
 
-def dump(folder: Path, header: Header, records: Iterable[Record]) -> Path:
+def dump(folder: Path, header: SessionHeader, records: Iterable[Record]) -> Path:
     """Write the last pieces of a conversation, as `Printer.recent` gives them, as a recording; return its file.
 
     It can be replayed where they reach back to the opening, else only shown. Not to be called on the loop.
@@ -267,20 +269,20 @@ def dump(folder: Path, header: Header, records: Iterable[Record]) -> Path:
     Raises:
         OSError: it cannot be written.
     """
-    encoder = Encoder()
-    with _create(Place(folder, keep=MAX_FAULTS), "fault", header) as file:
+    encoder = SessionEncoder()
+    with _create(RecordingFolder(folder, keep=MAX_FAULTS), "fault", header) as file:
         file.write(encoder.header(header) + encoder.records(records) + encoder.end())
     return Path(file.name)
 
 
 def describe(
     address: str, baudrate: int | None, wall: float, software: str, settings: dict[str, float | str]
-) -> Header:
+) -> SessionHeader:
     """Return the header of a conversation that begins now, which is `wall` in seconds since 1970."""
-    return Header(datetime.fromtimestamp(wall, UTC).isoformat(), address, baudrate, software, settings)
+    return SessionHeader(datetime.fromtimestamp(wall, UTC).isoformat(), address, baudrate, software, settings)
 
 
-def _create(place: Place, kind: str, header: Header) -> FileIO:
+def _create(place: RecordingFolder, kind: str, header: SessionHeader) -> FileIO:
     """Create a file that was not there and remove the oldest beyond those to be kept."""
     place.folder.mkdir(parents=True, exist_ok=True)
     stamp = datetime.fromisoformat(header.date).strftime("%Y%m%d-%H%M%S")
@@ -293,7 +295,7 @@ def _create(place: Place, kind: str, header: Header) -> FileIO:
     raise FileExistsError(f"{place.folder}: too many recordings of the same second")
 
 
-def _prune(place: Place, kind: str, newest: Path) -> None:
+def _prune(place: RecordingFolder, kind: str, newest: Path) -> None:
     with contextlib.suppress(OSError):  # a file that cannot be removed is no reason to write none
         others = sorted(each for each in place.folder.glob(f"{kind}-*{_SUFFIX}") if each != newest)
         for each in others[: max(0, len(others) + 1 - place.keep)]:

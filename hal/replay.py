@@ -13,7 +13,7 @@ from gcode.packing import shown
 from gcode.replies import decode
 from hal.errors import AddressError, PortError, PortLost, RecordingError, ReplayDiffers
 from hal.registry import Address
-from hal.session_file import EVENT, HOST, PRINTER, Record, Session, read
+from hal.session_file import EVENT, HOST, PRINTER, Record, RecordedSession, read
 
 PATIENCE = 1.0
 """Seconds after which a host that does not say what it said then counts as silent."""
@@ -71,7 +71,7 @@ class ReplayTransport:
     is lost at the first difference; otherwise the recording goes on as if the host had said the right thing.
     """
 
-    def __init__(self, session: Session, address: str = "replay", *, strict: bool = True) -> None:
+    def __init__(self, session: RecordedSession, address: str = "replay", *, strict: bool = True) -> None:
         """Prepare a session.
 
         Raises:
@@ -227,7 +227,7 @@ class ReplayTransport:
         self.on_end()
 
 
-def _replayable(session: Session) -> list[Record]:
+def _replayable(session: RecordedSession) -> list[Record]:
     """Return the records from the opening to the first end."""
     records = session.records
     if not records or (records[0].kind, records[0].data) != (EVENT, _OPEN):

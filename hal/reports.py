@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from gcode.outgoing import Ticket
 from gcode.replies import (
-    Action,
     Busy,
     Heaters,
+    HostAction,
     Ok,
     Reading,
     Reply,
@@ -21,14 +21,14 @@ from gcode.replies import (
     Temperatures,
     UnknownCommand,
 )
-from gcode.replies import Position as PositionReport
+from gcode.replies import PositionReply as PositionReport
 from hal.commands import Commands
 from hal.handshake import Handshake
 from hal.link_settings import LinkSettings
 from hal.panel import Panel
 from hal.printer import ActionRequested, Event, PanelPrintChanged, PositionRead, TemperaturesRead
 from hal.pump import Pump
-from hal.question import Question
+from hal.question import RepeatedQuestion
 
 KEEPALIVE = "M113 S2"  # a busy message each 2 s: somebody may have turned them off, and silence means something then
 BUSY = 10.0  # seconds for which a busy message holds: Marlin says one every 2 s, others every 10 s at most
@@ -65,8 +65,8 @@ class Reports:
         self._loop = asyncio.get_running_loop()
         self._busy_at = -math.inf
         self._busy_with = ""
-        self._temperatures = Question(b"M105", self._ask, self._temperature_interval)
-        self._card = Question(b"M27", self._ask_card, self._card_interval)
+        self._temperatures = RepeatedQuestion(b"M105", self._ask, self._temperature_interval)
+        self._card = RepeatedQuestion(b"M27", self._ask_card, self._card_interval)
         commands.on_card_print = self._expect_card_print
 
     async def begin(self) -> None:
@@ -130,7 +130,7 @@ class Reports:
                 self._take_temperatures(reply.heaters)
             case Targets():
                 self._take_targets(reply.targets)
-            case Action():
+            case HostAction():
                 self.panel.act(reply)
                 self._publish(ActionRequested(reply.name, reply.argument))
             case SdOpened() | SdSelected() | SdProgress() | SdIdle() | SdDone() | UnknownCommand():

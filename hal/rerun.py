@@ -30,7 +30,7 @@ from hal.errors import RecordingError
 from hal.printer import ConnectionState, Event, StateChanged
 from hal.replay import Difference, ReplayTransport
 from hal.reports import CARD_REPORTS, KEEPALIVE
-from hal.session_file import HOST, Record, Session
+from hal.session_file import HOST, Record, RecordedSession
 
 NEVER = 1e9
 """Seconds between the driver's own requests where they come from the recording."""
@@ -90,7 +90,7 @@ def _is_stop(record: Record) -> bool:
 
 
 @frozen
-class Outcome:
+class ReplayOutcome:
     """What a replay has shown.
 
     Attributes:
@@ -105,7 +105,7 @@ class Outcome:
     difference: Difference | None
 
 
-async def rerun(session: Session, *, strict: bool = True) -> Outcome:
+async def rerun(session: RecordedSession, *, strict: bool = True) -> ReplayOutcome:
     """Run the recording against today's driver, on the loop's clock.
 
     Raises:
@@ -117,7 +117,7 @@ async def rerun(session: Session, *, strict: bool = True) -> Outcome:
 class _Player:
     """Plays the part of whoever used the driver then; a `hal.printer.LineSource`."""
 
-    def __init__(self, session: Session, *, strict: bool) -> None:
+    def __init__(self, session: RecordedSession, *, strict: bool) -> None:
         self._transport = ReplayTransport(session, session.header.address, strict=strict)
         self._transport.on_turn = self._on_turn
         self._transport.on_end = self._on_end
@@ -129,13 +129,13 @@ class _Player:
         self._ended = asyncio.Event()
         self._urgent: set[asyncio.Task[None]] = set()
 
-    async def run(self) -> Outcome:
+    async def run(self) -> ReplayOutcome:
         """Play to the end, or to the first difference in strict mode."""
         with contextlib.suppress(NozzledError):  # it failed then too, or else the transport has seen a difference
             await self._printer.open()
         await self._ended.wait()
         transport = self._transport
-        outcome = Outcome(len(transport.records), transport.at, self._given, transport.difference)
+        outcome = ReplayOutcome(len(transport.records), transport.at, self._given, transport.difference)
         await self._printer.close()
         await asyncio.gather(*self._urgent)
         return outcome
@@ -174,7 +174,7 @@ class _Player:
         self._ended.set()
 
 
-def _settings(session: Session, records: Sequence[Record]) -> LinkSettings:
+def _settings(session: RecordedSession, records: Sequence[Record]) -> LinkSettings:
     for name, value in session.header.settings.items():
         if not isinstance(value, str if name in _WORDS else int | float):
             raise RecordingError(f"the recording has settings that are none: {session.header.settings}")

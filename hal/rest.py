@@ -1,4 +1,4 @@
-"""Rest: finding out that every move sent has been made, whatever an `ok` means to this firmware.
+"""RestWatch: finding out that every move sent has been made, whatever an `ok` means to this firmware.
 
 What counts is the place: nothing else says it, while an `ok` too many (the own one of an M303, a stray one on a bad
 line) answers the M400 before the last move has been made.
@@ -42,7 +42,7 @@ Axes = dict[str, float]
 Send = Callable[[str], Awaitable[object]]
 
 
-class Rest:
+class RestWatch:
     """Asks in the firmware's own way."""
 
     def __init__(self, pump: Pump, commands: Commands, publish: Callable[[Event], None]) -> None:

@@ -47,7 +47,7 @@ class Record(NamedTuple):
 
 
 @frozen
-class Header:
+class SessionHeader:
     """What a recording says about itself.
 
     Attributes:
@@ -68,15 +68,15 @@ class Header:
 
 
 @frozen
-class Session:
+class RecordedSession:
     """A recording read back; `cut` says why it has no proper end, empty where it has one."""
 
-    header: Header
+    header: SessionHeader
     records: list[Record]
     cut: str = ""
 
 
-class Encoder:
+class SessionEncoder:
     """Header and records → bytes of one file."""
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class Encoder:
         self._gzip = zlib.compressobj(wbits=_GZIP)
         self._kept_readable = zlib.Z_SYNC_FLUSH
 
-    def header(self, header: Header) -> bytes:
+    def header(self, header: SessionHeader) -> bytes:
         """Return the bytes of the first line."""
         return self._put(json.dumps({"format": FORMAT, "version": VERSION, **asdict(header)}) + "\n")
 
@@ -105,7 +105,7 @@ def _line(record: Record) -> str:
     return f'[{record.time:.6f},"{record.kind}",{json.dumps(record.data.decode("latin-1"))}]\n'
 
 
-def read(paths: Sequence[Path]) -> Session:
+def read(paths: Sequence[Path]) -> RecordedSession:
     """Read the parts of one session, in their order.
 
     Raises:
@@ -117,10 +117,10 @@ def read(paths: Sequence[Path]) -> Session:
         if (part.header.part, part.header.date) != (number, first.header.date):
             raise RecordingError(f"{paths[number - first.header.part]}: not part {number} of the session before it")
     records = [record for part in parts for record in part.records]
-    return Session(first.header, records, next((part.cut for part in parts if part.cut), ""))
+    return RecordedSession(first.header, records, next((part.cut for part in parts if part.cut), ""))
 
 
-def _read_part(path: Path) -> Session:
+def _read_part(path: Path) -> RecordedSession:
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -133,7 +133,7 @@ def _read_part(path: Path) -> Session:
     lines = rest.split(b"\n")
     if lines.pop():
         cut = cut or "the last record is not whole"
-    return Session(header, [_record(line, path) for line in lines], cut)
+    return RecordedSession(header, [_record(line, path) for line in lines], cut)
 
 
 def _unzipped(raw: bytes) -> tuple[bytes, str]:
@@ -156,7 +156,7 @@ def _chunks(raw: bytes) -> Iterator[bytes]:
     return (raw[start : start + _CHUNK] for start in range(0, len(raw), _CHUNK))
 
 
-def _header(line: bytes, path: Path) -> Header:
+def _header(line: bytes, path: Path) -> SessionHeader:
     try:
         fields: Any = json.loads(line)
     except (ValueError, RecursionError):
@@ -166,13 +166,13 @@ def _header(line: bytes, path: Path) -> Header:
     version = fields.pop("version", None)
     if version != VERSION:
         raise RecordingError(f"{path}: a recording of version {version!r}; this program reads version {VERSION}")
-    kinds = get_type_hints(Header)
+    kinds = get_type_hints(SessionHeader)
     if not {"date", "address"} <= fields.keys() <= kinds.keys():
         raise RecordingError(f"{path}: its header lacks something, or has too much: {', '.join(fields)}")
     for name, value in fields.items():
         if not isinstance(value, dict if name == "settings" else kinds[name]):
             raise RecordingError(f"{path}: its header says {name} {value!r}")
-    return Header(**fields)
+    return SessionHeader(**fields)
 
 
 def _record(line: bytes, path: Path) -> Record:

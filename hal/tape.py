@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from hal.session_file import Encoder, Header, Record
+from hal.session_file import Record, SessionEncoder, SessionHeader
 
 PIECES = 4096
 """Pieces that are written at once."""
@@ -16,7 +16,7 @@ class Tape:
     It takes one connection after the other: a line that is lost and found again is one session.
     """
 
-    def __init__(self, path: Path, header: Header, clock: Callable[[], float]) -> None:
+    def __init__(self, path: Path, header: SessionHeader, clock: Callable[[], float]) -> None:
         """Begin the file.
 
         Args:
@@ -27,7 +27,7 @@ class Tape:
         Raises:
             OSError: it cannot be written.
         """
-        self._encoder = Encoder()
+        self._encoder = SessionEncoder()
         self._clock = clock
         self._began: float | None = None
         self._pieces: list[Record] = []

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from daemon.bridge.allowance import Allowance, counted
-from daemon.bridge.desk import Desk, answer, refused
+from daemon.bridge.desk import AnyDesk, answer, refused
 from daemon.bridge.frames import MAX_QUESTION, Frames, frame
 from daemon.bridge.happenings import JobChanged, SafetyBroken, happened
 from daemon.bridge.messages import Asked, FromFront, Hello, Seen, encode, known
@@ -53,7 +53,7 @@ log = structlog.get_logger()
 class CoreEnd:
     """Waits for fronts, and serves one at a time: one that comes anew takes the place of one that may hang."""
 
-    def __init__(self, desk: Desk, on_hello: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, desk: AnyDesk, on_hello: Callable[[], None] = lambda: None) -> None:
         """Prepare.
 
         Args:
@@ -69,7 +69,7 @@ class CoreEnd:
         self._door: socket.socket | None = None
         self._path: Path | None = None
         self._opening: asyncio.TimerHandle | None = None
-        self._front: _Conversation | None = None
+        self._front: _FrontConnection | None = None
 
     async def listen(self, path: Path) -> None:
         """Wait for fronts at a socket for this user alone, and no longer at one before; blocks for a moment.
@@ -149,10 +149,10 @@ class CoreEnd:
     def _open_door(self) -> None:
         self._loop.add_reader(cast("socket.socket", self._door), self._on_visitor)
 
-    def _meet(self) -> "_Conversation":
+    def _meet(self) -> "_FrontConnection":
         if self._front is not None:
             self._front.cut_off()
-        self._front = _Conversation(self)
+        self._front = _FrontConnection(self)
         return self._front
 
     def say(self, level: str, event: str, **more: Any) -> None:
@@ -172,7 +172,7 @@ def user_of(connected: socket.socket) -> int:
     return int(user)
 
 
-class _Conversation(asyncio.Protocol):
+class _FrontConnection(asyncio.Protocol):
     """One front, from its first to its last word."""
 
     def __init__(self, end: CoreEnd) -> None:

@@ -8,7 +8,7 @@ import structlog
 
 from daemon.bridge.frames import MAX_FRAME
 from daemon.bridge.happenings import error_told
-from daemon.bridge.messages import Answered, Asked, Refused, decode, encode
+from daemon.bridge.messages import Answered, Asked, QuestionRefused, decode, encode
 from daemon.bridge.questions import AnyQuestion, Question
 from daemon.bridge.seen import Snapshot
 from daemon.errors import OtherVersion, ServiceError
@@ -31,7 +31,7 @@ def _log(error: Exception) -> None:
     log.error("bridge.question_failed", exc_info=error)
 
 
-class Desk(Protocol):
+class AnyDesk(Protocol):
     """What tells and does: `daemon.core.desk.Desk`."""
 
     @property
@@ -48,7 +48,7 @@ class Desk(Protocol):
         """Call `listener` with what happens; returns the function that ends it."""
 
 
-def answer(desk: Desk, asked: Asked, on_bug: Callable[[Exception], None] = _log) -> bytes | Awaitable[bytes]:
+def answer(desk: AnyDesk, asked: Asked, on_bug: Callable[[Exception], None] = _log) -> bytes | Awaitable[bytes]:
     """Return the desk's answer to a question, or its refusal, as it crosses; or what has to be awaited for it.
 
     A question that nobody here understands is refused: it comes from a front of another version.
@@ -93,4 +93,6 @@ def _failed(asked: Asked, error: Exception, on_bug: Callable[[Exception], None])
 def refused(asked: Asked, error: NozzledError) -> bytes:
     """Return a refusal as it crosses; of a very long text the beginning."""
     name, text = error_told(error)
-    return encode(Refused(id=asked.id, error=name, text=text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}…"))
+    return encode(
+        QuestionRefused(id=asked.id, error=name, text=text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}…")
+    )

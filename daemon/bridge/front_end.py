@@ -15,7 +15,7 @@ from daemon import __version__
 from daemon.bridge.desk import Listener
 from daemon.bridge.frames import Frames, frame
 from daemon.bridge.happenings import event_of
-from daemon.bridge.messages import Answered, Happened, Hello, Refused, Seen, encode
+from daemon.bridge.messages import Answered, Happened, Hello, QuestionRefused, Seen, encode
 from daemon.bridge.neighbours import answer_of, heard
 from daemon.bridge.questions import Question, asked
 from daemon.bridge.seen import PrinterSeen, Snapshot
@@ -167,10 +167,10 @@ class FrontEnd:
             case Happened():
                 if (event := event_of(said)) is not None:
                     self._tell(event)
-            case Answered() | Refused():
+            case Answered() | QuestionRefused():
                 self._on_answer(said)
 
-    def _on_answer(self, said: Answered | Refused) -> None:
+    def _on_answer(self, said: Answered | QuestionRefused) -> None:
         question, answer = self._open.get(said.id, (None, None))
         if question is None or answer is None or answer.done():
             return

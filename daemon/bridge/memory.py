@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from daemon.bridge.desk import Desk, Listener, answer
+from daemon.bridge.desk import AnyDesk, Listener, answer
 from daemon.bridge.happenings import event_of, happened
-from daemon.bridge.messages import Answered, Asked, FromCore, FromFront, Happened, Refused, Seen, decode, encode
+from daemon.bridge.messages import Answered, Asked, FromCore, FromFront, Happened, QuestionRefused, Seen, decode, encode
 from daemon.bridge.neighbours import answer_of, heard
 from daemon.bridge.questions import Question, asked
 from daemon.bridge.seen import Snapshot
@@ -14,7 +14,7 @@ from hal.printer import Event
 class InMemory:
     """A channel whose core is in the same process: what it sees is never old."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: AnyDesk) -> None:
         self._desk = desk
         self._asked = 0
         self._listeners: list[Listener] = []
@@ -35,7 +35,7 @@ class InMemory:
         sent: Asked = decode(asked(self._asked, question), FromFront)
         answering = answer(self._desk, sent)
         reply = heard(answering if isinstance(answering, bytes) else await answering)
-        if not isinstance(reply, Answered | Refused):
+        if not isinstance(reply, Answered | QuestionRefused):
             raise TypeError(reply)
         return answer_of(reply, question)
 

@@ -1,9 +1,9 @@
 """What core and front say to each other.
 
 The core tells what is (`Seen`) and what happens (`Happened`), the front asks (`Asked`), and each question has one
-answer (`Answered` or `Refused`). On the wire each is MessagePack by msgspec, in a frame of four bytes of length,
-highest first, and so many bytes: it checks types as it decodes, takes the dataclasses that there are, and costs some
-10 µs for all that is known, a tenth of what JSON and a check by hand would.
+answer (`Answered` or `QuestionRefused`). On the wire each is MessagePack by msgspec, in a frame of four bytes of
+length, highest first, and so many bytes: it checks types as it decodes, takes the dataclasses that there are, and costs
+some 10 µs for all that is known, a tenth of what JSON and a check by hand would.
 
 Neighbours of other versions understand each other: fields that are not known are ignored, and each field that comes
 new has a default. A question or a happening that the other end has never heard of is one of no consequence.
@@ -39,7 +39,7 @@ class Answered(Struct, tag="answered", frozen=True):
     answer: msgspec.Raw
 
 
-class Refused(Struct, tag="refused", frozen=True):
+class QuestionRefused(Struct, tag="refused", frozen=True):
     """A question that was refused: by which error, and its sentence for the user."""
 
     id: int
@@ -66,7 +66,7 @@ class Hello(Struct, tag="hello", frozen=True):
     version: str = ""
 
 
-FromCore = Seen | Happened | Answered | Refused
+FromCore = Seen | Happened | Answered | QuestionRefused
 FromFront = Asked | Hello
 
 

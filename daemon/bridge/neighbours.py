@@ -13,7 +13,7 @@ import msgspec
 
 from daemon.bridge.desk import NOT_UNDERSTOOD
 from daemon.bridge.happenings import error_of
-from daemon.bridge.messages import Answered, FromCore, Happened, Refused, Seen, decode, known
+from daemon.bridge.messages import Answered, FromCore, Happened, QuestionRefused, Seen, decode, known
 from daemon.bridge.questions import Question
 from daemon.bridge.seen import Snapshot
 from daemon.bridge.words import JobState
@@ -26,14 +26,14 @@ _INSTEAD: Mapping[type[Enum], Enum] = {JobState: JobState.PRINTING, ConnectionSt
 """What a new state is taken for: a job that goes on, a line that is not to be used yet."""
 
 
-def heard(data: bytes) -> Seen | Happened | Answered | Refused | None:
+def heard(data: bytes) -> Seen | Happened | Answered | QuestionRefused | None:
     """Return what the core has said; None: nobody here has heard of such a thing.
 
     Raises:
         msgspec.DecodeError: it makes no sense.
     """
     try:
-        said: Seen | Happened | Answered | Refused | None = known(data, FromCore)
+        said: Seen | Happened | Answered | QuestionRefused | None = known(data, FromCore)
     except msgspec.ValidationError:
         told = decode(data, dict[str, Any])
         if told.get("type") != "seen":
@@ -42,13 +42,13 @@ def heard(data: bytes) -> Seen | Happened | Answered | Refused | None:
     return said
 
 
-def answer_of(said: Answered | Refused, question: Question) -> Any:
+def answer_of(said: Answered | QuestionRefused, question: Question) -> Any:
     """Return the answer to a question.
 
     Raises:
         NozzledError: it was refused; or what was answered is not what was asked for.
     """
-    if isinstance(said, Refused):
+    if isinstance(said, QuestionRefused):
         if said.text.startswith(NOT_UNDERSTOOD):  # its first versions had no class for it
             raise OtherVersion(said.text)
         raise error_of(said.error, said.text)

@@ -7,7 +7,7 @@ import msgspec
 from daemon.bridge.frames import MAX_QUESTION
 from daemon.bridge.messages import Asked, encode
 from daemon.bridge.seen import Struct
-from daemon.bridge.words import Begun, ConnectionOptions, FileStatistics, Printed, Recorded, Selection
+from daemon.bridge.words import Begun, FileStatistics, PortOptions, Printed, Recorded, Selection
 from gcode.errors import CommandError
 
 
@@ -108,7 +108,7 @@ class Disconnect(Question, tag="disconnect", frozen=True):
 class ListPorts(Question, tag="ports", frozen=True):
     """What may be connected to."""
 
-    answer: ClassVar[Any] = ConnectionOptions
+    answer: ClassVar[Any] = PortOptions
 
 
 MOST_COMMANDS = 256
@@ -132,7 +132,7 @@ class AnswerPrompt(Question, tag="answer_prompt", frozen=True):
     choice: int
 
 
-class Conversation(Question, tag="conversation", frozen=True):
+class ConversationSince(Question, tag="conversation", frozen=True):
     """What went over the line since an earlier question: each answer says what to ask with the next time."""
 
     since: float
@@ -259,7 +259,8 @@ class AskLine(Question, tag="line", frozen=True):
 
 
 AnyQuestion = (
-    Connect | Disconnect | ListPorts | Send | AnswerPrompt | Conversation | AskLimits | Select | Start | Restart | Pause
+    Connect | Disconnect | ListPorts | Send | AnswerPrompt | ConversationSince | AskLimits | Select | Start
+    | Restart | Pause
     | Resume | Toggle | Cancel | SetOffset | UsePreset | ChangeProfile | AskStatistics | AskHistories | AskHistory
     | Listen | AskLine | Begin | AskKey | AskRecord
 )  # fmt: skip

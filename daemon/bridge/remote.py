@@ -9,11 +9,11 @@ from daemon.bridge.happenings import JobChanged, SafetyBroken
 from daemon.bridge.seen import JobSeen, PrinterSeen, Snapshot
 from daemon.bridge.words import (
     Begun,
-    ConnectionOptions,
     FileStatistics,
+    JobProgress,
     JobState,
+    PortOptions,
     Printed,
-    Progress,
     Protection,
     Recorded,
     Selection,
@@ -204,9 +204,9 @@ class RemoteConnection:
 
         self._channel.subscribe(tell)
 
-    async def options(self) -> ConnectionOptions:
+    async def options(self) -> PortOptions:
         """List what may be connected to; opens nothing."""
-        options: ConnectionOptions = await self._channel.ask(ask.ListPorts())
+        options: PortOptions = await self._channel.ask(ask.ListPorts())
         return options
 
     async def limits(self) -> ask.Limits:
@@ -216,7 +216,7 @@ class RemoteConnection:
 
     async def conversation(self, since: float) -> ask.Talk:
         """Return what went over the line since an earlier answer said `until`; 0: all that is kept."""
-        talk: ask.Talk = await self._channel.ask(ask.Conversation(since=since))
+        talk: ask.Talk = await self._channel.ask(ask.ConversationSince(since=since))
         return talk
 
     async def overhear(self, since: float) -> ask.Overheard:
@@ -304,7 +304,7 @@ class RemoteJobs:
         return self.seen.pause_reason
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> JobProgress:
         """How far the job is, or was at its end; of the file that is selected now."""
         return self.seen.progress
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from daemon.bridge.words import JobState, Progress, Protection, Selection
+from daemon.bridge.words import JobProgress, JobState, Protection, Selection
 from daemon.config import ProfileConfig
 from gcode.modes import Modes
 from gcode.outgoing import Counters
@@ -82,7 +82,7 @@ class JobSeen(Struct, frozen=True):
     error: str | None = None
     warning: str | None = None
     pause_reason: str | None = None
-    progress: Progress = msgspec.field(default_factory=Progress)
+    progress: JobProgress = msgspec.field(default_factory=JobProgress)
     place: dict[str, float] | None = None
     offsets: dict[str, float] = {}
     protection: Protection | None = None

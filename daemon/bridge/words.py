@@ -54,7 +54,7 @@ class Selection:
 
 
 @frozen
-class Progress:
+class JobProgress:
     """How far the job is; None where there is nothing to tell. Times in s, completion in percent."""
 
     completion: float | None = None
@@ -79,7 +79,7 @@ class Protection:
 
 
 @frozen
-class ConnectionOptions:
+class PortOptions:
     """What a client may choose from, and what is chosen."""
 
     ports: list[str]

@@ -207,11 +207,11 @@ def _say_paused(*, leave: bool) -> None:
     tqdm.write('the print is paused; POST /api/job {"command": "pause", "action": "resume"} lets it go on')
 
 
-def _progress() -> "_Bar | _Lines":
-    return _Bar() if sys.stdout.isatty() and sys.stderr.isatty() else _Lines()
+def _progress() -> "_PrintBar | _Lines":
+    return _PrintBar() if sys.stdout.isatty() and sys.stderr.isatty() else _Lines()
 
 
-class _Bar:
+class _PrintBar:
     """Progress on a terminal: a bar that draws itself anew."""
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ from daemon.cli.remote import find_server, printable
 from daemon.client import ClientError, OctoPrintClient
 from daemon.config import Config, path_of, state_dir
 from daemon.doctor import bundle
-from daemon.doctor.finding import Finding, Level, Subject
+from daemon.doctor.finding import Finding, Severity, Subject
 from daemon.doctor.run import findings
 from daemon.doctor.view import View
 from daemon.errors import ConfigError, FileError
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     _print(found, as_json=args.json)
     if args.bundle is not None:
         print(f"nozzled: {_write(args.bundle, view, subject, found, told)}", file=sys.stderr)
-    return FAILED if any(each.level is Level.BAD for each in found) else 0
+    return FAILED if any(each.level is Severity.BAD for each in found) else 0
 
 
 def _several() -> list[installed.Installed]:
@@ -74,7 +74,7 @@ def _one(view: View, args: argparse.Namespace, service: installed.Installed) -> 
     subject, _ = _subject(argparse.Namespace(**{**vars(args), "config": service.config}))
     found = list(findings(view, subject))
     _print(found, as_json=args.json)
-    return FAILED if any(each.level is Level.BAD for each in found) else 0
+    return FAILED if any(each.level is Severity.BAD for each in found) else 0
 
 
 def _print(found: list[Finding], *, as_json: bool) -> None:
@@ -85,8 +85,8 @@ def _print(found: list[Finding], *, as_json: bool) -> None:
         print(f"{each.level.value:<4}  {printable(each.text)}")
         if each.fix:
             print(f"      -> {printable(each.fix)}")
-    bad = sum(each.level is Level.BAD for each in found)
-    print(f"\n{bad} to be mended, {sum(each.level is Level.NOTE for each in found)} to be looked at")
+    bad = sum(each.level is Severity.BAD for each in found)
+    print(f"\n{bad} to be mended, {sum(each.level is Severity.NOTE for each in found)} to be looked at")
 
 
 def _write(path: Path, view: View, subject: Subject, found: list[Finding], told: dict[str, Any]) -> str:

@@ -64,7 +64,7 @@ async def _upload(client: OctoPrintClient, args: argparse.Namespace) -> list[Upl
     answers = []
     for path in args.files:
         last = path is args.files[-1]
-        with closing(_Bar(path.name, shown=sys.stderr.isatty() and not args.json)) as bar:
+        with closing(_UploadBar(path.name, shown=sys.stderr.isatty() and not args.json)) as bar:
             try:
                 answers.append(
                     await client.files.upload(
@@ -86,7 +86,7 @@ async def _upload(client: OctoPrintClient, args: argparse.Namespace) -> list[Upl
     return answers
 
 
-class _Bar:
+class _UploadBar:
     """The progress of an upload, on a terminal."""
 
     def __init__(self, name: str, *, shown: bool) -> None:

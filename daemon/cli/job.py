@@ -6,7 +6,7 @@ import shutil
 from datetime import datetime
 from typing import Any
 
-from daemon.cli.progress import Line, as_line, as_table, goes_on
+from daemon.cli.progress import ProgressLine, as_line, as_table, goes_on
 from daemon.cli.remote import Action, add_actions, run
 from daemon.client import Conflict, OctoPrintClient
 from daemon.client.shapes import JobInformation
@@ -43,7 +43,7 @@ def _seconds(text: str) -> float:
 
 async def _watch(client: OctoPrintClient, args: argparse.Namespace) -> JobInformation:
     """Show a line until no print is under way any more; return what there is then."""
-    line = Line(lambda: shutil.get_terminal_size().columns)
+    line = ProgressLine(lambda: shutil.get_terminal_size().columns)
     try:
         while True:
             job = await client.job.get()

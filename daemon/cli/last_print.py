@@ -11,7 +11,7 @@ from gcode.frozen import frozen
 
 
 @frozen
-class LastPrint:
+class EndedPrint:
     """What is known of it.
 
     Attributes:
@@ -41,9 +41,9 @@ class LastPrint:
         )
 
 
-def fetched(args: argparse.Namespace, folder: Path) -> "LastPrint | int":
+def fetched(args: argparse.Namespace, folder: Path) -> "EndedPrint | int":
     """Return the last print, its file in this folder; or the exit code, where that was not possible and is told."""
-    found: list[LastPrint] = []
+    found: list[EndedPrint] = []
 
     async def fetch(client: OctoPrintClient, _args: argparse.Namespace) -> str:
         found.append(await _fetched(client, folder))
@@ -56,7 +56,7 @@ def fetched(args: argparse.Namespace, folder: Path) -> "LastPrint | int":
     return found[0] if found else code
 
 
-async def _fetched(client: OctoPrintClient, folder: Path) -> LastPrint:
+async def _fetched(client: OctoPrintClient, folder: Path) -> EndedPrint:
     jobs = (await client.history.list(limit="1"))["jobs"]
     if not jobs:
         raise ClientError("nothing was printed yet: name the file")
@@ -73,4 +73,4 @@ async def _fetched(client: OctoPrintClient, folder: Path) -> LastPrint:
     path.write_bytes(await client.files.download(job["path"]))
     if path.stat().st_size != job["size"]:
         raise ClientError(f"{job['path']} is another file by now: name a copy of the one that was printed")
-    return LastPrint(path, job["offset"], job)
+    return EndedPrint(path, job["offset"], job)

@@ -78,7 +78,7 @@ def clock(now: datetime, left: float | None) -> str:
     return f"{end:%H:%M}" + ("" if days == 0 else " tomorrow" if days == 1 else f" on {end:%A, %d %B}")
 
 
-class Line:
+class ProgressLine:
     """One line on standard output: written over on a terminal, and written anew elsewhere where it has changed."""
 
     def __init__(self, columns: Callable[[], int]) -> None:

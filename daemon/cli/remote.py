@@ -18,7 +18,7 @@ from daemon.cli import whose
 from daemon.cli.options import UNFIT, add_config
 from daemon.cli.whose import Whose
 from daemon.client import AccessDenied, ClientError, Conflict, NotFound, OctoPrintClient, RequestRefused, Unreachable
-from daemon.client.errors import NotConnected
+from daemon.client.errors import NeverSent
 from daemon.config import key_file
 from daemon.front.access.keys import ENVIRONMENT
 from gcode.frozen import frozen
@@ -112,7 +112,7 @@ def _failed(error: ClientError, server: "Server", *, as_json: bool) -> int:
     shown = told(text)
     if isinstance(error, AccessDenied) and not server.key:
         shown = server.without_key
-    elif isinstance(error, NotConnected):
+    elif isinstance(error, NeverSent):
         shown = f"nothing answers at {server.url}: is nozzled running there? {_HOW_TO_SEE}"
     print(f"nozzled: {printable(shown)}", file=sys.stderr)
     if as_json:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from gcode.replies import decode
 from hal.replay import dialogue
-from hal.rerun import Outcome, rerun
-from hal.session_file import Session, read
+from hal.rerun import ReplayOutcome, rerun
+from hal.session_file import RecordedSession, read
 from hal.simulated import clock
 
 EXAMPLE = "nozzled replay /var/lib/nozzled/recordings/session-20261122-101500-0.part001.jsonl.gz"
@@ -34,14 +34,14 @@ def run(args: argparse.Namespace) -> int:
     return _report(clock.run(rerun(session, strict=not args.lenient)))
 
 
-def _about(session: Session) -> str:
+def _about(session: RecordedSession) -> str:
     header = session.header
     baudrate = f" at {header.baudrate} baud" if header.baudrate else ""
     cut = f"; {session.cut}" if session.cut else ""
     return decode(f"{header.address}{baudrate}, {header.date}, nozzled {header.software}{cut}".encode())
 
 
-def _report(outcome: Outcome) -> int:
+def _report(outcome: ReplayOutcome) -> int:
     gone = f"{outcome.played} of {outcome.records} records, lines sent again: {outcome.lines}"
     if outcome.difference is None:
         print(f"no difference in {gone}")

@@ -11,7 +11,7 @@ from daemon.cli import remote
 from daemon.cli.last_print import fetched
 from daemon.cli.options import configured
 from daemon.client import ClientError, OctoPrintClient
-from daemon.core.job.resume_at import LIFT, PRIME, Place, place_behind, start_sequence
+from daemon.core.job.resume_at import LIFT, PRIME, ResumePlace, place_behind, start_sequence
 from daemon.errors import FileError
 from daemon.packing.as_text import unpacked
 from daemon.packing.kinds import plain_name
@@ -170,7 +170,7 @@ def _commands(path: Path) -> Iterator[tuple[int, bytes]]:
     yield from reader
 
 
-def _told(path: Path, offset: int, place: Place) -> str:
+def _told(path: Path, offset: int, place: ResumePlace) -> str:
     heat = ", ".join(f"{name} {target:g} °C" for name, target in place.targets.items() if target)
     at = place.axes
     where = f"X{at['X']:.1f} Y{at['Y']:.1f} Z{at['Z']:.2f}"
@@ -186,7 +186,7 @@ def _agreed(output: Path, *, printed: bool) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _write(source: Path, offset: int, place: Place, output: Path) -> None:
+def _write(source: Path, offset: int, place: ResumePlace, output: Path) -> None:
     with source.open("rb") as file, output.open("wb") as to:
         to.write(f"; {remote.printable(source.name)} from byte {offset} on\n".encode())
         to.writelines(f"{command}\n".encode() for command in start_sequence(place))

@@ -16,7 +16,7 @@ from daemon.config import FIRMWARES as PROFILES
 from daemon.packing.as_text import unpacked
 from daemon.simulation.machine import described, firmware_name, sized
 from daemon.simulation.outcome import Outcome
-from daemon.simulation.run import Plan, Progress, Simulation, SimulationError
+from daemon.simulation.run import Simulation, SimulationError, SimulationPlan, SimulationProgress
 from daemon.simulation.summary import clock_time, summary
 from hal.registry import Address, natural_int, positive_float, positive_int
 from hal.simulated import clock
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if outcome.good else FAILED
 
 
-def _with_analysis(outcome: Outcome, plan: Plan) -> Outcome:
+def _with_analysis(outcome: Outcome, plan: SimulationPlan) -> Outcome:
     """Return the outcome with what the analysis says of the file for this printer."""
     from daemon.front.analysis.reading import analyse, machine  # noqa: PLC0415 - NumPy
 
@@ -87,12 +87,14 @@ def _with_analysis(outcome: Outcome, plan: Plan) -> Outcome:
     return replace(outcome, errors=list(found.errors), warnings=list(found.warnings))
 
 
-async def _simulate(plan: Plan, on_progress: Callable[[Progress], None]) -> tuple[Simulation, Outcome]:
+async def _simulate(
+    plan: SimulationPlan, on_progress: Callable[[SimulationProgress], None]
+) -> tuple[Simulation, Outcome]:
     simulation = Simulation(plan, on_progress)
     return simulation, await simulation.run()
 
 
-def _plan(args: argparse.Namespace) -> Plan:
+def _plan(args: argparse.Namespace) -> SimulationPlan:
     """Return what is to be simulated.
 
     Raises:
@@ -117,10 +119,12 @@ def _plan(args: argparse.Namespace) -> Plan:
         options["scenario"] = str(args.scenario)
     address = Address("sim", "", options)
     firmware = described(config.profile, config_of(address))
-    return Plan(args.file, firmware, str(address), args.record, keep_path=args.report is not None, config=config)
+    return SimulationPlan(
+        args.file, firmware, str(address), args.record, keep_path=args.report is not None, config=config
+    )
 
 
-def _reporter() -> Callable[[Path, Plan, Simulation, Outcome], None]:
+def _reporter() -> Callable[[Path, SimulationPlan, Simulation, Outcome], None]:
     """Return what writes the report, before the print: what is missing is to be known before, not behind it.
 
     Raises:
@@ -151,20 +155,20 @@ def _drop(*_: object) -> NoReturn:
 
 
 @contextlib.contextmanager
-def _bar(path: Path) -> Iterator[Callable[[Progress], None]]:
+def _bar(path: Path) -> Iterator[Callable[[SimulationProgress], None]]:
     """Have a progress bar on a terminal."""
     tqdm.monitor_interval = 0  # it would be a thread
     form = "{percentage:3.0f}% |{bar}| {unit}"  # tqdm puts a comma before a {postfix}
     with tqdm(total=path.stat().st_size, bar_format=form, disable=None, leave=False) as bar:
 
-        def on_progress(progress: Progress) -> None:
+        def on_progress(progress: SimulationProgress) -> None:
             bar.unit = f"{clock_time(progress.time)}  layer {progress.layers}"
             bar.update(progress.offset - bar.n)
 
         yield on_progress
 
 
-def _tell(outcome: Outcome, plan: Plan, *, as_json: bool) -> None:
+def _tell(outcome: Outcome, plan: SimulationPlan, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(outcome.as_json()))
         return

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from daemon.client.body import FormBody
-from daemon.client.errors import BadAnswer, ClientError, NotConnected, RequestRefused, Unreachable, refusal
-from daemon.client.exchange import Answer, Exchange, Request
+from daemon.client.errors import BadAnswer, ClientError, NeverSent, RequestRefused, Unreachable, refusal
+from daemon.client.exchange import Exchange, HttpAnswer, Request
 
 PAUSES = (0.5, 1.0)
 """Seconds before a request is tried again; a restart of the daemon takes about one."""
@@ -79,7 +79,7 @@ class Caller:
         except ValueError as error:
             raise BadAnswer(f"the answer to {request} is not JSON: is this OctoPrint's API?") from error
 
-    async def _answer(self, request: Request) -> Answer:
+    async def _answer(self, request: Request) -> HttpAnswer:
         """Try what may be tried again: whatever was never sent, and what only asks."""
         for pause in PAUSES:
             try:
@@ -90,7 +90,7 @@ class Caller:
             await asyncio.sleep(pause)
         return await self._once(request)
 
-    async def _once(self, request: Request) -> Answer:
+    async def _once(self, request: Request) -> HttpAnswer:
         answer = await self.exchange.send(request)
         if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
             raise refusal(str(request), answer.status, _reason(answer))
@@ -119,13 +119,13 @@ def base_url(text: str) -> str:
 
 
 def _again(request: Request, error: ClientError) -> bool:
-    if isinstance(error, NotConnected):
+    if isinstance(error, NeverSent):
         return True
     temporary = isinstance(error, RequestRefused) and error.status in _TEMPORARY
     return request.method == "GET" and (isinstance(error, Unreachable) or temporary)
 
 
-def _reason(answer: Answer) -> str:
+def _reason(answer: HttpAnswer) -> str:
     """Return the server's words: OctoPrint's JSON, plain text, or where it sends us."""
     try:
         return str(json.loads(answer.body)["error"])

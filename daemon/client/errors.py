@@ -3,7 +3,7 @@
 NozzledError
 └── ClientError              a request that has not succeeded
     ├── Unreachable          no answer: the line was lost, or it took too long; what was asked may have been done
-    │   └── NotConnected     nobody there: the request was never sent
+    │   └── NeverSent        nobody there: the request was never sent
     ├── BadAnswer            something answers, but not as OctoPrint does ("<html>" of another server)
     ├── FileChanged          the file has become shorter while it was uploaded
     └── RequestRefused       an answer with a status from 300 on; has `status` and `text`
@@ -25,7 +25,7 @@ class Unreachable(ClientError):
     """No answer came; what was asked may have been done."""
 
 
-class NotConnected(Unreachable):
+class NeverSent(Unreachable):
     """No connection could be made: nothing was sent."""
 
 

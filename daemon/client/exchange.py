@@ -11,7 +11,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HT
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from daemon.client.body import FormBody
-from daemon.client.errors import NotConnected, Unreachable
+from daemon.client.errors import NeverSent, Unreachable
 
 LAST_WORDS = 2.0  # s in which an answer may still come from a server that has hung up
 CONNECT = 10.0  # seconds until there is a connection
@@ -35,7 +35,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """What comes back, whatever its status; the names of the headers are in lower case."""
 
     status: int
@@ -46,7 +46,7 @@ class Answer:
 class Exchange(Protocol):
     """How requests get to the server; tests put one without a socket in its place."""
 
-    async def send(self, request: Request) -> Answer:
+    async def send(self, request: Request) -> HttpAnswer:
         """Return the answer.
 
         Raises:
@@ -63,7 +63,7 @@ class TornadoExchange:
     def __init__(self) -> None:
         self._client: AsyncHTTPClient | None = None  # can only be made where a loop runs
 
-    async def send(self, request: Request) -> Answer:
+    async def send(self, request: Request) -> HttpAnswer:
         """Return the answer.
 
         Raises:
@@ -80,7 +80,7 @@ class TornadoExchange:
                 raise form.failure from None
             if not isinstance(error, HTTPClientError | OSError):
                 raise
-            kind = NotConnected if _never_sent(error) else Unreachable
+            kind = NeverSent if _never_sent(error) else Unreachable
             raise kind(f"no answer to {request}: {error}") from error
 
     def close(self) -> None:
@@ -126,9 +126,9 @@ def _of_tornado(request: Request, form: FormBody | None) -> HTTPRequest:
     )
 
 
-def _answer(response: HTTPResponse) -> Answer:
+def _answer(response: HTTPResponse) -> HttpAnswer:
     headers = {name.lower(): value for name, value in response.headers.get_all()}
-    return Answer(response.code, headers, response.body or b"")
+    return HttpAnswer(response.code, headers, response.body or b"")
 
 
 def _never_sent(error: Exception) -> bool:

@@ -15,7 +15,7 @@ class JobFile(TypedDict):
     date: int | None
 
 
-class Job(TypedDict):
+class JobDetails(TypedDict):
     """What is, was or will be printed; times in seconds."""
 
     file: JobFile
@@ -35,7 +35,7 @@ class Progress(TypedDict):
     printTimeLeftOrigin: str | None
 
 
-class Refused(TypedDict):
+class UnprintedFile(TypedDict):
     """A file that was not printed as it was asked for, and what speaks against it."""
 
     name: str
@@ -46,11 +46,11 @@ class Refused(TypedDict):
 class JobInformation(TypedDict):
     """GET /api/job."""
 
-    job: Job
+    job: JobDetails
     progress: Progress
     state: str
     error: NotRequired[str]
-    refused: NotRequired[Refused]
+    refused: NotRequired[UnprintedFile]
 
 
 class References(TypedDict):

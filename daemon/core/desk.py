@@ -200,7 +200,7 @@ class Desk:
                 return self._sent_at_once(checked.commands(commands))
             case ask.AnswerPrompt():
                 return partial(self._answer_prompt, question.choice)
-            case ask.Conversation():
+            case ask.ConversationSince():
                 return partial(self._conversation, question.since)
             case ask.AskLine():
                 return partial(line_figures, self._core.connection.printer, self._core.jobs.waits)

@@ -11,7 +11,7 @@ from daemon.systemd.installed import Installed
 from gcode.frozen import frozen
 
 
-class Level(Enum):
+class Severity(Enum):
     """How bad it is."""
 
     GOOD = "ok"
@@ -23,24 +23,24 @@ class Level(Enum):
 class Finding:
     """One sentence, and what to do about it."""
 
-    level: Level
+    level: Severity
     text: str
     fix: str = ""
 
 
 def good(text: str) -> Finding:
     """Return a finding that needs nothing."""
-    return Finding(Level.GOOD, text)
+    return Finding(Severity.GOOD, text)
 
 
 def note(text: str, fix: str = "") -> Finding:
     """Return one that may explain something."""
-    return Finding(Level.NOTE, text, fix)
+    return Finding(Severity.NOTE, text, fix)
 
 
 def bad(text: str, fix: str) -> Finding:
     """Return one that has to be mended."""
-    return Finding(Level.BAD, text, fix)
+    return Finding(Severity.BAD, text, fix)
 
 
 @frozen

@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 
 @frozen
-class Preset:
+class HeatPreset:
     """Temperatures that are known by a name, in °C; None: that heater is left alone, 0: it is turned off."""
 
     name: str
@@ -39,7 +39,7 @@ class Preset:
     chamber: float | None = None
 
 
-USUAL = (Preset("PLA", 205, 60), Preset("PETG", 235, 80), Preset("ABS", 240, 100))
+USUAL = (HeatPreset("PLA", 205, 60), HeatPreset("PETG", 235, 80), HeatPreset("ABS", 240, 100))
 
 
 @frozen
@@ -51,7 +51,7 @@ class Chosen:
     """
 
     sections: Mapping[str, Mapping[str, Any]]
-    presets: tuple[Preset, ...] | None = None
+    presets: tuple[HeatPreset, ...] | None = None
     file: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -98,7 +98,7 @@ class Choices:
         decided = fixed(section)
         return {key: value for key, value in self._chosen.sections.get(name, {}).items() if key not in decided}
 
-    def presets(self, profile: ProfileConfig) -> tuple[Preset, ...]:
+    def presets(self, profile: ProfileConfig) -> tuple[HeatPreset, ...]:
         """Return the presets of temperatures; the usual ones, as far as the printer can, where nobody has chosen."""
         if self._chosen.presets is not None:
             return self._chosen.presets
@@ -107,7 +107,7 @@ class Choices:
             for each in USUAL
         )
 
-    async def change(self, sections: Mapping[str, Mapping[str, Any]], presets: tuple[Preset, ...] | None) -> None:
+    async def change(self, sections: Mapping[str, Mapping[str, Any]], presets: tuple[HeatPreset, ...] | None) -> None:
         """Take these values from here on, and keep them; None: the presets stay as they are.
 
         Raises:
@@ -132,7 +132,9 @@ def _at_most(value: float | None, limit: float) -> float | None:
     return value and min(value, limit)
 
 
-def _file(now: Chosen, sections: Mapping[str, Mapping[str, Any]], presets: tuple[Preset, ...] | None) -> dict[str, Any]:
+def _file(
+    now: Chosen, sections: Mapping[str, Mapping[str, Any]], presets: tuple[HeatPreset, ...] | None
+) -> dict[str, Any]:
     """Return what is written: these values, and beside them what is there and was not understood."""
     there = now.file.get("sections", {})
     written = {**now.file, "version": 1}
@@ -166,8 +168,8 @@ def _counts(section: str, key: str, value: Any) -> bool:
     return True
 
 
-def _presets(given: list[Any]) -> Iterator[Preset]:
-    known = {each.name for each in fields(Preset)}
+def _presets(given: list[Any]) -> Iterator[HeatPreset]:
+    known = {each.name for each in fields(HeatPreset)}
     for each in given[:MOST_PRESETS]:
         try:
             yield _preset({key: value for key, value in each.items() if key in known})
@@ -175,8 +177,8 @@ def _presets(given: list[Any]) -> Iterator[Preset]:
             log.warning("settings.ignored", reason=f"{FILE}: {error}", consequence="that preset is left out")
 
 
-def _preset(found: Mapping[str, Any]) -> Preset:
-    preset = Preset(**found)
+def _preset(found: Mapping[str, Any]) -> HeatPreset:
+    preset = HeatPreset(**found)
     values = (preset.hotend, preset.bed, preset.chamber)
     if not isinstance(preset.name, str) or any(isinstance(value, bool) for value in values):
         raise TypeError("a preset has a name and temperatures")

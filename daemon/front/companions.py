@@ -24,7 +24,7 @@ Request = dict[str, Any]
 
 
 @frozen
-class Reply:
+class CompanionReply:
     """What a companion answers: HTTP's status, and JSON or None."""
 
     status: int
@@ -38,7 +38,7 @@ class _Desk:
     state: Mapping[str, Any] | None = None
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: deque[Request] = field(default_factory=deque)
-    replies: dict[int, "asyncio.Future[Reply]"] = field(default_factory=dict)
+    replies: dict[int, "asyncio.Future[CompanionReply]"] = field(default_factory=dict)
     holding: int = 0  # questions for requests that are held now
     seen: float | None = None
     timer: asyncio.TimerHandle | None = None
@@ -73,7 +73,7 @@ class Companions:
         """Call `listener` when there is something else to tell."""
         self._listeners.append(listener)
 
-    def hear(self, name: str, state: Mapping[str, Any] | None, replies: Mapping[int, Reply]) -> None:
+    def hear(self, name: str, state: Mapping[str, Any] | None, replies: Mapping[int, CompanionReply]) -> None:
         """Take what a companion says: its state, if that is another one, and what it answers.
 
         Raises:
@@ -115,7 +115,7 @@ class Companions:
 
     async def ask(
         self, name: str, do: str, given: Mapping[str, Any] | None = None, *, scope: str = "", within: float = 10.0
-    ) -> Reply:
+    ) -> CompanionReply:
         """Have a companion do something; return what it answers.
 
         Args:
@@ -136,7 +136,7 @@ class Companions:
             raise CompanionAway(f"{name} does not come to what it was asked before")
         number = next(self._numbers)
         request: Request = {"id": number, "do": do, "with": dict(given or {}), "scope": scope}
-        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        reply: asyncio.Future[CompanionReply] = asyncio.get_running_loop().create_future()
         desk.replies[number] = reply
         desk.waiting.append(request)
         desk.asked.set()

@@ -15,7 +15,7 @@ LONGEST = 500  # characters of what the printer has said
 
 
 @frozen
-class Fault:
+class StoredFault:
     """A halt: its date in s, the reason as a sentence, and its kind, as `halt_kind` tells it."""
 
     at: int
@@ -28,7 +28,7 @@ class LastFault:
 
     def __init__(self, core: RemoteCore, wall: Callable[[], float]) -> None:
         """Prepare; `wall` gives the date."""
-        self.fault: Fault | None = None
+        self.fault: StoredFault | None = None
         self._wall = wall
         self._listeners: list[Callable[[], None]] = []
         core.on_event(self._on_event)
@@ -38,7 +38,7 @@ class LastFault:
             return
         text = str(event.error or "")[:LONGEST]
         if isinstance(event.error, FirmwareHalted) and not text.startswith(STOPPED):
-            self.fault = Fault(int(self._wall()), text, halt_kind(text))
+            self.fault = StoredFault(int(self._wall()), text, halt_kind(text))
 
     def subscribe(self, listener: Callable[[], None]) -> None:
         """Call `listener` when somebody has seen it."""

@@ -8,7 +8,7 @@ from gcode.frozen import frozen
 
 
 @frozen
-class Upload:
+class FoundUpload:
     """A file, and where it is to be: `folder` is below the uploads, "" for none; `date` of its last change, in s."""
 
     file: Path
@@ -68,7 +68,7 @@ class Found:
         hints: what somebody should look at afterwards.
     """
 
-    uploads: list[Upload] = field(default_factory=list)
+    uploads: list[FoundUpload] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
     prints: list[Print] = field(default_factory=list)

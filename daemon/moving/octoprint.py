@@ -14,7 +14,7 @@ import yaml
 
 from daemon.errors import FileError
 from daemon.front.queue.document import LONGEST_NOTES
-from daemon.moving.found import Found, OldKey, Print, Upload
+from daemon.moving.found import Found, FoundUpload, OldKey, Print
 from daemon.moving.reading import MOST_ENTRIES, Walk, contents, holds, is_text, shown
 
 PRINTABLE = (".gcode", ".gco", ".g", ".bgcode", ".gcode.gz", ".gcode.3mf")
@@ -144,7 +144,7 @@ def _take_upload(found: Found, root: Path, folder: str, name: str) -> str | None
         about = file.stat()
     except OSError as error:
         return f"which cannot be read: {error.strerror}"
-    found.uploads.append(Upload(file, folder, name, about.st_size, about.st_mtime))
+    found.uploads.append(FoundUpload(file, folder, name, about.st_size, about.st_mtime))
     return None
 
 

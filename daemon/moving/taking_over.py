@@ -18,7 +18,7 @@ from daemon.database import transaction
 from daemon.errors import AccessError, ConfigError
 from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
-from daemon.moving.found import Found, Print, Upload
+from daemon.moving.found import Found, FoundUpload, Print
 
 PATIENCE = 10.0  # s that the daemon may write at the same time
 SHOWN = 15  # s after which the history has what was written into the record
@@ -73,7 +73,7 @@ async def take(client: OctoPrintClient, found: Found, show: Show = lambda _done,
     return taken
 
 
-async def _upload(client: OctoPrintClient, upload: Upload, taken: Taken) -> None:
+async def _upload(client: OctoPrintClient, upload: FoundUpload, taken: Taken) -> None:
     try:
         answer = await client.files.upload(
             upload.file, name=upload.name, folder=upload.folder, overwrite=False, date=upload.date

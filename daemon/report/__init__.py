@@ -4,10 +4,10 @@ from pathlib import Path
 
 from daemon.report import page, plots
 from daemon.simulation.outcome import Outcome
-from daemon.simulation.run import Plan, Simulation
+from daemon.simulation.run import Simulation, SimulationPlan
 
 
-def write(path: Path, plan: Plan, simulation: Simulation, outcome: Outcome) -> None:
+def write(path: Path, plan: SimulationPlan, simulation: Simulation, outcome: Outcome) -> None:
     """Write the report of a print.
 
     Raises:

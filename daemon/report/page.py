@@ -8,7 +8,7 @@ from string import Template
 
 from daemon import __version__
 from daemon.simulation.outcome import Outcome
-from daemon.simulation.run import Plan
+from daemon.simulation.run import SimulationPlan
 from daemon.simulation.summary import clock_time, summary
 
 MOST_ROWS = 200
@@ -23,7 +23,7 @@ _SECTIONS = {
 }
 
 
-def render(plan: Plan, outcome: Outcome, figures: Mapping[str, str]) -> str:
+def render(plan: SimulationPlan, outcome: Outcome, figures: Mapping[str, str]) -> str:
     """Return the page.
 
     Args:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from daemon.config import ProfileConfig
 from daemon.front.analysis.reading import machine
 from gcode.analysis.machine import ANYWHERE, Range
-from gcode.planner import Limits
+from gcode.planner import MotionLimits
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.heater import CHAMBER, HeaterConfig
 
@@ -59,7 +59,7 @@ def _known(axis: Range, low: float, high: float) -> Range:
     return (low, high) if axis == ANYWHERE else axis
 
 
-def _limits(known: Limits, built: Limits) -> Limits:
+def _limits(known: MotionLimits, built: MotionLimits) -> MotionLimits:
     """Return the limits for the simulated planner, which is Marlin's: of Klipper's, speed and acceleration."""
     if not known.square_corner:
         return known

@@ -49,7 +49,7 @@ class SimulationError(ServiceError):
 
 
 @frozen
-class Plan:
+class SimulationPlan:
     """What is to be simulated.
 
     Attributes:
@@ -70,7 +70,7 @@ class Plan:
 
 
 @frozen
-class Progress:
+class SimulationProgress:
     """How far the print is: seconds of it, bytes of the file, layers begun."""
 
     time: float
@@ -89,7 +89,7 @@ class MeteredTransport(SimulatedTransport):
         super().write(data)
 
 
-def _tape(plan: Plan, clock: Callable[[], float]) -> Tape | None:
+def _tape(plan: SimulationPlan, clock: Callable[[], float]) -> Tape | None:
     """Return where the session is recorded; nothing in the file depends on when or where it was made.
 
     Raises:
@@ -106,7 +106,7 @@ def _tape(plan: Plan, clock: Callable[[], float]) -> Tape | None:
 class Simulation:
     """One print, from the connection to the cold printer."""
 
-    def __init__(self, plan: Plan, on_progress: Callable[[Progress], None]) -> None:
+    def __init__(self, plan: SimulationPlan, on_progress: Callable[[SimulationProgress], None]) -> None:
         """Make everything; needs a running loop.
 
         Args:
@@ -235,7 +235,7 @@ class Simulation:
         for name, reading in known:
             self._heat.read(sample.time, name, reading.actual, reading.target or 0.0)
         self.series.add(sample)
-        self._on_progress(Progress(sample.time, self._jobs.progress.offset or 0, len(self.witness.layers)))
+        self._on_progress(SimulationProgress(sample.time, self._jobs.progress.offset or 0, len(self.witness.layers)))
 
     def _attend(self) -> None:
         """Do what somebody would do after a while: answer what the printer asks, resume a print that is paused."""

@@ -9,19 +9,19 @@ from gcode.analysis import settings
 from gcode.analysis.about import completed
 from gcode.analysis.arcs import is_arc
 from gcode.analysis.arrays import Bools, Floats, Ints
-from gcode.analysis.blocks import Block, Blocks
+from gcode.analysis.blocks import Blocks, LineBlock
 from gcode.analysis.checks import Checks, Level, Warmth
 from gcode.analysis.comments import Comments
 from gcode.analysis.heat import Heaters
 from gcode.analysis.klipper import KlipperCorners, KlipperProfile
 from gcode.analysis.layers import Layers
 from gcode.analysis.machine import Machine
-from gcode.analysis.modal import Kind, Rows
-from gcode.analysis.orders import Orders, Pause
+from gcode.analysis.modal import MoveKind, Rows
+from gcode.analysis.orders import Orders, TimedOrder
 from gcode.analysis.path import Path, Straights
 from gcode.analysis.result import Analysis
 from gcode.analysis.speeds import Corners, LimitRows, MarlinProfile, Moves, Profile, limit_rows
-from gcode.analysis.timeline import Timeline, Wait
+from gcode.analysis.timeline import TimedWait, Timeline
 from gcode.analysis.totals import Totals, is_printing, reach
 from gcode.analysis.watching import Driven, Read, Watching
 from gcode.analysis.words import COLUMNS, read
@@ -94,7 +94,7 @@ class Analyser:
 
     # -- one block -----------------------------------------------------------------------------------------
 
-    def _take(self, block: Block) -> None:
+    def _take(self, block: LineBlock) -> None:
         words, orders = read(block), self._orders
         orders.read(block, words, self._lines)
         rows = orders.modal.rows(words)
@@ -117,7 +117,7 @@ class Analyser:
 
     def _look_for_idle(self, rows: Rows) -> None:
         """Count the moves that name an E, and leave the extruder where it is: it is where they say already."""
-        named = (rows.kind == Kind.LINE) & ~np.isnan(rows.words[_E]) & ~np.isnan(rows.words[:2]).all(axis=0)
+        named = (rows.kind == MoveKind.LINE) & ~np.isnan(rows.words[_E]) & ~np.isnan(rows.words[:2]).all(axis=0)
         if named.any():
             self._checks.idle(int((named & (self._path.extruded == 0.0)).sum()))
 
@@ -128,7 +128,7 @@ class Analyser:
             self._drive(*self._profile.finish())
             self._timeline.take_waits()
 
-    def _with_homings(self, pauses: list[Pause]) -> list[Pause]:
+    def _with_homings(self, pauses: list[TimedOrder]) -> list[TimedOrder]:
         """Return the pauses, with the time that each G28 takes from where the machine is."""
         homes = {home.row: home for home in self._path.homes}
         found = []
@@ -144,7 +144,7 @@ class Analyser:
         self._homed.add(axis)
         return self._machine.homing[axis].seconds(abs(way) + parked)
 
-    def _move(self, piece: Straights, columns: Floats, pauses: list[Pause], rows: int) -> list[Pause]:
+    def _move(self, piece: Straights, columns: Floats, pauses: list[TimedOrder], rows: int) -> list[TimedOrder]:
         """Take some moves; return the pauses that come after them."""
         count = len(piece.row)
         if not count:
@@ -177,10 +177,10 @@ class Analyser:
         )
         return tool, feature
 
-    def _wait(self, pauses: list[Pause], before_move: Ints) -> None:
+    def _wait(self, pauses: list[TimedOrder], before_move: Ints) -> None:
         for pause, move in zip(pauses, before_move.tolist(), strict=True):
             layer = pause.layer if self._layers.marked else None
-            self._timeline.wait(Wait(move, layer, pause.offset, pause.kind, pause.seconds, pause.heat))
+            self._timeline.wait(TimedWait(move, layer, pause.offset, pause.kind, pause.seconds, pause.heat))
 
     def _limit_rows(self, piece: Straights, rows: int) -> LimitRows:
         limits = self._orders.modal.limits

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from gcode.analysis.arrays import Bools, Floats, Ints
-from gcode.analysis.modal import Kind, Rows
+from gcode.analysis.modal import MoveKind, Rows
 from gcode.analysis.words import COLUMNS
 from gcode.arcs import CHORD, LEAST_CHORDS
 
@@ -60,7 +60,7 @@ def expand(
 
 def is_arc(rows: Rows) -> Bools:
     """Tell which rows are G2 or G3."""
-    return (rows.kind == Kind.CLOCKWISE) | (rows.kind == Kind.COUNTERCLOCKWISE)
+    return (rows.kind == MoveKind.CLOCKWISE) | (rows.kind == MoveKind.COUNTERCLOCKWISE)
 
 
 def has_centre(words: Floats) -> Bools:
@@ -85,7 +85,7 @@ def _geometry(
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Return centre, radius, angle of the start seen from the centre, and the signed turn of each arc."""
     begin, way = start[:2, arcs], delta[:2, arcs]
-    clockwise = rows.kind[arcs] == Kind.CLOCKWISE
+    clockwise = rows.kind[arcs] == MoveKind.CLOCKWISE
     offset = np.where(
         _given(words[_R, arcs]),
         _offset_by_radius(way, words[_R, arcs], clockwise),

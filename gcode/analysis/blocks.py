@@ -14,7 +14,7 @@ _CR_TO_LF = bytes.maketrans(b"\r", b"\n")
 
 
 @frozen
-class Block:
+class LineBlock:
     """Whole lines, each with its line feed.
 
     Attributes:
@@ -38,7 +38,7 @@ class Blocks:
         self._dropped = 0  # bytes of it beyond that
         self._offset = 0  # of that line
 
-    def feed(self, piece: bytes) -> Iterator[Block]:
+    def feed(self, piece: bytes) -> Iterator[LineBlock]:
         """Take the next bytes; yield the blocks that are full with them."""
         self._waiting.append(piece)
         self._size += len(piece)
@@ -50,17 +50,17 @@ class Blocks:
         for at in range(0, whole, BLOCK):
             yield from self._cut(waiting[at : at + BLOCK])
 
-    def finish(self) -> Iterator[Block]:
+    def finish(self) -> Iterator[LineBlock]:
         """The file ends here, maybe within a line: yield what is left."""
         yield from self._cut(b"".join(self._waiting) + b"\n")
 
-    def _cut(self, piece: bytes) -> Iterator[Block]:
+    def _cut(self, piece: bytes) -> Iterator[LineBlock]:
         if b"\r" in piece:  # each byte keeps its place
             piece = piece.replace(b"\r\n", b" \n").translate(_CR_TO_LF)
         end = piece.rfind(b"\n") + 1
         if end:
             head = self._rest + piece[:end]
-            yield Block(self._without_bom(head), self._offset, self._dropped)
+            yield LineBlock(self._without_bom(head), self._offset, self._dropped)
             self._offset += len(head) + self._dropped
             self._rest, self._dropped = b"", 0
         self._rest += piece[end:]

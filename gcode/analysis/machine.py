@@ -6,7 +6,7 @@ from dataclasses import field
 from gcode.dialect import MARLIN
 from gcode.firmware_traits import Dialect
 from gcode.frozen import frozen
-from gcode.planner import Limits
+from gcode.planner import MotionLimits
 
 Range = tuple[float, float]
 ANYWHERE: Range = (-math.inf, math.inf)
@@ -63,7 +63,7 @@ class Machine:
             corner where it was homed last and the top of the last part.
     """
 
-    limits: Limits = field(default_factory=Limits)
+    limits: MotionLimits = field(default_factory=MotionLimits)
     limits_from: str = "profile"
     volume: tuple[Range, Range, Range] = ((0.0, 200.0), (0.0, 200.0), (0.0, 200.0))
     radius: float | None = None

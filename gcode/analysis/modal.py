@@ -16,7 +16,7 @@ from gcode.analysis.stepwise import Stepwise
 from gcode.analysis.words import COLUMNS, Words
 from gcode.command import Command
 from gcode.frozen import frozen
-from gcode.planner import Limits
+from gcode.planner import MotionLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ _NOTHING = (math.nan,) * len(COLUMNS)
 _FAR = 1e15  # as far as a plain move's 15 digits go
 
 
-class Kind(IntEnum):
+class MoveKind(IntEnum):
     """Of a row: the number of a move's G, or one of the others."""
 
     TRAVEL = 0
@@ -48,10 +48,10 @@ class Rows:
     line: Ints
 
 
-class Modal:
+class ModalTracker:
     """Follows the commands of a block in their order; then gives its rows, with columns of what held at each."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: MotionLimits) -> None:
         self.relative = Stepwise(False)  # noqa: FBT003 - the value itself
         self.relative_e = Stepwise(False)  # noqa: FBT003 - as above
         self.unit = Stepwise(1.0)
@@ -61,7 +61,7 @@ class Modal:
         self.limits = Stepwise(_copy(limits))
         self._flow_share = self._flow_area = 1.0
         self._before: list[int] = []  # of each inserted row: moves before it
-        self._inserted: list[tuple[Kind, int, tuple[float, ...]]] = []
+        self._inserted: list[tuple[MoveKind, int, tuple[float, ...]]] = []
         self._row = 0
         self._line = 0
         self._table: dict[str, Callable[[Command], None]] = {
@@ -90,7 +90,7 @@ class Modal:
 
     def stop(self) -> None:
         """The machine comes to rest here."""
-        self._insert(Kind.STOP, _NOTHING)
+        self._insert(MoveKind.STOP, _NOTHING)
 
     def rows(self, words: Words) -> Rows:
         """Return the rows of the block whose lines have all been noted."""
@@ -108,21 +108,21 @@ class Modal:
         for each in (self.relative, self.relative_e, self.unit, self.tool, self.speed, self.flow, self.limits):
             each.next_block()
 
-    def _insert(self, kind: Kind, words: tuple[float, ...]) -> None:
+    def _insert(self, kind: MoveKind, words: tuple[float, ...]) -> None:
         self._before.append(self._row - len(self._inserted))
         self._inserted.append((kind, self._line, words))
         self._row += 1
 
     def _move(self, command: Command) -> None:
-        self._insert(Kind(int(command.code[1:])), _words(command))
+        self._insert(MoveKind(int(command.code[1:])), _words(command))
 
     def _set(self, command: Command) -> None:
-        self._insert(Kind.SET, _words(command))
+        self._insert(MoveKind.SET, _words(command))
 
     def _home(self, command: Command) -> None:
         named = [letter in command for letter in "XYZ"]
         homed = [0.0 if each or not any(named) else np.nan for each in named]
-        self._insert(Kind.HOME, (*homed, *_NOTHING[3:]))
+        self._insert(MoveKind.HOME, (*homed, *_NOTHING[3:]))
 
     def _inches(self, _command: Command) -> None:
         self.unit.set(self._row, _INCH)
@@ -179,5 +179,5 @@ def _words(command: Command) -> tuple[float, ...]:
     return tuple(math.nan if each is None else max(-_FAR, min(each, _FAR)) for each in given)
 
 
-def _copy(limits: Limits) -> Limits:
+def _copy(limits: MotionLimits) -> MotionLimits:
     return replace(limits, feedrates=[*limits.feedrates], accelerations=[*limits.accelerations], jerk=[*limits.jerk])

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gcode.analysis.blocks import Block
+from gcode.analysis.blocks import LineBlock
 from gcode.analysis.checks import Checks, Warmth
 from gcode.analysis.comments import Comments
 from gcode.analysis.features import Feature, feature_of
 from gcode.analysis.heat import HeatOrder, named_order, order
 from gcode.analysis.layers import Layers
 from gcode.analysis.machine import Machine
-from gcode.analysis.modal import Modal
+from gcode.analysis.modal import ModalTracker
 from gcode.analysis.retraction import Retraction
 from gcode.analysis.stepwise import Stepwise
 from gcode.analysis.words import Words
@@ -39,7 +39,7 @@ _parse = lru_cache(4096)(parse)  # slicers repeat themselves
 
 
 @frozen
-class Pause:
+class TimedOrder:
     """Something that takes time before a row of the block, or sets a heater: see `timeline.Wait`."""
 
     row: int
@@ -65,12 +65,12 @@ class Orders:
     """
 
     def __init__(self, machine: Machine, comments: Comments, layers: Layers, checks: Checks) -> None:
-        self.modal = Modal(machine.limits)
+        self.modal = ModalTracker(machine.limits)
         self.layer = Stepwise(0)
         self.feature: Stepwise[Feature] = Stepwise(Feature.OTHER)
         self.features = False
         self.warm: Stepwise[Warmth] = Stepwise(checks.may_extrude(0))
-        self.pauses: list[Pause] = []
+        self.pauses: list[TimedOrder] = []
         self.count = 0
         self.m73: list[tuple[int, float | None, float | None]] = []
         self._comments = comments
@@ -89,7 +89,7 @@ class Orders:
             "G10": self._retract, "G11": self._retract, "M207": self._set_retraction, "M208": self._set_retraction,
         }  # fmt: skip
 
-    def read(self, block: Block, words: Words, line: int) -> None:
+    def read(self, block: LineBlock, words: Words, line: int) -> None:
         """Follow the lines of a block; `line` is the number of its first one."""
         self.pauses = []
         others = np.array(words.others, np.intp)
@@ -186,7 +186,7 @@ class Orders:
         self._pause("heating", heat=heat, rests=heat.wait)
 
     def _pause(self, kind: str, seconds: float = 0.0, heat: HeatOrder | None = None, *, rests: bool = True) -> None:
-        self.pauses.append(Pause(self._row, self.layer.last, self._offset, kind, seconds, heat, rests))
+        self.pauses.append(TimedOrder(self._row, self.layer.last, self._offset, kind, seconds, heat, rests))
 
     def _dwell(self, command: Command) -> None:
         seconds = command.number("S", 0.0) or command.number("P", 0.0) / 1000
@@ -224,7 +224,7 @@ class Orders:
         number = command.get("S") if not named or "S" in text[:at].upper() else None
         self._comments.objects.m486(number, text[at + 1 :] if named else None)
 
-    def _check_lengths(self, block: Block, words: Words, line: int) -> None:
+    def _check_lengths(self, block: LineBlock, words: Words, line: int) -> None:
         """Look at the plain moves that may be too long; with a comment behind, most are not."""
         most = self._machine.dialect.longest_command
         lengths = words.starts[words.moves + 1] - words.starts[words.moves] - 1

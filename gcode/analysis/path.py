@@ -10,7 +10,7 @@ import numpy as np
 
 from gcode.analysis.arcs import chord_counts, expand, has_centre, is_arc
 from gcode.analysis.arrays import Bools, Floats, Ints
-from gcode.analysis.modal import Kind, Modal, Rows
+from gcode.analysis.modal import ModalTracker, MoveKind, Rows
 from gcode.analysis.speeds import has_length
 from gcode.analysis.words import COLUMNS
 from gcode.frozen import frozen
@@ -54,11 +54,11 @@ class Path:
         self.homes: list[Home] = []  # of the last block
         self.extruded = np.zeros(0)  # mm that E goes in each row of the last block
 
-    def follow(self, rows: Rows, modal: Modal) -> Iterator[Straights]:
+    def follow(self, rows: Rows, modal: ModalTracker) -> Iterator[Straights]:
         """Return the moves of a block, some thousand at a time; `homes` are known then."""
         count = len(rows.kind)
         words = _without_refused(rows, _in_mm(rows, modal))
-        moves = rows.kind <= Kind.COUNTERCLOCKWISE
+        moves = rows.kind <= MoveKind.COUNTERCLOCKWISE
         feedrate = self._feedrates(words[_FEEDRATE_ROW] / 60, moves)
         if not (modal.speed.constant and modal.speed.last == 1.0):
             feedrate = feedrate * modal.speed.column(count)
@@ -70,7 +70,7 @@ class Path:
         self._feedrate = float(feedrate[-1]) if len(feedrate) else self._feedrate
         return feedrate
 
-    def _places(self, rows: Rows, words: Floats, moves: Bools, modal: Modal) -> tuple[Floats, Floats]:
+    def _places(self, rows: Rows, words: Floats, moves: Bools, modal: ModalTracker) -> tuple[Floats, Floats]:
         """Return where each row starts, in the machine's coordinates, and how far it goes."""
         count = len(rows.kind)
         before = np.empty((4, count))
@@ -93,13 +93,13 @@ class Path:
         """Return what to add to a row's coordinates to get the machine's; few rows change it."""
         self.homes = []
         named = ~np.isnan(rows.words[:3]).all(axis=0)
-        changes = np.flatnonzero((rows.kind >= Kind.SET) & (rows.kind <= Kind.HOME) & named)
+        changes = np.flatnonzero((rows.kind >= MoveKind.SET) & (rows.kind <= MoveKind.HOME) & named)
         if not len(changes):
             return self._shift[:, None]
         steps = [self._shift.copy()]
         for row in changes.tolist():
             given = ~np.isnan(rows.words[:3, row])
-            if rows.kind[row] == Kind.HOME:
+            if rows.kind[row] == MoveKind.HOME:
                 place = before[:3, row] + self._shift
                 self.homes.append(_home(row, given, place))
                 self._shift = np.where(given, 0.0, self._shift)
@@ -115,7 +115,7 @@ def _home(row: int, given: Bools, place: Floats) -> Home:
     return Home(row, (x, y, z))
 
 
-def _in_mm(rows: Rows, modal: Modal) -> Floats:
+def _in_mm(rows: Rows, modal: ModalTracker) -> Floats:
     if modal.unit.constant and modal.unit.last == 1.0:
         return rows.words
     return rows.words * modal.unit.column(len(rows.kind))

@@ -7,7 +7,7 @@ extruder turns, so a retraction is taken for a move from rest to rest.
 import math
 
 from gcode.command import Command
-from gcode.planner import Limits
+from gcode.planner import MotionLimits
 
 _E, _Z = 3, 2
 _MOST = 1000.0  # mm, and mm/s; more is a slip
@@ -42,7 +42,7 @@ class Retraction:
         if lift is not None and not of_recovery:
             self.lift = abs(lift)
 
-    def seconds(self, command: Command, limits: Limits) -> float:
+    def seconds(self, command: Command, limits: MotionLimits) -> float:
         """Return how long a G10 or G11 takes; one that changes nothing takes no time."""
         back = command.code == "G10"
         if back is self._drawn_back or (back and not _OTHER.isdisjoint(command.params)):

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from gcode.planner import AXES, Limits
+from gcode.planner import AXES, MotionLimits
 from gcode.texts import number
 
 TAIL = 128 * 1024  # bytes at a file's end, or its beginning, that hold the settings
@@ -21,7 +21,7 @@ def is_for_klipper(text: bytes) -> bool:
     return _KLIPPER.search(text) is not None
 
 
-def limits_from_tail(tail: bytes, base: Limits) -> Limits | None:
+def limits_from_tail(tail: bytes, base: MotionLimits) -> MotionLimits | None:
     """Return the limits that the slicer assumed, as a piece of its file tells them; None where it does not.
 
     Args:
@@ -34,7 +34,7 @@ def limits_from_tail(tail: bytes, base: Limits) -> Limits | None:
     return limits_from(found, base)
 
 
-def limits_from(settings: Mapping[str, str], base: Limits) -> Limits:
+def limits_from(settings: Mapping[str, str], base: MotionLimits) -> MotionLimits:
     """Return the limits among the settings; the first of several values is that of the normal mode."""
 
     def given(name: str, default: float, *, zero: bool = False) -> float:
@@ -47,7 +47,7 @@ def limits_from(settings: Mapping[str, str], base: Limits) -> Limits:
         return [given(f"{name}_{axis.lower()}", most) for axis, most in zip(AXES, default, strict=True)]
 
     printing = given("max_acceleration_extruding", base.printing)
-    return Limits(
+    return MotionLimits(
         feedrates=axes("max_feedrate", base.feedrates),
         accelerations=axes("max_acceleration", base.accelerations),
         printing=printing,

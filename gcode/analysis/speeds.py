@@ -15,7 +15,7 @@ import numpy as np
 
 from gcode.analysis.arrays import Bools, Floats
 from gcode.frozen import frozen
-from gcode.planner import PLACES, SLOWEST, Limits
+from gcode.planner import PLACES, SLOWEST, MotionLimits
 
 HORIZON = PLACES - 2  # corners that the planner sees ahead when it fixes a move's exit: one place moves, one is free
 
@@ -49,7 +49,7 @@ class LimitRows:
     to_decel: Floats
 
 
-def limit_rows(settings: Sequence[Limits], counts: Sequence[int]) -> LimitRows:
+def limit_rows(settings: Sequence[MotionLimits], counts: Sequence[int]) -> LimitRows:
     """Return the limits of each move, of which the first `counts[0]` have `settings[0]`, and so on."""
     singles = (
         "printing", "retract", "travel", "junction_deviation", "min_feedrate", "min_travel_feedrate",

@@ -15,7 +15,7 @@ MANY_WAITS = 4096  # that are kept for the moves behind them
 
 
 @frozen
-class Wait:
+class TimedWait:
     """The machine rests, or a heater gets a target, before the move with this number.
 
     Attributes:
@@ -43,7 +43,7 @@ class Timeline:
         self._heaters = heaters
         self._layers = layers
         self._moves = 0  # that are behind
-        self._waits: list[Wait] = []
+        self._waits: list[TimedWait] = []
         self._points: list[tuple[int, float]] = []
         self._tick = 0.25  # s from one point to the next
         self._begun = np.zeros(PLACES)  # when the last moves began
@@ -51,7 +51,7 @@ class Timeline:
         self._has_rested = False  # since the last move that is behind
         self._around_waits: list[tuple[int, float]] = []  # points that are not in their place yet
 
-    def wait(self, wait: Wait) -> None:
+    def wait(self, wait: TimedWait) -> None:
         """Take a wait; in the order of the file."""
         self._waits.append(wait)
 
@@ -89,7 +89,7 @@ class Timeline:
         self._rested = float(since[-1]) if len(since) else self._rested
         return np.maximum(begun[: len(begins)], since)
 
-    def _waited(self, due: list[Wait], run: Floats, layer: Floats) -> Floats:
+    def _waited(self, due: list[TimedWait], run: Floats, layer: Floats) -> Floats:
         """Return how long all waits before each move take together."""
         waited = np.zeros(len(run) - 1)
         for each in due:
@@ -98,7 +98,7 @@ class Timeline:
             waited[move:] += self._take(each, self.now + float(run[move]) + so_far, int(layer[move]))
         return waited
 
-    def _take(self, wait: Wait, now: float, layer: int) -> float:
+    def _take(self, wait: TimedWait, now: float, layer: int) -> float:
         seconds = wait.seconds
         if wait.heat is not None:
             seconds += self._heaters.follow(wait.heat, now)
@@ -116,7 +116,7 @@ class Timeline:
 
     def forget_superseded(self) -> None:
         """Drop the targets that another one follows before the heater had any time."""
-        kept: list[Wait] = []
+        kept: list[TimedWait] = []
         followed: set[str] = set()
         place = -1
         for each in reversed(self._waits):

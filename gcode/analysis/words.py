@@ -9,7 +9,7 @@ import numpy as np
 
 from gcode.analysis import loose
 from gcode.analysis.arrays import Bools, Bytes, Floats, Ints
-from gcode.analysis.blocks import Block
+from gcode.analysis.blocks import LineBlock
 from gcode.analysis.decimals import WORD, decimals
 from gcode.frozen import frozen
 from gcode.reader import MAX_LINE
@@ -62,7 +62,7 @@ class _Tokens:
     line: Ints
 
 
-def read(block: Block) -> Words:
+def read(block: LineBlock) -> Words:
     """Return the words of a block's moves."""
     lines = block.text.count(b"\n")
     if sum(map(block.text[:_SAMPLE].count, _UNUSUAL)) > _SAMPLE // 100:  # it is worth no try

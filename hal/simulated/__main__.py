@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hal.errors import ScenarioError
 from hal.recorder import RecordingTransport
-from hal.session_file import Header
+from hal.session_file import SessionHeader
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.firmware import Firmware
 from hal.simulated.options import OPTIONS, configured
@@ -103,7 +103,7 @@ def _writer(options: argparse.Namespace, firmware: Firmware, stack: contextlib.E
     if options.record is None:
         return None
     file = stack.enter_context(options.record.open("wb", buffering=0))
-    header = Header(datetime.now(UTC).isoformat(), f"sim?seed={options.seed}", options.baudrate, "hal.simulated")
+    header = SessionHeader(datetime.now(UTC).isoformat(), f"sim?seed={options.seed}", options.baudrate, "hal.simulated")
     writer = SessionWriter(file, header, lambda: firmware.now)
     stack.callback(writer.end)
     return writer

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from hal.simulated.config import FirmwareConfig
-from hal.simulated.receiver import Receiver, Refusal
+from hal.simulated.receiver import LineRefusal, Receiver
 from hal.simulated.speech import Speech
 
 
-def refusal(speech: Speech, refused: Refusal | None, receiver: Receiver) -> Iterator[str]:
+def refusal(speech: Speech, refused: LineRefusal | None, receiver: Receiver) -> Iterator[str]:
     """Yield what asks for the next line again; `refused` is the line that was wrong, None where none was."""
     last = receiver.last_number
     values = {"last": last, "next": last + 1, "checksum": refused.checksum if refused else 0}

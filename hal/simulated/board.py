@@ -23,7 +23,7 @@ Wait = Iterator[float]
 
 
 @dataclass(slots=True)
-class Modal:
+class ModalState:
     """What G-code sets once for all lines that follow."""
 
     relative: bool = False
@@ -92,7 +92,7 @@ class Board:
         self.command = ""
         self.say = say
         self.now = 0.0
-        self.modal = Modal(coldest=config.speech.coldest)
+        self.modal = ModalState(coldest=config.speech.coldest)
         self.limits = copy.deepcopy(config.limits)
         self.planner = Planner(self.limits, self.moved, self._starved)
         self.heat = heat

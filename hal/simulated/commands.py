@@ -19,7 +19,7 @@ _LETTERS = frozenset("GMT")
 _WITH_MESSAGE = frozenset({"M0", "M1"})  # whose rest is for the user
 
 
-class Commands:
+class CommandSet:
     """What a firmware with these options understands."""
 
     def __init__(self, config: FirmwareConfig) -> None:

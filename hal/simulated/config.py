@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import field
 
 from gcode.frozen import frozen
-from gcode.planner import Limits
+from gcode.planner import MotionLimits
 from hal.simulated.heater import BED, HOTEND, HeaterConfig
 from hal.simulated.scenario import Scenario
 from hal.simulated.speech import Speech
@@ -91,4 +91,4 @@ class FirmwareConfig:
     chamber: HeaterConfig | None = None
     fans: int = 1
     hotend_idle_timeout: bool = False
-    limits: Limits = field(default_factory=Limits)
+    limits: MotionLimits = field(default_factory=MotionLimits)

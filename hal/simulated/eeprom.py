@@ -4,7 +4,7 @@ import copy
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gcode.planner import Limits
+    from gcode.planner import MotionLimits
     from hal.simulated.board import Board
 
 
@@ -12,7 +12,7 @@ class Eeprom:
     """What M500 has stored: limits and steps."""
 
     def __init__(self) -> None:
-        self._stored: tuple[Limits, list[float]] | None = None
+        self._stored: tuple[MotionLimits, list[float]] | None = None
 
     def store(self, board: "Board") -> None:
         """Keep the board's settings as they are now."""
@@ -27,7 +27,7 @@ class Eeprom:
         """Give the board the settings that it was made with; what is stored stays."""
         self._give(board, copy.deepcopy(board.config.limits), list(DEFAULT_STEPS))
 
-    def _give(self, board: "Board", limits: "Limits", steps: list[float]) -> None:
+    def _give(self, board: "Board", limits: "MotionLimits", steps: list[float]) -> None:
         board.limits = board.planner.limits = limits
         board.modal.steps = steps
 

@@ -26,7 +26,7 @@ Piece = tuple[bytes, float]
 """Bytes, and by how many seconds they are late."""
 
 
-class Happened(NamedTuple):
+class FaultRecord(NamedTuple):
     """What has gone wrong: the device's time in seconds, the fault, the line that it hit or that came before it."""
 
     time: float
@@ -144,7 +144,7 @@ class Faults:
     def __init__(self, scenario: Scenario, seed: int, firmware: "Firmware") -> None:
         self.due = 0.0
         self._firmware = firmware
-        self.happened: list[Happened] = []
+        self.happened: list[FaultRecord] = []
         armed = [_Armed(fault, f"{seed} {number}", self._note) for number, fault in enumerate(scenario.faults)]
         self._waiting = [each for each in armed if not each.ready]  # for a time or a temperature
         self._answers = [each for each in armed if each.fault.what in _ANSWERS]
@@ -160,7 +160,7 @@ class Faults:
 
     def _note(self, fault: Fault, line: int | None) -> None:
         if len(self.happened) < _MOST_NOTED:
-            self.happened.append(Happened(self._firmware.now, fault.what, self._line if line is None else line))
+            self.happened.append(FaultRecord(self._firmware.now, fault.what, self._line if line is None else line))
 
     def _count_overrun(self, lost: int) -> None:
         self._firmware.oracle.counters.overruns += lost

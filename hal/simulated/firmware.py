@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 
 from hal.simulated import answers, texts
 from hal.simulated.board import Board, Wait
-from hal.simulated.commands import Commands, is_early
+from hal.simulated.commands import CommandSet, is_early
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.eeprom import Eeprom
 from hal.simulated.emergency import EmergencyParser
-from hal.simulated.faults import Faults, Happened
+from hal.simulated.faults import FaultRecord, Faults
 from hal.simulated.heating import Heating
 from hal.simulated.meatpack import PackedReceiver
 from hal.simulated.oracle import Oracle
-from hal.simulated.receiver import Line, Receiver, Refusal, Skipped
+from hal.simulated.receiver import LineRefusal, ReceivedLine, Receiver, SkippedLine
 from hal.simulated.repetier_receiver import RepetierReceiver
 from hal.simulated.sd_card import SdCard
 from hal.simulated.texts import PAUSED_FOR_USER
@@ -65,7 +65,7 @@ class Firmware:
         self._at_receipt, self._early_moves = speech.ok_when == "received", speech.early_moves
         self._at_once_codes = _AT_ONCE - speech.lacks
         self._watches_silence = min(speech.asks_after, speech.drops_after) < math.inf
-        self._commands = Commands(config)
+        self._commands = CommandSet(config)
         self.heat = Heating(config)
         self.broken_endstops: set[int] = set()
         self._card = dict(config.sd_files)
@@ -95,7 +95,7 @@ class Firmware:
         self.board.resend_forgotten = self._resend_forgotten
         self._receiver = self._make_receiver()
         self._emergency = EmergencyParser() if config.emergency_parser else None
-        self._queue: deque[Line] = deque()  # the first one is running
+        self._queue: deque[ReceivedLine] = deque()  # the first one is running
         self._running: Wait | None = None
         self._resume_at = self._busy_at = math.inf
         self._idle_at = math.inf  # when the next `wait` is due
@@ -186,7 +186,7 @@ class Firmware:
             self._at_once("M108")
 
     @property
-    def happened(self) -> Sequence[Happened]:
+    def happened(self) -> Sequence[FaultRecord]:
         """What has gone wrong by the scenario, the first of it."""
         return self._faults.happened if self._faults is not None else ()
 
@@ -279,7 +279,7 @@ class Firmware:
         elif self.board.saved is None:
             numbered = sum(line.number is not None for line in self._queue)
             self._queue.clear()
-            self._queue.append(Line(None, "", quiet=True))
+            self._queue.append(ReceivedLine(None, "", quiet=True))
             self._receiver.last_number -= numbered  # counted as those behind the running one
             self._running = how(self.board)
             self._resume()
@@ -287,7 +287,7 @@ class Firmware:
 
     def inject(self, command: str) -> None:
         """Run a command of the firmware's own next."""
-        self._queue.insert(min(1, len(self._queue)), Line(None, command, quiet=True))
+        self._queue.insert(min(1, len(self._queue)), ReceivedLine(None, command, quiet=True))
         self._work()
 
     # ── the clockwork ───────────────────────────────────────────────────────────────────────────────────────
@@ -400,16 +400,16 @@ class Firmware:
             if line is None:
                 return self._read_elsewhere() or read
             read = True
-            if self._shut_down and not self.config.speech.halt.reads and isinstance(line, Line):
+            if self._shut_down and not self.config.speech.halt.reads and isinstance(line, ReceivedLine):
                 self._receiver.last_number -= line.number is not None
                 continue
-            if self._faults is not None and isinstance(line, Line) and self._faults.refuses(line.number):
+            if self._faults is not None and isinstance(line, ReceivedLine) and self._faults.refuses(line.number):
                 self._receiver.last_number -= 1
-                line = Refusal("checksum mismatch")
-            if isinstance(line, Refusal):
+                line = LineRefusal("checksum mismatch")
+            if isinstance(line, LineRefusal):
                 self._refuse(line)
                 break
-            if isinstance(line, Skipped):
+            if isinstance(line, SkippedLine):
                 self._answer_at_once(self.config.speech.skipped.format(number=line.number), "ok")
             else:
                 self._accept(line)
@@ -423,10 +423,10 @@ class Firmware:
             self._visitor = None if command is None else self._visitor
         if command is None:
             return False
-        self._accept(Line(None, command, quiet=True))
+        self._accept(ReceivedLine(None, command, quiet=True))
         return True
 
-    def _accept(self, line: Line) -> None:
+    def _accept(self, line: ReceivedLine) -> None:
         counters = self.oracle.counters
         self.oracle.accept(line.number, line.command, self.now)
         self._queue.append(line)
@@ -462,7 +462,7 @@ class Firmware:
         for line in lines:
             self.say(line)
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: LineRefusal) -> None:
         counters = self.oracle.counters
         if refusal.reason.startswith("Line Number"):
             counters.out_of_order += 1
@@ -470,7 +470,7 @@ class Firmware:
             counters.bad_checksums += 1
         self._ask_again(refusal)
 
-    def _ask_again(self, refusal: Refusal | None = None) -> None:
+    def _ask_again(self, refusal: LineRefusal | None = None) -> None:
         """Refuse a line; without one ask all the same, as M999 does."""
         self.oracle.counters.resends += 1
         if self.config.speech.flushes:

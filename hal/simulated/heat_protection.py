@@ -12,7 +12,7 @@ from gcode.frozen import frozen
 
 
 @frozen
-class Limits:
+class ProtectionLimits:
     """When a heater's protections trip: °C and s. The defaults are a hotend's (Configuration_adv.h).
 
     Attributes:
@@ -41,15 +41,17 @@ class Limits:
         return self.maximum - self.overshoot
 
 
-HOTEND_LIMITS = Limits()
-BED_LIMITS = Limits(maximum=150.0, overshoot=10.0, watch_period=60.0, runaway_period=20.0, runaway_below=2.0)
-CHAMBER_LIMITS = Limits(maximum=70.0, overshoot=10.0, watch_period=60.0, runaway_period=20.0, runaway_below=2.0)
+HOTEND_LIMITS = ProtectionLimits()
+BED_LIMITS = ProtectionLimits(maximum=150.0, overshoot=10.0, watch_period=60.0, runaway_period=20.0, runaway_below=2.0)
+CHAMBER_LIMITS = ProtectionLimits(
+    maximum=70.0, overshoot=10.0, watch_period=60.0, runaway_period=20.0, runaway_below=2.0
+)
 
 
-class Protection:
+class HeatProtection:
     """Looks at each reading. Times are in s and never go back."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ProtectionLimits) -> None:
         self.limits = limits
         self.off()
 

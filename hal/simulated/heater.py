@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from gcode.frozen import frozen
 from hal.simulated.heat_control import FULL_POWER, BangBang, Pid
-from hal.simulated.heat_protection import BED_LIMITS, CHAMBER_LIMITS, HOTEND_LIMITS, Limits, Protection
+from hal.simulated.heat_protection import BED_LIMITS, CHAMBER_LIMITS, HOTEND_LIMITS, HeatProtection, ProtectionLimits
 from hal.simulated.thermal import BED_BODY, CHAMBER_BODY, HOTEND_BODY, TICK, Body, TwoMasses
 
 _SETTLED = 1e-6  # °C from ambient at which a heater counts as cold
@@ -50,7 +50,7 @@ class HeaterConfig:
 
     body: Body = HOTEND_BODY
     control: Pid | BangBang = field(default_factory=Pid)
-    limits: Limits = HOTEND_LIMITS
+    limits: ProtectionLimits = HOTEND_LIMITS
     reads_open: float = -15.0
     reads_short: float = 500.0
 
@@ -97,7 +97,7 @@ class Heater:
         self._on_plan = on_plan
         self._whole = whole
         self.control = config.control.start()
-        self._protection = Protection(config.limits)
+        self._protection = HeatProtection(config.limits)
         self._masses = TwoMasses(config.body)
         self._noise = _noises(noise, f"{seed} {name}")
         self._loudest = max(map(abs, self._noise))

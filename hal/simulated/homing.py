@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gcode.command import Command
-from gcode.planner import AXES, Block, Limits, Vector, block
+from gcode.planner import AXES, Block, MotionLimits, Vector, block
 from hal.simulated.board import Board, Wait
 
 FEEDRATES = (50.0, 50.0, 4.0)  # mm/s (HOMING_FEEDRATE_MM_M)
@@ -58,7 +58,7 @@ def _drive(board: Board, axis: int, way: float, feedrate: float) -> Wait:
     board.moved(move, began)
 
 
-def _alone(place: Vector, axis: int, way: float, feedrate: float, limits: Limits) -> Block | None:
+def _alone(place: Vector, axis: int, way: float, feedrate: float, limits: MotionLimits) -> Block | None:
     """Return a move from rest that stops at once at its end, as at an endstop."""
     end = list(place)
     end[axis] = 0.0

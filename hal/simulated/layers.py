@@ -13,7 +13,7 @@ _MOST = 100_000  # layers that are told apart
 
 
 @dataclass(slots=True)
-class Layer:
+class PrintedLayer:
     """Where material was laid: height in mm, when that began, for how many seconds, mm of filament."""
 
     z: float
@@ -22,7 +22,7 @@ class Layer:
     extruded: float = 0.0
 
 
-class Layers:
+class PrintedLayers:
     """Takes the moves as they are driven.
 
     A layer begins where material is laid at another height than before. In a spiral, which climbs while it lays, one
@@ -30,17 +30,17 @@ class Layers:
     """
 
     def __init__(self) -> None:
-        self._layers: list[Layer] = []
+        self._layers: list[PrintedLayer] = []
         self._height = _USUAL_HEIGHT  # of a layer
         self._laid_at = math.inf  # where the last material ends
 
     def __len__(self) -> int:
         return len(self._layers)
 
-    def __iter__(self) -> Iterator[Layer]:
+    def __iter__(self) -> Iterator[PrintedLayer]:
         return iter(self._layers)
 
-    def __getitem__(self, index: int) -> Layer:
+    def __getitem__(self, index: int) -> PrintedLayer:
         return self._layers[index]
 
     def add(self, move: Block, began: float) -> None:
@@ -69,4 +69,4 @@ class Layers:
     def _begin(self, z: float, began: float) -> None:
         if self._layers:
             self._layers[-1].seconds = began - self._layers[-1].began
-        self._layers.append(Layer(z, began))
+        self._layers.append(PrintedLayer(z, began))

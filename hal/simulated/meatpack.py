@@ -9,7 +9,7 @@ character perhaps.
 from collections.abc import Callable
 
 from hal.simulated.config import FirmwareConfig
-from hal.simulated.receiver import Line, Receiver, Refusal, Skipped
+from hal.simulated.receiver import LineRefusal, ReceivedLine, Receiver, SkippedLine
 
 _SIGNAL = 0xFF
 _LITERAL = 0xF  # a nibble: the character comes as it is
@@ -146,7 +146,7 @@ class PackedReceiver(Receiver):
         else:
             self._raw.clear()
 
-    def take(self) -> Line | Refusal | Skipped | None:
+    def take(self) -> ReceivedLine | LineRefusal | SkippedLine | None:
         """Return what the next line says, None when none is complete."""
         while True:
             taken = 0

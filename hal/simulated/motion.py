@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from gcode.planner import PLACES, Block, Limits, LookAhead, Vector, travelled
+from gcode.planner import PLACES, Block, LookAhead, MotionLimits, Vector, travelled
 
 FIRST_MOVE_DELAY = 0.1  # BLOCK_DELAY_FOR_1ST_MOVE: seconds to wait for company,
 ENOUGH_COMPANY = 3  # unless this many moves are there
@@ -27,7 +27,7 @@ class Planner:
 
     def __init__(
         self,
-        limits: Limits,
+        limits: MotionLimits,
         moved: Callable[[Block, float], None] | None = None,
         starved: Callable[[float, float], None] | None = None,
     ) -> None:
@@ -40,12 +40,12 @@ class Planner:
         self._dry_since: float | None = None  # when the last move ended, unless someone waited for it
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> MotionLimits:
         """What the machine may do; a change counts for moves that are added later."""
         return self._ahead.limits
 
     @limits.setter
-    def limits(self, limits: Limits) -> None:
+    def limits(self, limits: MotionLimits) -> None:
         self._ahead.limits = limits
 
     def catch_up(self, now: float) -> None:

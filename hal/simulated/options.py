@@ -16,7 +16,7 @@ _YES_OR_NO = {"yes": True, "no": False}
 
 
 @frozen
-class Option:
+class AddressOption:
     """One choice: how its text is read, what may stand there, what it means, and what becomes of the configuration."""
 
     read: Callable[[str], object]
@@ -55,43 +55,43 @@ def _visited(config: FirmwareConfig, seconds: object) -> FirmwareConfig:
 
 
 OPTIONS = {
-    "latency": Option(
+    "latency": AddressOption(
         milliseconds,
         "milliseconds, 0 or more",
         "of the line, there and back",
         lambda config, value: replace(config, latency=float(str(value)) / 2),
     ),
-    "hotend_max": Option(
+    "hotend_max": AddressOption(
         positive_float,
         "°C above 0",
         "the highest target that a hotend takes; it reports a higher one as this",
         lambda config, value: replace(config, hotend=_clamped(config.hotend, value)),
     ),
-    "bed_max": Option(
+    "bed_max": AddressOption(
         positive_float,
         "°C above 0",
         "the same of the bed",
         lambda config, value: replace(config, bed=_clamped(config.bed, value)),
     ),
-    "whole_degrees": Option(
+    "whole_degrees": AddressOption(
         yes_or_no,
         "yes or no",
         "targets and reports are whole degrees",
         lambda config, value: replace(config, whole_degrees=bool(value)),
     ),
-    "extruders": Option(
+    "extruders": AddressOption(
         positive_int,
         "a whole number above 0",
         "how many tools it has",
         lambda config, value: replace(config, extruders=int(str(value))),
     ),
-    "shared_nozzle": Option(
+    "shared_nozzle": AddressOption(
         yes_or_no,
         "yes or no",
         "the tools share one hotend, the only one in reports",
         lambda config, value: replace(config, shared_nozzle=bool(value)),
     ),
-    "touch_screen": Option(
+    "touch_screen": AddressOption(
         positive_float,
         "seconds above 0",
         "for so long a touch screen prints by a port of its own; this port sees the temperatures only",

@@ -9,7 +9,7 @@ from typing import NamedTuple, TextIO
 
 from gcode.planner import Block
 from hal.simulated.file_check import FileCheck, Verdict
-from hal.simulated.layers import Layers
+from hal.simulated.layers import PrintedLayers
 
 _MOST_UNDERRUNS = 10_000  # that are kept one by one; all are counted
 
@@ -43,7 +43,7 @@ class Step(NamedTuple):
 
 
 @dataclass(slots=True)
-class Counters:
+class OracleCounters:
     """What happened on the device's end of the line."""
 
     accepted: int = 0
@@ -75,10 +75,10 @@ class Oracle:
 
     def __init__(self, file: TextIO | None = None, keep: int | None = 1000, *, keep_path: bool = False) -> None:
         self.commands: deque[Accepted] = deque(maxlen=keep)
-        self.counters = Counters()
+        self.counters = OracleCounters()
         self.underruns: list[Underrun] = []
         self.path: list[Step] = []
-        self.layers = Layers()
+        self.layers = PrintedLayers()
         self.moving_seconds = 0.0
         self._last: Block | None = None
         self._turned: dict[int, float] = {}  # by tool: mm of filament, less what was drawn back

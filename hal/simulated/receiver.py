@@ -21,7 +21,7 @@ _HIGH = bytes(range(128, 256))
 _NO_TEXT = bytes(each for each in range(256) if not 0x20 <= each < 0x7F)  # noqa: PLR2004 - ASCII's printable range
 
 
-class Line(NamedTuple):
+class ReceivedLine(NamedTuple):
     """A line to be executed; `number` as it stands in the line, None where there is none.
 
     A `quiet` one comes from the SD card or the firmware itself, and nobody waits for its `ok`.
@@ -33,7 +33,7 @@ class Line(NamedTuple):
 
 
 @frozen
-class Refusal:
+class LineRefusal:
     """A line to be sent again; `checksum` is what it should have been, `number` what stood in it."""
 
     reason: str
@@ -42,7 +42,7 @@ class Refusal:
 
 
 @frozen
-class Skipped:
+class SkippedLine:
     """A line that was there before, and is answered as such."""
 
     number: int
@@ -106,7 +106,7 @@ class Receiver:
         self._buffer.clear()
         self._begun = b""
 
-    def take(self) -> Line | Refusal | Skipped | None:
+    def take(self) -> ReceivedLine | LineRefusal | SkippedLine | None:
         """Return what the next line in the buffer says, None when none is complete."""
         longest = self._speech.max_line
         while (end := self._end()) >= 0:
@@ -136,7 +136,7 @@ class Receiver:
         self._buffer.insert(room, 10)  # the line ends here, whatever comes
         return room
 
-    def _usual(self, raw: bytes) -> Line | None:
+    def _usual(self, raw: bytes) -> ReceivedLine | None:
         """Return the line where it is plainly the next one, as all but one in a thousand are; None: look closer."""
         if len(raw) > self._speech.max_line or self._speech.numbers != "enforced" or b"\\" in raw:
             return None
@@ -147,7 +147,7 @@ class Receiver:
         if int(number) != self.last_number + 1 or checksum(raw[: match.end(2)]) != int(digits):
             return None
         self.last_number += 1
-        return Line(self.last_number, command.rstrip(b" ").decode("ascii", "replace"))
+        return ReceivedLine(self.last_number, command.rstrip(b" ").decode("ascii", "replace"))
 
     def _bare(self, line: bytes) -> bytes:
         """Return the line as the firmware looks at it."""
@@ -155,40 +155,40 @@ class Receiver:
             line = _PARENTHESES.sub(b"", line).translate(None, _NO_TEXT)
         return line.partition(b"\0")[0].lstrip(b" ")
 
-    def _verify(self, line: bytes) -> Line | Refusal | Skipped | None:
+    def _verify(self, line: bytes) -> ReceivedLine | LineRefusal | SkippedLine | None:
         if self._speech.numbers == "enforced":
             numbered = b"N" in line if self._speech.number_anywhere else line.startswith(b"N")
             return self._verify_all(line) if numbered else self._verify_bare(line)
         return self._verify_checksum(line) if self._speech.numbers == "checked" else _unverified(line)
 
-    def _verify_bare(self, line: bytes) -> Line | Refusal:
+    def _verify_bare(self, line: bytes) -> ReceivedLine | LineRefusal:
         if self._speech.bare_checksum and b"*" in line:
-            return Refusal("No Line Number with checksum")
-        return Line(None, _without_checksum(line))
+            return LineRefusal("No Line Number with checksum")
+        return ReceivedLine(None, _without_checksum(line))
 
-    def _verify_all(self, line: bytes) -> Line | Refusal | Skipped | None:
+    def _verify_all(self, line: bytes) -> ReceivedLine | LineRefusal | SkippedLine | None:
         number = self._number(line) if b"M110" in line else _integer(line[line.find(b"N") + 1 :])
         if number != self.last_number + 1 and b"M110" not in line:
             return self._wrong_number(number)
         body, star, digits = line.partition(b"*") if self._speech.first_star else line.rpartition(b"*")
         if not star:
-            return Refusal("No Checksum with line number")
+            return LineRefusal("No Checksum with line number")
         if _integer(digits) != checksum(body):
-            return Refusal("checksum mismatch", checksum(body))
+            return LineRefusal("checksum mismatch", checksum(body))
         self.last_number = number
         return _numbered(line)
 
-    def _wrong_number(self, number: int) -> Refusal | Skipped | None:
+    def _wrong_number(self, number: int) -> LineRefusal | SkippedLine | None:
         if self._config.marlin21 and self.last_number - 1 <= number <= self.last_number:
             return None
         if self._speech.skipped and number <= self.last_number:
-            return Skipped(number)
-        return Refusal("Line Number is not Last Line Number+1", number=number)
+            return SkippedLine(number)
+        return LineRefusal("Line Number is not Last Line Number+1", number=number)
 
-    def _verify_checksum(self, line: bytes) -> Line | Refusal:
+    def _verify_checksum(self, line: bytes) -> ReceivedLine | LineRefusal:
         body, star, digits = line.rpartition(b"*")
         if star and _integer(digits) != checksum(body):
-            return Refusal("checksum mismatch", checksum(body))
+            return LineRefusal("checksum mismatch", checksum(body))
         if line.startswith(b"N"):
             self.last_number = self._number(line)
         return _unverified(line)
@@ -202,8 +202,8 @@ class Receiver:
         return _integer(line[max(second, 0) + 1 :])
 
 
-def _unverified(line: bytes) -> Line:
-    return _numbered(line) if line.startswith(b"N") else Line(None, _without_checksum(line))
+def _unverified(line: bytes) -> ReceivedLine:
+    return _numbered(line) if line.startswith(b"N") else ReceivedLine(None, _without_checksum(line))
 
 
 def _integer(text: bytes) -> int:
@@ -211,10 +211,10 @@ def _integer(text: bytes) -> int:
     return int(match[1]) if match else 0
 
 
-def _numbered(line: bytes) -> Line:
+def _numbered(line: bytes) -> ReceivedLine:
     match = _NUMBER.match(line)
     rest = line[match.end() :] if match else b""
-    return Line(_integer(line[1:]), _without_checksum(rest))
+    return ReceivedLine(_integer(line[1:]), _without_checksum(rest))
 
 
 def _without_checksum(line: bytes) -> str:

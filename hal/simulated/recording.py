@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import BinaryIO
 
-from hal.session_file import Encoder, Header, Record
+from hal.session_file import Record, SessionEncoder, SessionHeader
 
 
 class SessionWriter:
@@ -12,9 +12,9 @@ class SessionWriter:
     It writes at once: for a simulator in a process of its own, never for the daemon's loop.
     """
 
-    def __init__(self, file: BinaryIO, header: Header, now: Callable[[], float]) -> None:
+    def __init__(self, file: BinaryIO, header: SessionHeader, now: Callable[[], float]) -> None:
         self._file = file
-        self._encoder = Encoder()
+        self._encoder = SessionEncoder()
         self._now = now
         file.write(self._encoder.header(header))
 

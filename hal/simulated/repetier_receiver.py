@@ -8,7 +8,7 @@ import re
 
 from gcode.framing import checksum
 from hal.simulated.config import FirmwareConfig
-from hal.simulated.receiver import Line, Receiver, Refusal, Skipped
+from hal.simulated.receiver import LineRefusal, ReceivedLine, Receiver, SkippedLine
 
 _COUNTS = 1 << 16
 _REPEATS = 40  # numbers so far behind are taken for repeats
@@ -39,11 +39,11 @@ class RepetierReceiver(Receiver):
         self._begun = b""
         self._patience = _PATIENCE
 
-    def take(self) -> Line | Refusal | Skipped | None:
+    def take(self) -> ReceivedLine | LineRefusal | SkippedLine | None:
         """Return what the next line in the buffer says, None when none is complete."""
         while self._buffer:
             if self._append(end := self._buffer.find(b"\n")):
-                return Refusal("too long")
+                return LineRefusal("too long")
             if end < 0:
                 return None
             line, self._begun, self._in_comment = self._begun, b"", False
@@ -66,7 +66,7 @@ class RepetierReceiver(Receiver):
             self._in_comment = bool(comment) and end < 0
         return False
 
-    def _look(self, line: bytes) -> Line | Refusal | Skipped | None:
+    def _look(self, line: bytes) -> ReceivedLine | LineRefusal | SkippedLine | None:
         shown = _COMMENT.split(line, maxsplit=1)[0]
         text = _TEXT.search(shown)
         head = shown[: text.end()] if text else shown
@@ -75,26 +75,26 @@ class RepetierReceiver(Receiver):
         if numbers:
             self.seen = int(numbers[-1])
         if star and int(match[0] if (match := re.match(rb"\s*\d+", digits)) else 0) % 256 != checksum(body):
-            return Refusal("checksum mismatch", checksum(body))
+            return LineRefusal("checksum mismatch", checksum(body))
         command = (body if text is None else shown.partition(b"*")[0]).decode("ascii", "replace")
         return self._number_line(bool(numbers), _LEADING_NUMBERS.sub("", command, count=1).strip())
 
-    def _number_line(self, numbered: bool, command: str) -> Line | Refusal | Skipped:
+    def _number_line(self, numbered: bool, command: str) -> ReceivedLine | LineRefusal | SkippedLine:
         number = self.seen if numbered else None
         if command.upper().startswith("M110"):
             self.last_number, self._patience = self.seen, -1
-            return Line(number, command)
+            return ReceivedLine(number, command)
         if number is not None and (number - self.last_number - 1) % _COUNTS:
             return self._wrong_number(number)
         if number is not None:
             self.last_number = number
         self._patience = -1
-        return Line(number, one_word[1] if (one_word := _ONE_WORD.match(command)) else command)
+        return ReceivedLine(number, one_word[1] if (one_word := _ONE_WORD.match(command)) else command)
 
-    def _wrong_number(self, number: int) -> Refusal | Skipped:
+    def _wrong_number(self, number: int) -> LineRefusal | SkippedLine:
         if (self.last_number - number) % _COUNTS < _REPEATS:
-            return Skipped(number)
+            return SkippedLine(number)
         if self._patience < 0:
-            return Refusal("Line Number is not Last Line Number+1", number=number)
+            return LineRefusal("Line Number is not Last Line Number+1", number=number)
         self._patience -= 1
-        return Skipped(number)
+        return SkippedLine(number)

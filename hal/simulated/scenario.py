@@ -31,7 +31,7 @@ WHEN = ("line", "time", "temperature", "probability")
 FOR_EVER = float("inf")
 
 
-class Kind(NamedTuple):
+class FaultKind(NamedTuple):
     """One thing that can go wrong: what it is for the user, and which settings it has besides `when` and `count`."""
 
     meaning: str
@@ -41,37 +41,37 @@ class Kind(NamedTuple):
 
 KINDS = {
     # bytes on the line
-    "flip": Kind("one bit of each byte is another", ("direction", "bytes")),
-    "drop": Kind("bytes vanish", ("direction", "bytes")),
-    "duplicate": Kind("each of some bytes comes twice", ("direction", "bytes")),
-    "delay": Kind("what is sent from here on comes late", ("direction", "seconds"), 1.0),
-    "overrun": Kind("bytes find the receive buffer full", ("bytes",)),
-    "text": Kind("text that no command has asked for", ("text",)),
+    "flip": FaultKind("one bit of each byte is another", ("direction", "bytes")),
+    "drop": FaultKind("bytes vanish", ("direction", "bytes")),
+    "duplicate": FaultKind("each of some bytes comes twice", ("direction", "bytes")),
+    "delay": FaultKind("what is sent from here on comes late", ("direction", "seconds"), 1.0),
+    "overrun": FaultKind("bytes find the receive buffer full", ("bytes",)),
+    "text": FaultKind("text that no command has asked for", ("text",)),
     # answers
-    "lose_ok": Kind("an ok is not said"),
-    "double_ok": Kind("an ok is said twice"),
-    "late_ok": Kind("a line is answered late, with no busy message meanwhile", ("seconds",), 5.0),
-    "resend": Kind("a good line is taken for a bad one"),
+    "lose_ok": FaultKind("an ok is not said"),
+    "double_ok": FaultKind("an ok is said twice"),
+    "late_ok": FaultKind("a line is answered late, with no busy message meanwhile", ("seconds",), 5.0),
+    "resend": FaultKind("a good line is taken for a bad one"),
     # the board
-    "hang": Kind("the firmware does nothing, says nothing and reads nothing", ("seconds",)),
-    "kill": Kind("the firmware halts itself, and says nothing more", ("text",)),
-    "halt": Kind("the firmware stops the machine, and goes on to answer", ("text",)),
-    "reset": Kind("the board boots; by power it is off for some seconds before", ("by", "seconds"), 2.0),
-    "unplug": Kind("the cable is pulled, and plugged in again", ("seconds",)),
+    "hang": FaultKind("the firmware does nothing, says nothing and reads nothing", ("seconds",)),
+    "kill": FaultKind("the firmware halts itself, and says nothing more", ("text",)),
+    "halt": FaultKind("the firmware stops the machine, and goes on to answer", ("text",)),
+    "reset": FaultKind("the board boots; by power it is off for some seconds before", ("by", "seconds"), 2.0),
+    "unplug": FaultKind("the cable is pulled, and plugged in again", ("seconds",)),
     # the machine
-    "no_heat": Kind("a heater does not heat any more", ("heater",)),
-    "sensor_open": Kind("a thermistor has come off its plug: far too cold", ("heater",)),
-    "sensor_short": Kind("a thermistor is shorted: far too hot", ("heater",)),
-    "runaway": Kind("a heater's switch is stuck on", ("heater",)),
-    "endstop": Kind("an endstop does not trigger", ("axis",)),
-    "runout": Kind("the filament ends: M600, until somebody answers at the printer", ("seconds",)),
+    "no_heat": FaultKind("a heater does not heat any more", ("heater",)),
+    "sensor_open": FaultKind("a thermistor has come off its plug: far too cold", ("heater",)),
+    "sensor_short": FaultKind("a thermistor is shorted: far too hot", ("heater",)),
+    "runaway": FaultKind("a heater's switch is stuck on", ("heater",)),
+    "endstop": FaultKind("an endstop does not trigger", ("axis",)),
+    "runout": FaultKind("the filament ends: M600, until somebody answers at the printer", ("seconds",)),
     # the panel
-    "panel_pause": Kind("somebody chooses Pause"),
-    "panel_resume": Kind("somebody chooses Resume"),
-    "panel_cancel": Kind("somebody chooses Stop, and the host is asked for it"),
-    "panel_stop": Kind("somebody chooses Stop; the firmware forgets what is queued, and no ok comes for it"),
-    "self_pause": Kind("the firmware pauses the print itself, until somebody chooses Resume", ("seconds",)),
-    "touch_print": Kind("a touch screen prints by a port of its own", ("seconds",)),
+    "panel_pause": FaultKind("somebody chooses Pause"),
+    "panel_resume": FaultKind("somebody chooses Resume"),
+    "panel_cancel": FaultKind("somebody chooses Stop, and the host is asked for it"),
+    "panel_stop": FaultKind("somebody chooses Stop; the firmware forgets what is queued, and no ok comes for it"),
+    "self_pause": FaultKind("the firmware pauses the print itself, until somebody chooses Resume", ("seconds",)),
+    "touch_print": FaultKind("a touch screen prints by a port of its own", ("seconds",)),
 }  # fmt: skip
 
 _ALLOWED: dict[str, tuple[str, ...]] = {

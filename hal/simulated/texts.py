@@ -1,6 +1,6 @@
 """Marlin's longer texts, as recorded from Marlin 2.0.x without an SD card, EEPROM or probe."""
 
-from gcode.planner import Limits
+from gcode.planner import MotionLimits
 from hal.simulated.config import FirmwareConfig
 
 VERSION = "Marlin bugfix-2.0.x"
@@ -62,7 +62,7 @@ def axes(values: list[float]) -> str:
     return " ".join(f"{axis}{value:.2f}" for axis, value in zip("XYZE", values, strict=True))
 
 
-def settings(limits: Limits, steps: list[float]) -> list[str]:
+def settings(limits: MotionLimits, steps: list[float]) -> list[str]:
     """Return the answer to M503, which is part of the banner too."""
     return [
         "echo:  G21    ; Units in mm (mm)",
@@ -85,7 +85,7 @@ def settings(limits: Limits, steps: list[float]) -> list[str]:
     ]
 
 
-def _advanced(limits: Limits) -> list[str]:
+def _advanced(limits: MotionLimits) -> list[str]:
     """Return the part about M205."""
     names, values = "J<junc_dev>", f"J{limits.junction_deviation:.2f}"
     if limits.classic_jerk:
@@ -97,6 +97,6 @@ def _advanced(limits: Limits) -> list[str]:
     ]
 
 
-def banner(limits: Limits, steps: list[float]) -> list[str]:
+def banner(limits: MotionLimits, steps: list[float]) -> list[str]:
     """Return what is said at boot."""
     return [*BANNER, *settings(limits, steps)]

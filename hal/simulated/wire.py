@@ -10,7 +10,7 @@ USB_PACKET = 64
 _BITS_PER_BYTE = 10  # start bit, eight data bits, stop bit
 
 
-class Wire:
+class SimulatedWire:
     """One direction of a serial line. At a baudrate of None bytes arrive when they are sent.
 
     Attributes:
@@ -72,7 +72,7 @@ class Wire:
         self._look()
 
 
-class UsbWire(Wire):
+class UsbWire(SimulatedWire):
     """A wire behind a USB adapter: bytes travel in packets, each of which takes its time; none overtakes another."""
 
     def __init__(self, baudrate: int | None, latency: float, jitter: float, seed: str) -> None:
@@ -88,6 +88,6 @@ class UsbWire(Wire):
             super().send(data[at : at + USB_PACKET], now + taken)
 
 
-def wire(baudrate: int | None, latency: float, jitter: float, seed: str) -> Wire:
+def wire(baudrate: int | None, latency: float, jitter: float, seed: str) -> SimulatedWire:
     """Return the plainest wire that does."""
-    return UsbWire(baudrate, latency, jitter, seed) if latency or jitter else Wire(baudrate)
+    return UsbWire(baudrate, latency, jitter, seed) if latency or jitter else SimulatedWire(baudrate)

@@ -11,7 +11,7 @@ from gcode.reader import Reader
 from gcode.replies import Heaters
 from hal import registry
 from hal.loop import WatchedLoop
-from hal.printer import Identity, Printer
+from hal.printer import FirmwareIdentity, Printer
 from hal.testing.clock import Clock
 from hal.testing.device import Device, PortDevice
 from hal.testing.lines import print_lines
@@ -20,7 +20,7 @@ from hal.testing.simulated import simulated_device
 T = TypeVar("T")
 
 
-class Runner(Protocol):
+class LoopRunner(Protocol):
     """Runs coroutines for a caller that waits."""
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -60,7 +60,7 @@ class BlockingPrinter:
             AddressError: it means nothing.
         """
         self._address = registry.check(address)
-        self._runner: Runner
+        self._runner: LoopRunner
         self._device: Device
         self._printer: Printer
 
@@ -92,7 +92,7 @@ class BlockingPrinter:
             self._runner.close()
 
     @property
-    def identity(self) -> Identity:
+    def identity(self) -> FirmwareIdentity:
         """What M115 said."""
         return self._printer.identity
 

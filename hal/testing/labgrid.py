@@ -24,7 +24,7 @@ from labgrid.resource import NetworkSerialPort, Resource
 
 from gcode.replies import Heaters
 from hal.errors import AddressError
-from hal.printer import Identity
+from hal.printer import FirmwareIdentity
 from hal.registry import Address
 from hal.testing.blocking import BlockingPrinter
 
@@ -56,7 +56,7 @@ class PrinterDriver(Driver):
 
     @property
     @Driver.check_active
-    def identity(self) -> Identity:
+    def identity(self) -> FirmwareIdentity:
         """What the firmware says of itself."""
         return self._printer.identity
 

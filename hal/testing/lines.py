@@ -1,4 +1,4 @@
-"""Lines: a job of a few commands, for tests."""
+"""CommandLines: a job of a few commands, for tests."""
 
 import asyncio
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from gcode.outgoing import Line, job_line
 from hal.printer import ConnectionState, Event, Printer, StateChanged
 
 
-class Lines:
+class CommandLines:
     """A `hal.printer.LineSource` over commands in memory; a command's offset is its index.
 
     Attributes:
@@ -35,7 +35,7 @@ async def print_lines(printer: Printer, commands: Iterable[str]) -> None:
     Raises:
         NozzledError: the connection ended before.
     """
-    lines = Lines(commands)
+    lines = CommandLines(commands)
 
     def on_event(event: Event) -> None:
         if isinstance(event, StateChanged) and event.new is not ConnectionState.READY:

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from hal.replay import dialogue
-from hal.session_file import EVENT, Encoder, Header, Record
+from hal.session_file import EVENT, Record, SessionEncoder, SessionHeader
 
 KEPT = 1 << 16
 """Pieces that are kept, the last ones."""
@@ -34,13 +34,13 @@ class SessionKeeper:
         """Return the last lines of the conversation for a person to read."""
         return "\n".join(list(dialogue(self.records))[-last:])
 
-    def save(self, path: Path, header: Header) -> None:
+    def save(self, path: Path, header: SessionHeader) -> None:
         """Write all that was kept as a session file.
 
         Raises:
             OSError: it cannot be written.
         """
-        encoder = Encoder()
+        encoder = SessionEncoder()
         lost = self.taken - len(self.records)
         begin = [Record(0.0, EVENT, b"dropped %d" % lost)] if lost else []
         data = encoder.header(header) + encoder.records([*begin, *self.records]) + encoder.end()
@@ -48,6 +48,6 @@ class SessionKeeper:
         path.write_bytes(data)
 
 
-def header_of(address: str) -> Header:
+def header_of(address: str) -> SessionHeader:
     """Return the header of a session that is saved now."""
-    return Header(datetime.now(UTC).isoformat(timespec="seconds"), address, software=version("nozzled"))
+    return SessionHeader(datetime.now(UTC).isoformat(timespec="seconds"), address, software=version("nozzled"))

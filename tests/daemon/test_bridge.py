@@ -13,10 +13,21 @@ from daemon.bridge import questions as ask
 from daemon.bridge.desk import MOST_ANSWER, MOST_TEXT, NOT_UNDERSTOOD, answer
 from daemon.bridge.frames import LENGTH, MAX_FRAME, Frames, frame
 from daemon.bridge.happenings import JobChanged, error_of, error_told, event_of, happened
-from daemon.bridge.messages import Answered, Asked, FromFront, Happened, Hello, Refused, Seen, decode, encode, known
+from daemon.bridge.messages import (
+    Answered,
+    Asked,
+    FromFront,
+    Happened,
+    Hello,
+    QuestionRefused,
+    Seen,
+    decode,
+    encode,
+    known,
+)
 from daemon.bridge.neighbours import answer_of, heard
 from daemon.bridge.seen import JobSeen, PrinterSeen, Snapshot
-from daemon.bridge.words import JobState, Progress, Selection
+from daemon.bridge.words import JobProgress, JobState, Selection
 from gcode import errors as gcode_errors
 from gcode.errors import CommandError, NozzledError
 from gcode.replies import Reading
@@ -145,12 +156,12 @@ def test_text_that_is_no_unicode_is_mended():
     snapshot = Snapshot(printer=PrinterSeen(message="caf\udce9", fields={"a\ud800": "b\udfff"}), trouble="fine: é")
     seen = heard(encode(Seen(snapshot=snapshot))).snapshot
     assert (seen.printer.message, seen.printer.fields, seen.trouble) == ("caf?", {"a?": "b?"}, "fine: é")
-    refused = heard(encode(Refused(id=1, error="JobConflict", text="\udc80")))
+    refused = heard(encode(QuestionRefused(id=1, error="JobConflict", text="\udc80")))
     assert refused.text == "?"
 
 
 def test_endless_numbers_are_mended():
-    snapshot = Snapshot(job=JobSeen(id=10**30, progress=Progress(lines=-(10**30), completion=math.nan)))
+    snapshot = Snapshot(job=JobSeen(id=10**30, progress=JobProgress(lines=-(10**30), completion=math.nan)))
     job = heard(encode(Seen(snapshot=snapshot))).snapshot.job
     assert (job.id, job.progress.lines) == (2**63 - 1, -(2**63))
     assert math.isnan(job.progress.completion)
@@ -273,7 +284,7 @@ def test_a_question_that_is_not_understood_is_refused(question):
     desk = MadeUpDesk()
     said = known(pack({"type": "asked", "id": 3, "question": question}), FromFront)
     reply = heard(answer(desk, said))
-    assert isinstance(reply, Refused)
+    assert isinstance(reply, QuestionRefused)
     assert (reply.id, reply.error) == (3, "OtherVersion")
     assert reply.text.startswith("the core does not understand the question")
     assert not desk.asked
@@ -282,14 +293,14 @@ def test_a_question_that_is_not_understood_is_refused(question):
 @pytest.mark.parametrize("name", ["OtherVersion", "ServiceError"])
 def test_a_core_that_does_not_know_a_question_is_told_apart_from_one_that_fails(name):
     """The first cores had no class for it."""
-    refusal = Refused(id=1, error=name, text=f"{NOT_UNDERSTOOD}: Invalid value 'history'")
+    refusal = QuestionRefused(id=1, error=name, text=f"{NOT_UNDERSTOOD}: Invalid value 'history'")
     with pytest.raises(service.OtherVersion, match="history"):
-        answer_of(refusal, ask.Conversation(since=0))
+        answer_of(refusal, ask.ConversationSince(since=0))
 
 
 def test_an_answer_that_is_not_understood_is_an_error():
     with pytest.raises(service.ServiceError, match="answers something else"):
-        answer_of(Answered(id=1, answer=msgspec.Raw(pack({"lines": 4}))), ask.Conversation(since=0))
+        answer_of(Answered(id=1, answer=msgspec.Raw(pack({"lines": 4}))), ask.ConversationSince(since=0))
 
 
 SAMPLES = {"limit": 5,
@@ -317,8 +328,8 @@ def test_a_question_that_is_too_long_is_refused_where_it_is_asked():
 def test_an_answer_that_is_too_long_is_a_refusal():
     desk = MadeUpDesk()
     desk.answers = lambda _: ask.Talk(lines=["x" * MOST_ANSWER], until=1.0)
-    reply = heard(answer(desk, asked(1, ask.Conversation(since=0))))
-    assert isinstance(reply, Refused)
+    reply = heard(answer(desk, asked(1, ask.ConversationSince(since=0))))
+    assert isinstance(reply, QuestionRefused)
     assert "the longest may have" in reply.text
 
 

@@ -93,7 +93,7 @@ async def test_answers_find_their_questions_in_whatever_order_they_come(desk):
         return ask.Talk(lines=[f"{question.since:g}"], until=0.0)
 
     desk.answers = later
-    talks = await asyncio.gather(*(front.ask(ask.Conversation(since=float(n))) for n in range(5)))
+    talks = await asyncio.gather(*(front.ask(ask.ConversationSince(since=float(n))) for n in range(5)))
     assert [talk.lines for talk in talks] == [["0"], ["1"], ["2"], ["3"], ["4"]]
 
 
@@ -218,7 +218,7 @@ async def test_who_asks_and_does_not_read_is_answered_no_more(desk):
     front = met(CoreEnd(desk))
     core_line = front.line.other
     front.line.pause_reading()
-    front.say(*(asked(n, ask.Conversation(since=0)) for n in range(1000)))
+    front.say(*(asked(n, ask.ConversationSince(since=0)) for n in range(1000)))
     await asyncio.sleep(STALLED - 1)
     assert core_line.most < MOST_UNREAD + 16 * 110_000
     assert len(desk.asked) < 40
@@ -577,7 +577,7 @@ async def test_an_answer_of_another_version_is_an_error_and_the_line_stays(desk)
     _, front = await both(desk)
     desk.answers = lambda _: {"lines": 4}
     with pytest.raises(ServiceError, match="of another version"):
-        await front.ask(ask.Conversation(since=0))
+        await front.ask(ask.ConversationSince(since=0))
     desk.answers = lambda _: None
     await front.ask(ask.Start())
 

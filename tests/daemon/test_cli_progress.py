@@ -8,7 +8,7 @@ import pytest
 
 from daemon.cli import job as job_command
 from daemon.cli.printer import _shown, _target, heater
-from daemon.cli.progress import Line, as_line, as_table, clock
+from daemon.cli.progress import ProgressLine, as_line, as_table, clock
 from daemon.client import Conflict
 
 NOW = datetime(2026, 11, 28, 22, 30)  # noqa: DTZ001 - the time of day here, whatever the zone
@@ -103,7 +103,7 @@ async def test_watching_shows_a_line_for_each_change_and_ends_with_the_print(cap
 
 def test_on_a_terminal_the_line_is_written_over_and_cut_to_its_width(capsys, monkeypatch):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    line = Line(lambda: 10)
+    line = ProgressLine(lambda: 10)
     line.show("a" * 30)
     line.show("b")
     line.end()

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from daemon.cli import main
-from daemon.cli.files import _Bar, _listed
+from daemon.cli.files import _listed, _UploadBar
 from daemon.cli.remote import duration, find_server, printable
 from daemon.client import ClientError
 from daemon.errors import ConfigError
@@ -317,7 +317,7 @@ def test_times_are_shown_with_hours(seconds, shown):
 
 def test_an_upload_shows_a_bar_on_a_terminal_and_nothing_elsewhere(capsys):
     for shown in (True, False):
-        bar = _Bar("part\x1b.gcode", shown=shown)
+        bar = _UploadBar("part\x1b.gcode", shown=shown)
         bar.show(500_000, 2_000_000)
         bar.show(2_000_000, 2_000_000)
         bar.close()

@@ -8,13 +8,13 @@ import pytest
 
 from daemon.cli import main
 from hal.recorder import describe, dump
-from hal.session_file import HOST, PRINTER, Encoder, Record
+from hal.session_file import HOST, PRINTER, Record, SessionEncoder
 from hal.simulated import clock
 from support.recordings import NOON, TRANSCRIPTS, Recording, transcript
 
 
 def written(path, session):
-    encoder = Encoder()
+    encoder = SessionEncoder()
     path.write_bytes(encoder.header(session.header) + encoder.records(session.records) + encoder.end())
     return str(path)
 
@@ -117,7 +117,7 @@ def test_a_cut_file_is_said_to_be_one(tmp_path, recorded, capsys):
     path = tmp_path / "a"
     written(path, recorded)
     whole = path.read_bytes()
-    encoder = Encoder()
+    encoder = SessionEncoder()
     begun = encoder.header(recorded.header) + encoder.records(recorded.records[:40])
     path.write_bytes(begun)
     assert len(begun) < len(whole)

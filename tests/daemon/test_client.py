@@ -15,8 +15,8 @@ from daemon.client import (
     RequestRefused,
     Unreachable,
 )
-from daemon.client.errors import NotConnected
-from daemon.client.exchange import Answer
+from daemon.client.errors import NeverSent
+from daemon.client.exchange import HttpAnswer
 from support.client import URL, in_memory
 from support.http import api
 
@@ -47,7 +47,7 @@ def client_of(*answers):
 
 
 def answer(status, body=b"", **headers):
-    return Answer(status, headers, body)
+    return HttpAnswer(status, headers, body)
 
 
 async def until_state(client, state):
@@ -281,7 +281,7 @@ async def test_what_may_have_been_done_is_never_done_twice(trouble, change):
 
 
 async def test_what_was_never_sent_is_sent_again():
-    client, exchange = client_of(NotConnected("refused"), NotConnected("refused"), answer(204))
+    client, exchange = client_of(NeverSent("refused"), NeverSent("refused"), answer(204))
     await client.job.start()
     assert len(exchange.sent) == 3
 

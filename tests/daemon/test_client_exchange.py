@@ -15,7 +15,7 @@ from tornado.simple_httpclient import SimpleAsyncHTTPClient
 from daemon.client import AccessDenied, OctoPrintClient, RequestRefused, Unreachable
 from daemon.client import caller as caller_module
 from daemon.client.body import FormBody
-from daemon.client.errors import FileChanged, NotConnected
+from daemon.client.errors import FileChanged, NeverSent
 from daemon.client.exchange import Request, TornadoExchange
 from daemon.front.http.multipart_form import FileBegins, UploadForm
 from support.client import listening, uploaded
@@ -122,7 +122,7 @@ async def test_a_file_that_grows_meanwhile_is_uploaded_as_it_was(tmp_path):
 async def test_nobody_there_means_never_sent(no_pauses):
     async with Peer(b"") as peer:
         pass  # its port is closed now
-    with pytest.raises(NotConnected, match=f"no answer to GET {peer.url}/api/version"):
+    with pytest.raises(NeverSent, match=f"no answer to GET {peer.url}/api/version"):
         await OctoPrintClient(peer.url).version()
 
 
@@ -143,7 +143,7 @@ async def test_only_what_certainly_never_left_counts_as_never_sent(error, never_
     monkeypatch.setattr(SimpleAsyncHTTPClient, "fetch", fail)
     with pytest.raises(Unreachable) as raised:
         await TornadoExchange().send(Request("GET", "http://printer.local/"))
-    assert isinstance(raised.value, NotConnected) == never_sent
+    assert isinstance(raised.value, NeverSent) == never_sent
 
 
 @pytest.mark.parametrize("says", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}", b"SSH-2.0-OpenSSH\r\n"])
@@ -151,7 +151,7 @@ async def test_a_line_that_is_lost_is_unreachable_and_what_only_asks_is_asked_ag
     async with Peer(says) as peer, OctoPrintClient(peer.url) as client:
         with pytest.raises(Unreachable) as raised:
             await client.version()
-        assert not isinstance(raised.value, NotConnected)
+        assert not isinstance(raised.value, NeverSent)
         assert len(peer.heard) == 3
         with pytest.raises(Unreachable):
             await client.job.start()

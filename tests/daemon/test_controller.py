@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from daemon.bridge.words import Progress, Selection
+from daemon.bridge.words import JobProgress, Selection
 from daemon.core.job import streamer
 from daemon.core.record.store import NewJob, Store
 from daemon.errors import JobConflict
@@ -525,7 +525,7 @@ async def test_every_file_is_closed_whatever_becomes_of_the_job(tmp_path):
 
 async def test_progress_goes_by_bytes_and_leaves_pauses_out(tmp_path):
     async with house(tmp_path) as it:
-        assert it.jobs.progress == Progress()
+        assert it.jobs.progress == JobProgress()
         it.start()
         await it.until(S.PRINTING)
         await asyncio.sleep(8)
@@ -554,7 +554,7 @@ async def test_progress_is_of_the_selected_file_only(tmp_path):
     async with house(tmp_path) as it:
         await it.reach(S.COMPLETED)
         it.jobs.select(it.write(["G1 X1"], "other.gcode"))
-        assert it.jobs.progress == Progress()
+        assert it.jobs.progress == JobProgress()
 
 
 async def test_progress_stays_where_a_job_was_interrupted(tmp_path):

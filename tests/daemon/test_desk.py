@@ -15,7 +15,7 @@ from daemon.bridge.core_end import CoreEnd
 from daemon.bridge.front_end import FrontEnd
 from daemon.bridge.memory import InMemory
 from daemon.bridge.remote import RemoteCore
-from daemon.bridge.words import ConnectionOptions, FileStatistics, JobState, Selection
+from daemon.bridge.words import FileStatistics, JobState, PortOptions, Selection
 from daemon.config import chosen_preset
 from daemon.core.core import begin
 from daemon.core.desk import Desk
@@ -72,7 +72,7 @@ async def house(folder, form="memory", address="sim?oracle={}", **sections):
 # -- both forms say the same -----------------------------------------------------------------------------------
 
 TIMED = (
-    "Conversation",
+    "ConversationSince",
     "Listen",
     "AskHistory",
     "AskRecord",
@@ -80,7 +80,7 @@ TIMED = (
 )  # a time, path or size differs
 QUESTIONS = [
     ask.ListPorts(), ask.AskLimits(), ask.AskStatistics(path="part.gcode"), ask.AskHistories(),
-    ask.Conversation(since=math.inf), ask.Send(commands=["M117 hello"]), ask.Send(commands=["M105"] * 20),
+    ask.ConversationSince(since=math.inf), ask.Send(commands=["M117 hello"]), ask.Send(commands=["M105"] * 20),
     ask.Send(commands=["M110 N0"]), ask.Send(commands=[""]), ask.Send(commands=["M104 S900"]),
     ask.Send(commands=["M117 a\nM104 S900"]), ask.Send(commands=["M105"] * 300), ask.AnswerPrompt(choice=0),
     ask.AnswerPrompt(choice=-1), ask.Select(file=PART), ask.Select(file=None), ask.Start(), ask.Restart(), ask.Pause(),
@@ -115,7 +115,7 @@ async def outcome(there, question):
         answer = await there.ask(question)
     except NozzledError as error:
         return type(question).__name__, type(error).__name__, str(error)
-    return type(question).__name__, replace(answer, ports=[]) if isinstance(answer, ConnectionOptions) else answer
+    return type(question).__name__, replace(answer, ports=[]) if isinstance(answer, PortOptions) else answer
 
 
 async def test_both_forms_of_the_bridge_give_the_same_answers(tmp_path):
@@ -329,10 +329,10 @@ async def test_a_conversation_is_not_told_at_any_length(tmp_path):
         now = asyncio.get_running_loop().time()
         ring.extend((now, "<", b"x" * 4000 + b"\n") for _ in range(200))
         for since in (-1e308, 0.0, now - 1):
-            talk = await there.ask(ask.Conversation(since=since))
+            talk = await there.ask(ask.ConversationSince(since=since))
             assert sum(map(len, talk.lines)) < 40_000
-        assert (await there.ask(ask.Conversation(since=math.nan))).lines == []
-        assert (await there.ask(ask.Conversation(since=1e308))).lines == []
+        assert (await there.ask(ask.ConversationSince(since=math.nan))).lines == []
+        assert (await there.ask(ask.ConversationSince(since=1e308))).lines == []
 
 
 async def test_a_print_is_not_disturbed_by_what_is_refused(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 from daemon.config import Config, merge
 from daemon.doctor import computer, line, service
-from daemon.doctor.finding import Level, Subject
+from daemon.doctor.finding import Severity, Subject
 from daemon.doctor.run import CHECKS, findings
 from daemon.doctor.view import Node, View
 from daemon.systemd.installed import Installed
@@ -57,7 +57,7 @@ class Machine:
 
     def worst(self, check, **other):
         """Return level and words of the worst finding; None: nothing was found."""
-        found = sorted(self.look(check, **other), key=lambda each: list(Level).index(each.level))
+        found = sorted(self.look(check, **other), key=lambda each: list(Severity).index(each.level))
         return (found[-1].level, f"{found[-1].text} -> {found[-1].fix}") if found else (None, "")
 
 
@@ -80,14 +80,14 @@ def installed(machine):
 @pytest.mark.parametrize(
     ("address", "ports", "level", "words"),
     [
-        ("serial:auto", [BOARD], Level.GOOD, BOARD.address),
-        ("serial:auto", [BOARD, OTHER], Level.BAD, "usb-Prusa"),
-        ("serial:auto", [], Level.BAD, "another USB cable"),
-        ("/dev/ttyUSB9", [BOARD], Level.BAD, "there are: serial:/dev/serial/by-id/usb-1a86"),
-        ("serial:/dev/ttyUSB0", [BOARD], Level.GOOD, "is there"),
-        ("", [], Level.NOTE, "none is there"),
-        ("sim?speed=20", [], Level.GOOD, "no serial port"),
-        ("usb:printer", [], Level.BAD, "unknown kind of printer"),
+        ("serial:auto", [BOARD], Severity.GOOD, BOARD.address),
+        ("serial:auto", [BOARD, OTHER], Severity.BAD, "usb-Prusa"),
+        ("serial:auto", [], Severity.BAD, "another USB cable"),
+        ("/dev/ttyUSB9", [BOARD], Severity.BAD, "there are: serial:/dev/serial/by-id/usb-1a86"),
+        ("serial:/dev/ttyUSB0", [BOARD], Severity.GOOD, "is there"),
+        ("", [], Severity.NOTE, "none is there"),
+        ("sim?speed=20", [], Severity.GOOD, "no serial port"),
+        ("usb:printer", [], Severity.BAD, "unknown kind of printer"),
     ],
 )
 def test_the_port(machine, address, ports, level, words):
@@ -98,16 +98,16 @@ def test_the_port(machine, address, ports, level, words):
 
 def test_a_printer_that_was_named_elsewhere_is_no_lack(machine):
     told = {"config": configured(""), "ports": list}
-    assert machine.worst(line.port, **told, doing="Printing")[0] is Level.GOOD
-    assert machine.worst(line.port, **told, doing="Offline")[0] is Level.NOTE
+    assert machine.worst(line.port, **told, doing="Printing")[0] is Severity.GOOD
+    assert machine.worst(line.port, **told, doing="Offline")[0] is Severity.NOTE
 
 
 @pytest.mark.parametrize(
     ("node", "groups", "level", "words"),
     [
-        (Node("root", "dialout", 0o660), {"dialout"}, Level.GOOD, "by the group dialout"),
-        (Node("root", "dialout", 0o660), {"video"}, Level.BAD, "sudo usermod -aG dialout anna, then log in again"),
-        (Node("root", "root", 0o600), {"dialout"}, Level.BAD, "no group helps"),
+        (Node("root", "dialout", 0o660), {"dialout"}, Severity.GOOD, "by the group dialout"),
+        (Node("root", "dialout", 0o660), {"video"}, Severity.BAD, "sudo usermod -aG dialout anna, then log in again"),
+        (Node("root", "root", 0o600), {"dialout"}, Severity.BAD, "no group helps"),
         (Node("root", "root", 0o666), set(), None, ""),
         (Node("anna", "anna", 0o600), set(), None, ""),
         (None, set(), None, ""),
@@ -121,7 +121,7 @@ def test_the_group(machine, node, groups, level, words):
 def test_the_group_is_that_of_the_services_user(machine):
     asked = []
     found = machine.worst(line.rights, service=installed(machine), groups_of=lambda user: asked.append(user) or set())
-    assert (asked, found[0]) == (["nozzled"], Level.BAD)
+    assert (asked, found[0]) == (["nozzled"], Severity.BAD)
     assert "usermod -aG dialout nozzled, then sudo systemctl restart nozzled" in found[1]
     assert machine.look(line.rights, user="root") == []
 
@@ -140,7 +140,7 @@ def test_the_group_is_that_of_the_services_user(machine):
 )
 def test_another_program_on_the_port(machine, holders, words):
     found = machine.worst(line.held, held_by=lambda _: holders)
-    assert (found[0], words in found[1]) == (Level.BAD if words else None, True), found
+    assert (found[0], words in found[1]) == (Severity.BAD if words else None, True), found
 
 
 def test_a_relative_path_is_one_of_the_directory_that_it_is_asked_in(tmp_path, monkeypatch):
@@ -163,7 +163,7 @@ def test_programs_that_take_ports_by_themselves(machine):
     machine.write("/sys/bus/usb/devices/1-1/idProduct", "7523\n")
     assert machine.look(line.probers) == [], "the chip has its port"
     level, words = machine.worst(line.probers, ports=list)
-    assert (level, "Braille" in words) == (Level.BAD, True)
+    assert (level, "Braille" in words) == (Severity.BAD, True)
 
 
 @pytest.mark.parametrize(
@@ -180,13 +180,13 @@ def test_programs_that_take_ports_by_themselves(machine):
 def test_what_the_sandbox_keeps_away(machine, address, shown, words):
     machine.programs["systemctl show"] = shown
     found = machine.worst(line.sandbox, config=configured(address), service=installed(machine))
-    assert (found[0], words in found[1]) == (Level.BAD if words else None, True), found
+    assert (found[0], words in found[1]) == (Severity.BAD if words else None, True), found
     assert machine.look(line.sandbox, config=configured(address)) == [], "by hand there is none"
 
 
 def test_the_systems_console_on_the_printers_port(machine):
     machine.write("/proc/cmdline", "console=ttyAMA0,115200 console=tty1 root=/dev/mmcblk0p2\n")
-    assert machine.worst(line.console, config=configured("serial:/dev/ttyAMA0?baudrate=250000"))[0] is Level.BAD
+    assert machine.worst(line.console, config=configured("serial:/dev/ttyAMA0?baudrate=250000"))[0] is Severity.BAD
     assert machine.look(line.console, config=configured("/dev/ttyACM0")) == []
 
 
@@ -196,12 +196,12 @@ def test_the_systems_console_on_the_printers_port(machine):
 @pytest.mark.parametrize(
     ("bits", "level", "words"),
     [
-        ("0", Level.GOOD, "is good"),
-        ("50005", Level.BAD, "too low (now)"),
-        ("50000", Level.BAD, "too low (since it was started)"),
-        ("80008", Level.NOTE, "it is too hot (now)"),
-        ("20000", Level.NOTE, "its clock is capped (since it was started)"),
-        ("nonsense", Level.NOTE, "cannot be seen"),
+        ("0", Severity.GOOD, "is good"),
+        ("50005", Severity.BAD, "too low (now)"),
+        ("50000", Severity.BAD, "too low (since it was started)"),
+        ("80008", Severity.NOTE, "it is too hot (now)"),
+        ("20000", Severity.NOTE, "its clock is capped (since it was started)"),
+        ("nonsense", Severity.NOTE, "cannot be seen"),
     ],
 )
 def test_the_power_of_a_raspberry_pi(machine, bits, level, words):
@@ -219,11 +219,11 @@ def test_the_power_of_a_raspberry_pi(machine, bits, level, words):
 @pytest.mark.parametrize(
     ("room", "level", "words"),
     [
-        ((10**10, 10**11, False), Level.GOOD, "10.0 GB of 100.0 GB"),
-        ((5 * 10**8, 10**10, False), Level.NOTE, "nearly full"),
-        ((10**6, 10**10, False), Level.BAD, "the disk is full: 1 MB"),
-        ((10**10, 10**11, True), Level.BAD, "can only be read"),
-        (None, Level.NOTE, "cannot be looked at"),
+        ((10**10, 10**11, False), Severity.GOOD, "10.0 GB of 100.0 GB"),
+        ((5 * 10**8, 10**10, False), Severity.NOTE, "nearly full"),
+        ((10**6, 10**10, False), Severity.BAD, "the disk is full: 1 MB"),
+        ((10**10, 10**11, True), Severity.BAD, "can only be read"),
+        (None, Severity.NOTE, "cannot be looked at"),
     ],
 )
 def test_the_disk(machine, room, level, words):
@@ -233,10 +233,10 @@ def test_the_disk(machine, room, level, words):
 
 def test_the_clock(machine):
     machine.programs["timedatectl show"] = "yes"
-    assert machine.worst(computer.clock)[0] is Level.GOOD
+    assert machine.worst(computer.clock)[0] is Severity.GOOD
     machine.programs["timedatectl show"] = "no"
-    assert machine.worst(computer.clock)[0] is Level.NOTE
-    assert machine.worst(computer.clock, now=lambda: 0.0)[0] is Level.BAD
+    assert machine.worst(computer.clock)[0] is Severity.NOTE
+    assert machine.worst(computer.clock, now=lambda: 0.0)[0] is Severity.BAD
 
 
 def test_heat_and_memory(machine):
@@ -255,17 +255,17 @@ def test_heat_and_memory(machine):
 
 def test_versions(machine):
     machine.programs["systemctl --version"] = "systemd 252\n+PAM"
-    assert machine.worst(service.versions, answers="1.0") == (Level.GOOD, machine.worst(service.versions)[1])
+    assert machine.worst(service.versions, answers="1.0") == (Severity.GOOD, machine.worst(service.versions)[1])
     assert "is version 0.9" in machine.worst(service.versions, answers="0.9")[1]
 
 
 def test_the_configuration(machine):
-    assert machine.worst(service.configuration)[0] is Level.GOOD
+    assert machine.worst(service.configuration)[0] is Severity.GOOD
     found = machine.worst(
         service.configuration, mistake="http.prot = 1: unknown key", config_path=Path("/etc/nozzled.toml")
     )
     assert found == (
-        Level.BAD,
+        Severity.BAD,
         "http.prot = 1: unknown key -> sudo nano /etc/nozzled.toml; `nozzled config` shows all settings",
     )
 
@@ -273,35 +273,35 @@ def test_the_configuration(machine):
 @pytest.mark.parametrize(
     ("shown", "level", "words"),
     [
-        ("ActiveState=active\nNRestarts=0\nUnitFileState=enabled", Level.GOOD, "runs"),
-        ("ActiveState=active\nNRestarts=4", Level.NOTE, "again 4 times"),
-        ("ActiveState=active\nNRestarts=0\nUnitFileState=disabled", Level.NOTE, "does not start with the computer"),
-        ("ActiveState=failed\nResult=watchdog", Level.BAD, "has failed (watchdog)"),
-        ("ActiveState=inactive", Level.BAD, "is not running (inactive)"),
-        ("", Level.BAD, "unknown to systemd"),
+        ("ActiveState=active\nNRestarts=0\nUnitFileState=enabled", Severity.GOOD, "runs"),
+        ("ActiveState=active\nNRestarts=4", Severity.NOTE, "again 4 times"),
+        ("ActiveState=active\nNRestarts=0\nUnitFileState=disabled", Severity.NOTE, "does not start with the computer"),
+        ("ActiveState=failed\nResult=watchdog", Severity.BAD, "has failed (watchdog)"),
+        ("ActiveState=inactive", Severity.BAD, "is not running (inactive)"),
+        ("", Severity.BAD, "unknown to systemd"),
     ],
 )
 def test_the_units(machine, shown, level, words):
     machine.programs["systemctl show"] = shown
     found = machine.look(service.units, service=installed(machine))
     assert any((each.level, words in each.text) == (level, True) for each in found), found
-    assert machine.worst(service.units)[0] is Level.NOTE, "no service"
+    assert machine.worst(service.units)[0] is Severity.NOTE, "no service"
 
 
 @pytest.mark.parametrize(
     ("told", "level", "words"),
     [
-        (LISTENING, Level.GOOD, "HTTP answers"),
-        ({**LISTENING, "answers": ""}, Level.BAD, "nobody answers"),
-        ({**LISTENING, "answers": None}, Level.NOTE, "without its key"),
+        (LISTENING, Severity.GOOD, "HTTP answers"),
+        ({**LISTENING, "answers": ""}, Severity.BAD, "nobody answers"),
+        ({**LISTENING, "answers": None}, Severity.NOTE, "without its key"),
         (
             {**LISTENING, "answers": "", "listens": lambda _: ["nginx"]},
-            Level.BAD,
+            Severity.BAD,
             "another program has the port 5000: nginx",
         ),
-        ({**LISTENING, "listens": lambda _: ["nozzled"]}, Level.GOOD, "HTTP answers"),
-        ({**LISTENING, "sockets": ("127.0.0.1:5000",)}, Level.NOTE, "other computers and phones cannot come"),
-        ({**LISTENING, "sockets": ("0.0.0.0:81",)}, Level.NOTE, "systemd listens at 0.0.0.0:81"),
+        ({**LISTENING, "listens": lambda _: ["nozzled"]}, Severity.GOOD, "HTTP answers"),
+        ({**LISTENING, "sockets": ("127.0.0.1:5000",)}, Severity.NOTE, "other computers and phones cannot come"),
+        ({**LISTENING, "sockets": ("0.0.0.0:81",)}, Severity.NOTE, "systemd listens at 0.0.0.0:81"),
     ],
 )
 def test_http(machine, told, level, words):
@@ -317,7 +317,7 @@ def test_whether_others_can_come_to_what_runs_by_hand(machine, host, alone):
 
 def test_a_printer_that_has_halted_is_not_called_fine(machine):
     said = "Operational: the firmware stopped: Heating failed"
-    assert machine.worst(service.printing, doing=said)[0] is Level.NOTE
+    assert machine.worst(service.printing, doing=said)[0] is Severity.NOTE
 
 
 def test_the_key(machine):
@@ -326,7 +326,7 @@ def test_the_key(machine):
     assert "there is no key" in machine.worst(service.key, **told)[1]
     assert "sudo nozzled doctor" in machine.worst(service.key, **{**told, "user": "anna"})[1]
     machine.write("/var/lib/nozzled/api-key", "x" * 43 + "\n")
-    assert machine.worst(service.key, **told, node=lambda _: mine)[0] is Level.GOOD
+    assert machine.worst(service.key, **told, node=lambda _: mine)[0] is Severity.GOOD
     assert "others than its owner" in machine.worst(service.key, **told, node=lambda _: replace(mine, mode=0o644))[1]
     assert "chown nozzled" in machine.worst(service.key, **told, node=lambda _: replace(mine, user="root"))[1]
     machine.write("/var/lib/nozzled/api-key", "short")
@@ -336,9 +336,9 @@ def test_the_key(machine):
 def test_the_named_keys_and_what_was_damaged(machine):
     assert machine.look(service.keyring) == machine.look(service.damaged) == []
     machine.write("/var/lib/nozzled/keys.json", json.dumps({"keys": [{}, {}]}))
-    assert machine.worst(service.keyring) == (Level.GOOD, "named keys: 2 -> ")
+    assert machine.worst(service.keyring) == (Severity.GOOD, "named keys: 2 -> ")
     machine.write("/var/lib/nozzled/keys.json", "[]")
-    assert machine.worst(service.keyring)[0] is Level.BAD
+    assert machine.worst(service.keyring)[0] is Severity.BAD
     machine.write("/var/lib/nozzled/nozzled.db.damaged", "")
     assert "nozzled.db.damaged" in machine.worst(service.damaged)[1]
 
@@ -346,11 +346,11 @@ def test_the_named_keys_and_what_was_damaged(machine):
 @pytest.mark.parametrize(
     ("doing", "level"),
     [
-        ("Operational", Level.GOOD),
-        ("Printing", Level.GOOD),
+        ("Operational", Severity.GOOD),
+        ("Printing", Severity.GOOD),
         ("", None),
-        ("Offline after error: no port", Level.BAD),
-        ("Offline: no core", Level.BAD),
+        ("Offline after error: no port", Severity.BAD),
+        ("Offline: no core", Severity.BAD),
     ],
 )  # fmt: skip
 def test_the_printer(machine, doing, level):

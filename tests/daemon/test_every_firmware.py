@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.simulation.run import Plan, Simulation
+from daemon.simulation.run import Simulation, SimulationPlan
 from hal.simulated import clock
 from hal.simulated.personalities import FIRMWARES
 from hal.simulated.scenario import Fault, Scenario
@@ -62,7 +62,7 @@ def test_a_print_arrives_exactly_once(tmp_path, name, latency, faults):
     config = replace(FIRMWARES[name], latency=latency / 2, baudrate=115200, seed=3, scenario=Scenario(faults))
 
     async def run():
-        return await Simulation(Plan(path, config), lambda _: None).run()
+        return await Simulation(SimulationPlan(path, config), lambda _: None).run()
 
     outcome = clock.run(run())
     told = [f"{each.time:.2f} {each.who} {each.what}" for each in outcome.events]

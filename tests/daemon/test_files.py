@@ -37,7 +37,7 @@ async def opened(root: Path) -> FileStore:
     return store
 
 
-async def put(store: FileStore, path: str, content: bytes = b"G28\n", *, overwrite: bool = True) -> module.Entry:
+async def put(store: FileStore, path: str, content: bytes = b"G28\n", *, overwrite: bool = True) -> module.TreeEntry:
     async with store.upload(path, overwrite=overwrite) as upload:
         await upload.write(content)
         return await upload.commit()

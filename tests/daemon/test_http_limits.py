@@ -17,7 +17,7 @@ from daemon.front.access.strangers import BURST, REQUEST
 from daemon.front.http import bounded_server, door, downloads, standstill
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.bounded_server import MOST, OTHERS, room_for_connections
-from daemon.front.http.seats import Limits, Seats
+from daemon.front.http.seats import SeatLimits, Seats
 from daemon.front.http.server import MAX_HEADERS, listen
 from support.http import KEY, api
 
@@ -165,7 +165,7 @@ async def test_requests_that_were_sent_before_their_connection_was_closed_are_no
 
 def test_a_seat_of_a_stranger_is_taken_over_and_none_of_who_has_a_key():
     closed = []
-    seats = Seats(Limits(all=4, each=2, known=2))
+    seats = Seats(SeatLimits(all=4, each=2, known=2))
     first, second = (seats.take("a", lambda name=name: closed.append(name)) for name in "12")
     seats.know(first)
     third = seats.take("a", lambda: closed.append("3"))
@@ -189,7 +189,7 @@ def test_a_seat_of_a_stranger_is_taken_over_and_none_of_who_has_a_key():
 
 
 def test_of_connections_with_a_key_an_address_has_half():
-    seats = Seats(Limits(all=4, each=2, known=2))
+    seats = Seats(SeatLimits(all=4, each=2, known=2))
     for _ in range(10):
         seats.know(seats.take("a", lambda: None))
     assert len(seats) == 4

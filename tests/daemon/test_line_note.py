@@ -4,7 +4,7 @@ import pytest
 
 from daemon.config import ProfileConfig
 from daemon.core.safety.line_note import LineNote
-from hal.ports import Device
+from hal.ports import UsbDevice
 from hal.printer import ConnectionState, StateChanged
 
 READY = StateChanged(ConnectionState.HANDSHAKING, ConnectionState.READY, None)
@@ -83,7 +83,7 @@ async def test_the_next_daemon_knows_the_baudrate_that_was_found_out(tmp_path):
 
 
 async def test_the_board_is_known_to_the_next_daemon_and_its_lasting_name_to_the_helper(tmp_path):
-    board = Device(0x2C99, 2, "CZPX", "1.0", "1-1", is_twin=False)
+    board = UsbDevice(0x2C99, 2, "CZPX", "1.0", "1-1", is_twin=False)
     connection = FakeConnection("serial:auto?baudrate=115200", 115200, board, "/dev/serial/by-id/usb-Prusa-if00")
     note = LineNote(connection, tmp_path)
     connection.listener(READY)

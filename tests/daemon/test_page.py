@@ -7,7 +7,7 @@ import pytest
 
 from daemon.bridge.words import JobState, Selection
 from daemon.core.job.page import NEEDED, VERSION, Ending, Page, made_cold, read, written
-from daemon.core.job.parking import Rest
+from daemon.core.job.parking import ParkedPlace
 from daemon.core.job.selection import FileMark
 from gcode.modes import Modes
 
@@ -62,7 +62,7 @@ PAGE = Page(
     file=FileMark("a/part.gcode", 1000, 5, 9),
     said=[("M114", ["X:1", "ok"])],
     begun=("G91", 2),
-    rest=Rest({"X": 1.0}, Modes(feedrate=b"F3000"), 1.0, {"tool0": 200.0}),
+    rest=ParkedPlace({"X": 1.0}, Modes(feedrate=b"F3000"), 1.0, {"tool0": 200.0}),
 )
 
 

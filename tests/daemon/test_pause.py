@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 from daemon.config import JobConfig, PauseConfig, ScriptsConfig
-from daemon.core.job.parking import Rest
+from daemon.core.job.parking import ParkedPlace
 from daemon.core.job.resting import has_gone_cold
 from gcode.dialect import MARLIN
 from gcode.modes import Modes
@@ -368,4 +368,4 @@ async def test_a_host_that_has_heard_of_no_heater_yet_asks_before_it_goes_back(t
             self.heaters = {"tool0": Reading(80.0, target)}
             return ["ok"]
 
-    assert await has_gone_cold(Printer(), Rest(None, Modes(), 0.0, {"tool0": 200.0})) is cold
+    assert await has_gone_cold(Printer(), ParkedPlace(None, Modes(), 0.0, {"tool0": 200.0})) is cold

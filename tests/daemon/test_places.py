@@ -6,13 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from daemon.core.job.after_reboot import Found, head
+from daemon.core.job.after_reboot import PlaceFound, head
 from daemon.core.job.places import Noted, Places
 from gcode.dialect import MARLIN, REPETIER
 from gcode.flight import Lost
 from gcode.framing import frame
 from gcode.modes import Modes
-from gcode.outgoing import Position, Ticket
+from gcode.outgoing import JobPosition, Ticket
 from hal.logbook import Logbook
 
 LINE = b"G1 X1"
@@ -49,7 +49,7 @@ def test_a_place_is_known_where_nothing_but_the_file_is_on_its_way():
         noted_in(book, number, number * 10, number != 6, number - 1)
     assert book.anchor(5) is None, "the sixth is none of the file's"
     anchor = book.anchor(6)
-    assert (anchor.number, anchor.fed) == (6, Position(50, 50)), "the file's next is the seventh"
+    assert (anchor.number, anchor.fed) == (6, JobPosition(50, 50)), "the file's next is the seventh"
     assert book.anchor(9).fed.offset == 90
 
 
@@ -73,7 +73,7 @@ def test_where_the_head_has_to_be(tmp_path, text, expected):
     fd = os.open(path, os.O_RDONLY)
     try:
         before = text.rstrip("\n").rfind("\n") + 1
-        assert head(fd, Found(Position(1, before), Modes())) == pytest.approx(expected)
+        assert head(fd, PlaceFound(JobPosition(1, before), Modes())) == pytest.approx(expected)
     finally:
         os.close(fd)
 

@@ -16,7 +16,7 @@ from daemon.core import core as core_building
 from daemon.core.desk import Desk
 from daemon.errors import CoreAway, JobConflict, StoreError, UnfitFile
 from daemon.front import front as front_building
-from daemon.front.analysis.watch import Refusal, Watch
+from daemon.front.analysis.watch import FileRefusal, Watch
 from daemon.front.queue.document import Document, Entry
 from daemon.front.queue.shelf import QueueShelf
 from hal.driver import LinePrinter
@@ -550,7 +550,7 @@ async def test_the_reasons_of_a_refusal_are_those_of_its_own_file(tmp_path):
         await filled(there, "bad")
 
         async def check(watch, selected, patience):
-            watch.refused = Refusal("other.gcode", "other.gcode", ["it is somebody else's"])  # asked for meanwhile
+            watch.refused = FileRefusal("other.gcode", "other.gcode", ["it is somebody else's"])  # asked for meanwhile
             raise UnfitFile("bad.gcode should not be printed: it is too large", ["it is too large"])
 
         with patch("daemon.front.analysis.watch.Watch.check", check):

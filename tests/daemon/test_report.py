@@ -7,7 +7,7 @@ import pytest
 from daemon.report import write
 from daemon.report.page import _table
 from daemon.report.plots import _part
-from daemon.simulation.run import Plan, Simulation
+from daemon.simulation.run import Simulation, SimulationPlan
 from daemon.simulation.witness import MovedPath
 from hal.simulated import clock
 from hal.simulated.config import FirmwareConfig
@@ -20,7 +20,7 @@ def report(folder, lines, *faults, name="part.gcode"):
     """Print these lines and return the report."""
     path, page = folder / name, folder / "report.html"
     path.write_text("".join(f"{line}\n" for line in lines))
-    plan = Plan(path, FirmwareConfig(scenario=Scenario(faults)), keep_path=True)
+    plan = SimulationPlan(path, FirmwareConfig(scenario=Scenario(faults)), keep_path=True)
 
     async def run():
         simulation = Simulation(plan, lambda _: None)

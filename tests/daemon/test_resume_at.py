@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from daemon.bridge.words import JobState as S
 from daemon.cli import main
 from daemon.config import ProfileConfig
-from daemon.core.job.resume_at import Place, place_behind, start_sequence
+from daemon.core.job.resume_at import ResumePlace, place_behind, start_sequence
 from daemon.errors import FileError
 from daemon.front.analysis.reading import analyse, machine
 from gcode.reader import Reader
@@ -196,7 +196,7 @@ def test_a_place_from_which_nobody_could_go_on_is_refused(text, problem):
 
 def test_a_filament_change_is_no_retraction():
     assert sequence("G28\nM83\nG1 X10 E5 F600\nG1 E-80 F600\n").count("G1 E-80 F1800") == 0
-    assert Place().drawn == 0
+    assert ResumePlace().drawn == 0
 
 
 def test_nothing_is_written_unless_it_is_agreed_to(small, tmp_path, monkeypatch, capsys):

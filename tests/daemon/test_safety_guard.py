@@ -11,7 +11,7 @@ from daemon.core.safety.guard import Guard
 from daemon.core.safety.rules import HOTEND, NO_REPORT
 from gcode.errors import CommandError
 from hal.printer import ConnectionState
-from hal.simulated.heat_protection import Limits
+from hal.simulated.heat_protection import ProtectionLimits
 from hal.simulated.heater import HeaterFault
 from hal.simulated.personalities import FIRMWARES, MARLIN
 from support.house import SCRIPTS, house
@@ -19,7 +19,7 @@ from support.http import api
 from support.push import Listener
 
 # a firmware without protections of its own: the rules are for such
-BARE = Limits(minimum=-100, maximum=1000, watch_near=1000, runaway_below=1000)
+BARE = ProtectionLimits(minimum=-100, maximum=1000, watch_near=1000, runaway_below=1000)
 UNPROTECTED = replace(MARLIN, hotend=replace(MARLIN.hotend, limits=BARE), bed=replace(MARLIN.bed, limits=BARE))
 MOVES = [f"G1 X{n % 2 * 20} Y{n / 10:g} F600" for n in range(100)]
 HEAT = ["G28", "M140 S60", "M104 S200", "M190 S60", "M109 S200", *MOVES]

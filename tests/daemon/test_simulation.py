@@ -7,7 +7,7 @@ import pytest
 
 from daemon.simulation.incidents import Incident
 from daemon.simulation.outcome import bottlenecks
-from daemon.simulation.run import Plan, Simulation, SimulationError
+from daemon.simulation.run import Simulation, SimulationError, SimulationPlan
 from daemon.simulation.series import MOST, Sample, Series
 from daemon.simulation.summary import summary
 from hal.session_file import EVENT, HOST, read
@@ -38,7 +38,7 @@ def simulate(folder, lines, *faults, told=lambda _: None, **plan):
     config = replace(plan.pop("firmware", FirmwareConfig()), scenario=Scenario(faults))
 
     async def run():
-        simulation = Simulation(Plan(path, config, **plan), told)
+        simulation = Simulation(SimulationPlan(path, config, **plan), told)
         return simulation, await simulation.run()
 
     return clock.run(run())

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from daemon.core.job import streamer
 from daemon.core.job.opening import opened
 from daemon.core.job.streamer import FileStream
-from gcode.host_commands import Cancel, HeatAndWait, Pause, meaning
+from gcode.host_commands import CancelJob, HeatAndWait, PauseJob, meaning
 from gcode.outgoing import forbidden, job_line
 from gcode.reader import Reader
 from support.house import Inline
@@ -236,7 +236,12 @@ async def test_a_file_that_goes_meanwhile_is_printed_all_the_same(tmp_path, monk
 
 @pytest.mark.parametrize(
     ("line", "sent", "kind"),
-    [("M0", [], Pause), ("@pause", [], Pause), ("@cancel", [], Cancel), ("M109 S60", [b"M104 S60"], HeatAndWait)],
+    [
+        ("M0", [], PauseJob),
+        ("@pause", [], PauseJob),
+        ("@cancel", [], CancelJob),
+        ("M109 S60", [b"M104 S60"], HeatAndWait),
+    ],
 )
 async def test_a_line_for_the_host_stops_the_stream_until_it_goes_on(tmp_path, line, sent, kind):
     path = tmp_path / "part.gcode"

@@ -11,7 +11,7 @@ from gcode.compact import compactor, in_full
 from gcode.framing import checksum, dense_frame, frame, number_of, numberless, unframe
 from gcode.outgoing import job_line
 from hal.simulated.config import FirmwareConfig
-from hal.simulated.receiver import Line, Receiver
+from hal.simulated.receiver import ReceivedLine, Receiver
 
 compact = compactor("")
 
@@ -54,7 +54,7 @@ def test_a_move_means_the_same_to_the_last_decimal(line, keep, number):
     receiver = Receiver(FirmwareConfig())
     receiver.last_number = number - 1
     receiver.store(dense_frame(number, dense))
-    assert receiver.take() == Line(number, dense.decode())
+    assert receiver.take() == ReceivedLine(number, dense.decode())
 
 
 @given(LINES)

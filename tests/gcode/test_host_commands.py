@@ -3,11 +3,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gcode.host_commands import (
-    Cancel,
+    CancelJob,
     DwellUnlessKnown,
     HeatAndWait,
     Instead,
-    Pause,
+    PauseJob,
     PauseUnlessKnown,
     PrinterPauses,
     Skip,
@@ -58,12 +58,12 @@ def test_a_wait_by_r_is_the_host_s_where_the_firmware_does_not_know_it(line, hos
     ],
 )
 def test_the_file_can_pause(line):
-    assert isinstance(meaning(line, host_waits=False), Pause)
+    assert isinstance(meaning(line, host_waits=False), PauseJob)
 
 
 @pytest.mark.parametrize("line", [b"@cancel", b"@abort"])
 def test_the_file_can_cancel(line):
-    assert isinstance(meaning(line, host_waits=False), Cancel)
+    assert isinstance(meaning(line, host_waits=False), CancelJob)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_wait_with_a_time_is_a_dwell_where_the_firmware_does_not_know_it():
     unknown = {"M0", "M1", "M226"}
     assert meaning(b"M0 S2.5 Look", host_waits=False, unknown=unknown) == Instead(b"G4 P2500")  # Klipper reads no S
     assert meaning(b"M1 p1500", host_waits=False, unknown=unknown) == Instead(b"G4 P1500")
-    assert isinstance(meaning(b"M226 P3", host_waits=False, unknown=unknown), Pause)
+    assert isinstance(meaning(b"M226 P3", host_waits=False, unknown=unknown), PauseJob)
     sent = meaning(b"M01 P1500 Look", host_waits=False)
     assert sent == DwellUnlessKnown(b"M01 P1500 Look", b"G4 P1500")
     assert sent.word == "M1"
@@ -122,7 +122,7 @@ def test_a_wait_with_a_time_is_a_dwell_where_the_firmware_does_not_know_it():
 @pytest.mark.parametrize("word", ["M600", "M601"])
 def test_a_pause_of_the_firmware_is_the_host_s_where_it_does_not_know_it(word):
     line = word.encode()
-    assert isinstance(meaning(line, host_waits=False, unknown={word}), Pause)
+    assert isinstance(meaning(line, host_waits=False, unknown={word}), PauseJob)
     assert meaning(line, host_waits=False) == PauseUnlessKnown(line)
     assert PauseUnlessKnown(line + b" B2").word == word
 

@@ -18,7 +18,7 @@ from gcode.errors import (
     ResendOutOfReach,
 )
 from gcode.link import HISTORY, HostLink
-from gcode.outgoing import Notice, Refusal, Ticket, check_command, forbidden, job_line
+from gcode.outgoing import LinkNotice, RefusedLine, Ticket, check_command, forbidden, job_line
 from gcode.replies import Temperatures, Text
 
 PROBE = b"\nN99999999 M105*23\n"
@@ -691,8 +691,8 @@ def test_an_error_that_answers_a_line_of_the_job_is_told_with_the_line():
     link = fed(b"G1 X1", b"M218 T1 X99", b"G1 X2")
     sent(link)
     told = link.receive(b"ok\nError:Nozzle offset out of range\nok\nok\n", 0.0)
-    assert [item for item in told if isinstance(item, Refusal)] == [
-        Refusal("Error:Nozzle offset out of range", b"M218 T1 X99", 20)
+    assert [item for item in told if isinstance(item, RefusedLine)] == [
+        RefusedLine("Error:Nozzle offset out of range", b"M218 T1 X99", 20)
     ]
     assert link.error is None
     assert link.position.lines == 3
@@ -703,7 +703,7 @@ def test_an_error_in_words_that_nobody_knows_is_no_refusal_if_the_line_is_asked_
     sent(link)
     told = link.receive(b"Error:Bad line\n", 0.0)
     told += link.receive(b"Resend: 1\nok\n", 0.1)
-    assert not [item for item in told if isinstance(item, Refusal)]
+    assert not [item for item in told if isinstance(item, RefusedLine)]
 
 
 @pytest.mark.parametrize("line", [b"Error:Probing Failed", b"Error:EEPROM datasize error.", b"Error:checksum mismatch"])
@@ -711,7 +711,7 @@ def test_what_the_firmware_gets_over_by_itself_is_no_refusal(line):
     link = fed(b"G29")
     sent(link)
     told = link.receive(line + b"\n", 0.0)
-    assert not [item for item in told if isinstance(item, Refusal)]
+    assert not [item for item in told if isinstance(item, RefusedLine)]
     assert link.error is None
 
 
@@ -720,7 +720,7 @@ def test_an_error_that_answers_somebody_s_command_is_none_of_the_job():
     link.send(Ticket(b"G1 X999"))
     sent(link)
     told = link.receive(b"!! Move out of range: 999.000 0.000 0.000 [0.000]\nok\n", 0.0)
-    assert not [item for item in told if isinstance(item, Refusal)]
+    assert not [item for item in told if isinstance(item, RefusedLine)]
     assert link.error is None
 
 
@@ -1223,7 +1223,7 @@ def test_a_text_that_is_refused_again_and_again_is_left_out(text):
     for times in range(3):
         out, told = refuse(link, 1, float(times))
         assert text in out
-    assert [item.text for item in told if isinstance(item, Notice)] == [
+    assert [item.text for item in told if isinstance(item, LinkNotice)] == [
         f"the firmware refuses this line again and again, it is left out: {text.decode()}"
     ]
     assert link.data_to_send(9.0) == b"N1 M105*38\n"
@@ -1237,7 +1237,7 @@ def test_a_move_is_never_left_out():
     link = fed(b"G1 X1", dialect=UNKNOWN)
     for times in range(12):
         out, told = refuse(link, 1, float(times))
-        assert not [item for item in told if isinstance(item, Notice)]
+        assert not [item for item in told if isinstance(item, LinkNotice)]
         assert b"G1 X1" in out or link.error
     assert isinstance(link.error, ResendLoop)
 

@@ -14,7 +14,7 @@ from gcode.flight import ANEW, FILLERS, HISTORY, MANY, MOST, Left
 from gcode.framing import frame
 from gcode.link import HostLink
 from gcode.modes import Modes
-from gcode.outgoing import Position, Ticket, job_line
+from gcode.outgoing import JobPosition, Ticket, job_line
 from support.bad_line import BYTE_TIME, FAULTS, USES, BadLine, moves
 from support.marlin import MarlinModel
 
@@ -216,8 +216,8 @@ class Ring:
     def left(self):
         numbers = sorted(self.sent)[-HISTORY:]
         last = max((self.sent[n] for n in numbers if self.sent[n][4] is None), key=lambda sent: sent[0])
-        place = Position(last[2], last[3])
-        return Left([self.sent[n] for n in numbers], self.answered, Position(), place, Modes())
+        place = JobPosition(last[2], last[3])
+        return Left([self.sent[n] for n in numbers], self.answered, JobPosition(), place, Modes())
 
 
 @given(kills=st.lists(st.integers(1, 60), min_size=1, max_size=6), cut=st.integers(0, 40), late=st.booleans())

@@ -17,7 +17,7 @@ from gcode.flight import HISTORY, Left
 from gcode.link import HostLink
 from gcode.meatpack import pack
 from gcode.modes import Modes
-from gcode.outgoing import Notice, Position, Ticket, job_line
+from gcode.outgoing import JobPosition, LinkNotice, Ticket, job_line
 from gcode.packing import BEGIN, DOUBT, RESET, Packer, decoder_said, shown
 from support.bad_line import BYTE_TIME, FAULTS, USES, moves
 from support.marlin import valid
@@ -139,7 +139,9 @@ class Ring:
     def left(self):
         numbers = sorted(self.sent)[-HISTORY:]
         last = max((self.sent[n] for n in numbers if self.sent[n][4] is None), key=lambda sent: sent[0])
-        return Left([self.sent[n] for n in numbers], self.answered, Position(), Position(last[2], last[3]), Modes())
+        return Left(
+            [self.sent[n] for n in numbers], self.answered, JobPosition(), JobPosition(last[2], last[3]), Modes()
+        )
 
 
 @given(
@@ -258,7 +260,7 @@ def test_a_decoder_in_the_wrong_state_is_put_right_and_in_the_end_given_up():
         assert link.receive(b"[MP] PV01 OFF ESP\n", now) == [decoder_said(b"[MP] PV01 OFF ESP")]
         assert link.deadline == now + DOUBT
         told = link.tick(now + DOUBT)
-        assert [type(each) for each in told] == ([Notice] if last else [])
+        assert [type(each) for each in told] == ([LinkNotice] if last else [])
         question = link.data_to_send(now + DOUBT)
         assert question.startswith(RESET + b"\nN99999999 M105*"), "what has become of the lines on their way?"
         link.receive(b"[MP] PV01 OFF ESP\nResend: %d\nok\n" % (4 * doubts - 3), now + 1)
@@ -285,7 +287,7 @@ def test_a_line_that_is_refused_again_and_again_goes_unpacked_in_the_end():
         assert shown(out).startswith(b"N1G1X1*")
         now += 1.0
         replies = link.receive(b"Error:checksum mismatch, Last Line: 0\nResend: 1\nok\n", now)
-        told = [each for each in replies if isinstance(each, Notice)]
+        told = [each for each in replies if isinstance(each, LinkNotice)]
         link.tick(now + 0.5)
         out = link.data_to_send(now + 0.5)
     assert "unpacked" in told[0].text

@@ -3,7 +3,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gcode.errors import CommandError
-from gcode.meatpack import CHARACTERS, Decoder, Encoder, Order, literals, order, pack
+from gcode.meatpack import CHARACTERS, Decoder, Encoder, PackOrder, literals, order, pack
 
 LINES = st.lists(st.text(st.characters(min_codepoint=0, max_codepoint=127, exclude_characters="\n")), max_size=8)
 COMMANDS = st.lists(st.text(st.sampled_from("GXYZEF0123456789.- M")), max_size=20)
@@ -46,7 +46,7 @@ def test_vectors():
     assert Encoder().line(b"1Y3") == bytes([0xF1, ord("Y"), 0xC3])
     assert Encoder().line(b"MY") == bytes([0xFF, ord("M"), ord("Y"), 0xCC])
     assert Encoder(blanks=False).line(b"G1 E5") == bytes([0x1D, 0x5B, 0xCC])
-    assert unpack(order(Order.PACK) + bytes([0xFF, ord("M"), ord("Y"), 0xCC])) == b"MY\n"
+    assert unpack(order(PackOrder.PACK) + bytes([0xFF, ord("M"), ord("Y"), 0xCC])) == b"MY\n"
 
 
 def test_it_takes_about_half():
@@ -55,9 +55,9 @@ def test_it_takes_about_half():
 
 
 def test_nothing_is_packed_before_the_command_and_after_the_end():
-    data = b"M105\n" + order(Order.PACK) + Encoder().line(b"G28") + order(Order.RESET) + b"; \x1d\n"
+    data = b"M105\n" + order(PackOrder.PACK) + Encoder().line(b"G28") + order(PackOrder.RESET) + b"; \x1d\n"
     assert unpack(data) == b"M105\nG28\n; \x1d\n"
-    both = order(Order.PACK) + Encoder().line(b"G1") + order(Order.UNPACK) + b"M1\n" + order(Order.PACK)
+    both = order(PackOrder.PACK) + Encoder().line(b"G1") + order(PackOrder.UNPACK) + b"M1\n" + order(PackOrder.PACK)
     assert unpack(both + Encoder().line(b"G2")) == b"G1\nM1\nG2\n"
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gcode.arcs import chords
 from gcode.command import Command, parse
-from gcode.planner import PLACES, Limits, LookAhead, block, corner, duration, fetched, safe_speed, travelled
+from gcode.planner import PLACES, LookAhead, MotionLimits, block, corner, duration, fetched, safe_speed, travelled
 
 HOME = (0.0, 0.0, 0.0, 0.0)
 EXACT = {"rel": 1e-3}  # 0.1 %
@@ -25,7 +25,7 @@ def limits(**changed):
         "retract": 1000.0,
         "min_segment_time": 0.0,
     }
-    return Limits(**(plain | changed))
+    return MotionLimits(**(plain | changed))
 
 
 def jerky(*jerk, **changed):
@@ -246,7 +246,7 @@ _POINTS = st.sampled_from([0.1, 1, 40]).flatmap(
     lambda size: st.lists(st.tuples(*[st.floats(0, 5 * size)] * 3, st.floats(0, size)), min_size=2, max_size=25)
 )
 _MACHINES = st.builds(
-    lambda jerk, deviation, classic: Limits(jerk=jerk, junction_deviation=deviation, classic_jerk=classic),
+    lambda jerk, deviation, classic: MotionLimits(jerk=jerk, junction_deviation=deviation, classic_jerk=classic),
     st.lists(st.floats(0.1, 30), min_size=4, max_size=4),
     st.floats(0.01, 0.3),
     st.booleans(),
@@ -309,7 +309,7 @@ _ANYTHING = st.floats(allow_nan=False)
     st.booleans(),
 )
 def test_whatever_a_file_says_every_move_takes_a_time(places, settings, classic):
-    machine = Limits(classic_jerk=classic)
+    machine = MotionLimits(classic_jerk=classic)
     for code, value in settings:
         machine.note(Command(code, dict.fromkeys("XYZEPRTJSB", value)))
     moves = [(a[:4], b[:4], b[4]) for a, b in itertools.pairwise(places)]
@@ -322,7 +322,7 @@ def test_whatever_a_file_says_every_move_takes_a_time(places, settings, classic)
 
 
 def test_limits_take_over_what_commands_set():
-    machine = Limits()
+    machine = MotionLimits()
     noted = [
         machine.note(parse(line))
         for line in ("M201 X9000 Z500 E0", "M203 X500 Y-1", "M204 P1500 R1250", "M204 T700", "M205 X8 Z0.4 E2.5 J0.05")
@@ -342,7 +342,7 @@ def test_limits_take_over_what_commands_set():
 
 
 def test_limits_in_inches():
-    machine = Limits()
+    machine = MotionLimits()
     machine.note(parse("M203 X10"), unit=25.4)
     machine.note(parse("M205 B20000"), unit=25.4)
     assert machine.feedrates[0] == 254
@@ -350,6 +350,6 @@ def test_limits_in_inches():
 
 
 def test_other_commands_are_none_of_theirs():
-    machine = Limits()
+    machine = MotionLimits()
     assert not machine.note(parse("M207 S1"))
-    assert machine == Limits()
+    assert machine == MotionLimits()

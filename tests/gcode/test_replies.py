@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 
 from gcode import replies
 from gcode.replies import (
-    Action,
+    BoardStarted,
     Busy,
     Capability,
     FirmwareError,
     FirmwareInfo,
+    HostAction,
+    LineSkipped,
     Ok,
-    Position,
+    PositionReply,
     Reading,
     Reply,
     Resend,
@@ -24,8 +26,6 @@ from gcode.replies import (
     SdOpened,
     SdProgress,
     SdSelected,
-    Skipped,
-    Start,
     Targets,
     Temperatures,
     Text,
@@ -48,75 +48,80 @@ MATTERS = re.compile(
 # A change here is a change of what the recordings mean; the test behind it counts what can be told by prefix alone.
 RECORDED = {
     "klipper.txt": {
-        "FirmwareError": 4, "FirmwareInfo": 2, "Ok": 66, "Position": 3, "Temperatures": 138, "Text": 49,
+        "FirmwareError": 4, "FirmwareInfo": 2, "Ok": 66, "PositionReply": 3, "Temperatures": 138, "Text": 49,
         "UnknownCommand": 12,
     },
     "marlin-2.1-plain-basic.txt": {
-        "Busy": 2, "Capability": 36, "FirmwareInfo": 1, "Ok": 51, "Position": 2, "Resend": 1, "Start": 1,
+        "Busy": 2, "Capability": 36, "FirmwareInfo": 1, "Ok": 51, "PositionReply": 2, "Resend": 1, "BoardStarted": 1,
         "Temperatures": 3, "Text": 43, "UnknownCommand": 10,
     },
     "marlin-2.1-plain-lines.txt": {
-        "FirmwareError": 10, "Ok": 33, "Resend": 9, "Start": 1, "Text": 8,
+        "FirmwareError": 10, "Ok": 33, "Resend": 9, "BoardStarted": 1, "Text": 8,
     },
     "marlin-2.1-plain-motion.txt": {
-        "Busy": 5, "FirmwareError": 1, "Ok": 27, "Position": 4, "Resend": 1, "Start": 1, "Text": 7,
+        "Busy": 5, "FirmwareError": 1, "Ok": 27, "PositionReply": 4, "Resend": 1, "BoardStarted": 1, "Text": 7,
         "UnknownCommand": 2,
     },
     "marlin-advok-basic.txt": {
-        "Action": 2, "Capability": 31, "FirmwareInfo": 1, "Ok": 49, "Position": 2, "Resend": 1, "Start": 2,
+        "HostAction": 2, "Capability": 31, "FirmwareInfo": 1, "Ok": 49, "PositionReply": 2, "Resend": 1,
+        "BoardStarted": 2,
         "Text": 63, "UnknownCommand": 12,
     },
-    "marlin-advok-heat.txt": {"Action": 5, "Busy": 49, "Ok": 23, "Start": 2, "Temperatures": 111, "Text": 24},
+    "marlin-advok-heat.txt": {
+        "HostAction": 5, "Busy": 49, "Ok": 23, "BoardStarted": 2, "Temperatures": 111, "Text": 24,
+    },
     "marlin-advok-kill2.txt": {
-        "Action": 2, "Busy": 9, "FirmwareError": 1, "Ok": 17, "Position": 1, "Start": 2, "Text": 25,
+        "HostAction": 2, "Busy": 9, "FirmwareError": 1, "Ok": 17, "PositionReply": 1, "BoardStarted": 2, "Text": 25,
     },
     "marlin-advok-lines.txt": {
-        "Action": 8, "FirmwareError": 9, "Ok": 44, "Resend": 9, "Start": 2, "Text": 24, "UnknownCommand": 2,
+        "HostAction": 8, "FirmwareError": 9, "Ok": 44, "Resend": 9, "BoardStarted": 2, "Text": 24, "UnknownCommand": 2,
     },
-    "marlin-advok-m410.txt": {"Action": 1, "Ok": 12, "Position": 1, "Start": 2, "Text": 24},
+    "marlin-advok-m410.txt": {"HostAction": 1, "Ok": 12, "PositionReply": 1, "BoardStarted": 2, "Text": 24},
     "marlin-advok-motion.txt": {
-        "Action": 12, "Busy": 21, "FirmwareError": 1, "Ok": 28, "Position": 4, "Start": 2, "Text": 32,
+        "HostAction": 12, "Busy": 21, "FirmwareError": 1, "Ok": 28, "PositionReply": 4, "BoardStarted": 2, "Text": 32,
     },
     "marlin-plain-basic.txt": {
-        "Capability": 31, "FirmwareInfo": 1, "Ok": 50, "Position": 2, "Resend": 1, "Start": 2, "Text": 56,
+        "Capability": 31, "FirmwareInfo": 1, "Ok": 50, "PositionReply": 2, "Resend": 1, "BoardStarted": 2, "Text": 56,
         "UnknownCommand": 14,
     },
     "marlin-plain-corrupt.txt": {"FirmwareError": 7, "Ok": 408, "Resend": 7},
     "marlin-plain-kill2.txt": {
-        "Busy": 32, "FirmwareError": 1, "Ok": 28, "Position": 1, "Start": 2, "Text": 25,
+        "Busy": 32, "FirmwareError": 1, "Ok": 28, "PositionReply": 1, "BoardStarted": 2, "Text": 25,
     },
     "marlin-plain-lines.txt": {
-        "FirmwareError": 9, "Ok": 44, "Resend": 9, "Start": 2, "Text": 24, "UnknownCommand": 2,
+        "FirmwareError": 9, "Ok": 44, "Resend": 9, "BoardStarted": 2, "Text": 24, "UnknownCommand": 2,
     },
-    "marlin-plain-overflow.txt": {"Ok": 26, "Start": 2, "Text": 24},
+    "marlin-plain-overflow.txt": {"Ok": 26, "BoardStarted": 2, "Text": 24},
     "prusa-3.13.3-basic.txt": {
-        "Busy": 3, "Capability": 5, "FirmwareInfo": 1, "Ok": 50, "Position": 1, "SdIdle": 1, "Start": 1,
+        "Busy": 3, "Capability": 5, "FirmwareInfo": 1, "Ok": 50, "PositionReply": 1, "SdIdle": 1, "BoardStarted": 1,
         "Temperatures": 3, "Text": 49, "UnknownCommand": 9,
     },
     "prusa-3.13.3-lines.txt": {
-        "FirmwareError": 13, "Ok": 35, "Resend": 12, "Start": 2, "Text": 19,
+        "FirmwareError": 13, "Ok": 35, "Resend": 12, "BoardStarted": 2, "Text": 19,
     },
     "prusa-3.13.3-motion.txt": {
-        "Busy": 34, "Ok": 7, "Position": 3, "Start": 1, "Text": 11,
+        "Busy": 34, "Ok": 7, "PositionReply": 3, "BoardStarted": 1, "Text": 11,
     },
     "repetier-1.0.4-basic.txt": {
-        "Capability": 11, "FirmwareError": 1, "FirmwareInfo": 1, "Ok": 50, "Position": 1, "Start": 1,
+        "Capability": 11, "FirmwareError": 1, "FirmwareInfo": 1, "Ok": 50, "PositionReply": 1, "BoardStarted": 1,
         "Targets": 2, "Temperatures": 4, "Text": 18, "UnknownCommand": 12, "Wait": 12,
     },
     "repetier-1.0.4-lines.txt": {
-        "FirmwareError": 12, "Ok": 52, "Resend": 18, "Start": 2, "Skipped": 8, "Temperatures": 15, "Text": 29,
+        "FirmwareError": 12, "Ok": 52, "Resend": 18, "BoardStarted": 2, "LineSkipped": 8, "Temperatures": 15,
+        "Text": 29,
         "Wait": 13,
     },
     "repetier-1.0.4-odd.txt": {
-        "Ok": 18, "Position": 6, "Temperatures": 2, "Skipped": 2, "Text": 7, "Wait": 1,
+        "Ok": 18, "PositionReply": 6, "Temperatures": 2, "LineSkipped": 2, "Text": 7, "Wait": 1,
     },
     "teacup-basic.txt": {
-        "Capability": 1, "FirmwareInfo": 1, "Ok": 49, "Position": 2, "Start": 1, "Temperatures": 8, "Text": 4,
+        "Capability": 1, "FirmwareInfo": 1, "Ok": 49, "PositionReply": 2, "BoardStarted": 1, "Temperatures": 8,
+        "Text": 4,
         "UnknownCommand": 15,
     },
-    "teacup-heat.txt": {"Busy": 6, "Ok": 11, "Start": 1, "Temperatures": 4, "UnknownCommand": 2},
-    "teacup-lines.txt": {"Ok": 27, "Resend": 10, "Start": 1, "Temperatures": 8},
-    "teacup-motion.txt": {"Ok": 29, "Position": 3, "Start": 1, "Text": 3},
+    "teacup-heat.txt": {"Busy": 6, "Ok": 11, "BoardStarted": 1, "Temperatures": 4, "UnknownCommand": 2},
+    "teacup-lines.txt": {"Ok": 27, "Resend": 10, "BoardStarted": 1, "Temperatures": 8},
+    "teacup-motion.txt": {"Ok": 29, "PositionReply": 3, "BoardStarted": 1, "Text": 3},
 }  # fmt: skip
 
 
@@ -145,7 +150,7 @@ def test_a_prefix_tells_the_same(name):
     assert sum(line.startswith(b"ok") for line in lines) + glued == counted["Ok"] + klipper
     assert sum(line.startswith((b"Resend:", b"rs ")) for line in lines) == counted["Resend"]
     assert sum(line.startswith((b"Error:", b"!!")) for line in lines) == counted["FirmwareError"]
-    assert sum(line in (b"start", b"PowerUp") for line in lines) == counted["Start"]
+    assert sum(line in (b"start", b"PowerUp") for line in lines) == counted["BoardStarted"]
     busy = (b"echo:busy:", b"Waiting for target")
     assert sum(line.startswith(busy) for line in lines) == counted["Busy"]
 
@@ -162,8 +167,8 @@ LINES = [
     (b"ok ", Ok("ok ")),
     (b"ok P15 B3", Ok("ok P15 B3", None, 15, 3)),
     (b"ok N10 P15 B3", Ok("ok N10 P15 B3", 10, 15, 3)),
-    (b"ok C: X:0.00 Y:0.00", Position("ok C: X:0.00 Y:0.00", {"X": 0.0, "Y": 0.0}, ok=True)),
-    (b"ok WCS: X:1.0 Y:nan Z:3.0", Position("ok WCS: X:1.0 Y:nan Z:3.0", {"X": 1.0, "Z": 3.0}, ok=True)),
+    (b"ok C: X:0.00 Y:0.00", PositionReply("ok C: X:0.00 Y:0.00", {"X": 0.0, "Y": 0.0}, ok=True)),
+    (b"ok WCS: X:1.0 Y:nan Z:3.0", PositionReply("ok WCS: X:1.0 Y:nan Z:3.0", {"X": 1.0, "Z": 3.0}, ok=True)),
     (b"ok N:7395", Ok("ok N:7395", 7395)),
     (b"ok B3", Ok("ok B3", buffer=3)),
     (b"ok N5", Ok("ok N5", 5)),
@@ -181,7 +186,7 @@ LINES = [
     (b"o3 N23153 P63 B7", Ok("o3 N23153 P63 B7", 23153, 63, 7)),
     (b" k N5 P1 B2", Ok(" k N5 P1 B2", 5, 1, 2)),
     (b"o3", Text("o3")),
-    (b"//action:notification took 10ok", Action("//action:notification took 10ok", "notification", "took 10ok")),
+    (b"//action:notification took 10ok", HostAction("//action:notification took 10ok", "notification", "took 10ok")),
     (b"Current file: x 10ok", Text("Current file: x 10ok")),
     (b"echo:Layer 10ok x", Text("echo:Layer 10ok x")),
     (b"echo:book", Text("echo:book")),
@@ -206,26 +211,26 @@ LINES = [
     (b"rs N5", Resend("rs N5", 5)),
     (b"rs 5", Resend("rs 5", 5)),
     (b"rs N3 Expected checksum 36", Resend("rs N3 Expected checksum 36", 3)),
-    (b"start", Start("start")),
-    (b"\xff\xfe\x00start", Start("\ufffd\ufffdstart")),
-    (b"PowerUp", Start("PowerUp")),
-    (b" External Reset", Start(" External Reset")),
-    (b"Info:Watchdog Reset", Start("Info:Watchdog Reset")),
+    (b"start", BoardStarted("start")),
+    (b"\xff\xfe\x00start", BoardStarted("\ufffd\ufffdstart")),
+    (b"PowerUp", BoardStarted("PowerUp")),
+    (b" External Reset", BoardStarted(" External Reset")),
+    (b"Info:Watchdog Reset", BoardStarted("Info:Watchdog Reset")),
     (b"restart", Text("restart")),
     (b"Flostart", Text("Flostart")),
     (b"start now", Text("start now")),
     (b"wait", Wait("wait")),
-    (b"skip 57599", Skipped("skip 57599", 57599)),
+    (b"skip 57599", LineSkipped("skip 57599", 57599)),
     (b"skip it", Text("skip it")),
     (b"echo:busy: processing", Busy("echo:busy: processing", "processing")),
     (b"echo: busy: paused for user", Busy("echo: busy: paused for user", "paused for user")),
     (b"busy: paused for input", Busy("busy: paused for input", "paused for input")),
     (b"Cap:EEPROM:1", Capability("Cap:EEPROM:1", "EEPROM", enabled=True)),
     (b"cap:AUTOREPORT_TEMP:0", Capability("cap:AUTOREPORT_TEMP:0", "AUTOREPORT_TEMP", enabled=False)),
-    (b"//action:pause", Action("//action:pause", "pause")),
-    (b"// action:cancel", Action("// action:cancel", "cancel")),
-    (b"//action:notification Hi there", Action("//action:notification Hi there", "notification", "Hi there")),
-    (b"//  action:  paused", Action("//  action:  paused", "paused")),
+    (b"//action:pause", HostAction("//action:pause", "pause")),
+    (b"// action:cancel", HostAction("// action:cancel", "cancel")),
+    (b"//action:notification Hi there", HostAction("//action:notification Hi there", "notification", "Hi there")),
+    (b"//  action:  paused", HostAction("//  action:  paused", "paused")),
     (b"// a comment", Text("// a comment")),
     (b'echo:Unknown command: "M9999"', UnknownCommand('echo:Unknown command: "M9999"', "M9999")),
     (b'echo:Unknown command: ""', UnknownCommand('echo:Unknown command: ""', "")),
@@ -239,18 +244,18 @@ LINES = [
     (b"E: Bad M-code 109", UnknownCommand("E: Bad M-code 109", "M109")),
     (
         b"X:1.00 Y:-2.50 Z:0.20 E:0.00 Count X:80 Y:-200 Z:80",
-        Position(
+        PositionReply(
             "X:1.00 Y:-2.50 Z:0.20 E:0.00 Count X:80 Y:-200 Z:80", {"X": 1.0, "Y": -2.5, "Z": 0.2, "E": 0.0}
         ),
     ),
     (b"X:1.00Y:2.00Z:3.00E:4.00 Count X: 1.00Y:2.00Z:3.00",
-        Position("X:1.00Y:2.00Z:3.00E:4.00 Count X: 1.00Y:2.00Z:3.00", {"X": 1.0, "Y": 2.0, "Z": 3.0, "E": 4.0})),
-    (b"X:1.0 Y:2.0 Z:3.0 B:4.0 E:0.0", Position("X:1.0 Y:2.0 Z:3.0 B:4.0 E:0.0",
+        PositionReply("X:1.00Y:2.00Z:3.00E:4.00 Count X: 1.00Y:2.00Z:3.00", {"X": 1.0, "Y": 2.0, "Z": 3.0, "E": 4.0})),
+    (b"X:1.0 Y:2.0 Z:3.0 B:4.0 E:0.0", PositionReply("X:1.0 Y:2.0 Z:3.0 B:4.0 E:0.0",
         {"X": 1.0, "Y": 2.0, "Z": 3.0, "B": 4.0, "E": 0.0})),
     (b"Raw:     X: 0.000 Y: 0.000 Z: 0.000", Text("Raw:     X: 0.000 Y: 0.000 Z: 0.000")),
     (
         b"X:0.000,Y:0.000,Z:0.000,E:0.000,F:50",
-        Position("X:0.000,Y:0.000,Z:0.000,E:0.000,F:50", {"X": 0.0, "Y": 0.0, "Z": 0.0, "E": 0.0}),
+        PositionReply("X:0.000,Y:0.000,Z:0.000,E:0.000,F:50", {"X": 0.0, "Y": 0.0, "Z": 0.0, "E": 0.0}),
     ),
     (b"SD printing byte 123/4567", SdProgress("SD printing byte 123/4567", 123, 4567)),
     (b"SD printing byte 1/", Text("SD printing byte 1/")),
@@ -416,7 +421,7 @@ def test_an_ok_behind_a_report_whose_end_was_lost_is_one():
 
 
 def test_stepper_counts_are_no_chamber():
-    assert isinstance(parse(b"C: X:1.00 Y:2.00 Z:3.00 E:0.00"), Position)
+    assert isinstance(parse(b"C: X:1.00 Y:2.00 Z:3.00 E:0.00"), PositionReply)
     assert heaters("X:1.00 Y:2.00 Count X:3 Y:4").keys().isdisjoint(("tool0", "bed", "chamber"))
 
 

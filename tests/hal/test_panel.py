@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcode.replies import Action, SdProgress, parse
+from gcode.replies import HostAction, SdProgress, parse
 from hal.panel import IDLE_REPORTS, MAX_CHOICES, MAX_TEXT, Panel
 from hal.printer import PanelPrint, Prompt
 
@@ -143,5 +143,5 @@ def test_all_of_it_is_bounded():
 @given(st.text(), st.text(), st.integers(), st.integers())
 def test_any_words_are_taken(name, argument, position, total):
     panel = Panel()
-    panel.act(Action("", name, argument))
+    panel.act(HostAction("", name, argument))
     panel.note(SdProgress("", position, total), asked=False)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hal import recorder as recorder_module
 from hal.errors import NoSuchPort, PortLost
 from hal.link_settings import LinkSettings
-from hal.recorder import Place, Recorder, RecordingTransport, describe, dump
+from hal.recorder import Recorder, RecordingFolder, RecordingTransport, describe, dump
 from hal.session_file import EVENT, HOST, PRINTER, Record, read
 from support.recordings import NOON, Recording
 
@@ -65,13 +65,13 @@ def files(folder, kind="session"):
 def test_what_was_noted_is_in_the_file(tmp_path_factory, groups):
     folder = tmp_path_factory.mktemp("recordings")
     heard = [[Record(0.0, PRINTER, b"start\n")], *groups]
-    recorded(Place(folder), *heard)
+    recorded(RecordingFolder(folder), *heard)
     assert read(files(folder)).records == [piece for group in heard for piece in group]
 
 
 async def test_all_that_happens_on_the_line_is_recorded_with_its_time(tmp_path):
     loop, inner, heard, lost = asyncio.get_running_loop(), FakeTransport(), [], []
-    recorder = Recorder(Place(tmp_path), ABOUT)
+    recorder = Recorder(RecordingFolder(tmp_path), ABOUT)
     transport = RecordingTransport(inner, recorder, loop.time)
     assert (transport.address, transport.baudrate) == ("fake", 250000)
     await transport.open(heard.append, lost.append)
@@ -124,7 +124,7 @@ async def test_the_header_says_what_a_replay_has_to_know(tmp_path):
 
 
 async def test_a_line_that_cannot_be_opened_leaves_nothing(tmp_path):
-    recorder = Recorder(Place(tmp_path / "none"), ABOUT)
+    recorder = Recorder(RecordingFolder(tmp_path / "none"), ABOUT)
     transport = RecordingTransport(FakeTransport(NoSuchPort("no")), recorder, asyncio.get_running_loop().time)
     with pytest.raises(NoSuchPort):
         await transport.open(print, print)
@@ -135,25 +135,27 @@ async def test_a_line_that_cannot_be_opened_leaves_nothing(tmp_path):
 
 def test_a_line_on_which_nobody_speaks_leaves_nothing(tmp_path):
     recorded(
-        Place(tmp_path), [Record(0.0, EVENT, b"open"), Record(0.1, HOST, b"M110\n")], [Record(1.0, EVENT, b"close")]
+        RecordingFolder(tmp_path),
+        [Record(0.0, EVENT, b"open"), Record(0.1, HOST, b"M110\n")],
+        [Record(1.0, EVENT, b"close")],
     )
     assert files(tmp_path) == []
 
 
 def test_what_came_before_the_first_answer_is_kept_until_then(tmp_path):
     groups = [[Record(0.0, EVENT, b"open")], [Record(2.0, HOST, b"hello\n")], [Record(3.0, PRINTER, b"ok\n")]]
-    recorded(Place(tmp_path), *groups)
+    recorded(RecordingFolder(tmp_path), *groups)
     assert read(files(tmp_path)).records == [piece for group in groups for piece in group]
 
 
 def test_a_large_recording_goes_on_in_parts_and_the_oldest_go(tmp_path):
     groups = [[Record(float(n), PRINTER, os.urandom(256))] for n in range(20)]
-    recorded(Place(tmp_path, max_bytes=1500, keep=100), *groups)
+    recorded(RecordingFolder(tmp_path, max_bytes=1500, keep=100), *groups)
     parts = files(tmp_path)
     assert len(parts) > 3
     assert all(path.stat().st_size < 3000 for path in parts)
     assert read(parts).records == [group[0] for group in groups]
-    recorded(Place(tmp_path, max_bytes=1500, keep=3), *groups, wall=NOON + 60)
+    recorded(RecordingFolder(tmp_path, max_bytes=1500, keep=3), *groups, wall=NOON + 60)
     assert [path.name for path in files(tmp_path)] == [
         path.name.replace("120000", "120100") for path in parts[-3:]
     ]  # fmt: skip
@@ -163,7 +165,7 @@ def test_only_recordings_are_removed(tmp_path):
     for name in ("session.txt", "my-session-1.jsonl.gz", "fault-1.jsonl.gz"):
         (tmp_path / name).touch()
     for _ in range(3):
-        recorded(Place(tmp_path, keep=1), [Record(0.0, PRINTER, b"ok\n")])
+        recorded(RecordingFolder(tmp_path, keep=1), [Record(0.0, PRINTER, b"ok\n")])
     assert len(files(tmp_path)) == 1
     assert len(list(tmp_path.iterdir())) == 4
 
@@ -171,7 +173,7 @@ def test_only_recordings_are_removed(tmp_path):
 def test_a_full_buffer_drops_and_says_how_much(tmp_path, monkeypatch):
     monkeypatch.setattr(recorder_module, "MAX_PIECES", 10)
     pieces = [Record(float(n), PRINTER, b"%d\n" % n) for n in range(15)]
-    recorder = recorded(Place(tmp_path), pieces, [Record(20.0, PRINTER, b"ok\n")])
+    recorder = recorded(RecordingFolder(tmp_path), pieces, [Record(20.0, PRINTER, b"ok\n")])
     assert recorder.dropped == 5
     records = read(files(tmp_path)).records
     assert (0.0, EVENT, b"dropped 5") in records
@@ -197,7 +199,7 @@ class FullDisk:
 
 def test_a_full_disk_disturbs_nothing_and_the_gap_is_noted(tmp_path):
     troubles = []
-    recorder = Recorder(Place(tmp_path), ABOUT, troubles.append)
+    recorder = Recorder(RecordingFolder(tmp_path), ABOUT, troubles.append)
     groups = [[Record(float(n), PRINTER, b"%d " % n * 50)] for n in range(4)]
     for n, group in enumerate(groups):
         recorder.note(*group[0])
@@ -216,7 +218,7 @@ def test_a_full_disk_disturbs_nothing_and_the_gap_is_noted(tmp_path):
 def test_a_folder_that_cannot_be_made_is_told_once(tmp_path):
     (tmp_path / "file").touch()
     troubles = []
-    recorder = Recorder(Place(tmp_path / "file" / "folder"), ABOUT, troubles.append)
+    recorder = Recorder(RecordingFolder(tmp_path / "file" / "folder"), ABOUT, troubles.append)
     for n in range(3):
         recorder.note(float(n), PRINTER, b"ok\n")
         recorder._flush()

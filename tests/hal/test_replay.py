@@ -9,14 +9,14 @@ from hal.driver import LinePrinter
 from hal.errors import AddressError, PortLost, RecordingError, ReplayDiffers
 from hal.registry import create
 from hal.replay import ReplayTransport
-from hal.session_file import EVENT, HOST, PRINTER, Encoder, Header, Record, Session
+from hal.session_file import EVENT, HOST, PRINTER, Record, RecordedSession, SessionEncoder, SessionHeader
 from support.recordings import TRANSCRIPTS, Lines, Recording, transcript
 
-HEADER = Header("2026-11-22T12:00:00+00:00", "sim", 250000)
+HEADER = SessionHeader("2026-11-22T12:00:00+00:00", "sim", 250000)
 
 
 def session(*records):
-    return Session(HEADER, [Record(0.0, EVENT, b"open"), *(Record(*each) for each in records)])
+    return RecordedSession(HEADER, [Record(0.0, EVENT, b"open"), *(Record(*each) for each in records)])
 
 
 DIALOGUE = session(
@@ -170,7 +170,7 @@ async def test_closing_earlier_than_then_is_noted_and_silent():
 )
 def test_the_middle_of_a_conversation_is_refused(records):
     with pytest.raises(RecordingError, match="can be shown, not replayed"):
-        ReplayTransport(Session(HEADER, records))
+        ReplayTransport(RecordedSession(HEADER, records))
 
 
 def test_nothing_is_replayed_behind_a_gap_or_an_end():
@@ -244,7 +244,7 @@ async def test_a_file_that_is_no_recording_is_refused(tmp_path):
     with pytest.raises(RecordingError, match="No such file"):
         create(f"replay:{tmp_path}/none")
     path = tmp_path / "tail"
-    encoder = Encoder()
+    encoder = SessionEncoder()
     path.write_bytes(encoder.header(replace(HEADER, part=2)) + encoder.end())
     with pytest.raises(RecordingError, match="begins in the middle"):
         create(f"replay:{path}")

@@ -8,7 +8,7 @@ import pytest
 from gcode import dialect
 from gcode.errors import NozzledError
 from gcode.frozen import frozen
-from gcode.outgoing import Refusal
+from gcode.outgoing import RefusedLine
 from hal import rest
 from hal.driver import LinePrinter
 from hal.errors import NotConnected, PortLost
@@ -186,6 +186,6 @@ async def test_a_line_that_was_refused_is_told():
     printer, _ = await ready(lambda _: b"ok\n")
     told = []
     printer.subscribe(told.append)
-    printer._tell(Refusal("Error:Nozzle offset out of range", b"M218 T1", 120))
+    printer._tell(RefusedLine("Error:Nozzle offset out of range", b"M218 T1", 120))
     assert told == [LineRefused("Error:Nozzle offset out of range", "M218 T1", 120)]
     await printer.close()

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from hal import session_file
 from hal.errors import RecordingError
-from hal.session_file import EVENT, HOST, PRINTER, Encoder, Header, Record, read
+from hal.session_file import EVENT, HOST, PRINTER, Record, SessionEncoder, SessionHeader, read
 from support.recordings import TRANSCRIPTS, transcript
 
-HEADER = Header("2026-11-22T12:00:00+00:00", "sim", 115200, "1.2", {"poll_interval": 2.0, "window_lines": 4})
+HEADER = SessionHeader("2026-11-22T12:00:00+00:00", "sim", 115200, "1.2", {"poll_interval": 2.0, "window_lines": 4})
 RECORDS = [Record(n / 8, HOST if n % 2 else PRINTER, b"N%d G1 X%d\n" % (n, n)) for n in range(40)]
 
 times = st.integers(0, 10**11).map(lambda micros: micros / 10**6)
@@ -24,7 +24,7 @@ flushes = st.lists(st.lists(pieces, max_size=6), max_size=6)
 
 
 def written(header, *groups):
-    encoder = Encoder()
+    encoder = SessionEncoder()
     return encoder.header(header) + b"".join(map(encoder.records, groups)) + encoder.end()
 
 
@@ -49,7 +49,7 @@ def test_a_cut_file_gives_what_came_before_the_cut_and_says_so(tmp_path_factory,
     whole = written(HEADER, *groups)
     cut = data.draw(st.integers(0, len(whole) - 1))
     path.write_bytes(whole[:cut])
-    if cut < len(Encoder().header(HEADER)):
+    if cut < len(SessionEncoder().header(HEADER)):
         with contextlib.suppress(RecordingError):
             assert read([path]).records == []
         return
@@ -60,7 +60,7 @@ def test_a_cut_file_gives_what_came_before_the_cut_and_says_so(tmp_path_factory,
 
 
 def test_a_crash_loses_nothing_that_was_flushed(file):
-    encoder = Encoder()
+    encoder = SessionEncoder()
     file.write_bytes(encoder.header(HEADER) + encoder.records(RECORDS[:30]) + encoder.records(RECORDS[30:])[:-9])
     session = read([file])
     assert session.records[:30] == RECORDS[:30]

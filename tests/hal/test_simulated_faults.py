@@ -12,7 +12,7 @@ from gcode.framing import frame
 from hal.driver import LinePrinter
 from hal.errors import NoSuchPort
 from hal.recorder import RecordingTransport
-from hal.session_file import Header
+from hal.session_file import SessionHeader
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.firmware import Firmware
 from hal.simulated.memory import SimulatedTransport
@@ -171,7 +171,7 @@ async def session(seed, *faults):
     config = FirmwareConfig(seed=seed, baudrate=115200, latency=0.001, jitter=0.002, scenario=Scenario(faults))
     firmware, file = Firmware(config), io.BytesIO()
     transport = SimulatedTransport(firmware)
-    writer = SessionWriter(file, Header("2026-01-01T00:00:00", "sim"), lambda: transport.now)
+    writer = SessionWriter(file, SessionHeader("2026-01-01T00:00:00", "sim"), lambda: transport.now)
     printer = LinePrinter(RecordingTransport(transport, writer, lambda: 0.0))
     await printer.open()
     for n in range(150):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from hal.simulated.heat_protection import HOTEND_LIMITS, Protection
+from hal.simulated.heat_protection import HOTEND_LIMITS, HeatProtection
 from hal.simulated.heater import BED, CHAMBER, HOTEND, HeaterFault
 from hal.simulated.thermal import TICK
 from support.lone_printer import HALTED, LonePrinter
@@ -199,7 +199,7 @@ def test_the_firmware_wakes_only_now_and_then_to_look():
 
 
 def protection(target=200.0, reading=20.0):
-    one = Protection(HOTEND_LIMITS)
+    one = HeatProtection(HOTEND_LIMITS)
     one.retarget(target, reading, 0.0)
     return one
 

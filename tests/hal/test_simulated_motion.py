@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcode.planner import PLACES, Limits, fetched
+from gcode.planner import PLACES, MotionLimits, fetched
 from hal.simulated.motion import FIRST_MOVE_DELAY, LONGEST_DRY_SPELL, Planner
 
 HOME = (0.0, 0.0, 0.0, 0.0)
@@ -18,7 +18,9 @@ class Machine:
 
     def __init__(self):
         self.driven, self.dry = [], []
-        self.planner = Planner(Limits(), lambda *told: self.driven.append(told), lambda *told: self.dry.append(told))
+        self.planner = Planner(
+            MotionLimits(), lambda *told: self.driven.append(told), lambda *told: self.dry.append(told)
+        )
 
     def drive(self, *places, feedrate=10.0, now=0.0):
         """Add moves along X."""
@@ -141,7 +143,7 @@ _POINTS = st.lists(st.tuples(st.floats(0, 200), st.floats(0, 200), st.floats(0, 
 @given(_POINTS, st.floats(1, 300))
 def test_a_full_planner_is_as_fast_as_the_arithmetic(points, feedrate):
     moves = [((*a, 0.0), (*b, 0.0), feedrate) for a, b in itertools.pairwise(points)]
-    limits = Limits(min_segment_time=0.0)
+    limits = MotionLimits(min_segment_time=0.0)
     planner, now = Planner(limits), 3.0
     for start, end, speed in moves:
         now = planner.next_free(now)
@@ -155,7 +157,7 @@ def test_a_full_planner_is_as_fast_as_the_arithmetic(points, feedrate):
 @given(_POINTS, st.floats(1, 300), st.lists(st.floats(0, 3), max_size=40))
 def test_asking_more_often_changes_nothing(points, feedrate, questions):
     def end(questions):
-        planner, now = Planner(Limits()), 0.0
+        planner, now = Planner(MotionLimits()), 0.0
         for start, end in itertools.pairwise(points):
             while (free := planner.next_free(now)) > now:
                 for each in questions:

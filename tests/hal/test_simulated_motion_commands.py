@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gcode.planner import Limits
+from gcode.planner import MotionLimits
 from support.printer_bench import PrinterBench
 
 FAST = ("M203 X500 Y500 Z500 E500", "M201 X1000 Y1000 Z1000 E1000", "M204 P1000 R1000 T1000")
@@ -213,7 +213,7 @@ def test_settings_from_the_eeprom_count_for_the_next_move():
 
 
 def test_a_firmware_with_classic_jerk_says_so():
-    printer = PrinterBench(limits=Limits(classic_jerk=True))
+    printer = PrinterBench(limits=MotionLimits(classic_jerk=True))
     assert printer.tell("M205 X8 J2") == []
     assert "echo:  M205 B20000.00 S0.00 T0.00 X8.00 Y10.00 Z0.30 E5.00" in printer.tell("M503")
 

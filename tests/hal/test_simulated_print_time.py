@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gcode.command import parse
-from gcode.planner import Limits, fetched
+from gcode.planner import MotionLimits, fetched
 from hal.simulated.oracle import Oracle
 from support.printer_bench import PrinterBench, commands, text
 
@@ -29,7 +29,7 @@ def _limits(comments):
     def axes(name):
         return [_setting(comments, f"machine_max_{name}_{axis}") for axis in "xyze"]
 
-    return Limits(
+    return MotionLimits(
         feedrates=axes("feedrate"),
         accelerations=axes("acceleration"),
         jerk=axes("jerk"),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gcode.framing import frame
 from hal.simulated.personalities import FIRMWARES
-from hal.simulated.receiver import Line, Receiver
+from hal.simulated.receiver import ReceivedLine, Receiver
 
 
 class TheLongWay(Receiver):
@@ -45,5 +45,5 @@ def test_a_plain_line_is_read_as_any_other(config, parts):
 
 def test_a_plain_line_is_taken_the_short_way():
     receiver = Receiver(FIRMWARES["marlin"])
-    assert receiver._usual(b"N1 G1 X10*80") == Line(1, "G1 X10")
+    assert receiver._usual(b"N1 G1 X10*80") == ReceivedLine(1, "G1 X10")
     assert receiver._usual(b"N1 G1 X10*80") is None, "it was there before"

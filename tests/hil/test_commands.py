@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gcode.errors import CommandError, ForbiddenCommand
-from gcode.replies import Position, parse
+from gcode.replies import PositionReply, parse
 from hal.printer import ConnectionState, FirmwareSaid, TemperaturesRead
 
 FORBIDDEN = ["M110 N0", "m110 n5", "N7 M110 N0*36", "M28 part.g", "M29", "M575 B250000", "M999"]
@@ -24,7 +24,7 @@ async def test_an_answer_ends_with_ok(device, command):
 async def test_the_position_is_told_while_nothing_moves(device):
     async with device.ready() as printer:
         answer = await printer.send("M114")
-        positions = [reply for line in answer if isinstance(reply := parse(line.encode()), Position)]
+        positions = [reply for line in answer if isinstance(reply := parse(line.encode()), PositionReply)]
         assert len(positions) == 1
         assert {"X", "Y", "Z"} <= positions[0].axes.keys()
 

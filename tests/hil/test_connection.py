@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gcode.replies import Position, parse
+from gcode.replies import PositionReply, parse
 from hal import registry
 from hal.errors import NotConnected, PortBusy
 from hal.printer import ConnectionState, StateChanged
@@ -26,7 +26,7 @@ def states(events):
 async def extruder(printer):
     """Return where the firmware says that E is."""
     replies = [parse(line.encode()) for line in await printer.send("M114")]
-    return next(reply.axes["E"] for reply in replies if isinstance(reply, Position))
+    return next(reply.axes["E"] for reply in replies if isinstance(reply, PositionReply))
 
 
 async def test_opening_goes_through_its_states_in_order(device):

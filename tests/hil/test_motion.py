@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gcode.outgoing import job_line
-from gcode.replies import Position, parse
+from gcode.replies import PositionReply, parse
 
 pytestmark = [pytest.mark.moves, pytest.mark.timeout(300)]
 
@@ -30,7 +30,7 @@ class Moves:
 
 async def place(printer):
     replies = [parse(line.encode()) for line in await printer.send("M114")]
-    return next(reply.axes for reply in replies if isinstance(reply, Position))
+    return next(reply.axes for reply in replies if isinstance(reply, PositionReply))
 
 
 async def duration(printer, *commands):

@@ -7,7 +7,7 @@ from gcode.analysis import settings
 from gcode.analysis.analyser import Analyser
 from gcode.analysis.machine import Machine
 from gcode.analysis.result import Analysis
-from gcode.planner import Limits
+from gcode.planner import MotionLimits
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,9 +22,9 @@ def sliced(name: str) -> bytes:
     return gzip.decompress((ROOT / f"tests/data/gcode/{name}.gcode.gz").read_bytes())
 
 
-def limits_of(data: bytes) -> Limits:
+def limits_of(data: bytes) -> MotionLimits:
     """Return the limits that the slicer of this file assumed."""
-    found = settings.limits_from_tail(data[-settings.TAIL :], Limits())
+    found = settings.limits_from_tail(data[-settings.TAIL :], MotionLimits())
     assert found is not None
     return found
 

@@ -8,7 +8,7 @@ from typing import Any
 from daemon import app
 from daemon.client import OctoPrintClient
 from daemon.client.body import FormBody
-from daemon.client.exchange import Answer, Request
+from daemon.client.exchange import HttpAnswer, Request
 from daemon.front.http.server import listen
 from support.both import Service
 from support.http import KEY, NOW, Api, config
@@ -23,14 +23,14 @@ class InMemory:
         self.sent: list[Request] = []
         self._server = server
 
-    async def send(self, request: Request) -> Answer:
+    async def send(self, request: Request) -> HttpAnswer:
         self.sent.append(request)
         body = request.body or b""
         if isinstance(body, FormBody):
             body = [piece async for piece in body.pieces()]
         path = request.url.removeprefix(URL)
         response = await self._server.request(request.method, path, body, headers=dict(request.headers), key=None)
-        return Answer(response.status, {k.lower(): v for k, v in response.headers.get_all()}, response.body)
+        return HttpAnswer(response.status, {k.lower(): v for k, v in response.headers.get_all()}, response.body)
 
     def close(self) -> None:
         pass

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from gcode.planner import EXTRUDE_SHARE, Limits
+from gcode.planner import EXTRUDE_SHARE, MotionLimits
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Move:
     seconds: float = 0.0
 
 
-def seconds(moves: list[tuple[tuple[float, float, float, float], float]], limits: Limits) -> list[float]:
+def seconds(moves: list[tuple[tuple[float, float, float, float], float]], limits: MotionLimits) -> list[float]:
     """Return how long each move takes: (X, Y, Z, E in mm, speed asked for)."""
     queue: list[Move] = []
     for delta, speed in moves:

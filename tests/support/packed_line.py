@@ -8,7 +8,7 @@ import random
 from gcode.compact import compactor
 from gcode.framing import number_of, numberless
 from gcode.link import HostLink
-from gcode.meatpack import Order, order
+from gcode.meatpack import PackOrder, order
 from gcode.packing import shown
 from hal.simulated.emergency import EmergencyParser
 from hal.simulated.meatpack import Unpacker
@@ -72,7 +72,7 @@ class PackedLine(BadLine):
         damage: Damage = altered,
     ) -> None:  # fmt: skip
         super().__init__(link, model, rates, chances, damage)
-        for byte in order(Order.PACK):  # as it was agreed upon
+        for byte in order(PackOrder.PACK):  # as it was agreed upon
             model.arrive(bytes((byte,)))
         model.read()
         model.out.clear()

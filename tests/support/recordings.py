@@ -9,8 +9,8 @@ from pathlib import Path
 
 from gcode.outgoing import job_line
 from hal.driver import LinePrinter, LinkSettings
-from hal.recorder import Place, Recorder, RecordingTransport, describe
-from hal.session_file import EVENT, HOST, PRINTER, Header, Record, Session, read
+from hal.recorder import Recorder, RecordingFolder, RecordingTransport, describe
+from hal.session_file import EVENT, HOST, PRINTER, Record, RecordedSession, SessionHeader, read
 from hal.simulated.firmware import Firmware, FirmwareConfig
 from hal.simulated.memory import SimulatedTransport
 
@@ -21,7 +21,7 @@ TRANSCRIPTS = Path(__file__).parents[1] / "data" / "transcripts"
 _ENTRY = re.compile(r" *(\d+\.\d+) (->|<-) ?(.*)")
 
 
-def transcript(name) -> Session:
+def transcript(name) -> RecordedSession:
     """Return a recorded dialogue as a session; its experiments follow each other in one conversation."""
     records, began = [Record(0.0, EVENT, b"open")], 0.0
     for line in (TRANSCRIPTS / name).read_text().splitlines():
@@ -31,7 +31,7 @@ def transcript(name) -> Session:
             text = match[3]
             data = ast.literal_eval(text) if text.startswith(("b'", 'b"')) else text.encode() + b"\n"
             records.append(Record(max(began, float(match[1])), HOST if match[2] == "->" else PRINTER, data))
-    return Session(Header("2026-11-22T12:00:00+00:00", "serial:/dev/ttyACM0", 115200, "0.1.0"), records)
+    return RecordedSession(SessionHeader("2026-11-22T12:00:00+00:00", "serial:/dev/ttyACM0", 115200, "0.1.0"), records)
 
 
 class Lines:
@@ -52,7 +52,7 @@ class Recording:
         self.folder = folder
         self.simulated = simulated(Firmware(firmware or FirmwareConfig()))
         about = describe("sim", self.simulated.baudrate, NOON, "0", asdict(settings))
-        self.recorder = Recorder(Place(folder), about)
+        self.recorder = Recorder(RecordingFolder(folder), about)
         transport = RecordingTransport(self.simulated, self.recorder, asyncio.get_running_loop().time)
         self.printer = LinePrinter(transport, settings)
 
@@ -68,6 +68,6 @@ class Recording:
         self.printer.feed(Lines(commands))
         await self.printer.drained()
 
-    def session(self) -> Session:
+    def session(self) -> RecordedSession:
         """Read back what was recorded, after the end."""
         return read(sorted(self.folder.glob("session-*")))

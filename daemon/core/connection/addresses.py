@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from daemon.bridge.words import ConnectionOptions
+from daemon.bridge.words import PortOptions
 from daemon.config import PrinterConfig
 from daemon.core.connection.allowed_ports import address_of, matches
 from daemon.errors import PortNotAllowed
@@ -43,13 +43,13 @@ class Addresses:
 
     # -- which one -----------------------------------------------------------------------------------------
 
-    async def options(self, connected: Address | None) -> ConnectionOptions:
+    async def options(self, connected: Address | None) -> PortOptions:
         """List what may be connected to; opens nothing."""
         given = self.given
         listed = [port.path for port in await asyncio.to_thread(ports.list_ports)]
         if given and given.scheme == "serial" and given.target not in (*listed, "auto"):
             listed.insert(0, given.target)
-        return ConnectionOptions(
+        return PortOptions(
             ports=[*listed, VIRTUAL],
             baudrates=list(BAUDRATES),
             port=port_name(connected) if connected else None,

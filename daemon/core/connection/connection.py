@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 
 import structlog
 
-from daemon.bridge.words import ConnectionOptions
+from daemon.bridge.words import PortOptions
 from daemon.config import Config, ProfileConfig
 from daemon.core.connection.addresses import Addresses, port_name
 from daemon.core.connection.line_keeper import LineKeeper
@@ -27,14 +27,14 @@ from gcode.replies import Heaters
 from gcode.too_hot import excess
 from hal.errors import AddressError, HandshakeFailed, NotConnected, PortError
 from hal.logbook import Logbook
-from hal.ports import Device
+from hal.ports import UsbDevice
 from hal.printer import (
     ActionRequested,
     Commanded,
     ConnectionState,
     Event,
+    FirmwareIdentity,
     FirmwareSaid,
-    Identity,
     PanelPrint,
     PanelPrintChanged,
     Printer,
@@ -192,18 +192,18 @@ class Connection:
         """Call `listener` when another profile holds."""
         self._on_profile.append(listener)
 
-    async def options(self) -> ConnectionOptions:
+    async def options(self) -> PortOptions:
         """List what may be connected to; opens nothing."""
         return await self._addresses.options(self._target if self.printer is not None else None)
 
-    def remember(self, port: str, baudrate: int, device: Device | None = None) -> None:
+    def remember(self, port: str, baudrate: int, device: UsbDevice | None = None) -> None:
         """Take what an earlier process knew of a port: who answered there, and at which baudrate."""
         self._addresses.remember(port, baudrate)
         if device is not None:
             self._ports.remember(port, device)
 
     @property
-    def device(self) -> Device | None:
+    def device(self) -> UsbDevice | None:
         """What is known of the board that was connected to last."""
         return self._ports.device(self._target.target) if self._target is not None else None
 
@@ -279,7 +279,7 @@ class Connection:
         """
         return self._maker.absent(self._config, parse(address))
 
-    def come_back(self, address: str, left: Left | Lost, identity: Identity) -> "asyncio.Future[Printer]":
+    def come_back(self, address: str, left: Left | Lost, identity: FirmwareIdentity) -> "asyncio.Future[Printer]":
         """Go on, in the background, with the conversation that was left at this address.
 
         The line is waited for as long as is configured. The future gives the printer, READY behind all that had
@@ -639,7 +639,7 @@ class _Back:
     """A conversation that is to be gone on with, and who waits for its printer."""
 
     left: Left | Lost
-    identity: Identity
+    identity: FirmwareIdentity
     printer: "asyncio.Future[Printer]"
 
 

@@ -2,10 +2,10 @@
 
 import asyncio
 
-from hal.printer import StateChanged, Status
+from hal.printer import PrinterStatus, StateChanged
 
 
-async def lost_after(printer: Status) -> float:
+async def lost_after(printer: PrinterStatus) -> float:
     """Wait until the printer is not READY any more; return how long it was, in s."""
     loop = asyncio.get_running_loop()
     began, gone = loop.time(), asyncio.Event()

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from hal import ports
 from hal.errors import NoSuchPort
-from hal.ports import AUTO, Device, Port
+from hal.ports import AUTO, Port, UsbDevice
 from hal.registry import Address
 
 
@@ -17,15 +17,15 @@ class PortMemory:
     """Knows boards by the port that the user means, as it is written in the address."""
 
     def __init__(self) -> None:
-        self._devices: dict[str, Device] = {}
+        self._devices: dict[str, UsbDevice] = {}
         self._stable: dict[str, str] = {}  # the name of its port that lasts longest
         self._trying: tuple[str, Port | None] | None = None
 
-    def remember(self, target: str, device: Device) -> None:
+    def remember(self, target: str, device: UsbDevice) -> None:
         """Take what an earlier process has kept."""
         self._devices[target] = device
 
-    def device(self, target: str) -> Device | None:
+    def device(self, target: str) -> UsbDevice | None:
         """Return the board that was connected to last behind this port."""
         return self._devices.get(target)
 
@@ -91,6 +91,6 @@ def at_path(address: Address, path: str) -> Address:
     return address if path == address.target else replace(address, target=path, written=str(address))
 
 
-def _described(device: Device) -> str:
+def _described(device: UsbDevice) -> str:
     number = f" with serial number {device.serial_number}" if device.serial_number else ""
     return f"it was USB {device.vid:04x}:{device.pid:04x}{number} in {device.place}"

@@ -17,7 +17,7 @@ from hal.session_file import Record
 from hal.transport import Transport
 
 if TYPE_CHECKING:
-    from hal.recorder import Place, Recorder
+    from hal.recorder import Recorder, RecordingFolder
 
 FAULTS = "faults"
 """The folder in the state directory that takes the last lines before each fault."""
@@ -39,12 +39,12 @@ class Recordings:
             wall: seconds since 1970.
             state: the state directory.
         """
-        self._place: Place | None = None
+        self._place: RecordingFolder | None = None
         if config.record:
             from hal import recorder  # noqa: PLC0415 - what is not switched on is not loaded
 
             folder = Path(config.record).expanduser()
-            self._place = recorder.Place(folder, config.record_max_mib << 20, config.record_keep)
+            self._place = recorder.RecordingFolder(folder, config.record_max_mib << 20, config.record_keep)
         self._wall = wall
         self._faults = state / FAULTS
         self._recorder: Recorder | None = None

@@ -22,7 +22,7 @@ from gcode.command import Command, parse
 from gcode.errors import CommandError
 from gcode.heating import SETS_TARGET
 from gcode.modes import Modes
-from gcode.outgoing import Position
+from gcode.outgoing import JobPosition
 from gcode.reader import Reader
 from hal.printer import Printer
 
@@ -47,7 +47,7 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Found:
+class PlaceFound:
     """Where a print goes on.
 
     Attributes:
@@ -56,12 +56,12 @@ class Found:
         heated: heaters whose targets those lines set that are newer than what is on the disk.
     """
 
-    fed: Position
+    fed: JobPosition
     modes: Modes
     heated: set[str] = field(default_factory=set)
 
 
-async def find(job: Job, stream: FileStream, noted: Noted, wanted: int) -> Found:
+async def find(job: Job, stream: FileStream, noted: Noted, wanted: int) -> PlaceFound:
     """Return where the print goes on; the stream goes on there.
 
     Args:
@@ -81,7 +81,7 @@ async def find(job: Job, stream: FileStream, noted: Noted, wanted: int) -> Found
         raise CannotGoOn(
             f"the printer wants line {wanted}, which cannot have been sent: {noted.number} was a moment ago"
         )
-    found = Found(noted.fed, modes_of(noted.modes))
+    found = PlaceFound(noted.fed, modes_of(noted.modes))
     lines, offset = noted.lines, noted.offset
     for _ in range(count):
         offset, command, _checksum, changes = await _next(job, stream)
@@ -89,7 +89,7 @@ async def find(job: Job, stream: FileStream, noted: Noted, wanted: int) -> Found
         if changes:
             found.modes.note(command)
             found.heated |= _heated(command)
-    found.fed = Position(lines, offset)
+    found.fed = JobPosition(lines, offset)
     return found
 
 
@@ -116,7 +116,7 @@ def _heated(command: bytes) -> set[str]:
     return {SETS_TARGET[code]} if code in SETS_TARGET else set()
 
 
-async def check(job: Job, stream: FileStream, noted: Noted, found: Found, executor: Executor) -> None:
+async def check(job: Job, stream: FileStream, noted: Noted, found: PlaceFound, executor: Executor) -> None:
     """See whether the printer is as it was left.
 
     Raises:
@@ -157,7 +157,7 @@ def _check_place(wanted: dict[str, float], told: dict[str, float]) -> None:
             )
 
 
-def head(fd: int, found: Found) -> dict[str, float]:
+def head(fd: int, found: PlaceFound) -> dict[str, float]:
     """Return where the file has led the head by then, in mm, as far as that can be known. Blocks.
 
     Args:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from daemon.bridge.words import JobState, Progress, Selection
+from daemon.bridge.words import JobProgress, JobState, Selection
 from daemon.config import Config
 from daemon.config.named_values import filled
 from daemon.core.connection.connection import Connection
@@ -24,7 +24,7 @@ from daemon.core.job.keep_awake import KeepAwake
 from daemon.core.job.kept import KeptFile
 from daemon.core.job.leftovers import Leftovers
 from daemon.core.job.named_values import values
-from daemon.core.job.page import Claim, Page
+from daemon.core.job.page import ClaimedJob, Page
 from daemon.core.job.printer_events import PrinterEvents
 from daemon.core.job.resting import continue_at_printer
 from daemon.core.job.runner import Kit, Runner
@@ -145,10 +145,10 @@ class JobController:
         return job.page.why if job is not None and job.page.state in _PAUSES else None
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> JobProgress:
         """How far the job is, or was at its end; of the file that is selected now."""
         if self._job is None or self._job.page.selection != self.selected:
-            return Progress()
+            return JobProgress()
         return self._job.progress(asyncio.get_running_loop().time())
 
     @property
@@ -210,7 +210,7 @@ class JobController:
             raise JobConflict("Printer is not operational")
         return file
 
-    def start(self, file: Selection | None = None, claim: Claim | None = None) -> None:
+    def start(self, file: Selection | None = None, claim: ClaimedJob | None = None) -> None:
         """Print a file, or the selected one.
 
         Args:
@@ -321,7 +321,7 @@ class JobController:
 
     # -- the life of a job ---------------------------------------------------------------------------------
 
-    def _begin(self, selection: Selection, claim: Claim | None = None) -> None:
+    def _begin(self, selection: Selection, claim: ClaimedJob | None = None) -> None:
         printer = self._connection.printer
         if printer is None or not self._connection.ready:
             raise JobConflict("Printer is not operational")

@@ -22,7 +22,7 @@ from daemon.core.safety.rules import is_hot
 from gcode.dialect import recognise
 from gcode.errors import NozzledError
 from gcode.replies import UnknownCommand, parse
-from hal.printer import ConnectionState, Event, Identity, Printer, StateChanged, TemperaturesRead
+from hal.printer import ConnectionState, Event, FirmwareIdentity, Printer, StateChanged, TemperaturesRead
 from hal.registry import pace
 
 OFTEN = 4
@@ -182,5 +182,5 @@ class DeadMan:
             log.warning("printer.dead_man_left", consequence=f"the printer stops {self._set} s after its last move")
 
 
-def _knows(identity: Identity) -> bool:
+def _knows(identity: FirmwareIdentity) -> bool:
     return any(known.match(identity.name) for known in (_KNOWS_M85, _KNOWS_G))

@@ -25,7 +25,7 @@ from daemon.core.job.heat_wait import Goal, wait_for_heat
 from daemon.core.job.job import Job
 from daemon.core.job.named_values import values
 from daemon.core.job.opening import opened
-from daemon.core.job.parking import Rest, unpark
+from daemon.core.job.parking import ParkedPlace, unpark
 from daemon.core.job.places import Noted
 from daemon.core.job.resting import (
     come_to_rest,
@@ -44,17 +44,17 @@ from daemon.errors import CannotGoOn, JobConflict
 from gcode.errors import CommandError
 from gcode.heating import shifted
 from gcode.host_commands import (
-    Cancel,
+    CancelJob,
     DwellUnlessKnown,
     HeatAndWait,
     Meaning,
-    Pause,
+    PauseJob,
     PauseUnlessKnown,
     PrinterPauses,
     WaitForAll,
     meaning,
 )
-from gcode.outgoing import Position
+from gcode.outgoing import JobPosition
 from gcode.too_hot import excess
 from gcode.unknown import unknown_to
 from hal.printer import Printer
@@ -186,7 +186,7 @@ class Effects:
         if file is None:
             raise CannotGoOn("the file had not been opened yet")
         stream = job.stream = self._stream(job, await self._on_disk(self._survival.kept.find, file))
-        fed = left.fed if left is not None else noted.fed if noted is not None else Position()
+        fed = left.fed if left is not None else noted.fed if noted is not None else JobPosition()
         await stream.open(fed.offset if fed.lines else -1, job.page.passed)
         if FileMark(file.path, stream.size, stream.mtime_ns, stream.inode) != file:
             raise CannotGoOn("the file has been changed")
@@ -213,7 +213,7 @@ class Effects:
         elif wanted == "resume":
             self._resume_after_all()
 
-    async def _find_place(self, job: Job, stream: FileStream, noted: Noted) -> Position:
+    async def _find_place(self, job: Job, stream: FileStream, noted: Noted) -> JobPosition:
         """Find out where the printer is in the file, and see whether it is as it was left."""
         from daemon.core.job import after_reboot  # noqa: PLC0415 - a start that finds no power cut does without
 
@@ -287,7 +287,7 @@ class Effects:
             case WaitForAll():
                 await job.printer.drained()
                 await self._wait_for_all(job, barrier)
-            case Pause(reason=reason):
+            case PauseJob(reason=reason):
                 self._pause_for(job, reason)  # first, so that the gate is closed when the file may go on
             case PrinterPauses():
                 job.page.printer_paused = True
@@ -300,7 +300,7 @@ class Effects:
                 await job.printer.finished()
                 if barrier.word in job.unknown:
                     await job.printer.send(barrier.instead.decode())
-            case Cancel(reason=reason):
+            case CancelJob(reason=reason):
                 log.info("job.cancel", reason=reason)
                 self._cancel()
         job.page.passed = stream.barrier_offset
@@ -402,7 +402,7 @@ class Effects:
         job.machine.fire("resumed")
 
     @staticmethod
-    def _way_back(job: Job, rest: Rest) -> list[str]:
+    def _way_back(job: Job, rest: ParkedPlace) -> list[str]:
         """Return the commands that end the pause; where the printer has begun it, it has one of its own, or none."""
         page, command = job.page, job.printer.dialect.resumes_by
         if not page.printer_paused:

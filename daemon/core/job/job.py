@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from daemon.bridge.words import JobState, Progress
+from daemon.bridge.words import JobProgress, JobState
 from daemon.core.job.machine import JobMachine
 from daemon.core.job.page import Ending, Page
 from daemon.core.job.steps import Steps
@@ -109,13 +109,13 @@ class Job:
         left_hot = self.state in (JobState.FAILED, JobState.INTERRUPTED)  # the others end when the printer is cold
         return Ending(self.reason, self.lines, self.offset, self.print_time(now), left_hot)
 
-    def progress(self, now: float) -> Progress:
+    def progress(self, now: float) -> JobProgress:
         """Return how far it is, or was at its end; what is left is what the rest takes at the pace so far."""
         elapsed, size = self.print_time(now), self.page.selection.size
         if self.state is JobState.COMPLETED:
-            return Progress(100.0, size, elapsed, 0.0, None, self.lines)
+            return JobProgress(100.0, size, elapsed, 0.0, None, self.lines)
         self.note_position()
         share = self.offset / size if size else 0.0
         left = elapsed / share - elapsed if share > 0 and not self.state.ended else None
         origin = "linear" if left is not None else None
-        return Progress(100.0 * share, self.offset, elapsed, left, origin, self.lines)
+        return JobProgress(100.0 * share, self.offset, elapsed, left, origin, self.lines)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from daemon.bridge.words import Begun, JobState, Selection
 from daemon.core.job.controller import JobController
-from daemon.core.job.page import Claim
+from daemon.core.job.page import ClaimedJob
 from daemon.core.record.store import JobRecord, NewJob, Store
 from daemon.errors import JobConflict, KeyReused, NeverBegan
 
@@ -61,7 +61,7 @@ class KeyedPrints:
             claimed = await self._store.claim_job(self._record(chosen, key, mark))
             try:
                 fits()
-                self._jobs.start(chosen, Claim(claimed, key, mark, eject))
+                self._jobs.start(chosen, ClaimedJob(claimed, key, mark, eject))
             except JobConflict:
                 await self._store.release_job(claimed)
                 raise

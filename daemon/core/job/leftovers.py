@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 @frozen
-class Found:
+class Leftover:
     """What there was.
 
     Attributes:
@@ -45,7 +45,7 @@ class Leftovers:
         self._store = store
         self._uploads = uploads
 
-    async def settle(self, revive: Callable[[Page], Runner]) -> Found:
+    async def settle(self, revive: Callable[[Page], Runner]) -> Leftover:
         """Record how the jobs ended that nobody goes on with; return what there was.
 
         Args:
@@ -61,7 +61,7 @@ class Leftovers:
             log.warning("job.cannot_go_on", reason=obstacle, consequence="the printer is made cold when it is there")
         if runner is None:
             self._survival.places.forget()
-        found = Found(runner, hot=obstacle is not None)  # also where the store knows nothing of it
+        found = Leftover(runner, hot=obstacle is not None)  # also where the store knows nothing of it
         unfinished = await self._unfinished()
         going_on = page if runner is not None else None
         if going_on is not None and going_on.file and all(record.id != going_on.job for record in unfinished):
@@ -81,11 +81,11 @@ class Leftovers:
             log.error("store.unreadable", reason=str(error), consequence="how the last prints ended is not recorded")  # noqa: TRY400 - no bug
             return []
 
-    async def _record(self, record: JobRecord, state: JobState, ending: Ending, runner: Runner | None) -> Found:
+    async def _record(self, record: JobRecord, state: JobState, ending: Ending, runner: Runner | None) -> Leftover:
         self._store.end_job(record.id, state.name, ending.reason, ending.lines, ending.offset, ending.print_time)
         log.warning("job.left", file=record.path, outcome=state.name, reason=ending.reason)
         selection = await asyncio.to_thread(self._select_again, record)
-        return Found(runner, (state, ending.reason), selection, hot=ending.hot, printer=record.printer)
+        return Leftover(runner, (state, ending.reason), selection, hot=ending.hot, printer=record.printer)
 
     def _select_again(self, record: JobRecord) -> Selection | None:
         try:

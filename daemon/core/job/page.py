@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 
 from daemon.bridge.words import JobState, Selection
-from daemon.core.job.parking import Rest, modes_of, plain_modes
+from daemon.core.job.parking import ParkedPlace, modes_of, plain_modes
 from daemon.core.job.selection import FileMark
 from daemon.core.record.store import NewJob
 from gcode.frozen import frozen
-from hal.printer import Identity
+from hal.printer import FirmwareIdentity
 
 VERSION = 4
 """Of pages as they are written here; 0.1.0 named none, which counts as 1. A new field makes it one more."""
@@ -51,7 +51,7 @@ class Ending:
 
 
 @frozen
-class Claim:
+class ClaimedJob:
     """A job that was recorded before it began: its number there, and by what it is known when it is asked for again.
 
     Attributes:
@@ -109,7 +109,7 @@ class Page:
     step: int = 0
     begun: tuple[str, int] | None = None
     said: list[tuple[str, list[str]]] = field(default_factory=list)
-    rest: Rest | None = None
+    rest: ParkedPlace | None = None
     standing_by: bool = False
     printer_paused: bool = False
     passed: int = -1
@@ -117,15 +117,15 @@ class Page:
     ending: Ending | None = None
     why: str | None = None
     gone_on: bool = False
-    claim: Claim | None = None
+    claim: ClaimedJob | None = None
     resends: int = 0
     ejected: bool = False
     asks: bool = False
 
     @property
-    def identity(self) -> Identity:
+    def identity(self) -> FirmwareIdentity:
         """Who was printing."""
-        return Identity(name=self.name, uuid=self.uuid)
+        return FirmwareIdentity(name=self.name, uuid=self.uuid)
 
     def record(self, file: FileMark) -> NewJob:
         """Return what the store gets to know of it; `file` is what it prints."""

@@ -23,7 +23,7 @@ NEAR = 3.0  # °C above the firmware's own limit: one retraction that is made an
 
 
 @frozen
-class Rest:
+class ParkedPlace:
     """Where a print was left, and how it is gone back to.
 
     Attributes:
@@ -40,7 +40,7 @@ class Rest:
     targets: dict[str, float]
 
 
-def park(rest: Rest, config: PauseConfig, profile: ProfileConfig) -> list[str]:
+def park(rest: ParkedPlace, config: PauseConfig, profile: ProfileConfig) -> list[str]:
     """Return the commands that leave the part alone, and then read lines as the file did.
 
     Whatever follows, a script or another job, finds the file's modes, not those of our moves.
@@ -59,7 +59,7 @@ def park(rest: Rest, config: PauseConfig, profile: ProfileConfig) -> list[str]:
     return [*commands, *rest.modes.restore()]
 
 
-def unpark(rest: Rest) -> list[str]:
+def unpark(rest: ParkedPlace) -> list[str]:
     """Return the commands that go back and restore every mode: XY first, then down, then the filament."""
     if rest.axes is None:
         return rest.modes.restore_all()

@@ -5,7 +5,7 @@ import re
 from collections import deque
 
 from gcode.greeting import HELLO
-from gcode.replies import FirmwareError, Resend, Start, Text, acknowledges, parse
+from gcode.replies import BoardStarted, FirmwareError, Resend, Text, acknowledges, parse
 from hal.printer import Printer
 
 WITHIN = 5.0
@@ -66,7 +66,7 @@ class _Conversation:
             self._note_sent(line[2:])
             return False
         reply = parse(line[2:].encode())
-        if isinstance(reply, Start):
+        if isinstance(reply, BoardStarted):
             self.begins = True
             self._unanswered.clear()
             self._note_sent(_HELLO)  # if not yet, then soon: the banner ends with its answer

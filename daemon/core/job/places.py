@@ -32,7 +32,7 @@ from daemon.core.job.job import Job
 from daemon.core.job.page import written
 from daemon.core.job.parking import modes_of, plain_modes
 from gcode.frozen import frozen
-from gcode.outgoing import Position, Ticket
+from gcode.outgoing import JobPosition, Ticket
 from hal.logbook import Logbook
 from hal.printer import Printer
 
@@ -102,9 +102,9 @@ class Noted:
         return bool(self.page) and self.why is None
 
     @property
-    def fed(self) -> Position:
+    def fed(self) -> JobPosition:
         """How far the file has gone out."""
-        return Position(self.lines, self.offset)
+        return JobPosition(self.lines, self.offset)
 
     def lines_before(self, wanted: int) -> int:
         """Return how many lines of the file that are not in `lines` come before this number."""
@@ -334,10 +334,10 @@ class Places:
         number: int = 0,
         least: int | None = None,
         until: int | None = None,
-        fed: Position | None = None,
+        fed: JobPosition | None = None,
         modes: dict[str, Any] | None = None,
     ) -> Noted:
-        job, fed = self._job, fed or Position()
+        job, fed = self._job, fed or JobPosition()
         if job is None:
             return Noted()
         heaters = job.printer.heaters.items()

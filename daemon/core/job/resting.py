@@ -10,7 +10,7 @@ import structlog
 from daemon.config import Config
 from daemon.core.job.calling_off import acts_at_once
 from daemon.core.job.heat_wait import Goal, wait_for_heat
-from daemon.core.job.parking import Rest, is_soft, modes_of, park, plain_modes
+from daemon.core.job.parking import ParkedPlace, is_soft, modes_of, park, plain_modes
 from daemon.core.job.steps import Steps
 from gcode.answers import code_word
 from gcode.errors import QueueFull
@@ -25,7 +25,7 @@ _WAITS = {"M104": "M109", "M140": "M190", "M141": "M191"}
 _UNSEEN = 0.01  # mm
 
 
-async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> Rest:
+async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> ParkedPlace:
     """Wait for the last move, note the place and every mode, and park; returns how to go back."""
     await printer.drained()
     [noted] = steps.note(lambda: [json.dumps(_noted(printer, config))])
@@ -35,7 +35,7 @@ async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> Rest:
     # M114 tells nothing useful before homing, and perhaps inches after G20
     moves = config.pause.park != "none" and modes.homed and not modes.inches
     axes = json.loads(told) if moves else None
-    rest = Rest(axes, modes, known["retracted"] if axes else 0.0, known["targets"])
+    rest = ParkedPlace(axes, modes, known["retracted"] if axes else 0.0, known["targets"])
     for command in park(rest, config.pause, config.profile):
         await steps.send(printer, command)
     if axes and (keep := printer.dialect.keeps_motors):  # Marlin releases them after 2 min, Prusa after one
@@ -63,9 +63,9 @@ def continue_at_printer(printer: Printer) -> None:
             printer.submit(command)
 
 
-def left_by_itself(printer: Printer, targets: dict[str, float]) -> Rest:
+def left_by_itself(printer: Printer, targets: dict[str, float]) -> ParkedPlace:
     """Return how to go back where the printer has paused by itself: it parks and goes back, the heat may be ours."""
-    return Rest(None, replace(printer.modes), 0.0, targets)
+    return ParkedPlace(None, replace(printer.modes), 0.0, targets)
 
 
 async def _finished(printer: Printer) -> list[str]:
@@ -74,7 +74,7 @@ async def _finished(printer: Printer) -> list[str]:
     return [json.dumps(axes if axes and {"X", "Y", "Z"} <= axes.keys() else None)]
 
 
-async def stand_by(printer: Printer, rest: Rest, config: Config) -> None:
+async def stand_by(printer: Printer, rest: ParkedPlace, config: Config) -> None:
     """Let the hotends cool to standby; the bed keeps its heat, or the part would come off."""
     for name in rest.targets:
         reading = printer.heaters.get(name)
@@ -82,20 +82,20 @@ async def stand_by(printer: Printer, rest: Rest, config: Config) -> None:
             await printer.send(_set(printer, name, config.pause.standby_c, config))
 
 
-async def has_gone_cold(printer: Printer, rest: Rest) -> bool:
+async def has_gone_cold(printer: Printer, rest: ParkedPlace) -> bool:
     """Tell whether heaters that were on are off, or too cold to print with: a firmware turns them off in a pause."""
     if rest.axes is None or not rest.targets.keys() <= printer.heaters.keys():
         await printer.send("M105")  # the last report may be from before that, or from before this host came
     return bool(_cold(printer, rest))
 
 
-def timer_has_run_out(printer: Printer, rest: Rest) -> bool:
+def timer_has_run_out(printer: Printer, rest: ParkedPlace) -> bool:
     """Tell whether all that was hot is off, on a firmware whose own timer turns its motors off together with it."""
     targets = [printer.heaters[name].target for name in rest.targets if name in printer.heaters]
     return rest.axes is not None and printer.dialect.unhomed is not None and bool(targets) and not any(targets)
 
 
-async def place_lost(printer: Printer, rest: Rest) -> list[str]:
+async def place_lost(printer: Printer, rest: ParkedPlace) -> list[str]:
     """Try whether the firmware still knows where the head is, by a move that nobody sees; return why not."""
     refused: list[str] = []
     words = printer.dialect.unhomed or ""
@@ -109,7 +109,7 @@ async def place_lost(printer: Printer, rest: Rest) -> list[str]:
     ]
 
 
-def _cold(printer: Printer, rest: Rest) -> list[str]:
+def _cold(printer: Printer, rest: ParkedPlace) -> list[str]:
     least = printer.dialect.min_extrude or 0.0
     cold = []
     for name, target in rest.targets.items():
@@ -119,7 +119,7 @@ def _cold(printer: Printer, rest: Rest) -> list[str]:
     return cold
 
 
-async def heat_again(printer: Printer, rest: Rest, config: Config) -> None:
+async def heat_again(printer: Printer, rest: ParkedPlace, config: Config) -> None:
     """Bring back the hotends from standby, and whatever is off, and wait for them before anything moves.
 
     What the firmware does not tell of, or not any more, may be off as well; it is waited for by the firmware itself.

@@ -29,7 +29,7 @@ _SETTINGS = frozenset(
 
 
 @dataclass(slots=True)
-class Place:
+class ResumePlace:
     """What holds at a place of a file, as the commands before it have left it. Lengths in mm, heat in °C.
 
     Attributes:
@@ -106,7 +106,7 @@ class Place:
             self.targets[name] = target
 
 
-def place_behind(commands: Iterable[tuple[int, bytes]], offset: int) -> Place:
+def place_behind(commands: Iterable[tuple[int, bytes]], offset: int) -> ResumePlace:
     """Return what holds before the line at this offset.
 
     Args:
@@ -116,7 +116,7 @@ def place_behind(commands: Iterable[tuple[int, bytes]], offset: int) -> Place:
     Raises:
         FileError: the print cannot go on there.
     """
-    place = Place()
+    place = ResumePlace()
     for at, command in commands:
         if at >= offset:
             break
@@ -128,7 +128,7 @@ def place_behind(commands: Iterable[tuple[int, bytes]], offset: int) -> Place:
     return place
 
 
-def start_sequence(place: Place) -> Iterator[str]:
+def start_sequence(place: ResumePlace) -> Iterator[str]:
     """Give the commands that bring the printer there. The nozzle touches the top of the part when they begin."""
     yield "G21"
     yield "G90"
@@ -142,7 +142,7 @@ def start_sequence(place: Place) -> Iterator[str]:
     yield from _to_the_place(place)
 
 
-def _heat_up(place: Place) -> Iterator[str]:
+def _heat_up(place: ResumePlace) -> Iterator[str]:
     """Bed first: cold, the part comes off it, while a hot nozzle would melt into the part all that time."""
     targets = {name: target for name, target in place.targets.items() if target > 0}
     for code, name in (("M190", "bed"), ("M191", "chamber")):
@@ -154,7 +154,7 @@ def _heat_up(place: Place) -> Iterator[str]:
             yield f"{code}{f' T{tool}' if tools.keys() != {0} else ''} S{_number(target)}"
 
 
-def _to_the_place(place: Place) -> Iterator[str]:
+def _to_the_place(place: ResumePlace) -> Iterator[str]:
     axes, drawn = place.axes, place.drawn
     if place.modes.tool is not None:
         yield f"T{place.modes.tool}"  # before it is primed

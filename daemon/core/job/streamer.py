@@ -32,7 +32,7 @@ WAITS_ITSELF = partial(meaning, host_waits=False)
 """What a line means where the firmware waits for temperatures."""
 
 
-class Receiver(Protocol):
+class LineTarget(Protocol):
     """What a line has to fit: a printer."""
 
     @property
@@ -73,7 +73,7 @@ class FileStream:
         on_more: Callable[[], None],
         on_skipped: Callable[[int, str, str], None],
         understand: Callable[[bytes], Meaning | None] = WAITS_ITSELF,
-        receiver: Callable[[], Receiver] | None = None,
+        receiver: Callable[[], LineTarget] | None = None,
         check: Callable[[bytes], str | None] = lambda _: None,
         alter: Callable[[bytes], bytes] = lambda command: command,
     ) -> None:

@@ -21,7 +21,7 @@ from daemon.errors import CannotGoOn
 from gcode.dialect import recognise
 from gcode.flight import Left, Lost
 from gcode.modes import Modes
-from gcode.outgoing import Position
+from gcode.outgoing import JobPosition
 from hal.logbook import Logbook
 
 
@@ -137,13 +137,13 @@ class Survival:
             raise CannotGoOn("what was sent last is not known")
         self.places.take_over(job)
         if left.sent[-1][0] < job.page.first_line:  # nothing of this job has been sent yet
-            left = replace(left, fed=Position(), position=Position())
+            left = replace(left, fed=JobPosition(), position=JobPosition())
         job.lines, job.offset = left.position.lines, left.position.offset
         page = job.page
         job.printer = await asyncio.shield(self._connection.come_back(page.address, left, page.identity))
         return left
 
-    def found(self, job: Job, fed: Position, modes: Modes) -> None:
+    def found(self, job: Job, fed: JobPosition, modes: Modes) -> None:
         """Take where the job goes on: from here on the logbook knows it."""
         job.printer.feed_from(fed, modes)
         job.page.first_line = 1

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from daemon.core.connection.connection import Connection
 from daemon.set_aside import make_way
-from hal.ports import Device
+from hal.ports import UsbDevice
 from hal.printer import ConnectionState, Event, StateChanged
 from hal.registry import parse
 
@@ -37,7 +37,7 @@ class LineNote:
             if not self._path.is_file():  # a pipe would have the start wait
                 return
             found = json.loads(self._path.read_text())
-            device = Device(**found["device"]) if found.get("device") else None
+            device = UsbDevice(**found["device"]) if found.get("device") else None
             connection.remember(str(found["means"]), int(found["baudrate"]), device)
 
     def _on_event(self, event: Event) -> None:

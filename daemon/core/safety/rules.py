@@ -24,7 +24,7 @@ from gcode.errors import NozzledError
 from gcode.frozen import frozen
 from gcode.heating import HYSTERESIS, heaters_off
 from gcode.replies import Heaters, Reading
-from hal.printer import Printer, Status
+from hal.printer import Printer, PrinterStatus
 
 PATIENCE = 3.0
 """Seconds in which a printer has to acknowledge that its heaters are off before it is stopped the hard way."""
@@ -46,7 +46,7 @@ NO_REPORT_ASKED = 900.0
 
 
 @frozen
-class Bounds:
+class HeaterBounds:
     """What is normal for one kind of heater: °C and s.
 
     Attributes:
@@ -63,13 +63,13 @@ class Bounds:
     drift_within: float
 
 
-HOTEND = Bounds(far=10.0, rise=2.0, rise_within=60.0, drift=20.0, drift_within=30.0)
+HOTEND = HeaterBounds(far=10.0, rise=2.0, rise_within=60.0, drift=20.0, drift_within=30.0)
 """A weak one makes 0.3 °C a second, nine times as much. Marlin: 2 °C in 20 s; away by 4 °C for 40 s."""
 
-BED = Bounds(far=10.0, rise=1.0, rise_within=180.0, drift=12.0, drift_within=120.0)
+BED = HeaterBounds(far=10.0, rise=1.0, rise_within=180.0, drift=12.0, drift_within=120.0)
 """A big bed makes 1 °C in 30 s, and a third of that near its end. Marlin: 2 °C in 60 s; away by 2 °C for 20 s."""
 
-CHAMBER = Bounds(far=10.0, rise=1.0, rise_within=900.0, drift=20.0, drift_within=900.0)
+CHAMBER = HeaterBounds(far=10.0, rise=1.0, rise_within=900.0, drift=20.0, drift_within=900.0)
 """Heated by its bed it makes 1 °C in some minutes, and somebody may leave its door open."""
 
 
@@ -146,7 +146,7 @@ class HeaterWatch:
         )
 
 
-def longest_silence(printer: Status) -> float:
+def longest_silence(printer: PrinterStatus) -> float:
     """Return the seconds without a temperature report that are too many while a heater is on.
 
     A firmware that is busy may have been told not to report by itself (M155 S0), and answers nothing meanwhile.
@@ -160,7 +160,7 @@ def all_off(profile: ProfileConfig, told: Heaters | None = None) -> list[str]:
     return heaters_off(profile.hotends, chamber=profile.heated_chamber, told=told)
 
 
-def is_hot(printer: Status) -> bool:
+def is_hot(printer: PrinterStatus) -> bool:
     """Tell whether some heater has a target."""
     return any(reading.target for reading in printer.heaters.values())
 

@@ -24,7 +24,7 @@ MAX_NAME = 60
 
 
 @dataclass(slots=True)
-class Request:
+class AppRequest:
     """A program that asks for a key."""
 
     app: str
@@ -45,10 +45,10 @@ class AppKeys:
     """Requests that wait for a decision, and keys that wait to be fetched."""
 
     def __init__(self) -> None:
-        self._pending: list[Request] = []
+        self._pending: list[AppRequest] = []
         self._granted: dict[str, tuple[str, float]] = {}  # token of the app → key, when
 
-    def ask(self, app: str, address: str, now: float) -> Request:
+    def ask(self, app: str, address: str, now: float) -> AppRequest:
         """Take a request.
 
         Raises:
@@ -58,24 +58,24 @@ class AppKeys:
         same = sum(each.address == address for each in pending)
         if len(pending) >= MAX_PENDING or same >= MAX_PER_ADDRESS:
             raise TooManyRequests("too many apps are waiting for a decision, try again later")
-        request = Request(app, address, secrets.token_urlsafe(24), secrets.token_hex(8), now, now)
+        request = AppRequest(app, address, secrets.token_urlsafe(24), secrets.token_hex(8), now, now)
         self._pending.append(request)
         return request
 
-    def pending(self, now: float) -> list[Request]:
+    def pending(self, now: float) -> list[AppRequest]:
         """Return what waits for a decision; who has not asked for it lately has gone."""
         self._pending = [each for each in self._pending if now - each.polled <= POLL and now - each.asked <= WINDOW]
         self._granted = {token: each for token, each in self._granted.items() if now - each[1] <= COLLECT}
         return [*self._pending]
 
-    def find(self, now: float, *, app_token: str = "", user_token: str = "") -> Request | None:
+    def find(self, now: float, *, app_token: str = "", user_token: str = "") -> AppRequest | None:
         """Return the request of one of its tokens."""
         for each in self.pending(now):
             if app_token == each.app_token or user_token == each.user_token:
                 return each
         return None
 
-    def poll(self, app_token: str, now: float) -> Request | str | None:
+    def poll(self, app_token: str, now: float) -> AppRequest | str | None:
         """Return the request while it waits, the key once it is granted; None when there is nothing to hope for."""
         if (request := self.find(now, app_token=app_token)) is not None:
             request.polled = now
@@ -83,11 +83,11 @@ class AppKeys:
         key, _ = self._granted.get(app_token, (None, 0.0))
         return key
 
-    def deny(self, request: Request) -> None:
+    def deny(self, request: AppRequest) -> None:
         """Forget a request."""
         self._pending = [each for each in self._pending if each is not request]
 
-    def grant(self, request: Request, key: str, now: float) -> None:
+    def grant(self, request: AppRequest, key: str, now: float) -> None:
         """Keep the key until the app fetches it."""
         self.deny(request)
         self._granted[request.app_token] = (key, now)

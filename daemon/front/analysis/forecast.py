@@ -7,7 +7,7 @@ of the print is behind, the pace is mostly what earlier prints of this printer h
 import asyncio
 from dataclasses import replace
 
-from daemon.bridge.words import Progress
+from daemon.bridge.words import JobProgress
 from daemon.errors import StoreError
 from daemon.front.analysis.findings import Plan
 from daemon.front.analysis.shelf import Learnt, Shelf
@@ -105,7 +105,7 @@ class Pace:
         return planned, actual
 
 
-def with_outlook(progress: Progress, outlook: Outlook | None) -> Progress:
+def with_outlook(progress: JobProgress, outlook: Outlook | None) -> JobProgress:
     """Return the progress with the better time left, if there is one."""
     if outlook is None:
         return progress

@@ -33,7 +33,7 @@ from gcode.dialect import (
 )
 from gcode.errors import CommandError
 from gcode.firmware_traits import Dialect
-from gcode.planner import Limits, klipper, loose
+from gcode.planner import MotionLimits, klipper, loose
 from gcode.texts import words_of
 
 _PIECE = 256 * 1024  # bytes
@@ -53,7 +53,7 @@ def machine(profile: ProfileConfig, settings_: Sequence[str] = (), firmware: str
     known = dialect is not None and dialect is not UNKNOWN
     dialect = dialect if dialect is not None and known else MARLIN
     told = settings_ or profile.motion
-    limits = Limits() if told and dialect is not KLIPPER else loose(Limits())
+    limits = MotionLimits() if told and dialect is not KLIPPER else loose(MotionLimits())
     if dialect is KLIPPER:
         limits = klipper(limits)
     _note(limits, told)
@@ -131,7 +131,7 @@ _DIALECTS = {
 }
 
 
-def _note(limits: Limits, commands: Sequence[str]) -> None:
+def _note(limits: MotionLimits, commands: Sequence[str]) -> None:
     """Take over what commands set."""
     for each in commands:
         name, _, rest = each.partition(" ")
@@ -193,7 +193,7 @@ def _as_the_file_says(file: RawIOBase, printer: Machine) -> Machine:
     by_klipper = printer.dialect is KLIPPER
     if not printer.dialect_known:
         by_klipper = settings.is_for_klipper(head) or settings.is_for_klipper(tail)
-    base = loose(Limits())  # what the file does not tell limits nothing
+    base = loose(MotionLimits())  # what the file does not tell limits nothing
     found = settings.limits_from_tail(tail, base) or settings.limits_from_tail(head, base)
     if found is not None:
         return replace(printer, limits=klipper(found) if by_klipper else found, limits_from="file")

@@ -26,7 +26,7 @@ REMEDY = "If the printer is another one than [profile] says, set it there, or a 
 
 
 @frozen
-class Refusal:
+class FileRefusal:
     """A file that somebody wanted to be printed, and is not: what speaks against it."""
 
     name: str
@@ -53,8 +53,8 @@ class Watch:
         self._pace: Pace | None = None
         self._learnt: tuple[str, Learnt] | None = None  # printer, and what is known of it
         self._following: asyncio.Task[None] | None = None
-        self.refused: Refusal | None = None  # the last print that was asked for; None once one is begun
-        self._on_refused: list[Callable[[Refusal], None]] = []
+        self.refused: FileRefusal | None = None  # the last print that was asked for; None once one is begun
+        self._on_refused: list[Callable[[FileRefusal], None]] = []
         self._lessons: set[asyncio.Task[None]] = set()
         jobs.subscribe(self._on_state)
 
@@ -108,7 +108,7 @@ class Watch:
         self.refused = None
         if found is None or not found.errors:
             return
-        self.refused = Refusal(selected.name, selected.path, found.errors)
+        self.refused = FileRefusal(selected.name, selected.path, found.errors)
         log.warning("print.refused", file=selected.path, reasons=found.errors, remedy=REMEDY)
         for listener in self._on_refused:
             listener(self.refused)
@@ -118,7 +118,7 @@ class Watch:
             found.errors,
         )
 
-    def on_refused(self, listener: Callable[[Refusal], None]) -> None:
+    def on_refused(self, listener: Callable[[FileRefusal], None]) -> None:
         """Call `listener` with each file that is not printed, and why."""
         self._on_refused.append(listener)
 

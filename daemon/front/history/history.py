@@ -24,7 +24,7 @@ from daemon.front.analysis.service import Analyses
 from daemon.front.analysis.shelf import FileKey
 from daemon.front.cache.cache import Cache
 from daemon.front.history.filament import used
-from daemon.front.history.question import Question
+from daemon.front.history.question import HistoryQuery
 from gcode.errors import NozzledError
 
 BEFORE_ALL = -(2**62)
@@ -215,7 +215,7 @@ class History:
 
     # -- what people ask -------------------------------------------------------------------------------------
 
-    async def jobs(self, asked: Question, limit: int, before: int | None = None) -> list[dict[str, Any]]:
+    async def jobs(self, asked: HistoryQuery, limit: int, before: int | None = None) -> list[dict[str, Any]]:
         """Return prints, newest first, at most so many; `before` the one of this number. Raises StoreError."""
         where, values = asked.where(before)
         rows = await self._cache.query(f"SELECT {_TOLD} FROM prints{where} ORDER BY id DESC LIMIT ?", *values, limit)  # noqa: S608 - of fixed parts
@@ -223,7 +223,7 @@ class History:
             return [_told(row) for row in rows]
         return await asyncio.to_thread(lambda: [_told(row) for row in rows])
 
-    async def table(self, asked: Question, limit: int, before: int | None = None) -> list[sqlite3.Row]:
+    async def table(self, asked: HistoryQuery, limit: int, before: int | None = None) -> list[sqlite3.Row]:
         """Return rows for a spreadsheet, in the order of COLUMNS, as `jobs` does; raises StoreError."""
         where, values = asked.where(before)
         return await self._cache.query(f"SELECT {_CELLS} FROM prints{where} ORDER BY id DESC LIMIT ?", *values, limit)  # noqa: S608 - of fixed parts
@@ -242,7 +242,7 @@ class History:
             raise NoSuchPrint(f"there is no picture of print {number}")
         return bytes(rows[0]["png"])
 
-    async def totals(self, asked: Question, by: str) -> list[dict[str, Any]]:
+    async def totals(self, asked: HistoryQuery, by: str) -> list[dict[str, Any]]:
         """Return sums by one of BY, and behind them those of all."""
         where, values = asked.where()
         grouped = f"SELECT {by} AS name, {_SUMS} FROM prints{where} GROUP BY {by} ORDER BY {by}"  # noqa: S608 - of BY

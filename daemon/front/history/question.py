@@ -4,7 +4,7 @@ from gcode.frozen import frozen
 
 
 @frozen
-class Question:
+class HistoryQuery:
     """Which prints are meant: all of what is said has to hold.
 
     Attributes:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from daemon.errors import BadKeyName, KeyNameTaken, KeyRefused
-from daemon.front.access.app_keys import MAX_NAME, Request, scope_of
+from daemon.front.access.app_keys import MAX_NAME, AppRequest, scope_of
 from daemon.front.access.scopes import FIRST, Scope
 from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.errors import Refused
@@ -27,7 +27,7 @@ class AppKeysHandler(ApiHandler):
         """Return the loop's time."""
         return asyncio.get_running_loop().time()
 
-    async def decide(self, request: Request, scope: Scope | None) -> None:
+    async def decide(self, request: AppRequest, scope: Scope | None) -> None:
         """Give the app a key of this scope; None: none."""
         access = self.service.access
         if scope is None:
@@ -46,7 +46,7 @@ class AppKeysHandler(ApiHandler):
                 continue
         raise KeyNameTaken(f"{app} has {MAX_TWINS} keys, revoke some first")
 
-    def external(self, request: Request) -> dict[str, Any]:
+    def external(self, request: AppRequest) -> dict[str, Any]:
         """Describe a request to people; the app's own token is not for them."""
         return {
             "app_id": request.app,
@@ -189,13 +189,13 @@ class DialogHandler(AppKeysHandler):
         await self.decide(request, _scope(form.get("scope")) if allowed else None)
         self._page(f"<p>{_name(request)} {'now has a key' if allowed else 'was refused'}.")
 
-    def _request(self, token: str) -> Request:
+    def _request(self, token: str) -> AppRequest:
         request = self.service.access.app_keys.find(self.now(), app_token=token)
         if request is None:
             raise Refused(404, "no app asks for a key here any more")
         return request
 
-    def _show(self, request: Request, trouble: str = "", status: int = 200) -> None:
+    def _show(self, request: AppRequest, trouble: str = "", status: int = 200) -> None:
         self.set_status(status)
         note = f"<p><strong>{html.escape(trouble)}</strong>" if trouble else ""
         scopes = "".join(
@@ -215,5 +215,5 @@ class DialogHandler(AppKeysHandler):
         self.write(f'<!doctype html><html lang="en"><title>nozzled: a key for an app</title>{body}</html>')
 
 
-def _name(request: Request) -> str:
+def _name(request: AppRequest) -> str:
     return f"<strong>{html.escape(request.app)}</strong>"

@@ -449,7 +449,7 @@ class Cached(ApiHandler):
         return f'{weak}"{hashlib.sha1(self.tag.encode(), usedforsecurity=False).hexdigest()}"'
 
 
-class NotFound(ApiHandler):
+class NotFoundHandler(ApiHandler):
     """Every address that leads nowhere."""
 
     def admit(self) -> None:

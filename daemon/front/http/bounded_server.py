@@ -16,7 +16,7 @@ from tornado.iostream import IOStream, StreamClosedError
 from daemon.front.access.access import Access
 from daemon.front.access.attempts import network_of
 from daemon.front.http.door import Door
-from daemon.front.http.seats import Limits, Seat, Seats
+from daemon.front.http.seats import Seat, SeatLimits, Seats
 from daemon.front.http.standstill import Standstill
 from daemon.log import Limiter
 
@@ -87,7 +87,7 @@ class Accepting:
 class BoundedServer(HTTPServer):
     """Closes what comes above the limits; those who have shown a key go on undisturbed."""
 
-    def initialize(self, *args: Any, limits: Limits, access: Access, **kwargs: Any) -> None:  # type: ignore[override]  # Tornado's way to construct
+    def initialize(self, *args: Any, limits: SeatLimits, access: Access, **kwargs: Any) -> None:  # type: ignore[override]  # Tornado's way to construct
         """Take limits and keys besides what Tornado takes."""
         super().initialize(*args, **kwargs)
         self.seats = Seats(limits)

@@ -7,7 +7,7 @@ from typing import Any
 from daemon.errors import KeyRefused
 from daemon.front.access.companion_keys import key_name
 from daemon.front.access.scopes import Scope
-from daemon.front.companions import Reply
+from daemon.front.companions import CompanionReply
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.errors import Refused
 
@@ -126,9 +126,9 @@ def _object(given: object, name: str) -> dict[str, Any]:
     return found
 
 
-def _reply(given: object) -> tuple[int, Reply]:
+def _reply(given: object) -> tuple[int, CompanionReply]:
     found: Mapping[str, Any] = given if isinstance(given, dict) else {}
     number, status = found.get("id"), found.get("status")
     if type(number) is not int or type(status) is not int or not 200 <= status <= 599:  # noqa: PLR2004 - HTTP's
         raise Refused(400, "an answer needs id and status, an HTTP status from 200 on")
-    return number, Reply(status, found.get("body"))
+    return number, CompanionReply(status, found.get("body"))

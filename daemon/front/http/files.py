@@ -10,7 +10,7 @@ from daemon.front.http.base import ApiHandler, Cached, is_true
 from daemon.front.http.errors import Refused
 from daemon.front.http.idempotency import Wish, wish
 from daemon.front.uploads.filenames import check_path
-from daemon.front.uploads.tree import Entry
+from daemon.front.uploads.tree import TreeEntry
 from daemon.front.views import analysis
 from daemon.front.views.listing import Listing, of_entry, of_prints, refs
 from daemon.front.views.selection import of_selection
@@ -30,7 +30,7 @@ class FilesHandler(Cached):
         """Return the absolute URL of a file or folder in the API."""
         return self.url(f"/api/files/local/{quote(path)}")
 
-    def brief(self, entry: Entry) -> dict[str, Any]:
+    def brief(self, entry: TreeEntry) -> dict[str, Any]:
         """Describe what was just made."""
         return {"name": entry.name, "origin": "local", "path": entry.path, "refs": refs(entry, self.url(""))}
 
@@ -63,7 +63,7 @@ class FilesHandler(Cached):
         except (CoreAway, StoreError):
             return None
 
-    async def _listed(self, entry: Entry, state: str, *, whole: bool) -> bytes | None:
+    async def _listed(self, entry: TreeEntry, state: str, *, whole: bool) -> bytes | None:
         """Return a folder as JSON, without itself unless it is to be `whole`; None: the client has that already."""
         listing: Listing = self.settings["listing"]
         base = self.url("")
@@ -75,7 +75,7 @@ class FilesHandler(Cached):
             return None
         return await listing.told(entry, self.tag, base, whole=whole)
 
-    async def check(self, entry: Entry) -> None:
+    async def check(self, entry: TreeEntry) -> None:
         """Wait for what is known of a file that is to be printed.
 
         Raises:
@@ -83,7 +83,7 @@ class FilesHandler(Cached):
         """
         await self.service.watch.check(_selection(entry, None), self.service.config.analysis.patience_s)
 
-    async def select(self, entry: Entry, asked: Wish | None = None) -> None:
+    async def select(self, entry: TreeEntry, asked: Wish | None = None) -> None:
         """Make a file the selected one; where it is asked for with a key, print it.
 
         Raises:
@@ -97,7 +97,7 @@ class FilesHandler(Cached):
             await self.service.jobs.select(selection)
         self.service.events.publish("FileSelected", of_selection(selection))
 
-    def files_changed(self, event: str, entry: Entry) -> None:
+    def files_changed(self, event: str, entry: TreeEntry) -> None:
         """Tell that a file or folder came, went or moved."""
         kind = ["folder"] if entry.type == "folder" else ["machinecode", "gcode"]
         about = {"storage": "local", "name": entry.name, "path": entry.path, "type": kind}
@@ -110,7 +110,7 @@ class FilesHandler(Cached):
         return selected is not None and (selected.path == path or selected.path.startswith(f"{path}/"))
 
 
-def _selection(entry: Entry, user: str | None) -> Selection:
+def _selection(entry: TreeEntry, user: str | None) -> Selection:
     return Selection(entry.path, entry.name, entry.size, entry.date, user, mtime_ns=entry.mtime_ns, sha1=entry.sha1)
 
 

@@ -15,14 +15,14 @@ from tornado.iostream import StreamClosedError
 from daemon.bridge.words import JobState
 from daemon.errors import NoSuchFile
 from daemon.front.history.history import BY, COLUMNS
-from daemon.front.history.question import Question
+from daemon.front.history.question import HistoryQuery
 from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.errors import Refused
 from daemon.front.http.files import FilesHandler
 from daemon.front.http.idempotency import wish
 from daemon.front.http.queue import QueueingHandler
 from daemon.front.queue.document import LONGEST_NOTES
-from daemon.front.uploads.tree import Entry
+from daemon.front.uploads.tree import TreeEntry
 
 LIMIT = 50
 MOST = 100
@@ -40,9 +40,9 @@ _COMMANDS: dict[str, tuple[str, ...]] = {"reprint": (), "note": (), "queue": ()}
 class _Asking(ApiHandler):
     """Base of what looks through the history."""
 
-    def question(self) -> Question:
+    def question(self) -> HistoryQuery:
         """Return which prints are meant."""
-        return Question(
+        return HistoryQuery(
             states=self._states(),
             path=self._text("path"),
             text=self._text("q"),
@@ -137,7 +137,7 @@ class ExportHandler(_Asking):
                 self.write(text)
                 await self.flush()
 
-    async def _tables(self, asked: Question) -> AsyncIterator[str]:
+    async def _tables(self, asked: HistoryQuery) -> AsyncIterator[str]:
         """Yield a table; made in SQL and by a thread: of 100,000 prints one by one, each cell would be felt."""
         yield await asyncio.to_thread(_table, [[*COLUMNS]])
         before = None
@@ -145,7 +145,7 @@ class ExportHandler(_Asking):
             yield await asyncio.to_thread(_table, rows)
             before = rows[-1]["id"]
 
-    async def _lists(self, asked: Question) -> AsyncIterator[str]:
+    async def _lists(self, asked: HistoryQuery) -> AsyncIterator[str]:
         yield "["
         between, before = "", None
         while jobs := await self.service.history.jobs(asked, PIECE, before):
@@ -190,7 +190,7 @@ class PrintHandler(_Asking, FilesHandler, QueueingHandler):
     async def _job(self, number: str) -> dict[str, Any]:
         return await self.service.history.job(_number(number))
 
-    def _require_same(self, job: dict[str, Any], entry: Entry, data: dict[str, Any]) -> None:
+    def _require_same(self, job: dict[str, Any], entry: TreeEntry, data: dict[str, Any]) -> None:
         """Refuse to print another file by the name of one that was printed, unless that is asked for."""
         if entry.size != job["size"] and not is_true(data.get("force", False)):
             text = f"{entry.path} is another file now: it has {entry.size} bytes, what was printed had {job['size']}"

@@ -132,7 +132,7 @@ hostnames = ["{name}"]</pre>
 """
 
 
-class FileHandler(PageHandler):
+class PageFileHandler(PageHandler):
     """/page/NAME and /page/HASH/NAME."""
 
     any_name = True  # as the text under a name that is not known has a style
@@ -162,4 +162,4 @@ def _parted(path: str) -> tuple[str, str]:
 
 def routes(given: dict[str, Any]) -> list[tuple[str, type[ApiHandler], dict[str, Any]]]:
     """Return the addresses of the page."""
-    return [(r"/", FrontPageHandler, given), (r"/page/(.+)", FileHandler, given)]
+    return [(r"/", FrontPageHandler, given), (r"/page/(.+)", PageFileHandler, given)]

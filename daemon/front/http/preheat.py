@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Any
 
 from daemon.config import ProfileConfig
-from daemon.front.choices import Preset
+from daemon.front.choices import HeatPreset
 from daemon.front.http import gcode
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.errors import Refused
@@ -29,7 +29,7 @@ class PreheatHandler(ApiHandler):
             await self.service.connection.send(commands)
         self.no_content()
 
-    def _preset(self, name: object) -> Preset:
+    def _preset(self, name: object) -> HeatPreset:
         presets = self.service.choices.presets(self.service.core.profile)
         if isinstance(name, str):
             for each in presets:
@@ -56,7 +56,7 @@ def all_off(profile: ProfileConfig, reported: Collection[str]) -> list[str]:
     return commands
 
 
-def of_preset(preset: Preset, tools: list[str], profile: ProfileConfig, reported: Collection[str]) -> list[str]:
+def of_preset(preset: HeatPreset, tools: list[str], profile: ProfileConfig, reported: Collection[str]) -> list[str]:
     """Return the commands that set a preset's targets, for what the printer has of heaters.
 
     Raises:

@@ -324,7 +324,7 @@ class StreamHandler(StreamsHandler):
         self.over.set()
 
 
-class PollHandler(StreamHandler):
+class PushPollHandler(StreamHandler):
     """/sockjs/<server>/<session>/xhr: the same, but one frame an answer."""
 
     prelude = b""
@@ -382,6 +382,6 @@ def routes(service: "Front", hub: Hub) -> list[tuple[str, type[tornado.web.Reque
         (r"/sockjs/websocket", SocketHandler, socket),
         (_SESSION + "/websocket", FramedSocketHandler, socket),
         (_SESSION + "/xhr_streaming", StreamHandler, streams),
-        (_SESSION + "/xhr", PollHandler, streams),
+        (_SESSION + "/xhr", PushPollHandler, streams),
         (_SESSION + "/xhr_send", SendHandler, streams),
     ]

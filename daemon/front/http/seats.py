@@ -11,7 +11,7 @@ from gcode.frozen import frozen
 
 
 @frozen
-class Limits:
+class SeatLimits:
     """Connections at once: from everybody, of strangers from one address, and of those with a key from one address."""
 
     all: int
@@ -31,7 +31,7 @@ class Seat:
 class Seats:
     """The connections that there are."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: SeatLimits) -> None:
         self.limits = limits
         self._strangers: dict[Seat, None] = {}  # who has sat longest comes first
         self._strangers_of: dict[str, dict[Seat, None]] = {}

@@ -18,7 +18,7 @@ from daemon.errors import AddressInUse
 from daemon.front.access import hosts
 from daemon.front.http import health, page, public, push
 from daemon.front.http.analysis import ThumbnailHandler
-from daemon.front.http.base import NotFound
+from daemon.front.http.base import NotFoundHandler
 from daemon.front.http.bounded_server import BoundedServer, room_for_connections
 from daemon.front.http.files import AllFilesHandler, FileHandler, SdCardHandler
 from daemon.front.http.job import JobHandler
@@ -34,7 +34,7 @@ from daemon.front.http.printer import (
     TemperaturesHandler,
     ToolHandler,
 )
-from daemon.front.http.seats import Limits
+from daemon.front.http.seats import SeatLimits
 from daemon.front.http.server_info import ServerHandler, SystemInfoHandler, VersionHandler
 from daemon.front.http.uploads import UploadHandler
 from daemon.front.push.hub import Hub
@@ -194,7 +194,7 @@ def make_app(service: "Front") -> Application:
     ]
     return Application(
         routes,
-        default_handler_class=NotFound,
+        default_handler_class=NotFoundHandler,
         default_handler_args=given,
         log_function=log_request,
         allow_origins=hosts.as_sent(service.config.http.allow_origins)[0],
@@ -279,7 +279,7 @@ def listen(service: "Front", handed_in: Sequence[socket.socket] = ()) -> Listeni
     return Listening(server, url, application.settings["hub"], host)
 
 
-def _limits(http: HttpConfig) -> Limits:
+def _limits(http: HttpConfig) -> SeatLimits:
     """Return the limits on connections, within what the system allows; an `accept` that fails is tried for ever."""
     room = room_for_connections()
     if http.max_connections > room:
@@ -288,7 +288,7 @@ def _limits(http: HttpConfig) -> Limits:
         )
     most = min(http.max_connections, room)
     half = max(1, most // 2)
-    return Limits(most, min(http.max_connections_per_client, half), half)
+    return SeatLimits(most, min(http.max_connections_per_client, half), half)
 
 
 def _url(http: HttpConfig, bound: socket.socket, *, handed_in: bool) -> str:

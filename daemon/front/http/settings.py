@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from daemon.config import ProfileConfig
 from daemon.errors import ConfigError, JobConflict
 from daemon.front.access.scopes import Scope
-from daemon.front.choices import LONGEST_NAME, MOST_PRESETS, Preset, fixed
+from daemon.front.choices import LONGEST_NAME, MOST_PRESETS, HeatPreset, fixed
 from daemon.front.http import settings_shape
 from daemon.front.http.base import Cached
 from daemon.front.http.errors import Refused
@@ -103,7 +103,7 @@ class SettingsHandler(Cached):
         return shown
 
 
-def _shown(preset: Preset) -> dict[str, Any]:
+def _shown(preset: HeatPreset) -> dict[str, Any]:
     return {"name": preset.name, "extruder": preset.hotend, "bed": preset.bed, "chamber": preset.chamber}
 
 
@@ -160,7 +160,9 @@ def _is_address(text: str) -> bool:
         return False
 
 
-def _presets(wanted: Mapping[str, Any], now: Mapping[str, Any], profile: ProfileConfig) -> tuple[Preset, ...] | None:
+def _presets(
+    wanted: Mapping[str, Any], now: Mapping[str, Any], profile: ProfileConfig
+) -> tuple[HeatPreset, ...] | None:
     """Return the presets of temperatures that are asked for; None: they stay."""
     temperature = wanted.get("temperature")
     given = temperature.get("profiles") if isinstance(temperature, dict) else None
@@ -176,7 +178,7 @@ def _presets(wanted: Mapping[str, Any], now: Mapping[str, Any], profile: Profile
     return presets
 
 
-def _preset(given: object, profile: ProfileConfig) -> Preset:
+def _preset(given: object, profile: ProfileConfig) -> HeatPreset:
     if not isinstance(given, dict):
         raise Refused(400, f'{PRESETS} must be a list of objects like {{"name": "PLA", "extruder": 205, "bed": 60}}')
     name = given.get("name")
@@ -186,7 +188,7 @@ def _preset(given: object, profile: ProfileConfig) -> Preset:
     values: dict[str, float | None] = {}
     for key, (heater, limit) in _HEATERS.items():
         values[heater] = _degrees(given.get(key), f"{PRESETS}: {key} of {name}", getattr(profile, limit))
-    return Preset(name, **values)
+    return HeatPreset(name, **values)
 
 
 def _degrees(value: object, what: str, limit: float) -> float | None:

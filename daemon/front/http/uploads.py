@@ -15,7 +15,7 @@ from daemon.front.http.files import FilesHandler
 from daemon.front.http.idempotency import Wish, wish
 from daemon.front.uploads.filenames import check_content, check_path, check_printable
 from daemon.front.uploads.files import Upload
-from daemon.front.uploads.tree import Entry
+from daemon.front.uploads.tree import TreeEntry
 from daemon.front.views.analysis import key_of
 from daemon.packing.kinds import SNIFF, kind, plain_name
 
@@ -172,7 +172,7 @@ class UploadHandler(FilesHandler):
 
         return {name: value for name, value in given if name in KEPT}
 
-    async def _commit(self, upload: Upload, fields: dict[str, str]) -> Entry:
+    async def _commit(self, upload: Upload, fields: dict[str, str]) -> TreeEntry:
         _check_whole(upload, fields)
         date = _date(fields.get("modified", ""))
         plate = _plate(fields.get("plate", ""))
@@ -203,7 +203,7 @@ class UploadHandler(FilesHandler):
             return
         raise FileExists(f"{path} exists")
 
-    async def _answer_file(self, entry: Entry, fields: dict[str, str]) -> None:
+    async def _answer_file(self, entry: TreeEntry, fields: dict[str, str]) -> None:
         await self._renew_analysis(entry)
         self.files_changed("FileAdded", entry)
         await self.service.queue.came(entry.path)
@@ -212,18 +212,18 @@ class UploadHandler(FilesHandler):
         self._tell(entry, fields, selected=selected, printing=printing)
         self._answer(entry, unfit, selected=selected, printing=printing)
 
-    def _answer(self, entry: Entry, unfit: str = "", *, selected: bool, printing: bool) -> None:
+    def _answer(self, entry: TreeEntry, unfit: str = "", *, selected: bool, printing: bool) -> None:
         self.set_status(201)
         self.set_header("Location", self.resource(entry.path))
         answer = {"done": True, "effectiveSelect": selected, "effectivePrint": printing}
         self.write({"files": {"local": self.brief(entry)}, **answer, **({"notPrinted": unfit} if unfit else {})})
 
-    async def _renew_analysis(self, entry: Entry) -> None:
+    async def _renew_analysis(self, entry: TreeEntry) -> None:
         """Have the file analysed, whatever is known of one that was there before."""
         await self.service.analyses.forget(entry.path)
         self.service.analyses.want(key_of(entry))
 
-    async def _unfit(self, entry: Entry, fields: dict[str, str]) -> str:
+    async def _unfit(self, entry: TreeEntry, fields: dict[str, str]) -> str:
         """Return why the file should not be printed, where that is asked for; empty if nothing speaks against it."""
         if not is_true(fields.get("print", "")):
             return ""
@@ -239,14 +239,14 @@ class UploadHandler(FilesHandler):
             return str(error)
         return ""
 
-    def _tell(self, entry: Entry, fields: dict[str, str], *, selected: bool, printing: bool) -> None:
+    def _tell(self, entry: TreeEntry, fields: dict[str, str], *, selected: bool, printing: bool) -> None:
         """Publish the upload, and what became of its wishes."""
         about = {"name": entry.name, "path": entry.path, "target": "local"}
         wanted = {name: is_true(fields.get(name, "")) for name in ("select", "print")}
         done = {"effective_select": selected, "effective_print": printing}
         self.service.events.publish("Upload", {**about, **wanted, **done})
 
-    async def _select(self, entry: Entry, fields: dict[str, str], *, fit: bool) -> tuple[bool, bool]:
+    async def _select(self, entry: TreeEntry, fields: dict[str, str], *, fit: bool) -> tuple[bool, bool]:
         """Select and print as asked for, if that can be; return what was done. The upload stands in any case."""
         start = is_true(fields.get("print", ""))
         wanted = start or is_true(fields.get("select", ""))
@@ -263,7 +263,7 @@ class UploadHandler(FilesHandler):
             pass
         return False, False
 
-    def _answer_folder(self, entry: Entry) -> None:
+    def _answer_folder(self, entry: TreeEntry) -> None:
         self.files_changed("FolderAdded", entry)
         self.set_status(201)
         self.set_header("Location", self.resource(entry.path))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from daemon.bridge.words import JobState
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.shelf import FileKey
-from daemon.front.analysis.watch import Refusal
+from daemon.front.analysis.watch import FileRefusal
 from daemon.front.views.analysis import of_findings
 from daemon.front.views.panel import NOTIFICATION, PROMPT
 from daemon.front.views.seen import seen_of
@@ -118,7 +118,7 @@ class Announcer:
             self._publish(event, **self._job(), **self._end(state), **self._place(state))
         self._on_any()
 
-    def _on_refused(self, refusal: Refusal) -> None:
+    def _on_refused(self, refusal: FileRefusal) -> None:
         self._publish("PrintRefused", name=refusal.name, path=refusal.path, origin="local", reasons=refusal.reasons)
 
     def _on_analysis(self, key: FileKey, found: Findings) -> None:

@@ -12,7 +12,7 @@ from daemon.front.access.attempts import network_of
 from daemon.front.access.strangers import REQUEST
 from daemon.front.events import Notice
 from daemon.front.push.announcer import Announcer
-from daemon.front.push.look import Lines, Look, Looks
+from daemon.front.push.look import Look, Looks, ToldLines
 from daemon.front.push.motion import Motion
 from daemon.front.push.page import Pages
 from daemon.front.push.statuses import Moment
@@ -46,7 +46,7 @@ class Hub:
         self._history = history
         self._subscribers: dict[Subscriber, str] = {}  # → the network that it comes from
         self._ticking: asyncio.TimerHandle | None = None
-        self._lines = Lines(0.0)
+        self._lines = ToldLines(0.0)
         self._looks = Looks(self._look)
         self._moment: tuple[str, Selection | None, Moment] | None = None
         Announcer(service)
@@ -80,7 +80,7 @@ class Hub:
         """
         if not self._subscribers:  # nobody has looked meanwhile
             self._motion.begin()
-            self._lines = Lines(asyncio.get_running_loop().time())
+            self._lines = ToldLines(asyncio.get_running_loop().time())
             self._looks.outdate()
         subscriber = Subscriber(self, self._service.access, send, close)
         self._subscribers[subscriber] = network_of(client)

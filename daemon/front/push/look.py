@@ -18,7 +18,7 @@ FRESH = 0.5
 """Seconds that a look counts, where nothing has happened meanwhile."""
 
 
-class Lines:
+class ToldLines:
     """The last lines, each asked for once, whoever wants them."""
 
     def __init__(self, since: float) -> None:
@@ -42,7 +42,7 @@ class Lines:
 class Look:
     """What there is to tell; `said` is how many lines there were until then."""
 
-    def __init__(self, state: dict[str, Any], lines: Lines, history: Callable[[], str]) -> None:
+    def __init__(self, state: dict[str, Any], lines: ToldLines, history: Callable[[], str]) -> None:
         """Encode it.
 
         Args:

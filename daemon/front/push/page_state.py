@@ -7,7 +7,7 @@ from daemon.bridge.words import JobState, Selection
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.forecast import Outlook
 from daemon.front.analysis.shelf import Learnt
-from daemon.front.history.question import Question
+from daemon.front.history.question import HistoryQuery
 from daemon.front.queue.changes import told
 from daemon.front.views import analysis
 from daemon.front.views.panel import LONGEST
@@ -240,7 +240,7 @@ async def before(service: "Front") -> dict[str, Any]:
     if service.jobs.state is not None:
         return {}
     try:
-        rows = await service.history.jobs(Question(), 1)
+        rows = await service.history.jobs(HistoryQuery(), 1)
     except NozzledError:
         return {}
     return (

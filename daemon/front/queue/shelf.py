@@ -17,7 +17,7 @@ MOST_KEYS = 10_000
 log = structlog.get_logger()
 
 
-class Table(Protocol):
+class QueueTable(Protocol):
     """What is needed of `daemon.front.cache.cache.Cache`."""
 
     async def query(self, query: str, *values: object) -> list[sqlite3.Row]:
@@ -30,7 +30,7 @@ class Table(Protocol):
 class QueueShelf:
     """The document, and the keys of what was put in."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: QueueTable) -> None:
         self._table = table
 
     async def load(self) -> Document:

@@ -18,7 +18,7 @@ from daemon.errors import BadFileName, FileError, FileExists, FileInUse, IsAFold
 from daemon.front.uploads.filenames import MAX_DEPTH, check_path, check_printable, is_printable, translated
 from daemon.front.uploads.hashes import NO_HASHES, HashBook, Hashes, NoHashes
 from daemon.front.uploads.room import Room
-from daemon.front.uploads.tree import Entry, file_entry, folder_entry, signature
+from daemon.front.uploads.tree import TreeEntry, file_entry, folder_entry, signature
 from daemon.front.uploads.unpacker import Unpack, in_process
 from daemon.set_aside import set_aside
 
@@ -87,20 +87,20 @@ class FileStore:
             raise BadFileName(f"a symbolic link leads out of the folder of uploads: {path}")
         return found
 
-    async def list(self, folder: str = "", *, recursive: bool = False) -> list[Entry]:
+    async def list(self, folder: str = "", *, recursive: bool = False) -> list[TreeEntry]:
         """Return what is in a folder, by name; with the whole tree below it if that is asked for."""
         entry = await self.info(folder, recursive=recursive)
         if entry.type != "folder":
             raise NotAFolder(f"{folder} is a file")
         return [*entry.children]
 
-    async def info(self, path: str, *, recursive: bool = False) -> Entry:
+    async def info(self, path: str, *, recursive: bool = False) -> TreeEntry:
         """Return a file, or a folder with what is in it."""
         parts = check_path(path)
         known = await self._hashes.sha1s("/".join(parts))
         return await self._run(path, self._info, parts, known, MAX_DEPTH if recursive else 1)
 
-    def _info(self, parts: tuple[str, ...], known: Hashes, levels: int) -> Entry:
+    def _info(self, parts: tuple[str, ...], known: Hashes, levels: int) -> TreeEntry:
         path = "/".join(parts)
         found = self.resolve(path)
         if found.is_dir():
@@ -109,12 +109,12 @@ class FileStore:
             raise NoSuchFile(f"there is no G-code file {path}")
         return file_entry(found.stat(), path, known)
 
-    async def tree(self, path: str, *, recursive: bool = False) -> tuple[Entry, str]:
+    async def tree(self, path: str, *, recursive: bool = False) -> tuple[TreeEntry, str]:
         """Return a file, or a folder with what is in it, without hashes, and what tells it from any other state."""
         parts = check_path(path)
         return await self._run(path, self._tree, parts, MAX_DEPTH if recursive else 1)
 
-    def _tree(self, parts: tuple[str, ...], levels: int) -> tuple[Entry, str]:
+    def _tree(self, parts: tuple[str, ...], levels: int) -> tuple[TreeEntry, str]:
         entry = self._info(parts, NO_HASHES, levels)
         return entry, signature(entry)
 
@@ -149,7 +149,7 @@ class FileStore:
             # shielded: a cancelled request must not leave the file behind
             await asyncio.shield(asyncio.to_thread(upload.discard))
 
-    async def keep(self, upload: "Upload", date: float | None) -> Entry:
+    async def keep(self, upload: "Upload", date: float | None) -> TreeEntry:
         """Put a complete upload in its place; `Upload.commit` calls it."""
         upload.check()
         entry = await self._run(upload.path, upload.finish, self._wall(), date)
@@ -157,7 +157,7 @@ class FileStore:
         self.revision += 1
         return entry
 
-    async def make_folder(self, path: str) -> Entry:
+    async def make_folder(self, path: str) -> TreeEntry:
         """Make a folder, and those above it; it may exist."""
         if not check_path(path):
             raise BadFileName("a folder needs a name")
@@ -179,7 +179,7 @@ class FileStore:
         else:
             found.unlink()
 
-    async def move(self, source: str, destination: str) -> Entry:
+    async def move(self, source: str, destination: str) -> TreeEntry:
         """Move a file or folder to a new path, or into a folder that exists."""
         source = self._free(source)
         target = await self._run(source, self._target, source, destination)
@@ -192,7 +192,7 @@ class FileStore:
         self._make_room(target).parent.mkdir(parents=True, exist_ok=True)
         _place(self.resolve(source), self.resolve(target))
 
-    async def copy(self, source: str, destination: str) -> Entry:
+    async def copy(self, source: str, destination: str) -> TreeEntry:
         """Copy a file or folder to a new path, or into a folder that exists."""
         source = "/".join(check_path(source))
         target = await self._run(source, self._target, source, destination)
@@ -343,7 +343,7 @@ class Upload:
         finally:
             await asyncio.shield(asyncio.to_thread(text.unlink, missing_ok=True))
 
-    async def commit(self, date: float | None = None) -> Entry:
+    async def commit(self, date: float | None = None) -> TreeEntry:
         """Put the file in its place when all of it is safe on disk, and return it with its hash.
 
         Args:
@@ -403,7 +403,7 @@ class Upload:
                 self._sha1.update(block)
             return os.fstat(descriptor).st_size
 
-    def finish(self, now: float, date: float | None) -> Entry:
+    def finish(self, now: float, date: float | None) -> TreeEntry:
         """Make the file safe on disk, with this date, and put it in its place."""
         with self._lock:
             if self._over or self._temporary is None:

@@ -14,7 +14,7 @@ from gcode.frozen import frozen
 
 
 @frozen
-class Entry:
+class TreeEntry:
     """A file or a folder. `date` is that of its last change, in whole seconds since the epoch.
 
     Attributes:
@@ -30,17 +30,17 @@ class Entry:
     date: int
     mtime_ns: int
     sha1: str | None = None
-    children: tuple["Entry", ...] = ()
+    children: tuple["TreeEntry", ...] = ()
 
 
-def file_entry(found: os.stat_result, path: str, known: Hashes = NO_HASHES) -> Entry:
+def file_entry(found: os.stat_result, path: str, known: Hashes = NO_HASHES) -> TreeEntry:
     """Return what there is to tell of a file."""
     changed = found.st_mtime_ns
     sha1 = known.get((path, found.st_size, changed))
-    return Entry(path.rpartition("/")[2], path, "machinecode", found.st_size, changed // 10**9, changed, sha1)
+    return TreeEntry(path.rpartition("/")[2], path, "machinecode", found.st_size, changed // 10**9, changed, sha1)
 
 
-def folder_entry(root: Path, path: str, known: Hashes, levels: int) -> Entry:
+def folder_entry(root: Path, path: str, known: Hashes, levels: int) -> TreeEntry:
     """Return what there is to tell of a folder.
 
     Args:
@@ -55,7 +55,7 @@ def folder_entry(root: Path, path: str, known: Hashes, levels: int) -> Entry:
     return _folder(found.name if path else "", path, changed, inside, told=levels > 0)
 
 
-def signature(entry: Entry) -> str:
+def signature(entry: TreeEntry) -> str:
     """Return another text for a tree in which any name, size or date is another."""
     told = hashlib.sha1(usedforsecurity=False)
     for each in _all(entry):
@@ -63,19 +63,19 @@ def signature(entry: Entry) -> str:
     return told.hexdigest()
 
 
-def _all(entry: Entry) -> Iterator[Entry]:
+def _all(entry: TreeEntry) -> Iterator[TreeEntry]:
     yield entry
     for child in entry.children:
         yield from _all(child)
 
 
-def _folder(name: str, path: str, changed: int, inside: Iterator[Entry], *, told: bool) -> Entry:
+def _folder(name: str, path: str, changed: int, inside: Iterator[TreeEntry], *, told: bool) -> TreeEntry:
     children = tuple(inside) if told else ()
     size = sum(child.size for child in (children if told else inside))
-    return Entry(name, path, "folder", size, changed // 10**9, changed, None, children)
+    return TreeEntry(name, path, "folder", size, changed // 10**9, changed, None, children)
 
 
-def _children(folder: str, path: str, root: str, known: Hashes, levels: int) -> Iterator[Entry]:
+def _children(folder: str, path: str, root: str, known: Hashes, levels: int) -> Iterator[TreeEntry]:
     with os.scandir(folder) as found:
         entries = sorted(found, key=lambda each: each.name)
     depth = path.count("/") + 1 if path else 0
@@ -101,7 +101,7 @@ def _check(name: str, path: str, depth: int) -> None:
         check_path(path)
 
 
-def _linked(entry: "os.DirEntry[str]", path: str, root: str, known: Hashes) -> Iterator[Entry]:
+def _linked(entry: "os.DirEntry[str]", path: str, root: str, known: Hashes) -> Iterator[TreeEntry]:
     """Yield the file that a symbolic link leads to; a folder might lead back up."""
     if Path(os.path.realpath(entry.path)).is_relative_to(root) and entry.is_file() and is_printable(entry.name):
         yield file_entry(entry.stat(), path, known)

@@ -8,7 +8,7 @@ from daemon.front.analysis.findings import Brief, Findings, Summary
 from daemon.front.analysis.forecast import Outlook
 from daemon.front.analysis.shelf import FileKey, Learnt
 from daemon.front.analysis.toolpaths import told_of
-from daemon.front.uploads.tree import Entry
+from daemon.front.uploads.tree import TreeEntry
 
 if TYPE_CHECKING:
     from daemon.front.front import Front
@@ -20,12 +20,12 @@ TIMES = ("motion", "heating", "homing", "dwell", "probing", "changes")
 _EDGES = (("width", 0), ("depth", 1), ("height", 2))
 
 
-def key_of(entry: Entry) -> FileKey:
+def key_of(entry: TreeEntry) -> FileKey:
     """Return the key of a file among the uploads."""
     return FileKey(entry.path, entry.size, entry.date)
 
 
-async def of_entry(service: "Front", entry: Entry, *, details: bool = False) -> dict[str, Any]:
+async def of_entry(service: "Front", entry: TreeEntry, *, details: bool = False) -> dict[str, Any]:
     """Return the keys that an analysis adds to what is told of a file; none before it is made."""
     found = await service.analyses.get(key_of(entry))
     if found is None:

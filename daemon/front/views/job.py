@@ -3,7 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from daemon.bridge.words import FileStatistics, Progress, Selection
+from daemon.bridge.words import FileStatistics, JobProgress, Selection
 from daemon.errors import CoreAway, StoreError
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.forecast import with_outlook
@@ -77,7 +77,7 @@ class JobView:
         return found
 
 
-def at_once(selected: Selection | None, progress: Progress) -> dict[str, Any]:
+def at_once(selected: Selection | None, progress: JobProgress) -> dict[str, Any]:
     """Return job and progress as far as nobody has to be asked."""
     return {"job": _job(selected, FileStatistics()), "progress": _progress(progress)}
 
@@ -115,7 +115,7 @@ def _file(selected: Selection | None) -> dict[str, Any]:
     }
 
 
-def _progress(progress: Progress) -> dict[str, Any]:
+def _progress(progress: JobProgress) -> dict[str, Any]:
     return {
         "completion": progress.completion,
         "filepos": progress.offset,
@@ -130,7 +130,7 @@ def _of_panel(printed: PanelPrint) -> dict[str, Any]:
     file = {**_file(None), "name": printed.name, "display": printed.name, "path": printed.name}
     job = {**_job(None, FileStatistics()), "file": {**file, "origin": "sdcard", "size": printed.total}}
     completion = 100.0 * printed.position / printed.total if printed.total else None
-    return {"job": job, "progress": _progress(Progress(completion, printed.position))}
+    return {"job": job, "progress": _progress(JobProgress(completion, printed.position))}
 
 
 def _seconds(value: float | None) -> int | None:

@@ -20,7 +20,7 @@ from daemon.front.access.access import FIRST
 from daemon.front.analysis.findings import Brief
 from daemon.front.analysis.shelf import FileKey
 from daemon.front.uploads.hashes import Hashes
-from daemon.front.uploads.tree import Entry
+from daemon.front.uploads.tree import TreeEntry
 from daemon.front.views.analysis import key_of, of_brief
 from gcode.errors import NozzledError
 from gcode.frozen import frozen
@@ -58,7 +58,7 @@ class Listing:
         revisions = (service.files.revision, service.analyses.revision, service.core.records, self._gaps)
         return hashlib.sha1(f"{self._run} {tree} {base} {revisions}".encode(), usedforsecurity=False).hexdigest()
 
-    async def told(self, entry: Entry, tag: str, base: str, *, whole: bool = True) -> bytes:
+    async def told(self, entry: TreeEntry, tag: str, base: str, *, whole: bool = True) -> bytes:
         """Return a folder as JSON; what is in it alone, unless it is to be `whole`."""
         async with self._making:
             kept, made = self._made
@@ -68,7 +68,7 @@ class Listing:
             self._made = (tag, made) if len(made) <= KEPT else ("", b"")
             return made
 
-    async def _known(self, entry: Entry) -> Known:
+    async def _known(self, entry: TreeEntry) -> Known:
         service = self._service
         keys = [key_of(each) for each in _files(entry)]
         if not keys:  # folders alone: nothing else is told of them
@@ -89,14 +89,14 @@ class Listing:
         return self._prints[1]
 
 
-def _files(entry: Entry) -> Iterator[Entry]:
+def _files(entry: TreeEntry) -> Iterator[TreeEntry]:
     if entry.type != "folder":
         yield entry
     for child in entry.children:
         yield from _files(child)
 
 
-def _told(entry: Entry, known: Known, base: str, whole: bool) -> bytes:
+def _told(entry: TreeEntry, known: Known, base: str, whole: bool) -> bytes:
     described: Any = _described(entry, known, base)
     described = described if whole else described["children"]
     try:
@@ -105,7 +105,7 @@ def _told(entry: Entry, known: Known, base: str, whole: bool) -> bytes:
         return json.dumps(described).encode()
 
 
-def _described(entry: Entry, known: Known, base: str) -> dict[str, Any]:
+def _described(entry: TreeEntry, known: Known, base: str) -> dict[str, Any]:
     shown = of_entry(entry, base)
     if entry.type == "folder":
         shown["children"] = [_described(child, known, base) for child in entry.children]
@@ -116,7 +116,7 @@ def _described(entry: Entry, known: Known, base: str) -> dict[str, Any]:
     return shown
 
 
-def of_entry(entry: Entry, base: str) -> dict[str, Any]:
+def of_entry(entry: TreeEntry, base: str) -> dict[str, Any]:
     """Return what is told of a file or folder by itself."""
     return {
         "name": entry.name,
@@ -132,7 +132,7 @@ def of_entry(entry: Entry, base: str) -> dict[str, Any]:
     }
 
 
-def refs(entry: Entry, base: str) -> dict[str, str]:
+def refs(entry: TreeEntry, base: str) -> dict[str, str]:
     """Return the URLs of a file or folder."""
     path = quote(entry.path)
     shown = {"resource": f"{base}/api/files/local/{path}"}

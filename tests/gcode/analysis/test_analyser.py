@@ -12,7 +12,7 @@ from gcode.analysis.analyser import Analyser, BinaryGcodeError
 from gcode.analysis.blocks import BLOCK
 from gcode.analysis.machine import Machine
 from gcode.errors import CommandError
-from gcode.planner import Limits
+from gcode.planner import MotionLimits
 from gcode.reader import Reader
 from support.analysed import SLICED, analyse, limits_of, sliced
 
@@ -344,7 +344,7 @@ def test_waits_that_are_taken_before_the_next_move_change_no_time(text):
 
 def test_watching_gives_each_move():
     seen = []
-    analyser = Analyser(Machine(limits=Limits()), watch=seen.append)
+    analyser = Analyser(Machine(limits=MotionLimits()), watch=seen.append)
     analyser.feed(sliced("knob"))
     found = analyser.finish()
     assert sum(each.seconds.sum() for each in seen) == pytest.approx(found.motion_s)

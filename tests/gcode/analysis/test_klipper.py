@@ -9,12 +9,12 @@ from gcode.analysis.klipper import KlipperCorners, KlipperProfile
 from gcode.analysis.machine import Machine
 from gcode.analysis.speeds import limit_rows
 from gcode.command import parse
-from gcode.planner import Limits, klipper, loose
+from gcode.planner import MotionLimits, klipper, loose
 from gcode.texts import words_of
 from support import klipper_planner
 from support.analysed import analyse
 
-LIMITS = klipper(loose(Limits()))
+LIMITS = klipper(loose(MotionLimits()))
 
 
 def vectorised(moves, limits=LIMITS, cuts=()):
@@ -56,7 +56,7 @@ def test_how_it_is_cut_changes_nothing(moves, cuts):
 
 def test_short_moves_to_and_fro_get_no_faster_than_with_the_lower_acceleration():
     zigzag = [((0.5 if n % 2 else -0.5, 0.5, 0.0, 0.02), 300.0) for n in range(200)]
-    gentle, harsh = LIMITS, klipper(loose(Limits()))
+    gentle, harsh = LIMITS, klipper(loose(MotionLimits()))
     harsh.cruise_ratio = 0.0
     slow, fast = (vectorised(zigzag, each).sum() for each in (gentle, harsh))
     assert slow > 1.05 * fast
@@ -64,7 +64,7 @@ def test_short_moves_to_and_fro_get_no_faster_than_with_the_lower_acceleration()
 
 
 def test_a_file_sets_speed_acceleration_and_corners():
-    machine = Machine(limits=klipper(loose(Limits())), limits_from="defaults")
+    machine = Machine(limits=klipper(loose(MotionLimits())), limits_from="defaults")
     moves = "".join(f"G1 X{n % 2 * 100} Y{n} F30000\n" for n in range(50))
     plain = analyse("G28\n" + moves, machine)
     set_ = analyse("G28\nSET_VELOCITY_LIMIT VELOCITY=600 ACCEL=20000 SQUARE_CORNER_VELOCITY=20\n" + moves, machine)
@@ -75,7 +75,7 @@ def test_a_file_sets_speed_acceleration_and_corners():
 
 @pytest.mark.parametrize("slower", ["SET_VELOCITY_LIMIT ACCEL=500 VELOCITY=50", "M204 S500"])
 def test_a_file_that_moves_slower_does_not_retract_slower(slower):
-    known = klipper(Limits())
+    known = klipper(MotionLimits())
     retract, feedrate = known.retract, known.feedrates[3]
     if slower.startswith("M204"):
         known.note(parse(slower))

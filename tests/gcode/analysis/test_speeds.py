@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from gcode import planner
 from gcode.analysis.speeds import HORIZON, Corners, MarlinProfile, has_length, limit_rows
-from gcode.planner import Limits
+from gcode.planner import MotionLimits
 
 _STEP = st.sampled_from([0.0, 0.0, 0.01, 0.4, 1.0, 30.0, -0.02, -0.4, -5.0, 2.5])
 MOVES = st.lists(st.tuples(_STEP, _STEP, _STEP, _STEP, st.sampled_from([0.0, 1.0, 20.0, 60.0, 250.0])), max_size=80)
 
 
-def seconds(moves, limits: Limits, size: int = 10**6) -> np.ndarray:
+def seconds(moves, limits: MotionLimits, size: int = 10**6) -> np.ndarray:
     table = np.array(moves).reshape(-1, 5)
     table = table[has_length(table[:, :4].T)]
     corners, profile, found = Corners(), MarlinProfile(), []
@@ -25,7 +25,7 @@ def seconds(moves, limits: Limits, size: int = 10**6) -> np.ndarray:
     return np.concatenate([*found, profile.finish()[0]])
 
 
-def one_by_one(moves, limits: Limits) -> list[float]:
+def one_by_one(moves, limits: MotionLimits) -> list[float]:
     place, steps = (0.0, 0.0, 0.0, 0.0), []
     for *delta, feedrate in moves:
         end = tuple(a + b for a, b in zip(place, delta, strict=True))
@@ -36,7 +36,7 @@ def one_by_one(moves, limits: Limits) -> list[float]:
 
 @pytest.mark.parametrize("classic_jerk", [True, False])
 def test_same_as_move_by_move(classic_jerk):
-    limits = Limits(classic_jerk=classic_jerk, min_segment_time=0.0)
+    limits = MotionLimits(classic_jerk=classic_jerk, min_segment_time=0.0)
 
     @given(MOVES)
     def check(moves):
@@ -47,34 +47,34 @@ def test_same_as_move_by_move(classic_jerk):
 
 @given(MOVES, st.integers(1, 40))
 def test_how_moves_are_split_changes_nothing(moves, size):
-    limits = Limits(classic_jerk=True)
+    limits = MotionLimits(classic_jerk=True)
     assert seconds(moves, limits, size) == pytest.approx(seconds(moves, limits), rel=1e-9, abs=1e-12)
 
 
 def test_one_move_from_rest_to_rest():
     # 100 mm at 50 mm/s and 500 mm/s²: ramps of 2.5 mm and 0.1 s at both ends
-    limits = Limits(travel=500.0, accelerations=[500.0] * 4)
+    limits = MotionLimits(travel=500.0, accelerations=[500.0] * 4)
     assert seconds([(100.0, 0, 0, 0, 50.0)], limits).sum() == pytest.approx(95 / 50 + 0.2, rel=1e-3)
 
 
 def test_a_short_move_never_reaches_its_speed():
-    limits = Limits(travel=500.0, accelerations=[500.0] * 4)
+    limits = MotionLimits(travel=500.0, accelerations=[500.0] * 4)
     assert seconds([(1.0, 0, 0, 0, 300.0)], limits).sum() == pytest.approx(2 * (1 / 500) ** 0.5, rel=1e-3)
 
 
 def test_a_straight_line_in_pieces_takes_as_long_as_in_one():
-    limits = Limits(travel=500.0, accelerations=[500.0] * 4)
+    limits = MotionLimits(travel=500.0, accelerations=[500.0] * 4)
     whole = seconds([(100.0, 0, 0, 0, 50.0)], limits).sum()
     assert seconds([(5.0, 0, 0, 0, 50.0)] * 20, limits).sum() == pytest.approx(whole, rel=1e-6)
 
 
 def test_a_straight_line_in_tiny_pieces_is_slowed_down_by_the_look_ahead():
     # of 0.1 mm each, the planner sees 1.3 mm: it can brake from 36 mm/s on that
-    limits = Limits(travel=500.0, accelerations=[500.0] * 4)
+    limits = MotionLimits(travel=500.0, accelerations=[500.0] * 4)
     taken = seconds([(0.1, 0, 0, 0, 300.0)] * 1000, limits).sum()
     assert taken == pytest.approx(100 / (2 * 500 * 0.1 * HORIZON) ** 0.5, rel=0.02)
 
 
 def test_the_slowest_axis_rules():
-    limits = Limits(feedrates=[300.0, 300.0, 5.0, 25.0], travel=1e9, accelerations=[1e9] * 4)
+    limits = MotionLimits(feedrates=[300.0, 300.0, 5.0, 25.0], travel=1e9, accelerations=[1e9] * 4)
     assert seconds([(50.0, 0, 50.0, 0, 300.0)], limits).sum() == pytest.approx(10.0, rel=1e-3)

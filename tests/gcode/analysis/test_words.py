@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gcode.analysis.blocks import BLOCK, Block, Blocks
+from gcode.analysis.blocks import BLOCK, Blocks, LineBlock
 from gcode.analysis.words import COLUMNS, _read, read
 from gcode.command import parse
 from gcode.reader import MAX_LINE, Reader, clean
@@ -69,7 +69,7 @@ _PARTS = st.sampled_from(
 LINES = st.lists(_PARTS, max_size=40).map(b"".join)
 
 
-def blocks(data: bytes, cuts: tuple[int, ...] = ()) -> list[Block]:
+def blocks(data: bytes, cuts: tuple[int, ...] = ()) -> list[LineBlock]:
     source, found, at = Blocks(), [], 0
     for end in (*sorted(cuts), len(data)):
         found += source.feed(data[at:end])
@@ -189,7 +189,7 @@ def test_blocks_are_the_same_however_the_file_is_split(data, cuts):
 def test_numbers_are_those_that_float_reads(mantissa, places):
     digits = f"{abs(mantissa):0{places + 1}d}"
     text = f"{'-' if mantissa < 0 else ''}{digits[: len(digits) - places]}.{digits[len(digits) - places :]}"[:15]
-    found = read(Block(f"G1 X{text}\n".encode(), 0))
+    found = read(LineBlock(f"G1 X{text}\n".encode(), 0))
     if len(found.moves):
         assert found.columns[0, 0] == float(text)
         assert np.isnan(found.columns[1:, 0]).all()
