@@ -37,6 +37,7 @@ NozzledError
     └── FileError                what was asked of the uploads' folder
         ├── BadFileName          a name that is refused ("../x.gcode", NUL, 300 bytes long)
         ├── NoSuchFile           there is no such file or folder
+        ├── NoSuchPlace          a print cannot go on there (layer 12 of 9, "nothing is printed before that place")
         ├── FileExists           the name is taken, and overwriting was not asked for
         ├── FileInUse            the file is being printed, or the folder holds such a file
         ├── IsAFolder            a file was needed and a folder is there
@@ -205,6 +206,10 @@ class BadFileName(FileError):
 
 class NoSuchFile(FileError):
     """There is no file or folder of this name."""
+
+
+class NoSuchPlace(FileError):
+    """There is no such place in a file, or no print could go on from it."""
 
 
 class FileExists(FileError):

@@ -1,76 +1,80 @@
-"""The print that ended early, for `nozzled resume-at`: asked of the daemon, with its file."""
+"""The print that ended early, for `nozzled resume-at`: the daemon proposes how it goes on, and prints that."""
 
 import argparse
+import sys
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from daemon.cli import remote
 from daemon.client import ClientError, OctoPrintClient
-from gcode.frozen import frozen
+from daemon.front.resuming.proposal import heated
+
+_BEGUN_AS_A_WHOLE = (
+    "Without power it has lost what it had not yet made of them, so a layer is begun as a whole: --layer, --height or "
+    "--line name another place."
+)
 
 
-@frozen
-class EndedPrint:
-    """What is known of it.
+def resume(args: argparse.Namespace, check: Callable[[float], str], agree: Callable[[str], bool]) -> int:
+    """Have the daemon print the rest of it; return the exit code.
 
-    Attributes:
-        file: a copy of what was printed.
-        offset: of the last line that the printer has acknowledged, in bytes.
-        job: as the history tells it.
+    Args:
+        args: name the place, if it is not to be where the print has ended.
+        check: what to look at before, with the nozzle at this height.
+        agree: asks whether a file of this name is to be printed.
     """
 
-    file: Path
-    offset: int
-    job: dict[str, Any]
+    async def run(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, Any]:
+        found = await _proposed(client, args)
+        print(_told(found), check(found["top"]), sep="\n", file=sys.stderr)
+        if not (args.yes or agree(PurePosixPath(found["file"]).name)):
+            raise ClientError("nothing was written")
+        return await client.resume_at.start(found["token"])
 
-    def told(self, layer: int, layers: int, height: float | None) -> str:
-        """Return it in some sentences."""
-        job = self.job
-        ended = datetime.fromtimestamp(job["ended"]).strftime("%Y-%m-%d %H:%M")  # noqa: DTZ006 - as clocks here show it
-        used = "" if job["filamentLength"] is None else f", {job['filamentLength'] / 1000:.2f} m of filament extruded"
-        at = "" if height is None else f" at {height:g} mm"
-        name, reason = (remote.printable(text) for text in (job["path"], job["reason"] or "no reason is known"))
-        return (
-            f"{name}: {job['state']} {ended}, {reason}\n"
-            f"The printer had acknowledged {job['lines']} lines, to byte {self.offset}: in layer {layer} of {layers}"
-            f"{at}{used}.\n"
-            f"With its power it has lost what it had not yet made of them, so layer {layer} is proposed as a whole: "
-            "--layer, --height or --line name another place.\n"
-            "Where the firmware offers to go on by itself (M413, at its panel), it knows the very move: let it."
-        )
+    args.action = remote.Action("", run, lambda made: f"{remote.printable(made['name'])}  (printing)")
+    return remote.run(args)
 
 
-def fetched(args: argparse.Namespace, folder: Path) -> "EndedPrint | int":
-    """Return the last print, its file in this folder; or the exit code, where that was not possible and is told."""
-    found: list[EndedPrint] = []
+def fetch(args: argparse.Namespace, folder: Path) -> int:
+    """Have its file in this folder as `args.file`, and the place as `args.line`; return the exit code."""
 
-    async def fetch(client: OctoPrintClient, _args: argparse.Namespace) -> str:
-        found.append(await _fetched(client, folder))
+    async def run(client: OctoPrintClient, _: argparse.Namespace) -> str:
+        found = await _proposed(client, args)
+        print(_told(found), file=sys.stderr)
+        args.file = folder / PurePosixPath(found["print"]["path"]).name
+        args.file.write_bytes(await client.files.download(found["print"]["path"]))
+        args.line, args.layer, args.height = found["line"], None, None
         return ""
 
-    args.action = remote.Action("", fetch, str)
+    args.action = remote.Action("", run, str)
     as_json, args.json = args.json, False
     code = remote.run(args)
     args.json = as_json
-    return found[0] if found else code
+    return code
 
 
-async def _fetched(client: OctoPrintClient, folder: Path) -> EndedPrint:
-    jobs = (await client.history.list(limit="1"))["jobs"]
-    if not jobs:
-        raise ClientError("nothing was printed yet: name the file")
-    job = jobs[0]
-    if job["ended"] is None:
-        raise ClientError(f"{job['path']} is being printed")
-    if job["state"] == "completed":
-        raise ClientError(f"the last print, {job['path']}, has completed: name the file of the one that has not")
-    if not job["fileExists"]:
-        raise ClientError(f"{job['path']} is not there any more: name a copy of it")
-    if not job.get("offset"):
-        raise ClientError(f"the printer has acknowledged no line of {job['path']}: print the whole file")
-    path = folder / PurePosixPath(job["path"]).name
-    path.write_bytes(await client.files.download(job["path"]))
-    if path.stat().st_size != job["size"]:
-        raise ClientError(f"{job['path']} is another file by now: name a copy of the one that was printed")
-    return EndedPrint(path, job["offset"], job)
+async def _proposed(client: OctoPrintClient, args: argparse.Namespace) -> dict[str, Any]:
+    return await client.resume_at.propose(layer=args.layer, height=args.height, line=args.line)
+
+
+def _told(found: dict[str, Any]) -> str:
+    """Return a proposal in some sentences."""
+    job, at = found["print"], found["at"]
+    ended = datetime.fromtimestamp(job["ended"]).strftime("%Y-%m-%d %H:%M")  # noqa: DTZ006 - as clocks here show it
+    name, reason = (remote.printable(text) for text in (job["path"], job["reason"] or "no reason is known"))
+    used = "" if job["filamentLength"] is None else f"; {job['filamentLength'] / 1000:.2f} m of filament extruded"
+    where = "" if job["layer"] is None else f", in layer {job['layer']} of {found['layers']}"
+    layer = "" if found["layer"] is None else f"in layer {found['layer']} of {found['layers']}, "
+    height = "" if found["height"] is None else f"at {found['height']:g} mm, "
+    lines = (
+        f"{name}: {job['state']} {ended}, {reason}",
+        f"The printer had acknowledged {job['lines']} lines, to byte {job['offset']}{where}{used}.",
+        _BEGUN_AS_A_WHOLE,
+        f"It goes on {layer}{height}line {found['line']}: X{at['X']:.1f} Y{at['Y']:.1f} Z{at['Z']:.2f}; "
+        + (heated(found["temperatures"]) or "nothing is heated"),
+        *(f"Note: {remote.printable(each)}" for each in found["warnings"]),
+        found["hint"],
+    )
+    return "\n".join(lines)

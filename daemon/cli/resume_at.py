@@ -1,26 +1,25 @@
 """`nozzled resume-at`: a file that goes on where a lost print ended."""
 
 import argparse
+import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from daemon.cli import remote
-from daemon.cli.last_print import fetched
+from daemon.cli import last_print, remote
 from daemon.cli.options import configured
 from daemon.client import ClientError, OctoPrintClient
-from daemon.core.job.resume_at import LIFT, PRIME, ResumePlace, place_behind, start_sequence
+from daemon.config import Config
 from daemon.errors import FileError
+from daemon.front.resuming.place import LIFT, PRIME
+from daemon.front.resuming.proposal import Proposal, Wanted, check_scripts, heated, layers_of, propose, warnings
 from daemon.packing.as_text import unpacked
 from daemon.packing.kinds import plain_name
-from gcode.reader import Reader
 
 EXAMPLE = "nozzled resume-at part.gcode --height 23.4"
 
-_BLOCK = 1024 * 1024  # bytes
-_LAYER = 0.2  # mm, where nobody knows how thick one is
 _REFUSED = 1
 
 CHECK = f"""\
@@ -72,32 +71,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _of_last_print(args: argparse.Namespace) -> int:
     """Go on with the print that ended last: where it was, unless another place is named."""
+    if args.output is None:
+        return last_print.resume(args, _check, partial(_agreed, printed=True))
     with tempfile.TemporaryDirectory(prefix="nozzled-") as folder:
-        found = fetched(args, Path(folder))
-        if isinstance(found, int):
-            return found
-        args.file = found.file
-        if args.output is None:
-            args.print = True
-            plain = Path(plain_name(found.file.name))
-            args.output = Path(folder) / f"{plain.stem}-resumed{plain.suffix}"
-        layer, layers, height = _layer_at(args, found.offset)
-        print(found.told(layer, layers, height), file=sys.stderr)
-        if args.layer is None and args.height is None and args.line is None:
-            args.layer = layer
-        return _of_file(args)
-
-
-def _layer_at(args: argparse.Namespace, offset: int) -> tuple[int, int, float | None]:
-    """Return in which layer a line is, of how many, and at which height."""
-    # loads NumPy
-    from daemon.front.analysis.reading import analyse, machine  # noqa: PLC0415 - as said
-
-    layers = analyse(args.file, machine(configured(args).profile)).layers
-    number = sum(layer.offset <= offset for layer in layers)
-    if not number:
-        raise FileError(f"{args.file.name} had not begun its first layer: print the whole file")
-    return number, len(layers), layers[number - 1].z
+        return last_print.fetch(args, Path(folder)) or _of_file(args)
 
 
 def _of_file(args: argparse.Namespace) -> int:
@@ -118,81 +95,56 @@ def _of_file(args: argparse.Namespace) -> int:
 
 def _written(args: argparse.Namespace, output: Path) -> bool:
     """Write the file, if that is what is wanted; tell whether it was."""
+    config = configured(args)
+    if args.print:
+        check_scripts(config.scripts)
+    found = propose(args.file, Wanted(args.layer, args.height, args.line), _layers(args, config))
+    print(_told(args.file, found), *_notes(found, config), _check(found.top), sep="\n", file=sys.stderr)
+    if not args.yes and not _agreed(str(output.name if args.print else output), output, printed=args.print):
+        print("nozzled: nothing was written", file=sys.stderr)
+        return False
     try:
-        offset = _offset(args)
-        place = place_behind(_commands(args.file), offset)
-        print(_told(args.file, offset, place), file=sys.stderr)
-        if not args.yes and not _agreed(output, printed=args.print):
-            print("nozzled: nothing was written", file=sys.stderr)
-            return False
-        _write(args.file, offset, place, output)
+        _write(args.file, found, output)
     except OSError as error:
         raise FileError(f"{error.filename}: {error.strerror}") from error
     return True
 
 
-def _offset(args: argparse.Namespace) -> int:
-    """Return where the first line to print begins, in bytes."""
+def _layers(args: argparse.Namespace, config: Config) -> Any:
+    """Return the layers of the file; none where nobody asks for them, as NumPy is slow to load."""
     if args.line is not None:
-        return _offset_of_line(args.file, args.line)
-    # loads NumPy
-    from daemon.front.analysis.reading import analyse, machine  # noqa: PLC0415 - as said
+        return ()
+    from daemon.front.analysis.reading import machine  # noqa: PLC0415 - loads NumPy
 
-    layers = analyse(args.file, machine(configured(args).profile)).layers
-    if args.layer is None:
-        above = [each for each in layers if each.z is not None and each.z - (each.height or _LAYER) / 2 > args.height]
-        if not above:
-            raise FileError(f"{args.file} has no layer above {args.height:g} mm")
-        return above[0].offset
-    number: int = args.layer
-    if not 1 <= number <= len(layers):
-        raise FileError(f"{args.file} has layers 1 to {len(layers)}, not {number}")
-    return layers[number - 1].offset
+    return layers_of(args.file, machine(config.profile))
 
 
-def _offset_of_line(path: Path, wanted: int) -> int:
-    offset = 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if number == wanted:
-                return offset
-            offset += len(line)
-    raise FileError(f"{path} has no line {wanted}")
+def _check(top: float) -> str:
+    return CHECK.format(top=f"{top:.2f}")
 
 
-def _commands(path: Path) -> Iterator[tuple[int, bytes]]:
-    reader = Reader()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            reader.feed(block)
-            yield from reader
-    reader.finish()
-    yield from reader
-
-
-def _told(path: Path, offset: int, place: ResumePlace) -> str:
-    heat = ", ".join(f"{name} {target:g} °C" for name, target in place.targets.items() if target)
-    at = place.axes
+def _told(path: Path, found: Proposal) -> str:
+    at = found.at
     where = f"X{at['X']:.1f} Y{at['Y']:.1f} Z{at['Z']:.2f}"
-    top = f"{place.top or 0.0:.2f}"
-    return f"{path.name} goes on at byte {offset}: {where}; {heat or 'nothing is heated'}\n{CHECK.format(top=top)}"
+    return f"{path.name} goes on at byte {found.offset}: {where}; {heated(found.temperatures) or 'nothing is heated'}"
 
 
-def _agreed(output: Path, *, printed: bool) -> bool:
+def _notes(found: Proposal, config: Config) -> list[str]:
+    return [f"Note: {each}" for each in warnings(found, config.scripts)]
+
+
+def _agreed(name: str, output: Path | None = None, *, printed: bool) -> bool:
     """Ask; nobody there to answer is no."""
-    what = ("Replace" if output.exists() else "Write") + (" and print" if printed else "")
-    name = output.name if printed else output
+    what = ("Replace" if output is not None and output.exists() else "Write") + (" and print" if printed else "")
     print(f"{what} {name}? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _write(source: Path, offset: int, place: ResumePlace, output: Path) -> None:
+def _write(source: Path, found: Proposal, output: Path) -> None:
     with source.open("rb") as file, output.open("wb") as to:
-        to.write(f"; {remote.printable(source.name)} from byte {offset} on\n".encode())
-        to.writelines(f"{command}\n".encode() for command in start_sequence(place))
-        file.seek(offset)
-        while block := file.read(_BLOCK):
-            to.write(block)
+        to.write(found.head(source.name))
+        file.seek(found.offset)
+        shutil.copyfileobj(file, to)
 
 
 async def _print(client: OctoPrintClient, args: argparse.Namespace) -> Any:

@@ -14,6 +14,9 @@ from daemon.client.exchange import Exchange, HttpAnswer, Request
 PAUSES = (0.5, 1.0)
 """Seconds before a request is tried again; a restart of the daemon takes about one."""
 
+PATIENCE = 30.0
+"""Seconds for an answer."""
+
 _TEMPORARY = (502, 503, 504)  # a proxy whose server restarts
 _MAX_TEXT = 300
 
@@ -38,7 +41,7 @@ class Caller:
     async def fetch(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
         """Return the bytes of something that is no JSON."""
         return (
-            await self._answer(Request("GET", self.url + _with_query(path, query), dict(self._headers), None, 30.0))
+            await self._answer(Request("GET", self.url + _with_query(path, query), dict(self._headers), None, PATIENCE))
         ).body
 
     async def command(self, path: str, command: str, **parameters: Any) -> Any:
@@ -46,9 +49,9 @@ class Caller:
         given = {name: value for name, value in parameters.items() if value is not None}
         return await self.post(path, {"command": command, **given})
 
-    async def post(self, path: str, data: Mapping[str, Any]) -> Any:
+    async def post(self, path: str, data: Mapping[str, Any], seconds: float = PATIENCE) -> Any:
         """Send JSON; return the answer, None where it is empty."""
-        return await self._call("POST", path, json.dumps(data).encode(), "application/json")
+        return await self._call("POST", path, json.dumps(data).encode(), "application/json", seconds)
 
     async def patch(self, path: str, data: Mapping[str, Any]) -> Any:
         """Send JSON that changes a part of what is there; return the answer."""
@@ -67,7 +70,7 @@ class Caller:
         await self._call("DELETE", path)
 
     async def _call(
-        self, method: str, path: str, body: bytes | FormBody | None = None, kind: str = "", seconds: float = 30.0
+        self, method: str, path: str, body: bytes | FormBody | None = None, kind: str = "", seconds: float = PATIENCE
     ) -> Any:
         headers = {**self._headers, **({"Content-Type": kind} if kind else {})}
         request = Request(method, self.url + path, headers, body, seconds)

@@ -14,6 +14,7 @@ from daemon.client.resources import (
     JobClient,
     PrinterClient,
     QueueClient,
+    ResumeAtClient,
 )
 from daemon.client.shapes import Version
 
@@ -34,6 +35,7 @@ class OctoPrintClient:
     job: JobClient
     queue: QueueClient
     history: HistoryClient
+    resume_at: ResumeAtClient
     files: FilesClient
     printer: PrinterClient
     connection: ConnectionClient
@@ -54,6 +56,7 @@ class OctoPrintClient:
         self._caller = Caller(url, key, self._exchange)
         self.job = JobClient(self._caller)
         self.history = HistoryClient(self._caller)
+        self.resume_at = ResumeAtClient(self._caller)
         self.queue = QueueClient(self._caller)
         self.files = FilesClient(self._caller)
         self.printer = PrinterClient(self._caller)

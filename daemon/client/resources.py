@@ -19,6 +19,7 @@ from daemon.client.shapes import (
 
 _MIN_RATE = 32 * 1024  # bytes/s; an upload slower than that has stopped
 _GRACE = 60.0  # s on top of it
+_LOOKED_THROUGH = 1000.0  # s in which a small board has read a large file
 
 
 class _Resource:
@@ -142,6 +143,28 @@ class HistoryClient(_Resource):
     async def csv(self, **filters: str) -> str:
         """Return a table of all that is asked for."""
         return (await self._caller.fetch("/api/history.csv", filters)).decode()
+
+
+class ResumeAtClient(_Resource):
+    """How the last print, which ended early, goes on at a place of its file. Only nozzled has it."""
+
+    async def propose(
+        self, *, layer: int | None = None, height: float | None = None, line: int | None = None
+    ) -> dict[str, Any]:
+        """Return what is proposed, with a `token`; without a place it is the layer in which the print has ended.
+
+        Raises:
+            Conflict: it cannot go on, or not there; says why.
+        """
+        given = {"layer": layer, "height": height, "line": line}
+        asked = {name: value for name, value in given.items() if value is not None}
+        answer = await self._caller.post("/api/resume-at", {"command": "propose", **asked}, _LOOKED_THROUGH)
+        return cast("dict[str, Any]", answer)
+
+    async def start(self, token: str, *, force: bool = False) -> dict[str, Any]:
+        """Print what was proposed; return the file that it is."""
+        data = {"command": "start", "token": token, **({"force": True} if force else {})}
+        return cast("dict[str, Any]", await self._caller.post("/api/resume-at", data, _LOOKED_THROUGH))
 
 
 class FilesClient(_Resource):

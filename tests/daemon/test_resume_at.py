@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,16 +11,20 @@ from structlog.testing import capture_logs
 
 from daemon.bridge.words import JobState as S
 from daemon.cli import main
-from daemon.config import ProfileConfig
-from daemon.core.job.resume_at import ResumePlace, place_behind, start_sequence
+from daemon.config import Config, ProfileConfig
 from daemon.errors import FileError
 from daemon.front.analysis.reading import analyse, machine
+from daemon.front.resuming.place import ResumePlace, place_behind, start_sequence
+from daemon.front.resuming.proposal import Wanted, check_scripts, layers_of, warnings
+from daemon.front.resuming.proposal import propose as propose_there
+from daemon.front.resuming.service import Resuming
+from daemon.front.resuming.worker import at_once
 from gcode.reader import Reader
 from hal.simulated.config import FirmwareConfig
 from support import bgcode
 from support.client import listening
 from support.house import SCRIPTS, house
-from support.http import KEY
+from support.http import KEY, api
 
 CUBE = Path(__file__).parents[2] / "examples" / "cube20.gcode"
 SMALL = """\
@@ -187,11 +192,21 @@ def test_a_heater_that_is_off_is_left_off():
     [
         ("G28\nG1 X1 F600\n", "nothing is printed before"),
         ("G28\nG1 X10 E1 F600\nG92 X0\nG1 X10 E2\n", "moves the origin"),
+        ("G92 X0 Y0 Z0\nG1 X10 E1 F600\n", "moves the origin"),  # wherever the nozzle stood, and X and Y will home
+        ("G28\nG92 Z1\nG1 X10 E1 F600\n", "moves the origin"),
     ],
 )
 def test_a_place_from_which_nobody_could_go_on_is_refused(text, problem):
     with pytest.raises(FileError, match=problem):
         sequence(text)
+
+
+def test_what_was_gone_on_with_is_gone_on_with_again():
+    at = SMALL.index(";LAYER_CHANGE\n;Z:0.4")
+    rest = "".join(f"{each}\n" for each in sequence(SMALL[:at])) + SMALL[at:]
+    stop = "G1 X40 Y20 E3 F1200\n"  # the power fails again behind this line
+    whole, again = (sequence(text[: text.index(stop) + len(stop)]) for text in (SMALL, rest))
+    assert again == whole
 
 
 def test_a_filament_change_is_no_retraction():
@@ -239,11 +254,145 @@ LAYERS = "".join(
 )
 
 
+PART = "M302 S0\nM104 S40\nM140 S30\nG28\nG90\nM83\n" + LAYERS
+SECOND = PART.index(";LAYER_CHANGE\n;Z:0.4")
+
+
+@asynccontextmanager
+async def stopped(tmp_path, text: str = PART, **sections):
+    """A service whose print of a file was cancelled in its second layer; looks through files at once."""
+    async with api(tmp_path / "state", "sim?speed=20", **sections) as it:
+        it.application.settings["resuming"] = resuming = Resuming(it.service.front)
+        resuming.find = at_once_too
+        assert (await propose(it)).error == "nothing was printed yet"
+        await it.upload(("file", "part.gcode", text.encode()), ("print", b"true"))
+        await until(lambda: it.service.jobs.progress.offset > text.index(";Z:0.4") + 99)
+        assert (await propose(it)).error == "part.gcode is being printed"
+        await it.post("/api/job", {"command": "cancel"})
+        await until(lambda: not it.service.jobs.active and it.service.connection.ready)
+        yield it
+
+
+async def at_once_too(*asked):
+    return at_once(*asked)
+
+
+async def until(condition) -> None:
+    while not condition():  # noqa: ASYNC110 - nothing tells it
+        await asyncio.sleep(0.1)
+
+
+def propose(it, **place):
+    return it.post("/api/resume-at", {"command": "propose", **place})
+
+
+def start(it, token: str, **more):
+    return it.post("/api/resume-at", {"command": "start", "token": token, **more})
+
+
+async def test_the_layer_that_a_print_ended_in_is_proposed_and_its_rest_is_printed_after_a_yes(tmp_path):
+    async with stopped(tmp_path) as it:
+        found = (await propose(it)).json
+        assert (found["layer"], found["layers"], found["offset"]) == (2, 3, SECOND)
+        assert (found["line"], found["height"], found["top"]) == (PART[:SECOND].count("\n") + 1, 0.4, 0.2)
+        assert found["temperatures"] == {"tool0": 40, "bed": 30}
+        assert found["extruded"] == pytest.approx(9.9)
+        assert (found["print"]["path"], found["print"]["state"]) == ("part.gcode", "cancelled")
+        assert "M413" in found["hint"]
+        assert [each for each in found["sequence"] if "G28" in each] == ["G28 X Y"]
+        assert (await propose(it, layer=3)).json["file"] == "part-from-layer-3.gcode"
+        assert (await propose(it, height=0.25)).json["layer"] == 2
+        made = await start(it, found["token"])
+        assert (made.status, made.json["path"]) == (201, "part-from-layer-2.gcode")
+        written = it.uploaded()["part-from-layer-2.gcode"].decode().splitlines()
+        assert written[1:] == [*found["sequence"], *PART[SECOND:].splitlines()]
+        assert it.service.jobs.active
+        assert it.service.jobs.selected.path == "part-from-layer-2.gcode"
+        assert "is being printed" in (await propose(it)).error
+        assert (await start(it, found["token"])).status == 409, "nobody prints it twice"
+        assert sorted(it.uploaded()) == ["part-from-layer-2.gcode", "part.gcode"]
+
+
+async def test_a_rest_that_is_lost_too_goes_on_and_takes_nobodys_name(tmp_path):
+    async with stopped(tmp_path) as it:
+        await start(it, (await propose(it)).json["token"])
+        rest = it.uploaded()["part-from-layer-2.gcode"].decode()
+        await until(lambda: it.service.jobs.progress.offset > rest.index(";Z:0.6") + 99)
+        await it.post("/api/job", {"command": "cancel"})
+        await until(lambda: not it.service.jobs.active and it.service.connection.ready)
+        found = (await propose(it)).json
+        assert (found["print"]["path"], found["layer"]) == ("part-from-layer-2.gcode", 2)  # of those that are left
+        assert found["top"] == 0.4
+        made = (await start(it, found["token"])).json
+        assert made["path"] == "part-from-layer-2-2.gcode"
+        assert it.uploaded()["part-from-layer-2.gcode"].decode() == rest
+
+
+async def test_what_could_not_be_right_is_refused_by_name(tmp_path):
+    async with stopped(tmp_path) as it:
+        found = (await propose(it)).json
+        number = found["print"]["id"]
+        assert f"print {number - 1} is not the last one" in (await propose(it, print=number - 1)).error
+        assert (await propose(it, layer=9)).error == "part.gcode has layers 1 to 3, not 9"
+        assert (await propose(it, layer=1)).error.startswith("nothing is printed before that place")
+        assert (await propose(it, layer=0)).status == 400
+        assert (await propose(it, layer=2, line=5)).error == "name one place: layer, height or line"
+        assert (await propose(it, height="high")).status == 400
+        assert "this proposal is over" in (await start(it, "nonsense")).error
+        assert (await it.post("/api/resume-at", {"command": "start"})).status == 400
+        path = it.service.files.root / "part.gcode"
+        path.write_text(PART.replace("X20", "X21"))
+        for answer in (await propose(it), await start(it, found["token"])):
+            assert (answer.status, "another file now" in answer.error) == (409, True)
+        path.unlink()
+        for answer in (await propose(it), await start(it, found["token"])):
+            assert (answer.status, "not there any more" in answer.error) == (404, True)
+        assert list(it.uploaded()) == [], "nothing was written"
+
+
+async def test_a_print_that_never_got_anywhere_or_has_completed_is_none_to_go_on_with(tmp_path):
+    async with api(tmp_path, "sim?speed=100") as it:
+        await it.upload(("file", "short.gcode", b"G28\nG1 X1 F6000\n"), ("print", b"true"), ("force", b"true"))
+        await until(lambda: not it.service.jobs.active)
+        assert "has completed" in (await propose(it)).error
+
+
+@pytest.mark.parametrize(
+    ("script", "refused"),
+    [
+        ("G28", True), ("G28 Z", True), ("G29", True), ("G1 Z0.3 F600", True), ("G80", True),
+        ("G28 X Y", False), ("M117 begins", False), ("PRINT_BEGINS", False),
+    ],
+)  # fmt: skip
+def test_a_script_that_would_drive_the_nozzle_into_the_part_is_found(script, refused):
+    scripts = replace(Config().scripts, before_start=("M140 S60", script))
+    found = None
+    try:
+        check_scripts(scripts)
+    except FileError as error:
+        found = str(error)
+    assert (found is not None) == refused
+    assert found is None or f"scripts.before_start has {script!r}" in found
+
+
+async def test_what_is_sent_before_each_print_is_looked_at(tmp_path):
+    async with stopped(tmp_path, scripts={"before_start": ("M117 hello",)}) as it:
+        assert "M117 hello" in (await propose(it)).json["warnings"][0]
+
+
+async def test_a_gap_and_a_cold_place_are_told(small):
+    found = propose_there(small, Wanted(layer=2), layers_of(small, machine(ProfileConfig())))
+    scripts = Config().scripts
+    assert warnings(found, scripts, 1) == []
+    assert warnings(replace(found, temperatures={}), scripts) == ["nothing is heated at that place of the file"]
+    assert "the layers up to 9 would be missing" in warnings(replace(found, layer=9), scripts, 2)[0]
+
+
 @pytest.mark.real_time
-async def test_the_last_print_is_known_and_the_layer_that_it_was_in_is_proposed(tmp_path, monkeypatch, capsys):
+async def test_the_command_asks_the_daemon_which_looks_in_a_process_of_its_own(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("NOZZLED_API_KEY", KEY)
     part = tmp_path / "part.gcode"
-    part.write_text("M302 S0\nM104 S40\nM140 S30\nG90\nM83\n" + LAYERS)
+    part.write_text(PART)
 
     async def nozzled(*words: str, code: int = 0) -> str:
         with capture_logs():
@@ -253,21 +402,20 @@ async def test_the_last_print_is_known_and_the_layer_that_it_was_in_is_proposed(
 
     async with listening(tmp_path / "state", "sim?speed=20") as (service, url):
         await settled(lambda: service.connection.ready)
-        assert "nothing was printed yet" in await nozzled("resume-at", "--yes", code=1)
+        assert "nothing was printed yet" in await nozzled("resume-at", "--yes", code=6)
         await nozzled("files", "upload", str(part), "--print")
-        second = part.read_text().index(";Z:0.4")
-        await settled(lambda: service.jobs.progress.offset > second + 99)
+        await settled(lambda: service.jobs.progress.offset > SECOND + 99)
         await nozzled("job", "cancel")
         await settled(lambda: not service.jobs.active)
         await settled(lambda: service.connection.ready)
         told = await nozzled("resume-at", "--yes", "--output", str(tmp_path / "rest.gcode"))
         assert "part.gcode: cancelled" in told
-        assert "in layer 2 of 3 at 0.4 mm" in told
+        assert "It goes on in layer 2 of 3, at 0.4 mm" in told
         assert "tool0 40 °C, bed 30 °C" in told
         assert "just touches its top, 0.20 mm above the bed" in told
-        assert (tmp_path / "rest.gcode").read_text().endswith(LAYERS[LAYERS.index(";LAYER_CHANGE\n;Z:0.4") :])
-        assert "part-resumed.gcode  (printing)" in await nozzled("resume-at", "--yes")
-        assert service.jobs.selected.path == "part-resumed.gcode"
+        assert (tmp_path / "rest.gcode").read_text().endswith(PART[SECOND:])
+        assert "part-from-layer-2.gcode  (printing)" in await nozzled("resume-at", "--yes")
+        assert service.jobs.selected.path == "part-from-layer-2.gcode"
         await nozzled("job", "cancel")
         await settled(lambda: not service.jobs.active)
 

@@ -64,6 +64,34 @@ STATES = {
 }
 """By the text that the page has for it; each is laid over what the service says of a printer that is ready."""
 
+LOST = {
+    "id": 7,
+    "name": "vase.gcode",
+    "path": "vase.gcode",
+    "state": "interrupted",
+    "ended": 1_795_000_000,
+    "reason": "the printer restarted: it has forgotten where it was",
+    "lines": 48_210,
+    "offset": 1_203_111,
+    "filamentLength": 4100.0,
+    "layersDone": 118,
+}
+PROPOSED = {
+    "token": "0123456789abcdef",
+    "print": {**LOST, "layer": 118},
+    "layer": 118,
+    "layers": 240,
+    "line": 47_893,
+    "height": 23.6,
+    "top": 23.4,
+    "temperatures": {"tool0": 215, "bed": 60},
+    "extruded": 4020.5,
+    "lift": 5,
+    "prime": 5,
+    "sequence": ["G21", "G90", "M190 S60", "M109 S215", "G92 Z23.4", "G28 X Y"],
+    "warnings": ["scripts.before_start is sent first, as before each print; nothing in it may move Z: M117 hello"],
+    "file": "vase-from-layer-118.gcode",
+}
 ENDS = ("completed", "failed", "cancelled", "interrupted", "printing")
 HISTORY = [
     {
@@ -251,6 +279,45 @@ def test_axe_finds_nothing_in_what_asks(stage, axe):
     there.show(**STATES["state_stopped"])
     there.page.get_by_label("I have read these").check()
     assert found_in(there) == []
+
+
+def test_a_print_that_was_lost_goes_on_by_who_has_looked_at_the_part(stage, axe):
+    there = stage(**{**PHONE, "viewport": {"width": 320, "height": 640}})
+    there.answer("**/api/history?*", {"jobs": [LOST]})
+    there.answer("**/api/resume-at", PROPOSED)
+    there.open()
+    there.is_in_state("Ready")
+    there.page.evaluate(axe)
+    there.show(job={**PRINTING["job"], "active": False, "state": "interrupted", "last": {"outcome": "interrupted"}})
+    with there.page.expect_request("**/api/resume-at") as asked:
+        there.button("Continue from layer 118… vase.gcode").click()
+    assert asked.value.post_data_json == {"command": "propose", "print": 7}
+    dialog = there.page.get_by_role("dialog", name="Continue vase.gcode?")
+    for text in (
+        "Layer118 / 240",
+        "23.60 mm",
+        "47,893",
+        "Nozzle 215 °C, Bed 60 °C",
+        "4.02 m",
+        "23.40 mm above the bed",
+    ):
+        expect(dialog).to_contain_text(text)
+    expect(dialog.get_by_role("button", name="Do not print")).to_be_focused()
+    assert found_in(there) == []
+    assert dialog.evaluate("each => each.scrollWidth <= each.clientWidth")
+    go_on = dialog.get_by_role("button", name="Print from layer 118 on")
+    go_on.click(force=True)
+    expect(dialog).to_contain_text("tick that it touches")  # nobody has looked
+    dialog.get_by_label("First layer to print").fill("120")
+    with there.page.expect_request("**/api/resume-at") as asked:
+        dialog.get_by_role("button", name="Show this layer").click()
+    assert asked.value.post_data_json == {"command": "propose", "print": 7, "layer": 120}
+    dialog.get_by_label("The nozzle touches the top of the part").check()
+    expect(go_on).to_have_attribute("aria-disabled", "false")
+    with there.page.expect_request("**/api/resume-at") as asked:
+        go_on.click()
+    assert asked.value.post_data_json == {"command": "start", "token": "0123456789abcdef"}
+    expect(dialog).to_have_count(0)
 
 
 def test_a_fault_stays_in_view_and_what_is_set_is_pending_until_the_printer_says_so(stage, axe):

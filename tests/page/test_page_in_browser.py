@@ -162,6 +162,33 @@ def test_pause_resume_and_cancel_after_a_question_by_keyboard_alone(tab, service
     there.is_in_state("Stopped")
 
 
+def test_the_rest_of_a_print_that_has_ended_early_is_printed_from_prints(tab, service):
+    data = cold_layers(0.2, 0.4, 0.6)
+    service.upload("part.gcode", len(data), [data])
+    service.post("/api/files/local/part.gcode", {"command": "select", "print": True, "force": True})
+    second = data.index(b";Z:0.4") + 99
+    until(lambda: (service.get("/api/job")["progress"]["filepos"] or 0) > second, "its second layer")
+    service.post("/api/job", {"command": "cancel"})
+    service.until_state("Operational")
+    there = tab().open("history")
+    there.button(re.compile("^Continue .*part.gcode$")).click()
+    dialog = there.page.get_by_role("dialog", name="Continue part.gcode?")
+    expect(dialog).to_contain_text("Layer2 / 3")
+    dialog.get_by_label("The nozzle touches the top of the part").check()
+    there.page.wait_for_timeout(600)
+    dialog.get_by_role("button", name="Print from layer 2 on").click()
+    there.is_in_state("Printing")
+    expect(there.page.locator("main")).to_contain_text("part-from-layer-2.gcode")
+    service.post("/api/job", {"command": "cancel"})
+
+
+def cold_layers(*heights):
+    """Return a print that needs no heat, of some 2 s a layer on the printer of this module."""
+    moves = "".join(f"G1 X{20 + n % 2 * 9} Y{n / 9:.2f} E0.1 F600\n" for n in range(99))
+    layers = "".join(f";LAYER_CHANGE\n;Z:{z}\nG1 Z{z} F600\n{moves}" for z in heights)
+    return f"M302 S0\nG28\nG90\nM83\n{layers}".encode()
+
+
 def test_jog_heat_and_what_the_rules_forbid(tab, service):
     there = tab().open("move")
     there.is_in_state("Ready")

@@ -122,6 +122,11 @@ class Analyses:
         """Return how far the printer says that it goes; None: it does not."""
         return (await self._asked()).area
 
+    async def printer(self) -> dict[str, Any]:
+        """Return what the printer is like, as processes that read a file are told: profile, settings, firmware."""
+        limits = await self._asked()
+        return {"profile": asdict(self._used), "settings": limits.settings, "firmware": limits.firmware}
+
     async def _asked(self) -> Limits:
         """Return what the printer says of itself; what it said last where the core is away."""
         before = self._limits

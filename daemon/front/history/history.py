@@ -235,6 +235,11 @@ class History:
             raise NoSuchPrint(f"there is no print {number} in the history")
         return _told(rows[0])
 
+    async def last(self) -> tuple[dict[str, Any], int] | None:
+        """Return the newest print, and when its file had been changed (ns); None: there is none. Raises StoreError."""
+        rows = await self._cache.query(f"SELECT {_TOLD}, mtime_ns FROM prints ORDER BY id DESC LIMIT 1")  # noqa: S608 - of fixed parts
+        return (_told(rows[0]), rows[0]["mtime_ns"]) if rows else None
+
     async def picture(self, number: int) -> bytes:
         """Return the picture of a print, as PNG; raises NoSuchPrint."""
         rows = await self._cache.query(_PICTURE, number)
@@ -316,7 +321,7 @@ _TOLD = ", ".join(_SHOWN.values())
 
 
 def _told(row: sqlite3.Row) -> dict[str, Any]:
-    told = dict(zip(_SHOWN, row, strict=True))
+    told = dict(zip(_SHOWN, row, strict=False))  # there may be more in the row
     told["began"] = bool(told["began"])
     told["filament"] = json.loads(told["filament"]) if told["filament"] else []
     if (told["key"] or "").startswith("queue "):

@@ -30,6 +30,7 @@ _STATUS: dict[type[BaseException], int] = {
     service.UnfitFile: 409,
     service.TooLate: 408,
     service.FileExists: 409,
+    service.NoSuchPlace: 409,
     service.FileInUse: 409,
     service.IsAFolder: 409,
     hal.NotConnected: 409,

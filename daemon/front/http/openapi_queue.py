@@ -1,4 +1,4 @@
-"""What the description of the API has of queue and history."""
+"""What the description of the API has of queue, history, and going on with the last print."""
 
 from daemon.front.http.openapi_parts import (
     BOOLEAN,
@@ -28,7 +28,7 @@ _WISHES: dict[str, Schema] = {
 
 def paths() -> dict[str, dict[str, Operation]]:
     """Return the addresses, with their methods."""
-    return {**_queue(), **_history()}
+    return {**_queue(), **_history(), **_resume_at()}
 
 
 def _queue() -> dict[str, dict[str, Operation]]:
@@ -109,3 +109,20 @@ def _history() -> dict[str, dict[str, Operation]]:
         },
         "/api/history/{id}/thumbnail": {"get": picture},
     }
+
+
+def _resume_at() -> dict[str, dict[str, Operation]]:
+    number: Schema = {"type": "integer", "minimum": 1, "maximum": 2**31}
+    height: Schema = {"type": "number", "minimum": 0, "maximum": 100_000}
+    of_print: Schema = {"type": "integer", "minimum": -(10**15), "maximum": 10**15}
+    body = one_of(
+        command("propose", print_=of_print, layer_=number, height_=height, line_=number),
+        command("start", token=TEXT, force_=BOOLEAN, job_=JOB_KEY),
+    )
+    change = operation("Propose how the last print goes on, or print that.", 404, done=ref("Resumption"), body=body)
+    change["responses"]["201"] = {
+        "description": "It is printed: the rest of the file.",
+        **json_of(ref("FileReference")),
+    }
+    change["responses"]["204"] = {"description": "It was begun before, by this key."}
+    return {"/api/resume-at": {"post": keyed(change)}}

@@ -208,6 +208,34 @@ SCHEMAS: dict[str, Schema] = {
             "fileExists": _YES_NO,
         }
     ),
+    "Resumption": obj(
+        {
+            "token": _TEXT,
+            "expires": _WHOLE,
+            "print": obj(
+                {
+                    "id": _WHOLE,
+                    **dict.fromkeys(("name", "path", "state"), _TEXT),
+                    "ended": _NUMBER,
+                    "reason": nullable("string"),
+                    **dict.fromkeys(("lines", "offset"), _WHOLE),
+                    "filamentLength": nullable("number"),
+                    "layer": nullable("integer"),
+                }
+            ),
+            "layer": nullable("integer"),
+            **dict.fromkeys(("layers", "line", "offset"), _WHOLE),
+            "height": nullable("number"),
+            "top": _NUMBER,
+            "at": {"type": "object", "additionalProperties": _NUMBER},
+            "temperatures": {"type": "object", "additionalProperties": _NUMBER},
+            **dict.fromkeys(("extruded", "lift", "prime"), _NUMBER),
+            "sequence": array(_TEXT),
+            "warnings": array(_TEXT),
+            "hint": _TEXT,
+            "file": _TEXT,
+        }
+    ),
     "Total": obj(
         {
             "name": nullable("string"),

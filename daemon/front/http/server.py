@@ -145,6 +145,7 @@ def make_app(service: "Front") -> Application:
         (r"/api/history\.(csv|json)", late("history", "ExportHandler"), given),
         (r"/api/history/(-?[0-9]+)", late("history", "PrintHandler"), given),
         (r"/api/history/(-?[0-9]+)/thumbnail", late("history", "PictureHandler"), given),
+        (r"/api/resume-at", late("resume_at", "ResumeAtHandler"), given),
         (r"/api/pair", late("pairing", "PairHandler"), given),
         (r"/api/pair/codes", late("pairing", "CodesHandler"), given),
         (r"/api/stepup", late("pairing", "StepUpHandler"), given),

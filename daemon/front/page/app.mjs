@@ -9,7 +9,7 @@ import {codeInAddress, pair} from "./pairing.mjs";
 import {Refused} from "./refusal.mjs";
 import {isActive, percent, state} from "./state.mjs";
 import {asking, isAdmin, job, net, server, short} from "./store.mjs";
-import {dialogs, dress, Modal, Question, quiet} from "./widgets.mjs";
+import {dialogs, dress, Modal, overlay, Question, quiet} from "./widgets.mjs";
 import {more, speak, t} from "./words.mjs";
 
 /** The views besides Now come when they are wanted, or when there is nothing else to do. */
@@ -92,7 +92,7 @@ function App() {
   if (link === "nokey" || link === "refused") return html`<${View} name="pair" /><${Question} />`;
   const isAsked = isAdmin.value && Object.keys(asking.value).length > 0;
   return html`<${Frame} view=${name} /><main id="view" inert=${dialogs.value > 0}><${View} key=${name} name=${name} rest=${rest.map(decode).join("/")} /></main>
-    <${Question} /><${Refused} />${isAsked && answering.value && html`<${Modal} name="knock" close=${() => (answering.value = false)}><${View} name="knock" />
+    <${Question} /><${Refused} />${overlay.value?.()}${isAsked && answering.value && html`<${Modal} name="knock" close=${() => (answering.value = false)}><${View} name="knock" />
       <//>`}${over && html`<div class="drop"><p>${t("drop_now")}</p></div>`}`;
 }
 

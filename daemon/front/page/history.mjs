@@ -3,6 +3,7 @@
 import {download, get, post} from "./api.mjs";
 import {html, signal, useEffect} from "./html.mjs";
 import {Queue} from "./queue.mjs";
+import {Continue} from "./resume_at.mjs";
 import {sureToStart} from "./start.mjs";
 import {isActive, isIdle, whyNoPrinter} from "./state.mjs";
 import {job, short} from "./store.mjs";
@@ -123,7 +124,7 @@ export function History() {
             typeof each.printTime === "number" && duration(each.printTime), each.filamentWeight && `${number(each.filamentWeight)} g`, short(each.material ?? "", 40)].filter(Boolean).join(" · ")}</small>
           ${each.notes && html`<small>${short(each.notes, 300)}</small>`}
           ${each.reason && html`<small class="dim">${short(why(each.reason), 300)}</small>`}</span>
-        ${key(each) in TONES && html`<${Again} each=${each} />`}</li>`;
+        ${key(each) in TONES && html`<span class="row">${!looked && !ending.value && each === rows[0] && html`<${Continue} each=${each} />`}<${Again} each=${each} /></span>`}</li>`;
     })}</ul>
     ${next.value !== null && html`<button type="button" onClick=${() => load(next.value)}>${t("earlier")}</button>`}</section>`;
 }

@@ -120,7 +120,8 @@ function Job() {
         : html`<p class="figures">${last?.name && !file ? html`<b>${short(last.name, 80)}</b>` : ""}<span>${last?.outcome ? t(wasStopped(last) ? "last_stopped" : `last_${last.outcome}`) : file ? t("file_chosen") : t("file_none")}</span>
             ${last?.reason && !wasStopped(last) && !isToldBelow(last.reason) ? html`<span class="bad">${sentence(short(last.reason))}</span>` : ""}</p>
             ${last?.outcome === "completed" && stillHeated.value && html`<p class="dim">${t("still_heated", {heaters: stillHeated.value})}</p>`}
-            ${last?.outcome === "interrupted" && html`<p class="dim">${printer.value.state === "ready" ? "" : t("interrupted_hot")} ${t("interrupted_what")} <code>nozzled resume-at</code></p>`}`}
+            ${last?.outcome === "interrupted" && html`<p class="dim">${printer.value.state === "ready" ? "" : t("interrupted_hot")} ${t("interrupted_what")}</p>`}
+            <${Lazy} wanted=${["interrupted", "failed"].includes(last?.outcome) && !whyRead.value} bring=${goOn} />`}
       <${Buttons} />
       <${Fail} of=${fail} />
     </div>
@@ -200,6 +201,7 @@ const live = async () => {
   rested = true;
   return (await import("./toolpath.mjs")).Live;
 };
+const goOn = () => Promise.all([import("./resume_at.mjs"), more()]).then(([module]) => module.ContinueLast);
 const heatUp = () => import("./presets.mjs").then(module => module.HeatUp);
 
 const setup = () => Promise.all([import("./setup.mjs"), more()]).then(([module]) => module.Setup);

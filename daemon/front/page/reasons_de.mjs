@@ -47,5 +47,9 @@ export const reasons = [
   ["no printer answers on {port} within {time} s: {what}; is it switched on, and is the baudrate right?", "Auf {port} antwortet in {time} s kein Drucker ({what}). Ist er eingeschaltet, und stimmt die Baudrate?"],
   ["the daemon ended in the middle of the print, at least {lines} lines were acknowledged by then", "nozzled ist mitten im Druck ausgegangen, mindestens {lines} Zeilen waren bis dahin bestätigt"],
   ["the service was stopped", "Der Dienst wurde beendet"],
+  ["nothing is printed before that place: print the whole file", "Vor dieser Stelle wird nichts gedruckt: die ganze Datei drucken"],
+  ["{name} had not begun its first layer: print the whole file", "{name} hatte die erste Schicht noch nicht begonnen: die ganze Datei drucken"],
+  ["this proposal is over: ask for a new one, look at it, and say yes to that", "Dieser Vorschlag gilt nicht mehr: einen neuen holen, ansehen und dem zustimmen"],
+  ["the print has ended in layer {reached}: the layers up to {layer} would be missing", "Der Druck hat in Schicht {reached} geendet: Die Schichten bis {layer} würden fehlen"],
   ["it is turned off by safety.dead_man_min = 0", "Es ist durch safety.dead_man_min = 0 abgeschaltet"],
 ];

@@ -105,7 +105,7 @@ export const texts = {
   last_failed: "The last print failed.",
   last_interrupted: "The last print was interrupted.",
   interrupted_hot: "The heaters are turned off as soon as the printer is back.",
-  interrupted_what: "The part is still on the bed. This command writes a file that goes on where it ended:",
+  interrupted_what: "The part is still on the bed: it can be printed on from where it ended.",
   start: "Print",
   starting: "Starting…",
   knocks: "{n} ask for access",

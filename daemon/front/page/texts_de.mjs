@@ -91,7 +91,7 @@ export const texts = {
   last_failed: "Der letzte Druck ist gescheitert.",
   last_interrupted: "Der letzte Druck wurde unterbrochen.",
   interrupted_hot: "Die Heizungen werden ausgeschaltet, sobald der Drucker wieder da ist.",
-  interrupted_what: "Das Teil liegt noch auf dem Bett. Dieser Befehl schreibt eine Datei, die dort weitermacht:",
+  interrupted_what: "Das Teil liegt noch auf dem Bett: Es kann von dort an weitergedruckt werden.",
   start: "Drucken",
   starting: "Startet…",
   knocks: "{n} bitten um Zugang",

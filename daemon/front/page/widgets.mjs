@@ -105,6 +105,9 @@ export function ask(what) {
   return before;
 }
 
+/** A dialog that a view has opened, as what makes it: it stands beside the view, which is out of reach meanwhile. */
+export const overlay = signal(/** @type {(() => any)|null} */ (null));
+
 /** How many dialogs are open: what is under them is out of reach then, but for the frame with its Stop. */
 export const dialogs = signal(0);
 

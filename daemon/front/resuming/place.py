@@ -7,7 +7,7 @@ must not home Z. What is known of Z is the user's: the nozzle touches the top of
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from daemon.errors import FileError
+from daemon.errors import NoSuchPlace
 from gcode.command import Command, parse
 from gcode.errors import CommandError
 from gcode.heating import SETS_TARGET
@@ -38,7 +38,8 @@ class ResumePlace:
         top: height of the material laid last; None: there is none.
         targets: by heater: `tool0`, `bed`, `chamber`.
         settings: the last command of each code that sets speeds, factors and the like.
-        renamed: G92 has given X, Y or Z another origin.
+        renamed: G92 has given X, Y or Z another origin than homing.
+        extruded: filament in all, what was drawn back taken off.
     """
 
     modes: Modes = field(default_factory=Modes)
@@ -47,13 +48,14 @@ class ResumePlace:
     targets: dict[str, float] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
     renamed: bool = False
-    _pushed: float = 0.0  # filament in all, and the most there ever was
-    _most: float = 0.0
+    extruded: float = 0.0
+    _most: float = 0.0  # extruded at any time
+    _homed: set[str] = field(default_factory=set)
 
     @property
     def drawn(self) -> float:
         """The mm of filament that are pulled back."""
-        drawn = self._most - self._pushed
+        drawn = self._most - self.extruded
         return drawn if drawn <= _MOST_DRAWN else 0.0
 
     def note(self, command: bytes) -> None:
@@ -83,8 +85,8 @@ class ResumePlace:
                 relative = self.modes.relative_e if axis == "E" else self.modes.relative
                 self.axes[axis] = value * unit + (self.axes[axis] if relative else 0.0)
         pushed = self.axes["E"] - before
-        self._pushed += pushed
-        self._most = max(self._most, self._pushed)
+        self.extruded += pushed
+        self._most = max(self._most, self.extruded)
         if pushed > 0 and ("X" in asked or "Y" in asked):
             self.top = self.axes["Z"]
 
@@ -92,12 +94,20 @@ class ResumePlace:
         unit = _INCH if self.modes.inches else 1.0
         for axis in "XYZE":
             if (value := asked.get(axis)) is not None:
-                self.renamed = self.renamed or (axis != "E" and value * unit != self.axes[axis])
+                self.renamed = self.renamed or self._gets_other_origin(axis, value * unit)
                 self.axes[axis] = value * unit
+
+    def _gets_other_origin(self, axis: str, value: float) -> bool:
+        if axis == "E":
+            return False
+        if axis == "Z" and axis not in self._homed and self.top is None:
+            return False  # so begins the rest of a print: it says how high the nozzle is, and Z never homes
+        return axis not in self._homed or value != self.axes[axis]
 
     def _home(self, asked: Command) -> None:
         for axis in [axis for axis in "XYZ" if axis in asked] or "XYZ":
             self.axes[axis] = 0.0
+            self._homed.add(axis)
 
     def _heat(self, heater: str, asked: Command) -> None:
         target = asked.get("S", asked.get("R"))
@@ -114,7 +124,7 @@ def place_behind(commands: Iterable[tuple[int, bytes]], offset: int) -> ResumePl
         offset: bytes from the start of the file.
 
     Raises:
-        FileError: the print cannot go on there.
+        NoSuchPlace: the print cannot go on there.
     """
     place = ResumePlace()
     for at, command in commands:
@@ -122,9 +132,9 @@ def place_behind(commands: Iterable[tuple[int, bytes]], offset: int) -> ResumePl
             break
         place.note(command)
     if place.top is None:
-        raise FileError("nothing is printed before that place: print the whole file")
+        raise NoSuchPlace("nothing is printed before that place: print the whole file")
     if place.renamed:
-        raise FileError("the file moves the origin of its axes (G92 X, Y or Z): nobody can tell where it is by then")
+        raise NoSuchPlace("the file moves the origin of its axes (G92 X, Y or Z): nobody can tell where it is by then")
     return place
 
 

@@ -1,0 +1,227 @@
+"""Where in a file a lost print is to go on, found and told: for the command line, and for the process of the service.
+
+Reads whole files. What finds layers imports NumPy.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daemon.config import ScriptsConfig
+from daemon.errors import FileError, NoSuchPlace
+from daemon.front.resuming.place import place_behind, start_sequence
+from gcode.command import parse
+from gcode.errors import CommandError
+from gcode.frozen import frozen
+from gcode.reader import Reader
+
+if TYPE_CHECKING:
+    from gcode.analysis.machine import Machine
+    from gcode.analysis.result import Layer
+
+BLOCK = 1024 * 1024  # bytes
+
+POWER_LOSS = (
+    "Where the firmware offers to go on by itself (M413, at its panel), it knows the very move: let it, and leave this."
+)
+
+_LAYER = 0.2  # mm, where nobody knows how thick one is
+_GOES_DOWN = frozenset({"G29", "G30", "G32", "G33", "G34", "G76", "G80", "G425", "M48"})
+"""Codes that touch the bed with the nozzle or a probe."""
+
+
+@frozen
+class Wanted:
+    """Where a print is to go on; one of them.
+
+    Attributes:
+        layer: the first that is printed; 1 is the first of the file.
+        height: mm; the layer above it is the first.
+        line: the first that is printed, as an editor counts.
+        offset: in bytes; the layer that has this place is the first.
+    """
+
+    layer: int | None = None
+    height: float | None = None
+    line: int | None = None
+    offset: int | None = None
+
+
+@frozen
+class Proposal:
+    """A place at which a print may go on, and what goes before it. Lengths in mm, heat in °C.
+
+    Attributes:
+        offset: of the first line that is printed, in bytes.
+        line: the same, as an editor counts.
+        layer: in which it is; None: nobody has counted.
+        layers: how many the file has.
+        height: of that layer.
+        top: of what lies there: where the nozzle has to stand.
+        at: where the axes are then.
+        temperatures: by heater.
+        extruded: filament, up to there.
+        sequence: the commands that go before the rest of the file.
+        size: of the file that was read,
+        mtime_ns: and when it was changed.
+    """
+
+    offset: int
+    line: int
+    layer: int | None
+    layers: int
+    height: float | None
+    top: float
+    at: dict[str, float]
+    temperatures: dict[str, float]
+    extruded: float
+    sequence: Sequence[str]
+    size: int
+    mtime_ns: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return asdict(self)
+
+    def head(self, name: str) -> bytes:
+        """Return what goes before the rest of the file of this name."""
+        about = "".join(char if char.isprintable() else "?" for char in name)
+        return "".join(f"{line}\n" for line in (f"; {about} from byte {self.offset} on", *self.sequence)).encode()
+
+
+def layers_of(path: Path, printer: "Machine") -> Sequence["Layer"]:
+    """Return the layers of a file."""
+    from daemon.front.analysis.reading import analyse  # noqa: PLC0415 - loads NumPy
+
+    return analyse(path, printer).layers
+
+
+def propose(path: Path, wanted: Wanted, layers: Sequence["Layer"]) -> Proposal:
+    """Return how a print of this file goes on there.
+
+    Args:
+        path: of the file, which is a text.
+        wanted: the place.
+        layers: of the file; none will do where a line is wanted.
+
+    Raises:
+        NoSuchPlace: there is none, or nobody could go on from it.
+        FileError: the file cannot be read.
+    """
+    try:
+        state = path.stat()
+        offset = _offset(path, wanted, layers)
+        place = place_behind(_commands(path), offset)
+        layer = sum(each.offset <= offset for each in layers) or None
+        return Proposal(
+            offset,
+            _line_at(path, offset),
+            layer,
+            len(layers),
+            layers[layer - 1].z if layer else None,
+            place.top or 0.0,
+            {axis: round(place.axes[axis], 5) for axis in "XYZ"},
+            {name: target for name, target in place.targets.items() if target},
+            round(place.extruded, 2),
+            tuple(start_sequence(place)),
+            state.st_size,
+            state.st_mtime_ns,
+        )
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _offset(path: Path, wanted: Wanted, layers: Sequence["Layer"]) -> int:
+    """Return where the first line to print begins, in bytes."""
+    name = path.name
+    if wanted.line is not None:
+        return _offset_of_line(path, wanted.line)
+    if wanted.height is not None:
+        above = [each for each in layers if each.z is not None and each.z - (each.height or _LAYER) / 2 > wanted.height]
+        if not above:
+            raise NoSuchPlace(f"{name} has no layer above {wanted.height:g} mm")
+        return above[0].offset
+    number = wanted.layer
+    if number is None:
+        number = sum(each.offset <= (wanted.offset or 0) for each in layers)
+        if not number:
+            raise NoSuchPlace(f"{name} had not begun its first layer: print the whole file")
+    if not 1 <= number <= len(layers):
+        raise NoSuchPlace(f"{name} has layers 1 to {len(layers)}, not {number}")
+    return layers[number - 1].offset
+
+
+def _offset_of_line(path: Path, wanted: int) -> int:
+    offset = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if number == wanted:
+                return offset
+            offset += len(line)
+    raise NoSuchPlace(f"{path.name} has no line {wanted}")
+
+
+def _line_at(path: Path, offset: int) -> int:
+    line = 1
+    with path.open("rb") as file:
+        while offset > 0 and (block := file.read(min(BLOCK, offset))):
+            line += block.count(b"\n")
+            offset -= len(block)
+    return line
+
+
+def _commands(path: Path) -> Iterator[tuple[int, bytes]]:
+    reader = Reader()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            reader.feed(block)
+            yield from reader
+    reader.finish()
+    yield from reader
+
+
+def heated(targets: dict[str, float]) -> str:
+    """Return temperatures as people read them; empty where nothing is heated."""
+    return ", ".join(f"{name} {target:g} °C" for name, target in targets.items())
+
+
+def check_scripts(scripts: ScriptsConfig) -> None:
+    """See that what is sent before each print leaves Z alone.
+
+    Raises:
+        NoSuchPlace: it does not.
+    """
+    for command in scripts.before_start:
+        if _may_go_down(command):
+            raise NoSuchPlace(
+                f"scripts.before_start has {command!r}, which would drive the nozzle into the part: take it out of the "
+                "configuration for this print"
+            )
+
+
+def warnings(proposal: Proposal, scripts: ScriptsConfig, reached: int | None = None) -> list[str]:
+    """Return what somebody has to think of besides; `reached` is the layer in which the print has ended."""
+    found = []
+    if scripts.before_start:
+        found.append(
+            "scripts.before_start is sent first, as before each print; nothing in it may move Z: "
+            + "; ".join(scripts.before_start)
+        )
+    if not proposal.temperatures:
+        found.append("nothing is heated at that place of the file")
+    if reached is not None and proposal.layer is not None and proposal.layer > reached + 1:
+        found.append(f"the print has ended in layer {reached}: the layers up to {proposal.layer} would be missing")
+    return found
+
+
+def _may_go_down(command: str) -> bool:
+    try:
+        asked = parse(command)
+    except CommandError:
+        return False  # a macro; it is told of
+    if asked.code == "G28":
+        return "Z" in asked or not ("X" in asked or "Y" in asked)
+    if asked.code in {"G0", "G1", "G2", "G3", "G92"}:
+        return "Z" in asked
+    return asked.code in _GOES_DOWN
