@@ -14,6 +14,7 @@ NozzledError
     ├── CompanionAway            a companion that is switched on does not run, or does not answer
     ├── StoreError               a database that cannot be opened, or was made by a newer version
     ├── AnalysisFailed           a file could not be looked at: the process for it died or took too long
+    ├── CameraError              a camera gives no picture: nobody answers, no JPEG, too large
     ├── AccessError              who may use the API
     │   ├── KeyRefused           no key, a wrong one, or one that does not allow this
     │   ├── TooManyAttempts      too many wrong keys from one address
@@ -70,6 +71,10 @@ class KeepsCrashing(ServiceError):
 
 class StateDirTaken(ServiceError):
     """Another daemon, or another front, holds the state directory."""
+
+
+class CameraError(ServiceError):
+    """A camera gives no picture; says whose address it is, and why."""
 
 
 class AnalysisFailed(ServiceError):

@@ -301,14 +301,38 @@ class AppearanceConfig:
 
 
 @frozen
-class WebcamConfig:
-    """A camera that looks at the printer; clients show it, the daemon only tells them where it is."""
+class CameraConfig:
+    """A further camera."""
 
-    stream_url: str = option("", "Address of the live picture; empty: there is no camera.")
-    snapshot_url: str = option("", "Address of a single picture.")
+    name: str = option("", "What it is called, like Nozzle; empty: Camera and its number.")
+    stream_url: str = option("", "Address of the live picture (MJPEG).")
+    snapshot_url: str = option("", "Address of a single picture (JPEG).")
+    webrtc_url: str = option("", "Address of a page that shows it by WebRTC.")
+    hls_url: str = option("", "Address of its HLS stream, or of a page that plays it.")
     flip_horizontally: bool = option(default=False, doc="The picture is mirrored left to right.")
     flip_vertically: bool = option(default=False, doc="The picture is mirrored top to bottom.")
     rotate_90: bool = option(default=False, doc="The picture is to be turned a quarter to the left.")
+
+
+@frozen
+class WebcamConfig:
+    """Cameras that look at the printer; other programs have them, and tell their pictures by HTTP."""
+
+    stream_url: str = option(
+        "",
+        "Address of the live picture (MJPEG), like http://127.0.0.1:8080/stream; what this machine alone can open is "
+        "told as /webcam/. Empty: there is none.",
+    )
+    snapshot_url: str = option("", "Address of a single picture (JPEG).")
+    flip_horizontally: bool = option(default=False, doc="The picture is mirrored left to right.")
+    flip_vertically: bool = option(default=False, doc="The picture is mirrored top to bottom.")
+    rotate_90: bool = option(default=False, doc="The picture is to be turned a quarter to the left.")
+    name: str = option("", "What the first camera is called; empty: Webcam.")
+    webrtc_url: str = option("", "Address of a page that shows it by WebRTC.")
+    hls_url: str = option("", "Address of its HLS stream, or of a page that plays it.")
+    cameras: tuple[CameraConfig, ...] = option(
+        (), "Further cameras, each under [[webcam.cameras]] with a name and addresses.", each=CameraConfig
+    )
 
 
 @frozen

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from daemon.camera.addresses import all_of
 from daemon.config import Config, key_file
 from daemon.doctor.finding import Finding, Subject
 from daemon.doctor.scrub import Scrubber, written_ways
@@ -139,7 +140,11 @@ _TEXT = re.compile(r"""["']([^"'\n]*[^"'\n\d.:][^"'\n]*)["']""")
 
 def _hosts(config: Config) -> Iterator[str]:
     """Yield the names of the computers that are configured."""
-    for url in (config.webcam.stream_url, config.webcam.snapshot_url, *config.http.allow_origins):
+    cameras = all_of(config.webcam).values()
+    of_cameras = (
+        url for each in cameras for url in (each.stream_url, each.snapshot_url, each.webrtc_url, each.hls_url)
+    )
+    for url in (*of_cameras, *config.http.allow_origins):
         with suppress(ValueError):
             yield urlsplit(url).hostname or ""
     scheme, _, target = config.printer.address.partition(":")

@@ -91,8 +91,13 @@ class Choices:
         return replace(config.appearance, **self._open("appearance", config.appearance))
 
     def webcam(self, config: Config) -> WebcamConfig:
-        """Return the camera."""
-        return replace(config.webcam, **self._open("webcam", config.webcam))
+        """Return the cameras."""
+        chosen = merge(Config(), {"webcam": self._open("webcam", config.webcam)}, FILE).webcam  # checked as it was read
+        decided = fixed(config.webcam)
+        return replace(
+            config.webcam,
+            **{each.name: getattr(chosen, each.name) for each in fields(chosen) if each.name not in decided},
+        )
 
     def _open(self, name: str, section: AppearanceConfig | WebcamConfig) -> dict[str, Any]:
         decided = fixed(section)

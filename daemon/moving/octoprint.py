@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from daemon.camera.addresses import stream_of
+from daemon.config import CameraConfig
 from daemon.errors import FileError
 from daemon.front.queue.document import LONGEST_NOTES
 from daemon.moving.found import Found, FoundUpload, OldKey, Print
@@ -255,7 +257,8 @@ def _webcam(found: Found, config: dict[str, Any]) -> None:
     for name in ("flipH", "flipV", "rotate90"):
         if plugin.get(name, old.get(name)) is True:
             found.webcam[name] = True
-    if any(url.startswith("/") for url in map(str, found.webcam.values())):
+    stream, snapshot = str(found.webcam.get("streamUrl", "")), str(found.webcam.get("snapshotUrl", ""))
+    if stream.startswith("/") and not stream_of(CameraConfig(stream_url=stream, snapshot_url=snapshot)):
         found.hints.append("the camera's address has no host: OctoPi's own proxy served it, which goes with OctoPrint")
 
 

@@ -43,6 +43,8 @@ def values_of(kind: object, rule: module.Option) -> st.SearchStrategy[Any]:
     line = LINE.filter(is_command) if rule.gcode else LINE
     if kind == module.Macros:
         return MACROS
+    if rule.each is not None:
+        return st.lists(section_of(rule.each), max_size=2, unique_by=lambda each: each.name.casefold()).map(tuple)
     return {bool: st.booleans(), str: TEXT, Texts: st.lists(line, max_size=3).map(tuple)}[kind]
 
 

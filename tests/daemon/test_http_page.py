@@ -136,7 +136,9 @@ def test_modules_that_cannot_be_joined_are_served_one_by_one(tmp_path, caplog):
     ("url", "origin"),
     [
         ("http://cam.lan:8080/?action=stream", " http://cam.lan:8080"),
-        ("https://me:secret@192.0.2.7/s", " https://192.0.2.7"),
+        ("https://192.0.2.7/s", " https://192.0.2.7"),
+        ("https://me:secret@192.0.2.7/s", ""),  # by way of us
+        ("http://127.0.0.1:8080/stream", ""),
         ("http://[2001:db8::1]:81/", " http://[2001:db8::1]:81"),
         ("/webcam/?action=stream", ""),
         ("", ""),

@@ -273,7 +273,7 @@ async def test_settings_are_those_of_octoprint(tmp_path):
         profile = await client.get("/api/printerprofiles/_default")
     assert settings["appearance"]["name"] == found.name
     assert {"name": "ASA: hot", "extruder": 260, "bed": 105, "chamber": 50} in settings["temperature"]["profiles"]
-    assert found.webcam.items() <= settings["webcam"].items()
+    assert found.webcam.items() <= settings["nozzled"]["webcam"].items()
     assert (profile["volume"]["width"], profile["extruder"]["count"]) == (250, 2)
 
 

@@ -40,6 +40,7 @@ _STATUS: dict[type[BaseException], int] = {
     service.TooManyRequests: 429,
     service.FileError: 500,  # the disk's own trouble; the text says which
     service.OtherVersion: 501,
+    service.CameraError: 502,
     service.CoreAway: 503,
     service.NoSuchCompanion: 404,
     service.CompanionAway: 503,

@@ -13,6 +13,8 @@ LONGEST = 2048  # characters of one
 _SIGNABLE = re.compile(
     r"/downloads/(?:files|thumbnails)/local/[^?#]+(?:\?[^#]*)?|/api/history/\d{1,18}/thumbnail"
     r"|/api/history\.(?:csv|json)(?:\?[^#]*)?"
+    r"|/downloads/timelapse/[^/?#]+"
+    r"|/webcam/(?:[^/?#]+/)?(?:\?[^#]*)?"
     r"|/api/recordings/(?:faults|sessions)/[A-Za-z0-9_.-]+\.jsonl\.gz",
     re.ASCII,
 )

@@ -6,7 +6,7 @@ What is written here in words is for people who write clients; `api_page` makes 
 from typing import Any
 
 from daemon import __version__
-from daemon.front.http import openapi_clients, openapi_companions, openapi_queue
+from daemon.front.http import openapi_cameras, openapi_clients, openapi_companions, openapi_queue
 from daemon.front.http.openapi_parts import BOOLEAN, FORM_BOOLEAN, JOB_KEY, NUMBER, TEXT, Operation, Schema
 from daemon.front.http.openapi_parts import cached as _cached
 from daemon.front.http.openapi_parts import command as _command
@@ -56,7 +56,8 @@ def _item(operations: dict[str, Operation]) -> dict[str, Operation]:
 
 def _paths() -> dict[str, dict[str, Operation]]:
     mine = {**_job(), **_files(), **_printer(), **_server(), **_access(), **_plugins()}
-    return {**openapi_clients.paths(), **openapi_companions.paths(), **openapi_queue.paths(), **mine}
+    apart = (openapi_cameras, openapi_clients, openapi_companions, openapi_queue)
+    return {path: item for module in apart for path, item in module.paths().items()} | mine
 
 
 def _job() -> dict[str, dict[str, Operation]]:

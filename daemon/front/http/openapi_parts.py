@@ -17,6 +17,7 @@ ERRORS = {
     422: "The idempotency key was used for something else before.",
     429: "Too many wrong keys, or too many requests of apps; Retry-After may say when to come again.",
     500: "A fault in the daemon, its disk, or a program that it runs.",
+    502: "The camera gives no picture.",
     503: "Too much waits for the printer already.",
     507: "There is no room for the file.",
 }

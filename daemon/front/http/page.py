@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from daemon.camera.addresses import shown_in_page
 from daemon.config import WebcamConfig
 from daemon.front import compression
 from daemon.front.access import hosts, strangers
@@ -34,7 +35,7 @@ _ORIGIN = re.compile(r"[A-Za-z0-9.-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5}
 
 def policy_of(webcam: WebcamConfig) -> str:
     """Return the policy of the page: pictures may also come from where the camera is, and from nowhere else."""
-    origins = {origin for url in (webcam.stream_url, webcam.snapshot_url) if (origin := _origin(url)) is not None}
+    origins = {origin for url in shown_in_page(webcam) if (origin := _origin(url)) is not None}
     return POLICY.replace("img-src 'self' blob:", " ".join(["img-src 'self' blob:", *sorted(origins)]))
 
 

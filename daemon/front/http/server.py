@@ -121,6 +121,8 @@ def make_app(service: "Front") -> Application:
         (r"/downloads/files/local/(.+)", late("downloads", "DownloadHandler"), given),
         (r"/downloads/thumbnails/local/(.+)", ThumbnailHandler, given),
         (r"/downloads/logs/([^/]+)", late("logs", "LogHandler"), given),
+        (r"/webcam/", late("webcam", "WebcamHandler"), given),
+        (r"/webcam/([^/]+)/", late("webcam", "WebcamHandler"), given),
         (r"/api/links", late("links", "LinksHandler"), given),
         (r"/api/logs", late("logs", "LogsHandler"), given),
         (r"/plugin/logging/logs", late("logs", "LogsHandler"), given),

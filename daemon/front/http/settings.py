@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from daemon.config import ProfileConfig
+from daemon.camera.addresses import FIRST, all_of
+from daemon.config import CameraConfig, ProfileConfig, WebcamConfig
 from daemon.errors import ConfigError, JobConflict
 from daemon.front.access.scopes import Scope
 from daemon.front.choices import LONGEST_NAME, MOST_PRESETS, HeatPreset, fixed
@@ -20,10 +21,16 @@ CHANGEABLE = {
     "webcam.flipH": ("webcam", "flip_horizontally"),
     "webcam.flipV": ("webcam", "flip_vertically"),
     "webcam.rotate90": ("webcam", "rotate_90"),
+    "webcam.name": ("webcam", "name"),
+    "webcam.webrtcUrl": ("webcam", "webrtc_url"),
+    "webcam.hlsUrl": ("webcam", "hls_url"),
+    "webcam.cameras": ("webcam", "cameras"),
 }
 """What POST takes besides the presets, and the key of the configuration that it stands for."""
 
 PRESETS = "temperature.profiles"
+CAMERAS = "webcam.cameras"
+MOST_CAMERAS = 8  # besides the first
 LONGEST = 2000  # characters of a text
 LONGEST_OF_PRINTER = 200  # characters of the printer's name
 
@@ -61,13 +68,15 @@ class SettingsHandler(Cached):
         sections: dict[str, dict[str, Any]] = {}
         decided = self._decided()
         for key, value in _differences(wanted, now):
+            if key in CHANGEABLE and value == self._configured(key):
+                continue  # what nobody is told, known all the same
             if key in decided:
                 section, name = CHANGEABLE[key]
                 raise JobConflict(f"{key} is set in the configuration file, [{section}] {name}: change it there")
             if key not in CHANGEABLE:
                 raise JobConflict(f"{key} cannot be changed over the API")
             section, name = CHANGEABLE[key]
-            sections.setdefault(section, {})[name] = _checked(key, value)
+            sections.setdefault(section, {})[name] = self._checked(key, value)
         presets = _presets(wanted, now, self.service.core.profile)
         if sections or presets is not None:
             try:
@@ -76,6 +85,14 @@ class SettingsHandler(Cached):
                 raise Refused(500 if error.__cause__ else 400, str(error)) from error
             self.service.events.publish("SettingsUpdated", {})
         self.write(self._settings())
+
+    def _configured(self, key: str) -> object:
+        """Return the value itself, where clients are told another address."""
+        section, name = CHANGEABLE[key]
+        return getattr(getattr(self.service, section), name)
+
+    def _checked(self, key: str, value: object) -> object:
+        return _cameras(value, self.service.webcam) if key == CAMERAS else _checked(key, value)
 
     def _decided(self) -> list[str]:
         """Return the keys that the configuration file decides, in OctoPrint's words."""
@@ -100,7 +117,44 @@ class SettingsHandler(Cached):
             "editable": [*CHANGEABLE, PRESETS],
             "profileFixed": service.core.profile_is_configured,
         }
+        if self.identity is not None and self.identity.scope is Scope.ADMIN:
+            shown["nozzled"]["webcam"] = _as_configured(service.webcam)  # with addresses that only we can open
         return shown
+
+
+def _as_configured(webcam: WebcamConfig) -> dict[str, Any]:
+    def keys(camera: CameraConfig | WebcamConfig) -> dict[str, Any]:
+        return {ours: getattr(camera, key) for ours, key in settings_shape.CAMERA_KEYS.items()}
+
+    return {**keys(webcam), "cameras": [keys(each) for each in webcam.cameras]}
+
+
+def _cameras(given: object, webcam: WebcamConfig) -> list[dict[str, Any]]:
+    """Return the further cameras as the configuration has them; an address that was told for another stays what it is.
+
+    Raises:
+        Refused: they are none.
+    """
+    known = settings_shape.CAMERA_KEYS
+    if not isinstance(given, list) or len(given) > MOST_CAMERAS:
+        raise Refused(400, f"{CAMERAS} must be a list of at most {MOST_CAMERAS}")
+    there = all_of(webcam)
+    found = []
+    for each in given:
+        name = each.get("name") if isinstance(each, dict) else None
+        if not isinstance(each, dict) or not isinstance(name, str) or not 0 < len(name.strip()) <= LONGEST_NAME:
+            raise Refused(400, f"{CAMERAS}: a camera is an object with a name of 1 to {LONGEST_NAME} characters")
+        name = name.strip()
+        if not name.isprintable() or name == FIRST or "/" in name:
+            raise Refused(400, f"{CAMERAS}: {name[:40]!r} is no name that a camera can have")
+        shown = settings_shape.told(name, there[name]) if name in there else {}
+        made: dict[str, Any] = {}
+        for key in known.keys() & each.keys():
+            told_again = key in shown and shown[key] == each[key]
+            value = getattr(there[name], known[key]) if told_again else _checked(f"{CAMERAS}: {key}", each[key])
+            made[known[key]] = value
+        found.append({**made, "name": name})
+    return found
 
 
 def _shown(preset: HeatPreset) -> dict[str, Any]:

@@ -5,12 +5,31 @@ Data, and no decisions: what has no counterpart here has the value that says so 
 
 from typing import Any
 
-from daemon.config import Config, ScriptsConfig, WebcamConfig
+from daemon.camera.addresses import (
+    FIRST,
+    all_of,
+    snapshot_of,
+    stream_of,
+    through,
+    told_snapshot,
+    told_stream,
+    without_password,
+)
+from daemon.config import CameraConfig, Config, ScriptsConfig, WebcamConfig
 from daemon.front.uploads.filenames import EXTENSIONS
 
 BAUDRATES = (250000, 230400, 115200, 57600, 38400, 19200, 9600)
-CAMERA = "classic"
-"""The name of the one camera; OctoPrint's own has it, and clients look for it."""
+CAMERA_KEYS = {
+    "name": "name",
+    "streamUrl": "stream_url",
+    "snapshotUrl": "snapshot_url",
+    "webrtcUrl": "webrtc_url",
+    "hlsUrl": "hls_url",
+    "flipH": "flip_horizontally",
+    "flipV": "flip_vertically",
+    "rotate90": "rotate_90",
+}
+"""What is told of a camera, and the key of the configuration that it stands for."""
 
 _SCRIPTS = {
     "connected": "afterPrinterConnected",
@@ -22,8 +41,8 @@ _SCRIPTS = {
 }
 
 
-def sections(config: Config, webcam: WebcamConfig, name: str, uuid: str) -> dict[str, Any]:
-    """Return all sections but `temperature`."""
+def sections(config: Config, webcam: WebcamConfig, name: str, uuid: str, *, timelapse: bool = False) -> dict[str, Any]:
+    """Return all sections but `temperature`; `timelapse` tells whether films are made."""
     return {
         "accessControl": {"autologinHeadsupAcknowledged": False, "autologinLocal": False},
         "api": {"key": None, "allowCrossOrigin": bool(config.http.allow_origins)},
@@ -40,7 +59,7 @@ def sections(config: Config, webcam: WebcamConfig, name: str, uuid: str) -> dict
         "slicing": {"defaultSlicer": None},
         "system": {"actions": [], "events": None},
         "terminalFilters": _filters(),
-        "webcam": _webcam(webcam),
+        "webcam": _webcam(webcam, timelapse=timelapse),
     }
 
 
@@ -78,6 +97,7 @@ def _feature() -> dict[str, Any]:
 
 def _plugins(webcam: WebcamConfig, uuid: str) -> dict[str, Any]:
     """Return those of OctoPrint's plug-ins whose part is played here."""
+    shown = told(FIRST, webcam)
     return {
         "discovery": {"upnpUuid": uuid},
         "action_command_notification": {"enable": True, "enable_popups": False, "filter": ""},
@@ -88,8 +108,8 @@ def _plugins(webcam: WebcamConfig, uuid: str) -> dict[str, Any]:
             "enable_signal_support": True,
         },
         "classicwebcam": {
-            "stream": webcam.stream_url,
-            "snapshot": webcam.snapshot_url,
+            "stream": shown["streamUrl"],
+            "snapshot": shown["snapshotUrl"],
             "flipH": webcam.flip_horizontally,
             "flipV": webcam.flip_vertically,
             "rotate90": webcam.rotate_90,
@@ -248,22 +268,34 @@ def _filters() -> list[dict[str, str]]:
     return [{"name": name, "regex": pattern} for name, pattern in kinds.items()]
 
 
-def _webcam(webcam: WebcamConfig) -> dict[str, Any]:
-    there = bool(webcam.stream_url or webcam.snapshot_url)
-    turned = {"flipH": webcam.flip_horizontally, "flipV": webcam.flip_vertically, "rotate90": webcam.rotate_90}
+def _webcam(webcam: WebcamConfig, *, timelapse: bool) -> dict[str, Any]:
+    cameras = all_of(webcam)
+    snapping = next((name for name, each in cameras.items() if told_snapshot(name, each)), None)
+    first = told(FIRST, webcam)
     return {
-        "webcamEnabled": there,
-        "timelapseEnabled": False,
-        "streamUrl": webcam.stream_url,
-        "snapshotUrl": webcam.snapshot_url,
+        "webcamEnabled": bool(cameras),
+        "timelapseEnabled": timelapse,
+        **first,
         "snapshotSslValidation": True,
         "snapshotTimeout": 5,
         **_streaming(),
-        **turned,
-        "defaultWebcam": CAMERA if there else None,
-        "snapshotWebcam": CAMERA if webcam.snapshot_url else None,
-        "webcams": [_camera(webcam, turned)] if there else [],
+        "defaultWebcam": next(iter(cameras), None),
+        "snapshotWebcam": snapping,
+        "webcams": [_camera(name, each) for name, each in cameras.items()],
+        "cameras": [told(name, each) for name, each in cameras.items() if name != FIRST],
         **_movies(),
+    }
+
+
+def told(name: str, camera: CameraConfig | WebcamConfig) -> dict[str, Any]:
+    """Return what everybody may know of a camera: no address that only this machine could open, and no password."""
+    shown = {ours: getattr(camera, key) for ours, key in CAMERA_KEYS.items()}
+    only = all_of(camera).get(FIRST, CameraConfig()) if isinstance(camera, WebcamConfig) else camera
+    return shown | {
+        "streamUrl": told_stream(name, only),
+        "snapshotUrl": told_snapshot(name, only) if camera.snapshot_url else "",
+        "webrtcUrl": without_password(camera.webrtc_url),
+        "hlsUrl": without_password(camera.hls_url),
     }
 
 
@@ -280,16 +312,28 @@ def _movies() -> dict[str, Any]:
     }
 
 
-def _camera(webcam: WebcamConfig, turned: dict[str, bool]) -> dict[str, Any]:
-    stream = {"stream": webcam.stream_url, **_streaming()}
-    still = {"snapshot": webcam.snapshot_url, "snapshotSslValidation": True, "snapshotTimeout": 5}
+def _camera(name: str, camera: CameraConfig) -> dict[str, Any]:
+    shown = told(name, camera)
+    snapshot = told_snapshot(name, camera)
+    stream = {"stream": shown["streamUrl"], **_streaming()}
+    still = {"snapshot": snapshot, "snapshotSslValidation": True, "snapshotTimeout": 5}
     return {
-        "name": CAMERA,
-        "displayName": "Webcam",
+        "name": name,
+        "displayName": camera.name,
         "provider": "classicwebcam",
-        "canSnapshot": bool(webcam.snapshot_url),
-        "snapshotDisplay": webcam.snapshot_url,
-        **turned,
-        "extras": stream,
+        "canSnapshot": bool(snapshot),
+        "snapshotDisplay": snapshot,
+        "flipH": camera.flip_horizontally,
+        "flipV": camera.flip_vertically,
+        "rotate90": camera.rotate_90,
+        "extras": {
+            **stream,
+            "webrtc": shown["webrtcUrl"],
+            "hls": shown["hlsUrl"],
+            "proxied": {
+                "stream": through(name, "stream") if stream_of(camera) else "",
+                "snapshot": through(name, "snapshot") if snapshot_of(camera) else "",
+            },
+        },
         "compat": {**stream, **still},
     }

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from daemon import __version__
 from daemon.bridge.words import JobState, Selection
+from daemon.camera.addresses import all_of
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.forecast import Outlook
 from daemon.front.analysis.shelf import Learnt
@@ -63,7 +64,7 @@ def _server(service: "Front", page: str) -> dict[str, Any]:
         "name": service.appearance.name,
         "uuid": service.uuid,
         "page": page,
-        "camera": bool(service.webcam.stream_url or service.webcam.snapshot_url),
+        "camera": bool(all_of(service.webcam)),
     }
 
 

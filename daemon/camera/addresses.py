@@ -1,0 +1,122 @@
+"""The addresses of a camera: which ones clients can open themselves, and which one follows from the other. Pure."""
+
+import re
+from dataclasses import replace
+from ipaddress import ip_address
+from urllib.parse import quote, urlsplit
+
+from daemon.config import CameraConfig, WebcamConfig
+
+WEBCAM = "/webcam/"
+FIRST = "classic"
+"""The name of the first camera; OctoPrint's own has it, and clients look for it."""
+
+_PAIRS = (
+    (re.compile(r"action=stream\b"), "action=snapshot"),
+    (re.compile(r"/stream\.mjpe?g(?=\?|$)"), "/frame.jpeg"),
+    (re.compile(r"/stream(?=\?|$)"), "/snapshot"),
+)
+_BACK = (
+    (re.compile(r"action=snapshot\b"), "action=stream"),
+    (re.compile(r"/frame\.jpe?g(?=\?|$)"), "/stream.mjpeg"),
+    (re.compile(r"/snapshot(?:\.jpe?g)?(?=\?|$)"), "/stream"),
+)
+
+
+def all_of(webcam: WebcamConfig) -> dict[str, CameraConfig]:
+    """Return the cameras that there are by their names; the first one is the printer's own."""
+    found = {}
+    if webcam.stream_url or webcam.snapshot_url or webcam.webrtc_url or webcam.hls_url:
+        found[FIRST] = CameraConfig(
+            name=webcam.name or "Webcam",
+            stream_url=webcam.stream_url,
+            snapshot_url=webcam.snapshot_url,
+            webrtc_url=webcam.webrtc_url,
+            hls_url=webcam.hls_url,
+            flip_horizontally=webcam.flip_horizontally,
+            flip_vertically=webcam.flip_vertically,
+            rotate_90=webcam.rotate_90,
+        )
+    for number, camera in enumerate(webcam.cameras, 2):
+        name = camera.name or f"Camera {number}"
+        found.setdefault(name, replace(camera, name=name))
+    return found
+
+
+def shown_in_page(webcam: WebcamConfig) -> list[str]:
+    """Return the addresses of pictures that a browser opens by itself."""
+    return [
+        url
+        for each in all_of(webcam).values()
+        for url in (each.stream_url, each.snapshot_url)
+        if url and not needs_us(url)
+    ]
+
+
+def stream_of(camera: CameraConfig) -> str:
+    """Return where the live picture comes from, "" for nowhere; what is said to come from us follows from the other."""
+    if is_whole(camera.stream_url):
+        return camera.stream_url
+    return _other(camera.snapshot_url, _BACK) if camera.stream_url.startswith(WEBCAM) else ""
+
+
+def snapshot_of(camera: CameraConfig) -> str:
+    """Return where a single picture comes from: its address, or else the live picture's."""
+    if is_whole(camera.snapshot_url):
+        return camera.snapshot_url
+    if is_whole(camera.stream_url):
+        return _other(camera.stream_url, _PAIRS) or camera.stream_url
+    return ""
+
+
+def told_stream(name: str, camera: CameraConfig) -> str:
+    """Return what clients are told of the live picture: by way of us, where they could not open it themselves."""
+    return through(name, "stream") if needs_us(camera.stream_url) else camera.stream_url
+
+
+def told_snapshot(name: str, camera: CameraConfig) -> str:
+    """Return what clients are told of the single picture, in the same way."""
+    if needs_us(camera.snapshot_url) or (not camera.snapshot_url and needs_us(camera.stream_url)):
+        return through(name, "snapshot")
+    return camera.snapshot_url
+
+
+def through(name: str, action: str) -> str:
+    """Return the address of a camera here."""
+    return f"{WEBCAM}?action={action}" if name == FIRST else f"{WEBCAM}{quote(name, safe='')}/?action={action}"
+
+
+def is_whole(url: str) -> bool:
+    """Tell whether this is an address by itself, and not a path on this server."""
+    return url.startswith(("http://", "https://"))
+
+
+def needs_us(url: str) -> bool:
+    """Tell whether it is of this machine alone, or has a password in it, which browsers do not send for pictures."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    if not is_whole(url):
+        return False
+    if parts.username is not None or host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def without_password(url: str) -> str:
+    """Return an address without the name and the password that may be in it."""
+    head, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{head}://{host.rpartition('@')[2]}{slash}{path}" if rest else url
+
+
+def _other(url: str, rules: tuple[tuple[re.Pattern[str], str], ...]) -> str:
+    for pattern, other in rules:
+        if pattern.search(url):
+            return pattern.sub(other, url, count=1) if is_whole(url) else ""
+    return ""

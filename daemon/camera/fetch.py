@@ -1,0 +1,156 @@
+"""What is asked of a camera's program, by HTTP/1.0: one connection, no redirects, and a bound on time and bytes."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from daemon.camera.mjpeg import MOST, MOST_OF_HEADERS, PictureParts, jpeg
+from daemon.errors import CameraError
+from gcode.frozen import frozen
+
+BLOCK = 64 * 1024  # bytes that are read at once
+CONNECT = 3.0  # s
+OK = 200
+_REDIRECTS = range(300, 400)
+
+
+@frozen
+class CameraAnswer:
+    """The beginning of an answer; its body comes from `reader`. The names of the headers are in lower case."""
+
+    headers: Mapping[str, str]
+    reader: asyncio.StreamReader
+
+    @property
+    def is_stream(self) -> bool:
+        """It is an endless one of pictures."""
+        return self.headers.get("content-type", "").lower().startswith("multipart/")
+
+
+@asynccontextmanager
+async def opened(url: str, seconds: float, headers: Mapping[str, str] | None = None) -> AsyncIterator[CameraAnswer]:
+    """Ask for an address, and give its answer when the headers are there.
+
+    Args:
+        url: whole, with http or https; a name and a password in it are sent.
+        seconds: until the headers have to be there.
+        headers: besides the usual ones.
+
+    Raises:
+        CameraError: nobody answers, or with something else than 200.
+    """
+    parts = _parted(url)
+    writer: asyncio.StreamWriter | None = None
+    try:
+        try:
+            async with asyncio.timeout(seconds):
+                reader, writer = await _connected(parts)
+                writer.write(_request(parts, headers or {}))
+                head = await reader.readuntil(b"\r\n\r\n")
+        except TimeoutError:
+            raise CameraError(f"the camera at {shown(url)} does not answer") from None
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            raise CameraError(f"what answers at {shown(url)} does not speak HTTP") from None
+        except (OSError, ValueError) as error:  # ValueError: a name that no resolver takes
+            raise CameraError(f"no camera at {shown(url)}: {_why(error)}") from error
+        yield _answer(url, head, reader)
+    finally:
+        if writer is not None:
+            writer.transport.abort()
+
+
+async def picture(url: str, seconds: float, *, most: int = MOST, headers: Mapping[str, str] | None = None) -> bytes:
+    """Return one picture; of a stream its first.
+
+    Raises:
+        CameraError: there is none in time, it is too large, or it is no JPEG.
+    """
+    try:
+        async with asyncio.timeout(seconds), opened(url, seconds, headers) as answer:
+            return await (_first(answer, most) if answer.is_stream else _whole(answer, most))
+    except TimeoutError:
+        raise CameraError(f"the camera at {shown(url)} sent no whole picture within {seconds:g} s") from None
+    except OSError as error:
+        raise CameraError(f"the camera at {shown(url)} hung up: {_why(error)}") from error
+
+
+async def _whole(answer: CameraAnswer, most: int) -> bytes:
+    told = answer.headers.get("content-length", "")
+    length = int(told) if told.isascii() and told.isdecimal() and len(told) < 19 else None  # noqa: PLR2004 - digits
+    if length is not None and length > most:
+        raise CameraError(f"the picture has {length} bytes, {most} are taken")
+    data = bytearray()
+    while length is None or len(data) < length:
+        block = await answer.reader.read(BLOCK)
+        if not block:
+            break
+        data += block
+        if len(data) > most:
+            raise CameraError(f"the picture has more than {most} bytes")
+    if length is not None and len(data) < length:
+        raise CameraError(f"the picture was cut off after {len(data)} of {length} bytes")
+    return jpeg(bytes(data[:length]))
+
+
+async def _first(answer: CameraAnswer, most: int) -> bytes:
+    parts = PictureParts(most)
+    while block := await answer.reader.read(BLOCK):
+        if pictures := parts.feed(block):
+            return pictures[0]
+    raise CameraError("the camera's stream ended before a picture came")
+
+
+def shown(url: str) -> str:
+    """Return an address without name, password and query: there may be secrets in them."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _parted(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not url.isprintable() or " " in url:
+        raise CameraError("the camera has no address that begins with http:// or https://")
+    return parts
+
+
+async def _connected(parts: SplitResult) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    secure = parts.scheme == "https"
+    port = parts.port or (443 if secure else 80)
+    async with asyncio.timeout(CONNECT):
+        return await asyncio.open_connection(parts.hostname, port, ssl=secure or None, limit=BLOCK)
+
+
+def _request(parts: SplitResult, headers: Mapping[str, str]) -> bytes:
+    host = parts.netloc.rpartition("@")[2]
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    given = {"Host": host, "User-Agent": "nozzled", "Accept": "*/*", "Connection": "close", **headers}
+    if parts.username is not None:
+        secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+        given["Authorization"] = f"Basic {base64.b64encode(secret).decode()}"
+    lines = [f"GET {target} HTTP/1.0", *(f"{name}: {value}" for name, value in given.items())]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8")
+
+
+def _answer(url: str, head: bytes, reader: asyncio.StreamReader) -> CameraAnswer:
+    if len(head) > MOST_OF_HEADERS or not head.startswith(b"HTTP/"):
+        raise CameraError(f"what answers at {shown(url)} does not speak HTTP")
+    first, *rest = head.decode("latin-1").split("\r\n")
+    code = first.split(" ")[1] if " " in first else ""
+    status = int(code) if code.isascii() and code.isdecimal() and len(code) == 3 else 0  # noqa: PLR2004 - as in HTTP
+    if status in _REDIRECTS:
+        raise CameraError(f"{shown(url)} leads elsewhere ({status}): enter the address that it leads to")
+    if status != OK:
+        raise CameraError(f"the camera at {shown(url)} answers with {status}")
+    pairs = (line.partition(":") for line in rest if line)
+    return CameraAnswer({name.strip().lower(): value.strip() for name, _, value in pairs}, reader)
+
+
+def _why(error: Exception) -> str:
+    strerror: str | None = getattr(error, "strerror", None)
+    return strerror or str(error) or type(error).__name__

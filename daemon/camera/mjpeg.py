@@ -1,0 +1,89 @@
+"""MJPEG: the pictures in a stream of parts (`multipart/x-mixed-replace`), and what passes for a picture. Pure."""
+
+import re
+
+from daemon.errors import CameraError
+
+MOST = 5 * 1024 * 1024
+"""Bytes of a picture: 1080p of a good camera has 0.3 MB."""
+
+MOST_OF_HEADERS = 8 * 1024
+
+_LENGTH = re.compile(rb"^content-length:[ \t]*(\d{1,9})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+_HEADERS_END = re.compile(rb"\r?\n\r?\n")
+_END = re.compile(rb"\xff\xd9[\r\n]*--")
+
+
+def jpeg(data: bytes) -> bytes:
+    """Return a picture without what some cameras pad it with.
+
+    Raises:
+        CameraError: it is no JPEG, or not a whole one.
+    """
+    trimmed = data.rstrip(b"\0\r\n")
+    if not trimmed.startswith(b"\xff\xd8\xff"):
+        raise CameraError(f"what the camera sends is no JPEG picture: it begins with {data[:16]!r}")
+    if not trimmed.endswith(b"\xff\xd9"):
+        raise CameraError(f"the picture has no end: it was cut off after {len(data)} bytes")
+    return trimmed
+
+
+class PictureParts:
+    """Takes the bytes of a stream as they come, and gives the pictures in them."""
+
+    def __init__(self, most: int = MOST) -> None:
+        """Prepare; a picture of more than `most` bytes is refused."""
+        self._most = most
+        self._buffer = bytearray()
+        self._length: int | None = None  # of the picture that comes, where its part tells
+        self._inside = False  # the headers of a part are behind
+        self._searched = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the pictures that are whole now.
+
+        Raises:
+            CameraError: this is no stream of pictures, or one of them is too large.
+        """
+        self._buffer += data
+        found = []
+        while (picture := self._next()) is not None:
+            found.append(jpeg(picture))
+        return found
+
+    def _next(self) -> bytes | None:
+        if not self._inside and not self._enter():
+            return None
+        if (self._length or len(self._buffer)) > self._most:
+            raise CameraError(f"a picture of the camera has more than {self._most} bytes")
+        end = self._end()
+        if end is None:
+            return None
+        picture = bytes(self._buffer[:end])
+        del self._buffer[:end]
+        self._inside, self._length, self._searched = False, None, 0
+        return picture
+
+    def _enter(self) -> bool:
+        """Go past the headers of the next part, if they are all there."""
+        found = _HEADERS_END.search(self._buffer, self._after_boundary())
+        if found is None:
+            if len(self._buffer) > MOST_OF_HEADERS:
+                raise CameraError("what the camera sends is no stream of pictures (MJPEG)")
+            return False
+        length = _LENGTH.search(self._buffer[: found.end()])
+        self._length = int(length[1]) if length is not None else None
+        del self._buffer[: found.end()]
+        self._inside = True
+        return True
+
+    def _after_boundary(self) -> int:
+        """Return from where the empty line counts that ends the headers: there may be some before the boundary."""
+        return max(0, self._buffer.find(b"--"))
+
+    def _end(self) -> int | None:
+        if self._length is not None:
+            return self._length if len(self._buffer) >= self._length else None
+        found = _END.search(self._buffer, max(0, self._searched - 8))
+        self._searched = len(self._buffer)
+        return found.start() + 2 if found is not None else None

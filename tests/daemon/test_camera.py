@@ -1,0 +1,143 @@
+"""Pictures of cameras: what is taken for one, what is cut off, and which addresses follow from which."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.camera import addresses
+from daemon.camera.fetch import picture
+from daemon.camera.mjpeg import MOST, PictureParts
+from daemon.config import CameraConfig, WebcamConfig
+from daemon.errors import CameraError
+from support.fake_camera import STILL, STREAM, camera, jpeg
+
+PICTURES = [jpeg(number) for number in range(3)]
+
+
+@pytest.mark.parametrize("lengths", [True, False])
+@given(size=st.integers(1, 900))
+def test_a_stream_has_its_pictures_however_it_is_cut(lengths, size):
+    told = b"HTTP junk\r\n"
+    for each in PICTURES:
+        length = b"Content-length: %d\r\n" % len(each) if lengths else b""
+        told += b"--b\r\nContent-Type: image/jpeg\r\n" + length + b"\r\n" + each + b"\r\n"
+    told += b"--b\r\n"
+    parts = PictureParts()
+    found = [each for at in range(0, len(told), size) for each in parts.feed(told[at : at + size])]
+    assert found == PICTURES
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (b"x" * 9000, "no stream of pictures"),
+        (b"--b\r\nContent-Length: 9000000\r\n\r\n", "more than"),
+        (b"--b\r\n\r\n" + b"\xff\xd8\xff" + b"x" * (MOST + 1), "more than"),
+        (b"--b\r\nContent-Length: 5\r\n\r\nhello", "no JPEG"),
+        (b"--b\r\nContent-Length: 5\r\n\r\n\xff\xd8\xff..", "has no end"),
+    ],
+)
+def test_what_is_no_stream_of_pictures_is_said_to_be_none(told, said):
+    with pytest.raises(CameraError, match=said):
+        PictureParts().feed(told)
+
+
+async def test_a_picture_is_fetched_also_of_a_stream_and_with_a_password():
+    async with camera() as there:
+        assert (await picture(there.url + STILL, 2)).endswith(b"\xff\xd9")
+        assert (await picture(there.url + STREAM, 2)).endswith(b"\xff\xd9")
+        await picture(there.url.replace("//", "//anna:p%40ss@") + STILL, 2)
+    assert there.asked == [STILL, STREAM, STILL]
+    assert "Basic YW5uYTpwQHNz" in there.headers[-1]  # anna:p@ss
+    assert "@" not in there.headers[-1]
+    assert there.open == 0
+
+
+@pytest.mark.parametrize(
+    ("manner", "said"),
+    [
+        ("stall", "does not answer|no whole picture"),
+        ("drip", "no whole picture within 0.3 s"),
+        ("truncate", "cut off after"),
+        ("error", "answers with 500"),
+        ("html", "no JPEG picture"),
+        ("huge", f"more than {MOST} bytes"),
+        ("redirect", "leads elsewhere"),
+        ("dumb", "does not speak HTTP"),
+    ],
+)
+async def test_a_camera_that_does_not_behave_costs_so_much_time_and_five_megabytes(manner, said):
+    seconds = 0.3 if manner in ("stall", "drip") else 5
+    loop = asyncio.get_running_loop()
+    async with camera(manner=manner) as there:
+        began = loop.time()
+        with pytest.raises(CameraError, match=said) as caught:
+            await picture(there.url + STILL + "&secret=1", seconds)
+        assert loop.time() - began <= seconds + 1
+        assert there.taken < 3 * MOST
+        assert "secret" not in str(caught.value)
+
+
+async def test_where_nobody_listens_and_what_is_no_address_are_said():
+    for url, said in [
+        ("http://127.0.0.1:1/", "no camera at http://127.0.0.1:1/"),
+        ("/webcam/", "no address"),
+        ("ftp://x/", "no address"),
+        ("http://a b/", "no address"),
+        ("http://x:99999/", "no address"),
+        ("http://x/\r\nEvil: 1", "no address"),
+    ]:
+        with pytest.raises(CameraError, match=said):
+            await picture(url, 1)
+
+
+@pytest.mark.parametrize(
+    ("stream", "snapshot", "from_stream", "from_snapshot"),
+    [
+        ("http://c:8080/?action=stream", "", "", "http://c:8080/?action=snapshot"),
+        ("http://c/stream", "", "", "http://c/snapshot"),
+        ("http://c:1984/api/stream.mjpeg?src=x", "", "", "http://c:1984/api/frame.jpeg?src=x"),
+        ("http://c/live", "", "", "http://c/live"),
+        (
+            "/webcam/?action=stream",
+            "http://127.0.0.1:8080/?action=snapshot",
+            "http://127.0.0.1:8080/?action=stream",
+            "",
+        ),
+        ("/webcam/?action=stream", "http://c/snapshot", "http://c/stream", ""),
+        ("/webcam/?action=stream", "http://c/still.jpg", "", ""),
+        ("/webcam/?action=stream", "", "", ""),
+    ],
+)
+def test_one_address_follows_from_the_other(stream, snapshot, from_stream, from_snapshot):
+    there = CameraConfig(stream_url=stream, snapshot_url=snapshot)
+    assert addresses.stream_of(there) == (from_stream or (stream if stream.startswith("http") else ""))
+    assert addresses.snapshot_of(there) == (from_snapshot or snapshot)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://127.0.0.1:8080/stream", "/webcam/?action=stream"),
+        ("http://localhost/stream", "/webcam/?action=stream"),
+        ("http://[::1]/stream", "/webcam/?action=stream"),
+        ("http://anna:secret@camera/stream", "/webcam/?action=stream"),
+        ("http://camera.local/stream", "http://camera.local/stream"),
+        ("/webcam/?action=stream", "/webcam/?action=stream"),
+        ("webrtc://camera/1", "webrtc://camera/1"),
+    ],
+)
+def test_clients_are_told_what_they_can_open(url, told):
+    cameras = addresses.all_of(WebcamConfig(stream_url=url))
+    assert addresses.told_stream("classic", cameras["classic"]) == told
+    if told != url:
+        assert addresses.told_stream("My cam", cameras["classic"]) == "/webcam/My%20cam/?action=stream"
+
+
+def test_each_camera_has_a_name():
+    one = CameraConfig(stream_url="http://a/")
+    found = addresses.all_of(WebcamConfig(cameras=(one, CameraConfig("Nozzle", "http://b/"))))
+    assert list(found) == ["Camera 2", "Nozzle"]
+    assert list(addresses.all_of(WebcamConfig(snapshot_url="http://c/", cameras=(one,)))) == ["classic", "Camera 2"]

@@ -1,0 +1,225 @@
+"""/webcam/: pictures for who may look, one connection to the camera for all of them, and what is told of cameras."""
+
+import asyncio
+import re
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from daemon.config import CameraConfig
+from daemon.front.access.keyring import Keyring
+from daemon.front.access.scopes import Scope
+from daemon.front.http import webcam
+from daemon.front.http.server import listen
+from support.fake_camera import STILL, STREAM, camera
+from support.http import KEY, NOW, api
+
+SIGNED = r"/webcam/\?action=stream&expires=\d+&by=[0-9a-f]+&signature=[0-9a-f]+"
+
+
+class Viewer:
+    """Who looks at a stream by a real socket."""
+
+    async def look(self, port, target, key):
+        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", port, limit=2**16)
+        header = f"X-Api-Key: {key}\r\n" if key else ""
+        self.writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n".encode())
+        self.head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+
+    async def picture(self):
+        """Return the next picture."""
+        async with asyncio.timeout(10):
+            head = await self.reader.readuntil(b"\xff\xd8\xff")
+            rest = await self.reader.readuntil(b"\xff\xd9\r\n")
+        return head[-3:] + rest
+
+    async def ends(self):
+        """Wait until the stream has ended."""
+        async with asyncio.timeout(10):
+            while await self.reader.read(2**16):
+                pass
+        return True
+
+    async def go(self):
+        self.writer.transport.abort()
+        with suppress(ConnectionError):
+            await self.writer.wait_closed()
+
+
+@asynccontextmanager
+async def served(server):
+    """Listen on a free port; give a function that makes a viewer."""
+    listening = listen(server.service.front)
+    port = int(listening.url.rsplit(":", 1)[1].strip("/"))
+    viewers = []
+
+    async def look(target="/webcam/?action=stream", key=KEY):
+        viewers.append(Viewer())
+        await viewers[-1].look(port, target, key)
+        return viewers[-1]
+
+    try:
+        yield look
+    finally:
+        for each in viewers:
+            await each.go()
+        await listening.close()
+
+
+async def until(condition):
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - the other end of a socket tells nobody
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.real_time
+async def test_many_look_over_one_connection_and_a_slow_one_holds_nobody_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(webcam, "MOST_VIEWERS", 3)
+    monkeypatch.setattr(webcam, "LOOK", 0.1)
+    async with (
+        camera(every=0.02, size=(640, 480)) as there,
+        api(tmp_path, "", http={"port": 0}, webcam={"stream_url": there.url + STREAM}) as server,
+        served(server) as look,
+    ):
+        slow = await look()
+        assert "multipart/x-mixed-replace" in slow.head
+        await slow.picture()  # and no more: its socket fills up
+        viewers = [await look() for _ in range(2)]
+        for _ in range(20):
+            for each in viewers:
+                await each.picture()
+        assert (there.open, len(there.asked)) == (1, 1)
+        full = await look()
+        assert full.head.startswith("HTTP/1.1 503")
+        still = await look("/webcam/?action=snapshot")
+        assert "image/jpeg" in still.head
+        assert there.asked == [STREAM]  # it is the newest of the stream
+        for each in (slow, *viewers, full):
+            await each.go()
+        await until(lambda: there.open == 0)
+        await (await look()).picture()
+        assert there.asked == [STREAM, STREAM]
+
+
+@pytest.mark.real_time
+async def test_a_stream_ends_with_its_key_and_with_the_camera(tmp_path, monkeypatch):
+    monkeypatch.setattr(webcam, "LOOK", 0.05)
+    monkeypatch.setattr("daemon.front.access.access.LOOK", 0.0)
+    async with (
+        camera(every=0.02) as there,
+        api(tmp_path, "", http={"port": 0}, webcam={"stream_url": there.url + STREAM}) as server,
+        served(server) as look,
+    ):
+        guest = Keyring(tmp_path, lambda: NOW).add("guest", Scope.READ)
+        await server.service.access.refresh()
+        by_key = await look(key=guest)
+        path, known = "/webcam/?action=stream", server.service.access.known(guest)
+        signed = server.service.access.signing.sign(path, known.digest, asyncio.get_running_loop().time())
+        assert re.fullmatch(SIGNED, signed)
+        by_address = await look(signed, key=None)
+        assert (await look(signed + "0", key=None)).head.startswith("HTTP/1.1 403")
+        assert (await look(path, key=None)).head.startswith("HTTP/1.1 403")
+        for each in (by_key, by_address):
+            await each.picture()
+        Keyring(tmp_path, lambda: NOW).revoke("guest")
+        assert await by_key.ends()
+        assert await by_address.ends()
+        there.last = 0
+        assert (await look()).head.startswith("HTTP/1.1 502")
+
+
+async def test_links_of_pictures_are_signed(tmp_path):
+    async with api(tmp_path, "") as server:
+        for path in ("/webcam/?action=stream", "/webcam/Nozzle%20cam/?action=snapshot&_=17", "/webcam/"):
+            answer = await server.post("/api/links", {"paths": [path]})
+            assert "signature=" in answer.json["links"][path]
+        for path in ("/webcam/a/b", "/webcams/", "/webcam/a/b?action=stream"):
+            assert (await server.post("/api/links", {"paths": [path]})).status == 400
+
+
+async def test_what_cannot_be_shown_is_said(tmp_path):
+    still = CameraConfig("Still", hls_url="http://x/")
+    async with (
+        camera(manner="html") as there,
+        api(tmp_path, "", webcam={"stream_url": there.url + "/live", "cameras": (still,)}) as server,
+    ):
+        for target, status, said in [
+            ("/webcam/?action=snapshot", 502, "no JPEG"),
+            ("/webcam/?action=stream", 502, "no stream of pictures"),
+            ("/webcam/?action=dance", 400, "stream or snapshot"),
+            ("/webcam/Other/", 404, "no camera 'Other'"),
+            ("/webcam/?camera=Other", 404, "no camera 'Other'"),
+            ("/webcam/Still/", 502, "Still has no stream"),
+            ("/webcam/Still/?action=snapshot", 502, "Still gives no single picture"),
+        ]:
+            answer = await server.get(target)
+            assert (answer.status, said in answer.error) == (status, True), (target, answer.error)
+        assert (await server.get("/webcam/", key=None)).status == 403
+    async with api(tmp_path, "") as server:
+        assert (await server.get("/webcam/?action=snapshot")).status == 404
+
+
+async def test_who_asks_for_the_same_picture_at_once_gets_the_same(tmp_path):
+    async with camera() as there, api(tmp_path, "", webcam={"snapshot_url": there.url + STILL}) as server:
+        answers = await asyncio.gather(*(server.get("/webcam/?action=snapshot") for _ in range(5)))
+        assert {each.status for each in answers} == {200}
+        assert len({each.body for each in answers}) == len(there.asked) == 1
+        await server.get("/webcam/?action=snapshot")
+        assert len(there.asked) == 2
+
+
+async def test_several_cameras_are_told_as_octoprint_has_them(tmp_path):
+    told = {
+        "stream_url": "http://127.0.0.1:8080/stream", "snapshot_url": "http://anna:x@cam/snapshot", "name": "Bed",
+        "webrtc_url": "http://anna:x@cam:8889/bed/",
+        "cameras": (CameraConfig("Nozzle cam", "http://cam/stream", rotate_90=True),),
+    }  # fmt: skip
+    async with api(tmp_path, "", webcam=told) as server:
+        shown = (await server.get("/api/settings")).json
+        webcam = shown["webcam"]
+        assert (webcam["streamUrl"], webcam["snapshotUrl"]) == ("/webcam/?action=stream", "/webcam/?action=snapshot")
+        assert (webcam["defaultWebcam"], webcam["snapshotWebcam"]) == ("classic", "classic")
+        first, second = webcam["webcams"]
+        assert (first["name"], first["displayName"], first["canSnapshot"]) == ("classic", "Bed", True)
+        assert first["compat"]["stream"] == "/webcam/?action=stream"
+        assert first["extras"]["webrtc"] == "http://cam:8889/bed/"
+        assert (second["name"], second["rotate90"], second["canSnapshot"]) == ("Nozzle cam", True, False)
+        assert second["extras"]["proxied"]["stream"] == "/webcam/Nozzle%20cam/?action=stream"
+        assert shown["nozzled"]["webcam"]["snapshotUrl"] == told["snapshot_url"]
+        guest = Keyring(tmp_path, lambda: NOW).add("guest", Scope.CONTROL)
+        seen = await server.get("/api/settings", key=guest)
+        assert b"anna" not in seen.body
+        policy = (await server.get("/", headers={"Accept": "text/html", "Host": "localhost"})).headers[
+            "Content-Security-Policy"
+        ]
+        assert "img-src 'self' blob: http://cam;" in policy
+
+
+async def test_cameras_are_changed_and_kept(tmp_path):
+    wanted = [
+        {"name": "Nozzle", "streamUrl": "http://127.0.0.1:8081/stream", "flipV": True},
+        {"name": "Top", "hlsUrl": "http://cam/x"},
+    ]
+    async with api(tmp_path, "") as server:
+        answer = await server.post("/api/settings", {"webcam": {"cameras": wanted, "name": "Bed"}})
+        assert answer.status == 200
+        told = answer.json["webcam"]["cameras"]
+        assert [each["name"] for each in told] == ["Nozzle", "Top"]
+        assert told[0]["streamUrl"] == "/webcam/Nozzle/?action=stream"
+        assert [each["name"] for each in answer.json["webcam"]["webcams"]] == ["Nozzle", "Top"]
+        again = await server.post("/api/settings", {"webcam": {"cameras": [*told[:1], {"name": "New"}]}})
+        assert again.json["nozzled"]["webcam"]["cameras"][0]["streamUrl"] == "http://127.0.0.1:8081/stream"
+        for bad in (
+            "x",
+            [{"streamUrl": "http://x/"}],
+            [{"name": "a/b"}],
+            [{"name": "classic"}],
+            [{"name": "a"}] * 9,
+            [{"name": "a", "streamUrl": "javascript:x"}],
+            [{"name": "a"}, {"name": "A"}],
+            [{"name": "a", "flipH": 3}],
+        ):
+            assert (await server.post("/api/settings", {"webcam": {"cameras": bad}})).status == 400, bad
+    async with api(tmp_path, "") as server:
+        assert [each.name for each in server.service.webcam.cameras] == ["Nozzle", "New"]
+        assert server.service.webcam.cameras[0].flip_vertically
