@@ -31,6 +31,7 @@ _KEEP_MOTORS = b"M84 S43200"  # without S it would turn them off
 MARLIN = Dialect(
     "Marlin",
     window_lines=4,
+    e_mode="last",  # gcode.h, set_relative_mode
     texts=Texts(breaks=";\\("),
     errors=Errors(
         halts=_KILLED + _STOPPED,
@@ -48,6 +49,13 @@ MARLIN = Dialect(
     compact="E",  # gcode/parser.h, value_float, ends a number at an E; what reads by strtod, in forks, does not
     packing="told",  # gcode/host/M115.cpp: Cap:MEATPACK
     unknown=_CHECKS | {"M566", "M572", "M601", "M602", "M703"},
+)
+MARLIN_1_1 = replace(
+    MARLIN,
+    name="Marlin 1.1",
+    e_mode="either",  # Marlin_main.cpp, gcode_get_destination: relative_mode or axis_relative_modes[E]
+    compact=None,
+    packing=None,
 )
 MARLIN_1_0 = Dialect(
     "Marlin 1.0",
@@ -68,6 +76,7 @@ SPRINTER = replace(
 PRUSA = Dialect(
     "Prusa-Firmware",
     window_lines=4,
+    e_mode="own",  # Marlin_main.cpp, G90: "E axis is left intact"
     alone=frozenset({"M105"}),  # Marlin_main.cpp, M105: it leaves the queue, then ClearToSend looks at the next line
     texts=Texts(breaks="*;"),
     errors=Errors(
@@ -89,6 +98,7 @@ PRUSA = Dialect(
 PRUSA_BUDDY = replace(
     PRUSA,
     name="Prusa-Firmware-Buddy",
+    e_mode="last",
     alone=frozenset(),
     texts=MARLIN.texts,
     errors=replace(PRUSA.errors, halts=_KILLED + _STOPPED, refused_said=_NOT_HOMED),
@@ -129,6 +139,7 @@ REPETIER = Dialect(
 )  # fmt: skip
 SMOOTHIE = Dialect(
     "Smoothieware",
+    e_mode="last",  # Robot.cpp, on_gcode_received
     ok_after_resend=False,
     counting=Counting(highest=2**24 - 1),  # Gcode.cpp, get_value: a number is read as a float
     answers_blank=True,  # GcodeDispatch.cpp, on_console_line_received: an empty line is answered by ok
@@ -152,6 +163,7 @@ SMOOTHIE = Dialect(
 )  # fmt: skip
 REPRAPFIRMWARE = Dialect(
     "RepRapFirmware",
+    e_mode="own",  # GCodes2.cpp, G90
     enforces_order=False,
     max_line=255,
     texts=Texts(breaks="*;"),
@@ -212,7 +224,20 @@ KLIPPER = Dialect(
                        "M703", "M900"},
 )  # fmt: skip
 
-KNOWN = (MARLIN, MARLIN_1_0, SPRINTER, PRUSA, PRUSA_BUDDY, REPETIER, SMOOTHIE, REPRAPFIRMWARE, TEACUP, MALYAN, KLIPPER)
+KNOWN = (
+    MARLIN,
+    MARLIN_1_1,
+    MARLIN_1_0,
+    SPRINTER,
+    PRUSA,
+    PRUSA_BUDDY,
+    REPETIER,
+    SMOOTHIE,
+    REPRAPFIRMWARE,
+    TEACUP,
+    MALYAN,
+    KLIPPER,
+)
 
 UNKNOWN = Dialect(
     learns=False,
@@ -238,6 +263,9 @@ _NAMES = (
     ("prusa-firmware", PRUSA),
     ("sprinter/grbl mashup", MARLIN_1_0),  # Marlin 1.0 and those derived from it: `Marlin V1; Sprinter/grbl mashup …`
     ("sprinter", SPRINTER),
+    ("marlin 1.1", MARLIN_1_1),
+    ("marlin v1.1", MARLIN_1_1),
+    ("marlin bugfix-1.1", MARLIN_1_1),
     ("marlin", MARLIN),
     ("repetier", REPETIER),
     ("anet_a8", REPETIER),  # derived from it
@@ -253,6 +281,7 @@ _NAMES = (
 _BANNERS = (
     (re.compile(r"echo:\s*\d+\.\d+\.\d+\S*-\d+\s*\Z"), PRUSA),  # its version alone: `echo: 3.9.0-3421`
     (re.compile(r"(?:echo:\s*)?Marlin 1\.0"), MARLIN_1_0),
+    (re.compile(r"(?:echo:\s*)?Marlin (?:bugfix-)?1\.1"), MARLIN_1_1),
     (re.compile(r"(?:echo:\s*)?Marlin\b"), MARLIN),
     (re.compile(r"Repetier"), REPETIER),
     (re.compile(r"Smoothie"), SMOOTHIE),

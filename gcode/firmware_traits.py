@@ -8,6 +8,10 @@ from gcode.frozen import frozen
 FIXED_FRAME = 6
 """Bytes of a numbered line besides its command and the digits of its number: `N`, a blank, `*` and three digits."""
 
+EMode = Literal["last", "either", "own"]
+"""When coordinates of E are relative: as the last of G90, G91, M82 and M83 says; where G91 or M83 holds; by M82 and M83
+alone."""
+
 NO_LIMIT = 16 * 1024
 """Bytes of a command where the firmware has no limit that matters: longer ones are no G-code."""
 
@@ -109,6 +113,7 @@ class Dialect:
         settle: seconds of silence after which lines behind a bad one count as vanished.
         ok_at: when a line gets its `ok`: when it has been carried out (a move: when it is in the planner), or at its
             receipt, so that what it has to say comes behind its `ok`.
+        e_mode: which of G90, G91, M82 and M83 make E relative.
         moves_ok_at: the same for moves (G0 to G3), where they differ: their oks overtake those of other lines.
         answers_blank: an empty line gets an `ok`.
         alone: code words of commands that are answered twice where another line stands behind them: nothing is sent
@@ -159,6 +164,7 @@ class Dialect:
     long_commands: frozenset[bytes] = frozenset()
     settle: float = 0.01
     ok_at: Literal["execution", "receipt"] = "execution"
+    e_mode: EMode = "either"
     moves_ok_at: Literal["execution", "receipt"] = "execution"
     answers_blank: bool = False
     alone: frozenset[str] = frozenset()

@@ -177,7 +177,7 @@ class HostLink:
         self._flight.go_on(left)
         self.first_number = self._flight.next
         self._outbox.fed = left.fed.lines
-        self._outbox.modes = replace(left.modes)
+        self._outbox.modes = replace(left.modes, e_mode=self._dialect.e_mode)
         self.position = replace(left.position)
         self._alive = now
         self._recovery.take_over(left.answered, self._flight, self._dialect)
@@ -238,7 +238,7 @@ class HostLink:
     def be_at(self, fed: JobPosition, modes: Modes) -> None:
         """Take what the lines before the next one were of the job, where `come_back` could not be told."""
         self._outbox.fed = fed.lines
-        self._outbox.modes = replace(modes)
+        self._outbox.modes = replace(modes, e_mode=self._dialect.e_mode)
         self.position = replace(fed)
 
     def leave_out(self, number: int, count: int) -> None:

@@ -1,10 +1,12 @@
 """Modes: what a firmware remembers from one command to the next, and a host must put back after moves of its own.
 
-G90 and G91 set all axes including E; M82 and M83 then set E alone (https://marlinfw.org/docs/gcode/G091.html).
+G90 and G91 are about E too or not, by the firmware (`EMode`); docs/firmware.md has the sources.
 """
 
 import re
 from dataclasses import dataclass
+
+from gcode.firmware_traits import EMode
 
 _FEEDRATE = re.compile(rb"F\s*(\d+\.?\d*|\.\d+)")
 _FAN = re.compile(rb"M106(?!\d)(?!.*P\s*0*[1-9])(?:.*S\s*(\d+))?")
@@ -16,11 +18,12 @@ _CODE_G = re.compile(rb"G0*(\d+)(?![\d.])")
 _MOVE_CODES = frozenset({b"0", b"1", b"2", b"3"})
 _MOVES = frozenset({b"G0 ", b"G1 ", b"G2 ", b"G3 "})
 _G, _M, _T = b"GMT"
+_SMALL = ord("a")
 
 
 def may_change_modes(command: bytes) -> bool:
     """Tell whether `Modes.note` has to see this command; nearly all lines of a print are moves that it need not see."""
-    return command[:3] not in _MOVES or b"F" in command
+    return command[:3] not in _MOVES or b"F" in command or b"f" in command
 
 
 @dataclass(slots=True)
@@ -29,7 +32,9 @@ class Modes:
 
     Attributes:
         relative: coordinates of X, Y and Z are relative (G91).
-        relative_e: coordinates of E are relative (M83).
+        relative_e: coordinates of E are relative.
+        m83: M83 was the last word about E alone.
+        e_mode: what makes coordinates of E relative.
         inches: lengths are in inches (G20).
         feedrate: last F word, in mm/min (or inches/min), as it was written; empty before the first.
         tool: the active extruder.
@@ -47,9 +52,13 @@ class Modes:
     homed: bool = False
     feed: int | None = None
     flow: int | None = None
+    m83: bool = False
+    e_mode: EMode = "last"
 
     def note(self, command: bytes) -> None:
         """Follow one command as it is sent."""
+        if command[0] >= _SMALL:
+            command = command.upper()
         if command[0] == _G:
             if match := _CODE_G.match(command):
                 self._note_g(match[1], command)
@@ -67,9 +76,9 @@ class Modes:
             self._note_feedrate(command)
         match code:
             case b"90":
-                self.relative = self.relative_e = False
+                self._set_relative(to=False)
             case b"91":
-                self.relative = self.relative_e = True
+                self._set_relative(to=True)
             case b"20":
                 self.inches = True
             case b"21":
@@ -77,13 +86,21 @@ class Modes:
             case b"28":
                 self.homed = True
 
+    def _set_relative(self, *, to: bool) -> None:
+        self.relative = to
+        if self.e_mode == "last":
+            self.relative_e = to
+        elif self.e_mode == "either":
+            self.relative_e = to or self.m83
+
     def _note_m(self, command: bytes) -> None:
         if command[:3] in (b"M82", b"M83", b"M84", b"M18") and not command[3:4].isdigit():
             if command[:3] in (b"M84", b"M18"):
                 if b"S" not in command:  # which is a time after which they go off
                     self.homed = False  # what is not held may be moved by hand
             else:
-                self.relative_e = command[:3] == b"M83"
+                self.m83 = command[:3] == b"M83"
+                self.relative_e = self.m83 or (self.e_mode == "either" and self.relative)
         elif _FAN_OFF.match(command):
             self.fan = 0
         elif match := _FAN.match(command):
@@ -99,7 +116,7 @@ class Modes:
     def restore(self) -> list[str]:
         """Return the commands that set positioning and speed again, as after a move of the host's own."""
         axes = "G91" if self.relative else "G90"
-        extruder = "M83" if self.relative_e else "M82"
+        extruder = "M83" if (self.relative_e if self.e_mode == "last" else self.m83) else "M82"
         speed = [f"G1 F{self.feedrate.decode()}"] if self.feedrate else []
         return [axes, extruder, *speed]  # in this order: the first sets the extruder's too
 

@@ -83,6 +83,7 @@ class Outbox:
     @dialect.setter
     def dialect(self, dialect: Dialect) -> None:
         self._dialect = dialect
+        self.modes.e_mode = dialect.e_mode
         dense = frame if dialect.compact is None else dense_frame
         self._make_frame = dense if dialect.numbered else bare_frame
 

@@ -49,7 +49,7 @@ _REST = struct.Struct(f"<I H {LONGEST_FRAME - MAX_FRAME}s I")
 _REST_SIZE = 176
 _PACKS = _RESTS + HISTORY * _REST_SIZE  # a byte that an older version does not look at
 _TOTAL = _PACKS + 8
-_RELATIVE, _RELATIVE_E, _INCHES, _MILLIMETRES, _HOMED = 1, 2, 4, 8, 16
+_RELATIVE, _RELATIVE_E, _INCHES, _MILLIMETRES, _HOMED, _M83, _OF_M83 = 1, 2, 4, 8, 16, 32, 64
 
 
 @frozen
@@ -270,7 +270,7 @@ def _checksum(turn: int, text: bytes) -> int:
 def _packed(modes: Modes) -> bytes:
     units = 0 if modes.inches is None else _INCHES if modes.inches else _MILLIMETRES
     return _MODES.pack(
-        modes.relative | modes.relative_e << 1 | units | modes.homed << 4,
+        modes.relative | modes.relative_e << 1 | units | modes.homed << 4 | modes.m83 << 5 | _OF_M83,
         -1 if modes.tool is None else modes.tool,
         -1 if modes.fan is None else modes.fan,
         modes.feedrate,
@@ -287,6 +287,7 @@ def _modes(packed: bytes) -> Modes:
         tool=None if tool < 0 else tool,
         fan=None if fan < 0 else fan,
         homed=bool(flags & _HOMED),
+        m83=bool(flags & (_M83 if flags & _OF_M83 else _RELATIVE_E)),  # a host before 0.2 has noted the one alone
     )
 
 

@@ -28,6 +28,7 @@ class ModalState:
 
     relative: bool = False
     relative_e: bool = False
+    m83: bool = False
     unit: float = 1.0  # mm
     feedrate: float = 25.0  # mm/s
     speed_percent: float = 100.0

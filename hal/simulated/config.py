@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import field
 
+from gcode.firmware_traits import EMode
 from gcode.frozen import frozen
 from gcode.planner import MotionLimits
 from hal.simulated.heater import BED, HOTEND, HeaterConfig
@@ -37,6 +38,7 @@ class FirmwareConfig:
         restart_time: seconds from a restart by command until it is ready.
         noise: standard deviation of a temperature reading, °C.
         seed: of everything random; the same seed and input give the same bytes.
+        e_mode: what makes coordinates of E relative.
         speech: how it speaks where it does otherwise than Marlin.
         scenario: what goes wrong.
         sd_files: what is on the SD card: names as M20 lists them, and contents.
@@ -75,6 +77,7 @@ class FirmwareConfig:
     restart_time: float = 1.7
     noise: float = 0.05
     seed: int = 0
+    e_mode: EMode = "last"
     speech: Speech = field(default_factory=Speech)
     scenario: Scenario = field(default_factory=Scenario)
     sd_files: Mapping[str, bytes] = field(default_factory=dict)

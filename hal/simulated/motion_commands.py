@@ -153,23 +153,37 @@ def _millimetres(board: Board, _command: Command) -> None:
 
 
 def _absolute(board: Board, _command: Command) -> None:
-    """G90: for the extruder too."""
-    board.modal.relative = board.modal.relative_e = False
+    """G90."""
+    _set_relative(board, to=False)
 
 
 def _relative(board: Board, _command: Command) -> None:
-    """G91: for the extruder too."""
-    board.modal.relative = board.modal.relative_e = True
+    """G91."""
+    _set_relative(board, to=True)
+
+
+def _set_relative(board: Board, *, to: bool) -> None:
+    board.modal.relative = to
+    match board.config.e_mode:
+        case "last":  # Marlin 2: the bits of all axes
+            board.modal.relative_e = to
+        case "either":  # Marlin 1.1: relative_mode || axis_relative_modes[E_AXIS]
+            board.modal.relative_e = to or board.modal.m83
 
 
 def _absolute_e(board: Board, _command: Command) -> None:
     """M82."""
-    board.modal.relative_e = False
+    _set_relative_e(board, to=False)
 
 
 def _relative_e(board: Board, _command: Command) -> None:
     """M83."""
-    board.modal.relative_e = True
+    _set_relative_e(board, to=True)
+
+
+def _set_relative_e(board: Board, *, to: bool) -> None:
+    board.modal.m83 = to
+    board.modal.relative_e = to or (board.config.e_mode == "either" and board.modal.relative)
 
 
 def _set_position(board: Board, command: Command) -> None:

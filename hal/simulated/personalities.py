@@ -311,12 +311,13 @@ _REPRAPFIRMWARE = Speech(
 )
 
 MARLIN = FirmwareConfig()
-OTHER = FirmwareConfig(busy=False, autoreport=False)
+OTHER = FirmwareConfig(busy=False, autoreport=False, e_mode="either")
 
 
 def _prusa(speech: Speech) -> FirmwareConfig:
     return replace(
         MARLIN,
+        e_mode="own",
         host_actions=True,
         sd_card=True,
         eeprom=True,
@@ -350,16 +351,18 @@ FIRMWARES: dict[str, FirmwareConfig] = {
         sd_card=True,
         speech=marlin21(parser=1, host=1, card=1, meatpack=1),
     ),
-    "marlin1": replace(MARLIN, sd_card=True, eeprom=True, speech=MARLIN_119),
+    "marlin1": replace(MARLIN, e_mode="either", sd_card=True, eeprom=True, speech=MARLIN_119),
     "marlin1.0": replace(OTHER, sd_card=True, eeprom=True, speech=MARLIN_10),
     "malyan": replace(OTHER, flow_control=True, speech=MALYAN),
     "malyan-0": replace(OTHER, flow_control=True, speech=MALYAN_0),
     "prusa": replace(_prusa(_PRUSA_313), meatpack=True),
     "prusa-no-card": replace(_prusa(replace(_PRUSA_313, late_banner=_NO_CARD)), meatpack=True),
     "prusa-3.9": _prusa(_PRUSA_39),
-    "repetier": replace(MARLIN, emergency_parser=True, queue=1, fw_retract=True, whole_degrees=True, speech=_REPETIER),
-    "smoothie": replace(OTHER, flow_control=True, queue=1, speech=_SMOOTHIE),
-    "reprapfirmware": replace(OTHER, flow_control=True, queue=1, speech=_REPRAPFIRMWARE),
+    "repetier": replace(
+        MARLIN, e_mode="either", emergency_parser=True, queue=1, fw_retract=True, whole_degrees=True, speech=_REPETIER
+    ),
+    "smoothie": replace(OTHER, e_mode="last", flow_control=True, queue=1, speech=_SMOOTHIE),
+    "reprapfirmware": replace(OTHER, e_mode="own", flow_control=True, queue=1, speech=_REPRAPFIRMWARE),
     "teacup": replace(OTHER, autoreport=True, queue=1, speech=_TEACUP),
     "klipper": replace(OTHER, flow_control=True, rx_buffer=4096, speech=_KLIPPER),
 }

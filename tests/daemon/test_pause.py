@@ -13,6 +13,7 @@ from gcode.dialect import MARLIN
 from gcode.modes import Modes
 from gcode.replies import Reading
 from hal.simulated.config import FirmwareConfig
+from hal.simulated.personalities import FIRMWARES
 from hal.simulated.scenario import Fault, Scenario
 from support.house import DEAD_MAN, SCRIPTS, S, house
 
@@ -65,6 +66,23 @@ async def test_the_head_is_lifted_and_comes_back_to_the_very_place(tmp_path):
         assert [each.command for each in it.oracle.commands if each.command in PART[7:]] == PART[7:]
         assert where(it)[:3] == (40.0, 200.0, 5.0)
         assert it.board.fan == 77
+
+
+RELATIVE_E = ["G28", "G90", "M83", "G92 E0", "M104 S200", "M109 S200", "G1 X10 Y20 Z5 E1 F3000"]
+RELATIVE_E += ["G91", "G1 Z1", "G90"]  # as a slicer lifts the nozzle
+RELATIVE_E += [f"G1 X{10 + n % 2 * 30} Y{20 + n} E0.1" for n in range(100)]
+
+
+@pytest.mark.parametrize("name", ["marlin1", "prusa", "repetier", "smoothie", "marlin2.1"])
+async def test_what_g90_means_for_the_extruder_is_the_firmwares_own_affair(tmp_path, name):
+    """To Marlin 2 and Smoothieware E is absolute from the last G90 on; to the others it stays relative."""
+    firmware = replace(FIRMWARES[name], noise=0.0)
+    async with house(tmp_path, firmware=firmware, scripts=PLAIN, pause=PauseConfig()) as it:
+        await in_the_middle(it, RELATIVE_E)
+        await it.connection.send(["M82" if it.board.modal.relative_e else "M83"])
+        it.jobs.resume()
+        await it.until(S.COMPLETED)
+        assert it.board.modal.relative_e == (firmware.e_mode != "last")
 
 
 @pytest.mark.parametrize("doubled", [1, 2])

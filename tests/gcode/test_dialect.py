@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
         ("Marlin V1; Sprinter/grbl mashup for gen6", dialect.MARLIN_1_0),
         ("Marlin Ultimaker2; Sprinter/grbl mashup for gen6", dialect.MARLIN_1_0),
         ("Sprinter", dialect.SPRINTER),
-        ("Marlin 1.1.9 (Github)", dialect.MARLIN),
+        ("Marlin 1.1.9 (Github)", dialect.MARLIN_1_1),
         ("Prusa-Firmware-Buddy 6.2.0+8875 (Github)", dialect.PRUSA_BUDDY),
         ("Prusa-Firmware 3.14.0 based on Marlin", dialect.PRUSA),
         ("Repetier_1.0.4", dialect.REPETIER),
@@ -42,7 +42,7 @@ def test_a_firmware_is_recognised_by_its_name(name, expected):
     ("banner", "expected"),
     [
         (["start", "PowerUp", "Marlin bugfix-2.0.x", "", "echo: Last Updated: 2021-06-05"], dialect.MARLIN),
-        (["start", "echo:Marlin 1.1.9", "echo: Last Updated: 2018-07-31"], dialect.MARLIN),
+        (["start", "echo:Marlin 1.1.9", "echo: Last Updated: 2018-07-31"], dialect.MARLIN_1_1),
         (["start", "echo:Marlin 1.0.2"], dialect.MARLIN_1_0),
         (["start", "echo: 3.9.0-3421", "echo: Last Updated: Jun 30 2020 | Author: (none, Marlin)"], dialect.PRUSA),
         (["echo: 3.13.0-RC1-6800"], dialect.PRUSA),

@@ -1,12 +1,15 @@
+from typing import get_args
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from gcode.firmware_traits import EMode
 from gcode.modes import Modes
 
 
-def after(*lines: str) -> Modes:
-    modes = Modes()
+def after(*lines: str, e_mode: EMode = "last") -> Modes:
+    modes = Modes(e_mode=e_mode)
     for line in lines:
         modes.note(line.encode())
     return modes
@@ -18,8 +21,9 @@ def after(*lines: str) -> Modes:
         ([], Modes()),
         (["G91"], Modes(relative=True, relative_e=True)),
         (["G91", "M82"], Modes(relative=True)),
-        (["M83", "G90"], Modes()),
-        (["G90", "M83"], Modes(relative_e=True)),
+        (["M83", "G90"], Modes(m83=True)),
+        (["G90", "M83"], Modes(relative_e=True, m83=True)),
+        (["g90", "m83", "g1 x5 f1200"], Modes(relative_e=True, m83=True, feedrate=b"1200")),
         (["G91.1", "G900", "M830", "M823"], Modes()),
         (["G20", "G1 X1 F60.5"], Modes(inches=True, feedrate=b"60.5")),
         (["G1 F1800", "G1 X1", "G0X2F9000"], Modes(feedrate=b"9000")),
@@ -50,10 +54,41 @@ def test_following(lines, expected):
 commands = st.sampled_from(["G90", "G91", "M82", "M83", "G20", "G21", "G1 X1 F300", "G1 Y2", "T1", "M106 S7", "M107"])
 
 
-@given(before=st.lists(commands), meanwhile=st.lists(commands))
-def test_whatever_happens_between_is_undone(before, meanwhile):
-    was = after(*before)
-    now = after(*before, *meanwhile, *was.restore_all())
+class Read:
+    """How a firmware reads coordinates, with the variables that its source has."""
+
+    def __init__(self, e_mode):
+        self.e_mode = e_mode
+        self.all_relative = self.m83 = self.e_bit = False
+
+    def carry_out(self, lines):
+        for line in lines:
+            if line in ("G90", "G91"):
+                self.all_relative = self.e_bit = line == "G91"
+            elif line in ("M82", "M83"):
+                self.m83 = self.e_bit = line == "M83"
+        return self
+
+    @property
+    def relative(self):
+        e = {"last": self.e_bit, "either": self.all_relative or self.m83, "own": self.m83}[self.e_mode]
+        return self.all_relative, e
+
+    @property
+    def memory(self):
+        """What later commands build upon."""
+        return self.relative if self.e_mode == "last" else (self.all_relative, self.m83)
+
+
+@given(e_mode=st.sampled_from(get_args(EMode)), before=st.lists(commands), meanwhile=st.lists(commands))
+def test_whatever_happens_between_is_undone(e_mode, before, meanwhile):
+    was = after(*before, e_mode=e_mode)
+    board = Read(e_mode).carry_out(before)
+    assert (was.relative, was.relative_e) == board.relative
+    remembered = board.memory
+    back = was.restore_all()
+    assert board.carry_out([*meanwhile, *back]).memory == remembered
+    now = after(*before, *meanwhile, *back, e_mode=e_mode)
     assert (now.relative, now.relative_e) == (was.relative, was.relative_e)
     for mode in ("inches", "feedrate", "tool", "fan"):
         if getattr(was, mode) not in (None, b""):  # what was never set cannot be set again

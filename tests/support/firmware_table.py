@@ -46,6 +46,11 @@ def _words(words: frozenset[str]) -> str:
     return " ".join(sorted(words, key=lambda word: float(word[1:]))) or "-"
 
 
+E_MODES = {
+    "last": "the last of G90, G91, M82, M83",
+    "either": "G91 or M83",
+    "own": "M83",
+}
 LINES: dict[str, Callable[[Dialect], str]] = {
     "firmware": lambda each: each.name,
     "lines on their way": lambda each: str(each.window_lines),
@@ -53,6 +58,7 @@ LINES: dict[str, Callable[[Dialect], str]] = {
     "line numbers": _numbers,
     "`ok` at": _ok,
     "every move is made": _rest,
+    "E is relative by": lambda each: E_MODES[each.e_mode],
     "in texts replaced": _texts,
 }
 HEAT: dict[str, Callable[[Dialect], str]] = {

@@ -84,5 +84,6 @@ def plain_modes(modes: Modes) -> dict[str, Any]:
 
 
 def modes_of(plain: dict[str, Any]) -> Modes:
-    """Return the modes that `plain_modes` took apart, in whichever version."""
-    return msgspec.convert(plain | {"feedrate": plain["feedrate"].encode()}, Modes, builtin_types=(bytes,))
+    """Return the modes that `plain_modes` took apart, in whichever version; before 0.2 they had no m83."""
+    known = {"m83": plain["relative_e"]} | plain | {"feedrate": plain["feedrate"].encode()}
+    return msgspec.convert(known, Modes, builtin_types=(bytes,))
