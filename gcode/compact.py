@@ -25,8 +25,6 @@ _IDLE = re.compile(
     rb"|\+"
 ).sub
 
-_CODE = 2  # bytes of `G0`, behind which an X is no hexadecimal number
-
 
 @cache
 def compactor(keep: str) -> Compact:
@@ -42,8 +40,8 @@ def compactor(keep: str) -> Compact:
         if _MOVE(command) is None:
             return command
         dense = _IDLE(b"", command.replace(b" ", b""))
-        if b"0X" in dense and b"0X" in dense[_CODE:]:  # newlib's strtof takes `Y0X10` for a hexadecimal number
-            dense = dense[:_CODE] + dense[_CODE:].replace(b"0X", b"0 X")
+        if b"0X" in dense:  # newlib's strtof takes `G0X10` and `Y0X10` for hexadecimal numbers
+            dense = dense.replace(b"0X", b"0 X")
         for letter, apart in kept:
             dense = dense.replace(letter, apart)
         return dense

@@ -182,10 +182,14 @@ async def test_where_nobody_answers_the_printer_is_made_cold(tmp_path):
     cuts = await left_in_print(tmp_path, after_reboot="ask", after_reboot_min=45)
     async with cuts.world.host() as host:
         await until(host, JobState.PAUSED)
-        await asyncio.sleep(44 * 60)
+        await asyncio.sleep(30 * 60)
+    await cuts.power_fails()  # the time does not begin anew
+    async with cuts.world.host() as host:
+        await until(host, JobState.PAUSED)
+        await asyncio.sleep(12 * 60)
         assert host.jobs.state is JobState.PAUSED
         assert cuts.world.firmware.board.bed.target == 50
-        await asyncio.sleep(2 * 60)
+        await asyncio.sleep(4 * 60)
         assert host.jobs.state is JobState.INTERRUPTED
         assert "nobody has said within 45 min" in host.jobs.error
         assert cuts.world.firmware.board.bed.target == 0
@@ -212,10 +216,17 @@ async def test_a_board_that_lost_its_power_too_is_not_gone_on_with(tmp_path):
     assert "the printer restarted" in await ended(cuts)
 
 
-async def test_a_printer_that_has_turned_its_heaters_off_is_not_gone_on_with(tmp_path):
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        (0, "the printer has turned tool0 off meanwhile"),
+        (170, "tool0 has another target meanwhile: 170 °C, it was 200 °C"),
+    ],
+)
+async def test_a_printer_whose_heat_is_another_is_not_gone_on_with(tmp_path, target, reason):
     cuts = await left_in_print(tmp_path)
-    cuts.world.firmware.board.hotend.target = 0
-    assert "the printer has turned tool0 off meanwhile" in await ended(cuts)
+    cuts.world.firmware.board.hotend.target = target
+    assert reason in await ended(cuts)
 
 
 async def test_a_head_that_somebody_has_moved_is_not_gone_on_with(tmp_path):

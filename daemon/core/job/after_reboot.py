@@ -35,6 +35,7 @@ BACK = 1024 * 1024
 NEAR = 0.03
 """mm between that and what the printer tells, which has two decimals."""
 
+RETARGETED = 1.0  # °C between two targets that are the same; some firmwares tell whole degrees
 COOLED = 15.0
 """°C that a heater may have lost since."""
 
@@ -144,6 +145,8 @@ def _check_heat(printer: Printer, name: str, before: float, target: float) -> No
     now = printer.heaters.get(name)
     if now is None or not now.target:
         raise CannotGoOn(f"the printer has turned {name} off meanwhile: it had {target:g} °C to reach")
+    if abs(now.target - target) > RETARGETED:
+        raise CannotGoOn(f"{name} has another target meanwhile: {now.target:g} °C, it was {target:g} °C")
     if now.actual < min(before, now.target) - COOLED:
         raise CannotGoOn(f"{name} has cooled to {now.actual:.0f} °C meanwhile, from {before:.0f} °C")
 

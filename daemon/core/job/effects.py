@@ -361,14 +361,26 @@ class Effects:
         if not job.page.asks:
             await self._stand_by_in_time(job)
             return
-        minutes = self._config.job.after_reboot_min
+        both = {asyncio.create_task(self._stand_by_in_time(job)), asyncio.create_task(self._wait_for_word(job))}
         try:
-            async with asyncio.timeout(60 * minutes):
-                await self._stand_by_in_time(job)
-        except TimeoutError:
-            raise CannotGoOn(
-                f"the machine was started anew, and nobody has said within {minutes:g} min to go on"
-            ) from None
+            done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            done.pop().result()  # neither ends but by an error
+        finally:
+            for each in both:
+                each.cancel()
+
+    async def _wait_for_word(self, job: Job) -> None:
+        """Wait as long as somebody may answer. What of that is used up is on the disk: boot after boot begins no anew.
+
+        Raises:
+            CannotGoOn: nobody has answered.
+        """
+        minutes = self._config.job.after_reboot_min
+        while (left := 60 * minutes - job.page.asked_s) > 0:
+            job.page.asked_s += min(_MINUTE, left)  # before it: a computer that keeps falling over comes to an end, too
+            self._survival.keep(job)
+            await asyncio.sleep(min(_MINUTE, left))
+        raise CannotGoOn(f"the machine was started anew, and nobody has said within {minutes:g} min to go on")
 
     async def _stand_by_in_time(self, job: Job) -> None:
         minutes = self._config.pause.standby_after_min
@@ -397,6 +409,7 @@ class Effects:
             page.script.extend(self._way_back(job, page.rest))
             page.rest = None
         page.printer_paused = page.gone_on = page.asks = False
+        page.asked_s = 0.0
         await self._finish_script(job)
         page.why = None
         job.machine.fire("resumed")
@@ -443,6 +456,7 @@ class Effects:
             await job.steps.send(job.printer, self._safe(command))
 
 
+_MINUTE = 60.0  # s
 _STARTED_ANEW = (
     "the computer was started anew in the middle of the print; the printer is as it was left, and its place is known: "
     "resume goes on with the next line"

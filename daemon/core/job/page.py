@@ -89,7 +89,8 @@ class Page:
         claim: it was asked for with a key.
         resends: lines that the printer asked for again.
         ejected: the script that clears the bed was run to its end.
-        asks: it is paused until somebody says whether it goes on after a reboot.
+        asks: it is paused until somebody says whether it goes on after a reboot; `asked_s` of the seconds for that
+            are used up.
     """
 
     selection: Selection
@@ -116,6 +117,7 @@ class Page:
     wanted: str | None = None
     ending: Ending | None = None
     why: str | None = None
+    asked_s: float = 0.0
     gone_on: bool = False
     claim: ClaimedJob | None = None
     resends: int = 0
