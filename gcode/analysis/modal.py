@@ -15,6 +15,7 @@ from gcode.analysis.arrays import Bytes, Floats, Ints
 from gcode.analysis.stepwise import Stepwise
 from gcode.analysis.words import COLUMNS, Words
 from gcode.command import Command
+from gcode.firmware_traits import EMode
 from gcode.frozen import frozen
 from gcode.planner import MotionLimits
 
@@ -51,7 +52,9 @@ class Rows:
 class ModalTracker:
     """Follows the commands of a block in their order; then gives its rows, with columns of what held at each."""
 
-    def __init__(self, limits: MotionLimits) -> None:
+    def __init__(self, limits: MotionLimits, e_mode: EMode) -> None:
+        self._e_mode = e_mode
+        self._m83 = False
         self.relative = Stepwise(False)  # noqa: FBT003 - the value itself
         self.relative_e = Stepwise(False)  # noqa: FBT003 - as above
         self.unit = Stepwise(1.0)
@@ -138,13 +141,20 @@ class ModalTracker:
 
     def _set_positioning(self, *, relative: bool) -> None:
         self.relative.set(self._row, relative)
-        self.relative_e.set(self._row, relative)
+        if self._e_mode == "last":
+            self.relative_e.set(self._row, relative)
+        elif self._e_mode == "either":
+            self.relative_e.set(self._row, relative or self._m83)
 
     def _absolute_e(self, _command: Command) -> None:
-        self.relative_e.set(self._row, False)  # noqa: FBT003 - the value itself
+        self._set_e(relative=False)
 
     def _relatively_e(self, _command: Command) -> None:
-        self.relative_e.set(self._row, True)  # noqa: FBT003 - as above
+        self._set_e(relative=True)
+
+    def _set_e(self, *, relative: bool) -> None:
+        self._m83 = relative
+        self.relative_e.set(self._row, relative or (self._e_mode == "either" and self.relative.last))
 
     def _volumetric(self, command: Command) -> None:
         diameter = command.number("D", 0.0) * self.unit.last

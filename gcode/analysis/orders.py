@@ -65,7 +65,7 @@ class Orders:
     """
 
     def __init__(self, machine: Machine, comments: Comments, layers: Layers, checks: Checks) -> None:
-        self.modal = ModalTracker(machine.limits)
+        self.modal = ModalTracker(machine.limits, machine.dialect.e_mode)
         self.layer = Stepwise(0)
         self.feature: Stepwise[Feature] = Stepwise(Feature.OTHER)
         self.features = False

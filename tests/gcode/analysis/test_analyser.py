@@ -11,6 +11,7 @@ from gcode.analysis import blocks, timeline
 from gcode.analysis.analyser import Analyser, BinaryGcodeError
 from gcode.analysis.blocks import BLOCK
 from gcode.analysis.machine import Machine
+from gcode.dialect import KLIPPER, MARLIN, REPRAPFIRMWARE
 from gcode.errors import CommandError
 from gcode.planner import MotionLimits
 from gcode.reader import Reader
@@ -178,6 +179,18 @@ def test_relative_and_absolute_coordinates():
     assert found.bounds.printing.min[0] == 10
     assert found.bounds.printing.max[0] == 50
     assert found.filament_mm == pytest.approx(1 + 1 + 1 + 1)
+
+
+@pytest.mark.parametrize(
+    ("spoken", "g91_behind_m82", "g90_behind_m83"),
+    [(MARLIN, 2.5, 2), (KLIPPER, 2.5, 4), (REPRAPFIRMWARE, 1.5, 4)],
+    ids=["the last", "either", "its own"],
+)
+def test_what_makes_e_relative_is_the_firmwares_affair(spoken, g91_behind_m82, g90_behind_m83):
+    machine, head = Machine(dialect=spoken), "G28\nM104 S200\nM82\nG92 E0\nG1 X10 E1\n"
+    assert analyse(head + "G91\nG1 X5 E1.5\n", machine).filament_mm == pytest.approx(g91_behind_m82)
+    found = analyse(head + "M83\nG91\nG1 X5 E1\nG90\nG1 X30 E2\n", machine)
+    assert found.filament_mm == pytest.approx(g90_behind_m83)
 
 
 def test_inches():
