@@ -18,11 +18,17 @@ class InMemory:
         self._desk = desk
         self._asked = 0
         self._listeners: list[Listener] = []
+        self._telling = False
+        self._told: Snapshot | None = None  # while it tells of something: what is then, which each listener asks for
         desk.subscribe(self._on_event)
 
     def latest(self) -> Snapshot:
         """Return what is now."""
+        if self._told is not None:
+            return self._told
         seen: Seen = decode(encode(Seen(snapshot=self._desk.snapshot())), FromCore)
+        if self._telling:
+            self._told = seen.snapshot
         return seen.snapshot
 
     def subscribe(self, listener: Listener) -> None:
@@ -32,6 +38,7 @@ class InMemory:
     async def ask(self, question: Question) -> Any:
         """Return the core's answer."""
         self._asked += 1
+        self._telling, self._told = False, None  # the answer may change what is
         sent: Asked = decode(asked(self._asked, question), FromFront)
         answering = answer(self._desk, sent)
         reply = heard(answering if isinstance(answering, bytes) else await answering)
@@ -46,5 +53,9 @@ class InMemory:
             message = happened(event)
             crossed: Happened | None = decode(encode(message), FromCore) if message is not None else None
             told = event_of(crossed) if crossed is not None else None
-        for listener in tuple(self._listeners):
-            listener(told)
+        self._telling, self._told = True, None
+        try:
+            for listener in tuple(self._listeners):
+                listener(told)
+        finally:
+            self._telling, self._told = False, None
