@@ -29,6 +29,7 @@ from daemon.bridge.words import JobState
 from hal import registry
 from hal.errors import NoSuchPort, PortLost
 from support.http import Api, Response, api
+from support.waiting import pause
 
 Step = str | bytes | float
 Steps = Iterable[Step]
@@ -523,7 +524,7 @@ class Rig:
         began = self.now
         while not met():
             assert self.now < began + within, f"{self.state} after {within} s\n{self.firmware.dialogue()}"
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(pause(began, 0.02))
         return self.now - began
 
     async def reach(self, *states: JobState, within: float = 60.0) -> float:

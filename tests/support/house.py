@@ -17,6 +17,7 @@ from hal.driver import LinePrinter
 from hal.simulated.firmware import Firmware
 from hal.simulated.memory import SimulatedTransport
 from hal.simulated.oracle import Oracle
+from support.waiting import pause
 
 S = JobState
 SCRIPTS = ScriptsConfig(
@@ -114,9 +115,10 @@ class House:
         self.jobs.start()
 
     async def until(self, *states: JobState) -> None:
+        began = asyncio.get_running_loop().time()
         async with asyncio.timeout(10_000):
             while self.jobs.state not in states:  # noqa: ASYNC110 - the state is what clients poll
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(pause(began, 0.01))
 
     async def until_it_finishes(self) -> None:
         """Wait for the script at the end, which takes less than a look at the state from time to time would see."""
