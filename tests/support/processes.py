@@ -15,8 +15,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -85,6 +86,31 @@ def commands_of(path: Path) -> list[str]:
     return [in_full(command).decode() for command in commands]
 
 
+class Lines(Generic[T]):
+    """The complete lines of a file that grows, parsed as they come: a look at it costs what is new."""
+
+    def __init__(self, path: Path, parse: Callable[[str], T | None]) -> None:
+        self._path = path
+        self._parse = parse
+        self._read = 0
+        self._found: list[T] = []
+
+    def so_far(self) -> list[T]:
+        """Return what the lines say, without those that say nothing."""
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            new = file.read().rpartition(b"\n")
+        self._read += len(new[0]) + len(new[1])
+        parsed = [self._parse(line) for line in new[0].decode("utf-8", "replace").split("\n") if line]
+        self._found += [each for each in parsed if each is not None]
+        return self._found.copy()
+
+
+def accepted(line: str) -> str:
+    """Return the command in a line of an oracle; moves in full, as they come compact."""
+    return in_full(json.loads(line)["command"].encode()).decode()
+
+
 class Child:
     """A process that dies with the test, or after LIFETIME; its output is in a file."""
 
@@ -133,6 +159,7 @@ class SimulatedPrinter(Child):
     def __init__(self, folder: Path, speed: float, link: Path, baudrate: int | None = None) -> None:
         self.link = link
         self.oracle = folder / "oracle.jsonl"
+        self._accepted = Lines(self.oracle, accepted)
         options: list[str | Path] = ["--pty", link, "--oracle", self.oracle, "--speed", f"{speed:g}"]
         if baudrate is not None:
             options += ["--baudrate", str(baudrate)]
@@ -145,15 +172,18 @@ class SimulatedPrinter(Child):
         return f"serial:{self.link}"
 
     def accepted(self) -> list[str]:
-        """Return the commands taken in so far; moves in full, as they come compact."""
-        complete = self.oracle.read_text().rpartition("\n")[0]
-        return [in_full(json.loads(line)["command"].encode()).decode() for line in complete.splitlines()]
+        """Return the commands taken in so far."""
+        return self._accepted.so_far()
 
 
 # the host would wait for heat by its own clock, and the simulated printers here are many times faster, as would be
 # their time for a dead host; and what these tests compare is what was sent: no question for the printer's limits, no
 # process beside
 CONFIG = '[job]\nheat_up = "firmware"\n[analysis]\nenabled = false\n[safety]\ndead_man_min = 0\n'
+
+
+def _event(line: str) -> dict[str, Any] | None:
+    return json.loads(line) if line.startswith("{") else None
 
 
 class Daemon(Child):
@@ -174,12 +204,11 @@ class Daemon(Child):
         if python_path is not None:
             variables["PYTHONPATH"] = str(python_path)
         super().__init__(command, log, **variables)
+        self._logged = Lines(log, _event)
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Return what the log has said under this name so far."""
-        lines = self.output().rpartition("\n")[0].splitlines()
-        parsed = [json.loads(line) for line in lines if line.startswith("{")]
-        return [event for event in parsed if event["event"] == name]
+        return [event for event in self._logged.so_far() if event["event"] == name]
 
     def event(self, name: str, seconds: float = PATIENCE) -> dict[str, Any]:
         """Return the first event of this name, which may be still to come."""
@@ -188,7 +217,7 @@ class Daemon(Child):
         assert found, f"it ended without saying {name}:\n{self.output()}"
         return found[0]
 
-    @property
+    @cached_property
     def address(self) -> tuple[str, int]:
         split = urlsplit(self.event("http.listening")["url"])
         assert split.hostname is not None

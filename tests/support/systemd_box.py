@@ -15,7 +15,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gcode.compact import in_full
+from support.processes import Lines, accepted
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tests/systemd/box"
@@ -185,6 +185,7 @@ class Printer:
         """Start it; a board that `resets` does so when the port is opened that nobody had open."""
         self.box = box
         self.oracle = box.folder / "oracle.jsonl"
+        self._accepted = Lines(self.oracle, accepted)
         box.run("mkdir", "-p", PORT.parent)
         box.run(
             "systemd-run", "--quiet", "--unit=printer", "/opt/nozzled/current/bin/python", "-m", "hal.simulated",
@@ -195,9 +196,8 @@ class Printer:
         box.shell(f"chmod 666 $(readlink {PORT})")
 
     def accepted(self) -> list[str]:
-        """Return the commands taken in so far; moves in full, as they come compact."""
-        complete = self.oracle.read_text().rpartition("\n")[0]
-        return [in_full(json.loads(line)["command"].encode()).decode() for line in complete.splitlines()]
+        """Return the commands taken in so far."""
+        return self._accepted.so_far()
 
     def printed(self) -> list[str]:
         """Return the commands of files taken in so far."""
