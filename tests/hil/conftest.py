@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -48,13 +47,16 @@ class PtyDevice(PortDevice):
         super().__init__(registry.parse(f"serial:{port}"))
         self.restarts = ""
         self._oracle = oracle
+        self._before = len(oracle.read_text().splitlines())  # what other tests have sent
 
     def accepted(self) -> list[str]:
-        return [json.loads(line)["command"] for line in self._oracle.read_text().splitlines()]
+        return [json.loads(line)["command"] for line in self._oracle.read_text().splitlines()[self._before :]]
 
 
-@contextmanager
-def _pty_device(folder: Path) -> Iterator[PtyDevice]:
+@pytest.fixture(scope="module")
+def pty_printer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+    """One printer for the tests of a module, as it is with a real one: its port, and what it has taken in."""
+    folder = tmp_path_factory.mktemp("pty")
     port, oracle = folder / "printer", folder / "oracle.jsonl"
     program = [sys.executable, "-m", "hal.simulated", "--pty", str(port), "--oracle", str(oracle)]
     options = ["--speed", str(PTY_SPEED), "--no-reset-on-open"]
@@ -62,34 +64,32 @@ def _pty_device(folder: Path) -> Iterator[PtyDevice]:
         try:
             line = process.stdout.readline() if process.stdout else ""
             assert "->" in line, "the simulated printer did not start"
-            yield PtyDevice(port, oracle)
+            yield port, oracle
         finally:
             process.terminate()
     assert process.returncode == 0
 
 
-@contextmanager
-def _device(name: str, folder: Path) -> Iterator[Device]:
+def _device(request: pytest.FixtureRequest) -> Device:
+    name = request.param
     if name == "memory":
-        yield SimulatedDevice(Firmware(oracle=Oracle(keep=None)))
-    elif name == "pty":
-        with _pty_device(folder) as device:
-            yield device
-    elif name in FIRMWARES:
-        yield SimulatedDevice(Firmware(FIRMWARES[name], Oracle(keep=None)))
-    else:
-        yield PortDevice(registry.parse(name))
+        return SimulatedDevice(Firmware(oracle=Oracle(keep=None)))
+    if name == "pty":
+        return PtyDevice(*request.getfixturevalue("pty_printer"))
+    if name in FIRMWARES:
+        return SimulatedDevice(Firmware(FIRMWARES[name], Oracle(keep=None)))
+    return PortDevice(registry.parse(name))
 
 
 @pytest.fixture
-def device(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Device]:
+def device(request: pytest.FixtureRequest) -> Iterator[Device]:
     """The printer under test; it is cold at the end, or the test fails."""
     if request.param not in SIMULATED:
         _skip_what_is_not_allowed(request)
-    with _device(request.param, tmp_path) as device:
-        request.node.stash[DEVICE] = device
-        yield device
-        device.run(device.cool())
+    device = _device(request)
+    request.node.stash[DEVICE] = device
+    yield device
+    device.run(device.cool())
 
 
 def _skip_what_is_not_allowed(request: pytest.FixtureRequest) -> None:
