@@ -213,3 +213,21 @@ async def recorded(there, *names: str) -> None:
         begun = await store.begin_job(NewJob("x.gcode", name, 1, None, 0, "local", None, "sim"))
         store.end_job(begun, "COMPLETED", None, 1, 1, 60.0)
     await until(lambda: not store._pending)
+
+
+async def test_who_asks_as_the_answer_for_another_comes_gets_one_too(tmp_path, monkeypatch):
+    async with api(tmp_path, "") as there:
+        history = there.service.history
+
+        async def slow(_):
+            await asyncio.sleep(1)
+
+        monkeypatch.setattr(type(history), "sync", slow)
+        first = asyncio.create_task(history.refresh(5))
+        await asyncio.sleep(0.5)
+
+        async def second():
+            await history._syncing
+            return await history.refresh(5)
+
+        assert await asyncio.gather(first, second()) == [True, True]

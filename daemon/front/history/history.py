@@ -120,10 +120,11 @@ class History:
         """
         if self._syncing is None or self._syncing.done():
             self._syncing = asyncio.create_task(self.sync())
-        done, _ = await asyncio.wait([self._syncing], timeout=seconds)
+        syncing = self._syncing  # another request may begin the next one meanwhile
+        done, _ = await asyncio.wait([syncing], timeout=seconds)
         if done:
             try:
-                self._syncing.result()
+                syncing.result()
             except StoreError:
                 raise
             except NozzledError as error:  # the core is away, or of another version: what is known has to do
