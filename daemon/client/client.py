@@ -90,6 +90,10 @@ class OctoPrintClient:
         """Return what an address of the API answers that has no method here."""
         return await self._caller.get(path)
 
+    async def fetch(self, path: str) -> bytes:
+        """Return the bytes of what is at an address and no JSON."""
+        return await self._caller.fetch(path)
+
     async def post(self, path: str, data: Mapping[str, Any]) -> Any:
         """Send JSON to an address of the API that has no method here; return the answer."""
         return await self._caller.post(path, data)

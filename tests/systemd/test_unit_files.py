@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli import GAVE_UP, core, front
+from daemon.cli import GAVE_UP, core, front, notify
 from daemon.config import DiscoveryConfig, HttpConfig, core_socket
 from daemon.core.safety.rules import PATIENCE
 from daemon.core.supervision import JOB_TYPE
@@ -25,8 +25,9 @@ FRONT = UNITS / "nozzled-front.service"
 FRONT_INSTANCE = UNITS / "nozzled-front@.service"
 SAFE_OFF = UNITS / "nozzled-safe-off@.service"
 SOCKET = UNITS / "nozzled.socket"
+NOTIFY, NOTIFY_INSTANCE = UNITS / "nozzled-notify.service", UNITS / "nozzled-notify@.service"
 CORES, FRONTS = (UNIT, INSTANCE), (FRONT, FRONT_INSTANCE)
-EXPOSED = {UNIT: 10, INSTANCE: 10, FRONT: 13, FRONT_INSTANCE: 13, SAFE_OFF: 13}
+EXPOSED = {UNIT: 10, INSTANCE: 10, FRONT: 13, FRONT_INSTANCE: 13, SAFE_OFF: 13, NOTIFY: 13, NOTIFY_INSTANCE: 13}
 """How far each may be exposed, in tenths of systemd's points: the least is 0, the most is 100."""
 
 
@@ -93,6 +94,16 @@ def test_the_core_has_no_network_and_the_front_no_device():
         assert settings("DeviceAllow", unit) == []
 
 
+def test_messages_come_from_a_user_that_sees_nothing_of_the_others():
+    for unit in (NOTIFY, NOTIFY_INSTANCE):
+        assert settings("DynamicUser", unit) == ["yes"]
+        assert settings("PrivateDevices", unit) == ["yes"]
+        assert settings("IPAddressDeny", unit) == []
+        [folder] = settings("StateDirectory", unit)
+        assert folder.startswith("nozzled-companion")
+        assert folder.endswith("/notify"), "how the process finds its own"
+
+
 def test_a_printer_on_the_network_is_let_in_by_the_drop_in(analyze, tmp_path):
     path = installed(tmp_path, UNIT.read_text())
     (tmp_path / "nozzled.service.d").mkdir()
@@ -105,7 +116,11 @@ def test_a_printer_on_the_network_is_let_in_by_the_drop_in(analyze, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("unit", "command"), [*((unit, core) for unit in CORES), *((unit, front) for unit in FRONTS)],
+    ("unit", "command"),
+    [
+        *((unit, core) for unit in CORES), *((unit, front) for unit in FRONTS),
+        (NOTIFY, notify), (NOTIFY_INSTANCE, notify),
+    ],
     ids=lambda each: getattr(each, "name", ""),
 )  # fmt: skip
 def test_the_command_line_has_the_options_of_the_unit(unit, command):

@@ -88,6 +88,9 @@ def _job() -> dict[str, dict[str, Operation]]:
     return {
         "/api/job": job,
         "/api/control/job": {**job, "post": {**job["post"], "summary": "As /api/job, by its name in old docs."}},
+        "/api/job/filament": {
+            "get": _operation("Tell what the print has used of each tool's filament.", done=ref("JobFilament"))
+        },
         "/api/connection": {
             "get": _operation("Tell what is connected, and what could be.", done=ref("Connection")),
             "post": _operation("Connect in the background, or disconnect.", 409, body=commands),

@@ -66,6 +66,16 @@ _AXIS = obj({"speed": _NUMBER, "inverted": _YES_NO})
 SCHEMAS: dict[str, Schema] = {
     "Error": obj({"error": _TEXT}),
     "Version": obj({"api": _TEXT, "server": _TEXT, "text": {"type": "string", "pattern": "^OctoPrint "}}),
+    "JobFilament": obj(
+        {
+            "job": nullable("integer"),
+            "path": nullable("string"),
+            "size": nullable("integer"),
+            "known": {"type": "boolean"},
+            "tools": array({"type": "object"}),
+            "planned": array({"type": "object"}),
+        }
+    ),
     "Job": obj(
         {
             "job": obj(

@@ -44,7 +44,17 @@ def describe(service: "Front", known: dict[str, Any], page: str) -> dict[str, An
         "companions": service.companions.told(),
     }
     flat = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
-    return flat | known
+    return flat | known | _with_spools(service, known.get("analysis"))
+
+
+def _with_spools(service: "Front", found: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the analysis with what the spools on the tools mean for the file; nothing where they mean nothing."""
+    if found is None or not isinstance(found.get("filament"), dict) or not service.companions.on("notify"):
+        return {}
+    from daemon.front.views import spools  # noqa: PLC0415 - for those who have switched it on
+
+    more = spools.warnings(found["filament"], service.companions.state("notify"))
+    return {"analysis": {**found, "warnings": [*found["warnings"], *more]}} if more else {}
 
 
 def of_known(found: Findings | None, selected: Selection | None, learnt: Learnt) -> dict[str, Any]:

@@ -31,6 +31,10 @@ async def of_entry(service: "Front", entry: TreeEntry, *, details: bool = False)
     if found is None:
         return {}
     shown = of_brief(found, entry.path)
+    if service.companions.on("notify"):
+        from daemon.front.views import spools  # noqa: PLC0415 - for those who have switched it on
+
+        shown["gcodeAnalysis"]["warnings"] += spools.warnings(filament(found), service.companions.state("notify"))
     if details:
         shown["layers"] = found.plan().layers
     return shown

@@ -1,0 +1,82 @@
+"""`nozzled spool`: which of Spoolman's spools is on which tool."""
+
+import argparse
+from typing import Any
+
+from daemon.cli.remote import Action, add_actions, printable, run
+from daemon.client import OctoPrintClient
+
+__all__ = ["EXAMPLE", "arguments", "run"]
+
+EXAMPLE = "nozzled spool use 12"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    add_actions(parser, _ACTIONS)
+
+
+async def _list(client: OctoPrintClient, _: argparse.Namespace) -> Any:
+    return (await client.companions.ask("notify", "spools"))["spools"]
+
+
+def _listed(spools: list[dict[str, Any]]) -> str:
+    return "\n".join(printable(f"{each['id']:>5}  {_named(each)}") for each in spools) or "Spoolman has no spools"
+
+
+def _named(spool: dict[str, Any]) -> str:
+    left = spool["left_weight"]
+    parts = [spool["vendor"], spool["name"], spool["material"], f"{left:.0f} g left" if left is not None else None]
+    return "  ".join(part for part in parts if part)
+
+
+async def _status(client: OctoPrintClient, _: argparse.Namespace) -> Any:
+    return ((await client.companions.get("notify"))["state"] or {}).get("spoolman")
+
+
+def _shown(told: dict[str, Any] | None) -> str:
+    if told is None:
+        return "there is no Spoolman: [spoolman] url says where it is"
+    rows = [f"T{each['tool']}  {_of_tool(each)}" for each in told["tools"]]
+    rows += [f"{told['owed'] / 1000:.1f} m are not reported yet"] if told["owed"] else []
+    rows += [told["away"]] if told["away"] else []
+    return "\n".join(printable(row) for row in rows)
+
+
+def _of_tool(tool: dict[str, Any]) -> str:
+    if tool["id"] is None:
+        return "no spool"
+    return f"{tool['id']}  " + (_named(tool["spool"]) if tool["spool"] is not None else "not looked at yet")
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number; `nozzled spool list` shows the numbers")
+    return int(text)
+
+
+def _for_tool(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tool", type=_number, default=0, metavar="N", help="of this tool (default: 0)")
+
+
+def _for_use(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("spool", type=_number, metavar="SPOOL", help="its number in Spoolman")
+    _for_tool(parser)
+
+
+async def _use(client: OctoPrintClient, args: argparse.Namespace) -> Any:
+    await client.companions.ask("notify", "spool", {"tool": args.tool, "spool": args.spool})
+    return await _status(client, args)
+
+
+async def _none(client: OctoPrintClient, args: argparse.Namespace) -> Any:
+    await client.companions.ask("notify", "spool", {"tool": args.tool, "spool": None})
+    return await _status(client, args)
+
+
+_ACTIONS = {
+    "status": Action("Show what is on the tools, and how much is left.", _status, _shown),
+    "list": Action("List the spools that Spoolman has.", _list, _listed),
+    "use": Action("Say that this spool is on a tool now.", _use, _shown, _for_use),
+    "none": Action("Say that none is.", _none, _shown, _for_tool),
+}

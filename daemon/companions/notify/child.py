@@ -1,0 +1,99 @@
+"""The process that sends one message by apprise: it weighs much, hangs at times, and must know the addresses.
+
+All comes by standard input, as JSON: `url`, `title`, `body`, `kind`, `picture` (a file, or null), and the bounds
+`memory` (bytes) and `seconds`. The answer is JSON: `{"sent": true}` or `{"sent": false, "reason": "401"}`. The reason
+is one of a few of our own: whatever apprise says may have the address in it.
+"""
+
+import json
+import logging
+import os
+import re
+import resource
+import sys
+from contextlib import suppress
+from typing import Any
+
+_STATUS = re.compile(r"error\s*=\s*([1-5]\d\d)\b")
+_WORDS = (
+    ("timed out", "it did not answer in time"),
+    ("timeout", "it did not answer in time"),
+    ("connection", "it could not be reached"),
+    ("unsupported url", "apprise does not know this kind of address"),
+    ("unparseable", "apprise does not understand the address"),
+    ("attachment", "the picture could not be sent"),
+)
+_TYPES = {"fault": "failure", "failed": "failure", "done": "success", "warning": "warning", "disk": "warning"}
+
+NO_APPRISE = "apprise is not installed: pip install 'nozzled[notify]'"
+
+
+class _Told(logging.Handler):
+    """Keeps what apprise says, to find a reason in it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(Exception):
+            self.lines.append(record.getMessage())
+        del self.lines[:-100]
+
+
+def reason_of(lines: list[str]) -> str:
+    """Return why a message was not sent, in words of our own."""
+    for line in reversed(lines):
+        if (found := _STATUS.search(line)) is not None:
+            return found[1]
+    said = "\n".join(lines).lower()
+    return next((words for sign, words in _WORDS if sign in said), "it was refused")
+
+
+def send(asked: dict[str, Any]) -> dict[str, Any]:
+    """Send a message."""
+    told = _Told()
+    logger = logging.getLogger("apprise")
+    logger.handlers, logger.propagate = [told], False
+    logger.setLevel(logging.DEBUG)
+    try:
+        import apprise  # noqa: PLC0415 - what is missing is told, and weighs
+    except ImportError:
+        return {"sent": False, "reason": NO_APPRISE}
+    asset = apprise.AppriseAsset(app_id="nozzled", app_desc="nozzled", app_url="", async_mode=False)
+    channel = apprise.Apprise(asset=asset)
+    if not channel.add(asked["url"]):
+        return {"sent": False, "reason": reason_of([*told.lines, "unsupported url"])}
+    sent = channel.notify(
+        title=asked["title"],
+        body=asked["body"],
+        body_format=apprise.NotifyFormat.TEXT,
+        notify_type=_TYPES.get(asked.get("kind", ""), "info"),
+        attach=asked.get("picture") or None,
+    )
+    return {"sent": True} if sent else {"sent": False, "reason": reason_of(told.lines)}
+
+
+def main() -> int:
+    """Do what standard input asks for."""
+    asked = json.load(sys.stdin.buffer)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold the address
+    for limit, name in ((resource.RLIMIT_AS, "memory"), (resource.RLIMIT_CPU, "seconds")):
+        if asked.get(name):
+            resource.setrlimit(limit, (int(asked[name]), int(asked[name])))
+    answer_to = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whatever a plug-in of apprise prints is nobody's business
+    os.dup2(1, 2)
+    try:
+        answer = send(asked)
+    except MemoryError:
+        answer = {"sent": False, "reason": "it took too much memory"}
+    except Exception as error:  # noqa: BLE001 - a plug-in of apprise may raise anything
+        answer = {"sent": False, "reason": f"apprise has failed ({type(error).__name__})"}
+    with os.fdopen(answer_to, "w") as file:
+        json.dump(answer, file)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

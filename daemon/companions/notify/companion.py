@@ -1,0 +1,388 @@
+"""The companion `notify`: listens to the front, tells people, and keeps Spoolman's books."""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from daemon.client import ClientError, OctoPrintClient
+from daemon.client.exchange import Exchange
+from daemon.companions.companion import DONE, Answer, Companion, Refusal
+from daemon.companions.notify import news as news_of
+from daemon.companions.notify import picture
+from daemon.companions.notify.config import NotifyConfig, SpoolmanConfig
+from daemon.companions.notify.news import FrontSeen, Newsroom
+from daemon.companions.notify.notices import CLASSES, Tidings
+from daemon.companions.notify.outbox import Delivery
+from daemon.companions.notify.post import Post
+from daemon.companions.notify.senders import Apprise, Webhook
+from daemon.companions.notify.spoolman import Spoolman, SpoolmanAway, SpoolmanRefused
+from daemon.companions.notify.stock import MOST_TOOLS, Stock
+from daemon.companions.notify.targets import Target, file_of, load, place_of
+from daemon.errors import ConfigError
+from daemon.private_file import write_private
+
+CHOICES = "choices.json"
+HISTORY = 20  # prints that are looked at
+WAITS = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 20.0)
+"""Seconds between looks for the end of a print in the history, which has it a moment later."""
+
+FILAMENT = 6.0  # s that the end of a print waits for what it has used
+LOOK = 30.0  # s between looks at the file of the targets
+DISK = 600.0  # s between looks at the disk
+IDLE = 300.0  # s between looks at spools while nothing is printed
+TEST = 8.0  # s that a test waits for its result
+MIB = 2**20
+ENDED = ("completed", "cancelled", "failed", "interrupted")
+SUBSCRIPTION = {"page": True, "state": False, "plugins": False, "events": [*news_of.EVENTS]}
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+
+class Notify(Companion):
+    """Tells people what happens to their prints."""
+
+    name = "notify"
+
+    def __init__(
+        self,
+        client: OctoPrintClient,
+        folder: Path,
+        *,
+        notify: NotifyConfig,
+        spoolman: SpoolmanConfig,
+        environ: Mapping[str, str],
+        wall: Callable[[], float],
+        outside: Exchange,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            client: the front.
+            folder: its own.
+            notify: what is configured of messages.
+            spoolman: what is configured of Spoolman.
+            environ: of this process.
+            wall: the date, in s.
+            outside: the way to webhooks and Spoolman.
+
+        Raises:
+            ConfigError: Spoolman's address is none, or a class is none.
+        """
+        super().__init__(client, folder)
+        if unknown := [each for each in notify.mute if each not in CLASSES]:
+            raise ConfigError(f"notify.mute: there is no class {unknown[0]!r}; known are {', '.join(CLASSES)}")
+        self._config = notify
+        self._spoolman = spoolman
+        self._environ = environ
+        self._wall = wall
+        self._targets: list[Target] = []
+        self._problem: str | None = None
+        self._mute = frozenset(notify.mute)
+        self._seen = FrontSeen()
+        self._news = Newsroom()
+        self._ends = asyncio.Event()
+        self._began = False  # the history was looked at once
+        senders = {"": Apprise(notify.timeout_s).send, "webhook": Webhook(outside, notify.timeout_s).send}
+        self._post = Post(folder, senders, self._picture, lambda: notify.language, wall)
+        self._post.changed = self._tell
+        self._stock = Stock(Spoolman(spoolman.url, outside), folder, self._tell) if spoolman.url else None
+        self._spool_wake = asyncio.Event()
+        self._active = False
+
+    async def run(self) -> None:
+        """Listen and tell, until cancelled."""
+        await self._look_at_targets()
+        await self._post.open()
+        await asyncio.to_thread(self._read_choices)
+        self._news.standing = {str(each) for each in self._kept("standing")}
+        self._news.lost = {each for each in self._kept("lost") if isinstance(each, int)}
+        if self._stock is not None:
+            await self._stock.open()
+        self._tell()
+        parts: list[Coroutine[Any, Any, None]] = [
+            self._post.run(), self._listen(), self._tell_ends(), self._every(LOOK, self._look_at_targets)
+        ]  # fmt: skip
+        if self._config.disk_free_mib:
+            parts.append(self._every(DISK, self._look_at_disk))
+        if self._stock is not None:
+            parts.append(self._keep_books(self._stock))
+        async with asyncio.TaskGroup() as group:
+            for part in parts:
+                group.create_task(part)
+
+    def _kept(self, name: str) -> list[Any]:
+        found = self._post.kept.get(name)
+        return found if isinstance(found, list) else []
+
+    # -- listening ---------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        async for message in self.messages(SUBSCRIPTION):
+            if message.kind == "connected":
+                self._ends.set()
+            elif message.kind == "event" and isinstance(message.payload, dict):
+                self._hear(message.payload)
+            elif message.kind == "page" and isinstance(message.payload, dict) and self._seen.take(message.payload):
+                self._look()
+
+    def _hear(self, event: Mapping[str, Any]) -> None:
+        payload = event.get("payload")
+        told = payload if isinstance(payload, dict) else {}
+        for notice in self._news.event(str(event.get("type")), told, self._seen, self._wall()):
+            self._add(notice)
+        self._keep_news()
+
+    def _look(self) -> None:
+        seen = self._seen
+        for notice in self._news.look(seen, asyncio.get_running_loop().time()):
+            self._add(notice)
+        if seen.get("job.state") in ENDED:
+            self._ends.set()
+        if (active := seen.get("job.active") is True) != self._active:
+            self._active = active
+            self._spool_wake.set()
+        self._keep_news()
+
+    def _keep_news(self) -> None:
+        kept = {"standing": sorted(self._news.standing), "lost": sorted(self._news.lost)}
+        if kept != self._post.kept:
+            self._post.kept = kept
+            self._post.save()
+
+    def _add(self, notice: Tidings) -> None:
+        if notice.kind in self._mute:
+            self._post.outbox.note([notice.key])
+        else:
+            self._post.add(notice)
+
+    async def _tell_ends(self) -> None:
+        """Tell how prints have ended, also those that ended while nobody listened."""
+        while True:
+            await self._ends.wait()
+            self._ends.clear()
+            loop = asyncio.get_running_loop()
+            begin, since = loop.time(), None if self._began else self._wall() - news_of.TOO_OLD
+            for pause in WAITS:
+                await asyncio.sleep(pause)
+                try:
+                    if await self._look_at_ends(since, patient=loop.time() - begin < FILAMENT):
+                        break
+                except ClientError:
+                    continue  # `connected` comes when it is back
+            if self._stock is not None:
+                self._spool_wake.set()
+
+    async def _look_at_ends(self, since: float | None, *, patient: bool) -> bool:
+        """Tell what the history has; True: that is all there is to tell."""
+        jobs = await self._history()
+        outbox = self._post.outbox
+        if self._post.is_new:
+            self._post.is_new = False
+            outbox.note(news_of.end_key(each) for each in jobs if each.get("state") in ENDED)
+            self._post.save()
+        found = news_of.ends(jobs, outbox.told, news_of.printer_of(self._seen), since)
+        if patient and any(not each.about["filament"] for each in found):
+            return False
+        for notice in found:
+            self._add(notice)
+        outbox.note(news_of.end_key(each) for each in jobs if each.get("state") in ENDED)
+        self._post.save()
+        number = self._seen.get("job.id")
+        missing = self._seen.get("job.state") in ENDED and number is not None
+        self._began = True
+        return not missing or any(each.get("id") == number and each.get("state") in ENDED for each in jobs)
+
+    async def _history(self) -> list[dict[str, Any]]:
+        found = (await self.client.get(f"/api/history?limit={HISTORY}"))["jobs"]
+        return [each for each in found if isinstance(each, dict)]
+
+    async def _picture(self) -> bytes | None:
+        if not self._config.picture or not self._seen.get("server.camera"):
+            return None
+        return await picture.fetch(self.client)
+
+    async def _look_at_disk(self) -> None:
+        with suppress(ClientError, KeyError, TypeError):
+            free = (await self.client.get("/api/health"))["machine"]["disk"]["free"]
+            name = news_of.printer_of(self._seen)
+            for notice in self._news.disk(float(free), self._config.disk_free_mib * MIB, name, self._wall()):
+                self._add(notice)
+            self._keep_news()
+
+    # -- targets and choices -----------------------------------------------------------------------------------
+
+    async def _look_at_targets(self) -> None:
+        """Read the file of the targets, as somebody may have changed it; a wrong one changes nothing."""
+        path = file_of(self._config.targets_file, self.folder, self._environ)
+        problem = None
+        try:
+            found = await asyncio.to_thread(load, path, self._environ)
+        except ConfigError as error:
+            problem, found = str(error), self._targets
+        else:
+            if not found:
+                problem = f"there is no target yet: {place_of(path, self._environ)}"
+        if problem != self._problem:
+            log.warning("notify.targets", problem=problem, count=len(found))
+            self._problem = problem
+        if found != self._targets or not self._targets:
+            self._targets = found
+            self._post.set_targets(found)
+        self._tell()
+
+    def _read_choices(self) -> None:
+        try:
+            chosen = json.loads((self.folder / CHOICES).read_text("utf-8"))["mute"]
+            self._mute = frozenset(each for each in chosen if each in CLASSES)
+        except (OSError, ValueError, KeyError, TypeError):
+            return
+
+    async def _choose(self, classes: Mapping[str, Any]) -> None:
+        mute = set(self._mute)
+        for name, on in classes.items():
+            if name not in CLASSES or not isinstance(on, bool):
+                raise Refusal(400, f"classes must be some of {', '.join(CLASSES)}, each true or false")
+            (mute.discard if on else mute.add)(name)
+        try:
+            text = json.dumps({"mute": sorted(mute)})
+            await asyncio.to_thread(write_private, self.folder / CHOICES, text, replace=True)
+        except OSError as error:
+            raise Refusal(507, f"the choice cannot be kept: {error.strerror}") from error
+        self._mute = frozenset(mute)
+        self._tell()
+
+    # -- what is asked -----------------------------------------------------------------------------------------
+
+    async def handle(self, do: str, given: Mapping[str, Any], scope: str) -> Answer:
+        """Do what somebody asks for."""
+        if do == "spools":
+            return Answer(200, {"spools": await self._of_spoolman(self._find_stock().all())})
+        if scope == "read":
+            raise Refusal(403, "this key may only look")
+        match do:
+            case "test":
+                return await self._test(given.get("target"))
+            case "choose":
+                await self._choose(_object(given.get("classes")))
+                return DONE
+            case "spool":
+                await self._choose_spool(given)
+                return DONE
+        return await super().handle(do, given, scope)
+
+    async def _test(self, target: object) -> Answer:
+        await self._look_at_targets()
+        if self._problem is not None:
+            raise Refusal(409, self._problem)
+        names = [each.name for each in self._targets]
+        if target is not None and target not in names:
+            raise Refusal(404, f"there is no target {str(target)[:40]!r}; there are {', '.join(names)}")
+        about = {"printer": news_of.printer_of(self._seen)}
+        notice = Tidings("test", f"test {self._wall():.3f}", "test", about)
+        results = await self._post.test(notice, str(target) if target is not None else None, TEST)
+        waiting = sorted(set(names if target is None else [str(target)]) - {each.target for each in results})
+        return Answer(200, {"results": [_told(each) for each in results], "waiting": waiting})
+
+    async def _choose_spool(self, given: Mapping[str, Any]) -> None:
+        tool, spool = given.get("tool", 0), given.get("spool")
+        if type(tool) is not int or not 0 <= tool < MOST_TOOLS:
+            raise Refusal(400, f"tool must be a number from 0 to {MOST_TOOLS - 1}")
+        if not (spool is None or (type(spool) is int and spool >= 0)):
+            raise Refusal(400, "spool must be the number of a spool in Spoolman, or null for none")
+        using = None
+        with suppress(ClientError):
+            using = await self.client.get("/api/job/filament")
+        await self._of_spoolman(self._find_stock().choose(tool, spool, using))
+
+    def _find_stock(self) -> Stock:
+        if self._stock is None:
+            raise Refusal(404, "there is no Spoolman: [spoolman] url says where it is")
+        return self._stock
+
+    async def _of_spoolman(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            async with asyncio.timeout(TEST):
+                return await work
+        except SpoolmanRefused as error:
+            raise Refusal(404 if error.gone else 409, str(error)) from error
+        except SpoolmanAway as error:
+            raise Refusal(503, str(error)) from error
+        except TimeoutError as error:
+            raise Refusal(503, "Spoolman does not answer in time") from error
+        except OSError as error:
+            raise Refusal(507, f"the choice cannot be kept: {error.strerror}") from error
+
+    # -- Spoolman ----------------------------------------------------------------------------------------------
+
+    async def _keep_books(self, stock: Stock) -> None:
+        known = False
+        while True:
+            try:
+                using = await self.client.get("/api/job/filament")
+                jobs = await self._history()
+                if not known:
+                    known = True
+                    await stock.know(jobs)
+                await stock.take(using)
+                await stock.take_ends(jobs, self._wall())
+                await stock.report()
+            except ClientError as error:
+                log.info("spoolman.waits", reason=str(error))
+            except OSError as error:
+                log.warning("spoolman.not_kept", reason=str(error), consequence="nothing is reported until it can be")
+            busy = self._active or bool(stock.ledger.due())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._spoolman.every_s if busy else IDLE):
+                    await self._spool_wake.wait()
+            self._spool_wake.clear()
+
+    # -- what is told ------------------------------------------------------------------------------------------
+
+    def _tell(self) -> None:
+        outbox = self._post.outbox
+        self.tell(
+            {
+                "classes": {name: name not in self._mute for name in CLASSES},
+                "targets": [{"name": each.name, "kind": each.kind} for each in self._targets],
+                "results": [_told(each) for each in reversed(outbox.results)],
+                "waiting": len(outbox.messages),
+                "dropped": outbox.dropped,
+                "problem": self._problem,
+                "spoolman": self._stock.told(self._hotends()) if self._stock is not None else None,
+            }
+        )
+
+    def _hotends(self) -> int:
+        extruders = self._seen.get("profile.extruders")
+        return extruders if isinstance(extruders, int) else 1
+
+    def does(self) -> str:
+        """Return what `systemctl status` shows."""
+        if self._problem is not None:
+            return self._problem
+        results = self._post.outbox.results
+        last = f"; {results[-1].target}: {results[-1].text()}" if results else ""
+        return f"tells {', '.join(each.name for each in self._targets)}{last}"
+
+    async def _every(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        while True:
+            await work()
+            await asyncio.sleep(seconds)
+
+
+def _told(result: Delivery) -> dict[str, Any]:
+    return {**asdict(result), "text": result.text()}
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise Refusal(400, "classes must be an object")
+    return value

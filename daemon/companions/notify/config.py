@@ -1,0 +1,44 @@
+"""What is configured of messages and of Spoolman: `[notify]` and `[spoolman]`. No secret is among it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.companions.notify.notices import CLASSES, MUTED
+from daemon.companions.notify.texts import LANGUAGES
+from daemon.config import load_sections
+from daemon.config.options import option
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyConfig:
+    """Messages to people; `nozzled notify serve` sends them."""
+
+    targets_file: str = option(
+        "",
+        "Where messages go: a file for its owner alone (chmod 600) with lines like phone tgram://TOKEN/CHAT. Empty: "
+        "the credential nozzled.notify-targets, $NOZZLED_NOTIFY_TARGETS, or targets in the folder of the service.",
+    )
+    language: str = option("en", "Language of the messages.", choices=LANGUAGES)
+    mute: tuple[str, ...] = option(
+        MUTED, f"What is not told, until somebody chooses otherwise in the page, of {', '.join(CLASSES)}."
+    )
+    picture: bool = option(default=True, doc="Send the camera's picture with a message.")
+    timeout_s: float = option(40.0, "Seconds that sending a message may take.", low=2, high=300)
+    disk_free_mib: int = option(
+        500, "Free room on the disk, in MiB, below which that is told; 0: never.", low=0, high=10**7
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolmanConfig:
+    """The stock of filament; `nozzled notify serve` tells it what prints use."""
+
+    url: str = option("", "Address of Spoolman, like http://192.168.1.20:7912; empty: there is none.")
+    every_s: float = option(60.0, "Seconds between two reports during a print.", low=10, high=3600)
+
+
+def read(path: Path | None, environ: Mapping[str, str]) -> tuple[NotifyConfig, SpoolmanConfig]:
+    """Return what the configuration file says of both; raises ConfigError."""
+    notify = load_sections(path, environ, {"notify": NotifyConfig()})["notify"]
+    return notify, load_sections(path, environ, {"spoolman": SpoolmanConfig()})["spoolman"]

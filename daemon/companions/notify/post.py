@@ -1,0 +1,249 @@
+"""Post: brings what is in the outbox to its targets, each at its own pace; one that hangs keeps no other waiting."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from daemon.companions.notify.notices import Tidings
+from daemon.companions.notify.outbox import Delivery, Dispatch, Dispatches
+from daemon.companions.notify.senders import Letter, Send
+from daemon.companions.notify.targets import Target
+from daemon.companions.notify.texts import body_of, title_of
+from daemon.private_file import write_private
+from daemon.set_aside import set_aside
+
+FILE = "outbox.json"
+AGAIN = 30.0  # s until a disk that is full is tried again
+
+log = structlog.get_logger()
+
+
+class Post:
+    """The outbox, its file, and a task for each target.
+
+    Attributes:
+        outbox: what waits, and what was told.
+        is_new: nobody was told of anything before.
+        kept: what else is to outlive this process, by name.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        senders: Mapping[str, Send],
+        picture: Callable[[], Any],
+        language: Callable[[], str],
+        wall: Callable[[], float],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            folder: of its file.
+            senders: by kind of target; "" for all others.
+            picture: awaited, returns a JPEG or None.
+            language: of the messages.
+            wall: the date, in s.
+        """
+        self.outbox = Dispatches()
+        self.is_new = True
+        self.kept: dict[str, Any] = {}
+        self.changed: Callable[[], None] = lambda: None
+        self._folder = folder
+        self._senders = senders
+        self._picture = picture
+        self._language = language
+        self._wall = wall
+        self._targets: dict[str, Target] = {}
+        self._lanes: dict[str, asyncio.Task[None]] = {}
+        self._wakes: dict[str, asyncio.Event] = {}
+        self._pictures: dict[int, asyncio.Task[bytes | None]] = {}
+        self._tests: dict[tuple[int, str], asyncio.Future[Delivery]] = {}
+        self._dirty = asyncio.Event()
+        self._release = asyncio.Event()
+        self._saved = ""
+
+    # -- what there is -----------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Read what an earlier process has left; what is damaged is set aside."""
+        found = await asyncio.to_thread(self._read)
+        if found is not None:
+            self.is_new = False
+            self.kept = found["kept"] if isinstance(found.get("kept"), dict) else {}
+            self.outbox.restore(found, self._targets, asyncio.get_running_loop().time())
+            self._wake()
+
+    def _read(self) -> dict[str, Any] | None:
+        path = self._folder / FILE
+        for left in self._folder.glob("picture-*.jpg"):
+            left.unlink(missing_ok=True)
+        try:
+            found = json.loads(path.read_text("utf-8"))
+            if not isinstance(found, dict):
+                raise ValueError("it is no object")  # noqa: TRY301, TRY004 - told as what is damaged
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            set_aside(path, str(error), "what ended before now is not told")
+            return None
+        return found
+
+    def set_targets(self, targets: list[Target]) -> None:
+        """Send to these from now on."""
+        known = {each.name: each for each in targets}
+        for name in [each for each in self._lanes if each not in known]:
+            self._lanes.pop(name).cancel()
+        self._targets = known
+        self.outbox.keep_only(known)
+        for name in known:
+            if name not in self._lanes:
+                self._wakes[name] = asyncio.Event()
+                self._lanes[name] = asyncio.create_task(self._lane(name))
+        self._wake()
+
+    def add(self, notice: Tidings) -> bool:
+        """Send a notice, unless it was told; return whether it is news."""
+        if not self.outbox.add(notice, self._targets, asyncio.get_running_loop().time()):
+            return False
+        log.info("notify.news", kind=notice.kind, what=notice.what)
+        self._wake()
+        return True
+
+    def save(self) -> None:
+        """Have the file written soon."""
+        self._dirty.set()
+
+    async def test(self, notice: Tidings, wanted: str | None, within: float) -> list[Delivery]:
+        """Send a notice now, to one target or all; return what has come of the first try, as far as that is known.
+
+        Raises:
+            KeyError: there is no such target.
+        """
+        names = [self._targets[wanted].name] if wanted else [*self._targets]
+        message = self.outbox.send(notice, names, asyncio.get_running_loop().time())
+        loop = asyncio.get_running_loop()
+        waiting = {name: loop.create_future() for name in names}
+        self._tests.update({(message.number, name): future for name, future in waiting.items()})
+        self._wake()
+        if waiting:
+            await asyncio.wait(waiting.values(), timeout=within)
+        for name in names:
+            self._tests.pop((message.number, name), None)
+        return [each.result() for each in waiting.values() if each.done()]
+
+    # -- how it goes -------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Keep the file up to date, and let those go that had to wait for their class; ends the lanes with itself."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep())
+                group.create_task(self._let_go())
+        finally:
+            for task in (*self._lanes.values(), *self._pictures.values()):
+                task.cancel()
+
+    async def _keep(self) -> None:
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            text = json.dumps({**self.outbox.document(), "kept": self.kept})
+            if text == self._saved:
+                continue
+            try:
+                await asyncio.to_thread(write_private, self._folder / FILE, text, replace=True)
+                self._saved = text
+            except OSError as error:
+                log.warning("notify.not_kept", reason=str(error), consequence="a restart may tell something again")
+                await asyncio.sleep(AGAIN)
+                self._dirty.set()
+
+    async def _let_go(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = self.outbox.next_release()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await self._release.wait()
+            self._release.clear()
+            self.outbox.release(self._targets, loop.time())
+            self._wake(release=False)
+
+    def _wake(self, *, release: bool = True) -> None:
+        for wake in self._wakes.values():
+            wake.set()
+        if release:
+            self._release.set()
+        self._dirty.set()
+        self.changed()
+
+    async def _lane(self, name: str) -> None:
+        """Send what there is for one target, one after the other."""
+        loop, wake = asyncio.get_running_loop(), self._wakes[name]
+        while True:
+            message = self.outbox.due(name, loop.time())
+            if message is None:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(self.outbox.next_due(name)):
+                        await wake.wait()
+                wake.clear()
+                continue
+            try:
+                reason = await self._send(self._targets[name], message)
+            except Exception:
+                log.exception("notify.sender_failed", target=name)
+                reason = "sending failed; the log says how"
+            self._went(message, name, reason)
+
+    async def _send(self, target: Target, message: Dispatch) -> str | None:
+        picture = await self._picture_of(message)
+        file = self._folder / f"picture-{message.number}.jpg" if picture is not None else None
+        notice, language = message.notice, self._language()
+        letter = Letter(
+            f"{message.number}-{notice.key}".replace(" ", "-"),
+            notice.kind,
+            title_of(notice, language),
+            body_of(notice, language, message.unsaid),
+            notice.about,
+            int(self._wall()),
+            picture,
+            file,
+        )
+        return await self._senders.get(target.kind, self._senders[""])(target, letter)
+
+    async def _picture_of(self, message: Dispatch) -> bytes | None:
+        """Return the picture of the moment in which a message was first to be sent."""
+        task = self._pictures.get(message.number)
+        if task is None:
+            task = self._pictures[message.number] = asyncio.create_task(self._take_picture(message.number))
+        return await asyncio.shield(task)
+
+    async def _take_picture(self, number: int) -> bytes | None:
+        picture: bytes | None = await self._picture()
+        if picture is not None:
+            try:
+                await asyncio.to_thread((self._folder / f"picture-{number}.jpg").write_bytes, picture)
+            except OSError:
+                return None
+        return picture
+
+    def _went(self, message: Dispatch, name: str, reason: str | None) -> None:
+        loop = asyncio.get_running_loop()
+        result = self.outbox.went(message, name, reason, loop.time(), self._wall())
+        say = log.info if reason is None else log.warning
+        say("notify.result", target=name, kind=result.kind, said=result.text())
+        future = self._tests.get((message.number, name))
+        if future is not None and not future.done():
+            future.set_result(result)
+        waiting = {each.number for each in self.outbox.messages}
+        for number in [each for each in self._pictures if each not in waiting]:
+            self._pictures.pop(number).cancel()
+            asyncio.get_running_loop().run_in_executor(
+                None, lambda path: path.unlink(missing_ok=True), self._folder / f"picture-{number}.jpg"
+            )
+        self._wake(release=False)

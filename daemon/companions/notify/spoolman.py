@@ -1,0 +1,176 @@
+"""Spoolman's API, as far as it is needed: spools, and what was used of them. Whatever it answers is doubted."""
+
+import asyncio
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from daemon.client.caller import base_url
+from daemon.client.errors import ClientError, Unreachable
+from daemon.client.exchange import Exchange, HttpAnswer, Request
+from daemon.companions.notify.notices import one_line
+from daemon.errors import ConfigError
+from gcode.errors import NozzledError
+
+PATIENCE = 10.0  # s
+LARGEST = 8 * 1024 * 1024  # bytes of an answer
+MOST = 2000  # spools
+
+_REFUSALS = (400, 404, 405, 409, 422)
+
+
+class SpoolmanAway(NozzledError):
+    """No answer that makes sense: what was asked may have been done."""
+
+
+class SpoolmanRefused(NozzledError):
+    """It says no: nothing was done. `gone`: there is no such spool."""
+
+    def __init__(self, text: str, *, gone: bool = False) -> None:
+        super().__init__(text)
+        self.gone = gone
+
+
+@dataclass(frozen=True, slots=True)
+class Spool:
+    """A spool: lengths in mm, weights in g; what is left is None where nobody has said how much was on it."""
+
+    id: int
+    name: str
+    material: str | None
+    vendor: str | None
+    colour: str | None
+    used_length: float
+    used_weight: float
+    left_length: float | None
+    left_weight: float | None
+    archived: bool
+
+    def told(self) -> dict[str, Any]:
+        """Return what clients are told."""
+        return asdict(self)
+
+
+class Spoolman:
+    """One server."""
+
+    def __init__(self, url: str, exchange: Exchange) -> None:
+        """Take note of the server.
+
+        Raises:
+            ConfigError: that is no address.
+        """
+        try:
+            self._url = base_url(url) + "/api/v1"
+        except ClientError as error:
+            raise ConfigError(f"spoolman.url: {error}") from error
+        if "@" in urlsplit(self._url).netloc:
+            raise ConfigError("spoolman.url: a user and password do not belong into the configuration file")
+        self._exchange = exchange
+
+    async def spools(self) -> list[Spool]:
+        """Return all that are in use.
+
+        Raises:
+            SpoolmanAway, SpoolmanRefused: it does not tell.
+        """
+        found = await self._ask("GET", "/spool?allow_archived=false")
+        if not isinstance(found, list):
+            raise SpoolmanAway("Spoolman's answer is no list of spools")
+        return [spool_of(each) for each in found[:MOST]]
+
+    async def spool(self, number: int) -> Spool:
+        """Return one; raises SpoolmanAway, SpoolmanRefused."""
+        return self._of(await self._ask("GET", f"/spool/{number}"), number)
+
+    async def use(self, number: int, mm: float) -> Spool:
+        """UseReport that so many mm were used; return the spool as it is then.
+
+        Raises:
+            SpoolmanAway: nobody knows whether it was counted.
+            SpoolmanRefused: it was not.
+        """
+        return self._of(await self._ask("PUT", f"/spool/{number}/use", {"use_length": round(mm, 2)}), number)
+
+    @staticmethod
+    def _of(answer: Any, number: int) -> Spool:
+        found = spool_of(answer)
+        if found.id != number:
+            raise SpoolmanAway(f"Spoolman was asked for spool {number} and tells of {found.id}")
+        return found
+
+    async def _ask(self, method: str, path: str, data: dict[str, Any] | None = None) -> Any:
+        body = json.dumps(data).encode() if data is not None else None
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        try:
+            async with asyncio.timeout(PATIENCE):
+                answer = await self._exchange.send(Request(method, self._url + path, headers, body, PATIENCE))
+        except TimeoutError as error:
+            raise SpoolmanAway(f"Spoolman has not answered for {PATIENCE:g} s") from error
+        except (Unreachable, OSError, ValueError) as error:
+            raise SpoolmanAway(f"Spoolman does not answer at {self._url}") from error
+        return _content(answer)
+
+
+def _content(answer: HttpAnswer) -> Any:
+    if answer.status in _REFUSALS:
+        gone = answer.status == 404  # noqa: PLR2004 - HTTP's own
+        raise SpoolmanRefused(f"Spoolman: {answer.status} {_message(answer.body)}".rstrip(), gone=gone)
+    if answer.status != 200:  # noqa: PLR2004 - as above
+        raise SpoolmanAway(f"Spoolman answers {answer.status}")
+    try:
+        if len(answer.body) > LARGEST:
+            raise ValueError  # noqa: TRY301 - told as what cannot be read
+        return json.loads(answer.body)
+    except (ValueError, RecursionError) as error:
+        raise SpoolmanAway("Spoolman's answer makes no sense") from error
+
+
+def _message(body: bytes) -> str:
+    try:
+        return one_line(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+
+
+def spool_of(told: Any) -> Spool:
+    """Return a spool as Spoolman tells of it.
+
+    Raises:
+        SpoolmanAway: it is none.
+    """
+    try:
+        filament = told["filament"]
+        vendor = (filament.get("vendor") or {}).get("name")
+        return Spool(
+            id=_whole(told["id"]),
+            name=one_line(filament.get("name"), 60),
+            material=one_line(filament["material"], 30) if filament.get("material") else None,
+            vendor=one_line(vendor, 40) if vendor else None,
+            colour=one_line(filament["color_hex"], 8) if filament.get("color_hex") else None,
+            used_length=_number(told["used_length"]),
+            used_weight=_number(told["used_weight"]),
+            left_length=_perhaps(told.get("remaining_length")),
+            left_weight=_perhaps(told.get("remaining_weight")),
+            archived=told.get("archived") is True,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SpoolmanAway("Spoolman tells of a spool in a way that makes no sense") from error
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError
+    return value
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
+        raise ValueError
+    return float(value)
+
+
+def _perhaps(value: Any) -> float | None:
+    return None if value is None else _number(value)

@@ -1,0 +1,137 @@
+"""Targets: where messages go. Their addresses hold secrets: they are in a file of their own, and nowhere else.
+
+A line is `NAME URL`, or `NAME webhook:URL KEY` for our own signed messages; `#` begins a comment. What is told of a
+target is its name and kind, never its address.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from daemon.errors import ConfigError
+
+MOST = 10
+LARGEST = 64 * 1024  # bytes
+CREDENTIAL = "nozzled.notify-targets"
+VARIABLE = "NOZZLED_NOTIFY_TARGETS"
+FILE = "targets"
+WEBHOOK = "webhook:"
+SHORTEST_KEY = 16
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}", re.ASCII)
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,31})://\S+", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Somewhere that messages go.
+
+    Attributes:
+        name: for people.
+        kind: `webhook`, or the scheme that apprise knows.
+        url: its address.
+        key: that a webhook is signed with.
+    """
+
+    name: str
+    kind: str
+    url: str = field(repr=False)
+    key: str = field(default="", repr=False)
+
+
+def parse(text: str, source: str) -> list[Target]:
+    """Return the targets of a file.
+
+    Raises:
+        ConfigError: a line is none; its text is not shown, as it may be a secret.
+    """
+    found: dict[str, Target] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        target = _target(words, f"{source}, line {number}")
+        if target.name in found:
+            raise ConfigError(f"{source}, line {number}: there are two targets with the name {target.name}")
+        found[target.name] = target
+    if len(found) > MOST:
+        raise ConfigError(f"{source}: there may be {MOST} targets, not {len(found)}")
+    return [*found.values()]
+
+
+def _target(words: list[str], where: str) -> Target:
+    name, *rest = words
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"{where}: begins with no name of a target; a line is NAME URL, like phone tgram://TOKEN/CHAT"
+        )
+    if rest and rest[0].startswith(WEBHOOK):
+        return _webhook(name, rest, where)
+    if len(rest) != 1 or (found := _SCHEME.fullmatch(rest[0])) is None:
+        raise ConfigError(f"{where}: behind {name} there must be one URL, without blanks in it")
+    return Target(name, found[1].lower(), rest[0])
+
+
+def _webhook(name: str, rest: list[str], where: str) -> Target:
+    url = rest[0].removeprefix(WEBHOOK)
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError(f"{where}: {WEBHOOK} needs an address that begins with http:// or https://")
+    if len(rest) != 2 or len(rest[1]) < SHORTEST_KEY:  # noqa: PLR2004 - the address and its key
+        raise ConfigError(
+            f"{where}: behind the address of a webhook there must be the key that it is signed with, of "
+            f"{SHORTEST_KEY} characters or more: openssl rand -hex 32"
+        )
+    return Target(name, "webhook", url, rest[1])
+
+
+def file_of(given: str, folder: Path, environ: Mapping[str, str]) -> Path:
+    """Return where the targets are: configured, a credential, named by the environment, or in the folder."""
+    if given:
+        return Path(given).expanduser()
+    credentials = environ.get("CREDENTIALS_DIRECTORY")
+    if credentials and (Path(credentials) / CREDENTIAL).exists():
+        return Path(credentials) / CREDENTIAL
+    return Path(environ[VARIABLE]) if environ.get(VARIABLE) else folder / FILE
+
+
+def load(path: Path, environ: Mapping[str, str]) -> list[Target]:
+    """Return the targets of a file; none where there is no file. Blocks.
+
+    Raises:
+        ConfigError: it cannot be read, others may read it, or a line is wrong.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            data = file.read(LARGEST + 1)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    credentials = environ.get("CREDENTIALS_DIRECTORY")
+    of_systemd = credentials is not None and path.is_relative_to(credentials)
+    if mode & (stat.S_IRWXG | stat.S_IRWXO) and not of_systemd:
+        raise ConfigError(f"{path} holds secrets, and others may read it: chmod 600 {path}")
+    if len(data) > LARGEST:
+        raise ConfigError(f"{path} is larger than {LARGEST // 1024} KiB")
+    try:
+        return parse(data.decode(), str(path))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
+
+
+def place_of(path: Path, environ: Mapping[str, str]) -> str:
+    """Return what to do to have a target, in a sentence; a credential is a copy that systemd has made."""
+    line = "a line like phone tgram://TOKEN/CHAT"
+    if (credentials := environ.get("CREDENTIALS_DIRECTORY")) and path.is_relative_to(credentials):
+        return f"put {line} into /etc/nozzled.notify-targets (chmod 600) and restart nozzled-notify"
+    return f"put {line} into {path} (chmod 600)"

@@ -1,0 +1,185 @@
+"""What is worth telling people, of what the front says; and how it is said."""
+
+import pytest
+
+from daemon.companions.notify.news import GONE, FrontSeen, Newsroom, end_key, ends
+from daemon.companions.notify.notices import Tidings
+from daemon.companions.notify.texts import _BODIES, _TITLES, LANGUAGES, body_of, duration, title_of
+
+
+def seen(**values):
+    base = {"server.name": "MK3", "job.id": 7, "job.state": "printing", "job.file": {"name": "cube.gcode"}}
+    return {**base, **{name.replace("__", "."): value for name, value in values.items()}}
+
+
+def told(news, now=0.0, **values):
+    return [(each.kind, each.what) for each in news.look(seen(**values), now)]
+
+
+def test_a_snapshot_is_kept_up_to_date():
+    snapshot = FrontSeen()
+    assert snapshot.take({"seq": 1, "all": {"job": {"state": "printing", "id": 1}, "analysis": {"layers": 3}}})
+    assert snapshot.take({"seq": 2, "set": {"job.state": "paused"}})
+    assert not snapshot.take({"seq": 3, "beat": 1.0})
+    assert snapshot == {"job.state": "paused", "job.id": 1, "analysis": {"layers": 3}}
+    snapshot.take({"all": {"job": {"id": 2}}})
+    assert snapshot == {"job.id": 2}
+
+
+def test_a_pause_of_the_printer_is_told_once_and_one_of_a_person_never():
+    news = Newsroom()
+    paused = {"job__state": "paused", "job__pauseReason": "filament runout", "job__progress": {"completion": 41.7}}
+    assert told(news) == []
+    assert told(news, job__state="paused", job__pauseReason=None) == []
+    assert told(news, **{**paused, "job__state": "pausing"}) == [("paused", "paused")]
+    assert told(news, **paused) == []
+    again = Newsroom(standing=set(news.standing))  # a restart in the middle of it
+    assert told(again, **paused) == []
+    assert told(again) == []
+    later = {**paused, "job__progress": {"completion": 80.0}}
+    assert told(again, **later) == [("paused", "paused")]
+
+
+def test_two_pauses_of_a_print_are_two_pieces_of_news():
+    news, keys = Newsroom(), set()
+    for share in (10.0, 20.0):
+        news.look(seen(), 0.0)
+        at = {"job__state": "paused", "job__pauseReason": "M600", "job__progress": {"completion": share}}
+        keys |= {each.key for each in news.look(seen(**at), 0.0)}
+    assert len(keys) == 2
+
+
+def test_a_line_that_was_lost_is_told_when_the_print_goes_on():
+    news = Newsroom()
+    assert told(news, job__state="reattaching") == []
+    restarted = Newsroom(lost=set(news.lost))
+    assert told(restarted, job__state="printing") == [("back", "back")]
+    assert told(restarted, job__state="printing") == []
+
+
+def test_a_print_that_ends_without_its_line_is_told_as_its_end():
+    news = Newsroom()
+    told(news, job__state="reattaching")
+    assert told(news, job__state="failed") == []
+
+
+def test_a_warning_is_told_once_however_its_numbers_count():
+    news = Newsroom()
+    text = "the print has made no progress for 15 min: the printer has acknowledged none of its lines"
+    assert told(news, job__warning=text) == [("warning", "warning")]
+    assert told(news, job__warning=text.replace("15", "16")) == []
+    assert told(news, job__warning=None) == []
+    assert told(news, job__warning=text) == [("warning", "warning")]
+
+
+def test_a_halt_has_its_date_for_a_key_and_says_what_to_do():
+    fault = {"at": 1_764_000_000, "text": "Thermal Runaway, system stopped! Heater_ID: 0", "kind": "runaway"}
+    [notice] = Newsroom().look(seen(printer__fault=fault), 0.0)
+    assert (notice.kind, notice.key) == ("fault", "fault 1764000000")
+    assert title_of(notice, "en") == "MK3: The printer has halted"
+    assert body_of(notice, "en").splitlines() == [
+        "Thermal runaway: turn the printer off, and look at heater and thermistor before the next print.",
+        "Thermal Runaway, system stopped! Heater_ID: 0.",
+    ]
+
+
+def test_a_rule_of_safety_that_is_broken_is_told_again_only_after_it_was_kept_for_a_while():
+    news = Newsroom()
+    broken = {"printer__trouble": "the heaters could not be turned off"}
+    assert told(news, 0.0, **broken) == [("fault", "trouble")]
+    assert told(news, 1.0) == []  # a front that has just begun knows nothing
+    assert told(news, 2.0, **broken) == []
+    assert told(news, 3.0) == []
+    assert told(news, 3.0 + GONE) == []
+    assert told(news, 4.0 + GONE, **broken) == [("fault", "trouble")]
+
+
+def test_a_stop_that_nobody_has_confirmed_is_told():
+    assert told(Newsroom(), printer__stop="unconfirmed") == [("fault", "stop")]
+    assert told(Newsroom(), printer__stop="confirmed") == []
+
+
+def test_the_bed_is_told_of_for_each_copy():
+    news = Newsroom()
+    waits = {"queue__waiting": "nobody has said that the bed is clear", "job__state": "completed"}
+    keys = [
+        news.look(seen(queue__next={"id": 3, "done": done, "path": "a.gcode"}, **waits), 0.0)[0].key
+        for done in (0, 0, 1)
+    ]
+    assert keys == ["bed 3 0", "bed 3 0", "bed 3 1"]
+    assert told(news, queue__next={"id": 3, "done": 1}, queue__waiting="the queue is paused") == []
+
+
+def test_a_disk_is_told_of_when_it_gets_full_and_not_at_each_byte():
+    news, low = Newsroom(), 100.0
+    assert [bool(news.disk(free, low, "", 0.0)) for free in (90, 80, 110, 90, 151, 99)] == [1, 0, 0, 0, 0, 1]
+
+
+def job(number, state, **more):
+    return {"id": number, "state": state, "started": 10.0 * number, "ended": 100.0, "name": "a.gcode", **more}
+
+
+def test_ends_come_from_the_history_the_oldest_first_and_once():
+    jobs = [job(3, "printing", ended=None), job(2, "failed", reason="PortLost"), job(1, "completed")]
+    found = ends(jobs, set(), "", None)
+    assert [(each.kind, each.what) for each in found] == [("done", "done"), ("failed", "failed")]
+    assert ends(jobs, {each.key for each in found}, "", None) == []
+    assert ends(jobs, set(), "", 100.1) == []  # too long ago
+
+
+def test_a_print_that_a_person_cancelled_has_not_failed():
+    assert [each.kind for each in ends([job(1, "cancelled")], set(), "", None)] == ["cancelled"]
+
+
+def test_a_record_that_begins_anew_gives_numbers_twice():
+    assert end_key(job(1, "completed")) != end_key({**job(1, "completed"), "started": 5000.0})
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_notice_has_its_texts(language):
+    about = {"file": "a.gcode", "device": "printer", "reason": "x", "seconds": 90, "free": 10**8, "share": 12.3}
+    for what in _TITLES["en"]:
+        notice = Tidings("done", "k", what, about)
+        assert "{" not in title_of(notice, language) + body_of(notice, language, 2)
+        assert "\n" not in title_of(notice, language)
+
+
+def test_what_others_have_named_cannot_make_a_message_of_its_own():
+    notice = Tidings("done", "k", "done", {"printer": "MK3", "file": "a\nTo: all\r\x1b[31m{0}\u2028" + "x" * 300})
+    title = title_of(notice, "en")
+    assert title.startswith("MK3: a To: all [31m{0} x")
+    assert len(title) < 120
+    assert title.isprintable()
+
+
+def test_the_end_of_a_print_is_told_with_time_and_filament():
+    used = [{"tool": 0, "length": 12345.6, "weight": 36.2, "material": "PLA 2.0"}, {"tool": 1, "length": 0.0}]
+    notice = Tidings("done", "k", "done", {"printer": "", "file": "a.gcode", "seconds": 11_520, "filament": used})
+    assert title_of(notice, "de") == "a.gcode ist fertig"
+    assert body_of(notice, "de") == "Dauer: 3 h 12 min.\nFilament: 12,3 m, 36 g PLA 2.0."
+    assert [duration(each) for each in (5, 65, 3599, 7300)] == ["5 s", "1 min", "1 h 0 min", "2 h 2 min"]
+
+
+def test_both_languages_say_the_same_things():
+    assert _TITLES["en"].keys() == _TITLES["de"].keys()
+    assert _BODIES["en"].keys() == _BODIES["de"].keys()
+
+
+def test_a_runout_is_told_once_also_where_the_printer_pauses_then():
+    news = Newsroom()
+    told(news)
+    [notice] = news.event("FilamentRunout", {"sensor": "left", "why": "no filament at left"}, seen(), 5.0)
+    assert (notice.kind, title_of(notice, "en")) == ("paused", "MK3: cube.gcode: the filament has run out")
+    assert told(news, job__state="paused", job__pauseReason="the printer asks for it") == []
+
+
+def test_the_power_is_told_of_before_it_goes_and_when_it_has_gone():
+    news = Newsroom()
+    soon = {"companions.power": {"away": False, "state": {"offAt": 1_764_000_060, "printer": "plug"}}}
+    [notice] = news.look(seen(**soon), 0.0)
+    assert (notice.kind, title_of(notice, "de")) == ("power", "MK3: plug wird gleich abgeschaltet")
+    assert news.look(seen(**soon), 1.0) == []
+    gone = news.event("PowerOffByItself", {"switch": "plug"}, seen(), 9.0)
+    cut = news.event("PowerCut", {"switch": "plug", "why": "stop button", "done": False, "error": "x"}, seen(), 9.0)
+    assert [(each.kind, each.what) for each in gone + cut] == [("power", "power_off"), ("fault", "not_cut")]
+    assert news.event("Whatever", {}, seen(), 9.0) == []

@@ -1,0 +1,120 @@
+"""Told once, one of a class a minute, three tries, bounded, over restarts."""
+
+import json
+import random
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.companions.notify.notices import CLASSES, Tidings
+from daemon.companions.notify.outbox import EVERY, MOST, PAUSES, Dispatches
+
+
+def notice(key, kind="done"):
+    return Tidings(kind, key, "done", {"file": "a.gcode"})
+
+
+def test_news_goes_to_every_target_once():
+    box = Dispatches()
+    assert box.add(notice("a"), ["phone", "mail"], 0.0)
+    assert not box.add(notice("a"), ["phone", "mail"], 0.0)
+    message = box.due("phone", 0.0)
+    assert box.due("mail", 0.0) is message
+    assert box.went(message, "phone", None, 0.0, 5.0).text() == "sent"
+    assert box.due("phone", 99.0) is None
+    box.went(message, "mail", None, 0.0, 5.0)
+    assert not box.messages
+    assert not box.add(notice("a"), ["phone"], 1000.0)
+
+
+def test_a_class_is_told_once_a_minute_and_says_what_was_left_out():
+    box = Dispatches()
+    for number in range(4):
+        box.add(notice(f"k{number}"), ["phone"], number * 1.0)
+    box.add(notice("other", "failed"), ["phone"], 3.0)
+    assert [each.notice.key for each in box.messages] == ["k0", "other"]
+    assert box.next_release() == EVERY
+    box.release(["phone"], EVERY - 0.1)
+    assert len(box.messages) == 2
+    box.release(["phone"], EVERY)
+    assert [(each.notice.key, each.unsaid) for each in box.messages] == [("k0", 0), ("other", 0), ("k3", 2)]
+    assert not box.add(notice("k1"), ["phone"], 999.0)
+
+
+def test_a_target_that_does_not_answer_is_tried_three_times():
+    box = Dispatches()
+    box.add(notice("a"), ["phone"], 0.0)
+    times, now = [], 0.0
+    while (now := box.next_due("phone")) is not None:
+        message = box.due("phone", now)
+        times.append(now)
+        result = box.went(message, "phone", "401", now, 0.0)
+    assert times == [0.0, PAUSES[0], sum(PAUSES)]
+    assert result.text() == "3 tries, then given up: 401"
+    assert [each.text() for each in box.results] == [result.text()]
+
+
+def test_a_queue_that_is_full_loses_the_oldest_that_is_not_urgent():
+    box = Dispatches()
+    box.send(notice("fire", "fault"), ["phone"], 0.0)
+    for number in range(MOST + 3):
+        box.send(notice(f"k{number}"), ["phone"], 0.0)
+    assert len(box.messages) == MOST
+    assert box.dropped == 4
+    assert box.due("phone", 0.0).notice.key == "fire"
+
+
+def test_what_waits_and_what_was_told_outlive_the_process():
+    box = Dispatches()
+    box.add(notice("a"), ["phone", "mail"], 0.0)
+    box.went(box.due("mail", 0.0), "mail", None, 0.0, 0.0)
+    box.went(box.due("phone", 0.0), "phone", "503", 0.0, 0.0)
+    box.add(notice("b"), ["phone", "mail"], 1.0)  # has to wait for its class
+    again = Dispatches()
+    again.restore(json.loads(json.dumps(box.document())), ["phone", "mail"], 50.0)
+    tries = [{name: tried for name, (tried, _) in each.waiting.items()} for each in again.messages]
+    assert [each.notice.key for each in again.messages] == ["a", "b"]
+    assert tries == [{"phone": 1}, {"phone": 0, "mail": 0}]
+    assert not again.add(notice("b"), ["phone"], 51.0)
+
+
+def test_a_target_that_was_taken_out_is_waited_for_no_longer():
+    box = Dispatches()
+    box.add(notice("a"), ["phone"], 0.0)
+    box.keep_only(["mail"])
+    assert not box.messages
+
+
+_NAMES = ("told", "waiting", "kind", "about", "targets", "key", "what", "unsaid")
+_WORDS = st.sampled_from([*_NAMES, "done", "phone"]) | st.none() | st.integers() | st.text(max_size=5)
+
+
+@given(
+    st.recursive(
+        _WORDS,
+        lambda each: st.lists(each, max_size=3) | st.dictionaries(st.sampled_from(_NAMES), each, max_size=8),
+        max_leaves=12,
+    )
+)
+def test_whatever_the_file_holds_it_begins(document):
+    box = Dispatches()
+    box.restore(document if isinstance(document, dict) else {}, ["phone"], 0.0)
+    assert box.add(notice("fresh " + str(random.random())), ["phone"], 0.0) in (True, False)
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(CLASSES)), st.integers(0, 9), st.floats(0, 30)), max_size=60))
+def test_no_class_is_told_more_than_once_a_minute(events):
+    box, now, sent = Dispatches(), 0.0, {}
+    for kind, key, pause in events:
+        now += pause
+        box.release(["phone"], now)
+        box.add(notice(f"{kind} {key}", kind), ["phone"], now)
+        assert len(box.messages) <= MOST
+        while (message := box.due("phone", now)) is not None:
+            sent.setdefault(message.notice.kind, []).append((now, message.notice.key))
+            box.went(message, "phone", None, now, 0.0)
+    for each in sent.values():
+        keys = [key for _, key in each]
+        assert len(keys) == len(set(keys))
+        assert all(later - earlier >= EVERY for (earlier, _), (later, _) in pairwise(each))

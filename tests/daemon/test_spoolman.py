@@ -1,0 +1,221 @@
+"""What prints use is told to Spoolman: each metre once, whatever is lost on the way, and no print notices."""
+
+import asyncio
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.companions.notify.ledger import Ledger
+from daemon.companions.notify.spoolman import Spoolman, SpoolmanAway, SpoolmanRefused, spool_of
+from daemon.companions.notify.stock import FILE, Stock
+from daemon.errors import ConfigError
+from support.fake_spoolman import FakeSpoolman
+
+URL = "http://spoolman.local:7912"
+
+
+def using(job, mm, tool=0):
+    return {"job": job, "path": "a.gcode", "size": 100, "tools": [{"tool": tool, "length": mm}]}
+
+
+def ended(job, mm, **more):
+    filament = [{"tool": 0, "length": mm}] if mm is not None else []
+    return {"id": job, "path": "a.gcode", "size": 100, "started": 5.0, "ended": 50.0, "began": True,
+            "filament": filament, **more}  # fmt: skip
+
+
+async def stock(server, folder):
+    made = Stock(Spoolman(URL, server), folder, lambda: None)
+    await made.open()
+    return made
+
+
+async def test_what_a_print_uses_is_reported_once(tmp_path):
+    server = FakeSpoolman(3)
+    books = await stock(server, tmp_path)
+    await books.choose(0, 3, None)
+    for mm in (500.0, 500.0, 1500.0):
+        await books.take(using(1, mm))
+        await books.report()
+    await books.take_ends([ended(1, 1800.0)], 51.0)
+    await books.take_ends([ended(1, 1800.0)], 52.0)
+    await books.report()
+    assert server.puts == [(3, 500.0), (3, 1000.0), (3, 300.0)]
+    assert server.length(3) == pytest.approx(1800)
+    assert books.told(1)["tools"][0]["spool"]["left_weight"] == pytest.approx(1000 - server.used[3])
+
+
+@pytest.mark.parametrize("mood", ["late", "hangs", "delayed", "away", "error", "nonsense", "lies", "redirect"])
+async def test_whatever_becomes_of_a_report_each_metre_is_counted_once(tmp_path, mood):
+    server = FakeSpoolman(3)
+    books = await stock(server, tmp_path)
+    await books.choose(0, 3, None)
+    await books.take(using(1, 1000.0))
+    server.mood = [mood]
+    await books.report()
+    assert (books.away is None) == (mood == "lies")
+    await books.take(using(1, 1400.0))  # the print has gone on
+    for _ in range(4):
+        await books.report()
+    assert books.away is None
+    await books.take(using(1, 2400.0))
+    await books.report()
+    assert server.length(3) == pytest.approx(2400, abs=0.1)
+
+
+@pytest.mark.parametrize("mood", ["late", "hangs", "away", "delayed"])
+async def test_a_restart_behind_a_report_that_nobody_answered_counts_nothing_twice(tmp_path, mood):
+    server = FakeSpoolman(3)
+    books = await stock(server, tmp_path)
+    await books.choose(0, 3, None)
+    await books.take(using(1, 1000.0))
+    server.mood = [mood]
+    dying = asyncio.create_task(books.report())
+    await asyncio.sleep(5)
+    dying.cancel()  # in the middle of it
+    books = await stock(server, tmp_path)
+    await books.take(using(1, 1000.0))
+    for _ in range(3):
+        await books.report()
+    assert server.length(3) == pytest.approx(1000, abs=0.1) or mood == "delayed"
+    await books.take(using(1, 3000.0))
+    for _ in range(3):
+        await books.report()
+    assert server.length(3) == pytest.approx(3000, abs=0.1)
+
+
+async def test_a_report_is_on_the_disk_before_it_is_sent(tmp_path):
+    server = FakeSpoolman(3)
+    books = await stock(server, tmp_path)
+    await books.choose(0, 3, None)
+    await books.take(using(1, 1000.0))
+    on_disk = []
+    send = server.send
+
+    async def noting(request):
+        if request.method == "PUT":
+            on_disk.append(json.loads((tmp_path / FILE).read_text())["pending"])
+        return await send(request)
+
+    server.send = noting
+    await books.report()
+    assert on_disk == [{"3": [1000.0, 0.0, 1]}]
+    assert json.loads((tmp_path / FILE).read_text())["pending"] == {}
+
+
+async def test_a_spool_that_was_weighed_meanwhile_is_believed(tmp_path):
+    server = FakeSpoolman(3)
+    server.used[3] = 100.0
+    books = await stock(server, tmp_path)
+    await books.choose(0, 3, None)
+    await books.take(using(1, 1000.0))
+    server.mood = ["hangs"]
+    await books.report()
+    server.used[3] = 50.0  # somebody has put it on a scale
+    await books.report()
+    assert server.used[3] == 50.0
+
+
+async def test_one_that_never_counts_is_not_told_for_ever(tmp_path):
+    server = FakeSpoolman(3)
+    books = await stock(server, tmp_path)
+    await books.choose(0, 3, None)
+    await books.take(using(1, 1000.0))
+    server.mood = ["lies"] * 100
+    for _ in range(100):
+        await books.report()
+    assert len(server.puts) == 10
+
+
+async def test_a_change_of_the_spool_splits_what_the_print_uses(tmp_path):
+    server = FakeSpoolman(3, 4)
+    books = await stock(server, tmp_path)
+    await books.choose(0, 3, None)
+    await books.take(using(1, 1000.0))
+    await books.choose(0, 4, using(1, 1200.0))
+    await books.take(using(1, 2000.0))
+    await books.report()
+    assert (server.length(3), server.length(4)) == (pytest.approx(1200), pytest.approx(800))
+
+
+async def test_without_a_spool_nothing_is_reported(tmp_path):
+    server = FakeSpoolman(3)
+    books = await stock(server, tmp_path)
+    await books.take(using(1, 1000.0))
+    await books.choose(0, 3, using(1, 1000.0))
+    await books.take(using(1, 1300.0))
+    await books.report()
+    assert server.length(3) == pytest.approx(300)
+
+
+async def test_a_spool_that_is_gone_is_told_and_owed_nothing(tmp_path):
+    server = FakeSpoolman(3)
+    books = await stock(server, tmp_path)
+    await books.choose(0, 3, None)
+    await books.take(using(1, 1000.0))
+    server.used.clear()
+    await books.report()
+    assert books.away == "spool 3: Spoolman: 404 No spool with ID 3 found."
+    assert books.ledger.due() == []
+    with pytest.raises(SpoolmanRefused):
+        await books.choose(0, 9, None)
+
+
+async def test_a_print_that_ended_while_nobody_was_there_is_reported_to_its_end(tmp_path):
+    server = FakeSpoolman(3)
+    books = await stock(server, tmp_path)
+    await books.choose(0, 3, None)
+    await books.take(using(7, 400.0))
+    books = await stock(server, tmp_path)
+    await books.take_ends([ended(7, None)], 60.0)  # nobody has found out yet
+    await books.take_ends([ended(7, 900.0)], 70.0)
+    await books.report()
+    assert server.length(3) == pytest.approx(900)
+
+
+async def test_prints_of_the_time_before_are_nobodys_business(tmp_path):
+    server = FakeSpoolman(3)
+    books = await stock(server, tmp_path)
+    await books.know([ended(1, 5000.0)])
+    await books.choose(0, 3, None)
+    await books.take_ends([ended(1, 5000.0)], 51.0)
+    await books.report()
+    assert server.puts == []
+
+
+async def test_books_that_are_damaged_are_set_aside(tmp_path):
+    (tmp_path / FILE).write_text('{"chosen": {"0": "x"}}')
+    books = await stock(FakeSpoolman(3), tmp_path)
+    assert books.ledger.chosen == {}
+    assert (tmp_path / f"{FILE}.damaged").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"id": "3"}, {"used_length": float("inf")}, {"used_length": -1}, {"filament": None}, {"used_weight": True}],
+)
+def test_a_spool_that_makes_no_sense_is_none(change):
+    with pytest.raises(SpoolmanAway):
+        spool_of({**FakeSpoolman(3).told(3), **change})
+
+
+def test_an_address_with_a_password_does_not_belong_into_the_configuration():
+    with pytest.raises(ConfigError, match="password"):
+        Spoolman("http://me:secret@spoolman.local", FakeSpoolman())
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.floats(0, 5000)), max_size=40))
+def test_the_books_owe_what_prints_have_used(events):
+    books = Ledger()
+    books.choose(0, 3)
+    most = {}
+    for job, mm in events:
+        if mm >= most.get(job, 0.0):
+            most[job] = mm
+            books.take(str(job), {0: mm})
+            again = Ledger()
+            again.restore(json.loads(json.dumps(books.document())))
+            books = again
+    assert books.owed.get(3, 0.0) == pytest.approx(sum(most.values()))
