@@ -65,6 +65,7 @@ def test_a_place_is_known_where_nothing_but_the_file_is_on_its_way():
         ("G1 X1 Y2 Z3\nMACRO A=1\nG1 Y4\n", {"Y": 4}),
         ("G1 X5\nG92 X0\nG2 X3 Y4 I1 J1\n", {"X": 3, "Y": 4}),
         ("; nothing\n" * 200_000 + "G1 X1 Y2\n", {"X": 1, "Y": 2}),
+        ("G1 Z0.3\n" + "; nothing\n" * 300_000 + "G1 X1 Y2\n", {"X": 1, "Y": 2, "Z": 0.3}),
     ],
 )
 def test_where_the_head_has_to_be(tmp_path, text, expected):

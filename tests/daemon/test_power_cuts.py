@@ -144,7 +144,7 @@ async def until(host, *states) -> None:
             await asyncio.sleep(0.05)
 
 
-async def left_in_print(folder, seconds: float = 9, meanwhile=None, **job) -> Cuts:
+async def left_in_print(folder, seconds: float = 9, meanwhile=None, lines=AT_ONCE, **job) -> Cuts:
     """Return a world in whose print the power has failed."""
     cuts = Cuts(folder, 0, FirmwareConfig(baudrate=115200), **job)
     world = cuts.world
@@ -227,6 +227,23 @@ async def test_a_printer_whose_heat_is_another_is_not_gone_on_with(tmp_path, tar
     cuts = await left_in_print(tmp_path)
     cuts.world.firmware.board.hotend.target = target
     assert reason in await ended(cuts)
+
+
+TOWER = [line for n, line in enumerate(AT_ONCE) for line in ([f"M104 S{200 - n / 8:g}"] if n % 8 == 0 else []) + [line]]
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"), [(None, ""), (0, "turned tool0 off meanwhile"), (170, "tool0 has another target meanwhile")]
+)
+async def test_heat_is_compared_with_what_the_last_lines_have_set(tmp_path, target, reason):
+    cuts = await left_in_print(tmp_path, lines=TOWER)
+    if target is not None:
+        cuts.world.firmware.board.hotend.target = target
+        assert reason in await ended(cuts)
+        return
+    async with cuts.world.host() as host:
+        await until(host, JobState.COMPLETED)
+    cuts.check(JobState.COMPLETED)
 
 
 async def test_a_head_that_somebody_has_moved_is_not_gone_on_with(tmp_path):

@@ -7,7 +7,7 @@ for its place, which has to be where the last line that it accepted leads. Whate
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
@@ -21,6 +21,7 @@ from daemon.errors import CannotGoOn
 from gcode.command import Command, parse
 from gcode.errors import CommandError
 from gcode.heating import SETS_TARGET
+from gcode.host_commands import HeatAndWait
 from gcode.modes import Modes
 from gcode.outgoing import JobPosition
 from gcode.reader import Reader
@@ -30,7 +31,9 @@ MOST = 20_000
 """Lines that can have been sent since the place was written: it is every few seconds, and no wire carries 1000 a s."""
 
 BACK = 1024 * 1024
-"""Bytes of the file before the place that are looked through for where the head has to be."""
+FURTHER = 8
+"""Bytes of the file before the place that are looked through for where the head has to be; so many times more, as long
+as that does not tell: a layer may have any size."""
 
 NEAR = 0.03
 """mm between that and what the printer tells, which has two decimals."""
@@ -40,6 +43,7 @@ COOLED = 15.0
 """°C that a heater may have lost since."""
 
 _INCH = 25.4  # mm
+_AHEAD = 4096  # bytes in which a command ends
 _MOVES = frozenset({"G0", "G1", "G2", "G3"})
 _STAY = frozenset({"G4", "G10", "G11", "G17", "G18", "G19", "G20", "G21", "G61", "G64", "G80", "G90", "G91"})
 _MOVE_TOO = frozenset({"M0", "M1", "M125", "M226", "M600", "M601", "M602", "M701", "M702", "M703"})
@@ -54,12 +58,12 @@ class PlaceFound:
     Attributes:
         fed: the last line of the file that the printer has accepted.
         modes: behind it.
-        heated: heaters whose targets those lines set that are newer than what is on the disk.
+        heated: the targets, °C, that lines set which are newer than what is on the disk; `tool` is the active one.
     """
 
     fed: JobPosition
     modes: Modes
-    heated: set[str] = field(default_factory=set)
+    heated: dict[str, float] = field(default_factory=dict)
 
 
 async def find(job: Job, stream: FileStream, noted: Noted, wanted: int) -> PlaceFound:
@@ -85,16 +89,16 @@ async def find(job: Job, stream: FileStream, noted: Noted, wanted: int) -> Place
     found = PlaceFound(noted.fed, modes_of(noted.modes))
     lines, offset = noted.lines, noted.offset
     for _ in range(count):
-        offset, command, _checksum, changes = await _next(job, stream)
+        offset, command, _checksum, changes = await _next(job, stream, found)
         lines += 1
         if changes:
             found.modes.note(command)
-            found.heated |= _heated(command)
+            found.heated |= targets([command], found.modes)
     found.fed = JobPosition(lines, offset)
     return found
 
 
-async def _next(job: Job, stream: FileStream) -> tuple[int, bytes, int, bool]:
+async def _next(job: Job, stream: FileStream, found: PlaceFound) -> tuple[int, bytes, int, bool]:
     """Return the next line of the file that was sent; what stopped the file then is done with."""
     while (line := stream.next_line()) is None:
         if stream.error is not None:
@@ -102,6 +106,8 @@ async def _next(job: Job, stream: FileStream) -> tuple[int, bytes, int, bool]:
         if stream.ended:
             raise CannotGoOn("the printer has accepted more lines than the file has")
         if stream.barrier is not None:
+            if isinstance(stream.barrier, HeatAndWait):
+                found.heated[stream.barrier.heater] = stream.barrier.target
             job.page.passed = stream.barrier_offset
             stream.proceed()
         else:
@@ -109,12 +115,19 @@ async def _next(job: Job, stream: FileStream) -> tuple[int, bytes, int, bool]:
     return line
 
 
-def _heated(command: bytes) -> set[str]:
-    try:
-        code = parse(command).code
-    except CommandError:
-        return set()
-    return {SETS_TARGET[code]} if code in SETS_TARGET else set()
+def targets(commands: Iterable[bytes], modes: Modes) -> dict[str, float]:
+    """Return what these commands set, °C by heater; `tool` is the active one."""
+    found: dict[str, float] = {}
+    for command in commands:
+        try:
+            asked = parse(command)
+        except CommandError:
+            continue
+        heater, value = SETS_TARGET.get(asked.code), asked.get("S", asked.get("R"))
+        if heater is not None and value is not None:
+            tool = asked.number("T", modes.tool or 0)
+            found[f"tool{tool:.0f}" if heater == "tool" else heater] = value
+    return found
 
 
 async def check(job: Job, stream: FileStream, noted: Noted, found: PlaceFound, executor: Executor) -> None:
@@ -124,16 +137,15 @@ async def check(job: Job, stream: FileStream, noted: Noted, found: PlaceFound, e
         CannotGoOn: it is not.
     """
     printer = job.printer
-    await printer.send("M105")
-    for name, (actual, target) in noted.heat.items():
-        if name not in found.heated and not (name.startswith("tool") and "tool" in found.heated):
-            _check_heat(printer, name, actual, target)
     fd = stream.duplicate()
     try:
         loop = asyncio.get_running_loop()
         wanted = await loop.run_in_executor(executor, head, fd, found) if found.fed.lines else {}
+        next_ = await loop.run_in_executor(executor, _targets_behind, fd, found)
     finally:
         await loop.run_in_executor(executor, os.close, fd)
+    await printer.send("M105")
+    _check_heat(printer, noted, found, next_)
     told = await printer.finished()
     if told is None:
         raise CannotGoOn("the printer does not tell where its head is")
@@ -141,14 +153,49 @@ async def check(job: Job, stream: FileStream, noted: Noted, found: PlaceFound, e
     log.info("job.place_found", wanted=wanted, told=told, lines=found.fed.lines, offset=found.fed.offset)
 
 
-def _check_heat(printer: Printer, name: str, before: float, target: float) -> None:
-    now = printer.heaters.get(name)
-    if now is None or not now.target:
-        raise CannotGoOn(f"the printer has turned {name} off meanwhile: it had {target:g} °C to reach")
-    if abs(now.target - target) > RETARGETED:
-        raise CannotGoOn(f"{name} has another target meanwhile: {now.target:g} °C, it was {target:g} °C")
-    if now.actual < min(before, now.target) - COOLED:
-        raise CannotGoOn(f"{name} has cooled to {now.actual:.0f} °C meanwhile, from {before:.0f} °C")
+def _check_heat(printer: Printer, noted: Noted, found: PlaceFound, behind: Mapping[str, float]) -> None:
+    """See whether each heater aims at what it has to, and has not cooled much.
+
+    Args:
+        printer: has just told its heat.
+        noted: what the disk knows, with the heat.
+        found: what lines have set since.
+        behind: what the line sets behind which nothing was accepted; a host that waits for heat has set that already.
+    """
+    since = {_heater(printer, name): target for name, target in found.heated.items()}
+    soon = {_heater(printer, name): target for name, target in behind.items()}
+    for name in noted.heat.keys() | since.keys():
+        before, target = noted.heat.get(name, (0.0, 0.0))
+        target, now = since.get(name, target), printer.heaters.get(name)
+        if now is None and name not in noted.heat:
+            continue  # a heater that the printer does not tell of
+        aim = None if now is None else now.target or 0.0
+        if (
+            now is not None
+            and aim is not None
+            and min(abs(aim - target), abs(aim - soon.get(name, target))) <= RETARGETED
+        ):
+            if now.actual < min(before, aim) - COOLED:
+                raise CannotGoOn(f"{name} has cooled to {now.actual:.0f} °C meanwhile, from {before:.0f} °C")
+        elif not aim:
+            raise CannotGoOn(f"the printer has turned {name} off meanwhile: it had {target:g} °C to reach")
+        else:
+            raise CannotGoOn(f"{name} has another target meanwhile: {aim:g} °C, it was {target:g} °C")
+
+
+def _heater(printer: Printer, name: str) -> str:
+    """Return the name by which a printer tells of a heater that a command has set."""
+    if name == "tool":
+        return printer.hotend(printer.modes.tool or 0)
+    return printer.hotend(int(name[4:])) if name.startswith("tool") else name
+
+
+def _targets_behind(fd: int, found: PlaceFound) -> dict[str, float]:
+    """Return what the next command of the file sets. Blocks."""
+    reader = Reader(found.fed.offset)
+    reader.feed(os.pread(fd, _AHEAD, found.fed.offset))
+    commands = [command for at, command in reader if at > found.fed.offset or not found.fed.lines]
+    return targets(commands[:1], found.modes)
 
 
 def _check_place(wanted: dict[str, float], told: dict[str, float]) -> None:
@@ -167,16 +214,25 @@ def head(fd: int, found: PlaceFound) -> dict[str, float]:
         fd: of the file.
         found: the place.
     """
-    start = max(0, found.fed.offset - BACK)
-    content = os.pread(fd, found.fed.offset - start + 4096, start)
-    if start:  # the first line of the piece is not whole
-        content = content[(skipped := content.index(b"\n") + 1) :] if b"\n" in content else b""
-        start += skipped if content else 0
-    reader = Reader(start)
-    reader.feed(content)
-    track = _Track(start > 0, found.modes)
-    track.follow(command for at, command in reader if at <= found.fed.offset)
-    return {axis: at for axis, at in track.axes.items() if at is not None}
+    back = BACK
+    while None in (axes := _followed(fd, found, back)).values() and back < found.fed.offset:
+        back *= FURTHER
+    return {axis: at for axis, at in axes.items() if at is not None}
+
+
+def _followed(fd: int, found: PlaceFound, back: int) -> dict[str, float | None]:
+    """Return where so many bytes of the file have led the head."""
+    start = max(0, found.fed.offset - back)
+    track, reader = _Track(start > 0, found.modes), Reader(start)
+    for at in range(start, found.fed.offset + _AHEAD, BACK):
+        content = os.pread(fd, min(BACK, found.fed.offset + _AHEAD - at), at)
+        if at == start and start:  # its first line is not whole
+            skipped = content.index(b"\n") + 1 if b"\n" in content else len(content)
+            reader = Reader(start + skipped)
+            content = content[skipped:]
+        reader.feed(content)
+        track.follow(command for place, command in reader if place <= found.fed.offset)
+    return track.axes
 
 
 class _Track:
