@@ -1,9 +1,11 @@
 """`nozzled config`: what is configured, with every key explained; and the printers that are known."""
 
 import argparse
+import os
 from collections.abc import Iterator
 
 from daemon.cli.options import PRESET, add_config, add_preset, configured
+from daemon.companions import sections
 from daemon.config.presets import presets
 from daemon.config.writing import render
 
@@ -23,7 +25,8 @@ def run(args: argparse.Namespace) -> int:
     if getattr(args, PRESET) == LIST:
         print("\n".join(_listed()))
     else:
-        print(render(configured(args)), end="")
+        parts = [render(configured(args)), *sections.render(args.config, os.environ)]
+        print("\n".join(parts), end="")
     return 0
 
 

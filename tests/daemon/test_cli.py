@@ -9,7 +9,8 @@ import pytest
 from daemon import __version__
 from daemon.cli import COMMANDS, main
 from daemon.cli import ports as ports_command
-from daemon.config import Config, merge
+from daemon.companions.sections import CLASSES
+from daemon.config import Config, merge, switched_on
 from daemon.config.writing import render
 from hal.holders import Holder
 from hal.ports import Port
@@ -113,14 +114,25 @@ def test_what_config_prints_can_be_given_back_to_it(tmp_path, capsys):
         "test",
     )
     given = tmp_path / "given.toml"
-    given.write_text(render(wanted), "utf-8")
+    given.write_text(render(wanted) + "[spoolman]\nevery_s = 30\n", "utf-8")
     assert main(["config", "--config", str(given)]) == 0
     printed = capsys.readouterr().out
     assert "port = 8080" in printed
     again = tmp_path / "again.toml"
     again.write_text(printed, "utf-8")
     assert main(["config", "--config", str(again)]) == 0
-    assert capsys.readouterr().out == printed == render(wanted)
+    assert capsys.readouterr().out == printed
+    assert printed.startswith(render(wanted))
+    assert "\nevery_s = 30.0\n" in printed
+
+
+def test_what_config_prints_switches_no_companion_on(tmp_path, capsys, empty):
+    assert main(["config", "--config", str(empty)]) == 0
+    printed = capsys.readouterr().out
+    for name in CLASSES:
+        assert f"\n# [{name}]\n" in printed
+    (given := tmp_path / "given.toml").write_text(printed, "utf-8")
+    assert switched_on(given, {}) == frozenset()
 
 
 def test_the_command_line_wins_over_the_file_which_is_the_environments_by_default(tmp_path, capsys, monkeypatch):
