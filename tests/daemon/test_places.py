@@ -62,6 +62,8 @@ def test_a_place_is_known_where_nothing_but_the_file_is_on_its_way():
         ("G1 X1 Y2 Z3\nG91\nG1 X-0.5\nG90\nM106 S3\n", {"X": 0.5, "Y": 2, "Z": 3}),
         ("G20\nG1 X1\n", {"X": 25.4}),
         ("G1 X1 Y2 Z3\nT1\n", {}),
+        ("G92 E0\nG1 X1 E5\nG1 E4.2 F1800\n", {"X": 1, "E": 4.2}),
+        ("M83\nG1 X1 E5\n", {"X": 1}),
         ("G1 X1 Y2 Z3\nMACRO A=1\nG1 Y4\n", {"Y": 4}),
         ("G1 X5\nG92 X0\nG2 X3 Y4 I1 J1\n", {"X": 3, "Y": 4}),
         ("; nothing\n" * 200_000 + "G1 X1 Y2\n", {"X": 1, "Y": 2}),
@@ -74,7 +76,7 @@ def test_where_the_head_has_to_be(tmp_path, text, expected):
     fd = os.open(path, os.O_RDONLY)
     try:
         before = text.rstrip("\n").rfind("\n") + 1
-        assert head(fd, PlaceFound(JobPosition(1, before), Modes())) == pytest.approx(expected)
+        assert head(fd, PlaceFound(JobPosition(1, before), Modes(relative_e="M83" in text))) == pytest.approx(expected)
     finally:
         os.close(fd)
 

@@ -254,6 +254,22 @@ async def test_a_head_that_somebody_has_moved_is_not_gone_on_with(tmp_path):
     assert "the head is at X" in await ended(cuts)
 
 
+async def test_filament_that_somebody_has_moved_is_not_pulled_back(tmp_path):
+    cuts = await left_in_print(tmp_path)
+    firmware = cuts.world.firmware
+    firmware.receive(b"G91\nG1 E30\nG90\n", cuts.world.clock.now)
+    await asyncio.sleep(5)
+    firmware.advance(cuts.world.clock.now)
+    before = len(cuts.world.oracle.commands)
+    async with cuts.world.host() as host:
+        await until(host, JobState.COMPLETED)
+    cuts.check(JobState.COMPLETED)
+    sent = [each.command for each in cuts.world.oracle.commands][before:]
+    of_file = next(each for each in sent if each in OF_FILE and " E" in each)
+    [put_right] = [each for each in sent[: sent.index(of_file)] if each.startswith("G92 E")]
+    assert 0 <= float(of_file.partition(" E")[2].split()[0]) - float(put_right[5:]) < 1
+
+
 async def test_a_file_that_is_another_is_not_gone_on_with(tmp_path):
     cuts = await left_in_print(tmp_path)
     (tmp_path / "printing").unlink()

@@ -9,7 +9,7 @@ import asyncio
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -38,6 +38,7 @@ as that does not tell: a layer may have any size."""
 NEAR = 0.03
 """mm between that and what the printer tells, which has two decimals."""
 
+MOVED = 0.1  # mm of filament
 RETARGETED = 1.0  # °C between two targets that are the same; some firmwares tell whole degrees
 COOLED = 15.0
 """°C that a heater may have lost since."""
@@ -150,6 +151,7 @@ async def check(job: Job, stream: FileStream, noted: Noted, found: PlaceFound, e
     if told is None:
         raise CannotGoOn("the printer does not tell where its head is")
     _check_place(wanted, told)
+    await _put_filament_right(printer, wanted, told)
     log.info("job.place_found", wanted=wanted, told=told, lines=found.fed.lines, offset=found.fed.offset)
 
 
@@ -200,23 +202,36 @@ def _targets_behind(fd: int, found: PlaceFound) -> dict[str, float]:
 
 def _check_place(wanted: dict[str, float], told: dict[str, float]) -> None:
     for axis, at in wanted.items():
-        if axis in told and abs(told[axis] - at) > NEAR:
+        if axis != "E" and axis in told and abs(told[axis] - at) > NEAR:
             raise CannotGoOn(
                 f"the head is at {axis}{told[axis]:.2f}, and the line of the file that the printer accepted last leads "
                 f"to {axis}{at:.2f}"
             )
 
 
+async def _put_filament_right(printer: Printer, wanted: Mapping[str, float], told: Mapping[str, float]) -> None:
+    """Have the firmware count filament as the file does, where somebody has moved some meanwhile.
+
+    The next line would move it back, by as much.
+    """
+    at, counted = wanted.get("E"), told.get("E")
+    if at is not None and counted is not None and abs(at - counted) > MOVED:
+        log.warning("job.filament_moved", counted_mm=counted, of_file_mm=at)
+        await printer.send(f"G92 E{at:.5f}")
+
+
 def head(fd: int, found: PlaceFound) -> dict[str, float]:
-    """Return where the file has led the head by then, in mm, as far as that can be known. Blocks.
+    """Return where the file has led the head by then, in mm, as far as that can be known; E if it is absolute. Blocks.
 
     Args:
         fd: of the file.
         found: the place.
     """
     back = BACK
-    while None in (axes := _followed(fd, found, back)).values() and back < found.fed.offset:
+    while None in [(axes := _followed(fd, found, back))[axis] for axis in "XYZ"] and back < found.fed.offset:
         back *= FURTHER
+    if found.modes.relative_e:
+        axes["E"] = None
     return {axis: at for axis, at in axes.items() if at is not None}
 
 
@@ -236,43 +251,50 @@ def _followed(fd: int, found: PlaceFound, back: int) -> dict[str, float | None]:
 
 
 class _Track:
-    """Follows X, Y and Z; None: not known. E is left to the firmware, which may scale it."""
+    """Follows the axes; None: not known."""
 
     def __init__(self, in_the_middle: bool, modes: Modes) -> None:
-        self.axes: dict[str, float | None] = dict.fromkeys("XYZ")
+        self.axes: dict[str, float | None] = dict.fromkeys("XYZE")
         # in the middle of a file they are most likely what they are in the end
-        self._relative = in_the_middle and modes.relative
-        self._unit = _INCH if in_the_middle and modes.inches else 1.0
+        self._modes = replace(modes) if in_the_middle else Modes(e_mode=modes.e_mode)
 
     def follow(self, commands: Iterable[bytes]) -> None:
         for command in commands:
             try:
                 asked = parse(command)
             except CommandError:
-                self._forget("XYZ")  # a macro's line may do anything
+                self._forget("XYZE")  # a macro's line may do anything
                 continue
+            self._modes.note(command)
             self._note(asked)
 
     def _note(self, asked: Command) -> None:
         code = asked.code
         if code in _MOVES:
-            self._move(asked, relative=self._relative)
+            self._move(asked)
         elif code == "G92":
-            self._move(asked, relative=False)
-        elif code in ("G90", "G91"):
-            self._relative = code == "G91"
-        elif code in ("G20", "G21"):
-            self._unit = _INCH if code == "G20" else 1.0
+            self._set(asked)
         elif code == "G28":
             self._forget([axis for axis in "XYZ" if axis in asked] or "XYZ")
         elif (code[0] == "G" and code not in _STAY) or code in _MOVE_TOO or code[0] == "T":
-            self._forget("XYZ")
+            self._forget("XYZE")
 
-    def _move(self, asked: Command, *, relative: bool) -> None:
-        for axis in "XYZ":
+    def _move(self, asked: Command) -> None:
+        modes = self._modes
+        for axis in "XYZE":
             if (value := asked.get(axis)) is not None:
+                relative = modes.relative_e if axis == "E" else modes.relative
                 before = self.axes[axis] if relative else 0.0
                 self.axes[axis] = None if before is None else before + value * self._unit
+
+    def _set(self, asked: Command) -> None:
+        for axis in "XYZE":
+            if (value := asked.get(axis)) is not None:
+                self.axes[axis] = value * self._unit
+
+    @property
+    def _unit(self) -> float:
+        return _INCH if self._modes.inches else 1.0
 
     def _forget(self, axes: Iterable[str]) -> None:
         for axis in axes:
