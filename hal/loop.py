@@ -14,6 +14,7 @@ import os
 import select
 import selectors
 from asyncio import Handle, TimerHandle
+from bisect import bisect_left
 from collections.abc import Callable
 from contextvars import Context
 from time import monotonic  # noqa: TID251 - the loop's own clock, without the two calls around it
@@ -22,23 +23,41 @@ from typing import Any, TypeVarTuple
 _Ts = TypeVarTuple("_Ts")
 
 
+STALL = 0.01  # s without a look for events, from which on it is counted
+STALLS = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+"""Seconds: stalls are counted by the first of these that they do not exceed, and behind the last what is longer."""
+
+
 class LoopWatch:
     """What the loop knows of itself.
 
     Attributes:
         woke_at: when the events that are handled now became known, in loop time; 0 before the first.
         longest: the longest time, in s, that the loop was busy without looking for events.
+        bar: seconds; what is longer has to be noted. It saves a turn a second comparison.
+        stalls: how many were longer than STALL, by STALLS; `stalled` is how many s they took together.
     """
 
-    __slots__ = ("longest", "woke_at")
+    __slots__ = ("bar", "longest", "stalled", "stalls", "woke_at")
 
     def __init__(self) -> None:
         self.woke_at = 0.0
         self.longest = 0.0
+        self.bar = 0.0
+        self.stalls = [0] * (len(STALLS) + 1)
+        self.stalled = 0.0
+
+    def note(self, busy: float) -> None:
+        """Take down a stretch of work that is longer than `bar`."""
+        self.longest = max(self.longest, busy)
+        self.bar = min(self.longest, STALL)
+        if busy > STALL:
+            self.stalls[bisect_left(STALLS, busy)] += 1
+            self.stalled += busy
 
     def take_longest(self) -> float:
         """Return `longest` and begin anew."""
-        longest, self.longest = self.longest, 0.0
+        longest, self.longest, self.bar = self.longest, 0.0, 0.0
         return longest
 
 
@@ -99,8 +118,8 @@ class _WatchedSelector(selectors.EpollSelector):
         now = clock()
         end = math.inf if timeout is None else now + timeout
         while True:
-            if now - watch.woke_at > watch.longest and watch.woke_at:
-                watch.longest = now - watch.woke_at
+            if now - watch.woke_at > watch.bar and watch.woke_at:
+                watch.note(now - watch.woke_at)
             events = self._epoll.poll(timeout)
             watch.woke_at = clock()
             if len(events) != 1 or events[0][1] != select.EPOLLIN or events[0][0] not in wires:

@@ -76,6 +76,39 @@ class LineFigures(Struct, frozen=True):
     memory: int | None = None
 
 
+TURNAROUNDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02)
+"""Seconds by which the times are counted in which the printer was answered; longer ones are not told apart."""
+
+
+class Tallied(Struct, frozen=True):
+    """What the core has counted, since it began or since the line was opened; times in s.
+
+    Attributes:
+        began: when the core did: a date.
+        processor: time of it that the core has used.
+        memory: of the core, in bytes.
+        underruns: times that the printer had room for lines that were not read from the disk yet.
+        starved: for which it waited for them, in all.
+        came_back: prints whose line or host was gone, by what was gone and how it ended: `line_resumed` and the like.
+        stall_bounds, stalls, stalled: times that the loop did not look for events: how many were no longer than each
+            bound, those of earlier ones not counted, and behind the last what was longer; and their sum.
+        turnarounds: in which the printer was answered: how many by TURNAROUNDS, in the same way.
+        window_lines: that may be unanswered at once; 0: no limit; None: there is no printer.
+    """
+
+    began: float = 0.0
+    processor: float = 0.0
+    memory: int | None = None
+    underruns: int = 0
+    starved: float = 0.0
+    came_back: dict[str, int] = msgspec.field(default_factory=dict)
+    stall_bounds: list[float] = msgspec.field(default_factory=list)
+    stalls: list[int] = msgspec.field(default_factory=list)
+    stalled: float = 0.0
+    turnarounds: list[int] = msgspec.field(default_factory=list)
+    window_lines: int | None = None
+
+
 class Question(Struct, frozen=True, tag_field="ask"):
     """Base of what the front asks; `answer` is the type of what comes back."""
 
@@ -258,11 +291,17 @@ class AskLine(Question, tag="line", frozen=True):
     answer: ClassVar[Any] = LineFigures
 
 
+class AskTallied(Question, tag="tallied", frozen=True):
+    """What the core has counted."""
+
+    answer: ClassVar[Any] = Tallied
+
+
 AnyQuestion = (
     Connect | Disconnect | ListPorts | Send | AnswerPrompt | ConversationSince | AskLimits | Select | Start
     | Restart | Pause
     | Resume | Toggle | Cancel | SetOffset | UsePreset | ChangeProfile | AskStatistics | AskHistories | AskHistory
-    | Listen | AskLine | Begin | AskKey | AskRecord
+    | Listen | AskLine | Begin | AskKey | AskRecord | AskTallied
 )  # fmt: skip
 
 

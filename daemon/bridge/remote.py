@@ -229,6 +229,11 @@ class RemoteConnection:
         figures: ask.LineFigures = await self._channel.ask(ask.AskLine())
         return figures
 
+    async def tallied(self) -> ask.Tallied:
+        """Ask what the core has counted."""
+        numbers: ask.Tallied = await self._channel.ask(ask.AskTallied())
+        return numbers
+
     async def connect(
         self, port: str | None = None, baudrate: int | None = None, *, find: bool = False, save: bool = False
     ) -> None:

@@ -9,7 +9,9 @@ FIRMWARES = (
 )  # fmt: skip
 """What a printer may run, as `[profile] firmware` names it."""
 
-COMPANIONS = {"timelapse": ("timelapse",), "power": ("power", "sensors"), "notify": ("notify", "spoolman")}
+COMPANIONS = {
+    "timelapse": ("timelapse",), "power": ("power", "sensors"), "notify": ("notify", "spoolman"),
+}  # fmt: skip
 """Processes beside core and front, each with its sections of the file; it is switched on by having one there."""
 
 
@@ -353,6 +355,15 @@ class DiscoveryConfig:
 
 
 @frozen
+class MetricsConfig:
+    """Numbers for Prometheus, at /metrics."""
+
+    open_to: tuple[str, ...] = option(
+        (), 'Addresses or networks that may read them without a key, like ["192.168.1.20", "fd00::/8"].'
+    )
+
+
+@frozen
 class AnalysisConfig:
     """What is found out about files before they are printed: time, layers, and what is wrong with them."""
 
@@ -412,6 +423,7 @@ class Config:
     system: SystemConfig = SystemConfig()
     discovery: DiscoveryConfig = DiscoveryConfig()
     analysis: AnalysisConfig = AnalysisConfig()
+    metrics: MetricsConfig = MetricsConfig()
     macros: MacrosConfig = MacrosConfig()
 
 

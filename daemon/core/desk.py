@@ -25,6 +25,7 @@ from daemon.core.core import Core
 from daemon.core.job.keyed import KeyedPrints
 from daemon.core.line_figures import line_figures
 from daemon.core.record.store import JobRecord
+from daemon.core.tallied import tallied
 from daemon.errors import FileError, JobConflict, StorageFull
 from gcode.errors import NozzledError, QueueFull
 from gcode.outgoing import Counters, is_stop
@@ -57,6 +58,7 @@ class Desk:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._revision = 0
+        self._began = core.wall()
         self._message_at: int | None = None
         self._position: dict[str, float] | None = None  # as it was told last; None: the head has moved since
         self._listeners: list[Listener] = []
@@ -204,6 +206,8 @@ class Desk:
                 return partial(self._conversation, question.since)
             case ask.AskLine():
                 return partial(line_figures, self._core.connection.printer, self._core.jobs.waits)
+            case ask.AskTallied():
+                return partial(tallied, self._core.connection.printer, jobs.tally, self._began)
             case ask.Listen():
                 return partial(self._overheard, question.since)
         return None

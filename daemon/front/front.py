@@ -154,7 +154,8 @@ async def begin(
 
 
 def _access(config: Config, folder: Path, environ: Mapping[str, str], wall: Callable[[], float]) -> Access:
-    hosts.check_proxies(config.http.trusted_proxies)
+    hosts.check_networks(config.http.trusted_proxies, "http.trusted_proxies")
+    hosts.check_networks(config.metrics.open_to, "metrics.open_to")
     access = Access(Keys.load(config, folder, environ), folder, wall)
     access.begin()
     return access

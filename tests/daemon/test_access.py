@@ -170,9 +170,9 @@ def test_only_a_trusted_proxy_says_who_the_client_is(peer, forwarded, proxies, c
 
 
 def test_a_proxy_that_is_no_address_is_refused_at_the_start():
-    hosts.check_proxies(("127.0.0.1", "10.0.0.0/8", "fd00::/8"))
+    hosts.check_networks(("127.0.0.1", "10.0.0.0/8", "fd00::/8"), "http.trusted_proxies")
     with pytest.raises(ConfigError, match=r"trusted_proxies: proxy\.lan"):
-        hosts.check_proxies(("127.0.0.1", "proxy.lan"))
+        hosts.check_networks(("127.0.0.1", "proxy.lan"), "http.trusted_proxies")
 
 
 def test_loopback_and_same_origin():

@@ -77,6 +77,7 @@ TIMED = (
     "AskHistory",
     "AskRecord",
     "AskLine",
+    "AskTallied",
 )  # a time, path or size differs
 QUESTIONS = [
     ask.ListPorts(), ask.AskLimits(), ask.AskStatistics(path="part.gcode"), ask.AskHistories(),
@@ -88,7 +89,7 @@ QUESTIONS = [
     ask.SetOffset(heater="engine", offset=5.0), ask.UsePreset(preset=None), ask.UsePreset(preset="nothing of the kind"),
     ask.ChangeProfile(values={"name": "Cube", "extruders": 2}), ask.ChangeProfile(values={"width_mm": -1}),
     ask.ChangeProfile(values={"motion": "G28"}),
-    ask.AskHistory(limit=5), ask.Listen(since=math.inf), ask.AskLine(), ask.Connect(port="/dev/null"),
+    ask.AskHistory(limit=5), ask.Listen(since=math.inf), ask.AskLine(), ask.AskTallied(), ask.Connect(port="/dev/null"),
     ask.Connect(port="seril:x"),
     ask.AskRecord(after=0, limit=1000),
     ask.AskKey(key="none"), ask.AskKey(key="\N{SNOWMAN}"), ask.Begin(file=PART, key="k" * 300, mark="m"),

@@ -144,9 +144,12 @@ async def test_a_starved_stream_says_when_there_is_more(tmp_path, monkeypatch):
     assert source.next_line() is None
     assert not source.attention.is_set(), "None is not the end"
     assert woken == []
+    await asyncio.sleep(2)
+    assert source.tally.underruns == 1
     disk.go_on()
     await asyncio.sleep(0.01)
     assert woken == [True]
+    assert source.tally.starved == pytest.approx(2, abs=0.1)
     assert source.next_line() == job_line(6, b"G1 X2")
     assert source.next_line() is None
     disk.go_on()

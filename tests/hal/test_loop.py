@@ -1,7 +1,9 @@
 import asyncio
 import time
 
-from hal.loop import WatchedLoop
+import pytest
+
+from hal.loop import LoopWatch, WatchedLoop
 
 
 def test_a_stall_is_seen_once():
@@ -17,3 +19,16 @@ def test_a_stall_is_seen_once():
     assert stalled >= 0.03
     assert after < 0.03
     assert 0 < woke_at <= now
+
+
+def test_stalls_are_counted_by_their_length_and_short_ones_not_at_all():
+    watch = LoopWatch()
+    for busy in (0.004, 0.009, 0.012, 0.02, 0.3, 60.0):
+        if busy > watch.bar:  # as the loop asks, once a turn
+            watch.note(busy)
+    assert watch.stalls == [2, 0, 0, 0, 1, 0, 0, 0, 1]
+    assert watch.stalled == pytest.approx(60.332)
+    assert watch.take_longest() == 60.0
+    watch.note(0.006)
+    assert watch.take_longest() == 0.006
+    assert sum(watch.stalls) == 4

@@ -29,6 +29,7 @@ from daemon.core.job.printer_events import PrinterEvents
 from daemon.core.job.resting import continue_at_printer
 from daemon.core.job.runner import Kit, Runner
 from daemon.core.job.survival import Survival
+from daemon.core.job.tally import Tally
 from daemon.core.record.store import Store
 from daemon.core.safety.rules import PATIENCE, is_hot
 from daemon.errors import CannotGoOn, JobConflict, Unsafe
@@ -83,7 +84,9 @@ class JobController:
         self._cooling = Cooling(lambda: connection.profile, self._on_cold)
         self.dead_man = DeadMan(config.safety, connection, lambda: self.state)
         self._keep_awake = KeepAwake(connection, lambda: self.state)
-        self._listeners: list[Callable[[JobState], None]] = [self.dead_man.on_job, self._keep_awake.on_job]
+        self._listeners: list[Callable[[JobState], None]] = [
+            self._effects.tally.on_job, self.dead_man.on_job, self._keep_awake.on_job,
+        ]  # fmt: skip
         self._kit = Kit(config, connection, store, self._survival, self._effects, self._cooling, self._announce)
         self._events = PrinterEvents(self._kit, self)
         connection.before_close(self._leave)
@@ -116,6 +119,11 @@ class JobController:
     def waits(self) -> int:
         """How often the printer had room for lines of the last job that were not read from the disk yet."""
         return self._job.stream.waits if self._job is not None and self._job.stream is not None else 0
+
+    @property
+    def tally(self) -> Tally:
+        """What was counted in all prints of this process."""
+        return self._effects.tally
 
     @property
     def job_key(self) -> str | None:
@@ -420,4 +428,5 @@ class JobController:
         self.runner, self.selected = runner, page.selection
         self._cooling.due = False  # the heat is this job's, whatever else the store takes for unfinished
         log.warning("job.reattaching", file=page.selection.path, state=page.state.name, printer=page.address)
+        self.tally.is_away("restart")
         runner.start()

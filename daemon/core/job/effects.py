@@ -39,6 +39,7 @@ from daemon.core.job.resting import (
 from daemon.core.job.selection import FileMark
 from daemon.core.job.streamer import FileStream
 from daemon.core.job.survival import Survival
+from daemon.core.job.tally import Tally
 from daemon.core.record.store import Store
 from daemon.errors import CannotGoOn, JobConflict
 from gcode.errors import CommandError
@@ -99,6 +100,7 @@ class Effects:
         self._cancel = cancel
         self._resume = resume
         self._survival = survival
+        self.tally = Tally()
         self.of_state: dict[JobState, Callable[[Job], Awaitable[None]]] = {
             JobState.STARTING: self._starting,
             JobState.PRINTING: self._printing,
@@ -144,7 +146,7 @@ class Effects:
         await self._on_disk(self._survival.kept.drop)
 
     def _stream(self, job: Job, path: Path, beneath: Path | None = None) -> FileStream:
-        return FileStream(
+        stream = FileStream(
             partial(opened, path, beneath),
             self._executor,
             on_more=lambda: job.printer.wake(),  # noqa: PLW0108 - of the printer that it has then
@@ -160,6 +162,8 @@ class Effects:
             check=self._too_hot,
             alter=lambda command: self._with_offset(job, command),
         )
+        stream.tally = self.tally
+        return stream
 
     def _with_offset(self, job: Job, command: bytes) -> bytes:
         profile = self._config.profile

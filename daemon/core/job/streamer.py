@@ -13,6 +13,7 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Protocol
 
+from daemon.core.job.tally import Tally
 from daemon.packing.kinds import kind
 from gcode.compact import Compact
 from gcode.errors import CommandError
@@ -117,6 +118,8 @@ class FileStream:
         self._read_all = False
         self._finished = False
         self._starved = False
+        self._starved_at = 0.0  # since when; in loop time
+        self.tally = Tally()  # of all prints of this process, where there is one
         self._reading: asyncio.Future[bytes] | None = None
 
     async def open(self, behind: int = -1, passed: int = -1) -> None:
@@ -275,8 +278,10 @@ class FileStream:
             self._read_ahead()
             return True
         if not self._read_all:
-            self.waits += not self._starved
-            self._starved = True
+            if not self._starved:
+                self._starved, self._starved_at = True, self._loop.time()
+                self.waits += 1
+                self.tally.underruns += 1
             return False
         if not self._finished:
             self._finished = True
@@ -310,4 +315,5 @@ class FileStream:
         self._read_ahead()
         if self._starved:
             self._starved = False
+            self.tally.starved += self._loop.time() - self._starved_at
             self._on_more()

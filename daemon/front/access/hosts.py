@@ -91,17 +91,17 @@ def client_address(peer: str, forwarded: str, proxies: Collection[str]) -> str:
     return address
 
 
-def check_proxies(proxies: Iterable[str]) -> None:
-    """Refuse a list of proxies that would silently mean nothing.
+def check_networks(networks: Iterable[str], option: str) -> None:
+    """Refuse a list of addresses and networks that would silently mean nothing; `option` says whose it is.
 
     Raises:
         ConfigError: one of them is no address and no network.
     """
-    for each in proxies:
+    for each in networks:
         try:
             ip_network(each, strict=False)
         except ValueError as error:
-            raise ConfigError(f"http.trusted_proxies: {each} is no IP address and no network") from error
+            raise ConfigError(f"{option}: {each} is no IP address and no network") from error
 
 
 def as_sent(origins: Iterable[str]) -> tuple[frozenset[str], list[str]]:
@@ -129,11 +129,16 @@ def _origin(text: str) -> str | None:
 
 def is_proxy(address: str, proxies: Collection[str]) -> bool:
     """Tell whether an address is that of a trusted proxy."""
-    if not proxies:
+    return is_within(address, proxies)
+
+
+def is_within(address: str, networks: Collection[str]) -> bool:
+    """Tell whether an address is one of these, or in one of these networks."""
+    if not networks:
         return False
     try:
         parsed = _plain(address)
-        return any(parsed in ip_network(each, strict=False) for each in proxies)
+        return any(parsed in ip_network(each, strict=False) for each in networks)
     except ValueError:  # a Unix socket
         return False
 

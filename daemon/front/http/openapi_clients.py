@@ -20,7 +20,7 @@ _FREE = obj({}, required=[])
 
 def paths() -> dict[str, dict[str, Operation]]:
     """Return the operations by address."""
-    return {**_settings(), **_profiles(), **_users(), **_plugins(), **_logs(), **_others()}
+    return {**_settings(), **_profiles(), **_users(), **_plugins(), **_logs(), **_metrics(), **_others()}
 
 
 def _settings() -> dict[str, dict[str, Operation]]:
@@ -168,6 +168,15 @@ def _logs() -> dict[str, dict[str, Operation]]:
         "/plugin/logging/logs/{name}": {"get": sent},
         "/downloads/logs/{name}": {"get": sent},
     }
+
+
+def _metrics() -> dict[str, dict[str, Operation]]:
+    told = operation("Tell all numbers, for Prometheus.")
+    kinds = {"text/plain": {"schema": TEXT}, "application/openmetrics-text": {"schema": TEXT}}
+    told["responses"] = {"200": {"description": "The numbers.", "content": kinds}} | {
+        status: each for status, each in told["responses"].items() if status != "204"
+    }
+    return {"/metrics": {"get": told}}
 
 
 def _others() -> dict[str, dict[str, Operation]]:

@@ -180,6 +180,7 @@ def make_app(service: "Front") -> Application:
         (r"/api/system/commands/core/([^/]+)", late("system", "SystemCommandHandler"), given),
         (r"/api/openapi\.json", late("description", "OpenApiHandler"), given),
         (r"/api/docs", late("description", "DocsHandler"), given),
+        (r"/metrics", late("metrics", "MetricsHandler"), given),
         (r"/api/companions", late("companions", "CompanionsHandler"), given),
         (r"/api/companions/([a-z]+)", late("companions", "CompanionHandler"), given),
         (r"/api/companions/([a-z]+)/requests", late("companions", "RequestsHandler"), given),
@@ -207,14 +208,18 @@ def make_app(service: "Front") -> Application:
         listing=Listing(service),
         know=lambda _stream: None,  # a server that counts connections has another
         stood_still=lambda: False,  # and of this
+        answers={},  # how many, by status
+        began=service.wall(),
         websocket_ping_interval=push.HEARTBEAT,
         websocket_max_message_size=push.MAX_MESSAGE,
     )
 
 
 def log_request(handler: tornado.web.RequestHandler) -> None:
-    """Log a finished request without its query, where a key may be."""
+    """Count a finished request, and log it without its query, where a key may be."""
     request = handler.request
+    answers = handler.settings["answers"]
+    answers[handler.get_status()] = answers.get(handler.get_status(), 0) + 1
     log.debug("%s %s %d", request.method, request.path, handler.get_status())
 
 

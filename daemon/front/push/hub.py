@@ -56,6 +56,11 @@ class Hub:
         service.events.subscribe(self._on_notice)
         service.core.on_change(self._on_state)
 
+    @property
+    def count(self) -> int:
+        """How many listen."""
+        return len(self._subscribers)
+
     def has_room_for(self, client: str) -> bool:
         """Tell whether one more may come from this address, who is a stranger at first.
 

@@ -1,0 +1,42 @@
+"""What the core has counted, for whoever keeps a record of it: plain numbers, handed over when they are asked for."""
+
+import asyncio
+import os
+from bisect import bisect_left
+
+from daemon.bridge.questions import TURNAROUNDS, Tallied
+from daemon.core.job.tally import Tally
+from daemon.own_memory import memory
+from gcode.histogram import WIDTH, Histogram
+from hal.loop import STALLS, WatchedLoop
+from hal.printer import Conversation
+
+
+def tallied(printer: Conversation | None, tally: Tally, began: float) -> Tallied:
+    """Return the numbers; `began` is when this process did, as a date in s."""
+    loop = asyncio.get_running_loop()
+    watch = loop.watch if isinstance(loop, WatchedLoop) else None
+    used = os.times()
+    return Tallied(
+        began=began,
+        processor=used.user + used.system,
+        memory=memory(),
+        underruns=tally.underruns,
+        starved=tally.starved,
+        came_back=tally.came_back,
+        stall_bounds=[*STALLS],
+        stalls=[*watch.stalls] if watch is not None else [],
+        stalled=watch.stalled if watch is not None else 0.0,
+        turnarounds=_by_bounds(printer.turnaround) if printer is not None else [],
+        window_lines=printer.manner.window_lines if printer is not None else None,
+    )
+
+
+def _by_bounds(histogram: Histogram) -> list[int]:
+    """Return how many durations did not exceed each of TURNAROUNDS, and no earlier one; behind them those that did."""
+    counts = [0] * (len(TURNAROUNDS) + 1)
+    *known, late = histogram.counts
+    for bucket, count in enumerate(known, 1):
+        counts[bisect_left(TURNAROUNDS, bucket * WIDTH - WIDTH / 2)] += count
+    counts[-1] += late
+    return counts

@@ -1,0 +1,1 @@
+"""Metrics: what Prometheus keeps a record of, put together when it asks."""

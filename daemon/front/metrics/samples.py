@@ -1,0 +1,198 @@
+"""The numbers behind the families, read off what is known anyway when somebody asks. Nothing is counted here."""
+
+import os
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import field
+from typing import TYPE_CHECKING, Any
+
+from daemon import __version__
+from daemon.bridge.questions import TURNAROUNDS, Tallied
+from daemon.bridge.words import JobState
+from daemon.front import machine
+from daemon.own_memory import memory
+from gcode.frozen import frozen
+from hal.printer import ConnectionState
+
+if TYPE_CHECKING:
+    from daemon.front.front import Front
+
+FULL = 255  # the part fan at its fastest
+LONGEST = 60  # characters of what a firmware calls itself
+MOST_HEATERS = 32
+OUTCOMES = ("completed", "failed", "cancelled", "interrupted")
+THROTTLED = ("undervoltage", "capped", "throttled", "hot")
+
+
+@frozen
+class Buckets:
+    """A histogram: how many were no larger than each bound, the earlier ones not counted, and behind them the rest."""
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    total: float | None = None  # their sum; None: nobody knows
+
+
+@frozen
+class MetricSample:
+    """A number of a family, with the values of its labels."""
+
+    name: str
+    value: float | Buckets
+    labels: tuple[str, ...] = ()
+
+
+@frozen
+class Scraped:
+    """What had to be asked for.
+
+    Attributes:
+        core: what the core has counted; None: it is away.
+        totals: of the history; None: it cannot be read.
+        machine: what `daemon.front.machine` tells.
+        began: when the front did: a date in s.
+        answers: requests that were answered, by status.
+        listeners: on sockets.
+    """
+
+    core: Tallied | None = None
+    totals: Mapping[str, Any] | None = None
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    began: float = 0.0
+    answers: Mapping[int, int] = field(default_factory=dict)
+    listeners: int = 0
+
+
+def look(service: "Front") -> dict[str, Any]:
+    """Return what the machine says. Blocks."""
+    return machine.seen(service.folder)
+
+
+def samples(service: "Front", known: Scraped) -> Iterator[MetricSample]:
+    """Yield all that is known now; what is not is left out."""
+    for name, value, *labels in _all(service, known):
+        if value is not None:
+            yield MetricSample(name, value, tuple(labels))
+
+
+_Row = tuple[Any, ...]  # name, value, labels…
+
+
+def _all(service: "Front", known: Scraped) -> Iterator[_Row]:
+    yield "build_info", 1, __version__, platform.python_version()
+    yield from _printer(service, known)
+    yield from _job(service, known)
+    yield from _line(service)
+    if known.core is not None:
+        yield from _core(known.core)
+    yield from _service(service, known)
+    yield from _machine(known.machine)
+
+
+def _printer(service: "Front", known: Scraped) -> Iterator[_Row]:
+    seen = service.connection.seen
+    yield "core_up", int(known.core is not None)
+    yield from _states("connection_state", ConnectionState, seen.state)
+    yield "safety_trouble", int(service.core.trouble is not None)
+    yield "record_trouble", int(service.core.record_trouble is not None)
+    if not service.connection.ready:
+        return
+    yield "printer_info", 1, seen.firmware[:LONGEST], seen.fields.get("MACHINE_TYPE", "")[:LONGEST]
+    for heater, reading in [*seen.heaters.items()][:MOST_HEATERS]:
+        yield "temperature_celsius", reading.actual, heater
+        yield "temperature_target_celsius", reading.target, heater
+    modes = seen.modes
+    yield "fan_ratio", _share(modes.fan, FULL)
+    yield "feedrate_ratio", _share(modes.feed, 100)
+    yield "flow_ratio", _share(modes.flow, 100)
+
+
+def _job(service: "Front", known: Scraped) -> Iterator[_Row]:
+    jobs = service.jobs
+    yield from _states("job_state", JobState, jobs.state)
+    yield "job_active", int(jobs.active)
+    yield "job_warning", int(jobs.active and jobs.warning is not None)
+    if jobs.active:
+        progress, outlook = jobs.progress, service.watch.outlook()
+        share = outlook.time_share if outlook is not None else None
+        yield "job_progress_ratio", share if share is not None else _share(progress.completion, 100)
+        yield "job_elapsed_seconds", progress.print_time
+        yield "job_remaining_seconds", outlook.left if outlook is not None else progress.print_time_left
+        yield "job_file_bytes", jobs.selected.size if jobs.selected is not None else None
+        yield "job_layer", outlook.layer if outlook is not None else None
+        yield "job_layers", outlook.layers if outlook is not None else None
+    if (totals := known.totals) is not None:
+        for outcome in OUTCOMES:
+            yield "jobs", totals[outcome], outcome
+        yield "job_printing_seconds", totals["printTime"] or 0
+        yield "filament_used_meters", (totals["filamentLength"] or 0) / 1000
+    yield "queue_entries", len(service.queue.document.entries)
+    yield "bed_clear", int(service.queue.bed.clear)
+
+
+def _line(service: "Front") -> Iterator[_Row]:
+    """Tell what was counted since the line was opened; where there is none, nothing: a counter has begun anew then."""
+    if not service.connection.seen.connected:
+        return
+    counters = service.connection.seen.counters
+    yield "link_lines_sent", counters.lines_sent
+    yield "link_lines_acknowledged", counters.lines_acknowledged
+    yield "link_resends", counters.bad_checksums, "checksum"
+    yield "link_resends", counters.wrong_numbers, "line"
+    yield "link_resends", max(0, counters.resends - counters.bad_checksums - counters.wrong_numbers), "other"
+    yield "link_timeouts", counters.timeouts
+    yield "link_stray_oks", counters.stray_oks
+    yield "planner_empty_moves", counters.planner_empty if counters.planner_told else None
+
+
+def _core(core: Tallied) -> Iterator[_Row]:
+    if core.turnarounds:
+        yield "link_turnaround_seconds", Buckets(TURNAROUNDS, tuple(core.turnarounds))
+    if core.stalls:
+        yield "loop_stall_seconds", Buckets(tuple(core.stall_bounds), tuple(core.stalls), core.stalled)
+    yield "link_window_lines", core.window_lines
+    yield "link_underruns", core.underruns
+    yield "link_starved_seconds", core.starved
+    for after in ("line", "restart"):
+        for outcome in ("resumed", "ended"):
+            yield "reattachments", core.came_back.get(f"{after}_{outcome}", 0), after, outcome
+    yield "process_start_time_seconds", core.began, "core"
+    yield "process_cpu_seconds", core.processor, "core"
+    yield "process_resident_memory_bytes", core.memory, "core"
+
+
+def _service(service: "Front", known: Scraped) -> Iterator[_Row]:
+    used = os.times()
+    yield "process_start_time_seconds", known.began, "front"
+    yield "process_cpu_seconds", used.user + used.system, "front"
+    yield "process_resident_memory_bytes", memory(), "front"
+    for code, count in sorted(known.answers.items()):
+        yield "http_requests", count, str(code)
+    yield "push_subscribers", known.listeners
+    for name, told in service.companions.told().items():
+        yield "companion_up", int(not told["away"]), name
+
+
+def _machine(told: Mapping[str, Any]) -> Iterator[_Row]:
+    if not told:
+        return
+    yield "disk_free_bytes", told["disk"]["free"]
+    yield "disk_size_bytes", told["disk"]["total"]
+    yield "host_memory_available_bytes", told["memory"]["free"]
+    yield "host_memory_size_bytes", told["memory"]["total"]
+    yield "host_load1", told["load"]
+    yield "host_uptime_seconds", told["uptime"]
+    yield "host_temperature_celsius", told["temperature"]
+    for name, which in (("host_throttled", "now"), ("host_throttled_since_boot", "since")):
+        if told[which] is not None:
+            for reason in THROTTLED:
+                yield name, int(reason in told[which]), reason
+
+
+def _states(name: str, states: Iterable[Any], now: object) -> Iterator[_Row]:
+    for state in states:
+        yield name, int(state is now), state.value
+
+
+def _share(value: float | None, whole: float) -> float | None:
+    return None if value is None else value / whole

@@ -1,0 +1,40 @@
+"""What the core counts for those who keep a record of it."""
+
+import pytest
+
+from daemon.bridge.questions import TURNAROUNDS
+from daemon.bridge.words import JobState
+from daemon.core.job.tally import Tally
+from daemon.core.tallied import _by_bounds
+from gcode.histogram import Histogram
+
+
+def test_a_print_whose_line_was_lost_is_counted_by_how_that_ended():
+    tally = Tally()
+    for state in (
+        JobState.PRINTING, JobState.REATTACHING, JobState.PRINTING, JobState.REATTACHING, JobState.PAUSING,
+        JobState.REATTACHING, JobState.INTERRUPTED, JobState.STARTING, JobState.PRINTING, JobState.COMPLETED,
+    ):  # fmt: skip
+        tally.on_job(state)
+    assert tally.came_back == {"line_resumed": 2, "line_ended": 1}
+
+
+def test_one_that_another_host_had_begun_is_told_apart():
+    tally = Tally()
+    tally.is_away("restart")
+    tally.on_job(JobState.PRINTING)
+    tally.is_away("restart")
+    tally.on_job(JobState.CANCELLING)
+    tally.on_job(JobState.CANCELLED)
+    assert tally.came_back == {"restart_resumed": 1, "restart_ended": 1}
+
+
+@pytest.mark.parametrize(
+    ("took", "bound"),
+    [(0.00001, 0), (0.00009, 0), (0.00011, 1), (0.00049, 2), (0.0011, 4), (0.0199, 7), (0.0201, 8), (3.0, 8)],
+)
+def test_turnarounds_are_counted_by_few_bounds(took, bound):
+    histogram = Histogram()
+    histogram.add(took)
+    counts = _by_bounds(histogram)
+    assert counts == [int(number == bound) for number in range(len(TURNAROUNDS) + 1)]
