@@ -91,7 +91,7 @@ if not NIGHTLY:  # thousands of requests, where a few for each address tell most
 
 @schema.parametrize()
 @settings(
-    max_examples=400 if NIGHTLY else 3,
+    max_examples=400 if NIGHTLY else 2,
     deadline=None,
     derandomize=not NIGHTLY,
     database=None,

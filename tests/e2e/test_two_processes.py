@@ -12,7 +12,8 @@ import pytest
 
 from support.processes import NOZZLED, PATIENCE, TOKEN, Daemon, commands_of, environment, head, until
 
-BACK = 6.0  # s for the API to be back; half a second on a machine with nothing else to do
+SLOW, FAST = "M220 S20", "M220 S999"  # the print lasts as long as its front is being killed
+BACK = 15.0  # s for the API to be back; half a second on a machine with nothing else to do
 
 
 def children(pid: int) -> list[int]:
@@ -86,13 +87,15 @@ def goes_on(printer) -> None:
 
 def test_a_print_outlives_its_front_and_the_api_is_back_with_the_same_state(printing, part):
     daemon, printer = printing
+    daemon.post("/api/printer/command", {"command": SLOW})
     for _ in range(2):
         before, front = len(printer.accepted()), front_of(daemon)
         os.kill(front, signal.SIGKILL)
-        until(lambda: '"Printing"' not in (answers(daemon) or ""), "the front to be gone", 1)
+        until(lambda: '"Printing"' not in (answers(daemon) or ""), "the front to be gone", BACK)
         until(lambda: '"Printing"' in (answers(daemon) or ""), "the API", BACK)
-        assert len(printer.accepted()) > before
+        until(lambda: len(printer.accepted()) > before, "the print to go on")  # noqa: B023 - used at once
         assert front_of(daemon) != front
+    daemon.post("/api/printer/command", {"command": FAST})
     until(lambda: '"Operational"' in (answers(daemon) or ""), "the end of the print", 20)
     moves = [command for command in printer.accepted() if command.endswith(" F6000")]
     assert moves == commands_of(part), "each line once, in its order"

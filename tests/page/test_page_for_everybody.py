@@ -386,6 +386,7 @@ def test_a_print_that_is_paused_is_not_driven_into(stage):
         expect(question).to_have_count(asked)
         if asked:
             question.get_by_role("button", name="Do not send").click()
+    expect(there.page.get_by_label("G-code command")).to_have_value("")  # it was taken
     assert sent[-1] == {"command": "G1 X5 F3000"}
 
 

@@ -30,7 +30,7 @@ WatchdogSec=8
 """
 KEY = "a-key-of-the-owner's-own"
 OLD = Path(__file__).parents[1] / "data/systemd"
-FRONT_KILLS, CORE_KILLS = (50, 20) if os.environ.get("NOZZLED_PROFILE") == "nightly" else (15, 15)
+FRONT_KILLS, CORE_KILLS = (50, 20) if os.environ.get("NOZZLED_PROFILE") == "nightly" else (6, 6)
 BACK = {"front": 6.0, "core": 15.0}
 """Seconds until the API is back, or the printer has lines again; a bound for machines with much else to do.
 
