@@ -479,3 +479,52 @@ def test_an_hour_of_news_leaves_the_heap_as_it_was(stage):
     minutes(31, 92)
     assert heap() - before < 2
     assert there.page.get_by_role("log").locator("div").count() <= 1000
+
+
+NOTIFY = {
+    "classes": {"done": True, "failed": True, "cancelled": False, "power": True},
+    "targets": [{"name": "phone", "kind": "tgram"}],
+    "results": [
+        {"target": "phone", "kind": "failed", "what": "failed", "date": 1_764_000_000, "tries": 3, "reason": "401",
+         "over": True, "text": "3 tries, then given up: 401"},
+        {"target": "phone", "kind": "done", "what": "done", "date": 1_764_000_000, "tries": 1, "reason": None,
+         "over": True, "text": "sent"},
+    ],
+    "problem": None,
+    "spoolman": {
+        "away": "Spoolman has not answered for 10 s",
+        "owed": 1500,
+        "tools": [{"tool": 0, "id": 3, "spool": None}, {"tool": 1, "id": None, "spool": None}],
+    },
+}  # fmt: skip
+SPOOL = {"id": 7, "name": "Galaxy Black", "material": "PLA", "vendor": "Prusament", "left_weight": 812.4}
+
+
+@pytest.mark.nightly
+def test_messages_and_spools_are_a_part_of_the_settings_where_they_are_switched_on(stage, axe):
+    there = stage(**PHONE)
+    asked = []
+
+    def answer(route):
+        asked.append(route.request.post_data_json)
+        said = {"spools": {"spools": [SPOOL]}, "test": {"results": NOTIFY["results"][:1], "waiting": ["mail"]}}
+        body = said.get(asked[-1]["do"])
+        route.fulfill(json=body) if body is not None else route.fulfill(status=204)
+
+    there.page.route("**/api/companions/notify/ask", answer)
+    there.open()
+    there.is_in_state("Ready")
+    there.show(companions={"notify": {"state": NOTIFY, "away": False}})
+    there.go("settings")
+    there.page.get_by_label("A print was cancelled").check()
+    there.button("Send a test").click()
+    expect(there.page.get_by_text("mail: no answer yet")).to_be_visible()
+    expect(there.page.locator("main")).to_contain_text("given up after 3 tries: 401")
+    with there.page.expect_request("**/ask"):
+        there.page.get_by_role("combobox", name=re.compile("^T1")).select_option("7")
+    expect(there.page.locator("main")).to_contain_text("24 Nov 2025")
+    expect(there.page.locator("main")).to_contain_text("1.5 m are not reported to Spoolman yet")
+    assert {"do": "choose", "with": {"classes": {"cancelled": True}}} in asked
+    assert {"do": "spool", "with": {"tool": 1, "spool": 7}} in asked
+    there.page.evaluate(axe)
+    assert found_in(there) == []

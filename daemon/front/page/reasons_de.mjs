@@ -51,5 +51,7 @@ export const reasons = [
   ["{name} had not begun its first layer: print the whole file", "{name} hatte die erste Schicht noch nicht begonnen: die ganze Datei drucken"],
   ["this proposal is over: ask for a new one, look at it, and say yes to that", "Dieser Vorschlag gilt nicht mehr: einen neuen holen, ansehen und dem zustimmen"],
   ["the print has ended in layer {reached}: the layers up to {layer} would be missing", "Der Druck hat in Schicht {reached} geendet: Die Schichten bis {layer} würden fehlen"],
+  ["T{tool} needs {needed} m, and {name} has {left} m left", "T{tool} braucht {needed} m, auf {name} sind noch {left} m"],
+  ["T{tool} is to print {wanted}, and {name} is {there}", "T{tool} soll {wanted} drucken, {name} ist {there}"],
   ["it is turned off by safety.dead_man_min = 0", "Es ist durch safety.dead_man_min = 0 abgeschaltet"],
 ];

@@ -5,7 +5,7 @@ import {Devices} from "./devices.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {Options} from "./options.mjs";
 import {isActive, isIdle, percent, thisPrint} from "./state.mjs";
-import {isAdmin, isGone, job, lineFigures, printer, profile, server, short, updated} from "./store.mjs";
+import {isAdmin, isGone, job, lineFigures, printer, profile, sections, server, short, updated} from "./store.mjs";
 import {Act, ask, dress, Fail} from "./widgets.mjs";
 import {language, LANGUAGES, number, sentence, speak, t, tn, why} from "./words.mjs";
 
@@ -133,6 +133,17 @@ function Looks() {
   </div></section>`;
 }
 
+/** Parts of companions that are switched on. @type {Record<string, () => Promise<any>>} */
+const COMPANIONS = {notify: () => import("./notices.mjs").then(module => module.Notices)};
+
+/** @param {{name: string}} props */
+function OfCompanion({name}) {
+  const [Part, setPart] = useState(/** @type {any} */ (null));
+  useEffect(() => void COMPANIONS[name]().then(part => setPart(() => part), () => {}), []);
+  return Part && html`<${Part} />`;
+}
+
 export function Settings() {
-  return html`<div class="grid two"><div><${Connection} /><${PrinterCard} /><${Health} /><${Scripts} /><${Looks} /></div><div><${Devices} /><${Options} /></div></div>`;
+  const there = Object.keys(COMPANIONS).filter(name => sections.value.companions?.[name]);
+  return html`<div class="grid two"><div><${Connection} /><${PrinterCard} /><${Health} /><${Scripts} /><${Looks} /></div><div><${Devices} /><${Options} />${there.map(name => html`<${OfCompanion} key=${name} name=${name} />`)}</div></div>`;
 }
