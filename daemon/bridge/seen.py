@@ -36,6 +36,7 @@ class PrinterSeen(Struct, frozen=True):
         position: where the head is, in mm by axis letter; None: it has moved since somebody has asked.
         stop_confirmed: the last emergency stop was; False: nobody knows whether it has worked; None: there was none
             since a printer was READY, or its answer is waited for.
+        commanded_at: when a client has sent a command last, by the clock of the loop.
     """
 
     state: ConnectionState = ConnectionState.OFFLINE
@@ -55,6 +56,7 @@ class PrinterSeen(Struct, frozen=True):
     counters: Counters = msgspec.field(default_factory=Counters)
     position: dict[str, float] | None = None
     stop_confirmed: bool | None = None
+    commanded_at: float = 0.0
 
 
 class JobSeen(Struct, frozen=True):

@@ -33,6 +33,7 @@ COMMANDS = {
     "printer": "Look at the printer of a running daemon; heat, move and command it.",
     "notify": "Tell people what happens to their prints; try whether messages arrive.",
     "spool": "Say which of Spoolman's spools is on which tool, and see how much is left.",
+    "power": "Switch the printer's power and other devices; see what filament sensors and the stop button say.",
     "simulate": "Print a file on a simulated printer and a clock that jumps; tell how it went.",
     "inspect": "Tell what is known of a G-code file: time, layers, filament, and what is wrong with it.",
     "resume-at": "Write a G-code file that goes on where a lost print ended: at a layer, a height or a line.",

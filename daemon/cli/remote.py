@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -103,7 +104,7 @@ async def _act(server: "Server", action: Action, args: argparse.Namespace) -> An
 
 def told(reason: str) -> str:
     """Return the server's reason in the words of a command line."""
-    return reason.replace('Send "force": true to print it anyway', "Use --force to print it anyway")
+    return re.sub(r'Send "force": true to (print it|switch it off) anyway', r"Use --force to \1 anyway", reason)
 
 
 def _failed(error: ClientError, server: "Server", *, as_json: bool) -> int:

@@ -9,7 +9,12 @@ from daemon.config import load_sections, switched_on
 from daemon.config.sections import COMPANIONS
 from daemon.config.writing import render_section
 
-CLASSES = {"notify": "notify:NotifyConfig", "spoolman": "notify:SpoolmanConfig"}
+CLASSES = {
+    "notify": "notify:NotifyConfig",
+    "power": "power:PowerConfig",
+    "sensors": "power:SensorsConfig",
+    "spoolman": "notify:SpoolmanConfig",
+}
 """Where each is described."""
 
 _OFF = "# Not switched on. To switch it on, have this section in the file, and start nozzled-{}.service."

@@ -5,7 +5,7 @@ is written.
 """
 
 from daemon.config.options import Option, Texts, option
-from daemon.config.places import UPLOADS, core_socket, key_file, runtime_file, state_dir
+from daemon.config.places import UPLOADS, core_socket, key_file, runtime_file, state_dir, stop_socket
 from daemon.config.reading import load, load_sections, merge, path_of, switched_on
 from daemon.config.sections import (
     COMPANIONS,
@@ -65,5 +65,6 @@ __all__ = [
     "path_of",
     "runtime_file",
     "state_dir",
+    "stop_socket",
     "switched_on",
 ]

@@ -37,6 +37,12 @@ def core_socket(environ: Mapping[str, str]) -> Path | None:
     return logbook.with_name("core.sock" if logbook.name == "logbook" else "nozzled-core.sock")
 
 
+def stop_socket(environ: Mapping[str, str]) -> Path | None:
+    """Return where the core waits for a stop button; None: there is no runtime directory."""
+    core = core_socket(environ)
+    return core and core.with_name(core.name.replace("core", "stop"))
+
+
 def key_file(config: Config, state: Path) -> Path:
     """Return the file that holds the API key."""
     return Path(config.api.key_file).expanduser() if config.api.key_file else state / "api-key"

@@ -150,6 +150,7 @@ class Desk:
             counters=printer.counters if printer else Counters(),
             position=self._position,
             stop_confirmed=connection.stop_confirmed,
+            commanded_at=connection.commanded_at,
         )
 
     def _job(self) -> JobSeen:

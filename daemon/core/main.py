@@ -11,11 +11,12 @@ from pathlib import Path
 import structlog
 
 from daemon.bridge.core_end import CoreEnd
-from daemon.config import Config, core_socket
+from daemon.config import Config, core_socket, stop_socket
 from daemon.core.core import Core, begin
 from daemon.core.desk import Desk
 from daemon.core.front_process import FrontProcess
 from daemon.core.slow_crashes import SlowCrashes
+from daemon.core.stop_socket import StopSocket
 from daemon.core.supervision import Supervision, forget_job_type, job_type
 from daemon.errors import ServiceError
 from daemon.reloading import Reloader
@@ -77,6 +78,10 @@ async def run(
         supervision.start()
         end = CoreEnd(Desk(core))
         stack.callback(end.close)
+        button = StopSocket(core.connection)
+        stack.callback(button.close)
+        if path := stop_socket(environ):
+            await button.listen(path)
         child = None
         if front is not None:
             listening, busy = core.descriptors.listening(), lambda: core.jobs.active or stop.is_set()

@@ -13,6 +13,7 @@ from daemon.cli.files import _listed, _UploadBar
 from daemon.cli.remote import duration, find_server, printable
 from daemon.client import ClientError
 from daemon.errors import ConfigError
+from daemon.front.companions import CompanionReply
 from support.analyses import AtOnce
 from support.client import listening, uploaded
 from support.http import KEY
@@ -373,3 +374,33 @@ async def test_the_queue_and_the_history(tmp_path, part, capsys):
         assert "1 of 1 completed" in await nozzled("history", "totals", "--by", "material")
         assert (await nozzled("history", "csv", "--from", "2020-01-01")).splitlines()[1].startswith("1,part.gcode,")
         assert (await nozzled("history", "list", "--search", "other")) == "nothing was printed\n"
+
+
+@pytest.mark.real_time
+async def test_power(tmp_path, capsys):
+    async with listening(tmp_path, switched_on=["power"]) as (service, url):
+        nozzled = Commands(url, capsys)
+        assert "does not run" in await nozzled("power", "status")
+        assert "sudo systemctl enable --now nozzled-power" in await nozzled("power", "on", code=1)
+        device = {"name": "Plug", "on": True, "error": None, "printer": True}
+        told = {"devices": [device], "printer": "Plug", "on": True, "offAt": None, "auto": True, "waits": "it heats"}
+        sensors = {"filament": [{"name": "left", "present": False}], "stop": {"pushed": True, "confirmed": None}}
+        companions = service.front.companions
+        companions.hear("power", {**told, "sensors": sensors}, {})
+        assert await nozzled("power", "status") == (
+            "Plug (the printer's): on\nPlug does not go off by itself yet: it heats\nleft: NONE\n"
+            "stop button: PUSHED, or its wire is broken\n"
+        )
+        refusal = {"error": 'it prints: Plug stays on. Send "force": true to switch it off anyway'}
+
+        async def answer(status, body):
+            asked = (await companions.requests("power"))[0]
+            companions.hear("power", None, {asked["id"]: CompanionReply(status, body)})
+            return asked
+
+        answering = asyncio.create_task(answer(409, refusal))
+        assert "Use --force to switch it off anyway" in await nozzled("power", "off", code=6)
+        assert (await answering)["with"] == {}
+        answering = asyncio.create_task(answer(200, {"device": "Plug", "on": False}))
+        assert await nozzled("power", "off", "plug", "--force") == "Plug: off\n"
+        assert (await answering)["with"] == {"device": "plug", "force": True}

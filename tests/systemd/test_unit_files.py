@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli import GAVE_UP, core, front, notify
-from daemon.config import DiscoveryConfig, HttpConfig, core_socket
+from daemon.cli import GAVE_UP, core, front, notify, power
+from daemon.config import DiscoveryConfig, HttpConfig, core_socket, stop_socket
 from daemon.core.safety.rules import PATIENCE
 from daemon.core.supervision import JOB_TYPE
 from daemon.front.access.keys import CREDENTIAL
@@ -24,10 +24,15 @@ INSTANCE = UNITS / "nozzled@.service"
 FRONT = UNITS / "nozzled-front.service"
 FRONT_INSTANCE = UNITS / "nozzled-front@.service"
 SAFE_OFF = UNITS / "nozzled-safe-off@.service"
+POWER, POWER_INSTANCE = UNITS / "nozzled-power.service", UNITS / "nozzled-power@.service"
+RELAY = UNITS / "nozzled-relay@.service"
 SOCKET = UNITS / "nozzled.socket"
 NOTIFY, NOTIFY_INSTANCE = UNITS / "nozzled-notify.service", UNITS / "nozzled-notify@.service"
 CORES, FRONTS = (UNIT, INSTANCE), (FRONT, FRONT_INSTANCE)
-EXPOSED = {UNIT: 10, INSTANCE: 10, FRONT: 13, FRONT_INSTANCE: 13, SAFE_OFF: 13, NOTIFY: 13, NOTIFY_INSTANCE: 13}
+EXPOSED = {
+    UNIT: 10, INSTANCE: 10, FRONT: 13, FRONT_INSTANCE: 13, SAFE_OFF: 13, POWER: 15, POWER_INSTANCE: 15, RELAY: 8,
+    NOTIFY: 13, NOTIFY_INSTANCE: 13,
+}  # fmt: skip
 """How far each may be exposed, in tenths of systemd's points: the least is 0, the most is 100."""
 
 
@@ -58,7 +63,7 @@ def installed(folder: Path, text: str, unit: Path = UNIT) -> Path:
     for each in (*UNITS.glob("*.service"), *UNITS.glob("*.socket")):
         written = text if each == unit else each.read_text()
         (folder / each.name).write_text(
-            re.sub(r"/(?:opt|usr/local)/\S+/(?:nozzled|job-type|safe-off)\b", "/bin/sh", written)
+            re.sub(r"/(?:opt|usr/local)/\S+/(?:nozzled|job-type|safe-off|relay)\b", "/bin/sh", written)
         )
     return folder / unit.name
 
@@ -118,8 +123,11 @@ def test_a_printer_on_the_network_is_let_in_by_the_drop_in(analyze, tmp_path):
 @pytest.mark.parametrize(
     ("unit", "command"),
     [
-        *((unit, core) for unit in CORES), *((unit, front) for unit in FRONTS),
-        (NOTIFY, notify), (NOTIFY_INSTANCE, notify),
+        *((unit, core) for unit in CORES),
+        *((unit, front) for unit in FRONTS),
+        *((unit, power) for unit in (POWER, POWER_INSTANCE)),
+        (NOTIFY, notify),
+        (NOTIFY_INSTANCE, notify),
     ],
     ids=lambda each: getattr(each, "name", ""),
 )  # fmt: skip
@@ -141,13 +149,17 @@ def test_the_unit_keeps_what_the_service_depends_on():
 
 @pytest.mark.parametrize(("one", "other"), [(UNIT, FRONT), (INSTANCE, FRONT_INSTANCE)])
 def test_core_and_front_share_a_state_directory_and_a_socket(one, other):
+    switches = other.with_name(other.name.replace("front", "power"))
     for name in ("User", "Group", "StateDirectory", "StateDirectoryMode", "UMask"):  # else systemd changes owners
-        assert settings(name, one) == settings(name, other)
+        assert settings(name, one) == settings(name, other) == settings(name, switches)
     [runtime] = settings("RuntimeDirectory", one)
     assert settings("RuntimeDirectory", other) == [], "who removes it when the front stops takes the logbook away"
     [command] = settings("ExecStart", other)
     socket = core_socket({"RUNTIME_DIRECTORY": f"%t/{runtime}"})
     assert shlex.split(command)[-2:] == ["--core", str(socket)]
+    [command] = settings("ExecStart", switches)
+    button = stop_socket({"RUNTIME_DIRECTORY": f"%t/{runtime}"})
+    assert shlex.split(command)[-2:] == ["--stop-socket", str(button)]
 
 
 @pytest.mark.parametrize(("one", "other"), [(UNIT, FRONT), (INSTANCE, FRONT_INSTANCE)])
@@ -202,12 +214,12 @@ def test_the_daemon_has_the_time_that_cooling_down_may_take():
     assert int(seconds) >= PATIENCE + 5, "SIGKILL must not come before the heaters are off"
 
 
-@pytest.mark.parametrize("units", [CORES, FRONTS], ids=["core", "front"])
+@pytest.mark.parametrize("units", [CORES, FRONTS, (POWER, POWER_INSTANCE)], ids=["core", "front", "power"])
 def test_one_of_many_is_like_the_only_one(units):
     """Apart from its names, its condition, and the socket that the only one has."""
     differs = {
         "Description", "ConditionPathExists", "ExecStart", "ExecStop", "StateDirectory", "RuntimeDirectory", "Wants",
-        "PropagatesReloadTo", "PartOf",
+        "PropagatesReloadTo", "PartOf", "After",
     }  # fmt: skip
 
     def alike(unit):

@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from daemon.front.access.companion_keys import key_name
 from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.errors import Refused
 
 PROFILE = "_default"  # the one printer profile, by OctoPrint's name for it
+POWER = "power"  # the companion
+_NO = 300  # from this status on, its answer is no yes
 _BAUDRATES = (300, 10_000_000)
 _MAX_DIGITS = 8
 
@@ -64,8 +67,24 @@ class ConnectionHandler(ApiHandler):
         if going_on and self.service.connection.ready:
             # deviation: OctoPrint would drop the line, and the print with it
             raise Refused(409, "a print is going on; disconnect first if it is to be given up")
+        if await self._has_power_switched_on(port, rate):
+            return
         find, save = is_true(data.get("find", False)), is_true(data.get("save", False))
         await self.service.connection.connect(port, rate, find=find, save=save)
+
+    async def _has_power_switched_on(self, port: str | None, rate: int | None) -> bool:
+        """Have the printer's power switched on, where that is wanted before; who does that connects it then."""
+        companions, mine = self.service.companions, self.identity
+        told = companions.state(POWER) or {}
+        if told.get("connects") is not True or told.get("on") is not False or companions.away(POWER):
+            return False
+        if mine is None or mine.name == key_name(POWER):
+            return False
+        given = {"port": port, "baudrate": rate}
+        reply = await companions.ask(POWER, "connect", given, scope=mine.scope.label)
+        if reply.status >= _NO:
+            raise Refused(reply.status, str(reply.body.get("error")) if isinstance(reply.body, dict) else "no power")
+        return True
 
 
 def _baudrate(value: object) -> int:

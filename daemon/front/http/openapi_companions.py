@@ -37,6 +37,11 @@ def paths() -> dict[str, dict[str, Operation]]:
         body=obj({"do": _NAME, "with": _FREE}, required=["do"]),
         parameters=which,
     )
+    psu = obj({"isPSUOn": BOOLEAN})
+    command = {"enum": ["turnPSUOn", "turnPSUOff", "togglePSU", "getPSUState"]}
+    body = obj({"command": command, "force": BOOLEAN}, required=["command"])
+    switched = operation("Switch the printer's power, as OctoPrint's plug-in does.", 404, 409, 503, body=body)
+    switched["responses"]["200"] = {"description": "Whether it has power, for getPSUState."}
     asked["responses"]["200"] = {"description": "Its answer."}
     return {
         "/api/companions": {
@@ -55,4 +60,8 @@ def paths() -> dict[str, dict[str, Operation]]:
             )
         },
         "/api/companions/{name}/ask": {"post": asked},
+        "/api/plugin/psucontrol": {
+            "get": operation("Tell whether the printer has power.", 404, 503, done=psu),
+            "post": switched,
+        },
     }

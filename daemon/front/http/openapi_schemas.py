@@ -156,6 +156,7 @@ SCHEMAS: dict[str, Schema] = {
             "sd": obj({"ready": _YES_NO}),
             "state": obj({"text": _TEXT, "error": _TEXT, "flags": obj(dict.fromkeys(_FLAGS, _YES_NO))}),
             "safety": {"type": "object"},
+            "age": {"type": "object"},
             "panel": obj({"message": _TEXT, "prompt": obj({"text": _TEXT, "choices": _TEXTS})}, required=[]),
         },
         required=[],

@@ -1,5 +1,6 @@
 """/api/printer: state and temperatures, heaters, axes, commands. An absent printer is 409 before anything else."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -53,10 +54,21 @@ class PrinterHandler(HeaterHandler):
             "safety": self._safety,  # ours: see docs/safety.md
         }
         answer = {name: make() for name, make in parts.items() if name not in excluded}
+        if "temperature" not in excluded:
+            answer["age"] = self._age()  # ours: for who would switch the printer off
         if panel := shown(self.service.connection):
             answer["panel"] = panel  # ours: what the printer shows and asks
         self.write(answer)
         await self.pack()
+
+    def _age(self) -> dict[str, float | None]:
+        """Return the seconds since the last report of temperatures, and since the last command of a client."""
+        commanded = asyncio.get_running_loop().time() - self.service.connection.seen.commanded_at
+        temperature = self.history.age()
+        return {
+            "temperature": None if temperature is None else round(temperature, 2),
+            "command": round(max(0.0, commanded), 2),
+        }
 
     def _safety(self) -> dict[str, Any]:
         found = self.service.jobs.protection

@@ -181,6 +181,7 @@ def make_app(service: "Front") -> Application:
         (r"/api/openapi\.json", late("description", "OpenApiHandler"), given),
         (r"/api/docs", late("description", "DocsHandler"), given),
         (r"/metrics", late("metrics", "MetricsHandler"), given),
+        (r"/api/plugin/psucontrol", late("psu", "PsuHandler"), given),
         (r"/api/companions", late("companions", "CompanionsHandler"), given),
         (r"/api/companions/([a-z]+)", late("companions", "CompanionHandler"), given),
         (r"/api/companions/([a-z]+)/requests", late("companions", "RequestsHandler"), given),

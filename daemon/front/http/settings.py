@@ -112,6 +112,8 @@ class SettingsHandler(Cached):
             "sendAutomatically": False,
             "sendAutomaticallyAfter": 1,
         }
+        if (power := service.companions.state("power") or {}).get("printer"):
+            shown["plugins"]["psucontrol"] = settings_shape.power(power)
         shown["nozzled"] = {
             "fixed": self._decided(),
             "editable": [*CHANGEABLE, PRESETS],

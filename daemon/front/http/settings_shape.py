@@ -3,6 +3,7 @@
 Data, and no decisions: what has no counterpart here has the value that says so ("off", nothing, the number that holds).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from daemon.camera.addresses import (
@@ -121,6 +122,23 @@ def _plugins(webcam: WebcamConfig, uuid: str) -> dict[str, Any]:
             "snapshotBearerToken": "",
             **_streaming(),
         },
+    }
+
+
+def power(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what apps look for before they show the switch of the printer's power; `told` by the companion."""
+    return {
+        "switchingMethod": "PLUGIN",
+        "switchingPlugin": "nozzled",
+        "sensingMethod": "PLUGIN",
+        "sensingPlugin": "nozzled",
+        "sensePollingInterval": 5,
+        "autoOn": told.get("connects") is True,
+        "connectOnPowerOn": True,
+        "disconnectOnPowerOff": False,
+        "powerOffWhenIdle": told.get("auto") is True,
+        "turnOffWhenError": False,
+        "enablePowerOffWarningDialog": True,
     }
 
 

@@ -10,7 +10,7 @@ from daemon.front.views.analysis import of_findings
 from daemon.front.views.panel import NOTIFICATION, PROMPT
 from daemon.front.views.seen import seen_of
 from daemon.front.views.selection import of_selection
-from hal.printer import ActionRequested, ConnectionState, Event, PositionRead, StateChanged
+from hal.printer import ActionRequested, ConnectionState, Event, PositionRead, StateChanged, StopEnded
 
 if TYPE_CHECKING:
     from daemon.front.front import Front
@@ -68,6 +68,8 @@ class Announcer:
             self._on_action(event)
         elif isinstance(event, PositionRead):
             self._publish("PositionUpdate", **_position(event.axes), reason=None)
+        elif isinstance(event, StopEnded):
+            self._publish("EmergencyStop", confirmed=event.confirmed)
         self._on_any()
 
     def _on_any(self) -> None:

@@ -1,5 +1,6 @@
 """Temperatures as clients read them, and their recent past."""
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -15,15 +16,21 @@ class TemperatureHistory:
 
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
+        self._read_at: float | None = None
         self._reports: deque[tuple[int, Heaters]] = deque(maxlen=KEPT)
 
     def on_event(self, event: Event) -> None:
         """Keep a report, at most one a second; to be subscribed to the connection."""
         if not isinstance(event, TemperaturesRead):
             return
+        self._read_at = asyncio.get_running_loop().time()
         now = int(self._wall())
         if not self._reports or self._reports[-1][0] != now:
             self._reports.append((now, event.heaters))
+
+    def age(self) -> float | None:
+        """Return the seconds since the last report; None: there was none."""
+        return None if self._read_at is None else asyncio.get_running_loop().time() - self._read_at
 
     def last(self, limit: int | None, wanted: Callable[[str], bool]) -> list[dict[str, Any]]:
         """Return the last `limit` reports of the wanted heaters."""

@@ -1,0 +1,50 @@
+"""Connecting: the printer was switched on; its port appears after some seconds, and is connected then."""
+
+import asyncio
+
+import structlog
+
+from daemon.client import ClientError, OctoPrintClient
+
+PAUSE = 2.0  # s between two attempts
+
+log = structlog.get_logger()
+
+
+class Connecting:
+    """One attempt at a time, of several tries."""
+
+    def __init__(self, client: OctoPrintClient, patience: float) -> None:
+        """Prepare; `patience` is how many s the port may take to appear."""
+        self._client = client
+        self._patience = patience
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, port: object = None, baudrate: object = None) -> None:
+        """Connect, as soon as there is something to be connected to; nobody waits for it."""
+        self.stop()
+        wanted = port if isinstance(port, str) else None
+        rate = baudrate if isinstance(baudrate, int) and not isinstance(baudrate, bool) else None
+        self._task = asyncio.create_task(self._connect(wanted, rate))
+
+    def stop(self) -> None:
+        """Give it up."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def _connect(self, port: str | None, baudrate: int | None) -> None:
+        loop = asyncio.get_running_loop()
+        until, reason = loop.time() + self._patience, "it did not answer"
+        while loop.time() < until:
+            try:
+                state = (await self._client.connection.get())["current"]["state"]
+                if not state.startswith(("Closed", "Offline")):
+                    if state not in ("Connecting", "Opening serial connection"):
+                        return
+                else:
+                    await self._client.connection.connect(port, baudrate)
+            except ClientError as error:
+                reason = str(error)
+            await asyncio.sleep(PAUSE)
+        log.warning("power.not_connected", reason=reason)

@@ -1,0 +1,61 @@
+"""A switch of Home Assistant, over its REST API.
+
+By its developers' documentation: `POST /api/services/<domain>/turn_on` with `{"entity_id": "…"}` and
+`Authorization: Bearer TOKEN` answers with the states that have changed; `GET /api/states/<entity_id>` has `state`,
+which is on, off, unavailable or unknown; 404 where there is no such entity, 401 where the token is no good.
+"""
+
+import json
+from http import HTTPStatus
+
+from daemon.companions.power.config import DeviceConfig
+from daemon.companions.power.devices.web import Web
+from daemon.companions.power.devices.words import parsed, shown
+from daemon.companions.power.errors import DeviceError
+
+_STATES = {"on": True, "off": False}
+
+
+class HomeAssistant:
+    """An entity that can be turned on and off."""
+
+    def __init__(self, config: DeviceConfig, token: str) -> None:
+        """Prepare.
+
+        Raises:
+            DeviceError: that is no entity.
+        """
+        self._web = Web(config.address, config.timeout_s, config.name)
+        domain, dot, name = config.entity.partition(".")
+        if not (dot and domain.isidentifier() and name.isidentifier()):
+            raise DeviceError(f"{config.name}: {shown(config.entity)!r} is no entity, which looks like switch.printer")
+        self._entity, self._domain = config.entity, domain
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+    async def on(self) -> None:
+        """Switch it on."""
+        await self._turn("turn_on")
+
+    async def off(self) -> None:
+        """Switch it off."""
+        await self._turn("turn_off")
+
+    async def sense(self) -> bool | None:
+        """Return what Home Assistant says that it is."""
+        reply = await self._web.get(f"/api/states/{self._entity}", self._headers)
+        if reply.status == HTTPStatus.NOT_FOUND:
+            raise DeviceError(f"{self._web.who}: Home Assistant has no {self._entity}")
+        told = str(parsed(self._web.taken(reply), self._web.who).get("state"))
+        state = _STATES.get(told)
+        if state is None:
+            raise DeviceError(f"{self._web.who}: Home Assistant says that {self._entity} is {shown(told)}")
+        return state
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        self._web.close()
+
+    async def _turn(self, service: str) -> None:
+        url = f"{self._web.base}/api/services/{self._domain}/{service}"
+        body = json.dumps({"entity_id": self._entity})
+        self._web.taken(await self._web.send("POST", url, self._headers, body))

@@ -1,0 +1,117 @@
+"""Emergency: the stop button's way to the printer. It crosses no queue, and does not end before there is an answer.
+
+First the core's own socket, which is on this computer and is answered in a turn of its loop, whatever the front is
+about; beside it the API, which is the only way to another computer.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+from daemon.client import ClientError, OctoPrintClient
+from daemon.companions.power.stopping import Stopping
+
+ANSWER = 4.0  # s; the core knows after 3 whether the board has confirmed
+
+log = structlog.get_logger()
+
+
+class Emergency:
+    """Has the printer stopped."""
+
+    def __init__(
+        self,
+        client: OctoPrintClient,
+        socket: Path | None = None,
+        cut_after: float | None = None,
+        cut: Callable[[str], None] = lambda _why: None,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            client: the front.
+            socket: the core's; None: there is none on this computer.
+            cut_after: s until the power is cut where the stop is not confirmed; None: it never is.
+            cut: cuts it.
+            changed: is called when there is something else to tell.
+        """
+        self._client = client
+        self._socket = socket
+        self._cut_after = cut_after
+        self.cut = cut
+        self.changed = changed
+        self.now: Stopping | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def stop(self) -> None:
+        """Stop the printer; nobody waits for it. One that is under way is not begun anew."""
+        if self.now is not None and not self.now.confirmed and self._tasks:
+            return
+        log.warning("power.stop_button")
+        self.now = Stopping(asyncio.get_running_loop().time(), self._cut_after)
+        for work in (self._until_confirmed(self.now), self._second_line(self.now)):
+            task = asyncio.create_task(work)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        self.changed()
+
+    def told(self, *, confirmed: bool) -> None:
+        """Take what the front tells of a stop."""
+        if self.now is not None and confirmed:
+            self.now.confirmed = True
+            self.changed()
+
+    def end(self) -> None:
+        """Give up: the process ends."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _until_confirmed(self, stopping: Stopping) -> None:
+        now = asyncio.get_running_loop().time
+        while stopping.goes_on(now()):
+            await asyncio.gather(self._by_socket(), self._by_front())
+            if not stopping.confirmed:
+                await asyncio.sleep(stopping.pause())
+
+    async def _second_line(self, stopping: Stopping) -> None:
+        if stopping.cut_after is None:
+            return
+        await asyncio.sleep(stopping.cut_after)
+        if stopping.must_cut(asyncio.get_running_loop().time()):
+            stopping.cut = True
+            self.cut("the stop button was pushed, and the printer did not confirm the stop")
+
+    async def _by_socket(self) -> None:
+        if self._socket is None:
+            return
+        try:
+            async with asyncio.timeout(ANSWER):
+                await self._ask(self._socket)
+        except (OSError, TimeoutError) as error:
+            log.warning("power.stop_not_taken", by="core", reason=str(error) or "it did not answer")
+
+    async def _ask(self, path: Path) -> None:
+        reader, writer = await asyncio.open_unix_connection(path, limit=400)
+        try:
+            writer.write(b"stop\n")
+            while word := await reader.readline():
+                log.info("power.stop", core=word.decode("utf-8", "replace").strip())
+                if word == b"confirmed\n":
+                    self.told(confirmed=True)
+        except ValueError:  # a line without an end
+            return
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    async def _by_front(self) -> None:
+        try:
+            async with asyncio.timeout(ANSWER):
+                await self._client.printer.send("M112")
+        except (ClientError, TimeoutError) as error:
+            log.warning("power.stop_not_taken", by="front", reason=str(error) or "it did not answer")

@@ -1,0 +1,279 @@
+"""Power: the switches, the printer's automatic off, and what people and programs ask for."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from daemon.client import ClientError, OctoPrintClient
+from daemon.companions.companion import DONE, Answer, Companion, Refusal
+from daemon.companions.power.config import PowerConfig
+from daemon.companions.power.connecting import Connecting
+from daemon.companions.power.emergency import Emergency
+from daemon.companions.power.errors import DeviceError
+from daemon.companions.power.printer import PrinterWatch
+from daemon.companions.power.rules import AutoOff, OffPlan, refusal, unrest, warmth
+from daemon.companions.power.switch import Switch
+from gcode.halt_kind import halt_kind
+
+if TYPE_CHECKING:
+    from daemon.companions.power.sensors import Inputs
+
+PLUGIN = "psucontrol"  # OctoPrint's, whose apps show their switch
+CHANGED = "plugin_psucontrol_psu_state_changed"
+EVENTS = ["Connected", "EmergencyStop", "Error", "PrintStarted", "PrintResumed"]
+HEATERS = ("runaway", "not_heating", "too_cold", "too_hot", "sensor")  # faults of heaters, by `halt_kind`
+CLOSE = 1.0  # s between two looks at the printer while its end is announced
+FAR = 5.0  # s otherwise
+QUEUE = 10.0  # s between two looks at the queue
+LONGEST = 9.0  # s that what is asked for may take; the front waits 10
+
+log = structlog.get_logger()
+
+
+class Power(Companion):
+    """The companion."""
+
+    name = "power"
+
+    def __init__(
+        self,
+        client: OctoPrintClient,
+        folder: Path,
+        config: PowerConfig,
+        switches: Sequence[Switch],
+        wall: Callable[[], float],
+        emergency: Emergency | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            client: the front.
+            folder: of its own.
+            config: [power].
+            switches: as configured.
+            wall: the date, in s.
+            emergency: does what a stop takes.
+        """
+        super().__init__(client, folder)
+        self._config = config
+        self._wall = wall
+        self._loop = asyncio.get_running_loop()
+        self.switches = {switch.name.casefold(): switch for switch in switches}
+        self.printer = next((switch for switch in switches if switch.is_printer), None)
+        self.watch = PrinterWatch(client)
+        self.emergency = emergency or Emergency(client)
+        self.connecting = Connecting(client, config.port_wait_s)
+        self._auto = AutoOff(self._loop.time(), config.idle_min * 60, config.cold_c, config.announce_s)
+        self._plan = OffPlan()
+        self._off_at: tuple[float | None, int | None] = (None, None)  # by the loop's clock, and as a date
+        self._told_on: bool | None = None
+        self._look_soon = asyncio.Event()
+        self.inputs: Inputs | None = None
+
+    # -- what goes on ----------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Watch the switches and the printer."""
+        self.changed()
+        async with asyncio.TaskGroup() as group:
+            for switch in self.switches.values():
+                group.create_task(self._poll(switch))
+            group.create_task(self._listen())
+            if self._config.auto_off and self.printer is not None:
+                group.create_task(self._automatic(self.printer))
+            if self._config.on_when_job_queued and self.printer is not None:
+                group.create_task(self._watch_queue(self.printer))
+
+    def does(self) -> str:
+        """Return what `systemctl status` shows."""
+        words = {True: "on", False: "off", None: "not known"}
+        return ", ".join(f"{switch.name} {words[switch.state]}" for switch in self.switches.values())
+
+    async def _poll(self, switch: Switch) -> None:
+        while True:
+            await switch.look()
+            self.changed()
+            await asyncio.sleep(self._config.poll_s)
+
+    async def _listen(self) -> None:
+        """Hear what concerns power; the rest of what the front tells is not asked for."""
+        async for message in self.messages({"state": False, "events": EVENTS, "plugins": False}):
+            if message.kind != "event" or not isinstance(message.payload, dict):
+                continue
+            name, payload = str(message.payload.get("type")), message.payload.get("payload")
+            self._on_event(name, payload if isinstance(payload, dict) else {})
+
+    def _on_event(self, name: str, payload: Mapping[str, Any]) -> None:
+        if self.inputs is not None:
+            self.inputs.on_event(name)
+        if name == "EmergencyStop":
+            confirmed = payload.get("confirmed") is True
+            self.emergency.told(confirmed=confirmed)
+            if not confirmed and self._config.cut_unconfirmed_stop:
+                self.cut("the printer did not confirm an emergency stop")
+        elif name == "Error" and payload.get("reason") == "connection":
+            kind = halt_kind(str(payload.get("error"))[:1000])
+            if kind in HEATERS and self._config.cut_heater_fault:
+                self.cut("the firmware has halted because of a heater")
+
+    def cut(self, why: str) -> None:
+        """Switch the printer off now, whatever it does."""
+        if self.printer is not None:
+            self._begin(self._cut(self.printer, why))
+
+    async def _cut(self, switch: Switch, why: str) -> None:
+        log.warning("power.cut", switch=switch.name, why=why)
+        try:
+            await switch.cut()
+        except DeviceError as error:
+            log.error("power.not_cut", reason=str(error))  # noqa: TRY400 - a plug that is away is no bug
+            self.event("PowerCut", {"switch": switch.name, "why": why, "done": False, "error": str(error)})
+            return
+        self.event("PowerCut", {"switch": switch.name, "why": why, "done": True, "error": None})
+        await switch.look()
+        self.changed()
+
+    # -- off by itself ---------------------------------------------------------------------------------------
+
+    async def _automatic(self, switch: Switch) -> None:
+        while True:
+            seen = await self.watch.look()
+            self._plan = self._auto.look(self._loop.time(), seen, on=switch.state)
+            if self._plan.due:
+                await self._off_by_itself(switch)
+            self.changed()
+            self._look_soon.clear()
+            pause = CLOSE if self._plan.off_at is not None else FAR
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._look_soon.wait()
+
+    async def _off_by_itself(self, switch: Switch) -> None:
+        """Say the last words, look once more, switch off, and see that it is."""
+        if self._config.before_off:
+            try:
+                await self.client.printer.send(*self._config.before_off)
+            except ClientError as error:
+                log.warning("power.last_words", reason=str(error))
+                self._put_off()
+                return
+            await asyncio.sleep(CLOSE)
+        seen = await self.watch.look()
+        reason = unrest(seen, self._loop.time()) or warmth(seen, self._config.cold_c)
+        self._put_off()
+        if reason is not None:
+            log.warning("power.not_off", reason=reason)
+            return
+        try:
+            await switch.turn(on=False)
+        except DeviceError as error:
+            log.warning("power.not_off", reason=str(error))
+            self.event("PowerOffFailed", {"switch": switch.name, "error": str(error)})
+        else:
+            self.event("PowerOffByItself", {"switch": switch.name})
+
+    def _put_off(self) -> None:
+        self._auto.cancel(self._loop.time())
+        self._plan = OffPlan()
+        self._look_soon.set()
+
+    # -- on by itself ----------------------------------------------------------------------------------------
+
+    async def _watch_queue(self, switch: Switch) -> None:
+        """Switch on when something has come to the queue: what waited when the power went off waits for a person."""
+        known: object = None
+        while True:
+            with suppress(ClientError, TypeError, KeyError, DeviceError):  # it is tried again
+                queue = await self.client.get("/api/queue")
+                waits = not queue["paused"] and any(each["state"] == "waiting" for each in queue["entries"])
+                if switch.state is False and waits and known not in (None, queue["revision"]):
+                    log.info("power.queue", consequence="the printer is switched on")
+                    await switch.turn(on=True)
+                    self.connecting.begin()
+                known = queue["revision"]
+            await asyncio.sleep(QUEUE)
+
+    # -- what is asked for -----------------------------------------------------------------------------------
+
+    async def handle(self, do: str, given: Mapping[str, Any], scope: str) -> Answer:
+        """Switch, cancel an announcement, connect; `force` goes over the lock."""
+        if do not in ("on", "off", "toggle", "cancel", "connect"):
+            raise Refusal(400, f"power does on, off, toggle, cancel and connect, not {do[:40]!r}")
+        if scope == "read":
+            raise Refusal(403, "this key may look at the switches, and not use them")
+        if do == "cancel":
+            self._put_off()
+            self.changed()
+            return DONE
+        switch = self._find(given.get("device"))
+        on = {"on": True, "connect": True, "off": False}.get(do, switch.state is not True)
+        try:
+            async with asyncio.timeout(LONGEST):
+                await self._switch(switch, on=on, force=given.get("force") is True)
+        except TimeoutError:
+            raise Refusal(503, f"{switch.name} has not answered within {LONGEST:g} s") from None
+        except DeviceError as error:
+            raise Refusal(503, str(error)) from error
+        finally:
+            self.changed()
+        if on and switch.is_printer and (do == "connect" or self._config.connect_after_on):
+            self.connecting.begin(given.get("port"), given.get("baudrate"))
+        return Answer(200, {"device": switch.name, "on": switch.state})
+
+    async def _switch(self, switch: Switch, *, on: bool, force: bool) -> None:
+        if not on and switch.is_printer and not force:
+            seen, now = await self.watch.look(), self._loop.time()
+            reason = refusal(seen, now, self._config.cold_c, locked=self._config.locked_while_printing)
+            if reason is not None:
+                text = f'{reason}: {switch.name} stays on. Send "force": true to switch it off anyway'
+                raise Refusal(409, text)
+        if not on and switch.is_printer:
+            self.connecting.stop()
+        self._auto.cancel(self._loop.time())
+        await switch.turn(on=on)
+
+    def _find(self, name: object) -> Switch:
+        if name is None:
+            if self.printer is not None:
+                return self.printer
+            if len(self.switches) == 1:
+                return next(iter(self.switches.values()))
+            raise Refusal(400, "say which device; none of them is the printer's power")
+        found = self.switches.get(str(name).casefold())
+        if found is None:
+            there = ", ".join(switch.name for switch in self.switches.values())
+            raise Refusal(404, f"there is no switch {str(name)[:40]!r}, but {there or 'none'}")
+        return found
+
+    # -- what is told ----------------------------------------------------------------------------------------
+
+    def changed(self) -> None:
+        """Tell what is so, and what apps of OctoPrint's plug-in know of it."""
+        printer = self.printer
+        if (at := self._plan.off_at) != self._off_at[0]:
+            self._off_at = (at, None if at is None else round(self._wall() + at - self._loop.time()))
+        self.tell(
+            {
+                "devices": [
+                    {"name": each.name, "on": each.state, "error": each.error, "printer": each.is_printer}
+                    for each in self.switches.values()
+                ],
+                "printer": printer.name if printer is not None else None,
+                "on": printer.state if printer is not None else None,
+                "connects": self._config.on_before_connect and printer is not None,
+                "auto": self._config.auto_off and printer is not None,
+                "offAt": self._off_at[1],
+                "waits": self._plan.reason or None,
+                "sensors": self.inputs.told() if self.inputs is not None else {},
+            }
+        )
+        if printer is None or printer.state is None or printer.state == self._told_on:
+            return
+        first, self._told_on = self._told_on is None, printer.state
+        self.plugin(PLUGIN, {"isPSUOn": printer.state})
+        if not first:
+            self.event(CHANGED, {"isPSUOn": printer.state})

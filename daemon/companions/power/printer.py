@@ -1,0 +1,72 @@
+"""What nozzled says of the printer, at this moment: one question, with the age of what is told."""
+
+import asyncio
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from daemon.client import ClientError, Conflict, OctoPrintClient
+from daemon.companions.power.rules import HeaterSeen, PrinterNow
+
+SAME = 0.5  # s by which two estimates of the same moment may differ
+BUSY = ("printing", "paused", "pausing", "resuming", "cancelling", "finishing")
+PATIENCE = 5.0  # s
+
+
+class PrinterWatch:
+    """Asks, and remembers when the last command was."""
+
+    def __init__(self, client: OctoPrintClient) -> None:
+        self._client = client
+        self._commanded: float | None = None
+        self.seen = PrinterNow()
+
+    async def look(self) -> PrinterNow:
+        """Return the printer as it is; what cannot be found out is not known."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                self.seen = await self._look()
+        except (ClientError, TimeoutError, TypeError, ValueError, AttributeError, KeyError):
+            self.seen = PrinterNow()
+        return self.seen
+
+    async def _look(self) -> PrinterNow:
+        now = asyncio.get_running_loop().time()
+        try:
+            told: Mapping[str, Any] = await self._client.get("/api/printer?exclude=sd,safety")
+        except Conflict:
+            return await self._absent()
+        flags, age = told["state"]["flags"], told.get("age", {})
+        return PrinterNow(
+            known=True,
+            ready=bool(flags["operational"]),
+            busy=any(flags[name] for name in BUSY),
+            text=str(told["state"]["text"]),
+            heaters={str(name): _heater(each) for name, each in told["temperature"].items()},
+            heaters_at=_before(now, age.get("temperature")),
+            commanded_at=self._last_command(_before(now, age.get("command"))),
+        )
+
+    async def _absent(self) -> PrinterNow:
+        """Return a printer that is not connected; nobody knows of it while the part of nozzled is away that has it."""
+        job = await self._client.get("/api/job")
+        text = str(job["state"])
+        return PrinterNow(known=not (text == "Offline" and job.get("error")), text=text)
+
+    def _last_command(self, at: float | None) -> float | None:
+        """Return when that was: it is computed from an age, and is not to move with each answer."""
+        if at is not None and (self._commanded is None or at > self._commanded + SAME):
+            self._commanded = at
+        return self._commanded if at is not None else None
+
+
+def _before(now: float, age: object) -> float | None:
+    return now - age if isinstance(age, int | float) and math.isfinite(age) else None
+
+
+def _heater(told: Mapping[str, Any]) -> HeaterSeen:
+    return HeaterSeen(_number(told.get("actual")), _number(told.get("target")))
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

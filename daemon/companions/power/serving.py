@@ -1,0 +1,112 @@
+"""The companion as it is configured: its switches, its sensors, and their secrets."""
+
+import argparse
+import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+from daemon.client import OctoPrintClient
+from daemon.companions.power.config import DeviceConfig, PowerConfig, SensorsConfig
+from daemon.companions.power.devices import make
+from daemon.companions.power.emergency import Emergency
+from daemon.companions.power.power import Power
+from daemon.companions.power.switch import Switch
+from daemon.companions.serving import serve as serve_companion
+from daemon.config import load_sections, path_of, stop_socket
+from daemon.errors import ConfigError
+
+LONGEST_SECRET = 4096
+
+
+def sections(path: Path | None, environ: Mapping[str, str]) -> tuple[PowerConfig, SensorsConfig]:
+    """Return what is configured.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    defaults: dict[str, Any] = {"power": PowerConfig(), "sensors": SensorsConfig()}
+    found = load_sections(path, environ, defaults)
+    power, sensors = found["power"], found["sensors"]
+    power.check()
+    sensors.check()
+    return power, sensors
+
+
+def password(device: DeviceConfig, folder: Path | None = None) -> str:
+    """Return what the device's file holds; a relative name is a credential, or beside the configuration.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    if not device.password_file:
+        return ""
+    path = Path(device.password_file).expanduser()
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    places = [Path(credentials) / path] if credentials and not path.is_absolute() else []
+    places.append((folder or Path()) / path)
+    for place in places[:-1]:
+        with suppress(OSError, UnicodeDecodeError):
+            return place.read_text("utf-8")[:LONGEST_SECRET].strip()
+    try:
+        return places[-1].read_text("utf-8")[:LONGEST_SECRET].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigError(f"power.devices, {device.name}: password_file {places[-1]}: {reason}") from error
+
+
+def build(
+    client: OctoPrintClient,
+    folder: Path,
+    power: PowerConfig,
+    secrets: Mapping[str, str],
+    wall: Callable[[], float],
+    socket: Path | None,
+) -> Power:
+    """Return the companion; nothing is switched.
+
+    Raises:
+        DeviceError: a device cannot be as it is configured.
+    """
+    switches = [Switch(each, make(each, secrets.get(each.name, ""))) for each in power.devices]
+    cut_after = power.cut_after_s if power.cut_unconfirmed_stop else None
+    emergency = Emergency(client, socket, cut_after)
+    made = Power(client, folder, power, switches, wall, emergency)
+    emergency.cut, emergency.changed = made.cut, made.changed
+    return made
+
+
+def watch_inputs(companion: Power, config: SensorsConfig, stack: ExitStack) -> None:
+    """Take the pins, if there are any; `stack` lets go of them.
+
+    Raises:
+        DeviceError: a pin cannot be used.
+    """
+    if config == SensorsConfig():
+        return
+    from daemon.companions.power.sensors import Inputs  # noqa: PLC0415 - where there are some
+
+    stack.callback(companion.emergency.end)
+    companion.inputs = Inputs(config, companion.client, companion.event, companion.changed, companion.emergency, stack)
+
+
+def serve(args: argparse.Namespace, wall: Callable[[], float], environ: Mapping[str, str] = os.environ) -> int:
+    """Run it until SIGTERM; returns the exit code.
+
+    Raises:
+        ConfigError: it is not switched on, or its configuration cannot be used.
+    """
+    path = path_of(args.config, environ)
+    power, sensors = sections(args.config, environ)
+    secrets = {each.name: password(each, path.parent if path is not None else None) for each in power.devices}
+    # a printer on another computer has nothing to do with a core on this one
+    socket = args.stop_socket or (None if args.url else stop_socket(environ))
+    with ExitStack() as stack:
+
+        def made(client: OctoPrintClient, folder: Path) -> Power:
+            companion = build(client, folder, power, secrets, wall, socket)
+            watch_inputs(companion, sensors, stack)
+            return companion
+
+        return serve_companion("power", made, args, environ)

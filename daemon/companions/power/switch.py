@@ -1,0 +1,86 @@
+"""Switch: a device with its last word. What it is told is looked at afterwards: state is sensed, never assumed."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from daemon.companions.power.config import DeviceConfig
+from daemon.companions.power.devices import PowerDevice
+from daemon.companions.power.errors import DeviceError
+
+SETTLE = 4.0  # s in which it has to say that it does as it was told
+LOOK = 0.5  # s between two looks meanwhile
+
+log = structlog.get_logger()
+
+
+class Switch:
+    """One device.
+
+    Attributes:
+        state: it is on, by its own word; None: it has said nothing that could be relied on.
+        error: why not.
+    """
+
+    def __init__(self, config: DeviceConfig, device: PowerDevice, changed: Callable[[], None] = lambda: None) -> None:
+        """Prepare; `changed` is called when there is something else to tell."""
+        self.name = config.name
+        self.is_printer = config.role == "printer"
+        self.device = device
+        self.state: bool | None = None
+        self.error: str | None = None
+        self._changed = changed
+        self._lock = asyncio.Lock()
+
+    async def look(self) -> None:
+        """Ask it for its state; what goes wrong is kept in `error`."""
+        async with self._lock:
+            await self._look()
+
+    async def turn(self, *, on: bool) -> None:
+        """Switch it, and see that it is.
+
+        Raises:
+            DeviceError: it does not answer, or is not as it was told to be.
+        """
+        word = "on" if on else "off"
+        async with self._lock:
+            log.info("power.switched", switch=self.name, to=word)
+            try:
+                await (self.device.on() if on else self.device.off())
+                await self._settle(on=on)
+                if self.error is not None:
+                    raise DeviceError(self.error)  # noqa: TRY301 - as what the device raises
+                if self.state is (not on):
+                    raise DeviceError(f"{self.name} was switched {word}, but says that it is not")  # noqa: TRY301 - as above
+            except DeviceError as error:
+                self._set(self.state, str(error))
+                raise
+
+    async def cut(self) -> None:
+        """Switch it off at once, whatever else goes on with it. Raises DeviceError."""
+        await self.device.off()
+
+    async def _settle(self, *, on: bool) -> None:
+        """Look until it is as it was told to be; one that has no word of its own is not waited for."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + SETTLE
+        while await self._look() is not on and loop.time() < until:
+            if self.state is None and self.error is None:
+                return
+            await asyncio.sleep(LOOK)
+
+    async def _look(self) -> bool | None:
+        try:
+            self._set(await self.device.sense(), None)
+        except DeviceError as error:
+            self._set(None, str(error))
+        return self.state
+
+    def _set(self, state: bool | None, error: str | None) -> None:
+        if error is not None and error != self.error:
+            log.warning("power.no_word", switch=self.name, reason=error)
+        if (state, error) != (self.state, self.error):
+            self.state, self.error = state, error
+            self._changed()

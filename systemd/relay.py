@@ -1,0 +1,186 @@
+#!/usr/bin/python3 -I
+"""Holds the line of a relay: `relay INSTANCE`, as nozzled-relay@INSTANCE.service runs it.
+
+The kernel gives up a GPIO line when the process ends that holds it, and the relay falls: so the daemon, which is
+restarted and updated, holds none. This does little else, needs the system's Python alone, and leaves the line to
+systemd (FDSTORE=1) when it is restarted itself. It moves the line when it is told to, and never otherwise: at its start
+it takes the line as it is, input or output.
+
+Which line it is stands in the environment: CHIP (/dev/gpiochip0), LINE (its offset, like 17), ACTIVE_LOW (yes or no).
+A line to its socket is get, on or off; the answer is on, off, or error and why.
+"""
+
+import fcntl
+import os
+import re
+import socket
+import stat
+import struct
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+
+FOLDER = Path("/run/nozzled-relay")
+LONGEST = 16  # bytes of a question
+PATIENCE = 2.0  # s that a caller may take
+FIRST_GIVEN = 3  # the number of the first descriptor that systemd hands in
+STORED = "relay"  # the name under which it keeps the line
+
+# linux/gpio.h, version 2 of the interface for user space
+GET_LINE, SET_CONFIG, GET_VALUES, SET_VALUES, GET_INFO = 0xC250B407, 0xC110B40D, 0xC010B40E, 0xC010B40F, 0xC100B405
+OUTPUT = 8  # flag: else the direction stays as it is
+OUTPUT_VALUES = 2  # the attribute with the level that an output begins with
+_CONFIG = struct.Struct("=QI20x" + "I4xQQ" * 10)  # gpio_v2_line_config: flags, number of attributes, attributes
+_REQUEST = struct.Struct(f"=64I32s{_CONFIG.size}sII20xi")  # gpio_v2_line_request
+_VALUES = struct.Struct("=QQ")  # gpio_v2_line_values: bits, mask
+_INFO = struct.Struct("=32s32sIIQ160s16x")  # gpio_v2_line_info: name, consumer, offset, attributes, flags
+
+Ioctl = Callable[[int, int, bytearray], int]
+
+
+class Relay:
+    """The line, once it is held."""
+
+    def __init__(self, chip: str, line: int, *, active_low: bool, held: int | None, ioctl: Ioctl = fcntl.ioctl) -> None:
+        """Take the line as it is, or the one that was held before."""
+        self._ioctl = ioctl
+        self._chip, self._line, self._low = chip, line, active_low
+        self.held = self._take() if held is None else held
+
+    def get(self) -> bool:
+        """Return whether the relay is on, by the level of the line."""
+        values = bytearray(_VALUES.pack(0, 1))
+        self._ioctl(self.held, GET_VALUES, values)
+        return bool(_VALUES.unpack(values)[0] & 1) != self._low
+
+    def turn(self, *, on: bool) -> None:
+        """Put the line to this level; one that is no output yet becomes one, with it."""
+        level = int(on != self._low)
+        if self._is_output():
+            self._ioctl(self.held, SET_VALUES, bytearray(_VALUES.pack(level, 1)))
+        else:
+            self._ioctl(self.held, SET_CONFIG, bytearray(config(OUTPUT, level)))
+
+    def _take(self) -> int:
+        """Ask for the line without a direction, which moves nothing; returns its descriptor."""
+        request = bytearray(_REQUEST.pack(self._line, *[0] * 63, b"nozzled-relay", config(0, None), 1, 0, 0))
+        with self._opened() as chip:
+            self._ioctl(chip.fileno(), GET_LINE, request)
+        return int(_REQUEST.unpack(request)[-1])
+
+    def _is_output(self) -> bool:
+        info = bytearray(_INFO.pack(b"", b"", self._line, 0, 0, b""))
+        with self._opened() as chip:
+            self._ioctl(chip.fileno(), GET_INFO, info)
+        return bool(_INFO.unpack(info)[4] & OUTPUT)
+
+    def _opened(self) -> "closing[_Chip]":
+        return closing(_Chip(self._chip))
+
+
+class _Chip:
+    """The chip's device, open."""
+
+    def __init__(self, path: str) -> None:
+        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._fd
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._fd)
+
+
+def config(flags: int, level: int | None) -> bytes:
+    """Return gpio_v2_line_config, for one line."""
+    attribute = (OUTPUT_VALUES, level, 1) if level is not None else (0, 0, 0)
+    return _CONFIG.pack(flags, 0 if level is None else 1, *attribute, *[0] * 27)
+
+
+def main(arguments: list[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
+    """Serve until the end."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if len(words) != 1 or not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", words[0]):
+        return _say(2, "usage: relay INSTANCE")
+    if not re.fullmatch(r"\d{1,4}", environ.get("LINE", "")):
+        return _say(2, f"/etc/nozzled/relay-{words[0]}.conf says no LINE: the offset of the relay's GPIO line, like 17")
+    chip, low = environ.get("CHIP") or "/dev/gpiochip0", environ.get("ACTIVE_LOW", "no")
+    if low not in ("yes", "no"):
+        return _say(2, f"ACTIVE_LOW is yes or no, not {low[:20]}")
+    try:
+        relay = Relay(chip, int(environ["LINE"]), active_low=low == "yes", held=stored(environ))
+    except OSError as error:
+        return _say(1, f"{chip}, line {environ['LINE']}: {error.strerror}")
+    if stored(environ) is None:
+        notify(environ, f"FDSTORE=1\nFDNAME={STORED}", relay.held)
+    door = listen(FOLDER / f"{words[0]}.sock")
+    notify(environ, "READY=1")
+    while True:
+        serve(door, relay)
+
+
+def serve(door: socket.socket, relay: Relay) -> None:
+    """Let one caller in, and do what it says."""
+    caller, _ = door.accept()
+    with closing(caller), suppress(OSError):
+        caller.settimeout(PATIENCE)
+        said = b""
+        while b"\n" not in said and len(said) < LONGEST and (piece := caller.recv(LONGEST)):
+            said += piece
+        caller.sendall(answer(said.strip(), relay) + b"\n")
+
+
+def answer(said: bytes, relay: Relay) -> bytes:
+    """Return what is answered."""
+    try:
+        if said in (b"on", b"off"):
+            relay.turn(on=said == b"on")
+        elif said != b"get":
+            return b"error: get, on or off"
+        return b"on" if relay.get() else b"off"
+    except OSError as error:
+        return f"error: {error.strerror}".encode()
+
+
+def listen(path: Path) -> socket.socket:
+    """Return a socket for this user alone."""
+    path.unlink(missing_ok=True)
+    door = socket.socket(socket.AF_UNIX)
+    os.umask(0o077)
+    door.bind(os.fspath(path))
+    door.listen(4)
+    return door
+
+
+def stored(environ: Mapping[str, str]) -> int | None:
+    """Return the line that systemd has kept, None: none."""
+    names = environ.get("LISTEN_FDNAMES", "").split(":")
+    if environ.get("LISTEN_PID") != str(os.getpid()) or STORED not in names:
+        return None
+    given = FIRST_GIVEN + names.index(STORED)
+    try:
+        return given if not stat.S_ISREG(os.fstat(given).st_mode) else None
+    except OSError:
+        return None
+
+
+def notify(environ: Mapping[str, str], text: str, fd: int | None = None) -> None:
+    """Tell systemd, with a descriptor or without; nobody there is fine."""
+    where = environ.get("NOTIFY_SOCKET", "")
+    if not where:
+        return
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as out, suppress(OSError):
+        out.connect("\0" + where[1:] if where.startswith("@") else where)
+        socket.send_fds(out, [text.encode()], [fd] if fd is not None else [])
+
+
+def _say(status: int, text: str) -> int:
+    sys.stderr.write(f"relay: {text}\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,238 @@
+"""`nozzled power` beside the real service: what is asked for, what goes off by itself, and what clients see."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from daemon.client.errors import RequestRefused
+from daemon.companions.power.config import DeviceConfig, PowerConfig
+from daemon.companions.power.emergency import Emergency
+from daemon.companions.power.errors import DeviceError
+from daemon.companions.power.power import Power
+from daemon.companions.power.switch import Switch
+from daemon.front.events import Notice
+from support.client import in_memory
+from support.companions import FakeSwitch, beside
+from support.http import NOW, api
+
+SLOW_FILE = b"G28\n" + b"".join(b"G1 X%d F3000\n" % (10 + i % 2 * 100) for i in range(90))
+
+
+class Bench:
+    """The service, the companion, its switch, and what clients are told."""
+
+    def __init__(self, server, power, switch, lamp):
+        self.server, self.power, self.switch, self.lamp = server, power, switch, lamp
+        self.client = in_memory(server)
+        self.told = []
+        server.service.events.subscribe(self.told.append)
+
+    def events(self):
+        return [each.name for each in self.told if each.kind == "event"]
+
+    async def state(self):
+        return (await self.client.companions.get("power"))["state"]
+
+    async def refused(self, do, given=None):
+        with pytest.raises(RequestRefused) as caught:
+            await self.client.companions.ask("power", do, given)
+        return caught.value.status, caught.value.text
+
+    async def print(self, content=SLOW_FILE):
+        await self.server.upload(("file", "part.gcode", content), ("print", b"true"))
+        await asyncio.sleep(2)
+
+
+@asynccontextmanager
+async def bench(tmp_path, address="sim", *, on=True, cut_after=None, **settings):
+    switch, lamp = FakeSwitch(on), FakeSwitch(on=False)
+    # the simulated printer is warm at first only where a test has it be
+    async with api(tmp_path, address, switched_on=["power"]) as server:
+
+        def make(client, folder):
+            config = PowerConfig(poll_s=2.0, **settings)
+            switches = [
+                Switch(DeviceConfig(name="Printer", type="relay", role="printer"), switch),
+                Switch(DeviceConfig(name="lamp", type="relay"), lamp),
+            ]
+            emergency = Emergency(client, None, cut_after)
+            made = Power(client, folder, config, switches, lambda: NOW + asyncio.get_running_loop().time(), emergency)
+            emergency.cut, emergency.changed = made.cut, made.changed
+            return made
+
+        async with beside(server, make, "power") as power:
+            await asyncio.sleep(3)
+            yield Bench(server, power, switch, lamp)
+
+
+async def test_switches_are_shown_and_do_as_they_are_told(tmp_path):
+    async with bench(tmp_path) as it:
+        state = await it.state()
+        assert [(each["name"], each["on"]) for each in state["devices"]] == [("Printer", True), ("lamp", False)]
+        assert (state["printer"], state["on"]) == ("Printer", True)
+        assert await it.client.companions.ask("power", "on", {"device": "LAMP"}) == {"device": "lamp", "on": True}
+        assert it.lamp.is_on
+        assert await it.client.companions.ask("power", "off") == {"device": "Printer", "on": False}
+        assert not it.switch.is_on
+        await asyncio.sleep(1)
+        assert (await it.state())["on"] is False
+        assert (await it.refused("off", {"device": "oven"}))[0] == 404
+        assert (await it.refused("explode"))[0] == 400
+
+
+async def test_octoprints_apps_have_their_switch(tmp_path):
+    async with bench(tmp_path) as it:
+        get, post = it.server.get, it.server.post
+        assert "psucontrol" in (await get("/api/settings")).json["plugins"]
+        assert (await get("/api/plugin/psucontrol")).json == {"isPSUOn": True}
+        assert (await post("/api/plugin/psucontrol", {"command": "turnPSUOff"})).status == 204
+        await asyncio.sleep(1)
+        assert (await post("/api/plugin/psucontrol", {"command": "getPSUState"})).json == {"isPSUOn": False}
+        assert Notice("plugin_psucontrol_psu_state_changed", {"isPSUOn": False}) in it.told
+        assert Notice("psucontrol", {"isPSUOn": False}, "plugin") in it.told
+        assert (await post("/api/plugin/psucontrol", {"command": "togglePSU"})).status == 204
+        assert it.switch.is_on
+        assert (await post("/api/plugin/psucontrol", {"command": "boom"})).status == 400
+
+
+async def test_without_the_companion_there_is_no_switch(tmp_path):
+    async with api(tmp_path) as server:
+        assert "psucontrol" not in (await server.get("/api/settings")).json["plugins"]
+        assert (await server.get("/api/plugin/psucontrol")).status == 404
+        assert (await server.post("/api/plugin/psucontrol", {"command": "turnPSUOff"})).status == 404
+
+
+async def test_the_power_stays_on_in_a_print_unless_somebody_insists(tmp_path):
+    async with bench(tmp_path) as it:
+        await it.print()
+        status, text = await it.refused("off")
+        assert (status, "busy (Printing)" in text) == (409, True)
+        assert (await it.server.post("/api/plugin/psucontrol", {"command": "turnPSUOff"})).status == 409
+        await it.client.job.pause()
+        await asyncio.sleep(40)
+        assert "Paused" in (await it.refused("off"))[1]
+        assert it.switch.told == []
+        await it.client.companions.ask("power", "off", {"device": "lamp"})  # which is not the printer's
+        await it.client.companions.ask("power", "off", {"force": True})
+        assert it.switch.told == [False]
+
+
+async def test_a_heater_that_is_on_keeps_the_power_on(tmp_path):
+    async with bench(tmp_path) as it:
+        await it.client.printer.heat({"bed": 60})
+        await asyncio.sleep(5)
+        assert "bed heats, to 60 °C" in (await it.refused("off"))[1]
+
+
+async def test_what_is_away_hangs_or_lies_is_told(tmp_path):
+    async with bench(tmp_path) as it:
+        it.switch.stuck = True
+        assert await it.refused("off") == (503, "Printer was switched off, but says that it is not")
+        it.switch.error = DeviceError("Printer does not answer")
+        await asyncio.sleep(5)
+        state = await it.state()
+        assert state["devices"][0] == {
+            "name": "Printer", "on": None, "error": "Printer does not answer", "printer": True,
+        }  # fmt: skip
+        assert await it.refused("on") == (503, "Printer does not answer")
+        assert (await it.server.get("/api/plugin/psucontrol")).json == {"isPSUOn": False}
+        it.switch.error, it.switch.stuck = None, False
+        await asyncio.sleep(3)
+        assert (await it.state())["on"] is True
+        it.switch.hangs = True
+        assert (await it.refused("off", {"force": True}))[0] == 503
+
+
+async def test_it_goes_off_by_itself_when_it_is_cold_and_not_before(tmp_path):
+    async with bench(tmp_path, auto_off=True, idle_min=1.0, announce_s=10.0) as it:
+        await it.client.printer.heat({"tool0": 60})
+        await asyncio.sleep(100)
+        assert it.switch.told == []
+        await it.client.printer.heat({"tool0": 0})
+        await asyncio.sleep(65)
+        hot = (await it.client.printer.get())["temperature"]["tool0"]["actual"]
+        assert (hot < 50) == bool((await it.state())["offAt"])
+        while not it.switch.told:
+            hot = (await it.client.printer.get())["temperature"]["tool0"]["actual"]
+            await asyncio.sleep(5)
+        assert hot < 50
+        await asyncio.sleep(2)
+        assert not it.switch.is_on
+        assert it.events().count("PowerOffByItself") == 1
+
+
+async def test_the_announcement_is_seen_and_any_command_cancels_it(tmp_path):
+    async with bench(tmp_path, auto_off=True, idle_min=1.0) as it:
+        await asyncio.sleep(75)
+        now = NOW + asyncio.get_running_loop().time()
+        assert 30 < (await it.state())["offAt"] - now <= 61
+        await it.client.printer.jog(x=1)
+        await asyncio.sleep(3)
+        assert (await it.state())["offAt"] is None
+        await asyncio.sleep(70)
+        assert (await it.state())["offAt"] is not None
+        await it.client.companions.ask("power", "cancel")
+        await asyncio.sleep(1)
+        assert (await it.state())["offAt"] is None
+        await asyncio.sleep(50)
+        assert it.switch.told == []
+
+
+async def test_a_printer_that_is_not_connected_is_not_idle(tmp_path):
+    async with bench(tmp_path, auto_off=True, idle_min=1.0, announce_s=10.0) as it:
+        await it.client.connection.disconnect()
+        await asyncio.sleep(300)
+        assert it.switch.told == []
+
+
+async def test_a_connect_switches_the_power_on_first(tmp_path):
+    async with bench(tmp_path, "", on=False, on_before_connect=True) as it:
+        await it.client.connection.connect("VIRTUAL")
+        assert it.switch.is_on
+        await asyncio.sleep(10)
+        assert (await it.client.printer.get())["state"]["flags"]["operational"]
+
+
+async def test_a_job_in_the_queue_switches_the_power_on_once(tmp_path):
+    async with bench(tmp_path, "", on=False, on_when_job_queued=True) as it:
+        await it.server.upload(("file", "part.gcode", b"G28\n"))
+        await asyncio.sleep(30)
+        assert not it.switch.is_on
+        await it.client.post("/api/queue", {"command": "add", "path": "part.gcode"})
+        await asyncio.sleep(15)
+        assert it.switch.told == [True]
+        await it.client.companions.ask("power", "off", {"force": True})
+        await asyncio.sleep(60)
+        assert it.switch.told == [True, False]
+
+
+async def test_a_stop_that_is_not_confirmed_cuts_the_power_where_that_is_wanted(tmp_path):
+    for wanted in (False, True):
+        async with bench(tmp_path / str(wanted), cut_unconfirmed_stop=wanted) as it:
+            it.server.service.events.publish("EmergencyStop", {"confirmed": True})
+            await asyncio.sleep(1)
+            assert it.switch.told == []
+            it.server.service.events.publish("EmergencyStop", {"confirmed": False})
+            await asyncio.sleep(1)
+            assert it.switch.told == ([False] if wanted else [])
+            assert ("PowerCut" in it.events()) is wanted
+
+
+async def test_a_heater_fault_cuts_the_power_where_that_is_wanted(tmp_path):
+    said = {"error": "the firmware halted: Error:Thermal Runaway, system stopped! Heater_ID: 0", "reason": "connection"}
+    for wanted in (False, True):
+        async with bench(tmp_path / str(wanted), cut_heater_fault=wanted) as it:
+            it.server.service.events.publish("Error", {"error": "/dev/ttyUSB0 is gone", "reason": "connection"})
+            await asyncio.sleep(1)
+            assert it.switch.told == []
+            it.server.service.events.publish("Error", said)
+            await asyncio.sleep(1)
+            assert it.switch.told == ([False] if wanted else [])
+
+
+async def test_keys_that_only_look_switch_nothing(tmp_path):
+    async with bench(tmp_path) as it:
+        with pytest.raises(Exception, match="may look") as caught:
+            await it.power.handle("off", {}, "read")
+        assert caught.value.status == 403

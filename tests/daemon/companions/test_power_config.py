@@ -1,0 +1,95 @@
+"""What [power] and [sensors] take, and what is refused before anything is switched."""
+
+import pytest
+
+from daemon.companions.power.devices import make
+from daemon.companions.power.errors import DeviceError
+from daemon.companions.power.serving import password, sections
+from daemon.errors import ConfigError
+
+GOOD = """
+[power]
+auto_off = true
+
+[[power.devices]]
+name = "Printer"
+type = "tasmota"
+role = "printer"
+address = "plug.local"
+password_file = "plug.password"
+
+[[power.devices]]
+name = "light"
+type = "command"
+on_command = ["true"]
+off_command = ["true"]
+
+[sensors]
+stop_pin = "GPIO27"
+
+[[sensors.filament]]
+pin = "GPIO17"
+action = "m600"
+"""
+
+
+def read(tmp_path, text):
+    path = tmp_path / "nozzled.toml"
+    path.write_text(text)
+    return sections(path, {})
+
+
+def test_a_configuration(tmp_path, monkeypatch):
+    power, sensors = read(tmp_path, GOOD)
+    assert power.auto_off and power.locked_while_printing  # noqa: PT018 - one thing
+    assert [each.type for each in power.devices] == ["tasmota", "command"]
+    assert (sensors.stop_pin, sensors.filament[0].action) == ("GPIO27", "m600")
+    with pytest.raises(ConfigError, match=r"Printer: password_file .*No such file"):
+        password(power.devices[0], tmp_path)
+    (tmp_path / "plug.password").write_text("secret\n")
+    assert password(power.devices[0], tmp_path) == "secret"
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "plug.password").write_text("of systemd")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "given"))
+    assert password(power.devices[0], tmp_path) == "of systemd"
+
+
+DEVICE = '[[power.devices]]\nname = "a"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (DEVICE, "a type is missing"),
+        ('[[power.devices]]\ntype = "relay"\n', "a name is missing"),
+        (DEVICE + 'type = "toaster"\n', "must be one of"),
+        (DEVICE + 'type = "tasmota"\n', "address is missing"),
+        (DEVICE + 'type = "tasmota"\naddress = "x"\non_url = "y"\n', "on_url means nothing to tasmota"),
+        (DEVICE + 'type = "http"\non_url = "y"\n', "off_url is missing"),
+        (DEVICE + 'type = "mqtt"\naddress = "x"\n', "either topic"),
+        (DEVICE + 'type = "relay"\nstate_on = "off"\n', "state_on means nothing"),
+        (DEVICE + 'type = "command"\non_command = ["a"]\noff_command = ["a"]\nstate_on = "off"\n', "have to differ"),
+        (DEVICE + 'type = "relay"\nrole = "printer"\n' + DEVICE + 'type = "relay"\n', "two with the name"),
+        (
+            DEVICE
+            + 'type = "relay"\nrole = "printer"\n[[power.devices]]\nname = "b"\ntype = "relay"\nrole = "printer"\n',
+            "only one may have",
+        ),
+        ("[[sensors.filament]]\n", "needs its pin"),
+        ('[sensors]\nstop_pin = "GPIO1"\n[[sensors.filament]]\npin = "GPIO1"\n', "GPIO1 is named twice"),
+        ('[[sensors.filament]]\npin = "GPIO1"\ndebounce_s = 9\n', "must be a number from"),
+        ("[power]\nbefore_off = ['M110 N0']\n", "before_off"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(tmp_path, text, why):
+    with pytest.raises(ConfigError, match=why):
+        read(tmp_path, text)
+
+
+def test_names_that_would_lead_elsewhere(tmp_path):
+    power, _ = read(tmp_path, DEVICE + 'type = "relay"\nrelay = "../../tmp/x"\n')
+    with pytest.raises(DeviceError, match="is no name of a relay"):
+        make(power.devices[0])
+    power, _ = read(tmp_path, DEVICE + 'type = "mqtt"\naddress = "a:b"\ntopic = "x"\n')
+    with pytest.raises(DeviceError, match="is no broker"):
+        make(power.devices[0])

@@ -1,0 +1,273 @@
+"""Plugs: what is asked of them, and what comes of answers that are none."""
+
+import asyncio
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from daemon.companions.power.config import DeviceConfig
+from daemon.companions.power.devices import digest, make
+from daemon.companions.power.devices.words import at, is_on
+from daemon.companions.power.errors import DeviceError
+from support import plugs
+
+pytestmark = pytest.mark.real_time
+
+PASSWORD = 'joker & "co"/?'
+PLUGS = {
+    "tasmota": (plugs.Tasmota, {}),
+    "shelly of the first generation": (plugs.ShellyFirst, {"type": "shelly"}),
+    "shelly of a later one": (plugs.ShellyLater, {"type": "shelly"}),
+    "homeassistant": (plugs.HomeAssistant, {"entity": "switch.printer"}),
+}
+
+
+def config(plug, kind, **more):
+    return DeviceConfig(**{"name": "plug", "type": kind.split()[0], "address": plug.address, "timeout_s": 2.0, **more})
+
+
+@asynccontextmanager
+async def opened(config, password=""):
+    device = make(config, password)
+    yield device
+    await device.close()
+
+
+async def sensed(config, password=""):
+    async with opened(config, password) as device:
+        return await device.sense()
+
+
+async def try_all(device, plug):
+    """Switch on and off; the device's word and the plug's have to be the same each time."""
+    assert await device.sense() is False
+    await device.on()
+    assert plug.on
+    assert await device.sense() is True
+    await device.off()
+    assert not plug.on
+    assert await device.sense() is False
+    await device.close()
+
+
+@pytest.mark.parametrize("kind", PLUGS)
+async def test_a_plug_does_as_it_is_told_and_says_so(kind):
+    cls, more = PLUGS[kind]
+    async with cls(PASSWORD).running() as plug:
+        await try_all(make(config(plug, kind, **more), PASSWORD), plug)
+
+
+@pytest.mark.parametrize("kind", ["tasmota", "shelly of the first generation", "shelly of a later one"])
+async def test_one_without_a_password_needs_none(kind):
+    cls, more = PLUGS[kind]
+    async with cls().running() as plug:
+        await try_all(make(config(plug, kind, **more)), plug)
+
+
+@pytest.mark.parametrize("kind", PLUGS)
+async def test_a_wrong_password_is_told_and_no_password_is(kind):
+    cls, more = PLUGS[kind]
+    async with cls(PASSWORD).running() as plug:
+        for given in ("wrong-secret", ""):
+            with pytest.raises(DeviceError, match="password") as told:
+                await sensed(config(plug, kind, **more), given)
+            assert "wrong-secret" not in str(told.value)
+        assert not plug.on
+
+
+async def test_an_old_tasmota_refuses_with_a_warning():
+    async with plugs.Tasmota(PASSWORD, old=True).running() as plug:
+        with pytest.raises(DeviceError, match="Need user"):
+            await sensed(config(plug, "tasmota"))
+
+
+async def test_a_relay_among_several_and_one_that_is_not_there():
+    async with plugs.Tasmota(relays=4).running() as plug:
+        await try_all(make(config(plug, "tasmota", channel=3)), plug)
+        assert "GET /cm?cmnd=Power3%20On" in plug.asked
+        with pytest.raises(DeviceError, match="no relay Power9"):
+            await sensed(config(plug, "tasmota", channel=9))
+    async with plugs.ShellyLater().running() as plug:
+        with pytest.raises(DeviceError, match="-105"):
+            await sensed(config(plug, "shelly", channel=4))
+
+
+async def test_a_nonce_of_shelly_runs_out():
+    async with plugs.ShellyLater(PASSWORD).running() as plug:
+        device = make(config(plug, "shelly"), PASSWORD)
+        await device.on()
+        plug.nonce = "70dc2c70"
+        assert await device.sense() is True
+        await device.close()
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+NONSENSE = {
+    "a page": OK + b"Content-Length: 15\r\n\r\n<html>hi</html>",
+    "other JSON": OK + b"Content-Length: 2\r\n\r\n[]",
+    "nothing": OK + b"Content-Length: 0\r\n\r\n",
+    "deep JSON": OK + b"\r\n" + b"[" * 50_000,
+    "another state": OK + b'\r\n{"POWER": "MAYBE", "ison": 1, "output": "yes", "state": "unavailable", "gen": 2}',
+    "a redirect": b"HTTP/1.1 302 Found\r\nLocation: http://elsewhere.example/\r\nContent-Length: 0\r\n\r\n",
+    "an error": b"HTTP/1.1 500 X\r\nContent-Length: 4\r\n\r\nboom",
+    "no HTTP": b"SSH-2.0-dropbear\r\n\r\n",
+    "a header without an end": OK + b"X: " + b"x" * 200_000,
+    "a hang-up": b"",
+}
+
+
+@pytest.mark.parametrize("kind", [*PLUGS, "http"])
+async def test_what_is_no_answer_is_told_in_a_sentence(kind):
+    cls, more = PLUGS.get(kind, (plugs.Anything, {}))
+    async with cls().running() as plug:
+        if kind == "http":
+            url = f"http://{plug.address}"
+            more = {"on_url": f"{url}/on", "off_url": f"{url}/off", "state_url": f"{url}/"}
+        for what, said in NONSENSE.items():
+            plug.says = said
+            device = make(config(plug, kind, **more), PASSWORD)
+            with pytest.raises(DeviceError, match=r"^plug") as told:
+                await device.sense()
+            assert len(str(told.value)) < 300, what
+            assert "joker" not in str(told.value)
+            await device.close()
+
+
+@pytest.mark.parametrize("how", ["silence", "drip", "flood"])
+async def test_one_that_hangs_drips_or_floods_takes_no_longer_than_it_may(how):
+    loop = asyncio.get_running_loop()
+    async with plugs.Tasmota().running() as plug:
+        plug.says = how
+        device = make(config(plug, "tasmota", timeout_s=0.3))
+        began = loop.time()
+        with pytest.raises(DeviceError, match="does not answer"):
+            await device.on()
+        assert loop.time() - began < 5
+        await device.close()
+
+
+async def test_nobody_there():
+    with pytest.raises(DeviceError, match=r"plug does not answer: .*refused"):
+        await sensed(DeviceConfig(name="plug", type="tasmota", address="127.0.0.1:1", timeout_s=2.0))
+    for address in ("ftp://plug", "http://", "http://a b", "http://user:pw@plug", "plug:99999", "http://plug?x=1"):
+        with pytest.raises(DeviceError, match="is no address"):
+            make(DeviceConfig(name="plug", type="tasmota", address=address))
+
+
+async def test_any_switch_with_urls():
+    async with plugs.Anything().running() as plug:
+        url = f"http://{plug.address}"
+        plain = DeviceConfig(name="plug", type="http", on_url=f"{url}/on", off_url=f"{url}/off", state_url=f"{url}/")
+        await try_all(make(plain), plug)
+        by_json = replace(plain, state_url=f"{url}/json", state_key="relays.0.ison", state_on="true", state_off="false")
+        await try_all(make(by_json), plug)
+        assert await sensed(replace(plain, state_url="")) is None
+        async with opened(replace(plain, method="POST", on_body='{"a": 1}', user="u"), "p") as sent:
+            await sent.on()
+        assert plug.asked[-1] == 'POST /on {"a": 1}'
+        assert plug.headers["content-type"] == "application/json"
+        assert plug.headers["authorization"] == "Basic dTpw"
+        with pytest.raises(DeviceError, match="does not say true or false but"):
+            await sensed(replace(by_json, state_key="relays.1.ison"))
+
+
+async def test_an_entity_that_is_not_there_or_not_available():
+    async with plugs.HomeAssistant("token").running() as plug:
+        with pytest.raises(DeviceError, match=r"has no switch\.other"):
+            await sensed(config(plug, "homeassistant", entity="switch.other"), "token")
+        plug.state = "unavailable"
+        with pytest.raises(DeviceError, match="is unavailable"):
+            await sensed(config(plug, "homeassistant", entity="switch.printer"), "token")
+    with pytest.raises(DeviceError, match="is no entity"):
+        make(DeviceConfig(name="x", type="homeassistant", address="ha", entity="../secret"))
+
+
+async def test_programs(tmp_path):
+    flag = tmp_path / "flag"
+    device = make(
+        DeviceConfig(
+            name="plug",
+            type="command",
+            on_command=("touch", str(flag)),
+            off_command=("rm", str(flag)),
+            state_command=(
+                sys.executable,
+                "-S",
+                "-c",
+                f"import os; print('state:', 'on' if os.path.exists({str(flag)!r}) else 'off')",
+            ),
+        )
+    )
+    assert await device.sense() is False
+    await device.on()
+    assert await device.sense() is True
+    await device.off()
+    assert not flag.exists()
+    with pytest.raises(DeviceError, match=r"rm ended with 1: .*cannot remove"):
+        await device.off()
+
+
+async def test_a_program_that_hangs_is_killed_with_its_children(monkeypatch, tmp_path):
+    monkeypatch.setenv("NOZZLED_API_KEY", "secret")
+    device = make(
+        DeviceConfig(
+            name="plug",
+            type="command",
+            timeout_s=0.3,
+            on_command=("sh", "-c", f"sleep 60 & echo $! > {tmp_path}/pid; wait"),
+            off_command=("env",),
+            state_command=("env",),
+            state_on="secret",
+        )
+    )
+    with pytest.raises(DeviceError, match="has not ended within"):
+        await device.on()
+    child = int((tmp_path / "pid").read_text())
+    for _ in range(100):
+        try:
+            state = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]  # noqa: ASYNC240 - a test
+        except FileNotFoundError:
+            break
+        if state == "Z":
+            break
+        await asyncio.sleep(0.02)
+    else:
+        pytest.fail("the child lives")
+    with pytest.raises(DeviceError, match="does not print"):
+        await device.sense()
+    with pytest.raises(DeviceError, match="cannot be run"):
+        await make(DeviceConfig(name="p", type="command", on_command=("/nowhere",), off_command=("true",))).on()
+
+
+def test_digest_by_the_example_of_its_standard():
+    header = (
+        'Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm={}, '
+        'nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS"'
+    )
+    for algorithm, response in (
+        ("MD5", "8ca523f5e9506fed4657c9700eebdbec"),
+        ("SHA-256", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
+    ):
+        asked = digest.challenge(header.format(algorithm))
+        given = digest.answer(
+            asked, "GET", "/dir/index.html", "Mufasa", "Circle of Life", "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ"
+        )
+        assert f'response="{response}"' in given
+    assert digest.challenge(header.format("SHA-512-256")) is None
+    assert digest.challenge('Basic realm="x"') is None
+    assert digest.challenge("Digest " + 'a="' * 5000) is None
+
+
+def test_words():
+    assert is_on(" ON\n", "on", "off") is True
+    assert is_on("the relay is off now", "on", "off") is False
+    assert is_on("<html>function button</html>", "on", "off") is None
+    assert is_on("on and off", "on", "off") is None
+    assert is_on('"state": true', '"state": true', '"state": false') is True
+    assert at({"a": [{"b": 1}]}, "a.0.b") == "1"
+    assert at({"a": True}, "a") == "true"
+    assert at({"a": {}}, "a") is None
+    assert at([1], "7") is None

@@ -1,0 +1,153 @@
+"""When the printer goes off by itself, and when nobody may switch it off."""
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.companions.power.rules import FRESH, AutoOff, HeaterSeen, PrinterNow, refusal
+
+COLD = {"tool0": HeaterSeen(24.0, 0.0), "bed": HeaterSeen(23.0, 0.0)}
+
+
+def seen(at, *, heaters=COLD, busy=False, ready=True, known=True, commanded=0.0, age=2.0):
+    return PrinterNow(known, ready, busy, "Printing" if busy else "Operational", heaters, at - age, commanded)
+
+
+def automatic(now=0.0):
+    return AutoOff(now, 1800.0, 50.0, 60.0)
+
+
+def run(auto, until, look=seen, start=0, **more):
+    """Look every second; return when it was announced and when it was due."""
+    announced = due = None
+    for now in range(start, until):
+        plan = auto.look(float(now), look(float(now), **more), on=True)
+        announced = now if plan.off_at is not None and announced is None else announced
+        if plan.due:
+            due = now
+            break
+    return announced, due
+
+
+def test_it_goes_off_when_it_was_idle_and_cold_for_long_and_announced():
+    assert run(automatic(), 4000) == (1800, 1860)
+
+
+def test_nothing_is_off_that_prints_heats_is_hot_or_says_nothing():
+    for more in (
+        {"busy": True},
+        {"ready": False},
+        {"known": False},
+        {"commanded": None},
+        {"age": FRESH + 0.1},
+        {"heaters": {}},
+        {"heaters": {"bed": HeaterSeen(20.0, 0.0)}},
+        {"heaters": {"tool0": HeaterSeen(20.0, 0.0), "bed": HeaterSeen(20.0, 60.0)}},
+        {"heaters": {"tool0": HeaterSeen(20.0, math.nan)}},
+        {"heaters": {"tool0": HeaterSeen(20.0, None)}},
+        {"heaters": {"tool0": HeaterSeen(None, 0.0)}},
+        {"heaters": {"tool0": HeaterSeen(math.nan, 0.0)}},
+        {"heaters": {"tool0": HeaterSeen(-14.0, 0.0)}},
+        {"heaters": {"tool0": HeaterSeen(50.0, 0.0)}},
+        {"heaters": {"tool0": HeaterSeen(20.0, 0.0), "tool1": HeaterSeen(80.0, 0.0)}},
+    ):
+        assert run(automatic(), 4000, **more) == (None, None), more
+
+
+def test_a_sensor_without_a_heater_does_not_keep_it_on():
+    assert run(automatic(), 4000, heaters=COLD | {"chamber": HeaterSeen(30.0, None)}) == (1800, 1860)
+
+
+def test_nobody_knows_of_the_switch_so_nothing_is_counted():
+    auto = automatic()
+    for on in (False, None):
+        for now in range(4000):
+            assert auto.look(float(now), seen(float(now)), on=on).off_at is None
+    assert run(auto, 9000, start=4000) == (5799, 5859)
+
+
+def test_a_command_in_the_announcement_cancels_it():
+    auto = automatic()
+    assert run(auto, 1830) == (1800, None)
+    assert auto.look(1830.0, seen(1830.0, commanded=1829.5), on=True).off_at is None
+    assert run(auto, 4000, start=1831, commanded=1829.5) == (3630, 3690)
+
+
+def test_a_person_cancels_it():
+    auto = automatic()
+    run(auto, 1830)
+    assert auto.cancel(1830.0)
+    assert not auto.cancel(1831.0)
+    assert run(auto, 4000, start=1831) == (3631, 3691)
+
+
+def test_a_lost_line_begins_the_time_anew():
+    auto = automatic()
+    run(auto, 1700)
+    auto.look(1700.0, seen(1700.0, ready=False), on=True)
+    assert run(auto, 4000, start=1701) == (3500, 3560)
+
+
+def test_a_hotend_that_cools_slowly_is_waited_for():
+    def cooling(now):
+        return seen(now, heaters={"tool0": HeaterSeen(250 - now / 10, 0.0)})
+
+    assert run(automatic(), 9000, look=cooling) == (2001, 2061)
+
+
+readings = st.one_of(st.none(), st.floats(), st.floats(-20, 300))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0.1, 700),
+            st.booleans(),
+            st.booleans(),
+            st.booleans(),
+            st.dictionaries(st.sampled_from(["tool0", "tool1", "bed"]), st.builds(HeaterSeen, readings, readings)),
+            st.floats(0, 30),
+            st.one_of(st.none(), st.floats(0, 1e5)),
+            st.sampled_from([True, True, True, False, None]),
+        ),
+        max_size=40,
+    )
+)
+def test_whatever_comes_it_is_due_only_when_all_of_the_rule_holds(steps):
+    auto, now, quiet_since = automatic(), 0.0, 0.0
+    for after, known, ready, busy, heaters, age, commanded, on in steps:
+        now += after
+        what = PrinterNow(known, ready, busy, "", heaters, now - age, commanded)
+        plan = auto.look(now, what, on=on)
+        holds = known and ready and not busy and commanded is not None and now - (now - age) <= FRESH and on is True
+        holds = holds and all(each.target in (None, 0) for each in heaters.values())
+        if not holds:
+            quiet_since = now
+        elif commanded > quiet_since:
+            quiet_since = min(commanded, now)
+        tools = [each for name, each in heaters.items() if name.startswith("tool")]
+        cold = bool(tools) and all(
+            each.target == 0 and each.actual is not None and 0 < each.actual < 50 for each in tools
+        )
+        if plan.due:
+            assert holds
+            assert cold
+            assert now - quiet_since >= 1860.0
+        if plan.off_at is not None:
+            assert holds and cold  # noqa: PT018 - one thing
+
+
+def test_a_person_may_not_switch_it_off_in_a_print_or_hot():
+    def why(*, locked=True, **more):
+        return refusal(seen(100.0, **more), 100.0, 50.0, locked=locked)
+
+    assert "busy (Printing)" in why(busy=True)
+    assert "tool0 heats, to 210 °C" in why(heaters={"tool0": HeaterSeen(20.0, 210.0)})
+    assert "bed heats" in why(heaters={"tool0": HeaterSeen(20.0, 0.0), "bed": HeaterSeen(20.0, 60.0)})
+    assert "tool0 is at 180 °C" in why(heaters={"tool0": HeaterSeen(180.0, 0.0)})
+    assert "nobody knows" in why(known=False)
+    assert why(busy=True, locked=False) is None
+    assert why() is None
+    assert why(ready=False) is None  # a printer that does not answer is a reason to switch it off
+    assert why(heaters={"tool0": HeaterSeen(180.0, 200.0)}, age=60.0) is None

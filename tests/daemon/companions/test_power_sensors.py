@@ -1,0 +1,248 @@
+"""Filament sensors and the stop button, on gpiozero's mock pins."""
+
+import asyncio
+from contextlib import ExitStack, asynccontextmanager
+from types import SimpleNamespace
+
+import gpiozero
+import pytest
+from gpiozero.pins.mock import MockFactory
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.companions.power.config import DeviceConfig, FilamentConfig, PowerConfig, SensorsConfig
+from daemon.companions.power.emergency import Emergency
+from daemon.companions.power.errors import DeviceError
+from daemon.companions.power.power import Power
+from daemon.companions.power.sensing import STEADY, Debounced, Runout
+from daemon.companions.power.serving import watch_inputs
+from daemon.companions.power.switch import Switch
+from daemon.core.stop_socket import StopSocket
+from support.client import in_memory
+from support.companions import FakeSwitch, beside
+from support.http import NOW, api
+
+FILE = b"G28\n" + b"".join(b"G1 X%d F3000\n" % (10 + i % 2 * 100) for i in range(900))
+FILAMENT = SensorsConfig(filament=(FilamentConfig(name="left", pin="GPIO17"),))
+BUTTON = SensorsConfig(stop_pin="GPIO27")
+
+
+@pytest.fixture
+def pins():
+    before, gpiozero.Device.pin_factory = gpiozero.Device.pin_factory, MockFactory()
+    yield gpiozero.Device.pin_factory
+    gpiozero.Device.pin_factory.reset()
+    gpiozero.Device.pin_factory = before
+
+
+@asynccontextmanager
+async def bench(tmp_path, pins, sensors, *, cut_after=None, closed=(17, 27)):
+    for number in closed:
+        pins.pin(number)  # it is there
+    async with api(tmp_path, switched_on=["power"]) as server:
+        with ExitStack() as stack:
+            plug = FakeSwitch()
+
+            def make(client, folder):
+                switches = [Switch(DeviceConfig(name="Printer", type="relay", role="printer"), plug)]
+                emergency = Emergency(client, None, cut_after)
+                made = Power(client, folder, PowerConfig(), switches, lambda: NOW, emergency)
+                emergency.cut, emergency.changed = made.cut, made.changed
+                watch_inputs(made, sensors, stack)
+                for number in closed:
+                    pins.pin(number).drive_low()
+                return made
+
+            async with beside(server, make, "power") as power:
+                await asyncio.sleep(2)
+                yield server, power, in_memory(server), plug
+
+
+async def state(client):
+    return (await client.job.get())["state"]
+
+
+async def begin(server):
+    await server.upload(("file", "part.gcode", FILE), ("print", b"true"))
+    await asyncio.sleep(2)
+
+
+async def test_the_print_pauses_once_when_the_filament_ends(tmp_path, pins):
+    async with bench(tmp_path, pins, FILAMENT) as (server, _, client, _):
+        told = []
+        server.service.events.subscribe(lambda notice: told.append(notice.name))
+        pin = pins.pin(17)
+        await begin(server)
+        for _ in range(5):  # it bounces
+            pin.drive_high()
+            await asyncio.sleep(0.3)
+            pin.drive_low()
+            await asyncio.sleep(0.3)
+        assert await state(client) == "Printing"
+        pin.drive_high()
+        await asyncio.sleep(60)
+        assert await state(client) == "Paused"
+        assert (await client.companions.get("power"))["state"]["sensors"]["filament"] == [
+            {"name": "left", "present": False}
+        ]
+        await client.job.resume()
+        await asyncio.sleep(30)
+        pin.drive_low()
+        await asyncio.sleep(2)
+        pin.drive_high()
+        await asyncio.sleep(20)
+        assert await state(client) == "Printing", "it was not there for long enough to be another spool"
+        pin.drive_low()
+        await asyncio.sleep(STEADY + 2)
+        pin.drive_high()
+        await asyncio.sleep(60)
+        assert await state(client) == "Paused"
+        assert told.count("FilamentRunout") == 2
+
+
+async def test_a_print_that_begins_without_filament_pauses(tmp_path, pins):
+    async with bench(tmp_path, pins, FILAMENT) as (server, _, client, _):
+        pins.pin(17).drive_high()
+        await asyncio.sleep(3)
+        assert await state(client) == "Operational"
+        await begin(server)
+        await asyncio.sleep(60)
+        assert await state(client) == "Paused"
+
+
+async def test_a_printer_that_changes_filament_by_itself_gets_its_command(tmp_path, pins):
+    sensors = SensorsConfig(filament=(FilamentConfig(pin="GPIO17", action="m600", debounce_s=0.5),))
+    async with bench(tmp_path, pins, sensors) as (server, _, client, _):
+        sent = []
+        client_of = server.service.connection.submit
+        server.service.connection.submit = lambda *commands: (sent.extend(commands), client_of(*commands))
+        await begin(server)
+        pins.pin(17).drive_high()
+        await asyncio.sleep(3)
+        assert await state(client) in ("Printing", "Pausing", "Paused")
+        assert any("M600" in str(each) for each in sent)
+
+
+async def test_a_daemon_that_does_not_answer_is_told_again(tmp_path, pins):
+    async with bench(tmp_path, pins, FILAMENT) as (server, power, client, _):
+        await begin(server)
+        exchange, real = power.client._exchange, power.client._exchange.send
+
+        async def away(_request):
+            await asyncio.sleep(1e6)
+
+        exchange.send = away
+        pins.pin(17).drive_high()
+        await asyncio.sleep(20)
+        assert await state(client) == "Printing"
+        exchange.send = real
+        await asyncio.sleep(70)
+        assert await state(client) == "Paused"
+
+
+async def test_the_stop_button_and_its_broken_wire_stop_the_printer(tmp_path, pins):
+    async with bench(tmp_path, pins, BUTTON, cut_after=5.0) as (server, power, client, plug):
+        await begin(server)
+        assert await state(client) == "Printing"
+        pins.pin(27).drive_high()
+        await asyncio.sleep(5)
+        assert (await state(client)).startswith(("Offline", "Error"))
+        assert power.emergency.now.confirmed
+        assert (await client.companions.get("power"))["state"]["sensors"]["stop"] == {"pushed": True, "confirmed": True}
+        await asyncio.sleep(10)
+        assert plug.told == [], "it was confirmed: the power stays on"
+
+
+async def test_a_touch_of_the_wire_is_no_stop(tmp_path, pins):
+    async with bench(tmp_path, pins, BUTTON) as (_, power, _, _):
+        pins.pin(27).drive_high()
+        pins.pin(27).drive_low()
+        await asyncio.sleep(1)
+        assert power.emergency.now is None
+
+
+async def test_a_stop_that_nobody_confirms_cuts_the_power(tmp_path, pins):
+    async with bench(tmp_path, pins, BUTTON, cut_after=5.0) as (_, power, _, plug):
+        tries = 0
+
+        async def away(_request):
+            nonlocal tries
+            tries += 1
+            await asyncio.sleep(1e6)
+
+        power.client._exchange.send = away
+        pins.pin(27).drive_high()
+        await asyncio.sleep(4)
+        assert plug.told == []
+        await asyncio.sleep(2)
+        assert plug.told == [False]
+        await asyncio.sleep(20)
+        assert tries >= 3
+        await asyncio.sleep(100)
+        after = tries
+        await asyncio.sleep(100)
+        assert tries - after < 60  # what else it asks for goes on; the stop does not
+
+
+@pytest.mark.real_time
+async def test_the_stop_goes_by_the_cores_own_socket_where_the_front_hangs(tmp_path):
+    class Line:
+        stopped = 0
+
+        def subscribe(self, listener):
+            self.tell = listener
+
+        def emergency_stop(self, _reason):
+            self.stopped += 1
+
+    async def hang(_command):
+        await asyncio.sleep(3600)
+
+    line = Line()
+    door = StopSocket(line)
+    await door.listen(tmp_path / "stop.sock")
+    emergency = Emergency(SimpleNamespace(printer=SimpleNamespace(send=hang)), tmp_path / "stop.sock")
+    emergency.stop()
+    emergency.stop()  # a second push is the same stop
+    began = asyncio.get_running_loop().time()
+    while not line.stopped:  # noqa: ASYNC110 - it is called, and tells nobody
+        await asyncio.sleep(0.005)
+    assert asyncio.get_running_loop().time() - began < 1
+    assert line.stopped == 1
+    emergency.end()
+    await asyncio.sleep(0.05)
+    door.close()
+
+
+async def test_a_pin_that_is_not_there_is_said(tmp_path, pins):
+    with pytest.raises(DeviceError, match="GPIO99 cannot be an input"):
+        async with bench(tmp_path, pins, SensorsConfig(stop_pin="GPIO99")):
+            pass
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 3.0), st.booleans()), max_size=30))
+def test_whatever_a_contact_does_it_counts_only_what_it_says_for_long(steps):
+    contact, now, said, since = Debounced(1.0, state=True), 0.0, None, 0.0
+    for after, state in steps:
+        now += after
+        if contact.look(now):
+            assert said == contact.state
+            assert now - since >= 1.0
+        if state != said:
+            said, since = state, now
+        contact.say(state, now)
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 20.0), st.booleans()), max_size=30))
+def test_two_pauses_have_filament_between_them_for_a_while(steps):
+    runout, now, paused_at, there = Runout(present=True), 0.0, None, 0.0
+    before = True
+    for after, present in steps:
+        now += after
+        longest = now - there if before else 0.0
+        if runout.change(present, now, printing=True):
+            assert paused_at is None or longest >= STEADY
+            paused_at = now
+        if present and not before:
+            there = now
+        before = present

@@ -1,0 +1,98 @@
+"""The core's socket for a stop button."""
+
+import asyncio
+
+import pytest
+
+from daemon.core.stop_socket import MOST, StopSocket
+from daemon.front.events import Notice
+from gcode.errors import FirmwareHalted
+from hal.printer import StopEnded
+from support.http import api
+
+
+class Line:
+    """A connection that is stopped."""
+
+    def __init__(self, absent=False):
+        self.stopped, self.absent = [], absent
+
+    def subscribe(self, listener):
+        self.tell = listener
+
+    def emergency_stop(self, reason):
+        if self.absent:
+            raise FirmwareHalted("the printer is not connected")
+        self.stopped.append(reason)
+
+
+async def ask(path, said):
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(said)
+    return reader, writer
+
+
+async def answer_to(path, said):
+    """Return all that comes back, until the core hangs up."""
+    reader, writer = await ask(path, said)
+    try:
+        return await reader.read()
+    except ConnectionResetError:  # it has not even read all of it
+        return b""
+    finally:
+        writer.close()
+
+
+@pytest.mark.real_time
+async def test_a_button_stops_the_printer_and_is_told_what_came_of_it(tmp_path):
+    line, path = Line(), tmp_path / "stop.sock"
+    stop = StopSocket(line)
+    await stop.listen(path)
+    for confirmed in (True, False):
+        reader, writer = await ask(path, b"st")
+        writer.write(b"op\n")
+        assert await reader.readline() == b"taken\n"
+        line.tell(StopEnded(confirmed))
+        assert await reader.read() == (b"confirmed\n" if confirmed else b"unconfirmed\n")
+        writer.close()
+    assert len(line.stopped) == 2
+    assert not stop.callers
+    stop.close()
+
+
+@pytest.mark.real_time
+async def test_nothing_else_stops_it_and_nobody_crowds_it(tmp_path):
+    line, path = Line(absent=True), tmp_path / "stop.sock"
+    stop = StopSocket(line)
+    await stop.listen(path)
+    other = StopSocket(Line())
+    await other.listen(path)  # another daemon does not take its place
+    for said in (b"stop it\n", b"GET / HTTP/1.1\r\n", b"x" * 100_000, b"\n"):
+        assert await answer_to(path, said) == b""
+    assert not line.stopped
+    assert await answer_to(path, b"stop\n") == b"refused: the printer is not connected\n"
+    idle = [await ask(path, b"") for _ in range(MOST)]
+    await asyncio.sleep(0.01)
+    assert await answer_to(path, b"stop\n") == b""
+    for _, each in idle:
+        each.close()
+    stop.close()
+    other.close()
+
+
+async def test_clients_hear_what_came_of_a_stop(tmp_path):
+    async with api(tmp_path) as server:
+        told = []
+        server.service.events.subscribe(told.append)
+        server.service.connection.emergency_stop()
+        await server.settle(5)
+        assert Notice("EmergencyStop", {"confirmed": True}) in told
+
+
+async def test_the_age_of_what_is_known_of_the_printer(tmp_path):
+    async with api(tmp_path) as server:
+        await server.post("/api/printer/command", {"command": "M117 hi"})
+        await server.settle(20)
+        age = (await server.get("/api/printer")).json["age"]
+        assert 19 < age["command"] < 21
+        assert 0 <= age["temperature"] < 6
