@@ -246,7 +246,7 @@ class Queue:
     # -- who begins it -------------------------------------------------------------------------------------
 
     def _on_change(self) -> None:
-        """Wake up where something is different that counts: the core tells of a print four times a second."""
+        """Wake up where something is different that counts: the core tells of a print twice a second."""
         core, job = self._core, self._core.jobs.seen
         panel = core.connection.panel_print is not None
         seen = (core.is_known, core.connection.ready, job.active, job.state, job.id, core.records, panel, core.bed)
