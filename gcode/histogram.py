@@ -16,8 +16,10 @@ class Histogram:
 
     def add(self, duration: float) -> None:
         """Count one duration."""
-        bucket = int(duration * PER_SECOND)
-        self.counts[bucket if 0 <= bucket < BUCKETS else -1] += 1
+        try:
+            self.counts[int(duration * PER_SECOND)] += 1
+        except IndexError:
+            self.counts[-1] += 1
         if duration > self.longest:  # noqa: PLR1730 - once a line: a comparison costs half of a call to max
             self.longest = duration
 

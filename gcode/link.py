@@ -104,14 +104,14 @@ class HostLink:
             leave: asked before anything but a line of the job goes out; the job's lines do not wait for it.
         """
         self.error: LinkError | None = None
-        self.counters = Counters()
+        self._counters = Counters()
         self.position = JobPosition()
         self.first_number = 1  # of this link's own lines
         self._wire = Wire(byte_time)
         self._flight = Flight()
         self._recovery = Recovery()
         self._patience = Patience()
-        self._outbox = Outbox(self._flight, self._recovery, self._patience, self._wire, self.counters, journal, leave)
+        self._outbox = Outbox(self._flight, self._recovery, self._patience, self._wire, journal, leave)
         self._chatter = Chatter()
         self._answers = Answers()
         self._complaints = Complaints()
@@ -130,6 +130,12 @@ class HostLink:
     @dialect.setter
     def dialect(self, dialect: Dialect) -> None:
         self._dialect = self._outbox.dialect = dialect
+
+    @property
+    def counters(self) -> Counters:
+        """What went over the line since it was opened."""
+        self._counters.lines_sent = self._flight.next - self.first_number
+        return self._counters
 
     @property
     def modes(self) -> Modes:
@@ -336,7 +342,7 @@ class HostLink:
 
     def _on_text(self, reply: Reply, now: float, told: list[Told]) -> None:
         if self._patience.may_be_silent(self._flight, self._dialect) or not self._chatter.is_chatter(
-            reply.line, self.counters.lines_acknowledged
+            reply.line, self._counters.lines_acknowledged
         ):
             self._signs_of_life(now)
         if isinstance(reply, FirmwareError) and reply.kind == "communication":
@@ -402,8 +408,8 @@ class HostLink:
     def _note_planner(self, free: int) -> None:
         """Count a move that has found the planner empty: all its room but the one of this move is free."""
         self._planner = max(self._planner, free)
-        self.counters.planner_told += 1
-        self.counters.planner_empty += free == self._planner
+        self._counters.planner_told += 1
+        self._counters.planner_empty += free == self._planner
 
     def _on_ok(self, reply: Reply, now: float, told: list[Told]) -> None:
         recovery, lines = self._recovery, self._flight.lines
@@ -457,14 +463,14 @@ class HostLink:
         lines = flight.lines
         self._alive = now
         if not lines:
-            self.counters.stray_oks += 1
+            self._counters.stray_oks += 1
             self._recovery.stray(flight)
             return told
         _, raw, ordinal, offset, ticket = lines.popleft()
         flight.bytes -= len(raw)
         if not lines and now - flight.idle_until < self._recovery.turnaround:
             self._recovery.turnaround = now - flight.idle_until
-        self.counters.lines_acknowledged += 1
+        self._counters.lines_acknowledged += 1
         if ticket is None:
             self.position.lines = ordinal
             self.position.offset = offset
@@ -520,7 +526,7 @@ class HostLink:
             self._outbox.queue.append(Ticket(HARMLESS))  # it would ask for ever, where there is nothing to be sent
         packer = self._outbox.packer
         if packer.on:
-            packer.requested(self._recovery.refusals, self.counters.lines_acknowledged)
+            packer.requested(self._recovery.refusals, self._counters.lines_acknowledged)
             told += packer.notices()
         elif self._recovery.refusals >= MAX_REFUSALS:
             self._give_up(line, told)
@@ -529,7 +535,7 @@ class HostLink:
 
     def _count_resend(self) -> None:
         """Count a request by what the firmware has said before it."""
-        counters, why, self._why = self.counters, self._why, ""
+        counters, why, self._why = self._counters, self._why, ""
         counters.resends += 1
         if "checksum" in why:
             counters.bad_checksums += 1
@@ -633,7 +639,7 @@ class HostLink:
             self._patience.hurried = True
 
     def _on_silence(self, now: float) -> None:
-        self.counters.timeouts += 1
+        self._counters.timeouts += 1
         self._patience.hurried = False
         try:
             oldest = self._flight.oldest or "a question"

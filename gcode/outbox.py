@@ -13,7 +13,7 @@ from gcode.dialect import Dialect
 from gcode.flight import HARMLESS, HISTORY, RENEWAL, Flight, Sent, command_of
 from gcode.framing import bare_frame, dense_frame, frame
 from gcode.modes import Modes
-from gcode.outgoing import Counters, Line, Ticket
+from gcode.outgoing import Line, Ticket
 from gcode.packing import FRAMING, Packer, text_of
 from gcode.patience import Patience
 from gcode.recovery import Recovery
@@ -36,7 +36,6 @@ class Outbox:
     Attributes:
         dialect: how the firmware wants to be spoken to.
         packer: the form of frames on the wire.
-        counters: what has gone out is counted here.
         queue: commands that wait.
         urgent: commands that wait and go first.
         modes: behind the last line sent.
@@ -52,11 +51,9 @@ class Outbox:
         recovery: Recovery,
         patience: Patience,
         wire: Wire,
-        counters: Counters,
         journal: Journal | None,
         leave: Leave,
     ) -> None:
-        self.counters = counters
         self.packer = Packer()
         self.queue: deque[Ticket] = deque()
         self.urgent: deque[Ticket] = deque()
@@ -133,14 +130,8 @@ class Outbox:
     def take(self, now: float) -> bytes:
         """Return what may go on the wire now; it counts as sent."""
         flight = self._flight
-        was_idle = not flight.lines
-        if (
-            self.urgent
-            or self.queue
-            or not self._recovery.clear
-            or flight.replay < flight.next
-            or flight.next >= flight.renew_at
-        ):
+        was_idle, number = not flight.lines, flight.next
+        if self.urgent or self.queue or not self._recovery.clear or flight.replay < number or number >= flight.renew_at:
             was_idle = was_idle and not flight.goes_back  # an answer to the first copy measures no turnaround
             out = self._take_all(now)
         elif self._pull is not None and not self.held:
@@ -233,7 +224,7 @@ class Outbox:
         if not flight.fills:
             flight.renew()
             self._patience.hurried = False
-        return self._frame((-1, ticket.command, None, False), -1, ticket)
+        return self._frame(ticket, changes_modes=False)
 
     def _take_urgent(self) -> Sent | None:
         """Return the next urgent line, whatever is unanswered, if the receive buffer has room for it."""
@@ -242,7 +233,7 @@ class Outbox:
         ):
             return None
         ticket = self.urgent.popleft()
-        return self._frame((-1, ticket.command, None, True), -1, ticket)
+        return self._frame(ticket, changes_modes=True)
 
     def _take_queued(self) -> Sent | None:
         """Return the next command that waits, if it fits."""
@@ -251,34 +242,45 @@ class Outbox:
         if not self._may_go(self.queue[0]):
             return None
         ticket = self.queue.popleft()
-        return self._frame((-1, ticket.command, None, True), -1, ticket)
+        return self._frame(ticket, changes_modes=True)
 
     def _take_lines(self, pull: Pull) -> bytes:
-        """Return as many lines of the job as fit. Once for each `ok` of a print: in one piece, without calls."""
+        """Return as many lines of the job as fit. Once for each `ok` of a print: in one piece, without calls.
+
+        What `_frame` does stands here again: at the pace of a print each step costs 0.1 us, and there are 800.
+        """
         if self.alone and self._goes_alone():
             return b""
-        flight, dialect, packer, out = self._flight, self._dialect, self.packer, b""
-        used = packer.used
-        lines, most = flight.lines, self.slots or dialect.window_lines
-        if flight.next + most > self._gap:
+        flight, dialect, packer, journal = self._flight, self._dialect, self.packer, self._journal
+        lines, number, taken, used, out = flight.lines, flight.next, flight.bytes, packer.used, b""
+        most, window = self.slots or dialect.window_lines, dialect.window_bytes
+        if number + most > self._gap:
             most = self._up_to_gap(most)
         while len(lines) < most:
             line = self._peeked or pull()
             if line is None:
                 break
-            if lines and not (
-                packer.fits(line[1], flight.bytes, dialect.window_bytes)
-                if used
-                else flight.bytes + len(line[1]) + FRAMING <= dialect.window_bytes
-            ):
+            offset, command, of_command, changes_modes = line
+            fits = packer.fits(command, taken, window) if used else taken + len(command) + FRAMING <= window
+            if not fits and lines:
                 self._peeked = line
                 break
             self._peeked = None
-            self.fed += 1
-            sent = self._frame(line, self.fed, None)
+            self.fed = ordinal = self.fed + 1
+            raw = self._make_frame(number - flight.base, command, of_command)
+            sent: Sent = number, raw, ordinal, offset, None
+            if changes_modes:
+                self._follow(number, command)
+            if journal is not None:
+                journal(sent, (lines[0][0] if lines else number) - 1, self.modes if changes_modes else None)
+            if used:
+                sent = self._on_wire(sent)
+                raw = sent[1]
+            flight.history[number % HISTORY] = sent
             lines.append(sent)
-            flight.bytes += len(sent[1])
-            out += sent[1]
+            flight.next = flight.replay = number = number + 1
+            flight.bytes = taken = taken + len(raw)
+            out += raw
             if self.alone:
                 break
         return out
@@ -302,16 +304,13 @@ class Outbox:
         flight = self._flight
         return not flight.lines or flight.bytes + size <= self._dialect.window_bytes
 
-    def _frame(self, line: tuple[int, bytes, int | None, bool], ordinal: int, ticket: Ticket | None) -> Sent:
-        offset, command, of_command, changes_modes = line
-        flight = self._flight
+    def _frame(self, ticket: Ticket, *, changes_modes: bool) -> Sent:
+        """Return a command as a line; it counts as sent."""
+        flight, command = self._flight, ticket.command
         number = flight.next
-        raw = self._make_frame(number - flight.base, command, of_command)
-        sent = (number, raw, ordinal, offset, ticket)
+        sent: Sent = (number, self._make_frame(number - flight.base, command), -1, -1, ticket)
         if changes_modes:
-            self.modes.note(command)
-            if self._dialect.alone and code_word(command) in self._dialect.alone:
-                self.alone = number
+            self._follow(number, command)
         if self._journal is not None:
             answered = (flight.lines[0][0] if flight.lines else number) - 1
             self._journal(sent, answered, self.modes if changes_modes else None)
@@ -319,8 +318,13 @@ class Outbox:
             sent = self._on_wire(sent)
         flight.history[number % HISTORY] = sent
         flight.next = flight.replay = number + 1
-        self.counters.lines_sent += 1
         return sent
+
+    def _follow(self, number: int, command: bytes) -> None:
+        """Take note of what a line changes."""
+        self.modes.note(command)
+        if self._dialect.alone and code_word(command) in self._dialect.alone:
+            self.alone = number
 
     def _on_wire(self, sent: Sent) -> Sent:
         """Return a line as it goes on the wire now."""

@@ -38,6 +38,7 @@ UNREADABLE = {"unreadable": True}
 """The page that another version has written in a way of its own; never taken for no page, as there was a print."""
 
 _SLOT = struct.Struct(f"<I I Q I I b 16s B {MAX_FRAME}s I")
+_put = _SLOT.pack_into
 _MODES = struct.Struct("<B b h 12s")  # of a slot
 _SIZE = 160  # of a slot
 _NUMBER = struct.Struct("<I")
@@ -95,29 +96,19 @@ class Logbook:
 
     def note(self, sent: Sent, answered: int, modes: Modes | None) -> None:
         """Take down a frame that is about to go on the wire; a `gcode.link.Journal`."""
-        number, raw, ordinal, offset, ticket = sent
+        number, raw, lines, offset, ticket = sent
+        length, step, of_job = len(raw), 0, 1
         if ticket is None:
-            self._lines, self._offset = ordinal, offset
+            self._lines, self._offset = lines, offset
+        else:
+            lines, offset, step, of_job = self._lines, self._offset, ticket.step, 0
         if modes is not None:
             self._modes = _packed(modes)
-        length = len(raw)
         if length > MAX_FRAME:
             self._note_rest(number, raw[MAX_FRAME:])
             length = 0  # a gap to an older version
-        _SLOT.pack_into(
-            self._map,
-            _FRAMES + number % HISTORY * _SIZE,
-            number,
-            answered,
-            self._offset,
-            self._lines,
-            0 if ticket is None else ticket.step,
-            1 if ticket is None else 0,
-            self._modes,
-            length,
-            raw,
-            number,
-        )
+        at = _FRAMES + number % HISTORY * _SIZE
+        _put(self._map, at, number, answered, offset, lines, step, of_job, self._modes, length, raw, number)
 
     def _note_rest(self, number: int, rest: bytes) -> None:
         """Keep what the slot of a frame has no room for."""

@@ -21,6 +21,7 @@ from time import monotonic  # noqa: TID251 - the loop's own clock, without the t
 from typing import Any, TypeVarTuple
 
 _Ts = TypeVarTuple("_Ts")
+_READABLE = select.EPOLLIN
 
 
 STALL = 0.01  # s without a look for events, from which on it is counted
@@ -68,6 +69,9 @@ class WatchedLoop(asyncio.SelectorEventLoop):
         self.watch = LoopWatch()
         self._turns = _WatchedSelector(self, self.watch)
         super().__init__(self._turns)
+
+    time = staticmethod(monotonic)
+    """As asyncio's, without a call around it: it is asked for each line of a print."""
 
     def add_wire(self, fd: int, readable: Callable[[], None]) -> None:
         """As `add_reader`, with less between the bytes and `readable`; `remove_reader` ends it."""
@@ -122,11 +126,14 @@ class _WatchedSelector(selectors.EpollSelector):
                 watch.note(now - watch.woke_at)
             events = self._epoll.poll(timeout)
             watch.woke_at = clock()
-            if len(events) != 1 or events[0][1] != select.EPOLLIN or events[0][0] not in wires:
+            if len(events) != 1:
                 return super().select(0) if events else []
+            fd, what = events[0]
+            if what != _READABLE or fd not in wires:
+                return super().select(0)
             self.asked = False
             try:
-                wires[events[0][0]]()
+                wires[fd]()
             except Exception as error:  # noqa: BLE001 - as asyncio does around each callback
                 self._loop.call_exception_handler({"message": "a wire's reader failed", "exception": error})
             now = clock()

@@ -62,6 +62,7 @@ class Pump:
         self._tell = tell
         self._fail = fail
         self._loop = asyncio.get_running_loop()
+        self._time = self._loop.time
         self._watch = self._loop.watch if isinstance(self._loop, WatchedLoop) else None
         self._timer: asyncio.TimerHandle | None = None
         self._ended = False
@@ -89,7 +90,7 @@ class Pump:
             self.ring.append((now, HOST, out))
             self.transport.write(out)
             if watch is not None:
-                self.turnaround.add(self._loop.time() - now)
+                self.turnaround.add(self._time() - now)
         if told:
             for item in told:
                 self._tell(item)
