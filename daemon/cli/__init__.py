@@ -30,6 +30,7 @@ COMMANDS = {
     "queue": "List what waits to be printed, put files in, and say that the bed is clear.",
     "history": "Look through the prints of the past: how they ended, what they took, sums, a table.",
     "files": "List, upload, select, print and delete files of a running daemon.",
+    "timelapse": "List and delete films of prints, have them made; and the process that makes them.",
     "printer": "Look at the printer of a running daemon; heat, move and command it.",
     "notify": "Tell people what happens to their prints; try whether messages arrive.",
     "spool": "Say which of Spoolman's spools is on which tool, and see how much is left.",

@@ -78,6 +78,11 @@ class OctoPrintClient:
         """The server's address, without a slash at its end."""
         return self._caller.url
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What shows the server who asks, for a request that is made otherwise."""
+        return self._caller.headers
+
     async def version(self) -> Version:
         """Return which server it is."""
         return cast("Version", await self._caller.get("/api/version"))
@@ -101,6 +106,10 @@ class OctoPrintClient:
     async def patch(self, path: str, data: Mapping[str, Any]) -> Any:
         """Send JSON that changes a part of what is at an address of the API; return the answer."""
         return await self._caller.patch(path, data)
+
+    async def delete(self, path: str) -> None:
+        """Delete what is at an address of the API that has no method here."""
+        await self._caller.delete(path)
 
     def push(
         self, *, throttle: int | None = None, subscription: Mapping[str, Any] | None = None

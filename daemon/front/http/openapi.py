@@ -256,10 +256,6 @@ def _server() -> dict[str, dict[str, Operation]]:
         "/api/system/commands/core/{action}": {
             "post": _operation("Run it; takes a key of scope admin.", 404, 409, 500, parameters=[action])
         },
-        "/api/timelapse": {
-            "get": _operation("List none.", done=obj({"config": free, "files": array({}), "enabled": BOOLEAN})),
-            "post": _operation("Refuse.", 409, body=obj({})),
-        },
         "/api/slicing": {"get": _operation("List none.", done=free)},
         "/api/macros": {
             "get": _operation(

@@ -102,7 +102,13 @@ class SettingsHandler(Cached):
 
     def _settings(self) -> dict[str, Any]:
         service = self.service
-        shown = settings_shape.sections(service.config, service.webcam, service.appearance.name, service.uuid)
+        shown = settings_shape.sections(
+            service.config,
+            service.webcam,
+            service.appearance.name,
+            service.uuid,
+            timelapse=service.folder / "companions/timelapse" if service.companions.on("timelapse") else None,
+        )
         if self.identity is None or self.identity.scope < Scope.ADMIN:
             shown["server"]["commands"] = dict.fromkeys(shown["server"]["commands"])  # there may be passwords in them
         presets = [_shown(each) for each in service.choices.presets(service.core.profile)]

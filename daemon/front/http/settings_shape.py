@@ -4,6 +4,7 @@ Data, and no decisions: what has no counterpart here has the value that says so 
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from daemon.camera.addresses import (
@@ -42,8 +43,10 @@ _SCRIPTS = {
 }
 
 
-def sections(config: Config, webcam: WebcamConfig, name: str, uuid: str, *, timelapse: bool = False) -> dict[str, Any]:
-    """Return all sections but `temperature`; `timelapse` tells whether films are made."""
+def sections(
+    config: Config, webcam: WebcamConfig, name: str, uuid: str, *, timelapse: Path | None = None
+) -> dict[str, Any]:
+    """Return all sections but `temperature`; `timelapse` is where films are, where some are made."""
     return {
         "accessControl": {"autologinHeadsupAcknowledged": False, "autologinLocal": False},
         "api": {"key": None, "allowCrossOrigin": bool(config.http.allow_origins)},
@@ -51,7 +54,7 @@ def sections(config: Config, webcam: WebcamConfig, name: str, uuid: str, *, time
         "controls": [],
         "devel": {"pluginTimings": False},
         "feature": _feature(),
-        "folder": {"timelapse": "", "uploads": "", "watched": ""},
+        "folder": {"timelapse": str(timelapse / "movies") if timelapse else "", "uploads": "", "watched": ""},
         "gcodeAnalysis": {"runAt": "always" if config.analysis.enabled else "never", "bedZ": 0.0},
         "plugins": _plugins(webcam, uuid),
         "scripts": {"gcode": _scripts(config.scripts)},
@@ -60,7 +63,7 @@ def sections(config: Config, webcam: WebcamConfig, name: str, uuid: str, *, time
         "slicing": {"defaultSlicer": None},
         "system": {"actions": [], "events": None},
         "terminalFilters": _filters(),
-        "webcam": _webcam(webcam, timelapse=timelapse),
+        "webcam": _webcam(webcam, timelapse=timelapse is not None),
     }
 
 
@@ -301,7 +304,7 @@ def _webcam(webcam: WebcamConfig, *, timelapse: bool) -> dict[str, Any]:
         "snapshotWebcam": snapping,
         "webcams": [_camera(name, each) for name, each in cameras.items()],
         "cameras": [told(name, each) for name, each in cameras.items() if name != FIRST],
-        **_movies(),
+        **_movies(timelapse=timelapse),
     }
 
 
@@ -317,11 +320,11 @@ def told(name: str, camera: CameraConfig | WebcamConfig) -> dict[str, Any]:
     }
 
 
-def _movies() -> dict[str, Any]:
-    """Return what concerns films, which are not made."""
+def _movies(*, timelapse: bool) -> dict[str, Any]:
+    """Return what concerns films."""
     return {
         "bitrate": "10000k",
-        "ffmpegPath": None,
+        "ffmpegPath": "ffmpeg" if timelapse else None,
         "ffmpegCommandline": "",
         "ffmpegThreads": 1,
         "ffmpegVideoCodec": "libx264",

@@ -169,6 +169,11 @@ class Hub:
         for each in [*self._subscribers]:
             each.end()
 
+    def timelapse(self) -> str:
+        """Return what a client is told first of films."""
+        state = self._service.companions.state("timelapse") or {}
+        return json.dumps({"timelapse": state.get("pushed")})
+
     # -- what is told --------------------------------------------------------------------------------------
 
     def _greeting(self) -> dict[str, Any]:

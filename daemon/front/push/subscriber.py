@@ -255,7 +255,7 @@ class Subscriber:
         if self._new and self._page is not None and not self._wishes.state:
             self._new = False  # the page has a snapshot of its own
         elif self._new:
-            messages += [await self._first(), '{"timelapse": null}']
+            messages += [await self._first(), self._hub.timelapse()]
         elif self._dirty and self._loop.time() >= self._due:
             messages += await self._current()
         elif self._dirty and self._timer is None:

@@ -1,0 +1,250 @@
+"""Films: the pictures of each print in a folder of its own, and the films made of them. All of it blocks: for a thread.
+
+A folder holds `000001.jpg` onwards and `print.json`, which tells of which print they are; so they survive this process,
+and a print that goes on goes on in the same folder.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from daemon.companions.timelapse.config import TimelapseConfig
+
+NOTE = "print.json"
+EXTENSIONS = (".mp4", ".mkv", ".m4v", ".mpg", ".mpeg")
+THUMBNAIL = ".thumb.jpg"
+PART = ".part"
+MIB = 1024 * 1024
+DAY = 24 * 3600.0
+MOST_TOLD = 100  # folders of pictures
+LONGEST = 80  # characters of a print's name in that of a folder
+
+_UNSAFE = re.compile(r"[^\w.+ -]+")
+
+log = structlog.get_logger()
+
+
+class NoRoom(Exception):
+    """A picture is not kept; says which bound is reached."""
+
+
+@dataclass(slots=True)
+class Recording:
+    """The pictures of one print.
+
+    Attributes:
+        name: of the folder.
+        job: number of the print.
+        key: its idempotency key.
+        file: its path among the uploads.
+        began: date, in s.
+        outcome: how it ended; empty: it goes on.
+        wanted: a film is to be made of it.
+        failed: why there is none.
+        frames: pictures.
+        bytes: of them.
+    """
+
+    name: str
+    job: int
+    file: str
+    key: str | None = None
+    began: float = 0.0
+    fps: int = 25
+    post_roll: int = 0
+    outcome: str = ""
+    wanted: bool = False
+    failed: str = ""
+    frames: int = field(default=0, metadata={"kept": False})
+    bytes: int = field(default=0, metadata={"kept": False})
+
+
+class Films:
+    """The folders `frames` and `movies`."""
+
+    def __init__(self, folder: Path, config: TimelapseConfig) -> None:
+        self.frames = folder / "frames"
+        self.movies = folder / "movies"
+        self._config = config
+        self._all = 0  # bytes of all pictures
+
+    def open(self) -> list[Recording]:
+        """Make the folders; return the recordings that there are, the oldest first."""
+        for each in (self.frames, self.movies):
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in self.movies.glob(f".*{PART}"):
+            each.unlink(missing_ok=True)
+        found = [each for each in map(self._read, self.frames.iterdir()) if each is not None]
+        self._all = sum(each.bytes for each in found)
+        return sorted(found, key=lambda each: each.began)
+
+    def begin(self, recording: Recording) -> None:
+        """Make the folder of a new recording."""
+        (self.frames / recording.name).mkdir(mode=0o700)
+        self.note(recording)
+
+    def note(self, recording: Recording) -> None:
+        """Keep what is known of a recording."""
+        kept = {each.name for each in fields(Recording) if each.metadata.get("kept", True)}
+        told = {name: value for name, value in asdict(recording).items() if name in kept}
+        path = self.frames / recording.name / NOTE
+        path.with_suffix(PART).write_text(json.dumps(told))
+        path.with_suffix(PART).replace(path)
+
+    def add(self, recording: Recording, picture: bytes) -> Path:
+        """Keep a picture.
+
+        Raises:
+            NoRoom: there is too much already.
+        """
+        self._check_room(recording, len(picture))
+        path = self.path_of(recording, recording.frames + 1)
+        path.with_suffix(PART).write_bytes(picture)
+        path.with_suffix(PART).replace(path)
+        recording.frames += 1
+        recording.bytes += len(picture)
+        self._all += len(picture)
+        return path
+
+    def path_of(self, recording: Recording, number: int) -> Path:
+        """Return the file of a picture."""
+        return self.frames / recording.name / f"{number:06d}.jpg"
+
+    def _check_room(self, recording: Recording, size: int) -> None:
+        config = self._config
+        if recording.bytes + size > config.frames_mib * MIB:
+            raise NoRoom(f"the pictures of this print have {config.frames_mib} MiB already (timelapse.frames_mib)")
+        if self._all + size > config.all_frames_mib * MIB:
+            raise NoRoom(f"all pictures have {config.all_frames_mib} MiB already (timelapse.all_frames_mib)")
+        if shutil.disk_usage(self.frames).free < config.free_mib * MIB + size:
+            raise NoRoom(f"less than {config.free_mib} MiB are free on the disk (timelapse.free_mib)")
+
+    def _read(self, folder: Path) -> Recording | None:
+        """Return what is in a folder; None: it is no recording, and of no use."""
+        try:
+            told = json.loads((folder / NOTE).read_bytes())
+            known = {each.name for each in fields(Recording)}
+            recording = Recording(**{name: value for name, value in told.items() if name in known})
+            recording.name = folder.name
+            self._heal(recording)
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            log.warning("timelapse.unreadable", folder=str(folder), reason=str(error))
+            return None
+        return recording
+
+    def _heal(self, recording: Recording) -> None:
+        """Drop what a power cut has left of a picture, and number the others without a hole."""
+        folder = self.frames / recording.name
+        recording.frames = recording.bytes = 0
+        for each in folder.glob(f"*{PART}"):
+            each.unlink(missing_ok=True)
+        for each in sorted(folder.glob("[0-9]*.jpg")):
+            if not _is_whole(each):
+                each.unlink(missing_ok=True)
+                continue
+            recording.frames += 1
+            recording.bytes += each.stat().st_size
+            if each != (wanted := self.path_of(recording, recording.frames)):
+                each.replace(wanted)
+
+    def drop(self, recording: Recording) -> None:
+        """Delete the pictures of a print."""
+        shutil.rmtree(self.frames / recording.name, ignore_errors=True)
+        self._all -= recording.bytes
+
+    def finish(self, recording: Recording, part: Path, name: str) -> None:
+        """Give a film its name, with the last picture to show it by; its pictures go."""
+        part.replace(self.movies / name)
+        with suppress(OSError):
+            self.path_of(recording, recording.frames).replace(self.movies / f"{name}{THUMBNAIL}")
+        self.drop(recording)
+
+    def delete(self, name: str) -> bool:
+        """Delete a film; False: there is none of this name."""
+        path = self.movies / name
+        if path.name != name or not _is_film(path):
+            return False
+        path.unlink(missing_ok=True)
+        (self.movies / f"{name}{THUMBNAIL}").unlink(missing_ok=True)
+        return True
+
+    def expire(self, recordings: list[Recording], now: float) -> list[Recording]:
+        """Delete what has been kept long enough; return the recordings that have gone."""
+        gone = [each for each in recordings if each.outcome and self._age(each, now) > self._config.keep_days * DAY]
+        for each in gone:
+            self.drop(each)
+        films = sorted(self._films(), key=lambda each: each.stat().st_mtime, reverse=True)
+        total = 0
+        for number, film in enumerate(films):
+            total += film.stat().st_size
+            if number and (number >= self._config.films or total > self._config.films_mib * MIB):
+                self.delete(film.name)
+        return gone
+
+    def _age(self, recording: Recording, now: float) -> float:
+        try:
+            return now - (self.frames / recording.name).stat().st_mtime
+        except OSError:
+            return 0.0
+
+    def listing(self) -> list[dict[str, Any]]:
+        """Return the films as OctoPrint tells them, but for their addresses."""
+        found = []
+        for path in self._films():
+            with suppress(OSError):
+                about = path.stat()
+                thumbnail = f"{path.name}{THUMBNAIL}"
+                found.append({
+                    "name": path.name,
+                    "size": size_of(about.st_size),
+                    "bytes": about.st_size,
+                    "date": date_of(about.st_mtime),
+                    "timestamp": about.st_mtime,
+                    "thumbnail": thumbnail if (self.movies / thumbnail).exists() else None,
+                })  # fmt: skip
+        return sorted(found, key=lambda each: str(each["name"]))
+
+    def _films(self) -> Iterator[Path]:
+        return (each for each in self.movies.iterdir() if _is_film(each))
+
+
+def folder_name(file: str, wall: float) -> str:
+    """Return what a recording is called, as OctoPrint calls it: the file's name and the date."""
+    stem = _UNSAFE.sub("_", Path(file).stem).strip(". ")[:LONGEST] or "print"
+    return f"{stem}_{datetime.fromtimestamp(wall).astimezone():%Y%m%d%H%M%S}"
+
+
+def size_of(count: float) -> str:
+    """Return a size as OctoPrint writes it."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if count < 1024:  # noqa: PLR2004 - of each unit
+            return f"{count:3.1f}{unit}"
+        count /= 1024
+    return f"{count:3.1f}TB"
+
+
+def date_of(when: float) -> str:
+    """Return a date as OctoPrint writes it."""
+    return f"{datetime.fromtimestamp(when, UTC).astimezone():%Y-%m-%d %H:%M}"
+
+
+def _is_film(path: Path) -> bool:
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and path.is_file()
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether a picture has its end."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size < 4:  # noqa: PLR2004 - beginning and end
+            return False
+        file.seek(-2, os.SEEK_END)
+        return file.read() == b"\xff\xd9"

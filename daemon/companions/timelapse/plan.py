@@ -1,0 +1,116 @@
+"""What is to be recorded, in OctoPrint's words, and when a picture is due. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from daemon.companions.companion import Refusal
+from daemon.companions.timelapse.config import TimelapseConfig
+from gcode.frozen import frozen
+
+TYPES = ("off", "timed", "zchange")
+RENDER = ("always", "success", "failure", "never")
+LARGEST = 1_000_000
+
+
+@frozen
+class Plan:
+    """When pictures are taken, and how the film goes.
+
+    Attributes:
+        z_hop: kept and told for OctoPrint's clients; a layer is known here without the height.
+    """
+
+    type: str = "zchange"
+    fps: int = 25
+    post_roll: int = 0
+    interval: int = 10
+    min_delay: float = 0.5
+    render: str = "always"
+    z_hop: float = 0.0
+
+    def shown(self) -> dict[str, Any]:
+        """Return it as GET /api/timelapse tells it."""
+        if self.type == "off":
+            return {"type": "off"}
+        told = {"type": self.type, "postRoll": self.post_roll, "fps": self.fps, "renderAfterPrint": self.render}
+        if self.type == "timed":
+            return {**told, "interval": self.interval}
+        return {**told, "retractionZHop": self.z_hop, "minDelay": self.min_delay}
+
+    def pushed(self) -> dict[str, Any]:
+        """Return it as sockets are told of it."""
+        options = {"timed": {"interval": self.interval}, "zchange": {"retractionZHop": self.z_hop}}
+        return {"type": self.type, "options": options.get(self.type, {})}
+
+    def wants_film(self, *, success: bool) -> bool:
+        """Tell whether a film is made after a print that ended so."""
+        return self.render in ("always", "success" if success else "failure")
+
+
+def configured(config: TimelapseConfig) -> Plan:
+    """Return the plan of the configuration."""
+    return Plan(config.type, config.fps, config.post_roll_s, config.interval_s, config.min_delay_s, config.render)
+
+
+def changed(plan: Plan, given: Mapping[str, Any]) -> Plan:
+    """Return the plan that a client asks for; what it leaves out is as OctoPrint has it then.
+
+    Raises:
+        Refusal: 400 for a value that cannot be.
+    """
+    if "type" not in given:
+        return plan
+    kind = given["type"]
+    if kind not in TYPES:
+        raise Refusal(400, "type is invalid")
+    wanted = replace(plan, type=kind, post_roll=0, fps=25, render="always")
+    wanted = replace(
+        wanted,
+        post_roll=_whole(given, "postRoll", wanted.post_roll, 0),
+        fps=_whole(given, "fps", wanted.fps, 1),
+        interval=_whole(given, "interval", wanted.interval, 1),
+        z_hop=_number(given, "retractionZHop", wanted.z_hop, zero=True),
+        min_delay=_number(given, "minDelay", wanted.min_delay, zero=False),
+    )
+    render = given.get("renderAfterPrint", wanted.render)
+    if render not in RENDER:
+        raise Refusal(400, "renderAfterPrint is invalid")
+    return replace(wanted, render=render)
+
+
+def _whole(given: Mapping[str, Any], name: str, usual: int, low: int) -> int:
+    value = given.get(name, usual)
+    try:
+        found = int(value)
+    except (ValueError, TypeError, OverflowError):
+        raise Refusal(400, f"{name} is invalid") from None
+    if isinstance(value, bool) or not low <= found <= LARGEST:
+        raise Refusal(400, f"{name} is invalid")
+    return found
+
+
+def _number(given: Mapping[str, Any], name: str, usual: float, *, zero: bool) -> float:
+    value = given.get(name, usual)
+    try:
+        found = float(value)
+    except (ValueError, TypeError, OverflowError):
+        raise Refusal(400, f"{name} is invalid") from None
+    if isinstance(value, bool) or not 0 <= found <= LARGEST or (name in given and not zero and not found):
+        raise Refusal(400, f"{name} is invalid")
+    return found
+
+
+class Layers:
+    """Tells at which layer a picture is due: when one is finished, that is when the next one begins."""
+
+    def __init__(self, layer: int | None = None) -> None:
+        """Begin in a layer; None: in the one that is told first."""
+        self._layer = layer
+
+    def is_due(self, layer: int | None) -> bool:
+        """Take the layer that the print is in; tell whether another one was finished since it was told last."""
+        if layer is None:
+            return False
+        before, self._layer = self._layer, layer
+        return before is not None and layer > max(before, 1)

@@ -1,0 +1,146 @@
+"""Recorder: takes the pictures of the print that goes on. One at a time; what is due meanwhile is left out."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from daemon.camera.fetch import picture
+from daemon.companions.timelapse.films import Films, NoRoom, Recording
+from daemon.companions.timelapse.plan import Layers, Plan
+from daemon.errors import CameraError
+from gcode.frozen import frozen
+
+PATIENCE = 2.0  # s that a picture may take
+
+log = structlog.get_logger()
+
+Event = Callable[[str, Mapping[str, Any]], None]
+OnDisk = Callable[..., "asyncio.Future[Any]"]
+"""Runs a function of `Films` in their thread."""
+
+
+@frozen
+class Eye:
+    """The camera that pictures are taken by.
+
+    Attributes:
+        url: of a single picture; empty: there is none.
+        headers: that it takes.
+        name: for people.
+    """
+
+    url: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    name: str = ""
+    flip_h: bool = False
+    flip_v: bool = False
+    rotate: bool = False
+
+
+class Recorder:
+    """What is recorded now.
+
+    Attributes:
+        eye: the camera.
+        recording: of the print that goes on.
+        skipped: pictures that were due while another was on its way.
+        missed: pictures that the camera did not give, or that could not be kept.
+        trouble: why, the last time.
+    """
+
+    def __init__(self, films: Films, on_disk: OnDisk, event: Event, changed: Callable[[], None]) -> None:
+        self._films = films
+        self._on_disk = on_disk
+        self._event = event
+        self._changed = changed
+        self._loop = asyncio.get_running_loop()
+        self._taking: asyncio.Task[None] | None = None
+        self._layers = Layers()
+        self._taken = -1e9
+        self.eye = Eye()
+        self.plan = Plan()
+        self.recording: Recording | None = None
+        self.moves = False  # the print goes on, and is not paused
+        self.skipped = self.missed = 0
+        self.trouble = ""
+
+    def begin(self, recording: Recording) -> None:
+        """Record a print from now on."""
+        self.recording = recording
+        self._layers = Layers(None if recording.frames else 0)
+        self._taken = -1e9
+        self.skipped = self.missed = 0
+        self.trouble = ""
+        self._changed()
+
+    def at_layer(self, layer: int | None) -> None:
+        """Take note of the layer that the print is in, by what was acknowledged of its file."""
+        if not self._layers.is_due(layer) or self.recording is None or self.plan.type != "zchange":
+            return
+        if self._loop.time() - self._taken >= self.plan.min_delay:
+            self.take()
+
+    async def at_intervals(self) -> None:
+        """Take pictures by the clock, for ever."""
+        while True:
+            if self.plan.type == "timed" and self.recording is not None and self.moves:
+                self.take()
+            await asyncio.sleep(self.plan.interval if self.plan.type == "timed" else 1.0)
+
+    def take(self) -> None:
+        """Take a picture, unless one is on its way."""
+        if self.recording is None or not self.eye.url:
+            return
+        if self._taking is not None and not self._taking.done():
+            self.skipped += 1
+            self._changed()
+            return
+        self._taken = self._loop.time()
+        self._taking = asyncio.create_task(self._take(self.recording))
+
+    async def finish(self, outcome: str) -> Recording | None:
+        """Take the last picture of a print that has ended; return what was recorded."""
+        recording = self.recording
+        if recording is None:
+            return None
+        if self._taking is not None:
+            await self._taking
+        if self.plan.type != "off":
+            self.take()
+        if self._taking is not None:
+            await self._taking
+        self.recording = None
+        recording.outcome = outcome
+        self._changed()
+        return recording
+
+    async def _take(self, recording: Recording) -> None:
+        path = str(self._films.path_of(recording, recording.frames + 1))
+        self._event("CaptureStart", {"file": path})
+        try:
+            data = await picture(self.eye.url, PATIENCE, headers=dict(self.eye.headers))
+            await self._on_disk(self._films.add, recording, data)
+        except (CameraError, NoRoom, OSError) as error:
+            self._failed(path, str(error))
+        else:
+            self.trouble = ""
+            self._event("CaptureDone", {"file": path})
+        self._changed()
+
+    def _failed(self, path: str, reason: str) -> None:
+        self.missed += 1
+        if reason != self.trouble:
+            log.warning("timelapse.no_picture", reason=reason, consequence="the film lacks it; the print goes on")
+        self.trouble = reason
+        self._event(
+            "CaptureFailed",
+            {
+                "file": path,
+                "error": reason,
+                "webcamDisplay": self.eye.name,
+                "snapshotDisplay": "",
+                "webcamProvider": "classicwebcam",
+            },
+        )

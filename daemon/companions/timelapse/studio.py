@@ -1,0 +1,141 @@
+"""Studio: makes the films, one after the other, while nothing is printed; a print that begins stops it."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from daemon.companions.timelapse import render
+from daemon.companions.timelapse.config import TimelapseConfig
+from daemon.companions.timelapse.films import PART, Films, Recording
+from daemon.companions.timelapse.recorder import Event, OnDisk
+from daemon.companions.timelapse.render import Look, RenderFailed
+
+MEMINFO = Path("/proc/meminfo")
+CALM = 5.0  # s without a print before a film is begun: the next print may come at once
+
+log = structlog.get_logger()
+
+
+class Studio:
+    """What is to be made a film of. `idle` says whether nothing is printed, as far as anybody knows."""
+
+    def __init__(
+        self,
+        films: Films,
+        config: TimelapseConfig,
+        on_disk: OnDisk,
+        event: Event,
+        changed: Callable[[], None],
+    ) -> None:
+        self._films = films
+        self._config = config
+        self._on_disk = on_disk
+        self._event = event
+        self._changed = changed
+        self._wake = asyncio.Event()
+        self._work: asyncio.Task[None] | None = None
+        self._idle = False
+        self.look = Look(config.height)
+        self.waiting: list[Recording] = []
+        self.rendering: Recording | None = None
+        self.done: Callable[[Recording], None] = lambda _: None
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is printed, and somebody knows that."""
+        return self._idle
+
+    @idle.setter
+    def idle(self, idle: bool) -> None:
+        if idle is self._idle:
+            return
+        self._idle = idle
+        self._wake.set()
+        if not idle and self._work is not None:
+            self._work.cancel()  # it is begun again after the print
+
+    def order(self, recording: Recording) -> None:
+        """Have a film made when there is time."""
+        if recording not in self.waiting and recording is not self.rendering:
+            self.waiting.append(recording)
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Make what is ordered, for ever."""
+        while True:
+            while not (self._idle and self.waiting):
+                self._wake.clear()
+                await self._wake.wait()
+            self._work = asyncio.create_task(self._make(self.waiting[0]))
+            try:
+                await asyncio.wait({self._work})
+            finally:
+                self._work.cancel()
+                with suppress(asyncio.CancelledError):
+                    await self._work
+                self._work = None
+
+    async def _make(self, recording: Recording) -> None:
+        await asyncio.sleep(CALM)
+        suffix = ".mkv" if await self._copies() else ".mp4"
+        end = "" if recording.outcome in ("completed", "") else "-fail"
+        name = f"{recording.name}{end}{suffix}"
+        part = self._films.movies / f".{name}{PART}"
+        told = {
+            "gcode": recording.file,
+            "movie": str(self._films.movies / name),
+            "movie_basename": name,
+            "movie_prefix": recording.name,
+        }
+        self.rendering = recording
+        self._changed()
+        self._event("MovieRendering", told)
+        try:
+            await self._render(recording, part, suffix)
+            await self._on_disk(self._films.finish, recording, part, name)
+        except (RenderFailed, OSError) as error:
+            await self._give_up(recording, error, told)
+        else:
+            self._event("MovieDone", told)
+            self.done(recording)
+            log.info("timelapse.film", name=name, pictures=recording.frames)
+        finally:
+            self.rendering = None
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            self._changed()
+        self.waiting.remove(recording)
+
+    async def _render(self, recording: Recording, part: Path, suffix: str) -> None:
+        if not recording.frames:
+            raise RenderFailed("no_frames", 0)
+        before = await render.bounds(self._config.memory_mib)
+        words = (
+            render.copying(recording.fps, part)
+            if suffix == ".mkv"
+            else render.arguments(recording.fps, recording.post_roll, self.look, part)
+        )
+        await render.run([*before, self._config.ffmpeg, *words], self._films.frames / recording.name)
+
+    async def _give_up(self, recording: Recording, error: Exception, told: Mapping[str, Any]) -> None:
+        """Leave the pictures for a second try by somebody who has mended it."""
+        recording.wanted, recording.failed = False, str(error)
+        with suppress(OSError):
+            await self._on_disk(self._films.note, recording)
+        code = getattr(error, "code", 255)
+        reason = "no_frames" if str(error) == "no_frames" else "returncode" if code != 255 else "unknown"  # noqa: PLR2004 - OctoPrint's for "none"
+        words = getattr(error, "words", "") or str(error)
+        self._event("MovieFailed", {**told, "returncode": code, "out": "", "error": words, "reason": reason})
+        log.warning("timelapse.no_film", name=recording.name, reason=str(error), consequence="its pictures are kept")
+
+    async def _copies(self) -> bool:
+        if self._config.format:
+            return self._config.format == "mkv"
+        try:
+            return render.is_small(await asyncio.to_thread(MEMINFO.read_text))
+        except (OSError, ValueError, IndexError):
+            return False

@@ -1,0 +1,338 @@
+"""The companion: it follows the prints over the API, and answers what the front asks of films."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from daemon.client import ClientError, OctoPrintClient
+from daemon.companions.companion import DONE, Answer, Companion, Refusal
+from daemon.companions.timelapse.config import TimelapseConfig
+from daemon.companions.timelapse.films import MOST_TOLD, Films, Recording, date_of, folder_name, size_of
+from daemon.companions.timelapse.plan import Plan, changed, configured
+from daemon.companions.timelapse.recorder import Eye, Recorder
+from daemon.companions.timelapse.render import Look
+from daemon.companions.timelapse.studio import Studio
+from daemon.private_file import write_private
+
+PLAN = "plan.json"
+LOOKS = frozenset({
+    "PrintStarted", "PrintDone", "PrintFailed", "PrintCancelled", "PrintPaused", "PrintResumed", "SettingsUpdated",
+})  # fmt: skip
+WISHES = {"state": {"logs": False}, "events": sorted(LOOKS), "plugins": False}
+AFTER_POST = 3600.0  # s between two looks at what has been kept long enough
+AGAIN = 5.0  # s until a front that did not answer is asked again
+ACTIVE = ("printing", "paused", "pausing", "resuming", "finishing", "cancelling")
+TURNED = {"flip_h": "flipH", "flip_v": "flipV", "rotate": "rotate90"}
+ENDED = frozenset({"completed", "cancelled", "failed", "interrupted"})
+
+log = structlog.get_logger()
+
+
+class Timelapse(Companion):
+    """Records prints, and makes films of them."""
+
+    name = "timelapse"
+
+    def __init__(
+        self, client: OctoPrintClient, folder: Path, config: TimelapseConfig, wall: Callable[[], float]
+    ) -> None:
+        super().__init__(client, folder)
+        self._config = config
+        self._wall = wall
+        self._plan = configured(config)
+        self._disk = ThreadPoolExecutor(1, "films")
+        self._films = Films(folder, config)
+        self._recorder = Recorder(self._films, self._on_disk, self.event, self._changed)
+        self._studio = Studio(self._films, config, self._on_disk, self.event, self._changed)
+        self._studio.done = self._forget
+        self._known: list[Recording] = []  # all of which there are pictures
+        self._looking = asyncio.Lock()
+        self._revision = 0
+
+    def does(self) -> str:
+        """Return what `systemctl status` shows."""
+        if (rendering := self._studio.rendering) is not None:
+            return f"makes a film of {rendering.name}"
+        recording = self._recorder.recording
+        return f"{recording.name}: {recording.frames} pictures" if recording is not None else "waits for a print"
+
+    async def run(self) -> None:
+        """Follow the prints."""
+        await self._on_disk(self._load)
+        self._use(self._plan)
+        async with asyncio.TaskGroup() as group:
+            for part in (self._follow, self._recorder.at_intervals, self._studio.run, self._expire):
+                group.create_task(part())
+
+    def _load(self) -> None:
+        self._known = self._films.open()
+        try:
+            kept = json.loads((self.folder / PLAN).read_bytes())
+            names = {each.name for each in fields(Plan)}
+            self._plan = Plan(**{name: value for name, value in kept.items() if name in names})
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            log.warning(
+                "timelapse.settings_unreadable", reason=str(error), consequence="those of the configuration count"
+            )
+
+    # -- following -------------------------------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        async for message in self.messages(WISHES):
+            if message.kind == "connected":
+                await self._look_at_camera()
+                await self._look()
+            elif message.kind == "event" and message.payload.get("type") in LOOKS:
+                if message.payload["type"] == "SettingsUpdated":
+                    await self._look_at_camera()
+                await self._look()
+            elif message.kind in ("current", "history"):
+                await self._pass(message.payload)
+
+    async def _pass(self, told: Mapping[str, Any]) -> None:
+        """Take note of where the print is."""
+        flags = told.get("state", {}).get("flags", {})
+        active = any(flags.get(name) for name in ACTIVE)
+        if active is not (self._recorder.recording is not None) and (active or not self._studio.idle):
+            await self._look()
+        self._recorder.moves = active and not (flags.get("paused") or flags.get("pausing"))
+        if self._recorder.moves:
+            self._recorder.at_layer(told.get("progress", {}).get("layer"))
+
+    async def _look(self) -> None:
+        """Ask which print goes on, and record that one; the same one again in the same folder."""
+        async with self._looking:
+            try:
+                told = await self.client.get("/api/job")
+            except ClientError as error:
+                log.warning("timelapse.front_away", reason=str(error))
+                return
+            job = told.get("print") or {}
+            number, state = int(job.get("id") or -1), job.get("state") or ""
+            active = number >= 0 and state not in ENDED
+            if active:
+                self._studio.idle = False
+            recording = self._recorder.recording
+            if recording is not None and (recording.job != number or not active):
+                await self._end(state if recording.job == number else await self._outcome(recording.job))
+            if active and self._recorder.recording is None:
+                await self._record(number, job.get("key"), told["job"]["file"])
+            if not active:
+                await self._end_others()
+                self._studio.idle = True
+
+    async def _record(self, number: int, key: str | None, file: Mapping[str, Any]) -> None:
+        """Go on with the pictures of this print, or begin them."""
+        path = str(file.get("path") or file.get("name") or "print")
+        for each in self._known:
+            if not each.outcome and (each.job, each.key, each.file) == (number, key, path):
+                self._recorder.begin(each)
+                return
+        await self._end_others()
+        if self._plan.type == "off":
+            return
+        name = folder_name(path, self._wall())
+        taken = {each.name for each in self._known}
+        name = next(each for each in (name, *(f"{name}-{count}" for count in range(2, 99))) if each not in taken)
+        recording = Recording(name, number, path, key, self._wall(), self._plan.fps, self._plan.post_roll)
+        try:
+            await self._on_disk(self._films.begin, recording)
+        except OSError as error:
+            log.warning("timelapse.no_folder", reason=str(error), consequence="this print has no film")
+            return
+        self._known.append(recording)
+        self._recorder.begin(recording)
+
+    async def _end(self, outcome: str) -> None:
+        """Take the last picture, and have a film made if it is to be."""
+        recording = await self._recorder.finish(outcome)
+        if recording is None:
+            return
+        if recording.frames and recording.post_roll:
+            self.event("PostRollStart", {
+                "postroll_duration": None, "postroll_length": recording.post_roll, "postroll_fps": recording.fps,
+            })  # fmt: skip
+            self.event("PostRollEnd", {})
+        await self._conclude(recording)
+
+    async def _end_others(self) -> None:
+        """Conclude what ended while nobody was here."""
+        now = self._recorder.recording
+        for each in [each for each in self._known if not each.outcome and each is not now]:
+            each.outcome = await self._outcome(each.job)
+            await self._conclude(each)
+        for each in self._known:
+            if each.wanted and each.outcome:
+                self._studio.order(each)
+
+    async def _conclude(self, recording: Recording) -> None:
+        if not recording.frames:
+            await self._on_disk(self._films.drop, recording)
+            self._forget(recording)
+            if self._recorder.missed and self._plan.wants_film(success=recording.outcome == "completed"):
+                self.event("MovieFailed", {
+                    "gcode": recording.file, "movie": "n/a", "movie_basename": "n/a", "movie_prefix": recording.name,
+                    "returncode": 0, "out": "", "error": "", "reason": "no_frames",
+                })  # fmt: skip
+            return
+        recording.wanted = self._plan.wants_film(success=recording.outcome == "completed")
+        await self._on_disk(self._films.note, recording)
+        if recording.wanted:
+            self._studio.order(recording)
+        self._changed()
+
+    async def _outcome(self, job: int) -> str:
+        """Return how a print ended, by the history."""
+        try:
+            told = await self.client.get(f"/api/history/{job}")
+        except ClientError:
+            return "interrupted"
+        state = str(told.get("state") or "")
+        return state if state in ENDED else "interrupted"
+
+    async def _look_at_camera(self) -> None:
+        """Ask which camera there is."""
+        try:
+            webcam = (await self.client.settings())["webcam"]
+        except (ClientError, KeyError) as error:
+            log.warning("timelapse.front_away", reason=str(error))
+            return
+        wanted = self._config.camera or webcam.get("snapshotWebcam")
+        found: Mapping[str, Any] = next(
+            (each for each in webcam.get("webcams", []) if wanted in (each["name"], each["displayName"])), {}
+        )
+        url = self._config.snapshot_url or found.get("compat", {}).get("snapshot") or ""
+        if self._config.camera and found:
+            url = url or found.get("extras", {}).get("proxied", {}).get("snapshot", "")
+        own = url.startswith("/")
+        turned = {ours: bool(found.get(theirs)) for ours, theirs in TURNED.items()}
+        self._recorder.eye = Eye(
+            f"{self.client.url}{url}" if own else url,
+            tuple(self.client.headers.items()) if own else (),
+            str(found.get("displayName", "")),
+            **turned,
+        )
+        self._studio.look = Look(self._config.height, **turned)
+        self._changed()
+
+    # -- being asked -------------------------------------------------------------------------------------------
+
+    async def handle(self, do: str, given: Mapping[str, Any], scope: str) -> Answer:
+        """Change the plan, delete, or have a film made."""
+        if do == "list":
+            return Answer(200, await self._lists())
+        if do == "configure":
+            await self._configure(given, keep=scope == "admin")
+        elif do == "delete":
+            if not await self._on_disk(self._films.delete, str(given.get("name", ""))):
+                raise Refusal(404, "there is no such film")
+        elif do == "delete_unrendered":
+            await self._drop(self._recording_of(given))
+        elif do == "render":
+            if not self._studio.idle:
+                raise Refusal(409, "Printer is currently printing, cannot render timelapse")
+            recording = self._recording_of(given)
+            recording.wanted, recording.failed = True, ""
+            recording.outcome = recording.outcome or "interrupted"
+            await self._on_disk(self._films.note, recording)
+            self._studio.order(recording)
+        else:
+            raise Refusal(400, f"timelapse knows no {do[:40]!r}")
+        self._changed()
+        return DONE
+
+    async def _configure(self, given: Mapping[str, Any], *, keep: bool) -> None:
+        plan = changed(self._plan, given)
+        self._use(plan)
+        self.message("timelapse", plan.pushed())
+        if keep and str(given.get("save", "")).lower() in ("true", "yes", "y", "1"):
+            try:
+                text = json.dumps(asdict(plan))
+                await self._on_disk(lambda: write_private(self.folder / PLAN, text, replace=True))
+            except OSError as error:
+                raise Refusal(500, f"it counts until the next start, and cannot be kept: {error.strerror}") from error
+
+    def _use(self, plan: Plan) -> None:
+        self._plan = self._recorder.plan = plan
+        self._changed()
+
+    def _recording_of(self, given: Mapping[str, Any]) -> Recording:
+        for each in self._known:
+            if each.name == given.get("name"):
+                if each is self._recorder.recording:
+                    raise Refusal(409, "this print goes on")
+                return each
+        raise Refusal(404, "there are no such pictures")
+
+    async def _drop(self, recording: Recording) -> None:
+        if recording is self._studio.rendering:
+            raise Refusal(409, "a film is being made of them")
+        if recording in self._studio.waiting:
+            self._studio.waiting.remove(recording)
+        await self._on_disk(self._films.drop, recording)
+        self._forget(recording)
+
+    # -- what is told ------------------------------------------------------------------------------------------
+
+    def _forget(self, recording: Recording) -> None:
+        if recording in self._known:
+            self._known.remove(recording)
+        self._changed()
+
+    def _changed(self) -> None:
+        """Have it told what is so; `revision` is another number whenever the lists may be others."""
+        self._revision += 1
+        recorder, studio = self._recorder, self._studio
+        now = recorder.recording
+        self.tell({
+            "revision": self._revision,
+            "config": self._plan.shown(),
+            "pushed": self._plan.pushed() if self._plan.type != "off" else None,
+            "camera": recorder.eye.name or recorder.eye.url.partition("?")[0],
+            "trouble": recorder.trouble or ("" if recorder.eye.url else "no camera gives single pictures"),
+            "recording": None if now is None else {
+                "name": now.name, "pictures": now.frames, "skipped": recorder.skipped, "missed": recorder.missed,
+            },
+            "rendering": studio.rendering.name if studio.rendering is not None else None,
+            "waiting": len(studio.waiting),
+        })  # fmt: skip
+
+    async def _lists(self) -> dict[str, Any]:
+        return {
+            "files": await self._on_disk(self._films.listing),
+            "unrendered": [self._shown(each) for each in sorted(self._known, key=lambda each: each.name)[:MOST_TOLD]],
+        }
+
+    def _shown(self, recording: Recording) -> dict[str, Any]:
+        is_recorded = recording is self._recorder.recording
+        is_rendered = recording is self._studio.rendering
+        return {
+            "name": recording.name,
+            "size": size_of(recording.bytes),
+            "bytes": recording.bytes,
+            "date": date_of(recording.began),
+            "recording": is_recorded,
+            "rendering": is_rendered,
+            "processing": is_recorded or is_rendered,
+            "pictures": recording.frames,
+            "failed": recording.failed,
+        }
+
+    async def _expire(self) -> None:
+        while True:
+            kept = [each for each in self._known if not each.wanted]
+            for each in await self._on_disk(self._films.expire, kept, self._wall()):
+                self._known.remove(each)
+            self._changed()
+            await asyncio.sleep(AFTER_POST)
+
+    def _on_disk(self, function: Callable[..., Any], *given: Any) -> "asyncio.Future[Any]":
+        return asyncio.get_running_loop().run_in_executor(self._disk, function, *given)

@@ -1,0 +1,329 @@
+"""The companion `timelapse` beside the whole service: a picture each layer, films only while nothing is printed."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from daemon.companions.companion import Refusal
+from daemon.companions.timelapse import render, studio
+from daemon.companions.timelapse.config import TimelapseConfig
+from daemon.companions.timelapse.films import Films, NoRoom, Recording, folder_name, size_of
+from daemon.companions.timelapse.plan import Layers, Plan, changed
+from daemon.companions.timelapse.render import Look, RenderFailed, arguments, copying, is_small
+from support.analyses import analysing
+from support.fake_camera import jpeg
+from support.http import NOW, api
+from support.push import Listener
+from support.timelapse import Camera, pictures, recording
+
+LAYERS = 6
+FILE = b"M302 P1\nG28\nM83\n" + b"".join(
+    b";LAYER_CHANGE\n;Z:%.1f\n;HEIGHT:0.2\nG1 Z%.1f F600\n" % (0.2 * number, 0.2 * number)
+    + b"G1 X51 E.05 F1200\nG1 X50 E.05\n" * 40
+    for number in range(1, LAYERS + 1)
+)
+
+
+@pytest.fixture
+def camera(monkeypatch):
+    return Camera(monkeypatch)
+
+
+@pytest.fixture
+def ffmpeg(monkeypatch):
+    """Put films of our own in the place of ffmpeg's; a list of what was run."""
+    ran = []
+
+    async def run(words, folder):
+        ran.append(sorted(each.name for each in folder.glob("*.jpg")))
+        await asyncio.sleep(20)
+        await asyncio.to_thread(Path(words[-1]).write_bytes, b"film" * 100)
+
+    async def before(_):
+        return []
+
+    monkeypatch.setattr(render, "run", run)
+    monkeypatch.setattr(render, "bounds", before)
+    return ran
+
+
+async def until(true, seconds=3600):
+    async with asyncio.timeout(seconds):
+        while not true():  # noqa: ASYNC110 - the clock is virtual
+            await asyncio.sleep(0.2)
+
+
+async def print_it(server, name="part.gcode", content=FILE, wait=True):
+    await server.upload(("file", name, content), ("print", b"true"))
+    if wait:
+        await until(lambda: server.service.jobs.state is not None and server.service.jobs.state.ended)
+
+
+async def films(server):
+    return (await server.get("/api/timelapse?unrendered=true")).json
+
+
+async def test_as_many_pictures_as_layers_and_a_film_of_them(tmp_path, camera, ffmpeg):
+    events = []
+    async with analysing(tmp_path, switched_on=["timelapse"]) as server, recording(server, min_delay_s=0):
+        server.service.events.subscribe(lambda notice: events.append((notice.name, notice.payload)))
+        assert (await films(server))["enabled"] is True
+        await print_it(server)
+        await until(lambda: any(name == "MovieDone" for name, _ in events))
+        await asyncio.sleep(1)
+        told = await films(server)
+        [film] = told["files"]
+        assert told["unrendered"] == []
+        assert film["name"].startswith("part_2023")
+        assert film["url"] == f"/downloads/timelapse/{film['name']}"
+        sent = await server.get(film["url"], headers={"Range": "bytes=0-3"})
+        assert (sent.status, sent.body, sent.headers["Content-Type"]) == (206, b"film", "video/mp4")
+        thumbnail = await server.get(film["thumbnail"])
+        assert (thumbnail.status, thumbnail.headers["Content-Type"]) == (200, "image/jpeg")
+        assert (await server.get("/api/timelapse/x.mp4")).status == 302
+        deleted = await server.delete(f"/api/timelapse/{film['name']}")
+        assert (deleted.status, deleted.json["files"]) == (200, [])
+        assert not [*(tmp_path / "companions/timelapse/movies").iterdir()]
+        assert (await server.delete(f"/api/timelapse/{film['name']}")).status == 404
+    assert ffmpeg == [[f"{number:06d}.jpg" for number in range(1, LAYERS + 1)]]
+    names = [name for name, _ in events]
+    assert names.count("CaptureStart") == names.count("CaptureDone") == LAYERS == len(camera.asked)
+    assert [name for name in names if name.startswith("Movie")] == ["MovieRendering", "MovieDone"]
+    [done] = [payload for name, payload in events if name == "MovieDone"]
+    assert (done["gcode"], done["movie_basename"]) == ("part.gcode", film["name"])
+
+
+async def test_a_camera_that_hangs_or_lies_costs_pictures_and_nothing_else(tmp_path, camera, ffmpeg):
+    events = []
+    camera.moods = ["it answers with 500", 1000, "no JPEG"]
+    async with (
+        api(tmp_path, switched_on=["timelapse"]) as server,
+        recording(server, type="timed", interval_s=1) as companion,
+    ):
+        server.service.events.subscribe(lambda notice: events.append(notice.name))
+        await print_it(server)
+        assert server.service.jobs.state.value == "completed"
+        recorder = companion._recorder
+        assert (recorder.missed, recorder.skipped >= 1) == (3, True)
+        await until(lambda: ffmpeg)
+        assert len(ffmpeg[0]) == len(camera.asked) - 3
+    assert events.count("CaptureFailed") == 3
+    assert server.service.jobs.state.value == "completed"
+
+
+async def test_the_same_print_goes_on_in_the_same_folder_after_a_crash_of_the_companion(tmp_path, camera, ffmpeg):
+    async with api(tmp_path, switched_on=["timelapse"]) as server:
+        async with recording(server, type="timed", interval_s=2):
+            await print_it(server, wait=False)
+            await until(lambda: len(camera.asked) == 3)
+            await asyncio.sleep(1)
+        [(name, before)] = pictures(server).items()
+        (tmp_path / "companions/timelapse/frames" / name / "000002.jpg").write_bytes(b"\xff\xd8\xff")  # a power cut
+        async with recording(server, type="timed", interval_s=2) as companion:
+            assert companion._recorder.recording.frames == len(before) - 1
+            await until(lambda: server.service.jobs.state.ended)
+            await until(lambda: ffmpeg)
+            assert list(pictures(server)) == [name]
+    assert ffmpeg[0] == [f"{number:06d}.jpg" for number in range(1, len(ffmpeg[0]) + 1)]
+    assert len(ffmpeg[0]) == len(camera.asked) - 1
+
+
+async def test_no_film_is_made_during_a_print_and_one_that_is_made_stops_for_the_next(tmp_path, camera, ffmpeg):
+    async with api(tmp_path, switched_on=["timelapse"]) as server, recording(server, type="timed") as companion:
+        await print_it(server)
+        await until(lambda: ffmpeg)
+        [name] = pictures(server)
+        assert companion._studio.rendering.name == name
+        await print_it(server, "next.gcode", wait=False)
+        await asyncio.sleep(5)
+        assert companion._studio.rendering is None
+        assert not [*(tmp_path / "companions/timelapse/movies").iterdir()]
+        for path in (name, "none"):
+            asked = await server.post(f"/api/timelapse/unrendered/{path}", {"command": "render"})
+            assert (asked.status, asked.error) == (409, "Printer is currently printing, cannot render timelapse")
+        assert (await server.delete("/api/timelapse/unrendered/none")).status == 404
+        [one, two] = (await films(server))["unrendered"]
+        assert sorted([one["recording"], two["recording"]]) == [False, True]
+        recorded = one if one["recording"] else two
+        assert (await server.delete(f"/api/timelapse/unrendered/{recorded['name']}")).status == 409
+        await until(lambda: server.service.jobs.state.ended)
+        await until(lambda: not companion._known, 600)
+        assert len((await films(server))["files"]) == 2
+    assert len(ffmpeg) == 3
+
+
+async def test_without_ffmpeg_the_pictures_stay_and_are_asked_for_again(tmp_path, camera, monkeypatch):
+    async def fails(*_):
+        raise RenderFailed("ffmpeg cannot be run: No such file or directory")
+
+    monkeypatch.setattr(render, "run", fails)
+    events = []
+    async with api(tmp_path, switched_on=["timelapse"]) as server, recording(server, type="timed"):
+        server.service.events.subscribe(lambda notice: events.append((notice.name, notice.payload)))
+        await print_it(server)
+        await asyncio.sleep(60)
+        [failed] = [payload for name, payload in events if name == "MovieFailed"]
+        assert "No such file" in failed["error"]
+        [left] = (await films(server))["unrendered"]
+        assert "No such file" in left["failed"]
+        assert (await server.post(f"/api/timelapse/unrendered/{left['name']}", {"command": "render"})).status == 204
+        await asyncio.sleep(60)
+        assert [name for name, _ in events].count("MovieFailed") == 2
+        assert (await server.delete(f"/api/timelapse/unrendered/{left['name']}")).status == 204
+        assert pictures(server) == {}
+
+
+async def test_what_is_recorded_is_changed_as_octoprint_has_it(tmp_path, camera):
+    async with api(tmp_path, switched_on=["timelapse"]) as server:
+        async with recording(server):
+            shown = (await films(server))["config"]
+            assert shown == {
+                "type": "zchange", "postRoll": 0, "fps": 25, "renderAfterPrint": "always", "retractionZHop": 0.0,
+                "minDelay": 0.5,
+            }  # fmt: skip
+            form = b"type=timed&interval=7&fps=30&postRoll=2&renderAfterPrint=success&save=true"
+            kind = {"Content-Type": "application/x-www-form-urlencoded"}
+            answer = await server.request("POST", "/api/timelapse", form, headers=kind)
+            assert answer.json["config"] == {
+                "type": "timed", "postRoll": 2, "fps": 30, "renderAfterPrint": "success", "interval": 7,
+            }  # fmt: skip
+            for name, value in [
+                ("fps", 0), ("fps", "x"), ("postRoll", -1), ("interval", 0), ("retractionZHop", -1), ("minDelay", 0),
+                ("renderAfterPrint", "perhaps"),
+            ]:  # fmt: skip
+                refused = await server.post("/api/timelapse", {"type": "zchange", name: value})
+                assert (refused.status, refused.error) == (400, f"{name} is invalid")
+            assert (await server.post("/api/timelapse", {"type": "off"})).json["config"] == {"type": "off"}
+            settings = (await server.get("/api/settings")).json
+            assert settings["webcam"]["timelapseEnabled"] is True
+            assert settings["folder"]["timelapse"].endswith("companions/timelapse/movies")
+        async with recording(server) as companion:
+            assert companion._plan.interval == 7  # it was to be saved
+    async with api(tmp_path / "other", switched_on=["timelapse"]) as server:  # it is away
+        assert (await films(server))["files"] == []
+        assert (await server.post("/api/timelapse", {"type": "off"})).status == 503
+
+
+async def test_a_new_client_is_told_what_is_recorded(tmp_path, camera):
+    async with api(tmp_path, switched_on=["timelapse"]) as server, recording(server):
+        listener = Listener(server)
+        await listener.login()
+        assert listener.of("timelapse") == [{"type": "zchange", "options": {"retractionZHop": 0.0}}]
+        await server.post("/api/timelapse", {"type": "timed", "interval": 3})
+        await asyncio.sleep(1)
+        assert listener.of("timelapse")[-1] == {"type": "timed", "options": {"interval": 3}}
+
+
+# -- parts -------------------------------------------------------------------------------------------------
+
+
+def test_a_layer_is_due_when_it_is_finished_and_once():
+    layers = Layers()
+    told = [None, 0, 0, 1, 1, 2, 2, 3, 2, 3, 7, 7]
+    assert [layers.is_due(each) for each in told] == [
+        False, False, False, False, False, True, False, True, False, True, True, False,
+    ]  # fmt: skip
+    again = Layers()
+    assert not again.is_due(5)  # it came in the middle of one
+    assert again.is_due(6)
+
+
+def test_a_plan_that_is_left_out_is_as_octoprint_has_it():
+    plan = changed(Plan(type="timed", interval=3, fps=60, render="never"), {"type": "zchange"})
+    assert (plan.fps, plan.interval, plan.render, plan.post_roll) == (25, 3, "always", 0)
+    assert changed(plan, {"fps": 3}) is plan
+    for value in ("nan", "inf", None, [], 10**9, True):
+        with pytest.raises(Refusal):
+            changed(plan, {"type": "timed", "minDelay": value})
+    with pytest.raises(Refusal, match="type is invalid"):
+        changed(plan, {"type": ["off"]})
+    assert plan.wants_film(success=False)
+    assert not Plan(render="success").wants_film(success=False)
+
+
+def folder_of(tmp_path, **config):
+    films = Films(tmp_path, TimelapseConfig(**{"free_mib": 0, **config}))
+    assert films.open() == []
+    one = Recording("a", 1, "a.gcode", began=NOW)
+    films.begin(one)
+    return films, one
+
+
+def test_there_is_room_for_so_many_pictures(tmp_path):
+    films, one = folder_of(tmp_path, frames_mib=1)
+    big = jpeg(size=(64, 48)) + b"\0" * 600_000
+    films.add(one, big)
+    with pytest.raises(NoRoom, match="frames_mib"):
+        films.add(one, big)
+    films, one = folder_of(tmp_path / "all", all_frames_mib=1)
+    films.add(one, big)
+    two = Recording("b", 2, "b.gcode")
+    films.begin(two)
+    with pytest.raises(NoRoom, match="all_frames_mib"):
+        films.add(two, big)
+    films.drop(one)
+    films.add(two, big)
+    films, one = folder_of(tmp_path / "free", free_mib=10**7)
+    with pytest.raises(NoRoom, match="free_mib"):
+        films.add(one, jpeg())
+
+
+def test_what_is_found_after_a_crash_is_healed(tmp_path):
+    films, one = folder_of(tmp_path)
+    for number in range(4):
+        films.add(one, jpeg(number))
+    films.path_of(one, 2).write_bytes(b"")
+    (tmp_path / "frames/a/000009.part").write_bytes(b"half")
+    (tmp_path / "frames/broken").mkdir()
+    (tmp_path / "movies/.film.mp4.part").write_bytes(b"half")
+    note = tmp_path / "frames/a/print.json"
+    note.write_text(json.dumps({**json.loads(note.read_text()), "later": 1}))
+    [found] = Films(tmp_path, TimelapseConfig()).open()
+    assert (found.name, found.job, found.frames) == ("a", 1, 3)
+    left = sorted(each.name for each in (tmp_path / "frames/a").glob("*.jpg"))
+    assert left == ["000001.jpg", "000002.jpg", "000003.jpg"]
+    assert not [*(tmp_path / "frames/a").glob("*.part")]
+    assert not [*(tmp_path / "movies").iterdir()]
+
+
+def test_what_is_old_goes(tmp_path):
+    films, one = folder_of(tmp_path, films=2, keep_days=7)
+    for number in range(4):
+        film = tmp_path / f"movies/{number}.mp4"
+        film.write_bytes(b"x" * 10)
+        os.utime(film, (NOW + number, NOW + number))
+    one.outcome = "completed"
+    now = (tmp_path / "frames/a").stat().st_mtime
+    assert films.expire([one], now) == []
+    assert sorted(each["name"] for each in films.listing()) == ["2.mp4", "3.mp4"]
+    assert films.expire([one], now + 8 * 86400) == [one]
+    assert not (tmp_path / "frames/a").exists()
+
+
+@pytest.mark.parametrize("name", ["../x.mp4", "a/b.mp4", ".x.mp4", "none.mp4", "x.txt", "..", ""])
+def test_only_films_are_deleted(tmp_path, name):
+    films, _ = folder_of(tmp_path)
+    (tmp_path / "x.mp4").write_bytes(b"")
+    (tmp_path / "movies/x.txt").write_bytes(b"")
+    assert not films.delete(name)
+    assert (tmp_path / "x.mp4").exists()
+
+
+def test_names_are_those_of_files():
+    for file in ("a/../b%d.gcode", "ä ö.gcode", "..gcode", "x" * 300 + ".gcode", "a\nb;c.gcode"):
+        name = folder_name(file, NOW)
+        assert name.isprintable()
+        assert "/" not in name
+        assert not name.startswith(".")
+        assert len(name.encode()) < 255
+    assert [size_of(each) for each in (0, 1023, 2048, 5 * 1024**3)] == ["0.0bytes", "1023.0bytes", "2.0KB", "5.0GB"]
+
+
+def test_small_computers_do_not_encode():
+    assert is_small("MemTotal:  444816 kB\n")
+    assert not is_small("MemTotal: 8000000 kB\n")
+    assert "copy" in copying(25, studio.MEMINFO)
+    assert "hflip" not in str(arguments(25, 0, Look(), studio.MEMINFO))
