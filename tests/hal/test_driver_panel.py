@@ -225,7 +225,7 @@ async def test_messages_and_prompts_are_kept_and_told():
 @pytest.mark.parametrize(
     ("banner", "expected"),
     [
-        (b"start\necho:Marlin 1.1.9\n", dialect.MARLIN),
+        (b"start\necho:Marlin 1.1.9\n", dialect.MARLIN_1_1),
         (b"start\necho: 3.9.0-3421\n", dialect.PRUSA),
         (b"start\nRepetier_1.0.4\n", dialect.REPETIER),
         (b"Smoothie\nok\n", dialect.SMOOTHIE),
