@@ -1,12 +1,13 @@
 """`nozzled resume-at`: a file that goes on where a lost print ended."""
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from daemon.cli import last_print, remote
 from daemon.cli.options import configured
@@ -14,13 +15,14 @@ from daemon.client import ClientError, OctoPrintClient
 from daemon.config import Config
 from daemon.errors import FileError
 from daemon.front.resuming.place import LIFT, PRIME
-from daemon.front.resuming.proposal import Proposal, Wanted, check_scripts, heated, layers_of, propose, warnings
+from daemon.front.resuming.proposal import Proposal, Wanted, heated, propose, warnings
 from daemon.packing.as_text import unpacked
 from daemon.packing.kinds import plain_name
 
 EXAMPLE = "nozzled resume-at part.gcode --height 23.4"
 
 _REFUSED = 1
+_PERMISSIONS = 0o666
 
 CHECK = f"""\
 Before it is printed:
@@ -80,7 +82,7 @@ def _of_last_print(args: argparse.Namespace) -> int:
 def _of_file(args: argparse.Namespace) -> int:
     plain = args.file.with_name(plain_name(args.file.name))
     output = args.output or plain.with_name(f"{plain.stem}-resumed{plain.suffix}")
-    if output.absolute() == args.file.absolute():
+    if output.exists() and output.samefile(args.file):
         raise FileError(f"{output} is the file itself: give another name with --output")
     with unpacked(args.file, args.plate) as args.file:
         if not _written(args, output):
@@ -96,9 +98,7 @@ def _of_file(args: argparse.Namespace) -> int:
 def _written(args: argparse.Namespace, output: Path) -> bool:
     """Write the file, if that is what is wanted; tell whether it was."""
     config = configured(args)
-    if args.print:
-        check_scripts(config.scripts)
-    found = propose(args.file, Wanted(args.layer, args.height, args.line), _layers(args, config))
+    found = _found(args, config)
     print(_told(args.file, found), *_notes(found, config), _check(found.top), sep="\n", file=sys.stderr)
     if not args.yes and not _agreed(str(output.name if args.print else output), output, printed=args.print):
         print("nozzled: nothing was written", file=sys.stderr)
@@ -106,17 +106,17 @@ def _written(args: argparse.Namespace, output: Path) -> bool:
     try:
         _write(args.file, found, output)
     except OSError as error:
-        raise FileError(f"{error.filename}: {error.strerror}") from error
+        raise FileError(f"{output}: {error.strerror}") from error
     return True
 
 
-def _layers(args: argparse.Namespace, config: Config) -> Any:
-    """Return the layers of the file; none where nobody asks for them, as NumPy is slow to load."""
-    if args.line is not None:
-        return ()
-    from daemon.front.analysis.reading import machine  # noqa: PLC0415 - loads NumPy
+def _found(args: argparse.Namespace, config: Config) -> Proposal:
+    from daemon.front.analysis.reading import analyse, dialect_of, machine  # noqa: PLC0415 - loads NumPy
 
-    return layers_of(args.file, machine(config.profile))
+    layers = analyse(args.file, machine(config.profile)).layers
+    dialect = dialect_of(config.profile)
+    wanted = Wanted(args.layer, args.height, args.line)
+    return propose(args.file, wanted, layers, dialect.e_mode if dialect is not None else None)
 
 
 def _check(top: float) -> str:
@@ -140,18 +140,44 @@ def _agreed(name: str, output: Path | None = None, *, printed: bool) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def _write(source: Path, found: Proposal, output: Path) -> None:
-    with source.open("rb") as file, output.open("wb") as to:
-        to.write(found.head(source.name))
+    """Write the file, whole or not at all."""
+    if output.exists() and not output.is_file():  # a pipe, a device
+        with output.open("wb") as to:
+            _copy(source, found, to)
+        return
+    with tempfile.NamedTemporaryFile(dir=output.parent, prefix=".nozzled-", delete=False) as to:
+        written = Path(to.name)
+        try:
+            _copy(source, found, to)
+            to.flush()
+            written.chmod(_PERMISSIONS & ~_umask())
+            written.replace(output)
+        except BaseException:
+            written.unlink(missing_ok=True)
+            raise
+
+
+def _copy(source: Path, found: Proposal, to: IO[bytes]) -> None:
+    to.write(found.head(source.name))
+    with source.open("rb") as file:
         file.seek(found.offset)
         shutil.copyfileobj(file, to)
 
 
 async def _print(client: OctoPrintClient, args: argparse.Namespace) -> Any:
+    state = (await client.printer.get(exclude=("temperature", "sd")))["state"]
+    if not state["flags"]["ready"]:
+        raise ClientError(f"nothing was uploaded, as the printer is not ready for it: {state['text']}")
     try:
-        answer = await client.files.upload(args.output, start=True)
+        answer = await client.files.upload(args.output)
     except OSError as error:
         raise ClientError(f"{args.output}: {error.strerror or error}") from error
-    if not answer["effectivePrint"]:
-        raise ClientError("the file is uploaded, but not printed: the printer is not ready for it")
+    await client.files.select(answer["files"]["local"]["path"], start=True, touches=True)
     return answer

@@ -237,9 +237,20 @@ class FilesClient(_Resource):
         """Return what is in a file."""
         return await self._caller.fetch(f"/downloads/files/local/{quote(path)}")
 
-    async def select(self, path: str, origin: Origin = "local", *, start: bool = False, force: bool = False) -> None:
-        """Make it the file that `job.start` prints; with `start` print it at once, with `force` in any case."""
-        await self._caller.command(_entry(path, origin), "select", print=start, force=force or None)
+    async def select(
+        self, path: str, origin: Origin = "local", *, start: bool = False, force: bool = False, touches: bool = False
+    ) -> None:
+        """Make it the file that `job.start` prints.
+
+        Args:
+            path: of the file.
+            origin: where it is.
+            start: print it at once,
+            force: in any case,
+            touches: as the rest of a print whose part the nozzle touches.
+        """
+        wanted = {"print": start, "force": force or None, "touches": touches or None}
+        await self._caller.command(_entry(path, origin), "select", **wanted)
 
     async def unselect(self) -> None:
         """Select no file."""

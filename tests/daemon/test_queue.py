@@ -163,11 +163,11 @@ async def test_what_somebody_prints_while_a_file_is_looked_at_is_on_the_bed(tmp_
         await filled(there, "a", "b")
         check, others = there.service.watch.check, []
 
-        async def slow(chosen, patience):
+        async def slow(chosen, patience, **more):
             if chosen.path == "a.gcode" and not others:
                 others.append(await there.post("/api/files/local/b.gcode", {"command": "select", "print": True}))
                 await printed(there, 1)
-            return await check(chosen, patience)
+            return await check(chosen, patience, **more)
 
         monkeypatch.setattr(there.service.watch, "check", slow)
         await add(there, "a")

@@ -12,13 +12,14 @@ from structlog.testing import capture_logs
 from daemon.bridge.words import JobState as S
 from daemon.cli import main
 from daemon.config import Config, ProfileConfig
-from daemon.errors import FileError
+from daemon.errors import FileError, NoSuchPlace
 from daemon.front.analysis.reading import analyse, machine
 from daemon.front.resuming.place import ResumePlace, place_behind, start_sequence
-from daemon.front.resuming.proposal import Wanted, check_scripts, layers_of, warnings
+from daemon.front.resuming.proposal import Wanted, warnings
 from daemon.front.resuming.proposal import propose as propose_there
 from daemon.front.resuming.service import Resuming
 from daemon.front.resuming.worker import at_once
+from daemon.rest_of_print import REASON, is_rest
 from gcode.reader import Reader
 from hal.simulated.config import FirmwareConfig
 from support import bgcode
@@ -63,13 +64,13 @@ G21
 G90
 M201 X500
 M190 S60
-M104 S210
-M109 S210
 G92 Z0.2
 G91
 G1 Z5 F600
 G90
 G28 X Y
+M104 S210
+M109 S210
 M83
 G1 E5 F150
 G1 E-0.8 F1800
@@ -109,7 +110,7 @@ def test_a_layer_a_height_and_a_line_name_the_same_place(small, tmp_path, place)
     output = tmp_path / "rest.gcode"
     assert main(["resume-at", str(small), *place, "--yes", "--output", str(output)]) == 0
     first, rest = output.read_text().split("\n", 1)
-    assert first.startswith("; part.gcode")
+    assert is_rest(first.encode())
     assert rest == SEQUENCE + SMALL[SMALL.index(";LAYER_CHANGE\n;Z:0.4") :]
 
 
@@ -170,13 +171,19 @@ def test_z_is_never_homed_nor_moved_down_before_the_lift():
     moves = [each for each in commands if each.startswith("G1") and " Z" in each]
     assert moves[0] == "G1 Z5 F600"
     assert commands[commands.index(moves[0]) - 1] == "G91"
-    assert commands.index("M190 S60") < commands.index("M109 S210") < commands.index(moves[0])
+    order = ["M190 S60", "G92 Z0.2", "G1 Z5 F600", "G28 X Y", "M104 S210", "M109 S210"]
+    assert [each for each in commands if each in order] == order, "the nozzle gets hot where it melts into nothing"
 
 
 def test_modes_tools_and_units_are_as_at_that_place():
     text = "M104 T0 S200\nM104 T1 S220\nT1\nG28\nG20\nG91\nM83\nG1 X1 Y1 Z0.01 E1 F60\nG1 Y1 E1\n"
     commands = sequence(text)
-    assert commands[2:6] == ["M104 T0 S200", "M104 T1 S220", "M109 T0 S200", "M109 T1 S220"]
+    assert [each for each in commands if each.startswith("M10")] == [
+        "M104 T0 S200",
+        "M104 T1 S220",
+        "M109 T0 S200",
+        "M109 T1 S220",
+    ]
     assert commands[-8:] == [
         "G1 X25.4 Y50.8 F6000", "G1 Z0.254 F600", "G92 E50.8", "T1", "G20", "G91", "M83", "G1 F60",
     ]  # fmt: skip
@@ -235,7 +242,9 @@ def test_nothing_is_written_unless_it_is_agreed_to(small, tmp_path, monkeypatch,
         (["--layer", "3"], "has layers 1 to 2, not 3"),
         (["--height", "9"], "no layer above 9 mm"),
         (["--line", "999"], "has no line 999"),
-        (["--line", "12"], "nothing is printed before"),
+        (["--line", "12"], "no part is below it: print the whole file"),
+        (["--layer", "1"], "no part is below it: print the whole file"),
+        (["--height", "-5"], "no part is below it: print the whole file"),
         (["--layer", "2", "--output", "part.gcode"], "is the file itself"),
         (["--layer", "2", "--output", "none/x.gcode"], "No such file or directory"),
     ],
@@ -334,7 +343,7 @@ async def test_what_could_not_be_right_is_refused_by_name(tmp_path):
         number = found["print"]["id"]
         assert f"print {number - 1} is not the last one" in (await propose(it, print=number - 1)).error
         assert (await propose(it, layer=9)).error == "part.gcode has layers 1 to 3, not 9"
-        assert (await propose(it, layer=1)).error.startswith("nothing is printed before that place")
+        assert "no part is below it: print the whole file" in (await propose(it, layer=1)).error
         assert (await propose(it, layer=0)).status == 400
         assert (await propose(it, layer=2, line=5)).error == "name one place: layer, height or line"
         assert (await propose(it, height="high")).status == 400
@@ -357,34 +366,146 @@ async def test_a_print_that_never_got_anywhere_or_has_completed_is_none_to_go_on
         assert "has completed" in (await propose(it)).error
 
 
+async def test_nothing_is_sent_before_the_rest_of_a_print(tmp_path):
+    """`nozzled import` brings such scripts from OctoPrint: they would home Z onto the part."""
+    async with stopped(tmp_path, scripts={"before_start": ("M117 hello", "G28")}) as it:
+        found = (await propose(it)).json
+        assert "scripts.before_start is left out, as it may home Z: M117 hello; G28" in found["warnings"]
+        printer, began = it.service.connection.printer, asyncio.get_running_loop().time()
+        await start(it, found["token"])
+        await until(lambda: any("G28 X Y" in each for each in printer.tail_since(began)))
+        sent = " ".join(each for each in printer.tail_since(began) if each.startswith(">"))
+        assert "hello" not in sent
+        assert sent.count("G28") == 1
+
+
+async def test_a_rest_is_not_printed_by_chance_a_second_time(tmp_path):
+    """The part is gone by then, and the nozzle anywhere."""
+    async with stopped(tmp_path) as it:
+        await start(it, (await propose(it)).json["token"])
+        await it.post("/api/job", {"command": "cancel"})
+        await until(lambda: not it.service.jobs.active and it.service.connection.ready)
+        address = "/api/files/local/part-from-layer-2.gcode"
+        for body in ({"print": True}, {"print": True, "touches": "no"}):
+            answer = await it.post(address, {"command": "select", **body})
+            assert (answer.status, REASON in answer.error) == (409, True)
+        assert it.service.watch.refused.reasons == [REASON]
+        await it.post(address, {"command": "select"})
+        assert REASON in (await it.post("/api/job", {"command": "start"})).error
+        assert not it.service.jobs.active
+        assert (await it.post(address, {"command": "select", "print": True, "touches": True})).status == 204
+        assert it.service.jobs.active
+
+
+def there(path: Path, wanted: Wanted, e_mode=None):
+    return propose_there(path, wanted, analyse(path, machine(ProfileConfig())).layers, e_mode)
+
+
+def of(tmp_path, text: str) -> Path:
+    path = tmp_path / "made.gcode"
+    path.write_text(text)
+    return path
+
+
+def block(x: int, *heights: float) -> str:
+    """Return an object: a square in each of its layers."""
+    square = f"G1 X{x} Y20\nG1 X{x + 20} E1 F1200\nG1 Y40 E1\nG1 X{x} E1\nG1 Y20 E1\n"
+    return "".join(f";LAYER_CHANGE\nG1 Z{z:g} F600\n{square}" for z in heights)
+
+
+def test_objects_one_after_the_other_are_gone_over_and_a_height_means_one_place(tmp_path):
+    tall, low = (0.2, 0.4, 0.6, 0.8, 1.0), (0.2, 0.4, 0.6)
+    path = of(tmp_path, f"G28\nM83\nM104 S200\n{block(10, *tall)}G1 Z9\n{block(60, *low)}")
+    found = there(path, Wanted(layer=7))
+    assert (found.height, found.top, found.highest) == (0.4, 0.2, 1.0)
+    assert "G1 Z5.8 F600" in found.sequence, "5 mm above all that stands there"
+    assert "not what is finished, up to 1 mm" in warnings(found, Config().scripts)[0]
+    with pytest.raises(NoSuchPlace, match="one object after the other, so that a height tells no place"):
+        there(path, Wanted(height=0.5))
+    assert warnings(there(path, Wanted(layer=3)), Config().scripts) == []
+
+
+def test_small_letters_mean_the_same(tmp_path):
+    found = there(of(tmp_path, SMALL), Wanted(layer=2))
+    small = "".join(line if line[0] == ";" else line.lower() for line in SMALL.splitlines(keepends=True))
+    again = there(of(tmp_path, small), Wanted(layer=2))
+    assert (again.top, again.at) == (found.top, found.at)
+    assert [each.upper() for each in again.sequence] == list(found.sequence)
+
+
+@pytest.mark.parametrize(("e_mode", "sets"), [("last", "M82"), ("own", "M83"), ("either", "M83"), (None, None)])
+def test_what_g90_means_for_e_is_the_firmwares_affair(e_mode, sets):
+    text = "G28\nM83\nG1 Z0.2 F600\nG1 X10 E1\nG91\nG1 Z1\nG90\nG1 X20 E2\n"
+    if sets is None:
+        with pytest.raises(NoSuchPlace, match=r"profile\.firmware"):
+            place_behind(commands_of(text), len(text), None)
+        assert place_behind(commands_of(text), text.index("G91"), None).modes.relative_e, "until then it is clear"
+    else:
+        made = list(start_sequence(place_behind(commands_of(text), len(text), e_mode)))
+        assert [each for each in made if each in ("M82", "M83")][-1] == sets
+
+
 @pytest.mark.parametrize(
-    ("script", "refused"),
+    ("before", "held"),
     [
-        ("G28", True), ("G28 Z", True), ("G29", True), ("G1 Z0.3 F600", True), ("G80", True),
-        ("G28 X Y", False), ("M117 begins", False), ("PRINT_BEGINS", False),
+        (["M200 D1.75", "M92 E400", "M218 T1 X20"], ["M200 D1.75", "M92 E400", "M218 T1 X20"]),
+        (["M204 P500", "M204 T900", "M204 P700"], ["M204 T900", "M204 P700"]),  # each holds for itself
+        (["M204 P500", "M204 P1 R2"], ["M204 P1 R2"]),
+        (["M218 T1 X20", "M218 T2 X40", "M218 T1 X21"], ["M218 T2 X40", "M218 T1 X21"]),
+        (["M220 S80", "M220 B", "M220 S30", "M220 R"], ["M220 S80"]),
+        (["M106 P2 S99", "M106 P3 S1", "M107 P2"], ["M106 P3 S1", "M107 P2"]),
+        (["m900 k0.05", "M900 K.07"], ["M900 K.07"]),
+        (["SET_PRESSURE_ADVANCE EXTRUDER=a ADVANCE=1", "SET_PRESSURE_ADVANCE EXTRUDER=b ADVANCE=2"],) * 2,
+        (["SET_VELOCITY_LIMIT ACCEL=1", "SET_VELOCITY_LIMIT ACCEL_TO_DECEL=2"],) * 2,
+        (["M117 M92 E1", "START_PRINT"], []),
     ],
-)  # fmt: skip
-def test_a_script_that_would_drive_the_nozzle_into_the_part_is_found(script, refused):
-    scripts = replace(Config().scripts, before_start=("M140 S60", script))
-    found = None
-    try:
-        check_scripts(scripts)
-    except FileError as error:
-        found = str(error)
-    assert (found is not None) == refused
-    assert found is None or f"scripts.before_start has {script!r}" in found
+)
+def test_settings_hold_until_they_are_changed(before, held):
+    commands = sequence("G28\n" + "".join(f"{each}\n" for each in before) + "G1 X1 E1 F600\n")
+    assert [each for each in commands[2:] if each in before] == held
 
 
-async def test_what_is_sent_before_each_print_is_looked_at(tmp_path):
-    async with stopped(tmp_path, scripts={"before_start": ("M117 hello",)}) as it:
-        assert "M117 hello" in (await propose(it)).json["warnings"][0]
+@pytest.mark.parametrize("origin", ["G55", "G52 X1", "M428"])
+def test_another_origin_is_refused(origin):
+    with pytest.raises(NoSuchPlace, match="moves the origin"):
+        sequence(f"G28\n{origin}\nG1 X1 E1 F600\n")
 
 
-async def test_a_gap_and_a_cold_place_are_told(small):
-    found = propose_there(small, Wanted(layer=2), layers_of(small, machine(ProfileConfig())))
+@pytest.mark.parametrize(("start", "problem"), [
+    ("START_PRINT BED_TEMP=60 EXTRUDER_TEMP=215", r"how hot the nozzle is there: it may be 'START_PRINT BED_TEMP=60"),
+    ("M104 S0", "how hot the nozzle is there; so"),
+    ("M302 P1", None),
+    ("M109 R200", None),
+])  # fmt: skip
+def test_how_hot_it_was_is_known_or_nobody_goes_on(tmp_path, start, problem):
+    path = of(tmp_path, f"{start}\nG28\nM83\n{block(10, 0.2, 0.4)}")
+    if problem is None:
+        assert there(path, Wanted(layer=2))
+        return
+    with pytest.raises(NoSuchPlace, match=problem):
+        there(path, Wanted(layer=2))
+
+
+def test_a_disk_that_is_full_is_told_by_name(small, capsys):
+    assert main(["resume-at", str(small), "--layer", "2", "--yes", "--output", "/dev/full"]) == 1
+    assert "/dev/full: No space left on device" in capsys.readouterr().err
+
+
+def test_the_source_is_never_written_to(small, tmp_path, capsys):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link.gcode").symlink_to(small)
+    (tmp_path / "hard.gcode").hardlink_to(small)
+    for output in ("sub/../part.gcode", "link.gcode", "hard.gcode"):
+        assert main(["resume-at", str(small), "--layer", "2", "--yes", "--output", str(tmp_path / output)]) == 1
+        assert "is the file itself" in capsys.readouterr().err
+        assert small.read_text() == SMALL
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["hard.gcode", "link.gcode", "part.gcode", "sub"]
+
+
+def test_a_gap_is_told(small):
+    found = there(small, Wanted(layer=2))
     scripts = Config().scripts
     assert warnings(found, scripts, 1) == []
-    assert warnings(replace(found, temperatures={}), scripts) == ["nothing is heated at that place of the file"]
     assert "the layers up to 9 would be missing" in warnings(replace(found, layer=9), scripts, 2)[0]
 
 
@@ -405,6 +526,8 @@ async def test_the_command_asks_the_daemon_which_looks_in_a_process_of_its_own(t
         assert "nothing was printed yet" in await nozzled("resume-at", "--yes", code=6)
         await nozzled("files", "upload", str(part), "--print")
         await settled(lambda: service.jobs.progress.offset > SECOND + 99)
+        words = ("resume-at", str(part), "--layer", "2", "--yes", "--output", str(tmp_path / "x.gcode"), "--print")
+        assert "nothing was uploaded" in await nozzled(*words, code=1)
         await nozzled("job", "cancel")
         await settled(lambda: not service.jobs.active)
         await settled(lambda: service.connection.ready)

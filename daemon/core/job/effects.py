@@ -117,6 +117,9 @@ class Effects:
         return self._config_now()
 
     async def _starting(self, job: Job) -> None:
+        if _stream_of(job).is_rest and job.page.script:
+            log.info("job.script_left_out", commands=job.page.script, reason="the nozzle is on the part")
+            job.page.script.clear()
         await self._finish_script(job)
         job.machine.fire("started")
 

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from daemon.core.job.tally import Tally
 from daemon.packing.kinds import kind
+from daemon.rest_of_print import is_rest
 from gcode.compact import Compact
 from gcode.errors import CommandError
 from gcode.host_commands import Instead, Meaning, Sent, Skip, meaning
@@ -96,6 +97,7 @@ class FileStream:
         self.barrier: Meaning | None = None
         self.barrier_offset = -1
         self.error: OSError | CommandError | None = None
+        self.is_rest = False  # it begins with the rest of a print that was lost
         self.skipped = 0  # lines that were not sent
         self.waits = 0  # times that the next lines were not read from the disk when the printer had room for them
         self._open_file = open_file
@@ -146,6 +148,7 @@ class FileStream:
             raise self.error
         if start < 0 and self._blocks and (packed := kind(self._blocks[0])):
             raise CommandError(f"the file is {packed}, and not a text: upload it, then it is unpacked")
+        self.is_rest = start < 0 and bool(self._blocks) and is_rest(self._blocks[0])
         if start >= 0:
             await self._skip_first(done=passed >= start)
 

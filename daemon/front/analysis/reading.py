@@ -41,6 +41,12 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
 _KEPT = 64 * 1024 * 1024  # bytes
 
 
+def dialect_of(profile: ProfileConfig, firmware: str = "") -> Dialect | None:
+    """Return what is known of the firmware of a printer, by its own name where it is connected; None: nothing."""
+    found = _DIALECTS.get(profile.firmware) if not firmware else recognise(firmware)
+    return None if found is UNKNOWN else found
+
+
 def machine(profile: ProfileConfig, settings_: Sequence[str] = (), firmware: str = "") -> Machine:
     """Return the printer that a profile describes.
 
@@ -49,9 +55,8 @@ def machine(profile: ProfileConfig, settings_: Sequence[str] = (), firmware: str
         settings_: M201, M203, M204 and M205, as the printer itself tells them.
         firmware: as the printer that is connected calls it; empty: none is.
     """
-    dialect = _DIALECTS.get(profile.firmware) if not firmware else recognise(firmware)
-    known = dialect is not None and dialect is not UNKNOWN
-    dialect = dialect if dialect is not None and known else MARLIN
+    found = dialect_of(profile, firmware)
+    known, dialect = found is not None, found or MARLIN
     told = settings_ or profile.motion
     limits = MotionLimits() if told and dialect is not KLIPPER else loose(MotionLimits())
     if dialect is KLIPPER:

@@ -122,6 +122,10 @@ class Analyses:
         """Return how far the printer says that it goes; None: it does not."""
         return (await self._asked()).area
 
+    async def beginning(self, path: str, size: int) -> bytes:
+        """Return the first bytes of a file among the uploads; none where it cannot be read."""
+        return await asyncio.to_thread(_beginning, self._uploads / path, size)
+
     async def printer(self) -> dict[str, Any]:
         """Return what the printer is like, as processes that read a file are told: profile, settings, firmware."""
         limits = await self._asked()
@@ -313,6 +317,12 @@ def _briefs(rows: Iterable[sqlite3.Row], wanted: Collection[FileKey]) -> dict[Fi
         if key in wanted:
             found[key] = Brief(json.loads(row["summary"]), bool(row["pictured"]))
     return found
+
+
+def _beginning(path: Path, size: int) -> bytes:
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(size)
+    return b""
 
 
 def _checksum(value: object) -> int:

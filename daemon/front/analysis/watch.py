@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from typing import NoReturn
 
 import structlog
 
@@ -13,6 +14,7 @@ from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.forecast import Outlook, Pace, learnt
 from daemon.front.analysis.service import Analyses
 from daemon.front.analysis.shelf import FileKey, Learnt, Shelf
+from daemon.rest_of_print import MARK, REASON, TOUCHES, is_rest
 from gcode.frozen import frozen
 
 TICK = 5.0  # s between two looks at how far the job is, whether a client asks or not
@@ -98,24 +100,32 @@ class Watch:
             self._learnt = (printer, await learnt(self._shelf, printer, PATIENCE))
         return self._learnt[1]
 
-    async def check(self, selected: Selection, patience: float) -> None:
+    async def check(self, selected: Selection, patience: float, *, touches: bool = False) -> None:
         """Wait for what is known of a file, and let it pass; one of which nothing is known in time passes too.
+
+        Args:
+            selected: the file.
+            patience: seconds.
+            touches: somebody says that the nozzle touches the part, of which this file is the rest.
 
         Raises:
             UnfitFile: it should not be printed; that is told to everybody, as whoever asked may be a program.
         """
         found = await self._analyses.wait(key_of(selected), patience)
         self.refused = None
-        if found is None or not found.errors:
-            return
-        self.refused = FileRefusal(selected.name, selected.path, found.errors)
-        log.warning("print.refused", file=selected.path, reasons=found.errors, remedy=REMEDY)
+        if not touches and is_rest(await self._analyses.beginning(selected.path, len(MARK))):
+            self._refuse(selected, [REASON], TOUCHES)
+        if found is not None and found.errors:
+            self._refuse(selected, found.errors, REMEDY)
+
+    def _refuse(self, selected: Selection, reasons: list[str], remedy: str) -> NoReturn:
+        self.refused = FileRefusal(selected.name, selected.path, reasons)
+        log.warning("print.refused", file=selected.path, reasons=reasons, remedy=remedy)
         for listener in self._on_refused:
             listener(self.refused)
-        reasons = "; ".join(found.errors)
+        text = "; ".join(reasons)
         raise UnfitFile(
-            f'{selected.name} should not be printed: {reasons}. {REMEDY}. Send "force": true to print it anyway',
-            found.errors,
+            f'{selected.name} should not be printed: {text}. {remedy}. Send "force": true to print it anyway', reasons
         )
 
     def on_refused(self, listener: Callable[[FileRefusal], None]) -> None:

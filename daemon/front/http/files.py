@@ -75,13 +75,14 @@ class FilesHandler(Cached):
             return None
         return await listing.told(entry, self.tag, base, whole=whole)
 
-    async def check(self, entry: TreeEntry) -> None:
-        """Wait for what is known of a file that is to be printed.
+    async def check(self, entry: TreeEntry, *, touches: bool = False) -> None:
+        """Wait for what is known of a file that is to be printed; see `Watch.check`.
 
         Raises:
             UnfitFile: it should not be.
         """
-        await self.service.watch.check(_selection(entry, None), self.service.config.analysis.patience_s)
+        patience = self.service.config.analysis.patience_s
+        await self.service.watch.check(_selection(entry, None), patience, touches=touches)
 
     async def select(self, entry: TreeEntry, asked: Wish | None = None) -> None:
         """Make a file the selected one; where it is asked for with a key, print it.
@@ -162,7 +163,7 @@ class FileHandler(FilesHandler):
             raise Refused(404, f"{path} is a folder")
         self.require_operational()
         if start and not force:
-            await self.check(entry)
+            await self.check(entry, touches=is_true(data.get("touches", False)))
         await self.select(entry, asked)
         if start and asked is None:
             await self.service.jobs.start()

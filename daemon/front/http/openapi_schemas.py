@@ -238,6 +238,7 @@ SCHEMAS: dict[str, Schema] = {
             **dict.fromkeys(("layers", "line", "offset"), _WHOLE),
             "height": nullable("number"),
             "top": _NUMBER,
+            "highest": _NUMBER,
             "at": {"type": "object", "additionalProperties": _NUMBER},
             "temperatures": {"type": "object", "additionalProperties": _NUMBER},
             **dict.fromkeys(("extruded", "lift", "prime"), _NUMBER),

@@ -50,7 +50,7 @@ class ResumeAtHandler(FilesHandler):
         self.service.analyses.want(key_of(entry))
         await self.service.queue.came(entry.path)
         if not is_true(data.get("force", False)):
-            await self.check(entry)
+            await self.check(entry, touches=True)
         await self.select(entry, asked)
         if asked is None:
             await self.service.jobs.start()

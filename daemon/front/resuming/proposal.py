@@ -1,6 +1,6 @@
 """Where in a file a lost print is to go on, found and told: for the command line, and for the process of the service.
 
-Reads whole files. What finds layers imports NumPy.
+Reads whole files.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from daemon.config import ScriptsConfig
 from daemon.errors import FileError, NoSuchPlace
-from daemon.front.resuming.place import place_behind, start_sequence
-from gcode.command import parse
-from gcode.errors import CommandError
+from daemon.front.resuming.place import ResumePlace, place_behind, start_sequence
+from daemon.rest_of_print import MARK
+from gcode.firmware_traits import EMode
 from gcode.frozen import frozen
 from gcode.reader import Reader
 
 if TYPE_CHECKING:
-    from gcode.analysis.machine import Machine
     from gcode.analysis.result import Layer
 
 BLOCK = 1024 * 1024  # bytes
@@ -27,8 +26,6 @@ POWER_LOSS = (
 )
 
 _LAYER = 0.2  # mm, where nobody knows how thick one is
-_GOES_DOWN = frozenset({"G29", "G30", "G32", "G33", "G34", "G76", "G80", "G425", "M48"})
-"""Codes that touch the bed with the nozzle or a probe."""
 
 
 @frozen
@@ -58,7 +55,8 @@ class Proposal:
         layer: in which it is; None: nobody has counted.
         layers: how many the file has.
         height: of that layer.
-        top: of what lies there: where the nozzle has to stand.
+        top: of what was printed last: where the nozzle has to stand.
+        highest: of all that has been printed; more where objects are printed one after the other.
         at: where the axes are then.
         temperatures: by heater.
         extruded: filament, up to there.
@@ -73,6 +71,7 @@ class Proposal:
     layers: int
     height: float | None
     top: float
+    highest: float
     at: dict[str, float]
     temperatures: dict[str, float]
     extruded: float
@@ -85,25 +84,20 @@ class Proposal:
         return asdict(self)
 
     def head(self, name: str) -> bytes:
-        """Return what goes before the rest of the file of this name."""
+        """Return what goes before the rest of the file of this name; the first line is its mark."""
         about = "".join(char if char.isprintable() else "?" for char in name)
-        return "".join(f"{line}\n" for line in (f"; {about} from byte {self.offset} on", *self.sequence)).encode()
+        mark = f"{MARK.decode()}{about}, from line {self.line} (byte {self.offset}) on"
+        return "".join(f"{line}\n" for line in (mark, *self.sequence)).encode()
 
 
-def layers_of(path: Path, printer: "Machine") -> Sequence["Layer"]:
-    """Return the layers of a file."""
-    from daemon.front.analysis.reading import analyse  # noqa: PLC0415 - loads NumPy
-
-    return analyse(path, printer).layers
-
-
-def propose(path: Path, wanted: Wanted, layers: Sequence["Layer"]) -> Proposal:
+def propose(path: Path, wanted: Wanted, layers: Sequence["Layer"], e_mode: EMode | None) -> Proposal:
     """Return how a print of this file goes on there.
 
     Args:
         path: of the file, which is a text.
         wanted: the place.
-        layers: of the file; none will do where a line is wanted.
+        layers: of the file.
+        e_mode: of the firmware; None: nobody knows it.
 
     Raises:
         NoSuchPlace: there is none, or nobody could go on from it.
@@ -112,7 +106,10 @@ def propose(path: Path, wanted: Wanted, layers: Sequence["Layer"]) -> Proposal:
     try:
         state = path.stat()
         offset = _offset(path, wanted, layers)
-        place = place_behind(_commands(path), offset)
+        if layers and offset <= layers[0].offset:
+            raise NoSuchPlace(f"that is the first layer of {path.name}, no part is below it: print the whole file")
+        place = place_behind(_commands(path), offset, e_mode)
+        _require_heat(path.name, place)
         layer = sum(each.offset <= offset for each in layers) or None
         return Proposal(
             offset,
@@ -121,6 +118,7 @@ def propose(path: Path, wanted: Wanted, layers: Sequence["Layer"]) -> Proposal:
             len(layers),
             layers[layer - 1].z if layer else None,
             place.top or 0.0,
+            place.highest,
             {axis: round(place.axes[axis], 5) for axis in "XYZ"},
             {name: target for name, target in place.targets.items() if target},
             round(place.extruded, 2),
@@ -132,6 +130,14 @@ def propose(path: Path, wanted: Wanted, layers: Sequence["Layer"]) -> Proposal:
         raise FileError(f"{path} cannot be read: {error.strerror}") from error
 
 
+def _require_heat(name: str, place: ResumePlace) -> None:
+    """See that the file has said how hot the nozzle is to be, or that it may be cold."""
+    hot = any(target > 0 and heater.startswith("tool") for heater, target in place.targets.items())
+    if not (hot or place.extrudes_cold):
+        macro = f": it may be {place.macro!r} that does" if place.macro else ""
+        raise NoSuchPlace(f"{name} does not say how hot the nozzle is there{macro}; so nobody can go on from it")
+
+
 def _offset(path: Path, wanted: Wanted, layers: Sequence["Layer"]) -> int:
     """Return where the first line to print begins, in bytes."""
     name = path.name
@@ -141,6 +147,10 @@ def _offset(path: Path, wanted: Wanted, layers: Sequence["Layer"]) -> int:
         above = [each for each in layers if each.z is not None and each.z - (each.height or _LAYER) / 2 > wanted.height]
         if not above:
             raise NoSuchPlace(f"{name} has no layer above {wanted.height:g} mm")
+        if [each for each in layers if each.offset > above[0].offset] != above[1:]:
+            raise NoSuchPlace(
+                f"{name} prints one object after the other, so that a height tells no place: name the layer or the line"
+            )
         return above[0].offset
     number = wanted.layer
     if number is None:
@@ -186,42 +196,16 @@ def heated(targets: dict[str, float]) -> str:
     return ", ".join(f"{name} {target:g} °C" for name, target in targets.items())
 
 
-def check_scripts(scripts: ScriptsConfig) -> None:
-    """See that what is sent before each print leaves Z alone.
-
-    Raises:
-        NoSuchPlace: it does not.
-    """
-    for command in scripts.before_start:
-        if _may_go_down(command):
-            raise NoSuchPlace(
-                f"scripts.before_start has {command!r}, which would drive the nozzle into the part: take it out of the "
-                "configuration for this print"
-            )
-
-
 def warnings(proposal: Proposal, scripts: ScriptsConfig, reached: int | None = None) -> list[str]:
     """Return what somebody has to think of besides; `reached` is the layer in which the print has ended."""
     found = []
     if scripts.before_start:
+        found.append("scripts.before_start is left out, as it may home Z: " + "; ".join(scripts.before_start))
+    if proposal.highest > proposal.top + _LAYER:
         found.append(
-            "scripts.before_start is sent first, as before each print; nothing in it may move Z: "
-            + "; ".join(scripts.before_start)
+            "objects are printed one after the other: the nozzle has to touch the one that was being printed, "
+            f"{proposal.top:g} mm high, and not what is finished, up to {proposal.highest:g} mm"
         )
-    if not proposal.temperatures:
-        found.append("nothing is heated at that place of the file")
     if reached is not None and proposal.layer is not None and proposal.layer > reached + 1:
         found.append(f"the print has ended in layer {reached}: the layers up to {proposal.layer} would be missing")
     return found
-
-
-def _may_go_down(command: str) -> bool:
-    try:
-        asked = parse(command)
-    except CommandError:
-        return False  # a macro; it is told of
-    if asked.code == "G28":
-        return "Z" in asked or not ("X" in asked or "Y" in asked)
-    if asked.code in {"G0", "G1", "G2", "G3", "G92"}:
-        return "Z" in asked
-    return asked.code in _GOES_DOWN

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from daemon.errors import FileExists, JobConflict, NoSuchFile, NoSuchPlace
 from daemon.front.resuming.place import LIFT, PRIME
-from daemon.front.resuming.proposal import POWER_LOSS, Proposal, Wanted, check_scripts, warnings
+from daemon.front.resuming.proposal import POWER_LOSS, Proposal, Wanted, warnings
 from daemon.front.resuming.worker import Find, in_process
 from daemon.front.uploads.filenames import translated
 from daemon.front.uploads.tree import TreeEntry
@@ -79,7 +79,6 @@ class Resuming:
         """
         front = self._front
         job, entry = await self._last(number)
-        check_scripts(front.config.scripts)
         if wanted is None:
             wanted = Wanted(offset=_known_offset(job))
         path = front.files.resolve(entry.path)
@@ -103,10 +102,11 @@ class Resuming:
             "offset": proposal.offset,
             "height": proposal.height,
             "top": proposal.top,
+            "highest": proposal.highest,
             "at": proposal.at,
             "temperatures": proposal.temperatures,
             "extruded": proposal.extruded,
-            "lift": LIFT,
+            "lift": round(proposal.highest - proposal.top + LIFT, 3),
             "prime": PRIME,
             "sequence": list(proposal.sequence),
             "warnings": warnings(proposal, self._front.config.scripts, reached),

@@ -17,7 +17,7 @@ from daemon.config import ProfileConfig
 from daemon.errors import FileError, NoSuchPlace, NotPrintable
 from daemon.front.bounded_process import bound
 from daemon.front.one_answer import NoAnswer, answer_of
-from daemon.front.resuming.proposal import Proposal, Wanted, layers_of, propose
+from daemon.front.resuming.proposal import Proposal, Wanted, propose
 from gcode.errors import NozzledError
 
 MAX_MEMORY = 1024 * 1024 * 1024  # bytes of address space
@@ -47,10 +47,12 @@ async def in_process(path: Path, wanted: Wanted, printer: Printer) -> Proposal:
 
 def at_once(path: Path, wanted: Wanted, printer: Printer) -> Proposal:
     """Look here and now; raises as `Find` does."""
-    from daemon.front.analysis.reading import machine  # noqa: PLC0415 - loads NumPy
+    from daemon.front.analysis.reading import analyse, dialect_of, machine  # noqa: PLC0415 - loads NumPy
 
-    like = machine(ProfileConfig(**printer["profile"]), printer["settings"], printer["firmware"])
-    return propose(path, wanted, layers_of(path, like))
+    profile, firmware = ProfileConfig(**printer["profile"]), printer["firmware"]
+    layers = analyse(path, machine(profile, printer["settings"], firmware)).layers
+    dialect = dialect_of(profile, firmware)
+    return propose(path, wanted, layers, dialect.e_mode if dialect else None)
 
 
 def main() -> int:
