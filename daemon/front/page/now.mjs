@@ -5,7 +5,7 @@ import {Chart} from "./chart.mjs";
 import {computed, html, signal, useEffect, useState} from "./html.mjs";
 import {Picture} from "./picture.mjs";
 import {degrees, ending, halted, heaterName, heaters, isActive, isIdle, isSilent, material, percent, printsCold, state, thisPrint, waitsForPrinter, whyNoPrinter, whyRead} from "./state.mjs";
-import {clockOffset, heard, isGone, isNew, job, printer, profile, server, short, thumbnail, toolpath} from "./store.mjs";
+import {clockOffset, heard, isGone, isNew, job, printer, profile, sections, server, short, thumbnail, toolpath} from "./store.mjs";
 import {sureToStart} from "./start.mjs";
 import {Act, ask, Fail, quiet} from "./widgets.mjs";
 import {Refusal} from "./refusal.mjs";
@@ -202,6 +202,7 @@ const live = async () => {
   return (await import("./toolpath.mjs")).Live;
 };
 const goOn = () => Promise.all([import("./resume_at.mjs"), more()]).then(([module]) => module.ContinueLast);
+const power = () => Promise.all([import("./power.mjs"), more()]).then(([module]) => module.Power);
 const heatUp = () => import("./presets.mjs").then(module => module.HeatUp);
 
 const setup = () => Promise.all([import("./setup.mjs"), more()]).then(([module]) => module.Setup);
@@ -221,5 +222,5 @@ export function Now() {
     bring=${setup} />${(!isNew.value || isActive.value) && html`<${Job} />`}<${Words} />
     <${Lazy} wanted=${!isActive.value && !whyNoPrinter.value && !halted.value} bring=${heatUp} />
       <${Lazy} wanted=${isActive.value && Boolean(toolpath.value)} bring=${live} /></div>
-    <div><${Lazy} wanted=${Boolean(server.value.camera)} bring=${camera} /><section class="card"><h2>${t("temperatures")}</h2><${Chart} /></section></div></div>`;
+    <div><${Lazy} wanted=${Boolean(sections.value.companions?.power)} bring=${power} /><${Lazy} wanted=${Boolean(server.value.camera)} bring=${camera} /><section class="card"><h2>${t("temperatures")}</h2><${Chart} /></section></div></div>`;
 }

@@ -134,7 +134,10 @@ function Looks() {
 }
 
 /** Parts of companions that are switched on. @type {Record<string, () => Promise<any>>} */
-const COMPANIONS = {notify: () => import("./notices.mjs").then(module => module.Notices)};
+const COMPANIONS = {
+  notify: () => import("./notices.mjs").then(module => module.Notices),
+  power: () => import("./power.mjs").then(module => module.Power),
+};
 
 /** @param {{name: string}} props */
 function OfCompanion({name}) {
