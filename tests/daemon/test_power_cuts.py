@@ -360,6 +360,23 @@ async def test_a_disk_that_fails_keeps_no_command_and_no_line_waiting(tmp_path):
     cuts.check(JobState.COMPLETED)
 
 
+async def test_what_a_disk_knows_that_has_failed_leads_nowhere(tmp_path):
+    """It fails, a command that it does not know of goes between the lines, then it works again."""
+    cuts = Cuts(tmp_path, 0, FirmwareConfig(baudrate=115200))
+    world = cuts.world
+    async with world.host() as host:
+        world.reset_on_open = False
+        host.jobs.select(world.write([*AT_ONCE, *PART]))
+        host.jobs.start()
+        await asyncio.sleep(9)
+        world.place.fails = 2
+        await host.connection.send(["M117 chat"])
+        await asyncio.sleep(8)
+        assert host.jobs.state is JobState.PRINTING
+    await cuts.power_fails()
+    assert "the disk had failed by then" in await ended(cuts)
+
+
 async def test_heaters_off_waits_for_no_disk(tmp_path):
     cuts = Cuts(tmp_path, 0, FirmwareConfig(baudrate=115200))
     async with cuts.world.host() as host:

@@ -180,6 +180,7 @@ class PlaceDisk:
         self.text: bytes | None = None
         self.put: list[bytes] = []  # all that was ever there
         self.takes = [0.005, 0.01, 0.03, 0.2]  # s, one of them
+        self.fails = 0  # times
 
     def of(self, life: Life) -> "MortalPlace":
         return MortalPlace(self, life)
@@ -195,6 +196,9 @@ class MortalPlace:
 
     async def put(self, text):
         disk, chance, life = self._disk, self._disk.chance, self._life
+        if disk.fails:
+            disk.fails -= 1
+            raise OSError("the card does not answer")
         takes = chance.choice(disk.takes)
         there_at = takes * chance.random()  # somewhere in between it is on the card, though nobody knows yet
         await asyncio.sleep(there_at)

@@ -48,6 +48,7 @@ FURTHEST = 1000
 STANDS = 0.1
 """Seconds in which no line goes, after which none is waited for."""
 
+AGAIN = 5.0  # s until a disk that has failed is tried again
 HANGS = 10.0
 """Seconds for which a disk that does not answer keeps a command waiting."""
 
@@ -134,6 +135,7 @@ class Places:
         self._paces = 0.0, 0  # when it was which number's turn
         self._took = self._began = 0.0  # s that the disk took last, and when it began
         self._gave_up = False
+        self._retracting: asyncio.Task[None] | None = None
         logbook.leave = self.may_go
 
     # -- what another host has left ------------------------------------------------------------------------
@@ -366,7 +368,7 @@ class Places:
         if not self._works or self._disk is None or self._writing is not None or self._wanted is self._written:
             return
         self._writing = self._wanted
-        text = json.dumps(asdict(self._writing), separators=(",", ":")).encode()
+        text = _as_text(self._writing)
         self.bytes_written += len(text)
         self._task = asyncio.ensure_future(self._put(self._disk, text))
         self._task.add_done_callback(self._on_written)
@@ -394,11 +396,25 @@ class Places:
 
     def _give_up(self, reason: str) -> None:
         """Keep no command waiting for a disk that does not work; the print goes on."""
-        if not self._gave_up:
-            self._gave_up = True
-            self._drop_plan()
-            log.warning("job.place_not_kept", reason=reason, consequence="it does not outlive a power cut")
-            self._wake()
+        if self._gave_up or self._disk is None:
+            return
+        self._gave_up = True
+        self._drop_plan()
+        log.warning("job.place_not_kept", reason=reason, consequence="it does not outlive a power cut")
+        self._retracting = asyncio.create_task(self._retract(self._disk))
+        self._wake()
+
+    async def _retract(self, disk: Disk) -> None:
+        """Replace what the disk has, as soon as it takes that again: it would lead to a wrong place."""
+        while self._gave_up:
+            noted = Noted() if self._job is None else self._noted(why="the disk had failed by then")
+            try:
+                await disk.put(_as_text(noted))
+            except OSError:
+                await asyncio.sleep(AGAIN)
+            else:
+                self._written = noted
+                return
 
     def _wake(self) -> None:
         if (printer := self._connection.printer) is not None:
@@ -406,10 +422,16 @@ class Places:
 
     async def close(self) -> None:
         """Wait for what is being written."""
+        if self._retracting is not None:
+            self._retracting.cancel()
         while self._writing is not None and self._task is not None:
             with suppress(OSError):
                 await self._task
             await asyncio.sleep(0)  # what takes note of its end has its turn: awaiting what has ended gives nobody one
+
+
+def _as_text(noted: Noted) -> bytes:
+    return json.dumps(asdict(noted), separators=(",", ":")).encode()
 
 
 _BUSY = {
