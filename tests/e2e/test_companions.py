@@ -1,0 +1,253 @@
+"""All companions beside one print: camera, plug, pins, messages, Spoolman. And the same with each of them gone bad.
+
+What is on the other side of each is a stand-in in memory, so that it can hang, die and lie at any moment of a print.
+The printer is the simulated one, and says what it was sent: whatever becomes of the companions, that is each line once.
+"""
+
+import asyncio
+import json
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+
+import gpiozero
+import pytest
+from gpiozero.pins.mock import MockFactory
+
+from daemon.companions.companion import Companion
+from daemon.companions.power.config import DeviceConfig, FilamentConfig, PowerConfig, SensorsConfig
+from daemon.companions.power.devices.tasmota import Tasmota
+from daemon.companions.power.devices.web import WebReply
+from daemon.companions.power.emergency import Emergency
+from daemon.companions.power.errors import DeviceError
+from daemon.companions.power.power import Power
+from daemon.companions.power.serving import watch_inputs
+from daemon.companions.power.switch import Switch
+from daemon.front import cameras
+from support import plugs
+from support.analyses import SIZED, analysing
+from support.client import in_memory
+from support.companions import beside
+from support.fake_spoolman import FakeSpoolman
+from support.http import NOW
+from support.notify import Outside, notifying
+from support.timelapse import Camera, pictures, recording
+
+LAYERS, PAIRS = 3, 6
+ALL = ("notify", "power", "timelapse")
+SPOOLMAN = "http://spoolman.example"
+FILE = b"M302 P1\nM140 S50\nM104 S80\nG28\nM83\n" + b"".join(
+    b";LAYER_CHANGE\n;Z:%.1f\n;HEIGHT:0.2\nG1 Z%.1f F600\n" % (0.2 * number, 0.2 * number)
+    + b"G1 X90 E9 F1500\nG1 X50 E8\n" * PAIRS
+    for number in range(1, LAYERS + 1)
+) + b"M104 S0\nM140 S0\nG28 X\n"  # fmt: skip
+LINES = [line for line in FILE.decode().splitlines() if not line.startswith(";")]
+MOVES = [line for line in LINES if " E" in line]  # a pause has some without, too
+
+
+class Plug:
+    """A Tasmota plug behind a network that does as `mood` says: well, hangs, dies (refuses), lies (does nothing)."""
+
+    def __init__(self):
+        self.device = plugs.Tasmota()
+        self.device.on = True
+        self.mood = "well"
+        self.hot_at_the_end = None
+
+    async def get(self, path, *_):
+        if self.mood == "hangs":
+            await asyncio.sleep(5)
+            raise DeviceError("Printer does not answer: it took longer than 5 s")
+        if self.mood == "dies":
+            raise DeviceError("Printer does not answer: connection refused")
+        self.device.stuck = self.mood == "lies"
+        status, body = self.device.answer("GET", path, {}, "")
+        return WebReply(status, {}, plugs.http(status, body).partition(b"\r\n\r\n")[2])
+
+    def switch(self):
+        config = DeviceConfig(name="Printer", type="tasmota", role="printer", address="plug.local")
+        made = Tasmota(config, "")
+        made._web.get = self.get
+        return Switch(config, made)
+
+
+class House:
+    """A printer with all that people put beside it."""
+
+    def __init__(self, server, camera, plug, outside, spoolman, pin):
+        self.tasks = {}
+        self.server, self.camera, self.plug, self.pin = server, camera, plug, pin
+        self.outside, self.spoolman = outside, spoolman
+        self.client = in_memory(server)
+
+    @property
+    def state(self):
+        return self.server.service.jobs.state
+
+    async def until(self, true, seconds=1800):
+        async with asyncio.timeout(seconds):
+            while not true():  # noqa: ASYNC110 - the clock is virtual
+                await asyncio.sleep(0.2)
+
+    async def begin(self):
+        await self.server.upload(("file", "part.gcode", FILE), ("print", b"true"))
+        await self.until(lambda: self.state is not None and self.state.value == "printing")
+
+    async def end(self):
+        await self.until(lambda: self.state.ended)
+
+    async def record(self):
+        """Return the print as the history has it."""
+        [job] = (await self.client.history.list())["jobs"]
+        return job
+
+    async def require_whole(self):
+        """Every line has reached the firmware once, in its order, and none was asked for again."""
+        job = await self.record()
+        assert (job["state"], job["lines"], job["resends"]) == ("completed", len(LINES), 0)
+        told = (self.server.service.folder / "oracle").read_text().splitlines()
+        came = [json.loads(line)["command"] for line in told]
+        assert [line for line in came if line in MOVES] == MOVES
+
+    def kill(self, name):
+        """End a companion as a kill would, without a word."""
+        self.tasks[name].cancel()
+
+    def hotend(self):
+        return self.server.service.connection.heaters["tool0"].actual
+
+
+def companion_of(task):
+    """Return the name of the companion whose task this is; None: it is no companion's."""
+    frame = getattr(task.get_coro(), "cr_frame", None)
+    one = frame.f_locals.get("self") if frame is not None and task.get_coro().__name__ == "serve" else None
+    return one.name if isinstance(one, Companion) else None
+
+
+@pytest.fixture
+def pins():
+    before, gpiozero.Device.pin_factory = gpiozero.Device.pin_factory, MockFactory()
+    yield gpiozero.Device.pin_factory
+    gpiozero.Device.pin_factory.reset()
+    gpiozero.Device.pin_factory = before
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch, pins):
+    """Returns what makes the house."""
+
+    async def look(url, seconds, **_):
+        return await camera.picture(url, seconds)
+
+    camera = Camera(monkeypatch)
+    monkeypatch.setattr(cameras, "picture", look)
+
+    @asynccontextmanager
+    async def made():
+        plug, spoolman = Plug(), FakeSpoolman(3)
+        outside = Outside(spoolman)
+        pins.pin(17)
+        async with AsyncExitStack() as stack:
+            webcam = {"snapshot_url": "http://127.0.0.1:8080/?action=snapshot"}
+            server = await stack.enter_async_context(
+                analysing(tmp_path, f"sim?oracle={tmp_path}/oracle", profile=SIZED, switched_on=ALL, webcam=webcam)
+            )
+            await stack.enter_async_context(recording(server, render="never", min_delay_s=0))
+            await stack.enter_async_context(notifying(server, outside, spoolman=SPOOLMAN))
+            held = stack.enter_context(ExitStack())
+
+            def power(client, folder):
+                config = PowerConfig(auto_off=True, idle_min=1.0, announce_s=10.0)
+                emergency = Emergency(client, None, None)
+                one = Power(client, folder, config, [plug.switch()], lambda: NOW, emergency)
+                emergency.cut, emergency.changed = one.cut, one.changed
+                sensors = SensorsConfig(filament=(FilamentConfig(name="left", pin="GPIO17"),))
+                watch_inputs(one, sensors, held)
+                pins.pin(17).drive_low()
+                return one
+
+            await stack.enter_async_context(beside(server, power, "power"))
+            there = House(server, camera, plug, outside, spoolman, pins.pin(17))
+            there.tasks = {name: task for task in asyncio.all_tasks() if (name := companion_of(task)) is not None}
+            await asyncio.sleep(2)
+            await there.client.companions.ask("notify", "spool", {"tool": 0, "spool": 3})
+            yield there
+
+    return made
+
+
+async def test_a_print_with_everything(house):
+    async with house() as there:
+        await there.begin()
+        await there.until(lambda: sum(map(len, pictures(there.server).values())) == 2)
+        there.pin.drive_high()  # the filament ends
+        await there.until(lambda: there.state.value == "paused", 60)
+        there.pin.drive_low()
+        await asyncio.sleep(30)
+        await there.client.job.resume()
+        await there.end()
+        assert there.hotend() > 50
+        hot = []
+        while there.plug.device.on:
+            hot.append(there.hotend())
+            await asyncio.sleep(1)
+        assert hot[-1] < 50 < hot[0], "it went off when it was cold, and not before"
+        await asyncio.sleep(90)
+        await there.require_whole()
+        assert [len(each) for each in pictures(there.server).values()] == [LAYERS]
+        assert there.outside.kinds() == ["paused", "done", "power", "power"]
+        done = there.outside.letters[1]
+        assert done["title"] == "part.gcode is done"
+        assert done["picture"]["type"] == "image/jpeg"
+        assert there.spoolman.length(3) == pytest.approx(LAYERS * PAIRS * 17, abs=1)
+
+
+BAD = {
+    "hangs": {"camera": 1e6, "plug": "hangs", "sink": "hangs", "spoolman": "hangs"},
+    "dies": {"camera": "connection refused", "plug": "dies", "sink": "away", "spoolman": "away"},
+    "lies": {"camera": "what it sends is no JPEG", "plug": "lies", "sink": 500, "spoolman": "nonsense"},
+}
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("how", BAD)
+async def test_the_same_print_with_everything_gone_bad(house, how):
+    bad = BAD[how]
+    async with house() as there:
+        there.camera.moods = [bad["camera"]] * 1000
+        there.plug.mood = bad["plug"]
+        there.outside.moods = [bad["sink"]] * 1000
+        there.spoolman.reads = [bad["spoolman"]] * 1000
+        there.spoolman.mood = [bad["spoolman"]] * 1000
+        await there.begin()
+        for _ in range(20):  # a loose contact is no end of the filament
+            there.pin.drive_high()
+            await asyncio.sleep(0.3)
+            there.pin.drive_low()
+            await asyncio.sleep(0.3)
+        await there.end()
+        await asyncio.sleep(300)
+        await there.require_whole()
+        assert there.plug.device.on, "nobody says that it was switched off"
+        assert there.outside.letters == []
+        told = (await there.client.get("/api/companions"))["companions"]
+        assert not any(each["away"] for each in told.values())
+        assert told["timelapse"]["state"]["trouble"]
+        assert "then given up" in told["notify"]["state"]["results"][-1]["text"]
+        assert told["notify"]["state"]["spoolman"]["away"]
+        there.spoolman.reads, there.spoolman.mood = [], []
+        await asyncio.sleep(700)
+        assert there.spoolman.length(3) == pytest.approx(LAYERS * PAIRS * 17, abs=1)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("victim", ALL)
+async def test_the_same_print_with_a_companion_killed_in_the_middle(house, victim):
+    async with house() as there:
+        await there.begin()
+        await there.until(lambda: sum(map(len, pictures(there.server).values())) == 1)
+        there.kill(victim)
+        await there.end()
+        await asyncio.sleep(50)
+        await there.require_whole()
+        assert {
+            name: each["away"] for name, each in (await there.client.get("/api/companions"))["companions"].items()
+        } == {name: name == victim for name in ALL}
