@@ -14,6 +14,7 @@ CLASSES = {
     "power": "power:PowerConfig",
     "sensors": "power:SensorsConfig",
     "spoolman": "notify:SpoolmanConfig",
+    "timelapse": "timelapse:TimelapseConfig",
 }
 """Where each is described."""
 

@@ -9,8 +9,7 @@ import pytest
 from daemon import __version__
 from daemon.cli import COMMANDS, main
 from daemon.cli import ports as ports_command
-from daemon.companions.sections import CLASSES
-from daemon.config import Config, merge, switched_on
+from daemon.config import COMPANIONS, Config, merge, switched_on
 from daemon.config.writing import render
 from hal.holders import Holder
 from hal.ports import Port
@@ -129,7 +128,7 @@ def test_what_config_prints_can_be_given_back_to_it(tmp_path, capsys):
 def test_what_config_prints_switches_no_companion_on(tmp_path, capsys, empty):
     assert main(["config", "--config", str(empty)]) == 0
     printed = capsys.readouterr().out
-    for name in CLASSES:
+    for name in [each for sections in COMPANIONS.values() for each in sections]:
         assert f"\n# [{name}]\n" in printed
     (given := tmp_path / "given.toml").write_text(printed, "utf-8")
     assert switched_on(given, {}) == frozenset()
