@@ -209,5 +209,6 @@ class Dialect:
 
     def impossible_number(self, last: int) -> int:
         """Return a number that cannot be the line behind the last one, nor a repeat of one before it."""
+        # modulo 65536, a fixed number is the next one some day, and is executed: repetier-1.0.4-odd.txt shows both
         modulo = self.counting.modulo
         return IMPOSSIBLE if modulo is None else last + modulo // 2

@@ -5,10 +5,24 @@
       answered            lines       to be sent again  │ next: 29
                                       ↑ replay
 
-A line is answered in order; going back takes lines out of the flight, and they go out again under their numbers.
+Theory of operation. A line that was sent is in one of three states, and two marks tell them apart:
 
-Here, and wherever lines are kept, each line has a number of its own for as long as the conversation lasts. What goes on
-the wire, and what the firmware tells, is smaller by `base`, so that it never grows beyond what a firmware can count:
+* answered: its `ok` has come. It stays in `history`, since a firmware may still ask for it.
+* unanswered: it is in `lines`, in the order of sending. An `ok` has no number as a rule, so it answers the oldest.
+* to be sent again: its number is `replay` or more, and less than `next`.
+
+Accepted and answered are not the same. A line is accepted when the firmware has read it, and answered when it has
+executed it. A request for line 23 says that all lines before it were accepted. Their oks are still to come, so they
+stay in the flight, or return to it. Line 23 and those behind it leave the flight, and go out again under the same
+numbers. That makes sending them again safe: a firmware that has a line already does not take its number twice.
+
+The history holds frames and not places in a file, because what was sent may have come from a client, a script or the
+link itself.
+
+Here, and wherever lines are kept, a line keeps one number for the whole conversation. The number on the wire is smaller
+by `base`. It begins anew from time to time, because firmwares cannot count without end: Smoothieware reads line numbers
+as floats (Gcode.cpp, `get_value`), and Repetier counts modulo 65536 (gcode.cpp). docs/link.md, "Line numbers", has the
+steps of it.
 
     here         … 899,999 900,000 │ 900,001      900,002 …
     on the wire  … 899,999 900,000 │ 1000 (M110)     1001 …
@@ -44,8 +58,9 @@ RENEWAL = b"M110 N%d" % ANEW
 """The command for that. It may be sent twice: it comes to the same."""
 
 FILLERS = 4
-"""Harmless lines behind it, one by one. Marlin sets its counter when it reads M110 and again when it carries it out,
-which is later where an `ok` too many was taken for its own; whatever it then wants again has to be one of these."""
+"""Harmless lines behind it, one by one. Marlin sets its counter when it reads M110 (queue.cpp) and again when it
+carries it out (M110.cpp), which is later where an `ok` too many was taken for its own. Whatever it then asks for again
+has to be one of these."""
 
 _RENEWED = frame(ANEW, RENEWAL)
 
@@ -223,7 +238,9 @@ class Flight:
             return told + self._former  # from before numbers began anew
         number = told + self.base
         if self.fills and told > 1 and not self.renewed < number <= self.next:
-            return self.renewed  # it took another number for the new one, as Smoothieware checks none of M110's
+            # it took another number for the new one: Smoothieware obeys an M110 whose checksum is wrong
+            # (GcodeDispatch.cpp), so a damaged one counts
+            return self.renewed
         return number
 
     # -- beginning anew --------------------------------------------------------------------------------------

@@ -1,7 +1,27 @@
 """Recovery: what the host does when the printer asks for a line again, or says nothing at all.
 
-Nothing here sends: `raw` and `echo_due` are for the link to put on the wire. An error that ends the conversation is
-raised.
+Nothing here sends: `raw` and `echo_due` tell the link what to put on the wire. An error raised here ends the
+conversation.
+
+Theory of operation. The firmware accepts each line number once, and in order. So it always knows which line it wants
+next, and the host never guesses: whenever it is in doubt, it asks. There are three questions, and each is a phase.
+
+* Which line do you want? (ASKING; COMING_BACK where another host has sent the lines; DOUBTING where the answer was
+  absurd.) The question is an M105 under a number that no print reaches. The firmware refuses it and names the line
+  that it expects. Sending the last line again would be a guess, and Marlin 2.1 drops a repeat without a word.
+* Has everything that I sent been dealt with? (GOING_BACK.) Behind a refused line there may be others on the wire. Each
+  is refused in turn, or vanishes when the firmware flushes its receive buffer. A line sent too early would vanish with
+  them, or a late request would be taken for a new one. So nothing is sent until all of them are answered, or the line
+  has been quiet for longer than the shortest turnaround seen. Then the link sends from the requested line on.
+* Is the `ok` lost, or is the command still running? (ECHOING.) Lines were accepted, but their oks are missing. An M118
+  goes out behind them. Its echo comes behind every answer that is still to come, so when it arrives, the lines before
+  it that have no answer have lost theirs.
+
+Not every request counts as a failure. A request that comes before anything was sent again is the same one. A request
+that arrives sooner than the line can have got there has crossed with it, and the next wait is longer. Only a request
+behind a line that was really sent again counts towards MAX_REPEATS.
+
+The dialogues that these rules rest on are in tests/data/transcripts/; docs/link.md lists fault by fault what happens.
 """
 
 from collections import deque
@@ -160,13 +180,14 @@ class Recovery:
         Raises:
             RemoteProtocolError: the conversation cannot go on from there.
         """
-        self.owed_ok = dialect.ok_after_resend
+        self.owed_ok = dialect.ok_after_resend  # `Resend: 3`, `ok`: the ok is no line's (marlin-plain-lines.txt, N3)
         self.answered_early = 0
         if self._came_from is not None and number <= self._came_from:
             raise PrinterReset(
                 f"the printer asks for line {number - flight.base}, but had answered line "
                 f"{self._came_from - flight.base}: its board was reset"
             )
+        # a board that was reset asks for line 1; a damaged `Resend: 123` may read the same
         first_again = number - flight.base == 1 and flight.first_unanswered > ANSWERED
         if first_again or not flight.first_held <= number <= flight.next:
             self._doubt(number, flight, dialect)
@@ -223,7 +244,7 @@ class Recovery:
             self._repeats = (number, 1)
             self._stale, self._wait = 0, 0.0
         elif flight.replay == number:
-            return  # nothing was sent in between, so it is the same request (Repetier repeats it each 200 ms)
+            return  # nothing was sent in between: the same request (each 200 ms in repetier-1.0.4-lines.txt)
         elif self._crossed(number == asked, now, wire_free, repeats=repeats):
             self._stale += 1  # it crossed with the line, or answers take longer than they did
             self._wait = min(max(2 * self._wait, self.turnaround, 0.01), LONGEST_TURNAROUND)
@@ -245,7 +266,7 @@ class Recovery:
         self._came_from = self._doubted = None
         self._doubts = 0
         before, end = self._request, max(self._request.end, flight.replay)
-        lost = flight.rewind(number)
+        lost = flight.rewind(number)  # each but the first may be refused too (marlin-plain-lines.txt, 12 lines at once)
         again = sum(before.target <= sent[0] < before.end for sent in flight.lines) if before.early else 0
         self.answered_early = min(before.early, again)
         self._request = _Request(number, lost - 1, until, now, end)
@@ -319,12 +340,19 @@ class Recovery:
             self._ask(flight, dialect)
 
     def _ask(self, flight: Flight, dialect: Dialect) -> None:
-        """Ask for the line that is wanted next; the line feed ends whatever noise the firmware may hold."""
+        """Ask for the line that is wanted next; the line feed ends whatever noise the firmware may hold.
+
+        Recorded under "impossible number" in *-lines.txt: Marlin and Prusa-Firmware refuse it and ask at once. Repetier
+        says `skip` and asks 1.3 s later. Smoothieware answers the empty line with an `ok` (GcodeDispatch.cpp).
+        """
         self.raw = b"\n" + frame(dialect.impossible_number(flight.next_on_wire - 1), b"M105")
         self.foreign_ok = dialect.answers_blank
 
     def executed(self, flight: Flight) -> None:
-        """Take note that the question was taken for a command, by a firmware that does not count lines."""
+        """Take note that the question was taken for a command, by a firmware that does not count lines.
+
+        RepRapFirmware does so: its StringParser.cpp checks the checksum of a line, not the order of numbers.
+        """
         self.all_here = flight.next
         self._enter("question executed")
 

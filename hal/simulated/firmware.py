@@ -3,12 +3,30 @@
     wire → receive buffer (128 bytes) → command queue (4 lines) → command → planner (16 moves)
                                                                      └→ `ok` → wire
 
-A discrete-event simulation of Marlin: everything that happens has a computed time, and `advance` works through
-what is due. The `ok` of a line is sent when the line has been executed, and a move is executed once it has a
-place in the planner. Lines are read only while the command queue has room, also in the middle of a command.
+Theory of operation. This is a discrete-event simulation: everything that happens has a computed time, `next_event`
+tells the earliest, and `advance` works through all that is due. There is no clock and no task, so a print of an hour
+takes seconds, and the same seed gives the same print, byte for byte.
 
-Other firmwares differ by their `Speech`. What goes wrong on purpose is in `faults`, and costs nothing where
-nothing does.
+The chain above is Marlin's main loop (MarlinCore.cpp `idle`, queue.cpp `get_available_commands` and `advance`), and
+most of what troubles a host follows from its sizes:
+
+* A byte that finds the receive buffer full is lost without a word (marlin-plain-overflow.txt). Lines move on to the
+  command queue as long as that has room, also while a command runs. So a host that keeps within 127 bytes and 4 lines
+  loses nothing.
+* A line is accepted when it is read: number first, then checksum. A refusal flushes the receive buffer, even in the
+  middle of a line that is arriving; the tail of that line is then a line of its own, mostly an unknown command
+  (marlin-plain-lines.txt, "12 short lines at once").
+* An accepted line is answered when it has been executed; a move, when it has its place in the planner. While a command
+  takes time (`Wait` yields when it wants to go on), later lines wait, and `busy` is said each 2 s.
+* What the EMERGENCY_PARSER hears skips the queue. Without it, M108, M112 and M410 are seen when their line leaves the
+  receive buffer (queue.cpp), so they come too late behind a full queue.
+
+Other firmwares are data: a `Speech` says what they say and when, and `Receiver` has a subclass where lines are read
+in another way (Repetier). The sources of each are in docs/firmware.md, the dialogues in tests/data/transcripts/.
+Faults (`faults`) act at fixed points of the chain: on the bytes of the wire, on the verdict of a line, on an answer.
+Where no scenario is given they cost nothing. The `oracle` sees what was accepted and executed, and is the judge of a
+test. Of the host's own code the firmware uses `gcode.framing`, `gcode.command` and the arithmetic of moves
+(`planner`, `arcs`); the recorded dialogues keep an error in these from hiding.
 """
 
 import math

@@ -1,7 +1,21 @@
 """Effects: what is done in each state of a job, one coroutine a state.
 
-An effect ends by moving the machine on, or is ended because somebody else moved it. Nothing is cleaned up in its
-cancellation: cancelling a job is a state like the others, with an effect of its own.
+Theory of operation. The table (`daemon.core.job.states`) says which state follows which. A request, a printer event or
+the end of an effect fires a trigger. That cancels the coroutine of the old state, and the runner starts that of the
+new one. So exactly one effect runs at any time, and these rules make that safe:
+
+* An effect ends by firing a trigger, or is cancelled because somebody else fired one. It cleans nothing up when it is
+  cancelled: calling a job off is a state, with an effect of its own that nobody cancels half-way by accident.
+* An effect can begin again. A pause in the middle of a wait for heat comes back to that wait, and another host begins
+  the effect from its first line. So it keeps nothing that matters in local variables: the page has it (`rest`,
+  `script`, `passed`, `standing_by`), and it is written before what it protects from being done twice.
+* Commands of the job's own that may go only once pass through `job.steps`, which sends each of them once, whichever
+  host runs the effect. Commands that set a value (M104) need not.
+* The file is fed by the link and not by the effect. `_printing` opens the gate and waits until the stream wants
+  something: its end, an error, or a barrier, which is a line that the host has to act upon. The stream hands out
+  nothing behind a barrier until `proceed`.
+* An `ok` does not mean that a move is made, only that it is planned. Wherever the next step needs the head at rest,
+  the effect awaits `printer.finished()`, which asks for the position behind an M400.
 """
 
 import asyncio
@@ -258,6 +272,8 @@ class Effects:
 
     def _host_waits(self, printer: Printer) -> bool:
         choice = self._config.job.heat_up
+        # behind an M109 every command waits for the heat; only what the parser hears, as M108, does not
+        # (marlin-advok-heat.txt, "M109 S230 then (while it blocks) M105 + M108")
         deaf = not printer.identity.capabilities.get("EMERGENCY_PARSER")
         return choice == "host" or (choice == "auto" and deaf)
 
@@ -296,7 +312,7 @@ class Effects:
                 await self._wait_for_all(job, barrier)
             case PauseJob(reason=reason):
                 self._pause_for(job, reason)  # first, so that the gate is closed when the file may go on
-            case PrinterPauses():
+            case PrinterPauses():  # Prusa's M601 parks by itself and keeps heat and place (Marlin_main.cpp)
                 job.page.printer_paused = True
                 self._pause_for(job, f"the file asks for it: {barrier.command.decode()}")
             case PauseUnlessKnown():

@@ -1,8 +1,26 @@
 """Steps: the commands that a job sends besides its file, each of them once, whichever host sends it.
 
-A script of the user's and the way into and out of a pause are moves that must not be made twice, nor left out. The
-job's page (`daemon.core.job.page`) says which command was begun and what was answered to those before it; the logbook
-says whether the one that was begun had gone on the wire, and the printer whether it had arrived.
+A script of the user's and the way into and out of a pause are moves that must not be made twice, nor left out.
+
+Theory of operation. A host may be killed between any two instructions. What it leaves is written in this order:
+
+    the job's page: "step 7 is begun, it is M400"  →  the logbook's ring: the frame of step 7  →  the wire
+
+So whoever comes next finds one of three things:
+
+* The page does not name the step: nothing of it has left the host. It is sent as if for the first time.
+* The page names it, the ring has no frame of it: it never reached the wire. It is sent now, under its old number.
+* The page names it, the ring has its frame: the link has by now found out whether the printer accepted that line, and
+  has sent it again from the ring if not (`gcode.recovery`). It is done, and is not sent here.
+
+An effect (`daemon.core.job.effects`) always runs from its first line, whether it is new in its state or comes back to
+it. What it did before, it does again without effect: `send` returns the answer that the page has for this place instead
+of sending. That works only if it goes the same way each time. So whatever decides the way, be it an answer of the
+printer or the configuration, passes through `found` or `note`, or has a field in the page. Where another command comes
+out all the same, as after an upgrade, `StepsDiffer` ends the job.
+
+Steps of the script (`OF_SCRIPT`) have no place in a state: a pause may come in the middle of the script, and what is
+left of it is run in the next state.
 """
 
 import asyncio
@@ -85,7 +103,7 @@ class Steps:
         _compare(page.begun[0], command)
         page.begun = None
         if page.step in self._framed:
-            return ["ok"]
+            return ["ok"]  # what was really answered went to the host before; scripts do not look at it
         page.step -= 1
         return await self._send(printer, command, place)
 

@@ -1,8 +1,25 @@
 """Survival: how a job outlives its host, or its line.
 
-While a job goes on, the logbook holds its page and the frames sent. The host that comes next, be it this one after the
-cable was back, takes the line over, asks the printer which line it accepted last, and goes on behind it. Whatever does
-not fit is a reason to stop: a wrong continuation is worse than none.
+Theory of operation. Only the printer knows for sure which line it has accepted. So the host does not write down how far
+a print has got. It writes down what turns the printer's answer into a place in the file, and the next host asks. The
+next host may be this very process, after the cable was back. There are two such records:
+
+* The logbook (`hal.logbook`), in memory that outlives the process but not the machine: the job's page, and the last
+  128 frames, each written before it is on the wire. Whatever line the printer asks for is among them.
+* The place (`daemon.core.job.places`), on the disk, for a machine that was switched off: "behind line 812 goes the
+  file, from byte 30,112 on". It is written every 5 s and still exact, because every line of the file adds one to the
+  number. A command that is no line of the file is noted before it is sent.
+
+The boot id says which one holds. If the logbook is of this boot, it is newer than the disk. If not, the machine was
+started anew and its memory is lost; then the place holds, until the printer was asked (`noted`). While it does, nothing
+is written, or the next power cut would find a page without a place.
+
+Reattaching is one sequence, whatever the cause: open the port without a reset, ask for the line that is wanted, check
+that it is the same printer (M115) and the same file (size, time, inode), go back to the state that was left. After a
+reboot the head and the heat are checked as well (`after_reboot`).
+
+Whatever does not fit raises `CannotGoOn`: the print is INTERRUPTED and the printer made cold. A wrong continuation is
+worse than none.
 """
 
 import asyncio
@@ -114,6 +131,7 @@ class Survival:
 
     def obstacle(self, job: Job) -> str | None:
         """Return why the job could not go on without its line; None: it can."""
+        # Klipper's tty and Teacup count no lines (klipper.txt, teacup-lines.txt)
         if not recognise(job.page.name).numbered:
             return f"{job.page.name} counts no lines, so nobody can tell which was the last one"
         if job.page.file is None or job.state not in _SURVIVE:
