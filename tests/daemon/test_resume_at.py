@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,9 +100,13 @@ def commands_of(text: str) -> list[tuple[int, bytes]]:
     return found + list(reader)
 
 
+def begun(place: ResumePlace):
+    return start_sequence(place, place.top)
+
+
 def sequence(text: str) -> list[str]:
     """Return the start sequence for what stands behind a text."""
-    return list(start_sequence(place_behind(commands_of(text), len(text))))
+    return list(begun(place_behind(commands_of(text), len(text))))
 
 
 @pytest.mark.parametrize("place", [["--layer", "2"], ["--height", "0.25"], ["--height", "0.18"], ["--line", "20"]])
@@ -419,10 +423,38 @@ def test_objects_one_after_the_other_are_gone_over_and_a_height_means_one_place(
     found = there(path, Wanted(layer=7))
     assert (found.height, found.top, found.highest) == (0.4, 0.2, 1.0)
     assert "G1 Z5.8 F600" in found.sequence, "5 mm above all that stands there"
-    assert "not what is finished, up to 1 mm" in warnings(found, Config().scripts)[0]
+    assert "not what else was laid, up to 1 mm" in warnings(found, Config().scripts)[0]
     with pytest.raises(NoSuchPlace, match="one object after the other, so that a height tells no place"):
         there(path, Wanted(height=0.5))
     assert warnings(there(path, Wanted(layer=3)), Config().scripts) == []
+
+
+def test_a_part_is_as_high_as_the_layer_below_and_not_as_what_was_laid_beside_it(tmp_path):
+    """A purge on a wiper behind a change of colour; circles without X and Y."""
+    purge = "G1 Z11.6 F600\nG1 X5 E2 F1200\n"
+    path = of(tmp_path, f"G28\nM83\nM104 S200\n{block(10, 0.2, 0.4)}{purge}{block(10, 0.6, 0.8)}")
+    for wanted in (Wanted(layer=3), Wanted(layer=4)):
+        found = None
+        with suppress(NoSuchPlace):
+            found = there(path, wanted)
+        assert found is None or found.top == pytest.approx(found.height - 0.2)
+        assert found is None or "G1 Z16.2 F600" in found.sequence or found.layer == 4, "above what lies beside it"
+    assert there(path, Wanted(layer=4)).top == 0.6
+    circles = "".join(f";LAYER_CHANGE\nG1 Z{z:g} F600\nG2 I10 J0 E3 F1200\n" for z in (0.2, 0.4, 0.6))
+    path = of(tmp_path, f"G28\nM83\nM104 S200\nG1 X50 Y50 F6000\n{circles}")
+    assert there(path, Wanted(layer=3)).top == 0.4
+
+
+def test_a_layer_that_is_not_just_above_what_was_printed_is_refused(tmp_path):
+    path = of(tmp_path, f"G28\nM83\nM104 S200\n{block(10, 0.2, 0.4, 0.6)}{block(60, 0.2, 0.4)}")
+    with pytest.raises(NoSuchPlace, match=r"layer 4 .* is at 0.2 mm, and what was printed before it is at 0.6 mm"):
+        there(path, Wanted(layer=4))  # the first one of the second object
+    assert there(path, Wanted(layer=5)).top == 0.2
+
+
+def test_in_the_middle_of_a_layer_what_was_laid_last_is_the_top(small):
+    line = SMALL.split("\n").index("G1 X40 Y40 E4") + 1
+    assert there(small, Wanted(line=line)).top == 0.4
 
 
 def test_small_letters_mean_the_same(tmp_path):
@@ -441,7 +473,7 @@ def test_what_g90_means_for_e_is_the_firmwares_affair(e_mode, sets):
             place_behind(commands_of(text), len(text), None)
         assert place_behind(commands_of(text), text.index("G91"), None).modes.relative_e, "until then it is clear"
     else:
-        made = list(start_sequence(place_behind(commands_of(text), len(text), e_mode)))
+        made = list(begun(place_behind(commands_of(text), len(text), e_mode)))
         assert [each for each in made if each in ("M82", "M83")][-1] == sets
 
 
@@ -450,6 +482,7 @@ def test_what_g90_means_for_e_is_the_firmwares_affair(e_mode, sets):
     [
         (["M200 D1.75", "M92 E400", "M218 T1 X20"], ["M200 D1.75", "M92 E400", "M218 T1 X20"]),
         (["M204 P500", "M204 T900", "M204 P700"], ["M204 T900", "M204 P700"]),  # each holds for itself
+        (["M206 X2 Y3", "G10 P1 X20", "G10", "G10 S1"], ["M206 X2 Y3", "G10 P1 X20"]),
         (["M204 P500", "M204 P1 R2"], ["M204 P1 R2"]),
         (["M218 T1 X20", "M218 T2 X40", "M218 T1 X21"], ["M218 T2 X40", "M218 T1 X21"]),
         (["M220 S80", "M220 B", "M220 S30", "M220 R"], ["M220 S80"]),
@@ -465,7 +498,7 @@ def test_settings_hold_until_they_are_changed(before, held):
     assert [each for each in commands[2:] if each in before] == held
 
 
-@pytest.mark.parametrize("origin", ["G55", "G52 X1", "M428"])
+@pytest.mark.parametrize("origin", ["G55", "G52 X1", "M428", "G10 L2 P1 X5"])
 def test_another_origin_is_refused(origin):
     with pytest.raises(NoSuchPlace, match="moves the origin"):
         sequence(f"G28\n{origin}\nG1 X1 E1 F600\n")

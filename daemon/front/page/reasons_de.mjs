@@ -55,7 +55,8 @@ export const reasons = [
   ["T{tool} is to print {wanted}, and {name} is {there}", "T{tool} soll {wanted} drucken, {name} ist {there}"],
   ["it is the rest of a print: it takes the place where the nozzle stands for the top of the part", "Es ist der Rest eines Drucks: Er nimmt die Stelle, an der die Düse steht, für die Oberseite des Teils"],
   ["that is the first layer of {name}, no part is below it: print the whole file", "Das ist die erste Schicht von {name}, darunter ist kein Teil: die ganze Datei drucken"],
-  ["objects are printed one after the other: the nozzle has to touch the one that was being printed, {top} mm high, and not what is finished, up to {highest} mm", "Die Objekte werden nacheinander gedruckt: Die Düse muss das berühren, das gerade gedruckt wurde und {top} mm hoch ist, und nicht, was fertig ist, bis {highest} mm"],
+  ["the nozzle has to touch the part that was being printed, {top} mm high, and not what else was laid, up to {highest} mm (another object, a purge)", "Die Düse muss das Teil berühren, das gerade gedruckt wurde und {top} mm hoch ist, und nicht, was sonst noch daliegt, bis {highest} mm (ein anderes Objekt, Ausgeschobenes)"],
+  ["nobody can tell how high the part is there: layer {n} of {name} is at {z} mm, and what was printed before it is at {before} mm", "Niemand weiß, wie hoch das Teil dort ist: Schicht {n} von {name} ist bei {z} mm, und was davor gedruckt wurde, bei {before} mm"],
   ["scripts.before_start is left out, as it may home Z: {commands}", "scripts.before_start wird ausgelassen, weil es Z fahren könnte: {commands}"],
   ["it is turned off by safety.dead_man_min = 0", "Es ist durch safety.dead_man_min = 0 abgeschaltet"],
 ];

@@ -36,7 +36,7 @@ _SETTINGS: dict[str, str] = dict.fromkeys(
     ),
     "T",
 ) | {
-    "M106": "P", "M107": "P", "M163": "S", "M164": "S", "M165": "", "M166": "",
+    "G10": "P", "M106": "P", "M107": "P", "M163": "S", "M164": "S", "M165": "", "M166": "",
     "SET_PRESSURE_ADVANCE": "EXTRUDER", "SET_RETRACTION": "", "SET_VELOCITY_LIMIT": "",
 }  # fmt: skip
 """Commands that hold until they are changed, and change what is laid or how fast; and which word of each says for which
@@ -53,7 +53,7 @@ class ResumePlace:
         e_mode: of the firmware, see `gcode.modes`; None: nobody knows it.
         modes: how the next lines are read.
         axes: X, Y, Z and E, as the file counts them.
-        top: height of the material laid last; None: there is none.
+        top: height of the material laid last; None: there is none. It may have been laid beside the part (a purge).
         highest: of all that was laid; above `top` where objects are printed one after the other.
         targets: by heater: `tool0`, `bed`, `chamber`.
         settings: the commands that still hold of those that set speeds, factors and the like, in their order.
@@ -119,7 +119,7 @@ class ResumePlace:
             self._home(asked)
         elif code in SETS_TARGET:
             self._heat(SETS_TARGET[code], asked)
-        elif code in _ORIGINS:
+        elif code in _ORIGINS or (code == "G10" and "L" in asked):
             self.renamed = True
         else:
             self._note_setting(code, command)
@@ -131,6 +131,8 @@ class ResumePlace:
         text = command.decode("ascii", "replace")
         words = {each[1] or each[2]: each[0] for each in _WORDS.finditer(text.upper(), len(code))}
         of = words.pop(_SETTINGS[code], "")
+        if code == "G10" and not of:
+            return  # a retraction of the firmware's
         if code in {"M106", "M107"}:
             if of in {"", "P0"}:
                 return  # the part fan, which modes have
@@ -155,7 +157,7 @@ class ResumePlace:
 
     def _move(self, asked: Command) -> None:
         unit = _INCH if self.modes.inches else 1.0
-        before = self.axes["E"]
+        x, y, before = self.axes["X"], self.axes["Y"], self.axes["E"]
         for axis in "XYZE":
             if (value := asked.get(axis)) is not None:
                 relative = self.modes.relative_e if axis == "E" else self.modes.relative
@@ -165,7 +167,8 @@ class ResumePlace:
         pushed = self.axes["E"] - before
         self.extruded += pushed
         self._most = max(self._most, self.extruded)
-        if pushed > 0 and ("X" in asked or "Y" in asked):
+        goes_round = asked.code in {"G2", "G3"}  # perhaps to where it was
+        if pushed > 0 and (goes_round or (x, y) != (self.axes["X"], self.axes["Y"])):
             self.top = self.axes["Z"]
             self.highest = max(self.highest, self.top)
 
@@ -223,13 +226,12 @@ def place_behind(commands: Iterable[tuple[int, bytes]], offset: int, e_mode: EMo
     return place
 
 
-def start_sequence(place: ResumePlace) -> Iterator[str]:
-    """Give the commands that bring the printer there. The nozzle touches the top of the part when they begin.
+def start_sequence(place: ResumePlace, top: float) -> Iterator[str]:
+    """Give the commands that bring the printer there. The nozzle touches the part, so high, when they begin.
 
     Until the bed is hot it stays there, cold: cold, the part would come off the bed, and an axis that is not held may
     sink. It gets hot in the corner, where it melts into nothing.
     """
-    top = place.top or 0.0
     targets = {name: target for name, target in place.targets.items() if target > 0}
     yield "G21"
     yield "G90"
@@ -239,7 +241,7 @@ def start_sequence(place: ResumePlace) -> Iterator[str]:
             yield f"{code} S{_number(targets[name])}"
     yield f"G92 Z{_number(top)}"  # first, so that a lift of the firmware's own is counted too
     yield "G91"
-    yield f"G1 Z{_number(place.highest - top + LIFT)} {DOWN}"
+    yield f"G1 Z{_number(max(place.highest, top) - top + LIFT)} {DOWN}"
     yield "G90"
     yield "G28 X Y"
     tools = {int(name[4:]): target for name, target in targets.items() if name.startswith("tool")}

@@ -26,6 +26,7 @@ POWER_LOSS = (
 )
 
 _LAYER = 0.2  # mm, where nobody knows how thick one is
+_CLOSE = 0.01  # mm
 
 
 @frozen
@@ -111,23 +112,45 @@ def propose(path: Path, wanted: Wanted, layers: Sequence["Layer"], e_mode: EMode
         place = place_behind(_commands(path), offset, e_mode)
         _require_heat(path.name, place)
         layer = sum(each.offset <= offset for each in layers) or None
+        top = _top(path.name, place, layers[: layer or 0], offset)
         return Proposal(
             offset,
             _line_at(path, offset),
             layer,
             len(layers),
             layers[layer - 1].z if layer else None,
-            place.top or 0.0,
-            place.highest,
+            top,
+            max(place.highest, top),
             {axis: round(place.axes[axis], 5) for axis in "XYZ"},
             {name: target for name, target in place.targets.items() if target},
             round(place.extruded, 2),
-            tuple(start_sequence(place)),
+            tuple(start_sequence(place, top)),
             state.st_size,
             state.st_mtime_ns,
         )
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _top(name: str, place: ResumePlace, layers: Sequence["Layer"], offset: int) -> float:
+    """Return how high the part is, by the layers up to the one that has the place; all else would be a crash.
+
+    Material may have been laid beside the part, at any height; so the layer below says it, and has to be just below.
+    """
+    laid, last = place.top or 0.0, layers[-1] if layers else None
+    if last is None or last.z is None:
+        raise NoSuchPlace(f"nobody can tell how high the part is there: {name} has no layer at that place")
+    most = 2 * (last.height or _LAYER) + _CLOSE
+    if last.offset < offset and abs(laid - last.z) < _CLOSE:
+        return laid  # in the middle of a layer, behind material of its own
+    below = next((each.z for each in reversed(layers[:-1]) if each.z is not None), None)
+    if below is None or not 0 < last.z - below <= most:
+        before = laid if below is None else below
+        raise NoSuchPlace(
+            f"nobody can tell how high the part is there: layer {len(layers)} of {name} is at {last.z:g} mm, and what "
+            f"was printed before it is at {before:g} mm"
+        )
+    return below
 
 
 def _require_heat(name: str, place: ResumePlace) -> None:
@@ -203,8 +226,8 @@ def warnings(proposal: Proposal, scripts: ScriptsConfig, reached: int | None = N
         found.append("scripts.before_start is left out, as it may home Z: " + "; ".join(scripts.before_start))
     if proposal.highest > proposal.top + _LAYER:
         found.append(
-            "objects are printed one after the other: the nozzle has to touch the one that was being printed, "
-            f"{proposal.top:g} mm high, and not what is finished, up to {proposal.highest:g} mm"
+            f"the nozzle has to touch the part that was being printed, {proposal.top:g} mm high, and not what else was "
+            f"laid, up to {proposal.highest:g} mm (another object, a purge)"
         )
     if reached is not None and proposal.layer is not None and proposal.layer > reached + 1:
         found.append(f"the print has ended in layer {reached}: the layers up to {proposal.layer} would be missing")
