@@ -1,6 +1,7 @@
 """/api/plugin/psucontrol: the printer's power as OctoPrint's plug-in of that name has it; apps show a switch then."""
 
 from daemon.errors import CompanionAway
+from daemon.front.access.scopes import Scope
 from daemon.front.http.base import ApiHandler
 
 COMPANION = "power"
@@ -11,6 +12,8 @@ _NO = 300  # from this status on, an answer of the companion is no yes
 
 class PsuHandler(ApiHandler):
     """/api/plugin/psucontrol."""
+
+    writes = Scope.READ  # a key that may look may ask by POST, too; the companion refuses it the rest
 
     def get(self) -> None:
         """Tell whether the printer has power; what nobody knows counts as off, for these clients."""

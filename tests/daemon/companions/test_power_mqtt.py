@@ -1,0 +1,111 @@
+"""A switch behind an MQTT broker, which is a real one; the plug speaks as Tasmota's documentation says."""
+
+import asyncio
+import shutil
+import socket
+import subprocess
+
+import aiomqtt
+import pytest
+
+from daemon.companions.power.config import DeviceConfig
+from daemon.companions.power.devices import make
+from daemon.companions.power.errors import DeviceError
+from support.processes import cannot_run
+
+pytestmark = pytest.mark.real_time
+
+
+class MqttPlug:
+    """One relay."""
+
+    def __init__(self, port):
+        self.port, self.is_on, self.heard = port, False, []
+
+    async def run(self):
+        will = aiomqtt.Will("tele/plug/LWT", "Offline", retain=True)
+        async with aiomqtt.Client("127.0.0.1", self.port, will=will) as client:
+            await client.subscribe("cmnd/plug/+")
+            await client.publish("tele/plug/LWT", "Online", retain=True)
+            async for message in client.messages:
+                said = message.payload.decode()
+                self.heard.append((said, message.retain))
+                self.is_on = {"ON": True, "OFF": False}.get(said, self.is_on)
+                state = "ON" if self.is_on else "OFF"
+                await client.publish("stat/plug/RESULT", f'{{"POWER":"{state}"}}')
+                await client.publish("stat/plug/POWER", state)
+
+
+@pytest.fixture
+def unused_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+@pytest.fixture
+def broker(tmp_path, unused_port):
+    program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin")
+    if program is None:
+        cannot_run("mosquitto is missing: apt-get install mosquitto")
+    (tmp_path / "conf").write_text(f"listener {unused_port} 127.0.0.1\nallow_anonymous true\n")
+    process = subprocess.Popen([program, "-c", tmp_path / "conf"], stderr=subprocess.DEVNULL)
+    yield unused_port
+    process.terminate()
+    process.wait()
+
+
+async def when(condition, seconds=5.0):
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - other processes
+            await asyncio.sleep(0.01)
+
+
+async def is_there(port):
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.01)
+            else:
+                writer.close()
+                return
+
+
+async def test_a_plug_of_tasmota(broker):
+    await is_there(broker)
+    plug = MqttPlug(broker)
+    running = asyncio.create_task(plug.run())
+    config = DeviceConfig(name="plug", type="mqtt", address=f"127.0.0.1:{broker}", topic="plug", timeout_s=1.0)
+    device = make(config)
+    other = make(DeviceConfig(
+        name="plug", type="mqtt", address=f"mqtt://127.0.0.1:{broker}", command_topic="cmnd/plug/POWER",
+        state_topic="stat/plug/POWER", available_topic="tele/plug/LWT", timeout_s=1.0,
+    ))  # fmt: skip
+    await asyncio.sleep(0.1)
+    assert await device.sense() is False
+    assert await other.sense() is None, "it has said nothing, and cannot be asked"
+    await device.on()
+    assert await device.sense() is True
+    async with asyncio.timeout(5):
+        while await other.sense() is not True:  # noqa: ASYNC110 - the broker tells one after the other
+            await asyncio.sleep(0.01)
+    await other.off()
+    await when(lambda: not plug.is_on)
+    assert await device.sense() is False
+    assert plug.heard[0] == ("", False)
+    assert not any(retain for _, retain in plug.heard)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    with pytest.raises(DeviceError, match=r"plug (has not answered|is not at the broker)"):
+        await device.sense()
+    await device.close()
+    await other.close()
+
+
+async def test_a_broker_that_is_not_there_is_said_and_waited_for(unused_port):
+    device = make(DeviceConfig(name="plug", type="mqtt", address=f"127.0.0.1:{unused_port}", topic="p", timeout_s=0.2))
+    with pytest.raises(DeviceError, match=rf"plug: no broker at 127.0.0.1:{unused_port}: .*refused"):
+        await device.on()
+    await device.close()
