@@ -10,6 +10,7 @@ NozzledError
     ├── PortNotAllowed           a client wants to connect to a port that nobody allowed
     ├── CoreAway                 the core, which has the printer, is not there now (it restarts)
     │   └── OtherVersion         the core is of another version, and does not understand what it is asked
+    ├── TooLate                  the core comes to a question when nobody waits for the answer any more
     ├── NoSuchCompanion          a companion (power, timelapse, notify) that is not switched on
     ├── CompanionAway            a companion that is switched on does not run, or does not answer
     ├── StoreError               a database that cannot be opened, or was made by a newer version
