@@ -18,6 +18,8 @@ from hal.ports import Port
 MOST = 4 * 1024 * 1024  # bytes of one file, or of what a program says
 GROUP_MAY = 0o060  # read and write
 PATIENCE = 10.0  # s that a program may take
+WEB_PATIENCE = 0.5  # s that a web server of this machine may take to answer
+MOST_OF_WEB = 64 * 1024  # bytes of its answer
 
 
 @frozen
@@ -51,6 +53,27 @@ def _run(words: Sequence[str]) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout[:MOST].decode("utf-8", "replace").strip() if done.returncode == 0 else None
+
+
+def _fetch(url: str, *, any_status: bool = False) -> tuple[str, str, bytes] | None:
+    """Return content type, server and the beginning of what a web server of this machine answers; None: nothing."""
+    import http.client  # noqa: PLC0415 - where there may be a camera alone
+    from urllib.parse import urlsplit  # noqa: PLC0415 - as above
+
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=WEB_PATIENCE)
+    try:
+        connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+        answer = connection.getresponse()
+        if answer.status != http.client.OK and not any_status:
+            return None
+        kind = answer.getheader("Content-Type", "")
+        text = answer.read(MOST_OF_WEB) if kind.startswith(("application/json", "text/")) else b""
+        return kind, answer.getheader("Server", ""), text
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
 
 
 def _environment() -> dict[str, str]:
@@ -117,6 +140,7 @@ class View:
     listens: Callable[[int], list[str]] = field(
         default=lambda port: [each.program for each in holders.of_tcp_port(port)]
     )
+    fetch: Callable[..., tuple[str, str, bytes] | None] = _fetch
     groups_of: Callable[[str], set[str]] = _groups
     node: Callable[[str], Node | None] = _node
     room: Callable[[Path], tuple[int, int, bool] | None] = _room

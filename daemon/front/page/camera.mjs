@@ -1,22 +1,43 @@
 /** The picture of a camera, where one is configured: the live one, or a single one again and again. Nothing is loaded while nobody looks. */
 
-import {get} from "./api.mjs";
+import {choice, get, keepChoice, post} from "./api.mjs";
 import {html, useEffect, useState} from "./html.mjs";
 import {sections, short} from "./store.mjs";
 import {t} from "./words.mjs";
 
 const AGAIN = 5000; // ms between two single pictures, and two tries
+const OWN = "/webcam/"; // pictures that come through nozzled
 
 /** @param {string} address With something in it that no cache knows. */
 function anew(address) {
   return `${address}${address.includes("?") ? "&" : "?"}_=${Date.now()}`;
 }
 
+/** What this page may open: a page that came by https gets no picture by http. @param {string|undefined} told @param {string|undefined} own */
+function usable(told, own) {
+  return told && own && location.protocol === "https:" && told.startsWith("http:") ? own : told;
+}
+
+/** What an <img> can open: what needs the key is signed for a while. @param {string} address */
+async function signed(address) {
+  if (!address.startsWith(OWN)) return address;
+  const {links} = await post("api/links", {paths: [address]});
+  return links[address].replace(/^\//, "");
+}
+
+/** Pages of the camera's own program. @param {{of: any}} props */
+function Elsewhere({of}) {
+  const pages = [["WebRTC", of.webrtc], ["HLS", of.hls]].filter(([, url]) => /^https?:\/\//.test(url ?? ""));
+  return pages.length > 0 && html`<span class="row">${pages.map(([name, url]) => html`<a key=${name} href=${url} target="_blank" rel="noopener noreferrer">${name}</a>`)}</span>`;
+}
+
 export function Camera() {
   const [webcam, setWebcam] = useState(/** @type {any} */ (null));
+  const [chosen, setChosen] = useState(choice("camera"));
   const [tick, setTick] = useState(0);
   const [failed, setFailed] = useState(false);
   const [seen, setSeen] = useState(!document.hidden);
+  const [source, setSource] = useState("");
   useEffect(() => {
     get("api/settings").then(said => setWebcam(said.webcam), () => setFailed(true));
   }, [sections.value.settings?.revision]);
@@ -31,20 +52,38 @@ export function Camera() {
     document.addEventListener("securitypolicyviolation", note);
     return () => document.removeEventListener("securitypolicyviolation", note);
   }, []);
-  const {streamUrl, snapshotUrl, flipH, flipV, rotate90} = webcam ?? {};
-  const single = !streamUrl && snapshotUrl;
+  const cameras = webcam?.webcams ?? [];
+  const camera = cameras.find((/** @type {any} */ each) => each.name === chosen) ?? cameras[0];
+  const {compat = {}, extras = {}, flipH, flipV, rotate90} = camera ?? {};
+  const live = usable(compat.stream, extras.proxied?.stream);
+  const address = live || usable(compat.snapshot, extras.proxied?.snapshot);
+  const single = !live && Boolean(address);
+  useEffect(() => setSource(""), [address]);
+  useEffect(() => {
+    if (!seen || !address) return;
+    let over = false;
+    signed(single || tick ? anew(address) : address).then(found => over || setSource(found), () => over || setFailed(true));
+    return () => {
+      over = true;
+    };
+  }, [address, tick, seen]);
   useEffect(() => {
     if (!seen || blocked || !(single || failed)) return;
     const timer = setInterval(() => setTick(Date.now()), AGAIN);
     return () => clearInterval(timer);
   }, [seen, single, failed, blocked]);
-  const address = streamUrl || snapshotUrl;
-  if (!webcam?.webcamEnabled || !address) return null;
+  if (!camera || !(address || extras.webrtc || extras.hls)) return null;
   const turned = [flipH && "flip-h", flipV && "flip-v", rotate90 && "turned"].filter(Boolean).join(" ");
+  const choose = (/** @type {any} */ event) => {
+    keepChoice("camera", event.target.value);
+    setChosen(event.target.value);
+  };
   return html`<section class="card camera" aria-label=${t("camera")}><h2>${t("camera")}</h2>
-    <div class="frame">${seen && html`<img key=${single ? "single" : tick} class=${turned} src=${single || tick ? anew(address) : address}
+    ${(cameras.length > 1 || extras.webrtc || extras.hls) && html`<div class="row">${cameras.length > 1 && html`<select aria-label=${t("camera")} value=${camera.name} onChange=${choose}>
+      ${cameras.map((/** @type {any} */ each) => html`<option key=${each.name} value=${each.name}>${short(each.displayName, 40)}</option>`)}</select>`}<${Elsewhere} of=${extras} /></div>`}
+    ${address && html`<div class="frame">${seen && source && html`<img key=${single ? "single" : source} class=${turned} src=${source}
       alt=${t("camera_alt")} referrerpolicy="no-referrer"
-      onError=${() => setFailed(true)} onLoad=${() => setFailed(false)} />`}</div>
+      onError=${() => setFailed(true)} onLoad=${() => setFailed(false)} />`}</div>`}
     ${blocked ? html`<div class="row"><span>${t("camera_reload")}</span><button type="button" onClick=${() => location.reload()}>${t("reload")}</button>
-      </div>` : failed && html`<p class="warn" role="status">${t("camera_failed", {address: short(address.split("?")[0], 120)})}</p>`}</section>`;
+      </div>` : failed && html`<p class="warn" role="status">${t("camera_failed", {address: short((address ?? "").split("?")[0], 120)})}</p>`}</section>`;
 }

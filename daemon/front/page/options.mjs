@@ -42,11 +42,14 @@ function Field({label, value, set, fixed, number, wide}) {
 }
 
 function Camera() {
-  const {appearance, webcam, nozzled} = known.value;
+  const {appearance, nozzled} = known.value;
+  const webcam = nozzled?.webcam ?? known.value.webcam; // as it is configured, for who may see that
   const [made, setMade] = useState(/** @type {Record<string, any>} */ ({}));
   const [reload, setReload] = useState(false);
   const fixed = (/** @type {string} */ name) => (nozzled?.fixed ?? []).includes(name);
   const set = (/** @type {string} */ name) => (/** @type {any} */ value) => setMade({...made, [name]: value});
+  const cameras = made.cameras ?? webcam.cameras ?? [];
+  const change = (/** @type {number} */ at, /** @type {object|null} */ what) => set("cameras")(cameras.flatMap((/** @type {any} */ each, /** @type {number} */ index) => (index !== at ? [each] : what ? [{...each, ...what}] : [])));
   const {name = appearance.name ?? "", streamUrl = webcam.streamUrl ?? "", snapshotUrl = webcam.snapshotUrl ?? ""} = made;
   const save = async () => {
     const {name: given, ...camera} = made;
@@ -61,7 +64,14 @@ function Camera() {
     <${Field} label=${t("name_own")} value=${name} set=${set("name")} fixed=${fixed("appearance.name")} wide=${true} />
     <${Field} label=${t("camera_stream")} value=${streamUrl} set=${set("streamUrl")} fixed=${fixed("webcam.streamUrl")} wide=${true} />
     <${Field} label=${t("camera_snapshot")} value=${snapshotUrl} set=${set("snapshotUrl")} fixed=${fixed("webcam.snapshotUrl")} wide=${true} />
+    <${Field} label=${t("camera_webrtc")} value=${made.webrtcUrl ?? webcam.webrtcUrl ?? ""} set=${set("webrtcUrl")} fixed=${fixed("webcam.webrtcUrl")} wide=${true} />
     <div class="row">${["flipH", "flipV", "rotate90"].map(flag)}</div>
+    ${cameras.map((/** @type {any} */ each, /** @type {number} */ at) => html`<fieldset key=${at} disabled=${fixed("webcam.cameras")}><legend>${t("camera_further", {n: at + 2})}</legend>
+      ${[["name", "camera_name"], ["streamUrl", "camera_stream"], ["snapshotUrl", "camera_snapshot"], ["webrtcUrl", "camera_webrtc"]].map(([key, label]) => html`<${Field} key=${key} label=${t(label)}
+        value=${each[key] ?? ""} set=${(/** @type {string} */ text) => change(at, {[key]: text})} wide=${true} />`)}
+      <div class="row">${["flipH", "flipV", "rotate90"].map(key => html`<label key=${key} class="check"><input type="checkbox" checked=${each[key]} onChange=${(/** @type {any} */ event) => change(at, {[key]: event.target.checked})} />
+        ${t(`camera_${key}`)}</label>`)}<button type="button" class="small" onClick=${() => change(at, null)}>${t("queue_remove")}</button></div></fieldset>`)}
+    <div class="row"><button type="button" disabled=${fixed("webcam.cameras")} onClick=${() => set("cameras")([...cameras, {name: ""}])}>${t("camera_new")}</button></div>
     <div class="row"><${Act} label=${t("save")} run=${save} off=${whyNot() || (Object.keys(made).length ? "" : t("nothing_changed"))} fail=${cameraFail} />
       ${reload && html`<span>${t("camera_reload")}</span><button type="button" onClick=${() => location.reload()}>${t("reload")}</button>`}</div>
     <${Fail} of=${cameraFail} /></section>`;

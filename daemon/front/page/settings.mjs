@@ -137,6 +137,7 @@ function Looks() {
 const COMPANIONS = {
   notify: () => import("./notices.mjs").then(module => module.Notices),
   power: () => import("./power.mjs").then(module => module.Power),
+  timelapse: () => import("./timelapse.mjs").then(module => module.Films),
 };
 
 /** @param {{name: string}} props */
