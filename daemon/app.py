@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 
 from daemon.bridge.memory import InMemory
 from daemon.config import Config
@@ -12,9 +11,10 @@ from daemon.core.desk import Desk
 from daemon.front import front as front_building
 from daemon.front.front import Front
 from daemon.systemd.descriptors import DescriptorStore
+from gcode.frozen import mutable
 
 
-@dataclass(slots=True)
+@mutable
 class House:
     """Both buildings: what prints, and what talks to people and programs."""
 

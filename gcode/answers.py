@@ -8,8 +8,8 @@ say anything; such a command is over when nothing has come for a moment.
 import re
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from gcode.frozen import mutable
 from gcode.outgoing import Ticket
 from gcode.replies import FirmwareInfo, PositionReply, Reply, SdIdle, SdProgress, Temperatures, UnknownCommand
 
@@ -46,7 +46,7 @@ _FITS: dict[str, tuple[_Fits, bool]] = {  # what answers a command, and whether 
 }
 
 
-@dataclass(slots=True)
+@mutable
 class _Expected:
     ticket: Ticket
     word: str

@@ -3,9 +3,10 @@
 `dataclass` has Python compile up to six methods for each class: 0.5 ms and 9 KB, a hundred times until a printer is
 READY, which was a fifth of what a start of the core costs. Here all classes share five of the six, and `__init__` is
 compiled for the first instance. `fields`, `replace`, `asdict`, `match` and msgspec see a dataclass like any other.
+`@mutable` is the same of `@dataclass(slots=True)`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields
 from operator import attrgetter
 from typing import Any, TypeVar, dataclass_transform
@@ -20,25 +21,36 @@ _keys: dict[type, Callable[[Any], object]] = {}
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def frozen(cls: type[_T]) -> type[_T]:
     """Make an immutable class with slots of this one, whose instances are equal where their fields are."""
+    return _made(cls, _OF_FROZEN, "_set(self, {0!r}, {0})")
+
+
+@dataclass_transform(field_specifiers=(field,))
+def mutable(cls: type[_T]) -> type[_T]:
+    """Make a class with slots of this one, whose instances are equal where their fields are."""
+    return _made(cls, _OF_MUTABLE, "self.{0} = {0}")
+
+
+def _made(cls: type[_T], methods: Mapping[str, object], assign: str) -> type[_T]:
     own = vars(cls)
+    cls.__doc__ = cls.__doc__ or cls.__name__  # else `dataclass` works a signature out to put there, 0.2 ms
     made = dataclass(init=False, repr=False, eq=False, slots=True)(cls)
-    for name, method in _SHARED.items():
+    for name, method in methods.items():
         if name not in own:
             setattr(made, name, method)
     if "__init__" not in own:
-        _set_init(made)
+        _set_init(made, assign)
     return made
 
 
-def _set_init(made: type) -> None:
+def _set_init(made: type, assign: str) -> None:
     def first(self: object, *args: object, **named: object) -> None:
-        made.__init__ = init = _compiled(made)  # type: ignore[misc]  # it is this one's place
+        made.__init__ = init = _compiled(made, assign)  # type: ignore[misc]  # it is this one's place
         init(self, *args, **named)
 
     made.__init__ = first  # type: ignore[misc]  # as above
 
 
-def _compiled(made: Any) -> _Init:
+def _compiled(made: Any, assign: str) -> _Init:
     """Return the method that takes the fields as arguments, in the order and with the defaults that they have."""
     scope: dict[str, Any] = {"_set": object.__setattr__, "_missing": MISSING}
     positional, by_name, body = ["self"], list[str](), list[str]()
@@ -52,7 +64,7 @@ def _compiled(made: Any) -> _Init:
             argument += "=_missing"
             body.append(f"  if {name} is _missing: {name} = _make_{name}()")
         (by_name if each.kw_only else positional).append(argument)
-        body.append(f"  _set(self, {name!r}, {name})")
+        body.append("  " + assign.format(name))
     if hasattr(made, "__post_init__"):
         body.append("  self.__post_init__()")
     arguments = ", ".join([*positional, *(["*", *by_name] if by_name else [])])
@@ -104,10 +116,10 @@ def _set_state(self: Any, state: list[Any]) -> None:
         object.__setattr__(self, each.name, kept)
 
 
-_SHARED: dict[str, Callable[..., Any]] = {
-    "__eq__": _equals,
+_OF_MUTABLE: Mapping[str, object] = {"__eq__": _equals, "__repr__": _shown, "__hash__": None}
+_OF_FROZEN: Mapping[str, object] = {
+    **_OF_MUTABLE,
     "__hash__": _hashed,
-    "__repr__": _shown,
     "__setattr__": _refuse_to_set,
     "__delattr__": _refuse_to_delete,
     "__getstate__": _state,  # as copy and pickle would set what cannot be set

@@ -7,9 +7,9 @@ the time runs from the first reading within the window, and begins anew when one
 import math
 import re
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
 
 from gcode.command import parse
+from gcode.frozen import mutable
 from gcode.reply_fields import Heaters
 
 RESIDENCY = 10.0  # s
@@ -23,7 +23,7 @@ _TARGET = {letter: re.compile(rb"%c\s*\+?\d+\.?\d*" % letter, re.IGNORECASE) for
 _HEATS = re.compile(rb"M\s*0*(?:104|109|140|141|190|191|303)(?!\d)", re.IGNORECASE)
 
 
-@dataclass(slots=True)
+@mutable
 class Residency:
     """The wait of M109, M190 and M191.
 
@@ -50,7 +50,7 @@ class Residency:
         return now - self._since >= self.seconds
 
 
-@dataclass(slots=True)
+@mutable
 class Nearing:
     """Whether something comes nearer: by so many °C in so many seconds."""
 

@@ -1,13 +1,15 @@
 """Histogram: how long something took, hundreds of times a second, for a list access each."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from gcode.frozen import mutable
 
 WIDTH = 50e-6  # s
 PER_SECOND = 1 / WIDTH
 BUCKETS = 400  # up to 20 ms; the last one takes what is longer
 
 
-@dataclass(slots=True)
+@mutable
 class Histogram:
     """Durations in s, counted in buckets of 50 µs."""
 

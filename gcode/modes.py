@@ -4,9 +4,9 @@ G90 and G91 are about E too or not, by the firmware (`EMode`); docs/firmware.md 
 """
 
 import re
-from dataclasses import dataclass
 
 from gcode.firmware_traits import EMode
+from gcode.frozen import mutable
 
 _FEEDRATE = re.compile(rb"F\s*(\d+\.?\d*|\.\d+)")
 _FAN = re.compile(rb"M106(?!\d)(?!.*P\s*0*[1-9])(?:.*S\s*(\d+))?")
@@ -26,7 +26,7 @@ def may_change_modes(command: bytes) -> bool:
     return command[:3] not in _MOVES or b"F" in command or b"f" in command
 
 
-@dataclass(slots=True)
+@mutable
 class Modes:
     """How the next line will be read; None where no line has said anything yet.
 

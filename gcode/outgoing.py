@@ -1,12 +1,11 @@
 """What goes to a printer: the lines of a job, and commands between them, each with a ticket that follows it."""
 
 import re
-from dataclasses import dataclass
 
 from gcode.compact import Compact
 from gcode.errors import CommandError, ForbiddenCommand
 from gcode.framing import checksum
-from gcode.frozen import frozen
+from gcode.frozen import frozen, mutable
 from gcode.modes import may_change_modes
 from gcode.reader import clean
 
@@ -97,7 +96,7 @@ class RefusedLine:
     offset: int
 
 
-@dataclass(slots=True)
+@mutable
 class Counters:
     """What went over the line since it was opened.
 
@@ -119,7 +118,7 @@ class Counters:
     planner_told: int = 0
 
 
-@dataclass(slots=True)
+@mutable
 class JobPosition:
     """How far the job has got: its lines acknowledged, and the byte offset in the file of the last of them."""
 

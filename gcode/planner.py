@@ -14,9 +14,10 @@ mm, mm/s, mm/s², s. Speeds at a block's ends are kept as squares, in which all 
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from gcode.command import Command
+from gcode.frozen import mutable
 
 AXES = "XYZE"
 BLOCKS = 16  # Marlin's BLOCK_BUFFER_SIZE
@@ -39,7 +40,7 @@ Vector = tuple[float, float, float, float]
 """X, Y, Z and E in mm, or a direction of them."""
 
 
-@dataclass(slots=True)
+@mutable
 class MotionLimits:
     """What M201, M203, M204 and M205 set; lists are X, Y, Z, E.
 
@@ -179,7 +180,7 @@ def _not_negative(command: Command, letter: str, default: float, unit: float) ->
     return value if 0.0 <= value <= _HIGHEST_LIMIT else default
 
 
-@dataclass(slots=True)
+@mutable
 class Block:
     """One straight move in the planner.
 

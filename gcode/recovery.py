@@ -25,13 +25,14 @@ The dialogues that these rules rest on are in tests/data/transcripts/; docs/link
 """
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
 from gcode.dialect import Dialect
 from gcode.errors import PrinterReset, PrinterSilent, ResendLoop, ResendOutOfReach
 from gcode.flight import Flight
 from gcode.framing import frame
+from gcode.frozen import mutable
 from gcode.outgoing import Ticket
 
 MAX_REPEATS = 10
@@ -92,7 +93,7 @@ TRANSITIONS: tuple[tuple[str, tuple[Phase, ...], Phase], ...] = (
 _NEXT = {(phase, trigger): target for trigger, phases, target in TRANSITIONS for phase in phases}
 
 
-@dataclass(slots=True)
+@mutable
 class _Request:
     """A line that is asked for again."""
 
@@ -104,7 +105,7 @@ class _Request:
     early: int = 0  # oks that found no line on its way: some from `target` to `end` have arrived after all
 
 
-@dataclass(slots=True)
+@mutable
 class Recovery:
     """How the conversation is mended.
 

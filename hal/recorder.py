@@ -10,13 +10,13 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
-from gcode.frozen import frozen
+from gcode.frozen import frozen, mutable
 from hal.errors import PortError
 from hal.session_file import EVENT, HOST, PRINTER, Record, SessionEncoder, SessionHeader
 from hal.transport import Reopenable, Transport
@@ -48,7 +48,7 @@ class RecordingFolder:
     keep: int = 10
 
 
-@dataclass(slots=True)
+@mutable
 class _File:
     """The file that is being written."""
 

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from daemon.core.safety.line_note import LineNote
 from daemon.in_time import in_time
 from daemon.set_aside import make_way
 from daemon.systemd.descriptors import DescriptorStore
+from gcode.frozen import mutable
 from hal.logbook import Logbook
 
 PLACE = "place"
@@ -34,7 +34,7 @@ PLACE = "place"
 log = structlog.get_logger()
 
 
-@dataclass(slots=True)
+@mutable
 class Core:
     """What the parts of the core reach each other by."""
 

@@ -8,12 +8,12 @@ is refused at once.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import count
 from typing import Any
 
 from daemon.errors import CompanionAway, NoSuchCompanion
-from gcode.frozen import frozen
+from gcode.frozen import frozen, mutable
 
 HELD = 25.0  # s that a companion's question for requests is held at most
 AWAY = 40.0  # s without one: it is away
@@ -31,7 +31,7 @@ class CompanionReply:
     body: Any = None
 
 
-@dataclass(slots=True)
+@mutable
 class _Desk:
     """What is kept of one companion."""
 

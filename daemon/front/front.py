@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -28,11 +27,12 @@ from daemon.front.queue.queue import Queue
 from daemon.front.queue.shelf import QueueShelf
 from daemon.front.uploads.files import FileStore
 from daemon.in_time import in_time
+from gcode.frozen import mutable
 
 log = structlog.get_logger()
 
 
-@dataclass(slots=True)
+@mutable
 class Front:
     """What the parts of the front reach each other by; `folder` is the state directory."""
 

@@ -1,10 +1,10 @@
 """What is found at another host, in our words."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from gcode.frozen import frozen
+from gcode.frozen import frozen, mutable
 
 
 @frozen
@@ -50,7 +50,7 @@ class OldKey:
     key: str = field(repr=False)
 
 
-@dataclass(slots=True)
+@mutable
 class Found:
     """All of it; empty is what there was none of.
 

@@ -8,7 +8,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from daemon.errors import AccessError, ConfigError
 from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
 from daemon.moving.found import Found, FoundUpload, Print
+from gcode.frozen import mutable
 
 PATIENCE = 10.0  # s that the daemon may write at the same time
 SHOWN = 15  # s after which the history has what was written into the record
@@ -29,7 +30,7 @@ Show = Callable[[int, int], None]
 """Is told how many uploads are done, and how many there are."""
 
 
-@dataclass(slots=True)
+@mutable
 class Taken:
     """What was done.
 

@@ -1,12 +1,12 @@
 """Outcome: what became of a simulated print, as plain data."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
 from daemon.simulation.incidents import Incident
 from daemon.simulation.series import Sample
-from gcode.frozen import frozen
+from gcode.frozen import frozen, mutable
 
 BITS_A_BYTE = 10  # start bit, eight data bits, stop bit
 STARVING = 4  # moves in the planner; with fewer, each line that is late slows the machine down
@@ -60,7 +60,7 @@ class Bottleneck:
     cause: str
 
 
-@dataclass(slots=True)
+@mutable
 class HeaterSpan:
     """What a heater did, in °C; `reached_s` is when it came within 3 °C of its highest target."""
 
@@ -148,7 +148,7 @@ class Outcome:
         return {**asdict(self), "good": self.good, "against": self.against}
 
 
-@dataclass(slots=True)
+@mutable
 class _Stretch:
     """Samples in a row in which the planner starved."""
 
@@ -193,7 +193,7 @@ def _named(stretch: _Stretch, baudrate: int | None) -> Bottleneck:
     return Bottleneck(round(stretch.began, 3), round(stretch.ended, 3), rate, "wire" if full else "answers")
 
 
-@dataclass(slots=True)
+@mutable
 class Thermometer:
     """Follows what the heaters do."""
 

@@ -1,12 +1,14 @@
 """Series: what is looked at each second of a print, in a bounded number of samples."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from gcode.frozen import mutable
 
 MOST = 4096
 """Samples at which two become one; an even number."""
 
 
-@dataclass(slots=True)
+@mutable
 class Sample:
     """One look at the print.
 

@@ -2,7 +2,6 @@
 
 import math
 import re
-from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 import numpy as np
@@ -14,6 +13,7 @@ from gcode.analysis.result import Bounds
 from gcode.analysis.whereabouts import PURGE, ROUNDING, Whereabouts
 from gcode.command import Command
 from gcode.fitting import fitting
+from gcode.frozen import mutable
 from gcode.texts import words_of
 from gcode.too_hot import doubt, excess
 from gcode.unknown import LOSSES, losses
@@ -65,7 +65,7 @@ class Level(Enum):
     ERROR = "error"
 
 
-@dataclass(slots=True)
+@mutable
 class _Finding:
     level: Level
     text: str

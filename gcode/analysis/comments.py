@@ -1,12 +1,13 @@
 """What slicers say in comments: who they are, layers, objects, settings, their own estimate, pictures."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from gcode.analysis.about import About, about
 from gcode.analysis.objects import Objects
 from gcode.analysis.pictures import Pictures
 from gcode.analysis.slicers import Slicer, recognise
+from gcode.frozen import mutable
 from gcode.texts import number
 
 MAX_COMMENT = 4096
@@ -33,7 +34,7 @@ _DULL = frozenset(
 )
 
 
-@dataclass(slots=True)
+@mutable
 class Comments:
     """Takes a file's comments one by one.
 

@@ -1,11 +1,10 @@
 """Heating, as far as a print waits for it: each heater one mass that nears its end exponentially."""
 
 import math
-from dataclasses import dataclass
 
 from gcode.analysis.machine import HeatModel, Machine
 from gcode.command import Command
-from gcode.frozen import frozen
+from gcode.frozen import frozen, mutable
 from gcode.heating import RESIDENCY
 from gcode.too_hot import named_target
 
@@ -57,7 +56,7 @@ def named_order(command: bytes) -> HeatOrder | None:
     return HeatOrder(heater, target, waits, sets=not waits)
 
 
-@dataclass(slots=True)
+@mutable
 class _Heater:
     """A heater: where it was when it got its last target."""
 

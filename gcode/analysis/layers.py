@@ -1,17 +1,16 @@
 """Layers: by the slicer's marks where there are any, else by the height at which material is laid."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from gcode.analysis.arrays import Bools, Floats, Ints
 from gcode.analysis.result import Layer
+from gcode.frozen import mutable
 
 _STEP = 0.05  # mm of height that make a layer where nothing is marked: a spiral rises by a thousandth each move
 _MOST = 20_000  # layers that are kept; further ones count as part of the last
 
 
-@dataclass(slots=True)
+@mutable
 class _Open:
     """A layer while the file is read; its number is its place in the list, and 0 comes before the first."""
 

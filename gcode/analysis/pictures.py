@@ -3,10 +3,11 @@
 import base64
 import binascii
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from gcode.analysis.pixels import Image, read
 from gcode.analysis.result import Thumbnail
+from gcode.frozen import mutable
 
 MAX_THUMBNAILS = 16
 MAX_PICTURE = 1024 * 1024  # characters, base64 or hexadecimal
@@ -25,7 +26,7 @@ _MKS_ROW = re.compile(rb"M10086 ?;", re.IGNORECASE)
 _BEGINS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"qoif")
 
 
-@dataclass(slots=True)
+@mutable
 class Pictures:
     """Takes comments line by line; knows the pictures that were complete.
 
@@ -113,7 +114,7 @@ class Pictures:
         self.found.append(Thumbnail(kind, width, height, data))
 
 
-@dataclass(slots=True)
+@mutable
 class _Picture:
     """A picture of which not all lines are there yet; `line` is the number of the last one."""
 
@@ -135,7 +136,7 @@ class _Picture:
         return _decoded("".join(self._lines)) if self._size <= MAX_PICTURE else b""
 
 
-@dataclass(slots=True)
+@mutable
 class _Rows:
     """Lines of pixels as printers with an MKS or a Nextion display want them; see `pixels`."""
 

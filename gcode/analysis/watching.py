@@ -2,10 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from gcode.analysis.arrays import Bools, Floats, Ints
-from gcode.frozen import frozen
+from gcode.frozen import frozen, mutable
 
 
 @frozen
@@ -35,7 +34,7 @@ class Driven:
     printing: Bools
 
 
-@dataclass(slots=True)
+@mutable
 class Read:
     """Moves as they are read: what of `Driven` is known then."""
 

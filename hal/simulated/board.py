@@ -3,9 +3,10 @@
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from gcode.frozen import mutable
 from gcode.planner import PLACES, Block, Vector
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.heater import Heater
@@ -22,7 +23,7 @@ Wait = Iterator[float]
 """A command that takes time: yields each time until which nothing is to be done. It may be resumed earlier."""
 
 
-@dataclass(slots=True)
+@mutable
 class ModalState:
     """What G-code sets once for all lines that follow."""
 

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from gcode.frozen import mutable
 from gcode.planner import Block
 
 _USUAL_HEIGHT = 0.2  # mm, until a print shows its own
@@ -12,7 +12,7 @@ _SAME = 1e-4  # mm
 _MOST = 100_000  # layers that are told apart
 
 
-@dataclass(slots=True)
+@mutable
 class PrintedLayer:
     """Where material was laid: height in mm, when that began, for how many seconds, mm of filament."""
 

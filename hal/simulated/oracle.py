@@ -3,10 +3,10 @@
 import json
 from collections import deque
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
+from gcode.frozen import mutable
 from gcode.planner import Block
 from hal.simulated.file_check import FileCheck, Verdict
 from hal.simulated.layers import PrintedLayers
@@ -42,7 +42,7 @@ class Step(NamedTuple):
     tool: int
 
 
-@dataclass(slots=True)
+@mutable
 class OracleCounters:
     """What happened on the device's end of the line."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gcode.frozen import frozen
+from gcode.frozen import frozen, mutable
 
 
 class Base:
@@ -118,6 +118,18 @@ def test_it_cannot_be_changed() -> None:
 def test_copies_are_equal() -> None:
     for each in (Kept("a", 2), Inherits("a", 2, "m"), Nothing()):
         assert copy.copy(each) == copy.deepcopy(each) == pickle.loads(pickle.dumps(each)) == each
+
+
+def test_a_mutable_one_is_too_and_can_be_changed_but_is_no_key() -> None:
+    ours, standard = made_by(mutable), made_by(dataclass(slots=True))
+    one, other = ours("a", 4, ["w"], late=1.0), ours("a", 4, ["w"])
+    assert repr(one) == repr(standard("a", 4, ["w"], late=1.0))
+    assert one != other
+    one.late = 0.5
+    assert one == other == replace(one) == copy.deepcopy(one)
+    assert ours.__hash__ is standard.__hash__ is None
+    with pytest.raises(AttributeError):
+        one.unknown = 1
 
 
 def test_what_a_class_says_itself_holds() -> None:

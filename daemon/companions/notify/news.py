@@ -6,10 +6,11 @@ the snapshot that the front keeps up to date for pages.
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from daemon.companions.notify.notices import Tidings, one_line
+from gcode.frozen import mutable
 
 TOO_OLD = 12 * 3600.0
 """Seconds after which the end of a print is no news for who begins to listen."""
@@ -50,7 +51,7 @@ def _named(part: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{part}.{name}": value for name, value in values.items()}
 
 
-@dataclass(slots=True)
+@mutable
 class Newsroom:
     """Finds what is news.
 

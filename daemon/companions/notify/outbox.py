@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from daemon.companions.notify.notices import CLASSES, URGENT, Tidings
+from gcode.frozen import mutable
 
 MOST = 20
 """Messages that wait; a further one takes the place of the oldest that is not urgent."""
@@ -24,7 +25,7 @@ REMEMBERED = 500
 RESULTS = 20
 
 
-@dataclass(slots=True)
+@mutable
 class Dispatch:
     """A notice on its way.
 

@@ -1,11 +1,11 @@
 """What contacts mean: debounced, and acted upon once. Pure; the time is passed in."""
 
-from dataclasses import dataclass
+from gcode.frozen import mutable
 
 STEADY = 10.0  # s that filament has to be there again before it can run out again
 
 
-@dataclass(slots=True)
+@mutable
 class Debounced:
     """A contact that has to say something for a while before it counts."""
 
@@ -32,7 +32,7 @@ class Debounced:
         return True
 
 
-@dataclass(slots=True)
+@mutable
 class Runout:
     """Filament that runs out: one pause for it, however often the contact bounces, or the print is gone on with."""
 

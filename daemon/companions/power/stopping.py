@@ -1,6 +1,6 @@
 """An emergency stop by the button: told until it is confirmed, and what is done where it is not. Pure."""
 
-from dataclasses import dataclass
+from gcode.frozen import mutable
 
 AGAIN = (0.2, 0.5, 1.0, 2.0)
 """Seconds between two attempts; the last one from then on."""
@@ -9,7 +9,7 @@ AGAIN = (0.2, 0.5, 1.0, 2.0)
 LONGEST = 60.0  # s; a printer that is not there by then is not there
 
 
-@dataclass(slots=True)
+@mutable
 class Stopping:
     """One push of the button.
 

@@ -10,7 +10,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import structlog
 
 from daemon.companions.timelapse.config import TimelapseConfig
+from gcode.frozen import mutable
 
 NOTE = "print.json"
 EXTENSIONS = (".mp4", ".mkv", ".m4v", ".mpg", ".mpeg")
@@ -37,7 +38,7 @@ class NoRoom(Exception):
     """A picture is not kept; says which bound is reached."""
 
 
-@dataclass(slots=True)
+@mutable
 class Recording:
     """The pictures of one print.
 

@@ -9,7 +9,7 @@ import asyncio
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import structlog
 
@@ -20,6 +20,7 @@ from daemon.core.job.streamer import FileStream
 from daemon.errors import CannotGoOn
 from gcode.command import Command, parse
 from gcode.errors import CommandError
+from gcode.frozen import mutable
 from gcode.heating import SETS_TARGET
 from gcode.host_commands import HeatAndWait
 from gcode.modes import Modes
@@ -52,7 +53,7 @@ _MOVE_TOO = frozenset({"M0", "M1", "M125", "M226", "M600", "M601", "M602", "M701
 log = structlog.get_logger()
 
 
-@dataclass(slots=True)
+@mutable
 class PlaceFound:
     """Where a print goes on.
 

@@ -1,7 +1,7 @@
 """Job: one print that runs. What it remembers is its `daemon.core.job.page`; here is what ends with this process."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import structlog
 
@@ -11,6 +11,7 @@ from daemon.core.job.page import Ending, Page
 from daemon.core.job.steps import Steps
 from daemon.core.job.streamer import FileStream
 from daemon.errors import ServiceError, Unsafe
+from gcode.frozen import mutable
 from gcode.replies import Heaters
 from hal.printer import Printer
 
@@ -20,7 +21,7 @@ JUST_NOW = 60.0
 log = structlog.get_logger()
 
 
-@dataclass(slots=True)
+@mutable
 class Job:
     """One print. Times are the loop's, in s; offsets are bytes in the file."""
 

@@ -9,7 +9,7 @@ left out at every level, and what is missing has its default. A field is never r
 a version whose prints an older one must not carry on says so in the page (`READERS`).
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
 import msgspec
@@ -18,7 +18,7 @@ from daemon.bridge.words import JobState, Selection
 from daemon.core.job.parking import ParkedPlace, modes_of, plain_modes
 from daemon.core.job.selection import FileMark
 from daemon.core.record.store import NewJob
-from gcode.frozen import frozen
+from gcode.frozen import frozen, mutable
 from hal.printer import FirmwareIdentity
 
 VERSION = 4
@@ -64,7 +64,7 @@ class ClaimedJob:
     eject: bool = False
 
 
-@dataclass(slots=True)
+@mutable
 class Page:
     """What the next host has to know.
 

@@ -5,11 +5,11 @@ The app knows one token, by which it asks for the answer; who decides knows anot
 
 import hashlib
 import secrets
-from dataclasses import dataclass
 
 from daemon.errors import TooManyRequests
 from daemon.front.access.pairing import ALPHABET
 from daemon.front.access.scopes import Scope
+from gcode.frozen import mutable
 
 POLL = 15.0
 WINDOW = 600.0
@@ -23,7 +23,7 @@ MAX_PER_ADDRESS = 3
 MAX_NAME = 60
 
 
-@dataclass(slots=True)
+@mutable
 class AppRequest:
     """A program that asks for a key."""
 

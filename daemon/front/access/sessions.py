@@ -2,9 +2,9 @@
 
 import secrets
 from collections import OrderedDict
-from dataclasses import dataclass
 
 from daemon.front.access.scopes import Identity
+from gcode.frozen import mutable
 
 LIFETIME = 24 * 3600.0
 """Seconds after its last use that a session ends."""
@@ -13,7 +13,7 @@ MAX_SESSIONS = 64
 """Of one key; no key ends the sessions of another, however often it logs in. How many keys there are is bounded."""
 
 
-@dataclass(slots=True)
+@mutable
 class Session:
     """A login: by which key, and when it was last of use (the loop's time)."""
 

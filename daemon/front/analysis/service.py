@@ -12,7 +12,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from daemon.front.analysis.shelf import FileKey, Shelf
 from daemon.front.analysis.toolpaths import FOLDER, Toolpaths, told_of
 from daemon.front.one_answer import NoAnswer, answer_of
 from gcode.analysis.toolpath_format import FORMAT
-from gcode.frozen import frozen
+from gcode.frozen import frozen, mutable
 
 MAX_QUEUE = 1000  # files that wait
 KEPT = 32  # results in memory
@@ -61,7 +61,7 @@ Run = Callable[[Order], Awaitable[dict[str, Any]]]
 Listener = Callable[[FileKey, Findings], None]
 
 
-@dataclass(slots=True)
+@mutable
 class Task:
     """A file in the queue."""
 

@@ -10,9 +10,10 @@ import re
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from tornado.iostream import IOStream
+
+from gcode.frozen import mutable
 
 HOLD = 2.0  # s that a connection waits
 RATE = 20.0  # that are let in each second, at most
@@ -24,7 +25,7 @@ _KEY = re.compile(
 )
 
 
-@dataclass(slots=True)
+@mutable
 class _Waiting:
     let_in: Callable[[], None]
     timer: asyncio.TimerHandle

@@ -8,7 +8,6 @@ import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from daemon.front.access.access import Access
@@ -16,6 +15,7 @@ from daemon.front.access.sessions import Session
 from daemon.front.events import Notice
 from daemon.front.push.page import Feed
 from daemon.front.push.statuses import Moment, Statuses
+from gcode.frozen import mutable
 
 if TYPE_CHECKING:
     from daemon.front.push.hub import Hub
@@ -45,7 +45,7 @@ PRINT_ENDS = ("PrintDone", "PrintCancelled", "PrintFailed")
 comes late for another print."""
 
 
-@dataclass(slots=True)
+@mutable
 class Wishes:
     """What a client wants to hear; everything, where it has not said."""
 

@@ -1,9 +1,10 @@
 """The queue as it is kept: entries in their order, and what is known of the bed."""
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from daemon.errors import JobConflict, NoSuchEntry
+from gcode.frozen import mutable
 
 MOST_ENTRIES = 500
 MOST_COPIES = 999
@@ -16,7 +17,7 @@ UNDER_WAY = (BEGINNING, PRINTING)
 SKIPPED = (REFUSED, MISSING, FAILED)
 
 
-@dataclass(slots=True)
+@mutable
 class Entry:
     """A file that waits.
 
@@ -47,7 +48,7 @@ class Entry:
     key: str | None = None
 
 
-@dataclass(slots=True)
+@mutable
 class Bed:
     """Whether the bed is clear: by whose word, when (s since 1970), behind which job, at which `RemoteCore.bed`."""
 
@@ -58,7 +59,7 @@ class Bed:
     count: int | None = None
 
 
-@dataclass(slots=True)
+@mutable
 class Document:
     """All of it.
 

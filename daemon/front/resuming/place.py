@@ -6,12 +6,13 @@ must not home Z. What is known of Z is the user's: the nozzle touches the top of
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from daemon.errors import NoSuchPlace
 from gcode.command import Command, parse
 from gcode.errors import CommandError
 from gcode.firmware_traits import EMode
+from gcode.frozen import mutable
 from gcode.heating import SETS_TARGET
 from gcode.modes import Modes, may_change_modes
 
@@ -45,7 +46,7 @@ tool, fan or extruder."""
 _ALL_EMODES: tuple[EMode, ...] = ("last", "either", "own")
 
 
-@dataclass(slots=True)
+@mutable
 class ResumePlace:
     """What holds at a place of a file, as the commands before it have left it. Lengths in mm, heat in °C.
 
