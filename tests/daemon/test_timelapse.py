@@ -84,6 +84,9 @@ async def test_as_many_pictures_as_layers_and_a_film_of_them(tmp_path, camera, f
         thumbnail = await server.get(film["thumbnail"])
         assert (thumbnail.status, thumbnail.headers["Content-Type"]) == (200, "image/jpeg")
         assert (await server.get("/api/timelapse/x.mp4")).status == 302
+        (tmp_path / "companions/timelapse/secret.mp4").write_bytes(b"")
+        for name in ("..%2Fsecret.mp4", "%2Fetc%2Fx.mp4", ".hidden.mp4", "none.mp4", "plan.json", "%00.mp4"):
+            assert (await server.get(f"/downloads/timelapse/{name}")).status == 404
         deleted = await server.delete(f"/api/timelapse/{film['name']}")
         assert (deleted.status, deleted.json["files"]) == (200, [])
         assert not [*(tmp_path / "companions/timelapse/movies").iterdir()]
@@ -205,6 +208,26 @@ async def test_what_is_recorded_is_changed_as_octoprint_has_it(tmp_path, camera)
     async with api(tmp_path / "other", switched_on=["timelapse"]) as server:  # it is away
         assert (await films(server))["files"] == []
         assert (await server.post("/api/timelapse", {"type": "off"})).status == 503
+
+
+async def test_a_print_without_pictures_costs_no_questions_and_one_that_goes_on_is_recorded_when_it_is_to_be(
+    tmp_path, camera
+):
+    async with api(tmp_path, switched_on=["timelapse"]) as server, recording(server, type="off") as companion:
+        await print_it(server, wait=False)
+        await asyncio.sleep(30)
+        asked = [each for each in companion.client._exchange.sent if each.url.endswith("/api/job")]
+        assert len(asked) < 6
+        assert not pictures(server)
+        assert companion._studio.idle is False
+        await server.post("/api/timelapse", {"type": "timed", "interval": 1})
+        await asyncio.sleep(5)
+        assert len(next(iter(pictures(server).values()))) > 2
+        await server.request("POST", "/api/job", b'{"command": "cancel"}', headers={"Content-Type": "application/json"})
+        await until(lambda: server.service.jobs.state.ended)
+        await asyncio.sleep(3)
+        assert companion._studio.idle is True
+        assert companion._known[0].outcome == "cancelled"
 
 
 async def test_a_new_client_is_told_what_is_recorded(tmp_path, camera):

@@ -53,6 +53,7 @@ class Timelapse(Companion):
         self._studio.done = self._forget
         self._known: list[Recording] = []  # all of which there are pictures
         self._looking = asyncio.Lock()
+        self._prints: bool | None = None  # something is printed, from wherever, as far as was heard
         self._revision = 0
 
     def does(self) -> str:
@@ -101,7 +102,8 @@ class Timelapse(Companion):
         """Take note of where the print is."""
         flags = told.get("state", {}).get("flags", {})
         active = any(flags.get(name) for name in ACTIVE)
-        if active is not (self._recorder.recording is not None) and (active or not self._studio.idle):
+        if active is not self._prints:
+            self._prints = active
             await self._look()
         self._recorder.moves = active and not (flags.get("paused") or flags.get("pausing"))
         if self._recorder.moves:
@@ -114,11 +116,12 @@ class Timelapse(Companion):
                 told = await self.client.get("/api/job")
             except ClientError as error:
                 log.warning("timelapse.front_away", reason=str(error))
+                self._prints = None  # looked at again with what is heard next
                 return
             job = told.get("print") or {}
             number, state = int(job.get("id") or -1), job.get("state") or ""
             active = number >= 0 and state not in ENDED
-            if active:
+            if active or self._prints:  # or the printer prints from its own card
                 self._studio.idle = False
             recording = self._recorder.recording
             if recording is not None and (recording.job != number or not active):
@@ -127,7 +130,7 @@ class Timelapse(Companion):
                 await self._record(number, job.get("key"), told["job"]["file"])
             if not active:
                 await self._end_others()
-                self._studio.idle = True
+                self._studio.idle = not self._prints
 
     async def _record(self, number: int, key: str | None, file: Mapping[str, Any]) -> None:
         """Go on with the pictures of this print, or begin them."""
@@ -251,7 +254,10 @@ class Timelapse(Companion):
 
     async def _configure(self, given: Mapping[str, Any], *, keep: bool) -> None:
         plan = changed(self._plan, given)
+        was_off = self._plan.type == "off"
         self._use(plan)
+        if was_off:
+            await self._look()  # a print may go on
         self.message("timelapse", plan.pushed())
         if keep and str(given.get("save", "")).lower() in ("true", "yes", "y", "1"):
             try:

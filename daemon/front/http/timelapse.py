@@ -121,7 +121,7 @@ class FilmHandler(SendingHandler):
     async def get(self, name: str) -> None:
         """Send a film, or the picture that shows it."""
         suffix = Path(name).suffix.lower()
-        if suffix not in KINDS or name.startswith(".") or "\0" in name:
+        if suffix not in KINDS or name.startswith(".") or "/" in name or "\0" in name:
             raise Refused(404, "there is no such film")
         path = self.service.folder / MOVIES / name
         try:
