@@ -24,13 +24,13 @@ from gcode.firmware_traits import IMPOSSIBLE
 from gcode.flight import ANEW, FILLERS, HARMLESS, RENEWAL
 from gcode.framing import unframe
 from gcode.frozen import frozen
-from gcode.packing import shown
+from gcode.packing import RESET, shown
 from hal.driver import LinePrinter, LinkSettings
 from hal.errors import RecordingError
 from hal.printer import ConnectionState, Event, StateChanged
 from hal.replay import Difference, ReplayTransport
 from hal.reports import CARD_REPORTS, KEEPALIVE
-from hal.session_file import HOST, Record, RecordedSession
+from hal.session_file import EVENT, HOST, Record, RecordedSession
 
 NEVER = 1e9
 """Seconds between the driver's own requests where they come from the recording."""
@@ -89,6 +89,12 @@ def _is_stop(record: Record) -> bool:
     return record.kind == HOST and shown(record.data).lstrip(b"\n").startswith(b"M112\n")
 
 
+def _is_farewell(records: Sequence[Record], at: int) -> bool:
+    """Tell the reset of the firmware's decoder with which whoever closes the line leaves it."""
+    last = at == len(records) - 1 or (records[at + 1].kind, records[at + 1].data) == (EVENT, b"close")
+    return last and (records[at].kind, records[at].data) == (HOST, RESET)
+
+
 @frozen
 class ReplayOutcome:
     """What a replay has shown.
@@ -127,7 +133,7 @@ class _Player:
         self._turn = -1  # index of the record that the host may say
         self._given = 0
         self._ended = asyncio.Event()
-        self._urgent: set[asyncio.Task[None]] = set()
+        self._urgent: set[asyncio.Task[None]] = set()  # what nothing here waits for
 
     async def run(self) -> ReplayOutcome:
         """Play to the end, or to the first difference in strict mode."""
@@ -154,6 +160,11 @@ class _Player:
         self._turn = at
         if _is_stop(self._transport.records[at]):
             self._printer.emergency_stop()  # which makes the reset behind it, too
+            return
+        if _is_farewell(self._transport.records, at):
+            task = asyncio.create_task(self._printer.close())
+            self._urgent.add(task)
+            task.add_done_callback(self._urgent.discard)
             return
         self._printer.wake()
         if self._due() and _URGENT.match(self._lines[0].command):

@@ -13,7 +13,7 @@ from hal.errors import RecordingError
 from hal.link_settings import LinkSettings
 from hal.rerun import lines, rerun
 from hal.session_file import HOST, Record
-from hal.simulated import clock
+from hal.simulated import clock, personalities
 from hal.simulated.firmware import FirmwareConfig
 from hal.simulated.memory import SimulatedTransport
 from support.recordings import Lines, Recording
@@ -25,6 +25,7 @@ FIRMWARES = [
     FirmwareConfig(autoreport=False),
     FirmwareConfig(baudrate=115200),
     FirmwareConfig(emergency_parser=True, advanced_ok=True),
+    personalities.FIRMWARES["marlin21-meatpack"],
 ]
 
 
