@@ -180,7 +180,7 @@ class JobConfig:
     )
     after_reboot_min: float = option(
         60.0,
-        "Minutes for which ask keeps the printer warm: the bed all the time (Prusa-Firmware: 30 at most), hotends as in "
+        "Minutes for which ask keeps the printer warm: the bed all the time (Prusa-Firmware: 30 min), hotends as in "
         "any pause. Then the print ends.",
         low=1,
         high=1440,
