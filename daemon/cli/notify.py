@@ -95,13 +95,14 @@ def _for_classes(parser: argparse.ArgumentParser) -> None:
 def _switch(on: bool) -> Any:
     async def switch(client: OctoPrintClient, args: argparse.Namespace) -> Any:
         await client.companions.ask("notify", "choose", {"classes": dict.fromkeys(args.classes, on)})
-        return await client.companions.get("notify")
+        return {"classes": args.classes, "on": on}
 
     return switch
 
 
-def _chosen(_: dict[str, Any]) -> str:
-    return "done"
+def _chosen(chosen: dict[str, Any]) -> str:
+    names, verb = " and ".join(chosen["classes"]), "is" if len(chosen["classes"]) == 1 else "are"
+    return f"{names} {verb} told" if chosen["on"] else f"{names} {verb} not told any more"
 
 
 _ACTIONS = {

@@ -169,6 +169,25 @@ async def test_a_change_of_state_is_told_at_once(tmp_path):
             assert page.shown["job"]["state"] == expected
 
 
+async def test_a_program_hears_transitions_at_once_and_the_rest_each_five_seconds(tmp_path):
+    async with api(tmp_path) as server:
+        page = Page(server)
+        await page.open({"patient": True})
+        await server.settle(6)
+        page.told.clear()
+        page.times.clear()
+        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
+        await server.settle(1)
+        assert page.sets("job.state")[-1] == "printing"
+        page.times.clear()
+        await server.settle(20)
+        assert sum(kind == "set" for _, kind in page.times) <= 5
+        seen = Page(server)
+        await seen.open()
+        await server.settle(3)
+        assert sum(kind == "set" for _, kind in seen.times) >= 3, "somebody looks now"
+
+
 async def test_every_state_of_a_print_is_told_however_short(tmp_path):
     async with api(tmp_path) as server:
         page = Page(server)

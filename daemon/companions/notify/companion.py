@@ -39,7 +39,7 @@ IDLE = 300.0  # s between looks at spools while nothing is printed
 TEST = 8.0  # s that a test waits for its result
 MIB = 2**20
 ENDED = ("completed", "cancelled", "failed", "interrupted")
-SUBSCRIPTION = {"page": True, "state": False, "plugins": False, "events": [*news_of.EVENTS]}
+SUBSCRIPTION = {"page": {"patient": True}, "state": False, "plugins": False, "events": [*news_of.EVENTS]}
 
 T = TypeVar("T")
 
@@ -81,6 +81,7 @@ class Notify(Companion):
             raise ConfigError(f"notify.mute: there is no class {unknown[0]!r}; known are {', '.join(CLASSES)}")
         self._config = notify
         self._spoolman = spoolman
+        self._wants_messages = notify != NotifyConfig() or not spoolman.url  # else it is there for Spoolman alone
         self._environ = environ
         self._wall = wall
         self._targets: list[Target] = []
@@ -228,7 +229,7 @@ class Notify(Companion):
         except ConfigError as error:
             problem, found = str(error), self._targets
         else:
-            if not found:
+            if not found and self._wants_messages:
                 problem = f"there is no target yet: {place_of(path, self._environ)}"
         if problem != self._problem:
             log.warning("notify.targets", problem=problem, count=len(found))
@@ -280,8 +281,8 @@ class Notify(Companion):
 
     async def _test(self, target: object) -> Answer:
         await self._look_at_targets()
-        if self._problem is not None:
-            raise Refusal(409, self._problem)
+        if self._problem is not None or not self._targets:
+            raise Refusal(409, self._problem or "there is no target: docs/notifications.md says how to have one")
         names = [each.name for each in self._targets]
         if target is not None and target not in names:
             raise Refusal(404, f"there is no target {str(target)[:40]!r}; there are {', '.join(names)}")
@@ -370,7 +371,7 @@ class Notify(Companion):
             return self._problem
         results = self._post.outbox.results
         last = f"; {results[-1].target}: {results[-1].text()}" if results else ""
-        return f"tells {', '.join(each.name for each in self._targets)}{last}"
+        return f"tells {', '.join(each.name for each in self._targets) or 'Spoolman'}{last}"
 
     async def _every(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         while True:

@@ -86,7 +86,8 @@ _BODIES = {
 }
 
 _ENDS = ("done", "failed", "interrupted", "cancelled")
-_MINUTE, _HOUR = 60, 3600
+_MINUTE = 60
+_SOME_GRAMS = 0.5  # less is what a slicer writes that was told no density
 _METRE, _MIB, _GIB = 1000, 2**20, 2**30
 
 
@@ -154,7 +155,7 @@ def _filament(used: Any, language: str) -> str:
         if not each.get("length"):
             continue
         length = f"{each['length'] / _METRE:.1f} m"
-        weight = f", {each['weight']:.0f} g" if each.get("weight") is not None else ""
+        weight = f", {each['weight']:.0f} g" if (each.get("weight") or 0) >= _SOME_GRAMS else ""
         material = f" {one_line(each['material'], 20)}" if each.get("material") else ""
         shown.append((length.replace(".", ",") if language == "de" else length) + weight + material)
     return " + ".join(shown)

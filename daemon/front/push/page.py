@@ -31,6 +31,7 @@ SLOW = 1.0
 BEAT = 2.0  # s between two signs of life
 COUNT = 10.0  # s between two looks at the figures of the line
 HANGS = 1.5  # s after which a core that has not answered is taken for one that hangs
+PATIENT = 5.0  # s in the place of GAP and TICK, where only programs listen
 TICK = 1.0  # s between two looks at a print that goes on, where nothing is heard of it
 LISTEN = 0.5  # s between two looks at the conversation, while somebody has the console open
 AGAIN = 5.0  # s after which a file of which nothing was known is looked at again
@@ -62,8 +63,15 @@ def _power() -> list[str] | None:
 class Feed:
     """What one page has not heard yet."""
 
-    def __init__(self, pages: "Pages", wake: Callable[[], None], *, console: bool) -> None:
-        """Prepare; `wake` is called when there is something to take."""
+    def __init__(self, pages: "Pages", wake: Callable[[], None], *, console: bool, patient: bool = False) -> None:
+        """Prepare.
+
+        Args:
+            pages: of which this is one.
+            wake: called when there is something to take.
+            console: it wants to hear what is said on the line.
+            patient: nobody looks at it: only transitions are told at once.
+        """
         self._pages = pages
         self._wake = wake
         self._seq = 0
@@ -74,6 +82,7 @@ class Feed:
         self._states: deque[str] = deque(maxlen=MAX_STATES)  # of the job, that have passed already
         self._dropped = 0
         self.console = console
+        self.patient = patient
         self.is_new = console  # it has not seen what was said before it came
 
     def begin_anew(self) -> None:
@@ -237,12 +246,15 @@ class Pages:
     def _due(self) -> float:
         times = [self._beaten + BEAT]
         if self._dirty:
-            times.append(self._looked + GAP)
+            times.append(self._looked + self._every(GAP))
         elif self._service.jobs.active:
-            times.append(self._looked + TICK)
+            times.append(self._looked + self._every(TICK))
         if self._has_console():
             times.append(self._listened + LISTEN)
         return 0.0 if self._urgent else min(times)
+
+    def _every(self, usual: float) -> float:
+        return PATIENT if all(feed.patient for feed in self._feeds) else usual
 
     def _has_console(self) -> bool:
         return any(feed.console for feed in self._feeds)
@@ -253,8 +265,8 @@ class Pages:
         if not self.lives:
             self._beaten = now
             return
-        ticks = self._service.jobs.active and now >= self._looked + TICK
-        if self._urgent or ticks or (self._dirty and now >= self._looked + GAP):
+        ticks = self._service.jobs.active and now >= self._looked + self._every(TICK)
+        if self._urgent or ticks or (self._dirty and now >= self._looked + self._every(GAP)):
             await self._look(now)
         if self._has_console() and now >= self._listened + LISTEN:
             self._listened = now

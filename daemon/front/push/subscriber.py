@@ -216,7 +216,8 @@ class Subscriber:
             self._page = None
         if wanted is True or isinstance(wanted, dict):
             console = isinstance(wanted, dict) and wanted.get("console") is True
-            self._page = Feed(self._hub.pages, self.wake, console=console)
+            patient = isinstance(wanted, dict) and wanted.get("patient") is True
+            self._page = Feed(self._hub.pages, self.wake, console=console, patient=patient)
             if self._session is not None:
                 self._hub.pages.join(self._page)
 

@@ -1,0 +1,48 @@
+"""`nozzled notify` and `nozzled spool`: what a person reads of what the companion says."""
+
+import argparse
+
+import pytest
+
+from daemon.cli import notify, spool
+from daemon.client.errors import NotFound
+from support.client import in_memory
+from support.fake_spoolman import FakeSpoolman
+from support.http import api
+from support.notify import Outside, notifying
+
+
+def arguments(module, words):
+    parser = argparse.ArgumentParser()
+    module.arguments(parser)
+    return parser.parse_args(words)
+
+
+async def said(module, client, *words):
+    """Return what a command prints."""
+    args = arguments(module, words)
+    return args.action.show(await args.action.run(client, args))
+
+
+async def test_messages_and_spools_on_the_command_line(tmp_path):
+    outside = Outside(FakeSpoolman(3))
+    outside.moods = [401]
+    async with (
+        api(tmp_path, switched_on=["notify"]) as server,
+        notifying(server, outside, spoolman="http://spoolman.example"),
+    ):
+        client = in_memory(server)
+        assert await said(notify, client, "test", "hook") == "hook: 1 try: 401; it is tried again"
+        assert await said(notify, client, "mute", "done") == "done is not told any more"
+        assert await said(notify, client, "tell", "cancelled", "done") == "cancelled and done are told"
+        assert (await said(notify, client, "status")).splitlines()[0] == "hook          webhook"
+        assert await said(spool, client, "status") == "T0  no spool"
+        assert await said(spool, client, "list") == "    3  Prusament  Galaxy Black  PLA  1000 g left"
+        assert await said(spool, client, "use", "3") == "T0  3  Prusament  Galaxy Black  PLA  1000 g left"
+        assert await said(spool, client, "none") == "T0  no spool"
+
+
+async def test_where_it_is_not_switched_on_that_is_said(tmp_path):
+    async with api(tmp_path, "") as server:
+        with pytest.raises(NotFound, match="notify is not switched on"):
+            await said(notify, in_memory(server), "status")
