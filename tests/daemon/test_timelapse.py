@@ -134,6 +134,45 @@ async def test_the_same_print_goes_on_in_the_same_folder_after_a_crash_of_the_co
     assert len(ffmpeg[0]) == len(camera.asked) - 1
 
 
+async def test_a_print_that_ended_while_nobody_was_here_becomes_a_film_after_how_it_ended(tmp_path, camera, ffmpeg):
+    async with api(tmp_path, switched_on=["timelapse"]) as server:
+        async with recording(server, type="timed", interval_s=1):
+            await print_it(server, wait=False)
+            await until(lambda: len(camera.asked) >= 2)
+        await until(lambda: server.service.jobs.state.ended)
+        async with recording(server) as companion:
+            await until(lambda: ffmpeg and not companion._known)
+        [film] = [each.name for each in (tmp_path / "companions/timelapse/movies").glob("*.mp4")]
+        assert "-fail" not in film
+
+
+async def test_while_the_core_is_away_a_print_is_not_taken_for_ended(tmp_path, camera, ffmpeg):
+    async def nothing(path):
+        if path == "/api/job":
+            return {"state": "Offline", "job": {"file": {}}, "progress": {}}
+        return await server.client.get(path)
+
+    async with api(tmp_path, switched_on=["timelapse"]) as server:
+        async with recording(server, type="timed", interval_s=1) as companion:
+            await print_it(server, wait=False)
+            await until(lambda: len(camera.asked) >= 2)
+            real, server.client = companion.client.get, companion.client
+            companion.client.get = nothing
+            server.client = type("", (), {"get": staticmethod(real)})
+            await companion._look()
+            assert companion._recorder.recording is not None
+            [name] = pictures(server)
+        async with recording(server, type="timed", interval_s=1) as companion:
+            companion.client.get, real = nothing, companion.client.get
+            server.client = type("", (), {"get": staticmethod(real)})
+            await companion._look()
+            assert not companion._known[0].outcome
+            companion.client.get = real
+            await companion._look()
+            await until(lambda: ffmpeg)
+            assert list(pictures(server)) == [name]
+
+
 async def test_no_film_is_made_during_a_print_and_one_that_is_made_stops_for_the_next(tmp_path, camera, ffmpeg):
     async with api(tmp_path, switched_on=["timelapse"]) as server, recording(server, type="timed") as companion:
         await print_it(server)

@@ -125,12 +125,15 @@ class Timelapse(Companion):
                 self._studio.idle = False
             recording = self._recorder.recording
             if recording is not None and (recording.job != number or not active):
-                await self._end(state if recording.job == number else await self._outcome(recording.job))
+                outcome = state if recording.job == number else await self._outcome(recording.job)
+                if number < 0 and outcome not in ENDED:
+                    return  # the core is not there for a moment: the print may go on
+                await self._end(outcome if outcome in ENDED else "interrupted")
             if active and self._recorder.recording is None:
                 await self._record(number, job.get("key"), told["job"]["file"])
             if not active:
-                await self._end_others()
-                self._studio.idle = not self._prints
+                is_over = await self._end_others(sure=number >= 0)
+                self._studio.idle = is_over and not self._prints
 
     async def _record(self, number: int, key: str | None, file: Mapping[str, Any]) -> None:
         """Go on with the pictures of this print, or begin them."""
@@ -139,7 +142,7 @@ class Timelapse(Companion):
             if not each.outcome and (each.job, each.key, each.file) == (number, key, path):
                 self._recorder.begin(each)
                 return
-        await self._end_others()
+        await self._end_others(sure=True)
         if self._plan.type == "off":
             return
         name = folder_name(path, self._wall())
@@ -166,15 +169,24 @@ class Timelapse(Companion):
             self.event("PostRollEnd", {})
         await self._conclude(recording)
 
-    async def _end_others(self) -> None:
-        """Conclude what ended while nobody was here."""
-        now = self._recorder.recording
+    async def _end_others(self, *, sure: bool) -> bool:
+        """Conclude what ended while nobody was here; tell whether all of it has.
+
+        Args:
+            sure: another print is known, so what is not that one is over, whatever the history knows of it.
+        """
+        now, is_over = self._recorder.recording, True
         for each in [each for each in self._known if not each.outcome and each is not now]:
-            each.outcome = await self._outcome(each.job)
-            await self._conclude(each)
+            outcome = await self._outcome(each.job)
+            if outcome in ENDED or sure:
+                each.outcome = outcome if outcome in ENDED else "interrupted"
+                await self._conclude(each)
+            else:
+                is_over = False
         for each in self._known:
             if each.wanted and each.outcome:
                 self._studio.order(each)
+        return is_over
 
     async def _conclude(self, recording: Recording) -> None:
         if not recording.frames:
@@ -193,13 +205,12 @@ class Timelapse(Companion):
         self._changed()
 
     async def _outcome(self, job: int) -> str:
-        """Return how a print ended, by the history."""
+        """Return the state of a print by the history; "" where that is not known."""
         try:
             told = await self.client.get(f"/api/history/{job}")
         except ClientError:
-            return "interrupted"
-        state = str(told.get("state") or "")
-        return state if state in ENDED else "interrupted"
+            return ""
+        return str(told.get("state") or "")
 
     async def _look_at_camera(self) -> None:
         """Ask which camera there is."""
