@@ -32,6 +32,7 @@ COMMANDS = {
     "files": "List, upload, select, print and delete files of a running daemon.",
     "timelapse": "List and delete films of prints, have them made; and the process that makes them.",
     "printer": "Look at the printer of a running daemon; heat, move and command it.",
+    "mqtt": "Tell an MQTT broker, and Home Assistant by it, what printer and print do.",
     "notify": "Tell people what happens to their prints; try whether messages arrive.",
     "spool": "Say which of Spoolman's spools is on which tool, and see how much is left.",
     "power": "Switch the printer's power and other devices; see what filament sensors and the stop button say.",

@@ -10,6 +10,7 @@ from daemon.config.sections import COMPANIONS
 from daemon.config.writing import render_section
 
 CLASSES = {
+    "mqtt": "mqtt:MqttConfig",
     "notify": "notify:NotifyConfig",
     "power": "power:PowerConfig",
     "sensors": "power:SensorsConfig",

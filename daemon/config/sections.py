@@ -11,6 +11,7 @@ FIRMWARES = (
 
 COMPANIONS = {
     "timelapse": ("timelapse",), "power": ("power", "sensors"), "notify": ("notify", "spoolman"),
+    "mqtt": ("mqtt",),
 }  # fmt: skip
 """Processes beside core and front, each with its sections of the file; it is switched on by having one there."""
 

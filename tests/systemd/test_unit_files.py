@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli import GAVE_UP, core, front, notify, power, timelapse
+from daemon.cli import GAVE_UP, core, front, mqtt, notify, power, timelapse
 from daemon.config import DiscoveryConfig, HttpConfig, core_socket, stop_socket
 from daemon.core.safety.rules import PATIENCE
 from daemon.core.supervision import JOB_TYPE
@@ -29,11 +29,12 @@ RELAY = UNITS / "nozzled-relay@.service"
 SOCKET = UNITS / "nozzled.socket"
 NOTIFY, NOTIFY_INSTANCE = UNITS / "nozzled-notify.service", UNITS / "nozzled-notify@.service"
 TIMELAPSE, TIMELAPSE_INSTANCE = UNITS / "nozzled-timelapse.service", UNITS / "nozzled-timelapse@.service"
+MQTT, MQTT_INSTANCE = UNITS / "nozzled-mqtt.service", UNITS / "nozzled-mqtt@.service"
 CORES, FRONTS = (UNIT, INSTANCE), (FRONT, FRONT_INSTANCE)
 EXPOSED = {
     UNIT: 10, INSTANCE: 10, FRONT: 13, FRONT_INSTANCE: 13, SAFE_OFF: 13, POWER: 15, POWER_INSTANCE: 15, RELAY: 8,
     NOTIFY: 13, NOTIFY_INSTANCE: 13,
-    TIMELAPSE: 13, TIMELAPSE_INSTANCE: 13,
+    TIMELAPSE: 13, TIMELAPSE_INSTANCE: 13, MQTT: 13, MQTT_INSTANCE: 13,
 }  # fmt: skip
 """How far each may be exposed, in tenths of systemd's points: the least is 0, the most is 100."""
 
@@ -111,6 +112,13 @@ def test_messages_come_from_a_user_that_sees_nothing_of_the_others():
         assert folder.endswith("/notify"), "how the process finds its own"
 
 
+def test_telling_a_broker_takes_private_networks_alone_and_a_user_that_sees_nothing_of_the_others():
+    for unit, name in ((MQTT, "nozzled-companion"), (MQTT_INSTANCE, "nozzled-companion-%i")):
+        assert settings("DynamicUser", unit) == settings("PrivateDevices", unit) == ["yes"]
+        assert settings("IPAddressDeny", unit) == ["any"]
+        assert settings("StateDirectory", unit) == [f"{name}/mqtt"]
+
+
 def test_films_are_where_the_front_reads_them_and_their_maker_has_no_device():
     for unit, front_unit in ((TIMELAPSE, FRONT), (TIMELAPSE_INSTANCE, FRONT_INSTANCE)):
         for name in ("User", "Group", "StateDirectory", "StateDirectoryMode", "UMask"):  # else systemd changes owners
@@ -138,6 +146,8 @@ def test_a_printer_on_the_network_is_let_in_by_the_drop_in(analyze, tmp_path):
         *((unit, core) for unit in CORES),
         *((unit, front) for unit in FRONTS),
         *((unit, power) for unit in (POWER, POWER_INSTANCE)),
+        (MQTT, mqtt),
+        (MQTT_INSTANCE, mqtt),
         (NOTIFY, notify),
         (NOTIFY_INSTANCE, notify),
         (TIMELAPSE, timelapse),

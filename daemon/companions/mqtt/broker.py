@@ -1,0 +1,148 @@
+"""The broker: one connection, made again and again; what waits for it is the outbox's, and nobody else waits."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
+
+import aiomqtt
+import structlog
+
+from daemon.companions.mqtt.config import MqttConfig
+from daemon.companions.mqtt.outbox import BrokerOutbox, Outgoing
+
+PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds before the next attempt; the last one from then on."""
+
+STEADY = 60.0  # s after which a connection that is lost was a good one
+PATIENCE = 5.0  # s for one message
+PARTING = 2.0  # s for the last one
+
+log = structlog.get_logger()
+
+
+class Hear(Protocol):
+    """Takes what has come."""
+
+    def __call__(self, topic: str, payload: bytes, *, retained: bool) -> Awaitable[None]:
+        """Take topic, payload and whether it was kept by the broker."""
+
+
+class Broker:
+    """Keeps a connection, sends what waits, and passes on what comes.
+
+    Attributes:
+        connected: there is one.
+        trouble: why there is none.
+    """
+
+    def __init__(
+        self,
+        config: MqttConfig,
+        outbox: BrokerOutbox,
+        *,
+        availability: str,
+        subscribe: Sequence[str],
+        hear: Hear,
+        **options: Any,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            config: where the broker is.
+            outbox: what is sent.
+            availability: where the broker says `offline` when this process is gone.
+            subscribe: what is listened to.
+            hear: called with topic, payload and whether it was retained.
+            options: `password`, `tls_context` and `identifier`, for the connection.
+        """
+        self.connected = False
+        self.trouble: str | None = None
+        self.changed: Callable[[], None] = lambda: None
+        self._config = config
+        self._outbox = outbox
+        self._availability = availability
+        self._subscribe = subscribe
+        self._hear = hear
+        self._options = options
+
+    async def run(self) -> None:
+        """Stay connected until cancelled; then the broker is told so."""
+        loop, failures = asyncio.get_running_loop(), 0
+        while True:
+            began = loop.time()
+            try:
+                await self._once()
+            except* (aiomqtt.MqttError, OSError, TimeoutError) as group:
+                failures = 0 if self.connected and loop.time() - began > STEADY else failures
+                self._set(connected=False, trouble=_reason(group))
+            pause = PAUSES[min(failures, len(PAUSES) - 1)]
+            failures += 1
+            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - no secret: a farm does not come at once
+
+    async def _once(self) -> None:
+        config = self._config
+        client = aiomqtt.Client(
+            config.host,
+            config.own_port,
+            username=config.username or None,
+            will=aiomqtt.Will(self._availability, "offline", qos=1, retain=True),
+            keepalive=config.keepalive_s,
+            timeout=PATIENCE,
+            max_queued_incoming_messages=64,
+            **self._options,
+        )
+        async with client:
+            for each in self._subscribe:
+                await client.subscribe(each, qos=1)
+            self._outbox.again()
+            await client.publish(self._availability, "online", qos=1, retain=True)
+            self._set(connected=True, trouble=None)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._send(client))
+                    group.create_task(self._receive(client))
+            except asyncio.CancelledError:  # a clean end is no reason for the broker to speak
+                with suppress(aiomqtt.MqttError, TimeoutError):
+                    async with asyncio.timeout(PARTING):
+                        await client.publish(self._availability, "offline", qos=1, retain=True)
+                raise
+
+    async def _send(self, client: aiomqtt.Client) -> None:
+        while True:
+            await self._outbox.wake.wait()
+            while (message := self._outbox.take()) is not None:
+                await self._send_one(client, message)
+
+    async def _send_one(self, client: aiomqtt.Client, message: Outgoing) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await client.publish(message.topic, message.payload, qos=message.qos, retain=message.retain)
+        except BaseException:  # whatever it was: it has not been sent
+            self._outbox.give_back(message)
+            raise
+
+    async def _receive(self, client: aiomqtt.Client) -> None:
+        async for message in client.messages:
+            payload = message.payload if isinstance(message.payload, bytes) else b""
+            await self._hear(message.topic.value, payload, retained=message.retain)
+        raise aiomqtt.MqttError("the broker has gone")
+
+    def _set(self, *, connected: bool, trouble: str | None) -> None:
+        if (connected, trouble) == (self.connected, self.trouble):
+            return
+        self.connected, self.trouble = connected, trouble
+        if connected:
+            log.info("mqtt.connected", host=self._config.host, port=self._config.own_port)
+        else:
+            log.warning("mqtt.not_connected", reason=trouble, consequence="it is tried again; prints go on")
+        self.changed()
+
+
+def _reason(group: BaseExceptionGroup[BaseException]) -> str:
+    """Return the first cause, in a sentence."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) or type(error).__name__

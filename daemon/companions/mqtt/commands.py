@@ -1,0 +1,96 @@
+"""What may be asked for over MQTT: a few verbs, never G-code. Only where `[mqtt] commands` is on."""
+
+import json
+import math
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from daemon.client import ClientError, OctoPrintClient, RequestRefused
+
+LONGEST = 1024  # bytes of a command
+LONGEST_ID = 64
+REMEMBERED = 64  # results by id, for a command that the broker brings twice
+HOTTEST = 500.0
+HEATERS = ("bed", "chamber", *(f"tool{number}" for number in range(16)))
+
+
+class BadCommand(Exception):
+    """It is no command; says why."""
+
+
+def read(payload: bytes) -> dict[str, Any]:
+    """Return a command: `verb`, perhaps `id`, and what the verb needs.
+
+    Raises:
+        BadCommand: it is none.
+    """
+    if len(payload) > LONGEST:
+        raise BadCommand(f"a command has {LONGEST} bytes at most")
+    try:
+        found = json.loads(payload)
+    except (ValueError, RecursionError):
+        raise BadCommand("a command is a JSON object") from None
+    if not isinstance(found, dict) or not isinstance(found.get("verb"), str):
+        raise BadCommand("a command is a JSON object with a verb")
+    identity = found.get("id")
+    if identity is not None and not (isinstance(identity, str) and 0 < len(identity) <= LONGEST_ID):
+        raise BadCommand(f"id must be a text of 1 to {LONGEST_ID} characters")
+    if found["verb"] not in VERBS:
+        raise BadCommand(f"there is no such verb; there are {', '.join(VERBS)}")
+    return found
+
+
+async def _heat(printer: OctoPrintClient, given: Mapping[str, Any]) -> None:
+    heater, target = given.get("heater"), given.get("celsius")
+    if heater not in HEATERS:
+        raise BadCommand("heater must be bed, chamber, tool0, tool1, …")
+    if isinstance(target, bool) or not isinstance(target, int | float) or not math.isfinite(target):
+        raise BadCommand("celsius must be a number")
+    if not 0 <= target <= HOTTEST:
+        raise BadCommand(f"celsius must be a number from 0 to {HOTTEST:g}")
+    await printer.printer.heat({str(heater): float(target)})
+
+
+VERBS: dict[str, Callable[[OctoPrintClient, Mapping[str, Any]], Awaitable[None]]] = {
+    "pause": lambda printer, _: printer.job.pause(),
+    "resume": lambda printer, _: printer.job.resume(),
+    "cancel": lambda printer, _: printer.job.cancel(),
+    "stop": lambda printer, _: printer.printer.send("M112"),
+    "heat": _heat,
+}
+
+
+class MqttCommands:
+    """Does what is asked for, once for each id."""
+
+    def __init__(self, printer: OctoPrintClient) -> None:
+        self._printer = printer
+        self._done: OrderedDict[str, dict[str, Any]] = OrderedDict()
+
+    async def result_of(self, payload: bytes) -> dict[str, Any]:
+        """Do it, and return what came of it."""
+        try:
+            command = read(payload)
+        except BadCommand as error:
+            return {"id": None, "verb": None, "ok": False, "error": str(error)}
+        identity = command.get("id")
+        if identity is not None and identity in self._done:
+            return {**self._done[identity], "again": True}
+        result = {"id": identity, "verb": command["verb"], **await self._do(command)}
+        if identity is not None:
+            self._done[identity] = result
+            while len(self._done) > REMEMBERED:
+                self._done.popitem(last=False)
+        return result
+
+    async def _do(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            await VERBS[command["verb"]](self._printer, command)
+        except BadCommand as error:
+            return {"ok": False, "error": str(error)}
+        except RequestRefused as error:
+            return {"ok": False, "error": error.text or str(error), "status": error.status}
+        except ClientError as error:
+            return {"ok": False, "error": str(error)}
+        return {"ok": True, "error": None}

@@ -1,0 +1,122 @@
+"""What is configured of MQTT: `[mqtt]`. No secret is among it."""
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+
+from daemon.companions.mqtt.topics import cleaned
+from daemon.config import load_sections
+from daemon.config.options import option
+from daemon.errors import ConfigError
+from gcode.frozen import frozen
+
+MOST_MIGRATED = 32  # topics
+CREDENTIAL = "nozzled.mqtt-password"
+NONE = "#"  # what the unit has in the place of a password
+PASSWORD = "NOZZLED_MQTT_PASSWORD"  # noqa: S105 - the name of a variable
+
+
+@frozen
+class MqttConfig:
+    """A broker that is told what printer and print do; `nozzled mqtt serve` tells it."""
+
+    host: str = option("", "Name or address of the broker.")
+    port: int = option(0, "Its TCP port; 0: 8883 with tls, else 1883.", low=0, high=65535)
+    tls: bool = option(default=False, doc="The connection is encrypted, and the broker's certificate checked.")
+    ca_file: str = option("", "Certificate that the broker's is signed by; empty: those that this computer trusts.")
+    cert_file: str = option("", "Certificate of this client, where the broker wants one.")
+    cert_key_file: str = option("", "Its private key.")
+    username: str = option("", "User at the broker; empty: none.")
+    password_file: str = option(
+        "",
+        "File with the user's password (chmod 600); empty: the credential nozzled.mqtt-password, or "
+        "$NOZZLED_MQTT_PASSWORD.",
+    )
+    prefix: str = option("nozzled", "What all topics begin with.")
+    id: str = option(
+        "", "What comes behind it, and tells printers apart: letters, digits, - and _; empty: of the service's own id."
+    )
+    url: str = option("", "Address of the printer's page, for people; empty: where this process finds it.")
+    home_assistant: bool = option(default=True, doc="Home Assistant finds the printer by itself.")
+    discovery_prefix: str = option("homeassistant", "Where Home Assistant looks for what there is.")
+    migrate_from: tuple[str, ...] = option(
+        (), "Discovery topics of single entities with the same unique ids, that the device takes over."
+    )
+    commands: bool = option(
+        default=False,
+        doc="Whoever may publish there pauses, cancels, stops and heats. Set the broker's access rights first.",
+    )
+    temperature_step_c: float = option(0.5, "°C that a temperature moves to be told at once.", low=0.1, high=50)
+    temperature_every_s: float = option(5.0, "Seconds after which a smaller change is told.", low=1, high=3600)
+    keepalive_s: int = option(15, "Seconds of silence after which each asks for the other.", low=5, high=600)
+
+    @property
+    def own_port(self) -> int:
+        """The broker's TCP port."""
+        return self.port or (8883 if self.tls else 1883)
+
+
+def read(path: Path | None, environ: Mapping[str, str]) -> MqttConfig:
+    """Return what the configuration file says.
+
+    Raises:
+        ConfigError: it is not understood, or names no broker.
+    """
+    config = load_sections(path, environ, {"mqtt": MqttConfig()})["mqtt"]
+    check(config)
+    return config
+
+
+def check(config: MqttConfig) -> None:
+    """Refuse what could not work; raises ConfigError."""
+    if not config.host:
+        raise ConfigError('mqtt.host = "": the name or address of the broker is needed')
+    if config.id and cleaned(config.id) != config.id:
+        raise ConfigError(f"mqtt.id = {config.id[:60]!r}: may have letters, digits, - and _")
+    for name in ("prefix", "discovery_prefix"):
+        value = getattr(config, name)
+        if not value or any(each in value for each in "#+") or value.startswith("$") or "" in value.split("/"):
+            raise ConfigError(f"mqtt.{name} = {value[:60]!r}: must be a topic without # and +")
+    if len(config.migrate_from) > MOST_MIGRATED or any(each in topic for topic in config.migrate_from for each in "#+"):
+        raise ConfigError(f"mqtt.migrate_from: must be topics without # and +, {MOST_MIGRATED} at most")
+    if bool(config.cert_file) != bool(config.cert_key_file):
+        raise ConfigError("mqtt.cert_file and mqtt.cert_key_file: one needs the other")
+
+
+def password(config: MqttConfig, environ: Mapping[str, str]) -> str | None:
+    """Return the password; None: there is none.
+
+    Raises:
+        ConfigError: the file that is named cannot be read.
+    """
+    if config.password_file:
+        path = Path(config.password_file).expanduser()
+        try:
+            return path.read_text("utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"mqtt.password_file: {path} cannot be read: {error}") from error
+    if given := environ.get("CREDENTIALS_DIRECTORY"):
+        try:
+            text = (Path(given) / CREDENTIAL).read_text("utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError):
+            text = ""
+        if text and text != NONE:
+            return text
+    return environ.get(PASSWORD) or None
+
+
+def tls_context(config: MqttConfig) -> ssl.SSLContext | None:
+    """Return how the connection is encrypted; None: it is not.
+
+    Raises:
+        ConfigError: a certificate cannot be used.
+    """
+    if not config.tls:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=config.ca_file or None)
+        if config.cert_file:
+            context.load_cert_chain(config.cert_file, config.cert_key_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(f"mqtt: a certificate cannot be used: {error}") from error
+    return context

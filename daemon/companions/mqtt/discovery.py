@@ -1,0 +1,253 @@
+"""What Home Assistant is told, so that it finds the printer: one device with all of its entities.
+
+The form is that of "device discovery". What is shared stands at the root only as far as Home Assistant passes it on to
+the entities; `~` is not taken there, and `object_id` is no longer a key of an entity.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from daemon import __version__
+from daemon.companions.mqtt.commands import HOTTEST
+from daemon.companions.mqtt.topics import Topics
+from gcode.frozen import frozen
+
+Component = dict[str, Any]
+
+EVENTS = {
+    "PrintStarted": "print_started",
+    "PrintPaused": "print_paused",
+    "PrintResumed": "print_resumed",
+    "PrintDone": "print_done",
+    "PrintFailed": "print_failed",
+    "PrintCancelled": "print_cancelled",
+    "Connected": "connected",
+    "Disconnected": "disconnected",
+    "Error": "error",
+}
+"""Events of the API that are told over MQTT, and what Home Assistant calls them."""
+
+_DIAGNOSTIC = {"entity_category": "diagnostic"}
+_CELSIUS = {"device_class": "temperature", "unit_of_measurement": "°C", "suggested_display_precision": 0}
+
+
+@frozen
+class Described:
+    """What is to be described.
+
+    Attributes:
+        id: of the printer; its entities are known by it for ever.
+        name: for people.
+        model: of the printer, and who makes its firmware.
+        url: of its page.
+        heaters: their names.
+        commands: it takes commands.
+    """
+
+    id: str
+    name: str
+    model: str = ""
+    firmware: str = ""
+    url: str = ""
+    heaters: tuple[str, ...] = ()
+    commands: bool = False
+
+
+def object_id(identity: str) -> str:
+    """Return what the device is known by."""
+    return f"nozzled_{identity}"
+
+
+def topic(prefix: str, identity: str) -> str:
+    """Return where a device is described."""
+    return f"{prefix}/device/{object_id(identity)}/config"
+
+
+def device(told: Described, topics: Topics, gone: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return the description of a device.
+
+    Args:
+        told: the device.
+        topics: of the printer.
+        gone: entities that it had before and has no more, with their platforms: so they are removed.
+    """
+    components = {key: _entity(key, each, told, topics) for key, each in _components(told, topics).items()}
+    removed = {key: {"platform": platform} for key, platform in (gone or {}).items() if key not in components}
+    about = {
+        "identifiers": [object_id(told.id)],
+        "name": device_name(told.name, [each["name"] for each in components.values()]),
+        "manufacturer": "nozzled",
+        "model": told.model,
+        "hw_version": told.firmware,
+        "sw_version": __version__,
+        "configuration_url": told.url,
+    }
+    return {
+        "device": {key: value for key, value in about.items() if value},
+        "origin": {"name": "nozzled", "sw_version": __version__},
+        # a list, as entities with two of them replace it; one topic beside a list would be refused
+        "availability": [{"topic": topics.availability}],
+        "components": {**components, **removed},
+    }
+
+
+def device_name(name: str, entities: Iterable[str]) -> str:
+    """Return a name that no entity's begins with: Home Assistant puts it before each of them."""
+    if any(each.casefold().startswith(name.casefold()) for each in entities):
+        return f"{name} printer"
+    return name
+
+
+def platforms(description: Mapping[str, Any]) -> dict[str, str]:
+    """Return the entities of a description, with their platforms."""
+    return {key: each["platform"] for key, each in description["components"].items() if len(each) > 1}
+
+
+def migration(old: Iterable[str]) -> list[tuple[str, str]]:
+    """Return what is said at the topics of single entities before the device takes them over."""
+    return [(each, '{"migrate_discovery": true}') for each in old]
+
+
+def _entity(key: str, component: Component, told: Described, topics: Topics) -> Component:
+    """Complete an entity; where it needs the printer it is unavailable without."""
+    needs = component.pop("needs_printer", False)
+    identity = object_id(told.id)
+    made: Component = {
+        "unique_id": f"{identity}_{key}",
+        "default_entity_id": f"{component['platform']}.{identity}_{key}",
+    }
+    if needs:
+        connected = "{{ 'online' if value_json.connected else 'offline' }}"
+        made["availability"] = [
+            {"topic": topics.availability},
+            {"topic": topics.of("state"), "value_template": connected},
+        ]
+        made["availability_mode"] = "all"
+    return {**component, **made}
+
+
+def _components(told: Described, topics: Topics) -> dict[str, Component]:
+    found = {**_sensors(topics), **_binary_sensors(topics), "event": _event(topics)}
+    for heater in told.heaters:
+        found |= _of_heater(heater, topics)
+    if told.commands:
+        found |= _buttons(topics)
+        for heater in told.heaters:
+            found |= _number(heater, topics)
+    return found
+
+
+def _sensor(part: str, field: str, name: str, topics: Topics, **more: Any) -> Component:
+    return {
+        "platform": "sensor",
+        "name": name,
+        "state_topic": topics.of(part),
+        "value_template": f"{{{{ value_json.{field} }}}}",
+        **more,
+    }
+
+
+def _sensors(topics: Topics) -> dict[str, Component]:
+    percent = {"unit_of_measurement": "%"}
+    measured = {"state_class": "measurement"}
+    seconds = {"device_class": "duration", "unit_of_measurement": "s"}
+    size = {"device_class": "data_size", "unit_of_measurement": "B"}
+    return {
+        "state": _sensor("state", "text", "State", topics),
+        "error": _sensor("state", "error", "Last error", topics, **_DIAGNOSTIC),
+        "file": _sensor("job", "file", "File", topics),
+        "progress": _sensor("job", "progress", "Progress", topics, **percent, **measured),
+        "left": _sensor("job", "left", "Time left", topics, **seconds),
+        "elapsed": _sensor("job", "elapsed", "Time printing", topics, **seconds),
+        "finish": _sensor("job", "finish", "Finish", topics, device_class="timestamp"),
+        "layer": _sensor("job", "layer", "Layer", topics),
+        "layers": _sensor("job", "layers", "Layers", topics, **_DIAGNOSTIC),
+        "resends": _sensor("link", "resend_percent", "Lines sent again", topics, **percent, **measured, **_DIAGNOSTIC),
+        "host_temperature": _sensor("host", "temperature", "Processor", topics, **_CELSIUS, **measured, **_DIAGNOSTIC),
+        "disk_free": _sensor("host", "disk_free", "Free disk", topics, **size, **measured, **_DIAGNOSTIC),
+    }
+
+
+def _binary_sensors(topics: Topics) -> dict[str, Component]:
+    def binary(part: str, field: str, name: str, **more: Any) -> Component:
+        on = f"{{{{ 'ON' if value_json.{field} else 'OFF' }}}}"
+        return {**_sensor(part, field, name, topics), "platform": "binary_sensor", "value_template": on, **more}
+
+    return {
+        "connected": binary("state", "connected", "Connected", device_class="connectivity"),
+        "printing": binary("state", "printing", "Printing", device_class="running"),
+        "paused": binary("state", "paused", "Paused"),
+        "problem": binary("state", "problem", "Problem", device_class="problem"),
+        "undervoltage": binary("host", "undervoltage", "Undervoltage", device_class="problem", **_DIAGNOSTIC),
+    }
+
+
+def _event(topics: Topics) -> Component:
+    return {
+        "platform": "event",
+        "name": "Event",
+        "state_topic": f"{topics.base}/event/+",
+        "event_types": [*EVENTS.values()],
+    }
+
+
+def _of_heater(heater: str, topics: Topics) -> dict[str, Component]:
+    name, measured = name_of(heater), {**_CELSIUS, "state_class": "measurement", "needs_printer": True}
+
+    def sensor(field: str, name: str) -> Component:
+        return _sensor("temperatures", "", name, topics, **measured) | {"value_template": _of_known(heater, field)}
+
+    return {heater: sensor("actual", name), f"{heater}_target": sensor("target", f"{name} target")}
+
+
+def _of_known(heater: str, field: str) -> str:
+    """Return a template that is no error where the printer tells of no such heater: None is unknown."""
+    return f"{{{{ value_json.{heater}.{field} if '{heater}' in value_json else None }}}}"
+
+
+def _buttons(topics: Topics) -> dict[str, Component]:
+    def button(verb: str, name: str, **more: Any) -> Component:
+        return {
+            "platform": "button",
+            "name": name,
+            "command_topic": topics.command,
+            "payload_press": f'{{"verb": "{verb}"}}',
+            "needs_printer": True,
+            **more,
+        }
+
+    return {
+        "pause": button("pause", "Pause"),
+        "resume": button("resume", "Resume"),
+        "cancel": button("cancel", "Cancel"),
+        "stop": button("stop", "Emergency stop", enabled_by_default=False),
+    }
+
+
+def _number(heater: str, topics: Topics) -> dict[str, Component]:
+    return {
+        f"{heater}_set": {
+            "platform": "number",
+            "name": f"Set {name_of(heater).lower()}",
+            "command_topic": topics.command,
+            "command_template": f'{{"verb": "heat", "heater": "{heater}", "celsius": {{{{ value }}}}}}',
+            "state_topic": topics.of("temperatures"),
+            "value_template": _of_known(heater, "target"),
+            "device_class": "temperature",
+            "unit_of_measurement": "°C",
+            "min": 0,
+            "max": HOTTEST,
+            "step": 1,
+            "mode": "box",
+            "enabled_by_default": False,
+            "needs_printer": True,
+        }
+    }
+
+
+def name_of(heater: str) -> str:
+    """Return what people call a heater."""
+    if heater.startswith("tool"):
+        number = heater.removeprefix("tool")
+        return "Hotend" if number == "0" else f"Hotend {number}"
+    return heater.capitalize()

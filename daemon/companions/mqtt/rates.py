@@ -1,0 +1,84 @@
+"""How often each topic is told: what nobody would look at is not sent."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+Payload = Mapping[str, Any]
+
+LINK_EVERY = 10.0  # s
+HOST_EVERY = 60.0
+JOB_EVERY = 30.0  # s after which the time left is told, though the percents are the same
+FINISH_MOVES = 60.0  # s by which the expected end must move
+DISK_STEP = 100 * 2**20  # bytes
+
+
+class Rates:
+    """Decides what of the payloads is worth telling; it remembers the last of each topic and no more."""
+
+    def __init__(self, step: float, every: float) -> None:
+        """Begin; a temperature is told when it has moved by `step` °C, or a bit and `every` s are over."""
+        self._step = step
+        self._every = every
+        self._told: dict[str, tuple[float, Payload]] = {}
+        self._worth: dict[str, Callable[[Payload, Payload, float], bool]] = {
+            "state": lambda old, new, _: old != new,
+            "temperatures": self._temperatures,
+            "job": _job,
+            "link": lambda old, new, age: old != new and age >= LINK_EVERY,
+            "host": _host,
+        }
+
+    def chosen(self, now: float, payloads: Mapping[str, Payload]) -> dict[str, Payload]:
+        """Return what is to be told now."""
+        found = {}
+        for part, new in payloads.items():
+            before = self._told.get(part)
+            if part == "job" and before is not None:
+                new = _with_calm_end(before[1], new)  # noqa: PLW2901 - the same, told more calmly
+            if before is None or self._worth[part](before[1], new, now - before[0]):
+                self._told[part] = (now, new)
+                found[part] = new
+        return found
+
+    def _temperatures(self, old: Payload, new: Payload, age: float) -> bool:
+        if old.keys() != new.keys():
+            return True
+        if any(old[name]["target"] != new[name]["target"] for name in new):
+            return True
+        if any(_moved(old[name]["actual"], new[name]["actual"], self._step) for name in new):
+            return True
+        return old != new and age >= self._every
+
+
+def _moved(old: float | None, new: float | None, step: float) -> bool:
+    if old is None or new is None:
+        return old is not new
+    return abs(new - old) >= step - 1e-9  # 20.1 to 20.6 is half a degree
+
+
+def _job(old: Payload, new: Payload, age: float) -> bool:
+    slow = ("elapsed", "left", "finish", "layer")
+    if any(old.get(name) != new.get(name) for name in new if name not in slow):
+        return True
+    if any((old.get(name) is None) != (new.get(name) is None) for name in slow):
+        return True
+    return old != new and age >= JOB_EVERY
+
+
+def _with_calm_end(old: Payload, new: Payload) -> Payload:
+    """Return the job with the expected end that was told before, unless it has moved."""
+    before, after = old.get("finish"), new.get("finish")
+    if before is None or after is None or before == after:
+        return new
+    moved = abs((datetime.fromisoformat(after) - datetime.fromisoformat(before)).total_seconds())
+    return new if moved > FINISH_MOVES else {**new, "finish": before}
+
+
+def _host(old: Payload, new: Payload, age: float) -> bool:
+    quick = ("undervoltage", "throttled", "version")
+    if any(old.get(name) != new.get(name) for name in quick):
+        return True
+    if abs((new.get("disk_free") or 0) - (old.get("disk_free") or 0)) >= DISK_STEP:
+        return True
+    return old != new and age >= HOST_EVERY

@@ -1,0 +1,254 @@
+"""The companion `mqtt` beside the whole service, on the virtual clock: what a broker is told and may ask for."""
+
+import asyncio
+import json
+
+import pytest
+
+from daemon.companions.mqtt import config as settings
+from daemon.companions.mqtt.commands import BadCommand, read
+from daemon.companions.mqtt.config import MqttConfig
+from daemon.companions.mqtt.outbox import MOST_EVENTS, MOST_TOPICS, BrokerOutbox, Outgoing
+from daemon.companions.mqtt.rates import Rates
+from daemon.errors import ConfigError
+from support.http import api
+from support.mqtt import telling
+
+PART = b"M104 S200\nG28\n" + b"G1 X50 F1200\nG1 X0\n" * 40 + b"M104 S0\n"
+BASE = "nozzled/mk3"
+
+
+async def print_it(server, name="a part.gcode"):
+    await server.upload(("print", b"true"), ("file", name, PART))
+    while not server.service.jobs.active:  # noqa: ASYNC110 - the clock is virtual
+        await asyncio.sleep(0.2)
+
+
+async def ended(server):
+    while server.service.jobs.active:  # noqa: ASYNC110 - as above
+        await asyncio.sleep(1)
+    await asyncio.sleep(5)
+
+
+async def test_a_print_is_told_from_its_beginning_to_its_end_and_not_too_often(tmp_path, monkeypatch):
+    async with api(tmp_path, switched_on=["mqtt"]) as server, telling(server, monkeypatch) as one:
+        sent = one._broker
+        assert sent.of(f"{BASE}/state")[-1]["connected"] is True
+        began = asyncio.get_running_loop().time()
+        await print_it(server)
+        await ended(server)
+        took = asyncio.get_running_loop().time() - began
+        states = sent.of(f"{BASE}/state")
+        assert any(each["printing"] for each in states)
+        assert not states[-1]["active"]
+        jobs = sent.of(f"{BASE}/job")
+        assert jobs[-1]["outcome"] == "completed"
+        assert jobs[-1]["file"] == "a part.gcode"
+        told = [each["progress"] for each in jobs if each["progress"] is not None]
+        assert told == sorted(told)
+        assert all(isinstance(each, int) for each in told)
+        assert len(jobs) < 101 + took / 30 + 10
+        temperatures = sent.of(f"{BASE}/temperatures")
+        temperatures = [each for each in temperatures if each]  # none before the first report
+        assert max(each["tool0"]["target"] for each in temperatures) == 200
+        assert all(each["tool0"]["actual"] == round(each["tool0"]["actual"], 1) for each in temperatures)
+        events = [each.topic.rpartition("/")[2] for each in sent.sent if "/event/" in each.topic]
+        assert events.count("PrintStarted") == events.count("PrintDone") == 1
+        [done] = sent.of(f"{BASE}/event/PrintDone")
+        assert done["event_type"] == "print_done"
+        assert all(not each.retain and each.qos == 1 for each in sent.sent if "/event/" in each.topic)
+        assert all(each.retain for each in sent.sent if each.topic in (f"{BASE}/state", f"{BASE}/job"))
+        topics = {each.topic for each in sent.sent}
+        assert not any("part" in each for each in topics), "no topic is made of a file's name"
+
+
+async def test_a_front_that_says_nothing_makes_the_printer_unreachable(tmp_path, monkeypatch):
+    async with api(tmp_path, switched_on=["mqtt"]) as server, telling(server, monkeypatch) as one:
+        monkeypatch.setattr(one._seen, "take", lambda _: None)
+        server.application.settings["hub"].close()
+        await asyncio.sleep(20)
+        state = one._broker.of(f"{BASE}/state")[-1]
+        assert (state["text"], state["connected"], state["printing"]) == ("Unreachable", False, False)
+        assert one._broker.of(f"{BASE}/temperatures")[-1] == {}
+
+
+def reading(actual, target=0.0):
+    return {"temperatures": {"bed": {"actual": actual, "target": target}}}
+
+
+def test_temperatures_are_told_by_half_a_degree_or_after_five_seconds():
+    rates = Rates(0.5, 5.0)
+    assert rates.chosen(0, reading(20.0))
+    assert not rates.chosen(1, reading(20.4))
+    assert not rates.chosen(4.9, reading(20.4))
+    assert rates.chosen(5, reading(20.4))
+    assert rates.chosen(5.1, reading(20.9))
+    assert rates.chosen(5.2, reading(20.9, 60.0))
+    assert not rates.chosen(500, reading(20.9, 60.0)), "nothing has changed"
+    assert rates.chosen(501, {"temperatures": {}})
+
+
+def job(**values):
+    told = {"file": "a", "progress": 1, "elapsed": 5, "left": 100, "layer": 1, "finish": "2026-01-01T10:00:00+00:00"}
+    return {"job": {**told, **values}}
+
+
+def test_a_job_is_told_by_percents_and_its_end_when_it_moves():
+    rates = Rates(0.5, 5.0)
+    assert rates.chosen(0, job())
+    assert not rates.chosen(1, job(elapsed=6, left=99, layer=2))
+    assert rates.chosen(2, job(progress=2, finish="2026-01-01T10:00:40+00:00"))["job"]["finish"].endswith(
+        "10:00:00+00:00"
+    )
+    assert rates.chosen(3, job(progress=3, finish="2026-01-01T10:01:40+00:00"))["job"]["finish"].endswith(
+        "10:01:40+00:00"
+    )
+    assert rates.chosen(34, job(progress=3, left=60, finish="2026-01-01T10:01:50+00:00"))
+    assert rates.chosen(35, job(progress=3, left=None, finish=None))
+
+
+def test_what_waits_for_a_broker_has_a_bound_and_is_the_newest():
+    outbox = BrokerOutbox()
+    for number in range(1000):
+        outbox.put(Outgoing("a", str(number)))
+        outbox.event(Outgoing("e", str(number), retain=False, qos=1))
+    assert outbox.waiting == MOST_EVENTS + 1
+    assert outbox.dropped == 1000 - MOST_EVENTS
+    taken = []
+    while (message := outbox.take()) is not None:
+        taken.append(message)
+    assert taken[-1].payload == "999"
+    outbox.give_back(taken[-1])
+    outbox.put(Outgoing("a", "newer"))
+    outbox.give_back(taken[-1])
+    assert outbox.take().payload == "newer"
+    assert outbox.take() is None
+    outbox.again()
+    assert outbox.take().payload == "newer", "a broker that has forgotten is told again"
+    for number in range(MOST_TOPICS - 1):
+        outbox.put(Outgoing(f"t{number}", "x"))
+    with pytest.raises(ValueError, match="one topic too many"):
+        outbox.put(Outgoing("one more", "x"))
+
+
+# -- commands ----------------------------------------------------------------------------------------------------
+
+
+async def command(one, payload, *, retained=False):
+    text = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    await one._broker.hear(f"{BASE}/command", text, retained=retained)
+    await asyncio.sleep(3)
+    results = one._broker.of(f"{BASE}/result")
+    return results[-1] if results else None
+
+
+async def test_nothing_is_listened_to_unless_commands_are_on(tmp_path, monkeypatch):
+    async with api(tmp_path, switched_on=["mqtt"]) as server, telling(server, monkeypatch) as one:
+        assert one._broker.subscribe == ["homeassistant/status"]
+        assert not any("command_topic" in each for each in described(one)["components"].values())
+
+
+def described(one):
+    return one._broker.of("homeassistant/device/nozzled_mk3/config")[-1]
+
+
+async def test_commands_are_few_verbs_and_their_results_are_told(tmp_path, monkeypatch):
+    async with api(tmp_path, switched_on=["mqtt"]) as server, telling(server, monkeypatch, commands=True) as one:
+        assert f"{BASE}/command" in one._broker.subscribe
+        await print_it(server)
+        await asyncio.sleep(60)
+        assert await command(one, {"verb": "pause"}, retained=True) is None, "a retained one is an old one"
+        result = await command(one, {"verb": "pause", "id": "1"})
+        assert result == {"id": "1", "verb": "pause", "ok": True, "error": None}
+        while server.service.jobs.state.value != "paused":  # noqa: ASYNC110 - the clock is virtual
+            await asyncio.sleep(1)
+        assert (await command(one, {"verb": "pause", "id": "1"}))["again"] is True
+        assert (await command(one, {"verb": "heat", "heater": "bed", "celsius": 50}))["ok"] is True
+        await asyncio.sleep(5)
+        assert server.service.connection.heaters["bed"].target == 50
+        assert (await command(one, {"verb": "cancel"}))["ok"] is True
+        await ended(server)
+        assert server.service.jobs.state.value == "cancelled"
+        refused = await command(one, {"verb": "cancel", "id": "2"})
+        assert (refused["ok"], refused["status"]) == (False, 409)
+        assert (await command(one, {"verb": "stop"}))["ok"] is True
+        await asyncio.sleep(5)
+        assert not server.service.connection.ready
+
+
+async def test_many_commands_at_once_wait_within_a_bound(tmp_path, monkeypatch):
+    async with api(tmp_path, switched_on=["mqtt"]) as server, telling(server, monkeypatch, commands=True) as one:
+        for _ in range(100):
+            await one._broker.hear(f"{BASE}/command", b'{"verb": "pause"}', retained=False)
+        await asyncio.sleep(10)
+        assert len(one._broker.of(f"{BASE}/result")) <= 17
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"pause", "a JSON object"),
+        (b"[1]", "with a verb"),
+        (b'{"verb": "G28"}', "no such verb"),
+        (b'{"verb": "gcode", "commands": ["M112"]}', "no such verb"),
+        (b'{"verb": "pause", "id": 5}', "id must be a text"),
+        (b'{"verb": "pause", "id": "' + b"x" * 65 + b'"}', "id must be a text"),
+        (b'{"verb": "pause", "x": "' + b"x" * 2000 + b'"}', "1024 bytes"),
+        (b"[" * 1000, "a JSON object"),
+        (b"\xff", "a JSON object"),
+    ],
+)
+def test_what_is_no_command_is_refused(payload, reason):
+    with pytest.raises(BadCommand, match=reason):
+        read(payload)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"heater": "bed\nM112", "celsius": 50}, {"heater": "bed", "celsius": "50"}, {"heater": "bed", "celsius": True},
+        {"heater": "bed", "celsius": -1}, {"heater": "bed", "celsius": 1e9}, {"heater": ["bed"], "celsius": 50}, {},
+    ],
+)  # fmt: skip
+async def test_heating_takes_a_heater_and_a_number(tmp_path, monkeypatch, given):
+    async with api(tmp_path, "", switched_on=["mqtt"]) as server, telling(server, monkeypatch, commands=True) as one:
+        assert (await command(one, {"verb": "heat", **given}))["ok"] is False
+
+
+# -- configuration -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({}, "name or address of the broker"),
+        ({"host": "b", "id": "a/b"}, r"mqtt\.id"),
+        ({"host": "b", "prefix": "a/#"}, r"mqtt\.prefix"),
+        ({"host": "b", "prefix": ""}, r"mqtt\.prefix"),
+        ({"host": "b", "discovery_prefix": "a//b"}, r"mqtt\.discovery_prefix"),
+        ({"host": "b", "migrate_from": ("a/#",)}, r"mqtt\.migrate_from"),
+        ({"host": "b", "migrate_from": ("a",) * 33}, r"mqtt\.migrate_from"),
+        ({"host": "b", "cert_file": "x"}, "one needs the other"),
+    ],
+)
+def test_a_configuration_that_could_not_work_is_refused(given, reason):
+    with pytest.raises(ConfigError, match=reason):
+        settings.check(MqttConfig(**given))
+
+
+def test_the_password_comes_from_a_file_a_credential_or_the_environment(tmp_path):
+    (tmp_path / "pw").write_text("secret \n")
+    config = MqttConfig(host="b", password_file=str(tmp_path / "pw"))
+    assert settings.password(config, {}) == "secret "
+    credentials = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    (tmp_path / settings.CREDENTIAL).write_text("given\n")
+    assert settings.password(MqttConfig(host="b"), credentials) == "given"
+    (tmp_path / settings.CREDENTIAL).write_text("#")
+    assert settings.password(MqttConfig(host="b"), {**credentials, settings.PASSWORD: "env"}) == "env"
+    assert settings.password(MqttConfig(host="b"), {}) is None
+    with pytest.raises(ConfigError, match="cannot be read"):
+        settings.password(MqttConfig(host="b", password_file=str(tmp_path / "none")), {})
+    with pytest.raises(ConfigError, match="certificate"):
+        settings.tls_context(MqttConfig(host="b", tls=True, ca_file=str(tmp_path / "none")))
+    assert settings.tls_context(MqttConfig(host="b")) is None
+    assert MqttConfig(tls=True).own_port == 8883

@@ -1,0 +1,167 @@
+"""The companion `mqtt` and a real mosquitto: killed, stopped, begun anew, slow; and the companion killed itself."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from daemon.client import OctoPrintClient
+from daemon.companions.mqtt.companion import MqttCompanion
+from daemon.companions.mqtt.config import MqttConfig
+from daemon.front.access.companion_keys import key_path
+from support.client import listening
+from support.mqtt import broker, listener
+from support.processes import NOZZLED, Child
+
+pytestmark = pytest.mark.real_time
+
+BASE = "nozzled/mk3"
+AVAILABILITY = f"{BASE}/availability"
+WHERE = "homeassistant/device/nozzled_mk3/config"
+
+
+def process(folder, url, port, number):
+    """Begin `nozzled mqtt serve`."""
+    path = folder / "nozzled.toml"
+    state = folder / "state"
+    path.write_text(
+        f'[paths]\nstate_dir = "{state}"\n[mqtt]\nhost = "127.0.0.1"\nport = {port}\nid = "mk3"\nkeepalive_s = 5\n'
+    )
+    command = [NOZZLED, "mqtt", "serve", "--config", path, "--url", url]
+    return Child(command, folder / f"mqtt{number}.log")
+
+
+def connected(heard):
+    return heard.get(AVAILABILITY) == "online" and f"{BASE}/state" in heard and heard.json(f"{BASE}/state")["connected"]
+
+
+async def test_the_broker_says_offline_when_it_is_killed_and_it_says_so_itself_at_a_clean_end(tmp_path):
+    async with (
+        broker(tmp_path) as mosquitto,
+        listening(tmp_path / "state", switched_on=["mqtt"]) as (_, url),
+        listener(mosquitto.port) as heard,
+    ):
+        first = process(tmp_path, url, mosquitto.port, 1)
+        try:
+            await heard.until(lambda it: connected(it) and WHERE in it, "the first words")
+            first.signal(signal.SIGKILL)
+            await heard.until(lambda it: it[AVAILABILITY] == "offline", "the last will")
+        finally:
+            first.end()
+        second = process(tmp_path, url, mosquitto.port, 2)
+        try:
+            await heard.until(connected, "the words of another process")
+            second.signal(signal.SIGTERM)
+            await heard.until(lambda it: it[AVAILABILITY] == "offline", "its own last word")
+            assert await asyncio.to_thread(second.wait, 10) == 0
+        finally:
+            second.end()
+        async with listener(mosquitto.port) as late:
+            await late.until(lambda it: WHERE in it and f"{BASE}/temperatures" in it, "what is kept for who comes late")
+            assert all(retained for _, _, retained in late.all)
+
+
+async def in_process(folder, url, port, **config):
+    """Return the running companion, as a task."""
+    settings = MqttConfig(**{"host": "127.0.0.1", "port": port, "id": "mk3", "keepalive_s": 5, **config})
+    own = folder / "mqtt"
+    own.mkdir(exist_ok=True)
+    client = OctoPrintClient(url, key_path(folder / "state", "mqtt").read_text().strip())
+    one = MqttCompanion(client, own, config=settings, environ={}, wall=lambda: 0.0)
+    return one, asyncio.create_task(one.serve())
+
+
+async def stop(one, task):
+    task.cancel()
+    await asyncio.wait([task])
+    one.client.close()
+
+
+async def test_a_broker_that_was_away_and_has_forgotten_is_told_all_again_and_commands_work(tmp_path):
+    async with broker(tmp_path) as mosquitto, listening(tmp_path / "state", switched_on=["mqtt"]) as (service, url):
+        one, task = await in_process(tmp_path, url, mosquitto.port, commands=True)
+        try:
+            async with listener(mosquitto.port) as heard:
+                await heard.until(connected, "the first words")
+            mosquitto.signal(signal.SIGKILL)
+            mosquitto.end()
+            await asyncio.sleep(0.5)
+            mosquitto.start()
+            async with listener(mosquitto.port) as heard:
+                await heard.until(lambda it: connected(it) and WHERE in it, "all of it again")
+                await heard.client.publish(f"{BASE}/command", '{"verb": "heat", "heater": "bed", "celsius": 40}')
+                await heard.until(lambda it: f"{BASE}/result" in it, "the result")
+                assert heard.json(f"{BASE}/result")["ok"] is True
+                await heard.until(
+                    lambda it: it.json(f"{BASE}/temperatures").get("bed", {}).get("target") == 40, "the new target"
+                )
+                heard.clear()
+                await heard.client.publish("homeassistant/status", "online")
+                await heard.until(lambda it: WHERE in it, "the description for a Home Assistant that is new")
+        finally:
+            await stop(one, task)
+        assert service.connection.ready
+
+
+async def test_a_user_and_a_password_are_shown_and_a_wrong_one_is_told(tmp_path):
+    passwords = tmp_path / "passwords"
+    passwords.touch()
+    program = "/usr/bin/mosquitto_passwd"
+    async with broker(tmp_path, "allow_anonymous false", f"password_file {passwords}") as mosquitto:
+        await asyncio.to_thread(
+            subprocess.run, [program, "-b", passwords, "mk3", "secret"], check=True, capture_output=True
+        )
+        passwords.chmod(0o644)
+        mosquitto.end()
+        mosquitto.start()
+        (tmp_path / "right").write_text("secret\n")
+        (tmp_path / "wrong").write_text("guess\n")
+        async with listener(mosquitto.port, username="mk3", password="secret"):
+            pass  # it has begun
+        async with listening(tmp_path / "state", "", switched_on=["mqtt"]) as (_, url):
+            for name, told in (("wrong", "authori"), ("right", None)):
+                one, task = await in_process(
+                    tmp_path, url, mosquitto.port, username="mk3", password_file=str(tmp_path / name)
+                )
+                try:
+                    async with asyncio.timeout(20):
+                        while not (it := one._broker) or not (it.connected if told is None else it.trouble):  # noqa: ASYNC110 - nobody tells
+                            await asyncio.sleep(0.05)
+                    assert told is None or told in one._broker.trouble.lower()
+                finally:
+                    await stop(one, task)
+
+
+@pytest.mark.nightly
+async def test_a_broker_that_hangs_costs_no_more_than_what_waits_and_is_told_the_newest_afterwards(tmp_path):
+    async with (
+        broker(tmp_path) as mosquitto,
+        listening(tmp_path / "state", "sim?speed=20", switched_on=["mqtt"]) as (service, url),
+    ):
+        one, task = await in_process(tmp_path, url, mosquitto.port, temperature_every_s=1.0)
+        try:
+            async with listener(mosquitto.port) as heard:
+                await heard.until(connected, "the first words")
+                mosquitto.signal(signal.SIGSTOP)
+                await service.connection.send(["M140 S60"])
+                await asyncio.sleep(25)  # longer than the connection lives without an answer
+                assert not one._broker.connected
+                assert one._outbox.waiting < 80
+                assert service.connection.ready
+                mosquitto.signal(signal.SIGCONT)
+            async with listener(mosquitto.port) as heard:
+                await heard.until(
+                    lambda it: connected(it) and it.json(f"{BASE}/temperatures").get("bed", {}).get("target") == 60,
+                    "the newest",
+                    60,
+                )
+        finally:
+            await stop(one, task)
+
+
+def test_nothing_of_it_is_loaded_by_core_and_front():
+    code = "import daemon.front.main, daemon.core.main, sys; print([m for m in sys.modules if 'mqtt' in m])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,182 @@
+"""What Home Assistant is told: the form that it takes (2026.2), and the traps that others have fallen into."""
+
+import asyncio
+import json
+import re
+
+import pytest
+
+from daemon.companions.mqtt import discovery
+from daemon.companions.mqtt.discovery import Described
+from daemon.companions.mqtt.seen import FrontState, payloads
+from daemon.companions.mqtt.topics import Topics, cleaned
+from support.http import api
+from support.mqtt import telling
+
+BASE = Topics("nozzled/mk3")
+WHERE = "homeassistant/device/nozzled_mk3/config"
+TOLD = Described("mk3", "MK3", "i3", "Marlin", "http://printer:5000", ("tool0", "bed"), commands=True)
+
+# Home Assistant's own schema, written down as data: keys of the root, of every entity, and of each platform
+AVAILABILITY = {"availability", "availability_mode", "availability_topic", "availability_template",
+                "payload_available", "payload_not_available"}  # fmt: skip
+ROOT = AVAILABILITY | {"device", "origin", "components", "state_topic", "command_topic", "qos", "encoding"}
+DEVICE = {"identifiers", "connections", "manufacturer", "model", "model_id", "name", "hw_version", "serial_number",
+          "sw_version", "via_device", "suggested_area", "configuration_url"}  # fmt: skip
+COMMON = AVAILABILITY | {
+    "platform", "unique_id", "default_entity_id", "enabled_by_default", "entity_category", "entity_picture", "icon",
+    "json_attributes_topic", "json_attributes_template", "qos", "encoding", "name", "device_class",
+}  # fmt: skip
+READS = {"state_topic", "value_template"}
+PLATFORMS = {
+    "sensor": READS | {"expire_after", "force_update", "options", "suggested_display_precision", "state_class",
+                       "unit_of_measurement"},
+    "binary_sensor": READS | {"expire_after", "force_update", "off_delay", "payload_on", "payload_off"},
+    "event": READS | {"event_types"},
+    "button": {"command_topic", "command_template", "payload_press", "retain"},
+    "number": READS | {"command_topic", "command_template", "min", "max", "mode", "step", "optimistic", "retain",
+                       "payload_reset", "unit_of_measurement"},
+}  # fmt: skip
+NEEDED = {
+    "sensor": {"state_topic"}, "binary_sensor": {"state_topic"}, "event": {"state_topic", "event_types"},
+    "button": {"command_topic"}, "number": {"command_topic"},
+}  # fmt: skip
+CLASSES = {
+    "sensor": {"temperature", "duration", "timestamp", "data_size"}, "number": {"temperature"},
+    "binary_sensor": {"connectivity", "running", "problem"},
+}  # fmt: skip
+
+
+def test_the_form_is_the_one_that_home_assistant_takes():
+    made = discovery.device(TOLD, BASE)
+    assert made.keys() <= ROOT
+    assert "~" not in made, "refused at the root of a device"
+    assert {"device", "origin", "components"} <= made.keys()
+    assert made["device"].keys() <= DEVICE
+    assert made["device"]["identifiers"] == ["nozzled_mk3"]
+    assert made["origin"].keys() <= {"name", "sw_version", "support_url"}
+    assert made["origin"]["name"]
+    for key, each in made["components"].items():
+        platform = each["platform"]
+        assert each.keys() <= COMMON | PLATFORMS[platform], key
+        assert each.keys() >= {"unique_id", "default_entity_id", "name"} | NEEDED[platform], key
+        assert "object_id" not in each, "gone in 2026.4"
+        assert each["default_entity_id"].startswith(f"{platform}.nozzled_mk3_")
+        assert each.get("device_class", next(iter(CLASSES.get(platform, {None})))) in CLASSES.get(platform, {None})
+        assert ("availability" in each) <= (each.get("availability_mode") == "all"), "else the last one counts"
+    assert re.fullmatch(r"homeassistant/device/[a-zA-Z0-9_-]+/config", discovery.topic("homeassistant", "mk3"))
+
+
+def test_availability_is_a_list_as_one_topic_beside_a_list_is_refused():
+    made = discovery.device(TOLD, BASE)
+    assert "availability_topic" not in made
+    assert not any("availability_topic" in each for each in made["components"].values())
+    assert made["availability"] == [{"topic": "nozzled/mk3/availability"}]
+    hotend = made["components"]["tool0"]
+    assert [each["topic"] for each in hotend["availability"]] == ["nozzled/mk3/availability", "nozzled/mk3/state"]
+
+
+def test_what_is_not_passed_on_to_entities_does_not_stand_at_the_root():
+    assert not {"qos", "encoding", "command_topic", "state_topic"} & discovery.device(TOLD, BASE).keys()
+
+
+def test_ids_are_unique_and_stay():
+    made = discovery.device(TOLD, BASE)
+    ids = [each["unique_id"] for each in made["components"].values()]
+    assert len(ids) == len(set(ids))
+    renamed = discovery.device(Described("mk3", "Another", heaters=("tool0", "bed"), commands=True), BASE)
+    assert [each["unique_id"] for each in renamed["components"].values()] == ids
+
+
+@pytest.mark.parametrize("name", ["MK3", "Hotend", "bed", "State", "P"])
+def test_no_entity_is_called_as_the_device_is(name):
+    made = discovery.device(Described("a", name, heaters=("tool0", "bed")), BASE)
+    device = made["device"]["name"].casefold()
+    assert not any(each["name"].casefold().startswith(device) for each in made["components"].values())
+
+
+def test_an_entity_that_is_gone_is_sent_once_as_its_platform_alone():
+    made = discovery.device(TOLD, BASE, {"chamber": "sensor", "bed": "sensor"})
+    assert made["components"]["chamber"] == {"platform": "sensor"}
+    assert len(made["components"]["bed"]) > 1
+    assert "chamber" not in discovery.platforms(made)
+
+
+def test_single_entities_are_told_of_the_device_that_takes_them_over():
+    [(topic, text)] = discovery.migration(["homeassistant/sensor/old/config"])
+    assert topic == "homeassistant/sensor/old/config"
+    assert json.loads(text) == {"migrate_discovery": True}
+
+
+def test_templates_name_what_is_told():
+    seen = FrontState()
+    seen.take({"all": {"printer": {"state": "ready", "heaters": {"tool0": {"actual": 1, "target": 2}}}}})
+    told = payloads(seen, {}, 0.0, known=True)
+    for each in discovery.device(Described("mk3", "MK3", heaters=("tool0",), commands=True), BASE)[
+        "components"
+    ].values():
+        part = each.get("state_topic", "").rpartition("/")[2]
+        if part not in told:
+            continue
+        value = told[part]
+        for name in re.search(r"value_json\.([\w.]+)", each["value_template"])[1].split("."):
+            assert name in value, each
+            value = value[name]
+
+
+@pytest.mark.parametrize("text", ["a/b", "a+b", "#", "ä b", "\0", "", "x" * 300])
+def test_nothing_that_means_something_comes_into_a_topic(text):
+    assert re.fullmatch(r"[A-Za-z0-9_-]{0,64}", cleaned(text))
+
+
+# -- beside the service -----------------------------------------------------------------------------------------
+
+
+async def test_it_is_described_once_and_again_when_home_assistant_is_born(tmp_path, monkeypatch):
+    async with api(tmp_path, switched_on=["mqtt"]) as server, telling(server, monkeypatch) as one:
+        await asyncio.sleep(60)
+        described = one._broker.of(WHERE)
+        assert len(described) <= 2, "again when the printer has told of its heaters"
+        assert {"tool0", "bed", "tool0_target"} <= described[-1]["components"].keys()
+        await one._broker.hear("homeassistant/status", b"offline", retained=True)
+        await asyncio.sleep(10)
+        assert len(one._broker.of(WHERE)) == len(described)
+        one._broker.sent.clear()
+        await one._broker.hear("homeassistant/status", b"online", retained=False)
+        await asyncio.sleep(6)
+        assert {WHERE, "nozzled/mk3/state", "nozzled/mk3/temperatures"} <= {each.topic for each in one._broker.sent}
+
+
+async def test_what_commands_had_is_removed_when_they_are_off(tmp_path, monkeypatch):
+    async with api(tmp_path, switched_on=["mqtt"]) as server:
+        async with telling(server, monkeypatch, commands=True) as one:
+            assert "pause" in one._broker.of(WHERE)[-1]["components"]
+        async with telling(server, monkeypatch) as one:
+            first, last = one._broker.of(WHERE)[:2]
+            assert first["components"]["pause"] == {"platform": "button"}
+            assert "pause" not in last["components"]
+
+
+async def test_another_name_takes_the_old_one_away(tmp_path, monkeypatch):
+    async with api(tmp_path, switched_on=["mqtt"]) as server:
+        async with telling(server, monkeypatch):
+            pass
+        async with telling(server, monkeypatch, id="mk4") as one:
+            sent = {each.topic: each.payload for each in one._broker.sent}
+            for topic in (WHERE, "nozzled/mk3/availability", "nozzled/mk3/state", "nozzled/mk3/job"):
+                assert sent[topic] == ""
+            assert sent["homeassistant/device/nozzled_mk4/config"]
+        async with telling(server, monkeypatch, id="mk4", home_assistant=False) as one:
+            assert one._broker.of("homeassistant/device/nozzled_mk4/config") == [None]
+
+
+async def test_single_entities_are_taken_over_and_taken_away(tmp_path, monkeypatch):
+    old = "homeassistant/sensor/old/config"
+    async with (
+        api(tmp_path, switched_on=["mqtt"]) as server,
+        telling(server, monkeypatch, migrate_from=(old,)) as one,
+    ):
+        order = [(each.topic, each.payload) for each in one._broker.sent if each.topic in (old, WHERE)]
+        assert [topic for topic, _ in order][:3] == [old, WHERE, old]
+        assert order[0][1] == '{"migrate_discovery": true}'
+        assert order[2][1] == ""

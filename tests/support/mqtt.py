@@ -1,0 +1,156 @@
+"""A real mosquitto, a listener at it, and the companion beside the service: in memory, or as a process."""
+
+import asyncio
+import json
+import shutil
+import socket
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import aiomqtt
+
+from daemon.companions.mqtt import companion as companion_module
+from daemon.companions.mqtt.companion import MqttCompanion
+from daemon.companions.mqtt.config import MqttConfig
+from daemon.front.access.companion_keys import key_path
+from support.client import in_memory
+from support.http import NOW
+from support.notify import Beside
+from support.processes import Child, cannot_run
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+class Mosquitto:
+    """A broker that forgets everything when it is begun anew."""
+
+    def __init__(self, folder: Path, *more: str):
+        program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+        if program is None:
+            cannot_run("mosquitto is missing: apt-get install mosquitto")
+        self.port = free_port()
+        self._program = program
+        self._config = folder / "mosquitto.conf"
+        self._config.write_text(
+            "\n".join([f"listener {self.port} 127.0.0.1", "user root", *(more or ["allow_anonymous true"]), ""])
+        )
+        self._log = folder / "mosquitto.log"
+        self.child = None
+
+    def start(self):
+        self.child = Child([self._program, "-c", self._config], self._log)
+        return self
+
+    def signal(self, number):
+        self.child.signal(number)
+
+    def end(self):
+        self.child.end()
+
+
+@asynccontextmanager
+async def broker(folder, *more):
+    running = Mosquitto(folder, *more).start()
+    try:
+        yield running
+    finally:
+        running.end()
+
+
+class Heard(dict):
+    """The last payload of each topic; `all` has every message."""
+
+    def __init__(self):
+        super().__init__()
+        self.all = []
+        self.client = None
+
+    async def until(self, condition, what, seconds=20):
+        try:
+            async with asyncio.timeout(seconds):
+                while not condition(self):  # noqa: ASYNC110 - a listener without a queue
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"waited in vain for {what}; there is {dict(self)}") from None
+
+    def json(self, topic):
+        return json.loads(self[topic])
+
+
+@asynccontextmanager
+async def listener(port, topic="#", **options):
+    heard = Heard()
+
+    async def listen(client):
+        async for message in client.messages:
+            heard[message.topic.value] = message.payload.decode()
+            heard.all.append((message.topic.value, message.payload.decode(), message.retain))
+
+    for _ in range(100):  # the broker is still beginning
+        try:
+            async with aiomqtt.Client("127.0.0.1", port, **options) as client:
+                heard.client = client
+                await client.subscribe(topic)
+                task = asyncio.create_task(listen(client))
+                try:
+                    yield heard
+                finally:
+                    task.cancel()
+                    with suppress(asyncio.CancelledError, aiomqtt.MqttError):
+                        await task
+                return
+        except aiomqtt.MqttError:
+            if heard.client is not None:
+                return
+            await asyncio.sleep(0.05)
+    raise AssertionError("the broker does not answer")
+
+
+class NoBroker:
+    """Stands for the connection: what waits is taken at once, into `sent`."""
+
+    def __init__(self, config, outbox, *, availability, subscribe, hear, **options):
+        self.connected, self.trouble = True, None
+        self.outbox, self.hear, self.subscribe, self.options = outbox, hear, subscribe, options
+        self.sent = []
+
+    async def run(self):
+        while True:
+            await self.outbox.wake.wait()
+            while (message := self.outbox.take()) is not None:
+                self.sent.append(message)
+
+    def of(self, topic):
+        return [json.loads(each.payload) if each.payload else None for each in self.sent if each.topic == topic]
+
+
+class BesideMqtt(MqttCompanion):
+    """The companion, whose push comes from the hub in memory."""
+
+    server = None
+    key = ""
+    messages = Beside.messages
+
+
+@asynccontextmanager
+async def telling(server, monkeypatch, **config):
+    """Run the companion beside a service, without a broker; yields it, with the connection as `_broker`."""
+    monkeypatch.setattr(companion_module, "Broker", NoBroker)
+    folder = server.service.folder / "companions/mqtt"
+    folder.mkdir(parents=True, exist_ok=True)
+    key = key_path(server.service.folder, "mqtt").read_text().strip()
+    settings = MqttConfig(**{"host": "broker", "id": "mk3", **config})
+    one = BesideMqtt(in_memory(server, key), folder, config=settings, environ={}, wall=lambda: NOW)
+    one.server, one.key = server, key
+    task = asyncio.create_task(one.serve())
+    await asyncio.sleep(2)
+    try:
+        yield one
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
