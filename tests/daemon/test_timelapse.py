@@ -11,8 +11,8 @@ from daemon.companions.companion import Refusal
 from daemon.companions.timelapse import render, studio
 from daemon.companions.timelapse.config import TimelapseConfig
 from daemon.companions.timelapse.films import Films, NoRoom, Recording, folder_name, size_of
-from daemon.companions.timelapse.plan import Layers, Plan, changed
-from daemon.companions.timelapse.render import Look, RenderFailed, arguments, copying, is_small
+from daemon.companions.timelapse.plan import FilmPlan, LayerPictures, changed
+from daemon.companions.timelapse.render import FilmLook, RenderFailed, arguments, copying, is_small
 from support.analyses import analysing
 from support.fake_camera import jpeg
 from support.http import NOW, api
@@ -283,18 +283,18 @@ async def test_a_new_client_is_told_what_is_recorded(tmp_path, camera):
 
 
 def test_a_layer_is_due_when_it_is_finished_and_once():
-    layers = Layers()
+    layers = LayerPictures()
     told = [None, 0, 0, 1, 1, 2, 2, 3, 2, 3, 7, 7]
     assert [layers.is_due(each) for each in told] == [
         False, False, False, False, False, True, False, True, False, True, True, False,
     ]  # fmt: skip
-    again = Layers()
+    again = LayerPictures()
     assert not again.is_due(5)  # it came in the middle of one
     assert again.is_due(6)
 
 
 def test_a_plan_that_is_left_out_is_as_octoprint_has_it():
-    plan = changed(Plan(type="timed", interval=3, fps=60, render="never"), {"type": "zchange"})
+    plan = changed(FilmPlan(type="timed", interval=3, fps=60, render="never"), {"type": "zchange"})
     assert (plan.fps, plan.interval, plan.render, plan.post_roll) == (25, 3, "always", 0)
     assert changed(plan, {"fps": 3}) is plan
     for value in ("nan", "inf", None, [], 10**9, True):
@@ -303,7 +303,7 @@ def test_a_plan_that_is_left_out_is_as_octoprint_has_it():
     with pytest.raises(Refusal, match="type is invalid"):
         changed(plan, {"type": ["off"]})
     assert plan.wants_film(success=False)
-    assert not Plan(render="success").wants_film(success=False)
+    assert not FilmPlan(render="success").wants_film(success=False)
 
 
 def folder_of(tmp_path, **config):
@@ -388,4 +388,4 @@ def test_small_computers_do_not_encode():
     assert is_small("MemTotal:  444816 kB\n")
     assert not is_small("MemTotal: 8000000 kB\n")
     assert "copy" in copying(25, studio.MEMINFO)
-    assert "hflip" not in str(arguments(25, 0, Look(), studio.MEMINFO))
+    assert "hflip" not in str(arguments(25, 0, FilmLook(), studio.MEMINFO))

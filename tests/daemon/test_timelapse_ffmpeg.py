@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from daemon.companions.timelapse.render import Look, RenderFailed, arguments, bounds, copying, run
+from daemon.companions.timelapse.render import FilmLook, RenderFailed, arguments, bounds, copying, run
 from support.fake_camera import jpeg
 from support.processes import cannot_run
 
@@ -35,12 +35,12 @@ async def test_a_film_has_the_pictures_turned_and_made_smaller(tmp_path):
     out = tmp_path / "a film.mp4.part"
     before = await bounds(768)
     assert "nice" in before
-    await run([*before, "ffmpeg", *arguments(5, 1, Look(360, rotate=True, flip_h=True), out)], tmp_path)
+    await run([*before, "ffmpeg", *arguments(5, 1, FilmLook(360, rotate=True, flip_h=True), out)], tmp_path)
     stream = probed(out)
     assert (stream["codec_name"], stream["height"], stream["width"], stream["pix_fmt"]) == ("h264", 360, 202, "yuv420p")
     assert int(stream["nb_read_packets"]) == 15  # with a second of the last one
     whole = tmp_path / "whole.mp4.part"
-    await run([*before, "ffmpeg", *arguments(25, 0, Look(0), whole)], tmp_path)
+    await run([*before, "ffmpeg", *arguments(25, 0, FilmLook(0), whole)], tmp_path)
     assert probed(whole)["height"] == 1080
 
 
@@ -48,7 +48,7 @@ async def test_pictures_of_odd_and_changing_sizes_make_a_film_all_the_same(tmp_p
     frames(tmp_path, 3, (333, 251))
     (tmp_path / "000002.jpg").write_bytes(jpeg(2, (641, 479)))
     out = tmp_path / "x.mp4.part"
-    await run([*await bounds(768), "ffmpeg", *arguments(25, 0, Look(720), out)], tmp_path)
+    await run([*await bounds(768), "ffmpeg", *arguments(25, 0, FilmLook(720), out)], tmp_path)
     assert int(probed(out)["nb_read_packets"]) == 3
 
 
@@ -62,17 +62,17 @@ async def test_a_film_that_is_copied_has_the_pictures_as_they_are(tmp_path):
 
 async def test_what_ffmpeg_cannot_do_is_said_and_its_memory_is_bounded(tmp_path):
     with pytest.raises(RenderFailed) as caught:
-        await run(["ffmpeg", *arguments(25, 0, Look(), tmp_path / "x.part")], tmp_path)
+        await run(["ffmpeg", *arguments(25, 0, FilmLook(), tmp_path / "x.part")], tmp_path)
     assert caught.value.code
     assert "000000" in caught.value.words or "%06d" in caught.value.words
     frames(tmp_path, 3, (1920, 1080))
     with pytest.raises(RenderFailed):
-        await run([*await bounds(64), "ffmpeg", *arguments(25, 0, Look(), tmp_path / "x.part")], tmp_path)
+        await run([*await bounds(64), "ffmpeg", *arguments(25, 0, FilmLook(), tmp_path / "x.part")], tmp_path)
 
 
 async def test_who_gives_up_waiting_ends_it(tmp_path):
     frames(tmp_path, 40, (1920, 1080))
-    task = asyncio.create_task(run(["ffmpeg", *arguments(1, 60, Look(0), tmp_path / "x.part")], tmp_path))
+    task = asyncio.create_task(run(["ffmpeg", *arguments(1, 60, FilmLook(0), tmp_path / "x.part")], tmp_path))
     await asyncio.sleep(0.3)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

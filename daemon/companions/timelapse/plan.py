@@ -14,7 +14,7 @@ LARGEST = 1_000_000
 
 
 @frozen
-class Plan:
+class FilmPlan:
     """When pictures are taken, and how the film goes.
 
     Attributes:
@@ -48,12 +48,12 @@ class Plan:
         return self.render in ("always", "success" if success else "failure")
 
 
-def configured(config: TimelapseConfig) -> Plan:
+def configured(config: TimelapseConfig) -> FilmPlan:
     """Return the plan of the configuration."""
-    return Plan(config.type, config.fps, config.post_roll_s, config.interval_s, config.min_delay_s, config.render)
+    return FilmPlan(config.type, config.fps, config.post_roll_s, config.interval_s, config.min_delay_s, config.render)
 
 
-def changed(plan: Plan, given: Mapping[str, Any]) -> Plan:
+def changed(plan: FilmPlan, given: Mapping[str, Any]) -> FilmPlan:
     """Return the plan that a client asks for; what it leaves out is as OctoPrint has it then.
 
     Raises:
@@ -101,7 +101,7 @@ def _number(given: Mapping[str, Any], name: str, usual: float, *, zero: bool) ->
     return found
 
 
-class Layers:
+class LayerPictures:
     """Tells at which layer a picture is due: when one is finished, that is when the next one begins."""
 
     def __init__(self, layer: int | None = None) -> None:

@@ -8,7 +8,7 @@ import structlog
 
 from daemon.camera.fetch import picture
 from daemon.companions.timelapse.films import Films, NoRoom, Recording
-from daemon.companions.timelapse.plan import Layers, Plan
+from daemon.companions.timelapse.plan import FilmPlan, LayerPictures
 from daemon.errors import CameraError
 from gcode.frozen import frozen
 
@@ -39,7 +39,7 @@ class Eye:
     rotate: bool = False
 
 
-class Recorder:
+class FrameRecorder:
     """What is recorded now.
 
     Attributes:
@@ -57,10 +57,10 @@ class Recorder:
         self._changed = changed
         self._loop = asyncio.get_running_loop()
         self._taking: asyncio.Task[None] | None = None
-        self._layers = Layers()
+        self._layers = LayerPictures()
         self._taken = -1e9
         self.eye = Eye()
-        self.plan = Plan()
+        self.plan = FilmPlan()
         self.recording: Recording | None = None
         self.moves = False  # the print goes on, and is not paused
         self.skipped = self.missed = 0
@@ -69,7 +69,7 @@ class Recorder:
     def begin(self, recording: Recording) -> None:
         """Record a print from now on."""
         self.recording = recording
-        self._layers = Layers(None if recording.frames else 0)
+        self._layers = LayerPictures(None if recording.frames else 0)
         self._taken = -1e9
         self.skipped = self.missed = 0
         self.trouble = ""

@@ -19,7 +19,7 @@ RUNTIME = Path("/run/systemd/system")
 
 
 @frozen
-class Look:
+class FilmLook:
     """How the film is to look: lines at most (0: all), and how the pictures are to be turned."""
 
     height: int = 720
@@ -42,7 +42,7 @@ class RenderFailed(Exception):
         self.words = words
 
 
-def arguments(fps: int, post_roll: int, look: Look, out: Path) -> list[str]:
+def arguments(fps: int, post_roll: int, look: FilmLook, out: Path) -> list[str]:
     """Return the words behind `ffmpeg` for a film in H.264; it runs in the folder of the pictures."""
     filters = [
         *(["hflip"] if look.flip_h else []),

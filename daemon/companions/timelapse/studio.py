@@ -12,7 +12,7 @@ from daemon.companions.timelapse import render
 from daemon.companions.timelapse.config import TimelapseConfig
 from daemon.companions.timelapse.films import PART, Films, Recording
 from daemon.companions.timelapse.recorder import Event, OnDisk
-from daemon.companions.timelapse.render import Look, RenderFailed
+from daemon.companions.timelapse.render import FilmLook, RenderFailed
 
 MEMINFO = Path("/proc/meminfo")
 CALM = 5.0  # s without a print before a film is begun: the next print may come at once
@@ -39,7 +39,7 @@ class Studio:
         self._wake = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
         self._idle = False
-        self.look = Look(config.height)
+        self.look = FilmLook(config.height)
         self.waiting: list[Recording] = []
         self.rendering: Recording | None = None
         self.done: Callable[[Recording], None] = lambda _: None

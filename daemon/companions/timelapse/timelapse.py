@@ -14,9 +14,9 @@ from daemon.client import ClientError, OctoPrintClient
 from daemon.companions.companion import DONE, Answer, Companion, Refusal
 from daemon.companions.timelapse.config import TimelapseConfig
 from daemon.companions.timelapse.films import MOST_TOLD, Films, Recording, date_of, folder_name, size_of
-from daemon.companions.timelapse.plan import Plan, changed, configured
-from daemon.companions.timelapse.recorder import Eye, Recorder
-from daemon.companions.timelapse.render import Look
+from daemon.companions.timelapse.plan import FilmPlan, changed, configured
+from daemon.companions.timelapse.recorder import Eye, FrameRecorder
+from daemon.companions.timelapse.render import FilmLook
 from daemon.companions.timelapse.studio import Studio
 from daemon.private_file import write_private
 
@@ -48,7 +48,7 @@ class Timelapse(Companion):
         self._plan = configured(config)
         self._disk = ThreadPoolExecutor(1, "films")
         self._films = Films(folder, config)
-        self._recorder = Recorder(self._films, self._on_disk, self.event, self._changed)
+        self._recorder = FrameRecorder(self._films, self._on_disk, self.event, self._changed)
         self._studio = Studio(self._films, config, self._on_disk, self.event, self._changed)
         self._studio.done = self._forget
         self._known: list[Recording] = []  # all of which there are pictures
@@ -75,8 +75,8 @@ class Timelapse(Companion):
         self._known = self._films.open()
         try:
             kept = json.loads((self.folder / PLAN).read_bytes())
-            names = {each.name for each in fields(Plan)}
-            self._plan = Plan(**{name: value for name, value in kept.items() if name in names})
+            names = {each.name for each in fields(FilmPlan)}
+            self._plan = FilmPlan(**{name: value for name, value in kept.items() if name in names})
         except FileNotFoundError:
             return
         except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -234,7 +234,7 @@ class Timelapse(Companion):
             str(found.get("displayName", "")),
             **turned,
         )
-        self._studio.look = Look(self._config.height, **turned)
+        self._studio.look = FilmLook(self._config.height, **turned)
         self._changed()
 
     # -- being asked -------------------------------------------------------------------------------------------
@@ -277,7 +277,7 @@ class Timelapse(Companion):
             except OSError as error:
                 raise Refusal(500, f"it counts until the next start, and cannot be kept: {error.strerror}") from error
 
-    def _use(self, plan: Plan) -> None:
+    def _use(self, plan: FilmPlan) -> None:
         self._plan = self._recorder.plan = plan
         self._changed()
 
