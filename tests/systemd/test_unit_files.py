@@ -293,3 +293,12 @@ def test_the_installer_refuses_options_that_it_does_not_know():
     done = subprocess.run([UNITS / "install", "--whels"], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "--wheels FOLDER" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [*UNITS.glob("nozzled-notify*"), *UNITS.glob("nozzled-timelapse*"), POWER, POWER_INSTANCE, RELAY],
+    ids=lambda unit: unit.name,
+)
+def test_what_is_not_enabled_by_the_installer_can_be(unit):
+    assert settings("WantedBy", unit) == ["multi-user.target"]

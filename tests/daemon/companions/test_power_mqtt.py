@@ -98,6 +98,8 @@ async def test_a_plug_of_tasmota(broker):
     assert not any(retain for _, retain in plug.heard)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+    await device.close()
+    device = make(config)
     with pytest.raises(DeviceError, match=r"plug (has not answered|is not at the broker)"):
         await device.sense()
     await device.close()
