@@ -54,6 +54,8 @@ async def drain(source):
     while not source.ended:
         if (line := source.next_line()) is not None:
             lines.append(line[:2])
+            if len(lines) % 3 == 0:  # as for the wire, which gives the loop its turn between answers
+                await asyncio.sleep(0)
         elif source.barrier is not None:
             source.proceed()
         else:
@@ -168,6 +170,27 @@ async def test_the_wire_is_not_woken_for_what_it_did_not_miss(tmp_path, monkeypa
     await asyncio.sleep(0.1)
     assert woken == []
     await source.close()
+
+
+async def test_lines_are_taken_apart_while_the_printer_waits_for_none(tmp_path, monkeypatch):
+    path, looked = tmp_path / "a.gcode", []
+    moves = [f"G1 X{at}" for at in range(3 * streamer.LINES_A_TURN)]
+    special = 2 * streamer.LINES_A_TURN
+    path.write_text("\n".join([*moves[:special], "M117 here", *moves[special:]]))
+    source = stream(path, check=looked.append)
+    await source.open()
+    taken = [source.next_line() for _ in range(streamer.LINES_A_TURN)]
+    await asyncio.sleep(0)
+    with monkeypatch.context() as patch:
+        patch.setattr(source, "_prepare", lambda: pytest.fail("the printer waits for it"))
+        taken += [source.next_line() for _ in range(streamer.LINES_A_TURN)]
+        await asyncio.sleep(0)
+    assert not looked, "its turn has not come"
+    taken.append(source.next_line())
+    assert looked == [b"M117 here"]
+    assert [line[1].decode() for line in taken] == [*moves[:special], "M117 here"]
+    assert [command.decode() for _, command in await drain(source)] == moves[special:]
+    assert (source.waits, source.skipped) == (0, 0)
 
 
 async def test_no_more_is_read_ahead_than_allowed(tmp_path, monkeypatch):

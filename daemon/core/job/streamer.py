@@ -1,8 +1,8 @@
 """FileStream: a file's commands for the link, read ahead by a thread.
 
 The loop never touches the disk: a thread reads blocks of bytes well ahead of the wire (SD cards stall for seconds
-during uploads), and the loop takes them apart some lines at a time when the link asks: code that goes round costs a
-third of what it costs when it is waked for each `ok`.
+during uploads), and the loop takes them apart some lines at a time, while the printer waits for none: code that goes
+round costs a third of what it costs when it is waked for each `ok`.
 """
 
 import asyncio
@@ -182,9 +182,21 @@ class FileStream:
 
     def next_line(self) -> Line | None:
         """Return the next line; None: nothing now, or, when `attention` is set, nothing before that."""
-        if self._ready or self._prepare():
-            return self._ready.popleft()
-        return None
+        ready = self._ready
+        if not (ready or self._prepare()):
+            return None
+        line = ready.popleft()
+        if not ready:
+            self._loop.call_soon(self._take_ahead)
+        return line
+
+    def _take_ahead(self) -> None:
+        """Take the next lines apart while the printer waits for none: 0.25 ms that no answer to it takes longer.
+
+        A line that wants a closer look gets it when its turn has come, and a wait for the disk is none yet.
+        """
+        if not (self._ready or self._stopped or self._behind_ready or self._fd < 0):
+            self._take_lines(ahead=True)
 
     def _prepare(self) -> bool:
         """Take the next lines apart; False: there is none now."""
@@ -200,8 +212,12 @@ class FileStream:
     def _stopped(self) -> bool:
         return self.barrier is not None or self.error is not None
 
-    def _take_lines(self) -> bool:
-        """Make lines ready as far as a line that wants a closer look; False: the block holds none any more."""
+    def _take_lines(self, *, ahead: bool = False) -> bool:
+        """Make lines ready as far as a line that wants a closer look; False: the block holds none any more.
+
+        Args:
+            ahead: the turn of the next line has not come yet.
+        """
         receiver = self._receiver()
         self._longest, self._compact = receiver.longest_command, receiver.compact
         if self._behind_ready is not None and self._look_closer(*self._behind_ready):
@@ -211,7 +227,7 @@ class FileStream:
                 self._ready.append(job_line(offset, command, self._compact))
                 if len(self._ready) >= LINES_A_TURN:
                     return True
-            elif self._ready:
+            elif self._ready or ahead:
                 self._behind_ready = offset, command
                 return True
             elif self._look_closer(offset, command):
