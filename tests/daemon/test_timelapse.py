@@ -1,5 +1,6 @@
 """The companion `timelapse` beside the whole service: a picture each layer, films only while nothing is printed."""
 
+import argparse
 import asyncio
 import json
 import os
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.cli import timelapse as cli
 from daemon.companions.companion import Refusal
 from daemon.companions.timelapse import render, studio
 from daemon.companions.timelapse.config import TimelapseConfig
@@ -14,6 +16,7 @@ from daemon.companions.timelapse.films import Films, NoRoom, Recording, folder_n
 from daemon.companions.timelapse.plan import FilmPlan, LayerPictures, changed
 from daemon.companions.timelapse.render import FilmLook, RenderFailed, arguments, copying, is_small
 from support.analyses import analysing
+from support.client import in_memory
 from support.fake_camera import jpeg
 from support.http import NOW, api
 from support.push import Listener
@@ -25,6 +28,8 @@ FILE = b"M302 P1\nG28\nM83\n" + b"".join(
     + b"G1 X51 E.05 F1200\nG1 X50 E.05\n" * 40
     for number in range(1, LAYERS + 1)
 )
+
+SHORT = FILE[: FILE.index(b";LAYER_CHANGE\n;Z:0.4")]
 
 
 @pytest.fixture
@@ -175,11 +180,11 @@ async def test_while_the_core_is_away_a_print_is_not_taken_for_ended(tmp_path, c
 
 async def test_no_film_is_made_during_a_print_and_one_that_is_made_stops_for_the_next(tmp_path, camera, ffmpeg):
     async with api(tmp_path, switched_on=["timelapse"]) as server, recording(server, type="timed") as companion:
-        await print_it(server)
+        await print_it(server, content=SHORT)
         await until(lambda: ffmpeg)
         [name] = pictures(server)
         assert companion._studio.rendering.name == name
-        await print_it(server, "next.gcode", wait=False)
+        await print_it(server, "next.gcode", SHORT, wait=False)
         await asyncio.sleep(5)
         assert companion._studio.rendering is None
         assert not [*(tmp_path / "companions/timelapse/movies").iterdir()]
@@ -205,7 +210,7 @@ async def test_without_ffmpeg_the_pictures_stay_and_are_asked_for_again(tmp_path
     events = []
     async with api(tmp_path, switched_on=["timelapse"]) as server, recording(server, type="timed"):
         server.service.events.subscribe(lambda notice: events.append((notice.name, notice.payload)))
-        await print_it(server)
+        await print_it(server, content=SHORT)
         await asyncio.sleep(60)
         [failed] = [payload for name, payload in events if name == "MovieFailed"]
         assert "No such file" in failed["error"]
@@ -277,6 +282,33 @@ async def test_a_new_client_is_told_what_is_recorded(tmp_path, camera):
         await server.post("/api/timelapse", {"type": "timed", "interval": 3})
         await asyncio.sleep(1)
         assert listener.of("timelapse")[-1] == {"type": "timed", "options": {"interval": 3}}
+
+
+async def test_the_command_line_lists_deletes_renders_and_shows_where_to_play(tmp_path, camera, ffmpeg):
+    async def does(action, name=""):
+        chosen = cli._ACTIONS[action]
+        return chosen.show(await chosen.run(client, argparse.Namespace(name=name)))
+
+    async with api(tmp_path, switched_on=["timelapse"]) as server, recording(server, type="timed", render="never"):
+        client = in_memory(server)
+        assert await does("list") == "there are no films"
+        await print_it(server, content=SHORT)
+        await asyncio.sleep(5)
+        [name] = pictures(server)
+        assert f"{name}  " in await does("list")
+        assert "pictures, no film" in await does("list")
+        assert not ffmpeg
+        await does("render", name)
+        await until(lambda: not pictures(server))
+        await asyncio.sleep(1)
+        assert f"{name}.mp4" in await does("list")
+        address = await does("play-address", f"{name}.mp4")
+        assert (await server.get(address.removeprefix(client.url), key=None)).body.startswith(b"film")
+        await does("delete", f"{name}.mp4")
+        assert await does("list") == "there are no films"
+    async with api(tmp_path / "without") as server:
+        client = in_memory(server)
+        assert "no section [timelapse]" in await does("list")
 
 
 # -- parts -------------------------------------------------------------------------------------------------
