@@ -219,3 +219,29 @@ def test_the_books_owe_what_prints_have_used(events):
             again.restore(json.loads(json.dumps(books.document())))
             books = again
     assert books.owed.get(3, 0.0) == pytest.approx(sum(most.values()))
+
+
+async def test_a_daemon_that_was_killed_and_knows_less_counts_nothing_twice(tmp_path):
+    server = FakeSpoolman(3)
+    books = await stock(server, tmp_path)
+    await books.choose(0, 3, None)
+    await books.take(using(1, 5000.0))
+    await books.take(using(1, 2000.0))  # it has begun anew, behind the place
+    await books.take(using(1, 5200.0))
+    await books.take_ends([ended(1, 4500.0)], 51.0)  # its record is some seconds older
+    await books.take(using(1, 5200.0))  # an answer that was on its way
+    await books.report()
+    assert server.length(3) == pytest.approx(5200)
+
+
+async def test_a_record_that_was_lost_gives_numbers_again_and_their_prints_count(tmp_path):
+    server = FakeSpoolman(3)
+    books = await stock(server, tmp_path)
+    await books.choose(0, 3, None)
+    await books.take(using(1, 400.0))
+    await books.take_ends([ended(1, 1000.0)], 51.0)
+    books = await stock(server, tmp_path)
+    await books.take(using(1, 300.0))
+    await books.take_ends([ended(1, 1000.0, started=900.0, ended=950.0)], 951.0)
+    await books.report()
+    assert server.length(3) == pytest.approx(2000)

@@ -16,9 +16,6 @@ MOST_SPOOLS = 64
 MOST_TRIES = 10
 """Reports of the same metres that the spool's own figure does not show, until it is no longer believed."""
 
-BACK = 100.0
-"""mm by which the use of a print may go down, as nozzles retract; more is another print with its number."""
-
 LONGEST = 5_000_000.0  # mm; no print uses more
 
 
@@ -46,6 +43,7 @@ class Ledger:
         self.pending: dict[int, UseReport] = {}
         self._taken: dict[str, dict[int, float]] = {}  # print → tool → mm taken over
         self._ended: dict[str, None] = {}
+        self._closed: dict[str, None] = {}
 
     def choose(self, tool: int, spool: int | None) -> None:
         """Put a spool on a tool; None: none. What was used until now belongs to the one before: `take` it first."""
@@ -53,21 +51,26 @@ class Ledger:
         if spool is not None:
             self.chosen[tool] = spool
 
-    def take(self, job: str, used: Mapping[int, float]) -> bool:
-        """Take over what a print has used until now, in mm by tool; tell whether anything has changed."""
+    def take(self, job: str, used: Mapping[int, float], *, final: bool = False) -> bool:
+        """Take over what a print has used, in mm by tool; tell whether anything has changed.
+
+        Args:
+            job: the print.
+            used: until now; less than before is what a daemon knows that was killed, and means nothing.
+            final: that was all. What comes for a print behind its end, as answers may be late, is left out.
+        """
+        if job in self._closed and not final:
+            return False
         taken = self._taken.pop(job, {})
         changed = False
         for tool, mm in used.items():
-            if not math.isfinite(mm) or not 0 <= mm <= LONGEST:
-                continue
             before = taken.get(tool, 0.0)
-            if mm < before - BACK:
-                before = 0.0
-            if mm > before or mm < taken.get(tool, 0.0) - BACK:
-                changed = True
-                taken[tool] = mm
-                if (spool := self.chosen.get(tool)) is not None:
-                    self.owed[spool] = self.owed.get(spool, 0.0) + mm - before
+            if not math.isfinite(mm) or not before < mm <= LONGEST:
+                continue
+            changed = True
+            taken[tool] = mm
+            if (spool := self.chosen.get(tool)) is not None:
+                self.owed[spool] = self.owed.get(spool, 0.0) + mm - before
         self._taken[job] = taken
         while len(self._taken) > MOST_JOBS:
             del self._taken[next(iter(self._taken))]
@@ -77,9 +80,14 @@ class Ledger:
         """Tell whether this print was closed."""
         return end in self._ended
 
-    def end(self, end: str) -> None:
-        """Close a print."""
+    def end(self, end: str, job: str) -> None:
+        """Close a print: by its end, which is never taken again, and its name, which a lost record may give again."""
         self._ended[end] = None
+        self._taken.pop(job, None)
+        self._closed.pop(job, None)
+        self._closed[job] = None
+        while len(self._closed) > MOST_JOBS:
+            del self._closed[next(iter(self._closed))]
         while len(self._ended) > MOST_ENDS:
             del self._ended[next(iter(self._ended))]
 
@@ -149,6 +157,7 @@ class Ledger:
             "pending": {str(spool): [each.mm, each.before, each.tries] for spool, each in self.pending.items()},
             "taken": {job: {str(tool): mm for tool, mm in each.items()} for job, each in self._taken.items()},
             "ended": [*self._ended],
+            "closed": [*self._closed],
         }
 
     def restore(self, document: Mapping[str, Any]) -> None:
@@ -167,6 +176,7 @@ class Ledger:
             str(job): {int(tool): _finite(mm) for tool, mm in each.items()} for job, each in document["taken"].items()
         }
         self._ended = dict.fromkeys(map(str, document["ended"]))
+        self._closed = dict.fromkeys(map(str, document.get("closed", ())))
 
 
 def _finite(value: Any) -> float:

@@ -1,7 +1,9 @@
 """Post: brings what is in the outbox to its targets, each at its own pace; one that hangs keeps no other waiting."""
 
 import asyncio
+import hashlib
 import json
+import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -66,6 +68,7 @@ class Post:
         self._dirty = asyncio.Event()
         self._release = asyncio.Event()
         self._saved = ""
+        self._token = secrets.token_hex(8)  # of this installation: others have prints of the same number
 
     # -- what there is -----------------------------------------------------------------------------------------
 
@@ -74,6 +77,7 @@ class Post:
         found = await asyncio.to_thread(self._read)
         if found is not None:
             self.is_new = False
+            self._token = str(found.get("token") or self._token)
             self.kept = found["kept"] if isinstance(found.get("kept"), dict) else {}
             self.outbox.restore(found, self._targets, asyncio.get_running_loop().time())
             self._wake()
@@ -152,7 +156,7 @@ class Post:
         while True:
             await self._dirty.wait()
             self._dirty.clear()
-            text = json.dumps({**self.outbox.document(), "kept": self.kept})
+            text = json.dumps({**self.outbox.document(), "kept": self.kept, "token": self._token})
             if text == self._saved:
                 continue
             try:
@@ -204,7 +208,7 @@ class Post:
         file = self._folder / f"picture-{message.number}.jpg" if picture is not None else None
         notice, language = message.notice, self._language()
         letter = Letter(
-            f"{message.number}-{notice.key}".replace(" ", "-"),
+            hashlib.sha256(f"{self._token} {notice.key}".encode()).hexdigest()[:32],
             notice.kind,
             title_of(notice, language),
             body_of(notice, language, message.unsaid),

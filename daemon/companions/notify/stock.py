@@ -104,8 +104,8 @@ class Stock:
                 if self.ledger.has_ended(end) or job.get("ended") is None:
                     continue
                 if used or date - float(job["ended"]) > LATE or not job.get("began"):
-                    self.ledger.take(_job(job["id"], job), used)
-                    self.ledger.end(end)
+                    self.ledger.take(_job(job["id"], job), used, final=True)
+                    self.ledger.end(end, _job(job["id"], job))
             await self._save()
 
     async def know(self, jobs: list[dict[str, Any]]) -> None:
@@ -113,7 +113,7 @@ class Stock:
         if not self._file.exists():
             for job in jobs:
                 if job.get("ended") is not None:
-                    self.ledger.end(end_key(job))
+                    self.ledger.end(end_key(job), _job(job["id"], job))
             await self._save()
 
     # -- what is reported --------------------------------------------------------------------------------------
