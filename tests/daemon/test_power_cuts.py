@@ -300,10 +300,16 @@ async def test_a_paused_print_stays_paused(tmp_path):
     cuts.check(JobState.COMPLETED)
 
 
-@pytest.mark.parametrize("state", [JobState.PAUSING, JobState.RESUMING])
-async def test_on_its_way_into_a_pause_or_out_of_it_a_print_ends(tmp_path, state):
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [(JobState.PAUSING, "pause"), (JobState.RESUMING, "pause"), (JobState.CANCELLING, "it was being cancelled")],
+)
+async def test_on_its_way_into_a_pause_out_of_it_or_to_its_end_a_print_ends(tmp_path, state, why):
     async def go(host) -> None:
-        host.jobs.pause()
+        if state is JobState.CANCELLING:
+            host.jobs.cancel()
+        else:
+            host.jobs.pause()
         if state is JobState.RESUMING:
             await until(host, JobState.PAUSED)
             await asyncio.sleep(1)
@@ -311,16 +317,7 @@ async def test_on_its_way_into_a_pause_or_out_of_it_a_print_ends(tmp_path, state
         await asyncio.sleep(0.005)
         assert host.jobs.state is state
 
-    assert "pause" in await ended(await left_in_print(tmp_path, meanwhile=go))
-
-
-async def test_a_cancelled_print_does_not_go_on(tmp_path):
-    async def cancel(host) -> None:
-        host.jobs.cancel()
-        await asyncio.sleep(0.01)
-        assert host.jobs.state is JobState.CANCELLING
-
-    assert "it was being cancelled" in await ended(await left_in_print(tmp_path, meanwhile=cancel))
+    assert why in await ended(await left_in_print(tmp_path, meanwhile=go))
 
 
 async def test_nothing_goes_between_the_lines_before_the_disk_knows_where(tmp_path):

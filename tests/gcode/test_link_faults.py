@@ -5,17 +5,19 @@ What is counted here is written down in `docs/link.md`.
 
 import random
 from collections import Counter
+from functools import partial
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gcode.dialect import MARLIN, UNKNOWN, Dialect
-from gcode.errors import PrinterSilent, RemoteProtocolError
+from gcode.errors import PrinterSilent
 from gcode.link import HostLink
 from gcode.outgoing import Ticket, job_line
 from support.bad_line import BYTE_TIME, FAULTS, USES, BadLine, moves
 from support.marlin import MarlinModel, valid
+from support.walks import arrived_once, counted
 
 # a seed rather than each draw from hypothesis: a print makes thousands of them
 SEEDS = st.integers(0, 2**32).map(random.Random)
@@ -31,21 +33,10 @@ def check(
     file = moves(lines, chances)
     line = BadLine(HostLink(dialect, BYTE_TIME), MarlinModel(**model_options), rates, chances)
     line.print(file)
-    assert [number for number, _ in line.accepted] == list(range(1, len(line.accepted) + 1))
-    job = [line.sent[number] for number, _ in line.accepted if line.sent[number].startswith(b"G1 ")]
     for wrong in line.wrong:
         assert line.model.lost, "one altered byte is always found"
         assert valid(wrong), "an overrun loses many bytes, and a checksum of one byte lets some of that pass"
-    if line.link.error is None:
-        assert job == file
-        assert line.link.position.lines == lines
-        users = [line.sent[number] for number, _ in line.accepted if line.sent[number].startswith(b"M117 user")]
-        users += [text for text in line.left_out if text.startswith(b"M117 user")]
-        assert sorted(users) == sorted(ticket.command for ticket in line.commands), "commands of users came once too"
-        assert all(ticket.done for ticket in line.commands)
-    else:
-        assert isinstance(line.link.error, RemoteProtocolError)
-        assert job == file[: len(job)], "even a print that fails has no gap and no repeat"
+    arrived_once(line, file, b"G1 ")
     return line
 
 
@@ -59,20 +50,9 @@ def mixture(chances: random.Random, lines: int = 60) -> BadLine:
     )  # fmt: skip
 
 
-def many(runs: range, lines: int = 60) -> Counter[str]:
-    """Run the mixture for each seed and count what happened; a failure names its seed."""
-    counted: Counter[str] = Counter()
-    for seed in runs:
-        try:
-            line = mixture(random.Random(seed), lines)
-        except AssertionError as error:
-            raise AssertionError(f"seed {seed}: {error}") from error
-        counted["lines sent"] += line.link.counters.lines_sent
-        counted["lines accepted"] += len(line.accepted)
-        counted["wrong, with a valid checksum"] += len(line.wrong)
-        counted["tails executed"] += len(line.model.executed_tails)
-        counted[type(line.link.error).__name__ if line.link.error else "through"] += 1
-    return counted
+def many(runs: range) -> Counter[str]:
+    """Run the mixture for each seed and count what happened."""
+    return counted((seed, partial(mixture, random.Random(seed))) for seed in runs)
 
 
 # -- one fault at a time -------------------------------------------------------------------------------------
@@ -103,20 +83,20 @@ def test_any_mixture_of_faults_arrives_once_or_fails_by_name(chances: random.Ran
 
 
 def test_thousands_of_lines_through_any_mixture(record_property):
-    counted = many(range(160))
-    record_property("counted", dict(counted))
-    assert counted["lines accepted"] > 12_000
-    assert counted["through"] > 150, "failing by name is the exception"
+    found = many(range(160))
+    record_property("counted", dict(found))
+    assert found["lines accepted"] > 12_000
+    assert found["through"] > 150, "failing by name is the exception"
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("part", range(20))
 def test_a_million_lines_through_any_mixture(part: int, record_property):
-    counted = many(range(1000 * (part + 1), 1000 * (part + 1) + 800))
-    record_property("counted", dict(counted))
-    print(dict(counted))  # noqa: T201 - the nightly summary shows it
-    assert counted["lines accepted"] > 50_000, "twenty parts are a million"
-    assert counted["through"] > 780
+    found = many(range(1000 * (part + 1), 1000 * (part + 1) + 800))
+    record_property("counted", dict(found))
+    print(dict(found))  # noqa: T201 - the nightly summary shows it
+    assert found["lines accepted"] > 50_000, "twenty parts are a million"
+    assert found["through"] > 780
 
 
 # -- tails ---------------------------------------------------------------------------------------------------

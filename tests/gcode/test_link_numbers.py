@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from gcode import dialect
 from gcode.dialect import KLIPPER, MARLIN, REPETIER, SMOOTHIE, Dialect
 from gcode.errors import PrinterReset, RemoteProtocolError
-from gcode.flight import ANEW, FILLERS, HISTORY, MANY, MOST, Left
+from gcode.flight import ANEW, FILLERS, HISTORY, MANY, MOST
 from gcode.framing import frame
 from gcode.link import HostLink
-from gcode.modes import Modes
-from gcode.outgoing import JobPosition, Ticket, job_line
+from gcode.outgoing import Ticket, job_line
 from support.bad_line import BYTE_TIME, FAULTS, USES, BadLine, moves
 from support.marlin import MarlinModel
+from support.walks import Hosts, Ring
 
 FIRST = MOST - 20
 ASK = b"N99999999 M105"
@@ -204,65 +204,19 @@ def test_beginning_anew_on_a_bad_line_leaves_nothing_out_and_repeats_nothing(cha
 # -- from host to host -----------------------------------------------------------------------------------------
 
 
-class Ring:
-    """What a logbook keeps."""
-
-    def __init__(self):
-        self.sent, self.answered = {}, 0
-
-    def note(self, sent, answered, _modes):
-        self.sent[sent[0]], self.answered = sent, answered
-
-    def left(self):
-        numbers = sorted(self.sent)[-HISTORY:]
-        last = max((self.sent[n] for n in numbers if self.sent[n][4] is None), key=lambda sent: sent[0])
-        place = JobPosition(last[2], last[3])
-        return Left([self.sent[n] for n in numbers], self.answered, JobPosition(), place, Modes())
-
-
 @given(kills=st.lists(st.integers(1, 60), min_size=1, max_size=6), cut=st.integers(0, 40), late=st.booleans())
 def test_whoever_comes_next_goes_on_at_the_right_place(kills, cut, late):
     """Killed behind so many turns, in the middle of what it writes; the firmware may have acted upon it by then."""
     model, ring = MarlinModel(), Ring()
     model.last = MOST - 13
-    file = [b"G1 X%d" % n for n in range(40)]
-    link, fed = link_at(MOST - 12, MARLIN, ring.note), 0
-
-    def pull():
-        nonlocal fed
-        if fed == len(file):
-            return None
-        fed += 1
-        return job_line(fed - 1, file[fed - 1])
-
-    link.feed(pull, goes_on=True)
-    now, turns = 0.0, 0
-    while not link.idle or fed < len(file):
-        now += 0.01
-        out = link.data_to_send(now)
-        turns += 1
-        if kills and turns > kills[0] and out:
-            kills.pop(0)
-            turns = 0
-            model.receive(out[:cut])
-            if late:
-                model.execute_one()
-            left = ring.left()
-            fed = left.fed.offset + 1
-            link = HostLink(MARLIN, journal=ring.note)
-            link.come_back(left, now)
-            link.feed(pull, goes_on=True)
-            model.out.clear()
-            continue
-        model.receive(out)
-        model.execute_one()
-        said, model.out = bytes(model.out), bytearray()
-        link.receive(said, now)
-        if (deadline := link.deadline) is not None and not (said or out):
-            now = max(now, deadline)
-            link.tick(now)
-        assert link.error is None
-    assert [command for command in model.accepted if command.startswith(b"G1")] == file
+    hosts = Hosts(
+        model,
+        [b"G1 X%d" % n for n in range(40)],
+        link_at(MOST - 12, MARLIN, ring.note),
+        ring,
+        lambda: HostLink(MARLIN, journal=ring.note),
+    )
+    hosts.walk([(behind, cut, False) for behind in kills], late=late)
     assert model.last < MOST
 
 

@@ -4,7 +4,7 @@ What is counted here is written down in `docs/dense-wire.md`.
 """
 
 import random
-from collections import Counter
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -12,16 +12,15 @@ from hypothesis import strategies as st
 
 from gcode import packing
 from gcode.dialect import MARLIN, Dialect
-from gcode.errors import PrinterReset, RemoteProtocolError
-from gcode.flight import HISTORY, Left
+from gcode.errors import PrinterReset
 from gcode.link import HostLink
 from gcode.meatpack import pack
-from gcode.modes import Modes
-from gcode.outgoing import JobPosition, LinkNotice, Ticket, job_line
+from gcode.outgoing import LinkNotice, Ticket, job_line
 from gcode.packing import BEGIN, DOUBT, RESET, Packer, decoder_said, shown
 from support.bad_line import BYTE_TIME, FAULTS, USES, moves
 from support.marlin import valid
 from support.packed_line import PackedLine, PackedMarlin, compact
+from support.walks import Hosts, Ring, arrived_once, counted
 
 SEEDS = st.integers(0, 2**32).map(random.Random)
 
@@ -35,18 +34,8 @@ def check(
         if chances.random() < 0.5:  # lines go packed for ever, and get all the damage
             patched.setattr(Packer, "give_up", lambda _packer, _why: None)
         line.print(file)
-    assert [number for number, _ in line.accepted] == list(range(1, len(line.accepted) + 1))
-    job = [line.sent[number] for number, _ in line.accepted if line.sent[number].startswith(b"G1X")]
     assert all(map(valid, line.wrong))
-    if line.link.error is None:
-        assert job == file
-        assert line.link.position.lines == lines
-        users = [line.sent[number] for number, _ in line.accepted if line.sent[number].startswith(b"M117 user")]
-        users += [text for text in line.left_out if text.startswith(b"M117 user")]
-        assert sorted(users) == sorted(ticket.command for ticket in line.commands), "commands of users came once too"
-    else:
-        assert isinstance(line.link.error, RemoteProtocolError)
-        assert job == file[: len(job)], "even a print that fails has no gap and no repeat"
+    arrived_once(line, file, b"G1X")
     return line
 
 
@@ -59,22 +48,6 @@ def mixture(chances: random.Random, lines: int = 60) -> PackedLine:
         silent_repeats=chances.random() < 0.5, rx_size=chances.choice((64, 128)), prusa=chances.random() < 0.5,
         usb=chances.random() < 0.5,
     )  # fmt: skip
-
-
-def many(runs: range, lines: int = 60) -> Counter[str]:
-    counted: Counter[str] = Counter()
-    for seed in runs:
-        try:
-            line = mixture(random.Random(seed), lines)
-        except AssertionError as error:
-            raise AssertionError(f"seed {seed}: {error}") from error
-        counted["lines sent"] += line.link.counters.lines_sent
-        counted["lines accepted"] += len(line.accepted)
-        counted["pieces damaged"] += line.damaged
-        counted["wrong, with a valid checksum"] += len(line.wrong)
-        counted["tails executed"] += len(line.model.executed_tails)
-        counted[type(line.link.error).__name__ if line.link.error else "through"] += 1
-    return counted
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -98,11 +71,12 @@ def test_a_good_line_stays_packed():
 @pytest.mark.nightly
 @pytest.mark.parametrize("part", range(20))
 def test_a_million_lines_through_any_mixture(part, record_property):
-    counted = many(range(1000 * (part + 1), 1000 * (part + 1) + 800))
-    record_property("counted", dict(counted))
-    print(dict(counted))  # noqa: T201 - the nightly summary shows it
-    assert counted["lines accepted"] > 50_000, "twenty parts are a million"
-    assert counted["through"] > 760
+    seeds = range(1000 * (part + 1), 1000 * (part + 1) + 800)
+    found = counted((seed, partial(mixture, random.Random(seed))) for seed in seeds)
+    record_property("counted", dict(found))
+    print(dict(found))  # noqa: T201 - the nightly summary shows it
+    assert found["lines accepted"] > 50_000, "twenty parts are a million"
+    assert found["through"] > 760
 
 
 # -- what is the decoder's own -------------------------------------------------------------------------------
@@ -126,24 +100,6 @@ def test_a_board_that_was_reset_unheard_fails_by_name(seed):
     assert {tail[:5] for tail in line.model.executed_tails} <= {b"M105*"}, "what is no text is no command"
 
 
-class Ring:
-    """What a logbook keeps."""
-
-    def __init__(self):
-        self.sent, self.answered = {}, 0
-
-    def note(self, sent, answered, _modes):
-        assert type(sent[1]) is bytes, "a frame is kept as text, for a host that knows nothing of packing"
-        self.sent[sent[0]], self.answered = sent, answered
-
-    def left(self):
-        numbers = sorted(self.sent)[-HISTORY:]
-        last = max((self.sent[n] for n in numbers if self.sent[n][4] is None), key=lambda sent: sent[0])
-        return Left(
-            [self.sent[n] for n in numbers], self.answered, JobPosition(), JobPosition(last[2], last[3]), Modes()
-        )
-
-
 @given(
     kills=st.lists(st.tuples(st.integers(1, 30), st.integers(0, 90), st.booleans()), min_size=1, max_size=4),
     late=st.booleans(), usb=st.booleans(), prusa=st.booleans(),
@@ -153,52 +109,19 @@ def test_whoever_comes_next_goes_on_whatever_the_decoder_was_in_the_middle_of(ki
     model, ring = PackedMarlin(usb=usb, prusa=prusa), Ring()
     model.receive(BEGIN)
     model.out.clear()
-    file = [b"G1X%d.%dY.5" % (n, n) for n in range(40)]
-    link, fed_lines, packs = HostLink(MARLIN, journal=ring.note), 0, True
-    link.pack()
 
-    def pull():
-        nonlocal fed_lines
-        if fed_lines == len(file):
-            return None
-        fed_lines += 1
-        return job_line(fed_lines - 1, file[fed_lines - 1])
+    def begin() -> HostLink:
+        link = HostLink(MARLIN, journal=ring.note)
+        link.may_be_packing()
+        return link
 
-    link.feed(pull)
-    now, turns, waits = 0.0, 0, False
-    while not link.idle or fed_lines < len(file):
-        now += 0.01
-        if waits and link.idle:
-            model.receive(BEGIN)
-            link.pack()
-            link.feed(pull, goes_on=True)
-            waits = False
-        out = link.data_to_send(now)
-        turns += 1
-        if kills and turns > kills[0][0] and out:
-            _, cut, packs = kills.pop(0)
-            turns = 0
-            model.receive(out[:cut])
-            if late:
-                model.execute_one()
-            left = ring.left()
-            fed_lines = left.fed.offset + 1
-            link, waits = HostLink(MARLIN, journal=ring.note), packs
-            link.may_be_packing()
-            link.come_back(left, now)
-            if not waits:
-                link.feed(pull, goes_on=True)
-            model.out.clear()
-            continue
-        model.receive(out)
-        model.execute_one()
-        said, model.out = bytes(model.out), bytearray()
-        link.receive(said, now)
-        if (deadline := link.deadline) is not None and not (said or out):
-            now = max(now, deadline)
-            link.tick(now)
-        assert link.error is None
-    assert [command for command in model.accepted if command.startswith(b"G1")] == file
+    def ready(link: HostLink) -> None:
+        model.receive(BEGIN)
+        link.pack()
+
+    first = HostLink(MARLIN, journal=ring.note)
+    first.pack()
+    Hosts(model, [b"G1X%d.%dY.5" % (n, n) for n in range(40)], first, ring, begin, ready).walk(kills, late=late)
     assert model.executed_tails == []
 
 
