@@ -4,7 +4,7 @@ import {post} from "./api.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {clockOffset, sections, short} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
-import {t} from "./words.mjs";
+import {t, why} from "./words.mjs";
 
 const fail = signal("");
 const LONG = 15000; // ms: a plug takes its time
@@ -24,7 +24,7 @@ async function off(device) {
   } catch (error) {
     const text = /** @type {Error} */ (error).message;
     if (!FORCE.test(text)) throw error;
-    const body = `${short(text.replace(FORCE, ""), 300)} ${t("psu_force_body")}`;
+    const body = `${short(why(text.replace(FORCE, "")), 300)} ${t("psu_force_body")}`;
     if (await ask({title: t("psu_force_title", {name: short(device, 40)}), body, yes: t("psu_force_yes"), no: t("psu_force_no")})) await tell("off", {device, force: true});
   }
 }
