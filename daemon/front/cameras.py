@@ -83,7 +83,7 @@ class Relay:
             self.failure = CameraError(f"the camera at {shown(self.url)} sends nothing any more")
         finally:
             self._tell()
-        log.info("camera.ended", reason=str(self.failure))
+        log.debug("camera.ended", reason=str(self.failure))
 
     async def _read(self) -> None:
         loop = asyncio.get_running_loop()
