@@ -185,6 +185,13 @@ async def test_prints_of_the_time_before_are_nobodys_business(tmp_path):
     assert server.puts == []
 
 
+async def test_a_large_stock_comes_through_the_front(tmp_path):
+    server = FakeSpoolman(*range(5000))
+    found = await (await stock(server, tmp_path)).all()
+    assert [each["id"] for each in found] == [*range(4700, 5000)]
+    assert len(json.dumps({"answers": [{"id": 1, "status": 200, "body": {"spools": found}}]})) < 200 * 1024
+
+
 async def test_books_that_are_damaged_are_set_aside(tmp_path):
     (tmp_path / FILE).write_text('{"chosen": {"0": "x"}}')
     books = await stock(FakeSpoolman(3), tmp_path)

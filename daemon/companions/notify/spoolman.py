@@ -16,7 +16,7 @@ from gcode.errors import NozzledError
 
 PATIENCE = 10.0  # s
 LARGEST = 8 * 1024 * 1024  # bytes of an answer
-MOST = 2000  # spools
+MOST = 300  # spools, the newest; all of them go through the front at once
 
 _REFUSALS = (400, 404, 405, 409, 422)
 
@@ -79,7 +79,7 @@ class Spoolman:
         found = await self._ask("GET", "/spool?allow_archived=false")
         if not isinstance(found, list):
             raise SpoolmanAway("Spoolman's answer is no list of spools")
-        return [spool_of(each) for each in found[:MOST]]
+        return [spool_of(each) for each in found[-MOST:]]
 
     async def spool(self, number: int) -> Spool:
         """Return one; raises SpoolmanAway, SpoolmanRefused."""

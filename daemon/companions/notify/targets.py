@@ -133,5 +133,6 @@ def place_of(path: Path, environ: Mapping[str, str]) -> str:
     """Return what to do to have a target, in a sentence; a credential is a copy that systemd has made."""
     line = "a line like phone tgram://TOKEN/CHAT"
     if (credentials := environ.get("CREDENTIALS_DIRECTORY")) and path.is_relative_to(credentials):
-        return f"put {line} into /etc/nozzled.notify-targets (chmod 600) and restart nozzled-notify"
+        file = environ.get(VARIABLE) or "/etc/nozzled.notify-targets"
+        return f"put {line} into {file} (chmod 600) and restart nozzled-notify"
     return f"put {line} into {path} (chmod 600)"
