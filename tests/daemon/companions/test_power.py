@@ -146,7 +146,7 @@ async def test_what_is_away_hangs_or_lies_is_told(tmp_path):
 
 
 async def test_it_goes_off_by_itself_when_it_is_cold_and_not_before(tmp_path):
-    async with bench(tmp_path, auto_off=True, idle_min=1.0, announce_s=10.0) as it:
+    async with bench(tmp_path, auto_off=True, idle_min=1.0, announce_s=10.0, before_off=("M117 good night",)) as it:
         await it.client.printer.heat({"tool0": 60})
         await asyncio.sleep(100)
         assert it.switch.told == []
@@ -161,6 +161,8 @@ async def test_it_goes_off_by_itself_when_it_is_cold_and_not_before(tmp_path):
         await asyncio.sleep(2)
         assert not it.switch.is_on
         assert it.events().count("PowerOffByItself") == 1
+        said = it.server.service.core.connection.printer.tail_since(0.0)
+        assert any("good night" in str(line) for line in said)
 
 
 async def test_the_announcement_is_seen_and_any_command_cancels_it(tmp_path):
