@@ -26,7 +26,7 @@ RETRACT = "F1800"
 _INCH = 25.4  # mm
 _MOST_DRAWN = 20.0  # mm pulled back; more is the change of a filament
 _MOVES = frozenset({"G0", "G1", "G2", "G3"})
-_WORDS = re.compile(r"([A-Z_]+)=\S+|([A-Z])\s*[+-]?[\d.]*")
+_WORDS = re.compile(r"(?<![A-Z_])([A-Z_]+)=\S+|([A-Z])\s*[+-]?[\d.]*")
 _ORIGINS = frozenset({"G52", "G53", "G55", "G56", "G57", "G58", "G59", "M428"})
 """Codes by which coordinates count from elsewhere than from where the axes home."""
 
