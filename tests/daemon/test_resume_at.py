@@ -387,6 +387,11 @@ async def test_a_rest_is_not_printed_by_chance_a_second_time(tmp_path):
     """The part is gone by then, and the nozzle anywhere."""
     async with stopped(tmp_path) as it:
         await start(it, (await propose(it)).json["token"])
+        await until(lambda: it.service.jobs.state is S.PRINTING)
+        await it.post("/api/job", {"command": "pause", "action": "pause"})
+        await until(lambda: it.service.jobs.state is S.PAUSED)
+        answer = await it.post("/api/job", {"command": "restart"})
+        assert (answer.status, REASON in answer.error) == (409, True)
         await it.post("/api/job", {"command": "cancel"})
         await until(lambda: not it.service.jobs.active and it.service.connection.ready)
         address = "/api/files/local/part-from-layer-2.gcode"

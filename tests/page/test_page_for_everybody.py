@@ -89,7 +89,7 @@ PROPOSED = {
     "lift": 5,
     "prime": 5,
     "sequence": ["G21", "G90", "M190 S60", "M109 S215", "G92 Z23.4", "G28 X Y"],
-    "warnings": ["scripts.before_start is sent first, as before each print; nothing in it may move Z: M117 hello"],
+    "warnings": ["scripts.before_start is left out, as it may home Z: M117 hello"],
     "file": "vase-from-layer-118.gcode",
 }
 ENDS = ("completed", "failed", "cancelled", "interrupted", "printing")

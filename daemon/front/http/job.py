@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.errors import Refused
 from daemon.front.http.idempotency import wish
+from daemon.rest_of_print import MARK, REASON, is_rest
 
 if TYPE_CHECKING:
     from daemon.front.front import Front
@@ -34,6 +35,7 @@ class JobHandler(ApiHandler):
                 await self._start(data)
             elif command == "restart":
                 self._refuse_key(data)
+                await self._refuse_rest()
                 await jobs.restart()
             else:
                 await jobs.cancel()
@@ -60,6 +62,13 @@ class JobHandler(ApiHandler):
         """Refuse a key that would not be heeded."""
         if wish(self, data, "restart") is not None:
             raise Refused(400, "restart takes no idempotency key: cancel, then start with one")
+
+    async def _refuse_rest(self) -> None:
+        """Refuse to begin the rest of a print anew from wherever the head is in a pause."""
+        jobs, analyses = self.service.jobs, self.service.analyses
+        selected = jobs.selected if jobs.active else None
+        if selected is not None and is_rest(await analyses.beginning(selected.path, len(MARK))):
+            raise Refused(409, f"{selected.name} cannot be begun anew: {REASON}. Cancel it, and continue from a layer")
 
     async def _check(self) -> None:
         """Let what is known of the selected file speak against printing it, unless there is nothing to start."""
