@@ -26,7 +26,7 @@ NozzledError
     ├── JobError                 what was asked of a job
     │   ├── JobConflict          the command does not fit the job's state ("start" while printing)
     │   │   └── NeverBegan       a print was recorded with its key, and the host died before it began
-    │   ├── KeyReused            an idempotency key was used for something else before
+    │   ├── KeyReused            an idempotency key was used for another request before
     │   ├── NoSuchEntry          the queue has no entry of this number
     │   ├── NoSuchPrint          the history has no print of this number
     │   ├── BadJobKey            an idempotency key that cannot be one ("", 300 characters)
@@ -35,7 +35,7 @@ NozzledError
     │   ├── NoHeat               a heater that the file waits for stays cold (the firmware keeps it off)
     │   ├── PrinterRefused       the printer answered a line of the print with an error ("!! Must home axis first")
     │   ├── CannotGoOn           a job cannot go on where another host left it (the machine was restarted)
-    │   └── StepsDiffer          the host before sent other commands at this place: the configuration was changed
+    │   └── StepsDiffer          the previous process sent other commands at this place: the configuration was changed
     └── FileError                what was asked of the uploads' folder
         ├── BadFileName          a name that is refused ("../x.gcode", NUL, 300 bytes long)
         ├── NoSuchFile           there is no such file or folder
@@ -159,7 +159,7 @@ class NeverBegan(JobConflict):
 
 
 class KeyReused(JobError):
-    """An idempotency key was used for something else before."""
+    """An idempotency key was used for another request before."""
 
 
 class NoSuchEntry(JobError):

@@ -44,7 +44,7 @@ def unusable(path: Path, need: int = os.R_OK | os.W_OK) -> str | None:
     if not path.exists():
         return None
     if not path.is_file():
-        return "it is no file"
+        return "it is not a file"
     return None if os.access(path, need) else "it belongs to somebody else"
 
 

@@ -60,7 +60,9 @@ class Asking:
             self.wanted = self._told
             return b""
         if self._asked >= QUESTIONS:
-            self.error = PrinterSilent(f"the printer does not say which line it wants: it was asked {QUESTIONS} times")
+            self.error = PrinterSilent(
+                f"the printer did not say which line it wants, though it was asked {QUESTIONS} times"
+            )
             return b""
         silent = self._told is None and self._asked > 0
         self._before, self._told = self._told, None

@@ -102,7 +102,7 @@ class BgcodeDecoder:
         if self._checked is None or self._block is not None or self._waiting:
             raise BgcodeError(f"binary G-code: the file is cut off in {self._place()}")
         if not self._has_gcode:
-            raise BgcodeError("binary G-code: the file holds no G-code, it is cut off")
+            raise BgcodeError("binary G-code: the file is cut off before its G-code")
         yield b"\n" + b"".join(self._tables[BlockKind.PRINT])
         if self._tables[BlockKind.SLICER]:
             name = (self._producer.split() or ["slicer"])[0].lower().encode()
@@ -130,7 +130,7 @@ class BgcodeDecoder:
     def _file_header(data: bytes) -> bool:
         magic, version, checksum = _FILE_HEADER.unpack(data)
         if magic != MAGIC:
-            raise BgcodeError("this is no binary G-code: it does not begin with GCDE")
+            raise BgcodeError("this is not binary G-code: it does not begin with GCDE")
         if version != _VERSION:
             raise BgcodeError(f"binary G-code of version {version} is not known, only {_VERSION}")
         if checksum > 1:
@@ -234,14 +234,14 @@ def _unpacked(block: _Block, data: bytes) -> bytes:
         return found
     if block.compression in _HEATSHRINK:
         return decompress(data, *_HEATSHRINK[block.compression], block.unpacked)
-    raise CommandError(f"its compression is not known: {block.compression}")
+    raise CommandError(f"unknown compression: {block.compression}")
 
 
 def _gcode(encoding: int, data: bytes) -> bytes:
     if encoding == 0:
         return data
     if encoding > 2:  # noqa: PLR2004 - MeatPack with and without comments
-        raise CommandError(f"its encoding is not known: {encoding}")
+        raise CommandError(f"unknown encoding: {encoding}")
     decoder = meatpack.Decoder()
     text = decoder.feed(data)
     decoder.finish()
@@ -250,7 +250,7 @@ def _gcode(encoding: int, data: bytes) -> bytes:
 
 def _picture(kind: int, width: int, height: int, data: bytes) -> bytes:
     if kind not in _PICTURES:
-        raise CommandError(f"its format is not known: {kind}")
+        raise CommandError(f"unknown format: {kind}")
     text = base64.b64encode(data)
     rows = [b"; " + text[at : at + _ROW] + b"\n" for at in range(0, len(text), _ROW)]
     name = _PICTURES[kind].encode()

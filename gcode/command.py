@@ -57,7 +57,7 @@ def parse(line: str | bytes) -> Command:
     """
     text = line.decode("ascii", "replace") if isinstance(line, bytes) else line
     if "\n" in text or "\r" in text:
-        raise CommandError(f"a command is one line, this one holds a line break: {text!r}")
+        raise CommandError(f"a command must be one line, but this holds a line break: {text!r}")
     head = _CODE.match(text)
     if head is None or len(head[2]) > _MOST_DIGITS:
         raise CommandError(f"not a G-code command: {text!r}")

@@ -31,12 +31,12 @@ def decompress(data: bytes, window: int, lookahead: int, size: int) -> bytes:
             at += 4
         if count and bits >> (count - 1):  # a byte as it is; the bits above are taken away below
             if count < 9:  # noqa: PLR2004 - a tag and a byte
-                raise CommandError("compressed data (heatshrink) are cut off")
+                raise CommandError("compressed data (heatshrink) is cut off")
             count -= 9
             out.append(bits >> count & 0xFF)
         else:
             if count < back:
-                raise CommandError("compressed data (heatshrink) are cut off")
+                raise CommandError("compressed data (heatshrink) is cut off")
             count -= back
             found = bits >> count
             length = (found & piece) + 1
@@ -44,7 +44,7 @@ def decompress(data: bytes, window: int, lookahead: int, size: int) -> bytes:
             _repeat(out, start, length)
         bits &= (1 << count) - 1
     if len(out) != wanted or len(data) - at > 0 or count >= 2 * 8:
-        raise CommandError("compressed data (heatshrink) are longer than they are told to be")
+        raise CommandError("compressed data (heatshrink) is longer than its header says")
     return bytes(out[1 << window :])
 
 

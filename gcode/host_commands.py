@@ -150,11 +150,11 @@ def meaning(
     if name == b"M116" and host_waits:
         return WaitForAll(command)
     if name in _HOST_S:
-        return Skip("the host has said already how often it wants to be told")
+        return Skip("the host sets how often the firmware reports")
     if name in _CANCELS:
         return CancelJob(f"the file asks for it: {command.decode()}")
     if name[:1] == b"@":
-        return Skip("it is meant for a host, and not known here")
+        return Skip("it is meant for a host, and nozzled does not know it")
     if name.decode() not in _WAITS or (wait := _wait(command)) is None:
         return None
     return wait if host_waits or (wait.cool and not reads_r) else None

@@ -218,8 +218,8 @@ class HostLink:
         waiting = sum(ticket.foreign for ticket in self._outbox.queue)
         if waiting + len(tickets) > MAX_QUEUED:
             raise QueueFull(
-                f"{waiting} commands are waiting for the printer already, with {len(tickets)} more "
-                f"they would be over {MAX_QUEUED}: try again later"
+                f"cannot queue {len(tickets)} more commands: {waiting} are waiting, and at most {MAX_QUEUED} may; "
+                "try again later"
             )
         self._outbox.queue.extend(tickets)
 
@@ -454,7 +454,7 @@ class HostLink:
         self._signs_of_life(now)
         if self._flight.lines:
             raise PrinterSilent(
-                f"no answer to {self._flight.oldest!r}, and this firmware cannot tell whether it has arrived"
+                f"no answer to {self._flight.oldest!r}, and this firmware cannot say whether it arrived"
             )
 
     def _acknowledge(self, line: str, now: float, told: list[Told]) -> list[Told]:
@@ -554,9 +554,7 @@ class HostLink:
         """Send a harmless line under the number of a text that the firmware cannot read: better than no print."""
         sent = self._flight.held(number)
         if code_word(command_of(sent)) in TEXTS:
-            told.append(
-                LinkNotice(f"the firmware refuses this line again and again, it is left out: {bare(sent).decode()}")
-            )
+            told.append(LinkNotice(f"a line was left out, as the firmware kept refusing it: {bare(sent).decode()}"))
             self._outbox.send_instead(sent, HARMLESS)
 
     def _send_echo(self) -> None:

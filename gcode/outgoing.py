@@ -38,7 +38,7 @@ def check_command(command: str | bytes) -> bytes:
     """
     raw = command.encode("utf-8", "replace") if isinstance(command, str) else command
     if b"\n" in raw or b"\r" in raw:
-        raise CommandError(f"a command is one line, this one holds a line break: {command!r}")
+        raise CommandError(f"a command must be one line, but this holds a line break: {command!r}")
     cleaned = clean(raw)
     if not cleaned:
         raise CommandError(f"there is no command in {command!r}")

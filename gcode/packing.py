@@ -198,7 +198,7 @@ class Packer:
         self.lose_step()
         self._doubts += 1
         if self._doubts >= MOST_DOUBTS:
-            self.give_up("its decoder is not in the state that was asked for, again and again")
+            self.give_up("its decoder keeps leaving the state that was asked for")
         return True
 
     def requested(self, refusals: int, acknowledged: int) -> None:
@@ -207,9 +207,9 @@ class Packer:
         calm, self._calm_from = acknowledged - self._calm_from, acknowledged
         self._trouble = self._trouble + 1 if calm < CALM else 1
         if refusals >= MOST_REFUSALS:
-            self.give_up("it refuses a line again and again")
+            self.give_up("it keeps refusing a line")
         elif self._trouble >= MOST_TROUBLE:
-            self.give_up("it asks for lines again too often")
+            self.give_up("it asks for too many lines again")
 
     def give_up(self, why: str) -> None:
         """Send lines unpacked for the rest of the conversation."""

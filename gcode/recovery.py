@@ -68,11 +68,11 @@ class Phase(Enum):
     """What a conversation is about besides its lines."""
 
     CLEAR = "all is well"
-    COMING_BACK = "another host has left the conversation, the printer is asked which line it wants"
+    COMING_BACK = "another host has left the conversation, and the printer is asked which line it wants"
     ASKING = "the printer is asked which line it wants"
     DOUBTING = "the printer wants a line that makes no sense, and is asked again"
-    GOING_BACK = "a line is asked for again, what was on its way behind it is waited for"
-    ECHOING = "lines are accepted and not answered, an echo shows whether they still will be"
+    GOING_BACK = "a line is asked for again, and the link waits for what was sent behind it"
+    ECHOING = "lines were accepted and not answered; an echo shows whether answers are still to come"
 
 
 P = Phase
@@ -215,7 +215,7 @@ class Recovery:
         if asked and (number == self._doubted or self._doubts >= MAX_DOUBTS):
             asked_for, last = number - flight.base, flight.next_on_wire - 1
             if asked_for == 1:
-                raise PrinterReset(f"the printer asks for line 1 behind line {last}: its board was reset, unheard")
+                raise PrinterReset(f"the printer asks for line 1 after line {last}: its board was reset")
             raise ResendOutOfReach(
                 f"the printer asks for line {asked_for}, the lines held are {flight.first_held - flight.base} to {last}"
             )
@@ -335,7 +335,7 @@ class Recovery:
         self._probes = self._probes + 1 if alive == self._asked_at else 1
         self._asked_at = now
         if self._probes > MAX_PROBES:
-            raise PrinterSilent(f"no answer to {oldest!r}, nor to {MAX_PROBES} questions whether anyone is there")
+            raise PrinterSilent(f"no answer to {oldest!r}, nor to {MAX_PROBES} probes")
         if dialect.numbered:
             self._enter("silence")
             self._ask(flight, dialect)

@@ -117,7 +117,7 @@ class Commands:
             return
         self._urgent = [ticket for ticket in self._urgent if not ticket.done]
         if len(self._urgent) + len(urgent) > MAX_URGENT:
-            raise QueueFull(f"{len(self._urgent)} commands that end a wait are unanswered already: try again later")
+            raise QueueFull(f"{len(self._urgent)} commands that end a wait have no answer yet; try again later")
         link.submit([ticket for ticket in tickets if not ticket.urgent])
         for ticket in urgent:
             link.send(ticket)

@@ -268,7 +268,7 @@ class LinePrinter:
             RemoteProtocolError: what the printer answers does not fit what was sent; the state is FAULT then.
         """
         if not isinstance(self._transport, Reopenable):
-            raise PortError(f"{self.address} cannot be opened without ending what goes on there")
+            raise PortError(f"{self.address} cannot be reattached to: opening it would end what the printer is doing")
         if isinstance(left, Lost):
             contact = partial(self._handshake.find_again, left, identity)
         else:

@@ -144,7 +144,7 @@ class Handshake:
         self.make_link(UNKNOWN)
 
     def _tell_busy(self) -> None:
-        text = "the printer is busy for somebody else: it heats, or waits for its user, and answers when that is over"
+        text = "the printer is busy: it heats or waits for its user, and answers when that is done"
         self._publish(FirmwareSaid(text, "warning"))
 
     async def _introduce(self) -> None:
@@ -176,7 +176,7 @@ class Handshake:
             link.pack()
         elif not self._pump.ended:
             link.may_be_packing()
-            text = "the firmware does not confirm that it unpacks lines (MeatPack): they go as they are"
+            text = "the firmware does not confirm that it unpacks lines (MeatPack): they are sent unpacked"
             self._publish(FirmwareSaid(text, "warning"))
 
     async def _decoder_says(self, orders: bytes, wanted: DecoderSaid) -> DecoderSaid | None:

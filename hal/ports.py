@@ -153,7 +153,7 @@ def auto_port(dev: Path = DEV, sys: Path = SYS) -> Port:
     if len(free) == 1:
         return free[0]
     if free:
-        raise AmbiguousPort(f"serial:auto could be any of these; name one: {addresses(free)}")
+        raise AmbiguousPort(f"serial:auto found several ports; name one: {addresses(free)}")
     raise NoSuchPort(_why_none(dev, ports))
 
 
@@ -166,7 +166,7 @@ def _why_none(dev: Path, ports: list[Port]) -> str:
     taken = [port for port in ports if port.by_id]
     if taken:
         users = [f"{port.address} is in use by {holders.describe(holders.of_file(port.path))}" for port in taken]
-        return "serial:auto takes a port that nobody uses, and there is none: " + "; ".join(users)
+        return "serial:auto found no free port: " + "; ".join(users)
     if ports:
         return (
             f"serial:auto takes a port that {dev}/serial/by-id names, and there is none; name one: {addresses(ports)}"

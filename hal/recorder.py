@@ -220,7 +220,7 @@ class RecordingTransport:
     async def reopen(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
         """As `open`, without ending what goes on there."""
         if not isinstance(self._transport, Reopenable):
-            raise PortError(f"{self.address} cannot be opened without ending what goes on there")
+            raise PortError(f"{self.address} cannot be reattached to: opening it would end what the printer is doing")
         self._on_data, self._on_lost = on_data, on_lost
         self._began = self._clock()
         self._note(EVENT, b"reopen")

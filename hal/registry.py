@@ -156,14 +156,14 @@ def positive_int(text: str) -> int:
     """Return a whole number from 1 to 2³¹ - 1; else ValueError."""
     number = natural_int(text)
     if number == 0:
-        raise ValueError("0 is no whole number above 0")
+        raise ValueError("0 is not a whole number above 0")
     return number
 
 
 def natural_int(text: str) -> int:
     """Return a whole number from 0 to 2³¹ - 1; else ValueError."""
     if not (text.isascii() and text.isdigit()) or len(text) > _MAX_DIGITS or int(text) > _MAX_INT:
-        raise ValueError(f"{text!r} is no whole number from 0 to {_MAX_INT}")
+        raise ValueError(f"{text!r} is not a whole number from 0 to {_MAX_INT}")
     return int(text)
 
 
@@ -171,7 +171,7 @@ def positive_float(text: str) -> float:
     """Return a finite number above 0; else ValueError."""
     number = float(text)
     if not 0 < number < math.inf:
-        raise ValueError(f"{text!r} is no finite number above 0")
+        raise ValueError(f"{text!r} is not a finite number above 0")
     return number
 
 
@@ -198,7 +198,7 @@ def _options(address: str, query: str) -> dict[str, str]:
     for option in query.split("&") if query else ():
         name, equals, value = (_unquoted(address, part) for part in option.partition("="))
         if not (name and equals):
-            raise AddressError(f"{address!r}: {option!r} is no option; write name=value")
+            raise AddressError(f"{address!r}: {option!r} is not an option; write name=value")
         if name in options:
             raise AddressError(f"{address!r}: {name} is given twice")
         options[name] = value

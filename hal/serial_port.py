@@ -52,7 +52,7 @@ def create_transport(address: Address) -> "SerialTransport":
     baudrate = address.option("baudrate", positive_int, "a whole number like 115200 or 250000")
     toggle = address.option("parity", _is_toggle, "toggle, or nothing at all: printers use no parity")
     if address.target != AUTO and not address.target.startswith("/"):
-        raise AddressError(f"{address}: {address.target!r} is no port; write serial:/dev/… or serial:auto")
+        raise AddressError(f"{address}: {address.target!r} is not a port; write serial:/dev/… or serial:auto")
     rate = baudrate or DEFAULT_BAUDRATE
     return SerialTransport(address.target, rate, address=str(address), toggle_parity=bool(toggle))
 
@@ -408,7 +408,7 @@ def _explained(path: str, error: BaseException) -> PortError:
             user = holders.describe(holders.of_file(path))
             return PortBusy(f"{path} is in use by {user}; end it or disconnect the printer there.")
         case errno.ENOTTY | errno.EISDIR | errno.EINVAL:
-            return PortError(f"{path} is no serial port. {_ports_there()}")
+            return PortError(f"{path} is not a serial port. {_ports_there()}")
         case errno.EIO:
             return NoSuchPort(f"{path} has no hardware behind it, or it has just gone. {_ports_there()}")
         case number:

@@ -109,7 +109,7 @@ def read(paths: Sequence[Path]) -> RecordedSession:
     """Read the parts of one session, in their order.
 
     Raises:
-        RecordingError: a file cannot be read, is no recording, is of another version, or is not the next part.
+        RecordingError: a file cannot be read, is not a recording, is of another version, or is not the next part.
     """
     parts = [_read_part(path) for path in paths]
     first = parts[0]
@@ -128,7 +128,7 @@ def _read_part(path: Path) -> RecordedSession:
     text, cut = _unzipped(raw)
     first, found, rest = text.partition(b"\n")
     if not found:
-        raise RecordingError(f"{path}: no recording, or cut off within its first line")
+        raise RecordingError(f"{path}: not a recording, or cut off in its first line")
     header = _header(first, path)
     lines = rest.split(b"\n")
     if lines.pop():
@@ -180,7 +180,7 @@ def _record(line: bytes, path: Path) -> Record:
         time, kind, text = json.loads(line)
         record = Record(float(time), kind, text.encode("latin-1"))
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
-        raise RecordingError(f"{path}: {line[:60]!r} is no record") from None
+        raise RecordingError(f"{path}: {line[:60]!r} is not a record") from None
     if record.kind not in _KINDS or not math.isfinite(record.time):
-        raise RecordingError(f"{path}: {line[:60]!r} is no record of this version")
+        raise RecordingError(f"{path}: {line[:60]!r} is not a record of this version")
     return record

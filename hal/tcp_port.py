@@ -36,7 +36,7 @@ def create_transport(address: Address) -> "TcpTransport":
     bracketed = host.startswith("[") and host.endswith("]")
     host = host[1:-1] if bracketed else host
     if not colon or not host or (":" in host and not bracketed):
-        raise AddressError(f"{address}: {address.target!r} is no host and port; write tcp:HOST:PORT")
+        raise AddressError(f"{address}: {address.target!r} is not a host and port; write tcp:HOST:PORT")
     if not (port.isascii() and port.isdigit()) or not 0 < int(port[:6]) <= _HIGHEST_PORT:
         raise AddressError(f"{address}: the port is {port!r}; allowed: 1 to {_HIGHEST_PORT}")
     return TcpTransport(host, int(port), str(address))

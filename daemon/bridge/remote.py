@@ -120,7 +120,7 @@ class RemoteCore:
 
         Raises:
             ConfigError: nobody has the name.
-            JobConflict: a print is going on, or the configuration describes the printer.
+            JobConflict: a print is in progress, or the configuration describes the printer.
         """
         await self._channel.ask(ask.UsePreset(preset=name))
 
@@ -129,7 +129,7 @@ class RemoteCore:
 
         Raises:
             ConfigError: one of them cannot be changed, or is of the wrong type or out of range.
-            JobConflict: a print is going on, or the configuration describes the printer.
+            JobConflict: a print is in progress, or the configuration describes the printer.
         """
         await self._channel.ask(ask.ChangeProfile(values=values))
 

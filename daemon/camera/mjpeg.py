@@ -69,7 +69,7 @@ class PictureParts:
         found = _HEADERS_END.search(self._buffer, self._after_boundary())
         if found is None:
             if len(self._buffer) > MOST_OF_HEADERS:
-                raise CameraError("what the camera sends is no stream of pictures (MJPEG)")
+                raise CameraError("what the camera sends is not an MJPEG stream")
             return False
         length = _LENGTH.search(self._buffer[: found.end()])
         self._length = int(length[1]) if length is not None else None

@@ -23,28 +23,28 @@ WITHOUT_TLS = ("serve", "core")  # the core has no network
 
 COMMANDS = {
     "serve": "Run the daemon until SIGTERM or Ctrl-C.",
-    "core": "Run the part of the daemon that owns the printer; `nozzled front` comes to it.",
+    "core": "Run the part of the daemon that owns the printer; `nozzled front` connects to it.",
     "front": "Run the part of the daemon that talks to people and programs.",
     "demo": "Print an example on a simulated printer through the HTTP API, and check what arrived.",
-    "job": "Look at the print of a running daemon; start, pause and end it.",
+    "job": "Show the print of a running daemon; start, pause and cancel it.",
     "queue": "List what waits to be printed, put files in, and say that the bed is clear.",
-    "history": "Look through the prints of the past: how they ended, what they took, sums, a table.",
+    "history": "Show past prints: how they ended, what they took, totals, a table.",
     "files": "List, upload, select, print and delete files of a running daemon.",
     "timelapse": "List and delete films of prints, have them made; and the process that makes them.",
-    "printer": "Look at the printer of a running daemon; heat, move and command it.",
-    "mqtt": "Tell an MQTT broker, and Home Assistant by it, what printer and print do.",
-    "notify": "Tell people what happens to their prints; try whether messages arrive.",
+    "printer": "Show the printer of a running daemon; heat it, move it, send commands.",
+    "mqtt": "Tell an MQTT broker, and Home Assistant through it, what printer and print do.",
+    "notify": "Send messages about prints; test whether they arrive.",
     "spool": "Say which of Spoolman's spools is on which tool, and see how much is left.",
     "power": "Switch the printer's power and other devices; see what filament sensors and the stop button say.",
-    "simulate": "Print a file on a simulated printer and a clock that jumps; tell how it went.",
-    "inspect": "Tell what is known of a G-code file: time, layers, filament, and what is wrong with it.",
+    "simulate": "Print a file on a simulated printer in simulated time; report how it went.",
+    "inspect": "Show what is known of a G-code file: time, layers, filament, and what is wrong with it.",
     "resume-at": "Write a G-code file that goes on where a lost print ended: at a layer, a height or a line.",
     "ports": "List the serial ports of this machine, without opening any.",
     "key": "Show the API key; it is made if there is none yet.",
     "keys": "Make, list and revoke named keys; give keys to apps that ask for one.",
     "pair": "Show a link and a QR code with which a browser or phone gets a key of its own.",
-    "import": "Move in: take over what OctoPrint has, and tell what stays behind.",
-    "doctor": "Look for what usually goes wrong, tell how to mend it, and pack a bundle for a bug report.",
+    "import": "Move in: take over what OctoPrint has, and list what stays behind.",
+    "doctor": "Look for common problems, say how to fix them, and pack a bundle for a bug report.",
     "config": "Print the effective configuration as TOML, each key with its meaning and default.",
     "replay": "Run a recorded session again and print where this version of the host differs.",
 }
@@ -115,7 +115,7 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
     """Return the parser; only the wanted command's own options are known to it: the others cost their imports."""
     parser = argparse.ArgumentParser(
         prog="nozzled",
-        description="Streams G-code to a 3D printer and lets people and programs steer it.",
+        description="Streams G-code to a 3D printer and lets people and programs control it.",
         epilog="example: nozzled serve --printer serial:/dev/ttyACM0",
     )
     parser.add_argument("--version", action="version", version=f"nozzled {__version__}")

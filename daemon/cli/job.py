@@ -64,7 +64,7 @@ async def _temperatures(client: OctoPrintClient) -> dict[str, Any]:
 
 
 def _for_start(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--force", action="store_true", help="print it whatever speaks against it")
+    parser.add_argument("--force", action="store_true", help="print it despite warnings")
     parser.add_argument("--once", metavar="KEY", help="begin no second print when asked again with the same key")
 
 

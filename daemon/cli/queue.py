@@ -50,7 +50,7 @@ def _for_add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--copies", type=int, metavar="N", help="how often it is printed (default: 1)")
     parser.add_argument("--notes", metavar="T", help="for whoever stands at the printer")
     parser.add_argument("--material", metavar="M", help="what has to be loaded, like PLA")
-    parser.add_argument("--force", action="store_true", help="print it whatever speaks against it")
+    parser.add_argument("--force", action="store_true", help="print it despite warnings")
     parser.add_argument("--front", action="store_true", help="before all others")
     parser.add_argument("--once", metavar="KEY", help="put it in once when asked again with the same key")
 

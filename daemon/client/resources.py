@@ -201,7 +201,7 @@ class FilesClient(_Resource):
             folder: where it is put; made if need be.
             select: make it the selected file, if the printer is free.
             start: print it, if the printer is free; the answer tells, and why not (`notPrinted`).
-            force: print it whatever speaks against it.
+            force: print it despite warnings.
             overwrite: take the place of a file of this name; Conflict otherwise.
             plate: which one of a .gcode.3mf.
             date: of its last change, in s since 1970; the daemon's own.

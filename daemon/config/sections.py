@@ -25,7 +25,7 @@ class HttpConfig:
     max_upload_mib: int = option(4096, "Largest upload, in MiB.", low=1, high=1_048_576)
     quota_mib: int = option(0, "Room for all uploads together, in MiB; 0: as much as the disk has.", low=0, high=10**9)
     hostnames: tuple[str, ...] = option(
-        (), "Names of this machine besides its own, for requests without a key; a key works under any name."
+        (), "Further host names under which requests without a key are accepted; with a key, any name works."
     )
     trusted_proxies: tuple[str, ...] = option(
         (), "Addresses or networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."
@@ -37,7 +37,7 @@ class HttpConfig:
     )
     max_connections: int = option(1024, "Connections at once.", low=8, high=65536)
     max_connections_per_client: int = option(
-        256, "Of these, from one address that have shown no key.", low=4, high=65536
+        256, "Of these, connections from one address that have shown no key.", low=4, high=65536
     )
 
 
@@ -55,12 +55,12 @@ class PrinterConfig:
     connect_timeout_s: float = option(30.0, "Seconds to wait for a printer that does not answer.", low=1, high=600)
     retry_s: float = option(5.0, "Seconds between attempts to connect.", low=0.1, high=3600)
     reattach_s: float = option(
-        60.0, "Seconds that a print waits for a line that was lost; 0: it ends at once.", low=0, high=3600
+        60.0, "Seconds that a print waits for a lost connection to come back; 0: it ends at once.", low=0, high=3600
     )
     on_error: str = option(
         "fail",
-        "What an error does that answers a line of a print and does not halt the firmware: fail ends the print and "
-        "makes the printer cold, pause pauses it, ignore tells it and goes on.",
+        "What happens when the firmware answers a line of a print with an error and does not halt: fail ends the "
+        "print and turns the heaters off, pause pauses it, ignore warns and prints on.",
         choices=("fail", "pause", "ignore"),
     )
     poll_idle_s: float = option(
@@ -73,9 +73,7 @@ class PrinterConfig:
 class ProfileConfig:
     """What the printer is, for clients to show and to check against; `nozzled config --preset list` has known ones."""
 
-    preset: str = option(
-        "", "A printer that is known, like ender-3; what it is like holds for every key that is not given here."
-    )
+    preset: str = option("", "A known printer, like ender-3; its values hold for every key that is not given here.")
     name: str = option("Default", "Name of the profile.")
     model: str = option("Generic RepRap Printer", "Make and model.")
     width_mm: float = option(0.0, "Bed along X; 0: not known, and nothing is checked against it.", low=0, high=100_000)
@@ -100,13 +98,15 @@ class ProfileConfig:
     min_extrusion_c: float = option(
         -1.0, "Below it nothing is extruded, in °C; 0: there is no limit; -1: as the firmware has it.", low=-1, high=500
     )
-    firmware: str = option("", "What it runs; empty: it is asked, and Marlin until then.", choices=("", *FIRMWARES))
+    firmware: str = option(
+        "", "Its firmware; empty: the printer is asked, and Marlin is assumed until then.", choices=("", *FIRMWARES)
+    )
     motion: tuple[str, ...] = option(
         (), 'Limits of motion, by the commands that set them, like "M201 X1000 Y1000"; empty: not known.', gcode=True
     )
     tool_change_s: float = option(0.0, "Seconds that a change of the tool takes.", low=0, high=3600)
     filament_change_s: float = option(
-        60.0, "Seconds that a change of filament (M600) is taken to take.", low=0, high=86400
+        60.0, "Seconds that a change of filament (M600) is assumed to take.", low=0, high=86400
     )
     probing_s: float = option(60.0, "Seconds that probing the bed (G29, G80) takes.", low=0, high=3600)
 
@@ -128,7 +128,7 @@ class LinkConfig:
     window_lines: int = option(0, "Lines in flight; 0: what the firmware is known to hold.", low=0, high=64)
     window_bytes: int = option(0, "Bytes in flight; 0: what the firmware is known to hold.", low=0, high=65536)
     answer_timeout_s: float = option(
-        30.0, "Seconds of silence after which the printer is asked where it stands.", low=1, high=3600
+        30.0, "Seconds of silence after which the printer is asked which line it wants.", low=1, high=3600
     )
     long_commands: tuple[str, ...] = option(
         (),
@@ -147,8 +147,8 @@ class LinkConfig:
         "off: never.",
         choices=("auto", "off"),
     )
-    record: str = option("", "Directory that takes a recording of every connection; empty: none is made.")
-    record_max_mib: int = option(64, "Size at which a recording goes on in another file, in MiB.", low=1, high=4096)
+    record: str = option("", "Directory for recordings, one of each connection; empty: none is made.")
+    record_max_mib: int = option(64, "Size at which a recording continues in another file, in MiB.", low=1, high=4096)
     record_keep: int = option(10, "Recordings kept, the newest ones.", low=1, high=10_000)
 
 
@@ -168,15 +168,15 @@ class JobConfig:
     )
     on_stop: str = option(
         "hand-over",
-        "What a print does when the service is restarted by systemd: hand-over leaves it to the service that comes "
-        "next, safe ends it and makes the printer cold, as a stop always does.",
+        "What a print does when the service is restarted by systemd: hand-over leaves it to the next process, "
+        "safe ends it and turns the heaters off, as a stop always does.",
         choices=("hand-over", "safe"),
     )
     after_reboot: str = option(
         "ask",
-        "What a print does when the computer was started anew in the middle of it, and the printer has kept its power, "
-        "its heat and its place: resume goes on at once; ask goes on when somebody resumes it; safe ends it and makes "
-        "the printer cold.",
+        "What a print does when the computer reboots during it and the printer keeps its power, its heat and its "
+        "position: resume prints on at once; ask pauses until somebody resumes it; safe ends it and turns the heaters "
+        "off.",
         choices=("resume", "ask", "safe"),
     )
     after_reboot_min: float = option(
@@ -194,7 +194,10 @@ class JobConfig:
         high=3600,
     )
     heat_report_s: float = option(
-        60.0, "Seconds without a temperature report that end a wait for one, and the job.", low=5, high=3600
+        60.0,
+        "Seconds without a temperature report after which a wait for heat fails, and the job with it.",
+        low=5,
+        high=3600,
     )
 
 
@@ -208,7 +211,7 @@ class PauseConfig:
         choices=("none", "lift", "corner"),
     )
     lift_mm: float = option(5.0, "How far up.", low=0, high=1000)
-    retract_mm: float = option(1.0, "How much filament is pulled back, where the hotend is hot.", low=0, high=100)
+    retract_mm: float = option(1.0, "How much filament is retracted, if the hotend is hot.", low=0, high=100)
     park_x_mm: float = option(0.0, "Where to, with park = corner.", low=-1000, high=100_000)
     park_y_mm: float = option(0.0, "Where to, with park = corner.", low=-1000, high=100_000)
     standby_after_min: float = option(30.0, "Minutes after which hotends go to standby; 0: never.", low=0, high=10_000)
@@ -227,16 +230,16 @@ class SafetyConfig:
     )
     dead_man_min: float = option(
         10.0,
-        "Minutes without a move after which the firmware stops by itself, as this computer is dead then (M85). More "
-        "than the longest dwell (G4) of any file; 0: it is left alone.",
+        "Minutes without a move after which the firmware halts by itself (M85), in case this computer has died. "
+        "Has to be more than the longest dwell (G4) of any file; 0: the timer is left alone.",
         low=0,
         high=1440,
     )
     dead_man_paused_min: float = option(30.0, "The same while a print is paused.", low=1, high=1440)
     no_progress_min: float = option(
         15.0,
-        "Minutes in which the printer acknowledges no line of a print, and neither is busy nor heats, until that is "
-        "told; 0: never.",
+        "Minutes without an acknowledged line, while the printer is neither busy nor heating, after which there "
+        "is a warning; 0: never.",
         low=0,
         high=1440,
     )
@@ -259,7 +262,7 @@ class ScriptsConfig:
     after_finish: tuple[str, ...] = option((), "After the last line of a file.", gcode=True)
     eject: tuple[str, ...] = option(
         (),
-        "Behind that, when the print came from the queue: clears the bed, which then counts as clear for the next one.",
+        "After that, for a print from the queue: clears the bed, which then counts as clear for the next print.",
         gcode=True,
     )
 
@@ -292,7 +295,8 @@ class ApiConfig:
 
     key_file: str = option("", "Where the API key is kept; empty: api-key in the state directory.")
     loopback_without_key: bool = option(
-        default=False, doc="Programs on this machine need no key to read and to control; whoever can run one is in."
+        default=False,
+        doc="Programs on this machine need no key to read and control; anyone who can run one here has access.",
     )
 
 
@@ -323,8 +327,8 @@ class WebcamConfig:
 
     stream_url: str = option(
         "",
-        "Address of the live picture (MJPEG), like http://127.0.0.1:8080/stream; what this machine alone can open is "
-        "told as /webcam/. Empty: there is none.",
+        "Address of the live picture (MJPEG), like http://127.0.0.1:8080/stream; an address that only this "
+        "machine can open is served as /webcam/. Empty: there is none.",
     )
     snapshot_url: str = option("", "Address of a single picture (JPEG).")
     flip_horizontally: bool = option(default=False, doc="The picture is mirrored left to right.")
@@ -343,8 +347,8 @@ class SystemConfig:
     """Programs that keys of scope admin may run, as lists of arguments; no shell sees them. Empty: not offered."""
 
     shutdown: tuple[str, ...] = option((), 'Turns the machine off, like ["systemctl", "poweroff"].')
-    reboot: tuple[str, ...] = option((), 'Starts the machine anew, like ["systemctl", "reboot"].')
-    restart: tuple[str, ...] = option((), 'Starts the daemon anew, like ["systemctl", "restart", "nozzled"].')
+    reboot: tuple[str, ...] = option((), 'Reboots the machine, like ["systemctl", "reboot"].')
+    restart: tuple[str, ...] = option((), 'Restarts the daemon, like ["systemctl", "restart", "nozzled"].')
 
 
 @frozen
@@ -368,9 +372,9 @@ class MetricsConfig:
 class AnalysisConfig:
     """What is found out about files before they are printed: time, layers, and what is wrong with them."""
 
-    enabled: bool = option(default=True, doc="Uploads are analysed, by a process that runs when nobody else wants to.")
+    enabled: bool = option(default=True, doc="Uploads are analysed, by a process of the lowest priority.")
     patience_s: float = option(
-        20.0, "Seconds that a print which is asked for waits for the analysis of its file.", low=0, high=600
+        20.0, "Seconds that a requested print waits for the analysis of its file.", low=0, high=600
     )
 
 

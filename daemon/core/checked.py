@@ -54,7 +54,7 @@ def path(relative: str) -> str:
     if len(os.fsencode(relative)) > MAX_PATH:
         raise BadFileName(f"a path may have {MAX_PATH} bytes")
     if not parts or relative.startswith("/") or any(part.startswith(".") for part in parts) or _has_control(relative):
-        raise BadFileName(f"{relative[:MAX_TEXT]!r} is no file among the uploads")
+        raise BadFileName(f"{relative[:MAX_TEXT]!r} is not among the uploads")
     return relative
 
 
@@ -104,7 +104,7 @@ def preset(name: str | None) -> str | None:
 def port(name: str | None) -> str | None:
     """Return the name of a port; raises PortNotAllowed."""
     if name is not None and (len(name) > MAX_PATH or _has_control(name)):
-        raise PortNotAllowed(f"{name[:40]!r} is not among the ports that may be connected to")
+        raise PortNotAllowed(f"{name[:40]!r} is not a port that clients may connect to")
     return name
 
 

@@ -341,7 +341,7 @@ class Desk:
         core = self._core
         async with self._choosing:
             if core.jobs.active:
-                raise JobConflict("a print is going on; choose the printer when it is over")
+                raise JobConflict("a print is in progress: choose the printer when it has ended")
             if core.profile_is_configured:
                 raise JobConflict("the printer is described in the configuration file, [profile]; choose it there")
             before = core.connection.profile
@@ -361,7 +361,7 @@ class Desk:
             raise NotConnected("the printer is not connected")
         checked.choice(choice, printer.prompt)
         if len(self._answering) >= MOST_ANSWERS:
-            raise QueueFull(f"{MOST_ANSWERS} answers are on their way to the printer already; try again later")
+            raise QueueFull(f"{MOST_ANSWERS} answers are already waiting for the printer; try again later")
         task = asyncio.create_task(_answer(printer, choice))
         self._answering.add(task)
         task.add_done_callback(self._answering.discard)

@@ -46,7 +46,7 @@ def port(view: View, subject: Subject) -> Iterator[Finding]:
         yield bad(str(error), 'docs: README, "Printer addresses"')
         return
     if scheme != "serial":
-        yield good(f"the printer is {address}, which is no serial port")
+        yield good(f"the printer is {address}, which is not a serial port")
     elif target == AUTO:
         yield from _automatic(there)
     elif view.there(target):

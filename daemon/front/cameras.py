@@ -80,7 +80,7 @@ class Relay:
         except OSError as error:
             self.failure = CameraError(f"the camera at {shown(self.url)} hung up: {error.strerror or error}")
         except TimeoutError:
-            self.failure = CameraError(f"the camera at {shown(self.url)} sends nothing any more")
+            self.failure = CameraError(f"the camera at {shown(self.url)} has stopped sending")
         finally:
             self._tell()
         log.debug("camera.ended", reason=str(self.failure))
@@ -89,7 +89,7 @@ class Relay:
         loop = asyncio.get_running_loop()
         async with opened(self.url, BEGINS) as answer:
             if not answer.is_stream:
-                raise CameraError(f"{shown(self.url)} is no stream of pictures (MJPEG)")
+                raise CameraError(f"{shown(self.url)} is not an MJPEG stream")
             parts = PictureParts()
             due = loop.time()
             while True:

@@ -133,7 +133,7 @@ class Companions:
         if self.away(name):
             raise CompanionAway(f"{name} is switched on, but does not run: sudo systemctl enable --now nozzled-{name}")
         if len(desk.waiting) >= MOST_WAITING:
-            raise CompanionAway(f"{name} does not come to what it was asked before")
+            raise CompanionAway(f"{name} is still busy with earlier requests")
         number = next(self._numbers)
         request: Request = {"id": number, "do": do, "with": dict(given or {}), "scope": scope}
         reply: asyncio.Future[CompanionReply] = asyncio.get_running_loop().create_future()

@@ -88,7 +88,7 @@ def _base(folder: Path) -> Path:
         except OSError as error:
             raise FileError(f"{each}: {error.strerror}; try with sudo") from error
     raise FileError(
-        f"{folder} is no base directory of OctoPrint, as there is no config.yaml in it; most have it at "
+        f"{folder} is not OctoPrint's base directory, as it has no config.yaml; most have it at "
         f"~/.octoprint (/home/pi/.octoprint on OctoPi), or as `basedir` in an unpacked backup"
     )
 

@@ -32,7 +32,7 @@ def test_a_stream_has_its_pictures_however_it_is_cut(lengths, size):
 @pytest.mark.parametrize(
     ("told", "said"),
     [
-        (b"x" * 9000, "no stream of pictures"),
+        (b"x" * 9000, "not an MJPEG stream"),
         (b"--b\r\nContent-Length: 9000000\r\n\r\n", "more than"),
         (b"--b\r\n\r\n" + b"\xff\xd8\xff" + b"x" * (MOST + 1), "more than"),
         (b"--b\r\nContent-Length: 5\r\n\r\nhello", "no JPEG"),

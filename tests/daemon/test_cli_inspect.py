@@ -81,7 +81,7 @@ def test_what_is_no_file_or_no_text_is_told(capsys, tmp_path):
     assert "a.bgcode: binary G-code of version 0 is not known, only 1" in err
     picture = tmp_path / "a.gcode"
     picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
-    assert inspected(capsys, picture)[::2] == (1, f"nozzled: {picture} is no G-code: it is not a text\n")
+    assert inspected(capsys, picture)[::2] == (1, f"nozzled: {picture} is not G-code: it is not text\n")
 
 
 def test_packed_files_are_unpacked(capsys, tmp_path):

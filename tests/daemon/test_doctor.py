@@ -87,7 +87,7 @@ def installed(machine):
         ("/dev/ttyUSB9", [BOARD], Severity.BAD, "there are: serial:/dev/serial/by-id/usb-1a86"),
         ("serial:/dev/ttyUSB0", [BOARD], Severity.GOOD, "is there"),
         ("", [], Severity.NOTE, "none is there"),
-        ("sim?speed=20", [], Severity.GOOD, "no serial port"),
+        ("sim?speed=20", [], Severity.GOOD, "not a serial port"),
         ("usb:printer", [], Severity.BAD, "unknown kind of printer"),
     ],
 )

@@ -148,7 +148,7 @@ async def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, monkeypatch, cal
 
     with monkeypatch.context() as patched:
         patched.setattr(os, call, full)
-        with pytest.raises(StorageFull, match=r"a\.gcode: no room is left"):
+        with pytest.raises(StorageFull, match=r"a\.gcode: the disk is full"):
             await put(store, "a.gcode", b"x" * 100_000)
     assert on_disk(tmp_path) == {}
     await put(store, "a.gcode")  # and it goes on when there is room again
@@ -219,8 +219,8 @@ async def test_of_two_uploads_without_overwriting_one_wins(tmp_path):
         ("x/" * 31 + "y" * 255 + "/" + "a.gcode", BadFileName, "32 folders deep"),
         ("/".join(["x" * 204] * 5) + ".gcode", BadFileName, "1024 bytes, this one has 1030"),
         ("a.BGCODE", NotPrintable, "is packed: it is unpacked as it is uploaded"),
-        ("a.stl", NotPrintable, "no G-code file"),
-        ("gcode", NotPrintable, "no G-code file"),
+        ("a.stl", NotPrintable, "not a G-code file"),
+        ("gcode", NotPrintable, "not a G-code file"),
         ("folder.gcode", IsAFolder, "is a folder"),
         ("file.gcode/a.gcode", NotAFolder, "not a folder"),
         ("file.gcode/box/a.gcode", NotAFolder, "not a folder"),

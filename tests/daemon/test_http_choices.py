@@ -75,10 +75,10 @@ async def test_the_camera_may_be_set_where_octoprint_has_it_now(tmp_path):
     [
         ({"webcam": {"streamUrl": "javascript:alert(1)"}}, 400, "must be an address"),
         *(
-            ({"webcam": {"streamUrl": odd}}, 400, "no address that a browser could open")
+            ({"webcam": {"streamUrl": odd}}, 400, "not an address that a browser can open")
             for odd in ("http://a b/", "http://[::1/x", "http://x; default-src *", "http://*", "http://", "http://a:b/")
         ),
-        ({"plugins": {"classicwebcam": {"stream": "http://*/"}}}, 400, "no address"),
+        ({"plugins": {"classicwebcam": {"stream": "http://*/"}}}, 400, "not an address"),
         ({"plugins": {"classicwebcam": {"snapshot": "/other"}}}, 409, "set in the configuration file"),
         ({"appearance": {"name": "a" * 201}}, 400, "may have 200"),
         ({"webcam": {"flipH": 1}}, 400, "flip_horizontally"),
@@ -241,7 +241,7 @@ async def test_a_profile_is_not_changed_while_printing_nor_where_the_configurati
     async with api(tmp_path / "one") as server:
         await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
         refused = await patch(server, PROFILE, {"profile": {"name": "A"}})
-        assert (refused.status, "a print is going on" in refused.error) == (409, True)
+        assert (refused.status, "a print is in progress" in refused.error) == (409, True)
         assert (await server.delete(PROFILE)).status == 409
         assert (await server.post("/api/printerprofiles", {"profile": {"id": "b"}})).status == 409
         assert (await patch(server, "/api/printerprofiles/other", {"profile": {"name": "A"}})).status == 404

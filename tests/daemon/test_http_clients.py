@@ -252,7 +252,7 @@ async def test_a_signed_address_is_good_without_a_key_for_ten_minutes_or_more(tm
         assert (await server.get(address, key=None)).status == 200
         await server.settle(PERIOD)
         gone = await server.get(address, key=None)
-        assert (gone.status, "good no more" in gone.error) == (403, True)
+        assert (gone.status, "has expired" in gone.error) == (403, True)
 
 
 async def test_a_signed_address_ends_with_its_key(tmp_path):

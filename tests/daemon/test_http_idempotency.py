@@ -86,7 +86,7 @@ async def test_a_key_for_something_else_is_refused_and_one_that_is_none(tmp_path
         assert (await there.post(at, {"command": "select", "print": True, "job": "k"})).status == 204
         await over(there)
         other = await there.post("/api/job", {"command": "start", "job": "k"})
-        assert (other.status, "used for something else" in other.error) == (422, True)
+        assert (other.status, "used for another request" in other.error) == (422, True)
         form = [("print", b"true"), ("job", b"k"), ("file", "cube.gcode", CUBE)]
         assert (await there.upload(*form)).status == 422
         for bad in ("", "a b", "x" * 201, "caf\u00e9"):

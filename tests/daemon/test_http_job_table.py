@@ -64,7 +64,7 @@ TABLE = {
     "connecting": OFFLINE,
     "fault": OFFLINE,
     # deviation: OctoPrint answers 204 and does nothing
-    "no file": {**IDLE, "start": (409, "no file is selected, there is nothing to start")},
+    "no file": {**IDLE, "start": (409, "no file is selected: there is nothing to start")},
     "selected": {**IDLE, "start": (204, J.STARTING)},
     J.COMPLETED: {**IDLE, "start": (204, J.STARTING)},
     J.CANCELLED: {**IDLE, "start": (204, J.STARTING)},

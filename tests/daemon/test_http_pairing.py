@@ -45,7 +45,7 @@ async def test_a_code_is_exchanged_for_a_key_once(tmp_path):
         again = await pair(server, code)
         assert (again.status, again.error) == (
             403,
-            "this code was used, has expired or is none; `nozzled pair` makes another one",
+            "this code is wrong, used or expired; `nozzled pair` makes a new one",
         )
         other = await pair(server, await code_of(server, "admin"))
         assert (other.json["name"], other.json["scope"]) == ("Chrome on Android 2", "admin")

@@ -142,7 +142,7 @@ async def test_system_commands_take_an_admins_key_and_end_no_print(tmp_path):
         assert (await server.post("/api/system/commands/core/reboot", {}, key=key)).status == 403
         await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
         refused = await server.post("/api/system/commands/core/reboot", {})
-        assert (refused.status, "a print is going on" in refused.error) == (409, True)
+        assert (refused.status, "a print is in progress" in refused.error) == (409, True)
 
 
 async def test_a_preset_is_chosen_and_kept_where_the_configuration_says_nothing(tmp_path):

@@ -172,7 +172,7 @@ async def test_cve_2022_3068_no_key_gives_more_than_it_has(tmp_path):
             assert (await server.post(path, {}, key=control)).status == 403
         for path in [*admins, *controls]:
             refused = await server.post(path, {}, key=read)
-            assert (refused.status, "takes one for" in refused.error) == (403, True)
+            assert (refused.status, "takes a key of scope" in refused.error) == (403, True)
         assert (await server.delete("/api/files/local/a.gcode", key=read)).status == 403
         assert (await server.get("/api/files", key=read)).status == 200
 

@@ -293,7 +293,7 @@ async def test_a_full_disk_is_507_and_leaves_nothing(tmp_path, monkeypatch):
         monkeypatch.setattr("daemon.front.uploads.files.os.write", fills_up)
         response = await server.request("POST", "/api/files/local", pieces, headers={"Content-Type": kind})
         assert response.status == 507
-        assert response.error.startswith("a.gcode: no room")
+        assert response.error.startswith("a.gcode: the disk is full")
         assert server.uploaded() == {}
 
 

@@ -145,7 +145,7 @@ async def test_what_cannot_be_shown_is_said(tmp_path):
     ):
         for target, status, said in [
             ("/webcam/?action=snapshot", 502, "no JPEG"),
-            ("/webcam/?action=stream", 502, "no stream of pictures"),
+            ("/webcam/?action=stream", 502, "not an MJPEG stream"),
             ("/webcam/?action=dance", 400, "stream or snapshot"),
             ("/webcam/Other/", 404, "no camera 'Other'"),
             ("/webcam/?camera=Other", 404, "no camera 'Other'"),

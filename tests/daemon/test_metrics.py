@@ -81,7 +81,7 @@ async def test_who_may_read_them(tmp_path):
 
 
 async def test_a_network_that_is_none_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"metrics\.open_to: monitor is no IP address"):
+    with pytest.raises(ConfigError, match=r"metrics\.open_to: monitor is neither an IP address"):
         async with api(tmp_path, "", metrics={"open_to": ("monitor",)}):
             pass
 

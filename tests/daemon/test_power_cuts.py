@@ -280,7 +280,7 @@ async def test_a_file_that_is_another_is_not_gone_on_with(tmp_path):
 async def test_a_damaged_note_of_the_place_leads_to_no_place(tmp_path):
     cuts = await left_in_print(tmp_path)
     cuts.world.place.text = cuts.world.place.text[:-30]
-    assert "the daemon ended in the middle of the print" in await ended(cuts)
+    assert "the daemon ended during the print" in await ended(cuts)
 
 
 async def test_a_paused_print_stays_paused(tmp_path):

@@ -501,7 +501,7 @@ async def test_a_copy_whose_record_was_lost_is_not_printed_again_unless_somebody
         await there.settle(30)
         [entry] = (await there.get("/api/queue")).json["entries"]
         assert (entry["state"], entry["done"]) == ("failed", 0)
-        assert "nobody knows whether this copy was printed" in entry["reason"]
+        assert "it is not known whether this copy was printed" in entry["reason"]
         assert (await command(there, "bed", clear=True)).status == 200
         await there.settle(30)
         assert there.begun == []

@@ -34,7 +34,7 @@ CASES = [
     ({"what": "resend", "count": 3}, PART, PRINTED, None),
     ({"what": "resend", "count": 100}, PART, PRINTED, f"the printer asked for line {LINE} 10 times in a row"),
     ({"what": "hang", "seconds": 10}, PART, PRINTED, None),
-    ({"what": "hang"}, PART, PRINTED, "nor to 3 questions whether anyone is there"),
+    ({"what": "hang"}, PART, PRINTED, "nor to 3 probes"),
     ({"what": "kill", "text": "Something broke"}, PART, BACK, "Error:Something broke"),
     ({"what": "reset"}, PART, PRINTED, "the board restarted"),
     ({"what": "reset", "by": "power", "seconds": 5}, PART, PRINTED, "the board restarted"),

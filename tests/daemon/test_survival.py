@@ -349,7 +349,7 @@ async def test_a_file_whose_bytes_have_changed_ends_the_print_as_soon_as_that_is
         await until(host, JobState.PRINTING, JobState.INTERRUPTED)
         assert host.jobs.state is JobState.PRINTING, "reading it takes its time, and the printer need not wait"
         await until(host, JobState.INTERRUPTED, JobState.COMPLETED)
-        assert host.jobs.error == "part.gcode has other content than was uploaded: check the disk"
+        assert host.jobs.error == "part.gcode is not what was uploaded: check the disk"
         await asyncio.sleep(10)
         assert world.firmware.board.hotend.target == 0
         assert host.connection.ready

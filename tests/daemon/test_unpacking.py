@@ -108,7 +108,7 @@ def encrypted() -> bytes:
         (three_mf({1: TEXT}, zipfile.ZIP_STORED).replace(b"X60", b"X61"), "damaged"),
         (encrypted(), "cannot be unpacked: .*encrypted"),
         (three_mf({1: b"\x89PNG\0\0"}), "no text"),
-        (three_mf({1: b"<html>"}), "begins like a page"),
+        (three_mf({1: b"<html>"}), "begins like a web page"),
         (three_mf({1: three_mf({1: TEXT})}), "within a packed file"),
         (packed(TEXT)[:-9], "cut off"),
         (packed(TEXT)[:40], "cut off"),
@@ -120,7 +120,7 @@ def encrypted() -> bytes:
         (b"\xff\xfe" + TEXT[:11], "UTF-16, and damaged"),
         (b"\xff\xfe\x00\xd8G\0", "UTF-16, and damaged"),
         (PACKED["cube.bgcode"][:-7], r"cut off in block \d+ \(G-code\)"),
-        (bgcode.head(), "holds no G-code"),
+        (bgcode.head(), "cut off before its G-code"),
     ],
     ids=lambda value: value if isinstance(value, str) else "a file",  # gzip and zip write the time into them
 )
@@ -244,7 +244,7 @@ async def test_a_plate_is_chosen_in_the_form(tmp_path):
         ("a.gcode", b"GCDE\1\0\0\0\1\0" + b"\7" * 99, 415, "block 1 is of an unknown type"),
         ("a.3mf", three_mf({}), 415, "it is a project"),
         ("a.gz", packed(b"\x7fELF" + bytes(999)), 415, "no text"),
-        ("a.gz", zlib.compress(TEXT), 415, "no G-code"),
+        ("a.gz", zlib.compress(TEXT), 415, "not G-code"),
         ("a.stl.gz", packed(TEXT), 201, ""),
         ("a.gcode.zip", three_mf({1: TEXT}), 415, "does not end in"),
     ],

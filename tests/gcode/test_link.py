@@ -153,7 +153,7 @@ def of_client(count=1):
 def test_too_many_waiting_commands_of_clients_are_refused_but_no_others():
     link = HostLink()
     link.submit(of_client(255))
-    with pytest.raises(QueueFull, match="255 commands are waiting"):
+    with pytest.raises(QueueFull, match="255 are waiting"):
         link.submit(of_client(2))  # all or none
     link.submit(of_client())
     with pytest.raises(QueueFull):
@@ -1224,7 +1224,7 @@ def test_a_text_that_is_refused_again_and_again_is_left_out(text):
         out, told = refuse(link, 1, float(times))
         assert text in out
     assert [item.text for item in told if isinstance(item, LinkNotice)] == [
-        f"the firmware refuses this line again and again, it is left out: {text.decode()}"
+        f"a line was left out, as the firmware kept refusing it: {text.decode()}"
     ]
     assert link.data_to_send(9.0) == b"N1 M105*38\n"
     assert journal[-1] == b"N1 M105*38\n", "and by another host too"

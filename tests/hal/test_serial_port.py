@@ -348,7 +348,7 @@ async def test_no_such_port_where_there_is_none_asks_for_the_plug(monkeypatch):
 
 @pytest.mark.parametrize("path", ["/dev/null", "/tmp", __file__])
 async def test_what_is_no_terminal_is_no_port(path):
-    with pytest.raises(PortError, match="is no serial port"):
+    with pytest.raises(PortError, match="is not a serial port"):
         await Host(path).open()
 
 

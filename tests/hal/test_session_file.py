@@ -98,7 +98,7 @@ def header(**changes):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "no recording, or cut off within its first line"),
+        ("", "not a recording, or cut off in its first line"),
         ("[1, 2]\n", "not a recording of a session"),
         ('{"format": "else"}\n', "not a recording of a session"),
         ("[" * 100_000 + "\n", "not a recording of a session"),
@@ -107,12 +107,12 @@ def header(**changes):
         ('{"format": "nozzled session", "version": 1}\n', "its header lacks something"),
         (header(part="1") + "\n", "its header says part '1'"),
         (header(settings=[]) + "\n", r"its header says settings \[\]"),
-        (header() + "\n[1]\n", "is no record"),
-        (header() + '\n[1,"<",5]\n', "is no record"),
-        (header() + '\n[1,"<","\\u0100"]\n', "is no record"),
-        (header() + '\n[1,"?",""]\n', "is no record of this version"),
-        (header() + '\n[NaN,"<",""]\n', "is no record of this version"),
-        (header() + f'\n[1{"0" * 400},"<",""]\n', "is no record"),
+        (header() + "\n[1]\n", "is not a record"),
+        (header() + '\n[1,"<",5]\n', "is not a record"),
+        (header() + '\n[1,"<","\\u0100"]\n', "is not a record"),
+        (header() + '\n[1,"?",""]\n', "is not a record of this version"),
+        (header() + '\n[NaN,"<",""]\n', "is not a record of this version"),
+        (header() + f'\n[1{"0" * 400},"<",""]\n', "is not a record"),
     ],
 )
 def test_what_is_no_recording_is_refused_with_the_reason(file, text, reason):
@@ -138,7 +138,7 @@ def test_a_damaged_end_is_told(file):
     raw = bytearray(written(HEADER, RECORDS))
     raw[-8] ^= 1  # the checksum over everything
     file.write_bytes(written(HEADER, RECORDS)[: -len(raw) or None] + bytes(raw))
-    with pytest.raises(RecordingError, match="cut off within its first line"):
+    with pytest.raises(RecordingError, match="cut off in its first line"):
         read([file])  # all of it is one piece, which cannot be trusted
     big = [Record(float(n), PRINTER, os.urandom(60)) for n in range(3000)]
     raw = bytearray(written(HEADER, big))

@@ -46,11 +46,11 @@ def port_of(address):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("tcp:printer", "'printer' is no host and port; write tcp:HOST:PORT"),
+        ("tcp:printer", "'printer' is not a host and port; write tcp:HOST:PORT"),
         ("tcp:printer:", "the port is ''; allowed: 1 to 65535"),
         ("tcp:printer:70000", "the port is '70000'; allowed: 1 to 65535"),
-        ("tcp::8080", "':8080' is no host and port"),
-        ("tcp:fe80::1:8080", "is no host and port"),
+        ("tcp::8080", "':8080' is not a host and port"),
+        ("tcp:fe80::1:8080", "is not a host and port"),
         ("tcp:printer:8080?baudrate=9600", "unknown option 'baudrate'"),
     ],
 )

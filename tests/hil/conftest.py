@@ -99,7 +99,7 @@ def _skip_what_is_not_allowed(request: pytest.FixtureRequest) -> None:
     if node.get_closest_marker("moves") and not config.getoption("allow_motion"):
         pytest.skip(f"NOT TESTED on {address}: it moves; allow that by --allow-motion")
     if node.get_closest_marker("port") and not address.startswith("serial:"):
-        pytest.skip(f"NOT TESTED on {address}: it is no serial port")
+        pytest.skip(f"NOT TESTED on {address}: it is not a serial port")
 
 
 def pytest_configure(config: pytest.Config) -> None:

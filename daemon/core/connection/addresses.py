@@ -78,7 +78,7 @@ class Addresses:
         given = self.given
         if port in (None, "", "AUTO"):
             if given is None:
-                raise PortNotAllowed("no port was named, and none is configured")
+                raise PortNotAllowed("no port is named, and none is configured")
             return given
         if port in (VIRTUAL, "sim"):
             return given if given and given.scheme == "sim" else parse("sim")
@@ -88,7 +88,7 @@ class Addresses:
         address = await asyncio.to_thread(address_of, port)
         # no options of `sim` and no `replay`: they would have files written and read at a client's wish
         if address.scheme != "serial" or not await self._may_be(address.target):
-            raise PortNotAllowed(f"{port} is not among the ports that may be connected to")
+            raise PortNotAllowed(f"{port} is not a port that clients may connect to")
         return address
 
     async def _may_be(self, path: str) -> bool:

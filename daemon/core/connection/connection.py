@@ -406,7 +406,9 @@ class Connection:
         self._error = None
         if len(self._addresses.rates(address)) > 1:
             self._addresses.remember(address.target, rate)
-            log.warning("printer.baudrate_found", baudrate=rate, hint="write it into the configuration, that is faster")
+            log.warning(
+                "printer.baudrate_found", baudrate=rate, hint="set it in the configuration, and connecting is faster"
+            )
         if self._saves:
             self._choose(address, rate)
         log.info("printer.connected", printer=str(address), firmware=printer.identity.name, **asdict(printer.manner))
@@ -626,7 +628,7 @@ class Connection:
             except NozzledError as error:
                 if not said and loop.time() - began >= STOP_WITHIN:
                     said = True
-                    text = f"nobody could be told to stop: {error} CUT THE PRINTER'S POWER if it moves or heats"
+                    text = f"the emergency stop could not be sent: {error} CUT THE PRINTER'S POWER if it moves or heats"
                     self._on_event(FirmwareSaid(text, "error"))
                     self._on_event(StopEnded(confirmed=False))
             else:

@@ -78,7 +78,7 @@ class PortMemory:
         device = self._devices.get(address.target)
         if device is None:
             if address.target == AUTO:
-                raise NoSuchPort(f"{address}: which port that was is not known any more")
+                raise NoSuchPort(f"{address}: it is no longer known which port that was")
             return address.target
         path = await asyncio.to_thread(ports.find, device)
         if path is None:

@@ -185,7 +185,7 @@ class JobController:
             JobConflict: a job is going on.
         """
         if self.active:
-            raise JobConflict("a print job is going on, another file cannot be selected")
+            raise JobConflict("a print is in progress: no other file can be selected")
         self.selected = selection
         self._looked_at = True
 
@@ -196,7 +196,7 @@ class JobController:
             JobConflict: none is chosen, or a job is going on.
         """
         if self.active:
-            raise JobConflict("a print job is going on, its file cannot be unselected")
+            raise JobConflict("a print is in progress: its file cannot be unselected")
         if self.selected is None:
             raise JobConflict("no file is selected")
         self.selected = None
@@ -206,13 +206,13 @@ class JobController:
         """Return the file that `start` would print.
 
         Raises:
-            JobConflict: no printer, no file, or a print is going on, be it the printer's own.
+            JobConflict: no printer, no file, or a print is in progress, be it the printer's own.
         """
         if self.active:
             raise JobConflict("Printer already has an active print job, did you mean 'restart'?")
         file = file or self.selected
         if file is None:
-            raise JobConflict("no file is selected, there is nothing to start")
+            raise JobConflict("no file is selected: there is nothing to start")
         self._refuse_beside_panel_print()
         if not self._connection.ready:
             raise JobConflict("Printer is not operational")
@@ -226,7 +226,7 @@ class JobController:
             claim: it was asked for with a key.
 
         Raises:
-            JobConflict: no printer, no file, or a print is going on, be it the printer's own.
+            JobConflict: no printer, no file, or a print is in progress, be it the printer's own.
         """
         self.selected = self.printable(file)
         self._begin(self.selected, claim)
@@ -417,7 +417,7 @@ class JobController:
         try:
             printer = self._connection.absent(page.address)
         except AddressError as error:
-            raise CannotGoOn("another version of the service had begun the print") from error
+            raise CannotGoOn("another version of nozzled began the print") from error
         self.offsets.update(page.offsets)
         page.offsets = self.offsets
         return Runner(self._kit, page, printer, JobState.REATTACHING)

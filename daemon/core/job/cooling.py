@@ -11,7 +11,7 @@ from daemon.core.safety.rules import make_cold
 from gcode.errors import NozzledError
 from hal.printer import ConnectionState, Printer
 
-LEFT_HOT = "the print before was interrupted, its heaters may still be on"
+LEFT_HOT = "the last print was interrupted, and its heaters may still be on"
 
 log = structlog.get_logger()
 

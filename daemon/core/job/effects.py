@@ -194,7 +194,7 @@ class Effects:
     def _safe(self, command: str) -> str:
         """Return a command of a script; raises CommandError where it asks for too much heat."""
         if problem := self._too_hot(command.encode("ascii", "replace")):
-            raise CommandError(f"a script may not heat so far: {problem}")
+            raise CommandError(f"a script asks for too much heat: {problem}")
         return command
 
     async def _reattaching(self, job: Job) -> None:
@@ -268,7 +268,7 @@ class Effects:
         if found == sha1:
             log.info("job.file_checked", file=job.page.selection.path, sha1=sha1)
         else:
-            job.stop(CannotGoOn(f"{job.page.selection.path} has other content than was uploaded: check the disk"))
+            job.stop(CannotGoOn(f"{job.page.selection.path} is not what was uploaded: check the disk"))
 
     def _host_waits(self, printer: Printer) -> bool:
         choice = self._config.job.heat_up
@@ -403,7 +403,7 @@ class Effects:
             job.page.asked_s += min(_MINUTE, left)  # before it: a computer that keeps falling over comes to an end, too
             self._survival.keep(job)
             await asyncio.sleep(min(_MINUTE, left))
-        raise CannotGoOn(f"the machine was started anew, and nobody has said within {minutes:g} min to go on")
+        raise CannotGoOn(f"the computer rebooted, and nobody resumed the print within {minutes:g} min")
 
     async def _stand_by_in_time(self, job: Job) -> None:
         minutes = self._config.pause.standby_after_min
@@ -481,8 +481,7 @@ class Effects:
 
 _MINUTE = 60.0  # s
 _STARTED_ANEW = (
-    "the computer was started anew in the middle of the print; the printer is as it was left, and its place is known: "
-    "resume goes on with the next line"
+    "the computer rebooted during the print; the printer is as it was left, and resuming prints the next line"
 )
 
 

@@ -91,10 +91,10 @@ class KeyedPrints:
 
 def _again(known: JobRecord, mark: str) -> Begun:
     if known.mark != mark:
-        raise KeyReused(f"the idempotency key was used for something else that was asked for (job {known.id})")
+        raise KeyReused(f"the idempotency key was used for another request (job {known.id})")
     if known.ended_at is not None and not known.began:
         raise NeverBegan(
-            f"the print of this idempotency key (job {known.id}) was recorded and never began: {known.reason}. "
+            f"the print with this idempotency key (job {known.id}) was recorded and never began: {known.reason}. "
             "Send another key to print it"
         )
     return told(known, again=True)

@@ -105,8 +105,8 @@ def _end(record: JobRecord, page: Page | None, obstacle: str | None) -> tuple[Jo
     machine = JobMachine(_unheard, JobState.REATTACHING)
     machine.fire("interrupt")
     if not record.began:
-        return machine.state, Ending("the service ended before it began; nothing was sent for it", 0, 0, 0.0, hot=True)
-    reason = f"the daemon ended in the middle of the print, at least {record.lines} lines were acknowledged by then"
+        return machine.state, Ending("the service ended before the print began; nothing was sent", 0, 0, 0.0, hot=True)
+    reason = f"the daemon ended during the print; at least {record.lines} lines were acknowledged"
     if obstacle:
         reason += f"; it could not go on: {obstacle}"
     return machine.state, Ending(reason, record.lines, record.offset, record.print_time or 0.0, hot=True)

@@ -22,7 +22,7 @@ def opened(path: Path, beneath: Path | None = None) -> int:
     place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(place).st_mode):
-            raise OSError(errno.EINVAL, "it is no file", str(path))
+            raise OSError(errno.EINVAL, "it is not a file", str(path))
         link = Path(f"/proc/self/fd/{place}")
         if beneath is not None and not link.readlink().is_relative_to(os.path.realpath(beneath)):
             raise PermissionError(errno.EACCES, "a symbolic link leads out of the folder of uploads", str(path))

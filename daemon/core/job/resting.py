@@ -103,8 +103,8 @@ async def place_lost(printer: Printer, rest: ParkedPlace) -> list[str]:
         answer = await printer.send(command)
         refused += [line for line in answer if words and words in line.lower()]
     return [
-        f"the firmware's own timer has turned heaters and motors off, it does not know its place: {line!r}. "
-        "Home X and Y, tell it the height of the head (SET_KINEMATIC_POSITION Z=…), then resume"
+        f"the firmware's idle timer turned heaters and motors off, and the position is lost: {line!r}. "
+        "Home X and Y, set the height of the head (SET_KINEMATIC_POSITION Z=…), then resume"
         for line in refused[:1]
     ]
 

@@ -153,4 +153,4 @@ def _seen(answer: "asyncio.Task[Sequence[str]]") -> None:
 
 def _compare(known: str, command: str) -> None:
     if known != command:
-        raise StepsDiffer(f"the host before sent {known!r} where this one would send {command!r}")
+        raise StepsDiffer(f"the previous process sent {known!r} where this one would send {command!r}")

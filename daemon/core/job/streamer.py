@@ -147,7 +147,7 @@ class FileStream:
         if self.error is not None:
             raise self.error
         if start < 0 and self._blocks and (packed := kind(self._blocks[0])):
-            raise CommandError(f"the file is {packed}, and not a text: upload it, then it is unpacked")
+            raise CommandError(f"the file is {packed}, not text: upload it to have it unpacked")
         self.is_rest = start < 0 and bool(self._blocks) and is_rest(self._blocks[0])
         if start >= 0:
             await self._skip_first(done=passed >= start)

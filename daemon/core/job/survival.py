@@ -103,9 +103,9 @@ class Survival:
             return None
         page = read(content)
         if page is None:
-            raise CannotGoOn("what it has left cannot be read, another version of the service had begun it")
+            raise CannotGoOn("its job page cannot be read: another version of nozzled began the print")
         if page.ending is None and page.boot != self._boot:
-            raise CannotGoOn("the machine was started anew in the middle of the print")
+            raise CannotGoOn("the computer rebooted during the print")
         return page
 
     def _of_this_boot(self, content: Mapping[str, Any] | None) -> bool:
@@ -116,11 +116,11 @@ class Survival:
         """Return the page of the job that the disk knows, in the time of this boot."""
         page = read(noted.page)
         if page is None:
-            raise CannotGoOn("what is on the disk of it cannot be read, another version of the service had begun it")
+            raise CannotGoOn("its note on the disk cannot be read: another version of nozzled began the print")
         if noted.why is not None:
-            raise CannotGoOn(f"the machine was started anew in the middle of the print, and {noted.why}")
+            raise CannotGoOn(f"the computer rebooted during the print, and {noted.why}")
         if self._connection.config.job.after_reboot == "safe":
-            raise CannotGoOn("the machine was started anew in the middle of the print (job.after_reboot is safe)")
+            raise CannotGoOn("the computer rebooted during the print (job.after_reboot is safe)")
         passed = asyncio.get_running_loop().time() - noted.clock  # what it was switched off for is no time of printing
         page.started += passed
         if page.paused_at is not None:
@@ -133,7 +133,7 @@ class Survival:
         """Return why the job could not go on without its line; None: it can."""
         # Klipper's tty and Teacup count no lines (klipper.txt, teacup-lines.txt)
         if not recognise(job.page.name).numbered:
-            return f"{job.page.name} counts no lines, so nobody can tell which was the last one"
+            return f"{job.page.name} does not count lines, so its last line is not known"
         if job.page.file is None or job.state not in _SURVIVE:
             return "the print had not begun"
         if self._logbook.left() is None:

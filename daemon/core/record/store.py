@@ -148,12 +148,12 @@ class Store(Database):
             StoreError: it cannot be stored, so nobody would know that it has begun.
         """
         if self._nowhere is not None:
-            raise StoreError(f"the print cannot be recorded, so it does not begin: {self._nowhere}")
+            raise StoreError(f"the print was not started, as it cannot be recorded: {self._nowhere}")
         try:
             job_id = await self._run(self._insert_job, job, self._wall())
         except sqlite3.Error as error:
             self._trouble(error)
-            raise StoreError(f"the print cannot be recorded, so it does not begin: {error}") from error
+            raise StoreError(f"the print was not started, as it cannot be recorded: {error}") from error
         self._recovered()
         return job_id
 
@@ -167,7 +167,7 @@ class Store(Database):
             await self._run(self._begin_claimed, job_id, job)
         except sqlite3.Error as error:
             self._trouble(error)
-            raise StoreError(f"the print cannot be recorded, so it does not begin: {error}") from error
+            raise StoreError(f"the print was not started, as it cannot be recorded: {error}") from error
         self._recovered()
 
     async def release_job(self, job_id: int) -> None:

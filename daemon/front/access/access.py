@@ -146,7 +146,7 @@ class Access:
         scope = self.pair(secret, address) if is_code else self.identify(secret, address).scope
         if scope < Scope.ADMIN:
             raise KeyRefused(
-                "that takes a key or a pairing code of scope admin: `nozzled pair --scope admin` makes one"
+                "this needs a key or a pairing code of scope admin: `nozzled pair --scope admin` makes one"
             )
         return self.raised.begin(identity, _now())
 

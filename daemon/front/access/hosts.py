@@ -101,7 +101,7 @@ def check_networks(networks: Iterable[str], option: str) -> None:
         try:
             ip_network(each, strict=False)
         except ValueError as error:
-            raise ConfigError(f"{option}: {each} is no IP address and no network") from error
+            raise ConfigError(f"{option}: {each} is neither an IP address nor a network") from error
 
 
 def as_sent(origins: Iterable[str]) -> tuple[frozenset[str], list[str]]:

@@ -93,7 +93,7 @@ class Keyring:
         Raises:
             ConfigError: it cannot be read.
         """
-        consequence = "the named keys work no more: make new ones by `nozzled keys add`"
+        consequence = "the named keys no longer work: make new ones by `nozzled keys add`"
         make_way(self._path, consequence, os.R_OK)
         try:
             self.load()
@@ -115,7 +115,7 @@ class Keyring:
         except OSError as error:
             raise ConfigError(f"{self._path}: {error.strerror}") from error
         if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
-            raise ConfigError(f"{self._path}: it is no file")
+            raise ConfigError(f"{self._path}: it is not a file")
         stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
         if stamp != self._stamp:
             self._keys = self._read()
@@ -199,7 +199,7 @@ class Keyring:
         except OSError as error:
             raise ConfigError(f"{self._path}: {error.strerror}") from error
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise DamagedFile(f"{self._path}: this is no list of keys: {error}") from error
+            raise DamagedFile(f"{self._path}: this is not a list of keys: {error}") from error
 
     def _write(self, keys: list[NamedKey]) -> None:
         text = json.dumps({"version": VERSION, "keys": [asdict(key) for key in keys]}, indent=1)

@@ -61,7 +61,7 @@ class Pairing:
         if found:
             self._codes.remove(found[0])
             return found[0].scope
-        raise KeyRefused("this code was used, has expired or is none; `nozzled pair` makes another one")
+        raise KeyRefused("this code is wrong, used or expired; `nozzled pair` makes a new one")
 
     def _forget(self, now: float) -> None:
         self._codes = [code for code in self._codes if now < code.ends]

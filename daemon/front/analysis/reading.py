@@ -168,7 +168,7 @@ def analyse(path: Path, printer: Machine, *, watch: Callable[[Driven], None] | N
     try:
         with path.open("rb", buffering=0) as file:
             if packed := kind(file.read(SNIFF)):
-                raise NotPrintable(f"{path.name} is {packed}, and not a text: upload it, then it is unpacked")
+                raise NotPrintable(f"{path.name} is {packed}, not text: upload it to have it unpacked")
             analyser = Analyser(_as_the_file_says(file, printer), watch=watch)
             file.seek(0)
             while piece := file.read(_PIECE):

@@ -183,7 +183,7 @@ class DialogHandler(AppKeysHandler):
             self._show(request, str(error), status=403)
             return
         if identity.scope < Scope.ADMIN:
-            self._show(request, "this key does not allow that, it takes one of scope admin", status=403)
+            self._show(request, "this key does not allow that; a key of scope admin is needed", status=403)
             return
         allowed = form.get("decision") == "allow"
         await self.decide(request, _scope(form.get("scope")) if allowed else None)

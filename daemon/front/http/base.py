@@ -142,7 +142,7 @@ class ApiHandler(tornado.web.RequestHandler):
             self._hang_up()
         elif self.identity is None and "Transfer-Encoding" in self.request.headers:
             # a chunk of one byte costs as much as a long one, and only Tornado sees the chunks
-            self._refuse(refusal or Refused(411, "without an API key a body needs its length"))
+            self._refuse(refusal or Refused(411, "a request without an API key must give the length of its body"))
             self._hang_up()
         elif refusal is not None:
             self._refuse(refusal)
@@ -155,7 +155,7 @@ class ApiHandler(tornado.web.RequestHandler):
             if (signer := self.service.access.signer(self.request.uri or "")) is not None:
                 return signer
             if "signature" in self.request.query_arguments:
-                raise KeyRefused("this address is good no more: ask for another, by POST /api/links")
+                raise KeyRefused("this address has expired: get a new one by POST /api/links")
         return identify(self.service, self.request, for_everybody=self.for_everybody, judges_keys=self.judges_keys)
 
     def _hang_up(self) -> None:
@@ -173,13 +173,15 @@ class ApiHandler(tornado.web.RequestHandler):
         if self.request.method in ("GET", "HEAD", "OPTIONS"):
             return
         if self.settings["stood_still"]() and not self.is_never_too_late and self._has_gone():
-            raise Refused(408, "nozzled had stood still, and the client has gone meanwhile, so nothing was done")
+            raise Refused(408, "nozzled was held up and the client has gone, so nothing was done")
         if (until := self.request.headers.get(UNTIL)) is None:
             return
         if not _DATE.fullmatch(until):
-            raise Refused(400, f"{UNTIL} must be a date in s since 1970")
+            raise Refused(400, f"{UNTIL} must be a Unix time, in s")
         if (late := self.service.wall() - float(until)) > 0:
-            raise Refused(408, f"this came {late:.0f} s too late and was not done; look at the state, then try again")
+            raise Refused(
+                408, f"this came {late:.0f} s too late and was not carried out; check the state, then try again"
+            )
         patience_of_client.set(-late)  # a core that hangs does not do it later, either
 
     def admit(self) -> None:
@@ -206,7 +208,9 @@ class ApiHandler(tornado.web.RequestHandler):
     def _check_scope(self) -> None:
         needed = self.reads if self.request.method in ("GET", "HEAD") else self.writes
         if self.identity is not None and self.identity.scope < needed and not self.for_everybody:
-            raise KeyRefused(f"the key {self.identity.name!r} does not allow this, it takes one for {needed.label}")
+            raise KeyRefused(
+                f"the key {self.identity.name!r} does not allow this; it takes a key of scope {needed.label}"
+            )
 
     def _has_gone(self) -> bool:
         """Tell whether the client has closed the connection."""
@@ -238,7 +242,7 @@ class ApiHandler(tornado.web.RequestHandler):
             raise self._too_large()
 
     def _too_large(self) -> Refused:
-        return Refused(413, f"the body is too large, at most {self.max_body} bytes are taken")
+        return Refused(413, f"the body is too large: at most {self.max_body} bytes are accepted")
 
     # -- the body ------------------------------------------------------------------------------------------
 

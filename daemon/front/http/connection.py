@@ -66,7 +66,7 @@ class ConnectionHandler(ApiHandler):
         going_on = self.service.jobs.active or self.service.connection.panel_print is not None
         if going_on and self.service.connection.ready:
             # deviation: OctoPrint would drop the line, and the print with it
-            raise Refused(409, "a print is going on; disconnect first if it is to be given up")
+            raise Refused(409, "a print is in progress; to give it up, disconnect first")
         if await self._has_power_switched_on(port, rate):
             return
         find, save = is_true(data.get("find", False)), is_true(data.get("save", False))

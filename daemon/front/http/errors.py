@@ -72,7 +72,7 @@ def answer(error: BaseException) -> tuple[int, str] | None:
     if isinstance(error, tornado.web.HTTPError):
         return error.status_code, responses.get(error.status_code, "Unknown")
     if _is_full(error):
-        return 507, str(error) if isinstance(error, gcode.NozzledError) else "no room is left on the disk"
+        return 507, str(error) if isinstance(error, gcode.NozzledError) else "the disk is full"
     for kind in type(error).__mro__:
         if kind in _STATUS:
             return _STATUS[kind], str(error)

@@ -99,7 +99,7 @@ def _dialogue(file: Path) -> dict[str, Any]:
 
     Raises:
         Refused: there is none, or it is too large.
-        RecordingError: it is no recording.
+        RecordingError: it is not a recording.
     """
     from hal import flight_recorder  # noqa: PLC0415 - as above
     from hal.errors import RecordingError  # noqa: PLC0415

@@ -56,7 +56,7 @@ class _Asking(ApiHandler):
         given = tuple(filter(None, (self._text("state") or "").split(",")))
         if unknown := [each for each in given if each not in _STATES]:
             ends = ", ".join(state.value for state in JobState if state.ended)
-            raise Refused(400, f"{unknown[0]} is no state of a print; the ends of prints are {ends}")
+            raise Refused(400, f"{unknown[0]} is not a state of a print; the ends of prints are {ends}")
         return given
 
     def _text(self, name: str) -> str | None:
@@ -72,7 +72,7 @@ class _Asking(ApiHandler):
         except ValueError:
             value = math.nan
         if value is not None and not math.isfinite(value):
-            raise Refused(400, f"{name} must be a date in s since 1970")
+            raise Refused(400, f"{name} must be a Unix time, in s")
         return value
 
     async def refresh(self) -> bool:

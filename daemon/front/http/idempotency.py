@@ -55,7 +55,7 @@ class Wish:
 
 def reused(what: str) -> Refused:
     """Return the refusal of a key that belongs to something else."""
-    return Refused(422, f"this {HEADER} was used for something else before ({what}); send another one")
+    return Refused(422, f"this {HEADER} was used for another request before ({what}); send another one")
 
 
 def tell(handler: ApiHandler, begun: Begun, *, again: bool) -> None:

@@ -34,7 +34,9 @@ def identify(
         raise KeyRefused("a valid API key is needed: X-Api-Key, Authorization: Bearer, or ?apikey=")
     if not hosts.is_ours(request.host, hosts.own_names(service.config.http.hostnames)):
         # a page whose own name has been pointed at this machine (DNS rebinding)
-        raise KeyRefused("under this name a key is needed; http.hostnames in the configuration adds names")
+        raise KeyRefused(
+            "requests to this host name need an API key; http.hostnames in the configuration lists names that do not"
+        )
     return Identity(LOCAL, Scope.CONTROL) if local else None
 
 

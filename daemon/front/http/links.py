@@ -42,6 +42,6 @@ class LinksHandler(ApiHandler):
 def _checked(path: object) -> bool:
     if not isinstance(path, str) or len(path) > LONGEST or not _SIGNABLE.fullmatch(f"/{path.lstrip('/')}"):
         raise Refused(
-            400, f"{str(path)[:60]!r} is no address of a file or of a picture, like /downloads/files/local/a.gcode"
+            400, f"{str(path)[:60]!r} is not the address of a file or a picture, like /downloads/files/local/a.gcode"
         )
     return True

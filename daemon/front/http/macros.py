@@ -28,7 +28,7 @@ class MacrosHandler(ApiHandler):
         self.require_operational()
         jobs = self.service.jobs
         if jobs.active and jobs.state is not JobState.PAUSED and not found[0].while_printing:
-            raise JobConflict(f"{found[0].name} is not for a print that goes on; while_printing = true would allow it")
+            raise JobConflict(f"{found[0].name} may not run during a print; while_printing = true would allow it")
         await self.service.connection.send(found[0].commands)
         tell_homing(self.service, found[0].commands)
         self.no_content()

@@ -117,7 +117,7 @@ class UploadForm:
     def _keep(self, name: str, value: bytes) -> None:
         self._kept[name] += value
         if sum(map(len, self._kept.values())) > MAX_FIELDS:
-            raise UploadBroken(f"the fields of the form are too large, at most {MAX_FIELDS} bytes are taken")
+            raise UploadBroken(f"the fields of the form are too large: at most {MAX_FIELDS} bytes are accepted")
 
 
 def _filename(part: MultipartSegment) -> str | None:

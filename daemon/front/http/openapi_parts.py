@@ -14,7 +14,7 @@ ERRORS = {
     409: "It does not fit the state: no printer, a print going on, the name taken.",
     413: "The body is too large.",
     415: "The body is not JSON, or the file no G-code.",
-    422: "The idempotency key was used for something else before.",
+    422: "The idempotency key was used for another request before.",
     429: "Too many wrong keys, or too many requests of apps; Retry-After may say when to come again.",
     500: "A fault in the daemon, its disk, or a program that it runs.",
     502: "The camera gives no picture.",

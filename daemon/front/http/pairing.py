@@ -149,7 +149,7 @@ class KeyHandler(ApiHandler):
         """Take a key away; who uses it is refused from now on, and sockets end."""
         own = self.identity
         if own is None or (own.scope < Scope.ADMIN and own.name != name):
-            raise KeyRefused("that takes a key of scope admin; other keys may be used to revoke themselves alone")
+            raise KeyRefused("this needs a key of scope admin; other keys may only revoke themselves")
         if name == FIRST:
             raise NoSuchKey(f"the key {FIRST} is changed by `nozzled key --rotate`")
         await asyncio.to_thread(self.service.access.keyring.revoke, name)

@@ -19,7 +19,7 @@ class PreheatHandler(ApiHandler):
         seen = self.require_operational()
         command, data = self.command({"preheat": ["preset"], "cooldown": []})
         if command == "preheat" and seen.flags["printing"]:
-            raise Refused(409, "a print is going on; its file says how hot")
+            raise Refused(409, "a print is in progress; its file sets the temperatures")
         profile, reported = self.service.core.profile, self.service.connection.heaters
         if command == "cooldown":
             commands = all_off(profile, reported)

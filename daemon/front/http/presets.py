@@ -32,7 +32,7 @@ class PresetsHandler(ApiHandler):
         """Choose one (`use`, with `preset`; null: none). It holds at once for everything.
 
         Raises:
-            Refused: 409 where the configuration describes the printer, or a print is going on; 400 for a name that
+            Refused: 409 where the configuration describes the printer, or a print is in progress; 400 for a name that
                 nobody has.
         """
         _, data = self.command({"use": ["preset"]})

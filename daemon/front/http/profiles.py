@@ -66,7 +66,7 @@ class ProfileHandler(Cached):
 
         Raises:
             Refused: 400 for a value that a printer cannot have.
-            JobConflict: a print is going on, the configuration describes the printer, or a key cannot be changed.
+            JobConflict: a print is in progress, the configuration describes the printer, or a key cannot be changed.
         """
         self._require(name)
         data = self.json_body()

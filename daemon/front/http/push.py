@@ -267,7 +267,7 @@ class StreamsHandler(SockJsHandler):
         """Refuse pages of other origins, as WebSockets do: a browser lets them send, though not read."""
         origin = self.request.headers.get("Origin")
         if origin and not hosts.same_origin(origin, self.request.host) and not self._is_allowed_origin():
-            raise Refused(403, "pages of this origin may not listen, http.allow_origins names those that may")
+            raise Refused(403, "pages of this origin may not connect; http.allow_origins lists those that may")
 
 
 class StreamHandler(StreamsHandler):

@@ -154,7 +154,7 @@ def _cameras(given: object, webcam: WebcamConfig) -> list[dict[str, Any]]:
             raise Refused(400, f"{CAMERAS}: a camera is an object with a name of 1 to {LONGEST_NAME} characters")
         name = name.strip()
         if not name.isprintable() or name == FIRST or "/" in name:
-            raise Refused(400, f"{CAMERAS}: {name[:40]!r} is no name that a camera can have")
+            raise Refused(400, f"{CAMERAS}: {name[:40]!r} cannot be the name of a camera")
         shown = settings_shape.told(name, there[name]) if name in there else {}
         made: dict[str, Any] = {}
         for key in known.keys() & each.keys():
@@ -207,7 +207,7 @@ def _checked(key: str, value: object) -> object:
         if not value.startswith(("http://", "https://", "webrtc://", "webrtcs://", "rtsp://", "/")):
             raise Refused(400, f"{key} must be an address that begins with http://, https:// or /")
         if not _is_address(value):
-            raise Refused(400, f"{key} is no address that a browser could open: {value[:100]}")
+            raise Refused(400, f"{key} is not an address that a browser can open: {value[:100]}")
     return value
 
 

@@ -73,7 +73,7 @@ class SystemCommandHandler(CommandsHandler):
         if command is None:
             raise Refused(404, f"{action} is not among the commands of the configuration, section system")
         if self.service.jobs.active:
-            raise JobConflict("a print is going on; cancel it first")
+            raise JobConflict("a print is in progress; cancel it first")
         await run(command)
         self.no_content()
 

@@ -230,7 +230,7 @@ class UploadHandler(FilesHandler):
         if not self.status().flags["operational"]:
             return "no printer is connected"
         if self.service.jobs.active:
-            return "another print is going on"
+            return "another print is in progress"
         if is_true(fields.get("force", "")):
             return ""
         try:

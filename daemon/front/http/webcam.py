@@ -51,7 +51,7 @@ class WebcamHandler(ApiHandler):
     async def _stream(self, cameras: Cameras, camera: CameraConfig) -> None:
         relay = cameras.relay(camera)
         if cameras.viewers >= MOST_VIEWERS:
-            raise Refused(503, f"{MOST_VIEWERS} viewers look at the cameras already")
+            raise Refused(503, f"{MOST_VIEWERS} viewers are watching the cameras already")
         relay.join()
         try:
             seen, data = await self._first(relay)

@@ -204,7 +204,7 @@ export const texts = {
   why_no_link: "No connection to nozzled.",
   why_no_printer: "No printer is connected.",
   why_read: "This browser may only look. An admin can allow more: Settings, Devices.",
-  why_printing: "Not while a print is going on.",
+  why_printing: "Not while a print is in progress.",
 
   // history
   loading: "Loading…",

@@ -30,10 +30,7 @@ from gcode.errors import NozzledError
 EJECTED = "eject script"
 MARK = "queue"
 AGAIN = 5.0  # s after which something that failed is tried again
-DOUBT = (
-    "the record of prints was lost, so nobody knows whether this copy was printed; "
-    "look, and let it wait again (retry) or remove it"
-)
+DOUBT = "the record of prints was lost, so it is not known whether this copy was printed; look, then retry or remove it"
 
 T = TypeVar("T")
 
@@ -133,7 +130,7 @@ class Queue:
         if document.paused:
             return "the queue is paused"
         if jobs.active:
-            return "another print is going on"
+            return "another print is in progress"
         if self._core.connection.panel_print is not None:
             return "the printer prints from its SD card"
         if not self._core.connection.ready:
@@ -179,7 +176,7 @@ class Queue:
             if entry.key is not None and (known := await self._shelf.of_key(entry.key)) is not None:
                 return self._known(*known, mark), True
             if entry.key is not None and (begun := await self._core.jobs.of_key(entry.key)) is not None:
-                raise KeyReused(f"this idempotency key has begun a print before (job {begun.job})")
+                raise KeyReused(f"this idempotency key has already started a print (job {begun.job})")
             added = await self._changed(lambda draft: draft.add(entry, front=front), mark if entry.key else None)
             return added, False
 
@@ -195,11 +192,11 @@ class Queue:
         with suppress(StoreError):  # where the queue cannot be read a print of somebody's begins all the same
             known = await self._shelf.of_key(key)
         if known is not None:
-            raise KeyReused(f"this idempotency key has put an entry into the queue before (entry {known[0].id})")
+            raise KeyReused(f"this idempotency key has already added an entry to the queue (entry {known[0].id})")
 
     def _known(self, entry: Entry, before: str, mark: str) -> Entry:
         if before != mark:
-            raise KeyReused(f"this idempotency key was used for something else before (entry {entry.id} of the queue)")
+            raise KeyReused(f"this idempotency key was used for another request before (entry {entry.id} of the queue)")
         for each in self.document.entries:
             if each.id == entry.id and each.key == entry.key:
                 return each
@@ -210,7 +207,7 @@ class Queue:
         """Take somebody's word for it that the bed is clear, or that it is not.
 
         Raises:
-            JobConflict: a print is going on, or no printer is there: it may print by itself, or for another host.
+            JobConflict: a print is in progress, or no printer is there: it may print by itself, or for another host.
             CoreAway: nobody knows whether one is.
         """
         if not clear:
@@ -218,10 +215,10 @@ class Queue:
             return
         after = _id(await self._last_job())
         if self._core.jobs.active or self._core.connection.panel_print is not None:
-            raise JobConflict("a print is going on; the bed is not clear")
+            raise JobConflict("a print is in progress; the bed is not clear")
         if not self._core.connection.ready:
             raise JobConflict(
-                "no printer is connected: say that the bed is clear when it is, as it may print meanwhile"
+                "no printer is connected, and it may still print: mark the bed as clear when it is connected again"
             )
         bed = Bed(clear=True, by=by, at=self._wall(), after=after, count=self._core.bed)
         await self.change(lambda draft: setattr(draft, "bed", bed))

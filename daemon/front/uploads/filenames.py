@@ -32,7 +32,7 @@ def check_path(path: str) -> tuple[str, ...]:
         BadFileName: it is refused; says what is wrong with it.
     """
     if not is_one_line(path):
-        raise BadFileName(f"a name may hold no control characters: {path[:MAX_NAME]!r}")
+        raise BadFileName(f"a name may not hold control characters: {path[:MAX_NAME]!r}")
     if len(path.encode()) > MAX_PATH:
         raise BadFileName(f"a path may have {MAX_PATH} bytes, this one has {len(path.encode())}")
     if "\\" in path:
@@ -68,7 +68,7 @@ def check_printable(path: str) -> None:
     if path.lower().endswith((".bgcode", ".bgc", ".gz", ".3mf")):
         raise NotPrintable(f"{path} is packed: it is unpacked as it is uploaded, under a name like cube.gcode")
     if not is_printable(path):
-        raise NotPrintable(f"{path} is no G-code file: it does not end in {_ENDINGS}")
+        raise NotPrintable(f"{path} is not a G-code file: it does not end in {_ENDINGS}")
 
 
 _ERRORS: dict[int | None, tuple[type[FileError], str]] = {
@@ -78,8 +78,8 @@ _ERRORS: dict[int | None, tuple[type[FileError], str]] = {
     errno.EISDIR: (IsAFolder, "it is a folder"),
     errno.ENOTDIR: (NotAFolder, "a part of the path is a file, not a folder"),
     errno.ENAMETOOLONG: (BadFileName, "the name is too long"),
-    errno.ENOSPC: (StorageFull, "no room is left on the disk"),
-    errno.EDQUOT: (StorageFull, "no room is left within the user's quota"),
+    errno.ENOSPC: (StorageFull, "the disk is full"),
+    errno.EDQUOT: (StorageFull, "the disk is full: the user's quota is used up"),
 }
 
 
@@ -96,6 +96,6 @@ def check_content(name: str, beginning: bytes) -> None:
         NotPrintable: it is no text, or a text of another kind.
     """
     if b"\0" in beginning or beginning.startswith((b"PK\x03\x04", b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"\x1f\x8b")):
-        raise NotPrintable(f"{name} is no G-code: it is not a text")
+        raise NotPrintable(f"{name} is not G-code: it is not text")
     if beginning.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"<", b"{") or beginning.startswith(b"#!"):
-        raise NotPrintable(f"{name} is no G-code: it begins like a page, a script or data")
+        raise NotPrintable(f"{name} is not G-code: it begins like a web page, a script or data")
