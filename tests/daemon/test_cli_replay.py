@@ -129,4 +129,4 @@ def test_a_file_that_is_no_recording_is_an_error_with_its_name(tmp_path, capsys)
     path = tmp_path / "print.gcode"
     path.write_text("G28\n")
     assert main(["replay", str(path)]) == 1
-    assert capsys.readouterr().err.startswith(f"nozzled: {path}: no recording")
+    assert capsys.readouterr().err.startswith(f"nozzled: {path}: not a recording")

@@ -86,7 +86,7 @@ async def test_an_upload_that_is_refused_is_refused_before_its_bytes_are_sent(tm
 @pytest.mark.parametrize(("content", "name", "status"), [(os.urandom(3_000_000), "a.gcode", 415), (LARGE, "a.md", 415)])
 async def test_a_file_that_is_refused_for_what_is_in_it_is_answered(tmp_path, content, name, status):
     async with listening(tmp_path, "") as (service, url), OctoPrintClient(url, KEY) as client:
-        with pytest.raises(RequestRefused, match=r"is not G-code") as raised:
+        with pytest.raises(RequestRefused, match=r"is not (a )?G-code") as raised:
             await client.files.upload(content, name=name)
         assert raised.value.status == status
         assert uploaded(service) == {}

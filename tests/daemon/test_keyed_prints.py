@@ -181,7 +181,7 @@ async def test_no_record_no_print(tmp_path, monkeypatch):
     async with world.host() as host:
         monkeypatch.setattr(host.records, "_on_trouble", [].append)
         await host.records._run(lambda: host.records._connection.execute("PRAGMA query_only = ON"))
-        with pytest.raises(StoreError, match="does not begin"):
+        with pytest.raises(StoreError, match="was not started"):
             await keyed(host).begin(selection("a"), "a", "one")
         assert not host.jobs.active
         await host.records._run(lambda: host.records._connection.execute("PRAGMA query_only = OFF"))

@@ -298,7 +298,7 @@ async def test_a_packed_file_that_was_put_there_by_hand_is_not_sent(tmp_path):
         assert (await client.post(path, {"command": "select", "print": True, "force": True})).status == 204
         while (job := (await client.get("/api/job")).json)["state"] not in ("Operational", "Error"):  # noqa: ASYNC110 - as a client
             await asyncio.sleep(0.1)
-        assert "binary G-code, and not a text" in job["error"]
+        assert "binary G-code, not text" in job["error"]
 
 
 @pytest.mark.real_time
