@@ -168,7 +168,7 @@ async def test_somebody_is_asked_and_the_print_goes_on_with_the_next_line(tmp_pa
         await until(host, JobState.PAUSED)
         printed = len(of_file(cuts.world))
         assert 0 < printed < 240
-        assert "started anew" in host.jobs.pause_reason
+        assert "rebooted" in host.jobs.pause_reason
         await asyncio.sleep(20 * 60)
         assert host.jobs.state is JobState.PAUSED
         assert cuts.world.firmware.board.hotend.target == 200, "it is kept warm"
