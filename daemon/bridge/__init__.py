@@ -2,7 +2,7 @@
 
 Theory of operation. The core has the printer and one event loop that serves the wire. The front has the network, and
 with it everything that a stranger may send. The bridge is a Unix socket between them, built so that the wire does
-not notice what the front does, and that either may be killed and started anew at any moment.
+not notice what the front does, and that either may be killed and restarted at any moment.
 
 * The core tells, the front asks. The front holds no truth: it shows the newest snapshot (`seen`), some 2 kB with all
   that there is. There are no differences to apply, so a front that has missed a hundred snapshots is right again with

@@ -191,7 +191,7 @@ async def test_where_nobody_answers_the_printer_is_made_cold(tmp_path):
         assert cuts.world.firmware.board.bed.target == 50
         await asyncio.sleep(4 * 60)
         assert host.jobs.state is JobState.INTERRUPTED
-        assert "nobody has said within 45 min" in host.jobs.error
+        assert "nobody resumed the print within 45 min" in host.jobs.error
         assert cuts.world.firmware.board.bed.target == 0
 
 

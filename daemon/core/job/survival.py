@@ -10,8 +10,8 @@ next host may be this very process, after the cable was back. There are two such
   file, from byte 30,112 on". It is written every 5 s and still exact, because every line of the file adds one to the
   number. A command that is no line of the file is noted before it is sent.
 
-The boot id says which one holds. If the logbook is of this boot, it is newer than the disk. If not, the machine was
-started anew and its memory is lost; then the place holds, until the printer was asked (`noted`). While it does, nothing
+The boot id says which one holds. If the logbook is of this boot, it is newer than the disk. If not, the machine
+has rebooted and its memory is lost; then the place holds, until the printer was asked (`noted`). While it does, nothing
 is written, or the next power cut would find a page without a place.
 
 Reattaching is one sequence, whatever the cause: open the port without a reset, ask for the line that is wanted, check
