@@ -61,7 +61,8 @@ class Asking:
             return b""
         if self._asked >= QUESTIONS:
             self.error = PrinterSilent(
-                f"the printer did not say which line it wants, though it was asked {QUESTIONS} times"
+                f"the printer did not say which line it wants, though it was asked {QUESTIONS} times: its firmware may "
+                "have stopped in the meantime (M85 does that); if so, reset it"
             )
             return b""
         silent = self._told is None and self._asked > 0
