@@ -524,6 +524,17 @@ def test_messages_and_spools_are_a_part_of_the_settings_where_they_are_switched_
         there.page.get_by_role("combobox", name=re.compile("^T1")).select_option("7")
     expect(there.page.locator("main")).to_contain_text("24 Nov 2025")
     expect(there.page.locator("main")).to_contain_text("1.5 m are not reported to Spoolman yet")
+    warning = "T0 needs 4.2 m, and spool 3 (Galaxy Black) has 3.4 m left"
+    file = {"name": "a.gcode", "path": "a b/a.gcode", "size": 1, "date": 1, "user": None, "origin": "local"}
+    there.answer("**/api/files/local/a%20b/a.gcode", {"gcodeAnalysis": {"warnings": [warning, "another one"]}})
+    there.show(companions={"notify": {"state": NOTIFY, "away": False}}, job={"file": file})
+    there.go("now")
+    there.button("Print").click()
+    question = there.page.get_by_role("dialog")
+    expect(question).to_contain_text(f"{warning}.")
+    expect(question).not_to_contain_text("another one")
+    there.page.keyboard.press("Escape")
+    there.go("settings")
     assert {"do": "choose", "with": {"classes": {"cancelled": True}}} in asked
     assert {"do": "spool", "with": {"tool": 1, "spool": 7}} in asked
     there.page.evaluate(axe)

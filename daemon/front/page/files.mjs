@@ -162,7 +162,7 @@ async function print(file) {
 /** Asks, as a finger may stray in a list; a file that is refused has a question of its own. @param {any} file */
 function sureToPrint(file) {
   if (file.gcodeAnalysis?.errors?.length) return Promise.resolve(true);
-  return sureToStart(file.name, isIdle);
+  return sureToStart(file.name, isIdle, file.path);
 }
 
 /** @param {{file: any}} props */

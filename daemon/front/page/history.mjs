@@ -99,7 +99,7 @@ function Again({each}) {
     await post(`api/history/${each.id}`, {command: "reprint"});
     location.hash = "#now";
   };
-  return html`<${Act} label=${t("print_again")} name=${`${t("print_again")} ${name}`} busy=${t("starting")} sure=${() => sureToStart(name, isIdle)} run=${run} off=${off} fail=${fail} />`;
+  return html`<${Act} label=${t("print_again")} name=${`${t("print_again")} ${name}`} busy=${t("starting")} sure=${() => sureToStart(name, isIdle, each.path)} run=${run} off=${off} fail=${fail} />`;
 }
 
 export function History() {

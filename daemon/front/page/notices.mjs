@@ -1,10 +1,10 @@
 /** A part of Settings: what people are told and how that went, and which of Spoolman's spools is on which tool. */
 
-import {post} from "./api.mjs";
+import {address, get, post} from "./api.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
 import {sections, short} from "./store.mjs";
 import {Act, Fail} from "./widgets.mjs";
-import {clock, number, t} from "./words.mjs";
+import {clock, number, sentence, t} from "./words.mjs";
 
 const fail = signal("");
 const spoolFail = signal("");
@@ -65,6 +65,17 @@ function Spools({stock, away}) {
       ${choices(each).map((/** @type {any} */ one) => html`<option key=${one.id} value=${String(one.id)}>${named(one)}</option>`)}</select></label></div>`)}
     ${stock.owed > 0 && html`<p class="dim">${t("spool_owed", {m: number(stock.owed / 1000, 1)})}</p>`}
     <${Fail} of=${spoolFail} /></section>`;
+}
+
+const OF_SPOOLS = /^T\d+ (needs|is to print) /;
+
+/** What the spools on the tools mean for a file; nothing where they are enough. @param {{path: string}} props */
+export function Enough({path}) {
+  const [found, setFound] = useState(/** @type {string[]} */ ([]));
+  useEffect(() => {
+    get(`api/files/local/${address(path)}`).then(file => setFound((file.gcodeAnalysis?.warnings ?? []).filter((/** @type {string} */ each) => OF_SPOOLS.test(each))), () => {});
+  }, [path]);
+  return found.map(each => html`<p key=${each} class="warn">${sentence(short(each, 300))}</p>`);
 }
 
 export function Notices() {

@@ -34,7 +34,7 @@ function sureToCancel() {
 
 function sureOfThisFile() {
   const {file} = job.value;
-  return sureToStart(file?.name, () => isIdle() && job.value.file?.path === file?.path);
+  return sureToStart(file?.name, () => isIdle() && job.value.file?.path === file?.path, file?.path);
 }
 
 /** The print that somebody has cancelled while it waits for its printer: that is told to the printer when it is back. */

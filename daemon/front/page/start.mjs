@@ -1,17 +1,24 @@
 /** The question before a print: a finger may stray in a list, and a printer that has stopped itself wants to be looked at. */
 
-import {html} from "./html.mjs";
+import {html, useEffect, useState} from "./html.mjs";
 import {halted} from "./state.mjs";
-import {short} from "./store.mjs";
+import {sections, short} from "./store.mjs";
 import {ask} from "./widgets.mjs";
 import {t} from "./words.mjs";
 
-/** @param {string} name Of the file. @param {() => boolean} holds */
-export function sureToStart(name, holds) {
+/** Whether the spools on the tools are enough, where somebody keeps books of them. @param {{path: string}} props */
+function Spools({path}) {
+  const [Part, setPart] = useState(/** @type {any} */ (null));
+  useEffect(() => void import("./notices.mjs").then(module => setPart(() => module.Enough), () => {}), []);
+  return Part && html`<${Part} path=${path} />`;
+}
+
+/** @param {string} name Of the file. @param {() => boolean} holds @param {string} [path] */
+export function sureToStart(name, holds, path) {
   const {text} = halted.value ?? {};
   return ask({
     title: t("start_title", {name: short(name, 80)}),
-    body: text ? html`<p class="bad">${t("start_halted")} ${short(text, 300)}</p><p>${t("start_body")}</p>` : t("start_body"),
+    body: html`${text && html`<p class="bad">${t("start_halted")} ${short(text, 300)}</p>`}${path && sections.value.companions?.notify && html`<${Spools} path=${path} />`}<p>${t("start_body")}</p>`,
     yes: t("start_yes"),
     no: t("start_no"),
     kind: text ? "danger" : "main",
