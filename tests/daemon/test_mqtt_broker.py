@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import sys
 
+import aiomqtt
 import pytest
 
 from daemon.client import OctoPrintClient
@@ -202,6 +203,26 @@ async def test_a_broker_that_hangs_costs_no_more_than_what_waits_and_is_told_the
                 )
         finally:
             await stop(one, task)
+
+
+async def test_an_end_in_the_middle_of_the_first_word_takes_it_back(tmp_path, monkeypatch):
+    said = []
+
+    class Slow(aiomqtt.Client):
+        async def publish(self, topic, payload=None, *more, **options):
+            await super().publish(topic, payload, *more, **options)
+            said.append(payload)
+            if payload == "online":
+                await asyncio.sleep(60)  # the broker's word that it has it does not come
+
+    monkeypatch.setattr(aiomqtt, "Client", Slow)
+    async with broker(tmp_path) as mosquitto, listening(tmp_path / "state", "", switched_on=["mqtt"]) as (_, url):
+        one, task = await in_process(tmp_path, url, mosquitto.port)
+        async with asyncio.timeout(20):
+            while not said:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.02)
+        await stop(one, task)
+    assert said == ["online", "offline"]
 
 
 def test_nothing_of_it_is_loaded_by_core_and_front():

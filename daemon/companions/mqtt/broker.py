@@ -94,20 +94,24 @@ class Broker:
             **self._options,
         )
         async with client:
-            for each in self._subscribe:
-                await client.subscribe(each, qos=1)
-            self._outbox.again()
-            await client.publish(self._availability, "online", qos=1, retain=True)
-            self._set(connected=True, trouble=None)
             try:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._send(client))
-                    group.create_task(self._receive(client))
+                await self._talk(client)
             except asyncio.CancelledError:  # a clean end is no reason for the broker to speak
                 with suppress(aiomqtt.MqttError, TimeoutError):
                     async with asyncio.timeout(PARTING):
                         await client.publish(self._availability, "offline", qos=1, retain=True)
                 raise
+
+    async def _talk(self, client: aiomqtt.Client) -> None:
+        for each in self._subscribe:
+            await client.subscribe(each, qos=1)
+        self._outbox.again()
+        # others may have it before the broker says so to us: a clean end takes it back from here on
+        await client.publish(self._availability, "online", qos=1, retain=True)
+        self._set(connected=True, trouble=None)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._send(client))
+            group.create_task(self._receive(client))
 
     async def _send(self, client: aiomqtt.Client) -> None:
         while True:
