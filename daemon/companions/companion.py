@@ -4,15 +4,19 @@ Whatever becomes of the front, a companion waits for it: its restart, its update
 """
 
 import asyncio
+import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import suppress
+from http import HTTPStatus
+from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar
 
 import structlog
 
 from daemon.client import ClientError, OctoPrintClient
+from daemon.client.errors import RequestRefused
 from daemon.client.push import Message
 from gcode.frozen import frozen
 
@@ -63,6 +67,7 @@ class Companion:
             kind: deque(maxlen=MOST) for kind in ("events", "plugins", "messages", "answers")
         }
         self._tasks: set[asyncio.Task[None]] = set()
+        self._token, self._numbers = secrets.token_hex(6), count(1)
 
     # -- for the subclass ----------------------------------------------------------------------------------
 
@@ -119,6 +124,8 @@ class Companion:
                 group.create_task(part)
 
     def _put(self, kind: str, what: dict[str, Any]) -> None:
+        if kind != "answers":
+            what["once"] = f"{self._token}-{next(self._numbers)}"  # said again, it is heard once
         self._queues[kind].append(what)
         self._wake.set()
 
@@ -141,9 +148,12 @@ class Companion:
             await self.client.post(f"/api/companions/{self.name}", said)
         except ClientError as error:
             log.warning("companion.not_heard", reason=str(error), again_s=AGAIN)
+            if isinstance(error, RequestRefused) and error.status == HTTPStatus.BAD_REQUEST:
+                return  # a front of another version does not take it the second time either
             for kind, each in taken.items():
                 if kind != "answers":  # whoever waited has given up by then
-                    self._queues[kind].extendleft(reversed(each[-(MOST - len(self._queues[kind])) :]))
+                    room = MOST - len(self._queues[kind])  # what has come meanwhile is newer
+                    self._queues[kind].extendleft(reversed(each[len(each) - min(room, len(each)) :]))
             self._wake.set()
             await asyncio.sleep(AGAIN)
 

@@ -19,6 +19,20 @@ HELD = 25.0  # s that a companion's question for requests is held at most
 AWAY = 40.0  # s without one: it is away
 MOST_WAITING = 16  # requests to one companion
 
+MOST_HEARD = 256  # marks of what one has said, by which it is heard once
+
+SAYS: dict[str, frozenset[str]] = {
+    "power": frozenset({
+        "events FilamentChanged", "events FilamentRunout", "events PowerCut", "events PowerOffByItself",
+        "events PowerOffFailed", "events plugin_psucontrol_psu_state_changed", "plugins psucontrol",
+    }),
+    "timelapse": frozenset({
+        "events CaptureStart", "events CaptureDone", "events CaptureFailed", "events MovieRendering",
+        "events MovieDone", "events MovieFailed", "events PostRollStart", "events PostRollEnd", "messages timelapse",
+    }),
+}  # fmt: skip
+"""What clients may hear from each companion. The daemon's own events are not among it: others act upon those."""
+
 Request = dict[str, Any]
 """`id`, `do`, `with` and `scope`: what the key of whoever asks allows."""
 
@@ -41,6 +55,7 @@ class _Desk:
     replies: dict[int, "asyncio.Future[CompanionReply]"] = field(default_factory=dict)
     holding: int = 0  # questions for requests that are held now
     seen: float | None = None
+    heard: deque[str] = field(default_factory=lambda: deque(maxlen=MOST_HEARD))
     timer: asyncio.TimerHandle | None = None
 
 
@@ -88,6 +103,14 @@ class Companions:
         if state is not None and state != desk.state:
             desk.state = state
             self._tell()
+
+    def is_new(self, name: str, mark: str) -> bool:
+        """Tell whether a companion says this for the first time; a request without an answer is made again."""
+        heard = self._find(name).heard
+        if mark in heard:
+            return False
+        heard.append(mark)
+        return True
 
     async def requests(self, name: str) -> list[Request]:
         """Return what is asked of a companion, as soon as there is something; nothing after a while.

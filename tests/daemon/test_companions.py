@@ -41,7 +41,7 @@ class Switch(Companion):
         if do == "on":
             self.is_on = True
             self.tell({"on": True, "by": scope})
-            self.event("Switched", {"on": True})
+            self.event("PowerCut", {"on": True})
             self.plugin("psucontrol", {"isPSUOn": True})
             return Answer(200, {"was": given})
         if do == "hang":
@@ -87,7 +87,7 @@ async def test_clients_hear_of_it_and_a_page_sees_it(tmp_path):
             await asyncio.sleep(1)
             await in_memory(server).companions.ask("power", "on")
             await asyncio.sleep(1)
-        assert listener.events("Switched") == [{"on": True}]
+        assert listener.events("PowerCut") == [{"on": True}]
         assert {"plugin": "psucontrol", "data": {"isPSUOn": True}} in listener.of("plugin")
         state = {"on": True, "by": "admin"}
         assert server.service.companions.told() == {"power": {"state": state, "away": False}}
@@ -122,14 +122,48 @@ async def test_it_says_again_what_a_front_has_not_heard(tmp_path):
 
         server.service.companions.hear = away
         switch.tell({"on": True})
-        switch.event("Switched", {"on": True})
+        switch.event("PowerCut", {"on": True})
         listener = Listener(server)
         await listener.login()
         await asyncio.sleep(10)
         server.service.companions.hear = refused
         await asyncio.sleep(10)
         assert server.service.companions.state("power") == {"on": True}
-        assert listener.events("Switched") == [{"on": True}]
+        assert listener.events("PowerCut") == [{"on": True}]
+
+
+async def test_what_is_said_again_is_heard_once(tmp_path):
+    """As the front may have taken it though its answer was lost."""
+    async with api(tmp_path, "", switched_on=["power"]) as server:
+        listener = Listener(server)
+        await listener.login()
+        said = {"events": [{"name": "PowerCut", "payload": {"n": n}, "once": f"a-{n}"} for n in (1, 2)]}
+        await server.post("/api/companions/power", said)
+        said["events"].append({"name": "PowerCut", "payload": {"n": 3}, "once": "a-3"})
+        await server.post("/api/companions/power", said)
+        await asyncio.sleep(1)
+        assert [each["n"] for each in listener.events("PowerCut")] == [1, 2, 3]
+
+
+async def test_of_more_than_it_can_keep_the_oldest_are_left_out(tmp_path):
+    async with api(tmp_path, "", switched_on=["power"]) as server, running(server, Switch) as switch:
+        listener = Listener(server)
+        await listener.login()
+        await asyncio.sleep(1)
+
+        def away(*_):
+            raise Refused(503, "")
+
+        hear, server.service.companions.hear = server.service.companions.hear, away
+        for n in range(40):
+            switch.event("PowerCut", {"n": n})
+        await asyncio.sleep(1)  # they are on their way, in vain
+        for n in range(40, 120):
+            switch.event("PowerCut", {"n": n})
+        await asyncio.sleep(10)
+        server.service.companions.hear = hear
+        await asyncio.sleep(10)
+        assert [each["n"] for each in listener.events("PowerCut")] == [*range(56, 120)]
 
 
 async def test_its_key_is_its_own(tmp_path):
@@ -164,11 +198,14 @@ async def test_what_is_not_switched_on_is_not_there(tmp_path):
         ({"state": 5}, "state must be an object"),
         ({"events": {}}, "events must be a list"),
         ({"events": [{"name": ""}]}, "name must be a text"),
-        ({"events": [{"name": "A", "payload": 5}]}, "payload must be an object"),
-        ({"messages": [{"kind": "current", "payload": {}}]}, "no message of the kind 'current'"),
+        ({"events": [{"name": "PowerCut", "payload": 5}]}, "payload must be an object"),
+        ({"events": [{"name": "EmergencyStop"}]}, "power has no say in 'EmergencyStop'"),
+        ({"plugins": [{"plugin": "action_command_prompt"}]}, "power has no say in"),
+        ({"messages": [{"kind": "current", "payload": {}}]}, "power has no say in 'current'"),
         ({"answers": [{"id": 1}]}, "an answer needs id and status"),
         ({"answers": [{"id": True, "status": 204}]}, "an answer needs id and status"),
         ({"plugins": [{}] * 65}, "plugins must be a list of 64 at most"),
+        ({"events": [{"name": "PowerCut", "once": 5}]}, "once must be a text"),
     ],
 )
 async def test_what_it_says_is_looked_at(tmp_path, said, reason):

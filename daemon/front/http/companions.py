@@ -1,20 +1,19 @@
 """/api/companions: what processes beside core and front say, and what they are asked."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from daemon.errors import KeyRefused
 from daemon.front.access.companion_keys import key_name
 from daemon.front.access.scopes import Scope
-from daemon.front.companions import CompanionReply
+from daemon.front.companions import SAYS, CompanionReply
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.errors import Refused
 
 LARGEST = 256 * 1024  # bytes of what a companion says at once
 MOST_EVENTS = 64  # of each kind
 LONGEST_NAME = 64  # characters of an event's
-MESSAGES = ("timelapse",)  # of OctoPrint's own, that are not events and belong to a companion
 
 
 class CompanionsHandler(ApiHandler):
@@ -43,20 +42,16 @@ class CompanionHandler(ApiHandler):
         state = data.get("state")
         if not (state is None or isinstance(state, dict)):
             raise Refused(400, "state must be an object")
-        events = [(_text(each, "name"), _object(each, "payload")) for each in _list(data, "events")]
-        plugins = [(_text(each, "plugin"), _object(each, "data")) for each in _list(data, "plugins")]
-        messages = [(_text(each, "kind"), _object(each, "payload")) for each in _list(data, "messages")]
-        if unknown := [kind for kind, _ in messages if kind not in MESSAGES]:
-            raise Refused(400, f"there is no message of the kind {unknown[0]!r}")
+        said = [*_said(data, name, "events", "name", "payload")]
+        said += _said(data, name, "plugins", "plugin", "data")
+        said += _said(data, name, "messages", "kind", "payload")
         replies = dict(_reply(each) for each in _list(data, "answers"))
-        self.service.companions.hear(name, state, replies)
-        told = self.service.events
-        for event, payload in events:
-            told.publish(event, payload)
-        for plugin, payload in plugins:
-            told.plugin(plugin, payload)
-        for kind, payload in messages:
-            told.message(kind, payload)
+        companions, told = self.service.companions, self.service.events
+        companions.hear(name, state, replies)
+        tell = {"events": told.publish, "plugins": told.plugin, "messages": told.message}
+        for kind, what, payload, mark in said:
+            if mark is None or companions.is_new(name, mark):
+                tell[kind](what, payload)
         self.no_content()
 
 
@@ -103,6 +98,21 @@ def require_companion(handler: ApiHandler, name: str) -> None:
     identity = handler.identity
     if identity is None or (identity.name != key_name(name) and identity.scope < Scope.ADMIN):
         raise KeyRefused(f"that is for the key {key_name(name)!r} alone")
+
+
+def _said(
+    data: Mapping[str, Any], name: str, kind: str, named: str, carried: str
+) -> Iterator[tuple[str, str, dict[str, Any], str | None]]:
+    """Yield what clients are to hear of one kind: kind, what, payload, and the mark by which it is heard once.
+
+    Raises:
+        Refused: it is malformed, or this companion has no say in it.
+    """
+    for each in _list(data, kind):
+        what, payload = _text(each, named), _object(each, carried)
+        if f"{kind} {what}" not in SAYS.get(name, ()):
+            raise Refused(400, f"{name} has no say in {what!r}")
+        yield kind, what, payload, _text(each, "once") if "once" in each else None
 
 
 def _list(data: Mapping[str, Any], name: str) -> list[Any]:

@@ -11,9 +11,9 @@ _WORD = obj({"away": BOOLEAN, "state": nullable("object")})
 def paths() -> dict[str, dict[str, Operation]]:
     """Return the addresses, with their methods."""
     which = [in_path("name", "power, timelapse, notify or mqtt.", {"type": "string", "pattern": "^[a-z]+$"})]
-    event = obj({"name": _NAME, "payload": _FREE}, required=["name"])
-    plugin = obj({"plugin": _NAME, "data": _FREE}, required=["plugin"])
-    message = obj({"kind": {"enum": ["timelapse"]}, "payload": _FREE}, required=["kind"])
+    event = obj({"name": _NAME, "payload": _FREE, "once": _NAME}, required=["name"])
+    plugin = obj({"plugin": _NAME, "data": _FREE, "once": _NAME}, required=["plugin"])
+    message = obj({"kind": {"enum": ["timelapse"]}, "payload": _FREE, "once": _NAME}, required=["kind"])
     answer = obj(
         {"id": {"type": "integer"}, "status": {"type": "integer", "minimum": 200, "maximum": 599}, "body": {}},
         required=["id", "status"],
