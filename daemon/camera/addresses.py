@@ -11,6 +11,11 @@ WEBCAM = "/webcam/"
 FIRST = "classic"
 """The name of the first camera; OctoPrint's own has it, and clients look for it."""
 
+_SECRET = re.compile(
+    r"((?:^|[?&;])[^=&?;#]*(?:pass|pwd|psw|user|usr|login|token|key|auth|secret|sig)[^=&;#]*=)[^&;#]+", re.IGNORECASE
+)
+"""A word of a query that is nobody's business; most cameras of the network have their password there."""
+
 _PAIRS = (
     (re.compile(r"action=stream\b"), "action=snapshot"),
     (re.compile(r"/stream\.mjpe?g(?=\?|$)"), "/frame.jpeg"),
@@ -92,7 +97,10 @@ def is_whole(url: str) -> bool:
 
 
 def needs_us(url: str) -> bool:
-    """Tell whether it is of this machine alone, or has a password in it, which browsers do not send for pictures."""
+    """Tell whether it is of this machine alone, or holds a secret.
+
+    Browsers send no password of an address for pictures, and whoever may look is not told one in its query, either.
+    """
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -100,7 +108,7 @@ def needs_us(url: str) -> bool:
         return False
     if not is_whole(url):
         return False
-    if parts.username is not None or host == "localhost" or host.endswith(".localhost"):
+    if parts.username is not None or _SECRET.search(parts.query) or host == "localhost" or host.endswith(".localhost"):
         return True
     try:
         return ip_address(host).is_loopback
@@ -109,7 +117,8 @@ def needs_us(url: str) -> bool:
 
 
 def without_password(url: str) -> str:
-    """Return an address without the name and the password that may be in it."""
+    """Return an address without the names, passwords and keys that may be in it."""
+    url = _SECRET.sub(r"\1***", url)
     head, _, rest = url.partition("://")
     host, slash, path = rest.partition("/")
     return f"{head}://{host.rpartition('@')[2]}{slash}{path}" if rest else url

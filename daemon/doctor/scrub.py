@@ -38,6 +38,8 @@ _ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\[abfnrtv]")
 _QUOTED = re.compile(r"%(?:3A|40|2F|5B|5D)", re.IGNORECASE)  # : @ / [ ], in which addresses would hide
 _EMAIL = re.compile(r"[\w.+-]{1,255}@[\w-]{1,255}\.[\w.-]+")
 _URL = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]{0,31}://)(?P<host>[^\s/\"'<>\\?#]+)", re.IGNORECASE)
+_WEB = re.compile(r"\b(?:https?|rtsps?|wss?)://[^\s\"'<>\\]{1,2048}", re.IGNORECASE)
+_ASKED = re.compile(r"(?<=[?&;])(?!action=)([\w.-]{1,64}=)[^&;#]+")
 _PAIRING = re.compile(r"(#|%23)pair=[^\s\"'<>\\]+")
 _WORDS = r"(?P<what>(?:api[-_ ]?key|apikey|authorization|bearer|token|password|passwd|secret|session|psk|auth|cookie)"
 _KEY_OF = re.compile(
@@ -100,6 +102,7 @@ class Scrubber:
         text = _KEY_OF.sub(lambda found: found["what"] + "<key>", text)
         text = _CODE.sub("<key>", _JWT.sub("<key>", _BEARER.sub(r"\1<key>", text)))
         text = _EMAIL.sub(self._numbered("mail"), text)
+        text = _WEB.sub(lambda found: _ASKED.sub(r"\1<key>", found[0]), text)  # cameras have their password there
         text = _URL.sub(self._url, text)
         text = _SHOWN.sub(r"\1<text>", text)
         text = _BY_ID.sub(lambda found: found["front"] + self._name("serial", found["serial"]) + found["end"], text)

@@ -141,3 +141,18 @@ def test_each_camera_has_a_name():
     found = addresses.all_of(WebcamConfig(cameras=(one, CameraConfig("Nozzle", "http://b/"))))
     assert list(found) == ["Camera 2", "Nozzle"]
     assert list(addresses.all_of(WebcamConfig(snapshot_url="http://c/", cameras=(one,)))) == ["classic", "Camera 2"]
+
+
+@pytest.mark.parametrize(
+    ("url", "needed", "shown"),
+    [
+        ("http://cam/?action=stream", False, "http://cam/?action=stream"),
+        ("http://anna:x@cam/a?b=c", True, "http://cam/a?b=c"),
+        ("http://cam/snap.cgi?usr=admin&pwd=geheim&n=1", True, "http://cam/snap.cgi?usr=***&pwd=***&n=1"),
+        ("https://cam/api?cmd=Snap&Password=geheim", True, "https://cam/api?cmd=Snap&Password=***"),
+        ("http://cam/x?access_token=geheim#t", True, "http://cam/x?access_token=***#t"),
+    ],
+)
+def test_a_secret_in_the_query_is_one_as_well(url, needed, shown):
+    assert addresses.needs_us(url) == needed
+    assert addresses.without_password(url) == shown

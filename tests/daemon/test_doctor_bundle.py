@@ -76,6 +76,7 @@ def everywhere():
         "X-Api-Key: kurz1",
         "Authorization: Bearer kurz2",
     ]
+    lines += [f"http://{ADDRESSES[0]}/snap.cgi?usr=admin&pwd=geheim15&action=stream", "rtsp://10.1.2.3/live?u=geheim16"]
     lines += ["apikey=kurz3&x", '"password": "kurz4"', "psk = kurz5", "https://x/?token=kurz6", "cookie: session=kurz7"]
     lines += [
         "/home/annamueller/nozzled",
@@ -90,7 +91,7 @@ def everywhere():
 
 SHORT = [
     *(f"kurz{n}" for n in range(1, 8)),
-    *(f"geheim{n}" for n in (8, 9, 10, 11, 12, 13, 14, 99)),
+    *(f"geheim{n}" for n in (8, 9, 10, 11, 12, 13, 14, 15, 16, 99)),
     "ABCD-EFGH",
     "vase für anna",
 ]

@@ -76,9 +76,9 @@ async def test_who_has_used_up_what_strangers_may_cost_waits_unread_and_a_key_go
         access = server.service.front.access
         while access.bears("127.0.0.1", REQUEST):
             pass
+        began = asyncio.get_running_loop().time()
         gone, stranger, owner = [await connect(listening) for _ in range(3)]
         gone[1].close()
-        began = asyncio.get_running_loop().time()
         stranger[1].write(STRANGE)
         owner[1].write(f"GET /api/version?x=1 HTTP/1.1\r\nHost: x\r\nX-API-KEY:{KEY}\r\n\r\n".encode())
         assert await status(owner[0]) == 200

@@ -160,7 +160,7 @@ async def test_what_cannot_be_shown_is_said(tmp_path):
 
 
 async def test_who_asks_for_the_same_picture_at_once_gets_the_same(tmp_path):
-    async with camera() as there, api(tmp_path, "", webcam={"snapshot_url": there.url + STILL}) as server:
+    async with camera(manner="late") as there, api(tmp_path, "", webcam={"snapshot_url": there.url + STILL}) as server:
         answers = await asyncio.gather(*(server.get("/webcam/?action=snapshot") for _ in range(5)))
         assert {each.status for each in answers} == {200}
         assert len({each.body for each in answers}) == len(there.asked) == 1

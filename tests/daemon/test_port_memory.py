@@ -50,7 +50,7 @@ async def test_auto_is_the_same_board_or_nothing(plugged):
     with pytest.raises(NoSuchPort, match=r"2c99:0002 with serial number CZPX1 in 1-1\.2"):
         await memory.path_again(parse("serial:auto"))
     assert await memory.path(parse("serial:auto"), lost=True) == OTHER.path, "a new connection is no print that goes on"
-    with pytest.raises(NoSuchPort, match="not known"):
+    with pytest.raises(NoSuchPort, match="no longer known"):
         await PortMemory().path_again(parse("serial:auto"))
 
 

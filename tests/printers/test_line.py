@@ -194,7 +194,7 @@ async def test_a_printer_that_heats_for_somebody_else_is_connected_to_when_it_ha
     async with rig(tmp_path, Heats, printer={"connect": False}) as it:
         await it.until(lambda: it.ready, 75)
         assert not it.said("unreachable")
-        assert len(it.said("busy for somebody else")) == 1
+        assert len(it.said("the printer is busy")) == 1
         await it.print(lines(MOVES[:20]))
         await it.ended(S.COMPLETED)
 

@@ -20,7 +20,7 @@ def jpeg(number=0, size=(64, 48)):
 
 @dataclass
 class FakeCamera:
-    """What answers; `manner` is how: well, or stall, truncate, error, huge, html, drip, redirect, dumb."""
+    """How it answers is `manner`: well, late (half a second), stall, truncate, error, huge, html, drip, redirect, dumb."""
 
     manner: str = "well"
     every: float = 0.1  # s between two pictures of the stream
@@ -59,6 +59,10 @@ class FakeCamera:
         else:
             await getattr(self, f"_{self.manner}")(writer, picture)
         await writer.drain()
+
+    async def _late(self, writer, picture):
+        await asyncio.sleep(0.5)
+        await self._say(writer, "200 OK", "image/jpeg", picture)
 
     async def _stall(self, *_):
         await asyncio.sleep(3600)
