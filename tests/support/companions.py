@@ -43,6 +43,8 @@ class FakeSwitch:
         self.told = []
         self.error = None
         self.stuck = self.hangs = False
+        self.slow = 0.0  # s until it does what it is told; `slow_word` until it says how it is
+        self.slow_word = 0.0
 
     async def on(self):
         await self._take(on=True)
@@ -51,6 +53,7 @@ class FakeSwitch:
         await self._take(on=False)
 
     async def sense(self):
+        await asyncio.sleep(self.slow_word)
         await self._take()
         return self.is_on
 
@@ -58,6 +61,8 @@ class FakeSwitch:
         pass
 
     async def _take(self, on=None):
+        if on is not None:
+            await asyncio.sleep(self.slow)
         if on is not None:
             self.told.append(on)
         if self.hangs:

@@ -16,7 +16,7 @@ from daemon.companions.power.emergency import Emergency
 from daemon.companions.power.errors import DeviceError
 from daemon.companions.power.printer import PrinterWatch
 from daemon.companions.power.rules import AutoOff, OffPlan, refusal, unrest, warmth
-from daemon.companions.power.switch import Switch
+from daemon.companions.power.switch import Switch, Withdrawn
 from gcode.halt_kind import halt_kind
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ class Power(Companion):
         self._plan = OffPlan()
         self._off_at: tuple[float | None, int | None] = (None, None)  # by the loop's clock, and as a date
         self._told_on: bool | None = None
+        self._going_off = False  # by itself: the announcement is over
+        self._put_offs = 0  # times that somebody or something has put an off by itself off
         self._look_soon = asyncio.Event()
         self.inputs: Inputs | None = None
 
@@ -110,6 +112,8 @@ class Power(Companion):
     def _on_event(self, name: str, payload: Mapping[str, Any]) -> None:
         if self.inputs is not None:
             self.inputs.on_event(name)
+        if name in ("PrintStarted", "PrintResumed", "Connected"):
+            self._put_off()
         if name == "EmergencyStop":
             confirmed = payload.get("confirmed") is True
             self.emergency.told(confirmed=confirmed)
@@ -162,23 +166,35 @@ class Power(Companion):
                 self._put_off()
                 return
             await asyncio.sleep(CLOSE)
-        seen = await self.watch.look()
-        reason = unrest(seen, self._loop.time()) or warmth(seen, self._config.cold_c)
-        self._put_off()
-        if reason is not None:
-            log.warning("power.not_off", reason=reason)
-            return
+        self._going_off = True
+        self._plan = OffPlan(reason="it is being switched off")
+        self.changed()
+        began, put_offs = self._loop.time(), self._put_offs
+
+        async def still() -> str | None:
+            seen = await self.watch.look()
+            if self._put_offs != put_offs or (seen.commanded_at or 0.0) > began:
+                return "the printer is wanted"
+            return unrest(seen, self._loop.time()) or warmth(seen, self._config.cold_c)
+
         try:
-            await switch.turn(on=False)
+            await switch.turn(on=False, still=still)
+        except Withdrawn as error:
+            log.warning("power.not_off", reason=error.reason)
         except DeviceError as error:
             log.warning("power.not_off", reason=str(error))
             self.event("PowerOffFailed", {"switch": switch.name, "error": str(error)})
         else:
             self.event("PowerOffByItself", {"switch": switch.name})
+        finally:
+            self._going_off = False
+            self._put_off()
 
     def _put_off(self) -> None:
         self._auto.cancel(self._loop.time())
-        self._plan = OffPlan()
+        self._put_offs += 1
+        if not self._going_off:
+            self._plan = OffPlan()
         self._look_soon.set()
 
     # -- on by itself ----------------------------------------------------------------------------------------
@@ -225,16 +241,24 @@ class Power(Companion):
         return Answer(200, {"device": switch.name, "on": switch.state})
 
     async def _switch(self, switch: Switch, *, on: bool, force: bool) -> None:
-        if not on and switch.is_printer and not force:
-            seen, now = await self.watch.look(), self._loop.time()
-            reason = refusal(seen, now, self._config.cold_c, locked=self._config.locked_while_printing)
-            if reason is not None:
-                text = f'{reason}: {switch.name} stays on. Send "force": true to switch it off anyway'
-                raise Refusal(409, text)
-        if not on and switch.is_printer:
+        if on or not switch.is_printer:
+            self._put_off()
+            await switch.turn(on=on)
+            return
+
+        async def still() -> str | None:
+            seen = await self.watch.look()
+            return refusal(seen, self._loop.time(), self._config.cold_c, locked=self._config.locked_while_printing)
+
+        try:
+            if not force and (reason := await still()) is not None:  # said at once, whatever the switch is about
+                raise Withdrawn(reason)  # noqa: TRY301 - as what the switch raises
             self.connecting.stop()
-        self._auto.cancel(self._loop.time())
-        await switch.turn(on=on)
+            self._put_off()
+            await switch.turn(on=False, still=None if force else still)
+        except Withdrawn as error:
+            text = f'{error.reason}: {switch.name} stays on. Send "force": true to switch it off anyway'
+            raise Refusal(409, text) from error
 
     def _find(self, name: object) -> Switch:
         if name is None:

@@ -61,13 +61,16 @@ def refusal(seen: PrinterNow, now: float, cold: float, *, locked: bool) -> str |
         return "nobody knows whether the printer prints, as nozzled does not say"
     if seen.busy:
         return f"the printer is busy ({seen.text})"
-    if not seen.ready or seen.heaters_at is None or now - seen.heaters_at > FRESH:
+    if not seen.ready or seen.heaters_at is None:
         return None  # it does not print by this line, and nothing better is known of it: a person may
+    # nothing cools by saying nothing: the last report counts, whatever its age
+    age = now - seen.heaters_at
+    ago = f", {age:.0f} s ago" if age > FRESH else ""
     if aimed := _aimed(seen):
-        return f"{aimed[0]} heats, to {aimed[1].target:.0f} °C"
+        return f"{aimed[0]} heats, to {aimed[1].target:.0f} °C{ago}"
     hot = next(((name, each) for name, each in seen.tools().items() if (each.actual or 0.0) >= cold), None)
     if hot is not None:
-        return f"{hot[0]} is at {hot[1].actual:.0f} °C: without its fan a hotend that is hot may clog"
+        return f"{hot[0]} is at {hot[1].actual:.0f} °C{ago}: without its fan a hotend that is hot may clog"
     return None
 
 

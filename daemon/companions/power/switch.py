@@ -1,7 +1,7 @@
 """Switch: a device with its last word. What it is told is looked at afterwards: state is sensed, never assumed."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -11,8 +11,19 @@ from daemon.companions.power.errors import DeviceError
 
 SETTLE = 4.0  # s in which it has to say that it does as it was told
 LOOK = 0.5  # s between two looks meanwhile
+SLOW = 1.0  # s after which a device that is still being switched is asked about again
+
+Still = Callable[[], Awaitable[str | None]]  # returns what speaks against it by now, None: nothing
 
 log = structlog.get_logger()
+
+
+class Withdrawn(Exception):
+    """It was not switched, as something speaks against it by now: `reason`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class Switch:
@@ -38,17 +49,24 @@ class Switch:
         async with self._lock:
             await self._look()
 
-    async def turn(self, *, on: bool) -> None:
+    async def turn(self, *, on: bool, still: Still | None = None) -> None:
         """Switch it, and see that it is.
+
+        Args:
+            on: on or off.
+            still: is asked once nothing is waited for any more, and again as long as the device takes its time.
 
         Raises:
             DeviceError: it does not answer, or is not as it was told to be.
+            Withdrawn: `still` speaks against it.
         """
         word = "on" if on else "off"
         async with self._lock:
+            if still is not None and (reason := await still()) is not None:
+                raise Withdrawn(reason)
             log.info("power.switched", switch=self.name, to=word)
             try:
-                await (self.device.on() if on else self.device.off())
+                await self._send(on=on, still=still)
                 await self._settle(on=on)
                 if self.error is not None:
                     raise DeviceError(self.error)  # noqa: TRY301 - as what the device raises
@@ -61,6 +79,17 @@ class Switch:
     async def cut(self) -> None:
         """Switch it off at once, whatever else goes on with it. Raises DeviceError."""
         await self.device.off()
+
+    async def _send(self, *, on: bool, still: Still | None) -> None:
+        sending = asyncio.ensure_future(self.device.on() if on else self.device.off())
+        try:
+            while not (await asyncio.wait((sending,), timeout=SLOW if still is not None else None))[0]:
+                reason = await still() if still is not None else None
+                if reason is not None and not sending.done():
+                    raise Withdrawn(reason)
+            sending.result()
+        finally:
+            sending.cancel()
 
     async def _settle(self, *, on: bool) -> None:
         """Look until it is as it was told to be; one that has no word of its own is not waited for."""

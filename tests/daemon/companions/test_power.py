@@ -119,6 +119,40 @@ async def test_the_power_stays_on_in_a_print_unless_somebody_insists(tmp_path):
         assert it.switch.told == [False]
 
 
+@pytest.mark.parametrize("way", ["slow", "slow_word"])
+async def test_an_off_that_waits_for_a_slow_plug_is_withdrawn_when_a_print_begins(tmp_path, way):
+    async with bench(tmp_path) as it:
+        setattr(it.switch, way, 4.5)
+        await asyncio.sleep(2.1 if way == "slow_word" else 0)  # the switch is being asked how it is
+        off = asyncio.create_task(it.refused("off"))
+        await asyncio.sleep(0.5)
+        await it.print()
+        status, text = await off
+        assert (status, "busy (Printing)" in text) == (409, True)
+        await asyncio.sleep(10)
+        assert it.switch.told == []
+        assert (await it.client.job.get())["state"] == "Printing"
+
+
+@pytest.mark.parametrize("wanted_by", ["print", "command", "cancel"])
+async def test_an_off_by_itself_that_waits_for_a_slow_plug_is_withdrawn(tmp_path, wanted_by):
+    async with bench(tmp_path, auto_off=True, idle_min=1.0, announce_s=10.0) as it:
+        await asyncio.sleep(60)
+        it.switch.slow = 20.0
+        while (await it.state())["waits"] != "it is being switched off":  # noqa: ASYNC110 - it is asked for over HTTP
+            await asyncio.sleep(0.2)
+        assert (await it.state())["offAt"] is None
+        if wanted_by == "print":
+            await it.print()
+        elif wanted_by == "command":
+            await it.client.printer.jog(x=1)
+        else:
+            await it.client.companions.ask("power", "cancel")
+        await asyncio.sleep(30)
+        assert it.switch.told == []
+        assert it.switch.is_on
+
+
 async def test_a_heater_that_is_on_keeps_the_power_on(tmp_path):
     async with bench(tmp_path) as it:
         await it.client.printer.heat({"bed": 60})
