@@ -136,6 +136,45 @@ async def test_what_is_no_answer_is_told_in_a_sentence(kind):
             await device.close()
 
 
+PATH = "/cm?user=admin&password=geheim+plug%2F1&token=abc&cmnd=Power"
+ECHOES = {
+    "a redirect": f"HTTP/1.1 301 X\r\nLocation: https://1.2.3.4:7009{PATH}\r\nContent-Length: 0\r\n\r\n",
+    "a redirect to itself": f"HTTP/1.1 301 X\r\nLocation: {PATH}\r\nContent-Length: 0\r\n\r\n",
+    "an error": f"HTTP/1.1 404 X\r\n\r\nNot Found: {PATH}",
+    "a page": f"HTTP/1.1 404 X\r\n\r\n<p>{PATH.replace('&', '&amp;')}",
+    "JSON": 'HTTP/1.1 200 OK\r\n\r\n{"uri": "/cm", "arguments": {"password": "geheim plug/1", "token": "geheimtoken"}}',
+    "arguments": "HTTP/1.1 500 X\r\n\r\nArguments: 3 password: geheim plug/1 token: geheimtoken",
+    "no JSON": f"HTTP/1.1 200 OK\r\n\r\n{'x' * 40}{PATH}",
+    "basic": "HTTP/1.1 400 X\r\n\r\nAuthorization: Basic YWRtaW46Z2VoZWltIHBsdWcvMQ==",
+} | {  # cut off anywhere
+    f"a cut at {at}": f"HTTP/1.1 404 X\r\n\r\n{'x' * at} geheim plug/1 {'y' * 200}" for at in range(63, 80)
+}
+
+
+async def reason(ask):
+    try:
+        return str(await ask())
+    except DeviceError as error:
+        return f"{error} {error.__cause__}"
+
+
+@pytest.mark.parametrize("kind", ["tasmota", "shelly", "homeassistant", "http"])
+async def test_no_answer_has_a_secret_told(kind):
+    async with plugs.Anything().running() as plug:
+        more = {"entity": "switch.printer"} if kind == "homeassistant" else {}
+        if kind == "http":
+            url = f"http://{plug.address}/geheimtoken-in-path?password=geheim%20plug/1&token=geheimtoken&x=abc"
+            more = {"on_url": url, "off_url": url, "state_url": url, "user": "admin", "on_body": '{"a": "geheimtoken"}'}
+        for what, said in ECHOES.items():
+            plug.says = said.encode()
+            device = make(config(plug, kind, **more), "geheim plug/1")
+            told = [await reason(device.on), await reason(device.sense)]
+            hidden = "geheimtoken" if kind == "http" else "geheim+"
+            words = ("plug/1", "plug%2F1", "=abc", "geheim plug", hidden, "YWRtaW46Z2VoZWl", "gehei…", "geheim…")
+            assert not [each for each in words if each in str(told)], (what, told)
+            await device.close()
+
+
 @pytest.mark.parametrize("how", ["silence", "drip", "flood"])
 async def test_one_that_hangs_drips_or_floods_takes_no_longer_than_it_may(how):
     loop = asyncio.get_running_loop()
@@ -153,8 +192,9 @@ async def test_nobody_there():
     with pytest.raises(DeviceError, match=r"plug does not answer: .*refused"):
         await sensed(DeviceConfig(name="plug", type="tasmota", address="127.0.0.1:1", timeout_s=2.0))
     for address in ("ftp://plug", "http://", "http://a b", "http://user:pw@plug", "plug:99999", "http://plug?x=1"):
-        with pytest.raises(DeviceError, match="is no address"):
+        with pytest.raises(DeviceError, match="is no address") as told:
             make(DeviceConfig(name="plug", type="tasmota", address=address))
+        assert "pw" not in str(told.value)
 
 
 async def test_any_switch_with_urls():

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from daemon.companions.power.config import DeviceConfig
+from daemon.companions.power.errors import DeviceError
 
 LONGEST = 64 * 1024  # bytes of an answer that are looked at
 
@@ -27,7 +28,23 @@ class PowerDevice(Protocol):
 
 
 def make(config: DeviceConfig, password: str = "") -> PowerDevice:
-    """Return the switch that is configured; nothing is asked of it yet, and it is left as it is."""
+    """Return the switch that is configured; nothing is asked of it yet, and it is left as it is.
+
+    No text of its errors has a password, a token or the query of an address.
+
+    Raises:
+        DeviceError: it cannot be as it is configured.
+    """
+    from daemon.companions.power.devices.discreet import Discreet, Mask  # noqa: PLC0415 - it needs this module
+
+    mask = Mask(config, password)
+    try:
+        return Discreet(_made(config, password), mask)
+    except DeviceError as error:
+        raise DeviceError(mask.hide(str(error))) from None
+
+
+def _made(config: DeviceConfig, password: str) -> PowerDevice:
     match config.type:  # each is loaded where there is one
         case "tasmota":
             from daemon.companions.power.devices.tasmota import Tasmota  # noqa: PLC0415 - as said

@@ -95,7 +95,7 @@ class Web:
             raise DeviceError(f"{self.who} lets us in only with another user or password: see password_file")
         if HTTPStatus.MULTIPLE_CHOICES <= reply.status < HTTPStatus.BAD_REQUEST:
             raise DeviceError(
-                f"{self.who} sends us on to {shown(reply.headers.get('location', ''))}: put that into its address"
+                f"{self.who} sends us on to {_place(reply.headers.get('location', ''))}: put that into its address"
             )
         if not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
             raise DeviceError(f"{self.who} answers with {reply.status}: {shown(reply.body) or 'without a word'}")
@@ -106,6 +106,16 @@ class Web:
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+def _place(location: str) -> str:
+    """Return whose address it is: the rest repeats what was asked."""
+    try:
+        parts = urlsplit(location)
+        host, port = parts.hostname, f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "what is no address"
+    return shown(f"{parts.scheme or 'http'}://{host}{port}") if host else "another place of its own"
 
 
 def base_url(text: str, who: str) -> str:

@@ -15,7 +15,7 @@ def shown(text: str | bytes) -> str:
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
     line = "".join(char if char.isprintable() else " " for char in text[: 2 * _SHOWN]).strip()
-    return line if len(line) <= _SHOWN else line[:_SHOWN] + "…"
+    return line if len(line) <= _SHOWN and len(text) <= 2 * _SHOWN else line[:_SHOWN] + "…"
 
 
 def parsed(body: bytes, who: str) -> dict[str, Any]:
