@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from daemon.client import ClientError, OctoPrintClient
+from daemon.client import ClientError, Message, OctoPrintClient
 from daemon.companions.companion import DONE, Answer, Companion, Refusal
 from daemon.companions.power.config import PowerConfig
 from daemon.companions.power.connecting import Connecting
@@ -104,8 +104,12 @@ class Power(Companion):
     async def _listen(self) -> None:
         """Hear what concerns power; the rest of what the front tells is not asked for."""
         async for message in self.messages({"state": False, "events": EVENTS, "plugins": False}):
-            if message.kind != "event" or not isinstance(message.payload, dict):
-                continue
+            self._on_message(message)
+
+    def _on_message(self, message: Message) -> None:
+        if message.kind == "connected" and self.inputs is not None:
+            self.inputs.compare()
+        if message.kind == "event" and isinstance(message.payload, dict):
             name, payload = str(message.payload.get("type")), message.payload.get("payload")
             self._on_event(name, payload if isinstance(payload, dict) else {})
 

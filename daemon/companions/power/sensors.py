@@ -19,6 +19,9 @@ from daemon.companions.power.sensing import Debounced, Runout
 PATIENCE = 5.0  # s that the front may take
 AGAIN = 1.0  # s until a pause that it did not take is tried again
 TRIES = 600
+GOING = ("Starting", "Printing", "Printing from SD", "Resuming")
+GOES_ON = 6  # looks at which a print has come further after M600: what the printer had before is taken by then
+WATCHED = 600.0  # s that this is looked at; a G29 before it may take minutes
 
 log = structlog.get_logger()
 
@@ -96,6 +99,11 @@ class FilamentSensor:
         if name == "PrintStarted" and self._runout.begin():
             self._act("there is no filament")
 
+    def compare(self) -> None:
+        """Look at it anew: the process begins, or nozzled was away, and a print may go on without filament."""
+        if self._runout.missed():
+            self._act("there is no filament")
+
     def close(self) -> None:
         """End."""
         if self._timer is not None:
@@ -131,28 +139,54 @@ class FilamentSensor:
 
     async def _pause(self, why: str) -> None:
         """Have the print pause, until that is taken; one that does not go on has nothing to be paused."""
+        taken = await self._until_taken(why, self._config.action)
+        if taken and self._config.action == "m600" and not await self._stands():
+            await self._until_taken(f"{why}, and the printer goes on after M600", "pause")
+
+    async def _until_taken(self, why: str, action: str) -> bool:
+        """Tell whether there was a print, which now knows."""
         for _ in range(TRIES):
             try:
                 async with asyncio.timeout(PATIENCE):
-                    state = await self._client.get("/api/job")
-                    if str(state["state"]) not in ("Starting", "Printing", "Printing from SD", "Resuming"):
-                        return
-                    await self._send()
+                    if str((await self._client.get("/api/job"))["state"]) not in GOING:
+                        self._runout.nothing()
+                        return False
+                    await self._send(action)
             except Conflict:
                 await asyncio.sleep(AGAIN)  # it does not fit this moment; the next look tells whether it will
             except (ClientError, TimeoutError, TypeError, KeyError) as error:
                 log.warning("power.not_paused", sensor=self.name, reason=str(error) or "nozzled did not answer")
                 await asyncio.sleep(AGAIN)
             else:
-                log.warning("power.runout", sensor=self.name, why=why)
-                self._tell("FilamentRunout", {"sensor": self.name, "why": why, "action": self._config.action})
-                return
+                log.warning("power.runout", sensor=self.name, why=why, action=action)
+                self._tell("FilamentRunout", {"sensor": self.name, "why": why, "action": action})
+                return True
+        return False
 
-    async def _send(self) -> None:
-        if self._config.action == "m600":
+    async def _send(self, action: str) -> None:
+        if action == "m600":
             await self._client.printer.send("M600")
         else:
             await self._client.post("/api/job", {"command": "pause", "action": "pause"})
+
+    async def _stands(self) -> bool:
+        """Tell whether the print stands still for M600: a firmware that does not know it says so to nobody here."""
+        until, at, further = self._loop.time() + WATCHED, None, 0
+        while self._loop.time() < until and not self.present:
+            await asyncio.sleep(AGAIN)
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    job = await self._client.get("/api/job")
+                state, place = str(job["state"]), job["progress"]["filepos"]
+            except (ClientError, TimeoutError, TypeError, KeyError):
+                continue  # nozzled is waited for
+            if state not in GOING:
+                return True
+            further += place is None or place != at
+            at = place
+            if further > GOES_ON:
+                return False
+        return True
 
 
 class StopButton:
@@ -239,6 +273,11 @@ class Inputs:
             sensor.on_event(name)
         if self._button is not None:
             self._button.on_event(name)
+
+    def compare(self) -> None:
+        """Compare what sensors say with what is printed: what has happened before was not heard."""
+        for sensor in self._filament:
+            sensor.compare()
 
     def told(self) -> dict[str, Any]:
         """Return what pages are told."""

@@ -10,6 +10,7 @@ from gpiozero.pins.mock import MockFactory
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.client import Message
 from daemon.companions.power.config import DeviceConfig, FilamentConfig, PowerConfig, SensorsConfig
 from daemon.companions.power.emergency import Emergency
 from daemon.companions.power.errors import DeviceError
@@ -24,6 +25,7 @@ from support.http import NOW, api
 
 FILE = b"G28\n" + b"".join(b"G1 X%d F3000\n" % (10 + i % 2 * 100) for i in range(900))
 FILAMENT = SensorsConfig(filament=(FilamentConfig(name="left", pin="GPIO17"),))
+ADDRESS = {True: "sim?firmware=prusa", False: "sim"}
 BUTTON = SensorsConfig(stop_pin="GPIO27")
 
 
@@ -36,10 +38,10 @@ def pins():
 
 
 @asynccontextmanager
-async def bench(tmp_path, pins, sensors, *, cut_after=None, closed=(17, 27)):
+async def bench(tmp_path, pins, sensors, *, cut_after=None, closed=(17, 27), address="sim"):
     for number in closed:
         pins.pin(number)  # it is there
-    async with api(tmp_path, switched_on=["power"]) as server:
+    async with api(tmp_path, address, switched_on=["power"]) as server:
         with ExitStack() as stack:
             plug = FakeSwitch()
 
@@ -110,17 +112,53 @@ async def test_a_print_that_begins_without_filament_pauses(tmp_path, pins):
         assert await state(client) == "Paused"
 
 
-async def test_a_printer_that_changes_filament_by_itself_gets_its_command(tmp_path, pins):
-    sensors = SensorsConfig(filament=(FilamentConfig(pin="GPIO17", action="m600", debounce_s=0.5),))
-    async with bench(tmp_path, pins, sensors) as (server, _, client, _):
-        sent = []
+@pytest.mark.parametrize("missed", ["the start of the process", "the start of the print", "after an idle change"])
+async def test_a_print_that_goes_on_without_filament_unheard_pauses_once(tmp_path, pins, missed):
+    async with bench(tmp_path, pins, FILAMENT) as (server, power, client, _):
+        sensor = power.inputs._filament[0]
+        if missed == "after an idle change":
+            pins.pin(17).drive_high()
+            await asyncio.sleep(3)
+        hear, power._on_event = power._on_event, lambda *_: None
+        await begin(server)
+        power._on_event = hear
+        pins.pin(17).drive_high()
+        if missed == "the start of the process":
+            sensor._debounced, sensor._runout = Debounced(1.0, state=False), Runout(present=False)
+        else:
+            sensor._runout.present = sensor._debounced.state = False
+        await asyncio.sleep(3)
+        assert await state(client) == "Printing"
+        power._on_message(Message("connected", {}))
+        await asyncio.sleep(60)
+        assert await state(client) == "Paused"
+        await client.job.resume()
+        await asyncio.sleep(20)
+        power._on_message(Message("connected", {}))
+        await asyncio.sleep(20)
+        assert await state(client) == "Printing", "somebody goes on without filament"
+
+
+M600 = SensorsConfig(filament=(FilamentConfig(pin="GPIO17", action="m600", debounce_s=0.5),))
+
+
+@pytest.mark.parametrize("knows", [True, False])
+async def test_a_printer_gets_its_command_and_the_print_pauses_where_nothing_comes_of_it(tmp_path, pins, knows):
+    async with bench(tmp_path, pins, M600, address=ADDRESS[knows]) as (server, _, client, _):
+        sent, told = [], []
+        server.service.events.subscribe(told.append)
         client_of = server.service.connection.submit
         server.service.connection.submit = lambda *commands: (sent.extend(commands), client_of(*commands))
         await begin(server)
         pins.pin(17).drive_high()
-        await asyncio.sleep(3)
-        assert await state(client) in ("Printing", "Pausing", "Paused")
+        await asyncio.sleep(50)
         assert any("M600" in str(each) for each in sent)
+        actions = [each.payload["action"] for each in told if each.name == "FilamentRunout"]
+        place = (await client.job.get())["progress"]["filepos"]
+        await asyncio.sleep(30)
+        assert (await client.job.get())["progress"]["filepos"] == place, "it prints in the air"
+        assert actions == (["m600"] if knows else ["m600", "pause"])
+        assert knows or await state(client) == "Paused"
 
 
 async def test_a_daemon_that_does_not_answer_is_told_again(tmp_path, pins):
