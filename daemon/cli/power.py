@@ -52,7 +52,8 @@ def _shown(told: dict[str, Any]) -> str:
     sensors = state["sensors"]
     rows += [f"{each['name']}: {'there' if each['present'] else 'NONE'}" for each in sensors.get("filament", [])]
     if "stop" in sensors:
-        rows.append(f"stop button: {'PUSHED, or its wire is broken' if sensors['stop']['pushed'] else 'ready'}")
+        way = "" if sensors["stop"].get("direct", True) else ", through the front alone: there is no stop.sock here"
+        rows.append(f"stop button: {'PUSHED, or its wire is broken' if sensors['stop']['pushed'] else 'ready'}{way}")
     return "\n".join(printable(row) for row in rows)
 
 

@@ -37,10 +37,10 @@ def core_socket(environ: Mapping[str, str]) -> Path | None:
     return logbook.with_name("core.sock" if logbook.name == "logbook" else "nozzled-core.sock")
 
 
-def stop_socket(environ: Mapping[str, str]) -> Path | None:
-    """Return where the core waits for a stop button; None: there is no runtime directory."""
+def stop_socket(environ: Mapping[str, str], state: Path) -> Path:
+    """Return where the core waits for a stop button: in the state directory where there is no runtime directory."""
     core = core_socket(environ)
-    return core and core.with_name(core.name.replace("core", "stop"))
+    return core.with_name(core.name.replace("core", "stop")) if core else state / "stop.sock"
 
 
 def key_file(config: Config, state: Path) -> Path:

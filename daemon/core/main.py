@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from daemon.bridge.core_end import CoreEnd
-from daemon.config import Config, core_socket, stop_socket
+from daemon.config import Config, core_socket, state_dir, stop_socket
 from daemon.core.core import Core, begin
 from daemon.core.desk import Desk
 from daemon.core.front_process import FrontProcess
@@ -80,8 +80,7 @@ async def run(
         stack.callback(end.close)
         button = StopSocket(core.connection)
         stack.callback(button.close)
-        if path := stop_socket(environ):
-            await button.listen(path)
+        await button.listen(stop_socket(environ, state_dir(config, environ)))
         child = None
         if front is not None:
             listening, busy = core.descriptors.listening(), lambda: core.jobs.active or stop.is_set()

@@ -182,8 +182,15 @@ def test_core_and_front_share_a_state_directory_and_a_socket(one, other):
     socket = core_socket({"RUNTIME_DIRECTORY": f"%t/{runtime}"})
     assert shlex.split(command)[-2:] == ["--core", str(socket)]
     [command] = settings("ExecStart", switches)
-    button = stop_socket({"RUNTIME_DIRECTORY": f"%t/{runtime}"})
+    button = stop_socket({"RUNTIME_DIRECTORY": f"%t/{runtime}"}, Path("/state"))
     assert shlex.split(command)[-2:] == ["--stop-socket", str(button)]
+
+
+def test_nothing_but_the_core_is_given_up_on():
+    for unit in EXPOSED:  # the core tries for long, and then leaves the printer to safe-off
+        if unit not in (*CORES, SAFE_OFF):
+            assert settings("Restart", unit) == ["always"], unit.name
+            assert settings("StartLimitIntervalSec", unit) == ["0"], unit.name
 
 
 @pytest.mark.parametrize(("one", "other"), [(UNIT, FRONT), (INSTANCE, FRONT_INSTANCE)])

@@ -1,7 +1,8 @@
 """Emergency: the stop button's way to the printer. It crosses no queue, and does not end before there is an answer.
 
 First the core's own socket, which is on this computer and is answered in a turn of its loop, whatever the front is
-about; beside it the API, which is the only way to another computer.
+about; and the API where the core has not taken it at once, which is the only way to another computer. Not both: what a
+front that hangs hears too late would stop a printer that somebody has begun with anew.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from daemon.client import ClientError, OctoPrintClient
 from daemon.companions.power.stopping import Stopping
 
 ANSWER = 4.0  # s; the core knows after 3 whether the board has confirmed
+AT_ONCE = 0.25  # s in which the core says that it has taken the stop
 
 log = structlog.get_logger()
 
@@ -45,7 +47,13 @@ class Emergency:
         self.cut = cut
         self.changed = changed
         self.now: Stopping | None = None
+        self._taken = asyncio.Event()  # by the core
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def direct(self) -> bool:
+        """There is a way that does not go through the front."""
+        return self._socket is not None and self._socket.is_socket()
 
     def stop(self) -> None:
         """Stop the printer; nobody waits for it. One that is under way is not begun anew."""
@@ -73,6 +81,7 @@ class Emergency:
     async def _until_confirmed(self, stopping: Stopping) -> None:
         now = asyncio.get_running_loop().time
         while stopping.goes_on(now()):
+            self._taken.clear()
             await asyncio.gather(self._by_socket(), self._by_front())
             if not stopping.confirmed:
                 await asyncio.sleep(stopping.pause())
@@ -100,6 +109,8 @@ class Emergency:
             writer.write(b"stop\n")
             while word := await reader.readline():
                 log.info("power.stop", core=word.decode("utf-8", "replace").strip())
+                if word == b"taken\n":
+                    self._taken.set()
                 if word == b"confirmed\n":
                     self.told(confirmed=True)
         except ValueError:  # a line without an end
@@ -110,6 +121,12 @@ class Emergency:
                 await writer.wait_closed()
 
     async def _by_front(self) -> None:
+        if self.direct:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(AT_ONCE):
+                    await self._taken.wait()
+            if self._taken.is_set():
+                return
         try:
             async with asyncio.timeout(ANSWER):
                 await self._client.printer.send("M112")

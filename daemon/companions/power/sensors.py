@@ -266,6 +266,8 @@ class Inputs:
         if config.stop_pin:
             self._button = StopButton(config, emergency.stop, changed)
             stack.callback(self._button.close)
+            if not emergency.direct:
+                log.warning("power.stop_socket_missing", consequence="the stop button goes through the front alone")
 
     def on_event(self, name: str) -> None:
         """Take what happens to prints."""
@@ -285,5 +287,7 @@ class Inputs:
         if self._button is not None:
             stopping = self._emergency.now
             confirmed = stopping.confirmed if stopping is not None else None
-            state["stop"] = {"pushed": self._button.pushed, "confirmed": confirmed}
+            state["stop"] = {
+                "pushed": self._button.pushed, "confirmed": confirmed, "direct": self._emergency.direct,
+            }  # fmt: skip
         return state

@@ -100,12 +100,12 @@ def serve(args: argparse.Namespace, wall: Callable[[], float], environ: Mapping[
     path = path_of(args.config, environ)
     power, sensors = sections(args.config, environ)
     secrets = {each.name: password(each, path.parent if path is not None else None) for each in power.devices}
-    # a printer on another computer has nothing to do with a core on this one
-    socket = args.stop_socket or (None if args.url else stop_socket(environ))
     with ExitStack() as stack:
 
         def made(client: OctoPrintClient, folder: Path) -> Power:
-            companion = build(client, folder, power, secrets, wall, socket)
+            # a printer on another computer has nothing to do with a core on this one
+            here = None if args.url else stop_socket(environ, folder.parents[1])
+            companion = build(client, folder, power, secrets, wall, args.stop_socket or here)
             watch_inputs(companion, sensors, stack)
             return companion
 

@@ -18,6 +18,7 @@ from daemon.companions.power.power import Power
 from daemon.companions.power.sensing import STEADY, Debounced, Runout
 from daemon.companions.power.serving import watch_inputs
 from daemon.companions.power.switch import Switch
+from daemon.config import stop_socket
 from daemon.core.stop_socket import StopSocket
 from support.client import in_memory
 from support.companions import FakeSwitch, beside
@@ -186,7 +187,9 @@ async def test_the_stop_button_and_its_broken_wire_stop_the_printer(tmp_path, pi
         await asyncio.sleep(5)
         assert (await state(client)).startswith(("Offline", "Error"))
         assert power.emergency.now.confirmed
-        assert (await client.companions.get("power"))["state"]["sensors"]["stop"] == {"pushed": True, "confirmed": True}
+        assert (await client.companions.get("power"))["state"]["sensors"]["stop"] == {
+            "pushed": True, "confirmed": True, "direct": False,
+        }  # fmt: skip
         await asyncio.sleep(10)
         assert plug.told == [], "it was confirmed: the power stays on"
 
@@ -248,6 +251,36 @@ async def test_the_stop_goes_by_the_cores_own_socket_where_the_front_hangs(tmp_p
     assert asyncio.get_running_loop().time() - began < 1
     assert line.stopped == 1
     emergency.end()
+    await asyncio.sleep(0.05)
+    door.close()
+
+
+@pytest.mark.real_time
+async def test_a_stop_that_the_core_has_taken_is_not_sent_by_the_front_as_well(tmp_path):
+    """A front that hangs would hear it when somebody has begun anew."""
+
+    class Line:
+        def subscribe(self, listener):
+            self.tell = listener
+
+        def emergency_stop(self, _reason):
+            pass
+
+    sent = []
+
+    async def send(command):
+        sent.append(command)
+
+    door = StopSocket(Line())
+    await door.listen(stop_socket({}, tmp_path))
+    for socket, by_front in ((stop_socket({}, tmp_path), []), (tmp_path / "none.sock", ["M112"]), (None, ["M112"])):
+        emergency = Emergency(SimpleNamespace(printer=SimpleNamespace(send=send)), socket)
+        assert emergency.direct is (not by_front)
+        emergency.stop()
+        await asyncio.sleep(0.4 if not by_front else 0.05)
+        assert sent == by_front
+        emergency.end()
+        sent.clear()
     await asyncio.sleep(0.05)
     door.close()
 
