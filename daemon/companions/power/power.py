@@ -162,18 +162,19 @@ class Power(Companion):
 
     async def _off_by_itself(self, switch: Switch) -> None:
         """Say the last words, look once more, switch off, and see that it is."""
+        self._going_off, put_offs = True, self._put_offs
+        self._plan = OffPlan(reason="it is being switched off")
+        self.changed()
         if self._config.before_off:
             try:
                 await self.client.printer.send(*self._config.before_off)
             except ClientError as error:
                 log.warning("power.last_words", reason=str(error))
-                self._put_off()
+                self._stay_on()
                 return
+        began = self._loop.time()  # commands from now on are somebody else's
+        if self._config.before_off:
             await asyncio.sleep(CLOSE)
-        self._going_off = True
-        self._plan = OffPlan(reason="it is being switched off")
-        self.changed()
-        began, put_offs = self._loop.time(), self._put_offs
 
         async def still() -> str | None:
             seen = await self.watch.look()
@@ -191,8 +192,11 @@ class Power(Companion):
         else:
             self.event("PowerOffByItself", {"switch": switch.name})
         finally:
-            self._going_off = False
-            self._put_off()
+            self._stay_on()
+
+    def _stay_on(self) -> None:
+        self._going_off = False
+        self._put_off()
 
     def _put_off(self) -> None:
         self._auto.cancel(self._loop.time())

@@ -153,6 +153,23 @@ async def test_an_off_by_itself_that_waits_for_a_slow_plug_is_withdrawn(tmp_path
         assert it.switch.is_on
 
 
+@pytest.mark.parametrize("wanted_by", ["print", "command", "cancel", "nobody"])
+async def test_an_off_by_itself_is_withdrawn_after_its_last_words_too(tmp_path, wanted_by):
+    settings = {"auto_off": True, "idle_min": 1.0, "announce_s": 10.0, "before_off": ("M117 bye",)}
+    async with bench(tmp_path, **settings) as it:
+        await asyncio.sleep(60)
+        while (await it.state())["waits"] != "it is being switched off":  # noqa: ASYNC110 - it is asked for over HTTP
+            await asyncio.sleep(0.05)
+        if wanted_by == "print":
+            await it.server.upload(("file", "part.gcode", SLOW_FILE), ("print", b"true"))
+        elif wanted_by == "command":
+            await it.client.printer.jog(x=1)
+        elif wanted_by == "cancel":
+            await it.client.companions.ask("power", "cancel")
+        await asyncio.sleep(30)
+        assert it.switch.told == ([False] if wanted_by == "nobody" else [])
+
+
 async def test_a_heater_that_is_on_keeps_the_power_on(tmp_path):
     async with bench(tmp_path) as it:
         await it.client.printer.heat({"bed": 60})
