@@ -1,6 +1,6 @@
 """The sections [power] and [sensors]."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from daemon.config.options import option
 from daemon.errors import ConfigError
@@ -40,7 +40,9 @@ class DeviceConfig:
     name: str = option("", "What people call it.")
     type: str = option("", "What it is.", choices=TYPES)
     role: str = option(
-        "other", "printer: the printer's own power, with its rules; there may be one.", choices=("printer", "other")
+        "",
+        "printer: the printer's own power, with its rules; there may be one. Empty: printer where it is alone.",
+        choices=("", "printer", "other"),
     )
     address: str = option("", "Where it is, like plug.local or http://192.168.1.20; for mqtt the broker, host:1883.")
     channel: int = option(
@@ -105,6 +107,12 @@ class PowerConfig:
     cut_after_s: float = option(
         5.0, "Seconds that a stop by the button may take to be confirmed before that.", low=1, high=60
     )
+
+    def switches(self) -> tuple[DeviceConfig, ...]:
+        """Return the devices with their roles: one alone is the printer's power, unless it says other."""
+        if len(self.devices) == 1 and not self.devices[0].role:
+            return (replace(self.devices[0], role="printer"),)
+        return self.devices
 
     def check(self) -> None:
         """Refuse what does not fit together.

@@ -69,7 +69,7 @@ def build(
     Raises:
         DeviceError: a device cannot be as it is configured.
     """
-    switches = [Switch(each, make(each, secrets.get(each.name, ""))) for each in power.devices]
+    switches = [Switch(each, make(each, secrets.get(each.name, ""))) for each in power.switches()]
     cut_after = power.cut_after_s if power.cut_unconfirmed_stop else None
     emergency = Emergency(client, socket, cut_after)
     made = Power(client, folder, power, switches, wall, emergency)

@@ -4,7 +4,7 @@ import pytest
 
 from daemon.companions.power.devices import make
 from daemon.companions.power.errors import DeviceError
-from daemon.companions.power.serving import password, sections
+from daemon.companions.power.serving import build, password, sections
 from daemon.errors import ConfigError
 
 GOOD = """
@@ -52,6 +52,19 @@ def test_a_configuration(tmp_path, monkeypatch):
     (tmp_path / "given" / "plug.password").write_text("of systemd")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "given"))
     assert password(power.devices[0], tmp_path) == "of systemd"
+
+
+async def test_a_switch_that_is_the_only_one_is_the_printers_with_its_lock(tmp_path):
+    one = '[[power.devices]]\nname = "{}"\ntype = "relay"\n'
+    for text, printer in (
+        (one.format("plug"), "plug"),
+        (one.format("plug") + 'role = "other"\n', None),
+        (one.format("plug") + one.format("lamp"), None),
+        (one.format("plug") + one.format("lamp") + 'role = "printer"\n', "lamp"),
+    ):
+        power, _ = read(tmp_path, text)
+        built = build(None, tmp_path, power, {}, lambda: 0.0, None)
+        assert (built.printer and built.printer.name) == printer
 
 
 DEVICE = '[[power.devices]]\nname = "a"\n'
