@@ -67,6 +67,28 @@ async def test_what_ended_while_nobody_listened_is_told_later(tmp_path):
         assert [each["title"] for each in outside.letters] == ["missed.gcode is done"]
 
 
+async def test_the_history_is_not_read_again_because_something_else_on_the_page_changes(tmp_path):
+    outside = Outside()
+    async with api(tmp_path, switched_on=["notify", "power"]) as server, notifying(server, outside) as one:
+        await print_it(server)
+        await asyncio.sleep(120)
+        reads, read = [], one.client.get
+
+        async def counting(path, *rest, **named):
+            reads.append(path)
+            return await read(path, *rest, **named)
+
+        one.client.get = counting
+        for degrees in range(6):
+            answer = await server.post("/api/companions/power", {"state": {"waits": f"tool0 is at {60 - degrees} °C"}})
+            assert answer.status == 204
+            await asyncio.sleep(5)
+        assert [path for path in reads if path.startswith("/api/history")] == []
+        await print_it(server, name="next.gcode")
+        await asyncio.sleep(60)
+    assert [each["title"] for each in outside.letters] == ["a.gcode is done", "next.gcode is done"]
+
+
 @pytest.mark.nightly
 async def test_a_webhook_is_tried_again_with_the_same_number(tmp_path):
     outside = Outside()

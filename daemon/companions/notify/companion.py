@@ -91,6 +91,8 @@ class Notify(Companion):
         self._news = Newsroom()
         self._ends = asyncio.Event()
         self._began = False  # the history was looked at once
+        self._ended: tuple[Any, Any] = (None, None)  # id and state of the job when the page told of it last
+        self._missing = False  # the history did not have that end, or did not answer
         senders = {"": Apprise(notify.timeout_s).send, "webhook": Webhook(outside, notify.timeout_s).send}
         self._post = Post(folder, senders, self._picture, lambda: notify.language, wall)
         self._post.changed = self._tell
@@ -145,7 +147,8 @@ class Notify(Companion):
         seen = self._seen
         for notice in self._news.look(seen, asyncio.get_running_loop().time()):
             self._add(notice)
-        if seen.get("job.state") in ENDED:
+        was, self._ended = self._ended, (seen.get("job.id"), seen.get("job.state"))
+        if self._ended[1] in ENDED and (self._ended != was or self._missing):
             self._ends.set()
         if (active := seen.get("job.active") is True) != self._active:
             self._active = active
@@ -169,6 +172,7 @@ class Notify(Companion):
         while True:
             await self._ends.wait()
             self._ends.clear()
+            self._missing = False
             loop = asyncio.get_running_loop()
             begin, since = loop.time(), None if self._began else self._wall() - news_of.TOO_OLD
             for pause in WAITS:
@@ -178,6 +182,8 @@ class Notify(Companion):
                         break
                 except ClientError:
                     continue  # `connected` comes when it is back
+            else:
+                self._missing = True
             if self._stock is not None:
                 self._spool_wake.set()
 

@@ -86,7 +86,7 @@ class Spoolman:
         return self._of(await self._ask("GET", f"/spool/{number}"), number)
 
     async def use(self, number: int, mm: float) -> Spool:
-        """UseReport that so many mm were used; return the spool as it is then.
+        """Report that so many mm were used; return the spool as it is then.
 
         Raises:
             SpoolmanAway: nobody knows whether it was counted.

@@ -119,7 +119,7 @@ class Stock:
     # -- what is reported --------------------------------------------------------------------------------------
 
     async def report(self) -> None:
-        """UseReport what is owed, and look how much is left; raises OSError."""
+        """Report what is owed, and look how much is left; raises OSError."""
         wanted = [*dict.fromkeys([*self.ledger.due(), *self.ledger.chosen.values()])][:MOST_SPOOLS]
         trouble = None
         for spool in wanted:
