@@ -69,7 +69,7 @@ def own_folder(state: Path, name: str, environ: Mapping[str, str]) -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{folder}: {error.strerror}") from error
-    return folder
+    return folder.resolve()  # ffmpeg and others run in another working directory
 
 
 def own_key(name: str, args: argparse.Namespace, state: Path, environ: Mapping[str, str]) -> str:

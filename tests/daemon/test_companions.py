@@ -2,11 +2,13 @@
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 
 from daemon.client.errors import AccessDenied, NotFound, RequestRefused
 from daemon.companions.companion import Answer, Companion, Refusal
+from daemon.companions.serving import own_folder
 from daemon.front.access.companion_keys import key_path, make_keys
 from daemon.front.companions import AWAY, HELD
 from daemon.front.http.errors import Refused
@@ -213,3 +215,8 @@ async def test_what_it_says_is_looked_at(tmp_path, said, reason):
         response = await server.post("/api/companions/power", said)
         assert response.status == 400
         assert reason in response.error
+
+
+def test_a_companions_folder_is_absolute_where_the_state_directory_is_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # ffmpeg runs in another folder, where a relative name means something else
+    assert own_folder(Path("state"), "timelapse", {}) == tmp_path.resolve() / "state/companions/timelapse"
