@@ -20,7 +20,7 @@ def jpeg(number=0, size=(64, 48)):
 
 @dataclass
 class FakeCamera:
-    """How it answers is `manner`: well, late (half a second), stall, truncate, error, huge, html, drip, redirect, dumb."""
+    """How it answers is `manner`: well, late (0.5 s), stall, truncate, error, huge, html, drip, redirect, dumb."""
 
     manner: str = "well"
     every: float = 0.1  # s between two pictures of the stream
