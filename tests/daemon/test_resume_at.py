@@ -457,6 +457,20 @@ def test_a_layer_that_is_not_just_above_what_was_printed_is_refused(tmp_path):
     assert there(path, Wanted(layer=5)).top == 0.2
 
 
+@pytest.mark.parametrize("shift", [-0.3, -0.2, 0.0, 0.2, 0.3])
+def test_where_comments_and_moves_have_other_heights_nobody_goes_on(tmp_path, shift):
+    """A Z offset of the slicer's that only its moves have: the part is not as high as the comments say."""
+    layers = "".join(
+        block(10, z + shift).replace("CHANGE\n", f"CHANGE\n;Z:{z:g}\n;HEIGHT:0.2\n") for z in (0.6, 0.8, 1.0, 1.2)
+    )
+    path = of(tmp_path, f"G28\nM83\nM104 S200\n{layers}")
+    if not shift:
+        assert there(path, Wanted(layer=4)).top == 1.0
+        return
+    with pytest.raises(NoSuchPlace, match="the comments of made.gcode have layer 4 at 1.2 mm"):
+        there(path, Wanted(layer=4))
+
+
 def test_in_the_middle_of_a_layer_what_was_laid_last_is_the_top(small):
     line = SMALL.split("\n").index("G1 X40 Y40 E4") + 1
     assert there(small, Wanted(line=line)).top == 0.4

@@ -46,6 +46,11 @@ tool, fan or extruder."""
 _ALL_EMODES: tuple[EMode, ...] = ("last", "either", "own")
 
 
+def in_steps(height: float) -> int:
+    """Return a height in hundredths of a mm: a spiral vase would have as many as it has moves."""
+    return round(height * 100)
+
+
 @mutable
 class ResumePlace:
     """What holds at a place of a file, as the commands before it have left it. Lengths in mm, heat in °C.
@@ -55,6 +60,7 @@ class ResumePlace:
         modes: how the next lines are read.
         axes: X, Y, Z and E, as the file counts them.
         top: height of the material laid last; None: there is none. It may have been laid beside the part (a purge).
+        laid: the heights at which material was laid, see `in_steps`.
         highest: of all that was laid; above `top` where objects are printed one after the other.
         targets: by heater: `tool0`, `bed`, `chamber`.
         settings: the commands that still hold of those that set speeds, factors and the like, in their order.
@@ -69,6 +75,7 @@ class ResumePlace:
     axes: dict[str, float] = field(default_factory=lambda: dict.fromkeys("XYZE", 0.0))
     top: float | None = None
     highest: float = 0.0
+    laid: set[int] = field(default_factory=set)
     targets: dict[str, float] = field(default_factory=dict)
     settings: dict[tuple[str, ...], str] = field(default_factory=dict)
     renamed: bool = False
@@ -171,6 +178,7 @@ class ResumePlace:
         goes_round = asked.code in {"G2", "G3"}  # perhaps to where it was
         if pushed > 0 and (goes_round or (x, y) != (self.axes["X"], self.axes["Y"])):
             self.top = self.axes["Z"]
+            self.laid.add(in_steps(self.top))
             self.highest = max(self.highest, self.top)
 
     def _rename(self, asked: Command) -> None:

@@ -4,13 +4,14 @@ Reads whole files.
 """
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daemon.config import ScriptsConfig
 from daemon.errors import FileError, NoSuchPlace
-from daemon.front.resuming.place import ResumePlace, place_behind, start_sequence
+from daemon.front.resuming.place import ResumePlace, in_steps, place_behind, start_sequence
 from daemon.rest_of_print import MARK
 from gcode.firmware_traits import EMode
 from gcode.frozen import frozen
@@ -113,6 +114,7 @@ def propose(path: Path, wanted: Wanted, layers: Sequence["Layer"], e_mode: EMode
         _require_heat(path.name, place)
         layer = sum(each.offset <= offset for each in layers) or None
         top = _top(path.name, place, layers[: layer or 0], offset)
+        _require_one_frame(path, place, layers[: layer or 0], top, offset)
         return Proposal(
             offset,
             _line_at(path, offset),
@@ -151,6 +153,31 @@ def _top(name: str, place: ResumePlace, layers: Sequence["Layer"], offset: int) 
             f"was printed before it is at {before:g} mm"
         )
     return below
+
+
+def _require_one_frame(path: Path, place: ResumePlace, layers: Sequence["Layer"], top: float, offset: int) -> None:
+    """See that moves are where the file's comments say that its layers are.
+
+    A Z offset of the slicer's may be in the one and not in the other, and the part is as high as the moves made it.
+    """
+    at = layers[-1]
+    if at.z is None:
+        return  # `_top` has refused it
+    behind = deepcopy(place)
+    behind.top = None
+    for begins, command in _commands(path):
+        if begins >= offset:
+            behind.note(command)
+            if behind.top is not None:
+                break
+    thick, steps = at.height or _LAYER, in_steps(top)
+    spiral = any(each in place.laid for each in range(in_steps(top - thick) + 3, steps - 2))
+    near = thick if spiral else 2 * _CLOSE
+    if not {steps - 1, steps, steps + 1} & place.laid or behind.top is None or abs(behind.top - at.z) > near:
+        raise NoSuchPlace(
+            f"nobody can tell how high the part is there: the comments of {path.name} have layer {len(layers)} at "
+            f"{at.z:g} mm above one at {top:g} mm, and its moves do not"
+        )
 
 
 def _require_heat(name: str, place: ResumePlace) -> None:
