@@ -467,7 +467,7 @@ def test_where_comments_and_moves_have_other_heights_nobody_goes_on(tmp_path, sh
     if not shift:
         assert there(path, Wanted(layer=4)).top == 1.0
         return
-    with pytest.raises(NoSuchPlace, match="the comments of made.gcode have layer 4 at 1.2 mm"):
+    with pytest.raises(NoSuchPlace, match=r"the comments of made\.gcode have layer 4 at 1.2 mm"):
         there(path, Wanted(layer=4))
 
 
