@@ -24,8 +24,8 @@ LONG = 12  # characters of a part of a path that may be a token
 _PLAIN = frozenset({"true", "false", "toggle"})
 
 # name=value of a query or a form, and the user before a host
-_PAIR = re.compile(r"""([\w.~-]+(?:=|%3D))[^&\s"'<>…]+""", re.IGNORECASE)
-_USER = re.compile(r"""[^\s/@'"]+:[^\s@'"]*@""")
+_PAIR = re.compile(r"""(?<![\w.~-])([\w.~-]+(?:=|%3D))[^&\s"'<>…]+""", re.IGNORECASE)
+_USER = re.compile(r"""(?<![^\s/@'":])[^\s/@'":]{1,64}:[^\s@'"]{0,64}@""")
 
 
 class Discreet:
