@@ -47,8 +47,8 @@ def _takes_the_suite(folder):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """One more than there are processors: one of them waits for a service manager most of the time."""
-    return (os.cpu_count() or 1) + 1
+    """Two more than there are processors: some wait for a service manager, a browser or a process most of the time."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_collection_modifyitems(items):
