@@ -35,8 +35,8 @@ def _serve(args: argparse.Namespace) -> int:
 
     def make(client: OctoPrintClient, folder: Path) -> Companion:
         from daemon.client.exchange import TornadoExchange  # noqa: PLC0415 - as above
-        from daemon.companions.notify.companion import Notify  # noqa: PLC0415
-        from daemon.companions.notify.config import read  # noqa: PLC0415
+        from daemon.companions.notify.companion import Notify  # noqa: PLC0415 - as above
+        from daemon.companions.notify.config import read  # noqa: PLC0415 - as above
 
         notify, spoolman = read(args.config, os.environ)
         return Notify(

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from daemon.core.job.after_reboot import PlaceFound, head
+from daemon.core.job.after_reboot import PlaceFound, _put_filament_right, head
 from daemon.core.job.places import Noted, Places
 from gcode.dialect import MARLIN, REPETIER
 from gcode.flight import Lost
@@ -79,6 +79,19 @@ def test_where_the_head_has_to_be(tmp_path, text, expected):
         assert head(fd, PlaceFound(JobPosition(1, before), Modes(relative_e="M83" in text))) == pytest.approx(expected)
     finally:
         os.close(fd)
+
+
+@pytest.mark.parametrize(("inches", "sent"), [(False, ["G92 E25.40000"]), (True, ["G92 E1.00000"])])
+async def test_filament_is_put_right_in_the_units_of_the_file(inches, sent):
+    commands = []
+
+    async def send(command):
+        commands.append(command)
+
+    await _put_filament_right(SimpleNamespace(send=send), Modes(inches=inches), {"E": 25.4}, {"E": 55.4})
+    assert commands == sent
+    await _put_filament_right(SimpleNamespace(send=send), Modes(inches=inches), {"E": 25.4}, {"E": 25.45})
+    assert commands == sent, "as many decimals as the printer tells"
 
 
 class Disk:

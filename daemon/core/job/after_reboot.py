@@ -152,7 +152,7 @@ async def check(job: Job, stream: FileStream, noted: Noted, found: PlaceFound, e
     if told is None:
         raise CannotGoOn("the printer does not tell where its head is")
     _check_place(wanted, told)
-    await _put_filament_right(printer, wanted, told)
+    await _put_filament_right(printer, found.modes, wanted, told)
     log.info("job.place_found", wanted=wanted, told=told, lines=found.fed.lines, offset=found.fed.offset)
 
 
@@ -210,7 +210,9 @@ def _check_place(wanted: dict[str, float], told: dict[str, float]) -> None:
             )
 
 
-async def _put_filament_right(printer: Printer, wanted: Mapping[str, float], told: Mapping[str, float]) -> None:
+async def _put_filament_right(
+    printer: Printer, modes: Modes, wanted: Mapping[str, float], told: Mapping[str, float]
+) -> None:
     """Have the firmware count filament as the file does, where somebody has moved some meanwhile.
 
     The next line would move it back, by as much.
@@ -218,7 +220,7 @@ async def _put_filament_right(printer: Printer, wanted: Mapping[str, float], tol
     at, counted = wanted.get("E"), told.get("E")
     if at is not None and counted is not None and abs(at - counted) > MOVED:
         log.warning("job.filament_moved", counted_mm=counted, of_file_mm=at)
-        await printer.send(f"G92 E{at:.5f}")
+        await printer.send(f"G92 E{at / (_INCH if modes.inches else 1.0):.5f}")
 
 
 def head(fd: int, found: PlaceFound) -> dict[str, float]:
