@@ -110,7 +110,7 @@ async def _next(job: Job, stream: FileStream, found: PlaceFound) -> tuple[int, b
         if stream.barrier is not None:
             if isinstance(stream.barrier, HeatAndWait):
                 found.heated[stream.barrier.heater] = stream.barrier.target
-            job.page.passed = stream.barrier_offset
+            job.snapshot.passed = stream.barrier_offset
             stream.proceed()
         else:
             await asyncio.sleep(0.001)  # the next block is being read

@@ -20,11 +20,11 @@ from daemon.core.job.cooling import Cooling
 from daemon.core.job.dead_man import DeadMan
 from daemon.core.job.effects import Effects
 from daemon.core.job.job import Job
+from daemon.core.job.job_snapshot import ClaimedJob, JobSnapshot
 from daemon.core.job.keep_awake import KeepAwake
 from daemon.core.job.kept import KeptFile
 from daemon.core.job.leftovers import Leftovers
 from daemon.core.job.named_values import values
-from daemon.core.job.page import ClaimedJob, Page
 from daemon.core.job.printer_events import PrinterEvents
 from daemon.core.job.resting import continue_at_printer
 from daemon.core.job.runner import Kit, Runner
@@ -113,7 +113,7 @@ class JobController:
     @property
     def job_id(self) -> int | None:
         """The number in the store of the job, also after its end; None before the first one."""
-        return self._job.page.job if self._job is not None else None
+        return self._job.snapshot.job if self._job is not None else None
 
     @property
     def waits(self) -> int:
@@ -128,7 +128,7 @@ class JobController:
     @property
     def job_key(self) -> str | None:
         """By which the job was asked for, also after its end; None where that was by none."""
-        claim = self._job.page.claim if self._job is not None else None
+        claim = self._job.snapshot.claim if self._job is not None else None
         return claim.key if claim is not None else None
 
     @property
@@ -150,19 +150,19 @@ class JobController:
     def pause_reason(self) -> str | None:
         """Why the job pauses, or is paused, as far as that is known: the file, the printer, an error."""
         job = self._job if self.active else None
-        return job.page.why if job is not None and job.page.state in _PAUSES else None
+        return job.snapshot.why if job is not None and job.snapshot.state in _PAUSES else None
 
     @property
     def progress(self) -> JobProgress:
         """How far the job is, or was at its end; of the file that is selected now."""
-        if self._job is None or self._job.page.selection != self.selected:
+        if self._job is None or self._job.snapshot.selection != self.selected:
             return JobProgress()
         return self._job.progress(asyncio.get_running_loop().time())
 
     @property
     def place(self) -> dict[str, float] | None:
         """Where a pause has left the print: mm by axis letter; None where nobody knows, or it has gone on."""
-        rest = self._job.page.rest if self._job is not None else None
+        rest = self._job.snapshot.rest if self._job is not None else None
         return rest.axes if rest is not None else None
 
     def subscribe(self, listener: Callable[[JobState], None]) -> None:
@@ -173,7 +173,7 @@ class JobController:
         """Tell whether the active job prints this file, or one in this folder."""
         if not self.active or self._job is None:
             return False
-        printed = self._job.page.selection.path
+        printed = self._job.snapshot.selection.path
         return printed == path or printed.startswith(f"{path}/")
 
     # -- what people ask for -------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ class JobController:
         if job is None or not job.machine.can("restart"):
             raise JobConflict("Printer does not have an active print job or is not paused")
         self._refuse_beside_panel_print()
-        self._begin(job.page.selection)  # first, so that nobody sees a moment without a job
+        self._begin(job.snapshot.selection)  # first, so that nobody sees a moment without a job
         job.move("restart")
         self._announce(JobState.STARTING)
 
@@ -256,7 +256,7 @@ class JobController:
         if job.state is JobState.REATTACHING:
             self._want(job, "pause")
         elif job.state is JobState.PAUSING:
-            job.page.wanted = None
+            job.snapshot.wanted = None
         elif job.machine.can("pause"):
             job.printer.hold()
             job.move("pause")
@@ -274,7 +274,7 @@ class JobController:
             self._want(job, "resume")
         elif job.machine.can("resume"):
             self._refuse_beside_panel_print()
-            job.page.script.extend(filled(self._config.scripts.before_resume, values(job)))
+            job.snapshot.script.extend(filled(self._config.scripts.before_resume, values(job)))
             job.move("resume")
 
     def toggle(self) -> None:
@@ -284,8 +284,8 @@ class JobController:
             JobConflict: there is no job.
         """
         job = self._required("pause")
-        wanted = job.page.wanted
-        pauses = wanted == "pause" or (wanted is None and job.page.state in _PAUSES)
+        wanted = job.snapshot.wanted
+        pauses = wanted == "pause" or (wanted is None and job.snapshot.state in _PAUSES)
         if job.machine.can("resume") or (job.state is JobState.REATTACHING and pauses):
             self.resume()
         else:
@@ -312,8 +312,8 @@ class JobController:
 
     def _want(self, job: Job, wanted: str) -> None:
         """Remember what to do as soon as the printer is back; nothing comes after a cancel."""
-        if job.page.wanted != "cancel":
-            job.page.wanted = wanted
+        if job.snapshot.wanted != "cancel":
+            job.snapshot.wanted = wanted
             self._survival.keep(job)
         if wanted == "cancel" and self.runner is not None:
             self.runner.give_up_soon()
@@ -334,7 +334,7 @@ class JobController:
         if printer is None or not self._connection.ready:
             raise JobConflict("Printer is not operational")
         identity = printer.identity
-        page = Page(
+        snapshot = JobSnapshot(
             selection,
             asyncio.get_running_loop().time(),
             boot="",
@@ -345,7 +345,7 @@ class JobController:
             job=claim.job if claim is not None else None,
             claim=claim,
         )
-        before, self.runner = self.runner, Runner(self._kit, page, printer)
+        before, self.runner = self.runner, Runner(self._kit, snapshot, printer)
         self._looked_at = False
         if before is not None:
             before.replaced = True
@@ -408,25 +408,27 @@ class JobController:
         elif found.printer is not None:
             self._connection.return_to(found.printer)
 
-    def _from(self, page: Page) -> Runner:
+    def _from(self, snapshot: JobSnapshot) -> Runner:
         """Return what carries on the job that another host has left.
 
         Raises:
-            CannotGoOn: its page names a printer that this version does not know.
+            CannotGoOn: its snapshot names a printer that this version does not know.
         """
         try:
-            printer = self._connection.absent(page.address)
+            printer = self._connection.absent(snapshot.address)
         except AddressError as error:
             raise CannotGoOn("another version of nozzled began the print") from error
-        self.offsets.update(page.offsets)
-        page.offsets = self.offsets
-        return Runner(self._kit, page, printer, JobState.REATTACHING)
+        self.offsets.update(snapshot.offsets)
+        snapshot.offsets = self.offsets
+        return Runner(self._kit, snapshot, printer, JobState.REATTACHING)
 
     def _go_on(self, runner: Runner) -> None:
         """Take over a job; its printer is got back in the background."""
-        page = runner.job.page
-        self.runner, self.selected = runner, page.selection
+        snapshot = runner.job.snapshot
+        self.runner, self.selected = runner, snapshot.selection
         self._cooling.due = False  # the heat is this job's, whatever else the store takes for unfinished
-        log.warning("job.reattaching", file=page.selection.path, state=page.state.name, printer=page.address)
+        log.warning(
+            "job.reattaching", file=snapshot.selection.path, state=snapshot.state.name, printer=snapshot.address
+        )
         self.tally.is_away("restart")
         runner.start()

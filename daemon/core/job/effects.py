@@ -7,7 +7,7 @@ new one. So exactly one effect runs at any time, and these rules make that safe:
 * An effect ends by firing a trigger, or is cancelled because somebody else fired one. It cleans nothing up when it is
   cancelled: calling a job off is a state, with an effect of its own that nobody cancels half-way by accident.
 * An effect can begin again. A pause in the middle of a wait for heat comes back to that wait, and another host begins
-  the effect from its first line. So it keeps nothing that matters in local variables: the page has it (`rest`,
+  the effect from its first line. So it keeps nothing that matters in local variables: the snapshot has it (`rest`,
   `script`, `passed`, `standing_by`), and it is written before what it protects from being done twice.
 * Commands of the job's own that may go only once pass through `job.steps`, which sends each of them once, whichever
   host runs the effect. Commands that set a value (M104) need not.
@@ -131,9 +131,9 @@ class Effects:
         return self._config_now()
 
     async def _starting(self, job: Job) -> None:
-        if _stream_of(job).is_rest and job.page.script:
-            log.info("job.script_left_out", commands=job.page.script, reason="the nozzle is on the part")
-            job.page.script.clear()
+        if _stream_of(job).is_rest and job.snapshot.script:
+            log.info("job.script_left_out", commands=job.snapshot.script, reason="the nozzle is on the part")
+            job.snapshot.script.clear()
         await self._finish_script(job)
         job.machine.fire("started")
 
@@ -144,16 +144,16 @@ class Effects:
             OSError: the file cannot be opened or read.
             StoreError: it was asked for with a key, and that it begins cannot be recorded.
         """
-        stream = job.stream = self._stream(job, self._uploads / job.page.selection.path, self._survival.kept.beneath)
+        chosen = job.snapshot.selection
+        stream = job.stream = self._stream(job, self._uploads / chosen.path, self._survival.kept.beneath)
         await stream.open()
-        mark = await self._on_disk(self._survival.kept.keep, job.page.selection.path, stream)
-        chosen = job.page.selection
+        mark = await self._on_disk(self._survival.kept.keep, chosen.path, stream)
         as_chosen = (mark.size, mark.mtime_ns) == (chosen.size, chosen.mtime_ns)
-        file = job.page.file = replace(mark, sha1=chosen.sha1 if as_chosen else None)
-        if job.page.claim is not None:
-            await self._store.begin_claimed(job.page.claim.job, job.page.record(file))
+        file = job.snapshot.file = replace(mark, sha1=chosen.sha1 if as_chosen else None)
+        if job.snapshot.claim is not None:
+            await self._store.begin_claimed(job.snapshot.claim.job, job.snapshot.record(file))
         else:
-            job.page.job = await self._store.begin_job(job.page.record(file))
+            job.snapshot.job = await self._store.begin_job(job.snapshot.record(file))
 
     async def _on_disk(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
@@ -185,7 +185,7 @@ class Effects:
     def _with_offset(self, job: Job, command: bytes) -> bytes:
         profile = self._config.profile
         tool = 0 if profile.shared_nozzle else job.printer.modes.tool or 0
-        return shifted(command, job.page.offsets, tool, profile.max_hotend_c, profile.max_bed_c)
+        return shifted(command, job.snapshot.offsets, tool, profile.max_hotend_c, profile.max_bed_c)
 
     def _too_hot(self, command: bytes) -> str | None:
         profile = self._config.profile
@@ -201,14 +201,14 @@ class Effects:
         """Get the printer back, find the place in the file, and go on in the state that was left."""
         left, noted = await self._survival.come_back(job), self._survival.noted
         job.feeding, job.came_back = False, True
-        file = job.page.file
+        file = job.snapshot.file
         if job.stream is not None:
             await job.stream.close()
         if file is None:
             raise CannotGoOn("the file had not been opened yet")
         stream = job.stream = self._stream(job, await self._on_disk(self._survival.kept.find, file))
         fed = left.fed if left is not None else noted.fed if noted is not None else JobPosition()
-        await stream.open(fed.offset if fed.lines else -1, job.page.passed)
+        await stream.open(fed.offset if fed.lines else -1, job.snapshot.passed)
         if FileMark(file.path, stream.size, stream.mtime_ns, stream.inode) != file:
             raise CannotGoOn("the file has been changed")
         self._begin_check(job, stream, file.sha1)
@@ -221,13 +221,12 @@ class Effects:
 
     def _go_on(self, job: Job, *, asks: bool) -> None:
         """Go on in the state that was left, or ask somebody before that, whatever is wanted meanwhile."""
-        wanted, job.page.wanted = job.page.wanted, None
-        asks = (
-            asks and wanted is None and job.page.state is JobState.PRINTING and self._config.job.after_reboot == "ask"
-        )
+        wanted, job.snapshot.wanted = job.snapshot.wanted, None
+        printed = job.snapshot.state is JobState.PRINTING
+        asks = asks and wanted is None and printed and self._config.job.after_reboot == "ask"
         job.machine.fire(f"back_to_{_back_to(job, wanted)}")
         if asks:
-            job.page.asks = True
+            job.snapshot.asks = True
             self._pause_for(job, _STARTED_ANEW)
         elif wanted == "pause":
             self._pause()
@@ -240,7 +239,7 @@ class Effects:
 
         found = await after_reboot.find(job, stream, noted, job.printer.first_number)
         self._survival.found(job, found.fed, found.modes)
-        if job.page.state is not JobState.PAUSED:
+        if job.snapshot.state is not JobState.PAUSED:
             await after_reboot.check(job, stream, noted, found, self._executor)
         return found.fed
 
@@ -263,12 +262,12 @@ class Effects:
             found = await sha1_of(fd, self._executor)
         except OSError as error:
             # where the print itself needs these bytes it ends for the same reason
-            log.warning("job.file_unchecked", file=job.page.selection.path, reason=str(error))
+            log.warning("job.file_unchecked", file=job.snapshot.selection.path, reason=str(error))
             return
         if found == sha1:
-            log.info("job.file_checked", file=job.page.selection.path, sha1=sha1)
+            log.info("job.file_checked", file=job.snapshot.selection.path, sha1=sha1)
         else:
-            job.stop(CannotGoOn(f"{job.page.selection.path} is not what was uploaded: check the disk"))
+            job.stop(CannotGoOn(f"{job.snapshot.selection.path} is not what was uploaded: check the disk"))
 
     def _host_waits(self, printer: Printer) -> bool:
         choice = self._config.job.heat_up
@@ -280,8 +279,8 @@ class Effects:
     async def _finish_script(self, job: Job) -> None:
         """Run what is left of the script: a pause may have come in the middle of it."""
         await job.steps.finish(job.printer)
-        while job.page.script:
-            await job.steps.once(job.printer, self._safe(job.page.script.pop(0)))
+        while job.snapshot.script:
+            await job.steps.once(job.printer, self._safe(job.snapshot.script.pop(0)))
 
     async def _printing(self, job: Job) -> None:
         stream = _stream_of(job)
@@ -313,7 +312,7 @@ class Effects:
             case PauseJob(reason=reason):
                 self._pause_for(job, reason)  # first, so that the gate is closed when the file may go on
             case PrinterPauses():  # Prusa's M601 parks by itself and keeps heat and place (Marlin_main.cpp)
-                job.page.printer_paused = True
+                job.snapshot.printer_paused = True
                 self._pause_for(job, f"the file asks for it: {barrier.command.decode()}")
             case PauseUnlessKnown():
                 await job.printer.finished()
@@ -326,14 +325,14 @@ class Effects:
             case CancelJob(reason=reason):
                 log.info("job.cancel", reason=reason)
                 self._cancel()
-        job.page.passed = stream.barrier_offset
+        job.snapshot.passed = stream.barrier_offset
         self._survival.keep(job)
         stream.proceed()
         job.printer.wake()
 
     def _pause_for(self, job: Job, reason: str) -> None:
         log.info("job.pause", reason=reason)
-        job.page.why = reason
+        job.snapshot.why = reason
         self._pause()
 
     async def _wait_for_heat(self, job: Job, barrier: HeatAndWait) -> None:
@@ -352,19 +351,19 @@ class Effects:
 
     async def _pausing(self, job: Job) -> None:
         """Come to rest. What a resume has begun is ended first: half way back is no place to come back to."""
-        if job.page.rest is not None:
-            job.page.script.clear()  # it had only begun to heat: the head is still where the last pause left it
+        if job.snapshot.rest is not None:
+            job.snapshot.script.clear()  # it had only begun to heat: the head is still where the last pause left it
         else:
             await self._finish_script(job)
             await job.printer.drained()
             job.note_position()
-            if job.page.printer_paused:
+            if job.snapshot.printer_paused:
                 targets = job.targets(asyncio.get_running_loop().time())
-                job.page.rest = left_by_itself(job.printer, targets)
+                job.snapshot.rest = left_by_itself(job.printer, targets)
             else:
-                job.page.rest = await come_to_rest(job.printer, job.steps, self._config)
+                job.snapshot.rest = await come_to_rest(job.printer, job.steps, self._config)
                 await self.script(job, self._config.scripts.after_pause)
-        wanted, job.page.wanted = job.page.wanted, None
+        wanted, job.snapshot.wanted = job.snapshot.wanted, None
         job.machine.fire("paused")
         if wanted == "resume":
             self._resume_after_all()
@@ -381,7 +380,7 @@ class Effects:
 
         Where nobody answers what becomes of a print after a reboot, nothing does.
         """
-        if not job.page.asks:
+        if not job.snapshot.asks:
             await self._stand_by_in_time(job)
             return
         both = {asyncio.create_task(self._stand_by_in_time(job)), asyncio.create_task(self._wait_for_word(job))}
@@ -399,58 +398,59 @@ class Effects:
             CannotGoOn: nobody has answered.
         """
         minutes = self._config.job.after_reboot_min
-        while (left := 60 * minutes - job.page.asked_s) > 0:
-            job.page.asked_s += min(_MINUTE, left)  # before it: a computer that keeps falling over comes to an end, too
+        while (left := 60 * minutes - job.snapshot.asked_s) > 0:
+            # counted before the wait: a computer that keeps falling over comes to an end, too
+            job.snapshot.asked_s += min(_MINUTE, left)
             self._survival.keep(job)
             await asyncio.sleep(min(_MINUTE, left))
         raise CannotGoOn(f"the computer rebooted, and nobody resumed the print within {minutes:g} min")
 
     async def _stand_by_in_time(self, job: Job) -> None:
         minutes = self._config.pause.standby_after_min
-        if minutes and job.page.rest is not None:
+        if minutes and job.snapshot.rest is not None:
             await asyncio.sleep(minutes * 60)
-            job.page.standing_by = True
+            job.snapshot.standing_by = True
             self._survival.keep(job)
             log.info("job.standby", after_min=minutes, hotend_c=self._config.pause.standby_c)
-            await stand_by(job.printer, job.page.rest, self._config)
+            await stand_by(job.printer, job.snapshot.rest, self._config)
         await asyncio.get_running_loop().create_future()
 
     async def _resuming(self, job: Job) -> None:
         """Heat first, then the user's script, then go back; the last two are finished even if paused again."""
-        page = job.page
-        if page.rest is not None:
-            if page.standing_by or await has_gone_cold(job.printer, page.rest):
-                if timer_has_run_out(job.printer, page.rest):
-                    lost = await job.steps.found(partial(place_lost, job.printer, page.rest))
+        snapshot = job.snapshot
+        if snapshot.rest is not None:
+            if snapshot.standing_by or await has_gone_cold(job.printer, snapshot.rest):
+                if timer_has_run_out(job.printer, snapshot.rest):
+                    lost = await job.steps.found(partial(place_lost, job.printer, snapshot.rest))
                     if lost:
                         self._pause_for(job, lost[0])
                         return
-                page.standing_by = True  # also for the host that comes next, before it is hot
+                snapshot.standing_by = True  # also for the host that comes next, before it is hot
                 self._survival.keep(job)
-                await heat_again(job.printer, page.rest, self._config)
-                page.standing_by = False
-            page.script.extend(self._way_back(job, page.rest))
-            page.rest = None
-        page.printer_paused = page.gone_on = page.asks = False
-        page.asked_s = 0.0
+                await heat_again(job.printer, snapshot.rest, self._config)
+                snapshot.standing_by = False
+            snapshot.script.extend(self._way_back(job, snapshot.rest))
+            snapshot.rest = None
+        snapshot.printer_paused = snapshot.gone_on = snapshot.asks = False
+        snapshot.asked_s = 0.0
         await self._finish_script(job)
-        page.why = None
+        snapshot.why = None
         job.machine.fire("resumed")
 
     @staticmethod
     def _way_back(job: Job, rest: ParkedPlace) -> list[str]:
         """Return the commands that end the pause; where the printer has begun it, it has one of its own, or none."""
-        page, command = job.page, job.printer.dialect.resumes_by
-        if not page.printer_paused:
+        snapshot, command = job.snapshot, job.printer.dialect.resumes_by
+        if not snapshot.printer_paused:
             return unpark(rest)
-        return [command.decode()] if command is not None and not page.gone_on else []
+        return [command.decode()] if command is not None and not snapshot.gone_on else []
 
     async def _finishing(self, job: Job) -> None:
         await self.script(job, self._config.scripts.after_finish)
-        if job.page.claim is not None and job.page.claim.eject and self._config.scripts.eject:
+        if job.snapshot.claim is not None and job.snapshot.claim.eject and self._config.scripts.eject:
             await self.script(job, self._config.scripts.eject)
             await job.printer.finished()
-            job.page.ejected = True
+            job.snapshot.ejected = True
         job.machine.fire("finished")
 
     async def _cancelling(self, job: Job) -> None:
@@ -487,7 +487,7 @@ _STARTED_ANEW = (
 
 def _back_to(job: Job, wanted: str | None) -> str:
     """Return the state to go on in."""
-    return "cancelling" if wanted == "cancel" else job.page.state.value
+    return "cancelling" if wanted == "cancel" else job.snapshot.state.value
 
 
 def _stream_of(job: Job) -> FileStream:

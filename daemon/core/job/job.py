@@ -1,4 +1,4 @@
-"""Job: one print that runs. What it remembers is its `daemon.core.job.page`; here is what ends with this process."""
+"""Job: one print that runs. What outlives this process is its `JobSnapshot`; here is the rest."""
 
 import asyncio
 from dataclasses import field
@@ -6,8 +6,8 @@ from dataclasses import field
 import structlog
 
 from daemon.bridge.words import JobProgress, JobState
+from daemon.core.job.job_snapshot import Ending, JobSnapshot
 from daemon.core.job.machine import JobMachine
-from daemon.core.job.page import Ending, Page
 from daemon.core.job.steps import Steps
 from daemon.core.job.streamer import FileStream
 from daemon.errors import ServiceError, Unsafe
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 class Job:
     """One print. Times are the loop's, in s; offsets are bytes in the file."""
 
-    page: Page
+    snapshot: JobSnapshot
     printer: Printer
     machine: JobMachine
     steps: Steps
@@ -96,12 +96,12 @@ class Job:
         """Count what its printer has asked for again since the last time; another one counts from 0."""
         resends = self.printer.counters.resends
         if self.counted is not None and self.counted[0] is self.printer:
-            self.page.resends += resends - self.counted[1]
+            self.snapshot.resends += resends - self.counted[1]
         self.counted = self.printer, resends
 
     def print_time(self, now: float) -> float:
         """Return the seconds that it has been printing, or had been at its end."""
-        return self.page.print_time(self.ended_at if self.ended_at is not None else now)
+        return self.snapshot.print_time(self.ended_at if self.ended_at is not None else now)
 
     def ending(self, now: float) -> Ending | None:
         """Return how it ended; None: it goes on."""
@@ -112,7 +112,7 @@ class Job:
 
     def progress(self, now: float) -> JobProgress:
         """Return how far it is, or was at its end; what is left is what the rest takes at the pace so far."""
-        elapsed, size = self.print_time(now), self.page.selection.size
+        elapsed, size = self.print_time(now), self.snapshot.selection.size
         if self.state is JobState.COMPLETED:
             return JobProgress(100.0, size, elapsed, 0.0, None, self.lines)
         self.note_position()

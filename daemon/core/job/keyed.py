@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from daemon.bridge.words import Begun, JobState, Selection
 from daemon.core.job.controller import JobController
-from daemon.core.job.page import ClaimedJob
+from daemon.core.job.job_snapshot import ClaimedJob
 from daemon.core.record.store import JobRecord, NewJob, Store
 from daemon.errors import JobConflict, KeyReused, NeverBegan
 

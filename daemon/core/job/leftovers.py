@@ -8,8 +8,8 @@ from pathlib import Path
 import structlog
 
 from daemon.bridge.words import JobState, Selection
+from daemon.core.job.job_snapshot import Ending, JobSnapshot
 from daemon.core.job.machine import JobMachine
-from daemon.core.job.page import Ending, Page
 from daemon.core.job.runner import Runner
 from daemon.core.job.survival import Survival
 from daemon.core.record.store import JobRecord, Store
@@ -45,17 +45,17 @@ class Leftovers:
         self._store = store
         self._uploads = uploads
 
-    async def settle(self, revive: Callable[[Page], Runner]) -> Leftover:
+    async def settle(self, revive: Callable[[JobSnapshot], Runner]) -> Leftover:
         """Record how the jobs ended that nobody goes on with; return what there was.
 
         Args:
-            revive: returns what goes on with the job of a page; CannotGoOn where it cannot.
+            revive: returns what goes on with the job of a snapshot; CannotGoOn where it cannot.
         """
-        page, runner, obstacle = None, None, None
+        snapshot, runner, obstacle = None, None, None
         try:
-            page = await self._survival.page()
-            if page is not None and page.ending is None:
-                runner = revive(page)
+            snapshot = await self._survival.snapshot()
+            if snapshot is not None and snapshot.ending is None:
+                runner = revive(snapshot)
         except CannotGoOn as error:
             obstacle = str(error)
             log.warning("job.cannot_go_on", reason=obstacle, consequence="the printer is made cold when it is there")
@@ -63,15 +63,15 @@ class Leftovers:
             self._survival.places.forget()
         found = Leftover(runner, hot=obstacle is not None)  # also where the store knows nothing of it
         unfinished = await self._unfinished()
-        going_on = page if runner is not None else None
+        going_on = snapshot if runner is not None else None
         if going_on is not None and going_on.file and all(record.id != going_on.job for record in unfinished):
             going_on.job = await self._store.begin_job(going_on.record(going_on.file))  # the disk was full, or forgets
         for record in unfinished:
             if going_on is None or record.id != going_on.job:
-                state, ending = _end(record, page, obstacle)
+                state, ending = _end(record, snapshot, obstacle)
                 found = await self._record(record, state, ending, runner)
-        if page is not None and page.ending is not None and page.ending.hot:
-            found = replace(found, hot=True, printer=page.address)
+        if snapshot is not None and snapshot.ending is not None and snapshot.ending.hot:
+            found = replace(found, hot=True, printer=snapshot.address)
         return found
 
     async def _unfinished(self) -> list[JobRecord]:
@@ -98,10 +98,10 @@ class Leftovers:
         )
 
 
-def _end(record: JobRecord, page: Page | None, obstacle: str | None) -> tuple[JobState, Ending]:
-    """Return how a job ended: as its page says, else its host died with it, and its heaters may still be on."""
-    if page is not None and page.ending is not None and page.job == record.id:
-        return page.state, page.ending
+def _end(record: JobRecord, snapshot: JobSnapshot | None, obstacle: str | None) -> tuple[JobState, Ending]:
+    """Return how a job ended: as its snapshot says, else its host died with it, and its heaters may still be on."""
+    if snapshot is not None and snapshot.ending is not None and snapshot.job == record.id:
+        return snapshot.state, snapshot.ending
     machine = JobMachine(_unheard, JobState.REATTACHING)
     machine.fire("interrupt")
     if not record.began:

@@ -29,7 +29,7 @@ import structlog
 from daemon.bridge.words import JobState
 from daemon.core.connection.connection import Connection
 from daemon.core.job.job import Job
-from daemon.core.job.page import written
+from daemon.core.job.job_snapshot import dump
 from daemon.core.job.parking import modes_of, plain_modes
 from gcode.frozen import frozen
 from gcode.outgoing import JobPosition, Ticket
@@ -156,7 +156,7 @@ class Places:
     def take_over(self, job: Job, noted: Noted | None = None) -> None:
         """Keep it for a job that another host has begun; `noted` is what it goes on from, if from the disk."""
         self._job, self._found = job, noted
-        if self._wanted.page.get("job") != job.page.job:
+        if self._wanted.page.get("job") != job.snapshot.job:
             self._unknown("the disk did not know of it")  # what is there is of another print
 
     def forget(self) -> None:
@@ -182,12 +182,12 @@ class Places:
             self._drop_plan()  # lines that were lost go out again as they were, but the next ones wait for `feed`
         elif state.ended:
             self._end()
-        elif state is not JobState.PAUSED or job.page.printer_paused:
+        elif state is not JobState.PAUSED or job.snapshot.printer_paused:
             self._unknown(_BUSY.get(state, "the printer was in a pause of its own"))
 
     def keep(self, job: Job) -> None:
-        """Write the job's page again, where it matters: in a pause the place stays as it is."""
-        if job is self._job and job.state is JobState.PAUSED and not job.page.printer_paused:
+        """Write the job's snapshot again, where it matters: in a pause the place stays as it is."""
+        if job is self._job and job.state is JobState.PAUSED and not job.snapshot.printer_paused:
             number = job.printer.next_on_wire - 1
             fed, modes = self._logbook.fed, plain_modes(job.printer.modes)
             self._want(self._noted(number=number, until=number + 1, fed=fed, modes=modes))
@@ -214,7 +214,7 @@ class Places:
         printer = job.printer
         self._paces = asyncio.get_running_loop().time(), printer.next_number
         anchor = self._logbook.anchor(printer.answered)
-        if anchor is None or job.page.begun is not None or self._planned:
+        if anchor is None or job.snapshot.begun is not None or self._planned:
             return
         self._base = printer.next_number - printer.next_on_wire
         number, fed, modes = anchor.number, anchor.fed, plain_modes(anchor.modes)
@@ -344,7 +344,7 @@ class Places:
             return Noted()
         heaters = job.printer.heaters.items()
         return Noted(
-            written(job.page),
+            dump(job.snapshot),
             why,
             number,
             fed.lines,

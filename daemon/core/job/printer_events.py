@@ -66,7 +66,7 @@ class PrinterEvents:
             case "pause":
                 job.warn(text)
                 if job.machine.can("pause"):  # not again for each line that was on its way
-                    job.page.why = text
+                    job.snapshot.why = text
                     self._jobs.pause()
             case _:
                 job.printer.hold()
@@ -91,20 +91,21 @@ class PrinterEvents:
             return
         match event.name:
             case "pause" | "paused" if job.machine.can("pause"):
-                job.page.printer_paused = event.name == "paused"
-                job.page.why = said_before(job.printer) or "the printer asks for it"
-                log.info("job.pause", reason=job.page.why)
+                job.snapshot.printer_paused = event.name == "paused"
+                job.snapshot.why = said_before(job.printer) or "the printer asks for it"
+                log.info("job.pause", reason=job.snapshot.why)
                 jobs.pause()
             case "resume" | "resumed" if job.machine.can("resume"):
-                job.page.gone_on = event.name == "resumed"
+                job.snapshot.gone_on = event.name == "resumed"
                 jobs.resume()
             case "pause" | "resume" | "resumed" if job.state is JobState.PAUSING:
                 # M600 is answered when the filament is in, and until then the job is on its way to a rest; `paused`
                 # only tells that the printer has come to its own, and takes nobody's resume back
-                job.page.wanted = "resume" if event.name.startswith("resume") else None
-                job.page.gone_on = event.name == "resumed"
-            case "paused" if job.state is JobState.PAUSING and job.page.gone_on:
-                job.page.wanted, job.page.gone_on = None, False  # it had gone on by itself, and has stopped again
+                job.snapshot.wanted = "resume" if event.name.startswith("resume") else None
+                job.snapshot.gone_on = event.name == "resumed"
+            case "paused" if job.state is JobState.PAUSING and job.snapshot.gone_on:
+                # it had gone on by itself, and has stopped again
+                job.snapshot.wanted, job.snapshot.gone_on = None, False
             case "cancel" if job.machine.can("cancel"):
                 jobs.cancel()
 
@@ -131,6 +132,6 @@ class PrinterEvents:
         waiting = self._kit.config.printer.reattach_s
         if not waiting or self._kit.survival.obstacle(job):
             return False
-        log.warning("job.line_lost", file=job.page.selection.path, waiting_s=waiting)
+        log.warning("job.line_lost", file=job.snapshot.selection.path, waiting_s=waiting)
         job.move("lose_line")
         return True

@@ -13,10 +13,10 @@ from daemon.core.job.calling_off import while_it_lives
 from daemon.core.job.cooling import Cooling
 from daemon.core.job.effects import Effects
 from daemon.core.job.job import Job
+from daemon.core.job.job_snapshot import JobSnapshot
 from daemon.core.job.machine import JobMachine
 from daemon.core.job.named_values import values
 from daemon.core.job.no_progress import NoProgress
-from daemon.core.job.page import Page
 from daemon.core.job.steps import Steps
 from daemon.core.job.survival import Survival
 from daemon.core.record.store import Store
@@ -55,11 +55,11 @@ class Kit:
 class Runner:
     """The life of one job."""
 
-    def __init__(self, kit: Kit, page: Page, printer: Printer, state: JobState = JobState.STARTING) -> None:
-        """Make the job of this page; nothing happens before `run`."""
+    def __init__(self, kit: Kit, snapshot: JobSnapshot, printer: Printer, state: JobState = JobState.STARTING) -> None:
+        """Make the job of this snapshot; nothing happens before `run`."""
         self._kit = kit
-        self.job = Job(page, printer, JobMachine(self._recorded, state), Steps(page, self.keep))
-        self.replaced = False  # another job has taken its place: printer, page and kept file are that one's
+        self.job = Job(snapshot, printer, JobMachine(self._recorded, state), Steps(snapshot, self.keep))
+        self.replaced = False  # another job has taken its place: printer, snapshot and kept file are that one's
         self.handed_over = False  # the host that comes next goes on with it
         self._task: asyncio.Task[None] | None = None
 
@@ -69,7 +69,7 @@ class Runner:
         return not self.job.state.ended
 
     def keep(self) -> None:
-        """Write its page for the next host."""
+        """Write its snapshot for the next host."""
         if not self.replaced:
             self._kit.survival.keep(self.job)
 
@@ -78,7 +78,7 @@ class Runner:
     def start(self, after: "Runner | None" = None) -> None:
         """Begin with its first state, as soon as the job before has let go of the printer."""
         self._task = asyncio.create_task(self._run(after))
-        if self.job.page.wanted == "cancel":
+        if self.job.snapshot.wanted == "cancel":
             self.give_up_soon()
 
     def give_up_soon(self) -> None:
@@ -94,9 +94,9 @@ class Runner:
     def begin(self, after: "Runner | None" = None) -> None:
         """Begin a new print."""
         job = self.job
-        job.page.script.extend(filled(self._kit.config.scripts.before_start, values(job)))
+        job.snapshot.script.extend(filled(self._kit.config.scripts.before_start, values(job)))
         self._kit.survival.begin(job)
-        log.info("job.starting", file=job.page.selection.path, printer=job.printer.address)
+        log.info("job.starting", file=job.snapshot.selection.path, printer=job.printer.address)
         self.start(after)
 
     async def over(self, within: float | None = None) -> None:
@@ -155,15 +155,15 @@ class Runner:
     def _checkpoint(self) -> None:
         job = self.job
         job.note_position()
-        self._kit.store.checkpoint(job.page.job, job.state.name, job.lines, job.offset)
+        self._kit.store.checkpoint(job.snapshot.job, job.state.name, job.lines, job.offset)
         self._kit.survival.places.checkpoint()
 
     def _recorded(self, trigger: str, old: JobState, new: JobState) -> None:
         job = self.job
         if new is not JobState.REATTACHING:
-            job.page.state = new
+            job.snapshot.state = new
             now = asyncio.get_running_loop().time()
-            job.page.count_pause(now, paused=new in (JobState.PAUSED, JobState.RESUMING))
+            job.snapshot.count_pause(now, paused=new in (JobState.PAUSED, JobState.RESUMING))
             if old is not JobState.REATTACHING:
                 job.steps.enter()
         self.keep()
@@ -220,15 +220,17 @@ class Runner:
             job.printer.feed(None)
             job.printer.release()
         outcome = job.state.name
-        done, page = job.print_time(job.ended_at), job.page
-        kit.store.end_job(page.job, outcome, job.reason, job.lines, job.offset, done, page.resends, page.ejected)
+        done, snapshot = job.print_time(job.ended_at), job.snapshot
+        kit.store.end_job(
+            snapshot.job, outcome, job.reason, job.lines, job.offset, done, snapshot.resends, snapshot.ejected
+        )
         if not self.replaced:
             await kit.effects.let_go()
         if job.stream is not None:
             await job.stream.close()
         log.info(
             "job.ended",
-            file=job.page.selection.path,
+            file=job.snapshot.selection.path,
             outcome=outcome,
             reason=job.reason,
             lines=job.lines,
@@ -250,7 +252,7 @@ class Runner:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        log.info("job.handed_over", file=job.page.selection.path, state=job.state.name)
+        log.info("job.handed_over", file=job.snapshot.selection.path, state=job.state.name)
         return True
 
 

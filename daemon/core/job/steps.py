@@ -4,20 +4,20 @@ A script of the user's and the way into and out of a pause are moves that must n
 
 Theory of operation. A host may be killed between any two instructions. What it leaves is written in this order:
 
-    the job's page: "step 7 is begun, it is M400"  →  the logbook's ring: the frame of step 7  →  the wire
+    the job's snapshot: "step 7 is begun, it is M400"  →  the logbook's ring: the frame of step 7  →  the wire
 
 So whoever comes next finds one of three things:
 
-* The page does not name the step: nothing of it has left the host. It is sent as if for the first time.
-* The page names it, the ring has no frame of it: it never reached the wire. It is sent now, under its old number.
-* The page names it, the ring has its frame: the link has by now found out whether the printer accepted that line, and
-  has sent it again from the ring if not (`gcode.recovery`). It is done, and is not sent here.
+* The snapshot does not name the step: nothing of it has left the host. It is sent as if for the first time.
+* The snapshot names it, the ring has no frame of it: it never reached the wire. It is sent now, under its old number.
+* The snapshot names it, the ring has its frame: the link has by now found out whether the printer accepted that line,
+  and has sent it again from the ring if not (`gcode.recovery`). It is done, and is not sent here.
 
 An effect (`daemon.core.job.effects`) always runs from its first line, whether it is new in its state or comes back to
-it. What it did before, it does again without effect: `send` returns the answer that the page has for this place instead
-of sending. That works only if it goes the same way each time. So whatever decides the way, be it an answer of the
-printer or the configuration, passes through `found` or `note`, or has a field in the page. Where another command comes
-out all the same, as after an upgrade, `StepsDiffer` ends the job.
+it. What it did before, it does again without effect: `send` returns the answer that the snapshot has for this place
+instead of sending. That works only if it goes the same way each time. So whatever decides the way, be it an answer of
+the printer or the configuration, passes through `found` or `note`, or has a field in the snapshot. Where another
+command comes out all the same, as after an upgrade, `StepsDiffer` ends the job.
 
 Steps of the script (`OF_SCRIPT`) have no place in a state: a pause may come in the middle of the script, and what is
 left of it is run in the next state.
@@ -26,7 +26,7 @@ left of it is run in the next state.
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
-from daemon.core.job.page import Page
+from daemon.core.job.job_snapshot import JobSnapshot
 from daemon.errors import StepsDiffer
 from hal.printer import Printer
 
@@ -34,11 +34,11 @@ OF_SCRIPT = -1  # place of a command of the job's script, which goes on from sta
 
 
 class Steps:
-    """What was done in the job's present state, and what is under way: `step`, `begun` and `said` of its page."""
+    """What was done in the job's present state, and what is under way: `step`, `begun` and `said` of its snapshot."""
 
-    def __init__(self, page: Page, keep: Callable[[], None]) -> None:
-        """Begin, or go on from a page; `keep` writes it."""
-        self._page = page
+    def __init__(self, snapshot: JobSnapshot, keep: Callable[[], None]) -> None:
+        """Begin, or go on from a snapshot; `keep` writes it."""
+        self._snapshot = snapshot
         self._keep = keep
         self._at = 0  # how many of the commands of this state the effect has gone through
         self._answer: asyncio.Task[Sequence[str]] | None = None  # to what was begun; None: another host has begun it
@@ -46,11 +46,11 @@ class Steps:
 
     def enter(self) -> None:
         """Begin another state."""
-        page = self._page
-        page.said.clear()
+        snapshot = self._snapshot
+        snapshot.said.clear()
         self._at = 0
-        if page.begun is not None:
-            page.begun = (page.begun[0], OF_SCRIPT)
+        if snapshot.begun is not None:
+            snapshot.begun = (snapshot.begun[0], OF_SCRIPT)
 
     def come_back(self, framed: Collection[int]) -> None:
         """Go through the state again, without sending what was sent: steps that are `framed` have arrived by now."""
@@ -65,20 +65,20 @@ class Steps:
 
     async def finish(self, printer: Printer) -> None:
         """End the step that is under way, which an effect that was ended or another host has begun."""
-        page = self._page
-        if page.begun is None:
+        snapshot = self._snapshot
+        if snapshot.begun is None:
             return
         if self._answer is not None:
             await asyncio.shield(self._answer)
-        elif page.step not in self._framed:
-            page.step -= 1
-            await self._send(printer, *page.begun)
-        page.begun = None
+        elif snapshot.step not in self._framed:
+            snapshot.step -= 1
+            await self._send(printer, *snapshot.begun)
+        snapshot.begun = None
 
     def drop(self) -> None:
         """Do not finish what is under way, of an earlier state."""
-        if self._page.begun is not None and self._page.begun[1] == OF_SCRIPT:
-            self._page.begun = None
+        if self._snapshot.begun is not None and self._snapshot.begun[1] == OF_SCRIPT:
+            self._snapshot.begun = None
 
     async def send(self, printer: Printer, command: str) -> Sequence[str]:
         """Send a command of this state, or return what was answered to it when the state was gone through before.
@@ -87,35 +87,35 @@ class Steps:
             StepsDiffer: another one was sent at this place.
         """
         place, self._at = self._at, self._at + 1
-        if place < len(self._page.said):
-            known, answer = self._page.said[place]
+        if place < len(self._snapshot.said):
+            known, answer = self._snapshot.said[place]
             _compare(known, command)
             return answer
         answer = list(await self._new(printer, command, place))
-        self._page.said.append((command, answer))
+        self._snapshot.said.append((command, answer))
         return answer
 
     async def _new(self, printer: Printer, command: str, place: int) -> Sequence[str]:
-        page = self._page
-        if page.begun is None or page.begun[1] != place:
+        snapshot = self._snapshot
+        if snapshot.begun is None or snapshot.begun[1] != place:
             await self.finish(printer)
             return await self._send(printer, command, place)
-        _compare(page.begun[0], command)
-        page.begun = None
-        if page.step in self._framed:
+        _compare(snapshot.begun[0], command)
+        snapshot.begun = None
+        if snapshot.step in self._framed:
             return ["ok"]  # what was really answered went to the host before; scripts do not look at it
-        page.step -= 1
+        snapshot.step -= 1
         return await self._send(printer, command, place)
 
     async def _send(self, printer: Printer, command: str, place: int) -> Sequence[str]:
-        page = self._page
-        page.step += 1
-        page.begun = (command, place)
+        snapshot = self._snapshot
+        snapshot.step += 1
+        snapshot.begun = (command, place)
         self._keep()
-        answer = self._answer = asyncio.ensure_future(printer.send(command, step=page.step))
+        answer = self._answer = asyncio.ensure_future(printer.send(command, step=snapshot.step))
         answer.add_done_callback(_seen)
         answered = await asyncio.shield(answer)  # what an ended effect has begun goes on all the same
-        page.begun = None
+        snapshot.begun = None
         return answered
 
     async def found(self, look: Callable[[], Awaitable[list[str]]]) -> list[str]:
@@ -125,22 +125,22 @@ class Steps:
             StepsDiffer: a command was sent at this place.
         """
         place, self._at = self._at, self._at + 1
-        if place < len(self._page.said):
-            known, found = self._page.said[place]
+        if place < len(self._snapshot.said):
+            known, found = self._snapshot.said[place]
             _compare(known, "")
             return found
         found = await look()
-        self._page.said.append(("", found))
+        self._snapshot.said.append(("", found))
         self._keep()
         return found
 
     def note(self, make: Callable[[], list[str]]) -> list[str]:
         """Return what `make` told when the state was first gone through: what the way on depends on."""
         place, self._at = self._at, self._at + 1
-        if place < len(self._page.said):
-            return self._page.said[place][1]
+        if place < len(self._snapshot.said):
+            return self._snapshot.said[place][1]
         known = make()
-        self._page.said.append(("", known))
+        self._snapshot.said.append(("", known))
         self._keep()
         return known
 

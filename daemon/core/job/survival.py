@@ -4,7 +4,7 @@ Theory of operation. Only the printer knows for sure which line it has accepted.
 a print has got. It writes down what turns the printer's answer into a place in the file, and the next host asks. The
 next host may be this very process, after the cable was back. There are two such records:
 
-* The logbook (`hal.logbook`), in memory that outlives the process but not the machine: the job's page, and the last
+* The logbook (`hal.logbook`), in memory that outlives the process but not the machine: the job's snapshot, and the last
   128 frames, each written before it is on the wire. Whatever line the printer asks for is among them.
 * The place (`daemon.core.job.places`), on the disk, for a machine that was switched off: "behind line 812 goes the
   file, from byte 30,112 on". It is written every 5 s and still exact, because every line of the file adds one to the
@@ -12,7 +12,7 @@ next host may be this very process, after the cable was back. There are two such
 
 The boot id says which one holds. If the logbook is of this boot, it is newer than the disk. If not, the machine
 has rebooted and its memory is lost; then the place holds, until the printer was asked (`noted`). While it does, nothing
-is written, or the next power cut would find a page without a place.
+is written, or the next power cut would find a snapshot without a place.
 
 Reattaching is one sequence, whatever the cause: open the port without a reset, ask for the line that is wanted, check
 that it is the same printer (M115) and the same file (size, time, inode), go back to the state that was left. After a
@@ -30,8 +30,8 @@ from typing import Any
 from daemon.bridge.words import JobState
 from daemon.core.connection.connection import Connection
 from daemon.core.job.job import Job
+from daemon.core.job.job_snapshot import JobSnapshot, dump, load, with_heaters_off
 from daemon.core.job.kept import KeptFile
-from daemon.core.job.page import Page, made_cold, read, written
 from daemon.core.job.parking import modes_of
 from daemon.core.job.places import Disk, Noted, Places
 from daemon.errors import CannotGoOn
@@ -72,69 +72,69 @@ class Survival:
     def begin(self, job: Job) -> None:
         """Count the job's lines from here; the one before is history."""
         self._logbook.write({})
-        job.page.first_line = job.printer.next_number
+        job.snapshot.first_line = job.printer.next_number
         self._logbook.begin_job()
         self.places.begin(job)
 
     def keep(self, job: Job) -> None:
-        """Write the job's page; one that is too long leaves none."""
+        """Write the job's snapshot; one that is too long leaves none."""
         if self.noted is not None and not job.state.ended:
             return  # where it is only the disk knows yet
-        job.page.boot = self._boot
-        job.page.ending = job.ending(asyncio.get_running_loop().time())
-        self._logbook.write(written(job.page))
+        job.snapshot.boot = self._boot
+        job.snapshot.ending = job.ending(asyncio.get_running_loop().time())
+        self._logbook.write(dump(job.snapshot))
         self.places.keep(job)
 
     def made_cold(self) -> None:
         """Note that the printer of the last job, which does not go on, is cold."""
-        if page := self._logbook.read():
-            self._logbook.write(made_cold(page))
+        if snapshot := self._logbook.read():
+            self._logbook.write(with_heaters_off(snapshot))
 
-    async def page(self) -> Page | None:
-        """Return the page that another host has left; None: there was no job.
+    async def snapshot(self) -> JobSnapshot | None:
+        """Return the snapshot that another host has left; None: there was no job.
 
         Raises:
             CannotGoOn: there was one that had not ended, and it cannot go on.
         """
         noted, content = await self.places.left(), self._logbook.read()
         if noted is not None and not self._of_this_boot(content):
-            return self._page_of(noted)
+            return self._snapshot_of(noted)
         if not content:
             return None
-        page = read(content)
-        if page is None:
-            raise CannotGoOn("its job page cannot be read: another version of nozzled began the print")
-        if page.ending is None and page.boot != self._boot:
+        snapshot = load(content)
+        if snapshot is None:
+            raise CannotGoOn("its job snapshot cannot be read: another version of nozzled began the print")
+        if snapshot.ending is None and snapshot.boot != self._boot:
             raise CannotGoOn("the computer rebooted during the print")
-        return page
+        return snapshot
 
     def _of_this_boot(self, content: Mapping[str, Any] | None) -> bool:
         """Tell whether the logbook knows better than the disk."""
         return content is not None and (content.get("boot") == self._boot or bool(content.get("ending")))
 
-    def _page_of(self, noted: Noted) -> Page:
-        """Return the page of the job that the disk knows, in the time of this boot."""
-        page = read(noted.page)
-        if page is None:
+    def _snapshot_of(self, noted: Noted) -> JobSnapshot:
+        """Return the snapshot of the job that the disk knows, in the time of this boot."""
+        snapshot = load(noted.page)
+        if snapshot is None:
             raise CannotGoOn("its note on the disk cannot be read: another version of nozzled began the print")
         if noted.why is not None:
             raise CannotGoOn(f"the computer rebooted during the print, and {noted.why}")
         if self._connection.config.job.after_reboot == "safe":
             raise CannotGoOn("the computer rebooted during the print (job.after_reboot is safe)")
         passed = asyncio.get_running_loop().time() - noted.clock  # what it was switched off for is no time of printing
-        page.started += passed
-        if page.paused_at is not None:
-            page.paused_at += passed
-        page.boot = self._boot
+        snapshot.started += passed
+        if snapshot.paused_at is not None:
+            snapshot.paused_at += passed
+        snapshot.boot = self._boot
         self.noted = noted
-        return page
+        return snapshot
 
     def obstacle(self, job: Job) -> str | None:
         """Return why the job could not go on without its line; None: it can."""
         # Klipper's tty and Teacup count no lines (klipper.txt, teacup-lines.txt)
-        if not recognise(job.page.name).numbered:
-            return f"{job.page.name} does not count lines, so its last line is not known"
-        if job.page.file is None or job.state not in _SURVIVE:
+        if not recognise(job.snapshot.name).numbered:
+            return f"{job.snapshot.name} does not count lines, so its last line is not known"
+        if job.snapshot.file is None or job.state not in _SURVIVE:
             return "the print had not begun"
         if self._logbook.left() is None:
             return "what was sent last is not known"
@@ -154,17 +154,17 @@ class Survival:
         if left is None:
             raise CannotGoOn("what was sent last is not known")
         self.places.take_over(job)
-        if left.sent[-1][0] < job.page.first_line:  # nothing of this job has been sent yet
+        if left.sent[-1][0] < job.snapshot.first_line:  # nothing of this job has been sent yet
             left = replace(left, fed=JobPosition(), position=JobPosition())
         job.lines, job.offset = left.position.lines, left.position.offset
-        page = job.page
-        job.printer = await asyncio.shield(self._connection.come_back(page.address, left, page.identity))
+        snapshot = job.snapshot
+        job.printer = await asyncio.shield(self._connection.come_back(snapshot.address, left, snapshot.identity))
         return left
 
     def found(self, job: Job, fed: JobPosition, modes: Modes) -> None:
         """Take where the job goes on: from here on the logbook knows it."""
         job.printer.feed_from(fed, modes)
-        job.page.first_line = 1
+        job.snapshot.first_line = 1
         job.lines, job.offset = fed.lines, fed.offset
         self.noted = None
 
@@ -172,9 +172,9 @@ class Survival:
         """Get the printer back of which only itself knows how far it is."""
         self.places.take_over(job, noted)
         lost = Lost(noted.number, modes_of(noted.modes))
-        page = job.page
+        snapshot = job.snapshot
         job.lines, job.offset = noted.lines, noted.offset
-        job.printer = await asyncio.shield(self._connection.come_back(page.address, lost, page.identity))
+        job.printer = await asyncio.shield(self._connection.come_back(snapshot.address, lost, snapshot.identity))
 
 
 _SURVIVE = frozenset(state for state in JobState if not state.ended)

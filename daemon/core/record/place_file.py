@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 SLOT = 40 * 1024
-"""Bytes of a slot; a page of a job has 32 KiB at most."""
+"""Bytes of a slot; a job's snapshot has 32 KiB at most."""
 
 _HEAD = struct.Struct("<Q I I")  # turn, length, checksum
 

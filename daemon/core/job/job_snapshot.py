@@ -1,12 +1,12 @@
-"""Page: what a job remembers. It *is* what is written into the logbook, and what the next host goes on from.
+"""JobSnapshot: what a job remembers. It *is* what is written into the logbook, and what the next host goes on from.
 
 It is written at each change of state and each step of a script, which costs a copy in memory. It counts on the same
-boot of the same machine only: times are the monotonic clock's, and another boot has lost the line. The page of a job
-that has ended says how: the store may not have been told in time.
+boot of the same machine only: times are the monotonic clock's, and another boot has lost the line. The snapshot of a
+job that has ended says how: the store may not have been told in time.
 
 A print outlives an upgrade and a downgrade, so pages of other versions are read: what this version does not know is
 left out at every level, and what is missing has its default. A field is never renamed and never means something else;
-a version whose prints an older one must not carry on says so in the page (`READERS`).
+a version whose prints an older one must not carry on says so in the snapshot (`READERS`).
 """
 
 from dataclasses import asdict, field
@@ -65,7 +65,7 @@ class ClaimedJob:
 
 
 @mutable
-class Page:
+class JobSnapshot:
     """What the next host has to know.
 
     Attributes:
@@ -159,24 +159,24 @@ class Page:
         return end - self.started - self.paused_for - pausing
 
 
-def written(page: Page) -> dict[str, Any]:
-    """Return the page as JSON has it."""
-    plain = asdict(page) | {"version": VERSION, "readers": READERS}
-    plain["state"], plain["file"] = page.state.name, plain["file"] or {}
-    if page.rest is not None:
-        plain["rest"]["modes"] = plain_modes(page.rest.modes)
+def dump(snapshot: JobSnapshot) -> dict[str, Any]:
+    """Return the snapshot as JSON has it."""
+    plain = asdict(snapshot) | {"version": VERSION, "readers": READERS}
+    plain["state"], plain["file"] = snapshot.state.name, plain["file"] or {}
+    if snapshot.rest is not None:
+        plain["rest"]["modes"] = plain_modes(snapshot.rest.modes)
     return plain
 
 
-def read(plain: dict[str, Any]) -> Page | None:
-    """Return the page that was written, by whichever version; None where it cannot be understood."""
+def load(plain: dict[str, Any]) -> JobSnapshot | None:
+    """Return the snapshot that was written, by whichever version; None where it cannot be understood."""
     try:
-        return _read(plain)
+        return _load(plain)
     except (AttributeError, LookupError, TypeError, ValueError):  # msgspec's own is a ValueError
         return None
 
 
-def _read(plain: dict[str, Any]) -> Page | None:
+def _load(plain: dict[str, Any]) -> JobSnapshot | None:
     if plain.get("readers", READERS) > VERSION or not plain.keys() >= set(NEEDED):
         return None
     chosen, ending, rest = plain["selection"], plain.get("ending"), plain.get("rest")
@@ -187,10 +187,10 @@ def _read(plain: dict[str, Any]) -> Page | None:
         "ending": _ENDED | ending if ending else None,
         "rest": rest | {"modes": asdict(modes_of(rest["modes"]))} if rest else None,
     }
-    return msgspec.convert(plain, Page, builtin_types=(bytes,))
+    return msgspec.convert(plain, JobSnapshot, builtin_types=(bytes,))
 
 
-def made_cold(plain: dict[str, Any]) -> dict[str, Any]:
-    """Return the written page of a job whose printer is cold; none of one that had not ended and cannot go on."""
+def with_heaters_off(plain: dict[str, Any]) -> dict[str, Any]:
+    """Return the written snapshot of a job whose printer is cold; none of one that had not ended and cannot go on."""
     ending = plain.get("ending")
     return plain | {"ending": ending | {"hot": False}} if ending and isinstance(ending, dict) else {}

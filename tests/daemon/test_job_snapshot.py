@@ -1,4 +1,4 @@
-"""The page of a job: what is written is read again, also what an earlier or a later version has written."""
+"""The snapshot of a job: what is written is read again, also what an earlier or a later version has written."""
 
 import json
 from dataclasses import replace
@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.bridge.words import JobState, Selection
-from daemon.core.job.page import NEEDED, VERSION, Ending, Page, made_cold, read, written
+from daemon.core.job.job_snapshot import NEEDED, VERSION, Ending, JobSnapshot, dump, load, with_heaters_off
 from daemon.core.job.parking import ParkedPlace
 from daemon.core.job.selection import FileMark
 from gcode.modes import Modes
@@ -49,7 +49,7 @@ OF_0_1_0 = {
     "offsets": {"bed": 5.0},
     "ending": None,
 }
-PAGE = Page(
+SNAPSHOT = JobSnapshot(
     Selection("a/part.gcode", "part.gcode", 1000, 5),
     100.5,
     boot="b1",
@@ -67,20 +67,21 @@ PAGE = Page(
 
 
 def test_what_is_written_is_read_again():
-    ended = replace(PAGE, ending=Ending("over", 10, 20, 3.5, hot=True))
-    for page in (PAGE, ended, replace(PAGE, rest=None, file=None, begun=None)):
-        assert read(json.loads(json.dumps(written(page)))) == page
+    ended = replace(SNAPSHOT, ending=Ending("over", 10, 20, 3.5, hot=True))
+    for snapshot in (SNAPSHOT, ended, replace(SNAPSHOT, rest=None, file=None, begun=None)):
+        assert load(json.loads(json.dumps(dump(snapshot)))) == snapshot
 
 
-def test_a_page_of_0_1_0_is_read():
-    page = read(OF_0_1_0)
-    assert page is not None
-    assert (page.state, page.job, page.begun, page.wanted) == (JobState.PAUSING, 7, ("G91", 2), "resume")
-    assert page.selection == PAGE.selection
-    assert page.file == PAGE.file
-    assert page.said[1] == ("M114", ["X:1 Y:2 Z:3 E:4", "ok"])
-    assert page.rest is not None
-    assert page.rest.axes == {"X": 1.0, "Y": 2.0, "Z": 3.0, "E": 4.0}
+def test_a_snapshot_of_0_1_0_is_read():
+    snapshot = load(OF_0_1_0)
+    assert snapshot is not None
+    assert (snapshot.state, snapshot.job) == (JobState.PAUSING, 7)
+    assert (snapshot.begun, snapshot.wanted) == (("G91", 2), "resume")
+    assert snapshot.selection == SNAPSHOT.selection
+    assert snapshot.file == SNAPSHOT.file
+    assert snapshot.said[1] == ("M114", ["X:1 Y:2 Z:3 E:4", "ok"])
+    assert snapshot.rest is not None
+    assert snapshot.rest.axes == {"X": 1.0, "Y": 2.0, "Z": 3.0, "E": 4.0}
 
 
 def strange(value):
@@ -92,36 +93,36 @@ def strange(value):
 
 
 def test_what_a_later_version_says_besides_is_left_out_at_every_level():
-    page = replace(PAGE, ending=Ending("over", 10, 20, 3.5, hot=True))
-    plain = written(page)
+    snapshot = replace(SNAPSHOT, ending=Ending("over", 10, 20, 3.5, hot=True))
+    plain = dump(snapshot)
     for name in ("selection", "file", "ending", "rest"):
         plain[name] = strange(plain[name])
-    assert read(json.loads(json.dumps({**plain, "mood": 1, "version": VERSION + 7}))) == page
+    assert load(json.loads(json.dumps({**plain, "mood": 1, "version": VERSION + 7}))) == snapshot
 
 
 def test_a_later_version_may_keep_its_prints_to_itself():
-    assert written(PAGE)["readers"] <= VERSION
-    assert read({**written(PAGE), "readers": VERSION + 1}) is None
+    assert dump(SNAPSHOT)["readers"] <= VERSION
+    assert load({**dump(SNAPSHOT), "readers": VERSION + 1}) is None
 
 
-@pytest.mark.parametrize("field", sorted(written(PAGE)))
+@pytest.mark.parametrize("field", sorted(dump(SNAPSHOT)))
 def test_what_is_missing_has_its_default_where_the_way_on_does_not_depend_on_it(field):
-    page = read({name: value for name, value in written(PAGE).items() if name != field})
-    assert (page is None) is (field in NEEDED)
+    snapshot = load({name: value for name, value in dump(SNAPSHOT).items() if name != field})
+    assert (snapshot is None) is (field in NEEDED)
 
 
 @pytest.mark.parametrize("value", [{"a": 1}, [[1]], "x", -1.5, None, True])
 def test_what_is_not_of_its_type_is_no_page_and_no_crash(value):
     for field in OF_0_1_0:
         plain = {**OF_0_1_0, field: value}
-        page = read(plain)
-        assert page is None or read(written(page)) == page
-        assert isinstance(made_cold(plain), dict)
+        snapshot = load(plain)
+        assert snapshot is None or load(dump(snapshot)) == snapshot
+        assert isinstance(with_heaters_off(plain), dict)
     for field in NEEDED:
-        assert read({**OF_0_1_0, field: [[value]]}) is None
+        assert load({**OF_0_1_0, field: [[value]]}) is None
 
 
-def test_who_is_made_cold_is_not_hot():
-    ended = written(replace(PAGE, ending=Ending("over", 10, 20, 3.5, hot=True)))
-    assert read(made_cold(ended)).ending.hot is False
-    assert made_cold(written(PAGE)) == {}
+def test_with_heaters_off_it_is_not_hot():
+    ended = dump(replace(SNAPSHOT, ending=Ending("over", 10, 20, 3.5, hot=True)))
+    assert load(with_heaters_off(ended)).ending.hot is False
+    assert with_heaters_off(dump(SNAPSHOT)) == {}
