@@ -73,6 +73,7 @@ bench: $(READY)  ## the benchmarks, by hand on a quiet machine
 docs: $(READY)  ## the parts of docs/ that are generated from the code
 	$(BIN)/python -m daemon.core.job.diagram > docs/job-states.md
 	$(BIN)/python -m gcode.recovery_diagram > docs/link-states.md
+	PYTHONPATH=tests $(BIN)/python -m support.generated
 
 pictures: $(READY)  ## those of the page in docs/images; ARGS=now-dark takes one; wants Chromium
 	PYTHONPATH=tests:tests/page $(BIN)/python tests/page/pictures.py $(ARGS)

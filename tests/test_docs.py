@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from support import features, generated
+
 ROOT = Path(__file__).parents[1]
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 
@@ -109,7 +111,7 @@ def test_the_tree_of_errors_in_the_docs_names_classes_that_are_there():
 PAGES = sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "bench/README.md"))
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`[^`\n]*`")
-_LINK = re.compile(r"\]\(([^()\s]*(?:\([^()\s]*\))?[^()\s]*)\)")
+_LINK = re.compile(r"\]\(([^()\s]*(?:\([^()\s]*\))?[^()\s]*)(?: \"[^\"]*\")?\)")
 _HEADING = re.compile(r"^#{1,6} +(.+?) *#*$", re.MULTILINE)
 _ID = re.compile(r"""<a (?:id|name)=["']([^"']+)""")
 
@@ -139,3 +141,30 @@ def test_each_link_between_our_pages_leads_somewhere():
             if not target.exists() or (anchor and target.suffix == ".md" and anchor not in _anchors(target)):
                 astray.append(f"{page.relative_to(ROOT)}: {link}")
     assert astray == []
+
+
+# -- what is drawn, and what is promised -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", generated.PARTS)
+def test_what_is_drawn_is_as_make_docs_draws_it(page):
+    assert (ROOT / page).read_text("utf-8") == generated.drawn(page), "run make docs"
+
+
+def _is_there(path: str, name: str) -> bool:
+    return bool(re.search(rf"^(async )?def {name}\(", (ROOT / path).read_text("utf-8"), re.MULTILINE))
+
+
+def test_every_promise_has_a_test_that_is_there():
+    promised = (ROOT / "README.md").read_text("utf-8").partition("\n## What it promises")[2].partition("\n## ")[0]
+    promises = promised.split("\n- ")[1:]
+    assert len(promises) >= 5
+    assert [each for each in promises if not generated.tests_of(each)] == []
+    named = [test for page in PAGES for test in generated.tests_of(_CODE.sub("", page.read_text("utf-8")))]
+    assert [test for test in named if not _is_there(*test)] == []
+
+
+def test_every_feature_has_a_test_that_is_there():
+    named = features.tests()
+    assert len(named) > 30
+    assert [test for test in named if not _is_there(*test)] == []

@@ -43,7 +43,7 @@ def port(view: View, subject: Subject) -> Iterator[Finding]:
     try:
         scheme, target = (parsed := parse(address)).scheme, parsed.target
     except AddressError as error:
-        yield bad(str(error), 'docs: README, "Printer addresses"')
+        yield bad(str(error), 'docs/configuration.md, "Printer addresses"')
         return
     if scheme != "serial":
         yield good(f"the printer is {address}, which is not a serial port")

@@ -152,7 +152,7 @@ async def test_it_can_be_left_out(tmp_path):
 
 
 async def test_a_printer_that_is_simulated_faster_survives_a_print_and_its_pause(tmp_path):
-    """README's walkthrough: there, ten minutes of ours are hours of the printer's."""
+    """The walkthrough of docs/using.md: there, ten minutes of ours are hours of the printer's."""
     body = "\n".join([*HEATED, *HEATED[2:] * 30, "M104 S0", "M140 S0", ""]).encode()
     async with api(tmp_path, "sim?speed=20") as client:
         await client.settle(5)

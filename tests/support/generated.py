@@ -1,0 +1,45 @@
+"""Parts of pages that are drawn from something else, between two marks; `python -m support.generated` draws them anew.
+
+A part begins with `<!-- NAME: drawn by make docs -->` and ends with `<!-- end of NAME -->`.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from support import features
+
+ROOT = Path(__file__).parents[2]
+
+PARTS: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"features": features.in_short},
+    "docs/compatibility.md": {"features": features.table, "not yet": features.not_yet},
+}
+"""Page → name of a part → what draws it."""
+
+
+def drawn(page: str) -> str:
+    """Return the page as it should be.
+
+    Raises:
+        LookupError: a part has no place in it.
+    """
+    text = (ROOT / page).read_text("utf-8")
+    for name, draw in PARTS[page].items():
+        begin, end = f"<!-- {name}: drawn by make docs -->\n", f"<!-- end of {name} -->"
+        before, opened, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not (opened and closed):
+            raise LookupError(f"{page} has no place for {name}")
+        text = f"{before}{begin}\n{draw()}\n\n{end}{after}"
+    return text
+
+
+def tests_of(text: str) -> list[tuple[str, str]]:
+    """Return the tests that a text names, as file and function: `[tested](FILE "FUNCTION")`."""
+    return re.findall(r'\]\((?:\.\./)*(tests/[\w/]+\.py) "(test_\w+)"\)', text)
+
+
+if __name__ == "__main__":
+    for page in PARTS:
+        (ROOT / page).write_text(drawn(page), "utf-8")
