@@ -1,4 +1,4 @@
-"""What works and what does not yet, by docs/features.toml: in short for README.md, with tests for docs/compatibility.md."""
+"""What works and what does not, by docs/features.toml: in short for README.md, with tests for docs/compatibility.md."""
 
 import re
 import tomllib
