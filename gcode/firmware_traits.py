@@ -101,7 +101,7 @@ class Dialect:
         numbered: lines carry a number and a checksum, and the firmware enforces both; so asking it with an
             impossible number tells where it is.
         enforces_order: numbered lines are carried out in the order of their numbers only; where they are not, a
-            question with an impossible number is carried out like any other line.
+            probe with an impossible number is carried out like any other line.
         window_lines: lines that may be on their way without an answer.
         window_bytes: bytes that may be on their way; one line alone may always go.
         max_line: bytes of a line that the firmware reads, with number and checksum; the rest is cut silently. None:

@@ -85,7 +85,7 @@ def bare(sent: Sent) -> bytes:
 
 
 @frozen
-class Left:
+class LinkSnapshot:
     """Where a link has left a conversation that another one is to go on with.
 
     Attributes:
@@ -104,7 +104,7 @@ class Left:
 
 
 @frozen
-class Lost:
+class LinkEstimate:
     """A conversation of which only the printer still knows how far it has got: the host's memory of it is gone.
 
     Attributes:
@@ -115,14 +115,14 @@ class Lost:
     number: int
     modes: Modes
 
-    def left(self, wanted: int, dialect: Dialect) -> Left:
+    def snapshot(self, wanted: int, dialect: Dialect) -> LinkSnapshot:
         """Return where it stands, as the printer wants this line next: all before it has been accepted.
 
         What the line before it was, nobody has to know: it is never asked for again.
         """
         last = near(wanted, self.number, dialect.counting.modulo) - 1
         sent = (last, frame(last, HARMLESS), -1, -1, Ticket(HARMLESS))
-        return Left([sent], last, JobPosition(), JobPosition(), replace(self.modes))
+        return LinkSnapshot([sent], last, JobPosition(), JobPosition(), replace(self.modes))
 
 
 def near(told: int, number: int, modulo: int | None) -> int:
@@ -173,13 +173,13 @@ class Flight:
         self.renew_at = MOST
         self._former = 0  # `base` before `renewed`
 
-    def go_on(self, left: Left) -> None:
+    def reattach(self, snapshot: LinkSnapshot) -> None:
         """Take over the lines that another link has sent."""
-        self.next = self.replay = left.sent[-1][0] + 1
-        self.begin = left.sent[0][0]
-        for sent in left.sent:
+        self.next = self.replay = snapshot.sent[-1][0] + 1
+        self.begin = snapshot.sent[0][0]
+        for sent in snapshot.sent:
             self.history[sent[0] % HISTORY] = sent
-            if sent[0] > left.answered:
+            if sent[0] > snapshot.answered:
                 self.add(sent)
             if (told := number_of(sent[1])) is not None:
                 former, self.base = self.base, sent[0] - told
@@ -221,7 +221,7 @@ class Flight:
         return max(self.begin, self.next - HISTORY)
 
     @property
-    def goes_back(self) -> bool:
+    def replaying(self) -> bool:
         """Lines are to be sent again."""
         return self.replay < self.next
 

@@ -30,7 +30,7 @@ from gcode.chatter import Chatter
 from gcode.complaints import Complaints
 from gcode.dialect import UNKNOWN, Dialect
 from gcode.errors import LinkError, PrinterReset, PrinterSilent, QueueFull
-from gcode.flight import HARMLESS, HISTORY, Flight, Left, Sent, bare, command_of
+from gcode.flight import HARMLESS, HISTORY, Flight, LinkSnapshot, Sent, bare, command_of
 from gcode.modes import Modes
 from gcode.outbox import Journal, Leave, Outbox, Pull
 from gcode.outgoing import Counters, JobPosition, LinkNotice, RefusedLine, Ticket
@@ -54,7 +54,7 @@ from gcode.replies import (
 )
 from gcode.wire import Wire
 
-__all__ = ["HISTORY", "Journal", "Leave", "Left", "Pull", "Sent"]  # besides what is defined here
+__all__ = ["HISTORY", "Journal", "Leave", "LinkSnapshot", "Pull", "Sent"]  # besides what is defined here
 
 MAX_QUEUED = 256
 """Commands of clients that may wait for the printer; a job waits for the answer to each of its own."""
@@ -159,20 +159,20 @@ class HostLink:
 
     # -- what the owner asks for ---------------------------------------------------------------------------
 
-    def feed(self, pull: Pull | None, *, goes_on: bool = False) -> None:
+    def feed(self, pull: Pull | None, *, keep_position: bool = False) -> None:
         """Take the lines of a job from `pull` from now on; None ends the job.
 
         Args:
             pull: returns the next line, or None where there is none now.
-            goes_on: with the lines behind those that were sent last; otherwise position counts from zero.
+            keep_position: the lines are those behind the ones sent last; otherwise `position` counts from zero.
         """
         self._outbox.feed(pull)
-        if pull is not None and not goes_on:
+        if pull is not None and not keep_position:
             self._flight.renew_soon()
             self._outbox.fed = 0
             self.position = JobPosition()
 
-    def come_back(self, left: Left, now: float) -> None:
+    def reattach(self, snapshot: LinkSnapshot, now: float) -> None:
         """Take over a conversation that another link has left; nothing of this one may have been sent.
 
         Where that link has sent packed lines, `may_be_packing` comes first.
@@ -180,13 +180,13 @@ class HostLink:
         The printer is asked for the line that it wants next, and for an echo behind whatever it still has to do.
         It is back when `idle`; `error` is set where the answer fits none of the lines.
         """
-        self._flight.go_on(left)
+        self._flight.reattach(snapshot)
         self.first_number = self._flight.next
-        self._outbox.fed = left.fed.lines
-        self._outbox.modes = replace(left.modes, e_mode=self._dialect.e_mode)
-        self.position = replace(left.position)
+        self._outbox.fed = snapshot.fed.lines
+        self._outbox.modes = replace(snapshot.modes, e_mode=self._dialect.e_mode)
+        self.position = replace(snapshot.position)
         self._alive = now
-        self._recovery.take_over(left.answered, self._flight, self._dialect)
+        self._recovery.reattach(snapshot.answered, self._flight, self._dialect)
         self._plain = self._ok_is_plain
 
     def hold(self) -> None:
@@ -233,7 +233,7 @@ class HostLink:
     def idle(self) -> bool:
         """Every line sent has been answered, and no command waits."""
         flight, outbox = self._flight, self._outbox
-        waits = flight.lines or outbox.urgent or outbox.queue or self._answers or flight.goes_back
+        waits = flight.lines or outbox.urgent or outbox.queue or self._answers or flight.replaying
         return not waits and self._recovery.settled
 
     @property
@@ -242,7 +242,7 @@ class HostLink:
         return self._flight.first_unanswered - 1
 
     def be_at(self, fed: JobPosition, modes: Modes) -> None:
-        """Take what the lines before the next one were of the job, where `come_back` could not be told."""
+        """Take what the lines before the next one were of the job, where `reattach` could not be told."""
         self._outbox.fed = fed.lines
         self._outbox.modes = replace(modes, e_mode=self._dialect.e_mode)
         self.position = replace(fed)
@@ -254,7 +254,7 @@ class HostLink:
     @property
     def job_in_flight(self) -> bool:
         """Some line of the job has been sent and not been answered."""
-        return self._flight.goes_back or any(sent[4] is None for sent in self._flight.lines)
+        return self._flight.replaying or any(sent[4] is None for sent in self._flight.lines)
 
     @property
     def next_number(self) -> int:
@@ -420,8 +420,8 @@ class HostLink:
             self._note_planner(reply.planner)
         if isinstance(reply, Ok) and reply.heaters and lines and code_word(command_of(lines[0])) in _TELLS_BY_OKS:
             self._signs_of_life(now)
-        elif recovery.asking and isinstance(reply, Ok) and reply.heaters and not self._flight.has("M105"):
-            self._on_question_executed(now)
+        elif recovery.probing and isinstance(reply, Ok) and reply.heaters and not self._flight.has("M105"):
+            self._on_probe_executed(now)
         elif number is None and recovery.owed_ok:
             recovery.owed_ok = False
             self._signs_of_life(now)
@@ -429,7 +429,7 @@ class HostLink:
         elif number is None and recovery.foreign_ok:
             recovery.foreign_ok = False
             # it was the tail of the only line on its way, so nothing will ask for that: the host does
-            self._patience.hurried = self._patience.hurried or (len(lines) == 1 and not recovery.asking)
+            self._patience.hurried = self._patience.hurried or (len(lines) == 1 and not recovery.probing)
         elif number is not None and lines:
             # ADVANCED_OK says which line it answers: those before it lost theirs, a repeated one is stale
             while lines and lines[0][0] <= number:
@@ -448,8 +448,8 @@ class HostLink:
         number = self._flight.near(told, self._dialect.counting.modulo)
         return number if number < self._flight.next else None
 
-    def _on_question_executed(self, now: float) -> None:
-        """A firmware that does not count lines (RepRapFirmware) takes the question for a command and answers that."""
+    def _on_probe_executed(self, now: float) -> None:
+        """A firmware that does not count lines (RepRapFirmware) takes the probe for a command and answers that."""
         self._recovery.executed(self._flight)
         self._signs_of_life(now)
         if self._flight.lines:
@@ -506,7 +506,7 @@ class HostLink:
             while self._flight.lines:
                 self._acknowledge("ok", now, told)
         elif self._flight.lines and self._recovery.phase is Phase.CLEAR:
-            self._recovery.ask_what_is_wanted(self._flight, self._dialect)
+            self._recovery.probe(self._flight, self._dialect)
             self._alive = now
 
     def _on_resend(self, number: int, now: float, told: list[Told]) -> None:
@@ -568,7 +568,7 @@ class HostLink:
     def urgent(self) -> bool:
         """`deadline` is nearer than it was for the last line: a timer may have to be set anew."""
         return (
-            self._recovery.going_back
+            self._recovery.rewinding
             or bool(self._outbox.urgent or self._answers)
             or self._outbox.packer.doubt_at is not None
             or self._complaints.halted_until is not None
@@ -578,7 +578,7 @@ class HostLink:
     def deadline(self) -> float | None:
         """When `tick` wants to be called, if nothing arrives before; None while nothing is awaited."""
         deadline = self._answer_deadline()
-        waits = self._outbox.urgent and not (self._recovery.going_back or self._flight.goes_back)
+        waits = self._outbox.urgent and not (self._recovery.rewinding or self._flight.replaying)
         if waits and deadline is not None and self._wire.room_at is not None:
             deadline = min(deadline, self._wire.room_at)  # what waits for room goes then, or when an answer comes
         if (doubt := self._outbox.packer.doubt_at) is not None and self.error is None:
@@ -593,9 +593,9 @@ class HostLink:
             return None
         if self._complaints.halted_until is not None:
             return self._complaints.halted_until
-        if self._recovery.going_back:
+        if self._recovery.rewinding:
             return self._recovery.quiet_at
-        if self._flight.lines or self._recovery.asking:
+        if self._flight.lines or self._recovery.probing:
             return self._silent_since + self._patience.seconds(self._flight, self._dialect)
         return None
 
@@ -616,9 +616,9 @@ class HostLink:
             return told
         if self._complaints.halted_until is not None:
             self.fail(self._complaints.no_reason(self._dialect))
-        elif self._recovery.going_back:
+        elif self._recovery.rewinding:
             self._recovery.quiet(self._flight, self._dialect)
-            self._patience.hurried = self._patience.hurried or self._recovery.asking
+            self._patience.hurried = self._patience.hurried or self._recovery.probing
         else:
             self._on_silence(now)
         self._plain = self._ok_is_plain and not self._partial
@@ -632,7 +632,7 @@ class HostLink:
             return
         told += packer.notices()
         if flight.lines and self._recovery.clear:
-            self._recovery.ask_what_is_wanted(flight, self._dialect)
+            self._recovery.probe(flight, self._dialect)
             self._alive = now
             self._patience.hurried = True
 
@@ -640,7 +640,7 @@ class HostLink:
         self._counters.timeouts += 1
         self._patience.hurried = False
         try:
-            oldest = self._flight.oldest or "a question"
+            oldest = self._flight.oldest or "a probe"
             self._recovery.silence(oldest, self._silent_since, now, self._flight, self._dialect)
         except LinkError as error:
             self.fail(error)

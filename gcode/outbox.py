@@ -132,7 +132,7 @@ class Outbox:
         flight = self._flight
         was_idle, number = not flight.lines, flight.next
         if self.urgent or self.queue or not self._recovery.clear or flight.replay < number or number >= flight.renew_at:
-            was_idle = was_idle and not flight.goes_back  # an answer to the first copy measures no turnaround
+            was_idle = was_idle and not flight.replaying  # an answer to the first copy measures no turnaround
             out = self._take_all(now)
         elif self._pull is not None and not self.held:
             out = self._take_lines(self._pull)
@@ -151,18 +151,18 @@ class Outbox:
     def _take_all(self, now: float) -> bytes:
         """Return what may go where there is more than the job's lines."""
         flight, recovery = self._flight, self._recovery
-        out = self._question() if recovery.raw else b""
+        out = self._probe() if recovery.raw else b""
         if self.urgent:
             window = self.slots or self._dialect.window_lines
             self._wire.settle(flight, window, now, read=recovery.echo is not None)
-        if recovery.going_back:
+        if recovery.rewinding:
             return out
         while sent := self._take():
             flight.add(sent)
             out += sent[1]
-        if recovery.raw:  # a question has come up: behind it nothing goes
-            out += self._question()
-        waits = flight.goes_back or recovery.asking or flight.next >= flight.renew_at or self._waits_for_room
+        if recovery.raw:  # a probe has come up: behind it nothing goes
+            out += self._probe()
+        waits = flight.replaying or recovery.probing or flight.next >= flight.renew_at or self._waits_for_room
         return out if waits or self.held or self._pull is None else out + self._take_lines(self._pull)
 
     @property
@@ -174,24 +174,24 @@ class Outbox:
     def _may_go(self, ticket: Ticket) -> bool:
         return self._leave(ticket, len(self.urgent) + len(self.queue))
 
-    def _question(self) -> bytes:
+    def _probe(self) -> bytes:
         raw, self._recovery.raw = self._recovery.raw, b""
-        return self.packer.question(raw)
+        return self.packer.probe(raw)
 
     def _take(self) -> Sent | None:
         """Return the next frame that goes before the job's lines: urgent, repeated, then commands."""
         flight, recovery = self._flight, self._recovery
-        if self.urgent and not flight.goes_back and self._may_go(self.urgent[0]):
+        if self.urgent and not flight.replaying and self._may_go(self.urgent[0]):
             return self._take_urgent()
         if self.alone and self._goes_alone():
             return None
-        if recovery.asking:
-            return None  # the firmware refuses the question and flushes its buffer: what comes behind would be cut
-        if flight.goes_back and recovery.echo is not None:
+        if recovery.probing:
+            return None  # the firmware refuses the probe and flushes its buffer: what comes behind would be cut
+        if flight.replaying and recovery.echo is not None:
             return self._repeat()  # oks are missing: the firmware answered, so the lines in flight have left its buffer
         if len(flight.lines) >= (self.slots or self._dialect.window_lines):
             return None
-        if flight.goes_back:
+        if flight.replaying:
             return self._repeat()
         if flight.next >= flight.renew_at and self._begins_anew():
             return self._take_anew()
@@ -215,7 +215,7 @@ class Outbox:
         if flight.lines:
             return None
         if not flight.fills and recovery.all_here != flight.next:
-            recovery.ask_what_is_wanted(flight, self._dialect)
+            recovery.probe(flight, self._dialect)
             self._patience.hurried = True
             return None
         ticket = Ticket(HARMLESS if flight.fills else RENEWAL)

@@ -2,10 +2,10 @@
 
 Frames stay what they are; here they get the form in which they go, and the orders by which the decoder is where the
 link believes it to be. The decoder is out of step behind every byte that was lost or damaged, and behind a flush of the
-receive buffer; nobody can say whether it is. So whatever goes out behind a request to resend, or behind a question,
+receive buffer; nobody can say whether it is. So whatever goes out behind a request to resend, or behind a probe,
 begins with its reset. What the firmware says about its decoder is compared with what it ought to be.
 
-     in step ──── request, question, wrong state told ────▶ out of step
+     in step ──── request, probe, wrong state told ───────▶ out of step
         ▲                                                       │
         └────────── RESET, BLANKS, PACK before the next frame ──┘
 """
@@ -160,8 +160,8 @@ class Packer:
         self.in_step = True
         return packed(text, wire)
 
-    def question(self, raw: bytes) -> bytes:
-        """Return a question, which begins with a line feed, as it goes: unpacked."""
+    def probe(self, raw: bytes) -> bytes:
+        """Return a probe, which begins with a line feed, as it goes: unpacked."""
         if not self.used:
             return raw
         self.lose_step()

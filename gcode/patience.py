@@ -18,7 +18,7 @@ MISSED = 3
 """Busy messages that have to be missing where a client has asked for them less often (M113)."""
 
 HURRY = 2.0
-"""Seconds of silence that are enough for the next question, where somebody waits for the line to be clear."""
+"""Seconds of silence that are enough for the next probe, where somebody waits for the line to be clear."""
 
 # Those that heat, home, probe, wait or ask somebody: what other hosts wait for too, Marlin's own, and
 # Prusa's G76 and G80.
@@ -61,7 +61,7 @@ class Patience:
     """How long silence means nothing, by what the firmware carries out, and whether it says that it is busy.
 
     Attributes:
-        hurried: the next question comes after HURRY.
+        hurried: the next probe comes after HURRY.
     """
 
     __slots__ = ("_busy_timeout", "_says_busy", "hurried")

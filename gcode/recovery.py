@@ -4,12 +4,12 @@ Nothing here sends: `raw` and `echo_due` tell the link what to put on the wire. 
 conversation.
 
 Theory of operation. The firmware accepts each line number once, and in order. So it always knows which line it wants
-next, and the host never guesses: whenever it is in doubt, it asks. There are three questions, and each is a phase.
+next, and the host never guesses: whenever it is in doubt, it asks. It asks one of three things, and each is a phase.
 
-* Which line do you want? (ASKING; COMING_BACK where another host has sent the lines; DOUBTING where the answer was
-  absurd.) The question is an M105 under a number that no print reaches. The firmware refuses it and names the line
+* Which line do you want? (PROBING; REATTACHING where another host has sent the lines; DOUBTING where the answer was
+  absurd.) The probe is an M105 under a number that no print reaches. The firmware refuses it and names the line
   that it expects. Sending the last line again would be a guess, and Marlin 2.1 drops a repeat without a word.
-* Has everything that I sent been dealt with? (GOING_BACK.) Behind a refused line there may be others on the wire. Each
+* Has everything that I sent been dealt with? (REWINDING.) Behind a refused line there may be others on the wire. Each
   is refused in turn, or vanishes when the firmware flushes its receive buffer. A line sent too early would vanish with
   them, or a late request would be taken for a new one. So nothing is sent until all of them are answered, or the line
   has been quiet for longer than the shortest turnaround seen. Then the link sends from the requested line on.
@@ -68,10 +68,10 @@ class Phase(Enum):
     """What a conversation is about besides its lines."""
 
     CLEAR = "all is well"
-    COMING_BACK = "another host has left the conversation, and the printer is asked which line it wants"
-    ASKING = "the printer is asked which line it wants"
+    REATTACHING = "another host has left the conversation, and the printer is asked which line it wants"
+    PROBING = "the printer is asked which line it wants"
     DOUBTING = "the printer wants a line that makes no sense, and is asked again"
-    GOING_BACK = "a line is asked for again, and the link waits for what was sent behind it"
+    REWINDING = "a line is asked for again, and the link waits for what was sent behind it"
     ECHOING = "lines were accepted and not answered; an echo shows whether answers are still to come"
 
 
@@ -79,15 +79,15 @@ P = Phase
 
 # (what happens, in which phases, the phase behind it); whatever has no row here changes nothing.
 TRANSITIONS: tuple[tuple[str, tuple[Phase, ...], Phase], ...] = (
-    ("taken over", (P.CLEAR,), P.COMING_BACK),
-    ("silence", (P.CLEAR, P.ASKING, P.ECHOING), P.ASKING),
-    ("nothing to do", (P.CLEAR,), P.ASKING),
-    ("request", (P.CLEAR, P.COMING_BACK, P.ASKING, P.DOUBTING, P.GOING_BACK, P.ECHOING), P.GOING_BACK),
-    ("odd request", (P.CLEAR, P.COMING_BACK, P.ASKING, P.GOING_BACK, P.ECHOING), P.DOUBTING),
-    ("question executed", (P.COMING_BACK, P.ASKING, P.DOUBTING), P.CLEAR),
-    ("quiet", (P.GOING_BACK,), P.CLEAR),
-    ("quiet, answers missing", (P.GOING_BACK,), P.ECHOING),
-    ("quiet, but answered", (P.GOING_BACK,), P.ASKING),
+    ("reattached", (P.CLEAR,), P.REATTACHING),
+    ("silence", (P.CLEAR, P.PROBING, P.ECHOING), P.PROBING),
+    ("nothing to do", (P.CLEAR,), P.PROBING),
+    ("request", (P.CLEAR, P.REATTACHING, P.PROBING, P.DOUBTING, P.REWINDING, P.ECHOING), P.REWINDING),
+    ("odd request", (P.CLEAR, P.REATTACHING, P.PROBING, P.REWINDING, P.ECHOING), P.DOUBTING),
+    ("probe executed", (P.REATTACHING, P.PROBING, P.DOUBTING), P.CLEAR),
+    ("quiet", (P.REWINDING,), P.CLEAR),
+    ("quiet, answers missing", (P.REWINDING,), P.ECHOING),
+    ("quiet, but answered", (P.REWINDING,), P.PROBING),
     ("echo", (P.ECHOING,), P.CLEAR),
 )
 _NEXT = {(phase, trigger): target for trigger, phases, target in TRANSITIONS for phase in phases}
@@ -112,9 +112,9 @@ class Recovery:
     Attributes:
         phase: where it stands.
         clear: all is well. `phase` tells it too; this costs a line less.
-        asking: a question with an impossible number is out. The same.
-        going_back: a request is being sorted out, and nothing is sent meanwhile. The same.
-        raw: a question, to go out before anything else.
+        probing: a probe with an impossible number is out. The same.
+        rewinding: a request is being sorted out, and nothing is sent meanwhile. The same.
+        raw: a probe, to go out before anything else.
         echo: the command whose echo is waited for.
         echo_due: it is to be sent, before everything but `raw`.
         owed_ok: the `ok` that belongs to a request has not come yet.
@@ -127,8 +127,8 @@ class Recovery:
 
     phase: Phase = Phase.CLEAR
     clear: bool = True
-    asking: bool = False
-    going_back: bool = False
+    probing: bool = False
+    rewinding: bool = False
     raw: bytes = b""
     echo: Ticket | None = None
     echo_due: bool = False
@@ -146,27 +146,27 @@ class Recovery:
     _doubted: int | None = None  # the request that made no sense
     _doubts: int = 0
     _probes: int = 0
-    _asked_at: float = -1.0  # when the last question was asked
+    _probed_at: float = -1.0  # when the last probe went out
     _echoes: int = 0
 
     def _enter(self, trigger: str) -> None:
         self.phase = _NEXT.get((self.phase, trigger), self.phase)
         self.clear = self.phase is Phase.CLEAR
-        self.asking = self.phase in _ASKING
-        self.going_back = self.phase is Phase.GOING_BACK
+        self.probing = self.phase in _PROBING
+        self.rewinding = self.phase is Phase.REWINDING
 
     @property
     def settled(self) -> bool:
         """Nobody asks for anything that another host has left."""
-        return not (self.phase is Phase.GOING_BACK or self.raw or self._came_from is not None)
+        return not (self.phase is Phase.REWINDING or self.raw or self._came_from is not None)
 
     # -- requests ------------------------------------------------------------------------------------------
 
-    def take_over(self, answered: int, flight: Flight, dialect: Dialect) -> None:
+    def reattach(self, answered: int, flight: Flight, dialect: Dialect) -> None:
         """Ask what became of the lines behind the one that was answered last."""
         self._came_from = answered
-        self._enter("taken over")
-        self._ask(flight, dialect)
+        self._enter("reattached")
+        self._probe(flight, dialect)
 
     def requested(self, number: int, flight: Flight, dialect: Dialect, now: float, wire_free: float) -> None:
         """Act on a request for a line.
@@ -195,13 +195,13 @@ class Recovery:
             return
         self.all_here = number if number == flight.next else 0
         quiet_at = self._quiet_at(dialect, now, wire_free)
-        if self.going_back and self._request.target == number:
+        if self.rewinding and self._request.target == number:
             self._request.unanswered -= 1
             self._request.early = 0  # they were not of lines from this one on
             self._request.until = min(max(self._request.until, quiet_at), self._request.begun + LONGEST_WAIT)
         else:
             self._count(number, flight, now, wire_free, repeats=dialect.repeats_request > 0)
-            self._go_back(number, flight, now, max(quiet_at, now + self._wait), executes=dialect.ok_at == "execution")
+            self._rewind(number, flight, now, max(quiet_at, now + self._wait), executes=dialect.ok_at == "execution")
         self.resume_if_answered()
 
     def _quiet_at(self, dialect: Dialect, now: float, wire_free: float) -> float:
@@ -222,7 +222,7 @@ class Recovery:
         self._doubts += asked or self._doubted is None
         self._doubted = number
         self._enter("odd request")
-        self._ask(flight, dialect)
+        self._probe(flight, dialect)
 
     def _crossed(self, same: bool, now: float, wire_free: float, *, repeats: bool) -> bool:
         """Tell whether a request for the line that was sent last came too soon to answer that.
@@ -254,7 +254,7 @@ class Recovery:
         if self._repeats[1] >= MAX_REPEATS or self._stale >= MAX_STALE:
             raise ResendLoop(f"the printer asked for line {number - flight.base} {MAX_REPEATS} times in a row")
 
-    def _go_back(self, number: int, flight: Flight, now: float, until: float, *, executes: bool) -> None:
+    def _rewind(self, number: int, flight: Flight, now: float, until: float, *, executes: bool) -> None:
         """Take the lines from `number` on out of the flight; those before it were accepted and stay.
 
         Args:
@@ -271,7 +271,7 @@ class Recovery:
         again = sum(before.target <= sent[0] < before.end for sent in flight.lines) if before.early else 0
         self.answered_early = min(before.early, again)
         self._request = _Request(number, lost - 1, until, now, end)
-        if self.asking and len(flight.lines) > self.answered_early and executes and not self._echo_is_to_come(flight):
+        if self.probing and len(flight.lines) > self.answered_early and executes and not self._echo_is_to_come(flight):
             self._ask_for_echo()
         self._enter("request")
 
@@ -283,7 +283,7 @@ class Recovery:
 
     def resume_if_answered(self) -> None:
         """Go on when every line behind the bad one has been answered."""
-        if self.going_back and self._request.unanswered <= 0 and not self.owed_ok:
+        if self.rewinding and self._request.unanswered <= 0 and not self.owed_ok:
             self._resume()
 
     def _resume(self) -> None:
@@ -301,30 +301,30 @@ class Recovery:
         self.owed_ok = False
         if self._request.early:  # the request crossed with lines that were sent again: which one is wanted now?
             self._enter("quiet, but answered")
-            self._ask(flight, dialect)
+            self._probe(flight, dialect)
         else:
             self._resume()
 
     def stray(self, flight: Flight) -> None:
         """Take note of an `ok` for which no line is on its way."""
-        self._request.early += flight.goes_back
+        self._request.early += flight.replaying
 
-    def ask_what_is_wanted(self, flight: Flight, dialect: Dialect) -> None:
+    def probe(self, flight: Flight, dialect: Dialect) -> None:
         """Ask, as the firmware says itself that it has nothing to do, or has answered everything."""
         self._enter("nothing to do")
-        self._ask(flight, dialect)
+        self._probe(flight, dialect)
 
     def lives(self) -> None:
         """Take note of a sign of life."""
         self._probes = 0
-        self._asked_at = -1.0
+        self._probed_at = -1.0
 
     def silence(self, oldest: str, alive: float, now: float, flight: Flight, dialect: Dialect) -> None:
         """Ask whether anyone is there.
 
         Args:
             oldest: the command that has no answer.
-            alive: when there was a sign of life, or the last question was asked.
+            alive: when there was a sign of life, or the last probe went out.
             now: the time.
             flight: what is on its way.
             dialect: of the firmware; one that does not count lines cannot be asked.
@@ -332,15 +332,15 @@ class Recovery:
         Raises:
             PrinterSilent: that was asked too often.
         """
-        self._probes = self._probes + 1 if alive == self._asked_at else 1
-        self._asked_at = now
+        self._probes = self._probes + 1 if alive == self._probed_at else 1
+        self._probed_at = now
         if self._probes > MAX_PROBES:
             raise PrinterSilent(f"no answer to {oldest!r}, nor to {MAX_PROBES} probes")
         if dialect.numbered:
             self._enter("silence")
-            self._ask(flight, dialect)
+            self._probe(flight, dialect)
 
-    def _ask(self, flight: Flight, dialect: Dialect) -> None:
+    def _probe(self, flight: Flight, dialect: Dialect) -> None:
         """Ask for the line that is wanted next; the line feed ends whatever noise the firmware may hold.
 
         Recorded under "impossible number" in *-lines.txt: Marlin and Prusa-Firmware refuse it and ask at once. Repetier
@@ -350,12 +350,12 @@ class Recovery:
         self.foreign_ok = dialect.answers_blank
 
     def executed(self, flight: Flight) -> None:
-        """Take note that the question was taken for a command, by a firmware that does not count lines.
+        """Take note that the probe was taken for a command, by a firmware that does not count lines.
 
         RepRapFirmware does so: its StringParser.cpp checks the checksum of a line, not the order of numbers.
         """
         self.all_here = flight.next
-        self._enter("question executed")
+        self._enter("probe executed")
 
     # -- echoes --------------------------------------------------------------------------------------------
 
@@ -392,4 +392,4 @@ class Recovery:
         self._enter("echo")
 
 
-_ASKING = frozenset({Phase.COMING_BACK, Phase.ASKING, Phase.DOUBTING})
+_PROBING = frozenset({Phase.REATTACHING, Phase.PROBING, Phase.DOUBTING})

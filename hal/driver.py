@@ -11,9 +11,9 @@ from functools import partial
 from gcode.compact import Compact, compactor
 from gcode.dialect import UNKNOWN, Dialect
 from gcode.errors import FirmwareHalted, NozzledError, PrinterReset, PrinterSilent
-from gcode.flight import Lost
+from gcode.flight import LinkEstimate
 from gcode.histogram import Histogram
-from gcode.link import HostLink, Left, Told
+from gcode.link import HostLink, LinkSnapshot, Told
 from gcode.modes import Modes
 from gcode.outgoing import Counters, JobPosition, LinkNotice, RefusedLine, Ticket
 from gcode.packing import RESET, DecoderSaid
@@ -256,11 +256,11 @@ class LinePrinter:
         """
         await self._be_ready(self._transport.open, partial(self._handshake.first_contact, revive=revive))
 
-    async def come_back(self, left: Left | Lost, identity: FirmwareIdentity) -> None:
+    async def reattach(self, snapshot: LinkSnapshot | LinkEstimate, identity: FirmwareIdentity) -> None:
         """Go on with a conversation that another host has left on this line, and be READY behind what it had sent.
 
         Args:
-            left: where it was left, or what the printer is to be asked for that.
+            snapshot: where it was left, or what the printer is to be asked for that.
             identity: who was there.
 
         Raises:
@@ -269,11 +269,11 @@ class LinePrinter:
         """
         if not isinstance(self._transport, Reopenable):
             raise PortError(f"{self.address} cannot be reattached to: opening it would end what the printer is doing")
-        if isinstance(left, Lost):
-            contact = partial(self._handshake.find_again, left, identity)
+        if isinstance(snapshot, LinkEstimate):
+            contact = partial(self._handshake.reattach_by_asking, snapshot, identity)
         else:
-            self._handshake.take_over(left, identity)
-            contact = partial(self._handshake.contact_again, identity)
+            self._handshake.reattach(snapshot, identity)
+            contact = partial(self._handshake.confirm_identity, identity)
         await self._be_ready(self._transport.reopen, contact)
 
     async def open_to_stop(self, reason: str) -> None:
@@ -320,14 +320,14 @@ class LinePrinter:
 
     # -- a job's lines -------------------------------------------------------------------------------------
 
-    def feed(self, source: LineSource | None, *, goes_on: bool = False) -> None:
+    def feed(self, source: LineSource | None, *, keep_position: bool = False) -> None:
         """Take the job's lines from here; None ends it and drops nothing in flight."""
-        self._require_link().feed(source.next_line if source else None, goes_on=goes_on)
+        self._require_link().feed(source.next_line if source else None, keep_position=keep_position)
         self._reports.fed(by_job=source is not None)
         self._pump.turn()
 
     def feed_from(self, fed: JobPosition, modes: Modes) -> None:
-        """Have the job be at this place, which `come_back` could not be told; `feed` goes on behind it."""
+        """Have the job be at this place, which `reattach` could not be told; `feed` goes on behind it."""
         self._require_link().be_at(fed, modes)
         if self._logbook is not None:
             self._logbook.at(fed, modes)

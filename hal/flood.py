@@ -28,7 +28,7 @@ class Flood:
         self,
         take: Callable[[bytes], None],
         hold: Callable[[], None],
-        go_on: Callable[[], None],
+        resume: Callable[[], None],
         spent: Callable[[], float] = thread_time,
     ) -> None:
         """Prepare.
@@ -36,12 +36,12 @@ class Flood:
         Args:
             take: reads a piece.
             hold: stops the reading.
-            go_on: begins it again.
+            resume: begins it again.
             spent: tells the seconds of the processor so far.
         """
         self._take = take
         self._hold = hold
-        self._go_on = go_on
+        self._resume = resume
         self._spent = spent
         self._loop = asyncio.get_running_loop()
         self._began = 0.0
@@ -70,7 +70,7 @@ class Flood:
     def _end(self) -> None:
         self._timer = None
         self._begin(self._loop.time())
-        self._go_on()
+        self._resume()
 
     def stop(self) -> None:
         """Forget it: the line is closed."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from gcode.asking import Asking
 from gcode.dialect import UNKNOWN, Dialect, recognise
 from gcode.errors import FirmwareHalted, PrinterReset
-from gcode.flight import Left, Lost
+from gcode.flight import LinkEstimate, LinkSnapshot
 from gcode.link import HostLink
 from gcode.packing import BEGIN, RESET, DecoderSaid
 from gcode.replies import Capability, FirmwareError, FirmwareInfo, acknowledges, parse
@@ -86,31 +86,31 @@ class Handshake:
             raise FirmwareHalted(f"the firmware has halted: {halted}{self._errors.remedy}")
         await self._agree_on_packing()
 
-    def take_over(self, left: Left, identity: FirmwareIdentity) -> None:
+    def reattach(self, snapshot: LinkSnapshot, identity: FirmwareIdentity) -> None:
         """Make the link that goes on where another one has left."""
         link = self.make_link(recognise(identity.name))
         if self._logbook is not None and self._logbook.packs:
             link.may_be_packing()
-        link.come_back(left, asyncio.get_running_loop().time())
+        link.reattach(snapshot, asyncio.get_running_loop().time())
         if self._logbook is not None:
-            self._logbook.go_on(left)
+            self._logbook.reattach(snapshot)
 
-    async def find_again(self, lost: Lost, identity: FirmwareIdentity) -> None:
+    async def reattach_by_asking(self, estimate: LinkEstimate, identity: FirmwareIdentity) -> None:
         """Ask the printer which line it wants, and go on there; what the lines before were is not known.
 
         Raises:
             RemoteProtocolError: it does not say, or is another one.
         """
         dialect = recognise(identity.name)
-        wanted = await self._pump.ask(Asking(dialect, lost.number, asyncio.get_running_loop().time()))
+        wanted = await self._pump.ask(Asking(dialect, estimate.number, asyncio.get_running_loop().time()))
         if self._logbook is not None:
             self._logbook.begin()
             self._logbook.packs = dialect.packing is not None  # nobody knows
-        self.take_over(lost.left(wanted, dialect), identity)
+        self.reattach(estimate.snapshot(wanted, dialect), identity)
         self._pump.turn()
-        await self.contact_again(identity)
+        await self.confirm_identity(identity)
 
-    async def contact_again(self, identity: FirmwareIdentity) -> None:
+    async def confirm_identity(self, identity: FirmwareIdentity) -> None:
         """Find out whether it is this one that is there; the link has taken the conversation over.
 
         Raises:

@@ -21,7 +21,7 @@ from typing import Any
 
 from gcode.framing import number_of, numberless
 from gcode.frozen import frozen
-from gcode.link import HISTORY, Leave, Left, Sent
+from gcode.link import HISTORY, Leave, LinkSnapshot, Sent
 from gcode.modes import Modes
 from gcode.outgoing import JobPosition, Ticket
 
@@ -130,7 +130,7 @@ class Logbook:
         self._lines = self._offset = 0
         self._modes = _packed(Modes())
 
-    def left(self) -> Left | None:
+    def snapshot(self) -> LinkSnapshot | None:
         """Return where the conversation stands; None where the frames do not tell."""
         slots = self._whole_slots()
         if not slots or slots[-1][1] + 1 < slots[0][0]:
@@ -138,7 +138,7 @@ class Logbook:
         last = slots[-1]
         answered = last[1]
         at = next((slot for slot in slots if slot[0] == answered), None)
-        return Left(
+        return LinkSnapshot(
             sent=[_sent(slot) for slot in slots],
             answered=answered,
             position=JobPosition(at[3], at[2]) if at else JobPosition(),
@@ -198,10 +198,10 @@ class Logbook:
         """Tell whether a command may go between the lines of a job now; a `gcode.link.Leave`."""
         return self.leave(ticket, waiting)
 
-    def go_on(self, left: Left) -> None:
+    def reattach(self, snapshot: LinkSnapshot) -> None:
         """Write on behind what another host has left."""
-        self._lines, self._offset = left.fed.lines, left.fed.offset
-        self._modes = _packed(left.modes)
+        self._lines, self._offset = snapshot.fed.lines, snapshot.fed.offset
+        self._modes = _packed(snapshot.modes)
 
     def _slot(self, index: int) -> tuple[Any, ...] | None:
         slot = _SLOT.unpack_from(self._map, _FRAMES + index * _SIZE)

@@ -12,7 +12,7 @@ from typing import Protocol
 from gcode.compact import Compact
 from gcode.dialect import Dialect
 from gcode.errors import NozzledError
-from gcode.flight import Left, Lost
+from gcode.flight import LinkEstimate, LinkSnapshot
 from gcode.frozen import frozen
 from gcode.histogram import Histogram
 from gcode.modes import Modes
@@ -300,19 +300,19 @@ class Commanded(Protocol):
 class Fed(Protocol):
     """Takes the lines of a job."""
 
-    def feed(self, source: LineSource | None, *, goes_on: bool = False) -> None:
+    def feed(self, source: LineSource | None, *, keep_position: bool = False) -> None:
         """Take the job's lines from here; None ends it and drops nothing in flight.
 
         Args:
             source: of the lines.
-            goes_on: they are those behind the ones sent last; otherwise `position` begins anew.
+            keep_position: the lines are those behind the ones sent last; otherwise `position` counts from zero.
 
         Raises:
             NotConnected: the state is not READY.
         """
 
     def feed_from(self, fed: JobPosition, modes: Modes) -> None:
-        """Have the job be at this place, which `come_back` could not be told; `feed` goes on behind it."""
+        """Have the job be at this place, which `reattach` could not be told; `feed` goes on behind it."""
 
     def leave_out(self, number: int, count: int) -> None:
         """Give no line of the job one of so many numbers from this one on: they are for commands that wait."""
@@ -430,11 +430,11 @@ class Lifetime(Protocol):
             PortError: the line cannot be opened, or nobody answers; the state is FAULT then.
         """
 
-    async def come_back(self, left: Left | Lost, identity: FirmwareIdentity) -> None:
+    async def reattach(self, snapshot: LinkSnapshot | LinkEstimate, identity: FirmwareIdentity) -> None:
         """Go on with a conversation that another host has left on this line, and be READY behind what it had sent.
 
         Args:
-            left: where it was left, or what the printer is to be asked for that.
+            snapshot: where it was left, or what the printer is to be asked for that.
             identity: who was there.
 
         Raises:

@@ -39,7 +39,7 @@ class RepeatedQuestion:
             self._timer = self._loop.call_later(interval, self.ask)
 
     @property
-    def goes_on(self) -> bool:
+    def scheduled(self) -> bool:
         """It will be asked again."""
         return self._timer is not None
 

@@ -108,7 +108,7 @@ class Reports:
     def fed(self, *, by_job: bool) -> None:
         """Take note that there is a job now, or none: heaters are asked for more often while there is."""
         self._fed = by_job
-        if by_job and self._temperatures.goes_on:  # the timer may have been set for an idle printer
+        if by_job and self._temperatures.scheduled:  # the timer may have been set for an idle printer
             self._temperatures.ask_later()
 
     @property
@@ -185,7 +185,7 @@ class Reports:
                 for name, read in heaters.items()
             }
         self.heaters = {**self.heaters, **heaters}
-        if self._reports_itself and self._temperatures.goes_on:
+        if self._reports_itself and self._temperatures.scheduled:
             self._temperatures.ask_later()  # that one was heard: none is missed yet
         self._publish(TemperaturesRead(self.heaters, frozenset(heaters)))
 

@@ -362,7 +362,7 @@ class _FrontConnection(asyncio.Protocol):
             self.cut_off("what is known cannot be told")
             return
         self._transport.write(b"".join(map(frame, (seen, *behind))))
-        if self._desk.goes_on:
+        if self._desk.printing:
             self._due = self._loop.call_later(TICK, self._tell_due)
 
     def pause_writing(self) -> None:

@@ -35,7 +35,7 @@ class AnyDesk(Protocol):
     """What tells and does: `daemon.core.desk.Desk`."""
 
     @property
-    def goes_on(self) -> bool:
+    def printing(self) -> bool:
         """Something is printed, so that the next snapshot differs though nothing happens."""
 
     def snapshot(self) -> Snapshot:

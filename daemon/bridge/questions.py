@@ -89,7 +89,7 @@ class Tallied(Struct, frozen=True):
         memory: of the core, in bytes.
         underruns: times that the printer had room for lines that were not read from the disk yet.
         starved: for which it waited for them, in all.
-        came_back: prints whose line or host was gone, by what was gone and how it ended: `line_resumed` and the like.
+        reattachments: prints whose line or host was gone, by what was gone and how it ended: `line_resumed` and so on.
         stall_bounds, stalls, stalled: times that the loop did not look for events: how many were no longer than each
             bound, those of earlier ones not counted, and behind the last what was longer; and their sum.
         turnarounds: in which the printer was answered: how many by TURNAROUNDS, in the same way.
@@ -101,7 +101,7 @@ class Tallied(Struct, frozen=True):
     memory: int | None = None
     underruns: int = 0
     starved: float = 0.0
-    came_back: dict[str, int] = msgspec.field(default_factory=dict)
+    reattachments: dict[str, int] = msgspec.field(default_factory=dict, name="came_back")
     stall_bounds: list[float] = msgspec.field(default_factory=list)
     stalls: list[int] = msgspec.field(default_factory=list)
     stalled: float = 0.0

@@ -89,7 +89,7 @@ class Desk:
         return lambda: self._listeners.remove(listener)
 
     @property
-    def goes_on(self) -> bool:
+    def printing(self) -> bool:
         """Something is printed, so that the next snapshot differs though nothing happens."""
         return self._core.jobs.active or self._core.connection.panel_print is not None
 

@@ -23,7 +23,7 @@ def tallied(printer: Conversation | None, tally: Tally, began: float) -> Tallied
         memory=memory(),
         underruns=tally.underruns,
         starved=tally.starved,
-        came_back=tally.came_back,
+        reattachments=tally.reattachments,
         stall_bounds=[*STALLS],
         stalls=[*watch.stalls] if watch is not None else [],
         stalled=watch.stalled if watch is not None else 0.0,

@@ -125,7 +125,7 @@ class Board:
         self.set_line_number: Callable[[int], None]
         self.kill: Callable[..., None]
         self.halt: Callable[[str], None]  # stops the machine, but not the firmware
-        self.go_on: Callable[[], None]  # ends that
+        self.end_halt: Callable[[], None]  # ends that
         self.acknowledge: Callable[[], None]  # the running command, which goes on
         self.forget_lines: Callable[[], None]  # those behind it, and moves
         self.resend_forgotten: Callable[[], None]

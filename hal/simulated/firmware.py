@@ -107,7 +107,7 @@ class Firmware:
         self.board.set_line_number = self._set_line_number
         self.board.kill = self.kill
         self.board.halt = self.halt
-        self.board.go_on = self.go_on
+        self.board.end_halt = self.end_halt
         self.board.acknowledge = self._acknowledge
         self.board.forget_lines = self._forget_lines
         self.board.resend_forgotten = self._resend_forgotten
@@ -245,7 +245,7 @@ class Firmware:
         self.board.sd = SdCard(self.say, self._card)
         self._resume_at = self._busy_at = self.board.report_at = math.inf
 
-    def go_on(self) -> None:
+    def end_halt(self) -> None:
         """End a halt, as M999 does."""
         self._shut_down = ""
         self.heat.restart(self.now)

@@ -129,7 +129,7 @@ def halt_smoothie(board: Board, _command: Command) -> None:
 
 def clear_halt(board: Board, _command: Command) -> None:
     """M999 of Smoothieware."""
-    board.go_on()
+    board.end_halt()
     board.say("WARNING: After HALT you should HOME as position is currently unknown")
 
 

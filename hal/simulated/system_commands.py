@@ -164,7 +164,7 @@ def _answer_user(board: Board, _command: Command) -> None:
 
 def _restart(board: Board, command: Command) -> None:
     """M999: answers twice."""
-    board.go_on()
+    board.end_halt()
     if not command.get("S"):
         board.resend()
 

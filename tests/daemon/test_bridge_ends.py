@@ -125,7 +125,7 @@ async def test_what_nobody_waits_for_any_more_is_not_done_but_a_stop_is(desk):
 
 async def test_many_changes_are_few_snapshots(desk):
     """A print of a thousand lines in ten seconds."""
-    desk.goes_on = True
+    desk.printing = True
     end = CoreEnd(desk)
     front = met(end)
     for _ in range(1000):
@@ -135,11 +135,11 @@ async def test_many_changes_are_few_snapshots(desk):
 
 
 async def test_a_print_of_which_nothing_is_heard_is_told_twice_a_second_and_a_rest_never(desk):
-    desk.goes_on = True
+    desk.printing = True
     front = met(CoreEnd(desk))
     await asyncio.sleep(10)
     assert 18 <= len(front.told("seen")) <= 22
-    desk.goes_on = False
+    desk.printing = False
     await asyncio.sleep(1)
     front.heard.clear()
     await asyncio.sleep(60)
@@ -197,7 +197,7 @@ async def test_who_reads_nothing_is_cut_off_after_five_seconds(desk):
     front = met(CoreEnd(desk))
     core_line = front.line.other
     front.line.pause_reading()
-    desk.goes_on = True
+    desk.printing = True
     desk.more["printer"] = PrinterSeen(message="x" * 50_000)
     desk.tell(None)
     with capture_logs() as logs:

@@ -9,7 +9,7 @@ import pytest
 from daemon.core.job.after_reboot import PlaceFound, _put_filament_right, head
 from daemon.core.job.places import Noted, Places
 from gcode.dialect import MARLIN, REPETIER
-from gcode.flight import Lost
+from gcode.flight import LinkEstimate
 from gcode.framing import frame
 from gcode.modes import Modes
 from gcode.outgoing import JobPosition, Ticket
@@ -32,9 +32,9 @@ def test_where_the_file_does_not_go_on_the_number_tells_nothing():
 
 
 def test_the_number_is_the_nearest_where_a_firmware_counts_by_a_modulo():
-    assert Lost(70_000, Modes()).left(70_010 % 65536, REPETIER).answered == 70_009
-    assert Lost(65_530, Modes()).left(3, REPETIER).answered == 65_538
-    assert Lost(70_000, Modes()).left(70_010, MARLIN).answered == 70_009
+    assert LinkEstimate(70_000, Modes()).snapshot(70_010 % 65536, REPETIER).answered == 70_009
+    assert LinkEstimate(65_530, Modes()).snapshot(3, REPETIER).answered == 65_538
+    assert LinkEstimate(70_000, Modes()).snapshot(70_010, MARLIN).answered == 70_009
 
 
 def noted_in(book: Logbook, number: int, offset: int, of_job: bool, answered: int) -> None:

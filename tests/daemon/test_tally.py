@@ -16,7 +16,7 @@ def test_a_print_whose_line_was_lost_is_counted_by_how_that_ended():
         JobState.REATTACHING, JobState.INTERRUPTED, JobState.STARTING, JobState.PRINTING, JobState.COMPLETED,
     ):  # fmt: skip
         tally.on_job(state)
-    assert tally.came_back == {"line_resumed": 2, "line_ended": 1}
+    assert tally.reattachments == {"line_resumed": 2, "line_ended": 1}
 
 
 def test_one_that_another_host_had_begun_is_told_apart():
@@ -26,7 +26,7 @@ def test_one_that_another_host_had_begun_is_told_apart():
     tally.is_away("restart")
     tally.on_job(JobState.CANCELLING)
     tally.on_job(JobState.CANCELLED)
-    assert tally.came_back == {"restart_resumed": 1, "restart_ended": 1}
+    assert tally.reattachments == {"restart_resumed": 1, "restart_ended": 1}
 
 
 @pytest.mark.parametrize(

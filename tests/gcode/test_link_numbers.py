@@ -28,9 +28,9 @@ def link_at(number, spoken=MARLIN, journal=None):
     return link
 
 
-def feed(link, lines, *, goes_on=True):
+def feed(link, lines, *, keep_position=True):
     source = iter(map(job_line, range(len(lines)), lines))
-    link.feed(lambda: next(source, None), goes_on=goes_on)
+    link.feed(lambda: next(source, None), keep_position=keep_position)
 
 
 def wire(link, now=0.0):
@@ -77,14 +77,14 @@ def test_in_a_print_they_begin_anew_alone_and_with_harmless_lines_behind():
 @pytest.mark.parametrize("spoken", [MARLIN, SMOOTHIE])
 def test_a_job_begins_with_small_numbers(spoken):
     link = link_at(MANY + 5, spoken)
-    feed(link, [b"G1 X1"], goes_on=False)
+    feed(link, [b"G1 X1"], keep_position=False)
     assert wire(link) == [(b"99999999", b"M105")]
     assert answered(link) == [(b"1000", b"M110 N1000")]
 
 
 def test_one_that_has_sent_few_lines_counts_on():
     link = link_at(MANY - 5)
-    feed(link, [b"G1 X1"], goes_on=False)
+    feed(link, [b"G1 X1"], keep_position=False)
     assert wire(link) == [(b"%d" % (MANY - 5), b"G1 X1")]
 
 
@@ -188,7 +188,7 @@ def test_beginning_anew_on_a_bad_line_leaves_nothing_out_and_repeats_nothing(cha
     file = moves(40, chances)
     line = BadLine(link, model, rates, chances)
     if chances.random() < 0.8:
-        link.feed = partial(link.feed, goes_on=True)  # else they begin anew with the job
+        link.feed = partial(link.feed, keep_position=True)  # else they begin anew with the job
     line.print(file)
     if any(line.wrong):
         return  # an overrun: the checksum is of one byte
@@ -232,7 +232,7 @@ def test_what_a_host_has_left_says_which_numbers_are_on_the_wire():
         link.receive(b"ok\n", 0.0)
         link.data_to_send(0.0)
     after = HostLink(MARLIN)
-    after.come_back(ring.left(), 1.0)
+    after.reattach(ring.snapshot(), 1.0)
     assert after.data_to_send(1.0) == b"\n" + frame(99_999_999, b"M105")
     assert (after.next_number, after.next_on_wire) == (link.next_number, link.next_on_wire)
     assert after.next_on_wire < ANEW + 20

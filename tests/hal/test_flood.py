@@ -29,13 +29,13 @@ class Held:
     def hold(self):
         self.calls.append("hold")
 
-    def go_on(self):
+    def resume(self):
         self.calls.append("go on")
 
 
 async def test_a_portion_is_taken_and_the_rest_waits():
     held = Held()
-    flood = Flood(held.take, held.hold, held.go_on, lambda: held.spent)
+    flood = Flood(held.take, held.hold, held.resume, lambda: held.spent)
     for _ in range(4):
         flood.take(b"x\n" * (PORTION // 4))
     assert held.calls == []
@@ -50,7 +50,7 @@ async def test_a_portion_is_taken_and_the_rest_waits():
 
 async def test_a_line_that_is_closed_is_not_read_again():
     held = Held()
-    flood = Flood(held.take, held.hold, held.go_on, lambda: held.spent)
+    flood = Flood(held.take, held.hold, held.resume, lambda: held.spent)
     flood.take(b"x\n" * 1000)
     flood.stop()
     await asyncio.sleep(1)
@@ -59,7 +59,7 @@ async def test_a_line_that_is_closed_is_not_read_again():
 
 async def test_few_long_lines_are_no_flood():
     held = Held()
-    flood = Flood(held.take, held.hold, held.go_on, lambda: held.spent)
+    flood = Flood(held.take, held.hold, held.resume, lambda: held.spent)
     for _ in range(100):
         flood.take(b"x" * 4095 + b"\n")
         await asyncio.sleep(0.001)
@@ -69,7 +69,7 @@ async def test_few_long_lines_are_no_flood():
 async def test_a_portion_is_what_it_costs():
     """A report of temperatures costs what eight texts do."""
     held = Held()
-    flood = Flood(held.take, held.hold, held.go_on, lambda: held.spent)
+    flood = Flood(held.take, held.hold, held.resume, lambda: held.spent)
     held.cost = COST / 3
     for _ in range(3):
         flood.take(b"T:20.0 /0.0\n" * 4)
@@ -89,7 +89,7 @@ async def test_a_portion_is_what_it_costs():
 
 async def test_what_comes_slowly_costs_nothing_of_a_portion():
     held = Held()
-    flood = Flood(held.take, held.hold, held.go_on, lambda: held.spent)
+    flood = Flood(held.take, held.hold, held.resume, lambda: held.spent)
     held.cost = COST * 0.9
     for _ in range(10):
         flood.take(b"x" * 100 + b"\n")
@@ -99,7 +99,7 @@ async def test_what_comes_slowly_costs_nothing_of_a_portion():
 
 async def test_a_line_that_is_closed_by_what_it_says_is_not_held():
     held = Held()
-    flood = Flood(lambda _data: flood.stop(), held.hold, held.go_on, lambda: held.spent)
+    flood = Flood(lambda _data: flood.stop(), held.hold, held.resume, lambda: held.spent)
     flood.take(b"x\n" * 1000)
     assert held.calls == []
 

@@ -24,7 +24,7 @@ def test_what_was_sent_last_is_found_by_the_next_host(tmp_path):
     for number in range(1, 300):
         first.note(line(number), max(0, number - 4), modes)
     first.note((300, frame(300, b"M105"), -1, -1, Ticket(b"M105", step=5)), 296, modes)
-    left = Logbook(tmp_path / "logbook").left()
+    left = Logbook(tmp_path / "logbook").snapshot()
     assert [sent[0] for sent in left.sent] == list(range(300 - HISTORY + 1, 301))
     assert left.sent[:-1] == [line(number) for number in range(300 - HISTORY + 1, 300)]
     assert (left.answered, left.position, left.fed) == (296, JobPosition(296, 2960), JobPosition(299, 2990))
@@ -47,24 +47,24 @@ def test_what_was_sent_last_is_found_by_the_next_host(tmp_path):
 def test_modes_come_back_as_they_were(modes):
     logbook = Logbook()
     logbook.note(line(1), 0, modes)
-    assert logbook.left().modes == modes
+    assert logbook.snapshot().modes == modes
 
 
 def test_without_frames_there_is_nothing_to_go_on_from():
     logbook = Logbook()
-    assert logbook.left() is None
+    assert logbook.snapshot() is None
     logbook.note(line(1), 0, Modes())
     logbook.begin()
-    assert logbook.left() is None
+    assert logbook.snapshot() is None
 
 
 def test_a_frame_too_long_to_be_kept_ends_what_can_be_gone_on_from():
     logbook = Logbook()
     logbook.note(line(1, b"M117 " + b"x" * LONGEST_FRAME), 0, Modes())
     logbook.note(line(2), 0, Modes())
-    assert logbook.left() is None  # line 1 may be asked for
+    assert logbook.snapshot() is None  # line 1 may be asked for
     logbook.note(line(3), 1, Modes())
-    assert [sent[0] for sent in logbook.left().sent] == [2, 3]
+    assert [sent[0] for sent in logbook.snapshot().sent] == [2, 3]
 
 
 @settings(max_examples=50)
@@ -76,7 +76,7 @@ def test_a_frame_that_was_being_written_does_not_count(cut, byte):
     at = 2 * PAGE + 10 * 160
     logbook.note(line(10), 9, Modes())
     logbook._map[at + cut : at + 160] = bytes(160 - cut)  # as if killed there, in memory that was empty
-    left = logbook.left()
+    left = logbook.snapshot()
     assert left.sent[-1][0] in (9, 10)
     assert left.sent[-1] == line(left.sent[-1][0])
 
@@ -105,7 +105,7 @@ def test_a_long_frame_is_kept_whole(tmp_path, length):
     sent[1] = (number, raw + b"x" * (length - len(raw)), ordinal, offset, ticket)
     for each in sent:
         logbook.note(each, 0, None)
-    left = Logbook(tmp_path / "logbook").left()
+    left = Logbook(tmp_path / "logbook").snapshot()
     assert [each[:2] for each in left.sent] == [each[:2] for each in sent]
 
 
@@ -113,7 +113,7 @@ def test_the_rest_of_another_frame_is_not_taken():
     logbook = Logbook()
     for number in (1, 1 + HISTORY):
         logbook.note(line(number, b"M117 " + b"x" * (200 if number == 1 else LONGEST_FRAME)), 0, None)
-    assert logbook.left() is None
+    assert logbook.snapshot() is None
 
 
 @pytest.mark.parametrize("text", [b"\x81\xa1a\x01", b"[1]", b"nonsense", b"[" * 20000])

@@ -115,7 +115,7 @@ class MadeUpDesk:
     """A core that answers what it is told to, and counts."""
 
     def __init__(self) -> None:
-        self.goes_on = False
+        self.printing = False
         self.state = JobState.COMPLETED
         self.snapshots = 0
         self.asked: list[ask.Question] = []

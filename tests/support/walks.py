@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from gcode.errors import RemoteProtocolError
-from gcode.flight import HISTORY, Left
+from gcode.flight import HISTORY, LinkSnapshot
 from gcode.link import HostLink
 from gcode.modes import Modes
 from gcode.outgoing import JobPosition, job_line
@@ -57,11 +57,11 @@ class Ring:
         assert type(sent[1]) is bytes, "a frame is kept as text, for a host that knows nothing of packing"
         self.sent[sent[0]], self.answered = sent, answered
 
-    def left(self):
+    def snapshot(self):
         numbers = sorted(self.sent)[-HISTORY:]
         last = max((self.sent[n] for n in numbers if self.sent[n][4] is None), key=lambda sent: sent[0])
         place = JobPosition(last[2], last[3])
-        return Left([self.sent[n] for n in numbers], self.answered, JobPosition(), place, Modes())
+        return LinkSnapshot([self.sent[n] for n in numbers], self.answered, JobPosition(), place, Modes())
 
 
 class Hosts:
@@ -87,7 +87,7 @@ class Hosts:
         self.model, self.file, self.link, self.ring, self._begin = model, file, link, ring, begin
         self.ready = ready
         self.fed = 0
-        link.feed(self._pull, goes_on=True)
+        link.feed(self._pull, keep_position=True)
 
     def _pull(self):
         if self.fed == len(self.file):
@@ -107,7 +107,7 @@ class Hosts:
             now += 0.01
             if waits and self.link.idle:
                 self.ready(self.link)
-                self.link.feed(self._pull, goes_on=True)
+                self.link.feed(self._pull, keep_position=True)
                 waits = False
             out = self.link.data_to_send(now)
             turns += 1
@@ -117,12 +117,12 @@ class Hosts:
                 self.model.receive(out[:cut])
                 if late:
                     self.model.execute_one()
-                left = self.ring.left()
-                self.fed = left.fed.offset + 1
+                snapshot = self.ring.snapshot()
+                self.fed = snapshot.fed.offset + 1
                 self.link = self._begin()
-                self.link.come_back(left, now)
+                self.link.reattach(snapshot, now)
                 if not waits:
-                    self.link.feed(self._pull, goes_on=True)
+                    self.link.feed(self._pull, keep_position=True)
                 self.model.out.clear()
                 continue
             self.model.receive(out)

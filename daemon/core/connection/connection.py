@@ -19,7 +19,7 @@ from daemon.log import Limiter
 from daemon.systemd.descriptors import DescriptorStore
 from gcode.dialect import is_revival
 from gcode.errors import CommandError, FirmwareHalted, NozzledError, PrinterSilent
-from gcode.flight import Left, Lost
+from gcode.flight import LinkEstimate, LinkSnapshot
 from gcode.frozen import frozen
 from gcode.modes import Modes
 from gcode.outgoing import check_command, is_stop
@@ -103,7 +103,7 @@ class Connection:
         self._on_profile: list[Callable[[], None]] = []
         self._listeners: list[Callable[[Event], None]] = []
         self._task: asyncio.Task[None] | None = None
-        self._back: _Back | None = None
+        self._reattachment: _Reattachment | None = None
         self._closing: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None  # the printer asked to be disconnected
         self._before_close: Callable[[], Awaitable[None]] | None = None
@@ -272,28 +272,34 @@ class Connection:
         self._begin(address, keep=self._addresses.is_given(address), revive=True)
 
     def absent(self, address: str) -> Printer:
-        """Return a printer that is not there yet, for `come_back` to replace.
+        """Return a printer that is not there yet, for `reattach` to replace.
 
         Raises:
             AddressError: the address means nothing.
         """
         return self._maker.absent(self._config, parse(address))
 
-    def come_back(self, address: str, left: Left | Lost, identity: FirmwareIdentity) -> "asyncio.Future[Printer]":
+    def reattach(
+        self, address: str, snapshot: LinkSnapshot | LinkEstimate, identity: FirmwareIdentity
+    ) -> "asyncio.Future[Printer]":
         """Go on, in the background, with the conversation that was left at this address.
 
         The line is waited for as long as is configured. The future gives the printer, READY behind all that had
         been sent, or why it cannot be had; the connection begins anew then.
         """
         self._keeps = self._keeps or (self._addresses.given is not None and str(self._addresses.given) == address)
-        back: asyncio.Future[Printer] = asyncio.get_running_loop().create_future()
-        self._begin(parse(address), keep=self._keeps, back=_Back(left, identity, back))
-        return back
+        printer: asyncio.Future[Printer] = asyncio.get_running_loop().create_future()
+        self._begin(parse(address), keep=self._keeps, reattachment=_Reattachment(snapshot, identity, printer))
+        return printer
 
-    def _begin(self, address: Address, *, keep: bool, back: "_Back | None" = None, revive: bool = False) -> None:
+    def _begin(
+        self, address: Address, *, keep: bool, reattachment: "_Reattachment | None" = None, revive: bool = False
+    ) -> None:
         revive, self._halted = revive and self._halted, self._halted and not revive
-        self._keeps, self._back, self._left_alone = keep, back, False
-        self._replace_task(lambda before: self._run(address, before, keep=keep, back=back, revive=revive))
+        self._keeps, self._reattachment, self._left_alone = keep, reattachment, False
+        self._replace_task(
+            lambda before: self._run(address, before, keep=keep, reattachment=reattachment, revive=revive)
+        )
 
     def _replace_task(self, work: Callable[[asyncio.Task[None] | None], Coroutine[None, None, None]]) -> None:
         """Have something else done about the line; what is under way ends first."""
@@ -307,57 +313,61 @@ class Connection:
         before: asyncio.Task[None] | None,
         *,
         keep: bool,
-        back: "_Back | None" = None,
+        reattachment: "_Reattachment | None" = None,
         revive: bool = False,
     ) -> None:
         if before is not None:
             await asyncio.wait([before])
         await self._close()
         self._target = address
-        if back is not None:
-            await self._go_back(address, back)
+        if reattachment is not None:
+            await self._reattach(address, reattachment)
         else:
             await self._connect(address, revive=revive)
         self._tried.set()
         lost = False  # the printer that was there is looked for, whatever its port is called now
         delay = self._config.printer.retry_s
-        began_anew = back is not None and not self.ready  # that is tried at once
+        retry_at_once = reattachment is not None and not self.ready
         while True:
             if self.printer is not None and self.ready:
-                back, lost = None, True
+                reattachment, lost = None, True
                 if await lost_after(self.printer) > STEADY:
                     delay = self._config.printer.retry_s
-            # of a conversation that could not be gone on with nobody may have said yet that its heaters are on
-            goes_on = (
-                keep or self._keeps or back is not None or self._left_hot() or isinstance(self._error, FirmwareHalted)
+            # after a failed reattach the heaters may still be on, though `left_hot` does not say so yet
+            tries_on = (
+                keep
+                or self._keeps
+                or reattachment is not None
+                or self._left_hot()
+                or isinstance(self._error, FirmwareHalted)
             )
-            if self._left_alone or not goes_on:
+            if self._left_alone or not tries_on:
                 return
-            if not began_anew:
+            if not retry_at_once:
                 await asyncio.sleep(delay)
             if isinstance(self._error, FirmwareHalted):
                 delay = min(2 * delay, max(LONGEST_RETRY, self._config.printer.retry_s))
-            began_anew = False
+            retry_at_once = False
             await self._connect(address, lost=lost)
 
-    async def _go_back(self, address: Address, back: "_Back") -> None:
+    async def _reattach(self, address: Address, reattachment: "_Reattachment") -> None:
         """Take the line over, waiting for it if need be."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._config.printer.reattach_s
         while True:
             try:
                 printer = self._made(address, path=await self._ports.path_again(address))
-                await printer.come_back(back.left, back.identity)
+                await printer.reattach(reattachment.snapshot, reattachment.identity)
             except NozzledError as error:
                 # it is not there yet, or somebody still holds it, or the line still stalls
                 if not isinstance(error, PortError | PrinterSilent) or loop.time() >= end:
                     self._error = error
-                    _tell(back.printer, error)
+                    _tell(reattachment.printer, error)
                     return
             else:
                 self._error = None
-                if not back.printer.done():
-                    back.printer.set_result(printer)
+                if not reattachment.printer.done():
+                    reattachment.printer.set_result(printer)
                 return
             await asyncio.sleep(REOPEN)
 
@@ -597,8 +607,8 @@ class Connection:
             NotConnected: there is no printer that was to be connected to.
         """
         printer, address = self.printer, self._target
-        goes_on = self._task is not None and not self._task.done()  # it is looked for, as for a print that waits for it
-        if address is None or not (goes_on or (printer is not None and printer.state is not ConnectionState.OFFLINE)):
+        looking = self._task is not None and not self._task.done()  # also for a print that waits for its printer
+        if address is None or not (looking or (printer is not None and printer.state is not ConnectionState.OFFLINE)):
             raise NotConnected("the printer is not connected")
         self._left_alone = True
         self.stop_confirmed = None
@@ -613,8 +623,8 @@ class Connection:
         """Open the line for an emergency stop, as often as it takes."""
         if before is not None:
             await asyncio.wait([before])
-        if self._back is not None:
-            _tell(self._back.printer, FirmwareHalted(reason))
+        if self._reattachment is not None:
+            _tell(self._reattachment.printer, FirmwareHalted(reason))
         if self.printer is not None:
             await self.printer.close()
         self._line.release()
@@ -637,10 +647,10 @@ class Connection:
 
 
 @frozen
-class _Back:
+class _Reattachment:
     """A conversation that is to be gone on with, and who waits for its printer."""
 
-    left: Left | Lost
+    snapshot: LinkSnapshot | LinkEstimate
     identity: FirmwareIdentity
     printer: "asyncio.Future[Printer]"
 

@@ -199,27 +199,27 @@ class Effects:
 
     async def _reattaching(self, job: Job) -> None:
         """Get the printer back, find the place in the file, and go on in the state that was left."""
-        left, noted = await self._survival.come_back(job), self._survival.noted
-        job.feeding, job.came_back = False, True
+        link, noted = await self._survival.reattach(job), self._survival.noted
+        job.feeding, job.reattached = False, True
         file = job.snapshot.file
         if job.stream is not None:
             await job.stream.close()
         if file is None:
             raise CannotGoOn("the file had not been opened yet")
         stream = job.stream = self._stream(job, await self._on_disk(self._survival.kept.find, file))
-        fed = left.fed if left is not None else noted.fed if noted is not None else JobPosition()
+        fed = link.fed if link is not None else noted.fed if noted is not None else JobPosition()
         await stream.open(fed.offset if fed.lines else -1, job.snapshot.passed)
         if FileMark(file.path, stream.size, stream.mtime_ns, stream.inode) != file:
             raise CannotGoOn("the file has been changed")
         self._begin_check(job, stream, file.sha1)
-        sent = left.sent if left is not None else ()
+        sent = link.sent if link is not None else ()
         if noted is not None:
             fed = await self._find_place(job, stream, noted)
-        job.steps.come_back({each[4].step for each in sent if each[4] is not None and each[4].step})
+        job.steps.reattach({each[4].step for each in sent if each[4] is not None and each[4].step})
         log.info("job.reattached", line=job.printer.first_number, lines=fed.lines, offset=fed.offset)
-        self._go_on(job, asks=noted is not None)
+        self._return_to_state(job, asks=noted is not None)
 
-    def _go_on(self, job: Job, *, asks: bool) -> None:
+    def _return_to_state(self, job: Job, *, asks: bool) -> None:
         """Go on in the state that was left, or ask somebody before that, whatever is wanted meanwhile."""
         wanted, job.snapshot.wanted = job.snapshot.wanted, None
         printed = job.snapshot.state is JobState.PRINTING
@@ -287,7 +287,7 @@ class Effects:
         await self._survival.places.feed(job)
         if not job.feeding:
             job.feeding = True
-            job.printer.feed(stream, goes_on=job.came_back)
+            job.printer.feed(stream, keep_position=job.reattached)
         job.printer.release()
         while not stream.ended:
             await stream.attention.wait()

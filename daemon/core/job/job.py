@@ -31,7 +31,7 @@ class Job:
     steps: Steps
     stream: FileStream | None = None
     feeding: bool = False
-    came_back: bool = False  # its line, or its host, was gone in between
+    reattached: bool = False  # its line, or its host, was gone in between
     effect: asyncio.Task[None] | None = None  # of the state that it is in
     checking: asyncio.Task[None] | None = None  # that its file is still what was uploaded
     lines: int = 0

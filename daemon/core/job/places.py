@@ -140,7 +140,7 @@ class Places:
 
     # -- what another host has left ------------------------------------------------------------------------
 
-    async def left(self) -> Noted | None:
+    async def snapshot(self) -> Noted | None:
         """Return what is on the disk; None: there is nothing of a job, or it cannot be read."""
         if self._disk is None or not (text := await self._disk.get()):
             return None
@@ -153,7 +153,7 @@ class Places:
         self._wanted = self._written = noted
         return noted if noted.page else None
 
-    def take_over(self, job: Job, noted: Noted | None = None) -> None:
+    def reattach(self, job: Job, noted: Noted | None = None) -> None:
         """Keep it for a job that another host has begun; `noted` is what it goes on from, if from the disk."""
         self._job, self._found = job, noted
         if self._wanted.page.get("job") != job.snapshot.job:
@@ -226,7 +226,7 @@ class Places:
         if job is None or printer is None or not self._works or not self._claims:
             return True
         if self._found is not None:
-            self._go_on_from(self._found, printer)
+            self._reattach_from(self._found, printer)
         if self._holds:
             return True
         if ticket.urgent and not ticket.foreign:
@@ -260,7 +260,7 @@ class Places:
         printer = self._connection.printer
         return printer is not None and sum(self._plan) > printer.next_number
 
-    def _go_on_from(self, found: Noted, printer: Printer) -> None:
+    def _reattach_from(self, found: Noted, printer: Printer) -> None:
         """Have the disk say that the file goes no further for now than the printer has it already."""
         self._found = None
         if found.until is None:

@@ -52,7 +52,7 @@ class Steps:
         if snapshot.begun is not None:
             snapshot.begun = (snapshot.begun[0], OF_SCRIPT)
 
-    def come_back(self, framed: Collection[int]) -> None:
+    def reattach(self, framed: Collection[int]) -> None:
         """Go through the state again, without sending what was sent: steps that are `framed` have arrived by now."""
         self._at = 0
         self._framed = framed

@@ -36,7 +36,7 @@ from daemon.core.job.parking import modes_of
 from daemon.core.job.places import Disk, Noted, Places
 from daemon.errors import CannotGoOn
 from gcode.dialect import recognise
-from gcode.flight import Left, Lost
+from gcode.flight import LinkEstimate, LinkSnapshot
 from gcode.modes import Modes
 from gcode.outgoing import JobPosition
 from hal.logbook import Logbook
@@ -96,7 +96,7 @@ class Survival:
         Raises:
             CannotGoOn: there was one that had not ended, and it cannot go on.
         """
-        noted, content = await self.places.left(), self._logbook.read()
+        noted, content = await self.places.snapshot(), self._logbook.read()
         if noted is not None and not self._of_this_boot(content):
             return self._snapshot_of(noted)
         if not content:
@@ -136,11 +136,11 @@ class Survival:
             return f"{job.snapshot.name} does not count lines, so its last line is not known"
         if job.snapshot.file is None or job.state not in _SURVIVE:
             return "the print had not begun"
-        if self._logbook.left() is None:
+        if self._logbook.snapshot() is None:
             return "what was sent last is not known"
         return None
 
-    async def come_back(self, job: Job) -> Left | None:
+    async def reattach(self, job: Job) -> LinkSnapshot | None:
         """Get the job's printer back; return where the conversation with it was left. None: see `noted` for that.
 
         Raises:
@@ -150,16 +150,16 @@ class Survival:
         if self.noted is not None:
             await self._ask_again(job, self.noted)
             return None
-        left = self._logbook.left()
-        if left is None:
+        link = self._logbook.snapshot()
+        if link is None:
             raise CannotGoOn("what was sent last is not known")
-        self.places.take_over(job)
-        if left.sent[-1][0] < job.snapshot.first_line:  # nothing of this job has been sent yet
-            left = replace(left, fed=JobPosition(), position=JobPosition())
-        job.lines, job.offset = left.position.lines, left.position.offset
-        snapshot = job.snapshot
-        job.printer = await asyncio.shield(self._connection.come_back(snapshot.address, left, snapshot.identity))
-        return left
+        self.places.reattach(job)
+        if link.sent[-1][0] < job.snapshot.first_line:  # nothing of this job has been sent yet
+            link = replace(link, fed=JobPosition(), position=JobPosition())
+        job.lines, job.offset = link.position.lines, link.position.offset
+        address, identity = job.snapshot.address, job.snapshot.identity
+        job.printer = await asyncio.shield(self._connection.reattach(address, link, identity))
+        return link
 
     def found(self, job: Job, fed: JobPosition, modes: Modes) -> None:
         """Take where the job goes on: from here on the logbook knows it."""
@@ -170,11 +170,11 @@ class Survival:
 
     async def _ask_again(self, job: Job, noted: Noted) -> None:
         """Get the printer back of which only itself knows how far it is."""
-        self.places.take_over(job, noted)
-        lost = Lost(noted.number, modes_of(noted.modes))
+        self.places.reattach(job, noted)
+        estimate = LinkEstimate(noted.number, modes_of(noted.modes))
         snapshot = job.snapshot
         job.lines, job.offset = noted.lines, noted.offset
-        job.printer = await asyncio.shield(self._connection.come_back(snapshot.address, lost, snapshot.identity))
+        job.printer = await asyncio.shield(self._connection.reattach(snapshot.address, estimate, snapshot.identity))
 
 
 _SURVIVE = frozenset(state for state in JobState if not state.ended)

@@ -9,16 +9,16 @@ class Tally:
     Attributes:
         underruns: times that the printer had room for lines that were not read from the disk yet.
         starved: s that it waited for them.
-        came_back: prints whose line or host was gone, by what was gone and how it ended: `line_resumed`, `line_ended`,
-            `restart_resumed`, `restart_ended`.
+        reattachments: prints whose line or host was gone, by what was gone and how it ended: `line_resumed`,
+            `line_ended`, `restart_resumed`, `restart_ended`.
     """
 
-    __slots__ = ("_gone", "came_back", "starved", "underruns")
+    __slots__ = ("_gone", "reattachments", "starved", "underruns")
 
     def __init__(self) -> None:
         self.underruns = 0
         self.starved = 0.0
-        self.came_back: dict[str, int] = {}
+        self.reattachments: dict[str, int] = {}
         self._gone: str | None = None  # what is gone now
 
     def is_away(self, gone: str) -> None:
@@ -31,5 +31,5 @@ class Tally:
             self._gone = self._gone or "line"
         elif self._gone is not None:
             outcome = f"{self._gone}_{'ended' if state.ended or state is JobState.CANCELLING else 'resumed'}"
-            self.came_back[outcome] = self.came_back.get(outcome, 0) + 1
+            self.reattachments[outcome] = self.reattachments.get(outcome, 0) + 1
             self._gone = None

@@ -155,7 +155,7 @@ def _core(core: Tallied) -> Iterator[_Row]:
     yield "link_starved_seconds", core.starved
     for after in ("line", "restart"):
         for outcome in ("resumed", "ended"):
-            yield "reattachments", core.came_back.get(f"{after}_{outcome}", 0), after, outcome
+            yield "reattachments", core.reattachments.get(f"{after}_{outcome}", 0), after, outcome
     yield "process_start_time_seconds", core.began, "core"
     yield "process_cpu_seconds", core.processor, "core"
     yield "process_resident_memory_bytes", core.memory, "core"
