@@ -4,9 +4,9 @@ Theory of operation. The core has the printer and one event loop that serves the
 with it everything that a stranger may send. The bridge is a Unix socket between them, built so that the wire does
 not notice what the front does, and that either may be killed and restarted at any moment.
 
-* The core tells, the front asks. The front holds no truth: it shows the newest snapshot (`seen`), some 2 kB with all
-  that there is. There are no differences to apply, so a front that has missed a hundred snapshots is right again with
-  the next one. Happenings (`happenings`) are for what a snapshot cannot hold: a line said, a state passed through.
+* The core tells, the front asks. The front holds no truth: it shows the newest `snapshot`, some 2 kB with all that
+  there is. There are no differences to apply, so a front that has missed a hundred snapshots is right again with
+  the next one. Events (`events`) are for what a snapshot cannot hold: a line said, a state passed through.
   They may be dropped; the next one says how many were.
 * Each question (`questions`) has one answer: a value or an error. The snapshot that shows the consequence is written
   before the answer, so whoever has the answer sees what came of it.

@@ -18,9 +18,9 @@ import structlog
 
 from daemon.bridge.allowance import Allowance, counted
 from daemon.bridge.desk import AnyDesk, answer, refused
+from daemon.bridge.events import JobChanged, SafetyBroken, event_message
 from daemon.bridge.frames import MAX_QUESTION, Frames, frame
-from daemon.bridge.happenings import JobChanged, SafetyBroken, happened
-from daemon.bridge.messages import Asked, FromFront, Hello, Seen, encode, known
+from daemon.bridge.messages import FromFront, Hello, QuestionMessage, SnapshotMessage, encode, known
 from daemon.errors import TooLate
 from daemon.log import Limiter
 from daemon.set_aside import make_way
@@ -36,11 +36,11 @@ SLOW = 0.0005  # s that a question costs which somebody else works on: threads a
 BESIDE = 0.002  # s that a new conversation costs
 
 MOST_OPEN = 32  # questions whose answers take longer, of all fronts together
-MOST_UNREAD = 512 * 1024  # bytes that the front has not read: beyond, snapshots and happenings wait or are dropped
+MOST_UNREAD = 512 * 1024  # bytes that the front has not read: beyond, snapshots and events wait or are dropped
 STALLED = 5.0  # s for which it may read nothing then
-EVERY = 0.05  # s between two snapshots without a happening
+EVERY = 0.05  # s between two snapshots without an event
 TICK = 0.5  # s between two snapshots of a print that goes on
-HAPPENINGS = 50.0  # in a second, of those that a printer may make too many of
+MOST_EVENTS = 50.0  # in a second, of those that a printer may make too many of
 MOST_VERSION = 40  # characters of a version in the log
 BACKLOG = 4  # fronts that wait to be let in
 CROWDED = 1.0  # s for which nobody is let in where there are no descriptors left
@@ -189,7 +189,7 @@ class _FrontConnection(asyncio.Protocol):
         self._works = False
         self._told_at = -EVERY
         self._dropped = 0
-        self._credit, self._credited_at = HAPPENINGS, self._loop.time()
+        self._credit, self._credited_at = MOST_EVENTS, self._loop.time()
 
     # -- coming and going ----------------------------------------------------------------------------------
 
@@ -273,10 +273,10 @@ class _FrontConnection(asyncio.Protocol):
 
     def _take(self, message: bytes) -> bytes | None:
         """Take a message; return the answer, unless that takes longer or is not due."""
-        said: Asked | Hello | None = known(message, FromFront)
+        said: QuestionMessage | Hello | None = known(message, FromFront)
         if isinstance(said, Hello):
             self._on_hello(said)
-        if not isinstance(said, Asked):
+        if not isinstance(said, QuestionMessage):
             return None
         open_ = self._end.open
         if len(open_) >= MOST_OPEN:
@@ -319,7 +319,7 @@ class _FrontConnection(asyncio.Protocol):
             self.cut_off("what happens cannot be told")
 
     def _pass_on(self, event: Event | None) -> None:
-        message = happened(event, self._dropped) if event is not None else None
+        message = event_message(event, self._dropped) if event is not None else None
         if message is None:
             self._tell_soon()
         elif self._stalled is not None or not (isinstance(event, _RARE) or self._affords()):
@@ -332,7 +332,7 @@ class _FrontConnection(asyncio.Protocol):
     def _affords(self) -> bool:
         """Count an event against what a printer may say in a second."""
         now = self._loop.time()
-        self._credit = min(HAPPENINGS, self._credit + (now - self._credited_at) * HAPPENINGS)
+        self._credit = min(MOST_EVENTS, self._credit + (now - self._credited_at) * MOST_EVENTS)
         self._credited_at = now
         if self._credit < 1:
             return False
@@ -356,7 +356,7 @@ class _FrontConnection(asyncio.Protocol):
             self._due.cancel()
             self._due = None
         try:
-            seen = encode(Seen(snapshot=self._desk.snapshot()))
+            seen = encode(SnapshotMessage(snapshot=self._desk.snapshot()))
         except Exception as error:  # noqa: BLE001 - as in `_on_event`
             self._end.on_bug(error)
             self.cut_off("what is known cannot be told")

@@ -6,11 +6,11 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from daemon.bridge.events import error_pair
 from daemon.bridge.frames import MAX_FRAME
-from daemon.bridge.happenings import error_told
-from daemon.bridge.messages import Answered, Asked, QuestionRefused, decode, encode
+from daemon.bridge.messages import AnswerMessage, QuestionMessage, RefusalMessage, decode, encode
 from daemon.bridge.questions import AnyQuestion, Question
-from daemon.bridge.seen import Snapshot
+from daemon.bridge.snapshot import Snapshot
 from daemon.errors import OtherVersion, ServiceError
 from gcode.errors import NozzledError
 from hal.printer import Event
@@ -22,7 +22,7 @@ Listener = Callable[[Event | None], None]
 NOT_UNDERSTOOD = "the core does not understand the question"
 MOST_ANSWER = MAX_FRAME - 1024
 MOST_TEXT = 2000
-"""Bytes of an answer, and characters of a refusal, that may quote what was asked."""
+"""Bytes of an answer, and characters of a refusal, that may quote what was message."""
 
 log = structlog.get_logger()
 
@@ -48,51 +48,53 @@ class AnyDesk(Protocol):
         """Call `listener` with what happens; returns the function that ends it."""
 
 
-def answer(desk: AnyDesk, asked: Asked, on_bug: Callable[[Exception], None] = _log) -> bytes | Awaitable[bytes]:
+def answer(
+    desk: AnyDesk, message: QuestionMessage, on_bug: Callable[[Exception], None] = _log
+) -> bytes | Awaitable[bytes]:
     """Return the desk's answer to a question, or its refusal, as it crosses; or what has to be awaited for it.
 
     A question that nobody here understands is refused: it comes from a front of another version.
 
     Args:
         desk: answers.
-        asked: the question.
+        message: the question.
         on_bug: is told of an error that is none of the tree's.
     """
     try:
-        question: Question = decode(asked.question, AnyQuestion)
+        question: Question = decode(message.question, AnyQuestion)
     except msgspec.DecodeError as error:
-        return refused(asked, OtherVersion(f"{NOT_UNDERSTOOD}: {error}"))
+        return refused(message, OtherVersion(f"{NOT_UNDERSTOOD}: {error}"))
     try:
         result = desk.answer(question)
     except Exception as error:  # noqa: BLE001 - the one funnel: `_failed` has what is a bug told
-        return _failed(asked, error, on_bug)
-    return _awaited(asked, result, on_bug) if isinstance(result, Awaitable) else _answered(asked, result)
+        return _failed(message, error, on_bug)
+    return _awaited(message, result, on_bug) if isinstance(result, Awaitable) else _answered(message, result)
 
 
-async def _awaited(asked: Asked, result: Awaitable[object], on_bug: Callable[[Exception], None]) -> bytes:
+async def _awaited(message: QuestionMessage, result: Awaitable[object], on_bug: Callable[[Exception], None]) -> bytes:
     try:
-        return _answered(asked, await result)
+        return _answered(message, await result)
     except Exception as error:  # noqa: BLE001 - as above
-        return _failed(asked, error, on_bug)
+        return _failed(message, error, on_bug)
 
 
-def _answered(asked: Asked, result: object) -> bytes:
+def _answered(message: QuestionMessage, result: object) -> bytes:
     told = encode(result)
     if len(told) > MOST_ANSWER:
-        return refused(asked, ServiceError(f"the answer has {len(told)} bytes; the longest may have {MOST_ANSWER}"))
-    return encode(Answered(id=asked.id, answer=msgspec.Raw(told)))
+        return refused(message, ServiceError(f"the answer has {len(told)} bytes; the longest may have {MOST_ANSWER}"))
+    return encode(AnswerMessage(id=message.id, answer=msgspec.Raw(told)))
 
 
-def _failed(asked: Asked, error: Exception, on_bug: Callable[[Exception], None]) -> bytes:
+def _failed(message: QuestionMessage, error: Exception, on_bug: Callable[[Exception], None]) -> bytes:
     if isinstance(error, NozzledError):
-        return refused(asked, error)
+        return refused(message, error)
     on_bug(error)
-    return refused(asked, ServiceError("an internal error; the log has more"))
+    return refused(message, ServiceError("an internal error; the log has more"))
 
 
-def refused(asked: Asked, error: NozzledError) -> bytes:
+def refused(message: QuestionMessage, error: NozzledError) -> bytes:
     """Return a refusal as it crosses; of a very long text the beginning."""
-    name, text = error_told(error)
+    name, text = error_pair(error)
     return encode(
-        QuestionRefused(id=asked.id, error=name, text=text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}…")
+        RefusalMessage(id=message.id, error=name, text=text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}…")
     )

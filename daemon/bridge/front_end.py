@@ -13,12 +13,12 @@ import structlog
 
 from daemon import __version__
 from daemon.bridge.desk import Listener
+from daemon.bridge.events import event_of
 from daemon.bridge.frames import Frames, frame
-from daemon.bridge.happenings import event_of
-from daemon.bridge.messages import Answered, Happened, Hello, QuestionRefused, Seen, encode
+from daemon.bridge.messages import AnswerMessage, EventMessage, Hello, RefusalMessage, SnapshotMessage, encode
 from daemon.bridge.neighbours import answer_of, heard
-from daemon.bridge.questions import Question, asked
-from daemon.bridge.seen import PrinterSeen, Snapshot
+from daemon.bridge.questions import Question, encode_question
+from daemon.bridge.snapshot import PrinterSummary, Snapshot
 from daemon.errors import CoreAway
 from gcode.errors import NozzledError
 from hal.printer import Event
@@ -41,7 +41,7 @@ class FrontEnd:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._snapshot = Snapshot(printer=PrinterSeen(error=AWAY))
+        self._snapshot = Snapshot(printer=PrinterSummary(error=AWAY))
         self._seen = asyncio.Event()
         self._works = False
         self._asked = 0
@@ -122,7 +122,7 @@ class FrontEnd:
         number = self._asked
         patience = PATIENCE if (given := patience_of_client.get()) is None else min(PATIENCE, max(0.0, given))
         before = None if question.is_never_too_late else self._loop.time() + patience
-        message = asked(number, question, before)
+        message = encode_question(number, question, before)
         answer: asyncio.Future[Any] = self._loop.create_future()
         self._open[number] = question, answer
         self._transport.write(frame(message))
@@ -157,20 +157,20 @@ class FrontEnd:
         """Take what the core says; raises msgspec.DecodeError."""
         said = heard(message)
         match said:
-            case Seen():
+            case SnapshotMessage():
                 if self._leaving is not None:
                     self._leaving.cancel()
                     self._leaving = None
                 self._snapshot = said.snapshot
                 self._seen.set()
                 self._tell(None)
-            case Happened():
+            case EventMessage():
                 if (event := event_of(said)) is not None:
                     self._tell(event)
-            case Answered() | QuestionRefused():
+            case AnswerMessage() | RefusalMessage():
                 self._on_answer(said)
 
-    def _on_answer(self, said: Answered | QuestionRefused) -> None:
+    def _on_answer(self, said: AnswerMessage | RefusalMessage) -> None:
         question, answer = self._open.get(said.id, (None, None))
         if question is None or answer is None or answer.done():
             return
@@ -190,7 +190,7 @@ class FrontEnd:
 
     def _on_away(self) -> None:
         self._snapshot = Snapshot(
-            revision=self._snapshot.revision, printer=PrinterSeen(error=AWAY), profile=self._snapshot.profile
+            revision=self._snapshot.revision, printer=PrinterSummary(error=AWAY), profile=self._snapshot.profile
         )
         log.warning("core.away", consequence="the printer is shown as offline; a print may go on")
         self._tell(None)

@@ -3,11 +3,21 @@
 from typing import Any
 
 from daemon.bridge.desk import AnyDesk, Listener, answer
-from daemon.bridge.happenings import event_of, happened
-from daemon.bridge.messages import Answered, Asked, FromCore, FromFront, Happened, QuestionRefused, Seen, decode, encode
+from daemon.bridge.events import event_message, event_of
+from daemon.bridge.messages import (
+    AnswerMessage,
+    EventMessage,
+    FromCore,
+    FromFront,
+    QuestionMessage,
+    RefusalMessage,
+    SnapshotMessage,
+    decode,
+    encode,
+)
 from daemon.bridge.neighbours import answer_of, heard
-from daemon.bridge.questions import Question, asked
-from daemon.bridge.seen import Snapshot
+from daemon.bridge.questions import Question, encode_question
+from daemon.bridge.snapshot import Snapshot
 from hal.printer import Event
 
 
@@ -26,7 +36,7 @@ class InMemory:
         """Return what is now."""
         if self._told is not None:
             return self._told
-        seen: Seen = decode(encode(Seen(snapshot=self._desk.snapshot())), FromCore)
+        seen: SnapshotMessage = decode(encode(SnapshotMessage(snapshot=self._desk.snapshot())), FromCore)
         if self._telling:
             self._told = seen.snapshot
         return seen.snapshot
@@ -39,10 +49,10 @@ class InMemory:
         """Return the core's answer."""
         self._asked += 1
         self._telling, self._told = False, None  # the answer may change what is
-        sent: Asked = decode(asked(self._asked, question), FromFront)
+        sent: QuestionMessage = decode(encode_question(self._asked, question), FromFront)
         answering = answer(self._desk, sent)
         reply = heard(answering if isinstance(answering, bytes) else await answering)
-        if not isinstance(reply, Answered | QuestionRefused):
+        if not isinstance(reply, AnswerMessage | RefusalMessage):
             raise TypeError(reply)
         return answer_of(reply, question)
 
@@ -50,8 +60,8 @@ class InMemory:
         if event is None:
             told = None
         else:
-            message = happened(event)
-            crossed: Happened | None = decode(encode(message), FromCore) if message is not None else None
+            message = event_message(event)
+            crossed: EventMessage | None = decode(encode(message), FromCore) if message is not None else None
             told = event_of(crossed) if crossed is not None else None
         self._telling, self._told = True, None
         try:

@@ -1,12 +1,12 @@
 """What core and front say to each other.
 
-The core tells what is (`Seen`) and what happens (`Happened`), the front asks (`Asked`), and each question has one
-answer (`Answered` or `QuestionRefused`). On the wire each is MessagePack by msgspec, in a frame of four bytes of
-length, highest first, and so many bytes: it checks types as it decodes, takes the dataclasses that there are, and costs
-some 10 µs for all that is known, a tenth of what JSON and a check by hand would.
+The core tells what is (`SnapshotMessage`) and what happens (`EventMessage`), the front asks (`QuestionMessage`), and
+each question has one answer (`AnswerMessage` or `RefusalMessage`). On the wire each is MessagePack by msgspec, in a
+frame of four bytes of length, highest first, and so many bytes: it checks types as it decodes, takes the dataclasses
+that there are, and costs some 10 µs for all that is known, a tenth of what JSON and a check by hand would.
 
 Neighbours of other versions understand each other: fields that are not known are ignored, and each field that comes
-new has a default. A question or a happening that the other end has never heard of is one of no consequence.
+new has a default. A question or an event that the other end has never heard of is one of no consequence.
 """
 
 from collections.abc import Mapping
@@ -15,31 +15,31 @@ from typing import Any, get_args
 
 import msgspec
 
-from daemon.bridge.seen import Snapshot, Struct
+from daemon.bridge.snapshot import Snapshot, Struct
 
 
-class Seen(Struct, tag="seen", frozen=True):
+class SnapshotMessage(Struct, tag="seen", frozen=True):
     """What is now."""
 
     snapshot: Snapshot
 
 
-class Happened(Struct, tag="happened", frozen=True):
-    """Something that happened since the last snapshot, by the name of its class in `hal.printer` or `happenings`."""
+class EventMessage(Struct, tag="happened", frozen=True):
+    """Something that happened since the last snapshot, by the name of its class in `hal.printer` or `bridge.events`."""
 
     name: str
     payload: msgspec.Raw
-    dropped: int = 0  # happenings before this one that the front was too slow for
+    dropped: int = 0  # events before this one that the front was too slow for
 
 
-class Answered(Struct, tag="answered", frozen=True):
+class AnswerMessage(Struct, tag="answered", frozen=True):
     """The answer to a question."""
 
     id: int
     answer: msgspec.Raw
 
 
-class QuestionRefused(Struct, tag="refused", frozen=True):
+class RefusalMessage(Struct, tag="refused", frozen=True):
     """A question that was refused: by which error, and its sentence for the user."""
 
     id: int
@@ -47,7 +47,7 @@ class QuestionRefused(Struct, tag="refused", frozen=True):
     text: str
 
 
-class Asked(Struct, tag="asked", frozen=True):
+class QuestionMessage(Struct, tag="asked", frozen=True):
     """A question, and the number by which its answer is known again.
 
     Attributes:
@@ -66,8 +66,8 @@ class Hello(Struct, tag="hello", frozen=True):
     version: str = ""
 
 
-FromCore = Seen | Happened | Answered | QuestionRefused
-FromFront = Asked | Hello
+FromCore = SnapshotMessage | EventMessage | AnswerMessage | RefusalMessage
+FromFront = QuestionMessage | Hello
 
 
 @cache

@@ -12,10 +12,10 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import msgspec
 
 from daemon.bridge.desk import NOT_UNDERSTOOD
-from daemon.bridge.happenings import error_of
-from daemon.bridge.messages import Answered, FromCore, Happened, QuestionRefused, Seen, decode, known
+from daemon.bridge.events import error_of
+from daemon.bridge.messages import AnswerMessage, EventMessage, FromCore, RefusalMessage, SnapshotMessage, decode, known
 from daemon.bridge.questions import Question
-from daemon.bridge.seen import Snapshot
+from daemon.bridge.snapshot import Snapshot
 from daemon.bridge.words import JobState
 from daemon.errors import OtherVersion
 from hal.printer import ConnectionState
@@ -26,29 +26,29 @@ _INSTEAD: Mapping[type[Enum], Enum] = {JobState: JobState.PRINTING, ConnectionSt
 """What a new state is taken for: a job that goes on, a line that is not to be used yet."""
 
 
-def heard(data: bytes) -> Seen | Happened | Answered | QuestionRefused | None:
+def heard(data: bytes) -> SnapshotMessage | EventMessage | AnswerMessage | RefusalMessage | None:
     """Return what the core has said; None: nobody here has heard of such a thing.
 
     Raises:
         msgspec.DecodeError: it makes no sense.
     """
     try:
-        said: Seen | Happened | Answered | QuestionRefused | None = known(data, FromCore)
+        said: SnapshotMessage | EventMessage | AnswerMessage | RefusalMessage | None = known(data, FromCore)
     except msgspec.ValidationError:
         told = decode(data, dict[str, Any])
         if told.get("type") != "seen":
             raise
-        return Seen(snapshot=understood(told.get("snapshot"), Snapshot))
+        return SnapshotMessage(snapshot=understood(told.get("snapshot"), Snapshot))
     return said
 
 
-def answer_of(said: Answered | QuestionRefused, question: Question) -> Any:
+def answer_of(said: AnswerMessage | RefusalMessage, question: Question) -> Any:
     """Return the answer to a question.
 
     Raises:
         NozzledError: it was refused; or what was answered is not what was asked for.
     """
-    if isinstance(said, QuestionRefused):
+    if isinstance(said, RefusalMessage):
         if said.text.startswith(NOT_UNDERSTOOD):  # its first versions had no class for it
             raise OtherVersion(said.text)
         raise error_of(said.error, said.text)

@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 import msgspec
 
 from daemon.bridge.frames import MAX_QUESTION
-from daemon.bridge.messages import Asked, encode
-from daemon.bridge.seen import Struct
+from daemon.bridge.messages import QuestionMessage, encode
+from daemon.bridge.snapshot import Struct
 from daemon.bridge.words import Begun, FileStatistics, PortOptions, Printed, Recorded, Selection
 from gcode.errors import CommandError
 
@@ -305,13 +305,13 @@ AnyQuestion = (
 )  # fmt: skip
 
 
-def asked(number: int, question: Question, before: float | None = None) -> bytes:
+def encode_question(number: int, question: Question, before: float | None = None) -> bytes:
     """Return a question as it crosses, for a core that gets to it `before` it is too late.
 
     Raises:
         CommandError: it is too long.
     """
-    message = encode(Asked(id=number, question=msgspec.Raw(encode(question)), before=before))
+    message = encode(QuestionMessage(id=number, question=msgspec.Raw(encode(question)), before=before))
     if len(message) > MAX_QUESTION:
         raise CommandError(f"the request has {len(message)} bytes; {MAX_QUESTION} may be sent at once")
     return message

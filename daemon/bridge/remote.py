@@ -5,8 +5,8 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 from daemon.bridge import questions as ask
-from daemon.bridge.happenings import JobChanged, SafetyBroken
-from daemon.bridge.seen import JobSeen, PrinterSeen, Snapshot
+from daemon.bridge.events import JobChanged, SafetyBroken
+from daemon.bridge.snapshot import JobSummary, PrinterSummary, Snapshot
 from daemon.bridge.words import (
     Begun,
     FileStatistics,
@@ -141,14 +141,14 @@ class RemoteConnection:
         self._channel = channel
 
     @property
-    def seen(self) -> PrinterSeen:
+    def summary(self) -> PrinterSummary:
         """All that is known."""
         return self._channel.latest().printer
 
     @property
     def state(self) -> ConnectionState:
         """The connection's state."""
-        return self.seen.state
+        return self.summary.state
 
     @property
     def ready(self) -> bool:
@@ -158,42 +158,42 @@ class RemoteConnection:
     @property
     def error(self) -> str | None:
         """Why the last connection failed, if it did."""
-        return self.seen.error
+        return self.summary.error
 
     @property
     def address(self) -> str | None:
         """The address of the open, or last tried, connection."""
-        return self.seen.address
+        return self.summary.address
 
     @property
     def heaters(self) -> Heaters:
         """The last temperature report; empty before the first."""
-        return self.seen.heaters
+        return self.summary.heaters
 
     @property
     def modes(self) -> Modes:
         """How the printer will read the next coordinates."""
-        return self.seen.modes
+        return self.summary.modes
 
     @property
     def panel_print(self) -> PanelPrint | None:
         """What the printer prints by itself, from its SD card."""
-        return self.seen.panel_print
+        return self.summary.panel_print
 
     @property
     def message(self) -> str | None:
         """The last text that the printer had for the user; not to be trusted."""
-        return self.seen.message
+        return self.summary.message
 
     @property
     def prompt(self) -> Prompt | None:
         """The question that the printer shows; not to be trusted."""
-        return self.seen.prompt
+        return self.summary.prompt
 
     @property
     def counters(self) -> dict[str, int]:
         """What went over the line since it was opened."""
-        return asdict(self.seen.counters)
+        return asdict(self.summary.counters)
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         """Call `listener` with every event of the printer."""
@@ -274,63 +274,63 @@ class RemoteJobs:
         self._channel = channel
 
     @property
-    def seen(self) -> JobSeen:
+    def summary(self) -> JobSummary:
         """All that is known."""
         return self._channel.latest().job
 
     @property
     def state(self) -> JobState | None:
         """The state of the job, also after its end; None before the first one."""
-        return self.seen.state
+        return self.summary.state
 
     @property
     def active(self) -> bool:
         """There is a job that has not ended."""
-        return self.seen.active
+        return self.summary.active
 
     @property
     def selected(self) -> Selection | None:
         """The file that `start` prints."""
-        return self.seen.selected
+        return self.summary.selected
 
     @property
     def error(self) -> str | None:
         """Why the last job failed or was interrupted, if it was, until another file is chosen."""
-        return self.seen.error
+        return self.summary.error
 
     @property
     def warning(self) -> str | None:
         """What is wrong with a print that goes on all the same."""
-        return self.seen.warning
+        return self.summary.warning
 
     @property
     def pause_reason(self) -> str | None:
         """Why the job pauses, or is paused, as far as that is known: the file, the printer, an error."""
-        return self.seen.pause_reason
+        return self.summary.pause_reason
 
     @property
     def progress(self) -> JobProgress:
         """How far the job is, or was at its end; of the file that is selected now."""
-        return self.seen.progress
+        return self.summary.progress
 
     @property
     def place(self) -> dict[str, float] | None:
         """Where a pause has left the print: mm by axis letter; None where nobody knows, or it has gone on."""
-        return self.seen.place
+        return self.summary.place
 
     @property
     def offsets(self) -> dict[str, float]:
         """What is added to the targets of files, in °C by heater."""
-        return self.seen.offsets
+        return self.summary.offsets
 
     @property
     def protection(self) -> Protection | None:
         """What becomes of the heaters when the host dies."""
-        return self.seen.protection
+        return self.summary.protection
 
     def uses(self, path: str) -> bool:
         """Tell whether the active job prints this file, or one in this folder."""
-        job = self.seen
+        job = self.summary
         printed = job.selected.path if job.active and job.selected is not None else None
         return printed is not None and (printed == path or printed.startswith(f"{path}/"))
 

@@ -14,8 +14,8 @@ import structlog
 from daemon import __version__
 from daemon.bridge import questions as ask
 from daemon.bridge.desk import Listener
-from daemon.bridge.happenings import JobChanged, SafetyBroken
-from daemon.bridge.seen import JobSeen, PrinterSeen, Snapshot
+from daemon.bridge.events import JobChanged, SafetyBroken
+from daemon.bridge.snapshot import JobSummary, PrinterSummary, Snapshot
 from daemon.bridge.words import Begun, JobState, Printed, Recorded
 from daemon.config import ProfileConfig, chosen_preset
 from daemon.core import checked
@@ -129,10 +129,10 @@ class Desk:
             profile_is_configured=core.profile_is_configured,
         )
 
-    def _printer(self) -> PrinterSeen:
+    def _printer(self) -> PrinterSummary:
         connection = self._core.connection
         printer = connection.printer
-        return PrinterSeen(
+        return PrinterSummary(
             state=connection.state,
             error=connection.error,
             address=connection.address,
@@ -153,9 +153,9 @@ class Desk:
             commanded_at=connection.commanded_at,
         )
 
-    def _job(self) -> JobSeen:
+    def _job(self) -> JobSummary:
         jobs = self._core.jobs
-        return JobSeen(
+        return JobSummary(
             state=jobs.state,
             active=jobs.active,
             id=jobs.job_id,

@@ -11,22 +11,22 @@ import gcode.bgcode  # noqa: F401 - an error of its own
 from daemon import errors as service
 from daemon.bridge import questions as ask
 from daemon.bridge.desk import MOST_ANSWER, MOST_TEXT, NOT_UNDERSTOOD, answer
+from daemon.bridge.events import JobChanged, error_of, error_pair, event_message, event_of
 from daemon.bridge.frames import LENGTH, MAX_FRAME, Frames, frame
-from daemon.bridge.happenings import JobChanged, error_of, error_told, event_of, happened
 from daemon.bridge.messages import (
-    Answered,
-    Asked,
+    AnswerMessage,
+    EventMessage,
     FromFront,
-    Happened,
     Hello,
-    QuestionRefused,
-    Seen,
+    QuestionMessage,
+    RefusalMessage,
+    SnapshotMessage,
     decode,
     encode,
     known,
 )
 from daemon.bridge.neighbours import answer_of, heard
-from daemon.bridge.seen import JobSeen, PrinterSeen, Snapshot
+from daemon.bridge.snapshot import JobSummary, PrinterSummary, Snapshot
 from daemon.bridge.words import JobProgress, JobState, Selection
 from gcode import errors as gcode_errors
 from gcode.errors import CommandError, NozzledError
@@ -46,7 +46,7 @@ from hal.printer import (
     StopEnded,
     TemperaturesRead,
 )
-from support.bridge import MadeUpDesk, asked
+from support.bridge import MadeUpDesk, question_message
 
 pack = msgspec.msgpack.encode
 
@@ -103,7 +103,7 @@ EVENTS = [
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
 def test_what_happens_crosses_as_it_is(event):
-    assert event_of(heard(encode(happened(event)))) == event
+    assert event_of(heard(encode(event_message(event)))) == event
 
 
 def test_every_event_of_a_printer_crosses():
@@ -113,7 +113,7 @@ def test_every_event_of_a_printer_crosses():
 
 def test_the_reason_of_a_change_crosses_as_its_class():
     crossed = event_of(
-        heard(encode(happened(StateChanged(ConnectionState.READY, ConnectionState.FAULT, hal.PortLost("gone")))))
+        heard(encode(event_message(StateChanged(ConnectionState.READY, ConnectionState.FAULT, hal.PortLost("gone")))))
     )
     assert isinstance(crossed.error, hal.PortLost)
     assert str(crossed.error) == "gone"
@@ -132,7 +132,7 @@ DOCUMENTED = [kind for kind in tree(NozzledError) if kind.__module__ in TREES an
 
 @pytest.mark.parametrize("kind", DOCUMENTED, ids=lambda kind: kind.__name__)
 def test_an_error_crosses_as_its_class(kind):
-    crossed = error_of(*error_told(kind("a sentence")))
+    crossed = error_of(*error_pair(kind("a sentence")))
     assert type(crossed) is kind
     assert str(crossed) == "a sentence"
 
@@ -153,16 +153,16 @@ def test_an_error_that_cannot_be_made_is_one_of_the_service(name):
 
 
 def test_text_that_is_no_unicode_is_mended():
-    snapshot = Snapshot(printer=PrinterSeen(message="caf\udce9", fields={"a\ud800": "b\udfff"}), trouble="fine: é")
-    seen = heard(encode(Seen(snapshot=snapshot))).snapshot
+    snapshot = Snapshot(printer=PrinterSummary(message="caf\udce9", fields={"a\ud800": "b\udfff"}), trouble="fine: é")
+    seen = heard(encode(SnapshotMessage(snapshot=snapshot))).snapshot
     assert (seen.printer.message, seen.printer.fields, seen.trouble) == ("caf?", {"a?": "b?"}, "fine: é")
-    refused = heard(encode(QuestionRefused(id=1, error="JobConflict", text="\udc80")))
+    refused = heard(encode(RefusalMessage(id=1, error="JobConflict", text="\udc80")))
     assert refused.text == "?"
 
 
 def test_endless_numbers_are_mended():
-    snapshot = Snapshot(job=JobSeen(id=10**30, progress=JobProgress(lines=-(10**30), completion=math.nan)))
-    job = heard(encode(Seen(snapshot=snapshot))).snapshot.job
+    snapshot = Snapshot(job=JobSummary(id=10**30, progress=JobProgress(lines=-(10**30), completion=math.nan)))
+    job = heard(encode(SnapshotMessage(snapshot=snapshot))).snapshot.job
     assert (job.id, job.progress.lines) == (2**63 - 1, -(2**63))
     assert math.isnan(job.progress.completion)
 
@@ -207,7 +207,9 @@ def test_garbage_has_one_error(data):
 def told(**changes):
     """Return a snapshot as a core of another version might tell it."""
     plain = msgspec.to_builtins(
-        Snapshot(revision=7, job=JobSeen(state=JobState.PRINTING, active=True, selected=Selection("a.g", "a.g", 1, 2)))
+        Snapshot(
+            revision=7, job=JobSummary(state=JobState.PRINTING, active=True, selected=Selection("a.g", "a.g", 1, 2))
+        )
     )
     for path, value in changes.items():
         where = plain
@@ -228,7 +230,7 @@ def test_fields_that_are_not_known_are_ignored():
 
 def test_fields_that_are_missing_have_their_default():
     seen = heard(pack({"type": "seen", "snapshot": {"job": {"active": True}}})).snapshot
-    assert seen == Snapshot(job=JobSeen(active=True))
+    assert seen == Snapshot(job=JobSummary(active=True))
 
 
 def test_a_state_that_is_new_is_one_that_goes_on():
@@ -255,12 +257,12 @@ def test_a_field_of_another_type_counts_as_missing(field, value):
 def test_what_nobody_has_heard_of_has_no_consequence():
     assert heard(pack({"type": "sung", "song": "…"})) is None
     assert known(pack({"type": "sung", "song": "…"}), FromFront) is None
-    assert event_of(Happened(name="DoorOpened", payload=msgspec.Raw(pack({"door": 1})))) is None
-    assert event_of(Happened(name="JobChanged", payload=msgspec.Raw(pack({"state": "dancing"})))) is None
-    assert event_of(Happened(name="StateChanged", payload=msgspec.Raw(pack({"old": "ready"})))) is None
-    assert event_of(Happened(name="StateChanged", payload=msgspec.Raw(pack([1])))) is None
+    assert event_of(EventMessage(name="DoorOpened", payload=msgspec.Raw(pack({"door": 1})))) is None
+    assert event_of(EventMessage(name="JobChanged", payload=msgspec.Raw(pack({"state": "dancing"})))) is None
+    assert event_of(EventMessage(name="StateChanged", payload=msgspec.Raw(pack({"old": "ready"})))) is None
+    assert event_of(EventMessage(name="StateChanged", payload=msgspec.Raw(pack([1])))) is None
     more = msgspec.Raw(pack({"text": "a", "severity": "info", "n": 1}))
-    crossed = event_of(Happened(name="FirmwareSaid", payload=more))
+    crossed = event_of(EventMessage(name="FirmwareSaid", payload=more))
     assert crossed == FirmwareSaid("a", "info")
 
 
@@ -269,7 +271,7 @@ def test_more_in_a_message_than_is_known_is_ignored():
     assert known(pack({"type": "hello"}), FromFront) == Hello()
     said = known(pack({"type": "asked", "id": 3, "question": {"ask": "start", "gently": True}, "for": "me"}), FromFront)
     desk = MadeUpDesk()
-    assert isinstance(heard(answer(desk, said)), Answered)
+    assert isinstance(heard(answer(desk, said)), AnswerMessage)
     assert desk.asked == [ask.Start()]
 
 
@@ -284,7 +286,7 @@ def test_a_question_that_is_not_understood_is_refused(question):
     desk = MadeUpDesk()
     said = known(pack({"type": "asked", "id": 3, "question": question}), FromFront)
     reply = heard(answer(desk, said))
-    assert isinstance(reply, QuestionRefused)
+    assert isinstance(reply, RefusalMessage)
     assert (reply.id, reply.error) == (3, "OtherVersion")
     assert reply.text.startswith("the core does not understand the question")
     assert not desk.asked
@@ -293,14 +295,14 @@ def test_a_question_that_is_not_understood_is_refused(question):
 @pytest.mark.parametrize("name", ["OtherVersion", "ServiceError"])
 def test_a_core_that_does_not_know_a_question_is_told_apart_from_one_that_fails(name):
     """The first cores had no class for it."""
-    refusal = QuestionRefused(id=1, error=name, text=f"{NOT_UNDERSTOOD}: Invalid value 'history'")
+    refusal = RefusalMessage(id=1, error=name, text=f"{NOT_UNDERSTOOD}: Invalid value 'history'")
     with pytest.raises(service.OtherVersion, match="history"):
         answer_of(refusal, ask.ConversationSince(since=0))
 
 
 def test_an_answer_that_is_not_understood_is_an_error():
     with pytest.raises(service.ServiceError, match="answers something else"):
-        answer_of(Answered(id=1, answer=msgspec.Raw(pack({"lines": 4}))), ask.ConversationSince(since=0))
+        answer_of(AnswerMessage(id=1, answer=msgspec.Raw(pack({"lines": 4}))), ask.ConversationSince(since=0))
 
 
 SAMPLES = {"limit": 5,
@@ -313,7 +315,7 @@ SAMPLES = {"limit": 5,
 @pytest.mark.parametrize("kind", msgspec.inspect.type_info(ask.AnyQuestion).types, ids=lambda kind: kind.cls.__name__)
 def test_every_question_crosses_with_its_defaults_alone(kind):
     question = kind.cls(**{each.name: SAMPLES[each.name] for each in kind.fields if each.required})
-    crossed: Asked = decode(ask.asked(1, question), FromFront)
+    crossed: QuestionMessage = decode(ask.encode_question(1, question), FromFront)
     assert decode(crossed.question, ask.AnyQuestion) == question
 
 
@@ -322,14 +324,14 @@ def test_every_question_crosses_with_its_defaults_alone(kind):
 
 def test_a_question_that_is_too_long_is_refused_where_it_is_asked():
     with pytest.raises(CommandError, match="66560 may be sent at once"):
-        ask.asked(1, ask.Send(commands=["x" * 70_000]))
+        ask.encode_question(1, ask.Send(commands=["x" * 70_000]))
 
 
 def test_an_answer_that_is_too_long_is_a_refusal():
     desk = MadeUpDesk()
     desk.answers = lambda _: ask.Talk(lines=["x" * MOST_ANSWER], until=1.0)
-    reply = heard(answer(desk, asked(1, ask.ConversationSince(since=0))))
-    assert isinstance(reply, QuestionRefused)
+    reply = heard(answer(desk, question_message(1, ask.ConversationSince(since=0))))
+    assert isinstance(reply, RefusalMessage)
     assert "the longest may have" in reply.text
 
 
@@ -340,7 +342,7 @@ def test_a_refusal_quotes_no_more_than_the_beginning():
         raise CommandError("x" * 300_000)
 
     desk.answers = refuse
-    reply = heard(answer(desk, asked(1, ask.Start())))
+    reply = heard(answer(desk, question_message(1, ask.Start())))
     assert (reply.error, len(reply.text)) == ("CommandError", MOST_TEXT + 1)
 
 
@@ -351,7 +353,7 @@ def test_a_mistake_of_ours_is_told_to_the_log_alone():
         raise KeyError("/etc/secret")
 
     desk.answers = fail
-    reply = heard(answer(desk, asked(1, ask.Start()), bugs.append))
+    reply = heard(answer(desk, question_message(1, ask.Start()), bugs.append))
     assert (reply.error, reply.text) == ("ServiceError", "an internal error; the log has more")
     assert [type(each) for each in bugs] == [KeyError]
 
@@ -359,5 +361,5 @@ def test_a_mistake_of_ours_is_told_to_the_log_alone():
 def test_the_longest_that_a_printer_can_make_of_a_snapshot_fits():
     text = "\U0001f525" * 250
     prompt, fields = Prompt(text, (text,) * 16, (text,) * 16), {f"{n}{text}": text for n in range(50)}
-    printer = PrinterSeen(message=text, prompt=prompt, error=text, fields=fields)
-    assert len(encode(Seen(snapshot=Snapshot(printer=printer)))) < MAX_FRAME
+    printer = PrinterSummary(message=text, prompt=prompt, error=text, fields=fields)
+    assert len(encode(SnapshotMessage(snapshot=Snapshot(printer=printer)))) < MAX_FRAME

@@ -12,18 +12,18 @@ from structlog.testing import capture_logs
 from daemon.bridge import core_end
 from daemon.bridge import questions as ask
 from daemon.bridge.core_end import MOST_OPEN, MOST_UNREAD, STALLED, CoreEnd, pair, user_of
+from daemon.bridge.events import JobChanged
 from daemon.bridge.frames import LENGTH, MAX_QUESTION, frame
 from daemon.bridge.front_end import AWAY, BEAT, PATIENCE, RETURN, FrontEnd
-from daemon.bridge.happenings import JobChanged
 from daemon.bridge.messages import Hello
-from daemon.bridge.seen import PrinterSeen
+from daemon.bridge.snapshot import PrinterSummary
 from daemon.bridge.words import JobState
 from daemon.core import main
 from daemon.core.main import keep_listening, listen
 from daemon.errors import CoreAway, JobConflict, ServiceError
 from gcode.errors import QueueFull
 from hal.printer import ConnectionState, FirmwareSaid, StateChanged
-from support.bridge import MadeUpDesk, asked, connected, met
+from support.bridge import MadeUpDesk, connected, met, question_message
 
 
 @pytest.fixture
@@ -65,9 +65,9 @@ async def test_what_came_of_a_question_is_told_before_its_answer(desk):
         desk.state = JobState.STARTING if isinstance(question, ask.Start) else JobState.PAUSING
 
     desk.answers = start
-    front.say(asked(1, ask.Start()))
+    front.say(question_message(1, ask.Start()))
     await asyncio.sleep(1)
-    front.say(asked(2, ask.Pause()))
+    front.say(question_message(2, ask.Pause()))
     await asyncio.sleep(1)
     told = [each.get("id") or each["snapshot"]["job"]["state"] for each in front.heard]
     assert told == ["completed", "starting", 1, "pausing", 2]
@@ -115,8 +115,8 @@ async def test_what_nobody_waits_for_any_more_is_not_done_but_a_stop_is(desk):
     stop = ask.Send(commands=["m112"])
     assert stop.is_never_too_late
     assert not ask.Send(commands=["M105"]).is_never_too_late
-    front.line.write(frame(ask.asked(1, ask.Resume(), now - 1)) + frame(ask.asked(2, stop)))
-    front.line.write(frame(ask.asked(3, ask.Resume(), now + 1)))
+    front.line.write(frame(ask.encode_question(1, ask.Resume(), now - 1)) + frame(ask.encode_question(2, stop)))
+    front.line.write(frame(ask.encode_question(3, ask.Resume(), now + 1)))
     await asyncio.sleep(1)
     assert desk.asked == [stop, ask.Resume()]
     [late] = front.told("refused")
@@ -176,12 +176,12 @@ async def test_what_is_not_read_is_counted_and_told_later(desk):
     front = met(CoreEnd(desk))
     await asyncio.sleep(0)
     core_line = front.line.other
-    desk.more["printer"] = PrinterSeen(message="x" * 50_000)
+    desk.more["printer"] = PrinterSummary(message="x" * 50_000)
     front.line.pause_reading()
     for _ in range(100):
         desk.tell(JobChanged(JobState.PRINTING))
     assert core_line.most <= MOST_UNREAD + 60_000
-    desk.more["printer"] = PrinterSeen(message="the newest")
+    desk.more["printer"] = PrinterSummary(message="the newest")
     await asyncio.sleep(STALLED / 2)
     front.line.resume_reading()
     await asyncio.sleep(1)
@@ -198,7 +198,7 @@ async def test_who_reads_nothing_is_cut_off_after_five_seconds(desk):
     core_line = front.line.other
     front.line.pause_reading()
     desk.printing = True
-    desk.more["printer"] = PrinterSeen(message="x" * 50_000)
+    desk.more["printer"] = PrinterSummary(message="x" * 50_000)
     desk.tell(None)
     with capture_logs() as logs:
         while not core_line.paused:  # noqa: ASYNC110 - a made-up line tells nobody
@@ -218,7 +218,7 @@ async def test_who_asks_and_does_not_read_is_answered_no_more(desk):
     front = met(CoreEnd(desk))
     core_line = front.line.other
     front.line.pause_reading()
-    front.say(*(asked(n, ask.ConversationSince(since=0)) for n in range(1000)))
+    front.say(*(question_message(n, ask.ConversationSince(since=0)) for n in range(1000)))
     await asyncio.sleep(STALLED - 1)
     assert core_line.most < MOST_UNREAD + 16 * 110_000
     assert len(desk.asked) < 40
@@ -237,8 +237,8 @@ async def test_answers_that_took_long_wait_for_who_does_not_read(desk):
         await done.wait()
 
     desk.answers = lambda _: later()
-    front.say(asked(1, ask.Disconnect()))
-    desk.more["printer"] = PrinterSeen(message="x" * 200_000)
+    front.say(question_message(1, ask.Disconnect()))
+    desk.more["printer"] = PrinterSummary(message="x" * 200_000)
     await asyncio.sleep(0.1)
     for _ in range(5):
         desk.tell(JobChanged(JobState.PRINTING))
@@ -254,7 +254,7 @@ async def test_answers_that_took_long_wait_for_who_does_not_read(desk):
 async def test_who_floods_gets_a_tenth_of_the_time(desk):
     """Each question costs what waking up does, by the clock of this loop, on which Python takes no time."""
     front = met(CoreEnd(desk))
-    front.say(*(asked(n, ask.Start()) for n in range(50_000)))
+    front.say(*(question_message(n, ask.Start()) for n in range(50_000)))
     began = asyncio.get_running_loop().time()
     await asyncio.sleep(1)
     # 20 ms are at hand, then come 100 ms a second, and a turn costs 0.1 ms at least
@@ -273,7 +273,7 @@ async def test_questions_one_by_one_cost_the_same_share(desk):
     end = loop.time() + 0.5
     sent = 0
     while loop.time() < end:
-        front.say(asked(sent, ask.Start()))
+        front.say(question_message(sent, ask.Start()))
         sent += 1
         while len(front.told("answered")) < sent and loop.time() < end:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.0001)
@@ -290,10 +290,10 @@ async def test_no_more_than_so_many_take_long_also_over_reconnects(desk):
 
     desk.answers = lambda _: later()
     front = met(end)
-    front.say(*(asked(n, ask.Connect()) for n in range(MOST_OPEN - 2)))
+    front.say(*(question_message(n, ask.Connect()) for n in range(MOST_OPEN - 2)))
     await asyncio.sleep(5)
     other = met(end)
-    other.say(*(asked(n, ask.Connect()) for n in range(5)))
+    other.say(*(question_message(n, ask.Connect()) for n in range(5)))
     await asyncio.sleep(5)
     assert front.lost
     refused = other.told("refused")
@@ -302,7 +302,7 @@ async def test_no_more_than_so_many_take_long_also_over_reconnects(desk):
     done.set()
     await asyncio.sleep(1)
     assert [each["id"] for each in other.told("answered")] == [0, 1]
-    other.say(asked(9, ask.Connect()))
+    other.say(question_message(9, ask.Connect()))
     await asyncio.sleep(1)
     assert other.told("answered")[-1]["id"] == 9
 
@@ -329,7 +329,7 @@ async def test_who_says_garbage_is_cut_off_and_may_come_back(desk, said):
         "the front says what makes no sen"
     ]
     again = met(end)
-    again.say(asked(1, ask.Start()))
+    again.say(question_message(1, ask.Start()))
     await asyncio.sleep(1)
     assert len(again.told("answered")) == 1
 
@@ -346,7 +346,7 @@ async def test_half_a_frame_holds_nothing_up(desk):
 
 async def test_the_longest_question_may_come_byte_by_byte(desk):
     front = met(CoreEnd(desk))
-    message = ask.asked(1, ask.UsePreset(preset="x" * 6_000))
+    message = ask.encode_question(1, ask.UsePreset(preset="x" * 6_000))
     for byte in len(message).to_bytes(LENGTH, "big") + message:
         front.line.write(bytes([byte]))
     await asyncio.sleep(1)
@@ -384,7 +384,7 @@ async def test_a_second_front_takes_the_place_of_the_first(desk):
     await asyncio.sleep(1)
     assert first.lost
     assert len(desk.listeners) == 1
-    second.say(asked(1, ask.Start()))
+    second.say(question_message(1, ask.Start()))
     await asyncio.sleep(1)
     assert second.told("answered")
     assert not second.lost
@@ -399,7 +399,7 @@ async def test_what_a_lost_front_has_asked_for_goes_on(desk):
 
     desk.answers = lambda _: later()
     front = met(CoreEnd(desk))
-    front.say(asked(1, ask.Disconnect()))
+    front.say(question_message(1, ask.Disconnect()))
     await asyncio.sleep(0.1)
     front.line.abort()
     await asyncio.sleep(5)
@@ -497,7 +497,7 @@ async def test_the_front_knows_nothing_of_a_core_that_never_was():
 
 
 async def test_what_was_known_of_a_core_that_is_away_is_told_for_five_seconds(desk):
-    desk.more["printer"] = PrinterSeen(state=ConnectionState.READY)
+    desk.more["printer"] = PrinterSummary(state=ConnectionState.READY)
     desk.state = JobState.PRINTING
     end, front = await both(desk)
     changes = []

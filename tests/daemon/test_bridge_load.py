@@ -16,7 +16,7 @@ from daemon.bridge.messages import encode
 from daemon.bridge.words import Selection
 from daemon.core.core import begin
 from daemon.core.desk import Desk
-from support.bridge import asked
+from support.bridge import question_message
 from support.http import config
 
 pytestmark = [pytest.mark.real_time, pytest.mark.nightly]  # it measures a machine, and wants it quiet
@@ -90,7 +90,9 @@ KINDS = {
 
 
 def flood_of(questions):
-    frames = [frame(encode(asked(n, question))) for n, question in enumerate(questions * (64 // len(questions)))]
+    frames = [
+        frame(encode(question_message(n, question))) for n, question in enumerate(questions * (64 // len(questions)))
+    ]
     random.Random(1).shuffle(frames)  # any order, and the same each time
     return b"".join(frames)
 

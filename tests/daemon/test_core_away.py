@@ -3,7 +3,7 @@
 import pytest
 
 from daemon.bridge.front_end import AWAY
-from daemon.bridge.seen import PrinterSeen, Snapshot
+from daemon.bridge.snapshot import PrinterSummary, Snapshot
 from daemon.errors import CoreAway
 from support.http import api
 
@@ -40,7 +40,7 @@ async def test_what_is_seen_while_the_core_is_away_is_no_error_of_ours(tmp_path,
     async with api(tmp_path) as server:
         channel = server.service.front.core._channel
         monkeypatch.setattr(channel, "ask", nobody_there)
-        monkeypatch.setattr(channel, "latest", lambda: Snapshot(printer=PrinterSeen(error=AWAY)))
+        monkeypatch.setattr(channel, "latest", lambda: Snapshot(printer=PrinterSummary(error=AWAY)))
         response = await server.get(f"/api/{path}")
         assert response.status in (200, 503)
         if path == "job":

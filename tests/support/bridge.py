@@ -10,8 +10,8 @@ from daemon.bridge import questions as ask
 from daemon.bridge.core_end import CoreEnd
 from daemon.bridge.frames import Frames, frame
 from daemon.bridge.front_end import FrontEnd, _Wire
-from daemon.bridge.messages import Asked, decode, encode
-from daemon.bridge.seen import JobSeen, Snapshot
+from daemon.bridge.messages import QuestionMessage, decode, encode
+from daemon.bridge.snapshot import JobSummary, Snapshot
 from daemon.bridge.words import JobState
 
 
@@ -107,8 +107,8 @@ class Stranger(asyncio.Protocol):
         return [each for each in self.heard if each["type"] == kind]
 
 
-def asked(number: int, question: ask.Question) -> Asked:
-    return Asked(id=number, question=msgspec.Raw(encode(question)))
+def question_message(number: int, question: ask.Question) -> QuestionMessage:
+    return QuestionMessage(id=number, question=msgspec.Raw(encode(question)))
 
 
 class MadeUpDesk:
@@ -129,7 +129,7 @@ class MadeUpDesk:
 
     def snapshot(self):
         self.snapshots += 1
-        return Snapshot(**{"revision": self.snapshots, "job": JobSeen(state=self.state), **self.more})
+        return Snapshot(**{"revision": self.snapshots, "job": JobSummary(state=self.state), **self.more})
 
     def answer(self, question):
         self.asked.append(question)

@@ -99,7 +99,7 @@ class History:
         Raises:
             StoreError: it cannot be kept.
         """
-        job = self._core.jobs.seen
+        job = self._core.jobs.summary
         state = (self._core.records, job.id, job.state)
         async with self._turn:
             older = await self._has_older()
@@ -187,7 +187,7 @@ class History:
 
     async def _find_details(self) -> None:
         """Look at what has ended, the newest first; of most prints of years nothing is known besides."""
-        while ids := [[row["id"]] for row in await self._cache.query(_PLAIN, self._core.jobs.seen.id or 0, AT_ONCE)]:
+        while ids := [[row["id"]] for row in await self._cache.query(_PLAIN, self._core.jobs.summary.id or 0, AT_ONCE)]:
             await self._cache.keep_all("UPDATE prints SET detailed = 1 WHERE id = ?", ids)
         while rows := await self._cache.query(_UNDETAILED, BATCH):
             found = [await self._details(row) for row in rows]
@@ -198,7 +198,7 @@ class History:
         key = FileKey(row["path"], row["size"], row["mtime_ns"] // 10**9)
         found: Findings | None = None
         with suppress(NozzledError):
-            just_now = row["id"] == self._core.jobs.seen.id and row["began"]
+            just_now = row["id"] == self._core.jobs.summary.id and row["began"]
             found = await (self._analyses.wait(key, PATIENCE) if just_now else self._analyses.stored(key))
         wished = await self._cache.query("SELECT * FROM queue_prints WHERE key = ?", row["key"])
         values: dict[str, Any] = dict.fromkeys(("layers", "layers_done", "filament", "mm", "g", "material", "picture"))

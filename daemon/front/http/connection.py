@@ -49,7 +49,7 @@ class ConnectionHandler(ApiHandler):
         if command == "connect":
             await self._connect(data)
         elif command == "disconnect":
-            if self.service.connection.seen.connected:
+            if self.service.connection.summary.connected:
                 self.service.events.publish("Disconnecting", {})
             await self.service.connection.disconnect()
         if command in ("connect", "disconnect", "seen"):

@@ -14,7 +14,7 @@ class JobFilamentHandler(ApiHandler):
     async def get(self) -> None:
         """Tell what each tool has used, by the last line that the printer has acknowledged, and what it will have."""
         jobs = self.service.jobs
-        seen, selected, offset = jobs.seen, jobs.selected, jobs.progress.offset
+        seen, selected, offset = jobs.summary, jobs.selected, jobs.progress.offset
         found = await self.service.watch.known(selected) if selected is not None and seen.active else None
         told: dict[str, Any] = {
             "job": seen.id if seen.active else None,

@@ -13,7 +13,7 @@ class NotificationHandler(ApiHandler):
 
     def get(self) -> None:
         """Tell the last message, and when it came."""
-        seen = self.service.connection.seen
+        seen = self.service.connection.summary
         message = self.service.connection.message
         self.write({"notifications": [] if message is None else [{"timestamp": seen.message_at, "message": message}]})
 

@@ -16,7 +16,7 @@ class PresetsHandler(ApiHandler):
 
     async def get(self) -> None:
         """List the printers that are known; `suggested` is the one that M115 names, `area` what the firmware tells."""
-        machine = self.service.connection.seen.fields.get("MACHINE_TYPE", "")
+        machine = self.service.connection.summary.fields.get("MACHINE_TYPE", "")
         found = suggested(machine)
         self.write(
             {

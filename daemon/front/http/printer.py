@@ -63,7 +63,7 @@ class PrinterHandler(HeaterHandler):
 
     def _age(self) -> dict[str, float | None]:
         """Return the seconds since the last report of temperatures, and since the last command of a client."""
-        commanded = asyncio.get_running_loop().time() - self.service.connection.seen.commanded_at
+        commanded = asyncio.get_running_loop().time() - self.service.connection.summary.commanded_at
         temperature = self.history.age()
         return {
             "temperature": None if temperature is None else round(temperature, 2),

@@ -90,7 +90,7 @@ def _all(service: "Front", known: Scraped) -> Iterator[_Row]:
 
 
 def _printer(service: "Front", known: Scraped) -> Iterator[_Row]:
-    seen = service.connection.seen
+    seen = service.connection.summary
     yield "core_up", int(known.core is not None)
     yield from _states("connection_state", ConnectionState, seen.state)
     yield "safety_trouble", int(service.core.trouble is not None)
@@ -132,9 +132,9 @@ def _job(service: "Front", known: Scraped) -> Iterator[_Row]:
 
 def _line(service: "Front") -> Iterator[_Row]:
     """Tell what was counted since the line was opened; where there is none, nothing: a counter has begun anew then."""
-    if not service.connection.seen.connected:
+    if not service.connection.summary.connected:
         return
-    counters = service.connection.seen.counters
+    counters = service.connection.summary.counters
     yield "link_lines_sent", counters.lines_sent
     yield "link_lines_acknowledged", counters.lines_acknowledged
     yield "link_resends", counters.bad_checksums, "checksum"

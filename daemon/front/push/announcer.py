@@ -89,8 +89,8 @@ class Announcer:
         connection = self._service.connection
         if event.new is ConnectionState.OPENING:
             self._publish("Connecting")
-        elif event.new is ConnectionState.READY and connection.seen.connected:
-            seen = connection.seen
+        elif event.new is ConnectionState.READY and connection.summary.connected:
+            seen = connection.summary
             self._publish("Connected", port=seen.port, baudrate=seen.baudrate)
             self._publish("FirmwareData", name=seen.firmware, data=dict(seen.fields))
         elif event.new is ConnectionState.FAULT:
@@ -129,7 +129,7 @@ class Announcer:
         self._publish("MetadataAnalysisFinished", name=name, path=key.path, origin="local", result=result)
 
     def _job(self) -> dict[str, Any]:
-        selected, seen = self._service.jobs.selected, self._service.jobs.seen
+        selected, seen = self._service.jobs.selected, self._service.jobs.summary
         return {**(of_selection(selected) if selected is not None else {}), "job": seen.id, "key": seen.key}
 
     def _place(self, state: JobState) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from daemon.bridge.happenings import JobChanged, SafetyBroken
+from daemon.bridge.events import JobChanged, SafetyBroken
 from daemon.errors import CoreAway
 from daemon.front.analysis.shelf import FileKey, Learnt
 from daemon.front.analysis.watch import key_of

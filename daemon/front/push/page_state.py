@@ -85,7 +85,7 @@ def _revision(service: "Front") -> int:
 
 def _printer(service: "Front") -> dict[str, Any]:
     connection, status = service.connection, seen_of(service)
-    seen, ready = connection.seen, connection.ready
+    seen, ready = connection.summary, connection.ready
     modes = seen.modes
     return {
         "state": seen.state.value,
@@ -130,7 +130,7 @@ def _position(service: "Front") -> dict[str, float | None] | None:
     if jobs.active and jobs.state is not JobState.PAUSED:
         height = service.watch.height()
         return {"x": None, "y": None, "z": height} if height is not None else None
-    told = service.connection.seen.position
+    told = service.connection.summary.position
     return {axis: told.get(axis.upper()) for axis in "xyz"} if told is not None else None
 
 
@@ -143,8 +143,8 @@ def _job(service: "Front") -> dict[str, Any]:
     return {
         "state": state.value if state is not None else None,
         "active": jobs.active,
-        "id": jobs.seen.id,
-        "key": jobs.seen.key,
+        "id": jobs.summary.id,
+        "key": jobs.summary.key,
         "file": _of_panel(printed) if printed is not None else _file(jobs.selected),
         "progress": _progress(service, printed),
         "pauseReason": jobs.pause_reason,
@@ -210,7 +210,7 @@ def _rounded(value: float | None, digits: int = 0) -> float | None:
 
 def counters_of(service: "Front") -> dict[str, Any]:
     """Return what was counted on the line; `figures_of` has what takes a question."""
-    counters = service.connection.seen.counters
+    counters = service.connection.summary.counters
     return {
         "sent": counters.lines_sent,
         "acknowledged": counters.lines_acknowledged,

@@ -244,7 +244,7 @@ class Queue:
 
     def _on_change(self) -> None:
         """Wake up where something is different that counts: the core tells of a print twice a second."""
-        core, job = self._core, self._core.jobs.seen
+        core, job = self._core, self._core.jobs.summary
         panel = core.connection.panel_print is not None
         seen = (core.is_known, core.connection.ready, job.active, job.state, job.id, core.records, panel, core.bed)
         if seen != self._seen:

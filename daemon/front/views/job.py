@@ -46,7 +46,7 @@ class JobView:
         }
         if outlook is not None:
             answer["progress"] |= analysis.of_outlook(outlook)
-        if (job := service.jobs.seen).id is not None:
+        if (job := service.jobs.summary).id is not None:
             answer["print"] = {"id": job.id, "key": job.key, "state": job.state.value if job.state else None}
         if seen.error:
             answer["error"] = seen.error

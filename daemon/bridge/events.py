@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from daemon import errors as _service
-from daemon.bridge.messages import Happened, decode, encode
+from daemon.bridge.messages import EventMessage, decode, encode
 from daemon.bridge.words import JobState
 from gcode import errors as _gcode
 from gcode.errors import NozzledError
@@ -59,16 +59,16 @@ _KINDS: dict[str, type[Event]] = {
 _TREES = (_service, _hal, _gcode)  # where the tree of errors is written down
 
 
-def happened(event: Event, dropped: int = 0) -> Happened | None:
+def event_message(event: Event, dropped: int = 0) -> EventMessage | None:
     """Return an event as it crosses; None: it is nothing for the front."""
     name = type(event).__name__
     if name not in _KINDS:
         return None
     payload = {each.name: _told(getattr(event, each.name)) for each in fields(event)}
-    return Happened(name=name, payload=msgspec.Raw(encode(payload)), dropped=dropped)
+    return EventMessage(name=name, payload=msgspec.Raw(encode(payload)), dropped=dropped)
 
 
-def event_of(message: Happened) -> Event | None:
+def event_of(message: EventMessage) -> Event | None:
     """Return the event that crossed; None: a core of another version tells of something that is not known here."""
     kind = _KINDS.get(message.name)
     if kind is None:
@@ -94,10 +94,10 @@ class _StateChanged(msgspec.Struct):
 
 
 def _told(value: object) -> object:
-    return error_told(value) if isinstance(value, NozzledError) else value
+    return error_pair(value) if isinstance(value, NozzledError) else value
 
 
-def error_told(error: NozzledError) -> tuple[str, str]:
+def error_pair(error: NozzledError) -> tuple[str, str]:
     """Return an error as it crosses: the name of its class, and its sentence."""
     return type(error).__name__, str(error)
 

@@ -14,7 +14,7 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True):
     """Base of what crosses the bridge."""
 
 
-class PrinterSeen(Struct, frozen=True):
+class PrinterSummary(Struct, frozen=True):
     """The connection to the printer, and what the printer has told.
 
     Attributes:
@@ -59,7 +59,7 @@ class PrinterSeen(Struct, frozen=True):
     commanded_at: float = 0.0
 
 
-class JobSeen(Struct, frozen=True):
+class JobSummary(Struct, frozen=True):
     """The job, and the file that is selected for the next one.
 
     Attributes:
@@ -110,8 +110,8 @@ class Snapshot(Struct, frozen=True):
 
     revision: int = 0
     version: str = ""
-    printer: PrinterSeen = msgspec.field(default_factory=PrinterSeen)
-    job: JobSeen = msgspec.field(default_factory=JobSeen)
+    printer: PrinterSummary = msgspec.field(default_factory=PrinterSummary)
+    job: JobSummary = msgspec.field(default_factory=JobSummary)
     trouble: str | None = None
     record_trouble: str | None = None
     records: int = 0
