@@ -450,7 +450,7 @@ class LinePrinter:
             self._enter(ConnectionState.OFFLINE)
 
     def _fail(self, error: NozzledError, *, cool: bool = True) -> None:
-        """Take the first cause, make the printer cold if the line still carries it, and tell everyone."""
+        """Take the first cause, turn the heaters off if the line still carries it, and tell everyone."""
         if self._state in (ConnectionState.FAULT, ConnectionState.OFFLINE):
             return
         # a firmware that says it has stopped may have stopped for a reason that leaves its heaters on

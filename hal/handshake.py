@@ -224,11 +224,11 @@ class Handshake:
             await asyncio.sleep(REVIVED)
             halted = await self._why_halted()
         if halted is None:
-            await self._make_cold()
+            await self._turn_heaters_off()
         return halted
 
-    async def _make_cold(self) -> None:
-        """Whatever it remembers of targets: who has halted is to begin cold."""
+    async def _turn_heaters_off(self) -> None:
+        """Whatever it remembers of targets: who has halted is to begin with its heaters off."""
         for command in self._settings.heaters_off({}).decode().splitlines():
             await self._commands.send(command)
 

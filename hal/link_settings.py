@@ -27,7 +27,7 @@ class LinkSettings:
             they are in the file.
         packing: `auto`: lines go packed (MeatPack) where the firmware says that it unpacks them; `off`: never.
         extruders: hotends to turn off when the conversation fails.
-        outlasts_silence: a job may go on behind a silence: the printer is not made cold when a job's line fails by one.
+        outlasts_silence: a job may go on behind a silence: heaters stay on when a job's line fails by one.
         shared_nozzle: all tools have the hotend of tool 0.
         heated_chamber: there is a chamber to turn off too.
     """

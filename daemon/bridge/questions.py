@@ -235,7 +235,7 @@ class Toggle(Question, tag="toggle", frozen=True):
 
 
 class Cancel(Question, tag="cancel", frozen=True):
-    """End the job and make the printer cold."""
+    """End the job and turn the heaters off."""
 
 
 class SetOffset(Question, tag="offset", frozen=True):

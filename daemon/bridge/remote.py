@@ -246,7 +246,7 @@ class RemoteConnection:
         await self._channel.ask(ask.Connect(port=port, baudrate=baudrate, find=find, save=save))
 
     async def disconnect(self) -> None:
-        """Close the line; a running job is ended and its printer made cold before."""
+        """Close the line; a running job is ended and its heaters are turned off before."""
         await self._channel.ask(ask.Disconnect())
 
     async def send(self, commands: Sequence[str]) -> None:
@@ -402,7 +402,7 @@ class RemoteJobs:
         await self._channel.ask(ask.Toggle())
 
     async def cancel(self) -> None:
-        """End the job and make the printer cold; does nothing to one that is being cancelled."""
+        """End the job and turn the heaters off; does nothing to one that is being cancelled."""
         await self._channel.ask(ask.Cancel())
 
     async def set_offset(self, heater: str, offset: float) -> None:

@@ -1,4 +1,4 @@
-"""SlowCrashes: a daemon that ends again and again before its printer hears from it gives up, so that it is made cold.
+"""SlowCrashes: a daemon that keeps ending before its printer hears from it gives up, so that heaters go off.
 
 systemd's own brake counts starts in half a minute. A daemon that needs four seconds until it dies, or hangs until the
 watchdog's ten, never meets it, and what it has left hot stays hot. So each start leaves a mark in the runtime
@@ -42,7 +42,7 @@ class SlowCrashes:
         if len(marks) >= MOST:
             raise KeepsCrashing(
                 f"the service has ended {len(marks)} times within {WITHIN / 60:g} min before the printer answered it: "
-                "it gives up, and the printer is made cold"
+                "it gives up, and the heaters are turned off"
             )
         with suppress(OSError):  # a full tmpfs: then systemd's brake is the only one
             self._path.write_text(json.dumps([*marks, now]))

@@ -55,7 +55,7 @@ def _unit(unit: str, told: dict[str, str], *, is_core: bool) -> Iterator[Finding
     short, state = unit.removesuffix(".service"), told.get("ActiveState", "")
     if state == "failed":
         yield bad(
-            f"{unit} has failed ({told.get('Result', '')}); the printer was made cold",
+            f"{unit} has failed ({told.get('Result', '')}); the heaters were turned off",
             f"journalctl -u {short} -n 100 says why; "
             f"then sudo systemctl reset-failed {short}; sudo systemctl start {short}",
         )

@@ -380,10 +380,10 @@ async def test_a_printer_lost_in_the_turn_it_is_ready_is_made_cold_when_it_comes
             it.oracle.commands.clear()
             await asyncio.sleep(3)
         assert len(lost) == 1
-        [told] = [entry for entry in said if entry["event"] == "printer.not_cooled"]
+        [told] = [entry for entry in said if entry["event"] == "printer.still_hot"]
         assert told["reason"] == "gone again"
         assert it.board.hotend.target == 0
-        assert [entry["event"] for entry in said].count("printer.cooling") == 2
+        assert [entry["event"] for entry in said].count("printer.heaters_off") == 2
 
 
 async def test_a_printer_lost_before_it_was_cold_is_made_cold_when_it_comes_back(tmp_path):
@@ -403,7 +403,7 @@ async def test_a_printer_lost_before_it_was_cold_is_made_cold_when_it_comes_back
             while not it.connection.ready or it.connection.printer in lost:  # noqa: ASYNC110 - it comes back by itself
                 await asyncio.sleep(0.1)
             await asyncio.sleep(3)
-        assert [entry["event"] for entry in said].count("printer.cooling") == 2
+        assert [entry["event"] for entry in said].count("printer.heaters_off") == 2
         assert it.board.hotend.target == 0
 
 

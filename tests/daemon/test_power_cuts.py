@@ -381,7 +381,7 @@ async def test_heaters_off_waits_for_no_disk(tmp_path):
         host.jobs.start()
         await asyncio.sleep(9)
         cuts.world.place.takes = [1e9]
-        host.jobs.trip(Unsafe("it burns"))
+        host.jobs.turn_heaters_off(Unsafe("it burns"))
         await asyncio.sleep(0.5)
         assert cuts.world.firmware.board.hotend.target == 0
 

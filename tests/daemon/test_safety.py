@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.config import ProfileConfig
-from daemon.core.safety.rules import PATIENCE, STOPPING, all_off, make_cold
+from daemon.core.safety.rules import PATIENCE, STOPPING, heaters_off_commands, turn_heaters_off
 from gcode.outgoing import job_line
 from gcode.replies import Reading
 from hal.driver import LinePrinter
@@ -46,7 +46,7 @@ def accepted(oracle):
     ],
 )
 def test_every_heater_is_named(profile, commands):
-    assert all_off(replace(ProfileConfig(), **profile)) == commands
+    assert heaters_off_commands(replace(ProfileConfig(), **profile)) == commands
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_every_heater_is_named(profile, commands):
     ],
 )
 def test_what_is_reported_to_be_on_is_named_too(told, commands):
-    assert all_off(ProfileConfig(), told) == commands
+    assert heaters_off_commands(ProfileConfig(), told) == commands
 
 
 async def test_a_printer_that_listens_is_cold_at_once():
@@ -67,7 +67,7 @@ async def test_a_printer_that_listens_is_cold_at_once():
     await printer.send("M104 S200")
     await printer.send("M140 S60")
     began = asyncio.get_running_loop().time()
-    assert await make_cold(printer, replace(ProfileConfig(), extruders=1))
+    assert await turn_heaters_off(printer, replace(ProfileConfig(), extruders=1))
     assert asyncio.get_running_loop().time() - began < 0.1
     assert accepted(oracle)[-2:] == ["M104 S0", "M140 S0"]
     board = transport._firmware.board
@@ -78,7 +78,7 @@ async def test_a_printer_that_listens_is_cold_at_once():
 
 async def test_every_extruder_is_turned_off():
     printer, _, oracle = await connect()
-    await make_cold(printer, replace(ProfileConfig(), extruders=2))
+    await turn_heaters_off(printer, replace(ProfileConfig(), extruders=2))
     assert accepted(oracle) == ["M104 T0 S0", "M104 T1 S0", "M140 S0"]
     await printer.close()
 
@@ -88,14 +88,14 @@ async def test_the_commands_are_on_the_wire_before_anything_is_awaited():
     printer.feed(_Endless())
     written, write = [], transport.write
     transport.write = lambda data: (written.append(data), write(data))
-    cooling = asyncio.create_task(make_cold(printer, replace(ProfileConfig(), extruders=1)))
+    turning_off = asyncio.create_task(turn_heaters_off(printer, replace(ProfileConfig(), extruders=1)))
     await asyncio.sleep(0)  # the task begins, and its two sends
     await asyncio.sleep(0)
     wire = b"".join(written)
     assert b"M104 S0" in wire
     assert b"M140 S0" in wire
     assert b"G1" not in wire[wire.index(b"M104 S0") :], "no move follows"
-    await cooling
+    await turning_off
     await printer.close()
 
 
@@ -108,7 +108,7 @@ async def test_a_wait_for_temperature_is_ended_where_the_firmware_can():
     printer, transport, oracle = await connect(emergency_parser=True)
     printer.submit("M109 S250")
     await asyncio.sleep(5)
-    assert await make_cold(printer, replace(ProfileConfig(), extruders=1))
+    assert await turn_heaters_off(printer, replace(ProfileConfig(), extruders=1))
     assert accepted(oracle)[1:] == ["M108", "M104 S0", "M140 S0"]
     assert transport._firmware.board.hotend.target == 0
     await printer.close()
@@ -119,7 +119,7 @@ async def test_a_printer_that_does_not_listen_is_stopped_after_three_seconds():
     printer.submit("M109 S250")
     await asyncio.sleep(5)
     began = asyncio.get_running_loop().time()
-    assert not await make_cold(printer, replace(ProfileConfig(), extruders=1))
+    assert not await turn_heaters_off(printer, replace(ProfileConfig(), extruders=1))
     assert asyncio.get_running_loop().time() - began == pytest.approx(PATIENCE + STOPPING) == 3.5
     assert printer.state is ConnectionState.FAULT
     await asyncio.sleep(1)
@@ -131,6 +131,6 @@ async def test_a_printer_that_is_silent_is_sent_an_emergency_stop():
     printer, transport, _ = await connect()
     transport.frozen, written = True, []
     transport.write = written.append
-    assert not await make_cold(printer, replace(ProfileConfig(), extruders=1))
+    assert not await turn_heaters_off(printer, replace(ProfileConfig(), extruders=1))
     assert b"\nM112\n" in b"".join(written)
     await printer.close()

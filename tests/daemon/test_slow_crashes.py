@@ -61,5 +61,5 @@ def test_the_service_gives_up_by_its_own_exit_status(tmp_path):
     told = {"RUNTIME_DIRECTORY": str(tmp_path), "NOTIFY_SOCKET": str(tmp_path / "nobody")}
     command = [sys.executable, "-m", "daemon", "serve", "--state-dir", tmp_path / "state", "--port", "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **told})
-    assert (done.returncode, "made cold" in done.stderr) == (GAVE_UP, True)
+    assert (done.returncode, "heaters are turned off" in done.stderr) == (GAVE_UP, True)
     assert not (tmp_path / "state").exists()

@@ -238,7 +238,7 @@ class Connection:
         try:
             self._begin(parse(address), keep=False)
         except AddressError as error:
-            log.warning("printer.not_cooled", printer=address, reason=str(error))
+            log.warning("printer.still_hot", printer=address, reason=str(error))
 
     async def first_attempt(self, limit: float) -> None:
         """Wait until the first attempt to connect has ended, for `limit` seconds at most; not where none goes on."""
@@ -490,7 +490,7 @@ class Connection:
         self._line.leaves = True
 
     async def disconnect(self) -> None:
-        """Close the line and stop trying; a running job is ended and its printer made cold before."""
+        """Close the line and stop trying; a running job is ended and its heaters are turned off before."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])

@@ -1,7 +1,7 @@
-"""Calling a print off: cold at once, then at rest, however long the moves take that the printer has taken in.
+"""Calling a print off: heaters off at once, then at rest, however long the moves take that the printer has taken in.
 
 What counts is silence, not work: a printer that says something is alive, be it that it is busy, cools down or has
-made a move. Only one that is deaf is stopped the hard way.
+made a move. Only one that is deaf gets an emergency stop.
 """
 
 import asyncio
@@ -10,38 +10,38 @@ from collections.abc import Coroutine
 from typing import Any
 
 from daemon.config import ProfileConfig
-from daemon.core.safety.rules import all_off
+from daemon.core.safety.rules import heaters_off_commands
 from gcode.heating import HYSTERESIS
 from gcode.replies import Reading
 from hal.printer import Event, Printer, TemperaturesRead
 
 KNOB = 300.0
-"""Seconds that a printer may wait for somebody to press its knob: it does not read that it is to be cold."""
+"""Seconds that a printer may wait for somebody to press its knob: it does not read that its heaters are to be off."""
 
 MOVES = 300.0
-"""Seconds that moves may take, of a printer that has acknowledged that it is cold: M400 is silent where nothing says
-`busy` (Marlin 1.0, Smoothieware, RepRapFirmware, Teacup), and a planner holds up to 60 of them."""
+"""Seconds that moves may take, of a printer that has acknowledged that its heaters are off: M400 is silent where
+nothing says `busy` (Marlin 1.0, Smoothieware, RepRapFirmware, Teacup), and a planner holds up to 60 of them."""
 
 LOOK = 0.5  # s between two looks at what has come
 
 _SEARCHES = re.compile(r"^> (?:N\d+ )?G(?:28|29|3[0-4]|38|76|425)(?!\d)")
 
 
-async def make_cold_and_rest(printer: Printer, profile: ProfileConfig, silence: float) -> None:
+async def turn_heaters_off_and_rest(printer: Printer, profile: ProfileConfig, silence: float) -> None:
     """Turn the heaters off, before anything that waits, and wait until every move has been made or thrown away.
 
     Raises:
-        TimeoutError: the printer is deaf, see `while_it_lives`; once it has said that it is cold, moves have time.
+        TimeoutError: the printer is deaf, see `while_it_lives`; once its heaters are off, moves have time.
     """
-    await while_it_lives(printer, _make_cold(printer, profile), silence)
+    await while_it_lives(printer, _turn_heaters_off(printer, profile), silence)
     knows = printer.dialect.ok_at == "execution"  # elsewhere an `ok` only says that the command was received
     await while_it_lives(printer, printer.finished(), max(silence, MOVES if knows else 0.0))
 
 
-async def _make_cold(printer: Printer, profile: ProfileConfig) -> None:
+async def _turn_heaters_off(printer: Printer, profile: ProfileConfig) -> None:
     printer.feed(None)
     printer.hurry()
-    commands = [*interrupts(printer), *all_off(profile, printer.heaters)]
+    commands = [*interrupts(printer), *heaters_off_commands(profile, printer.heaters)]
     await asyncio.gather(*(printer.send(command, urgent=True) for command in commands))
     printer.hurry()  # what was on its way may have been dropped together with its oks
 

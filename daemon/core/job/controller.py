@@ -16,9 +16,9 @@ from daemon.bridge.words import JobProgress, JobState, Selection
 from daemon.config import Config
 from daemon.config.named_values import filled
 from daemon.core.connection.connection import Connection
-from daemon.core.job.cooling import Cooling
 from daemon.core.job.dead_man import DeadMan
 from daemon.core.job.effects import Effects
+from daemon.core.job.heaters_off import HeatersOff
 from daemon.core.job.job import Job
 from daemon.core.job.job_snapshot import ClaimedJob, JobSnapshot
 from daemon.core.job.keep_awake import KeepAwake
@@ -81,16 +81,16 @@ class JobController:
         self._leftovers = Leftovers(self._survival, store, uploads)
         self._looked_at = False  # what became of the last job is known, and a file was chosen since
         self._left_over: tuple[JobState, str | None] | None = None  # how the job of an earlier run ended, and why
-        self._cooling = Cooling(lambda: connection.profile, self._on_cold)
+        self._heaters_off = HeatersOff(lambda: connection.profile, self._on_heaters_off)
         self.dead_man = DeadMan(config.safety, connection, lambda: self.state)
         self._keep_awake = KeepAwake(connection, lambda: self.state)
         self._listeners: list[Callable[[JobState], None]] = [
             self._effects.tally.on_job, self.dead_man.on_job, self._keep_awake.on_job,
         ]  # fmt: skip
-        self._kit = Kit(config, connection, store, self._survival, self._effects, self._cooling, self._announce)
+        self._kit = Kit(config, connection, store, self._survival, self._effects, self._heaters_off, self._announce)
         self._events = PrinterEvents(self._kit, self)
         connection.before_close(self._leave)
-        connection.persist_while(lambda: self._cooling.due)
+        connection.persist_while(lambda: self._heaters_off.due)
 
     # -- what is known -------------------------------------------------------------------------------------
 
@@ -292,7 +292,7 @@ class JobController:
             self.pause()
 
     def cancel(self) -> None:
-        """End the job and make the printer cold; does nothing to one that is being cancelled.
+        """End the job and turn the heaters off; does nothing to one that is being cancelled.
 
         Raises:
             JobConflict: there is no job.
@@ -349,21 +349,21 @@ class JobController:
         self._looked_at = False
         if before is not None:
             before.replaced = True
-        # a job that failed may still be making its printer cold: not in the middle of the new one
+        # a job that failed may still be turning heaters off: not in the middle of the new one
         self.runner.begin(before)
 
     def _announce(self, state: JobState) -> None:
         for listener in self._listeners:
             listener(state)
 
-    def _on_cold(self) -> None:
+    def _on_heaters_off(self) -> None:
         if not self.active:
-            self._survival.made_cold()
+            self._survival.note_heaters_off()
 
-    def trip(self, trouble: Unsafe) -> None:
+    def turn_heaters_off(self, trouble: Unsafe) -> None:
         """Turn the heaters off at once, whatever the job is doing, and fail it."""
         if (printer := self._connection.printer) is not None and self._connection.ready:
-            self._cooling.begin(printer, str(trouble))
+            self._heaters_off.begin(printer, str(trouble))
         if self._job is not None:
             self._job.stop(trouble)
 
@@ -374,9 +374,9 @@ class JobController:
             return
         if runner is not None and runner.active:
             runner.job.end("interrupt", reason)
-            await self._cooling.before_leaving(runner.job.printer)
+            await self._heaters_off.before_leaving(runner.job.printer)
         elif (printer := self._connection.printer) is not None and is_hot(printer) and printer.panel_print is None:
-            await self._cooling.before_leaving(printer)
+            await self._heaters_off.before_leaving(printer)
         self.offsets.clear()
         await self.dead_man.leave()
         if runner is not None:
@@ -402,7 +402,7 @@ class JobController:
         """Go on with the job that another run of the daemon left, or record how it ended and select its file."""
         found = await self._leftovers.settle(self._from)
         self._left_over, self.selected = found.outcome, found.selection
-        self._cooling.due = found.hot
+        self._heaters_off.due = found.hot
         if found.runner is not None:
             self._go_on(found.runner)
         elif found.printer is not None:
@@ -426,7 +426,7 @@ class JobController:
         """Take over a job; its printer is got back in the background."""
         snapshot = runner.job.snapshot
         self.runner, self.selected = runner, snapshot.selection
-        self._cooling.due = False  # the heat is this job's, whatever else the store takes for unfinished
+        self._heaters_off.due = False  # the heat is this job's, whatever else the store takes for unfinished
         log.warning(
             "job.reattaching", file=snapshot.selection.path, state=snapshot.state.name, printer=snapshot.address
         )

@@ -33,7 +33,7 @@ import structlog
 from daemon.bridge.words import JobState
 from daemon.config import Config
 from daemon.config.named_values import filled
-from daemon.core.job.calling_off import make_cold_and_rest, while_it_lives
+from daemon.core.job.calling_off import turn_heaters_off_and_rest, while_it_lives
 from daemon.core.job.file_check import sha1_of
 from daemon.core.job.heat_wait import Goal, wait_for_heat
 from daemon.core.job.job import Job
@@ -468,7 +468,7 @@ class Effects:
         job.machine.fire("cancelled")
 
     async def _call_off(self, job: Job, silence: float) -> None:
-        await make_cold_and_rest(job.printer, self._config.profile, silence)
+        await turn_heaters_off_and_rest(job.printer, self._config.profile, silence)
         job.note_position()
         await while_it_lives(job.printer, self.script(job, self._config.scripts.after_cancel), silence)
 

@@ -191,6 +191,6 @@ def _load(plain: dict[str, Any]) -> JobSnapshot | None:
 
 
 def with_heaters_off(plain: dict[str, Any]) -> dict[str, Any]:
-    """Return the written snapshot of a job whose printer is cold; none of one that had not ended and cannot go on."""
+    """Return a dumped snapshot once the heaters are off; empty where the job had not ended: it cannot be resumed."""
     ending = plain.get("ending")
     return plain | {"ending": ending | {"hot": False}} if ending and isinstance(ending, dict) else {}

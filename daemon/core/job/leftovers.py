@@ -58,7 +58,9 @@ class Leftovers:
                 runner = revive(snapshot)
         except CannotGoOn as error:
             obstacle = str(error)
-            log.warning("job.cannot_go_on", reason=obstacle, consequence="the printer is made cold when it is there")
+            log.warning(
+                "job.cannot_go_on", reason=obstacle, consequence="heaters are turned off as soon as the printer answers"
+            )
         if runner is None:
             self._survival.places.forget()
         found = Leftover(runner, hot=obstacle is not None)  # also where the store knows nothing of it

@@ -116,16 +116,16 @@ class PrinterEvents:
         return runner.job if runner is not None and runner.active else None
 
     def _on_connection(self, event: StateChanged) -> None:
-        job, cooling = self._job, self._kit.cooling
+        job, heaters_off = self._job, self._kit.heaters_off
         if job is not None and job.state is JobState.REATTACHING:
             return  # its effect waits for the outcome
         if event.new is ConnectionState.FAULT and event.error is not None and job is not None:
             if isinstance(event.error, PortLost | PrinterSilent) and self._wait_for_line(job):
                 return
-            cooling.due = True  # a board with a power supply of its own goes on heating without its cable
+            heaters_off.due = True  # a board with a power supply of its own goes on heating without its cable
             job.end(verdict(event.error), str(event.error))
-        elif event.new is ConnectionState.READY and cooling.due and self._kit.connection.printer is not None:
-            cooling.begin(self._kit.connection.printer)
+        elif event.new is ConnectionState.READY and heaters_off.due and self._kit.connection.printer is not None:
+            heaters_off.begin(self._kit.connection.printer)
 
     def _wait_for_line(self, job: "Job") -> bool:
         """Go on as soon as the line is back, if the job can; tell whether it can."""

@@ -10,8 +10,8 @@ from daemon.config import Config
 from daemon.config.named_values import filled
 from daemon.core.connection.connection import Connection
 from daemon.core.job.calling_off import while_it_lives
-from daemon.core.job.cooling import Cooling
 from daemon.core.job.effects import Effects
+from daemon.core.job.heaters_off import HeatersOff
 from daemon.core.job.job import Job
 from daemon.core.job.job_snapshot import JobSnapshot
 from daemon.core.job.machine import JobMachine
@@ -48,7 +48,7 @@ class Kit:
     store: Store
     survival: Survival
     effects: Effects
-    cooling: Cooling
+    heaters_off: HeatersOff
     announce: Callable[[JobState], None]
 
 
@@ -182,9 +182,9 @@ class Runner:
             log.error("job.bug", exc_info=error)
         if job.state is JobState.REATTACHING:
             job.end("interrupt", f"the print could not go on: {error}")
-            kit.cooling.due = True
+            kit.heaters_off.due = True
             if kit.connection.ready:
-                await kit.cooling.now(job.printer)
+                await kit.heaters_off.now(job.printer)
             return
         job.end(verdict(error), str(error))
         if kit.connection.ready:
@@ -195,10 +195,10 @@ class Runner:
         job, kit = self.job, self._kit
         reason, silence = job.reason or "the print failed", kit.config.job.cancel_deadline_s
         if in_danger:
-            await kit.cooling.now(job.printer, reason)
+            await kit.heaters_off.now(job.printer, reason)
         else:
-            await kit.cooling.at_rest(job.printer, reason, silence)
-        if kit.cooling.due:
+            await kit.heaters_off.at_rest(job.printer, reason, silence)
+        if kit.heaters_off.due:
             return
         try:
             script = kit.effects.script(job, kit.config.scripts.after_failure)

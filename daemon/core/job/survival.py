@@ -18,8 +18,8 @@ Reattaching is one sequence, whatever the cause: open the port without a reset, 
 that it is the same printer (M115) and the same file (size, time, inode), go back to the state that was left. After a
 reboot the head and the heat are checked as well (`after_reboot`).
 
-Whatever does not fit raises `CannotGoOn`: the print is INTERRUPTED and the printer made cold. A wrong continuation is
-worse than none.
+Whatever does not fit raises `CannotGoOn`: the print is INTERRUPTED and the heaters are turned off. A wrong
+continuation is worse than none.
 """
 
 import asyncio
@@ -85,8 +85,8 @@ class Survival:
         self._logbook.write(dump(job.snapshot))
         self.places.keep(job)
 
-    def made_cold(self) -> None:
-        """Note that the printer of the last job, which does not go on, is cold."""
+    def note_heaters_off(self) -> None:
+        """Note that the heaters of the last job, which does not go on, are off."""
         if snapshot := self._logbook.read():
             self._logbook.write(with_heaters_off(snapshot))
 

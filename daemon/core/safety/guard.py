@@ -167,7 +167,7 @@ class Guard:
         self._watches.clear()
         self.trouble = trouble
         log.error("safety.heaters_off", reason=trouble, emergency_stop=in_vain)
-        self._jobs.trip(Unsafe(trouble))
+        self._jobs.turn_heaters_off(Unsafe(trouble))
         if in_vain and printer is not None:
             printer.emergency_stop(f"emergency stop: {trouble}")
         for listener in self._listeners:

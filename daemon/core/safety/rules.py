@@ -155,7 +155,7 @@ def longest_silence(printer: PrinterStatus) -> float:
     return NO_REPORT if reports and not printer.busy else NO_REPORT_ASKED
 
 
-def all_off(profile: ProfileConfig, told: Heaters | None = None) -> list[str]:
+def heaters_off_commands(profile: ProfileConfig, told: Heaters | None = None) -> list[str]:
     """Return the commands that turn every heater of this printer off."""
     return heaters_off(profile.hotends, chamber=profile.heated_chamber, told=told)
 
@@ -165,7 +165,9 @@ def is_hot(printer: PrinterStatus) -> bool:
     return any(reading.target for reading in printer.heaters.values())
 
 
-async def make_cold(printer: Printer, profile: ProfileConfig, why: str = "heaters off was not acknowledged") -> bool:
+async def turn_heaters_off(
+    printer: Printer, profile: ProfileConfig, why: str = "heaters off was not acknowledged"
+) -> bool:
     """Turn the heaters off; return False where that took an emergency stop.
 
     The commands are on the wire when this first awaits. A firmware that sits in M109 or behind slow moves does
@@ -173,7 +175,7 @@ async def make_cold(printer: Printer, profile: ProfileConfig, why: str = "heater
     """
     printer.hold()
     printer.feed(None)
-    commands = all_off(profile, printer.heaters)
+    commands = heaters_off_commands(profile, printer.heaters)
     if printer.identity.capabilities.get("EMERGENCY_PARSER"):
         commands.insert(0, "M108")  # ends a wait for temperature; read even while the firmware waits
     answers = asyncio.gather(*(printer.send(command, urgent=True) for command in commands))

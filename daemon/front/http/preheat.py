@@ -22,7 +22,7 @@ class PreheatHandler(ApiHandler):
             raise Refused(409, "a print is in progress; its file sets the temperatures")
         profile, reported = self.service.core.profile, self.service.connection.heaters
         if command == "cooldown":
-            commands = all_off(profile, reported)
+            commands = off_commands(profile, reported)
         else:
             commands = of_preset(self._preset(data["preset"]), [self._tool(data)], profile, reported)
         if commands:
@@ -45,7 +45,7 @@ class PreheatHandler(ApiHandler):
         return f"tool{self.service.connection.modes.tool or 0}"
 
 
-def all_off(profile: ProfileConfig, reported: Collection[str]) -> list[str]:
+def off_commands(profile: ProfileConfig, reported: Collection[str]) -> list[str]:
     """Return the commands that turn off all heaters that the profile has, or that the printer tells of."""
     tools = dict.fromkeys([f"tool{number}" for number in range(profile.hotends)], 0)
     tools |= {name: 0 for name in reported if re.fullmatch(r"tool\d{1,2}", name)}
