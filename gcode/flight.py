@@ -74,12 +74,14 @@ Sent = tuple[int, bytes, int, int, Ticket | None]
 
 def command_of(sent: Sent) -> bytes:
     """Return a command as it was sent, without its number."""
-    return numberless(text_of(sent[1]))
+    _, raw, _, _, _ = sent
+    return numberless(text_of(raw))
 
 
 def bare(sent: Sent) -> bytes:
     """Return a command as the file has it."""
-    raw = text_of(sent[1])
+    _, raw, _, _, _ = sent
+    raw = text_of(raw)
     command = numberless(raw)
     return command.strip() if command is raw else command.rpartition(b"*")[0]
 
@@ -101,6 +103,18 @@ class LinkSnapshot:
     position: JobPosition
     fed: JobPosition
     modes: Modes
+
+    @property
+    def first(self) -> int:
+        """The number of the oldest line."""
+        number, _, _, _, _ = self.sent[0]
+        return number
+
+    @property
+    def last(self) -> int:
+        """The number of the line sent last."""
+        number, _, _, _, _ = self.sent[-1]
+        return number
 
 
 @frozen
@@ -125,9 +139,9 @@ class LinkEstimate:
         return LinkSnapshot([sent], last, JobPosition(), JobPosition(), replace(self.modes))
 
 
-def near(told: int, number: int, modulo: int | None) -> int:
+def near(on_wire: int, number: int, modulo: int | None) -> int:
     """Return the number that a firmware means by what `modulo` leaves of it: the one nearest to `number`."""
-    return told if modulo is None else told + round((number - told) / modulo) * modulo
+    return on_wire if modulo is None else on_wire + round((number - on_wire) / modulo) * modulo
 
 
 class Flight:
@@ -175,31 +189,36 @@ class Flight:
 
     def reattach(self, snapshot: LinkSnapshot) -> None:
         """Take over the lines that another link has sent."""
-        self.next = self.replay = snapshot.sent[-1][0] + 1
-        self.begin = snapshot.sent[0][0]
+        self.begin = snapshot.first
+        self.next = self.replay = snapshot.last + 1
         for sent in snapshot.sent:
-            self.history[sent[0] % HISTORY] = sent
-            if sent[0] > snapshot.answered:
+            number, raw, _, _, _ = sent
+            self.history[number % HISTORY] = sent
+            if number > snapshot.answered:
                 self.add(sent)
-            if (told := number_of(sent[1])) is not None:
-                former, self.base = self.base, sent[0] - told
-                if sent[1] == _RENEWED:
-                    self.renewed, self._former = sent[0], former
+            if (on_wire := number_of(raw)) is not None:
+                former, self.base = self.base, number - on_wire
+                if raw == _RENEWED:
+                    self.renewed, self._former = number, former
         self.renew_at = self.renewed if self.fills else self.base + MOST
 
     def add(self, sent: Sent) -> None:
-        """Note that a line is on its way."""
+        """Put a line behind those in flight."""
+        _, raw, _, _, _ = sent
         self.lines.append(sent)
-        self.bytes += len(sent[1])
+        self.bytes += len(raw)
 
-    def kept(self, number: int) -> Sent | None:
+    def find(self, number: int) -> Sent | None:
         """Return a line, if it is one of the last."""
         sent = self.history[number % HISTORY]
-        return sent if sent is not None and sent[0] == number else None
+        if sent is None:
+            return None
+        found, _, _, _, _ = sent
+        return sent if found == number else None
 
-    def held(self, number: int) -> Sent:
+    def line(self, number: int) -> Sent:
         """Return a line that may be asked for."""
-        sent = self.kept(number)
+        sent = self.find(number)
         if sent is None:
             raise AssertionError(f"line {number} is within reach, so it is held")
         return sent
@@ -230,14 +249,14 @@ class Flight:
         """The number of the first line that has no answer."""
         return self.lines[0][0] if self.lines else self.replay
 
-    def near(self, told: int, modulo: int | None) -> int:
+    def near(self, on_wire: int, modulo: int | None) -> int:
         """Return the line that a firmware means, of which it tells the number on the wire, or what `modulo` leaves."""
         if modulo is not None:
-            return near(told, self.next, modulo)
-        if self.renewed and self.first_held <= told + self._former <= self.renewed:
-            return told + self._former  # from before numbers began anew
-        number = told + self.base
-        if self.fills and told > 1 and not self.renewed < number <= self.next:
+            return near(on_wire, self.next, modulo)
+        if self.renewed and self.first_held <= on_wire + self._former <= self.renewed:
+            return on_wire + self._former  # from before numbers began anew
+        number = on_wire + self.base
+        if self.fills and on_wire > 1 and not self.renewed < number <= self.next:
             # it took another number for the new one: Smoothieware obeys an M110 whose checksum is wrong
             # (GcodeDispatch.cpp), so a damaged one counts
             return self.renewed
@@ -282,11 +301,15 @@ class Flight:
     def rewind(self, number: int) -> int:
         """Go back to a line; those before it were accepted and stay. Returns how many behind it were on their way."""
         while self.replay < number:  # taken out of the flight by an earlier request, but accepted after all
-            self.add(self.held(self.replay))
+            self.add(self.line(self.replay))
             self.replay += 1
         lost = 0
-        while self.lines and self.lines[-1][0] >= number:
-            self.bytes -= len(self.lines.pop()[1])
+        while self.lines:
+            last, raw, _, _, _ = self.lines[-1]
+            if last < number:
+                break
+            self.lines.pop()
+            self.bytes -= len(raw)
             lost += 1
         self.replay = number
         return lost

@@ -82,7 +82,7 @@ _SKIPPED = re.compile(r"skip (\d{1,10}+)\s*+\Z")
 
 _OKS = frozenset(b"ok\n" * count for count in range(1, 9))
 
-Told = Reply | Ticket | RefusedLine | LinkNotice | DecoderSaid
+LinkEvent = Reply | Ticket | RefusedLine | LinkNotice | DecoderSaid
 
 
 class HostLink:
@@ -254,7 +254,7 @@ class HostLink:
     @property
     def job_in_flight(self) -> bool:
         """Some line of the job has been sent and not been answered."""
-        return self._flight.replaying or any(sent[4] is None for sent in self._flight.lines)
+        return self._flight.replaying or any(ticket is None for _, _, _, _, ticket in self._flight.lines)
 
     @property
     def next_number(self) -> int:
@@ -274,73 +274,73 @@ class HostLink:
 
     # -- bytes in ------------------------------------------------------------------------------------------
 
-    def receive(self, data: bytes, now: float) -> list[Told]:
+    def receive(self, data: bytes, now: float) -> list[LinkEvent]:
         """Take bytes from the printer; return what is worth telling: replies but plain oks, tickets done."""
         if self.error is not None:
             return []
-        told: list[Told] = []
+        events: list[LinkEvent] = []
         if self._plain:  # the case that counts: what else is said is one in a hundred
             if data == b"ok\n":
-                return self._acknowledge("ok", now, told)
+                return self._acknowledge("ok", now, events)
             if data in _OKS:
                 for _ in range(len(data) // 3):
-                    self._acknowledge("ok", now, told)
-                return told
+                    self._acknowledge("ok", now, events)
+                return events
         lines = (self._partial + data).split(b"\n")
         self._partial = lines.pop()[-MAX_REPLY:]
         try:
             for line in lines:
                 if line == b"ok" and self._ok_is_plain:
-                    self._acknowledge("ok", now, told)
-                elif (line := line.strip(b"\r\0")) and not self._is_of_decoder(line, now, told):
-                    self._handle(self._complaints.parse(line[:MAX_REPLY]), now, told)
+                    self._acknowledge("ok", now, events)
+                elif (line := line.strip(b"\r\0")) and not self._is_of_decoder(line, now, events):
+                    self._handle(self._complaints.parse(line[:MAX_REPLY]), now, events)
         except LinkError as error:
             self.fail(error)
         self._plain = self._ok_is_plain and not self._partial
-        return told
+        return events
 
     @property
     def _ok_is_plain(self) -> bool:
         """The next `ok` answers the oldest line, and nothing else depends on it."""
         return not (self._recovery.owed_ok or self._recovery.foreign_ok or self._complaints.refusal)
 
-    def _handle(self, reply: Reply, now: float, told: list[Told]) -> None:
+    def _handle(self, reply: Reply, now: float, events: list[LinkEvent]) -> None:
         if (refusal := self._complaints.settle(reply)) is not None:
-            told.append(refusal)
-        told.append(reply)
+            events.append(refusal)
+        events.append(reply)
         if self._may_be_echo(reply) and self._is_echo(reply):
             reply = Text(reply.line)
         elif asked_by := self._complaints.note(reply, self._dialect, self._answered_line(reply), now):
             self._outbox.send_only(Ticket(asked_by, urgent=True))
         match reply:
             case _ if acknowledges(reply):
-                self._on_ok(reply, now, told)
+                self._on_ok(reply, now, events)
                 return
             case Resend(number=number):
-                self._on_resend(number, now, told)
+                self._on_resend(number, now, events)
                 return
             case Temperatures(waiting=False) | SdProgress() | SdIdle():
                 pass  # comes by itself: no sign that a command is alive
             case BoardStarted():
                 raise PrinterReset("the board restarted: position, temperatures and line number are gone")
             case Wait():
-                self._on_wait(now, told)
+                self._on_wait(now, events)
             case Busy() | Temperatures():
                 self._patience.note(reply)
                 self._signs_of_life(now)
             case _:
-                self._on_text(reply, now, told)
-        self._collect(reply, now, told)
+                self._on_text(reply, now, events)
+        self._collect(reply, now, events)
 
-    def _is_of_decoder(self, line: bytes, now: float, told: list[Told]) -> bool:
+    def _is_of_decoder(self, line: bytes, now: float, events: list[LinkEvent]) -> bool:
         """Take note of what the firmware says of its decoder, which is no answer to any line."""
         if b"[MP]" not in line[:_SIGN] or (said := decoder_said(line)) is None:
             return False
-        told.append(said)
+        events.append(said)
         self._outbox.packer.note(said, now)
         return True
 
-    def _on_text(self, reply: Reply, now: float, told: list[Told]) -> None:
+    def _on_text(self, reply: Reply, now: float, events: list[LinkEvent]) -> None:
         if self._patience.may_be_silent(self._flight, self._dialect) or not self._chatter.is_chatter(
             reply.line, self._counters.lines_acknowledged
         ):
@@ -349,7 +349,7 @@ class HostLink:
             self._why = reply.text.lower()
             self._patience.hurried = True  # Marlin 1.0 asks for nothing where a line has lost its number
             self._recovery.refused = True
-        self._note_answer(reply, now, told)
+        self._note_answer(reply, now, events)
 
     def _answered_line(self, reply: Reply) -> tuple[bytes, int] | None:
         """Return the line of the job that an error or text answers, and its place in the file; None: there is none."""
@@ -358,8 +358,11 @@ class HostLink:
         flight = self._flight
         sent = flight.lines[0] if flight.lines else None
         if self._dialect.ok_at == "receipt":
-            sent = flight.kept(flight.first_unanswered - 1)
-        return None if sent is None or sent[4] is not None else (bare(sent), sent[3])
+            sent = flight.find(flight.first_unanswered - 1)
+        if sent is None:
+            return None
+        _, _, _, offset, ticket = sent
+        return (bare(sent), offset) if ticket is None else None
 
     def _may_be_echo(self, reply: Reply) -> bool:
         return isinstance(reply, BoardStarted | FirmwareError | Text | Resend) or (
@@ -375,13 +378,13 @@ class HostLink:
         command = command_of(self._flight.lines[0])
         return command[:4].upper() == b"M118" and reply.line.strip().encode() in command
 
-    def _collect(self, reply: Reply, now: float, told: list[Told]) -> None:
+    def _collect(self, reply: Reply, now: float, events: list[LinkEvent]) -> None:
         """Text belongs to the command that is being executed: the oldest one without an answer."""
         if isinstance(reply, Busy | Wait):
             return
         ticket = self._flight.lines[0][4] if self._flight.lines else None
         if self._answers and (over := self._answers.said(reply, now, ticket)) is not None:
-            told += over
+            events += over
             return
         if ticket is not None and (self._dialect.ok_at == "execution" or fits(reply, ticket)):
             ticket.answer(reply.line)
@@ -390,10 +393,10 @@ class HostLink:
         self._alive = now
         self._recovery.lives()
 
-    def _note_answer(self, reply: Reply, now: float, told: list[Told]) -> None:
+    def _note_answer(self, reply: Reply, now: float, events: list[LinkEvent]) -> None:
         if self._recovery.is_echo(reply.line):
             for _ in range(self._recovery.unanswered(self._flight.lines)):
-                self._acknowledge("ok", now, told)
+                self._acknowledge("ok", now, events)
             self._recovery.echoed()
         elif isinstance(reply, UnknownCommand):
             # the tail of a line cut by a flush, taken for a command: its ok is none of ours
@@ -411,7 +414,7 @@ class HostLink:
         self._counters.planner_told += 1
         self._counters.planner_empty += free == self._planner
 
-    def _on_ok(self, reply: Reply, now: float, told: list[Told]) -> None:
+    def _on_ok(self, reply: Reply, now: float, events: list[LinkEvent]) -> None:
         recovery, lines = self._recovery, self._flight.lines
         number = self._answered(reply) if isinstance(reply, Ok) else None
         if isinstance(reply, Ok) and reply.buffer is not None and len(lines) == 1 and self._dialect.learns:
@@ -433,19 +436,19 @@ class HostLink:
         elif number is not None and lines:
             # ADVANCED_OK says which line it answers: those before it lost theirs, a repeated one is stale
             while lines and lines[0][0] <= number:
-                self._acknowledge(reply.line, now, told)
+                self._acknowledge(reply.line, now, events)
         else:
             twice = bool(lines and lines[0][0] == self._outbox.alone)
-            self._acknowledge(reply.line, now, told)
+            self._acknowledge(reply.line, now, events)
             if twice and lines:
                 recovery.foreign_ok = True  # an urgent line has gone behind it all the same
 
     def _answered(self, ok: Ok) -> int | None:
         """Return the line that an ok says it answers; None where it does not, or that was never sent (Malyan: N0)."""
-        told = ok.number if ok.number is not None else ok.last
-        if not told:
+        on_wire = ok.number if ok.number is not None else ok.last
+        if not on_wire:
             return None
-        number = self._flight.near(told, self._dialect.counting.modulo)
+        number = self._flight.near(on_wire, self._dialect.counting.modulo)
         return number if number < self._flight.next else None
 
     def _on_probe_executed(self, now: float) -> None:
@@ -457,15 +460,15 @@ class HostLink:
                 f"no answer to {self._flight.oldest!r}, and this firmware cannot say whether it arrived"
             )
 
-    def _acknowledge(self, line: str, now: float, told: list[Told]) -> list[Told]:
-        """Take the oldest line out of the flight; returns `told`, with its ticket if it had one."""
+    def _acknowledge(self, line: str, now: float, events: list[LinkEvent]) -> list[LinkEvent]:
+        """Take the oldest line out of the flight; returns `events`, with its ticket if it had one."""
         flight = self._flight
         lines = flight.lines
         self._alive = now
         if not lines:
             self._counters.stray_oks += 1
             self._recovery.stray(flight)
-            return told
+            return events
         _, raw, ordinal, offset, ticket = lines.popleft()
         flight.bytes -= len(raw)
         if not lines and now - flight.idle_until < self._recovery.turnaround:
@@ -479,37 +482,37 @@ class HostLink:
         elif not ticket.done:
             self._patience.answered(ticket.command)
             if self._dialect.ok_at == "receipt":
-                self._on_receipt(ticket, line, now, told)
+                self._on_receipt(ticket, line, now, events)
             else:
                 ticket.replies.append(line)
                 ticket.done = True
-                told.append(ticket)
-        return told
+                events.append(ticket)
+        return events
 
-    def _on_receipt(self, ticket: Ticket, ok: str, now: float, told: list[Told]) -> None:
+    def _on_receipt(self, ticket: Ticket, ok: str, now: float, events: list[LinkEvent]) -> None:
         """Wait for the answer of a command; behind a long one, which may have none, for an echo."""
         usual = self._dialect.answer_timeout
         lasts = patience(ticket.command, 0.0, self._dialect.long_commands)
-        told += self._answers.received(ticket, ok, now, lasts or usual, lasts=lasts > 0.0)
+        events += self._answers.received(ticket, ok, now, lasts or usual, lasts=lasts > 0.0)
         if lasts:
             self._outbox.queue.append(self._recovery.echo_in_a_word())
 
-    def _on_wait(self, now: float, told: list[Told]) -> None:
+    def _on_wait(self, now: float, events: list[LinkEvent]) -> None:
         """`wait` says that the firmware has nothing to do: what is still unanswered lost its ok.
 
         Or that it heats (Anycubic's Marlin): so it is asked which line it wants, where it can be asked.
         """
         if now - self._silent_since <= WAIT_AGE:
             return
-        told += self._answers.all_over()
+        events += self._answers.all_over()
         if not self._dialect.numbered:
             while self._flight.lines:
-                self._acknowledge("ok", now, told)
+                self._acknowledge("ok", now, events)
         elif self._flight.lines and self._recovery.phase is Phase.CLEAR:
             self._recovery.probe(self._flight, self._dialect)
             self._alive = now
 
-    def _on_resend(self, number: int, now: float, told: list[Told]) -> None:
+    def _on_resend(self, number: int, now: float, events: list[LinkEvent]) -> None:
         self._count_resend()
         self._signs_of_life(now)
         self._patience.hurried = False
@@ -518,18 +521,18 @@ class HostLink:
         self._recovery.requested(line, self._flight, self._dialect, now, self._wire.free)
         self._recovery.foreign_ok = self._recovery.foreign_ok or resumes
         for _ in range(self._recovery.answered_early):
-            self._acknowledge("ok", now, told)
+            self._acknowledge("ok", now, events)
         if self._dialect.ok_at == "receipt":  # what was received needs no other answer
             while self._flight.lines and self._flight.lines[0][0] < line and line <= self._flight.next:
-                self._acknowledge("ok", now, told)
+                self._acknowledge("ok", now, events)
         if self._dialect.repeats_request and line == self._flight.next and not self._outbox.has_more:
             self._outbox.queue.append(Ticket(HARMLESS))  # it would ask for ever, where there is nothing to be sent
         packer = self._outbox.packer
         if packer.on:
             packer.requested(self._recovery.refusals, self._counters.lines_acknowledged)
-            told += packer.notices()
+            events += packer.notices()
         elif self._recovery.refusals >= MAX_REFUSALS:
-            self._give_up(line, told)
+            self._give_up(line, events)
         packer.lose_step()
         self._send_echo()
 
@@ -548,13 +551,18 @@ class HostLink:
         The command that ends the pause is one of those that it asks for then, and gets an ok all the same.
         """
         sent = self._flight.lines[0] if self._flight.lines else None
-        return sent is not None and number <= sent[0] and bare(sent).strip() == self._dialect.resumes_by
+        return (
+            sent is not None
+            and number <= self._flight.first_unanswered
+            and bare(sent).strip() == self._dialect.resumes_by
+        )
 
-    def _give_up(self, number: int, told: list[Told]) -> None:
+    def _give_up(self, number: int, events: list[LinkEvent]) -> None:
         """Send a harmless line under the number of a text that the firmware cannot read: better than no print."""
-        sent = self._flight.held(number)
+        sent = self._flight.line(number)
         if code_word(command_of(sent)) in TEXTS:
-            told.append(LinkNotice(f"a line was left out, as the firmware kept refusing it: {bare(sent).decode()}"))
+            text = f"a line was left out, as the firmware kept refusing it: {bare(sent).decode()}"
+            events.append(LinkNotice(text))
             self._outbox.send_instead(sent, HARMLESS)
 
     def _send_echo(self) -> None:
@@ -604,16 +612,16 @@ class HostLink:
         """Since when the printer has given no sign of life that was due."""
         return max(self._alive, self._flight.idle_until)
 
-    def tick(self, now: float) -> list[Told]:
+    def tick(self, now: float) -> list[LinkEvent]:
         """Act on a deadline that has passed, and return what is worth telling; harmless before."""
-        told: list[Told] = []
+        events: list[LinkEvent] = []
         if self._answers and self.error is None:
-            told += self._answers.tick(now)
+            events += self._answers.tick(now)
         if self.error is None:
-            self._look_at_decoder(now, told)
+            self._look_at_decoder(now, events)
         deadline = self._answer_deadline()
         if deadline is None or now < deadline:
-            return told
+            return events
         if self._complaints.halted_until is not None:
             self.fail(self._complaints.no_reason(self._dialect))
         elif self._recovery.rewinding:
@@ -622,15 +630,15 @@ class HostLink:
         else:
             self._on_silence(now)
         self._plain = self._ok_is_plain and not self._partial
-        return told
+        return events
 
-    def _look_at_decoder(self, now: float, told: list[Told]) -> None:
+    def _look_at_decoder(self, now: float, events: list[LinkEvent]) -> None:
         """Ask what has become of the lines on their way where the decoder was not ready for them."""
         flight, packer = self._flight, self._outbox.packer
         runs_long = bool(flight.lines) and self._patience.may_be_silent(flight, self._dialect)
         if not packer.look(now, may_be_silent=runs_long):
             return
-        told += packer.notices()
+        events += packer.notices()
         if flight.lines and self._recovery.clear:
             self._recovery.probe(flight, self._dialect)
             self._alive = now

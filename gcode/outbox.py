@@ -159,7 +159,8 @@ class Outbox:
             return out
         while sent := self._take():
             flight.add(sent)
-            out += sent[1]
+            _, raw, _, _, _ = sent
+            out += raw
         if recovery.raw:  # a probe has come up: behind it nothing goes
             out += self._probe()
         waits = flight.replaying or recovery.probing or flight.next >= flight.renew_at or self._waits_for_room
@@ -275,7 +276,7 @@ class Outbox:
                 journal(sent, (lines[0][0] if lines else number) - 1, self.modes if changes_modes else None)
             if used:
                 sent = self._on_wire(sent)
-                raw = sent[1]
+                _, raw, _, _, _ = sent
             flight.history[number % HISTORY] = sent
             lines.append(sent)
             flight.next = flight.replay = number = number + 1
@@ -334,15 +335,16 @@ class Outbox:
         return number, self.packer.plain(text) if past else self.packer.frame(text), ordinal, offset, ticket
 
     def _repeat(self) -> Sent | None:
-        sent = self._flight.held(self._flight.replay)
+        number = self._flight.replay
+        sent = self._flight.line(number)
+        _, raw, _, _, _ = sent
         packed = self.packer.used
-        if self._recovery.echo is None and not self._fits(
-            self.packer.size(command_of(sent)) if packed else len(sent[1])
-        ):
+        size = self.packer.size(command_of(sent)) if packed else len(raw)
+        if self._recovery.echo is None and not self._fits(size):
             return None
         if packed:
-            sent = self._flight.history[sent[0] % HISTORY] = self._on_wire(sent)
+            sent = self._flight.history[number % HISTORY] = self._on_wire(sent)
         self._flight.replay += 1
         if self._dialect.alone and code_word(command_of(sent)) in self._dialect.alone:
-            self.alone = sent[0]
+            self.alone = number
         return sent

@@ -101,7 +101,7 @@ class Patience:
         if not flight.lines:
             return usual
         found = patience(command_of(flight.lines[0]), usual, dialect.long_commands)
-        before = flight.kept(flight.first_unanswered - 1) if dialect.ok_at == "receipt" else None
+        before = flight.find(flight.first_unanswered - 1) if dialect.ok_at == "receipt" else None
         if before is not None:
             found = max(found, patience(command_of(before), usual, dialect.long_commands))
         return found

@@ -30,7 +30,7 @@ from enum import Enum
 
 from gcode.dialect import Dialect
 from gcode.errors import PrinterReset, PrinterSilent, ResendLoop, ResendOutOfReach
-from gcode.flight import Flight
+from gcode.flight import Flight, Sent
 from gcode.framing import frame
 from gcode.frozen import mutable
 from gcode.outgoing import Ticket
@@ -268,7 +268,7 @@ class Recovery:
         self._doubts = 0
         before, end = self._request, max(self._request.end, flight.replay)
         lost = flight.rewind(number)  # each but the first may be refused too (marlin-plain-lines.txt, 12 lines at once)
-        again = sum(before.target <= sent[0] < before.end for sent in flight.lines) if before.early else 0
+        again = sum(before.target <= each < before.end for each, _, _, _, _ in flight.lines) if before.early else 0
         self.answered_early = min(before.early, again)
         self._request = _Request(number, lost - 1, until, now, end)
         if self.probing and len(flight.lines) > self.answered_early and executes and not self._echo_is_to_come(flight):
@@ -375,15 +375,15 @@ class Recovery:
 
     def _echo_is_to_come(self, flight: Flight) -> bool:
         """Tell whether an echo was asked for that is still to be sent; one that was accepted has lost its answer."""
-        return self.echo is not None and all(sent[4] is not self.echo for sent in flight.lines)
+        return self.echo is not None and all(ticket is not self.echo for _, _, _, _, ticket in flight.lines)
 
     def is_echo(self, line: str) -> bool:
         """Tell whether this is the echo that is waited for."""
         return self.echo is not None and self.echo.command[5:].decode() in line
 
-    def unanswered(self, lines: deque[tuple[int, bytes, int, int, Ticket | None]]) -> int:
+    def unanswered(self, lines: deque[Sent]) -> int:
         """Return how many lines before the echo have lost their answers."""
-        return next((at for at, sent in enumerate(lines) if sent[4] is self.echo), len(lines))
+        return next((at for at, (_, _, _, _, ticket) in enumerate(lines) if ticket is self.echo), len(lines))
 
     def echoed(self) -> None:
         """Take note that nothing before the echo waits for an answer any more."""

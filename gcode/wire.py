@@ -37,7 +37,7 @@ class Wire:
         if now < self.free + SETTLED:
             self._unread = flight.bytes
         else:
-            self._unread = 0 if read else sum(len(sent[1]) for sent in islice(flight.lines, window, None))
+            self._unread = 0 if read else sum(len(raw) for _, raw, _, _, _ in islice(flight.lines, window, None))
 
     def takes(self, size: int, flight: Flight, most: int) -> bool:
         """Tell whether the receive buffer of `most` bytes has room for an urgent line, which is sent then."""

@@ -13,7 +13,7 @@ from gcode.dialect import UNKNOWN, Dialect
 from gcode.errors import FirmwareHalted, NozzledError, PrinterReset, PrinterSilent
 from gcode.flight import LinkEstimate
 from gcode.histogram import Histogram
-from gcode.link import HostLink, LinkSnapshot, Told
+from gcode.link import HostLink, LinkEvent, LinkSnapshot
 from gcode.modes import Modes
 from gcode.outgoing import Counters, JobPosition, LinkNotice, RefusedLine, Ticket
 from gcode.packing import RESET, DecoderSaid
@@ -63,7 +63,7 @@ class LinePrinter:
         self._used = False  # OFFLINE is before opening and after closing
         self._error: NozzledError | None = None
         self._listeners: list[Callable[[Event], None]] = []
-        self._pump = Pump(transport, self._tell, self._fail)
+        self._pump = Pump(transport, self._on_link_event, self._fail)
         self._commands = Commands(self._pump)
         self._rest = RestWatch(self._pump, self._commands, self._publish)
         self._handshake = Handshake(self._pump, self._commands, self._settings, logbook, self._publish)
@@ -486,21 +486,21 @@ class LinePrinter:
 
     # -- telling -------------------------------------------------------------------------------------------
 
-    def _tell(self, item: Told) -> None:
-        match item:
+    def _on_link_event(self, event: LinkEvent) -> None:
+        match event:
             case Ticket():
-                self._commands.answered(item)
+                self._commands.answered(event)
             case RefusedLine() | LinkNotice():
-                self._news.tell(item)
+                self._news.tell(event)
             case DecoderSaid():
-                self._handshake.decoder_said(item)
+                self._handshake.decoder_said(event)
             case FirmwareInfo() | Capability():
-                self._handshake.note(item)
+                self._handshake.note(event)
             case Reply():
-                self._reports.note(item)
-                if isinstance(item, PositionReport):
-                    self._rest.note(item.axes)
-                self._news.note(item, self.dialect)
+                self._reports.note(event)
+                if isinstance(event, PositionReport):
+                    self._rest.note(event.axes)
+                self._news.note(event, self.dialect)
 
     def _enter(self, state: ConnectionState, error: NozzledError | None = None) -> None:
         if state is not self._state:

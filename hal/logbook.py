@@ -4,10 +4,10 @@ Two parts in one mapped file on a tmpfs (anonymous memory where nobody comes aft
 
 * a ring of the last frames, each written before it is on the wire. The printer says which line it accepted last;
   the ring turns that number into a place in the file, and holds what has to be sent again.
-* a page, a small JSON document of what the job was about, written seldom.
+* the job's snapshot, a small JSON document, written seldom, into one of two halves in turn.
 
 Neither costs a system call. A process may be killed between any two bytes: a frame counts once the number behind it
-is written, a page once its checksum is; the page before stays until then.
+is written, a snapshot once its checksum is; the one before stays until then.
 """
 
 import json
@@ -17,7 +17,7 @@ import struct
 from binascii import crc32
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gcode.framing import number_of, numberless
 from gcode.frozen import frozen
@@ -31,20 +31,20 @@ MAX_FRAME = 112
 LONGEST_FRAME = 272
 """Bytes of a frame that are kept; RepRapFirmware reads 256. What its slot has no room for is behind the ring."""
 
-PAGE = 32 * 1024
-"""Bytes of a page."""
+HALF = 32 * 1024
+"""Bytes that hold one snapshot of a job, with its head."""
 
 UNREADABLE = {"unreadable": True}
-"""The page that another version has written in a way of its own; never taken for no page, as there was a print."""
+"""A snapshot that another version has written in a way of its own; never taken for none, as there was a print."""
 
 _SLOT = struct.Struct(f"<I I Q I I b 16s B {MAX_FRAME}s I")
 _put = _SLOT.pack_into
 _MODES = struct.Struct("<B b h 12s")  # of a slot
 _SIZE = 160  # of a slot
 _NUMBER = struct.Struct("<I")
-_HEAD = struct.Struct("<Q I I")  # of a page: its turn, length, checksum
+_HEAD = struct.Struct("<Q I I")  # of a half: its turn, length, checksum
 _TURN = struct.Struct("<Q")
-_FRAMES = 2 * PAGE  # the ring begins behind two pages
+_FRAMES = 2 * HALF  # the ring begins behind the two halves
 _RESTS = _FRAMES + HISTORY * _SIZE  # the rests of long frames, which an older version does not look for
 _REST = struct.Struct(f"<I H {LONGEST_FRAME - MAX_FRAME}s I")
 _REST_SIZE = 176
@@ -68,8 +68,23 @@ class Anchor:
     modes: Modes
 
 
+class _Slot(NamedTuple):
+    """A frame as it is kept; `number` comes last once more, so that one which was being written does not count."""
+
+    number: int
+    answered: int
+    offset: int
+    lines: int
+    step: int
+    of_job: int
+    modes: bytes
+    length: int
+    raw: bytes
+    again: int
+
+
 class Logbook:
-    """The ring and the page. One host writes; the next one reads before it writes."""
+    """The ring and the job's snapshot. One host writes; the next one reads before it writes."""
 
     def __init__(self, path: Path | None = None) -> None:
         """Map the file, made if it is not there; None: memory of this process only.
@@ -133,36 +148,35 @@ class Logbook:
     def snapshot(self) -> LinkSnapshot | None:
         """Return where the conversation stands; None where the frames do not tell."""
         slots = self._whole_slots()
-        if not slots or slots[-1][1] + 1 < slots[0][0]:
+        if not slots or slots[-1].answered + 1 < slots[0].number:
             return None  # some line that may be asked for is not here
         last = slots[-1]
-        answered = last[1]
-        at = next((slot for slot in slots if slot[0] == answered), None)
+        answered = last.answered
+        at = next((slot for slot in slots if slot.number == answered), None)
         return LinkSnapshot(
             sent=[_sent(slot) for slot in slots],
             answered=answered,
-            position=JobPosition(at[3], at[2]) if at else JobPosition(),
-            fed=JobPosition(last[3], last[2]),
-            modes=_modes(last[6]),
+            position=JobPosition(at.lines, at.offset) if at else JobPosition(),
+            fed=JobPosition(last.lines, last.offset),
+            modes=_modes(last.modes),
         )
 
-    def _whole_slots(self) -> list[tuple[Any, ...]]:
+    def _whole_slots(self) -> list[_Slot]:
         """Return the newest slots without a gap, oldest first; a frame that was too long to keep is a gap."""
-        known = {slot[0]: slot for slot in map(self._slot, range(HISTORY)) if slot is not None}
+        known = {slot.number: slot for slot in map(self._slot, range(HISTORY)) if slot is not None}
         number, found = max(known, default=0), []
         while (slot := known.get(number)) is not None and (raw := self._raw(slot)):
-            found.append((*slot[:8], raw))
+            found.append(slot._replace(raw=raw))
             number -= 1
         return found[::-1]
 
-    def _raw(self, slot: tuple[Any, ...]) -> bytes:
+    def _raw(self, slot: _Slot) -> bytes:
         """Return the frame of a slot; empty where it was too long to keep."""
-        if slot[7]:
-            kept: bytes = slot[8][: slot[7]]
-            return kept
-        number, length, rest, again = _REST.unpack_from(self._map, _RESTS + slot[0] % HISTORY * _REST_SIZE)
-        whole = length and number == again == slot[0]
-        return slot[8] + rest[:length] if whole else b""
+        if slot.length:
+            return slot.raw[: slot.length]
+        number, length, rest, again = _REST.unpack_from(self._map, _RESTS + slot.number % HISTORY * _REST_SIZE)
+        whole = length and number == again == slot.number
+        return slot.raw + bytes(rest[:length]) if whole else b""
 
     def begin_job(self) -> None:
         """Count the lines of a job anew."""
@@ -173,16 +187,18 @@ class Logbook:
 
         None: it is not known, or some line behind it was none of the job's, so that numbers do not tell of the file.
         """
-        slots = {slot[0]: slot for slot in map(self._slot, range(HISTORY)) if slot is not None}
+        slots = {slot.number: slot for slot in map(self._slot, range(HISTORY)) if slot is not None}
         number, at = answered + 1, slots.get(answered)
         while (slot := slots.get(number)) is not None:
-            if not slot[5]:
+            if not slot.of_job:
                 return None
             number += 1
         if at is None or number <= max(slots):
             return None
-        told = number_of(at[8])
-        return None if told is None else Anchor(told, JobPosition(at[3], at[2]), _modes(at[6]))
+        on_wire = number_of(at.raw)
+        if on_wire is None:
+            return None
+        return Anchor(on_wire, JobPosition(at.lines, at.offset), _modes(at.modes))
 
     def at(self, fed: JobPosition, modes: Modes) -> None:
         """Take where the job is, which another host has not left here."""
@@ -203,41 +219,41 @@ class Logbook:
         self._lines, self._offset = snapshot.fed.lines, snapshot.fed.offset
         self._modes = _packed(snapshot.modes)
 
-    def _slot(self, index: int) -> tuple[Any, ...] | None:
-        slot = _SLOT.unpack_from(self._map, _FRAMES + index * _SIZE)
-        whole = slot[0] and slot[0] == slot[-1] and slot[0] % HISTORY == index
+    def _slot(self, index: int) -> _Slot | None:
+        slot = _Slot._make(_SLOT.unpack_from(self._map, _FRAMES + index * _SIZE))
+        whole = slot.number and slot.number == slot.again and slot.number % HISTORY == index
         return slot if whole else None
 
-    # -- the page ------------------------------------------------------------------------------------------
+    # -- the job's snapshot --------------------------------------------------------------------------------
 
-    def write(self, page: Mapping[str, Any]) -> bool:
-        """Replace the page; False where it is too long, and there is none then."""
-        text = json.dumps(page, separators=(",", ":")).encode()
-        fits = len(text) <= PAGE - _HEAD.size
+    def write(self, snapshot: Mapping[str, Any]) -> bool:
+        """Replace the job's snapshot; False where it is too long, and there is none then."""
+        text = json.dumps(snapshot, separators=(",", ":")).encode()
+        fits = len(text) <= HALF - _HEAD.size
         if not fits:
             text = b""
         self._turn += 1
-        at = self._turn % 2 * PAGE
+        at = self._turn % 2 * HALF
         self._map[at + _HEAD.size : at + _HEAD.size + len(text)] = text
         _HEAD.pack_into(self._map, at, self._turn, len(text), _checksum(self._turn, text))
         return fits
 
     def read(self) -> dict[str, Any] | None:
-        """Return the page; None where there is none, UNREADABLE where it is whole but nothing that this host knows."""
+        """Return the job's snapshot; None: there is none; UNREADABLE: it is whole, but nothing that this host knows."""
         for index in sorted((0, 1), key=self._turn_of, reverse=True):
             if self._turn_of(index):
                 text = self._text_of(index)
-                return _page(text) if text else None
+                return _snapshot(text) if text else None
         return None
 
     def _text_of(self, index: int) -> bytes:
-        _, length, _ = _HEAD.unpack_from(self._map, index * PAGE)
-        begin = index * PAGE + _HEAD.size
-        return self._map[begin : begin + min(length, PAGE - _HEAD.size)]
+        _, length, _ = _HEAD.unpack_from(self._map, index * HALF)
+        begin = index * HALF + _HEAD.size
+        return self._map[begin : begin + min(length, HALF - _HEAD.size)]
 
     def _turn_of(self, index: int) -> int:
         """Return which turn this half holds; 0 where it is not whole."""
-        turn, _, checksum = _HEAD.unpack_from(self._map, index * PAGE)
+        turn, _, checksum = _HEAD.unpack_from(self._map, index * HALF)
         return int(turn) if turn and _checksum(turn, self._text_of(index)) == checksum else 0
 
     def close(self) -> None:
@@ -245,7 +261,7 @@ class Logbook:
         self._map.close()
 
 
-def _page(text: bytes) -> dict[str, Any]:
+def _snapshot(text: bytes) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -254,7 +270,7 @@ def _page(text: bytes) -> dict[str, Any]:
 
 
 def _checksum(turn: int, text: bytes) -> int:
-    """Return the checksum of a page; with its turn in it, a page whose head alone was begun does not count."""
+    """Return the checksum of a snapshot; with its turn in it, one whose head alone was begun does not count."""
     return crc32(text, crc32(_TURN.pack(turn)))
 
 
@@ -282,9 +298,7 @@ def _modes(packed: bytes) -> Modes:
     )
 
 
-def _sent(slot: tuple[Any, ...]) -> Sent:
-    number, _, offset, lines, step, of_job = slot[:6]
-    raw = slot[8]
-    if of_job:
-        return number, raw, lines, offset, None
-    return number, raw, -1, -1, Ticket(numberless(raw).rpartition(b"*")[0], step=step)
+def _sent(slot: _Slot) -> Sent:
+    if slot.of_job:
+        return slot.number, slot.raw, slot.lines, slot.offset, None
+    return slot.number, slot.raw, -1, -1, Ticket(numberless(slot.raw).rpartition(b"*")[0], step=slot.step)

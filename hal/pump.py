@@ -13,7 +13,7 @@ from gcode.asking import Asking
 from gcode.errors import NozzledError
 from gcode.greeting import Greeting
 from gcode.histogram import Histogram
-from gcode.link import HostLink, Told
+from gcode.link import HostLink, LinkEvent
 from hal import flight_recorder
 from hal.loop import WatchedLoop
 from hal.session_file import EVENT, HOST, PRINTER
@@ -41,7 +41,7 @@ class Pump:
     def __init__(
         self,
         transport: Transport,
-        tell: Callable[[Told], None],
+        tell: Callable[[LinkEvent], None],
         fail: Callable[[NozzledError], None],
     ) -> None:
         """Prepare.
@@ -85,20 +85,20 @@ class Pump:
         if link is None:
             self._greeting_heard(data, now)
             return
-        told = link.receive(data, now)
+        events = link.receive(data, now)
         if out := link.data_to_send(now):
             self.ring.append((now, HOST, out))
             self.transport.write(out)
             if watch is not None:
                 self.turnaround.add(self._time() - now)
-        if told:
-            for item in told:
-                self._tell(item)
+        if events:
+            for event in events:
+                self._tell(event)
         if self._drain_waiters and not link.job_in_flight:
             self._release_drained()
         if link.error is not None:
             self._fail(link.error)
-        elif self._timer is None or (told and link.urgent):
+        elif self._timer is None or (events and link.urgent):
             self._arm(link.deadline)
 
     def _greeting_heard(self, data: bytes, now: float) -> None:

@@ -9,7 +9,7 @@ from gcode.framing import frame
 from gcode.link import HISTORY, Sent
 from gcode.modes import Modes
 from gcode.outgoing import JobPosition, Ticket
-from hal.logbook import LONGEST_FRAME, MAX_FRAME, PAGE, UNREADABLE, Logbook
+from hal.logbook import HALF, LONGEST_FRAME, MAX_FRAME, UNREADABLE, Logbook
 
 FEEDRATES = st.sampled_from([b"", b"1500", b"7200.5"])
 
@@ -73,7 +73,7 @@ def test_a_frame_that_was_being_written_does_not_count(cut, byte):
     logbook = Logbook()
     for number in range(1, 10):
         logbook.note(line(number), number - 1, Modes())
-    at = 2 * PAGE + 10 * 160
+    at = 2 * HALF + 10 * 160
     logbook.note(line(10), 9, Modes())
     logbook._map[at + cut : at + 160] = bytes(160 - cut)  # as if killed there, in memory that was empty
     left = logbook.snapshot()
@@ -81,20 +81,22 @@ def test_a_frame_that_was_being_written_does_not_count(cut, byte):
     assert left.sent[-1] == line(left.sent[-1][0])
 
 
-@example(pages=[{}], cut=1)
-@given(pages=st.lists(st.dictionaries(st.text(max_size=5), st.integers(), max_size=4), min_size=1), cut=st.integers(0))
-def test_a_page_half_written_leaves_the_one_before(tmp_path_factory, pages, cut):
-    path = tmp_path_factory.mktemp("page") / "logbook"
+@example(snapshots=[{}], cut=1)
+@given(
+    snapshots=st.lists(st.dictionaries(st.text(max_size=5), st.integers(), max_size=4), min_size=1), cut=st.integers(0)
+)
+def test_a_snapshot_half_written_leaves_the_one_before(tmp_path_factory, snapshots, cut):
+    path = tmp_path_factory.mktemp("snapshot") / "logbook"
     logbook = Logbook(path)
-    for page in pages:
-        assert logbook.write(page)
+    for snapshot in snapshots:
+        assert logbook.write(snapshot)
     before = bytes(logbook._map)
     logbook.write({"the": "last"})
     after = bytes(logbook._map)
     differ = [at for at, (old, new) in enumerate(zip(before, after, strict=True)) if old != new]
     for at in differ[cut % (len(differ) + 1) :]:
         logbook._map[at] = before[at]
-    assert Logbook(path).read() in (pages[-1], {"the": "last"})
+    assert Logbook(path).read() in (snapshots[-1], {"the": "last"})
 
 
 @pytest.mark.parametrize("length", [MAX_FRAME, MAX_FRAME + 1, 200, LONGEST_FRAME])
@@ -117,17 +119,17 @@ def test_the_rest_of_another_frame_is_not_taken():
 
 
 @pytest.mark.parametrize("text", [b"\x81\xa1a\x01", b"[1]", b"nonsense", b"[" * 20000])
-def test_a_page_in_a_way_that_nobody_knows_is_not_taken_for_none(text, monkeypatch):
+def test_a_snapshot_in_a_way_that_nobody_knows_is_not_taken_for_none(text, monkeypatch):
     book = Logbook()
     monkeypatch.setattr("json.dumps", lambda *_, **__: text.decode("latin-1"))
     book.write({})
     assert book.read() == UNREADABLE
 
 
-def test_a_page_too_long_leaves_none():
+def test_a_snapshot_too_long_leaves_none():
     logbook = Logbook()
     assert logbook.write({"a": 1})
-    assert not logbook.write({"a": "x" * PAGE})
+    assert not logbook.write({"a": "x" * HALF})
     assert logbook.read() is None
 
 

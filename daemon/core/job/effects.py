@@ -215,7 +215,7 @@ class Effects:
         sent = link.sent if link is not None else ()
         if noted is not None:
             fed = await self._find_place(job, stream, noted)
-        job.steps.reattach({each[4].step for each in sent if each[4] is not None and each[4].step})
+        job.steps.reattach({ticket.step for _, _, _, _, ticket in sent if ticket is not None and ticket.step})
         log.info("job.reattached", line=job.printer.first_number, lines=fed.lines, offset=fed.offset)
         self._return_to_state(job, asks=noted is not None)
 

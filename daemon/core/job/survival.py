@@ -154,7 +154,7 @@ class Survival:
         if link is None:
             raise CannotGoOn("what was sent last is not known")
         self.places.reattach(job)
-        if link.sent[-1][0] < job.snapshot.first_line:  # nothing of this job has been sent yet
+        if link.last < job.snapshot.first_line:  # nothing of this job has been sent yet
             link = replace(link, fed=JobPosition(), position=JobPosition())
         job.lines, job.offset = link.position.lines, link.position.offset
         address, identity = job.snapshot.address, job.snapshot.identity
