@@ -203,6 +203,20 @@ async def test_every_state_of_a_print_is_told_however_short(tmp_path):
         assert page.sets("job.state") == ["starting", "printing", "finishing", "completed"] * 2
 
 
+async def test_a_page_that_takes_nothing_meanwhile_is_told_every_state_all_the_same(tmp_path):
+    async with api(tmp_path) as server:
+        page = Page(server)
+        await page.open()
+        await server.upload(("file", "a.gcode", b"G4 P500\n"))
+        await server.settle(5)
+        page.gate.clear()
+        await server.post("/api/files/local/a.gcode", {"command": "select", "print": True})
+        await server.settle(6)
+        page.gate.set()
+        await server.settle(3)
+        assert page.sets("job.state") == ["starting", "printing", "finishing", "completed"]
+
+
 async def test_fan_factors_tool_and_position_are_told_as_far_as_somebody_has_said_them(tmp_path):
     async with api(tmp_path) as server:
         page = Page(server)

@@ -94,7 +94,7 @@ class Feed:
         self._dropped, self.is_new = 0, self.console
 
     def changed(self, keys: Iterable[str], passed: Sequence[str] = ()) -> None:
-        """Note what is not what it was; `passed` are states of the job that it has had meanwhile."""
+        """Note what is not what it was; `passed` are states of the job that it has had meanwhile, the last one too."""
         self._keys.update(dict.fromkeys(keys))
         if passed:
             self._states.extend(passed)
@@ -125,6 +125,8 @@ class Feed:
             self._states.clear()
             bodies = [f'"all": {self._pages.everything()}']
         else:
+            if self._states and self._states[-1] == self._pages.state():
+                self._states.pop()  # it is among the keys
             bodies = [f'"set": {{"{STATE}": {json.dumps(state)}}}' for state in self._states]
             bodies += [f'"set": {self._pages.of(self._keys)}'] if self._keys else []
             self._keys.clear()
@@ -313,13 +315,13 @@ class Pages:
         values = describe(self._service, self._known | self._figures | last | heat, files().digest)
         passed = [*self._passed]  # also one that lasted a moment is told
         self._passed.clear()
-        if passed and passed[-1] == values[STATE]:
-            passed.pop()
         if not transition and now < self._told_slow + SLOW:
             values |= {key: self._values[key] for key in ALL_THE_TIME if key in self._values}
         else:
             self._told_slow = now
         changed = [key for key, value in values.items() if key not in self._values or self._values[key] != value]
+        if passed and passed[-1] == values[STATE] and STATE not in changed:
+            passed.pop()  # it was told before its event came
         self._values = values
         self._texts.update((key, json.dumps(values[key])) for key in changed)
         self.ready = True
@@ -362,6 +364,11 @@ class Pages:
     def date(self) -> float:
         """Return the server's date, in s."""
         return round(self._service.wall(), 3)
+
+    def state(self) -> str | None:
+        """Return the state of the job, as it was when we looked."""
+        found: str | None = self._values[STATE]
+        return found
 
     def of(self, keys: Iterable[str]) -> str:
         """Return these parts of the snapshot as JSON."""
