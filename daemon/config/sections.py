@@ -372,7 +372,13 @@ class MetricsConfig:
 class AnalysisConfig:
     """What is found out about files before they are printed: time, layers, and what is wrong with them."""
 
-    enabled: bool = option(default=True, doc="Uploads are analysed, by a process of the lowest priority.")
+    enabled: bool = option(default=True, doc="Uploads are analysed, by a process of their own.")
+    priority: str = option(
+        "idle",
+        "idle: an analysis that nobody waits for runs when nothing else wants the processor. low: it runs at a low "
+        "priority, for a computer that is never idle.",
+        choices=("idle", "low"),
+    )
     patience_s: float = option(
         20.0, "Seconds that a requested print waits for the analysis of its file.", low=0, high=600
     )

@@ -268,6 +268,20 @@ async def test_a_file_somebody_waits_for_is_not_left_to_an_idle_process(tmp_path
         assert urgent == [False, True]
 
 
+async def test_where_the_processor_is_never_idle_no_file_is_left_to_an_idle_process(tmp_path):
+    async with analysing(tmp_path, priority="low") as client:
+        run, urgent = client.service.analyses._run, []
+
+        async def noted(order):
+            urgent.append(order.urgent)
+            return await run(order)
+
+        client.service.analyses._run = noted
+        await upload(client)
+        await known(client)
+        assert urgent == [True]
+
+
 async def test_a_file_somebody_waits_for_does_not_wait_for_the_idle_process_of_another(tmp_path):
     orders, gone = [], asyncio.Event()
 

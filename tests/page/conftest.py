@@ -12,7 +12,7 @@ from support.browser import PATIENCE, Tab
 from support.processes import House, cannot_run, head, until
 
 UNPLUG = '[[fault]]\nwhat = "unplug"\ntemperature = 245\nheater = "hotend"\nseconds = 6\n'
-CONFIG = '[job]\nheat_up = "firmware"\n[safety]\ndead_man_min = 0\n'
+CONFIG = '[job]\nheat_up = "firmware"\n[analysis]\npriority = "low"\n[safety]\ndead_man_min = 0\n'
 CONFIG += '[[macros.buttons]]\nname = "Greet"\ncommands = ["M117 hello"]\n'
 
 
@@ -32,7 +32,7 @@ def chromium():
     if found is None:
         cannot_run("there is no Chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"], timeout=2 * PATIENCE)
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"], timeout=PATIENCE)
         yield browser
         browser.close()
 
@@ -50,7 +50,7 @@ class Running:
 
     def _start(self, port):
         self.daemon = self.house.daemon("--config", self._config, "--printer", self._printer, "--port", str(port))
-        self.daemon.event("http.listening", 30)
+        self.daemon.event("http.listening")
 
     def restart(self):
         """End it as a crash does, and start it anew on its port."""

@@ -48,8 +48,9 @@ class AtOnce:
 
 
 @asynccontextmanager
-async def analysing(folder, address="sim", worker=None, profile=None, **more):
-    async with api(folder, address, analysis={"enabled": True}, profile=profile or SIZED, **more) as client:
+async def analysing(folder, address="sim", worker=None, profile=None, priority="idle", **more):
+    analysis = {"enabled": True, "priority": priority}
+    async with api(folder, address, analysis=analysis, profile=profile or SIZED, **more) as client:
         worker = worker or AtOnce()
         worker.profile = client.service.config.profile
         client.service.analyses._run = worker.run

@@ -45,7 +45,7 @@ class Order:
         path: of the file.
         toolpath: where that of the file is to be written.
         settings: the printer's own, as far as known.
-        urgent: somebody waits.
+        urgent: somebody waits, or the processor is never idle.
     """
 
     path: Path
@@ -93,6 +93,7 @@ class Analyses:
             run: analyses one file; None: in a process of its own.
         """
         self._enabled = config.analysis.enabled
+        self._never_idle = config.analysis.priority == "low"
         self._uploads = uploads
         self._shelf = shelf
         self.toolpaths = Toolpaths(uploads.with_name(FOLDER))
@@ -262,7 +263,7 @@ class Analyses:
         limits = await self._asked()
         told = (limits.settings, limits.firmware)
         path = self._uploads / task.key.path
-        order = Order(path, self.toolpaths.new, limits.settings, task.urgent, limits.firmware)
+        order = Order(path, self.toolpaths.new, limits.settings, task.urgent or self._never_idle, limits.firmware)
         task.running = asyncio.ensure_future(self._run(order))
         try:
             await asyncio.wait([task.running])
