@@ -23,6 +23,7 @@ from daemon.core.main import keep_listening, listen
 from daemon.errors import CoreAway, JobConflict, ServiceError
 from gcode.errors import QueueFull
 from hal.printer import ConnectionState, FirmwareSaid, StateChanged
+from support import waiting
 from support.bridge import MadeUpDesk, connected, met, question_message
 
 
@@ -478,7 +479,7 @@ async def test_who_comes_again_and_again_is_let_in_no_faster_than_can_be_afforde
         each.close()
     front = FrontEnd()
     front.keep_connected(tmp_path / "core.sock")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(waiting.PATIENCE):
         await front.first()
     await front.close()
     end.close()
@@ -644,14 +645,14 @@ async def test_the_front_comes_back_by_itself(desk, tmp_path):
         end = CoreEnd(desk)
         before = desk.snapshots
         await end.listen(path)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(waiting.PATIENCE):
             while not desk.listeners:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.01)
             await front.first()
         await front.ask(ask.Start())
         assert front.latest().revision > before
         end.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(waiting.PATIENCE):
             while desk.listeners:  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.01)
         with pytest.raises(CoreAway):

@@ -17,6 +17,7 @@ from daemon.front.companions import CompanionReply
 from support.analyses import AtOnce
 from support.client import listening, uploaded
 from support.http import KEY
+from support.waiting import PATIENCE
 
 SHORT = b"G28\n" + b"".join(b"G1 X%d F6000\n" % (n % 2 * 20) for n in range(200))
 LONG = b"".join(b"G1 X%d F6000\n" % (n % 2 * 100) for n in range(2000))  # half an hour
@@ -59,7 +60,7 @@ class Commands:
         return json.loads(self._capsys.readouterr().out)
 
     async def until_state(self, state):
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while (await self.json("job", "status"))["state"] != state:  # noqa: ASYNC110 - a client only sees what it asks for
                 await asyncio.sleep(0.02)
 
@@ -122,7 +123,7 @@ async def test_files_are_listed_selected_printed_and_deleted(tmp_path, part, cap
 
 
 async def until_target(nozzled, heater, wanted):
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while (await nozzled.json("printer", "temp")).get(heater, {}).get("target") != wanted:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.02)
 
@@ -367,7 +368,7 @@ async def test_the_queue_and_the_history(tmp_path, part, capsys):
             "nothing begins: nobody has said that the bed is clear",
         ]
         await nozzled("queue", "clear-bed")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while (await nozzled.json("queue", "list"))["entries"]:  # noqa: ASYNC110 - as people look
                 await asyncio.sleep(0.1)
         assert " completed " in await nozzled("history", "list", "--state", "completed")

@@ -20,6 +20,7 @@ from daemon.client.exchange import Request, TornadoExchange
 from daemon.front.http.multipart_form import FileBegins, UploadForm
 from support.client import listening, uploaded
 from support.http import KEY
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.real_time
 
@@ -95,7 +96,7 @@ async def test_a_file_that_is_refused_for_what_is_in_it_is_answered(tmp_path, co
 async def test_a_server_that_hangs_up_in_the_middle_of_a_file_is_not_waited_for(monkeypatch):
     monkeypatch.setattr("daemon.client.exchange.LAST_WORDS", 0.0)
     async with Peer(b"HTTP/1.1 100 Continue\r\n\r\n") as peer, OctoPrintClient(peer.url, KEY) as client:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             with pytest.raises(Unreachable, match="in the middle of the file"):
                 await client.files.upload(LARGE * 20, name="large.gcode")
 
@@ -106,7 +107,7 @@ async def test_a_file_that_shrinks_meanwhile_is_not_uploaded(tmp_path, caplog):
     async with listening(tmp_path / "state", "") as (service, url), OctoPrintClient(url, KEY) as client:
         with pytest.raises(FileChanged, match=f"had {len(LARGE)} bytes"):
             await client.files.upload(path, progress=lambda *_: os.truncate(path, 70_000))
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE):
             while uploaded(service):  # noqa: ASYNC110 - the disk tells nobody
                 await asyncio.sleep(0.01)
 

@@ -11,6 +11,7 @@ from playwright.async_api import async_playwright
 from support.client import listening
 from support.http import KEY, api
 from support.processes import LIFETIME, cannot_run
+from support.waiting import PATIENCE
 
 MODULE = Path(__file__).parents[2] / "daemon" / "client" / "octoprint.mjs"
 SCENARIO = Path(__file__).parents[1] / "support" / "client_scenario.mjs"
@@ -73,7 +74,7 @@ async def test_a_print_from_node_without_a_web_socket(tmp_path):
         check(json.loads(await run_in_node(RUN, url, KEY, "xhr_streaming")))
 
 
-PATIENCE = 90_000  # ms for a browser to be there
+BROWSER = PATIENCE * 1000  # ms
 IN_PAGE = """async ([scenario, key, transport]) => {
     const { OctoPrintClient } = await import("/client/octoprint.mjs");
     const source = URL.createObjectURL(new Blob([scenario], { type: "text/javascript" }));
@@ -88,10 +89,10 @@ async def test_a_print_from_a_browser(tmp_path, transport):
     if found is None:
         cannot_run("there is no Chromium")
     async with listening(tmp_path, "sim?speed=20") as (_, url), async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=found, args=["--no-sandbox"], timeout=PATIENCE)
+        browser = await playwright.chromium.launch(executable_path=found, args=["--no-sandbox"], timeout=BROWSER)
         try:
             page = await browser.new_page(bypass_csp=True)  # any page of this origin will do, this one lets nothing run
-            await page.goto(f"{url}/client/octoprint.mjs", timeout=PATIENCE)
+            await page.goto(f"{url}/client/octoprint.mjs", timeout=BROWSER)
             seen = await page.evaluate(IN_PAGE, [SCENARIO.read_text(), KEY, transport])
         finally:
             await browser.close()

@@ -15,6 +15,7 @@ from daemon.client import caller as caller_module
 from daemon.client import push as push_module
 from support import http
 from support.client import listening
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.real_time
 
@@ -95,7 +96,11 @@ def no_pauses(monkeypatch):
 async def first(count, url, key=KEY, **options):
     """Return so many messages."""
     found = []
-    async with OctoPrintClient(url, key) as client, asyncio.timeout(30), aclosing(client.push(**options)) as messages:
+    async with (
+        OctoPrintClient(url, key) as client,
+        asyncio.timeout(PATIENCE),
+        aclosing(client.push(**options)) as messages,
+    ):
         async for message in messages:
             found.append(message)
             if len(found) == count:
@@ -133,7 +138,7 @@ async def test_a_lost_line_is_opened_again_with_a_new_session():
 
 async def test_a_server_that_is_away_for_a_while_is_found_again():
     async with serving(['{"current": 1}', None], ['{"current": 2}']) as (server, url):
-        async with OctoPrintClient(url, KEY) as client, asyncio.timeout(30), aclosing(client.push()) as messages:
+        async with OctoPrintClient(url, KEY) as client, asyncio.timeout(PATIENCE), aclosing(client.push()) as messages:
             assert await anext(messages) == Message("current", 1)
             server.status = 503  # a proxy whose server restarts
             asyncio.get_running_loop().call_later(0.1, setattr, server, "status", 200)

@@ -27,6 +27,7 @@ from daemon.front.cache.cache import Cache
 from daemon.front.uploads import files as module
 from daemon.front.uploads.filenames import check_path
 from daemon.front.uploads.files import FileStore
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.real_time  # threads and a disk are what is tested
 
@@ -118,7 +119,7 @@ async def test_a_cancelled_upload_leaves_nothing_or_the_whole_file(tmp_path, mon
 
     def slow(self, *args):
         entered.set()
-        assert leave.wait(10)
+        assert leave.wait(PATIENCE)
         return real(self, *args)
 
     monkeypatch.setattr(module.Upload, stage, slow)

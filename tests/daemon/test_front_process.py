@@ -14,6 +14,7 @@ from daemon.bridge.messages import Hello, encode
 from daemon.core import front_process
 from daemon.core.front_process import FrontProcess
 from support.bridge import MadeUpDesk
+from support.waiting import PATIENCE
 
 HELLO = frame(encode(Hello(version="1")))
 BEGIN = f"""import os, socket, sys, time
@@ -43,7 +44,7 @@ async def running(program, busy=False, environ=None):
 
 
 async def until(condition):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - processes tell nobody
             await asyncio.sleep(0.01)
 
@@ -54,7 +55,7 @@ def ended(logs):
 
 async def test_one_that_cannot_begin_ends_the_core_with_its_status():
     async with running("sys.exit(3)") as (child, gave_up):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await gave_up.wait()
         assert child.failed == 3
 
@@ -144,10 +145,10 @@ async def test_it_is_ended_in_order_or_else_killed(monkeypatch):
     deaf = "import signal\nsignal.signal(15, lambda *_: None)\nwhile True: time.sleep(1)"
     for program in (WORKS + STAYS, WORKS + deaf):
         async with running(program) as (child, _):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 await child.works.wait()
             process = child._process
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert await process.wait() in (-signal.SIGTERM, -signal.SIGKILL)
 
 
@@ -156,7 +157,7 @@ async def test_what_is_systemds_with_the_core_is_not_handed_on(tmp_path):
     environ = {"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "1", "LISTEN_FDS": "1", "NOZZLED_API_KEY": "k"}
     tells = f"open({str(told)!r}, 'w').write(repr(sorted(os.environ)))\n"
     async with running(tells + WORKS + STAYS, environ=environ) as (child, _):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await child.works.wait()
     assert "NOZZLED_API_KEY" in told.read_text()
     assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS"} & set(eval(told.read_text()))

@@ -20,8 +20,8 @@ from daemon.front.http.bounded_server import MOST, OTHERS, room_for_connections
 from daemon.front.http.seats import SeatLimits, Seats
 from daemon.front.http.server import MAX_HEADERS, listen
 from support.http import KEY, api
+from support.waiting import PATIENCE
 
-PATIENCE = 30.0
 STRANGE = b"GET /api/job HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -70,7 +70,7 @@ async def test_strangers_have_no_more_connections_than_they_may_and_who_has_show
 
 @pytest.mark.real_time
 async def test_who_has_used_up_what_strangers_may_cost_waits_unread_and_a_key_goes_first(tmp_path, monkeypatch):
-    monkeypatch.setattr(door, "HOLD", 0.3)
+    monkeypatch.setattr(door, "HOLD", 1.5)
     async with api(tmp_path, "", http={"port": 0}) as server:
         listening = listen(server.service.front)
         access = server.service.front.access
@@ -84,7 +84,7 @@ async def test_who_has_used_up_what_strangers_may_cost_waits_unread_and_a_key_go
         assert await status(owner[0]) == 200
         assert len(listening.server.door) == 1
         assert await status(stranger[0]) == 403  # what comes back each second is enough for that
-        assert asyncio.get_running_loop().time() - began >= 0.3
+        assert asyncio.get_running_loop().time() - began >= 1.5
         late = await connect(listening)
         while access.bears("127.0.0.1", REQUEST):
             pass
@@ -215,7 +215,7 @@ def test_looking_for_a_key_takes_no_longer_whatever_was_sent(word):
     sent = (word * door.LOOKED_AT)[: door.LOOKED_AT].encode()
     began = thread_time()
     door._KEY.findall(sent)
-    assert thread_time() - began < 0.02
+    assert thread_time() - began < 0.1, "a twentieth of that, and half a second where it grows by the square"
 
 
 @pytest.mark.real_time
@@ -377,6 +377,9 @@ async def test_who_has_gone_while_nozzled_stood_still_has_nothing_done_but_a_sto
             head = f"POST /api/{path} HTTP/1.1\r\nHost: x\r\nX-Api-Key: {KEY}\r\nContent-Type: application/json\r\n"
             client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         sleep(0.5)  # noqa: ASYNC251 - the process stands still
+        async with asyncio.timeout(PATIENCE):
+            while len(asked) < done:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
         await asyncio.sleep(0.5)
         assert len(asked) == done
         await listening.close()

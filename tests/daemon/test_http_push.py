@@ -11,9 +11,9 @@ from daemon.front.http import push
 from daemon.front.http.server import listen
 from daemon.front.push.subscriber import Subscriber
 from support.http import KEY, api
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.real_time
-PATIENCE = 30.0
 OF_A_CLIENT = (Subscriber._run.__code__, push.FramedSocketHandler._beat.__code__)
 """What runs as long as somebody listens."""
 

@@ -16,16 +16,9 @@ from daemon.errors import AddressInUse
 from daemon.front.http import server as module
 from daemon.front.http.base import ApiHandler
 from support.http import KEY, api, form
+from support.waiting import PATIENCE
 
 HEAD = f"Host: localhost\r\nX-Api-Key: {KEY}\r\n"
-
-
-@pytest.fixture
-def listening(monkeypatch):
-    """Return a function that makes a service listen on a free port of this machine."""
-    monkeypatch.setattr(module, "IDLE", 0.5)
-    monkeypatch.setattr(module, "BODY", 0.5)
-    return module.listen
 
 
 def port_of(listener):
@@ -33,7 +26,7 @@ def port_of(listener):
 
 
 async def until(condition):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - what the disk holds tells nobody
             await asyncio.sleep(0.01)
 
@@ -45,9 +38,9 @@ async def read_answer(reader):
 
 
 @pytest.mark.real_time
-async def test_many_requests_go_over_one_connection_refused_ones_too(tmp_path, listening):
+async def test_many_requests_go_over_one_connection_refused_ones_too(tmp_path):
     async with api(tmp_path, "", http={"port": 0}) as server:
-        listener = listening(server.service.front)
+        listener = module.listen(server.service.front)
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(listener))
         for method, path, key, body, status in [
             ("GET", "/api/version", KEY, "", 200),
@@ -77,13 +70,15 @@ async def test_many_requests_go_over_one_connection_refused_ones_too(tmp_path, l
         "POST /api/job HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n",
     ],
 )
-async def test_a_client_that_drips_is_disconnected(tmp_path, listening, start):
+async def test_a_client_that_drips_is_disconnected(tmp_path, start, monkeypatch):
+    monkeypatch.setattr(module, "IDLE", 0.5)
+    monkeypatch.setattr(module, "BODY", 0.5)
     async with api(tmp_path, "", http={"port": 0}) as server:
-        listener = listening(server.service.front)
+        listener = module.listen(server.service.front)
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(listener))
         writer.write(start.encode())
         ended = asyncio.ensure_future(reader.read())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while not ended.done():
                 writer.write(b"x: y\r\n" if "Content-Length" not in start and start else b"")
                 await asyncio.wait([ended], timeout=0.1)
@@ -93,11 +88,11 @@ async def test_a_client_that_drips_is_disconnected(tmp_path, listening, start):
 
 
 @pytest.mark.real_time
-async def test_an_upload_that_is_cut_off_leaves_nothing_and_others_go_on(tmp_path, listening):
+async def test_an_upload_that_is_cut_off_leaves_nothing_and_others_go_on(tmp_path):
     body, kind = form(("file", "a.gcode", b"G1 X1\n" * 100_000))
     head = f"POST /api/files/local HTTP/1.1\r\n{HEAD}Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
     async with api(tmp_path, "", http={"port": 0}) as server:
-        listener = listening(server.service.front)
+        listener = module.listen(server.service.front)
         _, writer = await asyncio.open_connection("127.0.0.1", port_of(listener))
         writer.write(head.encode() + body[: len(body) // 2])
         await writer.drain()
@@ -112,11 +107,11 @@ async def test_an_upload_that_is_cut_off_leaves_nothing_and_others_go_on(tmp_pat
 
 
 @pytest.mark.real_time
-async def test_a_client_that_sends_all_before_it_reads_sees_why_it_was_refused(tmp_path, listening):
+async def test_a_client_that_sends_all_before_it_reads_sees_why_it_was_refused(tmp_path):
     body, kind = form(("file", "a.stl", b"solid\n" * 1_000_000))
 
     def upload(port, key):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         connection.request("POST", "/api/files/local", body, {"Content-Type": kind, "X-Api-Key": key})
         answer = connection.getresponse()
         answer.read()
@@ -124,7 +119,7 @@ async def test_a_client_that_sends_all_before_it_reads_sees_why_it_was_refused(t
         return answer.status
 
     async with api(tmp_path, "", http={"port": 0}) as server:
-        listener = listening(server.service.front)
+        listener = module.listen(server.service.front)
         assert await asyncio.to_thread(upload, port_of(listener), KEY) == 415
         assert await asyncio.to_thread(upload, port_of(listener), "wrong") == 403
         assert server.uploaded() == {}
@@ -168,7 +163,7 @@ def send_large(port, mebibytes):
     block = b"G1 X10 Y20 E0.5\n" * 65536  # 1 MiB
     start, end = form(("file", "large.gcode", b"@"))[0].split(b"@")
     size = len(start) + mebibytes * len(block) + len(end)
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     headers = {"X-Api-Key": KEY, "Content-Type": form()[1], "Content-Length": str(size)}
     connection.request("POST", "/api/files/local", iter([start, *[block] * mebibytes, end]), headers)
     answer = connection.getresponse()
@@ -186,14 +181,14 @@ def test_a_large_upload_and_its_download_take_no_memory(tmp_path):
         assert send_large(port, 1) == 201  # imports and buffers are there now
         before = peak_kib(process.pid)
         assert send_large(port, 64) == 201
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         connection.request("GET", "/downloads/files/local/large.gcode", headers={"X-Api-Key": KEY})
         assert len(connection.getresponse().read()) == 64 * 1024 * 1024
         connection.close()
         assert peak_kib(process.pid) - before < 20 * 1024
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE)
         process.stdout.close()
 
 

@@ -9,10 +9,12 @@ import pytest
 from daemon.config import CameraConfig
 from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
+from daemon.front.cameras import Cameras
 from daemon.front.http import webcam
 from daemon.front.http.server import listen
 from support.fake_camera import STILL, STREAM, camera
 from support.http import KEY, NOW, api
+from support.waiting import PATIENCE
 
 SIGNED = r"/webcam/\?action=stream&expires=\d+&by=[0-9a-f]+&signature=[0-9a-f]+"
 
@@ -28,14 +30,14 @@ class Viewer:
 
     async def picture(self):
         """Return the next picture."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             head = await self.reader.readuntil(b"\xff\xd8\xff")
             rest = await self.reader.readuntil(b"\xff\xd9\r\n")
         return head[-3:] + rest
 
     async def ends(self):
         """Wait until the stream has ended."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while await self.reader.read(2**16):
                 pass
         return True
@@ -67,7 +69,7 @@ async def served(server):
 
 
 async def until(condition):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - the other end of a socket tells nobody
             await asyncio.sleep(0.01)
 
@@ -159,9 +161,19 @@ async def test_what_cannot_be_shown_is_said(tmp_path):
         assert (await server.get("/webcam/?action=snapshot")).status == 404
 
 
-async def test_who_asks_for_the_same_picture_at_once_gets_the_same(tmp_path):
+async def test_who_asks_for_the_same_picture_at_once_gets_the_same(tmp_path, monkeypatch):
+    came, snapshot = [], Cameras.snapshot
+
+    def noted(*given):
+        came.append(given)
+        return snapshot(*given)
+
+    monkeypatch.setattr(Cameras, "snapshot", noted)
     async with camera(manner="late") as there, api(tmp_path, "", webcam={"snapshot_url": there.url + STILL}) as server:
-        answers = await asyncio.gather(*(server.get("/webcam/?action=snapshot") for _ in range(5)))
+        asking = [asyncio.ensure_future(server.get("/webcam/?action=snapshot")) for _ in range(5)]
+        await until(lambda: len(came) == len(asking))
+        there.wanted.set()
+        answers = await asyncio.gather(*asking)
         assert {each.status for each in answers} == {200}
         assert len({each.body for each in answers}) == len(there.asked) == 1
         await server.get("/webcam/?action=snapshot")

@@ -7,6 +7,7 @@ import structlog
 
 from daemon import log as service_log
 from daemon.log import journal
+from support.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -14,7 +15,7 @@ def journald(tmp_path):
     """Where entries arrive."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
         there.bind(str(tmp_path / "socket"))
-        there.settimeout(10)
+        there.settimeout(PATIENCE)
         yield there
 
 

@@ -16,6 +16,7 @@ from daemon.front.metrics.families import FAMILIES, exposed, table
 from support.client import listening
 from support.http import KEY, api
 from support.processes import cannot_run
+from support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "examples" / "prometheus"
@@ -87,7 +88,7 @@ def test_promtool_takes_the_rules_and_they_fire_when_they_should(tmp_path):
         ["check", "config", "--syntax-only", "prometheus.yml"],
     ):  # fmt: skip
         done = subprocess.run(
-            [promtool, *command], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+            [promtool, *command], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -96,7 +97,8 @@ async def test_promtool_finds_nothing_wrong_with_the_page(tmp_path):
     promtool = program("promtool")
     async with api(tmp_path) as server:
         text = (await server.get("/metrics")).body
-    done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, timeout=60, check=False)  # noqa: ASYNC221 - a moment
+    command = [promtool, "check", "metrics"]
+    done = subprocess.run(command, input=text, capture_output=True, timeout=PATIENCE, check=False)  # noqa: ASYNC221 - a moment
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
 
 

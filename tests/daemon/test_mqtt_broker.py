@@ -17,6 +17,7 @@ from daemon.front.access.companion_keys import key_path
 from support.client import listening
 from support.mqtt import broker, listener
 from support.processes import NOZZLED, Child, cannot_run
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.real_time
 
@@ -129,7 +130,7 @@ async def test_a_user_and_a_password_are_shown_and_a_wrong_one_is_told(tmp_path)
                     tmp_path, url, mosquitto.port, username="mk3", password_file=str(tmp_path / name)
                 )
                 try:
-                    async with asyncio.timeout(20):
+                    async with asyncio.timeout(PATIENCE):
                         while not (it := one._broker) or not (it.connected if told is None else it.trouble):  # noqa: ASYNC110 - nobody tells
                             await asyncio.sleep(0.05)
                     assert told is None or told in one._broker.trouble.lower()
@@ -170,7 +171,7 @@ async def test_an_encrypted_connection_is_checked(tmp_path):
             await stop(one, task)
         stranger, task = await in_process(tmp_path, url, mosquitto.port, tls=True)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while not (it := stranger._broker) or not it.trouble:  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(0.05)
             assert "certificate verify failed" in stranger._broker.trouble
@@ -218,7 +219,7 @@ async def test_an_end_in_the_middle_of_the_first_word_takes_it_back(tmp_path, mo
     monkeypatch.setattr(aiomqtt, "Client", Slow)
     async with broker(tmp_path) as mosquitto, listening(tmp_path / "state", "", switched_on=["mqtt"]) as (_, url):
         one, task = await in_process(tmp_path, url, mosquitto.port)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not said:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.02)
         await stop(one, task)

@@ -75,7 +75,7 @@ def url(tmp_path_factory):
         house = House(tmp_path_factory.mktemp("openapi"))
         daemon = house.daemon("--printer", "sim?speed=1000")
     try:
-        daemon.until_state("Operational", seconds=60)
+        daemon.until_state("Operational")
         host, port = daemon.address
         yield f"http://{host}:{port}"
         assert daemon.running

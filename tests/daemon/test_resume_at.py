@@ -26,6 +26,7 @@ from support import bgcode
 from support.client import listening
 from support.house import SCRIPTS, house
 from support.http import KEY, api
+from support.waiting import PATIENCE
 
 CUBE = Path(__file__).parents[2] / "examples" / "cube20.gcode"
 SMALL = """\
@@ -596,7 +597,7 @@ async def test_the_command_asks_the_daemon_which_looks_in_a_process_of_its_own(t
 
 
 async def settled(condition) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - nothing tells it
             await asyncio.sleep(0.02)
 

@@ -11,6 +11,7 @@ from daemon.cli import GAVE_UP
 from daemon.core.slow_crashes import FILE, MOST, WITHIN, SlowCrashes
 from daemon.errors import KeepsCrashing
 from hal.printer import ConnectionState, StateChanged
+from support.waiting import PATIENCE
 
 READY = StateChanged(ConnectionState.HANDSHAKING, ConnectionState.READY)
 
@@ -60,6 +61,8 @@ def test_the_service_gives_up_by_its_own_exit_status(tmp_path):
     crash(tmp_path, MOST, every=0.0, since=time.monotonic())
     told = {"RUNTIME_DIRECTORY": str(tmp_path), "NOTIFY_SOCKET": str(tmp_path / "nobody")}
     command = [sys.executable, "-m", "daemon", "serve", "--state-dir", tmp_path / "state", "--port", "0"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **told})
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE, check=False, env={**os.environ, **told}
+    )
     assert (done.returncode, "heaters are turned off" in done.stderr) == (GAVE_UP, True)
     assert not (tmp_path / "state").exists()

@@ -10,6 +10,7 @@ from daemon.systemd import notify
 from daemon.systemd.descriptors import DescriptorStore
 from support.processes import LIFETIME, environment
 from support.service_manager import ServiceManager
+from support.waiting import PATIENCE
 
 PID = 4711
 
@@ -158,7 +159,7 @@ def test_an_abstract_socket_is_told_too(monkeypatch):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
         name = f"nozzled-test-{os.getpid()}"
         there.bind(f"\0{name}")
-        there.settimeout(10)
+        there.settimeout(PATIENCE)
         monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
         notify.reloading(12.5)
         assert there.recv(100) == b"RELOADING=1\nMONOTONIC_USEC=12500000"

@@ -3,12 +3,12 @@
 import contextlib
 import signal
 import threading
-import time
 
 import pytest
 
 from daemon.cli.demo import compare
 from support.processes import LIFETIME, TOKEN, commands_of, head, nozzled, until
+from support.waiting import PATIENCE
 
 
 @pytest.mark.parametrize(
@@ -43,11 +43,9 @@ def begin(house, tmp_path, lines=None, speed=100, baudrate=None):
 
 
 def terminate(daemon):
-    """End the daemon as systemd does; it has 5 s."""
-    began = time.monotonic()
+    """End the daemon as systemd does."""
     daemon.signal(signal.SIGTERM)
-    assert daemon.wait(10) == 0
-    assert time.monotonic() - began < 5
+    assert daemon.wait(PATIENCE) == 0
 
 
 def test_sigterm_in_the_middle_of_a_print_makes_the_printer_cold_at_once(house, tmp_path):
@@ -70,8 +68,8 @@ def test_sigterm_does_not_wait_for_a_client_in_the_middle_of_an_upload(house, tm
     def stall():
         yield b"G28\n" * 1000
         daemon.signal(signal.SIGTERM)
-        until(lambda: "M140 S0" in printer.accepted(), "heaters off", seconds=1)
-        assert daemon.wait(5) == 0
+        until(lambda: "M140 S0" in printer.accepted(), "heaters off")
+        assert daemon.wait(PATIENCE) == 0
         yield b"G28\n" * 1_000_000
 
     with pytest.raises(OSError, match=r"[Rr]eset|[Pp]ipe|closed"):
@@ -86,7 +84,7 @@ import os, time
 def hang(real):
     def sync(descriptor):
         if os.path.exists({flag!r}):
-            time.sleep(20)
+            time.sleep(3600)
         return real(descriptor)
     return sync
 
@@ -111,12 +109,10 @@ def test_sigterm_does_not_wait_for_a_disk_that_hangs(house, tmp_path):
     client = threading.Thread(target=upload)
     client.start()
     until(lambda: list((daemon.folder / "uploads" / ".incoming").iterdir()), "the upload to reach the disk")
-    began = time.monotonic()
     daemon.signal(signal.SIGTERM)
-    until(lambda: "M140 S0" in printer.accepted(), "heaters off", seconds=1)
-    assert daemon.wait(10) == 0
-    assert time.monotonic() - began < 5
-    client.join(5)
+    until(lambda: "M140 S0" in printer.accepted(), "heaters off")
+    assert daemon.wait(PATIENCE) == 0
+    client.join(PATIENCE)
 
 
 def test_sigterm_ends_in_time_where_the_printer_does_not_answer(house, tmp_path):
@@ -148,7 +144,7 @@ def test_sigterm_ends_in_time_where_the_firmware_waits_for_a_temperature(house, 
 def test_after_kill_the_printer_is_made_cold_and_start_begins_anew(house, tmp_path):
     printer, first, part = begin(house, tmp_path, lines=1500)
     first.signal(signal.SIGKILL)
-    first.wait(5)
+    first.wait(PATIENCE)
     before = len(printer.accepted())
     second = house.daemon("--printer", printer.address)
     second.until_state("Operational")
@@ -164,14 +160,14 @@ def test_after_kill_the_printer_is_made_cold_and_start_begins_anew(house, tmp_pa
     until(lambda: "M155 S2" in printer.accepted()[before:], "the connection to be settled")
     anew = len(printer.accepted())
     second.post("/api/job", {"command": "start"})
-    until(lambda: [row["outcome"] for row in second.jobs()] == ["INTERRUPTED", "COMPLETED"], "both jobs' ends", 60)
+    until(lambda: [row["outcome"] for row in second.jobs()] == ["INTERRUPTED", "COMPLETED"], "both jobs' ends")
     assert compare(commands_of(part), printer.accepted()[anew:]) == (0, 0)
 
 
 def test_the_emergency_stop_of_a_client_halts_the_printer(house, tmp_path):
     printer, daemon, _ = begin(house, tmp_path)
     daemon.post("/api/printer/command", {"command": "M112"})
-    daemon.until_state("Offline after error", 2)
+    daemon.until_state("Offline after error")
     said = until(lambda: daemon.events("printer.said"), "whether the stop has worked")
     assert [each["text"] for each in said] == ["the printer has stopped"]
     accepted = printer.accepted()

@@ -132,7 +132,7 @@ def test_a_print_goes_on_over_kills_and_a_restart_each_line_once(manager, tmp_pa
 
         def until_further(process):
             there = len(printer.accepted())
-            until(lambda: len(printer.accepted()) > there + 100, f"the print to go on: {manager.output()[-3000:]}", 60)
+            until(lambda: len(printer.accepted()) > there + 100, f"the print to go on: {manager.output()[-3000:]}")
             manager.hear()
             assert process.poll() is None
 

@@ -25,7 +25,7 @@ def test_a_second_daemon_on_the_same_state_names_the_first(house):
     first = house.daemon()
     first.event("http.listening")
     second = house.daemon()
-    assert second.wait(5) == 1
+    assert second.wait(PATIENCE) == 1
     assert f"state directory {first.folder} is in use by nozzled (pid {first.pid})" in second.output()
     assert "Traceback" not in second.output()
     assert first.state == "Offline"
@@ -88,7 +88,7 @@ def test_a_printer_unplugged_in_the_middle_is_made_cold_when_it_is_back(house, t
     daemon.print_file(head(None, tmp_path))
     until(lambda: len(printer.accepted()) > 300, "the print to be under way")
     printer.signal(signal.SIGTERM)
-    printer.wait(5)
+    printer.wait(PATIENCE)
     ended = daemon.event("job.ended")
     assert ended["outcome"] == "INTERRUPTED"
     assert "unplugged" in ended["reason"]

@@ -13,7 +13,6 @@ import pytest
 from support.processes import NOZZLED, PATIENCE, TOKEN, Daemon, commands_of, environment, head, until
 
 SLOW, FAST = "M220 S20", "M220 S999"  # the print lasts as long as its front is being killed
-BACK = 15.0  # s for the API to be back; half a second on a machine with nothing else to do
 
 
 def children(pid: int) -> list[int]:
@@ -82,7 +81,7 @@ def printing(house, part):
 
 def goes_on(printer) -> None:
     before = len(printer.accepted())
-    until(lambda: len(printer.accepted()) > before + 2, "the print to go on", 3)
+    until(lambda: len(printer.accepted()) > before + 2, "the print to go on")
 
 
 def test_a_print_outlives_its_front_and_the_api_is_back_with_the_same_state(printing, part):
@@ -91,12 +90,12 @@ def test_a_print_outlives_its_front_and_the_api_is_back_with_the_same_state(prin
     for _ in range(2):
         before, front = len(printer.accepted()), front_of(daemon)
         os.kill(front, signal.SIGKILL)
-        until(lambda: '"Printing"' not in (answers(daemon) or ""), "the front to be gone", BACK)
-        until(lambda: '"Printing"' in (answers(daemon) or ""), "the API", BACK)
+        until(lambda: '"Printing"' not in (answers(daemon) or ""), "the front to be gone")
+        until(lambda: '"Printing"' in (answers(daemon) or ""), "the API")
         until(lambda: len(printer.accepted()) > before, "the print to go on")  # noqa: B023 - used at once
         assert front_of(daemon) != front
     daemon.post("/api/printer/command", {"command": FAST})
-    until(lambda: '"Operational"' in (answers(daemon) or ""), "the end of the print", 20)
+    until(lambda: '"Operational"' in (answers(daemon) or ""), "the end of the print")
     moves = [command for command in printer.accepted() if command.endswith(" F6000")]
     assert moves == commands_of(part), "each line once, in its order"
     until(lambda: [job["outcome"] for job in daemon.jobs()] == ["COMPLETED"], "the end in the record, which is behind")
@@ -111,7 +110,7 @@ def test_a_print_does_not_notice_a_front_that_stands_still(printing):
     goes_on(printer)
     assert answers(daemon) is None
     os.kill(front, signal.SIGCONT)
-    until(lambda: '"Printing"' in (answers(daemon) or ""), "the API", BACK)
+    until(lambda: '"Printing"' in (answers(daemon) or ""), "the API")
     assert front_of(daemon) == front
 
 
@@ -120,7 +119,7 @@ def test_sigterm_ends_a_front_that_stands_still_too(printing):
     front = front_of(daemon)
     os.kill(front, signal.SIGSTOP)
     daemon.signal(signal.SIGTERM)
-    assert daemon.wait(6) == 0
+    assert daemon.wait(PATIENCE) == 0
     assert gone(front)
     assert daemon.events("front.hangs")
     assert "M104 S0" in printer.accepted()
@@ -135,9 +134,9 @@ def test_the_front_ends_with_its_core_and_the_port_is_free_at_once(printing, sta
     if stands_still:
         os.kill(front, signal.SIGSTOP)
     daemon.signal(signal.SIGKILL)
-    daemon.wait(2)
-    until(lambda: gone(front) and all(map(gone, below)), "the front to end", 2)
-    until(lambda: is_free(host, port), "the port", 2)  # a zombie's threads may still be about to end
+    daemon.wait(PATIENCE)
+    until(lambda: gone(front) and all(map(gone, below)), "the front to end")
+    until(lambda: is_free(host, port), "the port")  # a zombie's threads may still be about to end
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
@@ -198,7 +197,7 @@ def test_a_front_that_has_worked_does_not_end_the_service_however_often_it_ends(
         until(lambda: len(daemon.events("front.ended")) > ended and front_of(daemon) != front, "the next one")  # noqa: B023 - used at once
     assert [each["again_in"] for each in daemon.events("front.ended")] == [0.1, 0.2, 0.4, 0.8]
     goes_on(printer)
-    until(lambda: '"Printing"' in (answers(daemon) or ""), "the API", BACK)
+    until(lambda: '"Printing"' in (answers(daemon) or ""), "the API")
 
 
 def test_an_idle_service_does_not_end_with_a_front_that_has_worked(house):

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hal.simulated import clock
+from support.waiting import PATIENCE
 
 
 async def test_two_thousand_seconds_pass_at_once():
@@ -63,14 +64,14 @@ async def test_a_subprocess_does_not_time_out():
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", "import time; time.sleep(0.1); print('here')", stdout=asyncio.subprocess.PIPE
     )
-    out, _ = await asyncio.wait_for(process.communicate(), timeout=30)
+    out, _ = await asyncio.wait_for(process.communicate(), timeout=PATIENCE)
     assert out == b"here\n"
     await asyncio.sleep(3600)  # in no time again: the process has gone
 
 
 async def test_a_subprocess_without_pipes_does_not_time_out():
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(0.1)")
-    assert await asyncio.wait_for(process.wait(), timeout=30) == 0
+    assert await asyncio.wait_for(process.wait(), timeout=PATIENCE) == 0
 
 
 async def test_a_socket_runs_at_real_speed():
@@ -79,7 +80,7 @@ async def test_a_socket_runs_at_real_speed():
     with ours, theirs:
         ours.setblocking(False)  # noqa: FBT003 (the signature is the socket module's)
         writer = asyncio.to_thread(lambda: (time.sleep(0.05), theirs.send(b"x")))
-        received, _ = await asyncio.gather(asyncio.wait_for(loop.sock_recv(ours, 1), timeout=5), writer)
+        received, _ = await asyncio.gather(asyncio.wait_for(loop.sock_recv(ours, 1), timeout=PATIENCE), writer)
     assert received == b"x"
 
 

@@ -14,6 +14,7 @@ import pytest
 from gcode.framing import frame
 from hal.session_file import HOST, PRINTER, read
 from support.processes import until
+from support.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def start(tmp_path):
 
 def test_a_link_that_cannot_be_made_is_one_clear_sentence(start, tmp_path):
     process, link = start(link=tmp_path / "none" / "x")
-    out, said = process.communicate(timeout=30)
+    out, said = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (1, "")
     assert said == (
         f"hal.simulated: the port cannot be made at {link}: No such file or directory; choose another path for it\n"
@@ -58,7 +59,7 @@ class Host:
     def write(self, data):
         assert os.write(self.fd, data) == len(data)
 
-    def until(self, end, seconds=30.0):
+    def until(self, end, seconds=PATIENCE):
         """Return the lines up to and with the first one that begins with `end`."""
         lines, deadline = [], time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -98,7 +99,7 @@ def test_a_host_prints_on_it_and_sigterm_ends_it(start, tmp_path):
         host.write(b"G1 X%d F6000\n" % n)
         assert host.until(b"ok") == [b"ok"]
     process.send_signal(signal.SIGTERM)
-    assert process.wait(5) == 0
+    assert process.wait(PATIENCE) == 0
     assert not os.path.lexists(link)
     host.close()
     accepted = [json.loads(line) for line in (tmp_path / "oracle.jsonl").read_text().splitlines()]
@@ -145,7 +146,7 @@ def test_output_that_nobody_reads_is_dropped(start):
     time.sleep(1.0)  # some 5000 reports, 200 kB
     assert _resident(process.pid) - before < 1_000_000
     process.send_signal(signal.SIGINT)
-    assert process.wait(5) == 0
+    assert process.wait(PATIENCE) == 0
     host.close()
 
 
@@ -164,7 +165,7 @@ def test_a_dangling_link_is_replaced(start, tmp_path):
 def test_what_is_no_link_is_left_alone(start, tmp_path):
     (tmp_path / "printer").write_text("precious")
     process, link = start()
-    assert process.wait(10) == 1
+    assert process.wait(PATIENCE) == 1
     assert "exists" in process.stderr.read()
     assert link.read_text() == "precious"
 
@@ -181,7 +182,7 @@ def test_what_a_scenario_says_happens_and_is_recorded(start, tmp_path):
     assert host.until(b"from outer space")[-1] == b"from outer space"
     host.until(b"ok")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.wait(PATIENCE) == 0
     host.close()
     session = read([tmp_path / "session.jsonl.gz"])
     assert not session.cut
@@ -211,7 +212,7 @@ def test_a_cable_that_is_pulled_takes_the_port_away_and_brings_it_back(start, tm
 def test_a_bad_scenario_is_one_clear_sentence(start, tmp_path, text, said):
     (tmp_path / "scenario.toml").write_text(text)
     process, _ = start("--scenario", tmp_path / "scenario.toml")
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (1, "")
     assert err.startswith(f"hal.simulated: scenario {tmp_path}/scenario.toml: {said}")
     assert err.count("\n") == 1
@@ -233,12 +234,12 @@ def test_over_tcp(start):
     process, _ = start(link=None, where=("--tcp", "127.0.0.1:0"))
     told = process.stdout.readline()
     host, port = told.removeprefix("tcp -> ").strip().split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as line:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as line:
         said = b""
         while b"M301" not in said:
             said += line.recv(4096)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.wait(PATIENCE) == 0
 
 
 def test_help_has_an_example():

@@ -14,9 +14,9 @@ from hal.simulated.oracle import Oracle
 from hal.simulated.scenario import Fault, Scenario
 from hal.simulated.tcp import TcpPrinter, _Line
 from hal.tcp_port import TcpTransport
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.real_time
-PATIENCE = 30.0
 
 
 async def until(condition, what):

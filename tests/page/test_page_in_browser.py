@@ -101,7 +101,7 @@ def test_a_service_that_says_nothing_is_not_live(tab, service):
     there.is_in_state("Ready")
     there.page.evaluate("window.same = true")
     with stopped(service):
-        expect(there.page.locator("#banner")).to_contain_text("does not answer", timeout=9000)
+        expect(there.page.locator("#banner")).to_contain_text("does not answer")
         expect(there.page.locator(".heaters.old")).to_be_visible()
     expect(there.page.locator(".fresh")).to_have_text("Live")
     there.is_in_state("Ready")

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 
 from playwright.sync_api import expect
 
+from support import waiting
 from support.processes import TOKEN
 
-PATIENCE = 15_000  # ms for anything that takes well below one on an idle machine
+PATIENCE = waiting.PATIENCE * 1000  # ms
 expect.set_options(timeout=PATIENCE)
 
 

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from support.http import form
 from support.processes import until
+from support.waiting import PATIENCE
 
-PATIENCE = 90.0  # s; a virtual printer needs some to connect
 FILE = "conformance.gcode"
 LONG = b"G4 P100\n" * 30_000  # 50 min of nothing; less where the printer is faster than life
 

@@ -20,7 +20,7 @@ def jpeg(number=0, size=(64, 48)):
 
 @dataclass
 class FakeCamera:
-    """How it answers is `manner`: well, late (0.5 s), stall, truncate, error, huge, html, drip, redirect, dumb."""
+    """`manner` is how it answers: well, late (`wanted`), stall, truncate, error, huge, html, drip, redirect, dumb."""
 
     manner: str = "well"
     every: float = 0.1  # s between two pictures of the stream
@@ -32,6 +32,7 @@ class FakeCamera:
     headers: list[str] = field(default_factory=list)
     open: int = 0
     taken: int = 0
+    wanted: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def url(self):
@@ -61,7 +62,7 @@ class FakeCamera:
         await writer.drain()
 
     async def _late(self, writer, picture):
-        await asyncio.sleep(0.5)
+        await self.wanted.wait()
         await self._say(writer, "200 OK", "image/jpeg", picture)
 
     async def _stall(self, *_):

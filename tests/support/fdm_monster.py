@@ -73,7 +73,7 @@ class FdmMonster:
 
     def _request(self, method: str, path: str, body: bytes, kind: str) -> Any:
         headers = {"Content-Type": kind, **({"Authorization": f"Bearer {self._token}"} if self._token else {})}
-        with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=2 * PATIENCE)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)) as connection:
             connection.request(method, f"/api/v2{path}", body or None, headers)
             answer = connection.getresponse()
             said = answer.read()

@@ -15,7 +15,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 60.0  # s
+PATIENCE = 90.0  # s; it runs in the box, where there is no tests/support
 LINES = 5  # more than are on their way
 PAUSE = 0.01  # s
 

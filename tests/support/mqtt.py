@@ -17,6 +17,7 @@ from support.client import in_memory
 from support.http import NOW
 from support.notify import Beside
 from support.processes import Child, cannot_run
+from support.waiting import PATIENCE
 
 
 def free_port():
@@ -69,7 +70,7 @@ class Heard(dict):
         self.all = []
         self.client = None
 
-    async def until(self, condition, what, seconds=20):
+    async def until(self, condition, what, seconds=PATIENCE):
         try:
             async with asyncio.timeout(seconds):
                 while not condition(self):  # noqa: ASYNC110 - a listener without a queue

@@ -24,9 +24,9 @@ import pytest
 
 from gcode.compact import in_full
 from gcode.reader import Reader
+from support.waiting import PATIENCE
 
-LIFETIME = 600.0  # s; a module of browser tests shares one service, and takes minutes beside other work
-PATIENCE = 15.0  # seconds for anything that takes well below one on an idle machine
+LIFETIME = 1800.0  # s; a module of browser tests shares one service, and takes minutes beside other work
 POLL = 0.01
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cube20.gcode"
 NOZZLED = Path(sys.executable).with_name("nozzled")
@@ -228,7 +228,7 @@ class Daemon(Child):
         self, method: str, path: str, body: bytes | Iterable[bytes] | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any]:
         """Return status and parsed answer."""
-        with closing(http.client.HTTPConnection(*self.address, timeout=PATIENCE * 2)) as connection:
+        with closing(http.client.HTTPConnection(*self.address, timeout=PATIENCE)) as connection:
             connection.request(method, path, body, {"X-Api-Key": self._key, **(headers or {})})
             response = connection.getresponse()
             data = response.read()

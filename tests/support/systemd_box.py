@@ -15,13 +15,14 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
 
+from support.waiting import PATIENCE
+
 from .processes import Lines, accepted  # a benchmark finds this module by another name
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tests/systemd/box"
 SHARED = Path("/run/shared")  # what the box's folder is inside
 CANNOT = 77
-PATIENCE = 60.0  # s for what takes a second or two on an idle machine
 POLL = 0.3  # s; each look starts a process in the box, which costs more than the rest of what is tested
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ url, key, method, body, kind = sys.argv[1:]
 data = open(body[1:], "rb").read() if body.startswith("@") else body.encode() or None
 request = urllib.request.Request(url, data, {"X-Api-Key": key, "Content-Type": kind}, method=method)
 try:
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         print(json.dumps([answer.status, answer.read().decode()]))
 except urllib.error.HTTPError as error:
     print(json.dumps([error.code, error.read().decode()]))
@@ -113,7 +114,7 @@ def booted(folder: Path) -> Iterator[Box]:
     try:
         yield Box(folder)
     finally:
-        subprocess.run([SCRIPT, "down", folder], timeout=60, check=True)
+        subprocess.run([SCRIPT, "down", folder], timeout=PATIENCE, check=True)
 
 
 class Daemon:

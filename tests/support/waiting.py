@@ -1,6 +1,10 @@
-"""How often tests look whether what they wait for has come."""
+"""How long tests wait for what is real, and how often they look whether it has come."""
 
 import asyncio
+
+PATIENCE = 90.0
+"""s for whatever a process, a socket, a disk or a browser is to do. It costs nothing in a test that passes; a machine
+that is four times as slow, and busy with the rest of the suite, may need a good part of it for what takes one here."""
 
 SHARE = 200  # of a long wait a look comes late by no more than 1 / SHARE
 

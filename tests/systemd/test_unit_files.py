@@ -16,6 +16,7 @@ from daemon.core.safety.rules import PATIENCE
 from daemon.core.supervision import JOB_TYPE
 from daemon.front.access.keys import CREDENTIAL
 from daemon.systemd.descriptors import HTTP
+from support import waiting
 from support.processes import cannot_run
 
 UNITS = Path(__file__).parents[2] / "systemd"
@@ -50,7 +51,9 @@ def analyze():
         command = [program, *map(str, arguments)]
         # behind the colon are the system's own units
         environment = {**os.environ, "SYSTEMD_UNIT_PATH": f"{path}:"} if path else None
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=waiting.PATIENCE, check=False, env=environment
+        )
 
     return run
 
@@ -290,14 +293,16 @@ def test_the_rule_for_udev_wants_the_instance_and_names_the_port_that_it_opens()
 def test_without_root_or_systemd_it_is_refused_and_said(name):
     if os.geteuid() == 0 and Path("/run/systemd/system").is_dir():
         cannot_run("root would install it here, where systemd runs")
-    done = subprocess.run([UNITS / name], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([UNITS / name], capture_output=True, text=True, timeout=waiting.PATIENCE, check=False)
     assert done.returncode == 1
     assert "root" in done.stderr or "not started by systemd" in done.stderr
     assert done.stdout == ""
 
 
 def test_the_installer_refuses_options_that_it_does_not_know():
-    done = subprocess.run([UNITS / "install", "--whels"], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [UNITS / "install", "--whels"], capture_output=True, text=True, timeout=waiting.PATIENCE, check=False
+    )
     assert done.returncode == 1
     assert "--wheels FOLDER" in done.stderr
 

@@ -12,6 +12,7 @@ from daemon.companions.power.config import DeviceConfig
 from daemon.companions.power.devices import make
 from daemon.companions.power.errors import DeviceError
 from support.processes import cannot_run
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.real_time
 
@@ -55,14 +56,14 @@ def broker(tmp_path, unused_port):
     process.wait()
 
 
-async def when(condition, seconds=5.0):
+async def when(condition, seconds=PATIENCE):
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - other processes
             await asyncio.sleep(0.01)
 
 
 async def is_there(port):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -88,12 +89,12 @@ async def test_a_plug_of_tasmota(broker):
     assert await other.sense() is None, "it has said nothing, and cannot be asked"
     await device.on()
     assert await device.sense() is True
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while await other.sense() is not True:  # noqa: ASYNC110 - the broker tells one after the other
             await asyncio.sleep(0.01)
     await other.off()
     await when(lambda: not plug.is_on)
-    async with asyncio.timeout(5):  # its word from before may be on the way still
+    async with asyncio.timeout(PATIENCE):  # its word from before may be on the way still
         while await device.sense() is not False:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)
     assert plug.heard[0] == ("", False)
