@@ -34,6 +34,7 @@ from hal.printer import (
     FirmwareIdentity,
     FirmwareSaid,
     LineSource,
+    LogLevel,
     Manner,
     PanelPrint,
     Prompt,
@@ -433,7 +434,7 @@ class LinePrinter:
         self._pump.mark(b"reset")
         self._transport.reset()
 
-    def _stopped(self, severity: str, text: str) -> None:
+    def _stopped(self, severity: LogLevel, text: str) -> None:
         self._stopping = self._pump.divert = None
         self._transport.close()
         self._publish(FirmwareSaid(text, severity))

@@ -11,6 +11,7 @@ from gcode.consequence import stopped
 from gcode.dialect import UNKNOWN, Dialect
 from gcode.framing import frame
 from gcode.replies import parse
+from hal.printer import LogLevel
 
 REPEAT = (0.1, 0.3)  # seconds; what was flushed with a torn line before it is gone for good
 CONFIRM = 3.0  # seconds; a board boots in less
@@ -25,7 +26,7 @@ class EmergencyStop:
         self,
         loop: asyncio.AbstractEventLoop,
         write: Callable[[bytes], None],
-        ended: Callable[[str, str], None],
+        ended: Callable[[LogLevel, str], None],
         dialect: Dialect = UNKNOWN,
         unpacks: bytes = b"",
     ) -> None:
@@ -72,7 +73,7 @@ class EmergencyStop:
         )
         self._end("error", f"{why}: CUT ITS POWER if it moves or heats")
 
-    def _end(self, severity: str, text: str) -> None:
+    def _end(self, severity: LogLevel, text: str) -> None:
         self._stop_timers()
         self._ended(severity, text)
 

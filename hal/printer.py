@@ -7,7 +7,7 @@ simulated printer. What runs on one runs on the other.
 from collections.abc import Callable, Sequence
 from dataclasses import field
 from enum import Enum
-from typing import Protocol
+from typing import Literal, Protocol
 
 from gcode.compact import Compact
 from gcode.dialect import Dialect
@@ -31,6 +31,10 @@ class ConnectionState(Enum):
     HANDSHAKING = "handshaking"
     READY = "ready"
     FAULT = "fault"
+
+
+LogLevel = Literal["info", "warning", "error"]
+"""How much a text of the printer matters."""
 
 
 class LineSource(Protocol):
@@ -90,7 +94,7 @@ class FirmwareSaid(Event):
     """Text worth telling: an error that is not the connection's end, an unknown command, an echo."""
 
     text: str
-    severity: str  # "info", "warning" or "error"
+    severity: LogLevel
 
 
 @frozen

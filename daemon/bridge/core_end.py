@@ -22,10 +22,10 @@ from daemon.bridge.events import JobChanged, SafetyBroken, event_message
 from daemon.bridge.frames import MAX_QUESTION, Frames, frame
 from daemon.bridge.messages import FromFront, Hello, QuestionMessage, SnapshotMessage, encode, known
 from daemon.errors import TooLate
-from daemon.log import Limiter
+from daemon.log import LEVELS, Limiter
 from daemon.set_aside import make_way
 from gcode.errors import QueueFull
-from hal.printer import Event, StateChanged
+from hal.printer import Event, LogLevel, StateChanged
 
 MOST_QUESTIONS = 16
 MOST_TIME = 0.001
@@ -155,10 +155,10 @@ class CoreEnd:
         self._front = _FrontConnection(self)
         return self._front
 
-    def say(self, level: str, event: str, **more: Any) -> None:
+    def say(self, level: LogLevel, event: str, **more: Any) -> None:
         """Log something that a front may have happen as often as it likes."""
         if self._saying.admits(self._loop.time()):
-            getattr(log, level)(event, **more)
+            log.log(LEVELS[level], event, **more)
 
     def on_bug(self, error: Exception) -> None:
         """Log what should not have happened."""

@@ -17,7 +17,7 @@ from daemon.log.secrets import hidden
 
 MAX_QUEUED = 10_000  # lines; beyond that they are dropped and counted
 
-_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 class LogWriter:
@@ -140,7 +140,7 @@ class _Part:
 
 def set_level(level: str) -> None:
     """Show from now on what is at least this severe."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]))
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]))
 
 
 def _outlet(form: str, stream: TextIO, *, console: bool) -> tuple[LogWriter, list[structlog.typing.Processor]]:

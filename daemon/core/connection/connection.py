@@ -15,7 +15,7 @@ from daemon.core.connection.losing import lost_after
 from daemon.core.connection.making import Make, Maker, settings_of
 from daemon.core.connection.port_memory import PortMemory
 from daemon.core.connection.recordings import Recordings
-from daemon.log import Limiter
+from daemon.log import LEVELS, Limiter
 from daemon.systemd.descriptors import DescriptorStore
 from gcode.dialect import is_revival
 from gcode.errors import CommandError, FirmwareHalted, NozzledError, PrinterSilent
@@ -473,7 +473,7 @@ class Connection:
         if self._saying.admits(asyncio.get_running_loop().time()):
             suppressed = self._saying.take_suppressed()
             more = {"suppressed_before": suppressed} if suppressed else {}
-            getattr(log, said.severity)("printer.said", text=said.text[:MAX_SAID], **more)
+            log.log(LEVELS[said.severity], "printer.said", text=said.text[:MAX_SAID], **more)
 
     # -- ending --------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from daemon.core.job.dead_man import DeadMan
 from daemon.core.job.effects import Effects
 from daemon.core.job.heaters_off import HeatersOff
 from daemon.core.job.job import Job
-from daemon.core.job.job_snapshot import ClaimedJob, JobSnapshot
+from daemon.core.job.job_snapshot import ClaimedJob, JobSnapshot, Wish
 from daemon.core.job.keep_awake import KeepAwake
 from daemon.core.job.kept import KeptFile
 from daemon.core.job.leftovers import Leftovers
@@ -310,7 +310,7 @@ class JobController:
         if self._job is not None and self.active:
             self._survival.keep(self._job)
 
-    def _want(self, job: Job, wanted: str) -> None:
+    def _want(self, job: Job, wanted: Wish) -> None:
         """Remember what to do as soon as the printer is back; nothing comes after a cancel."""
         if job.snapshot.wanted != "cancel":
             job.snapshot.wanted = wanted
@@ -322,7 +322,7 @@ class JobController:
         if self._connection.panel_print is not None:
             raise JobConflict("the printer prints from its SD card")
 
-    def _required(self, command: str) -> Job:
+    def _required(self, command: Wish) -> Job:
         if self._job is None or not self.active:
             raise JobConflict(f"Printer is neither printing nor paused, '{command}' command cannot be performed")
         return self._job

@@ -19,7 +19,6 @@ new one. So exactly one effect runs at any time, and these rules make that safe:
 """
 
 import asyncio
-import json
 import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
@@ -51,6 +50,7 @@ from daemon.core.job.resting import (
     timer_has_run_out,
 )
 from daemon.core.job.selection import FileMark
+from daemon.core.job.states import BACK_TO
 from daemon.core.job.streamer import FileStream
 from daemon.core.job.survival import Survival
 from daemon.core.job.tally import Tally
@@ -224,10 +224,10 @@ class Effects:
         wanted, job.snapshot.wanted = job.snapshot.wanted, None
         printed = job.snapshot.state is JobState.PRINTING
         asks = asks and wanted is None and printed and self._config.job.after_reboot == "ask"
-        job.machine.fire(f"back_to_{_back_to(job, wanted)}")
+        job.machine.fire("back_to_cancelling" if wanted == "cancel" else BACK_TO[job.snapshot.state])
         if asks:
             job.snapshot.asks = True
-            self._pause_for(job, _STARTED_ANEW)
+            self._pause_for(job, _REBOOTED)
         elif wanted == "pause":
             self._pause()
         elif wanted == "resume":
@@ -421,7 +421,7 @@ class Effects:
         if snapshot.rest is not None:
             if snapshot.standing_by or await has_gone_cold(job.printer, snapshot.rest):
                 if timer_has_run_out(job.printer, snapshot.rest):
-                    lost = await job.steps.found(partial(place_lost, job.printer, snapshot.rest))
+                    lost = await job.steps.observe(partial(place_lost, job.printer, snapshot.rest))
                     if lost:
                         self._pause_for(job, lost[0])
                         return
@@ -474,20 +474,13 @@ class Effects:
 
     async def script(self, job: Job, commands: tuple[str, ...]) -> None:
         """Send the commands one after the other."""
-        known = json.loads(job.steps.note(lambda: [json.dumps(values(job))])[0])
+        known = job.steps.recall(lambda: values(job))
         for command in filled(commands, known):
             await job.steps.send(job.printer, self._safe(command))
 
 
 _MINUTE = 60.0  # s
-_STARTED_ANEW = (
-    "the computer rebooted during the print; the printer is as it was left, and resuming prints the next line"
-)
-
-
-def _back_to(job: Job, wanted: str | None) -> str:
-    """Return the state to go on in."""
-    return "cancelling" if wanted == "cancel" else job.snapshot.state.value
+_REBOOTED = "the computer rebooted during the print; the printer is as it was left, and resuming prints the next line"
 
 
 def _stream_of(job: Job) -> FileStream:

@@ -8,6 +8,7 @@ import structlog
 from daemon.bridge.words import JobProgress, JobState
 from daemon.core.job.job_snapshot import Ending, JobSnapshot
 from daemon.core.job.machine import JobMachine
+from daemon.core.job.states import Trigger
 from daemon.core.job.steps import Steps
 from daemon.core.job.streamer import FileStream
 from daemon.errors import ServiceError, Unsafe
@@ -56,14 +57,14 @@ class Job:
         """Where the job is."""
         return self.machine.state
 
-    def move(self, trigger: str) -> None:
+    def move(self, trigger: Trigger) -> None:
         """Move the machine from outside the effect of its state, which ends."""
         self.note_position()
         self.machine.fire(trigger)
         if self.effect is not None:
             self.effect.cancel()
 
-    def end(self, trigger: str, reason: str) -> None:
+    def end(self, trigger: Trigger, reason: str) -> None:
         """End for this reason, whatever it is doing."""
         self.reason = reason
         self.move(trigger)

@@ -10,7 +10,7 @@ a version whose prints an older one must not carry on says so in the snapshot (`
 """
 
 from dataclasses import asdict, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -26,6 +26,9 @@ VERSION = 4
 
 READERS = 1
 """The oldest version that may go on with these prints; to be raised where ignoring a new field could spoil one."""
+
+Wish = Literal["pause", "resume", "cancel"]
+"""What somebody asks of a job."""
 
 NEEDED = ("selection", "started", "boot", "address", "state", "first_line", "step")
 """Without these nobody can tell where the print was: going on in a wrong place is worse than to stop."""
@@ -114,7 +117,7 @@ class JobSnapshot:
     standing_by: bool = False
     printer_paused: bool = False
     passed: int = -1
-    wanted: str | None = None
+    wanted: Wish | None = None
     ending: Ending | None = None
     why: str | None = None
     asked_s: float = 0.0
@@ -184,6 +187,7 @@ def _load(plain: dict[str, Any]) -> JobSnapshot | None:
         "state": JobState[plain["state"]].value,
         "selection": {"name": chosen["path"], "size": 0, "date": 0} | chosen,  # these are only told
         "file": plain.get("file") or None,
+        "wanted": wanted if (wanted := plain.get("wanted")) in get_args(Wish) else None,
         "ending": _ENDED | ending if ending else None,
         "rest": rest | {"modes": asdict(modes_of(rest["modes"]))} if rest else None,
     }

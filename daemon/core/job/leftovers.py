@@ -11,6 +11,7 @@ from daemon.bridge.words import JobState, Selection
 from daemon.core.job.job_snapshot import Ending, JobSnapshot
 from daemon.core.job.machine import JobMachine
 from daemon.core.job.runner import Runner
+from daemon.core.job.states import Trigger
 from daemon.core.job.survival import Survival
 from daemon.core.record.store import JobRecord, Store
 from daemon.errors import CannotGoOn, StoreError
@@ -114,5 +115,5 @@ def _end(record: JobRecord, snapshot: JobSnapshot | None, obstacle: str | None) 
     return machine.state, Ending(reason, record.lines, record.offset, record.print_time or 0.0, hot=True)
 
 
-def _unheard(trigger: str, old: JobState, new: JobState) -> None:
+def _unheard(trigger: Trigger, old: JobState, new: JobState) -> None:
     """Take a step of a job that nobody watches any more."""

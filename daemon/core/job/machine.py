@@ -6,14 +6,15 @@ returns True for a trigger that did nothing; so effects live in the controller, 
 """
 
 from collections.abc import Callable
+from typing import cast
 
 from transitions import EventData, Machine, MachineError
 
 from daemon.bridge.words import JobState
-from daemon.core.job.states import TRANSITIONS
+from daemon.core.job.states import TRANSITIONS, Trigger
 from daemon.errors import JobConflict
 
-Recorder = Callable[[str, JobState, JobState], None]
+Recorder = Callable[[Trigger, JobState, JobState], None]
 
 
 class JobMachine:
@@ -35,7 +36,7 @@ class JobMachine:
         for trigger, sources, target in TRANSITIONS:
             self._machine.add_transition(trigger, list(sources), target)
 
-    def fire(self, trigger: str) -> None:
+    def fire(self, trigger: Trigger) -> None:
         """Take the step that the table has for this trigger in this state.
 
         Raises:
@@ -46,7 +47,7 @@ class JobMachine:
         except MachineError:
             raise JobConflict(f"a job that is {self.state.value} cannot take {trigger!r}") from None
 
-    def can(self, trigger: str) -> bool:
+    def can(self, trigger: Trigger) -> bool:
         """Tell whether the table has a step for this trigger in this state."""
         return any(name == trigger and self.state in sources for name, sources, _ in TRANSITIONS)
 
@@ -54,4 +55,4 @@ class JobMachine:
         step = event.transition
         if event.event is None or step is None or step.dest is None:
             raise AssertionError("the library calls back after a step of the table only")
-        self._record(event.event.name, JobState[step.source], JobState[step.dest])
+        self._record(cast("Trigger", event.event.name), JobState[step.source], JobState[step.dest])

@@ -1,6 +1,5 @@
 """Coming to rest in a pause and going back: the conversation with the printer around `parking`."""
 
-import json
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -28,13 +27,12 @@ _UNSEEN = 0.01  # mm
 async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> ParkedPlace:
     """Wait for the last move, note the place and every mode, and park; returns how to go back."""
     await printer.drained()
-    [noted] = steps.note(lambda: [json.dumps(_noted(printer, config))])
-    known = json.loads(noted)
+    known = steps.recall(lambda: _before_parking(printer, config))
     modes = modes_of(known["modes"])
-    [told] = await steps.found(lambda: _finished(printer))
+    at = await steps.measure(lambda: _position_at_rest(printer))
     # M114 tells nothing useful before homing, and perhaps inches after G20
     moves = config.pause.park != "none" and modes.homed and not modes.inches
-    axes = json.loads(told) if moves else None
+    axes = at if moves else None
     rest = ParkedPlace(axes, modes, known["retracted"] if axes else 0.0, known["targets"])
     for command in park(rest, config.pause, config.profile):
         await steps.send(printer, command)
@@ -43,7 +41,7 @@ async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> Parked
     return rest
 
 
-def _noted(printer: Printer, config: Config) -> dict[str, Any]:
+def _before_parking(printer: Printer, config: Config) -> dict[str, Any]:
     """Return what parking changes, or takes back, as JSON has it."""
     hotend = printer.heaters.get(printer.hotend(printer.modes.tool or 0))
     soft = hotend is not None and is_soft(hotend, printer.dialect)
@@ -68,10 +66,10 @@ def left_by_itself(printer: Printer, targets: dict[str, float]) -> ParkedPlace:
     return ParkedPlace(None, replace(printer.modes), 0.0, targets)
 
 
-async def _finished(printer: Printer) -> list[str]:
-    """Wait for the last move; return the place as JSON has it, or null: X, Y, Z, and E where it is told."""
+async def _position_at_rest(printer: Printer) -> dict[str, float] | None:
+    """Wait for the last move; return the position, X, Y, Z, and E where it is told; None where it is not."""
     axes = await printer.finished()
-    return [json.dumps(axes if axes and {"X", "Y", "Z"} <= axes.keys() else None)]
+    return axes if axes and {"X", "Y", "Z"} <= axes.keys() else None
 
 
 async def stand_by(printer: Printer, rest: ParkedPlace, config: Config) -> None:

@@ -17,6 +17,7 @@ from daemon.core.job.job_snapshot import JobSnapshot
 from daemon.core.job.machine import JobMachine
 from daemon.core.job.named_values import values
 from daemon.core.job.no_progress import NoProgress
+from daemon.core.job.states import Trigger
 from daemon.core.job.steps import Steps
 from daemon.core.job.survival import Survival
 from daemon.core.record.store import Store
@@ -158,7 +159,7 @@ class Runner:
         self._kit.store.checkpoint(job.snapshot.job, job.state.name, job.lines, job.offset)
         self._kit.survival.places.checkpoint()
 
-    def _recorded(self, trigger: str, old: JobState, new: JobState) -> None:
+    def _recorded(self, trigger: Trigger, old: JobState, new: JobState) -> None:
         job = self.job
         if new is not JobState.REATTACHING:
             job.snapshot.state = new
@@ -256,7 +257,7 @@ class Runner:
         return True
 
 
-def verdict(error: BaseException) -> str:
+def verdict(error: BaseException) -> Trigger:
     """Return the trigger: the line or the board gone interrupts a job, anything else fails it."""
     lost = PortError | PrinterReset | NotConnected | StepsDiffer | CannotGoOn
     return "interrupt" if isinstance(error, lost) else "fail"

@@ -4,13 +4,23 @@ A job that has ended stays ended; the next print is another job. The connection 
 (`hal.printer.ConnectionState`); what clients see is derived from both (`daemon.bridge.status`).
 """
 
+from typing import Final, Literal
+
 from daemon.bridge.words import ACTIVE, JobState
 
 _S = JobState
 _RUNNING = (_S.STARTING, _S.PRINTING, _S.RESUMING)
 
+Trigger = Literal[
+    "started", "pause", "paused", "resume", "resumed", "file_ended", "finished", "cancel", "cancelled", "restart",
+    "fail", "interrupt", "lose_line",
+    "back_to_starting", "back_to_printing", "back_to_pausing", "back_to_paused", "back_to_resuming",
+    "back_to_finishing", "back_to_cancelling",
+]  # fmt: skip
+"""What a job takes a step for."""
+
 # (trigger, from any of, to)
-TRANSITIONS: tuple[tuple[str, tuple[JobState, ...], JobState], ...] = (
+TRANSITIONS: tuple[tuple[Trigger, tuple[JobState, ...], JobState], ...] = (
     ("started", (_S.STARTING,), _S.PRINTING),
     ("pause", _RUNNING, _S.PAUSING),
     ("paused", (_S.PAUSING,), _S.PAUSED),
@@ -33,3 +43,14 @@ TRANSITIONS: tuple[tuple[str, tuple[JobState, ...], JobState], ...] = (
     ("back_to_finishing", (_S.REATTACHING,), _S.FINISHING),
     ("back_to_cancelling", (_S.REATTACHING,), _S.CANCELLING),
 )
+
+BACK_TO: Final[dict[JobState, Trigger]] = {
+    _S.STARTING: "back_to_starting",
+    _S.PRINTING: "back_to_printing",
+    _S.PAUSING: "back_to_pausing",
+    _S.PAUSED: "back_to_paused",
+    _S.RESUMING: "back_to_resuming",
+    _S.FINISHING: "back_to_finishing",
+    _S.CANCELLING: "back_to_cancelling",
+}
+"""By which trigger a job that was reattached returns to the state that it was in."""

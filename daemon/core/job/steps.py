@@ -16,19 +16,23 @@ So whoever comes next finds one of three things:
 An effect (`daemon.core.job.effects`) always runs from its first line, whether it is new in its state or comes back to
 it. What it did before, it does again without effect: `send` returns the answer that the snapshot has for this place
 instead of sending. That works only if it goes the same way each time. So whatever decides the way, be it an answer of
-the printer or the configuration, passes through `found` or `note`, or has a field in the snapshot. Where another
-command comes out all the same, as after an upgrade, `StepsDiffer` ends the job.
+the printer or the configuration, passes through `observe`, `measure` or `recall`, or has a field in the snapshot. Where
+another command comes out all the same, as after an upgrade, `StepsDiffer` ends the job.
 
 Steps of the script (`OF_SCRIPT`) have no place in a state: a pause may come in the middle of the script, and what is
 left of it is run in the next state.
 """
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import TypeVar
 
 from daemon.core.job.job_snapshot import JobSnapshot
 from daemon.errors import StepsDiffer
 from hal.printer import Printer
+
+T = TypeVar("T")
 
 OF_SCRIPT = -1  # place of a command of the job's script, which goes on from state to state
 
@@ -118,31 +122,45 @@ class Steps:
         snapshot.begun = None
         return answered
 
-    async def found(self, look: Callable[[], Awaitable[list[str]]]) -> list[str]:
-        """Return what `look` found out when the state was first gone through; it changes nothing, so it may come again.
+    async def observe(self, look: Callable[[], Awaitable[list[str]]]) -> list[str]:
+        """Return the lines that `look` found when the state was first gone through; it changes nothing.
 
         Raises:
             StepsDiffer: a command was sent at this place.
         """
         place, self._at = self._at, self._at + 1
         if place < len(self._snapshot.said):
-            known, found = self._snapshot.said[place]
+            known, lines = self._snapshot.said[place]
             _compare(known, "")
-            return found
-        found = await look()
-        self._snapshot.said.append(("", found))
-        self._keep()
-        return found
+            return lines
+        lines = await look()
+        self._take_down(lines)
+        return lines
 
-    def note(self, make: Callable[[], list[str]]) -> list[str]:
-        """Return what `make` told when the state was first gone through: what the way on depends on."""
+    async def measure(self, look: Callable[[], Awaitable[T]]) -> T:
+        """Return the value that `look` found when the state was first gone through; JSON has to have it."""
+
+        async def looked() -> list[str]:
+            return [json.dumps(await look())]
+
+        [text] = await self.observe(looked)
+        value: T = json.loads(text)
+        return value
+
+    def recall(self, make: Callable[[], T]) -> T:
+        """Return what `make` made when the state was first gone through: what the way on depends on."""
         place, self._at = self._at, self._at + 1
         if place < len(self._snapshot.said):
-            return self._snapshot.said[place][1]
-        known = make()
-        self._snapshot.said.append(("", known))
+            [text] = self._snapshot.said[place][1]
+            value: T = json.loads(text)
+            return value
+        value = make()
+        self._take_down([json.dumps(value)])
+        return value
+
+    def _take_down(self, lines: list[str]) -> None:
+        self._snapshot.said.append(("", lines))
         self._keep()
-        return known
 
 
 def _seen(answer: "asyncio.Task[Sequence[str]]") -> None:
