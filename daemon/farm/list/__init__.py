@@ -1,0 +1,1 @@
+"""The list of jobs: SQL, the only truth about who prints what."""

@@ -1,0 +1,192 @@
+"""The database of the list: its connection, its transactions, its version."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.pool import StaticPool
+
+from daemon.errors import ConfigError, StoreError
+from daemon.farm.errors import ListAway
+from daemon.farm.list import schema
+
+SCHEMES = ("sqlite", "postgresql")
+BUSY_MS = 10_000
+"""How long SQLite waits for another process that has the file, as a backup may."""
+
+MAX_TEXT = 500
+"""Characters that are kept of what somebody says."""
+
+
+class Transaction:
+    """One transaction, and the moment at which it happens; what changes the list writes down who did it."""
+
+    def __init__(self, connection: sa.Connection, now: float) -> None:
+        self.connection = connection
+        self.now = now
+        self.changed = False
+
+    def rows(self, statement: sa.Executable, **values: Any) -> list[Any]:
+        """Return all rows of a query."""
+        return list(self.connection.execute(statement, values).all())
+
+    def row(self, statement: sa.Executable, **values: Any) -> Any:
+        """Return the first row of a query, or None."""
+        return self.connection.execute(statement, values).first()
+
+    def write(self, statement: sa.Executable, **values: Any) -> int:
+        """Execute a change; return how many rows it has changed."""
+        count = self.connection.execute(statement, values).rowcount
+        self.changed = self.changed or count > 0
+        return count
+
+    def write_many(self, statement: sa.Executable, values: list[dict[str, Any]]) -> None:
+        """Execute a change once for each set of values."""
+        if values:
+            self.connection.execute(statement, values)
+            self.changed = True
+
+    def next(self, name: str) -> int:
+        """Return the next number of this kind."""
+        counters = schema.counters
+        raised = sa.update(counters).where(counters.c.name == name).values(value=counters.c.value + 1)
+        if not self.connection.execute(raised).rowcount:
+            self.connection.execute(sa.insert(counters).values(name=name, value=1))
+        value: int = self.connection.execute(sa.select(counters.c.value).where(counters.c.name == name)).scalar_one()
+        return value
+
+    def event(self, by: str, what: str, *, job: str = "", copy: str = "", printer: str = "", text: str = "") -> None:
+        """Write down who did what."""
+        self.write(
+            sa.insert(schema.events).values(
+                number=self.next("event"),
+                at=self.now,
+                who=by[:MAX_TEXT],
+                what=what,
+                job=job,
+                copy=copy,
+                printer=printer,
+                text=text[:MAX_TEXT],
+            )
+        )
+
+
+class ListDatabase:
+    """SQLite in a file (WAL, each commit on the disk) or PostgreSQL; one writer at a time in both.
+
+    Raises:
+        ConfigError: the URL names neither.
+        StoreError: it cannot be opened, or a newer version has written it.
+        ListAway: it does not answer.
+    """
+
+    def __init__(self, url: str, wall: Callable[[], float]) -> None:
+        self.wall = wall
+        self._engine = _engine(url)
+        self.is_sqlite = self._engine.dialect.name == "sqlite"
+        self.migrate()
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """Look at one state of it, whatever others write."""
+        options: dict[str, Any] = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        with _told(), self._engine.connect().execution_options(**options) as connection, connection.begin():
+            yield Transaction(connection, self.wall())
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """Change it: all or nothing, and nobody else meanwhile."""
+        with _told(), self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+            if not self.is_sqlite:
+                writer = schema.counters.c.name == "writer"
+                connection.execute(sa.select(schema.counters.c.value).where(writer).with_for_update())
+            yield Transaction(connection, self.wall())
+
+    def migrate(self) -> None:
+        """Bring the tables to this version, in one transaction."""
+        with _told(), self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+            if not self.is_sqlite:
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(7420)"))  # two servers that start at once
+            connection.execute(sa.text(schema.COUNTERS))
+            counters = schema.counters
+            has = connection.execute(sa.select(counters.c.value).where(counters.c.name == "schema")).scalar()
+            if has is None:
+                connection.execute(
+                    sa.insert(counters), [{"name": "schema", "value": 0}, {"name": "writer", "value": 0}]
+                )
+            if (has := has or 0) > len(schema.STEPS):
+                raise StoreError(
+                    f"the farm's database has version {has}, and this nozzled knows {len(schema.STEPS)}: "
+                    "install the newer nozzled again"
+                )
+            for step in schema.STEPS[has:]:
+                for statement in step:
+                    connection.execute(sa.text(statement))
+            newest = sa.update(counters).where(counters.c.name == "schema").values(value=len(schema.STEPS))
+            connection.execute(newest)
+
+    def backup(self, target: Path) -> None:
+        """Copy the whole list to a file of SQLite, while it is in use."""
+        if not self.is_sqlite:
+            raise ConfigError("a list in PostgreSQL is backed up by pg_dump")
+        raw = self._engine.raw_connection()
+        try:
+            raw.driver_connection.execute("VACUUM INTO ?", (str(target),))  # type: ignore[union-attr]  # it is open
+        except sqlite3.Error as error:
+            raise StoreError(f"the farm's database cannot be copied to {target}: {error}") from error
+        finally:
+            raw.close()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say what the database's trouble means."""
+    try:
+        yield
+    except sa.exc.OperationalError as error:
+        raise ListAway(f"the farm's database does not answer: {_cause(error)}") from error
+    except sa.exc.DatabaseError as error:
+        if isinstance(error, sa.exc.IntegrityError):
+            raise
+        raise StoreError(f"the farm's database cannot be used: {_cause(error)}") from error
+
+
+def _cause(error: sa.exc.DBAPIError) -> str:
+    return str(error.orig).partition("\n")[0]
+
+
+def _engine(url: str) -> sa.Engine:
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise ConfigError("the farm's database is no URL: write sqlite:////path/farm.db or postgresql://…") from None
+    kind = parsed.get_backend_name()
+    if kind not in SCHEMES:
+        raise ConfigError(f"the farm's database can be sqlite or postgresql, not {kind!r}")
+    if kind == "sqlite":
+        engine = sa.create_engine(parsed, poolclass=StaticPool, connect_args={"check_same_thread": False})
+        sa.event.listen(engine, "connect", _set_up_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    try:
+        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, pool_size=2)
+    except ModuleNotFoundError:
+        raise ConfigError("PostgreSQL needs psycopg: pip install nozzled[farm-postgresql]") from None
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions are ours, not the module's
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {BUSY_MS}"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

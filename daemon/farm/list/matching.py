@@ -1,0 +1,111 @@
+"""Does a job fit a printer, and each reason why not. Pure.
+
+What a person has to say of a printer (what is loaded, which nozzle) must be said and be right; what the printer's own
+checks look at before a start (volume, temperature) only rules it out where it is known to be wrong.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+
+from daemon.farm.list.words import Decline, FarmJob, ListValue
+from daemon.farm.messages import Presence, Tool
+
+SAME_NOZZLE = 0.005
+"""mm between two nozzles that are the same."""
+
+
+class Kind(ListValue, frozen=True):
+    """What jobs of one kind ask for of what is mounted, folded; they are looked at together."""
+
+    id: int
+    material: str
+    colour: str
+    nozzle_mm: float
+    group: str
+
+
+def folded(text: str) -> str:
+    """Return a material, colour or group as it is compared: "PLA " is "pla"."""
+    return " ".join(text.split()).casefold()
+
+
+def fits_kind(kind: Kind, presence: Presence) -> bool:
+    """Tell whether group and a tool are what this kind asks for."""
+    if kind.group and kind.group != folded(presence.group):
+        return False
+    if not (kind.material or kind.colour or kind.nozzle_mm):
+        return True
+    return any(_fits_tool(kind, tool) for tool in presence.tools)
+
+
+def _fits_tool(kind: Kind, tool: Tool) -> bool:
+    return (
+        (not kind.material or kind.material == folded(tool.material))
+        and (not kind.colour or kind.colour == folded(tool.colour))
+        and (not kind.nozzle_mm or is_nozzle(kind.nozzle_mm, tool))
+    )
+
+
+def is_nozzle(wanted: float, tool: Tool) -> bool:
+    """Tell whether a tool has this nozzle."""
+    return math.isclose(wanted, tool.nozzle_mm, abs_tol=SAME_NOZZLE)
+
+
+def misfits(job: FarmJob, printer: str, presence: Presence, declines: Iterable[Decline] = ()) -> list[str]:
+    """Return each reason why a printer cannot have this job's copies, ready or not; none: it fits."""
+    return [text for _, text in reasons(job, printer, presence, declines)]
+
+
+def reasons(
+    job: FarmJob, printer: str, presence: Presence, declines: Iterable[Decline] = ()
+) -> Iterator[tuple[str, str]]:
+    """Yield what does not fit: which of the wishes, and a sentence about it."""
+    if job.printers and printer not in job.printers:
+        yield "printer", f"{printer} is not among its printers ({', '.join(job.printers)})"
+    if job.group and folded(job.group) != folded(presence.group):
+        yield "group", f"{printer} is not in group {job.group}"
+    yield from _tool_reasons(job, printer, presence.tools)
+    yield from _size_reasons(job, printer, presence)
+    for each in declines:
+        if each.job == job.id and each.printer == printer:
+            yield "declined", f"{printer} declined it: {each.reason}"
+
+
+def fits_machine(job: FarmJob, printer: str, presence: Presence) -> bool:
+    """Tell whether it fits a printer whose tools and group fit: named, large enough, hot enough."""
+    named = not job.printers or printer in job.printers
+    return named and next(_size_reasons(job, printer, presence), None) is None
+
+
+def _tool_reasons(job: FarmJob, printer: str, tools: list[Tool]) -> Iterator[tuple[str, str]]:
+    """Yield what no tool has, of those that have what was asked for before."""
+    unsaid = f"nobody has said {{}} {printer} has loaded"
+    if job.material:
+        having = [tool for tool in tools if folded(tool.material) == folded(job.material)]
+        if not having:
+            loaded = _listed({tool.material for tool in tools})
+            yield "material", f"{printer} has {loaded}" if loaded else unsaid.format("what")
+        tools = having or tools
+    if job.colour:
+        having = [tool for tool in tools if folded(tool.colour) == folded(job.colour)]
+        if not having:
+            loaded = _listed({tool.colour for tool in tools})
+            yield "colour", f"{printer} has {loaded}" if loaded else unsaid.format("which colour")
+        tools = having or tools
+    if job.nozzle_mm and not any(is_nozzle(job.nozzle_mm, tool) for tool in tools):
+        nozzles = _listed({f"{tool.nozzle_mm:g}" for tool in tools if tool.nozzle_mm})
+        yield "nozzle", f"{printer} has {nozzles} mm" if nozzles else f"nobody has said which nozzle {printer} has"
+
+
+def _listed(words: set[str]) -> str:
+    return " and ".join(sorted(words - {""}))
+
+
+def _size_reasons(job: FarmJob, printer: str, presence: Presence) -> Iterator[tuple[str, str]]:
+    if job.extent and presence.size:
+        for axis, needs, has in zip("XYZ", job.extent, presence.size, strict=True):
+            if needs > has:
+                yield "volume", f"it needs {needs:.0f} mm in {axis}, and {printer} has {has:.0f} mm"
+                break
+    if job.hottest > presence.hottest > 0:
+        yield "temperature", f"it needs {job.hottest:.0f} °C, and {printer}'s hotend may have {presence.hottest:.0f} °C"

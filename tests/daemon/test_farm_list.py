@@ -1,0 +1,581 @@
+"""The farm's list: who prints what is decided once, and nothing vanishes."""
+
+import os
+import sqlite3
+import uuid
+from contextlib import suppress
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from daemon.errors import ConfigError, StoreError
+from daemon.farm.errors import BadWish, FarmConflict, NoSuchCopy, NoSuchJob, StaleRevision, UnknownFile, WishReused
+from daemon.farm.list import rows, schema
+from daemon.farm.list.job_list import JobList
+from daemon.farm.list.words import BEGUN, FAULT_PAUSE, FINAL, FileFacts, JobChanges, JobWish
+from daemon.farm.messages import Presence, Report, Tool
+
+NIGHTLY = os.environ.get("NOZZLED_PROFILE") == "nightly"
+SHA = "ab" * 32
+NOW = 1_800_000_000.0
+PLA = Tool(material="PLA", colour="black", nozzle_mm=0.4)
+
+
+class Wall:
+    now = NOW
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def wall():
+    return Wall()
+
+
+@pytest.fixture
+def farm(wall):
+    made = JobList("sqlite://", wall)
+    made.put_file(FileFacts(sha256=SHA, size=1000, name="cube.gcode", extent=(20, 20, 30), hottest=215))
+    yield made
+    made.close()
+
+
+def presence(*tools, at=NOW, ready=True, **more):
+    return Presence(at=at, boot="b", ready=ready, bed_clear=True, state="Operational", tools=list(tools), **more)
+
+
+def submit(farm, **wishes):
+    return farm.add(JobWish(sha256=SHA, **wishes))
+
+
+def said(offer, kind, **more):
+    return Report(copy=offer.copy, attempt=offer.attempt, kind=kind, at=NOW, **more)
+
+
+def begin(farm, printer="mk3", nonce="n", **wishes):
+    """Return an offer that its printer has claimed."""
+    offer = farm.offer(printer, presence())
+    assert farm.claim(printer, offer.copy, offer.attempt, nonce)
+    return offer
+
+
+# -- who prints --------------------------------------------------------------------------------------------
+
+
+def test_a_copy_goes_from_offer_to_done_and_each_step_twice_changes_nothing(farm):
+    job = submit(farm, by="anna", copies=2)
+    offer = farm.offer("mk3", presence())
+    assert farm.offer("mk3", presence()) == offer
+    assert (offer.job, offer.sha256, offer.size, offer.attempt) == (job.id, SHA, 1000, 1)
+    for _ in range(2):
+        assert farm.claim("mk3", offer.copy, 1, "n")
+    assert farm.offer("mk3", presence()) is None
+    for _ in range(2):
+        assert farm.report("mk3", said(offer, "printing"))
+    for _ in range(2):
+        assert farm.report("mk3", said(offer, "done", seconds=60, filament_mm=100))
+    copy = farm.copy(offer.copy)
+    assert (copy.state, copy.printer, copy.seconds, copy.begun, copy.ended) == ("done", "mk3", 60, NOW, NOW)
+    assert farm.job(job.id).counts == {"waiting": 1, "done": 1}
+    assert not farm.report("mk3", said(offer, "failed", reason="no"))
+    assert farm.copy(offer.copy).state == "done"
+    assert [each.what for each in farm.events(job=job.id)] == ["submitted", "claimed", "printing", "done"]
+    assert farm.events(since=farm.last_event() - 1)[0].what == "done"
+
+
+def test_a_claim_is_only_the_printers_attempts_and_nonces(farm, wall):
+    submit(farm)
+    offer = farm.offer("mk3", presence(), 60)
+    assert not farm.claim("xl", offer.copy, 1, "n")
+    assert not farm.claim("mk3", offer.copy, 2, "n")
+    assert not farm.claim("mk3", "no such copy", 1, "n")
+    assert farm.claim("mk3", offer.copy, 1, "n")
+    assert not farm.claim("mk3", offer.copy, 1, "another nonce")
+    assert not farm.report("mk3", said(offer, "done", nonce="another nonce"))
+    wall.now += 1e6
+    assert farm.expire() == []  # no timer takes back what may have begun
+    assert farm.held("mk3")[0].state == "claimed"
+
+
+def test_a_late_claim_of_an_expired_offer_is_refused(farm, wall):
+    submit(farm)
+    old = farm.offer("mk3", presence(), 60)
+    wall.now += 59
+    assert farm.renew("mk3", old.copy, 1, 60)
+    wall.now += 59
+    assert farm.expire() == []
+    wall.now += 2
+    assert [copy.id for copy in farm.expire()] == [old.copy]
+    assert not farm.renew("mk3", old.copy, 1)
+    assert farm.offer("mk3", presence()) is None  # for a while: it did not answer
+    offer = farm.offer("xl", presence())
+    assert (offer.copy, offer.attempt) == (old.copy, 2)
+    assert not farm.claim("mk3", old.copy, 1, "n")
+    assert farm.may_read("mk3", old.copy, 1) is None
+    assert farm.may_read("xl", offer.copy, 2).sha256 == SHA
+    assert farm.claim("xl", offer.copy, 2, "m")
+
+
+def test_not_begun_after_the_claim_frees_the_copy_and_the_third_fault_fails_it(farm, wall):
+    submit(farm)
+    for attempt in (1, 2, 3):
+        offer = begin(farm)
+        assert offer.attempt == attempt
+        assert farm.report("mk3", said(offer, "not_begun", nonce="n", reason="disk full"))
+        assert farm.offer("mk3", presence()) is None
+        wall.now += FAULT_PAUSE + 1
+    copy = farm.copy(offer.copy)
+    assert (copy.state, copy.reason, copy.faults) == ("failed", "disk full", 3)
+    assert not farm.report("mk3", said(offer, "not_begun", reason="again"))
+
+
+def test_a_printer_that_cannot_print_it_at_all_is_not_asked_again_until_the_job_is_released(farm, wall):
+    job = submit(farm)
+    offer = farm.offer("mk3", presence())
+    assert farm.report("mk3", said(offer, "declined", fits=False, reason="too tall"))
+    wall.now += 1e7
+    assert farm.offer("mk3", presence()) is None
+    assert farm.why_waiting(job.id, {"mk3": presence(at=wall.now)}) == [
+        "no printer takes it: mk3 declined it: too tall"
+    ]
+    farm.release(job.id)
+    assert farm.offer("mk3", presence())
+    assert farm.copy(offer.copy).faults == 0
+
+
+def test_readiness_that_went_is_no_fault(farm):
+    submit(farm)
+    for _ in range(5):
+        offer = farm.offer("mk3", presence())
+        assert farm.report("mk3", said(offer, "declined"))
+    assert farm.copy(offer.copy).faults == 0
+
+
+# -- people ------------------------------------------------------------------------------------------------
+
+
+def test_cancel_ends_what_has_not_begun_and_is_a_wish_for_what_has(farm):
+    job = submit(farm, copies=3)
+    begun, offered = begin(farm), farm.offer("xl", presence())
+    assert [copy.state for copy in farm.cancel_job(job.id, "anna")] == ["claimed", "cancelled", "cancelled"]
+    assert not farm.claim("xl", offered.copy, offered.attempt, "n")
+    [held] = farm.held("mk3")
+    assert held.cancel
+    assert farm.job(job.id).state == "printing"
+    assert farm.report("mk3", said(begun, "cancelled"))
+    assert farm.job(job.id).state == "cancelled"
+    assert farm.cancel_job(job.id) == []
+    assert farm.cancel_copy(begun.copy).state == "cancelled"
+
+
+def test_a_cancelled_claim_that_never_began_is_cancelled(farm):
+    submit(farm)
+    offer = begin(farm)
+    farm.cancel_copy(offer.copy)
+    assert farm.report("mk3", said(offer, "not_begun"))
+    assert farm.copy(offer.copy).state == "cancelled"
+
+
+def test_hold_takes_offers_back_and_release_gives_them_out_again(farm):
+    job = submit(farm)
+    offer = farm.offer("mk3", presence())
+    assert farm.hold(job.id, "anna").state == "held"
+    assert not farm.claim("mk3", offer.copy, offer.attempt, "n")
+    assert farm.offer("mk3", presence()) is None
+    assert farm.hold(job.id, "ben").held_by == "anna"
+    assert farm.release(job.id).state == "waiting"
+    assert farm.offer("mk3", presence()).attempt == 2
+
+
+def test_an_edit_takes_the_revision_that_it_was_made_for(farm):
+    job = submit(farm, material="PLA", notes="two\nlines")
+    offer = farm.offer("mk3", presence(PLA))
+    edited = farm.edit(job.id, JobChanges(material="PETG", priority=5), job.revision, "anna")
+    assert (edited.material, edited.priority, edited.revision, edited.notes) == ("PETG", 5, 2, "two\nlines")
+    assert not farm.claim("mk3", offer.copy, offer.attempt, "n")  # it was held out for PLA
+    assert farm.offer("mk3", presence(PLA)) is None
+    with pytest.raises(StaleRevision, match="it has revision 2, not 1"):
+        farm.edit(job.id, JobChanges(priority=1), job.revision)
+
+
+def test_copies_are_added_and_only_those_that_wait_are_taken_away(farm):
+    job = submit(farm, copies=2)
+    begin(farm)
+    assert farm.edit(job.id, JobChanges(copies=4)).counts == {"claimed": 1, "waiting": 3}
+    assert farm.edit(job.id, JobChanges(copies=1)).counts == {"claimed": 1, "cancelled": 3}
+    assert [copy.state for copy in farm.copies(job.id)] == ["claimed", *["cancelled"] * 3]
+    farm.edit(job.id, JobChanges(copies=2))
+    begin(farm, "xl")
+    with pytest.raises(FarmConflict, match="2 copies of job 1 have begun"):
+        farm.edit(job.id, JobChanges(copies=1))
+
+
+def test_again_makes_a_copy_with_a_parent_and_a_second_click_none(farm):
+    job = submit(farm)
+    offer = begin(farm)
+    fresh = farm.again(offer.copy, "anna")
+    assert (fresh.parent, fresh.number, fresh.state) == (offer.copy, 2, "waiting")
+    assert farm.again(offer.copy, "anna") == fresh
+    with pytest.raises(FarmConflict, match="has not begun"):
+        farm.again(fresh.id)
+    assert farm.settle(offer.copy, "failed", "anna").state == "failed"
+    assert farm.settle(offer.copy, "failed", "ben").reason == "anna said so"
+    with pytest.raises(FarmConflict):
+        farm.settle(offer.copy, "done")
+    assert not farm.report("mk3", said(offer, "done"))
+    assert farm.job(job.id).counts == {"failed": 1, "waiting": 1}
+
+
+def test_the_same_key_or_id_never_makes_a_second_job(farm):
+    job = submit(farm, key="k", copies=2)
+    assert submit(farm, key="k", copies=2) == job
+    with pytest.raises(WishReused, match="has made job 1"):
+        submit(farm, key="k", copies=3)
+    given = str(uuid.uuid4())
+    assert submit(farm, id=given) == submit(farm, id=given)
+    assert len(farm.jobs()) == 2
+
+
+@pytest.mark.parametrize(
+    ("wishes", "text"),
+    [
+        ({"copies": 0}, "from 1 to 1000"),
+        ({"copies": 1001}, "from 1 to 1000"),
+        ({"nozzle_mm": float("nan")}, "nozzle_mm"),
+        ({"priority": 2000}, "priority"),
+        ({"due": float("inf")}, "due"),
+        ({"printers": ("../x",)}, "no name of a printer"),
+        ({"name": "a\x1b[2J"}, "cannot be shown"),
+        ({"notes": "n" * 4001}, "4001 characters"),
+        ({"id": "1"}, "UUID"),
+    ],
+)
+def test_a_wish_out_of_its_bounds_is_refused_in_a_sentence(farm, wishes, text):
+    with pytest.raises(BadWish, match=text):
+        submit(farm, **wishes)
+    assert farm.jobs() == []
+
+
+def test_what_is_not_there_is_said(farm):
+    with pytest.raises(UnknownFile):
+        farm.add(JobWish(sha256="0" * 64))
+    with pytest.raises(NoSuchJob):
+        farm.hold("x")
+    with pytest.raises(NoSuchCopy):
+        farm.again("x")
+
+
+# -- which is next -----------------------------------------------------------------------------------------
+
+
+def test_priority_then_due_date_then_place_then_number(farm):
+    names = ["last", "moved", "due later", "due soon", "urgent"]
+    made = {name: submit(farm, name=name) for name in names}
+    made["first moved"] = submit(farm, name="first moved")
+    farm.edit(made["urgent"].id, JobChanges(priority=1))
+    farm.edit(made["due soon"].id, JobChanges(due=NOW + 10))
+    farm.edit(made["due later"].id, JobChanges(due=NOW + 20))
+    farm.move(made["moved"].id, made["last"].id)
+    farm.move(made["first moved"].id, made["moved"].id)
+    wanted = ["urgent", "due soon", "due later", "first moved", "moved", "last"]
+    assert [job.name for job in farm.jobs()] == wanted
+    assert [farm.offer(f"p{n}", presence()).name for n in range(6)] == wanted
+    with pytest.raises(FarmConflict, match="differ in priority"):
+        farm.move(made["last"].id, made["urgent"].id)
+    assert farm.move(made["moved"].id, None).rank > farm.job(made["last"].id).rank
+
+
+def test_a_job_can_be_moved_for_ever(farm):
+    one, two, three = (submit(farm) for _ in range(3))
+    for _ in range(100):
+        farm.move(three.id, two.id)
+        farm.move(two.id, three.id)
+    assert [job.id for job in farm.jobs()] == [one.id, two.id, three.id]
+
+
+def test_a_printer_gets_only_what_fits(farm):
+    petg = Tool(material="petg ", colour="red", nozzle_mm=0.6)
+    submit(farm, name="group", group="large")
+    submit(farm, name="named", printers=("xl",))
+    submit(farm, name="red", material="PETG", colour="Red", nozzle_mm=0.6)
+    submit(farm, name="any")
+    assert farm.offer("mk3", presence(PLA)).name == "any"
+    assert farm.offer("mini", presence(PLA, size=(180, 180, 29))) is None
+    assert farm.offer("cold", presence(PLA, hottest=200)) is None
+    assert farm.offer("two", presence(PLA, petg)).name == "red"
+    assert farm.offer("xl", presence()).name == "named"
+    assert farm.offer("big", presence(group="Large")).name == "group"
+
+
+def test_why_it_waits(farm, wall):
+    first = submit(farm, copies=3, group="large")
+    job = submit(farm, material="PETG", group="large")
+    held = farm.hold(submit(farm).id, "anna")
+    clock = {NOW + 600: "14:20", NOW: "13:00"}.get
+
+    def why(job=job, **printers):
+        return farm.why_waiting(job.id, printers, clock)
+
+    petg = Tool(material="PETG")
+    assert why(held) == ["on hold since 13:00 by anna"]
+    assert why() == ["no printer has joined the farm"]
+    assert why(mk3=presence(PLA)) == ["no printer is in group large"]
+    assert why(mk3=presence(PLA, group="large"), xl=presence(group="large")) == [
+        "no printer of group large has PETG loaded: mk3 has PLA, nobody has said what xl has loaded"
+    ]
+    uncleared = Presence(at=NOW, boot="b", group="large", state="Operational", tools=[petg])
+    printing = presence(petg, ready=False, group="large", file="a.gcode", remaining_s=600)
+    assert why(mk3=uncleared, xl=printing) == [
+        "no printer of group large that fits is ready: mk3 waits for its bed to be cleared, xl prints until about 14:20"
+    ]
+    assert why(mk3=presence(petg, group="large")) == ["3 copies are before it"]
+    assert why(first, mk3=presence(group="large")) == ["it is next: mk3 is about to take it"]
+    wall.now += 61
+    assert why(mk3=presence(petg, group="large")) == [
+        "no printer of group large that fits is ready: mk3 is away since 13:00"
+    ]
+
+
+# -- sites, keeping, the database --------------------------------------------------------------------------
+
+
+def test_a_site_has_the_whole_job_and_the_hub_shows_what_it_says(farm, wall):
+    job = submit(farm, copies=2)
+    assert farm.hand_over(job.id, "north").site == "north"
+    assert farm.hand_over(job.id, "north").site == "north"
+    assert farm.offer("mk3", presence()) is None
+    assert farm.why_waiting(job.id, {}) == ["the site north has it"]
+    for refused in (farm.cancel_job, farm.hold, lambda job: farm.hand_over(job, "south")):
+        with pytest.raises(FarmConflict, match="the site north has job 1"):
+            refused(job.id)
+    site = JobList("sqlite://", wall)
+    site.put_file(farm.file(SHA))
+    site.add(JobWish(sha256=SHA, copies=2, id=job.id))
+    done = begin(site)
+    site.report("mk3", said(done, "done"))
+    farm.mirror("south", site.copies(job.id))
+    assert farm.job(job.id).counts == {"waiting": 2}
+    farm.mirror("north", site.copies(job.id))
+    assert farm.job(job.id).counts == {"done": 1, "waiting": 1}
+    site.close()
+    begun = submit(farm)
+    begin(farm)
+    with pytest.raises(FarmConflict, match="has begun here"):
+        farm.hand_over(begun.id, "north")
+
+
+def test_events_are_kept_for_90_days_and_jobs_for_two_years(farm, wall):
+    job = submit(farm)
+    farm.cancel_job(job.id)
+    wall.now += 91 * 86400
+    kept = submit(farm)
+    farm.tidy()
+    assert {each.job for each in farm.events()} == {kept.id}
+    wall.now += 700 * 86400
+    farm.tidy()
+    with pytest.raises(NoSuchJob):
+        farm.job(job.id)
+    assert farm.job(kept.id).state == "waiting"  # what has not ended stays
+    assert farm.history() == []
+
+
+def test_printers_are_remembered_until_they_are_forgotten(farm):
+    farm.seen("mk3", presence(PLA))
+    farm.seen("mk3", presence(at=NOW + 1))
+    assert farm.printers() == {"mk3": presence(at=NOW + 1)}
+    submit(farm)
+    offer = begin(farm)
+    with pytest.raises(FarmConflict, match="mk3 holds a copy"):
+        farm.forget_printer("mk3")
+    farm.report("mk3", said(offer, "done"))
+    farm.forget_printer("mk3")
+    assert farm.printers() == {}
+
+
+def test_the_list_is_in_its_file_and_a_newer_one_is_left_alone(tmp_path, wall):
+    url = f"sqlite:///{tmp_path / 'farm.db'}"
+    farm = JobList(url, wall)
+    farm.put_file(FileFacts(sha256=SHA, size=1, name="a.gcode"))
+    job = submit(farm)
+    farm.backup(tmp_path / "backup.db")
+    farm.close()
+    for name in ("farm.db", "backup.db"):
+        again = JobList(f"sqlite:///{tmp_path / name}", wall)
+        assert again.job(job.id) == job
+        with again.read() as tx:
+            pragmas = ("journal_mode", "synchronous", "foreign_keys")
+            found = [tx.connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in pragmas]
+            assert found == ["wal", 2, 1]
+        again.close()
+    with sqlite3.connect(tmp_path / "farm.db") as db:
+        db.execute("UPDATE farm_counters SET value = 99 WHERE name = 'schema'")
+    db.close()
+    with pytest.raises(StoreError, match="has version 99"):
+        JobList(url, wall)
+    (tmp_path / "text.db").write_text("no database, and longer than the header of one would be" * 3)
+    with pytest.raises(StoreError, match="cannot be used"):
+        JobList(f"sqlite:///{tmp_path / 'text.db'}", wall)
+    with pytest.raises(ConfigError, match="not 'mysql'"):
+        JobList("mysql://x/y", wall)
+
+
+def test_the_tables_are_those_that_the_statements_know(farm):
+    with farm.read() as tx:
+        inspector = sa.inspect(tx.connection)
+        made = {table: {each["name"] for each in inspector.get_columns(table)} for table in inspector.get_table_names()}
+    assert made == {name: set(table.c.keys()) for name, table in schema.metadata.tables.items()}
+
+
+def test_everybody_who_wants_to_know_is_told_of_a_change(farm):
+    told = []
+    farm.on_change = lambda: told.append(1)
+    submit(farm)
+    assert len(told) == 1
+    farm.jobs()
+    farm.seen("mk3", presence())
+    assert farm.offer("mk3", presence(ready=True)) is not None
+    assert len(told) == 2
+
+
+# -- any sequence ------------------------------------------------------------------------------------------
+
+PRINTERS = ("a", "b", "c")
+
+
+class Farm(RuleBasedStateMachine):
+    """Printers whose messages are lost, late and repeated, and people who change their minds."""
+
+    def __init__(self):
+        super().__init__()
+        self.wall = Wall()
+        self.wall.now = NOW
+        self.list = JobList("sqlite://", self.wall)
+        self.list.put_file(FileFacts(sha256=SHA, size=1, name="a.gcode"))
+        self.jobs = []
+        self.offers = []  # (printer, copy, attempt): all that were ever held out
+        self.owner = {}  # copy -> (printer, attempt, nonce) that were told yes, unless they said not begun
+        self.sent = []  # (printer, report): all that were ever sent
+        self.final = {}
+        self.known = set()
+
+    def teardown(self):
+        self.list.close()
+
+    @initialize(copies=st.integers(1, 3))
+    def first(self, copies):
+        self.submits(copies, "")
+
+    @rule(copies=st.integers(1, 3), material=st.sampled_from(["", "PLA"]))
+    def submits(self, copies, material):
+        if len(self.jobs) < 5:
+            same_each_time = str(uuid.uuid5(uuid.NAMESPACE_URL, str(len(self.jobs))))
+            self.jobs.append(submit(self.list, id=same_each_time, copies=copies, material=material).id)
+
+    @rule(printer=st.sampled_from(PRINTERS), tools=st.sampled_from([(), (PLA,)]))
+    def offer(self, printer, tools):
+        if offer := self.list.offer(printer, presence(*tools), 60):
+            self.offers.append((printer, offer.copy, offer.attempt))
+
+    @precondition(lambda self: self.offers)
+    @rule(data=st.data(), nonce=st.sampled_from("xy"))
+    def claim(self, data, nonce):
+        printer, copy, attempt = data.draw(st.sampled_from(self.offers[-8:]))
+        if self.list.claim(printer, copy, attempt, nonce):
+            assert self.owner.setdefault(copy, (printer, attempt, nonce)) == (printer, attempt, nonce)
+
+    @precondition(lambda self: self.offers)
+    @rule(data=st.data(), printer=st.sampled_from(PRINTERS), nonce=st.sampled_from("xy"))
+    def rogue_claim(self, data, printer, nonce):
+        owner, copy, attempt = data.draw(st.sampled_from(self.offers[-8:]))
+        if printer != owner:
+            assert not self.list.claim(printer, copy, attempt, nonce) or (printer, copy, attempt) in self.offers
+
+    @precondition(lambda self: self.offers)
+    @rule(
+        data=st.data(),
+        kind=st.sampled_from(["declined", "not_begun", "printing", "done", "failed", "cancelled"]),
+        fits=st.booleans(),
+        reason=st.sampled_from(["", "why"]),
+    )
+    def report(self, data, kind, fits, reason):
+        printer, copy, attempt = data.draw(st.sampled_from(self.offers[-8:]))
+        nonce = self.owner[copy][2] if self.owner.get(copy, ())[:2] == (printer, attempt) else ""
+        self._send(
+            printer, Report(copy=copy, attempt=attempt, kind=kind, at=NOW, nonce=nonce, fits=fits, reason=reason)
+        )
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data())
+    def repeated(self, data):
+        self._send(*data.draw(st.sampled_from(self.sent)))
+
+    def _send(self, printer, said):
+        before = self.list.copy(said.copy)
+        taken = self.list.report(printer, said)
+        after = self.list.copy(said.copy)
+        if (printer, said) in self.sent and before.state == after.state:
+            assert after == before
+        if taken and said.kind in FINAL:
+            assert after.state == said.kind
+        if taken and said.kind == "not_begun":
+            assert self.owner.pop(said.copy) == (printer, said.attempt, before.nonce)
+        self.sent.append((printer, said))
+        again = self.list.report(printer, said)
+        assert self.list.copy(said.copy) == after
+        assert not again or taken
+
+    @rule(seconds=st.sampled_from([30.0, 61.0, 700.0]))
+    def time_goes_by(self, seconds):
+        self.wall.now += seconds
+        for copy in self.list.expire():
+            assert copy.state == "offered"
+
+    @precondition(lambda self: self.offers)
+    @rule(data=st.data())
+    def renew(self, data):
+        self.list.renew(*data.draw(st.sampled_from(self.offers)), 60)
+
+    @rule(data=st.data(), verb=st.sampled_from(["hold", "release", "cancel_job"]))
+    def on_job(self, data, verb):
+        getattr(self.list, verb)(data.draw(st.sampled_from(self.jobs)))
+
+    @rule(data=st.data(), copies=st.integers(1, 4), material=st.sampled_from(["", "PLA"]))
+    def edit(self, data, copies, material):
+        with suppress(FarmConflict):
+            self.list.edit(data.draw(st.sampled_from(self.jobs)), JobChanges(copies=copies, material=material))
+
+    @rule(data=st.data(), verb=st.sampled_from(["again", "cancel_copy", "done", "failed"]))
+    def on_copy(self, data, verb):
+        copy = data.draw(st.sampled_from(sorted(self.known)))
+        with suppress(FarmConflict):
+            self.list.settle(copy, verb) if verb in FINAL else getattr(self.list, verb)(copy)
+
+    @invariant()
+    def nothing_vanishes_and_what_has_ended_stays(self):
+        with self.list.read() as tx:
+            copies = {row.id: rows.copy_of(row) for row in tx.rows(sa.select(schema.copies))}
+            counted = tx.rows(sa.select(schema.jobs.c.id, schema.jobs.c.waiting, schema.jobs.c.unfinished))
+        assert self.known <= set(copies)
+        self.known = set(copies)
+        assert all(copies[copy].state == state for copy, state in self.final.items())
+        self.final = {copy.id: copy.state for copy in copies.values() if copy.state in FINAL}
+        for copy in copies.values():
+            if copy.state in BEGUN:
+                assert self.owner[copy.id] == (copy.printer, copy.attempt, copy.nonce)
+            assert (copy.state == "waiting") == (not copy.printer and copy.state not in FINAL)
+            assert (copy.ended is not None) == (copy.state in FINAL)
+        held = [copy.printer for copy in copies.values() if copy.state in ("offered", *BEGUN)]
+        assert len(held) == len(set(held)), "a printer holds one copy"
+        for job, waiting, unfinished in counted:
+            states = [copy.state for copy in copies.values() if copy.job == job]
+            assert (waiting, unfinished) == (states.count("waiting"), sum(state not in FINAL for state in states))
+
+
+Farm.TestCase.settings = settings(
+    max_examples=300 if NIGHTLY else 20, stateful_step_count=60 if NIGHTLY else 35, deadline=None
+)
+test_any_sequence_of_messages_and_wishes = Farm.TestCase
