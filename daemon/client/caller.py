@@ -49,9 +49,11 @@ class Caller:
         given = {name: value for name, value in parameters.items() if value is not None}
         return await self.post(path, {"command": command, **given})
 
-    async def post(self, path: str, data: Mapping[str, Any], seconds: float = PATIENCE) -> Any:
+    async def post(
+        self, path: str, data: Mapping[str, Any], seconds: float = PATIENCE, headers: Mapping[str, str] | None = None
+    ) -> Any:
         """Send JSON; return the answer, None where it is empty."""
-        return await self._call("POST", path, json.dumps(data).encode(), "application/json", seconds)
+        return await self._call("POST", path, json.dumps(data).encode(), "application/json", seconds, headers)
 
     async def patch(self, path: str, data: Mapping[str, Any]) -> Any:
         """Send JSON that changes a part of what is there; return the answer."""
@@ -70,10 +72,16 @@ class Caller:
         await self._call("DELETE", path)
 
     async def _call(
-        self, method: str, path: str, body: bytes | FormBody | None = None, kind: str = "", seconds: float = PATIENCE
+        self,
+        method: str,
+        path: str,
+        body: bytes | FormBody | None = None,
+        kind: str = "",
+        seconds: float = PATIENCE,
+        headers: Mapping[str, str] | None = None,
     ) -> Any:
-        headers = {**self._headers, **({"Content-Type": kind} if kind else {})}
-        request = Request(method, self.url + path, headers, body, seconds)
+        sent = {**self._headers, **({"Content-Type": kind} if kind else {}), **(headers or {})}
+        request = Request(method, self.url + path, sent, body, seconds)
         answer = await self._answer(request)
         if not answer.body:
             return None

@@ -99,9 +99,9 @@ class OctoPrintClient:
         """Return the bytes of what is at an address and no JSON."""
         return await self._caller.fetch(path)
 
-    async def post(self, path: str, data: Mapping[str, Any]) -> Any:
+    async def post(self, path: str, data: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Any:
         """Send JSON to an address of the API that has no method here; return the answer."""
-        return await self._caller.post(path, data)
+        return await self._caller.post(path, data, headers=headers)
 
     async def patch(self, path: str, data: Mapping[str, Any]) -> Any:
         """Send JSON that changes a part of what is at an address of the API; return the answer."""

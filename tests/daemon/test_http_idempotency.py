@@ -53,6 +53,26 @@ async def test_every_way_to_begin_a_print_begins_it_once(tmp_path):
         assert len(begun) == 3
 
 
+async def test_a_print_for_a_clear_bed_begins_only_on_one(tmp_path):
+    async with api(tmp_path) as there:
+        begun = await begun_in(there)
+        await there.upload(("file", "cube.gcode", CUBE))
+        at, select = "/api/files/local/cube.gcode", {"command": "select", "print": True, "bedClear": True}
+        assert (await there.post(at, select)).status == 400  # without a key
+        refused = await there.post(at, {**select, "job": "one"})
+        assert (refused.status, refused.json["error"]) == (409, "nobody has said that the bed is clear")
+        await there.post("/api/queue", {"command": "bed", "clear": True})
+        assert (await there.post(at, {**select, "job": "one"})).status == 204
+        await over(there)
+        assert (await there.post(at, {**select, "job": "one"})).headers["Idempotent-Replayed"] == "true"
+        assert (await there.post(at, {**select, "job": "two"})).status == 409  # what was printed lies there
+        await there.post("/api/queue", {"command": "bed", "clear": True})
+        await there.post("/api/printer/command", {"commands": ["G92 E0", "G1 E5 F300"]})
+        await there.settle(2)
+        assert (await there.post(at, {**select, "job": "three"})).status == 409  # something was extruded
+        assert len(begun) == 1
+
+
 async def test_a_key_of_the_queue_is_none_of_a_print_and_the_other_way_round(tmp_path):
     async with api(tmp_path) as there:
         begun = await begun_in(there)

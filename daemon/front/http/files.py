@@ -1,5 +1,6 @@
 """/api/files: list, tell about, select, copy, move and delete what was uploaded."""
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -8,7 +9,7 @@ from daemon.errors import CoreAway, StoreError
 from daemon.front.access.access import FIRST
 from daemon.front.http.base import ApiHandler, Cached, is_true
 from daemon.front.http.errors import Refused
-from daemon.front.http.idempotency import Wish, wish
+from daemon.front.http.idempotency import HEADER, Wish, wish
 from daemon.front.uploads.filenames import check_path
 from daemon.front.uploads.tree import TreeEntry
 from daemon.front.views import analysis
@@ -155,6 +156,10 @@ class FileHandler(FilesHandler):
     async def _select(self, path: str, data: dict[str, Any]) -> None:
         start, force = is_true(data.get("print", False)), is_true(data.get("force", False))
         asked = wish(self, data, f"select {path}") if start else None
+        if start and is_true(data.get("bedClear", False)):
+            if asked is None:
+                raise Refused(400, f"bedClear needs an {HEADER}")
+            asked = replace(asked, bed_clear=True)
         if asked is not None and await asked.known(self) is not None:
             self.no_content()
             return

@@ -22,10 +22,14 @@ LONGEST = 200  # characters
 
 @frozen
 class Wish:
-    """A print that is asked for with a key; `mark` tells what is asked for."""
+    """A print that is asked for with a key; `mark` tells what is asked for.
+
+    `bed_clear`: it begins only if somebody has said that the bed is clear, and nothing has come onto it since.
+    """
 
     key: str
     mark: str
+    bed_clear: bool = False
 
     async def known(self, handler: ApiHandler) -> Begun | None:
         """Return the print that it has begun already, and tell so; None: none yet.
@@ -47,8 +51,14 @@ class Wish:
 
     async def begin(self, handler: ApiHandler, file: Selection | None = None) -> Begun:
         """Have the file, None: the selected one, printed, unless it was asked for before; tell which job it is."""
-        begin = partial(handler.service.jobs.begin, file, self.key, self.mark)
-        begun = await handler.service.queue.unless_used(self.key, begin)
+        queue, count = handler.service.queue, None
+        if self.bed_clear:
+            await queue.look()
+            if not queue.bed.clear:
+                raise Refused(409, "nobody has said that the bed is clear")
+            count = queue.bed.count  # the core compares it as the print begins
+        begin = partial(handler.service.jobs.begin, file, self.key, self.mark, bed=count)
+        begun = await queue.unless_used(self.key, begin)
         tell(handler, begun, again=begun.again)
         return begun
 

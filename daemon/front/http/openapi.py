@@ -103,7 +103,7 @@ def _files() -> dict[str, dict[str, Operation]]:
     listing = _cached(_operation("List the uploads.", done=ref("Files"), parameters=[recursive]))
     path = _in_path("path", "Path among the uploads.")
     commands = one_of(
-        _command("select", print_=BOOLEAN, force_=BOOLEAN, job_=JOB_KEY),
+        _command("select", print_=BOOLEAN, force_=BOOLEAN, job_=JOB_KEY, bedClear_=BOOLEAN),
         _command("unselect"),
         _command("copy", destination=TEXT),
         _command("move", destination=TEXT),
