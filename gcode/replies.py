@@ -6,6 +6,7 @@ in the dialogues of `tests/data/transcripts/`. A line that fits nothing is `Text
 
 import re
 from dataclasses import field, replace
+from typing import Literal
 
 from gcode.frozen import frozen
 from gcode.reply_fields import (
@@ -184,6 +185,9 @@ class UnknownCommand(Reply):
         return match[0].upper() if match else ""
 
 
+ErrorKind = Literal["communication", "sd", "recoverable", "fatal"]
+
+
 @frozen
 class FirmwareError(Reply):
     """`Error:…`, `!! …`, `fatal:…`.
@@ -194,7 +198,7 @@ class FirmwareError(Reply):
     """
 
     text: str
-    kind: str
+    kind: ErrorKind
 
 
 @frozen
@@ -243,7 +247,7 @@ _BAD_CODE = re.compile(r"E: Bad ([GMT])-code (\d{1,5}+)")  # Teacup
 _ERROR = re.compile(r"((?:serial )?error:|!!|fatal:)\s*+(.*)", re.IGNORECASE | re.DOTALL)
 _COMMAND_ERROR = re.compile(r"[GMT]\d++(?:\.\d++)?+(?:/[GMT]\d++)*+:")  # RepRapFirmware: `Error: G0/G1: …`
 
-_KINDS = (
+_KINDS: tuple[tuple[ErrorKind, tuple[str, ...]], ...] = (
     ("communication", ("line number", "last line", "linenumber", "checksum", "format error", "expected line")),
     ("sd", ("volume.init", "openroot", "workdir", "open failed", "cannot open", "sd card", "no media")),
     ("recoverable", ("cold extrusion", "unknown command", "must home", "out of range", "extrude below minimum")),
@@ -322,7 +326,7 @@ def _error(line: str, prefix: str, text: str) -> Reply:
     return FirmwareError(line, text, kind)
 
 
-def _kind(prefix: str, text: str) -> str:
+def _kind(prefix: str, text: str) -> ErrorKind:
     lowered = text.lower()
     for kind, words in _KINDS:
         if any(word in lowered for word in words):

@@ -419,7 +419,7 @@ class LinePrinter:
         self._stopping = stop = EmergencyStop(self._loop, self._pump.write, self._stopped, dialect, self._unpacks)
         self._pump.divert = stop.receive
         stop.begin(self.next_on_wire)
-        if not self.identity.capabilities.get("EMERGENCY_PARSER"):
+        if not self.identity.can("EMERGENCY_PARSER"):
             self._reset()  # M112 would wait behind the moves that are queued; a reset does not
         self._fail(FirmwareHalted(reason), cool=False)
 

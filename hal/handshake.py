@@ -166,7 +166,7 @@ class Handshake:
         packing = link.dialect.packing if link is not None else None
         if link is None or packing is None or self._pump.ended:
             return
-        if packing == "told" and not self.identity.capabilities.get("MEATPACK"):
+        if packing == "told" and not self.identity.can("MEATPACK"):
             return
         if await self._decoder_says(RESET + b"\n", RESTS) is None:
             return  # it has none

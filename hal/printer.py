@@ -37,6 +37,10 @@ LogLevel = Literal["info", "warning", "error"]
 """How much a text of the printer matters."""
 
 
+Capability = Literal["AUTOREPORT_SD_STATUS", "AUTOREPORT_TEMP", "BUSY_PROTOCOL", "EMERGENCY_PARSER", "MEATPACK"]
+"""What a host wants to know of a firmware, by Marlin's names."""
+
+
 class LineSource(Protocol):
     """Where the lines of a job come from. The link asks for one line when the wire has room for it."""
 
@@ -169,6 +173,10 @@ class FirmwareIdentity:
     uuid: str | None = None
     fields: dict[str, str] = field(default_factory=dict)
     capabilities: dict[str, bool] = field(default_factory=dict)
+
+    def can(self, capability: Capability) -> bool:
+        """Tell whether the firmware said that it can (`Cap:…:1`)."""
+        return self.capabilities.get(capability, False)
 
 
 @frozen

@@ -71,15 +71,15 @@ class Reports:
 
     async def begin(self) -> None:
         """Have the printer report, or begin to ask."""
-        send, capabilities = self._commands.send, self._handshake.identity.capabilities
+        send, identity = self._commands.send, self._handshake.identity
         if self._reports_itself:
             await send(f"M155 S{max(1, round(self.settings.poll_interval))}")
             self._temperatures.ask_later()
         else:
             self._temperatures.ask()
-        if capabilities.get("AUTOREPORT_SD_STATUS"):
+        if identity.can("AUTOREPORT_SD_STATUS"):
             await send(CARD_REPORTS)
-        if capabilities.get("BUSY_PROTOCOL") and self._numbered:
+        if identity.can("BUSY_PROTOCOL") and self._numbered:
             await send(KEEPALIVE)
 
     def hotend(self, tool: int, in_use: int) -> str:
@@ -157,7 +157,7 @@ class Reports:
     @property
     def _reports_itself(self) -> bool:
         """The firmware tells its temperatures unasked, once it has been told to."""
-        return bool(self._handshake.identity.capabilities.get("AUTOREPORT_TEMP") and self._numbered)
+        return self._handshake.identity.can("AUTOREPORT_TEMP") and self._numbered
 
     @property
     def _numbered(self) -> bool:
@@ -171,8 +171,8 @@ class Reports:
 
     def _card_interval(self) -> float | None:
         """Return when to ask about a print from the SD card: as long as one is known, and nothing is told unasked."""
-        told = self._handshake.identity.capabilities.get("AUTOREPORT_SD_STATUS")
-        if self.panel.print is None or (told and not self.panel.is_doubtful):
+        reports = self._handshake.identity.can("AUTOREPORT_SD_STATUS")
+        if self.panel.print is None or (reports and not self.panel.is_doubtful):
             return None
         return self.settings.card_interval
 

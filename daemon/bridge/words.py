@@ -6,6 +6,7 @@ not send it.
 
 from dataclasses import field
 from enum import Enum
+from typing import Literal
 
 from gcode.frozen import frozen
 
@@ -53,6 +54,10 @@ class Selection:
     sha1: str | None = field(default=None, compare=False)
 
 
+TimeLeftOrigin = Literal["linear", "analysis", "mixed-analysis"]
+"""What the time left is an estimate by, in OctoPrint's words."""
+
+
 @frozen
 class JobProgress:
     """How far the job is; None where there is nothing to tell. Times in s, completion in percent."""
@@ -61,7 +66,7 @@ class JobProgress:
     offset: int | None = None
     print_time: float | None = None
     print_time_left: float | None = None
-    left_origin: str | None = None
+    left_origin: TimeLeftOrigin | None = None
     lines: int = 0
 
 

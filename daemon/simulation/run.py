@@ -188,7 +188,7 @@ class Simulation:
         printer = self._connection.printer
         if printer is None:
             raise AssertionError("a connection that is ready has a printer")
-        deaf = not printer.identity.capabilities.get("EMERGENCY_PARSER")
+        deaf = not printer.identity.can("EMERGENCY_PARSER")
         choice = self._config.job.heat_up
         file, size = self._plan.file, self._plan.file.stat().st_size
         waits = choice == "host" or (choice == "auto" and deaf)

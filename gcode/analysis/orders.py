@@ -15,6 +15,7 @@ from gcode.analysis.machine import Machine
 from gcode.analysis.modal import ModalTracker
 from gcode.analysis.retraction import Retraction
 from gcode.analysis.stepwise import Stepwise
+from gcode.analysis.timeline import TimeKind
 from gcode.analysis.words import Words
 from gcode.command import Command, parse
 from gcode.errors import CommandError
@@ -45,7 +46,7 @@ class TimedOrder:
     row: int
     layer: int
     offset: int
-    kind: str
+    kind: TimeKind
     seconds: float = 0.0
     heat: HeatOrder | None = None
     rests: bool = True
@@ -185,8 +186,11 @@ class Orders:
             self._targeted.append((self._row, heat.heater, heat.target))
         self._pause("heating", heat=heat, rests=heat.wait)
 
-    def _pause(self, kind: str, seconds: float = 0.0, heat: HeatOrder | None = None, *, rests: bool = True) -> None:
-        self.pauses.append(TimedOrder(self._row, self.layer.last, self._offset, kind, seconds, heat, rests))
+    def _pause(
+        self, kind: TimeKind, seconds: float = 0.0, heat: HeatOrder | None = None, *, rests: bool = True
+    ) -> None:
+        timed = TimedOrder(self._row, self.layer.last, self._offset, kind, seconds, heat, rests)
+        self.pauses.append(timed)
 
     def _dwell(self, command: Command) -> None:
         seconds = command.number("S", 0.0) or command.number("P", 0.0) / 1000

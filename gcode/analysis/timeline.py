@@ -1,6 +1,7 @@
 """Time: moves and waits one after the other, and the clock at each."""
 
 import math
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from gcode.planner import PLACES
 
 POINTS = 2048  # that are kept of the timeline
 MANY_WAITS = 4096  # that are kept for the moves behind them
+
+
+TimeKind = Literal["motion", "dwell", "homing", "heating", "probing", "changes"]
 
 
 @frozen
@@ -29,7 +33,7 @@ class TimedWait:
     before_move: int
     layer: int | None
     offset: int
-    kind: str
+    kind: TimeKind
     seconds: float = 0.0
     heat: HeatOrder | None = None
 
@@ -39,7 +43,7 @@ class Timeline:
 
     def __init__(self, heaters: Heaters, layers: Layers) -> None:
         self.now = 0.0
-        self.seconds = {"motion": 0.0, "dwell": 0.0, "homing": 0.0, "heating": 0.0, "probing": 0.0, "changes": 0.0}
+        self.seconds: dict[TimeKind, float] = dict.fromkeys(get_args(TimeKind), 0.0)
         self._heaters = heaters
         self._layers = layers
         self._moves = 0  # that are behind

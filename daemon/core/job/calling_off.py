@@ -58,7 +58,7 @@ def interrupts(printer: Printer) -> list[str]:
 def acts_at_once(printer: Printer, word: str) -> bool:
     """Tell whether the firmware acts upon a command as it arrives, whatever it is doing."""
     dialect = printer.dialect
-    parses = bool(printer.identity.capabilities.get("EMERGENCY_PARSER"))
+    parses = printer.identity.can("EMERGENCY_PARSER")
     return word in dialect.urgent or (parses and word in dialect.urgent_if_parser)
 
 

@@ -273,7 +273,7 @@ class Effects:
         choice = self._config.job.heat_up
         # behind an M109 every command waits for the heat; only what the parser hears, as M108, does not
         # (marlin-advok-heat.txt, "M109 S230 then (while it blocks) M105 + M108")
-        deaf = not printer.identity.capabilities.get("EMERGENCY_PARSER")
+        deaf = not printer.identity.can("EMERGENCY_PARSER")
         return choice == "host" or (choice == "auto" and deaf)
 
     async def _finish_script(self, job: Job) -> None:

@@ -119,5 +119,6 @@ class Job:
         self.note_position()
         share = self.offset / size if size else 0.0
         left = elapsed / share - elapsed if share > 0 and not self.state.ended else None
-        origin = "linear" if left is not None else None
-        return JobProgress(100.0 * share, self.offset, elapsed, left, origin, self.lines)
+        return JobProgress(
+            100.0 * share, self.offset, elapsed, left, "linear" if left is not None else None, self.lines
+        )

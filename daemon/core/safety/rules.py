@@ -151,7 +151,7 @@ def longest_silence(printer: PrinterStatus) -> float:
 
     A firmware that is busy may have been told not to report by itself (M155 S0), and answers nothing meanwhile.
     """
-    reports = printer.identity.capabilities.get("AUTOREPORT_TEMP")
+    reports = printer.identity.can("AUTOREPORT_TEMP")
     return NO_REPORT if reports and not printer.busy else NO_REPORT_ASKED
 
 
@@ -176,7 +176,7 @@ async def turn_heaters_off(
     printer.hold()
     printer.feed(None)
     commands = heaters_off_commands(profile, printer.heaters)
-    if printer.identity.capabilities.get("EMERGENCY_PARSER"):
+    if printer.identity.can("EMERGENCY_PARSER"):
         commands.insert(0, "M108")  # ends a wait for temperature; read even while the firmware waits
     answers = asyncio.gather(*(printer.send(command, urgent=True) for command in commands))
     try:

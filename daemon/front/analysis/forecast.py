@@ -7,7 +7,7 @@ of the print is behind, the pace is mostly what earlier prints of this printer h
 import asyncio
 from dataclasses import replace
 
-from daemon.bridge.words import JobProgress
+from daemon.bridge.words import JobProgress, TimeLeftOrigin
 from daemon.errors import StoreError
 from daemon.front.analysis.findings import Plan
 from daemon.front.analysis.shelf import Learnt, Shelf
@@ -35,7 +35,7 @@ class Outlook:
     """
 
     left: float
-    origin: str
+    origin: TimeLeftOrigin
     layer: int
     layers: int
     time_share: float
@@ -63,7 +63,7 @@ class Pace:
         left = (plan.duration - planned) * self.factor
         percent, told = plan.m73_at(offset)
         share = elapsed / (elapsed + left) if elapsed + left > 0 else 0.0
-        origin = "analysis" if self._anchor is None else "mixed-analysis"
+        origin: TimeLeftOrigin = "analysis" if self._anchor is None else "mixed-analysis"
         return Outlook(
             max(0.0, left), origin, plan.layer_at(offset), len(plan.layers), share, planned, self.factor, percent, told
         )
