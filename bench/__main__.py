@@ -18,6 +18,7 @@ NAMES = (
     "page",
     "history",
     "wear",
+    "words",
 )
 USAGE = """usage: python -m bench NAME [OPTION ...]      (make bench ARGS="NAME …")
 
