@@ -26,7 +26,7 @@ test: $(READY)  ## all tests but the nightly ones
 	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not nightly' $(ARGS)
 
 test-nightly: $(READY)  ## the long profile: more examples, peers, fuzzing
-	NOZZLED_PROFILE=nightly $(BIN)/python -m pytest -n auto --dist worksteal --timeout 1800 $(ARGS)
+	NOZZLED_PROFILE=nightly $(BIN)/python -m pytest -p schemathesis.pytest.plugin -n auto --dist worksteal --timeout 1800 $(ARGS)
 
 $(LOWEST)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(LOWEST)

@@ -1,22 +1,28 @@
 """What all tests share: coroutines run on the virtual clock, and the profiles of hypothesis."""
 
 import asyncio
+import gc
 import inspect
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from _pytest.assertion import rewrite
 
 from hal.simulated import clock
 
+NIGHTLY = os.environ.get("NOZZLED_PROFILE") == "nightly"
+
 # tests/hil runs on a computer beside a printer, where there need be no more than pytest and pytest-timeout
-with suppress(ImportError):
-    # Its plugin imports these when the session ends. pytest parses them then, and if what the tests have left is
-    # collected in the middle of that, Python 3.11 may say "SystemError: AST constructor recursion depth mismatch", with
-    # exit code 1.
-    import schemathesis.reporting.html.writer
-    import schemathesis.reporting.junitxml  # noqa: F401 - as said
+if NIGHTLY:
+    with suppress(ImportError):
+        # Its plugin imports these when the session ends. pytest parses them then, and if what the tests have left is
+        # collected in the middle of that, Python 3.11 may say "SystemError: AST constructor recursion depth mismatch",
+        # with exit code 1.
+        import schemathesis.reporting.html.writer
+        import schemathesis.reporting.junitxml  # noqa: F401 - as said
 with suppress(ImportError):
     from hypothesis import HealthCheck, settings
 
@@ -54,6 +60,36 @@ def pytest_xdist_auto_num_workers():
 def pytest_collection_modifyitems(items):
     """Begin with what takes longest: `--dist worksteal` gives the tests behind it to whoever has none left."""
     items.sort(key=lambda item: item.get_closest_marker("slowest") is None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session):
+    """Collect without the garbage collector: it would look through all that is made of 9000 tests again and again."""
+    worker = getattr(session.config, "workerinput", None)
+    if worker is not None:
+        _compile_share(session.config, int(worker["workerid"].removeprefix("gw")), worker["workercount"])
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _compile_share(config, mine, workers):
+    """Compile this worker's share of the tests: in a fresh clone each worker would compile all of them.
+
+    pytest has no public way to do it without importing them; what is private here writes no more than its cache.
+    """
+    if sys.dont_write_bytecode:
+        return
+    for path in sorted(Path(__file__).parent.rglob("test_*.py"))[mine::workers]:
+        compiled = rewrite.get_cache_dir(path) / f"{path.stem}{rewrite.PYC_TAIL}"
+        if compiled.exists():  # an old one is left to pytest
+            continue
+        compiled.parent.mkdir(exist_ok=True)
+        source, code = rewrite._rewrite_test(path, config)
+        rewrite._write_pyc(config.stash[rewrite.assertstate_key], code, source, compiled)
 
 
 @pytest.hookimpl(tryfirst=True)

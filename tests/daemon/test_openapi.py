@@ -1,12 +1,13 @@
 """The description of the API is true: held against the routes, and by schemathesis against a running daemon."""
 
+import functools
 import json
 import os
 import re
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from schemathesis import checks
 from schemathesis.specs.openapi import checks as openapi
 
@@ -14,6 +15,7 @@ from daemon.front.http.openapi import describe
 from daemon.front.http.server import loaded
 from support.http import api
 from support.processes import TOKEN, House
+from support.waiting import PATIENCE
 
 NIGHTLY = os.environ.get("NOZZLED_PROFILE") == "nightly"
 LOOPBACK = {"Host": "127.0.0.1:5000"}
@@ -56,16 +58,6 @@ async def test_description_and_page_are_served_without_a_key_and_load_nothing(tm
 
 # -- against the running daemon ----------------------------------------------------------------------------
 
-schema = schemathesis.openapi.from_dict(describe())
-CHECKS = (
-    checks.not_a_server_error,
-    openapi.status_code_conformance,
-    openapi.content_type_conformance,
-    openapi.response_schema_conformance,
-    openapi.unsupported_method,
-)
-"""Not among them: that odd data is refused. Unknown keys are ignored, since clients of OctoPrint send such."""
-
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory):
@@ -84,18 +76,49 @@ def url(tmp_path_factory):
         house.close()
 
 
-if not NIGHTLY:  # thousands of requests, where a few for each address tell most
-    schema = schema.exclude(method="HEAD")
-    schema.config.phases.coverage.enabled = False
+USUAL = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 
 
-@schema.parametrize()
-@settings(
-    max_examples=400 if NIGHTLY else 2,
-    deadline=None,
-    derandomize=not NIGHTLY,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
-def test_the_daemon_answers_as_described(case, url):
-    case.call_and_validate(base_url=url, headers={"X-Api-Key": TOKEN}, checks=CHECKS, timeout=60)
+@functools.cache
+def description():
+    return schemathesis.openapi.from_dict(describe())
+
+
+def call(case, url):
+    """Send what fits the description, and hold the answer against it.
+
+    That odd data is refused is not looked at: unknown keys are ignored, since clients of OctoPrint send such.
+    """
+    held = (
+        checks.not_a_server_error,
+        openapi.status_code_conformance,
+        openapi.content_type_conformance,
+        openapi.response_schema_conformance,
+        openapi.unsupported_method,
+    )
+    case.call_and_validate(base_url=url, headers={"X-Api-Key": TOKEN}, checks=held, timeout=PATIENCE)
+
+
+ADDRESSES = [(path, method) for path, item in describe()["paths"].items() for method in item if method != "head"]
+
+
+@pytest.mark.skipif(NIGHTLY, reason="the nightly profile sends more, below")
+@pytest.mark.parametrize(("path", "method"), ADDRESSES, ids=" ".join)
+def test_the_daemon_answers_as_described(path, method, url):
+    """Two requests for each address tell most."""
+
+    @given(description()[path][method.upper()].as_strategy())
+    @settings(max_examples=2, derandomize=True, **USUAL)
+    def sent(case):
+        call(case, url)
+
+    sent()
+
+
+if NIGHTLY:  # whose Makefile loads the plugin: it sends what each boundary of the description allows, besides
+
+    @pytest.mark.nightly
+    @description().parametrize()
+    @settings(max_examples=400, **USUAL)
+    def test_the_daemon_answers_thousands_of_requests_as_described(case, url):
+        call(case, url)
