@@ -169,3 +169,13 @@ class OrderAnswer(FarmMessage, frozen=True):
     ok: bool
     reason: str = ""
     data: bytes = b""
+
+
+class FailedCopy(FarmMessage, frozen=True):
+    """What was not printed, and why; kept for 30 days in the stream FAILED."""
+
+    copy: str
+    job: str
+    at: float
+    name: str = ""
+    reason: str = ""

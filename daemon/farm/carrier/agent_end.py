@@ -1,0 +1,209 @@
+"""An agent's end over NATS."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from daemon.errors import ConfigError
+from daemon.farm.carrier.connect import NatsAddress, NatsConnection, subscribe
+from daemon.farm.carrier.ends import OrderHandler
+from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
+from daemon.farm.carrier.latest import Latest
+from daemon.farm.carrier.subjects import LAST_OFFER, MESSAGE_ID, PRESENCE, REFUSED, inbox, is_printer, of
+from daemon.farm.messages import (
+    ClaimQuestion,
+    CopyQuestion,
+    FarmOrder,
+    Holdings,
+    Offer,
+    OrderAnswer,
+    Presence,
+    Report,
+    YesOrNo,
+)
+
+MOST_ORDERS = 4  # at once
+NO_MESSAGE = "404"
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class NatsAgentEnd:
+    """What an agent asks of the farm (AgentEnd)."""
+
+    def __init__(self, printer: str, address: NatsAddress) -> None:
+        """Prepare.
+
+        Args:
+            printer: its id.
+            address: of NATS; the inbox is the printer's own, whatever it says.
+
+        Raises:
+            ConfigError: one of them cannot be used.
+        """
+        if not is_printer(printer):
+            raise ConfigError(f"the printer's id {printer[:60]!r} may have a-z, 0-9 and -, 32 at most")
+        self.on_connect: Callable[[], None] | None = None
+        self._printer = printer
+        own = NatsAddress(address.urls, address.seed, address.tls, inbox(printer))
+        self._line = NatsConnection(own, f"nozzled agent {printer}", self._set_up)
+        self._line.on_change = self._changed
+        self._offers: Latest[Offer] = Latest()
+        self._heard = 0  # offers
+        self._handler: OrderHandler | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def connected(self) -> bool:
+        """Whether NATS is there."""
+        return self._line.connected
+
+    @property
+    def trouble(self) -> str:
+        """Why not."""
+        return self._line.trouble
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        try:
+            await self._line.run()
+        finally:
+            for task in [*self._tasks]:
+                task.cancel()
+
+    async def offers(self) -> AsyncIterator[Offer | None]:
+        """Yield what is held out."""
+        while True:
+            offer = await self._offers.get()
+            yield offer if offer.copy else None
+
+    async def present(self, presence: Presence) -> None:
+        """Say how the printer is."""
+        await self._line.publish(f"{PRESENCE}.{self._printer}", msgspec.json.encode(presence))
+
+    async def file(self, copy: str, attempt: int, offset: int) -> bytes:
+        """Return the next bytes of the offered file."""
+        message = await self._ask("file", CopyQuestion(copy, attempt, offset))
+        if refused := (message.headers or {}).get(REFUSED):
+            raise FarmRefused(refused)
+        return bytes(message.data)
+
+    async def renew(self, copy: str, attempt: int) -> YesOrNo:
+        """Ask for more time."""
+        return _decoded(await self._ask("renew", CopyQuestion(copy, attempt)), YesOrNo)
+
+    async def claim(self, copy: str, attempt: int, nonce: str) -> YesOrNo:
+        """Ask to begin."""
+        return _decoded(await self._ask("claim", ClaimQuestion(copy, attempt, nonce)), YesOrNo)
+
+    async def held(self) -> Holdings:
+        """Ask what this printer holds."""
+        return _decoded(await self._ask("held", None), Holdings)
+
+    async def report(self, report: Report) -> None:
+        """Say what became of a copy; returns when the stream has it on its disk."""
+        identity = f"{report.copy}.{report.attempt}.{report.kind}"
+        subject = of("report", self._printer)
+        receipt = await self._line.ask(subject, msgspec.json.encode(report), headers={MESSAGE_ID: identity})
+        check_receipt(receipt)
+
+    def orders(self, handler: OrderHandler) -> None:
+        """Have orders answered by this."""
+        self._handler = handler
+
+    # -- the connection ----------------------------------------------------------------------------------------------
+
+    async def _ask(self, kind: str, question: Any) -> Msg:
+        return await self._line.ask(of(kind, self._printer), b"" if question is None else msgspec.json.encode(question))
+
+    async def _set_up(self, client: Client) -> None:
+        await subscribe(client, of("offer", self._printer), self._hear_offer)
+        await subscribe(client, of("order", self._printer), self._hear_order)
+
+    def _changed(self) -> None:
+        if not self._line.connected:
+            return
+        self._begin(self._look_up_offer())
+        if self.on_connect is not None:
+            self.on_connect()
+
+    def _begin(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _look_up_offer(self) -> None:
+        """Take the offer that was made while this was not connected; what comes meanwhile is newer."""
+        before = self._heard
+        try:
+            message = await self._line.ask(f"{LAST_OFFER}.{self._printer}", b"")
+        except FarmUnreachable as error:
+            log.warning("farm.offer_unknown", reason=str(error), consequence="it is offered again")
+            return
+        if self._heard == before and (message.headers or {}).get("Status") != NO_MESSAGE:
+            await self._hear_offer(message)
+
+    async def _hear_offer(self, message: Msg) -> None:
+        self._heard += 1
+        try:
+            self._offers.put(msgspec.json.decode(message.data, type=Offer))
+        except msgspec.MsgspecError as error:
+            log.warning("farm.offer_unreadable", reason=str(error))
+
+    async def _hear_order(self, message: Msg) -> None:
+        """Begin with an order: a picture, that takes seconds, does not keep a cancel waiting."""
+        try:
+            order = msgspec.json.decode(message.data, type=FarmOrder)
+        except msgspec.MsgspecError as error:
+            log.warning("farm.order_unreadable", reason=str(error))
+            await self._answer(message, OrderAnswer(ok=False, reason=f"the agent does not understand this: {error}"))
+            return
+        if len(self._tasks) >= MOST_ORDERS:
+            await self._answer(message, OrderAnswer(ok=False, reason="the agent is busy with other orders"))
+        else:
+            self._begin(self._obey(message, order))
+
+    async def _obey(self, message: Msg, order: FarmOrder) -> None:
+        if self._handler is None:
+            answer = OrderAnswer(ok=False, reason="the agent has only just started")
+        else:
+            try:
+                answer = await self._handler(order)
+            except Exception as error:
+                log.exception("farm.order_failed", verb=order.verb)
+                answer = OrderAnswer(ok=False, reason=f"the agent failed: {error}; its log says how")
+        await self._answer(message, answer)
+
+    async def _answer(self, message: Msg, answer: OrderAnswer) -> None:
+        if not message.reply:
+            return
+        try:
+            await self._line.publish(message.reply, msgspec.json.encode(answer))
+        except FarmUnreachable as error:
+            log.warning("farm.order_unanswered", reason=str(error))
+
+
+def check_receipt(message: Msg) -> None:
+    """Raise FarmUnreachable unless the stream says that it has the message."""
+    try:
+        receipt = json.loads(message.data)
+        if "seq" in receipt:
+            return
+        reason = receipt["error"]["description"]
+    except (ValueError, KeyError, TypeError):
+        reason = "no receipt"
+    raise FarmUnreachable(f"NATS has not kept the message: {reason}")
+
+
+def _decoded(message: Msg, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(message.data, type=kind)
+    except msgspec.MsgspecError as error:
+        raise FarmUnreachable(f"the server's answer is not understood: {error}") from error

@@ -1,0 +1,44 @@
+"""Names in NATS: subjects, streams, and whose they are."""
+
+import re
+
+from daemon.farm.messages import PRINTER_ID
+
+PRESENCE_BUCKET = "printers"
+PRESENCE = "$KV.printers"
+OFFERS, REPORTS, FAILED = "OFFERS", "REPORTS", "FAILED"
+FILES = "gcode"
+CONSUMER = "server"
+QUEUE = "server"
+LAST_OFFER = "$JS.API.DIRECT.GET.OFFERS.farm.offer"
+MESSAGE_ID = "Nats-Msg-Id"
+REFUSED = "Nozzled-Refused"
+SERVER_INBOX = "_INBOX_server"
+
+_ID = re.compile(PRINTER_ID)
+
+
+def is_printer(text: str) -> bool:
+    """Tell whether a printer may be called so."""
+    return _ID.fullmatch(text) is not None
+
+
+def inbox(printer: str) -> str:
+    """Return what the subjects of answers to a printer begin with."""
+    return f"_INBOX_{printer}"
+
+
+def of(kind: str, printer: str) -> str:
+    """Return a printer's subject of a kind: `farm.claim.mk3`."""
+    return f"farm.{kind}.{printer}"
+
+
+def sender(subject: str) -> str:
+    """Return the printer that may publish on this subject, or nothing."""
+    printer = subject.rpartition(".")[2]
+    return printer if is_printer(printer) else ""
+
+
+def is_own_inbox(reply: str, printer: str) -> bool:
+    """Tell whether an answer to a printer may go to this subject: whoever asks says where to."""
+    return reply.startswith(f"{inbox(printer)}.") and not any(each in reply for each in "*> \t\r\n")

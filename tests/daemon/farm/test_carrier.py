@@ -1,0 +1,222 @@
+"""What the way between server and agents promises, in memory and over a real NATS: one suite for both."""
+
+import asyncio
+import hashlib
+from contextlib import aclosing
+
+import pytest
+
+from daemon.farm.carrier import reports
+from daemon.farm.carrier.agent_end import NatsAgentEnd
+from daemon.farm.carrier.connect import NatsAddress
+from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
+from daemon.farm.carrier.memory import FarmInMemory
+from daemon.farm.carrier.server_end import NatsServerEnd
+from daemon.farm.messages import FailedCopy, FarmOrder, Held, Holdings, Offer, OrderAnswer, Presence, Report, YesOrNo
+from support.nats import Recorder, eventually, nats_server, running
+
+
+class InMemory:
+    def __init__(self):
+        self.farm = FarmInMemory()
+        self.agent, self.server = self.farm.agent, self.farm.server
+        self.stop, self.start = self.farm.stop, self.farm.start
+
+
+class OverNats:
+    def __init__(self, process):
+        self.address = NatsAddress((process.url,))
+        self.stop, self.start = process.stop, process.start
+
+    def agent(self, printer):
+        return NatsAgentEnd(printer, self.address)
+
+    def server(self):
+        return NatsServerEnd(self.address)
+
+
+async def there(*ends):
+    await eventually(lambda: all(end.connected for end in ends), "the ends to be connected")
+
+
+async def an_offer_arrives_and_is_withdrawn(way, tmp_path):
+    server, agent, duties = way.server(), way.agent("offered"), Recorder()
+    async with running(server.run(duties), agent.run()), aclosing(agent.offers()) as offers:
+        await there(server, agent)
+        await eventually(lambda: duties.times, "the streams")
+        await server.offer("offered", Offer("copy-1", 1, name="cube", size=7))
+        assert await anext(offers) == Offer("copy-1", 1, name="cube", size=7)
+        await server.withdraw("offered")
+        assert await anext(offers) is None
+
+
+async def who_comes_later_finds_the_last_offer_and_only_its_own(way, tmp_path):
+    server, duties = way.server(), Recorder()
+    late, other = way.agent("late"), way.agent("late-2")
+    async with running(server.run(duties)):
+        await eventually(lambda: server.connected and duties.times, "the server")
+        await server.offer("late", Offer("old", 1))
+        await server.offer("late", Offer("new", 2))
+        async with running(late.run(), other.run()), aclosing(late.offers()) as offers:
+            assert (await anext(offers)).copy == "new"
+            await there(late, other)
+            listening = asyncio.ensure_future(anext(other.offers()))
+            await asyncio.sleep(0.2)
+            assert not listening.done()
+            listening.cancel()
+
+
+async def questions_are_answered(way, tmp_path):
+    server, agent, duties = way.server(), way.agent("asking"), Recorder()
+    duties.contents = bytes(range(256)) * 4096
+    duties.holdings = Holdings([Held("c", 3, "claimed", "n", cancel=True)])
+    async with running(server.run(duties), agent.run()):
+        await there(server, agent)
+        assert await agent.claim("c", 3, "nonce") == YesOrNo(yes=True)
+        assert [(printer, each.nonce) for printer, each in duties.claims] == [("asking", "nonce")]
+        duties.answers = YesOrNo(yes=False, reason="it is another's")
+        assert await agent.renew("c", 3) == duties.answers
+        assert await agent.held() == duties.holdings
+        found = b""
+        while chunk := await agent.file("c", 3, len(found)):
+            found += chunk
+        assert hashlib.sha256(found).digest() == hashlib.sha256(duties.contents).digest()
+        duties.fail.append(FarmRefused("this copy is not offered to asking"))
+        with pytest.raises(FarmRefused, match="not offered to asking"):
+            await agent.file("c", 3, 0)
+
+
+async def a_report_comes_until_it_is_written_down(way, tmp_path):
+    server, agent, duties = way.server(), way.agent("reporting"), Recorder()
+    said = Report("c", 1, "done", 5.0, seconds=77)
+    async with running(agent.run()):
+        async with running(server.run(duties)):
+            await eventually(lambda: server.connected and agent.connected and duties.times, "both")
+            duties.fail.append(RuntimeError("the disk is full"))
+            await agent.report(said)
+            await eventually(lambda: duties.reports, "the report")
+        assert duties.reports == [("reporting", said)]
+        later = Recorder()
+        await agent.report(Report("c", 2, "printing", 6.0))  # no server is there
+        async with running(way.server().run(later)):
+            await eventually(lambda: later.reports, "the report that waited")
+        assert [each.attempt for _, each in later.reports] == [2]
+
+
+async def a_presence_is_heard_and_remembered(way, tmp_path):
+    server, agent, duties = way.server(), way.agent("present"), Recorder()
+    async with running(agent.run()):
+        async with running(server.run(duties)):
+            await eventually(lambda: server.connected and agent.connected and duties.times, "both")
+            await agent.present(Presence(1.0, "boot", ready=True, state="Operational"))
+            await eventually(lambda: "present" in duties.heard_of, "the presence")
+        another, later = way.server(), Recorder()
+        async with running(another.run(later)):
+            await eventually(lambda: "present" in later.heard_of, "what was said before the server began")
+            assert another.presences["present"] == Presence(1.0, "boot", ready=True, state="Operational")
+
+
+async def an_order_is_answered_or_given_up(way, tmp_path):
+    server, agent, duties = way.server(), way.agent("ordered"), Recorder()
+    done = []
+
+    async def obey(order):
+        done.append(order)
+        if order.verb == "picture":
+            await asyncio.sleep(30)
+        return OrderAnswer(ok=True, data=b"\xff\xd8")
+
+    agent.orders(obey)
+    async with running(server.run(duties), agent.run()):
+        await there(server, agent)
+        answer = await server.order("ordered", FarmOrder("cancel", copy="c", by="anna"))
+        assert (answer, done) == (OrderAnswer(ok=True, data=b"\xff\xd8"), [FarmOrder("cancel", copy="c", by="anna")])
+        with pytest.raises(FarmUnreachable, match="ordered: its agent did not answer"):
+            await server.order("ordered", FarmOrder("picture"), within=0.2)
+        with pytest.raises(FarmUnreachable, match="nobody: its agent did not answer"):
+            await server.order("nobody", FarmOrder("cancel"), within=0.2)
+
+
+async def files_and_failures_are_kept(way, tmp_path):
+    server, duties = way.server(), Recorder()
+    data = b"G28\n" * 300_000
+    name = hashlib.sha256(data).hexdigest()
+    (tmp_path / "part").write_bytes(data)
+    async with running(server.run(duties)):
+        await eventually(lambda: server.connected and duties.times, "the server")
+        for _ in range(2):
+            await server.put_file(name, tmp_path / "part")
+        await server.get_file(name, tmp_path / "got")
+        assert (tmp_path / "got").read_bytes() == data
+        await server.remove_file(name)
+        await server.remove_file(name)
+        with pytest.raises(FarmRefused, match="no file"):
+            await server.get_file(name, tmp_path / "got")
+        await server.failed("kept", FailedCopy("c", "j", 1.0, "cube", "it came loose"))
+
+
+async def both_come_again_when_nats_does(way, tmp_path):
+    server, agent, duties = way.server(), way.agent("again"), Recorder()
+    connections = []
+    agent.on_connect = lambda: connections.append(1)
+    async with running(server.run(duties), agent.run()), aclosing(agent.offers()) as offers:
+        await eventually(lambda: server.connected and agent.connected and duties.times, "both")
+        await server.offer("again", Offer("kept", 1))
+        assert (await anext(offers)).copy == "kept"
+        way.stop()
+        await eventually(lambda: not server.connected and not agent.connected, "both to notice")
+        assert "NATS" in server.trouble
+        assert "NATS" in agent.trouble
+        for lost in (agent.claim("c", 1, "n"), agent.report(Report("c", 1, "done", 1.0)), server.withdraw("again")):
+            with pytest.raises(FarmUnreachable):
+                await lost
+        way.start()
+        await eventually(lambda: duties.times == 2 and agent.connected, "both to come again")
+        assert (await anext(offers)).copy == "kept"
+        assert await agent.claim("c", 1, "n") == YesOrNo(yes=True)
+        assert len(connections) == 2
+
+
+async def two_servers_share_the_questions(way, tmp_path):
+    one, two, agent = Recorder(), Recorder(), way.agent("shared")
+    ends = way.server(), way.server()
+    async with running(ends[0].run(one), ends[1].run(two), agent.run()):
+        await there(*ends, agent)
+        for number in range(40):
+            await agent.claim("c", number, "n")
+        asked = [each.attempt for _, each in one.claims + two.claims]
+        assert sorted(asked) == [*range(40)]
+        assert one.claims
+        assert two.claims
+
+
+SCENARIOS = [
+    an_offer_arrives_and_is_withdrawn,
+    who_comes_later_finds_the_last_offer_and_only_its_own,
+    questions_are_answered,
+    a_report_comes_until_it_is_written_down,
+    a_presence_is_heard_and_remembered,
+    an_order_is_answered_or_given_up,
+    files_and_failures_are_kept,
+    two_servers_share_the_questions,
+    both_come_again_when_nats_does,
+]
+each_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda each: each.__name__)
+
+
+@pytest.fixture(scope="module")
+def nats(tmp_path_factory):
+    with nats_server(tmp_path_factory.mktemp("nats")) as server:
+        yield server
+
+
+@each_scenario
+async def test_in_memory(scenario, tmp_path):
+    await scenario(InMemory(), tmp_path)
+
+
+@pytest.mark.real_time
+@each_scenario
+async def test_over_nats(scenario, tmp_path, nats, monkeypatch):
+    monkeypatch.setattr(reports, "LATER", 0.1)
+    await scenario(OverNats(nats), tmp_path)

@@ -1,0 +1,125 @@
+"""What the carrier in memory does to messages, and what no end may take from whoever it speaks with."""
+
+import asyncio
+
+import pytest
+
+from daemon.errors import ConfigError
+from daemon.farm.carrier.agent_end import NatsAgentEnd
+from daemon.farm.carrier.connect import NatsAddress
+from daemon.farm.carrier.ending import in_time
+from daemon.farm.carrier.errors import FarmUnreachable
+from daemon.farm.carrier.memory import FarmInMemory, FarmFaults
+from daemon.farm.carrier.rates import PrinterRates
+from daemon.farm.carrier.subjects import is_own_inbox, sender
+from daemon.farm.messages import Offer, Report
+from support.nats import Recorder, running
+
+
+async def asked(faults, times=60):
+    """Ask many times; return how often it was answered, and how often the server was asked."""
+    farm, duties = FarmInMemory(faults, seed=1), Recorder()
+    agent, server, answered = farm.agent("mk3"), farm.server(), 0
+    async with running(server.run(duties), agent.run()):
+        await asyncio.sleep(0.1)
+        for number in range(times):
+            try:
+                await agent.claim("c", number, "n")
+                answered += 1
+            except FarmUnreachable:
+                pass
+        await asyncio.sleep(60)
+    return answered, len(duties.claims)
+
+
+async def test_a_question_may_be_lost_or_its_answer_or_it_comes_twice_or_late():
+    assert await asked(FarmFaults()) == (60, 60)
+    answered, heard = await asked(FarmFaults(lost=0.3))
+    assert answered == heard < 60
+    answered, heard = await asked(FarmFaults(answer_lost=0.3))
+    assert (answered < 60, heard) == (True, 60)
+    answered, heard = await asked(FarmFaults(repeated=0.3))
+    assert (answered, heard > 60) == (60, True)
+    answered, heard = await asked(FarmFaults(late=0.5))
+    assert (answered < 60, heard) == (True, 60)
+
+
+async def test_a_report_may_come_twice_and_is_never_lost_once_it_is_confirmed():
+    farm, duties = FarmInMemory(FarmFaults(lost=0.2, answer_lost=0.2, repeated=0.2), seed=3), Recorder()
+    agent, server, confirmed = farm.agent("mk3"), farm.server(), set()
+    async with running(server.run(duties), agent.run()):
+        await asyncio.sleep(0.1)
+        for number in range(60):
+            try:
+                await agent.report(Report("c", number, "done", 0.0))
+                confirmed.add(number)
+            except FarmUnreachable:
+                pass
+        await asyncio.sleep(60)
+    heard = [each.attempt for _, each in duties.reports]
+    assert confirmed <= set(heard)
+    assert 0 < len(confirmed) < 60
+    assert len(heard) > len(set(heard))
+
+
+async def test_a_printer_that_is_cut_off_hears_and_says_nothing():
+    farm, duties = FarmInMemory(), Recorder()
+    agent, server = farm.agent("mk3"), farm.server()
+    async with running(server.run(duties), agent.run()):
+        await asyncio.sleep(0.1)
+        farm.cut("mk3")
+        await server.offer("mk3", Offer("c", 1))
+        assert not agent.connected
+        with pytest.raises(FarmUnreachable, match="not connected"):
+            await agent.claim("c", 1, "n")
+        farm.mend("mk3")
+        assert (await anext(agent.offers())).copy == "c"
+
+
+@pytest.mark.parametrize("reply", ["farm.claim.mk4", "_INBOX_mk4.x", "_INBOX_mk3", "_INBOX_mk33.x", "_INBOX_mk3.*", ""])
+def test_an_answer_goes_to_the_own_inbox_alone(reply):
+    assert not is_own_inbox(reply, "mk3")
+    assert is_own_inbox("_INBOX_mk3.abc.1", "mk3")
+
+
+@pytest.mark.parametrize("subject", ["farm.claim.", "farm.claim.MK3", "farm.claim.*", "farm.claim." + "a" * 33])
+def test_a_subject_names_its_sender_or_nobody(subject):
+    assert sender(subject) == ""
+    assert sender("farm.claim.mk3-left") == "mk3-left"
+
+
+def test_who_asks_too_often_is_dropped_alone_and_admitted_again_later():
+    rates = PrinterRates(10, 20)
+    assert sum(rates.admits("rogue", 5.0) for _ in range(1000)) == 20
+    assert rates.admits("mk3", 5.0)
+    assert sum(rates.admits("rogue", 6.0) for _ in range(1000)) == 10
+
+
+async def test_a_library_that_swallows_its_cancellation_keeps_nobody_waiting():
+    async def deaf():
+        while True:
+            try:
+                await asyncio.sleep(1)
+            except asyncio.CancelledError:
+                return await asyncio.sleep(0.1)
+
+    with pytest.raises(TimeoutError):
+        await in_time(deaf(), 2)
+    waiting = asyncio.ensure_future(in_time(deaf(), 100))
+    await asyncio.sleep(0.1)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await asyncio.sleep(1)
+
+
+@pytest.mark.parametrize(
+    ("urls", "reason"),
+    [((), "address of a server"), (("http://a:1",), "must be tls"), (("tls://a:1",), "certificate"),
+     (("nats://user:secret@a:1",), "must be tls")],
+)  # fmt: skip
+def test_an_address_that_cannot_be_used_is_refused(urls, reason):
+    with pytest.raises(ConfigError, match=reason):
+        NatsAgentEnd("mk3", NatsAddress(urls))
+    with pytest.raises(ConfigError, match="may have a-z"):
+        NatsAgentEnd("MK3!", NatsAddress(("nats://a:1",)))
