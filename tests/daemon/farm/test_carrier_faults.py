@@ -9,7 +9,7 @@ from daemon.farm.carrier.agent_end import NatsAgentEnd
 from daemon.farm.carrier.connect import NatsAddress
 from daemon.farm.carrier.ending import in_time
 from daemon.farm.carrier.errors import FarmUnreachable
-from daemon.farm.carrier.memory import FarmInMemory, FarmFaults
+from daemon.farm.carrier.memory import FarmFaults, FarmInMemory
 from daemon.farm.carrier.rates import PrinterRates
 from daemon.farm.carrier.subjects import is_own_inbox, sender
 from daemon.farm.messages import Offer, Report
