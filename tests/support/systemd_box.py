@@ -34,7 +34,7 @@ url, key, method, body, kind = sys.argv[1:]
 data = open(body[1:], "rb").read() if body.startswith("@") else body.encode() or None
 request = urllib.request.Request(url, data, {"X-Api-Key": key, "Content-Type": kind}, method=method)
 try:
-    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+    with urllib.request.urlopen(request, timeout=90) as answer:
         print(json.dumps([answer.status, answer.read().decode()]))
 except urllib.error.HTTPError as error:
     print(json.dumps([error.code, error.read().decode()]))
