@@ -33,6 +33,7 @@ COMMANDS = {
     "timelapse": "List and delete films of prints, have them made; and the process that makes them.",
     "printer": "Show the printer of a running daemon; heat it, move it, send commands.",
     "mqtt": "Tell an MQTT broker, and Home Assistant through it, what printer and print do.",
+    "farm": "Give jobs to a farm of printers, see why they wait; the farm's server and the agents beside its printers.",
     "notify": "Send messages about prints; test whether they arrive.",
     "spool": "Say which of Spoolman's spools is on which tool, and see how much is left.",
     "power": "Switch the printer's power and other devices; see what filament sensors and the stop button say.",

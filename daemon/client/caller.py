@@ -59,9 +59,11 @@ class Caller:
         """Send JSON that changes a part of what is there; return the answer."""
         return await self._call("PATCH", path, json.dumps(data).encode(), "application/json")
 
-    async def send_form(self, path: str, form: FormBody, seconds: float) -> Any:
+    async def send_form(
+        self, path: str, form: FormBody, seconds: float, headers: Mapping[str, str] | None = None
+    ) -> Any:
         """Send a form with a file; return the answer."""
-        return await self._call("POST", path, form, form.content_type, seconds)
+        return await self._call("POST", path, form, form.content_type, seconds, headers)
 
     async def send_fields(self, path: str, fields: Mapping[str, str]) -> Any:
         """Send a form without a file; return the answer."""

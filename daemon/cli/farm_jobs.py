@@ -1,0 +1,408 @@
+"""`nozzled farm submit | status | why | …`: what people want of a farm, through its HTTP API.
+
+Exit codes as those of `daemon.cli.remote`.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from daemon.cli.options import UNFIT
+from daemon.cli.remote import duration, printable
+from daemon.client import AccessDenied, ClientError, Conflict, NotFound, RequestRefused, Unreachable
+from daemon.client.errors import NeverSent
+from daemon.farm.client import FarmClient
+from gcode.frozen import frozen
+
+URL, KEY = "NOZZLED_FARM_URL", "NOZZLED_FARM_KEY"
+DEFAULT_URL = "http://127.0.0.1:5050"
+KEY_FILES = ("~/.config/nozzled/farm.key", "/var/lib/nozzled-farm/admin.key")
+FOLLOW = 2.0  # s between two looks at the log
+BLOCK = 1 << 20
+CODES: dict[type[ClientError], int] = {Unreachable: 3, AccessDenied: 4, NotFound: 5, Conflict: UNFIT}
+OPEN = ("waiting", "offered", "claimed", "printing")
+
+
+@frozen
+class FarmAction:
+    """A command: its help, what it does, what people are told of that, and its own command line."""
+
+    help: str
+    run: Callable[[FarmClient, argparse.Namespace], Awaitable[Any]]
+    show: Callable[[Any], str] = lambda _: ""
+    arguments: Callable[[argparse.ArgumentParser], None] = lambda _: None
+
+
+def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the actions."""
+    for name, action in _ACTIONS.items():
+        command = actions.add_parser(name, help=action.help, description=action.help)
+        action.arguments(command)
+        farm = command.add_argument_group("which farm")
+        farm.add_argument("--url", metavar="U", help=f"its address (default: ${URL}, else {DEFAULT_URL})")
+        farm.add_argument(
+            "--key-file",
+            type=Path,
+            metavar="F",
+            help=f"file with its key (default: ${KEY}, else {KEY_FILES[0]}, else the server's own)",
+        )
+        command.add_argument("--json", action="store_true", help="print the answer as JSON, for scripts")
+        command.set_defaults(act=_run, action=action, parser=command)
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Do what was asked; print the answer, or the reason on stderr, and return the exit code."""
+    logging.getLogger("tornado").setLevel(logging.CRITICAL)  # what it has to say comes as an exception too
+    action: FarmAction = args.action
+    url = args.url or os.environ.get(URL) or DEFAULT_URL
+    try:
+        answer = asyncio.run(_act(url, action, args))
+    except ClientError as error:
+        return _failed(error, url, as_json=args.json)
+    except OSError as error:
+        return _say(f"{error.filename}: {error.strerror}", 1)
+    if text := json.dumps(answer) if args.json else action.show(answer):
+        print(text)
+    return 0
+
+
+async def _act(url: str, action: FarmAction, args: argparse.Namespace) -> Any:
+    async with FarmClient(url, _key(args.key_file, os.environ)) as farm:
+        return await action.run(farm, args)
+
+
+def _key(path: Path | None, environ: Mapping[str, str]) -> str:
+    """Return the key that there is; none, and the farm says so."""
+    if path is None and environ.get(KEY):
+        return environ[KEY].strip()
+    for each in [path] if path is not None else [Path(name).expanduser() for name in KEY_FILES]:
+        try:
+            return each.read_text("utf-8").strip()
+        except OSError:
+            if path is not None:
+                raise
+    return ""
+
+
+def _failed(error: ClientError, url: str, *, as_json: bool) -> int:
+    status = error.status if isinstance(error, RequestRefused) else None
+    text = error.text if isinstance(error, RequestRefused) and error.text else str(error)
+    if as_json:
+        print(json.dumps({"error": text, "status": status}))
+    if isinstance(error, NeverSent):
+        text = f"nothing answers at {url}: is `nozzled farm serve` running there? --url or ${URL} names another farm"
+    elif isinstance(error, AccessDenied):
+        text = f"{text}: name a file with the farm's key by --key-file, or put the key into ${KEY}"
+    return _say(text, next((code for kind, code in CODES.items() if isinstance(error, kind)), 1))
+
+
+def _say(text: str, code: int) -> int:
+    print(f"nozzled: {printable(text)}", file=sys.stderr)
+    return code
+
+
+# -- submit ------------------------------------------------------------------------------------------------------
+
+
+def _for_submit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="G-code; each file becomes a job")
+    parser.add_argument("--copies", type=_count, metavar="N", default=1, help="how many of each (default: 1)")
+    _wishes(parser)
+    parser.add_argument("--hold", action="store_true", help="begin nothing until `nozzled farm release`")
+    parser.add_argument("--once", metavar="KEY", help="make these jobs once when asked again with the same key")
+
+
+def _wishes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--material", metavar="M", help="what has to be loaded, like PLA")
+    parser.add_argument("--colour", "--color", metavar="C", help="its colour, as the printers name it")
+    parser.add_argument("--nozzle", dest="nozzle_mm", type=float, metavar="MM", help="diameter of the nozzle, in mm")
+    parser.add_argument("--group", metavar="G", help="only printers of this group")
+    parser.add_argument("--printer", action="append", metavar="ID", help="only this one; may be given again")
+    parser.add_argument("--priority", type=int, metavar="P", help="higher ones are printed first (default: 0)")
+    parser.add_argument("--due", type=_moment, metavar="DATE", help="when it has to be ready: 2026-12-24 or …T18:00")
+    parser.add_argument("--notes", metavar="T", help="for whoever stands at the printer")
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of copies")
+    return int(text)
+
+
+def _moment(text: str) -> float:
+    """Return a date as s since 1970; a day alone is its end."""
+    try:
+        if len(text) == len("2026-12-24"):
+            return datetime.combine(date.fromisoformat(text), datetime.max.time()).timestamp() // 1
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date: write 2026-12-24 or 2026-12-24T18:00") from None
+
+
+def _fields(args: argparse.Namespace) -> dict[str, Any]:
+    names = ("material", "colour", "nozzle_mm", "group", "priority", "due", "notes")
+    wishes = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    return wishes | ({"printers": args.printer} if args.printer else {})
+
+
+async def _submit(farm: FarmClient, args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Give each file to the farm. A key tells it a repeated wish, after a lost answer, from a new one."""
+    wishes = {name: ",".join(value) if isinstance(value, list) else str(value) for name, value in _fields(args).items()}
+    wishes |= {"copies": str(args.copies), **({"held": "true"} if args.hold else {})}
+    wish = args.once or os.urandom(8).hex()
+    jobs: list[dict[str, Any]] = []
+    for path in args.files:
+        key = hashlib.sha256(f"{wish} {path.name} {_hash(path)}".encode()).hexdigest()[:40]
+        try:
+            job = await _submitted(farm, path, wishes, key)
+        except (ClientError, OSError, asyncio.CancelledError):
+            done = ", ".join(str(each["number"]) for each in jobs) or "none"
+            _say(f"{path.name} was not taken; jobs that were made: {done}; --once {wish} repeats it safely", 1)
+            raise
+        jobs.append(job)
+        if not args.json:
+            print(printable(f"job {job['number']}: {job['name']}, {_copies(job['counts']['total'])}"), flush=True)
+    return jobs
+
+
+async def _submitted(farm: FarmClient, path: Path, wishes: Mapping[str, str], key: str) -> dict[str, Any]:
+    try:
+        return await farm.submit(path, wishes, key)
+    except Unreachable as error:
+        if isinstance(error, NeverSent):
+            raise
+        return await farm.submit(path, wishes, key)  # the first one may have arrived: the key makes it one job
+
+
+def _hash(path: Path) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            found.update(block)
+    return found.hexdigest()
+
+
+def _copies(number: int) -> str:
+    return "1 copy" if number == 1 else f"{number} copies"
+
+
+# -- what there is -------------------------------------------------------------------------------------------------
+
+
+async def _status(farm: FarmClient, args: argparse.Namespace) -> dict[str, Any]:
+    about = await farm.get("")
+    found = await farm.get("/jobs", {"state": "all" if args.all else "open"})
+    orphans = await farm.get("/orphans")
+    return {"farm": about, "jobs": found["jobs"], "orphans": orphans["copies"]}
+
+
+def _for_status(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--all", action="store_true", help="those that have ended, too")
+
+
+def _shown_status(found: dict[str, Any]) -> str:
+    rows = []
+    if not found["farm"]["nats"]["connected"]:
+        rows.append(f"NATS is away, nothing new begins: {found['farm']['nats']['trouble']}")
+    rows += [
+        f"ORPHAN {copy['id']}: {copy['printer']} has said nothing since it took it. Look at the printer, then "
+        f"`nozzled farm settle {copy['id']} done|failed`, or `nozzled farm again {copy['id']}`"
+        for copy in found["orphans"]
+    ]
+    for job in found["jobs"]:
+        rows += [_job(job), *(f"        {why}" for why in job["why"][:3])]
+    return "\n".join(printable(row) for row in rows or ["no job is open"])
+
+
+def _job(job: dict[str, Any]) -> str:
+    counts = job["counts"]
+    wanted = [job["material"], job["colour"], f"{job['nozzle_mm']:g} mm" if job["nozzle_mm"] else "", job["group"]]
+    more = [f"{counts['failed']} failed"] if counts["failed"] else []
+    more += ["on hold"] if job["held"] else []
+    done = f"{counts['done']}/{counts['total']}"
+    return "  ".join([f"{job['number']:>6}  {done:>7}  {job['name']}", *filter(None, wanted), *more])
+
+
+async def _why(farm: FarmClient, args: argparse.Namespace) -> dict[str, Any]:
+    found: dict[str, Any] = await farm.get(f"/jobs/{quote(args.job, safe='')}")
+    return found
+
+
+def _shown_why(job: dict[str, Any]) -> str:
+    rows = [_job(job), *(f"        {why}" for why in job["why"])]
+    rows += [f"        copy {copy['number']}: {_copy(copy)}" for copy in job.get("copies", ())]
+    return "\n".join(printable(row) for row in rows)
+
+
+def _copy(copy: dict[str, Any]) -> str:
+    where = f" at {copy['printer']}" if copy["printer"] else ""
+    reason = f": {copy['reason']}" if copy["reason"] else ""
+    orphan = " (orphan: its printer says nothing)" if copy["orphan"] else ""
+    return f"{copy['state']}{where}{reason}{orphan}  {copy['id']}"
+
+
+async def _printers(farm: FarmClient, _: argparse.Namespace) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await farm.get("/printers"))["printers"]
+    return found
+
+
+def _shown_printers(printers: list[dict[str, Any]]) -> str:
+    rows = []
+    for each in printers:
+        says = "away" if each["away"] else "ready" if each["ready"] else each["not_ready"]
+        left = duration(each["remaining_s"])
+        rows.append("  ".join(filter(None, [f"{each['id']:<20}", each["group"], each["state"], says, left])))
+    return "\n".join(
+        printable(row) for row in rows or ["no printer has ever been here: `nozzled farm enrol` lets one in"]
+    )
+
+
+async def _logs(farm: FarmClient, args: argparse.Namespace) -> Any:
+    """Show what happened; followed, it never returns."""
+    since = 0
+    while True:
+        found = (await farm.get("/events", {"since": str(since), "limit": str(args.lines)}))["events"]
+        if args.json and not args.follow:
+            return found
+        for event in found:
+            since = max(since, event["number"])
+            print(json.dumps(event) if args.json else printable(_event(event)), flush=True)
+        if not args.follow:
+            return []
+        await asyncio.sleep(FOLLOW)
+
+
+def _event(event: dict[str, Any]) -> str:
+    when = datetime.fromtimestamp(event["at"]).strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ006 - the reader's clock
+    parts = [event["who"], event["what"], event["printer"], event["copy"] or event["job"], event["text"]]
+    return "  ".join([when, *filter(None, parts)])
+
+
+def _for_logs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-f", "--follow", action="store_true", help="go on as things happen")
+    parser.add_argument("-n", "--lines", type=_count, default=50, metavar="N", help="at most so many (default: 50)")
+
+
+# -- what is wanted ------------------------------------------------------------------------------------------------
+
+
+def _for_job(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", metavar="JOB", help="its number, as `nozzled farm status` shows it")
+
+
+def _for_move(parser: argparse.ArgumentParser) -> None:
+    _for_job(parser)
+    parser.add_argument("before", nargs="?", metavar="OTHER", help="the job that it comes before; without: to the end")
+
+
+def _for_edit(parser: argparse.ArgumentParser) -> None:
+    _for_job(parser)
+    _wishes(parser)
+    parser.add_argument("--copies", type=_count, metavar="N", help="how many in all")
+
+
+def _for_copy(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("copy", metavar="COPY", help="its id, as `nozzled farm why JOB` shows it")
+
+
+def _for_settle(parser: argparse.ArgumentParser) -> None:
+    _for_copy(parser)
+    parser.add_argument("state", choices=("done", "failed"), help="what you have seen at the printer")
+
+
+def _for_printer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("printer", metavar="PRINTER", help="its id, as `nozzled farm printers` shows it")
+
+
+def _of_job(verb: str) -> Callable[[FarmClient, argparse.Namespace], Awaitable[Any]]:
+    async def act(farm: FarmClient, args: argparse.Namespace) -> Any:
+        return await farm.post(f"/jobs/{quote(args.job, safe='')}/{verb}")
+
+    return act
+
+
+async def _cancel(farm: FarmClient, args: argparse.Namespace) -> Any:
+    if args.copy:
+        return await farm.post(f"/copies/{quote(args.job, safe='')}/cancel")
+    return await farm.delete(f"/jobs/{quote(args.job, safe='')}")
+
+
+def _for_cancel(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", metavar="JOB", help="its number; with --copy the id of a copy")
+    parser.add_argument("--copy", action="store_true", help="this copy alone")
+
+
+async def _edit(farm: FarmClient, args: argparse.Namespace) -> Any:
+    path = f"/jobs/{quote(args.job, safe='')}"
+    changes = _fields(args) | ({"copies": args.copies} if args.copies is not None else {})
+    revision = (await farm.get(path))["revision"]
+    return await farm.patch(path, {"revision": revision, **changes})
+
+
+async def _move(farm: FarmClient, args: argparse.Namespace) -> Any:
+    return await farm.post(f"/jobs/{quote(args.job, safe='')}/move", {"before": args.before})
+
+
+async def _again(farm: FarmClient, args: argparse.Namespace) -> Any:
+    return await farm.post(f"/copies/{quote(args.copy, safe='')}/again")
+
+
+async def _settle(farm: FarmClient, args: argparse.Namespace) -> Any:
+    return await farm.post(f"/copies/{quote(args.copy, safe='')}/settle", {"state": args.state})
+
+
+async def _clear(farm: FarmClient, args: argparse.Namespace) -> Any:
+    return await farm.post(f"/printers/{quote(args.printer, safe='')}/bed_clear")
+
+
+# -- keys ------------------------------------------------------------------------------------------------------------
+
+
+async def _keys(farm: FarmClient, args: argparse.Namespace) -> Any:
+    if args.do == "list":
+        return (await farm.get("/keys"))["keys"]
+    if args.name is None:
+        args.parser.error(f"`nozzled farm key {args.do}` needs the key's NAME")
+    if args.do == "remove":
+        await farm.delete(f"/keys/{quote(args.name, safe='')}")
+        return []
+    return [await farm.post("/keys", {"name": args.name, "scope": args.scope})]
+
+
+def _for_keys(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("do", choices=("list", "add", "remove"), help="a key is shown once, when it is made")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="of the key")
+    parser.add_argument(
+        "--scope", choices=("read", "control", "admin"), default="control", help="what it may do (default: control)"
+    )
+
+
+def _shown_keys(keys: list[dict[str, Any]]) -> str:
+    return "\n".join(printable(f"{key['name']:<20}  {key['scope']:<8}{key.get('key') or ''}".rstrip()) for key in keys)
+
+
+_ACTIONS = {
+    "submit": FarmAction("Give files to the farm; each becomes a job.", _submit, arguments=_for_submit),
+    "status": FarmAction("Show the jobs, and why each waits.", _status, _shown_status, _for_status),
+    "why": FarmAction("Show all that is known of a job, and why it waits.", _why, _shown_why, _for_job),
+    "edit": FarmAction("Change what a job wants.", _edit, arguments=_for_edit),
+    "move": FarmAction("Put a job before another one, or to the end.", _move, arguments=_for_move),
+    "hold": FarmAction("Begin no more copies of a job.", _of_job("hold"), arguments=_for_job),
+    "release": FarmAction("Let it begin again.", _of_job("release"), arguments=_for_job),
+    "cancel": FarmAction("Cancel a job, or one copy: what is printed ends.", _cancel, arguments=_for_cancel),
+    "again": FarmAction("Print a copy that failed, or was lost, once more.", _again, arguments=_for_copy),
+    "settle": FarmAction("Say how an orphan ended, once you have looked.", _settle, arguments=_for_settle),
+    "printers": FarmAction("Show the printers, and why each is not ready.", _printers, _shown_printers),
+    "clear": FarmAction("Say that the bed of a printer is clear.", _clear, arguments=_for_printer),
+    "logs": FarmAction("Show what happened.", _logs, arguments=_for_logs),
+    "key": FarmAction("List, make and remove keys of the farm.", _keys, _shown_keys, _for_keys),
+}
