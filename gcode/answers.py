@@ -93,7 +93,7 @@ class Answers:
         over = [self._asked.popleft()] if len(self._asked) > MOST_WAITING else []
         return [_over(each.ticket, each.ok) for each in over]
 
-    def said(self, reply: Reply, now: float, next_: Ticket | None = None) -> list[Ticket] | None:
+    def take(self, reply: Reply, now: float, next_: Ticket | None = None) -> list[Ticket] | None:
         """Give a reply to the command that it answers; return what is over then, None where it answers none.
 
         Args:

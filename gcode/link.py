@@ -383,7 +383,7 @@ class HostLink:
         if isinstance(reply, Busy | Wait):
             return
         ticket = self._flight.lines[0][4] if self._flight.lines else None
-        if self._answers and (over := self._answers.said(reply, now, ticket)) is not None:
+        if self._answers and (over := self._answers.take(reply, now, ticket)) is not None:
             events += over
             return
         if ticket is not None and (self._dialect.ok_at == "execution" or fits(reply, ticket)):

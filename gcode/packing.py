@@ -83,7 +83,7 @@ def text_of(raw: bytes) -> bytes:
     return raw.text if isinstance(raw, Packed) else raw
 
 
-def shown(wire: bytes) -> bytes:
+def text_on_wire(wire: bytes) -> bytes:
     """Return the text in what one write has put on the wire: orders are left out, packed lines unpacked.
 
     A write begins with an order or a line. Packed lines have a number, so they begin with a byte for an N to follow;

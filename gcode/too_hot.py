@@ -64,7 +64,7 @@ _OPERATORS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
 
 
 @frozen
-class _Asked:
+class _HeatRequest:
     """So many °C for something, by a word of a command; `sure`: it is no expression of which that is a part."""
 
     heats: str
@@ -128,7 +128,7 @@ def _shown(command: bytes) -> str:
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
-def _all_asked(command: bytes) -> Iterator[_Asked]:
+def _all_asked(command: bytes) -> Iterator[_HeatRequest]:
     if _TEXT.match(command):
         return
     yield from _of_codes(command)
@@ -140,14 +140,14 @@ def _all_asked(command: bytes) -> Iterator[_Asked]:
         yield from _of_names(text)
 
 
-def _of_codes(command: bytes) -> Iterator[_Asked]:
+def _of_codes(command: bytes) -> Iterator[_HeatRequest]:
     for letter, number, words in _COMMAND.findall(command):
         code = f"{letter.decode().upper()}{_whole(number.decode())}"
         heated = _TARGETS.get(code)
         if heated is None or (code == "G10" and _COORDINATES.search(words)):
             continue
         if len(words) > _LONGEST:
-            yield from (_Asked(heats, math.inf) for heats in heated.values())
+            yield from (_HeatRequest(heats, math.inf) for heats in heated.values())
             continue
         tunes_bed = code == "M303" and _BED_TUNED.search(words)  # E-1 is the bed, E-2 the chamber
         for word, expression, numbers in _WORD.findall(words):
@@ -155,28 +155,30 @@ def _of_codes(command: bytes) -> Iterator[_Asked]:
             if heats is None:
                 continue
             if numbers:
-                yield from (_Asked(heats, _value(each)) for each in numbers.decode().split(":"))
+                yield from (_HeatRequest(heats, _value(each)) for each in numbers.decode().split(":"))
             else:
                 yield from _of_expression(heats, expression.decode())
 
 
-def _of_expression(heats: str, expression: str) -> Iterator[_Asked]:
+def _of_expression(heats: str, expression: str) -> Iterator[_HeatRequest]:
     for part in re.split("[,:]", expression):
         value = _calculated(part)
         if value is not None:
-            yield _Asked(heats, value)
+            yield _HeatRequest(heats, value)
         else:
-            yield _Asked(heats, max(map(_value, _EACH.findall(part)), default=0.0), sure=False)
+            yield _HeatRequest(heats, max(map(_value, _EACH.findall(part)), default=0.0), sure=False)
 
 
-def _of_names(text: str) -> Iterator[_Asked]:
+def _of_names(text: str) -> Iterator[_HeatRequest]:
     if found := _SET_TEMP.match(text):
-        yield _Asked(_heated(found[1]), _float(found[2]))
+        yield _HeatRequest(_heated(found[1]), _float(found[2]))
     name, _, _ = text.partition(" ")
     words = dict(_parameters(text))
     heater = words.get("HEATER") or words.get("SENSOR") or ""
     if heater or name.upper() in _OF_HEATERS:
-        yield from (_Asked(_heated(heater), _float(words[each])) for each in ("TARGET", "MINIMUM") if each in words)
+        yield from (
+            _HeatRequest(_heated(heater), _float(words[each])) for each in ("TARGET", "MINIMUM") if each in words
+        )
 
 
 def _parameters(text: str) -> Iterator[tuple[str, str]]:

@@ -23,7 +23,7 @@ from hal import flight_recorder
 from hal.commands import Commands
 from hal.emergency_stop import EmergencyStop
 from hal.errors import NotConnected, PortError, PortLost
-from hal.flight_recorder import Heard
+from hal.flight_recorder import RecentLines
 from hal.handshake import Handshake
 from hal.link_settings import LinkSettings
 from hal.logbook import Logbook
@@ -227,9 +227,9 @@ class LinePrinter:
         """Return those of them that came after this time of the loop."""
         return flight_recorder.lines(flight_recorder.since(self._pump.ring, time))
 
-    def said_since(self, time: float) -> Heard:
+    def lines_since(self, time: float) -> RecentLines:
         """Return the lines that were complete after this time of the loop."""
-        return flight_recorder.heard(self._pump.ring, time)
+        return flight_recorder.recent_lines(self._pump.ring, time)
 
     def recent(self) -> list[Record]:
         """Return the last pieces that went over the line, oldest first, timed from the first of them."""

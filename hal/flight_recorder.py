@@ -7,7 +7,7 @@ somebody asks.
 from collections.abc import Iterable, Iterator, Sequence
 
 from gcode.frozen import frozen
-from gcode.packing import shown
+from gcode.packing import text_on_wire
 from gcode.replies import decode
 from hal.session_file import HOST, PRINTER, Record
 
@@ -40,7 +40,7 @@ def since(ring: Sequence[Piece], time: float) -> list[Piece]:
 
 
 @frozen
-class Heard:
+class RecentLines:
     """What was said on the line since a time.
 
     Attributes:
@@ -52,7 +52,7 @@ class Heard:
     gap: bool
 
 
-def heard(ring: Sequence[Piece], time: float) -> Heard:
+def recent_lines(ring: Sequence[Piece], time: float) -> RecentLines:
     """Return the lines that were complete after a time: who asks again and again gets each of them once, and whole."""
     found = since(ring, time)
     before = [*ring][: len(ring) - len(found)]
@@ -64,11 +64,11 @@ def heard(ring: Sequence[Piece], time: float) -> Heard:
         if arrow is None:
             continue
         if arrow == ">":
-            whole = shown(data).split(b"\n")
+            whole = text_on_wire(data).split(b"\n")
         else:
             *whole, begun = (begun + data).split(b"\n")
         said += ((arrow, at, decode(line)) for line in whole if line.strip(b"\r"))
-    return Heard(said, gap)
+    return RecentLines(said, gap)
 
 
 def _begun(before: Sequence[Piece]) -> bytes:
@@ -92,7 +92,7 @@ def _lines(ring: Iterable[Piece]) -> Iterator[str]:
     begun = b""  # a line of the printer's, cut between two reads
     for _, kind, data in ring:
         if kind == HOST:
-            yield from _shown(">", shown(data).split(b"\n"))
+            yield from _shown(">", text_on_wire(data).split(b"\n"))
         elif kind == PRINTER:
             *whole, begun = (begun + data).split(b"\n")
             yield from _shown("<", whole)

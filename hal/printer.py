@@ -18,7 +18,7 @@ from gcode.histogram import Histogram
 from gcode.modes import Modes
 from gcode.outgoing import Counters, JobPosition, Line
 from gcode.replies import Heaters
-from hal.flight_recorder import Heard
+from hal.flight_recorder import RecentLines
 from hal.link_settings import LinkSettings
 from hal.session_file import Record
 
@@ -422,7 +422,7 @@ class Conversation(Protocol):
     def tail_since(self, time: float) -> list[str]:
         """Return those of them that came after this time of the loop."""
 
-    def said_since(self, time: float) -> Heard:
+    def lines_since(self, time: float) -> RecentLines:
         """Return the lines that were complete after this time of the loop."""
 
     def recent(self) -> list[Record]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from gcode.frozen import frozen
-from gcode.packing import shown
+from gcode.packing import text_on_wire
 from gcode.replies import decode
 from hal.errors import AddressError, PortError, PortLost, RecordingError, ReplayDiffers
 from hal.registry import Address
@@ -58,7 +58,7 @@ def dialogue(records: Iterable[Record]) -> Iterator[str]:
     What went packed is shown unpacked, without the orders to the decoder.
     """
     for record in records:
-        data = shown(record.data) if record.kind == HOST else record.data
+        data = text_on_wire(record.data) if record.kind == HOST else record.data
         for line in data.split(b"\n"):
             if line:
                 yield f"{record.time:9.3f} {ARROWS[record.kind]} {decode(line)}"

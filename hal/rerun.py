@@ -24,7 +24,7 @@ from gcode.firmware_traits import IMPOSSIBLE
 from gcode.flight import ANEW, FILLERS, HARMLESS, RENEWAL
 from gcode.framing import unframe
 from gcode.frozen import frozen
-from gcode.packing import RESET, shown
+from gcode.packing import RESET, text_on_wire
 from hal.driver import LinePrinter, LinkSettings
 from hal.errors import RecordingError
 from hal.printer import ConnectionState, Event, StateChanged
@@ -46,14 +46,14 @@ _SYNC = b"M118 nozzled"
 _URGENT = re.compile(rb"M0*(?:18|84|104|106|107|108|140|141)(?!\d)", re.IGNORECASE)
 
 
-class Said(NamedTuple):
+class SentCommand(NamedTuple):
     """A command that a person or a job sent, and the record that holds it."""
 
     at: int
     command: bytes
 
 
-def lines(records: Sequence[Record]) -> Iterator[Said]:
+def lines(records: Sequence[Record]) -> Iterator[SentCommand]:
     """Recover what was sent from the frames: all but what the driver says, asks and repeats by itself."""
     news = _new_commands(records)
     first = next(news, None)
@@ -64,29 +64,29 @@ def lines(records: Sequence[Record]) -> Iterator[Said]:
     yield from (line for line in news if not line.command.startswith(own))
 
 
-def _new_commands(records: Sequence[Record]) -> Iterator[Said]:
+def _new_commands(records: Sequence[Record]) -> Iterator[SentCommand]:
     """Yield each command once: a number that was there before is a repeat."""
     highest = fillers = 0
     for at, record in enumerate(records):
         if record.kind != HOST or _is_stop(record):
             continue
-        data = shown(record.data)
+        data = text_on_wire(record.data)
         by_driver = data.startswith(b"\n")  # it ends noise that way before it speaks without a number
         for raw in filter(None, data.split(b"\n")):
             parsed = unframe(raw)
             if parsed.number is None and not by_driver:
-                yield Said(at, raw)
+                yield SentCommand(at, raw)
             elif parsed.command == RENEWAL:
                 highest, fillers = ANEW, ANEW + FILLERS
             elif parsed.number is not None and highest < parsed.number < IMPOSSIBLE:
                 highest = parsed.number
                 if parsed.command != HARMLESS or parsed.number > fillers:
-                    yield Said(at, parsed.command)
+                    yield SentCommand(at, parsed.command)
 
 
 def _is_stop(record: Record) -> bool:
     """Tell an emergency stop: M112 first raw, then numbered, in one piece."""
-    return record.kind == HOST and shown(record.data).lstrip(b"\n").startswith(b"M112\n")
+    return record.kind == HOST and text_on_wire(record.data).lstrip(b"\n").startswith(b"M112\n")
 
 
 def _is_farewell(records: Sequence[Record], at: int) -> bool:

@@ -20,7 +20,7 @@ from daemon.bridge.allowance import Allowance, counted
 from daemon.bridge.desk import AnyDesk, answer, refused
 from daemon.bridge.events import JobChanged, SafetyBroken, event_message
 from daemon.bridge.frames import MAX_QUESTION, Frames, frame
-from daemon.bridge.messages import FromFront, Hello, QuestionMessage, SnapshotMessage, encode, known
+from daemon.bridge.messages import FromFront, Hello, QuestionMessage, SnapshotMessage, decode_known, encode
 from daemon.errors import TooLate
 from daemon.log import LEVELS, Limiter
 from daemon.set_aside import make_way
@@ -273,7 +273,7 @@ class _FrontConnection(asyncio.Protocol):
 
     def _take(self, message: bytes) -> bytes | None:
         """Take a message; return the answer, unless that takes longer or is not due."""
-        said: QuestionMessage | Hello | None = known(message, FromFront)
+        said: QuestionMessage | Hello | None = decode_known(message, FromFront)
         if isinstance(said, Hello):
             self._on_hello(said)
         if not isinstance(said, QuestionMessage):

@@ -15,7 +15,7 @@ from daemon.bridge.messages import (
     decode,
     encode,
 )
-from daemon.bridge.neighbours import answer_of, heard
+from daemon.bridge.neighbours import answer_of, decode_from_core
 from daemon.bridge.questions import Question, encode_question
 from daemon.bridge.snapshot import Snapshot
 from hal.printer import Event
@@ -51,7 +51,7 @@ class InMemory:
         self._telling, self._told = False, None  # the answer may change what is
         sent: QuestionMessage = decode(encode_question(self._asked, question), FromFront)
         answering = answer(self._desk, sent)
-        reply = heard(answering if isinstance(answering, bytes) else await answering)
+        reply = decode_from_core(answering if isinstance(answering, bytes) else await answering)
         if not isinstance(reply, AnswerMessage | RefusalMessage):
             raise TypeError(reply)
         return answer_of(reply, question)

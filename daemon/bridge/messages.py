@@ -100,7 +100,7 @@ def decode(data: bytes | msgspec.Raw, kind: Any) -> Any:
         raise msgspec.DecodeError(str(error)) from error
 
 
-def known(data: bytes, kind: Any) -> Any:
+def decode_known(data: bytes, kind: Any) -> Any:
     """Return what was said; None: a neighbour of another version says something that nobody here has heard of.
 
     Raises:

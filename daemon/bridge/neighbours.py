@@ -13,7 +13,15 @@ import msgspec
 
 from daemon.bridge.desk import NOT_UNDERSTOOD
 from daemon.bridge.events import error_of
-from daemon.bridge.messages import AnswerMessage, EventMessage, FromCore, RefusalMessage, SnapshotMessage, decode, known
+from daemon.bridge.messages import (
+    AnswerMessage,
+    EventMessage,
+    FromCore,
+    RefusalMessage,
+    SnapshotMessage,
+    decode,
+    decode_known,
+)
 from daemon.bridge.questions import Question
 from daemon.bridge.snapshot import Snapshot
 from daemon.bridge.words import JobState
@@ -26,14 +34,14 @@ _INSTEAD: Mapping[type[Enum], Enum] = {JobState: JobState.PRINTING, ConnectionSt
 """What a new state is taken for: a job that goes on, a line that is not to be used yet."""
 
 
-def heard(data: bytes) -> SnapshotMessage | EventMessage | AnswerMessage | RefusalMessage | None:
+def decode_from_core(data: bytes) -> SnapshotMessage | EventMessage | AnswerMessage | RefusalMessage | None:
     """Return what the core has said; None: nobody here has heard of such a thing.
 
     Raises:
         msgspec.DecodeError: it makes no sense.
     """
     try:
-        said: SnapshotMessage | EventMessage | AnswerMessage | RefusalMessage | None = known(data, FromCore)
+        said: SnapshotMessage | EventMessage | AnswerMessage | RefusalMessage | None = decode_known(data, FromCore)
     except msgspec.ValidationError:
         told = decode(data, dict[str, Any])
         if told.get("type") != "seen":

@@ -7,7 +7,7 @@ import msgspec
 from daemon.bridge.frames import MAX_QUESTION
 from daemon.bridge.messages import QuestionMessage, encode
 from daemon.bridge.snapshot import Struct
-from daemon.bridge.words import Begun, FileStatistics, PortOptions, Printed, Recorded, Selection
+from daemon.bridge.words import FileStatistics, KeyedPrint, PastPrint, PortOptions, PrintRecord, Selection
 from gcode.errors import CommandError
 
 
@@ -80,7 +80,7 @@ TURNAROUNDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02)
 """Seconds by which the times are counted in which the printer was answered; longer ones are not told apart."""
 
 
-class Tallied(Struct, frozen=True):
+class CoreTally(Struct, frozen=True):
     """What the core has counted, since it began or since the line was opened; times in s.
 
     Attributes:
@@ -200,14 +200,14 @@ class Begin(Question, tag="begin", frozen=True):
     mark: str
     eject: bool = False
     bed: int | None = None
-    answer: ClassVar[Any] = Begun
+    answer: ClassVar[Any] = KeyedPrint
 
 
 class AskKey(Question, tag="key", frozen=True):
     """What became of the print that was asked for with this key; None: there was none."""
 
     key: str
-    answer: ClassVar[Any] = Begun | None
+    answer: ClassVar[Any] = KeyedPrint | None
 
 
 class AskRecord(Question, tag="record", frozen=True):
@@ -215,7 +215,7 @@ class AskRecord(Question, tag="record", frozen=True):
 
     after: int
     limit: int
-    answer: ClassVar[Any] = list[Recorded]
+    answer: ClassVar[Any] = list[PrintRecord]
 
 
 class Restart(Question, tag="restart", frozen=True):
@@ -275,7 +275,7 @@ class AskHistory(Question, tag="history", frozen=True):
     """The last jobs, newest first, at most so many."""
 
     limit: int
-    answer: ClassVar[Any] = list[Printed]
+    answer: ClassVar[Any] = list[PastPrint]
 
 
 class Listen(Question, tag="listen", frozen=True):
@@ -294,7 +294,7 @@ class AskLine(Question, tag="line", frozen=True):
 class AskTallied(Question, tag="tallied", frozen=True):
     """What the core has counted."""
 
-    answer: ClassVar[Any] = Tallied
+    answer: ClassVar[Any] = CoreTally
 
 
 AnyQuestion = (

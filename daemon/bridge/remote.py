@@ -8,14 +8,14 @@ from daemon.bridge import questions as ask
 from daemon.bridge.events import JobChanged, SafetyBroken
 from daemon.bridge.snapshot import JobSummary, PrinterSummary, Snapshot
 from daemon.bridge.words import (
-    Begun,
     FileStatistics,
     JobProgress,
     JobState,
+    KeyedPrint,
+    PastPrint,
     PortOptions,
-    Printed,
+    PrintRecord,
     Protection,
-    Recorded,
     Selection,
 )
 from daemon.config import ProfileConfig
@@ -229,9 +229,9 @@ class RemoteConnection:
         figures: ask.LineFigures = await self._channel.ask(ask.AskLine())
         return figures
 
-    async def tallied(self) -> ask.Tallied:
+    async def core_tally(self) -> ask.CoreTally:
         """Ask what the core has counted."""
-        numbers: ask.Tallied = await self._channel.ask(ask.AskTallied())
+        numbers: ask.CoreTally = await self._channel.ask(ask.AskTallied())
         return numbers
 
     async def connect(
@@ -357,7 +357,7 @@ class RemoteJobs:
 
     async def begin(
         self, file: Selection | None, key: str, mark: str, *, eject: bool = False, bed: int | None = None
-    ) -> Begun:
+    ) -> KeyedPrint:
         """Print a file, None: the selected one, unless that was asked for with this key before; return its job.
 
         Args:
@@ -372,17 +372,17 @@ class RemoteJobs:
             KeyReused: with another mark.
             NeverBegan: it was recorded, and its host died before it began.
         """
-        begun: Begun = await self._channel.ask(ask.Begin(file=file, key=key, mark=mark, eject=eject, bed=bed))
+        begun: KeyedPrint = await self._channel.ask(ask.Begin(file=file, key=key, mark=mark, eject=eject, bed=bed))
         return begun
 
-    async def of_key(self, key: str) -> Begun | None:
+    async def of_key(self, key: str) -> KeyedPrint | None:
         """Return what became of the print that was asked for with this key; None: there was none."""
-        begun: Begun | None = await self._channel.ask(ask.AskKey(key=key))
+        begun: KeyedPrint | None = await self._channel.ask(ask.AskKey(key=key))
         return begun
 
-    async def recorded(self, after: int, limit: int) -> list[Recorded]:
+    async def recorded(self, after: int, limit: int) -> list[PrintRecord]:
         """Return the jobs of the record behind one, oldest first, at most so many; raises StoreError."""
-        jobs: list[Recorded] = await self._channel.ask(ask.AskRecord(after=after, limit=limit))
+        jobs: list[PrintRecord] = await self._channel.ask(ask.AskRecord(after=after, limit=limit))
         return jobs
 
     async def restart(self) -> None:
@@ -409,13 +409,13 @@ class RemoteJobs:
         """Have `offset` °C added to the targets that files set for `heater` from now on."""
         await self._channel.ask(ask.SetOffset(heater=heater, offset=offset))
 
-    async def history(self, limit: int) -> list[Printed]:
+    async def history(self, limit: int) -> list[PastPrint]:
         """Return the last jobs, newest first, at most so many.
 
         Raises:
             StoreError: the record cannot be read.
         """
-        printed: list[Printed] = await self._channel.ask(ask.AskHistory(limit=limit))
+        printed: list[PastPrint] = await self._channel.ask(ask.AskHistory(limit=limit))
         return printed
 
     async def statistics(self, path: str) -> FileStatistics:

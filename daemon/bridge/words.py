@@ -106,7 +106,7 @@ class LastPrint:
 
 
 @frozen
-class Printed:
+class PastPrint:
     """A job of the record: `started` and `ended` are dates in s, `state` is the last one that is recorded."""
 
     id: int
@@ -120,7 +120,7 @@ class Printed:
 
 
 @frozen
-class Recorded:
+class PrintRecord:
     """A job of the record, with all that is known there; `print_time` and dates in s, `offset` and `size` in bytes."""
 
     id: int
@@ -143,7 +143,7 @@ class Recorded:
 
 
 @frozen
-class Begun:
+class KeyedPrint:
     """The job of a print that was asked for with a key.
 
     Attributes:

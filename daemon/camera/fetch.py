@@ -50,11 +50,11 @@ async def opened(url: str, seconds: float, headers: Mapping[str, str] | None = N
                 writer.write(_request(parts, headers or {}))
                 head = await reader.readuntil(b"\r\n\r\n")
         except TimeoutError:
-            raise CameraError(f"the camera at {shown(url)} does not answer") from None
+            raise CameraError(f"the camera at {without_secrets(url)} does not answer") from None
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            raise CameraError(f"what answers at {shown(url)} does not speak HTTP") from None
+            raise CameraError(f"what answers at {without_secrets(url)} does not speak HTTP") from None
         except (OSError, ValueError) as error:  # ValueError: a name that no resolver takes
-            raise CameraError(f"no camera at {shown(url)}: {_why(error)}") from error
+            raise CameraError(f"no camera at {without_secrets(url)}: {_why(error)}") from error
         yield _answer(url, head, reader)
     finally:
         if writer is not None:
@@ -71,9 +71,9 @@ async def picture(url: str, seconds: float, *, most: int = MOST, headers: Mappin
         async with asyncio.timeout(seconds), opened(url, seconds, headers) as answer:
             return await (_first(answer, most) if answer.is_stream else _whole(answer, most))
     except TimeoutError:
-        raise CameraError(f"the camera at {shown(url)} sent no whole picture within {seconds:g} s") from None
+        raise CameraError(f"the camera at {without_secrets(url)} sent no whole picture within {seconds:g} s") from None
     except OSError as error:
-        raise CameraError(f"the camera at {shown(url)} hung up: {_why(error)}") from error
+        raise CameraError(f"the camera at {without_secrets(url)} hung up: {_why(error)}") from error
 
 
 async def _whole(answer: CameraAnswer, most: int) -> bytes:
@@ -102,7 +102,7 @@ async def _first(answer: CameraAnswer, most: int) -> bytes:
     raise CameraError("the camera's stream ended before a picture came")
 
 
-def shown(url: str) -> str:
+def without_secrets(url: str) -> str:
     """Return an address without name, password and query: there may be secrets in them."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
@@ -139,14 +139,14 @@ def _request(parts: SplitResult, headers: Mapping[str, str]) -> bytes:
 
 def _answer(url: str, head: bytes, reader: asyncio.StreamReader) -> CameraAnswer:
     if len(head) > MOST_OF_HEADERS or not head.startswith(b"HTTP/"):
-        raise CameraError(f"what answers at {shown(url)} does not speak HTTP")
+        raise CameraError(f"what answers at {without_secrets(url)} does not speak HTTP")
     first, *rest = head.decode("latin-1").split("\r\n")
     code = first.split(" ")[1] if " " in first else ""
     status = int(code) if code.isascii() and code.isdecimal() and len(code) == 3 else 0  # noqa: PLR2004 - as in HTTP
     if status in _REDIRECTS:
-        raise CameraError(f"{shown(url)} leads elsewhere ({status}): enter the address that it leads to")
+        raise CameraError(f"{without_secrets(url)} leads elsewhere ({status}): enter the address that it leads to")
     if status != OK:
-        raise CameraError(f"the camera at {shown(url)} answers with {status}")
+        raise CameraError(f"the camera at {without_secrets(url)} answers with {status}")
     pairs = (line.partition(":") for line in rest if line)
     return CameraAnswer({name.strip().lower(): value.strip() for name, _, value in pairs}, reader)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from daemon.cli.remote import Action, NotPrinted, add_actions, printable, run, told
+from daemon.cli.remote import Action, NotPrinted, add_actions, in_cli_words, printable, run
 from daemon.client import ClientError, OctoPrintClient
 from daemon.client.shapes import FileEntry, FileList, Uploaded
 
@@ -82,7 +82,7 @@ async def _upload(client: OctoPrintClient, args: argparse.Namespace) -> list[Upl
                 raise ClientError(f"{path}: {error.strerror or error}") from error
     if args.print and not answers[-1]["effectivePrint"]:
         reason = answers[-1].get("notPrinted", "the printer is not ready for it")
-        raise NotPrinted(f"the file is uploaded, but not printed: {told(reason)}")
+        raise NotPrinted(f"the file is uploaded, but not printed: {in_cli_words(reason)}")
     return answers
 
 

@@ -91,9 +91,9 @@ def _end_with(leash: int) -> None:
 
 
 def _greet(invitation: "Invitation") -> None:
-    from daemon.cli.invited import shown  # noqa: PLC0415 - QR codes are drawn on a terminal alone
+    from daemon.cli.invited import invitation_text  # noqa: PLC0415 - QR codes are drawn on a terminal alone
 
-    print(shown(invitation.links, invitation.scope.label, invitation.lasts), flush=True)
+    print(invitation_text(invitation.links, invitation.scope.label, invitation.lasts), flush=True)
 
 
 def _core(args: argparse.Namespace) -> socket.socket | Path:

@@ -17,8 +17,8 @@ from daemon.client import OctoPrintClient
 from daemon.front.access.keyring import Keyring
 
 if TYPE_CHECKING:
-    from daemon.moving.found import Found
-    from daemon.moving.taking_over import Taken
+    from daemon.moving.found import Inventory
+    from daemon.moving.taking_over import MoveReport
 
 EXAMPLE = "sudo nozzled import octoprint /home/pi/.octoprint"
 
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     return remote.run(args)
 
 
-async def _take(client: OctoPrintClient, found: "Found", args: argparse.Namespace) -> dict[str, Any]:
+async def _take(client: OctoPrintClient, found: "Inventory", args: argparse.Namespace) -> dict[str, Any]:
     from daemon.moving import taking_over  # noqa: PLC0415 - as above
 
     with tqdm(total=1, unit=" files", disable=args.json or None, leave=False, file=sys.stderr) as bar:
@@ -84,7 +84,7 @@ async def _sizes(client: OctoPrintClient) -> dict[str, int]:
     return sizes
 
 
-def _in_state(found: "Found", taken: "Taken", sizes: dict[str, int], args: argparse.Namespace) -> None:
+def _in_state(found: "Inventory", taken: "MoveReport", sizes: dict[str, int], args: argparse.Namespace) -> None:
     """Do what only goes on the daemon's own computer."""
     from daemon.core.record.store import Store  # noqa: PLC0415 - for the name of its file
     from daemon.moving import taking_over  # noqa: PLC0415 - as above
@@ -99,7 +99,7 @@ def _in_state(found: "Found", taken: "Taken", sizes: dict[str, int], args: argpa
     taking_over.take_prints(mine.state / Store.file, found.prints, sizes, taken)
 
 
-def _only_there(found: "Found", args: argparse.Namespace) -> list[tuple[str, bool]]:
+def _only_there(found: "Inventory", args: argparse.Namespace) -> list[tuple[str, bool]]:
     return [
         (f"{len(found.keys)} keys", bool(found.keys) and not args.no_keys),
         (f"statistics of {len(found.prints)} prints", bool(found.prints)),
@@ -109,7 +109,7 @@ def _only_there(found: "Found", args: argparse.Namespace) -> list[tuple[str, boo
 # -- what is told ------------------------------------------------------------------------------------------------------
 
 
-def _as_json(found: "Found") -> dict[str, Any]:
+def _as_json(found: "Inventory") -> dict[str, Any]:
     return {
         "uploads": [each.path for each in found.uploads],
         "folders": found.folders,
@@ -125,7 +125,7 @@ def _as_json(found: "Found") -> dict[str, Any]:
     }
 
 
-def _listed(found: "Found") -> str:
+def _listed(found: "Inventory") -> str:
     """Return what there is."""
     size = sum(each.size for each in found.uploads)
     rows = [
@@ -142,7 +142,7 @@ def _listed(found: "Found") -> str:
     return _report("there is", rows, found.left, found.hints)
 
 
-def _told(found: "Found", taken: "Taken") -> str:
+def _told(found: "Inventory", taken: "MoveReport") -> str:
     """Return what was done; new keys are shown this once."""
     before = f", {taken.there} more here before" if taken.there else ""
     rows = [

@@ -8,7 +8,7 @@ import segno
 _THIS_MACHINE = ("http://127.", "http://localhost", "http://[::1]")
 
 
-def shown(links: Sequence[str], scope: str, seconds: float) -> str:
+def invitation_text(links: Sequence[str], scope: str, seconds: float) -> str:
     """Return the links, what they are good for, and the first as a QR code if a phone can come there."""
     first, *others = links
     local = first.startswith(_THIS_MACHINE)

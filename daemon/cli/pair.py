@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from daemon.cli import key, remote
-from daemon.cli.invited import shown
+from daemon.cli.invited import invitation_text
 from daemon.cli.keys import SCOPE_HELP, SCOPES
 from daemon.cli.remote import Action, printable, table
 from daemon.client import OctoPrintClient
@@ -47,7 +47,7 @@ async def _pair(client: OctoPrintClient, args: argparse.Namespace) -> dict[str, 
 
 def _shown(made: dict[str, Any], *, drawn: bool) -> str:
     links = [printable(each) for each in made["links"]]
-    return shown(links, printable(made["scope"]), made["expires"]) if drawn else links[0]
+    return invitation_text(links, printable(made["scope"]), made["expires"]) if drawn else links[0]
 
 
 def _welcome(made: dict[str, Any], first: str) -> str:

@@ -102,7 +102,7 @@ async def _act(server: "Server", action: Action, args: argparse.Namespace) -> An
         return await action.run(client, args)
 
 
-def told(reason: str) -> str:
+def in_cli_words(reason: str) -> str:
     """Return the server's reason in the words of a command line."""
     return re.sub(r'Send "force": true to (print it|switch it off) anyway', r"Use --force to \1 anyway", reason)
 
@@ -110,7 +110,7 @@ def told(reason: str) -> str:
 def _failed(error: ClientError, server: "Server", *, as_json: bool) -> int:
     status = error.status if isinstance(error, RequestRefused) else None
     text = error.text if isinstance(error, RequestRefused) and error.text else str(error)
-    shown = told(text)
+    shown = in_cli_words(text)
     if isinstance(error, AccessDenied) and not server.key:
         shown = server.without_key
     elif isinstance(error, NeverSent):

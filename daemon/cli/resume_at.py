@@ -15,7 +15,7 @@ from daemon.client import ClientError, OctoPrintClient
 from daemon.config import Config
 from daemon.errors import FileError
 from daemon.front.resuming.place import LIFT, PRIME
-from daemon.front.resuming.proposal import Proposal, Wanted, heated, propose, warnings
+from daemon.front.resuming.proposal import Proposal, ResumeTarget, heated, propose, warnings
 from daemon.packing.as_text import unpacked
 from daemon.packing.kinds import plain_name
 
@@ -115,7 +115,7 @@ def _found(args: argparse.Namespace, config: Config) -> Proposal:
 
     layers = analyse(args.file, machine(config.profile)).layers
     dialect = dialect_of(config.profile)
-    wanted = Wanted(args.layer, args.height, args.line)
+    wanted = ResumeTarget(args.layer, args.height, args.line)
     return propose(args.file, wanted, layers, dialect.e_mode if dialect is not None else None)
 
 

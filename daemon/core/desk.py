@@ -16,16 +16,16 @@ from daemon.bridge import questions as ask
 from daemon.bridge.desk import Listener
 from daemon.bridge.events import JobChanged, SafetyBroken
 from daemon.bridge.snapshot import JobSummary, PrinterSummary, Snapshot
-from daemon.bridge.words import Begun, JobState, Printed, Recorded
+from daemon.bridge.words import JobState, KeyedPrint, PastPrint, PrintRecord
 from daemon.config import ProfileConfig, chosen_preset
 from daemon.core import checked
 from daemon.core.bed_watch import BedWatch
 from daemon.core.connection.connection import LONG
 from daemon.core.core import Core
+from daemon.core.core_tally import core_tally
 from daemon.core.job.keyed import KeyedPrints
 from daemon.core.line_figures import line_figures
 from daemon.core.record.store import JobRecord
-from daemon.core.tallied import tallied
 from daemon.errors import FileError, JobConflict, StorageFull
 from gcode.errors import NozzledError, QueueFull
 from gcode.outgoing import Counters, is_stop
@@ -208,7 +208,7 @@ class Desk:
             case ask.AskLine():
                 return partial(line_figures, self._core.connection.printer, self._core.jobs.waits)
             case ask.AskTallied():
-                return partial(tallied, self._core.connection.printer, jobs.tally, self._began)
+                return partial(core_tally, self._core.connection.printer, jobs.tally, self._began)
             case ask.Listen():
                 return partial(self._overheard, question.since)
         return None
@@ -285,7 +285,7 @@ class Desk:
         key, mark = checked.job_key(asked.key), checked.job_key(asked.mark)
         return self._keyed.begin(file, key, mark, eject=asked.eject, fits=partial(self._bed.require, asked.bed))
 
-    async def _found(self, key: str) -> Begun | None:
+    async def _found(self, key: str) -> KeyedPrint | None:
         begun = await self._keyed.find(key)
         return replace(begun, bed=self._bed.of_job(begun.job)) if begun is not None else None
 
@@ -299,15 +299,15 @@ class Desk:
         now = asyncio.get_running_loop().time()
         if printer is None:
             return ask.Overheard(lines=[], gap=False, sent=0, until=now)
-        heard, sent = printer.said_since(since), printer.counters.lines_sent
+        heard, sent = printer.lines_since(since), printer.counters.lines_sent
         lines = heard.lines[-MOST_LINES:]
         return ask.Overheard(lines=lines, gap=heard.gap or len(lines) < len(heard.lines), sent=sent, until=now)
 
-    async def _history(self, limit: int) -> list[Printed]:
+    async def _history(self, limit: int) -> list[PastPrint]:
         jobs = await self._core.store.jobs(max(1, min(limit, MOST_PRINTED)))
         return [_printed(job) for job in jobs]
 
-    async def _recorded(self, after: int, limit: int) -> list[Recorded]:
+    async def _recorded(self, after: int, limit: int) -> list[PrintRecord]:
         jobs = await self._core.store.jobs_behind(after, max(1, min(limit, MOST_PRINTED)))
         return [_record_of(job) for job in jobs]
 
@@ -373,16 +373,16 @@ def _preset(name: str) -> "Preset":
     return find(name)
 
 
-def _printed(job: JobRecord) -> Printed:
+def _printed(job: JobRecord) -> PastPrint:
     """Return what is told of a job of the record."""
     reason = job.reason and job.reason[:LONGEST_REASON]
     state = job.state.lower()
-    return Printed(job.id, job.path, job.name, state, job.started_at, job.ended_at, job.print_time, reason)
+    return PastPrint(job.id, job.path, job.name, state, job.started_at, job.ended_at, job.print_time, reason)
 
 
-def _record_of(job: JobRecord) -> Recorded:
+def _record_of(job: JobRecord) -> PrintRecord:
     """Return all that is told of a job of the record."""
-    return Recorded(
+    return PrintRecord(
         job.id,
         job.path,
         job.name,

@@ -77,7 +77,7 @@ class FrontProcess:
         """Begin it, and again whenever it ends."""
         self._keeping = self._loop.create_task(self._keep())
 
-    def heard(self) -> None:
+    def on_sign_of_life(self) -> None:
         """Take a sign of life from the front."""
         self.works.set()
         self._lives = True

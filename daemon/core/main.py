@@ -85,7 +85,7 @@ async def run(
         if front is not None:
             listening, busy = core.descriptors.listening(), lambda: core.jobs.active or stop.is_set()
             child = FrontProcess(end, front, environ, listening, busy, stop.set)
-            end.on_hello = child.heard
+            end.on_hello = child.on_sign_of_life
         if reread is not None:
             hang_up = Reloader(core, reread, SECTIONS, child.reload if child else lambda: None)
             loop.add_signal_handler(signal.SIGHUP, hang_up.begin)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 from daemon.camera.addresses import FIRST, all_of, needs_us, snapshot_of
-from daemon.camera.fetch import shown
+from daemon.camera.fetch import without_secrets
 from daemon.doctor.finding import Finding, Subject, good, note
 from daemon.doctor.view import View
 from gcode.frozen import frozen
@@ -33,12 +33,15 @@ def cameras(view: View, subject: Subject) -> Iterator[Finding]:
         kind = view.fetch(url)
         if kind is None:
             yield note(
-                f"{shown_name} does not answer at {shown(url)}", "start its program, or mend the address in [webcam]"
+                f"{shown_name} does not answer at {without_secrets(url)}",
+                "start its program, or mend the address in [webcam]",
             )
         elif not kind[0].startswith(("image/jpeg", "multipart/")):
-            yield note(f"{shown_name} gives {kind[0] or 'nothing'} at {shown(url)}, and no picture", "docs/camera.md")
+            yield note(
+                f"{shown_name} gives {kind[0] or 'nothing'} at {without_secrets(url)}, and no picture", "docs/camera.md"
+            )
         else:
-            yield good(f"{shown_name} answers at {shown(url)}")
+            yield good(f"{shown_name} answers at {without_secrets(url)}")
     if known:
         return
     for found in _streamers(view):

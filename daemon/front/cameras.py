@@ -10,7 +10,7 @@ from contextlib import suppress
 import structlog
 
 from daemon.camera.addresses import snapshot_of, stream_of
-from daemon.camera.fetch import BLOCK, opened, picture, shown
+from daemon.camera.fetch import BLOCK, opened, picture, without_secrets
 from daemon.camera.mjpeg import PictureParts
 from daemon.config import CameraConfig
 from daemon.errors import CameraError
@@ -74,13 +74,13 @@ class Relay:
     async def _run(self) -> None:
         try:
             await self._read()
-            self.failure = CameraError(f"the camera at {shown(self.url)} has ended its stream")
+            self.failure = CameraError(f"the camera at {without_secrets(self.url)} has ended its stream")
         except CameraError as error:
             self.failure = error
         except OSError as error:
-            self.failure = CameraError(f"the camera at {shown(self.url)} hung up: {error.strerror or error}")
+            self.failure = CameraError(f"the camera at {without_secrets(self.url)} hung up: {error.strerror or error}")
         except TimeoutError:
-            self.failure = CameraError(f"the camera at {shown(self.url)} has stopped sending")
+            self.failure = CameraError(f"the camera at {without_secrets(self.url)} has stopped sending")
         finally:
             self._tell()
         log.debug("camera.ended", reason=str(self.failure))
@@ -89,7 +89,7 @@ class Relay:
         loop = asyncio.get_running_loop()
         async with opened(self.url, BEGINS) as answer:
             if not answer.is_stream:
-                raise CameraError(f"{shown(self.url)} is not an MJPEG stream")
+                raise CameraError(f"{without_secrets(self.url)} is not an MJPEG stream")
             parts = PictureParts()
             due = loop.time()
             while True:

@@ -80,7 +80,7 @@ class Companions:
         desk = self._find(name)
         return not desk.holding and (desk.seen is None or _now() - desk.seen >= AWAY)
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return what pages are told, by name."""
         return {name: {"state": desk.state, "away": self.away(name)} for name, desk in self._desks.items()}
 

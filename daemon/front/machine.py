@@ -33,7 +33,7 @@ class _SysInfo(ctypes.Structure):
     )
 
 
-def seen(folder: Path, sys: Path = SYS) -> dict[str, Any]:
+def describe(folder: Path, sys: Path = SYS) -> dict[str, Any]:
     """Return what the machine is and how it does.
 
     Args:

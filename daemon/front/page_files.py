@@ -63,7 +63,7 @@ class Files:
         self._paths: dict[str, Path] = {}
         self.digest = ""
 
-    def known(self, name: str, digest: str) -> File | None:
+    def find_version(self, name: str, digest: str) -> File | None:
         """Return the file of this name, as it was when all of them had this hash; None: that is not known."""
         return self._files.get(name) if digest == self.digest else None
 

@@ -51,7 +51,7 @@ class OldKey:
 
 
 @mutable
-class Found:
+class Inventory:
     """All of it; empty is what there was none of.
 
     Attributes:

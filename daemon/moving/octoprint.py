@@ -16,8 +16,8 @@ from daemon.camera.addresses import stream_of
 from daemon.config import CameraConfig
 from daemon.errors import FileError
 from daemon.front.queue.document import LONGEST_NOTES
-from daemon.moving.found import Found, FoundUpload, OldKey, Print
-from daemon.moving.reading import MOST_ENTRIES, Walk, contents, holds, is_text, shown
+from daemon.moving.found import FoundUpload, Inventory, OldKey, Print
+from daemon.moving.reading import MOST_ENTRIES, Walk, contents, holds, is_text, printable_name
 
 PRINTABLE = (".gcode", ".gco", ".g", ".bgcode", ".gcode.gz", ".gcode.3mf")
 METADATA = ".metadata.json"
@@ -50,7 +50,7 @@ FACTORY = ("Generic RepRap Printer", 200.0, 200.0, 200.0)
 """What nobody has set: model, width, depth and height of a fresh profile."""
 
 
-def read(folder: Path) -> Found:
+def read(folder: Path) -> Inventory:
     """Return what there is.
 
     Raises:
@@ -62,9 +62,9 @@ def read(folder: Path) -> Found:
         raise FileError(f"{error.filename or folder}: {error.strerror}; try with sudo") from error
 
 
-def _read(base: Path) -> Found:
+def _read(base: Path) -> Inventory:
     config = _mapping(_yaml(base / "config.yaml"))
-    found = Found()
+    found = Inventory()
     places = {name: place for name in FOLDERS if (place := _place(found, base, config, name)) is not None}
     if "uploads" in places:
         _uploads(found, places["uploads"])
@@ -93,7 +93,7 @@ def _base(folder: Path) -> Path:
     )
 
 
-def _place(found: Found, base: Path, config: dict[str, Any], name: str) -> Path | None:
+def _place(found: Inventory, base: Path, config: dict[str, Any], name: str) -> Path | None:
     """Return one of OctoPrint's folders, which may be somewhere else; None where that can be none of its own."""
     moved = _text(_mapping(config.get("folder")).get(name))
     if not moved:
@@ -114,15 +114,15 @@ def _place(found: Found, base: Path, config: dict[str, Any], name: str) -> Path 
 # -- files -----------------------------------------------------------------------------------------------------------
 
 
-def _uploads(found: Found, root: Path) -> None:
+def _uploads(found: Inventory, root: Path) -> None:
     others: list[str] = []
     walk = Walk(root, "the uploads")
     for folder, name in walk.files():
         path = f"{folder}/{name}" if folder else name
         if not name.lower().endswith(PRINTABLE):
-            others.append(shown(path))
+            others.append(printable_name(path))
         elif not is_text(path):
-            found.left.append(f"{shown(path)}, whose name is no UTF-8: rename it, and import again")
+            found.left.append(f"{printable_name(path)}, whose name is no UTF-8: rename it, and import again")
         elif (why := _take_upload(found, root, folder, name)) is not None:
             found.left.append(f"{path}, {why}")
     for folder in ("", *walk.folders):
@@ -137,7 +137,7 @@ def _uploads(found: Found, root: Path) -> None:
         )
 
 
-def _take_upload(found: Found, root: Path, folder: str, name: str) -> str | None:
+def _take_upload(found: Inventory, root: Path, folder: str, name: str) -> str | None:
     """Take a file, or return why not: whoever put a link there could mean any file of this machine."""
     file = root / folder / name
     try:
@@ -157,7 +157,7 @@ def _above(folder: str) -> Iterator[str]:
         folder = folder.rpartition("/")[0]
 
 
-def _metadata(found: Found, path: Path, folder: str) -> None:
+def _metadata(found: Inventory, path: Path, folder: str) -> None:
     """Take how the files of a folder were printed, and what somebody has noted of them."""
     try:
         data = contents(path)
@@ -177,7 +177,7 @@ def _metadata(found: Found, path: Path, folder: str) -> None:
         found.left.append(f"names that files are only shown by: {_some(called)}")
 
 
-def _history(found: Found, path: str, entry: dict[str, Any]) -> None:
+def _history(found: Inventory, path: str, entry: dict[str, Any]) -> None:
     user = _text(entry.get("user")) or None
     for each in _list(entry.get("history")):
         ended, seconds = (_number(_mapping(each).get(key)) for key in ("timestamp", "printTime"))
@@ -202,7 +202,7 @@ def _notes(given: Any) -> str:
 # -- settings --------------------------------------------------------------------------------------------------------
 
 
-def _profile(found: Found, folder: Path, config: dict[str, Any]) -> None:
+def _profile(found: Inventory, folder: Path, config: dict[str, Any]) -> None:
     """Take the profile that is the default one; there is one printer here."""
     wanted = _text(config.get("default")) or "_default"
     others = []
@@ -216,7 +216,7 @@ def _profile(found: Found, folder: Path, config: dict[str, Any]) -> None:
         found.left.append(f"printer profiles that were not the default one: {', '.join(others)}")
 
 
-def _take_profile(found: Found, profile: dict[str, Any]) -> None:
+def _take_profile(found: Inventory, profile: dict[str, Any]) -> None:
     volume, extruder = _mapping(profile.get("volume")), _mapping(profile.get("extruder"))
     sizes = tuple(_number(volume.get(side)) for side in ("width", "depth", "height"))
     if (_text(profile.get("model")), *sizes) == FACTORY:
@@ -238,7 +238,7 @@ def _take_profile(found: Found, profile: dict[str, Any]) -> None:
         found.left.append(f"how far the axes go beyond the bed; in [profile] of the configuration: {lines}")
 
 
-def _presets(found: Found, given: Any) -> None:
+def _presets(found: Inventory, given: Any) -> None:
     for each in _list(given):
         entry = _mapping(each)
         name = _text(entry.get("name"))[:LONGEST_NAME]
@@ -247,7 +247,7 @@ def _presets(found: Found, given: Any) -> None:
             found.presets.append({"name": name, **heat})
 
 
-def _webcam(found: Found, config: dict[str, Any]) -> None:
+def _webcam(found: Inventory, config: dict[str, Any]) -> None:
     """Take the camera: from the plugin that has it since 1.9, else from where it was before."""
     plugin = _mapping(_mapping(config.get("plugins")).get("classicwebcam"))
     old = _mapping(config.get("webcam"))
@@ -262,7 +262,7 @@ def _webcam(found: Found, config: dict[str, Any]) -> None:
         found.hints.append("the camera's address has no host: OctoPi's own proxy served it, which goes with OctoPrint")
 
 
-def _keys(found: Found, base: Path) -> None:
+def _keys(found: Inventory, base: Path) -> None:
     """Take the keys of apps, and those that people have for themselves."""
     users = {name: user for name, user in _mapping(_yaml(base / "users.yaml")).items() if isinstance(user, dict)}
     for entries in _mapping(_yaml(base / "data/appkeys/keys.yaml")).values():
@@ -279,7 +279,7 @@ def _keys(found: Found, base: Path) -> None:
         found.left.append(f"{_counted(len(users), 'user')} with passwords and groups: here people are let in by keys")
 
 
-def _line(found: Found, serial: dict[str, Any]) -> None:
+def _line(found: Inventory, serial: dict[str, Any]) -> None:
     """Say which printer it was; the port is the administrator's."""
     port, rate = _text(serial.get("port")), _number(serial.get("baudrate"))
     if port and port not in ("AUTO", "VIRTUAL"):

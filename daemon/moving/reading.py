@@ -69,7 +69,7 @@ class Walk:
         return Path(path) == self._root
 
     def _shown(self, path: str) -> str:
-        return self._name if self._is_root(path) else shown(self._below(path))
+        return self._name if self._is_root(path) else printable_name(self._below(path))
 
 
 def contents(path: Path) -> bytes | None:
@@ -97,7 +97,7 @@ def is_text(name: str) -> bool:
     return not any("\ud800" <= char <= "\udfff" for char in name)
 
 
-def shown(name: str) -> str:
+def printable_name(name: str) -> str:
     """Return a name as it can be shown."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 

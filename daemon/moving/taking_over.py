@@ -18,7 +18,7 @@ from daemon.database import transaction
 from daemon.errors import AccessError, ConfigError
 from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
-from daemon.moving.found import Found, FoundUpload, Print
+from daemon.moving.found import FoundUpload, Inventory, Print
 from gcode.frozen import mutable
 
 PATIENCE = 10.0  # s that the daemon may write at the same time
@@ -31,7 +31,7 @@ Show = Callable[[int, int], None]
 
 
 @mutable
-class Taken:
+class MoveReport:
     """What was done.
 
     Attributes:
@@ -55,13 +55,13 @@ class Taken:
     left: list[str] = field(default_factory=list)
 
 
-async def take(client: OctoPrintClient, found: Found, show: Show = lambda _done, _all: None) -> Taken:
+async def take(client: OctoPrintClient, found: Inventory, show: Show = lambda _done, _all: None) -> MoveReport:
     """Give uploads and settings to the daemon.
 
     Raises:
         ClientError: it does not answer, or the key does not allow that.
     """
-    taken = Taken(left=list(found.left))
+    taken = MoveReport(left=list(found.left))
     await _settings(client, found, taken)
     for number, upload in enumerate(found.uploads):
         show(number, len(found.uploads))
@@ -74,7 +74,7 @@ async def take(client: OctoPrintClient, found: Found, show: Show = lambda _done,
     return taken
 
 
-async def _upload(client: OctoPrintClient, upload: FoundUpload, taken: Taken) -> None:
+async def _upload(client: OctoPrintClient, upload: FoundUpload, taken: MoveReport) -> None:
     try:
         answer = await client.files.upload(
             upload.file, name=upload.name, folder=upload.folder, overwrite=False, date=upload.date
@@ -91,7 +91,7 @@ async def _upload(client: OctoPrintClient, upload: FoundUpload, taken: Taken) ->
         taken.uploads.append(answer["files"]["local"]["path"])
 
 
-async def _settings(client: OctoPrintClient, found: Found, taken: Taken) -> None:
+async def _settings(client: OctoPrintClient, found: Inventory, taken: MoveReport) -> None:
     profile = found.profile
     if profile:
         volume = " x ".join(f"{profile['volume'].get(side, 0):g}" for side in ("width", "depth", "height"))
@@ -111,7 +111,7 @@ async def _settings(client: OctoPrintClient, found: Found, taken: Taken) -> None
         await _presets(client, found.presets, taken)
 
 
-async def _presets(client: OctoPrintClient, presets: list[dict[str, Any]], taken: Taken) -> None:
+async def _presets(client: OctoPrintClient, presets: list[dict[str, Any]], taken: MoveReport) -> None:
     """Put the presets beside those that are there, in the place of one of the same name; one by one if need be."""
     there: list[dict[str, Any]] = (await client.settings()).get("temperature", {}).get("profiles", [])
     names = []
@@ -126,7 +126,7 @@ async def _presets(client: OctoPrintClient, presets: list[dict[str, Any]], taken
 
 
 @contextmanager
-def _told(taken: Taken, what: str) -> Iterator[None]:
+def _told(taken: MoveReport, what: str) -> Iterator[None]:
     """Note what a part was refused for, in place of ending all the others."""
     try:
         yield
@@ -134,7 +134,7 @@ def _told(taken: Taken, what: str) -> Iterator[None]:
         taken.left.append(f"{what}: {error.text or error}")
 
 
-async def take_notes(client: OctoPrintClient, notes: dict[str, str], taken: Taken) -> None:
+async def take_notes(client: OctoPrintClient, notes: dict[str, str], taken: MoveReport) -> None:
     """Write what was noted of files down with the last print of each, once the history has what was taken.
 
     Raises:
@@ -158,7 +158,7 @@ async def take_notes(client: OctoPrintClient, notes: dict[str, str], taken: Take
 # -- in the state directory ------------------------------------------------------------------------------------------
 
 
-def take_keys(keyring: Keyring, found: Found, taken: Taken, *, keep: bool) -> None:
+def take_keys(keyring: Keyring, found: Inventory, taken: MoveReport, *, keep: bool) -> None:
     """Make a key for each name that has none yet; with `keep` the very one that its program has."""
     for old in found.keys:
         name = old.name[:64]
@@ -173,7 +173,7 @@ def take_keys(keyring: Keyring, found: Found, taken: Taken, *, keep: bool) -> No
             taken.keys[name] = "" if keep else made
 
 
-def take_prints(database: Path, prints: list[Print], sizes: dict[str, int], taken: Taken) -> None:
+def take_prints(database: Path, prints: list[Print], sizes: dict[str, int], taken: MoveReport) -> None:
     """Write down how earlier prints went, in the daemon's own record; it may run meanwhile.
 
     Args:

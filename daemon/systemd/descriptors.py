@@ -29,7 +29,7 @@ class DescriptorStore:
         self._handed_in = _take(environ, os.getpid() if pid is None else pid)
         self._names = {name for name, _ in self._handed_in}
 
-    def taken(self) -> dict[str, int]:
+    def inherited(self) -> dict[str, int]:
         """Return what was kept for this process, by name; of two with one name the one that was kept last.
 
         What is not wanted has to be closed, and dropped.

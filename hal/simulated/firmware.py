@@ -145,7 +145,7 @@ class Firmware:
     def advance(self, now: float) -> bytes:
         """Do everything that is due up to `now`; return the bytes that have reached the host by then."""
         self.proceed(now)
-        return self.heard()
+        return self.output()
 
     def proceed(self, now: float) -> float:
         """Do everything that is due up to `now`; return when there is more to do. What is said waits for `heard`."""
@@ -158,7 +158,7 @@ class Firmware:
         self.board.planner.catch_up(self.now)
         return due
 
-    def heard(self) -> bytes:
+    def output(self) -> bytes:
         """Return the bytes that have reached the host, line by line."""
         return self._to_host.arrived(self.now) if self._to_host.due <= self.now else b""
 

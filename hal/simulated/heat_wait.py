@@ -31,7 +31,7 @@ def wait_for(board: Board, heater: Heater, *, cooling: bool) -> Wait:
     report_at = board.now
     while board.waiting:
         if board.now >= report_at:
-            board.tell_waiting(wait.left(board.now))
+            board.tell_waiting(wait.seconds_left(board.now))
             report_at += 1.0
         board.inactivity.note(board.now)
         if wait.over(board.now):
@@ -56,7 +56,7 @@ class _Residency:
         self._target = self._heater.target
         self.cools = self._target < self._heater.temperature(now)
 
-    def left(self, now: float) -> int | str:
+    def seconds_left(self, now: float) -> int | str:
         """Return the whole seconds left; `?` before it is there."""
         return "?" if self._ends == math.inf else int(self._ends - now)
 

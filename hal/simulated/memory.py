@@ -195,7 +195,7 @@ class SimulatedTransport:
         """Do what is due now; return when there is more."""
         firmware = self._firmware
         due = firmware.proceed(now)
-        if data := firmware.heard():
+        if data := firmware.output():
             self._tell(data)
             if self._soon and self._loop is not None:  # the host has answered: no turn of the loop for each line
                 self._soon = False

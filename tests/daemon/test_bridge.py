@@ -22,10 +22,10 @@ from daemon.bridge.messages import (
     RefusalMessage,
     SnapshotMessage,
     decode,
+    decode_known,
     encode,
-    known,
 )
-from daemon.bridge.neighbours import answer_of, heard
+from daemon.bridge.neighbours import answer_of, decode_from_core
 from daemon.bridge.snapshot import JobSummary, PrinterSummary, Snapshot
 from daemon.bridge.words import JobProgress, JobState, Selection
 from gcode import errors as gcode_errors
@@ -103,7 +103,7 @@ EVENTS = [
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
 def test_what_happens_crosses_as_it_is(event):
-    assert event_of(heard(encode(event_message(event)))) == event
+    assert event_of(decode_from_core(encode(event_message(event)))) == event
 
 
 def test_every_event_of_a_printer_crosses():
@@ -113,7 +113,9 @@ def test_every_event_of_a_printer_crosses():
 
 def test_the_reason_of_a_change_crosses_as_its_class():
     crossed = event_of(
-        heard(encode(event_message(StateChanged(ConnectionState.READY, ConnectionState.FAULT, hal.PortLost("gone")))))
+        decode_from_core(
+            encode(event_message(StateChanged(ConnectionState.READY, ConnectionState.FAULT, hal.PortLost("gone"))))
+        )
     )
     assert isinstance(crossed.error, hal.PortLost)
     assert str(crossed.error) == "gone"
@@ -154,15 +156,15 @@ def test_an_error_that_cannot_be_made_is_one_of_the_service(name):
 
 def test_text_that_is_no_unicode_is_mended():
     snapshot = Snapshot(printer=PrinterSummary(message="caf\udce9", fields={"a\ud800": "b\udfff"}), trouble="fine: é")
-    seen = heard(encode(SnapshotMessage(snapshot=snapshot))).snapshot
+    seen = decode_from_core(encode(SnapshotMessage(snapshot=snapshot))).snapshot
     assert (seen.printer.message, seen.printer.fields, seen.trouble) == ("caf?", {"a?": "b?"}, "fine: é")
-    refused = heard(encode(RefusalMessage(id=1, error="JobConflict", text="\udc80")))
+    refused = decode_from_core(encode(RefusalMessage(id=1, error="JobConflict", text="\udc80")))
     assert refused.text == "?"
 
 
 def test_endless_numbers_are_mended():
     snapshot = Snapshot(job=JobSummary(id=10**30, progress=JobProgress(lines=-(10**30), completion=math.nan)))
-    job = heard(encode(SnapshotMessage(snapshot=snapshot))).snapshot.job
+    job = decode_from_core(encode(SnapshotMessage(snapshot=snapshot))).snapshot.job
     assert (job.id, job.progress.lines) == (2**63 - 1, -(2**63))
     assert math.isnan(job.progress.completion)
 
@@ -198,7 +200,7 @@ GARBAGE = {
 @pytest.mark.parametrize("data", GARBAGE.values(), ids=GARBAGE)
 def test_garbage_has_one_error(data):
     with pytest.raises(msgspec.DecodeError):
-        known(data, FromFront)
+        decode_known(data, FromFront)
 
 
 # -- neighbours of another version ------------------------------------------------------------------------------
@@ -217,7 +219,7 @@ def told(**changes):
         for folder in folders:
             where = where[folder]
         where[name] = value
-    return heard(pack({"type": "seen", "snapshot": plain, "mood": "good"})).snapshot
+    return decode_from_core(pack({"type": "seen", "snapshot": plain, "mood": "good"})).snapshot
 
 
 def test_fields_that_are_not_known_are_ignored():
@@ -229,7 +231,7 @@ def test_fields_that_are_not_known_are_ignored():
 
 
 def test_fields_that_are_missing_have_their_default():
-    seen = heard(pack({"type": "seen", "snapshot": {"job": {"active": True}}})).snapshot
+    seen = decode_from_core(pack({"type": "seen", "snapshot": {"job": {"active": True}}})).snapshot
     assert seen == Snapshot(job=JobSummary(active=True))
 
 
@@ -255,8 +257,8 @@ def test_a_field_of_another_type_counts_as_missing(field, value):
 
 
 def test_what_nobody_has_heard_of_has_no_consequence():
-    assert heard(pack({"type": "sung", "song": "…"})) is None
-    assert known(pack({"type": "sung", "song": "…"}), FromFront) is None
+    assert decode_from_core(pack({"type": "sung", "song": "…"})) is None
+    assert decode_known(pack({"type": "sung", "song": "…"}), FromFront) is None
     assert event_of(EventMessage(name="DoorOpened", payload=msgspec.Raw(pack({"door": 1})))) is None
     assert event_of(EventMessage(name="JobChanged", payload=msgspec.Raw(pack({"state": "dancing"})))) is None
     assert event_of(EventMessage(name="StateChanged", payload=msgspec.Raw(pack({"old": "ready"})))) is None
@@ -267,11 +269,13 @@ def test_what_nobody_has_heard_of_has_no_consequence():
 
 
 def test_more_in_a_message_than_is_known_is_ignored():
-    assert known(pack({"type": "hello", "version": "9", "mood": 1}), FromFront) == Hello(version="9")
-    assert known(pack({"type": "hello"}), FromFront) == Hello()
-    said = known(pack({"type": "asked", "id": 3, "question": {"ask": "start", "gently": True}, "for": "me"}), FromFront)
+    assert decode_known(pack({"type": "hello", "version": "9", "mood": 1}), FromFront) == Hello(version="9")
+    assert decode_known(pack({"type": "hello"}), FromFront) == Hello()
+    said = decode_known(
+        pack({"type": "asked", "id": 3, "question": {"ask": "start", "gently": True}, "for": "me"}), FromFront
+    )
     desk = MadeUpDesk()
-    assert isinstance(heard(answer(desk, said)), AnswerMessage)
+    assert isinstance(decode_from_core(answer(desk, said)), AnswerMessage)
     assert desk.asked == [ask.Start()]
 
 
@@ -284,8 +288,8 @@ NO_QUESTIONS = [
 @pytest.mark.parametrize("question", NO_QUESTIONS, ids=range(len(NO_QUESTIONS)))
 def test_a_question_that_is_not_understood_is_refused(question):
     desk = MadeUpDesk()
-    said = known(pack({"type": "asked", "id": 3, "question": question}), FromFront)
-    reply = heard(answer(desk, said))
+    said = decode_known(pack({"type": "asked", "id": 3, "question": question}), FromFront)
+    reply = decode_from_core(answer(desk, said))
     assert isinstance(reply, RefusalMessage)
     assert (reply.id, reply.error) == (3, "OtherVersion")
     assert reply.text.startswith("the core does not understand the question")
@@ -330,7 +334,7 @@ def test_a_question_that_is_too_long_is_refused_where_it_is_asked():
 def test_an_answer_that_is_too_long_is_a_refusal():
     desk = MadeUpDesk()
     desk.answers = lambda _: ask.Talk(lines=["x" * MOST_ANSWER], until=1.0)
-    reply = heard(answer(desk, question_message(1, ask.ConversationSince(since=0))))
+    reply = decode_from_core(answer(desk, question_message(1, ask.ConversationSince(since=0))))
     assert isinstance(reply, RefusalMessage)
     assert "the longest may have" in reply.text
 
@@ -342,7 +346,7 @@ def test_a_refusal_quotes_no_more_than_the_beginning():
         raise CommandError("x" * 300_000)
 
     desk.answers = refuse
-    reply = heard(answer(desk, question_message(1, ask.Start())))
+    reply = decode_from_core(answer(desk, question_message(1, ask.Start())))
     assert (reply.error, len(reply.text)) == ("CommandError", MOST_TEXT + 1)
 
 
@@ -353,7 +357,7 @@ def test_a_mistake_of_ours_is_told_to_the_log_alone():
         raise KeyError("/etc/secret")
 
     desk.answers = fail
-    reply = heard(answer(desk, question_message(1, ask.Start()), bugs.append))
+    reply = decode_from_core(answer(desk, question_message(1, ask.Start()), bugs.append))
     assert (reply.error, reply.text) == ("ServiceError", "an internal error; the log has more")
     assert [type(each) for each in bugs] == [KeyError]
 

@@ -128,10 +128,12 @@ async def test_a_browser_is_let_in_by_a_link(capsys, tmp_path, monkeypatch):
 
 
 def test_a_link_is_shown_with_a_qr_code_where_a_phone_can_open_it():
-    shown = invited.shown(["http://printer.local:5000/#pair=A", "http://192.0.2.7:5000/#pair=A"], "control", 600)
+    shown = invited.invitation_text(
+        ["http://printer.local:5000/#pair=A", "http://192.0.2.7:5000/#pair=A"], "control", 600
+    )
     assert "█" in shown
     assert "http://printer.local:5000/#pair=A\n  or http://192.0.2.7:5000/#pair=A\n" in shown
-    here = invited.shown(["http://127.0.0.1:5000/#pair=A"], "admin", 600)
+    here = invited.invitation_text(["http://127.0.0.1:5000/#pair=A"], "admin", 600)
     assert "█" not in here
     assert "--host 0.0.0.0" in here
 

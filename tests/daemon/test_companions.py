@@ -92,7 +92,7 @@ async def test_clients_hear_of_it_and_a_page_sees_it(tmp_path):
         assert listener.events("PowerCut") == [{"on": True}]
         assert {"plugin": "psucontrol", "data": {"isPSUOn": True}} in listener.of("plugin")
         state = {"on": True, "by": "admin"}
-        assert server.service.companions.told() == {"power": {"state": state, "away": False}}
+        assert server.service.companions.as_json() == {"power": {"state": state, "away": False}}
 
 
 async def test_a_companion_that_has_gone_is_away_and_what_is_asked_of_it_is_refused_at_once(tmp_path):

@@ -33,7 +33,7 @@ async def running(program, busy=False, environ=None):
     end, gave_up = CoreEnd(MadeUpDesk()), asyncio.Event()
     command = [sys.executable, "-S", "-c", BEGIN + program]
     child = FrontProcess(end, command, environ or {}, [], lambda: busy, gave_up.set)
-    end.on_hello = child.heard
+    end.on_hello = child.on_sign_of_life
     child.begin()
     try:
         yield child, gave_up

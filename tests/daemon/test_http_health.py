@@ -55,8 +55,8 @@ def test_a_raspberry_says_what_is_wrong_with_its_power(tmp_path):
     told.write_text("50005\n")
     (tmp_path / "class/thermal/thermal_zone0").mkdir(parents=True)
     (tmp_path / "class/thermal/thermal_zone0/temp").write_text("61700\n")
-    seen = machine.seen(tmp_path, tmp_path)
+    seen = machine.describe(tmp_path, tmp_path)
     assert (seen["now"], seen["since"]) == (["undervoltage", "throttled"], ["undervoltage", "throttled"])
     assert seen["temperature"] == 61.7
     told.write_text("error")
-    assert machine.seen(tmp_path, tmp_path)["now"] is None
+    assert machine.describe(tmp_path, tmp_path)["now"] is None

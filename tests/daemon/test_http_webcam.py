@@ -115,7 +115,7 @@ async def test_a_stream_ends_with_its_key_and_with_the_camera(tmp_path, monkeypa
         guest = Keyring(tmp_path, lambda: NOW).add("guest", Scope.READ)
         await server.service.access.refresh()
         by_key = await look(key=guest)
-        path, known = "/webcam/?action=stream", server.service.access.known(guest)
+        path, known = "/webcam/?action=stream", server.service.access.identity_of(guest)
         signed = server.service.access.signing.sign(path, known.digest, asyncio.get_running_loop().time())
         assert re.fullmatch(SIGNED, signed)
         by_address = await look(signed, key=None)

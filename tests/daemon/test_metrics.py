@@ -92,7 +92,7 @@ async def test_a_core_that_is_away_leaves_the_rest(tmp_path, monkeypatch):
         async def away(_):
             raise CoreAway("the core is away")
 
-        monkeypatch.setattr(RemoteConnection, "tallied", away)
+        monkeypatch.setattr(RemoteConnection, "core_tally", away)
         found = await scraped(server)
     assert found["nozzled_core_up",] == 0
     assert ("nozzled_process_start_time_seconds", "core") not in found
@@ -102,13 +102,13 @@ async def test_a_core_that_is_away_leaves_the_rest(tmp_path, monkeypatch):
 async def test_many_scrapes_at_once_ask_the_core_once(tmp_path, monkeypatch):
     async with api(tmp_path, "") as server:
         asked = []
-        first = RemoteConnection.tallied
+        first = RemoteConnection.core_tally
 
-        async def tallied(self):
+        async def core_tally(self):
             asked.append(1)
             return await first(self)
 
-        monkeypatch.setattr(RemoteConnection, "tallied", tallied)
+        monkeypatch.setattr(RemoteConnection, "core_tally", core_tally)
         await asyncio.gather(*(server.get("/metrics") for _ in range(5)))
         await server.get("/metrics")
         assert len(asked) == 1
@@ -126,7 +126,7 @@ async def test_nothing_is_loaded_before_the_first_scrape(tmp_path):
 async def test_every_sample_belongs_to_a_family_and_has_its_labels(tmp_path):
     async with api(tmp_path) as server:
         await server.get("/metrics")
-        known = await server.application.settings["metrics"].known()
+        known = await server.application.settings["metrics"].scrape()
         front = server.service.house.front
         told, nothing = [*samples(front, known)], [*samples(front, Scraped())]
     for each in (*told, *nothing):

@@ -15,8 +15,8 @@ from daemon.client import RequestRefused
 from daemon.errors import FileError
 from daemon.front.access.keyring import Keyring, digest
 from daemon.moving import octoprint, reading, taking_over
-from daemon.moving.found import Found, OldKey, Print
-from daemon.moving.taking_over import Taken
+from daemon.moving.found import Inventory, OldKey, Print
+from daemon.moving.taking_over import MoveReport
 from support.client import in_memory, uploaded
 from support.http import NOW, api
 
@@ -334,19 +334,19 @@ async def test_settings_are_given_part_by_part():
 
 
 def test_each_name_gets_a_key_or_keeps_its_own(tmp_path):
-    found = Found(keys=[OldKey("OctoApp", "x" * 40), OldKey("anna", "SHORT"), OldKey("OctoApp", "y" * 40)])
-    ring, taken = Keyring(tmp_path, lambda: 0.0), Taken()
+    found = Inventory(keys=[OldKey("OctoApp", "x" * 40), OldKey("anna", "SHORT"), OldKey("OctoApp", "y" * 40)])
+    ring, taken = Keyring(tmp_path, lambda: 0.0), MoveReport()
     taking_over.take_keys(ring, found, taken, keep=True)
     assert (taken.keys, ring.identify(digest("x" * 40)).name) == ({"OctoApp": ""}, "OctoApp")
     assert [each.split(",")[0].split(":")[0] for each in taken.left] == ["the key of anna", "the key of OctoApp"]
-    taken = Taken()
-    taking_over.take_keys(ring, Found(keys=[OldKey("anna", "SHORT")]), taken, keep=False)
+    taken = MoveReport()
+    taking_over.take_keys(ring, Inventory(keys=[OldKey("anna", "SHORT")]), taken, keep=False)
     assert ring.identify(digest(taken.keys["anna"])).name == "anna"
 
 
 async def test_statistics_are_those_of_octoprint_while_the_daemon_runs(tmp_path):
     found = octoprint.read(BASE)
-    taken = Taken()
+    taken = MoveReport()
     async with api(tmp_path, "") as server, in_memory(server) as client:
         await client.files.upload((BASE / "uploads/cube.gcode"), name="cube.gcode")
         for _ in range(2):  # again is nothing new
@@ -361,7 +361,7 @@ async def test_statistics_are_those_of_octoprint_while_the_daemon_runs(tmp_path)
 
 
 def test_a_record_that_cannot_be_written_is_told(tmp_path):
-    taken = Taken()
+    taken = MoveReport()
     taking_over.take_prints(tmp_path / "none.db", [Print("a", 1.0, 1.0, success=True)], {"a": 1}, taken)
     assert "unable to open database file" in taken.left[0]
 
@@ -408,7 +408,7 @@ async def test_the_command_takes_all_of_it(tmp_path, monkeypatch):
     assert "key of OctoApp" in shown
     assert "shown this once" in shown
     args.url = "http://elsewhere"
-    taken = Taken()
+    taken = MoveReport()
     command._in_state(found, taken, {}, args)
     assert len(taken.left) == 2
     assert "on the daemon's own computer" in taken.left[0]
@@ -420,6 +420,6 @@ async def test_earlier_prints_are_in_the_history_behind_those_that_were_there(tm
             prints = [Print("a.gcode", ended + n, 10.0, success=True) for n in range(2)]
             if number:
                 assert len((await client.get("/api/history"))["jobs"]) == 2
-            taking_over.take_prints(tmp_path / "nozzled.db", prints, {"a.gcode": 5}, Taken())
+            taking_over.take_prints(tmp_path / "nozzled.db", prints, {"a.gcode": 5}, MoveReport())
     async with api(tmp_path, "") as server, in_memory(server) as client:
         assert [each["ended"] for each in (await client.get("/api/history"))["jobs"]] == [1001.0, 1000.0, 501.0, 500.0]

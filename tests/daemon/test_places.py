@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from daemon.core.job.after_reboot import PlaceFound, _put_filament_right, head
-from daemon.core.job.places import Noted, Places
+from daemon.core.job.places import Places, StoredPlace
 from gcode.dialect import MARLIN, REPETIER
 from gcode.flight import LinkEstimate
 from gcode.framing import frame
@@ -22,12 +22,12 @@ LINE = b"G1 X1"
     ("wanted", "lines"), [(813, 0), (814, 1), (820, 7), (821, 7), (823, 7), (824, 8), (831, 15), (832, 15), (833, 16)]
 )
 def test_numbers_that_are_none_of_the_files_are_left_out(wanted, lines):
-    noted = Noted({"a": 1}, number=812, gaps=[(820, 3), (831, 1)])
+    noted = StoredPlace({"a": 1}, number=812, gaps=[(820, 3), (831, 1)])
     assert noted.lines_before(wanted) == lines
 
 
 def test_where_the_file_does_not_go_on_the_number_tells_nothing():
-    noted = Noted({"a": 1}, number=812, gaps=[(813, 2)], until=817)
+    noted = StoredPlace({"a": 1}, number=812, gaps=[(813, 2)], until=817)
     assert {noted.lines_before(wanted) for wanted in (817, 900)} == {2}
 
 
@@ -109,7 +109,7 @@ async def test_whoever_closes_waits_for_what_has_just_been_written_and_for_nothi
     connection = SimpleNamespace(printer=None, subscribe=lambda _: None)
     for turns in range(4):
         places = Places(Disk(), connection, Logbook())
-        places._want(Noted({"a": turns}))
+        places._want(StoredPlace({"a": turns}))
         for _ in range(turns):
             await asyncio.sleep(0)
         await places.close()

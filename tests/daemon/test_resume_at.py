@@ -15,7 +15,7 @@ from daemon.config import Config, ProfileConfig
 from daemon.errors import FileError, NoSuchPlace
 from daemon.front.analysis.reading import analyse, machine
 from daemon.front.resuming.place import ResumePlace, place_behind, start_sequence
-from daemon.front.resuming.proposal import Wanted, warnings
+from daemon.front.resuming.proposal import ResumeTarget, warnings
 from daemon.front.resuming.proposal import propose as propose_there
 from daemon.front.resuming.service import Resuming
 from daemon.front.resuming.worker import at_once
@@ -407,7 +407,7 @@ async def test_a_rest_is_not_printed_by_chance_a_second_time(tmp_path):
         assert it.service.jobs.active
 
 
-def there(path: Path, wanted: Wanted, e_mode=None):
+def there(path: Path, wanted: ResumeTarget, e_mode=None):
     return propose_there(path, wanted, analyse(path, machine(ProfileConfig())).layers, e_mode)
 
 
@@ -426,36 +426,36 @@ def block(x: int, *heights: float) -> str:
 def test_objects_one_after_the_other_are_gone_over_and_a_height_means_one_place(tmp_path):
     tall, low = (0.2, 0.4, 0.6, 0.8, 1.0), (0.2, 0.4, 0.6)
     path = of(tmp_path, f"G28\nM83\nM104 S200\n{block(10, *tall)}G1 Z9\n{block(60, *low)}")
-    found = there(path, Wanted(layer=7))
+    found = there(path, ResumeTarget(layer=7))
     assert (found.height, found.top, found.highest) == (0.4, 0.2, 1.0)
     assert "G1 Z5.8 F600" in found.sequence, "5 mm above all that stands there"
     assert "not what else was laid, up to 1 mm" in warnings(found, Config().scripts)[0]
     with pytest.raises(NoSuchPlace, match="one object after the other, so that a height tells no place"):
-        there(path, Wanted(height=0.5))
-    assert warnings(there(path, Wanted(layer=3)), Config().scripts) == []
+        there(path, ResumeTarget(height=0.5))
+    assert warnings(there(path, ResumeTarget(layer=3)), Config().scripts) == []
 
 
 def test_a_part_is_as_high_as_the_layer_below_and_not_as_what_was_laid_beside_it(tmp_path):
     """A purge on a wiper behind a change of colour; circles without X and Y."""
     purge = "G1 Z11.6 F600\nG1 X5 E2 F1200\n"
     path = of(tmp_path, f"G28\nM83\nM104 S200\n{block(10, 0.2, 0.4)}{purge}{block(10, 0.6, 0.8)}")
-    for wanted in (Wanted(layer=3), Wanted(layer=4)):
+    for wanted in (ResumeTarget(layer=3), ResumeTarget(layer=4)):
         found = None
         with suppress(NoSuchPlace):
             found = there(path, wanted)
         assert found is None or found.top == pytest.approx(found.height - 0.2)
         assert found is None or "G1 Z16.2 F600" in found.sequence or found.layer == 4, "above what lies beside it"
-    assert there(path, Wanted(layer=4)).top == 0.6
+    assert there(path, ResumeTarget(layer=4)).top == 0.6
     circles = "".join(f";LAYER_CHANGE\nG1 Z{z:g} F600\nG2 I10 J0 E3 F1200\n" for z in (0.2, 0.4, 0.6))
     path = of(tmp_path, f"G28\nM83\nM104 S200\nG1 X50 Y50 F6000\n{circles}")
-    assert there(path, Wanted(layer=3)).top == 0.4
+    assert there(path, ResumeTarget(layer=3)).top == 0.4
 
 
 def test_a_layer_that_is_not_just_above_what_was_printed_is_refused(tmp_path):
     path = of(tmp_path, f"G28\nM83\nM104 S200\n{block(10, 0.2, 0.4, 0.6)}{block(60, 0.2, 0.4)}")
     with pytest.raises(NoSuchPlace, match=r"layer 4 .* is at 0.2 mm, and what was printed before it is at 0.6 mm"):
-        there(path, Wanted(layer=4))  # the first one of the second object
-    assert there(path, Wanted(layer=5)).top == 0.2
+        there(path, ResumeTarget(layer=4))  # the first one of the second object
+    assert there(path, ResumeTarget(layer=5)).top == 0.2
 
 
 @pytest.mark.parametrize("shift", [-0.3, -0.2, 0.0, 0.2, 0.3])
@@ -466,21 +466,21 @@ def test_where_comments_and_moves_have_other_heights_nobody_goes_on(tmp_path, sh
     )
     path = of(tmp_path, f"G28\nM83\nM104 S200\n{layers}")
     if not shift:
-        assert there(path, Wanted(layer=4)).top == 1.0
+        assert there(path, ResumeTarget(layer=4)).top == 1.0
         return
     with pytest.raises(NoSuchPlace, match=r"the comments of made\.gcode have layer 4 at 1.2 mm"):
-        there(path, Wanted(layer=4))
+        there(path, ResumeTarget(layer=4))
 
 
 def test_in_the_middle_of_a_layer_what_was_laid_last_is_the_top(small):
     line = SMALL.split("\n").index("G1 X40 Y40 E4") + 1
-    assert there(small, Wanted(line=line)).top == 0.4
+    assert there(small, ResumeTarget(line=line)).top == 0.4
 
 
 def test_small_letters_mean_the_same(tmp_path):
-    found = there(of(tmp_path, SMALL), Wanted(layer=2))
+    found = there(of(tmp_path, SMALL), ResumeTarget(layer=2))
     small = "".join(line if line[0] == ";" else line.lower() for line in SMALL.splitlines(keepends=True))
-    again = there(of(tmp_path, small), Wanted(layer=2))
+    again = there(of(tmp_path, small), ResumeTarget(layer=2))
     assert (again.top, again.at) == (found.top, found.at)
     assert [each.upper() for each in again.sequence] == list(found.sequence)
 
@@ -533,10 +533,10 @@ def test_another_origin_is_refused(origin):
 def test_how_hot_it_was_is_known_or_nobody_goes_on(tmp_path, start, problem):
     path = of(tmp_path, f"{start}\nG28\nM83\n{block(10, 0.2, 0.4)}")
     if problem is None:
-        assert there(path, Wanted(layer=2))
+        assert there(path, ResumeTarget(layer=2))
         return
     with pytest.raises(NoSuchPlace, match=problem):
-        there(path, Wanted(layer=2))
+        there(path, ResumeTarget(layer=2))
 
 
 def test_a_disk_that_is_full_is_told_by_name(small, capsys):
@@ -556,7 +556,7 @@ def test_the_source_is_never_written_to(small, tmp_path, capsys):
 
 
 def test_a_gap_is_told(small):
-    found = there(small, Wanted(layer=2))
+    found = there(small, ResumeTarget(layer=2))
     scripts = Config().scripts
     assert warnings(found, scripts, 1) == []
     assert "the layers up to 9 would be missing" in warnings(replace(found, layer=9), scripts, 2)[0]

@@ -44,7 +44,7 @@ async def test_what_a_print_uses_is_reported_once(tmp_path):
     await books.report()
     assert server.puts == [(3, 500.0), (3, 1000.0), (3, 300.0)]
     assert server.length(3) == pytest.approx(1800)
-    assert books.told(1)["tools"][0]["spool"]["left_weight"] == pytest.approx(1000 - server.used[3])
+    assert books.as_json(1)["tools"][0]["spool"]["left_weight"] == pytest.approx(1000 - server.used[3])
 
 
 @pytest.mark.parametrize("mood", ["late", "hangs", "delayed", "away", "error", "nonsense", "lies", "redirect"])

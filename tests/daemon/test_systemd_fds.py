@@ -34,12 +34,12 @@ def handed_in(monkeypatch, **listen):
 
 def test_descriptors_are_found_by_their_names(monkeypatch):
     store = handed_in(monkeypatch, FDS="3", FDNAMES="serial:stored:other", PID=str(PID))
-    assert store.taken() == {"serial": 3, "stored": 4, "other": 5}
+    assert store.inherited() == {"serial": 3, "stored": 4, "other": 5}
 
 
 def test_of_two_with_one_name_the_newest_counts(monkeypatch):
     store = handed_in(monkeypatch, FDS="3", FDNAMES="serial:other:serial", PID=str(PID))
-    assert store.taken() == {"other": 4, "serial": 3}, "systemd hands the newest in first"
+    assert store.inherited() == {"other": 4, "serial": 3}, "systemd hands the newest in first"
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_of_two_with_one_name_the_newest_counts(monkeypatch):
 )
 def test_what_is_not_for_us_is_not_touched(monkeypatch, listen):
     store = handed_in(monkeypatch, **listen)
-    assert store.taken() == {}
+    assert store.inherited() == {}
     assert store.listening() == []
 
 
@@ -64,7 +64,7 @@ CHILD = """
 import os, socket, subprocess, sys
 from daemon.systemd.descriptors import DescriptorStore
 store = DescriptorStore(os.environ)
-[(name, fd)] = store.taken().items()
+[(name, fd)] = store.inherited().items()
 [listening] = store.listening()
 inherited = subprocess.run([sys.executable, "-c", "import os; print(os.path.exists('/proc/self/fd/%d'))" % fd],
     capture_output=True, text=True, close_fds=False)

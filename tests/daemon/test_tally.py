@@ -4,8 +4,8 @@ import pytest
 
 from daemon.bridge.questions import TURNAROUNDS
 from daemon.bridge.words import JobState
+from daemon.core.core_tally import _by_bounds
 from daemon.core.job.tally import Tally
-from daemon.core.tallied import _by_bounds
 from gcode.histogram import Histogram
 
 

@@ -16,7 +16,7 @@ from gcode.errors import PrinterReset
 from gcode.link import HostLink
 from gcode.meatpack import pack
 from gcode.outgoing import LinkNotice, Ticket, job_line
-from gcode.packing import BEGIN, DOUBT, RESET, Packer, decoder_said, shown
+from gcode.packing import BEGIN, DOUBT, RESET, Packer, decoder_said, text_on_wire
 from support.bad_line import BYTE_TIME, FAULTS, USES, moves
 from support.marlin import valid
 from support.packed_line import PackedLine, PackedMarlin, compact
@@ -137,14 +137,14 @@ def test_the_window_counts_what_the_receive_buffer_holds():
     """Three of these lines are more than 127 bytes, and packed four are not."""
     link = fed(*[b"G1X111.111Y111.111E11.11111F11111"] * 9)
     out = link.data_to_send(0.0)
-    assert shown(out).count(b"\n") == 4
-    assert len(shown(out)) > 127 > len(out) == link._flight.bytes
+    assert text_on_wire(out).count(b"\n") == 4
+    assert len(text_on_wire(out)) > 127 > len(out) == link._flight.bytes
 
 
 def test_a_text_that_packing_makes_longer_waits_for_room():
     text = b"M117 " + b"y" * 70
     out = fed(b"G1X1", text, b"G1X2").data_to_send(0.0)
-    assert shown(out).count(b"\n") == 2
+    assert text_on_wire(out).count(b"\n") == 2
     assert 110 < len(out) <= 127
     assert b"y" not in fed(b"G1X111.111Y111.111E11.11111F11111", text).data_to_send(0.0)
 
@@ -190,7 +190,7 @@ def test_a_decoder_in_the_wrong_state_is_put_right_and_in_the_end_given_up():
         link.tick(now + 2)
         again = link.data_to_send(now + 2)
         assert again.startswith(RESET + b"\n" if last else BEGIN)
-        assert shown(again).lstrip(b"\n").startswith(b"N%d" % (4 * doubts - 3))
+        assert text_on_wire(again).lstrip(b"\n").startswith(b"N%d" % (4 * doubts - 3))
         link.receive(b"ok\n" * 4, now + 2)
     assert link.data_to_send(99.0).startswith(b"N"), "plain from here on"
 
@@ -207,7 +207,7 @@ def test_a_line_that_is_refused_again_and_again_goes_unpacked_in_the_end():
     out = link.data_to_send(now)
     for _ in range(packing.MOST_REFUSALS):
         assert told == []
-        assert shown(out).startswith(b"N1G1X1*")
+        assert text_on_wire(out).startswith(b"N1G1X1*")
         now += 1.0
         replies = link.receive(b"Error:checksum mismatch, Last Line: 0\nResend: 1\nok\n", now)
         told = [each for each in replies if isinstance(each, LinkNotice)]

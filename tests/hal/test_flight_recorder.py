@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hal.flight_recorder import MOST_SINCE, SIZE, Heard, heard, lines, records
+from hal.flight_recorder import MOST_SINCE, SIZE, RecentLines, lines, recent_lines, records
 from hal.session_file import EVENT, HOST, PRINTER
 
 WHOLE = b"echo:busy: processing\nok T:20.1 /0.0\r\n\nok\n"
@@ -42,10 +42,10 @@ def test_events_are_not_for_people_and_control_characters_do_not_act():
 
 def test_a_line_that_is_not_complete_is_told_when_it_is():
     ring = [(1.0, PRINTER, b"ok\nok T:2"), (2.0, HOST, b"N1 G28*18\n")]
-    assert heard(ring, 0.0) == Heard([("<", 1.0, "ok"), (">", 2.0, "N1 G28*18")], gap=False)
+    assert recent_lines(ring, 0.0) == RecentLines([("<", 1.0, "ok"), (">", 2.0, "N1 G28*18")], gap=False)
     ring += [(3.0, PRINTER, b"0."), (4.0, EVENT, b"reset"), (5.0, PRINTER, b"1\n")]
-    assert heard(ring, 2.0) == Heard([("<", 5.0, "ok T:20.1")], gap=False)
-    assert heard(ring, 5.0) == Heard([], gap=False)
+    assert recent_lines(ring, 2.0) == RecentLines([("<", 5.0, "ok T:20.1")], gap=False)
+    assert recent_lines(ring, 5.0) == RecentLines([], gap=False)
 
 
 @given(
@@ -57,15 +57,15 @@ def test_a_line_that_is_not_complete_is_told_when_it_is():
 def test_who_asks_again_and_again_gets_each_line_once(said, times):
     ring = [(float(at + 1), kind, data if kind == PRINTER else b"h\n") for at, (kind, data) in enumerate(said)]
     polls = [0, *sorted(times), len(ring)]
-    parts = [heard(ring[:end], float(begin)).lines for begin, end in pairwise(polls) if end <= len(ring)]
+    parts = [recent_lines(ring[:end], float(begin)).lines for begin, end in pairwise(polls) if end <= len(ring)]
     if all(end <= len(ring) for end in polls):
-        assert [line for part in parts for line in part] == heard(ring, 0.0).lines
+        assert [line for part in parts for line in part] == recent_lines(ring, 0.0).lines
 
 
 def test_what_is_not_kept_any_more_is_a_gap():
     ring = deque(((float(at), PRINTER, b"ok\n") for at in range(SIZE + 10)), maxlen=SIZE)
-    assert heard(ring, 0.0).gap
-    assert heard(ring, 8.0).gap
-    assert not heard(ring, 10.0).gap
+    assert recent_lines(ring, 0.0).gap
+    assert recent_lines(ring, 8.0).gap
+    assert not recent_lines(ring, 10.0).gap
     many = [(1.0, HOST, b"M105\n"), (2.0, PRINTER, b"x" * (MOST_SINCE + 1) + b"\n"), (3.0, HOST, b"M114\n")]
-    assert heard(many, 0.0) == Heard([(">", 3.0, "M114")], gap=True)
+    assert recent_lines(many, 0.0) == RecentLines([(">", 3.0, "M114")], gap=True)

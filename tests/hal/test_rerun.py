@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gcode.errors import NozzledError
 from gcode.framing import frame
-from gcode.packing import shown
+from gcode.packing import text_on_wire
 from hal.errors import RecordingError
 from hal.link_settings import LinkSettings
 from hal.rerun import lines, rerun
@@ -165,7 +165,7 @@ async def test_an_emergency_stop_is_made_again(tmp_path, config):
     outcome = await rerun(session)
     assert outcome.difference is None
     assert outcome.played >= outcome.records - 1  # the closing itself need not be waited for
-    at = next(n for n, record in enumerate(session.records) if shown(record.data).lstrip().startswith(b"M112\n"))
+    at = next(n for n, record in enumerate(session.records) if text_on_wire(record.data).lstrip().startswith(b"M112\n"))
     assert (await rerun(changed(session, at, b"M112", b"M410"))).difference.at == at
 
 

@@ -50,7 +50,7 @@ def xor_of(text: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class RecentLines:
     """A line that arrived at the board, whether or not it is read yet."""
 
     at: float
@@ -79,7 +79,7 @@ class FakeFirmware:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.wire: list[tuple[float, str, str]] = []
-        self.heard: list[Heard] = []
+        self.heard: list[RecentLines] = []
         self.done: list[str] = []  # commands that were carried out, in order
         self.done_at: list[float] = []
         self.heat: dict[str, list[float]] = {"T": [self.ambient, 0.0], "B": [self.ambient, 0.0]}  # actual, target
@@ -280,7 +280,7 @@ class FakeFirmware:
         for line in complete:
             if raw := line.decode("latin-1").rstrip("\r"):
                 self.wire.append((self.now, ">", raw))
-                self.heard.append(Heard(self.now, raw, bare(raw)))
+                self.heard.append(RecentLines(self.now, raw, bare(raw)))
 
     def _read(self) -> None:
         """Read lines as long as the queue has room for them."""

@@ -62,7 +62,7 @@ async def broker(folder, *more):
         running.end()
 
 
-class Heard(dict):
+class RecentLines(dict):
     """The last payload of each topic; `all` has every message."""
 
     def __init__(self):
@@ -84,7 +84,7 @@ class Heard(dict):
 
 @asynccontextmanager
 async def listener(port, topic="#", **options):
-    heard = Heard()
+    heard = RecentLines()
 
     async def listen(client):
         async for message in client.messages:

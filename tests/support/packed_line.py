@@ -9,7 +9,7 @@ from gcode.compact import compactor
 from gcode.framing import number_of, numberless
 from gcode.link import HostLink
 from gcode.meatpack import PackOrder, order
-from gcode.packing import shown
+from gcode.packing import text_on_wire
 from hal.simulated.emergency import EmergencyParser
 from hal.simulated.meatpack import Unpacker
 from support.bad_line import BadLine, Damage, altered
@@ -79,7 +79,7 @@ class PackedLine(BadLine):
         link.pack()
 
     def _send(self, data: bytes) -> None:
-        for line in shown(data).splitlines(keepends=True):
+        for line in text_on_wire(data).splitlines(keepends=True):
             self._note(line)
         while data:
             size = self._chances.randrange(1, 40)

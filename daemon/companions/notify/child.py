@@ -28,7 +28,7 @@ _TYPES = {"fault": "failure", "failed": "failure", "done": "success", "warning":
 NO_APPRISE = "apprise is not installed: pip install 'nozzled[notify]'"
 
 
-class _Told(logging.Handler):
+class _LogLines(logging.Handler):
     """Keeps what apprise says, to find a reason in it."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ def reason_of(lines: list[str]) -> str:
 
 def send(asked: dict[str, Any]) -> dict[str, Any]:
     """Send a message."""
-    told = _Told()
+    told = _LogLines()
     logger = logging.getLogger("apprise")
     logger.handlers, logger.propagate = [told], False
     logger.setLevel(logging.DEBUG)

@@ -363,7 +363,7 @@ class Notify(Companion):
                 "waiting": len(outbox.messages),
                 "dropped": outbox.dropped,
                 "problem": self._problem,
-                "spoolman": self._stock.told(self._hotends()) if self._stock is not None else None,
+                "spoolman": self._stock.as_json(self._hotends()) if self._stock is not None else None,
             }
         )
 

@@ -48,7 +48,7 @@ class Spool:
     left_weight: float | None
     archived: bool
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return what clients are told."""
         return asdict(self)
 

@@ -164,9 +164,9 @@ class Stock:
 
     async def all(self) -> list[dict[str, Any]]:
         """Return all spools, for people to choose from; raises SpoolmanAway, SpoolmanRefused."""
-        return [each.told() for each in await self._api.spools()]
+        return [each.as_json() for each in await self._api.spools()]
 
-    def told(self, hotends: int) -> dict[str, Any]:
+    def as_json(self, hotends: int) -> dict[str, Any]:
         """Return what clients are told, of so many tools."""
         tools = sorted({*range(min(max(1, hotends), MOST_TOOLS)), *self.ledger.chosen})
         return {
@@ -178,7 +178,7 @@ class Stock:
     def _tool(self, tool: int) -> dict[str, Any]:
         number = self.ledger.chosen.get(tool)
         spool = self.spools.get(number) if number is not None else None
-        return {"tool": tool, "id": number, "spool": spool.told() if spool is not None else None}
+        return {"tool": tool, "id": number, "spool": spool.as_json() if spool is not None else None}
 
 
 def _job(number: object, about: Mapping[str, Any]) -> str:

@@ -67,7 +67,7 @@ class Emergency:
             task.add_done_callback(self._tasks.discard)
         self.changed()
 
-    def told(self, *, confirmed: bool) -> None:
+    def on_stop_ended(self, *, confirmed: bool) -> None:
         """Take what the front tells of a stop."""
         if self.now is not None and confirmed:
             self.now.confirmed = True
@@ -112,7 +112,7 @@ class Emergency:
                 if word == b"taken\n":
                     self._taken.set()
                 if word == b"confirmed\n":
-                    self.told(confirmed=True)
+                    self.on_stop_ended(confirmed=True)
         except ValueError:  # a line without an end
             return
         finally:

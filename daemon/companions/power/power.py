@@ -120,7 +120,7 @@ class Power(Companion):
             self._put_off()
         if name == "EmergencyStop":
             confirmed = payload.get("confirmed") is True
-            self.emergency.told(confirmed=confirmed)
+            self.emergency.on_stop_ended(confirmed=confirmed)
             if not confirmed and self._config.cut_unconfirmed_stop:
                 self.cut("the printer did not confirm an emergency stop")
         elif name == "Error" and payload.get("reason") == "connection":
@@ -300,7 +300,7 @@ class Power(Companion):
                 "auto": self._config.auto_off and printer is not None,
                 "offAt": self._off_at[1],
                 "waits": self._plan.reason or None,
-                "sensors": self.inputs.told() if self.inputs is not None else {},
+                "sensors": self.inputs.as_json() if self.inputs is not None else {},
             }
         )
         if printer is None or printer.state is None or printer.state == self._told_on:

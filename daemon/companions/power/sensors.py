@@ -281,7 +281,7 @@ class Inputs:
         for sensor in self._filament:
             sensor.compare()
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return what pages are told."""
         state: dict[str, Any] = {"filament": [{"name": each.name, "present": each.present} for each in self._filament]}
         if self._button is not None:

@@ -29,7 +29,7 @@ class FilmPlan:
     render: str = "always"
     z_hop: float = 0.0
 
-    def shown(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return it as GET /api/timelapse tells it."""
         if self.type == "off":
             return {"type": "off"}

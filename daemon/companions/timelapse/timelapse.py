@@ -311,7 +311,7 @@ class Timelapse(Companion):
         now = recorder.recording
         self.tell({
             "revision": self._revision,
-            "config": self._plan.shown(),
+            "config": self._plan.as_json(),
             "pushed": self._plan.pushed() if self._plan.type != "off" else None,
             "camera": recorder.eye.name or recorder.eye.url.partition("?")[0],
             "trouble": recorder.trouble or ("" if recorder.eye.url else "no camera gives single pictures"),

@@ -356,7 +356,7 @@ class Connection:
         end = loop.time() + self._config.printer.reattach_s
         while True:
             try:
-                printer = self._made(address, path=await self._ports.path_again(address))
+                printer = self._make(address, path=await self._ports.path_again(address))
                 await printer.reattach(reattachment.snapshot, reattachment.identity)
             except NozzledError as error:
                 # it is not there yet, or somebody still holds it, or the line still stalls
@@ -371,9 +371,9 @@ class Connection:
                 return
             await asyncio.sleep(REOPEN)
 
-    def _made(self, address: Address, rate: int | None = None, path: str | None = None) -> Printer:
+    def _make(self, address: Address, rate: int | None = None, path: str | None = None) -> Printer:
         """Make the printer, and have it."""
-        self.printer = printer = self._maker.made(self._config, address, rate, path)
+        self.printer = printer = self._maker.make(self._config, address, rate, path)
         printer.subscribe(self._on_event)
         return printer
 
@@ -388,7 +388,7 @@ class Connection:
             try:
                 path = await self._ports.path(address, lost=lost)
                 await self._ports.look(address, path)
-                printer = self._made(address, rate, path)
+                printer = self._make(address, rate, path)
                 await printer.open(revive=revive)
             except HandshakeFailed as error:
                 self._note(error)  # the next baudrate may be the right one
@@ -633,7 +633,7 @@ class Connection:
         began, said = loop.time(), False
         while True:
             try:
-                printer = self._made(address, path=await self._ports.path(address, lost=True))
+                printer = self._make(address, path=await self._ports.path(address, lost=True))
                 await printer.open_to_stop(reason)
             except NozzledError as error:
                 if not said and loop.time() - began >= STOP_WITHIN:

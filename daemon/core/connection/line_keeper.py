@@ -19,7 +19,7 @@ class LineKeeper:
     def __init__(self, descriptors: DescriptorStore | None = None) -> None:
         """Take over the line that was kept, if one was."""
         self._descriptors = descriptors
-        self._kept = descriptors.taken().get(NAME, -1) if descriptors else -1
+        self._kept = descriptors.inherited().get(NAME, -1) if descriptors else -1
         self._transport: Transport | None = None
         self.leaves = False  # the line is for the next host: it stays in the store when this one closes it
 

@@ -47,7 +47,7 @@ class Maker:
         self._recordings = recordings
         self._make = make
 
-    def made(self, config: Config, address: Address, rate: int | None = None, path: str | None = None) -> Printer:
+    def make(self, config: Config, address: Address, rate: int | None = None, path: str | None = None) -> Printer:
         """Make a printer; at one baudrate of several it is given less time to answer.
 
         Args:

@@ -15,7 +15,7 @@ import structlog
 
 from daemon.core.job.job import Job
 from daemon.core.job.parking import modes_of
-from daemon.core.job.places import Noted
+from daemon.core.job.places import StoredPlace
 from daemon.core.job.streamer import FileStream
 from daemon.errors import CannotGoOn
 from gcode.command import Command, parse
@@ -68,28 +68,28 @@ class PlaceFound:
     heated: dict[str, float] = field(default_factory=dict)
 
 
-async def find(job: Job, stream: FileStream, noted: Noted, wanted: int) -> PlaceFound:
+async def find(job: Job, stream: FileStream, stored: StoredPlace, wanted: int) -> PlaceFound:
     """Return where the print goes on; the stream goes on there.
 
     Args:
         job: that goes on.
         stream: opened behind the place that is on the disk.
-        noted: what is on the disk.
+        stored: what is on the disk.
         wanted: the line that the printer wants next.
 
     Raises:
         CannotGoOn: that number does not fit.
         OSError, CommandError: of the file.
     """
-    if wanted <= noted.least:
-        raise CannotGoOn(f"the printer wants line {wanted}, but had accepted line {noted.least}: its board was reset")
-    count = noted.lines_before(wanted)
+    if wanted <= stored.least:
+        raise CannotGoOn(f"the printer wants line {wanted}, but had accepted line {stored.least}: its board was reset")
+    count = stored.lines_before(wanted)
     if count > MOST:
         raise CannotGoOn(
-            f"the printer wants line {wanted}, which cannot have been sent: {noted.number} was a moment ago"
+            f"the printer wants line {wanted}, which cannot have been sent: {stored.number} was a moment ago"
         )
-    found = PlaceFound(noted.fed, modes_of(noted.modes))
-    lines, offset = noted.lines, noted.offset
+    found = PlaceFound(stored.fed, modes_of(stored.modes))
+    lines, offset = stored.lines, stored.offset
     for _ in range(count):
         offset, command, _checksum, changes = await _next(job, stream, found)
         lines += 1
@@ -132,7 +132,7 @@ def targets(commands: Iterable[bytes], modes: Modes) -> dict[str, float]:
     return found
 
 
-async def check(job: Job, stream: FileStream, noted: Noted, found: PlaceFound, executor: Executor) -> None:
+async def check(job: Job, stream: FileStream, stored: StoredPlace, found: PlaceFound, executor: Executor) -> None:
     """See whether the printer is as it was left.
 
     Raises:
@@ -147,7 +147,7 @@ async def check(job: Job, stream: FileStream, noted: Noted, found: PlaceFound, e
     finally:
         await loop.run_in_executor(executor, os.close, fd)
     await printer.send("M105")
-    _check_heat(printer, noted, found, next_)
+    _check_heat(printer, stored, found, next_)
     told = await printer.finished()
     if told is None:
         raise CannotGoOn("the printer does not tell where its head is")
@@ -156,21 +156,21 @@ async def check(job: Job, stream: FileStream, noted: Noted, found: PlaceFound, e
     log.info("job.place_found", wanted=wanted, told=told, lines=found.fed.lines, offset=found.fed.offset)
 
 
-def _check_heat(printer: Printer, noted: Noted, found: PlaceFound, behind: Mapping[str, float]) -> None:
+def _check_heat(printer: Printer, stored: StoredPlace, found: PlaceFound, behind: Mapping[str, float]) -> None:
     """See whether each heater aims at what it has to, and has not cooled much.
 
     Args:
         printer: has just told its heat.
-        noted: what the disk knows, with the heat.
+        stored: what the disk knows, with the heat.
         found: what lines have set since.
         behind: what the line sets behind which nothing was accepted; a host that waits for heat has set that already.
     """
     since = {_heater(printer, name): target for name, target in found.heated.items()}
     soon = {_heater(printer, name): target for name, target in behind.items()}
-    for name in noted.heat.keys() | since.keys():
-        before, target = noted.heat.get(name, (0.0, 0.0))
+    for name in stored.heat.keys() | since.keys():
+        before, target = stored.heat.get(name, (0.0, 0.0))
         target, now = since.get(name, target), printer.heaters.get(name)
-        if now is None and name not in noted.heat:
+        if now is None and name not in stored.heat:
             continue  # a heater that the printer does not tell of
         aim = None if now is None else now.target or 0.0
         if (

@@ -39,7 +39,7 @@ from daemon.core.job.job import Job
 from daemon.core.job.named_values import values
 from daemon.core.job.opening import opened
 from daemon.core.job.parking import ParkedPlace, unpark
-from daemon.core.job.places import Noted
+from daemon.core.job.places import StoredPlace
 from daemon.core.job.resting import (
     come_to_rest,
     has_gone_cold,
@@ -199,7 +199,7 @@ class Effects:
 
     async def _reattaching(self, job: Job) -> None:
         """Get the printer back, find the place in the file, and go on in the state that was left."""
-        link, noted = await self._survival.reattach(job), self._survival.noted
+        link, stored = await self._survival.reattach(job), self._survival.stored_place
         job.feeding, job.reattached = False, True
         file = job.snapshot.file
         if job.stream is not None:
@@ -207,17 +207,17 @@ class Effects:
         if file is None:
             raise CannotGoOn("the file had not been opened yet")
         stream = job.stream = self._stream(job, await self._on_disk(self._survival.kept.find, file))
-        fed = link.fed if link is not None else noted.fed if noted is not None else JobPosition()
+        fed = link.fed if link is not None else stored.fed if stored is not None else JobPosition()
         await stream.open(fed.offset if fed.lines else -1, job.snapshot.passed)
         if FileMark(file.path, stream.size, stream.mtime_ns, stream.inode) != file:
             raise CannotGoOn("the file has been changed")
         self._begin_check(job, stream, file.sha1)
         sent = link.sent if link is not None else ()
-        if noted is not None:
-            fed = await self._find_place(job, stream, noted)
+        if stored is not None:
+            fed = await self._find_place(job, stream, stored)
         job.steps.reattach({ticket.step for _, _, _, _, ticket in sent if ticket is not None and ticket.step})
         log.info("job.reattached", line=job.printer.first_number, lines=fed.lines, offset=fed.offset)
-        self._return_to_state(job, asks=noted is not None)
+        self._return_to_state(job, asks=stored is not None)
 
     def _return_to_state(self, job: Job, *, asks: bool) -> None:
         """Go on in the state that was left, or ask somebody before that, whatever is wanted meanwhile."""
@@ -233,14 +233,14 @@ class Effects:
         elif wanted == "resume":
             self._resume_after_all()
 
-    async def _find_place(self, job: Job, stream: FileStream, noted: Noted) -> JobPosition:
+    async def _find_place(self, job: Job, stream: FileStream, stored: StoredPlace) -> JobPosition:
         """Find out where the printer is in the file, and see whether it is as it was left."""
         from daemon.core.job import after_reboot  # noqa: PLC0415 - a start that finds no power cut does without
 
-        found = await after_reboot.find(job, stream, noted, job.printer.first_number)
-        self._survival.found(job, found.fed, found.modes)
+        found = await after_reboot.find(job, stream, stored, job.printer.first_number)
+        self._survival.continue_from(job, found.fed, found.modes)
         if job.snapshot.state is not JobState.PAUSED:
-            await after_reboot.check(job, stream, noted, found, self._executor)
+            await after_reboot.check(job, stream, stored, found, self._executor)
         return found.fed
 
     def _begin_check(self, job: Job, stream: FileStream, sha1: str | None) -> None:

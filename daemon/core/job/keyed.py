@@ -7,7 +7,7 @@ was written down and never began because the host died in between. That one is t
 import asyncio
 from collections.abc import Callable
 
-from daemon.bridge.words import Begun, JobState, Selection
+from daemon.bridge.words import JobState, KeyedPrint, Selection
 from daemon.core.job.controller import JobController
 from daemon.core.job.job_snapshot import ClaimedJob
 from daemon.core.record.store import JobRecord, NewJob, Store
@@ -38,7 +38,7 @@ class KeyedPrints:
         *,
         eject: bool = False,
         fits: Callable[[], None] = lambda: None,
-    ) -> Begun:
+    ) -> KeyedPrint:
         """Print a file, or the one that is selected, unless the key has been used; return its job.
 
         Args:
@@ -65,13 +65,13 @@ class KeyedPrints:
             except JobConflict:
                 await self._store.release_job(claimed)
                 raise
-            return Begun(claimed, key, mark, JobState.STARTING.value)
+            return KeyedPrint(claimed, key, mark, JobState.STARTING.value)
 
-    async def find(self, key: str) -> Begun | None:
+    async def find(self, key: str) -> KeyedPrint | None:
         """Return the job of a key; None: nothing was ever begun with it, nor is it now."""
         async with self._turn:  # one that is about to begin has begun by then, or has not
             known = await self._store.job_of_key(key)
-        return told(known) if known is not None else None
+        return keyed_print(known) if known is not None else None
 
     def _record(self, chosen: Selection, key: str, mark: str) -> NewJob:
         return NewJob(
@@ -89,7 +89,7 @@ class KeyedPrints:
         )
 
 
-def _again(known: JobRecord, mark: str) -> Begun:
+def _again(known: JobRecord, mark: str) -> KeyedPrint:
     if known.mark != mark:
         raise KeyReused(f"the idempotency key was used for another request (job {known.id})")
     if known.ended_at is not None and not known.began:
@@ -97,12 +97,12 @@ def _again(known: JobRecord, mark: str) -> Begun:
             f"the print with this idempotency key (job {known.id}) was recorded and never began: {known.reason}. "
             "Send another key to print it"
         )
-    return told(known, again=True)
+    return keyed_print(known, again=True)
 
 
-def told(known: JobRecord, *, again: bool = False) -> Begun:
+def keyed_print(known: JobRecord, *, again: bool = False) -> KeyedPrint:
     """Return what is told of a job of the record."""
-    return Begun(
+    return KeyedPrint(
         known.id,
         known.key or "",
         known.mark or "",

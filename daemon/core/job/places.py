@@ -69,7 +69,7 @@ class Disk(Protocol):
 
 
 @frozen
-class Noted:
+class StoredPlace:
     """What is on the disk. Numbers are those on the wire.
 
     Attributes:
@@ -124,9 +124,9 @@ class Places:
         self._connection = connection
         self._logbook = logbook
         self._job: Job | None = None
-        self._found: Noted | None = None  # by a host that comes after a power cut, before it has sent anything
-        self._wanted = self._written = Noted()
-        self._writing: Noted | None = None
+        self._found: StoredPlace | None = None  # by a host that comes after a power cut, before it has sent anything
+        self._wanted = self._written = StoredPlace()
+        self._writing: StoredPlace | None = None
         self._task: asyncio.Task[None] | None = None
         self._hangs: asyncio.TimerHandle | None = None
         self._look: asyncio.TimerHandle | None = None
@@ -140,22 +140,22 @@ class Places:
 
     # -- what another host has left ------------------------------------------------------------------------
 
-    async def snapshot(self) -> Noted | None:
+    async def snapshot(self) -> StoredPlace | None:
         """Return what is on the disk; None: there is nothing of a job, or it cannot be read."""
         if self._disk is None or not (text := await self._disk.get()):
             return None
         try:
-            noted = msgspec.convert(json.loads(text), Noted)
-            if noted.claims:
-                modes_of(noted.modes)
+            stored = msgspec.convert(json.loads(text), StoredPlace)
+            if stored.claims:
+                modes_of(stored.modes)
         except (ValueError, LookupError, AttributeError, TypeError):  # msgspec's own is a ValueError
             return None
-        self._wanted = self._written = noted
-        return noted if noted.page else None
+        self._wanted = self._written = stored
+        return stored if stored.page else None
 
-    def reattach(self, job: Job, noted: Noted | None = None) -> None:
-        """Keep it for a job that another host has begun; `noted` is what it goes on from, if from the disk."""
-        self._job, self._found = job, noted
+    def reattach(self, job: Job, stored: StoredPlace | None = None) -> None:
+        """Keep it for a job that another host has begun; `stored` is what it goes on from, if from the disk."""
+        self._job, self._found = job, stored
         if self._wanted.page.get("job") != job.snapshot.job:
             self._unknown("the disk did not know of it")  # what is there is of another print
 
@@ -190,7 +190,7 @@ class Places:
         if job is self._job and job.state is JobState.PAUSED and not job.snapshot.printer_paused:
             number = job.printer.next_on_wire - 1
             fed, modes = self._logbook.fed, plain_modes(job.printer.modes)
-            self._want(self._noted(number=number, until=number + 1, fed=fed, modes=modes))
+            self._want(self._make_place(number=number, until=number + 1, fed=fed, modes=modes))
 
     async def feed(self, job: Job) -> None:
         """Say that the file goes on with the next number, before it does."""
@@ -200,7 +200,7 @@ class Places:
         number, modes = job.printer.next_on_wire - 1, plain_modes(job.printer.modes)
         self._base = job.printer.next_number - job.printer.next_on_wire
         self._paces = asyncio.get_running_loop().time(), job.printer.next_number
-        self._want(self._noted(number=number, fed=self._logbook.fed, modes=modes))
+        self._want(self._make_place(number=number, fed=self._logbook.fed, modes=modes))
         while self._writing is not None and not self._gave_up:
             if self._task is not None:
                 await asyncio.wait([self._task], timeout=HANGS)
@@ -218,7 +218,7 @@ class Places:
             return
         self._base = printer.next_number - printer.next_on_wire
         number, fed, modes = anchor.number, anchor.fed, plain_modes(anchor.modes)
-        self._want(self._noted(number=number, least=number, fed=fed, modes=modes))
+        self._want(self._make_place(number=number, least=number, fed=fed, modes=modes))
 
     def may_go(self, ticket: Ticket, waiting: int) -> bool:
         """Tell whether a command may go between the lines; if not, the printer is waked when it may."""
@@ -247,7 +247,7 @@ class Places:
     @property
     def _claims(self) -> bool:
         """What is on the disk, or may be, says where the print is."""
-        return any(noted is not None and noted.claims for noted in (self._written, self._writing, self._wanted))
+        return any(stored is not None and stored.claims for stored in (self._written, self._writing, self._wanted))
 
     @property
     def _holds(self) -> bool:
@@ -260,7 +260,7 @@ class Places:
         printer = self._connection.printer
         return printer is not None and sum(self._plan) > printer.next_number
 
-    def _reattach_from(self, found: Noted, printer: Printer) -> None:
+    def _reattach_from(self, found: StoredPlace, printer: Printer) -> None:
         """Have the disk say that the file goes no further for now than the printer has it already."""
         self._found = None
         if found.until is None:
@@ -318,7 +318,7 @@ class Places:
 
     def _unknown(self, why: str) -> None:
         self._drop_plan()
-        self._want(self._noted(why=why))
+        self._want(self._make_place(why=why))
 
     def _end(self) -> None:
         self._job = self._found = None
@@ -327,9 +327,9 @@ class Places:
             self._look.cancel()
             self._look = None
         if self._written.page or self._wanted.page:
-            self._want(Noted())
+            self._want(StoredPlace())
 
-    def _noted(
+    def _make_place(
         self,
         *,
         why: str | None = None,
@@ -338,12 +338,12 @@ class Places:
         until: int | None = None,
         fed: JobPosition | None = None,
         modes: dict[str, Any] | None = None,
-    ) -> Noted:
+    ) -> StoredPlace:
         job, fed = self._job, fed or JobPosition()
         if job is None:
-            return Noted()
+            return StoredPlace()
         heaters = job.printer.heaters.items()
-        return Noted(
+        return StoredPlace(
             dump(job.snapshot),
             why,
             number,
@@ -359,9 +359,9 @@ class Places:
 
     # -- writing -------------------------------------------------------------------------------------------
 
-    def _want(self, noted: Noted) -> None:
+    def _want(self, stored: StoredPlace) -> None:
         """Have this on the disk; of several that wait the newest counts."""
-        self._wanted = noted
+        self._wanted = stored
         self._write()
 
     def _write(self) -> None:
@@ -381,15 +381,15 @@ class Places:
         await disk.put(text)
 
     def _on_written(self, task: asyncio.Task[None]) -> None:
-        noted, self._writing = self._writing, None
+        stored, self._writing = self._writing, None
         if self._hangs is not None:
             self._hangs.cancel()
         if task.cancelled():
             return
         if (error := task.exception()) is not None:
             self._give_up(str(error))
-        elif noted is not None:
-            self._written = noted
+        elif stored is not None:
+            self._written = stored
             self._took = max(asyncio.get_running_loop().time() - self._began, 0.9 * self._took)
             self._write()
         self._wake()
@@ -407,13 +407,13 @@ class Places:
     async def _retract(self, disk: Disk) -> None:
         """Replace what the disk has, as soon as it takes that again: it would lead to a wrong place."""
         while self._gave_up:
-            noted = Noted() if self._job is None else self._noted(why="the disk had failed by then")
+            stored = StoredPlace() if self._job is None else self._make_place(why="the disk had failed by then")
             try:
-                await disk.put(_as_text(noted))
+                await disk.put(_as_text(stored))
             except OSError:
                 await asyncio.sleep(AGAIN)
             else:
-                self._written = noted
+                self._written = stored
                 return
 
     def _wake(self) -> None:
@@ -430,8 +430,8 @@ class Places:
             await asyncio.sleep(0)  # what takes note of its end has its turn: awaiting what has ended gives nobody one
 
 
-def _as_text(noted: Noted) -> bytes:
-    return json.dumps(asdict(noted), separators=(",", ":")).encode()
+def _as_text(stored: StoredPlace) -> bytes:
+    return json.dumps(asdict(stored), separators=(",", ":")).encode()
 
 
 _BUSY = {

@@ -11,8 +11,8 @@ next host may be this very process, after the cable was back. There are two such
   number. A command that is no line of the file is noted before it is sent.
 
 The boot id says which one holds. If the logbook is of this boot, it is newer than the disk. If not, the machine
-has rebooted and its memory is lost; then the place holds, until the printer was asked (`noted`). While it does, nothing
-is written, or the next power cut would find a snapshot without a place.
+has rebooted and its memory is lost; then the place holds, until the printer was asked (`stored_place`). While it does,
+nothing is written, or the next power cut would find a snapshot without a place.
 
 Reattaching is one sequence, whatever the cause: open the port without a reset, ask for the line that is wanted, check
 that it is the same printer (M115) and the same file (size, time, inode), go back to the state that was left. After a
@@ -33,7 +33,7 @@ from daemon.core.job.job import Job
 from daemon.core.job.job_snapshot import JobSnapshot, dump, load, with_heaters_off
 from daemon.core.job.kept import KeptFile
 from daemon.core.job.parking import modes_of
-from daemon.core.job.places import Disk, Noted, Places
+from daemon.core.job.places import Disk, Places, StoredPlace
 from daemon.errors import CannotGoOn
 from gcode.dialect import recognise
 from gcode.flight import LinkEstimate, LinkSnapshot
@@ -64,7 +64,7 @@ class Survival:
         """
         self.kept = kept
         self.places = Places(disk, connection, logbook)
-        self.noted: Noted | None = None  # what the job goes on from, if that is what was on the disk
+        self.stored_place: StoredPlace | None = None  # what the job goes on from, if that is what was on the disk
         self._connection = connection
         self._logbook = logbook
         self._boot = boot
@@ -78,7 +78,7 @@ class Survival:
 
     def keep(self, job: Job) -> None:
         """Write the job's snapshot; one that is too long leaves none."""
-        if self.noted is not None and not job.state.ended:
+        if self.stored_place is not None and not job.state.ended:
             return  # where it is only the disk knows yet
         job.snapshot.boot = self._boot
         job.snapshot.ending = job.ending(asyncio.get_running_loop().time())
@@ -96,9 +96,9 @@ class Survival:
         Raises:
             CannotGoOn: there was one that had not ended, and it cannot go on.
         """
-        noted, content = await self.places.snapshot(), self._logbook.read()
-        if noted is not None and not self._of_this_boot(content):
-            return self._snapshot_of(noted)
+        stored, content = await self.places.snapshot(), self._logbook.read()
+        if stored is not None and not self._of_this_boot(content):
+            return self._snapshot_of(stored)
         if not content:
             return None
         snapshot = load(content)
@@ -112,21 +112,21 @@ class Survival:
         """Tell whether the logbook knows better than the disk."""
         return content is not None and (content.get("boot") == self._boot or bool(content.get("ending")))
 
-    def _snapshot_of(self, noted: Noted) -> JobSnapshot:
+    def _snapshot_of(self, stored: StoredPlace) -> JobSnapshot:
         """Return the snapshot of the job that the disk knows, in the time of this boot."""
-        snapshot = load(noted.page)
+        snapshot = load(stored.page)
         if snapshot is None:
             raise CannotGoOn("its note on the disk cannot be read: another version of nozzled began the print")
-        if noted.why is not None:
-            raise CannotGoOn(f"the computer rebooted during the print, and {noted.why}")
+        if stored.why is not None:
+            raise CannotGoOn(f"the computer rebooted during the print, and {stored.why}")
         if self._connection.config.job.after_reboot == "safe":
             raise CannotGoOn("the computer rebooted during the print (job.after_reboot is safe)")
-        passed = asyncio.get_running_loop().time() - noted.clock  # what it was switched off for is no time of printing
+        passed = asyncio.get_running_loop().time() - stored.clock  # what it was switched off for is no time of printing
         snapshot.started += passed
         if snapshot.paused_at is not None:
             snapshot.paused_at += passed
         snapshot.boot = self._boot
-        self.noted = noted
+        self.stored_place = stored
         return snapshot
 
     def obstacle(self, job: Job) -> str | None:
@@ -141,14 +141,14 @@ class Survival:
         return None
 
     async def reattach(self, job: Job) -> LinkSnapshot | None:
-        """Get the job's printer back; return where the conversation with it was left. None: see `noted` for that.
+        """Get the job's printer back; return where the conversation with it was left. None: see `stored_place`.
 
         Raises:
             CannotGoOn: it cannot; says why.
             NozzledError: the line does not come back, or what answers there does not fit.
         """
-        if self.noted is not None:
-            await self._ask_again(job, self.noted)
+        if self.stored_place is not None:
+            await self._ask_again(job, self.stored_place)
             return None
         link = self._logbook.snapshot()
         if link is None:
@@ -161,19 +161,19 @@ class Survival:
         job.printer = await asyncio.shield(self._connection.reattach(address, link, identity))
         return link
 
-    def found(self, job: Job, fed: JobPosition, modes: Modes) -> None:
+    def continue_from(self, job: Job, fed: JobPosition, modes: Modes) -> None:
         """Take where the job goes on: from here on the logbook knows it."""
         job.printer.feed_from(fed, modes)
         job.snapshot.first_line = 1
         job.lines, job.offset = fed.lines, fed.offset
-        self.noted = None
+        self.stored_place = None
 
-    async def _ask_again(self, job: Job, noted: Noted) -> None:
+    async def _ask_again(self, job: Job, stored: StoredPlace) -> None:
         """Get the printer back of which only itself knows how far it is."""
-        self.places.reattach(job, noted)
-        estimate = LinkEstimate(noted.number, modes_of(noted.modes))
+        self.places.reattach(job, stored)
+        estimate = LinkEstimate(stored.number, modes_of(stored.modes))
         snapshot = job.snapshot
-        job.lines, job.offset = noted.lines, noted.offset
+        job.lines, job.offset = stored.lines, stored.offset
         job.printer = await asyncio.shield(self._connection.reattach(snapshot.address, estimate, snapshot.identity))
 
 

@@ -86,11 +86,11 @@ class Access:
             KeyRefused: nobody.
             TooManyAttempts: nobody, and this address has shown too many wrong ones.
         """
-        if (identity := self.known(key)) is None:
+        if (identity := self.identity_of(key)) is None:
             raise self._refusal(address)
         return identity
 
-    def known(self, key: str) -> Identity | None:
+    def identity_of(self, key: str) -> Identity | None:
         """Return who comes with this key, None for nobody, and count nothing."""
         identity = self.keyring.identify(digest(key))
         if self.keys.accepts(key):

@@ -86,7 +86,7 @@ class Watch:
         z = plan.layers[layer - 1]["z"] if layer else None
         return None if z is None else float(z)  # a layer that is marked and lays nothing has none
 
-    async def known(self, selected: Selection) -> Findings | None:
+    async def findings(self, selected: Selection) -> Findings | None:
         """Return what is known of the selected file now."""
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):

@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from daemon.bridge.remote import RemoteCore
-from daemon.bridge.words import Recorded
+from daemon.bridge.words import PrintRecord
 from daemon.errors import NoSuchPrint, StoreError
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.service import Analyses
@@ -170,7 +170,7 @@ class History:
         return not same or same[0].id != newest or same[0].started != began
 
     async def _copy(self, since: int) -> None:
-        waiting: list[Recorded] = []
+        waiting: list[PrintRecord] = []
         while rows := await self._core.jobs.recorded(since, 100):
             since = rows[-1].id
             waiting += rows
@@ -179,7 +179,7 @@ class History:
                 waiting = []
         await self._write(waiting)
 
-    async def _write(self, rows: list[Recorded]) -> None:
+    async def _write(self, rows: list[PrintRecord]) -> None:
         if rows:
             await self._cache.keep_all(_COPY, await asyncio.to_thread(lambda: [_row(each) for each in rows]))
 
@@ -255,7 +255,7 @@ class History:
         rows = [dict(row) for row in await self._cache.query(grouped, *values)]
         return [*rows, _sum(rows)]
 
-    async def note(self, number: int, notes: str | None, energy: float | None) -> None:
+    async def annotate(self, number: int, notes: str | None, energy: float | None) -> None:
         """Write down what somebody knows of a print; None: that is left as it is."""
         await self.job(number)
         await self._cache.keep((_NOTE, (notes, energy, number)))
@@ -267,7 +267,7 @@ def _shift(lowest: int) -> tuple[str, Sequence[Any]]:
     return _SHIFT, (down, -LOST // 2)
 
 
-def _row(job: Recorded) -> dict[str, Any]:
+def _row(job: PrintRecord) -> dict[str, Any]:
     return dict(zip(_COLUMNS, _VALUES(job), strict=True))
 
 

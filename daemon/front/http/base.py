@@ -150,7 +150,7 @@ class ApiHandler(tornado.web.RequestHandler):
     def _identify(self) -> Identity | None:
         if self.any_name:
             key = given_key(self.request)
-            return self.service.access.known(key) if key else None
+            return self.service.access.identity_of(key) if key else None
         if self.signable and self.request.method in ("GET", "HEAD") and not given_key(self.request):
             if (signer := self.service.access.signer(self.request.uri or "")) is not None:
                 return signer

@@ -91,7 +91,7 @@ class BoundedServer(HTTPServer):
         """Take limits and keys besides what Tornado takes."""
         super().initialize(*args, **kwargs)
         self.seats = Seats(limits)
-        self.door = Door(lambda key: access.known(key) is not None)
+        self.door = Door(lambda key: access.identity_of(key) is not None)
         self._access = access
         self._seat_of: dict[IOStream, Seat] = {}
         self.standstill = Standstill()

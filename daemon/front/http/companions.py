@@ -21,7 +21,7 @@ class CompanionsHandler(ApiHandler):
 
     def get(self) -> None:
         """List those that are switched on, with what they have said last."""
-        self.write({"companions": self.service.companions.told()})
+        self.write({"companions": self.service.companions.as_json()})
 
 
 class CompanionHandler(ApiHandler):

@@ -15,7 +15,7 @@ class JobFilamentHandler(ApiHandler):
         """Tell what each tool has used, by the last line that the printer has acknowledged, and what it will have."""
         jobs = self.service.jobs
         seen, selected, offset = jobs.summary, jobs.selected, jobs.progress.offset
-        found = await self.service.watch.known(selected) if selected is not None and seen.active else None
+        found = await self.service.watch.findings(selected) if selected is not None and seen.active else None
         told: dict[str, Any] = {
             "job": seen.id if seen.active else None,
             "path": selected.path if selected is not None and seen.active else None,

@@ -74,7 +74,7 @@ class FilesHandler(Cached):
         if self.check_etag_header():
             self.set_status(304)
             return None
-        return await listing.told(entry, self.tag, base, whole=whole)
+        return await listing.render(entry, self.tag, base, whole=whole)
 
     async def check(self, entry: TreeEntry, *, touches: bool = False) -> None:
         """Wait for what is known of a file that is to be printed; see `Watch.check`.
@@ -160,7 +160,7 @@ class FileHandler(FilesHandler):
             if asked is None:
                 raise Refused(400, f"bedClear needs an {HEADER}")
             asked = replace(asked, bed_clear=True)
-        if asked is not None and await asked.known(self) is not None:
+        if asked is not None and await asked.begun_print(self) is not None:
             self.no_content()
             return
         entry = await self.service.files.info(path)
@@ -204,7 +204,7 @@ class FileHandler(FilesHandler):
         entry = await self.service.files.info(path)
         await self.service.files.delete(path)
         await self._forget(path)
-        await self.service.queue.gone("/".join(check_path(path)))
+        await self.service.queue.on_deleted("/".join(check_path(path)))
         self.files_changed("FolderRemoved" if entry.type == "folder" else "FileRemoved", entry)
         self.no_content()
 

@@ -51,7 +51,7 @@ def _look(service: "Front") -> tuple[dict[str, Any], int | None, dict[str, list[
     from daemon.front import machine  # noqa: PLC0415 - most services are never asked
 
     folders = folders_of(service)
-    return machine.seen(service.folder), memory(), {kind: listed(each) for kind, each in folders.items()}
+    return machine.describe(service.folder), memory(), {kind: list_recordings(each) for kind, each in folders.items()}
 
 
 def folders_of(service: "Front") -> dict[str, Path]:
@@ -61,7 +61,7 @@ def folders_of(service: "Front") -> dict[str, Path]:
     return found | {SESSIONS: Path(record).expanduser()} if record else found
 
 
-def listed(folder: Path) -> list[dict[str, Any]]:
+def list_recordings(folder: Path) -> list[dict[str, Any]]:
     """Return the recordings in a folder, newest first; none where it cannot be read. Blocks."""
     try:
         found = [(each.stat(), each.name) for each in folder.iterdir() if _NAME.fullmatch(each.name)]

@@ -184,7 +184,7 @@ class PrintHandler(_Asking, FilesHandler, QueueingHandler):
         if energy is not None and not (_is_figure(energy) and 0 <= energy <= MOST_ENERGY):
             raise Refused(400, f"energy must be a number of Wh from 0 to {MOST_ENERGY:g}")
         await self.refresh()
-        await self.service.history.note(_number(number), notes, energy)
+        await self.service.history.annotate(_number(number), notes, energy)
         await self._tell(number)
 
     async def _job(self, number: str) -> dict[str, Any]:
@@ -198,7 +198,7 @@ class PrintHandler(_Asking, FilesHandler, QueueingHandler):
 
     async def _reprint(self, number: str, data: dict[str, Any]) -> None:
         asked = wish(self, data, f"reprint {number}")
-        if asked is not None and await asked.known(self) is not None:
+        if asked is not None and await asked.begun_print(self) is not None:
             self.no_content()
             return
         await self.refresh()

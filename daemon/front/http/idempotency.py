@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from daemon.bridge.words import Begun, Selection
+from daemon.bridge.words import KeyedPrint, Selection
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.errors import Refused
 from gcode.frozen import frozen
@@ -31,7 +31,7 @@ class Wish:
     mark: str
     bed_clear: bool = False
 
-    async def known(self, handler: ApiHandler) -> Begun | None:
+    async def begun_print(self, handler: ApiHandler) -> KeyedPrint | None:
         """Return the print that it has begun already, and tell so; None: none yet.
 
         Raises:
@@ -49,7 +49,7 @@ class Wish:
         tell(handler, begun, again=True)
         return begun
 
-    async def begin(self, handler: ApiHandler, file: Selection | None = None) -> Begun:
+    async def begin(self, handler: ApiHandler, file: Selection | None = None) -> KeyedPrint:
         """Have the file, None: the selected one, printed, unless it was asked for before; tell which job it is."""
         queue, count = handler.service.queue, None
         if self.bed_clear:
@@ -68,7 +68,7 @@ def reused(what: str) -> Refused:
     return Refused(422, f"this {HEADER} was used for another request before ({what}); send another one")
 
 
-def tell(handler: ApiHandler, begun: Begun, *, again: bool) -> None:
+def tell(handler: ApiHandler, begun: KeyedPrint, *, again: bool) -> None:
     """Tell in the headers which job it is, and whether it had begun before."""
     handler.set_header("Nozzled-Job", str(begun.job))
     if again:

@@ -27,7 +27,7 @@ def identify(
     if key := given_key(request):
         if judges_keys:
             return service.access.identify(key, client_of(service, request))
-        if (known := service.access.known(key)) is not None:
+        if (known := service.access.identity_of(key)) is not None:
             return known
     local = _is_local(service, request)
     if not local and not for_everybody:

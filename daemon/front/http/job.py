@@ -48,7 +48,7 @@ class JobHandler(ApiHandler):
         except Refused:
             return False  # said below, in its turn
         asked = wish(self, data, "start") if command == "start" else None
-        return asked is not None and await asked.known(self) is not None
+        return asked is not None and await asked.begun_print(self) is not None
 
     async def _start(self, data: dict[str, Any]) -> None:
         if not is_true(data.get("force", False)):

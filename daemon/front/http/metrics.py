@@ -40,7 +40,7 @@ class MetricsHandler(ApiHandler):
         """Tell them."""
         from daemon.front.metrics.exposition import exposition  # noqa: PLC0415 - 2 MB, for those who are scraped
 
-        known = await self.settings.setdefault("metrics", Lately(self.service, self.settings)).known()
+        known = await self.settings.setdefault("metrics", Lately(self.service, self.settings)).scrape()
         text, kind = exposition(samples(self.service, known), self.request.headers.get("Accept", ""))
         self.set_header("Content-Type", kind)
         self.write(text)
@@ -55,7 +55,7 @@ class Lately:
         self._asking: asyncio.Task[Scraped] | None = None
         self._asked = 0.0
 
-    async def known(self) -> Scraped:
+    async def scrape(self) -> Scraped:
         """Return it; several who ask at once are answered by one look."""
         now = asyncio.get_running_loop().time()
         if self._asking is None or (self._asking.done() and now - self._asked >= FRESH):
@@ -68,7 +68,7 @@ class Lately:
         return Scraped(core, totals, machine, settings["began"], settings["answers"], settings["hub"].count)
 
     async def _core(self) -> Any:
-        return await _or_none(self._service.connection.tallied())
+        return await _or_none(self._service.connection.core_tally())
 
     async def _totals(self) -> Any:
         rows = await _or_none(self._service.history.totals(HistoryQuery(), "state"))

@@ -95,7 +95,7 @@ class UploadForm:
         except UnicodeDecodeError as error:
             raise UploadBroken("a field of the form is not UTF-8") from error
 
-    def known(self, name: str) -> str | None:
+    def field(self, name: str) -> str | None:
         """Return a field that came already, before the form has ended."""
         value = self._kept.get(name)
         return None if value is None else value.decode(errors="replace")

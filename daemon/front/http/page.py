@@ -141,13 +141,13 @@ class PageFileHandler(PageHandler):
     def cost(self) -> float:
         """Return less for what is in memory: a browser asks for dozens of them at once."""
         given, name = _parted(self.path_args[0])
-        return strangers.FILE if files().known(name, given) is not None else super().cost()
+        return strangers.FILE if files().find_version(name, given) is not None else super().cost()
 
     async def get(self, path: str) -> None:
         """Send a file of the page; for ever, where the address holds the hash of what is in it."""
         given, name = _parted(path)
         found = files().find if given else files().source
-        file = files().known(name, given) or await asyncio.to_thread(found, name)
+        file = files().find_version(name, given) or await asyncio.to_thread(found, name)
         if file is None:
             raise Refused(404, "the page has no such file")
         for_ever = given == files().digest or self.get_query_argument("v", "") == file.digest

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from daemon.front.http import gcode
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.errors import Refused
-from daemon.front.push.statuses import shown as shown_state
-from daemon.front.views.panel import shown
+from daemon.front.push.statuses import public_status
+from daemon.front.views.panel import panel_as_json
 from daemon.front.views.temperatures import TemperatureHistory, is_heater, readings
 from gcode.dialect import is_revival
 from gcode.outgoing import is_stop
@@ -50,13 +50,13 @@ class PrinterHandler(HeaterHandler):
         parts: dict[str, Callable[[], dict[str, Any]]] = {
             "temperature": lambda: self.temperatures(is_heater),
             "sd": lambda: {"ready": False},
-            "state": lambda: {**shown_state({"text": seen.text, "error": seen.error or "", "flags": seen.flags})},
+            "state": lambda: {**public_status({"text": seen.text, "error": seen.error or "", "flags": seen.flags})},
             "safety": self._safety,  # ours: see docs/safety.md
         }
         answer = {name: make() for name, make in parts.items() if name not in excluded}
         if "temperature" not in excluded:
             answer["age"] = self._age()  # ours: for who would switch the printer off
-        if panel := shown(self.service.connection):
+        if panel := panel_as_json(self.service.connection):
             answer["panel"] = panel  # ours: what the printer shows and asks
         self.write(answer)
         await self.pack()

@@ -184,7 +184,7 @@ class StreamSession:
         self.subscriber = hub.join(self._send, self.close, client)
 
     @property
-    def taken(self) -> bool:
+    def is_open(self) -> bool:
         """A request is there to be written to."""
         return self._receiver is not None
 
@@ -286,7 +286,7 @@ class StreamHandler(StreamsHandler):
         """Stream frames, each on a line."""
         session = self.streams.open.get(name)
         self.set_header("Content-Type", "application/javascript; charset=UTF-8")
-        if session is not None and session.taken:
+        if session is not None and session.is_open:
             self.write('c[2010,"Another connection still open"]\n')
             return
         opening = b"" if session is not None else b"o\n"

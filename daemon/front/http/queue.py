@@ -9,7 +9,7 @@ from daemon.front.access.access import FIRST
 from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.errors import Refused
 from daemon.front.http.idempotency import wish
-from daemon.front.queue.changes import told
+from daemon.front.queue.changes import entry_as_json
 from daemon.front.queue.document import (
     LONGEST_MATERIAL,
     LONGEST_NOTES,
@@ -62,7 +62,7 @@ class QueueingHandler(ApiHandler):
         self.set_header("Nozzled-Entry", str(entry.id))
         if again:
             self.set_header("Idempotent-Replayed", "true")
-        self.write(told(entry))
+        self.write(entry_as_json(entry))
 
 
 class QueueHandler(QueueingHandler):
@@ -79,7 +79,7 @@ class QueueHandler(QueueingHandler):
                 "paused": document.paused,
                 "bed": {"clear": bed.clear, "by": bed.by, "at": bed.at},
                 "waiting": queue.waiting(),
-                "entries": [told(entry) for entry in document.entries],
+                "entries": [entry_as_json(entry) for entry in document.entries],
             }
         )
 
@@ -116,7 +116,7 @@ class QueueEntryHandler(ApiHandler):
 
     async def get(self, number: str) -> None:
         """Tell about an entry."""
-        self.write(told((await self.service.queue.look()).entry(int(number[:15]))))
+        self.write(entry_as_json((await self.service.queue.look()).entry(int(number[:15]))))
 
     async def delete(self, number: str) -> None:
         """Take it out."""

@@ -7,7 +7,7 @@ from daemon.front.http.base import is_true
 from daemon.front.http.errors import Refused
 from daemon.front.http.files import FilesHandler
 from daemon.front.http.idempotency import wish
-from daemon.front.resuming.proposal import Wanted
+from daemon.front.resuming.proposal import ResumeTarget
 from daemon.front.resuming.service import Resuming
 from daemon.front.views.analysis import key_of
 
@@ -41,11 +41,11 @@ class ResumeAtHandler(FilesHandler):
         if not isinstance(token, str):
             raise Refused(400, "token must be a text: that of the proposal")
         asked = wish(self, {"token": token}, "resume-at")
-        if asked is not None and await asked.known(self) is not None:
+        if asked is not None and await asked.begun_print(self) is not None:
             self.no_content()
             return
         self.require_operational()
-        entry = await self.resuming.written(token)
+        entry = await self.resuming.write_rest(token)
         self.files_changed("FileAdded", entry)
         self.service.analyses.want(key_of(entry))
         await self.service.queue.came(entry.path)
@@ -54,13 +54,13 @@ class ResumeAtHandler(FilesHandler):
         await self.select(entry, asked)
         if asked is None:
             await self.service.jobs.start()
-        self.resuming.taken(token)
+        self.resuming.forget(token)
         self.set_status(201)
         self.set_header("Location", self.resource(entry.path))
         self.write(self.brief(entry))
 
 
-def _wanted(data: dict[str, Any]) -> Wanted | None:
+def _wanted(data: dict[str, Any]) -> ResumeTarget | None:
     """Return the place that is asked for; None: wherever the print was."""
     layer, line = _count(data, "layer"), _count(data, "line")
     height = data.get("height")
@@ -74,7 +74,7 @@ def _wanted(data: dict[str, Any]) -> Wanted | None:
     given = [each for each in (layer, line, height) if each is not None]
     if len(given) > 1:
         raise Refused(400, "name one place: layer, height or line")
-    return Wanted(layer, height, line) if given else None
+    return ResumeTarget(layer, height, line) if given else None
 
 
 def _count(data: dict[str, Any], name: str, least: int = 1, most: int = MOST) -> int | None:

@@ -155,7 +155,7 @@ def _cameras(given: object, webcam: WebcamConfig) -> list[dict[str, Any]]:
         name = name.strip()
         if not name.isprintable() or name == FIRST or "/" in name:
             raise Refused(400, f"{CAMERAS}: {name[:40]!r} cannot be the name of a camera")
-        shown = settings_shape.told(name, there[name]) if name in there else {}
+        shown = settings_shape.public_camera(name, there[name]) if name in there else {}
         made: dict[str, Any] = {}
         for key in known.keys() & each.keys():
             told_again = key in shown and shown[key] == each[key]

@@ -101,7 +101,7 @@ def _feature() -> dict[str, Any]:
 
 def _plugins(webcam: WebcamConfig, uuid: str) -> dict[str, Any]:
     """Return those of OctoPrint's plug-ins whose part is played here."""
-    shown = told(FIRST, webcam)
+    shown = public_camera(FIRST, webcam)
     return {
         "discovery": {"upnpUuid": uuid},
         "action_command_notification": {"enable": True, "enable_popups": False, "filter": ""},
@@ -292,7 +292,7 @@ def _filters() -> list[dict[str, str]]:
 def _webcam(webcam: WebcamConfig, *, timelapse: bool) -> dict[str, Any]:
     cameras = all_of(webcam)
     snapping = next((name for name, each in cameras.items() if told_snapshot(name, each)), None)
-    first = told(FIRST, webcam)
+    first = public_camera(FIRST, webcam)
     return {
         "webcamEnabled": bool(cameras),
         "timelapseEnabled": timelapse,
@@ -303,12 +303,12 @@ def _webcam(webcam: WebcamConfig, *, timelapse: bool) -> dict[str, Any]:
         "defaultWebcam": next(iter(cameras), None),
         "snapshotWebcam": snapping,
         "webcams": [_camera(name, each) for name, each in cameras.items()],
-        "cameras": [told(name, each) for name, each in cameras.items() if name != FIRST],
+        "cameras": [public_camera(name, each) for name, each in cameras.items() if name != FIRST],
         **_movies(timelapse=timelapse),
     }
 
 
-def told(name: str, camera: CameraConfig | WebcamConfig) -> dict[str, Any]:
+def public_camera(name: str, camera: CameraConfig | WebcamConfig) -> dict[str, Any]:
     """Return what everybody may know of a camera: no address that only this machine could open, and no password."""
     shown = {ours: getattr(camera, key) for ours, key in CAMERA_KEYS.items()}
     only = all_of(camera).get(FIRST, CameraConfig()) if isinstance(camera, WebcamConfig) else camera
@@ -334,7 +334,7 @@ def _movies(*, timelapse: bool) -> dict[str, Any]:
 
 
 def _camera(name: str, camera: CameraConfig) -> dict[str, Any]:
-    shown = told(name, camera)
+    shown = public_camera(name, camera)
     snapshot = told_snapshot(name, camera)
     stream = {"stream": shown["streamUrl"], **_streaming()}
     still = {"snapshot": snapshot, "snapshotSslValidation": True, "snapshotTimeout": 5}

@@ -30,7 +30,7 @@ class CommandsHandler(ApiHandler):
         found = {"shutdown": system.shutdown, "reboot": system.reboot, "restart": system.restart}
         return {name: command for name, command in found.items() if command}
 
-    def listed(self) -> list[dict[str, Any]]:
+    def as_json(self) -> list[dict[str, Any]]:
         """Describe what is offered."""
         return [
             {
@@ -51,7 +51,7 @@ class AllSystemCommandsHandler(CommandsHandler):
 
     def get(self) -> None:
         """List what is offered; there are none of plug-ins."""
-        self.write({"core": self.listed(), "plugin": [], "custom": []})
+        self.write({"core": self.as_json(), "plugin": [], "custom": []})
 
 
 class SourceHandler(CommandsHandler):
@@ -61,7 +61,7 @@ class SourceHandler(CommandsHandler):
         """List what this source offers."""
         if source not in ("core", "plugin", "custom"):
             raise Refused(404, f"there is no source {source[:20]}")
-        self.write_json(self.listed() if source == "core" else [])
+        self.write_json(self.as_json() if source == "core" else [])
 
 
 class SystemCommandHandler(CommandsHandler):

@@ -108,7 +108,7 @@ class UploadHandler(FilesHandler):
 
     async def _begin(self, given: str) -> None:
         """Open the file. Where the path has come already, what is wrong with it is said before all bytes are sent."""
-        known, renamed = (self._form.known("path"), self._form.known("filename")) if self._form else (None, None)
+        known, renamed = (self._form.field("path"), self._form.field("filename")) if self._form else (None, None)
         name = self._name = _named(renamed or given)
         self._claim = await self._stack.enter_async_context(self.service.files.room.claim(name))
         early = f"{secrets.token_hex(16)}.gcode" if known is None else _placed(known, name)
@@ -155,7 +155,7 @@ class UploadHandler(FilesHandler):
             entry = await self.service.files.info(path)
         except NoSuchFile:
             return False
-        if await asked.known(self) is None:
+        if await asked.begun_print(self) is None:
             return False
         self._answer(entry, selected=True, printing=True)
         return True

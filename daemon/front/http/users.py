@@ -46,13 +46,13 @@ class UsersHandler(ApiHandler):
 
     def get(self) -> None:
         """List who has a key; who is no admin sees itself alone."""
-        self.write({"users": [user(name, scope) for name, scope in self.known()]})
+        self.write({"users": [user(name, scope) for name, scope in self.visible_keys()]})
 
     def post(self) -> None:
         """Refuse: a user is a key."""
         raise JobConflict("a user is a key here: `nozzled keys add NAME` makes one")
 
-    def known(self) -> list[tuple[str, Scope]]:
+    def visible_keys(self) -> list[tuple[str, Scope]]:
         """Return names and scopes of the keys that this client may know of."""
         own = self.identity
         keys = [(each.name, Scope.named(each.scope)) for each in self.service.access.keyring.keys]
@@ -66,7 +66,7 @@ class UserHandler(UsersHandler):
 
     def get(self, name: str) -> None:  # type: ignore[override]  # Tornado passes what the route says
         """Tell of one."""
-        for each, scope in self.known():
+        for each, scope in self.visible_keys():
             if each == name:
                 self.write(user(each, scope))
                 return

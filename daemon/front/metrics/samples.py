@@ -7,7 +7,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from daemon import __version__
-from daemon.bridge.questions import TURNAROUNDS, Tallied
+from daemon.bridge.questions import TURNAROUNDS, CoreTally
 from daemon.bridge.words import JobState
 from daemon.front import machine
 from daemon.own_memory import memory
@@ -55,7 +55,7 @@ class Scraped:
         listeners: on sockets.
     """
 
-    core: Tallied | None = None
+    core: CoreTally | None = None
     totals: Mapping[str, Any] | None = None
     machine: Mapping[str, Any] = field(default_factory=dict)
     began: float = 0.0
@@ -65,7 +65,7 @@ class Scraped:
 
 def look(service: "Front") -> dict[str, Any]:
     """Return what the machine says. Blocks."""
-    return machine.seen(service.folder)
+    return machine.describe(service.folder)
 
 
 def samples(service: "Front", known: Scraped) -> Iterator[MetricSample]:
@@ -145,7 +145,7 @@ def _line(service: "Front") -> Iterator[_Row]:
     yield "planner_empty_moves", counters.planner_empty if counters.planner_told else None
 
 
-def _core(core: Tallied) -> Iterator[_Row]:
+def _core(core: CoreTally) -> Iterator[_Row]:
     if core.turnarounds:
         yield "link_turnaround_seconds", Buckets(TURNAROUNDS, tuple(core.turnarounds))
     if core.stalls:
@@ -169,7 +169,7 @@ def _service(service: "Front", known: Scraped) -> Iterator[_Row]:
     for code, count in sorted(known.answers.items()):
         yield "http_requests", count, str(code)
     yield "push_subscribers", known.listeners
-    for name, told in service.companions.told().items():
+    for name, told in service.companions.as_json().items():
         yield "companion_up", int(not told["away"]), name
 
 

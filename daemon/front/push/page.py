@@ -335,7 +335,7 @@ class Pages:
         if key is not None and key == self._known_of[0] and now < self._known_of[1]:
             return
         watch = self._service.watch
-        found = await watch.known(selected) if selected is not None else None
+        found = await watch.findings(selected) if selected is not None else None
         learnt = await watch.learnt() if found is not None else Learnt()
         self._known = of_known(found, selected, learnt)
         self._known_of = (key, now + AGAIN if found is None else float("inf"))

@@ -9,7 +9,7 @@ from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.forecast import Outlook
 from daemon.front.analysis.shelf import Learnt
 from daemon.front.history.question import HistoryQuery
-from daemon.front.queue.changes import told
+from daemon.front.queue.changes import entry_as_json
 from daemon.front.views import analysis
 from daemon.front.views.panel import LONGEST
 from daemon.front.views.seen import seen_of
@@ -41,7 +41,7 @@ def describe(service: "Front", known: dict[str, Any], page: str) -> dict[str, An
         "profile": _profile(service),
         "queue": _queue(service),
         "settings": {"revision": _revision(service)},
-        "companions": service.companions.told(),
+        "companions": service.companions.as_json(),
     }
     flat = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
     return flat | known | _with_spools(service, known.get("analysis"))
@@ -271,7 +271,7 @@ def _queue(service: "Front") -> dict[str, Any]:
         "bed": {"clear": bed.clear, "by": bed.by, "at": bed.at},
         "waiting": queue.waiting(),
         "length": len(document.entries),
-        "next": told(following) if following is not None else None,
+        "next": entry_as_json(following) if following is not None else None,
     }
 
 

@@ -48,7 +48,7 @@ class Statuses:
 
     def drain(self) -> list[Moment]:
         """Return the states that have passed, as they are to be told; they count as told."""
-        before = [Moment(shown(each.status), each.about) for each in self._waiting]
+        before = [Moment(public_status(each.status), each.about) for each in self._waiting]
         self._waiting.clear()
         if before:
             self._told = before[-1].status["text"]
@@ -60,9 +60,9 @@ class Statuses:
         if before and before[-1].status["text"] == now["text"]:
             before.pop()
         self._told = now["text"]
-        return before, shown(now)
+        return before, public_status(now)
 
 
-def shown(status: Status) -> Status:
+def public_status(status: Status) -> Status:
     """Return a state as clients are told of it: without the flag `printing` where that would count a print twice."""
     return {**status, "flags": {**status["flags"], "printing": False}} if status["text"] in ENDING else status

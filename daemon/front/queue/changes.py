@@ -62,6 +62,6 @@ def skipped(draft: Document, number: int, state: str, reason: str) -> bool:
     return entry is not None
 
 
-def told(entry: Entry) -> dict[str, Any]:
+def entry_as_json(entry: Entry) -> dict[str, Any]:
     """Return what clients are told of an entry."""
     return {name: value for name, value in asdict(entry).items() if name not in ("begun", "behind")}

@@ -131,7 +131,7 @@ class Document:
                 found = True
         return found
 
-    def gone(self, path: str) -> bool:
+    def skip_deleted(self, path: str) -> bool:
         """Skip what was deleted, and say so; tell whether an entry was meant."""
         found = False
         for entry in self.entries:

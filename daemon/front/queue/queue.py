@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from daemon.bridge.remote import RemoteCore
-from daemon.bridge.words import Begun, Printed, Selection
+from daemon.bridge.words import KeyedPrint, PastPrint, Selection
 from daemon.config import Config
 from daemon.errors import FileError, JobConflict, KeyReused, NeverBegan, NoSuchFile, StoreError, UnfitFile
 from daemon.front.analysis.watch import Watch
@@ -227,9 +227,9 @@ class Queue:
         """Follow a file or folder that was moved."""
         await self._follow(lambda draft: draft.moved(before, after))
 
-    async def gone(self, path: str) -> None:
+    async def on_deleted(self, path: str) -> None:
         """Tell that a file, or a folder, was deleted."""
-        await self._follow(lambda draft: draft.gone(path))
+        await self._follow(lambda draft: draft.skip_deleted(path))
 
     async def came(self, path: str) -> None:
         """Let what waits for this file wait for the printer again."""
@@ -324,7 +324,7 @@ class Queue:
         printing = core.jobs.active or core.connection.panel_print is not None
         return bed.clear and bed.count == core.bed and core.connection.ready and not printing
 
-    async def _last_job(self) -> Printed | None:
+    async def _last_job(self) -> PastPrint | None:
         """Return the last job of the record."""
         printed = await self._core.jobs.history(1)
         return printed[0] if printed else None
@@ -395,7 +395,7 @@ class Queue:
         same = await self._core.jobs.recorded(behind[0] - 1, 1)
         return bool(same) and (same[0].id, same[0].started) == behind
 
-    async def _finish(self, entry: Entry, begun: Begun) -> None:
+    async def _finish(self, entry: Entry, begun: KeyedPrint) -> None:
         if not begun.began:
             await self.change(partial(changes.put_back, number=entry.id, job=begun.job, reason=begun.reason))
         elif begun.state == "completed":
@@ -414,5 +414,5 @@ class Queue:
             )
 
 
-def _id(job: Printed | None) -> int | None:
+def _id(job: PastPrint | None) -> int | None:
     return job.id if job is not None else None

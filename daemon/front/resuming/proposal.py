@@ -31,7 +31,7 @@ _CLOSE = 0.01  # mm
 
 
 @frozen
-class Wanted:
+class ResumeTarget:
     """Where a print is to go on; one of them.
 
     Attributes:
@@ -92,7 +92,7 @@ class Proposal:
         return "".join(f"{line}\n" for line in (mark, *self.sequence)).encode()
 
 
-def propose(path: Path, wanted: Wanted, layers: Sequence["Layer"], e_mode: EMode | None) -> Proposal:
+def propose(path: Path, wanted: ResumeTarget, layers: Sequence["Layer"], e_mode: EMode | None) -> Proposal:
     """Return how a print of this file goes on there.
 
     Args:
@@ -188,7 +188,7 @@ def _require_heat(name: str, place: ResumePlace) -> None:
         raise NoSuchPlace(f"{name} does not say how hot the nozzle is there{macro}; so nobody can go on from it")
 
 
-def _offset(path: Path, wanted: Wanted, layers: Sequence["Layer"]) -> int:
+def _offset(path: Path, wanted: ResumeTarget, layers: Sequence["Layer"]) -> int:
     """Return where the first line to print begins, in bytes."""
     name = path.name
     if wanted.line is not None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from daemon.errors import FileExists, JobConflict, NoSuchFile, NoSuchPlace
 from daemon.front.resuming.place import LIFT, PRIME
-from daemon.front.resuming.proposal import POWER_LOSS, Proposal, Wanted, warnings
+from daemon.front.resuming.proposal import POWER_LOSS, Proposal, ResumeTarget, warnings
 from daemon.front.resuming.worker import Find, in_process
 from daemon.front.uploads.filenames import translated
 from daemon.front.uploads.tree import TreeEntry
@@ -65,7 +65,7 @@ class Resuming:
 
     # -- proposing -----------------------------------------------------------------------------------------
 
-    async def propose(self, wanted: Wanted | None, number: int | None = None) -> dict[str, Any]:
+    async def propose(self, wanted: ResumeTarget | None, number: int | None = None) -> dict[str, Any]:
         """Return how the last print may go on; `token` says yes to it.
 
         Args:
@@ -80,7 +80,7 @@ class Resuming:
         front = self._front
         job, entry = await self._last(number)
         if wanted is None:
-            wanted = Wanted(offset=_known_offset(job))
+            wanted = ResumeTarget(offset=_known_offset(job))
         path = front.files.resolve(entry.path)
         async with self._turn:
             proposal = await self.find(path, wanted, await front.analyses.printer())
@@ -157,7 +157,7 @@ class Resuming:
 
     # -- taking a proposal ---------------------------------------------------------------------------------
 
-    async def written(self, token: str) -> TreeEntry:
+    async def write_rest(self, token: str) -> TreeEntry:
         """Return the rest of the file, by the proposal that somebody has said yes to; nothing is printed yet.
 
         Raises:
@@ -178,7 +178,7 @@ class Resuming:
                 self._offers[token] = replace(offer, rest=rest)
         return rest
 
-    def taken(self, token: str) -> None:
+    def forget(self, token: str) -> None:
         """Take note that it is printed: nobody prints it twice."""
         self._offers.pop(token, None)
 

@@ -17,7 +17,7 @@ from daemon.config import ProfileConfig
 from daemon.errors import FileError, NoSuchPlace, NotPrintable
 from daemon.front.bounded_process import bound
 from daemon.front.one_answer import NoAnswer, answer_of
-from daemon.front.resuming.proposal import Proposal, Wanted, propose
+from daemon.front.resuming.proposal import Proposal, ResumeTarget, propose
 from gcode.errors import NozzledError
 
 MAX_MEMORY = 1024 * 1024 * 1024  # bytes of address space
@@ -27,13 +27,13 @@ MAX_ANSWER = 1024 * 1024  # bytes
 Printer = dict[str, Any]
 """What a printer is like: `profile`, `settings` and `firmware`, see `Analyses.printer`."""
 
-Find = Callable[[Path, Wanted, Printer], Awaitable[Proposal]]
+Find = Callable[[Path, ResumeTarget, Printer], Awaitable[Proposal]]
 """Finds a place in a file. Raises FileError."""
 
 _ERRORS = {each.__name__: each for each in (NoSuchPlace, NotPrintable, FileError)}
 
 
-async def in_process(path: Path, wanted: Wanted, printer: Printer) -> Proposal:
+async def in_process(path: Path, wanted: ResumeTarget, printer: Printer) -> Proposal:
     """Look in a process of its own; see `Find`."""
     task = {"path": os.fspath(path), "wanted": asdict(wanted), "printer": printer}
     try:
@@ -45,7 +45,7 @@ async def in_process(path: Path, wanted: Wanted, printer: Printer) -> Proposal:
     return Proposal(**found)
 
 
-def at_once(path: Path, wanted: Wanted, printer: Printer) -> Proposal:
+def at_once(path: Path, wanted: ResumeTarget, printer: Printer) -> Proposal:
     """Look here and now; raises as `Find` does."""
     from daemon.front.analysis.reading import analyse, dialect_of, machine  # noqa: PLC0415 - loads NumPy
 
@@ -64,7 +64,7 @@ def main() -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here; each thread would take its memory
     answer: dict[str, Any]
     try:
-        answer = at_once(Path(task["path"]), Wanted(**task["wanted"]), task["printer"]).as_json()
+        answer = at_once(Path(task["path"]), ResumeTarget(**task["wanted"]), task["printer"]).as_json()
     except MemoryError:
         answer = {"error": "the file cannot be looked through: it takes too much memory", "kind": FileError.__name__}
     except NozzledError as error:

@@ -36,7 +36,7 @@ class JobView:
             return {**_of_panel(printed), "state": seen.text}
         selected = service.jobs.selected
         times = await self._statistics(selected)
-        known = await service.watch.known(selected) if selected is not None else None
+        known = await service.watch.findings(selected) if selected is not None else None
         learnt = await service.watch.learnt() if known is not None else Learnt()
         outlook = service.watch.outlook()
         answer: dict[str, Any] = {

@@ -33,7 +33,7 @@ KEPT = 4 * 1024 * 1024
 
 
 @frozen
-class Known:
+class FolderFacts:
     """What is told of files besides what the folder says."""
 
     hashes: Hashes = field(default_factory=dict)
@@ -58,24 +58,24 @@ class Listing:
         revisions = (service.files.revision, service.analyses.revision, service.core.records, self._gaps)
         return hashlib.sha1(f"{self._run} {tree} {base} {revisions}".encode(), usedforsecurity=False).hexdigest()
 
-    async def told(self, entry: TreeEntry, tag: str, base: str, *, whole: bool = True) -> bytes:
+    async def render(self, entry: TreeEntry, tag: str, base: str, *, whole: bool = True) -> bytes:
         """Return a folder as JSON; what is in it alone, unless it is to be `whole`."""
         async with self._making:
             kept, made = self._made
             if kept == tag:
                 return made
-            made = await asyncio.to_thread(_told, entry, await self._known(entry), base, whole)
+            made = await asyncio.to_thread(_render, entry, await self._known(entry), base, whole)
             self._made = (tag, made) if len(made) <= KEPT else ("", b"")
             return made
 
-    async def _known(self, entry: TreeEntry) -> Known:
+    async def _known(self, entry: TreeEntry) -> FolderFacts:
         service = self._service
         keys = [key_of(each) for each in _files(entry)]
         if not keys:  # folders alone: nothing else is told of them
-            return Known()
+            return FolderFacts()
         hashes = await service.files.hashes(entry.path)
         analyses = await service.analyses.briefs(entry.path, keys)
-        return Known(hashes, analyses, await self._histories())
+        return FolderFacts(hashes, analyses, await self._histories())
 
     async def _histories(self) -> Mapping[str, FileStatistics]:
         """Return how files printed so far, nothing where the record has trouble; asked for once after each print."""
@@ -96,7 +96,7 @@ def _files(entry: TreeEntry) -> Iterator[TreeEntry]:
         yield from _files(child)
 
 
-def _told(entry: TreeEntry, known: Known, base: str, whole: bool) -> bytes:
+def _render(entry: TreeEntry, known: FolderFacts, base: str, whole: bool) -> bytes:
     described: Any = _described(entry, known, base)
     described = described if whole else described["children"]
     try:
@@ -105,7 +105,7 @@ def _told(entry: TreeEntry, known: Known, base: str, whole: bool) -> bytes:
         return json.dumps(described).encode()
 
 
-def _described(entry: TreeEntry, known: Known, base: str) -> dict[str, Any]:
+def _described(entry: TreeEntry, known: FolderFacts, base: str) -> dict[str, Any]:
     shown = of_entry(entry, base)
     if entry.type == "folder":
         shown["children"] = [_described(child, known, base) for child in entry.children]

@@ -13,7 +13,7 @@ PROMPT = "action_command_prompt"
 LONGEST = 2000  # characters of a question that pages are told
 
 
-def shown(connection: RemoteConnection) -> dict[str, Any]:
+def panel_as_json(connection: RemoteConnection) -> dict[str, Any]:
     """Return message and prompt for GET /api/printer, as far as there are any."""
     panel: dict[str, Any] = {}
     if connection.message is not None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from daemon.companions.power.config import DeviceConfig
 from daemon.companions.power.devices import LONGEST
-from daemon.companions.power.devices.words import is_on, shown
+from daemon.companions.power.devices.words import excerpt, is_on
 from daemon.companions.power.errors import DeviceError
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "XDG_RUNTIME_DIR", "DBUS_SYSTEM_BUS_ADDRESS")
@@ -40,7 +40,7 @@ class ByCommand:
         state = is_on(said, config.state_on, config.state_off)
         if state is None:
             wanted = f"{config.state_on} or {config.state_off}"
-            raise DeviceError(f"{config.name}: {config.state_command[0]} does not print {wanted} but: {shown(said)}")
+            raise DeviceError(f"{config.name}: {config.state_command[0]} does not print {wanted} but: {excerpt(said)}")
         return state
 
     async def close(self) -> None:
@@ -68,7 +68,7 @@ class ByCommand:
         finally:
             await _end(process)
         if status != 0:
-            raise DeviceError(f"{name}: {command[0]} ended with {status}: {shown(said) or 'without a word'}")
+            raise DeviceError(f"{name}: {command[0]} ended with {status}: {excerpt(said) or 'without a word'}")
         return said
 
 

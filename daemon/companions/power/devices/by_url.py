@@ -5,7 +5,7 @@ import json
 
 from daemon.companions.power.config import DeviceConfig
 from daemon.companions.power.devices.web import Web
-from daemon.companions.power.devices.words import at, is_on, shown
+from daemon.companions.power.devices.words import at, excerpt, is_on
 from daemon.companions.power.errors import DeviceError
 
 
@@ -32,7 +32,7 @@ class ByUrl:
         config = self._config
         if not config.state_url:
             return None
-        body = self._web.taken(await self._web.send("GET", config.state_url, self._headers))
+        body = self._web.accepted_body(await self._web.send("GET", config.state_url, self._headers))
         text: str | None = body.decode("utf-8", "replace")
         if config.state_key:
             try:
@@ -42,7 +42,7 @@ class ByUrl:
         state = is_on(text, config.state_on, config.state_off) if text is not None else None
         if state is None:
             wanted = f"{config.state_on} or {config.state_off}"
-            raise DeviceError(f"{config.name} does not say {wanted} but: {shown(body) or 'nothing'}")
+            raise DeviceError(f"{config.name} does not say {wanted} but: {excerpt(body) or 'nothing'}")
         return state
 
     async def close(self) -> None:
@@ -54,4 +54,4 @@ class ByUrl:
         if body:
             headers["Content-Type"] = "application/json" if body.startswith("{") else "text/plain; charset=utf-8"
         method = self._config.method
-        self._web.taken(await self._web.send(method, url, headers, body if body or method != "GET" else None))
+        self._web.accepted_body(await self._web.send(method, url, headers, body if body or method != "GET" else None))

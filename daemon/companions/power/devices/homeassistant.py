@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from daemon.companions.power.config import DeviceConfig
 from daemon.companions.power.devices.web import Web
-from daemon.companions.power.devices.words import parsed, shown
+from daemon.companions.power.devices.words import excerpt, parsed
 from daemon.companions.power.errors import DeviceError
 
 _STATES = {"on": True, "off": False}
@@ -28,7 +28,9 @@ class HomeAssistant:
         self._web = Web(config.address, config.timeout_s, config.name)
         domain, dot, name = config.entity.partition(".")
         if not (dot and domain.isidentifier() and name.isidentifier()):
-            raise DeviceError(f"{config.name}: {shown(config.entity)!r} is no entity, which looks like switch.printer")
+            raise DeviceError(
+                f"{config.name}: {excerpt(config.entity)!r} is no entity, which looks like switch.printer"
+            )
         self._entity, self._domain = config.entity, domain
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
@@ -45,10 +47,10 @@ class HomeAssistant:
         reply = await self._web.get(f"/api/states/{self._entity}", self._headers)
         if reply.status == HTTPStatus.NOT_FOUND:
             raise DeviceError(f"{self._web.who}: Home Assistant has no {self._entity}")
-        told = str(parsed(self._web.taken(reply), self._web.who).get("state"))
+        told = str(parsed(self._web.accepted_body(reply), self._web.who).get("state"))
         state = _STATES.get(told)
         if state is None:
-            raise DeviceError(f"{self._web.who}: Home Assistant says that {self._entity} is {shown(told)}")
+            raise DeviceError(f"{self._web.who}: Home Assistant says that {self._entity} is {excerpt(told)}")
         return state
 
     async def close(self) -> None:
@@ -58,4 +60,4 @@ class HomeAssistant:
     async def _turn(self, service: str) -> None:
         url = f"{self._web.base}/api/services/{self._domain}/{service}"
         body = json.dumps({"entity_id": self._entity})
-        self._web.taken(await self._web.send("POST", url, self._headers, body))
+        self._web.accepted_body(await self._web.send("POST", url, self._headers, body))

@@ -11,7 +11,7 @@ from contextlib import suppress
 import aiomqtt
 
 from daemon.companions.power.config import DeviceConfig
-from daemon.companions.power.devices.words import shown
+from daemon.companions.power.devices.words import excerpt
 from daemon.companions.power.errors import DeviceError
 
 PORT = 1883
@@ -100,7 +100,7 @@ class Mqtt:
         try:
             await client.publish(topic, payload, qos=1, retain=False, timeout=self._config.timeout_s)
         except aiomqtt.MqttError as error:
-            raise DeviceError(f"{self._config.name}: the broker does not take it: {shown(str(error))}") from error
+            raise DeviceError(f"{self._config.name}: the broker does not take it: {excerpt(str(error))}") from error
 
     async def _keep(self) -> None:
         pause = PAUSE
@@ -108,7 +108,7 @@ class Mqtt:
             try:
                 await self._listen()
             except (aiomqtt.MqttError, OSError, ValueError) as error:
-                self._why = shown(str(error)) or type(error).__name__
+                self._why = excerpt(str(error)) or type(error).__name__
             if self._client is not None:
                 pause = PAUSE
             self._client, self._state = None, None
@@ -154,5 +154,5 @@ def _address(config: DeviceConfig) -> tuple[str, int]:
     if not colon:
         return port, PORT
     if not host or not (port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65536):  # noqa: PLR2004 - ports
-        raise DeviceError(f"{config.name}: {shown(config.address)!r} is no broker, which looks like 192.168.1.5:1883")
+        raise DeviceError(f"{config.name}: {excerpt(config.address)!r} is no broker, which looks like 192.168.1.5:1883")
     return host.strip("[]"), int(port)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from daemon.companions.power.config import DeviceConfig
-from daemon.companions.power.devices.words import shown
+from daemon.companions.power.devices.words import excerpt
 from daemon.companions.power.errors import DeviceError
 
 FOLDER = Path("/run/nozzled-relay")
@@ -28,7 +28,9 @@ class HeldRelay:
             DeviceError: the instance has no name that could be one.
         """
         if not _NAME.fullmatch(config.relay):
-            raise DeviceError(f"{config.name}: {shown(config.relay)!r} is no name of a relay, which looks like printer")
+            raise DeviceError(
+                f"{config.name}: {excerpt(config.relay)!r} is no name of a relay, which looks like printer"
+            )
         self._name, self._seconds = config.name, config.timeout_s
         self._unit = f"nozzled-relay@{config.relay}"
         self._path = folder / f"{config.relay}.sock"
@@ -59,7 +61,7 @@ class HeldRelay:
             raise DeviceError(f"{self._name}: {self._path}: {error.strerror or error}; is it there? {how}") from error
         state = _STATES.get(said)
         if state is None:
-            raise DeviceError(f"{self._name}: {self._unit} says {shown(said) or 'nothing'}")
+            raise DeviceError(f"{self._name}: {self._unit} says {excerpt(said) or 'nothing'}")
         return state
 
     async def _exchange(self, word: bytes) -> bytes:

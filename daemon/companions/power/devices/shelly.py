@@ -14,7 +14,7 @@ from http import HTTPStatus
 from daemon.companions.power.config import DeviceConfig
 from daemon.companions.power.devices import digest
 from daemon.companions.power.devices.web import Web, WebReply
-from daemon.companions.power.devices.words import parsed, shown
+from daemon.companions.power.devices.words import excerpt, parsed
 from daemon.companions.power.errors import DeviceError
 
 
@@ -59,23 +59,23 @@ class Shelly:
 
     async def _is_first(self) -> bool:
         if self._first is None:
-            told = parsed(self._web.taken(await self._web.get("/shelly")), self._web.who)
+            told = parsed(self._web.accepted_body(await self._web.get("/shelly")), self._web.who)
             if "gen" not in told and "type" not in told:
-                raise DeviceError(f"{self._web.who} does not say which Shelly it is: {shown(str(told))}")
+                raise DeviceError(f"{self._web.who} does not say which Shelly it is: {excerpt(str(told))}")
             self._first = "gen" not in told
         return self._first
 
     def _read(self, body: bytes, key: str) -> bool:
         state = parsed(body, self._web.who).get(key)
         if not isinstance(state, bool):
-            raise DeviceError(f"{self._web.who} does not say whether it is on: {shown(body)}")
+            raise DeviceError(f"{self._web.who} does not say whether it is on: {excerpt(body)}")
         return state
 
     async def _ask(self, path: str) -> bytes:
         reply = await self._web.get(path, self._proof(path))
         if reply.status == HTTPStatus.UNAUTHORIZED and self._is_new(reply):
             reply = await self._web.get(path, self._proof(path))
-        return self._web.taken(reply)
+        return self._web.accepted_body(reply)
 
     def _is_new(self, reply: WebReply) -> bool:
         """Take the challenge of a later Shelly; tell whether it is worth another try."""

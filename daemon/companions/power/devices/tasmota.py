@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from daemon.companions.power.config import DeviceConfig
 from daemon.companions.power.devices.web import Web
-from daemon.companions.power.devices.words import parsed, shown
+from daemon.companions.power.devices.words import excerpt, parsed
 from daemon.companions.power.errors import DeviceError
 
 _STATES = {"ON": True, "OFF": False}
@@ -45,12 +45,12 @@ class Tasmota:
 
     async def _tell(self, value: str) -> bool:
         command = quote(f"{self._relay} {value}".strip())
-        body = self._web.taken(await self._web.get(f"/cm?{self._proof}cmnd={command}"))
+        body = self._web.accepted_body(await self._web.get(f"/cm?{self._proof}cmnd={command}"))
         told = parsed(body, self._web.who)
         for key in self._keys:
             state = _STATES.get(str(told.get(key, "")).upper())
             if state is not None:
                 return state
         if "WARNING" in told:
-            raise DeviceError(f"{self._web.who} says {shown(str(told['WARNING']))}: see password_file")
-        raise DeviceError(f"{self._web.who} has no relay {self._relay}: it says {shown(body)}")
+            raise DeviceError(f"{self._web.who} says {excerpt(str(told['WARNING']))}: see password_file")
+        raise DeviceError(f"{self._web.who} has no relay {self._relay}: it says {excerpt(body)}")

@@ -9,7 +9,7 @@ from tornado.httpclient import HTTPRequest
 from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError, SimpleAsyncHTTPClient
 
 from daemon.companions.power.devices import LONGEST
-from daemon.companions.power.devices.words import shown
+from daemon.companions.power.devices.words import excerpt
 from daemon.companions.power.errors import DeviceError
 from daemon.one_line import is_one_line
 
@@ -82,10 +82,10 @@ class Web:
         if isinstance(error, HTTPStreamClosedError):
             return "it hangs up, or sends far too much"
         if isinstance(error, OSError):
-            return shown(error.strerror or str(error))
+            return excerpt(error.strerror or str(error))
         return "what it sends is no HTTP, or far too much"
 
-    def taken(self, reply: WebReply) -> bytes:
+    def accepted_body(self, reply: WebReply) -> bytes:
         """Return the body of an answer that is a yes.
 
         Raises:
@@ -98,7 +98,7 @@ class Web:
                 f"{self.who} sends us on to {_place(reply.headers.get('location', ''))}: put that into its address"
             )
         if not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
-            raise DeviceError(f"{self.who} answers with {reply.status}: {shown(reply.body) or 'without a word'}")
+            raise DeviceError(f"{self.who} answers with {reply.status}: {excerpt(reply.body) or 'without a word'}")
         return reply.body
 
     def close(self) -> None:
@@ -115,7 +115,7 @@ def _place(location: str) -> str:
         host, port = parts.hostname, f":{parts.port}" if parts.port else ""
     except ValueError:
         return "what is no address"
-    return shown(f"{parts.scheme or 'http'}://{host}{port}") if host else "another place of its own"
+    return excerpt(f"{parts.scheme or 'http'}://{host}{port}") if host else "another place of its own"
 
 
 def base_url(text: str, who: str) -> str:
@@ -131,5 +131,5 @@ def base_url(text: str, who: str) -> str:
     except ValueError:
         usable = False
     if not usable or not is_one_line(url) or " " in url or parts.query or parts.fragment or "@" in parts.netloc:
-        raise DeviceError(f"{who}: {shown(text)!r} is no address, which looks like http://plug.local")
+        raise DeviceError(f"{who}: {excerpt(text)!r} is no address, which looks like http://plug.local")
     return url

@@ -10,7 +10,7 @@ _SHOWN = 80  # characters of an answer in a message
 _WORD = re.compile(r"[^\W_]+")
 
 
-def shown(text: str | bytes) -> str:
+def excerpt(text: str | bytes) -> str:
     """Return the beginning of an answer for a message, on one line."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
@@ -27,9 +27,9 @@ def parsed(body: bytes, who: str) -> dict[str, Any]:
     try:
         found = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise DeviceError(f"{who} does not answer in JSON but: {shown(body) or 'nothing'}") from error
+        raise DeviceError(f"{who} does not answer in JSON but: {excerpt(body) or 'nothing'}") from error
     if not isinstance(found, dict):
-        raise DeviceError(f"{who} answers with JSON that says nothing of a switch: {shown(body)}")
+        raise DeviceError(f"{who} answers with JSON that says nothing of a switch: {excerpt(body)}")
     return found
 
 

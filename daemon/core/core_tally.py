@@ -4,7 +4,7 @@ import asyncio
 import os
 from bisect import bisect_left
 
-from daemon.bridge.questions import TURNAROUNDS, Tallied
+from daemon.bridge.questions import TURNAROUNDS, CoreTally
 from daemon.core.job.tally import Tally
 from daemon.own_memory import memory
 from gcode.histogram import WIDTH, Histogram
@@ -12,12 +12,12 @@ from hal.loop import STALLS, WatchedLoop
 from hal.printer import Conversation
 
 
-def tallied(printer: Conversation | None, tally: Tally, began: float) -> Tallied:
+def core_tally(printer: Conversation | None, tally: Tally, began: float) -> CoreTally:
     """Return the numbers; `began` is when this process did, as a date in s."""
     loop = asyncio.get_running_loop()
     watch = loop.watch if isinstance(loop, WatchedLoop) else None
     used = os.times()
-    return Tallied(
+    return CoreTally(
         began=began,
         processor=used.user + used.system,
         memory=memory(),
