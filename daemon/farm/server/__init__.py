@@ -1,0 +1,1 @@
+"""The farm's server: one list, the printers that take from it, and whoever asks."""

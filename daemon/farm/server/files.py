@@ -1,0 +1,204 @@
+"""Files of jobs: a cache of bounded size on this computer's disk, and all of them in the object store of NATS."""
+
+import asyncio
+import hashlib
+import os
+import shutil
+from collections import OrderedDict
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+from daemon.errors import StorageFull
+from daemon.farm.carrier.ends import ServerEnd
+from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
+from daemon.farm.messages import CHUNK
+
+KEPT, NEW = ".gcode", ".new"  # in the object store as well; only here yet
+AGAIN = 5.0  # s until a file that NATS did not take is tried again
+
+log = structlog.get_logger()
+
+
+class FarmFiles:
+    """Takes files, and reads from them.
+
+    Attributes:
+        most: bytes that the cache may have; what is not in the object store yet stays besides.
+    """
+
+    def __init__(self, folder: Path, end: ServerEnd, most: int) -> None:
+        """Prepare; `open` is next.
+
+        Args:
+            folder: of the cache.
+            end: to the object store.
+            most: bytes in the cache.
+        """
+        self.most = most
+        self._folder = folder
+        self._end = end
+        self._sizes: OrderedDict[str, int] = OrderedDict()  # in the object store and here; used last is last
+        self._new: dict[str, int] = {}  # here alone
+        self._fetching: dict[str, asyncio.Task[None]] = {}
+        self._wake = asyncio.Event()
+
+    async def open(self) -> None:
+        """See what is there."""
+        await asyncio.to_thread(self._look)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Bring new files to the object store, until cancelled."""
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                for sha256 in [*self._new]:
+                    await self._store(sha256)
+        finally:
+            for task in [*self._fetching.values()]:
+                task.cancel()
+
+    @property
+    def not_stored(self) -> int:
+        """How many files are on this computer alone."""
+        return len(self._new)
+
+    async def take(self, path: Path) -> tuple[str, int]:
+        """Move a file in; return its SHA-256 and size.
+
+        Raises:
+            StorageFull: there is no room for it.
+        """
+        sha256, size = await asyncio.to_thread(_hash, path)
+        if sha256 in self._sizes or sha256 in self._new:
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+            self._use(sha256)
+        else:
+            try:
+                await asyncio.to_thread(_move, path, self._folder / f"{sha256}{NEW}")
+            except OSError as error:
+                raise StorageFull(f"the file cannot be kept in {self._folder}: {error.strerror}") from error
+            self._new[sha256] = size
+            self._wake.set()
+        return sha256, size
+
+    async def chunk(self, sha256: str, offset: int, most: int = CHUNK) -> bytes:
+        """Return the bytes from there on, none at the end.
+
+        Raises:
+            FarmRefused: there is no such file.
+            FarmUnreachable: it is not here, and NATS does not give it now.
+        """
+        for _ in range(2):  # it may be dropped from the cache before it is read
+            path = await self._path(sha256)
+            with suppress(FileNotFoundError):
+                return await asyncio.to_thread(_read, path, max(0, offset), most)
+            self._sizes.pop(sha256, None)
+        raise FarmUnreachable(f"the file {sha256[:12]}… is not in the cache any more")
+
+    async def path(self, sha256: str) -> Path:
+        """Return where the whole file is, now; raises as `chunk`."""
+        return await self._path(sha256)
+
+    async def forget(self, sha256: str) -> None:
+        """Remove a file from everywhere; raises FarmUnreachable."""
+        await self._end.remove_file(sha256)
+        self._sizes.pop(sha256, None)
+        self._new.pop(sha256, None)
+        for suffix in (KEPT, NEW):
+            await asyncio.to_thread((self._folder / f"{sha256}{suffix}").unlink, missing_ok=True)
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    async def _path(self, sha256: str) -> Path:
+        if sha256 in self._new:
+            return self._folder / f"{sha256}{NEW}"
+        if sha256 not in self._sizes:
+            task = self._fetching.get(sha256)
+            if task is None:
+                task = self._fetching[sha256] = asyncio.ensure_future(self._fetch(sha256))
+                task.add_done_callback(lambda done: self._fetched(sha256, done))
+            await asyncio.shield(task)  # whoever asks gives up earlier, and asks again
+        self._use(sha256)
+        return self._folder / f"{sha256}{KEPT}"
+
+    def _fetched(self, sha256: str, task: "asyncio.Task[None]") -> None:
+        self._fetching.pop(sha256, None)
+        if not task.cancelled():
+            task.exception()  # those who wait have it
+
+    async def _fetch(self, sha256: str) -> None:
+        part = self._folder / f"{sha256}.part"
+        try:
+            await self._end.get_file(sha256, part)
+            size = (await asyncio.to_thread(part.stat)).st_size
+            await asyncio.to_thread(part.replace, self._folder / f"{sha256}{KEPT}")
+        except OSError as error:
+            raise FarmUnreachable(f"the file {sha256[:12]}… cannot be written to {self._folder}: {error}") from error
+        self._sizes[sha256] = size
+        await self._make_room()
+
+    async def _store(self, sha256: str) -> None:
+        path = self._folder / f"{sha256}{NEW}"
+        try:
+            await self._end.put_file(sha256, path)
+            await asyncio.to_thread(path.replace, self._folder / f"{sha256}{KEPT}")
+        except FileNotFoundError:
+            self._new.pop(sha256, None)
+        except (FarmUnreachable, FarmRefused, OSError) as error:
+            log.warning("farm.file_not_stored", file=sha256[:12], reason=str(error), again_s=AGAIN)
+            asyncio.get_running_loop().call_later(AGAIN, self._wake.set)
+        else:
+            self._sizes[sha256] = self._new.pop(sha256)
+            await self._make_room()
+
+    async def _make_room(self) -> None:
+        total = sum(self._sizes.values())
+        while total > self.most and len(self._sizes) > 1:
+            sha256, size = self._sizes.popitem(last=False)
+            total -= size
+            await asyncio.to_thread((self._folder / f"{sha256}{KEPT}").unlink, missing_ok=True)
+
+    def _use(self, sha256: str) -> None:
+        if sha256 in self._sizes:
+            self._sizes.move_to_end(sha256)
+
+    def _look(self) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = sorted((path.stat().st_mtime, path) for path in self._folder.iterdir() if path.is_file())
+        for _, path in found:
+            if path.suffix == KEPT:
+                self._sizes[path.stem] = path.stat().st_size
+            elif path.suffix == NEW:
+                self._new[path.stem] = path.stat().st_size
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _hash(path: Path) -> tuple[str, int]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return digest, file.tell()
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move a file so that it is whole, and on the disk, once it has its name."""
+    beside = target.with_suffix(".part")
+    shutil.move(source, beside)
+    with beside.open("rb") as file:
+        os.fsync(file.fileno())
+    beside.replace(target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _read(path: Path, offset: int, most: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(most)

@@ -1,0 +1,310 @@
+"""The dispatcher on virtual time: offers, claims, leases, cancels, and what is lost on the way."""
+
+import asyncio
+import hashlib
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
+from daemon.farm.carrier.memory import FarmFaults, FarmInMemory
+from daemon.farm.list.job_list import JobList
+from daemon.farm.list.words import FileFacts, JobWish
+from daemon.farm.messages import OrderAnswer, Presence, Report
+from daemon.farm.server.dispatcher import Dispatcher
+from daemon.farm.server.files import FarmFiles
+from daemon.farm.server.list_thread import ListThread
+from support.nats import eventually, running
+
+GCODE = b"G28\nG1 X10 Y10\n"
+SHA = hashlib.sha256(GCODE).hexdigest()
+
+
+class Printer:
+    """An agent that is told by the test what to do."""
+
+    def __init__(self, farm, name):
+        self.name, self.end = name, farm.agent(name)
+        self.ready, self.copy = True, ""
+        self.offered, self.orders = [], []
+        self.end.orders(self.obey)
+
+    async def obey(self, order):
+        self.orders.append(order)
+        return OrderAnswer(ok=True)
+
+    async def run(self):
+        listening = asyncio.ensure_future(self.listen())
+        running_end = asyncio.ensure_future(self.end.run())
+        try:
+            while True:
+                with suppress(FarmUnreachable):
+                    await self.say()
+                await asyncio.sleep(10)
+        finally:
+            listening.cancel()
+            running_end.cancel()
+
+    async def say(self, **more):
+        at = asyncio.get_running_loop().time()
+        await self.end.present(Presence(at, "boot", ready=self.ready, copy=self.copy, **more))
+
+    async def listen(self):
+        async for offer in self.end.offers():
+            if not self.offered or self.offered[-1] != offer:
+                self.offered.append(offer)
+
+    async def offer(self):
+        await eventually(lambda: self.offered and self.offered[-1], f"an offer to {self.name}", 600)
+        return self.offered[-1]
+
+
+class Farm:
+    def __init__(self, folder, memory):
+        self.folder, self.memory = folder, memory
+        self.now = 1_000_000.0
+
+    def wall(self):
+        return self.now + self.loop.time()
+
+    async def begin(self, number=0):
+        self.loop = asyncio.get_running_loop()
+        jobs, end = ListThread(), self.memory.server()
+        await jobs.open(lambda: JobList(f"sqlite:///{self.folder}/farm.db", self.wall))
+        files = FarmFiles(self.folder / f"cache{number}", end, 1 << 20)
+        await files.open()
+        return jobs, files, Dispatcher(jobs, end, files, self.wall)
+
+
+@asynccontextmanager
+async def serving(farm, number=0):
+    jobs, files, dispatcher = await farm.begin(number)
+    try:
+        async with running(dispatcher.run(), files.run()):
+            yield jobs, files, dispatcher
+    finally:
+        await jobs.close()
+
+
+async def submit(jobs, files, folder, copies=1, **wish):
+    path = folder / "upload"
+    path.write_bytes(GCODE)
+    sha, size = await files.take(path)
+    await jobs.call(lambda each: each.put_file(FileFacts(sha256=sha, size=size, name="cube.gcode")))
+    return await jobs.call(lambda each: each.add(JobWish(sha256=sha, copies=copies, **wish)))
+
+
+async def states(jobs, job):
+    return [copy.state for copy in await jobs.call(lambda each: each.copies(job.id))]
+
+
+@pytest.fixture
+def farm(tmp_path):
+    return Farm(tmp_path, FarmInMemory())
+
+
+async def test_a_ready_printer_gets_a_copy_its_file_and_the_word_to_begin(farm, tmp_path):
+    mk3, mk4 = Printer(farm.memory, "mk3"), Printer(farm.memory, "mk4")
+    mk4.ready = False
+    async with serving(farm) as (jobs, files, _), running(mk3.run(), mk4.run()):
+        job = await submit(jobs, files, tmp_path)
+        offer = await mk3.offer()
+        assert (offer.attempt, offer.sha256, offer.size, offer.job) == (1, SHA, len(GCODE), job.id)
+        assert await mk3.end.file(offer.copy, 1, 0) == GCODE
+        assert await mk3.end.file(offer.copy, 1, len(GCODE)) == b""
+        with pytest.raises(FarmRefused, match="not held out to mk4"):
+            await mk4.end.file(offer.copy, 1, 0)
+        assert not (await mk4.end.claim(offer.copy, 1, "n")).yes
+        assert not (await mk3.end.claim(offer.copy, 2, "n")).yes
+        assert not (await mk3.end.claim(offer.copy, 1, "")).yes
+        assert (await mk3.end.claim(offer.copy, 1, "n")).yes
+        assert (await mk3.end.claim(offer.copy, 1, "n")).yes  # its answer was lost
+        assert not (await mk3.end.claim(offer.copy, 1, "another")).yes
+        assert [each.nonce for each in (await mk3.end.held()).copies] == ["n"]
+        for kind in ("printing", "done"):
+            await mk3.end.report(Report(offer.copy, 1, kind, 1.0, nonce="n"))
+        await asyncio.sleep(5)
+        assert await states(jobs, job) == ["done"]
+        assert mk4.offered == []
+
+
+async def test_a_lease_that_ends_has_the_copy_offered_to_another(farm, tmp_path):
+    dead = Printer(farm.memory, "dead")
+    async with serving(farm) as (jobs, files, _):
+        async with running(dead.run()):
+            job = await submit(jobs, files, tmp_path)
+            first = await dead.offer()
+            await asyncio.sleep(40)
+            assert (await dead.end.renew(first.copy, 1)).yes
+            await asyncio.sleep(40)
+            assert await states(jobs, job) == ["offered"]
+        late = dead.end
+        good = Printer(farm.memory, "good")
+        async with running(good.run(), late.run()):
+            second = await good.offer()
+            assert (second.copy, second.attempt) == (first.copy, 2)
+            assert not (await late.claim(first.copy, 1, "n")).yes
+            assert (await good.end.claim(first.copy, 2, "n")).yes
+
+
+async def test_what_is_claimed_stays_so_however_long_its_printer_is_silent(farm, tmp_path):
+    mk3 = Printer(farm.memory, "mk3")
+    async with serving(farm) as (jobs, files, dispatcher):
+        async with running(mk3.run()):
+            job = await submit(jobs, files, tmp_path)
+            offer = await mk3.offer()
+            assert (await mk3.end.claim(offer.copy, 1, "n")).yes
+        other = Printer(farm.memory, "other")
+        async with running(other.run()):
+            await asyncio.sleep(600)
+            assert await states(jobs, job) == ["claimed"]
+            assert dispatcher.is_away("mk3")
+            assert not dispatcher.is_away("other")
+            assert other.offered == []
+            await jobs.call(lambda each: each.settle(offer.copy, "failed", "anna"))
+            await jobs.call(lambda each: each.again(offer.copy, "anna"))
+            assert (await other.offer()).copy != offer.copy
+
+
+async def test_a_printer_holds_one_copy_and_gets_the_next_when_it_is_ready_again(farm, tmp_path):
+    mk3 = Printer(farm.memory, "mk3")
+    async with serving(farm) as (jobs, files, _), running(mk3.run()):
+        job = await submit(jobs, files, tmp_path, copies=2)
+        offer = await mk3.offer()
+        assert (await mk3.end.claim(offer.copy, 1, "n")).yes
+        await asyncio.sleep(100)  # it says that it is ready, which is wrong
+        assert await states(jobs, job) == ["claimed", "waiting"]
+        await mk3.end.report(Report(offer.copy, 1, "not_begun", 1.0, nonce="n"))
+        await eventually(lambda: mk3.offered[-1].attempt == 2, "the same copy again")
+        assert mk3.offered[-1].copy == offer.copy
+
+
+async def test_cancelled_while_it_is_held_out_it_is_withdrawn_and_cannot_be_claimed(farm, tmp_path):
+    mk3 = Printer(farm.memory, "mk3")
+    async with serving(farm) as (jobs, files, _), running(mk3.run()):
+        job = await submit(jobs, files, tmp_path)
+        offer = await mk3.offer()
+        await jobs.call(lambda each: each.cancel_job(job.id))
+        await eventually(lambda: mk3.offered[-1] is None, "the offer to be withdrawn")
+        assert not (await mk3.end.claim(offer.copy, 1, "n")).yes
+        assert not (await mk3.end.renew(offer.copy, 1)).yes
+
+
+async def test_a_cancel_of_what_prints_is_ordered_until_the_printer_says_that_it_ended(farm, tmp_path):
+    mk3 = Printer(farm.memory, "mk3")
+    async with serving(farm) as (jobs, files, _), running(mk3.run()):
+        job = await submit(jobs, files, tmp_path)
+        offer = await mk3.offer()
+        await mk3.end.claim(offer.copy, 1, "n")
+        farm.memory.cut("mk3")
+        await jobs.call(lambda each: each.cancel_job(job.id))
+        await asyncio.sleep(120)
+        assert mk3.orders == []
+        farm.memory.mend("mk3")
+        await asyncio.sleep(60)
+        assert {(order.verb, order.copy) for order in mk3.orders} == {("cancel", offer.copy)}
+        assert len(mk3.orders) >= 3
+        assert (await mk3.end.held()).copies[0].cancel
+        await mk3.end.report(Report(offer.copy, 1, "cancelled", 1.0, nonce="n"))
+        await asyncio.sleep(20)
+        before = len(mk3.orders)
+        await asyncio.sleep(60)
+        assert len(mk3.orders) == before
+        assert await states(jobs, job) == ["cancelled"]
+
+
+async def test_a_server_that_restarts_requeues_nothing_but_offers_whose_time_is_over(farm, tmp_path):
+    one, two = Printer(farm.memory, "one"), Printer(farm.memory, "two")
+    async with running(one.run(), two.run()):
+        async with serving(farm) as (jobs, files, _):
+            job = await submit(jobs, files, tmp_path, copies=3)
+            first, second = await one.offer(), await two.offer()
+            assert (await one.end.claim(first.copy, 1, "n")).yes
+        await asyncio.sleep(10)
+        with pytest.raises(FarmUnreachable):
+            await two.end.claim(second.copy, 1, "m")
+        async with serving(farm) as (jobs, files, _):
+            assert sorted(await states(jobs, job)) == ["claimed", "offered", "waiting"]
+            assert (await two.end.claim(second.copy, 1, "m")).yes
+            assert (await one.end.claim(first.copy, 1, "n")).yes
+        await asyncio.sleep(600)
+        async with serving(farm) as (jobs, files, _):
+            await asyncio.sleep(100)
+            assert sorted(await states(jobs, job)) == ["claimed", "claimed", "waiting"]
+
+
+async def test_without_nats_nothing_is_offered_and_the_list_still_answers(farm, tmp_path):
+    mk3 = Printer(farm.memory, "mk3")
+    async with serving(farm) as (jobs, files, dispatcher), running(mk3.run()):
+        await asyncio.sleep(1)
+        farm.memory.stop()
+        job = await submit(jobs, files, tmp_path)
+        await asyncio.sleep(300)
+        assert "NATS" in dispatcher.trouble
+        assert await states(jobs, job) == ["waiting"]
+        assert files.not_stored == 1
+        farm.memory.start()
+        assert (await mk3.offer()).job == job.id
+        assert dispatcher.trouble == ""
+        await eventually(lambda: SHA in farm.memory.kept_files, "the file to be stored")
+
+
+async def test_what_fails_too_often_is_kept_with_its_reason(farm, tmp_path):
+    async with serving(farm) as (jobs, files, _):
+        job = await submit(jobs, files, tmp_path)
+        for number in range(1, 4):
+            printer = Printer(farm.memory, f"p{number}")
+            async with running(printer.run()):
+                offer = await printer.offer()
+                assert offer.attempt == number
+                await printer.end.report(Report(offer.copy, number, "declined", 1.0, reason="its card is full"))
+                await asyncio.sleep(5)
+                printer.ready = False
+        assert await states(jobs, job) == ["failed"]
+        (kept,) = farm.memory.kept_failures
+        assert (kept.copy, kept.reason, kept.job) == (offer.copy, "its card is full", job.id)
+
+
+async def test_a_lost_offer_is_said_again_and_a_late_presence_is_no_news(farm, tmp_path):
+    farm.memory.faults = FarmFaults(lost=1.0)
+    mk3 = Printer(farm.memory, "mk3")
+    async with serving(farm) as (jobs, files, dispatcher), running(mk3.run()):
+        await submit(jobs, files, tmp_path)
+        await dispatcher.heard("mk3", Presence(50.0, "boot", ready=True))
+        await asyncio.sleep(3)
+        assert mk3.offered == []
+        await dispatcher.heard("mk3", Presence(49.0, "boot", ready=False))
+        farm.memory.faults = FarmFaults()
+        await dispatcher.heard("mk3", Presence(60.0, "boot", ready=True))
+        assert (await mk3.offer()).attempt == 1
+
+
+async def test_two_servers_with_one_list_give_no_copy_twice(farm, tmp_path):
+    printers = [Printer(farm.memory, f"p{number}") for number in range(6)]
+    async with serving(farm, 1) as (jobs, files, _), serving(farm, 2), running(*(each.run() for each in printers)):
+        job = await submit(jobs, files, tmp_path, copies=6)
+        offers = [await each.offer() for each in printers]
+        assert len({offer.copy for offer in offers}) == 6
+        for printer, offer in zip(printers, offers, strict=True):
+            assert (await printer.end.claim(offer.copy, offer.attempt, "n")).yes
+            await printer.end.report(Report(offer.copy, offer.attempt, "printing", 1.0, nonce="n"))
+        await asyncio.sleep(5)
+        assert await states(jobs, job) == ["printing"] * 6
+
+
+async def test_a_file_that_left_the_cache_is_read_from_the_object_store(farm, tmp_path):
+    jobs, files, _ = await farm.begin()
+    files.most = 10
+    async with running(files.run()):
+        named = []
+        for text in (b"first file", b"second file"):
+            (tmp_path / "upload").write_bytes(text)
+            named.append((await files.take(tmp_path / "upload"))[0])
+            await eventually(lambda: not files.not_stored, "the file to be stored")
+        assert len([*(tmp_path / "cache0").iterdir()]) == 1
+        assert await files.chunk(named[0], 6) == b"file"
+        with pytest.raises(FarmRefused, match="no file"):
+            await files.chunk("0" * 64, 0)
+        (tmp_path / "cache0" / f"{named[0]}.gcode").unlink()  # by somebody else
+        assert await files.chunk(named[0], 0) == b"first file"
+    await jobs.close()
