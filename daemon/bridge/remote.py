@@ -1,6 +1,7 @@
 """What the front sees of the core: the printer and the job. Asking takes a moment, seeing takes none."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ from daemon.bridge.words import (
     Selection,
 )
 from daemon.config import ProfileConfig
+from daemon.errors import JobConflict
 from gcode.modes import Modes
 from gcode.outgoing import is_stop
 from gcode.replies import Heaters
@@ -268,10 +270,17 @@ class RemoteConnection:
 
 
 class RemoteJobs:
-    """The one job. What is asked of it raises JobConflict where it does not fit the job's state."""
+    """The one job. What is asked of it raises JobConflict where it does not fit the job's state.
+
+    Attributes:
+        holds: returns why no print may begin or be resumed now; None: nothing speaks against it.
+        beginning: prints that the core is asked to begin or resume at this moment.
+    """
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
+        self.holds: Callable[[], str | None] = lambda: None
+        self.beginning = 0
 
     @property
     def summary(self) -> JobSummary:
@@ -353,7 +362,8 @@ class RemoteJobs:
 
     async def start(self) -> None:
         """Print the selected file."""
-        await self._channel.ask(ask.Start())
+        with self._begins():
+            await self._channel.ask(ask.Start())
 
     async def begin(
         self, file: Selection | None, key: str, mark: str, *, eject: bool = False, bed: int | None = None
@@ -372,7 +382,8 @@ class RemoteJobs:
             KeyReused: with another mark.
             NeverBegan: it was recorded, and its host died before it began.
         """
-        begun: KeyedPrint = await self._channel.ask(ask.Begin(file=file, key=key, mark=mark, eject=eject, bed=bed))
+        with self._begins():
+            begun: KeyedPrint = await self._channel.ask(ask.Begin(file=file, key=key, mark=mark, eject=eject, bed=bed))
         return begun
 
     async def of_key(self, key: str) -> KeyedPrint | None:
@@ -387,7 +398,8 @@ class RemoteJobs:
 
     async def restart(self) -> None:
         """Drop the paused job and print its file from the beginning."""
-        await self._channel.ask(ask.Restart())
+        with self._begins():
+            await self._channel.ask(ask.Restart())
 
     async def pause(self) -> None:
         """Pause; does nothing to a job that is pausing, paused or on its way to its end, but forget a resume."""
@@ -395,7 +407,8 @@ class RemoteJobs:
 
     async def resume(self) -> None:
         """Go on with a paused job, or as soon as it is paused; does nothing to any other."""
-        await self._channel.ask(ask.Resume())
+        with self._begins():
+            await self._channel.ask(ask.Resume())
 
     async def toggle(self) -> None:
         """Pause a running job, go on with a paused one."""
@@ -442,3 +455,13 @@ class RemoteJobs:
             found |= some
             after = max(some, key=str.encode)  # as SQLite compares
         return found
+
+    @contextmanager
+    def _begins(self) -> Iterator[None]:
+        if (reason := self.holds()) is not None:
+            raise JobConflict(reason)
+        self.beginning += 1
+        try:
+            yield
+        finally:
+            self.beginning -= 1

@@ -23,6 +23,7 @@ from gcode.frozen import frozen
 GAP = 0.25  # s between two messages to the front
 AGAIN = 2.0  # s until a front that did not answer, or refused, is tried again
 REPEAT = 20.0  # s after which the state is said again: a front that is new has not heard it
+CLAIMED = 2.0  # s in which the front says that somebody still waits for what was asked; later it may not be so
 MOST = 64  # events, messages and answers of each kind that wait for the front; the oldest go
 
 log = structlog.get_logger()
@@ -63,6 +64,7 @@ class Companion:
         self.folder = folder
         self._state: Mapping[str, Any] | None = None
         self._wake = asyncio.Event()
+        self._saying = asyncio.Lock()  # what is said later is heard later
         self._queues: dict[str, deque[dict[str, Any]]] = {
             kind: deque(maxlen=MOST) for kind in ("events", "plugins", "messages", "answers")
         }
@@ -105,6 +107,16 @@ class Companion:
         """Have clients told something of a kind of its own, like `timelapse`."""
         self._put("messages", {"kind": kind, "payload": payload})
 
+    async def say_now(self) -> bool:
+        """Bring the state to the front at once; tell whether it has heard it."""
+        try:
+            async with asyncio.timeout(CLAIMED), self._saying:
+                await self.client.post(f"/api/companions/{self.name}", {"state": self._state})
+        except (ClientError, TimeoutError) as error:
+            log.warning("companion.not_heard", reason=str(error) or "the front did not answer")
+            return False
+        return True
+
     async def messages(self, subscription: Mapping[str, Any] | None = None) -> AsyncIterator[Message]:
         """Yield what the front tells, for ever; `connected` comes again after each time that it was away."""
         while True:
@@ -143,9 +155,10 @@ class Companion:
         taken = {kind: [*queue] for kind, queue in self._queues.items()}
         for queue in self._queues.values():
             queue.clear()
-        said = {"state": self._state, **{kind: each for kind, each in taken.items() if each}}
         try:
-            await self.client.post(f"/api/companions/{self.name}", said)
+            async with self._saying:
+                said = {"state": self._state, **{kind: each for kind, each in taken.items() if each}}
+                await self.client.post(f"/api/companions/{self.name}", said)
         except ClientError as error:
             log.warning("companion.not_heard", reason=str(error), again_s=AGAIN)
             if isinstance(error, RequestRefused) and error.status == HTTPStatus.BAD_REQUEST:
@@ -175,7 +188,10 @@ class Companion:
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, request: Mapping[str, Any]) -> None:
-        """Do one thing, and say what has come of it."""
+        """Do one thing, and say what has come of it; not what nobody waits for any more, as this process hung."""
+        if not await self._is_waited_for(request["id"]):
+            log.warning("companion.too_late", do=request["do"], consequence="it is not done")
+            return
         try:
             answer = await self.handle(request["do"], request["with"], request["scope"])
         except Refusal as error:
@@ -184,3 +200,13 @@ class Companion:
             log.exception("companion.failed", do=request["do"])
             answer = Answer(500, {"error": f"{self.name} failed; its log says how"})
         self._put("answers", {"id": request["id"], "status": answer.status, "body": answer.body})
+
+    async def _is_waited_for(self, number: int) -> bool:
+        now = asyncio.get_running_loop().time
+        began = now()
+        try:
+            async with asyncio.timeout(CLAIMED):
+                await self.client.post(f"/api/companions/{self.name}/requests", {"id": number})
+        except (ClientError, TimeoutError):
+            return False
+        return now() - began < CLAIMED

@@ -6,6 +6,7 @@ is refused at once.
 """
 
 import asyncio
+import secrets
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import field
@@ -18,6 +19,9 @@ from gcode.frozen import frozen, mutable
 HELD = 25.0  # s that a companion's question for requests is held at most
 AWAY = 40.0  # s without one: it is away
 MOST_WAITING = 16  # requests to one companion
+
+GOING_OFF = "goingOff"  # of what `power` says: it is about to switch the printer off
+HOLDS = 25.0  # s that this counts: it is said again each 20 s, and one that is killed meanwhile says nothing more
 
 MOST_HEARD = 256  # marks of what one has said, by which it is heard once
 
@@ -50,6 +54,7 @@ class _Desk:
     """What is kept of one companion."""
 
     state: Mapping[str, Any] | None = None
+    told_at: float = 0.0
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: deque[Request] = field(default_factory=deque)
     replies: dict[int, "asyncio.Future[CompanionReply]"] = field(default_factory=dict)
@@ -64,7 +69,8 @@ class Companions:
 
     def __init__(self, names: Collection[str] = ()) -> None:
         self._desks = {name: _Desk() for name in sorted(names)}
-        self._numbers = count(1)
+        # one that hangs may still have the requests of the front before this one
+        self._numbers = count(secrets.randbelow(2**48) + 1)
         self._listeners: list[Callable[[], None]] = []
 
     def on(self, name: str) -> bool:
@@ -84,6 +90,14 @@ class Companions:
         """Return what pages are told, by name."""
         return {name: {"state": desk.state, "away": self.away(name)} for name, desk in self._desks.items()}
 
+    def holds(self) -> str | None:
+        """Return why nothing is to be printed now, None: no companion is about to switch the printer off."""
+        desk = self._desks.get("power")
+        if desk is None or desk.state is None or desk.state.get(GOING_OFF) is not True:
+            return None
+        held = _now() - desk.told_at < HOLDS
+        return "the printer is being switched off: start the print when that is done" if held else None
+
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` when there is something else to tell."""
         self._listeners.append(listener)
@@ -100,9 +114,11 @@ class Companions:
             if future is not None and not future.done():
                 future.set_result(reply)
         self._seen(desk)
-        if state is not None and state != desk.state:
-            desk.state = state
-            self._tell()
+        if state is not None:
+            desk.told_at = _now()
+            if state != desk.state:
+                desk.state = state
+                self._tell()
 
     def is_new(self, name: str, mark: str) -> bool:
         """Tell whether a companion says this for the first time; a request without an answer is made again."""
@@ -135,6 +151,15 @@ class Companions:
         desk.waiting.clear()
         desk.asked.clear()
         return taken
+
+    def waits(self, name: str, number: int) -> bool:
+        """Tell whether somebody still waits for what is asked of a companion by this number.
+
+        Raises:
+            NoSuchCompanion: it is not switched on.
+        """
+        reply = self._find(name).replies.get(number)
+        return reply is not None and not reply.done()
 
     async def ask(
         self, name: str, do: str, given: Mapping[str, Any] | None = None, *, scope: str = "", within: float = 10.0

@@ -131,6 +131,7 @@ async def begin(
     stack.push_async_callback(in_time, history.close)
     companions = Companions(switched_on)
     stack.callback(companions.close)
+    core.jobs.holds = companions.holds
     if switched_on:
         await asyncio.to_thread(_keys_of_companions, access, folder, switched_on)
     return Front(

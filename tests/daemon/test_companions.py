@@ -10,7 +10,7 @@ from daemon.client.errors import AccessDenied, NotFound, RequestRefused
 from daemon.companions.companion import Answer, Companion, Refusal
 from daemon.companions.serving import own_folder
 from daemon.front.access.companion_keys import key_path, make_keys
-from daemon.front.companions import AWAY, HELD
+from daemon.front.companions import AWAY, HELD, Companions
 from daemon.front.http.errors import Refused
 from support.client import in_memory
 from support.http import api
@@ -79,6 +79,33 @@ async def test_one_thing_does_not_wait_for_another_and_nobody_for_ever(tmp_path)
         with pytest.raises(RequestRefused) as caught:
             await hanging
         assert (caught.value.status, caught.value.text) == (503, "power has not answered within 10 s")
+
+
+async def test_what_nobody_waits_for_any_more_is_not_done(tmp_path):
+    """A process that was stopped in between has the request already: it would switch in another print."""
+    async with api(tmp_path, "", switched_on=["power"]) as server:
+        client = in_memory(server)
+        own = in_memory(server, key_path(server.service.folder, "power").read_text().strip())
+        fetching = asyncio.create_task(own.get("/api/companions/power/requests"))
+        await asyncio.sleep(1)
+        asking = asyncio.create_task(client.companions.ask("power", "on"))
+        request = (await fetching)["requests"][0]
+        await own.post("/api/companions/power/requests", {"id": request["id"]})
+        with pytest.raises(RequestRefused):
+            await asking  # given up after 10 s
+        hung = Switch(own, tmp_path)
+        await hung._answer(request)
+        assert not hung.is_on
+        with pytest.raises(RequestRefused) as caught:
+            await own.post("/api/companions/power/requests", {"id": request["id"]})
+        assert (caught.value.status, caught.value.text) == (409, "nobody waits for that any more")
+        with pytest.raises(RequestRefused):
+            await in_memory(server).post("/api/companions/power/requests", {"id": "7"})
+
+
+async def test_two_fronts_have_no_request_of_one_number():
+    first, second = Companions(["power"]), Companions(["power"])
+    assert next(first._numbers) != next(second._numbers)
 
 
 async def test_clients_hear_of_it_and_a_page_sees_it(tmp_path):

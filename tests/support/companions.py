@@ -45,6 +45,7 @@ class FakeSwitch:
         self.stuck = self.hangs = False
         self.slow = 0.0  # s until it does what it is told; `slow_word` until it says how it is
         self.slow_word = 0.0
+        self.late = 0.0  # s after which it does what it is told, also when nobody waits for its answer any more
 
     async def on(self):
         await self._take(on=True)
@@ -61,9 +62,12 @@ class FakeSwitch:
         pass
 
     async def _take(self, on=None):
+        if on is not None and self.late:
+            asyncio.get_running_loop().call_later(self.late, self._obey, on)
+            await asyncio.sleep(self.late)
         if on is not None:
             await asyncio.sleep(self.slow)
-        if on is not None:
+        if on is not None and not self.late:
             self.told.append(on)
         if self.hangs:
             await asyncio.sleep(1e6)
@@ -71,3 +75,7 @@ class FakeSwitch:
             raise self.error
         if on is not None and not self.stuck:
             self.is_on = on
+
+    def _obey(self, on):
+        self.told.append(on)
+        self.is_on = on

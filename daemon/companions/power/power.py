@@ -16,7 +16,7 @@ from daemon.companions.power.emergency import Emergency
 from daemon.companions.power.errors import DeviceError
 from daemon.companions.power.printer import PrinterWatch
 from daemon.companions.power.rules import AutoOff, OffPlan, refusal, unrest, warmth
-from daemon.companions.power.switch import Switch, Withdrawn
+from daemon.companions.power.switch import Still, Switch, Withdrawn
 from gcode.halt_kind import halt_kind
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ HEATERS = ("runaway", "not_heating", "too_cold", "too_hot", "sensor")  # faults 
 CLOSE = 1.0  # s between two looks at the printer while its end is announced
 FAR = 5.0  # s otherwise
 QUEUE = 10.0  # s between two looks at the queue
+ROUNDED = 0.05  # s by which the front's word of our own commands may be off: ages are told in hundredths
 LONGEST = 9.0  # s that what is asked for may take; the front waits 10
 
 log = structlog.get_logger()
@@ -72,6 +73,9 @@ class Power(Companion):
         self._off_at: tuple[float | None, int | None] = (None, None)  # by the loop's clock, and as a date
         self._told_on: bool | None = None
         self._going_off = False  # by itself: the announcement is over
+        self._went = asyncio.Event()  # nothing goes off by itself at this moment
+        self._went.set()
+        self._offs = 0  # that are under way
         self._put_offs = 0  # times that somebody or something has put an off by itself off
         self._look_soon = asyncio.Event()
         self.inputs: Inputs | None = None
@@ -85,7 +89,7 @@ class Power(Companion):
             for switch in self.switches.values():
                 group.create_task(self._poll(switch))
             group.create_task(self._listen())
-            if self._config.auto_off and self.printer is not None:
+            if self.printer is not None:
                 group.create_task(self._automatic(self.printer))
             if self._config.on_when_job_queued and self.printer is not None:
                 group.create_task(self._watch_queue(self.printer))
@@ -118,6 +122,8 @@ class Power(Companion):
             self.inputs.on_event(name)
         if name in ("PrintStarted", "PrintResumed", "Connected"):
             self._put_off()
+        if name in ("PrintStarted", "PrintResumed") and self.printer is not None and self.printer.doubtful:
+            self._begin(self.printer.stay_on())
         if name == "EmergencyStop":
             confirmed = payload.get("confirmed") is True
             self.emergency.on_stop_ended(confirmed=confirmed)
@@ -149,8 +155,9 @@ class Power(Companion):
 
     async def _automatic(self, switch: Switch) -> None:
         while True:
-            seen = await self.watch.look()
-            self._plan = self._auto.look(self._loop.time(), seen, on=switch.state)
+            seen = await self.watch.look()  # also for the lock: what was hot when the connection ended is so still
+            if self._config.auto_off:
+                self._plan = self._auto.look(self._loop.time(), seen, on=switch.state)
             if self._plan.due:
                 await self._off_by_itself(switch)
             self.changed()
@@ -163,6 +170,7 @@ class Power(Companion):
     async def _off_by_itself(self, switch: Switch) -> None:
         """Say the last words, look once more, switch off, and see that it is."""
         self._going_off, put_offs = True, self._put_offs
+        self._went.clear()
         self._plan = OffPlan(reason="it is being switched off")
         self.changed()
         if self._config.before_off:
@@ -178,12 +186,12 @@ class Power(Companion):
 
         async def still() -> str | None:
             seen = await self.watch.look()
-            if self._put_offs != put_offs or (seen.commanded_at or 0.0) > began:
+            if self._put_offs != put_offs or (seen.commanded_at or 0.0) > began + ROUNDED:
                 return "the printer is wanted"
             return unrest(seen, self._loop.time()) or warmth(seen, self._config.cold_c)
 
         try:
-            await switch.turn(on=False, still=still)
+            await self._turn_off(switch, still)
         except Withdrawn as error:
             log.warning("power.not_off", reason=error.reason)
         except DeviceError as error:
@@ -194,8 +202,21 @@ class Power(Companion):
         finally:
             self._stay_on()
 
+    async def _turn_off(self, switch: Switch, still: Still | None) -> None:
+        """Switch the printer off; the front lets no print begin meanwhile. Raises as `Switch.turn`."""
+        self._offs += 1
+        try:
+            self.changed()
+            if not await self.say_now() and still is not None:
+                raise Withdrawn("a print may be beginning, as nozzled has not said that none will")
+            await switch.turn(on=False, still=still)
+        finally:
+            self._offs -= 1
+            self.changed()
+
     def _stay_on(self) -> None:
         self._going_off = False
+        self._went.set()
         self._put_off()
 
     def _put_off(self) -> None:
@@ -230,8 +251,7 @@ class Power(Companion):
         if scope == "read":
             raise Refusal(403, "this key may look at the switches, and not use them")
         if do == "cancel":
-            self._put_off()
-            self.changed()
+            await self._cancel()
             return DONE
         switch = self._find(given.get("device"))
         on = {"on": True, "connect": True, "off": False}.get(do, switch.state is not True)
@@ -263,10 +283,26 @@ class Power(Companion):
                 raise Withdrawn(reason)  # noqa: TRY301 - as what the switch raises
             self.connecting.stop()
             self._put_off()
-            await switch.turn(on=False, still=None if force else still)
+            await self._turn_off(switch, None if force else still)
         except Withdrawn as error:
-            text = f'{error.reason}: {switch.name} stays on. Send "force": true to switch it off anyway'
+            stays = "was told to go off before that, and is told to be on again" if error.sent else "stays on"
+            text = f'{error.reason}: {switch.name} {stays}. Send "force": true to switch it off anyway'
             raise Refusal(409, text) from error
+
+    async def _cancel(self) -> None:
+        """Keep the printer on; where it is being switched off by now, see whether it was."""
+        going_off = self._going_off
+        self._put_off()
+        self.changed()
+        if not going_off or self.printer is None:
+            return
+        try:
+            async with asyncio.timeout(LONGEST):
+                await self._went.wait()
+        except TimeoutError:
+            raise Refusal(503, f"{self.printer.name} is being switched off, and does not answer") from None
+        if self.printer.state is not True:
+            raise Refusal(409, f"it is too late: {self.printer.name} has been switched off")
 
     def _find(self, name: object) -> Switch:
         if name is None:
@@ -299,6 +335,7 @@ class Power(Companion):
                 "connects": self._config.on_before_connect and printer is not None,
                 "auto": self._config.auto_off and printer is not None,
                 "offAt": self._off_at[1],
+                "goingOff": self._offs > 0,
                 "waits": self._plan.reason or None,
                 "sensors": self.inputs.as_json() if self.inputs is not None else {},
             }

@@ -19,6 +19,7 @@ class PrinterWatch:
     def __init__(self, client: OctoPrintClient) -> None:
         self._client = client
         self._commanded: float | None = None
+        self._heat: tuple[Mapping[str, HeaterSeen], float | None] = ({}, None)  # the last report, and when it came
         self.seen = PrinterNow()
 
     async def look(self) -> PrinterNow:
@@ -37,13 +38,16 @@ class PrinterWatch:
         except Conflict:
             return await self._absent()
         flags, age = told["state"]["flags"], told.get("age", {})
+        heaters = {str(name): _heater(each) for name, each in told["temperature"].items()}
+        if (at := _before(now, age.get("temperature"))) is not None:
+            self._heat = heaters, at
         return PrinterNow(
             known=True,
             ready=bool(flags["operational"]),
             busy=any(flags[name] for name in BUSY),
             text=str(told["state"]["text"]),
-            heaters={str(name): _heater(each) for name, each in told["temperature"].items()},
-            heaters_at=_before(now, age.get("temperature")),
+            heaters=heaters,
+            heaters_at=at,
             commanded_at=self._last_command(_before(now, age.get("command"))),
         )
 
@@ -51,7 +55,8 @@ class PrinterWatch:
         """Return a printer that is not connected; nobody knows of it while the part of nozzled is away that has it."""
         job = await self._client.get("/api/job")
         text = str(job["state"])
-        return PrinterNow(known=not (text == "Offline" and job.get("error")), text=text)
+        known = not (text == "Offline" and job.get("error"))
+        return PrinterNow(known=known, text=text, heaters=self._heat[0], heaters_at=self._heat[1])
 
     def _last_command(self, at: float | None) -> float | None:
         """Return when that was: it is computed from an age, and is not to move with each answer."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 FRESH = 10.0  # s that a report of temperatures counts
+COOLS = 600.0  # s after the end of a connection in which what was hot counts as hot
 PLAUSIBLE = 0.0  # °C; a thermistor that is not there reads less
 
 
@@ -28,8 +29,8 @@ class PrinterNow:
         ready: the printer is connected and answers.
         busy: it prints, pauses, goes on, is cancelled or prints from its own card.
         text: its state in words.
-        heaters: the last report, by OctoPrint's names.
-        heaters_at: when that came; None: none did since the printer was connected.
+        heaters: the last report, by OctoPrint's names; of the connection before where there is none now.
+        heaters_at: when that came; None: none did.
         commanded_at: when a client has sent a command last; None: not known.
     """
 
@@ -61,10 +62,12 @@ def refusal(seen: PrinterNow, now: float, cold: float, *, locked: bool) -> str |
         return "nobody knows whether the printer prints, as nozzled does not say"
     if seen.busy:
         return f"the printer is busy ({seen.text})"
-    if not seen.ready or seen.heaters_at is None:
+    if seen.heaters_at is None:
         return None  # it does not print by this line, and nothing better is known of it: a person may
     # nothing cools by saying nothing: the last report counts, whatever its age
     age = now - seen.heaters_at
+    if not seen.ready and age > COOLS:
+        return None
     ago = f", {age:.0f} s ago" if age > FRESH else ""
     if aimed := _aimed(seen):
         return f"{aimed[0]} heats, to {aimed[1].target:.0f} °C{ago}"
@@ -103,7 +106,7 @@ def warmth(seen: PrinterNow, cold: float) -> str | None:
         if actual is None or not math.isfinite(actual) or actual <= PLAUSIBLE:
             return f"the temperature of {name} is not known"
         if actual >= cold:
-            return f"{name} is at {actual:.0f} °C"
+            return f"{name} is not below {cold:.0f} °C"  # not how warm it is: that would be told at each degree
     return None
 
 
@@ -158,7 +161,7 @@ class AutoOff:
             return OffPlan(reason=reason)
         if now - self._since < self._idle_s:
             self._off_at = None
-            return OffPlan(reason=f"it is idle for {(now - self._since) / 60:.0f} minutes")
+            return OffPlan(reason=f"it has to be idle for {self._idle_s / 60:g} minutes")
         if self._off_at is None:
             self._off_at = now + self._announce_s
         return OffPlan(self._off_at, due=now >= self._off_at)

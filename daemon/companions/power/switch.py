@@ -19,11 +19,12 @@ log = structlog.get_logger()
 
 
 class Withdrawn(Exception):
-    """It was not switched, as something speaks against it by now: `reason`."""
+    """It was not switched, as something speaks against it by now: `reason`; `sent`: it had been told already."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, sent: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.sent = sent
 
 
 class Switch:
@@ -32,6 +33,7 @@ class Switch:
     Attributes:
         state: it is on, by its own word; None: it has said nothing that could be relied on.
         error: why not.
+        doubtful: it was told to go off and has not said that it is: it may still do so.
     """
 
     def __init__(self, config: DeviceConfig, device: PowerDevice, changed: Callable[[], None] = lambda: None) -> None:
@@ -41,6 +43,7 @@ class Switch:
         self.device = device
         self.state: bool | None = None
         self.error: str | None = None
+        self.doubtful = False
         self._changed = changed
         self._lock = asyncio.Lock()
 
@@ -65,6 +68,7 @@ class Switch:
             if still is not None and (reason := await still()) is not None:
                 raise Withdrawn(reason)
             log.info("power.switched", switch=self.name, to=word)
+            self.doubtful = not on
             try:
                 await self._send(on=on, still=still)
                 await self._settle(on=on)
@@ -72,9 +76,19 @@ class Switch:
                     raise DeviceError(self.error)  # noqa: TRY301 - as what the device raises
                 if self.state is (not on):
                     raise DeviceError(f"{self.name} was switched {word}, but says that it is not")  # noqa: TRY301 - as above
+                self.doubtful = False
+            except Withdrawn:
+                await self._turn_back()
+                raise
             except DeviceError as error:
                 self._set(self.state, str(error))
                 raise
+
+    async def stay_on(self) -> None:
+        """Take an off back that it was told, and may not have done yet."""
+        async with self._lock:
+            if self.doubtful:
+                await self._turn_back()
 
     async def cut(self) -> None:
         """Switch it off at once, whatever else goes on with it. Raises DeviceError."""
@@ -86,10 +100,20 @@ class Switch:
             while not (await asyncio.wait((sending,), timeout=SLOW if still is not None else None))[0]:
                 reason = await still() if still is not None else None
                 if reason is not None and not sending.done():
-                    raise Withdrawn(reason)
+                    raise Withdrawn(reason, sent=True)
             sending.result()
         finally:
             sending.cancel()
+
+    async def _turn_back(self) -> None:
+        """Tell it to be on: who hangs up does not take back what was heard."""
+        log.warning("power.switched", switch=self.name, to="on", why="it was told to go off, and is wanted")
+        try:
+            await self.device.on()
+            self.doubtful = False
+        except DeviceError as error:
+            log.warning("power.no_word", switch=self.name, reason=str(error))
+        await self._look()
 
     async def _settle(self, *, on: bool) -> None:
         """Look until it is as it was told to be; one that has no word of its own is not waited for."""
@@ -108,6 +132,7 @@ class Switch:
         return self.state
 
     def _set(self, state: bool | None, error: str | None) -> None:
+        self.doubtful = self.doubtful and state is not False
         if error is not None and error != self.error:
             log.warning("power.no_word", switch=self.name, reason=error)
         if (state, error) != (self.state, self.error):

@@ -7,7 +7,7 @@ from typing import Any
 from daemon.errors import KeyRefused
 from daemon.front.access.companion_keys import key_name
 from daemon.front.access.scopes import Scope
-from daemon.front.companions import SAYS, CompanionReply
+from daemon.front.companions import GOING_OFF, SAYS, CompanionReply
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.errors import Refused
 
@@ -46,6 +46,8 @@ class CompanionHandler(ApiHandler):
         said += _said(data, name, "plugins", "plugin", "data")
         said += _said(data, name, "messages", "kind", "payload")
         replies = dict(_reply(each) for each in _list(data, "answers"))
+        if isinstance(state, dict) and state.get(GOING_OFF) is True and self.service.jobs.beginning:
+            raise Refused(409, "a print is beginning")
         companions, told = self.service.companions, self.service.events
         companions.hear(name, state, replies)
         tell = {"events": told.publish, "plugins": told.plugin, "messages": told.message}
@@ -58,6 +60,7 @@ class CompanionHandler(ApiHandler):
 class RequestsHandler(ApiHandler):
     """/api/companions/NAME/requests."""
 
+    writes = Scope.READ
     _asking: "asyncio.Task[list[dict[str, Any]]] | None" = None
 
     async def get(self, name: str) -> None:
@@ -68,6 +71,16 @@ class RequestsHandler(ApiHandler):
             self.write({"requests": await self._asking})
         except asyncio.CancelledError:  # the companion has gone
             self._answer_with_nothing()
+
+    def post(self, name: str) -> None:
+        """Tell whether somebody still waits for one of them: it is asked right before it is done."""
+        require_companion(self, name)
+        number = self.json_body().get("id")
+        if type(number) is not int:
+            raise Refused(400, "id must be a number: that of a request")
+        if not self.service.companions.waits(name, number):
+            raise Refused(409, "nobody waits for that any more")
+        self.no_content()
 
     def on_connection_close(self) -> None:
         """Ask nothing of one that has gone."""

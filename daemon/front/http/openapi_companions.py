@@ -57,7 +57,14 @@ def paths() -> dict[str, dict[str, Operation]]:
                 404,
                 done=obj({"requests": array(request)}),
                 parameters=which,
-            )
+            ),
+            "post": operation(
+                "Tell whether somebody still waits for one of them (409: nobody does); for its own key.",
+                404,
+                409,
+                body=obj({"id": {"type": "integer"}}, required=["id"]),
+                parameters=which,
+            ),
         },
         "/api/companions/{name}/ask": {"post": asked},
         "/api/plugin/psucontrol": {

@@ -119,38 +119,86 @@ async def test_the_power_stays_on_in_a_print_unless_somebody_insists(tmp_path):
         assert it.switch.told == [False]
 
 
-@pytest.mark.parametrize("way", ["slow", "slow_word"])
-async def test_an_off_that_waits_for_a_slow_plug_is_withdrawn_when_a_print_begins(tmp_path, way):
+@pytest.mark.parametrize("way", ["slow", "slow_word", "late"])
+async def test_no_print_begins_while_a_slow_plug_takes_its_time_to_go_off(tmp_path, way):
+    """A plug that has been told to go off is not stopped by hanging up."""
     async with bench(tmp_path) as it:
-        setattr(it.switch, way, 4.5)
+        await it.server.upload(("file", "part.gcode", SLOW_FILE))
+        setattr(it.switch, way, 4.5 if way != "slow_word" else 3.0)
         await asyncio.sleep(2.1 if way == "slow_word" else 0)  # the switch is being asked how it is
-        off = asyncio.create_task(it.refused("off"))
+        off = asyncio.create_task(it.client.companions.ask("power", "off"))
         await asyncio.sleep(0.5)
-        await it.print()
-        status, text = await off
-        assert (status, "busy (Printing)" in text) == (409, True)
-        await asyncio.sleep(10)
-        assert it.switch.told == []
+        for path, body in [
+            ("/api/files/local/part.gcode", {"command": "select", "print": True}),
+            ("/api/job", {"command": "start"}),
+        ]:
+            answer = await it.server.post(path, body)
+            assert (answer.status, "is being switched off" in answer.json["error"]) == (409, True)
+        assert (await off)["on"] is False
+        assert (await it.client.job.get())["state"] == "Operational"
+        setattr(it.switch, way, 0.0)
+        await it.client.companions.ask("power", "on")
+        await it.client.job.start()  # nothing holds it any more
+        await asyncio.sleep(2)
         assert (await it.client.job.get())["state"] == "Printing"
 
 
-@pytest.mark.parametrize("wanted_by", ["print", "command", "cancel"])
-async def test_an_off_by_itself_that_waits_for_a_slow_plug_is_withdrawn(tmp_path, wanted_by):
+async def test_a_print_that_is_beginning_keeps_the_power_on(tmp_path):
+    async with bench(tmp_path) as it:
+        it.server.service.front.jobs.beginning = 1  # the core has not answered yet
+        status, text = await it.refused("off")
+        assert (status, "may be beginning" in text) == (409, True)
+        assert it.switch.told == []
+
+
+async def test_an_off_that_was_given_up_is_taken_back_when_a_print_begins(tmp_path):
+    async with bench(tmp_path) as it:
+        it.switch.late = 12.0  # longer than anybody waits
+        assert (await it.refused("off"))[0] == 503
+        await it.print()
+        await asyncio.sleep(20)
+        assert it.switch.told == [False, True]
+        assert it.switch.is_on
+
+
+async def test_a_companion_that_was_killed_while_it_switched_off_holds_no_print_for_long(tmp_path):
+    async with bench(tmp_path) as it:
+        it.server.service.companions.hear("power", {"goingOff": True}, {})
+        assert it.server.service.companions.holds() is not None
+        await asyncio.sleep(26)
+        assert it.server.service.companions.holds() is None
+
+
+@pytest.mark.parametrize("wanted_by", ["command", "cancel"])
+@pytest.mark.parametrize("way", ["slow", "late"])
+async def test_an_off_by_itself_that_waits_for_a_slow_plug_is_taken_back(tmp_path, wanted_by, way):
     async with bench(tmp_path, auto_off=True, idle_min=1.0, announce_s=10.0) as it:
         await asyncio.sleep(60)
-        it.switch.slow = 20.0
+        setattr(it.switch, way, 3.0 if way == "late" else 20.0)
         while (await it.state())["waits"] != "it is being switched off":  # noqa: ASYNC110 - it is asked for over HTTP
             await asyncio.sleep(0.2)
         assert (await it.state())["offAt"] is None
-        if wanted_by == "print":
-            await it.print()
-        elif wanted_by == "command":
+        assert (await it.server.post("/api/job", {"command": "start"})).status == 409
+        if wanted_by == "command":
             await it.client.printer.jog(x=1)
+        elif way == "late":
+            await it.client.companions.ask("power", "cancel")  # is answered when the switch says that it is on
+            assert it.switch.is_on
         else:
-            await it.client.companions.ask("power", "cancel")
+            assert (await it.refused("cancel"))[0] == 503  # nobody knows yet
         await asyncio.sleep(30)
-        assert it.switch.told == []
+        assert it.switch.told == ([False, True] if way == "late" else [True])
         assert it.switch.is_on
+
+
+async def test_a_cancel_that_comes_too_late_is_told_so(tmp_path):
+    async with bench(tmp_path, auto_off=True, idle_min=1.0, announce_s=10.0) as it:
+        await asyncio.sleep(60)
+        it.switch.slow_word = 0.4
+        while it.switch.is_on:  # noqa: ASYNC110 - the switch is no event
+            await asyncio.sleep(0.05)
+        status, text = await it.refused("cancel")
+        assert (status, text) == (409, "it is too late: Printer has been switched off")
 
 
 @pytest.mark.parametrize("wanted_by", ["print", "command", "cancel", "nobody"])
@@ -231,6 +279,18 @@ async def test_the_announcement_is_seen_and_any_command_cancels_it(tmp_path):
         assert (await it.state())["offAt"] is None
         await asyncio.sleep(50)
         assert it.switch.told == []
+
+
+async def test_what_was_hot_when_the_connection_ended_keeps_the_power_on(tmp_path):
+    async with bench(tmp_path) as it:
+        await it.client.printer.heat({"tool0": 200})
+        await asyncio.sleep(120)
+        await it.client.connection.disconnect()
+        await asyncio.sleep(30)
+        status, text = await it.refused("off")
+        assert (status, "tool0" in text) == (409, True)
+        await asyncio.sleep(600)
+        assert (await it.client.companions.ask("power", "off"))["on"] is False
 
 
 async def test_a_printer_that_is_not_connected_is_not_idle(tmp_path):
