@@ -30,7 +30,10 @@ EXAMPLE = "sudo nozzled doctor --bundle"
 
 FAILED = 1
 PATIENCE = 10.0  # s that the daemon may take
-ASKED = {"version": "/api/version", "job": "/api/job", "connection": "/api/connection", "printer": "/api/printer"}
+ASKED = {
+    "version": "/api/version", "job": "/api/job", "connection": "/api/connection", "printer": "/api/printer",
+    "companions": "/api/companions",
+}  # fmt: skip
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,6 +120,7 @@ def _subject(args: argparse.Namespace) -> tuple[Subject, dict[str, Any]]:
     host, port = whose.host_and_port(found)
     answers, told = _asked(args, host, port) if not mistake else (None, {})
     job = told.get("job", {})
+    beside = told.pop("companions", {}).get("companions", {})  # whose names the bundle does without
     doing = f"{job['state']}: {job['error']}" if job.get("error") else job.get("state", "")
     return Subject(
         state=found.state.absolute(),
@@ -130,6 +134,7 @@ def _subject(args: argparse.Namespace) -> tuple[Subject, dict[str, Any]]:
         version=__version__,
         answers=answers,
         doing=doing,
+        companions=beside,
     ), told
 
 

@@ -1,9 +1,10 @@
 """What a check is given, and what it finds."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from daemon.config import Config
 from daemon.doctor.view import View
@@ -59,6 +60,7 @@ class Subject:
         version: of this program.
         answers: the version of the daemon that runs, "" where nobody answers; None: it was not asked.
         doing: its state and, behind ": ", the error, as clients are told.
+        companions: what those that are switched on say, by name, as /api/companions has it.
     """
 
     state: Path
@@ -72,6 +74,7 @@ class Subject:
     version: str = ""
     answers: str | None = None
     doing: str = ""
+    companions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def user(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config import Config, merge
-from daemon.doctor import cameras, computer, line, service
+from daemon.doctor import cameras, companions, computer, line, service
 from daemon.doctor.finding import Severity, Subject
 from daemon.doctor.run import CHECKS, findings
 from daemon.doctor.view import Node, View
@@ -393,7 +393,7 @@ def test_a_check_that_fails_keeps_no_other_from_its_work(machine):
 
     found = list(findings(replace(machine.view, ports=broken), machine.subject))
     assert sum("itself failed" in each.text for each in found) == 3
-    assert len(found) >= len(CHECKS) / 2
+    assert len(found) >= len(CHECKS) / 3  # some have nothing to say of this machine
 
 
 def test_no_port_is_opened(machine, monkeypatch):
@@ -441,3 +441,60 @@ def test_streamers_of_this_machine_are_found_and_what_to_enter(machine):
         assert said in told
     broken = {"http://127.0.0.1:1984/api/streams": ("application/json", "", b"{")}
     assert machine.look(cameras.cameras, config=Config(), fetch=lambda url, **_: broken.get(url)) == []
+
+
+def beside(name, state, *, away=False):
+    return {"companions": {name: {"away": away, "state": state}}}
+
+
+def plug(**more):
+    return {"name": "Printer", "on": True, "error": None, "printer": True} | more
+
+
+def message(reason=None, **more):
+    return {"target": "phone", "kind": "done", "reason": reason, "text": f"3 tries: {reason}"} | more
+
+
+STOP = {"pushed": False, "confirmed": None, "direct": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "level", "words"),
+    [
+        ("power", None, Severity.NOTE, "does not run"),
+        ("power", {"devices": [plug()]}, Severity.GOOD, "power: Printer is on"),
+        ("power", {"devices": [plug(on=None, error="Printer does not answer")]}, Severity.NOTE, "does not answer"),
+        ("power", {"devices": [plug(on=None)]}, Severity.NOTE, "nobody knows whether Printer is on"),
+        ("power", {"devices": [plug(printer=False)]}, Severity.NOTE, 'role = "printer"'),
+        ("power", {"sensors": {"stop": STOP}}, Severity.GOOD, "is ready"),
+        ("power", {"sensors": {"stop": STOP | {"direct": False}}}, Severity.NOTE, "through the front alone"),
+        ("power", {"sensors": {"stop": STOP | {"pushed": True}}}, Severity.NOTE, "its wire is broken"),
+        ("power", {"sensors": {"filament": [{"name": "left", "present": False}]}}, Severity.NOTE, "left"),
+        ("notify", {"targets": [{"name": "phone"}], "results": [message(), message("no")]}, Severity.GOOD, "delivered"),
+        (
+            "notify",
+            {"targets": [{"name": "phone"}], "results": [message("no")]},
+            Severity.NOTE,
+            "not delivered: 3 tries",
+        ),
+        ("notify", {"targets": [{"name": "phone"}]}, Severity.NOTE, "nozzled notify test phone"),
+        ("notify", {"problem": "there is no target"}, Severity.NOTE, "no target"),
+        ("notify", {"spoolman": {"away": "it does not answer"}}, Severity.NOTE, "Spoolman"),
+        ("timelapse", {"trouble": "no camera gives single pictures"}, Severity.NOTE, "no camera"),
+        ("mqtt", {"connected": False, "broker": "hub:1883", "trouble": "refused"}, Severity.NOTE, "hub:1883: refused"),
+        ("mqtt", {"connected": True, "broker": "hub:1883"}, Severity.GOOD, "connected"),
+    ],
+)
+def test_what_runs_beside_it(machine, name, state, level, words):
+    found, said = machine.worst(companions.companions, **beside(name, state))
+    assert (found, words in said) == (level, True), said
+
+
+def test_what_does_not_run_beside_it_is_named_by_its_unit(machine):
+    away = beside("power", {}, away=True)
+    assert "-> nozzled power serve" in machine.worst(companions.companions, **away)[1]
+    alone = machine.worst(companions.companions, service=installed(machine), **away)
+    assert alone[1].endswith("sudo systemctl enable --now nozzled-power")
+    several = machine.worst(companions.companions, service=Installed(machine.root, "left"), **away)
+    assert several[1].endswith("sudo systemctl enable --now nozzled-power@left")
+    assert machine.look(companions.companions) == []
