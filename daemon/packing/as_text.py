@@ -6,8 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from daemon.errors import FileError
-from daemon.front.uploads.filenames import check_content
-from daemon.packing.kinds import SNIFF, kind, plain_name
+from daemon.packing.kinds import SNIFF, check_content, kind, plain_name
 
 MAX_UNPACKED = 4 * 1024 * 1024 * 1024  # bytes
 

@@ -3,6 +3,8 @@
 import codecs
 from pathlib import PurePosixPath
 
+from daemon.errors import NotPrintable
+
 EXTENSIONS = (".bgcode", ".bgc", ".gz", ".3mf")
 SNIFF = 1024  # bytes at a file's beginning that tell what it holds
 
@@ -44,3 +46,15 @@ def plain_name(name: str) -> str:
     if path.suffix.lower() in (".gz", ".3mf") and PurePosixPath(stem).suffix.lower() in (".gcode", ".gco", ".g"):
         return stem
     return plain_name(stem) if PurePosixPath(stem).suffix.lower() in EXTENSIONS else f"{stem}.gcode"
+
+
+def check_content(name: str, beginning: bytes) -> None:
+    """Look at the first bytes of a file, whatever its name is.
+
+    Raises:
+        NotPrintable: it is no text, or a text of another kind.
+    """
+    if b"\0" in beginning or beginning.startswith((b"PK\x03\x04", b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"\x1f\x8b")):
+        raise NotPrintable(f"{name} is not G-code: it is not text")
+    if beginning.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"<", b"{") or beginning.startswith(b"#!"):
+        raise NotPrintable(f"{name} is not G-code: it begins like a web page, a script or data")

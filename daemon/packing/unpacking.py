@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from daemon.errors import FileError, NotPrintable, StorageFull
-from daemon.front.uploads.filenames import check_content
-from daemon.packing.kinds import SNIFF, kind, utf16
+from daemon.packing.kinds import SNIFF, check_content, kind, utf16
 from gcode.bgcode import BgcodeDecoder
 from gcode.errors import CommandError
 

@@ -13,11 +13,11 @@ from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.errors import Refused
 from daemon.front.http.files import FilesHandler
 from daemon.front.http.idempotency import Wish, wish
-from daemon.front.uploads.filenames import check_content, check_path, check_printable
+from daemon.front.uploads.filenames import check_path, check_printable
 from daemon.front.uploads.files import Upload
 from daemon.front.uploads.tree import TreeEntry
 from daemon.front.views.analysis import key_of
-from daemon.packing.kinds import SNIFF, kind, plain_name
+from daemon.packing.kinds import SNIFF, check_content, kind, plain_name
 
 if TYPE_CHECKING:
     from daemon.front.front import Front

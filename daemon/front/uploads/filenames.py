@@ -87,15 +87,3 @@ def translated(error: OSError, path: str) -> FileError:
     """Return the system's error as one of ours."""
     kind, text = _ERRORS.get(error.errno, (FileError, error.strerror or str(error)))
     return kind(f"{path or 'the folder of uploads'}: {text}")
-
-
-def check_content(name: str, beginning: bytes) -> None:
-    """Look at the first bytes of a file, whatever its name is.
-
-    Raises:
-        NotPrintable: it is no text, or a text of another kind.
-    """
-    if b"\0" in beginning or beginning.startswith((b"PK\x03\x04", b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"\x1f\x8b")):
-        raise NotPrintable(f"{name} is not G-code: it is not text")
-    if beginning.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"<", b"{") or beginning.startswith(b"#!"):
-        raise NotPrintable(f"{name} is not G-code: it begins like a web page, a script or data")
