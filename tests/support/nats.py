@@ -116,6 +116,7 @@ class Recorder:
         if self.fail:
             raise self.fail.popleft()
         self.reports.append((printer, report))
+        return self.answers
 
 
 async def eventually(condition, what, seconds=60.0):

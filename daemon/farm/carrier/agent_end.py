@@ -1,7 +1,6 @@
 """An agent's end over NATS."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
@@ -15,7 +14,7 @@ from daemon.farm.carrier.connect import NatsAddress, NatsConnection, subscribe
 from daemon.farm.carrier.ends import OrderHandler
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.carrier.latest import Latest
-from daemon.farm.carrier.subjects import LAST_OFFER, MESSAGE_ID, PRESENCE, REFUSED, inbox, is_printer, of
+from daemon.farm.carrier.subjects import MEANT_FOR, PRESENCE, REFUSED, TROUBLE, inbox, is_printer, of
 from daemon.farm.messages import (
     ClaimQuestion,
     CopyQuestion,
@@ -29,7 +28,6 @@ from daemon.farm.messages import (
 )
 
 MOST_ORDERS = 4  # at once
-NO_MESSAGE = "404"
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -56,7 +54,6 @@ class NatsAgentEnd:
         self._line = NatsConnection(own, f"nozzled agent {printer}", self._set_up)
         self._line.on_change = self._changed
         self._offers: Latest[Offer] = Latest()
-        self._heard = 0  # offers
         self._handler: OrderHandler | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -108,11 +105,8 @@ class NatsAgentEnd:
         return _decoded(await self._ask("held", None), Holdings)
 
     async def report(self, report: Report) -> None:
-        """Say what became of a copy; returns when the stream has it on its disk."""
-        identity = f"{report.copy}.{report.attempt}.{report.kind}"
-        subject = of("report", self._printer)
-        receipt = await self._line.ask(subject, msgspec.json.encode(report), headers={MESSAGE_ID: identity})
-        check_receipt(receipt)
+        """Say what became of a copy; returns when the list has it on its disk."""
+        _decoded(await self._ask("report", report), YesOrNo)
 
     def orders(self, handler: OrderHandler) -> None:
         """Have orders answered by this."""
@@ -121,7 +115,11 @@ class NatsAgentEnd:
     # -- the connection ----------------------------------------------------------------------------------------------
 
     async def _ask(self, kind: str, question: Any) -> Msg:
-        return await self._line.ask(of(kind, self._printer), b"" if question is None else msgspec.json.encode(question))
+        body = b"" if question is None else msgspec.json.encode(question)
+        answer = await self._line.ask(of(kind, self._printer), body)
+        if trouble := (answer.headers or {}).get(TROUBLE):
+            raise FarmUnreachable(f"the farm's server is in trouble: {trouble}")
+        return answer
 
     async def _set_up(self, client: Client) -> None:
         await subscribe(client, of("offer", self._printer), self._hear_offer)
@@ -130,7 +128,6 @@ class NatsAgentEnd:
     def _changed(self) -> None:
         if not self._line.connected:
             return
-        self._begin(self._look_up_offer())
         if self.on_connect is not None:
             self.on_connect()
 
@@ -139,19 +136,10 @@ class NatsAgentEnd:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _look_up_offer(self) -> None:
-        """Take the offer that was made while this was not connected; what comes meanwhile is newer."""
-        before = self._heard
-        try:
-            message = await self._line.ask(f"{LAST_OFFER}.{self._printer}", b"")
-        except FarmUnreachable as error:
-            log.warning("farm.offer_unknown", reason=str(error), consequence="it is offered again")
-            return
-        if self._heard == before and (message.headers or {}).get("Status") != NO_MESSAGE:
-            await self._hear_offer(message)
-
     async def _hear_offer(self, message: Msg) -> None:
-        self._heard += 1
+        if (message.headers or {}).get(MEANT_FOR) != self._printer:
+            log.warning("farm.offer_not_ours", consequence="it is not taken")
+            return
         try:
             self._offers.put(msgspec.json.decode(message.data, type=Offer))
         except msgspec.MsgspecError as error:
@@ -188,18 +176,6 @@ class NatsAgentEnd:
             await self._line.publish(message.reply, msgspec.json.encode(answer))
         except FarmUnreachable as error:
             log.warning("farm.order_unanswered", reason=str(error))
-
-
-def check_receipt(message: Msg) -> None:
-    """Raise FarmUnreachable unless the stream says that it has the message."""
-    try:
-        receipt = json.loads(message.data)
-        if "seq" in receipt:
-            return
-        reason = receipt["error"]["description"]
-    except (ValueError, KeyError, TypeError):
-        reason = "no receipt"
-    raise FarmUnreachable(f"NATS has not kept the message: {reason}")
 
 
 def _decoded(message: Msg, kind: type[T]) -> T:

@@ -46,7 +46,8 @@ class AgentEnd(Protocol):
     def offers(self) -> AsyncIterator[Offer | None]:
         """Yield what is held out to this printer; None: nothing is, any more. The same may come again.
 
-        What one does not take in time is replaced by what came later. There is one listener.
+        What was said while this was not connected is said again when the printer presents itself as ready. What one
+        does not take in time is replaced by what came later. There is one listener.
         """
 
     async def present(self, presence: Presence) -> None:
@@ -69,7 +70,7 @@ class AgentEnd(Protocol):
         """Ask what the list believes that this printer holds."""
 
     async def report(self, report: Report) -> None:
-        """Say what became of a copy; returns when this is on a disk at the other side."""
+        """Say what became of a copy; returns when the list has it on its disk, or knows better."""
 
     def orders(self, handler: OrderHandler) -> None:
         """Have orders answered by this, from now on."""
@@ -96,8 +97,8 @@ class Duties(Protocol):
     async def held(self, printer: str) -> Holdings:
         """Return what it holds."""
 
-    async def report(self, printer: str, report: Report) -> None:
-        """Write it down; whatever this raises, the report comes again."""
+    async def report(self, printer: str, report: Report) -> YesOrNo:
+        """Write it down; whatever this raises, there is no answer, and the report comes again."""
 
 
 class ServerEnd(Protocol):

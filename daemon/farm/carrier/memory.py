@@ -8,6 +8,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
+import structlog
+
 from daemon.farm.carrier.ends import ORDER_PATIENCE, PATIENCE, Duties, OrderHandler
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.carrier.latest import Latest
@@ -27,8 +29,7 @@ from gcode.frozen import frozen
 
 T = TypeVar("T")
 
-AGAIN = 5.0  # s until a report that was not written down comes again
-MOST_REPORTS = 100_000  # that wait for a server
+log = structlog.get_logger()
 
 
 @frozen
@@ -47,10 +48,9 @@ NO_FAULTS = FarmFaults()
 
 
 class FarmInMemory:
-    """Stands in for NATS: streams and the last values stay, whoever goes.
+    """Stands in for NATS.
 
     Attributes:
-        kept_offers: the last one to each printer, as the stream OFFERS has it.
         kept_files: as the object store has them.
         kept_failures: the stream FAILED.
         running: NATS is up.
@@ -64,7 +64,6 @@ class FarmInMemory:
             seed: of chance.
         """
         self.faults = faults
-        self.kept_offers: dict[str, Offer] = {}
         self.kept_files: dict[str, bytes] = {}
         self.kept_failures: deque[FailedCopy] = deque(maxlen=1000)
         self.kept_presences: dict[str, Presence] = {}
@@ -74,8 +73,6 @@ class FarmInMemory:
         self._agents: dict[str, MemoryAgentEnd] = {}
         self._servers: list[MemoryServerEnd] = []
         self._turns = count()
-        self._reports: deque[tuple[str, Report]] = deque()
-        self._reported = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     # -- for tests ---------------------------------------------------------------------------------------------------
@@ -110,7 +107,6 @@ class FarmInMemory:
             self._tell(printer)
         for server in self._servers:
             self.begin(server.told())
-        self._reported.set()
 
     # -- for the ends ------------------------------------------------------------------------------------------------
 
@@ -178,11 +174,15 @@ class FarmInMemory:
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         times = 0 if self.happens(self.faults.lost) else 2 if self.happens(self.faults.repeated) else 1
         for _ in range(times):
-            self.begin(self._bring(asked, answer, reachable))
+            self.begin(self._bring(printer, asked, answer, reachable))
         return await answer
 
     async def _bring(
-        self, asked: Callable[[], Awaitable[T]], answer: "asyncio.Future[T]", reachable: Callable[[], bool]
+        self,
+        printer: str,
+        asked: Callable[[], Awaitable[T]],
+        answer: "asyncio.Future[T]",
+        reachable: Callable[[], bool],
     ) -> None:
         await asyncio.sleep(self.delay())
         if not reachable():
@@ -195,6 +195,9 @@ class FarmInMemory:
             return
         except FarmRefused as error:
             failure = error
+        except Exception as error:
+            log.exception("farm.not_answered", printer=printer)
+            failure = FarmUnreachable(f"the farm's server is in trouble: {error}")
         await asyncio.sleep(self.delay())
         if answer.done() or not reachable() or self.happens(self.faults.answer_lost):
             return
@@ -220,7 +223,6 @@ class FarmInMemory:
         """Keep an offer and bring it, if it is not lost."""
         if not self.running:
             raise FarmUnreachable("NATS does not answer")
-        self.kept_offers[printer] = offer
         agent = self._agents.get(printer)
         if agent is not None and not self.happens(self.faults.lost):
             asyncio.get_running_loop().call_later(self.delay(), self._bring_offer, agent, offer)
@@ -228,42 +230,6 @@ class FarmInMemory:
     def _bring_offer(self, agent: "MemoryAgentEnd", offer: Offer) -> None:
         if self.reachable(agent.printer):
             agent.offered(offer)
-
-    async def take_report(self, printer: str, report: Report) -> None:
-        """Keep a report for the servers; its receipt may be lost."""
-        await asyncio.sleep(self.delay())
-        if self.reachable(printer) and not self.happens(self.faults.lost):
-            if len(self._reports) >= MOST_REPORTS:
-                raise FarmUnreachable("the stream REPORTS is full")
-            self._reports.append((printer, report))
-            self._reported.set()
-            if not self.happens(self.faults.answer_lost):
-                return
-        await asyncio.sleep(PATIENCE)
-        raise FarmUnreachable(f"{printer}: NATS did not confirm the report within {PATIENCE:g} s")
-
-    async def hand_out_reports(self, server: "MemoryServerEnd") -> None:
-        """Bring reports to a server, for ever; what it does not write down comes again."""
-        while True:
-            while self._reports and self.running and server.duties is not None:
-                printer, report = self._reports.popleft()
-                await asyncio.sleep(self.faults.delay)
-                try:
-                    await server.duties.report(printer, report)
-                except asyncio.CancelledError:
-                    self._reports.append((printer, report))
-                    raise
-                except Exception:  # noqa: BLE001 - whatever it is: the report is not acknowledged
-                    asyncio.get_running_loop().call_later(AGAIN, self._again, printer, report)
-                    continue
-                if self.happens(self.faults.repeated):  # the acknowledgement was lost
-                    asyncio.get_running_loop().call_later(AGAIN, self._again, printer, report)
-            self._reported.clear()
-            await self._reported.wait()
-
-    def _again(self, printer: str, report: Report) -> None:
-        self._reports.append((printer, report))
-        self._reported.set()
 
     def enter(self, server: "MemoryServerEnd") -> None:
         """Take in a server that runs."""
@@ -306,12 +272,8 @@ class MemoryAgentEnd:
             self.running = False
 
     def told(self) -> None:
-        """Be connected anew: get the last offer, as from the stream."""
-        if not self.running:
-            return
-        if self.printer in self._farm.kept_offers:
-            self.offered(self._farm.kept_offers[self.printer])
-        if self.on_connect is not None:
+        """Be connected anew."""
+        if self.running and self.on_connect is not None:
             self.on_connect()
 
     def offered(self, offer: Offer) -> None:
@@ -352,9 +314,7 @@ class MemoryAgentEnd:
 
     async def report(self, report: Report) -> None:
         """Say what became of a copy."""
-        if not self.connected:
-            raise FarmUnreachable(f"{self.printer}: not connected to NATS")
-        await self._farm.take_report(self.printer, report)
+        await self._farm.to_server(self.printer, lambda duties: duties.report(self.printer, report))
 
     def orders(self, handler: OrderHandler) -> None:
         """Have orders answered by this."""
@@ -386,7 +346,7 @@ class MemoryServerEnd:
         try:
             if self._farm.running:
                 await self.told()
-            await self._farm.hand_out_reports(self)
+            await asyncio.Event().wait()
         finally:
             self.duties = None
             self._farm.leave(self)

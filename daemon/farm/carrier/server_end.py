@@ -1,6 +1,7 @@
 """The server's end over NATS."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,20 +12,21 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from daemon.farm.carrier import files
-from daemon.farm.carrier.agent_end import check_receipt
 from daemon.farm.carrier.connect import FAILURES, NatsAddress, NatsConnection, subscribe
-from daemon.farm.carrier.ending import for_ever, in_time
+from daemon.farm.carrier.ending import in_time
 from daemon.farm.carrier.ends import ORDER_PATIENCE, Duties
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.carrier.rates import PrinterRates
-from daemon.farm.carrier.reports import take_reports
 from daemon.farm.carrier.streams import make
 from daemon.farm.carrier.subjects import (
+    MEANT_FOR,
+    MESSAGE_ID,
     PRESENCE,
     PRESENCE_BUCKET,
     QUEUE,
     REFUSED,
     SERVER_INBOX,
+    TROUBLE,
     is_own_inbox,
     of,
     sender,
@@ -37,6 +39,7 @@ from daemon.farm.messages import (
     Offer,
     OrderAnswer,
     Presence,
+    Report,
 )
 from daemon.log import Limiter
 
@@ -94,7 +97,7 @@ class NatsServerEnd:
         """Stay connected and answer, until cancelled."""
         self._duties = duties
         try:
-            await for_ever(self._line.run(), take_reports(self._line, duties))
+            await self._line.run()
         finally:
             for task in [*self._tasks]:
                 task.cancel()
@@ -103,7 +106,7 @@ class NatsServerEnd:
 
     async def offer(self, printer: str, offer: Offer) -> None:
         """Hold a copy out to a printer."""
-        check_receipt(await self._line.ask(of("offer", printer), msgspec.json.encode(offer)))
+        await self._line.publish(of("offer", printer), msgspec.json.encode(offer), {MEANT_FOR: printer})
 
     async def withdraw(self, printer: str) -> None:
         """Take back what is held out to it."""
@@ -121,7 +124,8 @@ class NatsServerEnd:
 
     async def failed(self, printer: str, failed: FailedCopy) -> None:
         """Keep what was not printed."""
-        check_receipt(await self._line.ask(of("failed", printer), msgspec.json.encode(failed)))
+        headers = {MESSAGE_ID: f"failed.{failed.copy}"}  # a report that comes again does not fail it twice
+        _check_receipt(await self._line.ask(of("failed", printer), msgspec.json.encode(failed), headers=headers))
 
     async def put_file(self, sha256: str, path: Path) -> None:
         """Keep a file for all servers."""
@@ -147,6 +151,7 @@ class NatsServerEnd:
             ("renew", CopyQuestion),
             ("claim", ClaimQuestion),
             ("held", None),
+            ("report", Report),
         )
         for kind, body in kinds:
             await subscribe(client, f"farm.{kind}.*", self._hearing(kind, body), QUEUE)
@@ -236,9 +241,9 @@ class NatsServerEnd:
         except TimeoutError:
             log.warning("farm.too_slow", printer=printer, question=kind, seconds=ANSWERING)
             return
-        except Exception:
+        except Exception as error:
             log.exception("farm.not_answered", printer=printer, question=kind)
-            return
+            data, headers = b"", {TROUBLE: str(error) or type(error).__name__}
         finally:
             self._room.release()
         try:
@@ -257,5 +262,19 @@ class NatsServerEnd:
                 return await duties.renew(printer, question)
             case "claim":
                 return await duties.claim(printer, question)
+            case "report":
+                return await duties.report(printer, question)
             case _:
                 return await duties.held(printer)
+
+
+def _check_receipt(message: Msg) -> None:
+    """Raise FarmUnreachable unless the stream says that it has the message."""
+    try:
+        receipt = json.loads(message.data)
+        if "seq" in receipt:
+            return
+        reason = receipt["error"]["description"]
+    except (ValueError, KeyError, TypeError):
+        reason = "no receipt"
+    raise FarmUnreachable(f"NATS has not kept the message: {reason}")

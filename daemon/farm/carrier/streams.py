@@ -6,26 +6,19 @@ from typing import Any
 import structlog
 from nats.js import JetStreamContext
 from nats.js.api import (
-    AckPolicy,
-    ConsumerConfig,
     DiscardPolicy,
-    RetentionPolicy,
     StorageType,
     StreamConfig,
     StreamInfo,
 )
 from nats.js.errors import NotFoundError
 
-from daemon.farm.carrier.subjects import CONSUMER, FAILED, FILES, OFFERS, PRESENCE, PRESENCE_BUCKET, REPORTS
+from daemon.farm.carrier.subjects import FAILED, FILES, PRESENCE, PRESENCE_BUCKET
 
 KEPT_PRESENCE = 45.0  # s
 KEPT_FAILURES = 30 * 86400.0  # s
-LARGEST_BODY = 64 << 10  # bytes of a presence, an offer, a report
-MOST_REPORTS = 256  # of a printer that wait for the server; more are refused, and asked again
+LARGEST_BODY = 64 << 10  # bytes
 MOST_FAILURES = 10_000
-ONCE = 120.0  # s in which a message of the same id is one
-AGAIN = 30.0  # s until a report that was not acknowledged comes again
-MOST_UNACKNOWLEDGED = 256
 
 log = structlog.get_logger()
 
@@ -41,26 +34,7 @@ STREAMS = (
         allow_rollup_hdrs=True,
         deny_delete=True,
         allow_direct=True,
-    ),
-    StreamConfig(
-        name=OFFERS,
-        subjects=["farm.offer.*"],
-        storage=StorageType.FILE,
-        max_msgs_per_subject=1,
-        max_msg_size=LARGEST_BODY,
-        discard=DiscardPolicy.OLD,
-        allow_direct=True,
-    ),
-    StreamConfig(
-        name=REPORTS,
-        subjects=["farm.report.*"],
-        storage=StorageType.FILE,
-        retention=RetentionPolicy.WORK_QUEUE,
-        max_msgs_per_subject=MOST_REPORTS,
-        max_msg_size=LARGEST_BODY,
-        discard=DiscardPolicy.NEW,
-        discard_new_per_subject=True,
-        duplicate_window=ONCE,
+        no_ack=True,  # a receipt would go to any subject that a rogue printer names
     ),
     StreamConfig(
         name=FAILED,
@@ -81,14 +55,6 @@ STREAMS = (
     ),
 )
 
-REPORTED = ConsumerConfig(
-    durable_name=CONSUMER,
-    ack_policy=AckPolicy.EXPLICIT,
-    ack_wait=AGAIN,
-    max_ack_pending=MOST_UNACKNOWLEDGED,
-    max_deliver=-1,
-)
-
 
 async def make(js: JetStreamContext) -> list[str]:
     """Make what is missing; return what is set otherwise than here, a sentence each."""
@@ -101,10 +67,6 @@ async def make(js: JetStreamContext) -> list[str]:
             log.info("nats.stream_made", stream=wanted.name)
         else:
             differing += differences(wanted, found)
-    try:
-        await js.consumer_info(REPORTS, CONSUMER)
-    except NotFoundError:
-        await js.add_consumer(REPORTS, REPORTED)
     return differing
 
 

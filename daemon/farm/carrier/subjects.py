@@ -6,13 +6,13 @@ from daemon.farm.messages import PRINTER_ID
 
 PRESENCE_BUCKET = "printers"
 PRESENCE = "$KV.printers"
-OFFERS, REPORTS, FAILED = "OFFERS", "REPORTS", "FAILED"
+FAILED = "FAILED"
 FILES = "gcode"
-CONSUMER = "server"
 QUEUE = "server"
-LAST_OFFER = "$JS.API.DIRECT.GET.OFFERS.farm.offer"
 MESSAGE_ID = "Nats-Msg-Id"
+MEANT_FOR = "Nozzled-Printer"
 REFUSED = "Nozzled-Refused"
+TROUBLE = "Nozzled-Trouble"
 SERVER_INBOX = "_INBOX_server"
 
 _ID = re.compile(PRINTER_ID)

@@ -119,6 +119,7 @@ class Dispatcher:
         self._renewed: dict[tuple[str, str, int], float] = {}
         self._cancels: dict[str, str] = {}  # printer -> copy that a person wants ended
         self._tasks: set[asyncio.Task[None]] = set()
+        self.on_news: Callable[[], None] = lambda: None  # called when a printer has said something
         jobs.on_change = self.list_changed
 
     async def run(self) -> None:
@@ -181,6 +182,7 @@ class Dispatcher:
             return  # it was late, and a newer one has come; by more, its clock was set
         was_ready, known.said_at, known.heard = known.presence.ready, presence.at, now
         known.presence = self._presences[printer] = msgspec.structs.replace(presence, at=self._wall())
+        self.on_news()
         if _matched_by(presence) != known.noted:
             known.nothing = -1
             self._note(printer, known, now)
@@ -209,7 +211,9 @@ class Dispatcher:
         return YesOrNo(yes=False, reason=f"this copy is not held out to {printer} any more")
 
     async def held(self, printer: str) -> Holdings:
-        """Return what the list believes that a printer holds."""
+        """Return what the list believes that a printer holds; it may have missed what it was offered."""
+        if (known := self._printers.get(printer)) is not None:
+            known.out_at = -self._times.say_again
         return Holdings(await self._jobs.call_quietly(lambda jobs: jobs.held(printer)))
 
     async def file(self, printer: str, question: CopyQuestion) -> bytes:
@@ -225,17 +229,17 @@ class Dispatcher:
             await self.renew(printer, question)
         return await self._files.chunk(found.sha256, question.offset)
 
-    async def report(self, printer: str, report: Report) -> None:
+    async def report(self, printer: str, report: Report) -> YesOrNo:
         """Write down what became of a copy; when this returns it is on the disk."""
         agrees = await self._jobs.call_quietly(lambda jobs: jobs.report(printer, report))
         event = log.info if agrees else log.warning
         event("farm.reported", printer=printer, copy=report.copy, kind=report.kind, reason=report.reason, agrees=agrees)
-        if report.kind == "printing":
-            return
-        self._let_go(printer, report.copy)
-        self.list_changed()
-        if agrees:
-            await self._tell_failure(printer, report)
+        if report.kind != "printing":
+            self._let_go(printer, report.copy)
+            self.list_changed()
+            if agrees:
+                await self._tell_failure(printer, report)
+        return YesOrNo(yes=agrees, reason="" if agrees else "the list knows otherwise")
 
     async def _tell_failure(self, printer: str, report: Report) -> None:
         copy, job = await self._jobs.call_quietly(lambda jobs: (found := jobs.copy(report.copy), jobs.job(found.job)))

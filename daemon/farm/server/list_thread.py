@@ -21,13 +21,15 @@ class ListThread:
     """Asks the list.
 
     Attributes:
-        on_change: called on the loop after each change that `call` has made, not those of `call_quietly`.
+        on_change: called on the loop after each change that `call` has made: a printer may wait for that.
+        on_news: called on the loop after every change.
         trouble: why the list did not answer last time; empty: it did.
     """
 
     def __init__(self) -> None:
         """Begin; `open` is next, on a loop."""
         self.on_change: Callable[[], None] = _nobody
+        self.on_news: Callable[[], None] = _nobody
         self.trouble = ""
         self._thread = ThreadPoolExecutor(1, "list")
         self._jobs: JobList | None = None
@@ -39,8 +41,7 @@ class ListThread:
         loop = asyncio.get_running_loop()
 
         def told() -> None:
-            if not self._quiet:
-                loop.call_soon_threadsafe(self._tell)
+            loop.call_soon_threadsafe(self._tell, self._quiet)
 
         def opened() -> JobList:
             jobs = make()
@@ -54,7 +55,7 @@ class ListThread:
         return await self._call(ask, quiet=False)
 
     async def call_quietly(self, ask: Callable[[JobList], T]) -> T:
-        """Do the same, and tell nobody: for what no printer waits for."""
+        """Do the same for what no printer waits for."""
         return await self._call(ask, quiet=True)
 
     async def close(self) -> None:
@@ -86,5 +87,7 @@ class ListThread:
         self.trouble = ""
         return found
 
-    def _tell(self) -> None:
-        self.on_change()
+    def _tell(self, quiet: bool) -> None:
+        self.on_news()
+        if not quiet:
+            self.on_change()

@@ -6,7 +6,6 @@ from contextlib import aclosing
 
 import pytest
 
-from daemon.farm.carrier import reports
 from daemon.farm.carrier.agent_end import NatsAgentEnd
 from daemon.farm.carrier.connect import NatsAddress
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
@@ -50,20 +49,20 @@ async def an_offer_arrives_and_is_withdrawn(way, tmp_path):
         assert await anext(offers) is None
 
 
-async def who_comes_later_finds_the_last_offer_and_only_its_own(way, tmp_path):
+async def an_offer_reaches_its_printer_alone(way, tmp_path):
     server, duties = way.server(), Recorder()
-    late, other = way.agent("late"), way.agent("late-2")
-    async with running(server.run(duties)):
-        await eventually(lambda: server.connected and duties.times, "the server")
-        await server.offer("late", Offer("old", 1))
-        await server.offer("late", Offer("new", 2))
-        async with running(late.run(), other.run()), aclosing(late.offers()) as offers:
-            assert (await anext(offers)).copy == "new"
-            await there(late, other)
-            listening = asyncio.ensure_future(anext(other.offers()))
-            await asyncio.sleep(0.2)
-            assert not listening.done()
-            listening.cancel()
+    one, other = way.agent("alone"), way.agent("alone-2")
+    async with running(server.run(duties), one.run(), other.run()), aclosing(one.offers()) as offers:
+        await there(server, one, other)
+        await server.offer("alone", Offer("old", 1))
+        await asyncio.sleep(0.1)
+        await server.offer("alone", Offer("new", 2))
+        await asyncio.sleep(0.1)
+        assert (await anext(offers)).copy == "new"
+        listening = asyncio.ensure_future(anext(other.offers()))
+        await asyncio.sleep(0.1)
+        assert not listening.done()
+        listening.cancel()
 
 
 async def questions_are_answered(way, tmp_path):
@@ -86,21 +85,19 @@ async def questions_are_answered(way, tmp_path):
             await agent.file("c", 3, 0)
 
 
-async def a_report_comes_until_it_is_written_down(way, tmp_path):
+async def a_report_is_answered_once_it_is_written_down(way, tmp_path):
     server, agent, duties = way.server(), way.agent("reporting"), Recorder()
     said = Report("c", 1, "done", 5.0, seconds=77)
-    async with running(agent.run()):
-        async with running(server.run(duties)):
-            await eventually(lambda: server.connected and agent.connected and duties.times, "both")
-            duties.fail.append(RuntimeError("the disk is full"))
+    async with running(server.run(duties), agent.run()):
+        await there(server, agent)
+        duties.fail.append(RuntimeError("the disk is full"))
+        with pytest.raises(FarmUnreachable, match="the disk is full"):
             await agent.report(said)
-            await eventually(lambda: duties.reports, "the report")
-        assert duties.reports == [("reporting", said)]
-        later = Recorder()
-        await agent.report(Report("c", 2, "printing", 6.0))  # no server is there
-        async with running(way.server().run(later)):
-            await eventually(lambda: later.reports, "the report that waited")
-        assert [each.attempt for _, each in later.reports] == [2]
+        assert duties.reports == []
+        await agent.report(said)
+        duties.answers = YesOrNo(yes=False, reason="the list knows otherwise")
+        await agent.report(said)
+        assert duties.reports == [("reporting", said)] * 2
 
 
 async def a_presence_is_heard_and_remembered(way, tmp_path):
@@ -172,7 +169,8 @@ async def both_come_again_when_nats_does(way, tmp_path):
                 await lost
         way.start()
         await eventually(lambda: duties.times == 2 and agent.connected, "both to come again")
-        assert (await anext(offers)).copy == "kept"
+        await server.offer("again", Offer("later", 1))
+        assert (await anext(offers)).copy == "later"
         assert await agent.claim("c", 1, "n") == YesOrNo(yes=True)
         assert len(connections) == 2
 
@@ -192,9 +190,9 @@ async def two_servers_share_the_questions(way, tmp_path):
 
 SCENARIOS = [
     an_offer_arrives_and_is_withdrawn,
-    who_comes_later_finds_the_last_offer_and_only_its_own,
+    an_offer_reaches_its_printer_alone,
     questions_are_answered,
-    a_report_comes_until_it_is_written_down,
+    a_report_is_answered_once_it_is_written_down,
     a_presence_is_heard_and_remembered,
     an_order_is_answered_or_given_up,
     files_and_failures_are_kept,
@@ -217,6 +215,5 @@ async def test_in_memory(scenario, tmp_path):
 
 @pytest.mark.real_time
 @each_scenario
-async def test_over_nats(scenario, tmp_path, nats, monkeypatch):
-    monkeypatch.setattr(reports, "LATER", 0.1)
+async def test_over_nats(scenario, tmp_path, nats):
     await scenario(OverNats(nats), tmp_path)

@@ -12,7 +12,7 @@ from daemon.farm.carrier.errors import FarmUnreachable
 from daemon.farm.carrier.memory import FarmFaults, FarmInMemory
 from daemon.farm.carrier.rates import PrinterRates
 from daemon.farm.carrier.subjects import is_own_inbox, sender
-from daemon.farm.messages import Offer, Report
+from daemon.farm.messages import Offer
 from support.nats import Recorder, running
 
 
@@ -44,24 +44,6 @@ async def test_a_question_may_be_lost_or_its_answer_or_it_comes_twice_or_late():
     assert (answered < 60, heard) == (True, 60)
 
 
-async def test_a_report_may_come_twice_and_is_never_lost_once_it_is_confirmed():
-    farm, duties = FarmInMemory(FarmFaults(lost=0.2, answer_lost=0.2, repeated=0.2), seed=3), Recorder()
-    agent, server, confirmed = farm.agent("mk3"), farm.server(), set()
-    async with running(server.run(duties), agent.run()):
-        await asyncio.sleep(0.1)
-        for number in range(60):
-            try:
-                await agent.report(Report("c", number, "done", 0.0))
-                confirmed.add(number)
-            except FarmUnreachable:
-                pass
-        await asyncio.sleep(60)
-    heard = [each.attempt for _, each in duties.reports]
-    assert confirmed <= set(heard)
-    assert 0 < len(confirmed) < 60
-    assert len(heard) > len(set(heard))
-
-
 async def test_a_printer_that_is_cut_off_hears_and_says_nothing():
     farm, duties = FarmInMemory(), Recorder()
     agent, server = farm.agent("mk3"), farm.server()
@@ -73,7 +55,9 @@ async def test_a_printer_that_is_cut_off_hears_and_says_nothing():
         with pytest.raises(FarmUnreachable, match="not connected"):
             await agent.claim("c", 1, "n")
         farm.mend("mk3")
-        assert (await anext(agent.offers())).copy == "c"
+        assert agent.connected
+        await server.offer("mk3", Offer("d", 1))
+        assert (await anext(agent.offers())).copy == "d"
 
 
 @pytest.mark.parametrize("reply", ["farm.claim.mk4", "_INBOX_mk4.x", "_INBOX_mk3", "_INBOX_mk33.x", "_INBOX_mk3.*", ""])
