@@ -19,6 +19,15 @@ _MOST_DIGITS = 9  # of a code; Python reads no number of thousands
 _WORD = re.compile(r"\s*(?:\([^()]*\)\s*)*([A-Z])\s*([+-]?(?:\d+\.?\d*|\.\d+))?", re.IGNORECASE)
 
 
+def m_code(*numbers: int) -> "re.Pattern[bytes]":
+    """Return what matches a command that begins with one of these M-codes, however it is written: `m 0104S200`."""
+    return re.compile(rb"M\s*0*(?:%s)(?!\d)" % b"|".join(b"%d" % each for each in numbers), re.IGNORECASE)
+
+
+STOP = m_code(112)
+"""What an emergency stop begins with."""
+
+
 @frozen
 class Command:
     """A parsed command.

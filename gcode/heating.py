@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Container, Mapping
 
-from gcode.command import parse
+from gcode.command import m_code, parse
 from gcode.frozen import mutable
 from gcode.reply_fields import Heaters
 
@@ -20,7 +20,7 @@ HYSTERESIS = 3.0  # °C
 SETS_TARGET = {"M104": "tool", "M109": "tool", "M140": "bed", "M190": "bed", "M141": "chamber", "M191": "chamber"}
 
 _TARGET = {letter: re.compile(rb"%c\s*\+?\d+\.?\d*" % letter, re.IGNORECASE) for letter in b"SR"}
-_HEATS = re.compile(rb"M\s*0*(?:104|109|140|141|190|191|303)(?!\d)", re.IGNORECASE)
+_HEATS = m_code(104, 109, 140, 141, 190, 191, 303)
 
 
 @mutable

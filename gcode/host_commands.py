@@ -12,7 +12,7 @@
 import re
 from collections.abc import Container
 
-from gcode.command import parse
+from gcode.command import STOP, parse
 from gcode.errors import CommandError
 from gcode.frozen import frozen
 from gcode.outgoing import forbidden
@@ -24,7 +24,6 @@ _PIN = re.compile(rb"M\s*0*226\s(?:\s*+S\s*+-?\d++)?+\s*+P\s*+\d", re.IGNORECASE
 _HOST_S = frozenset({b"M113", b"M155"})  # how often the firmware says that it is busy, and how hot it is
 _CANCELS = frozenset({b"@cancel", b"@abort"})
 _CODE = re.compile(rb"\s*(?:(@\w*)|([GMT])\s*0*(\d+))", re.IGNORECASE)
-_HALT = re.compile(rb"M\s*0*112(?!\d)", re.IGNORECASE)
 
 
 @frozen
@@ -136,7 +135,7 @@ def meaning(
         unknown: code words that the firmware does not know.
         resumes: it has a command that ends its own pause (Prusa's M602).
     """
-    if forbidden(command) or _HALT.match(command):
+    if forbidden(command) or STOP.match(command):
         return Skip("a file may not send this")
     match = _CODE.match(command)
     if match is None:

@@ -8,6 +8,9 @@ import re
 from gcode.firmware_traits import EMode
 from gcode.frozen import mutable
 
+INCH = 25.4
+"""mm in an inch, the unit of lengths after G20."""
+
 _FEEDRATE = re.compile(rb"F\s*(\d+\.?\d*|\.\d+)")
 _FAN = re.compile(rb"M106(?!\d)(?!.*P\s*0*[1-9])(?:.*S\s*(\d+))?")
 _FAN_OFF = re.compile(rb"M107(?!\d)(?!.*P\s*0*[1-9])")
@@ -54,6 +57,11 @@ class Modes:
     flow: int | None = None
     m83: bool = False
     e_mode: EMode = "last"
+
+    @property
+    def unit(self) -> float:
+        """What lengths are in, in mm."""
+        return INCH if self.inches else 1.0
 
     def note(self, command: bytes) -> None:
         """Follow one command as it is sent."""

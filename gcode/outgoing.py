@@ -2,6 +2,7 @@
 
 import re
 
+from gcode.command import STOP, m_code
 from gcode.compact import Compact
 from gcode.errors import CommandError, ForbiddenCommand
 from gcode.framing import checksum
@@ -12,8 +13,8 @@ from gcode.reader import clean
 Line = tuple[int, bytes, int, bool]
 """A line of a job: byte offset in the file, command, the command's checksum, whether modes may be others behind it."""
 
-_FORBIDDEN = re.compile(rb"M\s*0*(?:110|28|29|575|999)(?!\d)", re.IGNORECASE)
-_STOP = re.compile(r"(?:N\s*\d+\s*)?M\s*0*112(?!\d)", re.IGNORECASE)
+_FORBIDDEN = m_code(110, 28, 29, 575, 999)
+_NUMBER = re.compile(r"N\s*\d+\s*", re.IGNORECASE)
 
 
 def job_line(offset: int, command: bytes, compact: Compact | None = None) -> Line:
@@ -26,7 +27,7 @@ def job_line(offset: int, command: bytes, compact: Compact | None = None) -> Lin
 
 def is_stop(command: str) -> bool:
     """Tell whether a command is an emergency stop."""
-    return _STOP.match(command.strip()) is not None
+    return STOP.match(_NUMBER.sub("", command.strip(), count=1).encode("utf-8", "replace")) is not None
 
 
 def check_command(command: str | bytes) -> bytes:

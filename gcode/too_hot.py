@@ -12,6 +12,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+from gcode.command import m_code
 from gcode.frozen import frozen
 
 PLAIN = re.compile(rb"(?:G0?[0-3](?!\d)|T)[^GgMm]*\Z").match
@@ -38,7 +39,7 @@ _TARGETS: Mapping[str, Mapping[str, str]] = {
     "M600": {"R": _HOTEND},  # with which it goes on
     "G26": {"H": _HOTEND, "B": _BED},
 }  # fmt: skip
-_TEXT = re.compile(rb"M\s*0*(?:16|23|28|30|32|33|117|118|486|928)(?!\d)", re.IGNORECASE)
+_TEXT = m_code(16, 23, 28, 30, 32, 33, 117, 118, 486, 928)
 _NUMBER = rb"(?:0x[0-9a-f]+|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|nan)"
 _COMMAND = re.compile(rb"([GM])[\s+]*(%s)((?:[^GM{]|\{[^}]*\}?)*)" % _NUMBER, re.IGNORECASE)
 _WORD = re.compile(rb"([A-Z])[\s=\"'(+]*(?:\{([^}]*)|(%s(?::%s)*))" % (_NUMBER, _NUMBER), re.IGNORECASE)

@@ -1,19 +1,19 @@
 """Commands: those that go out between the lines of a job, and who waits for their answers."""
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
 
+from gcode.command import m_code
 from gcode.dialect import UNKNOWN, Dialect
 from gcode.errors import CommandError, NozzledError, QueueFull
 from gcode.fitting import fitting
 from gcode.outgoing import Ticket, check_command
 from hal.pump import Pump, refuse
 
-_SELECTS = re.compile(rb"M0*(?:23|32)(?!\d)", re.IGNORECASE)  # a file on the printer's SD card
-_ENDS_A_WAIT = re.compile(rb"M\s*0*(?:108|410|876)(?!\d)", re.IGNORECASE)  # what it ends would keep it waiting
-_PRINTS = re.compile(rb"M0*(?:24|32)(?!\d)", re.IGNORECASE)  # from the SD card
-_ASKS_POSITION = re.compile(rb"M0*114(?!\d)", re.IGNORECASE)
+_SELECTS = m_code(23, 32)  # a file on the printer's SD card
+_ENDS_A_WAIT = m_code(108, 410, 876)  # what it ends would keep it waiting
+_PRINTS = m_code(24, 32)  # from the SD card
+_ASKS_POSITION = m_code(114)
 
 MAX_URGENT = 16
 """Commands of clients that end a wait, and have no answer yet."""

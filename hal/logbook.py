@@ -103,7 +103,7 @@ class Logbook:
             finally:
                 os.close(fd)
         self._turn = max(self._turn_of(0), self._turn_of(1))
-        self.leave: Leave = lambda _ticket, _waiting: True  # asked before a command goes between the lines of a job
+        self._leave: Leave = lambda _ticket, _waiting: True
         self._lines = self._offset = 0  # of the job, at the line sent last
         self._modes = _packed(Modes())  # behind it
 
@@ -210,9 +210,13 @@ class Logbook:
         """Where the job is: at the line sent last."""
         return JobPosition(self._lines, self._offset)
 
+    def ask_before_commands(self, leave: Leave) -> None:
+        """Have `leave` asked before a command goes between the lines of a job."""
+        self._leave = leave
+
     def may_go(self, ticket: Ticket, waiting: int) -> bool:
         """Tell whether a command may go between the lines of a job now; a `gcode.link.Leave`."""
-        return self.leave(ticket, waiting)
+        return self._leave(ticket, waiting)
 
     def reattach(self, snapshot: LinkSnapshot) -> None:
         """Write on behind what another host has left."""

@@ -12,13 +12,13 @@ behind them drifts with the recording machine's load.
 import asyncio
 import contextlib
 import itertools
-import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from gcode import outgoing
+from gcode.command import m_code
 from gcode.errors import NozzledError
 from gcode.firmware_traits import IMPOSSIBLE
 from gcode.flight import ANEW, FILLERS, HARMLESS, RENEWAL
@@ -43,7 +43,7 @@ _BEFORE: dict[str, str] = {"compact": "off", "packing": "off"}
 
 _SYNC = b"M118 nozzled"
 # What makes a printer safe goes out beyond the link's window.
-_URGENT = re.compile(rb"M0*(?:18|84|104|106|107|108|140|141)(?!\d)", re.IGNORECASE)
+_URGENT = m_code(18, 84, 104, 106, 107, 108, 140, 141)
 
 
 class SentCommand(NamedTuple):

@@ -9,6 +9,7 @@ from daemon.bridge.messages import QuestionMessage, encode
 from daemon.bridge.snapshot import Struct
 from daemon.bridge.words import FileStatistics, KeyedPrint, PastPrint, PortOptions, PrintRecord, Selection
 from gcode.errors import CommandError
+from gcode.outgoing import is_stop
 
 
 class Talk(Struct, frozen=True):
@@ -156,7 +157,7 @@ class Send(Question, tag="send", frozen=True):
     @property
     def is_never_too_late(self) -> bool:
         """An emergency stop is done whenever it arrives."""
-        return any("M112" in each.upper() for each in self.commands)
+        return any(is_stop(each) for each in self.commands)
 
 
 class AnswerPrompt(Question, tag="answer_prompt", frozen=True):

@@ -88,7 +88,7 @@ async def begin(
     connection = Connection(config, extra_ports, recordings, logbook=logbook, descriptors=descriptors)
     connection.on_chosen = partial(_keep_choice, folder)
     stack.push_async_callback(connection.disconnect)
-    LineNote(connection, folder)
+    LineNote(connection, folder).follow()
     disk = PlaceFile(folder / PLACE)
     survival = Survival(connection, logbook, KeptFile(uploads, folder), boot, disk)
 

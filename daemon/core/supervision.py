@@ -1,7 +1,7 @@
 """Supervision: systemd is told, from the loop that serves the wire, that the service lives and what it does."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,15 +37,16 @@ class Supervision(Heartbeat):
         """
         super().__init__(environ, self._wire_is_served, lambda: summary(core), pid)
         self._core = core
+        self._end_context: Callable[[], None] = lambda: None
 
     def start(self) -> None:
         """Begin to tell."""
-        journal.context = self._fields
+        self._end_context = journal.use_context(self._fields)
         super().start()
 
     def stop(self) -> None:
         """End it."""
-        journal.context = dict
+        self._end_context()
         super().stop()
 
     def _fields(self) -> dict[str, object]:

@@ -106,19 +106,18 @@ async def begin(
     choices = Choices(folder)
     await asyncio.to_thread(choices.load)
     uploads = folder / UPLOADS
-    files = FileStore(uploads, wall, cache, config.http.quota_mib)
+    shelf = Shelf(cache)
+    analyses = Analyses(config, uploads, shelf, core.connection.limits)
+    used_beside = analyses.toolpaths.used
+    files = FileStore(uploads, wall, cache, config.http.quota_mib, busy=core.jobs.uses, beside=used_beside)
     try:
         await files.open()
     except FileError as error:
         log.warning("uploads.unusable", reason=str(error), consequence="no file can be uploaded or printed")
-    files.busy = core.jobs.uses
-    shelf = Shelf(cache)
-    analyses = Analyses(config, uploads, shelf, core.connection.limits)
     watch = Watch(core.jobs, analyses, shelf, lambda: core.connection.address or "")
     stack.push_async_callback(in_time, analyses.close)
     stack.push_async_callback(in_time, watch.close)
     await analyses.open()
-    files.beside = analyses.toolpaths.used
     core.on_change(watch.look)
     core.on_change(lambda: analyses.use(core.profile) if core.is_known else None)
     watch.look()

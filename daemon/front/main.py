@@ -116,8 +116,7 @@ def _tell_systemd(stack: AsyncExitStack, environ: Mapping[str, str], end: FrontE
     def does() -> str:
         return url if end.connected else f"{url}; {AWAY}"
 
-    journal.context = context
-    stack.callback(setattr, journal, "context", dict)
+    stack.callback(journal.use_context(context))
     heartbeat = Heartbeat(environ, lambda: True, does)
     stack.callback(heartbeat.stop)
     heartbeat.start()

@@ -23,7 +23,19 @@ _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _LEFT_OUT = ("level", "timestamp", "event", "exception")  # they have fields of their own
 
 context: Callable[[], Mapping[str, object]] = dict
-"""Returns the fields that each entry has besides its own, like JOB_ID; set once there is something to tell."""
+"""Returns the fields that each entry has besides its own, like JOB_ID."""
+
+
+def use_context(fields: Callable[[], Mapping[str, object]]) -> Callable[[], None]:
+    """Have each entry carry these fields from now on; returns the function that ends it."""
+    global context  # noqa: PLW0603 - a log is one for the whole process
+    context = fields
+
+    def end() -> None:
+        global context  # noqa: PLW0603 - as above
+        context = dict
+
+    return end
 
 
 def is_journal(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:

@@ -17,12 +17,12 @@ from gcode.analysis.words import COLUMNS, Words
 from gcode.command import Command
 from gcode.firmware_traits import EMode
 from gcode.frozen import frozen
+from gcode.modes import INCH
 from gcode.planner import MotionLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_INCH = 25.4  # mm
 _MAX_TOOL = 99
 _NOTHING = (math.nan,) * len(COLUMNS)
 _FAR = 1e15  # as far as a plain move's 15 digits go
@@ -128,7 +128,7 @@ class ModalTracker:
         self._insert(MoveKind.HOME, (*homed, *_NOTHING[3:]))
 
     def _inches(self, _command: Command) -> None:
-        self.unit.set(self._row, _INCH)
+        self.unit.set(self._row, INCH)
 
     def _millimetres(self, _command: Command) -> None:
         self.unit.set(self._row, 1.0)

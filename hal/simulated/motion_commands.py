@@ -4,12 +4,12 @@ from collections.abc import Iterable
 
 from gcode.arcs import centre_by_radius, chords
 from gcode.command import Command
+from gcode.modes import INCH
 from gcode.planner import AXES, FARTHEST, Vector
 from hal.simulated import homing, limit_commands, tool_commands
 from hal.simulated.board import Board, Wait
 
 _TOO_LONG = 200.0  # mm that are not extruded in one move (EXTRUDE_MAXLENGTH)
-_INCH = 25.4
 _ROUNDING = 0.001  # mm that are no cut
 _QUICK_STOP = 1.0  # s that Marlin stands still for after M410
 
@@ -144,7 +144,7 @@ def _dwell(board: Board, command: Command) -> Wait:
 
 def _inches(board: Board, _command: Command) -> None:
     """G20."""
-    board.modal.unit = _INCH
+    board.modal.unit = INCH
 
 
 def _millimetres(board: Board, _command: Command) -> None:

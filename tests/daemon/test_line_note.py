@@ -34,6 +34,7 @@ async def noted(folder, address, event=READY, **profile):
     connection = FakeConnection(address, 250000)
     connection.profile = ProfileConfig(**profile)
     note = LineNote(connection, folder)
+    note.follow()
     connection.listener(event)
     if note._writing is not None:
         await note._writing
@@ -53,6 +54,7 @@ async def test_what_the_helper_needs_is_noted_once_a_printer_is_connected(tmp_pa
 async def test_a_profile_that_is_chosen_later_is_noted_too(tmp_path):
     connection = FakeConnection("serial:/dev/ttyUSB0", 115200)
     note = LineNote(connection, tmp_path)
+    note.follow()
     connection.listener(READY)
     await note._writing
     connection.profile = ProfileConfig(extruders=3, heated_chamber=True)
@@ -78,7 +80,7 @@ async def test_a_disk_that_is_full_ends_nothing(tmp_path):
 async def test_the_next_daemon_knows_the_baudrate_that_was_found_out(tmp_path):
     await noted(tmp_path, "serial:/dev/ttyUSB0?baudrate=250000")
     connection = FakeConnection("serial:/dev/ttyUSB0", 115200)
-    LineNote(connection, tmp_path)
+    LineNote(connection, tmp_path).follow()
     assert connection.remembered == {"/dev/ttyUSB0": (250000, None)}
 
 
@@ -86,11 +88,12 @@ async def test_the_board_is_known_to_the_next_daemon_and_its_lasting_name_to_the
     board = UsbDevice(0x2C99, 2, "CZPX", "1.0", "1-1", is_twin=False)
     connection = FakeConnection("serial:auto?baudrate=115200", 115200, board, "/dev/serial/by-id/usb-Prusa-if00")
     note = LineNote(connection, tmp_path)
+    note.follow()
     connection.listener(READY)
     await note._writing
     assert json.loads((tmp_path / "line.json").read_text())["port"] == "/dev/serial/by-id/usb-Prusa-if00"
     later = FakeConnection("serial:auto", 115200)
-    LineNote(later, tmp_path)
+    LineNote(later, tmp_path).follow()
     assert later.remembered == {"auto": (115200, board)}
 
 
@@ -109,5 +112,5 @@ async def test_the_board_is_known_to_the_next_daemon_and_its_lasting_name_to_the
 async def test_a_note_that_says_nothing_is_as_good_as_none(tmp_path, text):
     (tmp_path / "line.json").write_bytes(text.encode("latin-1"))
     connection = FakeConnection("serial:/dev/ttyUSB0", 115200)
-    LineNote(connection, tmp_path)
+    LineNote(connection, tmp_path).follow()
     assert connection.remembered == {}

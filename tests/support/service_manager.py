@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,8 +31,11 @@ os.execvp(sys.argv[2], sys.argv[2:])
 """
 
 
+_MARK, _END = b"MARK", b"END"  # what the manager says to itself
+
+
 class ServiceManager:
-    """Where $NOTIFY_SOCKET leads, and what is kept for the next start."""
+    """Where $NOTIFY_SOCKET leads, and what is kept for the next start; a thread reads it, as systemd always does."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "notify"
@@ -39,24 +43,43 @@ class ServiceManager:
         self.kept: list[tuple[str, int]] = []  # newest first, as systemd hands them in
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(self.path))
-        self._socket.setblocking(False)  # noqa: FBT003 - the standard library's own signature
         self._log = folder / "service.log"
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._lock, self._marked = threading.Lock(), threading.Event()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        while True:
+            data, descriptors, _, _ = socket.recv_fds(self._socket, 4096, MAX_DESCRIPTORS)
+            if data == _END:
+                return
+            if data == _MARK:
+                self._marked.set()
+                continue
+            with self._lock:
+                self._take(data.decode().splitlines(), descriptors)
+
+    def _say(self, data: bytes) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+            line.sendto(data, str(self.path))
 
     def hear(self) -> None:
-        """Take in what was said meanwhile."""
-        while True:
-            try:
-                data, descriptors, _, _ = socket.recv_fds(self._socket, 4096, MAX_DESCRIPTORS)
-            except BlockingIOError:
-                return
-            lines = data.decode().splitlines()
-            self.said += lines
-            name = next((line.removeprefix("FDNAME=") for line in lines if line.startswith("FDNAME=")), "stored")
-            if "FDSTORE=1" in lines:
-                self.kept[:0] = [(name, fd) for fd in descriptors]
-            elif "FDSTOREREMOVE=1" in lines:
-                self._remove(name)
+        """Wait until all that was said before has been taken in."""
+        self._marked.clear()
+        self._say(_MARK)
+        self._marked.wait(LIFETIME)
+
+    def _take(self, lines: list[str], descriptors: list[int]) -> None:
+        self.said += lines
+        name = next((line.removeprefix("FDNAME=") for line in lines if line.startswith("FDNAME=")), "stored")
+        if "FDSTORE=1" in lines:
+            self.kept[:0] = [(name, fd) for fd in descriptors]
+            return
+        for fd in descriptors:
+            os.close(fd)
+        if "FDSTOREREMOVE=1" in lines:
+            self._remove(name)
 
     def _remove(self, name: str) -> None:
         for each in [each for each in self.kept if each[0] == name]:
@@ -76,8 +99,9 @@ class ServiceManager:
     ) -> "subprocess.Popen[bytes]":
         """Start the service with these sockets and all that is kept."""
         self.hear()
-        self.said.clear()
-        given = [*sockets, *self.kept]
+        with self._lock:
+            self.said.clear()
+            given = [*sockets, *self.kept]
         listen = {"LISTEN_FDS": str(len(given)), "LISTEN_FDNAMES": ":".join(name for name, _ in given)} if given else {}
         descriptors = [fd for _, fd in given]
         with self._log.open("ab") as log:
@@ -97,7 +121,9 @@ class ServiceManager:
         for process in self._processes:
             process.kill()
             process.wait(LIFETIME)
-        self.hear()
+        self._say(_END)
+        self._thread.join()
         for _, fd in self.kept:
             os.close(fd)
+        self.kept.clear()
         self._socket.close()

@@ -44,7 +44,6 @@ RETARGETED = 1.0  # °C between two targets that are the same; some firmwares te
 COOLED = 15.0
 """°C that a heater may have lost since."""
 
-_INCH = 25.4  # mm
 _AHEAD = 4096  # bytes in which a command ends
 _MOVES = frozenset({"G0", "G1", "G2", "G3"})
 _STAY = frozenset({"G4", "G10", "G11", "G17", "G18", "G19", "G20", "G21", "G61", "G64", "G80", "G90", "G91"})
@@ -220,7 +219,7 @@ async def _put_filament_right(
     at, counted = wanted.get("E"), told.get("E")
     if at is not None and counted is not None and abs(at - counted) > MOVED:
         log.warning("job.filament_moved", counted_mm=counted, of_file_mm=at)
-        await printer.send(f"G92 E{at / (_INCH if modes.inches else 1.0):.5f}")
+        await printer.send(f"G92 E{at / modes.unit:.5f}")
 
 
 def head(fd: int, found: PlaceFound) -> dict[str, float]:
@@ -297,7 +296,7 @@ class _Track:
 
     @property
     def _unit(self) -> float:
-        return _INCH if self._modes.inches else 1.0
+        return self._modes.unit
 
     def _forget(self, axes: Iterable[str]) -> None:
         for axis in axes:

@@ -136,7 +136,7 @@ class Places:
         self._took = self._began = 0.0  # s that the disk took last, and when it began
         self._gave_up = False
         self._retracting: asyncio.Task[None] | None = None
-        logbook.leave = self.may_go
+        logbook.ask_before_commands(self.may_go)
 
     # -- what another host has left ------------------------------------------------------------------------
 

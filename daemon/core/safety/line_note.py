@@ -30,6 +30,10 @@ class LineNote:
         self._connection = connection
         self._path = folder / FILE
         self._writing: asyncio.Task[None] | None = None
+
+    def follow(self) -> None:
+        """Have the connection remember what the note says, and write down what it does from now on."""
+        connection = self._connection
         connection.subscribe(self._on_event)
         connection.on_profile(self._note_again)
         make_way(self._path, "which line the printer was on is not known", os.R_OK)

@@ -49,7 +49,7 @@ class Hub:
         self._lines = ToldLines(0.0)
         self._looks = Looks(self._look)
         self._moment: tuple[str, Selection | None, Moment] | None = None
-        Announcer(service)
+        self._announcer = Announcer(service)
         self._motion = Motion(service)
         self.pages = Pages(service)
         service.connection.subscribe(self._on_printer)

@@ -23,7 +23,6 @@ DOWN = "F600"
 EXTRUDE = "F150"
 RETRACT = "F1800"
 
-_INCH = 25.4  # mm
 _MOST_DRAWN = 20.0  # mm pulled back; more is the change of a filament
 _MOVES = frozenset({"G0", "G1", "G2", "G3"})
 _WORDS = re.compile(r"(?<![A-Z_])([A-Z_]+)=\S+|([A-Z])\s*[+-]?[\d.]*")
@@ -164,7 +163,7 @@ class ResumePlace:
                 self.settings[key] = self._feed_aside
 
     def _move(self, asked: Command) -> None:
-        unit = _INCH if self.modes.inches else 1.0
+        unit = self.modes.unit
         x, y, before = self.axes["X"], self.axes["Y"], self.axes["E"]
         for axis in "XYZE":
             if (value := asked.get(axis)) is not None:
@@ -182,7 +181,7 @@ class ResumePlace:
             self.highest = max(self.highest, self.top)
 
     def _rename(self, asked: Command) -> None:
-        unit = _INCH if self.modes.inches else 1.0
+        unit = self.modes.unit
         for axis in "XYZE":
             if (value := asked.get(axis)) is not None:
                 self.renamed = self.renamed or self._gets_other_origin(axis, value * unit)

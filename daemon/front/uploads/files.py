@@ -45,10 +45,17 @@ class FileStore:
     """
 
     def __init__(
-        self, root: Path, wall: Callable[[], float], hashes: HashBook | None = None, quota_mib: int = 0
+        self,
+        root: Path,
+        wall: Callable[[], float],
+        hashes: HashBook | None = None,
+        quota_mib: int = 0,
+        *,
+        busy: Callable[[str], bool] = lambda _path: False,
+        beside: Callable[[], int] = lambda: 0,
     ) -> None:
-        self.busy: Callable[[str], bool] = lambda _path: False
-        self.beside: Callable[[], int] = lambda: 0
+        self.busy = busy
+        self.beside = beside
         self.unpack: Unpack = in_process
         self.unpacking = asyncio.Semaphore(_UNPACKED_AT_ONCE)
         self.revision = 0
