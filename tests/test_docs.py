@@ -168,3 +168,9 @@ def test_every_feature_has_a_test_that_is_there():
     named = features.tests()
     assert len(named) > 30
     assert [test for test in named if not _is_there(*test)] == []
+
+
+def test_figures_stand_in_the_benchmarks_alone():
+    """What was measured once is there with how it was measured; a table of figures elsewhere grows old unseen."""
+    text = ARCHITECTURE.read_text("utf-8")
+    assert re.findall(r"^\|.*\| *[\d.,]+(?: [a-zA-Z%µ]+)? *\|.*$|.*\blines/s\b.*", text, re.MULTILINE) == []

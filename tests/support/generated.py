@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from support import features
+from support import features, rooms
 
 ROOT = Path(__file__).parents[2]
 
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"features": features.in_short},
+    "docs/architecture.md": {"rooms": rooms.draw},
     "docs/compatibility.md": {"features": features.table, "not yet": features.not_yet},
 }
 """Page → name of a part → what draws it."""
