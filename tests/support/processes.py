@@ -24,7 +24,8 @@ import pytest
 
 from gcode.compact import in_full
 from gcode.reader import Reader
-from support.waiting import PATIENCE
+
+from .waiting import PATIENCE
 
 LIFETIME = 1800.0  # s; a module of browser tests shares one service, and takes minutes beside other work
 POLL = 0.01

@@ -15,9 +15,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
 
-from support.waiting import PATIENCE
-
 from .processes import Lines, accepted  # a benchmark finds this module by another name
+from .waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tests/systemd/box"
@@ -223,14 +222,22 @@ def configure(box: Box, more: str = "", unit: str = "", front: str = "") -> None
     )
 
 
-def bring_checkout(box: Box) -> Path:
-    """Copy what installs the service into the box, and a folder of wheels; return the checkout's place inside."""
+def bring_checkout(box: Box, wheels: Path | None = None) -> Path:
+    """Copy what installs the service into the box, and a folder of wheels; return the checkout's place inside.
+
+    Args:
+        box: that is booted.
+        wheels: where they have been made already.
+    """
     checkout = box.folder / "checkout"
     (checkout / "docs").mkdir(parents=True)
     for folder in ("systemd",):
         subprocess.run(["cp", "-r", ROOT / folder, checkout], check=True)
     (checkout / "docs/systemd.md").write_bytes((ROOT / "docs/systemd.md").read_bytes())
-    make_wheels(box.folder / "wheels")
+    if wheels is None:
+        make_wheels(box.folder / "wheels")
+    else:
+        subprocess.run(["cp", "-rl", wheels, box.folder / "wheels"], check=True)
     return SHARED / "checkout"
 
 
@@ -268,7 +275,8 @@ def _repack(found: Distribution, folder: Path) -> None:
     tags = [line[5:].split("-", 1) for line in (found.read_text("WHEEL") or "").splitlines() if line[:5] == "Tag: "]
     tag = ".".join(python for python, _ in tags) + f"-{tags[0][1]}"  # py2.py3-none-any
     stem = f"{found.name.replace('-', '_')}-{found.version}"
-    files = [each for each in found.files or [] if ".." not in each.parts and "__pycache__" not in each.parts]
+    left_out = {"..", "__pycache__", "test", "tests"}  # its own tests are the most that pip would compile
+    files = [each for each in found.files or [] if not left_out.intersection(each.parts)]
     record = StringIO()
     rows = csv.writer(record, lineterminator="\n")
     with zipfile.ZipFile(folder / f"{stem}-{tag}.whl", "w") as wheel:

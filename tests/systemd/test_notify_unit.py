@@ -3,7 +3,6 @@
 import pytest
 
 from support import systemd_box
-from support.processes import cannot_run
 
 RECEIVER = """
 import http.server
@@ -17,16 +16,6 @@ class Taken(http.server.BaseHTTPRequestHandler):
 http.server.HTTPServer(("127.0.0.1", 8099), Taken).serve_forever()
 """
 TARGETS = "home webhook:http://127.0.0.1:8099/secret-path 0123456789abcdef0123456789abcdef\n"
-
-
-@pytest.fixture
-def box(tmp_path):
-    try:
-        with systemd_box.booted(tmp_path / "box") as box:
-            systemd_box.bring_checkout(box)
-            yield box
-    except systemd_box.CannotRun as error:
-        cannot_run(str(error))
 
 
 @pytest.mark.nightly

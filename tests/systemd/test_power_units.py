@@ -3,7 +3,6 @@
 import pytest
 
 from support import systemd_box
-from support.processes import cannot_run
 from support.systemd_box import Daemon
 
 SWITCHES = """
@@ -19,16 +18,6 @@ name = "fan"
 type = "relay"
 relay = "fan"
 """
-
-
-@pytest.fixture
-def box(tmp_path):
-    try:
-        with systemd_box.booted(tmp_path / "box") as box:
-            systemd_box.bring_checkout(box)
-            yield box
-    except systemd_box.CannotRun as error:
-        cannot_run(str(error))
 
 
 @pytest.mark.nightly

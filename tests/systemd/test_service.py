@@ -8,21 +8,11 @@ import signal
 import pytest
 
 from support import systemd_box
-from support.processes import cannot_run, commands_of, head
+from support.processes import commands_of, head
 from support.systemd_box import SHARED, Daemon, Printer
 
 CORE, FRONT = "nozzled.service", "nozzled-front.service"
 PACKAGE = "/opt/nozzled/current/lib/python3*/site-packages/daemon"
-
-
-@pytest.fixture
-def box(tmp_path):
-    try:
-        with systemd_box.booted(tmp_path / "box") as box:
-            systemd_box.bring_checkout(box)
-            yield box
-    except systemd_box.CannotRun as error:
-        cannot_run(str(error))
 
 
 @pytest.mark.slowest

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from support import kills, systemd_box
-from support.processes import cannot_run, commands_of, head
+from support.processes import commands_of, head
 from support.systemd_box import SHARED, Daemon, Printer
 
 LINES = 3000  # several times as many as are printed while there is something to be done to the daemon
@@ -37,16 +37,6 @@ BACK = {"front": 6.0, "core": 15.0}
 What is wanted of the front is 1.5 s each time; what it took is told at the end of the run.
 """
 SLOW, FAST = "M220 S20", "M220 S999"  # the print lasts as long as there is something to be done to its daemon
-
-
-@pytest.fixture
-def box(tmp_path):
-    try:
-        with systemd_box.booted(tmp_path / "box") as box:
-            systemd_box.bring_checkout(box)
-            yield box
-    except systemd_box.CannotRun as error:
-        cannot_run(str(error))
 
 
 @pytest.mark.slowest
