@@ -26,17 +26,21 @@ POLL = 0.3  # s; each look starts a process in the box, which costs more than th
 
 T = TypeVar("T")
 
-# what is asked over HTTP is asked inside: the box has a network of its own
+# what is asked over HTTP is asked inside, as the box has a network of its own: by one process for all that is asked
 CLIENT = """
 import json, sys, urllib.request
-url, key, method, body, kind = sys.argv[1:]
-data = open(body[1:], "rb").read() if body.startswith("@") else body.encode() or None
-request = urllib.request.Request(url, data, {"X-Api-Key": key, "Content-Type": kind}, method=method)
-try:
-    with urllib.request.urlopen(request, timeout=90) as answer:
-        print(json.dumps([answer.status, answer.read().decode()]))
-except urllib.error.HTTPError as error:
-    print(json.dumps([error.code, error.read().decode()]))
+for line in sys.stdin:
+    url, key, method, body, kind = json.loads(line)
+    data = open(body[1:], "rb").read() if body.startswith("@") else body.encode() or None
+    request = urllib.request.Request(url, data, {"X-Api-Key": key, "Content-Type": kind}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=90) as answer:
+            said = [answer.status, answer.read().decode()]
+    except urllib.error.HTTPError as error:
+        said = [error.code, error.read().decode()]
+    except OSError as error:
+        said = [0, str(error)]
+    print(json.dumps(said), flush=True)
 """
 
 
@@ -53,6 +57,25 @@ class Box:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._client: subprocess.Popen[str] | None = None
+
+    def ask(self, *asked: str) -> tuple[int, str]:
+        """Return status and body of what is asked over HTTP; status 0 and a reason where nobody answers."""
+        if self._client is None:
+            command = [SCRIPT, "run", self.folder, "/usr/bin/python3", "-I", "-c", CLIENT]
+            self._client = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        there = self._client
+        assert there.stdin is not None
+        assert there.stdout is not None
+        there.stdin.write(json.dumps(asked) + "\n")
+        there.stdin.flush()
+        status, text = json.loads(there.stdout.readline())
+        return status, text
+
+    def close(self) -> None:
+        """Let go of the process that asks."""
+        if self._client is not None:
+            self._client.communicate(timeout=PATIENCE)
 
     def run(self, *command: str | Path, seconds: float = PATIENCE, check: bool = True) -> str:
         """Run a command to its end; return its output."""
@@ -110,10 +133,12 @@ def booted(folder: Path) -> Iterator[Box]:
     if done.returncode == CANNOT:
         raise CannotRun(done.stderr.strip())
     assert done.returncode == 0, done.stderr
+    box = Box(folder)
     try:
-        yield Box(folder)
+        yield box
     finally:
         subprocess.run([SCRIPT, "down", folder], timeout=PATIENCE, check=True)
+        box.close()
 
 
 class Daemon:
@@ -132,8 +157,9 @@ class Daemon:
 
     def request(self, method: str, path: str, body: str = "", kind: str = "application/json") -> tuple[int, str]:
         """Return status and answer; a body that begins with @ is a file of the box."""
-        said = self.box.run("/usr/bin/python3", "-I", "-c", CLIENT, self._url + path, self.key, method, body, kind)
-        status, text = json.loads(said)
+        status, text = self.box.ask(self._url + path, self.key, method, body, kind)
+        if not status:
+            raise Failed(f"{method} {path}: {text}")
         return status, text
 
     def get(self, path: str) -> Any:
