@@ -14,7 +14,7 @@ Line = tuple[int, bytes, int, bool]
 """A line of a job: byte offset in the file, command, the command's checksum, whether modes may be others behind it."""
 
 _FORBIDDEN = m_code(110, 28, 29, 575, 999)
-_NUMBER = re.compile(r"N\s*\d+\s*", re.IGNORECASE)
+_NUMBER = re.compile(r"\AN\s*\d+\s*", re.IGNORECASE)
 
 
 def job_line(offset: int, command: bytes, compact: Compact | None = None) -> Line:
