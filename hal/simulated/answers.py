@@ -11,8 +11,8 @@ def refusal(speech: Speech, refused: LineRefusal | None, receiver: Receiver) -> 
     """Yield what asks for the next line again; `refused` is the line that was wrong, None where none was."""
     last = receiver.last_number
     values = {"last": last, "next": last + 1, "checksum": refused.checksum if refused else 0}
-    reason = speech.reasons.get(refused.reason, refused.reason) if refused else ""
-    templates = speech.refusal if reason else speech.request or speech.refusal[-2:]
+    reason = speech.lines.reasons.get(refused.reason, refused.reason) if refused else ""
+    templates = speech.lines.refusal if reason else speech.lines.request or speech.lines.refusal[-2:]
     if refused:
         reason = reason.format(number=refused.number, **values)
     for template in templates:

@@ -94,7 +94,7 @@ class Board:
         self.command = ""
         self.say = say
         self.now = 0.0
-        self.modal = ModalState(coldest=config.speech.coldest)
+        self.modal = ModalState(coldest=config.speech.reports.coldest)
         self.limits = copy.deepcopy(config.limits)
         self.planner = Planner(self.limits, self.moved, self._starved)
         self.heat = heat
@@ -252,8 +252,8 @@ class Board:
 
     def temperatures(self) -> str:
         """Return the part that all temperature reports share."""
-        if self.config.speech.temperatures:
-            return self._other_temperatures(self.config.speech.temperatures)
+        if self.config.speech.reports.temperatures:
+            return self._other_temperatures(self.config.speech.reports.temperatures)
         return self.heat.report(self.modal.tool, self.now)
 
     def _other_temperatures(self, template: str) -> str:
@@ -269,7 +269,7 @@ class Board:
 
     def answer_temperatures(self) -> None:
         """Answer M105: in Marlin and others the ok stands on the data line, also with ADVANCED_OK."""
-        if self.config.speech.temperatures_on_ok:
+        if self.config.speech.reports.temperatures_on_ok:
             ok = self.config.speech.ok_with_data.format(number_or_0=self.line or 0)
             self.answer(f"{ok} {self.temperatures().lstrip()}")
         else:
@@ -277,7 +277,7 @@ class Board:
 
     def tell_waiting(self, left: int | str) -> None:
         """Report while a command waits for heat that is to last for `left` seconds more; `?` where nobody knows."""
-        self.say(self.config.speech.waiting.format(report=self.temperatures(), left=left, **self._readings()))
+        self.say(self.config.speech.reports.waiting.format(report=self.temperatures(), left=left, **self._readings()))
 
     def tell_position(self, *, real: bool = False) -> None:
         """Say the position as M114 does: where all moves will end, or where the machine is now."""
@@ -286,4 +286,4 @@ class Board:
         x, y, z, e = (at + shift + 0.0 for at, shift in zip(told, modal.offset, strict=True))
         steps = [round(at * per) for at, per in zip(now[:3], modal.steps[:3], strict=True)]
         counts = {"steps_x": steps[0], "steps_y": steps[1], "steps_z": steps[2]}
-        self.say(self.config.speech.position.format(x=x, y=y, z=z, e=e, f=modal.feedrate * 60, **counts))
+        self.say(self.config.speech.reports.position.format(x=x, y=y, z=z, e=e, f=modal.feedrate * 60, **counts))

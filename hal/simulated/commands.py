@@ -24,6 +24,7 @@ class CommandSet:
 
     def __init__(self, config: FirmwareConfig) -> None:
         speech = self._speech = config.speech
+        self._any_case, self._answers_blank = speech.lines.any_case, speech.lines.answers_blank
         table = {code: each for code, each in _known(config).items() if code not in speech.lacks}
         self._table: dict[str, Handler] = table | dict(speech.commands)
 
@@ -35,7 +36,7 @@ class CommandSet:
         handler = self._table.get(command.code) if command else None
         if command is not None and handler is not None:
             return handler(board, command)
-        if text or not self._speech.answers_blank:
+        if text or not self._answers_blank:
             self._refuse(board, text, command)
         return None
 
@@ -46,14 +47,14 @@ class CommandSet:
 
     def _parse(self, text: str) -> Command | None:
         """Parse a command; None where the firmware knows nothing like it. Marlin wants capitals."""
-        if text[:1] in _LETTERS or (self._speech.any_case and text[:1].upper() in _LETTERS):
+        if text[:1] in _LETTERS or (self._any_case and text[:1].upper() in _LETTERS):
             try:
                 command = parse(text)
             except CommandError:
                 pass
             else:
                 return replace(command, text=text[2:].strip()) if command.code in _WITH_MESSAGE else command
-        if not self._speech.any_case:
+        if not self._any_case:
             return None
         word, _, rest = text.partition(" ")  # Klipper has commands that are words
         return Command(word.upper(), text=rest) if word.upper() in self._table else None

@@ -82,7 +82,7 @@ class Firmware:
         self._line_end, self._ok_again = speech.line_end.encode(), speech.ok_again
         self._at_receipt, self._early_moves = speech.ok_when == "received", speech.early_moves
         self._at_once_codes = _AT_ONCE - speech.lacks
-        self._watches_silence = min(speech.asks_after, speech.drops_after) < math.inf
+        self._watches_silence = min(speech.lines.asks_after, speech.lines.drops_after) < math.inf
         self._commands = CommandSet(config)
         self.heat = Heating(config)
         self.broken_endstops: set[int] = set()
@@ -130,7 +130,7 @@ class Firmware:
     def _make_receiver(self) -> Receiver:
         if self.config.meatpack:
             return PackedReceiver(self.config, self.say)
-        return RepetierReceiver(self.config) if self.config.speech.numbers == "modulo" else Receiver(self.config)
+        return RepetierReceiver(self.config) if self.config.speech.lines.numbers == "modulo" else Receiver(self.config)
 
     # ── what a transport calls ──────────────────────────────────────────────────────────────────────────────
 
@@ -212,10 +212,10 @@ class Firmware:
 
     def kill(self, *reasons: str) -> None:
         """Stop everything for an error of the firmware's own: heaters off, no more moves, often silence until reset."""
-        if self.config.speech.halt.by_error:
+        if self.config.speech.stop.halt.by_error:
             self.halt(" ".join(reasons).removeprefix("Error:"))
         else:
-            self._stop((*reasons, *self.config.speech.killed))
+            self._stop((*reasons, *self.config.speech.stop.killed))
 
     def _stop(self, said: Sequence[str]) -> None:
         if self.halted:
@@ -227,14 +227,14 @@ class Firmware:
         self.halted = True
         self._queue.clear()
         self._running = None
-        if self.config.speech.reboots_after < math.inf:
-            self.boot(self.config.speech.reboots_after, heard=True)
+        if self.config.speech.stop.reboots_after < math.inf:
+            self.boot(self.config.speech.stop.reboots_after, heard=True)
 
     def halt(self, text: str) -> None:
         """Stop everything as this firmware does where it goes on to answer."""
         if self.halted or self._shut_down:
             return
-        for line in self.config.speech.halt.said:
+        for line in self.config.speech.stop.halt.said:
             self.say(line.format(text=text))
         self._cool_and_stand()
         self._shut_down = text
@@ -328,13 +328,13 @@ class Firmware:
         if len(self._queue) >= self._places or not self._receiver.incomplete:
             return math.inf
         speech = self.config.speech
-        return max(self.now, self._silent_since + min(speech.asks_after, speech.drops_after))
+        return max(self.now, self._silent_since + min(speech.lines.asks_after, speech.lines.drops_after))
 
     def _end_silence(self) -> None:
         if self._silence_ends() > self.now:
             return
         self._silent_since = self.now
-        if self.config.speech.asks_after < math.inf:
+        if self.config.speech.lines.asks_after < math.inf:
             self._ask_again()
         else:
             self._receiver.forget_begun()
@@ -373,10 +373,10 @@ class Firmware:
 
     def _boot(self) -> None:
         self._boot_at = math.inf
-        speech = self.config.speech
-        for line in texts.banner(self.board.limits, self.board.modal.steps) if speech.banner is None else speech.banner:
+        boot = self.config.speech.boot
+        for line in texts.banner(self.board.limits, self.board.modal.steps) if boot.banner is None else boot.banner:
             self.say(line)
-        self._late_banner.extend((self.now + after, line) for after, line in speech.late_banner)
+        self._late_banner.extend((self.now + after, line) for after, line in boot.late_banner)
         self.board.act("prompt_end")
         self._note_idle()
 
@@ -418,7 +418,7 @@ class Firmware:
             if line is None:
                 return self._read_elsewhere() or read
             read = True
-            if self._shut_down and not self.config.speech.halt.reads and isinstance(line, ReceivedLine):
+            if self._shut_down and not self.config.speech.stop.halt.reads and isinstance(line, ReceivedLine):
                 self._receiver.last_number -= line.number is not None
                 continue
             if self._faults is not None and isinstance(line, ReceivedLine) and self._faults.refuses(line.number):
@@ -428,7 +428,7 @@ class Firmware:
                 self._refuse(line)
                 break
             if isinstance(line, SkippedLine):
-                self._answer_at_once(self.config.speech.skipped.format(number=line.number), "ok")
+                self._answer_at_once(self.config.speech.lines.skipped.format(number=line.number), "ok")
             else:
                 self._accept(line)
         return read
@@ -471,10 +471,10 @@ class Firmware:
 
     def _emergency_stop(self) -> None:
         speech = self.config.speech
-        if speech.m112_reboots:
+        if speech.stop.m112_reboots:
             self.boot(0.0, heard=True)
-        elif not speech.halt.by_m112:  # else it is a command like others
-            self._stop(speech.stopped)
+        elif not speech.stop.halt.by_m112:  # else it is a command like others
+            self._stop(speech.stop.stopped)
 
     def _answer_at_once(self, *lines: str) -> None:
         for line in lines:
@@ -491,7 +491,7 @@ class Firmware:
     def _ask_again(self, refusal: LineRefusal | None = None) -> None:
         """Refuse a line; without one ask all the same, as M999 does."""
         self.oracle.counters.resends += 1
-        if self.config.speech.flushes:
+        if self.config.speech.lines.flushes:
             self._receiver.flush()
         self._answer_at_once(*answers.refusal(self.config.speech, refusal, self._receiver))
         self._receiver.requested()
@@ -533,7 +533,7 @@ class Firmware:
         return True
 
     def _execute(self, text: str) -> Wait | None:
-        halt = self.config.speech.halt
+        halt = self.config.speech.stop.halt
         if self._shut_down and halt.stops(self._commands.word(text)):
             self._answer_at_once(*(line.format(text=self._shut_down) for line in halt.answer))
             self.board.answer_line = None if halt.ok else ""
@@ -590,7 +590,7 @@ class Firmware:
     def _restart(self) -> None:
         """Come back from a shut-down by the firmware's own command."""
         self._power_up(self.now + self.config.restart_time)
-        for line in self.config.speech.restarted:
+        for line in self.config.speech.boot.restarted:
             self.say(line)
 
     def _note_idle(self) -> None:

@@ -24,8 +24,8 @@ def wait_for(board: Board, heater: Heater, *, cooling: bool) -> Wait:
         heater: whose target was set.
         cooling: wait for cooling too.
     """
-    wait = _Residency(heater, board.now, board.config.speech.residency)
-    if wait.cools and not (cooling or board.config.speech.waits_for_cooling):
+    wait = _Residency(heater, board.now, board.config.speech.reports.residency)
+    if wait.cools and not (cooling or board.config.speech.reports.waits_for_cooling):
         return
     board.waiting = True
     report_at = board.now

@@ -18,7 +18,7 @@ def _home(board: Board, command: Command) -> Wait:
     yield from board.synchronise()
     for axis in [i for i in range(3) if AXES[i] in command] or range(3):
         yield from _home_axis(board, axis)
-    if board.config.speech.homed:
+    if board.config.speech.reports.homed:
         board.tell_position()
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from hal.simulated import marlin21_commands
-from hal.simulated.speech import Speech
+from hal.simulated.speech import BootSpeech, LineRules, ReportSpeech, Speech, StopSpeech
 
 _CAPS_21 = """
     SERIAL_XON_XOFF:0 BINARY_FILE_TRANSFER:0 EEPROM:1 VOLUMETRIC:1 AUTOREPORT_POS:0 AUTOREPORT_TEMP:1 PROGRESS:0
@@ -25,18 +25,20 @@ def marlin21(*, parser: int = 0, host: int = 0, card: int = 0, meatpack: int = 0
     """Return Marlin 2.1's, as recorded from a build of December 2025; the arguments are for its capabilities."""
     capabilities = _CAPS_21.format(parser=parser, host=host, card=card, meatpack=meatpack)
     return Speech(
-        banner=(
-            "start",
-            "Marlin bugfix-2.1.x",
-            "echo: Last Updated: 2025-12-23 | Author: (MarlinFirmware)",
-            "echo: Compiled: Nov 28 2026",
-            "echo: Free Memory: 5345  PlannerBufferBytes: 1264",
-            "echo:EEPROM version mismatch (EEPROM=? Marlin=V90)",
-            "echo:Hardcoded Default Settings Loaded",
-        ),
-        identity=(
-            _NAME_21,
-            *(f"Cap:{each}" for each in capabilities.split()),
+        boot=BootSpeech(
+            banner=(
+                "start",
+                "Marlin bugfix-2.1.x",
+                "echo: Last Updated: 2025-12-23 | Author: (MarlinFirmware)",
+                "echo: Compiled: Nov 28 2026",
+                "echo: Free Memory: 5345  PlannerBufferBytes: 1264",
+                "echo:EEPROM version mismatch (EEPROM=? Marlin=V90)",
+                "echo:Hardcoded Default Settings Loaded",
+            ),
+            identity=(
+                _NAME_21,
+                *(f"Cap:{each}" for each in capabilities.split()),
+            ),
         ),
         commands=marlin21_commands.TABLE,
         lacks=frozenset({"M154"}),
@@ -49,10 +51,12 @@ _NAME_1 = (
 )
 
 MARLIN_119 = Speech(
-    banner=("start", "echo:Marlin 1.1.9", "", "echo:Hardcoded Default Settings Loaded"),
-    identity=(_NAME_1, "Cap:AUTOREPORT_TEMP:1", "Cap:EMERGENCY_PARSER:0"),
+    boot=BootSpeech(
+        banner=("start", "echo:Marlin 1.1.9", "", "echo:Hardcoded Default Settings Loaded"),
+        identity=(_NAME_1, "Cap:AUTOREPORT_TEMP:1", "Cap:EMERGENCY_PARSER:0"),
+    ),
     lacks=frozenset({"M154", "M876"}),
-    stopped=("Error:Printer halted. kill() called!",),
+    stop=StopSpeech(stopped=("Error:Printer halted. kill() called!",)),
 )
 """By its source: Marlin_main.cpp of 1.1.9."""
 
@@ -62,40 +66,44 @@ _NAME_10 = (
 )
 
 MARLIN_10 = Speech(
-    banner=(
-        "start",
-        "echo:Marlin 1.0.2",
-        "echo: Last Updated: Dec 15 2013 | Author: (none, default config)",
-        "Compiled: Jun  1 2015",
-        "echo: Free Memory: 4443  PlannerBufferBytes: 1232",
-        "echo:Hardcoded Default Settings Loaded",
+    boot=BootSpeech(
+        banner=(
+            "start",
+            "echo:Marlin 1.0.2",
+            "echo: Last Updated: Dec 15 2013 | Author: (none, default config)",
+            "Compiled: Jun  1 2015",
+            "echo: Free Memory: 4443  PlannerBufferBytes: 1232",
+            "echo:Hardcoded Default Settings Loaded",
+        ),
+        identity=(_NAME_10,),
     ),
-    identity=(_NAME_10,),
-    temperatures="T:{t:.1f} /{t_target:.1f} B:{b:.1f} /{b_target:.1f} @:{t_power} B@:{b_power}",
-    waiting="T:{t:.1f} E:0 W:{left}",
-    position="X:{x:.2f}Y:{y:.2f}Z:{z:.2f}E:{e:.2f} Count X: {x:.2f}Y:{y:.2f}Z:{z:.2f}",
-    homed=False,
-    bare_checksum=True,
-    first_star=True,
-    splits_long=True,
-    ends_line=b":",
-    cold=("echo: cold extrusion prevented",),
-    number_anywhere=True,
+    reports=ReportSpeech(
+        temperatures="T:{t:.1f} /{t_target:.1f} B:{b:.1f} /{b_target:.1f} @:{t_power} B@:{b_power}",
+        waiting="T:{t:.1f} E:0 W:{left}",
+        position="X:{x:.2f}Y:{y:.2f}Z:{z:.2f}E:{e:.2f} Count X: {x:.2f}Y:{y:.2f}Z:{z:.2f}",
+        homed=False,
+        cold=("echo: cold extrusion prevented",),
+    ),
+    lines=LineRules(
+        bare_checksum=True, first_star=True, splits_long=True, ends_line=b":", number_anywhere=True, escapes=False
+    ),
     early_moves=True,
-    escapes=False,
     lacks=frozenset({"M0", "M1", "M108", "M110", "M113", "M118", "M154", "M155", "M211", "M410", "M876"}),
-    stopped=("Error:Printer halted. kill() called!",),
+    stop=StopSpeech(stopped=("Error:Printer halted. kill() called!",)),
 )
 """By its source (Marlin_main.cpp of 1.0.2, get_command): a `:` ends a line, the first `*` begins the checksum."""
 
 MALYAN = Speech(
-    escapes=False,
-    banner=("start",),
-    identity=("NAME. Malyan\tVER: 3.5\tMODEL: M200\tHW: HH02", "BUILD: May 18 2017 20:24:25"),
+    lines=LineRules(escapes=False),
+    boot=BootSpeech(
+        banner=("start",), identity=("NAME. Malyan\tVER: 3.5\tMODEL: M200\tHW: HH02", "BUILD: May 18 2017 20:24:25")
+    ),
     ok="ok N{number_or_0} P15 B15",
     ok_with_data="ok N{number_or_0} P15 B15",
-    temperatures="T:{t:.1f} /{t_target:.1f} B:{b:.1f} /{b_target:.1f} T0:{t:.1f} /{t_target:.1f} @:0 B@:0",
-    position="X:{x:.2f} Y:{y:.2f} Z:{z:.2f} E:{e:.2f} Count X:{steps_x} Y:{steps_y} Z:{steps_z}",
+    reports=ReportSpeech(
+        temperatures="T:{t:.1f} /{t_target:.1f} B:{b:.1f} /{b_target:.1f} T0:{t:.1f} /{t_target:.1f} @:0 B@:0",
+        position="X:{x:.2f} Y:{y:.2f} Z:{z:.2f} E:{e:.2f} Count X:{steps_x} Y:{steps_y} Z:{steps_z}",
+    ),
 )
 """A Malyan M200, sold as Monoprice Select Mini: by public reports, each ok has P, B and the line's number."""
 

@@ -109,7 +109,7 @@ class PackedReceiver(Receiver):
     def __init__(self, config: FirmwareConfig, say: Callable[[str], None]) -> None:
         super().__init__(config)
         self._raw = bytearray()
-        self._unpacker = Unpacker(say, prusa=config.speech.seven_bits)
+        self._unpacker = Unpacker(say, prusa=config.speech.lines.seven_bits)
 
     @property
     def room(self) -> int:
@@ -162,8 +162,8 @@ class PackedReceiver(Receiver):
     def _append(self, characters: bytes) -> bool:
         """Put characters into the text that lines are taken from; tell whether a line has ended."""
         for each in characters:
-            if each == _RETURN and self._speech.cr_ends_line:
+            if each == _RETURN and self._rules.cr_ends_line:
                 self._buffer.append(_NEWLINE)
-            elif each != _RETURN and not (self._speech.seven_bits and each > _HIGHEST):
+            elif each != _RETURN and not (self._rules.seven_bits and each > _HIGHEST):
                 self._buffer.append(each)
         return b"\n" in self._buffer

@@ -117,7 +117,7 @@ def _extruded(board: Board, wanted: float, *, lays: bool) -> float:
     """Return how far the extruder's motor turns: not at all when cold, else by the flow."""
     modal = board.modal
     if not modal.cold_extrusion and board.active_hotend.temperature(board.now) < modal.coldest:
-        for line in board.config.speech.cold:
+        for line in board.config.speech.reports.cold:
             board.say(line)
         return _not_extruded(board, wanted, lays=lays)
     if abs(wanted) > _TOO_LONG:

@@ -41,8 +41,8 @@ def slow_endstops(board: Board, _command: Command) -> Wait:
     done = board.now + _KLIPPER_LOOK
     while board.now < done:
         yield done
-    for line in board.config.speech.endstops:
-        open_ = dict.fromkeys("xyz", board.config.speech.endstop_words[0])
+    for line in board.config.speech.reports.endstops:
+        open_ = dict.fromkeys("xyz", board.config.speech.reports.endstop_words[0])
         board.say(line.format(**open_))
 
 
@@ -123,7 +123,7 @@ def acknowledged(board: Board, command: Command) -> Wait | None:
 
 def halt_smoothie(board: Board, _command: Command) -> None:
     """M112 of Smoothieware: its ok is said with the halt."""
-    board.halt(board.config.speech.halt.by_m112)
+    board.halt(board.config.speech.stop.halt.by_m112)
     board.answer("")
 
 

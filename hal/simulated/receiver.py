@@ -53,10 +53,10 @@ class Receiver:
 
     def __init__(self, config: FirmwareConfig) -> None:
         self._config = config
-        self._speech = config.speech
+        self._rules = config.speech.lines
         self._buffer = bytearray()
         self._begun = b""  # of a line whose end is not there yet
-        self._ends = bytes.maketrans(config.speech.ends_line, b"\n" * len(config.speech.ends_line))
+        self._ends = bytes.maketrans(config.speech.lines.ends_line, b"\n" * len(config.speech.lines.ends_line))
         self.last_number = 0  # of a line that was accepted
         self.seen = 0  # in any line
 
@@ -93,10 +93,10 @@ class Receiver:
         if lost:
             data = data[: self.room]
         if b"\r" in data:
-            data = data.translate(_LINE_ENDS) if self._speech.cr_ends_line else data.replace(b"\r", b"")
-        if self._speech.ends_line:
+            data = data.translate(_LINE_ENDS) if self._rules.cr_ends_line else data.replace(b"\r", b"")
+        if self._rules.ends_line:
             data = data.translate(self._ends)
-        if self._speech.seven_bits:
+        if self._rules.seven_bits:
             data = data.translate(None, _HIGH)
         self._buffer += data
         return lost
@@ -108,16 +108,16 @@ class Receiver:
 
     def take(self) -> ReceivedLine | LineRefusal | SkippedLine | None:
         """Return what the next line in the buffer says, None when none is complete."""
-        longest = self._speech.max_line
+        longest = self._rules.max_line
         while (end := self._end()) >= 0:
             raw = self._begun + self._buffer[:end]
             del self._buffer[: end + 1]
             self._begun = b""
             if usual := self._usual(raw):
                 return usual
-            raw = _ESCAPE.sub(rb"\1", raw) if self._speech.escapes and b"\\" in raw else raw
+            raw = _ESCAPE.sub(rb"\1", raw) if self._rules.escapes and b"\\" in raw else raw
             line = bytes(raw[: longest + 1].partition(b";")[0][:longest])
-            if (line or self._speech.answers_blank) and (verdict := self._verify(self._bare(line))):
+            if (line or self._rules.answers_blank) and (verdict := self._verify(self._bare(line))):
                 return verdict
         if self._buffer:
             # The firmware reads byte by byte: the beginning of a line does not stay in the buffer.
@@ -128,9 +128,9 @@ class Receiver:
     def _end(self) -> int:
         """Return where the next line in the buffer ends; -1: nowhere yet."""
         end = self._buffer.find(b"\n")
-        if not self._speech.splits_long:
+        if not self._rules.splits_long:
             return end
-        room = self._speech.max_line - len(self._begun)
+        room = self._rules.max_line - len(self._begun)
         if b";" in self._begun or 0 <= end <= room or len(self._buffer) <= room or b";" in self._buffer[:room]:
             return end
         self._buffer.insert(room, 10)  # the line ends here, whatever comes
@@ -138,7 +138,7 @@ class Receiver:
 
     def _usual(self, raw: bytes) -> ReceivedLine | None:
         """Return the line where it is plainly the next one, as all but one in a thousand are; None: look closer."""
-        if len(raw) > self._speech.max_line or self._speech.numbers != "enforced" or b"\\" in raw:
+        if len(raw) > self._rules.max_line or self._rules.numbers != "enforced" or b"\\" in raw:
             return None
         match = _USUAL.fullmatch(raw)
         if match is None or b"M110" in raw:
@@ -151,18 +151,18 @@ class Receiver:
 
     def _bare(self, line: bytes) -> bytes:
         """Return the line as the firmware looks at it."""
-        if self._speech.lenient:
+        if self._rules.lenient:
             line = _PARENTHESES.sub(b"", line).translate(None, _NO_TEXT)
         return line.partition(b"\0")[0].lstrip(b" ")
 
     def _verify(self, line: bytes) -> ReceivedLine | LineRefusal | SkippedLine | None:
-        if self._speech.numbers == "enforced":
-            numbered = b"N" in line if self._speech.number_anywhere else line.startswith(b"N")
+        if self._rules.numbers == "enforced":
+            numbered = b"N" in line if self._rules.number_anywhere else line.startswith(b"N")
             return self._verify_all(line) if numbered else self._verify_bare(line)
-        return self._verify_checksum(line) if self._speech.numbers == "checked" else _unverified(line)
+        return self._verify_checksum(line) if self._rules.numbers == "checked" else _unverified(line)
 
     def _verify_bare(self, line: bytes) -> ReceivedLine | LineRefusal:
-        if self._speech.bare_checksum and b"*" in line:
+        if self._rules.bare_checksum and b"*" in line:
             return LineRefusal("No Line Number with checksum")
         return ReceivedLine(None, _without_checksum(line))
 
@@ -170,7 +170,7 @@ class Receiver:
         number = self._number(line) if b"M110" in line else _integer(line[line.find(b"N") + 1 :])
         if number != self.last_number + 1 and b"M110" not in line:
             return self._wrong_number(number)
-        body, star, digits = line.partition(b"*") if self._speech.first_star else line.rpartition(b"*")
+        body, star, digits = line.partition(b"*") if self._rules.first_star else line.rpartition(b"*")
         if not star:
             return LineRefusal("No Checksum with line number")
         if _integer(digits) != checksum(body):
@@ -181,7 +181,7 @@ class Receiver:
     def _wrong_number(self, number: int) -> LineRefusal | SkippedLine | None:
         if self._config.marlin21 and self.last_number - 1 <= number <= self.last_number:
             return None
-        if self._speech.skipped and number <= self.last_number:
+        if self._rules.skipped and number <= self.last_number:
             return SkippedLine(number)
         return LineRefusal("Line Number is not Last Line Number+1", number=number)
 
@@ -195,7 +195,7 @@ class Receiver:
 
     def _number(self, line: bytes) -> int:
         """Return the number that counts: in `N0 M110 N50` it is the second one."""
-        if self._speech.number_anywhere:
+        if self._rules.number_anywhere:
             return _integer(line[line.find(b"N") + 1 :])
         command = line.find(b"M110")
         second = line.find(b"N", command) if command >= 0 else -1

@@ -55,7 +55,7 @@ class RepetierReceiver(Receiver):
         """Move bytes up to the line's end from the buffer; tell whether the line is too long, and ends there."""
         piece = bytes(self._buffer if end < 0 else self._buffer[:end])
         shown, comment, _ = piece.partition(b";")
-        room = self._speech.max_line - len(self._begun)
+        room = self._rules.max_line - len(self._begun)
         if not self._in_comment and len(shown) >= room:
             del self._buffer[:room]
             self._begun = b""

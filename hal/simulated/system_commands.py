@@ -68,7 +68,7 @@ def _line_number(board: Board, command: Command) -> None:
 
 def _kill(board: Board, _command: Command) -> None:
     """M112, where it is a command like others."""
-    if why := board.config.speech.halt.by_m112:
+    if why := board.config.speech.stop.halt.by_m112:
         board.halt(why)
     else:
         board.kill()
@@ -92,8 +92,8 @@ def _auto_position(board: Board, command: Command) -> None:
 def _identity(board: Board, _command: Command) -> None:
     """M115."""
     speech = board.config.speech
-    lines = texts.identity(board.config) if speech.identity is None else speech.identity
-    if speech.identity_on_ok:
+    lines = texts.identity(board.config) if speech.boot.identity is None else speech.boot.identity
+    if speech.boot.identity_on_ok:
         board.answer(f"ok {lines[0]}")
         return
     for line in lines:
@@ -112,8 +112,8 @@ def _message(board: Board, command: Command) -> None:
 def _endstops(board: Board, _command: Command) -> None:
     """M119."""
     speech = board.config.speech
-    states = {name: speech.endstop_words[board.at_endstop(axis)] for axis, name in enumerate("xyz")}
-    for line in speech.endstops:
+    states = {name: speech.reports.endstop_words[board.at_endstop(axis)] for axis, name in enumerate("xyz")}
+    for line in speech.reports.endstops:
         board.say(line.format(**states))
 
 

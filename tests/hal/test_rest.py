@@ -186,6 +186,6 @@ async def test_a_line_that_was_refused_is_told():
     printer, _ = await ready(lambda _: b"ok\n")
     told = []
     printer.subscribe(told.append)
-    printer._tell(RefusedLine("Error:Nozzle offset out of range", b"M218 T1", 120))
+    printer._on_link_event(RefusedLine("Error:Nozzle offset out of range", b"M218 T1", 120))
     assert told == [LineRefused("Error:Nozzle offset out of range", "M218 T1", 120)]
     await printer.close()
