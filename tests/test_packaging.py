@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from support.processes import EXAMPLE, LIFETIME, cannot_run, environment
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("gcode", "hal", "daemon")
+PACKAGES = ("nozzled", "gcode", "hal", "daemon")
 
 
 def python(*arguments, cwd):
@@ -61,19 +61,19 @@ def test_the_packages_that_are_imported_are_ours(name):
 
 
 def test_the_packages_are_ours_from_any_folder(tmp_path):
-    code = "import gcode, hal, daemon; print(gcode.__file__, hal.__file__, daemon.__file__, sep='\\n')"
+    code = "\n".join(f"import {name}; print({name}.__file__)" for name in PACKAGES)
     found = python("-c", code, cwd=tmp_path).splitlines()
     assert found == [str(ROOT / name / "__init__.py") for name in PACKAGES]
 
 
 def test_the_command_and_the_entry_points_lead_somewhere():
     ours = [each for each in distribution("nozzled").entry_points if each.group == "console_scripts"]
-    assert [(each.name, each.value) for each in ours] == [("nozzled", "daemon.cli:main")]
+    assert [(each.name, each.value) for each in ours] == [("nozzled", "nozzled:main")]
     for each in distribution("nozzled").entry_points:
         assert each.group == "pytest11" or callable(each.load())
     [plugin] = [each for each in distribution("nozzled").entry_points if each.group == "pytest11"]
     assert plugin.name == "nozzled"
-    assert callable(plugin.load().pytest_addoption)
+    assert plugin.load().pytest_plugins == ["hal.testing.plugin"]
 
 
 def test_the_version_is_said_without_what_only_the_service_needs(tmp_path):

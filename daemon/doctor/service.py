@@ -15,6 +15,7 @@ from daemon.front.access.keys import MIN_LENGTH
 from daemon.systemd.installed import NAME, listening_as
 from hal.session_file import PRINTER
 
+OUR_MODULES = ("gcode", "hal", "daemon")
 DAY = 24 * 3600
 NEWEST = 3  # faults that are named
 SHOWN = 120  # characters of what was said last
@@ -30,6 +31,17 @@ def versions(view: View, subject: Subject) -> Iterator[Finding]:
             f"the daemon that runs is version {subject.answers}, this program {subject.version}",
             "sudo systemctl restart nozzled (a print goes on)",
         )
+
+
+def modules(view: View, _: Subject) -> Iterator[Finding]:
+    """Whether another distribution has modules of our names: each breaks the other."""
+    whose = view.modules_of()
+    for name in OUR_MODULES:
+        if others := sorted(set(whose.get(name, ())) - {"nozzled"}):
+            yield bad(
+                f"the module `{name}` in this environment belongs to {' and '.join(others)} as well: both cannot work",
+                "install nozzled into an environment of its own, as `sudo make install` does, or remove the other one",
+            )
 
 
 def configuration(_: View, subject: Subject) -> Iterator[Finding]:
@@ -196,4 +208,4 @@ def log(view: View, subject: Subject) -> Iterator[Finding]:
         )
 
 
-CHECKS = (versions, configuration, units, http, printing, key, keyring, damaged, faults, log)
+CHECKS = (versions, modules, configuration, units, http, printing, key, keyring, damaged, faults, log)

@@ -7,8 +7,9 @@ import shutil
 import stat
 import subprocess
 import time  # noqa: TID251 - the date of this machine is one of the things that are looked at
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from gcode.frozen import frozen
@@ -130,6 +131,7 @@ class View:
     Attributes:
         root: of the file system.
         user: who asks; root sees all.
+        modules_of: which distributions have the modules of this environment, by the names of these.
     """
 
     root: Path = Path("/")
@@ -144,6 +146,7 @@ class View:
     groups_of: Callable[[str], set[str]] = _groups
     node: Callable[[str], Node | None] = _node
     room: Callable[[Path], tuple[int, int, bool] | None] = _room
+    modules_of: Callable[[], Mapping[str, Sequence[str]]] = packages_distributions
     now: Callable[[], float] = time.time
 
     def text(self, path: str | Path) -> str | None:

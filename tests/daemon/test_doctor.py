@@ -40,6 +40,7 @@ class Machine:
             groups_of=lambda _: {"dialout"},
             node=lambda _: Node("root", "dialout", 0o660),
             room=lambda _: (10**10, 10**11, False),
+            modules_of=lambda: {"daemon": ["nozzled"], "numpy": ["numpy"]},
             now=lambda: NOW,
         )
         self.subject = Subject(self.state, version="1.0", config=configured("serial:auto"))
@@ -258,6 +259,16 @@ def test_versions(machine):
     machine.programs["systemctl --version"] = "systemd 252\n+PAM"
     assert machine.worst(service.versions, answers="1.0") == (Severity.GOOD, machine.worst(service.versions)[1])
     assert "is version 0.9" in machine.worst(service.versions, answers="0.9")[1]
+
+
+def test_another_distribution_with_our_modules(machine):
+    assert machine.worst(service.modules) == (None, "")
+    both = {"daemon": ["nozzled", "python-daemon"]}
+    level, said = machine.worst(service.modules, modules_of=lambda: both)
+    assert level is Severity.BAD
+    assert said.startswith(
+        "the module `daemon` in this environment belongs to python-daemon as well: both cannot work -> "
+    )
 
 
 def test_the_configuration(machine):

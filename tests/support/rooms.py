@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("gcode", "hal", "daemon")
+PACKAGES = ("nozzled", "gcode", "hal", "daemon")
 
 HOUSE = {
     "services": ("app", "core", "front", "bridge"),
@@ -38,6 +38,7 @@ ROOMS = {
     "hal": "hal",
     "hal.simulated": "simulated",
     "hal.testing": "testing",
+    "nozzled": "cli",
 }
 """Module or package → its room; the longest name counts."""
 

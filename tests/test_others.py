@@ -1,0 +1,72 @@
+"""Another distribution in the environment has a `daemon`, or a `hal`, too: nozzled and its pytest plugin say so."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nozzled
+from support.processes import environment
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def stranger(tmp_path):
+    """Installs a distribution with this module, and returns the folder; it comes before ours, as in site-packages."""
+
+    def install(module):
+        package = tmp_path / module
+        package.mkdir()
+        (package / "__init__.py").write_text("class DaemonContext: ...\n")
+        info = tmp_path / f"python_{module}-3.1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: python-{module}\nVersion: 3.1.2\n")
+        (info / "top_level.txt").write_text(f"{module}\n")
+        return tmp_path
+
+    return install
+
+
+def run(folder, *words):
+    return subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, check=False, cwd=folder,
+        env={
+            **environment(),
+            "PYTHONPATH": os.pathsep.join((str(folder), str(ROOT))), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        },
+    )  # fmt: skip
+
+
+START = "import sys, nozzled; sys.argv = ['nozzled', 'ports']; sys.exit(nozzled.main())"
+
+
+@pytest.mark.parametrize("module", ["daemon", "hal", "gcode"])
+def test_a_start_with_anothers_module_says_whose_it_is_and_what_to_do(stranger, module):
+    done = run(stranger(module), "-c", START)
+    assert done.returncode == 1
+    assert f"nozzled: the module `{module}` belongs to python-{module} as well; {nozzled.ENVIRONMENT}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_in_the_way_is_named(tmp_path):
+    (tmp_path / "daemon").mkdir()
+    (tmp_path / "daemon/__init__.py").touch()
+    done = run(tmp_path, "-c", START)
+    assert done.returncode == 1
+    assert f"the module `daemon` belongs to {tmp_path}/daemon as well" in done.stderr
+
+
+@pytest.mark.parametrize("module", ["daemon", "hal"])
+def test_the_pytest_plugin_says_so_and_leaves_the_tests_alone(stranger, module):
+    folder = stranger(module)
+    (folder / "test_it.py").write_text("def test_it(): ...\n")
+    done = run(folder, "-m", "pytest", "-p", "nozzled.pytest_plugin", "-p", "no:cacheprovider", "test_it.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"nozzled: the module `{module}` belongs to python-{module} as well, and both cannot work" in done.stdout
+
+
+def test_without_one_nothing_is_said():
+    assert nozzled.others() == nozzled.listed() == nozzled.elsewhere() == {}
