@@ -45,12 +45,6 @@ class Runout:
         self._armed = self.present
         return not self.present
 
-    def missed(self) -> bool:
-        """What has happened since may have been missed; tell whether a print that goes on is to be paused."""
-        acts = not self.present and self._armed
-        self._armed = self._armed and self.present
-        return acts
-
     def nothing(self) -> None:
         """There was no print that could have been paused: one that begins unseen still can be."""
         self._armed = True

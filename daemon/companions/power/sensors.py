@@ -88,6 +88,7 @@ class FilamentSensor:
         self._runout = Runout(present)
         self._timer: asyncio.TimerHandle | None = None
         self._pausing: asyncio.Task[None] | None = None
+        self._paused: int | None = None  # number of the print that was paused for this last
 
     @property
     def present(self) -> bool:
@@ -101,8 +102,8 @@ class FilamentSensor:
 
     def compare(self) -> None:
         """Look at it anew: the process begins, or nozzled was away, and a print may go on without filament."""
-        if self._runout.missed():
-            self._act("there is no filament")
+        if not self.present:
+            self._act("there is no filament", unheard=True)
 
     def close(self) -> None:
         """End."""
@@ -133,25 +134,35 @@ class FilamentSensor:
             self._act("the filament has run out")
         self._changed()
 
-    def _act(self, why: str) -> None:
+    def _act(self, why: str, *, unheard: bool = False) -> None:
         if self._pausing is None or self._pausing.done():
-            self._pausing = self._loop.create_task(self._pause(why))
+            self._pausing = self._loop.create_task(self._pause(why, unheard=unheard))
 
-    async def _pause(self, why: str) -> None:
-        """Have the print pause, until that is taken; one that does not go on has nothing to be paused."""
-        taken = await self._until_taken(why, self._config.action)
+    async def _pause(self, why: str, *, unheard: bool) -> None:
+        """Have the print pause, until that is taken; one that does not go on has nothing to be paused.
+
+        Args:
+            why: for people.
+            unheard: nobody has told that it began: it may be one that was paused for this, and resumed by somebody.
+        """
+        taken = await self._until_taken(why, self._config.action, unless=self._paused if unheard else None)
         if taken and self._config.action == "m600" and not await self._stands():
             await self._until_taken(f"{why}, and the printer goes on after M600", "pause")
 
-    async def _until_taken(self, why: str, action: str) -> bool:
-        """Tell whether there was a print, which now knows."""
+    async def _until_taken(self, why: str, action: str, unless: int | None = None) -> bool:
+        """Tell whether there was a print, which now knows; not the one with the number `unless`."""
         for _ in range(TRIES):
             try:
                 async with asyncio.timeout(PATIENCE):
-                    if str((await self._client.get("/api/job"))["state"]) not in GOING:
+                    job = await self._client.get("/api/job")
+                    number = job.get("print", {}).get("id")
+                    if str(job["state"]) not in GOING:
                         self._runout.nothing()
                         return False
+                    if number is not None and number == unless:
+                        return False
                     await self._send(action)
+                    self._paused = number
             except Conflict:
                 await asyncio.sleep(AGAIN)  # it does not fit this moment; the next look tells whether it will
             except (ClientError, TimeoutError, TypeError, KeyError) as error:

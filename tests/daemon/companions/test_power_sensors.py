@@ -140,6 +140,24 @@ async def test_a_print_that_goes_on_without_filament_unheard_pauses_once(tmp_pat
         assert await state(client) == "Printing", "somebody goes on without filament"
 
 
+async def test_a_second_print_whose_start_was_not_heard_pauses_without_new_filament(tmp_path, pins):
+    async with bench(tmp_path, pins, FILAMENT) as (server, power, client, _):
+        await begin(server)
+        pins.pin(17).drive_high()
+        await asyncio.sleep(60)
+        assert await state(client) == "Paused"
+        await client.job.cancel()
+        await asyncio.sleep(60)
+        hear, power._on_event = power._on_event, lambda *_: None
+        await client.job.start()
+        await asyncio.sleep(3)
+        power._on_event = hear
+        assert await state(client) == "Printing"
+        power._on_message(Message("connected", {}))
+        await asyncio.sleep(60)
+        assert await state(client) == "Paused"
+
+
 M600 = SensorsConfig(filament=(FilamentConfig(pin="GPIO17", action="m600", debounce_s=0.5),))
 
 
