@@ -29,18 +29,31 @@ class Asking:
         error: why nobody knows.
     """
 
-    def __init__(self, dialect: Dialect, number: int, now: float) -> None:
-        """Prepare; `number` is about that of the last line."""
+    def __init__(self, dialect: Dialect, number: int, now: float, *, unpacks: bool | None = None) -> None:
+        """Prepare.
+
+        Args:
+            dialect: of the firmware.
+            number: about that of the last line.
+            now: the time.
+            unpacks: whether the firmware has said that it has a decoder; None: nobody knows.
+        """
         self.wanted: int | None = None
         self.error: LinkError | None = None
-        reset = b"" if dialect.packing is None else RESET  # its decoder may be waiting for packed bytes
+        # its decoder may be waiting for packed bytes; one without takes the orders for lines
+        self._packing = None if dialect.packing == "told" and unpacks is False else dialect.packing
+        reset = b"" if self._packing is None else RESET
         self._question = reset + b"\n" + frame(dialect.impossible_number(number), b"M105")
-        self._packing = dialect.packing
         self._partial = b""
         self._due = now
         self._asked = 0
         self._told: int | None = None  # by the answer to the question that was put last
         self._before: int | None = None  # and by that before
+
+    @property
+    def may_unpack(self) -> bool:
+        """The firmware may have a decoder that waits for packed bytes."""
+        return self._packing is not None
 
     @property
     def done(self) -> bool:

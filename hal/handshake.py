@@ -102,10 +102,12 @@ class Handshake:
             RemoteProtocolError: it does not say, or is another one.
         """
         dialect = recognise(identity.name)
-        wanted = await self._pump.ask(Asking(dialect, estimate.number, asyncio.get_running_loop().time()))
+        unpacks, now = identity.capabilities.get("MEATPACK"), asyncio.get_running_loop().time()
+        asking = Asking(dialect, estimate.number, now, unpacks=unpacks)
+        wanted = await self._pump.ask(asking)
         if self._logbook is not None:
             self._logbook.begin()
-            self._logbook.packs = dialect.packing is not None  # nobody knows
+            self._logbook.packs = asking.may_unpack
         self.reattach(estimate.snapshot(wanted, dialect), identity)
         self._pump.turn()
         await self.confirm_identity(identity)

@@ -122,6 +122,8 @@ async def test_a_print_goes_on_over_power_cuts_of_its_host(tmp_path):
     cuts = Cuts(tmp_path, 3, FirmwareConfig(baudrate=115200))
     await cuts.run(9)
     assert cuts.became["went on"] >= 0.8 * cuts.became.total(), told(cuts)
+    # it has said what it can: orders to a decoder that it has not would be lines that it executes
+    assert [each.command for each in cuts.world.oracle.commands if not each.command.isascii()] == []
 
 
 @pytest.mark.nightly

@@ -84,3 +84,14 @@ def test_a_decoder_that_may_be_waiting_for_packed_lines_is_reset():
     asking.receive(ANSWER % (229, 230), PATIENCE + 1)
     assert asking.data_to_send(asking.deadline) == QUESTION
     assert Asking(PRUSA, 229, 0.0).data_to_send(0.0) == RESET + QUESTION, "one without passes such bytes over"
+
+
+def test_a_firmware_that_has_said_that_it_unpacks_nothing_is_asked_plainly():
+    """The orders to a decoder would be lines that it executes."""
+
+    def first(dialect, unpacks):
+        return Asking(dialect, 229, 0.0, unpacks=unpacks).data_to_send(0.0)
+
+    assert first(MARLIN, unpacks=False).startswith(b"\nN")
+    assert all(first(MARLIN, unpacks=unpacks).startswith(RESET) for unpacks in (None, True))
+    assert first(PRUSA, unpacks=False).startswith(RESET)  # it has no such capability, and answers when it is asked

@@ -341,6 +341,7 @@ class JobController:
             address=printer.address,
             name=identity.name,
             uuid=identity.uuid,
+            unpacks=identity.can("MEATPACK") if identity.capabilities else None,
             offsets=self.offsets,
             job=claim.job if claim is not None else None,
             claim=claim,

@@ -82,6 +82,7 @@ class JobSnapshot:
         said: commands sent in this state, and their answers.
         rest: where a pause left it, until it has gone back.
         standing_by: the hotends have been let cool in a pause.
+        unpacks: the firmware has said that it unpacks lines, or that it does not; None: nothing of that.
         printer_paused: the firmware has paused by itself: it parks, and it goes back.
         passed: offset of the last line that was the host's and is done with.
         wanted: what was asked for and could not be done at once.
@@ -102,6 +103,7 @@ class JobSnapshot:
     address: str = field(kw_only=True)
     name: str = field(kw_only=True, default="")
     uuid: str | None = field(kw_only=True, default=None)
+    unpacks: bool | None = field(kw_only=True, default=None)
     offsets: dict[str, float] = field(kw_only=True, default_factory=dict)
     state: JobState = JobState.STARTING
     job: int | None = None
@@ -130,7 +132,8 @@ class JobSnapshot:
     @property
     def identity(self) -> FirmwareIdentity:
         """Who was printing."""
-        return FirmwareIdentity(name=self.name, uuid=self.uuid)
+        told = {} if self.unpacks is None else {"MEATPACK": self.unpacks}
+        return FirmwareIdentity(name=self.name, uuid=self.uuid, capabilities=told)
 
     def record(self, file: FileMark) -> NewJob:
         """Return what the store gets to know of it; `file` is what it prints."""
