@@ -25,9 +25,8 @@ class NatsProcess:
         self.folder = folder
         self.config = folder / "nats.conf"
         self.port = 0
-        if "jetstream" not in config:
-            config += f'\njetstream {{ store_dir: "{folder}/jetstream", sync_interval: always }}\n'
-        self.config.write_text(config)
+        if config is not None:  # else it is there
+            self.config.write_text(f'jetstream {{ store_dir: "{folder}/jetstream", sync_interval: always }}\n{config}')
         self.process = None
         self.start()
 

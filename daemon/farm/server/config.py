@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -94,6 +95,12 @@ def read_config(path: Path | None, environ: Mapping[str, str]) -> FarmServerConf
     config = FarmServerConfig(**sections)
     _check(config, found)
     return config
+
+
+def with_address(config: FarmServerConfig, host: str | None, port: int | None) -> FarmServerConfig:
+    """Return it with another address to listen on, where one is given."""
+    http = replace(config.http, host=host or config.http.host, port=config.http.port if port is None else port)
+    return replace(config, http=http)
 
 
 def render_config(config: FarmServerConfig) -> str:

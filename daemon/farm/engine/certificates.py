@@ -1,0 +1,65 @@
+"""Certificates of a farm of its own, by the command `openssl`: an authority, and NATS' certificate that it signs."""
+
+import ipaddress
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from daemon.errors import ConfigError
+
+CA, CA_KEY = "ca.pem", "ca.key"
+CERTIFICATE, KEY = "server.pem", "server.key"
+AUTHORITY_DAYS, DAYS = 7300, 3650
+LONGEST = 60.0  # s
+_CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+
+
+def make_authority(folder: Path, name: str) -> None:
+    """Make an authority that signs the certificates of one farm; raises ConfigError."""
+    _openssl(
+        "req", "-x509", *_CURVE, "-keyout", folder / CA_KEY, "-out", folder / CA, "-days", AUTHORITY_DAYS,
+        "-subj", f"/CN={name}", "-addext", "basicConstraints=critical,CA:TRUE,pathlen:0",
+        "-addext", "keyUsage=critical,keyCertSign,cRLSign",
+    )  # fmt: skip
+    (folder / CA_KEY).chmod(0o600)
+
+
+def make_certificate(folder: Path, hosts: Sequence[str]) -> None:
+    """Make a key for NATS and a certificate for these names and addresses; raises ConfigError."""
+    request, extensions = folder / "server.csr", folder / "server.ext"
+    names = ",".join(f"{'IP' if is_address(host) else 'DNS'}:{host}" for host in hosts)
+    try:
+        extensions.write_text(
+            "basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth,clientAuth\n"
+            f"subjectAltName={names}\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+        )
+        _openssl("req", "-new", *_CURVE, "-keyout", folder / KEY, "-out", request, "-subj", f"/CN={hosts[0]}")
+        _openssl(
+            "x509", "-req", "-in", request, "-CA", folder / CA, "-CAkey", folder / CA_KEY, "-CAcreateserial",
+            "-days", DAYS, "-extfile", extensions, "-out", folder / CERTIFICATE,
+        )  # fmt: skip
+    finally:
+        request.unlink(missing_ok=True)
+        extensions.unlink(missing_ok=True)
+    (folder / KEY).chmod(0o600)
+
+
+def is_address(host: str) -> bool:
+    """Tell whether this is an IP address."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _openssl(*arguments: object) -> None:
+    program = shutil.which("openssl")
+    if program is None:
+        raise ConfigError("the command openssl is needed for the certificates: sudo apt install openssl")
+    done = subprocess.run(  # noqa: S603 - a fixed program, without a shell
+        [program, *map(str, arguments)], capture_output=True, text=True, timeout=LONGEST, check=False
+    )
+    if done.returncode:
+        raise ConfigError(f"openssl {arguments[0]} failed: {done.stderr.strip()[-300:]}")

@@ -1,0 +1,97 @@
+"""`nozzled farm init`, `enrol`, `revoke`: what they write and refuse; test_farm_security has a real NATS read it."""
+
+import json
+import os
+import stat
+
+import pytest
+
+from daemon import cli
+from daemon.errors import ConfigError
+from daemon.farm.engine.folder import EngineFolder
+from daemon.farm.engine.users import NatsUser, render_users
+
+
+@pytest.fixture(scope="module")
+def farm(tmp_path_factory):
+    path = tmp_path_factory.mktemp("engine")
+    EngineFolder(path).init(["farm.local", "192.0.2.7"], 4333, path / "store")
+    return path
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_init_writes_keys_for_their_owner_alone_and_durable_streams(farm):
+    assert {
+        mode(farm / name) & 0o007 for name in ("ca.key", "server.key", "server.seed", "users.conf", "farm.json")
+    } == {0}
+    text = (farm / "nats.conf").read_text()
+    assert "sync_interval: always" in text
+    assert 'include "users.conf"' in text
+    assert "leafnodes" not in text
+
+
+def test_init_does_not_touch_a_farm_that_is_there(farm):
+    before = (farm / "server.seed").read_bytes()
+    with pytest.raises(ConfigError, match="has a farm already"):
+        EngineFolder(farm).init(["other"], 1, farm)
+    assert (farm / "server.seed").read_bytes() == before
+
+
+@pytest.mark.parametrize("host", ["", "a b", "a,DNS:evil", "a\nb", '"', "-x"])
+def test_init_takes_no_host_that_cannot_be_one(tmp_path, host):
+    with pytest.raises(ConfigError, match="name or address"):
+        EngineFolder(tmp_path / "new").init([host], 4222, tmp_path)
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_enrolment_is_what_a_printer_needs_and_its_seed_stays_nowhere_else(farm, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["farm", "enrol", "mk3", "--group", "large", "--folder", str(farm)]) == 0
+    written = tmp_path / "mk3.farm"
+    assert mode(written) == 0o600
+    found = json.loads(written.read_text())
+    assert (found["id"], found["group"]) == ("mk3", "large")
+    assert found["servers"] == ["tls://farm.local:4333", "tls://192.0.2.7:4333"]
+    assert found["seed"].startswith("SU")
+    assert found["ca"].startswith("-----BEGIN CERTIFICATE-----")
+    assert not [path for path in farm.iterdir() if path.is_file() and found["seed"] in path.read_text()]
+    assert "NATS does not run here" in capsys.readouterr().out
+    users = (farm / "users.conf").read_text()
+    assert '"farm.claim.mk3"' in users
+    assert "$JS" not in users
+
+
+def test_a_name_is_enrolled_once_and_revoked_by_name(farm):
+    folder = EngineFolder(farm)
+    first = folder.enrol("mini-1")
+    with pytest.raises(ConfigError, match="enrolled already"):
+        folder.enrol("mini-1")
+    assert folder.enrol("mini-1", again=True).seed != first.seed
+    assert (farm / "users.conf").read_text().count("printer mini-1") == 1
+    folder.revoke("mini-1")
+    assert "mini-1" not in (farm / "users.conf").read_text()
+    with pytest.raises(ConfigError, match="'mini-1' is not enrolled"):
+        folder.revoke("mini-1")
+    with pytest.raises(ConfigError, match="is not enrolled"):
+        folder.revoke("server")
+
+
+@pytest.mark.parametrize("name", ["", "MK3", "a" * 33, "a.b", "a*", "a>", 'a"', "a b", "ä", "mk3\n"])
+def test_a_name_that_would_be_another_subject_is_refused(farm, name):
+    with pytest.raises(ConfigError, match="a-z, 0-9"):
+        EngineFolder(farm).enrol(name)
+
+
+def test_a_printer_that_is_called_server_is_no_server():
+    text = render_users([NatsUser(name="server", role="printer", nkey="UX")], "hub")
+    assert '"farm.claim.server"' in text
+
+
+@pytest.mark.parametrize("pid", ["", "x", "99999999", str(os.getpid()), "1"])
+def test_no_other_process_than_nats_gets_a_signal(farm, pid):
+    (farm / "store").mkdir(exist_ok=True)
+    (farm / "store/nats.pid").write_text(pid)
+    assert "reads this when it starts" in EngineFolder(farm).reload()

@@ -1,0 +1,229 @@
+"""Who may do what, at a real NATS with the configuration that `nozzled farm init` writes; its connections are TLS."""
+
+import asyncio
+import os
+import ssl
+from contextlib import asynccontextmanager
+
+import nats
+import nats.errors
+import pytest
+
+from daemon.farm.carrier.agent_end import NatsAgentEnd
+from daemon.farm.carrier.connect import NatsAddress, tls_context
+from daemon.farm.carrier.errors import FarmUnreachable
+from daemon.farm.carrier.server_end import QUESTION_BURST, QUESTION_RATE, NatsServerEnd
+from daemon.farm.engine.folder import EngineFolder
+from daemon.farm.engine.users import make_key
+from daemon.farm.messages import FarmOrder, Offer, OrderAnswer, Presence, YesOrNo
+from support.nats import Recorder, eventually, nats_server, running
+
+REPLY_TARGETS = [
+    "farm.claim.mk4", "farm.report.mk4", "farm.offer.mk4", "farm.order.mk4", "$KV.printers.mk4", "farm.failed.mk4",
+    "$JS.API.STREAM.DELETE.FAILED", "$JS.API.STREAM.PURGE.KV_printers", "$O.gcode.M.eA==", "_INBOX_mk4.x",
+]  # fmt: skip
+PUBLISHED = [
+    *(f"farm.{kind}.mk4" for kind in ("file", "renew", "claim", "held", "report", "offer", "order", "failed")),
+    "farm.offer.rogue", "farm.order.rogue", "farm.claim.mk4.rogue", "farm.claim", "$KV.printers.mk4",
+    "$JS.API.STREAM.DELETE.FAILED", "$JS.API.STREAM.PURGE.KV_printers", "$JS.API.STREAM.INFO.OBJ_gcode",
+    "$JS.API.STREAM.NAMES", "$JS.API.STREAM.CREATE.MINE", "$JS.API.CONSUMER.CREATE.OBJ_gcode",
+    "$JS.API.STREAM.MSG.GET.KV_printers", "$JS.API.DIRECT.GET.KV_printers", "$O.gcode.M.eA==", "$O.gcode.C.x",
+    "$SYS.REQ.SERVER.PING", "_INBOX_mk4.x", "_INBOX_server.x",
+]  # fmt: skip
+HEARD = [
+    ">", "farm.>", "farm.offer.*", "farm.*.mk4", "farm.offer.mk4", "farm.order.mk4", "farm.claim.mk4", "$KV.>",
+    "$KV.printers.mk4", "$O.>", "$JS.>", "$SYS.>", "_INBOX_mk4.>", "_INBOX_server.>", "*.offer.mk4",
+]  # fmt: skip
+
+
+class Engine:
+    """NATS with two printers, mk4 and rogue."""
+
+    def __init__(self, process, folder):
+        self.process, self.folder = process, folder
+        self.url = f"tls://127.0.0.1:{process.port}"
+        self.ca = str(folder.path / "ca.pem")
+        self.keys = {name: folder.enrol(name).seed for name in ("good", "mk4", "rogue")}
+        self.keys["server"] = (folder.path / "server.seed").read_text().strip()
+        assert folder.reload() == ""
+
+    def address(self, name, ca=None):
+        return NatsAddress((self.url,), self.keys[name], tls_context(ca or self.ca))
+
+    @asynccontextmanager
+    async def raw(self, name):
+        """Connect as a printer that keeps to nothing; yields the client and what NATS complains about."""
+        errors = []
+
+        async def complain(error):
+            errors.append(str(error))
+
+        client = await nats.connect(
+            self.url, nkeys_seed_str=self.keys[name], tls=tls_context(self.ca), inbox_prefix=f"_INBOX_{name}",
+            error_cb=complain, allow_reconnect=False,
+        )  # fmt: skip
+        try:
+            yield client, errors
+        finally:
+            await client.close()
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory):
+    path = tmp_path_factory.mktemp("farm")
+    folder = EngineFolder(path)
+    folder.init(["127.0.0.1"], 4222, path / "store")
+    with nats_server(path, None) as process:
+        yield Engine(process, folder)
+
+
+@pytest.mark.real_time
+async def test_nobody_is_let_in_without_a_key_of_the_farm_and_nothing_goes_unencrypted(engine):
+    with pytest.raises(nats.errors.Error, match=r"(?i)authorization"):
+        await nats.connect(engine.url, tls=tls_context(engine.ca), allow_reconnect=False)
+    with pytest.raises(nats.errors.Error, match=r"(?i)authorization"):
+        await nats.connect(engine.url, tls=tls_context(engine.ca), nkeys_seed_str=make_key()[0], allow_reconnect=False)
+    reader, writer = await asyncio.open_connection("127.0.0.1", engine.process.port)
+    assert b'"tls_required":true' in await reader.readline()
+    writer.write(b'CONNECT {"verbose":true}\r\nPING\r\n')
+    assert b"PONG" not in await reader.read(-1)
+    writer.close()
+
+
+@pytest.mark.real_time
+async def test_a_server_with_another_certificate_is_not_spoken_with(engine, tmp_path):
+    other = EngineFolder(tmp_path / "other")
+    other.init(["127.0.0.1"], 4222, tmp_path / "store")
+    agent = NatsAgentEnd("mk4", engine.address("mk4", str(tmp_path / "other/ca.pem")))
+    async with running(agent.run()):
+        await eventually(lambda: "certificate" in agent.trouble, "the agent to say what is wrong")
+        assert not agent.connected
+    with pytest.raises(ssl.SSLError):
+        tls_context(engine.ca).load_verify_locations(cadata="no certificate")
+
+
+@pytest.mark.real_time
+async def test_a_printer_does_its_work_with_the_least_permissions(engine):
+    server, agent, duties = (
+        NatsServerEnd(engine.address("server")),
+        NatsAgentEnd("good", engine.address("good")),
+        Recorder(),
+    )
+    duties.contents = os.urandom(700_000)
+
+    async def obey(order):
+        return OrderAnswer(ok=True, data=bytes(500_000))
+
+    agent.orders(obey)
+    async with running(server.run(duties), agent.run()):
+        await eventually(lambda: server.connected and agent.connected and duties.times, "both")
+        await agent.present(Presence(1.0, "boot", ready=True))
+        await eventually(lambda: "good" in duties.heard_of, "the presence")
+        assert await agent.claim("c", 1, "n") == YesOrNo(yes=True)
+        assert await agent.file("c", 1, 0) == duties.contents[: 512 * 1024]
+        await server.offer("good", Offer("c", 1))
+        assert (await anext(agent.offers())).copy == "c"
+        for _ in range(3):  # each order may be answered once
+            assert len((await server.order("good", FarmOrder("picture"))).data) == 500_000
+
+
+@pytest.mark.real_time
+async def test_a_rogue_printer_can_say_and_hear_nothing_of_others(engine):
+    server, duties = NatsServerEnd(engine.address("server")), Recorder()
+    async with running(server.run(duties)), engine.raw("rogue") as (rogue, errors), engine.raw("mk4") as (mk4, _):
+        await eventually(lambda: server.connected and duties.times, "the server")
+        heard = []
+        for subject in ("farm.offer.mk4", "farm.order.mk4", "_INBOX_mk4.>"):
+            await mk4.subscribe(subject, cb=_into(heard))
+        await mk4.flush()
+        for subject in PUBLISHED:
+            await rogue.publish(subject, b'{"copy":"c","attempt":1,"nonce":"n","kind":"done","at":1,"boot":"b"}')
+        for subject in HEARD:
+            await rogue.subscribe(subject, cb=_into(heard))
+        await rogue.flush()
+        await eventually(lambda: len(errors) >= len(PUBLISHED) + len(HEARD), "NATS to refuse all of it")
+        refused = "\n".join(errors).lower()
+        for subject in PUBLISHED:
+            assert f'publish to "{subject}"'.lower() in refused
+        for subject in HEARD:
+            assert f'subscription to "{subject}"'.lower() in refused
+        await server.offer("rogue", Offer("its own", 1))
+        await asyncio.sleep(0.2)
+        assert heard == []
+        assert (duties.claims, duties.reports, duties.heard_of.keys() & {"mk4", "rogue"}) == ([], [], set())
+
+
+@pytest.mark.real_time
+async def test_an_answer_goes_nowhere_else_than_to_whoever_asked(engine):
+    server, duties = NatsServerEnd(engine.address("server")), Recorder()
+    async with running(server.run(duties)), engine.raw("rogue") as (rogue, _), engine.raw("mk4") as (mk4, _):
+        await eventually(lambda: server.connected and duties.times, "the server")
+        heard = []
+        for subject in ("farm.offer.mk4", "farm.order.mk4", "_INBOX_mk4.>"):
+            await mk4.subscribe(subject, cb=_into(heard))
+        await mk4.flush()
+        question = b'{"copy":"c","attempt":1,"nonce":"n","kind":"done","at":1}'
+        for reply in REPLY_TARGETS:
+            for kind in ("file", "renew", "claim", "held", "report"):
+                await rogue.publish(f"farm.{kind}.rogue", question, reply=reply)
+            await rogue.publish("$KV.printers.rogue", b'{"at":1,"boot":"b"}', reply=reply)
+        await rogue.flush()
+        await eventually(lambda: "rogue" in duties.heard_of, "its presences")
+        await asyncio.sleep(0.3)
+        assert heard == []
+        assert (duties.claims, duties.reports, "mk4" in duties.heard_of) == ([], [], False)
+        streams = server._line.client.jetstream()
+        assert (await streams.stream_info("FAILED")).state.messages == 0
+        assert (await streams.stream_info("OBJ_gcode")).state.messages == 0
+        found = await streams.stream_info("KV_printers", subjects_filter=">")
+        assert found.state.subjects.keys() - {"$KV.printers.good"} == {"$KV.printers.rogue"}
+
+
+@pytest.mark.real_time
+async def test_a_flood_of_one_printer_costs_the_list_little_and_the_others_nothing(engine):
+    server, agent, duties = (
+        NatsServerEnd(engine.address("server")),
+        NatsAgentEnd("mk4", engine.address("mk4")),
+        Recorder(),
+    )
+    async with running(server.run(duties), agent.run()), engine.raw("rogue") as (rogue, _):
+        await eventually(lambda: server.connected and agent.connected and duties.times, "both")
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for number in range(3000):
+            await rogue.publish(
+                "farm.claim.rogue", b'{"copy":"c","attempt":1,"nonce":"n"}', reply=f"_INBOX_rogue.{number}"
+            )
+        await rogue.flush(60)
+        assert await agent.claim("c", 1, "n") == YesOrNo(yes=True)
+        asked = sum(printer == "rogue" for printer, _ in duties.claims)
+        assert 0 < asked <= QUESTION_BURST + QUESTION_RATE * (loop.time() - began) + 1
+
+
+@pytest.mark.real_time
+async def test_who_is_revoked_is_out_at_once_and_enrolled_again_has_another_key(engine):
+    engine.keys["lost"] = engine.folder.enrol("lost", "large").seed
+    assert engine.folder.reload() == ""
+    agent = NatsAgentEnd("lost", engine.address("lost"))
+    async with running(agent.run()):
+        await eventually(lambda: agent.connected, "the agent to be let in")
+        engine.folder.revoke("lost")
+        assert engine.folder.reload() == ""
+        await eventually(lambda: not agent.connected and "revoked" in agent.trouble, "the agent to be put out")
+        with pytest.raises(FarmUnreachable, match="revoked"):
+            await agent.held()
+        old = engine.keys["lost"]
+        engine.keys["lost"] = engine.folder.enrol("lost").seed
+        assert engine.folder.reload() == ""
+        assert engine.keys["lost"] != old
+        again = NatsAgentEnd("lost", engine.address("lost"))
+        async with running(again.run()):
+            await eventually(lambda: again.connected, "the new key to be let in")
+            assert not agent.connected
+
+
+def _into(heard):
+    async def hear(message):
+        heard.append((message.subject, message.data))
+
+    return hear

@@ -1,0 +1,57 @@
+"""/etc/nozzled-farm.toml: what it says, and what is refused."""
+
+import pytest
+
+from daemon.errors import ConfigError
+from daemon.farm.server.config import (
+    FarmServerConfig,
+    list_url,
+    nats_address,
+    read_config,
+    render_config,
+    state_folder,
+    with_address,
+)
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    path = tmp_path / "farm.toml"
+    path.write_text(render_config(FarmServerConfig()))
+    assert read_config(path, {}) == FarmServerConfig()
+    assert read_config(path, {}).http.port == 5050
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[natz]", "no section"),
+        ("[nats]\nurl = 1", "nats"),
+        ("x", "not valid TOML"),
+        ("[list]\nurl = 'mysql://x'", "postgresql"),
+        ("[list]\nlease_s = 1", "lease_s"),
+        ("[sites]\nsites = ['a b']", "a-z"),
+        ("[sites]\nsite = 'x'\nsites = ['y']", "no sites of its own"),
+    ],
+)
+def test_what_is_not_understood_is_refused(tmp_path, text, reason):
+    (tmp_path / "farm.toml").write_text(text)
+    with pytest.raises(ConfigError, match=reason):
+        read_config(tmp_path / "farm.toml", {})
+
+
+def test_the_seed_comes_from_its_file_or_from_systemd(tmp_path):
+    (tmp_path / "nozzled-farm.seed").write_text("SUABC\n")
+    assert nats_address(FarmServerConfig(), {}).seed == ""
+    assert nats_address(FarmServerConfig(), {"CREDENTIALS_DIRECTORY": str(tmp_path)}).seed == "SUABC"
+    (tmp_path / "farm.toml").write_text(f'[nats]\nseed_file = "{tmp_path}/nozzled-farm.seed"')
+    assert nats_address(read_config(tmp_path / "farm.toml", {}), {}).seed == "SUABC"
+    (tmp_path / "farm.toml").write_text('[nats]\nseed_file = "/nowhere"')
+    with pytest.raises(ConfigError, match="/nowhere cannot be read"):
+        nats_address(read_config(tmp_path / "farm.toml", {}), {})
+
+
+def test_the_list_is_in_the_state_folder_unless_it_is_said_otherwise(tmp_path):
+    folder = state_folder({"STATE_DIRECTORY": str(tmp_path / "state")})
+    assert list_url(FarmServerConfig(), folder) == f"sqlite:///{tmp_path}/state/farm.db"
+    assert with_address(FarmServerConfig(), "0.0.0.0", 0).http.port == 0
+    assert with_address(FarmServerConfig(), None, None) == FarmServerConfig()
