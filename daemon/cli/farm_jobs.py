@@ -239,7 +239,7 @@ async def _why(farm: FarmClient, args: argparse.Namespace) -> dict[str, Any]:
 
 def _shown_why(job: dict[str, Any]) -> str:
     rows = [_job(job), *(f"        {why}" for why in job["why"])]
-    rows += [f"        copy {copy['number']}: {_copy(copy)}" for copy in job.get("copies", ())]
+    rows += [f"        copy {copy['number']}: {_copy(copy)}" for copy in job["copy_list"]]
     return "\n".join(printable(row) for row in rows)
 
 
@@ -258,7 +258,7 @@ async def _printers(farm: FarmClient, _: argparse.Namespace) -> list[dict[str, A
 def _shown_printers(printers: list[dict[str, Any]]) -> str:
     rows = []
     for each in printers:
-        says = "away" if each["away"] else "ready" if each["ready"] else each["not_ready"]
+        says = "away" if each["away"] else "ready" if each["ready"] else each["reason"]
         left = duration(each["remaining_s"])
         rows.append("  ".join(filter(None, [f"{each['id']:<20}", each["group"], each["state"], says, left])))
     return "\n".join(
@@ -270,7 +270,7 @@ async def _logs(farm: FarmClient, args: argparse.Namespace) -> Any:
     """Show what happened; followed, it never returns."""
     since = 0
     while True:
-        found = (await farm.get("/events", {"since": str(since), "limit": str(args.lines)}))["events"]
+        found = (await farm.get("/log", {"since": str(since or -1), "limit": str(args.lines)}))["events"]
         if args.json and not args.follow:
             return found
         for event in found:
@@ -283,7 +283,7 @@ async def _logs(farm: FarmClient, args: argparse.Namespace) -> Any:
 
 def _event(event: dict[str, Any]) -> str:
     when = datetime.fromtimestamp(event["at"]).strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ006 - the reader's clock
-    parts = [event["who"], event["what"], event["printer"], event["copy"] or event["job"], event["text"]]
+    parts = [event["by"], event["what"], event["printer"], event["copy"] or event["job"], event["text"]]
     return "  ".join([when, *filter(None, parts)])
 
 

@@ -25,6 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="the G-code: a text, .bgcode, .gcode.gz or .gcode.3mf")
     parser.add_argument("--json", action="store_true", help="everything, for programs")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw speed, flow and layer times to this file")
+    parser.add_argument("--thumbnail", type=Path, metavar="PNG", help="write the file's largest picture to this file")
     parser.add_argument("--layer", type=int, metavar="N", default=1, help="the layer whose path is drawn (1)")
     parser.add_argument("--plate", type=int, metavar="N", default=None, help="which plate of a .gcode.3mf")
     add_config(parser)
@@ -43,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
     printer = machine(profile, settings, firmware)
     with unpacked(args.file, args.plate) as path:
         found = _drawn(path, printer, args) if args.plot else analyse(path, printer)
+    if args.thumbnail:
+        _write_thumbnail(found, args.thumbnail)
     if args.json:
         json.dump(found.as_json(), sys.stdout, indent=2)
         print()
@@ -86,6 +89,14 @@ def _told(address: str) -> tuple[tuple[str, ...], str]:
             await printer.close()
 
     return asyncio.run(ask())
+
+
+def _write_thumbnail(found: Analysis, path: Path) -> None:
+    """Write the largest picture that can be read, as PNG; nothing where the file has none."""
+    from daemon.front.analysis.thumbnails import as_png, largest  # noqa: PLC0415 - Pillow
+
+    if (picture := largest(found.thumbnails)) is not None:
+        path.write_bytes(as_png(picture))
 
 
 _LIMITS = {

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -76,6 +76,7 @@ def test_a_copy_goes_from_offer_to_done_and_each_step_twice_changes_nothing(farm
     assert farm.offer("mk3", presence()) is None
     for _ in range(2):
         assert farm.report("mk3", said(offer, "printing"))
+    assert not farm.report("mk3", said(offer, "not_begun"))  # it has
     for _ in range(2):
         assert farm.report("mk3", said(offer, "done", seconds=60, filament_mm=100))
     copy = farm.copy(offer.copy)
@@ -232,7 +233,7 @@ def test_again_makes_a_copy_with_a_parent_and_a_second_click_none(farm):
 
 def test_the_same_key_or_id_never_makes_a_second_job(farm):
     job = submit(farm, key="k", copies=2)
-    assert submit(farm, key="k", copies=2) == job
+    assert farm.submit(JobWish(sha256=SHA, key="k", copies=2, by="ben")) == (job, False)
     with pytest.raises(WishReused, match="has made job 1"):
         submit(farm, key="k", copies=3)
     given = str(uuid.uuid4())
@@ -333,6 +334,12 @@ def test_why_it_waits(farm, wall):
         "no printer of group large that fits is ready: mk3 waits for its bed to be cleared, xl prints until about 14:20"
     ]
     assert why(mk3=presence(petg, group="large")) == ["3 copies are before it"]
+    assert farm.reasons({"mk3": presence(petg, group="large")}) == {
+        first.id: ["it is next: mk3 is about to take it"],
+        job.id: ["3 copies are before it"],
+        held.id: why(held) and farm.why_waiting(held.id, {}),
+    }
+    assert farm.reasons({}, offset=3) == {}
     assert why(first, mk3=presence(group="large")) == ["it is next: mk3 is about to take it"]
     wall.now += 61
     assert why(mk3=presence(petg, group="large")) == [
@@ -475,24 +482,46 @@ class Farm(RuleBasedStateMachine):
             same_each_time = str(uuid.uuid5(uuid.NAMESPACE_URL, str(len(self.jobs))))
             self.jobs.append(submit(self.list, id=same_each_time, copies=copies, material=material).id)
 
-    @rule(printer=st.sampled_from(PRINTERS), tools=st.sampled_from([(), (PLA,)]))
-    def offer(self, printer, tools):
-        if offer := self.list.offer(printer, presence(*tools), 60):
-            self.offers.append((printer, offer.copy, offer.attempt))
+    @rule(
+        printer=st.sampled_from(PRINTERS),
+        tools=st.sampled_from([(), (PLA,)]),
+        answers=st.sampled_from(["nothing", "claim", "claim", "printing"]),
+    )
+    def offer(self, printer, tools, answers):
+        offer = self.list.offer(printer, presence(*tools), 60)
+        if offer is None:
+            return
+        self.offers.append((printer, offer.copy, offer.attempt))
+        self._nobody_else_may_have(offer.copy)
+        if answers != "nothing":
+            assert self.list.claim(printer, offer.copy, offer.attempt, "x")
+            assert offer.copy not in self.owner
+            self.owner[offer.copy] = (printer, offer.attempt, "x")
+        if answers == "printing":
+            self._send(printer, said(offer, "printing"))
 
     @precondition(lambda self: self.offers)
     @rule(data=st.data(), nonce=st.sampled_from("xy"))
     def claim(self, data, nonce):
         printer, copy, attempt = data.draw(st.sampled_from(self.offers[-8:]))
+        before = self.list.copy(copy)
         if self.list.claim(printer, copy, attempt, nonce):
             assert self.owner.setdefault(copy, (printer, attempt, nonce)) == (printer, attempt, nonce)
+            assert before.state in ("offered", *BEGUN)
+        self._nobody_else_may_have(copy)
 
-    @precondition(lambda self: self.offers)
-    @rule(data=st.data(), printer=st.sampled_from(PRINTERS), nonce=st.sampled_from("xy"))
-    def rogue_claim(self, data, printer, nonce):
-        owner, copy, attempt = data.draw(st.sampled_from(self.offers[-8:]))
-        if printer != owner:
-            assert not self.list.claim(printer, copy, attempt, nonce) or (printer, copy, attempt) in self.offers
+    def _nobody_else_may_have(self, copy):
+        """Ask the claim of everybody who was ever offered this copy, and of those who were not."""
+        before = self.list.copy(copy)
+        if before.state == "offered":
+            askers = {(each, attempt, "x") for each in PRINTERS for attempt in range(before.attempt)}
+            askers |= {(each, before.attempt, "x") for each in PRINTERS if each != before.printer}
+        else:
+            askers = {(each, before.attempt, nonce) for each in PRINTERS for nonce in "xyz"} - {self.owner.get(copy)}
+        for printer, attempt, nonce in askers:
+            assert not self.list.claim(printer, copy, attempt, nonce)
+            assert not self.list.renew(printer, copy, attempt, 60) or before.state == "offered"
+        assert self.list.copy(copy) == before
 
     @precondition(lambda self: self.offers)
     @rule(
@@ -522,6 +551,7 @@ class Farm(RuleBasedStateMachine):
         if taken and said.kind in FINAL:
             assert after.state == said.kind
         if taken and said.kind == "not_begun":
+            assert before.state == "claimed"
             assert self.owner.pop(said.copy) == (printer, said.attempt, before.nonce)
         self.sent.append((printer, said))
         again = self.list.report(printer, said)
@@ -576,6 +606,9 @@ class Farm(RuleBasedStateMachine):
 
 
 Farm.TestCase.settings = settings(
-    max_examples=300 if NIGHTLY else 20, stateful_step_count=60 if NIGHTLY else 35, deadline=None
+    max_examples=300 if NIGHTLY else 20,
+    stateful_step_count=60 if NIGHTLY else 30,
+    deadline=None,
+    phases=tuple(Phase) if NIGHTLY else (Phase.generate,),  # to make a sequence shorter takes minutes
 )
 test_any_sequence_of_messages_and_wishes = Farm.TestCase

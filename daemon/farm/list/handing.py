@@ -170,6 +170,7 @@ def claim(tx: Transaction, printer: str, copy: str, attempt: int, nonce: str) ->
     values = {"a_copy": copy, "a_printer": printer, "an_attempt": attempt}
     if tx.write(_CLAIM, **values, a_nonce=nonce, now=tx.now) == 1:
         found = rows.get_copy(tx, copy)
+        tx.next("claim")
         tx.event(printer, "claimed", job=found.job, copy=copy, printer=printer)
         return True
     seen = rows.look_for(tx, copy)

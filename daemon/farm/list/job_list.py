@@ -72,6 +72,11 @@ class JobList:
     def add(self, wish: JobWish) -> FarmJob:
         """Make a job; the same id or key again is the same job. Raises BadWish, UnknownFile, WishReused."""
         with self.write() as tx:
+            return wishing.add(tx, wish)[0]
+
+    def submit(self, wish: JobWish) -> tuple[FarmJob, bool]:
+        """Do as `add`; tell, too, whether the job is a new one."""
+        with self.write() as tx:
             return wishing.add(tx, wish)
 
     def edit(self, job: str, changes: JobChanges, revision: int | None = None, by: str = "") -> FarmJob:
@@ -234,6 +239,21 @@ class JobList:
         """Return why no copy of a job begins now, in sentences; raises NoSuchJob."""
         with self._database.read() as tx:
             return reading.why_waiting(tx, job, presences, clock)
+
+    def reasons(self, presences: dict[str, Presence], limit: int = 100, offset: int = 0) -> dict[str, list[str]]:
+        """Return the same for jobs of the list in its order, by id."""
+        with self._database.read() as tx:
+            return reading.reasons(tx, presences, limit, offset)
+
+    def note(self, by: str, what: str, printer: str = "", text: str = "") -> None:
+        """Write down what somebody did that is nowhere else."""
+        with self.write() as tx:
+            tx.event(by, what, printer=printer, text=text)
+
+    def claims(self) -> int:
+        """Return how many claims were ever granted."""
+        with self._database.read() as tx:
+            return reading.counter(tx, "claim")
 
     def tidy(self) -> None:
         """Drop what is older than it is kept; once a day is enough."""

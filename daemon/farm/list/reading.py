@@ -1,5 +1,6 @@
 """What the list shows: jobs in their order, copies, history, events, numbers."""
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 
 from daemon.farm.list import matching, rows, waiting
 from daemon.farm.list.database import Transaction
-from daemon.farm.list.schema import copies, events, jobs, printers
+from daemon.farm.list.schema import copies, counters, events, jobs, printers
 from daemon.farm.list.words import HOLDING, FarmCopy, FarmJob, ListedEvent
 from daemon.farm.messages import Presence
 
@@ -31,9 +32,9 @@ def ended_jobs(tx: Transaction, limit: int, offset: int) -> list[FarmJob]:
     return rows.values(tx, tx.rows(query.limit(limit).offset(offset)))
 
 
-def job_copies(tx: Transaction, job: str) -> list[FarmCopy]:
+def job_copies(tx: Transaction, asked: str) -> list[FarmCopy]:
     """Return the copies of a job; raises NoSuchJob."""
-    rows.find_job(tx, job)
+    job = rows.find_job(tx, asked).id
     return [
         rows.copy_of(row) for row in tx.rows(sa.select(copies).where(copies.c.job == job).order_by(copies.c.number))
     ]
@@ -89,35 +90,86 @@ def counts(tx: Transaction) -> dict[str, int]:
     return {row.state: row.count for row in tx.rows(query)}
 
 
-def before(tx: Transaction, job: Any, fitting: Mapping[str, Presence]) -> int:
-    """Return how many copies come before a job's first one at the printers that it fits."""
-    kinds = rows.all_kinds(tx)
-    wanted = {kind.id for kind in kinds if any(matching.fits_kind(kind, each) for each in fitting.values())}
-    here = (jobs.c.priority, jobs.c.due, jobs.c.position, jobs.c.number)
-    earlier = sa.or_(
-        here[0] > job.priority,
-        sa.and_(
-            here[0] == job.priority,
-            sa.tuple_(*here[1:]) < sa.tuple_(*(sa.literal(job._mapping[each.name]) for each in here[1:])),  # noqa: SLF001 - public in SQLAlchemy
-        ),
-    )
-    query = sa.select(jobs).where(jobs.c.queued == sa.literal_column("1"), jobs.c.kind.in_(wanted), earlier)
-    count = 0
-    for row in tx.rows(query):
-        other = rows.job_of(row, {})
-        if any(matching.fits_machine(other, name, each) for name, each in fitting.items()):
-            count += row.waiting
-    return count
+def counter(tx: Transaction, name: str) -> int:
+    """Return how often something has happened that is counted."""
+    row = tx.row(sa.select(counters.c.value).where(counters.c.name == name))
+    return row.value if row else 0
+
+
+# -- why it waits ------------------------------------------------------------------------------------------
+
+_DEMAND = (jobs.c.printer_group, jobs.c.material, jobs.c.colour, jobs.c.nozzle_mm, jobs.c.printers, jobs.c.extent)
+"""What decides, with `hottest`, which printers a job fits."""
+
+
+class _Fits:
+    """Which printers jobs fit, worked out once for those that ask for the same."""
+
+    def __init__(self, known: Mapping[str, Presence]) -> None:
+        self._known = known
+        self._of: dict[tuple[Any, ...], frozenset[str]] = {}
+
+    def of(self, row: Any) -> frozenset[str]:
+        """Return the printers that a row of `farm_jobs`, or of what such ask for, fits; declines are not looked at."""
+        key = tuple(row._mapping[each.name] for each in (*_DEMAND, jobs.c.hottest))  # noqa: SLF001 - SQLAlchemy's public name
+        if (found := self._of.get(key)) is None:
+            job = rows.demand_of(row)
+            found = self._of[key] = frozenset(
+                name for name, each in self._known.items() if not matching.misfits(job, name, each)
+            )
+        return found
 
 
 def why_waiting(tx: Transaction, job: str, known: Mapping[str, Presence], clock: waiting.Clock | None) -> list[str]:
     """Return why no copy of a job begins now; raises NoSuchJob."""
     row = rows.find_job(tx, job)
-    [value] = rows.values(tx, [row])
-    declines = rows.declines_of(tx, job)
-    fitting = {name: each for name, each in known.items() if not matching.misfits(value, name, each, declines)}
-    ahead = before(tx, row, fitting) if fitting and row.queued else 0
-    return waiting.why(value, known, declines, ahead, tx.now, clock or _clock(tx.now))
+    fits = _Fits(known)
+    return _why(tx, row, rows.values(tx, [row])[0], known, _ahead(tx, row, fits), fits, clock or _clock(tx.now))
+
+
+def reasons(tx: Transaction, known: Mapping[str, Presence], limit: int, offset: int) -> dict[str, list[str]]:
+    """Return why they wait for jobs of the list, in its order."""
+    query = sa.select(jobs).where(jobs.c.unfinished > sa.literal_column("0")).order_by(*rows.ORDER)
+    found = tx.rows(query.limit(limit).offset(offset))
+    if not found:
+        return {}
+    fits, clock = _Fits(known), _clock(tx.now)
+    ahead = _ahead(tx, found[0], fits)
+    told = {}
+    for row, job in zip(found, rows.values(tx, found), strict=True):
+        told[job.id] = _why(tx, row, job, known, ahead, fits, clock)
+        if row.queued:
+            ahead.update({fits.of(row): row.waiting})
+    return told
+
+
+def _why(
+    tx: Transaction,
+    row: Any,
+    job: FarmJob,
+    known: Mapping[str, Presence],
+    ahead: Counter[frozenset[str]],
+    fits: _Fits,
+    clock: waiting.Clock,
+) -> list[str]:
+    before = sum(count for where, count in ahead.items() if not where.isdisjoint(fits.of(row))) if row.queued else 0
+    return waiting.why(job, known, rows.declines_of(tx, job.id), before, tx.now, clock)
+
+
+def _ahead(tx: Transaction, job: Any, fits: _Fits) -> Counter[frozenset[str]]:
+    """Return how many copies come before a job's first one, by the printers that they fit."""
+    here = (jobs.c.due, jobs.c.position, jobs.c.number)
+    own = [sa.literal(value) for value in (job.due, job.position, job.number)]
+    same = sa.and_(jobs.c.priority == job.priority, sa.tuple_(*here) < sa.tuple_(*own))
+    query = (
+        sa.select(*_DEMAND, jobs.c.hottest, sa.func.sum(jobs.c.waiting).label("waiting"))
+        .where(jobs.c.queued == sa.literal_column("1"), sa.or_(jobs.c.priority > job.priority, same))
+        .group_by(*_DEMAND, jobs.c.hottest)
+    )
+    found = Counter[frozenset[str]]()
+    for row in tx.rows(query):
+        found[fits.of(row)] += row.waiting
+    return found
 
 
 def _clock(now: float) -> waiting.Clock:

@@ -14,6 +14,9 @@ from daemon.farm.list.matching import Kind
 from daemon.farm.list.schema import FOREVER, copies, declines, jobs, kinds
 from daemon.farm.list.words import BEGUN, Decline, FarmCopy, FarmJob, JobState
 
+MAX_DIGITS = 9
+"""Of a job's number."""
+
 MAX_IN = 500
 """Values in one IN: SQLite takes 999 in old versions."""
 
@@ -65,6 +68,26 @@ def job_of(row: Any, counts: dict[str, int]) -> FarmJob:
     )
 
 
+def demand_of(row: Any) -> FarmJob:
+    """Return what a row asks for of a printer, as a job without an identity."""
+    return FarmJob(
+        id="",
+        number=0,
+        name="",
+        sha256="",
+        state="waiting",
+        created=0.0,
+        revision=0,
+        material=row.material,
+        colour=row.colour,
+        nozzle_mm=row.nozzle_mm,
+        group=row.printer_group,
+        printers=tuple(json.loads(row.printers)),
+        extent=extent_of(row.extent),
+        hottest=row.hottest,
+    )
+
+
 def extent_of(text: str) -> tuple[float, float, float] | None:
     """Return the size that is kept as a text, "" for none."""
     return msgspec.json.decode(text, type=tuple[float, float, float]) if text else None
@@ -93,6 +116,7 @@ def _state(counts: dict[str, int], *, held: bool) -> JobState:
 # -- looking up --------------------------------------------------------------------------------------------
 
 _JOB = sa.select(jobs).where(jobs.c.id == sa.bindparam("id"))
+_JOB_BY_NUMBER = sa.select(jobs).where(jobs.c.number == sa.bindparam("number"))
 _COPY = sa.select(copies).where(copies.c.id == sa.bindparam("id"))
 _COUNTS = (
     sa.select(copies.c.job, copies.c.state, sa.func.count().label("count"))
@@ -104,12 +128,14 @@ _DECLINES = sa.select(declines).where(declines.c.job == sa.bindparam("job"), dec
 
 
 def find_job(tx: Transaction, job: str) -> Any:
-    """Return the row of a job.
+    """Return the row of a job, by its id or its number.
 
     Raises:
         NoSuchJob: there is none.
     """
-    if (row := tx.row(_JOB, id=job)) is None:
+    by_number = len(job) <= MAX_DIGITS and job.isascii() and job.isdecimal()
+    row = tx.row(_JOB_BY_NUMBER, number=int(job)) if by_number else tx.row(_JOB, id=job)
+    if row is None:
         raise NoSuchJob(f"there is no job {job}")
     return row
 

@@ -60,8 +60,8 @@ def get_file(tx: Transaction, sha256: str) -> FileFacts:
 # -- a new job ---------------------------------------------------------------------------------------------
 
 
-def add(tx: Transaction, wish: JobWish) -> FarmJob:
-    """Make a job of what somebody submits; the same id or key again is the same job.
+def add(tx: Transaction, wish: JobWish) -> tuple[FarmJob, bool]:
+    """Make a job of what somebody submits; the same id or key again is the same job, and False says so.
 
     Raises:
         BadWish: a value is out of its bounds.
@@ -69,14 +69,14 @@ def add(tx: Transaction, wish: JobWish) -> FarmJob:
         WishReused: the key was used for another job.
     """
     if (known := _known(tx, wish)) is not None:
-        return known
+        return known, False
     facts = get_file(tx, wish.sha256)
     job_id, number = wish.id or str(uuid.uuid4()), tx.next("job")
     values = _checked(
         {
             "name": wish.name or facts.name,
             "material": facts.material if wish.material is None else wish.material,
-            "colour": facts.colour if wish.colour is None else wish.colour,
+            "colour": wish.colour,
             "nozzle_mm": facts.nozzle_mm if wish.nozzle_mm is None else wish.nozzle_mm,
             "group": wish.group,
             "printers": wish.printers,
@@ -115,7 +115,7 @@ def add(tx: Transaction, wish: JobWish) -> FarmJob:
     _add_copies(tx, job_id, 1, wish.copies)
     rows.recount(tx, [job_id])
     tx.event(wish.by, "submitted", job=job_id, text=f"{wish.copies} x {values['name']}")
-    return rows.get_job(tx, job_id)
+    return rows.get_job(tx, job_id), True
 
 
 def _known(tx: Transaction, wish: JobWish) -> FarmJob | None:
@@ -141,7 +141,7 @@ def _known(tx: Transaction, wish: JobWish) -> FarmJob | None:
 
 
 def _fingerprint(wish: JobWish) -> str:
-    return hashlib.sha256(msgspec.json.encode(wish)).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(wish, by=""))).hexdigest()
 
 
 def _add_copies(tx: Transaction, job: str, first: int, count: int, parent: str = "") -> None:
@@ -258,7 +258,7 @@ def _columns(values: dict[str, Any]) -> dict[str, Any]:
 # -- changes -----------------------------------------------------------------------------------------------
 
 
-def edit(tx: Transaction, job: str, changes: JobChanges, revision: int | None, by: str) -> FarmJob:
+def edit(tx: Transaction, asked: str, changes: JobChanges, revision: int | None, by: str) -> FarmJob:
     """Change what a job asks for; what is held out for it is taken back, what has begun stays.
 
     Raises:
@@ -266,7 +266,8 @@ def edit(tx: Transaction, job: str, changes: JobChanges, revision: int | None, b
         BadWish: a value is out of its bounds.
         FarmConflict: more copies have begun than it is to have.
     """
-    row = rows.find_job(tx, job)
+    row = rows.find_job(tx, asked)
+    job = row.id
     _check_site(row)
     if revision is not None and row.revision != revision:
         raise StaleRevision(
@@ -305,25 +306,26 @@ def _set_copies(tx: Transaction, row: Any, count: int) -> None:
         _cancel(tx, each)
 
 
-def move(tx: Transaction, job: str, before: str | None, by: str) -> FarmJob:
+def move(tx: Transaction, asked: str, before: str | None, by: str) -> FarmJob:
     """Have a job come just before another one, or behind all of its priority and due date.
 
     Raises:
         FarmConflict: priority or due date put it elsewhere.
     """
-    row = rows.find_job(tx, job)
+    row = rows.find_job(tx, asked)
+    job = row.id
     peers = [each for each in _peers(tx, row) if each.id != job]
     index = len(peers)
-    if before is not None and before != job:
-        other = rows.find_job(tx, before)
+    other = None if before is None else rows.find_job(tx, before)
+    if other is not None and other.id == job:
+        return rows.get_job(tx, job)
+    if other is not None:
         if (other.priority, other.due) != (row.priority, row.due):
             what = "priority" if other.priority != row.priority else "due date"
             raise FarmConflict(f"jobs {row.number} and {other.number} differ in {what}: change that first")
-        index = next((n for n, each in enumerate(peers) if each.id == before), -1)
+        index = next((n for n, each in enumerate(peers) if each.id == other.id), -1)
         if index < 0:
             raise FarmConflict(f"job {other.number} has ended: nothing can come before it")
-    elif before == job:
-        return rows.get_job(tx, job)
     places = [each.position for each in peers]
     low = places[index - 1] if index else None
     high = places[index] if index < len(places) else None
@@ -348,9 +350,10 @@ def _spread(tx: Transaction, peers: list[Any]) -> None:
     tx.write_many(set_place, [{"a_job": each.id, "place": float(n)} for n, each in enumerate(peers)])
 
 
-def hold(tx: Transaction, job: str, by: str) -> FarmJob:
+def hold(tx: Transaction, asked: str, by: str) -> FarmJob:
     """Begin no more copies of a job; what is held out is taken back, what has begun goes on."""
-    row = rows.find_job(tx, job)
+    row = rows.find_job(tx, asked)
+    job = row.id
     _check_site(row)
     if not row.held:
         values = {"held": 1, "held_by": by, "held_at": tx.now, "revision": row.revision + 1}
@@ -361,9 +364,10 @@ def hold(tx: Transaction, job: str, by: str) -> FarmJob:
     return rows.get_job(tx, job)
 
 
-def release(tx: Transaction, job: str, by: str) -> FarmJob:
+def release(tx: Transaction, asked: str, by: str) -> FarmJob:
     """Let a job begin again, also at printers that have declined it."""
-    row = rows.find_job(tx, job)
+    row = rows.find_job(tx, asked)
+    job = row.id
     _check_site(row)
     if row.held:
         values = {"held": 0, "held_by": "", "held_at": None, "revision": row.revision + 1}
@@ -381,9 +385,10 @@ def _withdraw(tx: Transaction, job: str) -> None:
         handing.take_back(tx, rows.copy_of(row))
 
 
-def cancel_job(tx: Transaction, job: str, by: str) -> list[FarmCopy]:
+def cancel_job(tx: Transaction, asked: str, by: str) -> list[FarmCopy]:
     """Cancel what has not begun; ask for an end of what has. Return the copies that this concerns."""
-    row = rows.find_job(tx, job)
+    row = rows.find_job(tx, asked)
+    job = row.id
     _check_site(row)
     open_ones = sa.select(copies).where(copies.c.job == job, copies.c.state.not_in(FINAL)).order_by(copies.c.number)
     concerned = [rows.copy_of(each) for each in tx.rows(open_ones)]
@@ -465,13 +470,14 @@ def _check_site(row: Any) -> None:
 # -- sites -------------------------------------------------------------------------------------------------
 
 
-def hand_over(tx: Transaction, job: str, site: str, by: str) -> FarmJob:
+def hand_over(tx: Transaction, asked: str, site: str, by: str) -> FarmJob:
     """Give a whole job to a site, for good; the same again changes nothing.
 
     Raises:
         FarmConflict: another site has it, or a copy is not waiting any more.
     """
-    row = rows.find_job(tx, job)
+    row = rows.find_job(tx, asked)
+    job = row.id
     if row.site == site:
         return rows.get_job(tx, job)
     _check_site(row)

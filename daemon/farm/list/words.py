@@ -1,11 +1,13 @@
 """Values that the list takes and gives."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
 CopyState = Literal["waiting", "offered", "claimed", "printing", "done", "failed", "cancelled"]
 JobState = Literal["waiting", "held", "printing", "done", "failed", "cancelled"]
+
+COPY_STATES: tuple[CopyState, ...] = get_args(CopyState)
 
 FINAL: tuple[CopyState, ...] = ("done", "failed", "cancelled")
 """What never changes again."""
@@ -56,7 +58,8 @@ class JobWish(ListValue, frozen=True, forbid_unknown_fields=True):
     """What a person submits.
 
     Attributes:
-        material: None is the file's, "" is any; so with colour and nozzle (0).
+        material: None is the file's, "" is any; so with the nozzle (0).
+        colour: "" is any.
         printers: the only ones that may print it; empty: all of the group.
         key: the same key never makes a second job.
         id: for a job that comes from the hub.
@@ -66,7 +69,7 @@ class JobWish(ListValue, frozen=True, forbid_unknown_fields=True):
     name: str = ""
     copies: int = 1
     material: str | None = None
-    colour: str | None = None
+    colour: str = ""
     nozzle_mm: float | None = None
     group: str = ""
     printers: tuple[str, ...] = ()

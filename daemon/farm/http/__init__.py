@@ -1,0 +1,1 @@
+"""The farm over HTTP: for its page, the command line and programs."""

@@ -1,0 +1,231 @@
+"""Jobs and copies: submit, list, edit, move, hold, cancel, print again."""
+
+import re
+from typing import Any, Literal
+
+import msgspec
+
+from daemon.farm.http.base import FarmHandler
+from daemon.farm.http.errors import FarmRefusal
+from daemon.farm.http.uploads import UploadingHandler
+from daemon.farm.http.views import CopyView, copy_view, is_orphan, job_view, whole_job
+from daemon.farm.list.job_list import JobList
+from daemon.farm.list.words import FarmCopy, FarmJob, JobChanges, JobWish
+
+MOST = 500
+"""Jobs, copies or events in one answer."""
+
+MOST_REASONS = 100
+"""Jobs of which one answer says why they wait."""
+
+_KEY = re.compile(r"[!-~]{1,200}", re.ASCII)
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a client submits; what it leaves out is the file's, or any."""
+
+    sha256: str = ""
+    name: str = ""
+    copies: int = 1
+    material: str | None = None
+    colour: str = ""
+    nozzle_mm: float | None = None
+    group: str = ""
+    printers: tuple[str, ...] = ()
+    priority: int = 0
+    due: float | None = None
+    notes: str = ""
+    held: bool = False
+
+
+class Edit(JobChanges, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Changes, and the revision that they were made for."""
+
+    revision: int
+
+
+class Before(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a job is moved to; null: behind all others."""
+
+    before: str | int | None
+
+
+class Settlement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What became of an orphan."""
+
+    state: Literal["done", "failed"]
+
+
+class JobsHandler(UploadingHandler):
+    """/api/farm/jobs."""
+
+    async def get(self) -> None:
+        """List jobs: those that have not ended in the order of printing, or those that have, the newest first."""
+        state = self.get_query_argument("state", "open")
+        if state not in ("open", "ended", "all"):
+            raise FarmRefusal(400, "state must be open, ended or all")
+        limit, offset = self.whole("limit", 100, 1, MOST), self.whole("offset", 0, 0, 10_000_000)
+        presences = dict(self.farm.printers.presences)
+        reasons = min(limit, MOST_REASONS) if self.get_query_argument("why", "true") == "true" else 0
+
+        def look(jobs: JobList) -> tuple[list[FarmJob], dict[str, list[str]]]:
+            found = [] if state == "ended" else jobs.jobs(limit, offset)
+            why = jobs.reasons(presences, reasons, offset) if found and reasons else {}
+            if state != "open" and len(found) < limit:
+                found += jobs.ended_jobs(limit - len(found), offset if state == "ended" else 0)
+            return found, why
+
+        found, why = await self.ask(look)
+        self.answer({"jobs": [job_view(job, why.get(job.id, [])) for job in found]})
+
+    async def post(self) -> None:
+        """Make a job of a file that comes with it, or is known by its hash."""
+        key = self.request.headers.get("Idempotency-Key", "")
+        if key and not _KEY.fullmatch(key):
+            raise FarmRefusal(400, "an Idempotency-Key has 1 to 200 characters of ASCII, and no spaces")
+        asked = self.decoded(Submission) if self.upload is None else await self._uploaded()
+        if not asked.sha256:
+            raise FarmRefusal(400, "sha256 is missing: of a file that was uploaded before")
+        wish = JobWish(**msgspec.structs.asdict(asked), by=self.key.name, key=key)
+        job, is_new = await self.ask(lambda jobs: jobs.submit(wish))
+        if not is_new:
+            self.set_header("Idempotent-Replayed", "true")
+        self.set_header("Location", f"/api/farm/jobs/{job.id}")
+        self.answer(job_view(job), 201 if is_new else 200)
+
+    async def _uploaded(self) -> Submission:
+        assert self.upload is not None  # noqa: S101 - as `post` has seen
+        # what the fields say is looked at before the file, whose analysis takes a while
+        self.upload.form.end()
+        asked = _from_fields(self.upload.form.fields)
+        facts = await self.upload.keep()
+        if asked.sha256 not in ("", facts.sha256):
+            raise FarmRefusal(400, f"the file's SHA-256 is {facts.sha256}, not {asked.sha256[:64]}: it came in damaged")
+        return msgspec.structs.replace(asked, sha256=facts.sha256)
+
+
+def _from_fields(fields: dict[str, str]) -> Submission:
+    """Return the fields of a form; raises FarmRefusal."""
+    values: dict[str, Any] = dict(fields)
+    if "printers" in values:
+        values["printers"] = [each.strip() for each in values["printers"].split(",") if each.strip()]
+    try:
+        return msgspec.convert(values, Submission, strict=False)
+    except msgspec.ValidationError as error:
+        raise FarmRefusal(400, f"the form means nothing here: {error}") from error
+
+
+class FarmJobHandler(FarmHandler):
+    """/api/farm/jobs/<id>."""
+
+    async def get(self, job: str) -> None:
+        """Tell about a job, its copies, and why it waits."""
+        presences = dict(self.farm.printers.presences)
+
+        def look(jobs: JobList) -> tuple[FarmJob, list[FarmCopy], list[str]]:
+            return jobs.job(job), jobs.copies(job), jobs.why_waiting(job, presences)
+
+        found, copies, why = await self.ask(look)
+        self.answer(whole_job(found, why, [self._view(each) for each in copies]))
+
+    async def patch(self, job: str) -> None:
+        """Change what a job asks for."""
+        edit = self.decoded(Edit)
+        changes = JobChanges(**{name: getattr(edit, name) for name in JobChanges.__struct_fields__})
+        changed = await self.ask(lambda jobs: jobs.edit(job, changes, edit.revision, self.key.name))
+        self.answer(job_view(changed))
+
+    async def delete(self, job: str) -> None:
+        """Cancel a job; what has begun ends when its printer says so."""
+        copies = await self.ask(lambda jobs: jobs.cancel_job(job, self.key.name))
+        self.answer({"copies": [self._view(each) for each in copies]})
+
+    def _view(self, copy: FarmCopy) -> CopyView:
+        return copy_view(copy, self.farm.printers)
+
+
+class JobVerbHandler(FarmHandler):
+    """/api/farm/jobs/<id>/{move,hold,release}."""
+
+    async def post(self, job: str, verb: str) -> None:
+        """Do it."""
+        by = self.key.name
+        if verb == "move":
+            before = self.decoded(Before).before
+            place = None if before is None else str(before)
+            changed = await self.ask(lambda jobs: jobs.move(job, place, by))
+        elif verb == "hold":
+            changed = await self.ask(lambda jobs: jobs.hold(job, by))
+        else:
+            changed = await self.ask(lambda jobs: jobs.release(job, by))
+        self.answer(job_view(changed))
+
+
+class CopyHandler(FarmHandler):
+    """/api/farm/copies/<id>."""
+
+    async def get(self, copy: str) -> None:
+        """Tell about a copy."""
+        self.answer(copy_view(await self.ask(lambda jobs: jobs.copy(copy)), self.farm.printers))
+
+
+class CopyVerbHandler(FarmHandler):
+    """/api/farm/copies/<id>/{cancel,again,settle}."""
+
+    async def post(self, copy: str, verb: str) -> None:
+        """Do it."""
+        by = self.key.name
+        if verb == "settle":
+            state = self.decoded(Settlement).state
+            changed = await self.ask(lambda jobs: jobs.settle(copy, state, by))
+        elif verb == "cancel":
+            changed = await self.ask(lambda jobs: jobs.cancel_copy(copy, by))
+        else:
+            changed = await self.ask(lambda jobs: jobs.again(copy, by))
+        self.answer(copy_view(changed, self.farm.printers), 201 if verb == "again" else 200)
+
+
+class OrphansHandler(FarmHandler):
+    """/api/farm/orphans."""
+
+    async def get(self) -> None:
+        """List copies that have begun at printers that are silent: a person has to look."""
+        printers = self.farm.printers
+
+        def look(jobs: JobList) -> list[tuple[FarmCopy, FarmJob]]:
+            return [(copy, jobs.job(copy.job)) for copy in jobs.outstanding() if is_orphan(copy, printers)]
+
+        self.answer({"copies": [copy_view(copy, printers, job.name) for copy, job in await self.ask(look)]})
+
+
+class FarmHistoryHandler(FarmHandler):
+    """/api/farm/history."""
+
+    async def get(self) -> None:
+        """List copies that have ended, the newest first."""
+        limit = self.whole("limit", 100, 1, MOST)
+        before = self.number("before", 4e9, 0, 4e9)
+        printer = self.get_query_argument("printer", "")[:64]
+
+        def look(jobs: JobList) -> list[tuple[FarmCopy, FarmJob]]:
+            known: dict[str, FarmJob] = {}
+            found = jobs.history(limit, before, printer)
+            for each in found:
+                if each.job not in known:
+                    known[each.job] = jobs.job(each.job)
+            return [(each, known[each.job]) for each in found]
+
+        entries = await self.ask(look)
+        self.answer({"copies": [copy_view(copy, self.farm.printers, job.name) for copy, job in entries]})
+
+
+class FarmLogHandler(FarmHandler):
+    """/api/farm/log."""
+
+    async def get(self) -> None:
+        """Tell who did what: behind an event, or the newest."""
+        limit, job = self.whole("limit", 100, 1, MOST), self.get_query_argument("job", "")[:64]
+        since = self.whole("since", -1, -1, 10**15)
+        if since < 0:
+            since = 0 if job else max(0, await self.ask(lambda jobs: jobs.last_event()) - limit)
+        self.answer({"events": await self.ask(lambda jobs: jobs.events(since, limit, job))})

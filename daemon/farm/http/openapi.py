@@ -1,0 +1,252 @@
+"""The description of the farm's API, as OpenAPI 3.1. Built when it is asked for; tests hold the server against it."""
+
+from typing import Any
+
+import msgspec
+
+from daemon import __version__
+from daemon.farm.http.about import NewKey
+from daemon.farm.http.hub import FarmStateView
+from daemon.farm.http.jobs import MOST, Before, Edit, Settlement, Submission
+from daemon.farm.http.keys import FarmKey
+from daemon.farm.http.printers import VERBS
+from daemon.farm.http.views import CopyView, FarmJobView, PrinterView, WholeJob
+from daemon.farm.list.words import FileFacts, ListedEvent
+from daemon.farm.messages import PRINTER_ID
+
+Schema = dict[str, Any]
+
+REF = "#/components/schemas/{name}"
+STRUCTS = (
+    FarmJobView, CopyView, WholeJob, PrinterView, FileFacts, ListedEvent, FarmKey, FarmStateView,
+    Submission, Edit, Before, Settlement, NewKey,
+)  # fmt: skip
+
+UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+
+ERRORS = {
+    400: "The body, or a value in it or in the query, means nothing.",
+    403: "No valid key, or one that does not allow this.",
+    404: "There is no such thing.",
+    405: "This address has no such method.",
+    409: "It does not fit the state, or the printer has refused it.",
+    413: "The body is too large.",
+    415: "The content type is another one.",
+    422: "The idempotency key was used for another job before.",
+    429: "Too many wrong keys came from this address; Retry-After says when to come again.",
+    500: "A fault in the server or its disk.",
+    502: "The camera gives no picture.",
+    503: "The list, or the printer, cannot be reached now; or too many do the same.",
+    507: "There is no room for the file.",
+}
+
+TEXT: Schema = {"type": "string"}
+NOTHING: Schema = {"type": "object"}
+
+
+def describe() -> Schema:
+    """Return the whole description."""
+    _, schemas = msgspec.json.schema_components(STRUCTS, ref_template=REF)
+    schemas["Error"] = _obj(error=TEXT)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "nozzled farm",
+            "version": __version__,
+            "description": "One list of jobs for many printers. Times are seconds since 1970, lengths mm.",
+        },
+        "security": [{"key": []}, {"bearer": []}],
+        "paths": {path: _with_head(item) for path, item in {**_jobs(), **_printers(), **_others()}.items()},
+        "components": {
+            "securitySchemes": {
+                "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+                "bearer": {"type": "http", "scheme": "bearer"},
+            },
+            "schemas": schemas,
+        },
+    }
+
+
+def _with_head(item: dict[str, Schema]) -> dict[str, Schema]:
+    """Say of HEAD what there is to say: it is GET without the body."""
+    if "get" not in item:
+        return item
+    answers = {status: {"description": each["description"]} for status, each in item["get"]["responses"].items()}
+    return {**item, "head": {**item["get"], "summary": "GET without the body.", "responses": answers}}
+
+
+# -- the addresses -----------------------------------------------------------------------------------------
+
+
+def _jobs() -> dict[str, dict[str, Schema]]:
+    job = _path("job", {"type": "string", "pattern": f"^({UUID}|[0-9]{{1,9}})$"}, "Id of a job, or its number.")
+    copy = _path("copy", {"type": "string", "pattern": f"^{UUID}$"}, "Id of a copy.")
+    listing = [
+        _query(
+            "state",
+            {"enum": ["open", "ended", "all"]},
+            "Those that have not ended, in the order of printing; the others; both.",
+        ),
+        *_page(),
+        _query("why", {"enum": ["true", "false"]}, "With why each of the first 100 waits."),
+    ]
+    binary = {"type": "string", "contentMediaType": "application/octet-stream"}
+    form = _obj(file=binary, **dict.fromkeys(Submission.__struct_fields__, TEXT))
+    form["required"] = ["file"]
+    submit = _does("Submit a job: of a known file, or with the file.", _ref(FarmJobView), 400, 404, 413, 415, 422, 507)
+    submit["responses"]["201"] = {**submit["responses"]["200"], "description": "A new job."}
+    submit["responses"]["200"]["description"] = "The job that this Idempotency-Key has made before."
+    submit["requestBody"] = {
+        "required": True,
+        "content": {"application/json": {"schema": _ref(Submission)}, "multipart/form-data": {"schema": form}},
+    }
+    key = {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"}}
+    submit["parameters"] = [{**key, "description": "The same key never makes a second job."}]
+    paths = {
+        "/jobs": {"get": _does("List jobs.", _obj(jobs=_array(FarmJobView)), 400, parameters=listing), "post": submit},
+        "/jobs/{job}": {
+            "get": _does("Tell about a job, its copies, and why it waits.", _ref(WholeJob), 404, parameters=[job]),
+            "patch": _does("Change a job.", _ref(FarmJobView), 404, 409, body=Edit, parameters=[job]),
+            "delete": _does("Cancel a job.", _obj(copies=_array(CopyView)), 404, 409, parameters=[job]),
+        },
+        "/jobs/{job}/move": {
+            "post": _does("Put a job before another one.", _ref(FarmJobView), 404, 409, body=Before, parameters=[job])
+        },
+        "/copies/{copy}": {"get": _does("Tell about a copy.", _ref(CopyView), 404, parameters=[copy])},
+        "/copies/{copy}/settle": {
+            "post": _does("Say what became of an orphan.", _ref(CopyView), 404, 409, body=Settlement, parameters=[copy])
+        },
+        "/copies/{copy}/again": {
+            "post": _does(
+                "Print a copy in the place of this one.", _ref(CopyView), 404, 409, status=201, parameters=[copy]
+            )
+        },
+        "/copies/{copy}/cancel": {"post": _does("Cancel a copy.", _ref(CopyView), 404, 409, parameters=[copy])},
+    }
+    for verb, what in (("hold", "Begin no more copies."), ("release", "Begin copies again.")):
+        paths[f"/jobs/{{job}}/{verb}"] = {"post": _does(what, _ref(FarmJobView), 404, 409, parameters=[job])}
+    return {f"/api/farm{path}": item for path, item in paths.items()}
+
+
+def _printers() -> dict[str, dict[str, Schema]]:
+    printer = _path("printer", {"type": "string", "pattern": f"^{PRINTER_ID}$"}, "Id of a printer.")
+    root = "/api/farm/printers"
+    paths = {
+        root: {"get": _does("Tell about all printers.", _obj(printers=_array(PrinterView)))},
+        f"{root}/{{printer}}": {
+            "get": _does("Tell about a printer.", _ref(PrinterView), 404, parameters=[printer]),
+            "delete": _does("Forget a printer that has gone.", None, 404, 409, parameters=[printer]),
+        },
+        f"{root}/{{printer}}/picture": {
+            "get": _bytes("Give what its camera sees now.", "image/jpeg", 404, 409, 502, parameters=[printer])
+        },
+    }
+    for verb in VERBS:
+        does = _does(f"Ask the printer's agent for `{verb}`.", None, 404, 409, parameters=[printer])
+        paths[f"{root}/{{printer}}/{verb}"] = {"post": does}
+    return paths
+
+
+def _others() -> dict[str, dict[str, Schema]]:
+    sha256 = _path("sha256", {"type": "string", "pattern": "^[0-9a-f]{64}$"}, "Hash of a file.")
+    name = _path("name", {"type": "string", "minLength": 1}, "Name of a key.")
+    upload = _does("FarmUpload a file.", _ref(FileFacts), 400, 413, 415, 507, status=201)
+    form = {**_obj(file={"type": "string", "contentMediaType": "application/octet-stream"}), "required": ["file"]}
+    upload["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+    history = [
+        _page()[0],
+        _query("before", {"type": "number", "minimum": 0, "maximum": 4e9}, "Those that ended before this time."),
+        _query("printer", TEXT, "Those of this printer."),
+    ]
+    log = [
+        _page()[0],
+        _query(
+            "since", {"type": "integer", "minimum": -1, "maximum": 10**15}, "Those behind this number; -1: the newest."
+        ),
+        _query("job", TEXT, "Those of this job."),
+    ]
+    events = _bytes("Tell the state, then what changes, as server-sent events of `FarmStateView`.", "text/event-stream")
+    key = _obj(key=TEXT, name=TEXT, scope=TEXT)
+    paths = {
+        "": {"get": _does("Tell whose key this is, and how the farm is.", NOTHING)},
+        "/events": {"get": events},
+        "/orphans": {
+            "get": _does("List copies that have begun at printers that are silent.", _obj(copies=_array(CopyView)))
+        },
+        "/history": {
+            "get": _does(
+                "List copies that have ended, the newest first.", _obj(copies=_array(CopyView)), 400, parameters=history
+            )
+        },
+        "/log": {"get": _does("Tell who did what.", _obj(events=_array(ListedEvent)), 400, parameters=log)},
+        "/files": {"post": upload},
+        "/files/{sha256}": {"get": _does("Tell about a file.", _ref(FileFacts), 404, parameters=[sha256])},
+        "/files/{sha256}/thumbnail": {
+            "get": _bytes("Give the picture in a file.", "image/png", 404, parameters=[sha256])
+        },
+        "/keys": {
+            "get": _does("List the keys.", _obj(keys=_array(FarmKey))),
+            "post": _does("Make a key, and show it this once.", key, 400, 409, body=NewKey, status=201),
+        },
+        "/keys/{name}": {"delete": _does("Drop a key.", None, 404, 409, parameters=[name])},
+        "/openapi.json": {"get": {**_does("Describe the API.", NOTHING), "security": [{}]}},
+    }
+    metrics = _bytes("Tell the farm's numbers, for Prometheus.", "text/plain")
+    return {**{f"/api/farm{path}": item for path, item in paths.items()}, "/metrics": {"get": metrics}}
+
+
+# -- parts -------------------------------------------------------------------------------------------------
+
+
+def _does(
+    summary: str, done: Schema | None, *errors: int, body: type | None = None, status: int = 200, **more: Any
+) -> Schema:
+    """Describe an operation; `done` None is 204."""
+    good = {"204": {"description": "Done."}} if done is None else {str(status): {"description": "Done.", **_json(done)}}
+    asked = () if body is None else (400, 413, 415)
+    bad = {
+        str(code): {"description": ERRORS[code], **_json({"$ref": REF.format(name="Error")})}
+        for code in sorted({403, 429, 500, 503, *asked, *errors})
+    }
+    operation: Schema = {"summary": summary, "responses": {**good, **bad}, **more}
+    if body is not None:
+        operation["requestBody"] = {"required": True, **_json(_ref(body))}
+    return operation
+
+
+def _bytes(summary: str, kind: str, *errors: int, **more: Any) -> Schema:
+    """Describe an operation that answers with bytes."""
+    operation = _does(summary, {}, *errors, **more)
+    operation["responses"]["200"] = {"description": "Done.", "content": {kind: {"schema": {}}}}
+    return operation
+
+
+def _json(schema: Schema) -> Schema:
+    return {"content": {"application/json": {"schema": schema}}}
+
+
+def _obj(**properties: Schema) -> Schema:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _array(kind: type) -> Schema:
+    return {"type": "array", "items": _ref(kind)}
+
+
+def _ref(kind: type) -> Schema:
+    return {"$ref": REF.format(name=kind.__name__)}
+
+
+def _query(name: str, schema: Schema, description: str) -> Schema:
+    return {"name": name, "in": "query", "schema": schema, "description": description}
+
+
+def _path(name: str, schema: Schema, description: str) -> Schema:
+    return {"name": name, "in": "path", "required": True, "schema": schema, "description": description}
+
+
+def _page() -> list[Schema]:
+    return [
+        _query("limit", {"type": "integer", "minimum": 1, "maximum": MOST}, "How many."),
+        _query("offset", {"type": "integer", "minimum": 0, "maximum": 10_000_000}, "Behind how many."),
+    ]

@@ -1,0 +1,85 @@
+"""Printers: what they do, and what they are asked to do."""
+
+from typing import get_args
+
+from daemon.farm.errors import FarmConflict
+from daemon.farm.http.base import FarmHandler
+from daemon.farm.http.errors import FarmRefusal
+from daemon.farm.http.keys import FarmScope
+from daemon.farm.http.views import printer_view, printer_views
+from daemon.farm.list.job_list import JobList
+from daemon.farm.messages import FarmOrder, OrderAnswer, OrderVerb
+
+MAX_PICTURE = 5 * 1024 * 1024
+VERBS: tuple[OrderVerb, ...] = tuple(verb for verb in get_args(OrderVerb) if verb != "picture")
+
+
+class PrintersHandler(FarmHandler):
+    """/api/farm/printers."""
+
+    async def get(self) -> None:
+        """Tell about all printers."""
+        held = await self.ask(JobList.outstanding)
+        self.answer({"printers": list(printer_views(self.farm.printers, held, self.farm.wall()).values())})
+
+
+class FarmPrinterHandler(FarmHandler):
+    """/api/farm/printers/<id>."""
+
+    async def get(self, printer: str) -> None:
+        """Tell about a printer."""
+        presence = self.farm.printers.presences.get(printer)
+        if presence is None:
+            raise FarmRefusal(404, f"there is no printer {printer}")
+        held = await self.ask(JobList.outstanding)
+        mine = next((copy for copy in held if copy.printer == printer), None)
+        self.answer(printer_view(printer, presence, self.farm.printers, mine, self.farm.wall()))
+
+    async def delete(self, printer: str) -> None:
+        """Show a printer no more that has gone."""
+        if self.farm.printers.presences.get(printer) is None:
+            raise FarmRefusal(404, f"there is no printer {printer}")
+        if not self.farm.printers.is_away(printer):
+            raise FarmConflict(f"{printer} is there: stop its agent first")
+        await self.ask(lambda jobs: jobs.forget_printer(printer, self.key.name))
+        self.no_content()
+
+
+class _OrderingHandler(FarmHandler):
+    """Base of what asks a printer's agent."""
+
+    async def order(self, printer: str, order: FarmOrder) -> OrderAnswer:
+        """Return the answer; raises FarmRefusal, FarmConflict, FarmUnreachable."""
+        if printer not in self.farm.printers.presences:
+            raise FarmRefusal(404, f"there is no printer {printer}")
+        answer = await self.farm.printers.order(printer, order)
+        if not answer.ok:
+            raise FarmConflict(answer.reason or f"{printer} has refused it")
+        return answer
+
+
+class PrinterVerbHandler(_OrderingHandler):
+    """/api/farm/printers/<id>/{bed_clear,pause,resume,hold,release,cancel}."""
+
+    async def post(self, printer: str, verb: str) -> None:
+        """Ask for it; the answer is the printer's own."""
+        order = next(each for each in VERBS if each == verb)
+        held = await self.ask(JobList.outstanding)
+        copy = next((each.id for each in held if each.printer == printer), "")
+        await self.order(printer, FarmOrder(verb=order, copy=copy, by=self.key.name))
+        await self.ask(lambda jobs: jobs.note(self.key.name, verb, printer=printer))
+        self.no_content()
+
+
+class PrinterPictureHandler(_OrderingHandler):
+    """/api/farm/printers/<id>/picture."""
+
+    reads = FarmScope.READ
+
+    async def get(self, printer: str) -> None:
+        """Give what its camera sees now."""
+        answer = await self.order(printer, FarmOrder(verb="picture", by=self.key.name))
+        if not answer.data.startswith(b"\xff\xd8") or len(answer.data) > MAX_PICTURE:
+            raise FarmRefusal(502, f"{printer} has sent no picture")
+        self.set_header("Content-Type", "image/jpeg")
+        self.write(answer.data)

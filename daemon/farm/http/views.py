@@ -1,0 +1,221 @@
+"""What clients see of jobs and printers."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from daemon.farm.http.seams import FarmPrinters
+from daemon.farm.list.words import BEGUN, COPY_STATES, CopyState, FarmCopy, FarmJob, JobState
+from daemon.farm.messages import Heat, Presence, Tool
+
+
+class CopyView(msgspec.Struct, frozen=True, kw_only=True):
+    """A copy.
+
+    Attributes:
+        orphan: it has begun, and its printer is silent: a person has to look.
+    """
+
+    id: str
+    job: str
+    number: int
+    state: CopyState
+    parent: str
+    printer: str
+    cancelling: bool
+    orphan: bool
+    attempt: int
+    reason: str
+    since: float
+    begun: float | None
+    ended: float | None
+    seconds: float
+    filament_mm: float
+    job_name: str = ""
+
+
+class FarmJobView(msgspec.Struct, frozen=True, kw_only=True):
+    """A job.
+
+    Attributes:
+        counts: copies by state, and their `total`.
+        why: why no copy of it begins now.
+    """
+
+    id: str
+    number: int
+    name: str
+    sha256: str
+    state: JobState
+    created: float
+    revision: int
+    size: int
+    by: str
+    copies: int
+    material: str
+    colour: str
+    nozzle_mm: float
+    group: str
+    printers: tuple[str, ...]
+    priority: int
+    due: float | None
+    notes: str
+    held: bool
+    held_by: str
+    held_at: float | None
+    seconds: float
+    filament_mm: float
+    hottest: float
+    extent: tuple[float, float, float] | None
+    site: str
+    counts: dict[str, int]
+    why: list[str] = []
+
+
+class WholeJob(FarmJobView, frozen=True, kw_only=True):
+    """A job with its copies; `copies` is how many there are to be."""
+
+    copy_list: list[CopyView]
+
+
+class PrinterView(msgspec.Struct, frozen=True, kw_only=True):
+    """A printer.
+
+    Attributes:
+        state: as OctoPrint's API calls it; "Away" where it is silent.
+        reason: why it takes no copy; "" where it is ready.
+        heard: when it was last heard; None: not since the server's start.
+        url: of its own page.
+        holds: the copy that the list believes it has; `orphan` where it has begun that, and is silent.
+    """
+
+    id: str
+    name: str
+    group: str
+    state: str
+    ready: bool
+    reason: str
+    away: bool
+    heard: float | None
+    on_hold: bool
+    bed_clear: bool
+    file: str
+    progress: float | None
+    remaining_s: float | None
+    heaters: dict[str, Heat]
+    tools: list[Tool]
+    size: tuple[float, float, float] | None
+    hottest: float
+    camera: bool
+    url: str
+    version: str
+    holds: str = ""
+    job: str = ""
+    copy_state: CopyState | None = None
+    orphan: bool = False
+    cancelling: bool = False
+
+
+def copy_view(copy: FarmCopy, printers: FarmPrinters, job_name: str = "") -> CopyView:
+    """Return what clients see of a copy."""
+    return CopyView(
+        id=copy.id,
+        job=copy.job,
+        number=copy.number,
+        state=copy.state,
+        parent=copy.parent,
+        printer=copy.printer,
+        cancelling=copy.wish == "cancel" and copy.state in BEGUN,
+        orphan=is_orphan(copy, printers),
+        attempt=copy.attempt,
+        reason=copy.reason,
+        since=copy.since,
+        begun=copy.begun,
+        ended=copy.ended,
+        seconds=copy.seconds,
+        filament_mm=copy.filament_mm,
+        job_name=job_name,
+    )
+
+
+def is_orphan(copy: FarmCopy, printers: FarmPrinters) -> bool:
+    """Tell whether a copy has begun at a printer that is silent."""
+    return copy.state in BEGUN and (copy.printer not in printers.presences or printers.is_away(copy.printer))
+
+
+def job_view(job: FarmJob, why: Iterable[str] = ()) -> FarmJobView:
+    """Return what clients see of a job."""
+    return FarmJobView(**_shown(job), why=list(why))
+
+
+def whole_job(job: FarmJob, why: list[str], copies: list[CopyView]) -> WholeJob:
+    """Return what clients see of a job and its copies."""
+    return WholeJob(**_shown(job), why=why, copy_list=copies)
+
+
+def _shown(job: FarmJob) -> dict[str, Any]:
+    shown = {name: getattr(job, name) for name in FarmJobView.__struct_fields__ if name not in ("why", "counts")}
+    counts = {state: job.counts.get(state, 0) for state in COPY_STATES}
+    return {**shown, "counts": {**counts, "total": sum(counts.values())}}
+
+
+def printer_views(printers: FarmPrinters, held: Iterable[FarmCopy], now: float) -> dict[str, PrinterView]:
+    """Return what clients see of all printers."""
+    holding: Mapping[str, FarmCopy] = {copy.printer: copy for copy in held}
+    return {
+        name: printer_view(name, presence, printers, holding.get(name), now)
+        for name, presence in sorted(printers.presences.items())
+    }
+
+
+def printer_view(
+    name: str, presence: Presence, printers: FarmPrinters, held: FarmCopy | None, now: float
+) -> PrinterView:
+    """Return what clients see of a printer."""
+    away, ago = printers.is_away(name), printers.heard_ago(name)
+    ready = presence.ready and not away
+    return PrinterView(
+        id=name,
+        name=presence.name or name,
+        group=presence.group,
+        state="Away" if away else presence.state,
+        ready=ready,
+        reason="" if ready else _why_not(presence, away=away, ago=ago),
+        away=away,
+        heard=None if ago is None else round(now - ago),
+        on_hold=presence.on_hold,
+        bed_clear=presence.bed_clear,
+        file=presence.file,
+        progress=presence.progress,
+        remaining_s=presence.remaining_s,
+        heaters=presence.heaters,
+        tools=presence.tools,
+        size=presence.size,
+        hottest=presence.hottest,
+        camera=presence.camera,
+        url=presence.url,
+        version=presence.version,
+        holds="" if held is None else held.id,
+        job="" if held is None else held.job,
+        copy_state=None if held is None else held.state,
+        orphan=held is not None and is_orphan(held, printers),
+        cancelling=held is not None and held.wish == "cancel",
+    )
+
+
+def _why_not(presence: Presence, *, away: bool, ago: float | None) -> str:
+    if away:
+        return (
+            "it has not been heard since the server's start" if ago is None else f"it was last heard {_span(ago)} ago"
+        )
+    if presence.on_hold:
+        return "it is on hold"
+    return presence.reason or presence.state
+
+
+def _span(seconds: float) -> str:
+    for unit, name in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds:.0f} s"

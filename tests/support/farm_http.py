@@ -1,0 +1,123 @@
+"""The farm's HTTP API in memory: real list, real application, printers that are data."""
+
+import asyncio
+import hashlib
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+
+from tornado.httputil import HTTPHeaders, RequestStartLine
+
+from daemon.farm.http.seams import FarmSeams
+from daemon.farm.http.server import make_app, prepare
+from daemon.farm.list.job_list import JobList
+from daemon.farm.list.words import FileFacts
+from daemon.farm.messages import AWAY, FarmOrder, OrderAnswer, Presence
+from support.http import Api, Recorder
+
+NOW = 1_800_000_000.0
+
+
+@dataclass
+class Printers:
+    """What the dispatcher knows."""
+
+    presences: dict[str, Presence] = field(default_factory=dict)
+    trouble: str = ""
+    now: float = NOW
+    orders: list[tuple[str, FarmOrder]] = field(default_factory=list)
+    answer: OrderAnswer = field(default_factory=lambda: OrderAnswer(ok=True))
+
+    def heard_ago(self, printer):
+        return self.now - self.presences[printer].at if printer in self.presences else None
+
+    def is_away(self, printer):
+        return (ago := self.heard_ago(printer)) is None or ago > AWAY
+
+    async def order(self, printer, order):
+        self.orders.append((printer, order))
+        return self.answer
+
+
+@dataclass
+class Files:
+    """Where the server keeps G-code."""
+
+    kept: dict[str, bytes] = field(default_factory=dict)
+
+    async def take(self, path):
+        data = await asyncio.to_thread(path.read_bytes)
+        await asyncio.to_thread(path.unlink)
+        sha256 = hashlib.sha256(data).hexdigest()
+        self.kept[sha256] = data
+        return sha256, len(data)
+
+
+class Calls:
+    """The list without its thread."""
+
+    def __init__(self, jobs):
+        self.jobs = jobs
+
+    async def call(self, function):
+        await asyncio.sleep(0)
+        return function(self.jobs)
+
+
+async def look(path, known, picture):
+    """Find out what is in a file, as far as the test has it in the file's name."""
+    return replace_facts(known, material="PLA", extent=(20.0, 20.0, 30.0), warnings=(path.suffix,))
+
+
+def replace_facts(facts, **changes):
+    return FileFacts(**{name: getattr(facts, name) for name in FileFacts.__struct_fields__} | changes)
+
+
+class FarmApi(Api):
+    """Requests with the first key, unless another one is named."""
+
+    printers: Printers
+    files: Files
+    list: JobList
+
+    async def request(self, method, path, body=b"", headers=None, key="first", **more):
+        if key == "first":
+            key = self.first_key
+        return await super().request(method, path, body, headers, key, **more)
+
+    def begin(self, path):
+        """Return a connection on which an answer comes that does not end."""
+        connection = Watched("GET", "192.0.2.9")
+        delegate = self.application.start_request(None, connection)
+        delegate.headers_received(
+            RequestStartLine("GET", path, "HTTP/1.1"), HTTPHeaders({"Host": "x", "X-Api-Key": self.first_key})
+        )
+        delegate.finish()
+        return connection
+
+
+class Watched(Recorder):
+    """A connection that can be closed by its client."""
+
+    gone = False
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.stream = SimpleNamespace(closed=lambda: self.gone)
+
+
+@asynccontextmanager
+async def farm_api(folder, **changes):
+    """Run the API."""
+    printers, files, jobs = Printers(), Files(), JobList("sqlite://", lambda: printers.now)
+    farm = FarmSeams(Calls(jobs), files, printers, folder, lambda: printers.now, look=look)
+    farm = replace(farm, **changes)
+    app = make_app(farm)
+    path = await prepare(app, farm)
+    api = FarmApi(farm, app)
+    api.printers, api.files, api.list, api.first_key = printers, files, jobs, path.read_text("utf-8").strip()
+    try:
+        yield api
+    finally:
+        await app.settings["farm_hub"].close()
+        jobs.close()
