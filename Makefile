@@ -57,7 +57,7 @@ lint-page:  ## types and lint of the page, by tools of npm; nothing else here ne
 ifneq ($(shell command -v npm),)
 	@$(MAKE) --no-print-directory $(NODE)/node_modules/.ready
 	$(NODE)/node_modules/.bin/tsc --project $(NODE)
-	$(NODE)/node_modules/.bin/biome lint --error-on-warnings --config-path=$(NODE) daemon/front/page
+	$(NODE)/node_modules/.bin/biome lint --error-on-warnings --config-path=$(NODE) daemon/front/page daemon/farm/page
 else
 	@echo 'SKIPPED: types and lint of the page, as there is no npm' >&2
 	@test "$$NOZZLED_NO_SKIP" != 1

@@ -11,6 +11,9 @@
  */
 
 import {batch, computed, signal} from "./html.mjs";
+import {short} from "./words.mjs";
+
+export {short};
 
 /** Seconds after which what is shown is called old; after which a missing connection is; after which it is let go. */
 export const STALE = 5;
@@ -141,16 +144,6 @@ export function takeTalk(talk) {
     fresh.push({id: ++lineId, way: String(way), text: short(text, 400)});
   }
   if (fresh.length) lines.value = [...lines.value, ...fresh].slice(-LINES);
-}
-
-/**
- * Text of a printer, a file or an app, no longer than this and without what could turn it around.
- * @param {unknown} text
- */
-export function short(text, most = 300) {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what has to go
-  const clean = String(text ?? "").replace(/[\u0000-\u0008\u000b-\u001f\u007f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
-  return clean.length > most ? `${clean.slice(0, most - 1)}…` : clean;
 }
 
 let ticking = 0;

@@ -78,6 +78,16 @@ export function why(text) {
   return said;
 }
 
+/**
+ * Text of a printer, a file or an app, no longer than this and without what could turn it around.
+ * @param {unknown} text
+ */
+export function short(text, most = 300) {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what has to go
+  const clean = String(text ?? "").replace(/[\u0000-\u0008\u000b-\u001f\u007f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
+  return clean.length > most ? `${clean.slice(0, most - 1)}…` : clean;
+}
+
 /** As `t`, by number: `name_1` for one. @param {string} name @param {number} count @param {Record<string, unknown>} [things] */
 export function tn(name, count, things = {}) {
   return t(count === 1 ? `${name}_1` : name, {n: number(count), ...things});

@@ -1,0 +1,39 @@
+/** The way in for a browser that has no key, or one that is good no more. */
+
+import {get, keepKey} from "./api.mjs";
+import {html, signal, useState} from "./html.mjs";
+import {start} from "./link.mjs";
+import {net} from "./store.mjs";
+import {Fail} from "./widgets.mjs";
+import {short, t, why} from "./farm_words.mjs";
+
+const fail = signal("");
+
+export function Enter() {
+  const {state, reason} = net.value;
+  const [key, setKey] = useState("");
+  const [stay, setStay] = useState(true);
+  const [isBusy, setBusy] = useState(false);
+  async function enter(/** @type {Event} */ event) {
+    event.preventDefault();
+    if (isBusy) return;
+    fail.value = key.trim() ? "" : t("no_key");
+    if (fail.value) return;
+    setBusy(true);
+    try {
+      await get("api/farm", {withKey: key.trim()});
+      keepKey(key.trim(), stay);
+      start();
+    } catch (error) {
+      fail.value = /** @type {Error} */ (error).message;
+      setBusy(false);
+    }
+  }
+  return html`<main class="pair"><h1>${t(state === "refused" ? "refused" : "welcome")}</h1><p>${t("welcome_what")}</p>
+    ${reason && html`<p class="dim">${short(why(reason), 300)}</p>`}<${Fail} of=${fail} />
+    <form class="card" onSubmit=${enter}><label class="field"><span>${t("key")}</span>
+      <input type="password" autocomplete="current-password" autofocus value=${key} onInput=${(/** @type {any} */ event) => setKey(event.target.value)} /></label>
+      <label class="check"><input type="checkbox" checked=${stay} onChange=${(/** @type {any} */ event) => setStay(event.target.checked)} /> ${t("stay")}</label>
+      <button type="submit" class="main" aria-busy=${isBusy}>${t("use_key")}</button>
+      <p class="dim">${t("where_key")} <code>nozzled farm key add NAME</code></p></form></main>`;
+}

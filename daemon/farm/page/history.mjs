@@ -1,0 +1,62 @@
+/** What has been printed, and what has not: to look through, and as a table for other programs. */
+
+import {get, picture} from "./api.mjs";
+import {html, signal, useEffect, useState} from "./html.mjs";
+import {ids} from "./store.mjs";
+import {Act, Fail} from "./widgets.mjs";
+import {clock, duration, short, t, why} from "./farm_words.mjs";
+
+const PART = 50;
+const fail = signal("");
+const SIGNS = {done: ["✓", "good"], failed: ["✗", "bad"], cancelled: ["–", "dim"]};
+
+/** @param {Record<string, string>} filter @param {Record<string, string|number>} [more] */
+function question(filter, more = {}) {
+  const parts = Object.entries({...filter, ...more}).filter(([, value]) => value !== "");
+  return new URLSearchParams(parts.map(([name, value]) => [name, String(value)])).toString();
+}
+
+/** @param {Record<string, string>} filter */
+async function save(filter) {
+  const link = document.createElement("a");
+  link.href = await picture(`api/farm/history.csv?${question(filter)}`);
+  link.download = "history.csv";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+}
+
+/** @param {{copy: any}} props */
+function Past({copy}) {
+  const [sign, tone] = SIGNS[/** @type {keyof typeof SIGNS} */ (copy.state)] ?? ["", ""];
+  return html`<li class="past"><span class=${`sign ${tone}`} aria-hidden="true">${sign}</span><span class="what"><b>${short(copy.job_name || copy.job, 100)}</b>
+    <small>${[t(`copy_${copy.state}`), copy.printer && short(copy.printer, 40), copy.seconds > 0 && duration(copy.seconds), copy.ended && clock(copy.ended)].filter(Boolean).join(" · ")}</small>
+    ${copy.reason && html`<small class=${copy.state === "failed" ? "bad" : ""}>${short(why(copy.reason), 300)}</small>`}</span></li>`;
+}
+
+export function History() {
+  const [filter, setFilter] = useState(/** @type {Record<string, string>} */ ({printer: "", state: "", q: ""}));
+  const [known, setKnown] = useState(/** @type {any[]|null} */ (null));
+  const [next, setNext] = useState(/** @type {number|null} */ (null));
+  const load = async (/** @type {number|null} */ before) => {
+    const said = await get(`api/farm/history?${question(filter, {limit: PART, before: before ?? ""})}`);
+    const copies = said.copies ?? [];
+    setKnown(before === null ? copies : [...(known ?? []), ...copies]);
+    setNext(copies.length < PART ? null : copies.at(-1).ended);
+  };
+  useEffect(() => {
+    const timer = setTimeout(() => load(null).then(() => (fail.value = ""), error => (fail.value = error.message)), known ? 300 : 0);
+    return () => clearTimeout(timer);
+  }, [filter]);
+  const put = (/** @type {string} */ name) => (/** @type {any} */ event) => setFilter({...filter, [name]: event.target.value});
+  return html`<section class="card"><h2>${t("view_history")}</h2>
+    <div class="row"><label>${t("state")} <select value=${filter.state} onChange=${put("state")}><option value="">${t("every")}</option>
+        ${Object.keys(SIGNS).map(each => html`<option key=${each} value=${each}>${t(`copy_${each}`)}</option>`)}</select></label>
+      <label>${t("printer")} <select value=${filter.printer} onChange=${put("printer")}><option value="">${t("every")}</option>
+        ${ids.value.map(each => html`<option key=${each} value=${each}>${short(each, 40)}</option>`)}</select></label>
+      <label class="find">${t("find")} <input type="search" value=${filter.q} onInput=${put("q")} /></label>
+      <${Act} label=${t("save_csv")} reads=${true} run=${() => save(filter)} fail=${fail} /></div><${Fail} of=${fail} />
+    ${known === null && !fail.value && html`<p class="empty">${t("loading")}</p>`}
+    ${known?.length === 0 && html`<p class="empty">${t("no_history")}</p>`}
+    <ul class="plainlist">${(known ?? []).map(each => html`<${Past} key=${each.id} copy=${each} />`)}</ul>
+    ${next !== null && html`<${Act} label=${t("show_more")} reads=${true} run=${() => load(next)} fail=${fail} />`}</section>`;
+}

@@ -1,0 +1,172 @@
+/** The printers as cards: what each is doing, why it is not ready, and what a person can tell it. */
+
+import {address, picture, post} from "./api.mjs";
+import {html, signal, useComputed, useEffect, useRef, useState} from "./html.mjs";
+import {isBusy, KINDS, kindOf, LOOKS, matches} from "./kinds.mjs";
+import {Orphans} from "./orphans.mjs";
+import {Sign} from "./sign.mjs";
+import {census, everyPrinter, ids, isStale, printer} from "./store.mjs";
+import {Act, ask, Fail} from "./widgets.mjs";
+import {clock, degrees, duration, number, sentence, short, t, tn} from "./farm_words.mjs";
+
+const EVERY = 15000; // ms from one picture of a printer to the next
+const AT_ONCE = 3; // pictures that are on their way
+const NEAR = "400px"; // from what is seen, where a card is drawn already
+
+const kind = signal("");
+const wanted = signal("");
+
+/** What is near to be seen, by its element. */
+const watchers = /** @type {WeakMap<Element, (isNear: boolean) => void>} */ (new WeakMap());
+const watch = new IntersectionObserver(seen => {
+  for (const each of seen) watchers.get(each.target)?.(each.isIntersecting);
+}, {rootMargin: NEAR});
+
+let onTheWay = 0;
+const waiting = /** @type {(() => void)[]} */ ([]);
+
+/** Fetch a picture when it is its turn; it is no error where there is none. @param {string} id @param {() => boolean} isWanted */
+async function fetched(id, isWanted) {
+  if (onTheWay >= AT_ONCE) await new Promise(resolve => waiting.push(() => resolve(null)));
+  if (!isWanted()) {
+    waiting.shift()?.();
+    return "";
+  }
+  onTheWay += 1;
+  try {
+    return await picture(`api/farm/printers/${address(id)}/picture`);
+  } catch {
+    return "";
+  } finally {
+    onTheWay -= 1;
+    waiting.shift()?.();
+  }
+}
+
+/** Its camera's picture, now and then, for as long as this is there and the page is seen. @param {{id: string}} props */
+function Camera({id}) {
+  const [source, setSource] = useState("");
+  const last = useRef("");
+  useEffect(() => {
+    let isHere = true;
+    const look = async () => {
+      if (document.hidden) return;
+      const found = await fetched(id, () => isHere && !document.hidden);
+      if (!isHere) return found && URL.revokeObjectURL(found);
+      if (!found) return;
+      if (last.current) URL.revokeObjectURL(last.current);
+      last.current = found;
+      setSource(found);
+    };
+    look();
+    const timer = setInterval(look, EVERY);
+    return () => {
+      isHere = false;
+      clearInterval(timer);
+      if (last.current) URL.revokeObjectURL(last.current);
+    };
+  }, [id]);
+  return html`<div class="shot">${source && html`<img src=${source} alt=${t("picture_of", {name: short(id, 40)})} />`}</div>`;
+}
+
+/** @param {{id: string, fail: any}} props */
+function Buttons({id, fail}) {
+  const of = /** @type {any} */ (printer(id));
+  if (!of) return null;
+  const what = kindOf(of);
+  const file = short(of.file || t("a_print"), 60);
+  const tell = (/** @type {string} */ verb) => () => post(`api/farm/printers/${address(id)}/${verb}`, {}, {patience: 15000});
+  const same = of.holds;
+  const sure = () => ask({
+    title: t("cancel_title", {name: file}),
+    body: html`<p>${t("cancel_body", {printer: short(id, 40), percent: of.progress === null || of.progress === undefined ? "–" : Math.floor(of.progress)})}</p>`,
+    yes: t("cancel_yes"),
+    no: t("cancel_no"),
+    holds: () => isBusy(/** @type {any} */ (printer(id) ?? {})) && printer(id)?.holds === same,
+  });
+  const off = of.away ? t("why_away") : "";
+  const named = (/** @type {string} */ label) => `${label}: ${short(id, 40)}`;
+  return html`<div class="row">
+    ${what === "bed" && html`<${Act} kind="main" label=${t("bed_is_clear")} name=${named(t("bed_is_clear"))} run=${tell("bed_clear")}
+      done=${() => printer(id)?.bed_clear} fail=${fail} />`}
+    ${what === "printing" && html`<${Act} label=${t("pause")} busy=${t("pausing")} name=${named(t("pause"))} run=${tell("pause")} fail=${fail} />`}
+    ${what === "paused" && html`<${Act} kind="main" label=${t("resume")} name=${named(t("resume"))} run=${tell("resume")} fail=${fail} />`}
+    ${!isBusy(of) && html`<${Act} label=${t(of.on_hold ? "release" : "hold")} name=${named(t(of.on_hold ? "release" : "hold"))} off=${off}
+      run=${tell(of.on_hold ? "release" : "hold")} fail=${fail} />`}
+    ${isBusy(of) && html`<span class="gap"></span><${Act} kind="danger" label=${t("cancel")} name=${named(t("cancel"))} sure=${sure} run=${tell("cancel")} fail=${fail} />`}
+  </div>`;
+}
+
+/** @param {{id: string, fail: any}} props */
+function Inside({id, fail}) {
+  const of = /** @type {any} */ (printer(id));
+  if (!of) return null;
+  const share = typeof of.progress === "number" ? Math.min(100, Math.max(0, of.progress)) : null;
+  const loaded = (of.tools ?? []).map((/** @type {any} */ each) => [each.material, each.colour, each.nozzle_mm && `${number(each.nozzle_mm, 1)} mm`].filter(Boolean).join(" "));
+  const heat = Object.entries(of.heaters ?? {});
+  return html`
+    ${of.camera && !of.away && html`<${Camera} id=${id} />`}
+    ${of.file && isBusy(of) && html`<div><p class="file-name">${short(of.file, 80)}</p>
+      <progress max="100" value=${share ?? 0} aria-label=${t("progress_of", {name: short(of.file, 60)})}></progress>
+      <p>${share === null ? "–" : `${Math.floor(share)} %`} ${typeof of.remaining_s === "number" && html`<span>${t("time_left", {time: duration(of.remaining_s),
+        clock: clock(Date.now() / 1000 + of.remaining_s)})}</span>`}</p></div>`}
+    ${of.away ? html`<p class="dim">${of.heard ? t("away_since", {time: clock(of.heard)}) : t("away_always")}</p>`
+      : of.reason && kindOf(of) !== "printing" && html`<p class=${LOOKS[kindOf(of)].tone}>${short(sentence(of.reason), 300)}</p>`}
+    ${of.cancelling && html`<p class="warn">${t("is_cancelling")}</p>`}
+    ${heat.length > 0 && !of.away && html`<dl class="heaters">${heat.map(([name, each]) => html`<div key=${name}><dt>${short(t(`heater_${name}`) === `heater_${name}` ? name : t(`heater_${name}`), 20)}</dt>
+      <dd>${degrees(/** @type {any} */ (each))}</dd></div>`)}</dl>`}
+    <p class="dim">${[of.group && t("in_group", {name: short(of.group, 40)}), ...loaded.map((/** @type {string} */ each) => short(each, 60))].filter(Boolean).join(" · ")}</p>
+    <${Buttons} id=${id} fail=${fail} /><${Fail} of=${fail} />
+    ${of.url && /^https?:\/\//.test(of.url) && html`<a href=${of.url} target="_blank" rel="noreferrer noopener" aria-label=${t("own_page_of", {name: short(id, 40)})}>${t("own_page")}</a>`}`;
+}
+
+/** A card: its name and state always, the rest while it is near to be seen. @param {{id: string}} props */
+function Card({id}) {
+  const [isNear, setNear] = useState(false);
+  const box = useRef(/** @type {HTMLElement|null} */ (null));
+  const height = useRef(0);
+  const fail = useRef(signal("")).current;
+  useEffect(() => {
+    const element = /** @type {HTMLElement} */ (box.current);
+    watchers.set(element, near => {
+      if (!near && element.offsetHeight) height.current = element.offsetHeight;
+      setNear(near);
+    });
+    watch.observe(element);
+    return () => watch.unobserve(element);
+  }, []);
+  const of = printer(id);
+  if (!of) return html`<li class="card printer" ref=${box}></li>`;
+  const what = kindOf(of);
+  const {icon, tone} = LOOKS[what];
+  return html`<li class=${`card printer ${of.away || isStale.value ? "old" : ""}`} ref=${box} style=${isNear || !height.current ? undefined : {minHeight: `${height.current}px`}}>
+    <div class="row apart"><h2>${short(of.name || id, 40)}${of.name && of.name !== id && html` <small>${short(id, 32)}</small>`}</h2>
+      <span class=${`state ${tone}`}><${Sign} name=${icon} /> ${t(`kind_${what}`)}</span></div>
+    ${isNear && html`<${Inside} id=${id} fail=${fail} />`}</li>`;
+}
+
+/** @param {{name: string, count: number}} props */
+function Kind({name, count}) {
+  return html`<button type="button" class="chip" aria-pressed=${kind.value === name} onClick=${() => (kind.value = kind.value === name ? "" : name)}>
+    ${name ? html`<span class=${LOOKS[name].tone}><${Sign} name=${LOOKS[name].icon} /></span>` : ""}${t(name ? `kind_${name}` : "kind_all")} <b>${number(count)}</b></button>`;
+}
+
+let before = /** @type {string[]} */ ([]);
+
+export function Printers() {
+  const shown = useComputed(() => {
+    const found = everyPrinter().filter(each => (!kind.value || kindOf(each) === kind.value) && matches(each, wanted.value)).map(each => each.id);
+    if (found.length === before.length && found.every((each, at) => each === before[at])) return before;
+    before = found;
+    return found;
+  });
+  const all = ids.value.length;
+  return html`<h2 class="hidden">${t("view_printers")}</h2><${Orphans} />
+    ${all > 0 && html`<div class="row kinds" role="group" aria-label=${t("kinds")}><${Kind} name="" count=${all} />
+      ${KINDS.filter(each => census.value[each] > 0 || kind.value === each).map(each => html`<${Kind} key=${each} name=${each} count=${census.value[each]} />`)}
+      <label class="find">${t("find")} <input type="search" value=${wanted.value} onInput=${(/** @type {any} */ event) => (wanted.value = event.target.value)} /></label></div>`}
+    ${all === 0 && html`<section class="card"><h2>${t("no_printers")}</h2><p>${t("no_printers_what")}</p><p><code>nozzled farm enrol mk3-1</code></p></section>`}
+    ${all > 0 && shown.value.length === 0 && html`<p class="empty">${t("none_found")}</p>`}
+    <p class="hidden" role="status">${all > 0 && tn("printers_shown", shown.value.length)}</p>
+    <ul class="cards">${shown.value.map(id => html`<${Card} key=${id} id=${id} />`)}</ul>`;
+}

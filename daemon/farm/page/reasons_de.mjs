@@ -1,0 +1,17 @@
+/** What the farm's server says often, in German. A sentence that is not here is shown as it is. @type {[string, string][]} */
+export const reasons = [
+  ["no printer has joined the farm", "Kein Drucker gehört zur Farm"],
+  ["on hold since {when} by {who}", "Zurückgehalten seit {when} von {who}"],
+  ["on hold by {who}", "Zurückgehalten von {who}"],
+  ["the site {site} has it", "Der Standort {site} hat ihn"],
+  ["no printer is in group {group}", "Kein Drucker ist in der Gruppe {group}"],
+  ["1 copy is before it", "1 Exemplar ist vor ihm"],
+  ["{n} copies are before it", "{n} Exemplare sind vor ihm"],
+  ["it is next: {who} is about to take it", "Er ist der nächste: {who} nimmt ihn gleich"],
+  ["it is next: {who} are about to take it", "Er ist der nächste: {who} nehmen ihn gleich"],
+  ["no printer that fits is ready: {who}", "Kein passender Drucker ist bereit: {who}"],
+  ["no printer has {material} loaded: {who}", "Kein Drucker hat {material} geladen: {who}"],
+  ["no printer is large enough: {who}", "Kein Drucker ist groß genug: {who}"],
+  ["no printer gets hot enough: {who}", "Kein Drucker wird heiß genug: {who}"],
+  ["the bed is not said to be clear", "Niemand hat gesagt, dass das Bett frei ist"],
+];

@@ -1,0 +1,12 @@
+/** Why something cannot be done now. */
+
+import {computed} from "./html.mjs";
+import {isStale, me, net} from "./store.mjs";
+import {t} from "./words.mjs";
+
+/** Why this browser may change nothing; empty: it may. */
+export const whyRead = computed(() => {
+  if (me.value.scope === "read") return t("why_read");
+  return net.value.state !== "live" || isStale.value ? t("why_no_link") : "";
+});
+export const isAdmin = computed(() => me.value.scope === "admin");
