@@ -285,8 +285,8 @@ class Power(Companion):
             self._put_off()
             await self._turn_off(switch, None if force else still)
         except Withdrawn as error:
-            stays = "was told to go off before that, and is told to be on again" if error.sent else "stays on"
-            text = f'{error.reason}: {switch.name} {stays}. Send "force": true to switch it off anyway'
+            stays = "was told to go off before that, and is told to be on again." if error.sent else "stays on."
+            text = f'{error.reason}: {switch.name} {stays} Send "force": true to switch it off anyway'
             raise Refusal(409, text) from error
 
     async def _cancel(self) -> None:
