@@ -518,6 +518,19 @@ def test_settings_hold_until_they_are_changed(before, held):
     assert [each for each in commands[2:] if each in before] == held
 
 
+@pytest.mark.parametrize(
+    ("before", "held"),
+    [
+        (["SET_GCODE_OFFSET Z=-0.3", "set_gcode_offset z_adjust=0.1 MOVE=1 MOVE_SPEED=5"], "Z=-0.2"),
+        (["SET_GCODE_OFFSET X=20 Y=.5", "SET_GCODE_OFFSET X=0"], "X=0 Y=0.5"),
+    ],
+)
+def test_an_offset_of_klippers_holds_before_the_height_is_said(before, held):
+    """The next one of the file is counted from it: without it, it would lead into the part."""
+    commands = sequence("G28\n" + "".join(f"{each}\n" for each in before) + "G1 X1 Z0.4 E1 F600\n")
+    assert commands[commands.index("G92 Z0.4") - 1] == f"SET_GCODE_OFFSET {held}"
+
+
 @pytest.mark.parametrize("origin", ["G55", "G52 X1", "M428", "G10 L2 P1 X5"])
 def test_another_origin_is_refused(origin):
     with pytest.raises(NoSuchPlace, match="moves the origin"):

@@ -6,6 +6,7 @@ must not home Z. What is known of Z is the user's: the nozzle touches the top of
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import field
 
 from daemon.errors import NoSuchPlace
@@ -26,6 +27,8 @@ RETRACT = "F1800"
 _MOST_DRAWN = 20.0  # mm pulled back; more is the change of a filament
 _MOVES = frozenset({"G0", "G1", "G2", "G3"})
 _WORDS = re.compile(r"(?<![A-Z_])([A-Z_]+)=\S+|([A-Z])\s*[+-]?[\d.]*")
+_OFFSET = "SET_GCODE_OFFSET"  # Klipper's
+_BY = re.compile(r"(?<![A-Z_])([XYZE])(_ADJUST)?=([+-]?[\d.]+)")
 _ORIGINS = frozenset({"G52", "G53", "G55", "G56", "G57", "G58", "G59", "M428"})
 """Codes by which coordinates count from elsewhere than from where the axes home."""
 
@@ -65,6 +68,7 @@ class ResumePlace:
         settings: the commands that still hold of those that set speeds, factors and the like, in their order.
         renamed: X, Y or Z have another origin than homing gives them.
         unclear: E was moved where it depends on the firmware how that is read.
+        offsets: of X, Y, Z and E by Klipper's SET_GCODE_OFFSET: a later one is counted from what holds then.
         macro: the first line that is no G-code, and may do anything.
         extruded: filament in all, what was drawn back taken off.
     """
@@ -79,6 +83,7 @@ class ResumePlace:
     settings: dict[tuple[str, ...], str] = field(default_factory=dict)
     renamed: bool = False
     unclear: bool = False
+    offsets: dict[str, float] = field(default_factory=dict)
     macro: str = ""
     extruded: float = 0.0
     _most: float = 0.0  # extruded at any time
@@ -111,11 +116,7 @@ class ResumePlace:
         try:
             asked = parse(command)
         except CommandError:
-            text = command.decode("ascii", "replace")
-            word = text.split(None, 1)[0].upper()
-            self._note_setting(word, command)
-            if word not in _SETTINGS and not self.macro:
-                self.macro = text
+            self._note_macro(command)
             return
         code = asked.code
         if code in _MOVES:
@@ -130,6 +131,16 @@ class ResumePlace:
             self.renamed = True
         else:
             self._note_setting(code, command)
+
+    def _note_macro(self, command: bytes) -> None:
+        """Take a line that is no G-code: one of Klipper's commands, or a macro."""
+        text = command.decode("ascii", "replace")
+        word = text.split(None, 1)[0].upper()
+        self._note_setting(word, command)
+        if word == _OFFSET:
+            self._shift(text.upper())
+        elif word not in _SETTINGS and not self.macro:
+            self.macro = text
 
     def _note_setting(self, code: str, command: bytes) -> None:
         """Take a setting; it takes the place of the earlier ones that set no other words for the same tool."""
@@ -151,6 +162,11 @@ class ResumePlace:
         for key in [key for key in self.settings if key[:2] == (code, of) and names.issuperset(key[2:])]:
             del self.settings[key]
         self.settings[code, of, *sorted(names)] = text
+
+    def _shift(self, text: str) -> None:
+        for axis, adjusts, value in _BY.findall(text):
+            with suppress(ValueError):
+                self.offsets[axis] = float(value) + (self.offsets.get(axis, 0.0) if adjusts else 0.0)
 
     def _put_aside(self, *, back: bool) -> None:
         """Remember the factor of speeds, or put it back, as M220 B and R do."""
@@ -244,6 +260,8 @@ def start_sequence(place: ResumePlace, top: float) -> Iterator[str]:
     yield "G21"
     yield "G90"
     yield from place.settings.values()
+    if place.offsets:  # before Z is said: the part has been built with it
+        yield " ".join([_OFFSET, *(f"{axis}={_number(value)}" for axis, value in sorted(place.offsets.items()))])
     for code, name in (("M190", "bed"), ("M191", "chamber")):
         if name in targets:
             yield f"{code} S{_number(targets[name])}"
