@@ -6,11 +6,12 @@ READY := $(VENV)/.ready
 LOWEST := .venv-lowest
 NODE := tests/page/tools
 UV := .venv-uv
+SITE := .venv-site
 
 # The suite starts hundreds of Python processes; without byte code each of them would compile all modules anew.
 test test-nightly: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test test-nightly test-lowest constraints lint lint-page format bench docs pictures clean install uninstall
+.PHONY: run test test-nightly test-lowest constraints lint lint-page format bench docs site pictures clean install uninstall
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nozzled needs Python 3.11 or newer, this is " + sys.version.split()[0])'
@@ -75,6 +76,15 @@ docs: $(READY)  ## the parts of docs/ that are generated from the code
 	$(BIN)/python -m gcode.recovery_diagram > docs/link-states.md
 	PYTHONPATH=tests $(BIN)/python -m support.generated
 
+$(SITE)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(SITE)/bin/python -m pip install --quiet --disable-pip-version-check --group site
+	touch $@
+
+site: $(SITE)/.ready  ## docs/ as a site, in site/; a link that leads nowhere is an error
+	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict $(ARGS)
+
 pictures: $(READY)  ## those of the page in docs/images; ARGS=now-dark takes one; wants Chromium
 	PYTHONPATH=tests:tests/page $(BIN)/python tests/page/pictures.py $(ARGS)
 
@@ -85,4 +95,4 @@ uninstall:  ## removes the service and keeps configuration and state
 	@systemd/uninstall
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(UV) $(NODE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(LOWEST) $(UV) $(SITE) site $(NODE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

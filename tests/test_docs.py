@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -174,3 +175,13 @@ def test_figures_stand_in_the_benchmarks_alone():
     """What was measured once is there with how it was measured; a table of figures elsewhere grows old unseen."""
     text = ARCHITECTURE.read_text("utf-8")
     assert re.findall(r"^\|.*\| *[\d.,]+(?: [a-zA-Z%µ]+)? *\|.*$|.*\blines/s\b.*", text, re.MULTILINE) == []
+
+
+@pytest.mark.nightly
+def test_the_site_is_built_without_a_warning(tmp_path):
+    """Takes what it needs from a package index."""
+    done = subprocess.run(
+        ["make", "site", f"ARGS=--site-dir={tmp_path}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "architecture.html").exists()
