@@ -1,4 +1,4 @@
-"""What `make site` does besides: pages that lie beside docs/ are part of the site; other files are named, not linked."""
+"""What `make site` does besides: pages beside docs/ are part of the site; other files are named, not linked."""
 
 import re
 from pathlib import Path
